@@ -1,0 +1,126 @@
+"""What the commands share: the options that all of them take, and how results are printed."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import io
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from dedup.text import printable
+
+if TYPE_CHECKING:
+    from dedup.config import Loaded
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """The options every command takes, before or after its name."""
+
+    config: str | None = None
+    database: str | None = None
+    verbosity: int = 0
+
+    def load(self, directories: tuple[str, ...] = ()) -> Loaded:
+        """The settings in force."""
+        from dedup.config import load
+
+        return load(self.config, directories=directories, database=self.database)
+
+
+def common(command: _Command) -> _Command:
+    """Add `--config`, `--database`, `--verbose` and `--quiet`."""
+
+    @click.option("-c", "--config", metavar="FILE", help="Configuration file (default: ./config.toml, then the user's own).")
+    @click.option("-d", "--database", metavar="FILE", help="Database, in place of the configured one.")
+    @click.option("-v", "--verbose", is_flag=True, help="Say more on standard error.")
+    @click.option("-q", "--quiet", is_flag=True, help="No progress, no remarks; errors only.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, config: str | None, database: str | None, verbose: bool, quiet: bool, **kw: Any) -> Any:
+        ctx = click.get_current_context()
+        given = ctx.obj if isinstance(ctx.obj, Common) else Common()
+        verbosity = 1 if verbose else -1 if quiet else given.verbosity
+        ctx.obj = replace(given, config=config or given.config, database=database or given.database, verbosity=verbosity)
+        return ctx.invoke(command, *args, **kw)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def formats(*names: str) -> Callable[[_Command], _Command]:
+    """Add `--format`, the first name being the default."""
+    return click.option(
+        "-f", "--format", "form", type=click.Choice(names), default=names[0], show_default=True, help="How results are printed."
+    )
+
+
+def remark(options: Common, sentence: str) -> None:
+    """A line for people on standard error, unless they asked for quiet."""
+    if options.verbosity >= 0:
+        click.echo(printable(sentence), err=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value, indented, as UTF-8."""
+    click.echo(dumps(value, indent=2))
+
+
+def print_json_array(rows: Iterable[Any]) -> int:
+    """A JSON array, row by row as they come; returns how many."""
+    number = 0
+    for row in rows:
+        click.echo(("[\n" if number == 0 else ",\n") + dumps(row), nl=False)
+        number += 1
+    click.echo("\n]" if number else "[]")
+    return number
+
+
+def dumps(value: Any, indent: int | None = None) -> str:
+    """JSON; characters that could steer a terminal are escaped, as JSON allows for any character."""
+    shown = json.dumps(value, ensure_ascii=False, indent=indent)
+    if shown.isascii():
+        return shown
+    return "".join(c if c in "\n" or printable(c) == c else json.dumps(c)[1:-1] for c in shown)
+
+
+def print_csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> int:
+    """CSV with a head (RFC 4180); cells that a spreadsheet would take for a formula get an apostrophe before them."""
+    columns = list(columns)
+    number = 0
+    click.echo(_csv_line(columns), nl=False)
+    for row in rows:
+        click.echo(_csv_line([_cell(row.get(c)) for c in columns]), nl=False)
+        number += 1
+    return number
+
+
+def _csv_line(cells: list[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line).writerow(cells)
+    return line.getvalue()
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool | int | float):
+        return str(value).lower() if isinstance(value, bool) else str(value)
+    shown = printable(str(value))
+    return "'" + shown if shown.startswith(("=", "+", "-", "@")) else shown
+
+
+def on_terminal(options: Common) -> bool:
+    """Whether progress can be shown: somebody is looking at standard error and did not ask for quiet."""
+    return options.verbosity >= 0 and sys.stderr.isatty()
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """`3 files`"""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

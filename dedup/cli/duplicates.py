@@ -1,0 +1,149 @@
+"""`duplicates` and `similar`: who ran the same text."""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC
+from typing import Any
+
+import click
+
+from dedup.cli.common import Common, common, dumps, formats, plural, print_csv, print_json_array
+from dedup.text import printable
+
+_ARTICLE = ("id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check", "gone")
+_NUMBERS = ("similarity", "containment", "relation")
+CLUSTER_COLUMNS = ("cluster", *_ARTICLE, *_NUMBERS, "lag_seconds")
+PAIR_COLUMNS = (*(f"{side}_{name}" for side in ("a", "b") for name in _ARTICLE), *_NUMBERS)
+
+
+@click.command()
+@click.option("--pairs", "as_pairs", is_flag=True, help="Every matching pair, in place of clusters.")
+@click.option("--kind", multiple=True, type=click.Choice(["exact", "near", "excerpt"]), help="Only these relations. May be repeated.")
+@click.option("--since", metavar="TIME", help="Only where an article was crawled at or after TIME (ISO 8601; UTC if it has no offset).")
+@click.option("--publisher", metavar="NAME", help="Only where an article is by this publisher.")
+@click.option("--min-similarity", type=click.FloatRange(0, 1), default=0.0, help="Only matches at least so similar (Jaccard, 0 to 1).")
+@click.option("--fail-on", multiple=True, type=click.Choice(["exact", "near", "excerpt"]), help="Exit with 1 if any is shown.")
+@formats("text", "json", "csv")
+@common
+@click.pass_obj
+def duplicates(
+    options: Common,
+    as_pairs: bool,
+    kind: tuple[str, ...],
+    since: str | None,
+    publisher: str | None,
+    min_similarity: float,
+    fail_on: tuple[str, ...],
+    form: str,
+) -> None:
+    """Clusters of articles on different pages that share their text.
+
+    A cluster is a representative (verified first, then earliest published, then earliest crawled) and the articles that
+    match it. What counts is each page as it stands now, by its latest crawl.
+
+    \b
+    dedup duplicates --kind near --min-similarity 0.9
+    dedup duplicates --pairs --format csv > pairs.csv
+    """
+    from dedup import reports, times
+    from dedup.store import open_reader
+
+    from_ = None
+    if since is not None:
+        from_ = times.to_utc(since, UTC)
+        if from_ is None:
+            raise click.BadParameter(f"{since!r} is no time; write one like 2026-03-02 or 2026-03-02T09:00:00+09:00", param_hint="--since")
+    wanted = reports.Filter(frozenset(kind), from_, publisher, min_similarity)
+    met: set[str] = set()
+
+    def noted(rows: Any) -> Any:
+        for row in rows:
+            met.update(m["relation"] for m in row.get("members", [row]))
+            yield row
+
+    with open_reader(options.load().settings.database.path) as store:
+        found = noted(reports.pairs(store, wanted) if as_pairs else reports.clusters(store, wanted))
+        if form == "json":
+            print_json_array(found)
+        elif form == "csv" and as_pairs:
+            print_csv(PAIR_COLUMNS, reports.flat_pairs(found))
+        elif form == "csv":
+            print_csv(CLUSTER_COLUMNS, reports.flat_clusters(found))
+        elif as_pairs:
+            _print_pairs(found)
+        else:
+            _print_clusters(found)
+    if met & set(fail_on):
+        sys.exit(1)
+
+
+def _print_clusters(found: Any) -> None:
+    number = members = 0
+    for cluster in found:
+        number += 1
+        members += len(cluster["members"])
+        click.echo(click.style(_line(cluster["representative"]), bold=True))
+        click.echo(f"    {printable(cluster['representative']['url'])}")
+        for m in cluster["members"]:
+            click.echo(f"  {m['relation']:<8}{_numbers(m):<14} {_line(m)}{_lag(m['lag_seconds'])}")
+            click.echo(f"    {printable(m['url'])}")
+        click.echo()
+    click.echo(f"{plural(number, 'cluster')}, {plural(members, 'copy', 'copies')}" if number else "No duplicates.")
+
+
+def _print_pairs(found: Any) -> None:
+    number = 0
+    for number, pair in enumerate(found, 1):  # noqa: B007 - the last number is printed
+        click.echo(f"{pair['relation']:<8}{_numbers(pair):<14} {_line(pair['a'])}  |  {_line(pair['b'])}")
+    click.echo(plural(number, "pair") if number else "No duplicates.")
+
+
+def _numbers(row: dict[str, Any]) -> str:
+    return "" if row["relation"] == "exact" else f"{row['similarity']:.2f} ({row['containment']:.2f})"
+
+
+def _line(article: dict[str, Any]) -> str:
+    shown = f"{printable(article['publisher'] or 'no publisher')}: {printable(article['title'] or 'no title')}"
+    marks = [m for m in (article["check"] if article["check"] == "mismatched" else "", "gone" if article["gone"] else "") if m]
+    return shown + (f" [{', '.join(marks)}]" if marks else "")
+
+
+def _lag(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    sign, minutes = ("-" if seconds < 0 else "+"), int(abs(seconds) // 60)
+    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+    return f"  {sign}" + (f"{days} d " if days else "") + f"{hours}:{minutes:02}"
+
+
+@click.command()
+@click.argument("path", type=click.Path())
+@click.option("--fail-on", multiple=True, type=click.Choice(["exact", "near", "excerpt"]), help="Exit with 1 if any is found.")
+@formats("text", "json", "csv")
+@common
+@click.pass_obj
+def similar(options: Common, path: str, fail_on: tuple[str, ...], form: str) -> None:
+    """What a file resembles among the articles of the database, without recording it.
+
+    Other crawls of the file's own page are left out.
+    """
+    from dedup import resemble
+    from dedup.store import open_reader
+
+    settings = options.load().settings
+    with open_reader(settings.database.path) as store:
+        found = resemble.resemble(store, settings, os.fsencode(path))
+    if form == "json":
+        click.echo(dumps(found, indent=2))
+    elif form == "csv":
+        print_csv((*_ARTICLE, *_NUMBERS), found)
+    else:
+        for m in found:
+            click.echo(f"{m['relation']:<8}{_numbers(m):<14} {_line(m)}")
+            click.echo(f"    {printable(m['url'])}")
+        if not found:
+            click.echo("It resembles nothing in the database.")
+    if {m["relation"] for m in found} & set(fail_on):
+        sys.exit(1)

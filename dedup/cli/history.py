@@ -1,0 +1,119 @@
+"""`history` and `diff`: what a page said, and when."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dedup.cli.common import Common, common, formats, plural, print_csv, print_json
+from dedup.text import printable, printable_block
+
+if TYPE_CHECKING:
+    from dedup.config import Settings
+    from dedup.store import Reader
+
+TIMELINE_COLUMNS = ("crawled_at", "revision", "check", "cause", "standing", "crawled_at_from", "gone", "path")
+
+
+@click.command()
+@click.argument("page", metavar="URL|ID|PATH")
+@formats("text", "json", "csv")
+@common
+@click.pass_obj
+def history(options: Common, page: str, form: str) -> None:
+    """A page's revisions, every crawl of it, and what changed between them.
+
+    The page is named by its URL in any spelling, by an article's id ({oid}_{aid}), or by the path of one of its files.
+    CSV gives the timeline.
+    """
+    from dedup import reports
+    from dedup.store import open_reader
+
+    settings = options.load().settings
+    with open_reader(settings.database.path) as store:
+        found = reports.history(store, page_of(store, settings, page))
+    if form == "json":
+        print_json(found)
+    elif form == "csv":
+        print_csv(TIMELINE_COLUMNS, found["timeline"])
+    else:
+        _print(found)
+
+
+def page_of(store: Reader, settings: Settings, wanted: str) -> int:
+    """The page that an argument stands for."""
+    from dedup import reports
+
+    path = os.path.abspath(os.fsencode(wanted))
+    place = None
+    for directory in store.directory_paths():
+        if path.startswith(directory + b"/"):
+            folder, _, name = path[len(directory) + 1 :].rpartition(b"/")
+            place = (directory, folder, name)
+    return reports.find_page(store, settings.urls.canonicaliser(), wanted, place)
+
+
+def _print(found: dict[str, Any]) -> None:
+    click.echo(click.style(printable(found["url"]), bold=True))
+    for alias in found["aliases"]:
+        click.echo(f"  also {printable(alias)}")
+    click.echo(f"\n{plural(len(found['revisions']), 'revision')}")
+    for r in found["revisions"]:
+        click.echo(f"  {r['revision']:>2}  {printable(r['title'])}  ({r['check']}, {plural(r['sightings'], 'sighting')})")
+    click.echo("\ntimeline (UTC)")
+    for t in found["timeline"]:
+        number = t["revision"] if t["revision"] is not None else "-"
+        marks = [m for m in (t["check"], t["cause"], "" if t["standing"] == "counted" else t["standing"]) if m]
+        marks += ["gone"] if t["gone"] else []
+        marks += ["time of the file"] if t["crawled_at_from"] == "mtime" else []
+        click.echo(f"  {t['crawled_at'][:19].replace('T', ' ')}  revision {number}  {', '.join(marks)}  {printable(t['path'])}")
+    if found["changes"] or found["metadata_changes"]:
+        click.echo("\nchanges (UTC)")
+    for c in found["changes"]:
+        told = [f"body {c['body_similarity']:.0%} alike" if c["body_similarity"] < 1 else "body alike"]
+        told += ["title changed"] if c["title_changed"] else []
+        told += ["returned to an earlier text"] if c["returned"] else []
+        click.echo(f"  {c['at'][:19].replace('T', ' ')}  {c['from']} → {c['to']}  {', '.join(told)}")
+    for c in found["metadata_changes"]:
+        before, after = printable(c["before"]) or "nothing", printable(c["after"]) or "nothing"
+        click.echo(f"  {c['at'][:19].replace('T', ' ')}  {c['field']}: {before} → {after}")
+
+
+@click.command()
+@click.argument("page", metavar="URL|ID|PATH")
+@click.option("--from", "from_", type=int, metavar="N", help="Revision to compare from (default: the one before the last change).")
+@click.option("--to", type=int, metavar="M", help="Revision to compare to (default: the one after the last change).")
+@formats("text", "json")
+@common
+@click.pass_obj
+def diff(options: Common, page: str, from_: int | None, to: int | None, form: str) -> None:
+    """What changed between two revisions of a page, as words removed and added.
+
+    Removed words stand in [-brackets-], added ones in {+braces+}; on a terminal they are coloured too.
+    """
+    from dedup import reports
+    from dedup.store import open_reader
+
+    settings = options.load().settings
+    with open_reader(settings.database.path) as store:
+        found = reports.diff(store, page_of(store, settings, page), from_, to)
+    if form == "json":
+        print_json(found)
+        return
+    click.echo(click.style(f"{printable(found['url'])}  revision {found['from']} → {found['to']}", bold=True))
+    if found["from"] == found["to"]:
+        click.echo("There is one revision only.")
+        return
+    for part in ("title", "body"):
+        click.echo(f"\n{part}")
+        click.echo("".join(_stretch(s["kind"], printable_block(s["text"])) for s in found[part]))
+
+
+def _stretch(kind: str, shown: str) -> str:
+    if kind == "removed":
+        return click.style(f"[-{shown}-]", fg="red", strikethrough=True)
+    if kind == "added":
+        return click.style(f"{{+{shown}+}}", fg="green")
+    return shown

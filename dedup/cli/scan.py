@@ -1,0 +1,115 @@
+"""`scan`: one pass over the crawl directories."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, remark
+
+if TYPE_CHECKING:
+    from dedup.ingest import Tally
+
+JUDGED = ("mismatched", "fault", "unsettled", "gone", "exact", "near", "excerpt", "change")
+
+
+@click.command()
+@click.argument("directories", nargs=-1, metavar="[DIR]...", type=click.Path())
+@click.option("--fail-on", multiple=True, type=click.Choice(JUDGED), help="Exit with 1 if the scan met any of these. May be repeated.")
+@formats("text", "json")
+@common
+@click.pass_obj
+def scan(options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...], form: str) -> None:
+    """Compare the crawl directories with the database and take in what differs.
+
+    DIR stands in for the configured directories. Files that are still being written are waited for, up to twice
+    settle_seconds. A directory that is missing, or empty and another than before (not mounted), is left as it was, and the
+    command exits with 3.
+
+    \b
+    dedup scan
+    dedup --database /srv/dedup.db scan /srv/crawl --format json
+    """
+    from dedup.errors import DirectoryAbsentError
+    from dedup.ingest import Scan, open_session, save_last_scan
+
+    loaded = options.load(directories)
+    with open_session(loaded.settings, "scan") as session:
+        _warn_of_database_inside(options, loaded.settings)
+        stop = threading.Event()
+        with _Progress(shown=on_terminal(options)) as progress:
+            tally = Scan(session, stop, progress.update).run()
+        save_last_scan(session.store, tally, "scan")
+    if form == "json":
+        print_json(tally.as_json() | ({"absent": tally.absent} if tally.absent else {}))
+    else:
+        _print(tally)
+    for path in tally.absent:
+        remark(options, f"{path} is missing, unreadable, or empty and not the directory it was: nothing there was marked as gone.")
+    if tally.absent:
+        raise DirectoryAbsentError(paths=", ".join(tally.absent))
+    if any(_met(tally)[kind] for kind in fail_on):
+        sys.exit(1)
+
+
+def _met(tally: Tally) -> dict[str, int]:
+    met: dict[str, int] = {k: tally.matches[k] for k in ("exact", "near", "excerpt")}
+    met |= {"mismatched": tally.checks["mismatched"], "fault": tally.faults, "unsettled": tally.unsettled}
+    return met | {"gone": tally.gone, "change": tally.changes}
+
+
+def _warn_of_database_inside(options: Common, settings: Any) -> None:
+    import os
+
+    database = os.path.realpath(settings.database.path)
+    for directory in settings.crawl.directories:
+        if database.startswith(os.path.realpath(directory) + os.sep):
+            remark(options, f"The database {database} lies inside the crawl directory {directory}; better keep it elsewhere.")
+
+
+def _print(tally: Tally) -> None:
+    t = tally
+    click.echo(
+        f"{plural(t.files, 'file')} in {t.seconds:.1f} s: {t.new:,} new, {t.changed:,} changed, {t.unchanged:,} unchanged,", nl=False
+    )
+    click.echo(f" {t.moved:,} moved, {t.ignored.total():,} ignored, {t.faults:,} with faults, {t.unsettled:,} unsettled; {t.gone:,} gone")
+    if t.checks.total():
+        shown = ", ".join(f"{t.checks[c]:,} {c}" for c in ("verified", "mismatched", "unclaimed"))
+        click.echo(f"content_hash: {shown}")
+    matches = ", ".join(f"{t.matches[r]:,} {r}" for r in ("exact", "near", "excerpt"))
+    click.echo(f"found: {plural(t.revisions, 'revision')}, {plural(t.sightings, 'sighting')}, matches: {matches}; ", nl=False)
+    click.echo(plural(t.changes, "change"))
+
+
+class _Progress:
+    """A bar on a terminal: files, rate, faults, time left (the directory is counted beforehand by its listing)."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
+        self._begun = time.monotonic()
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        if self._shown:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task("scan", total=None, told="")
+            self._bar.start()
+        return self
+
+    def update(self, tally: Tally, total: int | None = None) -> None:
+        if self._bar is not None:
+            rate = tally.files / max(1e-9, time.monotonic() - self._begun)
+            told = f"{tally.files:,} files  {rate:,.0f}/s  {tally.faults:,} faults"
+            self._bar.update(self._task, completed=tally.files, total=total, told=told)
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()

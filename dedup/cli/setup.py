@@ -1,0 +1,105 @@
+"""`init`, `config`, `sample`: getting started."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dedup.cli.common import Common, common, formats, print_json, remark
+from dedup.text import printable
+
+
+@click.command()
+@click.argument("directory", required=False, type=click.Path(exists=True, file_okay=False))
+@common
+@click.pass_obj
+def init(options: Common, directory: str | None) -> None:
+    """Write a commented config.toml for a crawl DIRECTORY into the current directory.
+
+    An existing file is never written over.
+    """
+    from dedup.errors import FileExistsInWayError
+
+    shipped = files("dedup").joinpath("share/config.toml").read_text("utf-8")
+    if directory is not None:
+        path = directory if not os.path.isabs(directory) else os.path.abspath(directory)
+        shipped = re.sub(r"(?m)^directories = .*?(?=\s+#)", lambda _: f"directories = [{_toml(path)}]", shipped, count=1)
+    try:
+        with open("config.toml", "x", encoding="utf-8") as file:
+            file.write(shipped)
+    except FileExistsError:
+        raise FileExistsInWayError(path=os.path.abspath("config.toml")) from None
+    remark(options, "Wrote config.toml. 'dedup scan' takes the directory in, 'dedup config' shows what is in force.")
+
+
+def _toml(value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda m: f"\\u{ord(m[0]):04x}", escaped) + '"'
+
+
+@click.command()
+@formats("text", "json")
+@common
+@click.pass_obj
+def config(options: Common, form: str) -> None:
+    """Print the configuration in force, and where each value came from."""
+    from dedup.config import flatten
+
+    loaded = options.load()
+    rows = [(key, _plain(value), loaded.origins[key]) for key, value in flatten(loaded.settings)]
+    if form == "json":
+        file = str(loaded.file.absolute()) if loaded.file else None
+        print_json({"file": file, "settings": {k: {"value": v, "from": o} for k, v, o in rows}})
+        return
+    click.echo(f"# {loaded.file.absolute() if loaded.file else 'no configuration file; defaults'}")
+    for key, value, origin in rows:
+        lines = [f"{key} = "] if isinstance(value, list) and len(str(value)) > 100 else [f"{key} = {value!r}"]
+        if lines[0].endswith("= "):
+            lines += [f"    {entry}" for entry in value]
+        click.echo(printable(lines[0]) + click.style(f"  # {printable(origin)}", dim=True))
+        for line in lines[1:]:
+            click.echo(printable(line))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(v) for v in value]
+    if hasattr(value, "model_dump"):
+        dumped: Mapping[str, Any] = value.model_dump()
+        return dict(dumped)
+    return value
+
+
+@click.command()
+@click.argument("directory", type=click.Path())
+@common
+@click.pass_obj
+def sample(options: Common, directory: str) -> None:
+    """Lay the sample crawl that ships with the program out in DIRECTORY, with a config.toml for it.
+
+    Files that are there already and differ are left alone and named.
+    """
+    from dedup.errors import FileExistsInWayError
+
+    target = Path(directory)
+    with as_file(files("dedup").joinpath("share/sample/crawl")) as source:
+        for path in sorted(p for p in source.rglob("*") if p.is_file()):
+            copy = target / "crawl" / path.relative_to(source)
+            if copy.exists():
+                if copy.read_bytes() != path.read_bytes():
+                    raise FileExistsInWayError(path=copy)
+                continue
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+    configuration = target / "config.toml"
+    shipped = files("dedup").joinpath("share/config.toml").read_text("utf-8")
+    if not configuration.exists():
+        configuration.write_text(re.sub(r"(?m)^directories = .*?(?=\s+#)", 'directories = ["crawl"]', shipped, count=1), encoding="utf-8")
+    remark(options, f"The sample crawl is in {directory}; go there and run 'dedup scan'.")

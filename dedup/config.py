@@ -1,0 +1,250 @@
+"""`config.toml` → `Settings`: what is configured, checked, and where each value came from."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from dedup.digests import RECIPES
+from dedup.errors import ConfigError, ConfigFileError
+from dedup.urls import Canonicaliser
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError("is not a time zone; write one like 'Asia/Seoul' or 'UTC'") from None
+    return name
+
+
+def _recipe(name: str) -> str:
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, 1, 0.4)
+        raise ValueError(f"{name!r} is no recipe" + (f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(RECIPES)}"))
+    return name
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Crawl(_Section):
+    """`[crawl]`"""
+
+    directories: tuple[str, ...] = ()
+    patterns: Annotated[tuple[str, ...], Field(min_length=1)] = ("*.md",)
+    settle_seconds: Annotated[float, Field(ge=0, le=3600)] = 2.0
+    scan_interval_seconds: Annotated[float, Field(gt=0, le=86_400)] = 300.0
+    max_file_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 10_000_000
+
+
+class Time(_Section):
+    """`[time]`"""
+
+    published_at: Annotated[str, AfterValidator(_zone)] = "Asia/Seoul"
+    crawled_at: Annotated[str, AfterValidator(_zone)] = "UTC"
+
+
+class Integrity(_Section):
+    """`[integrity]`"""
+
+    recipes: Annotated[tuple[Annotated[str, AfterValidator(_recipe)], ...], Field(min_length=1)] = tuple(RECIPES)
+
+
+class Duplicates(_Section):
+    """`[duplicates]`"""
+
+    threshold: Annotated[float, Field(ge=0.3, le=1)] = 0.7
+    excerpt_threshold: Annotated[float, Field(ge=0.3, le=1)] = 0.8
+    min_characters: Annotated[int, Field(ge=5, le=100_000)] = 80
+    num_perm: Annotated[int, Field(ge=16, le=1024)] = 128
+
+
+class UrlRule(_Section):
+    """`[[urls.rules]]`"""
+
+    pattern: str
+    template: str
+
+
+NAVER = "https://n.news.naver.com/mnews/article/{oid}/{aid}"
+_NAVER_PATTERNS = (
+    "n.news.naver.com/mnews/article/{oid:d}/{aid:d}",
+    "n.news.naver.com/article/{oid:d}/{aid:d}",
+    "m.news.naver.com/article/{oid:d}/{aid:d}",
+    "news.naver.com/article/{oid:d}/{aid:d}",
+    "news.naver.com/main/read.naver?oid={oid:d}&aid={aid:d}",
+    "news.naver.com/main/read.nhn?oid={oid:d}&aid={aid:d}",
+    "m.news.naver.com/read.naver?oid={oid:d}&aid={aid:d}",
+    "m.news.naver.com/read.nhn?oid={oid:d}&aid={aid:d}",
+    "finance.naver.com/news/news_read.naver?office_id={oid:d}&article_id={aid:d}",
+    "finance.naver.com/news/news_read.nhn?office_id={oid:d}&article_id={aid:d}",
+)
+
+
+class Urls(_Section):
+    """`[urls]`"""
+
+    from_ids: str = NAVER
+    tracking: tuple[str, ...] = (
+        "utm_*",
+        "fbclid",
+        "gclid",
+        "dclid",
+        "msclkid",
+        "igshid",
+        "mc_cid",
+        "mc_eid",
+        "yclid",
+        "_ga",
+    )
+    rules: tuple[UrlRule, ...] = tuple(UrlRule(pattern=p, template=NAVER) for p in _NAVER_PATTERNS)
+
+    def canonicaliser(self) -> Canonicaliser:
+        """The rules compiled; raises ValueError for a bad one."""
+        return Canonicaliser([(r.pattern, r.template) for r in self.rules], self.tracking, self.from_ids)
+
+
+class Database(_Section):
+    """`[database]`"""
+
+    path: Annotated[str, Field(min_length=1)] = "dedup.db"
+
+
+class Settings(_Section):
+    """All of `config.toml`; paths are absolute once loaded."""
+
+    crawl: Crawl = Crawl()
+    time: Time = Time()
+    integrity: Integrity = Integrity()
+    duplicates: Duplicates = Duplicates()
+    urls: Urls = Urls()
+    database: Database = Database()
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """`settings` in force; `file` they were read from (None: defaults alone); `origins`: dotted key → where it came from."""
+
+    settings: Settings
+    file: Path | None
+    origins: dict[str, str]
+
+
+def find(explicit: str | None) -> Path | None:
+    """The configuration file to use: the one asked for, ./config.toml, or the user's own. None if there is none."""
+    if explicit is not None:
+        if not Path(explicit).is_file():
+            raise ConfigFileError(file=explicit, problem="there is no such file")
+        return Path(explicit)
+    home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    for path in (Path("config.toml"), Path(home) / "dedup" / "config.toml"):
+        if path.is_file():
+            return path
+    return None
+
+
+def load(explicit: str | None = None, *, directories: tuple[str, ...] = (), database: str | None = None) -> Loaded:
+    """Settings from the configuration file in force, with what the command line says put over them.
+
+    Relative paths count from the configuration file; those of the command line, and the defaults where there is no file,
+    from the current directory. Raises ConfigError or ConfigFileError (exit code 2).
+    """
+    file = find(explicit)
+    table = _read(file) if file else {}
+    base = file.absolute().parent if file else Path.cwd()
+    settings = _check(table, str(file))
+    origins = {key: str(file) if _given(table, key) else "default" for key, _ in flatten(settings)}
+    crawl = settings.crawl.model_copy(
+        update={"directories": tuple(os.path.abspath(base / os.path.expanduser(d)) for d in settings.crawl.directories)}
+    )
+    path = settings.database.path
+    place = Database(path=os.path.abspath(base / os.path.expanduser(path)))
+    if directories:
+        crawl = crawl.model_copy(update={"directories": tuple(os.path.abspath(d) for d in directories)})
+        origins["crawl.directories"] = "command line"
+    if database is not None:
+        place = Database(path=os.path.abspath(database))
+        origins["database.path"] = "command line"
+    return Loaded(settings.model_copy(update={"crawl": crawl, "database": place}), file, origins)
+
+
+def flatten(settings: Settings) -> Iterator[tuple[str, Any]]:
+    """(dotted key, value) of every setting, in the order of the shipped file."""
+    for section, model in settings:
+        for key, value in model:
+            yield f"{section}.{key}", value
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_bytes().decode())
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigFileError(file=file, problem=f"is not TOML: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigFileError(file=file, problem=f"cannot be read: {error}") from error
+
+
+def _given(table: dict[str, Any], key: str) -> bool:
+    section, name = key.split(".")
+    return name in table.get(section, {})
+
+
+def _check(table: dict[str, Any], file: str) -> Settings:
+    try:
+        settings = Settings.model_validate(_tuples(table))
+    except ValidationError as error:
+        first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
+        raise ConfigError(file=file, key=_dotted(first["loc"]), problem=_sentence(first)) from None
+    for pattern in settings.crawl.patterns:
+        if "/" in pattern:
+            raise ConfigError(file=file, key="crawl.patterns", problem=f"{pattern!r} is matched against file names; leave folders out")
+    try:
+        settings.urls.canonicaliser()
+    except ValueError as error:
+        raise ConfigError(file=file, key="urls.rules", problem=str(error)) from None
+    if settings.urls.from_ids and set(re.findall(r"\{(.*?)\}", settings.urls.from_ids)) != {"oid", "aid"}:
+        raise ConfigError(file=file, key="urls.from_ids", problem="must hold {oid} and {aid}, and no other placeholder")
+    return settings
+
+
+def _tuples(value: Any) -> Any:
+    """TOML arrays as tuples, and whole numbers where fractions are meant as they are: what strict checking wants."""
+    if isinstance(value, dict):
+        return {k: _tuples(v) for k, v in value.items()}
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def _dotted(location: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in location)
+
+
+def _sentence(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(error["loc"][-1]), _siblings(error["loc"]), 1, 0.3)
+        return "there is no such key" + (f"; did you mean {'.'.join([*map(str, error['loc'][:-1]), near[0]])!r}?" if near else "")
+    message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    return message.replace("tuple", "list") + f" (it is {error['input']!r})"
+
+
+def _siblings(location: tuple[int | str, ...]) -> list[str]:
+    """The names that could stand where an unknown one was found."""
+    model: type[BaseModel] = Settings
+    for part in location[:-1]:
+        if part == "rules":
+            model = UrlRule
+        elif isinstance(part, str):
+            annotation = model.model_fields[part].annotation
+            if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+                model = annotation
+    return list(model.model_fields)

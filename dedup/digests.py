@@ -1,0 +1,116 @@
+"""Recipes for `content_hash` (algorithm × text), and which of several possible bodies a claim vouches for.
+
+A digest is written `recipe:hex`. A recipe is `algorithm(text)`: SHA-256 of the body is `sha256(body)`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import xxhash
+
+
+class Hash(Protocol):
+    """What hashlib's and xxhash's objects have in common."""
+
+    def update(self, content: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+ALGORITHMS: dict[str, tuple[Callable[[], Hash], int]] = {
+    "sha256": (hashlib.sha256, 64),
+    "sha1": (hashlib.sha1, 40),
+    "md5": (hashlib.md5, 32),
+    "blake2b": (hashlib.blake2b, 128),
+    "xxh64": (xxhash.xxh64, 16),
+    "xxh3_64": (xxhash.xxh3_64, 16),
+    "xxh3_128": (xxhash.xxh3_128, 32),
+}
+"""Name → (constructor, hex digits of a digest). xxhash with seed 0, digests in canonical (big-endian) order."""
+
+TEXTS = ("body", "escaped", "title+newline+body")
+"""What is hashed, as UTF-8: the body unescaped, the body as it stands in the file, or title, newline and body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a digest is made; `str()` gives the stored form."""
+
+    algorithm: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}({self.text})"
+
+
+RECIPES: dict[str, Recipe] = {str(r): r for a in ALGORITHMS for t in TEXTS for r in (Recipe(a, t),)}
+"""Every known recipe by its stored form, the usual ones first."""
+
+BLANKS = " \t\r\n"
+"""White space that every trim function agrees on; bodies are free of it at both ends."""
+
+_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;", "`": "&#x60;", "=": "&#x3D;"})
+
+_CLAIM = re.compile(r"(?:[A-Za-z][A-Za-z0-9_-]{0,15}:)?([0-9a-fA-F]{16,128})")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One stretch of an article's text up to a possible end of the body (at offset `end`, beginning where the stretch before
+    ended): `escaped` as in the file, `plain` unescaped."""
+
+    end: int
+    escaped: str
+    plain: str
+
+
+def claim_hex(claimed: str) -> str | None:
+    """The lower-case hex of a usable claim (a prefix like `sha256:` is allowed); None for one that is no digest."""
+    match = _CLAIM.fullmatch(claimed)
+    return match[1].lower() if match else None
+
+
+def fitting(recipes: Sequence[Recipe], hexdigest: str) -> list[Recipe]:
+    """Those recipes whose digests have as many hex digits as the claim."""
+    return [r for r in recipes if ALGORITHMS[r.algorithm][1] == len(hexdigest)]
+
+
+def digest(recipe: Recipe, title: str, body: str, escaped: str) -> str:
+    """Hex digest of one body by one recipe."""
+    state = ALGORITHMS[recipe.algorithm][0]()
+    if recipe.text == "title+newline+body":
+        state.update(title.encode() + b"\n")
+    state.update((escaped if recipe.text == "escaped" else body).encode())
+    return state.hexdigest()
+
+
+def prefix_digests(recipe: Recipe, title: str, pieces: Iterable[Piece]) -> Iterator[tuple[int, str]]:
+    """(end, hex digest) of the text up to the end of each piece, white space trimmed at both ends of the text.
+
+    One forward pass: the state is carried along, so n possible ends cost no more than one long text and n digests.
+    """
+    state = ALGORITHMS[recipe.algorithm][0]()
+    if recipe.text == "title+newline+body":
+        state.update(title.encode() + b"\n")
+    blanks, begun = "", False
+    for piece in pieces:
+        text = piece.escaped if recipe.text == "escaped" else piece.plain
+        if not begun:
+            text = text.lstrip(BLANKS)
+            begun = bool(text)
+        solid = text.rstrip(BLANKS)
+        if solid:
+            state.update((blanks + solid).encode())
+            blanks = text[len(solid) :]
+        else:
+            blanks += text
+        yield piece.end, state.hexdigest()
+
+
+def escape(text: str) -> str:
+    """`text` as the crawler writes it: HTML-escaped by Handlebars' rules."""
+    return text.translate(_ESCAPES)

@@ -1,0 +1,98 @@
+"""Every error the program raises on purpose: the docstring is the message, `exit_code` what the process leaves with.
+
+Exit codes: 2 usage or configuration, 3 the work could not be done. (0 is done, 1 findings where a command was asked to
+judge, 130 interrupted.)
+"""
+
+from __future__ import annotations
+
+
+class DedupError(Exception):
+    """The work could not be done."""
+
+    exit_code = 3
+
+    def __init__(self, **facts: object) -> None:
+        """`facts` fill the placeholders of the class's docstring."""
+        super().__init__((type(self).__doc__ or type(self).__name__).format(**facts))
+        self.facts = facts
+
+
+class ConfigError(DedupError):
+    """{file}: {key}: {problem}"""
+
+    exit_code = 2
+
+
+class ConfigFileError(DedupError):
+    """{file}: {problem}"""
+
+    exit_code = 2
+
+
+class NoDirectoryError(DedupError):
+    """No crawl directory is configured; name one on the command line or make a configuration with 'dedup init DIR'."""
+
+    exit_code = 2
+
+
+class OverlapError(DedupError):
+    """The crawl directories {first} and {second} overlap; a file would be recorded twice. Keep the outer one."""
+
+    exit_code = 2
+
+
+class FileExistsInWayError(DedupError):
+    """{path} exists already and is left as it is; move it away or choose another name."""
+
+
+class DirectoryAbsentError(DedupError):
+    """None of the crawl directories can be read: {paths}. Nothing was marked as gone."""
+
+
+class DatabaseMissingError(DedupError):
+    """There is no database at {path}; 'dedup scan' makes one."""
+
+
+class DatabaseUnreadableError(DedupError):
+    """The database {path} cannot be opened: {problem}."""
+
+
+class DatabaseNewerError(DedupError):
+    """The database {path} was written by a newer version of dedup (it holds {unknown}); install that version."""
+
+
+class DatabaseBusyError(DedupError):
+    """The database {path} is being written by {holder}; only one 'dedup scan' or 'dedup watch' may write at a time."""
+
+
+class DatabaseFailedError(DedupError):
+    """Writing to the database {path} failed: {problem}. What was committed before stands; nothing was half recorded."""
+
+
+class SqliteTooOldError(DedupError):
+    """SQLite {found} is too old; dedup needs {needed} or newer (STRICT tables)."""
+
+
+class RecipeChangedError(DedupError):
+    """{what} changed since the database was written (stored: {stored}, configured: {configured}); run '{remedy}' first."""
+
+
+class UnknownPageError(DedupError):
+    """The database holds no page for {wanted}."""
+
+
+class AmbiguousPageError(DedupError):
+    """{wanted} stands for several pages; name one of them by its URL: {urls}"""
+
+    exit_code = 2
+
+
+class NoRevisionError(DedupError):
+    """{url} has no revision {wanted}; it has {have}."""
+
+    exit_code = 2
+
+
+class NotAnArticleError(DedupError):
+    """{path} could not be read as an article: {problem}"""

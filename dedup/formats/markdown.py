@@ -1,0 +1,267 @@
+"""The crawler's Markdown: a header that only looks like YAML, a title block, the body, perhaps comments, a footer.
+
+Values are what the page gave, HTML-escaped and otherwise as they came: tabs, colons and line ends included. Where the
+body ends is settled by the claimed digest, and only without a usable one by the template.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dedup import digests, times
+from dedup.digests import BLANKS, Piece, Recipe
+from dedup.formats.decoding import decode
+from dedup.formats.options import ReadOptions
+from dedup.model import FAULTS, Article, Cause, Check, Fault, FaultKind, Metadata, Reading
+
+_EARLY = ("id", "title", "category", "publisher", "author")
+_LATE = ("published_at", "crawled_at", "url", "oid", "aid", "content_hash", "comment_count")
+_KEYS = frozenset(_EARLY + _LATE)
+
+_KEY = re.compile(r"([a-z][a-z0-9_]{0,39}):(?:[ \t]|$)|(" + "|".join(sorted(_KEYS)) + "):")
+_RULE = re.compile(r"\n---[ \t]*(?=\n|$)")
+_CUT = re.compile(r"\n[ \t]*\n---[ \t]*(?=\n|$)|\A---[ \t]*(?=\n|$)")
+_FOOTER = re.compile(r"\n---[ \t]*\n+\*Crawled at: [^\n]*(?:\n\*Source: [^\n]*)?\s*$")
+_PARTIAL_CUT = re.compile(r"\n[ \t]*\n-{1,2}$")
+_COMMENTS = re.compile(r"\n+(?:\*댓글이 없습니다\.\*|📊 \*\*댓글 통계|## 댓글 \()")
+_LONG_REFERENCE = re.compile(r"&#(?=[0-9]{640})")
+_REST_OF_HEADER = re.compile(r"\ncontent_hash:[^\n]*\n")
+_ID = re.compile(r"([0-9A-Za-z]+)_([0-9A-Za-z]+)")
+
+
+def read(raw: bytes, options: ReadOptions) -> Reading:
+    """The article in a file's bytes, its check made; or the fault that leaves none. Never raises for content."""
+    if not raw.strip(b"\0 \t\r\n"):
+        return _fault("empty")
+    decoded = decode(raw)
+    if decoded is None:
+        return _fault("undecodable")
+    text = decoded.text
+    if text.startswith("---\r\n"):
+        text = text.replace("\r\n", "\n")
+    elif text.startswith("---\r"):
+        text = text.replace("\r", "\n")
+    head = _read_head(text)
+    if isinstance(head, Fault):
+        return Reading(None, (head,))
+    content = text[head.body_start :]
+    if not content.strip():
+        return _fault("truncated_before_body")
+    body, check = _body(content, head, options.recipes, cut_short=decoded.truncated)
+    faults: list[Fault] = []
+    values = head.values
+
+    def time(key: str, zone_name: str) -> str | None:
+        printed = values.get(key, "")
+        found = times.to_utc(printed, getattr(options, zone_name)) if printed else None
+        if printed and found is None:
+            faults.append(Fault("unparsable_time", f"{key} cannot be read as a time: {printed[:60]!r}; it is recorded as empty"))
+        return found
+
+    oid, aid = values.get("oid", ""), values.get("aid", "")
+    ids = _ID.fullmatch(values.get("id", ""))
+    if ids and not (oid and aid):
+        oid, aid = ids[1], ids[2]
+    metadata = Metadata(
+        publisher=values.get("publisher", ""),
+        author=values.get("author", ""),
+        category=values.get("category", ""),
+        published_at=time("published_at", "published_zone"),
+        published_printed=values.get("published_at", ""),
+        id=values.get("id") or (f"{oid}_{aid}" if oid and aid else None),
+        oid=oid,
+        aid=aid,
+        extra=tuple(sorted((k, v) for k, v in values.items() if k not in _KEYS or k == "comment_count")),
+    )
+    article = Article(
+        title=values.get("title", ""),
+        body=body,
+        url=values.get("url", ""),
+        crawled_at=time("crawled_at", "crawled_zone"),
+        metadata=metadata,
+        check=check,
+        encoding=decoded.encoding,
+    )
+    return Reading(article, tuple(faults))
+
+
+def _fault(kind: FaultKind) -> Reading:
+    return Reading(None, (Fault(kind, FAULTS[kind]),))
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """`values` unescaped; `body_start` is the offset in the text of what follows the title block."""
+
+    values: dict[str, str]
+    body_start: int
+
+
+def _read_head(text: str) -> _Head | Fault:
+    if not re.match(r"---[ \t]*(?:\n|$)", text):
+        return Fault("not_an_article", FAULTS["not_an_article"])
+    end, after = _header_end(text)
+    if end is None:
+        looks_right = _KEY.match(text, text.find("\n") + 1) or len(text) < 8
+        kind: FaultKind = "truncated_before_body" if looks_right else "not_an_article"
+        return Fault(kind, FAULTS[kind])
+    raw = _header_values(text[text.index("\n") + 1 : end + 1])
+    if not raw.keys() & _KEYS:
+        return Fault("not_an_article", FAULTS["not_an_article"])
+    start = _body_start(text, after, raw)
+    if start is None:
+        return Fault("truncated_before_body", FAULTS["truncated_before_body"])
+    values = {key: unescape(value).strip() for key, value in raw.items()}
+    for key in ("publisher", "author", "category"):
+        if key in values:
+            values[key] = " ".join(values[key].split())
+    return _Head(values, start)
+
+
+def _header_end(text: str) -> tuple[int | None, int]:
+    """Offsets of the `---` line that closes the header (of the newline before it) and of what follows it.
+
+    The first such line, unless it stands inside a scraped value: then the rest of the header and the title block follow a
+    later one.
+    """
+    first = _RULE.search(text, text.find("\n"))
+    if first is None:
+        return None, 0
+    match: re.Match[str] | None = first
+    for _ in range(20):
+        if match is None:
+            break
+        closes = text.startswith("\n\n# ", match.end())
+        if closes and (match is first or _REST_OF_HEADER.search(text, first.end(), match.start() + 1)):
+            return match.start(), match.end()
+        if closes and match is not first:
+            break
+        match = _RULE.search(text, match.end())
+    return first.start(), first.end()
+
+
+def _header_values(header: str) -> dict[str, str]:
+    """Key → value as it stands in the file, over several lines where it spills.
+
+    A scraped value can spill a line that looks like another key. Keys that stand before the scraped ones in the template
+    keep their first occurrence, those that follow keep their last, so that a spill cannot pass for either.
+    """
+    parts: list[tuple[str, list[str]]] = []
+    for line in header.split("\n"):
+        match = _KEY.match(line)
+        if match:
+            parts.append((match[1] or match[2], [line[match.end() :]]))
+        elif parts:
+            parts[-1][1].append(line)
+    last = {key: i for i, (key, _) in enumerate(parts)}
+    values: dict[str, str] = {}
+    spilt = ""
+    for i, (key, lines) in enumerate(parts):
+        value = "\n".join(lines)
+        superseded = (key in values) if key not in _LATE else last[key] != i
+        if superseded:
+            if spilt:
+                values[spilt] += f"\n{key}: {value}"
+            continue
+        values[key] = value
+        spilt = key
+    title = values.get("title", "").strip()
+    if len(title) >= 2 and title[0] == title[-1] == '"':
+        values["title"] = title[1:-1]
+    return values
+
+
+def _body_start(text: str, after: int, raw: dict[str, str]) -> int | None:
+    """Offset of the body; None where the file ends before it."""
+    title, publisher = raw.get("title", ""), raw.get("publisher", "").strip()
+    block = f"\n\n# {title}\n\n**{publisher}** | {raw.get('published_at', '').strip()} | {raw.get('category', '').strip()}\n\n---\n"
+    if text.startswith(block, after):
+        return after + len(block)
+    rest = text[after : after + 4].lstrip("\n")
+    if not rest:
+        return None
+    if not rest.startswith("# "):
+        return after
+    match = _RULE.search(text, after)
+    return match.end() if match else None
+
+
+def _pieces(content: str) -> Iterator[Piece]:
+    """The stretches between the possible ends of the body, in order; the last one ends with the file."""
+    start = 0
+    for match in _CUT.finditer(content):
+        yield _piece(content, start, match.start())
+        start = match.start()
+    partial = _PARTIAL_CUT.search(content, max(start, len(content) - 8))
+    if partial:
+        yield _piece(content, start, partial.start())
+        start = partial.start()
+    yield _piece(content, start, len(content))
+
+
+def _piece(content: str, start: int, end: int) -> Piece:
+    escaped = content[start:end]
+    return Piece(end, escaped, unescape(escaped))
+
+
+def _body(content: str, head: _Head, recipes: tuple[Recipe, ...], *, cut_short: bool) -> tuple[str, Check]:
+    claimed = head.values.get("content_hash", "")
+    title = head.values.get("title", "")
+    claim = digests.claim_hex(claimed)
+    fitting = digests.fitting(recipes, claim) if claim else []
+    for recipe in fitting:
+        for end, found in digests.prefix_digests(recipe, title, _pieces(content)):
+            if found == claim:
+                return _plain(content[:end]), Check("verified", None, claimed, found, str(recipe))
+    end, complete = _structural_end(content, commented="comment_count" in head.values)
+    escaped = content[:end].strip(BLANKS)
+    body = unescape(escaped).strip(BLANKS)
+    recipe = (fitting or recipes)[0]
+    computed = digests.digest(recipe, title, body, escaped)
+    if cut_short:
+        return body, Check("mismatched", "truncated", claimed, computed, str(recipe))
+    if not claimed:
+        return body, Check("unclaimed", None, claimed, computed, str(recipe))
+    cause: Cause = "malformed" if not fitting else "altered" if complete else "truncated"
+    return body, Check("mismatched", cause, claimed, computed, str(recipe))
+
+
+def _plain(escaped: str) -> str:
+    return unescape(escaped.strip(BLANKS)).strip(BLANKS)
+
+
+def _structural_end(content: str, *, commented: bool) -> tuple[int, bool]:
+    """Where the body ends by the template alone, and whether the footer is there.
+
+    Plain variant: the last `---` line, which opens the footer. With comments: the first one that comments follow.
+    """
+    footer = _last_footer(content)
+    if not commented:
+        if footer is not None:
+            return footer, True
+        partial = _PARTIAL_CUT.search(content, max(0, len(content) - 8))
+        return (partial.start() if partial else len(content)), False
+    limit = len(content) if footer is None else footer
+    first: int | None = None
+    for match in _CUT.finditer(content, 0, limit):
+        if _COMMENTS.match(content, match.end()):
+            return match.start(), footer is not None
+        first = match.start() if first is None else first
+    return (limit if first is None else first), footer is not None
+
+
+def _last_footer(content: str) -> int | None:
+    at = content.rfind("\n---")
+    return at if at >= 0 and _FOOTER.match(content, at) else None
+
+
+def unescape(text: str) -> str:
+    """HTML character references replaced, once. Numbers too long to mean a character stay as they are."""
+    if "&" not in text:
+        return text
+    if _LONG_REFERENCE.search(text):
+        return "&#".join(html.unescape(part) for part in _LONG_REFERENCE.split(text))
+    return html.unescape(text)

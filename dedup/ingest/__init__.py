@@ -1,0 +1,33 @@
+"""From files to records. `examine` is pure CPU and works on batches; `record` is serial and owns the one transaction; `scan`
+compares a crawl directory with the database and takes in what differs; `reindex` recomputes what is derived."""
+
+from __future__ import annotations
+
+from dedup.ingest.examine import Examined, Found, Options, examine
+from dedup.ingest.matching import Matcher, Matching, Resemblance
+from dedup.ingest.record import record
+from dedup.ingest.reindex import reindex_signatures, reindex_urls
+from dedup.ingest.roots import Root, check_roots
+from dedup.ingest.scan import Scan
+from dedup.ingest.session import Session, open_session
+from dedup.ingest.tally import Tally, save_last_scan
+
+__all__ = [
+    "Examined",
+    "Found",
+    "Matcher",
+    "Matching",
+    "Options",
+    "Resemblance",
+    "Root",
+    "Scan",
+    "Session",
+    "Tally",
+    "check_roots",
+    "examine",
+    "open_session",
+    "record",
+    "reindex_signatures",
+    "reindex_urls",
+    "save_last_scan",
+]

@@ -1,0 +1,179 @@
+"""The half of the work that is pure CPU: read, parse, verify, canonicalise, sign. No database; batches in, batches out."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import signal
+import stat as modes
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import xxhash
+
+from dedup import formats, minhash, text
+from dedup.formats import ReadOptions
+from dedup.model import FAULTS, Article, Fault
+from dedup.store.rows import Stat
+from dedup.urls import Canonicaliser
+
+Outcome = Literal["article", "fault", "unsettled", "vanished", "symlink", "special"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the pure half needs to know of the configuration."""
+
+    read: ReadOptions
+    urls: Canonicaliser
+    max_file_bytes: int
+    min_characters: int
+    num_perm: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file as the directory shows it; `path` is the whole path, `folder` and `name` are relative to the crawl directory."""
+
+    directory: int
+    root: bytes
+    folder: bytes
+    name: bytes
+    stat: Stat
+
+    @property
+    def relative(self) -> bytes:
+        return self.folder + b"/" + self.name if self.folder else self.name
+
+    @property
+    def path(self) -> bytes:
+        return os.path.join(self.root, self.relative)
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What became of one file. For an article: its page's canonical URL, the digest of its state (SHA-256 of title, 0xFF,
+    body), of its normalised text (XXH3-128; None for a text without letters or numbers), and its signature (None for one
+    that is shorter than `min_characters`)."""
+
+    found: Found
+    outcome: Outcome
+    content: bytes | None = None
+    faults: tuple[Fault, ...] = ()
+    article: Article | None = None
+    url: str | None = None
+    state: bytes = b""
+    text: bytes | None = None
+    characters: int = 0
+    signature: bytes | None = None
+
+
+def examine(found: Iterable[Found], options: Options) -> list[Examined]:
+    """Each file read and worked out; order kept. Never raises for what a file is or holds."""
+    return [_examine(f, options) for f in found]
+
+
+def state_digest(title: str, body: str) -> bytes:
+    """The key of a page's state: SHA-256 of title, the byte 0xFF (which UTF-8 never has), and body."""
+    return hashlib.sha256(title.encode() + b"\xff" + body.encode()).digest()
+
+
+def _examine(found: Found, options: Options) -> Examined:
+    read = read_file(found.path, options.max_file_bytes)
+    if isinstance(read, Fault):
+        return Examined(found, "fault", faults=(read,))
+    if isinstance(read, str):
+        return Examined(found, read)
+    raw, stat = read
+    found = Found(found.directory, found.root, found.folder, found.name, stat)
+    content = xxhash.xxh3_128_digest(raw)
+    reading = formats.read(found.name, raw, options.read)
+    article = reading.article
+    if article is None:
+        return Examined(found, "fault", content, reading.faults)
+    url = options.urls.page(article.url, article.metadata.oid, article.metadata.aid)
+    if url is None:
+        return Examined(found, "fault", content, (*reading.faults, Fault("no_url", _no_url(article))))
+    normalised = text.normalise(article.body)
+    signature = None
+    if len(normalised) >= options.min_characters:
+        signature = minhash.signature(text.shingles(normalised), options.num_perm)
+    return Examined(
+        found,
+        "article",
+        content,
+        reading.faults,
+        article,
+        url,
+        state_digest(article.title, article.body),
+        xxhash.xxh3_128_digest(normalised.encode()) if normalised else None,
+        len(normalised),
+        signature,
+    )
+
+
+def _no_url(article: Article) -> str:
+    if not article.url:
+        return FAULTS["no_url"]
+    return f"{article.url[:120]!r} is no http or https address, and there is no oid and aid to make one of"
+
+
+def read_file(path: bytes, max_bytes: int) -> tuple[bytes, Stat] | Fault | Outcome:
+    """A file's bytes and the state they were read in; or why not: a fault, or an outcome that is none.
+
+    The file must be the same before and after reading, and nobody may have it open for writing: a read lease is asked for
+    and let go at once (fcntl(2), F_SETLEASE; a lease that may not be had says nothing). Links are never followed.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return "vanished"
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "symlink"
+        if error.errno in (errno.ENXIO, errno.ENODEV):
+            return "special"
+        if error.errno == errno.ENOTDIR:
+            return "vanished"
+        return Fault("unreadable", f"{FAULTS['unreadable']}: {os.strerror(error.errno or 0)}")
+    try:
+        before = os.fstat(fd)
+        if not modes.S_ISREG(before.st_mode):
+            return "special"
+        if before.st_size > max_bytes:
+            return Fault("too_large", f"the file has {before.st_size} bytes, more than max_file_bytes = {max_bytes}")
+        if _being_written(fd):
+            return "unsettled"
+        with open(fd, "rb", buffering=0, closefd=False) as stream:
+            raw = stream.read(max_bytes + 1)
+        stat = signature(before)
+        return (raw, stat) if stat == signature(os.fstat(fd)) and len(raw) == before.st_size else "unsettled"
+    except OSError as error:
+        return Fault("unreadable", f"{FAULTS['unreadable']}: {os.strerror(error.errno or 0)}")
+    finally:
+        os.close(fd)
+
+
+def signature(stat: os.stat_result) -> Stat:
+    """What tells one state of a file from another; inode numbers beyond 63 bits as the negative of the same bits."""
+    inode = stat.st_ino if stat.st_ino < 1 << 63 else stat.st_ino - (1 << 64)
+    return Stat(stat.st_size, stat.st_mtime_ns, inode, stat.st_ctime_ns)
+
+
+def ignore_lease_breaks() -> None:
+    """A writer that opens a file in the instant a lease is probed sends SIGIO, which ends a process that does not expect it."""
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
+
+
+def _being_written(fd: int) -> bool:
+    if signal.getsignal(signal.SIGIO) is signal.SIG_DFL:
+        return False  # nobody prepared for SIGIO; a probe could end the process
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False

@@ -1,0 +1,83 @@
+"""What scanning and watching share: the database held for writing, and the configuration as the work needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+from dedup.config import Settings
+from dedup.digests import RECIPES
+from dedup.errors import RecipeChangedError
+from dedup.formats import ReadOptions
+from dedup.ingest.examine import Options, ignore_lease_breaks
+from dedup.ingest.matching import Matcher, Matching
+from dedup.ingest.roots import Root, check_roots
+from dedup.store import Reader, Writer, open_writer
+from dedup.text import printable_path
+
+URLS = "recipe.urls"
+MATCHES = "recipe.matches"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """An open database with everything needed to take files into it."""
+
+    store: Writer
+    settings: Settings
+    options: Options
+    matcher: Matcher
+    roots: tuple[Root, ...]
+
+
+def options_of(settings: Settings) -> Options:
+    """What `examine` needs to know of the configuration."""
+    return Options(
+        read=ReadOptions(
+            recipes=tuple(RECIPES[name] for name in settings.integrity.recipes),
+            published_zone=ZoneInfo(settings.time.published_at),
+            crawled_zone=ZoneInfo(settings.time.crawled_at),
+        ),
+        urls=settings.urls.canonicaliser(),
+        max_file_bytes=settings.crawl.max_file_bytes,
+        min_characters=settings.duplicates.min_characters,
+        num_perm=settings.duplicates.num_perm,
+    )
+
+
+def matching_of(settings: Settings) -> Matching:
+    """What makes a match, by the configuration."""
+    d = settings.duplicates
+    return Matching(d.threshold, d.excerpt_threshold, d.min_characters, d.num_perm)
+
+
+def require_recipes(store: Reader, *, urls: str | None, matches: str | None) -> None:
+    """Raise RecipeChangedError where the database was written with other rules than the configuration has now."""
+    for key, configured, what, remedy in (
+        (URLS, urls, "The rules of [urls]", "dedup reindex --urls"),
+        (MATCHES, matches, "The settings of [duplicates]", "dedup reindex"),
+    ):
+        stored = store.setting(key)
+        if configured is not None and stored is not None and stored != configured:
+            raise RecipeChangedError(what=what, stored=stored, configured=configured, remedy=remedy)
+
+
+@contextmanager
+def open_session(settings: Settings, purpose: str) -> Iterator[Session]:
+    """The database held for writing by this process, its recipes those of the configuration.
+
+    Raises NoDirectoryError, OverlapError, RecipeChangedError and the errors of opening.
+    """
+    paths = check_roots(settings.crawl.directories)
+    options = options_of(settings)
+    matching = matching_of(settings)
+    ignore_lease_breaks()
+    with open_writer(settings.database.path, purpose) as store:
+        require_recipes(store, urls=options.urls.recipe, matches=matching.recipe)
+        with store.transaction():
+            store.set_setting(URLS, options.urls.recipe)
+            store.set_setting(MATCHES, matching.recipe)
+            roots = tuple(Root(store.directory(p, printable_path(p)), p) for p in paths)
+        yield Session(store, settings, options, Matcher(store, matching), roots)

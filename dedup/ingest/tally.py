@@ -1,0 +1,71 @@
+"""Counting what a scan met."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from dedup import times
+from dedup.store import Writer
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one scan; `files` is the sum of what can become of a file."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    moved: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
+    faults: int = 0
+    unsettled: int = 0
+    gone: int = 0
+    checks: Counter[str] = field(default_factory=Counter)
+    revisions: int = 0
+    sightings: int = 0
+    matches: Counter[str] = field(default_factory=Counter)
+    changes: int = 0
+    absent: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def files(self) -> int:
+        """Every directory entry met, folders left out."""
+        return self.new + self.changed + self.unchanged + self.moved + self.ignored.total() + self.faults + self.unsettled
+
+    def add(self, other: Tally) -> None:
+        """Take another tally's counts over."""
+        for name in ("new", "changed", "unchanged", "moved", "faults", "unsettled", "gone", "revisions", "sightings", "changes"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.ignored.update(other.ignored)
+        self.checks.update(other.checks)
+        self.matches.update(other.matches)
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented form."""
+        return {
+            "files": self.files,
+            "new": self.new,
+            "changed": self.changed,
+            "unchanged": self.unchanged,
+            "moved": self.moved,
+            "ignored": self.ignored.total(),
+            "unsettled": self.unsettled,
+            "faults": self.faults,
+            "gone": self.gone,
+            "checks": {status: self.checks[status] for status in ("verified", "mismatched", "unclaimed")},
+            "revisions": self.revisions,
+            "sightings": self.sightings,
+            "matches": {relation: self.matches[relation] for relation in ("exact", "near", "excerpt")},
+            "changes": self.changes,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def save_last_scan(store: Writer, tally: Tally, command: str) -> None:
+    """Keep what a scan met for `status`."""
+    with store.transaction():
+        store.set_setting("last_scan", json.dumps({"command": command, "finished_at": times.now(), **tally.as_json()}))

@@ -1,0 +1,132 @@
+"""The words of the program as frozen dataclasses. Times are ISO 8601 text in UTC with offset; digests of content are bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+CheckStatus = Literal["verified", "mismatched", "unclaimed"]
+Cause = Literal["truncated", "stale", "altered", "malformed"]
+Relation = Literal["exact", "near", "excerpt"]
+Standing = Literal["counted", "truncated", "overruled", "superseded"]
+"""What a sighting is worth: `counted` takes part in runs, changes and clusters; `truncated` was cut short; `overruled`
+came after a verified reading of the same crawl; `superseded` was read again otherwise without anything vouching for it."""
+
+FaultKind = Literal[
+    "empty",
+    "truncated_before_body",
+    "not_an_article",
+    "undecodable",
+    "too_large",
+    "no_url",
+    "unreadable",
+    "unparsable_time",
+]
+
+FAULTS: dict[FaultKind, str] = {
+    "empty": "the file is empty",
+    "truncated_before_body": "the file ends before the article's body begins",
+    "not_an_article": "the file does not begin with an article's header",
+    "undecodable": "the bytes are neither UTF-8, UTF-16 nor CP949 text",
+    "too_large": "the file is larger than max_file_bytes",
+    "no_url": "the article has neither a usable URL nor an oid and aid",
+    "unreadable": "the file or folder cannot be read",
+    "unparsable_time": "a time cannot be read; it is recorded as empty",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a file (or a part of it) could not be read as an article: a kind and a sentence for people."""
+
+    kind: FaultKind
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The verdict on an article's `content_hash`.
+
+    `claimed` is the text in the file; `computed` the hex digest of the body by `recipe`: the recipe that matched, or
+    where none did the first that fits the claim.
+    """
+
+    status: CheckStatus
+    cause: Cause | None
+    claimed: str
+    computed: str
+    recipe: str
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a file says of its article beside title, body, URL and crawl time; unescaped, blanks trimmed, else as printed."""
+
+    publisher: str = ""
+    author: str = ""
+    category: str = ""
+    published_at: str | None = None
+    published_printed: str = ""
+    id: str | None = None
+    oid: str = ""
+    aid: str = ""
+    extra: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Article:
+    """One parsed file. `url` is as spelt in the file; `crawled_at` is None where the file has no usable one."""
+
+    title: str
+    body: str
+    url: str
+    crawled_at: str | None
+    metadata: Metadata
+    check: Check
+    encoding: str = "utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What reading one file gave: an article, or none and why; an article may carry faults of its own (a bad time)."""
+
+    article: Article | None
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A confirmed pair of distinct normalised texts. `similarity` is Jaccard, `containment` the share of the smaller
+    shingle set that the larger one holds."""
+
+    a: int
+    b: int
+    similarity: float
+    containment: float
+    relation: Relation
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One crawl of a page, as its history needs it: `revision` and `digest` name the state seen."""
+
+    id: int
+    crawled_at: str
+    revision: int
+    digest: bytes
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The difference between two successive sightings; keyed by the later one. `fields` are tracked metadata that differ."""
+
+    previous: Sighting
+    sighting: Sighting
+    returned: bool
+    fields: tuple[tuple[str, str, str], ...]
+
+    @property
+    def state_changed(self) -> bool:
+        """Whether title or body differ, not metadata alone."""
+        return self.previous.revision != self.sighting.revision

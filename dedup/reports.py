@@ -1,0 +1,315 @@
+"""What people ask of the database, as plain values ready for JSON; nothing here writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dedup import diffs, times
+from dedup.errors import AmbiguousPageError, NoRevisionError, UnknownPageError
+from dedup.model import Relation
+from dedup.store import ArticleRow, Reader
+from dedup.store.opening import holder
+from dedup.urls import Canonicaliser
+
+STATE_RECIPE = "sha256(title+ff+body)"
+_CHECKS = ("verified", "unclaimed", "mismatched")
+_RELATIONS: dict[Relation, int] = {"exact": 0, "near": 1, "excerpt": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which duplicates to tell of; the empty filter tells of all."""
+
+    kinds: frozenset[str] = frozenset()
+    since: str | None = None
+    publisher: str | None = None
+    min_similarity: float = 0.0
+
+    def pair(self, a: ArticleRow, b: ArticleRow, link: _Link) -> bool:
+        """Whether a pair is told of: `since` counts the later crawl of the two, `publisher` either."""
+        return (
+            self.link(link)
+            and (self.since is None or max(a.crawled_at, b.crawled_at) >= self.since)
+            and (self.publisher is None or self.publisher in (a.publisher, b.publisher))
+        )
+
+    def link(self, link: _Link) -> bool:
+        return (not self.kinds or link.relation in self.kinds) and link.similarity >= self.min_similarity
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    relation: Relation
+    similarity: float
+    containment: float
+
+
+_EXACT = _Link("exact", 1.0, 1.0)
+
+
+class _Graph:
+    """The matches between current articles: pages by text, texts by text."""
+
+    def __init__(self, store: Reader) -> None:
+        self.store = store
+        self.articles = sorted(store.matched_articles(), key=_precedence)
+        self.by_text: dict[int, list[ArticleRow]] = {}
+        for article in self.articles:
+            if article.text_id is not None:
+                self.by_text.setdefault(article.text_id, []).append(article)
+        self.links: dict[int, list[tuple[int, _Link]]] = {}
+        self.pairs = [p for p in store.pairs() if p.a in self.by_text and p.b in self.by_text]
+        for p in self.pairs:
+            link = _Link(p.relation, p.similarity, p.containment)
+            self.links.setdefault(p.a, []).append((p.b, link))
+            self.links.setdefault(p.b, []).append((p.a, link))
+
+    def matches(self, article: ArticleRow) -> Iterator[tuple[ArticleRow, _Link]]:
+        """Every article of another page that matches this one."""
+        if article.text_id is None:
+            return
+        for text, link in ((article.text_id, _EXACT), *self.links.get(article.text_id, ())):
+            for other in self.by_text[text]:
+                if other.page_id != article.page_id:
+                    yield other, link
+
+
+def _precedence(article: ArticleRow) -> tuple[int, bool, str, str, str]:
+    return (
+        _CHECKS.index(article.check_status),
+        article.published_at is None,
+        article.published_at or "",
+        article.crawled_at,
+        article.url,
+    )
+
+
+def article(store: Reader, row: ArticleRow) -> dict[str, Any]:
+    """An article as every command shows it."""
+    numbers = [r.digest for r in store.revisions(row.page_id)]
+    return {
+        "id": row.id,
+        "url": row.url,
+        "title": row.title,
+        "publisher": row.publisher,
+        "published_at": row.published_at,
+        "crawled_at": row.crawled_at,
+        "path": row.path,
+        "revision": numbers.index(row.digest) + 1 if row.digest in numbers else None,
+        "check": row.check_status,
+        "gone": row.gone,
+    }
+
+
+def clusters(store: Reader, wanted: Filter) -> Iterator[dict[str, Any]]:
+    """The stars: a representative and every article that matches it, in the order of the representatives.
+
+    An article that no star covers yet opens one. A mismatched one leaves that to the first of its matches that is not.
+    """
+    graph = _Graph(store)
+    covered: set[int] = set()
+    for opener in graph.articles:
+        if opener.page_id in covered:
+            continue
+        matches = [(other, link) for other, link in graph.matches(opener) if wanted.link(link)]
+        if not matches:
+            continue
+        representative = opener
+        if opener.check_status == "mismatched":
+            representative = min((opener, *(m for m, _ in matches)), key=_precedence)
+            matches = [(other, link) for other, link in graph.matches(representative) if wanted.link(link)]
+        covered.add(representative.page_id)
+        covered.update(other.page_id for other, _ in matches)
+        if any(wanted.pair(representative, other, link) for other, link in matches):
+            matches.sort(key=lambda m: _precedence(m[0])[1:])
+            yield {
+                "representative": article(store, representative),
+                "members": [_member(store, representative, other, link) for other, link in matches],
+            }
+
+
+def _member(store: Reader, representative: ArticleRow, row: ArticleRow, link: _Link) -> dict[str, Any]:
+    lag = None
+    if representative.published_at and row.published_at:
+        lag = times.seconds_between(representative.published_at, row.published_at)
+    return {**article(store, row), **_told(link), "lag_seconds": lag}
+
+
+def _told(link: _Link) -> dict[str, Any]:
+    return {"similarity": round(link.similarity, 4), "containment": round(link.containment, 4), "relation": link.relation}
+
+
+def pairs(store: Reader, wanted: Filter) -> Iterator[dict[str, Any]]:
+    """Every pair of current articles of different pages that match, `exact` ones first, each once."""
+    graph = _Graph(store)
+    for group in graph.by_text.values():
+        for i, a in enumerate(group):
+            for b in group[i + 1 :]:
+                if wanted.pair(a, b, _EXACT):
+                    yield _pair(store, a, b, _EXACT)
+    for p in sorted(graph.pairs, key=lambda p: (_RELATIONS[p.relation], -p.similarity, p.a, p.b)):
+        link = _Link(p.relation, p.similarity, p.containment)
+        for a in graph.by_text[p.a]:
+            for b in graph.by_text[p.b]:
+                if a.page_id != b.page_id and wanted.pair(a, b, link):
+                    first, second = sorted((a, b), key=_precedence)
+                    yield _pair(store, first, second, link)
+
+
+def _pair(store: Reader, a: ArticleRow, b: ArticleRow, link: _Link) -> dict[str, Any]:
+    return {"a": article(store, a), "b": article(store, b), **_told(link)}
+
+
+def find_page(store: Reader, urls: Canonicaliser, wanted: str, path: tuple[bytes, bytes, bytes] | None) -> int:
+    """The page that a URL in any spelling, an article's id or the path of a file (crawl directory, folder, name) stands for.
+
+    Raises UnknownPageError, or AmbiguousPageError for an id that several pages carry.
+    """
+    canonical = urls.canonical(wanted)
+    by_url = store.page_by_url(canonical) if canonical else None
+    if by_url is not None:
+        return by_url
+    found = store.pages_by_id(wanted)
+    if not found and path is not None:
+        found = store.pages_by_path(*path)
+    if not found:
+        raise UnknownPageError(wanted=wanted)
+    if len(found) > 1:
+        raise AmbiguousPageError(wanted=wanted, urls=", ".join(url for _, url in found))
+    return found[0][0]
+
+
+def history(store: Reader, page: int) -> dict[str, Any]:
+    """A page's revisions, sightings and changes, by crawl time. Revision numbers are ordinals worked out now."""
+    revisions = store.revisions(page)
+    number = {r.id: i for i, r in enumerate(revisions, 1)}
+    changes = store.changes(page)
+    return {
+        "url": store.page_url(page),
+        "aliases": store.aliases(page),
+        "revisions": [
+            {
+                "revision": number[r.id],
+                "title": r.title,
+                "digest": f"{STATE_RECIPE}:{r.digest.hex()}",
+                "check": _CHECKS[r.check_rank],
+                "first_crawled_at": r.first_crawled_at,
+                "last_crawled_at": r.last_crawled_at,
+                "sightings": r.sightings,
+            }
+            for r in revisions
+        ],
+        "timeline": [
+            {
+                "crawled_at": t.crawled_at,
+                "revision": number.get(t.revision_id) if t.standing == "counted" else None,
+                "path": t.path,
+                "check": t.check_status,
+                "cause": t.check_cause,
+                "standing": t.standing,
+                "crawled_at_from": t.crawled_at_from,
+                "gone": t.gone,
+            }
+            for t in store.timeline(page)
+        ],
+        "changes": [
+            {
+                "from": number[c.from_revision],
+                "to": number[c.to_revision],
+                "at": c.at,
+                "title_changed": c.title_changed,
+                "body_similarity": round(c.body_similarity, 4),
+                "returned": c.returned,
+            }
+            for c in changes
+            if c.from_revision != c.to_revision
+        ],
+        "metadata_changes": [
+            {"at": c.at, "field": name, "before": before, "after": after}
+            for c in changes
+            for name, (before, after) in json.loads(c.fields).items()
+        ],
+    }
+
+
+def diff(store: Reader, page: int, from_: int | None, to: int | None) -> dict[str, Any]:
+    """What changed between two revisions of a page, by their shown numbers; the last two by crawl time where none are named."""
+    revisions = store.revisions(page)
+    changes = [c for c in store.changes(page) if c.from_revision != c.to_revision]
+    number = {r.id: i for i, r in enumerate(revisions, 1)}
+    url = store.page_url(page)
+    if from_ is None and to is None and changes:
+        from_, to = number[changes[-1].from_revision], number[changes[-1].to_revision]
+    to = to if to is not None else len(revisions)
+    from_ = from_ if from_ is not None else max(1, to - 1)
+    for wanted in (from_, to):
+        if not 1 <= wanted <= len(revisions):
+            raise NoRevisionError(url=url, wanted=wanted, have=f"1 to {len(revisions)}" if revisions else "none")
+    title_before, body_before = store.body_of_revision(revisions[from_ - 1].id)
+    title_after, body_after = store.body_of_revision(revisions[to - 1].id)
+    return {
+        "url": url,
+        "from": from_,
+        "to": to,
+        "title": [_stretch(s) for s in diffs.compare(title_before, title_after)],
+        "body": [_stretch(s) for s in diffs.compare(body_before, body_after)],
+    }
+
+
+def _stretch(s: diffs.Stretch) -> dict[str, str]:
+    return {"kind": s.kind, "text": s.text}
+
+
+def status(store: Reader) -> dict[str, Any]:
+    """Counts of what the database holds, its size, the last scan and who writes now."""
+    last = store.setting("last_scan")
+    return {
+        "files": store.count("files"),
+        "gone": store.count("files", "gone = 1"),
+        "pages": store.count("pages"),
+        "revisions": store.count("revisions"),
+        "sightings": store.count("sightings"),
+        "checks": {c: store.counts_by("sightings", "check_status").get(c, 0) for c in ("verified", "mismatched", "unclaimed")},
+        "causes": store.counts_by("sightings", "check_cause", "check_cause IS NOT NULL"),
+        "matches": {
+            "exact": store.exact_copies(),
+            **{r: store.counts_by("matches", "relation").get(r, 0) for r in ("near", "excerpt")},
+        },
+        "changes": store.count("changes"),
+        "faults": store.counts_by("faults", "kind"),
+        "database_bytes": store.database_bytes(),
+        "index_bytes": 0,
+        "last_scan": json.loads(last) if last else None,
+        "writer": holder(store.path),
+    }
+
+
+def faults(store: Reader) -> list[dict[str, str]]:
+    """Every fault that stands: path, kind, message, since when."""
+    return [{"path": p, "kind": k, "message": m, "since": s} for p, k, m, s in store.faults()]
+
+
+def dump(store: Reader) -> Iterator[dict[str, Any]]:
+    """The database's content as rows in an order of its own, without surrogate keys and times of observation."""
+    columns = store.dump_columns()
+    for table, row in store.dump():
+        yield {"table": table, **dict(zip(columns[table], row, strict=True))}
+
+
+def flat_clusters(found: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Clusters as rows for CSV: the representative first, then its members."""
+    for number, cluster in enumerate(found, 1):
+        none = {"similarity": "", "containment": "", "relation": "representative", "lag_seconds": ""}
+        yield {"cluster": number, **cluster["representative"], **none}
+        for member in cluster["members"]:
+            yield {"cluster": number, **member}
+
+
+def flat_pairs(found: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Pairs as rows for CSV: `a_url`, `b_url` and so on."""
+    for pair in found:
+        sides = {f"{side}_{key}": value for side in ("a", "b") for key, value in pair[side].items()}
+        yield {**sides, **{k: v for k, v in pair.items() if k not in ("a", "b")}}

@@ -1,0 +1,40 @@
+"""What a file resembles among the articles of the database, without recording it."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from dedup import reports, text
+from dedup.config import Settings
+from dedup.errors import NotAnArticleError
+from dedup.ingest import Found, Matcher, examine
+from dedup.ingest.examine import ignore_lease_breaks
+from dedup.ingest.session import matching_of, options_of, require_recipes
+from dedup.store import Reader
+from dedup.store.rows import Stat
+
+
+def resemble(store: Reader, settings: Settings, path: bytes) -> list[dict[str, Any]]:
+    """Current articles of other pages that the file's article matches, the closest first; raises NotAnArticleError."""
+    options, matching = options_of(settings), matching_of(settings)
+    require_recipes(store, urls=None, matches=matching.recipe)
+    ignore_lease_breaks()
+    whole = os.path.abspath(path)
+    e = examine([Found(0, os.path.dirname(whole), b"", os.path.basename(whole), Stat(0, 0, 0, 0))], options)[0]
+    if e.article is None:
+        problem = e.faults[0].message if e.faults else {"vanished": "there is no such file"}.get(e.outcome, f"it is {e.outcome}")
+        raise NotAnArticleError(path=text.printable_path(path), problem=problem)
+    found: list[dict[str, Any]] = []
+    known = store.text_by_digest(e.text) if e.text else None
+    if known is not None:
+        exact = {"similarity": 1.0, "containment": 1.0, "relation": "exact"}
+        found += [reports.article(store, a) | exact for a in store.articles_with_text(known) if a.url != e.url]
+    if e.signature is not None:
+        shingles = text.shingles(text.normalise(e.article.body))
+        for r in sorted(Matcher(store, matching).resembling(shingles, e.signature), key=lambda r: -r.similarity):
+            if r.text == known:
+                continue
+            told = {"similarity": round(r.similarity, 4), "containment": round(r.containment, 4), "relation": r.relation}
+            found += [reports.article(store, a) | told for a in store.articles_with_text(r.text) if a.url != e.url]
+    return found

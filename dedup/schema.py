@@ -1,0 +1,254 @@
+"""The database's tables and views: the only DDL. Migrations are append-only; each has run somewhere already.
+
+Times are ISO 8601 text in UTC with offset. Digests are BLOBs. Surrogate keys (`id`) are never shown to people. Paths are
+stored as bytes, with a printable text beside them. Tables are STRICT, which wants SQLite 3.37.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from sqlite_utils import Database, Migrations
+
+from dedup.errors import SqliteTooOldError
+
+NEEDED_SQLITE = (3, 37, 0)
+
+migrations = Migrations("dedup")
+
+NAMES = frozenset({"0001_first"})
+"""Every migration this program knows."""
+
+_TABLES = """
+CREATE TABLE settings (
+    key TEXT PRIMARY KEY,                 -- 'uuid', 'recipe.signature', 'last_scan', …
+    value TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE directories (
+    id INTEGER PRIMARY KEY,
+    path BLOB NOT NULL UNIQUE,            -- the crawl directory, absolute
+    path_text TEXT NOT NULL,
+    device INTEGER,                       -- (st_dev, st_ino) when it was last seen with files in it
+    inode INTEGER
+) STRICT;
+
+CREATE TABLE pages (
+    id INTEGER PRIMARY KEY,
+    url TEXT NOT NULL UNIQUE,             -- canonical URL
+    current_sighting_id INTEGER REFERENCES sightings(id) DEFERRABLE INITIALLY DEFERRED
+) STRICT;
+
+CREATE TABLE aliases (
+    id INTEGER PRIMARY KEY,
+    page_id INTEGER NOT NULL REFERENCES pages(id),
+    spelling TEXT NOT NULL,               -- the URL as a file spelt it, without credentials; empty: known by oid and aid alone
+    oid TEXT NOT NULL,
+    aid TEXT NOT NULL,
+    UNIQUE (spelling, oid, aid)
+) STRICT;
+CREATE INDEX aliases_page ON aliases (page_id);
+
+CREATE TABLE texts (
+    id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,          -- XXH3-128 of the normalised text
+    characters INTEGER NOT NULL,          -- of the normalised text
+    signature BLOB                        -- MinHash, little-endian uint32; NULL: too short for near duplicates
+) STRICT;
+
+CREATE TABLE revisions (
+    id INTEGER PRIMARY KEY,
+    page_id INTEGER NOT NULL REFERENCES pages(id),
+    digest BLOB NOT NULL,                 -- the state: SHA-256 of title, 0xFF, body in UTF-8
+    text_id INTEGER REFERENCES texts(id), -- NULL: no letters or numbers, or known only from uncounted sightings
+    title TEXT NOT NULL,
+    body TEXT NOT NULL,
+    UNIQUE (page_id, digest)
+) STRICT;
+CREATE INDEX revisions_text ON revisions (text_id, page_id);
+
+CREATE TABLE metadata (
+    id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL UNIQUE,          -- XXH3-128 of the row's content
+    article_id TEXT,
+    publisher TEXT NOT NULL,
+    author TEXT NOT NULL,
+    category TEXT NOT NULL,
+    published_at TEXT,
+    published_printed TEXT NOT NULL,      -- as the file has it, without a zone
+    oid TEXT NOT NULL,
+    aid TEXT NOT NULL,
+    extra TEXT NOT NULL                   -- JSON object: the other keys of the header
+) STRICT;
+CREATE INDEX metadata_article ON metadata (article_id);
+
+CREATE TABLE sightings (
+    id INTEGER PRIMARY KEY,
+    page_id INTEGER NOT NULL REFERENCES pages(id),
+    crawled_at TEXT NOT NULL,
+    revision_id INTEGER NOT NULL REFERENCES revisions(id),
+    crawled_at_from TEXT NOT NULL CHECK (crawled_at_from IN ('file', 'mtime')),
+    metadata_id INTEGER NOT NULL REFERENCES metadata(id),
+    standing TEXT NOT NULL CHECK (standing IN ('counted', 'truncated', 'overruled', 'superseded')),
+    check_status TEXT NOT NULL CHECK (check_status IN ('verified', 'mismatched', 'unclaimed')),
+    check_cause TEXT CHECK (check_cause IN ('truncated', 'stale', 'altered', 'malformed')),
+    UNIQUE (page_id, crawled_at, revision_id)
+) STRICT;
+CREATE INDEX sightings_revision ON sightings (revision_id);
+CREATE INDEX sightings_metadata ON sightings (metadata_id);
+
+CREATE TABLE files (
+    id INTEGER PRIMARY KEY,
+    directory_id INTEGER NOT NULL REFERENCES directories(id),
+    folder BLOB NOT NULL,                 -- relative to the crawl directory, no slash at either end
+    name BLOB NOT NULL,
+    path_text TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER NOT NULL,
+    inode INTEGER NOT NULL,
+    ctime_ns INTEGER NOT NULL,
+    content BLOB,                         -- XXH3-128 of the bytes; NULL: not read (too large, unreadable)
+    reading_id INTEGER REFERENCES readings(id) DEFERRABLE INITIALLY DEFERRED, -- what it holds now; NULL: a fault
+    gone INTEGER NOT NULL DEFAULT 0 CHECK (gone IN (0, 1)),
+    seen_at TEXT NOT NULL,
+    gone_at TEXT,
+    UNIQUE (directory_id, folder, name)
+) STRICT;
+
+CREATE TABLE readings (
+    id INTEGER PRIMARY KEY,
+    file_id INTEGER NOT NULL REFERENCES files(id),
+    sighting_id INTEGER NOT NULL REFERENCES sightings(id),
+    alias_id INTEGER NOT NULL REFERENCES aliases(id),
+    metadata_id INTEGER NOT NULL REFERENCES metadata(id),
+    standing TEXT NOT NULL CHECK (standing IN ('counted', 'truncated', 'overruled', 'superseded')),
+    check_status TEXT NOT NULL CHECK (check_status IN ('verified', 'mismatched', 'unclaimed')),
+    check_cause TEXT CHECK (check_cause IN ('truncated', 'stale', 'altered', 'malformed')),
+    claimed TEXT NOT NULL,
+    recipe TEXT NOT NULL,                 -- the one that matched, or the first that fits
+    encoding TEXT NOT NULL,
+    read_at TEXT NOT NULL,
+    UNIQUE (sighting_id, file_id)
+) STRICT;
+CREATE INDEX readings_file ON readings (file_id);
+CREATE INDEX readings_alias ON readings (alias_id);
+
+CREATE TABLE faults (
+    directory_id INTEGER NOT NULL REFERENCES directories(id),
+    path BLOB NOT NULL,                   -- relative to the crawl directory; a folder's too
+    kind TEXT NOT NULL,
+    message TEXT NOT NULL,
+    path_text TEXT NOT NULL,
+    since TEXT NOT NULL,
+    PRIMARY KEY (directory_id, path, kind)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE matches (
+    a INTEGER NOT NULL REFERENCES texts(id),
+    b INTEGER NOT NULL REFERENCES texts(id),
+    relation TEXT NOT NULL CHECK (relation IN ('near', 'excerpt')),
+    similarity REAL NOT NULL,             -- Jaccard of the shingle sets
+    containment REAL NOT NULL,            -- share of the smaller shingle set in the larger
+    recipe TEXT NOT NULL,
+    found_at TEXT NOT NULL,
+    PRIMARY KEY (a, b),
+    CHECK (a < b)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX matches_b ON matches (b);
+
+CREATE TABLE changes (
+    sighting_id INTEGER PRIMARY KEY REFERENCES sightings(id), -- the later one of the two
+    previous_id INTEGER NOT NULL REFERENCES sightings(id),
+    page_id INTEGER NOT NULL REFERENCES pages(id),
+    at TEXT NOT NULL,
+    title_changed INTEGER NOT NULL CHECK (title_changed IN (0, 1)),
+    body_changed INTEGER NOT NULL CHECK (body_changed IN (0, 1)),
+    body_similarity REAL NOT NULL,        -- Jaccard of the shingles of the two bodies
+    returned INTEGER NOT NULL CHECK (returned IN (0, 1)),
+    fields TEXT NOT NULL                  -- JSON object: tracked metadata that differ, name → [before, after]
+) STRICT;
+CREATE INDEX changes_page ON changes (page_id, at);
+CREATE INDEX changes_at ON changes (at);
+"""
+
+_VIEWS = """
+CREATE VIEW history AS
+SELECT p.url, s.crawled_at, r.title, s.check_status, s.check_cause, s.standing, m.publisher, m.author, m.category,
+       m.published_at, lower(hex(r.digest)) AS state, length(r.body) AS body_characters,
+       (SELECT min(f.path_text) FROM readings d JOIN files f ON f.id = d.file_id WHERE d.sighting_id = s.id) AS path
+FROM sightings s JOIN pages p ON p.id = s.page_id JOIN revisions r ON r.id = s.revision_id
+     JOIN metadata m ON m.id = s.metadata_id
+ORDER BY p.url, s.crawled_at, r.digest;
+
+CREATE VIEW current_articles AS
+SELECT p.id AS page_id, p.url, r.text_id, r.title, m.publisher, m.published_at, s.crawled_at, s.check_status
+FROM pages p JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id
+     JOIN metadata m ON m.id = s.metadata_id;
+
+CREATE VIEW duplicates AS
+SELECT 'exact' AS relation, 1.0 AS similarity, 1.0 AS containment, a.url AS url_a, b.url AS url_b,
+       a.publisher AS publisher_a, b.publisher AS publisher_b, a.title AS title_a, b.title AS title_b
+FROM current_articles a JOIN current_articles b ON a.text_id = b.text_id AND a.page_id < b.page_id
+UNION ALL
+SELECT x.relation, x.similarity, x.containment, a.url, b.url, a.publisher, b.publisher, a.title, b.title
+FROM matches x JOIN current_articles a ON a.text_id = x.a JOIN current_articles b ON b.text_id = x.b
+WHERE a.page_id <> b.page_id;
+
+CREATE VIEW changes_view AS
+SELECT p.url, c.at, c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields,
+       x.crawled_at AS previous_at, a.title AS title_before, b.title AS title_after, a.body AS body_before, b.body AS body_after
+FROM changes c JOIN pages p ON p.id = c.page_id
+     JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id
+     JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id;
+"""
+
+
+@migrations(name="0001_first")
+def _first(db: Database) -> None:
+    for statement in _statements(_TABLES + _VIEWS):
+        db.execute(statement)
+
+
+def _statements(script: str) -> list[str]:
+    """The script's statements; `executescript` would commit the transaction that migrations run in."""
+    found, statement = [], ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            found.append(statement.strip())
+            statement = ""
+    return found
+
+
+def require_sqlite() -> None:
+    """Raises SqliteTooOldError where STRICT tables are not to be had."""
+    if sqlite3.sqlite_version_info < NEEDED_SQLITE:
+        raise SqliteTooOldError(found=sqlite3.sqlite_version, needed=".".join(map(str, NEEDED_SQLITE)))
+
+
+def unknown(db: Database) -> list[str]:
+    """Names of applied migrations that this program does not know: the database is newer."""
+    return sorted({m.name for m in migrations.applied(db)} - NAMES)
+
+
+def pending(db: Database) -> bool:
+    """Whether the database lacks a migration of this program."""
+    return bool(migrations.pending(db))
+
+
+def migrate(db: Database) -> None:
+    """Bring the database up to date, all or nothing, under the write lock. The connection must be in autocommit mode."""
+    db.execute("PRAGMA foreign_keys=OFF")
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        migrations.apply(db)
+        broken = db.execute("PRAGMA foreign_key_check").fetchall()
+        if broken:
+            raise sqlite3.IntegrityError(f"foreign keys would be broken: {broken[:3]}")
+        db.execute("COMMIT")
+    except BaseException:
+        if db.conn.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+    finally:
+        db.execute("PRAGMA foreign_keys=ON")

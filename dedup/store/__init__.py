@@ -1,0 +1,10 @@
+"""The only SQL beside `schema`: opening the database, writing what a batch brought, asking for what people want to see."""
+
+from __future__ import annotations
+
+from dedup.store.opening import Lock, open_reader, open_writer
+from dedup.store.reading import Reader
+from dedup.store.rows import ArticleRow, FileRow, KeptSighting, PriorReading
+from dedup.store.writing import Writer
+
+__all__ = ["ArticleRow", "FileRow", "KeptSighting", "Lock", "PriorReading", "Reader", "Writer", "open_reader", "open_writer"]

@@ -1,0 +1,270 @@
+"""What is asked of the database. A reader sees the state of one moment; a writer inherits the same questions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from sqlite_utils import Database
+
+from dedup.store.rows import ArticleRow, ChangeRow, PairRow, RevisionRow, TimelineRow
+
+_ARTICLE = """
+SELECT p.id, p.url, r.text_id, r.digest, r.title, m.publisher, m.published_at, s.crawled_at, m.article_id, s.check_status,
+       coalesce((SELECT o.path_text || '/' || f.path_text FROM readings d JOIN files f ON f.id = d.file_id
+                 JOIN directories o ON o.id = f.directory_id WHERE d.sighting_id = s.id
+                 ORDER BY f.gone, f.path_text LIMIT 1), ''),
+       NOT EXISTS (SELECT 1 FROM readings d JOIN files f ON f.id = d.file_id WHERE d.sighting_id = s.id AND f.gone = 0)
+FROM pages p JOIN sightings s ON {sighting} JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id
+"""
+_CURRENT = _ARTICLE.format(sighting="s.id = p.current_sighting_id")
+
+
+class Reader:
+    """Questions to an open database."""
+
+    def __init__(self, db: Database, path: str) -> None:
+        self._db = db
+        self._connection = db.conn
+        self.path = path
+
+    def _execute(self, sql: str, *values: Any) -> None:
+        self._connection.execute(sql, values)
+
+    def _all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql, values).fetchall()
+
+    def _one(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
+        return row
+
+    def _value(self, sql: str, *values: Any) -> Any:
+        row = self._one(sql, *values)
+        return row[0] if row else None
+
+    def setting(self, key: str) -> str | None:
+        """A value that the program keeps about the database itself."""
+        value = self._value("SELECT value FROM settings WHERE key = ?", key)
+        return None if value is None else str(value)
+
+    # Texts and matches
+
+    def signatures(self) -> Iterator[tuple[int, bytes]]:
+        """(text, signature) of every text long enough for near duplicates, in order of the keys."""
+        yield from self._connection.execute("SELECT id, signature FROM texts WHERE signature IS NOT NULL ORDER BY id")
+
+    def signature(self, text: int) -> bytes | None:
+        found: bytes | None = self._value("SELECT signature FROM texts WHERE id = ?", text)
+        return found
+
+    def text_by_digest(self, digest: bytes) -> int | None:
+        found: int | None = self._value("SELECT id FROM texts WHERE digest = ?", digest)
+        return found
+
+    def texts(self) -> Iterator[tuple[int, str]]:
+        """(text, the body of a revision that has it), for recomputing what is derived from it."""
+        for (number,) in self._all("SELECT DISTINCT text_id FROM revisions WHERE text_id IS NOT NULL ORDER BY 1"):
+            body = self.body_of_text(number)
+            assert body is not None
+            yield number, body
+
+    def body_of_text(self, text: int) -> str | None:
+        """The body of any revision with this text; None where none is left."""
+        found: str | None = self._value("SELECT body FROM revisions WHERE text_id = ? LIMIT 1", text)
+        return found
+
+    def pages_of_text(self, text: int, limit: int = 2) -> frozenset[int]:
+        """Pages that show this text in any revision, no more than `limit` of them."""
+        rows = self._all("SELECT DISTINCT page_id FROM revisions WHERE text_id = ? LIMIT ?", text, limit)
+        return frozenset(r[0] for r in rows)
+
+    def body_of_revision(self, revision: int) -> tuple[str, str]:
+        """(title, body) of a state."""
+        row = self._one("SELECT title, body FROM revisions WHERE id = ?", revision)
+        assert row is not None
+        return row[0], row[1]
+
+    def matched_articles(self) -> list[ArticleRow]:
+        """Pages whose current text another page shows too, or that a stored match names."""
+        return [
+            _article(r)
+            for r in self._connection.execute(
+                _CURRENT + " WHERE r.text_id IN (SELECT a FROM matches UNION SELECT b FROM matches UNION"
+                " SELECT text_id FROM revisions WHERE text_id IS NOT NULL GROUP BY text_id HAVING count(DISTINCT page_id) > 1)"
+            )
+        ]
+
+    def pairs(self) -> list[PairRow]:
+        """Every stored match of two texts."""
+        return [PairRow(*r) for r in self._all("SELECT a, b, relation, similarity, containment, found_at FROM matches ORDER BY a, b")]
+
+    def articles_with_text(self, text: int) -> list[ArticleRow]:
+        """Pages whose current state has this text."""
+        return [_article(r) for r in self._all(_CURRENT + " WHERE r.text_id = ? ORDER BY p.url", text)]
+
+    # Pages
+
+    def page_by_url(self, url: str) -> int | None:
+        found: int | None = self._value("SELECT id FROM pages WHERE url = ?", url)
+        return found
+
+    def pages_by_id(self, article_id: str) -> list[tuple[int, str]]:
+        """(page, URL) of the pages whose files claim this id."""
+        return [
+            (r[0], r[1])
+            for r in self._all(
+                "SELECT DISTINCT p.id, p.url FROM metadata m JOIN sightings s ON s.metadata_id = m.id"
+                " JOIN pages p ON p.id = s.page_id WHERE m.article_id = ? ORDER BY p.url",
+                article_id,
+            )
+        ]
+
+    def pages_by_path(self, directory: bytes, folder: bytes, name: bytes) -> list[tuple[int, str]]:
+        """(page, URL) that a file shows now, or where it is a fault now, that it showed before."""
+        return [
+            (r[0], r[1])
+            for r in self._all(
+                "SELECT DISTINCT p.id, p.url FROM files f JOIN directories o ON o.id = f.directory_id"
+                " JOIN readings d ON d.id = coalesce(f.reading_id, (SELECT max(id) FROM readings WHERE file_id = f.id))"
+                " JOIN sightings s ON s.id = d.sighting_id JOIN pages p ON p.id = s.page_id"
+                " WHERE o.path = ? AND f.folder = ? AND f.name = ?",
+                directory, folder, name,
+            )
+        ]  # fmt: skip
+
+    def directory_paths(self) -> list[bytes]:
+        return [r[0] for r in self._all("SELECT path FROM directories ORDER BY path")]
+
+    def page_url(self, page: int) -> str:
+        return str(self._value("SELECT url FROM pages WHERE id = ?", page))
+
+    def aliases(self, page: int) -> list[str]:
+        """Every spelling of the page's URL that files had, without the canonical one."""
+        rows = self._all(
+            "SELECT DISTINCT a.spelling FROM aliases a JOIN pages p ON p.id = a.page_id"
+            " WHERE p.id = ? AND a.spelling NOT IN ('', p.url) ORDER BY 1",
+            page,
+        )
+        return [r[0] for r in rows]
+
+    def timeline(self, page: int) -> list[TimelineRow]:
+        """The page's sightings by crawl time, then state digest, one row for each path that showed them."""
+        return [
+            TimelineRow(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], bool(r[9]))
+            for r in self._all(
+                "SELECT s.id, s.crawled_at, s.crawled_at_from, s.revision_id, r.digest, s.standing, d.check_status, d.check_cause,"
+                " o.path_text || '/' || f.path_text, f.gone FROM sightings s JOIN revisions r ON r.id = s.revision_id"
+                " JOIN readings d ON d.sighting_id = s.id JOIN files f ON f.id = d.file_id JOIN directories o ON o.id = f.directory_id"
+                " WHERE s.page_id = ? ORDER BY s.crawled_at, r.digest, f.path_text",
+                page,
+            )
+        ]
+
+    def revisions(self, page: int) -> list[RevisionRow]:
+        """The page's states with at least one counted sighting, by first crawl, then digest: the shown order."""
+        return [
+            RevisionRow(*r)
+            for r in self._all(
+                "SELECT r.id, r.digest, r.title, min(s.crawled_at), max(s.crawled_at), count(*),"
+                " min(CASE s.check_status WHEN 'verified' THEN 0 WHEN 'unclaimed' THEN 1 ELSE 2 END)"
+                " FROM revisions r JOIN sightings s ON s.revision_id = r.id"
+                " WHERE r.page_id = ? AND s.standing = 'counted' GROUP BY r.id ORDER BY 4, r.digest",
+                page,
+            )
+        ]
+
+    def changes(self, page: int) -> list[ChangeRow]:
+        """The page's changes in the order of its history."""
+        return [
+            ChangeRow(r[0], r[1], r[2], bool(r[3]), bool(r[4]), r[5], bool(r[6]), r[7])
+            for r in self._all(
+                "SELECT x.revision_id, y.revision_id, c.at, c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields"
+                " FROM changes c JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id"
+                " JOIN revisions r ON r.id = y.revision_id WHERE c.page_id = ? ORDER BY c.at, r.digest",
+                page,
+            )
+        ]
+
+    # Status
+
+    def count(self, table: str, where: str = "1") -> int:
+        """Rows of one of the tables (names come from the program, never from outside)."""
+        return int(self._value(f"SELECT count(*) FROM {table} WHERE {where}"))
+
+    def counts_by(self, table: str, column: str, where: str = "1") -> dict[str, int]:
+        """Value of a column → rows."""
+        return {r[0]: r[1] for r in self._all(f"SELECT {column}, count(*) FROM {table} WHERE {where} GROUP BY 1 ORDER BY 1")}
+
+    def exact_copies(self) -> int:
+        """Pages beyond the first for each text that several pages show, in any revision."""
+        sql = "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(DISTINCT page_id) n FROM revisions WHERE text_id IS NOT NULL"
+        return int(self._value(sql + " GROUP BY text_id HAVING n > 1)"))
+
+    def faults(self) -> list[tuple[str, str, str, str]]:
+        """(path, kind, message, since) of everything that could not be read, by path."""
+        return [
+            (r[0], r[1], r[2], r[3])
+            for r in self._all(
+                "SELECT o.path_text || '/' || t.path_text, t.kind, t.message, t.since FROM faults t"
+                " JOIN directories o ON o.id = t.directory_id ORDER BY 1, 2"
+            )
+        ]
+
+    def database_bytes(self) -> int:
+        """Bytes on disk of the database with its write-ahead log."""
+        return sum(os.path.getsize(p) for p in (self.path, self.path + "-wal") if os.path.exists(p))
+
+    # The logical dump
+
+    def dump(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
+        """(table, row) of everything that is content, in an order that depends on nothing but the content."""
+        for table, sql in _DUMP.items():
+            for row in self._connection.execute(sql):
+                yield table, row
+
+    def dump_columns(self) -> dict[str, list[str]]:
+        """Table → names of the columns that `dump` gives."""
+        found = {}
+        for table, sql in _DUMP.items():
+            cursor = self._connection.execute(f"SELECT * FROM ({sql}) LIMIT 0")
+            found[table] = [c[0] for c in cursor.description]
+        return found
+
+
+def _article(r: tuple[Any, ...]) -> ArticleRow:
+    return ArticleRow(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], bool(r[11]))
+
+
+_DUMP = {
+    "pages": "SELECT p.url, s.crawled_at AS current_at, lower(hex(r.digest)) AS current_state FROM pages p"
+    " LEFT JOIN sightings s ON s.id = p.current_sighting_id LEFT JOIN revisions r ON r.id = s.revision_id ORDER BY p.url",
+    "aliases": "SELECT p.url, a.spelling, a.oid, a.aid FROM aliases a JOIN pages p ON p.id = a.page_id"
+    " WHERE EXISTS (SELECT 1 FROM readings d WHERE d.alias_id = a.id) ORDER BY 1, 2, 3, 4",
+    "revisions": "SELECT p.url, lower(hex(r.digest)) AS state, r.title, r.body, lower(hex(t.digest)) AS text,"
+    " t.characters, lower(hex(t.signature)) AS signature FROM revisions r JOIN pages p ON p.id = r.page_id"
+    " LEFT JOIN texts t ON t.id = r.text_id ORDER BY p.url, r.digest",
+    "sightings": "SELECT p.url, s.crawled_at, lower(hex(r.digest)) AS state, s.crawled_at_from, s.standing, s.check_status,"
+    " s.check_cause, m.article_id, m.publisher, m.author, m.category, m.published_at, m.published_printed, m.oid, m.aid, m.extra"
+    " FROM sightings s JOIN pages p ON p.id = s.page_id JOIN revisions r ON r.id = s.revision_id"
+    " JOIN metadata m ON m.id = s.metadata_id ORDER BY p.url, s.crawled_at, r.digest",
+    "files": "SELECT hex(f.folder) AS folder_hex, hex(f.name) AS name_hex, f.path_text AS path, lower(hex(f.content)) AS content,"
+    " f.size, f.gone, p.url, s.crawled_at, lower(hex(r.digest)) AS state FROM files f LEFT JOIN readings d ON d.id = f.reading_id"
+    " LEFT JOIN sightings s ON s.id = d.sighting_id LEFT JOIN pages p ON p.id = s.page_id"
+    " LEFT JOIN revisions r ON r.id = s.revision_id ORDER BY f.folder, f.name, content",
+    "readings": "SELECT p.url, s.crawled_at, lower(hex(r.digest)) AS state, f.path_text AS path, a.spelling, d.standing,"
+    " d.check_status, d.check_cause, d.claimed, d.recipe, d.encoding, lower(hex(m.digest)) AS metadata"
+    " FROM readings d JOIN sightings s ON s.id = d.sighting_id JOIN pages p ON p.id = s.page_id"
+    " JOIN revisions r ON r.id = s.revision_id JOIN files f ON f.id = d.file_id JOIN aliases a ON a.id = d.alias_id"
+    " JOIN metadata m ON m.id = d.metadata_id ORDER BY p.url, s.crawled_at, r.digest, f.folder, f.name",
+    "faults": "SELECT hex(t.path) AS path_hex, t.path_text AS path, t.kind, t.message FROM faults t ORDER BY t.path, t.kind",
+    "changes": "SELECT p.url, c.at, lower(hex(a.digest)) AS state_before, lower(hex(b.digest)) AS state_after, x.crawled_at AS since,"
+    " c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields FROM changes c JOIN pages p ON p.id = c.page_id"
+    " JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id"
+    " JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id ORDER BY p.url, c.at, b.digest",
+    "matches": "SELECT min(lower(hex(a.digest)), lower(hex(b.digest))) AS text_a, max(lower(hex(a.digest)), lower(hex(b.digest)))"
+    " AS text_b, x.relation, x.similarity, x.containment, x.recipe FROM matches x JOIN texts a ON a.id = x.a"
+    " JOIN texts b ON b.id = x.b WHERE (SELECT count(DISTINCT page_id) FROM revisions r WHERE r.text_id IN (x.a, x.b)) > 1"
+    " AND EXISTS (SELECT 1 FROM revisions r WHERE r.text_id = x.a) AND EXISTS (SELECT 1 FROM revisions r WHERE r.text_id = x.b)"
+    " ORDER BY 1, 2",
+}

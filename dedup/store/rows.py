@@ -1,0 +1,126 @@
+"""Rows as they leave the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dedup.model import Cause, CheckStatus, Metadata, Relation, Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What tells one state of a file from another without reading it; inode as a signed 64-bit number."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    ctime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """One path under a crawl directory as last recorded. `content` None: it could not be read."""
+
+    id: int
+    stat: Stat
+    content: bytes | None
+    is_article: bool
+    gone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PriorReading:
+    """An earlier reading of the same file for the same crawl of the same page."""
+
+    id: int
+    sighting_id: int
+    check_status: CheckStatus
+    check_cause: Cause | None
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSighting:
+    """A sighting with what its page's history is worked out from."""
+
+    id: int
+    crawled_at: str
+    revision_id: int
+    digest: bytes
+    standing: Standing
+    check_status: CheckStatus
+    check_cause: Cause | None
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class ArticleRow:
+    """An article as shown: a page's sighting with its state, its metadata and where it was found."""
+
+    page_id: int
+    url: str
+    text_id: int | None
+    digest: bytes
+    title: str
+    publisher: str
+    published_at: str | None
+    crawled_at: str
+    id: str | None
+    check_status: CheckStatus
+    path: str
+    gone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """Two matching texts as stored."""
+
+    a: int
+    b: int
+    relation: Relation
+    similarity: float
+    containment: float
+    found_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineRow:
+    """One path's reading of one sighting."""
+
+    sighting_id: int
+    crawled_at: str
+    crawled_at_from: str
+    revision_id: int
+    digest: bytes
+    standing: Standing
+    check_status: CheckStatus
+    check_cause: Cause | None
+    path: str
+    gone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionRow:
+    """One counted state of a page. `check_rank`: 0 some sighting verified, 1 none but some unclaimed, 2 all mismatched."""
+
+    id: int
+    digest: bytes
+    title: str
+    first_crawled_at: str
+    last_crawled_at: str
+    sightings: int
+    check_rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRow:
+    """A stored change; `fields` is JSON, name → [before, after]."""
+
+    from_revision: int
+    to_revision: int
+    at: str
+    title_changed: bool
+    body_changed: bool
+    body_similarity: float
+    returned: bool
+    fields: str

@@ -1,0 +1,84 @@
+"""Text as it is compared (normalised, in shingles), and as it may be shown (nothing a terminal would obey)."""
+
+from __future__ import annotations
+
+import unicodedata
+
+SHINGLE = 5
+"""Characters in a shingle."""
+
+
+class _Kept(dict[int, int | None]):
+    """A `str.translate` table that learns which characters count as text: Unicode letters, marks and numbers."""
+
+    def __missing__(self, code: int) -> int | None:
+        kept = code if unicodedata.category(chr(code))[0] in "LMN" else None
+        self[code] = kept
+        return kept
+
+
+_KEPT = _Kept()
+
+
+def normalise(text: str) -> str:
+    """`text` in the form that shingles and exact matches are taken from (recipe `text1`).
+
+    NFC, case-folded, only Unicode L*, M* and N*: Korean copies differ in spacing and punctuation, so both are left out.
+    """
+    return unicodedata.normalize("NFC", text).casefold().translate(_KEPT)
+
+
+def shingles(normalised: str) -> frozenset[str]:
+    """The distinct overlapping runs of 5 characters; a shorter text is one shingle, an empty one has none."""
+    if len(normalised) <= SHINGLE:
+        return frozenset((normalised,)) if normalised else frozenset()
+    return frozenset(normalised[i : i + SHINGLE] for i in range(len(normalised) - SHINGLE + 1))
+
+
+def similarity(a: frozenset[str], b: frozenset[str]) -> tuple[float, float]:
+    """(Jaccard, containment) of two shingle sets: |a∩b| / |a∪b| and |a∩b| / min(|a|, |b|); 0 where a set is empty."""
+    if not a or not b:
+        return 0.0, 0.0
+    common = len(a & b)
+    return common / (len(a) + len(b) - common), common / min(len(a), len(b))
+
+
+def body_similarity(a: str, b: str) -> float:
+    """Jaccard of the shingles of two bodies; two bodies without any letter or number are alike."""
+    x, y = shingles(normalise(a)), shingles(normalise(b))
+    return 1.0 if not x and not y else similarity(x, y)[0]
+
+
+class _Printable(dict[int, str]):
+    """A `str.translate` table that spells out what could steer a terminal or reorder a line."""
+
+    def __missing__(self, code: int) -> str:
+        # C*: controls, format characters (bidirectional overrides among them), surrogates, private use, unassigned;
+        # Zl, Zp: line and paragraph separators. Zero-width joiners are part of scripts and emoji and stay.
+        steering = unicodedata.category(chr(code)) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") and code not in (
+            0x200C,
+            0x200D,
+        )
+        shown = chr(code)
+        if steering:
+            shown = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+        self[code] = shown
+        return shown
+
+
+_PRINTABLE = _Printable()
+
+
+def printable(text: str) -> str:
+    """`text` on one line, with every character that could steer a terminal spelt out (`\\x1b`, `\\u202e`)."""
+    return text.translate(_PRINTABLE)
+
+
+def printable_path(path: bytes) -> str:
+    """A path's bytes as text for people: UTF-8 where it is, bytes that are not and control characters as `\\xNN`."""
+    return printable(path.decode("utf-8", "backslashreplace"))
+
+
+def printable_block(text: str) -> str:
+    """Like `printable`, over several lines: line ends and tabs stay."""
+    return "\n".join(line.replace("\t", "    ").translate(_PRINTABLE) for line in text.splitlines())

@@ -1,0 +1,169 @@
+"""The canonical URL: one identity for a page, whatever way its address was spelt.
+
+Site rules come first (a pattern and a template, for sites that serve one article under several addresses); what no rule
+knows is normalised in the general way: RFC 3986 through w3lib, https for http, no credentials, default port, fragment or
+tracking parameters, query parameters sorted. `Canonicaliser.canonical` is idempotent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+
+import xxhash
+from w3lib.url import canonicalize_url
+
+MAX_CHARACTERS = 4096
+"""A longer address is no article's; it is refused rather than worked on."""
+
+_PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)(:d)?\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A site rule as compiled from `[[urls.rules]]`.
+
+    The pattern `host/path?name=value` must match the host, every path segment and the named query parameters (in any
+    order; others are ignored). `{name}` stands for a whole segment or value, `{name:d}` for one of digits only.
+    """
+
+    host: str
+    segments: tuple[str, ...]
+    query: tuple[tuple[str, str], ...]
+    template: str
+
+    def match(self, host: str, segments: Sequence[str], query: dict[str, str]) -> str | None:
+        """The canonical URL that the rule makes of a split address, or None where it does not apply."""
+        if host != self.host or len(segments) != len(self.segments):
+            return None
+        found: dict[str, str] = {}
+        for pattern, value in zip(self.segments, segments, strict=True):
+            if not _take(pattern, value, found):
+                return None
+        for name, pattern in self.query:
+            if not _take(pattern, query.get(name, ""), found):
+                return None
+        return self.template.format_map(found)
+
+
+def _take(pattern: str, value: str, found: dict[str, str]) -> bool:
+    placeholder = _PLACEHOLDER.fullmatch(pattern)
+    if placeholder is None:
+        return value == pattern
+    if not value or (placeholder[2] and not (value.isascii() and value.isdigit())):
+        return False
+    found[placeholder[1]] = value
+    return True
+
+
+def compile_rule(pattern: str, template: str) -> Rule:
+    """A rule from its two texts; raises ValueError with a sentence where they do not fit together."""
+    split = urlsplit("//" + pattern.removeprefix("https://").removeprefix("http://"))
+    if not split.netloc:
+        raise ValueError(f"the pattern {pattern!r} names no host")
+    query = tuple((name, value) for name, _, value in (part.partition("=") for part in split.query.split("&") if part))
+    rule = Rule(split.netloc.lower(), _segments(split.path), query, template)
+    names = {m[1] for part in (*rule.segments, *(v for _, v in query)) for m in (_PLACEHOLDER.fullmatch(part),) if m}
+    wanted = set(re.findall(r"\{([^}]*)\}", template))
+    if wanted - names:
+        raise ValueError(f"the template asks for {{{min(wanted - names)}}}, which the pattern does not give")
+    if not template.startswith(("https://", "http://")):
+        raise ValueError("the template must be a whole address beginning with https://")
+    return rule
+
+
+def _segments(path: str) -> tuple[str, ...]:
+    return tuple(path.strip("/").split("/")) if path.strip("/") else ()
+
+
+class Canonicaliser:
+    """The rules of `[urls]`, ready to be asked."""
+
+    def __init__(self, rules: Sequence[tuple[str, str]], tracking: Sequence[str], from_ids: str) -> None:
+        """`rules`: (pattern, template) in order; `tracking`: names of query parameters to drop (`utm_*`); `from_ids`: the
+        address of an article known by `{oid}` and `{aid}` alone, empty for none. Raises ValueError for a bad rule."""
+        self._rules: dict[str, list[Rule]] = {}
+        for pattern, template in rules:
+            rule = compile_rule(pattern, template)
+            self._rules.setdefault(rule.host, []).append(rule)
+        self._exact = frozenset(t for t in tracking if "*" not in t)
+        self._globs = tuple(t for t in tracking if "*" in t)
+        self._from_ids = from_ids
+        self.recipe = "urls/" + xxhash.xxh3_64_hexdigest(json.dumps([[list(r) for r in rules], sorted(tracking), from_ids]).encode())
+        for pattern, template in rules:
+            made = _PLACEHOLDER.sub("1", template)
+            if self.canonical(made) != self._step(made):
+                raise ValueError(f"the template of {pattern!r} is rewritten again by another rule")
+
+    def canonical(self, url: str) -> str | None:
+        """The canonical form of an http or https address; None for anything that is not one."""
+        step = self._step(url)
+        for _ in range(4):
+            again = self._step(step) if step else None
+            if again == step:
+                return step
+            step = again
+        return None
+
+    def page(self, url: str, oid: str, aid: str) -> str | None:
+        """The identity of an article's page: of its URL, or where that is unusable, of its ids; None if neither serves."""
+        found = self.canonical(url) if url else None
+        if found is None and self._from_ids and oid and aid and (oid + aid).isalnum():
+            found = self.canonical(self._from_ids.format(oid=oid, aid=aid))
+        return found
+
+    def _step(self, url: str) -> str | None:
+        if len(url) > MAX_CHARACTERS:
+            return None
+        split = _split(url)
+        if split is None:
+            return None
+        for rule in self._rules.get(split.netloc, ()):
+            query = {name: value for name, _, value in (p.partition("=") for p in split.query.split("&")) if value}
+            made = rule.match(split.netloc, [unquote(s) for s in _segments(split.path)], query)
+            if made is not None:
+                return _general(made)
+        kept = "&".join(part for part in split.query.split("&") if not self._tracks(part.partition("=")[0]))
+        return _general(urlunsplit(split._replace(query=kept)))
+
+    def _tracks(self, name: str) -> bool:
+        return name in self._exact or any(fnmatchcase(name, glob) for glob in self._globs)
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of an http(s) address with a bare, lower-case host: no credentials, no default port, no fragment."""
+    try:
+        split = urlsplit(url.strip())
+        port, host = split.port, split.hostname
+    except ValueError:
+        return None
+    if split.scheme not in ("http", "https") or not host or host.strip(".") == "":
+        return None
+    host = host.rstrip(".")
+    if ":" in host:
+        host = f"[{host}]"
+    if port is not None and port not in (80, 443):
+        host = f"{host}:{port}"
+    return SplitResult("https", host, split.path, split.query, "")
+
+
+@lru_cache(maxsize=4096)
+def _general(url: str) -> str | None:
+    try:
+        return str(canonicalize_url(url))
+    except (ValueError, UnicodeError):
+        return None
+
+
+def without_credentials(url: str) -> str:
+    """`url` as spelt, but for a user name and password in it."""
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return url
+    end = min((i for i in (rest.find(c) for c in "/?#") if i >= 0), default=len(rest))
+    return scheme + mark + rest[rest.rfind("@", 0, end) + 1 :]
