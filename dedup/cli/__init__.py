@@ -18,6 +18,7 @@ COMMANDS = {
     "config": "setup",
     "sample": "setup",
     "scan": "scan",
+    "watch": "watch",
     "verify": "verify",
     "duplicates": "duplicates",
     "similar": "duplicates",

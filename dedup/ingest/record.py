@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from dedup import digests, text, times
@@ -11,7 +11,7 @@ from dedup.ingest import history
 from dedup.ingest.examine import Examined
 from dedup.ingest.matching import Matcher
 from dedup.ingest.tally import Tally
-from dedup.model import Article, Cause, CheckStatus, Sighting, Standing
+from dedup.model import Article, Cause, CheckStatus, Match, Sighting, Standing
 from dedup.store import Writer
 from dedup.store.rows import FileRow, KeptSighting
 from dedup.store.writing import fields_json
@@ -28,10 +28,12 @@ class _Batch:
     pages: dict[int, None] = field(default_factory=dict)
     sightings: dict[int, None] = field(default_factory=dict)
     counted: list[tuple[int, int, Examined]] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
 
 
-def record(store: Writer, examined: Sequence[Examined], matcher: Matcher, tally: Tally) -> None:
-    """Take a batch into the database in one transaction; `tally` is added to once it is committed.
+def record(store: Writer, examined: Sequence[Examined], matcher: Matcher, tally: Tally, tell: Callable[[str], None] | None = None) -> None:
+    """Take a batch into the database in one transaction; `tally` is added to once it is committed, and `tell` hears of each
+    mismatch, fault, change and match.
 
     Raises what SQLite raises; nothing of the batch is recorded then, and the same batch can be recorded again.
     """
@@ -46,14 +48,27 @@ def record(store: Writer, examined: Sequence[Examined], matcher: Matcher, tally:
                 settle_sighting(store, sighting)
             new, again = _texts(store, batch, count)
             for page in batch.pages:
-                count.changes += settle_page(store, page)
+                changed = settle_page(store, page)
+                count.changes += changed
+                if changed and tell:
+                    batch.told.append(f"changed: {text.printable(store.page_url(page))}")
             for match in matcher.find(new, again):
                 if store.add_match(match, matcher.matching.recipe, now):
                     count.matches[match.relation] += 1
+                    if tell:
+                        batch.told.append(_told_match(store, match))
     except BaseException:
         matcher.forget()
         raise
     tally.add(count)
+    if tell:
+        for line in batch.told:
+            tell(line)
+
+
+def _told_match(store: Writer, match: Match) -> str:
+    a, b = (text.printable(url) for url in store.urls_of_texts(match.a, match.b))
+    return f"{match.relation} duplicate, similarity {match.similarity:.2f}: {a} and {b}"
 
 
 def _file(store: Writer, e: Examined, batch: _Batch, count: Tally, now: str) -> None:
@@ -87,6 +102,7 @@ def _file(store: Writer, e: Examined, batch: _Batch, count: Tally, now: str) -> 
         file = row.id
         store.update_file(file, found.stat, e.content)
     store.set_faults(found.directory, found.relative, _shown(e), e.faults, now)
+    batch.told += [f"fault: {text.printable_path(found.path)}: {text.printable(fault.message)}" for fault in e.faults]
     if e.article is None or e.url is None:
         store.set_file_reading(file, None)
         count.faults += 1
@@ -130,6 +146,8 @@ def _article(
         count.revisions += new_state
     count.sightings += new
     count.checks[status] += 1
+    if status == "mismatched":
+        batch.told.append(f"mismatched content_hash ({cause}): {text.printable_path(e.found.path)}")
     if row is not None:
         count.changed += 1
     elif not new and _moved(store, e, sighting, file, now):
@@ -168,7 +186,11 @@ def _texts(store: Writer, batch: _Batch, count: Tally) -> tuple[list[int], list[
         before = store.pages_of_text(number)
         further = not store.shows(page, number)
         store.set_revision_text(revision, number)
-        count.matches["exact"] += further and bool(before)
+        if further and before:
+            count.matches["exact"] += 1
+            batch.told.append(
+                f"exact duplicate: {text.printable(e.url or '')} has the text of {text.printable(store.page_url(min(before)))}"
+            )
         if made:
             new[number] = None
         elif further and len(before) < 2 and number not in new:

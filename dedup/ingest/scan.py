@@ -34,40 +34,73 @@ class _Waiting:
 
 @dataclass(slots=True)
 class Scan:
-    """One pass over the crawl directories. `stop` ends it between batches; `progress` hears of every batch."""
+    """Passes over the crawl directories. `stop` ends one between batches; `progress` hears of every batch, `tell` of every
+    noteworthy thing once it is recorded."""
 
     session: Session
     stop: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[Tally], None] = lambda _: None
+    tell: Callable[[str], None] | None = None
     tally: Tally = field(default_factory=Tally)
     _batch: list[Found] = field(default_factory=list)
     _bytes: int = 0
     _waiting: dict[bytes, _Waiting] = field(default_factory=dict)
+    _missing: list[tuple[bytes, bytes, int]] = field(default_factory=list)
 
     def run(self) -> Tally:
+        """`reconcile`, with patience for files that are not settled yet."""
+        return self.reconcile(patient=True)
+
+    def reconcile(self, *, patient: bool = False) -> Tally:
         """Walk every crawl directory that is there, take in what differs, mark what is gone. Absent ones are in
-        `tally.absent`; nothing of theirs is touched."""
+        `tally.absent`; nothing of theirs is touched. Unsettled files stay in mind, or with `patient` are waited for."""
         begun = time.monotonic()
+        walked: list[tuple[Root, tuple[int, int] | None, list[tuple[bytes, bytes, int]]]] = []
         for root in self.session.roots:
             if is_absent(self.session.store, root):
                 self.tally.absent.append(root.shown)
-                continue
-            if not self.stop.is_set():
-                self._root(root)
+            elif not self.stop.is_set():
+                begun_as, self._missing = identity(root.path), []
+                self._folder(root, b"", begun_as)
+                walked.append((root, begun_as, self._missing))
         self._flush()
-        self._settle_waiting()
+        if patient:
+            self._settle_waiting()
+        for root, begun_as, missing in walked:
+            if not self.stop.is_set():  # by now a file that moved is known by its new path
+                self._mark_gone(root, begun_as, missing)
         self.tally.seconds = time.monotonic() - begun
         return self.tally
 
+    def subtree(self, root: Root, folder: bytes) -> None:
+        """Reconcile one folder (relative to `root`) and all below it, whether it is still there or not."""
+        if is_absent(self.session.store, root):
+            return
+        begun_as, self._missing = identity(root.path), []
+        self._folder(root, folder, begun_as)
+        self._flush()
+        if not self.stop.is_set():
+            self._mark_gone(root, begun_as, self._missing)
+
     def take(self, root: Root, paths: Iterable[bytes]) -> None:
         """Look at single paths (relative to `root`) as a scan would; unsettled ones are kept for `settled`."""
+        if is_absent(self.session.store, root):
+            return
         for relative in paths:
             folder, _, name = relative.rpartition(b"/")
-            self._entry(root, folder, name, self.session.store.file(root.id, folder, name))
+            whole = os.path.join(root.path, relative)
+            if self.matches(name) and not os.path.islink(whole) and (os.path.isfile(whole) or not os.path.lexists(whole)):
+                self._entry(root, folder, name, self.session.store.file(root.id, folder, name))
+        self._flush()
 
     def waiting(self) -> int:
         """How many files are not settled yet."""
         return len(self._waiting)
+
+    def adopt(self, other: Scan) -> None:
+        """Keep in mind what another pass left unsettled."""
+        for path, waiting in other._waiting.items():
+            self._waiting.setdefault(path, waiting)
 
     def settled(self) -> float:
         """Queue those waiting files that have settled; returns the seconds until the next one may have (at most
@@ -98,40 +131,43 @@ class Scan:
 
     # The walk
 
-    def _root(self, root: Root) -> None:
+    def _folder(self, root: Root, top: bytes, begun_as: tuple[int, int] | None) -> None:
         store = self.session.store
-        begun_as = identity(root.path)
         visited: set[bytes] = set()
         unreadable: list[bytes] = []
-        for folder, names in self._walk(root, visited, unreadable):
+        for folder, names in self._walk(root, top, visited, unreadable):
             known = store.files_in(root.id, folder)
             for name in names:
                 if self.stop.is_set():
                     return
                 self._entry(root, folder, name, known.pop(name, None))
-            self._gone(root, begun_as, folder, known)
+            self._miss(folder, known)
         self._flush()
         if self.stop.is_set():
             return
         for folder in store.folders(root.id):
-            if folder not in visited and not any(u == b"" or folder == u or folder.startswith(u + b"/") for u in unreadable):
-                self._gone(root, begun_as, folder, store.files_in(root.id, folder))
+            if below(folder, top) and folder not in visited and not any(below(folder, u) for u in unreadable):
+                self._miss(folder, store.files_in(root.id, folder))
         with store.transaction():
             now = times.now()
             for folder in store.folder_faults(root.id):
-                if folder not in unreadable:
+                if below(folder, top) and folder not in unreadable:
                     store.set_faults(root.id, folder, "", (), now)
-            if identity(root.path) == begun_as:
+            if not top and identity(root.path) == begun_as:
                 remember(store, root)
 
-    def _walk(self, root: Root, visited: set[bytes], unreadable: list[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
-        """(folder, its candidate names) for every folder; what is ignored is counted on the way. Links are not followed."""
-        folders = [b""]
+    def _walk(self, root: Root, top: bytes, visited: set[bytes], unreadable: list[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
+        """(folder, its candidate names) for every folder from `top` down; what is ignored is counted on the way. Links are not
+        followed."""
+        folders = [top]
         while folders:
             folder = folders.pop()
+            path = os.path.join(root.path, folder)
             names, inner = [], []
             try:
-                with os.scandir(os.path.join(root.path, folder)) as entries:
+                if folder and os.path.islink(path):
+                    continue
+                with os.scandir(path) as entries:
                     for entry in entries:
                         if entry.is_symlink():
                             self.tally.ignored["symlink"] += 1
@@ -209,7 +245,9 @@ class Scan:
         for e in examined:
             if e.outcome == "unsettled":
                 self._waiting.setdefault(e.found.path, _Waiting(e.found, time.monotonic()))
-        record(self.session.store, [e for e in examined if e.outcome != "unsettled"], self.session.matcher, self.tally)
+        there = {root.path for root in self.session.roots if not is_absent(self.session.store, root)}
+        known = [e for e in examined if e.outcome != "unsettled" and (e.outcome != "vanished" or e.found.root in there)]
+        record(self.session.store, known, self.session.matcher, self.tally, self.tell)
         self.progress(self.tally)
 
     def _settle_waiting(self) -> None:
@@ -225,22 +263,28 @@ class Scan:
         self.tally.unsettled += len(self._waiting)
         self._waiting.clear()
 
-    def _gone(self, root: Root, begun_as: tuple[int, int] | None, folder: bytes, missing: dict[bytes, FileRow]) -> None:
-        """Mark files as gone that were not listed and are not there, unless the whole directory went."""
-        left = {name: row for name, row in missing.items() if not row.gone}
-        if not left:
-            return
-        really = [row.id for name, row in left.items() if self._stat(os.path.join(root.path, folder, name)) is None]
-        if identity(root.path) != begun_as or begun_as is None:
-            return
-        self._flush()  # a file that moved is known by its new path first
+    def _miss(self, folder: bytes, rows: dict[bytes, FileRow]) -> None:
+        """Keep in mind files that were not listed, until it is known which of them moved."""
+        self._missing.extend((folder, name, row.id) for name, row in rows.items() if not row.gone)
+
+    def _mark_gone(self, root: Root, begun_as: tuple[int, int] | None, missing: list[tuple[bytes, bytes, int]]) -> None:
+        """Mark files as gone that were not listed and are not there, unless the whole directory went meanwhile."""
+        really = [i for folder, name, i in missing if self._stat(os.path.join(root.path, folder, name)) is None]
         store = self.session.store
-        with store.transaction():
-            now_gone = store.still_there(really)
-            store.mark_gone(now_gone, times.now())
-        self.tally.gone += len(now_gone)
+        for start in range(0, len(really), BATCH_FILES):
+            if begun_as is None or identity(root.path) != begun_as:
+                return
+            with store.transaction():
+                left = store.still_there(really[start : start + BATCH_FILES])
+                store.mark_gone(left, times.now())
+            self.tally.gone += len(left)
 
     def _folder_fault(self, root: Root, folder: bytes, error: OSError) -> None:
         fault = Fault("unreadable", f"{FAULTS['unreadable']}: {os.strerror(error.errno or 0)}")
         with self.session.store.transaction():
             self.session.store.set_faults(root.id, folder, text.printable_path(folder), [fault], times.now())
+
+
+def below(folder: bytes, top: bytes) -> bool:
+    """Whether a folder is `top` or lies below it; the empty path is the crawl directory itself."""
+    return not top or folder == top or folder.startswith(top + b"/")

@@ -74,6 +74,16 @@ class Reader:
         found: str | None = self._value("SELECT body FROM revisions WHERE text_id = ? LIMIT 1", text)
         return found
 
+    def urls_of_texts(self, a: int, b: int) -> tuple[str, str]:
+        """The canonical URLs of two different pages of which one shows text `a` and the other text `b`."""
+        row = self._one(
+            "SELECT p.url, q.url FROM revisions r JOIN pages p ON p.id = r.page_id JOIN revisions s ON s.text_id = ?"
+            " JOIN pages q ON q.id = s.page_id WHERE r.text_id = ? AND p.id <> q.id LIMIT 1",
+            b, a,
+        )  # fmt: skip
+        assert row is not None
+        return row[0], row[1]
+
     def pages_of_text(self, text: int, limit: int = 2) -> frozenset[int]:
         """Pages that show this text in any revision, no more than `limit` of them."""
         rows = self._all("SELECT DISTINCT page_id FROM revisions WHERE text_id = ? LIMIT ?", text, limit)

@@ -1,0 +1,46 @@
+"""Running the main job inside the test process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dedup import reports
+from dedup.config import Crawl, Database, Duplicates, Settings
+from dedup.ingest import Scan, Session, Tally, open_session
+from dedup.store import open_reader
+
+
+def settings(crawl: Path, db: Path, *, settle: float = 0.0, patterns: tuple[str, ...] = ("*.md",), **duplicates: Any) -> Settings:
+    return Settings(
+        crawl=Crawl(directories=(str(crawl),), settle_seconds=settle, patterns=patterns),
+        database=Database(path=str(db)),
+        duplicates=Duplicates(**duplicates),
+    )
+
+
+@contextmanager
+def session(crawl: Path, db: Path, **kw: Any) -> Iterator[Session]:
+    with open_session(settings(crawl, db, **kw), "test") as opened:
+        yield opened
+
+
+def scan(crawl: Path, db: Path, **kw: Any) -> Tally:
+    """One pass, as `dedup scan` makes it."""
+    with session(crawl, db, **kw) as opened:
+        return Scan(opened).run()
+
+
+def dump(db: Path, *tables: str) -> list[dict[str, Any]]:
+    """The logical dump, of some tables or of all."""
+    with open_reader(str(db)) as store:
+        return [row for row in reports.dump(store) if not tables or row["table"] in tables]
+
+
+def history(db: Path, url: str) -> dict[str, Any]:
+    with open_reader(str(db)) as store:
+        page = store.page_by_url(url)
+        assert page is not None, url
+        return reports.history(store, page)

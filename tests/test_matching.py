@@ -1,0 +1,169 @@
+"""Matches against brute force: every true pair at the threshold, and no other."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dedup import reports, text
+from dedup.store import open_reader
+from tests import running
+from tests.crawl import Made, edited, words
+
+
+def _corpus(families: int) -> list[Made]:
+    """Families of copies at all levels of editing, Korean and English, and exact copies but for spacing."""
+    rng = random.Random(11)
+    found = []
+    for family in range(families):
+        story = words(rng, rng.randint(30, 120), korean=family % 3 != 0)
+        for copy in range(5):
+            body = " ".join(edited(rng, story, rng.choice([0, 0.01, 0.02, 0.04, 0.06])))
+            if copy == 4:
+                body = body.replace(" ", "  ", 3).replace("a", "A")
+            found.append(Made(body=body, oid=f"9{copy:02}", aid=f"{family:010}", publisher=f"신문 {copy}"))
+    return found
+
+
+def _pairs(db: Path) -> dict[frozenset[str], dict[str, Any]]:
+    with open_reader(str(db)) as store:
+        return {frozenset((p["a"]["url"], p["b"]["url"])): p for p in reports.pairs(store, reports.Filter())}
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.7, 0.8])
+def test_recall_is_near_whole_and_no_pair_is_false(tmp_path: Path, threshold: float) -> None:
+    articles = _corpus(80)
+    for article in articles:
+        article.write(tmp_path / "crawl")
+    db = tmp_path / "dedup.db"
+    running.scan(tmp_path / "crawl", db, threshold=threshold)
+    normalised = {a.address: text.normalise(a.body) for a in articles}
+    sets = {url: {n[i : i + 5] for i in range(len(n) - 4)} for url, n in normalised.items()}
+    true = {}
+    for a, b in itertools.combinations(sets, 2):
+        jaccard = len(sets[a] & sets[b]) / len(sets[a] | sets[b])
+        if jaccard >= threshold:
+            true[frozenset((a, b))] = ("exact" if normalised[a] == normalised[b] else "near", jaccard)
+    found = {pair: p for pair, p in _pairs(db).items() if p["relation"] != "excerpt"}
+    assert set(found) <= set(true)
+    assert len(found) >= 0.99 * len(true)
+    assert len(true) > 200
+    for pair, p in found.items():
+        relation, jaccard = true[pair]
+        assert p["relation"] == relation
+        assert p["similarity"] == pytest.approx(jaccard, abs=5e-5)
+
+
+STORY = words(random.Random(5), 100)
+
+
+def _article(n: int, body: str, **kw: Any) -> Made:
+    return Made(body=body, aid=f"{n:010}", title=f"기사 {n}", **kw)
+
+
+def test_revisions_of_one_page_are_never_matched_with_each_other(tmp_path: Path) -> None:
+    for n in range(6):
+        body = " ".join(edited(random.Random(n), STORY, 0.04))
+        _article(1, body, crawled_at=f"2026-03-02 0{n}:00:00").write(tmp_path / "crawl", f"{n}.md")
+    tally = running.scan(tmp_path / "crawl", tmp_path / "dedup.db")
+    assert tally.revisions == 6
+    assert tally.matches.total() == 0
+    assert _pairs(tmp_path / "dedup.db") == {}
+
+
+def test_a_page_that_comes_to_show_a_known_text_brings_the_matches_left_out_before(tmp_path: Path) -> None:
+    crawl, db = tmp_path / "crawl", tmp_path / "dedup.db"
+    first, second = " ".join(STORY), " ".join(edited(random.Random(1), STORY, 0.02))
+    _article(1, first).write(crawl, "1a.md")
+    running.scan(crawl, db)
+    _article(1, second, crawled_at="2026-03-03 00:00:00").write(crawl, "1b.md")
+    assert running.scan(crawl, db).matches.total() == 0
+    _article(2, first).write(crawl, "2.md")
+    running.scan(crawl, db)
+    found = _pairs(db)
+    assert [p["relation"] for p in found.values()] == ["near"]
+
+
+def test_texts_under_min_characters_take_part_in_exact_matching_only(tmp_path: Path) -> None:
+    short = "오늘의 운세 쥐띠는 서두르지 말고 소띠는 먼저 묻는다"
+    for n, body in enumerate([short, short + ".", short + " 또"]):
+        _article(n, body).write(tmp_path / "crawl")
+    assert running.scan(tmp_path / "crawl", tmp_path / "dedup.db").matches == {"exact": 1}
+
+
+def test_texts_without_a_letter_or_number_are_no_copies_of_each_other(tmp_path: Path) -> None:
+    for n, body in enumerate(["...", "...", ""]):
+        _article(n, body).write(tmp_path / "crawl")
+    assert running.scan(tmp_path / "crawl", tmp_path / "dedup.db").matches.total() == 0
+
+
+def test_an_excerpt_met_as_a_candidate_is_told_as_one(tmp_path: Path) -> None:
+    _article(1, " ".join(STORY)).write(tmp_path / "crawl")
+    _article(2, " ".join(STORY[:44])).write(tmp_path / "crawl")
+    db = tmp_path / "dedup.db"
+    running.scan(tmp_path / "crawl", db, threshold=0.5)
+    assert [p["relation"] for p in _pairs(db).values()] == ["excerpt"]
+
+
+def _clusters(db: Path) -> list[dict[str, Any]]:
+    with open_reader(str(db)) as store:
+        return list(reports.clusters(store, reports.Filter()))
+
+
+def test_the_representative_is_the_earliest_published_and_members_tell_their_lag(tmp_path: Path) -> None:
+    for n, minute in ((1, 30), (2, 10), (3, 50)):
+        _article(n, " ".join(STORY), published_at=f"2026-03-02 09:{minute}").write(tmp_path / "crawl")
+    running.scan(tmp_path / "crawl", tmp_path / "dedup.db")
+    (cluster,) = _clusters(tmp_path / "dedup.db")
+    assert cluster["representative"]["published_at"] == "2026-03-02T00:10:00+00:00"
+    assert [(m["lag_seconds"], m["relation"]) for m in cluster["members"]] == [(1200, "exact"), (2400, "exact")]
+
+
+def test_a_mismatched_article_represents_nothing_while_another_is_there(tmp_path: Path) -> None:
+    body = " ".join(STORY)
+    _article(1, body, published_at="2026-03-01 09:00", claim="0" * 64).write(tmp_path / "crawl")
+    _article(2, body).write(tmp_path / "crawl")
+    running.scan(tmp_path / "crawl", tmp_path / "dedup.db")
+    (cluster,) = _clusters(tmp_path / "dedup.db")
+    assert cluster["representative"]["check"] == "verified"
+    assert [m["check"] for m in cluster["members"]] == ["mismatched"]
+
+
+def test_similarity_is_not_passed_along_chains(tmp_path: Path) -> None:
+    """Three texts of which each is like the next: the ends are not like each other, and no star says so."""
+    parts = [words(random.Random(n), 20) for n in range(7)]
+    chain = [" ".join(w for part in parts[n : n + 5] for w in part) for n in range(3)]
+    for n, body in enumerate(chain):
+        _article(n, body, published_at=f"2026-03-02 09:0{n}").write(tmp_path / "crawl")
+    running.scan(tmp_path / "crawl", tmp_path / "dedup.db", threshold=0.6)
+    assert len(_pairs(tmp_path / "dedup.db")) == 2
+    for cluster in _clusters(tmp_path / "dedup.db"):
+        ends = {cluster["representative"]["title"], *(m["title"] for m in cluster["members"])}
+        assert ends != {"기사 0", "기사 2"}
+        if cluster["representative"]["title"] == "기사 0":
+            assert [m["title"] for m in cluster["members"]] == ["기사 1"]
+
+
+def test_ten_copies_are_one_star_and_forty_five_pairs(tmp_path: Path) -> None:
+    for n in range(10):
+        _article(n, " ".join(STORY)).write(tmp_path / "crawl")
+    running.scan(tmp_path / "crawl", tmp_path / "dedup.db")
+    (cluster,) = _clusters(tmp_path / "dedup.db")
+    assert len(cluster["members"]) == 9
+    assert len(_pairs(tmp_path / "dedup.db")) == 45
+
+
+def test_only_current_revisions_are_reported(tmp_path: Path) -> None:
+    crawl, db = tmp_path / "crawl", tmp_path / "dedup.db"
+    _article(1, " ".join(STORY)).write(crawl)
+    _article(2, " ".join(STORY)).write(crawl, "2.md")
+    running.scan(crawl, db)
+    other = " ".join(words(random.Random(99), 100))
+    replace(_article(2, other), crawled_at="2026-03-04 00:00:00").write(crawl, "2.md")
+    running.scan(crawl, db)
+    assert _pairs(db) == {}

@@ -1,0 +1,284 @@
+"""A scan against a plain walk of the tree: every file is recorded, unchanged, ignored by a named rule, or a fault."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dedup import errors, reports
+from dedup.ingest import Scan
+from dedup.store import open_reader
+from tests import running
+from tests.crawl import Made, words
+
+_RNG = random.Random(7)
+
+
+def _articles(number: int) -> list[Made]:
+    return [Made(body=" ".join(words(_RNG, 60)), aid=f"{n:010d}", title=f"기사 {n}") for n in range(number)]
+
+
+@pytest.fixture
+def crawl(tmp_path: Path) -> Path:
+    (tmp_path / "crawl").mkdir()
+    return tmp_path / "crawl"
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    return tmp_path / "dedup.db"
+
+
+def _paths(db: Path, *, gone: int = 0) -> set[str]:
+    return {row["path"] for row in running.dump(db, "files") if row["gone"] == gone}
+
+
+def test_counts_add_up_and_every_file_of_the_tree_is_known(crawl: Path, db: Path) -> None:
+    for article in _articles(20):
+        article.write(crawl / random.Random(article.aid).choice(["", "2026/03", "2026/03/02", "한빛일보"]))
+    (crawl / "notes.txt").write_text("no article")
+    (crawl / "empty.md").write_bytes(b"")
+    tally = running.scan(crawl, db)
+    walked = [Path(folder) / name for folder, _, names in os.walk(crawl) for name in names]
+    assert tally.files == len(walked) == 22
+    assert (tally.new, tally.faults, tally.ignored) == (20, 1, {"pattern": 1})
+    assert _paths(db) == {str(p.relative_to(crawl)) for p in walked if p.suffix == ".md"}
+
+
+def test_a_second_scan_finds_everything_unchanged(crawl: Path, db: Path) -> None:
+    for article in _articles(5):
+        article.write(crawl)
+    running.scan(crawl, db)
+    before = running.dump(db)
+    tally = running.scan(crawl, db)
+    assert (tally.files, tally.unchanged) == (5, 5)
+    assert running.dump(db) == before
+
+
+def test_a_touch_is_no_change(crawl: Path, db: Path) -> None:
+    path = _articles(1)[0].write(crawl)
+    running.scan(crawl, db)
+    path.touch()
+    tally = running.scan(crawl, db)
+    assert (tally.unchanged, tally.changed) == (1, 0)
+
+
+def test_the_same_size_and_time_stamp_do_not_hide_other_content(crawl: Path, db: Path) -> None:
+    article = _articles(1)[0]
+    path = article.write(crawl, "a.md")
+    stamp = path.stat().st_mtime_ns
+    running.scan(crawl, db)
+    body = article.body[:-1] + ("가" if article.body[-1] != "가" else "나")
+    replace(article, body=body, crawled_at="2026-03-03 00:30:00").write(crawl, "a.md")
+    os.utime(path, ns=(stamp, stamp))
+    assert running.scan(crawl, db).changed == 1
+
+
+def test_a_moved_file_is_neither_gone_nor_a_new_revision(crawl: Path, db: Path) -> None:
+    paths = [article.write(crawl) for article in _articles(3)]
+    running.scan(crawl, db)
+    (crawl / "archive").mkdir()
+    for path in paths:
+        path.rename(crawl / "archive" / path.name)
+    tally = running.scan(crawl, db)
+    assert (tally.moved, tally.new, tally.gone, tally.revisions, tally.sightings) == (3, 0, 0, 0, 0)
+    assert _paths(db) == {f"archive/{p.name}" for p in paths}
+
+
+def test_a_copy_is_no_move(crawl: Path, db: Path) -> None:
+    path = _articles(1)[0].write(crawl)
+    running.scan(crawl, db)
+    shutil.copy2(path, crawl / "copy.md")
+    tally = running.scan(crawl, db)
+    assert (tally.new, tally.moved, tally.gone, tally.sightings) == (1, 0, 0, 0)
+
+
+def test_a_file_that_vanishes_is_gone_and_its_history_stays(crawl: Path, db: Path) -> None:
+    one, two = _articles(2)
+    path = one.write(crawl)
+    two.write(crawl)
+    running.scan(crawl, db)
+    path.unlink()
+    assert running.scan(crawl, db).gone == 1
+    assert running.scan(crawl, db).gone == 0
+    assert _paths(db, gone=1) == {path.name}
+    assert running.history(db, one.address)["timeline"][0]["gone"] is True
+    one.write(crawl)
+    assert running.scan(crawl, db).unchanged == 2
+    assert _paths(db, gone=1) == set()
+
+
+def test_a_folder_that_vanishes_takes_its_files_with_it(crawl: Path, db: Path) -> None:
+    for article in _articles(4):
+        article.write(crawl / "a" / "b")
+    _articles(1)[0].write(crawl)
+    running.scan(crawl, db)
+    shutil.rmtree(crawl / "a")
+    assert running.scan(crawl, db).gone == 4
+
+
+@pytest.mark.parametrize("how", ["missing", "replaced by an empty folder", "a file in its place"])
+def test_a_tree_that_is_absent_deletes_nothing(crawl: Path, db: Path, how: str) -> None:
+    for article in _articles(3):
+        article.write(crawl)
+    running.scan(crawl, db)
+    before = running.dump(db)
+    crawl.rename(crawl.with_name("elsewhere"))
+    if how == "replaced by an empty folder":
+        crawl.mkdir()
+    elif how == "a file in its place":
+        crawl.write_text("?")
+    tally = running.scan(crawl, db)
+    assert (tally.files, tally.gone, len(tally.absent)) == (0, 0, 1)
+    assert running.dump(db) == before
+
+
+def test_a_tree_emptied_by_an_archiving_job_is_gone(crawl: Path, db: Path) -> None:
+    paths = [article.write(crawl) for article in _articles(3)]
+    running.scan(crawl, db)
+    for path in paths:
+        path.unlink()
+    tally = running.scan(crawl, db)
+    assert (tally.gone, tally.absent) == (3, [])
+
+
+def test_links_fifos_and_sockets_are_ignored_by_name_and_loops_end(crawl: Path, db: Path) -> None:
+    path = _articles(1)[0].write(crawl / "real")
+    (crawl / "link.md").symlink_to(path)
+    (crawl / "dangling.md").symlink_to(crawl / "nowhere.md")
+    (crawl / "real" / "loop").symlink_to(crawl)
+    os.mkfifo(crawl / "fifo.md")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(crawl / "socket.md"))
+        tally = running.scan(crawl, db)
+    assert tally.new == 1
+    assert tally.ignored == {"symlink": 3, "special": 2}
+
+
+def test_names_that_are_not_utf8_or_as_long_as_names_get_are_recorded(crawl: Path, db: Path) -> None:
+    one, two = _articles(2)
+    os.rename(os.fsencode(one.write(crawl)), os.fsencode(crawl) + b"/\xff\xfe\x1b[31m.md")
+    os.rename(os.fsencode(two.write(crawl)), os.fsencode(crawl) + b"/" + b"n" * 252 + b".md")
+    assert running.scan(crawl, db).new == 2
+    assert _paths(db) == {"\\xff\\xfe\\x1b[31m.md", "n" * 252 + ".md"}
+    assert running.scan(crawl, db).unchanged == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "empty"),
+        (b"---\nid: 1_2\ntitle: \"x\"\n", "truncated_before_body"),
+        (b"<html><body>504 Gateway Time-out</body></html>", "not_an_article"),
+        (b"---\ntitle: \"\xff\xff\xff\"\n---\n", "undecodable"),
+        (b"---\n" + b"x" * 10_000_001, "too_large"),
+        (replace(Made(), url="", oid="", aid="").render().replace("id: _", "id: ").encode(), "no_url"),
+    ],
+)  # fmt: skip
+def test_every_fault_keeps_its_path_is_counted_and_goes_when_the_file_is_whole(crawl: Path, db: Path, content: bytes, kind: str) -> None:
+    path = crawl / "a.md"
+    path.write_bytes(content)
+    for _ in range(2):
+        tally = running.scan(crawl, db)
+        assert (tally.files, tally.faults) == (1, 1)
+        with open_reader(str(db)) as store:
+            assert reports.status(store)["faults"] == {kind: 1}
+            assert reports.faults(store)[0]["path"] == str(path)
+    _articles(1)[0].write(crawl, "a.md")
+    tally = running.scan(crawl, db)
+    assert (tally.faults, tally.changed) == (0, 1)
+    with open_reader(str(db)) as store:
+        assert reports.status(store)["faults"] == {}
+
+
+def test_a_bad_time_is_a_fault_beside_the_article(crawl: Path, db: Path) -> None:
+    replace(_articles(1)[0], published_at="어제 저녁").write(crawl)
+    tally = running.scan(crawl, db)
+    assert (tally.new, tally.faults) == (1, 0)
+    with open_reader(str(db)) as store:
+        assert reports.status(store)["faults"] == {"unparsable_time": 1}
+
+
+def test_a_file_held_open_by_a_writer_waits_and_is_taken_when_closed(crawl: Path, db: Path) -> None:
+    path = _articles(1)[0].write(crawl)
+    with path.open("ab"):
+        tally = running.scan(crawl, db)
+        assert (tally.files, tally.unsettled, tally.new) == (1, 1, 0)
+    assert running.scan(crawl, db).new == 1
+
+
+def test_a_file_written_just_now_is_waited_for(crawl: Path, db: Path) -> None:
+    _articles(1)[0].write(crawl, age=0)
+    tally = running.scan(crawl, db, settle=0.2)
+    assert (tally.new, tally.unsettled) == (1, 0)
+
+
+def test_overlapping_crawl_directories_are_refused(crawl: Path, db: Path) -> None:
+    (crawl / "inner").mkdir()
+    nested = running.settings(crawl, db)
+    nested = nested.model_copy(update={"crawl": nested.crawl.model_copy(update={"directories": (str(crawl), str(crawl / "inner"))})})
+    from dedup.ingest import open_session
+
+    with pytest.raises(errors.OverlapError, match="overlap"), open_session(nested, "test"):
+        pass
+
+
+def test_stopping_between_batches_keeps_what_is_done_and_the_next_scan_goes_on(crawl: Path, db: Path) -> None:
+    for article in _articles(600):
+        article.write(crawl)
+    stop = threading.Event()
+    with running.session(crawl, db) as session:
+        tally = Scan(session, stop, lambda _: stop.set()).run()
+    assert 0 < tally.new < 600
+    assert tally.gone == 0
+    rest = running.scan(crawl, db)
+    assert rest.new == 600 - tally.new
+    clean = db.with_name("clean.db")
+    running.scan(crawl, clean)
+    assert running.dump(db) == running.dump(clean)
+
+
+def test_a_folder_that_may_not_be_listed_is_a_fault_and_nothing_in_it_is_gone(crawl: Path, db: Path, tmp_path: Path) -> None:
+    for article in _articles(3):
+        article.write(crawl / "locked")
+    running.scan(crawl, db)
+    (crawl / "locked").chmod(0)
+    script = f"""
+import os, sys
+if os.geteuid() == 0:
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: PR_CAPBSET_DROP, then leave them by exec
+        assert libc.prctl(24, capability, 0, 0, 0) == 0
+    os.execv(sys.executable, [sys.executable, "-c", {_SCAN!r}, {str(crawl)!r}, {str(db)!r}])
+exec({_SCAN!r})
+"""
+    try:
+        done = subprocess.run([sys.executable, "-c", script, str(crawl), str(db)], capture_output=True, text=True, check=False)
+    finally:
+        (crawl / "locked").chmod(0o755)
+    assert done.stdout.split() == ["1", "0"], done.stderr
+    with open_reader(str(db)) as store:
+        assert reports.status(store)["faults"] == {"unreadable": 1}
+    tally = running.scan(crawl, db)
+    assert (tally.faults, tally.unchanged) == (0, 3)
+    with open_reader(str(db)) as store:
+        assert reports.status(store)["faults"] == {}
+
+
+_SCAN = """
+import sys
+from pathlib import Path
+from tests import running
+tally = running.scan(Path(sys.argv[1]), Path(sys.argv[2]))
+print(tally.faults, tally.gone)
+"""

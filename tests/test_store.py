@@ -1,0 +1,140 @@
+"""The database: one writer, readers that cannot write, all or nothing, and a file that speaks for itself."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlite_utils
+
+from dedup import errors
+from dedup.store import open_reader, open_writer
+from tests import running
+from tests.crawl import Made
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    Made(oid="901").write(tmp_path / "crawl")
+    Made(oid="902").write(tmp_path / "crawl")
+    Made(oid="902", body="고쳐 쓴 본문", crawled_at="2026-03-03 00:00:00").write(tmp_path / "crawl", "b.md")
+    running.scan(tmp_path / "crawl", tmp_path / "dedup.db")
+    return tmp_path / "dedup.db"
+
+
+def test_a_second_writer_is_refused_at_once_and_told_who_writes(db: Path) -> None:
+    hold = """
+import sys
+from dedup.store import open_writer
+with open_writer(sys.argv[1], "watch"):
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+    with subprocess.Popen([sys.executable, "-c", hold, str(db)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"open\n"
+        with pytest.raises(errors.DatabaseBusyError, match=rf"'dedup watch' \(process {process.pid}"), open_writer(str(db), "scan"):
+            pass
+        with open_reader(str(db)) as store:
+            assert store.count("pages") == 2
+        process.communicate(b"")
+    with open_writer(str(db), "scan"):
+        pass
+
+
+def test_a_transaction_that_fails_leaves_nothing(db: Path) -> None:
+    with open_writer(str(db), "test") as store:
+
+        def fail() -> None:
+            with store.transaction():
+                store.page("https://one.example/")
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            fail()
+        assert store.page_by_url("https://one.example/") is None
+
+
+def test_errors_of_sqlite_leave_as_one_clear_line(db: Path) -> None:
+    with pytest.raises(errors.DatabaseFailedError, match="nothing was half recorded"), open_writer(str(db), "test") as store:
+        store._execute("INSERT INTO pages (url) VALUES (NULL)")
+
+
+def test_a_reader_cannot_write(db: Path) -> None:
+    with pytest.raises(errors.DatabaseUnreadableError, match="readonly"), open_reader(str(db)) as store:
+        store._execute("DELETE FROM pages")
+
+
+def test_a_missing_database_is_not_made_by_reading(tmp_path: Path) -> None:
+    with pytest.raises(errors.DatabaseMissingError), open_reader(str(tmp_path / "none.db")):
+        pass
+    assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.parametrize("opening", [open_reader, lambda path: open_writer(path, "test")])
+def test_a_newer_database_is_refused(db: Path, opening: object) -> None:
+    with sqlite3.connect(db) as connection:
+        connection.execute("INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('dedup', '9999_later', 'x')")
+    connection.close()
+    with pytest.raises(errors.DatabaseNewerError, match="9999_later"), opening(str(db)):  # type: ignore[operator]
+        pass
+
+
+def test_something_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "dedup.db"
+    path.write_bytes(b"not a database, but somebody's file " * 100)
+    before = path.read_bytes()
+    with pytest.raises(errors.DatabaseUnreadableError), open_writer(str(path), "test"):
+        pass
+    assert path.read_bytes() == before
+
+
+def test_the_database_is_its_owners_alone(db: Path) -> None:
+    assert stat.S_IMODE(os.stat(db).st_mode) == 0o600
+
+
+def test_tables_are_strict_and_integrity_and_foreign_keys_hold(db: Path) -> None:
+    connection = sqlite3.connect(db)
+    tables = connection.execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table'").fetchall()
+    assert {name for name, strict in tables if not strict and not name.startswith("sqlite_")} == {"_sqlite_migrations"}
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    connection.close()
+
+
+def test_the_views_speak_for_themselves(db: Path) -> None:
+    opened = sqlite_utils.Database(db)
+    assert [r["crawled_at"] for r in opened["history"].rows if r["url"].endswith("902/0000000001")] == [
+        "2026-03-02T00:30:00+00:00",
+        "2026-03-03T00:00:00+00:00",
+    ]
+    assert [(r["body_changed"], r["body_after"]) for r in opened["changes_view"].rows] == [(1, "고쳐 쓴 본문")]
+    assert list(opened["duplicates"].rows) == []
+    opened.close()
+
+
+def test_eight_processes_that_start_at_once_make_one_good_database(tmp_path: Path) -> None:
+    path = tmp_path / "dedup.db"
+    start = """
+import sys
+from dedup import errors
+from dedup.store import open_writer
+try:
+    with open_writer(sys.argv[1], "scan"):
+        print("made")
+except errors.DatabaseBusyError:
+    print("busy")
+"""
+    running_now = [
+        subprocess.Popen([sys.executable, "-c", start, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(8)
+    ]
+    told = [p.communicate() for p in running_now]
+    assert {out.strip() for out, _ in told} <= {b"made", b"busy"}, told
+    assert b"made" in {out.strip() for out, _ in told}
+    with open_reader(str(path)) as store:
+        assert store.count("pages") == 0
