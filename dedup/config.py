@@ -169,14 +169,19 @@ def load(explicit: str | None = None, *, directories: tuple[str, ...] = (), data
         update={"directories": tuple(os.path.abspath(base / os.path.expanduser(d)) for d in settings.crawl.directories)}
     )
     path = settings.database.path
-    place = Database(path=os.path.abspath(base / os.path.expanduser(path)))
+    place = _database(base / os.path.expanduser(path))
     if directories:
         crawl = crawl.model_copy(update={"directories": tuple(os.path.abspath(d) for d in directories)})
         origins["crawl.directories"] = "command line"
     if database is not None:
-        place = Database(path=os.path.abspath(database))
+        place = _database(database)
         origins["database.path"] = "command line"
     return Loaded(settings.model_copy(update={"crawl": crawl, "database": place}), file, origins)
+
+
+def _database(path: str | Path) -> Database:
+    """A path from the command line or the file system may hold bytes that are not UTF-8, which checking would refuse."""
+    return Database.model_construct(path=os.path.abspath(path))
 
 
 def flatten(settings: Settings) -> Iterator[tuple[str, Any]]:
@@ -206,6 +211,9 @@ def _check(table: dict[str, Any], file: str) -> Settings:
     except ValidationError as error:
         first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
         raise ConfigError(file=file, key=_dotted(first["loc"]), problem=_sentence(first)) from None
+    for key, paths in (("crawl.directories", settings.crawl.directories), ("database.path", (settings.database.path,))):
+        if any("\0" in path for path in paths):
+            raise ConfigError(file=file, key=key, problem="a path cannot hold a NUL character")
     for pattern in settings.crawl.patterns:
         if "/" in pattern:
             raise ConfigError(file=file, key="crawl.patterns", problem=f"{pattern!r} is matched against file names; leave folders out")
@@ -213,7 +221,10 @@ def _check(table: dict[str, Any], file: str) -> Settings:
         settings.urls.canonicaliser()
     except ValueError as error:
         raise ConfigError(file=file, key="urls.rules", problem=str(error)) from None
-    if settings.urls.from_ids and set(re.findall(r"\{(.*?)\}", settings.urls.from_ids)) != {"oid", "aid"}:
+    from_ids = settings.urls.from_ids
+    if from_ids and (
+        set(re.findall(r"\{(.*?)\}", from_ids)) != {"oid", "aid"} or re.search(r"[{}]", re.sub(r"\{(oid|aid)\}", "", from_ids))
+    ):
         raise ConfigError(file=file, key="urls.from_ids", problem="must hold {oid} and {aid}, and no other placeholder")
     return settings
 

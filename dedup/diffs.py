@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
+from difflib import Match, SequenceMatcher
+from itertools import accumulate
 from typing import Literal
 
 MOST_TOKENS = 20_000
 """Beyond so many differing tokens on both sides a difference is told as one stretch: coarser rather than never."""
+
+MOST_PAIRS = 20_000_000
+"""Pairs of equal tokens that are looked at: repetitive texts cost their square and more. What is left then is told as it stands."""
 
 _TOKEN = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+|\s+|.", re.DOTALL)
 
@@ -46,9 +51,29 @@ def _middle(a: Sequence[str], b: Sequence[str]) -> Iterator[Stretch]:
         yield Stretch("removed", "".join(a))
         yield Stretch("added", "".join(b))
         return
-    for tag, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
-        if tag == "equal":
-            yield Stretch("same", "".join(a[i:j]))
+    i = k = 0
+    for block in (*_blocks(a, b), Match(len(a), len(b), 0)):
+        yield Stretch("removed", "".join(a[i : block.a]))
+        yield Stretch("added", "".join(b[k : block.b]))
+        i, k = block.a + block.size, block.b + block.size
+        yield Stretch("same", "".join(a[block.a : i]))
+
+
+def _blocks(a: Sequence[str], b: Sequence[str]) -> list[Match]:
+    """The runs of tokens that both have, in order: the longest, then those before and after it, as long as MOST_PAIRS allows."""
+    matcher = SequenceMatcher(None, a, b)
+    places: dict[str, list[int]] = matcher.b2j  # type: ignore[attr-defined]  # documented, but unknown to typeshed
+    pairs = list(accumulate((len(places.get(token, ())) for token in a), initial=0))
+    blocks: list[Match] = []
+    left = MOST_PAIRS
+    stretches = deque([(0, len(a), 0, len(b))])
+    while stretches:
+        i, j, k, m = stretches.popleft()
+        if i == j or k == m or pairs[j] - pairs[i] > left:
             continue
-        yield Stretch("removed", "".join(a[i:j]))
-        yield Stretch("added", "".join(b[k:m]))
+        left -= pairs[j] - pairs[i]
+        found = matcher.find_longest_match(i, j, k, m)
+        if found.size:
+            blocks.append(found)
+            stretches += ((i, found.a, k, found.b), (found.a + found.size, j, found.b + found.size, m))
+    return sorted(blocks)

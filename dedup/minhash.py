@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datasketch import MinHash
 
 SEED = 1
+BATCH = 4096
+"""Shingles hashed at once: datasketch fills a table of shingles × permutations."""
 RECALL = 0.985
 """The least probability with which a pair exactly at the threshold must become a candidate."""
 
@@ -34,7 +37,9 @@ def _empty(num_perm: int) -> MinHash:
 def signature(shingles: Iterable[str], num_perm: int) -> bytes:
     """The signature of a shingle set, `num_perm` × 4 bytes; the order of the shingles does not matter."""
     sketch = _empty(num_perm).copy()
-    sketch.update_batch([s.encode() for s in shingles])
+    rest = iter(shingles)
+    while batch := [s.encode() for s in islice(rest, BATCH)]:
+        sketch.update_batch(batch)
     return bytes(sketch.hashvalues.astype("<u4").tobytes())
 
 

@@ -172,7 +172,7 @@ def find_page(store: Reader, urls: Canonicaliser, wanted: str, path: tuple[bytes
     by_url = store.page_by_url(canonical) if canonical else None
     if by_url is not None:
         return by_url
-    found = store.pages_by_id(wanted)
+    found = store.pages_by_id(wanted) if not any("\ud800" <= c <= "\udfff" for c in wanted) else []
     if not found and path is not None:
         found = store.pages_by_path(*path)
     if not found:
@@ -270,7 +270,9 @@ def status(store: Reader) -> dict[str, Any]:
         "files": store.count("files"),
         "gone": store.count("files", "gone = 1"),
         "pages": store.count("pages"),
-        "revisions": store.count("revisions"),
+        "revisions": store.count(
+            "revisions", "EXISTS (SELECT 1 FROM sightings s WHERE s.revision_id = revisions.id AND s.standing = 'counted')"
+        ),
         "sightings": store.count("sightings"),
         "checks": {c: store.counts_by("sightings", "check_status").get(c, 0) for c in ("verified", "mismatched", "unclaimed")},
         "causes": store.counts_by("sightings", "check_cause", "check_cause IS NOT NULL"),

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 import xxhash
 from w3lib.url import canonicalize_url
@@ -43,8 +43,9 @@ class Rule:
             return None
         found: dict[str, str] = {}
         for pattern, value in zip(self.segments, segments, strict=True):
-            if not _take(pattern, value, found):
+            if not _take(pattern, unquote(value), found):
                 return None
+        found = {name: quote(value, safe="") for name, value in found.items()}
         for name, pattern in self.query:
             if not _take(pattern, query.get(name, ""), found):
                 return None
@@ -72,6 +73,10 @@ def compile_rule(pattern: str, template: str) -> Rule:
     wanted = set(re.findall(r"\{([^}]*)\}", template))
     if wanted - names:
         raise ValueError(f"the template asks for {{{min(wanted - names)}}}, which the pattern does not give")
+    try:
+        template.format_map(dict.fromkeys(names, "1"))
+    except ValueError:
+        raise ValueError("the template has a brace without its other half") from None
     if not template.startswith(("https://", "http://")):
         raise ValueError("the template must be a whole address beginning with https://")
     return rule
@@ -125,7 +130,7 @@ class Canonicaliser:
             return None
         for rule in self._rules.get(split.netloc, ()):
             query = {name: value for name, _, value in (p.partition("=") for p in split.query.split("&")) if value}
-            made = rule.match(split.netloc, [unquote(s) for s in _segments(split.path)], query)
+            made = rule.match(split.netloc, _segments(split.path), query)
             if made is not None:
                 return _general(made)
         kept = "&".join(part for part in split.query.split("&") if not self._tracks(part.partition("=")[0]))

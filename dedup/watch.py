@@ -182,12 +182,7 @@ class Watcher:
 
     def check(self) -> None:
         """Rebuild the observer where a thread of it died or a crawl directory is no longer the one watched."""
-        observer = self._observer
-        why = None
-        if observer is None or not observer.is_alive() or not all(e.is_alive() for e in observer.emitters):
-            why = "the observer stopped"
-        elif any(identity(root.path) not in (None, self._watched.get(root.id)) for root in self._roots if root.id not in self._hopeless):
-            why = "a crawl directory was replaced or came back"
+        why = self._trouble()
         if why is None:
             return
         self.restarts += 1
@@ -195,6 +190,20 @@ class Watcher:
         self.close()
         self.start()
         self.book.everything(why)
+
+    def _trouble(self) -> str | None:
+        observer = self._observer
+        if observer is None or not observer.is_alive() or not all(e.is_alive() for e in observer.emitters):
+            return "the observer stopped"
+        for root in self._roots:
+            found = identity(root.path)
+            if found is None:
+                if root.id in self._watched:
+                    del self._watched[root.id]
+                    self.book.everything("a crawl directory went")
+            elif found != self._watched.get(root.id) and root.id not in self._hopeless:
+                return "a crawl directory was replaced or came back"
+        return None
 
     def close(self) -> None:
         """Stop taking notes; never waits long for watchdog's threads."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from dedup import __version__
 from dedup.cli.common import common
 from dedup.errors import DedupError
-from dedup.text import printable
+from dedup.text import printable, printable_block
 
 COMMANDS = {
     "init": "setup",
@@ -42,6 +43,18 @@ class _Group(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            code = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise _ReaderGoneError from None  # click would leave with 1, which means findings
+        return code
+
+
+class _ReaderGoneError(Exception):
+    """Whoever read our output has what they wanted: `dedup dump --logical | head`."""
+
 
 @click.group(
     cls=_Group,
@@ -67,10 +80,14 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal whose encoding lacks a character is no reason to stop
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        told = io.StringIO()
+        error.show(told)
+        click.echo(printable_block(told.getvalue().rstrip()), err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted. What was finished is recorded; run the command again to go on.", err=True)
@@ -78,7 +95,12 @@ def main() -> NoReturn:
     except DedupError as error:
         click.echo(f"dedup: {printable(str(error))}", err=True)
         sys.exit(error.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output went away; nobody is left to tell
+    except _ReaderGoneError:
+        sys.stdout = io.StringIO()  # what is still buffered has nowhere to go
         sys.exit(0)
+    except OSError as error:
+        sys.stdout = io.StringIO()
+        place = f": {error.filename!r}" if error.filename else ""
+        click.echo(f"dedup: {printable((error.strerror or str(error)) + place)}", err=True)
+        sys.exit(3)
     sys.exit(code if isinstance(code, int) else 0)

@@ -85,9 +85,13 @@ def print_json_array(rows: Iterable[Any]) -> int:
 def dumps(value: Any, indent: int | None = None) -> str:
     """JSON; characters that could steer a terminal are escaped, as JSON allows for any character."""
     shown = json.dumps(value, ensure_ascii=False, indent=indent)
-    if shown.isascii():
+    if shown.isascii() and "\x7f" not in shown:
         return shown
-    return "".join(c if c in "\n" or printable(c) == c else json.dumps(c)[1:-1] for c in shown)
+    return "".join(c if c in "\n" or printable(c) == c else _json_escape(c) for c in shown)
+
+
+def _json_escape(character: str) -> str:
+    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else json.dumps(character)[1:-1]
 
 
 def print_csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> int:

@@ -29,7 +29,11 @@ def init(options: Common, directory: str | None) -> None:
 
     shipped = files("dedup").joinpath("share/config.toml").read_text("utf-8")
     if directory is not None:
-        path = directory if not os.path.isabs(directory) else os.path.abspath(directory)
+        path = os.path.abspath(directory) if os.path.isabs(directory) else directory
+        if path.startswith("~"):
+            path = os.path.join(".", path)  # a name, not somebody's home
+        if not _is_text(path):
+            raise click.BadParameter(f"{printable(path)} is not UTF-8, which config.toml must be; name it to 'dedup scan' instead")
         shipped = re.sub(r"(?m)^directories = .*?(?=\s+#)", lambda _: f"directories = [{_toml(path)}]", shipped, count=1)
     try:
         with open("config.toml", "x", encoding="utf-8") as file:
@@ -37,6 +41,15 @@ def init(options: Common, directory: str | None) -> None:
     except FileExistsError:
         raise FileExistsInWayError(path=os.path.abspath("config.toml")) from None
     remark(options, "Wrote config.toml. 'dedup scan' takes the directory in, 'dedup config' shows what is in force.")
+
+
+def _is_text(value: str) -> bool:
+    """Whether UTF-8 can hold it; names of files need not be text."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _toml(value: str) -> str:
@@ -49,7 +62,11 @@ def _toml(value: str) -> str:
 @common
 @click.pass_obj
 def config(options: Common, form: str) -> None:
-    """Print the configuration in force, and where each value came from."""
+    """Print the configuration in force, and where each value came from.
+
+    It is read from --config, else from ./config.toml, else from $XDG_CONFIG_HOME/dedup/config.toml; what is not set there
+    has its default. Relative paths count from the file.
+    """
     from dedup.config import flatten
 
     loaded = options.load()

@@ -17,7 +17,11 @@ from dedup.text import printable
 @common
 @click.pass_obj
 def status(options: Common, with_faults: bool, fail_on: tuple[str, ...], form: str) -> None:
-    """Counts of what the database holds, its faults, its size, the last scan, and who is writing to it."""
+    """Counts of what the database holds, its faults, its size, the last scan, and who is writing to it.
+
+    Files that are gone are counted among the files, and beside them. The faults are those that stand: one is dropped when
+    its file can be read, or is gone.
+    """
     from dedup import reports
     from dedup.store import open_reader
 

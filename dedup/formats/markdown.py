@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from dedup import digests, times
 from dedup.digests import BLANKS, Piece, Recipe
@@ -24,11 +25,13 @@ _KEYS = frozenset(_EARLY + _LATE)
 _KEY = re.compile(r"([a-z][a-z0-9_]{0,39}):(?:[ \t]|$)|(" + "|".join(sorted(_KEYS)) + "):")
 _RULE = re.compile(r"\n---[ \t]*(?=\n|$)")
 _CUT = re.compile(r"\n[ \t]*\n---[ \t]*(?=\n|$)|\A---[ \t]*(?=\n|$)")
-_FOOTER = re.compile(r"\n---[ \t]*\n+\*Crawled at: [^\n]*(?:\n\*Source: [^\n]*)?\s*$")
+_FOOTER = re.compile(r"\n---[ \t]*+\n++\*Crawled at: [^\n]*+(?:\n\*Source: [^\n]*+)?+\s*+$")
 _PARTIAL_CUT = re.compile(r"\n[ \t]*\n-{1,2}$")
 _COMMENTS = re.compile(r"\n+(?:\*댓글이 없습니다\.\*|📊 \*\*댓글 통계|## 댓글 \()")
 _LONG_REFERENCE = re.compile(r"&#(?=[0-9]{640})")
 _REST_OF_HEADER = re.compile(r"\ncontent_hash:[^\n]*\n")
+_MOST_SPILT = 65_536
+"""So far beyond its first line `---` a header or title block is looked for that holds such lines in its values."""
 _ID = re.compile(r"([0-9A-Za-z]+)_([0-9A-Za-z]+)")
 
 
@@ -124,67 +127,98 @@ def _read_head(text: str) -> _Head | Fault:
 def _header_end(text: str) -> tuple[int | None, int]:
     """Offsets of the `---` line that closes the header (of the newline before it) and of what follows it.
 
-    The first such line, unless it stands inside a scraped value: then the rest of the header and the title block follow a
-    later one.
+    The first such line, unless it stands inside a scraped value: then a later one is followed by the title block that the
+    values up to it make, or at least by the rest of the header and a title.
     """
-    first = _RULE.search(text, text.find("\n"))
+    begin = text.find("\n")
+    first = _RULE.search(text, begin)
     if first is None:
         return None, 0
-    match: re.Match[str] | None = first
-    for _ in range(20):
-        if match is None:
-            break
-        closes = text.startswith("\n\n# ", match.end())
-        if closes and (match is first or _REST_OF_HEADER.search(text, first.end(), match.start() + 1)):
+    limit = first.end() + _MOST_SPILT
+    closing = (m for m in _RULE.finditer(text, begin, limit) if text.startswith("\n\n# ", m.end()))
+    likely: re.Match[str] | None = None
+    for match in islice(closing, 20):
+        if text.startswith(_title_block(_header_values(text[begin + 1 : match.start() + 1])), match.end()):
             return match.start(), match.end()
-        if closes and match is not first:
-            break
-        match = _RULE.search(text, match.end())
-    return first.start(), first.end()
+        if likely is None and (match.start() == first.start() or _REST_OF_HEADER.search(text, first.end(), match.start() + 1)):
+            likely = match
+    likely = likely or first
+    return likely.start(), likely.end()
 
 
 def _header_values(header: str) -> dict[str, str]:
     """Key → value as it stands in the file, over several lines where it spills.
 
     A scraped value can spill a line that looks like another key. Keys that stand before the scraped ones in the template
-    keep their first occurrence, those that follow keep their last, so that a spill cannot pass for either.
+    keep their first occurrence, those that follow keep their last, so that a spill cannot pass for either. The title ends
+    at its closing quote, which none of its own can be mistaken for: those are escaped.
     """
     parts: list[tuple[str, list[str]]] = []
-    for line in header.split("\n"):
-        match = _KEY.match(line)
+    lines = header.split("\n")
+    title_until = _quoted_title_end(lines)
+    for i, line in enumerate(lines):
+        match = None if title_until[0] < i <= title_until[1] else _KEY.match(line)
         if match:
-            parts.append((match[1] or match[2], [line[match.end() :]]))
+            parts.append((match[1] or match[2], [line]))
         elif parts:
             parts[-1][1].append(line)
     last = {key: i for i, (key, _) in enumerate(parts)}
-    values: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     spilt = ""
-    for i, (key, lines) in enumerate(parts):
-        value = "\n".join(lines)
-        superseded = (key in values) if key not in _LATE else last[key] != i
-        if superseded:
-            if spilt:
-                values[spilt] += f"\n{key}: {value}"
-            continue
-        values[key] = value
-        spilt = key
+    for i, (key, spelt) in enumerate(parts):
+        superseded = (key in found) if key not in _LATE else last[key] != i
+        if not superseded:
+            found[key] = spelt
+            spilt = key
+        elif spilt:
+            found[spilt] += spelt
+    values = {key: _after_colon("\n".join(spelt)) for key, spelt in found.items()}
     title = values.get("title", "").strip()
     if len(title) >= 2 and title[0] == title[-1] == '"':
         values["title"] = title[1:-1]
     return values
 
 
+def _after_colon(spelt: str) -> str:
+    value = spelt[spelt.index(":") + 1 :]
+    return value[1:] if value.startswith((" ", "\t")) else value
+
+
+def _quoted_title_end(lines: Sequence[str]) -> tuple[int, int]:
+    """The numbers of the lines on which a quoted title begins and ends; equal where it is on one line, or not of this kind."""
+    for begin, line in enumerate(lines):
+        if line.startswith("title:"):
+            if line[6:].lstrip().startswith('"') and line.count('"') == 1:
+                end = next((i for i in range(begin + 1, len(lines)) if '"' in lines[i]), begin)
+                if lines[end].rstrip().endswith('"') and lines[end].count('"') == 1:
+                    return begin, end
+            return begin, begin
+    return 0, 0
+
+
+def _title_block(raw: dict[str, str]) -> str:
+    """What the crawler writes between the header and the body, of the header's own values."""
+    return f"\n\n# {raw.get('title', '')}\n\n**{raw.get('publisher', '')}**{_title_block_end(raw)}"
+
+
+def _title_block_end(raw: dict[str, str]) -> str:
+    return f" | {raw.get('published_at', '').strip()} | {raw.get('category', '').strip()}\n\n---\n"
+
+
 def _body_start(text: str, after: int, raw: dict[str, str]) -> int | None:
     """Offset of the body; None where the file ends before it."""
-    title, publisher = raw.get("title", ""), raw.get("publisher", "").strip()
-    block = f"\n\n# {title}\n\n**{publisher}** | {raw.get('published_at', '').strip()} | {raw.get('category', '').strip()}\n\n---\n"
+    block = _title_block(raw)
     if text.startswith(block, after):
         return after + len(block)
     rest = text[after : after + 4].lstrip("\n")
-    if not rest:
+    if "# ".startswith(rest):
         return None
     if not rest.startswith("# "):
         return after
+    end = "**" + _title_block_end(raw)
+    found = text.find(end, after, after + _MOST_SPILT)
+    if found >= 0:
+        return found + len(end)
     match = _RULE.search(text, after)
     return match.end() if match else None
 

@@ -123,7 +123,7 @@ def open_reader(path: str) -> Iterator[Reader]:
 
 def _connect_reading(path: str) -> sqlite3.Connection:
     """Read-only; where WAL's side files cannot be made (a read-only directory without a writer), as an unchanging file."""
-    uri = "file:" + quote(os.path.abspath(path))
+    uri = "file:" + quote(os.fsencode(os.path.abspath(path)))
     problem: Exception | None = None
     ways = ["?mode=ro"]
     if not os.path.exists(path + "-wal") or os.path.getsize(path + "-wal") == 0:

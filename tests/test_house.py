@@ -1,0 +1,279 @@
+"""The house rules: layers, documentation, start-up, errors. Each test here holds a promise of the design."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from importlib.resources import files
+from pathlib import Path
+
+import click
+import pytest
+
+import dedup
+from dedup import errors
+from dedup.cli import COMMANDS, cli
+from dedup.config import Settings, flatten, load
+
+TOP = Path(dedup.__file__).parent.parent
+PACKAGE = TOP / "dedup"
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+
+LAYERS = {
+    "errors": 0,
+    "model": 0,
+    "text": 1,
+    "times": 1,
+    "digests": 1,
+    "urls": 1,
+    "config": 2,
+    "formats": 2,
+    "minhash": 2,
+    "diffs": 2,
+    "schema": 3,
+    "store": 4,
+    "lsh": 5,
+    "ingest": 6,
+    "reports": 6,
+    "watch": 7,
+    "resemble": 7,
+    "daemon": 8,
+    "cli": 9,
+    "__main__": 10,  # opens the door that `cli` is
+}
+BELOW_ALL = "__init__"  # holds the version and imports nothing
+
+
+def module_name(path: Path) -> str:
+    """`dedup.store.rows`; a package goes by its own name."""
+    parts = path.relative_to(TOP).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+MODULES = {module_name(path): path for path in SOURCES}
+
+
+def imported(tree: ast.AST, module: str, *, package: bool, known: frozenset[str]) -> Iterator[str]:
+    """Modules among the `known` that a source imports, wherever in it and for whatever purpose."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name in known)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = module.split(".")
+                above = parts[: len(parts) - node.level + package]
+                base = ".".join([*above, base]) if base else ".".join(above)
+            if base in known:
+                for name in node.names:
+                    inner = f"{base}.{name.name}"
+                    yield inner if inner in known else base
+
+
+def imports_of(module: str) -> set[str]:
+    path = MODULES[module]
+    tree = ast.parse(path.read_text("utf-8"))
+    return set(imported(tree, module, package=path.name == "__init__.py", known=frozenset(MODULES)))
+
+
+def top(module: str) -> str:
+    return module.split(".")[1] if "." in module else BELOW_ALL
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import dedup.store", {"dedup.store"}),
+        ("from dedup import store, times", {"dedup.store", "dedup.times"}),
+        ("from dedup import __version__", {"dedup"}),
+        ("from dedup.store import rows", {"dedup.store.rows"}),
+        ("from . import rows", {"dedup.store.rows"}),
+        ("from .rows import Row", {"dedup.store.rows"}),
+        ("from .. import times", {"dedup.times"}),
+        ("import os, json", set()),
+        ("def f():\n    from dedup import times", {"dedup.times"}),
+        ("from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from dedup.times import now", {"dedup.times"}),
+    ],
+)
+def test_the_reader_of_imports_sees_every_form(source: str, expected: set[str]) -> None:
+    known = frozenset({"dedup", "dedup.store", "dedup.store.rows", "dedup.times"})
+    assert set(imported(ast.parse(source), "dedup.store.writing", package=False, known=known)) == expected
+
+
+def test_every_module_has_a_layer() -> None:
+    assert {top(m) for m in MODULES} - {BELOW_ALL} <= LAYERS.keys()
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_module_imports_from_lower_layers_only(module: str) -> None:
+    own = top(module)
+    for other in imports_of(module):
+        theirs = top(other)
+        if theirs in (own, BELOW_ALL):
+            continue
+        assert own != BELOW_ALL, f"{module} imports {other}"
+        assert LAYERS[theirs] < LAYERS[own], f"{module} (layer {LAYERS[own]}) imports {other} (layer {LAYERS[theirs]})"
+
+
+def test_modules_import_each_other_without_cycles() -> None:
+    graph = {module: imports_of(module) - {module} for module in MODULES}
+    assert len(list(TopologicalSorter(graph).static_order())) == len(MODULES)  # raises CycleError where there is one
+
+
+# Documentation
+
+README = (TOP / "README.md").read_text("utf-8")
+KEYS = [key for key, _ in flatten(Settings())]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_readme_names_every_command(name: str) -> None:
+    assert re.search(rf"\bdedup {name}\b", README), f"README.md does not tell of 'dedup {name}'"
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_the_readme_names_every_key(key: str) -> None:
+    """As `section.key`, or as a word of its own after `[section]` and before the next section."""
+    section, name = key.split(".")
+    parts = re.split(r"\[\[?([a-z]+)(?:\.[a-z]+)?\]\]?", README)
+    told = "".join(text for heading, text in zip(parts[1::2], parts[2::2], strict=True) if heading == section)
+    assert re.search(rf"\b{section}\.{name}\b", README) or re.search(rf"\b{name}\b", told), f"README.md does not tell of {key}"
+
+
+def command(name: str) -> click.Command:
+    found = cli.get_command(click.Context(cli), name)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str) -> None:
+    told = command(name).help or ""
+    first, _, rest = told.strip().partition("\n")
+    assert first
+    assert rest.strip(), f"'dedup {name} --help' says no more than its first line"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_explains_itself(name: str) -> None:
+    options = [p for p in (*command(name).params, *cli.params) if isinstance(p, click.Option)]
+    assert options
+    assert [o.name for o in options if not (o.help or "").strip()] == []
+
+
+def test_the_group_lists_the_commands_that_there_are() -> None:
+    context = click.Context(cli)
+    assert cli.list_commands(context) == list(COMMANDS)
+    assert cli.get_command(context, "no-such-command") is None
+
+
+# Configuration
+
+
+def test_the_shipped_configuration_is_the_defaults() -> None:
+    shipped = load(str(TOP / "config.toml"))
+    expected = Settings()
+    for (key, value), (_, default) in zip(flatten(shipped.settings), flatten(expected), strict=True):
+        wanted = str(TOP / default) if key == "database.path" else default
+        assert value == wanted, key
+
+
+def test_the_shipped_configuration_names_each_key() -> None:
+    shipped = load(str(TOP / "config.toml"))
+    assert {key for key, origin in shipped.origins.items() if origin == "default"} == set()
+    assert list(shipped.origins) == KEYS
+
+
+def test_the_shipped_configuration_explains_each_key() -> None:
+    """Each key has a comment on its line, or above it."""
+    lines = (TOP / "config.toml").read_text("utf-8").splitlines()
+    for key in KEYS:
+        name = key.split(".")[1]
+        at = next(i for i, line in enumerate(lines) if re.match(rf"{name} = |\[\[.*\.{name}\]\]", line))
+        above = next(line for line in reversed(lines[:at]) if line)
+        assert "#" in lines[at] or above.startswith("#"), key
+
+
+def test_the_configuration_that_travels_with_the_program_is_the_same() -> None:
+    assert files("dedup").joinpath("share/config.toml").read_bytes() == (TOP / "config.toml").read_bytes()
+
+
+# Start-up
+
+HEAVY = {"scipy", "numpy", "sqlite_utils", "datasketch", "numba"}
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_load_nothing_heavy(option: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "dedup", option], capture_output=True, text=True, timeout=120, check=True
+    )
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "click" in loaded, "the list of imports was not understood"
+    assert loaded & HEAVY == set()
+
+
+# Files
+
+
+def project_files() -> list[Path]:
+    found = [p for p in TOP.iterdir() if p.is_file() and p.suffix != ".db" and ".db" not in p.name]
+    for folder in ("dedup", "tests", "docs", ".ci"):
+        for inner, folders, names in os.walk(TOP / folder):
+            folders[:] = [f for f in folders if f != "__pycache__"]
+            found += [Path(inner, name) for name in names]
+    return found
+
+
+def test_no_file_speaks_of_places_outside_the_project() -> None:
+    """The words are put together here so that this file does not hold them."""
+    forbidden = [
+        "sha" + "red/",
+        "/wo" + "rk/",
+        "py" + "pi.org",
+        "python" + "hosted",
+        "index" + "-url",
+        "find" + "-links",
+        "/op" + "t/py",
+    ]
+    paths = project_files()
+    assert PACKAGE / "errors.py" in paths
+    assert Path(__file__) in paths
+    meant = [(str(p.relative_to(TOP)), f) for p in paths for f in forbidden if f.encode() in p.read_bytes()]
+    assert meant == []
+
+
+# Errors
+
+ERRORS = sorted(
+    (e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, errors.DedupError)),
+    key=lambda e: e.__name__,
+)
+
+
+def all_errors(base: type[errors.DedupError]) -> Iterator[type[errors.DedupError]]:
+    for inner in base.__subclasses__():
+        yield inner
+        yield from all_errors(inner)
+
+
+def test_every_error_is_in_the_one_module() -> None:
+    assert set(all_errors(errors.DedupError)) | {errors.DedupError} == set(ERRORS)
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda e: e.__name__)
+def test_every_error_has_a_message_and_an_exit_code(error: type[errors.DedupError]) -> None:
+    message = vars(error).get("__doc__")
+    assert message
+    assert message.strip()
+    assert error.exit_code in (2, 3)
+    places = re.findall(r"\{(\w+)\}", message)
+    told = str(error(**{name: f"<{name}>" for name in places}))
+    assert all(f"<{name}>" in told for name in places)
+    assert "{" not in told
+    assert "\n" not in told
