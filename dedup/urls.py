@@ -21,6 +21,7 @@ from w3lib.url import canonicalize_url
 MAX_CHARACTERS = 4096
 """A longer address is no article's; it is refused rather than worked on."""
 
+_NO_HOST = re.compile(r"[\x00-\x20\x7f<>\"]")
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)(:d)?\}")
 
 
@@ -147,7 +148,7 @@ def _split(url: str) -> SplitResult | None:
         port, host = split.port, split.hostname
     except ValueError:
         return None
-    if split.scheme not in ("http", "https") or not host or host.strip(".") == "":
+    if split.scheme not in ("http", "https") or not host or host.strip(".") == "" or _NO_HOST.search(host):
         return None
     host = host.rstrip(".")
     if ":" in host:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from dedup.cli.common import Common, common, formats, plural, print_json
+from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json
+from dedup.cli.progress import Progress
 
 
 @click.command()
@@ -29,13 +30,14 @@ def reindex(options: Common, urls: bool, form: str) -> None:
     if not os.path.exists(settings.database.path):
         raise DatabaseMissingError(path=settings.database.path)
     chosen, matching = options_of(settings), matching_of(settings)
-    with open_writer(settings.database.path, "reindex") as store:
+    shown = on_terminal(options)
+    with open_writer(settings.database.path, "reindex") as store, Progress("reindex", "done", shown=shown) as progress:
         if urls:
             require_recipes(store, urls=None, matches=matching.recipe)
-            counts = reindex_urls(store, chosen, matching)
+            counts = reindex_urls(store, chosen, matching, progress.advance)
         else:
             require_recipes(store, urls=chosen.urls.recipe, matches=None)
-            counts = reindex_signatures(store, matching)
+            counts = reindex_signatures(store, matching, progress.advance)
     if form == "json":
         print_json(counts)
     elif urls:

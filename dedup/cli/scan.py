@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
-import time
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, remark
+from dedup.cli.progress import Progress
 
 if TYPE_CHECKING:
     from dedup.ingest import Tally
@@ -41,8 +42,11 @@ def scan(options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...]
     with open_session(loaded.settings, "scan") as session:
         _warn_of_database_inside(options, loaded.settings)
         stop = threading.Event()
-        with _Progress(shown=on_terminal(options)) as progress:
-            tally = Scan(session, stop, progress.update).run()
+        with Progress("scan", "files", shown=on_terminal(options)) as progress:
+            pass_ = Scan(session, stop, lambda t: progress.update(t.files, f"{t.faults:,} faults"))
+            if progress.shown:
+                progress.expect(pass_.expected())
+            tally = pass_.run()
         save_last_scan(session.store, tally, "scan")
     if form == "json":
         print_json(tally.as_json() | ({"absent": tally.absent} if tally.absent else {}))
@@ -63,8 +67,6 @@ def _met(tally: Tally) -> dict[str, int]:
 
 
 def _warn_of_database_inside(options: Common, settings: Any) -> None:
-    import os
-
     database = os.path.realpath(settings.database.path)
     for directory in settings.crawl.directories:
         if database.startswith(os.path.realpath(directory) + os.sep):
@@ -83,33 +85,3 @@ def _print(tally: Tally) -> None:
     matches = ", ".join(f"{t.matches[r]:,} {r}" for r in ("exact", "near", "excerpt"))
     click.echo(f"found: {plural(t.revisions, 'revision')}, {plural(t.sightings, 'sighting')}, matches: {matches}; ", nl=False)
     click.echo(plural(t.changes, "change"))
-
-
-class _Progress:
-    """A bar on a terminal: files, rate, faults, time left (the directory is counted beforehand by its listing)."""
-
-    def __init__(self, *, shown: bool) -> None:
-        self._shown = shown
-        self._begun = time.monotonic()
-        self._bar: Any = None
-
-    def __enter__(self) -> Self:
-        if self._shown:
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[told]}"), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task("scan", total=None, told="")
-            self._bar.start()
-        return self
-
-    def update(self, tally: Tally, total: int | None = None) -> None:
-        if self._bar is not None:
-            rate = tally.files / max(1e-9, time.monotonic() - self._begun)
-            told = f"{tally.files:,} files  {rate:,.0f}/s  {tally.faults:,} faults"
-            self._bar.update(self._task, completed=tally.files, total=total, told=told)
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()

@@ -211,7 +211,7 @@ def _body_start(text: str, after: int, raw: dict[str, str]) -> int | None:
     if text.startswith(block, after):
         return after + len(block)
     rest = text[after : after + 4].lstrip("\n")
-    if "# ".startswith(rest):
+    if rest in ("", "#"):
         return None
     if not rest.startswith("# "):
         return after

@@ -1,0 +1,213 @@
+"""config.toml: what is configured, checked, and where each value came from."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dedup
+from dedup import config
+from dedup.config import Settings, flatten, load
+from dedup.errors import ConfigError, ConfigFileError, DedupError
+
+ROOT = Path(__file__).parent.parent
+SHIPPED = [ROOT / "config.toml", Path(dedup.__file__).parent / "share" / "config.toml"]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty current directory, a home beside it, and no configuration anywhere."""
+    place = tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    return place
+
+
+def written(path: Path, content: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def plain(value: Any) -> Any:
+    """A setting as TOML would hold it."""
+    if isinstance(value, tuple):
+        return [plain(v) for v in value]
+    return value.model_dump() if hasattr(value, "model_dump") else value
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=["root", "share"])
+def test_the_shipped_configuration_gives_every_key_its_default_and_no_other(file: Path) -> None:
+    table = tomllib.loads(file.read_text("utf-8"))
+    given = {f"{section}.{key}": value for section, keys in table.items() for key, value in keys.items()}
+    defaults = {key: plain(value) for key, value in flatten(Settings())}
+    assert list(given) == list(defaults)
+    for key, value in defaults.items():
+        assert (given[key], type(given[key])) == (value, type(value)), key
+
+
+def test_the_shipped_configuration_loads_as_the_defaults(here: Path) -> None:
+    loaded = load(str(SHIPPED[0]), database="d.db").settings
+    assert loaded == load(None, database="d.db").settings
+
+
+def test_the_defaults_are_those_of_the_design() -> None:
+    settings = Settings()
+    assert settings.crawl.settle_seconds == 2
+    assert (settings.time.published_at, settings.time.crawled_at) == ("Asia/Seoul", "UTC")
+    assert (settings.duplicates.threshold, settings.duplicates.excerpt_threshold) == (0.7, 0.8)
+    assert (settings.duplicates.min_characters, settings.duplicates.num_perm) == (80, 128)
+    assert settings.integrity.recipes[0] == "sha256(body)"
+
+
+# A line of TOML that is wrong, the key that the message names, and words that must be in it.
+WRONG = [
+    ("[crawl]\npattern = ['*.md']", "crawl.pattern", "did you mean 'crawl.patterns'"),
+    ("[crawl]\nsettle_second = 1", "crawl.settle_second", "did you mean 'crawl.settle_seconds'"),
+    ("[crawl]\nmax_bytes = 5000", "crawl.max_bytes", "did you mean 'crawl.max_file_bytes'"),
+    ("[duplicates]\nthreshhold = 0.7", "duplicates.threshhold", "did you mean 'duplicates.threshold'"),
+    ("[duplicate]\nthreshold = 0.7", "duplicate", "did you mean 'duplicates'"),
+    ("[urls]\nrule = []", "urls.rule", "did you mean 'urls.rules'"),
+    ("[[urls.rules]]\npatern = 'a'\ntemplate = 'b'", "urls.rules.0.patern", "did you mean 'urls.rules.0.pattern'"),
+    ("[database]\nzzzzzzzz = 1", "database.zzzzzzzz", "there is no such key"),
+    ("[time]\npublished = 'UTC'", "time.published", "did you mean 'time.published_at'"),
+    ("crawl = 3", "crawl", "3"),
+    ("[crawl]\ndirectories = '/srv'", "crawl.directories", "list"),
+    ("[crawl]\ndirectories = [1]", "crawl.directories.0", "string"),
+    ("[crawl]\nsettle_seconds = '2'", "crawl.settle_seconds", "number"),
+    ("[crawl]\nsettle_seconds = true", "crawl.settle_seconds", "number"),
+    ("[crawl]\nsettle_seconds = -1", "crawl.settle_seconds", "-1"),
+    ("[crawl]\nsettle_seconds = nan", "crawl.settle_seconds", "nan"),
+    ("[crawl]\nscan_interval_seconds = 0", "crawl.scan_interval_seconds", "greater than 0"),
+    ("[crawl]\nmax_file_bytes = 1.5", "crawl.max_file_bytes", "integer"),
+    ("[crawl]\nmax_file_bytes = 12", "crawl.max_file_bytes", "1024"),
+    ("[crawl]\npatterns = []", "crawl.patterns", "at least 1"),
+    ("[crawl]\npatterns = ['**/*.md']", "crawl.patterns", "folders"),
+    ('[crawl]\ndirectories = ["a\\u0000b"]', "crawl.directories", "NUL"),
+    ("[time]\npublished_at = 'Seoul'", "time.published_at", "time zone"),
+    ("[time]\ncrawled_at = '../../etc/passwd'", "time.crawled_at", "time zone"),
+    ("[time]\ncrawled_at = ''", "time.crawled_at", "time zone"),
+    ("[integrity]\nrecipes = ['sha256(bdy)']", "integrity.recipes.0", "did you mean 'sha256(body)'"),
+    ("[integrity]\nrecipes = ['md5(body)', '?']", "integrity.recipes.1", "sha256(body)"),
+    ("[integrity]\nrecipes = []", "integrity.recipes", "at least 1"),
+    ("[duplicates]\nthreshold = 1.1", "duplicates.threshold", "1.1"),
+    ("[duplicates]\nthreshold = 0.1", "duplicates.threshold", "0.1"),
+    ("[duplicates]\nnum_perm = 128.0", "duplicates.num_perm", "integer"),
+    ("[[urls.rules]]\npattern = 'a.example/{x}'\ntemplate = 'https://a.example/{y}'", "urls.rules", "{y}"),
+    ("[[urls.rules]]\npattern = 'a.example/{x}'\ntemplate = 'https://a.example/{x}}'", "urls.rules", "brace"),
+    ("[[urls.rules]]\npattern = 'a.example/{x}'", "urls.rules.0.template", "required"),
+    ("[urls]\nfrom_ids = 'https://a.example/{oid}'", "urls.from_ids", "{aid}"),
+    ("[urls]\nfrom_ids = 'https://a.example/{oid}/{aid}/{'", "urls.from_ids", "{aid}"),
+    ("[urls]\nfrom_ids = 'https://a.example/{oid}/{aid}}'", "urls.from_ids", "{aid}"),
+    ("[urls]\nfrom_ids = 'https://a.example/{oid}/{aid}/{}'", "urls.from_ids", "{aid}"),
+    ("[database]\npath = ''", "database.path", "at least 1"),
+    ("[database]\npath = 5", "database.path", "string"),
+]
+
+
+@pytest.mark.parametrize(("content", "key", "words"), WRONG, ids=lambda value: value if "\n" not in value else "")
+def test_a_mistake_is_told_in_one_line_with_key_file_and_what_is_wrong(here: Path, content: str, key: str, words: str) -> None:
+    file = written(here / "mine.toml", content)
+    with pytest.raises(ConfigError) as refused:
+        load(str(file))
+    message = str(refused.value)
+    assert message.startswith(f"{file}: {key}: ")
+    assert words in message
+    assert "\n" not in message
+    assert refused.value.exit_code == 2
+
+
+def test_an_unknown_key_is_told_before_other_mistakes(here: Path) -> None:
+    file = written(here / "mine.toml", "[crawl]\nsettle_seconds = 'x'\n[duplicates]\nthreshhold = 1\n")
+    with pytest.raises(ConfigError, match="threshhold"):
+        load(str(file))
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"[crawl", "is not TOML"), (b"a = '\xff'", "cannot be read")])
+def test_a_file_that_is_no_toml_is_told_in_one_line(here: Path, content: bytes, words: str) -> None:
+    (here / "mine.toml").write_bytes(content)
+    with pytest.raises(ConfigFileError, match=words) as refused:
+        load("mine.toml")
+    assert str(refused.value).startswith("mine.toml: ")
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("asked", ["missing.toml", "."])
+def test_a_file_asked_for_must_be_there_even_if_others_are(here: Path, asked: str) -> None:
+    written(here / "config.toml", "")
+    with pytest.raises(DedupError) as refused:
+        load(asked)
+    assert str(refused.value).startswith(f"{asked}: ")
+    assert refused.value.exit_code == 2
+
+
+def test_files_are_looked_for_from_the_nearest_to_the_users_own(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def threshold(explicit: str | None = None) -> float:
+        return load(explicit).settings.duplicates.threshold
+
+    assert (config.find(None), threshold()) == (None, 0.7)
+    written(tmp_path / "home" / ".config" / "dedup" / "config.toml", "[duplicates]\nthreshold = 0.81")
+    assert threshold() == 0.81
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    assert threshold() == 0.7
+    written(tmp_path / "xdg" / "dedup" / "config.toml", "[duplicates]\nthreshold = 0.82")
+    assert threshold() == 0.82
+    written(here / "config.toml", "[duplicates]\nthreshold = 0.83")
+    assert threshold() == 0.83
+    asked = written(tmp_path / "asked.toml", "[duplicates]\nthreshold = 0.84")
+    assert threshold(str(asked)) == 0.84
+
+
+def test_relative_paths_count_from_the_file(here: Path, tmp_path: Path) -> None:
+    file = written(
+        tmp_path / "elsewhere" / "c.toml", "[crawl]\ndirectories = ['raw', '../b', '/srv/c', '~/d']\n[database]\npath = 'x/y.db'"
+    )
+    loaded = load(str(file))
+    places = (tmp_path / "elsewhere" / "raw", tmp_path / "b", "/srv/c", tmp_path / "home" / "d")
+    assert loaded.settings.crawl.directories == tuple(map(str, places))
+    assert loaded.settings.database.path == str(tmp_path / "elsewhere" / "x" / "y.db")
+    assert loaded.file == file
+
+
+def test_the_default_database_lies_beside_the_file_or_in_the_current_directory(here: Path, tmp_path: Path) -> None:
+    assert load().settings.database.path == str(here / "dedup.db")
+    file = written(tmp_path / "elsewhere" / "c.toml", "")
+    assert load(str(file)).settings.database.path == str(tmp_path / "elsewhere" / "dedup.db")
+
+
+def test_the_command_line_wins_and_counts_from_the_current_directory(here: Path, tmp_path: Path) -> None:
+    file = written(tmp_path / "elsewhere" / "c.toml", "[crawl]\ndirectories = ['raw']\nsettle_seconds = 1.5\n[database]\npath = 'y.db'")
+    loaded = load(str(file), directories=("mine",), database="z.db")
+    assert loaded.settings.crawl.directories == (str(here / "mine"),)
+    assert loaded.settings.crawl.settle_seconds == 1.5
+    assert loaded.settings.database.path == str(here / "z.db")
+    assert {key: loaded.origins[key] for key in ("crawl.directories", "database.path", "crawl.settle_seconds", "crawl.patterns")} == {
+        "crawl.directories": "command line",
+        "database.path": "command line",
+        "crawl.settle_seconds": str(file),
+        "crawl.patterns": "default",
+    }
+
+
+def test_every_setting_has_an_origin(here: Path) -> None:
+    loaded = load()
+    assert set(loaded.origins) == {key for key, _ in flatten(loaded.settings)}
+    assert set(loaded.origins.values()) == {"default"}
+
+
+@pytest.mark.parametrize("key", ["settle_seconds", "scan_interval_seconds"])
+def test_seconds_may_be_whole_numbers(here: Path, key: str) -> None:
+    file = written(here / "mine.toml", f"[crawl]\n{key} = 7")
+    assert getattr(load(str(file)).settings.crawl, key) == 7.0
+
+
+def test_ones_own_site_rules_replace_the_shipped_ones(here: Path) -> None:
+    file = written(here / "mine.toml", "[[urls.rules]]\npattern = 'a.example/{x:d}'\ntemplate = 'https://b.example/{x}'")
+    canonicaliser = load(str(file)).settings.urls.canonicaliser()
+    assert canonicaliser.canonical("https://a.example/1?x") == "https://b.example/1"
+    assert canonicaliser.canonical("https://m.news.naver.com/article/1/2") == "https://m.news.naver.com/article/1/2"

@@ -1,0 +1,102 @@
+"""Recipes for content_hash, and the digests of every possible body in one pass."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+from collections.abc import Callable
+
+import pytest
+import xxhash
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dedup import digests
+from dedup.digests import ALGORITHMS, BLANKS, RECIPES, TEXTS, Piece, Recipe
+
+ORACLE: dict[str, Callable[[bytes], str]] = {
+    "sha256": lambda b: hashlib.sha256(b).hexdigest(),
+    "sha1": lambda b: hashlib.sha1(b).hexdigest(),
+    "md5": lambda b: hashlib.md5(b).hexdigest(),
+    "blake2b": lambda b: hashlib.blake2b(b).hexdigest(),
+    "xxh64": xxhash.xxh64_hexdigest,
+    "xxh3_64": xxhash.xxh3_64_hexdigest,
+    "xxh3_128": xxhash.xxh3_128_hexdigest,
+}
+
+
+def test_there_are_seven_algorithms_over_three_texts() -> None:
+    assert set(ALGORITHMS) == set(ORACLE)
+    assert list(RECIPES) == [f"{a}({t})" for a in ALGORITHMS for t in TEXTS]
+    assert next(iter(RECIPES)) == "sha256(body)"
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=str)
+def test_a_digest_is_that_of_the_algorithm_over_the_text(recipe: Recipe) -> None:
+    hashed = {"body": "A & B", "escaped": "A &amp; B", "title+newline+body": "제목\nA & B"}[recipe.text]
+    found = digests.digest(recipe, "제목", "A & B", "A &amp; B")
+    assert found == ORACLE[recipe.algorithm](hashed.encode())
+    assert len(found) == ALGORITHMS[recipe.algorithm][1]
+
+
+@pytest.mark.parametrize(
+    ("claimed", "expected"),
+    [
+        ("ab" * 32, "ab" * 32),
+        ("AB" * 32, "ab" * 32),
+        ("sha256:" + "0f" * 32, "0f" * 32),
+        ("MD5:" + "0F" * 16, "0f" * 16),
+        ("0" * 16, "0" * 16),
+        ("", None),
+        ("0" * 15, None),
+        ("0" * 129, None),
+        ("none", None),
+        ("g" * 64, None),
+        ("0" * 63 + " ", None),
+        ("sha256:", None),
+        ("٠" * 64, None),
+        ("0" * 64 + "\n", None),
+    ],
+)
+def test_a_usable_claim_is_hex_with_or_without_the_name_of_its_algorithm(claimed: str, expected: str | None) -> None:
+    assert digests.claim_hex(claimed) == expected
+
+
+@pytest.mark.parametrize(
+    ("digits", "algorithms"),
+    [(16, {"xxh64", "xxh3_64"}), (32, {"md5", "xxh3_128"}), (40, {"sha1"}), (64, {"sha256"}), (128, {"blake2b"}), (50, set())],
+)
+def test_a_claim_is_tried_with_the_recipes_of_its_length_in_order(digits: int, algorithms: set[str]) -> None:
+    found = digests.fitting(list(RECIPES.values()), "0" * digits)
+    assert found == [r for r in RECIPES.values() if r.algorithm in algorithms]
+
+
+PARTS = [*BLANKS, "가", "a", "-", "\u3000", "\x0b", "&amp;", "&#10;", "&#32;", "&lt;"]
+STRETCH = st.lists(st.sampled_from(PARTS), max_size=6).map("".join)
+
+
+@given(st.sampled_from(list(RECIPES.values())), st.text(max_size=4), st.lists(STRETCH, max_size=8))
+@settings(deadline=None, max_examples=300)
+def test_prefix_digests_equal_hashing_each_prefix_on_its_own(recipe: Recipe, title: str, stretches: list[str]) -> None:
+    title = title.encode("utf-8", "replace").decode()
+    pieces: list[Piece] = []
+    expected: list[tuple[int, str]] = []
+    whole = ""
+    for stretch in stretches:
+        whole += stretch
+        pieces.append(Piece(len(whole), stretch, html.unescape(stretch)))
+        plain = "".join(p.plain for p in pieces).strip(BLANKS)
+        expected.append((len(whole), digests.digest(recipe, title, plain, whole.strip(BLANKS))))
+    assert list(digests.prefix_digests(recipe, title, pieces)) == expected
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+@settings(deadline=None)
+def test_escaping_follows_handlebars_and_unescaping_gives_the_text_back(raw: str) -> None:
+    escaped = digests.escape(raw)
+    assert not set(escaped) & set("<>\"'`=")
+    assert html.unescape(escaped) == raw
+
+
+def test_the_seven_signs_are_escaped_as_the_crawler_does() -> None:
+    assert digests.escape("& < > \" ' ` =") == "&amp; &lt; &gt; &quot; &#x27; &#x60; &#x3D;"
