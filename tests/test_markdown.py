@@ -539,9 +539,15 @@ def test_a_large_hostile_body_is_read(unit: str) -> None:
 @pytest.mark.parametrize("unit", HOSTILE.values(), ids=HOSTILE)
 def test_a_large_hostile_author_is_read(unit: str) -> None:
     whole = Made(author="@").render()
-    assert read(whole.replace("author: @", "author: &#" + unit * (SIZE // 3 // len(unit.encode())))) != read(whole)
+    assert read(whole.replace("author: @", "author: &#" + unit * (SIZE // 10 // len(unit.encode())))) != read(whole)
 
 
 def test_a_footer_followed_by_millions_of_blanks_is_looked_at_once() -> None:
     found = article(headed("url: https://hanbit.example/1").rstrip("\n") + " " * SIZE + "\nmore")
     assert found.body.endswith("more")
+
+
+def test_hundreds_of_thousands_of_spilt_keys_are_put_together_once() -> None:
+    author = "a" * SIZE + "\nurl: x" * 700_000
+    found = article(Made().render().replace("author: ", "author: " + author))
+    assert (found.url, found.metadata.author) == (Made().address, author.replace("\n", " "))
