@@ -245,7 +245,9 @@ def _sentence(error: Any) -> str:
         near = difflib.get_close_matches(str(error["loc"][-1]), _siblings(error["loc"]), 1, 0.3)
         return "there is no such key" + (f"; did you mean {'.'.join([*map(str, error['loc'][:-1]), near[0]])!r}?" if near else "")
     message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
-    return message.replace("tuple", "list") + f" (it is {error['input']!r})"
+    message = re.sub(r"(?i)\btuple should have at least 1 item.*", "must have at least 1 item", message).replace("tuple", "list")
+    told = list(error["input"]) if isinstance(error["input"], tuple) else error["input"]
+    return message if repr(told) in message else f"{message} (it is {told!r})"
 
 
 def _siblings(location: tuple[int | str, ...]) -> list[str]:

@@ -27,6 +27,7 @@ class Filter:
     since: str | None = None
     publisher: str | None = None
     min_similarity: float = 0.0
+    every_revision: bool = False
 
     def pair(self, a: ArticleRow, b: ArticleRow, link: _Link) -> bool:
         """Whether a pair is told of: `since` counts the later crawl of the two, `publisher` either."""
@@ -51,11 +52,11 @@ _EXACT = _Link("exact", 1.0, 1.0)
 
 
 class _Graph:
-    """The matches between current articles: pages by text, texts by text."""
+    """The matches between articles: each page's current one, or every revision; articles by text, texts by text."""
 
-    def __init__(self, store: Reader) -> None:
+    def __init__(self, store: Reader, *, every: bool) -> None:
         self.store = store
-        self.articles = sorted(store.matched_articles(), key=_precedence)
+        self.articles = sorted(store.matched_articles(every=every), key=_precedence)
         self.by_text: dict[int, list[ArticleRow]] = {}
         for article in self.articles:
             if article.text_id is not None:
@@ -109,10 +110,10 @@ def clusters(store: Reader, wanted: Filter) -> Iterator[dict[str, Any]]:
 
     An article that no star covers yet opens one. A mismatched one leaves that to the first of its matches that is not.
     """
-    graph = _Graph(store)
-    covered: set[int] = set()
+    graph = _Graph(store, every=wanted.every_revision)
+    covered: set[tuple[int, bytes]] = set()
     for opener in graph.articles:
-        if opener.page_id in covered:
+        if (opener.page_id, opener.digest) in covered:
             continue
         matches = [(other, link) for other, link in graph.matches(opener) if wanted.link(link)]
         if not matches:
@@ -121,8 +122,7 @@ def clusters(store: Reader, wanted: Filter) -> Iterator[dict[str, Any]]:
         if opener.check_status == "mismatched":
             representative = min((opener, *(m for m, _ in matches)), key=_precedence)
             matches = [(other, link) for other, link in graph.matches(representative) if wanted.link(link)]
-        covered.add(representative.page_id)
-        covered.update(other.page_id for other, _ in matches)
+        covered.update((a.page_id, a.digest) for a in (representative, *(other for other, _ in matches)))
         if any(wanted.pair(representative, other, link) for other, link in matches):
             matches.sort(key=lambda m: _precedence(m[0])[1:])
             yield {
@@ -143,12 +143,12 @@ def _told(link: _Link) -> dict[str, Any]:
 
 
 def pairs(store: Reader, wanted: Filter) -> Iterator[dict[str, Any]]:
-    """Every pair of current articles of different pages that match, `exact` ones first, each once."""
-    graph = _Graph(store)
+    """Every pair of articles of different pages that match, `exact` ones first, each once."""
+    graph = _Graph(store, every=wanted.every_revision)
     for group in graph.by_text.values():
         for i, a in enumerate(group):
             for b in group[i + 1 :]:
-                if wanted.pair(a, b, _EXACT):
+                if a.page_id != b.page_id and wanted.pair(a, b, _EXACT):
                     yield _pair(store, a, b, _EXACT)
     for p in sorted(graph.pairs, key=lambda p: (_RELATIONS[p.relation], -p.similarity, p.a, p.b)):
         link = _Link(p.relation, p.similarity, p.containment)

@@ -15,8 +15,9 @@ from dedup.store import Reader
 from dedup.store.rows import Stat
 
 
-def resemble(store: Reader, settings: Settings, path: bytes) -> list[dict[str, Any]]:
-    """Current articles of other pages that the file's article matches, the closest first; raises NotAnArticleError."""
+def resemble(store: Reader, settings: Settings, path: bytes, *, every: bool) -> list[dict[str, Any]]:
+    """Articles of other pages that the file's article matches, the closest first: as the pages stand now, or with `every` any
+    revision of theirs. Raises NotAnArticleError."""
     options, matching = options_of(settings), matching_of(settings)
     require_recipes(store, urls=None, matches=matching.recipe)
     ignore_lease_breaks()
@@ -29,12 +30,12 @@ def resemble(store: Reader, settings: Settings, path: bytes) -> list[dict[str, A
     known = store.text_by_digest(e.text) if e.text else None
     if known is not None:
         exact = {"similarity": 1.0, "containment": 1.0, "relation": "exact"}
-        found += [reports.article(store, a) | exact for a in store.articles_with_text(known) if a.url != e.url]
+        found += [reports.article(store, a) | exact for a in store.articles_with_text(known, every=every) if a.url != e.url]
     if e.signature is not None:
         shingles = text.shingles(text.normalise(e.article.body))
         for r in sorted(Matcher(store, matching).resembling(shingles, e.signature), key=lambda r: -r.similarity):
             if r.text == known:
                 continue
             told = {"similarity": round(r.similarity, 4), "containment": round(r.containment, 4), "relation": r.relation}
-            found += [reports.article(store, a) | told for a in store.articles_with_text(r.text) if a.url != e.url]
+            found += [reports.article(store, a) | told for a in store.articles_with_text(r.text, every=every) if a.url != e.url]
     return found

@@ -408,6 +408,7 @@ def test_wrong_values(scanned: Path, args: list[str]) -> None:
         ("crawl = 3\n", ("crawl",)),
         ("[crawl\n", ("TOML",)),
         ("# \xff\n", ("cannot be read",)),
+        ("[crawl]\npatterns = []\n", ("crawl.patterns", "must have at least 1 item")),
     ],
 )
 def test_a_bad_configuration(scanned: Path, content: str, told: tuple[str, ...]) -> None:

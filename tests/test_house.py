@@ -166,6 +166,13 @@ def test_every_option_explains_itself(name: str) -> None:
     assert [o.name for o in options if not (o.help or "").strip()] == []
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_speaks_json(name: str) -> None:
+    (form,) = (p for p in command(name).params if p.name == "form")
+    assert isinstance(form.type, click.Choice)
+    assert "json" in form.type.choices
+
+
 def test_the_group_lists_the_commands_that_there_are() -> None:
     context = click.Context(cli)
     assert cli.list_commands(context) == list(COMMANDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import select
@@ -64,16 +65,16 @@ class Daemon:
 
 
 @contextmanager
-def _daemon(crawl: Path, db: Path, *, settle: float = 0.2) -> Iterator[Daemon]:
+def _daemon(crawl: Path, db: Path, *options: str, settle: float = 0.2) -> Iterator[Daemon]:
     config = db.with_name("config.toml")
     config.write_text(
         f'[crawl]\ndirectories = ["{crawl}"]\nsettle_seconds = {settle}\nscan_interval_seconds = 86400\n[database]\npath = "{db}"\n'
     )
-    command = [sys.executable, "-m", "dedup", "--config", str(config), "watch"]
+    command = [sys.executable, "-m", "dedup", "--config", str(config), "watch", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         daemon = Daemon(process, db)
         try:
-            daemon.wait_for_log("INFO watching")
+            daemon.wait_for_log("watching")
             yield daemon
         finally:
             process.kill()
@@ -181,6 +182,19 @@ def test_sigint_leaves_with_130_and_what_was_recorded_stays(crawl: Path, db: Pat
     with _daemon(crawl, db) as daemon:
         assert daemon.leave(signal.SIGINT) == 130
     assert len(running.dump(db, "files")) == 1
+
+
+def test_the_log_as_json_is_an_object_a_line(crawl: Path, db: Path) -> None:
+    with _daemon(crawl, db, "--format", "json") as daemon:
+        (crawl / "\x1b[31m.md").write_text("no article", encoding="utf-8")
+        daemon.wait_for_log("fault: ")
+        assert daemon.leave() == 0
+    lines = [json.loads(line) for line in daemon.log.decode().splitlines()]
+    assert all(line.keys() == {"time", "level", "message"} for line in lines)
+    assert [line["message"] for line in lines if "not_an_article" in line["message"] or "fault:" in line["message"]] == [
+        f"fault: {crawl}/\\x1b[31m.md: the file does not begin with an article's header"
+    ]
+    assert b"\x1b" not in daemon.log
 
 
 def test_a_daemon_killed_again_and_again_ends_as_a_scan_would(crawl: Path, db: Path) -> None:

@@ -24,6 +24,7 @@ PAIR_COLUMNS = (*(f"{side}_{name}" for side in ("a", "b") for name in _ARTICLE),
 @click.option("--since", metavar="TIME", help="Only where an article was crawled at or after TIME (ISO 8601; UTC if it has no offset).")
 @click.option("--publisher", metavar="NAME", help="Only where an article is by this publisher.")
 @click.option("--min-similarity", type=click.FloatRange(0, 1), default=0.0, help="Only matches at least so similar (Jaccard, 0 to 1).")
+@click.option("--all", "every", is_flag=True, help="Every revision of a page, not only the one it shows now.")
 @click.option("--fail-on", multiple=True, type=click.Choice(["exact", "near", "excerpt"]), help="Exit with 1 if any is shown.")
 @formats("text", "json", "csv")
 @common
@@ -35,13 +36,14 @@ def duplicates(
     since: str | None,
     publisher: str | None,
     min_similarity: float,
+    every: bool,
     fail_on: tuple[str, ...],
     form: str,
 ) -> None:
     """Clusters of articles on different pages that share their text.
 
     A cluster is a representative (verified first, then earliest published, then earliest crawled) and the articles that
-    match it. What counts is each page as it stands now, by its latest crawl.
+    match it. What counts is each page as it stands now, by its latest crawl, or with --all every text it ever showed.
 
     \b
     dedup duplicates --kind near --min-similarity 0.9
@@ -55,7 +57,7 @@ def duplicates(
         from_ = times.to_utc(since, UTC)
         if from_ is None:
             raise click.BadParameter(f"{since!r} is no time; write one like 2026-03-02 or 2026-03-02T09:00:00+09:00", param_hint="--since")
-    wanted = reports.Filter(frozenset(kind), from_, publisher, min_similarity)
+    wanted = reports.Filter(frozenset(kind), from_, publisher, min_similarity, every)
     met: set[str] = set()
 
     def noted(rows: Any) -> Any:
@@ -120,11 +122,12 @@ def _lag(seconds: float | None) -> str:
 
 @click.command()
 @click.argument("path", type=click.Path())
+@click.option("--all", "every", is_flag=True, help="Every revision of a page, not only the one it shows now.")
 @click.option("--fail-on", multiple=True, type=click.Choice(["exact", "near", "excerpt"]), help="Exit with 1 if any is found.")
 @formats("text", "json", "csv")
 @common
 @click.pass_obj
-def similar(options: Common, path: str, fail_on: tuple[str, ...], form: str) -> None:
+def similar(options: Common, path: str, every: bool, fail_on: tuple[str, ...], form: str) -> None:
     """What a file resembles among the articles of the database, without recording it.
 
     Other crawls of the file's own page are left out.
@@ -134,7 +137,7 @@ def similar(options: Common, path: str, fail_on: tuple[str, ...], form: str) -> 
 
     settings = options.load().settings
     with open_reader(settings.database.path) as store:
-        found = resemble.resemble(store, settings, os.fsencode(path))
+        found = resemble.resemble(store, settings, os.fsencode(path), every=every)
     if form == "json":
         click.echo(dumps(found, indent=2))
     elif form == "csv":

@@ -78,7 +78,10 @@ def _print(tally: Tally) -> None:
     click.echo(
         f"{plural(t.files, 'file')} in {t.seconds:.1f} s: {t.new:,} new, {t.changed:,} changed, {t.unchanged:,} unchanged,", nl=False
     )
-    click.echo(f" {t.moved:,} moved, {t.ignored.total():,} ignored, {t.faults:,} with faults, {t.unsettled:,} unsettled; {t.gone:,} gone")
+    rules = f" ({', '.join(f'{n:,} by {rule}' for rule, n in sorted(t.ignored.items()))})" if t.ignored else ""
+    click.echo(
+        f" {t.moved:,} moved, {t.ignored.total():,} ignored{rules}, {t.faults:,} with faults, {t.unsettled:,} unsettled; {t.gone:,} gone"
+    )
     if t.checks.total():
         shown = ", ".join(f"{t.checks[c]:,} {c}" for c in ("verified", "mismatched", "unclaimed"))
         click.echo(f"content_hash: {shown}")

@@ -18,9 +18,10 @@ from dedup.text import printable
 
 @click.command()
 @click.argument("directory", required=False, type=click.Path(exists=True, file_okay=False))
+@formats("text", "json")
 @common
 @click.pass_obj
-def init(options: Common, directory: str | None) -> None:
+def init(options: Common, directory: str | None, form: str) -> None:
     """Write a commented config.toml for a crawl DIRECTORY into the current directory.
 
     An existing file is never written over.
@@ -40,7 +41,10 @@ def init(options: Common, directory: str | None) -> None:
             file.write(shipped)
     except FileExistsError:
         raise FileExistsInWayError(path=os.path.abspath("config.toml")) from None
-    remark(options, "Wrote config.toml. 'dedup scan' takes the directory in, 'dedup config' shows what is in force.")
+    if form == "json":
+        print_json({"config": os.path.abspath("config.toml")})
+    else:
+        remark(options, "Wrote config.toml. 'dedup scan' takes the directory in, 'dedup config' shows what is in force.")
 
 
 def _is_text(value: str) -> bool:
@@ -96,9 +100,10 @@ def _plain(value: Any) -> Any:
 
 @click.command()
 @click.argument("directory", type=click.Path())
+@formats("text", "json")
 @common
 @click.pass_obj
-def sample(options: Common, directory: str) -> None:
+def sample(options: Common, directory: str, form: str) -> None:
     """Lay the sample crawl that ships with the program out in DIRECTORY, with a config.toml for it.
 
     Files that are there already and differ are left alone and named.
@@ -119,4 +124,7 @@ def sample(options: Common, directory: str) -> None:
     shipped = files("dedup").joinpath("share/config.toml").read_text("utf-8")
     if not configuration.exists():
         configuration.write_text(re.sub(r"(?m)^directories = .*?(?=\s+#)", 'directories = ["crawl"]', shipped, count=1), encoding="utf-8")
-    remark(options, f"The sample crawl is in {directory}; go there and run 'dedup scan'.")
+    if form == "json":
+        print_json({"crawl": os.path.abspath(target / "crawl"), "config": os.path.abspath(configuration)})
+    else:
+        remark(options, f"The sample crawl is in {directory}; go there and run 'dedup scan'.")

@@ -47,9 +47,10 @@ def status(options: Common, with_faults: bool, fail_on: tuple[str, ...], form: s
 
 @click.command()
 @click.option("--logical", is_flag=True, required=True, help="Content only: no surrogate keys, no times of observation.")
+@formats("json")
 @common
 @click.pass_obj
-def dump(options: Common, logical: bool) -> None:
+def dump(options: Common, logical: bool, form: str) -> None:
     """Print the database's content as JSON lines in an order that depends on nothing else, for comparing two databases.
 
     \b
@@ -59,6 +60,7 @@ def dump(options: Common, logical: bool) -> None:
     from dedup.store import open_reader
 
     assert logical
+    assert form == "json"
     with open_reader(options.load().settings.database.path) as store:
         for row in reports.dump(store):
             sys.stdout.write(dumps(row) + "\n")

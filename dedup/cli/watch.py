@@ -9,20 +9,22 @@ import threading
 
 import click
 
-from dedup.cli.common import Common, common
+from dedup import times
+from dedup.cli.common import Common, common, dumps, formats
 from dedup.text import printable
 
 
 @click.command()
 @click.argument("directories", nargs=-1, metavar="[DIR]...", type=click.Path())
+@formats("text", "json")
 @common
 @click.pass_obj
-def watch(options: Common, directories: tuple[str, ...]) -> None:
+def watch(options: Common, directories: tuple[str, ...], form: str) -> None:
     """Scan the crawl directories, then follow them: the daemon.
 
     A file that appears is in the database within settle_seconds and a second. Events only wake it; a scan decides, on a timer
-    too, so that nothing is missed when events are lost. It logs a line for every noteworthy thing to standard error and
-    leaves on SIGTERM, what it was doing finished.
+    too, so that nothing is missed when events are lost. It logs a line for every noteworthy thing to standard error, with
+    --format json as an object {"time", "level", "message"}, and leaves on SIGTERM, what it was doing finished.
 
     \b
     dedup watch
@@ -33,7 +35,7 @@ def watch(options: Common, directories: tuple[str, ...]) -> None:
 
     log = logging.getLogger("dedup")
     handler = logging.StreamHandler()
-    handler.setFormatter(_Line("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    handler.setFormatter(_Line("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z") if form == "text" else _Json())
     log.addHandler(handler)
     log.setLevel({1: logging.DEBUG, 0: logging.INFO}.get(options.verbosity, logging.WARNING))
     stop = threading.Event()
@@ -58,3 +60,10 @@ class _Line(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
+
+
+class _Json(logging.Formatter):
+    """A JSON object an event, on one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return dumps({"time": times.from_ns(int(record.created * 1e9)), "level": record.levelname, "message": record.getMessage()})

@@ -68,4 +68,5 @@ class Tally:
 def save_last_scan(store: Writer, tally: Tally, command: str) -> None:
     """Keep what a scan met for `status`."""
     with store.transaction():
-        store.set_setting("last_scan", json.dumps({"command": command, "finished_at": times.now(), **tally.as_json()}))
+        told = {"command": command, "finished_at": times.now(), **tally.as_json(), "ignored_by": dict(sorted(tally.ignored.items()))}
+        store.set_setting("last_scan", json.dumps(told))

@@ -18,7 +18,14 @@ SELECT p.id, p.url, r.text_id, r.digest, r.title, m.publisher, m.published_at, s
        NOT EXISTS (SELECT 1 FROM readings d JOIN files f ON f.id = d.file_id WHERE d.sighting_id = s.id AND f.gone = 0)
 FROM pages p JOIN sightings s ON {sighting} JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id
 """
-_CURRENT = _ARTICLE.format(sighting="s.id = p.current_sighting_id")
+_SHOWN = {
+    False: _ARTICLE.format(sighting="s.id = p.current_sighting_id"),
+    True: _ARTICLE.format(
+        sighting="s.page_id = p.id AND s.id = (SELECT x.id FROM sightings x WHERE x.revision_id = s.revision_id"
+        " AND x.standing = 'counted' ORDER BY x.crawled_at DESC LIMIT 1)"
+    ),
+}
+"""Articles as their pages stand now, or (True) every counted revision, by its latest crawl."""
 
 
 class Reader:
@@ -95,12 +102,13 @@ class Reader:
         assert row is not None
         return row[0], row[1]
 
-    def matched_articles(self) -> list[ArticleRow]:
-        """Pages whose current text another page shows too, or that a stored match names."""
+    def matched_articles(self, *, every: bool = False) -> list[ArticleRow]:
+        """Articles whose text another page shows too, or that a stored match names: each page's current one, or with `every`
+        all its revisions."""
         return [
             _article(r)
             for r in self._connection.execute(
-                _CURRENT + " WHERE r.text_id IN (SELECT a FROM matches UNION SELECT b FROM matches UNION"
+                _SHOWN[every] + " WHERE r.text_id IN (SELECT a FROM matches UNION SELECT b FROM matches UNION"
                 " SELECT text_id FROM revisions WHERE text_id IS NOT NULL GROUP BY text_id HAVING count(DISTINCT page_id) > 1)"
             )
         ]
@@ -109,9 +117,9 @@ class Reader:
         """Every stored match of two texts."""
         return [PairRow(*r) for r in self._all("SELECT a, b, relation, similarity, containment, found_at FROM matches ORDER BY a, b")]
 
-    def articles_with_text(self, text: int) -> list[ArticleRow]:
-        """Pages whose current state has this text."""
-        return [_article(r) for r in self._all(_CURRENT + " WHERE r.text_id = ? ORDER BY p.url", text)]
+    def articles_with_text(self, text: int, *, every: bool = False) -> list[ArticleRow]:
+        """Articles with this text: of pages that show it now, or with `every` in any revision."""
+        return [_article(r) for r in self._all(_SHOWN[every] + " WHERE r.text_id = ? ORDER BY p.url", text)]
 
     # Pages
 
