@@ -66,6 +66,19 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def crawl(tmp_path: Path) -> Path:
+    """An empty crawl directory."""
+    (tmp_path / "crawl").mkdir()
+    return tmp_path / "crawl"
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    """Where a database may be made, outside the crawl directory."""
+    return tmp_path / "dedup.db"
+
+
 @dataclass(frozen=True)
 class Sampled:
     """The sample crawl, laid out and scanned once; tests only read it. Its configuration and database are in `folder`."""

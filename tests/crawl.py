@@ -5,10 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import xxhash
+
 _ESCAPES = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#x27;"), ("`", "&#x60;"), ("=", "&#x3D;"))
+
+DIGESTS: dict[str, Callable[[bytes], str]] = {
+    "sha256": lambda b: hashlib.sha256(b).hexdigest(),
+    "sha1": lambda b: hashlib.sha1(b).hexdigest(),
+    "md5": lambda b: hashlib.md5(b).hexdigest(),
+    "blake2b": lambda b: hashlib.blake2b(b).hexdigest(),
+    "xxh64": xxhash.xxh64_hexdigest,
+    "xxh3_64": xxhash.xxh3_64_hexdigest,
+    "xxh3_128": xxhash.xxh3_128_hexdigest,
+}
+"""Algorithm → hex digest, spelt out by hand: the oracle for recipes."""
 
 
 def escape(text: str) -> str:

@@ -175,6 +175,17 @@ def test_similar_as_json_and_csv_records_nothing(scanned: Path) -> None:
     assert run(scanned, "dump", "--logical").out == before
 
 
+def test_similar_tells_of_an_earlier_revision_when_asked_for_all(scanned: Path) -> None:
+    outside = Made(_body(scanned), title="밖의 글", aid="0000000099").write(scanned, "outside.md")
+    before = [m["url"] for m in json_of(run(scanned, "similar", outside, "-f", "json"))]
+    Made("아주 다른 글이 같은 쪽에 들어섰다. " * 9, url=before[0], crawled_at="2026-04-01 00:00:00").write(scanned / "crawl", "newer.md")
+    assert run(scanned, "scan", "-q").code == 0
+    assert [m["url"] for m in json_of(run(scanned, "similar", outside, "-f", "json"))] == before[1:]
+    every = json_of(run(scanned, "similar", outside, "--all", "-f", "json"))
+    assert {m["url"] for m in every} == set(before)
+    assert {m["revision"] for m in every if m["url"] == before[0]} == {1, 3}, "it shows its fourth now"
+
+
 def _body(folder: Path) -> str:
     """The body that the copies in `crawl` share."""
     for line in run(folder, "dump", "--logical").out.splitlines():
@@ -220,6 +231,7 @@ def test_status_as_json_adds_up(scanned: Path) -> None:
     last = told["last_scan"]
     assert last["files"] == sum(last[k] for k in ("new", "changed", "unchanged", "moved", "ignored", "faults", "unsettled"))
     assert told["files"] == last["files"] - last["ignored"] - last["unsettled"] == 8
+    assert last["ignored_by"] == {"pattern": 1}
     assert told["faults"] == {"empty": 1}
     assert (told["writer"], told["gone"]) == (None, 0)
     assert told["database_bytes"] > 0

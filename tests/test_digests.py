@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import html
-from collections.abc import Callable
 
 import pytest
-import xxhash
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedup import digests
 from dedup.digests import ALGORITHMS, BLANKS, RECIPES, TEXTS, Piece, Recipe
-
-ORACLE: dict[str, Callable[[bytes], str]] = {
-    "sha256": lambda b: hashlib.sha256(b).hexdigest(),
-    "sha1": lambda b: hashlib.sha1(b).hexdigest(),
-    "md5": lambda b: hashlib.md5(b).hexdigest(),
-    "blake2b": lambda b: hashlib.blake2b(b).hexdigest(),
-    "xxh64": xxhash.xxh64_hexdigest,
-    "xxh3_64": xxhash.xxh3_64_hexdigest,
-    "xxh3_128": xxhash.xxh3_128_hexdigest,
-}
+from tests.crawl import DIGESTS
 
 
 def test_there_are_seven_algorithms_over_three_texts() -> None:
-    assert set(ALGORITHMS) == set(ORACLE)
+    assert set(ALGORITHMS) == set(DIGESTS)
     assert list(RECIPES) == [f"{a}({t})" for a in ALGORITHMS for t in TEXTS]
     assert next(iter(RECIPES)) == "sha256(body)"
 
@@ -35,7 +23,7 @@ def test_there_are_seven_algorithms_over_three_texts() -> None:
 def test_a_digest_is_that_of_the_algorithm_over_the_text(recipe: Recipe) -> None:
     hashed = {"body": "A & B", "escaped": "A &amp; B", "title+newline+body": "제목\nA & B"}[recipe.text]
     found = digests.digest(recipe, "제목", "A & B", "A &amp; B")
-    assert found == ORACLE[recipe.algorithm](hashed.encode())
+    assert found == DIGESTS[recipe.algorithm](hashed.encode())
     assert len(found) == ALGORITHMS[recipe.algorithm][1]
 
 

@@ -6,11 +6,10 @@ import codecs
 import hashlib
 import html
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
 import pytest
-import xxhash
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +17,7 @@ from dedup import formats
 from dedup.digests import RECIPES, Recipe
 from dedup.formats import ReadOptions, markdown
 from dedup.model import Article, Check, FaultKind, Reading
-from tests.crawl import Made, escape
+from tests.crawl import DIGESTS, Made, escape
 
 OPTIONS = ReadOptions(tuple(RECIPES.values()), ZoneInfo("Asia/Seoul"), ZoneInfo("UTC"))
 WRONG = "0" * 64
@@ -76,6 +75,8 @@ RULED = "첫 단락이다.\n\n---\n\n둘째 단락이다.\n\n---\n\n셋째 단�
 @example("a", 'x\nauthor: y\n---\n\n# "z', "", "")
 @example("a", "t", "김 기자\n---\n\n# t\n\n---\n", "p")
 @example("a", "t", "", "p\n---\nauthor: other\n")
+@example("", "", "", "\nauthor: other\n\n\n---\n\n# ")
+@example("", "", "", "\nurl: https://evil.example/\n\nauthor: other\n\n\n---\n\n# ")
 @example("a\n\n---\n\n*Crawled at: 2026-01-01 00:00:00*\n*Source: [원문 보기](x)*", "t", "", "")
 @example("", "", "", "")
 def test_whatever_the_crawler_wrote_is_read_back_and_verified(body: str, title: str, author: str, publisher: str) -> None:
@@ -325,20 +326,10 @@ def test_the_reader_never_raises_on_mutated_articles(edits: list[tuple[int, int,
         found = read(content).article
         if found is not None and found.check.status == "verified":
             recipe = RECIPES[found.check.recipe]
-            assert ORACLE[recipe.algorithm](text_of(recipe, found.title, found.body)) == found.check.computed
+            assert DIGESTS[recipe.algorithm](text_of(recipe, found.title, found.body)) == found.check.computed
 
 
 # The body and its check.
-
-ORACLE: dict[str, Callable[[bytes], str]] = {
-    "sha256": lambda b: hashlib.sha256(b).hexdigest(),
-    "sha1": lambda b: hashlib.sha1(b).hexdigest(),
-    "md5": lambda b: hashlib.md5(b).hexdigest(),
-    "blake2b": lambda b: hashlib.blake2b(b).hexdigest(),
-    "xxh64": xxhash.xxh64_hexdigest,
-    "xxh3_64": xxhash.xxh3_64_hexdigest,
-    "xxh3_128": xxhash.xxh3_128_hexdigest,
-}
 
 
 def text_of(recipe: Recipe, title: str, body: str) -> bytes:
@@ -353,7 +344,7 @@ VARIANTS = pytest.mark.parametrize("comments", [None, COMMENTS, NO_COMMENTS], id
 @pytest.mark.parametrize("spelt", ["{}", "algo:{}", "upper"])
 def test_every_recipe_verifies(recipe: Recipe, comments: str | None, spelt: str) -> None:
     body, title = RULED + " A & B <c>", "제목 & 'title'"
-    claim = ORACLE[recipe.algorithm](text_of(recipe, title, body))
+    claim = DIGESTS[recipe.algorithm](text_of(recipe, title, body))
     written = claim.upper() if spelt == "upper" else spelt.format(claim).replace("algo", recipe.algorithm)
     found = article(Made(body=body, title=title, claim=written, comments=comments).render())
     assert found.body == body
@@ -409,6 +400,8 @@ def test_without_a_title_block_the_body_follows_the_header() -> None:
     claim = hashlib.sha256("본문".encode()).hexdigest()
     found = article(f"---\nurl: https://hanbit.example/1\ncontent_hash: {claim}\n---\n본문")
     assert (found.body, verdict(found.check)) == ("본문", ("verified", None))
+    quoted = "본문은 이렇다.\nurl: https://evil.example/\n\n---\n\n# 다른 제목\n\n끝."
+    assert article(f"---\ntitle: 제목\noid: 901\naid: 1\n---\n{quoted}").body == quoted
 
 
 @pytest.mark.parametrize("bom", [b"", codecs.BOM_UTF8])
@@ -494,7 +487,8 @@ def test_an_altered_body_is_never_verified(body: str, other: str) -> None:
     assume(body != other)
     claim = hashlib.sha256(other.encode()).hexdigest()
     found = article(Made(body=body, claim=claim).render())
-    assert found.check.status == "mismatched" or found.body == other  # the other one may be a whole part of it
+    whole_part = found.body == other or (found.check.recipe == "sha256(escaped)" and escape(found.body) == other)
+    assert found.check.status == "mismatched" or whole_part
 
 
 # Whatever the file holds, it is read in linear time: these would take hours if anything were looked at twice over.

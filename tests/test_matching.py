@@ -177,12 +177,18 @@ def test_asked_for_all_revisions_a_copy_of_an_earlier_one_is_told_with_its_numbe
     running.scan(crawl, db)
     replace(_article(2, " ".join(words(rng, 100))), crawled_at="2026-03-04 00:00:00").write(crawl, "2.md")
     replace(_article(1, " ".join(edited(rng, STORY, 0.02))), crawled_at="2026-03-05 00:00:00").write(crawl, "1.md")
+    replace(_article(1, ", ".join(STORY)), crawled_at="2026-03-06 00:00:00").write(crawl, "1b.md")
+    replace(_article(1, " ".join(words(rng, 100))), crawled_at="2026-03-07 00:00:00").write(crawl, "1c.md")
     running.scan(crawl, db)
     with open_reader(str(db)) as store:
         assert list(reports.clusters(store, reports.Filter())) == []
         found = list(reports.pairs(store, reports.Filter(every_revision=True)))
         stars = list(reports.clusters(store, reports.Filter(every_revision=True)))
     told = {(p["relation"], *sorted((p[side]["url"][-1], p[side]["revision"]) for side in "ab")) for p in found}
-    assert told == {("exact", ("1", 1), ("2", 1)), ("near", ("1", 2), ("2", 1))}
-    assert len(found) == 2
-    assert [(s["representative"]["revision"], [m["relation"] for m in s["members"]]) for s in stars] == [(1, ["exact"]), (2, ["near"])]
+    assert told == {("exact", ("1", 1), ("2", 1)), ("exact", ("1", 3), ("2", 1)), ("near", ("1", 2), ("2", 1))}
+    assert len(found) == 3, "revisions of one page with the same letters are no pair"
+    assert [(s["representative"]["revision"], [m["relation"] for m in s["members"]]) for s in stars] == [
+        (1, ["exact"]),
+        (2, ["near"]),
+        (3, ["exact"]),
+    ]

@@ -27,17 +27,6 @@ def _articles(number: int) -> list[Made]:
     return [Made(body=" ".join(words(_RNG, 60)), aid=f"{n:010d}", title=f"기사 {n}") for n in range(number)]
 
 
-@pytest.fixture
-def crawl(tmp_path: Path) -> Path:
-    (tmp_path / "crawl").mkdir()
-    return tmp_path / "crawl"
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Path:
-    return tmp_path / "dedup.db"
-
-
 def _paths(db: Path, *, gone: int = 0) -> set[str]:
     return {row["path"] for row in running.dump(db, "files") if row["gone"] == gone}
 

@@ -16,8 +16,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from dedup.ingest import Root
 from dedup.store import open_reader
 from dedup.watch import MOST_PATHS, Notebook, Watcher
@@ -78,17 +76,6 @@ def _daemon(crawl: Path, db: Path, *options: str, settle: float = 0.2) -> Iterat
             yield daemon
         finally:
             process.kill()
-
-
-@pytest.fixture
-def crawl(tmp_path: Path) -> Path:
-    (tmp_path / "crawl").mkdir()
-    return tmp_path / "crawl"
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Path:
-    return tmp_path / "dedup.db"
 
 
 def _equals_a_scan(crawl: Path, db: Path) -> None:

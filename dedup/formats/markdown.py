@@ -128,22 +128,26 @@ def _header_end(text: str) -> tuple[int | None, int]:
     """Offsets of the `---` line that closes the header (of the newline before it) and of what follows it.
 
     The first such line, unless it stands inside a scraped value: then a later one is followed by the title block that the
-    values up to it make, or at least by the rest of the header and a title.
+    values up to it make, or at least by a title, and the rest of the header stands between the two.
     """
     begin = text.find("\n")
     first = _RULE.search(text, begin)
     if first is None:
         return None, 0
+    likely, most = first, _late_keys(_header_values(text[begin + 1 : first.start() + 1]))
     limit = first.end() + _MOST_SPILT
     closing = (m for m in _RULE.finditer(text, begin, limit) if text.startswith("\n\n# ", m.end()))
-    likely: re.Match[str] | None = None
     for match in islice(closing, 20):
-        if text.startswith(_title_block(_header_values(text[begin + 1 : match.start() + 1])), match.end()):
+        values = _header_values(text[begin + 1 : match.start() + 1])
+        if text.startswith(_title_block(values), match.end()):
             return match.start(), match.end()
-        if likely is None and (match.start() == first.start() or _REST_OF_HEADER.search(text, first.end(), match.start() + 1)):
-            likely = match
-    likely = likely or first
+        if _late_keys(values) > most and _REST_OF_HEADER.search(text, first.end(), match.start() + 1):
+            likely, most = match, _late_keys(values)
     return likely.start(), likely.end()
+
+
+def _late_keys(values: dict[str, str]) -> int:
+    return len(values.keys() & _LATE)
 
 
 def _header_values(header: str) -> dict[str, str]:
