@@ -43,7 +43,14 @@ class _Loop:
     def run(self) -> None:
         """Serve until stopped."""
         self._scan("starting")
+        self._session.matcher.open()  # not when the first article comes
         _log.info("watching %s", ", ".join(root.shown for root in self._session.roots))
+        try:
+            self._follow()
+        finally:
+            self._following.close()
+
+    def _follow(self) -> None:
         while not self._stop.is_set():
             pause = self._serve()
             self._watcher.book.woken.wait(max(0.02, min(pause, self._next_scan - time.monotonic(), TICK)))
@@ -64,6 +71,8 @@ class _Loop:
                 self._look(notes)
             pause = self._following.settled()
             self._following.flush()
+            if not notes and not self._following.waiting():
+                self._following.close()
         except DatabaseFailedError as error:
             _log.error("%s Trying again with a scan.", error)
             self._watcher.book.everything("the last batch could not be recorded")
@@ -83,7 +92,10 @@ class _Loop:
         """A full scan; files that are not settled yet stay in mind and are taken as they settle."""
         quiet = why == "starting"
         scan = Scan(self._session, self._stop, tell=None if quiet else _log.info)
-        tally = scan.reconcile()
+        try:
+            tally = scan.reconcile()
+        finally:
+            scan.close()
         self._following.adopt(scan)
         interval = self._session.settings.crawl.scan_interval_seconds
         self._next_scan = time.monotonic() + max(interval, LEAST_RATIO * tally.seconds)

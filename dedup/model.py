@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 CheckStatus = Literal["verified", "mismatched", "unclaimed"]
 Cause = Literal["truncated", "stale", "altered", "malformed"]
@@ -35,8 +35,17 @@ FAULTS: dict[FaultKind, str] = {
 }
 
 
+class Packed:
+    """What travels between processes: pickled as its constructor's arguments, in the order of its fields."""
+
+    __slots__: tuple[str, ...] = ()
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        return self.__class__, tuple(getattr(self, name) for name in self.__slots__)
+
+
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Packed):
     """Why a file (or a part of it) could not be read as an article: a kind and a sentence for people."""
 
     kind: FaultKind
@@ -44,7 +53,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class Check(Packed):
     """The verdict on an article's `content_hash`.
 
     `claimed` is the text in the file; `computed` the hex digest of the body by `recipe`: the recipe that matched, or
@@ -59,7 +68,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Metadata:
+class Metadata(Packed):
     """What a file says of its article beside title, body, URL and crawl time; unescaped, blanks trimmed, else as printed."""
 
     publisher: str = ""
@@ -74,7 +83,7 @@ class Metadata:
 
 
 @dataclass(frozen=True, slots=True)
-class Article:
+class Article(Packed):
     """One parsed file. `url` is as spelt in the file; `crawled_at` is None where the file has no usable one."""
 
     title: str

@@ -77,6 +77,18 @@ class _Graph:
                 if other.page_id != article.page_id:
                     yield other, link
 
+    def star(self, representative: ArticleRow) -> Iterator[tuple[ArticleRow, _Link, ArticleRow | None]]:
+        """Every article that matches this one; and, by way of one of those, crowded articles that match that one: they were
+        compared with few of the texts they share a bucket with. The third value is that way."""
+        direct = list(self.matches(representative))
+        there = {representative.text_id, *(other.text_id for other, _ in direct)}
+        yield from ((other, link, None) for other, link in direct)
+        for way in {other.text_id: other for other, _ in direct}.values():
+            for text, link in self.links.get(way.text_id or 0, ()):
+                if text not in there and self.by_text[text][0].crowded:
+                    there.add(text)
+                    yield from ((other, link, way) for other in self.by_text[text] if other.page_id != representative.page_id)
+
 
 def _precedence(article: ArticleRow) -> tuple[int, bool, str, str, str]:
     return (
@@ -102,6 +114,7 @@ def article(store: Reader, row: ArticleRow) -> dict[str, Any]:
         "revision": numbers.index(row.digest) + 1 if row.digest in numbers else None,
         "check": row.check_status,
         "gone": row.gone,
+        "crowded": row.crowded,
     }
 
 
@@ -115,27 +128,27 @@ def clusters(store: Reader, wanted: Filter) -> Iterator[dict[str, Any]]:
     for opener in graph.articles:
         if (opener.page_id, opener.digest) in covered:
             continue
-        matches = [(other, link) for other, link in graph.matches(opener) if wanted.link(link)]
-        if not matches:
+        star = [m for m in graph.star(opener) if wanted.link(m[1])]
+        if not star:
             continue
         representative = opener
         if opener.check_status == "mismatched":
-            representative = min((opener, *(m for m, _ in matches)), key=_precedence)
-            matches = [(other, link) for other, link in graph.matches(representative) if wanted.link(link)]
-        covered.update((a.page_id, a.digest) for a in (representative, *(other for other, _ in matches)))
-        if any(wanted.pair(representative, other, link) for other, link in matches):
-            matches.sort(key=lambda m: _precedence(m[0])[1:])
+            representative = min((opener, *(other for other, _, way in star if way is None)), key=_precedence)
+            star = [m for m in graph.star(representative) if wanted.link(m[1])]
+        covered.update((a.page_id, a.digest) for a in (representative, *(other for other, _, _ in star)))
+        if any(wanted.pair(representative, other, link) for other, link, _ in star):
+            star.sort(key=lambda m: _precedence(m[0])[1:])
             yield {
                 "representative": article(store, representative),
-                "members": [_member(store, representative, other, link) for other, link in matches],
+                "members": [_member(store, representative, *m) for m in star],
             }
 
 
-def _member(store: Reader, representative: ArticleRow, row: ArticleRow, link: _Link) -> dict[str, Any]:
+def _member(store: Reader, representative: ArticleRow, row: ArticleRow, link: _Link, way: ArticleRow | None) -> dict[str, Any]:
     lag = None
     if representative.published_at and row.published_at:
         lag = times.seconds_between(representative.published_at, row.published_at)
-    return {**article(store, row), **_told(link), "lag_seconds": lag}
+    return {**article(store, row), **_told(link), "lag_seconds": lag, "via": way.url if way else None}
 
 
 def _told(link: _Link) -> dict[str, Any]:
@@ -280,10 +293,11 @@ def status(store: Reader) -> dict[str, Any]:
             "exact": store.exact_copies(),
             **{r: store.counts_by("matches", "relation").get(r, 0) for r in ("near", "excerpt")},
         },
+        "crowded": store.count("texts", "crowded = 1"),
         "changes": store.count("changes"),
         "faults": store.counts_by("faults", "kind"),
         "database_bytes": store.database_bytes(),
-        "index_bytes": 0,
+        "index_bytes": store.index_bytes(),
         "last_scan": json.loads(last) if last else None,
         "writer": holder(store.path),
     }
@@ -304,7 +318,7 @@ def dump(store: Reader) -> Iterator[dict[str, Any]]:
 def flat_clusters(found: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Clusters as rows for CSV: the representative first, then its members."""
     for number, cluster in enumerate(found, 1):
-        none = {"similarity": "", "containment": "", "relation": "representative", "lag_seconds": ""}
+        none = {"similarity": "", "containment": "", "relation": "representative", "lag_seconds": "", "via": ""}
         yield {"cluster": number, **cluster["representative"], **none}
         for member in cluster["members"]:
             yield {"cluster": number, **member}

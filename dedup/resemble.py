@@ -8,7 +8,7 @@ from typing import Any
 from dedup import reports, text
 from dedup.config import Settings
 from dedup.errors import NotAnArticleError
-from dedup.ingest import Found, Matcher, examine
+from dedup.ingest import Found, examine, resembling
 from dedup.ingest.examine import ignore_lease_breaks
 from dedup.ingest.session import matching_of, options_of, require_recipes
 from dedup.store import Reader
@@ -32,8 +32,7 @@ def resemble(store: Reader, settings: Settings, path: bytes, *, every: bool) -> 
         exact = {"similarity": 1.0, "containment": 1.0, "relation": "exact"}
         found += [reports.article(store, a) | exact for a in store.articles_with_text(known, every=every) if a.url != e.url]
     if e.signature is not None:
-        shingles = text.shingles(text.normalise(e.article.body))
-        for r in sorted(Matcher(store, matching).resembling(shingles, e.signature), key=lambda r: -r.similarity):
+        for r in sorted(resembling(store, matching, e.article.body, e.signature), key=lambda r: -r.similarity):
             if r.text == known:
                 continue
             told = {"similarity": round(r.similarity, 4), "containment": round(r.containment, 4), "relation": r.relation}

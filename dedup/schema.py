@@ -16,7 +16,7 @@ NEEDED_SQLITE = (3, 37, 0)
 
 migrations = Migrations("dedup")
 
-NAMES = frozenset({"0001_first"})
+NAMES = frozenset({"0001_first", "0002_batches"})
 """Every migration this program knows."""
 
 _TABLES = """
@@ -206,6 +206,115 @@ FROM changes c JOIN pages p ON p.id = c.page_id
 @migrations(name="0001_first")
 def _first(db: Database) -> None:
     for statement in _statements(_TABLES + _VIEWS):
+        db.execute(statement)
+
+
+_BATCHES = """
+CREATE TABLE batches (
+    id INTEGER PRIMARY KEY,
+    token BLOB NOT NULL,                  -- random: by it the candidate index knows which commit it holds
+    text_id INTEGER NOT NULL              -- the last text with a signature as of this commit
+) STRICT;
+
+INSERT INTO batches (token, text_id)
+SELECT randomblob(16), last FROM (SELECT max(id) AS last FROM texts WHERE signature IS NOT NULL) WHERE last IS NOT NULL;
+
+ALTER TABLE texts ADD COLUMN crowded INTEGER NOT NULL DEFAULT 0 CHECK (crowded IN (0, 1)); -- met a full bucket
+
+CREATE INDEX texts_crowded ON texts (id) WHERE crowded = 1;
+
+DROP VIEW history;
+DROP VIEW current_articles;
+DROP VIEW duplicates;
+DROP VIEW changes_view;
+
+CREATE TABLE aliases_2 (
+    id INTEGER PRIMARY KEY,
+    page_id INTEGER NOT NULL REFERENCES pages(id),
+    spelling TEXT NOT NULL,               -- the URL as a file spelt it, without credentials; empty: known by oid and aid alone
+    oid TEXT NOT NULL,
+    aid TEXT NOT NULL,
+    UNIQUE (page_id, spelling, oid, aid)
+) STRICT;
+INSERT INTO aliases_2 SELECT id, page_id, spelling, oid, aid FROM aliases;
+DROP TABLE aliases;
+ALTER TABLE aliases_2 RENAME TO aliases;
+
+CREATE TABLE metadata_2 (
+    id INTEGER PRIMARY KEY,
+    digest BLOB NOT NULL,                 -- XXH3-128 of the row's content; one row for each value that a page has had
+    article_id TEXT,
+    publisher TEXT NOT NULL,
+    author TEXT NOT NULL,
+    category TEXT NOT NULL,
+    published_at TEXT,
+    published_printed TEXT NOT NULL,      -- as the file has it, without a zone
+    oid TEXT NOT NULL,
+    aid TEXT NOT NULL,
+    extra TEXT NOT NULL                   -- JSON object: the other keys of the header
+) STRICT;
+INSERT INTO metadata_2 SELECT id, digest, article_id, publisher, author, category, published_at, published_printed, oid, aid, extra
+FROM metadata;
+DROP TABLE metadata;
+ALTER TABLE metadata_2 RENAME TO metadata;
+CREATE INDEX metadata_article ON metadata (article_id);
+
+CREATE TABLE sightings_2 (
+    id INTEGER PRIMARY KEY,
+    page_id INTEGER NOT NULL REFERENCES pages(id),
+    crawled_at TEXT NOT NULL,
+    revision_id INTEGER NOT NULL REFERENCES revisions(id),
+    crawled_at_from TEXT NOT NULL CHECK (crawled_at_from = 'file' OR crawled_at_from = 'mtime'),
+    metadata_id INTEGER NOT NULL REFERENCES metadata(id),
+    standing TEXT NOT NULL
+        CHECK (standing = 'counted' OR standing = 'truncated' OR standing = 'overruled' OR standing = 'superseded'),
+    check_status TEXT NOT NULL CHECK (check_status = 'verified' OR check_status = 'mismatched' OR check_status = 'unclaimed'),
+    check_cause TEXT
+        CHECK (check_cause = 'truncated' OR check_cause = 'stale' OR check_cause = 'altered' OR check_cause = 'malformed'),
+    UNIQUE (page_id, crawled_at, revision_id)
+) STRICT;
+INSERT INTO sightings_2 SELECT id, page_id, crawled_at, revision_id, crawled_at_from, metadata_id, standing, check_status, check_cause
+FROM sightings;
+DROP TABLE sightings;
+ALTER TABLE sightings_2 RENAME TO sightings;
+CREATE INDEX sightings_revision ON sightings (revision_id);
+CREATE INDEX sightings_metadata ON sightings (metadata_id);
+
+CREATE TABLE readings_2 (
+    id INTEGER PRIMARY KEY,
+    file_id INTEGER NOT NULL REFERENCES files(id),
+    sighting_id INTEGER NOT NULL REFERENCES sightings(id),
+    alias_id INTEGER NOT NULL REFERENCES aliases(id),
+    metadata_id INTEGER NOT NULL REFERENCES metadata(id),
+    standing TEXT NOT NULL
+        CHECK (standing = 'counted' OR standing = 'truncated' OR standing = 'overruled' OR standing = 'superseded'),
+    check_status TEXT NOT NULL CHECK (check_status = 'verified' OR check_status = 'mismatched' OR check_status = 'unclaimed'),
+    check_cause TEXT
+        CHECK (check_cause = 'truncated' OR check_cause = 'stale' OR check_cause = 'altered' OR check_cause = 'malformed'),
+    claimed TEXT NOT NULL,
+    recipe TEXT NOT NULL,                 -- the one that matched, or the first that fits
+    encoding TEXT NOT NULL,
+    read_at TEXT NOT NULL,
+    UNIQUE (sighting_id, file_id)
+) STRICT;
+INSERT INTO readings_2 SELECT id, file_id, sighting_id, alias_id, metadata_id, standing, check_status, check_cause, claimed, recipe,
+encoding, read_at FROM readings;
+DROP TABLE readings;
+ALTER TABLE readings_2 RENAME TO readings;
+CREATE INDEX readings_file ON readings (file_id);
+
+CREATE INDEX files_reading ON files (reading_id);
+CREATE INDEX pages_current ON pages (current_sighting_id);
+CREATE INDEX changes_previous ON changes (previous_id);
+"""
+
+
+@migrations(name="0002_batches")
+def _batches(db: Database) -> None:
+    """Commits that the candidate index can name. Cheaper rows: keys of aliases and metadata that grow at one end, as pages do,
+    instead of all over their index; checks that SQLite does not build a table for (it does for IN of three and more). Indexes
+    for what foreign keys look up when a reading or a sighting is forgotten."""
+    for statement in _statements(_BATCHES + _VIEWS):
         db.execute(statement)
 
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SHINGLE = 5
 """Characters in a shingle."""
@@ -26,7 +32,29 @@ def normalise(text: str) -> str:
 
     NFC, case-folded, only Unicode L*, M* and N*: Korean copies differ in spacing and punctuation, so both are left out.
     """
-    return nfc(text).casefold().translate(_KEPT)
+    return fold(text).translate(_KEPT)
+
+
+def fold(text: str) -> str:
+    """`text` in NFC and case-folded: what `normalise` chooses its characters from."""
+    return nfc(text).casefold()
+
+
+@lru_cache(maxsize=1)
+def kept_codes() -> bytes:
+    """One byte for every code point: 1 where `normalise` keeps it. Planes 4 to 13 are unassigned, 15 and 16 private."""
+    kept = bytearray(0x110000)
+    for begin, end in ((0, 0x40000), (0xE0000, 0xF0000)):
+        kept[begin:end] = bytes(unicodedata.category(chr(code))[0] in "LMN" for code in range(begin, end))
+    return bytes(kept)
+
+
+@lru_cache(maxsize=1)
+def kept_array() -> NDArray[np.bool_]:
+    """`kept_codes` as an array, for choosing from code points."""
+    import numpy as np
+
+    return np.frombuffer(kept_codes(), np.bool_)
 
 
 _STRIDE = 32
@@ -70,12 +98,6 @@ def similarity(a: frozenset[str], b: frozenset[str]) -> tuple[float, float]:
     return common / (len(a) + len(b) - common), common / min(len(a), len(b))
 
 
-def body_similarity(a: str, b: str) -> float:
-    """Jaccard of the shingles of two bodies; two bodies without any letter or number are alike."""
-    x, y = shingles(normalise(a)), shingles(normalise(b))
-    return 1.0 if not x and not y else similarity(x, y)[0]
-
-
 class _Printable(dict[int, str]):
     """A `str.translate` table that spells out what could steer a terminal or reorder a line."""
 
@@ -98,7 +120,7 @@ _PRINTABLE = _Printable()
 
 def printable(text: str) -> str:
     """`text` on one line, with every character that could steer a terminal spelt out (`\\x1b`, `\\u202e`)."""
-    return text.translate(_PRINTABLE)
+    return text if text.isprintable() else text.translate(_PRINTABLE)
 
 
 def printable_path(path: bytes) -> str:

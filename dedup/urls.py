@@ -21,6 +21,8 @@ from w3lib.url import canonicalize_url
 MAX_CHARACTERS = 4096
 """A longer address is no article's; it is refused rather than worked on."""
 
+_PLAIN = re.compile(r"https://[a-z0-9]+(?:[.-][a-z0-9]+)*(?:/[A-Za-z0-9_~-]+)+")
+"""Addresses in which there is nothing to normalise."""
 _NO_HOST = re.compile(r"[\x00-\x20\x7f<>\"]")
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)(:d)?\}")
 
@@ -109,6 +111,8 @@ class Canonicaliser:
     def canonical(self, url: str) -> str | None:
         """The canonical form of an http or https address; None for anything that is not one."""
         step = self._step(url)
+        if step == url:
+            return step
         for _ in range(4):
             again = self._step(step) if step else None
             if again == step:
@@ -160,6 +164,8 @@ def _split(url: str) -> SplitResult | None:
 
 @lru_cache(maxsize=4096)
 def _general(url: str) -> str | None:
+    if _PLAIN.fullmatch(url):
+        return url
     try:
         return str(canonicalize_url(url))
     except (ValueError, UnicodeError):
@@ -169,7 +175,7 @@ def _general(url: str) -> str | None:
 def without_credentials(url: str) -> str:
     """`url` as spelt, but for a user name and password in it."""
     scheme, mark, rest = url.partition("://")
-    if not mark:
+    if not mark or "@" not in rest:
         return url
     end = min((i for i in (rest.find(c) for c in "/?#") if i >= 0), default=len(rest))
     return scheme + mark + rest[rest.rfind("@", 0, end) + 1 :]

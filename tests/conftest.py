@@ -16,6 +16,7 @@ from unittest import mock
 
 import pytest
 
+from dedup import compiled
 from dedup.cli import main
 
 
@@ -60,9 +61,11 @@ def spawn(cwd: Path, *args: str | bytes | Path) -> Ran:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No configuration of the user's own takes part in a test."""
+    """Neither a configuration nor compiled code of the user's own takes part in a test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("home")))
+        if "NUMBA_CACHE_DIR" not in os.environ:  # compiled once a run, not once a test
+            patch.setenv("NUMBA_CACHE_DIR", str(tmp_path_factory.mktemp("compiled")))
         yield
 
 
@@ -97,3 +100,18 @@ def sampled(tmp_path_factory: pytest.TempPathFactory) -> Sampled:
     config = folder / "config.toml"
     config.write_text(config.read_text("utf-8").replace("settle_seconds = 2.0", "settle_seconds = 0.0"), "utf-8")
     return Sampled(folder, run(folder, "scan", "--format", "json"))
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The forms without numba, however much there is to do."""
+    monkeypatch.setattr(compiled._State, "engaged", False)
+    monkeypatch.setattr(compiled._State, "missing", True)
+
+
+@pytest.fixture(params=["plain", "compiled"])
+def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Once in the forms without numba, once in the compiled ones."""
+    monkeypatch.setattr(compiled._State, "engaged", request.param == "compiled")
+    monkeypatch.setattr(compiled._State, "missing", request.param == "plain")
+    return str(request.param)

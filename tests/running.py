@@ -13,9 +13,11 @@ from dedup.ingest import Scan, Session, Tally, open_session
 from dedup.store import open_reader
 
 
-def settings(crawl: Path, db: Path, *, settle: float = 0.0, patterns: tuple[str, ...] = ("*.md",), **duplicates: Any) -> Settings:
+def settings(
+    crawl: Path, db: Path, *, settle: float = 0.0, patterns: tuple[str, ...] = ("*.md",), workers: int = 1, **duplicates: Any
+) -> Settings:
     return Settings(
-        crawl=Crawl(directories=(str(crawl),), settle_seconds=settle, patterns=patterns),
+        crawl=Crawl(directories=(str(crawl),), settle_seconds=settle, patterns=patterns, workers=workers),
         database=Database(path=str(db)),
         duplicates=Duplicates(**duplicates),
     )

@@ -121,13 +121,13 @@ def test_duplicates_as_json_and_csv(scanned: Path) -> None:
     assert {m["relation"]: m["lag_seconds"] for m in clusters[0]["members"]} == {"exact": 5400.0, "near": 7200.0}
     assert clusters[0]["representative"]["published_at"] == "2026-03-02T00:00:00+00:00"
     flat = rows_of(run(scanned, "duplicates", "-f", "csv"))
-    assert list(flat[0]) == ["cluster", *_article_head(), "similarity", "containment", "relation", "lag_seconds"]
+    assert list(flat[0]) == ["cluster", *_article_head(), "similarity", "containment", "relation", "lag_seconds", "via"]
     assert [row["relation"] for row in flat] == ["representative", *(m["relation"] for m in clusters[0]["members"])]
     assert {row["cluster"] for row in flat} == {"1"}
 
 
 def _article_head() -> list[str]:
-    return ["id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check", "gone"]
+    return ["id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check", "gone", "crowded"]
 
 
 def test_pairs_as_json_and_csv(scanned: Path) -> None:

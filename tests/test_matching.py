@@ -11,19 +11,20 @@ from typing import Any
 import pytest
 
 from dedup import reports, text
+from dedup.ingest import Scan
 from dedup.store import open_reader
 from tests import running
 from tests.crawl import Made, edited, words
 
 
-def _corpus(families: int) -> list[Made]:
-    """Families of copies at all levels of editing, Korean and English, and exact copies but for spacing."""
+def _corpus(families: int, shares: tuple[float, ...] = (0, 0.01, 0.02, 0.04, 0.06)) -> list[Made]:
+    """Families of copies at these levels of editing, Korean and English, and exact copies but for spacing."""
     rng = random.Random(11)
     found = []
     for family in range(families):
         story = words(rng, rng.randint(30, 120), korean=family % 3 != 0)
         for copy in range(5):
-            body = " ".join(edited(rng, story, rng.choice([0, 0.01, 0.02, 0.04, 0.06])))
+            body = " ".join(edited(rng, story, rng.choice(shares)))
             if copy == 4:
                 body = body.replace(" ", "  ", 3).replace("a", "A")
             found.append(Made(body=body, oid=f"9{copy:02}", aid=f"{family:010}", publisher=f"신문 {copy}"))
@@ -192,3 +193,116 @@ def test_asked_for_all_revisions_a_copy_of_an_earlier_one_is_told_with_its_numbe
         (2, ["near"]),
         (3, ["exact"]),
     ]
+
+
+# Full buckets
+
+BOILERPLATE = " ".join(words(random.Random(6), 90))
+
+
+def _boilerplate(number: int) -> list[Made]:
+    """The same text with a date changed."""
+    return [
+        _article(n, f"{BOILERPLATE} 2026년 {n % 12 + 1}월 {n % 28 + 1}일 {n:05}호", oid=f"{901 + n % 7}", publisher=f"신문 {n % 7}")
+        for n in range(number)
+    ]
+
+
+def _crowd(crawl: Path, db: Path, number: int = 150) -> dict[str, Any]:
+    for article in _boilerplate(number):
+        article.write(crawl, f"{article.aid}.md")
+    running.scan(crawl, db)
+    with open_reader(str(db)) as store:
+        return reports.status(store)
+
+
+def test_every_article_of_a_full_bucket_is_matched_and_those_that_met_it_are_flagged(either: str, crawl: Path, db: Path) -> None:
+    status = _crowd(crawl, db)
+    pairs = _pairs(db)
+    assert len({url for pair in pairs for url in pair}) == 150
+    assert status["crowded"] >= 150 - 64 - 25  # not those that came before, nor those whose shared bands are not all full
+    crowded = {side["url"] for p in pairs.values() for side in (p["a"], p["b"]) if side["crowded"]}
+    assert len(crowded) == status["crowded"]
+    assert len(pairs) < 64 * 63 / 2 + 150 * 2  # 11,175 if each were compared with each
+
+
+def test_a_cluster_holds_the_crowded_by_way_of_what_they_were_matched_with(crawl: Path, db: Path) -> None:
+    _crowd(crawl, db)
+    with open_reader(str(db)) as store:
+        largest = max(reports.clusters(store, reports.Filter()), key=lambda c: len(c["members"]))
+    assert len(largest["members"]) == 149
+    direct = {m["url"] for m in largest["members"] if m["via"] is None}
+    assert {m["via"] for m in largest["members"]} - {None} <= direct
+    assert all(m["crowded"] for m in largest["members"] if m["via"] is not None)
+
+
+def test_an_article_whose_match_is_not_among_the_first_of_a_full_bucket_finds_it(
+    either: str, crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dedup.lsh.BUCKET", 1)
+    monkeypatch.setattr("dedup.lsh.FEW", 0)
+    for article in _corpus(20, (0, 0.01, 0.02)):  # all of a family match the first, which alone is in the buckets
+        article.write(crawl)
+    running.scan(crawl, db)
+    found = _pairs(db)
+    monkeypatch.undo()
+    running.scan(crawl, db.with_name("whole.db"))
+    whole = _pairs(db.with_name("whole.db"))
+    assert found.keys() <= whole.keys()
+    assert {url for pair in found for url in pair} == {url for pair in whole for url in pair}
+
+
+def test_exact_copies_are_one_text_however_many(crawl: Path, db: Path) -> None:
+    for n in range(200):
+        _article(n, BOILERPLATE, oid=f"{901 + n % 7}").write(crawl, f"{n}.md")
+    tally = running.scan(crawl, db)
+    assert tally.matches == {"exact": 199}
+    with open_reader(str(db)) as store:
+        assert (store.count("texts"), store.count("matches"), store.count("texts", "crowded = 1")) == (1, 0, 0)
+
+
+@pytest.mark.parametrize("how", ["deleted", "cut", "scribbled", "behind"])
+def test_matches_are_those_of_a_fresh_rebuild_whatever_happened_to_the_index(tmp_path: Path, how: str) -> None:
+    articles = _corpus(30)
+    crawl, db, index = tmp_path / "crawl", tmp_path / "dedup.db", tmp_path / "dedup.db.index"
+    for article in articles[:75]:
+        article.write(crawl)
+    running.scan(crawl, db)
+    earlier = index.read_bytes()
+    for article in articles[75:110]:
+        article.write(crawl)
+    running.scan(crawl, db)
+    if how == "deleted":
+        index.unlink()
+    elif how == "cut":
+        index.write_bytes(index.read_bytes()[:-1000])
+    elif how == "scribbled":
+        damaged = bytearray(index.read_bytes())
+        damaged[8192:8200] = b"scribble"
+        index.write_bytes(damaged)
+    else:
+        index.write_bytes(earlier)
+    for article in articles[110:]:
+        article.write(crawl)
+    running.scan(crawl, db)
+    running.scan(crawl, tmp_path / "whole.db")
+    assert running.dump(db) == running.dump(tmp_path / "whole.db")
+    assert len(running.dump(db, "matches")) > 50
+
+
+def test_a_batch_that_was_rolled_back_leaves_nothing_in_the_index(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for article in _corpus(4):
+        article.write(crawl)
+    with running.session(crawl, db) as session:
+        monkeypatch.setattr(type(session.store), "add_matches", _fail)
+        with pytest.raises(RuntimeError, match="on purpose"):
+            Scan(session).run()
+        monkeypatch.undo()
+        assert session.matcher.open().last_text == 0
+        Scan(session).run()
+    running.scan(crawl, db.with_name("other.db"))
+    assert running.dump(db) == running.dump(db.with_name("other.db"))
+
+
+def _fail(*_: object) -> None:
+    raise RuntimeError("on purpose")

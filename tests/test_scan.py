@@ -11,12 +11,14 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dedup import errors, reports
-from dedup.ingest import Scan
+from dedup.ingest import Found, Scan, Tally, examine, record
 from dedup.store import open_reader
+from dedup.store.rows import Stat
 from tests import running
 from tests.crawl import Made, words
 
@@ -271,3 +273,85 @@ from tests import running
 tally = running.scan(Path(sys.argv[1]), Path(sys.argv[2]))
 print(tally.faults, tally.gone)
 """
+
+
+# However many
+
+
+class _Counting:
+    """A connection that counts how often it is called."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection, self.calls = connection, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, *args: Any) -> Any:
+        self.calls += 1
+        return self._connection.execute(*args)
+
+    def executemany(self, *args: Any) -> Any:
+        self.calls += 1
+        return self._connection.executemany(*args)
+
+
+def _calls(monkeypatch: pytest.MonkeyPatch, crawl: Path, db: Path, number: int, crawls: int) -> int:
+    """Statements of the last batch, when `number` pages are crawled for the `crawls`th time, half of them changed."""
+    for crawl_number in range(crawls):
+        for n in range(number):
+            body = f"기사 {n}의 본문 " + " ".join(words(random.Random(n), 40)) + (f" {crawl_number}판" if n % 2 else "")
+            claim = None if n % 5 else "0" * 64
+            Made(body=body, aid=f"{n:010}", crawled_at=f"2026-03-0{crawl_number + 2} 00:30:00", claim=claim).write(
+                crawl, f"{crawl_number}_{n:04}.md"
+            )
+        with running.session(crawl, db) as session:
+            scan = Scan(session)
+            session.matcher.open()
+            counting = _Counting(session.store._connection)
+            monkeypatch.setattr(session.store, "_connection", counting)
+            scan.run()
+    return counting.calls
+
+
+@pytest.mark.parametrize("crawls", [1, 3])
+def test_statements_do_not_grow_with_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crawls: int) -> None:
+    few, many = (_calls(monkeypatch, tmp_path / f"crawl{n}", tmp_path / f"{n}.db", n, crawls) for n in (12, 240))
+    assert many <= few + 2, (few, many)  # a batch of a few rows may lack a kind of row
+    assert few < 80
+
+
+@pytest.mark.parametrize("part", [1, 2, 7])
+def test_a_folder_is_compared_in_parts_with_the_same_result(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
+    monkeypatch.setattr("dedup.ingest.scan.PART", part)
+    for n in range(9):
+        Made(aid=f"{n:010}", body=f"본문 {n}").write(crawl / "deep", f"{n}.md")
+    (crawl / "deep" / "notes.txt").touch()
+    first = running.scan(crawl, db)
+    assert (first.files, first.new, first.ignored.total()) == (10, 9, 1)
+    second = running.scan(crawl, db)
+    assert (second.files, second.unchanged) == (10, 9)
+    (crawl / "deep" / "0.md").unlink()
+    (crawl / "deep" / "8.md").unlink()
+    (crawl / "deep" / "3.md").rename(crawl / "deep" / "x.md")
+    Made(aid="0000000005", body="고친 본문").write(crawl / "deep", "5.md")
+    third = running.scan(crawl, db)
+    assert (third.files, third.unchanged, third.moved, third.changed, third.gone) == (8, 5, 1, 1, 2)
+    running.scan(crawl, db.with_name("other.db"))
+    fourth = running.scan(crawl, db)
+    assert (fourth.unchanged, fourth.gone, fourth.new) == (7, 0, 0)
+
+
+def test_the_same_path_twice_in_a_batch_is_recorded_once_and_the_last_stands(crawl: Path, db: Path) -> None:
+    path = Made(body="먼저").write(crawl, "a.md")
+    with running.session(crawl, db) as session:
+        found = Found(session.roots[0].id, session.roots[0].path, b"", b"a.md", Stat(0, 0, 0, 0))
+        first = examine([found], session.options)
+        Made(body="나중", crawled_at="2026-03-03 00:30:00").write(crawl, "a.md")
+        again = examine([found], session.options)
+        tally = Tally()
+        record(session.store, [*first, *again, *again], session.matcher, tally)
+        assert (tally.new, tally.changed, tally.unchanged) == (1, 1, 1)
+        assert session.store.count("files") == 1
+    assert path.exists()
+    assert sorted(r["body"] for r in running.dump(db, "revisions")) == ["나중", "먼저"]

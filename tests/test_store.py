@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import stat
 import subprocess
@@ -12,10 +13,10 @@ from pathlib import Path
 import pytest
 import sqlite_utils
 
-from dedup import errors
+from dedup import errors, schema
 from dedup.store import open_reader, open_writer
 from tests import running
-from tests.crawl import Made
+from tests.crawl import Made, words
 
 
 @pytest.fixture
@@ -122,7 +123,7 @@ def test_eight_processes_that_start_at_once_make_one_good_database(tmp_path: Pat
     path = tmp_path / "dedup.db"
     start = """
 import sys
-from dedup import errors
+from dedup import errors, schema
 from dedup.store import open_writer
 try:
     with open_writer(sys.argv[1], "scan"):
@@ -138,3 +139,53 @@ except errors.DatabaseBusyError:
     assert b"made" in {out.strip() for out, _ in told}
     with open_reader(str(path)) as store:
         assert store.count("pages") == 0
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows written by the tables of today, poured into those of the first version, come out the same."""
+    for n in range(12):
+        body = " ".join(words(random.Random(n % 4), 60))
+        Made(body=body, aid=f"{n // 2:010}", crawled_at=f"2026-03-0{n % 2 + 2} 00:30:00").write(crawl, f"{n}.md")
+    now, old = tmp_path / "now.db", tmp_path / "old.db"
+    running.scan(crawl, now)
+    with monkeypatch.context() as patch:
+        first = sqlite_utils.Migrations("dedup")
+        first(name="0001_first")(schema._first)
+        patch.setattr(schema, "migrations", first)
+        with open_writer(str(old), "test"):
+            pass
+    connection = sqlite3.connect(old)
+    connection.execute("ATTACH ? AS now", (str(now),))
+    for (table,) in connection.execute(
+        "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE '%migrations'"
+    ).fetchall():
+        columns = ", ".join(r[1] for r in connection.execute(f"PRAGMA main.table_info({table})"))
+        connection.execute(f"DELETE FROM main.{table}")
+        connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM now.{table}")
+    connection.commit()
+    connection.close()
+    before = running.dump(now)
+    with open_writer(str(old), "test") as store:
+        token, last = store.last_batch()
+        assert (len(token), last) == (16, 4)
+    assert running.dump(old) == before
+    assert len(before) > 50
+    Made(body="새 본문", aid="0000000099").write(crawl)
+    running.scan(crawl, old)
+    running.scan(crawl, now)
+    assert running.dump(old) == running.dump(now)
+    connection = sqlite3.connect(old)
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    connection.close()
+
+
+def test_old_tokens_of_commits_are_forgotten(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dedup.store.writing.KEPT_BATCHES", 3)
+    with open_writer(str(db), "test") as store:
+        tokens = [store.add_batch(n) for n in range(5)]
+        assert [store.batch_text(t) for t in tokens] == [None, None, 2, 3, 4]
+        assert store.last_batch() == (tokens[-1], 4)
+        again = store.restart_batches()
+        assert [store.batch_text(t) for t in tokens] == [None] * 5
+        assert store.last_batch() == (again, store._value("SELECT coalesce(max(id), 0) FROM texts WHERE signature IS NOT NULL"))

@@ -83,12 +83,16 @@ def test_similarity_is_jaccard_and_the_share_of_the_smaller_set(a: frozenset[str
     assert text.similarity(b, a) == expected
 
 
-@given(ANY, ANY)
+def test_the_table_of_kept_characters_is_that_of_unicode() -> None:
+    kept = text.kept_codes()
+    assert [bool(k) for k in kept] == [unicodedata.category(chr(code))[0] in "LMN" for code in range(0x110000)]
+
+
+@given(ANY)
 @settings(deadline=None)
-def test_body_similarity_is_the_jaccard_of_the_normalised_texts(a: str, b: str) -> None:
-    x, y = naive_shingles(naive_normalised(a)), naive_shingles(naive_normalised(b))
-    assert text.body_similarity(a, b) == (len(x & y) / len(x | y) if x | y else 1.0)
-    assert text.body_similarity(a, a) == 1.0
+def test_choosing_from_the_folded_text_is_normalising(a: str) -> None:
+    kept = text.kept_codes()
+    assert "".join(c for c in text.fold(a) if kept[ord(c)]) == text.normalise(a)
 
 
 STEERING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

@@ -6,8 +6,10 @@ import csv
 import functools
 import io
 import json
+import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -65,6 +67,30 @@ def remark(options: Common, sentence: str) -> None:
     """A line for people on standard error, unless they asked for quiet."""
     if options.verbosity >= 0:
         click.echo(printable(sentence), err=True)
+
+
+class _Told(logging.Handler):
+    """What the program logs, as a line on standard error, wherever that is by then (a progress bar takes it over)."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(printable(record.getMessage()), err=True)
+
+
+@contextmanager
+def told(options: Common) -> Iterator[None]:
+    """Tell people on a terminal, or who asked for more, what the work logs; everybody but the quiet of what is not well."""
+    log = logging.getLogger("dedup")
+    handler = _Told(logging.ERROR if options.verbosity < 0 else logging.INFO if _watched(options) else logging.WARNING)
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+def _watched(options: Common) -> bool:
+    return options.verbosity > 0 or sys.stderr.isatty()
 
 
 def print_json(value: Any) -> None:

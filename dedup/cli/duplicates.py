@@ -12,9 +12,9 @@ import click
 from dedup.cli.common import Common, common, dumps, formats, plural, print_csv, print_json_array
 from dedup.text import printable
 
-_ARTICLE = ("id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check", "gone")
+_ARTICLE = ("id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check", "gone", "crowded")
 _NUMBERS = ("similarity", "containment", "relation")
-CLUSTER_COLUMNS = ("cluster", *_ARTICLE, *_NUMBERS, "lag_seconds")
+CLUSTER_COLUMNS = ("cluster", *_ARTICLE, *_NUMBERS, "lag_seconds", "via")
 PAIR_COLUMNS = (*(f"{side}_{name}" for side in ("a", "b") for name in _ARTICLE), *_NUMBERS)
 
 
@@ -108,7 +108,15 @@ def _numbers(row: dict[str, Any]) -> str:
 
 def _line(article: dict[str, Any]) -> str:
     shown = f"{printable(article['publisher'] or 'no publisher')}: {printable(article['title'] or 'no title')}"
-    marks = [m for m in (article["check"] if article["check"] == "mismatched" else "", "gone" if article["gone"] else "") if m]
+    marks = [
+        m
+        for m in (
+            article["check"] if article["check"] == "mismatched" else "",
+            "gone" if article["gone"] else "",
+            "crowded" if article["crowded"] else "",
+        )
+        if m
+    ]
     return shown + (f" [{', '.join(marks)}]" if marks else "")
 
 

@@ -14,6 +14,7 @@ class Progress:
         self._what, self._unit = what, unit
         self._begun = time.monotonic()
         self._done = 0
+        self._beside: dict[str, int] = {}
         self._bar: Any = None
 
     def __enter__(self) -> Self:
@@ -52,6 +53,12 @@ class Progress:
     def advance(self, by: int) -> None:
         """So many more are done."""
         self.update(self._done + by)
+
+    def beside(self, what: str, by: int) -> None:
+        """So many more of something else are done, which the bar does not count."""
+        self._beside[what] = self._beside.get(what, 0) + by
+        if self._bar is not None:
+            self._bar.update(self._task, told=f"{self._beside[what]:,} {what}")
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json
+from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, told
 from dedup.cli.progress import Progress
 
 
@@ -31,7 +31,7 @@ def reindex(options: Common, urls: bool, form: str) -> None:
         raise DatabaseMissingError(path=settings.database.path)
     chosen, matching = options_of(settings), matching_of(settings)
     shown = on_terminal(options)
-    with open_writer(settings.database.path, "reindex") as store, Progress("reindex", "done", shown=shown) as progress:
+    with told(options), open_writer(settings.database.path, "reindex") as store, Progress("reindex", "done", shown=shown) as progress:
         if urls:
             require_recipes(store, urls=None, matches=matching.recipe)
             counts = reindex_urls(store, chosen, matching, progress.advance)

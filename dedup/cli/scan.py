@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, remark
+from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, remark, told
 from dedup.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -39,11 +39,12 @@ def scan(options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...]
     from dedup.ingest import Scan, open_session, save_last_scan
 
     loaded = options.load(directories)
-    with open_session(loaded.settings, "scan") as session:
+    with told(options), open_session(loaded.settings, "scan") as session:
         _warn_of_database_inside(options, loaded.settings)
         stop = threading.Event()
         with Progress("scan", "files", shown=on_terminal(options)) as progress:
             pass_ = Scan(session, stop, lambda t: progress.update(t.files, f"{t.faults:,} faults"))
+            session.matcher.progress = lambda n: progress.beside("signatures into the candidate index", n)
             if progress.shown:
                 progress.expect(pass_.expected())
             tally = pass_.run()

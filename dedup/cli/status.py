@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from dedup.cli.common import Common, common, dumps, formats, print_json
+from dedup.cli.common import Common, common, dumps, formats, plural, print_json
 from dedup.text import printable
 
 
@@ -36,6 +36,9 @@ def status(options: Common, with_faults: bool, fail_on: tuple[str, ...], form: s
         for key in ("checks", "matches", "faults"):
             click.echo(f"{key:<12}" + (", ".join(f"{n:,} {what}" for what, n in found[key].items()) or "none"))
         click.echo(f"{'database':<12}{found['database_bytes'] / 1e6:,.1f} MB")
+        click.echo(f"{'index':<12}{found['index_bytes'] / 1e6:,.1f} MB")
+        if found["crowded"]:
+            click.echo(f"{'crowded':<12}{plural(found['crowded'], 'text')} with more copies than were compared")
         last = found["last_scan"]
         click.echo(f"{'last scan':<12}" + (f"{last['finished_at']} ({last['seconds']:.1f} s)" if last else "never"))
         click.echo(f"{'writer':<12}" + printable(found["writer"] or "nobody"))

@@ -23,8 +23,10 @@ _LATE = ("published_at", "crawled_at", "url", "oid", "aid", "content_hash", "com
 _KEYS = frozenset(_EARLY + _LATE)
 
 _KEY = re.compile(r"([a-z][a-z0-9_]{0,39}):(?:[ \t]|$)|(" + "|".join(sorted(_KEYS)) + "):")
+_LINE = re.compile(r"(?m)^(?:([a-z][a-z0-9_]{0,39}):(?:[ \t]([^\n]*))?|(" + "|".join(sorted(_KEYS)) + r"):([^\n]*))\n")
+"""A header line that is a key and its value, nothing spilt."""
 _RULE = re.compile(r"\n---[ \t]*(?=\n|$)")
-_CUT = re.compile(r"\n[ \t]*\n---[ \t]*(?=\n|$)|\A---[ \t]*(?=\n|$)")
+_CUT = re.compile(r"---[ \t]*(?=\n|$)")
 _FOOTER = re.compile(r"\n---[ \t]*+\n++\*Crawled at: [^\n]*+(?:\n\*Source: [^\n]*+)?+\s*+$")
 _PARTIAL_CUT = re.compile(r"\n[ \t]*\n-{1,2}$")
 _COMMENTS = re.compile(r"\n+(?:\*댓글이 없습니다\.\*|📊 \*\*댓글 통계|## 댓글 \()")
@@ -106,12 +108,12 @@ class _Head:
 def _read_head(text: str) -> _Head | Fault:
     if not re.match(r"---[ \t]*(?:\n|$)", text):
         return Fault("not_an_article", FAULTS["not_an_article"])
-    end, after = _header_end(text)
-    if end is None:
+    header = _header(text)
+    if header is None:
         looks_right = _KEY.match(text, text.find("\n") + 1) or len(text) < 8
         kind: FaultKind = "truncated_before_body" if looks_right else "not_an_article"
         return Fault(kind, FAULTS[kind])
-    raw = _header_values(text[text.index("\n") + 1 : end + 1])
+    raw, after = header
     if not raw.keys() & _KEYS:
         return Fault("not_an_article", FAULTS["not_an_article"])
     start = _body_start(text, after, raw)
@@ -124,8 +126,8 @@ def _read_head(text: str) -> _Head | Fault:
     return _Head(values, start)
 
 
-def _header_end(text: str) -> tuple[int | None, int]:
-    """Offsets of the `---` line that closes the header (of the newline before it) and of what follows it.
+def _header(text: str) -> tuple[dict[str, str], int] | None:
+    """The header's values as they stand in the file, and the offset of what follows the `---` line that closes it.
 
     The first such line, unless it stands inside a scraped value: then a later one is followed by the title block that the
     values up to it make, or at least by a title, and the rest of the header stands between the two.
@@ -133,17 +135,20 @@ def _header_end(text: str) -> tuple[int | None, int]:
     begin = text.find("\n")
     first = _RULE.search(text, begin)
     if first is None:
-        return None, 0
-    likely, most = first, _late_keys(_header_values(text[begin + 1 : first.start() + 1]))
+        return None
+    likely, values = first, _header_values(text[begin + 1 : first.start() + 1])
+    if text.startswith(_title_block(values), first.end()):
+        return values, first.end()
+    most = _late_keys(values)
     limit = first.end() + _MOST_SPILT
-    closing = (m for m in _RULE.finditer(text, begin, limit) if text.startswith("\n\n# ", m.end()))
+    closing = (m for m in _RULE.finditer(text, first.end(), limit) if text.startswith("\n\n# ", m.end()))
     for match in islice(closing, 20):
-        values = _header_values(text[begin + 1 : match.start() + 1])
-        if text.startswith(_title_block(values), match.end()):
-            return match.start(), match.end()
-        if _late_keys(values) > most and _REST_OF_HEADER.search(text, first.end(), match.start() + 1):
-            likely, most = match, _late_keys(values)
-    return likely.start(), likely.end()
+        these = _header_values(text[begin + 1 : match.start() + 1])
+        if text.startswith(_title_block(these), match.end()):
+            return these, match.end()
+        if _late_keys(these) > most and _REST_OF_HEADER.search(text, first.end(), match.start() + 1):
+            likely, values, most = match, these, _late_keys(these)
+    return values, likely.end()
 
 
 def _late_keys(values: dict[str, str]) -> int:
@@ -157,6 +162,25 @@ def _header_values(header: str) -> dict[str, str]:
     keep their first occurrence, those that follow keep their last, so that a spill cannot pass for either. The title ends
     at its closing quote, which none of its own can be mistaken for: those are escaped.
     """
+    values = _plain_values(header)
+    if values is None:
+        values = _spilt_values(header)
+    title = values.get("title", "").strip()
+    if len(title) >= 2 and title[0] == title[-1] == '"':
+        values["title"] = title[1:-1]
+    return values
+
+
+def _plain_values(header: str) -> dict[str, str] | None:
+    """The values of a header in which every line is a key of its own; None for any other."""
+    found = _LINE.findall(header)
+    values = {key or known: value or known_value for key, value, known, known_value in found}
+    if len(found) != header.count("\n") or len(values) != len(found) or values.get("title", "").count('"') == 1:
+        return None
+    return values
+
+
+def _spilt_values(header: str) -> dict[str, str]:
     parts: list[tuple[str, list[str]]] = []
     lines = header.split("\n")
     title_until = _quoted_title_end(lines)
@@ -176,11 +200,7 @@ def _header_values(header: str) -> dict[str, str]:
             spilt = key
         elif spilt:
             found[spilt] += spelt
-    values = {key: _after_colon("\n".join(spelt)) for key, spelt in found.items()}
-    title = values.get("title", "").strip()
-    if len(title) >= 2 and title[0] == title[-1] == '"':
-        values["title"] = title[1:-1]
-    return values
+    return {key: _after_colon("\n".join(spelt)) for key, spelt in found.items()}
 
 
 def _after_colon(spelt: str) -> str:
@@ -230,14 +250,32 @@ def _body_start(text: str, after: int, raw: dict[str, str]) -> int | None:
 def _pieces(content: str) -> Iterator[Piece]:
     """The stretches between the possible ends of the body, in order; the last one ends with the file."""
     start = 0
-    for match in _CUT.finditer(content):
-        yield _piece(content, start, match.start())
-        start = match.start()
+    for cut, _ in _cuts(content, len(content)):
+        yield _piece(content, start, cut)
+        start = cut
     partial = _PARTIAL_CUT.search(content, max(start, len(content) - 8))
     if partial:
         yield _piece(content, start, partial.start())
         start = partial.start()
     yield _piece(content, start, len(content))
+
+
+def _cuts(content: str, limit: int) -> Iterator[tuple[int, int]]:
+    """(start, end) of every `---` line up to `limit` that a blank line precedes, its newline and that line's included; and of
+    one that begins the content."""
+    first = _CUT.match(content, 0, limit)
+    if first:
+        yield first.start(), first.end()
+    newline = content.find("\n---", 0, limit)
+    while newline >= 0:
+        before = newline
+        while before and content[before - 1] in " \t":
+            before -= 1
+        if before and content[before - 1] == "\n":
+            match = _CUT.match(content, newline + 1, limit)
+            if match:
+                yield before - 1, match.end()
+        newline = content.find("\n---", newline + 4, limit)
 
 
 def _piece(content: str, start: int, end: int) -> Piece:
@@ -284,10 +322,10 @@ def _structural_end(content: str, *, commented: bool) -> tuple[int, bool]:
         return (partial.start() if partial else len(content)), False
     limit = len(content) if footer is None else footer
     first: int | None = None
-    for match in _CUT.finditer(content, 0, limit):
-        if _COMMENTS.match(content, match.end()):
-            return match.start(), footer is not None
-        first = match.start() if first is None else first
+    for start, end in _cuts(content, limit):
+        if _COMMENTS.match(content, end):
+            return start, footer is not None
+        first = start if first is None else first
     return (limit if first is None else first), footer is not None
 
 
@@ -296,10 +334,23 @@ def _last_footer(content: str) -> int | None:
     return at if at >= 0 and _FOOTER.match(content, at) else None
 
 
+_REFERENCES = (("&quot;", '"'), ("&#x27;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&#x3D;", "="), ("&#x60;", "`"), ("&amp;", "&"))
+"""How the crawler escapes; `&amp;` last, so that what it stands before is not taken for a reference."""
+
+
 def unescape(text: str) -> str:
     """HTML character references replaced, once. Numbers too long to mean a character stay as they are."""
-    if "&" not in text:
+    left = text.count("&")
+    if not left:
         return text
+    plain = text
+    for reference, character in _REFERENCES:
+        number = text.count(reference)
+        if number:
+            plain = plain.replace(reference, character)
+            left -= number
+            if not left:
+                return plain  # there was nothing else to replace
     if _LONG_REFERENCE.search(text):
         return "&#".join(html.unescape(part) for part in _LONG_REFERENCE.split(text))
     return html.unescape(text)

@@ -4,7 +4,7 @@ compares a crawl directory with the database and takes in what differs; `reindex
 from __future__ import annotations
 
 from dedup.ingest.examine import Examined, Found, Options, examine
-from dedup.ingest.matching import Matcher, Matching, Resemblance
+from dedup.ingest.matching import Matcher, Matching, Resemblance, resembling
 from dedup.ingest.record import record
 from dedup.ingest.reindex import reindex_signatures, reindex_urls
 from dedup.ingest.roots import Root, check_roots
@@ -29,5 +29,6 @@ __all__ = [
     "record",
     "reindex_signatures",
     "reindex_urls",
+    "resembling",
     "save_last_scan",
 ]

@@ -10,13 +10,13 @@ import signal
 import stat as modes
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import xxhash
 
-from dedup import formats, minhash, text
+from dedup import formats, minhash
 from dedup.formats import ReadOptions
-from dedup.model import FAULTS, Article, Fault
+from dedup.model import FAULTS, Article, Fault, Packed
 from dedup.store.rows import Stat
 from dedup.urls import Canonicaliser
 
@@ -35,7 +35,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Found(Packed):
     """A file as the directory shows it; `path` is the whole path, `folder` and `name` are relative to the crawl directory."""
 
     directory: int
@@ -54,7 +54,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
+class Examined(Packed):
     """What became of one file. For an article: its page's canonical URL, the digest of its state (SHA-256 of title, 0xFF,
     body), of its normalised text (XXH3-128; None for a text without letters or numbers), and its signature (None for one
     that is shorter than `min_characters`)."""
@@ -73,7 +73,17 @@ class Examined:
 
 def examine(found: Iterable[Found], options: Options) -> list[Examined]:
     """Each file read and worked out; order kept. Never raises for what a file is or holds."""
-    return [_examine(f, options) for f in found]
+    read = [_read(f, options) for f in found]
+    bodies = [r.article.body for r in read if isinstance(r, _Read)]
+    signed = iter(minhash.sign(bodies, options.num_perm, options.min_characters) if bodies else ())
+    examined = []
+    for r in read:
+        if isinstance(r, Examined):
+            examined.append(r)
+            continue
+        s, state = next(signed), state_digest(r.article.title, r.article.body)
+        examined.append(Examined(r.found, "article", r.content, r.faults, r.article, r.url, state, s.digest, s.characters, s.signature))
+    return examined
 
 
 def state_digest(title: str, body: str) -> bytes:
@@ -81,7 +91,17 @@ def state_digest(title: str, body: str) -> bytes:
     return hashlib.sha256(title.encode() + b"\xff" + body.encode()).digest()
 
 
-def _examine(found: Found, options: Options) -> Examined:
+class _Read(NamedTuple):
+    """An article that is still to be signed."""
+
+    found: Found
+    content: bytes
+    faults: tuple[Fault, ...]
+    article: Article
+    url: str
+
+
+def _read(found: Found, options: Options) -> Examined | _Read:
     read = read_file(found.path, options.max_file_bytes)
     if isinstance(read, Fault):
         return Examined(found, "fault", faults=(read,))
@@ -97,22 +117,7 @@ def _examine(found: Found, options: Options) -> Examined:
     url = options.urls.page(article.url, article.metadata.oid, article.metadata.aid)
     if url is None:
         return Examined(found, "fault", content, (*reading.faults, Fault("no_url", _no_url(article))))
-    normalised = text.normalise(article.body)
-    signature = None
-    if len(normalised) >= options.min_characters:
-        signature = minhash.signature(text.shingles(normalised), options.num_perm)
-    return Examined(
-        found,
-        "article",
-        content,
-        reading.faults,
-        article,
-        url,
-        state_digest(article.title, article.body),
-        xxhash.xxh3_128_digest(normalised.encode()) if normalised else None,
-        len(normalised),
-        signature,
-    )
+    return _Read(found, content, reading.faults, article, url)
 
 
 def _no_url(article: Article) -> str:
@@ -147,8 +152,7 @@ def read_file(path: bytes, max_bytes: int) -> tuple[bytes, Stat] | Fault | Outco
             return Fault("too_large", f"the file has {before.st_size} bytes, more than max_file_bytes = {max_bytes}")
         if _being_written(fd):
             return "unsettled"
-        with open(fd, "rb", buffering=0, closefd=False) as stream:
-            raw = stream.read(max_bytes + 1)
+        raw = os.read(fd, before.st_size)
         stat = signature(before)
         return (raw, stat) if stat == signature(os.fstat(fd)) and len(raw) == before.st_size else "unsettled"
     except OSError as error:

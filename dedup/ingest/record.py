@@ -1,34 +1,63 @@
-"""The half of the work that owns the transaction: what a batch of files says lands together or not at all."""
+"""The half of the work that owns the transaction: what a batch of files says lands together or not at all.
+
+A batch is looked up, worked out and written as a whole: so many statements, however many files.
+"""
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from dedup import digests, text, times
-from dedup.ingest import history
+from dedup import text, times
 from dedup.ingest.examine import Examined
-from dedup.ingest.matching import Matcher
+from dedup.ingest.matching import Matcher, Meeting, NewText
+from dedup.ingest.settle import settle_pages, settle_sightings, worth
 from dedup.ingest.tally import Tally
-from dedup.model import Article, Cause, CheckStatus, Match, Sighting, Standing
+from dedup.model import Article, Cause, CheckStatus, Match, Standing
 from dedup.store import Writer
-from dedup.store.rows import FileRow, KeptSighting
-from dedup.store.writing import fields_json
+from dedup.store.lookups import Path
+from dedup.store.rows import FileReading, FileRow, ReadingRow
+from dedup.store.writing import Row, metadata_values
 from dedup.urls import without_credentials
-
-_RANK: dict[Standing, int] = {"counted": 0, "superseded": 1, "truncated": 2, "overruled": 3}
-_CHECK_RANK: dict[CheckStatus, int] = {"verified": 0, "unclaimed": 1, "mismatched": 2}
 
 
 @dataclass(slots=True)
-class _Batch:
-    """What a batch leaves to be settled once all its files are in."""
+class _Seen:
+    """An article on its way into the database: its keys, as they become known."""
 
-    pages: dict[int, None] = field(default_factory=dict)
-    sightings: dict[int, None] = field(default_factory=dict)
-    counted: list[tuple[int, int, Examined]] = field(default_factory=list)
-    told: list[str] = field(default_factory=list)
+    e: Examined
+    article: Article
+    url: str
+    file: int
+    row: FileRow | None
+    page: int = 0
+    alias: int = 0
+    metadata: int = 0
+    metadata_digest: bytes = b""
+    revision: int = 0
+    revision_text: int | None = None
+    crawled_at: str = ""
+    sighting: int = 0
+    new_sighting: bool = False
+    status: CheckStatus = "unclaimed"
+    cause: Cause | None = None
+    standing: Standing = "counted"
+
+
+class _Keys(dict[str, Iterator[int]]):
+    """Table → keys for rows that are not written yet."""
+
+    def __init__(self, store: Writer) -> None:
+        self._store = store
+
+    def __missing__(self, table: str) -> Iterator[int]:
+        self[table] = keys = itertools.count(self._store.next_id(table))
+        return keys
+
+    def give(self, table: str) -> int:
+        return next(self[table])
 
 
 def record(store: Writer, examined: Sequence[Examined], matcher: Matcher, tally: Tally, tell: Callable[[str], None] | None = None) -> None:
@@ -38,32 +67,378 @@ def record(store: Writer, examined: Sequence[Examined], matcher: Matcher, tally:
     Raises what SQLite raises; nothing of the batch is recorded then, and the same batch can be recorded again.
     """
     count = Tally()
-    now = times.now()
-    batch = _Batch()
+    told: list[str] = []
     try:
         with store.transaction():
-            for e in examined:
-                _file(store, e, batch, count, now)
-            for sighting in batch.sightings:
-                settle_sighting(store, sighting)
-            new, again = _texts(store, batch, count)
-            for page in batch.pages:
-                changed = settle_page(store, page)
-                count.changes += changed
-                if changed and tell:
-                    batch.told.append(f"changed: {text.printable(store.page_url(page))}")
-            for match in matcher.find(new, again):
-                if store.add_match(match, matcher.matching.recipe, now):
-                    count.matches[match.relation] += 1
-                    if tell:
-                        batch.told.append(_told_match(store, match))
+            for part in _distinct(examined):
+                _Batch(store, matcher, count, told if tell else None).take(part)
     except BaseException:
         matcher.forget()
         raise
+    matcher.committed()
     tally.add(count)
     if tell:
-        for line in batch.told:
+        for line in told:
             tell(line)
+
+
+def _distinct(examined: Iterable[Examined]) -> Iterator[list[Examined]]:
+    """The batch in parts that name no path twice, order kept."""
+    part: dict[Path, Examined] = {}
+    for e in examined:
+        path = _path(e)
+        if path in part:
+            yield list(part.values())
+            part = {}
+        part[path] = e
+    if part:
+        yield list(part.values())
+
+
+def _path(e: Examined) -> Path:
+    return e.found.directory, e.found.folder, e.found.name
+
+
+class _Batch:
+    """One batch on its way into the database; `told` None: nobody listens."""
+
+    def __init__(self, store: Writer, matcher: Matcher, count: Tally, told: list[str] | None) -> None:
+        self._store, self._matcher, self._count, self._told = store, matcher, count, told
+        self._now = times.now()
+        self._keys = _Keys(store)
+
+    def take(self, examined: Sequence[Examined]) -> None:
+        """Everything that these files say, which name no path twice."""
+        known = self._store.files(_path(e) for e in examined if e.outcome in ("vanished", "article", "fault"))
+        self._seen: list[_Seen] = []
+        self._new_files: dict[int, Examined] = {}
+        self._readings: dict[int, int | None] = {}
+        self._files(examined, known)
+        if self._seen:
+            self._articles()
+        else:
+            self._write_files()
+
+    def _say(self, line: str) -> None:
+        if self._told is not None:
+            self._told.append(line)
+
+    # Files
+
+    def _files(self, examined: Sequence[Examined], known: dict[Path, FileRow]) -> None:
+        count = self._count
+        gone, updated = [], []
+        faulted: list[Examined] = []
+        for e in examined:
+            if e.outcome == "unsettled":
+                count.unsettled += 1
+                continue
+            if e.outcome in ("symlink", "special"):
+                count.ignored[e.outcome] += 1
+                continue
+            row = known.get(_path(e))
+            if e.outcome == "vanished":
+                if row and not row.gone:
+                    gone.append(row.id)
+                    count.gone += 1
+                continue
+            same = row is not None and e.content is not None and row.content == e.content
+            if row is not None:
+                updated.append((row.id, e.found.stat, e.content))
+            if row is not None and same and row.is_article == (e.article is not None):
+                if row.gone:
+                    faulted.append(e)
+                if e.article is None:
+                    count.faults += 1
+                else:
+                    count.unchanged += 1
+                continue
+            file = row.id if row else self._keys.give("files")
+            if row is None:
+                self._new_files[file] = e
+            faulted.append(e)
+            if self._told is not None:
+                self._told += [f"fault: {text.printable_path(e.found.path)}: {text.printable(f.message)}" for f in e.faults]
+            if e.article is None or e.url is None:
+                self._readings[file] = None
+                count.faults += 1
+            else:
+                self._seen.append(_Seen(e, e.article, e.url, file, row))
+        self._store.mark_gone(gone, self._now)
+        self._store.update_files(updated)
+        self._store.set_faults([(e.found.directory, e.found.relative, _shown(e) if e.faults else "", e.faults) for e in faulted], self._now)
+
+    def _write_files(self) -> None:
+        """New files with the readings they hold; and known ones that hold another now."""
+        self._store.insert_files(
+            (file, e.found.directory, e.found.folder, e.found.name, _shown(e), e.found.stat.size, e.found.stat.mtime_ns,
+             e.found.stat.inode, e.found.stat.ctime_ns, e.content, self._readings.get(file), self._now)
+            for file, e in self._new_files.items()
+        )  # fmt: skip
+        self._store.set_file_readings((f, r) for f, r in self._readings.items() if f not in self._new_files)
+
+    # Articles
+
+    def _articles(self) -> None:
+        store, keys, seen = self._store, self._keys, self._seen
+        pages = store.pages({s.url for s in seen})
+        self._known_pages = frozenset(pages.values())
+        new_pages = [(pages.setdefault(url, keys.give("pages")), url) for url in dict.fromkeys(s.url for s in seen) if url not in pages]
+        for s in seen:
+            s.page = pages[s.url]
+        new_aliases = self._give_aliases()
+        new_metadata = self._give_metadata()
+        new_states = self._give_revisions()
+        prior = store.readings_of_files(s.file for s in seen if s.row)
+        self._date(prior)
+        settled, replaced, superseded = self._overrule(prior)
+        self._give_sightings()
+        new_texts, again = self._give_texts()
+
+        new_sightings = self._new_sightings()
+        current = self._settled_pages(new_sightings)
+
+        store.insert_pages((page, url, current.get(page)) for page, url in new_pages)
+        store.insert_aliases(new_aliases)
+        store.insert_metadata(new_metadata)
+        meeting = self._matcher.meet(new_texts, again)
+        store.insert_texts((t.number, t.digest, t.characters, t.signature, int(t.number in meeting.crowded)) for t in new_texts)
+        store.set_crowded(meeting.crowded & set(again))
+        self._write_revisions(new_states)
+        store.supersede_readings(superseded)
+        store.delete_readings(replaced)
+        store.insert_sightings(new_sightings.values())
+        made_again = self._write_readings(prior)
+        settle_sightings(store, settled | made_again | {s.sighting for s in seen if s.sighting not in new_sightings})
+        self._settle_pages({s.page for s in seen} - current.keys())
+        self._matches(meeting)
+        signed = [t.number for t in new_texts if t.signature is not None]
+        if signed:
+            self._matcher.token = store.add_batch(signed[-1])
+        self._count_articles(new_states)
+
+    def _give_aliases(self) -> list[Row]:
+        known = self._store.aliases_of(self._known_pages)
+        new = []
+        for s in self._seen:
+            m = s.article.metadata
+            key = (s.page, without_credentials(s.article.url), m.oid, m.aid)
+            if key not in known:
+                known[key] = self._keys.give("aliases")
+                new.append((known[key], *key))
+            s.alias = known[key]
+        return new
+
+    def _give_metadata(self) -> list[tuple[int, bytes, Row]]:
+        known = self._store.metadata_of(self._known_pages)
+        new = []
+        for s in self._seen:
+            s.metadata_digest, values = metadata_values(s.article.metadata)
+            key = (s.page, s.metadata_digest)
+            if key not in known:
+                known[key] = self._keys.give("metadata")
+                new.append((known[key], s.metadata_digest, values))
+            s.metadata = known[key]
+        return new
+
+    def _give_revisions(self) -> dict[int, _Seen]:
+        known = self._store.revisions_by_state((s.page, s.e.state) for s in self._seen if s.page in self._known_pages)
+        new: dict[int, _Seen] = {}
+        for s in self._seen:
+            key = (s.page, s.e.state)
+            if key not in known:
+                known[key] = (self._keys.give("revisions"), None)
+                new[known[key][0]] = s
+            s.revision, s.revision_text = known[key]
+        return new
+
+    def _date(self, prior: dict[int, list[FileReading]]) -> None:
+        """When each article was crawled: as the file says; as was taken when it first showed this state; or by its mtime."""
+        for s in self._seen:
+            first = next(
+                (
+                    r.crawled_at
+                    for r in prior.get(s.file, ())
+                    if r.page_id == s.page and r.revision_id == s.revision and r.crawled_at_from == "mtime"
+                ),
+                None,
+            )
+            s.crawled_at = s.article.crawled_at or first or times.from_ns(s.e.found.stat.mtime_ns)
+
+    def _overrule(self, prior: dict[int, list[FileReading]]) -> tuple[set[int], list[int], list[int]]:
+        """Weigh each article against earlier readings of the same crawl from the same file that gave another state. Returns
+        (sightings to settle again, readings that are replaced, readings that are superseded)."""
+        settled: set[int] = set()
+        replaced: list[int] = []
+        superseded: list[int] = []
+        for s in self._seen:
+            check = s.article.check
+            s.status, s.cause = check.status, check.cause
+            s.standing = "truncated" if check.cause == "truncated" else "counted"
+            for r in prior.get(s.file, ()):
+                if (r.page_id, r.crawled_at) != (s.page, s.crawled_at) or r.revision_id == s.revision or r.standing == "overruled":
+                    continue
+                if r.check_status == "verified":
+                    s.status, s.cause, s.standing = "mismatched", "altered", "overruled"
+                    continue
+                settled.add(r.sighting_id)
+                (superseded if r.check_status == "unclaimed" else replaced).append(r.id)
+        return settled, replaced, superseded
+
+    def _give_sightings(self) -> None:
+        keys = [(s.page, s.crawled_at, s.revision) for s in self._seen]
+        known = self._store.sightings(k for k in keys if k[0] in self._known_pages)
+        for s, key in zip(self._seen, keys, strict=True):
+            s.new_sighting = key not in known
+            s.sighting = known.setdefault(key, 0) or self._keys.give("sightings")
+            known[key] = s.sighting
+
+    def _give_texts(self) -> tuple[list[NewText], list[int]]:
+        """Give counted revisions their texts; returns (new texts, known texts that a second page has come to show)."""
+        store, count = self._store, self._count
+        counted = [s for s in self._seen if s.standing == "counted" and s.e.text is not None]
+        texts = store.texts_by_digest({s.e.text for s in counted if s.e.text and s.revision_text is None})
+        shown = store.pages_of_texts(texts.values())
+        shows = store.shown((texts[s.e.text], s.page) for s in counted if s.e.text in texts and s.page in self._known_pages)
+        pages = {number: {p.first, p.last} for number, p in shown.items()}
+        given: dict[int, int] = {}
+        new: dict[int, NewText] = {}
+        again: dict[int, None] = {}
+        copies: list[tuple[_Seen, int]] = []
+        for s in counted:
+            assert s.e.text is not None
+            if s.revision_text is not None or s.revision in given:
+                continue
+            number = texts.get(s.e.text)
+            if number is None:
+                number = texts[s.e.text] = self._keys.give("texts")
+                new[number] = NewText(number, s.e.text, s.e.characters, s.e.signature, s.article.body)
+            given[s.revision] = number
+            before = pages.setdefault(number, set())
+            further = (number, s.page) not in shows
+            if further and before:
+                count.matches["exact"] += 1
+                copies.append((s, min(before)))
+                if len(before) < 2 and number not in new:
+                    again[number] = None
+            before.add(s.page)
+            shows.add((number, s.page))
+        self._texts = given
+        if self._told is not None and copies:
+            urls = {s.page: s.url for s in self._seen} | store.urls_of({page for _, page in copies})
+            for s, page in copies:
+                self._say(f"exact duplicate: {text.printable(s.url)} has the text of {text.printable(urls[page])}")
+        return list(new.values()), list(again)
+
+    def _write_revisions(self, new: dict[int, _Seen]) -> None:
+        self._store.insert_revisions(
+            (revision, s.page, s.e.state, self._texts.get(revision), s.article.title, s.article.body) for revision, s in new.items()
+        )
+        self._store.set_revision_texts((revision, number) for revision, number in self._texts.items() if revision not in new)
+
+    def _new_sightings(self) -> dict[int, Row]:
+        """Sighting → its row, with what this batch's readings make of it."""
+        new: dict[int, list[_Seen]] = {}
+        for s in self._seen:
+            if s.new_sighting or s.sighting in new:
+                new.setdefault(s.sighting, []).append(s)
+        rows: dict[int, Row] = {}
+        for sighting, seen in new.items():
+            s = seen[0]
+            standing, status, cause, metadata = worth(
+                [ReadingRow(o.standing, o.status, o.cause, o.metadata, o.metadata_digest) for o in seen]
+            )
+            from_ = "file" if s.article.crawled_at else "mtime"
+            rows[sighting] = (sighting, s.page, s.crawled_at, s.revision, from_, metadata, standing, status, cause)
+        return rows
+
+    def _settled_pages(self, new_sightings: dict[int, Row]) -> dict[int, int | None]:
+        """Page → current sighting, of new pages with one sighting: there is nothing more to settle about them."""
+        sightings: dict[int, set[int]] = {}
+        for s in self._seen:
+            if s.page not in self._known_pages:
+                sightings.setdefault(s.page, set()).add(s.sighting)
+        single = {page: next(iter(of_page)) for page, of_page in sightings.items() if len(of_page) == 1}
+        return {page: sighting if new_sightings[sighting][6] == "counted" else None for page, sighting in single.items()}
+
+    def _write_readings(self, prior: dict[int, list[FileReading]]) -> set[int]:
+        """Record which file showed which sighting; returns the sightings that had been read from the same file before."""
+        added: list[Row] = []
+        again: list[Row] = []
+        made_again: set[int] = set()
+        for s in self._seen:
+            there = next((r.id for r in prior.get(s.file, ()) if r.sighting_id == s.sighting), None)
+            check = s.article.check
+            reading = there or self._keys.give("readings")
+            row = (
+                reading, s.file, s.sighting, s.alias, s.metadata, s.standing, s.status, s.cause, check.claimed, check.recipe,
+                s.article.encoding, self._now,
+            )  # fmt: skip
+            (again if there else added).append(row)
+            if there:
+                made_again.add(s.sighting)
+            self._readings[s.file] = reading
+        self._write_files()
+        self._store.insert_readings(added)
+        self._store.update_readings(again)
+        return made_again
+
+    def _settle_pages(self, pages: set[int]) -> None:
+        added = settle_pages(self._store, sorted(pages))
+        self._count.changes += sum(added.values())
+        if self._told is not None and added:
+            urls = self._store.urls_of(added)
+            self._told += [f"changed: {text.printable(urls[page])}" for page in added]
+
+    def _matches(self, meeting: Meeting) -> None:
+        matches = self._matcher.confirm(meeting)
+        self._store.add_matches(matches, self._matcher.matching.recipe, self._now)
+        for match in matches:
+            self._count.matches[match.relation] += 1
+            if self._told is not None:
+                self._say(_told_match(self._store, match))
+
+    def _count_articles(self, new_states: dict[int, _Seen]) -> None:
+        count = self._count
+        moved = self._moved()
+        for s in self._seen:
+            count.sightings += s.new_sighting
+            count.checks[s.status] += 1
+            if s.status == "mismatched":
+                self._say(f"mismatched content_hash ({s.cause}): {text.printable_path(s.e.found.path)}")
+            if s.row is not None:
+                count.changed += 1
+            elif s.file in moved:
+                count.moved += 1
+            else:
+                count.new += 1
+        count.revisions += len(new_states.keys() & {s.revision for s in self._seen if s.standing == "counted"})
+
+    def _moved(self) -> set[int]:
+        """New files whose bytes were last seen at another path of the same crawl directory that is no longer there."""
+        doubtful = [s for s in self._seen if s.row is None and not s.new_sighting]
+        own = {s.file for s in self._seen}
+        copies = self._store.copies_of_sightings({s.sighting for s in doubtful})
+        moved: set[int] = set()
+        gone: list[int] = []
+        taken: set[tuple[int, int]] = set()  # one of this batch's files already stands for what was there
+        for s in doubtful:
+            found = s.e.found
+            left = False
+            for file, content, directory, folder, name, known_gone in copies.get(s.sighting, ()):
+                if file in own or content != s.e.content or directory != found.directory:
+                    continue
+                if not known_gone:
+                    if os.path.lexists(os.path.join(found.root, folder, name)):
+                        left = False
+                        break
+                    gone.append(file)
+                left = True
+            if left and (s.sighting, found.directory) not in taken:
+                moved.add(s.file)
+                taken.add((s.sighting, found.directory))
+        self._store.mark_gone(gone, self._now)
+        return moved
 
 
 def _told_match(store: Writer, match: Match) -> str:
@@ -71,195 +446,5 @@ def _told_match(store: Writer, match: Match) -> str:
     return f"{match.relation} duplicate, similarity {match.similarity:.2f}: {a} and {b}"
 
 
-def _file(store: Writer, e: Examined, batch: _Batch, count: Tally, now: str) -> None:
-    found = e.found
-    if e.outcome == "vanished":
-        row = store.file(found.directory, found.folder, found.name)
-        if row and not row.gone:
-            store.mark_gone([row.id], now)
-            count.gone += 1
-        return
-    if e.outcome == "unsettled":
-        count.unsettled += 1
-        return
-    if e.outcome in ("symlink", "special"):
-        count.ignored[e.outcome] += 1
-        return
-    row = store.file(found.directory, found.folder, found.name)
-    same = row is not None and e.content is not None and row.content == e.content
-    if row is not None and same and row.is_article == (e.article is not None):
-        store.update_file(row.id, found.stat, e.content)
-        if row.gone:
-            store.set_faults(found.directory, found.relative, _shown(e), e.faults, now)
-        if e.article is None:
-            count.faults += 1
-        else:
-            count.unchanged += 1
-        return
-    if row is None:
-        file = store.add_file(found.directory, found.folder, found.name, _shown(e), found.stat, e.content, now)
-    else:
-        file = row.id
-        store.update_file(file, found.stat, e.content)
-    store.set_faults(found.directory, found.relative, _shown(e), e.faults, now)
-    batch.told += [f"fault: {text.printable_path(found.path)}: {text.printable(fault.message)}" for fault in e.faults]
-    if e.article is None or e.url is None:
-        store.set_file_reading(file, None)
-        count.faults += 1
-        return
-    _article(store, e, e.article, e.url, file, row, batch, count, now)
-
-
 def _shown(e: Examined) -> str:
     return text.printable_path(e.found.relative)
-
-
-def _article(
-    store: Writer, e: Examined, article: Article, url: str, file: int, row: FileRow | None, batch: _Batch, count: Tally, now: str
-) -> None:
-    m = article.metadata
-    page, _ = store.page(url)
-    alias = store.alias(page, without_credentials(article.url), m.oid, m.aid)
-    metadata = store.metadata(m)
-    revision, new_state = store.revision(page, e.state, article.title, article.body)
-    crawled_at = article.crawled_at or store.first_crawled_at(file, page, revision) or times.from_ns(e.found.stat.mtime_ns)
-    status, cause, standing = article.check.status, article.check.cause, _standing(article)
-    for prior in store.prior_readings(file, page, crawled_at, revision):
-        if prior.standing == "overruled":
-            continue
-        if prior.check_status == "verified":
-            status, cause, standing = "mismatched", "altered", "overruled"
-        elif prior.check_status == "unclaimed":
-            store.supersede_reading(prior.id)
-            batch.sightings[prior.sighting_id] = None
-        else:
-            store.delete_reading(prior.id)
-            batch.sightings[prior.sighting_id] = None
-    from_ = "file" if article.crawled_at else "mtime"
-    sighting, new = store.sighting(page, crawled_at, revision, from_, metadata)
-    reading = store.reading(file, sighting, alias, metadata, article, status, cause, standing, now)
-    store.set_file_reading(file, reading)
-    batch.pages[page] = None
-    batch.sightings[sighting] = None
-    if standing == "counted":
-        batch.counted.append((page, revision, e))
-        count.revisions += new_state
-    count.sightings += new
-    count.checks[status] += 1
-    if status == "mismatched":
-        batch.told.append(f"mismatched content_hash ({cause}): {text.printable_path(e.found.path)}")
-    if row is not None:
-        count.changed += 1
-    elif not new and _moved(store, e, sighting, file, now):
-        count.moved += 1
-    else:
-        count.new += 1
-
-
-def _standing(article: Article) -> Standing:
-    return "truncated" if article.check.cause == "truncated" else "counted"
-
-
-def _moved(store: Writer, e: Examined, sighting: int, file: int, now: str) -> bool:
-    """Whether the same bytes were last seen at another path of this crawl directory that is no longer there."""
-    assert e.content is not None
-    gone = False
-    for other, directory, folder, name, known_gone in store.files_of_sighting(sighting, e.content, file):
-        if directory != e.found.directory:
-            continue
-        if not known_gone:
-            if os.path.lexists(os.path.join(e.found.root, folder, name)):
-                return False
-            store.mark_gone([other], now)
-        gone = True
-    return gone
-
-
-def _texts(store: Writer, batch: _Batch, count: Tally) -> tuple[list[int], list[int]]:
-    """Give counted revisions their texts; returns (new texts, known texts that a first or second page has come to show)."""
-    new: dict[int, None] = {}
-    again: dict[int, None] = {}
-    for page, revision, e in batch.counted:
-        if e.text is None or not store.lacks_text(revision):
-            continue
-        number, made = store.add_text(e.text, e.characters, e.signature)
-        before = store.pages_of_text(number)
-        further = not store.shows(page, number)
-        store.set_revision_text(revision, number)
-        if further and before:
-            count.matches["exact"] += 1
-            batch.told.append(
-                f"exact duplicate: {text.printable(e.url or '')} has the text of {text.printable(store.page_url(min(before)))}"
-            )
-        if made:
-            new[number] = None
-        elif further and len(before) < 2 and number not in new:
-            again[number] = None
-    return list(new), list(again)
-
-
-def settle_sighting(store: Writer, sighting: int) -> None:
-    """A sighting is worth what the best of its readings is; one without readings is forgotten."""
-    readings = store.readings_of(sighting)
-    if not readings:
-        store.delete_sighting(sighting)
-        return
-    standing, status, cause, _, _ = min(readings, key=lambda r: (_RANK[r[0]], _CHECK_RANK[r[1]], r[2] or ""))
-    store.update_sighting(sighting, standing, status, cause, readings[0][3])
-
-
-def settle_page(store: Writer, page: int) -> int:
-    """Put a page's current sighting, its mismatches' causes and its changes right after its sightings changed.
-
-    Returns how many changes of state or metadata are new.
-    """
-    kept = store.kept_sightings(page)
-    counted = [s for s in kept if s.standing == "counted"]
-    _settle_causes(store, counted)
-    store.set_current(page, counted[-1].id if counted else None)
-    if len(kept) < 2:
-        return 0
-    wanted = {
-        c.sighting.id: c for c in history.changes([Sighting(s.id, s.crawled_at, s.revision_id, s.digest, s.metadata) for s in counted])
-    }
-    stored = store.changes_of(page)
-    added = 0
-    for sighting, (previous, returned, fields) in stored.items():
-        change = wanted.get(sighting)
-        if change and (change.previous.id, change.returned, fields_json(change)) == (previous, returned, fields):
-            del wanted[sighting]
-        else:
-            store.delete_change(sighting)
-    for sighting, change in wanted.items():
-        title_before, body_before = store.body_of_revision(change.previous.revision)
-        title, body = store.body_of_revision(change.sighting.revision)
-        store.add_change(
-            page,
-            change,
-            title=title != title_before,
-            body=body != body_before,
-            body_similarity=1.0 if body == body_before else text.body_similarity(body_before, body),
-        )
-        added += sighting not in stored
-    return added
-
-
-def _settle_causes(store: Writer, counted: Sequence[KeptSighting]) -> None:
-    """`stale` where a mismatched claim is the digest of an earlier revision, `altered` where it is not."""
-    for i, s in enumerate(counted):
-        if s.check_status != "mismatched" or s.check_cause not in ("altered", "stale"):
-            continue
-        claims = frozenset(c for c in (digests.claim_hex(c) for c in store.claims_of(s.id)) if c)
-        earlier = {o.revision_id for o in counted[:i] if o.crawled_at < s.crawled_at and o.revision_id != s.revision_id}
-
-        stale = any(claims & _claimable(store, revision, claims) for revision in sorted(earlier))
-        cause: Cause = "stale" if stale else "altered"
-        if cause != s.check_cause:
-            store.set_cause(s.id, cause)
-
-
-def _claimable(store: Writer, revision: int, claims: frozenset[str]) -> frozenset[str]:
-    """The digests of a revision that could be claimed in the form these claims have."""
-    title, body = store.body_of_revision(revision)
-    recipes = {r for claim in claims for r in digests.fitting(tuple(digests.RECIPES.values()), claim)}
-    return frozenset(digests.digest(r, title, body, digests.escape(body)) for r in recipes)

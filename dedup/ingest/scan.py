@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
+import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from fnmatch import fnmatchcase
+from operator import attrgetter
 
 from dedup import text, times
-from dedup.ingest.examine import Found, examine, signature
+from dedup.ingest.examine import Found, signature
 from dedup.ingest.record import record
 from dedup.ingest.roots import Root, identity, is_absent, remember
 from dedup.ingest.session import Session
 from dedup.ingest.tally import Tally
+from dedup.ingest.workers import Examiners, processors
 from dedup.model import FAULTS, Fault
-from dedup.store.rows import FileRow, Stat
+from dedup.store.rows import ARTICLE, FAULT, GONE, Recorded, Stat
 
-BATCH_FILES = 256
-BATCH_BYTES = 32_000_000
+BATCH_FILES = 512
+BATCH_BYTES = 8_000_000
+PART = 20_000
+"""Entries of a folder compared at once."""
 MOST_WAITING = 20_000
 """Unsettled files kept in mind before the walk stops to work them off."""
+
+
+_name = attrgetter("name")
+
+
+def _keys() -> array[int]:
+    return array("q")
 
 
 @dataclass(slots=True)
@@ -45,22 +58,36 @@ class Scan:
     _batch: list[Found] = field(default_factory=list)
     _bytes: int = 0
     _waiting: dict[bytes, _Waiting] = field(default_factory=dict)
-    _missing: list[tuple[bytes, bytes, int]] = field(default_factory=list)
+    _missing: array[int] = field(default_factory=_keys)
+    _wanted: re.Pattern[str] = field(init=False)
+    _examiners: Examiners = field(init=False)
+
+    def __post_init__(self) -> None:
+        patterns = self.session.settings.crawl.patterns
+        self._wanted = re.compile("|".join(fnmatch.translate(p) for p in patterns) or "(?!)")
+        self._examiners = Examiners(self.session.options, self.session.settings.crawl.workers or processors())
 
     def run(self) -> Tally:
         """`reconcile`, with patience for files that are not settled yet."""
-        return self.reconcile(patient=True)
+        try:
+            return self.reconcile(patient=True)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End what helped with many files."""
+        self._examiners.close()
 
     def reconcile(self, *, patient: bool = False) -> Tally:
         """Walk every crawl directory that is there, take in what differs, mark what is gone. Absent ones are in
         `tally.absent`; nothing of theirs is touched. Unsettled files stay in mind, or with `patient` are waited for."""
         begun = time.monotonic()
-        walked: list[tuple[Root, tuple[int, int] | None, list[tuple[bytes, bytes, int]]]] = []
+        walked: list[tuple[Root, tuple[int, int] | None, array[int]]] = []
         for root in self.session.roots:
             if is_absent(self.session.store, root):
                 self.tally.absent.append(root.shown)
             elif not self.stop.is_set():
-                begun_as, self._missing = identity(root.path), []
+                begun_as, self._missing = identity(root.path), _keys()
                 self._folder(root, b"", begun_as)
                 walked.append((root, begun_as, self._missing))
         self._flush()
@@ -80,7 +107,7 @@ class Scan:
         """Reconcile one folder (relative to `root`) and all below it, whether it is still there or not."""
         if is_absent(self.session.store, root):
             return
-        begun_as, self._missing = identity(root.path), []
+        begun_as, self._missing = identity(root.path), _keys()
         self._folder(root, folder, begun_as)
         self._flush()
         if not self.stop.is_set():
@@ -94,7 +121,7 @@ class Scan:
             folder, _, name = relative.rpartition(b"/")
             whole = os.path.join(root.path, relative)
             if self.matches(name) and not os.path.islink(whole) and (os.path.isfile(whole) or not os.path.lexists(whole)):
-                self._entry(root, folder, name, self.session.store.file(root.id, folder, name))
+                self._look(root, folder, name)
         self._flush()
 
     def waiting(self) -> int:
@@ -139,50 +166,13 @@ class Scan:
         store = self.session.store
         visited: set[bytes] = set()
         unreadable: list[bytes] = []
-        for folder, names in self._walk(root, top, visited, unreadable):
-            known = store.files_in(root.id, folder)
-            for name in names:
-                if self.stop.is_set():
-                    return
-                self._entry(root, folder, name, known.pop(name, None))
-            self._miss(folder, known)
-        self._flush()
-        if self.stop.is_set():
-            return
-        for folder in store.folders(root.id):
-            if below(folder, top) and folder not in visited and not any(below(folder, u) for u in unreadable):
-                self._miss(folder, store.files_in(root.id, folder))
-        with store.transaction():
-            now = times.now()
-            for folder in store.folder_faults(root.id):
-                if below(folder, top) and folder not in unreadable:
-                    store.set_faults(root.id, folder, "", (), now)
-            if not top and identity(root.path) == begun_as:
-                remember(store, root)
-
-    def _walk(self, root: Root, top: bytes, visited: set[bytes], unreadable: list[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
-        """(folder, its candidate names) for every folder from `top` down; what is ignored is counted on the way. Links are not
-        followed."""
         folders = [top]
-        while folders:
+        while folders and not self.stop.is_set():
             folder = folders.pop()
-            path = os.path.join(root.path, folder)
-            names, inner = [], []
             try:
-                if folder and os.path.islink(path):
+                if folder and os.path.islink(os.path.join(root.path, folder)):
                     continue
-                with os.scandir(path) as entries:
-                    for entry in entries:
-                        if entry.is_symlink():
-                            self.tally.ignored["symlink"] += 1
-                        elif entry.is_dir(follow_symlinks=False):
-                            inner.append(entry.name)
-                        elif not entry.is_file(follow_symlinks=False):
-                            self.tally.ignored["special"] += 1
-                        elif not self.matches(entry.name):
-                            self.tally.ignored["pattern"] += 1
-                        else:
-                            names.append(entry.name)
+                inner = self._compare(root, folder)
             except (FileNotFoundError, NotADirectoryError):
                 continue  # it went while we walked; what it held is found to be gone
             except OSError as error:
@@ -192,28 +182,122 @@ class Scan:
                 continue
             visited.add(folder)
             folders.extend(folder + b"/" + name if folder else name for name in sorted(inner, reverse=True))
-            yield folder, sorted(names)
+        self._flush()
+        if self.stop.is_set():
+            return
+        for folder in store.folders(root.id, top):
+            if folder not in visited and not any(below(folder, u) for u in unreadable):
+                self._missing.extend(file for file, _ in store.there_in(root.id, folder))
+        with store.transaction():
+            over = [f for f in store.folder_faults(root.id) if below(f, top) and f not in unreadable]
+            store.set_faults([(root.id, folder, "", ()) for folder in over], times.now())
+            if not top and identity(root.path) == begun_as:
+                remember(store, root)
+
+    def _compare(self, root: Root, folder: bytes) -> list[bytes]:
+        """Compare one folder with what is recorded of it; returns the names of the folders in it. What is ignored is counted;
+        links are not followed. However many files it has, so many at a time are in memory."""
+        store = self.session.store
+        inner: list[bytes] = []
+        with os.scandir(os.path.join(root.path, folder)) as entries:
+            part, more = self._listed(entries, inner)
+            if not more:
+                known = store.recorded_in(root.id, folder)
+                self._entries(root, folder, part, known)
+                self._missing.extend(row[1] for row in known.values() if row[6] != GONE)
+                return inner
+            seen = bytearray(store.next_id("files") // 8 + 1)  # a bit for every file
+            while part and not self.stop.is_set():
+                known = store.recorded_named(root.id, folder, (entry.name for entry in part))
+                for row in known.values():
+                    if row[1] // 8 < len(seen):
+                        seen[row[1] // 8] |= 1 << row[1] % 8
+                self._entries(root, folder, part, known)
+                part, more = self._listed(entries, inner)
+        if not self.stop.is_set():
+            for file, _ in store.there_in(root.id, folder):
+                if file // 8 < len(seen) and not seen[file // 8] >> file % 8 & 1:
+                    self._missing.append(file)
+        return inner
+
+    def _listed(self, entries: Iterator[os.DirEntry[bytes]], inner: list[bytes]) -> tuple[list[os.DirEntry[bytes]], bool]:
+        """The next candidates of a folder by name, and whether there may be more; names of folders are added to `inner`."""
+        ignored = self.tally.ignored
+        part: list[os.DirEntry[bytes]] = []
+        wanted = self._wanted.match
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                if wanted(os.fsdecode(entry.name)):
+                    part.append(entry)
+                    if len(part) >= PART:
+                        break
+                else:
+                    ignored["pattern"] += 1
+            elif entry.is_symlink():
+                ignored["symlink"] += 1
+            elif entry.is_dir(follow_symlinks=False):
+                inner.append(entry.name)
+            else:
+                ignored["special"] += 1
+        part.sort(key=_name)
+        return part, len(part) >= PART
+
+    def _entries(self, root: Root, folder: bytes, entries: list[os.DirEntry[bytes]], known: dict[bytes, Recorded]) -> None:
+        """Count the files that are as recorded, queue the others; those met are taken out of `known`."""
+        take = known.pop
+        articles = faults = 0
+        stopped = self.stop.is_set
+        for entry in entries:
+            if stopped():
+                break
+            row = take(entry.name, None)
+            try:
+                stat = entry.stat(follow_symlinks=False)
+            except OSError:
+                self._look(root, folder, entry.name)
+                continue
+            if (
+                row is not None
+                and stat.st_mtime_ns == row[3]
+                and stat.st_size == row[2]
+                and stat.st_ctime_ns == row[5]
+                and (stat.st_ino == row[4] or signature(stat).inode == row[4])
+            ):
+                if row[6] == ARTICLE:
+                    articles += 1
+                    continue
+                if row[6] == FAULT:
+                    faults += 1
+                    continue
+            self._differs(Found(root.id, root.path, folder, entry.name, signature(stat)))
+        self.tally.unchanged += articles
+        self.tally.faults += faults
+        self.progress(self.tally)
 
     def matches(self, name: bytes) -> bool:
         """Whether the configured patterns take this file name."""
-        decoded = os.fsdecode(name)
-        return any(fnmatchcase(decoded, pattern) for pattern in self.session.settings.crawl.patterns)
+        return self._wanted.match(os.fsdecode(name)) is not None
 
-    def _entry(self, root: Root, folder: bytes, name: bytes, known: FileRow | None) -> None:
+    def _look(self, root: Root, folder: bytes, name: bytes) -> None:
+        """Look at one path by itself."""
+        path = (root.id, folder, name)
+        known = self.session.store.files([path]).get(path)
         found = Found(root.id, root.path, folder, name, known.stat if known else Stat(0, 0, 0, 0))
         stat = self._stat(found.path)
         if stat is None:
             if known:
                 self._queue(found)
-            return
-        if known and known.stat == stat and not known.gone and known.content is not None:
+        elif known and known.stat == stat and not known.gone and known.content is not None:
             if known.is_article:
                 self.tally.unchanged += 1
             else:
                 self.tally.faults += 1
-            return
-        found = Found(root.id, root.path, folder, name, stat)
-        if self._unsettled_for(stat) > 0:
+        else:
+            self._differs(replace(found, stat=stat))
+
+    def _differs(self, found: Found) -> None:
+        """A file that is not as recorded: queue it if it has settled, else keep it in mind."""
+        if self._unsettled_for(found.stat) > 0:
             self._waiting.setdefault(found.path, _Waiting(found, time.monotonic()))
             if len(self._waiting) >= MOST_WAITING:
                 self._flush()
@@ -239,20 +323,33 @@ class Scan:
         self._batch.append(found)
         self._bytes += found.stat.size
         if len(self._batch) >= BATCH_FILES or self._bytes >= BATCH_BYTES:
-            self._flush()
+            self._give()
+            while self._examiners.busy:
+                self._record()
+
+    def _give(self) -> None:
+        batch, self._batch, self._bytes = self._batch, [], 0
+        if batch:
+            self._examiners.give(batch)
 
     def _flush(self) -> None:
-        batch, self._batch, self._bytes = self._batch, [], 0
-        if not batch:
-            return
-        examined = examine(batch, self.session.options)
+        self._give()
+        while len(self._examiners):
+            self._record()
+
+    def _record(self) -> None:
+        """Take the oldest batch that is being examined into the database."""
+        examined = self._examiners.take(self.stop)
         for e in examined:
             if e.outcome == "unsettled":
                 self._waiting.setdefault(e.found.path, _Waiting(e.found, time.monotonic()))
-        there = {root.path for root in self.session.roots if not is_absent(self.session.store, root)}
-        known = [e for e in examined if e.outcome != "unsettled" and (e.outcome != "vanished" or e.found.root in there)]
-        record(self.session.store, known, self.session.matcher, self.tally, self.tell)
-        self.progress(self.tally)
+        known = [e for e in examined if e.outcome != "unsettled"]
+        if any(e.outcome == "vanished" for e in known):
+            there = {root.path for root in self.session.roots if not is_absent(self.session.store, root)}
+            known = [e for e in known if e.outcome != "vanished" or e.found.root in there]
+        if known:
+            record(self.session.store, known, self.session.matcher, self.tally, self.tell)
+            self.progress(self.tally)
 
     def _settle_waiting(self) -> None:
         """Give unsettled files up to twice `settle_seconds`; those that do not settle are counted, and found again."""
@@ -267,26 +364,23 @@ class Scan:
         self.tally.unsettled += len(self._waiting)
         self._waiting.clear()
 
-    def _miss(self, folder: bytes, rows: dict[bytes, FileRow]) -> None:
-        """Keep in mind files that were not listed, until it is known which of them moved."""
-        self._missing.extend((folder, name, row.id) for name, row in rows.items() if not row.gone)
-
-    def _mark_gone(self, root: Root, begun_as: tuple[int, int] | None, missing: list[tuple[bytes, bytes, int]]) -> None:
+    def _mark_gone(self, root: Root, begun_as: tuple[int, int] | None, missing: Sequence[int]) -> None:
         """Mark files as gone that were not listed and are not there, unless the whole directory went meanwhile."""
-        really = [i for folder, name, i in missing if self._stat(os.path.join(root.path, folder, name)) is None]
         store = self.session.store
-        for start in range(0, len(really), BATCH_FILES):
+        for start in range(0, len(missing), BATCH_FILES):
+            some = store.paths_of(missing[start : start + BATCH_FILES])
+            really = [
+                file for file, _, folder, name, gone in some if not gone and self._stat(os.path.join(root.path, folder, name)) is None
+            ]
             if begun_as is None or identity(root.path) != begun_as:
                 return
             with store.transaction():
-                left = store.still_there(really[start : start + BATCH_FILES])
-                store.mark_gone(left, times.now())
-            self.tally.gone += len(left)
+                self.tally.gone += store.mark_gone(really, times.now())
 
     def _folder_fault(self, root: Root, folder: bytes, error: OSError) -> None:
         fault = Fault("unreadable", f"{FAULTS['unreadable']}: {os.strerror(error.errno or 0)}")
         with self.session.store.transaction():
-            self.session.store.set_faults(root.id, folder, text.printable_path(folder), [fault], times.now())
+            self.session.store.set_faults([(root.id, folder, text.printable_path(folder), (fault,))], times.now())
 
 
 def below(folder: bytes, top: bytes) -> bool:

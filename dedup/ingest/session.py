@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from dedup import compiled
 from dedup.config import Settings
 from dedup.digests import RECIPES
 from dedup.errors import RecipeChangedError
@@ -74,6 +75,7 @@ def open_session(settings: Settings, purpose: str) -> Iterator[Session]:
     options = options_of(settings)
     matching = matching_of(settings)
     ignore_lease_breaks()
+    compiled.keep_beside(settings.database.path)
     with open_writer(settings.database.path, purpose) as store:
         require_recipes(store, urls=options.urls.recipe, matches=matching.recipe)
         with store.transaction():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dedup.store.opening import Lock, open_reader, open_writer
 from dedup.store.reading import Reader
-from dedup.store.rows import ArticleRow, FileRow, KeptSighting, PriorReading
+from dedup.store.rows import ArticleRow, FileRow, KeptSighting
 from dedup.store.writing import Writer
 
-__all__ = ["ArticleRow", "FileRow", "KeptSighting", "Lock", "PriorReading", "Reader", "Writer", "open_reader", "open_writer"]
+__all__ = ["ArticleRow", "FileRow", "KeptSighting", "Lock", "Reader", "Writer", "open_reader", "open_writer"]

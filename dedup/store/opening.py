@@ -84,6 +84,8 @@ def open_writer(path: str, purpose: str) -> Iterator[Writer]:
                 schema.migrate(db)
             connection.execute("PRAGMA foreign_keys=ON")
             connection.execute("PRAGMA cache_size=-65536")
+            connection.execute("PRAGMA wal_autocheckpoint=16384")  # pages: a page that many commits touch is copied back once
+            connection.execute("PRAGMA journal_size_limit=67108864")
             connection.execute("INSERT OR IGNORE INTO settings VALUES ('uuid', ?)", (str(uuid.uuid4()),))
         except sqlite3.Error as error:
             raise DatabaseUnreadableError(path=path, problem=error) from error

@@ -15,7 +15,8 @@ SELECT p.id, p.url, r.text_id, r.digest, r.title, m.publisher, m.published_at, s
        coalesce((SELECT o.path_text || '/' || f.path_text FROM readings d JOIN files f ON f.id = d.file_id
                  JOIN directories o ON o.id = f.directory_id WHERE d.sighting_id = s.id
                  ORDER BY f.gone, f.path_text LIMIT 1), ''),
-       NOT EXISTS (SELECT 1 FROM readings d JOIN files f ON f.id = d.file_id WHERE d.sighting_id = s.id AND f.gone = 0)
+       NOT EXISTS (SELECT 1 FROM readings d JOIN files f ON f.id = d.file_id WHERE d.sighting_id = s.id AND f.gone = 0),
+       EXISTS (SELECT 1 FROM texts t WHERE t.id = r.text_id AND t.crowded = 1)
 FROM pages p JOIN sightings s ON {sighting} JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id
 """
 _SHOWN = {
@@ -57,12 +58,20 @@ class Reader:
 
     # Texts and matches
 
-    def signatures(self) -> Iterator[tuple[int, bytes]]:
-        """(text, signature) of every text long enough for near duplicates, in order of the keys."""
-        yield from self._connection.execute("SELECT id, signature FROM texts WHERE signature IS NOT NULL ORDER BY id")
+    def signatures(self, beyond: int = 0) -> Iterator[tuple[int, bytes]]:
+        """(text, signature) of every text long enough for near duplicates, in order of the keys, from the one after `beyond`."""
+        yield from self._connection.execute("SELECT id, signature FROM texts WHERE id > ? AND signature IS NOT NULL ORDER BY id", (beyond,))
 
-    def signature(self, text: int) -> bytes | None:
-        found: bytes | None = self._value("SELECT signature FROM texts WHERE id = ?", text)
+    def last_batch(self) -> tuple[bytes, int]:
+        """(token, last text with a signature) of the newest commit that brought texts with signatures."""
+        row = self._one("SELECT token, text_id FROM batches ORDER BY id DESC LIMIT 1")
+        return (row[0], row[1]) if row else (bytes(16), 0)
+
+    def batch_text(self, token: bytes) -> int | None:
+        """The last text as of the commit with this token; None for one that this database does not know (any more)."""
+        if token == bytes(16):
+            return 0
+        found: int | None = self._value("SELECT text_id FROM batches WHERE token = ?", token)
         return found
 
     def text_by_digest(self, digest: bytes) -> int | None:
@@ -233,6 +242,14 @@ class Reader:
         """Bytes on disk of the database with its write-ahead log."""
         return sum(os.path.getsize(p) for p in (self.path, self.path + "-wal") if os.path.exists(p))
 
+    def index_path(self) -> str:
+        """Where the candidate index lies: beside the database."""
+        return self.path + ".index"
+
+    def index_bytes(self) -> int:
+        """Bytes on disk of the candidate index; 0 where there is none yet."""
+        return os.path.getsize(self.index_path()) if os.path.exists(self.index_path()) else 0
+
     # The logical dump
 
     def dump(self) -> Iterator[tuple[str, tuple[Any, ...]]]:
@@ -251,14 +268,14 @@ class Reader:
 
 
 def _article(r: tuple[Any, ...]) -> ArticleRow:
-    return ArticleRow(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], bool(r[11]))
+    return ArticleRow(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], bool(r[11]), bool(r[12]))
 
 
 _DUMP = {
     "pages": "SELECT p.url, s.crawled_at AS current_at, lower(hex(r.digest)) AS current_state FROM pages p"
     " LEFT JOIN sightings s ON s.id = p.current_sighting_id LEFT JOIN revisions r ON r.id = s.revision_id ORDER BY p.url",
     "aliases": "SELECT p.url, a.spelling, a.oid, a.aid FROM aliases a JOIN pages p ON p.id = a.page_id"
-    " WHERE EXISTS (SELECT 1 FROM readings d WHERE d.alias_id = a.id) ORDER BY 1, 2, 3, 4",
+    " WHERE a.id IN (SELECT alias_id FROM readings) ORDER BY 1, 2, 3, 4",
     "revisions": "SELECT p.url, lower(hex(r.digest)) AS state, r.title, r.body, lower(hex(t.digest)) AS text,"
     " t.characters, lower(hex(t.signature)) AS signature FROM revisions r JOIN pages p ON p.id = r.page_id"
     " LEFT JOIN texts t ON t.id = r.text_id ORDER BY p.url, r.digest",

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dedup.model import Cause, CheckStatus, Metadata, Relation, Standing
+from dedup.model import Cause, CheckStatus, Metadata, Packed, Relation, Standing
 
 
 @dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(Packed):
     """What tells one state of a file from another without reading it; inode as a signed 64-bit number."""
 
     size: int
     mtime_ns: int
     inode: int
     ctime_ns: int
+
+
+ARTICLE, FAULT, UNREAD, GONE = 1, 2, 3, 4
+"""What a file was found to be: read as an article, read as a fault, not read, or no longer there."""
+
+Recorded = tuple[bytes, int, int, int, int, int, int]
+"""What a scan compares: (name, file, size, mtime_ns, inode, ctime_ns, one of the four above). A plain row: there are millions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +36,41 @@ class FileRow:
 
 
 @dataclass(frozen=True, slots=True)
-class PriorReading:
-    """An earlier reading of the same file for the same crawl of the same page."""
+class FileReading:
+    """One reading of a file, with the crawl that it showed."""
 
     id: int
     sighting_id: int
     check_status: CheckStatus
-    check_cause: Cause | None
     standing: Standing
+    page_id: int
+    crawled_at: str
+    crawled_at_from: str
+    revision_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingRow:
+    """What a reading says of its sighting."""
+
+    standing: Standing
+    check_status: CheckStatus
+    check_cause: Cause | None
+    metadata_id: int
+    metadata_digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class TextPages:
+    """The first and the last page that show a text."""
+
+    first: int
+    last: int
+
+    @property
+    def several(self) -> bool:
+        """Whether more pages than one show it."""
+        return self.first != self.last
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +103,7 @@ class ArticleRow:
     check_status: CheckStatus
     path: str
     gone: bool
+    crowded: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,28 @@
-"""What the one writer does to the database, row by row, within transactions that `transaction` opens."""
+"""What the one writer does to the database, many rows at a time, within transactions that `transaction` opens."""
 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import xxhash
 
-from dedup.model import Article, Cause, Change, CheckStatus, Fault, Match, Metadata, Standing
-from dedup.store.reading import Reader
-from dedup.store.rows import FileRow, KeptSighting, PriorReading, Stat
+from dedup.model import Cause, Change, CheckStatus, Fault, Match, Metadata, Standing
+from dedup.store.lookups import Lookups
+from dedup.store.rows import Stat
+
+KEPT_BATCHES = 1000
+"""Commits that the candidate index can be behind and still be caught up."""
+
+Row = tuple[Any, ...]
 
 
-class Writer(Reader):
-    """Everything a reader can, and what changes the database."""
+class Writer(Lookups):
+    """Everything that can be asked, and what changes the database."""
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -34,6 +40,9 @@ class Writer(Reader):
         row = self._connection.execute(sql, tuple(values)).lastrowid
         assert row is not None
         return row
+
+    def _many(self, sql: str, rows: Iterable[Row]) -> None:
+        self._connection.executemany(sql, rows)
 
     # Settings
 
@@ -57,71 +66,51 @@ class Writer(Reader):
 
     # Files
 
-    def files_in(self, directory: int, folder: bytes) -> dict[bytes, FileRow]:
-        """Name → file of one folder, files that are gone included."""
-        rows = self._connection.execute(f"SELECT name, {_FILE} FROM files WHERE directory_id = ? AND folder = ?", (directory, folder))
-        return {row[0]: _file(row[1:]) for row in rows}
-
-    def folders(self, directory: int) -> list[bytes]:
-        """Folders with files that are not gone."""
-        return [r[0] for r in self._all("SELECT DISTINCT folder FROM files WHERE directory_id = ? AND gone = 0", directory)]
-
-    def file(self, directory: int, folder: bytes, name: bytes) -> FileRow | None:
-        row = self._one(f"SELECT {_FILE} FROM files WHERE directory_id = ? AND folder = ? AND name = ?", directory, folder, name)
-        return _file(row) if row else None
-
-    def add_file(self, directory: int, folder: bytes, name: bytes, path_text: str, stat: Stat, content: bytes | None, seen_at: str) -> int:
-        return self._insert(
-            "INSERT INTO files (directory_id, folder, name, path_text, size, mtime_ns, inode, ctime_ns, content, seen_at)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (directory, folder, name, path_text, stat.size, stat.mtime_ns, stat.inode, stat.ctime_ns, content, seen_at),
+    def insert_files(self, rows: Iterable[Row]) -> None:
+        """Rows (id, directory, folder, name, path as text, size, mtime_ns, inode, ctime_ns, content, reading, seen at)."""
+        self._many(
+            "INSERT INTO files (id, directory_id, folder, name, path_text, size, mtime_ns, inode, ctime_ns, content, reading_id, seen_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
         )
 
-    def update_file(self, file: int, stat: Stat, content: bytes | None) -> None:
-        """The file's new state; a file that was gone is there again."""
-        self._execute(
+    def update_files(self, files: Iterable[tuple[int, Stat, bytes | None]]) -> None:
+        """The new state of each file; one that was gone is there again."""
+        self._many(
             "UPDATE files SET size = ?, mtime_ns = ?, inode = ?, ctime_ns = ?, content = ?, gone = 0, gone_at = NULL WHERE id = ?",
-            stat.size, stat.mtime_ns, stat.inode, stat.ctime_ns, content, file,
-        )  # fmt: skip
+            ((stat.size, stat.mtime_ns, stat.inode, stat.ctime_ns, content, file) for file, stat, content in files),
+        )
 
-    def set_file_reading(self, file: int, reading: int | None) -> None:
-        self._execute("UPDATE files SET reading_id = ? WHERE id = ?", reading, file)
+    def set_file_readings(self, rows: Iterable[tuple[int, int | None]]) -> None:
+        """(file, the reading of what it holds now; None where it is a fault)."""
+        self._many("UPDATE files SET reading_id = ? WHERE id = ?", ((reading, file) for file, reading in rows))
 
-    def mark_gone(self, files: Iterable[int], at: str) -> None:
-        """The files are no longer there; their readings stay. What was wrong with them no longer matters."""
-        for file in files:
-            self._execute("UPDATE files SET gone = 1, gone_at = ? WHERE id = ? AND gone = 0", at, file)
-            row = self._one("SELECT directory_id, folder, name FROM files WHERE id = ?", file)
-            if row:
-                self.set_faults(row[0], row[1] + b"/" + row[2] if row[1] else row[2], "", (), at)
+    def mark_gone(self, files: Iterable[int], at: str) -> int:
+        """The files are no longer there, if they were; their readings stay. What was wrong with them no longer matters.
+        Returns how many went now."""
+        there = [(file, directory, folder, name) for file, directory, folder, name, gone in self.paths_of(files) if not gone]
+        self._many("UPDATE files SET gone = 1, gone_at = ? WHERE id = ?", ((at, file) for file, *_ in there))
+        self._many(
+            "DELETE FROM faults WHERE directory_id = ? AND path = ?",
+            ((directory, folder + b"/" + name if folder else name) for _, directory, folder, name in there),
+        )
+        return len(there)
 
-    def still_there(self, files: Iterable[int]) -> list[int]:
-        """Those of the files that are not marked as gone."""
-        return [f for f in files if self._one("SELECT 1 FROM files WHERE id = ? AND gone = 0", f)]
-
-    def files_of_sighting(self, sighting: int, content: bytes, but: int) -> list[tuple[int, int, bytes, bytes, bool]]:
-        """(file, directory, folder, name, gone) of the other files with these bytes that hang on a sighting."""
-        return [
-            (r[0], r[1], r[2], r[3], bool(r[4]))
-            for r in self._all(
-                "SELECT f.id, f.directory_id, f.folder, f.name, f.gone FROM readings d JOIN files f ON f.id = d.file_id"
-                " WHERE d.sighting_id = ? AND f.content = ? AND f.id <> ?",
-                sighting, content, but,
-            )
-        ]  # fmt: skip
-
-    def set_faults(self, directory: int, path: bytes, path_text: str, faults: Iterable[Fault], at: str) -> None:
-        """Exactly these faults stand at a path from now on; one that stood there before keeps its `since`."""
-        now = {f.kind: f.message for f in faults}
-        for (kind,) in self._all("SELECT kind FROM faults WHERE directory_id = ? AND path = ?", directory, path):
-            if kind not in now:
-                self._execute("DELETE FROM faults WHERE directory_id = ? AND path = ? AND kind = ?", directory, path, kind)
-        for kind, message in now.items():
-            self._execute(
-                "INSERT INTO faults (directory_id, path, kind, message, path_text, since) VALUES (?, ?, ?, ?, ?, ?)"
-                " ON CONFLICT DO UPDATE SET message = excluded.message",
-                directory, path, kind, message, path_text, at,
-            )  # fmt: skip
+    def set_faults(self, faults: Collection[tuple[int, bytes, str, tuple[Fault, ...]]], at: str) -> None:
+        """Exactly these faults stand at each (directory, path, path as text, faults) from now on; one that stood there before
+        keeps its `since`."""
+        stood = self.faults_at((directory, path) for directory, path, _, _ in faults)
+        over, now = [], []
+        for directory, path, path_text, these in faults:
+            kinds = {f.kind: f.message for f in these}
+            over += [(directory, path, kind) for kind in stood.get((directory, path), ()) if kind not in kinds]
+            now += [(directory, path, kind, message, path_text, at) for kind, message in kinds.items()]
+        self._many("DELETE FROM faults WHERE directory_id = ? AND path = ? AND kind = ?", over)
+        self._many(
+            "INSERT INTO faults (directory_id, path, kind, message, path_text, since) VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET message = excluded.message",
+            now,
+        )
 
     def folder_faults(self, directory: int) -> list[bytes]:
         """Paths with a fault where no file is recorded: folders that could not be listed."""
@@ -137,201 +126,162 @@ class Writer(Reader):
 
     # Pages and what hangs on them
 
-    def page(self, url: str) -> tuple[int, bool]:
-        """(key, whether it is new) of the page with this canonical URL."""
+    def page(self, url: str) -> int:
+        """The key of the page with this canonical URL, made at first sight."""
         row = self._one("SELECT id FROM pages WHERE url = ?", url)
-        return (row[0], False) if row else (self._insert("INSERT INTO pages (url) VALUES (?)", (url,)), True)
+        return row[0] if row else self._insert("INSERT INTO pages (url) VALUES (?)", (url,))
 
-    def alias(self, page: int, spelling: str, oid: str, aid: str) -> int:
-        row = self._one("SELECT id FROM aliases WHERE spelling = ? AND oid = ? AND aid = ?", spelling, oid, aid)
-        if row:
-            return int(row[0])
-        return self._insert("INSERT INTO aliases (page_id, spelling, oid, aid) VALUES (?, ?, ?, ?)", (page, spelling, oid, aid))
+    def insert_pages(self, rows: Iterable[Row]) -> None:
+        """Rows (id, canonical URL, current sighting)."""
+        self._many("INSERT INTO pages (id, url, current_sighting_id) VALUES (?, ?, ?)", rows)
 
-    def add_text(self, digest: bytes, characters: int, signature: bytes | None) -> tuple[int, bool]:
-        """(key, whether it is new) of a normalised text."""
-        row = self._one("SELECT id FROM texts WHERE digest = ?", digest)
-        if row:
-            return row[0], False
-        sql = "INSERT INTO texts (digest, characters, signature) VALUES (?, ?, ?)"
-        return self._insert(sql, (digest, characters, signature)), True
+    def insert_aliases(self, rows: Iterable[Row]) -> None:
+        """Rows (id, page, spelling, oid, aid)."""
+        self._many("INSERT INTO aliases (id, page_id, spelling, oid, aid) VALUES (?, ?, ?, ?, ?)", rows)
 
-    def revision(self, page: int, digest: bytes, title: str, body: str) -> tuple[int, bool]:
-        """(key, whether it is new) of a state of a page, made at first sight without a text."""
-        row = self._one("SELECT id FROM revisions WHERE page_id = ? AND digest = ?", page, digest)
-        if row:
-            return row[0], False
-        sql = "INSERT INTO revisions (page_id, digest, title, body) VALUES (?, ?, ?, ?)"
-        return self._insert(sql, (page, digest, title, body)), True
-
-    def lacks_text(self, revision: int) -> bool:
-        """Whether a state (that is still there) has not been given its normalised text."""
-        return self._one("SELECT 1 FROM revisions WHERE id = ? AND text_id IS NULL", revision) is not None
-
-    def shows(self, page: int, text: int) -> bool:
-        """Whether any revision of a page has this text."""
-        return self._one("SELECT 1 FROM revisions WHERE text_id = ? AND page_id = ?", text, page) is not None
-
-    def set_revision_text(self, revision: int, text: int) -> None:
-        self._execute("UPDATE revisions SET text_id = ? WHERE id = ?", text, revision)
-
-    def metadata(self, metadata: Metadata) -> int:
-        """The key of a distinct metadata value."""
-        m = metadata
-        extra = json.dumps(dict(m.extra), ensure_ascii=False, sort_keys=True)
-        values = (m.id, m.publisher, m.author, m.category, m.published_at, m.published_printed, m.oid, m.aid, extra)
-        digest = xxhash.xxh3_128_digest(json.dumps(values).encode())
-        row = self._one("SELECT id FROM metadata WHERE digest = ?", digest)
-        if row:
-            return int(row[0])
-        return self._insert(
-            "INSERT INTO metadata (article_id, publisher, author, category, published_at, published_printed, oid, aid, extra, digest)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*values, digest),
+    def insert_metadata(self, rows: Iterable[tuple[int, bytes, Row]]) -> None:
+        """(id, digest, values), the last two by `metadata_values`."""
+        self._many(
+            "INSERT INTO metadata (id, digest, article_id, publisher, author, category, published_at, published_printed, oid, aid, extra)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            ((number, digest, *values) for number, digest, values in rows),
         )
 
-    def first_crawled_at(self, file: int, page: int, revision: int) -> str | None:
-        """When a file without a crawl time was first taken as crawled, if it holds the same state as then."""
-        row = self._one(
-            "SELECT s.crawled_at FROM readings d JOIN sightings s ON s.id = d.sighting_id WHERE d.file_id = ? AND s.page_id = ?"
-            " AND s.revision_id = ? AND s.crawled_at_from = 'mtime' ORDER BY s.crawled_at LIMIT 1",
-            file, page, revision,
-        )  # fmt: skip
-        return row[0] if row else None
+    def insert_texts(self, rows: Iterable[Row]) -> None:
+        """Rows (id, digest, characters, signature, crowded)."""
+        self._many("INSERT INTO texts (id, digest, characters, signature, crowded) VALUES (?, ?, ?, ?, ?)", rows)
 
-    def sighting(self, page: int, crawled_at: str, revision: int, crawled_at_from: str, metadata: int) -> tuple[int, bool]:
-        """(key, whether it is new) of a crawl of a page; its check and standing follow from its readings."""
-        row = self._one("SELECT id FROM sightings WHERE page_id = ? AND crawled_at = ? AND revision_id = ?", page, crawled_at, revision)
-        if row:
-            return row[0], False
-        return self._insert(
-            "INSERT INTO sightings (page_id, crawled_at, revision_id, crawled_at_from, metadata_id, standing, check_status)"
-            " VALUES (?, ?, ?, ?, ?, 'counted', 'unclaimed')",
-            (page, crawled_at, revision, crawled_at_from, metadata),
-        ), True
+    def insert_revisions(self, rows: Iterable[Row]) -> None:
+        """Rows (id, page, state digest, text, title, body)."""
+        self._many("INSERT INTO revisions (id, page_id, digest, text_id, title, body) VALUES (?, ?, ?, ?, ?, ?)", rows)
 
-    def prior_readings(self, file: int, page: int, crawled_at: str, revision: int) -> list[PriorReading]:
-        """Readings of the same file for the same crawl of the same page that gave another state."""
-        return [
-            PriorReading(*r)
-            for r in self._all(
-                "SELECT d.id, d.sighting_id, d.check_status, d.check_cause, d.standing FROM readings d"
-                " JOIN sightings s ON s.id = d.sighting_id"
-                " WHERE d.file_id = ? AND s.page_id = ? AND s.crawled_at = ? AND s.revision_id <> ?",
-                file, page, crawled_at, revision,
-            )
-        ]  # fmt: skip
+    def set_revision_texts(self, rows: Iterable[tuple[int, int]]) -> None:
+        """(revision, its normalised text)."""
+        self._many("UPDATE revisions SET text_id = ? WHERE id = ?", ((text, revision) for revision, text in rows))
 
-    def reading(
-        self, file: int, sighting: int, alias: int, metadata: int, article: Article,
-        status: CheckStatus, cause: Cause | None, standing: Standing, read_at: str,
-    ) -> int:  # fmt: skip
-        """Record that a file showed a sighting; reading the same again replaces what was noted of it."""
-        row = self._one("SELECT id FROM readings WHERE sighting_id = ? AND file_id = ?", sighting, file)
-        values = (
-            alias,
-            metadata,
-            standing,
-            status,
-            cause,
-            article.check.claimed,
-            article.check.recipe,
-            article.encoding,
-            read_at,
-        )
-        if row:
-            self._execute(
-                "UPDATE readings SET alias_id = ?, metadata_id = ?, standing = ?, check_status = ?, check_cause = ?, claimed = ?,"
-                " recipe = ?, encoding = ?, read_at = ? WHERE id = ?",
-                *values, row[0],
-            )  # fmt: skip
-            return int(row[0])
-        return self._insert(
-            "INSERT INTO readings (alias_id, metadata_id, standing, check_status, check_cause, claimed, recipe, encoding, read_at,"
-            " file_id, sighting_id) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*values, file, sighting),
+    def insert_sightings(self, rows: Iterable[Row]) -> None:
+        """Rows (id, page, crawl time, revision, where the time is from, metadata, standing, check, cause)."""
+        self._many(
+            "INSERT INTO sightings (id, page_id, crawled_at, revision_id, crawled_at_from, metadata_id, standing, check_status,"
+            " check_cause) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
         )
 
-    def supersede_reading(self, reading: int) -> None:
-        self._execute("UPDATE readings SET standing = 'superseded' WHERE id = ?", reading)
+    def update_sightings(self, rows: Iterable[tuple[int, Standing, CheckStatus, Cause | None, int]]) -> None:
+        """(sighting, standing, check, cause, metadata)."""
+        self._many(
+            "UPDATE sightings SET standing = ?, check_status = ?, check_cause = ?, metadata_id = ? WHERE id = ?",
+            ((standing, status, cause, metadata, sighting) for sighting, standing, status, cause, metadata in rows),
+        )
 
-    def delete_reading(self, reading: int) -> None:
-        """Forget a reading that another one of the same crawl replaced."""
-        self._execute("UPDATE files SET reading_id = NULL WHERE reading_id = ?", reading)
-        self._execute("DELETE FROM readings WHERE id = ?", reading)
+    def insert_readings(self, rows: Iterable[Row]) -> None:
+        """Rows (id, file, sighting, alias, metadata, standing, check, cause, claimed, recipe, encoding, read at)."""
+        self._many(
+            "INSERT INTO readings (id, file_id, sighting_id, alias_id, metadata_id, standing, check_status, check_cause, claimed, recipe,"
+            " encoding, read_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            rows,
+        )
 
-    def readings_of(self, sighting: int) -> list[tuple[Standing, CheckStatus, Cause | None, int, bytes]]:
-        """(standing, check, cause, metadata, its digest) of every reading of a sighting, by metadata digest."""
-        return [
-            (r[0], r[1], r[2], r[3], r[4])
-            for r in self._all(
-                "SELECT d.standing, d.check_status, d.check_cause, d.metadata_id, m.digest FROM readings d"
-                " JOIN metadata m ON m.id = d.metadata_id WHERE d.sighting_id = ? ORDER BY m.digest, d.id",
-                sighting,
+    def update_readings(self, rows: Iterable[Row]) -> None:
+        """Readings made again: rows as `insert_readings` takes them."""
+        self._many(
+            "UPDATE readings SET alias_id = ?, metadata_id = ?, standing = ?, check_status = ?, check_cause = ?, claimed = ?, recipe = ?,"
+            " encoding = ?, read_at = ? WHERE id = ?",
+            ((*row[3:], row[0]) for row in rows),
+        )
+
+    def supersede_readings(self, readings: Iterable[int]) -> None:
+        """Readings of crawls that were read again otherwise without anything vouching for either."""
+        self._many("UPDATE readings SET standing = 'superseded' WHERE id = ?", ((r,) for r in readings))
+
+    def delete_readings(self, readings: Collection[int]) -> None:
+        """Forget readings that other ones of the same crawls replaced."""
+        self._many("UPDATE files SET reading_id = NULL WHERE reading_id = ?", ((r,) for r in readings))
+        self._many("DELETE FROM readings WHERE id = ?", ((r,) for r in readings))
+
+    def delete_sightings(self, sightings: Collection[int]) -> None:
+        """Forget sightings without readings, and their states if nothing else showed them. Their texts keep their rows: the
+        candidate index may still name them."""
+        revisions = [
+            (r[0], r[0])
+            for r in self._wanted(
+                "id", ((s,) for s in sightings), "SELECT DISTINCT s.revision_id FROM wanted w CROSS JOIN sightings s ON s.id = w.id"
             )
         ]
+        ids = [(s,) for s in sightings]
+        self._many("UPDATE pages SET current_sighting_id = NULL WHERE current_sighting_id = ?1"
+                   " AND id = (SELECT page_id FROM sightings WHERE id = ?1)", ids)  # fmt: skip
+        self._many("DELETE FROM changes WHERE sighting_id = ?", ids)
+        self._many("DELETE FROM changes WHERE previous_id = ?1 AND page_id = (SELECT page_id FROM sightings WHERE id = ?1)", ids)
+        self._many("DELETE FROM sightings WHERE id = ?", ids)
+        self._many("DELETE FROM revisions WHERE id = ? AND NOT EXISTS (SELECT 1 FROM sightings WHERE revision_id = ?)", revisions)
 
-    def update_sighting(self, sighting: int, standing: Standing, status: CheckStatus, cause: Cause | None, metadata: int) -> None:
-        self._execute(
-            "UPDATE sightings SET standing = ?, check_status = ?, check_cause = ?, metadata_id = ? WHERE id = ?",
-            standing, status, cause, metadata, sighting,
-        )  # fmt: skip
+    def set_causes(self, causes: Collection[tuple[int, Cause]]) -> None:
+        """(sighting, another cause for its mismatch), now that more of the page's history is known."""
+        rows = [(cause, sighting) for sighting, cause in causes]
+        self._many("UPDATE sightings SET check_cause = ? WHERE id = ?", rows)
+        self._many(
+            "UPDATE readings SET check_cause = ? WHERE sighting_id = ? AND check_cause IN ('altered', 'stale') AND standing = 'counted'",
+            rows,
+        )
 
-    def delete_sighting(self, sighting: int) -> None:
-        """Forget a sighting without readings, and its state if nothing else showed it. Its text keeps its row: the candidate
-        index may still name it."""
-        row = self._one("SELECT revision_id, page_id FROM sightings WHERE id = ?", sighting)
-        if row is None:
-            return
-        self._execute("UPDATE pages SET current_sighting_id = NULL WHERE id = ? AND current_sighting_id = ?", row[1], sighting)
-        self._execute("DELETE FROM changes WHERE sighting_id = ? OR previous_id = ?", sighting, sighting)
-        self._execute("DELETE FROM sightings WHERE id = ?", sighting)
-        self._execute("DELETE FROM revisions WHERE id = ? AND NOT EXISTS (SELECT 1 FROM sightings WHERE revision_id = ?)", row[0], row[0])
+    def set_current(self, rows: Iterable[tuple[int, int | None]]) -> None:
+        """(page, its current sighting)."""
+        self._many("UPDATE pages SET current_sighting_id = ? WHERE id = ?", ((sighting, page) for page, sighting in rows))
 
-    def set_cause(self, sighting: int, cause: Cause) -> None:
-        """Another cause for a mismatch, now that more of the page's history is known."""
-        self._execute("UPDATE sightings SET check_cause = ? WHERE id = ?", cause, sighting)
-        self._execute(
-            "UPDATE readings SET check_cause = ? WHERE sighting_id = ? AND check_cause IN ('altered', 'stale')"
-            " AND standing = 'counted'",
-            cause, sighting,
-        )  # fmt: skip
+    def delete_changes(self, sightings: Iterable[int]) -> None:
+        """Forget the changes that these sightings, the later ones, were part of."""
+        self._many("DELETE FROM changes WHERE sighting_id = ?", ((s,) for s in sightings))
 
-    def set_current(self, page: int, sighting: int | None) -> None:
-        self._execute("UPDATE pages SET current_sighting_id = ? WHERE id = ?", sighting, page)
-
-    def changes_of(self, page: int) -> dict[int, tuple[int, bool, str]]:
-        """The stored changes of a page: later sighting → (earlier sighting, returned, fields as JSON)."""
-        rows = self._all("SELECT sighting_id, previous_id, returned, fields FROM changes WHERE page_id = ?", page)
-        return {r[0]: (r[1], bool(r[2]), r[3]) for r in rows}
-
-    def delete_change(self, sighting: int) -> None:
-        self._execute("DELETE FROM changes WHERE sighting_id = ?", sighting)
-
-    def add_change(self, page: int, change: Change, *, title: bool, body: bool, body_similarity: float) -> None:
-        self._execute(
+    def add_changes(self, changes: Iterable[tuple[int, Change, bool, bool, float]]) -> None:
+        """(page, change, whether the title changed, whether the body did, the bodies' similarity)."""
+        self._many(
             "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            change.sighting.id, change.previous.id, page, change.sighting.crawled_at, int(title), int(body), body_similarity,
-            int(change.returned), fields_json(change),
+            (
+                (c.sighting.id, c.previous.id, page, c.sighting.crawled_at, int(title), int(body), similarity, int(c.returned),
+                 fields_json(c))
+                for page, c, title, body, similarity in changes
+            ),
         )  # fmt: skip
 
     # Duplicates
 
-    def add_match(self, match: Match, recipe: str, found_at: str) -> bool:
-        """Record a confirmed pair of texts; False if it was known."""
-        cursor = self._connection.execute(
-            "INSERT OR IGNORE INTO matches (a, b, relation, similarity, containment, recipe, found_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (match.a, match.b, match.relation, match.similarity, match.containment, recipe, found_at),
+    def add_matches(self, matches: Iterable[Match], recipe: str, found_at: str) -> None:
+        """Record confirmed pairs of texts that are not stored yet."""
+        self._many(
+            "INSERT INTO matches (a, b, relation, similarity, containment, recipe, found_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            ((m.a, m.b, m.relation, m.similarity, m.containment, recipe, found_at) for m in matches),
         )
-        return cursor.rowcount == 1
 
     def drop_matches(self) -> None:
         self._execute("DELETE FROM matches")
+        self._execute("UPDATE texts SET crowded = 0 WHERE crowded = 1")
 
-    def set_signature(self, text: int, signature: bytes | None, characters: int) -> None:
-        self._execute("UPDATE texts SET signature = ?, characters = ? WHERE id = ?", signature, characters, text)
+    def set_crowded(self, texts: Iterable[int]) -> None:
+        """Texts that met a full bucket: they have more matches than were looked for."""
+        self._many("UPDATE texts SET crowded = 1 WHERE id = ? AND crowded = 0", ((t,) for t in texts))
 
-    # Regrouping by other URL rules
+    def set_signatures(self, rows: Iterable[tuple[int, bytes | None, int]]) -> None:
+        """(text, signature, normalised length)."""
+        self._many(
+            "UPDATE texts SET signature = ?, characters = ? WHERE id = ?", ((signature, number, text) for text, signature, number in rows)
+        )
+
+    def add_batch(self, last_text: int) -> bytes:
+        """A token for this commit, which brought texts with signatures up to a key. Old tokens are forgotten."""
+        token = os.urandom(16)
+        number = self._insert("INSERT INTO batches (token, text_id) VALUES (?, ?)", (token, last_text))
+        self._execute("DELETE FROM batches WHERE id <= ?", number - KEPT_BATCHES)
+        return token
+
+    def restart_batches(self) -> bytes:
+        """Signatures were made anew: no candidate index holds them. The token of this commit."""
+        last = self._value("SELECT coalesce(max(id), 0) FROM texts WHERE signature IS NOT NULL")
+        number = self._insert("INSERT INTO batches (token, text_id) VALUES (?, ?)", (os.urandom(16), last))
+        self._execute("DELETE FROM batches WHERE id < ?", number)
+        return self.last_batch()[0]
+
+    # Regrouping
 
     def all_aliases(self) -> list[tuple[int, int, str, str, str]]:
         """(alias, page, spelling, oid, aid) of every alias."""
@@ -347,20 +297,30 @@ class Writer(Reader):
             )
         ]
 
-    def copy_revision(self, revision: int, page: int) -> tuple[int, bool]:
-        """(key, whether it is new) of the same state under another page."""
+    def copy_revision(self, revision: int, page: int) -> int:
+        """The key of the same state under another page, made at first need."""
         row = self._one("SELECT digest, title, body, text_id FROM revisions WHERE id = ?", revision)
         assert row is not None
-        there, new = self.revision(page, row[0], row[1], row[2])
+        there = self._one("SELECT id, text_id FROM revisions WHERE page_id = ? AND digest = ?", page, row[0])
+        if there is None:
+            return self._insert("INSERT INTO revisions (page_id, digest, title, body, text_id) VALUES (?, ?, ?, ?, ?)", (page, *row))
         if row[3] is not None:
-            self.set_revision_text(there, row[3])
-        return there, new
+            self.set_revision_texts([(there[0], row[3])])
+        return int(there[0])
 
-    def copy_sighting(self, sighting: int, page: int, revision: int) -> tuple[int, bool]:
-        """(key, whether it is new) of the same crawl under another page."""
+    def copy_sighting(self, sighting: int, page: int, revision: int) -> int:
+        """The key of the same crawl under another page, made at first need."""
         row = self._one("SELECT crawled_at, crawled_at_from, metadata_id FROM sightings WHERE id = ?", sighting)
         assert row is not None
-        return self.sighting(page, row[0], revision, row[1], row[2])
+        key = (page, row[0], revision)
+        there = self.sightings([key]).get(key)
+        if there is not None:
+            return there
+        return self._insert(
+            "INSERT INTO sightings (page_id, crawled_at, revision_id, crawled_at_from, metadata_id, standing, check_status)"
+            " VALUES (?, ?, ?, ?, ?, 'counted', 'unclaimed')",
+            (*key, row[1], row[2]),
+        )
 
     def move_alias(self, alias: int, page: int) -> None:
         self._execute("UPDATE aliases SET page_id = ? WHERE id = ?", page, alias)
@@ -380,23 +340,6 @@ class Writer(Reader):
             " AND NOT EXISTS (SELECT 1 FROM aliases a WHERE a.page_id = pages.id)"
         )
 
-    def kept_sightings(self, page: int) -> list[KeptSighting]:
-        """Every sighting of a page in the order of its history: by crawl time, then state digest."""
-        return [
-            KeptSighting(r[0], r[1], r[2], r[3], r[4], r[5], r[6], Metadata(r[7], r[8], r[9], r[10]))
-            for r in self._all(
-                "SELECT s.id, s.crawled_at, s.revision_id, r.digest, s.standing, s.check_status, s.check_cause,"
-                " m.publisher, m.author, m.category, m.published_at"
-                " FROM sightings s JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id"
-                " WHERE s.page_id = ? ORDER BY s.crawled_at, r.digest",
-                page,
-            )
-        ]
-
-    def claims_of(self, sighting: int) -> list[str]:
-        """The distinct claims of a sighting's readings."""
-        return [r[0] for r in self._all("SELECT DISTINCT claimed FROM readings WHERE sighting_id = ? ORDER BY 1", sighting)]
-
     def checkpoint(self) -> None:
         """Fold the write-ahead log back into the database where readers allow it."""
         try:
@@ -405,11 +348,12 @@ class Writer(Reader):
             return
 
 
-_FILE = "id, size, mtime_ns, inode, ctime_ns, content, reading_id IS NOT NULL, gone"
-
-
-def _file(row: tuple[Any, ...]) -> FileRow:
-    return FileRow(row[0], Stat(row[1], row[2], row[3], row[4]), row[5], bool(row[6]), bool(row[7]))
+def metadata_values(metadata: Metadata) -> tuple[bytes, Row]:
+    """(digest, stored values) of a distinct metadata value."""
+    m = metadata
+    extra = json.dumps(dict(m.extra), ensure_ascii=False, sort_keys=True) if m.extra else "{}"
+    values = (m.id, m.publisher, m.author, m.category, m.published_at, m.published_printed, m.oid, m.aid, extra)
+    return xxhash.xxh3_128_digest(json.dumps(values).encode()), values
 
 
 def fields_json(change: Change) -> str:

@@ -1,0 +1,157 @@
+"""The candidate index: which texts share a band of their signatures. Derived from stored signatures, never a truth of its own.
+
+A bucket, (band, its rows' values), keeps the first `BUCKET` texts that came. The index is a file beside the database and
+says which of its commits it holds: what it lacks is added from the stored signatures, what does not fit is made anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+import xxhash
+
+from dedup import compiled, minhash
+from dedup.lsh import probing
+from dedup.lsh.table import Slots, Table, plain
+
+BUCKET = 64
+"""Most texts a bucket keeps; beyond, an article still meets those that are there."""
+FEW = 8
+"""Texts that a full bucket gives at first: the earliest."""
+MOST_TEXTS = (1 << 28) - 1
+_CHUNK = 8192
+_HASH_BITS = 35
+
+_log = logging.getLogger("dedup")
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """A text's candidates and in how many bands each was met; `crowded`: a bucket was full, so there may be more."""
+
+    candidates: dict[int, int] = field(default_factory=dict)
+    crowded: bool = False
+
+
+class CandidateIndex:
+    """(band, key) → texts. `meet` asks, `add` takes in what was committed."""
+
+    def __init__(self, table: Table, threshold: float, num_perm: int) -> None:
+        self._table = table
+        self._bands, self._rows = minhash.bands(threshold, num_perm)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self._table.size
+
+    @property
+    def token(self) -> bytes:
+        """The commit that is held."""
+        return self._table.state.token
+
+    @property
+    def last_text(self) -> int:
+        """All texts up to this key are held."""
+        return self._table.state.last_text
+
+    def add(self, texts: Sequence[int], signatures: Sequence[bytes], token: bytes) -> None:
+        """Take in texts (keys rising, all beyond `last_text`) that the commit `token` brought."""
+        if texts:
+            self._table.add(self._hashes(signatures), np.array(texts, np.int64), self._bands, BUCKET)
+        self._table.settle(token, texts[-1] if texts else self.last_text)
+
+    def meet(self, texts: Sequence[int], signatures: Sequence[bytes], few: int | None = None) -> list[Met]:
+        """The candidates of each text: among those of the index, and those before it in the batch. A full bucket gives the first
+        `few` (FEW) of its own."""
+        if not texts:
+            return []
+        hashes = self._hashes(signatures)
+        numbers = np.array(texts, np.int64)
+        local_homes = 2 * len(hashes)
+        limits = np.array([BUCKET, FEW if few is None else few], np.int64)
+        room = 64 * len(texts) + 4096
+        meet = compiled.of(probing.meet)
+        while True:
+            local = np.zeros(local_homes + len(hashes) + 1, np.int64)
+            owners, candidates, shared = (np.zeros(room, np.int64) for _ in range(3))
+            crowded = np.zeros(len(texts), np.int64)
+            number = meet(
+                self._table.slots(), self._table.state.homes, plain(local), local_homes, plain(hashes), plain(numbers), self._bands,
+                plain(limits), plain(owners), plain(candidates), plain(shared), plain(crowded),
+            )  # fmt: skip
+            if number >= 0:
+                break
+            room *= 4
+        met = [Met(crowded=bool(c)) for c in crowded.tolist()]
+        for owner, candidate, bands in zip(owners[:number].tolist(), candidates[:number].tolist(), shared[:number].tolist(), strict=True):
+            met[owner].candidates[candidate] = bands
+        return met
+
+    def _hashes(self, signatures: Sequence[bytes]) -> Slots:
+        """35 bits for every band of every signature, flat."""
+        rows = np.frombuffer(b"".join(signatures), np.dtype("<u4")).reshape(len(signatures), -1)
+        cut = rows[:, : self._bands * self._rows].reshape(len(signatures), self._bands, self._rows)
+        h = np.arange(1, self._bands + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        h = np.broadcast_to(h, cut.shape[:2])
+        for row in range(self._rows):
+            h = (h ^ cut[:, :, row]) * np.uint64(0xD6E8FEB86659FD93)
+            h ^= h >> np.uint64(32)
+        h = h * np.uint64(0x9E3779B97F4A7C15)
+        hashes: Slots = (h >> np.uint64(64 - _HASH_BITS)).astype(np.int64).ravel()
+        return hashes
+
+
+def new_index(path: str, uuid: bytes, recipe: str, threshold: float, num_perm: int) -> CandidateIndex:
+    """An empty index in place of whatever is at `path`."""
+    return CandidateIndex(Table.empty(path, uuid, xxhash.xxh3_128_digest(recipe.encode())), threshold, num_perm)
+
+
+def open_index(
+    path: str, uuid: bytes, recipe: str, threshold: float, num_perm: int,
+    token: bytes, last_text_of: Callable[[bytes], int | None],
+    signatures: Callable[[int], Iterable[tuple[int, bytes]]], progress: Callable[[int], None] = lambda _: None,
+) -> CandidateIndex:  # fmt: skip
+    """The index of a database as of its commit `token`, loaded, caught up or made anew.
+
+    `last_text_of` gives the last text that a commit brought, None for a commit that the database does not know;
+    `signatures` the (text, signature) pairs beyond a text, in order of their keys. `progress` hears of texts taken in.
+    """
+    table = Table.load(path)
+    why = ""
+    if table is None:
+        why = "missing or damaged"
+    elif table.state.uuid != uuid:
+        why = "another database's"
+    elif table.state.recipe != xxhash.xxh3_128_digest(recipe.encode()):
+        why = "of other settings"
+    elif last_text_of(table.state.token) != table.state.last_text:
+        why = "not of this state of the database"
+    index = new_index(path, uuid, recipe, threshold, num_perm) if table is None or why else CandidateIndex(table, threshold, num_perm)
+    if why or index.token != token:
+        if why and last_text_of(token):
+            _log.info("the candidate index is %s: making it again from the stored signatures", why)
+        begun = time.monotonic()
+        number = _catch_up(index, signatures(index.last_text), progress)
+        index.add([], [], token)
+        if why and number:
+            _log.info("the candidate index was made again from %d signatures in %.1f s", number, time.monotonic() - begun)
+        elif number:
+            _log.info("the candidate index was behind: %d signatures added", number)
+    return index
+
+
+def _catch_up(index: CandidateIndex, signatures: Iterable[tuple[int, bytes]], progress: Callable[[int], None]) -> int:
+    rest = iter(signatures)
+    number = 0
+    while chunk := list(islice(rest, _CHUNK)):
+        compiled.worth(len(chunk))
+        index.add([t for t, _ in chunk], [s for _, s in chunk], bytes(16))
+        number += len(chunk)
+        progress(len(chunk))
+    return number

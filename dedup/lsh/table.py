@@ -1,0 +1,190 @@
+"""The file that the candidate index lives in: a header, then slots, mapped into memory.
+
+Whatever happens to the file (cut short, scribbled over, left half written by a crash or a power cut) shows: the header
+holds the sum over all slots, each weighted with its place, and a digest of itself. What does not add up is thrown away.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import mmap
+import os
+import struct
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from dedup import compiled
+from dedup.lsh import probing
+
+Slots = NDArray[np.int64]
+
+HEADER = 4096
+"""Bytes before the first slot."""
+TAIL = 4096
+"""Slots beyond the last home."""
+LEAST = 2048
+MOST_FULL = 0.75
+"""Share of the homes in use from which on the table grows; by `GROWTH`, so that it is never under 0.47."""
+GROWTH = 1.6
+_MAGIC = b"dedup/lsh/1\0\0\0\0\0"
+_FIELDS = struct.Struct("<16s16s16s16sqqqQ")
+_CHUNK = 1 << 20
+
+_log = logging.getLogger("dedup")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a table holds: every text of a database (`uuid`) up to key `last_text`, as of the commit `token`, by a `recipe`
+    (XXH3-128 of its name). `used` slots of `homes` and a tail; `sum_` of slot × (2 × place + 1), mod 2^64."""
+
+    uuid: bytes
+    recipe: bytes
+    token: bytes
+    last_text: int
+    used: int
+    homes: int
+    sum_: int
+
+
+class Table:
+    """An open-addressing table in a file; without one (a full disk) in memory."""
+
+    def __init__(self, path: str, state: State, slots: Slots, mapped: mmap.mmap | None, *, made: bool = False) -> None:
+        self.path, self.state, self._slots, self._mapped = path, state, slots, mapped
+        self._made = made  # it lies in `path`.new until it says what it holds
+
+    @classmethod
+    def empty(cls, path: str, uuid: bytes, recipe: bytes) -> Table:
+        """A new table in place of whatever is at `path`."""
+        return cls._make(path, State(uuid, recipe, bytes(16), 0, 0, LEAST, 0))
+
+    @classmethod
+    def load(cls, path: str) -> Table | None:
+        """The table in a file; None where there is none, or it is damaged."""
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            state = _read_header(os.pread(fd, HEADER, 0))
+            if state is None or os.fstat(fd).st_size != _size(state.homes):
+                return None
+            mapped = mmap.mmap(fd, _size(state.homes))
+        except (OSError, ValueError):
+            return None
+        finally:
+            os.close(fd)
+        slots: Slots = np.frombuffer(mapped, np.dtype("<i8"), offset=HEADER)
+        if slots[-1] != 0 or _sum(slots) != (state.sum_, state.used):
+            return None
+        return cls(path, state, slots, mapped)
+
+    @classmethod
+    def _make(cls, path: str, state: State) -> Table:
+        size = _size(state.homes)
+        new = path + ".new"
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(new)  # never cut short: it may be mapped still
+            fd = os.open(new, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, size)  # a page that finds no room once it is mapped would end the process
+                mapped = mmap.mmap(fd, size)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.unlink(new)
+            _log.warning(
+                "the candidate index cannot be kept in %s (%s): it is kept in memory, and made again next time", path, error.strerror
+            )
+            return cls(path, state, np.zeros(state.homes + TAIL, np.int64), None)
+        return cls(path, state, np.frombuffer(mapped, np.dtype("<i8"), offset=HEADER), mapped, made=True)
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file, or of memory."""
+        return _size(self.state.homes)
+
+    def settle(self, token: bytes, last_text: int) -> None:
+        """Note what is held now. Only then does the file count."""
+        self.state = replace(self.state, token=token, last_text=last_text)
+        if self._mapped is None:
+            return
+        self._mapped[:HEADER] = _header(self.state)
+        if self._made:
+            self._made = False
+            try:
+                os.replace(self.path + ".new", self.path)
+            except OSError as error:
+                _log.warning("the candidate index cannot be kept in %s (%s): it is made again next time", self.path, error.strerror)
+
+    def parts(self) -> tuple[Slots, mmap.mmap | None]:
+        """The slots, and the mapping they lie in."""
+        return self._slots, self._mapped
+
+    def slots(self) -> Slots | memoryview:
+        """For the loops of `probing`: an array for compiled ones, a view of plain numbers otherwise."""
+        return plain(self._slots)
+
+    def add(self, hashes: Slots, texts: Slots, bands: int, cap: int) -> None:
+        """Enter texts under their hashes (n × bands, flat); see `probing.add`."""
+        while self.state.used + len(hashes) > MOST_FULL * self.state.homes:
+            self._grow()
+        add = compiled.of(probing.add)
+        made, sum_ = add(self.slots(), self.state.homes, plain(hashes), plain(texts), bands, cap)
+        while made < 0:
+            self._grow()
+            made, sum_ = add(self.slots(), self.state.homes, plain(hashes), plain(texts), bands, cap)
+        self.state = replace(self.state, used=self.state.used + made, sum_=(self.state.sum_ + sum_) % (1 << 64))
+
+    def _grow(self) -> None:
+        homes = int(self.state.homes * GROWTH)
+        while True:
+            larger = Table._make(self.path, replace(self.state, homes=homes))
+            used, sum_ = compiled.of(probing.move)(self.slots(), larger.slots(), homes)
+            if used >= 0:
+                break
+            homes = int(homes * GROWTH)
+        self.state = replace(larger.state, used=used, sum_=sum_ % (1 << 64))
+        self._slots, self._mapped = larger.parts()  # the old mapping goes with its last view
+        self._made = self._mapped is not None
+
+
+def plain(numbers: Slots) -> Slots | memoryview:
+    """An array as the loops take it: as it is when they are compiled, else as a view whose elements are Python's own."""
+    return numbers if compiled.engaged() else memoryview(numbers.data).cast("B").cast("q")
+
+
+def _size(homes: int) -> int:
+    return HEADER + 8 * (homes + TAIL)
+
+
+def _header(state: State) -> bytes:
+    s = state
+    fields = _FIELDS.pack(_MAGIC, s.uuid, s.recipe, s.token, s.last_text, s.used, s.homes, s.sum_)
+    return (fields + xxhash.xxh3_128_digest(fields)).ljust(HEADER, b"\0")
+
+
+def _read_header(raw: bytes) -> State | None:
+    fields = raw[: _FIELDS.size]
+    if len(raw) < HEADER or raw[_FIELDS.size : _FIELDS.size + 16] != xxhash.xxh3_128_digest(fields):
+        return None
+    magic, *values = _FIELDS.unpack(fields)
+    return State(*values) if magic == _MAGIC else None
+
+
+def _sum(slots: Slots) -> tuple[int, int]:
+    """(sum of slot × (2 × place + 1) mod 2^64, slots in use)."""
+    total = used = 0
+    for begin in range(0, len(slots), _CHUNK):
+        chunk = slots[begin : begin + _CHUNK]
+        weights = np.arange(2 * begin + 1, 2 * (begin + len(chunk)) + 1, 2, dtype=np.int64)
+        total += int(np.dot(chunk, weights))
+        used += int(np.count_nonzero(chunk))
+    return total % (1 << 64), used

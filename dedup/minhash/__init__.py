@@ -1,0 +1,118 @@
+"""MinHash signatures (Broder 1997) of texts, and how they are cut into bands for LSH.
+
+Signatures are datasketch's: `MinHash(num_perm, seed=1, scheme="affine32", hashfunc=xxh32 of the shingle's UTF-8)`, stored
+as little-endian uint32, so that they can be loaded into datasketch and back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from dedup import compiled, text
+
+if TYPE_CHECKING:
+    import numpy as np
+    from datasketch import MinHash
+    from numpy.typing import NDArray
+
+SEED = 1
+BATCH_CHARACTERS = 1_000_000
+"""Characters signed at once, unless one text alone has more."""
+RECALL = 0.985
+"""The least probability with which a pair exactly at the threshold must become a candidate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A text normalised and signed. `digest` is XXH3-128 of its normalised UTF-8 (None: no letter or number in it),
+    `characters` its normalised length, `signature` its num_perm × 4 bytes (None: shorter than asked for)."""
+
+    digest: bytes | None
+    characters: int
+    signature: bytes | None
+
+
+def recipe(num_perm: int) -> str:
+    """The stored name of how signatures are made; signatures of different recipes are never compared."""
+    return f"minhash/affine32/xxh32/char5/{num_perm}/seed{SEED}/text1"
+
+
+def sign(texts: Sequence[str], num_perm: int, least: int) -> list[Signed]:
+    """Each text normalised and signed, order kept; those under `least` characters (normalised) get no signature."""
+    signed: list[Signed] = []
+    batch: list[str] = []
+    size = 0
+    for one in texts:
+        batch.append(text.fold(one))
+        size += len(batch[-1])
+        if size >= BATCH_CHARACTERS:
+            signed += _sign(batch, num_perm, least)
+            batch, size = [], 0
+    return signed + _sign(batch, num_perm, least) if batch else signed
+
+
+def _sign(folded: list[str], num_perm: int, least: int) -> list[Signed]:
+    import numpy as np
+    import xxhash
+
+    points = np.frombuffer("".join(folded).encode("utf-32-le", "surrogatepass"), np.dtype("<u4"))
+    starts = np.zeros(len(folded) + 1, np.int64)
+    np.cumsum([len(f) for f in folded], out=starts[1:])
+    a, b = permutations(num_perm)
+    if compiled.worth(len(folded)):
+        from dedup.minhash.kernel import sign
+
+        utf8 = np.empty(4 * len(points), np.uint8)
+        ends = np.zeros(len(starts), np.int64)
+        characters = np.empty(len(folded), np.int64)
+        signatures = np.empty((len(folded), num_perm), np.uint32)
+        sign(points, starts, text.kept_array(), a, b, least, utf8, ends, characters, signatures)
+    else:
+        from dedup.minhash import vectors
+
+        utf8, ends, characters, signatures = vectors.sign(points, starts, text.kept_array(), a, b, least)
+    normalised = utf8.data
+    rows = signatures.astype("<u4", copy=False)
+    at: list[int] = ends.tolist()
+    found = []
+    for i, number in enumerate(characters.tolist()):
+        digest = xxhash.xxh3_128_digest(normalised[at[i] : at[i + 1]]) if number else None
+        found.append(Signed(digest, number, rows[i].tobytes() if number and number >= least else None))
+    return found
+
+
+def permutations(num_perm: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """datasketch's (a, b) for seed 1: element k of a signature is the minimum of a[k]·h + b[k] mod 2^32."""
+    a, b = _empty(num_perm).permutations
+    return a, b
+
+
+@lru_cache(maxsize=4)
+def _empty(num_perm: int) -> MinHash:
+    import xxhash
+    from datasketch import MinHash
+
+    return MinHash(num_perm=num_perm, seed=SEED, scheme="affine32", hashfunc=xxhash.xxh32_intdigest)
+
+
+def load(signature: bytes) -> MinHash:
+    """A stored signature as datasketch's MinHash."""
+    import numpy as np
+    from datasketch import MinHash
+
+    values = np.frombuffer(signature, dtype="<u4")
+    blank = _empty(len(values))
+    return MinHash(seed=SEED, scheme="affine32", hashfunc=blank.hashfunc, hashvalues=values, permutations=blank.permutations)
+
+
+def bands(threshold: float, num_perm: int) -> tuple[int, int]:
+    """(bands, rows): the most rows for which a pair of Jaccard `threshold` is a candidate with probability ≥ 0.985.
+
+    The probability is 1-(1-t^r)^b with b = num_perm // r (Leskovec, Rajaraman, Ullman, *Mining of Massive Datasets*, 3.4).
+    There are always two bands or more. Every candidate is confirmed, so recall is all that the choice has to look after.
+    """
+    rows = max((r for r in range(1, num_perm // 2 + 1) if 1 - (1 - threshold**r) ** (num_perm // r) >= RECALL), default=1)
+    return num_perm // rows, rows

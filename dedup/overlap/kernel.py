@@ -1,0 +1,92 @@
+"""Comparing shingle sets in machine code. Importing this module imports numba."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from dedup.text import SHINGLE
+
+assert SHINGLE == 5  # `_hash` is written for it
+
+_K0, _K1, _K2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93), np.uint64(0xC2B2AE3D27D4EB4F)
+_K3, _K4, _K5 = np.uint64(0x165667B19E3779F9), np.uint64(0x27D4EB2F165667C5), np.uint64(0xFF51AFD7ED558CCD)
+
+
+@njit(inline="always")
+def _hash(points: Any, at: Any, width: Any) -> Any:
+    """Where to look for a shingle: any mixture will do, for characters are compared."""
+    h = np.uint64(np.uint64(points[at]) * _K0)
+    if width == 5:
+        h = np.uint64(h + np.uint64(points[at + 1]) * _K1 + np.uint64(points[at + 2]) * _K2)
+        h = np.uint64(h + np.uint64(points[at + 3]) * _K3 + np.uint64(points[at + 4]) * _K4)
+    h = np.uint64((h ^ (h >> np.uint64(31))) * _K5)
+    return np.uint64(h ^ (h >> np.uint64(32)))
+
+
+@njit(cache=True, nogil=True)
+def overlap(a: Any, b: Any) -> tuple[int, int, int]:
+    """(|A|, |B|, |A∩B|) of the shingle sets of two texts given as code points.
+
+    One open-addressing table holds where each distinct shingle first stands, in `a` or (offset by its length) in `b`;
+    equal hashes are told apart by comparing the characters, so that the numbers are exact.
+    """
+    length_a, length_b = len(a), len(b)
+    width_a, width_b = min(length_a, SHINGLE), min(length_b, SHINGLE)
+    shingles_a = length_a - width_a + 1 if length_a else 0
+    shingles_b = length_b - width_b + 1 if length_b else 0
+    size = 16
+    while size < 2 * (shingles_a + shingles_b):
+        size *= 2
+    mask = np.uint64(size - 1)
+    table = np.zeros(size, np.int32)  # 1 + where the shingle stands
+    met = np.zeros(shingles_a, np.bool_)
+    distinct_a = distinct_b = common = 0
+    for i in range(shingles_a):
+        slot = np.int64(_hash(a, i, width_a) & mask)
+        while True:
+            there = table[slot]
+            if there == 0:
+                table[slot] = i + 1
+                distinct_a += 1
+                break
+            same = True
+            for k in range(width_a):
+                if a[there - 1 + k] != a[i + k]:
+                    same = False
+                    break
+            if same:
+                break
+            slot = np.int64(np.uint64(slot + 1) & mask)
+    for i in range(shingles_b):
+        slot = np.int64(_hash(b, i, width_b) & mask)
+        while True:
+            there = table[slot]
+            if there == 0:
+                table[slot] = shingles_a + i + 1
+                distinct_b += 1
+                break
+            in_a = there <= shingles_a
+            same = True
+            if in_a:
+                same = width_a == width_b
+                if same:
+                    for k in range(width_b):
+                        if a[there - 1 + k] != b[i + k]:
+                            same = False
+                            break
+            else:
+                for k in range(width_b):
+                    if b[there - 1 - shingles_a + k] != b[i + k]:
+                        same = False
+                        break
+            if same:
+                if in_a and not met[there - 1]:
+                    met[there - 1] = True
+                    distinct_b += 1
+                    common += 1
+                break
+            slot = np.int64(np.uint64(slot + 1) & mask)
+    return distinct_a, distinct_b, common

@@ -1,0 +1,249 @@
+"""What taking a batch in asks of the database: for many rows at once, in as many statements for a thousand files as for one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache
+from itertools import chain, islice
+from typing import Any
+
+from dedup.model import Metadata
+from dedup.store.reading import Reader
+from dedup.store.rows import ARTICLE, FAULT, GONE, UNREAD, FileReading, FileRow, KeptSighting, ReadingRow, Recorded, Stat, TextPages
+
+MOST_VARIABLES = 30_000
+"""Bound values in one statement; SQLite's own limit is 32,766 by default."""
+
+Path = tuple[int, bytes, bytes]
+"""(crawl directory, folder, name)."""
+
+
+class Lookups(Reader):
+    """Questions about many keys at once. Keys that are not there are left out of the answers."""
+
+    def _wanted(self, columns: str, keys: Iterable[tuple[Any, ...]], select: str) -> Iterator[tuple[Any, ...]]:
+        """Rows of `select`, which joins the table `wanted` of these keys with others."""
+        width = columns.count(",") + 1
+        rest = iter(keys)
+        while chunk := list(islice(rest, MOST_VARIABLES // width)):
+            values = list(chain.from_iterable(chunk))
+            yield from self._connection.execute(f"WITH wanted ({columns}) AS (VALUES {_places(width, len(chunk))}) {select}", values)
+
+    def next_id(self, table: str) -> int:
+        """The key that the next row of a table gets: keys are given out by the one writer, within its transaction."""
+        return int(self._value(f"SELECT coalesce(max(id), 0) + 1 FROM {table}"))
+
+    # Files
+
+    def recorded_in(self, directory: int, folder: bytes) -> dict[bytes, Recorded]:
+        """Name → what is recorded of the file, of one folder; files that are gone included."""
+        rows = self._connection.execute(f"SELECT {_RECORDED} FROM files f WHERE directory_id = ? AND folder = ?", (directory, folder))
+        return {row[0]: row for row in rows}
+
+    def recorded_named(self, directory: int, folder: bytes, names: Iterable[bytes]) -> dict[bytes, Recorded]:
+        """The same of those files of a folder that have one of these names."""
+        select = f"SELECT {_RECORDED} FROM wanted w CROSS JOIN files f ON f.directory_id = w.d AND f.folder = w.folder AND f.name = w.name"
+        return {row[0]: row for row in self._wanted("d, folder, name", ((directory, folder, n) for n in names), select)}
+
+    def there_in(self, directory: int, folder: bytes) -> Iterator[tuple[int, bytes]]:
+        """(file, name) of those files of a folder that are not gone."""
+        yield from self._connection.execute(
+            "SELECT id, name FROM files WHERE directory_id = ? AND folder = ? AND gone = 0", (directory, folder)
+        )
+
+    def files(self, paths: Iterable[Path]) -> dict[Path, FileRow]:
+        """Path → file."""
+        rows = self._wanted(
+            "d, folder, name", paths,
+            f"SELECT w.d, w.folder, w.name, {_FILE} FROM wanted w CROSS JOIN files f"
+            " ON f.directory_id = w.d AND f.folder = w.folder AND f.name = w.name",
+        )  # fmt: skip
+        return {(row[0], row[1], row[2]): _file(row[3:]) for row in rows}
+
+    def folders(self, directory: int, top: bytes = b"") -> list[bytes]:
+        """Folders from `top` down in which files are recorded. One look into the index for each, however many files it has."""
+        first, last = (b"", None) if not top else (top, top + b"0")  # "0" follows "/"
+        found = []
+        row = self._one("SELECT folder FROM files WHERE directory_id = ? AND folder >= ? ORDER BY folder LIMIT 1", directory, first)
+        while row and (last is None or row[0] < last):
+            if not top or row[0] == top or row[0].startswith(top + b"/"):
+                found.append(row[0])
+            row = self._one("SELECT folder FROM files WHERE directory_id = ? AND folder > ? ORDER BY folder LIMIT 1", directory, row[0])
+        return found
+
+    def paths_of(self, files: Iterable[int]) -> list[tuple[int, int, bytes, bytes, bool]]:
+        """(file, directory, folder, name, gone) of each."""
+        rows = self._wanted(
+            "id", ((f,) for f in files), "SELECT f.id, f.directory_id, f.folder, f.name, f.gone FROM wanted w JOIN files f ON f.id = w.id"
+        )
+        return [(r[0], r[1], r[2], r[3], bool(r[4])) for r in rows]
+
+    def faults_at(self, paths: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], set[str]]:
+        """(directory, path) → kinds of faults that stand there."""
+        found: dict[tuple[int, bytes], set[str]] = {}
+        select = "SELECT w.d, w.path, t.kind FROM wanted w CROSS JOIN faults t ON t.directory_id = w.d AND t.path = w.path"
+        for directory, path, kind in self._wanted("d, path", paths, select):
+            found.setdefault((directory, path), set()).add(kind)
+        return found
+
+    def copies_of_sightings(self, sightings: Iterable[int]) -> dict[int, list[tuple[int, bytes | None, int, bytes, bytes, bool]]]:
+        """Sighting → (file, content, directory, folder, name, gone) of every file that showed it."""
+        found: dict[int, list[tuple[int, bytes | None, int, bytes, bytes, bool]]] = {}
+        select = (
+            "SELECT w.id, f.id, f.content, f.directory_id, f.folder, f.name, f.gone FROM wanted w CROSS JOIN readings d"
+            " ON d.sighting_id = w.id JOIN files f ON f.id = d.file_id"
+        )
+        for r in self._wanted("id", ((s,) for s in sightings), select):
+            found.setdefault(r[0], []).append((r[1], r[2], r[3], r[4], r[5], bool(r[6])))
+        return found
+
+    # Pages and what hangs on them
+
+    def pages(self, urls: Iterable[str]) -> dict[str, int]:
+        """Canonical URL → page."""
+        select = "SELECT p.url, p.id FROM wanted w CROSS JOIN pages p ON p.url = w.url"
+        return dict(self._wanted("url", ((u,) for u in urls), select))
+
+    def aliases_of(self, pages: Iterable[int]) -> dict[tuple[int, str, str, str], int]:
+        """(page, spelling, oid, aid) → alias."""
+        select = "SELECT a.page_id, a.spelling, a.oid, a.aid, a.id FROM wanted w CROSS JOIN aliases a ON a.page_id = w.id"
+        return {(r[0], r[1], r[2], r[3]): r[4] for r in self._wanted("id", ((p,) for p in pages), select)}
+
+    def metadata_of(self, pages: Iterable[int]) -> dict[tuple[int, bytes], int]:
+        """(page, metadata's digest) → metadata, of every value that a crawl of the page had."""
+        select = (
+            "SELECT DISTINCT s.page_id, m.digest, m.id FROM wanted w CROSS JOIN sightings s ON s.page_id = w.id"
+            " JOIN readings d ON d.sighting_id = s.id JOIN metadata m ON m.id = d.metadata_id"
+        )
+        return {(r[0], r[1]): r[2] for r in self._wanted("id", ((p,) for p in pages), select)}
+
+    def revisions_by_state(self, states: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], tuple[int, int | None]]:
+        """(page, state digest) → (revision, its text)."""
+        select = (
+            "SELECT r.page_id, r.digest, r.id, r.text_id FROM wanted w CROSS JOIN revisions r ON r.page_id = w.page AND r.digest = w.digest"
+        )
+        return {(r[0], r[1]): (r[2], r[3]) for r in self._wanted("page, digest", states, select)}
+
+    def sightings(self, keys: Iterable[tuple[int, str, int]]) -> dict[tuple[int, str, int], int]:
+        """(page, crawl time, revision) → sighting."""
+        select = (
+            "SELECT s.page_id, s.crawled_at, s.revision_id, s.id FROM wanted w CROSS JOIN sightings s"
+            " ON s.page_id = w.page AND s.crawled_at = w.crawled_at AND s.revision_id = w.revision"
+        )
+        return {(r[0], r[1], r[2]): r[3] for r in self._wanted("page, crawled_at, revision", keys, select)}
+
+    def readings_of_files(self, files: Iterable[int]) -> dict[int, list[FileReading]]:
+        """File → all its readings, the earliest crawl first."""
+        found: dict[int, list[FileReading]] = {}
+        select = (
+            "SELECT w.id, d.id, d.sighting_id, d.check_status, d.standing, s.page_id, s.crawled_at, s.crawled_at_from, s.revision_id"
+            " FROM wanted w CROSS JOIN readings d ON d.file_id = w.id JOIN sightings s ON s.id = d.sighting_id"
+            " ORDER BY w.id, s.crawled_at, d.id"
+        )
+        for r in self._wanted("id", ((f,) for f in files), select):
+            found.setdefault(r[0], []).append(FileReading(*r[1:]))
+        return found
+
+    def readings_of_sightings(self, sightings: Iterable[int]) -> dict[int, list[ReadingRow]]:
+        """Sighting → its readings, by metadata digest."""
+        found: dict[int, list[ReadingRow]] = {}
+        select = (
+            "SELECT w.id, d.standing, d.check_status, d.check_cause, d.metadata_id, m.digest FROM wanted w CROSS JOIN readings d"
+            " ON d.sighting_id = w.id JOIN metadata m ON m.id = d.metadata_id ORDER BY w.id, m.digest, d.id"
+        )
+        for r in self._wanted("id", ((s,) for s in sightings), select):
+            found.setdefault(r[0], []).append(ReadingRow(*r[1:]))
+        return found
+
+    def kept_sightings(self, pages: Iterable[int]) -> dict[int, list[KeptSighting]]:
+        """Page → every sighting of it in the order of its history: by crawl time, then state digest."""
+        found: dict[int, list[KeptSighting]] = {}
+        select = (
+            "SELECT w.id, s.id, s.crawled_at, s.revision_id, r.digest, s.standing, s.check_status, s.check_cause,"
+            " m.publisher, m.author, m.category, m.published_at FROM wanted w CROSS JOIN sightings s ON s.page_id = w.id"
+            " JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id ORDER BY w.id, s.crawled_at, r.digest"
+        )
+        for r in self._wanted("id", ((p,) for p in pages), select):
+            kept = KeptSighting(r[1], r[2], r[3], r[4], r[5], r[6], r[7], Metadata(r[8], r[9], r[10], r[11]))
+            found.setdefault(r[0], []).append(kept)
+        return found
+
+    def changes_of(self, pages: Iterable[int]) -> dict[int, dict[int, tuple[int, bool, str]]]:
+        """Page → its stored changes: later sighting → (earlier sighting, returned, fields as JSON)."""
+        found: dict[int, dict[int, tuple[int, bool, str]]] = {}
+        select = "SELECT w.id, c.sighting_id, c.previous_id, c.returned, c.fields FROM wanted w CROSS JOIN changes c ON c.page_id = w.id"
+        for r in self._wanted("id", ((p,) for p in pages), select):
+            found.setdefault(r[0], {})[r[1]] = (r[2], bool(r[3]), r[4])
+        return found
+
+    def claims_of(self, sightings: Iterable[int]) -> dict[int, list[str]]:
+        """Sighting → the distinct claims of its readings."""
+        found: dict[int, list[str]] = {}
+        select = "SELECT DISTINCT w.id, d.claimed FROM wanted w CROSS JOIN readings d ON d.sighting_id = w.id ORDER BY 1, 2"
+        for sighting, claimed in self._wanted("id", ((s,) for s in sightings), select):
+            found.setdefault(sighting, []).append(claimed)
+        return found
+
+    def bodies(self, revisions: Collection[int]) -> dict[int, tuple[str, str]]:
+        """Revision → (title, body)."""
+        select = "SELECT r.id, r.title, r.body FROM wanted w CROSS JOIN revisions r ON r.id = w.id"
+        return {r[0]: (r[1], r[2]) for r in self._wanted("id", ((r,) for r in revisions), select)}
+
+    def urls_of(self, pages: Iterable[int]) -> dict[int, str]:
+        """Page → canonical URL."""
+        select = "SELECT p.id, p.url FROM wanted w CROSS JOIN pages p ON p.id = w.id"
+        return dict(self._wanted("id", ((p,) for p in pages), select))
+
+    # Texts
+
+    def texts_by_digest(self, digests: Iterable[bytes]) -> dict[bytes, int]:
+        """Digest of a normalised text → text."""
+        select = "SELECT t.digest, t.id FROM wanted w CROSS JOIN texts t ON t.digest = w.digest"
+        return dict(self._wanted("digest", ((d,) for d in digests), select))
+
+    def pages_of_texts(self, texts: Iterable[int]) -> dict[int, TextPages]:
+        """Text → the first and the last of the pages that show it in any revision; the same where it is one page."""
+        select = (
+            "SELECT w.id, (SELECT min(page_id) FROM revisions WHERE text_id = w.id), (SELECT max(page_id) FROM revisions"
+            " WHERE text_id = w.id) FROM wanted w"
+        )
+        return {r[0]: TextPages(r[1], r[2]) for r in self._wanted("id", ((t,) for t in texts), select) if r[1] is not None}
+
+    def shown(self, pairs: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
+        """Those of the (text, page) pairs of which the page shows the text in any revision."""
+        select = "SELECT w.text, w.page FROM wanted w WHERE EXISTS (SELECT 1 FROM revisions WHERE text_id = w.text AND page_id = w.page)"
+        return {(r[0], r[1]) for r in self._wanted("text, page", pairs, select)}
+
+    def signatures_of(self, texts: Iterable[int]) -> dict[int, bytes]:
+        """Text → signature, of those that have one."""
+        select = "SELECT t.id, t.signature FROM wanted w CROSS JOIN texts t ON t.id = w.id WHERE t.signature IS NOT NULL"
+        return dict(self._wanted("id", ((t,) for t in texts), select))
+
+    def bodies_of_texts(self, texts: Iterable[int]) -> dict[int, str]:
+        """Text → the body of a revision that has it."""
+        select = (
+            "SELECT w.id, r.body FROM wanted w CROSS JOIN revisions r ON r.id = (SELECT id FROM revisions WHERE text_id = w.id LIMIT 1)"
+        )
+        return dict(self._wanted("id", ((t,) for t in texts), select))
+
+    def matches_of(self, texts: Iterable[int]) -> set[tuple[int, int]]:
+        """Stored pairs that one of the texts is in."""
+        select = "SELECT m.a, m.b FROM wanted w CROSS JOIN matches m ON m.a = w.id"
+        wanted = [(t,) for t in texts]
+        return {(r[0], r[1]) for s in (select, select.replace("m.a = w", "m.b = w")) for r in self._wanted("id", wanted, s)}
+
+
+@lru_cache(maxsize=256)
+def _places(width: int, rows: int) -> str:
+    return ",".join(["(" + ",".join("?" * width) + ")"] * rows)
+
+
+_RECORDED = (
+    f"f.name, f.id, f.size, f.mtime_ns, f.inode, f.ctime_ns, CASE WHEN f.gone = 1 THEN {GONE} WHEN f.content IS NULL THEN {UNREAD}"
+    f" WHEN f.reading_id IS NULL THEN {FAULT} ELSE {ARTICLE} END"
+)
+_FILE = "f.id, f.size, f.mtime_ns, f.inode, f.ctime_ns, f.content, f.reading_id IS NOT NULL, f.gone"
+
+
+def _file(row: tuple[Any, ...]) -> FileRow:
+    return FileRow(row[0], Stat(row[1], row[2], row[3], row[4]), row[5], bool(row[6]), bool(row[7]))

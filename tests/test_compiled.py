@@ -1,0 +1,127 @@
+"""When numba comes in, where its code is kept, and that everything goes on without it."""
+
+from __future__ import annotations
+
+import builtins
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dedup import compiled, minhash
+from tests.crawl import Made, words
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in (("done", 0), ("engaged", False), ("missing", False), ("beside", None)):
+        monkeypatch.setattr(compiled._State, name, value)
+
+
+def test_few_texts_are_not_worth_it() -> None:
+    assert not compiled.worth(compiled.ENOUGH - 1)
+    assert not compiled.engaged()
+
+
+def test_many_are_and_it_stays() -> None:
+    assert not compiled.worth(compiled.ENOUGH - 1)
+    assert compiled.worth(1)
+    assert compiled.worth(1)
+    assert compiled.engaged()
+
+
+def test_a_function_is_itself_until_then() -> None:
+    def double(x: int) -> int:
+        return 2 * x
+
+    assert compiled.of(double) is double
+    assert compiled.worth(compiled.ENOUGH)
+
+
+@pytest.mark.parametrize("error", [ImportError("no such module"), OSError("a library does not fit")])
+def test_without_numba_the_plain_forms_serve_and_one_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    real = builtins.__import__
+
+    def refuse(name: str, *args: Any, **kw: Any) -> Any:
+        if name.split(".", maxsplit=1)[0] == "numba":
+            raise error
+        return real(name, *args, **kw)
+
+    monkeypatch.setattr(builtins, "__import__", refuse)
+    body = " ".join(words(__import__("random").Random(1), 60))
+    with caplog.at_level(logging.INFO, "dedup"):
+        assert not compiled.worth(compiled.ENOUGH)
+        signed = minhash.sign([body], 128, 80)
+        assert not compiled.worth(compiled.ENOUGH)
+    assert [r.getMessage() for r in caplog.records if "numba" in r.getMessage()] == [
+        f"numba cannot be used ({error}): signatures are made with numpy, which gives the same and takes longer"
+    ]
+    monkeypatch.undo()
+    monkeypatch.setattr(compiled._State, "engaged", True)
+    assert minhash.sign([body], 128, 80) == signed
+
+
+def _cache(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    try:
+        return compiled.choose_cache()
+    finally:
+        os.environ.pop("NUMBA_CACHE_DIR", None)
+
+
+def test_code_is_kept_in_the_users_state_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    assert _cache(monkeypatch) == str(tmp_path / "dedup" / "compiled")
+
+
+def test_else_beside_the_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    compiled.keep_beside(str(tmp_path / "dedup.db"))
+    assert _cache(monkeypatch) == str(tmp_path / "dedup.db.compiled")
+
+
+def test_else_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    compiled.keep_beside(str(tmp_path / "file" / "dedup.db"))
+    chosen = _cache(monkeypatch)
+    assert os.path.isdir(chosen)
+    os.rmdir(chosen)
+
+
+def test_a_cache_of_the_users_own_is_respected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    assert compiled.choose_cache() == str(tmp_path)
+
+
+def test_the_first_compile_says_so_and_no_other(tmp_path: Path) -> None:
+    program = """
+import logging, sys
+logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+from dedup import compiled, minhash
+assert compiled.worth(compiled.ENOUGH)
+minhash.sign(["a text that is long enough"], 16, 1)
+"""
+    env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    told = [subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True).stdout for _ in "12"]
+    assert told == ["compiling the inner loops for this machine, once; this takes a few seconds\n", ""]
+
+
+@pytest.mark.parametrize("command", ["status", "duplicates", "scan", "verify crawl", "history 901_0000000001", "dump --logical"])
+def test_commands_that_sign_little_or_nothing_never_load_numba(crawl: Path, db: Path, command: str) -> None:
+    Made(body=" ".join(words(__import__("random").Random(1), 60))).write(crawl)
+    (crawl.parent / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n[database]\npath = "dedup.db"\n')
+    subprocess.run([sys.executable, "-m", "dedup", "scan"], cwd=crawl.parent, capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "dedup", *command.split()], cwd=crawl.parent, capture_output=True, text=True, check=True
+    )
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "sqlite_utils" in loaded or "verify" in command
+    assert "numba" not in loaded

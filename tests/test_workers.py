@@ -1,0 +1,154 @@
+"""Examining in other processes: the same results, whatever their number, and nothing lost when one dies or hangs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from dedup.config import Settings
+from dedup.ingest import Found, examine, workers
+from dedup.ingest.session import options_of
+from dedup.ingest.workers import Examiners
+from dedup.store.rows import Stat
+from tests import running
+from tests.crawl import Made, edited, words
+
+OPTIONS = options_of(Settings())
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "WORTHWHILE", 0)
+
+
+def founds(folder: Path, number: int) -> list[Found]:
+    rng = __import__("random").Random(2)
+    story = words(rng, 60)
+    made = [Made(body=" ".join(edited(rng, story, 0.05)), aid=f"{n:010}").write(folder) for n in range(number)]
+    (folder / "bad.md").write_bytes(b"\xff\xfe\xff")
+    return [
+        Found(1, os.fsencode(folder), b"", os.fsencode(p.name), Stat(0, 0, 0, 0)) for p in (*made, folder / "bad.md", folder / "none.md")
+    ]
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_results_are_the_same_and_in_order_however_many_there_are(crawl: Path, number: int) -> None:
+    those = founds(crawl, 40)
+    examiners = Examiners(OPTIONS, number)
+    for start in range(0, len(those), 5):
+        examiners.give(those[start : start + 5])
+    found = [e for _ in range(len(examiners)) for e in examiners.take(threading.Event())]
+    assert len(examiners._processes) == (number if number > 1 else 0)
+    examiners.close()
+    assert found == examine(those, OPTIONS)
+    assert [e.outcome for e in found][-3:] == ["article", "fault", "vanished"]
+
+
+def test_a_process_is_not_started_for_few_files(crawl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "WORTHWHILE", 1000)
+    examiners = Examiners(OPTIONS, 2)
+    examiners.give(founds(crawl, 3))
+    assert len(examiners.take(threading.Event())) == 5
+    assert examiners._processes == []
+
+
+def test_what_a_process_that_died_was_reading_is_read_again(crawl: Path, caplog: pytest.LogCaptureFixture) -> None:
+    those = founds(crawl, 10)
+    examiners = Examiners(OPTIONS, 2)
+    for _ in range(2):
+        examiners.give(those)
+        assert len(examiners.take(threading.Event())) == len(those)
+    for process in examiners._processes:
+        process.kill()
+        process.wait()
+    for _ in range(4):
+        examiners.give(those)
+    with caplog.at_level(logging.WARNING, "dedup"):
+        found = [examiners.take(threading.Event()) for _ in range(4)]
+    assert found == [examine(those, OPTIONS)] * 4
+    assert "a process that reads files died" in caplog.text
+    examiners.close()
+
+
+def test_one_that_hangs_does_not_keep_the_program_from_stopping(crawl: Path) -> None:
+    those = founds(crawl, 10)
+    examiners = Examiners(OPTIONS, 2)
+    for _ in range(4):
+        examiners.give(those)
+    for _ in range(4):
+        examiners.take(threading.Event())
+    for process in examiners._processes:
+        process.send_signal(signal.SIGSTOP)
+    for _ in range(4):
+        examiners.give(those)
+    stop = threading.Event()
+    stop.set()
+    assert examiners.take(stop, patience=0.2) == []
+    assert len(examiners) == 0
+    processes = list(examiners._processes)
+    examiners.close()
+    assert all(p.returncode is not None for p in processes)
+
+
+def test_an_error_of_ours_is_raised_where_the_batch_was_given(crawl: Path) -> None:
+    examiners = Examiners(OPTIONS, 2)
+    examiners.give([Found(1, b"a\0b", b"", b"null.md", Stat(0, 0, 0, 0))])
+    try:
+        with pytest.raises(ValueError, match="null"):
+            examiners.take(threading.Event())
+    finally:
+        examiners.close()
+
+
+def test_processes_end_when_their_parent_is_killed(crawl: Path) -> None:
+    founds(crawl, 10)
+    program = f"""
+import os, threading, time
+from dedup.ingest import workers
+from tests.test_workers import OPTIONS, founds
+from pathlib import Path
+workers.WORTHWHILE = 0
+examiners = workers.Examiners(OPTIONS, 2)
+those = founds(Path({str(crawl)!r}), 3)
+for _ in range(4):
+    examiners.give(those)
+for _ in range(4):
+    examiners.take(threading.Event())
+print(*(p.pid for p in examiners._processes), flush=True)
+time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pids = [int(p) for p in parent.stdout.readline().split()]
+        assert len(pids) == 2
+        parent.kill()
+    deadline = time.monotonic() + 30
+    while any(_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, "an orphan is left"
+        time.sleep(0.02)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_a_scan_gives_the_same_database_with_any_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dedup.ingest.scan.BATCH_FILES", 7)
+    founds(tmp_path / "crawl", 60)
+    dumps = []
+    for number in (1, 2, 5):
+        running.scan(tmp_path / "crawl", tmp_path / f"{number}.db", workers=number)
+        dumps.append(running.dump(tmp_path / f"{number}.db"))
+    assert dumps[0] == dumps[1] == dumps[2]
+    assert len(dumps[0]) > 200
