@@ -1,0 +1,39 @@
+"""Invented crawl directories: the same articles, byte for byte, for the same seed.
+
+    python -m benchmarks.corpus DIR --articles N [--kind mixed] [--seed 1] [--processes CORES]
+
+Every article is a function of the seed and its number alone, so nothing is remembered between articles and a million of them take no
+more memory than a thousand. Numbers come in blocks of 50 with a fixed mixture, and random numbers are SplitMix64 of (seed, number,
+position), which no other version of Python or NumPy draws otherwise.
+
+The mixture (`mixed`), in a block of 50:
+
+- 35 articles unrelated to any other: four in five Korean-like, about 1,400 characters, the rest English-like, about 2,600;
+- 10 copies of an unrelated article on another publisher's page, with 0 to 20 % of the words replaced; nine in ten of an article among
+  the last 4,000, the others of any earlier one;
+- 4 crawls of an earlier page a day later, half with the state it had, half with a few words edited;
+- 1 of five boilerplate texts of about 350 characters with another date and number in it.
+
+The other kinds are Korean-like throughout, about 1,400 characters on average, so that their costs can be compared: `unrelated`,
+`boilerplate` (one text, another date and number in each) and `copies` (one text, another page for each).
+"""
+
+from __future__ import annotations
+
+from benchmarks.corpus.files import Written, lay_out, render, write
+from benchmarks.corpus.mixture import CRAWL_LEVELS, DAY, KINDS, LEVELS, PUBLISHERS, Article, articles, bodies
+
+__all__ = [
+    "CRAWL_LEVELS",
+    "DAY",
+    "KINDS",
+    "LEVELS",
+    "PUBLISHERS",
+    "Article",
+    "Written",
+    "articles",
+    "bodies",
+    "lay_out",
+    "render",
+    "write",
+]

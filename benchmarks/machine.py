@@ -1,0 +1,39 @@
+"""What a measurement was made on: the facts that stand above every table."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+from benchmarks.table import Machine
+
+
+def facts(folder: Path) -> Machine:
+    """The machine as it is now; `folder` tells the file system that is measured on."""
+    return Machine(
+        cpu=_field(Path("/proc/cpuinfo"), "model name") or platform.machine(),
+        cores=len(os.sched_getaffinity(0)),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        kernel=f"{platform.system()} {platform.release()}",
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        file_system=file_system(folder),
+    )
+
+
+def file_system(folder: Path) -> str:
+    """The type of the file system that `folder` lies on: that of the longest mount point above it, the latest one mounted there."""
+    place = folder.resolve()
+    found = ("", "unknown")
+    with Path("/proc/self/mountinfo").open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            before, _, after = line.partition(" - ")
+            mount = before.split()[4].replace("\\040", " ")
+            if place.is_relative_to(mount) and len(mount) >= len(found[0]):
+                found = (mount, after.split()[0])
+    return found[1]
+
+
+def _field(path: Path, name: str) -> str | None:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return next((line.partition(":")[2].strip() for line in file if line.partition(":")[0].strip() == name), None)

@@ -1,0 +1,48 @@
+"""Virtual environments for packages that are measured: made once, kept, made anew when something else is to be in them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_READY = "ready.json"
+"""Written last: an environment without it was given up half-way."""
+
+
+class UnavailableError(Exception):
+    """A package that could not be installed or run; the message is the last line of the reason."""
+
+
+def prepare(folder: Path, requirements: Sequence[str], timeout_seconds: float = 3600) -> Path:
+    """The interpreter of an environment in `folder` with `requirements` installed by pip."""
+    python = folder.resolve() / "bin" / "python"
+    wanted = {"python": sys.version, "requirements": list(requirements)}
+    ready = folder / _READY
+    if ready.is_file() and python.exists() and json.loads(ready.read_text(encoding="utf-8")) == wanted:
+        return python
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    _call([sys.executable, "-m", "venv", str(folder)], timeout_seconds)
+    _call([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *requirements], timeout_seconds)
+    ready.write_text(json.dumps(wanted), encoding="utf-8")
+    return python
+
+
+def _call(command: list[str], timeout_seconds: float) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_seconds, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        raise UnavailableError(f"not installed after {timeout_seconds:,.0f} s") from None
+    if done.returncode:
+        raise UnavailableError(last_line(done.stderr) or last_line(done.stdout) or f"exit code {done.returncode}")
+
+
+def last_line(text: str) -> str:
+    """The last line of a program's complaint that is not blank, without addresses, cut at 200 characters."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return re.sub(r"https?://\S+", "…", lines[-1])[:200] if lines else ""
