@@ -34,6 +34,7 @@ def main(number: int = 5000, characters: int = 1400) -> None:
         print(f"articles                    {number:>10,}")
         print(f"body, bytes an article      {size / number:>10,.0f}")
         print(f"database, bytes an article  {db.stat().st_size / number:>10,.0f}")
+        print(f"index, bytes an article     {Path(f'{db}.index').stat().st_size / number:>10,.0f}")
         print(f"scan, µs an article         {tally.seconds / number * 1e6:>10,.0f}")
 
 

@@ -7,8 +7,10 @@ for this platform, the plain forms serve throughout. Results are the same either
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -91,7 +93,9 @@ def _cache_folder() -> str:
             continue
         if os.access(folder, os.W_OK):
             return folder
-    return tempfile.mkdtemp(prefix="dedup-compiled-")
+    folder = tempfile.mkdtemp(prefix="dedup-compiled-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _holds_code(folder: str) -> bool:

@@ -100,11 +100,6 @@ class Reader:
         assert row is not None
         return row[0], row[1]
 
-    def pages_of_text(self, text: int, limit: int = 2) -> frozenset[int]:
-        """Pages that show this text in any revision, no more than `limit` of them."""
-        rows = self._all("SELECT DISTINCT page_id FROM revisions WHERE text_id = ? LIMIT ?", text, limit)
-        return frozenset(r[0] for r in rows)
-
     def body_of_revision(self, revision: int) -> tuple[str, str]:
         """(title, body) of a state."""
         row = self._one("SELECT title, body FROM revisions WHERE id = ?", revision)

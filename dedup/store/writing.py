@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -339,13 +338,6 @@ class Writer(Lookups):
             "DELETE FROM pages WHERE NOT EXISTS (SELECT 1 FROM sightings s WHERE s.page_id = pages.id)"
             " AND NOT EXISTS (SELECT 1 FROM aliases a WHERE a.page_id = pages.id)"
         )
-
-    def checkpoint(self) -> None:
-        """Fold the write-ahead log back into the database where readers allow it."""
-        try:
-            self._execute("PRAGMA wal_checkpoint(PASSIVE)")
-        except sqlite3.OperationalError:
-            return
 
 
 def metadata_values(metadata: Metadata) -> tuple[bytes, Row]:
