@@ -66,6 +66,10 @@ class DatabaseBusyError(DedupError):
     """The database {path} is being written by {holder}; only one 'dedup scan' or 'dedup watch' may write at a time."""
 
 
+class TooManyTextsError(DedupError):
+    """The candidate index has room for {most} texts, and the database has reached them. Begin another database for what is new."""
+
+
 class DatabaseFailedError(DedupError):
     """Writing to the database {path} failed: {problem}. What was committed before stands; nothing was half recorded."""
 

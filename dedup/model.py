@@ -35,6 +35,10 @@ FAULTS: dict[FaultKind, str] = {
 }
 
 
+NO_COMMIT = bytes(16)
+"""The token of no commit: what the candidate index holds before any, and while it is being filled."""
+
+
 class Packed:
     """What travels between processes: pickled as its constructor's arguments, in the order of its fields."""
 

@@ -90,14 +90,6 @@ def shingles(normalised: str) -> frozenset[str]:
     return frozenset(normalised[i : i + SHINGLE] for i in range(len(normalised) - SHINGLE + 1))
 
 
-def similarity(a: frozenset[str], b: frozenset[str]) -> tuple[float, float]:
-    """(Jaccard, containment) of two shingle sets: |a∩b| / |a∪b| and |a∩b| / min(|a|, |b|); 0 where a set is empty."""
-    if not a or not b:
-        return 0.0, 0.0
-    common = len(a & b)
-    return common / (len(a) + len(b) - common), common / min(len(a), len(b))
-
-
 class _Printable(dict[int, str]):
     """A `str.translate` table that spells out what could steer a terminal or reorder a line."""
 

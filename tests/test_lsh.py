@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dedup import compiled, lsh, minhash
+from dedup.errors import TooManyTextsError
 from dedup.lsh import probing, table
 from tests.crawl import edited, words
 
@@ -40,7 +41,7 @@ def unlike(number: int) -> list[bytes]:
 
 
 def fresh(path: Path, threshold: float = 0.7) -> lsh.CandidateIndex:
-    return lsh.new_index(str(path), UUID, "recipe", threshold, 128)
+    return lsh.new_index(str(path), UUID, threshold, 128)
 
 
 def filled(path: Path, those: list[bytes], threshold: float = 0.7, step: int = 100) -> lsh.CandidateIndex:
@@ -63,8 +64,8 @@ class Store:
         self.asked.append(beyond)
         return ((n, s) for n, s in enumerate(self.those, 1) if n > beyond)
 
-    def open(self, path: Path, uuid: bytes = UUID, recipe: str = "recipe") -> lsh.CandidateIndex:
-        return lsh.open_index(str(path), uuid, recipe, 0.7, 128, TOKEN, self.known.get, self.signatures)
+    def open(self, path: Path, uuid: bytes = UUID) -> lsh.CandidateIndex:
+        return lsh.open_index(str(path), uuid, 0.7, 128, TOKEN, self.known.get, self.signatures)
 
 
 def answers(index: lsh.CandidateIndex, those: list[bytes]) -> list[dict[int, int]]:
@@ -303,23 +304,27 @@ def test_whatever_is_done_to_the_file_the_answers_are_those_of_a_fresh_one(
         assert "made again from 150 signatures" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("change", "why"),
-    [
-        ({"uuid": bytes(16)}, "another database's"),
-        ({"recipe": "other"}, "of other settings"),
-    ],
-)
+@pytest.mark.parametrize(("uuid", "threshold", "why"), [(bytes(16), 0.7, "another database's"), (UUID, 0.5, "of other settings")])
 def test_an_index_of_something_else_is_made_again(
-    tmp_path: Path, change: dict[str, bytes | str], why: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, uuid: bytes, threshold: float, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    filled(tmp_path / "index", unlike(50))
+    filled(tmp_path / "index", unlike(50), threshold)
     those = signatures(30)
     with caplog.at_level(logging.INFO, "dedup"):
-        index = Store(those).open(tmp_path / "index", **change)  # type: ignore[arg-type]
+        index = Store(those).open(tmp_path / "index", uuid)
     assert f"the candidate index is {why}: making it again" in caplog.text
     assert "made again from 30 signatures" in caplog.text
     assert answers(index, those) == answers(filled(tmp_path / "other", those), those)
+
+
+def test_more_texts_than_a_slot_has_room_for_are_refused(tmp_path: Path) -> None:
+    (signature,) = signatures(1)
+    index = fresh(tmp_path / "index")
+    index.add([lsh.MOST_TEXTS], [signature], TOKEN)
+    assert answers(index, [signature]) == [{lsh.MOST_TEXTS: 25}]
+    for refuse in (lambda n: index.meet([n], [signature]), lambda n: index.add([n], [signature], TOKEN)):
+        with pytest.raises(TooManyTextsError, match="268,435,455"):
+            refuse(lsh.MOST_TEXTS + 1)
 
 
 def test_an_index_ahead_of_a_restored_backup_is_made_again(tmp_path: Path) -> None:
@@ -327,7 +332,7 @@ def test_an_index_ahead_of_a_restored_backup_is_made_again(tmp_path: Path) -> No
     filled(tmp_path / "index", [*those, *unlike(20)])  # as of a commit that the backup does not know
     store = Store(those)
     store.known = {bytes(16): 0, b"b" * 16: 60}
-    index = lsh.open_index(str(tmp_path / "index"), UUID, "recipe", 0.7, 128, b"b" * 16, store.known.get, store.signatures)
+    index = lsh.open_index(str(tmp_path / "index"), UUID, 0.7, 128, b"b" * 16, store.known.get, store.signatures)
     assert store.asked == [0]
     assert answers(index, those) == answers(filled(tmp_path / "other", those), those)
 

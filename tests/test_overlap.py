@@ -20,12 +20,24 @@ def naive(a: str, b: str) -> overlap.Overlap:
     return overlap.Overlap(len(x), len(y), len(x & y))
 
 
+SETS = st.frozensets(st.sampled_from([f"{n:05}" for n in range(12)]))
+
+
+@given(SETS, SETS)
+@settings(deadline=None)
+def test_similarity_is_jaccard_and_the_share_of_the_smaller_set(a: frozenset[str], b: frozenset[str]) -> None:
+    both = [s for s in a if s in b]
+    expected = (len(both) / len({*a, *b}), len(both) / min(len(a), len(b))) if a and b else (0.0, 0.0)
+    for x, y in ((a, b), (b, a)):
+        found = overlap.Overlap(len(x), len(y), len(both))
+        assert (found.jaccard, found.containment) == expected
+
+
 @given(ANY, ANY)
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_sizes_are_those_of_the_sets(either: str, a: str, b: str) -> None:
     found = overlap.overlap(overlap.points(a), overlap.points(b))
     assert found == naive(a, b)
-    assert (found.jaccard, found.containment) == text.similarity(text.shingles(text.normalise(a)), text.shingles(text.normalise(b)))
     assert overlap.body_similarity(a, a) == 1.0
     assert overlap.body_similarity(a, b) == (found.jaccard if found.a or found.b else 1.0)
 

@@ -68,21 +68,6 @@ def test_a_text_no_longer_than_a_shingle_is_one_and_an_empty_one_has_none(short:
     assert text.shingles(short) == expected
 
 
-SETS = st.frozensets(st.sampled_from([f"{n:05}" for n in range(12)]))
-
-
-@given(SETS, SETS)
-@settings(deadline=None)
-def test_similarity_is_jaccard_and_the_share_of_the_smaller_set(a: frozenset[str], b: frozenset[str]) -> None:
-    if a and b:
-        both = [s for s in a if s in b]
-        expected = (len(both) / len({*a, *b}), len(both) / min(len(a), len(b)))
-    else:
-        expected = (0.0, 0.0)
-    assert text.similarity(a, b) == expected
-    assert text.similarity(b, a) == expected
-
-
 def test_the_table_of_kept_characters_is_that_of_unicode() -> None:
     kept = text.kept_codes()
     assert [bool(k) for k in kept] == [unicodedata.category(chr(code))[0] in "LMN" for code in range(0x110000)]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dedup import minhash
-from dedup.model import Match, Relation
+from dedup.model import NO_COMMIT, Match, Relation
 from dedup.overlap import Overlap, overlap, points
 from dedup.store import Reader, Writer
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 CACHED_CHARACTERS = 4_000_000
 """Normalised characters of candidates kept in memory (4 bytes each)."""
 LOADED_AT_ONCE = 500
-UNCOMMITTED = bytes(16)
-"""The token of no commit: an index that says it holds texts as of this one is made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +35,8 @@ class Matching:
 
     @property
     def recipe(self) -> str:
-        bands, rows = minhash.bands(self.threshold, self.num_perm)
-        return (
-            f"{minhash.recipe(self.num_perm)}/{bands}x{rows}/near{self.threshold:g}/excerpt{self.excerpt_threshold:g}"
-            f"/min{self.min_characters}"
-        )
+        banded = minhash.banded_recipe(self.threshold, self.num_perm)
+        return f"{banded}/near{self.threshold:g}/excerpt{self.excerpt_threshold:g}/min{self.min_characters}"
 
     def relation(self, found: Overlap) -> Relation | None:
         """The relation of two different texts; None: they are not alike enough.
@@ -67,11 +62,9 @@ class Resemblance:
 
 @dataclass(frozen=True, slots=True)
 class NewText:
-    """A distinct normalised text that is not in the database yet; `signature` None: too short for near duplicates."""
+    """A distinct normalised text that is new to the index; `signature` None: too short for near duplicates."""
 
     number: int
-    digest: bytes
-    characters: int
     signature: bytes | None
     body: str
 
@@ -110,7 +103,7 @@ class Matcher:
 
             store, m = self._store, self.matching
             self._index = open_index(
-                store.index_path(), self._uuid(), self._recipe(), m.threshold, m.num_perm,
+                store.index_path(), self._uuid(), m.threshold, m.num_perm,
                 store.last_batch()[0], store.batch_text, store.signatures, self.progress,
             )  # fmt: skip
         return self._index
@@ -119,16 +112,11 @@ class Matcher:
         """Begin with an empty index: all texts will be met again, in order of their keys."""
         from dedup.lsh import new_index
 
-        self._index = new_index(self._store.index_path(), self._uuid(), self._recipe(), self.matching.threshold, self.matching.num_perm)
+        self._index = new_index(self._store.index_path(), self._uuid(), self.matching.threshold, self.matching.num_perm)
         self.forget()
 
     def _uuid(self) -> bytes:
         return uuid.UUID(self._store.setting("uuid")).bytes
-
-    def _recipe(self) -> str:
-        """What the index depends on."""
-        bands, rows = minhash.bands(self.matching.threshold, self.matching.num_perm)
-        return f"{minhash.recipe(self.matching.num_perm)}/{bands}x{rows}"
 
     def meet(self, new: Sequence[NewText], again: Collection[int]) -> Meeting:
         """Candidates of new texts among all others, and of known texts that a second page has come to show: the first of
@@ -163,7 +151,7 @@ class Matcher:
     def taken(self) -> None:
         """What was met counts as there, for those to come; nothing is committed yet."""
         pending, self._pending = self._pending, {}
-        self.open().add(list(pending), list(pending.values()), UNCOMMITTED)
+        self.open().add(list(pending), list(pending.values()), NO_COMMIT)
 
     def settled(self) -> None:
         """All that was taken is committed now."""
@@ -176,7 +164,7 @@ class Matcher:
 
         Only pairs that two different pages can show: revisions of one page are never matched with each other.
         """
-        known = self._store.matches_of(meeting.candidates)
+        known = self._store.matches_of(n for n in meeting.candidates if n not in self._pending)
         found: dict[tuple[int, int], Match] = {}
         unmatched: list[int] = []
         for number, others in self._loaded(meeting):

@@ -201,8 +201,10 @@ class _Batch:
         store.insert_pages((page, url, current.get(page)) for page, url in new_pages)
         store.insert_aliases(new_aliases)
         store.insert_metadata(new_metadata)
-        meeting = self._matcher.meet(new_texts, again)
-        store.insert_texts((t.number, t.digest, t.characters, t.signature, int(t.number in meeting.crowded)) for t in new_texts)
+        meeting = self._matcher.meet([NewText(n, s.e.signature, s.article.body) for n, s in new_texts.items()], again)
+        store.insert_texts(
+            (number, s.e.text, s.e.characters, s.e.signature, int(number in meeting.crowded)) for number, s in new_texts.items()
+        )
         store.set_crowded(meeting.crowded & set(again))
         self._write_revisions(new_states)
         store.supersede_readings(superseded)
@@ -212,7 +214,7 @@ class _Batch:
         settle_sightings(store, settled | made_again | {s.sighting for s in seen if s.sighting not in new_sightings})
         self._settle_pages({s.page for s in seen} - current.keys())
         self._matches(meeting)
-        signed = [t.number for t in new_texts if t.signature is not None]
+        signed = [number for number, s in new_texts.items() if s.e.signature is not None]
         if signed:
             self._matcher.token = store.add_batch(signed[-1])
         self._count_articles(new_states)
@@ -293,8 +295,9 @@ class _Batch:
             s.sighting = known.setdefault(key, 0) or self._keys.give("sightings")
             known[key] = s.sighting
 
-    def _give_texts(self) -> tuple[list[NewText], list[int]]:
-        """Give counted revisions their texts; returns (new texts, known texts that a second page has come to show)."""
+    def _give_texts(self) -> tuple[dict[int, _Seen], list[int]]:
+        """Give counted revisions their texts; returns (new texts, each with the first article that has it; known texts that a
+        second page has come to show)."""
         store, count = self._store, self._count
         counted = [s for s in self._seen if s.standing == "counted" and s.e.text is not None]
         texts = store.texts_by_digest({s.e.text for s in counted if s.e.text and s.revision_text is None})
@@ -302,7 +305,7 @@ class _Batch:
         shows = store.shown((texts[s.e.text], s.page) for s in counted if s.e.text in texts and s.page in self._known_pages)
         pages = {number: {p.first, p.last} for number, p in shown.items()}
         given: dict[int, int] = {}
-        new: dict[int, NewText] = {}
+        new: dict[int, _Seen] = {}
         again: dict[int, None] = {}
         copies: list[tuple[_Seen, int]] = []
         for s in counted:
@@ -312,7 +315,7 @@ class _Batch:
             number = texts.get(s.e.text)
             if number is None:
                 number = texts[s.e.text] = self._keys.give("texts")
-                new[number] = NewText(number, s.e.text, s.e.characters, s.e.signature, s.article.body)
+                new[number] = s
             given[s.revision] = number
             before = pages.setdefault(number, set())
             further = (number, s.page) not in shows
@@ -328,7 +331,7 @@ class _Batch:
             urls = {s.page: s.url for s in self._seen} | store.urls_of({page for _, page in copies})
             for s, page in copies:
                 self._say(f"exact duplicate: {text.printable(s.url)} has the text of {text.printable(urls[page])}")
-        return list(new.values()), list(again)
+        return new, list(again)
 
     def _write_revisions(self, new: dict[int, _Seen]) -> None:
         self._store.insert_revisions(

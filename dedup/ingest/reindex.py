@@ -40,7 +40,7 @@ def _match_again(store: Writer, matcher: Matcher) -> int:
     matcher.restart()
     for texts in _chunks(store.texts()):
         signatures = store.signatures_of(texts)
-        meeting = matcher.meet([NewText(n, b"", 0, signatures.get(n), body) for n, body in texts.items()], ())
+        meeting = matcher.meet([NewText(n, signatures.get(n), body) for n, body in texts.items()], ())
         matches = matcher.confirm(meeting)
         store.add_matches(matches, matcher.matching.recipe, now)
         store.set_crowded(meeting.crowded)

@@ -86,6 +86,7 @@ class Examiners:
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
         for process in self._processes:
+            process.kill()  # one that came up meanwhile
             process.wait()
         self._processes.clear()
         self._threads = None

@@ -16,14 +16,17 @@ import numpy as np
 import xxhash
 
 from dedup import compiled, minhash
+from dedup.errors import TooManyTextsError
 from dedup.lsh import probing
 from dedup.lsh.table import Slots, Table, plain
+from dedup.model import NO_COMMIT
 
 BUCKET = 64
 """Most texts a bucket keeps; beyond, an article still meets those that are there."""
 FEW = 8
 """Texts that a full bucket gives at first: the earliest."""
 MOST_TEXTS = (1 << 28) - 1
+"""The greatest key of a text that a slot has room for."""
 _CHUNK = 8192
 _HASH_BITS = 35
 
@@ -63,7 +66,7 @@ class CandidateIndex:
     def add(self, texts: Sequence[int], signatures: Sequence[bytes], token: bytes) -> None:
         """Take in texts (keys rising, all beyond `last_text`) that the commit `token` brought."""
         if texts:
-            self._table.add(self._hashes(signatures), np.array(texts, np.int64), self._bands, BUCKET)
+            self._table.add(self._hashes(signatures), _numbers(texts), self._bands, BUCKET)
         self._table.settle(token, texts[-1] if texts else self.last_text)
 
     def meet(self, texts: Sequence[int], signatures: Sequence[bytes], few: int | None = None) -> list[Met]:
@@ -72,7 +75,7 @@ class CandidateIndex:
         if not texts:
             return []
         hashes = self._hashes(signatures)
-        numbers = np.array(texts, np.int64)
+        numbers = _numbers(texts)
         local_homes = 2 * len(hashes)
         limits = np.array([BUCKET, FEW if few is None else few], np.int64)
         room = 64 * len(texts) + 4096
@@ -107,13 +110,23 @@ class CandidateIndex:
         return hashes
 
 
-def new_index(path: str, uuid: bytes, recipe: str, threshold: float, num_perm: int) -> CandidateIndex:
+def _numbers(texts: Sequence[int]) -> Slots:
+    if max(texts) > MOST_TEXTS:
+        raise TooManyTextsError(most=f"{MOST_TEXTS:,}")
+    return np.array(texts, np.int64)
+
+
+def new_index(path: str, uuid: bytes, threshold: float, num_perm: int) -> CandidateIndex:
     """An empty index in place of whatever is at `path`."""
-    return CandidateIndex(Table.empty(path, uuid, xxhash.xxh3_128_digest(recipe.encode())), threshold, num_perm)
+    return CandidateIndex(Table.empty(path, uuid, _recipe(threshold, num_perm)), threshold, num_perm)
+
+
+def _recipe(threshold: float, num_perm: int) -> bytes:
+    return xxhash.xxh3_128_digest(minhash.banded_recipe(threshold, num_perm).encode())
 
 
 def open_index(
-    path: str, uuid: bytes, recipe: str, threshold: float, num_perm: int,
+    path: str, uuid: bytes, threshold: float, num_perm: int,
     token: bytes, last_text_of: Callable[[bytes], int | None],
     signatures: Callable[[int], Iterable[tuple[int, bytes]]], progress: Callable[[int], None] = lambda _: None,
 ) -> CandidateIndex:  # fmt: skip
@@ -128,11 +141,11 @@ def open_index(
         why = "missing or damaged"
     elif table.state.uuid != uuid:
         why = "another database's"
-    elif table.state.recipe != xxhash.xxh3_128_digest(recipe.encode()):
+    elif table.state.recipe != _recipe(threshold, num_perm):
         why = "of other settings"
     elif last_text_of(table.state.token) != table.state.last_text:
         why = "not of this state of the database"
-    index = new_index(path, uuid, recipe, threshold, num_perm) if table is None or why else CandidateIndex(table, threshold, num_perm)
+    index = new_index(path, uuid, threshold, num_perm) if table is None or why else CandidateIndex(table, threshold, num_perm)
     if why or index.token != token:
         if why and last_text_of(token):
             _log.info("the candidate index is %s: making it again from the stored signatures", why)
@@ -151,7 +164,7 @@ def _catch_up(index: CandidateIndex, signatures: Iterable[tuple[int, bytes]], pr
     number = 0
     while chunk := list(islice(rest, _CHUNK)):
         compiled.worth(len(chunk))
-        index.add([t for t, _ in chunk], [s for _, s in chunk], bytes(16))
+        index.add([t for t, _ in chunk], [s for _, s in chunk], NO_COMMIT)
         number += len(chunk)
         progress(len(chunk))
     return number

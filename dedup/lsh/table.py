@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from dedup import compiled
 from dedup.lsh import probing
+from dedup.model import NO_COMMIT
 
 Slots = NDArray[np.int64]
 
@@ -61,7 +62,7 @@ class Table:
     @classmethod
     def empty(cls, path: str, uuid: bytes, recipe: bytes) -> Table:
         """A new table in place of whatever is at `path`."""
-        return cls._make(path, State(uuid, recipe, bytes(16), 0, 0, LEAST, 0))
+        return cls._make(path, State(uuid, recipe, NO_COMMIT, 0, 0, LEAST, 0))
 
     @classmethod
     def load(cls, path: str) -> Table | None:

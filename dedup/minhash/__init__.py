@@ -40,6 +40,12 @@ def recipe(num_perm: int) -> str:
     return f"minhash/affine32/xxh32/char5/{num_perm}/seed{SEED}/text1"
 
 
+def banded_recipe(threshold: float, num_perm: int) -> str:
+    """The stored name of what candidates depend on: signatures, and how they are cut."""
+    number, rows = bands(threshold, num_perm)
+    return f"{recipe(num_perm)}/{number}x{rows}"
+
+
 def sign(texts: Sequence[str], num_perm: int, least: int) -> list[Signed]:
     """Each text normalised and signed, order kept; those under `least` characters (normalised) get no signature."""
     signed: list[Signed] = []

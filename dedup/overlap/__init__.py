@@ -1,6 +1,6 @@
 """How much of one text stands in another: exact Jaccard and containment of their shingle sets.
 
-The same values as `text.similarity` of `text.shingles`, from code points and without making the sets.
+From code points, and where there is compiled code without making the sets.
 """
 
 from __future__ import annotations

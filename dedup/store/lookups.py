@@ -29,6 +29,17 @@ class Lookups(Reader):
             values = list(chain.from_iterable(chunk))
             yield from self._connection.execute(f"WITH wanted ({columns}) AS (VALUES {_places(width, len(chunk))}) {select}", values)
 
+    def _by_id(self, ids: Iterable[int], select: str) -> Iterator[tuple[Any, ...]]:
+        """The same for keys that are ids."""
+        return self._wanted("id", ((i,) for i in ids), select)
+
+    def _grouped(self, ids: Iterable[int], select: str) -> dict[int, list[tuple[Any, ...]]]:
+        """Id → the rows of `select`, which begin with it, without it."""
+        found: dict[int, list[tuple[Any, ...]]] = {}
+        for row in self._by_id(ids, select):
+            found.setdefault(row[0], []).append(row[1:])
+        return found
+
     def next_id(self, table: str) -> int:
         """The key that the next row of a table gets: keys are given out by the one writer, within its transaction."""
         return int(self._value(f"SELECT coalesce(max(id), 0) + 1 FROM {table}"))
@@ -73,9 +84,7 @@ class Lookups(Reader):
 
     def paths_of(self, files: Iterable[int]) -> list[tuple[int, int, bytes, bytes, bool]]:
         """(file, directory, folder, name, gone) of each."""
-        rows = self._wanted(
-            "id", ((f,) for f in files), "SELECT f.id, f.directory_id, f.folder, f.name, f.gone FROM wanted w JOIN files f ON f.id = w.id"
-        )
+        rows = self._by_id(files, "SELECT f.id, f.directory_id, f.folder, f.name, f.gone FROM wanted w JOIN files f ON f.id = w.id")
         return [(r[0], r[1], r[2], r[3], bool(r[4])) for r in rows]
 
     def faults_at(self, paths: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], set[str]]:
@@ -86,16 +95,13 @@ class Lookups(Reader):
             found.setdefault((directory, path), set()).add(kind)
         return found
 
-    def copies_of_sightings(self, sightings: Iterable[int]) -> dict[int, list[tuple[int, bytes | None, int, bytes, bytes, bool]]]:
-        """Sighting → (file, content, directory, folder, name, gone) of every file that showed it."""
-        found: dict[int, list[tuple[int, bytes | None, int, bytes, bytes, bool]]] = {}
-        select = (
+    def copies_of_sightings(self, sightings: Iterable[int]) -> dict[int, list[tuple[Any, ...]]]:
+        """Sighting → (file, content, directory, folder, name, whether it is gone) of every file that showed it."""
+        return self._grouped(
+            sightings,
             "SELECT w.id, f.id, f.content, f.directory_id, f.folder, f.name, f.gone FROM wanted w CROSS JOIN readings d"
-            " ON d.sighting_id = w.id JOIN files f ON f.id = d.file_id"
+            " ON d.sighting_id = w.id JOIN files f ON f.id = d.file_id",
         )
-        for r in self._wanted("id", ((s,) for s in sightings), select):
-            found.setdefault(r[0], []).append((r[1], r[2], r[3], r[4], r[5], bool(r[6])))
-        return found
 
     # Pages and what hangs on them
 
@@ -107,7 +113,7 @@ class Lookups(Reader):
     def aliases_of(self, pages: Iterable[int]) -> dict[tuple[int, str, str, str], int]:
         """(page, spelling, oid, aid) → alias."""
         select = "SELECT a.page_id, a.spelling, a.oid, a.aid, a.id FROM wanted w CROSS JOIN aliases a ON a.page_id = w.id"
-        return {(r[0], r[1], r[2], r[3]): r[4] for r in self._wanted("id", ((p,) for p in pages), select)}
+        return {(r[0], r[1], r[2], r[3]): r[4] for r in self._by_id(pages, select)}
 
     def metadata_of(self, pages: Iterable[int]) -> dict[tuple[int, bytes], int]:
         """(page, metadata's digest) → metadata, of every value that a crawl of the page had."""
@@ -115,7 +121,7 @@ class Lookups(Reader):
             "SELECT DISTINCT s.page_id, m.digest, m.id FROM wanted w CROSS JOIN sightings s ON s.page_id = w.id"
             " JOIN readings d ON d.sighting_id = s.id JOIN metadata m ON m.id = d.metadata_id"
         )
-        return {(r[0], r[1]): r[2] for r in self._wanted("id", ((p,) for p in pages), select)}
+        return {(r[0], r[1]): r[2] for r in self._by_id(pages, select)}
 
     def revisions_by_state(self, states: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], tuple[int, int | None]]:
         """(page, state digest) → (revision, its text)."""
@@ -134,65 +140,56 @@ class Lookups(Reader):
 
     def readings_of_files(self, files: Iterable[int]) -> dict[int, list[FileReading]]:
         """File → all its readings, the earliest crawl first."""
-        found: dict[int, list[FileReading]] = {}
-        select = (
+        rows = self._grouped(
+            files,
             "SELECT w.id, d.id, d.sighting_id, d.check_status, d.standing, s.page_id, s.crawled_at, s.crawled_at_from, s.revision_id"
             " FROM wanted w CROSS JOIN readings d ON d.file_id = w.id JOIN sightings s ON s.id = d.sighting_id"
-            " ORDER BY w.id, s.crawled_at, d.id"
+            " ORDER BY w.id, s.crawled_at, d.id",
         )
-        for r in self._wanted("id", ((f,) for f in files), select):
-            found.setdefault(r[0], []).append(FileReading(*r[1:]))
-        return found
+        return {file: [FileReading(*r) for r in of_file] for file, of_file in rows.items()}
 
     def readings_of_sightings(self, sightings: Iterable[int]) -> dict[int, list[ReadingRow]]:
         """Sighting → its readings, by metadata digest."""
-        found: dict[int, list[ReadingRow]] = {}
-        select = (
+        rows = self._grouped(
+            sightings,
             "SELECT w.id, d.standing, d.check_status, d.check_cause, d.metadata_id, m.digest FROM wanted w CROSS JOIN readings d"
-            " ON d.sighting_id = w.id JOIN metadata m ON m.id = d.metadata_id ORDER BY w.id, m.digest, d.id"
+            " ON d.sighting_id = w.id JOIN metadata m ON m.id = d.metadata_id ORDER BY w.id, m.digest, d.id",
         )
-        for r in self._wanted("id", ((s,) for s in sightings), select):
-            found.setdefault(r[0], []).append(ReadingRow(*r[1:]))
-        return found
+        return {sighting: [ReadingRow(*r) for r in of_sighting] for sighting, of_sighting in rows.items()}
 
     def kept_sightings(self, pages: Iterable[int]) -> dict[int, list[KeptSighting]]:
         """Page → every sighting of it in the order of its history: by crawl time, then state digest."""
-        found: dict[int, list[KeptSighting]] = {}
-        select = (
+        rows = self._grouped(
+            pages,
             "SELECT w.id, s.id, s.crawled_at, s.revision_id, r.digest, s.standing, s.check_status, s.check_cause,"
             " m.publisher, m.author, m.category, m.published_at FROM wanted w CROSS JOIN sightings s ON s.page_id = w.id"
-            " JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id ORDER BY w.id, s.crawled_at, r.digest"
+            " JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id ORDER BY w.id, s.crawled_at, r.digest",
         )
-        for r in self._wanted("id", ((p,) for p in pages), select):
-            kept = KeptSighting(r[1], r[2], r[3], r[4], r[5], r[6], r[7], Metadata(r[8], r[9], r[10], r[11]))
-            found.setdefault(r[0], []).append(kept)
-        return found
+        return {
+            page: [KeptSighting(r[0], r[1], r[2], r[3], r[4], r[5], r[6], Metadata(*r[7:])) for r in of_page]
+            for page, of_page in rows.items()
+        }
 
     def changes_of(self, pages: Iterable[int]) -> dict[int, dict[int, tuple[int, bool, str]]]:
         """Page → its stored changes: later sighting → (earlier sighting, returned, fields as JSON)."""
-        found: dict[int, dict[int, tuple[int, bool, str]]] = {}
         select = "SELECT w.id, c.sighting_id, c.previous_id, c.returned, c.fields FROM wanted w CROSS JOIN changes c ON c.page_id = w.id"
-        for r in self._wanted("id", ((p,) for p in pages), select):
-            found.setdefault(r[0], {})[r[1]] = (r[2], bool(r[3]), r[4])
-        return found
+        rows = self._grouped(pages, select)
+        return {page: {r[0]: (r[1], bool(r[2]), r[3]) for r in of_page} for page, of_page in rows.items()}
 
     def claims_of(self, sightings: Iterable[int]) -> dict[int, list[str]]:
         """Sighting → the distinct claims of its readings."""
-        found: dict[int, list[str]] = {}
         select = "SELECT DISTINCT w.id, d.claimed FROM wanted w CROSS JOIN readings d ON d.sighting_id = w.id ORDER BY 1, 2"
-        for sighting, claimed in self._wanted("id", ((s,) for s in sightings), select):
-            found.setdefault(sighting, []).append(claimed)
-        return found
+        return {sighting: [r[0] for r in rows] for sighting, rows in self._grouped(sightings, select).items()}
 
     def bodies(self, revisions: Collection[int]) -> dict[int, tuple[str, str]]:
         """Revision → (title, body)."""
         select = "SELECT r.id, r.title, r.body FROM wanted w CROSS JOIN revisions r ON r.id = w.id"
-        return {r[0]: (r[1], r[2]) for r in self._wanted("id", ((r,) for r in revisions), select)}
+        return {r[0]: (r[1], r[2]) for r in self._by_id(revisions, select)}
 
     def urls_of(self, pages: Iterable[int]) -> dict[int, str]:
         """Page → canonical URL."""
         select = "SELECT p.id, p.url FROM wanted w CROSS JOIN pages p ON p.id = w.id"
-        return dict(self._wanted("id", ((p,) for p in pages), select))
+        return dict(self._by_id(pages, select))
 
     # Texts
 
@@ -207,7 +204,7 @@ class Lookups(Reader):
             "SELECT w.id, (SELECT min(page_id) FROM revisions WHERE text_id = w.id), (SELECT max(page_id) FROM revisions"
             " WHERE text_id = w.id) FROM wanted w"
         )
-        return {r[0]: TextPages(r[1], r[2]) for r in self._wanted("id", ((t,) for t in texts), select) if r[1] is not None}
+        return {r[0]: TextPages(r[1], r[2]) for r in self._by_id(texts, select) if r[1] is not None}
 
     def shown(self, pairs: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
         """Those of the (text, page) pairs of which the page shows the text in any revision."""
@@ -217,20 +214,20 @@ class Lookups(Reader):
     def signatures_of(self, texts: Iterable[int]) -> dict[int, bytes]:
         """Text → signature, of those that have one."""
         select = "SELECT t.id, t.signature FROM wanted w CROSS JOIN texts t ON t.id = w.id WHERE t.signature IS NOT NULL"
-        return dict(self._wanted("id", ((t,) for t in texts), select))
+        return dict(self._by_id(texts, select))
 
     def bodies_of_texts(self, texts: Iterable[int]) -> dict[int, str]:
         """Text → the body of a revision that has it."""
         select = (
             "SELECT w.id, r.body FROM wanted w CROSS JOIN revisions r ON r.id = (SELECT id FROM revisions WHERE text_id = w.id LIMIT 1)"
         )
-        return dict(self._wanted("id", ((t,) for t in texts), select))
+        return dict(self._by_id(texts, select))
 
     def matches_of(self, texts: Iterable[int]) -> set[tuple[int, int]]:
         """Stored pairs that one of the texts is in."""
         select = "SELECT m.a, m.b FROM wanted w CROSS JOIN matches m ON m.a = w.id"
-        wanted = [(t,) for t in texts]
-        return {(r[0], r[1]) for s in (select, select.replace("m.a = w", "m.b = w")) for r in self._wanted("id", wanted, s)}
+        wanted = list(texts)
+        return {(r[0], r[1]) for s in (select, select.replace("m.a = w", "m.b = w")) for r in self._by_id(wanted, s)}
 
 
 @lru_cache(maxsize=256)

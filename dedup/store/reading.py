@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlite_utils import Database
 
+from dedup.model import NO_COMMIT
 from dedup.store.rows import ArticleRow, ChangeRow, PairRow, RevisionRow, TimelineRow
 
 _ARTICLE = """
@@ -65,11 +66,11 @@ class Reader:
     def last_batch(self) -> tuple[bytes, int]:
         """(token, last text with a signature) of the newest commit that brought texts with signatures."""
         row = self._one("SELECT token, text_id FROM batches ORDER BY id DESC LIMIT 1")
-        return (row[0], row[1]) if row else (bytes(16), 0)
+        return (row[0], row[1]) if row else (NO_COMMIT, 0)
 
     def batch_text(self, token: bytes) -> int | None:
         """The last text as of the commit with this token; None for one that this database does not know (any more)."""
-        if token == bytes(16):
+        if token == NO_COMMIT:
             return 0
         found: int | None = self._value("SELECT text_id FROM batches WHERE token = ?", token)
         return found

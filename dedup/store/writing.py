@@ -201,12 +201,8 @@ class Writer(Lookups):
     def delete_sightings(self, sightings: Collection[int]) -> None:
         """Forget sightings without readings, and their states if nothing else showed them. Their texts keep their rows: the
         candidate index may still name them."""
-        revisions = [
-            (r[0], r[0])
-            for r in self._wanted(
-                "id", ((s,) for s in sightings), "SELECT DISTINCT s.revision_id FROM wanted w CROSS JOIN sightings s ON s.id = w.id"
-            )
-        ]
+        shown = self._by_id(sightings, "SELECT DISTINCT s.revision_id FROM wanted w CROSS JOIN sightings s ON s.id = w.id")
+        revisions = [(r[0], r[0]) for r in shown]
         ids = [(s,) for s in sightings]
         self._many("UPDATE pages SET current_sighting_id = NULL WHERE current_sighting_id = ?1"
                    " AND id = (SELECT page_id FROM sightings WHERE id = ?1)", ids)  # fmt: skip
