@@ -215,6 +215,14 @@ def test_a_title_loses_the_quotes_around_it_and_no_others(printed: str, title: s
     assert article(headed(f"title: {printed}", "url: https://hanbit.example/1")).title == title
 
 
+@pytest.mark.parametrize("spilt", ["note: 둘째 줄", "note: 둘째\nalso: 셋째", "comment_count: 3"])
+def test_a_title_over_several_lines_is_one_even_where_a_line_looks_like_a_key(spilt: str) -> None:
+    found = article(Made(title=f"첫 줄\n{spilt}").render())
+    assert found.title == f"첫 줄\n{spilt}"
+    assert found.metadata.extra == ()
+    assert found.check.status == "verified"
+
+
 def test_unknown_keys_are_kept_once_unescaped() -> None:
     found = article(headed("url: https://hanbit.example/1", "zeta: 1 &amp; 2", "alpha: a\n  b", "zeta: 3"))
     assert found.metadata.extra == (("alpha", "a\n  b\nzeta: 3"), ("zeta", "1 & 2"))

@@ -227,10 +227,14 @@ def test_every_article_of_a_full_bucket_is_matched_and_those_that_met_it_are_fla
 
 
 def test_a_cluster_holds_the_crowded_by_way_of_what_they_were_matched_with(crawl: Path, db: Path) -> None:
-    _crowd(crawl, db)
+    """The representative, published first, is not the text that the crowded were matched with, which came first."""
+    for n, article in enumerate(_boilerplate(150)):
+        replace(article, published_at="2026-03-01 09:00" if n == 30 else article.published_at).write(crawl, f"{article.aid}.md")
+    running.scan(crawl, db)
     with open_reader(str(db)) as store:
         largest = max(reports.clusters(store, reports.Filter()), key=lambda c: len(c["members"]))
     assert len(largest["members"]) == 149
+    assert len([m for m in largest["members"] if m["via"] is not None]) > 50
     direct = {m["url"] for m in largest["members"] if m["via"] is None}
     assert {m["via"] for m in largest["members"]} - {None} <= direct
     assert all(m["crowded"] for m in largest["members"] if m["via"] is not None)

@@ -355,3 +355,13 @@ def test_the_same_path_twice_in_a_batch_is_recorded_once_and_the_last_stands(cra
         assert session.store.count("files") == 1
     assert path.exists()
     assert sorted(r["body"] for r in running.dump(db, "revisions")) == ["나중", "먼저"]
+
+
+def test_of_two_new_paths_with_the_bytes_of_one_that_went_one_moved_and_one_is_new(crawl: Path, db: Path) -> None:
+    path = Made(body="본문").write(crawl, "a.md")
+    running.scan(crawl, db)
+    shutil.copy2(path, crawl / "b.md")
+    path.rename(crawl / "c.md")
+    tally = running.scan(crawl, db)
+    assert (tally.files, tally.moved, tally.new, tally.unchanged) == (2, 1, 1, 0)
+    assert (_paths(db), _paths(db, gone=1)) == ({"b.md", "c.md"}, {"a.md"})
