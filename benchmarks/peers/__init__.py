@@ -47,6 +47,8 @@ PEERS = {
         Peer("datatrove", ("datatrove", "xxhash<4", "regex", "tokenizers", "spacy"), "datatrove", ("same", "own")),
     )
 }
+OURS = Peer("dedup", (), "ours", ("same", "own"))
+"""This package, run by the interpreter that runs the benchmark."""
 BASELINE = "datasketch"
 """What ratios are told against: datasketch with xxhash, its fastest permutation scheme."""
 
@@ -87,9 +89,9 @@ def measure(
     `truth_file` holds the true pairs as `oracle.write` writes them. `threads` bounds the threads of native code. Nothing is raised for
     a package that cannot be installed or fails.
     """
-    peer = PEERS[name]
+    peer = OURS if name == OURS.name else PEERS[name]
     try:
-        python = prepare(environments / peer.name, peer.requirements)
+        python = Path(sys.executable) if peer is OURS else prepare(environments / peer.name, peer.requirements)
     except UnavailableError as e:
         return PeerResult(peer.name, {}, (), str(e))
     versions: dict[str, str] = {}

@@ -13,7 +13,7 @@ from benchmarks.peers.harness import BANDS, NUM_PERM, ROWS, SEED, THRESHOLD, Way
 _datasketch = load("datasketch")
 
 
-def _sketches(texts: Sequence[str]) -> Iterator[Any]:
+def sketches(texts: Sequence[str]) -> Iterator[Any]:
     hashed = load("xxhash").xxh32_intdigest
     shingled = ([shingle.encode() for shingle in shingles(text)] for text in texts)
     return _datasketch.MinHash.generator(shingled, num_perm=NUM_PERM, seed=SEED, scheme="affine32", hashfunc=hashed)  # type: ignore[no-any-return]
@@ -33,8 +33,8 @@ def _worked(sketches: Iterable[Any], index: Any) -> list[list[int]]:
 
 def same() -> Way:
     return Way(
-        sign=lambda texts: [sketch.digest() for sketch in _sketches(texts)],
-        work=lambda texts: _worked(_sketches(texts), _datasketch.MinHashLSH(num_perm=NUM_PERM, params=(BANDS, ROWS))),
+        sign=lambda texts: [sketch.digest() for sketch in sketches(texts)],
+        work=lambda texts: _worked(sketches(texts), _datasketch.MinHashLSH(num_perm=NUM_PERM, params=(BANDS, ROWS))),
         pairs=found_earlier,
         note="scheme affine32, hashfunc xxh32, MinHash.generator, MinHashLSH(params=(25, 5))",
     )

@@ -16,7 +16,7 @@ _BLOCK = 100
 """Texts sketched in a call: lists of lists of shingles are short-lived, so that Python's collector has little to look at."""
 
 
-def _sketches(texts: Sequence[str], num_perm: int) -> Iterator[Any]:
+def sketches(texts: Sequence[str], num_perm: int) -> Iterator[Any]:
     for start in range(0, len(texts), _BLOCK):
         yield from _rensa.RMinHash.from_token_sets((shingles(text) for text in texts[start : start + _BLOCK]), num_perm, SEED)
 
@@ -36,7 +36,7 @@ def same() -> Way:
             _rensa.RMinHash.digest_matrix_from_token_sets(map(shingles, texts[start : start + _BLOCK]), NUM_PERM, SEED)
             for start in range(0, len(texts), _BLOCK)
         ],
-        work=lambda texts: _worked(_sketches(texts, BANDS * ROWS)),
+        work=lambda texts: _worked(sketches(texts, BANDS * ROWS)),
         pairs=found_earlier,
         note="R-MinHash; 125 permutations where 25 bands are cut from them, which must divide their number",
     )

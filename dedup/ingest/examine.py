@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import gc
 import hashlib
 import os
 import signal
@@ -170,6 +171,11 @@ def signature(stat: os.stat_result) -> Stat:
 def ignore_lease_breaks() -> None:
     """A writer that opens a file in the instant a lease is probed sends SIGIO, which ends a process that does not expect it."""
     signal.signal(signal.SIGIO, signal.SIG_IGN)
+
+
+def collect_rarely() -> None:
+    """Let Python's collector of cycles look less often: a batch is some 20,000 objects without any, and all of them go at its end."""
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _being_written(fd: int) -> bool:

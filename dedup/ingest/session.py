@@ -12,7 +12,7 @@ from dedup.config import Settings
 from dedup.digests import RECIPES
 from dedup.errors import RecipeChangedError
 from dedup.formats import ReadOptions
-from dedup.ingest.examine import Options, ignore_lease_breaks
+from dedup.ingest.examine import Options, collect_rarely, ignore_lease_breaks
 from dedup.ingest.matching import Matcher, Matching
 from dedup.ingest.roots import Root, check_roots
 from dedup.store import Reader, Writer, open_writer
@@ -75,6 +75,7 @@ def open_session(settings: Settings, purpose: str) -> Iterator[Session]:
     options = options_of(settings)
     matching = matching_of(settings)
     ignore_lease_breaks()
+    collect_rarely()
     compiled.keep_beside(settings.database.path)
     with open_writer(settings.database.path, purpose) as store:
         require_recipes(store, urls=options.urls.recipe, matches=matching.recipe)

@@ -17,10 +17,10 @@ from concurrent.futures import TimeoutError as NotYetError
 from multiprocessing.connection import Connection
 
 from dedup import compiled
-from dedup.ingest.examine import Examined, Found, Options, examine, ignore_lease_breaks
+from dedup.ingest.examine import Examined, Found, Options, collect_rarely, examine, ignore_lease_breaks
 
-WORTHWHILE = 4_000
-"""Files of one pass from which on processes are started: each takes a second to come up."""
+WORTHWHILE = 20_000
+"""Files of one pass from which on processes are started: what they save on fewer does not pay for their coming up."""
 MOST = 8
 """Processes that the one writer can keep up with."""
 
@@ -131,6 +131,7 @@ def serve(descriptor: int) -> None:
     connection = Connection(descriptor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
     ignore_lease_breaks()
+    collect_rarely()
     compiled.worth(compiled.ENOUGH)
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         options = connection.recv()

@@ -1,0 +1,110 @@
+"""The same pipeline with another engine in it: what signs texts and finds candidates is exchanged, all else stays.
+
+`floor` leaves both out (no text is long enough for a signature). `datasketch` and `rensa` make signatures and candidates from Python's
+shingles as their documentation does, in memory; reading, parsing, checking, exact confirmation of candidates and the database are the
+same code for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
+
+import xxhash
+
+from dedup import minhash, text
+from dedup.ingest import Matcher
+from dedup.lsh import CandidateIndex, Met
+from dedup.minhash import Signed
+
+ENGINES = ("dedup", "floor", "datasketch", "rensa")
+NEVER = 1 << 40
+"""`min_characters` with which nothing is signed."""
+
+
+def least_characters(engine: str, usual: int) -> int:
+    """`duplicates.min_characters` for an engine."""
+    return NEVER if engine == "floor" else usual
+
+
+def install(engine: str, threshold: float, num_perm: int) -> None:
+    """Exchange the engine in this process, for good."""
+    if engine == "datasketch":
+        from benchmarks.peers import datasketch
+        from benchmarks.peers.harness import load
+
+        lsh = load("datasketch").MinHashLSH(num_perm=num_perm, params=minhash.bands(threshold, num_perm))
+        _exchange(
+            datasketch.sketches,
+            lambda sketch: sketch.digest().tobytes(),
+            lsh.query,
+            lambda key, sketch: lsh.insert(key, sketch, check_duplication=False),
+        )
+    elif engine == "rensa":
+        from benchmarks.peers import rensa
+        from benchmarks.peers.harness import load
+
+        bands, rows = minhash.bands(threshold, num_perm)
+        index = load("rensa").RMinHashLSH(threshold, bands * rows, bands)
+        numpy = load("numpy")
+        # Its bands must divide the number of permutations; the signature that is stored is filled up to the length of the others.
+        _exchange(
+            lambda texts: rensa.sketches(texts, bands * rows),
+            lambda sketch: numpy.array(sketch.digest(), "<u4").tobytes().ljust(4 * num_perm, b"\0"),
+            index.query,
+            index.insert,
+        )
+
+
+class _Index:
+    """A package's index in memory behind the methods that the pipeline calls; a text is inserted as soon as it was looked up."""
+
+    size = 0
+    token = b""
+    last_text = 0
+
+    def __init__(self, sketches: dict[bytes, Any], query: Callable[[Any], Iterable[int]], insert: Callable[[int, Any], object]) -> None:
+        self._sketches, self._query, self._insert = sketches, query, insert
+
+    def meet(self, texts: Sequence[int], signatures: Sequence[bytes], few: int | None = None) -> list[Met]:  # noqa: ARG002
+        met = []
+        for number, signature in zip(texts, signatures, strict=True):
+            sketch = self._sketches.get(signature)
+            if sketch is None:  # a text that is met again; its pages may have become two
+                met.append(Met())
+                continue
+            met.append(Met(dict.fromkeys((other for other in self._query(sketch) if other != number), 1)))
+            if number > self.last_text:
+                self._insert(number, sketch)
+                self.last_text = number
+        return met
+
+    def add(self, texts: Sequence[int], signatures: Sequence[bytes], token: bytes) -> None:  # noqa: ARG002
+        for signature in signatures:
+            self._sketches.pop(signature, None)
+
+
+def _exchange(
+    sketches: Callable[[Sequence[str]], Iterable[Any]],
+    stored: Callable[[Any], bytes],
+    query: Callable[[Any], Iterable[int]],
+    insert: Callable[[int, Any], object],
+) -> None:
+    waiting: dict[bytes, Any] = {}
+
+    def sign(texts: Sequence[str], num_perm: int, least: int) -> list[Signed]:  # noqa: ARG001
+        normalised = [text.normalise(one) for one in texts]
+        made = iter(sketches([one for one in normalised if one and len(one) >= least]))
+        signed = []
+        for one in normalised:
+            signature = None
+            if one and len(one) >= least:
+                sketch = next(made)
+                signature = stored(sketch)
+                waiting[signature] = sketch
+            signed.append(Signed(xxhash.xxh3_128_digest(one.encode()) if one else None, len(one), signature))
+        return signed
+
+    index = cast(CandidateIndex, _Index(waiting, query, insert))
+    minhash.sign = sign
+    Matcher.open = lambda self: index  # type: ignore[method-assign]  # noqa: ARG005

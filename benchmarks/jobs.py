@@ -1,0 +1,154 @@
+"""Whole jobs, each in a process of its own that is watched from outside: scanning, scanning again, opening the candidate index."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks import engines
+from benchmarks.peers.environment import UnavailableError, last_line
+from dedup.config import Crawl, Database, Duplicates, Settings
+from dedup.ingest import Scan, Tally, open_session
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLED_SECONDS = 0.05
+"""How often memory is looked at."""
+REPEATS = 5
+"""Times that a quick thing is measured; the median counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a job said at its end, and what it held at most while it ran: memory of its own (RssAnon of all its processes, bytes),
+    that is without pages of files, which the kernel takes back when it needs them."""
+
+    said: dict[str, Any]
+    anonymous_bytes: int
+
+
+def settings(crawl: Path, database: Path, *, workers: int, engine: str = "dedup") -> Settings:
+    """The shipped configuration for a crawl directory, but for how long a file must stand."""
+    usual = Duplicates()
+    least = engines.least_characters(engine, usual.min_characters)
+    return Settings(
+        crawl=Crawl(directories=(str(crawl),), settle_seconds=0.0, workers=workers),
+        database=Database(path=str(database)),
+        duplicates=usual.model_copy(update={"min_characters": least}),
+    )
+
+
+def forget(database: Path) -> None:
+    """Remove a database and what lies beside it."""
+    for end in ("", "-wal", "-shm", ".lock", ".index", ".index.new"):
+        Path(f"{database}{end}").unlink(missing_ok=True)
+
+
+def run(job: str, packages: Path | None = None, **facts: object) -> Done:
+    """Run a job of this module (`scan`, `rescan`, `open_index`) in a fresh process; `packages` is where it finds further packages.
+
+    Raises UnavailableError with the last line of its complaint where it fails.
+    """
+    surroundings = os.environ | {"PYTHONPATH": str(ROOT), "BENCHMARK_PACKAGES": str(packages or "")}
+    command = [sys.executable, "-m", "benchmarks.jobs", job, json.dumps(facts, default=str)]
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as out, tempfile.TemporaryFile("w+", encoding="utf-8") as err:
+        process = subprocess.Popen(command, stdout=out, stderr=err, cwd=ROOT, env=surroundings)  # noqa: S603  ourselves
+        most = 0
+        try:
+            while process.poll() is None:
+                most = max(most, sum(map(_anonymous, _family(process.pid))))
+                time.sleep(SAMPLED_SECONDS)
+        finally:
+            process.kill()
+            process.wait()
+        out.seek(0)
+        err.seek(0)
+        if process.returncode:
+            raise UnavailableError(f"{job}: {last_line(err.read()) or process.returncode}")
+        return Done(json.loads(out.read().strip().rpartition("\n")[2]), most)
+
+
+def _family(pid: int) -> Iterable[int]:
+    yield pid
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            for child in Path(f"/proc/{pid}/task/{task}/children").read_text(encoding="ascii").split():
+                yield from _family(int(child))
+    except OSError:
+        return  # it ended meanwhile
+
+
+def _anonymous(pid: int) -> int:
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:")), 0)
+
+
+def _scan(crawl: str, database: str, engine: str, workers: int) -> dict[str, Any]:
+    """Files on disk to committed database; `marks` are [articles recorded, seconds since the start] after each batch."""
+    usual = Duplicates()
+    engines.install(engine, usual.threshold, usual.num_perm)
+    marks: list[tuple[int, float]] = []
+    begun = time.perf_counter()
+
+    def mark(tally: Tally) -> None:
+        if not marks or tally.new > marks[-1][0]:
+            marks.append((tally.new, time.perf_counter() - begun))
+
+    with open_session(settings(Path(crawl), Path(database), workers=workers, engine=engine), "benchmark") as session:
+        tally = Scan(session, progress=mark).run()
+    return {"seconds": time.perf_counter() - begun, "tally": tally.as_json(), "marks": marks}
+
+
+def _rescan(crawl: str, database: str) -> dict[str, Any]:
+    """Seconds of a pass over a directory that did not change, and of a bare walk with a `stat` for each file, in turn."""
+    scans, walks = [], []
+    with open_session(settings(Path(crawl), Path(database), workers=1), "benchmark") as session:
+        for _ in range(REPEATS):
+            walks.append(_timed(lambda: _walk(os.fsencode(crawl))))
+            scans.append(_timed(lambda: Scan(session).run()))
+    return {"scans": scans, "walks": walks}
+
+
+def _walk(folder: bytes) -> None:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                _walk(entry.path)
+            else:
+                entry.stat(follow_symlinks=False)
+
+
+def _open_index(crawl: str, database: str) -> dict[str, Any]:
+    """Seconds until the candidate index is ready."""
+    with open_session(settings(Path(crawl), Path(database), workers=1), "benchmark") as session:
+        return {"seconds": _timed(session.matcher.open)}
+
+
+def _timed(work: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+_JOBS: Mapping[str, Callable[..., dict[str, Any]]] = {"scan": _scan, "rescan": _rescan, "open_index": _open_index}
+
+
+def main() -> None:
+    """`python -m benchmarks.jobs JOB JSON`, as `run` starts it."""
+    if packages := os.environ["BENCHMARK_PACKAGES"]:
+        sys.path.append(packages)  # behind our own: only what we do not have is taken from there
+    print(json.dumps(_JOBS[sys.argv[1]](**json.loads(sys.argv[2]))))
+
+
+if __name__ == "__main__":
+    main()

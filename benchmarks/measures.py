@@ -1,0 +1,321 @@
+"""The measurements, each from running something to the table that tells of it."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks import jobs, latency, oracle, truth
+from benchmarks import peers as others
+from benchmarks.corpus import articles, lay_out
+from benchmarks.jobs import Done
+from benchmarks.peers.environment import UnavailableError, prepare
+from benchmarks.peers.harness import Measured
+from benchmarks.table import Cell, Figure, Measurement, Target, peers
+from dedup import text
+from dedup.config import Duplicates
+
+SAME_PIPELINE = 100_000
+"""Most articles on which other engines run the whole job: their indexes are in memory."""
+SIGNED = 10_000
+"""Texts of (a), (b) and (h): all pairs of so many can be compared."""
+HOT = 10_000
+"""Articles of each kind in (i)."""
+HOT_REPEATS = 3
+MIB = 2**20
+
+
+@dataclass(slots=True)
+class Place:
+    """Where things are kept while measuring: `folder` for corpora, databases and the peers' environments."""
+
+    folder: Path
+    say: Callable[[str], None]
+    processes: int
+    scans: dict[int, Done] = field(default_factory=dict)
+    """Number of articles → the scan that left the database there."""
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def crawl(self, number: int, kind: str = "mixed") -> Path:
+        """A corpus, laid out when it is first asked for."""
+        folder = self.folder / f"{kind}-{number}"
+        if not folder.is_dir():
+            self.say(f"writing {number:,} articles ({kind})")
+            new = folder.with_suffix(".new")
+            lay_out(new, number, kind=kind, processes=self.processes)
+            new.rename(folder)
+        return folder
+
+    def database(self, number: int) -> Path:
+        return self.folder / f"{number}.db"
+
+    def scanned(self, number: int) -> Done:
+        """Our own scan with as many processes as the configuration takes by itself; its database stays."""
+        if number not in self.scans:
+            crawl = self.crawl(number)
+            jobs.forget(self.database(number))
+            self.say(f"scanning {number:,} articles")
+            self.scans[number] = jobs.run("scan", crawl=crawl, database=self.database(number), engine="dedup", workers=0)
+        return self.scans[number]
+
+
+def packages(place: Place) -> list[Measurement]:
+    """(a) and (b): signatures, lookup and insertion, package beside package."""
+    made = list(articles(SIGNED))
+    raw = [article.body for article in made]
+    normalised = [text.normalise(body) for body in raw]
+    texts, pairs = place.folder / "texts.jsonl", place.folder / "pairs.jsonl"
+    others.write_texts(texts, raw, normalised)
+    place.say(f"comparing all pairs of {SIGNED:,} texts")
+    oracle.write(pairs, oracle.alike(normalised, Duplicates().threshold))
+    results = []
+    for name in (others.OURS.name, *others.PEERS):
+        place.say(f"measuring {name}")
+        results.append(others.measure(name, texts, place.folder / "environments", truth_file=pairs))
+        place.versions |= results[-1].versions
+    characters = sum(map(len, normalised)) / len(normalised)
+    note = f"{SIGNED:,} texts of {characters:,.0f} normalised characters on average, one process, one thread."
+    fastest = min(
+        (way.sign_us for result in results if result.name != others.OURS.name for way in result.measured if way.way == "same"),
+        default=None,
+    )
+    ours = results[0].way("same")
+    if ours is not None and fastest is not None:
+        times = fastest / ours.sign_us
+        met = "met" if times >= 3 else "missed"
+        note += f" The fastest peer that is given the same shingles takes {times:.1f} × as long for a signature (target ≥ 3: {met})."
+
+    def table(key: str, title: str, time: Callable[[Measured], float], target: Target | None = None) -> Measurement:
+        return peers(key, title, results, time, target=target, note=note)
+
+    return [
+        table("a", "Signature: from a text to 128 minima", lambda way: way.sign_us, Target(12)),
+        table("b", "Signature, lookup and insertion", lambda way: way.work_us),
+    ]
+
+
+def whole_jobs(place: Place, sizes: Sequence[int]) -> Measurement:
+    """(c): files on disk to committed database, with our engine, none, and those of two packages."""
+    rows: list[tuple[Cell, ...]] = []
+    for number in sizes:
+        ours = place.scanned(number).said["seconds"]
+        found = {}
+        for engine in ("dedup", "floor", "datasketch", "rensa") if number <= SAME_PIPELINE else ("floor",):
+            place.say(f"the whole job with {number:,} articles, one process: {engine}")
+            try:
+                found[engine] = _alone(place, number, engine)
+            except UnavailableError as error:
+                rows.append((f"{number:,}", engine, "1", Figure(None), Figure(None), str(error)))
+        base = found.get("dedup")
+        rows.append((f"{number:,}", "dedup", "its own choice", Figure(ours, "s"), Figure(ours / number * 1e6, "µs"), ""))
+        targets = {"datasketch": Target(8), "rensa": Target(2)}
+        for engine, seconds in found.items():
+            against: Cell = ""
+            if engine == "floor" and base:
+                against = Figure(base / seconds, "× the floor's time", target=Target(2, at_least=False))
+            elif engine in targets and base:
+                against = Figure(seconds / base, "× our time", target=targets[engine])
+            rows.append((f"{number:,}", engine, "1", Figure(seconds, "s"), Figure(seconds / number * 1e6, "µs"), against))
+    return Measurement(
+        "c",
+        "The whole job: files on disk to committed database",
+        ("articles", "engine", "processes", "time", "an article", "in one process"),
+        tuple(rows),
+        "Fresh process, loading its libraries included; files in the page cache. `floor`: no signatures, no candidates. `datasketch` and"
+        " `rensa`: the same program with their signatures and their index in memory instead of ours.",
+    )
+
+
+def _alone(place: Place, number: int, engine: str) -> float:
+    database = place.folder / "other.db"
+    jobs.forget(database)
+    found = None
+    if engine == "rensa":
+        python = prepare(place.folder / "environments" / "rensa", others.PEERS["rensa"].requirements)
+        found = next(python.parent.parent.glob("lib/python*/site-packages"))
+    done = jobs.run("scan", found, crawl=place.crawl(number), database=database, engine=engine, workers=1)
+    jobs.forget(database)
+    return float(done.said["seconds"])
+
+
+def rescans(place: Place, sizes: Sequence[int]) -> Measurement:
+    """(d): a pass over a directory that did not change."""
+    rows: list[tuple[Cell, ...]] = []
+    for number in sizes:
+        place.scanned(number)
+        place.say(f"scanning {number:,} articles again")
+        said = jobs.run("rescan", crawl=place.crawl(number), database=place.database(number)).said
+        scan, walk = statistics.median(said["scans"]), statistics.median(said["walks"])
+        times = Figure(scan / walk, "× the walk", target=Target(2.5, at_least=False))
+        rows.append((f"{number:,}", Figure(scan, "s"), Figure(scan / number * 1e6, "µs"), Figure(walk, "s"), times))
+    return Measurement(
+        "d",
+        "Rescan of an unchanged directory",
+        ("files", "rescan", "a file", "bare walk", "ratio"),
+        tuple(rows),
+        f"Bare walk: `scandir` and a `stat` for each entry. Medians of {jobs.REPEATS}, in turn.",
+    )
+
+
+def restarts(place: Place, sizes: Sequence[int]) -> Measurement:
+    """(e): the candidate index at the next start."""
+    rows: list[tuple[Cell, ...]] = []
+    for number in sizes:
+        place.scanned(number)
+        place.say(f"opening the candidate index of {number:,} articles")
+        facts = {"crawl": place.crawl(number), "database": place.database(number)}
+        clean = jobs.run("open_index", **facts).said["seconds"]
+        Path(f"{place.database(number)}.index").unlink()
+        again = jobs.run("open_index", **facts).said["seconds"]
+        whole = number >= 1_000_000
+        rows.append(
+            (
+                f"{number:,}",
+                Figure(clean, "s", target=Target(number / 1e6, at_least=False) if whole else None),
+                Figure(again, "s", target=Target(30 * number / 1e6, at_least=False) if whole else None),
+            )
+        )
+    return Measurement(
+        "e",
+        "Restart: until the candidate index is ready",
+        ("articles", "loaded and checked", "made again from stored signatures"),
+        tuple(rows),
+    )
+
+
+def latencies(place: Place, sizes: Sequence[int]) -> Measurement:
+    """(f): the daemon, files one by one and many at once."""
+    rows: list[tuple[Cell, ...]] = []
+    for number in sizes:
+        scan = place.scanned(number).said["seconds"]
+        place.say(f"watching with {number:,} articles in the database")
+        found = latency.measure(place.crawl(number), place.database(number))
+        rate = latency.BURST / found.burst
+        rows.append(
+            (
+                f"{number:,}",
+                Figure(found.median * 1e3, "ms", target=Target(50, at_least=False)),
+                Figure(found.single[int(0.95 * len(found.single))] * 1e3, "ms"),
+                Figure(found.single[-1] * 1e3, "ms"),
+                Figure(rate, "a second"),
+                Figure(number / scan, "a second"),
+            )
+        )
+        del place.scans[number]  # the database has other articles now
+    return Measurement(
+        "f",
+        "`dedup watch`: from a settled file to its commit",
+        ("articles in the database", "median", "95 %", "longest", f"{latency.BURST:,} files at once", "a scan's rate"),
+        tuple(rows),
+        f"{latency.FILES} files one by one, then {latency.BURST:,} at once; `settle_seconds` {latency.SETTLE_SECONDS} is not counted. The"
+        " scan's rate is that with which the database was filled.",
+    )
+
+
+def sizes_of(place: Place, sizes: Sequence[int]) -> Measurement:
+    """(g): bytes on disk and in memory."""
+    rows: list[tuple[Cell, ...]] = []
+    for number in sizes:
+        done = place.scanned(number)
+        bodies = sum(len(article.body.encode()) for article in articles(min(number, SIGNED))) / min(number, SIGNED)
+        database = place.database(number).stat().st_size
+        index = Path(f"{place.database(number)}.index").stat().st_size
+        limit = Target(800, at_least=False) if number >= 1_000_000 else None
+        rows.append(
+            (
+                f"{number:,}",
+                Figure(bodies, "bytes"),
+                Figure(database / number, "bytes"),
+                Figure(index / number, "bytes"),
+                Figure(done.anonymous_bytes / MIB, "MiB", target=limit),
+            )
+        )
+    return Measurement(
+        "g",
+        "Bytes",
+        ("articles", "body, an article", "database, an article", "index, an article", "most memory, all processes"),
+        tuple(rows),
+        "Memory is that of the whole family of processes while it scans, without pages of files (RssAnon), which the kernel takes back"
+        " when it needs them.",
+    )
+
+
+def truths(place: Place) -> Measurement:
+    """(h): recall and precision of the database against brute force."""
+    threshold = Duplicates().threshold
+    place.scanned(SIGNED)
+    place.say("comparing the database with brute force")
+    judged = truth.judge(place.database(SIGNED), threshold)
+    rows: list[tuple[Cell, ...]] = [
+        (f"{low} to {min(high, 1)}", Figure(score.true), Figure(score.recall * 100, "%"), "") for low, high, score in judged.bands
+    ]
+    whole = judged.whole
+    rows.append((f"{threshold} and above", Figure(whole.true), Figure(whole.recall * 100, "%"), Figure(whole.precision * 100, "%")))
+    return Measurement(
+        "h",
+        "Near duplicates against brute force",
+        ("Jaccard", "true pairs", "found", "of those found, true"),
+        tuple(rows),
+        f"{judged.texts:,} distinct texts, every pair compared on exact shingle sets; pairs within one page are no duplicates.",
+    )
+
+
+def hot(place: Place) -> Measurement:
+    """(i): full buckets against none."""
+    kinds = ("unrelated", "boilerplate", "copies")
+    taken: dict[str, list[float]] = {kind: [] for kind in kinds}
+    tallies: dict[str, Mapping[str, Any]] = {}
+    for _ in range(HOT_REPEATS):
+        for kind in kinds:
+            database = place.folder / "hot.db"
+            crawl = place.crawl(HOT, kind)
+            jobs.forget(database)
+            place.say(f"scanning {HOT:,} articles ({kind})")
+            said = jobs.run("scan", crawl=crawl, database=database, engine="dedup", workers=1).said
+            jobs.forget(database)
+            taken[kind].append(said["seconds"])
+            tallies[kind] = said["tally"]["matches"]
+    base = statistics.median(taken["unrelated"])
+    rows: list[tuple[Cell, ...]] = []
+    for kind in kinds:
+        seconds = statistics.median(taken[kind])
+        times = Figure(seconds / base, "×", target=None if kind == "unrelated" else Target(1.5, at_least=False))
+        matches = tallies[kind]
+        rows.append((kind, Figure(seconds, "s"), times, Figure(matches["exact"]), Figure(matches["near"])))
+    return Measurement(
+        "i",
+        f"Hot buckets: {HOT:,} articles of one text",
+        ("kind", "time", "against unrelated", "exact", "near"),
+        tuple(rows),
+        f"One process, medians of {HOT_REPEATS}, in turn.",
+    )
+
+
+def growth(place: Place, number: int) -> Measurement:
+    """(j): what an article costs early and late in one long scan."""
+    marks = place.scanned(number).said["marks"]
+    places = [10**n for n in range(4, 9) if 10**n < number] + [number]
+    rows: list[tuple[Cell, ...]] = []
+    first: float | None = None
+    for at in places:
+        last = at if at == number else at * 3 // 2
+        begun = next(mark for mark in marks if mark[0] >= at // 2)
+        ended = next((mark for mark in marks if mark[0] >= last), marks[-1])
+        cost = (ended[1] - begun[1]) / (ended[0] - begun[0]) * 1e6
+        first = first or cost
+        times = Figure(cost / first, "×", target=Target(1.3, at_least=False) if at == number and number >= 1_000_000 else None)
+        rows.append((f"{at:,}", f"{begun[0]:,} to {ended[0]:,}", Figure(cost, "µs"), times))
+    return Measurement(
+        "j",
+        f"Growth: within one scan of {number:,} articles",
+        ("articles in the database", "measured from", "an article", "against the first"),
+        tuple(rows),
+    )
+
+
+def versions(place: Place) -> dict[str, str]:
+    """Versions of the packages that were measured, their Python apart."""
+    return {name: version for name, version in place.versions.items() if name != "python"}

@@ -1,0 +1,53 @@
+"""This package, measured as the others are: `minhash.sign` and the candidate index in its file, in batches as a scan makes them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+
+from benchmarks.peers.harness import NUM_PERM, THRESHOLD, Pair, Way, run
+from dedup import compiled, minhash
+from dedup.ingest.scan import BATCH_FILES
+from dedup.lsh import Met, new_index
+from dedup.minhash import Signed
+from dedup.model import NO_COMMIT
+
+
+def _signed(texts: Sequence[str]) -> Iterator[list[Signed]]:
+    compiled.worth(compiled.ENOUGH)  # a scan of so many texts is past the first thousand
+    for start in range(0, len(texts), BATCH_FILES):
+        yield minhash.sign(texts[start : start + BATCH_FILES], NUM_PERM, 0)
+
+
+def _worked(texts: Sequence[str]) -> list[Met]:
+    met: list[Met] = []
+    with tempfile.TemporaryDirectory() as folder:
+        index = new_index(os.path.join(folder, "index"), bytes(16), THRESHOLD, NUM_PERM)
+        for batch in _signed(texts):
+            numbers = list(range(len(met) + 1, len(met) + 1 + len(batch)))
+            signatures = [signed.signature or bytes(4 * NUM_PERM) for signed in batch]
+            met += index.meet(numbers, signatures)
+            index.add(numbers, signatures, NO_COMMIT)
+    return met
+
+
+def _pairs(met: Iterable[Met]) -> Iterator[Pair]:
+    return ((other - 1, place) for place, one in enumerate(met) for other in one.candidates)
+
+
+def same() -> Way:
+    return Way(
+        sign=lambda texts: list(_signed(texts)),
+        work=_worked,
+        pairs=_pairs,
+        note="its own normalising included, though the texts are normalised already",
+    )
+
+
+def own() -> Way:
+    return Way(sign=lambda texts: list(_signed(texts)), work=_worked, pairs=_pairs, note="as a scan does it, on the raw text", raw=True)
+
+
+if __name__ == "__main__":
+    run({"same": same, "own": own}, ("dedup", "numba", "numpy"))
