@@ -41,7 +41,7 @@ def main(sizes: tuple[int, ...], only: str, folder: Path | None, output: Path) -
     c  the whole job          g  bytes, memory
     d  rescan                 h  recall and precision
 
-    With the default sizes it takes some 30 minutes and 3 GB; with a million articles more, half an hour and 12 GB more. Each other
+    With the default sizes it takes some 15 minutes and 4 GB, with a million articles half an hour and 16 GB. Each other
     package is installed by pip into an environment of its own. Repeat --articles for several sizes.
     """
     begun = time.monotonic()

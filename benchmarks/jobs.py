@@ -15,8 +15,9 @@ from typing import Any
 
 from benchmarks import engines
 from benchmarks.peers.environment import UnavailableError, last_line
+from benchmarks.stages import stages
 from dedup.config import Crawl, Database, Duplicates, Settings
-from dedup.ingest import Scan, Tally, open_session
+from dedup.ingest import Scan, open_session
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLED_SECONDS = 0.05
@@ -52,7 +53,7 @@ def forget(database: Path) -> None:
 
 
 def run(job: str, packages: Path | None = None, **facts: object) -> Done:
-    """Run a job of this module (`scan`, `rescan`, `open_index`) in a fresh process; `packages` is where it finds further packages.
+    """Run a job of this module (`scan`, `rescan`, `open_index`, `stages`) in a fresh process; further packages are found in `packages`.
 
     Raises UnavailableError with the last line of its complaint where it fails.
     """
@@ -94,19 +95,13 @@ def _anonymous(pid: int) -> int:
 
 
 def _scan(crawl: str, database: str, engine: str, workers: int) -> dict[str, Any]:
-    """Files on disk to committed database; `marks` are [articles recorded, seconds since the start] after each batch."""
+    """Files on disk to committed database."""
     usual = Duplicates()
     engines.install(engine, usual.threshold, usual.num_perm)
-    marks: list[tuple[int, float]] = []
     begun = time.perf_counter()
-
-    def mark(tally: Tally) -> None:
-        if not marks or tally.new > marks[-1][0]:
-            marks.append((tally.new, time.perf_counter() - begun))
-
     with open_session(settings(Path(crawl), Path(database), workers=workers, engine=engine), "benchmark") as session:
-        tally = Scan(session, progress=mark).run()
-    return {"seconds": time.perf_counter() - begun, "tally": tally.as_json(), "marks": marks}
+        tally = Scan(session).run()
+    return {"seconds": time.perf_counter() - begun, "tally": tally.as_json()}
 
 
 def _rescan(crawl: str, database: str) -> dict[str, Any]:
@@ -140,7 +135,11 @@ def _timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - begun
 
 
-_JOBS: Mapping[str, Callable[..., dict[str, Any]]] = {"scan": _scan, "rescan": _rescan, "open_index": _open_index}
+def _stages(crawl: str, database: str) -> dict[str, Any]:
+    return stages(settings(Path(crawl), Path(database), workers=1))
+
+
+_JOBS: Mapping[str, Callable[..., dict[str, Any]]] = {"scan": _scan, "rescan": _rescan, "open_index": _open_index, "stages": _stages}
 
 
 def main() -> None:

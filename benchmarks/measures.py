@@ -124,7 +124,8 @@ def whole_jobs(place: Place, sizes: Sequence[int]) -> Measurement:
         "The whole job: files on disk to committed database",
         ("articles", "engine", "processes", "time", "an article", "in one process"),
         tuple(rows),
-        "Fresh process, loading its libraries included; files in the page cache. `floor`: no signatures, no candidates. `datasketch` and"
+        "Fresh process, loading its libraries included. Files come from the page cache where it holds them: not in the first scan of a"
+        " size, nor with more articles than it has room for. `floor`: no signatures, no candidates. `datasketch` and"
         " `rensa`: the same program with their signatures and their index in memory instead of ours.",
     )
 
@@ -295,24 +296,36 @@ def hot(place: Place) -> Measurement:
 
 
 def growth(place: Place, number: int) -> Measurement:
-    """(j): what an article costs early and late in one long scan."""
-    marks = place.scanned(number).said["marks"]
-    places = [10**n for n in range(4, 9) if 10**n < number] + [number]
-    rows: list[tuple[Cell, ...]] = []
-    first: float | None = None
-    for at in places:
-        last = at if at == number else at * 3 // 2
+    """(j): what each stage costs early and late in one long scan."""
+    database = place.folder / "other.db"
+    jobs.forget(database)
+    crawl = place.crawl(number)
+    place.say(f"scanning {number:,} articles with a clock on every stage")
+    marks = jobs.run("stages", crawl=crawl, database=database).said["marks"]
+    jobs.forget(database)
+    columns: dict[str, dict[str, float]] = {}
+    for at in [10**n for n in range(4, 9) if 10**n < number] + [number]:
         begun = next(mark for mark in marks if mark[0] >= at // 2)
-        ended = next((mark for mark in marks if mark[0] >= last), marks[-1])
-        cost = (ended[1] - begun[1]) / (ended[0] - begun[0]) * 1e6
-        first = first or cost
-        times = Figure(cost / first, "×", target=Target(1.3, at_least=False) if at == number and number >= 1_000_000 else None)
-        rows.append((f"{at:,}", f"{begun[0]:,} to {ended[0]:,}", Figure(cost, "µs"), times))
+        ended = next((mark for mark in marks if at < number and mark[0] >= at * 3 // 2), marks[-1])
+        articles_ = ended[0] - begun[0]
+        columns[f"{begun[0]:,} to {ended[0]:,}"] = {
+            stage: (seconds - begun[1].get(stage, 0)) / articles_ * 1e6 for stage, seconds in ended[1].items()
+        }
+    last = list(columns.values())[-1]
+    rows: list[tuple[Cell, ...]] = [
+        (stage, *(Figure(column[stage], "µs") for column in columns.values())) for stage in sorted(last, key=lambda stage: -last[stage])
+    ]
+    sums = [sum(column.values()) for column in columns.values()]
+    limit = Target(1.3, at_least=False) if number >= 1_000_000 else None
+    rows.append(("all", *(Figure(cost, "µs") for cost in sums)))
+    rows.append(("against the first", *(Figure(cost / sums[0], "×", target=limit if cost is sums[-1] else None) for cost in sums)))
     return Measurement(
         "j",
-        f"Growth: within one scan of {number:,} articles",
-        ("articles in the database", "measured from", "an article", "against the first"),
+        f"Where the time goes, and how it grows: within one scan of {number:,} articles",
+        ("an article's share of", *columns),
         tuple(rows),
+        "One process; columns are the articles from which the means are taken. A stage's own time, without that of stages within it; the"
+        " clocks add a few µs.",
     )
 
 

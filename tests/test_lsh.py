@@ -324,6 +324,16 @@ def test_an_index_of_something_else_is_made_again(
     assert answers(index, those) == answers(filled(tmp_path / "other", those), those)
 
 
+def test_texts_and_signatures_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
+    those = signatures(2)
+    index = fresh(tmp_path / "index")
+    for texts, rows in (([1, 2, 3], those), ([1], those), ([1, 2], [those[0], those[1][:-1]])):
+        with pytest.raises(ValueError, match=r"signatures|buffer size"):
+            index.meet(texts, rows)
+        with pytest.raises(ValueError, match=r"signatures|buffer size"):
+            index.add(texts, rows, TOKEN)
+
+
 def test_more_texts_than_a_slot_has_room_for_are_refused(tmp_path: Path) -> None:
     (signature,) = signatures(1)
     index = fresh(tmp_path / "index")
@@ -348,7 +358,7 @@ def test_entries_of_a_batch_that_was_not_finished_are_not_believed(tmp_path: Pat
     """The slots were written, then the process ended: the header still speaks of the commit before."""
     those = signatures(80)
     index = filled(tmp_path / "index", those[:60])
-    index._table.add(index._hashes(those[60:]), np.arange(61, 81, dtype=np.int64), 25, lsh.BUCKET)
+    index._table.add(*index._hashes(range(61, 81), those[60:]), 25, lsh.BUCKET)
     store = Store(those)
     assert answers(store.open(tmp_path / "index"), those) == answers(filled(tmp_path / "other", those), those)
     assert store.asked == [0]

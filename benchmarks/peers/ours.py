@@ -41,7 +41,7 @@ def same() -> Way:
         sign=lambda texts: list(_signed(texts)),
         work=_worked,
         pairs=_pairs,
-        note="its own normalising included, though the texts are normalised already",
+        note="normalises again what is normalised already, which the next column therefore counts twice",
     )
 
 

@@ -66,7 +66,8 @@ class CandidateIndex:
     def add(self, texts: Sequence[int], signatures: Sequence[bytes], token: bytes) -> None:
         """Take in texts (keys rising, all beyond `last_text`) that the commit `token` brought."""
         if texts:
-            self._table.add(self._hashes(signatures), _numbers(texts), self._bands, BUCKET)
+            hashes, numbers = self._hashes(texts, signatures)
+            self._table.add(hashes, numbers, self._bands, BUCKET)
         self._table.settle(token, texts[-1] if texts else self.last_text)
 
     def meet(self, texts: Sequence[int], signatures: Sequence[bytes], few: int | None = None) -> list[Met]:
@@ -74,8 +75,7 @@ class CandidateIndex:
         `few` (FEW) of its own."""
         if not texts:
             return []
-        hashes = self._hashes(signatures)
-        numbers = _numbers(texts)
+        hashes, numbers = self._hashes(texts, signatures)
         local_homes = 2 * len(hashes)
         limits = np.array([BUCKET, FEW if few is None else few], np.int64)
         room = 64 * len(texts) + 4096
@@ -96,8 +96,12 @@ class CandidateIndex:
             met[owner].candidates[candidate] = bands
         return met
 
-    def _hashes(self, signatures: Sequence[bytes]) -> Slots:
-        """35 bits for every band of every signature, flat."""
+    def _hashes(self, texts: Sequence[int], signatures: Sequence[bytes]) -> tuple[Slots, Slots]:
+        """(35 bits for every band of every signature, flat; the texts' keys): compiled loops take their lengths on trust."""
+        if len(texts) != len(signatures):
+            raise ValueError(f"{len(texts)} texts and {len(signatures)} signatures")
+        if max(texts) > MOST_TEXTS:
+            raise TooManyTextsError(most=f"{MOST_TEXTS:,}")
         rows = np.frombuffer(b"".join(signatures), np.dtype("<u4")).reshape(len(signatures), -1)
         cut = rows[:, : self._bands * self._rows].reshape(len(signatures), self._bands, self._rows)
         h = np.arange(1, self._bands + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
@@ -107,13 +111,7 @@ class CandidateIndex:
             h ^= h >> np.uint64(32)
         h = h * np.uint64(0x9E3779B97F4A7C15)
         hashes: Slots = (h >> np.uint64(64 - _HASH_BITS)).astype(np.int64).ravel()
-        return hashes
-
-
-def _numbers(texts: Sequence[int]) -> Slots:
-    if max(texts) > MOST_TEXTS:
-        raise TooManyTextsError(most=f"{MOST_TEXTS:,}")
-    return np.array(texts, np.int64)
+        return hashes, np.array(texts, np.int64)
 
 
 def new_index(path: str, uuid: bytes, threshold: float, num_perm: int) -> CandidateIndex:
