@@ -37,11 +37,11 @@ def main(sizes: tuple[int, ...], only: str, folder: Path | None, output: Path) -
 
     \b
     a  signature              e  restart                 i  hot buckets
-    b  + lookup, insertion    f  latency of the daemon   j  growth within the largest scan
+    b  + lookup, insertion    f  latency of the daemon   j  stages of the largest scan
     c  the whole job          g  bytes, memory
     d  rescan                 h  recall and precision
 
-    With the default sizes it takes some 15 minutes and 4 GB, with a million articles half an hour and 16 GB. Each other
+    With the default sizes it takes some 15 minutes and 5 GB, with a million articles half an hour and 19 GB. Each other
     package is installed by pip into an environment of its own. Repeat --articles for several sizes.
     """
     begun = time.monotonic()
@@ -52,14 +52,14 @@ def main(sizes: tuple[int, ...], only: str, folder: Path | None, output: Path) -
     with tempfile.TemporaryDirectory() as temporary:
         place = Place((folder or Path(temporary)).resolve(), say, len(os.sched_getaffinity(0)))
         place.folder.mkdir(parents=True, exist_ok=True)
+        measurements = tuple(_measured(place, sorted(set(sizes)), only))
         report = Report(
             machine=facts(place.folder),
             date=datetime.now(UTC).date().isoformat(),
             command=shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]]),
-            versions={},
-            measurements=tuple(_measured(place, sorted(set(sizes)), only)),
+            versions=place.versions,
+            measurements=measurements,
         )
-        report = Report(report.machine, report.date, report.command, measures.versions(place), report.measurements)
     output.with_suffix(".md").write_text(markdown(report), encoding="utf-8")
     output.with_suffix(".json").write_text(as_json(report), encoding="utf-8")
     print(markdown(report), end="")

@@ -17,7 +17,6 @@ from dedup.ingest import Matcher
 from dedup.lsh import CandidateIndex, Met
 from dedup.minhash import Signed
 
-ENGINES = ("dedup", "floor", "datasketch", "rensa")
 NEVER = 1 << 40
 """`min_characters` with which nothing is signed."""
 
@@ -59,12 +58,9 @@ def install(engine: str, threshold: float, num_perm: int) -> None:
 class _Index:
     """A package's index in memory behind the methods that the pipeline calls; a text is inserted as soon as it was looked up."""
 
-    size = 0
-    token = b""
-    last_text = 0
-
     def __init__(self, sketches: dict[bytes, Any], query: Callable[[Any], Iterable[int]], insert: Callable[[int, Any], object]) -> None:
         self._sketches, self._query, self._insert = sketches, query, insert
+        self._last_text = 0
 
     def meet(self, texts: Sequence[int], signatures: Sequence[bytes], few: int | None = None) -> list[Met]:  # noqa: ARG002
         met = []
@@ -74,9 +70,9 @@ class _Index:
                 met.append(Met())
                 continue
             met.append(Met(dict.fromkeys((other for other in self._query(sketch) if other != number), 1)))
-            if number > self.last_text:
+            if number > self._last_text:
                 self._insert(number, sketch)
-                self.last_text = number
+                self._last_text = number
         return met
 
     def add(self, texts: Sequence[int], signatures: Sequence[bytes], token: bytes) -> None:  # noqa: ARG002

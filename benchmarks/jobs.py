@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import engines
+from benchmarks.machine import field
 from benchmarks.peers.environment import UnavailableError, last_line
 from benchmarks.stages import stages
 from dedup.config import Crawl, Database, Duplicates, Settings
@@ -88,10 +89,10 @@ def _family(pid: int) -> Iterable[int]:
 
 def _anonymous(pid: int) -> int:
     try:
-        lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8", errors="replace").splitlines()
+        held = field(Path(f"/proc/{pid}/status"), "RssAnon")
     except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("RssAnon:")), 0)
+        held = None
+    return int(held.split()[0]) * 1024 if held else 0
 
 
 def _scan(crawl: str, database: str, engine: str, workers: int) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from benchmarks.table import Machine
 def facts(folder: Path) -> Machine:
     """The machine as it is now; `folder` tells the file system that is measured on."""
     return Machine(
-        cpu=_field(Path("/proc/cpuinfo"), "model name") or platform.machine(),
+        cpu=field(Path("/proc/cpuinfo"), "model name") or platform.machine(),
         cores=len(os.sched_getaffinity(0)),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         kernel=f"{platform.system()} {platform.release()}",
@@ -34,6 +34,7 @@ def file_system(folder: Path) -> str:
     return found[1]
 
 
-def _field(path: Path, name: str) -> str | None:
+def field(path: Path, name: str) -> str | None:
+    """The value of the first line `name: value` of a file as /proc has them."""
     with path.open(encoding="utf-8", errors="replace") as file:
         return next((line.partition(":")[2].strip() for line in file if line.partition(":")[0].strip() == name), None)

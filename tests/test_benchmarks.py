@@ -116,20 +116,8 @@ def test_a_missed_target_is_told() -> None:
 @pytest.mark.system
 def test_the_documented_command_writes_its_tables(tmp_path: Path) -> None:
     output = tmp_path / "figures"
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks",
-        "--articles",
-        "2000",
-        "--only",
-        "defgj",
-        "--folder",
-        str(tmp_path / "kept"),
-        "--output",
-        str(output),
-    ]
-    subprocess.run(command, cwd=jobs.ROOT, check=True, capture_output=True)
+    options = ["--articles=2000", "--only=defgj", f"--folder={tmp_path / 'kept'}", f"--output={output}"]
+    subprocess.run([sys.executable, "-m", "benchmarks", *options], cwd=jobs.ROOT, check=True, capture_output=True)
     tables = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))["measurements"]
     assert [table["key"] for table in tables] == ["d", "e", "f", "g", "j"]
     assert all(table["rows"] for table in tables)

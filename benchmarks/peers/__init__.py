@@ -47,7 +47,7 @@ PEERS = {
         Peer("datatrove", ("datatrove", "xxhash<4", "regex", "tokenizers", "spacy"), "datatrove", ("same", "own")),
     )
 }
-OURS = Peer("dedup", (), "ours", ("same", "own"))
+OURS = Peer("dedup", (), "ours", ("same", "own", "plain"))
 """This package, run by the interpreter that runs the benchmark."""
 BASELINE = "datasketch"
 """What ratios are told against: datasketch with xxhash, its fastest permutation scheme."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -49,5 +50,10 @@ def own() -> Way:
     return Way(sign=lambda texts: list(_signed(texts)), work=_worked, pairs=_pairs, note="as a scan does it, on the raw text", raw=True)
 
 
+def plain() -> Way:
+    sys.modules["numba"] = None  # type: ignore[assignment]  # as where it is not installed
+    return Way(sign=lambda texts: list(_signed(texts)), work=_worked, pairs=_pairs, note="without numba, on the raw text", raw=True)
+
+
 if __name__ == "__main__":
-    run({"same": same, "own": own}, ("dedup", "numba", "numpy"))
+    run({"same": same, "own": own, "plain": plain}, ("dedup", "numba", "numpy"))
