@@ -68,7 +68,7 @@ def test_copies_are_as_far_from_their_source_as_they_say() -> None:
 
 @pytest.mark.parametrize("engine", ["dedup", "datasketch"])
 def test_the_pipeline_finds_the_same_duplicates_with_another_engine(tmp_path: Path, engine: str) -> None:
-    lay_out(tmp_path / "crawl", 600)
+    lay_out(tmp_path / "crawl", 1_500)  # several batches: texts are met again
     expected = running.scan(tmp_path / "crawl", tmp_path / "expected.db")
     done = jobs.run("scan", crawl=tmp_path / "crawl", database=tmp_path / "db", engine=engine, workers=1)
     assert done.said["tally"]["matches"] == {"exact": expected.matches["exact"], "near": expected.matches["near"], "excerpt": 0}
