@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from dedup.digests import RECIPES
 from dedup.errors import ConfigError, ConfigFileError
+from dedup.publishers import House, Publishers
 from dedup.urls import Canonicaliser
 
 
@@ -62,13 +63,46 @@ class Integrity(_Section):
     recipes: Annotated[tuple[Annotated[str, AfterValidator(_recipe)], ...], Field(min_length=1)] = tuple(RECIPES)
 
 
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Characters = Annotated[int, Field(ge=20, le=100_000)]
+
+
 class Duplicates(_Section):
     """`[duplicates]`"""
 
     threshold: Annotated[float, Field(ge=0.3, le=1)] = 0.7
-    excerpt_threshold: Annotated[float, Field(ge=0.3, le=1)] = 0.8
     min_characters: Annotated[int, Field(ge=5, le=100_000)] = 80
     num_perm: Annotated[int, Field(ge=16, le=1024)] = 128
+    passages: bool = True
+    copy_coverage: _Share = 0.5
+    copy_characters: _Characters = 100
+    copy_unquoted: _Share = 0.1
+    excerpt_coverage: _Share = 0.25
+    excerpt_characters: _Characters = 80
+    excerpt_passage: _Characters = 50
+    long_excerpt_characters: _Characters = 150
+    long_excerpt_passage: _Characters = 80
+    quote_share: _Share = 0.9
+    boilerplate_articles: Annotated[int, Field(ge=0, le=17)] = 5
+
+
+class PublisherAlias(_Section):
+    """`[[publishers.aliases]]`"""
+
+    name: Annotated[str, Field(min_length=1)]
+    names: tuple[str, ...] = ()
+    oids: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+
+class PublisherNames(_Section):
+    """`[publishers]`"""
+
+    aliases: tuple[PublisherAlias, ...] = ()
+
+    def publishers(self) -> Publishers:
+        """What finds an article's house; raises ValueError where two aliases claim the same."""
+        return Publishers(House(a.name, a.names, a.oids, a.hosts) for a in self.aliases)
 
 
 class UrlRule(_Section):
@@ -129,6 +163,7 @@ class Settings(_Section):
     time: Time = Time()
     integrity: Integrity = Integrity()
     duplicates: Duplicates = Duplicates()
+    publishers: PublisherNames = PublisherNames()
     urls: Urls = Urls()
     database: Database = Database()
 
@@ -222,6 +257,14 @@ def _check(table: dict[str, Any], file: str) -> Settings:
         settings.urls.canonicaliser()
     except ValueError as error:
         raise ConfigError(file=file, key="urls.rules", problem=str(error)) from None
+    try:
+        settings.publishers.publishers()
+    except ValueError as error:
+        raise ConfigError(file=file, key="publishers.aliases", problem=str(error)) from None
+    if 0 < settings.duplicates.boilerplate_articles < 3:
+        raise ConfigError(
+            file=file, key="duplicates.boilerplate_articles", problem="must be 3 or more, or 0 to learn none: two articles are a copy"
+        )
     from_ids = settings.urls.from_ids
     if from_ids and (
         set(re.findall(r"\{(.*?)\}", from_ids)) != {"oid", "aid"} or re.search(r"[{}]", re.sub(r"\{(oid|aid)\}", "", from_ids))
@@ -251,12 +294,16 @@ def _sentence(error: Any) -> str:
     return message if repr(told) in message else f"{message} (it is {told!r})"
 
 
+_LISTED: dict[int | str, type[BaseModel]] = {"rules": UrlRule, "aliases": PublisherAlias}
+"""Keys that hold tables of their own."""
+
+
 def _siblings(location: tuple[int | str, ...]) -> list[str]:
     """The names that could stand where an unknown one was found."""
     model: type[BaseModel] = Settings
     for part in location[:-1]:
-        if part == "rules":
-            model = UrlRule
+        if part in _LISTED:
+            model = _LISTED[part]
         elif isinstance(part, str):
             annotation = model.model_fields[part].annotation
             if isinstance(annotation, type) and issubclass(annotation, BaseModel):

@@ -7,7 +7,10 @@ from typing import Any, Literal
 
 CheckStatus = Literal["verified", "mismatched", "unclaimed"]
 Cause = Literal["truncated", "stale", "altered", "malformed"]
-Relation = Literal["exact", "near", "excerpt"]
+Relation = Literal["exact", "near", "copy", "excerpt", "quote"]
+"""In the order of their precedence. Clusters are made of the first three."""
+Masking = Literal["learned", "masked", "allowed"]
+"""What is done with a publisher's passage: `learned` and `masked` (by hand) count for nothing, `allowed` counts."""
 Standing = Literal["counted", "truncated", "overruled", "superseded"]
 """What a sighting is worth: `counted` takes part in runs, changes and clusters; `truncated` was cut short; `overruled`
 came after a verified reading of the same crawl; `superseded` was read again otherwise without anything vouching for it."""
@@ -107,16 +110,38 @@ class Reading:
     faults: tuple[Fault, ...] = ()
 
 
+RELATIONS: tuple[Relation, ...] = ("exact", "near", "copy", "excerpt", "quote")
+CLUSTERED: tuple[Relation, ...] = RELATIONS[:3]
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What was measured of two texts. `similarity` is Jaccard of the shingle sets, `containment` the share of the smaller one
+    that the larger holds; `coverage` the share of the shorter text that runs alike in the other, `shared` in normalised
+    characters, `longest` the longest passage, `quoted` the share of what is shared that is quoted. `masked` names the
+    boilerplate that was left out of the last four."""
+
+    similarity: float
+    containment: float
+    coverage: float
+    shared: int
+    longest: int
+    quoted: float
+    masked: tuple[str, ...] = ()
+
+
+ALIKE = Numbers(1.0, 1.0, 1.0, 0, 0, 0.0)
+"""Of texts that are the same; how many characters that are is not told."""
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A confirmed pair of distinct normalised texts. `similarity` is Jaccard, `containment` the share of the smaller
-    shingle set that the larger one holds."""
+    """A confirmed pair of distinct normalised texts."""
 
     a: int
     b: int
-    similarity: float
-    containment: float
     relation: Relation
+    numbers: Numbers
 
 
 @dataclass(frozen=True, slots=True)

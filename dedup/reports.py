@@ -9,14 +9,15 @@ from typing import Any
 
 from dedup import diffs, times
 from dedup.errors import AmbiguousPageError, NoRevisionError, UnknownPageError
-from dedup.model import Relation
+from dedup.model import ALIKE, CLUSTERED, RELATIONS, Match, Numbers, Relation
 from dedup.store import ArticleRow, Reader
 from dedup.store.opening import holder
 from dedup.urls import Canonicaliser
 
+NUMBERS = ("similarity", "containment", "relation", "coverage", "shared", "longest", "quoted", "masked")
+"""What `told` tells of a match."""
 STATE_RECIPE = "sha256(title+ff+body)"
 _CHECKS = ("verified", "unclaimed", "mismatched")
-_RELATIONS: dict[Relation, int] = {"exact": 0, "near": 1, "excerpt": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +45,14 @@ class Filter:
 @dataclass(frozen=True, slots=True)
 class _Link:
     relation: Relation
-    similarity: float
-    containment: float
+    numbers: Numbers
+
+    @property
+    def similarity(self) -> float:
+        return self.numbers.similarity
 
 
-_EXACT = _Link("exact", 1.0, 1.0)
+_EXACT = _Link("exact", ALIKE)
 
 
 class _Graph:
@@ -62,32 +66,39 @@ class _Graph:
             if article.text_id is not None:
                 self.by_text.setdefault(article.text_id, []).append(article)
         self.links: dict[int, list[tuple[int, _Link]]] = {}
-        self.pairs = [p for p in store.pairs() if p.a in self.by_text and p.b in self.by_text]
-        for p in self.pairs:
-            link = _Link(p.relation, p.similarity, p.containment)
-            self.links.setdefault(p.a, []).append((p.b, link))
-            self.links.setdefault(p.b, []).append((p.a, link))
+        self.pairs: list[Match] = []
+        for m in store.pairs():
+            link = _Link(m.relation, m.numbers)
+            self.links.setdefault(m.a, []).append((m.b, link))
+            self.links.setdefault(m.b, []).append((m.a, link))
+            if m.a in self.by_text and m.b in self.by_text:
+                self.pairs.append(m)
 
     def matches(self, article: ArticleRow) -> Iterator[tuple[ArticleRow, _Link]]:
-        """Every article of another page that matches this one."""
+        """Every article of another page that a cluster with this one would hold."""
         if article.text_id is None:
             return
-        for text, link in ((article.text_id, _EXACT), *self.links.get(article.text_id, ())):
-            for other in self.by_text[text]:
+        for text, link in ((article.text_id, _EXACT), *self._clustered(article.text_id)):
+            for other in self.by_text.get(text, ()):
                 if other.page_id != article.page_id:
                     yield other, link
 
-    def star(self, representative: ArticleRow) -> Iterator[tuple[ArticleRow, _Link, ArticleRow | None]]:
-        """Every article that matches this one; and, by way of one of those, crowded articles that match that one: they were
-        compared with few of the texts they share a bucket with. The third value is that way."""
+    def star(self, representative: ArticleRow) -> Iterator[tuple[ArticleRow, _Link, int | None]]:
+        """Every article that matches this one; and, by way of one text that does, those of its matches that were compared with
+        few of the texts they share a bucket with: those that are crowded, or all where the representative is. The third value
+        is that way, which may be a text that no page shows any more."""
         direct = list(self.matches(representative))
         there = {representative.text_id, *(other.text_id for other, _ in direct)}
         yield from ((other, link, None) for other, link in direct)
-        for way in {other.text_id: other for other, _ in direct}.values():
-            for text, link in self.links.get(way.text_id or 0, ()):
-                if text not in there and self.by_text[text][0].crowded:
+        for way, _ in self._clustered(representative.text_id or 0):
+            for text, link in self._clustered(way):
+                shown = self.by_text.get(text, ())
+                if text not in there and shown and (shown[0].crowded or representative.crowded):
                     there.add(text)
-                    yield from ((other, link, way) for other in self.by_text[text] if other.page_id != representative.page_id)
+                    yield from ((other, link, way) for other in shown if other.page_id != representative.page_id)
+
+    def _clustered(self, text: int) -> Iterator[tuple[int, _Link]]:
+        return (found for found in self.links.get(text, ()) if found[1].relation in CLUSTERED)
 
 
 def _precedence(article: ArticleRow) -> tuple[int, bool, str, str, str]:
@@ -122,6 +133,7 @@ def clusters(store: Reader, wanted: Filter) -> Iterator[dict[str, Any]]:
     """The stars: a representative and every article that matches it, in the order of the representatives.
 
     An article that no star covers yet opens one. A mismatched one leaves that to the first of its matches that is not.
+    Excerpts and quotes make no clusters; `pairs` tells them.
     """
     graph = _Graph(store, every=wanted.every_revision)
     covered: set[tuple[int, bytes]] = set()
@@ -144,15 +156,26 @@ def clusters(store: Reader, wanted: Filter) -> Iterator[dict[str, Any]]:
             }
 
 
-def _member(store: Reader, representative: ArticleRow, row: ArticleRow, link: _Link, way: ArticleRow | None) -> dict[str, Any]:
+def _member(store: Reader, representative: ArticleRow, row: ArticleRow, link: _Link, way: int | None) -> dict[str, Any]:
     lag = None
     if representative.published_at and row.published_at:
         lag = times.seconds_between(representative.published_at, row.published_at)
-    return {**article(store, row), **_told(link), "lag_seconds": lag, "via": way.url if way else None}
+    via = None if way is None else store.url_of_text(way)
+    return {**article(store, row), **told(link.relation, link.numbers), "lag_seconds": lag, "via": via}
 
 
-def _told(link: _Link) -> dict[str, Any]:
-    return {"similarity": round(link.similarity, 4), "containment": round(link.containment, 4), "relation": link.relation}
+def told(relation: Relation, n: Numbers) -> dict[str, Any]:
+    """What was measured of a match, as every command shows it."""
+    return {
+        "similarity": round(n.similarity, 4),
+        "containment": round(n.containment, 4),
+        "relation": relation,
+        "coverage": round(n.coverage, 4),
+        "shared": None if relation == "exact" else n.shared,
+        "longest": None if relation == "exact" else n.longest,
+        "quoted": round(n.quoted, 4),
+        "masked": list(n.masked),
+    }
 
 
 def pairs(store: Reader, wanted: Filter) -> Iterator[dict[str, Any]]:
@@ -163,8 +186,8 @@ def pairs(store: Reader, wanted: Filter) -> Iterator[dict[str, Any]]:
             for b in group[i + 1 :]:
                 if a.page_id != b.page_id and wanted.pair(a, b, _EXACT):
                     yield _pair(store, a, b, _EXACT)
-    for p in sorted(graph.pairs, key=lambda p: (_RELATIONS[p.relation], -p.similarity, p.a, p.b)):
-        link = _Link(p.relation, p.similarity, p.containment)
+    for p in sorted(graph.pairs, key=lambda p: (RELATIONS.index(p.relation), -p.numbers.coverage, -p.numbers.similarity, p.a, p.b)):
+        link = _Link(p.relation, p.numbers)
         for a in graph.by_text[p.a]:
             for b in graph.by_text[p.b]:
                 if a.page_id != b.page_id and wanted.pair(a, b, link):
@@ -173,7 +196,7 @@ def pairs(store: Reader, wanted: Filter) -> Iterator[dict[str, Any]]:
 
 
 def _pair(store: Reader, a: ArticleRow, b: ArticleRow, link: _Link) -> dict[str, Any]:
-    return {"a": article(store, a), "b": article(store, b), **_told(link)}
+    return {"a": article(store, a), "b": article(store, b), **told(link.relation, link.numbers)}
 
 
 def find_page(store: Reader, urls: Canonicaliser, wanted: str, path: tuple[bytes, bytes, bytes] | None) -> int:
@@ -291,7 +314,7 @@ def status(store: Reader) -> dict[str, Any]:
         "causes": store.counts_by("sightings", "check_cause", "check_cause IS NOT NULL"),
         "matches": {
             "exact": store.exact_copies(),
-            **{r: store.counts_by("matches", "relation").get(r, 0) for r in ("near", "excerpt")},
+            **{r: store.counts_by("matches", "relation").get(r, 0) for r in RELATIONS[1:]},
         },
         "crowded": store.count("texts", "crowded = 1"),
         "changes": store.count("changes"),
@@ -318,14 +341,19 @@ def dump(store: Reader) -> Iterator[dict[str, Any]]:
 def flat_clusters(found: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Clusters as rows for CSV: the representative first, then its members."""
     for number, cluster in enumerate(found, 1):
-        none = {"similarity": "", "containment": "", "relation": "representative", "lag_seconds": "", "via": ""}
+        none = dict.fromkeys((*NUMBERS, "lag_seconds", "via"), "") | {"relation": "representative"}
         yield {"cluster": number, **cluster["representative"], **none}
         for member in cluster["members"]:
-            yield {"cluster": number, **member}
+            yield {"cluster": number, **flat(member)}
 
 
 def flat_pairs(found: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Pairs as rows for CSV: `a_url`, `b_url` and so on."""
     for pair in found:
         sides = {f"{side}_{key}": value for side in ("a", "b") for key, value in pair[side].items()}
-        yield {**sides, **{k: v for k, v in pair.items() if k not in ("a", "b")}}
+        yield {**sides, **flat({k: v for k, v in pair.items() if k not in ("a", "b")})}
+
+
+def flat(row: dict[str, Any]) -> dict[str, Any]:
+    """A match as a row for CSV."""
+    return {**row, "masked": " ".join(row["masked"])}

@@ -11,6 +11,7 @@ from dedup.errors import NotAnArticleError
 from dedup.ingest import Found, examine, resembling
 from dedup.ingest.examine import ignore_lease_breaks
 from dedup.ingest.session import matching_of, options_of, require_recipes
+from dedup.model import ALIKE, RELATIONS
 from dedup.store import Reader
 from dedup.store.rows import Stat
 
@@ -29,12 +30,14 @@ def resemble(store: Reader, settings: Settings, path: bytes, *, every: bool) -> 
     found: list[dict[str, Any]] = []
     known = store.text_by_digest(e.text) if e.text else None
     if known is not None:
-        exact = {"similarity": 1.0, "containment": 1.0, "relation": "exact"}
+        exact = reports.told("exact", ALIKE)
         found += [reports.article(store, a) | exact for a in store.articles_with_text(known, every=every) if a.url != e.url]
     if e.signature is not None:
-        for r in sorted(resembling(store, matching, e.article.body, e.signature), key=lambda r: -r.similarity):
-            if r.text == known:
-                continue
-            told = {"similarity": round(r.similarity, 4), "containment": round(r.containment, 4), "relation": r.relation}
-            found += [reports.article(store, a) | told for a in store.articles_with_text(r.text, every=every) if a.url != e.url]
+        m = e.article.metadata
+        house = settings.publishers.publishers().house(m.publisher, m.oid, e.url or "")
+        resembled = resembling(store, matching, e.article.body, e.signature, e.keys or b"", house)
+        for r in sorted(resembled, key=lambda r: (RELATIONS.index(r.relation), -r.numbers.coverage, -r.numbers.similarity)):
+            if r.text != known:
+                told = reports.told(r.relation, r.numbers)
+                found += [reports.article(store, a) | told for a in store.articles_with_text(r.text, every=every) if a.url != e.url]
     return found

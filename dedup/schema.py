@@ -16,7 +16,7 @@ NEEDED_SQLITE = (3, 37, 0)
 
 migrations = Migrations("dedup")
 
-NAMES = frozenset({"0001_first", "0002_batches"})
+NAMES = frozenset({"0001_first", "0002_batches", "0003_passages"})
 """Every migration this program knows."""
 
 _TABLES = """
@@ -171,6 +171,17 @@ CREATE INDEX changes_page ON changes (page_id, at);
 CREATE INDEX changes_at ON changes (at);
 """
 
+_OLD_DUPLICATES = """
+CREATE VIEW duplicates AS
+SELECT 'exact' AS relation, 1.0 AS similarity, 1.0 AS containment, a.url AS url_a, b.url AS url_b,
+       a.publisher AS publisher_a, b.publisher AS publisher_b, a.title AS title_a, b.title AS title_b
+FROM current_articles a JOIN current_articles b ON a.text_id = b.text_id AND a.page_id < b.page_id
+UNION ALL
+SELECT x.relation, x.similarity, x.containment, a.url, b.url, a.publisher, b.publisher, a.title, b.title
+FROM matches x JOIN current_articles a ON a.text_id = x.a JOIN current_articles b ON b.text_id = x.b
+WHERE a.page_id <> b.page_id;
+"""
+
 _VIEWS = """
 CREATE VIEW history AS
 SELECT p.url, s.crawled_at, r.title, s.check_status, s.check_cause, s.standing, m.publisher, m.author, m.category,
@@ -185,15 +196,6 @@ SELECT p.id AS page_id, p.url, r.text_id, r.title, m.publisher, m.published_at, 
 FROM pages p JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id
      JOIN metadata m ON m.id = s.metadata_id;
 
-CREATE VIEW duplicates AS
-SELECT 'exact' AS relation, 1.0 AS similarity, 1.0 AS containment, a.url AS url_a, b.url AS url_b,
-       a.publisher AS publisher_a, b.publisher AS publisher_b, a.title AS title_a, b.title AS title_b
-FROM current_articles a JOIN current_articles b ON a.text_id = b.text_id AND a.page_id < b.page_id
-UNION ALL
-SELECT x.relation, x.similarity, x.containment, a.url, b.url, a.publisher, b.publisher, a.title, b.title
-FROM matches x JOIN current_articles a ON a.text_id = x.a JOIN current_articles b ON b.text_id = x.b
-WHERE a.page_id <> b.page_id;
-
 CREATE VIEW changes_view AS
 SELECT p.url, c.at, c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields,
        x.crawled_at AS previous_at, a.title AS title_before, b.title AS title_after, a.body AS body_before, b.body AS body_after
@@ -205,7 +207,7 @@ FROM changes c JOIN pages p ON p.id = c.page_id
 
 @migrations(name="0001_first")
 def _first(db: Database) -> None:
-    for statement in _statements(_TABLES + _VIEWS):
+    for statement in _statements(_TABLES + _VIEWS + _OLD_DUPLICATES):
         db.execute(statement)
 
 
@@ -314,7 +316,81 @@ def _batches(db: Database) -> None:
     """Commits that the candidate index can name. Cheaper rows: keys of aliases and metadata that grow at one end, as pages do,
     instead of all over their index; checks that SQLite does not build a table for (it does for IN of three and more). Indexes
     for what foreign keys look up when a reading or a sighting is forgotten."""
-    for statement in _statements(_BATCHES + _VIEWS):
+    for statement in _statements(_BATCHES + _VIEWS + _OLD_DUPLICATES):
+        db.execute(statement)
+
+
+_PASSAGES = """
+CREATE TABLE publishers (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE             -- the house, by the aliases in force when it was first met
+) STRICT;
+
+CREATE TABLE passages (
+    text_id INTEGER PRIMARY KEY REFERENCES texts(id),
+    publisher_id INTEGER NOT NULL REFERENCES publishers(id), -- of the first article with this text
+    keys BLOB NOT NULL                    -- the winnowed keys under which it stands for a story: 5 bytes each, little-endian
+) STRICT;
+
+CREATE TABLE represented (
+    by INTEGER NOT NULL REFERENCES texts(id),
+    text_id INTEGER NOT NULL REFERENCES texts(id), -- not entered under keys of `by`: a copy of it, or another state of its page
+    PRIMARY KEY (by, text_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE boilerplate (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,            -- what people call it by: the beginning of a digest of publisher and passage
+    publisher_id INTEGER NOT NULL REFERENCES publishers(id),
+    passage TEXT NOT NULL,                -- normalised
+    shown TEXT NOT NULL,                  -- as it stood in the last of the articles it was learned from
+    articles INTEGER NOT NULL,            -- it was learned from so many; 0: told by hand
+    status TEXT NOT NULL CHECK (status = 'learned' OR status = 'masked' OR status = 'allowed'), -- the last two by hand
+    since TEXT NOT NULL,
+    UNIQUE (publisher_id, passage)
+) STRICT;
+
+DROP VIEW duplicates;
+
+CREATE TABLE matches_2 (
+    a INTEGER NOT NULL REFERENCES texts(id),
+    b INTEGER NOT NULL REFERENCES texts(id),
+    relation TEXT NOT NULL CHECK (relation = 'near' OR relation = 'copy' OR relation = 'excerpt' OR relation = 'quote'),
+    similarity REAL NOT NULL,             -- Jaccard of the shingle sets
+    containment REAL NOT NULL,            -- share of the smaller shingle set in the larger
+    coverage REAL NOT NULL,               -- share of the shorter text in runs of 20 characters that the other has too
+    shared INTEGER NOT NULL,              -- normalised characters in such runs, of the side that has fewer
+    longest INTEGER NOT NULL,             -- normalised characters of the longest passage
+    quoted REAL NOT NULL,                 -- share of what is shared that stands inside quotation marks
+    masked TEXT NOT NULL,                 -- JSON: names of the boilerplate passages that were left out, '[]' where none was
+    recipe TEXT NOT NULL,
+    found_at TEXT NOT NULL,
+    PRIMARY KEY (a, b),
+    CHECK (a < b)
+) STRICT, WITHOUT ROWID;
+INSERT INTO matches_2 SELECT a, b, relation, similarity, containment, 0.0, 0, 0, 0.0, '[]', recipe, found_at FROM matches;
+DROP TABLE matches;
+ALTER TABLE matches_2 RENAME TO matches;
+CREATE INDEX matches_b ON matches (b);
+"""
+
+_DUPLICATES = """
+CREATE VIEW duplicates AS
+SELECT 'exact' AS relation, 1.0 AS similarity, 1.0 AS containment, 1.0 AS coverage, a.url AS url_a, b.url AS url_b,
+       a.publisher AS publisher_a, b.publisher AS publisher_b, a.title AS title_a, b.title AS title_b
+FROM current_articles a JOIN current_articles b ON a.text_id = b.text_id AND a.page_id < b.page_id
+UNION ALL
+SELECT x.relation, x.similarity, x.containment, x.coverage, a.url, b.url, a.publisher, b.publisher, a.title, b.title
+FROM matches x JOIN current_articles a ON a.text_id = x.a JOIN current_articles b ON b.text_id = x.b
+WHERE a.page_id <> b.page_id;
+"""
+
+
+@migrations(name="0003_passages")
+def _passages(db: Database) -> None:
+    """Copies by shared passages: what the passage index is made of, what was learned of publishers, and what a match measured.
+    Matches found before have nothing of it; `dedup reindex`, which other settings ask for, finds them again."""
+    for statement in _statements(_PASSAGES + _DUPLICATES):
         db.execute(statement)
 
 

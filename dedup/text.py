@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 SHINGLE = 5
 """Characters in a shingle."""
+BATCH_CHARACTERS = 1_000_000
+"""Characters worked on at once, unless one text alone has more."""
 
 
 class _Kept(dict[int, int | None]):
@@ -40,6 +44,36 @@ def fold(text: str) -> str:
     return nfc(text).casefold()
 
 
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Folded texts as code points in one array: text t is points[starts[t]:starts[t+1]]."""
+
+    points: NDArray[np.uint32]
+    starts: NDArray[np.int64]
+
+
+def folded(texts: Iterable[str]) -> Iterator[Folded]:
+    """The texts folded, order kept, so many at a time that they have `BATCH_CHARACTERS` characters."""
+    batch: list[str] = []
+    size = 0
+    for one in texts:
+        batch.append(fold(one))
+        size += len(batch[-1])
+        if size >= BATCH_CHARACTERS:
+            yield _joined(batch)
+            batch, size = [], 0
+    if batch:
+        yield _joined(batch)
+
+
+def _joined(batch: list[str]) -> Folded:
+    import numpy as np
+
+    starts = np.zeros(len(batch) + 1, np.int64)
+    np.cumsum([len(f) for f in batch], out=starts[1:])
+    return Folded(np.frombuffer("".join(batch).encode("utf-32-le", "surrogatepass"), np.dtype("<u4")), starts)
+
+
 @lru_cache(maxsize=1)
 def kept_codes() -> bytes:
     """One byte for every code point: 1 where `normalise` keeps it. Planes 4 to 13 are unassigned, 15 and 16 private."""
@@ -55,6 +89,24 @@ def kept_array() -> NDArray[np.bool_]:
     import numpy as np
 
     return np.frombuffer(kept_codes(), np.bool_)
+
+
+_WIDE_BLOCKS = (
+    (0x1100, 0x1200), (0x2E80, 0x2FE0), (0x3040, 0x3100), (0x3105, 0x3190), (0x31A0, 0x31C0), (0x31F0, 0x3200), (0x3400, 0x4DC0),
+    (0x4E00, 0xA000), (0xA960, 0xA980), (0xAC00, 0xD800), (0xF900, 0xFB00), (0x20000, 0x40000),
+)  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def wide_array() -> NDArray[np.bool_]:
+    """For every code point whether it is Hangul, kana, bopomofo or a CJK ideograph (by Unicode block): what says as much as
+    several letters of an alphabet."""
+    import numpy as np
+
+    wide = np.zeros(0x110000, np.bool_)
+    for begin, end in _WIDE_BLOCKS:
+        wide[begin:end] = True
+    return wide
 
 
 _STRIDE = 32

@@ -93,7 +93,7 @@ def test_scan_as_json(crawl: Path) -> None:
         "matches", "changes", "seconds",
     }  # fmt: skip
     assert told["checks"] == {"verified": 7, "mismatched": 0, "unclaimed": 0}
-    assert told["matches"].keys() == {"exact", "near", "excerpt"}
+    assert told["matches"].keys() == {"exact", "near", "copy", "excerpt", "quote"}
     assert (told["files"], told["new"], told["faults"], told["ignored"]) == (9, 7, 1, 1)
     assert (told["revisions"], told["sightings"]) == (7, 7)
     kinds = ("new", "changed", "unchanged", "moved", "ignored", "faults", "unsettled")
@@ -121,7 +121,7 @@ def test_duplicates_as_json_and_csv(scanned: Path) -> None:
     assert {m["relation"]: m["lag_seconds"] for m in clusters[0]["members"]} == {"exact": 5400.0, "near": 7200.0}
     assert clusters[0]["representative"]["published_at"] == "2026-03-02T00:00:00+00:00"
     flat = rows_of(run(scanned, "duplicates", "-f", "csv"))
-    assert list(flat[0]) == ["cluster", *_article_head(), "similarity", "containment", "relation", "lag_seconds", "via"]
+    assert list(flat[0]) == ["cluster", *_article_head(), *_numbers_head(), "lag_seconds", "via"]
     assert [row["relation"] for row in flat] == ["representative", *(m["relation"] for m in clusters[0]["members"])]
     assert {row["cluster"] for row in flat} == {"1"}
 
@@ -130,13 +130,17 @@ def _article_head() -> list[str]:
     return ["id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check", "gone", "crowded"]
 
 
+def _numbers_head() -> list[str]:
+    return ["similarity", "containment", "relation", "coverage", "shared", "longest", "quoted", "masked"]
+
+
 def test_pairs_as_json_and_csv(scanned: Path) -> None:
     pairs = json_of(run(scanned, "duplicates", "--pairs", "-f", "json"))
     assert [p["relation"] for p in pairs] == ["exact", "near", "near"]
     assert all(p.keys() >= {"a", "b"} | NUMBERS for p in pairs)
     assert all(p[side].keys() >= ARTICLE for p in pairs for side in "ab")
     flat = rows_of(run(scanned, "duplicates", "--pairs", "-f", "csv"))
-    assert list(flat[0]) == [f"{s}_{c}" for s in "ab" for c in _article_head()] + ["similarity", "containment", "relation"]
+    assert list(flat[0]) == [f"{s}_{c}" for s in "ab" for c in _article_head()] + _numbers_head()
     assert [(row["a_url"], row["b_url"]) for row in flat] == [(p["a"]["url"], p["b"]["url"]) for p in pairs]
 
 
@@ -144,8 +148,7 @@ def test_pairs_as_json_and_csv(scanned: Path) -> None:
     ("options", "relations"),
     [
         (["--kind", "near"], ["near", "near"]),
-        (["--kind", "near", "--kind", "exact"], ["exact", "near", "near"]),
-        (["--kind", "excerpt"], []),
+        (["--relation", "near", "--relation", "exact"], ["exact", "near", "near"]),
         (["--min-similarity", "1"], ["exact"]),
         (["--publisher", "새벽신문"], ["exact", "near"]),
         (["--publisher", "아무도"], []),
@@ -226,7 +229,7 @@ def test_status_as_json_adds_up(scanned: Path) -> None:
         "files", "pages", "revisions", "sightings", "checks", "matches", "faults", "database_bytes", "index_bytes", "last_scan", "writer",
     }  # fmt: skip
     assert told["checks"].keys() == {"verified", "mismatched", "unclaimed"}
-    assert told["matches"].keys() == {"exact", "near", "excerpt"}
+    assert told["matches"].keys() == {"exact", "near", "copy", "excerpt", "quote"}
     assert told["sightings"] == sum(told["checks"].values()) == 7
     last = told["last_scan"]
     assert last["files"] == sum(last[k] for k in ("new", "changed", "unchanged", "moved", "ignored", "faults", "unsettled"))
@@ -262,8 +265,16 @@ def test_reindex_after_a_change_of_settings(scanned: Path) -> None:
     assert refused.code == 3
     assert "dedup reindex" in refused.err
     assert run(scanned, "reindex").code == 0
-    assert [p["relation"] for p in json_of(run(scanned, "duplicates", "--pairs", "-f", "json"))] == ["exact"]
+    assert [p["relation"] for p in json_of(run(scanned, "duplicates", "--pairs", "-f", "json"))] == ["exact", "copy", "copy"]
     assert run(scanned, "scan").code == 0
+
+
+def test_excerpts_and_quotes_are_asked_for_as_pairs(scanned: Path) -> None:
+    refused = run(scanned, "duplicates", "--relation", "excerpt", "--relation", "quote")
+    assert refused.code == 2
+    assert "--pairs" in refused.err
+    assert json_of(run(scanned, "duplicates", "--pairs", "--relation", "excerpt", "-f", "json")) == []
+    assert run(scanned, "duplicates", "--relation", "excerpt", "--relation", "copy").code == 0
 
 
 def test_reindex_of_urls_after_a_change_of_rules(scanned: Path) -> None:

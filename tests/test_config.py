@@ -60,7 +60,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     settings = Settings()
     assert settings.crawl.settle_seconds == 2
     assert (settings.time.published_at, settings.time.crawled_at) == ("Asia/Seoul", "UTC")
-    assert (settings.duplicates.threshold, settings.duplicates.excerpt_threshold) == (0.7, 0.8)
+    assert (settings.duplicates.threshold, settings.duplicates.copy_coverage) == (0.7, 0.5)
     assert (settings.duplicates.min_characters, settings.duplicates.num_perm) == (80, 128)
     assert settings.integrity.recipes[0] == "sha256(body)"
 

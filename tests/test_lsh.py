@@ -18,9 +18,9 @@ from datasketch import MinHashLSH
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dedup import compiled, lsh, minhash
+from dedup import compiled, lsh, minhash, table
 from dedup.errors import TooManyTextsError
-from dedup.lsh import probing, table
+from dedup.table import probing
 from tests.crawl import edited, words
 
 UUID = bytes(range(16))
@@ -229,7 +229,7 @@ def test_one_that_is_behind_is_caught_up(either: str, tmp_path: Path, caplog: py
     with caplog.at_level(logging.INFO, "dedup"):
         index = store.open(tmp_path / "index")
     assert store.asked == [150]
-    assert [r.getMessage() for r in caplog.records] == ["the candidate index was behind: 50 signatures added"]
+    assert [r.getMessage() for r in caplog.records] == ["the candidate index was behind: 50 texts added"]
     assert answers(index, those) == answers(filled(tmp_path / "other", those), those)
     assert answers(Store(those).open(tmp_path / "index"), those) == answers(index, those)
 
@@ -308,7 +308,7 @@ def test_whatever_is_done_to_the_file_the_answers_are_those_of_a_fresh_one(
         assert store.asked == []  # nothing is kept there
     else:
         assert store.asked == [0]
-        assert "made again from 150 signatures" in caplog.text
+        assert "made again from 150 texts" in caplog.text
 
 
 @pytest.mark.parametrize(("uuid", "threshold", "why"), [(bytes(16), 0.7, "another database's"), (UUID, 0.5, "of other settings")])
@@ -320,7 +320,7 @@ def test_an_index_of_something_else_is_made_again(
     with caplog.at_level(logging.INFO, "dedup"):
         index = Store(those).open(tmp_path / "index", uuid)
     assert f"the candidate index is {why}: making it again" in caplog.text
-    assert "made again from 30 signatures" in caplog.text
+    assert "made again from 30 texts" in caplog.text
     assert answers(index, those) == answers(filled(tmp_path / "other", those), those)
 
 
@@ -337,11 +337,11 @@ def test_texts_and_signatures_that_do_not_fit_each_other_are_refused(tmp_path: P
 def test_more_texts_than_a_slot_has_room_for_are_refused(tmp_path: Path) -> None:
     (signature,) = signatures(1)
     index = fresh(tmp_path / "index")
-    index.add([lsh.MOST_TEXTS], [signature], TOKEN)
-    assert answers(index, [signature]) == [{lsh.MOST_TEXTS: 25}]
+    index.add([table.MOST_TEXTS], [signature], TOKEN)
+    assert answers(index, [signature]) == [{table.MOST_TEXTS: 25}]
     for refuse in (lambda n: index.meet([n], [signature]), lambda n: index.add([n], [signature], TOKEN)):
         with pytest.raises(TooManyTextsError, match="268,435,455"):
-            refuse(lsh.MOST_TEXTS + 1)
+            refuse(table.MOST_TEXTS + 1)
 
 
 def test_an_index_ahead_of_a_restored_backup_is_made_again(tmp_path: Path) -> None:

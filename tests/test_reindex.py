@@ -11,7 +11,7 @@ import pytest
 
 from dedup import errors
 from dedup.config import Settings, UrlRule, Urls
-from dedup.ingest import Scan, open_session, reindex_signatures, reindex_urls
+from dedup.ingest import Matcher, Scan, open_session, reindex_signatures, reindex_urls
 from dedup.ingest.session import matching_of, options_of
 from dedup.store import open_writer
 from tests import running
@@ -56,21 +56,22 @@ def test_regrouping_gives_what_a_clean_scan_by_the_new_rules_gives(
         with pytest.raises(errors.RecipeChangedError, match="dedup reindex --urls"):
             _scan(new)
     with open_writer(str(db), "reindex") as store:
-        reindex_urls(store, options_of(new), matching_of(new))
+        reindex_urls(store, options_of(new), Matcher(store, matching_of(new), new.publishers.publishers()))
     _scan(_with_rules(running.settings(crawl, clean), after))
     assert running.dump(db) == running.dump(clean)
     _scan(new)
     assert running.dump(db) == running.dump(clean)
 
 
-@pytest.mark.parametrize("after", [{"threshold": 0.5}, {"threshold": 0.9}, {"num_perm": 64}, {"min_characters": 300}])
+@pytest.mark.parametrize("after", [{"threshold": 0.5}, {"threshold": 0.9}, {"num_perm": 64}, {"min_characters": 300}, {"passages": False}, {"copy_coverage": 0.9}])
 def test_signing_again_gives_what_a_clean_scan_by_the_new_settings_gives(tmp_path: Path, after: dict[str, Any]) -> None:
     crawl, db, clean = tmp_path / "crawl", tmp_path / "dedup.db", tmp_path / "clean.db"
     _fill(crawl)
     running.scan(crawl, db)
     with pytest.raises(errors.RecipeChangedError, match="dedup reindex'"):
         running.scan(crawl, db, **after)
+    new = running.settings(crawl, db, **after)
     with open_writer(str(db), "reindex") as store:
-        reindex_signatures(store, matching_of(running.settings(crawl, db, **after)))
+        reindex_signatures(store, options_of(new), Matcher(store, matching_of(new), new.publishers.publishers()))
     running.scan(crawl, clean, **after)
     assert running.dump(db) == running.dump(clean)

@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 
 from tests.conftest import Sampled, run
-from tests.sample_table import CONTAINMENTS, FILES, PAGES, RELATIONS, SHOWCASE, Expected, Page
+from tests.sample_table import (
+    FILES,
+    PAGES,
+    RELATIONS,
+    RELATIONS_OF_EARLIER_REVISIONS,
+    RELATIONS_UNTIL_REINDEX,
+    SHOWCASE,
+    UNRELATED,
+    Expected,
+    Page,
+    Related,
+)
 
 READ = [e for e in FILES if e.fault is None]
 FAULTY = [e for e in FILES if e.fault is not None]
@@ -93,29 +104,47 @@ def pair_key(a: str, b: str) -> tuple[str, str]:
     return (a, b) if a < b else (b, a)
 
 
+Told = dict[tuple[str, str], tuple[str, float, float]]
+
+
+def expected(*rows: Related) -> Told:
+    return {pair_key(r.a, r.b): (r.relation, r.similarity, r.coverage) for r in rows}
+
+
+def told_pairs(found: list[dict[str, Any]]) -> Told:
+    told = {
+        pair_key(p["a"]["url"], p["b"]["url"]): (p["relation"], round(p["similarity"], 2), round(p["coverage"], 2)) for p in found
+    }
+    assert len(told) == len(found), "a pair is told twice"
+    return told
+
+
 def test_every_relation_is_reported_and_no_other(sampled: Sampled) -> None:
-    found = sampled("duplicates", "--pairs", "--format", "json").json()
-    reported = {pair_key(p["a"]["url"], p["b"]["url"]): p for p in found}
-    assert len(reported) == len(found), "a pair is told twice"
-    wanted = {pair_key(a, b): (relation, similarity) for a, b, relation, similarity in RELATIONS}
-    assert reported.keys() <= wanted.keys()
-    missing = {wanted[key][0] for key in wanted.keys() - reported.keys()}
-    assert missing <= {"excerpt"}, "only excerpts that share no band may be missed"
-    contained = {pair_key(*pair): share for pair, share in CONTAINMENTS.items()}
-    for key, pair in reported.items():
-        assert pair["relation"] == wanted[key][0]
-        assert pair["similarity"] == pytest.approx(wanted[key][1], abs=0.0051)
-        if pair["relation"] == "excerpt":
-            assert pair["containment"] == pytest.approx(contained[key], abs=0.0051)
+    told = told_pairs(sampled("duplicates", "--pairs", "--format", "json").json())
+    assert told == expected(*RELATIONS, *RELATIONS_UNTIL_REINDEX)
+    assert not told.keys() & {pair_key(u.a, u.b) for u in UNRELATED}
 
 
-def test_clusters_tell_of_every_article_that_matches(sampled: Sampled) -> None:
+def test_reindex_applies_what_has_been_learned_of_boilerplate(tmp_path: Path) -> None:
+    assert run(tmp_path, "sample", ".").code == 0
+    assert run(tmp_path, "scan").code == 0
+    assert run(tmp_path, "reindex").code == 0
+    assert told_pairs(run(tmp_path, "duplicates", "--pairs", "--format", "json").json()) == expected(*RELATIONS)
+
+
+def test_an_earlier_revision_that_was_copied_is_told(sampled: Sampled) -> None:
+    found = sampled("duplicates", "--pairs", "--all", "--format", "json").json()
+    for r in RELATIONS_OF_EARLIER_REVISIONS:
+        told = [p for p in found if pair_key(p["a"]["url"], p["b"]["url"]) == pair_key(r.a, r.b)]
+        assert (r.relation, r.similarity, r.coverage) in {(p["relation"], round(p["similarity"], 2), round(p["coverage"], 2)) for p in told}
+
+
+def test_clusters_are_made_of_copies_and_tell_of_every_one(sampled: Sampled) -> None:
     found = sampled("duplicates", "--format", "json").json()
     pairs = {pair_key(c["representative"]["url"], m["url"]): m["relation"] for c in found for m in c["members"]}
-    wanted = {pair_key(a, b): relation for a, b, relation, _ in RELATIONS}
+    wanted = {pair_key(r.a, r.b): r.relation for r in RELATIONS if r.relation in ("exact", "near", "copy")}
     assert pairs.items() <= wanted.items()
-    told = {url for pair in pairs for url in pair}
-    assert told >= {url for a, b, relation, _ in RELATIONS if relation != "excerpt" for url in (a, b)}
+    assert {url for pair in pairs for url in pair} == {url for pair in wanted for url in pair}
     for cluster in found:
         published = [a["published_at"] for a in (cluster["representative"], *cluster["members"]) if a["published_at"]]
         assert cluster["representative"]["published_at"] == min(published)
@@ -144,7 +173,7 @@ def test_similar_finds_the_copies_of_a_press_release(sampled: Sampled) -> None:
     release = next(e for e in READ if e.url == "https://www.hanbyeol-sibo.example/press/330")
     found = sampled("similar", f"crawl/{release.path}", "--format", "json")
     assert found.code == 0
-    copies = {b if a == release.url else a for a, b, relation, _ in RELATIONS if relation == "exact" and release.url in (a, b)}
+    copies = {r.b if r.a == release.url else r.a for r in RELATIONS if r.relation == "exact" and release.url in (r.a, r.b)}
     assert {m["url"] for m in found.json() if m["relation"] == "exact"} == copies
 
 

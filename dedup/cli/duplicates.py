@@ -10,22 +10,25 @@ from typing import Any
 import click
 
 from dedup.cli.common import Common, common, dumps, formats, plural, print_csv, print_json_array
+from dedup.model import CLUSTERED, RELATIONS
 from dedup.text import printable
 
 _ARTICLE = ("id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check", "gone", "crowded")
-_NUMBERS = ("similarity", "containment", "relation")
+_NUMBERS = ("similarity", "containment", "relation", "coverage", "shared", "longest", "quoted", "masked")
 CLUSTER_COLUMNS = ("cluster", *_ARTICLE, *_NUMBERS, "lag_seconds", "via")
 PAIR_COLUMNS = (*(f"{side}_{name}" for side in ("a", "b") for name in _ARTICLE), *_NUMBERS)
+
+_RELATION = click.Choice(RELATIONS)
 
 
 @click.command()
 @click.option("--pairs", "as_pairs", is_flag=True, help="Every matching pair, in place of clusters.")
-@click.option("--kind", multiple=True, type=click.Choice(["exact", "near", "excerpt"]), help="Only these relations. May be repeated.")
+@click.option("--relation", "--kind", "kind", multiple=True, type=_RELATION, help="Only this relation. May be repeated.")
 @click.option("--since", metavar="TIME", help="Only where an article was crawled at or after TIME (ISO 8601; UTC if it has no offset).")
 @click.option("--publisher", metavar="NAME", help="Only where an article is by this publisher.")
 @click.option("--min-similarity", type=click.FloatRange(0, 1), default=0.0, help="Only matches at least so similar (Jaccard, 0 to 1).")
 @click.option("--all", "every", is_flag=True, help="Every revision of a page, not only the one it shows now.")
-@click.option("--fail-on", multiple=True, type=click.Choice(["exact", "near", "excerpt"]), help="Exit with 1 if any is shown.")
+@click.option("--fail-on", multiple=True, type=_RELATION, help="Exit with 1 if any is shown.")
 @formats("text", "json", "csv")
 @common
 @click.pass_obj
@@ -42,16 +45,20 @@ def duplicates(
 ) -> None:
     """Clusters of articles on different pages that share their text.
 
-    A cluster is a representative (verified first, then earliest published, then earliest crawled) and the articles that
-    match it. What counts is each page as it stands now, by its latest crawl, or with --all every text it ever showed.
+    A cluster is a representative (verified first, then earliest published, then earliest crawled) and the articles that are
+    exact, near or other copies of it. Excerpts and quotes make no clusters; --pairs lists them too. What counts is each page
+    as it stands now, by its latest crawl, or with --all every text it ever showed.
 
     \b
-    dedup duplicates --kind near --min-similarity 0.9
+    dedup duplicates --relation copy
+    dedup duplicates --pairs --relation excerpt --relation quote
     dedup duplicates --pairs --format csv > pairs.csv
     """
     from dedup import reports, times
     from dedup.store import open_reader
 
+    if kind and not as_pairs and not set(kind) & set(CLUSTERED):
+        raise click.UsageError(f"there are no clusters of {' and '.join(kind)}; add --pairs to list such matches")
     from_ = None
     if since is not None:
         from_ = times.to_utc(since, UTC)
@@ -103,7 +110,7 @@ def _print_pairs(found: Any) -> None:
 
 
 def _numbers(row: dict[str, Any]) -> str:
-    return "" if row["relation"] == "exact" else f"{row['similarity']:.2f} ({row['containment']:.2f})"
+    return "" if row["relation"] == "exact" else f"{row['similarity']:.2f} {row['coverage']:>4.0%}"
 
 
 def _line(article: dict[str, Any]) -> str:
@@ -131,7 +138,7 @@ def _lag(seconds: float | None) -> str:
 @click.command()
 @click.argument("path", type=click.Path())
 @click.option("--all", "every", is_flag=True, help="Every revision of a page, not only the one it shows now.")
-@click.option("--fail-on", multiple=True, type=click.Choice(["exact", "near", "excerpt"]), help="Exit with 1 if any is found.")
+@click.option("--fail-on", multiple=True, type=_RELATION, help="Exit with 1 if any is found.")
 @formats("text", "json", "csv")
 @common
 @click.pass_obj
@@ -140,7 +147,7 @@ def similar(options: Common, path: str, every: bool, fail_on: tuple[str, ...], f
 
     Other crawls of the file's own page are left out.
     """
-    from dedup import resemble
+    from dedup import reports, resemble
     from dedup.store import open_reader
 
     settings = options.load().settings
@@ -149,7 +156,7 @@ def similar(options: Common, path: str, every: bool, fail_on: tuple[str, ...], f
     if form == "json":
         click.echo(dumps(found, indent=2))
     elif form == "csv":
-        print_csv((*_ARTICLE, *_NUMBERS), found)
+        print_csv((*_ARTICLE, *_NUMBERS), map(reports.flat, found))
     else:
         for m in found:
             click.echo(f"{m['relation']:<8}{_numbers(m):<14} {_line(m)}")

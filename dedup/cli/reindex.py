@@ -22,7 +22,7 @@ def reindex(options: Common, urls: bool, form: str) -> None:
     import os
 
     from dedup.errors import DatabaseMissingError
-    from dedup.ingest import reindex_signatures, reindex_urls
+    from dedup.ingest import Matcher, reindex_signatures, reindex_urls
     from dedup.ingest.session import matching_of, options_of, require_recipes
     from dedup.store import open_writer
 
@@ -32,12 +32,13 @@ def reindex(options: Common, urls: bool, form: str) -> None:
     chosen, matching = options_of(settings), matching_of(settings)
     shown = on_terminal(options)
     with told(options), open_writer(settings.database.path, "reindex") as store, Progress("reindex", "done", shown=shown) as progress:
+        matcher = Matcher(store, matching, settings.publishers.publishers())
         if urls:
             require_recipes(store, urls=None, matches=matching.recipe)
-            counts = reindex_urls(store, chosen, matching, progress.advance)
+            counts = reindex_urls(store, chosen, matcher, progress.advance)
         else:
             require_recipes(store, urls=chosen.urls.recipe, matches=None)
-            counts = reindex_signatures(store, matching, progress.advance)
+            counts = reindex_signatures(store, chosen, matcher, progress.advance)
     if form == "json":
         print_json(counts)
     elif urls:

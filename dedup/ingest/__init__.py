@@ -4,9 +4,11 @@ compares a crawl directory with the database and takes in what differs; `reindex
 from __future__ import annotations
 
 from dedup.ingest.examine import Examined, Found, Options, examine
-from dedup.ingest.matching import Matcher, Matching, Resemblance, resembling
+from dedup.ingest.matcher import Matcher
+from dedup.ingest.matching import Matching
 from dedup.ingest.record import record
 from dedup.ingest.reindex import reindex_signatures, reindex_urls
+from dedup.ingest.resembling import Resemblance, resembling
 from dedup.ingest.roots import Root, check_roots
 from dedup.ingest.scan import Scan
 from dedup.ingest.session import Session, open_session

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 import xxhash
 
-from dedup import formats, minhash
+from dedup import formats, minhash, text, winnowing
 from dedup.formats import ReadOptions
 from dedup.model import FAULTS, Article, Fault, Packed
 from dedup.store.rows import Stat
@@ -33,6 +33,7 @@ class Options:
     max_file_bytes: int
     min_characters: int
     num_perm: int
+    passages: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,8 @@ class Found(Packed):
 @dataclass(frozen=True, slots=True)
 class Examined(Packed):
     """What became of one file. For an article: its page's canonical URL, the digest of its state (SHA-256 of title, 0xFF,
-    body), of its normalised text (XXH3-128; None for a text without letters or numbers), and its signature (None for one
-    that is shorter than `min_characters`)."""
+    body), of its normalised text (XXH3-128; None for a text without letters or numbers), its signature and its packed
+    winnowed keys (None for one that is shorter than `min_characters`)."""
 
     found: Found
     outcome: Outcome
@@ -70,21 +71,33 @@ class Examined(Packed):
     text: bytes | None = None
     characters: int = 0
     signature: bytes | None = None
+    keys: bytes | None = None
 
 
 def examine(found: Iterable[Found], options: Options) -> list[Examined]:
     """Each file read and worked out; order kept. Never raises for what a file is or holds."""
     read = [_read(f, options) for f in found]
-    bodies = [r.article.body for r in read if isinstance(r, _Read)]
-    signed = iter(minhash.sign(bodies, options.num_perm, options.min_characters) if bodies else ())
+    signed = iter(sign((r.article.body for r in read if isinstance(r, _Read)), options))
     examined = []
     for r in read:
         if isinstance(r, Examined):
             examined.append(r)
             continue
-        s, state = next(signed), state_digest(r.article.title, r.article.body)
-        examined.append(Examined(r.found, "article", r.content, r.faults, r.article, r.url, state, s.digest, s.characters, s.signature))
+        (s, keys), state = next(signed), state_digest(r.article.title, r.article.body)
+        examined.append(
+            Examined(r.found, "article", r.content, r.faults, r.article, r.url, state, s.digest, s.characters, s.signature, keys)
+        )
     return examined
+
+
+def sign(bodies: Iterable[str], options: Options) -> list[tuple[minhash.Signed, bytes | None]]:
+    """Each body normalised and signed, with its packed winnowed keys; order kept."""
+    signed: list[tuple[minhash.Signed, bytes | None]] = []
+    for folded in text.folded(bodies):
+        made = minhash.sign_folded(folded, options.num_perm, options.min_characters)
+        keys = winnowing.packed(folded, options.min_characters) if options.passages else [None] * len(made)
+        signed += zip(made, keys, strict=True)
+    return signed
 
 
 def state_digest(title: str, body: str) -> bytes:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from dedup import text, times
 from dedup.ingest.examine import Examined
-from dedup.ingest.matching import Matcher, Meeting, NewText
+from dedup.ingest.matcher import Matcher, Meeting, NewText
 from dedup.ingest.settle import settle_pages, settle_sightings, worth
 from dedup.ingest.tally import Tally
 from dedup.model import Article, Cause, CheckStatus, Match, Standing
@@ -201,7 +201,7 @@ class _Batch:
         store.insert_pages((page, url, current.get(page)) for page, url in new_pages)
         store.insert_aliases(new_aliases)
         store.insert_metadata(new_metadata)
-        meeting = self._matcher.meet([NewText(n, s.e.signature, s.article.body) for n, s in new_texts.items()], again)
+        meeting = self._matcher.meet([_new_text(n, s) for n, s in new_texts.items()], again)
         store.insert_texts(
             (number, s.e.text, s.e.characters, s.e.signature, int(number in meeting.crowded)) for number, s in new_texts.items()
         )
@@ -444,9 +444,15 @@ class _Batch:
         return moved
 
 
+def _new_text(number: int, s: _Seen) -> NewText:
+    m = s.article.metadata
+    return NewText(number, s.e.signature, s.article.body, s.e.keys, m.publisher, m.oid, s.url)
+
+
 def _told_match(store: Writer, match: Match) -> str:
     a, b = (text.printable(url) for url in store.urls_of_texts(match.a, match.b))
-    return f"{match.relation} duplicate, similarity {match.similarity:.2f}: {a} and {b}"
+    n = match.numbers
+    return f"{match.relation}, similarity {n.similarity:.2f}, coverage {n.coverage:.2f}: {a} and {b}"
 
 
 def _shown(e: Examined) -> str:

@@ -13,7 +13,8 @@ from dedup.digests import RECIPES
 from dedup.errors import RecipeChangedError
 from dedup.formats import ReadOptions
 from dedup.ingest.examine import Options, collect_rarely, ignore_lease_breaks
-from dedup.ingest.matching import Matcher, Matching
+from dedup.ingest.matcher import Matcher
+from dedup.ingest.matching import Matching
 from dedup.ingest.roots import Root, check_roots
 from dedup.store import Reader, Writer, open_writer
 from dedup.text import printable_path
@@ -45,13 +46,13 @@ def options_of(settings: Settings) -> Options:
         max_file_bytes=settings.crawl.max_file_bytes,
         min_characters=settings.duplicates.min_characters,
         num_perm=settings.duplicates.num_perm,
+        passages=settings.duplicates.passages,
     )
 
 
 def matching_of(settings: Settings) -> Matching:
     """What makes a match, by the configuration."""
-    d = settings.duplicates
-    return Matching(d.threshold, d.excerpt_threshold, d.min_characters, d.num_perm)
+    return Matching(settings.duplicates)
 
 
 def require_recipes(store: Reader, *, urls: str | None, matches: str | None) -> None:
@@ -83,4 +84,4 @@ def open_session(settings: Settings, purpose: str) -> Iterator[Session]:
             store.set_setting(URLS, options.urls.recipe)
             store.set_setting(MATCHES, matching.recipe)
             roots = tuple(Root(store.directory(p, printable_path(p)), p) for p in paths)
-        yield Session(store, settings, options, Matcher(store, matching), roots)
+        yield Session(store, settings, options, Matcher(store, matching, settings.publishers.publishers()), roots)

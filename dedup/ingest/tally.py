@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dedup import times
+from dedup.model import RELATIONS
 from dedup.store import Writer
 
 
@@ -59,7 +60,7 @@ class Tally:
             "checks": {status: self.checks[status] for status in ("verified", "mismatched", "unclaimed")},
             "revisions": self.revisions,
             "sightings": self.sightings,
-            "matches": {relation: self.matches[relation] for relation in ("exact", "near", "excerpt")},
+            "matches": {relation: self.matches[relation] for relation in RELATIONS},
             "changes": self.changes,
             "seconds": round(self.seconds, 3),
         }

@@ -6,31 +6,19 @@ says which of its commits it holds: what it lacks is added from the stored signa
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 import xxhash
 
 from dedup import compiled, minhash
-from dedup.errors import TooManyTextsError
-from dedup.lsh import probing
-from dedup.lsh.table import Slots, Table, plain
-from dedup.model import NO_COMMIT
+from dedup.table import HASH_BITS, Slots, Table, numbered, open_table, plain, probing
 
 BUCKET = 64
 """Most texts a bucket keeps; beyond, an article still meets those that are there."""
 FEW = 8
 """Texts that a full bucket gives at first: the earliest."""
-MOST_TEXTS = (1 << 28) - 1
-"""The greatest key of a text that a slot has room for."""
-_CHUNK = 8192
-_HASH_BITS = 35
-
-_log = logging.getLogger("dedup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +54,13 @@ class CandidateIndex:
     def add(self, texts: Sequence[int], signatures: Sequence[bytes], token: bytes) -> None:
         """Take in texts (keys rising, all beyond `last_text`) that the commit `token` brought."""
         if texts:
-            hashes, numbers = self._hashes(texts, signatures)
-            self._table.add(hashes, numbers, self._bands, BUCKET)
+            self.enter(texts, signatures)
         self._table.settle(token, texts[-1] if texts else self.last_text)
+
+    def enter(self, texts: Sequence[int], signatures: Sequence[bytes]) -> None:
+        """Take in texts, without saying yet what is held."""
+        hashes, numbers = self._hashes(texts, signatures)
+        self._table.add(hashes, numbers, self._bands, BUCKET)
 
     def meet(self, texts: Sequence[int], signatures: Sequence[bytes], few: int | None = None) -> list[Met]:
         """The candidates of each text: among those of the index, and those before it in the batch. A full bucket gives the first
@@ -100,8 +92,7 @@ class CandidateIndex:
         """(35 bits for every band of every signature, flat; the texts' keys): compiled loops take their lengths on trust."""
         if len(texts) != len(signatures):
             raise ValueError(f"{len(texts)} texts and {len(signatures)} signatures")
-        if max(texts) > MOST_TEXTS:
-            raise TooManyTextsError(most=f"{MOST_TEXTS:,}")
+        keys = numbered(texts)
         rows = np.frombuffer(b"".join(signatures), np.dtype("<u4")).reshape(len(signatures), -1)
         cut = rows[:, : self._bands * self._rows].reshape(len(signatures), self._bands, self._rows)
         h = np.arange(1, self._bands + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
@@ -110,8 +101,8 @@ class CandidateIndex:
             h = (h ^ cut[:, :, row]) * np.uint64(0xD6E8FEB86659FD93)
             h ^= h >> np.uint64(32)
         h = h * np.uint64(0x9E3779B97F4A7C15)
-        hashes: Slots = (h >> np.uint64(64 - _HASH_BITS)).astype(np.int64).ravel()
-        return hashes, np.array(texts, np.int64)
+        hashes: Slots = (h >> np.uint64(64 - HASH_BITS)).astype(np.int64).ravel()
+        return hashes, keys
 
 
 def new_index(path: str, uuid: bytes, threshold: float, num_perm: int) -> CandidateIndex:
@@ -128,41 +119,12 @@ def open_index(
     token: bytes, last_text_of: Callable[[bytes], int | None],
     signatures: Callable[[int], Iterable[tuple[int, bytes]]], progress: Callable[[int], None] = lambda _: None,
 ) -> CandidateIndex:  # fmt: skip
-    """The index of a database as of its commit `token`, loaded, caught up or made anew.
+    """The index of a database as of its commit `token`; see `table.open_table`. `signatures` gives the (text, signature) pairs
+    beyond a text, in order of their keys."""
 
-    `last_text_of` gives the last text that a commit brought, None for a commit that the database does not know;
-    `signatures` the (text, signature) pairs beyond a text, in order of their keys. `progress` hears of texts taken in.
-    """
-    table = Table.load(path)
-    why = ""
-    if table is None:
-        why = "missing or damaged"
-    elif table.state.uuid != uuid:
-        why = "another database's"
-    elif table.state.recipe != _recipe(threshold, num_perm):
-        why = "of other settings"
-    elif last_text_of(table.state.token) != table.state.last_text:
-        why = "not of this state of the database"
-    index = new_index(path, uuid, threshold, num_perm) if table is None or why else CandidateIndex(table, threshold, num_perm)
-    if why or index.token != token:
-        if why and last_text_of(token):
-            _log.info("the candidate index is %s: making it again from the stored signatures", why)
-        begun = time.monotonic()
-        number = _catch_up(index, signatures(index.last_text), progress)
-        index.add([], [], token)
-        if why and number:
-            _log.info("the candidate index was made again from %d signatures in %.1f s", number, time.monotonic() - begun)
-        elif number:
-            _log.info("the candidate index was behind: %d signatures added", number)
-    return index
+    def add(table: Table, rows: Sequence[tuple[int, bytes]]) -> None:
+        CandidateIndex(table, threshold, num_perm).enter([t for t, _ in rows], [s for _, s in rows])
 
-
-def _catch_up(index: CandidateIndex, signatures: Iterable[tuple[int, bytes]], progress: Callable[[int], None]) -> int:
-    rest = iter(signatures)
-    number = 0
-    while chunk := list(islice(rest, _CHUNK)):
-        compiled.worth(len(chunk))
-        index.add([t for t, _ in chunk], [s for _, s in chunk], NO_COMMIT)
-        number += len(chunk)
-        progress(len(chunk))
-    return number
+    recipe = _recipe(threshold, num_perm)
+    table = open_table(path, "the candidate index", uuid, recipe, token, last_text_of, signatures, add, progress)
+    return CandidateIndex(table, threshold, num_perm)

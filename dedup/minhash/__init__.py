@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SEED = 1
-BATCH_CHARACTERS = 1_000_000
-"""Characters signed at once, unless one text alone has more."""
 RECALL = 0.985
 """The least probability with which a pair exactly at the threshold must become a candidate."""
 
@@ -48,33 +46,24 @@ def banded_recipe(threshold: float, num_perm: int) -> str:
 
 def sign(texts: Sequence[str], num_perm: int, least: int) -> list[Signed]:
     """Each text normalised and signed, order kept; those under `least` characters (normalised) get no signature."""
-    signed: list[Signed] = []
-    batch: list[str] = []
-    size = 0
-    for one in texts:
-        batch.append(text.fold(one))
-        size += len(batch[-1])
-        if size >= BATCH_CHARACTERS:
-            signed += _sign(batch, num_perm, least)
-            batch, size = [], 0
-    return signed + _sign(batch, num_perm, least) if batch else signed
+    return [signed for folded in text.folded(texts) for signed in sign_folded(folded, num_perm, least)]
 
 
-def _sign(folded: list[str], num_perm: int, least: int) -> list[Signed]:
+def sign_folded(folded: text.Folded, num_perm: int, least: int) -> list[Signed]:
+    """The same for texts that are folded already."""
     import numpy as np
     import xxhash
 
-    points = np.frombuffer("".join(folded).encode("utf-32-le", "surrogatepass"), np.dtype("<u4"))
-    starts = np.zeros(len(folded) + 1, np.int64)
-    np.cumsum([len(f) for f in folded], out=starts[1:])
+    points, starts = folded.points, folded.starts
+    number = len(starts) - 1
     a, b = permutations(num_perm)
-    if compiled.worth(len(folded)):
+    if compiled.worth(number):
         from dedup.minhash.kernel import sign
 
         utf8 = np.empty(4 * len(points), np.uint8)
         ends = np.zeros(len(starts), np.int64)
-        characters = np.empty(len(folded), np.int64)
-        signatures = np.empty((len(folded), num_perm), np.uint32)
+        characters = np.empty(number, np.int64)
+        signatures = np.empty((number, num_perm), np.uint32)
         sign(points, starts, text.kept_array(), a, b, least, utf8, ends, characters, signatures)
     else:
         from dedup.minhash import vectors
@@ -84,9 +73,9 @@ def _sign(folded: list[str], num_perm: int, least: int) -> list[Signed]:
     rows = signatures.astype("<u4", copy=False)
     at: list[int] = ends.tolist()
     found = []
-    for i, number in enumerate(characters.tolist()):
-        digest = xxhash.xxh3_128_digest(normalised[at[i] : at[i + 1]]) if number else None
-        found.append(Signed(digest, number, rows[i].tobytes() if number and number >= least else None))
+    for i, n in enumerate(characters.tolist()):
+        digest = xxhash.xxh3_128_digest(normalised[at[i] : at[i + 1]]) if n else None
+        found.append(Signed(digest, n, rows[i].tobytes() if n and n >= least else None))
     return found
 
 

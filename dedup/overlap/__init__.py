@@ -1,37 +1,32 @@
-"""How much of one text stands in another: exact Jaccard and containment of their shingle sets.
+"""How much of one text stands in another: exact Jaccard and containment of their shingle sets, and the passages they share.
 
 From code points, and where there is compiled code without making the sets.
 """
 
 from __future__ import annotations
 
+import re
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dedup import compiled, text
+from dedup.overlap.forms import NOTHING, RUN, Overlap, Prepared, Shared
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+__all__ = ["NOTHING", "RUN", "Overlap", "Prepared", "Shared", "Sought", "body_similarity", "overlap", "points", "prepare", "quotations",
+           "runs_in", "shared", "sought"]  # fmt: skip
 
-@dataclass(frozen=True, slots=True)
-class Overlap:
-    """Sizes of two shingle sets, and of what they have in common."""
-
-    a: int
-    b: int
-    common: int
-
-    @property
-    def jaccard(self) -> float:
-        """|a∩b| / |a∪b|; 0 where a set is empty."""
-        return self.common / (self.a + self.b - self.common) if self.a and self.b else 0.0
-
-    @property
-    def containment(self) -> float:
-        """|a∩b| / min(|a|, |b|); 0 where a set is empty."""
-        return self.common / min(self.a, self.b) if self.a and self.b else 0.0
+LONGEST_QUOTATION = 1000
+"""Characters from an opening quotation mark to its closing one, at most: beyond, the mark is taken for a stray one."""
+_CLOSING = {"“": "”", "‘": "’", "「": "」", "『": "』", "«": "»", '"': '"', "\uff02": "\uff02"}
+_OPENING = re.compile(f"[{''.join(_CLOSING)}]")
+_BASE = secrets.randbits(63) | 1
+"""Of the rolling hash that runs are looked up by. They are compared character by character: results do not depend on it, and
+nobody can prepare a text whose runs all meet in one place."""
 
 
 def points(body: str) -> NDArray[np.uint32]:
@@ -42,6 +37,39 @@ def points(body: str) -> NDArray[np.uint32]:
     return folded[text.kept_array()[folded]]
 
 
+def prepare(body: str) -> Prepared:
+    """A body as `shared` wants it."""
+    import numpy as np
+
+    folded = text.fold(body)
+    codes = np.frombuffer(folded.encode("utf-32-le", "surrogatepass"), np.dtype("<u4"))
+    quoted = np.zeros(len(codes), np.bool_)
+    for begin, end in quotations(folded):
+        quoted[begin:end] = True
+    kept = text.kept_array()[codes]
+    return Prepared(codes[kept], quoted[kept])
+
+
+def quotations(folded: str) -> list[tuple[int, int]]:
+    """(begin, end) of what stands between quotation marks, from left to right; marks inside a quotation mean nothing. A mark
+    whose nearest closing one is missing or further off than `LONGEST_QUOTATION` opens none (it is an inch, or a slip)."""
+    found: list[tuple[int, int]] = []
+    closing: dict[str, int] = {}
+    over = 0
+    for mark in _OPENING.finditer(folded):
+        at, closer = mark.start(), _CLOSING[mark[0]]
+        if at < over:
+            continue
+        if closing.get(closer, 0) <= at:
+            next_ = folded.find(closer, at + 1)
+            closing[closer] = len(folded) + LONGEST_QUOTATION if next_ < 0 else next_
+        end = closing[closer]
+        if end - at <= LONGEST_QUOTATION and end < len(folded):
+            found.append((at + 1, end))
+            over = end + 1
+    return found
+
+
 def overlap(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> Overlap:
     """The overlap of two normalised texts."""
     if compiled.worth(1):
@@ -50,6 +78,57 @@ def overlap(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> Overlap:
         return Overlap(*overlap(a, b))
     x, y = (text.shingles(p.astype("<u4").tobytes().decode("utf-32-le")) for p in (a, b))
     return Overlap(len(x), len(y), len(x & y))
+
+
+def shared(a: Prepared, b: Prepared, masked_a: NDArray[np.bool_] | None = None, masked_b: NDArray[np.bool_] | None = None) -> Shared:
+    """What two texts share; characters that are masked (boilerplate) count neither as shared nor as length.
+
+    In texts that repeat themselves endlessly `longest` may be less than the longest passage: the search ends after
+    64 steps a character.
+    """
+    import numpy as np
+
+    hidden_a, hidden_b = (np.zeros(len(p.points), np.bool_) if m is None else m for p, m in ((a, masked_a), (b, masked_b)))
+    if compiled.worth(0):
+        from dedup.overlap.passages import shared
+
+        return Shared(*shared(a.points, b.points, a.quoted, b.quoted, hidden_a, hidden_b, _BASE))
+    from dedup.overlap.plain import shared as plain
+
+    return plain(a, b, hidden_a, hidden_b)
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Passages prepared for being looked for in many texts."""
+
+    points: NDArray[np.uint32]
+    rolled: NDArray[np.uint64] | None
+    table: NDArray[np.int32] | None
+    runs: frozenset[str]
+
+
+def sought(passages: NDArray[np.uint32]) -> Sought:
+    """Normalised passages, one after the other with a 0 between them, as `runs_in` looks for them."""
+    if compiled.worth(0):
+        from dedup.overlap.passages import prepare
+
+        return Sought(passages, *prepare(passages, _BASE), frozenset())
+    from dedup.overlap.plain import runs
+
+    return Sought(passages, None, None, runs(passages))
+
+
+def runs_in(own: NDArray[np.uint32], those: Sought) -> NDArray[np.bool_]:
+    """Which characters of a normalised text lie in a run of `RUN` that is found in the passages too."""
+    if those.table is not None:
+        from dedup.overlap.passages import runs_in
+
+        found: NDArray[np.bool_] = runs_in(own, those.points, those.rolled, those.table, _BASE)
+        return found
+    from dedup.overlap.plain import runs_in as plain
+
+    return plain(own, those.runs)
 
 
 def body_similarity(a: str, b: str) -> float:

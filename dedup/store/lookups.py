@@ -7,8 +7,8 @@ from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
 
-from dedup.model import Metadata
-from dedup.store.reading import Reader
+from dedup.model import Match, Metadata
+from dedup.store.reading import MATCH, Reader, match
 from dedup.store.rows import ARTICLE, FAULT, GONE, UNREAD, FileReading, FileRow, KeptSighting, ReadingRow, Recorded, Stat, TextPages
 
 MOST_VARIABLES = 30_000
@@ -223,11 +223,27 @@ class Lookups(Reader):
         )
         return dict(self._by_id(texts, select))
 
-    def matches_of(self, texts: Iterable[int]) -> set[tuple[int, int]]:
+    def matches_of(self, texts: Iterable[int]) -> dict[tuple[int, int], Match]:
         """Stored pairs that one of the texts is in."""
-        select = "SELECT m.a, m.b FROM wanted w CROSS JOIN matches m ON m.a = w.id"
+        select = f"SELECT {MATCH} FROM wanted w CROSS JOIN matches m ON m.a = w.id"
         wanted = list(texts)
-        return {(r[0], r[1]) for s in (select, select.replace("m.a = w", "m.b = w")) for r in self._by_id(wanted, s)}
+        return {(r[0], r[1]): match(r) for s in (select, select.replace("m.a = w", "m.b = w")) for r in self._by_id(wanted, s)}
+
+    def characters_of(self, texts: Iterable[int]) -> dict[int, int]:
+        """Text → its normalised length."""
+        return dict(self._by_id(texts, "SELECT t.id, t.characters FROM wanted w CROSS JOIN texts t ON t.id = w.id"))
+
+    def publishers_of_texts(self, texts: Iterable[int]) -> dict[int, int]:
+        """Text → the publisher of the first article with it, of those that are looked up by passages."""
+        return dict(self._by_id(texts, "SELECT p.text_id, p.publisher_id FROM wanted w CROSS JOIN passages p ON p.text_id = w.id"))
+
+    def represented_by(self, texts: Iterable[int], most: int) -> dict[int, list[int]]:
+        """Text → the earliest `most` texts that it stands for in its buckets, or none."""
+        select = (
+            "SELECT w.id, r.text_id FROM wanted w CROSS JOIN represented r ON r.by = w.id AND r.text_id <= coalesce((SELECT text_id"
+            f" FROM represented WHERE by = w.id ORDER BY text_id LIMIT 1 OFFSET {most - 1}), 1 << 62) ORDER BY w.id, r.text_id"
+        )
+        return {text: [r[0] for r in rows] for text, rows in self._grouped(texts, select).items()}
 
 
 @lru_cache(maxsize=256)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from typing import Any
 
 from sqlite_utils import Database
 
-from dedup.model import NO_COMMIT
-from dedup.store.rows import ArticleRow, ChangeRow, PairRow, RevisionRow, TimelineRow
+from dedup.model import NO_COMMIT, Match, Numbers
+from dedup.store.rows import ArticleRow, BoilerplateRow, ChangeRow, RevisionRow, TextRow, TimelineRow
 
 _ARTICLE = """
 SELECT p.id, p.url, r.text_id, r.digest, r.title, m.publisher, m.published_at, s.crawled_at, m.article_id, s.check_status,
@@ -79,12 +80,12 @@ class Reader:
         found: int | None = self._value("SELECT id FROM texts WHERE digest = ?", digest)
         return found
 
-    def texts(self) -> Iterator[tuple[int, str]]:
-        """(text, the body of a revision that has it), for recomputing what is derived from it."""
+    def texts(self) -> Iterator[TextRow]:
+        """Every text that a revision has, in order of their keys, for recomputing what is derived from it."""
         for (number,) in self._all("SELECT DISTINCT text_id FROM revisions WHERE text_id IS NOT NULL ORDER BY 1"):
-            body = self.body_of_text(number)
-            assert body is not None
-            yield number, body
+            row = self._one(_TEXT, number)
+            assert row is not None
+            yield TextRow(*row)
 
     def body_of_text(self, text: int) -> str | None:
         """The body of any revision with this text; None where none is left."""
@@ -100,6 +101,15 @@ class Reader:
         )  # fmt: skip
         assert row is not None
         return row[0], row[1]
+
+    def url_of_text(self, text: int) -> str | None:
+        """The canonical URL of a page that shows a text, now if there is one that does, else in any revision."""
+        found: str | None = self._value(
+            "SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id LEFT JOIN sightings s ON s.id = p.current_sighting_id"
+            " WHERE r.text_id = ? ORDER BY s.revision_id IS NOT r.id, p.url LIMIT 1",
+            text,
+        )
+        return found
 
     def body_of_revision(self, revision: int) -> tuple[str, str]:
         """(title, body) of a state."""
@@ -118,9 +128,41 @@ class Reader:
             )
         ]
 
-    def pairs(self) -> list[PairRow]:
+    def pairs(self) -> list[Match]:
         """Every stored match of two texts."""
-        return [PairRow(*r) for r in self._all("SELECT a, b, relation, similarity, containment, found_at FROM matches ORDER BY a, b")]
+        return [match(r) for r in self._connection.execute(f"SELECT {MATCH} FROM matches m ORDER BY a, b")]
+
+    def stored_passages(self, beyond: int = 0) -> Iterator[tuple[int, bytes]]:
+        """(text, the packed keys under which it stands for a story) in order of the keys, from the text after `beyond`."""
+        yield from self._connection.execute("SELECT text_id, keys FROM passages WHERE text_id > ? ORDER BY text_id", (beyond,))
+
+    def represented(self, text: int) -> list[int]:
+        """The texts that one stands for in its buckets."""
+        return [r[0] for r in self._all("SELECT text_id FROM represented WHERE by = ? ORDER BY text_id", text)]
+
+    def publisher_of_text(self, text: int) -> int | None:
+        """The publisher of the first article with a text; None for one that is not looked up by passages."""
+        found: int | None = self._value("SELECT publisher_id FROM passages WHERE text_id = ?", text)
+        return found
+
+    def publisher_id(self, house: str) -> int | None:
+        """The key of a house; None for one that no article is from."""
+        found: int | None = self._value("SELECT id FROM publishers WHERE name = ?", house)
+        return found
+
+    def publisher_name(self, publisher: int) -> str:
+        return str(self._value("SELECT name FROM publishers WHERE id = ?", publisher))
+
+    def boilerplate(self, publisher: str | None = None) -> list[BoilerplateRow]:
+        """Passages known of one publisher, or of all, by publisher, then by when they were learned."""
+        return [
+            BoilerplateRow(*r)
+            for r in self._all(
+                "SELECT b.name, o.name, b.passage, b.shown, b.articles, b.status, b.since FROM boilerplate b"
+                " JOIN publishers o ON o.id = b.publisher_id WHERE ?1 IS NULL OR o.name = ?1 ORDER BY o.name, b.since, b.id",
+                publisher,
+            )
+        ]
 
     def articles_with_text(self, text: int, *, every: bool = False) -> list[ArticleRow]:
         """Articles with this text: of pages that show it now, or with `every` in any revision."""
@@ -242,9 +284,13 @@ class Reader:
         """Where the candidate index lies: beside the database."""
         return self.path + ".index"
 
+    def passages_path(self) -> str:
+        """Where the passage index lies."""
+        return self.path + ".passages"
+
     def index_bytes(self) -> int:
-        """Bytes on disk of the candidate index; 0 where there is none yet."""
-        return os.path.getsize(self.index_path()) if os.path.exists(self.index_path()) else 0
+        """Bytes on disk of the candidate index and the passage index; 0 where there is none yet."""
+        return sum(os.path.getsize(p) for p in (self.index_path(), self.passages_path()) if os.path.exists(p))
 
     # The logical dump
 
@@ -261,6 +307,22 @@ class Reader:
             cursor = self._connection.execute(f"SELECT * FROM ({sql}) LIMIT 0")
             found[table] = [c[0] for c in cursor.description]
         return found
+
+
+MATCH = "m.a, m.b, m.relation, m.similarity, m.containment, m.coverage, m.shared, m.longest, m.quoted, m.masked"
+
+
+def match(r: tuple[Any, ...]) -> Match:
+    """A row of `MATCH`."""
+    masked = tuple(json.loads(r[9])) if r[9] != "[]" else ()
+    return Match(r[0], r[1], r[2], Numbers(r[3], r[4], r[5], r[6], r[7], r[8], masked))
+
+
+_TEXT = (
+    "SELECT r.text_id, r.body, m.publisher, m.oid, p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
+    " JOIN sightings s ON s.revision_id = r.id JOIN metadata m ON m.id = s.metadata_id"
+    " WHERE r.id = (SELECT min(id) FROM revisions WHERE text_id = ?) ORDER BY s.id LIMIT 1"
+)
 
 
 def _article(r: tuple[Any, ...]) -> ArticleRow:
@@ -294,7 +356,8 @@ _DUMP = {
     " JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id"
     " JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id ORDER BY p.url, c.at, b.digest",
     "matches": "SELECT min(lower(hex(a.digest)), lower(hex(b.digest))) AS text_a, max(lower(hex(a.digest)), lower(hex(b.digest)))"
-    " AS text_b, x.relation, x.similarity, x.containment, x.recipe FROM matches x JOIN texts a ON a.id = x.a"
+    " AS text_b, x.relation, x.similarity, x.containment, x.coverage, x.shared, x.longest, x.quoted, x.masked, x.recipe"
+    " FROM matches x JOIN texts a ON a.id = x.a"
     " JOIN texts b ON b.id = x.b WHERE (SELECT count(DISTINCT page_id) FROM revisions r WHERE r.text_id IN (x.a, x.b)) > 1"
     " AND EXISTS (SELECT 1 FROM revisions r WHERE r.text_id = x.a) AND EXISTS (SELECT 1 FROM revisions r WHERE r.text_id = x.b)"
     " ORDER BY 1, 2",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dedup.model import Cause, CheckStatus, Metadata, Packed, Relation, Standing
+from dedup.model import Cause, CheckStatus, Masking, Metadata, Packed, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +107,28 @@ class ArticleRow:
 
 
 @dataclass(frozen=True, slots=True)
-class PairRow:
-    """Two matching texts as stored."""
+class TextRow:
+    """A distinct normalised text, with the body of the first revision that has it and what its house is known by."""
 
-    a: int
-    b: int
-    relation: Relation
-    similarity: float
-    containment: float
-    found_at: str
+    id: int
+    body: str
+    publisher: str
+    oid: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class BoilerplateRow:
+    """A passage that a publisher's articles share: `passage` normalised, `shown` as it stood in one of them; learned from so
+    many `articles` (0: told by hand)."""
+
+    name: str
+    publisher: str
+    passage: str
+    shown: str
+    articles: int
+    status: Masking
+    since: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import xxhash
 
-from dedup.model import Cause, Change, CheckStatus, Fault, Match, Metadata, Standing
+from dedup.model import Cause, Change, CheckStatus, Fault, Masking, Match, Metadata, Relation, Standing
 from dedup.store.lookups import Lookups
 from dedup.store.rows import Stat
 
@@ -244,16 +244,52 @@ class Writer(Lookups):
     def add_matches(self, matches: Iterable[Match], recipe: str, found_at: str) -> None:
         """Record confirmed pairs of texts that are not stored yet."""
         self._many(
-            "INSERT INTO matches (a, b, relation, similarity, containment, recipe, found_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            ((m.a, m.b, m.relation, m.similarity, m.containment, recipe, found_at) for m in matches),
-        )
+            "INSERT INTO matches (a, b, relation, similarity, containment, coverage, shared, longest, quoted, masked, recipe, found_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                (m.a, m.b, m.relation, n.similarity, n.containment, n.coverage, n.shared, n.longest, n.quoted,
+                 json.dumps(n.masked, ensure_ascii=False), recipe, found_at)
+                for m in matches for n in (m.numbers,)
+            ),
+        )  # fmt: skip
+
+    def set_relations(self, rows: Iterable[tuple[int, int, Relation]]) -> None:
+        """(a, b, what the stored match is now that more is known)."""
+        self._many("UPDATE matches SET relation = ? WHERE a = ? AND b = ?", ((relation, a, b) for a, b, relation in rows))
 
     def drop_matches(self) -> None:
+        """Forget all matches, and which texts stand for which: everything will be matched again."""
         self._execute("DELETE FROM matches")
+        self._execute("DELETE FROM represented")
+        self._execute("DELETE FROM passages")
         self._execute("UPDATE texts SET crowded = 0 WHERE crowded = 1")
 
+    def publisher(self, name: str) -> int:
+        """The key of a house, made at first sight."""
+        row = self._one("SELECT id FROM publishers WHERE name = ?", name)
+        return row[0] if row else self._insert("INSERT INTO publishers (name) VALUES (?)", (name,))
+
+    def insert_passages(self, rows: Iterable[Row]) -> None:
+        """Rows (text, publisher, packed keys under which it stands for a story)."""
+        self._many("INSERT INTO passages (text_id, publisher_id, keys) VALUES (?, ?, ?)", rows)
+
+    def add_represented(self, rows: Iterable[tuple[int, int]]) -> None:
+        """(text that stands in a bucket, text that was not entered beside it)."""
+        self._many("INSERT OR IGNORE INTO represented (by, text_id) VALUES (?, ?)", rows)
+
+    def add_boilerplate(self, name: str, publisher: int, passage: str, shown: str, articles: int, status: Masking, since: str) -> None:
+        """A passage of a publisher, learned or told by hand."""
+        self._execute(
+            "INSERT INTO boilerplate (name, publisher_id, passage, shown, articles, status, since) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            name, publisher, passage, shown, articles, status, since,
+        )  # fmt: skip
+
+    def set_boilerplate(self, name: str, status: Masking) -> None:
+        """What is to be done with a passage from now on."""
+        self._execute("UPDATE boilerplate SET status = ? WHERE name = ?", status, name)
+
     def set_crowded(self, texts: Iterable[int]) -> None:
-        """Texts that met a full bucket: they have more matches than were looked for."""
+        """Texts that have more matches than were looked for: they met a full bucket, or a story with many copies."""
         self._many("UPDATE texts SET crowded = 1 WHERE id = ? AND crowded = 0", ((t,) for t in texts))
 
     def set_signatures(self, rows: Iterable[tuple[int, bytes | None, int]]) -> None:

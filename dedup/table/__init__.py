@@ -1,8 +1,8 @@
-"""The file that the candidate index lives in: a header, then slots, mapped into memory.
+"""A table of keys to texts in a file: a header, then slots, mapped into memory. The indexes beside the database are such tables.
 
 Whatever happens to the file (cut short, scribbled over, left half written by a crash or a power cut) shows: the header
 holds the sum over all slots, each weighted with its place, and nothing that is not checked against the database or the file
-itself. What does not add up is thrown away.
+itself. What does not add up is thrown away, and made again from what the database stores: `open_table`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ import logging
 import mmap
 import os
 import struct
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dedup import compiled
-from dedup.lsh import probing
+from dedup.errors import TooManyTextsError
 from dedup.model import NO_COMMIT
+from dedup.table import probing
 
 Slots = NDArray[np.int64]
 
@@ -31,10 +36,15 @@ LEAST = 2048
 MOST_FULL = 0.75
 """Share of the homes in use from which on the table grows; by `GROWTH`, so that it is never under 0.47."""
 GROWTH = 1.6
+MOST_TEXTS = (1 << 28) - 1
+"""The greatest key of a text that a slot has room for."""
+HASH_BITS = 35
 _MAGIC = b"dedup/lsh/1\0\0\0\0\0"
 _FIELDS = struct.Struct("<16s16s16s16sqqqQ")
 _CHUNK = 1 << 20
+_ROWS = 8192
 
+_Row = TypeVar("_Row", bound=tuple[int, object])
 _log = logging.getLogger("dedup")
 
 
@@ -101,9 +111,7 @@ class Table:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.unlink(new)
-            _log.warning(
-                "the candidate index cannot be kept in %s (%s): it is kept in memory, and made again next time", path, error.strerror
-            )
+            _log.warning("an index cannot be kept in %s (%s): it is kept in memory, and made again next time", path, error.strerror)
             return cls(path, state, np.zeros(state.homes + TAIL, np.int64), None)
         return cls(path, state, np.frombuffer(mapped, np.dtype("<i8"), offset=HEADER), mapped, made=True)
 
@@ -123,7 +131,7 @@ class Table:
             try:
                 os.replace(self.path + ".new", self.path)
             except OSError as error:
-                _log.warning("the candidate index cannot be kept in %s (%s): it is made again next time", self.path, error.strerror)
+                _log.warning("an index cannot be kept in %s (%s): it is made again next time", self.path, error.strerror)
 
     def parts(self) -> tuple[Slots, mmap.mmap | None]:
         """The slots, and the mapping they lie in."""
@@ -134,7 +142,7 @@ class Table:
         return plain(self._slots)
 
     def add(self, hashes: Slots, texts: Slots, bands: int, cap: int) -> None:
-        """Enter texts under their hashes (n × bands, flat); see `probing.add`."""
+        """Enter texts under their hashes (n × bands, flat, `HASH_BITS` bits each); see `probing.add`."""
         while self.state.used + len(hashes) > MOST_FULL * self.state.homes:
             self._grow()
         add = compiled.of(probing.add)
@@ -155,6 +163,61 @@ class Table:
         self.state = replace(larger.state, used=used, sum_=sum_ % (1 << 64))
         self._slots, self._mapped = larger.parts()  # the old mapping goes with its last view
         self._made = self._mapped is not None
+
+
+def open_table(
+    path: str, what: str, uuid: bytes, recipe: bytes,
+    token: bytes, last_text_of: Callable[[bytes], int | None],
+    rows: Callable[[int], Iterable[_Row]], add: Callable[[Table, Sequence[_Row]], None], progress: Callable[[int], None],
+) -> Table:  # fmt: skip
+    """The table of a database as of its commit `token`, loaded, caught up or made anew; `what` is its name for people.
+
+    `last_text_of` gives the last text that a commit brought, None for a commit that the database does not know; `rows` what
+    is stored of the texts beyond one, in order of their keys, each (text, …); `add` enters such rows. `progress` hears of
+    texts taken in.
+    """
+    table = Table.load(path)
+    why = ""
+    if table is None:
+        why = "missing or damaged"
+    elif table.state.uuid != uuid:
+        why = "another database's"
+    elif table.state.recipe != recipe:
+        why = "of other settings"
+    elif last_text_of(table.state.token) != table.state.last_text:
+        why = "not of this state of the database"
+    if table is None or why:
+        table = Table.empty(path, uuid, recipe)
+    if why or table.state.token != token:
+        if why and last_text_of(token):
+            _log.info("%s is %s: making it again from what the database stores", what, why)
+        begun = time.monotonic()
+        number = _catch_up(table, rows(table.state.last_text), add, progress)
+        table.settle(token, table.state.last_text)
+        if why and number:
+            _log.info("%s was made again from %d texts in %.1f s", what, number, time.monotonic() - begun)
+        elif number:
+            _log.info("%s was behind: %d texts added", what, number)
+    return table
+
+
+def _catch_up(table: Table, rows: Iterable[_Row], add: Callable[[Table, Sequence[_Row]], None], progress: Callable[[int], None]) -> int:
+    rest = iter(rows)
+    number = 0
+    while chunk := list(islice(rest, _ROWS)):
+        compiled.worth(len(chunk))
+        add(table, chunk)
+        table.settle(NO_COMMIT, chunk[-1][0])
+        number += len(chunk)
+        progress(len(chunk))
+    return number
+
+
+def numbered(texts: Sequence[int]) -> Slots:
+    """Keys of texts for the slots; raises TooManyTextsError for one that has no room there."""
+    if texts and max(texts) > MOST_TEXTS:
+        raise TooManyTextsError(most=f"{MOST_TEXTS:,}")
+    return np.array(texts, np.int64)
 
 
 def plain(numbers: Slots) -> Slots | memoryview:

@@ -1,6 +1,6 @@
-"""The innermost loops of the candidate index, as plain functions over arrays that numba can compile too.
+"""The innermost loops of the indexes, as plain functions over arrays that numba can compile too.
 
-A slot is a 63-bit number: 35 bits of a band's hash, then 28 bits of the text's key; 0 is an empty slot. An entry stands at
+A slot is a 63-bit number: 35 bits of a hash, then 28 bits of the text's key; 0 is an empty slot. An entry stands at
 the first free slot from its home on (linear probing; Knuth, *The Art of Computer Programming* 3, 6.4), which rises with
 the hash; there is no way round from the end to the beginning, but a tail beyond the last home. Entries of one bucket
 therefore stand in the order in which they came, whatever the table has grown from.
@@ -109,6 +109,30 @@ def meet(
                     met += 1
             number = met
     return number
+
+
+def gather(table: Any, homes: int, hashes: Any, cap: int, numbers: Any, found: Any) -> int:
+    """What stands under each hash, the earliest `cap` entries: hash i has numbers[i] texts, one hash's after the other's in
+    `found`. Returns how many; -1 where `found` is too short."""
+    mask = (1 << 28) - 1
+    all_ = 0
+    for i in range(len(hashes)):
+        h = hashes[i]
+        at = ((h >> 3) * homes) >> 32
+        there = 0
+        while at < len(table) and there < cap:
+            slot = table[at]
+            if slot == 0:
+                break
+            if slot >> 28 == h:
+                if all_ >= len(found):
+                    return -1
+                found[all_] = slot & mask
+                all_ += 1
+                there += 1
+            at += 1
+        numbers[i] = there
+    return all_
 
 
 def move(old: Any, new: Any, homes: int) -> tuple[int, int]:

@@ -1,0 +1,161 @@
+"""What a publisher prints under everything: bylines with addresses, tip lines, copyright notices. It is learned as articles
+arrive and counts for nothing from then on; never across publishers, which would mask wire copy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from dedup import overlap, text, times, winnowing
+from dedup.model import Masking
+from dedup.overlap import RUN, Sought
+from dedup.overlap.places import origins
+from dedup.store import Reader, Writer
+from dedup.store.rows import BoilerplateRow
+from dedup.winnowing import vectors
+
+Points = NDArray[np.uint32]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class _House:
+    """What is known of one publisher. `keys`: those of its passages that are masked; `settled`: those of all its passages."""
+
+    name: str
+    passages: list[tuple[str, str]] = field(default_factory=list)
+    keys: set[int] = field(default_factory=set)
+    settled: set[int] = field(default_factory=set)
+    runs: dict[str, str] = field(default_factory=dict)
+    sought: Sought | None = None
+
+    def add(self, name: str, passage: str, status: Masking) -> None:
+        keys = _keys(passage)
+        self.settled |= keys
+        if status == "allowed":
+            return
+        self.keys |= keys
+        self.passages.append((name, passage))
+        self.runs |= {passage[i : i + RUN]: name for i in range(len(passage) - RUN + 1)}
+        self.sought = None
+
+
+def _keys(passage: str) -> set[int]:
+    """Every key that a text could choose within a passage, whatever that text's k."""
+    own = _points(passage)
+    return {key for k in (winnowing.WIDE, winnowing.NARROW) for key in vectors.keys_of(vectors.hashes(own, k)).tolist()}
+
+
+def _points(normalised: str) -> Points:
+    return np.frombuffer(normalised.encode("utf-32-le"), np.dtype("<u4"))
+
+
+def _string(points: Points) -> str:
+    return points.astype("<u4").tobytes().decode("utf-32-le")
+
+
+class Boilerplate:
+    """The passages of every publisher, as far as they have been asked for; learns new ones within the store's transaction.
+    `articles`: in how many of a publisher a passage must return; 0: none is learned."""
+
+    def __init__(self, articles: int) -> None:
+        self.articles = articles
+        self._houses: dict[int, _House] = {}
+
+    def forget(self) -> None:
+        """Ask the database again."""
+        self._houses.clear()
+
+    def house(self, store: Reader, publisher: int) -> _House:
+        if publisher not in self._houses:
+            self._houses[publisher] = known = _House(store.publisher_name(publisher))
+            for row in store.boilerplate(known.name):
+                known.add(row.name, row.passage, row.status)
+        return self._houses[publisher]
+
+    def masked_keys(self, store: Reader, publisher: int) -> set[int]:
+        """The keys that lie within a publisher's boilerplate."""
+        return self.house(store, publisher).keys
+
+    def mask(self, store: Reader, publisher: int, own: Points) -> Mask | None:
+        """Which characters of a text are boilerplate of its publisher; None where none is, or over half of the text would be:
+        that is no frame, but what the text is."""
+        house = self.house(store, publisher)
+        if not house.passages:
+            return None
+        if house.sought is None:
+            house.sought = overlap.sought(_points("\0".join(passage for _, passage in house.passages)))
+        masked = overlap.runs_in(own, house.sought)
+        number = int(np.count_nonzero(masked))
+        return masked if 0 < 2 * number <= len(own) else None
+
+    def names(self, store: Reader, publisher: int, own: Points, mask: Mask | None) -> set[str]:
+        """The names of the passages that a mask hides."""
+        if mask is None:
+            return set()
+        house, body, hidden = self.house(store, publisher), _string(own), mask.tolist()
+        runs = (body[i : i + RUN] for i in range(len(body) - RUN + 1) if hidden[i] and hidden[i + RUN - 1])
+        return {house.runs[run] for run in runs if run in house.runs}
+
+    def doubtful(self, store: Reader, publisher: int, key: int) -> bool:
+        """Whether a key that many of a publisher's articles have is still to be looked at."""
+        return bool(self.articles) and key not in self.house(store, publisher).settled
+
+    def learn(self, store: Writer, publisher: int, key: int, body: str, own: Points, others: Sequence[Points]) -> bool:
+        """Learn the passage around a key of a text (`body`, and `own` normalised) that runs alike through the others too;
+        whether there is one."""
+        house = self.house(store, publisher)
+        passage = _common(key, own, others)
+        if not passage:
+            return False
+        if not all(passage[i : i + RUN] in house.runs for i in range(len(passage) - RUN + 1)):
+            row = remember(store, publisher, house.name, passage, _shown(body, passage), len(others) + 1, "learned")
+            house.add(row.name, row.passage, row.status)
+        house.settled.add(key)
+        house.keys.add(key)
+        return True
+
+
+def remember(store: Writer, publisher: int, house: str, passage: str, shown: str, articles: int, status: Masking) -> BoilerplateRow:
+    """Write a passage of a publisher down, under a name of its own."""
+    digest = xxhash.xxh3_128_hexdigest(f"{house}\0{passage}".encode())
+    row = BoilerplateRow(digest[:12], house, passage, shown, articles, status, times.now())
+    store.add_boilerplate(row.name, publisher, row.passage, row.shown, row.articles, row.status, row.since)
+    return row
+
+
+def _common(key: int, own: Points, others: Sequence[Points]) -> str:
+    """The passage around the run with this key, as far as it runs alike through all; empty where they have no such run."""
+    k = vectors.width(own)
+    places = np.flatnonzero(vectors.keys_of(vectors.hashes(own, k)) == key)
+    if not len(places):
+        return ""
+    body, at = _string(own), int(places[0])
+    run = body[at : at + k]
+    these = [(body, at), *((other, other.find(run)) for other in map(_string, others))]
+    if any(place < 0 for _, place in these):
+        return ""
+    before = _alike([reversed(other[:place]) for other, place in these])
+    after = _alike([iter(other[place + k :]) for other, place in these])
+    return body[at - before : at + k + after]
+
+
+def _alike(rests: Sequence[Iterable[str]]) -> int:
+    """How far these run alike."""
+    number = 0
+    for characters in zip(*rests, strict=False):
+        if len(set(characters)) > 1:
+            break
+        number += 1
+    return number
+
+
+def _shown(body: str, passage: str) -> str:
+    """A normalised passage as it stands in a body."""
+    at = text.normalise(body).find(passage)
+    where = origins(body)
+    return body[where[at][0] : where[at + len(passage) - 1][1]] if at >= 0 else passage

@@ -1,0 +1,382 @@
+"""Candidates → matches: what shares a bucket, of signatures or of passages, is measured and judged, or is nothing."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from dedup import text, winnowing
+from dedup.ingest.boilerplate import Boilerplate
+from dedup.ingest.bundles import Bundles
+from dedup.ingest.kept import Kept
+from dedup.ingest.matching import Judged, Matching
+from dedup.ingest.stories import FAMILY, Lookup, Proposed, Stories, likeliest
+from dedup.model import CLUSTERED, NO_COMMIT, Match
+from dedup.publishers import Publishers
+from dedup.store import Writer
+from dedup.store.rows import TextPages
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from dedup.lsh import CandidateIndex, Met
+    from dedup.passages import PassageIndex
+
+LOADED_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class NewText:
+    """A distinct normalised text that is new to the indexes; `signature` None: too short for anything but exact matching.
+    `keys` are its packed winnowed keys, `publisher`, `oid` and `url` those of the article that brought it."""
+
+    number: int
+    signature: bytes | None
+    body: str
+    keys: bytes | None = None
+    publisher: str = ""
+    oid: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """Text → its candidates by signature, the likeliest first. A `crowded` one met a full bucket: its first match is enough.
+    `new` and `again` are what was asked for."""
+
+    candidates: dict[int, list[int]]
+    crowded: frozenset[int]
+    new: tuple[NewText, ...] = ()
+    again: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class _Round:
+    """What is found out while the texts of one meeting are confirmed."""
+
+    stored: dict[tuple[int, int], Match]
+    judged: dict[tuple[int, int], Match | None] = field(default_factory=dict)
+    pages: dict[int, TextPages | None] = field(default_factory=dict)
+    crowded: set[int] = field(default_factory=set)
+
+
+class Matcher:
+    """Finds the matches of texts; keeps the candidate index and the passage index, which are opened when first needed
+    (`progress` hears of texts that have to be added then). `token` is that of the commit that is being made."""
+
+    def __init__(self, store: Writer, matching: Matching, publishers: Publishers) -> None:
+        self.matching = matching
+        self.progress: Callable[[int], None] = lambda _: None
+        self.token: bytes | None = None
+        self._store = store
+        self._houses = publishers
+        self._index: CandidateIndex | None = None
+        self._passages: PassageIndex | None = None
+        self._pending: dict[int, bytes] = {}
+        self._last_text = 0
+        self._kept = Kept(store)
+        self._boilerplate = Boilerplate(matching.limits.boilerplate_articles)
+        self._stories = Stories(store, self._boilerplate, self._kept)
+        self._bundles = Bundles(store, matching, self._kept, self._mask)
+        self._publisher_keys: dict[str, int] = {}
+
+    def forget(self) -> None:
+        """A batch was rolled back: what it brought was never there."""
+        self._pending.clear()
+        self._kept.clear()
+        self._stories.forget()
+        self._boilerplate.forget()
+        self._publisher_keys.clear()
+        self.token = None
+
+    def open(self) -> CandidateIndex:
+        """The candidate index: loaded, caught up or made anew."""
+        if self._index is None:
+            from dedup.lsh import open_index
+
+            store, d = self._store, self.matching.limits
+            self._index = open_index(
+                store.index_path(), self._uuid(), d.threshold, d.num_perm,
+                store.last_batch()[0], store.batch_text, store.signatures, self.progress,
+            )  # fmt: skip
+        return self._index
+
+    def open_passages(self) -> PassageIndex:
+        """The passage index, likewise."""
+        if self._passages is None:
+            from dedup.passages import open_index
+
+            store = self._store
+            self._passages = open_index(
+                store.passages_path(), self._uuid(), store.last_batch()[0], store.batch_text, store.stored_passages, self.progress
+            )
+        return self._passages
+
+    def restart(self) -> None:
+        """Begin with empty indexes: all texts will be met again, in order of their keys."""
+        from dedup import lsh, passages
+
+        d = self.matching.limits
+        self._index = lsh.new_index(self._store.index_path(), self._uuid(), d.threshold, d.num_perm)
+        if d.passages:
+            self._passages = passages.new_index(self._store.passages_path(), self._uuid())
+        self.forget()
+
+    def _uuid(self) -> bytes:
+        return uuid.UUID(self._store.setting("uuid")).bytes
+
+    def meet(self, new: Sequence[NewText], again: Collection[int]) -> Meeting:
+        """Candidates by signature of new texts among all others, and of known texts that a second page has come to show: the
+        first of their pages may have made pairs that were left out for lying within it."""
+        signed = {t.number: t.signature for t in new if t.signature is not None}
+        if not signed and not again:
+            return Meeting({}, frozenset())
+        index = self.open()
+        if self.matching.limits.passages:
+            self.open_passages()
+        known = self._store.signatures_of(again)
+        earlier = dict(self._pending)
+        texts = {**earlier, **signed}
+        met: dict[int, Met] = dict(zip(known, index.meet(list(known), list(known.values())), strict=True))
+        met |= dict(zip(texts, index.meet(list(texts), list(texts.values())), strict=True))
+        for number in earlier:
+            del met[number]
+        self._pending |= signed
+        for t in new:
+            if t.number in met and met[t.number].candidates:
+                self._kept.put(t.number, t.body)
+        return Meeting(
+            {number: _likeliest_first(m) for number, m in met.items() if m.candidates or m.crowded},
+            frozenset(number for number, m in met.items() if m.crowded),
+            tuple(t for t in new if t.signature is not None),
+            tuple(known),
+        )
+
+    def committed(self) -> None:
+        """What was met is in the database now."""
+        if self._pending and self.token is not None:
+            self._take(self.token)
+        self.token = None
+
+    def taken(self) -> None:
+        """What was met counts as there, for those to come; nothing is committed yet."""
+        self._take(NO_COMMIT)
+
+    def settled(self) -> None:
+        """All that was taken is committed now."""
+        assert self.token is not None
+        self._take(self.token)
+        self.token = None
+
+    def _take(self, token: bytes) -> None:
+        pending, self._pending = self._pending, {}
+        index = self.open()
+        index.add(list(pending), list(pending.values()), token)
+        if self.matching.limits.passages:
+            entered = self._stories.committed()
+            self.open_passages().add([n for n, _ in entered], [k for _, k in entered], token, index.last_text)
+
+    def confirm(self, meeting: Meeting) -> list[Match]:
+        """The matches among the candidates that are not stored yet; their texts are in the database by now. What is found on
+        the way is stored: under which keys the new texts stand for a story, which of them are crowded, what was learned.
+
+        Texts are taken one by one, in order of their keys: what comes of them does not depend on which came together. Only
+        pairs that two different pages can show: revisions of one page are never matched with each other.
+        """
+        known = [n for n in {*meeting.candidates, *meeting.again} if n not in self._pending]
+        round_ = _Round(self._store.matches_of(known))
+        lookups = self._lookups(meeting)
+        held = self._stories.begin(self.open_passages(), list(lookups.values())) if lookups else {}
+        self._stories.load_publishers({other for others in meeting.candidates.values() for other in others})
+        entered: list[NDArray[np.int64]] = []
+        for some in _chunks({n: self._likely(n, meeting, held) for n in sorted({*meeting.candidates, *lookups})}):
+            self._load(some, round_)
+            for number in some:
+                crowded = number in meeting.crowded
+                one = lookups.get(number)
+                proposed = self._stories.propose(one, held[number]) if one else None
+                self._confirm_signatures(number, meeting, round_, crowded=crowded)
+                if proposed:
+                    behind = self._confirm_stories(proposed, round_, crowded=crowded)
+                    if proposed.lookup.body is not None:
+                        entered.append(self._stories.enter(proposed, behind))
+        new = [one for one in lookups.values() if one.body is not None]
+        self._store.insert_passages((one.number, one.publisher, keys) for one, keys in zip(new, _packed(entered), strict=True))
+        self._stories.finish()
+        self._store.set_crowded(round_.crowded)
+        found = [m for pair, m in round_.judged.items() if m and pair not in round_.stored]
+        return self._bundles.sort(found)
+
+    def _likely(self, number: int, meeting: Meeting, held: dict[int, dict[int, list[int]]]) -> list[int]:
+        """What a text will be compared with, as far as is known now."""
+        by_signature = meeting.candidates.get(number, [])
+        if number in meeting.crowded:
+            by_signature = by_signature[:1]
+        by_passages = likeliest(held.get(number, {}).values())
+        behind = [other for text in by_passages for other in self._stories.family(text)[:FAMILY]]
+        return list(dict.fromkeys((*by_signature, *by_passages, *behind)))
+
+    def _load(self, some: dict[int, list[int]], round_: _Round) -> None:
+        """Have what is needed for these texts and what they will be compared with in memory."""
+        self._load_pages({*some, *(other for others in some.values() for other in others)}, round_)
+        wanted = {number: [other for other in others if _fits(number, other, round_)] for number, others in some.items()}
+        self._kept.load({n for number, others in wanted.items() if others for n in (number, *others)})
+
+    def _load_pages(self, texts: Iterable[int], round_: _Round) -> None:
+        wanted = [n for n in texts if n not in round_.pages]
+        if wanted:
+            found = self._store.pages_of_texts(wanted)
+            round_.pages |= {n: found.get(n) for n in wanted}
+
+    # By signature
+
+    def _confirm_signatures(self, number: int, meeting: Meeting, round_: _Round, *, crowded: bool) -> None:
+        candidates = meeting.candidates.get(number, [])
+        if not self._any(number, candidates, round_, first=crowded) and crowded:
+            self._any(number, [other for other in self._further(number) if other not in candidates], round_, first=True)
+
+    def _any(self, number: int, others: list[int], round_: _Round, *, first: bool) -> bool:
+        """Confirm a text's candidates, or only until one is a match; whether any is."""
+        found = False
+        self._load_pages(others, round_)
+        for other in others:
+            found |= _fits(number, other, round_) and self._confirm(number, other, round_) is not None
+            if found and first:
+                break
+        return found
+
+    def _further(self, number: int) -> list[int]:
+        """What full buckets hold beyond the few that they gave first."""
+        from dedup.lsh import BUCKET
+
+        # those of the batch are met only beside those before them
+        texts = self._pending if number in self._pending else self._store.signatures_of([number])
+        met = self.open().meet(list(texts), list(texts.values()), few=BUCKET)
+        return _likeliest_first(met[list(texts).index(number)]) if number in texts else []
+
+    # By passages
+
+    def _lookups(self, meeting: Meeting) -> dict[int, Lookup]:
+        """What is to be looked up by passages: new texts, and known ones that are met again; in order of their keys."""
+        if not self.matching.limits.passages:
+            return {}
+        known = self._store.bodies_of_texts(meeting.again)
+        found = [Lookup(n, p, _keys(body), None) for n, body in known.items() if (p := self._stories.publisher(n)) is not None]
+        found += [self._lookup(t) for t in meeting.new]
+        return {one.number: one for one in sorted(found, key=lambda one: one.number)}
+
+    def _lookup(self, new: NewText) -> Lookup:
+        house = self._houses.house(new.publisher, new.oid, new.url)
+        if house not in self._publisher_keys:
+            self._publisher_keys[house] = self._store.publisher(house)
+        assert new.keys is not None
+        return Lookup(new.number, self._publisher_keys[house], winnowing.unpack(new.keys), new.body)
+
+    def _confirm_stories(self, proposed: Proposed, round_: _Round, *, crowded: bool) -> list[int]:
+        """Confirm a text's candidates and those that stand behind them. Gives those that it may go behind itself: what it
+        copies, and other states of its page."""
+        one, candidates = proposed.lookup, proposed.candidates
+        if not candidates:
+            return []
+        if one.body is not None:
+            self._kept.put(one.number, one.body)
+        self._load_pages(candidates, round_)
+        behind: list[int] = []
+        families: list[int] = []
+        for other in candidates:
+            before = self._confirm(one.number, other, round_, by_passages=True) if _fits(one.number, other, round_) else None
+            copied = before is not None and before.relation in CLUSTERED
+            if copied or _same_page(one.number, other, round_):
+                behind.append(other)
+            family = self._stories.family(other)
+            if copied and len(family) > FAMILY:
+                round_.crowded.add(one.number)
+            elif not (copied and crowded):
+                families += family[:FAMILY]
+        self._load_pages(families, round_)
+        for other in dict.fromkeys(families):
+            if other != one.number and _fits(one.number, other, round_):
+                self._confirm(one.number, other, round_, by_passages=True)
+        return behind
+
+    # Pairs
+
+    def _confirm(self, number: int, other: int, round_: _Round, *, by_passages: bool = False) -> Match | None:
+        pair = min(number, other), max(number, other)
+        if pair in round_.stored:
+            return round_.stored[pair]
+        if pair not in round_.judged:
+            round_.judged[pair] = self._judge(*pair, by_passages=by_passages)
+        return round_.judged[pair]
+
+    def _judge(self, a: int, b: int, *, by_passages: bool) -> Match | None:
+        one, other = self._kept.get(a), self._kept.get(b)
+        masked_a, masked_b = self._mask(a), self._mask(b)
+        judged: Judged = self.matching.judge(one, other, masked_a, masked_b, by_passages=by_passages)
+        if judged.relation is None:
+            return None
+        names: set[str] = set()
+        for number, own, mask in ((a, one, masked_a), (b, other, masked_b)):
+            publisher = self._stories.publisher(number)
+            if mask is not None and publisher is not None:
+                names |= self._boilerplate.names(self._store, publisher, own.points, mask)
+        return Match(a, b, judged.relation, replace(judged.numbers, masked=tuple(sorted(names))))
+
+    def _mask(self, number: int) -> NDArray[np.bool_] | None:
+        publisher = self._stories.publisher(number)
+        if publisher is None or not self.matching.limits.passages:
+            return None
+        return self._boilerplate.mask(self._store, publisher, self._kept.get(number).points)
+
+
+def _chunks(candidates: dict[int, list[int]]) -> Iterator[dict[int, list[int]]]:
+    """So many texts at a time that what they are compared with fits into memory."""
+    some: dict[int, list[int]] = {}
+    size = 0
+    for number, others in candidates.items():
+        some[number] = others
+        size += len(others)
+        if size >= LOADED_AT_ONCE:
+            yield some
+            some, size = {}, 0
+    if some:
+        yield some
+
+
+def _packed(keys: Sequence[NDArray[np.int64]]) -> list[bytes]:
+    """Each text's keys as stored."""
+    import numpy as np
+
+    if not keys:
+        return []
+    whole = winnowing.pack(np.concatenate(keys))
+    ends = (5 * np.cumsum([len(k) for k in keys])).tolist()
+    return [whole[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
+
+
+def _keys(body: str) -> NDArray[np.int64]:
+    """The keys of one body."""
+    (found,) = winnowing.keys(next(text.folded([body])), 1)
+    assert found is not None
+    return found
+
+
+def _fits(number: int, other: int, round_: _Round) -> bool:
+    """Whether two different pages can show these two texts."""
+    a, b = round_.pages.get(number), round_.pages.get(other)
+    return a is not None and b is not None and (a.several or b.several or a.first != b.first)
+
+
+def _same_page(number: int, other: int, round_: _Round) -> bool:
+    """Whether one page shows both, as far as the first and last page of each tell."""
+    a, b = round_.pages.get(number), round_.pages.get(other)
+    return a is not None and b is not None and bool({a.first, a.last} & {b.first, b.last})
+
+
+def _likeliest_first(met: Met) -> list[int]:
+    """Candidates met in at least half as many bands as the best one before the others, the earliest text first."""
+    most = max(met.candidates.values(), default=0)
+    return sorted(met.candidates, key=lambda number: (2 * met.candidates[number] < most, number))

@@ -1,0 +1,58 @@
+"""Which publisher an article is from: names that stand for one house are one."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """One publisher under the `name` it goes by here, with the other names, ids (`oid`) and hosts that are its own."""
+
+    name: str
+    names: tuple[str, ...] = ()
+    oids: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+
+
+class Publishers:
+    """Finds the house of an article. Raises ValueError where two houses claim the same name, id or host."""
+
+    def __init__(self, houses: Iterable[House] = ()) -> None:
+        self._names: dict[str, str] = {}
+        self._oids: dict[str, str] = {}
+        self._hosts: dict[str, str] = {}
+        for house in houses:
+            for known, keys in (
+                (self._names, [_folded(name) for name in (house.name, *house.names)]),
+                (self._oids, list(house.oids)),
+                (self._hosts, [host.lower() for host in house.hosts]),
+            ):
+                for key in keys:
+                    if known.setdefault(key, house.name) != house.name:
+                        raise ValueError(f"{key!r} is claimed by {known[key]!r} and by {house.name!r}")
+
+    def house(self, publisher: str, oid: str, url: str) -> str:
+        """The name of an article's house: by its `oid`, by its publisher's name, by the host of its URL or one above that
+        (`news.example.kr`, `example.kr`); else the name as printed, or where there is none the id, or the host."""
+        known = self._oids.get(oid) or self._names.get(_folded(publisher)) if oid or publisher else None
+        host = _host(url)
+        while not known and "." in host:
+            known = self._hosts.get(host)
+            host = host.partition(".")[2]
+        return known or _plain(publisher) or (f"oid {oid}" if oid else _host(url))
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).hostname or ""
+
+
+def _plain(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
+def _folded(name: str) -> str:
+    return _plain(name).casefold()

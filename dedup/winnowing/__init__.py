@@ -1,0 +1,82 @@
+"""Which passages of a text are looked up: its keys, chosen by winnowing (Schleimer, Wilkerson, Aiken: *Winnowing: Local
+Algorithms for Document Fingerprinting*, SIGMOD 2003).
+
+Every run of k characters of the normalised text is hashed, and of every `WINDOW` successive hashes the smallest is chosen:
+two texts that share a passage of k + WINDOW - 1 characters choose a hash in it alike. Long texts keep the smallest of those.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dedup import compiled, text
+from dedup.winnowing.recipe import KEY_BITS, NARROW, RECIPE, WIDE, most
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["KEY_BITS", "NARROW", "RECIPE", "WIDE", "keys", "pack", "packed", "unpack"]
+
+
+def keys(folded: text.Folded, least: int) -> list[NDArray[np.int64] | None]:
+    """The distinct keys of each text, rising; None for one that has fewer than `least` characters (normalised).
+
+    A key is a number of `KEY_BITS` bits. Hash i of a text p is fmix64(Σ p[i+j]·BASE^(k-1-j) + k·SPREAD) mod 2^64, its key
+    the highest bits of fmix64(hash ^ AGAIN), fmix64 being MurmurHash3's 64-bit finaliser (Appleby).
+    """
+    rows, found = _winnowed(folded, least)
+    return [None if n < 0 else rows[t][:n] for t, n in enumerate(found)]
+
+
+def packed(folded: text.Folded, least: int) -> list[bytes | None]:
+    """The keys of each text as stored: `KEY_BITS` fit into 5 bytes, little-endian."""
+    rows, found = _winnowed(folded, least)
+    bytes_ = rows.astype("<i8", copy=False).view("u1").reshape(*rows.shape, 8)[:, :, :5]
+    return [None if n < 0 else bytes_[t, :n].tobytes() for t, n in enumerate(found)]
+
+
+def _winnowed(folded: text.Folded, least: int) -> tuple[NDArray[np.int64], list[int]]:
+    """A row of keys for each text, and how many of the row are its own; -1: it is too short."""
+    import numpy as np
+
+    number = len(folded.starts) - 1
+    rows = np.zeros((number, _room(folded)), np.int64)
+    found = np.full(number, -1, np.int64)
+    if compiled.worth(0):
+        from dedup.winnowing.kernel import winnow
+
+        winnow(folded.points, folded.starts, text.kept_array(), text.wide_array(), least, rows, found)
+    else:
+        from dedup.winnowing.vectors import winnow as plain
+
+        kept = text.kept_array()
+        for t in range(number):
+            points = folded.points[folded.starts[t] : folded.starts[t + 1]]
+            own = plain(points[kept[points]], least)
+            if own is not None:
+                rows[t, : len(own)] = own
+                found[t] = len(own)
+    return rows, found.tolist()
+
+
+def _room(folded: text.Folded) -> int:
+    """Keys that the longest of the texts may have."""
+    lengths = folded.starts[1:] - folded.starts[:-1]
+    return most(int(lengths.max())) if len(lengths) else 0
+
+
+def pack(found: NDArray[np.int64]) -> bytes:
+    """Keys as stored: 5 bytes each, little-endian."""
+    import numpy as np
+
+    return found.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :5].tobytes()
+
+
+def unpack(stored: bytes) -> NDArray[np.int64]:
+    """Keys as they were before `pack`."""
+    import numpy as np
+
+    wide = np.zeros((len(stored) // 5, 8), np.uint8)
+    wide[:, :5] = np.frombuffer(stored, np.uint8).reshape(-1, 5)
+    return wide.view("<i8").ravel().astype(np.int64)
