@@ -98,5 +98,23 @@ class NoRevisionError(DedupError):
     exit_code = 2
 
 
+class UnknownBoilerplateError(DedupError):
+    """No boilerplate is called {wanted}; 'dedup boilerplate list' shows the names."""
+
+    exit_code = 2
+
+
+class AmbiguousBoilerplateError(DedupError):
+    """{wanted} stands for several passages; write more of the name: {names}"""
+
+    exit_code = 2
+
+
+class ShortBoilerplateError(DedupError):
+    """The passage has {characters} letters and digits; fewer than {least} are never looked for."""
+
+    exit_code = 2
+
+
 class NotAnArticleError(DedupError):
     """{path} could not be read as an article: {problem}"""

@@ -6,7 +6,7 @@ by a hundred papers is one story. A phrase that more than `STORIES` stories hold
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import xxhash
@@ -44,8 +44,8 @@ class PassageIndex:
         enter(self._table, texts, keys)
         self._table.settle(token, last_text)
 
-    def stories(self, keys: Keys) -> list[list[int]]:
-        """The texts under each key, the earliest first, STORIES + 1 at most."""
+    def stories(self, keys: Keys) -> Iterator[tuple[int, list[int]]]:
+        """(place among the keys, the texts under that key: the earliest first, STORIES + 1 at most) for keys that any are under."""
         numbers = np.zeros(len(keys), np.int64)
         gather = compiled.of(probing.gather)
         room = 2 * len(keys) + 256
@@ -56,11 +56,11 @@ class PassageIndex:
                 break
             room *= 4
         there: list[int] = found[:all_].tolist()
-        stories, at = [], 0
-        for number in numbers.tolist():
-            stories.append(there[at : at + number])
+        places = np.flatnonzero(numbers)
+        at = 0
+        for place, number in zip(places.tolist(), numbers[places].tolist(), strict=True):
+            yield place, there[at : at + number]
             at += number
-        return stories
 
 
 def enter(table: Table, texts: Sequence[int], keys: Sequence[Keys]) -> None:

@@ -38,8 +38,8 @@ class Publishers:
     def house(self, publisher: str, oid: str, url: str) -> str:
         """The name of an article's house: by its `oid`, by its publisher's name, by the host of its URL or one above that
         (`news.example.kr`, `example.kr`); else the name as printed, or where there is none the id, or the host."""
-        known = self._oids.get(oid) or self._names.get(_folded(publisher)) if oid or publisher else None
-        host = _host(url)
+        known = self._oids.get(oid) or (self._names.get(_folded(publisher)) if self._names else None)
+        host = _host(url) if self._hosts else ""
         while not known and "." in host:
             known = self._hosts.get(host)
             host = host.partition(".")[2]

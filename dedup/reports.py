@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dedup import diffs, times
 from dedup.errors import AmbiguousPageError, NoRevisionError, UnknownPageError
 from dedup.model import ALIKE, CLUSTERED, RELATIONS, Match, Numbers, Relation
+from dedup.overlap import places
+from dedup.publishers import Publishers
 from dedup.store import ArticleRow, Reader
 from dedup.store.opening import holder
 from dedup.urls import Canonicaliser
 
 NUMBERS = ("similarity", "containment", "relation", "coverage", "shared", "longest", "quoted", "masked")
 """What `told` tells of a match."""
+CLOSEST = ("closest_a", "closest_b", "closest_relation", "closest_coverage")
+"""What `closest` tells, as columns."""
 STATE_RECIPE = "sha256(title+ff+body)"
 _CHECKS = ("verified", "unclaimed", "mismatched")
 
@@ -29,13 +33,20 @@ class Filter:
     publisher: str | None = None
     min_similarity: float = 0.0
     every_revision: bool = False
+    publishers: Publishers = field(default_factory=Publishers)
 
     def pair(self, a: ArticleRow, b: ArticleRow, link: _Link) -> bool:
-        """Whether a pair is told of: `since` counts the later crawl of the two, `publisher` either."""
+        """Whether a pair is told of: `since` counts the later crawl of the two, `publisher` either, by any name of its house."""
         return (
             self.link(link)
             and (self.since is None or max(a.crawled_at, b.crawled_at) >= self.since)
-            and (self.publisher is None or self.publisher in (a.publisher, b.publisher))
+            and (self.publisher is None or self._is_by(a) or self._is_by(b))
+        )
+
+    def _is_by(self, article: ArticleRow) -> bool:
+        house = self.publishers.house
+        return self.publisher == article.publisher or house(self.publisher or "", "", "") == house(
+            article.publisher, article.oid, article.url
         )
 
     def link(self, link: _Link) -> bool:
@@ -161,7 +172,8 @@ def _member(store: Reader, representative: ArticleRow, row: ArticleRow, link: _L
     if representative.published_at and row.published_at:
         lag = times.seconds_between(representative.published_at, row.published_at)
     via = None if way is None else store.url_of_text(way)
-    return {**article(store, row), **told(link.relation, link.numbers), "lag_seconds": lag, "via": via}
+    best = closest(store, representative.page_id, row.page_id)
+    return {**article(store, row), **told(link.relation, link.numbers), "lag_seconds": lag, "via": via, "closest": best}
 
 
 def told(relation: Relation, n: Numbers) -> dict[str, Any]:
@@ -178,25 +190,63 @@ def told(relation: Relation, n: Numbers) -> dict[str, Any]:
     }
 
 
-def pairs(store: Reader, wanted: Filter) -> Iterator[dict[str, Any]]:
-    """Every pair of articles of different pages that match, `exact` ones first, each once."""
+def pairs(store: Reader, wanted: Filter, *, passages: bool = False) -> Iterator[dict[str, Any]]:
+    """Every pair of articles of different pages that match, `exact` ones first, each once; with the places of the passages they
+    share, if asked for."""
+    for a, b, link in _pairs(store, wanted):
+        told = _pair(store, a, b, link)
+        yield with_passages(store, told, a, b) if passages else told
+
+
+def _pairs(store: Reader, wanted: Filter) -> Iterator[tuple[ArticleRow, ArticleRow, _Link]]:
     graph = _Graph(store, every=wanted.every_revision)
     for group in graph.by_text.values():
         for i, a in enumerate(group):
             for b in group[i + 1 :]:
                 if a.page_id != b.page_id and wanted.pair(a, b, _EXACT):
-                    yield _pair(store, a, b, _EXACT)
+                    yield a, b, _EXACT
     for p in sorted(graph.pairs, key=lambda p: (RELATIONS.index(p.relation), -p.numbers.coverage, -p.numbers.similarity, p.a, p.b)):
         link = _Link(p.relation, p.numbers)
         for a in graph.by_text[p.a]:
             for b in graph.by_text[p.b]:
                 if a.page_id != b.page_id and wanted.pair(a, b, link):
                     first, second = sorted((a, b), key=_precedence)
-                    yield _pair(store, first, second, link)
+                    yield first, second, link
 
 
 def _pair(store: Reader, a: ArticleRow, b: ArticleRow, link: _Link) -> dict[str, Any]:
-    return {"a": article(store, a), "b": article(store, b), **told(link.relation, link.numbers)}
+    best = closest(store, a.page_id, b.page_id)
+    return {"a": article(store, a), "b": article(store, b), **told(link.relation, link.numbers), "closest": best}
+
+
+def with_passages(store: Reader, pair: dict[str, Any], a: ArticleRow, b: ArticleRow) -> dict[str, Any]:
+    """A pair with the passages that its bodies share: [begin, end, begin, end] in code points of the one and the other."""
+    found = places.passages(store.body_of_state(a.page_id, a.digest), store.body_of_state(b.page_id, b.digest))
+    return {**pair, "passages": [[p.a_begin, p.a_end, p.b_begin, p.b_end] for p in found]}
+
+
+def closest(store: Reader, a: int | None, b: int | None) -> dict[str, Any] | None:
+    """Which revisions of two pages are closest, the best relation first, then by coverage and similarity: which state of a page
+    the other one copied. None where no two match."""
+    if a is None or b is None or a == b:
+        return None
+    found = [
+        (RELATIONS.index(m.relation), -m.numbers.coverage, -m.numbers.similarity, x, y, m) if m else (0, -1.0, -1.0, x, y, None)
+        for x, y, m in store.matches_between(a, b)
+    ]
+    numbers = [[r.digest for r in store.revisions(page)] for page in (a, b)]
+    found = [row for row in found if row[3] in numbers[0] and row[4] in numbers[1]]
+    if not found:
+        return None
+    order, _, _, x, y, m = min(found, key=lambda row: (*row[:3], numbers[0].index(row[3]), numbers[1].index(row[4])))
+    n = m.numbers if m else ALIKE
+    return {
+        "a": numbers[0].index(x) + 1,
+        "b": numbers[1].index(y) + 1,
+        "relation": RELATIONS[order],
+        "similarity": round(n.similarity, 4),
+        "coverage": round(n.coverage, 4),
+    }
 
 
 def find_page(store: Reader, urls: Canonicaliser, wanted: str, path: tuple[bytes, bytes, bytes] | None) -> int:
@@ -331,6 +381,23 @@ def faults(store: Reader) -> list[dict[str, str]]:
     return [{"path": p, "kind": k, "message": m, "since": s} for p, k, m, s in store.faults()]
 
 
+def boilerplate(store: Reader, publisher: str | None = None) -> list[dict[str, Any]]:
+    """What is known of publishers' boilerplate."""
+    return [
+        {
+            "name": row.name,
+            "publisher": row.publisher,
+            "status": row.status,
+            "articles": row.articles,
+            "since": row.since,
+            "characters": len(row.passage),
+            "text": row.shown,
+            "passage": row.passage,
+        }
+        for row in store.boilerplate(publisher)
+    ]
+
+
 def dump(store: Reader) -> Iterator[dict[str, Any]]:
     """The database's content as rows in an order of its own, without surrogate keys and times of observation."""
     columns = store.dump_columns()
@@ -341,7 +408,7 @@ def dump(store: Reader) -> Iterator[dict[str, Any]]:
 def flat_clusters(found: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Clusters as rows for CSV: the representative first, then its members."""
     for number, cluster in enumerate(found, 1):
-        none = dict.fromkeys((*NUMBERS, "lag_seconds", "via"), "") | {"relation": "representative"}
+        none = dict.fromkeys((*NUMBERS, *CLOSEST, "lag_seconds", "via"), "") | {"relation": "representative"}
         yield {"cluster": number, **cluster["representative"], **none}
         for member in cluster["members"]:
             yield {"cluster": number, **flat(member)}
@@ -356,4 +423,6 @@ def flat_pairs(found: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def flat(row: dict[str, Any]) -> dict[str, Any]:
     """A match as a row for CSV."""
-    return {**row, "masked": " ".join(row["masked"])}
+    best = row.get("closest") or {}
+    told = {k: v for k, v in row.items() if k not in ("closest", "passages")}
+    return {**told, "masked": " ".join(row["masked"]), **{name: best.get(name.removeprefix("closest_"), "") for name in CLOSEST}}

@@ -8,7 +8,7 @@ from typing import Any
 from dedup import reports, text
 from dedup.config import Settings
 from dedup.errors import NotAnArticleError
-from dedup.ingest import Found, examine, resembling
+from dedup.ingest import Examined, Found, examine, resembling
 from dedup.ingest.examine import ignore_lease_breaks
 from dedup.ingest.session import matching_of, options_of, require_recipes
 from dedup.model import ALIKE, RELATIONS
@@ -19,14 +19,10 @@ from dedup.store.rows import Stat
 def resemble(store: Reader, settings: Settings, path: bytes, *, every: bool) -> list[dict[str, Any]]:
     """Articles of other pages that the file's article matches, the closest first: as the pages stand now, or with `every` any
     revision of theirs. Raises NotAnArticleError."""
-    options, matching = options_of(settings), matching_of(settings)
+    matching = matching_of(settings)
     require_recipes(store, urls=None, matches=matching.recipe)
-    ignore_lease_breaks()
-    whole = os.path.abspath(path)
-    e = examine([Found(0, os.path.dirname(whole), b"", os.path.basename(whole), Stat(0, 0, 0, 0))], options)[0]
-    if e.article is None:
-        problem = e.faults[0].message if e.faults else {"vanished": "there is no such file"}.get(e.outcome, f"it is {e.outcome}")
-        raise NotAnArticleError(path=text.printable_path(path), problem=problem)
+    e = examined(settings, path)
+    assert e.article is not None
     found: list[dict[str, Any]] = []
     known = store.text_by_digest(e.text) if e.text else None
     if known is not None:
@@ -41,3 +37,14 @@ def resemble(store: Reader, settings: Settings, path: bytes, *, every: bool) -> 
                 told = reports.told(r.relation, r.numbers)
                 found += [reports.article(store, a) | told for a in store.articles_with_text(r.text, every=every) if a.url != e.url]
     return found
+
+
+def examined(settings: Settings, path: bytes) -> Examined:
+    """A file read and signed as a scan would. Raises NotAnArticleError."""
+    ignore_lease_breaks()
+    whole = os.path.abspath(path)
+    e = examine([Found(0, os.path.dirname(whole), b"", os.path.basename(whole), Stat(0, 0, 0, 0))], options_of(settings))[0]
+    if e.article is None:
+        problem = e.faults[0].message if e.faults else {"vanished": "there is no such file"}.get(e.outcome, f"it is {e.outcome}")
+        raise NotAnArticleError(path=text.printable_path(path), problem=problem)
+    return e

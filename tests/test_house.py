@@ -48,6 +48,7 @@ LAYERS = {
     "reports": 6,
     "watch": 7,
     "resemble": 7,
+    "why": 8,
     "daemon": 8,
     "cli": 9,
     "__main__": 10,  # opens the door that `cli` is

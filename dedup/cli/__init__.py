@@ -23,6 +23,8 @@ COMMANDS = {
     "verify": "verify",
     "duplicates": "duplicates",
     "similar": "duplicates",
+    "why": "why",
+    "boilerplate": "boilerplate",
     "history": "history",
     "diff": "history",
     "status": "status",

@@ -15,17 +15,19 @@ from dedup.text import printable
 
 _ARTICLE = ("id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check", "gone", "crowded")
 _NUMBERS = ("similarity", "containment", "relation", "coverage", "shared", "longest", "quoted", "masked")
-CLUSTER_COLUMNS = ("cluster", *_ARTICLE, *_NUMBERS, "lag_seconds", "via")
-PAIR_COLUMNS = (*(f"{side}_{name}" for side in ("a", "b") for name in _ARTICLE), *_NUMBERS)
+_CLOSEST = ("closest_a", "closest_b", "closest_relation", "closest_coverage")
+CLUSTER_COLUMNS = ("cluster", *_ARTICLE, *_NUMBERS, "lag_seconds", "via", *_CLOSEST)
+PAIR_COLUMNS = (*(f"{side}_{name}" for side in ("a", "b") for name in _ARTICLE), *_NUMBERS, *_CLOSEST)
 
 _RELATION = click.Choice(RELATIONS)
 
 
 @click.command()
 @click.option("--pairs", "as_pairs", is_flag=True, help="Every matching pair, in place of clusters.")
+@click.option("--passages", is_flag=True, help="With --pairs as JSON: where in the two bodies the shared passages stand.")
 @click.option("--relation", "--kind", "kind", multiple=True, type=_RELATION, help="Only this relation. May be repeated.")
 @click.option("--since", metavar="TIME", help="Only where an article was crawled at or after TIME (ISO 8601; UTC if it has no offset).")
-@click.option("--publisher", metavar="NAME", help="Only where an article is by this publisher.")
+@click.option("--publisher", metavar="NAME", help="Only where an article is by this publisher, under any name of its house.")
 @click.option("--min-similarity", type=click.FloatRange(0, 1), default=0.0, help="Only matches at least so similar (Jaccard, 0 to 1).")
 @click.option("--all", "every", is_flag=True, help="Every revision of a page, not only the one it shows now.")
 @click.option("--fail-on", multiple=True, type=_RELATION, help="Exit with 1 if any is shown.")
@@ -35,6 +37,7 @@ _RELATION = click.Choice(RELATIONS)
 def duplicates(
     options: Common,
     as_pairs: bool,
+    passages: bool,
     kind: tuple[str, ...],
     since: str | None,
     publisher: str | None,
@@ -59,12 +62,15 @@ def duplicates(
 
     if kind and not as_pairs and not set(kind) & set(CLUSTERED):
         raise click.UsageError(f"there are no clusters of {' and '.join(kind)}; add --pairs to list such matches")
+    if passages and not (as_pairs and form == "json"):
+        raise click.UsageError("--passages goes with --pairs --format json; 'dedup why' shows those of one pair")
     from_ = None
     if since is not None:
         from_ = times.to_utc(since, UTC)
         if from_ is None:
             raise click.BadParameter(f"{since!r} is no time; write one like 2026-03-02 or 2026-03-02T09:00:00+09:00", param_hint="--since")
-    wanted = reports.Filter(frozenset(kind), from_, publisher, min_similarity, every)
+    settings = options.load().settings
+    wanted = reports.Filter(frozenset(kind), from_, publisher, min_similarity, every, settings.publishers.publishers())
     met: set[str] = set()
 
     def noted(rows: Any) -> Any:
@@ -72,8 +78,8 @@ def duplicates(
             met.update(m["relation"] for m in row.get("members", [row]))
             yield row
 
-    with open_reader(options.load().settings.database.path) as store:
-        found = noted(reports.pairs(store, wanted) if as_pairs else reports.clusters(store, wanted))
+    with open_reader(settings.database.path) as store:
+        found = noted(reports.pairs(store, wanted, passages=passages) if as_pairs else reports.clusters(store, wanted))
         if form == "json":
             print_json_array(found)
         elif form == "csv" and as_pairs:
@@ -97,7 +103,7 @@ def _print_clusters(found: Any) -> None:
         click.echo(f"    {printable(cluster['representative']['url'])}")
         for m in cluster["members"]:
             click.echo(f"  {m['relation']:<8}{_numbers(m):<14} {_line(m)}{_lag(m['lag_seconds'])}")
-            click.echo(f"    {printable(m['url'])}")
+            click.echo(f"    {printable(m['url'])}{_closest(m, cluster['representative']['revision'], m['revision'])}")
         click.echo()
     click.echo(f"{plural(number, 'cluster')}, {plural(members, 'copy', 'copies')}" if number else "No duplicates.")
 
@@ -105,12 +111,21 @@ def _print_clusters(found: Any) -> None:
 def _print_pairs(found: Any) -> None:
     number = 0
     for number, pair in enumerate(found, 1):  # noqa: B007 - the last number is printed
-        click.echo(f"{pair['relation']:<8}{_numbers(pair):<14} {_line(pair['a'])}  |  {_line(pair['b'])}")
+        best = _closest(pair, pair["a"]["revision"], pair["b"]["revision"])
+        click.echo(f"{pair['relation']:<8}{_numbers(pair):<14} {_line(pair['a'])}  |  {_line(pair['b'])}{best}")
     click.echo(plural(number, "pair") if number else "No duplicates.")
 
 
 def _numbers(row: dict[str, Any]) -> str:
     return "" if row["relation"] == "exact" else f"{row['similarity']:.2f} {row['coverage']:>4.0%}"
+
+
+def _closest(row: dict[str, Any], a: int | None, b: int | None) -> str:
+    """Other revisions than the two shown that are closer to each other."""
+    best = row["closest"]
+    if best is None or (best["a"], best["b"]) == (a, b):
+        return ""
+    return f"  (closest: revision {best['a']} and {best['b']}, {best['relation']} {best['coverage']:.0%})"
 
 
 def _line(article: dict[str, Any]) -> str:

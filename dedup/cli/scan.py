@@ -11,11 +11,12 @@ import click
 
 from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, remark, told
 from dedup.cli.progress import Progress
+from dedup.model import RELATIONS
 
 if TYPE_CHECKING:
     from dedup.ingest import Tally
 
-JUDGED = ("mismatched", "fault", "unsettled", "gone", "exact", "near", "excerpt", "change")
+JUDGED = ("mismatched", "fault", "unsettled", "gone", *RELATIONS, "change")
 
 
 @click.command()
@@ -62,7 +63,7 @@ def scan(options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...]
 
 
 def _met(tally: Tally) -> dict[str, int]:
-    met: dict[str, int] = {k: tally.matches[k] for k in ("exact", "near", "excerpt")}
+    met: dict[str, int] = {k: tally.matches[k] for k in RELATIONS}
     met |= {"mismatched": tally.checks["mismatched"], "fault": tally.faults, "unsettled": tally.unsettled}
     return met | {"gone": tally.gone, "change": tally.changes}
 
@@ -86,6 +87,6 @@ def _print(tally: Tally) -> None:
     if t.checks.total():
         shown = ", ".join(f"{t.checks[c]:,} {c}" for c in ("verified", "mismatched", "unclaimed"))
         click.echo(f"content_hash: {shown}")
-    matches = ", ".join(f"{t.matches[r]:,} {r}" for r in ("exact", "near", "excerpt"))
+    matches = ", ".join(f"{t.matches[r]:,} {r}" for r in RELATIONS)
     click.echo(f"found: {plural(t.revisions, 'revision')}, {plural(t.sightings, 'sighting')}, matches: {matches}; ", nl=False)
     click.echo(plural(t.changes, "change"))

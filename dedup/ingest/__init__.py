@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from dedup.ingest.examine import Examined, Found, Options, examine
 from dedup.ingest.matcher import Matcher
-from dedup.ingest.matching import Matching
+from dedup.ingest.matching import Judged, Matching
 from dedup.ingest.record import record
 from dedup.ingest.reindex import reindex_signatures, reindex_urls
-from dedup.ingest.resembling import Resemblance, resembling
+from dedup.ingest.resembling import Judge, Resemblance, resembling
 from dedup.ingest.roots import Root, check_roots
 from dedup.ingest.scan import Scan
 from dedup.ingest.session import Session, open_session
@@ -17,6 +17,8 @@ from dedup.ingest.tally import Tally, save_last_scan
 __all__ = [
     "Examined",
     "Found",
+    "Judge",
+    "Judged",
     "Matcher",
     "Matching",
     "Options",

@@ -4,19 +4,23 @@ arrive and counts for nothing from then on; never across publishers, which would
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
 from dedup import overlap, text, times, winnowing
+from dedup.errors import AmbiguousBoilerplateError, ShortBoilerplateError, UnknownBoilerplateError
 from dedup.model import Masking
 from dedup.overlap import RUN, Sought
 from dedup.overlap.places import origins
 from dedup.store import Reader, Writer
 from dedup.store.rows import BoilerplateRow
 from dedup.winnowing import vectors
+
+MOST_MASKS = 500
+"""Texts of a publisher whose masks are kept in memory."""
 
 Points = NDArray[np.uint32]
 Mask = NDArray[np.bool_]
@@ -32,6 +36,7 @@ class _House:
     settled: set[int] = field(default_factory=set)
     runs: dict[str, str] = field(default_factory=dict)
     sought: Sought | None = None
+    masks: dict[int, Mask | None] = field(default_factory=dict)
 
     def add(self, name: str, passage: str, status: Masking) -> None:
         keys = _keys(passage)
@@ -42,6 +47,7 @@ class _House:
         self.passages.append((name, passage))
         self.runs |= {passage[i : i + RUN]: name for i in range(len(passage) - RUN + 1)}
         self.sought = None
+        self.masks.clear()
 
 
 def _keys(passage: str) -> set[int]:
@@ -80,6 +86,17 @@ class Boilerplate:
     def masked_keys(self, store: Reader, publisher: int) -> set[int]:
         """The keys that lie within a publisher's boilerplate."""
         return self.house(store, publisher).keys
+
+    def mask_of(self, store: Reader, publisher: int, text: int, own: Points) -> Mask | None:
+        """The mask of a text that is asked for again and again."""
+        house = self.house(store, publisher)
+        if not house.passages:
+            return None
+        if text not in house.masks:
+            if len(house.masks) >= MOST_MASKS:
+                house.masks.clear()
+            house.masks[text] = self.mask(store, publisher, own)
+        return house.masks[text]
 
     def mask(self, store: Reader, publisher: int, own: Points) -> Mask | None:
         """Which characters of a text are boilerplate of its publisher; None where none is, or over half of the text would be:
@@ -126,6 +143,28 @@ def remember(store: Writer, publisher: int, house: str, passage: str, shown: str
     row = BoilerplateRow(digest[:12], house, passage, shown, articles, status, times.now())
     store.add_boilerplate(row.name, publisher, row.passage, row.shown, row.articles, row.status, row.since)
     return row
+
+
+def find(store: Reader, name: str) -> BoilerplateRow:
+    """The passage of this name, or whose name begins so. Raises UnknownBoilerplateError, AmbiguousBoilerplateError."""
+    found = [row for row in store.boilerplate() if row.name.startswith(name.lower())] if name else []
+    if not found:
+        raise UnknownBoilerplateError(wanted=name)
+    if len(found) > 1:
+        raise AmbiguousBoilerplateError(wanted=name, names=", ".join(row.name for row in found[:10]))
+    return found[0]
+
+
+def tell(store: Writer, house: str, shown: str) -> BoilerplateRow:
+    """Mask a passage that is told by hand. Raises ShortBoilerplateError for one that is too short to be found."""
+    passage = text.normalise(shown)
+    if len(passage) < RUN:
+        raise ShortBoilerplateError(characters=len(passage), least=RUN)
+    known = next((row for row in store.boilerplate(house) if row.passage == passage), None)
+    if known is None:
+        return remember(store, store.publisher(house), house, passage, " ".join(shown.split()), 0, "masked")
+    store.set_boilerplate(known.name, "masked")
+    return replace(known, status="masked")
 
 
 def _common(key: int, own: Points, others: Sequence[Points]) -> str:

@@ -11,8 +11,8 @@ from dedup import text, winnowing
 from dedup.ingest.boilerplate import Boilerplate
 from dedup.ingest.bundles import Bundles
 from dedup.ingest.kept import Kept
-from dedup.ingest.matching import Judged, Matching
-from dedup.ingest.stories import FAMILY, Lookup, Proposed, Stories, likeliest
+from dedup.ingest.matching import Matching
+from dedup.ingest.stories import FAMILY, Lookup, Proposed, Stories
 from dedup.model import CLUSTERED, NO_COMMIT, Match
 from dedup.publishers import Publishers
 from dedup.store import Writer
@@ -192,7 +192,8 @@ class Matcher:
         held = self._stories.begin(self.open_passages(), list(lookups.values())) if lookups else {}
         self._stories.load_publishers({other for others in meeting.candidates.values() for other in others})
         entered: list[NDArray[np.int64]] = []
-        for some in _chunks({n: self._likely(n, meeting, held) for n in sorted({*meeting.candidates, *lookups})}):
+        likely = {n: self._likely(n, meeting, lookups.get(n), held) for n in sorted({*meeting.candidates, *lookups})}
+        for some in _chunks(likely):
             self._load(some, round_)
             for number in some:
                 crowded = number in meeting.crowded
@@ -210,12 +211,12 @@ class Matcher:
         found = [m for pair, m in round_.judged.items() if m and pair not in round_.stored]
         return self._bundles.sort(found)
 
-    def _likely(self, number: int, meeting: Meeting, held: dict[int, dict[int, list[int]]]) -> list[int]:
+    def _likely(self, number: int, meeting: Meeting, one: Lookup | None, held: dict[int, dict[int, list[int]]]) -> list[int]:
         """What a text will be compared with, as far as is known now."""
         by_signature = meeting.candidates.get(number, [])
         if number in meeting.crowded:
             by_signature = by_signature[:1]
-        by_passages = likeliest(held.get(number, {}).values())
+        by_passages = self._stories.likely(one, held[number]) if one else []
         behind = [other for text in by_passages for other in self._stories.family(text)[:FAMILY]]
         return list(dict.fromkeys((*by_signature, *by_passages, *behind)))
 
@@ -313,23 +314,21 @@ class Matcher:
         return round_.judged[pair]
 
     def _judge(self, a: int, b: int, *, by_passages: bool) -> Match | None:
-        one, other = self._kept.get(a), self._kept.get(b)
-        masked_a, masked_b = self._mask(a), self._mask(b)
-        judged: Judged = self.matching.judge(one, other, masked_a, masked_b, by_passages=by_passages)
+        judged = self.matching.judge(self._kept.get(a), self._kept.get(b), lambda: (self._mask(a), self._mask(b)), by_passages=by_passages)
         if judged.relation is None:
             return None
         names: set[str] = set()
-        for number, own, mask in ((a, one, masked_a), (b, other, masked_b)):
-            publisher = self._stories.publisher(number)
+        for number in (a, b):
+            publisher, mask = self._stories.publisher(number), self._mask(number)
             if mask is not None and publisher is not None:
-                names |= self._boilerplate.names(self._store, publisher, own.points, mask)
+                names |= self._boilerplate.names(self._store, publisher, self._kept.get(number).points, mask)
         return Match(a, b, judged.relation, replace(judged.numbers, masked=tuple(sorted(names))))
 
     def _mask(self, number: int) -> NDArray[np.bool_] | None:
         publisher = self._stories.publisher(number)
         if publisher is None or not self.matching.limits.passages:
             return None
-        return self._boilerplate.mask(self._store, publisher, self._kept.get(number).points)
+        return self._boilerplate.mask_of(self._store, publisher, number, self._kept.get(number).points)
 
 
 def _chunks(candidates: dict[int, list[int]]) -> Iterator[dict[int, list[int]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ from dedup.overlap import NOTHING, Overlap, Prepared, Shared, overlap, shared
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    Mask = NDArray[np.bool_]
 
 WORTH_JACCARD = 0.2
 """Coverage under which a pair that shared passages alone proposed is not looked at for its Jaccard: `near` would have been met
@@ -47,19 +50,31 @@ class Matching:
         self,
         a: Prepared,
         b: Prepared,
-        masked_a: NDArray[np.bool_] | None = None,
-        masked_b: NDArray[np.bool_] | None = None,
+        masks: Callable[[], tuple[Mask | None, Mask | None]] = lambda: (None, None),
         *,
         by_passages: bool = False,
     ) -> Judged:
-        """Two different texts, measured and judged; what is masked counts for nothing but Jaccard and containment.
+        """Two different texts, measured and judged; what is masked counts for nothing but Jaccard and containment, and is asked
+        for where it matters.
 
         `by_passages`: only their passages proposed them."""
-        part = shared(a, b, masked_a, masked_b)
-        if by_passages and part.coverage < WORTH_JACCARD and self._by_passages(part) is None:
+        part = shared(a, b)
+        could = self._could(part)
+        if by_passages and not could and part.coverage < WORTH_JACCARD:
             return Judged(None, numbers(Overlap(0, 0, 0), part))
         whole = overlap(a.points, b.points)
+        if could or whole.jaccard >= self.limits.threshold:
+            masked = masks()
+            if any(mask is not None for mask in masked):
+                part = shared(a, b, *masked)
         return Judged(self.relation(whole, part), numbers(whole, part))
+
+    def _could(self, part: Shared) -> bool:
+        """Whether a relation may follow from what is shared, whatever is masked: at most half of each text is."""
+        d = self.limits
+        return part.characters >= min(d.copy_characters, d.excerpt_characters, d.long_excerpt_characters) and (
+            2 * part.coverage >= min(d.copy_coverage, d.excerpt_coverage) or part.characters >= d.long_excerpt_characters
+        )
 
     def relation(self, whole: Overlap, part: Shared) -> Relation | None:
         """The first relation that holds, in the order of their precedence."""

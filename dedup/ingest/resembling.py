@@ -11,7 +11,7 @@ import numpy as np
 
 from dedup import minhash, winnowing
 from dedup.ingest.boilerplate import Boilerplate
-from dedup.ingest.matching import Judged, Matching
+from dedup.ingest.matching import Matching
 from dedup.model import Numbers, Relation
 from dedup.overlap import Prepared, prepare
 from dedup.store import Reader
@@ -48,7 +48,8 @@ def resembling(store: Reader, matching: Matching, body: str, signature: bytes, k
         theirs = prepare(other)
         if np.array_equal(own.points, theirs.points):
             continue
-        judged = matching.judge(own, theirs, mask, judge.mask(theirs, store.publisher_of_text(number)), by_passages=by_passages)
+        publisher = store.publisher_of_text(number)
+        judged = matching.judge(own, theirs, lambda t=theirs, p=publisher: (mask, judge.mask(t, p)), by_passages=by_passages)  # type: ignore[misc]
         if judged.relation:
             found.append(Resemblance(number, judged.relation, judged.numbers))
     return found
@@ -72,10 +73,6 @@ class Judge:
         if publisher is None:
             return set()
         return self._boilerplate.names(self._store, publisher, own.points, self.mask(own, publisher))
-
-    def judge(self, a: Prepared, publisher_a: int | None, b: Prepared, publisher_b: int | None) -> Judged:
-        """Two texts of these publishers."""
-        return self._matching.judge(a, b, self.mask(a, publisher_a), self.mask(b, publisher_b))
 
 
 def _by_signature(store: Reader, matching: Matching, signature: bytes) -> Iterator[int]:

@@ -24,6 +24,9 @@ PROPOSED = 4
 """Texts of a bucket that are proposed: the earliest."""
 CANDIDATES = 8
 """Texts that stand in the buckets of a text and are confirmed, those first that share most keys."""
+EVIDENCE = 0.49
+"""What the keys that a candidate shares must say for it, each one part of as many as there are stories under it: one key of two
+stories is enough, or three of six."""
 FAMILY = 32
 """Texts that stand behind a candidate and are confirmed too; one with more has a match, and the copies of that are many."""
 MOST_PUBLISHERS = 200_000
@@ -59,7 +62,7 @@ class Stories:
         self._store, self._boilerplate, self._kept = store, boilerplate, kept
         self._publishers: dict[int, int] = {}
         self._families: dict[int, list[int]] = {}
-        self._local: dict[int, list[int]] = {}
+        self._local: dict[int, tuple[int, ...]] = {}
         self._entered: list[tuple[int, Keys]] = []
         self._represented: list[tuple[int, int]] = []
 
@@ -79,8 +82,11 @@ class Stories:
         those texts is looked up at once."""
         if not lookups:
             return {}
-        stories = iter(index.stories(np.concatenate([one.keys for one in lookups])))
-        held = {one.number: {key: there for key, there in zip(one.keys.tolist(), stories, strict=False) if there} for one in lookups}
+        keys = np.concatenate([one.keys for one in lookups])
+        owners = np.repeat(np.arange(len(lookups)), [len(one.keys) for one in lookups])
+        held: dict[int, dict[int, list[int]]] = {one.number: {} for one in lookups}
+        for place, there in index.stories(keys):
+            held[lookups[owners[place]].number][int(keys[place])] = there
         met = {text for buckets in held.values() for there in buckets.values() if len(there) <= STORIES for text in there}
         self._families = self._store.represented_by(met, FAMILY + 1)
         self.load_publishers({*met, *(text for family in self._families.values() for text in family)})
@@ -92,38 +98,52 @@ class Stories:
         self._store.add_represented(self._represented)
         self._represented.clear()
 
+    def likely(self, one: Lookup, held: dict[int, list[int]]) -> list[int]:
+        """What will be proposed, as far as the index alone tells."""
+        if not held:
+            return []
+        masked = self._boilerplate.masked_keys(self._store, one.publisher)
+        return likeliest(there for key, there in held.items() if key not in masked)
+
     def propose(self, one: Lookup, held: dict[int, list[int]]) -> Proposed:
         """The candidates of a text; `held` is what the index holds under its keys. Passages that so many articles of its
         publisher share are learned on the way, and are no reason to propose anything."""
         every: list[int] = one.keys.tolist()
         keys = self._unmasked(one, every)
-        buckets = {key: held.get(key, []) + self._local.get(key, []) for key in held.keys() | (self._local.keys() & set(every))}
+        met = held.keys() | (self._local.keys() & set(every))
+        buckets = {key: [*held.get(key, ()), *self._local.get(key, ())] for key in sorted(met)}
         if one.body is not None and self._learn(one, keys, buckets):
             keys = self._unmasked(one, every)
-        candidates = likeliest(buckets[key] for key in keys if key in buckets)
+        unmasked = buckets.keys() if keys is every else buckets.keys() & set(keys)
+        candidates = likeliest(buckets[key] for key in unmasked)
         return Proposed(one, keys, buckets, [other for other in candidates if other != one.number])
 
     def enter(self, proposed: Proposed, behind: Iterable[int]) -> Keys:
         """Enter a text under those of its keys where none of those stands that it goes behind, and remember which they are.
         Gives the keys."""
-        number, theirs = proposed.lookup.number, set(behind)
+        number, theirs, local = proposed.lookup.number, set(behind), self._local
         entered: list[int] = []
         represented: set[int] = set()
-        for key in proposed.keys:
-            there = proposed.buckets.get(key)
-            if there:
+        if proposed.buckets:
+            for key in proposed.keys:
+                there = proposed.buckets.get(key)
+                if there is None:
+                    local[key] = (number,)
+                    entered.append(key)
+                    continue
                 before = theirs.intersection(there)
                 if before:
                     represented |= before
-                    continue
-                if len(there) > STORIES:
-                    continue
-            self._local.setdefault(key, []).append(number)
-            entered.append(key)
+                elif len(there) <= STORIES:
+                    local[key] = (*local.get(key, ()), number)
+                    entered.append(key)
+        else:
+            local.update(dict.fromkeys(proposed.keys, (number,)))
+            entered = proposed.keys
         for by in sorted(represented):
             self._represented.append((by, number))
             self._families.setdefault(by, []).append(number)
-        found = np.array(entered, np.int64)
+        found = proposed.lookup.keys if len(entered) == len(proposed.lookup.keys) else np.array(entered, np.int64)
         self._entered.append((number, found))
         return found
 
@@ -162,9 +182,13 @@ class Stories:
         """Learn what this text and so many others of its publisher share; whether anything was."""
         needed = self._boilerplate.articles - 1
         learned = False
-        for key in keys:
-            there = buckets.get(key, ())
-            if needed < 1 or not needed <= len(there) <= STORIES or not self._boilerplate.doubtful(self._store, one.publisher, key):
+        if needed < 1:
+            return False
+        unmasked = set(keys)
+        for key, there in buckets.items():
+            if not needed <= len(there) <= STORIES or key not in unmasked:
+                continue
+            if not self._boilerplate.doubtful(self._store, one.publisher, key):
                 continue
             same = [text for text in there if self.publisher(text) == one.publisher][:needed]
             if len(same) < needed:
@@ -178,10 +202,14 @@ class Stories:
 
 
 def likeliest(buckets: Iterable[Sequence[int]]) -> list[int]:
-    """The candidates that these buckets propose, those first that most of them do, then the earliest."""
+    """The candidates that these buckets propose, those first that most of them do, then the earliest. A bucket of many stories
+    holds a phrase, and says little of each: what all of a candidate's say must come to `EVIDENCE`."""
     met: dict[int, int] = {}
+    said: dict[int, float] = {}
     for there in buckets:
         if len(there) <= STORIES:
+            share = 1 / len(there)
             for other in there[:PROPOSED]:
                 met[other] = met.get(other, 0) + 1
-    return sorted(met, key=lambda other: (-met[other], other))[:CANDIDATES]
+                said[other] = said.get(other, 0.0) + share
+    return sorted((o for o in met if said[o] >= EVIDENCE), key=lambda other: (-met[other], other))[:CANDIDATES]

@@ -18,7 +18,7 @@ SELECT p.id, p.url, r.text_id, r.digest, r.title, m.publisher, m.published_at, s
                  JOIN directories o ON o.id = f.directory_id WHERE d.sighting_id = s.id
                  ORDER BY f.gone, f.path_text LIMIT 1), ''),
        NOT EXISTS (SELECT 1 FROM readings d JOIN files f ON f.id = d.file_id WHERE d.sighting_id = s.id AND f.gone = 0),
-       EXISTS (SELECT 1 FROM texts t WHERE t.id = r.text_id AND t.crowded = 1)
+       EXISTS (SELECT 1 FROM texts t WHERE t.id = r.text_id AND t.crowded = 1), m.oid
 FROM pages p JOIN sightings s ON {sighting} JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id
 """
 _SHOWN = {
@@ -132,6 +132,26 @@ class Reader:
         """Every stored match of two texts."""
         return [match(r) for r in self._connection.execute(f"SELECT {MATCH} FROM matches m ORDER BY a, b")]
 
+    def match_between(self, a: int, b: int) -> Match | None:
+        """The stored match of two texts."""
+        row = self._one(f"SELECT {MATCH} FROM matches m WHERE m.a = ? AND m.b = ?", min(a, b), max(a, b))
+        return match(row) if row else None
+
+    def matches_between(self, a: int, b: int) -> list[tuple[bytes, bytes, Match | None]]:
+        """(state of page `a`, state of page `b`, their match) of any revisions of two pages; None: their texts are the same."""
+        rows = self._all(
+            f"SELECT x.digest, y.digest, {MATCH} FROM revisions x JOIN matches m ON m.a = x.text_id JOIN revisions y ON y.text_id = m.b"
+            " WHERE x.page_id = ?1 AND y.page_id = ?2 UNION ALL"
+            f" SELECT x.digest, y.digest, {MATCH} FROM revisions x JOIN matches m ON m.b = x.text_id JOIN revisions y ON y.text_id = m.a"
+            " WHERE x.page_id = ?1 AND y.page_id = ?2",
+            a, b,
+        )  # fmt: skip
+        same = self._all(
+            "SELECT x.digest, y.digest FROM revisions x JOIN revisions y ON y.text_id = x.text_id WHERE x.page_id = ? AND y.page_id = ?",
+            a, b,
+        )  # fmt: skip
+        return [(r[0], r[1], match(r[2:])) for r in rows] + [(r[0], r[1], None) for r in same]
+
     def stored_passages(self, beyond: int = 0) -> Iterator[tuple[int, bytes]]:
         """(text, the packed keys under which it stands for a story) in order of the keys, from the text after `beyond`."""
         yield from self._connection.execute("SELECT text_id, keys FROM passages WHERE text_id > ? ORDER BY text_id", (beyond,))
@@ -200,6 +220,32 @@ class Reader:
 
     def directory_paths(self) -> list[bytes]:
         return [r[0] for r in self._all("SELECT path FROM directories ORDER BY path")]
+
+    def current_state(self, page: int) -> bytes | None:
+        """The digest of the state that a page shows now; None where no crawl of it counts."""
+        found: bytes | None = self._value(
+            "SELECT r.digest FROM pages p JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id"
+            " WHERE p.id = ?",
+            page,
+        )
+        return found
+
+    def text_of_revision(self, revision: int) -> int | None:
+        found: int | None = self._value("SELECT text_id FROM revisions WHERE id = ?", revision)
+        return found
+
+    def publisher_of_revision(self, revision: int) -> tuple[str, str]:
+        """(publisher as printed, oid) of the latest crawl that showed a state."""
+        row = self._one(
+            "SELECT m.publisher, m.oid FROM sightings s JOIN metadata m ON m.id = s.metadata_id WHERE s.revision_id = ?"
+            " ORDER BY s.crawled_at DESC LIMIT 1",
+            revision,
+        )
+        assert row is not None
+        return row[0], row[1]
+
+    def body_of_state(self, page: int, digest: bytes) -> str:
+        return str(self._value("SELECT body FROM revisions WHERE page_id = ? AND digest = ?", page, digest))
 
     def page_url(self, page: int) -> str:
         return str(self._value("SELECT url FROM pages WHERE id = ?", page))
@@ -326,7 +372,7 @@ _TEXT = (
 
 
 def _article(r: tuple[Any, ...]) -> ArticleRow:
-    return ArticleRow(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], bool(r[11]), bool(r[12]))
+    return ArticleRow(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], bool(r[11]), bool(r[12]), r[13])
 
 
 _DUMP = {

@@ -104,6 +104,7 @@ class ArticleRow:
     path: str
     gone: bool
     crowded: bool
+    oid: str
 
 
 @dataclass(frozen=True, slots=True)
