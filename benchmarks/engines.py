@@ -7,13 +7,15 @@ same code for all.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, cast
 
 import xxhash
 
 from dedup import minhash, text
-from dedup.ingest import Matcher
+from dedup.ingest import Matcher, Options
+from dedup.ingest import examine as examine_function
 from dedup.lsh import CandidateIndex, Met
 from dedup.minhash import Signed
 
@@ -88,19 +90,21 @@ def _exchange(
 ) -> None:
     waiting: dict[bytes, Any] = {}
 
-    def sign(texts: Sequence[str], num_perm: int, least: int) -> list[Signed]:  # noqa: ARG001
-        normalised = [text.normalise(one) for one in texts]
+    def sign(bodies: Iterable[str], options: Options) -> list[tuple[Signed, None]]:
+        least = options.min_characters
+        normalised = [text.normalise(one) for one in bodies]
         made = iter(sketches([one for one in normalised if one and len(one) >= least]))
-        signed = []
+        signed: list[tuple[Signed, None]] = []
         for one in normalised:
             signature = None
             if one and len(one) >= least:
                 sketch = next(made)
                 signature = stored(sketch)
                 waiting[signature] = sketch
-            signed.append(Signed(xxhash.xxh3_128_digest(one.encode()) if one else None, len(one), signature))
+            signed.append((Signed(xxhash.xxh3_128_digest(one.encode()) if one else None, len(one), signature), None))
         return signed
 
     index = cast(CandidateIndex, _Index(waiting, query, insert))
-    minhash.sign = sign
+    examine: Any = importlib.import_module(examine_function.__module__)
+    examine.sign = sign
     Matcher.open = lambda self: index  # type: ignore[method-assign]  # noqa: ARG005

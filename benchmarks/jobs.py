@@ -18,7 +18,7 @@ from benchmarks.machine import field
 from benchmarks.peers.environment import UnavailableError, last_line
 from benchmarks.stages import stages
 from dedup.config import Crawl, Database, Duplicates, Settings
-from dedup.ingest import Scan, open_session
+from dedup.ingest import Judged, Matching, Scan, open_session
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLED_SECONDS = 0.05
@@ -36,9 +36,10 @@ class Done:
     anonymous_bytes: int
 
 
-def settings(crawl: Path, database: Path, *, workers: int, engine: str = "dedup") -> Settings:
-    """The shipped configuration for a crawl directory, but for how long a file must stand."""
-    usual = Duplicates()
+def settings(crawl: Path, database: Path, *, workers: int, engine: str = "dedup", **duplicates: object) -> Settings:
+    """The shipped configuration for a crawl directory, but for how long a file must stand, and what is told of `[duplicates]`;
+    other engines know nothing of passages."""
+    usual = Duplicates().model_copy(update={"passages": engine == "dedup", **duplicates})
     least = engines.least_characters(engine, usual.min_characters)
     return Settings(
         crawl=Crawl(directories=(str(crawl),), settle_seconds=0.0, workers=workers),
@@ -49,7 +50,7 @@ def settings(crawl: Path, database: Path, *, workers: int, engine: str = "dedup"
 
 def forget(database: Path) -> None:
     """Remove a database and what lies beside it."""
-    for end in ("", "-wal", "-shm", ".lock", ".index", ".index.new"):
+    for end in ("", "-wal", "-shm", ".lock", ".index", ".index.new", ".passages", ".passages.new"):
         Path(f"{database}{end}").unlink(missing_ok=True)
 
 
@@ -95,14 +96,30 @@ def _anonymous(pid: int) -> int:
     return int(held.split()[0]) * 1024 if held else 0
 
 
-def _scan(crawl: str, database: str, engine: str, workers: int) -> dict[str, Any]:
-    """Files on disk to committed database."""
+def _scan(crawl: str, database: str, engine: str, workers: int, **duplicates: object) -> dict[str, Any]:
+    """Files on disk to committed database; `compared` pairs, and those of them that `matched`."""
     usual = Duplicates()
     engines.install(engine, usual.threshold, usual.num_perm)
+    judged = _counted()
     begun = time.perf_counter()
-    with open_session(settings(Path(crawl), Path(database), workers=workers, engine=engine), "benchmark") as session:
+    with open_session(settings(Path(crawl), Path(database), workers=workers, engine=engine, **duplicates), "benchmark") as session:
         tally = Scan(session).run()
-    return {"seconds": time.perf_counter() - begun, "tally": tally.as_json()}
+    return {"seconds": time.perf_counter() - begun, "tally": tally.as_json(), **judged}
+
+
+def _counted() -> dict[str, int]:
+    """Count the pairs that are compared from now on."""
+    counts = {"compared": 0, "matched": 0}
+    judge = Matching.judge
+
+    def counting(*arguments: Any, **named: Any) -> Judged:
+        found = judge(*arguments, **named)
+        counts["compared"] += 1
+        counts["matched"] += found.relation is not None
+        return found
+
+    Matching.judge = counting  # type: ignore[method-assign]
+    return counts
 
 
 def _rescan(crawl: str, database: str) -> dict[str, Any]:
@@ -125,9 +142,9 @@ def _walk(folder: bytes) -> None:
 
 
 def _open_index(crawl: str, database: str) -> dict[str, Any]:
-    """Seconds until the candidate index is ready."""
+    """Seconds until the candidate index and the passage index are ready."""
     with open_session(settings(Path(crawl), Path(database), workers=1), "benchmark") as session:
-        return {"seconds": _timed(session.matcher.open)}
+        return {"seconds": _timed(session.matcher.open) + _timed(session.matcher.open_passages)}
 
 
 def _timed(work: Callable[[], object]) -> float:

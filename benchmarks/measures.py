@@ -26,6 +26,9 @@ HOT = 10_000
 """Articles of each kind in (i)."""
 HOT_REPEATS = 3
 MIB = 2**20
+INDEXES = (".index", ".passages")
+"""What lies beside a database: by signature, by passage."""
+NEAR_ONLY = "dedup, signatures alone"
 
 
 @dataclass(slots=True)
@@ -103,13 +106,13 @@ def whole_jobs(place: Place, sizes: Sequence[int]) -> Measurement:
     for number in sizes:
         ours = place.scanned(number).said["seconds"]
         found = {}
-        for engine in ("dedup", "floor", "datasketch", "rensa") if number <= SAME_PIPELINE else ("floor",):
+        for engine in (NEAR_ONLY, "dedup", "floor", "datasketch", "rensa") if number <= SAME_PIPELINE else ("floor",):
             place.say(f"the whole job with {number:,} articles, one process: {engine}")
             try:
                 found[engine] = _alone(place, number, engine)
             except UnavailableError as error:
                 rows.append((f"{number:,}", engine, "1", Figure(None), Figure(None), str(error)))
-        base = found.get("dedup")
+        base = found.get(NEAR_ONLY)
         rows.append((f"{number:,}", "dedup", "its own choice", Figure(ours, "s"), Figure(ours / number * 1e6, "µs"), ""))
         targets = {"datasketch": Target(8), "rensa": Target(2)}
         for engine, seconds in found.items():
@@ -122,11 +125,12 @@ def whole_jobs(place: Place, sizes: Sequence[int]) -> Measurement:
     return Measurement(
         "c",
         "The whole job: files on disk to committed database",
-        ("articles", "engine", "processes", "time", "an article", "beside dedup in one process"),
+        ("articles", "engine", "processes", "time", "an article", f"beside {NEAR_ONLY}"),
         tuple(rows),
         "Fresh process, loading its libraries included. Files come from the page cache where it holds them: not in the first scan of a"
-        " size, nor with more articles than it has room for. `floor`: no signatures, no candidates. `datasketch` and"
-        " `rensa`: the same program with their signatures and their index in memory instead of ours.",
+        f" size, nor with more articles than it has room for. `{NEAR_ONLY}`: without the passage index, which is what the other engines do."
+        " `floor`: no signatures, no candidates. `datasketch` and `rensa`: the same program with their signatures and their index in"
+        " memory instead of ours.",
     )
 
 
@@ -137,7 +141,8 @@ def _alone(place: Place, number: int, engine: str) -> float:
     if engine == "rensa":
         python = prepare(place.folder / "environments" / "rensa", others.PEERS["rensa"].requirements)
         found = next(python.parent.parent.glob("lib/python*/site-packages"))
-    done = jobs.run("scan", found, crawl=place.crawl(number), database=database, engine=engine, workers=1)
+    facts = {"crawl": place.crawl(number), "database": database, "workers": 1}
+    done = jobs.run("scan", found, **facts, engine="dedup" if engine == NEAR_ONLY else engine, passages=engine == "dedup")
     jobs.forget(database)
     return float(done.said["seconds"])
 
@@ -162,14 +167,15 @@ def rescans(place: Place, sizes: Sequence[int]) -> Measurement:
 
 
 def restarts(place: Place, sizes: Sequence[int]) -> Measurement:
-    """(e): the candidate index at the next start."""
+    """(e): the indexes at the next start."""
     rows: list[tuple[Cell, ...]] = []
     for number in sizes:
         place.scanned(number)
-        place.say(f"opening the candidate index of {number:,} articles")
+        place.say(f"opening the indexes of {number:,} articles")
         facts = {"crawl": place.crawl(number), "database": place.database(number)}
         clean = jobs.run("open_index", **facts).said["seconds"]
-        Path(f"{place.database(number)}.index").unlink()
+        for index in INDEXES:
+            Path(f"{place.database(number)}{index}").unlink()
         again = jobs.run("open_index", **facts).said["seconds"]
         whole = number >= 1_000_000
         rows.append(
@@ -181,8 +187,8 @@ def restarts(place: Place, sizes: Sequence[int]) -> Measurement:
         )
     return Measurement(
         "e",
-        "Restart: until the candidate index is ready",
-        ("articles", "loaded and checked", "made again from stored signatures"),
+        "Restart: until both indexes are ready",
+        ("articles", "loaded and checked", "made again from what the database stores"),
         tuple(rows),
     )
 
@@ -224,21 +230,21 @@ def sizes_of(place: Place, sizes: Sequence[int]) -> Measurement:
         done = place.scanned(number)
         bodies = sum(len(article.body.encode()) for article in articles(min(number, SIGNED))) / min(number, SIGNED)
         database = place.database(number).stat().st_size
-        index = Path(f"{place.database(number)}.index").stat().st_size
+        indexes = [Path(f"{place.database(number)}{end}").stat().st_size for end in INDEXES]
         limit = Target(800, at_least=False) if number >= 1_000_000 else None
         rows.append(
             (
                 f"{number:,}",
                 Figure(bodies, "bytes"),
                 Figure(database / number, "bytes"),
-                Figure(index / number, "bytes"),
+                *(Figure(size / number, "bytes") for size in indexes),
                 Figure(done.anonymous_bytes / MIB, "MiB", target=limit),
             )
         )
     return Measurement(
         "g",
         "Bytes",
-        ("articles", "body, an article", "database, an article", "index, an article", "most memory, all processes"),
+        ("articles", "body, an article", "database, an article", *(f"{end}, an article" for end in INDEXES), "most memory, all processes"),
         tuple(rows),
         "Memory is that of the whole family of processes while it scans, without pages of files (RssAnon), which the kernel takes back"
         " when it needs them.",
@@ -293,6 +299,53 @@ def hot(place: Place) -> Measurement:
         ("kind", "time", "against unrelated", "exact", "near"),
         tuple(rows),
         f"One process, medians of {HOT_REPEATS}, in turn.",
+    )
+
+
+def shared_passages(place: Place, sizes: Sequence[int]) -> Measurement:
+    """(k): the whole job with and without passages, and without boilerplate being learned, where phrases repeat as in real text."""
+    ways: dict[str, dict[str, Any]] = {
+        "none": {"passages": False},
+        "passages": {},
+        "passages, nothing learned": {"boilerplate_articles": 0},
+    }
+    rows: list[tuple[Cell, ...]] = []
+    for number in sizes:
+        crawl, database = place.crawl(number, "phrases"), place.folder / "other.db"
+        base = None
+        for name, facts in ways.items():
+            jobs.forget(database)
+            place.say(f"scanning {number:,} articles with phrases: {name}")
+            said = jobs.run("scan", None, crawl=crawl, database=database, engine="dedup", workers=0, **facts).said
+            base = base or said["seconds"]
+            throughput = Figure(base / said["seconds"], "of that without", target=Target(0.7) if name == "passages" else None)
+            index = Path(f"{database}.passages")
+            size = Figure(index.stat().st_size / number, "bytes", target=Target(500, at_least=False)) if index.exists() else Figure(None)
+            false = (said["compared"] - said["matched"]) / number
+            found = truth.wire(database, number)
+            rows.append(
+                (f"{number:,}", name, Figure(said["seconds"], "s"), throughput, Figure(said["compared"] / number), Figure(false),
+                 Figure(found * 100, "%"), size)
+            )  # fmt: skip
+    jobs.forget(database)
+    return Measurement(
+        "k",
+        "Shared passages, where phrases repeat",
+        (
+            "articles",
+            "looked for",
+            "time",
+            "throughput",
+            "pairs compared, an article",
+            "in vain",
+            "wire copies found",
+            "passage index, an article",
+        ),
+        tuple(rows),
+        "Articles of kind `phrases`: 3 stock phrases in each from a library of a million, a third with a tail of their publisher's, a"
+        " tenth of all wire copies with another lead, other endings, cuts and a tail (Jaccard with their source 0.2 to 0.77). How"
+        " often long n-grams return was set by measuring real text: see `python -m benchmarks.repetition`. As many processes as"
+        " processors. A wire copy is found where it is told as exact, near or copy of the article it was made from.",
     )
 
 

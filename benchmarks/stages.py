@@ -8,12 +8,15 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from dedup import formats, minhash
+from dedup import formats, winnowing
 from dedup.config import Settings
 from dedup.ingest import Scan, Tally, open_session
 from dedup.ingest import examine as examine_function
-from dedup.ingest.matching import Matcher
+from dedup.ingest.matcher import Matcher
+from dedup.ingest.matching import Matching
+from dedup.ingest.stories import Stories
 from dedup.lsh import CandidateIndex
+from dedup.passages import PassageIndex
 from dedup.store import Writer
 from dedup.urls import Canonicaliser
 
@@ -90,9 +93,15 @@ def stages(settings: Settings) -> dict[str, Any]:
         (formats, "read", "decoding, parsing, checking content_hash"),
         (Canonicaliser, "page", "canonical URL"),
         (examine, "state_digest", "digest of the state"),
-        (minhash, "sign", "normalising and signing"),
+        (examine, "sign", "normalising and signing"),
+        (winnowing, "packed", "winnowing"),
         (CandidateIndex, "meet", "candidate index: lookup"),
         (CandidateIndex, "add", "candidate index: insertion"),
+        (Stories, "begin", "passage index: lookup"),
+        (Stories, "propose", "passages: proposing, learning"),
+        (Stories, "enter", "passages: entering"),
+        (PassageIndex, "add", "passage index: insertion"),
+        (Matching, "judge", "comparing pairs"),
         (Matcher, "confirm", "confirming candidates"),
     ):
         clock.wrap(owner, name, stage)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import oracle
+from benchmarks.corpus import articles
 from benchmarks.oracle import Score
 from dedup import text
 
@@ -45,3 +46,30 @@ def judge(database: Path, threshold: float) -> Judged:
         of_band = oracle.between(truth, lowest, highest)
         bands.append((lowest, highest, oracle.score(found & of_band.keys(), of_band)))
     return Judged(len(numbers), tuple(bands), oracle.score(found, truth))
+
+
+def wire(database: Path, number: int) -> float:
+    """Share of the wire copies among so many articles of kind `phrases` that are told as copies of the article they were made from."""
+    urls: list[str] = []
+    found = all_ = 0
+    with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
+        for article in articles(number, kind="phrases"):
+            urls.append(article.url)
+            if article.kind != "wire" or article.source is None:
+                continue
+            all_ += 1
+            found += bool(db.execute(_TOLD, (urls[article.source], article.url)).fetchone()[0])
+    return found / all_ if all_ else 1.0
+
+
+_TOLD = """
+SELECT EXISTS (
+    SELECT 1 FROM pages p JOIN revisions r ON r.page_id = p.id JOIN pages q JOIN revisions s ON s.page_id = q.id
+    WHERE p.url = ?1 AND q.url = ?2 AND (
+        r.text_id = s.text_id OR EXISTS (
+            SELECT 1 FROM matches m
+            WHERE m.a = min(r.text_id, s.text_id) AND m.b = max(r.text_id, s.text_id) AND m.relation IN ('near', 'copy')
+        )
+    )
+)
+"""

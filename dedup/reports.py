@@ -14,6 +14,7 @@ from dedup.overlap import places
 from dedup.publishers import Publishers
 from dedup.store import ArticleRow, Reader
 from dedup.store.opening import holder
+from dedup.store.rows import BoilerplateRow
 from dedup.urls import Canonicaliser
 
 NUMBERS = ("similarity", "containment", "relation", "coverage", "shared", "longest", "quoted", "masked")
@@ -382,20 +383,22 @@ def faults(store: Reader) -> list[dict[str, str]]:
 
 
 def boilerplate(store: Reader, publisher: str | None = None) -> list[dict[str, Any]]:
-    """What is known of publishers' boilerplate."""
-    return [
-        {
-            "name": row.name,
-            "publisher": row.publisher,
-            "status": row.status,
-            "articles": row.articles,
-            "since": row.since,
-            "characters": len(row.passage),
-            "text": row.shown,
-            "passage": row.passage,
-        }
-        for row in store.boilerplate(publisher)
-    ]
+    """What is known of publishers' boilerplate, or of one house's."""
+    return [passage(row) for row in store.boilerplate(publisher)]
+
+
+def passage(row: BoilerplateRow) -> dict[str, Any]:
+    """A passage of boilerplate as every command shows it."""
+    return {
+        "name": row.name,
+        "publisher": row.publisher,
+        "status": row.status,
+        "articles": row.articles,
+        "since": row.since,
+        "characters": len(row.passage),
+        "text": row.shown,
+        "passage": row.passage,
+    }
 
 
 def dump(store: Reader) -> Iterator[dict[str, Any]]:

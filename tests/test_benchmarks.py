@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 from itertools import combinations
@@ -12,13 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import jobs, oracle, truth
+from benchmarks import jobs, oracle, repetition, truth
 from benchmarks.corpus import DAY, KINDS, articles, lay_out
 from benchmarks.peers.environment import UnavailableError
 from benchmarks.table import Figure, Machine, Measurement, Report, Target, as_json, markdown
 from dedup import text
 from dedup.ingest import Scan
 from tests import running
+from tests.crawl import words
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -69,12 +71,39 @@ def test_copies_are_as_far_from_their_source_as_they_say() -> None:
 @pytest.mark.parametrize("engine", ["dedup", "datasketch"])
 def test_the_pipeline_finds_the_same_duplicates_with_another_engine(tmp_path: Path, engine: str) -> None:
     lay_out(tmp_path / "crawl", 1_500)  # several batches: texts are met again
-    expected = running.scan(tmp_path / "crawl", tmp_path / "expected.db")
-    done = jobs.run("scan", crawl=tmp_path / "crawl", database=tmp_path / "db", engine=engine, workers=1)
-    assert done.said["tally"]["matches"] == {"exact": expected.matches["exact"], "near": expected.matches["near"], "excerpt": 0}
+    expected = running.scan(tmp_path / "crawl", tmp_path / "expected.db", passages=False)
+    done = jobs.run("scan", crawl=tmp_path / "crawl", database=tmp_path / "db", engine=engine, workers=1, passages=False)
+    assert done.said["tally"]["matches"] == expected.as_json()["matches"]
     assert done.said["tally"]["matches"]["near"] > 50
     assert done.anonymous_bytes > 10_000_000
     assert running.dump(tmp_path / "db", "matches") == running.dump(tmp_path / "expected.db", "matches")
+
+
+def test_wire_copies_share_passages_with_their_source_and_are_found(tmp_path: Path) -> None:
+    made = list(articles(1_500, kind="phrases"))
+    wires = [a for a in made if a.kind == "wire"]
+    assert len(wires) == (1_500 // 50 - 1) * 5
+    for wire in wires:
+        assert wire.source is not None
+        assert wire.source < wire.number
+        a, b = (text.shingles(text.normalise(x.body)) for x in (wire, made[wire.source]))
+        assert 0.1 < len(a & b) / len(a | b) < 0.85
+    lay_out(tmp_path / "crawl", 1_500, kind="phrases")
+    running.scan(tmp_path / "crawl", tmp_path / "db")
+    assert truth.wire(tmp_path / "db", 1_500) > 0.9
+    with running.session(tmp_path / "crawl", tmp_path / "db") as opened, opened.store.transaction():
+        opened.store.drop_matches()
+    assert truth.wire(tmp_path / "db", 1_500) == 0
+
+
+def test_keys_that_unrelated_articles_share_are_counted() -> None:
+    rng = random.Random(3)
+    phrase = "".join(words(rng, 40))
+    bodies = [" ".join(words(rng, 150)) for _ in range(6)]
+    alone = repetition.measure(bodies, [6])
+    shared = repetition.measure([f"{body} {phrase}" if n < 2 else body for n, body in enumerate(bodies)], [6])
+    assert [row.touched for row in alone] == [0]
+    assert [row.touched for row in shared] == [pytest.approx(2 / 6)]
 
 
 def test_the_floor_signs_nothing(tmp_path: Path) -> None:
@@ -116,9 +145,9 @@ def test_a_missed_target_is_told() -> None:
 @pytest.mark.system
 def test_the_documented_command_writes_its_tables(tmp_path: Path) -> None:
     output = tmp_path / "figures"
-    options = ["--articles=2000", "--only=defgj", f"--folder={tmp_path / 'kept'}", f"--output={output}"]
+    options = ["--articles=2000", "--only=defgjk", f"--folder={tmp_path / 'kept'}", f"--output={output}"]
     subprocess.run([sys.executable, "-m", "benchmarks", *options], cwd=jobs.ROOT, check=True, capture_output=True)
     tables = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))["measurements"]
-    assert [table["key"] for table in tables] == ["d", "e", "f", "g", "j"]
+    assert [table["key"] for table in tables] == ["d", "e", "f", "g", "j", "k"]
     assert all(table["rows"] for table in tables)
-    assert output.with_suffix(".md").read_text(encoding="utf-8").count("### (") == 5
+    assert output.with_suffix(".md").read_text(encoding="utf-8").count("### (") == 6

@@ -30,7 +30,7 @@ from tests.conftest import Ran, Sampled, command, run, spawn
 from tests.crawl import Made, edited, words
 
 ARTICLE = {"id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check"}
-NUMBERS = {"similarity", "containment", "relation"}
+NUMBERS = {"similarity", "containment", "relation", "coverage", "shared", "longest", "quoted", "masked"}
 
 
 def configure(folder: Path, more: str = "") -> None:
@@ -121,7 +121,7 @@ def test_duplicates_as_json_and_csv(scanned: Path) -> None:
     assert {m["relation"]: m["lag_seconds"] for m in clusters[0]["members"]} == {"exact": 5400.0, "near": 7200.0}
     assert clusters[0]["representative"]["published_at"] == "2026-03-02T00:00:00+00:00"
     flat = rows_of(run(scanned, "duplicates", "-f", "csv"))
-    assert list(flat[0]) == ["cluster", *_article_head(), *_numbers_head(), "lag_seconds", "via"]
+    assert list(flat[0]) == ["cluster", *_article_head(), *_numbers_head(), "lag_seconds", "via", *_closest_head()]
     assert [row["relation"] for row in flat] == ["representative", *(m["relation"] for m in clusters[0]["members"])]
     assert {row["cluster"] for row in flat} == {"1"}
 
@@ -134,13 +134,18 @@ def _numbers_head() -> list[str]:
     return ["similarity", "containment", "relation", "coverage", "shared", "longest", "quoted", "masked"]
 
 
+def _closest_head() -> list[str]:
+    return ["closest_a", "closest_b", "closest_relation", "closest_coverage"]
+
+
 def test_pairs_as_json_and_csv(scanned: Path) -> None:
     pairs = json_of(run(scanned, "duplicates", "--pairs", "-f", "json"))
     assert [p["relation"] for p in pairs] == ["exact", "near", "near"]
     assert all(p.keys() >= {"a", "b"} | NUMBERS for p in pairs)
     assert all(p[side].keys() >= ARTICLE for p in pairs for side in "ab")
+    assert all(p["closest"].keys() == {"a", "b", "relation", "similarity", "coverage"} for p in pairs)
     flat = rows_of(run(scanned, "duplicates", "--pairs", "-f", "csv"))
-    assert list(flat[0]) == [f"{s}_{c}" for s in "ab" for c in _article_head()] + _numbers_head()
+    assert list(flat[0]) == [f"{s}_{c}" for s in "ab" for c in _article_head()] + _numbers_head() + _closest_head()
     assert [(row["a_url"], row["b_url"]) for row in flat] == [(p["a"]["url"], p["b"]["url"]) for p in pairs]
 
 

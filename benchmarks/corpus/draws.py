@@ -48,5 +48,5 @@ def keys_of(seed: int, purpose: int, numbers: Iterable[int]) -> list[int]:
     return mixed(counters).tolist()  # type: ignore[no-any-return]
 
 
-TEXT, HEAD, TITLE, PLAN, EDIT, PLACE, CRAWL, FIXED, VOCABULARY = range(1, 10)
+TEXT, HEAD, TITLE, PLAN, EDIT, PLACE, CRAWL, FIXED, VOCABULARY, STOCK = range(1, 11)
 """What a key is drawn for: no two purposes share random numbers."""

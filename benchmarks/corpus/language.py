@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.corpus.draws import FIXED, VOCABULARY, Words, key_of, mixed
+from benchmarks.corpus.draws import FIXED, STOCK, VOCABULARY, Words, key_of, mix, mixed
 
 # Vocabularies: what a word is and how often it comes.
 
@@ -36,6 +36,8 @@ class Language:
     lengths: NDArray[np.int32]
     """Body lengths in characters: 4,096 quantiles of the log-normal distribution, clamped."""
     capitals: bool
+    phrase: int
+    """Words of the shortest stock phrase; the longest has 7 more."""
 
 
 def _ranks(words: int) -> NDArray[np.int32]:
@@ -111,6 +113,7 @@ def korean() -> Language:
         pattern=_pattern(7, 18),
         lengths=_lengths(1400),
         capitals=False,
+        phrase=8,
     )
 
 
@@ -140,6 +143,7 @@ def english() -> Language:
         pattern=_pattern(9, 24),
         lengths=_lengths(2600),
         capitals=True,
+        phrase=7,
     )
 
 
@@ -151,6 +155,7 @@ def _language(
     pattern: NDArray[np.bool_],
     lengths: NDArray[np.int32],
     capitals: bool,
+    phrase: int,
 ) -> Language:
     frequent = _ranks(len(tokens) // len(forms))
     table = np.repeat(np.arange(len(forms), dtype=np.int32), forms)
@@ -168,6 +173,7 @@ def _language(
         characters=characters,
         lengths=lengths,
         capitals=capitals,
+        phrase=phrase,
     )
 
 
@@ -184,8 +190,8 @@ def draw(language: Language, draws: Words, ends: NDArray[np.bool_] | None = None
     return tokens.tolist()  # type: ignore[no-any-return]
 
 
-def make_bodies(language: Language, keys: Sequence[int], characters: int | None = None) -> list[str]:
-    """A body for each key; of about `characters` characters, or of a length drawn with it."""
+def make_bodies(language: Language, keys: Sequence[int], characters: int | None = None, *, stock: bool = False) -> list[str]:
+    """A body for each key; of about `characters` characters, or of a length drawn with it; with stock phrases in it or without."""
     if not keys:
         return []
     aims = language.lengths[[key >> 52 for key in keys]] if characters is None else np.full(len(keys), characters, dtype=np.int32)
@@ -196,12 +202,57 @@ def make_bodies(language: Language, keys: Sequence[int], characters: int | None 
     draws = mixed(np.repeat(np.array(keys, dtype=np.uint64), sizes) + place.astype(np.uint64))
     offsets = np.array([key & 0xFFF for key in keys], dtype=np.int64)
     ends = language.pattern[(place + np.repeat(offsets, sizes)) & 0xFFF]
+    if stock:
+        _insert(language, draws, ends, first, sizes)
     ends[last - 1] = True
     tokens = draw(language, draws, ends)
     if language.capitals:
         for start in (*first.tolist(), *(np.flatnonzero(ends[:-1]) + 1).tolist()):
             tokens[start] = tokens[start].capitalize()
     return [" ".join(tokens[a:b]) for a, b in zip(first.tolist(), last.tolist(), strict=True)]
+
+
+# Stock phrases: what unrelated texts have in common word for word.
+
+LIBRARY = 1 << 20
+"""Stock phrases there are. The one of rank r comes about as often as r to the power of -0.6, so that the share of an article's phrases
+that n others have too grows, until most are known, as n to the power of 0.4 / 0.6. The first ten are left out: a few phrases would
+make most of what articles have in common."""
+STRETCH, LONGEST = 64, 16
+"""Words of an article among which one stock phrase may stand, and more than any has."""
+OFTEN = 192
+"""Stretches of 256 with a stock phrase: of about 40,000 pairs of unrelated Korean-like articles one shares a key
+(`benchmarks.repetition`)."""
+_LIBRARY_KEY, _LENGTH_KEY = (np.uint64(key_of(STOCK, which) >> 1) for which in (1, 2))
+
+
+def _insert(language: Language, draws: Words, ends: NDArray[np.bool_], first: NDArray[np.int64], sizes: NDArray[np.int64]) -> None:
+    """Write stock phrases over the draws of bodies that begin at `first`, at most one in a stretch; every other one ends a sentence.
+
+    Bits of a stretch's own draw, from the lowest: 8 whether there is a phrase, 16 where, 40 which.
+    """
+    stretches = sizes // STRETCH
+    before = np.cumsum(stretches) - stretches
+    starts = np.repeat(first, stretches) + STRETCH * (np.arange(stretches.sum()) - np.repeat(before, stretches))
+    own = mixed(draws[starts] ^ _LIBRARY_KEY)
+    chosen = (own & np.uint64(0xFF)) < OFTEN
+    own, starts = own[chosen], starts[chosen]
+    starts += ((own >> np.uint64(8) & np.uint64(0xFFFF)) % np.uint64(STRETCH - LONGEST)).astype(np.int64)
+    share = 0.01 + 0.99 * ((own >> np.uint64(24)).astype(np.float64) / 2.0**40)
+    which = (share * share * np.sqrt(share) * LIBRARY).astype(np.uint64)  # no other power: these come out alike everywhere
+    length = mixed(which ^ _LENGTH_KEY)
+    words = language.phrase + np.minimum(length & np.uint64(7), length >> np.uint64(3) & np.uint64(7)).astype(np.int64)
+    step = np.arange(words.sum()) - np.repeat(np.cumsum(words) - words, words)
+    places = np.repeat(starts, words) + step
+    draws[places] = mixed(np.repeat(which * np.uint64(LONGEST), words) + step.astype(np.uint64) + _LIBRARY_KEY)
+    ends[places] = False
+    ends[starts + words - 1] = (which & np.uint64(1)).astype(np.bool_)
+
+
+# Copies.
+
+LEAD = 90
+"""Characters of the lead that a newsroom writes itself."""
 
 
 def edit(language: Language, bodies: Sequence[str], levels: Sequence[float], keys: Sequence[int]) -> list[str]:
@@ -213,15 +264,51 @@ def edit(language: Language, bodies: Sequence[str], levels: Sequence[float], key
     edited: list[str] = []
     for body, words, number, key in zip(bodies, split, numbers, keys, strict=True):
         if number:
-            size = len(words)
-            step = 1 + (key >> 24) % size
-            while math.gcd(step, size) > 1:  # with none in common no place comes twice
-                step += 1
-            for i in range(number):
-                words[(key + i * step) % size] = next(drawn)
+            for place in _strided(key, len(words), number):
+                words[place] = next(drawn)
             body = " ".join(words)  # noqa: PLW2901
         edited.append(body)
     return edited
+
+
+def rewrite(language: Language, bodies: Sequence[str], cuts: Sequence[float], keys: Sequence[int]) -> list[str]:
+    """Each body as another newsroom prints it: another lead, sentences cut (their share; half of them the last ones), and of what is
+    left every third sentence with another ending."""
+    leads = make_bodies(language, [mix(key) for key in keys], LEAD)
+    split = [body.removesuffix(".").split(". ") for body in bodies]
+    counters = [(key >> 1) + i for key, sentences in zip(keys, split, strict=True) for i in range(len(sentences))]
+    endings = iter(draw(language, mixed(np.array(counters, dtype=np.uint64)), np.ones(len(counters), dtype=np.bool_)))
+    return [
+        _rewritten(lead, sentences, cut, key, [next(endings) for _ in sentences])
+        for lead, sentences, cut, key in zip(leads, split, cuts, keys, strict=True)
+    ]
+
+
+def _rewritten(lead: str, sentences: list[str], cut: float, key: int, endings: list[str]) -> str:
+    number = len(sentences) - 1  # the lead is another
+    gone = int(cut * number)
+    last = len(sentences) - gone // 2
+    away = set(_strided(key, last - 1, gone - gone // 2))
+    said = [lead]
+    for place in range(1, last):
+        if place - 1 in away:
+            continue
+        sentence = sentences[place]
+        if (key + place) % 3 == 0:
+            sentence = f"{sentence.rpartition(' ')[0]} {endings[place].removesuffix('.')}".lstrip()
+        said.append(f"{sentence}.")
+    return " ".join(said)
+
+
+def _strided(key: int, size: int, number: int) -> Iterator[int]:
+    """`number` different places below `size`, which is at least as large."""
+    step = 1 + (key >> 24) % size if size else 1
+    while math.gcd(step, size) > 1:  # with none in common no place comes twice
+        step += 1
+    return ((key + i * step) % size for i in range(number))
+
+
+# Fixed texts.
 
 
 @functools.lru_cache(maxsize=64)
@@ -236,6 +323,19 @@ def boilerplate(seed: int, which: int, characters: int, number: int) -> str:
     a, b, c = fixed(seed, which, characters)
     value = key_of(seed, FIXED, which, number)
     return f"{a} {1 + value % 12}월 {1 + value // 12 % 28}일 {b} {value // 336 % 9_000_000 / 100 + 1000:,.2f} {c}"
+
+
+@functools.cache
+def tails(seed: int, which: int, publisher: str) -> tuple[str, ...]:
+    """What a publisher's articles end in: one to three of them, of 35 to 120 letters, most of them short."""
+    key = key_of(seed, STOCK, 3, which)
+    ends: list[str] = []
+    for variant in range(1 + key % 3):
+        own = key_of(key, variant)
+        long = (own >> 20 & 0xFF) * (own >> 28 & 0xFF) * (own >> 36 & 0xFF) >> 16
+        words = make_bodies(korean(), [own], 12 + long // 2)[0]
+        ends.append(f"{words} {publisher} 제보 {1000 + own % 9000}-{own >> 8 & 0xFFF:04d} ⓒ {publisher} 무단 전재 및 재배포 금지")
+    return tuple(ends)
 
 
 def make_titles(language: Language, keys: Sequence[int]) -> list[str]:

@@ -9,14 +9,30 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from benchmarks.corpus.draws import CRAWL, EDIT, HEAD, PLACE, PLAN, TEXT, TITLE, key_of, keys_of, mix, mixed
-from benchmarks.corpus.language import boilerplate, edit, english, fixed, hangul, korean, make_bodies, make_titles
+from benchmarks.corpus.draws import CRAWL, EDIT, HEAD, PLACE, PLAN, STOCK, TEXT, TITLE, key_of, keys_of, mix, mixed
+from benchmarks.corpus.language import (
+    Language,
+    boilerplate,
+    edit,
+    english,
+    fixed,
+    hangul,
+    korean,
+    make_bodies,
+    make_titles,
+    rewrite,
+    tails,
+)
 
-KINDS = ("mixed", "unrelated", "boilerplate", "copies")
+KINDS = ("mixed", "phrases", "unrelated", "boilerplate", "copies")
 LEVELS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.10, 0.20)
 """Shares of a copy's words that are replaced; 0 is an exact copy."""
 CRAWL_LEVELS = (0.005, 0.01, 0.02)
 """Shares of the words replaced in a page that was edited between two crawls."""
+WIRE_LEVELS = (0.25, 0.35, 0.5, 0.65)
+"""Shares of the sentences that a newsroom cuts."""
+TAILED = 3
+"""Of so many articles one ends in a tail of its publisher."""
 BLOCK = 50
 COPIES, CRAWLS, BOILERPLATE = 10, 4, 1
 """Articles of each kind in a block; what is left is unrelated."""
@@ -34,12 +50,13 @@ _SITE = "https://n.news.naver.com/mnews/article"
 class Article:
     """An article as the crawler saw it, and what it was made from.
 
-    `source` is the number of the article it is a copy or a later crawl of, `level` the share of the words that differ from it.
+    `source` is the number of the article it is a copy or a later crawl of, `level` the share of the words that differ from it (before
+    a publisher's tail), in a wire copy the share of the sentences that were cut.
     """
 
     number: int
     kind: str
-    """unrelated, copy, crawl or boilerplate"""
+    """unrelated, copy, wire, crawl or boilerplate"""
     source: int | None
     level: float
     body: str
@@ -132,15 +149,18 @@ def _unrelated(seed: int, block: int) -> tuple[int, ...]:
     return tuple(block * BLOCK + i for i, kind in enumerate(_kinds(seed, block)) if kind == "unrelated")
 
 
-def _plan(seed: int, block: int) -> list[_Plan]:
-    crawls = 0
+def _plan(seed: int, block: int, *, wire: bool) -> list[_Plan]:
+    """What the articles of a block are to be; where there is a `wire`, every other copy is made as newsrooms make them."""
+    crawls = copies = 0
     plans: list[_Plan] = []
     keys = keys_of(seed, PLAN, range(block * BLOCK, (block + 1) * BLOCK))
     for key, kind in zip(keys, _kinds(seed, block), strict=True):
         if kind == "copy":
             back = 1 + (key >> 32) % (block if key % 10 == 0 else min(RECENT, block))
             sources = _unrelated(seed, block - back)
-            plans.append(_Plan(kind, sources[(key >> 8) % len(sources)], LEVELS[(key >> 16) % len(LEVELS)]))
+            copies += 1
+            kind, levels = ("wire", WIRE_LEVELS) if wire and copies % 2 else (kind, LEVELS)  # noqa: PLW2901
+            plans.append(_Plan(kind, sources[(key >> 8) % len(sources)], levels[(key >> 16) % len(levels)]))
         elif kind == "crawl":
             # Two crawls of a page in one day would be one file: within a day all blocks look back equally far.
             day = block * BLOCK // DAY
@@ -156,9 +176,9 @@ def _plan(seed: int, block: int) -> list[_Plan]:
     return plans
 
 
-def _block(seed: int, block: int) -> list[Article]:
-    """The 50 articles of a block of the mixture."""
-    plans = _plan(seed, block)
+def _block(seed: int, block: int, *, stock: bool) -> list[Article]:
+    """The 50 articles of a block of the mixture, with what real news repeats or without."""
+    plans = _plan(seed, block, wire=stock)
     numbers = range(block * BLOCK, (block + 1) * BLOCK)
     origins = [number if plan.source is None else plan.source for number, plan in zip(numbers, plans, strict=True)]
     spoken = keys_of(seed, TEXT, origins)
@@ -170,8 +190,8 @@ def _block(seed: int, block: int) -> list[Article]:
     bodies, titles = [""] * BLOCK, [""] * BLOCK
     for language, in_english in ((korean(), False), (english(), True)):
         places = [p for p in range(BLOCK) if (spoken[p] % 5 == 0) == in_english and plans[p].kind != "boilerplate"]
-        texts = make_bodies(language, [mix(spoken[p]) for p in places])
-        texts = edit(language, texts, [plans[p].level for p in places], [edits[p] for p in places])
+        texts = make_bodies(language, [mix(spoken[p]) for p in places], stock=stock)
+        texts = _changed(language, texts, [plans[p] for p in places], [edits[p] for p in places])
         for place, text, title in zip(places, texts, make_titles(language, [named[p] for p in places]), strict=True):
             bodies[place] = text
             titles[place] = title
@@ -185,10 +205,33 @@ def _block(seed: int, block: int) -> list[Article]:
             head = _head(origin_heads[place], origins[place], title)
             head["crawled_at"] = (_crawled(number) + timedelta(days=1)).isoformat(" ", "seconds")
         else:
-            other = origin_heads[place] % len(PUBLISHERS) if plan.kind == "copy" else -1
+            other = origin_heads[place] % len(PUBLISHERS) if plan.kind in {"copy", "wire"} else -1
             head = _head(heads[place], number, title, not_publisher=other)
+        if stock and plan.kind != "boilerplate":
+            # A copy or a crawl has its source's tail, word for word, a wire copy one of its own publisher.
+            key = heads[place] if plan.kind == "wire" else origin_heads[place]
+            body += _tail(seed, key, int(head["oid"]) - 901 if plan.kind == "wire" else key % len(PUBLISHERS))
         made.append(Article(number, plan.kind, plan.source, plan.level, body, **head))
     return made
+
+
+def _changed(language: Language, texts: list[str], plans: list[_Plan], keys: list[int]) -> list[str]:
+    """Each text as the plan for it wants it."""
+    made = edit(language, texts, [0.0 if plan.kind == "wire" else plan.level for plan in plans], keys)
+    wire = [i for i, plan in enumerate(plans) if plan.kind == "wire"]
+    written = rewrite(language, [made[i] for i in wire], [plans[i].level for i in wire], [keys[i] for i in wire])
+    for i, text in zip(wire, written, strict=True):
+        made[i] = text
+    return made
+
+
+def _tail(seed: int, key: int, publisher: int) -> str:
+    """What the page of a publisher that has such a key ends in; mostly nothing."""
+    own = mix(key ^ key_of(STOCK))
+    if own % TAILED:
+        return ""
+    variants = tails(seed, publisher, PUBLISHERS[publisher])
+    return f"\n{variants[(own >> 32) % len(variants)]}"
 
 
 def _alike(seed: int, block: int, kind: str) -> list[Article]:
@@ -218,7 +261,7 @@ def articles(number: int, seed: int = 1, kind: str = "mixed") -> Iterator[Articl
 def between(first: int, last: int, seed: int, kind: str) -> Iterator[Article]:
     """Articles from `first`, which begins a block, up to but without `last`."""
     for block in range(first // BLOCK, -(-last // BLOCK)):
-        made = _block(seed, block) if kind == "mixed" else _alike(seed, block, kind)
+        made = _block(seed, block, stock=kind == "phrases") if kind in {"mixed", "phrases"} else _alike(seed, block, kind)
         yield from made[: last - block * BLOCK]
 
 

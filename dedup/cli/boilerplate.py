@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dedup.cli.common import Common, common, formats, plural, print_csv, print_json_array, remark
 from dedup.text import printable
+
+if TYPE_CHECKING:
+    from dedup.model import Masking
+    from dedup.store.rows import BoilerplateRow
 
 COLUMNS = ("name", "publisher", "status", "articles", "since", "characters", "text", "passage")
 
@@ -54,20 +60,22 @@ def _print(found: list[dict[str, Any]]) -> None:
 
 @boilerplate.command("allow")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@formats("text", "json")
 @common
 @click.pass_obj
-def allow(options: Common, names: tuple[str, ...]) -> None:
+def allow(options: Common, names: tuple[str, ...], form: str) -> None:
     """Let passages count again, by the names that 'dedup boilerplate list' shows (or their first characters)."""
-    _decide(options, names, "allowed")
+    _tell(options, _decide(options, names, "allowed"), form)
 
 
 @boilerplate.command("mask")
 @click.argument("names", nargs=-1, metavar="NAME...")
 @click.option("--publisher", metavar="NAME", help="With --text: whose boilerplate it is.")
 @click.option("--text", "passage", metavar="TEXT", help="A passage that was not learned, as it stands in an article.")
+@formats("text", "json")
 @common
 @click.pass_obj
-def mask(options: Common, names: tuple[str, ...], publisher: str | None, passage: str | None) -> None:
+def mask(options: Common, names: tuple[str, ...], publisher: str | None, passage: str | None, form: str) -> None:
     """Let passages count for nothing: those with these names, or one that is told with --publisher and --text.
 
     \b
@@ -76,39 +84,34 @@ def mask(options: Common, names: tuple[str, ...], publisher: str | None, passage
     """
     if (passage is None) != (publisher is None) or (not names and passage is None):
         raise click.UsageError("name passages that are known, or tell a new one with both --publisher and --text")
-    if names:
-        _decide(options, names, "masked")
-    if passage is not None and publisher is not None:
-        _tell(options, publisher, passage)
+    told = (publisher, passage) if publisher is not None and passage is not None else None
+    _tell(options, _decide(options, names, "masked", told), form)
 
 
-def _decide(options: Common, names: tuple[str, ...], status: Any) -> None:
-    from dedup.ingest import boilerplate as known
-
-    with _writing(options) as store, store.transaction():
-        for name in names:
-            row = known.find(store, name)
-            store.set_boilerplate(row.name, status)
-            click.echo(f"{row.name}  {status}  {printable(row.publisher)}: {printable(row.shown)}")
-    remark(options, "That holds for what arrives from now on; 'dedup reindex' applies it to everything.")
-
-
-def _tell(options: Common, publisher: str, passage: str) -> None:
-    from dedup.ingest import boilerplate as known
-
-    with _writing(options) as store, store.transaction():
-        row = known.tell(store, options.load().settings.publishers.publishers().house(publisher, "", ""), passage)
-        click.echo(f"{row.name}  {row.status}  {printable(row.publisher)}: {printable(row.shown)}")
-    remark(options, "That holds for what arrives from now on; 'dedup reindex' applies it to everything.")
-
-
-def _writing(options: Common) -> Any:
-    import os
-
+def _decide(options: Common, names: tuple[str, ...], status: Masking, told: tuple[str, str] | None = None) -> list[BoilerplateRow]:
+    """Give passages a status, all or none of them, and write down one that is `told` as (publisher, text)."""
     from dedup.errors import DatabaseMissingError
+    from dedup.ingest import boilerplate as known
     from dedup.store import open_writer
 
-    path = options.load().settings.database.path
-    if not os.path.exists(path):
-        raise DatabaseMissingError(path=path)
-    return open_writer(path, "boilerplate")
+    settings = options.load().settings
+    if not os.path.exists(settings.database.path):
+        raise DatabaseMissingError(path=settings.database.path)
+    with open_writer(settings.database.path, "boilerplate") as store, store.transaction():
+        rows = [replace(known.find(store, name), status=status) for name in names]
+        for row in rows:
+            store.set_boilerplate(row.name, status)
+        if told is not None:
+            rows.append(known.tell(store, settings.publishers.publishers().house(told[0], "", ""), told[1]))
+    return rows
+
+
+def _tell(options: Common, rows: list[BoilerplateRow], form: str) -> None:
+    from dedup import reports
+
+    if form == "json":
+        print_json_array(map(reports.passage, rows))
+        return
+    for row in rows:
+        click.echo(f"{row.name}  {row.status}  {printable(row.publisher)}: {printable(row.shown)}")
+    remark(options, "That holds for what arrives from now on; 'dedup reindex' applies it to everything.")
