@@ -86,13 +86,22 @@ class Duplicates(_Section):
     boilerplate_articles: Annotated[int, Field(ge=0, le=17)] = 5
 
 
+def _named(name: str) -> str:
+    if not name.strip():
+        raise ValueError("must not be empty: it would claim every article that has none")
+    return name
+
+
+_Name = Annotated[str, AfterValidator(_named)]
+
+
 class PublisherAlias(_Section):
     """`[[publishers.aliases]]`"""
 
-    name: Annotated[str, Field(min_length=1)]
-    names: tuple[str, ...] = ()
-    oids: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
+    name: _Name
+    names: tuple[_Name, ...] = ()
+    oids: tuple[_Name, ...] = ()
+    hosts: tuple[_Name, ...] = ()
 
 
 class PublisherNames(_Section):

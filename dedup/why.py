@@ -78,7 +78,7 @@ def explain(store: Reader, settings: Settings, a: Side, b: Side) -> dict[str, An
     judge = Judge(store, matching)
     sides = (a, b)
     prepared = [overlap.prepare(side.body) for side in sides]
-    houses = [store.publisher_id(side.house) for side in sides]
+    houses = [_house(store, side) for side in sides]
     masks = [judge.mask(own, house) for own, house in zip(prepared, houses, strict=True)]
     judged = matching.judge(prepared[0], prepared[1], lambda: (masks[0], masks[1]))
     whole = overlap.overlap(prepared[0].points, prepared[1].points)
@@ -104,6 +104,12 @@ def explain(store: Reader, settings: Settings, a: Side, b: Side) -> dict[str, An
         "closest": reports.closest(store, a.page, b.page),
         "thresholds": limits.model_dump(),
     }
+
+
+def _house(store: Reader, side: Side) -> int | None:
+    """Whose boilerplate is masked: of a text that is recorded that of the first article with it."""
+    recorded = store.publisher_of_text(side.text) if side.text is not None else None
+    return recorded if recorded is not None else store.publisher_id(side.house)
 
 
 def _side(side: Side, characters: int) -> dict[str, Any]:

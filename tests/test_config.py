@@ -65,6 +65,29 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert settings.integrity.recipes[0] == "sha256(body)"
 
 
+def test_the_limits_of_relations_are_those_of_the_design() -> None:
+    assert Settings().duplicates.model_dump() == {
+        "threshold": 0.7,
+        "min_characters": 80,
+        "num_perm": 128,
+        "passages": True,
+        "copy_coverage": 0.5,
+        "copy_characters": 100,
+        "copy_unquoted": 0.1,
+        "excerpt_coverage": 0.25,
+        "excerpt_characters": 80,
+        "excerpt_passage": 50,
+        "long_excerpt_characters": 150,
+        "long_excerpt_passage": 80,
+        "quote_share": 0.9,
+        "boilerplate_articles": 5,
+    }
+    assert Settings().publishers.aliases == ()
+
+
+_SHARES = ("copy_coverage", "copy_unquoted", "excerpt_coverage", "quote_share")
+_CHARACTERS = ("copy_characters", "excerpt_characters", "excerpt_passage", "long_excerpt_characters", "long_excerpt_passage")
+
 # A line of TOML that is wrong, the key that the message names, and words that must be in it.
 WRONG = [
     ("[crawl]\npattern = ['*.md']", "crawl.pattern", "did you mean 'crawl.patterns'"),
@@ -98,6 +121,30 @@ WRONG = [
     ("[duplicates]\nthreshold = 1.1", "duplicates.threshold", "1.1"),
     ("[duplicates]\nthreshold = 0.1", "duplicates.threshold", "0.1"),
     ("[duplicates]\nnum_perm = 128.0", "duplicates.num_perm", "integer"),
+    ("[duplicates]\npassage = true", "duplicates.passage", "did you mean 'duplicates.passages'"),
+    ("[duplicates]\npassages = 1", "duplicates.passages", "boolean"),
+    *((f"[duplicates]\n{key} = 1.5", f"duplicates.{key}", "1.5") for key in _SHARES),
+    *((f"[duplicates]\n{key} = -0.1", f"duplicates.{key}", "-0.1") for key in _SHARES),
+    *((f"[duplicates]\n{key} = 19", f"duplicates.{key}", "20") for key in _CHARACTERS),
+    *((f"[duplicates]\n{key} = 100001", f"duplicates.{key}", "100000") for key in _CHARACTERS),
+    *((f"[duplicates]\n{key} = 0.5", f"duplicates.{key}", "integer") for key in _CHARACTERS),
+    *((f"[duplicates]\nboilerplate_articles = {n}", "duplicates.boilerplate_articles", "3 or more") for n in (1, 2)),
+    ("[duplicates]\nboilerplate_articles = -1", "duplicates.boilerplate_articles", "-1"),
+    ("[duplicates]\nboilerplate_articles = 18", "duplicates.boilerplate_articles", "17"),
+    ("[publishers]\nalias = []", "publishers.alias", "did you mean 'publishers.aliases'"),
+    ("[publisher]\naliases = []", "publisher", "did you mean 'publishers'"),
+    ("[publishers]\naliases = ['한빛일보']", "publishers.aliases.0", "한빛일보"),
+    ("[publishers]\naliases = [{ names = ['Hanbit'] }]", "publishers.aliases.0.name", "required"),
+    ("[publishers]\naliases = [{ name = '' }]", "publishers.aliases.0.name", "must not be empty"),
+    ("[publishers]\naliases = [{ name = 'A', oids = [''] }]", "publishers.aliases.0.oids.0", "must not be empty"),
+    ("[publishers]\naliases = [{ name = 'A', names = [' '] }]", "publishers.aliases.0.names.0", "must not be empty"),
+    ("[publishers]\naliases = [{ name = 'A', names = 'B' }]", "publishers.aliases.0.names", "list"),
+    ("[publishers]\naliases = [{ name = 'A', oids = [901] }]", "publishers.aliases.0.oids.0", "string"),
+    ("[[publishers.aliases]]\nname = 'A'\nhost = ['a']", "publishers.aliases.0.host", "did you mean 'publishers.aliases.0.hosts'"),
+    ("[[publishers.aliases]]\nname = 'A'\n[[publishers.aliases]]\nname = 'B'\noid = ['1']", "publishers.aliases.1.oid", "1.oids'"),
+    ("[publishers]\naliases = [{ name = 'A', oids = ['1'] }, { name = 'B', oids = ['1'] }]", "publishers.aliases", "'A' and by 'B'"),
+    ("[publishers]\naliases = [{ name = 'A' }, { name = 'B', names = ['a'] }]", "publishers.aliases", "'a' is claimed"),
+    ("[publishers]\naliases = [{ name = 'A', hosts = ['x.kr'] }, { name = 'B', hosts = ['X.kr'] }]", "publishers.aliases", "'x.kr'"),
     ("[[urls.rules]]\npattern = 'a.example/{x}'\ntemplate = 'https://a.example/{y}'", "urls.rules", "{y}"),
     ("[[urls.rules]]\npattern = 'a.example/{x}'\ntemplate = 'https://a.example/{x}}'", "urls.rules", "brace"),
     ("[[urls.rules]]\npattern = 'a.example/{x}'", "urls.rules.0.template", "required"),
@@ -211,3 +258,37 @@ def test_ones_own_site_rules_replace_the_shipped_ones(here: Path) -> None:
     canonicaliser = load(str(file)).settings.urls.canonicaliser()
     assert canonicaliser.canonical("https://a.example/1?x") == "https://b.example/1"
     assert canonicaliser.canonical("https://m.news.naver.com/article/1/2") == "https://m.news.naver.com/article/1/2"
+
+
+@pytest.mark.parametrize("key", _SHARES)
+@pytest.mark.parametrize("value", ["0", "1", "0.0", "0.37", "1.0"])
+def test_a_share_may_be_any_from_none_to_all(here: Path, key: str, value: str) -> None:
+    file = written(here / "mine.toml", f"[duplicates]\n{key} = {value}")
+    assert getattr(load(str(file)).settings.duplicates, key) == float(value)
+
+
+@pytest.mark.parametrize("key", _CHARACTERS)
+@pytest.mark.parametrize("value", [20, 100_000])
+def test_characters_may_be_as_few_as_a_run_has(here: Path, key: str, value: int) -> None:
+    file = written(here / "mine.toml", f"[duplicates]\n{key} = {value}")
+    assert getattr(load(str(file)).settings.duplicates, key) == value
+
+
+@pytest.mark.parametrize("articles", [0, 3, 17])
+def test_boilerplate_may_be_learned_from_three_articles_on_or_not_at_all(here: Path, articles: int) -> None:
+    file = written(here / "mine.toml", f"[duplicates]\nboilerplate_articles = {articles}\npassages = false")
+    duplicates = load(str(file)).settings.duplicates
+    assert (duplicates.boilerplate_articles, duplicates.passages) == (articles, False)
+
+
+def test_aliases_find_the_house_of_an_article(here: Path) -> None:
+    file = written(
+        here / "mine.toml",
+        "[publishers]\naliases = [{ name = '한빛일보', names = ['Hanbit'], oids = ['901'], hosts = ['hanbit.example'] }, { name = 'B' }]",
+    )
+    publishers = load(str(file)).settings.publishers.publishers()
+    assert publishers.house("", "901", "") == "한빛일보"
+    assert publishers.house("HANBIT", "", "") == "한빛일보"
+    assert publishers.house("", "", "https://m.hanbit.example/1") == "한빛일보"
+    assert publishers.house("b", "", "") == "B"
+    assert publishers.house("다른 신문", "902", "https://other.example/") == "다른 신문"

@@ -8,12 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from dedup import reports, text
+from dedup import overlap, reports, text
+from dedup.config import Duplicates
 from dedup.ingest import Scan
+from dedup.ingest.matching import Matching
+from dedup.overlap import Overlap, Shared
 from dedup.store import open_reader
-from tests import running
+from tests import relations, running
 from tests.crawl import Made, edited, words
 
 
@@ -185,6 +189,98 @@ def test_asked_for_all_revisions_a_copy_of_an_earlier_one_is_told_with_its_numbe
         (2, ["near"]),
         (3, ["exact"]),
     ]
+
+
+# What the numbers make of a pair
+
+
+def _relation(jaccard: tuple[int, int], shared: int, shorter: int, longest: int, outside: int | None = None, **kw: Any) -> str | None:
+    """By (common, all) shingles, characters shared and of the shorter text, the longest passage and what is not quoted."""
+    common, every = jaccard
+    part = Shared(shared, shared if outside is None else outside, shorter, longest)
+    return Matching(Duplicates(**kw)).relation(Overlap(every, common, common), part)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "relation"),
+    [
+        (((70, 100), 0, 100, 0), "near"),
+        (((69, 100), 0, 100, 0), None),
+        (((0, 100), 100, 200, 20), "copy"),
+        (((0, 100), 99, 198, 20), None),
+        (((0, 100), 99, 198, 50), "excerpt"),
+        (((0, 1000), 499, 1000, 80), "excerpt"),
+        (((0, 1000), 500, 1000, 20), "copy"),
+        (((0, 1000), 500, 1000, 80, 100), "copy"),
+        (((0, 1000), 500, 1000, 80, 99), "excerpt"),
+        (((0, 1000), 500, 1000, 80, 50), "quote"),
+        (((0, 1000), 500, 1000, 20, 50), "quote"),
+        (((0, 1000), 500, 1000, 20, 99), None),
+        (((0, 1000), 80, 320, 50), "excerpt"),
+        (((0, 1000), 79, 316, 50), None),
+        (((0, 1000), 80, 321, 50), None),
+        (((0, 1000), 80, 320, 49), None),
+        (((0, 1000), 150, 9000, 80), "excerpt"),
+        (((0, 1000), 149, 9000, 149), None),
+        (((0, 1000), 150, 9000, 79), None),
+        (((0, 1000), 150, 9000, 80, 16), "excerpt"),
+        (((0, 1000), 150, 9000, 80, 15), "quote"),
+        (((0, 1000), 80, 320, 50, 0), "quote"),
+        (((0, 1000), 80, 320, 49, 0), None),
+        (((0, 1000), 0, 0, 0), None),
+    ],
+)
+def test_the_first_relation_that_holds_at_its_very_bounds(numbers: Any, relation: str | None) -> None:
+    assert _relation(*numbers) == relation
+
+
+BOUNDS: list[tuple[str, Any, Any]] = [
+    ("threshold", 0.71, ((70, 100), 0, 100, 0)),
+    ("copy_coverage", 0.51, ((0, 100), 100, 200, 20)),
+    ("copy_characters", 101, ((0, 100), 100, 200, 20)),
+    ("copy_unquoted", 0.11, ((0, 1000), 500, 1000, 20, 105)),
+    ("excerpt_coverage", 0.26, ((0, 1000), 80, 320, 50)),
+    ("excerpt_characters", 81, ((0, 1000), 80, 320, 50)),
+    ("excerpt_passage", 51, ((0, 1000), 80, 320, 50)),
+    ("long_excerpt_characters", 151, ((0, 1000), 150, 9000, 80)),
+    ("long_excerpt_passage", 81, ((0, 1000), 150, 9000, 80)),
+]
+
+
+@pytest.mark.parametrize(("key", "higher", "numbers"), BOUNDS, ids=[key for key, _, _ in BOUNDS])
+def test_each_bound_is_a_setting_and_a_change_of_it_another_recipe(key: str, higher: Any, numbers: Any) -> None:
+    assert _relation(*numbers) is not None
+    assert _relation(*numbers, **{key: higher}) is None
+    assert Matching(Duplicates(**{key: higher})).recipe != Matching(Duplicates()).recipe
+
+
+def test_every_setting_that_matches_depend_on_is_in_the_recipe() -> None:
+    """But for how many articles teach boilerplate: what was learned is in the database."""
+    others: dict[str, Any] = {"quote_share": 0.8, "min_characters": 90, "num_perm": 64, "passages": False}
+    recipes = [Matching(Duplicates(**{key: value})).recipe for key, value in others.items()]
+    assert len({*recipes, Matching(Duplicates()).recipe}) == len(others) + 1
+    assert {key for key, _, _ in BOUNDS} | others.keys() | {"boilerplate_articles"} == Duplicates.model_fields.keys()
+
+
+@pytest.mark.parametrize("korean", [True, False])
+def test_two_texts_are_judged_by_the_definitions_whichever_way_round_and_whatever_proposed_them(korean: bool) -> None:
+    rng = random.Random(12)
+    source, matching, met = words(rng, 100, korean=korean), Matching(Duplicates()), set()
+    for n in range(60):
+        cut = rng.choice((rng.randint(5, 40), rng.randint(40, 100), 100))
+        own = words(rng, rng.randint(1, 30) ** 2 // 5, korean=korean)
+        taken = " ".join(edited(rng, source[:cut], rng.choice((0.0, 0.02, 0.1))))
+        body = f"{' '.join(own[:9])} {'“' * (n % 3 == 0)}{taken}{'”' * (n % 3 == 0)} {' '.join(own[9:])}"
+        sides = overlap.prepare(" ".join(source)), overlap.prepare(body)
+        masks = [np.array([n % 4 == 0 and 30 <= i < 60 for i in range(len(side.points))]) for side in sides]
+        wanted = [(sides, masks), (sides[::-1], masks[::-1])]
+        expected = relations.relation(" ".join(source), body, *({i for i, m in enumerate(mask) if m} for mask in masks))
+        for (a, b), (x, y) in wanted:
+            for by_passages in (True, False):
+                found = matching.judge(a, b, lambda x=x, y=y: (x, y), by_passages=by_passages)  # type: ignore[misc]
+                assert found.relation == expected
+        met.add(expected)
+    assert met == {"near", "copy", "excerpt", "quote", None}
 
 
 # Full buckets

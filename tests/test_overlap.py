@@ -1,4 +1,4 @@
-"""Exact Jaccard and containment, in either form, against Python's own sets."""
+"""Jaccard, containment and shared passages, in either form, against their definitions in plain Python."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from dedup import overlap, text
+from tests import relations
 from tests.crawl import edited, words
 
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.text(st.sampled_from("가나ab1. 𝔸"), max_size=60)
@@ -67,3 +69,245 @@ def test_points_are_the_normalised_text(body: str) -> None:
 def test_an_empty_set_is_like_nothing(a: int, b: int) -> None:
     found = overlap.Overlap(a, b, 0)
     assert (found.jaccard, found.containment) == (0.0, 0.0)
+
+
+# Shared passages
+
+BLOCKS = [
+    *("".join(words(random.Random(n), n)) for n in (4, 7, 9, 15)),
+    " ".join(words(random.Random(8), 5, korean=False)),
+    "가나다라마바사아자차카타파하거너더러머버",  # a run, no more
+    "가나다라마바사아자차카타파하거너더러머",  # one character less
+    "바사아자차카타파하거너더러머버서어저처커터퍼허",  # goes on where that one is in its middle
+    "𝔸𐍈𠮷𠮟" * 3 + "𐍈",
+    "Straße İstanbul ﬁnal",
+    "e\u0301\u1112\u1161\u11ab",
+    "\ud800",
+]
+MARKS = ["“", "”", "‘", "’", "「", "」", "『", "』", "«", "»", '"', "\uff02"]
+BODIES = st.lists(st.sampled_from(BLOCKS) | st.sampled_from([*MARKS, "x", "7", "가", " ", "."]), max_size=9).map("".join)
+"""Bodies that share passages, pieces of passages, and the same passage in several places."""
+MASKS: st.SearchStrategy[list[tuple[int, int]]] = st.just([]) | st.lists(st.tuples(st.integers(0, 200), st.integers(1, 40)), max_size=3)
+
+
+def mask(length: int, stretches: list[tuple[int, int]]) -> NDArray[np.bool_]:
+    masked = np.zeros(length, np.bool_)
+    for begin, number in stretches:
+        masked[begin : begin + number] = True
+    return masked
+
+
+def positions(flags: NDArray[np.bool_]) -> set[int]:
+    return set(np.flatnonzero(flags).tolist())
+
+
+def compare(a: str, b: str, masks: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])) -> overlap.Shared:
+    """What `shared` finds, once it is held against the definitions, both ways round."""
+    x, y = overlap.prepare(a), overlap.prepare(b)
+    hidden_x, hidden_y = mask(len(x.points), masks[0]), mask(len(y.points), masks[1])
+    found = overlap.shared(x, y, hidden_x, hidden_y)
+    expected = relations.numbers(a, b, positions(hidden_x), positions(hidden_y))
+    assert found.characters == expected.shared
+    assert found.coverage == expected.coverage
+    assert found.longest == expected.passage
+    assert found.quoted == expected.quoted
+    assert found.unquoted == expected.outside_share
+    assert found.shorter == min(len(x.points) - int(hidden_x.sum()), len(y.points) - int(hidden_y.sum()))
+    assert overlap.shared(y, x, hidden_y, hidden_x) == found
+    return found
+
+
+@given(BODIES, BODIES, MASKS, MASKS)
+@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_two_texts_share_is_what_the_definitions_say(
+    either: str, a: str, b: str, masked_a: list[tuple[int, int]], masked_b: list[tuple[int, int]]
+) -> None:
+    compare(a, b, (masked_a, masked_b))
+
+
+@given(BODIES)
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_text_shares_all_of_itself(either: str, body: str) -> None:
+    found, length = compare(body, body), len(text.normalise(body))
+    assert (found.characters, found.longest) == ((length, length) if length >= overlap.RUN else (0, 0))
+
+
+def test_without_masks_nothing_is_masked(either: str) -> None:
+    a, b = overlap.prepare(BLOCKS[2] + BLOCKS[3]), overlap.prepare(BLOCKS[3] + BLOCKS[1])
+    nothing = mask(len(a.points), []), mask(len(b.points), [])
+    assert overlap.shared(a, b) == overlap.shared(a, b, *nothing) != overlap.NOTHING
+
+
+@pytest.mark.parametrize("share", [0, 0.02, 0.1, 0.5, 1])
+def test_what_edited_articles_share(either: str, share: float) -> None:
+    rng = random.Random(9)
+    story = words(rng, 260)
+    story[40:60] = ["“" + story[40], *story[41:59], story[59] + ".”"]
+    other = edited(rng, story, share)
+    for b in (other, other[100:] + other[:100], other[:90], [*words(rng, 80), *other[150:], *words(rng, 30)]):
+        found = compare(" ".join(story), " ".join(b), ([(0, 60), (300, 15)], [(100, 50)]))
+        assert (found.characters > 0) == (share < 0.5) or share == 0.5
+
+
+def test_passages_that_stand_in_several_places(either: str) -> None:
+    a, b, c = ("".join(words(random.Random(n), 14))[:30] for n in range(3))
+    found = compare(a + "x" + b + "y" + a + c, "".join((c, "z", a, c, "x", b)))
+    assert found.longest == len(a + c)
+    assert compare(a * 4, "x".join([a] * 7)).longest == len(a)
+
+
+def test_runs_of_one_character_less_do_not_count(either: str) -> None:
+    passage = "".join(words(random.Random(3), 10))[: overlap.RUN]
+    assert compare("x" + passage + "y", "1" + passage + "2").characters == overlap.RUN
+    assert compare("x" + passage[1:] + "y", "1" + passage[1:] + "2") == overlap.Shared(0, 0, 21, 0)
+
+
+def test_two_texts_without_any_letter_share_nothing(either: str) -> None:
+    found = compare("", " “—” ")
+    assert found == overlap.NOTHING
+    assert (found.coverage, found.unquoted, found.quoted) == (0.0, 0.0, 0.0)
+
+
+def test_the_search_for_the_longest_ends_in_texts_that_repeat_themselves_endlessly(either: str) -> None:
+    """Three thousand places against three thousand, before the passage that is longest: it is not got to, and nothing is made up."""
+    unique = "".join(chr(0xAC00 + n) for n in range(4000))
+    a, b = overlap.prepare("가" * 3000 + "x" + unique), overlap.prepare("가" * 3000 + "y" + unique)
+    for found in (overlap.shared(a, b), overlap.shared(b, a)):
+        assert (found.characters, found.shorter) == (7000, 7001)
+        assert found.longest == 3000
+    few = overlap.prepare("가" * 100 + "x" + unique), overlap.prepare("가" * 100 + "y" + unique)
+    assert overlap.shared(*few).longest == 4000
+
+
+@given(st.text(st.sampled_from("가나"), max_size=400), st.text(st.sampled_from("가나"), max_size=400), st.integers(0, 300))
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_longest_is_never_more_than_it_is(either: str, a: str, b: str, more: int) -> None:
+    a, b = a + "가" * more, b + "가" * 300
+    found = overlap.shared(overlap.prepare(a), overlap.prepare(b))
+    expected = relations.numbers(a, b)
+    assert (found.characters, found.coverage) == (expected.shared, expected.coverage)
+    assert found.longest <= expected.passage
+    assert (found.longest >= overlap.RUN) == (expected.passage >= overlap.RUN)
+
+
+@pytest.mark.parametrize("period", ["가", "가나다라마바사"])
+def test_texts_that_repeat_themselves_do_end(either: str, period: str) -> None:
+    length = 300_000 if either == "compiled" else 15_000
+    a, b = overlap.prepare(period * (length // len(period))), overlap.prepare("x" + period * (length // len(period)))
+    found = overlap.shared(a, b)
+    assert found.characters == found.longest == len(a.points)
+    assert overlap.runs_in(b.points, overlap.sought(a.points)).tolist() == [False] + [True] * len(a.points)
+
+
+# Quotations
+
+
+def places_of(body: str) -> set[int]:
+    return positions(overlap.prepare(body).quoted)
+
+
+@given(st.lists(st.sampled_from([*MARKS, "가", "나다", "b ", "ß", "\n", "x" * 300, "가" * 499]), max_size=25).map("".join))
+@settings(deadline=None, max_examples=400)
+def test_quoted_is_what_stands_between_quotation_marks(body: str) -> None:
+    assert places_of(body) == relations.quoted_positions(body)
+    folded = text.fold(body)
+    over = 0
+    for begin, end in overlap.quotations(folded):
+        assert over < begin <= end < len(folded)
+        assert end - begin < overlap.LONGEST_QUOTATION
+        over = end
+
+
+@pytest.mark.parametrize(("between", "quoted"), [(998, 998), (999, 999), (1000, 0)])
+def test_a_closing_mark_that_is_too_far_off_closes_nothing(between: int, quoted: int) -> None:
+    assert overlap.LONGEST_QUOTATION == 1000
+    for opening, closing in (("“", "”"), ('"', '"'), ("«", "»")):
+        assert len(places_of("앞" + opening + "가" * between + closing + "뒤")) == quoted
+
+
+def test_marks_within_a_quotation_mean_nothing_and_a_stray_one_opens_none() -> None:
+    assert places_of("가“나‘다”라’마") == {1, 2}
+    assert places_of('키 5"인 “가나” 다') == {3, 4}
+    assert places_of("가나”다“라") == set()
+
+
+@given(BODIES | ANY)
+@settings(deadline=None)
+def test_a_prepared_body_is_its_points(body: str) -> None:
+    prepared = overlap.prepare(body)
+    assert prepared.points.dtype == np.dtype("<u4")
+    assert prepared.points.tolist() == overlap.points(body).tolist()
+    assert prepared.quoted.shape == prepared.points.shape
+
+
+class Watched(str):
+    """Text that counts the characters looked through for a closing mark."""
+
+    __slots__ = ("through",)
+    through: int
+
+    def find(self, sub: str, start: object = 0, end: object = None) -> int:
+        assert isinstance(start, int)
+        at = super().find(sub, start)
+        self.through += (len(self) if at < 0 else at) - start + 1
+        return at
+
+
+def looked_through(folded: str) -> int:
+    watched = Watched(folded)
+    watched.through = 0
+    assert overlap.quotations(watched) == overlap.quotations(folded)
+    return watched.through
+
+
+HOSTILE = {
+    "opening marks alone": "“" * 300_000,
+    "closed at the end": "“" * 300_000 + "”",
+    "all kinds": "“‘「『«" * 60_000,
+    "all kinds, closed at the end": "“‘「『«" * 60_000 + "»』」’”",
+    "marks that close themselves": '"' * 300_001,
+    "two kinds that close themselves": '"\uff02' * 150_000,
+    "one too far off": ("“" + "가" * 1100 + "”") * 270,
+}
+
+
+@pytest.mark.parametrize("how", HOSTILE)
+def test_hundreds_of_thousands_of_marks_are_looked_through_once(how: str) -> None:
+    assert looked_through(HOSTILE[how]) <= (len(MARKS) + 1) * len(HOSTILE[how])
+    assert overlap.prepare(HOSTILE[how]).points.tolist() == overlap.points(HOSTILE[how]).tolist()
+
+
+@given(st.text(st.sampled_from([*MARKS, "가"]), max_size=60).map(lambda marks: marks * 40))
+@settings(deadline=None)
+def test_any_marks_are_looked_through_once(folded: str) -> None:
+    assert looked_through(folded) <= (len(MARKS) + 1) * (len(folded) + 1)
+
+
+# Runs of passages
+
+
+def joined(passages: list[str]) -> NDArray[np.uint32]:
+    zero = np.zeros(1, np.uint32)
+    return np.concatenate([part for p in passages for part in (overlap.points(p), zero)] or [zero])
+
+
+@given(BODIES, st.lists(BODIES, max_size=4))
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_runs_in_are_the_runs_that_a_passage_has_too(either: str, body: str, passages: list[str]) -> None:
+    found = overlap.runs_in(overlap.points(body), overlap.sought(joined(passages)))
+    own = text.normalise(body)
+    assert len(found) == len(own)
+    assert positions(found) == {p for passage in passages for p in relations.covered(own, text.normalise(passage))}
+
+
+def test_no_run_goes_from_one_passage_into_the_next(either: str) -> None:
+    a, b = ("".join(words(random.Random(n), 9))[:19] for n in range(2))
+    assert not overlap.runs_in(overlap.points(a + b), overlap.sought(joined([a, b]))).any()
+    assert overlap.runs_in(overlap.points(a + b), overlap.sought(joined([a + b]))).all()
+
+
+def test_nothing_is_found_in_no_passage_nor_in_no_text(either: str) -> None:
+    nothing = np.zeros(0, np.uint32)
+    body = overlap.points(BLOCKS[3])
+    assert overlap.runs_in(body, overlap.sought(nothing)).tolist() == [False] * len(body)
+    assert overlap.runs_in(nothing, overlap.sought(body)).tolist() == []

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from dedup import errors
-from dedup.config import Settings, UrlRule, Urls
+from dedup.config import PublisherAlias, PublisherNames, Settings, UrlRule, Urls
 from dedup.ingest import Matcher, Scan, open_session, reindex_signatures, reindex_urls
 from dedup.ingest.session import matching_of, options_of
-from dedup.store import open_writer
-from tests import running
+from dedup.store import open_reader, open_writer
+from tests import relations, running
 from tests.crawl import Made, edited, words
+from tests.test_stories import derived, mixed, pairs, paper, story, wire_copy
+
+pytestmark = pytest.mark.usefixtures("plain")
 
 
 def _scan(settings: Settings) -> None:
@@ -30,13 +33,18 @@ def _with_rules(settings: Settings, rules: list[tuple[str, str]]) -> Settings:
 def _fill(crawl: Path) -> None:
     rng = random.Random(21)
     for n in range(30):
-        story = words(rng, 60)
-        article = Made(body=" ".join(story), title=f"기사 {n}", aid=f"{n:010d}", url=f"https://one.example/a/{n}")
+        flat = words(rng, 60)
+        article = Made(body=" ".join(flat), title=f"기사 {n}", aid=f"{n:010d}", url=f"https://one.example/a/{n}")
         article.write(crawl / "one")
-        edit = replace(article, body=" ".join(edited(rng, story, 0.02)), crawled_at="2026-03-03 00:00:00")
+        edit = replace(article, body=" ".join(edited(rng, flat, 0.02)), crawled_at="2026-03-03 00:00:00")
         replace(edit, url=f"https://m.one.example/view?no={n}").write(crawl / "mobile")
         if n % 3 == 0:
             replace(edit, oid="902", url=f"https://two.example/{n}").write(crawl / "two")
+        if n % 4 == 0:
+            source = story(rng, 6)
+            replace(article, body=source.body, oid="903", url=f"https://wire.example/{n}").write(crawl / "wire")
+            copy = replace(article, body=wire_copy(rng, source), crawled_at="2026-03-05 00:00:00")
+            replace(copy, url=f"https://m.one.example/view?no={n}&wire=1").write(crawl / "copies")
         if n % 5 == 0:
             replace(article, crawled_at="2026-03-04 00:00:00", url=f"https://m.one.example/view?no={n}&ref=1").write(crawl / "again")
 
@@ -63,7 +71,10 @@ def test_regrouping_gives_what_a_clean_scan_by_the_new_rules_gives(
     assert running.dump(db) == running.dump(clean)
 
 
-@pytest.mark.parametrize("after", [{"threshold": 0.5}, {"threshold": 0.9}, {"num_perm": 64}, {"min_characters": 300}, {"passages": False}, {"copy_coverage": 0.9}])
+@pytest.mark.parametrize(
+    "after",
+    [{"threshold": 0.5}, {"threshold": 0.9}, {"num_perm": 64}, {"min_characters": 300}, {"passages": False}, {"copy_coverage": 0.9}],
+)
 def test_signing_again_gives_what_a_clean_scan_by_the_new_settings_gives(tmp_path: Path, after: dict[str, Any]) -> None:
     crawl, db, clean = tmp_path / "crawl", tmp_path / "dedup.db", tmp_path / "clean.db"
     _fill(crawl)
@@ -75,3 +86,105 @@ def test_signing_again_gives_what_a_clean_scan_by_the_new_settings_gives(tmp_pat
         reindex_signatures(store, options_of(new), Matcher(store, matching_of(new), new.publishers.publishers()))
     running.scan(crawl, clean, **after)
     assert running.dump(db) == running.dump(clean)
+
+
+def _reindex(settings: Settings) -> dict[str, int]:
+    with open_writer(settings.database.path, "reindex") as store:
+        return reindex_signatures(store, options_of(settings), Matcher(store, matching_of(settings), settings.publishers.publishers()))
+
+
+@pytest.mark.parametrize("chunk", [1, 7, 500])
+def test_matching_again_gives_what_a_clean_scan_gives(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr("dedup.ingest.reindex.CHUNK", chunk)
+    for n, body in enumerate(mixed(random.Random(31), 2)):
+        paper(n, body).write(crawl)
+    running.scan(crawl, db, boilerplate_articles=0)
+    before, tables = running.dump(db), derived(db)
+    counts = _reindex(running.settings(crawl, db, boilerplate_articles=0))
+    assert counts["matches"] == len([row for row in before if row["table"] == "matches"]) > 20
+    assert running.dump(db) == before
+    assert derived(db) == tables
+    paper(99, next(t for t in mixed(random.Random(31), 2))[40:]).write(crawl)
+    running.scan(crawl, db, boilerplate_articles=0)
+    running.scan(crawl, db.with_name("clean.db"), boilerplate_articles=0)
+    assert running.dump(db) == running.dump(db.with_name("clean.db")), "the indexes hold what they should"
+
+
+def _with_tails() -> list[Made]:
+    """Three papers, each with its tail of three sentences, that ran stories of their own and of an agency's."""
+    rng = random.Random(32)
+    tails = [story(rng, 3).body for _ in range(3)]
+    wire = [story(rng, 7) for _ in range(3)]
+    found = []
+    for n in range(27):
+        house = n % 3
+        body = wire_copy(rng, wire[n // 3 % 3], endings=0.3) if n >= 15 else story(rng, 5).body
+        found.append(paper(n, f"{body} {tails[house]}", publisher=f"신문 {house}"))
+    return found
+
+
+def test_after_learning_no_pair_rests_on_boilerplate(crawl: Path, db: Path) -> None:
+    articles = _with_tails()
+    for article in articles:
+        article.write(crawl)
+    running.scan(crawl, db)
+    with open_reader(str(db)) as store:
+        learned = store.boilerplate()
+    assert [row.publisher for row in learned] == ["신문 0", "신문 1", "신문 2"]
+    masks = {
+        a.address: relations.masked_by(a.body, [row.passage for row in learned if row.publisher == a.publisher]) for a in articles
+    }  # fmt: skip
+    assert all(masks.values())
+    expected = {frozenset(pair): r for pair, r in relations.bundled({a.address: a.body for a in articles}, masks=masks).items()}
+    before = pairs(db)
+    assert [pair for pair in before if pair not in expected], "what was matched before it was known stays until then"
+    _reindex(running.settings(crawl, db))
+    found = pairs(db)
+    assert {pair: p["relation"] for pair, p in found.items()} == expected
+    assert len(expected) > 20
+    bodies = {a.address: a for a in articles}
+    for pair, p in list(found.items())[:8]:
+        a, b = (bodies[url] for url in pair)
+        n = relations.numbers(a.body, b.body, masks[a.address], masks[b.address])
+        assert (p["shared"], p["longest"], p["coverage"]) == (n.shared, n.passage, round(n.coverage, 4))
+        assert set(p["masked"]) == {row.name for row in learned if row.publisher in (a.publisher, b.publisher)}
+    with open_reader(str(db)) as store:
+        assert store.boilerplate() == learned
+    tables = derived(db)
+    _reindex(running.settings(crawl, db))
+    assert derived(db) == tables, "once more changes nothing"
+
+
+def test_other_names_of_a_house_are_applied_by_matching_again(crawl: Path, db: Path) -> None:
+    """Articles under two names of one house, of which each masks from then on what was learned of the other."""
+    articles = [replace(a, publisher=f"{a.publisher}{'' if n < 15 else ' 스포츠'}") for n, a in enumerate(_with_tails())]
+    for article in articles:
+        article.write(crawl)
+    running.scan(crawl, db)
+    aliases = tuple(PublisherAlias(name=f"신문 {n}", names=(f"신문 {n} 스포츠",)) for n in range(3))
+    settings = running.settings(crawl, db).model_copy(update={"publishers": PublisherNames(aliases=aliases)})
+    _reindex(settings)
+    with open_reader(str(db)) as store:
+        assert {store.publisher_name(store.publisher_of_text(text) or 0) for text, _ in store.stored_passages()} == {
+            f"신문 {n}" for n in range(3)
+        }
+    known = {row.address: row.publisher.removesuffix(" 스포츠") for row in articles}
+    masked = [(known[side["url"]], p["masked"]) for p in pairs(db).values() for side in (p["a"], p["b"])]
+    assert len(masked) > 40
+    assert all(names for _, names in masked)
+
+
+def test_what_is_learned_while_matching_again_counts_for_those_before_too(tmp_path: Path) -> None:
+    crawl, db = tmp_path / "crawl", tmp_path / "dedup.db"
+    rng = random.Random(22)
+    tail = "".join(words(rng, 60))
+    for n in range(8):
+        Made(body=" ".join(words(rng, 90)) + " " + tail, title=f"기사 {n}", aid=f"{n:010d}").write(crawl)
+    running.scan(crawl, db, boilerplate_articles=0)
+    assert len(running.dump(db, "matches")) > 20
+    new = running.settings(crawl, db)
+    with open_writer(str(db), "reindex") as store:
+        counts = reindex_signatures(store, options_of(new), Matcher(store, matching_of(new), new.publishers.publishers()))
+        assert len(store.boilerplate()) == 1
+    assert (counts, running.dump(db, "matches")) == ({"texts": 8, "matches": 0}, [])
+    running.scan(crawl, db)

@@ -112,9 +112,7 @@ def expected(*rows: Related) -> Told:
 
 
 def told_pairs(found: list[dict[str, Any]]) -> Told:
-    told = {
-        pair_key(p["a"]["url"], p["b"]["url"]): (p["relation"], round(p["similarity"], 2), round(p["coverage"], 2)) for p in found
-    }
+    told = {pair_key(p["a"]["url"], p["b"]["url"]): (p["relation"], round(p["similarity"], 2), round(p["coverage"], 2)) for p in found}
     assert len(told) == len(found), "a pair is told twice"
     return told
 

@@ -16,7 +16,9 @@ import sqlite_utils
 from dedup import errors, schema
 from dedup.store import open_reader, open_writer
 from tests import running
+from tests.conftest import run
 from tests.crawl import Made, words
+from tests.test_stories import command_scan, derived, paper, story, wire_copy
 
 
 @pytest.fixture
@@ -189,3 +191,111 @@ def test_old_tokens_of_commits_are_forgotten(db: Path, monkeypatch: pytest.Monke
         again = store.restart_batches()
         assert [store.batch_text(t) for t in tokens] == [None] * 5
         assert store.last_batch() == (again, store._value("SELECT coalesce(max(id), 0) FROM texts WHERE signature IS NOT NULL"))
+
+
+def _of_the_second_version(path: Path, full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At `path` a database as migrations 1 and 2 made it, with what `full` holds of it; its match is a near one, beside which an
+    excerpt is put."""
+    with monkeypatch.context() as patch:
+        older = sqlite_utils.Migrations("dedup")
+        older(name="0001_first")(schema._first)
+        older(name="0002_batches")(schema._batches)
+        patch.setattr(schema, "migrations", older)
+        with open_writer(str(path), "test"):
+            pass
+    connection = sqlite3.connect(path)
+    connection.execute("ATTACH ? AS full", (str(full),))
+    for (table,) in connection.execute(
+        "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE '%migrations'"
+    ).fetchall():
+        columns = ", ".join(r[1] for r in connection.execute(f"PRAGMA main.table_info({table})"))
+        connection.execute(f"DELETE FROM main.{table}")
+        chosen = " WHERE relation = 'near'" if table == "matches" else ""
+        connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM full.{table}{chosen}")
+    connection.execute("INSERT INTO matches VALUES (1, 2, 'excerpt', 0.25, 0.875, 'older', 'then')")
+    connection.execute("UPDATE matches SET recipe = 'older'")
+    connection.execute("UPDATE settings SET value = 'older' WHERE key = 'recipe.matches'")
+    connection.commit()
+    connection.close()
+
+
+@pytest.fixture
+def second(crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A database of the second version, of a crawl that a database of today is made of too (`now.db`)."""
+    rng = random.Random(8)
+    source = story(rng, 6)
+    bodies = [source.body, wire_copy(rng, source), story(rng, 6).body, source.body.replace("1", "2") + " 끝"]
+    for n, body in enumerate(bodies):
+        paper(n, body).write(crawl)
+    running.scan(crawl, tmp_path / "now.db")
+    _of_the_second_version(tmp_path / "dedup.db", tmp_path / "now.db", monkeypatch)
+    return tmp_path / "dedup.db"
+
+
+def test_a_database_of_the_second_version_keeps_its_matches_and_gets_the_new_tables(second: Path) -> None:
+    with pytest.raises(errors.DatabaseUnreadableError, match="dedup scan"), open_reader(str(second)):
+        pass
+    connection = sqlite3.connect(second)
+    stored = "SELECT a, b, relation, similarity, containment, recipe, found_at FROM matches ORDER BY 1, 2"
+    before = connection.execute(stored).fetchall()
+    connection.close()
+    assert sorted(row[2] for row in before) == ["excerpt", "near"]
+    with open_writer(str(second), "test"):
+        pass
+    connection = sqlite3.connect(second)
+    assert (
+        connection.execute("SELECT a, b, relation, similarity, containment, recipe, found_at FROM matches ORDER BY 1, 2").fetchall()
+        == before
+    )
+    assert set(connection.execute("SELECT coverage, shared, longest, quoted, masked FROM matches")) == {(0.0, 0, 0, 0.0, "[]")}
+    for table in ("publishers", "passages", "represented", "boilerplate"):
+        assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+    assert {row[0] for row in connection.execute("SELECT relation FROM duplicates")} == {"excerpt", "near"}
+    with pytest.raises(sqlite3.IntegrityError):
+        connection.execute("UPDATE matches SET relation = 'else'")
+    connection.close()
+    connection = sqlite3.connect(second)
+    tables = connection.execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table'").fetchall()
+    assert {name for name, strict in tables if not strict and not name.startswith("sqlite_")} == {"_sqlite_migrations"}
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    now = sqlite3.connect(second.with_name("now.db"))
+    shapes = [
+        c.execute("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY 1").fetchall() for c in (connection, now)
+    ]
+    assert shapes[0] == shapes[1], "made step by step or at once, the tables are the same"
+    now.close()
+    connection.close()
+
+
+def test_a_scan_of_a_database_of_the_second_version_asks_for_a_reindex_which_brings_it_up_to_date(second: Path) -> None:
+    folder, now = second.parent, second.with_name("now.db")
+    done = command_scan(folder)
+    assert done.code == 3
+    assert "dedup reindex" in done.err
+    assert len(running.dump(second, "matches")) == 2, "nothing was matched by rules that are mixed"
+    assert run(folder, "reindex").code == 0
+    assert running.dump(second) == running.dump(now)
+    assert {row["relation"] for row in running.dump(now, "matches")} == {"near", "copy"}
+    assert derived(second) == derived(now)
+    Made(body=running.dump(now, "revisions")[0]["body"] + " 그리고", aid="0000000099").write(folder / "crawl")
+    assert command_scan(folder).code == 0
+    running.scan(folder / "crawl", now)
+    assert running.dump(second) == running.dump(now)
+
+
+def test_a_migration_that_fails_leaves_the_database_as_it_was(second: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = second.read_bytes()
+    monkeypatch.setattr(schema, "_DUPLICATES", schema._DUPLICATES + "CREATE TABLE publishers (id INTEGER);\n")
+    with pytest.raises(errors.DatabaseUnreadableError, match="already exists"), open_writer(str(second), "test"):
+        pass
+    monkeypatch.undo()
+    connection = sqlite3.connect(second)
+    assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name IN ('passages', 'boilerplate', 'matches_2')").fetchone() == (
+        0,
+    )
+    assert connection.execute("SELECT count(*) FROM matches").fetchone() == (2,)
+    connection.close()
+    assert len(second.read_bytes()) == len(before)
+    with open_writer(str(second), "test") as store:
+        assert store.count("passages") == 0

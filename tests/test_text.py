@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -78,6 +81,68 @@ def test_the_table_of_kept_characters_is_that_of_unicode() -> None:
 def test_choosing_from_the_folded_text_is_normalising(a: str) -> None:
     kept = text.kept_codes()
     assert "".join(c for c in text.fold(a) if kept[ord(c)]) == text.normalise(a)
+
+
+def unfolded(batch: text.Folded) -> list[str]:
+    ends = batch.starts.tolist()
+    return [batch.points[a:b].astype("<u4").tobytes().decode("utf-32-le", "surrogatepass") for a, b in pairwise(ends)]
+
+
+@given(st.lists(st.text(max_size=20) | st.just("ﬁ\u1112\u1161\u11ab" * 4), max_size=12), st.sampled_from([1, 7, 30, 1_000_000]))
+@settings(deadline=None)
+def test_texts_are_folded_in_batches_that_hold_no_more_than_they_must(texts: list[str], size: int) -> None:
+    """Each batch but the last reaches the size, and does so by its last text."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "BATCH_CHARACTERS", size)
+        batches = list(text.folded(iter(texts)))
+    assert [t for batch in batches for t in unfolded(batch)] == [text.fold(t) for t in texts]
+    for batch in batches:
+        assert (batch.points.dtype, batch.starts.dtype) == (np.dtype("<u4"), np.dtype(np.int64))
+        assert batch.starts[0] == 0
+        assert batch.starts[-1] == len(batch.points)
+        assert batch.starts[-2] < size
+    assert all(batch.starts[-1] >= size for batch in batches[:-1])
+
+
+def test_texts_are_folded_only_as_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text, "BATCH_CHARACTERS", 10)
+    rest = iter(["가" * 10] * 3)
+    next(text.folded(rest))
+    assert len(list(rest)) == 2
+    assert list(text.folded([])) == []
+
+
+_WIDE_NAMES = ("HANGUL ", "HIRAGANA ", "KATAKANA ", "BOPOMOFO ", "CJK UNIFIED IDEOGRAPH", "CJK COMPATIBILITY IDEOGRAPH")
+_ELSEWHERE = {*range(0x302E, 0x3030), *range(0x3200, 0x3400), *range(0xFF00, 0xFFF0), *range(0x1AFF0, 0x1B170)}
+"""Tone marks, circled letters, halfwidth forms and kana of old that lie in blocks of other things."""
+
+
+def test_the_wide_characters_are_those_named_after_hangul_kana_bopomofo_and_ideographs() -> None:
+    wide = text.wide_array()
+    assert (wide.shape, wide.dtype) == ((0x110000,), np.dtype(np.bool_))
+    for code in np.flatnonzero(text.kept_array()).tolist():
+        if code not in _ELSEWHERE:
+            name = unicodedata.name(chr(code), "")
+            if name.startswith(_WIDE_NAMES):
+                assert wide[code], hex(code)
+            elif wide[code]:  # a mark of length or iteration within those blocks, or a stroke or radical
+                assert re.search("SOUND MARK|ITERATION|PROLONGED|RADICAL|KANJI|IDEOGRAPHIC", name), hex(code)
+
+
+@pytest.mark.parametrize("alphabet", ["azAZéßø", "абвЯ", "αωΣ", "אבג", "عربي", "ไทย", "हिन्दी", "0123４５", "𝔸𐍈"])
+def test_letters_of_alphabets_and_figures_are_not_wide(alphabet: str) -> None:
+    assert not any(text.wide_array()[ord(c)] for c in alphabet)
+
+
+def test_the_wide_characters_never_change() -> None:
+    """Stored keys depend on them: they go by blocks, whatever Unicode adds to those."""
+    wide = text.wide_array()
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], wide, [False])).astype(np.int8))).tolist()
+    assert [(hex(a), hex(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)] == [
+        ("0x1100", "0x1200"), ("0x2e80", "0x2fe0"), ("0x3040", "0x3100"), ("0x3105", "0x3190"), ("0x31a0", "0x31c0"),
+        ("0x31f0", "0x3200"), ("0x3400", "0x4dc0"), ("0x4e00", "0xa000"), ("0xa960", "0xa980"), ("0xac00", "0xd800"),
+        ("0xf900", "0xfb00"), ("0x20000", "0x40000"),
+    ]  # fmt: skip
 
 
 STEERING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}

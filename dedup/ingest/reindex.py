@@ -14,6 +14,8 @@ from dedup.ingest.settle import settle_pages, settle_sightings
 from dedup.store import Writer
 
 CHUNK = 500
+MOST_PASSES = 3
+"""Times that all texts are matched while something is learned; the second pass rarely learns anything."""
 
 
 def reindex_signatures(
@@ -22,7 +24,6 @@ def reindex_signatures(
     """Every text's signature and every match again, by the settings given and with all boilerplate that is known by now; all
     or nothing. Returns counts."""
     with store.transaction():
-        store.drop_matches()
         counts = _match_again(store, options, matcher, progress, sign_again=True)
         matcher.token = store.restart_batches()
         store.set_setting(MATCHES, matcher.matching.recipe)
@@ -33,6 +34,19 @@ def reindex_signatures(
 def _match_again(
     store: Writer, options: Options, matcher: Matcher, progress: Callable[[int], Any] = lambda _: None, *, sign_again: bool = False
 ) -> dict[str, int]:
+    """All matches among all texts. What is learned of boilerplate on the way would have counted for those before: they are
+    matched once more then. Returns counts."""
+    known = -1
+    for _ in range(MOST_PASSES):
+        if known == (known := len(store.boilerplate())):
+            break
+        store.drop_matches()
+        counts = _pass(store, options, matcher, progress, sign_again=sign_again)
+        sign_again = False
+    return counts
+
+
+def _pass(store: Writer, options: Options, matcher: Matcher, progress: Callable[[int], Any], *, sign_again: bool) -> dict[str, int]:
     """All matches among all texts, the store holding none. Returns counts."""
     counts, now = {"texts": 0, "matches": 0}, times.now()
     matcher.restart()
@@ -81,7 +95,6 @@ def reindex_urls(store: Writer, options: Options, matcher: Matcher, progress: Ca
         settle_sightings(store, sightings)
         settle_pages(store, sorted(touched))
         store.delete_empty_pages()
-        store.drop_matches()
         _match_again(store, options, matcher)
         matcher.token = store.last_batch()[0]
         counts["readings"] = store.count("readings")

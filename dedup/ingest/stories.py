@@ -22,7 +22,7 @@ from dedup.store import Writer
 
 PROPOSED = 4
 """Texts of a bucket that are proposed: the earliest."""
-CANDIDATES = 8
+CANDIDATES = 16
 """Texts that stand in the buckets of a text and are confirmed, those first that share most keys."""
 EVIDENCE = 0.49
 """What the keys that a candidate shares must say for it, each one part of as many as there are stories under it: one key of two
@@ -115,7 +115,7 @@ class Stories:
         if one.body is not None and self._learn(one, keys, buckets):
             keys = self._unmasked(one, every)
         unmasked = buckets.keys() if keys is every else buckets.keys() & set(keys)
-        candidates = likeliest(buckets[key] for key in unmasked)
+        candidates = likeliest([text for text in buckets[key] if not self._masked(text, key)] for key in unmasked)
         return Proposed(one, keys, buckets, [other for other in candidates if other != one.number])
 
     def enter(self, proposed: Proposed, behind: Iterable[int]) -> Keys:
@@ -165,6 +165,13 @@ class Stories:
         if unknown:
             self._publishers |= self._store.publishers_of_texts(unknown)
 
+    def _masked(self, text: int, key: int) -> bool:
+        """Whether a key under which a text was entered lies in what has been learned since."""
+        publisher = self.publisher(text)
+        if publisher is None or key not in self._boilerplate.masked_keys(self._store, publisher):
+            return False
+        return self._boilerplate.mask_of(self._store, publisher, text, self._kept.get(text).points) is not None
+
     def _unmasked(self, one: Lookup, keys: list[int]) -> list[int]:
         """The keys that do not lie in boilerplate; all of them where that is over half of the text."""
         masked = self._boilerplate.masked_keys(self._store, one.publisher)
@@ -207,7 +214,7 @@ def likeliest(buckets: Iterable[Sequence[int]]) -> list[int]:
     met: dict[int, int] = {}
     said: dict[int, float] = {}
     for there in buckets:
-        if len(there) <= STORIES:
+        if 0 < len(there) <= STORIES:
             share = 1 / len(there)
             for other in there[:PROPOSED]:
                 met[other] = met.get(other, 0) + 1

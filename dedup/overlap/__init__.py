@@ -89,7 +89,7 @@ def shared(a: Prepared, b: Prepared, masked_a: NDArray[np.bool_] | None = None, 
     import numpy as np
 
     hidden_a, hidden_b = (np.zeros(len(p.points), np.bool_) if m is None else m for p, m in ((a, masked_a), (b, masked_b)))
-    if compiled.worth(4):  # the plain form takes as long as signing so many texts
+    if compiled.worth(1 + (len(a.points) + len(b.points)) // 600):  # the plain form takes as long as signing so many texts
         from dedup.overlap.passages import shared
 
         return Shared(*shared(a.points, b.points, a.quoted, b.quoted, hidden_a, hidden_b, _BASE))

@@ -24,7 +24,7 @@ class Passage:
 
 def passages(a: str, b: str) -> list[Passage]:
     """The passages of at least `RUN` normalised characters that two bodies share, each as long as it runs, in the order of the
-    first body; one that lies within others on both sides is left out."""
+    first body; one that lies within others on both sides is left out, and in texts that repeat themselves endlessly some are."""
     one, other = text.normalise(a), text.normalise(b)
     kept: list[tuple[int, int, int]] = []
     seen_a, seen_b = bytearray(len(one)), bytearray(len(other))
@@ -82,11 +82,15 @@ def _parts(body: str) -> list[tuple[int, int]]:
 
 @lru_cache(maxsize=1)
 def _joining() -> frozenset[str]:
-    """Characters that compose with one before them though they are no combining marks: vowels and finals of Hangul, and the
-    second halves of canonical compositions (Unicode Standard Annex 15, NFC_Quick_Check=Maybe)."""
+    """Characters that join what is before them though they are no combining marks: vowels and finals of Hangul, the second
+    halves of canonical compositions (Unicode Standard Annex 15, NFC_Quick_Check=Maybe), and what decomposes into marks."""
     halves = {chr(c) for c in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))}
     for code in range(0x30000):
         parts = unicodedata.decomposition(chr(code)).split()
-        if len(parts) == 2 and not parts[0].startswith("<"):
+        if not parts or parts[0].startswith("<"):
+            continue
+        if len(parts) == 2:
             halves.add(chr(int(parts[1], 16)))
+        if unicodedata.combining(chr(int(parts[0], 16))):
+            halves.add(chr(code))
     return frozenset(halves)

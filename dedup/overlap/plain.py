@@ -55,6 +55,8 @@ def _longest(a: str, b: str, places: dict[str, list[int]], masked_a: list[bool],
     longest, steps = 0, STEPS * (len(a) + len(b))
     for i in range(len(b) - RUN + 1):
         for j in places.get(b[i : i + RUN], ()):
+            if steps < 0:
+                return longest
             steps -= 1
             if i and j and a[j - 1] == b[i - 1]:
                 continue  # met when it began
@@ -64,6 +66,4 @@ def _longest(a: str, b: str, places: dict[str, list[int]], masked_a: list[bool],
                 longest = max(longest, stretch)
                 at += 1
             steps -= at
-            if steps < 0:
-                return longest
     return longest

@@ -1,0 +1,586 @@
+"""Copies that only passages give away: every pair of the oracle and no other, in whatever order and however split, beyond
+all bounds at least one, and over the revisions of pages."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dedup import reports, winnowing
+from dedup.ingest import Scan, Session
+from dedup.ingest import scan as scanning
+from dedup.ingest.stories import Keys, Proposed, Stories
+from dedup.passages import STORIES
+from dedup.store import open_reader
+from dedup.table import HEADER
+from dedup.text import folded, normalise
+from tests import relations, running
+from tests.conftest import Ran, run
+from tests.crawl import Made, words
+
+pytestmark = pytest.mark.usefixtures("plain")
+
+
+# Wire copy
+
+
+@dataclass(frozen=True)
+class Story:
+    """What an agency wrote, sentence by sentence."""
+
+    sentences: tuple[tuple[str, ...], ...]
+    korean: bool = True
+
+    @property
+    def body(self) -> str:
+        return prose(self.sentences)
+
+
+def prose(sentences: Iterable[Iterable[str]]) -> str:
+    return " ".join(" ".join(sentence) + "." for sentence in sentences)
+
+
+def sentence(rng: random.Random, *, korean: bool = True) -> tuple[str, ...]:
+    """A sentence of 65 to 130 letters, so that one that is kept but for its ending has a key of its own."""
+    return tuple(words(rng, rng.randint(26, 32) if korean else rng.randint(18, 22), korean=korean))
+
+
+def story(rng: random.Random, sentences: int = 7, *, korean: bool = True) -> Story:
+    return Story(tuple(sentence(rng, korean=korean) for _ in range(sentences)), korean)
+
+
+def wire_copy(rng: random.Random, source: Story, *, cut: float = 0.2, endings: float = 0.6) -> str:
+    """The story as another paper runs it: another lead, sentences cut, endings changed, a tail of its own. Jaccard (0.2 to 0.65)
+    says little of it; most of the shorter text stands in the other."""
+    while True:
+        kept = [s for s in source.sentences[1:] if rng.random() >= cut]
+        middle = [(*s[:-1], *words(rng, 1, korean=source.korean)) if rng.random() < endings else s for s in kept]
+        lead, tail = (sentence(rng, korean=source.korean) for _ in range(2))
+        body = prose((lead, *middle, tail))
+        n = relations.numbers(source.body, body)
+        if 0.2 <= n.similarity <= 0.65 and n.coverage >= 0.5:
+            return body
+
+
+def paper(number: int, body: str, **kw: Any) -> Made:
+    """An article of a page and a publisher of its own."""
+    kw = {"oid": f"{number + 1:03}", "publisher": f"신문 {number}", **kw}
+    return Made(body=body, aid=f"{number:010}", title=f"기사 {number}", **kw)
+
+
+def families(rng: random.Random, number: int) -> list[str]:
+    """So many stories, each with one to five copies; every third is English."""
+    found = []
+    for family in range(number):
+        source = story(rng, 6, korean=family % 3 != 0)
+        found += [source.body, *(wire_copy(rng, source) for _ in range(1 + family % 5))]
+    return found
+
+
+def mixed(rng: random.Random, number: int) -> list[str]:
+    """Bodies of every kind: wire copy, excerpts, quotations, newsletters, near and exact copies, and what is of its own. Some of
+    each in either language."""
+    found = families(rng, 2 * number)
+    for n in range(number):
+        korean = n % 2 == 0
+
+        def own(sentences: int, korean: bool = korean) -> Story:
+            return story(rng, sentences, korean=korean)
+
+        source, other = own(6), own(6)
+        found += [source.body, prose((*other.sentences[:4], *source.sentences[:2], *other.sentences[4:]))]
+        speech = prose(own(2).sentences)
+        found += [f"{own(3).body} “{speech}” {own(1).body}", f"{own(1).body} 그는 “{speech}” {own(3).body}"]
+        parts = [own(2).body for _ in range(3)]
+        found += [*parts, " ".join(parts)]
+        same = own(4)
+        found += [same.body, same.body.replace(" ", "  ", 5), prose((*same.sentences[:-1], sentence(rng, korean=korean)[:4]))]
+        phrase = words(rng, 5, korean=True)  # under 20 letters
+        found += [f"{own(3).body} {' '.join(phrase)[:19]} {own(1).body}" for _ in range(2)]
+        found += [own(5).body for _ in range(3)]
+    return found
+
+
+Pair = frozenset[str]
+
+
+def matches(db: Path) -> dict[Pair, Any]:
+    """What is stored of pairs of texts, by their normalised bodies."""
+    with open_reader(str(db)) as store:
+        body = {t.id: normalise(t.body) for t in store.texts()}
+        return {frozenset((body[m.a], body[m.b])): m for m in store.pairs()}
+
+
+def pairs(db: Path, **kw: Any) -> dict[Pair, dict[str, Any]]:
+    """What is told of pairs of pages, by their URLs."""
+    with open_reader(str(db)) as store:
+        return {frozenset((p["a"]["url"], p["b"]["url"])): p for p in reports.pairs(store, reports.Filter(**kw))}
+
+
+def clusters(db: Path, **kw: Any) -> list[set[str]]:
+    """The URLs of each cluster."""
+    with open_reader(str(db)) as store:
+        found = list(reports.clusters(store, reports.Filter(**kw)))
+    return [{c["representative"]["url"], *(m["url"] for m in c["members"])} for c in found]
+
+
+def write(crawl: Path, articles: Iterable[Made]) -> None:
+    for article in articles:
+        article.write(crawl)
+
+
+def command_scan(folder: Path) -> Ran:
+    """`dedup scan` of the crawl directory `crawl`, by a configuration that takes files in at once."""
+    config = folder / "config.toml"
+    if not config.exists():
+        config.write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n', "utf-8")
+    return run(folder, "scan")
+
+
+@lru_cache(maxsize=1)
+def judged() -> tuple[list[Made], dict[tuple[str, str], relations.Relation]]:
+    """Articles of every kind, and what the oracle says of them."""
+    articles = [paper(n, body) for n, body in enumerate(mixed(random.Random(4), 3))]
+    return articles, relations.bundled({a.address: a.body for a in articles})
+
+
+def test_every_pair_of_the_definitions_is_found_with_its_numbers_and_no_other(either: str, crawl: Path, db: Path) -> None:
+    articles, expected = judged()
+    write(crawl, articles)
+    running.scan(crawl, db, boilerplate_articles=0)
+    counts = Counter(expected.values())
+    assert 60 <= len(articles) <= 100
+    assert min(counts[r] for r in ("exact", "near", "copy", "excerpt", "quote")) >= 3
+    assert counts["copy"] >= 20
+    found = pairs(db)
+    assert {pair: p["relation"] for pair, p in found.items()} == {frozenset(pair): r for pair, r in expected.items()}
+    stored = matches(db)
+    assert len(stored) >= len(expected) - 2 * counts["exact"] - counts["near"]
+    bodies = {normalise(a.body): a.body for a in articles}
+    for pair, match in stored.items():
+        a, b = (bodies[side] for side in pair)
+        n, m = relations.numbers(a, b), match.numbers
+        assert (m.shared, m.longest, m.masked) == (n.shared, n.passage, ())
+        assert (m.similarity, m.containment) == pytest.approx((n.similarity, n.containment))
+        assert (m.coverage, m.quoted) == pytest.approx((n.coverage, n.quoted))
+
+
+def in_order(db: Path, crawl: Path, names: Sequence[str], passes: int = 1, **kw: Any) -> list[dict[str, Any]]:
+    """The dump after the files were taken in one after the other in this order, the database being opened so many times."""
+    size = -(-len(names) // passes)
+    for begin in range(0, len(names), size):
+        with running.session(crawl, db, **kw) as session:
+            Scan(session).take(session.roots[0], [os.fsencode(name) for name in names[begin : begin + size]])
+    return running.dump(db)
+
+
+def test_any_order_of_arrival_and_any_split_give_the_same_database(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(crawl, [paper(n, body) for n, body in enumerate(mixed(random.Random(5), 3))])
+    names = sorted(os.listdir(crawl))
+    running.scan(crawl, db, boilerplate_articles=0)
+    expected = running.dump(db)
+    assert len([row for row in expected if row["table"] == "matches"]) > 50
+    rng = random.Random(6)
+    for number, (batch, passes) in enumerate([(1, 1), (3, 4), (7, 9), (64, 2), (512, 1), (2, 1)]):
+        monkeypatch.setattr(scanning, "BATCH_FILES", batch)
+        shuffled = rng.sample(names, len(names))
+        assert in_order(db.with_name(f"{number}.db"), crawl, shuffled, passes, boilerplate_articles=0) == expected
+
+
+# Beyond the bounds
+
+
+def small(monkeypatch: pytest.MonkeyPatch, **bounds: int) -> None:
+    """Make bounds so small that a dozen articles are beyond them."""
+    for name, value in bounds.items():
+        for module in ("dedup.passages", "dedup.ingest.stories", "dedup.ingest.matcher"):
+            monkeypatch.setattr(f"{module}.{name}", value, raising=False)
+
+
+def ran_by(number: int, seed: int, **kw: Any) -> list[Made]:
+    """One story, run by so many papers, of which every two are copies."""
+    rng = random.Random(seed)
+    source = story(rng, 8)
+    return [paper(0, source.body), *(paper(n, wire_copy(rng, source, cut=0.1, endings=0.4), **kw) for n in range(1, number))]
+
+
+def related(articles: Iterable[Made], *wanted: str) -> set[Pair]:
+    """The articles of which every two have one of these relations (any, where none is named), by the oracle."""
+    found = {frozenset((a.address, b.address)): relations.relation(a.body, b.body) for a, b in combinations(articles, 2)}
+    return {pair for pair, relation in found.items() if relation and (relation in wanted or not wanted)}
+
+
+@lru_cache(maxsize=1)
+def beyond() -> tuple[list[Made], set[Pair]]:
+    """A story that twelve papers ran and some that fewer did, and which of them are copies."""
+    articles = ran_by(12, 7) + [paper(n + 100, body) for n, body in enumerate(families(random.Random(8), 4))]
+    return articles, related(articles, "near", "copy")
+
+
+BOUNDS = [{"FAMILY": 2}, {"CANDIDATES": 1}, {"PROPOSED": 1}, {"STORIES": 2}, {"FAMILY": 2, "CANDIDATES": 1, "STORIES": 2, "PROPOSED": 1}]
+
+
+@pytest.mark.parametrize("bounds", BOUNDS, ids=lambda b: "-".join(b))
+@pytest.mark.parametrize("batch", [1, 512])
+def test_every_paper_that_ran_a_story_is_matched_and_in_its_cluster_beyond_all_bounds(
+    crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, bounds: dict[str, int], batch: int
+) -> None:
+    articles, true = beyond()
+    write(crawl, articles)
+    small(monkeypatch, **bounds)
+    monkeypatch.setattr(scanning, "BATCH_FILES", batch)
+    running.scan(crawl, db, boilerplate_articles=0)
+    found = pairs(db)
+    assert {pair for pair, p in found.items() if p["relation"] in ("near", "copy")} <= true
+    everybody = {url for pair in true for url in pair}
+    assert {url for pair in found for url in pair} == everybody
+    assert {a.address for a in articles[:12]} in clusters(db)
+    assert set().union(*clusters(db)) == everybody
+
+
+def counted_by_articles(self: Stories, proposed: Proposed, _: Iterable[int]) -> Keys:
+    """How texts would be entered if a bucket counted articles: each stands there for itself."""
+    return enter(self, proposed, ())
+
+
+enter = Stories.enter
+
+
+def test_a_story_that_sixty_papers_ran_does_not_silence_its_own_keys(crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket counts stories, not articles: a text that copies one that stands there is not entered beside it, so that sixty
+    papers are one entry, and the key goes on proposing. Counted by articles the seventeenth would silence every key of the
+    story, and the paper that comes after them, too far from each to be met by its signature, would be lost."""
+    small(monkeypatch, FAMILY=2)  # it would find as many, and take longer
+    rng = random.Random(5)
+    source = story(rng, 5)
+    articles = [paper(0, source.body)]
+    articles += [paper(n, prose((*story(rng, 3).sentences, *source.sentences, sentence(rng)))) for n in range(1, 60)]
+    late = paper(60, prose((sentence(rng), *source.sentences[1:4], sentence(rng))))
+    assert {relations.relation(late.body, a.body) for a in articles[:3]} == {"copy"}
+    write(crawl, (*articles, late))
+
+    def late_is_matched_with(db: Path) -> set[str]:
+        in_order(db, crawl, [a.name for a in (*articles, late)], boilerplate_articles=0)
+        return {url for pair in pairs(db) if late.address in pair for url in pair} - {late.address}
+
+    assert articles[0].address in late_is_matched_with(tmp_path / "stories.db")
+    assert {a.address for a in (*articles, late)} in clusters(tmp_path / "stories.db")
+    monkeypatch.setattr(Stories, "enter", counted_by_articles)
+    assert late_is_matched_with(tmp_path / "articles.db") == set()
+
+
+def test_an_excerpt_and_a_quotation_are_stories_of_their_own(crawl: Path, db: Path) -> None:
+    """Only copies stand behind each other: those that have no more than a passage in common stand side by side."""
+    rng = random.Random(29)
+    source, speech = story(rng, 7), story(rng, 2).body
+    bodies = [source.body, prose((*story(rng, 6).sentences, *source.sentences[2:4]))]
+    bodies += [f"{story(rng, 4).body} “{speech}” {story(rng, 2).body}" for _ in range(2)]
+    write(crawl, [paper(n, body) for n, body in enumerate(bodies)])
+    running.scan(crawl, db)
+    assert sorted(p["relation"] for p in pairs(db).values()) == ["excerpt", "quote"]
+    assert derived(db)["represented"] == []
+    assert set(under_one_key(db).values()) == {1, 2}
+
+
+# Revisions
+
+
+def under_one_key(db: Path) -> Counter[int]:
+    """Key → texts that stand under it."""
+    with open_reader(str(db)) as store:
+        return Counter(key for _, keys in store.stored_passages() for key in winnowing.unpack(keys).tolist())
+
+
+def recrawled(source: Story, edits: int, seed: int, number: int = 0) -> list[Made]:
+    """A page whose sentences are written anew, one at each crawl, from the second on: its revisions drift apart."""
+    rng, now, found = random.Random(seed), list(source.sentences), []
+    for n in range(edits + 1):
+        found.append(paper(number, prose(now), crawled_at=f"2026-03-{n // 24 + 2:02} {n % 24:02}:30:00"))
+        now[n % len(now)] = sentence(rng)
+    return found
+
+
+def write_all(crawl: Path, revisions: Iterable[Made]) -> None:
+    for n, made in enumerate(revisions):
+        made.write(crawl, f"{made.aid}-{n:02}.md")
+
+
+def test_a_page_that_is_crawled_again_and_again_fills_no_bucket(crawl: Path, db: Path) -> None:
+    """A page's own revisions stand behind each other, as copies do."""
+    source = story(random.Random(11), 12)
+    rng = random.Random(12)
+    body = list(source.sentences)
+    made = []
+    for n in range(31):
+        body[-1] = sentence(rng)
+        made.append(paper(0, prose(body), crawled_at=f"2026-03-{n // 24 + 2:02} {n % 24:02}:30:00"))
+    write_all(crawl, made)
+    running.scan(crawl, db)
+    assert set(under_one_key(db).values()) == {1}
+    assert matches(db) == {}
+    copy = paper(1, wire_copy(random.Random(13), source, cut=0.3))
+    copy.write(crawl)
+    running.scan(crawl, db)
+    (told,) = pairs(db).values()
+    assert {told["a"]["url"], told["b"]["url"]} == {made[0].address, copy.address}
+
+
+def test_a_copy_of_an_old_revision_is_matched_with_that_revision(tmp_path: Path) -> None:
+    crawl = tmp_path / "crawl"
+    revisions = recrawled(story(random.Random(14), 7), 30, 15)
+    write_all(crawl, revisions)
+    assert command_scan(tmp_path).code == 0
+    copied = Story(tuple(tuple(s.split()) for s in revisions[9].body[:-1].split(". ")))
+    assert copied.body == revisions[9].body
+    copy = paper(1, wire_copy(random.Random(16), copied, cut=0.0, endings=0.2), crawled_at="2026-04-01 00:00:00")
+    copy.write(crawl)
+    assert command_scan(tmp_path).code == 0
+    assert relations.relation(revisions[-1].body, copy.body) is None
+    assert run(tmp_path, "duplicates", "--pairs", "--format", "json").json() == []
+    found = run(tmp_path, "duplicates", "--pairs", "--all", "--format", "json").json()
+    number = {normalise(r.body): n for n, r in enumerate(revisions, 1)}
+    assert all({p["a"]["url"], p["b"]["url"]} == {revisions[0].address, copy.address} for p in found), "none within the page"
+    told = {next(p[side]["revision"] for side in "ab" if p[side]["url"] != copy.address): p["relation"] for p in found}
+    assert told == {number[normalise(r.body)]: x for r in revisions[3:17] if (x := relations.relation(r.body, copy.body))}
+    assert len(told) > 2
+    for p in found:
+        side = "a" if p["a"]["url"] == revisions[0].address else "b"
+        assert (p["closest"][side], p["closest"]["relation"]) == (10, "copy")
+
+
+def test_a_new_revision_of_a_page_that_was_copied_is_matched_with_the_copies(crawl: Path, db: Path) -> None:
+    source = story(random.Random(17), 8)
+    first = paper(0, source.body)
+    copies = [paper(n, wire_copy(random.Random(n), source, cut=0.1, endings=0.4)) for n in (1, 2, 3)]
+    write(crawl, [first, *copies])
+    running.scan(crawl, db)
+    later = replace(first, body=prose((*source.sentences[:7], *story(random.Random(18), 3).sentences)), crawled_at="2026-03-09 00:00:00")
+    later.write(crawl, "later.md")
+    running.scan(crawl, db)
+    expected = related([later, *copies])
+    assert {frozenset((later.address, c.address)) for c in copies} <= related([later, *copies])
+    assert pairs(db).keys() == expected
+    every = {frozenset((a.address, b.address)) for a, b in combinations([first, *copies], 2)}
+    assert pairs(db, every_revision=True).keys() == every
+    assert len(matches(db)) == 3 + 3 + 3, "of either revision and the copies, and among these"
+
+
+@pytest.mark.parametrize("batch", [1, 512])
+def test_those_that_were_compared_only_with_a_revision_that_went_are_in_one_cluster_still(
+    crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """Papers 1 and 2 ran the one half of a story, 3 to 6 the other; the agency's own page, which they all copied, shows another
+    text by now. 4 to 6 were compared with that one, and with 1 and 2, which stand behind it."""
+    small(monkeypatch, FAMILY=2, CANDIDATES=1)
+    monkeypatch.setattr(scanning, "BATCH_FILES", batch)
+    source, rng = story(random.Random(19), 9), random.Random(20)
+    halves = [source.sentences[:5] if n <= 2 else source.sentences[4:] for n in range(1, 7)]
+    papers = [paper(n, prose((*half, *story(rng, 4).sentences))) for n, half in enumerate(halves, 1)]
+    agency = paper(0, source.body)
+    write(crawl, [agency, *papers])
+    running.scan(crawl, db)
+    replace(agency, body=story(rng).body, crawled_at="2026-03-09 00:00:00").write(crawl, "later.md")
+    running.scan(crawl, db)
+    one, *_, other = (p.address for p in papers)
+    assert {url for pair in pairs(db) for url in pair} == {papers[0].address, papers[1].address}, "the others have none left"
+    with open_reader(str(db)) as store:
+        found = list(reports.clusters(store, reports.Filter()))
+    members = {m["url"]: m for c in found for m in c["members"]}
+    assert {one, other} < members.keys() | {c["representative"]["url"] for c in found}
+    assert set().union(*clusters(db)) == {p.address for p in papers}
+    for lonely in papers[3:]:
+        assert members[lonely.address]["via"] == agency.address
+        assert members[lonely.address]["crowded"]
+
+
+# The index beside the database, and batches that fail
+
+
+def derived(db: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """What of the database the dump leaves out and matching depends on, to the last row; times left out."""
+    with open_reader(str(db)) as store:
+        return {
+            "publishers": store._all("SELECT * FROM publishers ORDER BY 1"),
+            "passages": store._all("SELECT * FROM passages ORDER BY 1"),
+            "represented": store._all("SELECT * FROM represented ORDER BY 1, 2"),
+            "boilerplate": store._all("SELECT id, name, publisher_id, passage, shown, articles, status FROM boilerplate ORDER BY 1"),
+            "crowded": store._all("SELECT id FROM texts WHERE crowded = 1 ORDER BY 1"),
+        }
+
+
+TAIL = " ".join(words(random.Random(21), 30))
+"""What one publisher prints under its articles."""
+
+
+def with_tails(bodies: Sequence[str]) -> list[Made]:
+    """Articles of which every fourth is one publisher's, with its tail."""
+    return [
+        paper(n, f"{body} {TAIL}", publisher="새벽신문") if n % 4 == 0 else paper(n, body) for n, body in enumerate(bodies)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["deleted", "cut", "scribbled", "an old copy", "another database's", "not a byte"])
+def test_matches_are_those_of_an_undisturbed_run_whatever_happened_to_the_passage_index(
+    crawl: Path, db: Path, tmp_path: Path, how: str
+) -> None:
+    articles = with_tails(mixed(random.Random(22), 2))
+    whole, index = tmp_path / "whole.db", Path(f"{db}.passages")
+    random.Random(23).shuffle(articles)
+    old = b""
+    for begin in range(0, len(articles), 16):
+        write(crawl, articles[begin : begin + 16])
+        for place in (db, whole):
+            running.scan(crawl, place)
+        now = index.read_bytes()
+        if how == "deleted":
+            index.unlink()
+        elif how == "cut":
+            index.write_bytes(now[:-1000])
+        elif how == "scribbled":
+            index.write_bytes(now[:HEADER] + bytes(len(now) - HEADER))
+        elif how == "an old copy" and old:
+            index.write_bytes(old)
+        elif how == "another database's":
+            index.write_bytes(Path(f"{whole}.passages").read_bytes())
+        elif how == "not a byte":
+            index.write_bytes(b"")
+        old = old or now
+    assert running.dump(db) == running.dump(whole)
+    assert derived(db) == derived(whole)
+    assert len(running.dump(db, "matches")) > 20
+    assert derived(db)["boilerplate"]
+
+
+def check_index(session: Session, bodies: Iterable[str]) -> None:
+    """The passage index holds the keys that are stored, and no other ones: neither of those of these bodies."""
+    stored: dict[int, list[int]] = {}
+    for number, packed in session.store.stored_passages():
+        for key in winnowing.unpack(packed).tolist():
+            stored.setdefault(key, []).append(number)
+    index = session.matcher.open_passages()
+    assert index.last_text == session.store.last_batch()[1]
+    asked = {key for body in bodies for key in keys_of(body)} | stored.keys()
+    keys = np.array(sorted(asked), np.int64)
+    found = {int(keys[place]): there for place, there in index.stories(keys)}
+    assert found == {key: numbers[: STORIES + 1] for key, numbers in stored.items()}
+
+
+def keys_of(body: str) -> list[int]:
+    (found,) = winnowing.keys(next(folded([body])), 1)
+    assert found is not None
+    return [int(key) for key in found]
+
+
+class _OnPurposeError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("failing", [2, 5])
+@pytest.mark.parametrize("moment", ["add_matches", "insert_passages", "add_represented"])
+def test_a_batch_that_was_rolled_back_leaves_nothing_behind(
+    crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, moment: str, failing: int
+) -> None:
+    write(crawl, with_tails(mixed(random.Random(24), 2)))
+    monkeypatch.setattr(scanning, "BATCH_FILES", 8)
+    left = failing
+    with running.session(crawl, db) as session:
+        whole = getattr(type(session.store), moment)
+
+        def fail(store: Any, *args: Any) -> None:
+            nonlocal left
+            left -= 1
+            whole(store, *args)
+            if left == 0:
+                raise _OnPurposeError
+
+        monkeypatch.setattr(type(session.store), moment, fail)
+        with pytest.raises(_OnPurposeError):
+            Scan(session).run()
+        Scan(session).run()
+        check_index(session, [])
+    clean = db.with_name("clean.db")
+    running.scan(crawl, clean)
+    assert running.dump(db) == running.dump(clean)
+    assert derived(db) == derived(clean)
+    assert derived(db)["boilerplate"]
+
+
+def test_what_a_batch_that_was_rolled_back_brought_plays_no_part_in_those_that_come_instead(
+    crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that were being taken in when it failed hold other articles by the next pass: other texts under the same keys. Those
+    that went had taught a tail, stood for stories, and stood behind them."""
+    rng = random.Random(28)
+    first, sources = story(rng, 7), [story(rng, 7) for _ in range(3)]
+    kept = [first.body, *(story(rng, 5).body for _ in range(3))]
+    went = [*(wire_copy(rng, first) for _ in range(2)), *(s.body for s in sources), *(story(rng, 5).body for _ in range(4))]
+    came = [wire_copy(rng, s) for s in (first, *sources) for _ in range(2)] + [story(rng, 5).body]
+
+    def articles(bodies: Sequence[str], since: int) -> list[Made]:
+        return [paper(since + n, f"{body} {TAIL}", publisher="새벽신문") for n, body in enumerate(bodies)]
+
+    write(crawl, articles(kept, 0))
+    clean = db.with_name("clean.db")
+    with running.session(crawl, db) as session, running.session(crawl, clean) as undisturbed:
+        Scan(session).run()
+        Scan(undisturbed).run()
+        write(crawl, articles(went, 10))
+        with monkeypatch.context() as patch:
+            patch.setattr(type(session.store), "add_matches", fail_on_purpose)
+            with pytest.raises(_OnPurposeError):
+                Scan(session).run()
+        write(crawl, articles(came, 10))
+        Scan(session).run()
+        Scan(undisturbed).run()
+        more = [wire_copy(rng, s) for s in (first, *sources)]
+        write(crawl, articles(more, 30))
+        Scan(session).run()
+        Scan(undisturbed).run()
+        check_index(session, went)
+    assert len(went) == len(came), "the one files stand in the others' places"
+    assert running.dump(db) == running.dump(clean)
+    assert derived(db) == derived(clean)
+    assert derived(db)["boilerplate"]
+    assert len(running.dump(db, "matches")) > 10
+
+
+def fail_on_purpose(*_: object) -> None:
+    raise _OnPurposeError
+
+
+# Asking without recording
+
+
+def test_similar_finds_wire_copy_by_its_passages(tmp_path: Path) -> None:
+    crawl = tmp_path / "crawl"
+    source = story(random.Random(25), 8)
+    copies = [wire_copy(random.Random(26 + n), source, endings=0.9) for n in range(6)]
+    late, bodies = copies[-1], [source.body, *copies[:-1]]
+    articles = [paper(n, body) for n, body in enumerate(bodies)] + [paper(20, story(random.Random(27)).body)]
+    write(crawl, articles)
+    assert command_scan(tmp_path).code == 0
+    asked = paper(9, late).write(tmp_path / "elsewhere")
+    found = run(tmp_path, "similar", asked, "--format", "json").json()
+    expected = {a.address: relations.relation(a.body, late) for a in articles}
+    assert {m["url"]: m["relation"] for m in found} == {url: r for url, r in expected.items() if r}
+    assert {m["relation"] for m in found} >= {"copy"}
+    assert len(found) >= 4
+    for m in found:
+        n = relations.numbers(next(a.body for a in articles if a.address == m["url"]), late)
+        assert (m["shared"], m["longest"], m["coverage"]) == (n.shared, n.passage, round(n.coverage, 4))
+        assert m["similarity"] == round(n.similarity, 4) < 0.7
+    order = [("near", "copy", "excerpt").index(m["relation"]) for m in found]
+    assert order == sorted(order)
+    assert run(tmp_path, "similar", asked, "--fail-on", "copy").code == 1
+    assert run(tmp_path, "similar", asked, "--fail-on", "quote").code == 0
+    assert run(tmp_path, "status", "--format", "json").json()["pages"] == len(articles), "nothing was recorded"

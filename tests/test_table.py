@@ -1,0 +1,106 @@
+"""What stands under hashes, in either form, against a dictionary of lists; and keys of texts that have room in a slot.
+
+Files, damage and growth are held by the tests of the indexes that are such tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dedup import compiled, table
+from dedup.errors import TooManyTextsError
+from dedup.table import Slots, Table, probing
+
+TOP = (1 << table.HASH_BITS) - 1
+HASHES = st.sampled_from([0, 1, 7, 8, 9, 1 << 34, *range(TOP - 24, TOP + 1)])
+"""Some at either end of a table; many of one home."""
+
+
+def gather(slots: Slots, homes: int, hashes: list[int], cap: int, room: int) -> tuple[int, list[list[int]]]:
+    """What `probing.gather` gives, and the texts it found under each hash."""
+    numbers, found = np.zeros(len(hashes), np.int64), np.zeros(room, np.int64)
+    run = compiled.of(probing.gather)
+    all_ = run(table.plain(slots), homes, table.plain(np.array(hashes, np.int64)), cap, table.plain(numbers), table.plain(found))
+    ends = np.cumsum(numbers).tolist()
+    return int(all_), [found[end - n : end].tolist() for end, n in zip(ends, numbers.tolist(), strict=True)]
+
+
+@given(st.lists(HASHES, max_size=200), st.lists(HASHES, max_size=20), st.integers(1, 70), st.integers(1, 70), st.booleans())
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_gathered_is_what_a_dictionary_of_lists_would_give(
+    either: str, entries: list[int], asked: list[int], kept: int, cap: int, grown: bool
+) -> None:
+    slots, homes = np.zeros(300, np.int64), 30
+    texts = np.arange(1, len(entries) + 1, dtype=np.int64)
+    hashes = np.array(entries, np.int64)
+    made, _ = compiled.of(probing.add)(table.plain(slots), homes, table.plain(hashes), table.plain(texts), 1, kept)
+    held: dict[int, list[int]] = {}
+    for h, t in zip(entries, texts.tolist(), strict=True):
+        held.setdefault(h, []).append(t)
+    if made < 0:
+        return
+    if grown:
+        larger, homes = np.zeros(400, np.int64), 77
+        moved, _ = compiled.of(probing.move)(table.plain(slots), table.plain(larger), homes)
+        assert moved == made
+        slots = larger
+    before = slots.copy()
+    expected = [held.get(h, [])[: min(kept, cap)] for h in asked]
+    number = sum(map(len, expected))
+    assert gather(slots, homes, asked, cap, number + 3) == (number, expected)
+    assert gather(slots, homes, asked, cap, number) == (number, expected)
+    if number:
+        assert gather(slots, homes, asked, cap, number - 1)[0] == -1
+    assert np.array_equal(slots, before)
+
+
+def test_nothing_stands_in_an_empty_table_nor_under_no_hash(either: str) -> None:
+    slots = np.zeros(50, np.int64)
+    assert gather(slots, 30, [0, 5, TOP], 10, 0) == (0, [[], [], []])
+    assert gather(slots, 30, [], 10, 0) == (0, [])
+
+
+def test_a_bucket_that_stands_at_the_end_of_the_tail_is_read_to_there(either: str) -> None:
+    """As in a file that was not made by `add`: no empty slot follows."""
+    slots = np.full(33, TOP << 28 | 5, np.int64)
+    assert gather(slots, 30, [TOP], 1000, 10) == (4, [[5] * 4])
+
+
+def test_hashes_and_texts_at_their_greatest_do_not_spill_into_each_other(either: str) -> None:
+    slots = np.zeros(50, np.int64)
+    texts = np.array([table.MOST_TEXTS, 1], np.int64)
+    compiled.of(probing.add)(table.plain(slots), 30, table.plain(np.array([TOP, TOP - 1])), table.plain(texts), 1, 9)
+    assert gather(slots, 30, [TOP, TOP - 1, TOP - 2], 9, 9) == (2, [[table.MOST_TEXTS], [1], []])
+
+
+def test_what_is_gathered_outlives_the_growth_of_a_file(either: str, tmp_path: Path) -> None:
+    grown = Table.empty(str(tmp_path / "table"), bytes(16), bytes(16))
+    rng = np.random.default_rng(3)
+    hashes = rng.integers(0, 1 << table.HASH_BITS, 9000)
+    hashes[::10] = hashes[0]
+    homes = set()
+    for start in range(0, 9000, 500):
+        grown.add(hashes[start : start + 500], table.numbered(range(start + 1, start + 501)), 1, 40)
+        homes.add(grown.state.homes)
+    assert len(homes) >= 4
+    for h in (hashes[0], *hashes[1::1000]):
+        texts = (np.flatnonzero(hashes == h) + 1).tolist()[:40]
+        assert gather(grown.parts()[0], grown.state.homes, [int(h)], 100, 100) == (len(texts), [texts])
+
+
+def test_texts_are_numbered_as_they_are() -> None:
+    found = table.numbered([3, 1, table.MOST_TEXTS])
+    assert found.dtype == np.int64
+    assert found.tolist() == [3, 1, (1 << 28) - 1]
+    assert table.numbered([]).tolist() == []
+    assert table.numbered(range(1, 4)).tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("texts", [[1 << 28], [1, 1 << 28, 2], [1 << 40]])
+def test_a_text_that_a_slot_has_no_room_for_is_refused(texts: list[int]) -> None:
+    with pytest.raises(TooManyTextsError, match="268,435,455"):
+        table.numbered(texts)
