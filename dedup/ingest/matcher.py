@@ -61,6 +61,7 @@ class _Round:
     judged: dict[tuple[int, int], Match | None] = field(default_factory=dict)
     pages: dict[int, TextPages | None] = field(default_factory=dict)
     crowded: set[int] = field(default_factory=set)
+    further: dict[int, list[int]] = field(default_factory=dict)
 
 
 class Matcher:
@@ -76,7 +77,6 @@ class Matcher:
         self._index: CandidateIndex | None = None
         self._passages: PassageIndex | None = None
         self._pending: dict[int, bytes] = {}
-        self._last_text = 0
         self._kept = Kept(store)
         self._boilerplate = Boilerplate(matching.limits.boilerplate_articles)
         self._stories = Stories(store, self._boilerplate, self._kept)
@@ -237,7 +237,7 @@ class Matcher:
     def _confirm_signatures(self, number: int, meeting: Meeting, round_: _Round, *, crowded: bool) -> None:
         candidates = meeting.candidates.get(number, [])
         if not self._any(number, candidates, round_, first=crowded) and crowded:
-            self._any(number, [other for other in self._further(number) if other not in candidates], round_, first=True)
+            self._any(number, [other for other in self._further(number, round_) if other not in candidates], round_, first=True)
 
     def _any(self, number: int, others: list[int], round_: _Round, *, first: bool) -> bool:
         """Confirm a text's candidates, or only until one is a match; whether any is."""
@@ -249,14 +249,16 @@ class Matcher:
                 break
         return found
 
-    def _further(self, number: int) -> list[int]:
+    def _further(self, number: int, round_: _Round) -> list[int]:
         """What full buckets hold beyond the few that they gave first."""
         from dedup.lsh import BUCKET
 
-        # those of the batch are met only beside those before them
-        texts = self._pending if number in self._pending else self._store.signatures_of([number])
-        met = self.open().meet(list(texts), list(texts.values()), few=BUCKET)
-        return _likeliest_first(met[list(texts).index(number)]) if number in texts else []
+        if number not in round_.further:
+            # those of the batch are met all at once: each meets those before it
+            texts = self._pending if number in self._pending else self._store.signatures_of([number])
+            met = self.open().meet(list(texts), list(texts.values()), few=BUCKET)
+            round_.further |= {text: _likeliest_first(m) for text, m in zip(texts, met, strict=True)}
+        return round_.further.get(number, [])
 
     # By passages
 
