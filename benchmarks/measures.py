@@ -313,6 +313,7 @@ def shared_passages(place: Place, sizes: Sequence[int]) -> Measurement:
     for number in sizes:
         crawl, database = place.crawl(number, "phrases"), place.folder / "other.db"
         base = None
+        jobs.warm(crawl)
         for name, facts in ways.items():
             jobs.forget(database)
             place.say(f"scanning {number:,} articles with phrases: {name}")

@@ -33,9 +33,9 @@ HEADER = 4096
 TAIL = 4096
 """Slots beyond the last home."""
 LEAST = 2048
-MOST_FULL = 0.75
-"""Share of the homes in use from which on the table grows; by `GROWTH`, so that it is never under 0.47."""
-GROWTH = 1.6
+MOST_FULL = 0.8
+"""Share of the homes in use from which on the table grows; by `GROWTH`, so that it is never under two thirds."""
+GROWTH = 1.2
 MOST_TEXTS = (1 << 28) - 1
 """The greatest key of a text that a slot has room for."""
 HASH_BITS = 35
