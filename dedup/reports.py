@@ -21,6 +21,11 @@ NUMBERS = ("similarity", "containment", "relation", "coverage", "shared", "longe
 """What `told` tells of a match."""
 CLOSEST = ("closest_a", "closest_b", "closest_relation", "closest_coverage")
 """What `closest` tells, as columns."""
+ARTICLE = ("id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check", "gone", "crowded")
+"""What `article` tells."""
+RESEMBLANCE_COLUMNS = (*ARTICLE, *NUMBERS)
+CLUSTER_COLUMNS = ("cluster", *ARTICLE, *NUMBERS, "lag_seconds", "via", *CLOSEST)
+PAIR_COLUMNS = (*(f"{side}_{name}" for side in ("a", "b") for name in ARTICLE), *NUMBERS, *CLOSEST)
 STATE_RECIPE = "sha256(title+ff+body)"
 _CHECKS = ("verified", "unclaimed", "mismatched")
 

@@ -66,12 +66,24 @@ def folded(texts: Iterable[str]) -> Iterator[Folded]:
         yield _joined(batch)
 
 
+def to_points(text: str) -> NDArray[np.uint32]:
+    """The code points of a text."""
+    import numpy as np
+
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.dtype("<u4"))
+
+
+def from_points(points: NDArray[np.uint32]) -> str:
+    """The text of normalised code points."""
+    return points.astype("<u4").tobytes().decode("utf-32-le")
+
+
 def _joined(batch: list[str]) -> Folded:
     import numpy as np
 
     starts = np.zeros(len(batch) + 1, np.int64)
     np.cumsum([len(f) for f in batch], out=starts[1:])
-    return Folded(np.frombuffer("".join(batch).encode("utf-32-le", "surrogatepass"), np.dtype("<u4")), starts)
+    return Folded(to_points("".join(batch)), starts)
 
 
 @lru_cache(maxsize=1)

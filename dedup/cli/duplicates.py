@@ -13,12 +13,6 @@ from dedup.cli.common import Common, common, dumps, formats, plural, print_csv, 
 from dedup.model import CLUSTERED, RELATIONS
 from dedup.text import printable
 
-_ARTICLE = ("id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check", "gone", "crowded")
-_NUMBERS = ("similarity", "containment", "relation", "coverage", "shared", "longest", "quoted", "masked")
-_CLOSEST = ("closest_a", "closest_b", "closest_relation", "closest_coverage")
-CLUSTER_COLUMNS = ("cluster", *_ARTICLE, *_NUMBERS, "lag_seconds", "via", *_CLOSEST)
-PAIR_COLUMNS = (*(f"{side}_{name}" for side in ("a", "b") for name in _ARTICLE), *_NUMBERS, *_CLOSEST)
-
 _RELATION = click.Choice(RELATIONS)
 
 
@@ -83,9 +77,9 @@ def duplicates(
         if form == "json":
             print_json_array(found)
         elif form == "csv" and as_pairs:
-            print_csv(PAIR_COLUMNS, reports.flat_pairs(found))
+            print_csv(reports.PAIR_COLUMNS, reports.flat_pairs(found))
         elif form == "csv":
-            print_csv(CLUSTER_COLUMNS, reports.flat_clusters(found))
+            print_csv(reports.CLUSTER_COLUMNS, reports.flat_clusters(found))
         elif as_pairs:
             _print_pairs(found)
         else:
@@ -171,7 +165,7 @@ def similar(options: Common, path: str, every: bool, fail_on: tuple[str, ...], f
     if form == "json":
         click.echo(dumps(found, indent=2))
     elif form == "csv":
-        print_csv((*_ARTICLE, *_NUMBERS), map(reports.flat, found))
+        print_csv(reports.RESEMBLANCE_COLUMNS, map(reports.flat, found))
     else:
         for m in found:
             click.echo(f"{m['relation']:<8}{_numbers(m):<14} {_line(m)}")

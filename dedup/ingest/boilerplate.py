@@ -52,16 +52,8 @@ class _House:
 
 def _keys(passage: str) -> set[int]:
     """Every key that a text could choose within a passage, whatever that text's k."""
-    own = _points(passage)
+    own = text.to_points(passage)
     return {key for k in (winnowing.WIDE, winnowing.NARROW) for key in vectors.keys_of(vectors.hashes(own, k)).tolist()}
-
-
-def _points(normalised: str) -> Points:
-    return np.frombuffer(normalised.encode("utf-32-le"), np.dtype("<u4"))
-
-
-def _string(points: Points) -> str:
-    return points.astype("<u4").tobytes().decode("utf-32-le")
 
 
 class Boilerplate:
@@ -105,7 +97,7 @@ class Boilerplate:
         if not house.passages:
             return None
         if house.sought is None:
-            house.sought = overlap.sought(_points("\0".join(passage for _, passage in house.passages)))
+            house.sought = overlap.sought(text.to_points("\0".join(passage for _, passage in house.passages)))
         masked = overlap.runs_in(own, house.sought)
         number = int(np.count_nonzero(masked))
         return masked if 0 < 2 * number <= len(own) else None
@@ -114,7 +106,7 @@ class Boilerplate:
         """The names of the passages that a mask hides."""
         if mask is None:
             return set()
-        house, body, hidden = self.house(store, publisher), _string(own), mask.tolist()
+        house, body, hidden = self.house(store, publisher), text.from_points(own), mask.tolist()
         runs = (body[i : i + RUN] for i in range(len(body) - RUN + 1) if hidden[i] and hidden[i + RUN - 1])
         return {house.runs[run] for run in runs if run in house.runs}
 
@@ -173,9 +165,9 @@ def _common(key: int, own: Points, others: Sequence[Points]) -> str:
     places = np.flatnonzero(vectors.keys_of(vectors.hashes(own, k)) == key)
     if not len(places):
         return ""
-    body, at = _string(own), int(places[0])
+    body, at = text.from_points(own), int(places[0])
     run = body[at : at + k]
-    these = [(body, at), *((other, other.find(run)) for other in map(_string, others))]
+    these = [(body, at), *((other, other.find(run)) for other in map(text.from_points, others))]
     if any(place < 0 for _, place in these):
         return ""
     before = _alike([reversed(other[:place]) for other, place in these])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dedup.text import from_points
+
 Bytes = NDArray[np.uint8]
 Words = NDArray[np.uint32]
 Longs = NDArray[np.int64]
@@ -45,7 +47,7 @@ def encode(points: Words) -> tuple[Bytes, Longs]:
     """(UTF-8 of code points, offsets of each and of the end)."""
     width = 1 + (points >= 0x80).astype(np.int64) + (points >= 0x800) + (points >= 0x10000)
     at = np.concatenate(([0], np.cumsum(width)))
-    return np.frombuffer(points.astype("<u4").tobytes().decode("utf-32-le").encode(), np.uint8), at
+    return np.frombuffer(from_points(points).encode(), np.uint8), at
 
 
 def xxh32(utf8: Bytes, begin: Longs, end: Longs) -> Words:

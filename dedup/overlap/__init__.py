@@ -31,9 +31,7 @@ nobody can prepare a text whose runs all meet in one place."""
 
 def points(body: str) -> NDArray[np.uint32]:
     """The code points of a body, normalised."""
-    import numpy as np
-
-    folded = np.frombuffer(text.fold(body).encode("utf-32-le", "surrogatepass"), np.dtype("<u4"))
+    folded = text.to_points(text.fold(body))
     return folded[text.kept_array()[folded]]
 
 
@@ -42,7 +40,7 @@ def prepare(body: str) -> Prepared:
     import numpy as np
 
     folded = text.fold(body)
-    codes = np.frombuffer(folded.encode("utf-32-le", "surrogatepass"), np.dtype("<u4"))
+    codes = text.to_points(folded)
     quoted = np.zeros(len(codes), np.bool_)
     for begin, end in quotations(folded):
         quoted[begin:end] = True
@@ -76,7 +74,7 @@ def overlap(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> Overlap:
         from dedup.overlap.kernel import overlap
 
         return Overlap(*overlap(a, b))
-    x, y = (text.shingles(p.astype("<u4").tobytes().decode("utf-32-le")) for p in (a, b))
+    x, y = (text.shingles(text.from_points(p)) for p in (a, b))
     return Overlap(len(x), len(y), len(x & y))
 
 

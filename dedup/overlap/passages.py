@@ -91,6 +91,31 @@ def _find(table: Any, a: Any, rolled_a: Any, b: Any, j: Any, h: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
+def _cover(starts: Any, length: int) -> Any:
+    """The characters of a text that lie in one of the runs that `starts` marks."""
+    covered = np.zeros(length, np.bool_)
+    until = 0
+    for i in range(length):
+        if i < len(starts) and starts[i]:
+            until = i + RUN
+        covered[i] = i < until
+    return covered
+
+
+@njit(cache=True, nogil=True)
+def _count(covered: Any, quoted: Any, masked: Any) -> tuple[int, int, int]:
+    """Without masked ones: (covered characters, those of them that are not quoted, characters)."""
+    characters = outside = length = 0
+    for i in range(len(covered)):
+        if not masked[i]:
+            length += 1
+            if covered[i]:
+                characters += 1
+                outside += not quoted[i]
+    return characters, outside, length
+
+
+@njit(cache=True, nogil=True)
 def shared(a: Any, b: Any, quoted_a: Any, quoted_b: Any, masked_a: Any, masked_b: Any, base: int) -> tuple[int, int, int, int]:
     """(characters, outside, shorter, longest) of `dedup.overlap.Shared`."""
     rolled_a, rolled_b = _roll(a, base), _roll(b, base)
@@ -106,24 +131,8 @@ def shared(a: Any, b: Any, quoted_a: Any, quoted_b: Any, masked_a: Any, masked_b
         found[j] = here
         if here >= 0:
             met[here] = True
-    covered_a = outside_a = length_a = until = 0
-    for i in range(len(a)):
-        if i < len(rolled_a) and met[first[i]]:
-            until = i + RUN
-        if not masked_a[i]:
-            length_a += 1
-            if i < until:
-                covered_a += 1
-                outside_a += not quoted_a[i]
-    covered_b = outside_b = length_b = until = 0
-    for j in range(len(b)):
-        if j < len(rolled_b) and found[j] >= 0:
-            until = j + RUN
-        if not masked_b[j]:
-            length_b += 1
-            if j < until:
-                covered_b += 1
-                outside_b += not quoted_b[j]
+    covered_a, outside_a, length_a = _count(_cover(met[first], len(a)), quoted_a, masked_a)
+    covered_b, outside_b, length_b = _count(_cover(found >= 0, len(b)), quoted_b, masked_b)
     longest = 0
     steps = STEPS * (len(a) + len(b))
     for j in range(len(rolled_b)):
@@ -153,10 +162,7 @@ def prepare(passages: Any, base: int) -> tuple[Any, Any]:
 def runs_in(own: Any, others: Any, theirs: Any, table: Any, base: int) -> Any:
     """See `dedup.overlap.runs_in`."""
     rolled = _roll(own, base)
-    covered = np.zeros(len(own), np.bool_)
-    until = 0
-    for i in range(len(own)):
-        if i < len(rolled) and _find(table, others, theirs, own, i, rolled[i]) >= 0:
-            until = i + RUN
-        covered[i] = i < until
-    return covered
+    starts = np.empty(len(rolled), np.bool_)
+    for i in range(len(rolled)):
+        starts[i] = _find(table, others, theirs, own, i, rolled[i]) >= 0
+    return _cover(starts, len(own))

@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dedup.overlap.forms import RUN, STEPS, Prepared, Shared
+from dedup.text import from_points
 
 
 def shared(a: Prepared, b: Prepared, masked_a: NDArray[np.bool_], masked_b: NDArray[np.bool_]) -> Shared:
     """See `dedup.overlap.shared`."""
-    one, other = _text(a.points), _text(b.points)
+    one, other = from_points(a.points), from_points(b.points)
     places, theirs = _places(one), _places(other)
     sides = []
     for side, mine, there, masked in ((a, places, theirs, masked_a), (b, theirs, places, masked_b)):
@@ -23,16 +24,12 @@ def shared(a: Prepared, b: Prepared, masked_a: NDArray[np.bool_], masked_b: NDAr
 
 def runs(points: NDArray[np.uint32]) -> frozenset[str]:
     """Every run of `RUN` characters."""
-    return frozenset(_places(_text(points)))
+    return frozenset(_places(from_points(points)))
 
 
 def runs_in(own: NDArray[np.uint32], there: frozenset[str]) -> NDArray[np.bool_]:
     """See `dedup.overlap.runs_in`."""
-    return _covered(len(own), [at for run, places in _places(_text(own)).items() if run in there for at in places])
-
-
-def _text(points: NDArray[np.uint32]) -> str:
-    return points.astype("<u4").tobytes().decode("utf-32-le")
+    return _covered(len(own), [at for run, places in _places(from_points(own)).items() if run in there for at in places])
 
 
 def _places(normalised: str) -> dict[str, list[int]]:
