@@ -6,7 +6,7 @@ by a hundred papers is one story. A phrase that more than `STORIES` stories hold
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import xxhash
@@ -44,8 +44,9 @@ class PassageIndex:
         enter(self._table, texts, keys)
         self._table.settle(token, last_text)
 
-    def stories(self, keys: Keys) -> Iterator[tuple[int, list[int]]]:
-        """(place among the keys, the texts under that key: the earliest first, STORIES + 1 at most) for keys that any are under."""
+    def stories(self, keys: Keys) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(how many texts stand under each key, STORIES + 1 at most; those texts, the earliest of a key first, one key's after
+        the other's)."""
         numbers = np.zeros(len(keys), np.int64)
         gather = compiled.of(probing.gather)
         room = 2 * len(keys) + 256
@@ -53,14 +54,8 @@ class PassageIndex:
             found = np.zeros(room, np.int64)
             all_ = gather(self._table.slots(), self._table.state.homes, plain(keys), STORIES + 1, plain(numbers), plain(found))
             if all_ >= 0:
-                break
+                return numbers, found[:all_]
             room *= 4
-        there: list[int] = found[:all_].tolist()
-        places = np.flatnonzero(numbers)
-        at = 0
-        for place, number in zip(places.tolist(), numbers[places].tolist(), strict=True):
-            yield place, there[at : at + number]
-            at += number
 
 
 def enter(table: Table, texts: Sequence[int], keys: Sequence[Keys]) -> None:

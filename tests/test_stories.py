@@ -471,7 +471,8 @@ def check_index(session: Session, bodies: Iterable[str]) -> None:
     assert index.last_text == session.store.last_batch()[1]
     asked = {key for body in bodies for key in keys_of(body)} | stored.keys()
     keys = np.array(sorted(asked), np.int64)
-    found = {int(keys[place]): there for place, there in index.stories(keys)}
+    numbers, texts = index.stories(keys)
+    found = {int(key): there.tolist() for key, there in zip(keys, np.split(texts, np.cumsum(numbers)[:-1]), strict=True) if len(there)}
     assert found == {key: numbers[: STORIES + 1] for key, numbers in stored.items()}
 
 

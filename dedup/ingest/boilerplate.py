@@ -37,17 +37,21 @@ class _House:
     runs: dict[str, str] = field(default_factory=dict)
     sought: Sought | None = None
     masks: dict[int, Mask | None] = field(default_factory=dict)
+    names: dict[int, frozenset[str]] = field(default_factory=dict)
 
-    def add(self, name: str, passage: str, status: Masking) -> None:
+    def add(self, name: str, passage: str, status: Masking) -> set[int]:
+        """Take a passage in. Gives the keys that lie in it."""
         keys = _keys(passage)
         self.settled |= keys
         if status == "allowed":
-            return
+            return keys
         self.keys |= keys
         self.passages.append((name, passage))
         self.runs |= {passage[i : i + RUN]: name for i in range(len(passage) - RUN + 1)}
         self.sought = None
         self.masks.clear()
+        self.names.clear()
+        return keys
 
 
 def _keys(passage: str) -> set[int]:
@@ -58,21 +62,30 @@ def _keys(passage: str) -> set[int]:
 
 class Boilerplate:
     """The passages of every publisher, as far as they have been asked for; learns new ones within the store's transaction.
-    `articles`: in how many of a publisher a passage must return; 0: none is learned."""
+    `articles`: in how many of a publisher a passage must return; 0: none is learned. `keys`: those that lie within boilerplate
+    of any of these publishers."""
 
     def __init__(self, articles: int) -> None:
         self.articles = articles
+        self.keys: set[int] = set()
         self._houses: dict[int, _House] = {}
 
     def forget(self) -> None:
         """Ask the database again."""
         self._houses.clear()
+        self.keys.clear()
+
+    def load(self, store: Reader, publishers: Iterable[int]) -> None:
+        """Have what is known of these publishers at hand."""
+        for publisher in publishers:
+            self.house(store, publisher)
 
     def house(self, store: Reader, publisher: int) -> _House:
         if publisher not in self._houses:
             self._houses[publisher] = known = _House(store.publisher_name(publisher))
             for row in store.boilerplate(known.name):
                 known.add(row.name, row.passage, row.status)
+            self.keys |= known.keys
         return self._houses[publisher]
 
     def masked_keys(self, store: Reader, publisher: int) -> set[int]:
@@ -87,6 +100,7 @@ class Boilerplate:
         if text not in house.masks:
             if len(house.masks) >= MOST_MASKS:
                 house.masks.clear()
+                house.names.clear()
             house.masks[text] = self.mask(store, publisher, own)
         return house.masks[text]
 
@@ -102,6 +116,15 @@ class Boilerplate:
         number = int(np.count_nonzero(masked))
         return masked if 0 < 2 * number <= len(own) else None
 
+    def names_of(self, store: Reader, publisher: int, text: int, own: Points) -> frozenset[str]:
+        """The names of the passages that the mask of such a text hides."""
+        house, mask = self.house(store, publisher), self.mask_of(store, publisher, text, own)
+        if mask is None:
+            return frozenset()
+        if text not in house.names:
+            house.names[text] = frozenset(self.names(store, publisher, own, mask))
+        return house.names[text]
+
     def names(self, store: Reader, publisher: int, own: Points, mask: Mask | None) -> set[str]:
         """The names of the passages that a mask hides."""
         if mask is None:
@@ -114,19 +137,21 @@ class Boilerplate:
         """Whether a key that many of a publisher's articles have is still to be looked at."""
         return bool(self.articles) and key not in self.house(store, publisher).settled
 
-    def learn(self, store: Writer, publisher: int, key: int, body: str, own: Points, others: Sequence[Points]) -> bool:
-        """Learn the passage around a key of a text (`body`, and `own` normalised) that runs alike through the others too;
-        whether there is one."""
+    def learn(self, store: Writer, publisher: int, key: int, body: str, own: Points, others: Sequence[Points]) -> set[int]:
+        """Learn the passage around a key of a text (`body`, and `own` normalised) that runs alike through the others too.
+        Gives the keys that lie in it; none where there is no such passage."""
         house = self.house(store, publisher)
         passage = _common(key, own, others)
         if not passage:
-            return False
+            return set()
+        learned = {key}
         if not all(passage[i : i + RUN] in house.runs for i in range(len(passage) - RUN + 1)):
             row = remember(store, publisher, house.name, passage, _shown(body, passage), len(others) + 1, "learned")
-            house.add(row.name, row.passage, row.status)
+            learned |= house.add(row.name, row.passage, row.status)
         house.settled.add(key)
         house.keys.add(key)
-        return True
+        self.keys |= learned
+        return learned
 
 
 def remember(store: Writer, publisher: int, house: str, passage: str, shown: str, articles: int, status: Masking) -> BoilerplateRow:

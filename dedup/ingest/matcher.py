@@ -189,16 +189,17 @@ class Matcher:
         known = [n for n in {*meeting.candidates, *meeting.again} if n not in self._pending]
         round_ = _Round(self._store.matches_of(known))
         lookups = self._lookups(meeting)
-        held = self._stories.begin(self.open_passages(), list(lookups.values())) if lookups else {}
+        if lookups:
+            self._stories.begin(self.open_passages(), list(lookups.values()))
         self._stories.load_publishers({other for others in meeting.candidates.values() for other in others})
         entered: list[NDArray[np.int64]] = []
-        likely = {n: self._likely(n, meeting, lookups.get(n), held) for n in sorted({*meeting.candidates, *lookups})}
+        likely = {n: self._likely(n, meeting, lookups.get(n)) for n in sorted({*meeting.candidates, *lookups})}
         for some in _chunks(likely):
             self._load(some, round_)
             for number in some:
                 crowded = number in meeting.crowded
                 one = lookups.get(number)
-                proposed = self._stories.propose(one, held[number]) if one else None
+                proposed = self._stories.propose(one) if one else None
                 self._confirm_signatures(number, meeting, round_, crowded=crowded)
                 if proposed:
                     behind = self._confirm_stories(proposed, round_, crowded=crowded)
@@ -211,17 +212,18 @@ class Matcher:
         found = [m for pair, m in round_.judged.items() if m and pair not in round_.stored]
         return self._bundles.sort(found)
 
-    def _likely(self, number: int, meeting: Meeting, one: Lookup | None, held: dict[int, dict[int, list[int]]]) -> list[int]:
+    def _likely(self, number: int, meeting: Meeting, one: Lookup | None) -> list[int]:
         """What a text will be compared with, as far as is known now."""
         by_signature = meeting.candidates.get(number, [])
         if number in meeting.crowded:
             by_signature = by_signature[:1]
-        by_passages = self._stories.likely(one, held[number]) if one else []
+        by_passages = self._stories.likely(one) if one else []
         behind = [other for text in by_passages for other in self._stories.family(text)[:FAMILY]]
         return list(dict.fromkeys((*by_signature, *by_passages, *behind)))
 
     def _load(self, some: dict[int, list[int]], round_: _Round) -> None:
         """Have what is needed for these texts and what they will be compared with in memory."""
+        some = {number: others for number, others in some.items() if others}
         self._load_pages({*some, *(other for others in some.values() for other in others)}, round_)
         wanted = {number: [other for other in others if _fits(number, other, round_)] for number, others in some.items()}
         self._kept.load({n for number, others in wanted.items() if others for n in (number, *others)})
@@ -241,8 +243,10 @@ class Matcher:
 
     def _any(self, number: int, others: list[int], round_: _Round, *, first: bool) -> bool:
         """Confirm a text's candidates, or only until one is a match; whether any is."""
+        if not others:
+            return False
         found = False
-        self._load_pages(others, round_)
+        self._load_pages((number, *others), round_)
         for other in others:
             found |= _fits(number, other, round_) and self._confirm(number, other, round_) is not None
             if found and first:
@@ -268,15 +272,19 @@ class Matcher:
             return {}
         known = self._store.bodies_of_texts(meeting.again)
         found = [Lookup(n, p, _keys(body), None) for n, body in known.items() if (p := self._stories.publisher(n)) is not None]
-        found += [self._lookup(t) for t in meeting.new]
+        packed = [t.keys or b"" for t in meeting.new]
+        keys = winnowing.unpack(b"".join(packed))
+        end = 0
+        for new, own in zip(meeting.new, packed, strict=True):
+            begin, end = end, end + len(own) // winnowing.KEY_BYTES
+            found.append(Lookup(new.number, self._publisher(new), keys[begin:end], new.body))
         return {one.number: one for one in sorted(found, key=lambda one: one.number)}
 
-    def _lookup(self, new: NewText) -> Lookup:
+    def _publisher(self, new: NewText) -> int:
         house = self._houses.house(new.publisher, new.oid, new.url)
         if house not in self._publisher_keys:
             self._publisher_keys[house] = self._store.publisher(house)
-        assert new.keys is not None
-        return Lookup(new.number, self._publisher_keys[house], winnowing.unpack(new.keys), new.body)
+        return self._publisher_keys[house]
 
     def _confirm_stories(self, proposed: Proposed, round_: _Round, *, crowded: bool) -> list[int]:
         """Confirm a text's candidates and those that stand behind them. Gives those that it may go behind itself: what it
@@ -286,7 +294,7 @@ class Matcher:
             return []
         if one.body is not None:
             self._kept.put(one.number, one.body)
-        self._load_pages(candidates, round_)
+        self._load_pages((one.number, *candidates), round_)
         behind: list[int] = []
         families: list[int] = []
         for other in candidates:
@@ -321,9 +329,9 @@ class Matcher:
             return None
         names: set[str] = set()
         for number in (a, b):
-            publisher, mask = self._stories.publisher(number), self._mask(number)
-            if mask is not None and publisher is not None:
-                names |= self._boilerplate.names(self._store, publisher, self._kept.get(number).points, mask)
+            publisher = self._stories.publisher(number) if self.matching.limits.passages else None
+            if publisher is not None:
+                names |= self._boilerplate.names_of(self._store, publisher, number, self._kept.get(number).points)
         return Match(a, b, judged.relation, replace(judged.numbers, masked=tuple(sorted(names))))
 
     def _mask(self, number: int) -> NDArray[np.bool_] | None:
@@ -354,7 +362,7 @@ def _packed(keys: Sequence[NDArray[np.int64]]) -> list[bytes]:
     if not keys:
         return []
     whole = winnowing.pack(np.concatenate(keys))
-    ends = (5 * np.cumsum([len(k) for k in keys])).tolist()
+    ends = (winnowing.KEY_BYTES * np.cumsum([len(k) for k in keys])).tolist()
     return [whole[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
 
 

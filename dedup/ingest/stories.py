@@ -9,16 +9,19 @@ their pages. Those are candidates too (`represented`), so that a text that is no
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dedup import compiled
 from dedup.ingest.boilerplate import Boilerplate
 from dedup.ingest.kept import Kept
+from dedup.ingest.likeliest import likeliest
 from dedup.passages import STORIES, PassageIndex
 from dedup.store import Writer
+from dedup.table import plain
 
 PROPOSED = 4
 """Texts of a bucket that are proposed: the earliest."""
@@ -47,12 +50,66 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """What a text's buckets hold: candidates, those first that share most keys, each with the keys it was met under."""
+    """What a text's buckets propose: candidates, those first that share most keys. `unmasked`: which of its keys do not lie in
+    boilerplate."""
 
     lookup: Lookup
-    keys: list[int]
-    buckets: dict[int, list[int]]
+    unmasked: NDArray[np.bool_]
     candidates: list[int]
+
+
+class _Held:
+    """What the index holds under the keys of a batch's texts, looked up all at once. A place is that of a key among all of them."""
+
+    def __init__(self, index: PassageIndex, lookups: Sequence[Lookup]) -> None:
+        self.lookups = lookups
+        self.every = np.concatenate([one.keys for one in lookups])
+        self.ends = np.cumsum([len(one.keys) for one in lookups])
+        self.numbers_under, self.texts_under = index.stories(self.every)
+        self.keys: list[int] = self.every.tolist()
+        self.numbers: list[int] = self.numbers_under.tolist()
+        self._texts: list[int] = self.texts_under.tolist()
+        self._behind: list[int] = np.cumsum(self.numbers_under).tolist()
+        begins = [0, *self.ends.tolist()]
+        self.places = {one.number: range(begin, end) for one, begin, end in zip(lookups, begins, begins[1:], strict=False)}
+
+    def under(self, place: int) -> list[int]:
+        """The texts that the index holds under a key."""
+        behind = self._behind[place]
+        return self._texts[behind - self.numbers[place] : behind]
+
+    def met(self) -> set[int]:
+        """The texts of all buckets that may propose any."""
+        return set(self.texts_under[np.repeat(self.numbers_under <= STORIES, self.numbers_under)].tolist())
+
+    def owned(self, which: NDArray[np.bool_]) -> Iterator[tuple[int, Lookup]]:
+        """(place, whose key it is) of these keys."""
+        places = np.flatnonzero(which)
+        owners = np.searchsorted(self.ends, places, side="right")
+        return ((place, self.lookups[owner]) for place, owner in zip(places.tolist(), owners.tolist(), strict=True))
+
+    def repeated(self) -> NDArray[np.bool_]:
+        """Which keys are there more than once."""
+        order = np.argsort(self.every)
+        same = self.every[order[1:]] == self.every[order[:-1]]
+        found = np.zeros(len(order), np.bool_)
+        found[order[1:][same]] = True
+        found[order[:-1][same]] = True
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What can be told of a batch before its texts are taken one by one.
+
+    Most texts have candidates that the index alone tells. More counts for those whose keys others of the batch have had
+    (`repeated`: text → places of keys that others have), and for `intricate` ones: with passages that may be boilerplate, or
+    are that of other publishers."""
+
+    unmasked: NDArray[np.bool_]
+    repeated: dict[int, list[int]]
+    intricate: set[int]
+    candidates: dict[int, list[int]]
 
 
 class Stories:
@@ -60,6 +117,8 @@ class Stories:
 
     def __init__(self, store: Writer, boilerplate: Boilerplate, kept: Kept) -> None:
         self._store, self._boilerplate, self._kept = store, boilerplate, kept
+        self._held: _Held
+        self._seen: _Seen
         self._publishers: dict[int, int] = {}
         self._families: dict[int, list[int]] = {}
         self._local: dict[int, tuple[int, ...]] = {}
@@ -74,76 +133,117 @@ class Stories:
     def committed(self) -> list[tuple[int, Keys]]:
         """What was entered since the last time, for the index."""
         entered, self._entered = self._entered, []
-        self._local.clear()
         return entered
 
-    def begin(self, index: PassageIndex, lookups: Sequence[Lookup]) -> dict[int, dict[int, list[int]]]:
-        """Lookup's text → what the index holds under its keys: key → texts, without empty ones. All that will be asked of
-        those texts is looked up at once."""
-        if not lookups:
-            return {}
-        keys = np.concatenate([one.keys for one in lookups])
-        owners = np.repeat(np.arange(len(lookups)), [len(one.keys) for one in lookups])
-        held: dict[int, dict[int, list[int]]] = {one.number: {} for one in lookups}
-        for place, there in index.stories(keys):
-            held[lookups[owners[place]].number][int(keys[place])] = there
-        met = {text for buckets in held.values() for there in buckets.values() if len(there) <= STORIES for text in there}
+    def begin(self, index: PassageIndex, lookups: Sequence[Lookup]) -> None:
+        """Look up the texts of a batch, and all that will be asked of those that stand under their keys."""
+        self._held = held = _Held(index, lookups)
+        met = held.met()
         self._families = self._store.represented_by(met, FAMILY + 1)
         self.load_publishers({*met, *(text for family in self._families.values() for text in family)})
         self._publishers |= {one.number: one.publisher for one in lookups}
-        return held
+        self._boilerplate.load(self._store, {one.publisher for one in lookups})
+        self._local = {}
+        for number, keys in self._entered:  # by an earlier part of the same commit
+            for key in keys.tolist():
+                self._local[key] = (*self._local.get(key, ()), number)
+        self._seen = self._look_ahead(held)
+
+    def _look_ahead(self, held: _Held) -> _Seen:
+        again = held.repeated()
+        if self._local:
+            again |= np.isin(held.every, list(self._local))
+        repeated: dict[int, list[int]] = {}
+        for place, one in held.owned(again):
+            repeated.setdefault(one.number, []).append(place)
+        intricate: set[int] = set()
+        unmasked = np.ones(len(held.keys), np.bool_)
+        known = self._boilerplate.keys.intersection(held.keys)
+        needed = self._boilerplate.articles - 1
+        doubtful = (held.numbers_under >= needed) & (held.numbers_under <= STORIES) if needed > 0 else np.zeros(len(held.keys), np.bool_)
+        if known:
+            doubtful |= np.isin(held.every, list(known))
+        for place, one in held.owned(doubtful):
+            if held.keys[place] in self._boilerplate.masked_keys(self._store, one.publisher):
+                unmasked[place] = False
+            elif held.keys[place] in known or self._common(one, held.keys[place], held.under(place)):
+                intricate.add(one.number)
+        for _, one in held.owned(~unmasked):
+            places = held.places[one.number]
+            if 2 * np.count_nonzero(unmasked[places.start : places.stop]) < len(places):
+                intricate.add(one.number)
+        numbers = np.where(unmasked, held.numbers_under, 0)
+        candidates = _likeliest(held.ends, numbers, held.texts_under[np.repeat(unmasked, held.numbers_under)])
+        of_text = {one.number: others for one, others in zip(held.lookups, candidates, strict=True)}
+        return _Seen(unmasked, repeated, intricate, of_text)
 
     def finish(self) -> None:
         """Store which texts stand for which."""
         self._store.add_represented(self._represented)
         self._represented.clear()
 
-    def likely(self, one: Lookup, held: dict[int, list[int]]) -> list[int]:
+    def likely(self, one: Lookup) -> list[int]:
         """What will be proposed, as far as the index alone tells."""
-        if not held:
-            return []
-        masked = self._boilerplate.masked_keys(self._store, one.publisher)
-        return likeliest(there for key, there in held.items() if key not in masked)
+        return self._seen.candidates[one.number]
 
-    def propose(self, one: Lookup, held: dict[int, list[int]]) -> Proposed:
-        """The candidates of a text; `held` is what the index holds under its keys. Passages that so many articles of its
-        publisher share are learned on the way, and are no reason to propose anything."""
-        every: list[int] = one.keys.tolist()
-        keys = self._unmasked(one, every)
-        met = held.keys() | (self._local.keys() & set(every))
-        buckets = {key: [*held.get(key, ()), *self._local.get(key, ())] for key in sorted(met)}
-        if one.body is not None and self._learn(one, keys, buckets):
-            keys = self._unmasked(one, every)
-        unmasked = buckets.keys() if keys is every else buckets.keys() & set(keys)
-        candidates = likeliest([text for text in buckets[key] if not self._masked(text, key)] for key in unmasked)
-        return Proposed(one, keys, buckets, [other for other in candidates if other != one.number])
+    def propose(self, one: Lookup) -> Proposed:
+        """The candidates of a text. Passages that so many articles of its publisher share are learned on the way, and are no
+        reason to propose anything."""
+        held, seen = self._held, self._seen
+        places = held.places[one.number]
+        repeated = seen.repeated.get(one.number, ())
+        local = bool(self._local) and any(held.keys[place] in self._local for place in repeated)
+        if not local and one.number not in seen.intricate:
+            unmasked, candidates = seen.unmasked[places.start : places.stop], seen.candidates[one.number]
+        else:
+            met = sorted({*repeated, *(place for place in places if held.numbers[place])})
+            buckets = {key: there for place in met if (there := self._under(place, key := held.keys[place]))}
+            unmasked = self._unmasked(one)
+            learned = self._learn(one, one.keys[unmasked].tolist(), buckets) if one.body is not None else set()
+            if learned:
+                unmasked = self._unmasked(one)
+                seen.intricate.update(other.number for _, other in held.owned(np.isin(held.every, list(learned))))
+            left = set(one.keys[unmasked].tolist())
+            proposing = [
+                [text for text in there if not self._masked(text, key)] if key in self._boilerplate.keys else there
+                for key, there in buckets.items()
+                if key in left
+            ]
+            texts = [text for there in proposing for text in there]
+            (candidates,) = _likeliest(_array([len(proposing)]), _array([len(there) for there in proposing]), _array(texts))
+        return Proposed(one, unmasked, [other for other in candidates if other != one.number])
+
+    def _under(self, place: int, key: int) -> list[int]:
+        """What stands under a key, in the index and by this commit."""
+        there = self._held.under(place)
+        return [*there, *self._local[key]] if key in self._local else there
 
     def enter(self, proposed: Proposed, behind: Iterable[int]) -> Keys:
         """Enter a text under those of its keys where none of those stands that it goes behind, and remember which they are.
         Gives the keys."""
-        number, theirs, local = proposed.lookup.number, set(behind), self._local
-        entered: list[int] = []
+        number, theirs, held = proposed.lookup.number, set(behind), self._held
+        places = held.places[number]
+        repeated = set(self._seen.repeated.get(number, ()))
+        if not theirs and not repeated and proposed.unmasked.all() and max(held.numbers[places.start : places.stop], default=0) <= STORIES:
+            self._entered.append((number, proposed.lookup.keys))
+            return proposed.lookup.keys
+        entering = proposed.unmasked & (held.numbers_under[places.start : places.stop] <= STORIES)
         represented: set[int] = set()
-        if proposed.buckets:
-            for key in proposed.keys:
-                there = proposed.buckets.get(key)
-                if there is None:
-                    local[key] = (number,)
-                    entered.append(key)
-                    continue
-                before = theirs.intersection(there)
-                if before:
-                    represented |= before
-                elif len(there) <= STORIES:
-                    local[key] = (*local.get(key, ()), number)
-                    entered.append(key)
-        else:
-            local.update(dict.fromkeys(proposed.keys, (number,)))
-            entered = proposed.keys
+        for place in {*repeated, *(place for place in places if held.numbers[place])} if theirs else repeated:
+            if not proposed.unmasked[place - places.start]:
+                continue
+            key = held.keys[place]
+            there = self._under(place, key)
+            before = theirs.intersection(there)
+            if before or len(there) > STORIES:
+                represented |= before
+                entering[place - places.start] = False
+            elif place in repeated:
+                self._local[key] = (*self._local.get(key, ()), number)
         for by in sorted(represented):
             self._represented.append((by, number))
             self._families.setdefault(by, []).append(number)
-        found = proposed.lookup.keys if len(entered) == len(proposed.lookup.keys) else np.array(entered, np.int64)
+        found = proposed.lookup.keys[entering]
         self._entered.append((number, found))
         return found
 
@@ -163,7 +263,9 @@ class Stories:
         if len(self._publishers) > MOST_PUBLISHERS:
             self._publishers = {number: self._publishers[number] for number, _ in self._entered}
         if unknown:
-            self._publishers |= self._store.publishers_of_texts(unknown)
+            found = self._store.publishers_of_texts(unknown)
+            self._boilerplate.load(self._store, set(found.values()))
+            self._publishers |= found
 
     def _masked(self, text: int, key: int) -> bool:
         """Whether a key under which a text was entered lies in what has been learned since."""
@@ -172,35 +274,35 @@ class Stories:
             return False
         return self._boilerplate.mask_of(self._store, publisher, text, self._kept.get(text).points) is not None
 
-    def _unmasked(self, one: Lookup, keys: list[int]) -> list[int]:
-        """The keys that do not lie in boilerplate; all of them where that is over half of the text."""
+    def _unmasked(self, one: Lookup) -> NDArray[np.bool_]:
+        """Which keys do not lie in boilerplate; all of them where that is over half of the text."""
         masked = self._boilerplate.masked_keys(self._store, one.publisher)
-        if masked.isdisjoint(keys):
-            return keys
-        left = [key for key in keys if key not in masked]
-        if 2 * len(left) < len(keys):
+        found = np.array([key not in masked for key in one.keys.tolist()], np.bool_)
+        if 2 * np.count_nonzero(found) < len(found):
             if one.body is not None:
                 self._kept.put(one.number, one.body)
             if self._boilerplate.mask(self._store, one.publisher, self._kept.get(one.number).points) is None:
-                return keys
-        return left
+                found[:] = True
+        return found
 
-    def _learn(self, one: Lookup, keys: list[int], buckets: dict[int, list[int]]) -> bool:
-        """Learn what this text and so many others of its publisher share; whether anything was."""
+    def _common(self, one: Lookup, key: int, there: Sequence[int]) -> list[int]:
+        """The texts that show that a key lies in boilerplate, if there are as many as that takes."""
         needed = self._boilerplate.articles - 1
-        learned = False
-        if needed < 1:
-            return False
-        unmasked = set(keys)
-        for key, there in buckets.items():
-            if not needed <= len(there) <= STORIES or key not in unmasked:
+        if not 1 <= needed <= len(there) <= STORIES or not self._boilerplate.doubtful(self._store, one.publisher, key):
+            return []
+        same = [text for text in there if self.publisher(text) == one.publisher][:needed]
+        return same if len(same) == needed else []
+
+    def _learn(self, one: Lookup, keys: list[int], buckets: dict[int, list[int]]) -> set[int]:
+        """Learn what this text and so many others of its publisher share. Gives the keys that lie in it."""
+        assert one.body is not None
+        learned: set[int] = set()
+        needed = self._boilerplate.articles - 1
+        frequent = {key for key, there in buckets.items() if needed <= len(there) <= STORIES}
+        for key in sorted(frequent.intersection(keys)) if frequent else ():
+            same = self._common(one, key, buckets[key])
+            if not same:
                 continue
-            if not self._boilerplate.doubtful(self._store, one.publisher, key):
-                continue
-            same = [text for text in there if self.publisher(text) == one.publisher][:needed]
-            if len(same) < needed:
-                continue
-            assert one.body is not None
             self._kept.put(one.number, one.body)
             self._kept.load(same)
             own, others = self._kept.get(one.number).points, [self._kept.get(text).points for text in same]
@@ -208,15 +310,15 @@ class Stories:
         return learned
 
 
-def likeliest(buckets: Iterable[Sequence[int]]) -> list[int]:
-    """The candidates that these buckets propose, those first that most of them do, then the earliest. A bucket of many stories
-    holds a phrase, and says little of each: what all of a candidate's say must come to `EVIDENCE`."""
-    met: dict[int, int] = {}
-    said: dict[int, float] = {}
-    for there in buckets:
-        if 0 < len(there) <= STORIES:
-            share = 1 / len(there)
-            for other in there[:PROPOSED]:
-                met[other] = met.get(other, 0) + 1
-                said[other] = said.get(other, 0.0) + share
-    return sorted((o for o in met if said[o] >= EVIDENCE), key=lambda other: (-met[other], other))[:CANDIDATES]
+def _likeliest(ends: Keys, numbers: Keys, texts: Keys) -> list[list[int]]:
+    """See `likeliest`."""
+    chosen = np.zeros(len(ends) * CANDIDATES, np.int64)
+    chosen_numbers = np.zeros(len(ends), np.int64)
+    limits = _array([STORIES, PROPOSED, CANDIDATES])
+    compiled.of(likeliest)(plain(ends), plain(numbers), plain(texts), plain(limits), EVIDENCE, plain(chosen), plain(chosen_numbers))
+    found: list[int] = chosen.tolist()
+    return [found[i * CANDIDATES : i * CANDIDATES + number] for i, number in enumerate(chosen_numbers.tolist())]
+
+
+def _array(numbers: Sequence[int]) -> Keys:
+    return np.array(numbers, np.int64)

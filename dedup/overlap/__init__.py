@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from dedup import compiled, text
@@ -24,6 +25,8 @@ LONGEST_QUOTATION = 1000
 """Characters from an opening quotation mark to its closing one, at most: beyond, the mark is taken for a stray one."""
 _CLOSING = {"“": "”", "‘": "’", "「": "」", "『": "』", "«": "»", '"': '"', "\uff02": "\uff02"}
 _OPENING = re.compile(f"[{''.join(_CLOSING)}]")
+_BEYOND_CASE = 0x20000
+"""No code point from here on has a case."""
 _BASE = secrets.randbits(63) | 1
 """Of the rolling hash that runs are looked up by. They are compared character by character: results do not depend on it, and
 nobody can prepare a text whose runs all meet in one place."""
@@ -39,13 +42,40 @@ def prepare(body: str) -> Prepared:
     """A body as `shared` wants it."""
     import numpy as np
 
-    folded = text.fold(body)
+    composed = text.nfc(body)
+    if compiled.engaged():
+        from dedup.overlap.passages import prepared
+
+        codes = text.to_points(composed)
+        points, quoted = np.empty(len(codes), np.uint32), np.empty(len(codes), np.bool_)
+        number = prepared(codes, *_folds(), LONGEST_QUOTATION, points, quoted)
+        if number >= 0:
+            return Prepared(points[:number].copy(), quoted[:number].copy())
+    folded = composed.casefold()
     codes = text.to_points(folded)
     quoted = np.zeros(len(codes), np.bool_)
     for begin, end in quotations(folded):
         quoted[begin:end] = True
     kept = text.kept_array()[codes]
     return Prepared(codes[kept], quoted[kept])
+
+
+@lru_cache(maxsize=1)
+def _folds() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """For every code point what it is to `prepared`, and the closing marks."""
+    import numpy as np
+
+    codes = np.arange(0x110000, dtype=np.uint32)
+    folds = codes | (text.kept_array().astype(np.uint32) << np.uint32(24))
+    for code in range(_BEYOND_CASE):
+        folded = chr(code).casefold()
+        if len(folded) > 1:
+            folds[code] = 2 << 24
+        elif folded != chr(code):
+            folds[code] = folds[ord(folded)]
+    for number, mark in enumerate(_CLOSING):
+        folds[ord(mark)] = (3 + number) << 24
+    return folds, text.to_points("".join(_CLOSING.values()))
 
 
 def quotations(folded: str) -> list[tuple[int, int]]:
@@ -101,8 +131,7 @@ class Sought:
     """Passages prepared for being looked for in many texts."""
 
     points: NDArray[np.uint32]
-    rolled: NDArray[np.uint64] | None
-    table: NDArray[np.int32] | None
+    blocks: tuple[NDArray[np.int32], NDArray[np.int32]] | None
     runs: frozenset[str]
 
 
@@ -111,18 +140,18 @@ def sought(passages: NDArray[np.uint32]) -> Sought:
     if compiled.worth(0):
         from dedup.overlap.passages import prepare
 
-        return Sought(passages, *prepare(passages, _BASE), frozenset())
+        return Sought(passages, prepare(passages, _BASE), frozenset())
     from dedup.overlap.plain import runs
 
-    return Sought(passages, None, None, runs(passages))
+    return Sought(passages, None, runs(passages))
 
 
 def runs_in(own: NDArray[np.uint32], those: Sought) -> NDArray[np.bool_]:
     """Which characters of a normalised text lie in a run of `RUN` that is found in the passages too."""
-    if those.table is not None:
+    if those.blocks is not None:
         from dedup.overlap.passages import runs_in
 
-        found: NDArray[np.bool_] = runs_in(own, those.points, those.rolled, those.table, _BASE)
+        found: NDArray[np.bool_] = runs_in(own, those.points, *those.blocks, _BASE)
         return found
     from dedup.overlap.plain import runs_in as plain
 

@@ -9,6 +9,9 @@ from numba import njit, uint64
 
 from dedup.overlap.forms import RUN, STEPS
 
+BLOCK = RUN // 2
+VISITS = 4
+"""Blocks met per character of both texts; texts that repeat themselves meet more."""
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
 
 
@@ -91,15 +94,13 @@ def _find(table: Any, a: Any, rolled_a: Any, b: Any, j: Any, h: Any) -> Any:
 
 
 @njit(cache=True, nogil=True)
-def _cover(starts: Any, length: int) -> Any:
-    """The characters of a text that lie in one of the runs that `starts` marks."""
-    covered = np.zeros(length, np.bool_)
+def _cover(starts: Any, covered: Any) -> None:
+    """Mark the characters of a text that lie in one of the runs that `starts` marks."""
     until = 0
-    for i in range(length):
+    for i in range(len(covered)):
         if i < len(starts) and starts[i]:
             until = i + RUN
-        covered[i] = i < until
-    return covered
+        covered[i] |= i < until
 
 
 @njit(cache=True, nogil=True)
@@ -116,8 +117,80 @@ def _count(covered: Any, quoted: Any, masked: Any) -> tuple[int, int, int]:
 
 
 @njit(cache=True, nogil=True)
-def shared(a: Any, b: Any, quoted_a: Any, quoted_b: Any, masked_a: Any, masked_b: Any, base: int) -> tuple[int, int, int, int]:
-    """(characters, outside, shorter, longest) of `dedup.overlap.Shared`."""
+def _blocks(points: Any, base: Any) -> Any:
+    """(table, next): the blocks of `BLOCK` characters that a text is cut into, chained by their hashes; the table holds 1 + a
+    block's number. Any run of `RUN` characters holds a whole block."""
+    number = len(points) // BLOCK
+    bits = 6
+    while (1 << bits) < 8 * number:
+        bits += 1
+    table = np.zeros(1 << bits, np.int32)
+    next_ = np.empty(number, np.int32)
+    for n in range(number - 1, -1, -1):
+        h = uint64(0)
+        for k in range(n * BLOCK, (n + 1) * BLOCK):
+            h = uint64(uint64(h * uint64(base)) + uint64(points[k]))
+        slot = np.int64(uint64(h * _MIX) >> uint64(64 - bits))
+        next_[n] = table[slot]
+        table[slot] = n + 1
+    return table, next_
+
+
+@njit(cache=True, nogil=True)
+def _extend(a: Any, table: Any, next_: Any, b: Any, masked_a: Any, masked_b: Any, covered_a: Any, covered_b: Any, base: int) -> int:
+    """Every passage of two texts, from the blocks of the one that stand in the other, extended both ways; marks what they
+    cover. Gives the longest stretch without a mask; -1 where the texts repeat themselves so much that it takes too long."""
+    visits, steps = VISITS * (len(a) + len(b)), STEPS * (len(a) + len(b))
+    bits = 0
+    while (1 << bits) < len(table):
+        bits += 1
+    factor, top = uint64(base), uint64(1)
+    h = uint64(0)
+    for k in range(min(BLOCK, len(b)) - 1):
+        h = uint64(uint64(h * factor) + uint64(b[k]))
+        top = uint64(top * factor)
+    longest = 0
+    for j in range(len(b) - BLOCK + 1):
+        h = uint64(uint64(h * factor) + uint64(b[j + BLOCK - 1]))
+        n = table[np.int64(uint64(h * _MIX) >> uint64(64 - bits))] - 1
+        h = uint64(h - uint64(uint64(b[j]) * top))
+        while n >= 0:
+            visits -= 1
+            i = n * BLOCK
+            n = next_[n] - 1
+            length = 0
+            while length < BLOCK and a[i + length] == b[j + length]:
+                length += 1
+            if length < BLOCK:
+                continue
+            before = 0
+            while before < BLOCK and before < i and before < j and a[i - before - 1] == b[j - before - 1]:
+                before += 1
+            if before == BLOCK:  # met by the block before
+                continue
+            while i + length < len(a) and j + length < len(b) and a[i + length] == b[j + length]:
+                length += 1
+            length += before
+            if length < RUN:
+                continue
+            steps -= 2 * length - RUN + 1
+            if steps < 0:
+                return -1
+            stretch = 0
+            for k in range(length):
+                covered_a[i - before + k] = True
+                covered_b[j - before + k] = True
+                stretch = 0 if masked_a[i - before + k] or masked_b[j - before + k] else stretch + 1
+                longest = max(longest, stretch)
+        if visits < 0:
+            return -1
+    return longest
+
+
+@njit(cache=True, nogil=True)
+def _repeating(a: Any, b: Any, masked_a: Any, masked_b: Any, covered_a: Any, covered_b: Any, base: int) -> int:
+    """The same for texts that repeat themselves: from a table of all runs. What they cover is exact; the search for the longest
+    stretch ends after `STEPS` a character."""
     rolled_a, rolled_b = _roll(a, base), _roll(b, base)
     table, first, next_ = _enter(a, rolled_a)
     met = np.zeros(len(rolled_a), np.bool_)
@@ -131,8 +204,8 @@ def shared(a: Any, b: Any, quoted_a: Any, quoted_b: Any, masked_a: Any, masked_b
         found[j] = here
         if here >= 0:
             met[here] = True
-    covered_a, outside_a, length_a = _count(_cover(met[first], len(a)), quoted_a, masked_a)
-    covered_b, outside_b, length_b = _count(_cover(found >= 0, len(b)), quoted_b, masked_b)
+    _cover(met[first], covered_a)
+    _cover(found >= 0, covered_b)
     longest = 0
     steps = STEPS * (len(a) + len(b))
     for j in range(len(rolled_b)):
@@ -149,20 +222,65 @@ def shared(a: Any, b: Any, quoted_a: Any, quoted_b: Any, masked_a: Any, masked_b
             i = next_[i]
         if steps < 0:
             break
-    return min(covered_a, covered_b), min(outside_a, outside_b), min(length_a, length_b), longest if longest >= RUN else 0
-
-
-def prepare(passages: Any, base: int) -> tuple[Any, Any]:
-    """(hashes of the runs, table of them), for `runs_in`."""
-    rolled = _roll(passages, base)
-    return rolled, _enter(passages, rolled)[0]
+    return longest
 
 
 @njit(cache=True, nogil=True)
-def runs_in(own: Any, others: Any, theirs: Any, table: Any, base: int) -> Any:
+def shared(a: Any, b: Any, quoted_a: Any, quoted_b: Any, masked_a: Any, masked_b: Any, base: int) -> tuple[int, int, int, int]:
+    """(characters, outside, shorter, longest) of `dedup.overlap.Shared`."""
+    covered_a, covered_b = np.zeros(len(a), np.bool_), np.zeros(len(b), np.bool_)
+    table, next_ = _blocks(a, base)
+    longest = _extend(a, table, next_, b, masked_a, masked_b, covered_a, covered_b, base)
+    if longest < 0:
+        longest = _repeating(a, b, masked_a, masked_b, covered_a, covered_b, base)
+    characters_a, outside_a, length_a = _count(covered_a, quoted_a, masked_a)
+    characters_b, outside_b, length_b = _count(covered_b, quoted_b, masked_b)
+    shorter = min(length_a, length_b)
+    return min(characters_a, characters_b), min(outside_a, outside_b), shorter, longest if longest >= RUN else 0
+
+
+@njit(cache=True, nogil=True)
+def prepared(codes: Any, folds: Any, closing: Any, furthest: int, points: Any, quoted: Any) -> int:
+    """Fills `points` and `quoted` of `dedup.overlap.Prepared` from the code points of a body in NFC; gives their number, or -1
+    for a body with a character that is folded into several.
+
+    folds[c] is what c is folded into, and beside it in the highest byte 0: it is left out, 1: it is kept, 2: it becomes
+    several, 3 + n: it opens a quotation that closing[n] ends; see `dedup.overlap.quotations`."""
+    nearest = np.zeros(len(closing), np.int64)
+    begin = end = over = number = 0
+    for i in range(len(codes)):
+        fold = folds[codes[i]]
+        role = fold >> 24
+        if role == 1:
+            points[number] = fold & 0xFFFFFF
+            quoted[number] = begin <= i < end
+            number += 1
+        elif role == 2:
+            return -1
+        elif role > 2 and i >= over:
+            kind = role - 3
+            if nearest[kind] <= i:
+                at = i + 1
+                while at < len(codes) and codes[at] != closing[kind]:
+                    at += 1
+                nearest[kind] = at
+            if nearest[kind] < len(codes) and nearest[kind] - i <= furthest:
+                begin, end = i + 1, nearest[kind]
+                over = end + 1
+    return number
+
+
+def prepare(passages: Any, base: int) -> tuple[Any, Any]:
+    """The blocks of passages, for `runs_in`."""
+    blocks: tuple[Any, Any] = _blocks(passages, base)
+    return blocks
+
+
+@njit(cache=True, nogil=True)
+def runs_in(own: Any, others: Any, table: Any, next_: Any, base: int) -> Any:
     """See `dedup.overlap.runs_in`."""
-    rolled = _roll(own, base)
-    starts = np.empty(len(rolled), np.bool_)
-    for i in range(len(rolled)):
-        starts[i] = _find(table, others, theirs, own, i, rolled[i]) >= 0
-    return _cover(starts, len(own))
+    masked, covered = np.zeros(len(others), np.bool_), np.zeros(len(others), np.bool_)
+    hidden, found = np.zeros(len(own), np.bool_), np.zeros(len(own), np.bool_)
+    if _extend(others, table, next_, own, masked, hidden, covered, found, base) < 0:
+        _repeating(others, own, masked, hidden, covered, found, base)
+    return found

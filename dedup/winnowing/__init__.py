@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dedup import compiled, text
-from dedup.winnowing.recipe import KEY_BITS, NARROW, RECIPE, WIDE, most
+from dedup.winnowing.recipe import KEY_BITS, KEY_BYTES, NARROW, RECIPE, WIDE, most
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["KEY_BITS", "NARROW", "RECIPE", "WIDE", "keys", "pack", "packed", "unpack"]
+__all__ = ["KEY_BITS", "KEY_BYTES", "NARROW", "RECIPE", "WIDE", "keys", "pack", "packed", "unpack"]
 
 
 def keys(folded: text.Folded, least: int) -> list[NDArray[np.int64] | None]:
@@ -30,9 +30,9 @@ def keys(folded: text.Folded, least: int) -> list[NDArray[np.int64] | None]:
 
 
 def packed(folded: text.Folded, least: int) -> list[bytes | None]:
-    """The keys of each text as stored: `KEY_BITS` fit into 5 bytes, little-endian."""
+    """The keys of each text as stored: `KEY_BITS` fit into `KEY_BYTES` bytes, little-endian."""
     rows, found = _winnowed(folded, least)
-    bytes_ = rows.astype("<i8", copy=False).view("u1").reshape(*rows.shape, 8)[:, :, :5]
+    bytes_ = rows.astype("<i8", copy=False).view("u1").reshape(*rows.shape, 8)[:, :, :KEY_BYTES]
     return [None if n < 0 else bytes_[t, :n].tobytes() for t, n in enumerate(found)]
 
 
@@ -67,16 +67,16 @@ def _room(folded: text.Folded) -> int:
 
 
 def pack(found: NDArray[np.int64]) -> bytes:
-    """Keys as stored: 5 bytes each, little-endian."""
+    """Keys as stored: `KEY_BYTES` bytes each, little-endian."""
     import numpy as np
 
-    return found.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :5].tobytes()
+    return found.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :KEY_BYTES].tobytes()
 
 
 def unpack(stored: bytes) -> NDArray[np.int64]:
     """Keys as they were before `pack`."""
     import numpy as np
 
-    wide = np.zeros((len(stored) // 5, 8), np.uint8)
-    wide[:, :5] = np.frombuffer(stored, np.uint8).reshape(-1, 5)
+    wide = np.zeros((len(stored) // KEY_BYTES, 8), np.uint8)
+    wide[:, :KEY_BYTES] = np.frombuffer(stored, np.uint8).reshape(-1, KEY_BYTES)
     return wide.view("<i8").ravel().astype(np.int64)

@@ -10,6 +10,7 @@ MOST = 40
 PER_KEY = 32
 MOST_EVER = 1000
 KEY_BITS = 35
+KEY_BYTES = 5
 RECIPE = f"winnow/poly64/{WIDE}-{NARROW}/{WINDOW}/{MOST}-{PER_KEY}-{MOST_EVER}/{KEY_BITS}bits/text1"
 """The stored name of how keys are made."""
 
