@@ -132,6 +132,16 @@ def test_a_text_shares_all_of_itself(either: str, body: str) -> None:
     assert (found.characters, found.longest) == ((length, length) if length >= overlap.RUN else (0, 0))
 
 
+@given(
+    st.lists(st.sampled_from(["a", "b", "ab", "aab", "a" * 9, "ab" * 5]), max_size=24),
+    st.lists(st.sampled_from(["a", "b", "ab"]), max_size=60),
+)
+@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_texts_share_that_repeat_themselves(either: str, a: list[str], b: list[str]) -> None:
+    """So much that their blocks meet too often, and every run has to be looked up."""
+    compare("".join(a)[:120], "".join(b)[:120], ([(3, 2), (40, 5)], [(7, 1)]))
+
+
 def test_without_masks_nothing_is_masked(either: str) -> None:
     a, b = overlap.prepare(BLOCKS[2] + BLOCKS[3]), overlap.prepare(BLOCKS[3] + BLOCKS[1])
     nothing = mask(len(a.points), []), mask(len(b.points), [])
@@ -311,3 +321,12 @@ def test_nothing_is_found_in_no_passage_nor_in_no_text(either: str) -> None:
     body = overlap.points(BLOCKS[3])
     assert overlap.runs_in(body, overlap.sought(nothing)).tolist() == [False] * len(body)
     assert overlap.runs_in(nothing, overlap.sought(body)).tolist() == []
+
+
+def test_every_character_is_prepared_as_it_is_normalised(either: str) -> None:
+    """Each between line ends, which nothing is composed with; those that are folded into several by themselves."""
+    characters = [chr(code) for code in range(0x110000)]
+    several = [c for c in characters if len(c.casefold()) > 1]
+    assert several
+    for body in ("\n".join(c for c in characters if len(c.casefold()) == 1), *several):
+        assert overlap.prepare(body).points.tolist() == [ord(c) for c in text.normalise(body)]

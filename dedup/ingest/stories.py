@@ -298,7 +298,7 @@ class Stories:
         assert one.body is not None
         learned: set[int] = set()
         needed = self._boilerplate.articles - 1
-        frequent = {key for key, there in buckets.items() if needed <= len(there) <= STORIES}
+        frequent = {key for key, there in buckets.items() if 1 <= needed <= len(there) <= STORIES}
         for key in sorted(frequent.intersection(keys)) if frequent else ():
             same = self._common(one, key, buckets[key])
             if not same:
