@@ -217,8 +217,8 @@ def places_of(body: str) -> set[int]:
 
 
 @given(st.lists(st.sampled_from([*MARKS, "가", "나다", "b ", "ß", "\n", "x" * 300, "가" * 499]), max_size=25).map("".join))
-@settings(deadline=None, max_examples=400)
-def test_quoted_is_what_stands_between_quotation_marks(body: str) -> None:
+@settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_quoted_is_what_stands_between_quotation_marks(either: str, body: str) -> None:
     assert places_of(body) == relations.quoted_positions(body)
     folded = text.fold(body)
     over = 0
@@ -229,21 +229,21 @@ def test_quoted_is_what_stands_between_quotation_marks(body: str) -> None:
 
 
 @pytest.mark.parametrize(("between", "quoted"), [(998, 998), (999, 999), (1000, 0)])
-def test_a_closing_mark_that_is_too_far_off_closes_nothing(between: int, quoted: int) -> None:
+def test_a_closing_mark_that_is_too_far_off_closes_nothing(either: str, between: int, quoted: int) -> None:
     assert overlap.LONGEST_QUOTATION == 1000
     for opening, closing in (("“", "”"), ('"', '"'), ("«", "»")):
         assert len(places_of("앞" + opening + "가" * between + closing + "뒤")) == quoted
 
 
-def test_marks_within_a_quotation_mean_nothing_and_a_stray_one_opens_none() -> None:
+def test_marks_within_a_quotation_mean_nothing_and_a_stray_one_opens_none(either: str) -> None:
     assert places_of("가“나‘다”라’마") == {1, 2}
     assert places_of('키 5"인 “가나” 다') == {3, 4}
     assert places_of("가나”다“라") == set()
 
 
 @given(BODIES | ANY)
-@settings(deadline=None)
-def test_a_prepared_body_is_its_points(body: str) -> None:
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_prepared_body_is_its_points(either: str, body: str) -> None:
     prepared = overlap.prepare(body)
     assert prepared.points.dtype == np.dtype("<u4")
     assert prepared.points.tolist() == overlap.points(body).tolist()

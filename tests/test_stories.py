@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import combinations
+from itertools import combinations, count
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,11 @@ import numpy as np
 import pytest
 
 from dedup import reports, winnowing
-from dedup.ingest import Scan, Session
+from dedup.ingest import Scan, Session, Tally
 from dedup.ingest import scan as scanning
+from dedup.ingest.examine import Examined, Found, examine, signature
+from dedup.ingest.matching import Judged, Matching
+from dedup.ingest.record import record
 from dedup.ingest.stories import Keys, Proposed, Stories
 from dedup.passages import STORIES
 from dedup.store import open_reader
@@ -427,6 +430,76 @@ def with_tails(bodies: Sequence[str]) -> list[Made]:
     return [
         paper(n, f"{body} {TAIL}", publisher="새벽신문") if n % 4 == 0 else paper(n, body) for n, body in enumerate(bodies)
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("batch", [1, 7, 40])
+def test_what_is_stored_does_not_depend_on_how_the_stream_was_split(
+    either: str, crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """A tail is learned in the midst of a batch: those behind that have no more than a part of it, and other keys within that
+    part than all before, are not entered under them."""
+    rng = random.Random(24)
+    write(crawl, with_tails(mixed(rng, 2)))
+    letters = TAIL.split()
+    parts = [letters[begin : begin + length] for begin in range(0, len(letters) - 8, 2) for length in (8, 14, 20)]
+    write(crawl, [paper(900 + n, f"{story(rng).body} {' '.join(part)}", publisher="새벽신문") for n, part in enumerate(parts)])
+    found = []
+    for size in (512, batch):
+        monkeypatch.setattr(scanning, "BATCH_FILES", size)
+        running.scan(crawl, tmp_path / f"{size}.db")
+        found.append(derived(tmp_path / f"{size}.db"))
+    assert found[0] == found[1]
+    assert found[0]["boilerplate"]
+
+
+def test_what_one_path_showed_one_after_the_other_within_a_batch_is_matched(either: str, crawl: Path, db: Path) -> None:
+    """Their signatures share no band: what stands in the index only once this is committed has to propose it."""
+    source = story(random.Random(25), 12)
+    copy = next(b for n in count() if relations.numbers(source.body, b := wire_copy(random.Random(n), source, cut=0.4)).similarity < 0.25)
+    examined: list[Examined] = []
+    with running.session(crawl, db) as session:
+        for article in (paper(1, source.body), paper(2, copy)):
+            path = article.write(crawl, "a.md")
+            found = Found(session.roots[0].id, session.roots[0].path, b"", b"a.md", signature(path.stat()))
+            examined += examine([found], session.options)
+        record(session.store, examined, session.matcher, Tally())
+    ((pair, match),) = matches(db).items()
+    assert (len(pair), match.relation) == (2, "copy")
+
+
+def test_a_text_that_is_boilerplate_for_more_than_half_is_entered_under_all_its_keys(either: str, crawl: Path, db: Path) -> None:
+    rng = random.Random(28)
+    write(crawl, [paper(n, f"{story(rng).body} {TAIL}", publisher="새벽신문") for n in range(6)])
+    running.scan(crawl, db)
+    assert derived(db)["boilerplate"]
+    body = f"{' '.join(words(rng, 20))} {TAIL}"
+    write(crawl, [paper(7, body, publisher="새벽신문")])
+    running.scan(crawl, db)
+    *_, (_, _, keys) = derived(db)["passages"]
+    assert winnowing.unpack(keys).tolist() == keys_of(body)
+
+
+def test_what_is_boilerplate_of_those_that_stand_in_a_bucket_proposes_them_to_nobody(
+    either: str, crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = random.Random(27)
+    write(crawl, [paper(n, f"{story(rng).body} {TAIL}", publisher="새벽신문") for n in range(6)])
+    running.scan(crawl, db)
+    assert derived(db)["boilerplate"]
+    compared: list[tuple[Any, ...]] = []
+    judge = Matching.judge
+
+    def watched(*args: Any, **kw: Any) -> Judged:
+        compared.append(args)
+        return judge(*args, **kw)
+
+    monkeypatch.setattr(Matching, "judge", watched)
+    write(crawl, [paper(7, f"{story(rng).body} {TAIL}")])
+    running.scan(crawl, db)
+    assert compared == []
+    write(crawl, [paper(8, f"{story(random.Random(27)).body} {story(rng).body}")])
+    running.scan(crawl, db)
+    assert len(compared) == 1
 
 
 @pytest.mark.parametrize("how", ["deleted", "cut", "scribbled", "an old copy", "another database's", "not a byte"])

@@ -246,7 +246,7 @@ class Matcher:
         if not others:
             return False
         found = False
-        self._load_pages((number, *others), round_)
+        self._load_pages(others, round_)
         for other in others:
             found |= _fits(number, other, round_) and self._confirm(number, other, round_) is not None
             if found and first:
