@@ -236,6 +236,7 @@ def test_a_closing_mark_that_is_too_far_off_closes_nothing(either: str, between:
 
 
 def test_marks_within_a_quotation_mean_nothing_and_a_stray_one_opens_none(either: str) -> None:
+    assert places_of("“가”나“다”") == places_of('"가"나"다"') == {0, 2}
     assert places_of("가“나‘다”라’마") == {1, 2}
     assert places_of('키 5"인 “가나” 다') == {3, 4}
     assert places_of("가나”다“라") == set()
