@@ -13,7 +13,6 @@ from dedup.model import ALIKE, CLUSTERED, RELATIONS, Match, Numbers, Relation
 from dedup.overlap import places
 from dedup.publishers import Publishers
 from dedup.store import ArticleRow, Reader
-from dedup.store.opening import holder
 from dedup.store.rows import BoilerplateRow
 from dedup.urls import Canonicaliser
 
@@ -353,38 +352,6 @@ def diff(store: Reader, page: int, from_: int | None, to: int | None) -> dict[st
 
 def _stretch(s: diffs.Stretch) -> dict[str, str]:
     return {"kind": s.kind, "text": s.text}
-
-
-def status(store: Reader) -> dict[str, Any]:
-    """Counts of what the database holds, its size, the last scan and who writes now."""
-    last = store.setting("last_scan")
-    return {
-        "files": store.count("files"),
-        "gone": store.count("files", "gone = 1"),
-        "pages": store.count("pages"),
-        "revisions": store.count(
-            "revisions", "EXISTS (SELECT 1 FROM sightings s WHERE s.revision_id = revisions.id AND s.standing = 'counted')"
-        ),
-        "sightings": store.count("sightings"),
-        "checks": {c: store.counts_by("sightings", "check_status").get(c, 0) for c in ("verified", "mismatched", "unclaimed")},
-        "causes": store.counts_by("sightings", "check_cause", "check_cause IS NOT NULL"),
-        "matches": {
-            "exact": store.exact_copies(),
-            **{r: store.counts_by("matches", "relation").get(r, 0) for r in RELATIONS[1:]},
-        },
-        "crowded": store.count("texts", "crowded = 1"),
-        "changes": store.count("changes"),
-        "faults": store.counts_by("faults", "kind"),
-        "database_bytes": store.database_bytes(),
-        "index_bytes": store.index_bytes(),
-        "last_scan": json.loads(last) if last else None,
-        "writer": holder(store.path),
-    }
-
-
-def faults(store: Reader) -> list[dict[str, str]]:
-    """Every fault that stands: path, kind, message, since when."""
-    return [{"path": p, "kind": k, "message": m, "since": s} for p, k, m, s in store.faults()]
 
 
 def boilerplate(store: Reader, publisher: str | None = None) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 
 def to_utc(printed: str, zone: tzinfo) -> str | None:
@@ -29,6 +29,11 @@ def from_ns(nanoseconds: int) -> str:
 def now() -> str:
     """The present, ISO 8601 in UTC, whole seconds."""
     return datetime.now(UTC).replace(microsecond=0).isoformat()
+
+
+def after(seconds: float) -> str:
+    """The time in so many seconds, ISO 8601 in UTC, whole seconds."""
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).replace(microsecond=0).isoformat()
 
 
 def seconds_between(earlier: str, later: str) -> float:

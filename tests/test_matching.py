@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dedup import overlap, reports, text
+from dedup import overlap, reports, status, text
 from dedup.config import Duplicates
 from dedup.ingest import Scan
 from dedup.ingest.matching import Matching
@@ -301,7 +301,7 @@ def _crowd(crawl: Path, db: Path, number: int = 150) -> dict[str, Any]:
         article.write(crawl, f"{article.aid}.md")
     running.scan(crawl, db)
     with open_reader(str(db)) as store:
-        return reports.status(store)
+        return status.holds(store)
 
 
 def test_every_article_of_a_full_bucket_is_matched_and_those_that_met_it_are_flagged(either: str, crawl: Path, db: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from dedup import errors, reports
+from dedup import errors, status
 from dedup.ingest import Found, Scan, Tally, examine, record
 from dedup.store import open_reader
 from dedup.store.rows import Stat
@@ -182,13 +182,13 @@ def test_every_fault_keeps_its_path_is_counted_and_goes_when_the_file_is_whole(c
         tally = running.scan(crawl, db)
         assert (tally.files, tally.faults) == (1, 1)
         with open_reader(str(db)) as store:
-            assert reports.status(store)["faults"] == {kind: 1}
-            assert reports.faults(store)[0]["path"] == str(path)
+            assert status.holds(store)["faults"] == {kind: 1}
+            assert status.faults(store)[0]["path"] == str(path)
     _articles(1)[0].write(crawl, "a.md")
     tally = running.scan(crawl, db)
     assert (tally.faults, tally.changed) == (0, 1)
     with open_reader(str(db)) as store:
-        assert reports.status(store)["faults"] == {}
+        assert status.holds(store)["faults"] == {}
 
 
 def test_a_bad_time_is_a_fault_beside_the_article(crawl: Path, db: Path) -> None:
@@ -196,7 +196,7 @@ def test_a_bad_time_is_a_fault_beside_the_article(crawl: Path, db: Path) -> None
     tally = running.scan(crawl, db)
     assert (tally.new, tally.faults) == (1, 0)
     with open_reader(str(db)) as store:
-        assert reports.status(store)["faults"] == {"unparsable_time": 1}
+        assert status.holds(store)["faults"] == {"unparsable_time": 1}
 
 
 def test_a_file_held_open_by_a_writer_waits_and_is_taken_when_closed(crawl: Path, db: Path) -> None:
@@ -259,11 +259,11 @@ exec({_SCAN!r})
         (crawl / "locked").chmod(0o755)
     assert done.stdout.split() == ["1", "0"], done.stderr
     with open_reader(str(db)) as store:
-        assert reports.status(store)["faults"] == {"unreadable": 1}
+        assert status.holds(store)["faults"] == {"unreadable": 1}
     tally = running.scan(crawl, db)
     assert (tally.faults, tally.unchanged) == (0, 3)
     with open_reader(str(db)) as store:
-        assert reports.status(store)["faults"] == {}
+        assert status.holds(store)["faults"] == {}
 
 
 _SCAN = """

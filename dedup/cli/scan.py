@@ -49,7 +49,7 @@ def scan(options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...]
             if progress.shown:
                 progress.expect(pass_.expected())
             tally = pass_.run()
-        save_last_scan(session.store, tally, "scan")
+        save_last_scan(session.store, tally, "scan", [root.id for root in session.roots])
     if form == "json":
         print_json(tally.as_json() | ({"absent": tally.absent} if tally.absent else {}))
     else:

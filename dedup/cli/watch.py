@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -24,7 +25,9 @@ def watch(options: Common, directories: tuple[str, ...], form: str) -> None:
 
     A file that appears is in the database within settle_seconds and a second. Events only wake it; a scan decides, on a timer
     too, so that nothing is missed when events are lost. It logs a line for every noteworthy thing to standard error, with
-    --format json as an object {"time", "level", "message"}, and leaves on SIGTERM, what it was doing finished.
+    --format json as an object {"time", "level", "message"}, under the journal without times, which it has itself, and leaves
+    on SIGTERM, what it was doing finished. What it cannot do (a full disk, folders that inotify has no room for) it says, here
+    and in 'dedup status', and does later; it does not end for it.
 
     \b
     dedup watch
@@ -35,7 +38,7 @@ def watch(options: Common, directories: tuple[str, ...], form: str) -> None:
 
     log = logging.getLogger("dedup")
     handler = logging.StreamHandler()
-    handler.setFormatter(_Line("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z") if form == "text" else _Json())
+    handler.setFormatter(_Json() if form == "json" else _Journal() if _under_journal() else _Line(_TIMED, "%Y-%m-%dT%H:%M:%S%z"))
     log.addHandler(handler)
     log.setLevel({1: logging.DEBUG, 0: logging.INFO}.get(options.verbosity, logging.WARNING))
     stop = threading.Event()
@@ -55,11 +58,28 @@ def watch(options: Common, directories: tuple[str, ...], form: str) -> None:
         sys.exit(130)
 
 
+_TIMED = "%(asctime)s %(levelname)s %(message)s"
+_PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+
+def _under_journal() -> bool:
+    """Whether standard error goes to systemd's journal: JOURNAL_STREAM names its device and inode (systemd.exec(5))."""
+    found = os.fstat(sys.stderr.fileno())
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
 class _Line(logging.Formatter):
     """One line an event, whatever it holds."""
 
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
+
+
+class _Journal(_Line):
+    """As the journal reads it: a priority (sd-daemon(3)), no time."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"<{_PRIORITIES.get(record.levelno, 6)}>{super().format(record)}"
 
 
 class _Json(logging.Formatter):

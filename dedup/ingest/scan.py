@@ -48,12 +48,13 @@ class _Waiting:
 @dataclass(slots=True)
 class Scan:
     """Passes over the crawl directories. `stop` ends one between batches; `progress` hears of every batch, `tell` of every
-    noteworthy thing once it is recorded."""
+    noteworthy thing once it is recorded, `visit` of every folder that is listed."""
 
     session: Session
     stop: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[Tally], None] = lambda _: None
     tell: Callable[[str], None] | None = None
+    visit: Callable[[Root, bytes], None] = lambda _root, _folder: None
     tally: Tally = field(default_factory=Tally)
     _batch: list[Found] = field(default_factory=list)
     _bytes: int = 0
@@ -128,6 +129,12 @@ class Scan:
         """How many files are not settled yet."""
         return len(self._waiting)
 
+    def backlog(self) -> tuple[int, float | None]:
+        """(files that are known of and not recorded yet, when the oldest of the unsettled was met: seconds of the monotonic
+        clock)."""
+        oldest = min((w.since for w in self._waiting.values()), default=None)
+        return len(self._waiting) + len(self._batch) + self._examiners.files, oldest
+
     def adopt(self, other: Scan) -> None:
         """Keep in mind what another pass left unsettled."""
         for path, waiting in other._waiting.items():
@@ -181,6 +188,7 @@ class Scan:
                 self._folder_fault(root, folder, error)
                 continue
             visited.add(folder)
+            self.visit(root, folder)
             folders.extend(folder + b"/" + name if folder else name for name in sorted(inner, reverse=True))
         self._flush()
         if self.stop.is_set():
@@ -330,12 +338,16 @@ class Scan:
     def _give(self) -> None:
         batch, self._batch, self._bytes = self._batch, [], 0
         if batch:
+            first = text.printable_path(batch[0].path)
+            self.session.store.lock.doing(f"reading and recording {len(batch)} files, {first} the first of them")
             self._examiners.give(batch)
 
     def _flush(self) -> None:
         self._give()
         while len(self._examiners):
             self._record()
+            if not self._examiners:
+                self.session.store.lock.doing("")
 
     def _record(self) -> None:
         """Take the oldest batch that is being examined into the database."""

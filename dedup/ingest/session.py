@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from dedup.text import printable_path
 
 URLS = "recipe.urls"
 MATCHES = "recipe.matches"
+
+_log = logging.getLogger("dedup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +82,21 @@ def open_session(settings: Settings, purpose: str) -> Iterator[Session]:
     collect_rarely()
     compiled.keep_beside(settings.database.path)
     with open_writer(settings.database.path, purpose) as store:
+        _tell_of_predecessor(store)
         require_recipes(store, urls=options.urls.recipe, matches=matching.recipe)
         with store.transaction():
             store.set_setting(URLS, options.urls.recipe)
             store.set_setting(MATCHES, matching.recipe)
             roots = tuple(Root(store.directory(p, printable_path(p)), p) for p in paths)
         yield Session(store, settings, options, Matcher(store, matching, settings.publishers.publishers()), roots)
+
+
+def _tell_of_predecessor(store: Writer) -> None:
+    """Whoever held the database before and was killed left word of what it was at."""
+    left = store.lock.left
+    if left is None:
+        return
+    if left.doing:
+        _log.warning("%s was killed while %s; what it had committed stands, the rest is looked at again", left.holder, left.doing)
+    else:
+        _log.info("%s was killed, with nothing half done", left.holder)

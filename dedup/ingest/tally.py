@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -66,8 +67,14 @@ class Tally:
         }
 
 
-def save_last_scan(store: Writer, tally: Tally, command: str) -> None:
-    """Keep what a scan met for `status`."""
+def save_last_scan(store: Writer, tally: Tally, command: str, directories: Collection[int]) -> None:
+    """Keep what a scan of these crawl directories met for `status`; the faults by kind too, as they stand after it."""
     with store.transaction():
-        told = {"command": command, "finished_at": times.now(), **tally.as_json(), "ignored_by": dict(sorted(tally.ignored.items()))}
+        told = {
+            "command": command,
+            "finished_at": times.now(),
+            **tally.as_json(),
+            "ignored_by": dict(sorted(tally.ignored.items())),
+            "faults_by": store.faulty(directories),
+        }
         store.set_setting("last_scan", json.dumps(told))

@@ -60,6 +60,11 @@ class Examiners:
         return len(self._pending)
 
     @property
+    def files(self) -> int:
+        """How many files are in the batches that were given and not taken."""
+        return sum(len(batch) for batch, _ in self._pending)
+
+    @property
     def busy(self) -> bool:
         """Whether enough batches are under way; the oldest should be taken first."""
         return len(self._pending) > (0 if self._threads is None else 2 * self._number)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dedup.store.opening import Lock, open_reader, open_writer
+from dedup.store.lock import Lock
+from dedup.store.opening import open_reader, open_writer
 from dedup.store.reading import Reader
 from dedup.store.rows import ArticleRow, FileRow, KeptSighting
 from dedup.store.writing import Writer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 import uuid
@@ -13,63 +12,21 @@ from urllib.parse import quote
 
 from sqlite_utils import Database
 
-from dedup import schema, times
+from dedup import schema
 from dedup.errors import (
-    DatabaseBusyError,
-    DatabaseFailedError,
     DatabaseMissingError,
     DatabaseNewerError,
     DatabaseUnreadableError,
 )
+from dedup.store.lock import Lock
 from dedup.store.reading import Reader
 from dedup.store.writing import Writer
 
 
-class Lock:
-    """An advisory lock (flock) on `<database>.lock`; the kernel lets go of it when the process ends, however it ends."""
-
-    def __init__(self, database: str, purpose: str) -> None:
-        """Take the lock; raises DatabaseBusyError naming the process that holds it."""
-        self.path = database + ".lock"
-        try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise DatabaseUnreadableError(path=database, problem=f"its lock {self.path} cannot be made: {error.strerror}") from error
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.pread(self._fd, 300, 0).decode("utf-8", "replace").strip() or "another process"
-            os.close(self._fd)
-            raise DatabaseBusyError(path=database, holder=holder) from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"'dedup {purpose}' (process {os.getpid()}, since {times.now()})\n".encode(), 0)
-
-    def release(self) -> None:
-        """Let go; the file stays, empty."""
-        with suppress(OSError):
-            os.ftruncate(self._fd, 0)
-        os.close(self._fd)
-
-
-def holder(database: str) -> str | None:
-    """Who writes to the database now, as it calls itself; None if nobody does."""
-    try:
-        fd = os.open(database + ".lock", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return os.pread(fd, 300, 0).decode("utf-8", "replace").strip() or "another process"
-    finally:
-        os.close(fd)
-    return None
-
-
 @contextmanager
 def open_writer(path: str, purpose: str) -> Iterator[Writer]:
-    """The database at `path`, made and migrated if need be, for the one writer. Errors of SQLite that come out of the block
-    leave as DatabaseFailedError."""
+    """The database at `path`, made and migrated if need be, for the one writer, which says `purpose` of itself. Errors of SQLite
+    that come out of the block leave as DatabaseFailedError."""
     schema.require_sqlite()
     _make(path)
     lock = Lock(path, purpose)
@@ -90,9 +47,9 @@ def open_writer(path: str, purpose: str) -> Iterator[Writer]:
         except sqlite3.Error as error:
             raise DatabaseUnreadableError(path=path, problem=error) from error
         try:
-            yield Writer(db, path)
-        except sqlite3.Error as error:
-            raise DatabaseFailedError(path=path, problem=error) from error
+            store = Writer(db, path, lock)
+            with store.failures():
+                yield store
         finally:
             with suppress(sqlite3.Error):
                 connection.execute("PRAGMA optimize")

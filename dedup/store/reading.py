@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from sqlite_utils import Database
@@ -321,6 +321,19 @@ class Reader:
                 " JOIN directories o ON o.id = t.directory_id ORDER BY 1, 2"
             )
         ]
+
+    def faulty(self, directories: Collection[int]) -> dict[str, int]:
+        """Kind of fault → files and folders of these crawl directories that cannot be read for it. One that could be read but for
+        a time in it is not among them."""
+        marks = ", ".join("?" * len(directories))
+        return {
+            r[0]: r[1]
+            for r in self._all(
+                "SELECT kind, count(*) FROM (SELECT min(kind) AS kind FROM faults WHERE kind <> 'unparsable_time'"
+                f" AND directory_id IN ({marks}) GROUP BY directory_id, path) GROUP BY kind ORDER BY kind",
+                *directories,
+            )
+        }
 
     def database_bytes(self) -> int:
         """Bytes on disk of the database with its write-ahead log."""

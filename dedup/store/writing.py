@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import xxhash
+from sqlite_utils import Database
 
+from dedup.errors import DatabaseFailedError
 from dedup.model import Cause, Change, CheckStatus, Fault, Masking, Match, Metadata, Relation, Standing
+from dedup.store.lock import Lock
 from dedup.store.lookups import Lookups
 from dedup.store.rows import Stat
 
@@ -21,7 +25,22 @@ Row = tuple[Any, ...]
 
 
 class Writer(Lookups):
-    """Everything that can be asked, and what changes the database."""
+    """Everything that can be asked, and what changes the database. `lock` tells others what is being done."""
+
+    def __init__(self, db: Database, path: str, lock: Lock) -> None:
+        super().__init__(db, path)
+        self.lock = lock
+
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """Errors of SQLite that come out of the block leave as DatabaseFailedError; no transaction stays open."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    self._connection.rollback()
+            raise DatabaseFailedError(path=self.path, problem=error) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

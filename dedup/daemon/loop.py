@@ -1,0 +1,193 @@
+"""The loop of `dedup watch`."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from dedup import health
+from dedup.daemon.notify import notify
+from dedup.daemon.vitals import Vitals
+from dedup.errors import DatabaseFailedError
+from dedup.ingest import Scan, Session, Tally, save_last_scan
+from dedup.watch import Notes, Watcher
+
+TICK = 1.0
+"""Seconds between looks at the observer's health."""
+LEAST_RATIO = 50
+"""The timer leaves at least so many times the last scan's duration between scans."""
+PAUSES = (2.0, 60.0)
+"""Seconds until what failed is tried again: at first, and at most, doubling."""
+
+_log = logging.getLogger("dedup")
+
+
+def run(session: Session, stop: threading.Event) -> None:
+    """Watch until `stop` is set: what was begun is finished, nothing is left half done.
+
+    A full scan comes first, on the timer, and whenever events cannot be trusted. What cannot be recorded (a full disk) is told
+    of and tried again, for as long as it takes.
+    """
+    watcher = Watcher(session.roots)
+    watcher.start()  # before the first scan: nothing can fall between the two
+    try:
+        _Loop(session, stop, watcher).run()
+    finally:
+        watcher.close()
+
+
+class _Loop:
+    def __init__(self, session: Session, stop: threading.Event, watcher: Watcher) -> None:
+        self._session, self._stop, self._watcher = session, stop, watcher
+        self._following = self._new_following()
+        path = health.place(session.settings.database.path)
+        self._vitals = Vitals(path, watcher, self._following)
+        self._report_path = path
+        self._roots = {root.id: root for root in session.roots}
+        self._serving = False
+        self._next_scan = 0.0
+        self._next_check = 0.0
+        self._not_before = 0.0
+        self._pause = PAUSES[0]
+
+    def run(self) -> None:
+        """Serve until stopped."""
+        self._session.store.lock.report_in(self._report_path)
+        self._session.matcher.progress = lambda _: self._vitals.beat()
+        try:
+            while not self._stop.is_set():
+                pause = self._round()
+                self._vitals.beat()
+                if not self._stop.is_set():
+                    now = time.monotonic()
+                    due = max(self._next_scan, self._not_before) - now
+                    self._watcher.book.woken.wait(max(0.02, min(pause, due, TICK)))
+        except Exception:
+            _log.critical("an error of the program ended it (%s)", self._session.store.lock.at or "while it was idle", exc_info=True)
+            raise
+        finally:
+            notify("STOPPING=1")
+            self._following.close()
+        health.remove(self._report_path)
+
+    def _round(self) -> float:
+        """One round of work; returns the seconds until the next one is due for settling files."""
+        now = time.monotonic()
+        if now >= self._next_check or self._watcher.alarmed:
+            self._watcher.check()
+            self._next_check = now + TICK
+        if now < self._not_before:
+            self._watcher.book.woken.clear()  # it would wake us again and again
+            return TICK
+        try:
+            with self._session.store.failures():
+                self._work(now)
+                pause = self._following.settled()
+                self._following.flush()
+                if not self._following.waiting():
+                    self._following.close()
+        except (DatabaseFailedError, OSError) as error:
+            self._failed(error)
+            return TICK
+        self._succeeded()
+        return pause if self._following.waiting() else TICK
+
+    def _work(self, now: float) -> None:
+        if not self._serving:
+            self._scan("starting")
+            self._session.matcher.open()  # not when the first article comes
+            if not self._stop.is_set():
+                self._serving = True
+                self._vitals.phase("watching")
+                notify("READY=1")
+                _log.info("watching %s", ", ".join(root.shown for root in self._session.roots))
+            return
+        notes = self._watcher.book.take()
+        if notes.everything:
+            self._scan(notes.everything)
+        elif now >= self._next_scan:
+            self._scan("timer")
+        else:
+            self._look(notes)
+
+    def _look(self, notes: Notes) -> None:
+        for root, folders in notes.folders.items():
+            for folder in sorted(folders):
+                if not self._stop.is_set():
+                    self._following.subtree(self._roots[root], folder)
+        for root, paths in notes.files.items():
+            self._following.take(self._roots[root], sorted(paths))
+
+    def _scan(self, why: str) -> None:
+        """A full scan; files that are not settled yet stay in mind and are taken as they settle."""
+        if why == "timer" and self._watcher.incomplete:
+            self._watcher.renew()  # limits may have been raised
+        scan = self._new_scan(None if why == "starting" else _log.info)
+        self._vitals.scan = scan
+        self._vitals.phase("scanning" if self._serving else "starting")
+        try:
+            tally = scan.reconcile()
+        finally:
+            scan.close()
+            self._vitals.scan = None
+            self._vitals.over(scan)
+        self._following.adopt(scan)
+        tally.unsettled = scan.waiting()  # each is counted as seen once it has settled
+        if self._stop.is_set():
+            return
+        interval = self._session.settings.crawl.scan_interval_seconds
+        self._next_scan = time.monotonic() + max(interval, LEAST_RATIO * tally.seconds)
+        save_last_scan(self._session.store, tally, "watch", self._roots)
+        self._vitals.finished(scan, self._next_scan)
+        self._note_absent(tally)
+        level = logging.DEBUG if why == "timer" and not _differs(tally) else logging.INFO
+        _log.log(level, "scan (%s): %s", why, _told(tally))
+        self._vitals.phase("watching")
+
+    def _new_scan(self, tell: Callable[[str], None] | None) -> Scan:
+        return Scan(self._session, self._stop, lambda _: self._vitals.beat(), tell, self._watcher.visited)
+
+    def _new_following(self) -> Scan:
+        return self._new_scan(_log.info)
+
+    def _note_absent(self, tally: Tally) -> None:
+        if tally.absent:
+            told = f"{', '.join(tally.absent)} missing, unreadable, or empty and not the directory it was; nothing there was marked as gone"
+            if self._vitals.degrade("absent", told):
+                _log.warning("%s", told)
+        elif self._vitals.recover("absent"):
+            _log.info("all crawl directories are there again")
+
+    def _failed(self, error: Exception) -> None:
+        """What was begun is not recorded. All of it is found again by a scan, once that can be."""
+        told = str(error)
+        if self._vitals.degrade("database", told):
+            _log.error("%s Trying again until it can be recorded.", told)
+        if self._vitals.owing is None:
+            self._vitals.owing = time.monotonic()
+        self._following.close()
+        self._vitals.over(self._following)
+        self._vitals.following = self._following = self._new_following()
+        self._watcher.book.everything("what could not be recorded")
+        self._not_before = time.monotonic() + self._pause
+        self._pause = min(2 * self._pause, PAUSES[1])
+
+    def _succeeded(self) -> None:
+        self._pause = PAUSES[0]
+        self._vitals.owing = None
+        known = self._vitals.recover("database")
+        if known:
+            _log.info("the database can be written again; what had to wait since %s is recorded", known.since)
+
+
+def _differs(t: Tally) -> bool:
+    return bool(t.new or t.changed or t.moved or t.gone)
+
+
+def _told(t: Tally) -> str:
+    return (
+        f"{t.files} files in {t.seconds:.1f} s: {t.new} new, {t.changed} changed, {t.unchanged} unchanged, {t.moved} moved,"
+        f" {t.faults} with faults, {t.gone} gone; {t.matches.total()} duplicates, {t.changes} changes"
+    )

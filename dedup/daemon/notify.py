@@ -1,0 +1,19 @@
+"""What systemd wants to hear (sd_notify(3)): ready, alive, what it is at, stopping."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import suppress
+
+
+def notify(*states: str) -> None:
+    """Send states such as `READY=1` to the socket in NOTIFY_SOCKET; nothing where systemd did not ask for it. Never raises and
+    never waits."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]  # an abstract one
+    with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sock:
+        sock.sendto("\n".join(states).encode("utf-8", "replace"), address)

@@ -1,0 +1,91 @@
+"""How things stand: what the database holds, what the last scan met, and how the daemon is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from dedup import health
+from dedup.health import Health
+from dedup.model import RELATIONS
+from dedup.store import Reader
+from dedup.store.lock import Held, held, left_behind
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """Who holds a database: `writer`, or None; `killed`, who held it last and did not end by itself; `report` of a running
+    daemon, and the seconds since it was written."""
+
+    writer: Held | None
+    killed: Held | None
+    report: Health | None
+    age: float = 0.0
+
+
+def daemon(database: str) -> Daemon:
+    """Who holds the database now and how they say they are; the database itself is not opened."""
+    writer = held(database)
+    if writer is None:
+        return Daemon(None, left_behind(database), None)
+    report = health.read(writer.health) if writer.health else None
+    if report is None:
+        return Daemon(writer, None, None)
+    return Daemon(writer, None, report, abs((datetime.now(UTC) - datetime.fromisoformat(report.at)).total_seconds()))
+
+
+def problems(found: Daemon) -> list[str]:
+    """What a monitor has to know, each in a sentence; empty: a daemon runs, gets on, and can do all of its work."""
+    if found.writer is None:
+        killed = f"; the last, {found.killed.holder}, was killed" if found.killed else ""
+        return [f"no daemon is running{killed}"]
+    if not found.writer.health:
+        return [f"no daemon is running; {found.writer.holder} is writing"]
+    if found.report is None:
+        return [f"{found.writer.holder} has not reported in {found.writer.health}"]
+    late = [f"{found.writer.holder} has not reported for {found.age:.0f} seconds"] if found.age > health.STALE else []
+    return late + [f"degraded since {d.since}: {health.REASONS[d.reason]}: {d.message}" for d in found.report.degraded]
+
+
+def told(found: Daemon) -> dict[str, Any]:
+    """The same for machines."""
+    report = found.report
+    return {
+        "writer": found.writer.holder if found.writer else None,
+        "killed": {"holder": found.killed.holder, "doing": found.killed.doing} if found.killed else None,
+        "daemon": report.as_json() | {"age_seconds": round(found.age, 1), "doing": found.writer.doing} if report and found.writer else None,
+        "problems": problems(found),
+    }
+
+
+def holds(store: Reader) -> dict[str, Any]:
+    """Counts of what the database holds, its size, and the last scan."""
+    last = store.setting("last_scan")
+    return {
+        "files": store.count("files"),
+        "gone": store.count("files", "gone = 1"),
+        "pages": store.count("pages"),
+        "revisions": store.count(
+            "revisions", "EXISTS (SELECT 1 FROM sightings s WHERE s.revision_id = revisions.id AND s.standing = 'counted')"
+        ),
+        "sightings": store.count("sightings"),
+        "checks": {c: store.counts_by("sightings", "check_status").get(c, 0) for c in ("verified", "mismatched", "unclaimed")},
+        "causes": store.counts_by("sightings", "check_cause", "check_cause IS NOT NULL"),
+        "matches": {
+            "exact": store.exact_copies(),
+            **{r: store.counts_by("matches", "relation").get(r, 0) for r in RELATIONS[1:]},
+        },
+        "crowded": store.count("texts", "crowded = 1"),
+        "changes": store.count("changes"),
+        "faults": store.counts_by("faults", "kind"),
+        "database_bytes": store.database_bytes(),
+        "index_bytes": store.index_bytes(),
+        "last_scan": json.loads(last) if last else None,
+    }
+
+
+def faults(store: Reader) -> list[dict[str, str]]:
+    """Every fault that stands: path, kind, message, since when."""
+    return [{"path": p, "kind": k, "message": m, "since": s} for p, k, m, s in store.faults()]

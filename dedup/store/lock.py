@@ -1,0 +1,108 @@
+"""One writer: a lock beside the database, which also tells who holds it and what they are doing."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+
+from dedup import times
+from dedup.errors import DatabaseBusyError, DatabaseUnreadableError
+
+_SIZE = 2048
+"""Bytes of the file, always: on a full disk it can still be written over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the lock's file says: `holder` as it calls itself, where it reports (a path, or empty), what it is `doing` (or
+    empty). Of a process that was killed the file still says so."""
+
+    holder: str
+    health: str = ""
+    doing: str = ""
+
+
+class Lock:
+    """An advisory lock (flock) on `<database>.lock`; the kernel lets go of it when the process ends, however it ends. `left` is
+    what the last holder left behind if it did not end by itself."""
+
+    def __init__(self, database: str, purpose: str) -> None:
+        """Take the lock; raises DatabaseBusyError naming the process that holds it."""
+        self.path = database + ".lock"
+        try:
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise DatabaseUnreadableError(path=database, problem=f"its lock {self.path} cannot be made: {error.strerror}") from error
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            found = _read(self._fd)
+            os.close(self._fd)
+            raise DatabaseBusyError(path=database, holder=found.holder if found else "another process") from None
+        self.left = _read(self._fd)
+        self._held = Held(f"'dedup {purpose}' (process {os.getpid()}, since {times.now()})")
+        self._write()
+
+    @property
+    def at(self) -> str:
+        """What this process said last that it is at."""
+        return self._held.doing
+
+    def report_in(self, health: str) -> None:
+        """Tell where this process reports how it is."""
+        self._held = Held(self._held.holder, health)
+        self._write()
+
+    def doing(self, what: str) -> None:
+        """Tell what this process is at; empty: nothing that could be lost. Some microseconds."""
+        self._held = Held(self._held.holder, self._held.health, what)
+        self._write()
+
+    def release(self) -> None:
+        """Let go; the file stays and says nothing."""
+        with suppress(OSError):
+            os.pwrite(self._fd, b"\n" * _SIZE, 0)
+        os.close(self._fd)
+
+    def _write(self) -> None:
+        h = self._held
+        told = b"\n".join((h.holder.encode(), os.fsencode(h.health), h.doing.encode("utf-8", "backslashreplace")[:1000]))
+        with suppress(OSError):
+            os.pwrite(self._fd, told.ljust(_SIZE, b"\n")[:_SIZE], 0)
+
+
+def held(database: str) -> Held | None:
+    """Who writes to the database now; None if nobody does."""
+    return _look(database)[0]
+
+
+def left_behind(database: str) -> Held | None:
+    """What the last holder left, if nobody writes now and it did not end by itself."""
+    return _look(database)[1]
+
+
+def _look(database: str) -> tuple[Held | None, Held | None]:
+    """(who holds the lock, who held it last and was killed)."""
+    try:
+        fd = os.open(database + ".lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None, None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return _read(fd) or Held("another process"), None
+    else:
+        return None, _read(fd)
+    finally:
+        os.close(fd)
+
+
+def _read(fd: int) -> Held | None:
+    with suppress(OSError):
+        lines = os.pread(fd, _SIZE, 0).split(b"\n")
+        if lines[0].strip():
+            health, doing = (*lines[1:3], b"", b"")[:2]
+            return Held(lines[0].decode("utf-8", "replace").strip(), os.fsdecode(health), doing.decode("utf-8", "replace"))
+    return None
