@@ -5,14 +5,8 @@ from __future__ import annotations
 import json
 import os
 import random
-import select
 import shutil
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +15,7 @@ from dedup.store import open_reader
 from dedup.watch import MOST_PATHS, Notebook, Watcher
 from tests import running
 from tests.crawl import Made, edited, words
+from tests.daemon import equals_a_scan, watching
 
 _RNG = random.Random(17)
 
@@ -29,80 +24,25 @@ def _articles(number: int) -> list[Made]:
     return [Made(body=" ".join(words(_RNG, 40)), aid=f"{n:010d}", title=f"기사 {n}") for n in range(number)]
 
 
-class Daemon:
-    """A running `dedup watch` whose log can be waited for."""
-
-    def __init__(self, process: subprocess.Popen[bytes], db: Path) -> None:
-        self.process, self.db, self.log = process, db, b""
-
-    def wait_for_log(self, text: str) -> None:
-        assert self.process.stderr is not None
-        while text.encode() not in self.log:
-            ready, _, _ = select.select([self.process.stderr], [], [], 60)
-            assert ready, self.log.decode()
-            read = os.read(self.process.stderr.fileno(), 65536)
-            assert read, self.log.decode()
-            self.log += read
-
-    def wait_until(self, holds: Callable[[], bool], seconds: float = 60) -> None:
-        """Look again whenever the database was written."""
-        deadline = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < deadline, self.log.decode()
-            time.sleep(0.02)
-
-    def recorded(self) -> int:
-        with open_reader(str(self.db)) as store:
-            return store.count("files", "reading_id IS NOT NULL AND gone = 0")
-
-    def leave(self, number: int = signal.SIGTERM) -> int:
-        self.process.send_signal(number)
-        _, rest = self.process.communicate(timeout=30)
-        self.log += rest
-        return self.process.returncode
-
-
-@contextmanager
-def _daemon(crawl: Path, db: Path, *options: str, settle: float = 0.2) -> Iterator[Daemon]:
-    config = db.with_name("config.toml")
-    config.write_text(
-        f'[crawl]\ndirectories = ["{crawl}"]\nsettle_seconds = {settle}\nscan_interval_seconds = 86400\n[database]\npath = "{db}"\n'
-    )
-    command = [sys.executable, "-m", "dedup", "--config", str(config), "watch", *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
-        daemon = Daemon(process, db)
-        try:
-            daemon.wait_for_log("watching")
-            yield daemon
-        finally:
-            process.kill()
-
-
-def _equals_a_scan(crawl: Path, db: Path) -> None:
-    clean = db.with_name("clean.db")
-    running.scan(crawl, clean)
-    assert running.dump(db) == running.dump(clean)
-
-
 def test_what_was_there_and_what_appears_ends_as_a_scan_of_the_finished_directory(crawl: Path, db: Path) -> None:
     rng = random.Random(2)
     before, after = _articles(20), [replace(a, oid="902", body=" ".join(edited(rng, a.body.split(), 0.02))) for a in _articles(20)]
     for article in before:
         article.write(crawl)
-    with _daemon(crawl, db) as daemon:
+    with watching(crawl, db) as daemon:
         assert daemon.recorded() == 20
         for n, article in enumerate(after):
             article.write(crawl / ["", "new", "new/deep", "다른"][n % 4], age=0)
         daemon.wait_until(lambda: daemon.recorded() == 40)
         assert daemon.leave() == 0
-    _equals_a_scan(crawl, db)
+    equals_a_scan(crawl, db)
 
 
 def test_a_tree_renamed_in_within_and_out_is_followed(crawl: Path, db: Path) -> None:
     outside = crawl.with_name("outside")
     for article in _articles(10):
         article.write(outside / "a" / "b")
-    with _daemon(crawl, db) as daemon:
+    with watching(crawl, db) as daemon:
         outside.rename(crawl / "in")
         daemon.wait_until(lambda: daemon.recorded() == 10)
         (crawl / "in" / "a").rename(crawl / "moved")
@@ -118,7 +58,7 @@ def test_a_tree_renamed_in_within_and_out_is_followed(crawl: Path, db: Path) -> 
 def test_overwriting_in_place_deletion_and_a_return_are_followed(crawl: Path, db: Path) -> None:
     article = _articles(1)[0]
     later = replace(article, body=article.body + " 덧붙임", crawled_at="2026-03-03 00:00:00")
-    with _daemon(crawl, db) as daemon:
+    with watching(crawl, db) as daemon:
         path = article.write(crawl, "a.md", age=0)
         daemon.wait_until(lambda: daemon.recorded() == 1)
         later.write(crawl, "a.md", age=0)
@@ -134,7 +74,7 @@ def test_overwriting_in_place_deletion_and_a_return_are_followed(crawl: Path, db
 def test_a_writer_that_pauses_with_the_file_open_is_never_recorded_half(crawl: Path, db: Path) -> None:
     article, other = _articles(2)
     text = article.render()
-    with _daemon(crawl, db, settle=0.1) as daemon:
+    with watching(crawl, db, settle=0.1) as daemon:
         with (crawl / "slow.md").open("w", encoding="utf-8") as writer:
             writer.write(text[:400])
             writer.flush()
@@ -153,7 +93,7 @@ def test_a_writer_that_pauses_with_the_file_open_is_never_recorded_half(crawl: P
 def test_the_root_that_goes_and_comes_back_loses_nothing(crawl: Path, db: Path) -> None:
     for article in _articles(5):
         article.write(crawl)
-    with _daemon(crawl, db) as daemon:
+    with watching(crawl, db) as daemon:
         crawl.rename(crawl.with_name("away"))
         daemon.wait_for_log("nothing there was marked as gone")
         crawl.with_name("away").rename(crawl)
@@ -161,18 +101,18 @@ def test_the_root_that_goes_and_comes_back_loses_nothing(crawl: Path, db: Path) 
         late.write(crawl, age=0)
         daemon.wait_until(lambda: daemon.recorded() == 6)
         assert daemon.leave() == 0
-    _equals_a_scan(crawl, db)
+    equals_a_scan(crawl, db)
 
 
 def test_sigint_leaves_with_130_and_what_was_recorded_stays(crawl: Path, db: Path) -> None:
     _articles(1)[0].write(crawl)
-    with _daemon(crawl, db) as daemon:
+    with watching(crawl, db) as daemon:
         assert daemon.leave(signal.SIGINT) == 130
     assert len(running.dump(db, "files")) == 1
 
 
 def test_the_log_as_json_is_an_object_a_line(crawl: Path, db: Path) -> None:
-    with _daemon(crawl, db, "--format", "json") as daemon:
+    with watching(crawl, db, "--format", "json") as daemon:
         (crawl / "\x1b[31m.md").write_text("no article", encoding="utf-8")
         daemon.wait_for_log("fault: ")
         assert daemon.leave() == 0
@@ -187,15 +127,15 @@ def test_the_log_as_json_is_an_object_a_line(crawl: Path, db: Path) -> None:
 def test_a_daemon_killed_again_and_again_ends_as_a_scan_would(crawl: Path, db: Path) -> None:
     articles = _articles(60)
     for n in range(3):
-        with _daemon(crawl, db) as daemon:
+        with watching(crawl, db) as daemon:
             for article in articles[n * 20 : n * 20 + 20]:
                 article.write(crawl, age=0)
             daemon.wait_until(lambda before=n * 20: daemon.recorded() > before)  # type: ignore[misc]
             daemon.process.kill()
-    with _daemon(crawl, db) as daemon:
+    with watching(crawl, db) as daemon:
         daemon.wait_until(lambda: daemon.recorded() == 60)
         daemon.leave()
-    _equals_a_scan(crawl, db)
+    equals_a_scan(crawl, db)
 
 
 def test_notes_are_bounded_first_by_folders_then_by_everything() -> None:

@@ -1,0 +1,117 @@
+"""A running `dedup watch`, with what it logs and reports."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from dedup import status
+from dedup.health import Health
+from dedup.store import open_reader
+from tests import running
+
+NEVER = 86_400
+"""A `scan_interval_seconds` that no test lives to see: whatever wakes the daemon is not the timer."""
+
+
+class Daemon:
+    """A process whose log can be waited for."""
+
+    def __init__(self, process: subprocess.Popen[bytes], db: Path) -> None:
+        self.process, self.db, self.log = process, db, b""
+
+    def wait_for_log(self, text: str, seconds: float = 60) -> None:
+        assert self.process.stderr is not None
+        deadline = time.monotonic() + seconds
+        while text.encode() not in self.log:
+            ready, _, _ = select.select([self.process.stderr], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, self.log.decode()
+            read = os.read(self.process.stderr.fileno(), 65536)
+            assert read, self.log.decode()
+            self.log += read
+
+    def wait_until(self, holds: Callable[[], bool], seconds: float = 60, *, every: float = 0.02) -> None:
+        """Look again and again; what is logged meanwhile is taken in, so that the process never waits for a reader."""
+        assert self.process.stderr is not None
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, self.log.decode()
+            assert self.process.poll() is None, self.log.decode()
+            until = time.monotonic() + every
+            while (left := until - time.monotonic()) > 0 and select.select([self.process.stderr], [], [], left)[0]:
+                self.log += os.read(self.process.stderr.fileno(), 65536)
+
+    def recorded(self) -> int:
+        """Files that are there and hold an article, as the database says."""
+        with open_reader(str(self.db)) as store:
+            return store.count("files", "reading_id IS NOT NULL AND gone = 0")
+
+    def report(self) -> Health:
+        """What it says of itself."""
+        found = status.daemon(str(self.db)).report
+        assert found is not None
+        return found
+
+    def problems(self) -> list[str]:
+        """What a monitor would be told."""
+        return status.problems(status.daemon(str(self.db)))
+
+    def degraded(self, reason: str) -> bool:
+        """Whether it says that it is, for this reason."""
+        found = status.daemon(str(self.db)).report
+        return found is not None and any(d.reason == reason for d in found.degraded)
+
+    def leave(self, number: int = signal.SIGTERM, seconds: float = 30) -> int:
+        """Ask it to end; returns its exit code."""
+        self.process.send_signal(number)
+        return self.wait(seconds)
+
+    def wait(self, seconds: float = 30) -> int:
+        """Wait for its end; returns its exit code."""
+        _, rest = self.process.communicate(timeout=seconds)
+        self.log += rest
+        return self.process.returncode
+
+
+@contextmanager
+def watching(
+    crawl: Path,
+    db: Path,
+    *options: str,
+    settle: float = 0.2,
+    interval: float = NEVER,
+    under: Sequence[str] = (),
+    env: Mapping[str, str] | None = None,
+    until: str | None = "watching",
+    more: str = "",
+) -> Iterator[Daemon]:
+    """`dedup watch` on a crawl directory, once it says `until`; killed in the end if it has not left. `under` is a command that
+    runs it, `more` further lines of [crawl]."""
+    config = db.with_name(db.name + ".toml")
+    config.write_text(
+        f'[crawl]\ndirectories = ["{crawl}"]\nsettle_seconds = {settle}\nscan_interval_seconds = {interval}\n{more}\n'
+        f'[database]\npath = "{db}"\n'
+    )
+    command = [*under, sys.executable, "-m", "dedup", "--config", str(config), "watch", *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, **(env or {})}) as process:
+        daemon = Daemon(process, db)
+        try:
+            if until is not None:
+                daemon.wait_for_log(until)
+            yield daemon
+        finally:
+            process.kill()
+
+
+def equals_a_scan(crawl: Path, db: Path) -> None:
+    """The database is that of a scan of the finished directory."""
+    clean = db.with_name("clean.db")
+    running.scan(crawl, clean)
+    assert running.dump(db) == running.dump(clean)
