@@ -165,6 +165,19 @@ class Database(_Section):
     path: Annotated[str, Field(min_length=1)] = "dedup.db"
 
 
+def _address(listen: str) -> str:
+    address, colon, port = listen.rpartition(":")
+    if listen and not (colon and address and port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError("is no address and port; write one like '127.0.0.1:9464', or '' for none")
+    return listen
+
+
+class Metrics(_Section):
+    """`[metrics]`"""
+
+    listen: Annotated[str, AfterValidator(_address)] = ""
+
+
 class Settings(_Section):
     """All of `config.toml`; paths are absolute once loaded."""
 
@@ -175,6 +188,7 @@ class Settings(_Section):
     publishers: PublisherNames = PublisherNames()
     urls: Urls = Urls()
     database: Database = Database()
+    metrics: Metrics = Metrics()
 
 
 @dataclass(frozen=True, slots=True)

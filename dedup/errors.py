@@ -116,5 +116,9 @@ class ShortBoilerplateError(DedupError):
     exit_code = 2
 
 
+class MetricsError(DedupError):
+    """Metrics cannot be served on {listen}: {problem}."""
+
+
 class NotAnArticleError(DedupError):
     """{path} could not be read as an article: {problem}"""

@@ -20,7 +20,7 @@ REASONS: dict[Reason, str] = {
     "events": "no events come; scans alone find what changes",
 }
 
-EVERY = 5.0
+EVERY = 2.0
 """Seconds between two reports, at most, while the daemon gets on."""
 STALE = 60.0
 """Seconds after which a report is too old to be believed."""

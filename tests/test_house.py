@@ -47,6 +47,7 @@ LAYERS = {
     "ingest": 6,
     "reports": 6,
     "health": 2,
+    "metrics": 7,
     "watch": 7,
     "status": 7,
     "resemble": 7,

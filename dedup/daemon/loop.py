@@ -55,6 +55,7 @@ class _Loop:
     def run(self) -> None:
         """Serve until stopped."""
         self._session.store.lock.report_in(self._report_path)
+        end_metrics = self._serve_metrics()
         self._session.matcher.progress = lambda _: self._vitals.beat()
         try:
             while not self._stop.is_set():
@@ -70,7 +71,18 @@ class _Loop:
         finally:
             notify("STOPPING=1")
             self._following.close()
+            end_metrics()
         health.remove(self._report_path)
+
+    def _serve_metrics(self) -> Callable[[], None]:
+        settings = self._session.settings
+        if not settings.metrics.listen:
+            return lambda: None
+        from dedup import metrics
+
+        end = metrics.serve(settings.metrics.listen, lambda: self._vitals.told, settings.database.path)
+        _log.info("metrics on http://%s/metrics", settings.metrics.listen)
+        return end
 
     def _round(self) -> float:
         """One round of work; returns the seconds until the next one is due for settling files."""

@@ -21,8 +21,9 @@ _log = logging.getLogger("dedup")
 
 
 class Vitals:
-    """Reports to the file at `path`. `scan` is the pass that is under way, `following` the one that events feed; `owing` is when
-    (of the monotonic clock) work began to wait that no pass holds, as while the database cannot be written."""
+    """Reports to the file at `path`; `told` is the last report. `scan` is the pass that is under way, `following` the one that
+    events feed; `owing` is when (of the monotonic clock) work began to wait that no pass holds, as while the database cannot be
+    written."""
 
     def __init__(self, path: str, watcher: Watcher, following: Scan) -> None:
         self.following = following
@@ -39,6 +40,7 @@ class Vitals:
         self._samples: deque[tuple[float, int, int]] = deque([(time.monotonic(), 0, 0)])
         self._next_beat = self._next_report = 0.0
         self._failing = False
+        self.told = self.health()
 
     def phase(self, phase: Phase) -> None:
         """What is done from now on."""
@@ -84,7 +86,7 @@ class Vitals:
     def report(self) -> None:
         """Write a report."""
         self._next_report = time.monotonic() + health.EVERY
-        told = self.health()
+        told = self.told = self.health()
         try:
             health.write(self._path, told)
             self._failing = False

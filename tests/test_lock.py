@@ -1,0 +1,81 @@
+"""The lock beside a database: one writer, who says what they do, and of whom something is left when they are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dedup.errors import DatabaseBusyError, DatabaseUnreadableError
+from dedup.store.lock import Held, Lock, held, left_behind
+
+_HOLD = """
+import sys
+from dedup.store.lock import Lock
+lock = Lock(sys.argv[1], "watch")
+lock.report_in("/run/dedup/\\udcff.health")
+lock.doing("reading 기사\\ud800 of a batch")
+print("held", flush=True)
+sys.stdin.read()
+lock.release()
+"""
+
+
+def _holding(db: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", _HOLD, str(db)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_who_holds_it_is_told_with_what_they_do(db: Path) -> None:
+    assert held(str(db)) is None
+    with _holding(db) as process:
+        found = held(str(db))
+        assert found is not None
+        assert f"'dedup watch' (process {process.pid}, since 20" in found.holder
+        assert (found.health, found.doing) == ("/run/dedup/\udcff.health", "reading 기사\\ud800 of a batch")
+        with pytest.raises(DatabaseBusyError, match=f"process {process.pid}"):
+            Lock(str(db), "scan")
+        assert left_behind(str(db)) is None
+        process.communicate("")
+    assert (held(str(db)), left_behind(str(db))) == (None, None)
+    lock = Lock(str(db), "scan")
+    assert lock.left is None
+    lock.release()
+
+
+def test_of_one_who_was_killed_word_is_left_until_the_next_comes(db: Path) -> None:
+    with _holding(db) as process:
+        process.send_signal(signal.SIGKILL)
+    assert held(str(db)) is None
+    left = left_behind(str(db))
+    assert left is not None
+    assert left.doing == "reading 기사\\ud800 of a batch"
+    lock = Lock(str(db), "scan")
+    assert lock.left == left
+    lock.release()
+    assert left_behind(str(db)) is None
+
+
+def test_long_words_are_cut_and_short_ones_leave_nothing_of_them(db: Path) -> None:
+    lock = Lock(str(db), "scan")
+    lock.doing("가" * 5000)
+    found = held(str(db))
+    assert found is not None
+    assert found.doing.startswith("가가가")
+    lock.doing("")
+    assert held(str(db)) == Held(found.holder)
+    lock.release()
+
+
+def test_a_link_planted_in_its_place_is_not_followed(db: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("precious")
+    os.symlink(tmp_path / "mine", f"{db}.lock")
+    with pytest.raises(DatabaseUnreadableError):
+        Lock(str(db), "scan")
+    assert (tmp_path / "mine").read_text() == "precious"
