@@ -1,0 +1,68 @@
+"""Which folders are watched, asked of the kernel: real inotify, with watches that are there and that are not."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from watchdog.events import FileSystemEventHandler
+from watchdog.observers import Observer
+
+from dedup.ingest import Root
+from dedup.watch import Watcher
+from dedup.watch.coverage import Coverage, coverage, instances
+from dedup.watch.watcher import PATIENCE
+
+
+def test_what_an_observer_watches_is_told_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("in/a/b", "in/c", "out"):
+        (tmp_path / name).mkdir(parents=True)
+    before = instances()
+    observer = Observer()
+    observer.schedule(FileSystemEventHandler(), str(tmp_path / "in"), recursive=True)
+    observer.start()
+    try:
+        found = coverage(instances() - before)
+        root = os.stat(tmp_path / "in")
+        watched = {name: found.holds(os.stat(tmp_path / name), root) for name in ("in", "in/a", "in/a/b", "in/c", "out")}
+        assert watched == {"in": True, "in/a": True, "in/a/b": True, "in/c": True, "out": False}
+    finally:
+        observer.stop()
+        observer.join()
+    assert coverage(instances() - before) == Coverage(frozenset(), frozenset())
+
+
+def test_where_device_numbers_differ_the_inode_decides_and_where_the_root_is_unknown_nothing_is_claimed(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    root, folder = os.stat(tmp_path), os.stat(tmp_path / "a")
+    elsewhere = 1 << 19
+    assert Coverage(frozenset({(elsewhere, root.st_ino)}), frozenset({root.st_ino, folder.st_ino})).holds(folder, root)
+    assert not Coverage(frozenset({(elsewhere, root.st_ino)}), frozenset({root.st_ino})).holds(folder, root)
+    assert Coverage(frozenset(), frozenset()).holds(folder, root)
+
+
+def test_a_folder_that_lost_its_watch_is_told_and_a_new_observer_mends_it(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    root = Root(1, os.fsencode(tmp_path))
+    watcher = Watcher([root])
+    watcher.start()
+    try:
+        group = next(iter(watcher._observer.emitters))._inotify  # type: ignore[union-attr]
+        watch = group._active_callbacks_by_path[os.fsencode(tmp_path / "a" / "b")]
+        group._remove_callbacks([watch])
+        for folder in (b"", b"a", b"a/b"):
+            watcher.visited(root, folder)
+        watcher._next_look = 0.0
+        watcher.check()
+        assert watcher.unwatched() == (0, [])  # watchdog may be about to
+        watcher._doubtful = {place: since - PATIENCE for place, since in watcher._doubtful.items()}
+        watcher._next_look = 0.0
+        watcher.check()
+        assert watcher.unwatched() == (1, [f"{tmp_path}/a/b"])
+        assert watcher.incomplete
+        watcher.renew()
+        watcher._next_look = 0.0
+        watcher.check()
+        assert (watcher.unwatched(), watcher.incomplete) == ((0, []), False)
+    finally:
+        watcher.close()
