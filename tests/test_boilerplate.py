@@ -16,13 +16,14 @@ from typing import Any
 
 import pytest
 
+from dedup.ingest import Scan
 from dedup.ingest import scan as scanning
 from dedup.store import open_reader
 from dedup.text import normalise
 from tests import relations, running
 from tests.conftest import Ran, run
 from tests.crawl import Made, words
-from tests.test_stories import derived, in_order, paper, prose, sentence, story, wire_copy
+from tests.test_stories import derived, in_order, pairs, paper, prose, sentence, story, wire_copy
 
 pytestmark = pytest.mark.usefixtures("plain")
 
@@ -207,6 +208,28 @@ def test_a_wire_copy_with_each_papers_own_tail_is_a_copy_still(tmp_path: Path) -
     n = relations.numbers(copies[0].body, copies[1].body, *masks)
     assert (pair["shared"], pair["coverage"]) == (n.shared, round(n.coverage, 4))
     assert sorted(pair["masked"]) == sorted(row["name"] for row in known(tmp_path))
+
+
+def test_what_is_learned_later_is_named_too_of_an_article_that_was_copied_before(crawl: Path, db: Path) -> None:
+    """All by one process, which remembers of a text that is copied again and again what of it is masked."""
+    rng = random.Random(6)
+    source = story(rng, 8)
+    tails = [TAIL, prose(story(rng, 1).sentences)]
+    wire = paper(50, f"{source.body} {tails[0]} {tails[1]}", publisher="한빛일보")
+    copies = [paper(60 + n, prose((sentence(rng), *source.sentences)), publisher=f"신문 {n}") for n in range(2)]
+    with running.session(crawl, db) as session:
+        for n, copy in enumerate(copies):
+            for made in (*(printed(10 * n + i, 3, tail=tails[n]) for i in range(4)), wire):
+                made.write(crawl)
+                Scan(session).run()
+            copy.write(crawl)
+            Scan(session).run()
+    with open_reader(str(db)) as store:
+        name = {row.passage: row.name for row in store.boilerplate()}
+    first, second = (name[normalise(tail)] for tail in tails)
+    told = pairs(db)
+    assert told[frozenset((wire.address, copies[0].address))]["masked"] == [first]
+    assert sorted(told[frozenset((wire.address, copies[1].address))]["masked"]) == sorted((first, second))
 
 
 def tail_of_one_in_articles_of_others(tmp_path: Path) -> None:

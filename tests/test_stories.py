@@ -295,6 +295,23 @@ def test_an_excerpt_and_a_quotation_are_stories_of_their_own(crawl: Path, db: Pa
     assert set(under_one_key(db).values()) == {1, 2}
 
 
+@pytest.mark.parametrize("batch", [1, 7, 40])
+def test_a_phrase_of_more_stories_than_a_key_proposes_is_stored_with_no_further_one(
+    either: str, crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    """One more than propose anything is stored, to know; beyond that a key would grow with every article that holds the phrase."""
+    monkeypatch.setattr(scanning, "BATCH_FILES", batch)
+    rng = random.Random(30)
+    phrase = prose([sentence(rng)])
+    articles = [paper(n, f"{story(rng, 4).body} {phrase} {story(rng, 2).body}") for n in range(STORIES + 9)]
+    write(crawl, articles)
+    running.scan(crawl, db, boilerplate_articles=0)
+    assert matches(db) == {}, "nobody stands behind anybody"
+    assert max(under_one_key(db).values()) == STORIES + 1
+    with running.session(crawl, db, boilerplate_articles=0) as session:
+        check_index(session, [a.body for a in articles])
+
+
 # Revisions
 
 
