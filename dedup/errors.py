@@ -66,6 +66,32 @@ class DatabaseBusyError(DedupError):
     """The database {path} is being written by {holder}; only one 'dedup scan' or 'dedup watch' may write at a time."""
 
 
+class DatabaseOpenError(DedupError):
+    """The database {path} is open in another program; close that first. Nothing was changed."""
+
+
+class ForeignLogError(DedupError):
+    """{path} is a backup, and the write-ahead log beside it another database's; mixed they would be neither. Move {log} away first."""
+
+
+class BackupRefusedError(DedupError):
+    """{file} cannot become a backup of {path}: {problem}."""
+
+    exit_code = 2
+
+
+class BackupFailedError(DedupError):
+    """{path} was not backed up to {file}: {problem}. What was begun was removed; what stood there before stands there still."""
+
+
+class BackupUnsoundError(DedupError):
+    """The copy of {path} for {file} did not pass its check and was removed: {problem}. Either the database is damaged or the disk is."""
+
+
+class RestoreFailedError(DedupError):
+    """{file} was not restored: {problem}. The database {path} is as it was."""
+
+
 class TooManyTextsError(DedupError):
     """The candidate index has room for {most} texts, and the database has reached them. Begin another database for what is new."""
 

@@ -67,9 +67,7 @@ def holds(store: Reader) -> dict[str, Any]:
         "files": store.count("files"),
         "gone": store.count("files", "gone = 1"),
         "pages": store.count("pages"),
-        "revisions": store.count(
-            "revisions", "EXISTS (SELECT 1 FROM sightings s WHERE s.revision_id = revisions.id AND s.standing = 'counted')"
-        ),
+        "revisions": store.counted_revisions(),
         "sightings": store.count("sightings"),
         "checks": {c: store.counts_by("sightings", "check_status").get(c, 0) for c in ("verified", "mismatched", "unclaimed")},
         "causes": store.counts_by("sightings", "check_cause", "check_cause IS NOT NULL"),

@@ -30,6 +30,8 @@ COMMANDS = {
     "status": "status",
     "reindex": "reindex",
     "dump": "status",
+    "backup": "backup",
+    "restore": "backup",
 }
 """Command → module of this package that holds it, in the order in which one meets them."""
 

@@ -50,6 +50,11 @@ class Progress:
             told = f"{done:,} {self._unit}  {rate:,.0f}/s" + (f"  {beside}" if beside else "")
             self._bar.update(self._task, completed=done, told=told)
 
+    def stage(self, what: str) -> None:
+        """Something else is done from now on, and there is no telling how much of it there is."""
+        if self._bar is not None:
+            self._bar.update(self._task, description=what, total=None, told="")
+
     def advance(self, by: int) -> None:
         """So many more are done."""
         self.update(self._done + by)

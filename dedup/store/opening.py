@@ -17,10 +17,15 @@ from dedup.errors import (
     DatabaseMissingError,
     DatabaseNewerError,
     DatabaseUnreadableError,
+    ForeignLogError,
 )
 from dedup.store.lock import Lock
 from dedup.store.reading import Reader
 from dedup.store.writing import Writer
+
+BACKUP = 0x6465_6475
+"""The user_version of a backup. Such a file is no WAL database until a writer opens it, and that takes the mark away first: a
+write-ahead log beside a file that bears it is the log of the database that stood there before."""
 
 
 @contextmanager
@@ -32,11 +37,15 @@ def open_writer(path: str, purpose: str) -> Iterator[Writer]:
     lock = Lock(path, purpose)
     try:
         try:
+            refuse_foreign_log(path)
             connection = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
+            if _is_backup(connection):
+                connection.execute("PRAGMA journal_mode=DELETE")
+                connection.execute("PRAGMA user_version=0")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
             db = Database(connection)
-            _refuse_newer(db, path)
+            refuse_newer(db, path)
             if schema.pending(db):
                 schema.migrate(db)
             connection.execute("PRAGMA foreign_keys=ON")
@@ -64,12 +73,12 @@ def open_reader(path: str) -> Iterator[Reader]:
     schema.require_sqlite()
     if not os.path.exists(path):
         raise DatabaseMissingError(path=path)
-    connection = _connect_reading(path)
+    connection = connect_reading(path)
     try:
         try:
             connection.execute("PRAGMA query_only=ON")
             db = Database(connection)
-            _refuse_newer(db, path)
+            refuse_newer(db, path)
             if schema.pending(db):
                 raise DatabaseUnreadableError(path=path, problem="it is empty or of an older version; 'dedup scan' brings it up to date")
             connection.execute("BEGIN")
@@ -80,15 +89,16 @@ def open_reader(path: str) -> Iterator[Reader]:
         connection.close()
 
 
-def _connect_reading(path: str) -> sqlite3.Connection:
-    """Read-only; where WAL's side files cannot be made (a read-only directory without a writer), as an unchanging file."""
-    uri = "file:" + quote(os.fsencode(os.path.abspath(path)))
+def connect_reading(path: str) -> sqlite3.Connection:
+    """Read-only; where WAL's side files cannot be made (a read-only directory without a writer), as an unchanging file.
+    Raises DatabaseUnreadableError, ForeignLogError."""
+    refuse_foreign_log(path)
     problem: Exception | None = None
     ways = ["?mode=ro"]
     if not os.path.exists(path + "-wal") or os.path.getsize(path + "-wal") == 0:
         ways.append("?immutable=1")
     for way in ways:
-        connection = sqlite3.connect(uri + way, uri=True, isolation_level=None, timeout=10, check_same_thread=False)
+        connection = sqlite3.connect(file_uri(path) + way, uri=True, isolation_level=None, timeout=10, check_same_thread=False)
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.Error as error:
@@ -97,6 +107,30 @@ def _connect_reading(path: str) -> sqlite3.Connection:
         else:
             return connection
     raise DatabaseUnreadableError(path=path, problem=problem)
+
+
+def file_uri(path: str) -> str:
+    """A path as SQLite wants it where parameters follow."""
+    return "file:" + quote(os.fsencode(os.path.abspath(path)))
+
+
+def refuse_foreign_log(path: str) -> None:
+    """Raise ForeignLogError for a backup that was put beside the write-ahead log of another database. SQLite cannot tell whose
+    log it is: it would mix what that holds into the backup, and at best undo what the backup is there for."""
+    log = os.path.realpath(path) + "-wal"
+    if not os.path.exists(log) or os.path.getsize(log) == 0:
+        return
+    connection = sqlite3.connect(file_uri(path) + "?immutable=1", uri=True)  # the file without its log
+    try:
+        with suppress(sqlite3.Error):  # being written this moment, or damaged: whoever opens it will tell
+            if _is_backup(connection):
+                raise ForeignLogError(path=path, log=log)
+    finally:
+        connection.close()
+
+
+def _is_backup(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("PRAGMA user_version").fetchone() == (BACKUP,))
 
 
 def _make(path: str) -> None:
@@ -112,7 +146,7 @@ def _hint(path: str) -> str:
     return f"there is no folder {folder}" if not folder.is_dir() else f"is {folder} writable for this user?"
 
 
-def _refuse_newer(db: Database, path: str) -> None:
+def refuse_newer(db: Database, path: str) -> None:
     newer = schema.unknown(db)
     if newer:
         raise DatabaseNewerError(path=path, unknown=", ".join(newer))

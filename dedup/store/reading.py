@@ -303,6 +303,10 @@ class Reader:
         """Rows of one of the tables (names come from the program, never from outside)."""
         return int(self._value(f"SELECT count(*) FROM {table} WHERE {where}"))
 
+    def counted_revisions(self) -> int:
+        """Revisions that a counted sighting shows."""
+        return self.count("revisions", "EXISTS (SELECT 1 FROM sightings s WHERE s.revision_id = revisions.id AND s.standing = 'counted')")
+
     def counts_by(self, table: str, column: str, where: str = "1") -> dict[str, int]:
         """Value of a column → rows."""
         return {r[0]: r[1] for r in self._all(f"SELECT {column}, count(*) FROM {table} WHERE {where} GROUP BY 1 ORDER BY 1")}
