@@ -31,13 +31,14 @@ def _heard(sock: socket.socket) -> set[str]:
 
 @pytest.mark.parametrize("abstract", [False, True])
 def test_systemd_hears_ready_after_the_first_scan_then_signs_of_life_then_stopping(crawl: Path, db: Path, abstract: bool) -> None:
-    Made().write(crawl)
+    for n in range(1500):
+        Made(aid=f"{n:010d}").write(crawl)
     address = f"\0dedup-test-{os.getpid()}" if abstract else str(db.with_name("notify"))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(address)
-        with watching(crawl, db, env={"NOTIFY_SOCKET": address.replace("\0", "@")}) as daemon:
+        with watching(crawl, db, env={"NOTIFY_SOCKET": address.replace("\0", "@")}, until=None) as daemon:
             daemon.wait_until(lambda: "READY=1" in _heard(sock))
-            assert daemon.recorded() == 1
+            assert daemon.recorded() == 1500
             daemon.wait_until(lambda: "WATCHDOG=1" in _heard(sock))
             assert daemon.leave() == 0
         assert "STOPPING=1" in _heard(sock)
