@@ -136,18 +136,30 @@ def test_a_report_that_is_old_or_missing_is_a_problem(crawl: Path, db: Path) -> 
         assert "has not reported in" in daemon.problems()[0]
 
 
+def test_what_had_not_settled_at_the_first_scan_is_told_of_it(crawl: Path, db: Path, tmp_path: Path) -> None:
+    Made().write(crawl, age=0)
+    with watching(crawl, db, settle=2.0) as daemon:
+        last = run(tmp_path, "-d", db, "status", "-f", "json").json()["last_scan"]
+        daemon.wait_until(lambda: daemon.recorded() == 1)
+        daemon.wait_until(lambda: daemon.report().seen["new"] == 1)
+        assert daemon.report().seen["files"] == 1
+        assert daemon.leave() == 0
+    assert (last["files"], last["unsettled"]) == (1, 1)
+
+
 def test_status_of_a_running_daemon_adds_up_and_is_followed(crawl: Path, db: Path, tmp_path: Path) -> None:
     for n in range(3):
         Made(aid=f"{n:010d}").write(crawl)
     (crawl / "torn.md").write_text("no article")
     (crawl / "empty.md").write_text("")
     (crawl / "notes.txt").write_text("")
+    Made(aid="0000000008", published_at="gestern").write(crawl)  # an article with a fault beside it
     for path in crawl.iterdir():
         os.utime(path, (1, 1))
     with watching(crawl, db, settle=0.0) as daemon:
         Made(aid="0000000009").write(crawl, age=0)
-        daemon.wait_until(lambda: daemon.recorded() == 4)
-        daemon.wait_until(lambda: daemon.report().seen["new"] == 4)
+        daemon.wait_until(lambda: daemon.recorded() == 5)
+        daemon.wait_until(lambda: daemon.report().seen["new"] == 5)
         told = run(tmp_path, "-d", db, "status", "-f", "json").json()
         with subprocess.Popen(
             command("-d", db, "status", "--watch", "--every", "0.2"), stdout=subprocess.PIPE, text=True, cwd=tmp_path
@@ -162,7 +174,7 @@ def test_status_of_a_running_daemon_adds_up_and_is_followed(crawl: Path, db: Pat
         seen["files"]
         == seen["new"] + seen["changed"] + seen["moved"] + seen["unchanged"] + seen["ignored"] + seen["faults"] + seen["unsettled"]
     )
-    assert (seen["new"], seen["faults"], seen["ignored_by"]) == (4, 2, {"pattern": 1})
+    assert (seen["new"], seen["faults"], seen["ignored_by"]) == (5, 2, {"pattern": 1})
     assert last["faults_by"] == {"empty": 1, "not_an_article": 1}
     assert sum(last["faults_by"].values()) == last["faults"]
-    assert all(line.startswith("watching: ") and "= 4 recorded" in line for line in lines), lines
+    assert all(line.startswith("watching: ") and "= 5 recorded" in line for line in lines), lines
