@@ -3,6 +3,7 @@ restored goes on as if nothing had been."""
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -197,6 +198,34 @@ def test_what_it_says_is_what_status_says(folder: Path) -> None:
     done = run(folder, "backup", "kept.db")
     assert done.code == 0
     assert f"{counted['files']} files" in done.out
+
+
+_WATCHED = """
+import sys
+from dedup.cli import main
+from dedup.store import backup
+backup.STEP, backup.WORK = 4, 1
+sys.argv = ["dedup", *sys.argv[1:]]
+main()
+"""
+
+
+@pytest.mark.parametrize("args", [["backup", "kept.db"], ["restore", "kept.db"], ["backup", "kept.db", "--quiet"]], ids=" ".join)
+def test_on_a_terminal_a_bar_tells_how_far_it_is(folder: Path, args: list[str]) -> None:
+    assert run(folder, "backup", "kept.db").code == 0
+    terminal, theirs = os.openpty()
+    command = [sys.executable, "-c", _WATCHED, *args, "--format", "json"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=theirs, env=os.environ | {"TERM": "xterm"}) as process:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # how a terminal ends
+            while read := os.read(terminal, 65536):
+                shown += read
+        out, _ = process.communicate(timeout=120)
+    os.close(terminal)
+    assert process.returncode == 0
+    assert json.loads(out)["verified"]
+    assert [what in shown for what in (args[0].encode(), b"check")] == ["--quiet" not in args] * 2
 
 
 def test_two_backups_at_once_are_both_whole(folder: Path) -> None:
@@ -442,12 +471,21 @@ def lose_its_name(part: Path) -> None:
         connection.execute("UPDATE settings SET value = 'another' WHERE key = 'uuid'")
 
 
+def disagree(part: Path) -> None:
+    """An address is another one in its table than in the index of that."""
+    content = bytearray(part.read_bytes())
+    address = articles(12)[0].address.encode()
+    assert content.count(address) > 1
+    content[content.index(address)] ^= 1
+    part.write_bytes(content)
+
+
 def cut(part: Path) -> None:
     with part.open("r+b") as file:
         file.truncate(part.stat().st_size // 2)
 
 
-@pytest.mark.parametrize("happens", [flip, lose_a_row, lose_a_page, lose_its_name, cut], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("happens", [flip, lose_a_row, lose_a_page, lose_its_name, disagree, cut], ids=lambda f: f.__name__)
 def test_a_copy_that_the_disk_spoilt_is_found_out(folder: Path, monkeypatch: pytest.MonkeyPatch, happens: Callable[[Path], None]) -> None:
     assert run(folder, "backup", "kept.db").code == 0
     settle = backup._settle
@@ -538,25 +576,14 @@ def test_interrupted_it_leaves_with_130_and_everything_as_it_was(folder: Path, a
 def test_interrupted_while_it_checks_it_leaves_everything_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite calls back within the check, where an exception cannot pass."""
     backup.write(str(folder / "dedup.db"), str(folder / "kept.db"))
-    connect = sqlite3.connect
-
-    def often(*args: Any, **kw: Any) -> Any:
-        return connect(*args, **kw, factory=Often)
+    monkeypatch.setattr(backup, "WORK", 1)
 
     def heard(what: str, _: int, __: int) -> None:
         if what == "check":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(sqlite3, "connect", often)
     with unchanged(folder / "kept.db"), pytest.raises(KeyboardInterrupt):
         backup.write(str(folder / "dedup.db"), str(folder / "kept.db"), progress=heard)
-
-
-class Often(sqlite3.Connection):
-    """Calls back at every step, however few there are."""
-
-    def set_progress_handler(self, handler: Any, n: int) -> None:
-        super().set_progress_handler(handler, 1)
 
 
 def test_what_a_killed_one_left_is_cleared_away_and_what_is_in_use_is_not(folder: Path) -> None:

@@ -53,7 +53,8 @@ class Progress:
     def stage(self, what: str) -> None:
         """Something else is done from now on, and there is no telling how much of it there is."""
         if self._bar is not None:
-            self._bar.update(self._task, description=what, total=None, told="")
+            self._bar.remove_task(self._task)
+            self._task = self._bar.add_task(what, total=None, told="")
 
     def advance(self, by: int) -> None:
         """So many more are done."""

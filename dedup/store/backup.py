@@ -44,6 +44,8 @@ from dedup.text import printable_path
 
 STEP = 2048
 """Pages of the database that are copied at a time: 8 MB."""
+WORK = 1_000_000
+"""Instructions of SQLite's after which the check is heard of again, and can be interrupted."""
 PART = ".dedup-part-"
 """How the name of a copy begins that is not finished."""
 BESIDE = ("-wal", "-shm", "-journal")
@@ -210,7 +212,7 @@ def _copy(source: sqlite3.Connection, part: str, fd: int, progress: Heard) -> di
 def _check(part: str, uuid: str, rows: dict[str, int], progress: Heard, unsound: Callable[[object], DedupError]) -> Copied:
     """What the copy holds. Raises what `unsound` makes of a problem, if it has any, and KeyboardInterrupt where that arrives."""
     connection = sqlite3.connect(file_uri(part) + "?mode=ro", uri=True, isolation_level=None)
-    connection.set_progress_handler(lambda: progress("check", 0, 0), 1_000_000)
+    connection.set_progress_handler(lambda: progress("check", 0, 0), WORK)
     try:
         connection.execute("PRAGMA cache_size=-65536")
         broken = [str(told) for (told,) in connection.execute("PRAGMA integrity_check(3)")]
