@@ -14,6 +14,9 @@ from dedup import times
 from dedup.cli.common import Common, common, dumps, formats
 from dedup.text import printable
 
+LEAVING = 9.0
+"""Seconds that are left to finish in when asked to leave; the kernel ends what takes longer."""
+
 
 @click.command()
 @click.argument("directories", nargs=-1, metavar="[DIR]...", type=click.Path())
@@ -25,9 +28,10 @@ def watch(options: Common, directories: tuple[str, ...], form: str) -> None:
 
     A file that appears is in the database within settle_seconds and a second. Events only wake it; a scan decides, on a timer
     too, so that nothing is missed when events are lost. It logs a line for every noteworthy thing to standard error, with
-    --format json as an object {"time", "level", "message"}, under the journal without times, which it has itself, and leaves
-    on SIGTERM, what it was doing finished. What it cannot do (a full disk, folders that inotify has no room for) it says, here
-    and in 'dedup status', and does later; it does not end for it.
+    --format json as an object {"time", "level", "message"}, under the journal without times, which it has itself. It leaves
+    within 10 seconds on SIGTERM, on Ctrl-C, and when its terminal is closed (under nohup it stays): what is being recorded is
+    finished, unless that takes too long, and the rest is found again by the next start. What it cannot do (a full disk, folders
+    that inotify has no room for) it says, here and in 'dedup status', and does later; it does not end for it.
 
     \b
     dedup watch
@@ -45,13 +49,18 @@ def watch(options: Common, directories: tuple[str, ...], form: str) -> None:
     caught: list[int] = []
 
     def leave(number: int, _: object) -> None:
+        if not caught:  # it may hang, on a disk that does not answer; and whenever it ends, nothing is half done
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_REAL, LEAVING)
         caught.append(number)
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, leave)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:  # nohup wants it ignored
+            signal.signal(number, leave)
     with open_session(options.load(directories).settings, "watch") as session:
         daemon.run(session, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0)
     log.info("stopped")
     log.removeHandler(handler)
     if signal.SIGINT in caught:

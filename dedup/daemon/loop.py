@@ -54,9 +54,11 @@ class _Loop:
 
     def run(self) -> None:
         """Serve until stopped."""
+        self._vitals.report()  # before anybody is told where: a predecessor's may lie there
         self._session.store.lock.report_in(self._report_path)
+        self._session.store.hurried = self._stop.is_set
         end_metrics = self._serve_metrics()
-        self._session.matcher.progress = lambda _: self._vitals.beat()
+        self._session.matcher.progress = self._indexing
         try:
             while not self._stop.is_set():
                 pause = self._round()
@@ -100,6 +102,8 @@ class _Loop:
                 self._following.flush()
                 if not self._following.waiting():
                     self._following.close()
+        except _LeavingError:
+            return TICK
         except (DatabaseFailedError, OSError) as error:
             self._failed(error)
             return TICK
@@ -164,6 +168,12 @@ class _Loop:
     def _new_following(self) -> Scan:
         return self._new_scan(_log.info)
 
+    def _indexing(self, _: int) -> None:
+        """An index is being made again, which may take minutes; the next start does it anew."""
+        self._vitals.beat()
+        if self._stop.is_set():
+            raise _LeavingError
+
     def _note_absent(self, tally: Tally) -> None:
         if tally.absent:
             told = f"{', '.join(tally.absent)} missing, unreadable, or empty and not the directory it was; nothing there was marked as gone"
@@ -176,7 +186,8 @@ class _Loop:
         """What was begun is not recorded. All of it is found again by a scan, once that can be."""
         told = str(error)
         if self._vitals.degrade("database", told):
-            _log.error("%s Trying again until it can be recorded.", told)
+            later = "The next start finds it again." if self._stop.is_set() else "Trying again until it can be recorded."
+            _log.error("%s %s", told, later)
         if self._vitals.owing is None:
             self._vitals.owing = time.monotonic()
         self._following.close()
@@ -192,6 +203,10 @@ class _Loop:
         known = self._vitals.recover("database")
         if known:
             _log.info("the database can be written again; what had to wait since %s is recorded", known.since)
+
+
+class _LeavingError(Exception):
+    """What is being done takes too long to be finished before leaving; nothing of it is recorded."""
 
 
 def _differs(t: Tally) -> bool:

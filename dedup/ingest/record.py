@@ -75,6 +75,7 @@ def record(store: Writer, examined: Sequence[Examined], matcher: Matcher, tally:
     except BaseException:
         matcher.forget()
         raise
+    store.lock.doing("entering into the indexes what was recorded")
     matcher.committed()
     tally.add(count)
     if tell:

@@ -119,6 +119,8 @@ class Scan:
         if is_absent(self.session.store, root):
             return
         for relative in paths:
+            if self.stop.is_set():
+                break
             folder, _, name = relative.rpartition(b"/")
             whole = os.path.join(root.path, relative)
             if self.matches(name) and not os.path.islink(whole) and (os.path.isfile(whole) or not os.path.lexists(whole)):
@@ -146,6 +148,8 @@ class Scan:
         settle = self.session.settings.crawl.settle_seconds
         soonest = settle
         for path, known in list(self._waiting.items()):
+            if self.stop.is_set():
+                break
             now = self._stat(path)
             if now is None:
                 del self._waiting[path]
@@ -164,7 +168,7 @@ class Scan:
         return soonest
 
     def flush(self) -> None:
-        """Take in whatever is queued."""
+        """Take in whatever is queued, unless it is time to stop."""
         self._flush()
 
     # The walk
@@ -332,22 +336,25 @@ class Scan:
         self._bytes += found.stat.size
         if len(self._batch) >= BATCH_FILES or self._bytes >= BATCH_BYTES:
             self._give()
-            while self._examiners.busy:
+            while self._examiners.busy and not self.stop.is_set():
                 self._record()
 
     def _give(self) -> None:
         batch, self._batch, self._bytes = self._batch, [], 0
         if batch:
-            first = text.printable_path(batch[0].path)
-            self.session.store.lock.doing(f"reading and recording {len(batch)} files, {first} the first of them")
+            self._tell("reading", batch[0], len(batch))
             self._examiners.give(batch)
 
     def _flush(self) -> None:
-        self._give()
+        """Take in whatever is queued; what is queued when `stop` is set is forgotten, and found again by a later scan."""
+        if not self.stop.is_set():
+            self._give()
         while len(self._examiners):
-            self._record()
-            if not self._examiners:
+            if self.stop.is_set():
+                self._examiners.forget()
                 self.session.store.lock.doing("")
+                return
+            self._record()
 
     def _record(self) -> None:
         """Take the oldest batch that is being examined into the database."""
@@ -360,8 +367,17 @@ class Scan:
             there = {root.path for root in self.session.roots if not is_absent(self.session.store, root)}
             known = [e for e in known if e.outcome != "vanished" or e.found.root in there]
         if known:
+            self._tell("recording", known[0].found, len(known))
             record(self.session.store, known, self.session.matcher, self.tally, self.tell)
             self.progress(self.tally)
+        if self._examiners:
+            self._tell("reading", *self._examiners.oldest)
+        else:
+            self.session.store.lock.doing("")
+
+    def _tell(self, what: str, first: Found, number: int) -> None:
+        """Leave word of what is being done, should this process be killed."""
+        self.session.store.lock.doing(f"{what} {number} files, {text.printable_path(first.path)} the first of them")
 
     def _settle_waiting(self) -> None:
         """Give unsettled files up to twice `settle_seconds`; those that do not settle are counted, and found again."""

@@ -60,6 +60,12 @@ class Examiners:
         return len(self._pending)
 
     @property
+    def oldest(self) -> tuple[Found, int]:
+        """(the first file, how many files) of the batch that is taken next."""
+        batch, _ = self._pending[0]
+        return batch[0], len(batch)
+
+    @property
     def files(self) -> int:
         """How many files are in the batches that were given and not taken."""
         return sum(len(batch) for batch, _ in self._pending)
@@ -69,7 +75,7 @@ class Examiners:
         """Whether enough batches are under way; the oldest should be taken first."""
         return len(self._pending) > (0 if self._threads is None else 2 * self._number)
 
-    def take(self, stop: threading.Event, patience: float = 5.0) -> list[Examined]:
+    def take(self, stop: threading.Event, patience: float = 2.0) -> list[Examined]:
         """The oldest batch, once it is done. After `stop` is set no longer than `patience` seconds are waited, and what is not
         done by then is forgotten: nothing is returned, and a later scan finds those files."""
         batch, future = self._pending.popleft()
@@ -78,11 +84,17 @@ class Examiners:
                 return future.result(patience if stop.is_set() else 0.5)
             except NotYetError:
                 if stop.is_set():
-                    self._pending.clear()
+                    self.forget()
                     return []
             except (EOFError, OSError) as error:
                 _log.warning("a process that reads files died (%s); what it was reading is read again here", error)
                 return examine(batch, self._options)
+
+    def forget(self) -> None:
+        """Whatever was given and not taken is not wanted any more."""
+        for _, future in self._pending:
+            future.cancel()
+        self._pending.clear()
 
     def close(self) -> None:
         """End the processes, whatever they are doing; they start again when there are many files once more."""

@@ -30,7 +30,7 @@ class Lock:
 
     def __init__(self, database: str, purpose: str) -> None:
         """Take the lock; raises DatabaseBusyError naming the process that holds it."""
-        self.path = database + ".lock"
+        self.path = _beside(database)
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -83,10 +83,15 @@ def left_behind(database: str) -> Held | None:
     return _look(database)[1]
 
 
+def _beside(database: str) -> str:
+    """One lock for one database, by whatever link it is reached."""
+    return os.path.realpath(database) + ".lock"
+
+
 def _look(database: str) -> tuple[Held | None, Held | None]:
     """(who holds the lock, who held it last and was killed)."""
     try:
-        fd = os.open(database + ".lock", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(_beside(database), os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None, None
     try:

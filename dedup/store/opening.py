@@ -38,7 +38,7 @@ def open_writer(path: str, purpose: str) -> Iterator[Writer]:
     try:
         try:
             refuse_foreign_log(path)
-            connection = sqlite3.connect(path, isolation_level=None, timeout=10, check_same_thread=False)
+            connection = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
             if _is_backup(connection):
                 connection.execute("PRAGMA journal_mode=DELETE")
                 connection.execute("PRAGMA user_version=0")
@@ -53,6 +53,7 @@ def open_writer(path: str, purpose: str) -> Iterator[Writer]:
             connection.execute("PRAGMA wal_autocheckpoint=16384")  # pages: a page that many commits touch is copied back once
             connection.execute("PRAGMA journal_size_limit=67108864")
             connection.execute("INSERT OR IGNORE INTO settings VALUES ('uuid', ?)", (str(uuid.uuid4()),))
+            connection.execute("PRAGMA busy_timeout=500")  # no signal is heard while SQLite waits; see `Writer.transaction`
         except sqlite3.Error as error:
             raise DatabaseUnreadableError(path=path, problem=error) from error
         try:
@@ -61,6 +62,8 @@ def open_writer(path: str, purpose: str) -> Iterator[Writer]:
                 yield store
         finally:
             with suppress(sqlite3.Error):
+                connection.execute("PRAGMA busy_timeout=0")
+                connection.execute("PRAGMA analysis_limit=1000")  # of a table of millions it would read everything
                 connection.execute("PRAGMA optimize")
             connection.close()
     finally:

@@ -345,11 +345,11 @@ class Reader:
 
     def index_path(self) -> str:
         """Where the candidate index lies: beside the database."""
-        return self.path + ".index"
+        return os.path.realpath(self.path) + ".index"
 
     def passages_path(self) -> str:
         """Where the passage index lies."""
-        return self.path + ".passages"
+        return os.path.realpath(self.path) + ".passages"
 
     def index_bytes(self) -> int:
         """Bytes on disk of the candidate index and the passage index; 0 where there is none yet."""

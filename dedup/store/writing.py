@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -21,15 +22,20 @@ from dedup.store.rows import Stat
 KEPT_BATCHES = 1000
 """Commits that the candidate index can be behind and still be caught up."""
 
+PATIENCE = 10.0
+"""Seconds that a transaction waits for another program to let go of the database: a shell, a program that copies it."""
+
 Row = tuple[Any, ...]
 
 
 class Writer(Lookups):
-    """Everything that can be asked, and what changes the database. `lock` tells others what is being done."""
+    """Everything that can be asked, and what changes the database. `lock` tells others what is being done. A transaction waits no
+    longer for another program once `hurried` says so."""
 
     def __init__(self, db: Database, path: str, lock: Lock) -> None:
         super().__init__(db, path)
         self.lock = lock
+        self.hurried: Callable[[], bool] = lambda: False
 
     @contextmanager
     def failures(self) -> Iterator[None]:
@@ -45,7 +51,7 @@ class Writer(Lookups):
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All of the block or none of it, durable when it ends (WAL, synchronous=FULL)."""
-        self._execute("BEGIN IMMEDIATE")
+        self._begin()
         try:
             yield
             self._execute("COMMIT")
@@ -53,6 +59,18 @@ class Writer(Lookups):
             if self._connection.in_transaction:
                 self._connection.rollback()
             raise
+
+    def _begin(self) -> None:
+        """In short waits, between which signals are heard."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self._execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline or self.hurried():
+                    raise
+            else:
+                return
 
     def _insert(self, sql: str, values: Iterable[Any]) -> int:
         row = self._connection.execute(sql, tuple(values)).lastrowid

@@ -1,0 +1,352 @@
+"""One instance at a time; and how one leaves: in time, with nothing half done, and no process left behind."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import signal
+import socket
+import sqlite3
+import subprocess
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dedup import status
+from dedup.ingest import Scan, examine
+from dedup.ingest.workers import Examiners
+from tests import running
+from tests.conftest import command, run, spawn
+from tests.crawl import Made
+from tests.daemon import Daemon, watching
+from tests.faults.oracle import assert_holds, assert_sound, caught_up, recorded, walk
+from tests.faults.processes import alive, children, doing, patched, until
+
+MANY = 24_000
+"""More than those from which on processes are started."""
+IN_TIME = 10.0
+"""Seconds within which it leaves."""
+
+
+def _leave_in_time(daemon: Daemon, *numbers: signal.Signals) -> int:
+    """Ask it to end, once with each signal; returns its exit code."""
+    begun = time.monotonic()
+    for number in numbers:
+        daemon.process.send_signal(number)
+    code = daemon.wait(60)
+    assert time.monotonic() - begun <= IN_TIME, daemon.log.decode()
+    return code
+
+
+# A second instance
+
+
+@pytest.mark.parametrize(
+    ("second", "through"),
+    [("watch", "its path"), ("scan", "its path"), ("reindex", "its path"), ("scan", "a link to it"), ("scan", "a link to its folder")],
+)
+def test_a_second_one_says_who_is_there_and_the_first_goes_on_undisturbed(
+    crawl: Path, db: Path, tmp_path: Path, second: str, through: str
+) -> None:
+    Made().write(crawl)
+    (tmp_path / "link.db").symlink_to(db)
+    (tmp_path / "linked").symlink_to(tmp_path)
+    other = {"its path": db, "a link to it": tmp_path / "link.db", "a link to its folder": tmp_path / "linked" / db.name}[through]
+    with watching(crawl, db) as daemon:
+        daemon.wait_until(lambda: daemon.problems() == [])
+        came = spawn(tmp_path, "-d", other, second, *([] if second == "reindex" else [crawl]))
+        assert (came.code, came.out) == (3, "")
+        assert f"is being written by 'dedup watch' (process {daemon.process.pid}, since 20" in came.err
+        assert len(came.err.splitlines()) == 1
+        Made(aid="0000000002").write(crawl, age=0)
+        daemon.wait_until(lambda: caught_up(crawl, db))
+        report = daemon.report()
+        assert (report.process, report.scans, report.restarts, report.degraded) == (daemon.process.pid, 1, 0, ())
+        assert daemon.leave() == 0
+    assert_holds(crawl, db)
+
+
+def test_a_scan_that_runs_keeps_a_daemon_out(crawl: Path, db: Path, tmp_path: Path) -> None:
+    with running.session(crawl, db):
+        came = spawn(tmp_path, "-d", db, "watch", crawl)
+    assert came.code == 3
+    assert f"is being written by 'dedup test' (process {os.getpid()}" in came.err
+
+
+def test_a_predecessors_report_is_never_taken_for_its_own(crawl: Path, db: Path) -> None:
+    Made().write(crawl)
+    with watching(crawl, db) as daemon:
+        daemon.wait_until(lambda: daemon.problems() == [])
+        daemon.process.kill()
+    slow = "import time; from dedup.ingest import scan; scan.is_absent = lambda *_: time.sleep(1)"
+    with watching(crawl, db, under=patched(slow), until="was killed") as daemon:
+        daemon.wait_until(lambda: status.daemon(str(db)).report is not None, every=0.001)
+        assert (daemon.report().process, daemon.report().phase) == (daemon.process.pid, "starting")
+
+
+# Leaving a large scan
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A crawl directory for which processes are started. Tests only read it."""
+    crawl = tmp_path_factory.mktemp("many")
+    for n in range(MANY):
+        Made(body=(f"본문 {n} " * 12).strip(), aid=f"{n:010d}", title=f"기사 {n}").write(crawl / f"{n % 40:02d}", f"{n}.md", age=0)
+    return crawl
+
+
+_BOTH = "workers = 2"
+
+
+def _stuck(db: Path) -> None:
+    """Wait until the work waits for something that does not come."""
+    since, word = time.monotonic(), ""
+    while time.monotonic() - since < 1.5:
+        now = doing(db)
+        if now != word:
+            since, word = time.monotonic(), now
+        time.sleep(0.01)
+    assert word.startswith("reading "), word
+
+
+@pytest.mark.system
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("how", ["asked", "asked while those that read hang", "killed"])
+def test_a_large_scan_is_left_in_time_with_nothing_half_done_and_completed_by_the_next_start(many: Path, db: Path, how: str) -> None:
+    with watching(many, db, "-q", until=None, more=_BOTH) as daemon:
+        daemon.wait_until(lambda: len(children(daemon.process.pid)) == 2, 300)
+        readers = children(daemon.process.pid)
+        if how == "killed":
+            daemon.process.kill()
+            daemon.wait(60)
+        else:
+            if "hang" in how:
+                for reader in readers:
+                    os.kill(reader, signal.SIGSTOP)
+                _stuck(db)
+            assert _leave_in_time(daemon, signal.SIGTERM) == 0
+            assert doing(db) == ""
+        until(lambda: not any(map(alive, readers)))
+    found = recorded(db)
+    assert 10_000 < len(found) < MANY
+    assert found.items() <= walk(many).items()
+    assert_sound(db)
+    with watching(many, db, until=None, more=_BOTH) as daemon:
+        daemon.wait_for_log("watching", 300)
+        assert ("was killed while re" in daemon.log.decode()) == (how == "killed")
+        assert daemon.leave() == 0
+    assert_holds(many, db)
+
+
+# Leaving while the database cannot be written, or is being written
+
+_WITHIN = """
+import os, sys, time
+from dedup.store import Writer
+insert = Writer.insert_readings
+def slowly(self, rows):
+    insert(self, rows)
+    print("within a transaction", file=sys.stderr, flush=True)
+    while not os.path.exists(self.path + ".go"):
+        time.sleep(0.01)
+Writer.insert_readings = slowly
+"""
+
+
+@pytest.mark.parametrize(
+    ("numbers", "code"),
+    [
+        ((signal.SIGTERM,), 0),
+        ((signal.SIGINT, signal.SIGINT), 130),
+        ((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), 130),
+        ((signal.SIGHUP,), 0),
+    ],
+)
+def test_a_transaction_under_way_is_finished_first(crawl: Path, db: Path, numbers: tuple[signal.Signals, ...], code: int) -> None:
+    Made().write(crawl)
+    with watching(crawl, db, under=patched(_WITHIN), until="within a transaction") as daemon:
+        for number in numbers:
+            daemon.process.send_signal(number)
+        Path(f"{db}.go").touch()
+        assert _leave_in_time(daemon) == code
+        assert b"Traceback" not in daemon.log
+    assert_holds(crawl, db)
+
+
+@pytest.mark.system
+def test_a_transaction_that_does_not_come_to_its_end_is_cut_short_and_made_again_by_the_next_start(crawl: Path, db: Path) -> None:
+    path = Made().write(crawl)
+    with watching(crawl, db, under=patched(_WITHIN), until="within a transaction") as daemon:
+        assert _leave_in_time(daemon, signal.SIGTERM) == -signal.SIGALRM
+    assert_sound(db)
+    assert recorded(db) == {}
+    with watching(crawl, db, until=f"was killed while recording 1 files, {path} the first of them") as daemon:
+        daemon.wait_until(lambda: caught_up(crawl, db))
+        assert daemon.leave() == 0
+    assert_holds(crawl, db)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_it_leaves_in_time_while_another_program_holds_the_database(crawl: Path, db: Path, number: signal.Signals) -> None:
+    with watching(crawl, db) as daemon:
+        shell = sqlite3.connect(db, isolation_level=None)
+        shell.execute("BEGIN IMMEDIATE")
+        Made().write(crawl, age=0)
+        daemon.wait_until(lambda: doing(db).startswith("recording "), every=0.005)
+        assert _leave_in_time(daemon, number) == (130 if number == signal.SIGINT else 0)
+        assert b"The next start finds it again." in daemon.log
+        shell.close()
+    assert recorded(db) == {}
+    with watching(crawl, db) as daemon:
+        daemon.wait_until(lambda: caught_up(crawl, db))
+        assert daemon.leave() == 0
+    assert_holds(crawl, db)
+
+
+@pytest.mark.system
+def test_it_leaves_in_time_while_it_is_degraded_and_catches_up_later(crawl: Path, db: Path) -> None:
+    with watching(crawl, db) as daemon:
+        shell = sqlite3.connect(db, isolation_level=None)
+        shell.execute("BEGIN IMMEDIATE")
+        Made().write(crawl, age=0)
+        daemon.wait_until(lambda: daemon.degraded("database"))
+        assert daemon.recorded() == 0
+        assert _leave_in_time(daemon, signal.SIGTERM) == 0
+        shell.close()
+    with watching(crawl, db) as daemon:
+        daemon.wait_until(lambda: caught_up(crawl, db))
+        assert (daemon.problems(), daemon.leave()) == ([], 0)
+    assert_holds(crawl, db)
+
+
+@pytest.mark.system
+def test_a_database_that_another_program_lets_go_of_is_written_on(crawl: Path, db: Path) -> None:
+    with watching(crawl, db) as daemon:
+        shell = sqlite3.connect(db, isolation_level=None)
+        shell.execute("BEGIN IMMEDIATE")
+        Made().write(crawl, age=0)
+        daemon.wait_until(lambda: daemon.degraded("database"))
+        shell.close()
+        daemon.wait_until(lambda: caught_up(crawl, db))
+        daemon.wait_until(lambda: daemon.problems() == [])
+        assert daemon.leave() == 0
+    assert_holds(crawl, db)
+
+
+_MAKING = """
+import sys, time
+from dedup import table
+table._ROWS = 1
+settle = table.Table.settle
+def slowly(self, token, last_text):
+    settle(self, token, last_text)
+    print("making an index", file=sys.stderr, flush=True)
+    time.sleep(1)
+table.Table.settle = slowly
+"""
+
+
+def test_it_leaves_in_time_while_an_index_is_made_again(crawl: Path, db: Path) -> None:
+    for n in range(30):
+        Made(body=f"본문 {n} 이 길게 이어진다. " * 20, aid=f"{n:010d}").write(crawl)
+    running.scan(crawl, db)
+    for left in (".index", ".passages"):
+        Path(f"{db}{left}").unlink()
+    with watching(crawl, db, under=patched(_MAKING), until="making an index") as daemon:
+        assert _leave_in_time(daemon, signal.SIGTERM) == 0
+        assert b"ERROR" not in daemon.log
+    assert_holds(crawl, db)
+    Made(body="본문 7 이 길게 이어진다. " * 20, aid="0000000099", oid="902").write(crawl)
+    assert running.scan(crawl, db).matches["exact"] == 1
+
+
+def test_files_that_wait_are_not_taken_one_after_the_other_when_it_is_time_to_stop(crawl: Path, db: Path) -> None:
+    paths = [Made(aid=f"{n:010d}").write(crawl) for n in range(20)]
+    stop = threading.Event()
+    asked = 0
+
+    def noted() -> Iterator[bytes]:
+        nonlocal asked
+        for asked, path in enumerate(paths, 1):
+            if asked == 6:
+                stop.set()
+            yield os.fsencode(path.name)
+
+    with running.session(crawl, db, settle=60) as session:
+        scan = Scan(session, stop)
+        scan.take(session.roots[0], noted())
+        assert (asked, scan.waiting()) == (6, 5)
+        for path in paths:
+            path.unlink()
+        scan.settled()
+        assert scan.waiting() == 5  # that they went was not looked at
+        stop.clear()
+        scan.settled()
+        assert scan.waiting() == 0
+
+
+def test_what_others_read_is_not_recorded_batch_after_batch_when_it_is_time_to_stop(
+    crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dedup.ingest.workers.WORTHWHILE", 0)
+    monkeypatch.setattr(Examiners, "_elsewhere", lambda self, batch: examine(batch, self._options))  # in threads of its own
+    monkeypatch.setattr("dedup.ingest.scan.BATCH_FILES", 4)
+    for n in range(20):
+        Made(aid=f"{n:010d}").write(crawl)
+    stop = threading.Event()
+    with running.session(crawl, db, workers=2) as session:
+        scan = Scan(session, stop, progress=lambda tally: stop.set() if tally.new else None)
+        scan.run()
+        assert scan.backlog() == (0, None)
+    assert len(recorded(db)) == 4
+    running.scan(crawl, db)
+    assert_holds(crawl, db)
+
+
+def test_a_monitor_that_connects_and_says_nothing_does_not_keep_it(crawl: Path, db: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with watching(crawl, db, more=f'[metrics]\nlisten = "127.0.0.1:{port}"') as daemon, socket.create_connection(("127.0.0.1", port)):
+        assert _leave_in_time(daemon, signal.SIGTERM) == 0
+
+
+# A terminal
+
+
+def test_closing_its_terminal_is_asking_it_to_leave(crawl: Path, db: Path) -> None:
+    Made().write(crawl)
+    ours, theirs = pty.openpty()
+
+    def with_a_terminal() -> None:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    said = b""
+    with subprocess.Popen(
+        command("-d", db, "watch", crawl), stdin=theirs, stdout=theirs, stderr=theirs, preexec_fn=with_a_terminal
+    ) as process:
+        os.close(theirs)
+        while b"watching" not in said:
+            said += os.read(ours, 65536)
+        os.close(ours)
+        assert process.wait(60) == 0
+    assert doing(db) == ""
+    assert run(crawl.parent, "-d", db, "status", "-f", "json").json()["killed"] is None
+    running.scan(crawl, db)
+    assert_holds(crawl, db)
+
+
+def test_under_nohup_it_stays(crawl: Path, db: Path) -> None:
+    with watching(crawl, db, under=("nohup",)) as daemon:
+        daemon.process.send_signal(signal.SIGHUP)
+        Made().write(crawl, age=0)
+        daemon.wait_until(lambda: caught_up(crawl, db))
+        assert daemon.leave() == 0
+    assert_holds(crawl, db)
