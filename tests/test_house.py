@@ -30,6 +30,7 @@ LAYERS = {
     "text": 1,
     "times": 1,
     "compiled": 1,
+    "limits": 1,
     "digests": 1,
     "urls": 1,
     "publishers": 1,
@@ -53,6 +54,7 @@ LAYERS = {
     "resemble": 7,
     "why": 8,
     "daemon": 8,
+    "doctor": 8,
     "cli": 9,
     "__main__": 10,  # opens the door that `cli` is
 }

@@ -1,0 +1,69 @@
+"""Limits of inotify: the smaller of what the kernel says and what the user namespace says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dedup import limits
+from dedup.limits import Limits
+
+
+def _files(folder: Path, *contents: str | None) -> list[str]:
+    paths = []
+    for n, content in enumerate(contents):
+        path = folder / str(n)
+        if content is not None:
+            path.write_text(content)
+        paths.append(str(path))
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("contents", "least", "which"),
+    [
+        (["8192\n", "20\n"], 20, 1),
+        (["20\n", "8192\n"], 20, 0),
+        (["0\n", "8192\n"], 0, 0),
+        ([None, "7\n"], 7, 1),
+        (["7\n", None], 7, 0),
+        (["nonsense\n", "7\n"], 7, 1),
+        (["", "2147483647\n"], 2147483647, 1),
+    ],
+)
+def test_the_smaller_limit_counts_and_is_named(tmp_path: Path, contents: list[str | None], least: int, which: int) -> None:
+    paths = _files(tmp_path, *contents)
+    assert limits.read(paths, paths) == Limits(least, least, paths[which], paths[which])
+
+
+def test_watches_and_instances_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "watches").mkdir()
+    (tmp_path / "instances").mkdir()
+    watches, instances = _files(tmp_path / "watches", "500", "400"), _files(tmp_path / "instances", "3", "4")
+    assert limits.read(watches, instances) == Limits(400, 3, watches[1], instances[0])
+
+
+def test_where_nothing_is_said_nothing_is_known(tmp_path: Path) -> None:
+    assert limits.read(_files(tmp_path, None, "?"), []) == Limits(None, None)
+
+
+def test_this_machine_has_limits() -> None:
+    found = limits.read()
+    assert found.watches is not None
+    assert found.watches >= 0
+    assert found.watches_from in limits.WATCHES
+    assert found.instances is not None
+    assert found.instances_from in limits.INSTANCES
+
+
+@pytest.mark.system
+def test_the_limit_of_a_user_namespace_is_seen() -> None:
+    """It is a number of the namespace's own: what the kernel says of itself stays as it was."""
+    read = "from dedup import limits; found = limits.read(); print(found.watches, found.watches_from)"
+    inner = 'echo 20 > /proc/sys/user/max_inotify_watches && exec "$0" -c "$1"'
+    done = subprocess.run(["unshare", "-Ur", "sh", "-c", inner, sys.executable, read], capture_output=True, text=True, check=True)
+    assert done.stdout == "20 /proc/sys/user/max_inotify_watches\n"
+    assert limits.read().watches != 20
