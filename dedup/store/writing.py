@@ -150,15 +150,10 @@ class Writer(Lookups):
 
     def folder_faults(self, directory: int) -> list[bytes]:
         """Paths with a fault where no file is recorded: folders that could not be listed."""
-        return [
-            r[0]
-            for r in self._all(
-                "SELECT DISTINCT path FROM faults t WHERE directory_id = ? AND kind = 'unreadable' AND NOT EXISTS (SELECT 1 FROM"
-                " files f WHERE f.directory_id = t.directory_id AND (f.folder = '' AND f.name = t.path OR"
-                " f.folder <> '' AND f.folder || '/' || f.name = t.path))",
-                directory,
-            )
-        ]
+        rows = self._all("SELECT path FROM faults WHERE directory_id = ? AND kind = 'unreadable' ORDER BY path", directory)
+        at = {path: (directory, folder, name) for (path,) in rows for folder, _, name in (path.rpartition(b"/"),)}
+        files = self.files(at.values())
+        return [path for path, key in at.items() if key not in files]
 
     # Pages and what hangs on them
 
