@@ -58,6 +58,14 @@ class DatabaseUnreadableError(DedupError):
     """The database {path} cannot be opened: {problem}."""
 
 
+class DatabaseDamagedError(DatabaseUnreadableError):
+    """The database {path} is damaged: {problem}. Nothing was half recorded. 'dedup doctor' tells what is lost and what to do."""
+
+
+class ForeignLogError(DatabaseUnreadableError):
+    """The log {log} is not of the database {path} beside it and would ruin it; nothing was touched. 'dedup doctor' tells what to do."""
+
+
 class DatabaseNewerError(DedupError):
     """The database {path} was written by a newer version of dedup (it holds {unknown}); install that version."""
 
@@ -68,10 +76,6 @@ class DatabaseBusyError(DedupError):
 
 class DatabaseOpenError(DedupError):
     """The database {path} is open in another program; close that first. Nothing was changed."""
-
-
-class ForeignLogError(DedupError):
-    """{path} is a backup, and the write-ahead log beside it another database's; mixed they would be neither. Move {log} away first."""
 
 
 class BackupRefusedError(DedupError):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dedup import health
 from dedup.daemon.notify import notify
 from dedup.daemon.vitals import Vitals
-from dedup.errors import DatabaseFailedError
+from dedup.errors import DatabaseDamagedError, DatabaseFailedError
 from dedup.ingest import Scan, Session, Tally, save_last_scan
 from dedup.watch import Notes, Watcher
 
@@ -104,7 +104,7 @@ class _Loop:
                     self._following.close()
         except _LeavingError:
             return TICK
-        except (DatabaseFailedError, OSError) as error:
+        except (DatabaseFailedError, DatabaseDamagedError, OSError) as error:
             self._failed(error)
             return TICK
         self._succeeded()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +19,9 @@ from dedup.ingest.examine import Options, collect_rarely, ignore_lease_breaks
 from dedup.ingest.matcher import Matcher
 from dedup.ingest.matching import Matching
 from dedup.ingest.roots import Root, check_roots
+from dedup.model import NO_COMMIT
 from dedup.store import Reader, Writer, open_writer
+from dedup.table import state_of
 from dedup.text import printable_path
 
 URLS = "recipe.urls"
@@ -88,7 +92,34 @@ def open_session(settings: Settings, purpose: str) -> Iterator[Session]:
             store.set_setting(URLS, options.urls.recipe)
             store.set_setting(MATCHES, matching.recipe)
             roots = tuple(Root(store.directory(p, printable_path(p)), p) for p in paths)
-        yield Session(store, settings, options, Matcher(store, matching, settings.publishers.publishers()), roots)
+        matcher = Matcher(store, matching, settings.publishers.publishers())
+        if lost := lost_since(store):
+            _log.warning("%s", lost)
+            matcher.open()  # which puts the index right: it is said once
+        yield Session(store, settings, options, matcher, roots)
+
+
+def lost_since(store: Reader) -> str | None:
+    """What the candidate index tells of a database that came before this one: another that lay here, or a later state of it. None
+    where it tells of none."""
+    state = state_of(store.index_path())
+    if state is None or not state.last_text:
+        return None
+    _, last = store.last_batch()
+    told = f"Beside the database {printable_path(os.fsencode(store.path))} lies the index of"
+    if state.uuid != uuid.UUID(store.setting("uuid") or "0" * 32).bytes:
+        if last:
+            return None
+        return f"{told} another one, which held {state.last_text:,} texts; this one is new or was emptied. {_RESTORE}"
+    if state.token != NO_COMMIT and state.last_text > last and store.batch_text(state.token) is None:
+        return (
+            f"{told} a later state of it, with {state.last_text - last:,} texts more: an older copy was put in its place, or its log"
+            f" was lost. Files that are still there are taken in again; what no file shows any more is lost. {_RESTORE}"
+        )
+    return None
+
+
+_RESTORE = "If that was not meant, stop and restore a newer backup; 'dedup doctor' tells whether this one is sound."
 
 
 def _tell_of_predecessor(store: Writer) -> None:

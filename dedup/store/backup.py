@@ -7,7 +7,7 @@ be interrupted. A single step or VACUUM INTO would end too, but is silent until 
 price of either is that the write-ahead log is not used again meanwhile: it grows by what is written during the copy.
 
 A copy is made under a name of its own beside its place, checked there, made durable, and only then renamed: there is no moment
-without a whole file. It is no WAL database, so that it has no files beside it, and it bears a mark (`opening.BACKUP`), by which
+without a whole file. It is no WAL database, so that it has no files beside it, and it bears a mark (`wal.BACKUP`), by which
 opening recognises a log of another database beside it.
 """
 
@@ -37,8 +37,9 @@ from dedup.errors import (
     DedupError,
     RestoreFailedError,
 )
+from dedup.store import wal
 from dedup.store.lock import Lock, held
-from dedup.store.opening import BACKUP, connect_reading, file_uri, refuse_newer
+from dedup.store.opening import connect, connect_reading, refuse_newer
 from dedup.store.reading import Reader
 from dedup.text import printable_path
 
@@ -205,13 +206,13 @@ def _copy(source: sqlite3.Connection, part: str, fd: int, progress: Heard) -> di
         target.close()
     # In the header: by PRAGMA it would become a WAL database on the way, for which there may be no room.
     os.pwrite(fd, b"\1\1", 18)
-    os.pwrite(fd, BACKUP.to_bytes(4, "big"), 60)
+    os.pwrite(fd, wal.BACKUP.to_bytes(4, "big"), wal.COUNT_AT)
     return rows
 
 
 def _check(part: str, uuid: str, rows: dict[str, int], progress: Heard, unsound: Callable[[object], DedupError]) -> Copied:
     """What the copy holds. Raises what `unsound` makes of a problem, if it has any, and KeyboardInterrupt where that arrives."""
-    connection = sqlite3.connect(file_uri(part) + "?mode=ro", uri=True, isolation_level=None)
+    connection = connect(part)
     connection.set_progress_handler(lambda: progress("check", 0, 0), WORK)
     try:
         connection.execute("PRAGMA cache_size=-65536")

@@ -1,13 +1,15 @@
-"""Opening the database: one writer, held by a lock beside it; readers that cannot write."""
+"""Opening the database: one writer, held by a lock beside it; readers that cannot write; what is damaged is told as such."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 from sqlite_utils import Database
@@ -19,89 +21,109 @@ from dedup.errors import (
     DatabaseUnreadableError,
     ForeignLogError,
 )
-from dedup.store.lock import Lock
+from dedup.store import wal
+from dedup.store.damage import UNEXPECTED, failure, require_sound
+from dedup.store.lock import Lock, held
 from dedup.store.reading import Reader
 from dedup.store.writing import Writer
-
-BACKUP = 0x6465_6475
-"""The user_version of a backup. Such a file is no WAL database until a writer opens it, and that takes the mark away first: a
-write-ahead log beside a file that bears it is the log of the database that stood there before."""
 
 
 @contextmanager
 def open_writer(path: str, purpose: str) -> Iterator[Writer]:
     """The database at `path`, made and migrated if need be, for the one writer, which says `purpose` of itself. Errors of SQLite
-    that come out of the block leave as DatabaseFailedError."""
+    that come out of the block leave as DatabaseFailedError, or DatabaseDamagedError; so does what meets a damaged database and is
+    an error for that."""
     schema.require_sqlite()
     _make(path)
     lock = Lock(path, purpose)
     try:
-        try:
-            refuse_foreign_log(path)
-            connection = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
-            if _is_backup(connection):
-                connection.execute("PRAGMA journal_mode=DELETE")
-                connection.execute("PRAGMA user_version=0")
-            connection.execute("PRAGMA journal_mode=WAL")
-            connection.execute("PRAGMA synchronous=FULL")
-            db = Database(connection)
-            refuse_newer(db, path)
-            if schema.pending(db):
-                schema.migrate(db)
-            connection.execute("PRAGMA foreign_keys=ON")
-            connection.execute("PRAGMA cache_size=-65536")
-            connection.execute("PRAGMA wal_autocheckpoint=16384")  # pages: a page that many commits touch is copied back once
-            connection.execute("PRAGMA journal_size_limit=67108864")
-            connection.execute("INSERT OR IGNORE INTO settings VALUES ('uuid', ?)", (str(uuid.uuid4()),))
-            connection.execute("PRAGMA busy_timeout=500")  # no signal is heard while SQLite waits; see `Writer.transaction`
-        except sqlite3.Error as error:
-            raise DatabaseUnreadableError(path=path, problem=error) from error
-        try:
-            store = Writer(db, path, lock)
-            with store.failures():
-                yield store
-        finally:
-            with suppress(sqlite3.Error):
-                connection.execute("PRAGMA busy_timeout=0")
-                connection.execute("PRAGMA analysis_limit=1000")  # of a table of millions it would read everything
-                connection.execute("PRAGMA optimize")
-            connection.close()
+        with open_locked(path, lock, Writer) as store:
+            yield store
     finally:
         lock.release()
 
 
+_Store = TypeVar("_Store", bound=Writer)
+
+
+@contextmanager
+def open_locked(path: str, lock: Lock, kind: Callable[[Database, str, Lock], _Store]) -> Iterator[_Store]:
+    """The same for a process that holds the lock already; what is given is of this `kind`."""
+    refuse_foreign_log(path, written=False)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
+    try:
+        try:
+            db = _prepare(connection, path)
+        except sqlite3.Error as error:
+            raise failure(DatabaseUnreadableError, path, error) from error
+        store = kind(db, path, lock)
+        with store.failures():
+            yield store
+    finally:
+        with suppress(sqlite3.Error):
+            connection.execute("PRAGMA busy_timeout=0")
+            connection.execute("PRAGMA analysis_limit=1000")  # of a table of millions it would read everything
+            connection.execute("PRAGMA optimize")
+        connection.close()
+
+
+def _prepare(connection: sqlite3.Connection, path: str) -> Database:
+    if connection.execute("PRAGMA user_version").fetchone() == (wal.BACKUP,):
+        connection.execute("PRAGMA journal_mode=DELETE")
+        connection.execute("PRAGMA user_version=0")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    db = Database(connection)
+    refuse_newer(db, path)
+    if schema.pending(db):
+        schema.migrate(db)
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA cache_size=-65536")
+    connection.execute("PRAGMA wal_autocheckpoint=16384")  # pages: a page that many commits touch is copied back once
+    connection.execute("PRAGMA journal_size_limit=67108864")
+    connection.execute("INSERT OR IGNORE INTO settings VALUES ('uuid', ?)", (str(uuid.uuid4()),))
+    if connection.execute("PRAGMA user_version").fetchone() == (0,):
+        connection.execute(f"PRAGMA user_version={1 + secrets.randbelow(1 << 30)}")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # or the log would begin with a leap
+    connection.execute("PRAGMA busy_timeout=500")  # no signal is heard while SQLite waits; see `Writer.transaction`
+    return db
+
+
 @contextmanager
 def open_reader(path: str) -> Iterator[Reader]:
-    """The database at `path`, read-only; a reader sees the state of one moment for as long as it is open."""
+    """The database at `path`, read-only; a reader sees the state of one moment for as long as it is open. Errors of SQLite that
+    come out of the block leave as DatabaseUnreadableError; so does what meets a damaged database and is an error for that."""
     schema.require_sqlite()
     if not os.path.exists(path):
         raise DatabaseMissingError(path=path)
     connection = connect_reading(path)
     try:
         try:
-            connection.execute("PRAGMA query_only=ON")
             db = Database(connection)
             refuse_newer(db, path)
             if schema.pending(db):
                 raise DatabaseUnreadableError(path=path, problem="it is empty or of an older version; 'dedup scan' brings it up to date")
             connection.execute("BEGIN")
             yield Reader(db, path)
+        except UNEXPECTED as error:
+            require_sound(connection, path, error)
+            raise
         except sqlite3.Error as error:
-            raise DatabaseUnreadableError(path=path, problem=error) from error
+            raise failure(DatabaseUnreadableError, path, error) from error
     finally:
         connection.close()
 
 
 def connect_reading(path: str) -> sqlite3.Connection:
     """Read-only; where WAL's side files cannot be made (a read-only directory without a writer), as an unchanging file.
-    Raises DatabaseUnreadableError, ForeignLogError."""
-    refuse_foreign_log(path)
-    problem: Exception | None = None
-    ways = ["?mode=ro"]
+    Raises DatabaseUnreadableError, DatabaseDamagedError, ForeignLogError."""
+    refuse_foreign_log(path, written=held(path) is not None)
+    problem: sqlite3.Error | None = None
+    ways = [False]
     if not os.path.exists(path + "-wal") or os.path.getsize(path + "-wal") == 0:
-        ways.append("?immutable=1")
-    for way in ways:
-        connection = sqlite3.connect(file_uri(path) + way, uri=True, isolation_level=None, timeout=10, check_same_thread=False)
+        ways.append(True)
+    for unchanging in ways:
+        connection = connect(path, unchanging=unchanging)
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.Error as error:
@@ -109,31 +131,23 @@ def connect_reading(path: str) -> sqlite3.Connection:
             problem = error
         else:
             return connection
-    raise DatabaseUnreadableError(path=path, problem=problem)
+    assert problem is not None
+    raise failure(DatabaseUnreadableError, path, problem) from problem
 
 
-def file_uri(path: str) -> str:
-    """A path as SQLite wants it where parameters follow."""
-    return "file:" + quote(os.fsencode(os.path.abspath(path)))
+def connect(path: str, *, unchanging: bool = False) -> sqlite3.Connection:
+    """A connection that cannot write; nothing is read yet. `unchanging`: there is no log to be looked at, and no lock to be taken."""
+    uri = "file:" + quote(os.fsencode(os.path.abspath(path))) + ("?immutable=1" if unchanging else "?mode=ro")
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10, check_same_thread=False)
+    connection.execute("PRAGMA query_only=ON")
+    return connection
 
 
-def refuse_foreign_log(path: str) -> None:
-    """Raise ForeignLogError for a backup that was put beside the write-ahead log of another database. SQLite cannot tell whose
-    log it is: it would mix what that holds into the backup, and at best undo what the backup is there for."""
-    log = os.path.realpath(path) + "-wal"
-    if not os.path.exists(log) or os.path.getsize(log) == 0:
-        return
-    connection = sqlite3.connect(file_uri(path) + "?immutable=1", uri=True)  # the file without its log
-    try:
-        with suppress(sqlite3.Error):  # being written this moment, or damaged: whoever opens it will tell
-            if _is_backup(connection):
-                raise ForeignLogError(path=path, log=log)
-    finally:
-        connection.close()
-
-
-def _is_backup(connection: sqlite3.Connection) -> bool:
-    return bool(connection.execute("PRAGMA user_version").fetchone() == (BACKUP,))
+def refuse_foreign_log(path: str, *, written: bool) -> None:
+    """Raise ForeignLogError where the log that lies beside a database is another's; `written`: somebody writes to it now."""
+    place = os.path.realpath(path)
+    if wal.is_foreign(place, written=written):
+        raise ForeignLogError(path=path, log=place + "-wal")
 
 
 def _make(path: str) -> None:
@@ -150,6 +164,7 @@ def _hint(path: str) -> str:
 
 
 def refuse_newer(db: Database, path: str) -> None:
+    """Raise DatabaseNewerError for what a later version of the program made."""
     newer = schema.unknown(db)
     if newer:
         raise DatabaseNewerError(path=path, unknown=", ".join(newer))

@@ -15,6 +15,7 @@ from sqlite_utils import Database
 
 from dedup.errors import DatabaseFailedError
 from dedup.model import Cause, Change, CheckStatus, Fault, Masking, Match, Metadata, Relation, Standing
+from dedup.store.damage import UNEXPECTED, failure, require_sound
 from dedup.store.lock import Lock
 from dedup.store.lookups import Lookups
 from dedup.store.rows import Stat
@@ -39,20 +40,27 @@ class Writer(Lookups):
 
     @contextmanager
     def failures(self) -> Iterator[None]:
-        """Errors of SQLite that come out of the block leave as DatabaseFailedError; no transaction stays open."""
+        """Errors of SQLite that come out of the block leave as DatabaseFailedError, or DatabaseDamagedError; so does what meets a
+        damaged database and is an error for that. No transaction stays open."""
         try:
             yield
+        except UNEXPECTED as error:
+            require_sound(self._connection, self.path, error)
+            if isinstance(error, sqlite3.Error):
+                raise failure(DatabaseFailedError, self.path, error) from error
+            raise
         except sqlite3.Error as error:
             if self._connection.in_transaction:
                 with suppress(sqlite3.Error):
                     self._connection.rollback()
-            raise DatabaseFailedError(path=self.path, problem=error) from error
+            raise failure(DatabaseFailedError, self.path, error) from error
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All of the block or none of it, durable when it ends (WAL, synchronous=FULL)."""
         self._begin()
         try:
+            self._count()
             yield
             self._execute("COMMIT")
         except BaseException:
@@ -71,6 +79,11 @@ class Writer(Lookups):
                     raise
             else:
                 return
+
+    def _count(self) -> None:
+        """Count this transaction in the header of the database; see `store.wal`."""
+        count = int(self._value("PRAGMA user_version")) + 1
+        self._execute(f"PRAGMA user_version={count if count < 1 << 31 else count - (1 << 32)}")
 
     def _insert(self, sql: str, values: Iterable[Any]) -> int:
         row = self._connection.execute(sql, tuple(values)).lastrowid

@@ -77,23 +77,36 @@ class Table:
     @classmethod
     def load(cls, path: str) -> Table | None:
         """The table in a file; None where there is none, or it is damaged."""
+        return cls._mapping(path, os.O_RDWR, mmap.ACCESS_WRITE)[0]
+
+    @classmethod
+    def view(cls, path: str) -> tuple[Table | None, str]:
+        """The table in a file, for looking at: nothing reaches the file. Where there is none, or it is damaged: None, and why."""
+        return cls._mapping(path, os.O_RDONLY, mmap.ACCESS_COPY)
+
+    @classmethod
+    def _mapping(cls, path: str, flags: int, access: int) -> tuple[Table | None, str]:
         try:
-            fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except OSError:
-            return None
+            fd = os.open(path, flags | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None, "missing"
+        except OSError as error:
+            return None, f"not to be read ({error.strerror})"
         try:
             state = _read_header(os.pread(fd, HEADER, 0))
-            if state is None or os.fstat(fd).st_size != _size(state.homes):
-                return None
-            mapped = mmap.mmap(fd, _size(state.homes))
-        except (OSError, ValueError):
-            return None
+            if state is None:
+                return None, "damaged: its header is none"
+            if (size := os.fstat(fd).st_size) != _size(state.homes):
+                return None, f"damaged: it has {size:,} bytes where its header tells of {_size(state.homes):,}"
+            mapped = mmap.mmap(fd, _size(state.homes), access=access)
+        except (OSError, ValueError) as error:
+            return None, f"not to be read ({error})"
         finally:
             os.close(fd)
         slots: Slots = np.frombuffer(mapped, np.dtype("<i8"), offset=HEADER)
         if _sum(slots) != (state.sum_, state.used):
-            return None
-        return cls(path, state, slots, mapped)
+            return None, "damaged: its content does not add up to what its header says"
+        return cls(path, state, slots, mapped), ""
 
     @classmethod
     def _make(cls, path: str, state: State) -> Table:
@@ -152,6 +165,25 @@ class Table:
             made, sum_ = add(self.slots(), self.state.homes, plain(hashes), plain(texts), bands, cap)
         self.state = replace(self.state, used=self.state.used + made, sum_=(self.state.sum_ + sum_) % (1 << 64))
 
+    def lacking(self, hashes: Slots, texts: Slots, bands: int, cap: int) -> tuple[int, int]:
+        """(entries that these texts have, entries that they lack), under their hashes as `add` takes them: what is not there
+        though fewer than `cap` are."""
+        numbers = np.zeros(len(hashes), np.int64)
+        gather = compiled.of(probing.gather)
+        room = 4 * len(hashes) + 1024
+        while True:
+            found = np.zeros(room, np.int64)
+            all_ = gather(self.slots(), self.state.homes, plain(hashes), cap, plain(numbers), plain(found))
+            if all_ >= 0:
+                break
+            room *= 4
+        own = np.repeat(texts, bands)
+        under = np.repeat(np.arange(len(hashes)), numbers)
+        there = np.zeros(len(hashes), np.bool_)
+        there[under[found[:all_] == own[under]]] = True
+        entries = np.unique((hashes[there] << 28) | own[there])  # two bands of a text may have one hash
+        return len(entries), int(np.count_nonzero(~there & (numbers < cap)))
+
     def _grow(self) -> None:
         homes = int(self.state.homes * GROWTH)
         while True:
@@ -177,15 +209,7 @@ def open_table(
     texts taken in.
     """
     table = Table.load(path)
-    why = ""
-    if table is None:
-        why = "missing or damaged"
-    elif table.state.uuid != uuid:
-        why = "another database's"
-    elif table.state.recipe != recipe:
-        why = "of other settings"
-    elif last_text_of(table.state.token) != table.state.last_text:
-        why = "not of this state of the database"
+    why = "missing or damaged" if table is None else misfit(table.state, uuid, recipe, last_text_of)
     if table is None or why:
         table = Table.empty(path, uuid, recipe)
     if why or table.state.token != token:
@@ -199,6 +223,24 @@ def open_table(
         elif number:
             _log.info("%s was behind: %d texts added", what, number)
     return table
+
+
+def state_of(path: str) -> State | None:
+    """What a file says that it holds, unchecked; None where it is not there, or has no such header."""
+    try:
+        with open(path, "rb") as file:
+            return _read_header(file.read(HEADER))
+    except OSError:
+        return None
+
+
+def misfit(state: State, uuid: bytes, recipe: bytes, last_text_of: Callable[[bytes], int | None]) -> str:
+    """Why a table is not one of this database, of this recipe and of one of the commits that it knows; "" where it is."""
+    if state.uuid != uuid:
+        return "another database's"
+    if state.recipe != recipe:
+        return "of other settings"
+    return "" if last_text_of(state.token) == state.last_text else "not of this state of the database"
 
 
 def _catch_up(table: Table, rows: Iterable[_Row], add: Callable[[Table, Sequence[_Row]], None], progress: Callable[[int], None]) -> int:

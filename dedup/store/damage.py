@@ -1,0 +1,45 @@
+"""Telling a damaged database from work that failed: by what SQLite says, or where it says nothing, by looking."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+
+from dedup.errors import DatabaseDamagedError, DatabaseFailedError, DatabaseUnreadableError, DedupError
+
+UNEXPECTED = (AssertionError, AttributeError, LookupError, TypeError, ValueError, sqlite3.IntegrityError)
+"""What the program meets where rows that must be there are not: a fault of its own, or damage."""
+
+_Failure = type[DatabaseFailedError] | type[DatabaseUnreadableError]
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_NO_TEXT = "Could not decode to UTF-8"
+
+
+def failure(kind: _Failure, path: str, error: sqlite3.Error) -> DedupError:
+    """An error of SQLite as one of ours: of this kind, or DatabaseDamagedError where it tells of damage."""
+    told = damage(error)
+    return DatabaseDamagedError(path=path, problem=told) if told else kind(path=path, problem=error)
+
+
+def damage(error: sqlite3.Error) -> str | None:
+    """What an error of SQLite tells of damage to the database file; None where it tells of something else."""
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
+        return str(error)
+    if str(error).startswith(_NO_TEXT):
+        return "a stored text is not UTF-8"
+    return None
+
+
+def require_sound(connection: sqlite3.Connection, path: str, error: Exception) -> None:
+    """Raise DatabaseDamagedError, from what was met, if the database is what is wrong; that reads all of it."""
+    if connection.in_transaction:
+        with suppress(sqlite3.Error):
+            connection.rollback()
+    try:
+        checked = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if checked != ("ok",):
+            raise DatabaseDamagedError(path=path, problem=" ".join(str(checked[0]).split())) from error
+        if broken := connection.execute("PRAGMA foreign_key_check").fetchone():
+            raise DatabaseDamagedError(path=path, problem=f"a row of {broken[0]} names one of {broken[2]} that is not there") from error
+    except sqlite3.Error as problem:
+        raise failure(DatabaseUnreadableError, path, problem) from error

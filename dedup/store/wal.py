@@ -1,0 +1,88 @@
+"""Whether a write-ahead log belongs to the database that it lies beside.
+
+SQLite copies any log with sound frames into the file of its name. One that a killed process left, beside a backup that was
+copied over the database since, would be copied over pages that it does not fit, and the backup would be lost too. So every
+transaction of the program counts in the header of the database (`PRAGMA user_version`, which begins at a random number), and the
+first count of the log must go on from that of the file. A backup bears a mark in the count's place (`BACKUP`) until a writer opens
+it: no log is its own. https://www.sqlite.org/fileformat2.html
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+
+BACKUP = 0x6465_6475
+"""The count of a backup: beyond any that a database begins with."""
+COUNT_AT = 60
+"""Byte of the database's header where `user_version` lies."""
+_HEAD = struct.Struct(">IIIIIIII")
+_FRAME = struct.Struct(">IIII")
+_FRAME_BYTES = 24
+
+
+def counted(path: str) -> int:
+    """The count in the header of a database file, without its log; 0 where there is none, or nothing was counted yet."""
+    with open(path, "rb") as file:
+        raw = os.pread(file.fileno(), 4, COUNT_AT)
+    return int.from_bytes(raw, "big") if len(raw) == 4 else 0
+
+
+def is_foreign(path: str, *, written: bool) -> bool:
+    """Whether the log beside a database holds frames that SQLite would copy into it and that do not go on from it.
+
+    `written`: somebody writes now. The file may then be beyond what was read of the log a moment before.
+    """
+    try:
+        with open(path + "-wal", "rb") as log:
+            span = _span(log.fileno(), whole=not written)
+        if span is None:
+            return False
+        count = counted(path)  # after the log: what it goes on from was in the file before its first frame was
+    except OSError:
+        return False
+    if count == BACKUP:
+        return True
+    first, last = span
+    return count != 0 and (_ahead(first, count) > 1 or (not written and _ahead(count, last) > 0))
+
+
+def _span(fd: int, *, whole: bool) -> tuple[int, int] | None:
+    """The first and the last count in the committed frames of a log (the first alone unless `whole`); None where there is none."""
+    head = os.pread(fd, _HEAD.size, 0)
+    if len(head) < _HEAD.size or not _sound(head):
+        return None
+    _, _, page, _, *salts, _, _ = _HEAD.unpack(head)
+    first = last = pending = None
+    at = _HEAD.size
+    while len(raw := os.pread(fd, _FRAME.size, at)) == _FRAME.size:
+        number, commit, *own = _FRAME.unpack(raw)
+        if own != salts:
+            break  # left from before the log began anew
+        if number == 1:
+            pending = int.from_bytes(os.pread(fd, 4, at + _FRAME_BYTES + COUNT_AT), "big")
+            first = pending if first is None else first
+        if commit and pending is not None:
+            last = pending
+            if not whole:
+                break
+        at += _FRAME_BYTES + page
+    return None if first is None or last is None else (first, last)
+
+
+def _sound(head: bytes) -> bool:
+    """Whether SQLite takes this for the beginning of a log: the magic number, and the sum of the rest."""
+    magic = int.from_bytes(head[:4], "big")
+    if magic & ~1 != 0x377F0682:
+        return False
+    words = struct.unpack((">" if magic & 1 else "<") + "6I", head[:24])
+    a = b = 0
+    for x, y in zip(words[::2], words[1::2], strict=True):
+        a = (a + x + b) & 0xFFFFFFFF
+        b = (b + y + a) & 0xFFFFFFFF
+    return (a, b) == struct.unpack(">II", head[24:])
+
+
+def _ahead(count: int, other: int) -> int:
+    """By how much one count is beyond another; they begin anew after 2^32."""
+    return (count - other + (1 << 31)) % (1 << 32) - (1 << 31)
