@@ -57,6 +57,12 @@ class PassageIndex:
                 return numbers, found[:all_]
             room *= 4
 
+    def lacking(self, texts: Sequence[int], keys: Sequence[Keys]) -> tuple[int, int]:
+        """(entries that these texts have under their keys, entries that they lack)."""
+        if not sum(lengths := [len(k) for k in keys]):
+            return 0, 0
+        return self._table.lacking(np.concatenate(keys), np.repeat(numbered(texts), lengths), 1, STORIES + 1)
+
 
 def enter(table: Table, texts: Sequence[int], keys: Sequence[Keys]) -> None:
     """Enter texts under their keys, in this order."""
@@ -70,6 +76,11 @@ def enter(table: Table, texts: Sequence[int], keys: Sequence[Keys]) -> None:
 def new_index(path: str, uuid: bytes) -> PassageIndex:
     """An empty index in place of whatever is at `path`."""
     return PassageIndex(Table.empty(path, uuid, _RECIPE))
+
+
+def recipe() -> bytes:
+    """What the header of an index holds."""
+    return _RECIPE
 
 
 _RECIPE = xxhash.xxh3_128_digest(f"{winnowing.RECIPE}/{STORIES}".encode())

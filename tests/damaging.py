@@ -91,15 +91,8 @@ def by_sql(db: Path, *statements: str) -> int:
     return changed
 
 
-def page_of(db: Path, table: str) -> int:
-    """The first page of a table or an index, counted from 0."""
-    with closing(sqlite3.connect(db)) as connection:
-        row = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", (table,)).fetchone()
-    return int(row[0]) - 1
-
-
 def leaves(db: Path, table: str) -> list[int]:
-    """The pages of a table that hold rows themselves, in the order of its keys."""
+    """The pages of a table or an index that hold rows themselves, in the order of its keys."""
     with closing(sqlite3.connect(db)) as connection:
         rows = connection.execute("SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf' ORDER BY path", (table,)).fetchall()
     return [row[0] - 1 for row in rows]

@@ -28,6 +28,7 @@ COMMANDS = {
     "history": "history",
     "diff": "history",
     "status": "status",
+    "doctor": "doctor",
     "reindex": "reindex",
     "dump": "status",
     "backup": "backup",

@@ -41,6 +41,7 @@ def _match_again(
         if known == (known := len(store.boilerplate())):
             break
         store.drop_matches()
+        store.drop_unshown_texts()
         counts = _pass(store, options, matcher, progress, sign_again=sign_again)
         sign_again = False
     return counts
@@ -96,7 +97,7 @@ def reindex_urls(store: Writer, options: Options, matcher: Matcher, progress: Ca
         settle_pages(store, sorted(touched))
         store.delete_empty_pages()
         _match_again(store, options, matcher)
-        matcher.token = store.last_batch()[0]
+        matcher.token = store.restart_batches()
         counts["readings"] = store.count("readings")
         store.set_setting(URLS, options.urls.recipe)
     matcher.settled()

@@ -88,6 +88,12 @@ class CandidateIndex:
             met[owner].candidates[candidate] = bands
         return met
 
+    def lacking(self, texts: Sequence[int], signatures: Sequence[bytes]) -> tuple[int, int]:
+        """(entries that these texts have, entries that they lack: those that are not there though their bucket has room)."""
+        if not texts:
+            return 0, 0
+        return self._table.lacking(*self._hashes(texts, signatures), self._bands, BUCKET)
+
     def _hashes(self, texts: Sequence[int], signatures: Sequence[bytes]) -> tuple[Slots, Slots]:
         """(35 bits for every band of every signature, flat; the texts' keys): compiled loops take their lengths on trust."""
         if len(texts) != len(signatures):
@@ -107,10 +113,11 @@ class CandidateIndex:
 
 def new_index(path: str, uuid: bytes, threshold: float, num_perm: int) -> CandidateIndex:
     """An empty index in place of whatever is at `path`."""
-    return CandidateIndex(Table.empty(path, uuid, _recipe(threshold, num_perm)), threshold, num_perm)
+    return CandidateIndex(Table.empty(path, uuid, recipe(threshold, num_perm)), threshold, num_perm)
 
 
-def _recipe(threshold: float, num_perm: int) -> bytes:
+def recipe(threshold: float, num_perm: int) -> bytes:
+    """What the header of an index by these settings holds."""
     return xxhash.xxh3_128_digest(minhash.banded_recipe(threshold, num_perm).encode())
 
 
@@ -125,6 +132,6 @@ def open_index(
     def add(table: Table, rows: Sequence[tuple[int, bytes]]) -> None:
         CandidateIndex(table, threshold, num_perm).enter([t for t, _ in rows], [s for _, s in rows])
 
-    recipe = _recipe(threshold, num_perm)
-    table = open_table(path, "the candidate index", uuid, recipe, token, last_text_of, signatures, add, progress)
+    made_by = recipe(threshold, num_perm)
+    table = open_table(path, "the candidate index", uuid, made_by, token, last_text_of, signatures, add, progress)
     return CandidateIndex(table, threshold, num_perm)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -22,6 +23,12 @@ class Held:
     holder: str
     health: str = ""
     doing: str = ""
+
+    @property
+    def process(self) -> int | None:
+        """Its process number; None where it did not say."""
+        named = re.search(r"\(process (\d{1,9}),", self.holder)
+        return int(named[1]) if named else None
 
 
 class Lock:

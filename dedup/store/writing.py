@@ -309,6 +309,10 @@ class Writer(Lookups):
         self._execute("DELETE FROM passages")
         self._execute("UPDATE texts SET crowded = 0 WHERE crowded = 1")
 
+    def drop_unshown_texts(self) -> None:
+        """Forget texts that no revision has any more; after `drop_matches`, and with indexes that begin anew."""
+        self._execute("DELETE FROM texts WHERE NOT EXISTS (SELECT 1 FROM revisions WHERE text_id = texts.id)")
+
     def publisher(self, name: str) -> int:
         """The key of a house, made at first sight."""
         row = self._one("SELECT id FROM publishers WHERE name = ?", name)

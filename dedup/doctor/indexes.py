@@ -1,0 +1,109 @@
+"""The candidate index and the passage index against what the database stores."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+
+from dedup import compiled, lsh, passages, winnowing
+from dedup.doctor.case import Case, Finding, Steps
+from dedup.table import State, Table, misfit, state_of
+from dedup.text import printable_path
+
+CHECK = "indexes"
+CHUNK = 4000
+
+_MADE_AGAIN = "It is made again by itself when 'dedup scan' next takes an article in, or now by 'dedup doctor --repair'."
+_FORCED = "Run 'dedup doctor --repair': it is made again from what the database stores."
+
+
+def candidates(case: Case) -> Iterator[Finding]:
+    """The candidate index; while somebody writes to it, its header alone."""
+    d, store = case.settings.duplicates, case.asked
+    yield from _index(
+        case, store.index_path(), "the candidate index", lsh.recipe(d.threshold, d.num_perm), store.signatures,
+        lambda table, rows: lsh.CandidateIndex(table, d.threshold, d.num_perm).lacking([t for t, _ in rows], [s for _, s in rows]),
+        lambda signature: len(signature) == 4 * d.num_perm,
+    )  # fmt: skip
+
+
+def shared(case: Case) -> Iterator[Finding]:
+    """The passage index, likewise."""
+    if case.settings.duplicates.passages:
+        store = case.asked
+        yield from _index(
+            case, store.passages_path(), "the passage index", passages.recipe(), store.stored_passages,
+            lambda table, rows: passages.PassageIndex(table).lacking([t for t, _ in rows], [winnowing.unpack(k) for _, k in rows]),
+            lambda keys: len(keys) % winnowing.KEY_BYTES == 0,
+        )  # fmt: skip
+
+
+STEPS: Steps = {"the candidate index": candidates, "the passage index": shared}
+
+Rows = Sequence[tuple[int, bytes]]
+
+
+def _index(
+    case: Case, path: str, name: str, recipe: bytes,
+    stored: Callable[[int], Iterable[tuple[int, bytes]]], lacking: Callable[[Table, Rows], tuple[int, int]], fits: Callable[[bytes], bool],
+) -> Iterator[Finding]:  # fmt: skip
+    store = case.asked
+    shown = f"{name} {printable_path(path.encode('utf-8', 'surrogateescape'))}"
+    table, why = (None, "") if case.writer else Table.view(path)
+    state = table.state if table else state_of(path)
+    if not why and state is None:
+        why = "missing or has no header"
+    token, last = store.last_batch()  # after the header: whatever commit it holds is in the database by now
+    if state is None or why:
+        if last:
+            yield Finding(CHECK, "warning", f"{shown} is {why}", _MADE_AGAIN, "indexes")
+        return
+    if why := misfit(state, _uuid(case), recipe, store.batch_text):
+        yield Finding(CHECK, "warning", f"{shown} is {why}", _MADE_AGAIN, "indexes")
+        return
+    if case.writer:
+        case.look(CHECK, state.last_text)
+        what = f"{shown}: only its header was looked at, since {case.writer.holder} writes to it"
+        yield Finding(CHECK, "ok", what, "Stop it and examine again to have every entry looked at.")
+        return
+    assert table is not None
+    yield from _entries(case, table, shown, stored, lacking, fits)
+    if state.token != token:
+        what = f"{shown} is behind: it holds texts up to number {state.last_text:,} of {last:,}"
+        yield Finding(CHECK, "ok", what, "It is caught up by itself.")
+
+
+def _entries(
+    case: Case, table: Table, shown: str,
+    stored: Callable[[int], Iterable[tuple[int, bytes]]], lacking: Callable[[Table, Rows], tuple[int, int]], fits: Callable[[bytes], bool],
+) -> Iterator[Finding]:  # fmt: skip
+    """Every entry that what is stored should have, and that there are no others."""
+    there = missing = 0
+    for rows in _parts(stored(0), table.state):
+        compiled.worth(len(rows))
+        sound = [row for row in rows if fits(row[1])]
+        has, lacks = lacking(table, sound)
+        there += has
+        missing += lacks + len(rows) - len(sound)
+        case.look(CHECK, len(rows))
+    if missing:
+        yield Finding(
+            CHECK, "error", f"{shown} lacks entries of what is stored, and duplicates would be missed: {missing:,}", _FORCED, "indexes"
+        )
+    elif there != table.state.used:
+        what = f"{shown} has entries that nothing stored makes: {table.state.used - there:,}"
+        yield Finding(CHECK, "warning", what, _FORCED, "indexes")
+
+
+def _parts(rows: Iterable[tuple[int, bytes]], state: State) -> Iterator[Rows]:
+    held = (row for row in rows if row[0] <= state.last_text)
+    while part := list(islice(held, CHUNK)):
+        yield part
+
+
+def _uuid(case: Case) -> bytes:
+    try:
+        return uuid.UUID(case.asked.setting("uuid") or "").bytes
+    except ValueError:
+        return b""

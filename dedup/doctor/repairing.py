@@ -1,0 +1,132 @@
+"""`--repair`: what is derived is made again from the rest. Bodies, sightings, readings and files are never touched."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from dedup.config import Settings
+from dedup.doctor import Finding, Surroundings, examine
+from dedup.doctor.case import Cure
+from dedup.doctor.records import TEXT, compare, parts, unlike
+from dedup.errors import DatabaseDamagedError, DedupError
+from dedup.ingest import Matcher, reindex_signatures
+from dedup.ingest.examine import Options, sign
+from dedup.ingest.session import matching_of, options_of
+from dedup.ingest.settle import settle_pages
+from dedup.store.lock import Lock
+from dedup.store.mending import Mender
+from dedup.store.opening import open_locked
+from dedup.text import printable
+
+NOT_REPAIRED = "repair"
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What stands after the repair: findings, what was looked at, and what was done, in sentences."""
+
+    findings: list[Finding]
+    checked: dict[str, int]
+    done: list[str]
+
+
+def repair(
+    settings: Settings, *, quick: bool = False, around: Surroundings | None = None, progress: Callable[[str, int], None] = lambda *_: None
+) -> Repaired:
+    """Examine, repair what can be repaired, and examine again; the writer's lock is held all the while.
+
+    Raises DatabaseBusyError while somebody writes, and DatabaseUnreadableError where the lock cannot be made. A repair that fails
+    leaves all as it was and is a finding.
+    """
+    path = settings.database.path
+    if not os.path.exists(path):
+        return Repaired(*examine(settings, quick=quick, around=around, progress=progress), [])
+    lock = Lock(path, "doctor --repair")
+    try:
+        findings, checked = examine(settings, quick=quick, writing=True, around=around, progress=progress)
+        cures = {f.cure for f in findings if f.cure is not None}
+        if not cures:
+            return Repaired(findings, checked, [])
+        done: list[str] = []
+        failed: list[Finding] = []
+        try:
+            with open_locked(path, lock, Mender) as store:
+                done.extend(_cured(store, settings, cures, progress))  # what was done before an error stays told
+        except DedupError as error:
+            remedy = "What was done before stands, what was begun was taken back. See the findings of 'database' and 'records'."
+            failed.append(Finding(NOT_REPAIRED, "error", f"the repair could not be finished: {printable(str(error))}", remedy))
+        findings, checked = examine(settings, quick=quick, writing=True, around=around, progress=progress)
+        return Repaired(failed + findings, checked, done)
+    finally:
+        lock.release()
+
+
+def _cured(store: Mender, settings: Settings, cures: set[Cure], progress: Callable[[str, int], None]) -> Iterator[str]:
+    """Each cure, in a transaction of its own, told once it is committed."""
+    if "sqlite" in cures:
+        with store.transaction():
+            store.make_indexes_again()
+            if complaints := store.complaints():
+                raise DatabaseDamagedError(path=store.path, problem=complaints[0])
+        yield "SQLite's own indexes were made again"
+    if cures & {"strays", "histories"}:
+        with store.transaction():
+            strays = store.delete_strays()
+        if strays:
+            yield f"derived rows that named something that is not there, deleted: {strays:,}"
+    if "histories" in cures:
+        with store.transaction():
+            number = _settle(store)
+        yield f"pages whose current crawl and changes were worked out again: {number:,}"
+    options = options_of(settings)
+    if "texts" in cures:
+        with store.transaction():
+            number = _give_texts(store, options, progress)
+        yield f"revisions that were given the text of their body: {number:,}"
+    matcher = Matcher(store, matching_of(settings), settings.publishers.publishers())
+    if cures & {"texts", "matches", "strays"}:
+        counts = reindex_signatures(store, options, matcher, lambda n: progress("reindex", n))
+        yield f"texts that were signed again: {counts['texts']:,}, matches found: {counts['matches']:,}; both indexes were made again"
+    elif "indexes" in cures:
+        for index in (store.index_path(), store.passages_path()):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(index)
+        matcher.progress = lambda n: progress("indexes", n)
+        matcher.open()
+        if settings.duplicates.passages:
+            matcher.open_passages()
+        yield "the index files were made again"
+
+
+def _settle(store: Mender) -> int:
+    """Put current sightings and changes right where they are not; returns of how many pages."""
+    store.forget_lost_current()
+    store.delete_changes(store.stray_changes())
+    pages = set(store.unsettled_pages())
+    for some in parts(store.pages_with_changes()):
+        pages.update(unlike(store, some))
+    settle_pages(store, sorted(pages))
+    return len(pages)
+
+
+def _give_texts(store: Mender, options: Options, progress: Callable[[str, int], None]) -> int:
+    """Give revisions whose body is as it was the text of it, a new one where none is stored; returns to how many."""
+    given = 0
+    for rows in parts(store.in_parts(store.states, 1, store.last_revision())):
+        wrong = [row for row, faults in compare(rows, options, signed=False) if TEXT in faults]
+        signed = [s for s, _ in sign((row.body.decode() for row in wrong), options)]
+        known = store.texts_by_digest({s.digest for s in signed if s.digest is not None})
+        for row, s in zip(wrong, signed, strict=True):
+            if s.digest is None:
+                store.clear_text(row.id)
+                continue
+            if s.digest not in known:
+                known[s.digest] = store.next_id("texts")
+                store.insert_texts([(known[s.digest], s.digest, s.characters, s.signature, 0)])
+            store.set_revision_texts([(row.id, known[s.digest])])
+        given += len(wrong)
+        progress("digests", len(rows))
+    return given

@@ -1,0 +1,38 @@
+"""Counting the folders of a crawl directory: each of them wants a watch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+EVERY = 200
+"""Folders between two words of progress."""
+
+
+@dataclass(slots=True)
+class Walked:
+    """How many folders a directory has, itself among them, and those that may not be listed; links are not followed."""
+
+    folders: int = 0
+    unlisted: list[bytes] = field(default_factory=list)
+
+
+def walk(directory: bytes, progress: Callable[[int], None] = lambda _: None) -> Walked:
+    """Every folder that can be reached; one that goes meanwhile is none."""
+    walked = Walked()
+    waiting = [directory]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(folder) as entries:
+                waiting += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError:
+            walked.unlisted.append(folder)
+        walked.folders += 1
+        if walked.folders % EVERY == 0:
+            progress(EVERY)
+    progress(walked.folders % EVERY)
+    return walked

@@ -1,0 +1,332 @@
+"""Questions that find out what is wrong with a database: of SQLite's own checks, and of rows that do not fit each other.
+
+Any of them may meet a damaged page and raise sqlite3.DatabaseError; `in_parts` asks around what cannot be read. Nothing here
+writes: what puts things right is in `mending`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlite_utils import Database
+
+from dedup import schema
+from dedup.errors import DatabaseMissingError
+from dedup.store import wal
+from dedup.store.damage import damage
+from dedup.store.lock import held
+from dedup.store.lookups import Lookups
+from dedup.store.opening import connect
+
+_Row = TypeVar("_Row")
+
+BASE = ("directories", "pages", "aliases", "metadata", "revisions", "sightings", "files", "readings")
+"""Tables that nothing else in the database could be made from, with keys of their own."""
+DERIVED = frozenset({"texts", "passages", "represented", "matches", "changes", "batches"})
+"""Tables that are made from the others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How many rows a question found, and names for the first of them, for people."""
+
+    number: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """Of the rows of a table that are known of (by itself, its indexes or what names them), how many can be read."""
+
+    table: str
+    known: int
+    readable: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateRow:
+    """A revision beside its text: title and body as the bytes that are stored; `counted`: some crawl of it is. Without a text, or
+    where that is not there, the last four are None."""
+
+    id: int
+    url: str
+    digest: bytes
+    title: bytes
+    body: bytes
+    counted: bool
+    text_id: int | None
+    text_digest: bytes | None
+    characters: int | None
+    signature: bytes | None
+    keys: bytes | None
+
+
+class Auditor(Lookups):
+    """Everything that can be asked, of a database that may be damaged. `without_log`: its log is another's and left out."""
+
+    without_log = False
+
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """What is asked in the block is of one moment."""
+        self._execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
+
+    # The file
+
+    def pages_count(self) -> int:
+        return int(self._value("PRAGMA page_count"))
+
+    def unknown_migrations(self) -> list[str]:
+        """Names of applied migrations that this program does not know."""
+        return schema.unknown(self._db)
+
+    def is_older(self) -> bool:
+        """Whether the database lacks a migration of this program."""
+        return schema.pending(self._db)
+
+    def tables(self) -> list[str]:
+        return [r[0] for r in self._all("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1")]
+
+    def complaints(self, table: str | None = None, most: int = 100) -> list[str]:
+        """What PRAGMA integrity_check says of the file, or of one table and its indexes, line by line; nothing where all is well."""
+        argument = most if table is None else f"'{table}'"
+        error: sqlite3.Error | None = None
+        for limit in (-1, 20, 5, 1):  # a row is lost where what comes after it fails
+            try:
+                rows = self._all(f"SELECT integrity_check FROM pragma_integrity_check({argument}) LIMIT {limit}")
+            except sqlite3.DatabaseError as raised:
+                error = error or raised
+            else:
+                found = [line for (told,) in rows for line in str(told).splitlines() if line.strip() and not line.startswith("***")]
+                if found != ["ok"]:
+                    return found[:most]
+                if error is None:
+                    return []
+        return [str(error)]
+
+    def broken_keys(self) -> Counter[tuple[str, str]]:
+        """(table, table that it names) → rows that name one that is not there."""
+        return Counter((r[0], r[2]) for r in self._connection.execute("PRAGMA foreign_key_check"))
+
+    def extent(self, table: str) -> Extent:
+        """How much of one of the `BASE` tables can be read, every column of it."""
+        known = set(self._keys_by_others(table))
+        readable: set[int] = set()
+        columns = f"SELECT * FROM {table} NOT INDEXED WHERE id {_BETWEEN}"
+        last = self._last_key(table)
+        for row in self.in_parts(lambda low, high: self._connection.execute(columns, (low, high)), 1, last):
+            readable.add(row[0])
+        return Extent(table, len(known | readable), len(readable))
+
+    def in_parts(self, ask: Callable[[int, int], Iterator[_Row]], low: int, high: int, part: int = 512) -> Iterator[_Row]:
+        """The rows that `ask` gives for keys between two, so many keys at once; what meets a damaged page is asked again for fewer."""
+        for begin in range(low, high + 1, part):
+            parts = [(begin, min(begin + part - 1, high))]
+            while parts:
+                first, last = parts.pop()
+                try:
+                    rows = list(ask(first, last))
+                except sqlite3.DatabaseError:
+                    if first < last:
+                        middle = (first + last) // 2
+                        parts += [(middle + 1, last), (first, middle)]
+                else:
+                    yield from rows
+
+    def _last_key(self, table: str) -> int:
+        """The greatest key of a table, as far as it is known of."""
+        try:
+            return int(self._value(f"SELECT coalesce(max(id), 0) FROM {table}"))
+        except sqlite3.DatabaseError:
+            return max(self._keys_by_others(table), default=0)
+
+    def _keys_by_others(self, table: str) -> Iterator[int]:
+        """Keys of a table that its indexes hold and that other tables name, as far as those can be read."""
+        asked = [
+            f'SELECT id FROM {table} INDEXED BY "{name}"'
+            for name in self._names(f"SELECT name FROM pragma_index_list('{table}') WHERE NOT partial")
+        ]
+        for other in self._names("SELECT name FROM sqlite_master WHERE type = 'table'"):
+            references = f"SELECT \"from\" FROM pragma_foreign_key_list('{other}') WHERE \"table\" = '{table}'"
+            asked += [f'SELECT "{column}" FROM "{other}" WHERE "{column}" IS NOT NULL' for column in self._names(references)]
+        for sql in asked:
+            try:
+                yield from (r[0] for r in self._connection.execute(sql) if isinstance(r[0], int))
+            except sqlite3.DatabaseError:
+                continue
+
+    def _names(self, sql: str) -> list[str]:
+        try:
+            return [r[0] for r in self._all(sql)]
+        except sqlite3.DatabaseError:
+            return []
+
+    # Rows that do not fit each other
+
+    def rows_counted(self) -> int:
+        """Rows of the tables that `records` looks at."""
+        return sum(self.count(table) for table in BASE)
+
+    def _told(self, sql: str) -> Told:
+        number, names = 0, []
+        for (name,) in self._connection.execute(sql):
+            number += 1
+            if number <= MOST_NAMES:
+                names.append(str(name))
+        return Told(number, tuple(names))
+
+    def misfits(self, which: str) -> Told:
+        """The rows of one kind of `MISFITS`."""
+        return self._told(MISFITS[which])
+
+    def unsettled_pages(self) -> list[int]:
+        """Pages whose current sighting is not the latest counted one of theirs."""
+        return [r[0] for r in self._all(_UNSETTLED)]
+
+    def stray_changes(self) -> list[int]:
+        """Changes (by their later sighting) that do not name two counted sightings of their page, or are told for another time."""
+        return [r[0] for r in self._all(STRAY_CHANGES)]
+
+    def pages_with_changes(self) -> list[int]:
+        """Pages with more sightings than one, or with a change: those that have something to be compared."""
+        return [
+            r[0]
+            for r in self._all(
+                "SELECT page_id FROM sightings GROUP BY page_id HAVING count(*) > 1 UNION"
+                " SELECT page_id FROM changes WHERE page_id IN (SELECT id FROM pages) ORDER BY 1"
+            )
+        ]
+
+    def last_signed_text(self) -> int:
+        """The greatest key of a text with a signature; 0 where there is none."""
+        return int(self._value("SELECT coalesce(max(id), 0) FROM texts WHERE signature IS NOT NULL"))
+
+    def directories(self) -> list[tuple[bytes, int | None, int | None]]:
+        """(path, device, inode) of every crawl directory that was ever scanned."""
+        return [(r[0], r[1], r[2]) for r in self._all("SELECT path, device, inode FROM directories ORDER BY path")]
+
+    # Bodies
+
+    def last_revision(self) -> int:
+        """The greatest key of a revision that is known of."""
+        return self._last_key("revisions")
+
+    def states(self, first: int, last: int) -> Iterator[StateRow]:
+        """Revisions with keys between two, in order of them."""
+        for r in self._connection.execute(_STATES, (first, last)):
+            yield StateRow(r[0], r[1], r[2], r[3], r[4], bool(r[5]), *r[6:])
+
+    # Times
+
+    def newest_write(self) -> str | None:
+        """When something was last written, as far as rows tell: the end of a scan, a file, a reading."""
+        scan = json.loads(self.setting("last_scan") or "{}").get("finished_at")
+        found = [scan, *(self._value(sql) for sql in ("SELECT max(read_at) FROM readings", "SELECT max(seen_at) FROM files"))]
+        return max((str(f) for f in found if f), default=None)
+
+    def newest_file(self) -> tuple[int, str] | None:
+        """(nanoseconds, path) of the newest time stamp of a file that is there."""
+        row = self._one(
+            "SELECT max(max(f.mtime_ns, f.ctime_ns)), o.path_text || '/' || f.path_text FROM files f"
+            " JOIN directories o ON o.id = f.directory_id WHERE f.gone = 0"
+        )
+        return (row[0], row[1]) if row and row[0] is not None else None
+
+    def crawled_after(self, at: str) -> Told:
+        """Pages that were crawled after a time (ISO 8601 in UTC), as their files say."""
+        return self._told(
+            f"SELECT p.url FROM sightings s JOIN pages p ON p.id = s.page_id WHERE s.crawled_at > '{at}' ORDER BY s.crawled_at DESC"
+        )
+
+
+MOST_NAMES = 3
+"""Rows of a kind that are named."""
+
+_BETWEEN = "BETWEEN ?1 AND ?2 ORDER BY 1 LIMIT ?2 - ?1 + 1"
+"""Keys between two; once all that there can be are found, no page beyond them is met."""
+_URL = "coalesce((SELECT url FROM pages WHERE id = {}), 'a page that is not there')"
+_PATH = "(SELECT o.path_text FROM directories o WHERE o.id = f.directory_id) || '/' || f.path_text"
+
+MISFITS = {
+    "revisions that no crawl shows": f"SELECT {_URL.format('r.page_id')} FROM revisions r WHERE NOT EXISTS"
+    " (SELECT 1 FROM sightings s WHERE s.revision_id = r.id)",
+    "crawls that no file shows": f"SELECT {_URL.format('s.page_id')} FROM sightings s WHERE NOT EXISTS"
+    " (SELECT 1 FROM readings d WHERE d.sighting_id = s.id)",
+    "crawls of another page's revision": f"SELECT {_URL.format('s.page_id')} FROM sightings s JOIN revisions r ON r.id = s.revision_id"
+    " WHERE r.page_id <> s.page_id",
+    "files whose reading is another file's": f"SELECT {_PATH} FROM files f JOIN readings d ON d.id = f.reading_id WHERE d.file_id <> f.id",
+    "files that are neither an article nor a fault": f"SELECT {_PATH} FROM files f WHERE f.gone = 0 AND f.reading_id IS NULL"
+    " AND NOT EXISTS (SELECT 1 FROM faults t WHERE t.directory_id = f.directory_id"
+    " AND t.path = CASE f.folder WHEN x'' THEN f.name ELSE CAST(f.folder || x'2f' || f.name AS BLOB) END)",
+    "readings of another page's address": f"SELECT {_URL.format('s.page_id')} FROM readings d JOIN aliases a ON a.id = d.alias_id"
+    " JOIN sightings s ON s.id = d.sighting_id WHERE a.page_id <> s.page_id",
+    "texts with a signature and without passages": "SELECT (SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
+    " WHERE r.text_id = t.id LIMIT 1) AS url FROM texts t WHERE t.signature IS NOT NULL AND url IS NOT NULL"
+    " AND NOT EXISTS (SELECT 1 FROM passages x WHERE x.text_id = t.id)",
+    "matches by other rules than those in force": "SELECT m.recipe FROM matches m"
+    " WHERE m.recipe <> (SELECT value FROM settings WHERE key = 'recipe.matches')",
+}
+"""What rows do not fit → what names them for people."""
+
+_UNSETTLED = (
+    "SELECT p.id FROM pages p WHERE p.current_sighting_id IS NOT (SELECT s.id FROM sightings s JOIN revisions r ON r.id = s.revision_id"
+    " WHERE s.page_id = p.id AND s.standing = 'counted' ORDER BY s.crawled_at DESC, r.digest DESC LIMIT 1)"
+)
+STRAY_CHANGES = (
+    "SELECT c.sighting_id FROM changes c LEFT JOIN sightings y ON y.id = c.sighting_id LEFT JOIN sightings x ON x.id = c.previous_id"
+    " WHERE x.id IS NULL OR y.id IS NULL OR x.page_id <> c.page_id OR y.page_id <> c.page_id OR x.standing <> 'counted'"
+    " OR y.standing <> 'counted' OR c.at <> y.crawled_at OR x.id = y.id"
+)
+_STATES = (
+    f"SELECT r.id, {_URL.format('r.page_id')}, r.digest, CAST(r.title AS BLOB), CAST(r.body AS BLOB),"
+    " EXISTS (SELECT 1 FROM sightings s WHERE s.revision_id = r.id AND s.standing = 'counted'),"
+    " r.text_id, t.digest, t.characters, t.signature, x.keys"
+    " FROM revisions r LEFT JOIN texts t ON t.id = r.text_id LEFT JOIN passages x ON x.text_id = r.text_id"
+    f" WHERE r.id {_BETWEEN}"
+)
+
+
+@contextmanager
+def open_auditor(path: str) -> Iterator[Auditor]:
+    """The database at `path`, read-only, whatever it is like; errors of SQLite come out as they are.
+
+    What lies behind the end of a file that was cut short is left out. A log that is not the database's is left out too.
+    """
+    schema.require_sqlite()
+    if not os.path.exists(path):
+        raise DatabaseMissingError(path=path)
+    foreign = wal.is_foreign(path, written=held(path) is not None)
+    connection = _connected(path, unchanging=foreign)
+    if connection is None:
+        connection = connect(path, unchanging=True)
+    try:
+        connection.execute("PRAGMA writable_schema=ON")  # else a file that lacks its end is refused as a whole
+        connection.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
+        auditor = Auditor(Database(connection), path)
+        auditor.without_log = foreign
+        yield auditor
+    finally:
+        connection.close()
+
+
+def _connected(path: str, *, unchanging: bool) -> sqlite3.Connection | None:
+    """A connection by which the file can be read, sound or damaged; None: only without the files that WAL wants beside it."""
+    connection = connect(path, unchanging=unchanging)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        if damage(error) is None:
+            connection.close()
+            return None
+    return connection

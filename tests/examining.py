@@ -1,0 +1,70 @@
+"""What tests of `doctor` share: a database of a small crawl, its findings, and what must never be touched."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from dedup.config import load
+from dedup.doctor import Finding, Surroundings, examine
+from dedup.store.auditing import BASE
+from tests import damaging
+from tests.conftest import Ran, run
+
+MACHINE = frozenset({"watching", "disk", "packages"})
+"""Checks of the machine that tests run on: what they find is not this program's."""
+
+
+def scanned_crawl(folder: Path) -> Path:
+    """40 pages, some with copies and some crawled twice, taken in."""
+    damaging.fill(folder / "crawl", 40)
+    damaging.configure(folder)
+    assert run(folder, "scan").code == 0
+    return folder
+
+
+def copy_of(scanned: Path, folder: Path) -> Path:
+    """The database with its indexes and a configuration that names the same crawl."""
+    for path in scanned.glob("dedup.db*"):
+        shutil.copy(path, folder / path.name)
+    crawl = f'[crawl]\ndirectories = ["{scanned / "crawl"}"]\nsettle_seconds = 0.0\n'
+    (folder / "config.toml").write_text(f'{crawl}[database]\npath = "{folder / "dedup.db"}"\n')
+    return folder
+
+
+def findings(ran: Ran) -> list[dict[str, Any]]:
+    """What was found of everything but the machine; its exit code must fit."""
+    assert ran.code in (0, 1), ran.err
+    assert ran.err == ""
+    found = ran.json()["findings"]
+    assert ran.code == int(any(f["severity"] == "error" for f in found))
+    assert all(set(f) == {"check", "severity", "what", "remedy", "repairable"} for f in found)
+    assert all(f["remedy"] for f in found if f["severity"] != "ok")
+    return [f for f in found if f["check"] not in MACHINE]
+
+
+def found(folder: Path, *options: str) -> list[dict[str, Any]]:
+    """The findings of `dedup doctor`."""
+    return findings(run(folder, "doctor", "--format", "json", *options))
+
+
+def told(those: list[dict[str, Any]]) -> str:
+    """Findings as lines, for looking for words in them."""
+    return "\n".join(f"{f['check']} {f['severity']}: {f['what']}" for f in those)
+
+
+def examined(folder: Path, around: Surroundings | None = None, **options: Any) -> list[Finding]:
+    """The findings, with other surroundings."""
+    settings = load(str(folder / "config.toml")).settings
+    return examine(settings, around=around, **options)[0]
+
+
+def base_rows(db: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row that is not derived, as it is stored; what a revision or a page has that is derived is left out."""
+    derived = {"revisions": "id, page_id, digest, CAST(title AS BLOB), CAST(body AS BLOB)", "pages": "id, url"}
+    with closing(sqlite3.connect(db)) as connection:
+        tables = (*BASE, "faults", "boilerplate", "publishers")
+        return {t: connection.execute(f"SELECT {derived.get(t, '*')} FROM {t} ORDER BY 1").fetchall() for t in tables}

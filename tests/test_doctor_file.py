@@ -1,0 +1,567 @@
+"""`doctor` on the database file and on what is around it: pages, ends, logs, permissions, watches, mounts, disks, clocks."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import random
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dedup import schema
+from dedup.doctor import Surroundings, mounts
+from dedup.doctor.case import Finding
+from dedup.doctor.mounts import Mount
+from dedup.limits import Limits
+from tests import damaging, running
+from tests.conftest import run
+from tests.crawl import Made
+from tests.examining import base_rows, copy_of, examined, found, scanned_crawl, told
+from tests.test_cli import bound
+
+pytestmark = pytest.mark.usefixtures("plain")
+
+
+@pytest.fixture(scope="module")
+def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return scanned_crawl(tmp_path_factory.mktemp("scanned"))
+
+
+@pytest.fixture
+def folder(scanned: Path, tmp_path: Path) -> Path:
+    return copy_of(scanned, tmp_path)
+
+
+# Damage: found, its extent told, nothing claimed
+
+
+@pytest.mark.parametrize("damage", damaging.WAYS, ids=lambda way: way.__name__)
+def test_every_damage_is_found_without_a_traceback(folder: Path, damage: Callable[[Path], None]) -> None:
+    damage(folder / "dedup.db")
+    before = (folder / "dedup.db").read_bytes()
+    those = found(folder)
+    assert [f for f in those if f["check"] == "database" and f["severity"] == "error" and "dedup restore FILE" in f["remedy"]]
+    assert ".recover" in those[0]["remedy"]
+    assert run(folder, "doctor").code == 1
+    assert run(folder, "doctor", "--quick").code == 1
+    assert run(folder, "doctor", "--repair").code == 1
+    assert (folder / "dedup.db").read_bytes() == before
+
+
+def test_whichever_page_is_overwritten_it_is_found(scanned: Path, tmp_path: Path) -> None:
+    """Every fourth page of the file, by zeros or noise: there is no unused page in a new database."""
+    copy_of(scanned, tmp_path)
+    db, rng, missed = tmp_path / "dedup.db", random.Random(3), []
+    sound = db.read_bytes()
+    for page in range(rng.randrange(4), damaging.pages(db), 4):
+        damaging.overwrite(db, [page], bytes if rng.random() < 0.5 else lambda: rng.randbytes(damaging.PAGE))
+        if not [f for f in examined(tmp_path) if f.severity == "error"]:
+            missed.append(page)
+        db.write_bytes(sound)
+    assert missed == []
+
+
+def test_wherever_a_body_is_altered_it_is_found(scanned: Path, tmp_path: Path) -> None:
+    """A bit of a stored text turned over in the file itself, which SQLite does not notice."""
+    copy_of(scanned, tmp_path)
+    db, rng = tmp_path / "dedup.db", random.Random(4)
+    bodies = [row["body"].encode() for row in running.dump(db, "revisions")]
+    for body in rng.sample(bodies, 8):
+        content = bytearray(db.read_bytes())
+        at = content.find(body[200:260]) + rng.randrange(60)
+        assert at > damaging.PAGE
+        content[at] ^= 1 << rng.randrange(7)
+        (tmp_path / "altered.db").write_bytes(content)
+        those = [f for f in examined_at(tmp_path, "altered.db") if f.severity == "error"]
+        assert [f.check for f in those] == ["digests"]
+        assert those[0].what.startswith("revisions whose title or body is not what their digest was made from: 1 (")
+
+
+def examined_at(folder: Path, name: str) -> list[Finding]:
+    """The findings of another database by the same configuration."""
+    config = (folder / "config.toml").read_text().replace("dedup.db", name)
+    (folder / "other").mkdir(exist_ok=True)
+    (folder / "other" / "config.toml").write_text(config)
+    return examined(folder / "other")
+
+
+def test_the_rows_that_are_left_are_counted(folder: Path) -> None:
+    db = folder / "dedup.db"
+    with closing(sqlite3.connect(db)) as connection:
+        (all_,) = connection.execute("SELECT count(*) FROM revisions").fetchone()
+        leaves = connection.execute(
+            "SELECT pageno, ncell FROM dbstat WHERE name = 'revisions' AND pagetype = 'leaf' ORDER BY path"
+        ).fetchall()
+    lost = leaves[3:9] + leaves[-2:]
+    damaging.overwrite(db, [page - 1 for page, _ in lost], bytes)
+    those = found(folder)
+    assert f"of {all_} rows of revisions that are known of, {all_ - sum(n for _, n in lost)} can be read" in told(those)
+    assert told(those).count("that are known of") == 1, "the other tables are whole"
+    assert (
+        f"digests error: revisions that could not be checked, since they or what belongs to them cannot be read: {sum(n for _, n in lost)}"
+        in told(those)
+    )
+
+
+def test_of_a_file_that_lacks_its_end_what_is_there_is_told(folder: Path) -> None:
+    db = folder / "dedup.db"
+    damaging.halved(db)
+    those = told(found(folder))
+    assert "the file is damaged" in those
+    numbers = [line for line in those.splitlines() if "rows of revisions that are known of" in line]
+    assert numbers
+    assert not numbers[0].endswith(" 0 can be read")
+
+
+def test_indexes_of_sqlite_are_made_again(folder: Path) -> None:
+    db = folder / "dedup.db"
+    before, base = running.dump(db), base_rows(db)
+    page = damaging.leaves(db, "sightings_revision")[0]
+    damaging.overwrite(db, [page], lambda: b"\x0a\0\0\0\0\x10\0\0")  # a sound leaf without entries
+    those = found(folder)
+    (one,) = (f for f in those if f["check"] == "database")
+    assert one["what"].startswith("indexes of SQLite's own do not fit their tables: row 1 missing from index sightings_revision")
+    assert one["repairable"]
+    assert "revisions that no crawl shows" in told(those), "asked by that index, no crawl shows them"
+    assert run(folder, "doctor", "--repair").code == 0
+    assert found(folder) == []
+    assert running.dump(db) == before
+    assert base_rows(db) == base
+
+
+def test_entries_of_rows_that_are_gone_are_no_reason_to_forget_them(folder: Path) -> None:
+    """The index knows rows that the table lost: making it again would hide the loss."""
+    db = folder / "dedup.db"
+    leaf = damaging.leaves(db, "aliases")[0]
+    damaging.overwrite(db, [leaf], lambda: b"\x0d\0\0\0\0\x10\0\0")  # a sound leaf without rows
+    those = found(folder)
+    assert "the file is damaged" in told(those)
+    assert "rows of aliases that are known of" in told(those)
+    before = db.read_bytes()
+    assert run(folder, "doctor", "--repair").code == 1
+    assert db.read_bytes() == before
+
+
+def test_where_only_what_is_derived_is_damaged_that_is_said(folder: Path) -> None:
+    db = folder / "dedup.db"
+    damaging.overwrite(db, damaging.leaves(db, "represented"), bytes)
+    those = told(found(folder))
+    assert "all rows of directories, pages, aliases, metadata, revisions, sightings, files, readings that are known of can be read" in those
+    assert "only what is derived is damaged (represented)" in those
+
+
+def test_tables_that_cannot_be_listed(folder: Path) -> None:
+    """The pages that say which tables there are."""
+    db = folder / "dedup.db"
+    damaging.overwrite(db, damaging.leaves(db, "sqlite_schema"), bytes)
+    those = found(folder)
+    assert "which tables it has cannot be read" in told(those)
+    checked = run(folder, "doctor", "--format", "json").json()["checked"]
+    assert "records" not in checked
+    assert "directories" in checked, "the rest is looked at all the same"
+
+
+# The file
+
+
+def _missing(folder: Path) -> str:
+    (folder / "dedup.db").unlink()
+    return told(found(folder))
+
+
+def test_a_database_that_is_not_there(folder: Path) -> None:
+    for path in folder.glob("dedup.db*"):
+        path.unlink()
+    (one,) = found(folder)
+    assert (one["what"], one["remedy"]) == (f"there is no database at {folder / 'dedup.db'}", "'dedup scan' makes one.")
+    assert run(folder, "doctor", "--repair").code == 1
+    assert not list(folder.glob("dedup.db*")), "nothing is made by asking"
+
+
+def test_a_database_that_was_taken_away(folder: Path) -> None:
+    (folder / "dedup.db").unlink()
+    (one,) = found(folder)
+    assert "There was one:" in one["remedy"]
+    assert "dedup.db.index" in one["remedy"]
+
+
+def test_a_database_that_is_empty(folder: Path) -> None:
+    (folder / "dedup.db").write_bytes(b"")
+    (one,) = found(folder)
+    assert (one["severity"], one["what"]) == ("error", f"{folder / 'dedup.db'} is empty")
+
+
+def test_a_database_that_is_a_folder(folder: Path) -> None:
+    (folder / "dedup.db").unlink()
+    (folder / "dedup.db").mkdir()
+    (one,) = found(folder)
+    assert one["what"].endswith("is no file")
+
+
+def test_a_newer_and_an_older_database(folder: Path) -> None:
+    db = folder / "dedup.db"
+    damaging.by_sql(db, "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('dedup', '9999_later', 'x')")
+    (one,) = found(folder)
+    assert (one["severity"], "9999_later" in one["what"], one["remedy"]) == ("error", True, "Install that version.")
+    last = max(schema.NAMES)
+    damaging.by_sql(db, f"DELETE FROM _sqlite_migrations WHERE name IN ('9999_later', '{last}')")
+    before = db.read_bytes()
+    (one,) = found(folder)
+    assert (one["severity"], "older version" in one["what"]) == ("warning", True)
+    assert run(folder, "doctor", "--repair").code == 0
+    assert db.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["dedup.db", "dedup.db.index", "dedup.db.lock"])
+def test_what_others_may_open_is_named(folder: Path, name: str) -> None:
+    (folder / name).chmod(0o644)
+    (one,) = found(folder)
+    assert one["severity"] == "warning"
+    assert f"{folder / name} (mode 644)" in one["what"]
+    assert one["remedy"] == f"chmod 600 {folder / name}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_files_of_other_users(folder: Path) -> None:
+    os.chown(folder / "dedup.db.index", 12345, -1)
+    (one,) = found(folder)
+    assert one["what"] == f"{folder / 'dedup.db.index'} belong to another user than the database"
+    assert f"chown {os.geteuid()}" in one["remedy"]
+    os.chown(folder / "dedup.db.index", 0, -1)
+
+
+def test_a_folder_that_everybody_may_write(folder: Path) -> None:
+    folder.chmod(0o777)
+    (one,) = found(folder)
+    assert (one["severity"], "everybody may put another file in its place" in one["what"]) == ("error", True)
+    folder.chmod(0o1777)
+    assert found(folder) == [], "in one with the sticky bit nobody can"
+
+
+def test_a_database_that_may_not_be_read(folder: Path) -> None:
+    (folder / "dedup.db").chmod(0)
+    ran = bound(folder, "doctor", "--format", "json")
+    assert ran.code == 1
+    assert "may not read" in told(ran.json()["findings"])
+
+
+def test_a_database_without_its_log_mode(folder: Path) -> None:
+    with closing(sqlite3.connect(folder / "dedup.db")) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+    (one,) = found(folder)
+    assert (one["severity"], "not in WAL mode" in one["what"]) == ("warning", True)
+    assert run(folder, "scan").code == 0
+    assert found(folder) == []
+
+
+def test_a_large_log(folder: Path) -> None:
+    log = folder / "dedup.db-wal"
+    with open(log, "wb") as file:
+        file.truncate(300 << 20)
+    log.chmod(0o600)
+    (one,) = found(folder)
+    assert (one["severity"], "has 315 MB" in one["what"]) == ("warning", True)
+
+
+def test_a_log_of_another_database(tmp_path: Path) -> None:
+    scanned_crawl(tmp_path)
+    db, backup = tmp_path / "dedup.db", tmp_path / "backup.db"
+    shutil.copy(db, backup)
+    for first in (50, 60):
+        damaging.fill(tmp_path / "crawl", 8, first=first)
+        damaging.scan_and_be_killed(tmp_path / "crawl", db)
+        if first == 50:
+            assert run(tmp_path, "scan").code == 0
+    shutil.copy(backup, db)
+    before = db.read_bytes()
+    errors = [f for f in found(tmp_path) if f["severity"] == "error"]
+    assert len(errors) == 1, "without that log the backup is sound"
+    assert "dedup.db-wal is not of this database" in errors[0]["what"]
+    assert "mv" in errors[0]["remedy"]
+    assert db.read_bytes() == before
+
+
+def test_a_backup_that_was_put_in_place(tmp_path: Path) -> None:
+    scanned_crawl(tmp_path)
+    shutil.copy(tmp_path / "dedup.db", tmp_path / "backup.db")
+    damaging.fill(tmp_path / "crawl", 8, first=50)
+    assert run(tmp_path, "scan").code == 0
+    assert found(tmp_path) == []
+    shutil.copy(tmp_path / "backup.db", tmp_path / "dedup.db")
+    those = found(tmp_path)
+    assert {f["severity"] for f in those} == {"warning"}
+    assert "a later state of it, with 13 texts more" in told(those)
+    assert "is not of this state of the database" in told(those)
+
+
+_WRITE = """
+import sys
+from dedup.store import open_writer
+with open_writer(sys.argv[1], "watch") as store:
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_file_put_in_place_under_the_writer(folder: Path) -> None:
+    db = folder / "dedup.db"
+    shutil.copy(db, folder / "backup.db")
+    with subprocess.Popen([sys.executable, "-c", _WRITE, str(db)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"open\n"
+        assert "what it records is lost" not in told(found(folder))
+        (folder / "backup.db").rename(db)
+        (one,) = (f for f in found(folder) if f["severity"] == "error")
+        assert f"'dedup watch' (process {process.pid}" in one["what"]
+        assert "what it records is lost" in one["what"]
+        process.communicate(b"")
+
+
+# Watches
+
+
+def _around(**told: Any) -> Surroundings:
+    plenty = os.statvfs_result((4096, 4096, 1 << 40, 1 << 40, 1 << 40, 1 << 30, 1 << 30, 1 << 30, 0, 255))
+    usual: dict[str, Any] = {"limits": lambda: Limits(1 << 20, 128), "mounts": list, "space": lambda _: plenty}
+    return Surroundings(**usual | told)
+
+
+def test_a_machine_with_room_for_everything_has_no_findings(folder: Path) -> None:
+    assert [f for f in examined(folder, _around()) if f.severity != "ok"] == []
+
+
+KERNEL = "/proc/sys/fs/inotify/max_user_"
+NAMESPACE = "/proc/sys/user/max_inotify_watches"
+
+
+@pytest.mark.parametrize(
+    ("limits", "words", "remedy"),
+    [
+        (Limits(2, 128, KERNEL + "watches"), "folders to watch: 3, where 2 is the most", "sysctl -w fs.inotify.max_user_watches=131072"),
+        (Limits(2, 128, NAMESPACE), "(/proc/sys/user/max_inotify_watches); files that arrive there", f"echo 131072 > {NAMESPACE}"),
+        (Limits(0, 128, NAMESPACE), "where 0 is the most", "echo"),
+        (Limits(3, 128, NAMESPACE), "little is left", "echo"),
+        (Limits(99, 0, "", KERNEL + "instances"), "crawl directories to watch: 1, where 0 is the most", "max_user_instances=128"),
+    ],
+)  # fmt: skip
+def test_watches_that_will_not_do(folder: Path, limits: Limits, words: str, remedy: str) -> None:
+    (one,) = (f for f in examined(folder, _around(limits=lambda: limits)) if f.check == "watching")
+    assert one.severity == "warning", "the timer's scan finds what no event tells of"
+    assert words in one.what
+    assert remedy in one.remedy
+
+
+def test_limits_that_nothing_says_are_no_finding(folder: Path) -> None:
+    assert [f for f in examined(folder, _around(limits=lambda: Limits(None, None))) if f.check == "watching"] == []
+
+
+@pytest.mark.system
+def test_the_limit_of_a_user_namespace(folder: Path) -> None:
+    inner = 'echo 2 > /proc/sys/user/max_inotify_watches && exec "$0" -m dedup doctor --format json'
+    done = subprocess.run(["unshare", "-Ur", "sh", "-c", inner, sys.executable], cwd=folder, capture_output=True, check=False)
+    assert b"folders to watch: 3, where 2 is the most" in done.stdout
+
+
+# Crawl directories
+
+
+def _configured(folder: Path, *directories: Path, database: Path | None = None) -> None:
+    named = ", ".join(f'"{d}"' for d in directories)
+    (folder / "config.toml").write_text(f'[crawl]\ndirectories = [{named}]\n[database]\npath = "{database or folder / "dedup.db"}"\n')
+
+
+def test_a_crawl_directory_that_is_not_there(folder: Path) -> None:
+    _configured(folder, folder / "nowhere")
+    (one,) = found(folder)
+    assert (one["check"], one["severity"]) == ("directories", "error")
+    assert "nowhere is not there" in one["what"]
+
+
+def test_a_crawl_directory_that_may_not_be_listed_and_folders_in_one(folder: Path) -> None:
+    for name in ("locked", "open/inner/one", "open/inner/two"):
+        (folder / name).mkdir(parents=True)
+    _configured(folder, folder / "locked", folder / "open")
+    closed = [folder / "locked", folder / "open" / "inner" / "one", folder / "open" / "inner" / "two"]
+    for path in closed:
+        path.chmod(0)
+    try:
+        ran = bound(folder, "doctor", "--format", "json")
+    finally:
+        for path in closed:
+            path.chmod(0o755)
+    those = [f for f in ran.json()["findings"] if f["check"] == "directories"]
+    assert [f["severity"] for f in those] == ["error", "warning"]
+    assert "locked may not be listed by this user" in those[0]["what"]
+    assert "that may not be listed by this user: 2 (" in those[1]["what"]
+    assert ran.json()["checked"]["watching"] == 4
+
+
+def test_no_crawl_directory(folder: Path) -> None:
+    """Those that were scanned are looked at; where there are none either, that is said."""
+    (folder / "config.toml").write_text(f'[database]\npath = "{folder / "dedup.db"}"\n')
+    assert found(folder) == []
+    for path in folder.glob("dedup.db*"):
+        path.unlink()
+    assert "no crawl directory is configured" in told(found(folder))
+
+
+def test_overlapping_crawl_directories(folder: Path) -> None:
+    (folder / "a" / "b").mkdir(parents=True)
+    _configured(folder, folder / "a", folder / "a" / "b")
+    (one,) = found(folder)
+    assert (one["severity"], "overlap" in one["what"]) == ("error", True)
+
+
+def test_a_crawl_directory_that_is_another(tmp_path: Path) -> None:
+    scanned_crawl(tmp_path)
+    (tmp_path / "crawl").rename(tmp_path / "away")
+    (tmp_path / "crawl").mkdir()
+    (one,) = found(tmp_path)
+    assert (one["severity"], "is taken to be not mounted" in one["what"], one["remedy"]) == ("error", True, "Mount it.")
+    (tmp_path / "crawl" / "file").touch()
+    (one,) = found(tmp_path)
+    assert (one["severity"], "is not the directory it was" in one["what"]) == ("warning", True)
+
+
+def test_a_database_inside_the_crawl_directory(tmp_path: Path) -> None:
+    (tmp_path / "crawl").mkdir()
+    _configured(tmp_path, tmp_path / "crawl", database=tmp_path / "crawl" / "dedup.db")
+    assert run(tmp_path, "scan").code == 0
+    (one,) = found(tmp_path)
+    assert (one["severity"], "lies inside the crawl directory" in one["what"]) == ("warning", True)
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph"])
+def test_network_file_systems(folder: Path, scanned: Path, kind: str) -> None:
+    there = [Mount(b"/", "ext4"), Mount(os.fsencode(scanned), kind)]
+    (one,) = (f for f in examined(folder, _around(mounts=lambda: there)) if f.check == "directories")
+    assert (one.severity, f"network file system ({kind} at {scanned})" in one.what) == ("warning", True)
+    there = [Mount(b"/", "ext4"), Mount(os.fsencode(folder), kind)]
+    (one,) = (f for f in examined(folder, _around(mounts=lambda: there)) if f.check == "directories")
+    assert (one.severity, "the database is on a network file system" in one.what) == ("error", True)
+    there = [Mount(b"/", kind), Mount(os.fsencode(folder), "ext4"), Mount(os.fsencode(scanned), "xfs")]
+    assert [f for f in examined(folder, _around(mounts=lambda: there)) if f.check == "directories"] == []
+
+
+def test_mounts_as_the_kernel_writes_them(tmp_path: Path) -> None:
+    written = (
+        b"22 27 0:21 / / rw,relatime shared:1 - ext4 /dev/vda rw\n"
+        b"36 35 98:0 / /srv/with\\040blank\\011and\\134more rw,noatime master:1 propagate_from:2 - nfs4 server:/x rw\n"
+        b"37 35 98:0 / /srv rw,noatime - xfs /dev/vdb rw\nnonsense\n"
+        b"38 35 98:0 / /srv/with rw - fuse.sshfs a@b: rw\n39 35 98:0 / /srv/with rw - tmpfs none rw\n"
+    )
+    (tmp_path / "mountinfo").write_bytes(written)
+    read = mounts.read(str(tmp_path / "mountinfo"))
+    assert [(m.at, m.type) for m in read] == [
+        (b"/", "ext4"), (b"/srv/with blank\tand\\more", "nfs4"), (b"/srv", "xfs"), (b"/srv/with", "fuse.sshfs"), (b"/srv/with", "tmpfs"),
+    ]  # fmt: skip
+    for path, kind in ((b"/srv/without", "xfs"), (b"/srv/with/x", "tmpfs"), (b"/srv/with blank\tand\\more/x", "nfs4"), (b"/etc", "ext4")):
+        found_there = mounts.of(path, read)
+        assert found_there is not None
+        assert found_there.type == kind
+    assert mounts.of(b"/x", []) is None
+    assert mounts.read(str(tmp_path / "none")) == []
+    assert mounts.of(os.fsencode(tmp_path), mounts.read()) is not None, "of this machine too"
+
+
+# Disk
+
+
+def _space(megabytes: int, files: int = 1 << 20) -> Callable[[str], os.statvfs_result]:
+    blocks = megabytes * 1_000_000 // 4096
+    return lambda _: os.statvfs_result((4096, 4096, 1 << 30, blocks, blocks, files and 1 << 20, files, files, 0, 255))
+
+
+@pytest.mark.parametrize(
+    ("space", "severity", "words"),
+    [
+        (_space(2000), None, ""),
+        (_space(800), "warning", "800 MB are free for the database"),
+        (_space(50), "error", "50 MB are free for the database"),
+        (_space(0), "error", "0 MB are free"),
+        (_space(2000, files=10), "error", "(inodes): 10"),
+        (_space(2000, files=0), None, ""),
+    ],
+)
+def test_room(folder: Path, space: Callable[[str], os.statvfs_result], severity: str | None, words: str) -> None:
+    those = [f for f in examined(folder, _around(space=space)) if f.check == "disk" and "temporary" not in f.what]
+    assert [f.severity for f in those] == [severity] * (severity is not None)
+    assert words in "".join(f.what for f in those)
+
+
+def test_room_for_a_large_database(folder: Path) -> None:
+    """A quarter of it, and its indexes twice."""
+    with open(folder / "dedup.db", "r+b") as file:
+        file.truncate(8_000_000_000)
+    with open(folder / "dedup.db.index", "r+b") as file:
+        file.truncate(500_000_000)
+    there = examined(folder, _around(space=_space(2900)), quick=True)
+    (one,) = (f for f in there if f.check == "disk")
+    assert "3,000 MB should be: the database has 8.0 GB" in one.what
+
+
+def test_a_file_system_that_cannot_be_asked(folder: Path) -> None:
+    def refuse(_: str) -> os.statvfs_result:
+        raise OSError(5, "Input/output error")
+
+    (one,) = (f for f in examined(folder, _around(space=refuse)) if f.check == "disk")
+    assert (one.severity, "Input/output error" in one.what) == ("error", True)
+
+
+def test_no_place_for_temporary_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(folder / "none"))
+    (one,) = (f for f in examined(folder, _around()) if f.check == "disk")
+    assert (one.severity, "no folder for temporary files" in one.what) == ("error", True)
+
+
+# Clock and packages
+
+
+def test_a_clock_that_was_set_back(folder: Path) -> None:
+    those = {f.what.split(":")[0].split(" at ")[0]: f for f in examined(folder, _around(now=lambda: "2026-03-02T12:00:00+00:00"))}
+    told_ = "\n".join(those)
+    assert "the clock says 2026-03-02T12" in told_ or any("it was set back" in f.what for f in those.values())
+    assert any(f.what.startswith("a file was changed in the future") for f in those.values())
+    assert any(
+        f.what.startswith("crawls that lie in the future, and are what their pages show until then: 10 (") and "zone" in f.remedy
+        for f in those.values()
+    )
+    assert {f.severity for f in those.values()} == {"error", "warning"}
+
+
+def test_a_crawl_of_tomorrow(tmp_path: Path) -> None:
+    Made(crawled_at="2199-01-01 00:00:00").write(tmp_path / "crawl")
+    damaging.configure(tmp_path)
+    assert run(tmp_path, "scan").code == 0
+    (one,) = found(tmp_path)
+    assert (one["check"], one["severity"]) == ("clock", "warning")
+    assert "crawls that lie in the future" in one["what"]
+
+
+def test_a_package_that_makes_it_faster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("dedup.doctor.surroundings.version", missing)
+    (one,) = (f for f in examined(folder, _around()) if f.check == "packages")
+    assert (one.severity, "numba is not installed" in one.what) == ("ok", True)
+
+
+def test_a_sqlite_that_is_too_old(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 30, 0))
+    those = examined(folder, _around())
+    assert [f.severity for f in those if f.check == "packages"] == ["error"]
+
+
+def test_modes_are_those_that_the_program_makes(folder: Path) -> None:
+    """What the permissions are compared with."""
+    assert {stat.S_IMODE(p.stat().st_mode) for p in folder.glob("dedup.db*")} == {0o600}
