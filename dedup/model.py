@@ -76,7 +76,8 @@ class Check(Packed):
 
 @dataclass(frozen=True, slots=True)
 class Metadata(Packed):
-    """What a file says of its article beside title, body, URL and crawl time; unescaped, blanks trimmed, else as printed."""
+    """What a file says of its article beside title, body, URL and crawl time; unescaped, blanks trimmed, else as printed;
+    `extra` without credentials in addresses."""
 
     publisher: str = ""
     author: str = ""

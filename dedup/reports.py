@@ -14,7 +14,7 @@ from dedup.overlap import places
 from dedup.publishers import Publishers
 from dedup.store import ArticleRow, Reader
 from dedup.store.rows import BoilerplateRow
-from dedup.urls import Canonicaliser
+from dedup.urls import Canonicaliser, shown, without_credentials
 
 NUMBERS = ("similarity", "containment", "relation", "coverage", "shared", "longest", "quoted", "masked")
 """What `told` tells of a match."""
@@ -267,9 +267,9 @@ def find_page(store: Reader, urls: Canonicaliser, wanted: str, path: tuple[bytes
     if not found and path is not None:
         found = store.pages_by_path(*path)
     if not found:
-        raise UnknownPageError(wanted=wanted)
+        raise UnknownPageError(wanted=without_credentials(wanted))
     if len(found) > 1:
-        raise AmbiguousPageError(wanted=wanted, urls=", ".join(url for _, url in found))
+        raise AmbiguousPageError(wanted=without_credentials(wanted), urls=", ".join(url for _, url in found))
     return found[0][0]
 
 
@@ -280,7 +280,7 @@ def history(store: Reader, page: int) -> dict[str, Any]:
     changes = store.changes(page)
     return {
         "url": store.page_url(page),
-        "aliases": store.aliases(page),
+        "aliases": sorted({shown(spelling) for spelling in store.aliases(page)} - {store.page_url(page)}),
         "revisions": [
             {
                 "revision": number[r.id],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -23,7 +24,14 @@ MAX_CHARACTERS = 4096
 
 _PLAIN = re.compile(r"https://[a-z0-9]+(?:[.-][a-z0-9]+)*(?:/[A-Za-z0-9_~-]+)+")
 """Addresses in which there is nothing to normalise."""
-_NO_HOST = re.compile(r"[\x00-\x20\x7f<>\"]")
+_NO_HOST = re.compile(r"[\x00-\x20\x7f\"#%/<>?@\[\\\]^`{|}]")
+"""What no host has, once its percent-encoding is undone."""
+_BEGIN = re.compile(r"(?i)[\x00-\x20\s]*+(?:(?:[a-z][a-z0-9+.-]*:)?[/\\]{2}|https?:)[/\\]*|[\x00-\x20\s]*+(?!mailto:)(?=[^\s/?#@:]+:[^\s/?#@]*@)")
+"""What stands before the host of an address, or before credentials that pass for a scheme."""
+_END = re.compile(r"[/?#]|$")
+_BRACKETED = re.compile(r"\[[^\[\]]*\](?::[0-9]*)?")
+_CREDENTIALS = re.compile("@|%40")
+_PORT = re.compile(r"(?:\[[^\]]*\])?[^:]*(?::[0-9]*)?")
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)(:d)?\}")
 
 
@@ -152,11 +160,17 @@ def _split(url: str) -> SplitResult | None:
         port, host = split.port, split.hostname
     except ValueError:
         return None
-    if split.scheme not in ("http", "https") or not host or host.strip(".") == "" or _NO_HOST.search(host):
+    if split.scheme not in ("http", "https") or not host or "\\" in split.netloc:  # a browser would end the host at a backslash
         return None
-    host = host.rstrip(".")
-    if ":" in host:
-        host = f"[{host}]"
+    bracketed = "[" in split.netloc
+    if bracketed:
+        if not _BRACKETED.fullmatch(split.netloc.rpartition("@")[2]):
+            return None
+    elif "%" in host:
+        host = unquote(host).lower()
+    if not host.strip(".") or _NO_HOST.search(host if host.isascii() else unicodedata.normalize("NFKC", host)) or (":" in host) != bracketed:
+        return None
+    host = f"[{host}]" if bracketed else host.rstrip(".")
     if port is not None and port not in (80, 443):
         host = f"{host}:{port}"
     return SplitResult("https", host, split.path, split.query, "")
@@ -167,15 +181,48 @@ def _general(url: str) -> str | None:
     if _PLAIN.fullmatch(url):
         return url
     try:
-        return str(canonicalize_url(url))
+        made = str(canonicalize_url(url))
     except (ValueError, UnicodeError):
         return None
+    return made if made.isascii() else None  # a host that has no form in ASCII (IDNA) is none
 
 
 def without_credentials(url: str) -> str:
-    """`url` as spelt, but for a user name and password in it."""
-    scheme, mark, rest = url.partition("://")
-    if not mark or "@" not in rest:
+    """`url` as spelt, but for a user name and password in it (and then for line ends and tabs, which count for nothing in an
+    address). Of one that is no proper address rather too much is left out than too little."""
+    if not _CREDENTIALS.search(url):
         return url
-    end = min((i for i in (rest.find(c) for c in "/?#") if i >= 0), default=len(rest))
-    return scheme + mark + rest[rest.rfind("@", 0, end) + 1 :]
+    begin, end, bare = _authority(url)
+    if begin < 0:
+        return url
+    if not _PORT.fullmatch(bare, begin, end) and not _CREDENTIALS.search(bare, begin, end):
+        end = len(bare)  # `user:pass/word@host`
+    last = max(bare.rfind("@", begin, end) + 1, bare.rfind("%40", begin, end) + 3 if "%40" in bare[begin:end] else 0)
+    return bare[:begin] + bare[last:] if last else url
+
+
+def shown(url: str) -> str:
+    """`url` for people: an international host in its ASCII form (`xn--…`), in which none can pass for another, and without
+    credentials."""
+    begin, end, bare = _authority(without_credentials(url).strip())
+    if begin < 0 or bare[begin:end].isascii():
+        return bare
+    host, colon, port = bare[begin:end].partition(":")
+    try:
+        plain = unquote(host).encode("idna").decode()
+    except UnicodeError:
+        plain = ""
+    if not plain or _NO_HOST.search(plain):
+        plain = quote(host, safe="[]%", errors="replace")
+    return bare[:begin] + plain + colon + (port if port.isascii() else quote(port, errors="replace")) + bare[end:]
+
+
+def _authority(url: str) -> tuple[int, int, str]:
+    """Where credentials, host and port begin and end in an address, once it is free of line ends and tabs; (-1, -1, url) in
+    what is no address."""
+    bare = url
+    for blank in "\t\r\n":
+        bare = bare.replace(blank, "")
+    begin = _BEGIN.match(bare)
+    end = _END.search(bare, begin.end()) if begin else None
+    return (begin.end(), end.start(), bare) if begin and end else (-1, -1, url)

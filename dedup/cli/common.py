@@ -137,13 +137,17 @@ def _csv_line(cells: list[str]) -> str:
     return line.getvalue()
 
 
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""How formulas begin in spreadsheets, some of which skip blanks first or take full-width signs too."""
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool | int | float):
         return str(value).lower() if isinstance(value, bool) else str(value)
     shown = printable(str(value))
-    return "'" + shown if shown.startswith(("=", "+", "-", "@")) else shown
+    return "'" + shown if shown.lstrip().startswith(_FORMULA) else shown
 
 
 def on_terminal(options: Common) -> bool:

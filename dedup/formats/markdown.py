@@ -17,6 +17,7 @@ from dedup.digests import BLANKS, Piece, Recipe
 from dedup.formats.decoding import decode
 from dedup.formats.options import ReadOptions
 from dedup.model import FAULTS, Article, Cause, Check, Fault, FaultKind, Metadata, Reading
+from dedup.urls import without_credentials
 
 _EARLY = ("id", "title", "category", "publisher", "author")
 _LATE = ("published_at", "crawled_at", "url", "oid", "aid", "content_hash", "comment_count")
@@ -79,7 +80,7 @@ def read(raw: bytes, options: ReadOptions) -> Reading:
         id=values.get("id") or (f"{oid}_{aid}" if oid and aid else None),
         oid=oid,
         aid=aid,
-        extra=tuple(sorted((k, v) for k, v in values.items() if k not in _KEYS or k == "comment_count")),
+        extra=tuple(sorted((k, without_credentials(v)) for k, v in values.items() if k not in _KEYS or k == "comment_count")),
     )
     article = Article(
         title=values.get("title", ""),

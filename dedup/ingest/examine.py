@@ -19,7 +19,7 @@ from dedup import formats, minhash, text, winnowing
 from dedup.formats import ReadOptions
 from dedup.model import FAULTS, Article, Fault, Packed
 from dedup.store.rows import Stat
-from dedup.urls import Canonicaliser
+from dedup.urls import Canonicaliser, without_credentials
 
 Outcome = Literal["article", "fault", "unsettled", "vanished", "symlink", "special"]
 
@@ -137,7 +137,7 @@ def _read(found: Found, options: Options) -> Examined | _Read:
 def _no_url(article: Article) -> str:
     if not article.url:
         return FAULTS["no_url"]
-    return f"{article.url[:120]!r} is no http or https address, and there is no oid and aid to make one of"
+    return f"{without_credentials(article.url)[:120]!r} is no http or https address, and there is no oid and aid to make one of"
 
 
 def read_file(path: bytes, max_bytes: int) -> tuple[bytes, Stat] | Fault | Outcome:

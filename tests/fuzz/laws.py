@@ -1,0 +1,185 @@
+"""The laws, one function for every part of the program that meets what others wrote. Each takes bytes and raises where the
+program does not keep its word: an exception that is no fault, or a result that is not what it says."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from dedup import diffs, digests, formats, minhash, overlap, text, times, urls, winnowing
+from dedup.cli.common import _cell, dumps
+from dedup.config import Urls
+from dedup.digests import BLANKS, RECIPES
+from dedup.formats import ReadOptions
+from dedup.ingest.examine import state_digest
+from dedup.model import FAULTS, Article
+from dedup.overlap import places
+
+SEOUL = ZoneInfo("Asia/Seoul")
+OPTIONS = ReadOptions(tuple(RECIPES.values()), SEOUL, UTC)
+SHIPPED = Urls().canonicaliser()
+STEERING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
+
+
+def steering(shown: str) -> list[str]:
+    """Characters that a terminal could obey, or that reorder a line. Zero-width joiners are part of scripts."""
+    return [c for c in shown if unicodedata.category(c) in STEERING and c not in "\u200c\u200d"]
+
+
+def reader(raw: bytes) -> None:
+    """A file is an article that can be recorded, or one fault; and the same each time."""
+    reading = formats.read(b"a.md", raw, OPTIONS)
+    assert formats.read(b"a.md", raw, OPTIONS) == reading
+    assert all(f.kind in FAULTS and f.message for f in reading.faults)
+    article = reading.article
+    if article is None:
+        assert len(reading.faults) == 1
+        return
+    assert {f.kind for f in reading.faults} <= {"unparsable_time"}
+    _recordable(article)
+    _checked(article)
+    page = SHIPPED.page(article.url, article.metadata.oid, article.metadata.aid)
+    assert page is None or SHIPPED.canonical(page) == page
+    (folded,) = text.folded([article.body])
+    minhash.sign_folded(folded, 16, 5)
+    winnowing.packed(folded, 5)
+
+
+def _recordable(article: Article) -> None:
+    m = article.metadata
+    values = [article.title, article.body, article.url, m.publisher, m.author, m.category, m.published_printed, m.id or "", m.oid, m.aid]
+    for value in (*values, *(part for pair in m.extra for part in pair)):
+        value.encode()  # SQLite takes no lone surrogates
+    assert article.body == article.body.strip(BLANKS)
+    assert len(state_digest(article.title, article.body)) == 32
+    for time in (article.crawled_at, m.published_at):
+        assert time is None or datetime.fromisoformat(time).utcoffset() == timedelta(0)
+
+
+def _checked(article: Article) -> None:
+    check = article.check
+    recipe = RECIPES[check.recipe]
+    assert (check.status == "mismatched") == (check.cause is not None)
+    if check.status == "verified":
+        assert digests.claim_hex(check.claimed) == check.computed
+    if recipe.text != "escaped":
+        assert digests.digest(recipe, article.title, article.body, "") == check.computed
+
+
+def addresses(raw: bytes) -> None:
+    """A canonical URL is its own, is ASCII, names a host without credentials; credentials decide nothing and are not shown."""
+    url = _any_text(raw)
+    once = SHIPPED.canonical(url)
+    if once is not None:
+        assert SHIPPED.canonical(once) == once
+        assert once.startswith("https://")
+        assert once.isascii()
+        assert once.isprintable()
+        assert not set(once) & set(' <>"\\')
+        split = urlsplit(once)
+        assert split.hostname
+        assert "@" not in split.netloc
+        bare = urls.without_credentials(url)
+        assert urls.without_credentials(bare) == bare
+        assert urlsplit(bare.strip()).username is None
+        assert SHIPPED.canonical(bare) == SHIPPED.canonical(urls.shown(url)) == once
+        assert urls.shown(url).partition("//")[2].partition("/")[0].partition("?")[0].partition("#")[0].isascii()
+    if url.lower().startswith(("http://", "https://")):
+        assert "@" not in _host(urls.without_credentials(url)) + _host(urls.shown(url))
+    half = len(url) // 2
+    page = SHIPPED.page(url[:half], url[half:], url[half:][:7])
+    assert page is None or SHIPPED.canonical(page) == page
+
+
+def _host(url: str) -> str:
+    """What stands between two slashes, and what ends a host; empty where there are none."""
+    return re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)[0]
+
+
+def _any_text(raw: bytes) -> str:
+    """Any text there is, lone surrogates (names of files, arguments of commands) among it."""
+    try:
+        return raw.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return raw.decode("utf-8", "replace")
+
+
+def clock(raw: bytes) -> None:
+    """What is read as a time is a moment in UTC that is read back as itself."""
+    printed = raw.decode("utf-8", "replace")
+    for zone in (UTC, SEOUL):
+        found = times.to_utc(printed, zone)
+        if found is not None:
+            assert datetime.fromisoformat(found).utcoffset() == timedelta(0)
+            assert times.to_utc(found, SEOUL) == found
+            assert times.seconds_between(found, found) == 0
+    assert datetime.fromisoformat(times.from_ns(int.from_bytes(raw[:16], "little", signed=True))).utcoffset() == timedelta(0)
+
+
+def difference(raw: bytes) -> None:
+    """What is told of two texts leads from one to the other; and what they share stands in both."""
+    a, _, b = raw.decode("utf-8", "replace").partition("\n\n")
+    stretches = diffs.compare(a, b)
+    assert "".join(s.text for s in stretches if s.kind != "added") == a
+    assert "".join(s.text for s in stretches if s.kind != "removed") == b
+    assert all(s.text for s in stretches)
+    assert 0 <= overlap.body_similarity(a, b) <= 1
+    one, other = overlap.prepare(a), overlap.prepare(b)
+    shared = overlap.shared(one, other)
+    assert 0 <= shared.outside <= shared.characters <= shared.shorter
+    assert shared.longest <= shared.shorter
+    for p in places.passages(a, b):
+        assert 0 <= p.a_begin < p.a_end <= len(a)
+        assert 0 <= p.b_begin < p.b_end <= len(b)
+
+
+def words(raw: bytes) -> None:
+    """Text is composed as Unicode says, in whatever form it is asked for; and what is shown of it steers nothing."""
+    told = _any_text(raw)
+    assert text.nfc(told) == unicodedata.normalize("NFC", told)
+    normalised = text.normalise(told)
+    kept = text.kept_codes()
+    assert "".join(c for c in text.fold(told) if kept[ord(c)]) == normalised
+    assert overlap.points(told).astype("<u4").tobytes() == normalised.encode("utf-32-le", "surrogatepass")
+    assert all(0 < begin <= end for begin, end in overlap.quotations(told))
+    assert all(end < begin for (_, end), (begin, _) in pairwise(overlap.quotations(told)))
+    shown = text.printable(told)
+    assert not steering(shown)
+    assert text.printable(shown) == shown
+    assert "\n" not in shown
+    path = text.printable_path(raw)
+    assert text.printable(path) == path
+    assert not steering(text.printable_block(told).replace("\n", ""))
+    cell = _cell(told)
+    assert not steering(cell)
+    assert not cell.lstrip().startswith(FORMULA)
+    assert not steering(dumps([told]))
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "reader": reader,
+    "urls": addresses,
+    "times": clock,
+    "diffs": difference,
+    "text": words,
+}
+"""Name → law."""
+
+
+def found(name: str) -> list[tuple[str, bytes]]:
+    """(name, content) of the inputs that once broke a law."""
+    folder = os.path.join(os.path.dirname(__file__), "found", name)
+    if not os.path.isdir(folder):
+        return []
+    inputs = []
+    for entry in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, entry), "rb") as file:
+            inputs.append((entry, file.read()))
+    return inputs
