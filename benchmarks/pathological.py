@@ -37,7 +37,13 @@ def _article(filling: Filling, *, part: str = "body", claim: bool = True, page: 
         filled = filling(size)
         values = {"title": b"t", "author": b"a", "url": f"https://hostile.example/{page}".encode(), "extra": b"x", "body": b"b"}
         values[part] = filled
-        lines = [b"oid: 901", b"aid: " + page.encode(), b"crawled_at: 2026-03-02 00:30:00", b"published_at: 2026-03-02 09:00", b"publisher: p"]
+        lines = [
+            b"oid: 901",
+            b"aid: " + page.encode(),
+            b"crawled_at: 2026-03-02 00:30:00",
+            b"published_at: 2026-03-02 09:00",
+            b"publisher: p",
+        ]
         lines += [b'title: "' + values["title"] + b'"', b"author: " + values["author"], b"url: " + values["url"]]
         lines += [b"note: " + values["extra"]]
         if claim:
@@ -149,8 +155,14 @@ def measure(folder: Path, filling: Filling, size: int) -> Iterator[tuple[str, Ra
     (crawl / "a.md").write_bytes(content)
     yield "scan", run(folder, "scan")
     yield "verify", run(folder, "verify", "crawl")
-    (crawl / "b.md").write_bytes(content.replace(b"02 00:30:00", b"03 00:30:00").replace(b"\n\n---\n\n*", b" end\n\n---\n\n*").replace(b"---\n\n", b"---\n\nbegin ", 2))
-    (crawl / "c.md").write_bytes(content.replace(b"aid: 1", b"aid: 2").replace(b"example/1", b"example/2").replace(b"\n\n---\n\n*", b" other\n\n---\n\n*"))
+    (crawl / "b.md").write_bytes(
+        content.replace(b"02 00:30:00", b"03 00:30:00")
+        .replace(b"\n\n---\n\n*", b" end\n\n---\n\n*")
+        .replace(b"---\n\n", b"---\n\nbegin ", 2)
+    )
+    (crawl / "c.md").write_bytes(
+        content.replace(b"aid: 1", b"aid: 2").replace(b"example/1", b"example/2").replace(b"\n\n---\n\n*", b" other\n\n---\n\n*")
+    )
     yield "scan again", run(folder, "scan")
     yield "similar", run(folder, "similar", "crawl/c.md", "-f", "json")
     yield "why", run(folder, "why", "crawl/a.md", "crawl/c.md", "-f", "json")
@@ -182,8 +194,11 @@ def main(sizes: tuple[int, ...], only: tuple[str, ...]) -> None:
                 growth = f"{math.log(max(rans[y].seconds - idle, 0.01) / max(rans[x].seconds - idle, 0.01)) / math.log(y / x):.2f}"
             shown = " ".join(f"{r.seconds:8.2f}" for r in rans.values())
             bad = [r for r in rans.values() if r.code not in (0, 1, 2, 3) or "Traceback" in r.said]
-            print(f"{name:<26} {command:<11} {shown}  {max(r.memory for r in rans.values()):7.0f} MiB  {growth:>5} "
-                  f"{[r.code for r in rans.values()]} {ascii(bad[0].said[-200:]) if bad else ''}", flush=True)
+            print(
+                f"{name:<26} {command:<11} {shown}  {max(r.memory for r in rans.values()):7.0f} MiB  {growth:>5} "
+                f"{[r.code for r in rans.values()]} {ascii(bad[0].said[-200:]) if bad else ''}",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,9 @@ _PLAIN = re.compile(r"https://[a-z0-9]+(?:[.-][a-z0-9]+)*(?:/[A-Za-z0-9_~-]+)+")
 """Addresses in which there is nothing to normalise."""
 _NO_HOST = re.compile(r"[\x00-\x20\x7f\"#%/<>?@\[\\\]^`{|}]")
 """What no host has, once its percent-encoding is undone."""
-_BEGIN = re.compile(r"(?i)[\x00-\x20\s]*+(?:(?:[a-z][a-z0-9+.-]*:)?[/\\]{2}|https?:)[/\\]*|[\x00-\x20\s]*+(?!mailto:)(?=[^\s/?#@:]+:[^\s/?#@]*@)")
+_BEGIN = re.compile(
+    r"(?i)[\x00-\x20\s]*+(?:(?:[a-z][a-z0-9+.-]*:)?[/\\]{2}|https?:)[/\\]*|[\x00-\x20\s]*+(?!mailto:)(?=[^\s/?#@:]+:[^\s/?#@]*@)"
+)
 """What stands before the host of an address, or before credentials that pass for a scheme."""
 _END = re.compile(r"[/?#]|$")
 _BRACKETED = re.compile(r"\[[^\[\]]*\](?::[0-9]*)?")
@@ -168,7 +170,8 @@ def _split(url: str) -> SplitResult | None:
             return None
     elif "%" in host:
         host = unquote(host).lower()
-    if not host.strip(".") or _NO_HOST.search(host if host.isascii() else unicodedata.normalize("NFKC", host)) or (":" in host) != bracketed:
+    plain = host if host.isascii() else unicodedata.normalize("NFKC", host)
+    if not host.strip(".") or _NO_HOST.search(plain) or (":" in plain) != bracketed:
         return None
     host = f"[{host}]" if bracketed else host.rstrip(".")
     if port is not None and port not in (80, 443):

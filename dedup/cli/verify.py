@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dedup.cli.common import Common, common, formats, plural, print_csv, print_json_array, remark
 from dedup.text import printable
+
+if TYPE_CHECKING:
+    from dedup.ingest.examine import Options, Read
 
 COLUMNS = ("path", "check", "cause", "claimed", "computed", "recipe", "fault")
 
@@ -32,8 +35,8 @@ def verify(options: Common, paths: tuple[str, ...], form: str) -> None:
     counts = {"verified": 0, "mismatched": 0, "unclaimed": 0, "fault": 0}
 
     def rows() -> Iterator[dict[str, Any]]:
-        for path in _files(paths):
-            row = _check(path, chosen)
+        for path, read in _files(paths, chosen.max_file_bytes):
+            row = _check(path, read, chosen)
             counts[row["check"] or "fault"] += 1
             yield row
 
@@ -52,29 +55,28 @@ def verify(options: Common, paths: tuple[str, ...], form: str) -> None:
         sys.exit(1)
 
 
-def _files(paths: tuple[str, ...]) -> Iterator[bytes]:
+def _files(paths: tuple[str, ...], most: int) -> Iterator[tuple[bytes, Read]]:
+    """Each file's path, and the file read. Links below a directory are not followed."""
     from dedup.formats import READERS, suffix
+    from dedup.ingest.beneath import Beneath
+    from dedup.ingest.examine import read_beneath, read_file
 
     for path in map(os.fsencode, paths):
         if not os.path.isdir(path):
-            yield path
+            yield path, read_file(path, most)
             continue
-        for folder, folders, names in os.walk(path):
-            folders.sort()
-            for name in sorted(names):
-                whole = os.path.join(folder, name)
-                if suffix(name) in READERS and not os.path.islink(whole):
-                    yield whole
+        with Beneath() as beneath:
+            for folder, name in beneath.files(path):
+                if suffix(name) in READERS:
+                    yield os.path.join(path, folder, name), read_beneath(beneath, path, folder, name, most)
 
 
-def _check(path: bytes, options: Any) -> dict[str, Any]:
+def _check(path: bytes, read: Read, options: Options) -> dict[str, Any]:
     from dedup import formats as readers
-    from dedup.ingest.examine import read_file
     from dedup.model import Fault
     from dedup.text import printable_path
 
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | {"path": printable_path(path)}
-    read = read_file(path, options.max_file_bytes)
     if isinstance(read, str):
         reasons = {"vanished": "there is no such file", "unsettled": "it is being written", "symlink": "it is a link"}
         return row | {"fault": f"unreadable: {reasons.get(read, 'it is no regular file')}"}

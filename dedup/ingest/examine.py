@@ -9,7 +9,7 @@ import hashlib
 import os
 import signal
 import stat as modes
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -17,11 +17,14 @@ import xxhash
 
 from dedup import formats, minhash, text, winnowing
 from dedup.formats import ReadOptions
+from dedup.ingest.beneath import Beneath
 from dedup.model import FAULTS, Article, Fault, Packed
 from dedup.store.rows import Stat
 from dedup.urls import Canonicaliser, without_credentials
 
 Outcome = Literal["article", "fault", "unsettled", "vanished", "symlink", "special"]
+Read = tuple[bytes, Stat] | Fault | Outcome
+"""What came of reading a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,8 @@ class Examined(Packed):
 
 def examine(found: Iterable[Found], options: Options) -> list[Examined]:
     """Each file read and worked out; order kept. Never raises for what a file is or holds."""
-    read = [_read(f, options) for f in found]
+    with Beneath() as beneath:
+        read = [_read(f, options, beneath) for f in found]
     signed = iter(sign((r.article.body for r in read if isinstance(r, _Read)), options))
     examined = []
     for r in read:
@@ -115,8 +119,8 @@ class _Read(NamedTuple):
     url: str
 
 
-def _read(found: Found, options: Options) -> Examined | _Read:
-    read = read_file(found.path, options.max_file_bytes)
+def _read(found: Found, options: Options, beneath: Beneath) -> Examined | _Read:
+    read = read_beneath(beneath, found.root, found.folder, found.name, options.max_file_bytes)
     if isinstance(read, Fault):
         return Examined(found, "fault", faults=(read,))
     if isinstance(read, str):
@@ -140,14 +144,26 @@ def _no_url(article: Article) -> str:
     return f"{without_credentials(article.url)[:120]!r} is no http or https address, and there is no oid and aid to make one of"
 
 
-def read_file(path: bytes, max_bytes: int) -> tuple[bytes, Stat] | Fault | Outcome:
-    """A file's bytes and the state they were read in; or why not: a fault, or an outcome that is none.
+_READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def read_file(path: bytes, max_bytes: int) -> Read:
+    """A file that somebody named: its bytes and the state they were read in; or why not: a fault, or an outcome that is none.
 
     The file must be the same before and after reading, and nobody may have it open for writing: a read lease is asked for
-    and let go at once (fcntl(2), F_SETLEASE; a lease that may not be had says nothing). Links are never followed.
+    and let go at once (fcntl(2), F_SETLEASE; a lease that may not be had says nothing). A link at the path's end is not followed.
     """
+    return _content(lambda: os.open(path, _READING), max_bytes)
+
+
+def read_beneath(beneath: Beneath, root: bytes, folder: bytes, name: bytes, max_bytes: int) -> Read:
+    """The same for a file below a crawl directory. No link on the way to it is followed."""
+    return _content(lambda: os.open(name, _READING, dir_fd=beneath.folder(root, folder)), max_bytes)
+
+
+def _content(opened: Callable[[], int], max_bytes: int) -> Read:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = opened()
     except FileNotFoundError:
         return "vanished"
     except OSError as error:
@@ -157,7 +173,7 @@ def read_file(path: bytes, max_bytes: int) -> tuple[bytes, Stat] | Fault | Outco
             return "special"
         if error.errno == errno.ENOTDIR:
             return "vanished"
-        return Fault("unreadable", f"{FAULTS['unreadable']}: {os.strerror(error.errno or 0)}")
+        return _unreadable(error)
     try:
         before = os.fstat(fd)
         if not modes.S_ISREG(before.st_mode):
@@ -170,9 +186,13 @@ def read_file(path: bytes, max_bytes: int) -> tuple[bytes, Stat] | Fault | Outco
         stat = signature(before)
         return (raw, stat) if stat == signature(os.fstat(fd)) and len(raw) == before.st_size else "unsettled"
     except OSError as error:
-        return Fault("unreadable", f"{FAULTS['unreadable']}: {os.strerror(error.errno or 0)}")
+        return _unreadable(error)
     finally:
         os.close(fd)
+
+
+def _unreadable(error: OSError) -> Fault:
+    return Fault("unreadable", f"{FAULTS['unreadable']}: {os.strerror(error.errno or 0)}")
 
 
 def signature(stat: os.stat_result) -> Stat:

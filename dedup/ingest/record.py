@@ -6,11 +6,12 @@ A batch is looked up, worked out and written as a whole: so many statements, how
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from dedup import text, times
+from dedup.ingest.beneath import Beneath
 from dedup.ingest.examine import Examined
 from dedup.ingest.matcher import Matcher, Meeting, NewText
 from dedup.ingest.settle import settle_pages, settle_sightings, worth
@@ -433,7 +434,7 @@ class _Batch:
                 if file in own or content != s.e.content or directory != found.directory:
                     continue
                 if not known_gone:
-                    if os.path.lexists(os.path.join(found.root, folder, name)):
+                    if _there(found.root, folder, name):
                         left = False
                         break
                     gone.append(file)
@@ -454,6 +455,12 @@ def _told_match(store: Writer, match: Match) -> str:
     a, b = (text.printable(url) for url in store.urls_of_texts(match.a, match.b))
     n = match.numbers
     return f"{match.relation}, similarity {n.similarity:.2f}, coverage {n.coverage:.2f}: {a} and {b}"
+
+
+def _there(root: bytes, folder: bytes, name: bytes) -> bool:
+    with Beneath() as beneath, suppress(OSError):
+        return beneath.stat(root, folder, name) is not None
+    return True  # it may not be asked about
 
 
 def _shown(e: Examined) -> str:

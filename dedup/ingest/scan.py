@@ -10,9 +10,10 @@ import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
+from operator import itemgetter
 
 from dedup import text, times
+from dedup.ingest.beneath import Beneath
 from dedup.ingest.examine import Found, signature
 from dedup.ingest.record import record
 from dedup.ingest.roots import Root, identity, is_absent, remember
@@ -30,7 +31,9 @@ MOST_WAITING = 20_000
 """Unsettled files kept in mind before the walk stops to work them off."""
 
 
-_name = attrgetter("name")
+_Entry = tuple[bytes, os.DirEntry[str]]
+"""An entry of a folder and its name."""
+_name = itemgetter(0)
 
 
 def _keys() -> array[int]:
@@ -118,13 +121,13 @@ class Scan:
         """Look at single paths (relative to `root`) as a scan would; unsettled ones are kept for `settled`."""
         if is_absent(self.session.store, root):
             return
-        for relative in paths:
-            if self.stop.is_set():
-                break
-            folder, _, name = relative.rpartition(b"/")
-            whole = os.path.join(root.path, relative)
-            if self.matches(name) and not os.path.islink(whole) and (os.path.isfile(whole) or not os.path.lexists(whole)):
-                self._look(root, folder, name)
+        with Beneath() as beneath:
+            for relative in paths:
+                if self.stop.is_set():
+                    break
+                folder, _, name = relative.rpartition(b"/")
+                if self.matches(name) and beneath.may_be_file(root.path, folder, name):
+                    self._look(root, folder, name, beneath)
         self._flush()
 
     def waiting(self) -> int:
@@ -145,12 +148,17 @@ class Scan:
     def settled(self) -> float:
         """Queue those waiting files that have settled; returns the seconds until the next one may have (at most
         `settle_seconds`)."""
+        with Beneath() as beneath:
+            return self._settled(beneath)
+
+    def _settled(self, beneath: Beneath) -> float:
         settle = self.session.settings.crawl.settle_seconds
         soonest = settle
         for path, known in list(self._waiting.items()):
             if self.stop.is_set():
                 break
-            now = self._stat(path)
+            f = known.found
+            now = _stat(beneath, f.root, f.folder, f.name)
             if now is None:
                 del self._waiting[path]
                 self._queue(known.found)  # reading it will tell that it is gone
@@ -181,11 +189,9 @@ class Scan:
         while folders and not self.stop.is_set():
             folder = folders.pop()
             try:
-                if folder and os.path.islink(os.path.join(root.path, folder)):
-                    continue
                 inner = self._compare(root, folder)
             except (FileNotFoundError, NotADirectoryError):
-                continue  # it went while we walked; what it held is found to be gone
+                continue  # it went while we walked, or is a link now; what it held is found to be gone
             except OSError as error:
                 unreadable.append(folder)
                 self.tally.faults += 1
@@ -211,7 +217,7 @@ class Scan:
         links are not followed. However many files it has, so many at a time are in memory."""
         store = self.session.store
         inner: list[bytes] = []
-        with os.scandir(os.path.join(root.path, folder)) as entries:
+        with Beneath() as beneath, beneath.listed(root.path, folder) as entries:
             part, more = self._listed(entries, inner)
             if not more:
                 known = store.recorded_in(root.id, folder)
@@ -220,7 +226,7 @@ class Scan:
                 return inner
             seen = bytearray(store.next_id("files") // 8 + 1)  # a bit for every file
             while part and not self.stop.is_set():
-                known = store.recorded_named(root.id, folder, (entry.name for entry in part))
+                known = store.recorded_named(root.id, folder, (name for name, _ in part))
                 for row in known.values():
                     if row[1] // 8 < len(seen):
                         seen[row[1] // 8] |= 1 << row[1] % 8
@@ -232,15 +238,15 @@ class Scan:
                     self._missing.append(file)
         return inner
 
-    def _listed(self, entries: Iterator[os.DirEntry[bytes]], inner: list[bytes]) -> tuple[list[os.DirEntry[bytes]], bool]:
+    def _listed(self, entries: Iterator[os.DirEntry[str]], inner: list[bytes]) -> tuple[list[_Entry], bool]:
         """The next candidates of a folder by name, and whether there may be more; names of folders are added to `inner`."""
         ignored = self.tally.ignored
-        part: list[os.DirEntry[bytes]] = []
-        wanted = self._wanted.match
+        part: list[_Entry] = []
+        wanted, encode = self._wanted.match, os.fsencode
         for entry in entries:
             if entry.is_file(follow_symlinks=False):
-                if wanted(os.fsdecode(entry.name)):
-                    part.append(entry)
+                if wanted(entry.name):
+                    part.append((encode(entry.name), entry))
                     if len(part) >= PART:
                         break
                 else:
@@ -248,25 +254,26 @@ class Scan:
             elif entry.is_symlink():
                 ignored["symlink"] += 1
             elif entry.is_dir(follow_symlinks=False):
-                inner.append(entry.name)
+                inner.append(encode(entry.name))
             else:
                 ignored["special"] += 1
         part.sort(key=_name)
         return part, len(part) >= PART
 
-    def _entries(self, root: Root, folder: bytes, entries: list[os.DirEntry[bytes]], known: dict[bytes, Recorded]) -> None:
+    def _entries(self, root: Root, folder: bytes, entries: list[_Entry], known: dict[bytes, Recorded]) -> None:
         """Count the files that are as recorded, queue the others; those met are taken out of `known`."""
         take = known.pop
         articles = faults = 0
         stopped = self.stop.is_set
-        for entry in entries:
+        for name, entry in entries:
             if stopped():
                 break
-            row = take(entry.name, None)
+            row = take(name, None)
             try:
                 stat = entry.stat(follow_symlinks=False)
             except OSError:
-                self._look(root, folder, entry.name)
+                with Beneath() as beneath:
+                    self._look(root, folder, name, beneath)
                 continue
             if (
                 row is not None
@@ -281,7 +288,7 @@ class Scan:
                 if row[6] == FAULT:
                     faults += 1
                     continue
-            self._differs(Found(root.id, root.path, folder, entry.name, signature(stat)))
+            self._differs(Found(root.id, root.path, folder, name, signature(stat)))
         self.tally.unchanged += articles
         self.tally.faults += faults
         self.progress(self.tally)
@@ -290,12 +297,12 @@ class Scan:
         """Whether the configured patterns take this file name."""
         return self._wanted.match(os.fsdecode(name)) is not None
 
-    def _look(self, root: Root, folder: bytes, name: bytes) -> None:
+    def _look(self, root: Root, folder: bytes, name: bytes, beneath: Beneath) -> None:
         """Look at one path by itself."""
         path = (root.id, folder, name)
         known = self.session.store.files([path]).get(path)
         found = Found(root.id, root.path, folder, name, known.stat if known else Stat(0, 0, 0, 0))
-        stat = self._stat(found.path)
+        stat = _stat(beneath, root.path, folder, name)
         if stat is None:
             if known:
                 self._queue(found)
@@ -316,15 +323,6 @@ class Scan:
                 self._settle_waiting()
             return
         self._queue(found)
-
-    def _stat(self, path: bytes) -> Stat | None:
-        """What a file is like now; None: it is not there. One that may not be asked about is left to reading to explain."""
-        try:
-            return signature(os.lstat(path))
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError:
-            return Stat(0, 0, 0, 0)
 
     def _unsettled_for(self, stat: Stat) -> float:
         """Seconds until the file has stood unchanged for `settle_seconds` by its own time stamps; ≤ 0: it has."""
@@ -397,9 +395,8 @@ class Scan:
         store = self.session.store
         for start in range(0, len(missing), BATCH_FILES):
             some = store.paths_of(missing[start : start + BATCH_FILES])
-            really = [
-                file for file, _, folder, name, gone in some if not gone and self._stat(os.path.join(root.path, folder, name)) is None
-            ]
+            with Beneath() as beneath:
+                really = [file for file, _, folder, name, gone in some if not gone and _stat(beneath, root.path, folder, name) is None]
             if begun_as is None or identity(root.path) != begun_as:
                 return
             with store.transaction():
@@ -409,6 +406,15 @@ class Scan:
         fault = Fault("unreadable", f"{FAULTS['unreadable']}: {os.strerror(error.errno or 0)}")
         with self.session.store.transaction():
             self.session.store.set_faults([(root.id, folder, text.printable_path(folder), (fault,))], times.now())
+
+
+def _stat(beneath: Beneath, root: bytes, folder: bytes, name: bytes) -> Stat | None:
+    """What a file is like now; None: it is not there. One that may not be asked about is left to reading to explain."""
+    try:
+        found = beneath.stat(root, folder, name)
+    except OSError:
+        return Stat(0, 0, 0, 0)
+    return None if found is None else signature(found)
 
 
 def below(folder: bytes, top: bytes) -> bool:
