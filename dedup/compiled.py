@@ -15,6 +15,8 @@ import tempfile
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from dedup import private
+
 ENOUGH = 1_000
 """Texts from which on compiling pays."""
 
@@ -85,13 +87,7 @@ def _cache_folder() -> str:
     """A folder of this user's where compiled code can be kept; the system's temporary one where there is none at all."""
     state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
     for folder in (os.path.join(state, "dedup", "compiled"), _State.beside):
-        if folder is None:
-            continue
-        try:
-            os.makedirs(folder, mode=0o700, exist_ok=True)
-        except OSError:
-            continue
-        if os.access(folder, os.W_OK):
+        if folder is not None and private.own_folder(folder):  # what lies there is run
             return folder
     folder = tempfile.mkdtemp(prefix="dedup-compiled-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)

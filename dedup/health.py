@@ -10,6 +10,8 @@ import os
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
+from dedup import private
+
 Phase = Literal["starting", "scanning", "watching", "stopping"]
 Reason = Literal["database", "absent", "unwatched", "events"]
 
@@ -102,7 +104,7 @@ def write(path: str, health: Health) -> None:
     told = told.ljust(-(-len(told) // _PADDED) * _PADDED)
     new = path + ".new"
     try:
-        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        fd = private.open_own(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
             _write_all(fd, told)
         finally:
@@ -111,7 +113,7 @@ def write(path: str, health: Health) -> None:
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(new)
-        fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = private.open_own(path, os.O_WRONLY)
         try:
             _write_all(fd, told.ljust(os.fstat(fd).st_size))
         finally:
@@ -121,7 +123,7 @@ def write(path: str, health: Health) -> None:
 def read(path: str) -> Health | None:
     """The report at `path`; None where there is none that can be understood."""
     try:
-        with open(path, "rb") as file:
+        with open(private.open_own(path, os.O_RDONLY), "rb") as file:
             told = json.loads(file.read().decode("utf-8", "surrogateescape"))
         told["backlog"] = Backlog(**told["backlog"])
         told["rates"] = Rates(**{name: tuple(values) for name, values in told["rates"].items()})

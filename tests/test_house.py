@@ -27,6 +27,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = {
     "errors": 0,
     "model": 0,
+    "private": 0,
     "text": 1,
     "times": 1,
     "compiled": 1,

@@ -114,7 +114,7 @@ def sample(options: Common, directory: str, form: str) -> None:
     with as_file(files("dedup").joinpath("share/sample/crawl")) as source:
         for path in sorted(p for p in source.rglob("*") if p.is_file()):
             copy = target / "crawl" / path.relative_to(source)
-            if copy.exists():
+            if os.path.lexists(copy):
                 if copy.read_bytes() != path.read_bytes():
                     raise FileExistsInWayError(path=copy)
                 continue
@@ -122,7 +122,7 @@ def sample(options: Common, directory: str, form: str) -> None:
             shutil.copyfile(path, copy)
     configuration = target / "config.toml"
     shipped = files("dedup").joinpath("share/config.toml").read_text("utf-8")
-    if not configuration.exists():
+    if not os.path.lexists(configuration):
         configuration.write_text(re.sub(r"(?m)^directories = .*?(?=\s+#)", 'directories = ["crawl"]', shipped, count=1), encoding="utf-8")
     if form == "json":
         print_json({"crawl": os.path.abspath(target / "crawl"), "config": os.path.abspath(configuration)})

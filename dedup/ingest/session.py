@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from dedup import compiled
+from dedup import compiled, private
 from dedup.config import Settings
 from dedup.digests import RECIPES
 from dedup.errors import RecipeChangedError
@@ -87,6 +87,7 @@ def open_session(settings: Settings, purpose: str) -> Iterator[Session]:
     compiled.keep_beside(settings.database.path)
     with open_writer(settings.database.path, purpose) as store:
         _tell_of_predecessor(store)
+        _tell_of_exposure(settings.database.path)
         require_recipes(store, urls=options.urls.recipe, matches=matching.recipe)
         with store.transaction():
             store.set_setting(URLS, options.urls.recipe)
@@ -120,6 +121,13 @@ def lost_since(store: Reader) -> str | None:
 
 
 _RESTORE = "If that was not meant, stop and restore a newer backup; 'dedup doctor' tells whether this one is sound."
+
+
+def _tell_of_exposure(path: str) -> None:
+    place = private.exposed(path)
+    if place is not None:
+        told = "anybody may write to %s and so put something else in the place of the database; take that right away (chmod o-w)"
+        _log.warning(told, printable_path(os.fsencode(place)))
 
 
 def _tell_of_predecessor(store: Writer) -> None:

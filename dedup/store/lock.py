@@ -8,7 +8,7 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass
 
-from dedup import times
+from dedup import private, times
 from dedup.errors import DatabaseBusyError, DatabaseUnreadableError
 
 _SIZE = 2048
@@ -39,7 +39,7 @@ class Lock:
         """Take the lock; raises DatabaseBusyError naming the process that holds it."""
         self.path = _beside(database)
         try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            self._fd = private.open_own(self.path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise DatabaseUnreadableError(path=database, problem=f"its lock {self.path} cannot be made: {error.strerror}") from error
         try:
@@ -98,7 +98,7 @@ def _beside(database: str) -> str:
 def _look(database: str) -> tuple[Held | None, Held | None]:
     """(who holds the lock, who held it last and was killed)."""
     try:
-        fd = os.open(_beside(database), os.O_RDONLY | os.O_CLOEXEC)
+        fd = private.open_own(_beside(database), os.O_RDONLY)
     except OSError:
         return None, None
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
+import stat as modes
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -49,6 +50,7 @@ _Store = TypeVar("_Store", bound=Writer)
 @contextmanager
 def open_locked(path: str, lock: Lock, kind: Callable[[Database, str, Lock], _Store]) -> Iterator[_Store]:
     """The same for a process that holds the lock already; what is given is of this `kind`."""
+    _require_files_beside(path)
     refuse_foreign_log(path, written=False)
     connection = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
     try:
@@ -117,6 +119,7 @@ def open_reader(path: str) -> Iterator[Reader]:
 def connect_reading(path: str) -> sqlite3.Connection:
     """Read-only; where WAL's side files cannot be made (a read-only directory without a writer), as an unchanging file.
     Raises DatabaseUnreadableError, DatabaseDamagedError, ForeignLogError."""
+    _require_files_beside(path)
     refuse_foreign_log(path, written=held(path) is not None)
     problem: sqlite3.Error | None = None
     ways = [False]
@@ -148,6 +151,14 @@ def refuse_foreign_log(path: str, *, written: bool) -> None:
     place = os.path.realpath(path)
     if wal.is_foreign(place, written=written):
         raise ForeignLogError(path=path, log=place + "-wal")
+
+
+def _require_files_beside(path: str) -> None:
+    """SQLite writes to its side files, and follows where they lead."""
+    for suffix in ("-wal", "-shm", "-journal"):
+        beside = os.path.realpath(path) + suffix
+        if os.path.lexists(beside) and not modes.S_ISREG(os.lstat(beside).st_mode):
+            raise DatabaseUnreadableError(path=path, problem=f"{beside} is a link or no file; nobody but SQLite makes files of that name")
 
 
 def _make(path: str) -> None:

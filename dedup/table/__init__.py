@@ -21,7 +21,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dedup import compiled
+from dedup import compiled, private
 from dedup.errors import TooManyTextsError
 from dedup.model import NO_COMMIT
 from dedup.table import probing
@@ -87,7 +87,7 @@ class Table:
     @classmethod
     def _mapping(cls, path: str, flags: int, access: int) -> tuple[Table | None, str]:
         try:
-            fd = os.open(path, flags | os.O_CLOEXEC)
+            fd = private.open_own(path, flags)
         except FileNotFoundError:
             return None, "missing"
         except OSError as error:
