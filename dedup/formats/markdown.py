@@ -35,6 +35,8 @@ _LONG_REFERENCE = re.compile(r"&#(?=[0-9]{640})")
 _REST_OF_HEADER = re.compile(r"\ncontent_hash:[^\n]*\n")
 _MOST_SPILT = 65_536
 """So far beyond its first line `---` a header or title block is looked for that holds such lines in its values."""
+_MOST_LOOKED_AT = 40 * _MOST_SPILT
+"""Characters of headers that are taken apart for that, one after the other; one that is longer than all of them is not a second time."""
 _ID = re.compile(r"([0-9A-Za-z]+)_([0-9A-Za-z]+)")
 
 
@@ -141,9 +143,12 @@ def _header(text: str) -> tuple[dict[str, str], int] | None:
     if text.startswith(_title_block(values), first.end()):
         return values, first.end()
     most = _late_keys(values)
-    limit = first.end() + _MOST_SPILT
+    limit, looked_at = first.end() + _MOST_SPILT, 0
     closing = (m for m in _RULE.finditer(text, first.end(), limit) if text.startswith("\n\n# ", m.end()))
     for match in islice(closing, 20):
+        looked_at += match.start()
+        if looked_at > _MOST_LOOKED_AT:
+            break
         these = _header_values(text[begin + 1 : match.start() + 1])
         if text.startswith(_title_block(these), match.end()):
             return these, match.end()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SEED = 1
+USUAL = 1250
+"""Characters of a text that counts as one where the work is counted."""
 RECALL = 0.985
 """The least probability with which a pair exactly at the threshold must become a candidate."""
 
@@ -57,7 +59,7 @@ def sign_folded(folded: text.Folded, num_perm: int, least: int) -> list[Signed]:
     points, starts = folded.points, folded.starts
     number = len(starts) - 1
     a, b = permutations(num_perm)
-    if compiled.worth(number):
+    if compiled.worth(max(number, len(points) // USUAL)):
         from dedup.minhash.kernel import sign
 
         utf8 = np.empty(4 * len(points), np.uint8)

@@ -100,10 +100,10 @@ def quotations(folded: str) -> list[tuple[int, int]]:
 
 def overlap(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> Overlap:
     """The overlap of two normalised texts."""
-    if compiled.worth(1):
+    if compiled.worth(1 + (len(a) + len(b)) // 600):
         from dedup.overlap.kernel import overlap
 
-        return Overlap(*overlap(a, b))
+        return Overlap(*overlap(a, b, _BASE))
     x, y = (text.shingles(text.from_points(p)) for p in (a, b))
     return Overlap(len(x), len(y), len(x & y))
 

@@ -11,24 +11,24 @@ from dedup.text import SHINGLE
 
 assert SHINGLE == 5  # `_hash` is written for it
 
-_K0, _K1, _K2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93), np.uint64(0xC2B2AE3D27D4EB4F)
-_K3, _K4, _K5 = np.uint64(0x165667B19E3779F9), np.uint64(0x27D4EB2F165667C5), np.uint64(0xFF51AFD7ED558CCD)
+_MIX = np.uint64(0xFF51AFD7ED558CCD)
 
 
 @njit(inline="always")
-def _hash(points: Any, at: Any, width: Any) -> Any:
-    """Where to look for a shingle: any mixture will do, for characters are compared."""
-    h = np.uint64(np.uint64(points[at]) * _K0)
+def _hash(points: Any, at: Any, width: Any, base: Any) -> Any:
+    """Where to look for a shingle: any mixture will do that nobody can foresee, for characters are compared."""
+    h = np.uint64(points[at])
     if width == 5:
-        h = np.uint64(h + np.uint64(points[at + 1]) * _K1 + np.uint64(points[at + 2]) * _K2)
-        h = np.uint64(h + np.uint64(points[at + 3]) * _K3 + np.uint64(points[at + 4]) * _K4)
-    h = np.uint64((h ^ (h >> np.uint64(31))) * _K5)
+        for k in range(1, 5):
+            h = np.uint64(np.uint64(h * base) + np.uint64(points[at + k]))
+    h = np.uint64(h * base)
+    h = np.uint64((h ^ (h >> np.uint64(31))) * _MIX)
     return np.uint64(h ^ (h >> np.uint64(32)))
 
 
 @njit(cache=True, nogil=True)
-def overlap(a: Any, b: Any) -> tuple[int, int, int]:
-    """(|A|, |B|, |A∩B|) of the shingle sets of two texts given as code points.
+def overlap(a: Any, b: Any, base: int) -> tuple[int, int, int]:
+    """(|A|, |B|, |A∩B|) of the shingle sets of two texts given as code points; `base`, an odd number, is the hash's secret.
 
     One open-addressing table holds where each distinct shingle first stands, in `a` or (offset by its length) in `b`;
     equal hashes are told apart by comparing the characters, so that the numbers are exact.
@@ -40,12 +40,12 @@ def overlap(a: Any, b: Any) -> tuple[int, int, int]:
     size = 16
     while size < 2 * (shingles_a + shingles_b):
         size *= 2
-    mask = np.uint64(size - 1)
+    mask, factor = np.uint64(size - 1), np.uint64(base)
     table = np.zeros(size, np.int32)  # 1 + where the shingle stands
     met = np.zeros(shingles_a, np.bool_)
     distinct_a = distinct_b = common = 0
     for i in range(shingles_a):
-        slot = np.int64(_hash(a, i, width_a) & mask)
+        slot = np.int64(_hash(a, i, width_a, factor) & mask)
         while True:
             there = table[slot]
             if there == 0:
@@ -61,7 +61,7 @@ def overlap(a: Any, b: Any) -> tuple[int, int, int]:
                 break
             slot = np.int64(np.uint64(slot + 1) & mask)
     for i in range(shingles_b):
-        slot = np.int64(_hash(b, i, width_b) & mask)
+        slot = np.int64(_hash(b, i, width_b, factor) & mask)
         while True:
             there = table[slot]
             if there == 0:

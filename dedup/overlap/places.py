@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import unicodedata
+from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING, overload
 
 from dedup import text
 from dedup.overlap.forms import RUN, STEPS
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_BLOCK = RUN // 2
+_MOST_STEPS = 20_000_000
+"""Comparisons for passages that stand in several places, however long the texts: some seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,43 +52,125 @@ def passages(a: str, b: str) -> list[Passage]:
 
 
 def _alike(a: str, b: str) -> list[tuple[int, int, int]]:
-    """(length, place in a, place in b) of every passage that cannot be made longer."""
-    places: dict[str, list[int]] = {}
-    for i in range(len(a) - RUN + 1):
-        places.setdefault(a[i : i + RUN], []).append(i)
-    found = []
-    steps = STEPS * (len(a) + len(b))
-    for j in range(len(b) - RUN + 1):
-        for i in places.get(b[j : j + RUN], ()):
+    """(length, place in a, place in b) of every passage that cannot be made longer: from the blocks of half a `RUN` that `a` is cut
+    into, one of which lies whole in any run, extended both ways. The search takes linear time, and `_MOST_STEPS` beyond."""
+    first: dict[str, int] = {}
+    next_ = array("i", bytes(4 * (len(a) // _BLOCK)))
+    for n in range(len(a) // _BLOCK - 1, -1, -1):
+        block = a[n * _BLOCK : (n + 1) * _BLOCK]
+        next_[n] = first.get(block, -1)
+        first[block] = n
+    found: list[tuple[int, int, int]] = []
+    characters = len(a) + len(b)
+    steps = 2 * characters + min((STEPS - 2) * characters, _MOST_STEPS)
+    for j in range(len(b) - _BLOCK + 1):
+        n = first.get(b[j : j + _BLOCK], -1)
+        while n >= 0:
+            i = n * _BLOCK
+            n = next_[n]
             steps -= 1
-            if i and j and a[i - 1] == b[j - 1]:
-                continue
-            n = RUN
-            while i + n < len(a) and j + n < len(b) and a[i + n] == b[j + n]:
-                n += 1
-            found.append((n, i, j))
-            steps -= n
             if steps < 0:
                 return found
+            before = 0
+            while before < _BLOCK and before < i and before < j and a[i - before - 1] == b[j - before - 1]:
+                before += 1
+            if before == _BLOCK:  # met by the block before
+                continue
+            length = _alike_from(a, i, b, j) + before
+            if length >= RUN:
+                found.append((length, i - before, j - before))
+                steps -= length
     return found
 
 
-def origins(body: str) -> list[tuple[int, int]]:
-    """For each character of the normalised body, the code points [begin, end) of the body that it comes from."""
+def _alike_from(a: str, i: int, b: str, j: int) -> int:
+    """How many characters run alike from two places on: in leaps that double, then in ones that halve."""
+    rest, n, leap = min(len(a) - i, len(b) - j), 0, 16
+    while n + leap <= rest and a[i + n : i + n + leap] == b[j + n : j + n + leap]:
+        n += leap
+        leap *= 2
+    while leap:
+        if n + leap <= rest and a[i + n : i + n + leap] == b[j + n : j + n + leap]:
+            n += leap
+        leap //= 2
+    return n
+
+
+class Origins(Sequence[tuple[int, int]]):
+    """For each character of a normalised body, the code points [begin, end) of the body that it comes from."""
+
+    def __init__(self, begins: NDArray[np.int32], ends: NDArray[np.int32], parts: NDArray[np.int32]) -> None:
+        """Character i comes from part parts[i] of the body."""
+        self._begins, self._ends, self._parts = begins, ends, parts
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    @overload
+    def __getitem__(self, at: int) -> tuple[int, int]: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[tuple[int, int]]: ...
+    def __getitem__(self, at: int | slice) -> tuple[int, int] | list[tuple[int, int]]:
+        if isinstance(at, slice):
+            return [self[i] for i in range(*at.indices(len(self)))]
+        part = self._parts[at]
+        return int(self._begins[part]), int(self._ends[part])
+
+
+def origins(body: str) -> Origins:
+    """Where the characters of the normalised body come from."""
+    import numpy as np
+
+    begins, ends = _parts(body)
+    if len(begins) == len(body):
+        numbers = _kept_of()[text.to_points(body)]
+    else:
+        kept = text.kept_codes()
+        numbers = np.zeros(len(begins), np.int64)
+        single = ends - begins == 1
+        points = text.to_points(body)
+        numbers[single] = _kept_of()[points[begins[single]]]
+        for part in np.flatnonzero(~single).tolist():
+            numbers[part] = sum(kept[ord(c)] for c in text.fold(body[begins[part] : ends[part]]))
+    return Origins(begins, ends, np.repeat(np.arange(len(begins), dtype=np.int32), numbers))
+
+
+def _parts(body: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """(begins, ends) of the parts that the body may be cut into which, brought to NFC one by one, make up the whole in NFC."""
+    import numpy as np
+
+    if text.nfc(body) == body:
+        begins = np.arange(len(body), dtype=np.int32)
+        return begins, begins + np.int32(1)
+    cut = ~_joining_array()[text.to_points(body)]
+    cut[:1] = True
+    begins = np.flatnonzero(cut).astype(np.int32)
+    return begins, np.append(begins[1:], np.int32(len(body)))
+
+
+@lru_cache(maxsize=1)
+def _kept_of() -> NDArray[np.uint8]:
+    """For every code point how many characters of what it is folded into are kept."""
+    import numpy as np
+
     kept = text.kept_codes()
-    found: list[tuple[int, int]] = []
-    for begin, end in _parts(body):
-        found += [(begin, end) for c in text.fold(body[begin:end]) if kept[ord(c)]]
-    return found
+    numbers = np.frombuffer(kept, np.uint8).copy()
+    for code in range(0x30000):
+        folded = text.fold(chr(code))
+        if folded != chr(code):
+            numbers[code] = sum(kept[ord(c)] for c in folded)
+    return numbers
 
 
-def _parts(body: str) -> list[tuple[int, int]]:
-    """Where the body may be cut so that its parts, brought to NFC, make up the whole in NFC."""
-    if unicodedata.is_normalized("NFC", body):
-        return [(i, i + 1) for i in range(len(body))]
-    joined = _joining()
-    cuts = [i for i, c in enumerate(body) if i == 0 or not (unicodedata.combining(c) or c in joined)]
-    return list(zip(cuts, [*cuts[1:], len(body)], strict=True))
+@lru_cache(maxsize=1)
+def _joining_array() -> NDArray[np.bool_]:
+    """For every code point whether it belongs to what is before it."""
+    import numpy as np
+
+    joining = np.zeros(0x110000, np.bool_)
+    joining[[ord(c) for c in _joining()]] = True
+    joining[[code for code in range(0x30000) if unicodedata.combining(chr(code))]] = True
+    return joining
 
 
 @lru_cache(maxsize=1)
