@@ -173,6 +173,8 @@ def _content(opened: Callable[[], int], max_bytes: int) -> Read:
             return "special"
         if error.errno == errno.ENOTDIR:
             return "vanished"
+        if error.errno == errno.EAGAIN:
+            return "unsettled"  # somebody has a write lease, who is asked by this to give it up
         return _unreadable(error)
     try:
         before = os.fstat(fd)
