@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from tests import running
 from tests.crawl import Made, words
 from tests.daemon import Daemon, watching
 from tests.faults.oracle import assert_holds, caught_up
+from tests.faults.rewriting import TIMES, WRITERS, version
 
 _RNG = random.Random(51)
 
@@ -279,52 +279,19 @@ def test_what_a_killed_writer_left_is_told_for_what_it_is_and_completed_by_the_n
 
 # Many writers
 
-_MANY = """
-import os, random, sys
-from tests.faults.test_writers import version
-crawl, number, begun = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-rng = random.Random(number)
-for n in range(begun, begun + 150):
-    place = rng.randrange(25) * 8 + number
-    by_rename = rng.random() < 0.3
-    if by_rename:
-        place = rng.randrange(200)  # one of anybody's
-    text = version(place, number, n).render().encode()
-    path = f"{crawl}/{place % 5}/{place}.md"
-    cut = rng.randrange(len(text))
-    with open(f"{path}.{number}" if by_rename else path, "wb", buffering=0) as file:
-        file.write(text[:cut])
-        file.write(text[cut:])
-    if by_rename:
-        os.rename(f"{path}.{number}", path)
-"""
-
-
-@cache
-def _told_in(place: int) -> str:
-    return " ".join(words(random.Random(place), 200))
-
-
-def version(place: int, writer: int, n: int) -> Made:
-    """The `n`th version that a writer writes: its text says whose it is."""
-    body = f"기사 {place}의 {writer}번 필자 {n}판. {_told_in(place)} 끝 {n}"
-    crawled_at = f"2026-03-02 {n // 60 % 24:02}:{n % 60:02}:{writer:02}"
-    return Made(body=body, aid=f"{place:010d}", title=f"기사 {place}", crawled_at=crawled_at)
-
-
 @pytest.mark.system
 def test_of_eight_processes_that_rewrite_the_same_paths_every_stored_body_is_one_that_was_completed(crawl: Path, db: Path) -> None:
     for n in range(5):
         (crawl / f"{n}").mkdir()
-    rounds = 3
     with watching(crawl, db, "-q", settle=0.1, until=None) as daemon:
         daemon.wait_until(lambda: db.exists() and daemon.problems() == [] and daemon.report().phase == "watching")
-        for n in range(rounds):
+        for first in (0, TIMES):
             before = len(running.dump(db, "sightings"))
-            writers = [subprocess.Popen([sys.executable, "-c", _MANY, str(crawl), str(w), str(n * 150)]) for w in range(8)]
-            daemon.wait_until(lambda: all(w.poll() is not None for w in writers), 120)  # noqa: B023 - waited for at once
-            assert [w.returncode for w in writers] == [0] * 8
-            daemon.wait_until(lambda: caught_up(crawl, db), 120)
+            command = [sys.executable, "-m", "tests.faults.rewriting", str(crawl)]
+            writers = [subprocess.Popen([*command, str(w), str(first)]) for w in range(WRITERS)]
+            daemon.wait_until(lambda: all(w.poll() is not None for w in writers), 240)  # noqa: B023 - waited for at once
+            assert [w.returncode for w in writers] == [0] * WRITERS
+            daemon.wait_until(lambda: caught_up(crawl, db), 240, every=0.2)
             assert len(running.dump(db, "sightings")) > before
         assert daemon.leave() == 0
     told = (re.match(r"기사 (\d+)의 (\d+)번 필자 (\d+)판", r["body"]) for r in running.dump(db, "revisions"))
