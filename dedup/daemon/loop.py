@@ -11,7 +11,7 @@ from dedup import health
 from dedup.daemon.notify import notify
 from dedup.daemon.vitals import Vitals
 from dedup.errors import DatabaseDamagedError, DatabaseFailedError
-from dedup.ingest import Scan, Session, Tally, save_last_scan
+from dedup.ingest import Root, Scan, Session, Tally, is_absent, save_last_scan
 from dedup.watch import Notes, Watcher
 
 TICK = 1.0
@@ -41,6 +41,7 @@ def run(session: Session, stop: threading.Event) -> None:
 class _Loop:
     def __init__(self, session: Session, stop: threading.Event, watcher: Watcher) -> None:
         self._session, self._stop, self._watcher = session, stop, watcher
+        self._absent: set[Root] = set()
         self._following = self._new_following()
         path = health.place(session.settings.database.path)
         self._vitals = Vitals(path, watcher, self._following)
@@ -120,6 +121,8 @@ class _Loop:
                 notify("READY=1")
                 _log.info("watching %s", ", ".join(root.shown for root in self._session.roots))
             return
+        if any(not is_absent(self._session.store, root) for root in self._absent):
+            self._watcher.book.everything("a crawl directory is there again")
         notes = self._watcher.book.take()
         if notes.everything:
             self._scan(notes.everything)
@@ -163,7 +166,7 @@ class _Loop:
         self._vitals.phase("watching")
 
     def _new_scan(self, tell: Callable[[str], None] | None) -> Scan:
-        return Scan(self._session, self._stop, lambda _: self._vitals.beat(), tell, self._watcher.visited)
+        return Scan(self._session, self._stop, lambda _: self._vitals.beat(), tell, self._watcher.visited, self._away)
 
     def _new_following(self) -> Scan:
         return self._new_scan(_log.info)
@@ -174,7 +177,13 @@ class _Loop:
         if self._stop.is_set():
             raise _LeavingError
 
+    def _away(self, root: Root) -> None:
+        """What changed in a crawl directory cannot be known now; a scan has to tell, if it is not known to be absent."""
+        if root not in self._absent:
+            self._watcher.book.everything("a crawl directory was not there")
+
     def _note_absent(self, tally: Tally) -> None:
+        self._absent = {root for root in self._session.roots if root.shown in tally.absent}
         if tally.absent:
             told = f"{', '.join(tally.absent)} missing, unreadable, or empty and not the directory it was; nothing there was marked as gone"
             if self._vitals.degrade("absent", told):

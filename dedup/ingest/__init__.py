@@ -9,7 +9,7 @@ from dedup.ingest.matching import Judged, Matching
 from dedup.ingest.record import record
 from dedup.ingest.reindex import reindex_signatures, reindex_urls
 from dedup.ingest.resembling import Judge, Resemblance, resembling
-from dedup.ingest.roots import Root, check_roots
+from dedup.ingest.roots import Root, check_roots, is_absent
 from dedup.ingest.scan import Scan
 from dedup.ingest.session import Session, open_session
 from dedup.ingest.tally import Tally, save_last_scan
@@ -29,6 +29,7 @@ __all__ = [
     "Tally",
     "check_roots",
     "examine",
+    "is_absent",
     "open_session",
     "record",
     "reindex_signatures",

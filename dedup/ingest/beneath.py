@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import stat as modes
 from collections.abc import Iterator
 from typing import Self
 
@@ -78,14 +77,6 @@ class Beneath:
                         names.append(os.fsencode(entry.name))
             yield from ((folder, name) for name in sorted(names))
             folders += sorted(inner, reverse=True)
-
-    def may_be_file(self, root: bytes, folder: bytes, name: bytes) -> bool:
-        """Whether a path is a regular file, is not there (any more), or may not be asked about."""
-        try:
-            found = self.stat(root, folder, name)
-        except OSError:
-            return True
-        return found is None or modes.S_ISREG(found.st_mode)
 
 
 def _open(root: bytes, folder: bytes) -> int:

@@ -151,19 +151,24 @@ def read_file(path: bytes, max_bytes: int) -> Read:
     """A file that somebody named: its bytes and the state they were read in; or why not: a fault, or an outcome that is none.
 
     The file must be the same before and after reading, and nobody may have it open for writing: a read lease is asked for
-    and let go at once (fcntl(2), F_SETLEASE; a lease that may not be had says nothing). A link at the path's end is not followed.
+    and let go at once (fcntl(2), F_SETLEASE; a lease that may not be had says nothing). A link at the path's end is not followed, and
+    what is no file is never opened: a fifo's writer would take this for its reader.
     """
-    return _content(lambda: os.open(path, _READING), max_bytes)
+    return _content(path, lambda: None, max_bytes)
 
 
 def read_beneath(beneath: Beneath, root: bytes, folder: bytes, name: bytes, max_bytes: int) -> Read:
     """The same for a file below a crawl directory. No link on the way to it is followed."""
-    return _content(lambda: os.open(name, _READING, dir_fd=beneath.folder(root, folder)), max_bytes)
+    return _content(name, lambda: beneath.folder(root, folder), max_bytes)
 
 
-def _content(opened: Callable[[], int], max_bytes: int) -> Read:
+def _content(path: bytes, folder: Callable[[], int | None], max_bytes: int) -> Read:
     try:
-        fd = opened()
+        within = folder()
+        mode = os.stat(path, dir_fd=within, follow_symlinks=False).st_mode
+        if not modes.S_ISREG(mode):
+            return "symlink" if modes.S_ISLNK(mode) else "vanished" if modes.S_ISDIR(mode) else "special"
+        fd = os.open(path, _READING, dir_fd=within)
     except FileNotFoundError:
         return "vanished"
     except OSError as error:

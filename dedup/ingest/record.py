@@ -111,7 +111,7 @@ class _Batch:
 
     def take(self, examined: Sequence[Examined]) -> None:
         """Everything that these files say, which name no path twice."""
-        known = self._store.files(_path(e) for e in examined if e.outcome in ("vanished", "article", "fault"))
+        known = self._store.files(_path(e) for e in examined if e.outcome != "unsettled")
         self._seen: list[_Seen] = []
         self._new_files: dict[int, Examined] = {}
         self._readings: dict[int, int | None] = {}
@@ -135,11 +135,10 @@ class _Batch:
             if e.outcome == "unsettled":
                 count.unsettled += 1
                 continue
-            if e.outcome in ("symlink", "special"):
-                count.ignored[e.outcome] += 1
-                continue
             row = known.get(_path(e))
-            if e.outcome == "vanished":
+            if e.outcome in ("symlink", "special", "vanished"):
+                if e.outcome != "vanished":
+                    count.ignored[e.outcome] += 1
                 if row and not row.gone:
                     gone.append(row.id)
                     count.gone += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import os
 import re
+import stat as modes
 import threading
 import time
 from array import array
@@ -51,13 +52,15 @@ class _Waiting:
 @dataclass(slots=True)
 class Scan:
     """Passes over the crawl directories. `stop` ends one between batches; `progress` hears of every batch, `tell` of every
-    noteworthy thing once it is recorded, `visit` of every folder that is listed."""
+    noteworthy thing once it is recorded, `visit` of every folder that is listed, `away` of a crawl directory that was not there,
+    or no longer the same, when something in it was to be looked at: what changed there is not known."""
 
     session: Session
     stop: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[Tally], None] = lambda _: None
     tell: Callable[[str], None] | None = None
     visit: Callable[[Root, bytes], None] = lambda _root, _folder: None
+    away: Callable[[Root], None] = lambda _root: None
     tally: Tally = field(default_factory=Tally)
     _batch: list[Found] = field(default_factory=list)
     _bytes: int = 0
@@ -109,7 +112,7 @@ class Scan:
 
     def subtree(self, root: Root, folder: bytes) -> None:
         """Reconcile one folder (relative to `root`) and all below it, whether it is still there or not."""
-        if is_absent(self.session.store, root):
+        if self._is_away(root):
             return
         begun_as, self._missing = identity(root.path), _keys()
         self._folder(root, folder, begun_as)
@@ -119,14 +122,14 @@ class Scan:
 
     def take(self, root: Root, paths: Iterable[bytes]) -> None:
         """Look at single paths (relative to `root`) as a scan would; unsettled ones are kept for `settled`."""
-        if is_absent(self.session.store, root):
+        if self._is_away(root):
             return
         with Beneath() as beneath:
             for relative in paths:
                 if self.stop.is_set():
                     break
                 folder, _, name = relative.rpartition(b"/")
-                if self.matches(name) and beneath.may_be_file(root.path, folder, name):
+                if self.matches(name):
                     self._look(root, folder, name, beneath)
         self._flush()
 
@@ -324,6 +327,12 @@ class Scan:
             return
         self._queue(found)
 
+    def _is_away(self, root: Root) -> bool:
+        absent = is_absent(self.session.store, root)
+        if absent:
+            self.away(root)
+        return absent
+
     def _unsettled_for(self, stat: Stat) -> float:
         """Seconds until the file has stood unchanged for `settle_seconds` by its own time stamps; ≤ 0: it has."""
         newest = max(stat.mtime_ns, stat.ctime_ns)
@@ -362,7 +371,7 @@ class Scan:
                 self._waiting.setdefault(e.found.path, _Waiting(e.found, time.monotonic()))
         known = [e for e in examined if e.outcome != "unsettled"]
         if any(e.outcome == "vanished" for e in known):
-            there = {root.path for root in self.session.roots if not is_absent(self.session.store, root)}
+            there = {root.path for root in self.session.roots if not self._is_away(root)}
             known = [e for e in known if e.outcome != "vanished" or e.found.root in there]
         if known:
             self._tell("recording", known[0].found, len(known))
@@ -398,6 +407,7 @@ class Scan:
             with Beneath() as beneath:
                 really = [file for file, _, folder, name, gone in some if not gone and _stat(beneath, root.path, folder, name) is None]
             if begun_as is None or identity(root.path) != begun_as:
+                self.away(root)
                 return
             with store.transaction():
                 self.tally.gone += store.mark_gone(really, times.now())
@@ -409,12 +419,13 @@ class Scan:
 
 
 def _stat(beneath: Beneath, root: bytes, folder: bytes, name: bytes) -> Stat | None:
-    """What a file is like now; None: it is not there. One that may not be asked about is left to reading to explain."""
+    """What a file is like now; None: it is not there, or something else is (a folder, a link). One that may not be asked about is
+    left to reading to explain."""
     try:
         found = beneath.stat(root, folder, name)
     except OSError:
         return Stat(0, 0, 0, 0)
-    return None if found is None else signature(found)
+    return signature(found) if found is not None and modes.S_ISREG(found.st_mode) else None
 
 
 def below(folder: bytes, top: bytes) -> bool:

@@ -52,10 +52,10 @@ _log = logging.getLogger("dedup")
 
 
 class _Handler(FileSystemEventHandler):
-    """Turns events into notes."""
+    """Turns events into notes; `base` is the crawl directory's path with links resolved."""
 
-    def __init__(self, root: Root, book: Notebook) -> None:
-        self._root, self._book = root, book
+    def __init__(self, root: Root, base: bytes, book: Notebook) -> None:
+        self._root, self._base, self._book = root, base, book
 
     def dispatch(self, event: FileSystemEvent) -> None:
         try:
@@ -66,10 +66,10 @@ class _Handler(FileSystemEventHandler):
             self._book.everything("an event could not be read")
 
     def _note(self, path: bytes, *, folder: bool) -> None:
-        if path == self._root.path:
+        if path == self._base:
             self._book.everything("a crawl directory itself changed")
-        elif path.startswith(self._root.path + b"/"):
-            relative = path[len(self._root.path) + 1 :]
+        elif path.startswith(self._base + b"/"):
+            relative = path[len(self._base) + 1 :]
             (self._book.folder if folder else self._book.file)(self._root.id, relative)
 
 
@@ -134,13 +134,17 @@ class Watcher:
                 _log.warning("%s cannot be watched (%s); scans alone find what changes there", self._roots[root_id].shown, why)
 
     def _schedule(self, observer: BaseObserver, root: Root) -> None:
-        found = identity(root.path)
+        base, found = os.path.realpath(root.path), identity(root.path)  # of a link watchdog would watch the link itself
         if found is None:
             return
         try:
-            observer.schedule(_Handler(root, self.book), os.fsdecode(root.path), recursive=True, event_filter=_WANTED)
+            observer.schedule(_Handler(root, base, self.book), os.fsdecode(base), recursive=True, event_filter=_WANTED)
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # it went meanwhile
         except OSError as error:
             self._hopeless[root.id] = _why(error)
+        except RecursionError:
+            self._hopeless[root.id] = "folders are nested more deeply in it than can be watched"
         else:
             self._watched[root.id] = found
 

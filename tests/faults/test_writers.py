@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def _cut(article: Made, pieces: int) -> list[bytes]:
     raw = article.render().encode()
     first = raw.index(article.body.encode()) + len(article.body.encode()) // (pieces + 1)
     marks = [0, *(first + n * (len(raw) - first) // (pieces - 1) for n in range(pieces))]
-    return [raw[a:b] for a, b in zip(marks, marks[1:], strict=False)]
+    return [raw[a:b] for a, b in pairwise(marks)]
 
 
 def _of(db: Path, table: str, name: str) -> list[dict[str, Any]]:
@@ -278,6 +279,7 @@ def test_what_a_killed_writer_left_is_told_for_what_it_is_and_completed_by_the_n
 
 
 # Many writers
+
 
 @pytest.mark.system
 def test_of_eight_processes_that_rewrite_the_same_paths_every_stored_body_is_one_that_was_completed(crawl: Path, db: Path) -> None:
