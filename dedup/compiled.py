@@ -8,12 +8,13 @@ for this platform, the plain forms serve throughout. Results are the same either
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from dedup import private
 
@@ -57,10 +58,44 @@ def of(function: _F) -> _F:
     if not _State.engaged:
         return function
     if function not in _State.functions:
-        import numba
-
-        _State.functions[function] = numba.njit(cache=True, nogil=True)(function)
+        _State.functions[function] = machine_code(function)
     return _State.functions[function]  # type: ignore[return-value]
+
+
+def machine_code(function: _F) -> _F:
+    """The form that numba compiles for each kind of arguments when it is first called with them. What it compiled is kept in a file
+    for the next process; where that cannot be (a full disk, a folder that became read-only, a file that a power cut left torn)
+    it serves this process all the same."""
+    import numba
+
+    compiled: Any = numba.njit(nogil=True)(function)
+    try:
+        compiled.enable_caching()
+    except (RuntimeError, OSError) as error:  # no folder takes files
+        _log.debug("compiled code cannot be kept: %s", error)
+    else:
+        compiled._cache = _Kept(compiled._cache)  # noqa: SLF001 - numba lets its own errors of writing end the work
+    return cast("_F", compiled)
+
+
+class _Kept:
+    """numba's files of compiled code, without which everything goes on."""
+
+    def __init__(self, files: Any) -> None:
+        self._files = files
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        try:
+            return self._files.load_overload(signature, context)
+        except Exception:  # whatever unpickling half a file comes to: it is compiled again
+            return None
+
+    def save_overload(self, signature: Any, result: Any) -> None:
+        with contextlib.suppress(OSError):
+            self._files.save_overload(signature, result)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._files, name)
 
 
 def choose_cache() -> str:
@@ -89,7 +124,10 @@ def _cache_folder() -> str:
     for folder in (os.path.join(state, "dedup", "compiled"), _State.beside):
         if folder is not None and private.own_folder(folder):  # what lies there is run
             return folder
-    folder = tempfile.mkdtemp(prefix="dedup-compiled-")
+    try:
+        folder = tempfile.mkdtemp(prefix="dedup-compiled-")
+    except OSError:  # nowhere: nothing is kept
+        return os.path.join(state, "dedup", "compiled")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 

@@ -104,6 +104,10 @@ class DatabaseFailedError(DedupError):
     """Writing to the database {path} failed: {problem}. What was committed before stands; nothing was half recorded."""
 
 
+class DatabaseReplacedError(DedupError):
+    """Another file lies at {path} than the database that was opened; nothing more is written to that. Start again to go on with this."""
+
+
 class SqliteTooOldError(DedupError):
     """SQLite {found} is too old; dedup needs {needed} or newer (STRICT tables)."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from dedup import health
+from dedup import disk, health
 from dedup.health import Health
 from dedup.model import RELATIONS
 from dedup.store import Reader
@@ -43,10 +43,16 @@ def problems(found: Daemon) -> list[str]:
         return [f"no daemon is running{killed}"]
     if not found.writer.health:
         return [f"no daemon is running; {found.writer.holder} is writing"]
-    if found.report is None:
-        return [f"{found.writer.holder} has not reported in {found.writer.health}"]
-    late = [f"{found.writer.holder} has not reported for {found.age:.0f} seconds"] if found.age > health.STALE else []
-    return late + [f"degraded since {d.since}: {health.REASONS[d.reason]}: {d.message}" for d in found.report.degraded]
+    late = []
+    if found.writer.mute:
+        why = disk.trouble(found.writer.health)
+        late = [f"{found.writer.holder} cannot write its reports to {found.writer.health}" + (f": {why}" if why else "")]
+    elif found.report is None:
+        late = [f"{found.writer.holder} has not reported in {found.writer.health}"]
+    elif found.age > health.STALE:
+        late = [f"{found.writer.holder} has not reported for {found.age:.0f} seconds"]
+    degraded = found.report.degraded if found.report else ()
+    return late + [f"degraded since {d.since}: {health.REASONS[d.reason]}: {d.message}" for d in degraded]
 
 
 def told(found: Daemon) -> dict[str, Any]:

@@ -32,6 +32,7 @@ LAYERS = {
     "times": 1,
     "compiled": 1,
     "limits": 1,
+    "disk": 1,
     "digests": 1,
     "urls": 1,
     "publishers": 1,

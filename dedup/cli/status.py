@@ -61,11 +61,17 @@ def status(options: Common, with_faults: bool, fail_on: tuple[str, ...], check: 
 
 
 def _check(database: str, form: str) -> None:
+    from dedup.errors import DatabaseUnreadableError
     from dedup.status import daemon, problems
     from dedup.store import open_reader
+    from dedup.store.lock import held
 
-    with open_reader(database):
-        found = problems(daemon(database))
+    found = problems(daemon(database))
+    try:
+        with open_reader(database):
+            pass
+    except DatabaseUnreadableError as error:  # nor, perhaps, its lock
+        found = [str(error), *(found if held(database) else ())]
     if form == "json":
         print_json({"healthy": not found, "problems": found})
     else:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dedup import health
 from dedup.daemon.notify import notify
 from dedup.daemon.vitals import Vitals
-from dedup.errors import DatabaseDamagedError, DatabaseFailedError
+from dedup.errors import DatabaseFailedError, DatabaseUnreadableError, DedupError
 from dedup.ingest import Root, Scan, Session, Tally, is_absent, save_last_scan
 from dedup.watch import Notes, Watcher
 
@@ -44,7 +44,7 @@ class _Loop:
         self._absent: set[Root] = set()
         self._following = self._new_following()
         path = health.place(session.settings.database.path)
-        self._vitals = Vitals(path, watcher, self._following)
+        self._vitals = Vitals(path, session.store.lock, watcher, self._following)
         self._report_path = path
         self._roots = {root.id: root for root in session.roots}
         self._serving = False
@@ -68,6 +68,8 @@ class _Loop:
                     now = time.monotonic()
                     due = max(self._next_scan, self._not_before) - now
                     self._watcher.book.woken.wait(max(0.02, min(pause, due, TICK)))
+        except DedupError:
+            raise
         except Exception:
             _log.critical("an error of the program ended it (%s)", self._session.store.lock.at or "while it was idle", exc_info=True)
             raise
@@ -97,7 +99,8 @@ class _Loop:
             self._watcher.book.woken.clear()  # it would wake us again and again
             return TICK
         try:
-            with self._session.store.failures():
+            with self._session.store.work():
+                self._session.store.require_in_place()
                 self._work(now)
                 pause = self._following.settled()
                 self._following.flush()
@@ -105,10 +108,11 @@ class _Loop:
                     self._following.close()
         except _LeavingError:
             return TICK
-        except (DatabaseFailedError, DatabaseDamagedError, OSError) as error:
+        except (DatabaseFailedError, DatabaseUnreadableError) as error:
             self._failed(error)
             return TICK
-        self._succeeded()
+        if not self._stop.is_set():  # else it was perhaps not even tried
+            self._succeeded()
         return pause if self._following.waiting() else TICK
 
     def _work(self, now: float) -> None:
@@ -191,7 +195,7 @@ class _Loop:
         elif self._vitals.recover("absent"):
             _log.info("all crawl directories are there again")
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: DedupError) -> None:
         """What was begun is not recorded. All of it is found again by a scan, once that can be."""
         told = str(error)
         if self._vitals.degrade("database", told):

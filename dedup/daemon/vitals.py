@@ -7,10 +7,11 @@ import os
 import time
 from collections import deque
 
-from dedup import health, times
+from dedup import disk, health, times
 from dedup.daemon.notify import notify
 from dedup.health import Backlog, Degraded, Health, Phase, Rates, Reason
 from dedup.ingest import Scan, Tally
+from dedup.store.lock import Lock
 from dedup.watch import Watcher
 
 _SPANS = (60.0, 300.0, 900.0)
@@ -21,15 +22,15 @@ _log = logging.getLogger("dedup")
 
 
 class Vitals:
-    """Reports to the file at `path`; `told` is the last report. `scan` is the pass that is under way, `following` the one that
-    events feed; `owing` is when (of the monotonic clock) work began to wait that no pass holds, as while the database cannot be
-    written."""
+    """Reports to the file at `path`, and by the `lock` that it cannot; `told` is the last report. `scan` is the pass that is under
+    way, `following` the one that events feed; `owing` is when (of the monotonic clock) work began to wait that no pass holds, as
+    while the database cannot be written."""
 
-    def __init__(self, path: str, watcher: Watcher, following: Scan) -> None:
+    def __init__(self, path: str, lock: Lock, watcher: Watcher, following: Scan) -> None:
         self.following = following
         self.scan: Scan | None = None
         self.owing: float | None = None
-        self._path, self._watcher = path, watcher
+        self._path, self._lock, self._watcher = path, lock, watcher
         self._started_at = times.now()
         self._phase: Phase = "starting"
         self._over = Tally()
@@ -89,11 +90,15 @@ class Vitals:
         told = self.told = self.health()
         try:
             health.write(self._path, told)
-            self._failing = False
         except OSError as error:
             if not self._failing:
-                _log.warning("the report %s cannot be written: %s", self._path, error.strerror)
-            self._failing = True
+                _log.warning("the report %s cannot be written: %s", self._path, disk.explained(error, self._path))
+                self._failing = True
+                self._lock.mute(on=True)
+        else:
+            if self._failing:
+                self._failing = False
+                self._lock.mute(on=False)
         notify("STATUS=" + _sentence(told))
 
     def health(self) -> Health:

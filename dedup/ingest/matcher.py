@@ -173,11 +173,15 @@ class Matcher:
 
     def _take(self, token: bytes) -> None:
         pending, self._pending = self._pending, {}
-        index = self.open()
-        index.add(list(pending), list(pending.values()), token)
-        if self.matching.limits.passages:
-            entered = self._stories.committed()
-            self.open_passages().add([n for n, _ in entered], [k for _, k in entered], token, index.last_text)
+        entered = self._stories.committed()
+        try:
+            index = self.open()
+            index.add(list(pending), list(pending.values()), token)
+            if self.matching.limits.passages:
+                self.open_passages().add([n for n, _ in entered], [k for _, k in entered], token, index.last_text)
+        except BaseException:  # what they hold is not known; opened again they are caught up from what is stored
+            self._index = self._passages = None
+            raise
 
     def confirm(self, meeting: Meeting) -> list[Match]:
         """The matches among the candidates that are not stored yet; their texts are in the database by now. What is found on

@@ -77,8 +77,8 @@ def record(store: Writer, examined: Sequence[Examined], matcher: Matcher, tally:
         matcher.forget()
         raise
     store.lock.doing("entering into the indexes what was recorded")
-    matcher.committed()
     tally.add(count)
+    matcher.committed()
     if tell:
         for line in told:
             tell(line)

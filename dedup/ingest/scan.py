@@ -350,7 +350,8 @@ class Scan:
         batch, self._batch, self._bytes = self._batch, [], 0
         if batch:
             self._tell("reading", batch[0], len(batch))
-            self._examiners.give(batch)
+            with self.session.store.work():
+                self._examiners.give(batch)
 
     def _flush(self) -> None:
         """Take in whatever is queued; what is queued when `stop` is set is forgotten, and found again by a later scan."""
@@ -375,7 +376,8 @@ class Scan:
             known = [e for e in known if e.outcome != "vanished" or e.found.root in there]
         if known:
             self._tell("recording", known[0].found, len(known))
-            record(self.session.store, known, self.session.matcher, self.tally, self.tell)
+            with self.session.store.work():
+                record(self.session.store, known, self.session.matcher, self.tally, self.tell)
             self.progress(self.tally)
         if self._examiners:
             self._tell("reading", *self._examiners.oldest)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numba import njit, uint32
 
+from dedup.compiled import machine_code
+
 _P1, _P2, _P3 = np.uint32(2654435761), np.uint32(2246822519), np.uint32(3266489917)
 _P4, _P5 = np.uint32(668265263), np.uint32(374761393)
 _M1, _M2 = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
@@ -57,7 +59,7 @@ def _mixed_xxh32(utf8: Any, i: Any, end: Any) -> Any:
     return uint32(h ^ (h >> uint32(16)))
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def sign(points: Any, starts: Any, kept: Any, a: Any, b: Any, least: int, utf8: Any, ends: Any, characters: Any, signatures: Any) -> None:
     """See `dedup.minhash.vectors.sign`: the same, into arrays made by the caller."""
     longest = 0

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from dedup.compiled import machine_code
 from dedup.text import SHINGLE
 
 assert SHINGLE == 5  # `_hash` is written for it
@@ -26,7 +27,7 @@ def _hash(points: Any, at: Any, width: Any, base: Any) -> Any:
     return np.uint64(h ^ (h >> np.uint64(32)))
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def overlap(a: Any, b: Any, base: int) -> tuple[int, int, int]:
     """(|A|, |B|, |A∩B|) of the shingle sets of two texts given as code points; `base`, an odd number, is the hash's secret.
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit, uint64
 
+from dedup.compiled import machine_code
 from dedup.overlap.forms import RUN, STEPS
 
 BLOCK = RUN // 2
@@ -29,7 +30,7 @@ def _alike(a: Any, i: Any, b: Any, j: Any) -> Any:
     return k == RUN
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def _roll(points: Any, base: Any) -> Any:
     """The rolling hash of every run, mod 2^64."""
     number = len(points) - RUN + 1
@@ -50,7 +51,7 @@ def _roll(points: Any, base: Any) -> Any:
     return rolled
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def _enter(points: Any, rolled: Any) -> Any:
     """(table, first, next): an open-addressing table of 1 + where each distinct run first stands; for every run where it
     first stands; and where it stands next, -1 at the end."""
@@ -81,7 +82,7 @@ def _enter(points: Any, rolled: Any) -> Any:
     return table, first, next_
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def _find(table: Any, a: Any, rolled_a: Any, b: Any, j: Any, h: Any) -> Any:
     """Where run j of b, whose hash is h, first stands in a; -1 if it does not."""
     mask = np.uint64(len(table) - 1)
@@ -93,7 +94,7 @@ def _find(table: Any, a: Any, rolled_a: Any, b: Any, j: Any, h: Any) -> Any:
         slot = np.int64(uint64(slot + 1) & mask)
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def _cover(starts: Any, covered: Any) -> None:
     """Mark the characters of a text that lie in one of the runs that `starts` marks."""
     until = 0
@@ -103,7 +104,7 @@ def _cover(starts: Any, covered: Any) -> None:
         covered[i] |= i < until
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def _count(covered: Any, quoted: Any, masked: Any) -> tuple[int, int, int]:
     """Without masked ones: (covered characters, those of them that are not quoted, characters)."""
     characters = outside = length = 0
@@ -116,7 +117,7 @@ def _count(covered: Any, quoted: Any, masked: Any) -> tuple[int, int, int]:
     return characters, outside, length
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def _blocks(points: Any, base: Any) -> Any:
     """(table, next): the blocks of `BLOCK` characters that a text is cut into, chained by their hashes; the table holds 1 + a
     block's number. Any run of `RUN` characters holds a whole block."""
@@ -136,7 +137,7 @@ def _blocks(points: Any, base: Any) -> Any:
     return table, next_
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def _extend(a: Any, table: Any, next_: Any, b: Any, masked_a: Any, masked_b: Any, covered_a: Any, covered_b: Any, base: int) -> int:
     """Every passage of two texts, from the blocks of the one that stand in the other, extended both ways; marks what they
     cover. Gives the longest stretch without a mask; -1 where the texts repeat themselves so much that it takes too long."""
@@ -187,7 +188,7 @@ def _extend(a: Any, table: Any, next_: Any, b: Any, masked_a: Any, masked_b: Any
     return longest
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def _repeating(a: Any, b: Any, masked_a: Any, masked_b: Any, covered_a: Any, covered_b: Any, base: int) -> int:
     """The same for texts that repeat themselves: from a table of all runs. What they cover is exact; the search for the longest
     stretch ends after `STEPS` a character."""
@@ -225,7 +226,7 @@ def _repeating(a: Any, b: Any, masked_a: Any, masked_b: Any, covered_a: Any, cov
     return longest
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def shared(a: Any, b: Any, quoted_a: Any, quoted_b: Any, masked_a: Any, masked_b: Any, base: int) -> tuple[int, int, int, int]:
     """(characters, outside, shorter, longest) of `dedup.overlap.Shared`."""
     covered_a, covered_b = np.zeros(len(a), np.bool_), np.zeros(len(b), np.bool_)
@@ -239,7 +240,7 @@ def shared(a: Any, b: Any, quoted_a: Any, quoted_b: Any, masked_a: Any, masked_b
     return min(characters_a, characters_b), min(outside_a, outside_b), shorter, longest if longest >= RUN else 0
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def prepared(codes: Any, folds: Any, closing: Any, furthest: int, points: Any, quoted: Any) -> int:
     """Fills `points` and `quoted` of `dedup.overlap.Prepared` from the code points of a body in NFC; gives their number, or -1
     for a body with a character that is folded into several.
@@ -276,7 +277,7 @@ def prepare(passages: Any, base: int) -> tuple[Any, Any]:
     return blocks
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def runs_in(own: Any, others: Any, table: Any, next_: Any, base: int) -> Any:
     """See `dedup.overlap.runs_in`."""
     masked, covered = np.zeros(len(others), np.bool_), np.zeros(len(others), np.bool_)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import suppress
 
+from dedup import disk
 from dedup.errors import DatabaseDamagedError, DatabaseFailedError, DatabaseUnreadableError, DedupError
 
 UNEXPECTED = (AssertionError, AttributeError, LookupError, TypeError, ValueError, sqlite3.IntegrityError)
@@ -16,9 +17,12 @@ _NO_TEXT = "Could not decode to UTF-8"
 
 
 def failure(kind: _Failure, path: str, error: sqlite3.Error) -> DedupError:
-    """An error of SQLite as one of ours: of this kind, or DatabaseDamagedError where it tells of damage."""
-    told = damage(error)
-    return DatabaseDamagedError(path=path, problem=told) if told else kind(path=path, problem=error)
+    """An error of SQLite as one of ours: of this kind, or DatabaseDamagedError where it tells of damage and the disk is not what
+    is broken."""
+    told, explained = damage(error), disk.explained(error, path)
+    if told and explained == str(error):
+        return DatabaseDamagedError(path=path, problem=told)
+    return kind(path=path, problem=explained)
 
 
 def damage(error: sqlite3.Error) -> str | None:

@@ -5,24 +5,28 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import struct
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from dedup import private, times
+from dedup import disk, private, times
 from dedup.errors import DatabaseBusyError, DatabaseUnreadableError
 
 _SIZE = 2048
 """Bytes of the file, always: on a full disk it can still be written over."""
+_RANGE = struct.Struct("@hhqqi4x")
+"""A range of bytes to lock, as the kernel takes it: kind, whence, first, how many, process."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
     """What the lock's file says: `holder` as it calls itself, where it reports (a path, or empty), what it is `doing` (or
-    empty). Of a process that was killed the file still says so."""
+    empty). Of a process that was killed the file still says so. `mute`: it runs, and cannot write its reports."""
 
     holder: str
     health: str = ""
     doing: str = ""
+    mute: bool = False
 
     @property
     def process(self) -> int | None:
@@ -41,7 +45,9 @@ class Lock:
         try:
             self._fd = private.open_own(self.path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
-            raise DatabaseUnreadableError(path=database, problem=f"its lock {self.path} cannot be made: {error.strerror}") from error
+            raise DatabaseUnreadableError(
+                path=database, problem=f"its lock {self.path} cannot be made: {disk.explained(error, database)}"
+            ) from error
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -66,6 +72,12 @@ class Lock:
         """Tell what this process is at; empty: nothing that could be lost. Some microseconds."""
         self._held = Held(self._held.holder, self._held.health, what)
         self._write()
+
+    def mute(self, *, on: bool) -> None:
+        """Tell that reports cannot be written now, or can again. On a file system that takes no writing this can still be told: by a
+        lock on a byte of the file (fcntl(2), F_OFD_SETLK)."""
+        with suppress(OSError):
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _RANGE.pack(fcntl.F_WRLCK if on else fcntl.F_UNLCK, os.SEEK_SET, 0, 1, 0))
 
     def release(self) -> None:
         """Let go; the file stays and says nothing."""
@@ -104,11 +116,18 @@ def _look(database: str) -> tuple[Held | None, Held | None]:
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError:
-        return _read(fd) or Held("another process"), None
+        return replace(_read(fd) or Held("another process"), mute=_is_mute(fd)), None
     else:
         return None, _read(fd)
     finally:
         os.close(fd)
+
+
+def _is_mute(fd: int) -> bool:
+    with suppress(OSError):
+        asked = _RANGE.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 1, 0)
+        return bool(_RANGE.unpack(fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked))[0] != fcntl.F_UNLCK)
+    return False
 
 
 def _read(fd: int) -> Held | None:

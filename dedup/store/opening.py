@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from sqlite_utils import Database
 
-from dedup import schema
+from dedup import disk, schema
 from dedup.errors import (
     DatabaseMissingError,
     DatabaseNewerError,
@@ -126,7 +126,11 @@ def connect_reading(path: str) -> sqlite3.Connection:
     if not os.path.exists(path + "-wal") or os.path.getsize(path + "-wal") == 0:
         ways.append(True)
     for unchanging in ways:
-        connection = connect(path, unchanging=unchanging)
+        try:
+            connection = connect(path, unchanging=unchanging)
+        except sqlite3.Error as error:
+            problem = error
+            continue
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.Error as error:
@@ -171,7 +175,7 @@ def _make(path: str) -> None:
 
 def _hint(path: str) -> str:
     folder = Path(path).parent
-    return f"there is no folder {folder}" if not folder.is_dir() else f"is {folder} writable for this user?"
+    return disk.trouble(path) or f"is {folder} writable for this user?" if folder.is_dir() else f"there is no folder {folder}"
 
 
 def refuse_newer(db: Database, path: str) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import xxhash
 from sqlite_utils import Database
 
-from dedup.errors import DatabaseFailedError
+from dedup import disk
+from dedup.errors import DatabaseFailedError, DatabaseReplacedError
 from dedup.model import Cause, Change, CheckStatus, Fault, Masking, Match, Metadata, Relation, Standing
 from dedup.store.damage import UNEXPECTED, failure, require_sound
 from dedup.store.lock import Lock
@@ -37,6 +38,27 @@ class Writer(Lookups):
         super().__init__(db, path)
         self.lock = lock
         self.hurried: Callable[[], bool] = lambda: False
+        self._file = os.stat(path)
+
+    def require_in_place(self) -> None:
+        """Raise DatabaseFailedError where the file that was opened is not at its path any more, DatabaseReplacedError where another
+        one is: what was written then would be lost, or lie where nobody looks."""
+        try:
+            found = os.stat(self.path)
+        except OSError as error:
+            raise DatabaseFailedError(path=self.path, problem=f"it is not there any more ({error.strerror})") from error
+        if not os.path.samestat(found, self._file):
+            raise DatabaseReplacedError(path=self.path)
+
+    @contextmanager
+    def work(self) -> Iterator[None]:
+        """Errors of SQLite, and of the system (no room, no further process), that come out of the block leave as
+        DatabaseFailedError; no transaction stays open."""
+        try:
+            with self.failures():
+                yield
+        except OSError as error:
+            raise DatabaseFailedError(path=self.path, problem=disk.explained(error, self.path)) from error
 
     @contextmanager
     def failures(self) -> Iterator[None]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit, uint64
 
+from dedup.compiled import machine_code
 from dedup.winnowing import recipe
 
 _BASE, _SPREAD, _AGAIN = np.uint64(recipe.BASE), np.uint64(recipe.SPREAD), np.uint64(recipe.AGAIN)
@@ -23,7 +24,7 @@ def _mixed(h: Any) -> Any:
     return uint64(h ^ uint64(h >> uint64(33)))
 
 
-@njit(cache=True, nogil=True)
+@machine_code
 def winnow(points: Any, starts: Any, kept: Any, wide: Any, least: int, keys: Any, found: Any) -> None:
     """The keys of each text into its row of `keys`, rising, and their number (-1: it is too short) into `found`; see
     `dedup.winnowing.keys`."""

@@ -1,0 +1,88 @@
+"""Why nothing more can be written to a place, as far as the system tells, and what helps."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import sqlite3
+
+_LEAST = 1 << 20
+"""Bytes: where fewer are left, that is the reason."""
+_WRITING = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+_READING = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+"""What SQLite may say where a disk has gone and half of what it asks for is still in memory."""
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
+
+
+def explained(error: sqlite3.Error | OSError, path: str) -> str:
+    """What an error says that work on the file at `path` met; and why, where that is the disk's."""
+    told = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    why = ""
+    if isinstance(error, OSError) or code in _WRITING:
+        why = trouble(path)
+    elif code in _READING:
+        why = _refusal(_mount(os.path.dirname(os.path.abspath(path))))
+    return f"{told}: {why}" if why else told
+
+
+def trouble(path: str) -> str:
+    """Why the file at `path`, or those beside it that are named after it, cannot grow or be written, and what to do; empty where
+    nothing is known to be wrong. Never raises."""
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        place = os.statvfs(folder)
+    except OSError as error:
+        return f"{folder} cannot be reached ({error.strerror})"
+    mount = _mount(folder)
+    if refusal := _refusal(mount):
+        return refusal
+    if (free := place.f_bavail * place.f_frsize) < _LEAST:
+        return f"the file system mounted on {mount} has {free:,} bytes left; make room there"
+    if place.f_files and not place.f_favail:
+        return f"the file system mounted on {mount} has no room for another file (inodes); make room there"
+    most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if most != resource.RLIM_INFINITY and most < max(_size(path), _size(path + "-wal")) + _LEAST:
+        return f"this process may not write files of more than {most:,} bytes (ulimit -f); raise that"
+    return "" if os.access(folder, os.W_OK) else f"{folder} is not writable for this user"
+
+
+def _refusal(mount: str) -> str:
+    """Why a file system takes no writing at all, if so."""
+    try:
+        flags = os.statvfs(mount).f_flag
+    except OSError as error:
+        return f"{mount} cannot be reached ({error.strerror})"
+    if {"emergency_ro", "shutdown"} & set(_options(mount)):
+        return f"the file system mounted on {mount} met an error and takes no more writing; stop, have it checked (fsck), mount it again"
+    return f"the file system mounted on {mount} is read-only; mount it for writing" if flags & os.ST_RDONLY else ""
+
+
+def _size(path: str) -> int:
+    try:
+        return os.path.getsize(path)
+    except OSError:
+        return 0
+
+
+def _mount(folder: str) -> str:
+    """Where the file system of a folder is mounted."""
+    at = os.path.realpath(folder)
+    while not os.path.ismount(at):
+        at = os.path.dirname(at)
+    return at
+
+
+def _options(mount: str) -> list[str]:
+    """The options of the file system that is mounted there (proc_pid_mountinfo(5)), the last one where there are several."""
+    found: list[str] = []
+    try:
+        with open("/proc/self/mountinfo", "rb") as lines:
+            for line in lines:
+                fields = line.split()
+                if _ESCAPED.sub(lambda m: bytes((int(m[1], 8),)), fields[4]) == os.fsencode(mount):
+                    found = fields[-1].decode("ascii", "replace").split(",")
+    except (OSError, IndexError):
+        pass
+    return found
