@@ -88,10 +88,12 @@ class _Kept:
         try:
             return self._files.load_overload(signature, context)
         except Exception:  # whatever unpickling half a file comes to: it is compiled again
+            with contextlib.suppress(Exception):
+                self._files.flush()
             return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):  # no room, or half a file still
             self._files.save_overload(signature, result)
 
     def __getattr__(self, name: str) -> Any:

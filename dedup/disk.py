@@ -23,7 +23,7 @@ def explained(error: sqlite3.Error | OSError, path: str) -> str:
     if isinstance(error, OSError) or code in _WRITING:
         why = trouble(path)
     elif code in _READING:
-        why = _refusal(_mount(os.path.dirname(os.path.abspath(path))))
+        why = _refusal(os.path.dirname(os.path.abspath(path)))
     return f"{told}: {why}" if why else told
 
 
@@ -31,13 +31,13 @@ def trouble(path: str) -> str:
     """Why the file at `path`, or those beside it that are named after it, cannot grow or be written, and what to do; empty where
     nothing is known to be wrong. Never raises."""
     folder = os.path.dirname(os.path.abspath(path))
+    if refusal := _refusal(folder):
+        return refusal
     try:
         place = os.statvfs(folder)
-    except OSError as error:
-        return f"{folder} cannot be reached ({error.strerror})"
-    mount = _mount(folder)
-    if refusal := _refusal(mount):
-        return refusal
+    except OSError:
+        return ""
+    mount, _ = _mounted(folder)
     if (free := place.f_bavail * place.f_frsize) < _LEAST:
         return f"the file system mounted on {mount} has {free:,} bytes left; make room there"
     if place.f_files and not place.f_favail:
@@ -48,13 +48,14 @@ def trouble(path: str) -> str:
     return "" if os.access(folder, os.W_OK) else f"{folder} is not writable for this user"
 
 
-def _refusal(mount: str) -> str:
-    """Why a file system takes no writing at all, if so."""
+def _refusal(folder: str) -> str:
+    """Why a folder's file system takes no writing at all, if so."""
     try:
-        flags = os.statvfs(mount).f_flag
+        flags = os.statvfs(folder).f_flag
     except OSError as error:
-        return f"{mount} cannot be reached ({error.strerror})"
-    if {"emergency_ro", "shutdown"} & set(_options(mount)):
+        return f"{folder} cannot be reached ({error.strerror})"
+    mount, options = _mounted(folder)
+    if {"emergency_ro", "shutdown"} & set(options):
         return f"the file system mounted on {mount} met an error and takes no more writing; stop, have it checked (fsck), mount it again"
     return f"the file system mounted on {mount} is read-only; mount it for writing" if flags & os.ST_RDONLY else ""
 
@@ -66,23 +67,17 @@ def _size(path: str) -> int:
         return 0
 
 
-def _mount(folder: str) -> str:
-    """Where the file system of a folder is mounted."""
-    at = os.path.realpath(folder)
-    while not os.path.ismount(at):
-        at = os.path.dirname(at)
-    return at
-
-
-def _options(mount: str) -> list[str]:
-    """The options of the file system that is mounted there (proc_pid_mountinfo(5)), the last one where there are several."""
-    found: list[str] = []
+def _mounted(folder: str) -> tuple[str, list[str]]:
+    """Where the file system of a folder is mounted, and the options that it has by now (proc_pid_mountinfo(5))."""
+    real = os.fsencode(os.path.realpath(folder))
+    found, options = b"/", b""
     try:
         with open("/proc/self/mountinfo", "rb") as lines:
             for line in lines:
                 fields = line.split()
-                if _ESCAPED.sub(lambda m: bytes((int(m[1], 8),)), fields[4]) == os.fsencode(mount):
-                    found = fields[-1].decode("ascii", "replace").split(",")
+                mount = _ESCAPED.sub(lambda m: bytes((int(m[1], 8),)), fields[4])
+                if len(mount) >= len(found) and (real == mount or real.startswith(mount.rstrip(b"/") + b"/")):
+                    found, options = mount, fields[-1]  # of several on one place the last is seen
     except (OSError, IndexError):
         pass
-    return found
+    return os.fsdecode(found), options.decode("ascii", "replace").split(",")

@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,68 @@ minhash.sign(["a text that is long enough"], 16, 1)
     env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     told = [subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True).stdout for _ in "12"]
     assert told == ["compiling the inner loops for this machine, once; this takes a few seconds\n", ""]
+
+
+_COMPILES = """
+import resource, sys
+from dedup import compiled
+def double(x):
+    return 2 * x
+machine_code = compiled.machine_code(double)
+if sys.argv[1] == "no room":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+assert machine_code(21) == 42
+assert machine_code.signatures
+print(sum(machine_code.stats.cache_hits.values()))
+"""
+
+
+def _hits(tmp_path: Path, how: str, **env: str) -> int:
+    """How much of what it needed was kept by an earlier process; a module of its own, for numba keeps none of what has no file."""
+    (tmp_path / "doubling.py").write_text(_COMPILES)
+    kept = tmp_path / "kept"
+    kept.mkdir(exist_ok=True)
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(kept), "PYTHONPATH": os.getcwd(), **env}
+    return int(subprocess.run([sys.executable, tmp_path / "doubling.py", how], env=env, stdout=subprocess.PIPE, check=True).stdout)
+
+
+def test_code_that_finds_no_room_serves_and_is_compiled_again_next_time(tmp_path: Path) -> None:
+    assert [_hits(tmp_path, how) for how in ("no room", "no room", "room", "room")] == [0, 0, 0, 1]
+
+
+def test_kept_code_that_is_torn_is_compiled_again(tmp_path: Path) -> None:
+    assert _hits(tmp_path, "room") == 0
+    for part in ("nbi", "nbc"):
+        assert _hits(tmp_path, "room") == 1
+        (torn,) = (tmp_path / "kept").rglob("*." + part)
+        for size in (7, 0):
+            os.truncate(torn, size)
+            assert _hits(tmp_path, "no room") == 0
+        assert _hits(tmp_path, "room") == 0
+
+
+def test_code_that_no_folder_takes_serves_all_the_same(tmp_path: Path) -> None:
+    """Not the chosen one, not the package's own, not one in a home."""
+    (tmp_path / "file").touch()
+    program = (
+        "import os, sys\nfrom dedup import compiled\nfrom numba.core import caching\n"
+        "caching.CacheImpl._locator_classes = [caching.UserProvidedCacheLocator]\n"
+        "from dedup.overlap import kernel\nprint(type(kernel.overlap).__name__)\n"
+    )
+    env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "file" / "nowhere")}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("CPUDispatcher\n", "")
+
+
+def test_there_need_not_be_a_place_for_temporary_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "mkdtemp", _nowhere)
+    assert _cache(monkeypatch) == str(tmp_path / "file" / "dedup" / "compiled")
+
+
+def _nowhere(**_: str) -> str:
+    raise OSError(28, "No space left on device")
 
 
 @pytest.mark.parametrize("command", ["status", "duplicates", "scan", "verify crawl", "history 901_0000000001", "dump --logical"])

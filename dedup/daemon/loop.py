@@ -197,16 +197,15 @@ class _Loop:
 
     def _failed(self, error: DedupError) -> None:
         """What was begun is not recorded. All of it is found again by a scan, once that can be."""
-        told = str(error)
-        if self._vitals.degrade("database", told):
-            later = "The next start finds it again." if self._stop.is_set() else "Trying again until it can be recorded."
-            _log.error("%s %s", told, later)
         if self._vitals.owing is None:
             self._vitals.owing = time.monotonic()
         self._following.close()
         self._vitals.over(self._following)
         self._vitals.following = self._following = self._new_following()
         self._watcher.book.everything("what could not be recorded")
+        if self._vitals.degrade("database", str(error)):
+            later = "The next start finds it again." if self._stop.is_set() else "Trying again until it can be recorded."
+            _log.error("%s %s", error, later)
         self._not_before = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, PAUSES[1])
 

@@ -118,7 +118,11 @@ class Writer(Lookups):
     # Settings
 
     def set_setting(self, key: str, value: str) -> None:
-        self._execute("INSERT INTO settings VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value)
+        """Keep a value; where it is kept already nothing is written, as there might be no room."""
+        self._execute(
+            "INSERT INTO settings VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
+            key, value,
+        )  # fmt: skip
 
     # Crawl directories
 
