@@ -127,10 +127,8 @@ def restore(database: str, backup: str, *, progress: Heard = _nobody) -> Restore
         raise failed("there is no such file")
     if _same(backup, place):
         raise failed("it is the database itself")
-    names = {os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)) for path in (database, place)}
     with ExitStack() as stack:
-        for path in sorted(names):  # where it is a link, a writer may know it by either name
-            stack.callback(Lock(path, "restore").release)
+        stack.callback(Lock(place, "restore").release)
         try:
             source, uuid = stack.enter_context(_reading(backup))
             part, fd = stack.enter_context(_part(os.path.dirname(place)))
