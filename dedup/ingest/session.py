@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -89,15 +89,24 @@ def open_session(settings: Settings, purpose: str) -> Iterator[Session]:
         _tell_of_predecessor(store)
         _tell_of_exposure(settings.database.path)
         require_recipes(store, urls=options.urls.recipe, matches=matching.recipe)
-        with store.transaction():
-            store.set_setting(URLS, options.urls.recipe)
-            store.set_setting(MATCHES, matching.recipe)
-            roots = tuple(Root(store.directory(p, printable_path(p)), p) for p in paths)
+        roots = _enter(store, {URLS: options.urls.recipe, MATCHES: matching.recipe}, paths)
         matcher = Matcher(store, matching, settings.publishers.publishers())
         if lost := lost_since(store):
             _log.warning("%s", lost)
             matcher.open()  # which puts the index right: it is said once
         yield Session(store, settings, options, matcher, roots)
+
+
+def _enter(store: Writer, recipes: dict[str, str], paths: Sequence[bytes]) -> tuple[Root, ...]:
+    """The crawl directories at these paths, with the recipes kept. Where all of it is known nothing is written: there might be no
+    room, and the work that follows says so again and again, where a start would fail once."""
+    known = {path: store.known_directory(path) for path in paths}
+    if None in known.values() or any(store.setting(key) != recipe for key, recipe in recipes.items()):
+        with store.transaction():
+            for key, recipe in recipes.items():
+                store.set_setting(key, recipe)
+            return tuple(Root(store.directory(path, printable_path(path)), path) for path in paths)
+    return tuple(Root(number, path) for path, number in known.items() if number is not None)
 
 
 def lost_since(store: Reader) -> str | None:

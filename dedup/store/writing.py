@@ -118,18 +118,19 @@ class Writer(Lookups):
     # Settings
 
     def set_setting(self, key: str, value: str) -> None:
-        """Keep a value; where it is kept already nothing is written, as there might be no room."""
-        self._execute(
-            "INSERT INTO settings VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE value <> excluded.value",
-            key, value,
-        )  # fmt: skip
+        self._execute("INSERT INTO settings VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", key, value)
 
     # Crawl directories
 
     def directory(self, path: bytes, path_text: str) -> int:
         """The key of a crawl directory, made at first sight."""
+        known = self.known_directory(path)
+        return self._insert("INSERT INTO directories (path, path_text) VALUES (?, ?)", (path, path_text)) if known is None else known
+
+    def known_directory(self, path: bytes) -> int | None:
+        """The key of a crawl directory, if it was seen before."""
         row = self._one("SELECT id FROM directories WHERE path = ?", path)
-        return row[0] if row else self._insert("INSERT INTO directories (path, path_text) VALUES (?, ?)", (path, path_text))
+        return row[0] if row else None
 
     def directory_identity(self, directory: int) -> tuple[int, int] | None:
         """(st_dev, st_ino) of the crawl directory when it was last seen with something in it."""
