@@ -212,7 +212,7 @@ def shown(url: str) -> str:
         return bare
     host, colon, port = bare[begin:end].partition(":")
     try:
-        plain = unquote(host).encode("idna").decode()
+        plain = unquote(host).encode("idna").decode() if len(host) <= MAX_CHARACTERS else ""
     except UnicodeError:
         plain = ""
     if not plain or _NO_HOST.search(plain):
