@@ -48,6 +48,7 @@ class PassageIndex:
         """(how many texts stand under each key, STORIES + 1 at most; those texts, the earliest of a key first, one key's after
         the other's)."""
         numbers = np.zeros(len(keys), np.int64)
+        keys = self._table.scattered(keys)
         gather = compiled.of(probing.gather)
         room = 2 * len(keys) + 256
         while True:
@@ -70,7 +71,7 @@ def enter(table: Table, texts: Sequence[int], keys: Sequence[Keys]) -> None:
         raise ValueError(f"{len(texts)} texts and {len(keys)} lists of keys")
     lengths = [len(k) for k in keys]
     if sum(lengths):
-        table.add(np.concatenate(keys), np.repeat(numbered(texts), lengths), 1, STORIES + 1)
+        table.add(table.scattered(np.concatenate(keys)), np.repeat(numbered(texts), lengths), 1, STORIES + 1)
 
 
 def new_index(path: str, uuid: bytes) -> PassageIndex:

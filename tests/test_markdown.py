@@ -553,3 +553,18 @@ def test_hundreds_of_thousands_of_spilt_keys_are_put_together_once() -> None:
     author = "a" * SIZE + "\nurl: x" * 700_000
     found = article(Made().render().replace("author: ", "author: " + author))
     assert (found.url, found.metadata.author) == (Made().address, author.replace("\n", " "))
+
+
+@pytest.mark.parametrize(("lines", "most"), [(10, 25), (400_000, 3)])
+def test_a_huge_header_is_not_taken_apart_for_every_line_that_may_close_it(lines: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    apart = markdown._header_values
+
+    def counted(header: str) -> dict[str, str]:
+        taken.append(len(header))
+        return apart(header)
+
+    monkeypatch.setattr(markdown, "_header_values", counted)
+    read(b"---\n" + b"url: value\n" * lines + b"---\n\n# t\n" * 40)
+    assert 1 <= len(taken) <= most
+    assert lines > 10 or len(taken) == 21, "usual headers are looked at with care"

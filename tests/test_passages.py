@@ -319,3 +319,10 @@ def test_more_texts_than_a_slot_has_room_for_are_refused(tmp_path: Path) -> None
     assert told(index, keys(1)) == [(0, [table.MOST_TEXTS])]
     with pytest.raises(TooManyTextsError, match="268,435,455"):
         index.add([table.MOST_TEXTS + 1], [keys(1)], TOKEN, table.MOST_TEXTS + 1)
+
+
+def test_keys_that_somebody_made_to_stand_side_by_side_do_not_make_the_index_grow(tmp_path: Path) -> None:
+    keys = [np.arange((1 << winnowing.KEY_BITS) - 500 * (n + 1), (1 << winnowing.KEY_BITS) - 500 * n) for n in range(20)]
+    index = filled(tmp_path / "index", keys)
+    assert index.size < 1_000_000
+    assert answers(index, keys) == [expected(held(keys), k) for k in keys]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 import unicodedata
 from collections.abc import Sequence
 from itertools import groupby
@@ -224,3 +225,27 @@ def test_texts_that_repeat_themselves_do_end(a: str, b: str) -> None:
 def test_no_more_is_compared_in_them_than_is_allowed(period: str) -> None:
     a, b = period * (4000 // len(period)), "x" + period * (4000 // len(period))
     assert sum(n for n, _, _ in places._alike(a, b)) <= STEPS * (len(a) + len(b)) + len(a)
+
+
+def test_long_texts_take_some_tens_of_bytes_a_character() -> None:
+    """They took three hundred when every run was kept, and every character's origin was an object."""
+    rng = random.Random(4)
+    a = "".join(rng.choices("abcdefghijklmnop", k=200_000))
+    b = a[100_000:] + a[:100_000]
+    places.passages("warm", "warm")
+    places.origins("가")
+    tracemalloc.start()
+    try:
+        found = places.passages(a, b)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [p.characters for p in found] == [100_000, 100_000]
+    assert most < 100 * len(a)
+
+
+@pytest.mark.parametrize("period", ["가", "가나다라마바사"])
+def test_however_long_texts_are_what_is_compared_over_and_over_is_bounded(period: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "_MOST_STEPS", 50_000)
+    a = period * (30_000 // len(period))
+    assert sum(n for n, _, _ in places._alike(a, "x" + a)) <= 2 * (2 * len(a) + 1) + 50_000 + len(a)

@@ -104,3 +104,30 @@ def test_texts_are_numbered_as_they_are() -> None:
 def test_a_text_that_a_slot_has_no_room_for_is_refused(texts: list[int]) -> None:
     with pytest.raises(TooManyTextsError, match="268,435,455"):
         table.numbered(texts)
+
+
+# Hashes that somebody chose
+
+
+def test_hashes_are_scattered_one_to_one_and_in_every_database_otherwise(tmp_path: Path) -> None:
+    one, other = (Table.empty(str(tmp_path / name), name.encode() * 16, bytes(16)) for name in "ab")
+    hashes = np.concatenate((np.arange(50_000), np.arange(TOP - 50_000, TOP + 1), np.random.default_rng(1).integers(0, TOP, 50_000)))
+    hashes = np.unique(hashes)
+    found = one.scattered(hashes)
+    assert found.dtype == np.int64
+    assert len(np.unique(found)) == len(hashes)
+    assert found.min() >= 0
+    assert found.max() <= TOP
+    assert np.array_equal(found, one.scattered(hashes))
+    assert np.count_nonzero(found == other.scattered(hashes)) < 10
+
+
+@pytest.mark.parametrize("begin", [0, 1 << 34, TOP - 20_000])
+@pytest.mark.parametrize("step", [1, 8, 1 << 12])
+def test_hashes_that_stand_side_by_side_do_not_make_a_table_grow(tmp_path: Path, begin: int, step: int) -> None:
+    """As they are, five thousand of them at the end of the range would never fit, however large it grew."""
+    grown = Table.empty(str(tmp_path / "table"), b"some database's own", bytes(16))
+    hashes = (begin + step * np.arange(20_000)) % (TOP + 1)
+    for start in range(0, len(hashes), 1000):
+        grown.add(grown.scattered(hashes[start : start + 1000]), table.numbered(range(start + 1, start + 1001)), 1, 9)
+    assert grown.state.homes < 2 * len(hashes)

@@ -108,7 +108,7 @@ class CandidateIndex:
             h ^= h >> np.uint64(32)
         h = h * np.uint64(0x9E3779B97F4A7C15)
         hashes: Slots = (h >> np.uint64(64 - HASH_BITS)).astype(np.int64).ravel()
-        return hashes, keys
+        return self._table.scattered(hashes), keys
 
 
 def new_index(path: str, uuid: bytes, threshold: float, num_perm: int) -> CandidateIndex:

@@ -8,6 +8,7 @@ itself. What does not add up is thrown away, and made again from what the databa
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import mmap
 import os
@@ -39,7 +40,8 @@ GROWTH = 1.2
 MOST_TEXTS = (1 << 28) - 1
 """The greatest key of a text that a slot has room for."""
 HASH_BITS = 35
-_MAGIC = b"dedup/lsh/1\0\0\0\0\0"
+_HASHES = np.uint64((1 << HASH_BITS) - 1)
+_MAGIC = b"dedup/lsh/2\0\0\0\0\0"
 _FIELDS = struct.Struct("<16s16s16s16sqqqQ")
 _CHUNK = 1 << 20
 _ROWS = 8192
@@ -67,6 +69,7 @@ class Table:
 
     def __init__(self, path: str, state: State, slots: Slots, mapped: mmap.mmap | None, *, made: bool = False) -> None:
         self.path, self.state, self._slots, self._mapped = path, state, slots, mapped
+        self._scattering = np.frombuffer(hashlib.sha256(state.uuid + b"scattering").digest()[:24], "<u8") | np.uint64(1)
         self._made = made  # it lies in `path`.new until it says what it holds
 
     @classmethod
@@ -153,6 +156,16 @@ class Table:
     def slots(self) -> Slots | memoryview:
         """For the loops of `probing`: an array for compiled ones, a view of plain numbers otherwise."""
         return plain(self._slots)
+
+    def scattered(self, hashes: Slots) -> Slots:
+        """Hashes (`HASH_BITS` bits) as they are entered and looked up: permuted in a way that only this database knows. Hashes are
+        made of what others wrote; as they are, a text could be put together that has thousands of them side by side, and the
+        table would grow without end to keep them apart."""
+        h = hashes.astype(np.uint64)
+        for key in self._scattering:
+            h = (h * key) & _HASHES
+            h ^= h >> np.uint64(17)
+        return h.astype(np.int64)
 
     def add(self, hashes: Slots, texts: Slots, bands: int, cap: int) -> None:
         """Enter texts under their hashes (n × bands, flat, `HASH_BITS` bits each); see `probing.add`."""
