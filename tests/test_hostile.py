@@ -190,6 +190,8 @@ def every_command(folder: Path) -> Iterator[tuple[str | bytes, ...]]:
     yield from (("status",), ("status", "--faults"))
     yield from (("reindex",), ("reindex", "--urls"))
     yield ("dump", "--logical")
+    yield from (("doctor",), ("doctor", "--quick"), ("doctor", "--repair"))
+    yield from (("backup", f"backup {TERMINAL}{BIDI}.db"), ("restore", f"backup {TERMINAL}{BIDI}.db"), ("restore", f"none {TERMINAL}"))
     yield ("watch", f"--{TERMINAL}{BIDI}")  # its log has a test of its own
 
 
@@ -288,7 +290,7 @@ def test_no_command_writes_into_the_crawl_directory_or_anywhere_but_where_it_say
         daemon.leave()
     assert state(laid / "crawl") == before
     new = {path.name for path in laid.iterdir()} - around
-    assert {name for name in new if not name.startswith(("dedup.db", "laid out "))} == set()
+    assert {name for name in new if not name.startswith(("dedup.db", "laid out ", "backup "))} == set()
     assert not Path("/tmp/escaped").exists()
 
 

@@ -241,7 +241,7 @@ def open_table(
 def state_of(path: str) -> State | None:
     """What a file says that it holds, unchecked; None where it is not there, or has no such header."""
     try:
-        with open(path, "rb") as file:
+        with open(private.open_own(path, os.O_RDONLY), "rb") as file:
             return _read_header(file.read(HEADER))
     except OSError:
         return None
