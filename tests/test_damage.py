@@ -155,6 +155,19 @@ def test_a_log_that_was_removed_is_missed_and_what_it_held_is_taken_in_again(fol
     assert run(folder, "scan").err == ""
 
 
+def test_a_lost_state_is_told_once_although_nothing_is_there_to_take_in(folder: Path) -> None:
+    db = folder / "dedup.db"
+    assert run(folder, "scan").code == 0
+    for article in damaging.fill(folder / "late", 8, first=50):
+        article.write(folder / "crawl")
+    damaging.scan_and_be_killed(folder / "crawl", db)
+    Path(f"{db}-wal").unlink()
+    for path in (folder / "crawl").glob("*.md"):
+        path.unlink()
+    assert "a later state of it" in run(folder, "scan").err
+    assert "a later state of it" not in run(folder, "scan").err
+
+
 def test_a_log_that_a_killed_process_left_is_taken_over(folder: Path) -> None:
     db = folder / "dedup.db"
     damaging.fill(folder / "crawl", 30, first=50)
@@ -182,7 +195,7 @@ def test_a_backup_is_not_ruined_by_the_log_of_what_it_replaced(folder: Path) -> 
     db = _restore_over_log(folder)
     before, log = db.read_bytes(), Path(f"{db}-wal").read_bytes()
     for args in (*READING, *WRITING, ("watch",)):
-        ran = run(folder, *args)
+        ran = (spawn if args == ("watch",) else run)(folder, *args)
         assert _told_of_damage(ran), (args, ran)
         assert "and would ruin it" in ran.err
     assert (db.read_bytes(), Path(f"{db}-wal").read_bytes()) == (before, log)
@@ -267,6 +280,34 @@ def test_a_database_that_never_counted_is_taken_as_it_is_and_counts_from_then_on
     damaging.scan_and_be_killed(folder / "crawl", db)
     assert not wal.is_foreign(str(db), written=False)
     assert wal.counted(str(db)) != 0, "the first count is in the file before the log begins"
+
+
+def test_what_an_earlier_log_left_behind_the_end_of_this_one_is_not_read(folder: Path) -> None:
+    """The log began anew with one commit, and that is in the file by now; beyond it lie longer ones of before."""
+    path = str(folder / "dedup.db")
+    with open_writer(path, "test") as store:
+        for _ in range(2):
+            with store.transaction():
+                for n in range(400):
+                    store.page(f"https://{wal.counted(path)}.example/{n}")
+            store._execute("PRAGMA wal_checkpoint(PASSIVE)")
+        with store.transaction():
+            store.page("https://last.example/")
+        store._execute("PRAGMA wal_checkpoint(PASSIVE)")
+        assert Path(path + "-wal").stat().st_size > 10 * damaging.PAGE
+        assert not wal.is_foreign(path, written=False)
+
+
+def test_a_log_whose_beginning_is_not_sound_is_none_to_sqlite_either(folder: Path) -> None:
+    db = _restore_over_log(folder)
+    assert wal.is_foreign(str(db), written=False)
+    with open(f"{db}-wal", "r+b") as log:
+        log.seek(26)
+        log.write(b"?")
+    assert not wal.is_foreign(str(db), written=False)
+    before = running.dump(db.with_name("backup.db"))
+    Path(f"{db}-shm").unlink()
+    assert running.dump(db) == before
 
 
 @pytest.mark.parametrize("log", [b"", b"x" * 10, b"x" * 100_000, b"\x37\x7f\x06\x82" + bytes(100_000)])

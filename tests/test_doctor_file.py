@@ -104,6 +104,7 @@ def test_the_rows_that_are_left_are_counted(folder: Path) -> None:
     lost = leaves[3:9] + leaves[-2:]
     damaging.overwrite(db, [page - 1 for page, _ in lost], bytes)
     those = found(folder)
+    assert not those[0]["what"].endswith("damaged: database disk image is malformed"), "SQLite's words for each page"
     assert f"of {all_} rows of revisions that are known of, {all_ - sum(n for _, n in lost)} can be read" in told(those)
     assert told(those).count("that are known of") == 1, "the other tables are whole"
     assert (
@@ -141,13 +142,22 @@ def test_indexes_of_sqlite_are_made_again(folder: Path) -> None:
 def test_entries_of_rows_that_are_gone_are_no_reason_to_forget_them(folder: Path) -> None:
     """The index knows rows that the table lost: making it again would hide the loss."""
     db = folder / "dedup.db"
-    leaf = damaging.leaves(db, "aliases")[0]
-    damaging.overwrite(db, [leaf], lambda: b"\x0d\0\0\0\0\x10\0\0")  # a sound leaf without rows
+    with closing(sqlite3.connect(db)) as connection:
+        (sql,) = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'metadata_article'").fetchone()
+        root = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'metadata_article'").fetchone()
+        rows = connection.execute("SELECT count(*) FROM metadata").fetchone()[0]
+    unlisted = "DELETE FROM sqlite_master WHERE name = 'metadata_article'"
+    damaging.by_sql(db, "PRAGMA writable_schema=ON", unlisted)
+    damaging.by_sql(db, "DELETE FROM metadata WHERE id = 5")
+    listed = f"INSERT INTO sqlite_master VALUES ('index', 'metadata_article', 'metadata', {root[0]}, '{sql}')"
+    damaging.by_sql(db, "PRAGMA writable_schema=ON", listed)
     those = found(folder)
-    assert "the file is damaged" in told(those)
-    assert "rows of aliases that are known of" in told(those)
+    assert "the file is damaged: wrong # of entries in index metadata_article" in told(those)
+    assert f"of {rows} rows of metadata that are known of, {rows - 1} can be read" in told(those)
     before = db.read_bytes()
-    assert run(folder, "doctor", "--repair").code == 1
+    ran = run(folder, "doctor", "--repair", "--format", "json")
+    assert (ran.code, ran.json()["repaired"]) == (1, [])
+    assert ran.json()["findings"][0]["what"].startswith("nothing was repaired: the file itself is damaged")
     assert db.read_bytes() == before
 
 
@@ -286,7 +296,7 @@ def test_a_log_of_another_database(tmp_path: Path) -> None:
     errors = [f for f in found(tmp_path) if f["severity"] == "error"]
     assert len(errors) == 1, "without that log the backup is sound"
     assert "dedup.db-wal is not of this database" in errors[0]["what"]
-    assert "mv" in errors[0]["remedy"]
+    assert f"move {db}-wal and {db}-shm away" in errors[0]["remedy"]
     assert db.read_bytes() == before
 
 
@@ -565,3 +575,26 @@ def test_a_sqlite_that_is_too_old(folder: Path, monkeypatch: pytest.MonkeyPatch)
 def test_modes_are_those_that_the_program_makes(folder: Path) -> None:
     """What the permissions are compared with."""
     assert {stat.S_IMODE(p.stat().st_mode) for p in folder.glob("dedup.db*")} == {0o600}
+
+
+def test_a_database_behind_a_link(folder: Path) -> None:
+    """What lies beside a database lies where that really is."""
+    (folder / "real").mkdir(mode=0o700)
+    (folder / "dedup.db").rename(folder / "real" / "kept.db")
+    (folder / "dedup.db").symlink_to(folder / "real" / "kept.db")
+    for end in (".index", ".passages"):
+        (folder / f"dedup.db{end}").rename(folder / "real" / f"kept.db{end}")
+    assert found(folder) == []
+    (folder / "real" / "kept.db-wal").write_bytes(bytes(100))
+    (folder / "real" / "kept.db-wal").chmod(0o666)
+    (one,) = found(folder)
+    assert f"{folder / 'real' / 'kept.db-wal'} (mode 666)" in one["what"]
+
+
+def test_a_backup_is_examined_as_it_is(folder: Path) -> None:
+    """It has no indexes and no log, and need not have them."""
+    assert run(folder, "backup", "copy.db").code == 0
+    ran = run(folder, "doctor", "--database", "copy.db", "--format", "json")
+    assert ran.code == 0
+    assert {(f["check"], f["severity"]) for f in ran.json()["findings"]} - {("disk", "warning")} == {("indexes", "ok")}
+    assert sorted(p.name for p in folder.glob("copy.db*") if p.stat().st_size) == ["copy.db"]

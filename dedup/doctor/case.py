@@ -20,20 +20,22 @@ from dedup.store.lock import Held
 
 Severity = Literal["error", "warning", "ok"]
 """`error`: something is lost, wrong or does not work. `warning`: it will, or works worse. `ok`: a remark."""
-Cure = Literal["sqlite", "strays", "texts", "matches", "histories", "indexes"]
-"""What `--repair` does about a finding: SQLite's own indexes, derived rows that name nothing, texts and the revisions that have
-them, signatures and all matches, current sightings and changes, the index files."""
+Cure = Literal["sqlite", "texts", "matches", "histories", "indexes"]
+"""What `--repair` makes again about a finding: SQLite's own indexes, texts and the revisions that have them, signatures and all
+matches (with what of passages belongs to them), current sightings and changes, the index files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found by which check, how bad it is, and what to do about it."""
+    """What was found by which check, how bad it is, and what to do about it. What `bars` a repair must be put right first: nothing
+    may be written until then."""
 
     check: str
     severity: Severity
     what: str
     remedy: str = ""
     cure: Cure | None = None
+    bars: bool = False
 
     @property
     def repairable(self) -> bool:

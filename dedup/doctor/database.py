@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dedup.doctor.case import Case, Cure, Finding, Steps
 from dedup.ingest.session import lost_since
@@ -88,10 +89,10 @@ CONTENT: Steps = {"the version of its tables": tables, "its integrity": integrit
 _CURED = "Run 'dedup doctor --repair': it is made again from the rest."
 _LOST_ROWS = "Rows were lost. " + RESTORE
 _CURES: dict[tuple[str, str], Cure] = {
-    ("matches", "texts"): "strays",
-    ("passages", "texts"): "strays",
-    ("passages", "publishers"): "strays",
-    ("represented", "texts"): "strays",
+    ("matches", "texts"): "matches",
+    ("passages", "texts"): "matches",
+    ("passages", "publishers"): "matches",
+    ("represented", "texts"): "matches",
     ("changes", "sightings"): "histories",
     ("changes", "pages"): "histories",
     ("pages", "sightings"): "histories",
@@ -107,12 +108,18 @@ def _shown(path: str) -> str:
     return printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
+def _beside(path: str) -> list[str]:
+    """What lies beside the database, where that really is, and is there."""
+    real = os.path.realpath(path)
+    return [real + end for end in _BESIDE if os.path.exists(real + end)]
+
+
 def _missing(path: str) -> Iterator[Finding]:
     yield _error(f"there is no database at {_shown(path)}", _gone_remedy(path))
 
 
 def _gone_remedy(path: str) -> str:
-    beside = [path + end for end in _BESIDE if os.path.exists(path + end)]
+    beside = _beside(path)
     if not any(p.endswith(("-wal", ".index")) for p in beside):
         return "'dedup scan' makes one."
     return (
@@ -125,11 +132,11 @@ def _gone_remedy(path: str) -> str:
 
 
 def _permissions(path: str, found: os.stat_result) -> Iterator[Finding]:
-    loose = [p for p in (path, *(path + end for end in _BESIDE)) if _mode(p) & 0o077]
+    loose = [p for p in (path, *_beside(path)) if _mode(p) & 0o077]
     if loose:
         told = ", ".join(f"{_shown(p)} (mode {_mode(p):03o})" for p in loose)
         yield Finding(CHECK, "warning", f"others than its owner may open {told}", f"chmod 600 {' '.join(map(_shown, loose))}")
-    strange = [p for p in (path + end for end in _BESIDE) if (s := _stat(p)) is not None and s.st_uid != found.st_uid]
+    strange = [p for p in _beside(path) if (s := _stat(p)) is not None and s.st_uid != found.st_uid]
     if strange:
         told = " ".join(map(_shown, strange))
         remedy = f"chown {found.st_uid} {told}, or who writes the database cannot write these; run dedup as that user only."
@@ -178,12 +185,13 @@ def _replaced(case: Case, found: os.stat_result) -> Iterator[Finding]:
 
 
 def _log(case: Case, head: bytes) -> Iterator[Finding]:
-    path, log = case.path, case.path + "-wal"
+    path = os.path.realpath(case.path)
+    log = path + "-wal"
     if wal.is_foreign(path, written=case.writer is not None):
         yield _error(
             f"the log {_shown(log)} is not of this database: another file was put in its place, or the two were copied one after the"
             " other while it was written. It is left out of what follows",
-            f"If this is a backup that was restored: mv {_shown(log)} away (and {_shown(path + '-shm')}), then run 'dedup scan'."
+            f"If this is a backup that was restored: move {_shown(log)} and {_shown(path + '-shm')} away and run 'dedup scan'."
             " If it is a copy of a database in use: make another, with 'dedup backup FILE'.",
         )
     size = os.path.getsize(log) if os.path.exists(log) else 0
@@ -191,7 +199,7 @@ def _log(case: Case, head: bytes) -> Iterator[Finding]:
         who = f"wait for {case.writer.holder}, or see who else reads" if case.writer else "the next 'dedup scan' copies it back"
         remedy = f"A reader that stays open for long keeps it from being copied back, a 'dedup reindex' makes it grow: {who}."
         yield Finding(CHECK, "warning", f"its log {_shown(log)} has {size / 1e6:,.0f} MB", remedy)
-    if head[18:20] != _IN_WAL_MODE:
+    if head[18:20] != _IN_WAL_MODE and wal.counted(path) != wal.BACKUP:
         remedy = "Another program changed that; the next 'dedup scan' sets it again."
         yield Finding(CHECK, "warning", "it is not in WAL mode: readers and the writer wait for each other", remedy)
 
@@ -215,7 +223,7 @@ def _damage(case: Case, complaints: list[str]) -> Iterator[Finding]:
     if not lost and all(any(part in c for part in _OF_INDEXES) for c in complaints):
         yield Finding(CHECK, "error", f"indexes of SQLite's own do not fit their tables: {told}{more}", _CURED, "sqlite")
         return
-    yield _error(f"the file is damaged: {told}{more}", RESTORE)
+    yield replace(_error(f"the file is damaged: {told}{more}", RESTORE), bars=True)
     if not any(e.known for e in extents):
         case.store = None
         yield _error("which tables it has cannot be read, and so nothing of them", RESTORE)

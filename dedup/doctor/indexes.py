@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 from dedup import compiled, lsh, passages, winnowing
-from dedup.doctor.case import Case, Finding, Steps
+from dedup.doctor.case import Case, Finding, Severity, Steps
 from dedup.table import State, Table, misfit, state_of
 from dedup.text import printable_path
 
@@ -57,7 +58,8 @@ def _index(
     token, last = store.last_batch()  # after the header: whatever commit it holds is in the database by now
     if state is None or why:
         if last:
-            yield Finding(CHECK, "warning", f"{shown} is {why}", _MADE_AGAIN, "indexes")
+            severity: Severity = "warning" if os.path.exists(path) else "ok"  # a backup has none, and it may always be deleted
+            yield Finding(CHECK, severity, f"{shown} is {why}", _MADE_AGAIN, "indexes")
         return
     if why := misfit(state, _uuid(case), recipe, store.batch_text):
         yield Finding(CHECK, "warning", f"{shown} is {why}", _MADE_AGAIN, "indexes")

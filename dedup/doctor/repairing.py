@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from dedup.config import Settings
 from dedup.doctor import Finding, Surroundings, examine
 from dedup.doctor.case import Cure
+from dedup.doctor.database import RESTORE
 from dedup.doctor.records import TEXT, compare, parts, unlike
 from dedup.errors import DatabaseDamagedError, DedupError
 from dedup.ingest import Matcher, reindex_signatures
@@ -50,6 +51,9 @@ def repair(
         cures = {f.cure for f in findings if f.cure is not None}
         if not cures:
             return Repaired(findings, checked, [])
+        if any(f.bars for f in findings):
+            what = "nothing was repaired: the file itself is damaged, and writing to it would lose more"
+            return Repaired([Finding(NOT_REPAIRED, "error", what, RESTORE), *findings], checked, [])
         done: list[str] = []
         failed: list[Finding] = []
         try:
@@ -72,11 +76,6 @@ def _cured(store: Mender, settings: Settings, cures: set[Cure], progress: Callab
             if complaints := store.complaints():
                 raise DatabaseDamagedError(path=store.path, problem=complaints[0])
         yield "SQLite's own indexes were made again"
-    if cures & {"strays", "histories"}:
-        with store.transaction():
-            strays = store.delete_strays()
-        if strays:
-            yield f"derived rows that named something that is not there, deleted: {strays:,}"
     if "histories" in cures:
         with store.transaction():
             number = _settle(store)
@@ -87,7 +86,7 @@ def _cured(store: Mender, settings: Settings, cures: set[Cure], progress: Callab
             number = _give_texts(store, options, progress)
         yield f"revisions that were given the text of their body: {number:,}"
     matcher = Matcher(store, matching_of(settings), settings.publishers.publishers())
-    if cures & {"texts", "matches", "strays"}:
+    if cures & {"texts", "matches"}:
         counts = reindex_signatures(store, options, matcher, lambda n: progress("reindex", n))
         yield f"texts that were signed again: {counts['texts']:,}, matches found: {counts['matches']:,}; both indexes were made again"
     elif "indexes" in cures:
@@ -103,7 +102,6 @@ def _cured(store: Mender, settings: Settings, cures: set[Cure], progress: Callab
 
 def _settle(store: Mender) -> int:
     """Put current sightings and changes right where they are not; returns of how many pages."""
-    store.forget_lost_current()
     store.delete_changes(store.stray_changes())
     pages = set(store.unsettled_pages())
     for some in parts(store.pages_with_changes()):

@@ -112,7 +112,7 @@ def _directory(case: Case, directory: bytes, known: tuple[int | None, int | None
 def disk(case: Case) -> Iterator[Finding]:
     """Whether there is room where the database is, and where SQLite sorts."""
     folder = os.path.dirname(os.path.realpath(case.path))
-    beside = sum(os.path.getsize(p) for end in (".index", ".passages") if os.path.exists(p := case.path + end))
+    beside = sum(os.path.getsize(p) for end in (".index", ".passages") if os.path.exists(p := os.path.realpath(case.path) + end))
     own = os.path.getsize(case.path) if os.path.exists(case.path) else 0
     # the most that is written at once: 'dedup reindex' puts a quarter of the database into its log, and both indexes beside the old
     yield from _room(case, folder, "the database", max(ROOM, own // 4 + 2 * beside), f"the database has {own / 1e9:,.1f} GB")

@@ -306,7 +306,7 @@ def open_auditor(path: str) -> Iterator[Auditor]:
     schema.require_sqlite()
     if not os.path.exists(path):
         raise DatabaseMissingError(path=path)
-    foreign = wal.is_foreign(path, written=held(path) is not None)
+    foreign = wal.is_foreign(os.path.realpath(path), written=held(path) is not None)
     connection = _connected(path, unchanging=foreign)
     if connection is None:
         connection = connect(path, unchanging=True)
