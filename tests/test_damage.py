@@ -286,11 +286,11 @@ def test_what_an_earlier_log_left_behind_the_end_of_this_one_is_not_read(folder:
     """The log began anew with one commit, and that is in the file by now; beyond it lie longer ones of before."""
     path = str(folder / "dedup.db")
     with open_writer(path, "test") as store:
-        for _ in range(2):
+        for part in range(8):
             with store.transaction():
-                for n in range(400):
-                    store.page(f"https://{wal.counted(path)}.example/{n}")
-            store._execute("PRAGMA wal_checkpoint(PASSIVE)")
+                for n in range(100):
+                    store.page(f"https://{part}.example/{n}")
+        store._execute("PRAGMA wal_checkpoint(PASSIVE)")
         with store.transaction():
             store.page("https://last.example/")
         store._execute("PRAGMA wal_checkpoint(PASSIVE)")
