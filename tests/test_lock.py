@@ -62,6 +62,39 @@ def test_of_one_who_was_killed_word_is_left_until_the_next_comes(db: Path) -> No
     assert left_behind(str(db)) is None
 
 
+_LOOK = """
+import sys
+from dedup.store.lock import held, left_behind
+print("looking", flush=True)
+while True:
+    held(sys.argv[1]), left_behind(sys.argv[1])
+"""
+
+
+def test_whoever_looks_who_holds_it_keeps_nobody_from_taking_it(db: Path) -> None:
+    Lock(str(db), "scan").release()
+    with subprocess.Popen([sys.executable, "-c", _LOOK, str(db)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        try:
+            for _ in range(5_000):
+                Lock(str(db), "scan").release()
+            assert process.poll() is None
+        finally:
+            process.kill()
+
+
+def test_it_is_one_lock_by_whatever_link_the_database_is_reached(db: Path, tmp_path: Path) -> None:
+    db.touch()
+    (tmp_path / "link.db").symlink_to(db)
+    (tmp_path / "linked").symlink_to(tmp_path)
+    with _holding(db):
+        for other in (tmp_path / "link.db", tmp_path / "linked" / db.name):
+            assert held(str(other)) == held(str(db))
+            with pytest.raises(DatabaseBusyError):
+                Lock(str(other), "scan")
+
+
 def test_long_words_are_cut_and_short_ones_leave_nothing_of_them(db: Path) -> None:
     lock = Lock(str(db), "scan")
     lock.doing("가" * 5000)

@@ -16,6 +16,8 @@ _SIZE = 2048
 """Bytes of the file, always: on a full disk it can still be written over."""
 _RANGE = struct.Struct("@hhqqi4x")
 """A range of bytes to lock, as the kernel takes it: kind, whence, first, how many, process."""
+_MUTE, _WRITES = 0, 1
+"""Bytes of the file, and what it means that they are locked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +38,9 @@ class Held:
 
 
 class Lock:
-    """An advisory lock (flock) on `<database>.lock`; the kernel lets go of it when the process ends, however it ends. `left` is
-    what the last holder left behind if it did not end by itself."""
+    """An advisory lock on `<database>.lock`, of the open file (fcntl(2), F_OFD_SETLK): the kernel lets go of it when the process
+    ends, however it ends, and can be asked for it by others who do not take it themselves. `left` is what the last holder left
+    behind if it did not end by itself."""
 
     def __init__(self, database: str, purpose: str) -> None:
         """Take the lock; raises DatabaseBusyError naming the process that holds it."""
@@ -49,7 +52,7 @@ class Lock:
                 path=database, problem=f"its lock {self.path} cannot be made: {disk.explained(error, database)}"
             ) from error
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _range(fcntl.F_WRLCK, _WRITES))
         except OSError:
             found = _read(self._fd)
             os.close(self._fd)
@@ -77,7 +80,7 @@ class Lock:
         """Tell that reports cannot be written now, or can again. On a file system that takes no writing this can still be told: by a
         lock on a byte of the file (fcntl(2), F_OFD_SETLK)."""
         with suppress(OSError):
-            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _RANGE.pack(fcntl.F_WRLCK if on else fcntl.F_UNLCK, os.SEEK_SET, 0, 1, 0))
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _range(fcntl.F_WRLCK if on else fcntl.F_UNLCK, _MUTE))
 
     def release(self) -> None:
         """Let go; the file stays and says nothing."""
@@ -114,20 +117,20 @@ def _look(database: str) -> tuple[Held | None, Held | None]:
     except OSError:
         return None, None
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return replace(_read(fd) or Held("another process"), mute=_is_mute(fd)), None
-    else:
-        return None, _read(fd)
+        if not _is_locked(fd, _WRITES):  # by asking alone: whoever begins to write must not meet one who only looks
+            return None, _read(fd)
+        return replace(_read(fd) or Held("another process"), mute=_is_locked(fd, _MUTE)), None
     finally:
         os.close(fd)
 
 
-def _is_mute(fd: int) -> bool:
-    with suppress(OSError):
-        asked = _RANGE.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 1, 0)
-        return bool(_RANGE.unpack(fcntl.fcntl(fd, fcntl.F_OFD_GETLK, asked))[0] != fcntl.F_UNLCK)
-    return False
+def _is_locked(fd: int, byte: int) -> bool:
+    """Whether somebody else has locked a byte of the file."""
+    return bool(_RANGE.unpack(fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _range(fcntl.F_RDLCK, byte)))[0] != fcntl.F_UNLCK)
+
+
+def _range(kind: int, byte: int) -> bytes:
+    return _RANGE.pack(kind, os.SEEK_SET, byte, 1, 0)
 
 
 def _read(fd: int) -> Held | None:
