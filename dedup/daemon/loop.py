@@ -17,7 +17,9 @@ from dedup.watch import Notes, Watcher
 TICK = 1.0
 """Seconds between looks at the observer's health."""
 LEAST_RATIO = 50
-"""The timer leaves at least so many times the last scan's duration between scans."""
+"""The timer leaves at least so many times the time that the last scan took to compare between scans."""
+SOONER = 10.0
+"""Seconds that it leaves at least between scans while folders are not watched that could be: each tries to watch them again."""
 PAUSES = (2.0, 60.0)
 """Seconds until what failed is tried again: at first, and at most, doubling."""
 
@@ -48,7 +50,7 @@ class _Loop:
         self._report_path = path
         self._roots = {root.id: root for root in session.roots}
         self._serving = False
-        self._next_scan = 0.0
+        self._next_scan = self._sooner = 0.0
         self._next_check = 0.0
         self._not_before = 0.0
         self._pause = PAUSES[0]
@@ -66,7 +68,7 @@ class _Loop:
                 self._vitals.beat()
                 if not self._stop.is_set():
                     now = time.monotonic()
-                    due = max(self._next_scan, self._not_before) - now
+                    due = max(self._due(), self._not_before) - now
                     self._watcher.book.woken.wait(max(0.02, min(pause, due, TICK)))
         except DedupError:
             raise
@@ -130,23 +132,33 @@ class _Loop:
         notes = self._watcher.book.take()
         if notes.everything:
             self._scan(notes.everything)
-        elif now >= self._next_scan:
+        elif now >= self._due():
             self._scan("timer")
         else:
             self._look(notes)
+
+    def _due(self) -> float:
+        """When the timer's next scan is due."""
+        return min(self._next_scan, self._sooner) if self._watcher.incomplete else self._next_scan
 
     def _look(self, notes: Notes) -> None:
         for root, folders in notes.folders.items():
             for folder in sorted(folders):
                 if not self._stop.is_set():
                     self._following.subtree(self._roots[root], folder)
+        for root, folders in notes.permissions.items():
+            for folder in sorted(folders):
+                if not self._stop.is_set() and self._following.opened_or_closed(self._roots[root], folder):
+                    self._following.subtree(self._roots[root], folder)
         for root, paths in notes.files.items():
             self._following.take(self._roots[root], sorted(paths))
 
     def _scan(self, why: str) -> None:
         """A full scan; files that are not settled yet stay in mind and are taken as they settle."""
+        begun = time.monotonic()
         if why == "timer" and self._watcher.incomplete:
             self._watcher.renew()  # limits may have been raised
+        renewing = time.monotonic() - begun
         scan = self._new_scan(None if why == "starting" else _log.info)
         self._vitals.scan = scan
         self._vitals.phase("scanning" if self._serving else "starting")
@@ -161,7 +173,9 @@ class _Loop:
         if self._stop.is_set():
             return
         interval = self._session.settings.crawl.scan_interval_seconds
-        self._next_scan = time.monotonic() + max(interval, LEAST_RATIO * tally.seconds)
+        now = time.monotonic()
+        self._next_scan = now + max(interval, LEAST_RATIO * scan.comparing)
+        self._sooner = now + max(SOONER, LEAST_RATIO * (renewing + scan.comparing))
         save_last_scan(self._session.store, tally, "watch", self._roots)
         self._vitals.finished(scan, self._next_scan)
         self._note_absent(tally)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import os
 import re
@@ -10,6 +11,7 @@ import threading
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
@@ -66,6 +68,7 @@ class Scan:
     _bytes: int = 0
     _waiting: dict[bytes, _Waiting] = field(default_factory=dict)
     _missing: array[int] = field(default_factory=_keys)
+    _taking_in: float = 0.0
     _wanted: re.Pattern[str] = field(init=False)
     _examiners: Examiners = field(init=False)
 
@@ -80,6 +83,11 @@ class Scan:
             return self.reconcile(patient=True)
         finally:
             self.close()
+
+    @property
+    def comparing(self) -> float:
+        """Seconds of a pass that went into comparing, which the next pass will take too: not those of taking in what differed."""
+        return max(0.0, self.tally.seconds - self._taking_in)
 
     def close(self) -> None:
         """End what helped with many files."""
@@ -119,6 +127,11 @@ class Scan:
         self._flush()
         if not self.stop.is_set():
             self._mark_gone(root, begun_as, self._missing)
+
+    def opened_or_closed(self, root: Root, folder: bytes) -> bool:
+        """Whether a folder may be listed and entered now and could not be, or the other way round, as is recorded."""
+        known = any(kind == "unreadable" for kinds in self.session.store.faults_at([(root.id, folder)]).values() for kind in kinds)
+        return os.access(os.path.join(root.path, folder), os.R_OK | os.X_OK, effective_ids=True) == known
 
     def take(self, root: Root, paths: Iterable[bytes]) -> None:
         """Look at single paths (relative to `root`) as a scan would; unsettled ones are kept for `settled`."""
@@ -274,7 +287,9 @@ class Scan:
             row = take(name, None)
             try:
                 stat = entry.stat(follow_symlinks=False)
-            except OSError:
+            except OSError as error:
+                if error.errno == errno.EACCES and not os.access(os.path.join(root.path, folder), os.X_OK, effective_ids=True):
+                    raise  # the folder may be listed and not entered: that is one fault
                 with Beneath() as beneath:
                     self._look(root, folder, name, beneath)
                 continue
@@ -350,7 +365,7 @@ class Scan:
         batch, self._batch, self._bytes = self._batch, [], 0
         if batch:
             self._tell("reading", batch[0], len(batch))
-            with self.session.store.work():
+            with self._work():
                 self._examiners.give(batch)
 
     def _flush(self) -> None:
@@ -366,7 +381,8 @@ class Scan:
 
     def _record(self) -> None:
         """Take the oldest batch that is being examined into the database."""
-        examined = self._examiners.take(self.stop)
+        with self._work():
+            examined = self._examiners.take(self.stop)
         for e in examined:
             if e.outcome == "unsettled":
                 self._waiting.setdefault(e.found.path, _Waiting(e.found, time.monotonic()))
@@ -376,13 +392,23 @@ class Scan:
             known = [e for e in known if e.outcome != "vanished" or e.found.root in there]
         if known:
             self._tell("recording", known[0].found, len(known))
-            with self.session.store.work():
+            with self._work():
                 record(self.session.store, known, self.session.matcher, self.tally, self.tell)
             self.progress(self.tally)
         if self._examiners:
             self._tell("reading", *self._examiners.oldest)
         else:
             self.session.store.lock.doing("")
+
+    @contextmanager
+    def _work(self) -> Iterator[None]:
+        """Time that is not spent on comparing, with errors that are not those of listing a folder."""
+        begun = time.monotonic()
+        try:
+            with self.session.store.work():
+                yield
+        finally:
+            self._taking_in += time.monotonic() - begun
 
     def _tell(self, what: str, first: Found, number: int) -> None:
         """Leave word of what is being done, should this process be killed."""

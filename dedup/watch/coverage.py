@@ -29,7 +29,7 @@ class Coverage:
 def instances() -> frozenset[str]:
     """The descriptors of this process that are inotify instances, as /proc names them; none where there is no /proc."""
     try:
-        return frozenset(fd for fd in os.listdir("/proc/self/fd") if _is_inotify(fd))
+        return frozenset(fd for fd in os.listdir("/proc/self/fd") if is_instance(fd))
     except OSError:
         return frozenset()
 
@@ -43,7 +43,8 @@ def coverage(descriptors: frozenset[str]) -> Coverage:
     return Coverage(frozenset(places), frozenset(inode for _, inode in places))
 
 
-def _is_inotify(fd: str) -> bool:
+def is_instance(fd: str) -> bool:
+    """Whether a descriptor of this process is an inotify instance."""
     try:
         return os.readlink(f"/proc/self/fd/{fd}") in ("anon_inode:inotify", "anon_inode:[inotify]")
     except OSError:

@@ -12,14 +12,16 @@ MOST_PATHS = 50_000
 
 @dataclass(slots=True)
 class Notes:
-    """What to look at: single files and whole folders (relative to a root), or everything, and why."""
+    """What to look at: single files, whole folders and folders whose permissions may have changed (relative to a root), or
+    everything, and why."""
 
     files: dict[int, set[bytes]] = field(default_factory=dict)
     folders: dict[int, set[bytes]] = field(default_factory=dict)
+    permissions: dict[int, set[bytes]] = field(default_factory=dict)
     everything: str | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.files or self.folders or self.everything)
+        return bool(self.files or self.folders or self.permissions or self.everything)
 
 
 class Notebook:
@@ -40,7 +42,7 @@ class Notebook:
                 for r, paths in self._notes.files.items():
                     self._notes.folders.setdefault(r, set()).update(p.rpartition(b"/")[0] for p in paths)
                 self._notes.files = {}
-                self._size = sum(map(len, self._notes.folders.values()))
+                self._size = sum(len(paths) for kind in (self._notes.folders, self._notes.permissions) for paths in kind.values())
                 if self._size > MOST_PATHS // 2:
                     self._notes = Notes(everything="too many folders changed at once")
                     self._size = 0
@@ -50,6 +52,12 @@ class Notebook:
         """Look at a folder and all below it."""
         with self._lock:
             self._add(self._notes.folders, root, relative)
+        self.woken.set()
+
+    def permissions(self, root: int, relative: bytes) -> None:
+        """See whether a folder can be read now and could not, or the other way round."""
+        with self._lock:
+            self._add(self._notes.permissions, root, relative)
         self.woken.set()
 
     def everything(self, why: str) -> None:

@@ -7,12 +7,15 @@ import logging
 import os
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 
 from watchdog.events import (
+    DirAttribEvent,
     DirCreatedEvent,
     DirDeletedEvent,
     DirMovedEvent,
+    FileAttribEvent,
     FileClosedEvent,
     FileCreatedEvent,
     FileDeletedEvent,
@@ -20,13 +23,13 @@ from watchdog.events import (
     FileSystemEvent,
     FileSystemEventHandler,
 )
-from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
 from dedup.ingest import Root
 from dedup.ingest.roots import identity
-from dedup.watch.coverage import Coverage, coverage, instances
+from dedup.watch.coverage import Coverage, coverage, instances, is_instance
 from dedup.watch.notes import Notebook
+from dedup.watch.observer import Observer
 
 PATIENCE = 2.0
 """Seconds that watchdog has to watch a new folder before it counts as unwatched."""
@@ -39,9 +42,11 @@ _WANTED: list[type[FileSystemEvent]] = [
     FileMovedEvent,
     FileCreatedEvent,
     FileDeletedEvent,
+    FileAttribEvent,
     DirCreatedEvent,
     DirMovedEvent,
     DirDeletedEvent,
+    DirAttribEvent,
 ]
 _LIMITS = {
     errno.ENOSPC: "inotify's limit of watches is reached: raise fs.inotify.max_user_watches, in a container user.max_inotify_watches",
@@ -61,16 +66,20 @@ class _Handler(FileSystemEventHandler):
         try:
             for path in (event.src_path, event.dest_path):
                 if path:
-                    self._note(os.fsencode(path), folder=event.is_directory)
+                    self._note(os.fsencode(path), event)
         except Exception:  # an exception would end watchdog's thread, and nobody would hear
             self._book.everything("an event could not be read")
 
-    def _note(self, path: bytes, *, folder: bool) -> None:
-        if path == self._base:
+    def _note(self, path: bytes, event: FileSystemEvent) -> None:
+        if path != self._base and not path.startswith(self._base + b"/"):
+            return
+        relative = path[len(self._base) + 1 :]
+        if isinstance(event, DirAttribEvent):
+            self._book.permissions(self._root.id, relative)
+        elif not relative:
             self._book.everything("a crawl directory itself changed")
-        elif path.startswith(self._base + b"/"):
-            relative = path[len(self._base) + 1 :]
-            (self._book.folder if folder else self._book.file)(self._root.id, relative)
+        else:
+            (self._book.folder if event.is_directory else self._book.file)(self._root.id, relative)
 
 
 class _Overheard(logging.Handler):
@@ -113,6 +122,8 @@ class Watcher:
         if self._overheard not in log.handlers:
             log.addHandler(self._overheard)
             log.propagate = False
+        # of the second folder that may not be read it says that it met the first before
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")
         hopeless, self._hopeless, self._watched = self._hopeless, {}, {}
         threads, descriptors = frozenset(threading.enumerate()), instances()
         try:
@@ -196,16 +207,22 @@ class Watcher:
     def close(self) -> None:
         """Stop taking notes; never waits long for watchdog's threads."""
         observer, self._observer = self._observer, None
-        self._threads = frozenset()
+        threads, self._threads = self._threads, frozenset()
         if observer is None:
             return
         stopper = threading.Thread(target=_stop, args=(observer,), daemon=True)
         stopper.start()
         stopper.join(2)
+        if not any(t.is_alive() for t in (stopper, *threads)):  # or it closes them itself, and who knows what has their numbers then
+            for fd in self._descriptors & instances():  # of a thread that died; each counts against the limit
+                os.close(int(fd))
 
     def _trouble(self) -> str | None:
-        if self._observer is not None and not all(t.is_alive() for t in self._threads):
-            return "the observer stopped"
+        if self._observer is not None:
+            if not all(t.is_alive() for t in self._threads):
+                return "the observer stopped"
+            if not all(is_instance(fd) for fd in self._descriptors):
+                return "the observer lost its inotify instance"
         for root in self._roots.values():
             found = identity(root.path)
             if found is None:

@@ -131,16 +131,19 @@ def test_a_scan_that_finds_no_room_says_so_and_another_goes_on_from_what_was_com
     crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     articles = _articles()
-    for a in articles:
+    for a in articles[:BEFORE]:
         a.write(crawl)
+    monkeypatch.setattr(scan, "BATCH_FILES", 20)
     with memory(tmp_path / "disk", "8m") as disk:
         db = disk / "dedup.db"
-        ballast = fill(disk, 600)
-        monkeypatch.setattr(scan, "BATCH_FILES", 50)
+        running.scan(crawl, db)
+        for a in articles[BEFORE:]:
+            a.write(crawl)
+        ballast = fill(disk, 400)
         with pytest.raises(DatabaseFailedError, match="make room there") as failed:
             running.scan(crawl, db)
         assert failed.value.exit_code == 3
-        assert 0 < len(running.dump(db, "files")) < len(articles)
+        assert BEFORE <= len(running.dump(db, "files")) < len(articles)
         assert_sound(db, _bodies(articles))
         told = spawn(tmp_path, "-d", db, "scan", crawl)
         assert told.code == 3

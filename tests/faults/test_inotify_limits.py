@@ -1,0 +1,137 @@
+"""Less room for watches than there are folders: told, covered by scans, and mended once there is room. In user namespaces of their own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from tests.conftest import spawn
+from tests.crawl import Made
+from tests.daemon import NEVER, Daemon, watching
+from tests.faults.oracle import assert_holds, caught_up
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+FOLDERS = 100
+WATCHES = 20
+_LIMITED = 'echo "$2" > "/proc/sys/user/max_inotify_$1" && shift 2 && exec "$@"'
+
+
+def limited(what: Literal["watches", "instances"], number: int) -> tuple[str, ...]:
+    """What runs a command in a user namespace with this limit."""
+    under = ("unshare", "--user", "--map-root-user", "sh", "-c", _LIMITED, "sh", what, str(number))
+    try:
+        tried = subprocess.run([*under, "true"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("unshare(1) is not there")
+    if tried.returncode:
+        pytest.skip(f"no user namespace with limits of its own: {tried.stderr.strip()}")
+    return under
+
+
+def set_limit(daemon: Daemon, what: str, number: int) -> None:
+    """Set a limit of the daemon's namespace while it runs."""
+    write = f"echo {number} > /proc/sys/user/max_inotify_{what}"
+    subprocess.run(["nsenter", "--user", "--preserve-credentials", "-t", str(daemon.process.pid), "sh", "-c", write], check=True)
+
+
+def _fill(crawl: Path, first: int) -> None:
+    """An article more in every folder."""
+    for n in range(FOLDERS):
+        Made(aid=f"{first + n:010d}", body=(f"본문 {first + n} " * 12).strip()).write(crawl / f"{n:03d}", age=0)
+
+
+@pytest.fixture
+def folders(crawl: Path) -> Path:
+    """A crawl directory of many folders."""
+    _fill(crawl, 0)
+    return crawl
+
+
+@pytest.mark.parametrize("interval", [1.0, NEVER])
+def test_folders_beyond_the_limit_are_told_covered_by_scans_and_watched_once_it_is_raised(
+    folders: Path, db: Path, tmp_path: Path, interval: float
+) -> None:
+    """However long the timer's interval is: with folders unwatched it comes sooner."""
+    with watching(folders, db, interval=interval, under=limited("watches", WATCHES)) as daemon:
+        daemon.wait_until(lambda: daemon.report().unwatched == FOLDERS + 1 - WATCHES)
+        assert daemon.degraded("unwatched")
+        assert not daemon.degraded("events")
+        told = spawn(tmp_path, "-d", db, "status", "--check")
+        assert told.code == 1
+        assert "folders are not watched; the timer's scans find what changes there: 81 folders" in told.out
+        assert "81 folders not watched: " in spawn(tmp_path, "-d", db, "status").out
+        _fill(folders, FOLDERS)
+        daemon.wait_until(lambda: caught_up(folders, db), 240)
+        assert daemon.report().unwatched == FOLDERS + 1 - WATCHES
+        set_limit(daemon, "watches", 10 * FOLDERS)
+        daemon.wait_until(lambda: daemon.report().unwatched == 0 and daemon.problems() == [], 240)
+        daemon.wait_for_log("all folders are watched again")
+        _fill(folders, 2 * FOLDERS)
+        daemon.wait_until(lambda: caught_up(folders, db), 240)
+        report = daemon.report()
+        assert daemon.leave() == 0
+    assert (report.restarts, report.overflows) == (0, 0)
+    assert_holds(folders, db)
+
+
+def test_folders_that_come_when_there_is_no_room_are_told(crawl: Path, db: Path) -> None:
+    with watching(crawl, db, under=limited("watches", WATCHES)) as daemon:
+        assert daemon.report().unwatched == 0
+        _fill(crawl, 0)
+        daemon.wait_until(lambda: daemon.report().unwatched == FOLDERS + 1 - WATCHES, 240)
+        daemon.wait_until(lambda: caught_up(crawl, db), 240)
+        for n in range(FOLDERS // 2):
+            shutil.rmtree(crawl / f"{n:03d}")
+        daemon.wait_until(lambda: daemon.report().unwatched == FOLDERS // 2 + 1 - WATCHES, 240)
+        for n in range(FOLDERS // 2, FOLDERS - WATCHES // 2):
+            shutil.rmtree(crawl / f"{n:03d}")
+        daemon.wait_until(lambda: daemon.problems() == [] and caught_up(crawl, db), 240)
+        assert daemon.leave() == 0
+    assert_holds(crawl, db)
+
+
+@pytest.mark.parametrize("what", ["watches", "instances"])
+def test_where_nothing_can_be_watched_scans_alone_find_what_changes_until_it_can(
+    folders: Path, db: Path, tmp_path: Path, what: Literal["watches", "instances"]
+) -> None:
+    with watching(folders, db, interval=1.0, under=limited(what, 0)) as daemon:
+        daemon.wait_until(lambda: daemon.degraded("events"))
+        told = spawn(tmp_path, "-d", db, "status", "--check")
+        assert told.code == 1
+        assert f"no events come; scans alone find what changes: inotify's limit of {what} is reached: raise " in told.out
+        _fill(folders, FOLDERS)
+        daemon.wait_until(lambda: caught_up(folders, db), 240)
+        set_limit(daemon, what, 10 * FOLDERS)
+        daemon.wait_until(lambda: daemon.problems() == [] and daemon.report().unwatched == 0, 240)
+        _fill(folders, 2 * FOLDERS)
+        daemon.wait_until(lambda: caught_up(folders, db), 240)
+        assert daemon.leave() == 0
+    assert daemon.log.count(b"cannot be watched") == 1
+    assert_holds(folders, db)
+
+
+def test_folders_that_come_and_go_quickly_raise_no_alarm(crawl: Path, db: Path) -> None:
+    with watching(crawl, db) as daemon:
+        for n in range(300):
+            (crawl / f"{n}" / "a" / "b").mkdir(parents=True)
+            if n % 3:
+                shutil.rmtree(crawl / f"{n}")
+        for n in range(0, 300, 3):
+            (crawl / f"{n}" / "a").rename(crawl / f"{n}" / "c")
+        Made().write(crawl / "297" / "c" / "b", age=0)
+        daemon.wait_until(lambda: daemon.recorded() == 1, 240)
+        scans = daemon.report().scans
+        for n in range(0, 300, 6):
+            shutil.rmtree(crawl / f"{n}")
+        Made(aid="0000000002").write(crawl / "late", age=0)
+        daemon.wait_until(lambda: daemon.recorded() == 2 and caught_up(crawl, db), 240)
+        daemon.wait_until(lambda: daemon.report().backlog.files == 0)
+        report = daemon.report()
+        assert daemon.leave() == 0
+    assert (report.unwatched, report.degraded, report.scans) == (0, (), scans)
+    assert b"not watched" not in daemon.log
+    assert_holds(crawl, db)
