@@ -24,6 +24,7 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers.api import BaseObserver
+from watchdog.utils import BaseThread
 
 from dedup.ingest import Root
 from dedup.ingest.roots import identity
@@ -136,7 +137,7 @@ class Watcher:
             self._observer = observer
             for root in self._roots.values():
                 self._schedule(observer, root)
-        self._threads = frozenset(t for t in threading.enumerate() if t not in threads and type(t).__module__.startswith("watchdog"))
+        self._threads = frozenset(t for t in threading.enumerate() if t not in threads and isinstance(t, BaseThread))
         self._descriptors = instances() - descriptors
         self._heard = None
         self.problem = next(iter(self._hopeless.values())) if self._hopeless and not self._watched else None
