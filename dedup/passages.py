@@ -62,7 +62,7 @@ class PassageIndex:
         """(entries that these texts have under their keys, entries that they lack)."""
         if not sum(lengths := [len(k) for k in keys]):
             return 0, 0
-        return self._table.lacking(np.concatenate(keys), np.repeat(numbered(texts), lengths), 1, STORIES + 1)
+        return self._table.lacking(self._table.scattered(np.concatenate(keys)), np.repeat(numbered(texts), lengths), 1, STORIES + 1)
 
 
 def enter(table: Table, texts: Sequence[int], keys: Sequence[Keys]) -> None:
