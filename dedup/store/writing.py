@@ -39,6 +39,7 @@ class Writer(Lookups):
         self.lock = lock
         self.hurried: Callable[[], bool] = lambda: False
         self._file = os.stat(path)
+        self._counted: int | None = None
 
     def require_in_place(self) -> None:
         """Raise DatabaseFailedError where the file that was opened is not at its path any more, DatabaseReplacedError where another
@@ -86,6 +87,7 @@ class Writer(Lookups):
             yield
             self._execute("COMMIT")
         except BaseException:
+            self._counted = None
             if self._connection.in_transaction:
                 self._connection.rollback()
             raise
@@ -104,8 +106,9 @@ class Writer(Lookups):
 
     def _count(self) -> None:
         """Count this transaction in the header of the database; see `store.wal`."""
-        count = int(self._value("PRAGMA user_version")) + 1
-        self._execute(f"PRAGMA user_version={count if count < 1 << 31 else count - (1 << 32)}")
+        count = (int(self._value("PRAGMA user_version")) if self._counted is None else self._counted) + 1
+        self._counted = count if count < 1 << 31 else count - (1 << 32)
+        self._execute(f"PRAGMA user_version={self._counted}")
 
     def _insert(self, sql: str, values: Iterable[Any]) -> int:
         row = self._connection.execute(sql, tuple(values)).lastrowid
