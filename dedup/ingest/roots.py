@@ -60,7 +60,8 @@ def remember(store: Writer, root: Root) -> None:
     """Note the identity of a directory that is there, for telling an unmounted tree from an emptied one."""
     found = identity(root.path)
     if found is not None and found != store.directory_identity(root.id):
-        store.set_directory_identity(root.id, *found)
+        with store.transaction():
+            store.set_directory_identity(root.id, *found)
 
 
 def _is_empty(path: bytes) -> bool:

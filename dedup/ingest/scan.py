@@ -222,11 +222,12 @@ class Scan:
         for folder in store.folders(root.id, top):
             if folder not in visited and not any(below(folder, u) for u in unreadable):
                 self._missing.extend(file for file, _ in store.there_in(root.id, folder))
-        with store.transaction():
-            over = [f for f in store.folder_faults(root.id) if below(f, top) and f not in unreadable]
-            store.set_faults([(root.id, folder, "", ()) for folder in over], times.now())
-            if not top and identity(root.path) == begun_as:
-                remember(store, root)
+        over = [f for f in store.folder_faults(root.id) if below(f, top) and f not in unreadable]
+        if over:
+            with store.transaction():
+                store.set_faults([(root.id, folder, "", ()) for folder in over], times.now())
+        if not top and identity(root.path) == begun_as:
+            remember(store, root)
 
     def _compare(self, root: Root, folder: bytes) -> list[bytes]:
         """Compare one folder with what is recorded of it; returns the names of the folders in it. What is ignored is counted;
