@@ -212,7 +212,8 @@ def shown(url: str) -> str:
         return bare
     host, colon, port = bare[begin:end].partition(":")
     try:
-        plain = unquote(host).encode("idna").decode() if len(host) <= MAX_CHARACTERS else ""
+        # NFKC as in canonical URLs and browsers: the codec knows the characters of Unicode 3.2 alone
+        plain = unicodedata.normalize("NFKC", unquote(host)).encode("idna").decode() if len(host) <= MAX_CHARACTERS else ""
     except UnicodeError:
         plain = ""
     if not plain or _NO_HOST.search(plain):
