@@ -1,0 +1,179 @@
+"""What a change rests on: the numbers, quotations, names, negations and sentences that came, went or became others."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from dedup.diffs import Operation, tokens
+from dedup.diffs.forms import Row, rows
+from dedup.judging.words import CREDITS, NAMES, NEGATIONS, QUOTATIONS, STAMPS, sort_of_number
+from dedup.text import normalise
+
+What = Literal[
+    "number", "amount", "date", "percentage", "quotation", "name", "negation", "sentence", "moved", "words",
+    "form", "credit", "time_stamp", "failure", "stub", "states",
+]  # fmt: skip
+"""`form` is blanks, punctuation, Unicode form or letter case alone; `states` how long each stood of those that a page goes between."""
+
+SENTENCE = 10
+"""Letters and digits from which a sentence's coming or going counts by itself."""
+SHOWN = 200
+"""Characters that are kept of either side of a piece of evidence."""
+MOST = 40
+"""Pieces of evidence that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One thing that differs; empty where there was nothing, or is nothing."""
+
+    what: What
+    before: str
+    after: str
+
+
+def plain(text: str) -> str:
+    """Letters and digits alone, in compatibility form and folded: what is left where form counts for nothing."""
+    return normalise(unicodedata.normalize("NFKC", text))
+
+
+def aside(sentences: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Those sentences that are credits alone, and those that are time stamps alone."""
+    credits, stamps = [], []
+    for sentence in sentences:
+        bare = sentence.strip()
+        if len(bare) > 160:
+            continue
+        if STAMPS.fullmatch(bare):
+            stamps.append(bare)
+        elif CREDITS.fullmatch(bare):
+            credits.append(bare)
+    return credits, stamps
+
+
+def of(operations: Sequence[Operation]) -> list[Evidence]:
+    """What differs in a text, the gravest first; without what is a matter of form alone."""
+    found: list[Evidence] = []
+    for row in rows(operations):
+        if row.differs:
+            found += _of_row(row)
+    found += _paired("quotation", _quotations(operations, ("same", "removed")), _quotations(operations, ("same", "added")))
+    order = {what: n for n, what in enumerate(("negation", "amount", "percentage", "number", "date", "quotation", "name", "sentence"))}
+    return sorted(_distinct(found), key=lambda e: order.get(e.what, len(order)))
+
+
+def _of_row(row: Row) -> Iterator[Evidence]:
+    left, right = ("".join(o.text for o in side) for side in (row.left, row.right))
+    if plain(left) == plain(right):
+        return
+    if (row.left + row.right)[0].kind in ("moved_from", "moved_to"):
+        if row.left:
+            yield Evidence("moved", _cut(left), _cut(left))
+        return
+    if not row.left or not row.right:
+        if len(plain(left or right)) >= SENTENCE:
+            yield Evidence("sentence", _cut(left), _cut(right))
+            return
+    yield from _edits(row)
+    yield from _paired("name", _missing(_names(left), right), _missing(_names(right), left))
+    yield from _paired("negation", _negations(left), _negations(right))
+
+
+def _edits(row: Row) -> Iterator[Evidence]:
+    """Numbers that became others, and the other words that did, edit by edit."""
+    removed = [o.text for o in row.left if o.kind == "removed"]
+    added = [o.text for o in row.right if o.kind == "added"]
+    for was, now in _edit_pairs(row, removed, added):
+        numbers = [[t.text for t in tokens(side) if t.kind == "number"] for side in (was, now)]
+        yield from _numbers(*numbers)
+        words = ["".join(t.text for t in tokens(side) if t.kind != "number") for side in (was, now)]
+        if plain(words[0]) != plain(words[1]):
+            yield Evidence("words", _cut(was.strip()), _cut(now.strip()))
+
+
+def _edit_pairs(row: Row, removed: list[str], added: list[str]) -> Iterator[tuple[str, str]]:
+    """(what went, what came in its place): both sides have the same unchanged stretches in the same order."""
+    sides = []
+    for side in (row.left, row.right):
+        edits, edit = [], ""
+        for o in side:
+            if o.kind == "same":
+                edits.append(edit)
+                edit = ""
+            else:
+                edit += o.text
+        sides.append([*edits, edit])
+    if len(sides[0]) == len(sides[1]):
+        yield from ((a, b) for a, b in zip(*sides, strict=True) if a or b)
+    else:
+        yield "".join(removed), "".join(added)
+
+
+def _numbers(before: list[str], after: list[str]) -> Iterator[Evidence]:
+    left, right = _without_common(before, after, _value)
+    for n in range(max(len(left), len(right))):
+        was, now = left[n] if n < len(left) else "", right[n] if n < len(right) else ""
+        yield Evidence(sort_of_number(now or was), was, now)  # type: ignore[arg-type]  # its words are four of ours
+
+
+def _value(number: str) -> str:
+    """`1,000` and `1000` are one number, `-3` and `\u22123` too."""
+    return unicodedata.normalize("NFKC", number).replace(",", "").replace("\u2212", "-").replace(" ", "").casefold()
+
+
+def _quotations(operations: Iterable[Operation], kinds: tuple[str, ...]) -> list[str]:
+    moved = "moved_from" if "removed" in kinds else "moved_to"
+    text = "".join(o.text for o in operations if o.kind in kinds or o.kind == moved)
+    return [next(g for g in m.groups() if g) for m in QUOTATIONS.finditer(text)]
+
+
+def _names(text: str) -> list[str]:
+    return [m["name"] or m["latin"] or m["acronym"] for m in NAMES.finditer(text)]
+
+
+def _missing(names: Iterable[str], other: str) -> list[str]:
+    """Those that the other side does not have in any spelling."""
+    there = plain(other)
+    return [name for name in dict.fromkeys(names) if plain(name) not in there]
+
+
+def _negations(text: str) -> list[str]:
+    return [m[0] for m in NEGATIONS.finditer(text)]
+
+
+def _paired(what: What, before: Sequence[str], after: Sequence[str]) -> Iterator[Evidence]:
+    """What only one side has, in order, beside what only the other has."""
+    left, right = _without_common(before, after, plain)
+    if what == "negation" and len(left) == len(right):
+        return  # otherwise put, and as negative as before
+    for n in range(max(len(left), len(right))):
+        yield Evidence(what, _cut(left[n]) if n < len(left) else "", _cut(right[n]) if n < len(right) else "")
+
+
+def _without_common(before: Sequence[str], after: Sequence[str], key: Callable[[str], str]) -> tuple[list[str], list[str]]:
+    here, there = Counter(map(key, before)), Counter(map(key, after))
+    return _beyond(before, there, key), _beyond(after, here, key)
+
+
+def _beyond(texts: Sequence[str], others: Counter[str], key: Callable[[str], str]) -> list[str]:
+    left, found = Counter(others), []
+    for text in texts:
+        k = key(text)
+        if left[k] > 0:
+            left[k] -= 1
+        else:
+            found.append(text)
+    return found
+
+
+def _distinct(found: Iterable[Evidence]) -> list[Evidence]:
+    return list(dict.fromkeys(found))
+
+
+def _cut(text: str) -> str:
+    text = text.strip()
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

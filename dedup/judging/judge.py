@@ -1,0 +1,286 @@
+"""Judging one change: from the two states of a page, and what its history says of them."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import xxhash
+from rapidfuzz.distance import Levenshtein
+
+from dedup import diffs
+from dedup.diffs import Operation
+from dedup.judging import evidence
+from dedup.judging.evidence import Evidence, plain
+from dedup.judging.words import CORRECTIONS, FAILURES
+
+ChangeKind = Literal[
+    "cosmetic", "typo", "wording", "headline", "substantive", "rewrite", "removed", "restored", "returned", "flapping", "metadata"
+]
+Severity = Literal["trivial", "minor", "notable", "major"]
+SEVERITIES: tuple[Severity, ...] = ("trivial", "minor", "notable", "major")
+
+VERSION = 1
+"""Of this judging; counted up where it comes to judge otherwise."""
+FAILURE_CHARACTERS = 400
+"""Letters and digits of a text that can be a page standing in for an article."""
+STUB_BEFORE = 200
+"""Letters and digits that a text must have had for its collapse to count as removal."""
+TYPO_JAMO = 3
+"""Letters (Hangul by jamo) by which a word differs from a mistyped one at most."""
+_GRAVE = frozenset({"number", "amount", "percentage", "date", "negation", "quotation"})
+_SUBSTANCE = _GRAVE | {"name", "sentence"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What of judging is configured: see `[changes]`."""
+
+    rewrite_similarity: float = 0.5
+    stub_share: float = 0.2
+    typo_edits: int = 3
+    corrections: tuple[str, ...] = CORRECTIONS
+    failures: tuple[str, ...] = FAILURES
+
+    @property
+    def recipe(self) -> str:
+        """What tells judgements by these rules from others."""
+        told = [self.rewrite_similarity, self.stub_share, self.typo_edits, *sorted(self.corrections), "", *sorted(self.failures)]
+        return f"judge{VERSION}/" + xxhash.xxh3_64_hexdigest(json.dumps(told, ensure_ascii=False).encode())
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What a crawl showed of a page; `metadata` are the tracked fields, name → value."""
+
+    title: str
+    body: str
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the history before a change says: whether the new state was shown before, how often the page has gone back to an earlier
+    state by now without showing a new one in between, whether what it leads from was a removal, and how long the states of its going
+    to and fro stood: (beginning of the state's digest, seconds)."""
+
+    returned: bool = False
+    returns: int = 0
+    was_removed: bool = False
+    stood: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`channels` are what differs: `title`, `body`, tracked metadata. `similarity` is of the bodies, by tokens. `edit` is the same for
+    the same edit on another page; None for what cannot be one edit of many pages."""
+
+    kind: ChangeKind
+    severity: Severity
+    channels: tuple[str, ...]
+    evidence: tuple[Evidence, ...] = ()
+    stealth: bool = False
+    corrected: bool = False
+    similarity: float = 1.0
+    edit: bytes | None = field(default=None, repr=False)
+
+
+def judge(before: State, after: State, past: Past, rules: Rules) -> Judgement:
+    """Judge a change. The two states must differ in something."""
+    fields = [(name, was, now) for (name, was), (_, now) in zip(before.metadata, after.metadata, strict=True) if was != now]
+    channels = [*(["title"] if before.title != after.title else []), *(["body"] if before.body != after.body else [])]
+    channels += [name for name, _, _ in fields]
+    if before.title == after.title and before.body == after.body:
+        return Judgement("metadata", "minor", tuple(channels), edit=_edit_of(["metadata"], [(n, f"{a}\0{b}") for n, a, b in fields]))
+    title = diffs.compare(diffs.clean(before.title), diffs.clean(after.title))
+    body = _Body.compared(before.body, after.body)
+    kind, severity, told = _kind(before, after, title, body, past, rules)
+    corrected = any(_is_mark(line, rules) for line in (*_new([before.title], [after.title]), *body.new))
+    substance = kind in ("substantive", "rewrite") or (kind in ("returned", "flapping") and any(e.what in _SUBSTANCE for e in told))
+    stealth = substance and "body" in channels and "published_at" not in channels and not corrected
+    if stealth and kind not in ("returned", "flapping"):
+        severity = "major"
+    return Judgement(
+        kind,
+        severity,
+        tuple(channels),
+        tuple(told[: evidence.MOST]),
+        stealth,
+        corrected,
+        round(body.similarity, 4),
+        _edit(kind, title, body.operations, before, after),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """Two bodies compared without lines that are credits or time stamps; `aside` is what differs in those, `new` the sentences that
+    only the later one has."""
+
+    operations: list[Operation]
+    evidence: list[Evidence]
+    aside: list[Evidence]
+    new: list[str]
+    similarity: float
+    same_form: bool
+
+    @classmethod
+    def compared(cls, before: str, after: str) -> _Body:
+        sides = [diffs.sentences(diffs.clean(side)) for side in (before, after)]
+        gone, new = _new(sides[1], sides[0]), _new(*sides)
+        (credits, stamps), (credits_now, stamps_now) = evidence.aside(gone), evidence.aside(new)
+        left_out = {*credits, *stamps, *credits_now, *stamps_now}
+        one, other = ("".join(s for s in side if s.strip() not in left_out).strip() for side in sides)
+        operations = diffs.compare(one, other)
+        letters = plain(one), plain(other)
+        same_form = letters[0] == letters[1]
+        found = [] if same_form else evidence.of(operations)
+        aside = [Evidence("credit", _cut(credits), _cut(credits_now))] if credits != credits_now else []
+        if stamps != stamps_now:
+            aside.append(Evidence("time_stamp", _cut(stamps), _cut(stamps_now)))
+        differing = sum(len(plain(o.text)) for o in operations if o.kind in ("removed", "added"))
+        similarity = 1 - differing / max(1, len(letters[0]) + len(letters[1]))
+        return cls(operations, found, aside, new, similarity, same_form)
+
+
+def _new(before: Iterable[str], after: Iterable[str]) -> list[str]:
+    """The sentences of a side that the other has not."""
+    known = {s.strip() for s in before}
+    return [s for s in after if s.strip() not in known]
+
+
+def _cut(lines: Iterable[str]) -> str:
+    told = " / ".join(lines)
+    return told if len(told) <= evidence.SHOWN else told[: evidence.SHOWN - 1] + "…"
+
+
+_Told = tuple[ChangeKind, Severity, list[Evidence]]
+
+
+def _kind(before: State, after: State, title: list[Operation], body: _Body, past: Past, rules: Rules) -> _Told:
+    if (why := _gone(before, after, past, rules)) is not None:
+        return "removed", "major", [why]
+    if past.was_removed or _is_failure(before, rules):
+        return "restored", "notable", [Evidence("failure", _cut([before.body]), _cut([after.body]))]
+    kind, severity, told = _substance(before, after, title, body, rules)
+    if not past.returned:
+        return kind, severity, told
+    stood = [Evidence("states", digest, str(seconds)) for digest, seconds in past.stood]
+    if past.returns >= 2:
+        return "flapping", "minor" if kind in ("cosmetic", "typo", "wording", "headline") else "notable", [*stood, *told]
+    return "returned", severity, told
+
+
+def _substance(before: State, after: State, title: list[Operation], body: _Body, rules: Rules) -> _Told:
+    """What differs, whatever the history says."""
+    body_differs = before.body != after.body and not body.same_form
+    title_differs = plain(before.title) != plain(after.title)
+    told = [*evidence.of(title), *body.evidence, *body.aside]
+    if not title_differs and not body_differs:
+        return "cosmetic", "trivial", body.aside or [Evidence("form", *_form(before, after))]
+    if body_differs and body.similarity < rules.rewrite_similarity:
+        return "rewrite", "notable", told
+    grave = {e.what for e in body.evidence}
+    if grave & _SUBSTANCE:
+        return "substantive", "major" if grave & _GRAVE else "notable", told
+    if _is_typo([*title, *body.operations], rules) and not any(e.what in _SUBSTANCE for e in told):
+        return "typo", "minor", told
+    if body_differs and not title_differs:
+        return "wording", "minor", told
+    if body_differs:
+        return "headline", "notable", told
+    return "headline", "notable", told
+
+
+def _form(before: State, after: State) -> tuple[str, str]:
+    """Of two states that differ in form alone, where they first do."""
+    for was, now in ((before.title, after.title), (before.body, after.body)):
+        if was != now:
+            at = next((i for i, (a, b) in enumerate(zip(was, now, strict=False)) if a != b), min(len(was), len(now)))
+            return was[max(0, at - 10) : at + 10], now[max(0, at - 10) : at + 10]
+    return "", ""
+
+
+def _gone(before: State, after: State, past: Past, rules: Rules) -> Evidence | None:
+    """Why the article is not there any more, if it was before."""
+    if past.was_removed or _is_failure(before, rules):
+        return None
+    if _is_failure(after, rules):
+        return Evidence("failure", _cut([before.body]), _cut([after.body or after.title]))
+    had, has = len(plain(before.body)), len(plain(after.body))
+    if had >= STUB_BEFORE and has < rules.stub_share * had and has < FAILURE_CHARACTERS:
+        return Evidence("stub", str(had), str(has))
+    return None
+
+
+def _is_failure(state: State, rules: Rules) -> bool:
+    """Whether a page stands in for an article that is not there."""
+    if len(plain(state.body)) > FAILURE_CHARACTERS:
+        return False
+    told = unicodedata.normalize("NFC", f"{state.title}\n{state.body}").casefold()
+    short = len(plain(state.body)) <= 80
+    return any(phrase in told for phrase in rules.failures if short or len(phrase) > 12)
+
+
+def _is_typo(operations: Sequence[Operation], rules: Rules) -> bool:
+    """Whether all that differs are a few words that are spelt a little otherwise."""
+    edits = 0
+    removed = ""
+    for o in [*operations, Operation("same", "")]:
+        if o.move is not None:
+            return False
+        if o.kind == "removed":
+            removed = o.text
+            continue
+        was, now = plain(removed), plain(o.text) if o.kind == "added" else ""
+        removed = ""
+        if was == now:
+            continue
+        edits += 1
+        jamo = [unicodedata.normalize("NFD", w) for w in (was, now)]
+        most = min(TYPO_JAMO, max(1, min(map(len, jamo)) // 2))
+        if not was or not now or Levenshtein.distance(*jamo, score_cutoff=most) > most:
+            return False
+    return 0 < edits <= rules.typo_edits
+
+
+def _is_mark(line: str, rules: Rules) -> bool:
+    """Whether a sentence owns up to an edit."""
+    folded = line.strip().casefold()
+    for word in rules.corrections:
+        at = folded.find(word)
+        if at >= 0 and _stands_out(folded[:at].strip(), folded[at + len(word) :].strip(), word):
+            return True
+    return False
+
+
+def _stands_out(head: str, tail: str, word: str) -> bool:
+    """Whether a word marks an edit there, and is not just talked of."""
+    if word.endswith("습니다") or word.endswith("드립니다") or word.endswith("합니다"):
+        return True
+    opened = head[-1:] and head[-1] in "[(<〈《【〔{"
+    closes = tail[:1] and tail[0] in "])>〉》】〕}:：|"
+    return bool((opened or not head) and (closes or (tail[:1].isdigit() and (opened or not head)) or (bool(opened) and tail)))
+
+
+def _edit(kind: ChangeKind, title: Sequence[Operation], body: Sequence[Operation], before: State, after: State) -> bytes | None:
+    if kind == "removed":
+        return _edit_of([kind], [(after.title if not after.body else "", diffs.clean(after.body))])
+    if kind == "restored":
+        return _edit_of([kind], [("", diffs.clean(before.body))])
+    if kind == "rewrite":
+        return None
+    return _edit_of(["state"], [*_token_changes("t", title), *_token_changes("b", body)])
+
+
+def _token_changes(where: str, operations: Iterable[Operation]) -> set[tuple[str, str]]:
+    return {(where + o.kind[0], o.text.strip()) for o in operations if o.kind in ("removed", "added") and plain(o.text)}
+
+
+def _edit_of(what: Sequence[str], changes: Iterable[tuple[str, str]]) -> bytes | None:
+    """A digest of what was done, whatever page it was done to; None where nothing was."""
+    told = sorted(set(changes))
+    return xxhash.xxh3_128_digest(json.dumps([*what, *told], ensure_ascii=False).encode("utf-8", "surrogatepass")) if told else None

@@ -1,0 +1,72 @@
+"""What judging knows of languages: endings, units, titles and negations of Korean and English. What a newsroom may want otherwise is
+configured in `[changes]`."""
+
+from __future__ import annotations
+
+import regex
+
+FAILURES = (
+    "content not found", "page not found", "article not found", "404 not found", "not found", "access denied", "403 forbidden",
+    "service unavailable", "bad gateway", "internal server error", "this page is no longer available",
+    "this article has been removed", "this story has been removed", "페이지를 찾을 수 없습니다", "존재하지 않는 기사", "존재하지 않는 페이지",
+    "기사를 찾을 수 없습니다", "삭제된 기사", "기사가 삭제", "삭제되었습니다", "삭제 되었습니다", "서비스가 종료", "접근이 제한", "열람할 수 없습니다",
+    "요청에 의해 삭제", "요청으로 삭제", "서비스 점검", "잘못된 접근",
+)  # fmt: skip
+"""Phrases of pages that stand in for an article which is not there; matched in lower case, in short texts alone."""
+
+CORRECTIONS = (
+    "수정", "정정", "정정합니다", "바로잡습니다", "바로잡았습니다", "알려드립니다", "정정보도", "반론보도",
+    "correction", "corrected", "updated", "update", "editor's note", "clarification",
+)  # fmt: skip
+"""Words by which a page owns up to an edit: in brackets, before a colon or a time, or at the head of a sentence."""
+
+NEGATIONS = regex.compile(
+    r"(?i)\b(?:not|no|never|none|nobody|nothing|neither|nor|without|cannot|\w+n['’]t|refus\w*|den(?:y|ie[sd]|ial)\w*|fail(?:s|ed|ure)?)\b"
+    r"|(?<!\p{Hangul})(?:안|못|비|불)(?=\x20\p{Hangul})|\p{Hangul}*(?:않|못[하한할했해]|아니|아닌|아닐|없|부인[하했한])\p{Hangul}*"
+)
+"""Words whose coming or going turns a sentence round."""
+
+_TITLES = (
+    "씨|의원|대표|장관|차관|총리|대통령|위원장|위원|사장|부사장|회장|부회장|교수|기자|시장|군수|구청장|도지사|지사|청장|총장|검사|판사|변호사"
+    "|감독|선수|코치|대변인|원장|국장|과장|팀장|이사장|이사|본부장|의장|후보|부장|수석|실장|소장|박사|총재|행장|대사|장군|목사|신부|스님|작가|배우"
+    "|가수|연구원|연구위원|사무총장|비서관|비서실장|군|양"
+)
+NAMES = regex.compile(
+    rf"(?P<name>(?<!\p{{Hangul}})\p{{Hangul}}{{2,4}})\x20?(?:전\x20)?(?:{_TITLES})(?![\p{{Hangul}}--[은는이가을를의도와과에께로만며라고]])"
+    # a capital within a sentence, and those that follow it
+    r"|(?<=[\p{Ll},\d]\x20)(?P<latin>\p{Lu}[\p{L}'’-]+(?:\x20\p{Lu}[\p{L}'’-]+)*)"
+    r"|\b(?P<acronym>\p{Lu}{2,}\d*)\b",
+    regex.V1,
+)
+"""A person before a title, capitals within a sentence, acronyms: what can be told as a name without a dictionary."""
+
+QUOTATIONS = regex.compile(r"“([^”\n]{2,600})”|\"([^\"\n]{2,600})\"|「([^」\n]{2,600})」|『([^』\n]{2,600})』|‘([^’\n]{4,600})’|(?<!\w)'([^'\n]{4,600})'(?!\w)")
+
+STAMPS = regex.compile(
+    r"(?i)^\W*(?:기사\s?)?(?:입력|수정|등록|승인|송고|최종\s?수정|최종\s?업데이트|업데이트|published|posted|updated|last updated|modified)"
+    r"(?:\s?(?:시간|일시|on|at))?\s?[:：]?\s?(?:\d|\p{L}{3,9}\.?\s\d)[^\n]{0,80}$",
+    regex.MULTILINE,
+)
+"""A line that says when a page was entered or updated, and nothing else."""
+
+CREDITS = regex.compile(
+    r"(?i)^\W*(?:사진|영상|그래픽|자료|photo|image|video|graphic|credit)s?\s?(?:제공|출처|편집|by|courtesy of|credit)?\s?[=:：/|·ⓒ©][^\n]{0,80}$"
+    r"|^\W*[/|]\s?[^\n]{0,30}(?:제공|캡처|갈무리|뉴스|연합)\W*$|^\W*[ⓒ©][^\n]{0,100}$"
+    r"|^[^\n]{0,60}(?:무단\s?전재|재배포\s?금지|all rights reserved)[^\n]{0,60}$"
+    r"|^\W*\p{Hangul}{2,4}\s?(?:기자|특파원|인턴기자)\W*(?:[\w.+-]+@[\w.-]+)?\W*$|^\W*[\w.+-]+@[\w-]+(?:\.[\w-]+)+\W*$",
+    regex.MULTILINE,
+)
+"""A line or a sentence of credits alone: photographs, rights, a reporter's address."""
+
+_PERCENT = regex.compile(r"%|퍼센트|포인트|‰")
+_DATE = regex.compile(r"[년월일]$|\d{4}[-./]\d|:\d\d|[시분초]$|am$|pm$", regex.IGNORECASE)
+_MONEY = regex.compile(r"^[+\-−±]?[$€£¥₩₤￦]|(?:원|달러|유로|엔|위안|파운드)$")
+
+
+def sort_of_number(number: str) -> str:
+    """`percentage`, `date`, `amount` (of money) or `number`."""
+    if _PERCENT.search(number):
+        return "percentage"
+    if _DATE.search(number):
+        return "date"
+    return "amount" if _MONEY.search(number) else "number"
