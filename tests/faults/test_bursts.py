@@ -16,6 +16,8 @@ from tests.crawl import Made
 from tests.daemon import equals_a_scan, watching
 from tests.faults.oracle import assert_holds, caught_up, walk
 
+pytestmark = pytest.mark.system
+
 MANY = 20_000
 
 
@@ -34,7 +36,6 @@ def _by_rename(path: str, text: str) -> None:
     os.rename(path + ".part", path)
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("write", [_in_place, _by_rename])
 @pytest.mark.parametrize("folders", [1, 400])
 def test_a_burst_is_taken_in_whole(crawl: Path, db: Path, write: Callable[[str, str], None], folders: int) -> None:
@@ -54,7 +55,6 @@ def test_a_burst_is_taken_in_whole(crawl: Path, db: Path, write: Callable[[str, 
     assert (report.degraded, report.unwatched) == ((), 0)
 
 
-@pytest.mark.system
 def test_events_lost_while_it_was_stopped_are_noticed_counted_and_made_up_for_by_one_scan(crawl: Path, db: Path) -> None:
     texts = _rendered(MANY)
     with watching(crawl, db) as daemon:
@@ -70,7 +70,6 @@ def test_events_lost_while_it_was_stopped_are_noticed_counted_and_made_up_for_by
     assert_holds(crawl, db)
 
 
-@pytest.mark.system
 def test_folders_made_and_filled_at_once_are_followed(crawl: Path, db: Path) -> None:
     with watching(crawl, db) as daemon:
         for n, text in enumerate(_rendered(500)):
@@ -86,7 +85,6 @@ def test_folders_made_and_filled_at_once_are_followed(crawl: Path, db: Path) -> 
     assert_holds(crawl, db)
 
 
-@pytest.mark.system
 def test_trees_renamed_in_within_and_out_are_followed(crawl: Path, db: Path) -> None:
     outside = crawl.with_name("outside")
     texts = _rendered(300)
@@ -122,7 +120,6 @@ def equals_a_scan_but_for_what_went(crawl: Path, db: Path) -> None:
     equals_a_scan(crawl, db)
 
 
-@pytest.mark.system
 def test_a_burst_is_in_within_fifteen_seconds_and_the_time_of_a_scan(crawl: Path, db: Path) -> None:
     """The one time that is promised: what a scan of the same files takes on the same machine is measured beside it."""
     texts = _rendered(MANY)

@@ -18,6 +18,8 @@ from tests.crawl import Made
 from tests.daemon import Daemon, equals_a_scan, watching
 from tests.faults.oracle import assert_holds, caught_up, recorded
 
+pytestmark = pytest.mark.system
+
 HOUR, YEARS = 3600, 10 * 365 * 86_400
 
 _SHIFTED = """
@@ -113,7 +115,6 @@ def _is_well(daemon: Daemon, db: Path) -> None:
     daemon.wait_until(lambda: spawn(db.parent, "-d", db, "status", "--check").out == "healthy\n", every=0.2)
 
 
-@pytest.mark.system
 def test_a_daemon_goes_on_when_the_clock_jumps_while_it_runs(crawl: Path, db: Path, clock: Callable[[int], None]) -> None:
     completed = set()
 
@@ -142,7 +143,6 @@ def test_a_daemon_goes_on_when_the_clock_jumps_while_it_runs(crawl: Path, db: Pa
         assert [r["revision"] for r in told["timeline"]] == [1, 2, 3, 4, 5, 6, 7]
 
 
-@pytest.mark.system
 def test_the_timer_does_not_mind_the_clock(crawl: Path, db: Path, clock: Callable[[int], None]) -> None:
     with watching(crawl, db, interval=0.2) as daemon:
         for shift in (0, -YEARS, HOUR, -HOUR):
@@ -197,7 +197,6 @@ def test_files_of_one_page_and_one_moment_give_one_history_in_whatever_order_the
     assert len(sightings) == len({(m.title, m.body, m.crawled_at) for m in made})
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_a_daemon_gives_them_the_history_of_a_scan(crawl: Path, db: Path, order: Sequence[int]) -> None:
     made = _of_one_moment()["other contents"]

@@ -28,6 +28,8 @@ from tests.daemon import Daemon, equals_a_scan, watching
 from tests.faults.disks import Image, fill, image, immutable, memory, read_only
 from tests.faults.oracle import assert_holds, assert_sound, caught_up
 
+pytestmark = pytest.mark.system
+
 __all__ = ["image"]
 
 BEFORE, AFTER = 20, 180
@@ -59,7 +61,6 @@ def _bodies(articles: list[Made]) -> list[str]:
     return [a.body for a in articles]
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("leaving", [0, 40, 200, 500])
 def test_a_full_disk_is_told_claims_nothing_and_is_made_up_for(crawl: Path, tmp_path: Path, leaving: int) -> None:
     """Room ends at once, within a batch, as it is committed, or where the indexes grow."""
@@ -92,7 +93,6 @@ def test_a_full_disk_is_told_claims_nothing_and_is_made_up_for(crawl: Path, tmp_
     assert daemon.log.count(b"the database can be written again") == 1
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_whoever_leaves_or_is_killed_on_a_full_disk_has_claimed_nothing(crawl: Path, tmp_path: Path, number: int) -> None:
     """And whoever starts on it says what is wrong: `scan` ends with one line, `watch` goes on trying."""
@@ -126,7 +126,6 @@ def test_whoever_leaves_or_is_killed_on_a_full_disk_has_claimed_nothing(crawl: P
         equals_a_scan(crawl, db)
 
 
-@pytest.mark.system
 def test_a_scan_that_finds_no_room_says_so_and_another_goes_on_from_what_was_committed(
     crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,7 +209,6 @@ def test_what_is_committed_and_finds_no_room_in_the_database_itself_stays_in_its
     equals_a_scan(crawl, db)
 
 
-@pytest.mark.system
 def test_files_that_take_no_writing_for_a_while_are_written_again_by_the_same_process(image: Image, crawl: Path) -> None:
     """As on a file system that is read-only for some time, from under those who have its files open."""
     articles = _articles()
@@ -236,7 +234,6 @@ def test_files_that_take_no_writing_for_a_while_are_written_again_by_the_same_pr
     equals_a_scan(crawl, db)
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("how", ["error", "die"])
 def test_a_file_system_that_breaks_is_told_and_let_go_of_and_all_is_found_once_it_is_mended(image: Image, crawl: Path, how: str) -> None:
     articles = _articles()
@@ -268,7 +265,6 @@ def test_a_file_system_that_breaks_is_told_and_let_go_of_and_all_is_found_once_i
     equals_a_scan(crawl, db)
 
 
-@pytest.mark.system
 def test_a_folder_that_is_read_only_from_the_start_is_told_in_one_line_and_can_be_read(crawl: Path, tmp_path: Path) -> None:
     Made().write(crawl)
     place = tmp_path / "place"

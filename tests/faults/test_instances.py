@@ -27,6 +27,8 @@ from tests.daemon import Daemon, watching
 from tests.faults.oracle import assert_holds, assert_sound, caught_up, recorded, walk
 from tests.faults.processes import alive, children, doing, patched, until
 
+pytestmark = pytest.mark.system
+
 MANY = 24_000
 """More than those from which on processes are started."""
 IN_TIME = 10.0
@@ -115,7 +117,6 @@ def _stuck(db: Path) -> None:
     assert word.startswith("reading "), word
 
 
-@pytest.mark.system
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("how", ["asked", "asked while those that read hang", "killed"])
 def test_a_large_scan_is_left_in_time_with_nothing_half_done_and_completed_by_the_next_start(many: Path, db: Path, how: str) -> None:
@@ -179,7 +180,6 @@ def test_a_transaction_under_way_is_finished_first(crawl: Path, db: Path, number
     assert_holds(crawl, db)
 
 
-@pytest.mark.system
 def test_a_transaction_that_does_not_come_to_its_end_is_cut_short_and_made_again_by_the_next_start(crawl: Path, db: Path) -> None:
     path = Made().write(crawl)
     with watching(crawl, db, under=patched(_WITHIN), until="within a transaction") as daemon:
@@ -209,7 +209,6 @@ def test_it_leaves_in_time_while_another_program_holds_the_database(crawl: Path,
     assert_holds(crawl, db)
 
 
-@pytest.mark.system
 def test_it_leaves_in_time_while_it_is_degraded_and_catches_up_later(crawl: Path, db: Path) -> None:
     with watching(crawl, db) as daemon:
         shell = sqlite3.connect(db, isolation_level=None)
@@ -225,7 +224,6 @@ def test_it_leaves_in_time_while_it_is_degraded_and_catches_up_later(crawl: Path
     assert_holds(crawl, db)
 
 
-@pytest.mark.system
 def test_a_database_that_another_program_lets_go_of_is_written_on(crawl: Path, db: Path) -> None:
     with watching(crawl, db) as daemon:
         shell = sqlite3.connect(db, isolation_level=None)

@@ -16,6 +16,8 @@ from tests.crawl import Made
 from tests.daemon import watching
 from tests.faults.oracle import assert_holds, caught_up, recorded, walk
 
+pytestmark = pytest.mark.system
+
 _LATER = "2026-03-05 00:30:00"
 
 
@@ -57,7 +59,6 @@ def _stop(crawl: Path, db: Path, stop: str) -> None:
             assert daemon.leave() == 0
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("start", ["watch", "scan"])
 @pytest.mark.parametrize("stop", ["left", "killed"])
 def test_created_overwritten_moved_touched_and_deleted_while_it_was_down(crawl: Path, db: Path, stop: str, start: str) -> None:
@@ -104,7 +105,6 @@ def test_created_overwritten_moved_touched_and_deleted_while_it_was_down(crawl: 
     assert (status["gone"], status["pages"], status["changes"], status["faults"]) == (2, 11, 2, {"not_an_article": 1})
 
 
-@pytest.mark.system
 def test_a_tree_moved_away_and_another_put_in_its_place_while_it_was_down(crawl: Path, db: Path) -> None:
     for n in range(30):
         Made(aid=f"{n:010d}", body=f"본문 {n} 이 이어진다.").write(crawl / f"{n % 3}" / "deep")
@@ -129,7 +129,6 @@ _CHANGES: list[Callable[[Path, str], object]] = [
 ]
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("change", _CHANGES)
 def test_a_start_that_is_killed_before_it_has_scanned_leaves_everything_to_the_next(
     crawl: Path, db: Path, change: Callable[[Path, str], object]

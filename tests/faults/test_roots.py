@@ -18,6 +18,8 @@ from tests.daemon import Daemon, equals_a_scan, watching
 from tests.faults.mounts import in_own_mounts, mount, unmount
 from tests.faults.oracle import assert_holds, assert_sound, caught_up, recorded, walk
 
+pytestmark = pytest.mark.system
+
 FEW = 40
 
 
@@ -117,7 +119,6 @@ def test_a_root_that_goes_and_comes_back_loses_nothing_and_is_followed_again(tmp
     assert running.dump(db, "changes") == []
 
 
-@pytest.mark.system
 def test_while_one_of_two_roots_is_away_the_other_is_followed_and_nothing_is_scanned_again_and_again(tmp_path: Path, db: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     _fill(one / "1")
@@ -295,7 +296,6 @@ def test_a_root_that_is_a_link_is_followed_where_it_points_to_and_when_it_points
 # One that is mounted
 
 
-@pytest.mark.system
 @in_own_mounts
 def test_an_unmounted_root_loses_nothing(crawl: Path, db: Path) -> None:
     aside = crawl.with_name("aside")
@@ -320,7 +320,6 @@ def test_an_unmounted_root_loses_nothing(crawl: Path, db: Path) -> None:
     assert_holds(crawl, db)
 
 
-@pytest.mark.system
 @in_own_mounts
 def test_a_file_system_without_the_files_in_place_of_the_root_s_is_absent_while_it_is_empty(crawl: Path, db: Path) -> None:
     mount("-t", "tmpfs", "tmpfs", crawl)
@@ -338,7 +337,6 @@ def test_a_file_system_without_the_files_in_place_of_the_root_s_is_absent_while_
     assert_holds(crawl, db)
 
 
-@pytest.mark.system
 @in_own_mounts
 def test_a_bind_mount_that_is_unmounted_lazily_while_its_files_go_on_changing_is_made_up_for(crawl: Path, db: Path) -> None:
     real = crawl.with_name("real")
@@ -363,7 +361,6 @@ def test_a_bind_mount_that_is_unmounted_lazily_while_its_files_go_on_changing_is
     assert_holds(crawl, db)
 
 
-@pytest.mark.system
 @in_own_mounts
 def test_a_root_below_a_mount_that_goes_is_missing(tmp_path: Path, db: Path) -> None:
     outer = tmp_path / "srv"

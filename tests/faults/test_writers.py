@@ -21,6 +21,8 @@ from tests.daemon import Daemon, watching
 from tests.faults.oracle import assert_holds, caught_up
 from tests.faults.rewriting import TIMES, WRITERS, version
 
+pytestmark = pytest.mark.system
+
 _RNG = random.Random(51)
 
 
@@ -281,7 +283,6 @@ def test_what_a_killed_writer_left_is_told_for_what_it_is_and_completed_by_the_n
 # Many writers
 
 
-@pytest.mark.system
 def test_of_eight_processes_that_rewrite_the_same_paths_every_stored_body_is_one_that_was_completed(crawl: Path, db: Path) -> None:
     for n in range(5):
         (crawl / f"{n}").mkdir()
