@@ -58,26 +58,43 @@ def _tail(text: str, length: int) -> str:
 
 def rows(operations: Iterable[Operation]) -> Iterator[Row]:
     """The difference in rows of about a sentence, in order; all left sides joined are the text before, all right ones the text
-    after."""
+    after. Whole sentences that came or went have rows of their own."""
     left: list[Operation] = []
     right: list[Operation] = []
     for o in operations:
-        if o.kind == "same":
+        if o.move is not None:
+            yield from _row(left, right)
+            left, right = [], []
+            yield Row((o,), ()) if o.kind == "moved_from" else Row((), (o,))
+        elif o.kind != "same":
+            (left if o.kind == "removed" else right).append(o)
+        else:
+            if _whole(left, right):
+                yield from _row(left, right)
+                left, right = [], []
             for piece in sentences(o.text):
                 left.append(Operation("same", piece))
                 right.append(Operation("same", piece))
                 if _ends(piece):
                     yield Row(tuple(left), tuple(right))
                     left, right = [], []
-        elif o.kind in ("moved_from", "moved_to"):
-            if left or right:
-                yield Row(tuple(left), tuple(right))
-                left, right = [], []
-            yield Row((o,), ()) if o.kind == "moved_from" else Row((), (o,))
-        else:
-            (left if o.kind == "removed" else right).append(o)
-    if left or right:
+    yield from _row(left, right)
+
+
+def _row(left: list[Operation], right: list[Operation]) -> Iterator[Row]:
+    if left and right:
         yield Row(tuple(left), tuple(right))
+        return
+    for o in left:
+        yield from (Row((Operation(o.kind, s),), ()) for s in sentences(o.text))
+    for o in right:
+        yield from (Row((), (Operation(o.kind, s),)) for s in sentences(o.text))
+
+
+def _whole(left: Sequence[Operation], right: Sequence[Operation]) -> bool:
+    """Whether these are sentences of their own, none of which goes on with what follows."""
+    both = (*left, *right)
+    return bool(both) and all(o.kind != "same" for o in both) and all(_ends(o.text) for o in both)
 
 
 def _ends(piece: str) -> bool:

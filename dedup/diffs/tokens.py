@@ -13,7 +13,7 @@ import regex
 
 from dedup.text import nfc
 
-TokenKind = Literal["number", "word", "ideograph", "blank", "sign"]
+TokenKind = Literal["number", "word", "ideograph", "blank", "sign", "address"]
 
 _INVISIBLE = re.compile(r"[\u00ad\u200b\u2060\ufeff]")
 _BLANKS = re.compile(r"\s{2,}|[^\S \n]")
@@ -33,9 +33,10 @@ _NUMBER = (
     rf"(?:{_DATE}|{_DIGITS}(?:{_POWER}(?:\x20?{_DIGITS}{_POWER})*+(?:{_DIGITS})?+)?+{_UNIT}?+)"
 )
 _TOKEN = regex.compile(
-    rf"(?P<number>{_NUMBER})(?!\p{{M}})"
+    r"(?P<address>https?://[^\s<>\"'”’)\]}]++|[\w.+-]{1,64}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+)++)"
+    rf"|(?P<number>{_NUMBER})(?!\p{{M}})"
     r"|(?P<ideograph>\p{Han}(?!\p{M}))"
-    r"|(?P<word>\p{Hangul}(?:[\p{Hangul}\p{M}])*+|(?:[\p{L}--[\p{Han}\p{Hangul}]]\p{M}*+)(?:[\p{L}--[\p{Han}\p{Hangul}]]|\p{M}|\d|['’](?=\p{L}))*+)"
+    r"|(?P<word>\p{Hangul}(?:[\p{Hangul}\p{M}])*+|(?:[\p{L}--[\p{Han}\p{Hangul}]]\p{M}*+)(?:[\p{L}--[\p{Han}\p{Hangul}]]|\p{M}|\d|['’](?=\p{L})|(?<=\d)\.(?=\d))*+)"
     r"|(?P<blank>\s++)"
     r"|(?P<sign>\X)",
     regex.V1,
@@ -64,7 +65,7 @@ def tokens(text: str) -> list[Token]:
     """The tokens of a cleaned text; joined they are the text.
 
     A number has its sign, currency, separators, powers of ten and unit (`-3.5%`, `3억 5천만원`, `2026-03-05`, `10:30`). Words are
-    runs of Hangul, or of letters of other alphabets; Chinese characters and signs stand alone.
+    runs of Hangul, or of letters of other alphabets; Chinese characters and signs stand alone; URLs and mail addresses are whole.
     """
     return [Token(m.lastgroup, m[0]) for m in _TOKEN.finditer(text)]  # type: ignore[arg-type]  # a group's name is a kind
 

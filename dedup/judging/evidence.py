@@ -10,11 +10,11 @@ from typing import Literal
 
 from dedup.diffs import Operation, tokens
 from dedup.diffs.forms import Row, rows
-from dedup.judging.words import CREDITS, NAMES, NEGATIONS, QUOTATIONS, STAMPS, sort_of_number
+from dedup.judging.words import CREDITS, NAMES, NEGATIONS, QUOTATIONS, STAMPS, sort_of_number, stands_in
 from dedup.text import normalise
 
 What = Literal[
-    "number", "amount", "date", "percentage", "quotation", "name", "negation", "sentence", "moved", "words",
+    "number", "amount", "date", "percentage", "quotation", "name", "negation", "sentence", "moved", "words", "address",
     "form", "credit", "time_stamp", "failure", "stub", "states",
 ]  # fmt: skip
 """`form` is blanks, punctuation, Unicode form or letter case alone; `states` how long each stood of those that a page goes between."""
@@ -74,13 +74,16 @@ def _of_row(row: Row) -> Iterator[Evidence]:
         if row.left:
             yield Evidence("moved", _cut(left), _cut(left))
         return
-    if not row.left or not row.right:
-        if len(plain(left or right)) >= SENTENCE:
-            yield Evidence("sentence", _cut(left), _cut(right))
-            return
+    if all(o.kind != "same" for o in (*row.left, *row.right)) and len(plain(_without_addresses(left + right))) >= SENTENCE:
+        yield Evidence("sentence", _cut(left), _cut(right))
+        return
     yield from _edits(row)
     yield from _paired("name", _missing(_names(left), right), _missing(_names(right), left))
     yield from _paired("negation", _negations(left), _negations(right))
+
+
+def _without_addresses(text: str) -> str:
+    return "".join(t.text for t in tokens(text) if t.kind != "address")
 
 
 def _edits(row: Row) -> Iterator[Evidence]:
@@ -88,11 +91,12 @@ def _edits(row: Row) -> Iterator[Evidence]:
     removed = [o.text for o in row.left if o.kind == "removed"]
     added = [o.text for o in row.right if o.kind == "added"]
     for was, now in _edit_pairs(row, removed, added):
-        numbers = [[t.text for t in tokens(side) if t.kind == "number"] for side in (was, now)]
-        yield from _numbers(*numbers)
-        words = ["".join(t.text for t in tokens(side) if t.kind != "number") for side in (was, now)]
-        if plain(words[0]) != plain(words[1]):
-            yield Evidence("words", _cut(was.strip()), _cut(now.strip()))
+        parts = [tokens(side) for side in (was, now)]
+        yield from _numbers(*([t.text for t in side if t.kind == "number"] for side in parts))
+        for what, kinds in (("words", ("word", "ideograph")), ("address", ("address",))):
+            told = ["".join(t.text for t in side if t.kind in kinds) for side in parts]
+            if plain(told[0]) != plain(told[1]):
+                yield Evidence(what, _cut(was), _cut(now))  # type: ignore[arg-type]  # one of the two above
 
 
 def _edit_pairs(row: Row, removed: list[str], added: list[str]) -> Iterator[tuple[str, str]]:
@@ -117,7 +121,8 @@ def _numbers(before: list[str], after: list[str]) -> Iterator[Evidence]:
     left, right = _without_common(before, after, _value)
     for n in range(max(len(left), len(right))):
         was, now = left[n] if n < len(left) else "", right[n] if n < len(right) else ""
-        yield Evidence(sort_of_number(now or was), was, now)  # type: ignore[arg-type]  # its words are four of ours
+        sorts = [sort_of_number(number) for number in (now, was) if number]
+        yield Evidence(next((s for s in sorts if s != "number"), "number"), was, now)  # type: ignore[arg-type]  # four of ours
 
 
 def _value(number: str) -> str:
@@ -138,7 +143,7 @@ def _names(text: str) -> list[str]:
 def _missing(names: Iterable[str], other: str) -> list[str]:
     """Those that the other side does not have in any spelling."""
     there = plain(other)
-    return [name for name in dict.fromkeys(names) if plain(name) not in there]
+    return [name for name in dict.fromkeys(names) if not (stands_in(name, other) if name[0] >= "가" else plain(name) in there)]
 
 
 def _negations(text: str) -> list[str]:

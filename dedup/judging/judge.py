@@ -15,7 +15,7 @@ from dedup import diffs
 from dedup.diffs import Operation
 from dedup.judging import evidence
 from dedup.judging.evidence import Evidence, plain
-from dedup.judging.words import CORRECTIONS, FAILURES
+from dedup.judging.words import CORRECTIONS, FAILURES, STAMPS
 
 ChangeKind = Literal[
     "cosmetic", "typo", "wording", "headline", "substantive", "rewrite", "removed", "restored", "returned", "flapping", "metadata"
@@ -27,7 +27,7 @@ VERSION = 1
 """Of this judging; counted up where it comes to judge otherwise."""
 FAILURE_CHARACTERS = 400
 """Letters and digits of a text that can be a page standing in for an article."""
-STUB_BEFORE = 200
+STUB_BEFORE = 100
 """Letters and digits that a text must have had for its collapse to count as removal."""
 TYPO_JAMO = 3
 """Letters (Hangul by jamo) by which a word differs from a mistyped one at most."""
@@ -99,8 +99,9 @@ def judge(before: State, after: State, past: Past, rules: Rules) -> Judgement:
     body = _Body.compared(before.body, after.body)
     kind, severity, told = _kind(before, after, title, body, past, rules)
     corrected = any(_is_mark(line, rules) for line in (*_new([before.title], [after.title]), *body.new))
+    published = dict(after.metadata).get("published_at")
     substance = kind in ("substantive", "rewrite") or (kind in ("returned", "flapping") and any(e.what in _SUBSTANCE for e in told))
-    stealth = substance and "body" in channels and "published_at" not in channels and not corrected
+    stealth = substance and "body" in channels and bool(published) and "published_at" not in channels and not corrected
     if stealth and kind not in ("returned", "flapping"):
         severity = "major"
     return Judgement(
@@ -186,13 +187,9 @@ def _substance(before: State, after: State, title: list[Operation], body: _Body,
     grave = {e.what for e in body.evidence}
     if grave & _SUBSTANCE:
         return "substantive", "major" if grave & _GRAVE else "notable", told
-    if _is_typo([*title, *body.operations], rules) and not any(e.what in _SUBSTANCE for e in told):
+    if _is_typo([*title, *body.operations], rules) and not any(e.what in _SUBSTANCE or e.what == "address" for e in told):
         return "typo", "minor", told
-    if body_differs and not title_differs:
-        return "wording", "minor", told
-    if body_differs:
-        return "headline", "notable", told
-    return "headline", "notable", told
+    return ("headline", "notable", told) if title_differs else ("wording", "minor", told)
 
 
 def _form(before: State, after: State) -> tuple[str, str]:
@@ -248,11 +245,12 @@ def _is_typo(operations: Sequence[Operation], rules: Rules) -> bool:
 
 
 def _is_mark(line: str, rules: Rules) -> bool:
-    """Whether a sentence owns up to an edit."""
+    """Whether a sentence owns up to an edit: by a word that stands out, or a time stamp that has it."""
     folded = line.strip().casefold()
+    stamp = STAMPS.fullmatch(line.strip()) is not None
     for word in rules.corrections:
         at = folded.find(word)
-        if at >= 0 and _stands_out(folded[:at].strip(), folded[at + len(word) :].strip(), word):
+        if at >= 0 and (stamp or _stands_out(folded[:at].strip(), folded[at + len(word) :].strip(), word)):
             return True
     return False
 

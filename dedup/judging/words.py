@@ -31,14 +31,23 @@ _TITLES = (
     "|감독|선수|코치|대변인|원장|국장|과장|팀장|이사장|이사|본부장|의장|후보|부장|수석|실장|소장|박사|총재|행장|대사|장군|목사|신부|스님|작가|배우"
     "|가수|연구원|연구위원|사무총장|비서관|비서실장|군|양"
 )
+_PARTICLES = "은는이가을를의도와과에께로만며라고"
 NAMES = regex.compile(
-    rf"(?P<name>(?<!\p{{Hangul}})\p{{Hangul}}{{2,4}})\x20?(?:전\x20)?(?:{_TITLES})(?![\p{{Hangul}}--[은는이가을를의도와과에께로만며라고]])"
+    rf"(?P<name>(?<!\p{{Hangul}})\p{{Hangul}}{{2,4}})\x20?(?:전\x20)?(?:{_TITLES})(?![\p{{Hangul}}--[{_PARTICLES}]])"
     # a capital within a sentence, and those that follow it
     r"|(?<=[\p{Ll},\d]\x20)(?P<latin>\p{Lu}[\p{L}'’-]+(?:\x20\p{Lu}[\p{L}'’-]+)*)"
     r"|\b(?P<acronym>\p{Lu}{2,}\d*)\b",
     regex.V1,
 )
 """A person before a title, capitals within a sentence, acronyms: what can be told as a name without a dictionary."""
+
+
+
+def stands_in(name: str, text: str) -> bool:
+    """Whether a Korean name stands somewhere in a text, and not as a part of a longer one."""
+    behind = rf"(?=\P{{Hangul}}|$|[{_PARTICLES}]|(?:전\x20)?(?:{_TITLES}))"
+    return regex.search(rf"(?<!\p{{Hangul}}){regex.escape(name)}{behind}", text) is not None
+
 
 QUOTATIONS = regex.compile(r"“([^”\n]{2,600})”|\"([^\"\n]{2,600})\"|「([^」\n]{2,600})」|『([^』\n]{2,600})』|‘([^’\n]{4,600})’|(?<!\w)'([^'\n]{4,600})'(?!\w)")
 
