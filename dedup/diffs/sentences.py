@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import regex
 
+from dedup.diffs.tokens import whole
+
 MOST_QUOTED = 600
 """Characters between two quotation marks that are looked at as one quotation; what is longer was never closed."""
 
@@ -38,7 +40,7 @@ def sentences(text: str) -> list[str]:
         begin = at
     if begin < len(text):
         found.append(text[begin:])
-    return found
+    return whole(found, text)
 
 
 def _past(text: str, mark: regex.Match[str]) -> int:

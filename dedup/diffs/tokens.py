@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
 import regex
@@ -15,6 +16,8 @@ from dedup.text import nfc
 
 TokenKind = Literal["number", "word", "ideograph", "blank", "sign", "address"]
 
+_JOINING = regex.compile(r"[\p{M}\p{Cf}\p{Sk}\p{RI}\p{GCB=Prepend}\p{GCB=L}\p{GCB=V}\p{GCB=T}]")
+"""Where two characters may be one grapheme."""
 _INVISIBLE = re.compile(r"[\u00ad\u200b\u2060\ufeff]")
 _BLANKS = re.compile(r"\s{2,}|[^\S \n]")
 _LINE_ENDS = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
@@ -67,9 +70,28 @@ def tokens(text: str) -> list[Token]:
     A number has its sign, currency, separators, powers of ten and unit (`-3.5%`, `3억 5천만원`, `2026-03-05`, `10:30`). Words are
     runs of Hangul, or of letters of other alphabets; Chinese characters and signs stand alone; URLs and mail addresses are whole.
     """
-    return [Token(m.lastgroup, m[0]) for m in _TOKEN.finditer(text)]  # type: ignore[arg-type]  # a group's name is a kind
+    kinds = {m.start(): m.lastgroup for m in _TOKEN.finditer(text)}
+    parts = words(text)
+    starts = accumulate(map(len, parts), initial=0)
+    return [Token(kinds[start], part) for start, part in zip(starts, parts, strict=False)]  # type: ignore[arg-type]  # its groups
 
 
 def words(text: str) -> list[str]:
     """The texts of the tokens alone."""
-    return [m[0] for m in _TOKEN.finditer(text)]
+    return whole([m[0] for m in _TOKEN.finditer(text)], text)
+
+
+def whole(parts: list[str], text: str) -> list[str]:
+    """The parts of a text, with those joined between which a grapheme would be split."""
+    if not _JOINING.search(text):
+        return parts
+    ends = {m.end() for m in regex.finditer(r"\X", text)}
+    found: list[str] = []
+    at, part = 0, ""
+    for more in parts:
+        part += more
+        at += len(more)
+        if at in ends:
+            found.append(part)
+            part = ""
+    return found
