@@ -72,10 +72,11 @@ def rows(operations: Iterable[Operation]) -> Iterator[Row]:
             if _whole(left, right):
                 yield from _row(left, right)
                 left, right = [], []
-            for piece in sentences(o.text):
+            pieces = sentences(o.text)
+            for n, piece in enumerate(pieces, 1):
                 left.append(Operation("same", piece))
                 right.append(Operation("same", piece))
-                if _ends(piece):
+                if n < len(pieces) or _ends(piece):
                     yield Row(tuple(left), tuple(right))
                     left, right = [], []
     yield from _row(left, right)
