@@ -8,7 +8,7 @@ import sqlite3
 import stat as modes
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -73,6 +73,7 @@ def _prepare(connection: sqlite3.Connection, path: str) -> Database:
     if connection.execute("PRAGMA user_version").fetchone() == (wal.BACKUP,):
         connection.execute("PRAGMA journal_mode=DELETE")
         connection.execute("PRAGMA user_version=0")
+    connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file alone; see `dedup.store.pruning`
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     db = Database(connection)
@@ -91,10 +92,18 @@ def _prepare(connection: sqlite3.Connection, path: str) -> Database:
     return db
 
 
-@contextmanager
-def open_reader(path: str) -> Iterator[Reader]:
+def open_reader(path: str) -> AbstractContextManager[Reader]:
     """The database at `path`, read-only; a reader sees the state of one moment for as long as it is open. Errors of SQLite that
     come out of the block leave as DatabaseUnreadableError; so does what meets a damaged database and is an error for that."""
+    return open_reading(path, Reader)
+
+
+_Asked = TypeVar("_Asked", bound=Reader)
+
+
+@contextmanager
+def open_reading(path: str, kind: Callable[[Database, str], _Asked]) -> Iterator[_Asked]:
+    """The same; what is given is of this `kind`."""
     schema.require_sqlite()
     if not os.path.exists(path):
         raise DatabaseMissingError(path=path)
@@ -106,7 +115,7 @@ def open_reader(path: str) -> Iterator[Reader]:
             if schema.pending(db):
                 raise DatabaseUnreadableError(path=path, problem="it is empty or of an older version; 'dedup scan' brings it up to date")
             connection.execute("BEGIN")
-            yield Reader(db, path)
+            yield kind(db, path)
         except UNEXPECTED as error:
             require_sound(connection, path, error)
             raise
