@@ -137,8 +137,7 @@ class NoRevisionError(DedupError):
 
 
 class PrunedError(DedupError):
-    """The text of revision {revision} of {url} was pruned on {at} by the rule of [history]; what was recorded of it stands, and it
-    cannot be measured again."""
+    """The text of revision {revision} of {url} was pruned on {at} by the rule of [history]; it cannot be measured again."""
 
 
 class UnknownBoilerplateError(DedupError):

@@ -23,7 +23,7 @@ from dedup.errors import (
     ForeignLogError,
 )
 from dedup.store import wal
-from dedup.store.damage import UNEXPECTED, failure, require_sound
+from dedup.store.damage import SQLITE, UNEXPECTED, failure, require_sound
 from dedup.store.lock import Lock, held
 from dedup.store.reading import Reader
 from dedup.store.writing import Writer
@@ -56,13 +56,13 @@ def open_locked(path: str, lock: Lock, kind: Callable[[Database, str, Lock], _St
     try:
         try:
             db = _prepare(connection, path)
-        except sqlite3.Error as error:
+        except SQLITE as error:
             raise failure(DatabaseUnreadableError, path, error) from error
         store = kind(db, path, lock)
         with store.failures():
             yield store
     finally:
-        with suppress(sqlite3.Error):
+        with suppress(*SQLITE):
             connection.execute("PRAGMA busy_timeout=0")
             connection.execute("PRAGMA analysis_limit=1000")  # of a table of millions it would read everything
             connection.execute("PRAGMA optimize")
@@ -130,7 +130,7 @@ def connect_reading(path: str) -> sqlite3.Connection:
     Raises DatabaseUnreadableError, DatabaseDamagedError, ForeignLogError."""
     _require_files_beside(path)
     refuse_foreign_log(path, written=held(path) is not None)
-    problem: sqlite3.Error | None = None
+    problem: sqlite3.Error | UnicodeDecodeError | None = None
     ways = [False]
     if not os.path.exists(path + "-wal") or os.path.getsize(path + "-wal") == 0:
         ways.append(True)
@@ -142,7 +142,7 @@ def connect_reading(path: str) -> sqlite3.Connection:
             continue
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.Error as error:
+        except SQLITE as error:
             connection.close()
             problem = error
         else:
