@@ -213,6 +213,7 @@ class _Batch:
         store.hand_over_texts((before, number) for number, before in self._returned.items())
         store.set_crowded(meeting.crowded & set(again))
         self._write_revisions(new_states)
+        store.drop_outdated_matches(self._returned, self._matcher.matching.recipe)
         store.supersede_readings(superseded)
         store.delete_readings(replaced)
         store.insert_sightings(new_sightings.values())

@@ -55,14 +55,22 @@ class Pruner(Writer, States):
     """The one writer, and what it lets go. Everything but `give_back` and `rewrite` is to be done within a transaction."""
 
     def forget_bodies(self, revisions: Collection[int], at: str) -> set[int]:
-        """Let the bodies of these revisions go. Returns the texts of which none is left."""
-        bodies = {revision: state.body for revision, state in self.bodies(revisions).items() if state.body is not None}
-        self._many(
-            "UPDATE revisions SET body = '', pruned_at = ?, pruned_characters = ?, pruned_digest = ? WHERE id = ?",
-            ((at, len(body), body_digest(body), revision) for revision, body in bodies.items()),
+        """Let the bodies of these revisions go. Returns the texts of which none is left.
+
+        The rows are put in anew: of pages whose rows only become shorter SQLite makes none free.
+        """
+        columns = "r.id, r.page_id, r.digest, r.text_id, r.title, r.body"
+        rows = list(
+            self._by_id(revisions, f"SELECT {columns} FROM wanted w CROSS JOIN revisions r ON r.id = w.id WHERE r.pruned_at IS NULL")
         )
-        texts = self._by_id(bodies, "SELECT DISTINCT r.text_id FROM wanted w CROSS JOIN revisions r ON r.id = w.id")
-        return self.bodiless({r[0] for r in texts if r[0] is not None})
+        self._execute("PRAGMA defer_foreign_keys=ON")
+        self._many("DELETE FROM revisions WHERE id = ?", ((r[0],) for r in rows))
+        self._many(
+            "INSERT INTO revisions (id, page_id, digest, text_id, title, body, pruned_at, pruned_characters, pruned_digest)"
+            " VALUES (?, ?, ?, ?, ?, '', ?, ?, ?)",
+            ((*r[:5], at, len(r[5]), body_digest(r[5])) for r in rows),
+        )
+        return self.bodiless({r[3] for r in rows if r[3] is not None})
 
     def passages_of(self, texts: Iterable[int]) -> dict[int, bytes]:
         """Text → the packed keys under which it stands for a story."""

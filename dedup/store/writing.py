@@ -252,6 +252,15 @@ class Writer(Lookups):
         self._many("UPDATE matches SET a = b, b = ? WHERE a = ?", moved)
         self._many("UPDATE matches SET b = ? WHERE b = ?", moved)
 
+    def drop_outdated_matches(self, texts: Iterable[int], recipe: str) -> None:
+        """Forget the matches of these texts that were found by other rules and can be measured again."""
+        self._many(
+            "DELETE FROM matches WHERE (a = ?1 OR b = ?1) AND recipe <> ?2"
+            " AND EXISTS (SELECT 1 FROM revisions WHERE text_id = a AND pruned_at IS NULL)"
+            " AND EXISTS (SELECT 1 FROM revisions WHERE text_id = b AND pruned_at IS NULL)",
+            ((t, recipe) for t in texts),
+        )
+
     def insert_sightings(self, rows: Iterable[Row]) -> None:
         """Rows (id, page, crawl time, revision, where the time is from, metadata, standing, check, cause)."""
         self._many(
