@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tests.conftest import run
 from tests.crawl import Made, edited, words
@@ -73,7 +74,7 @@ def copied(db: Path, name: str) -> Path:
     return db.with_name(name)
 
 
-def ask(db: Path, sql: str) -> list[tuple[object, ...]]:
+def ask(db: Path, sql: str) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as connection:
         return connection.execute(sql).fetchall()
 
