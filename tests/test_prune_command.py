@@ -25,7 +25,7 @@ from tests.conftest import Ran, run
 from tests.crawl import Made, edited, words
 from tests.daemon import watching
 from tests.faults.oracle import assert_holds
-from tests.test_stories import derived, paper, story, wire_copy
+from tests.test_stories import Story, derived, paper, story, wire_copy
 
 pytestmark = pytest.mark.usefixtures("plain")
 
@@ -228,6 +228,26 @@ def test_what_is_new_is_matched_with_all_that_has_a_body_as_if_nothing_had_gone(
     assert_sound(db)
 
 
+def test_where_a_text_without_body_stood_in_another_is_no_reason_to_call_that_a_bundle(tmp_path: Path) -> None:
+    configure(tmp_path)
+    rng = random.Random(11)
+    whole = story(rng, 10)
+    half = Story(whole.sentences[:5])
+    old = paper(0, f"{half.body} {story(rng, 2).body}")
+    new = paper(2, f"{half.body} {story(rng, 2).body}")
+    old.write(tmp_path / "crawl")
+    paper(1, whole.body).write(tmp_path / "crawl")
+    replace(old, body=story(rng, 5).body, crawled_at="2026-03-03 00:30:00").write(tmp_path / "crawl", "again.md")
+    assert run(tmp_path, "scan").code == 0
+    (tmp_path / "crawl" / old.name).unlink()
+    assert run(tmp_path, "scan").code == 0
+    assert [m["relation"] for m in running.dump(tmp_path / "dedup.db", "matches")] == ["copy"]
+    assert told(tmp_path)["pruned"]["states"] == 1
+    new.write(tmp_path / "crawl")
+    assert run(tmp_path, "scan").code == 0
+    assert [m["relation"] for m in running.dump(tmp_path / "dedup.db", "matches")] == ["copy", "copy"]
+
+
 def test_another_page_with_a_text_that_was_pruned_is_an_exact_copy_and_brings_it_back(db: Path) -> None:
     told(db.parent)
     gone = bodiless(db)
@@ -272,14 +292,15 @@ def test_reindexing_keeps_what_was_recorded_of_texts_without_a_body(db: Path) ->
 # A crawl that comes late
 
 
-def late(folder: Path) -> Path:
-    """A page with states A, C and D on the first, third and fourth day, of which the last alone has a file; A's claim was true, and
-    C claims what A was."""
+def late(folder: Path, *, claimed: bool = True) -> Path:
+    """A page with states A, C and D on the first, third and fourth day, of which the last alone has a file; A's claim was true (or
+    it made none), and C claims what A was. B, of the second day, arrives when A and C have no body any more."""
     configure(folder)
     rng = random.Random(3)
     text = words(rng, 80)
     states = {day: Made(" ".join(edited(rng, text, 0.1)), title=f"제목 {day}", crawled_at=f"2026-03-0{day} 00:30:00") for day in (1, 3, 4)}
     states[3] = replace(states[3], claim=states[1].digest)
+    states[1] = states[1] if claimed else replace(states[1], claim="")
     for day, made in states.items():
         made.write(folder / "crawl", f"{day}.md")
     assert run(folder, "scan").code == 0
@@ -310,6 +331,12 @@ def test_a_change_between_a_late_crawl_and_a_state_without_body_is_told_without_
     assert (scan["unchanged"], scan["changes"]) == (4, 0)
     running.scan(tmp_path / "crawl", tmp_path / "never.db")
     assert running.dump(db) == running.dump(tmp_path / "never.db")
+
+
+def test_what_was_stale_stays_so_though_nothing_can_be_held_against_the_claim(tmp_path: Path) -> None:
+    db = late(tmp_path, claimed=False)
+    (row,) = (s for s in running.dump(db, "sightings") if s["check_status"] == "mismatched")
+    assert row["check_cause"] == "stale"
 
 
 def test_what_was_stale_stays_so_though_the_state_that_it_claims_has_no_body(tmp_path: Path) -> None:
