@@ -248,6 +248,40 @@ def test_where_a_text_without_body_stood_in_another_is_no_reason_to_call_that_a_
     assert [m["relation"] for m in running.dump(tmp_path / "dedup.db", "matches")] == ["copy", "copy"]
 
 
+def test_a_text_that_one_page_has_still_is_compared_though_it_went_from_another(tmp_path: Path) -> None:
+    configure(tmp_path)
+    text = words(random.Random(5), 120)
+    first = paper(0, " ".join(text))
+    first.write(tmp_path / "crawl")
+    assert run(tmp_path, "scan").code == 0, "it has the text first"
+    paper(1, " ".join(text)).write(tmp_path / "crawl")
+    replace(first, body=aged.some_words(6), crawled_at="2026-03-03 00:30:00").write(tmp_path / "crawl", "again.md")
+    (tmp_path / "crawl" / first.name).unlink()
+    assert run(tmp_path, "scan").code == 0
+    assert told(tmp_path)["pruned"]["states"] == 1
+    near = paper(2, " ".join(edited(random.Random(6), text, 0.02))).write(tmp_path)
+    (found,) = run(tmp_path, "similar", near, "-f", "json").json()
+    assert (found["relation"], found["title"]) == ("near", "기사 1")
+    near.rename(tmp_path / "crawl" / near.name)
+    assert run(tmp_path, "scan", "-f", "json").json()["matches"]["near"] == 1
+    assert_sound(tmp_path / "dedup.db")
+
+
+def test_the_indexes_fit_where_the_text_that_came_last_is_one_that_went(db: Path) -> None:
+    told(db.parent)
+    made = next(a for a in aged.articles() if a.crawled_at.startswith("2026-03-04"))
+    late = replace(made, body=aged.some_words(8), crawled_at="2026-03-01 00:30:00")
+    late.write(db.parent / "crawl", "late.md")
+    assert run(db.parent, "scan").code == 0
+    (db.parent / "crawl" / "late.md").unlink()
+    assert run(db.parent, "scan").code == 0
+    assert told(db.parent)["pruned"]["states"] == 1
+    assert_sound(db)
+    before = files(db)
+    assert run(db.parent, "scan").code == 0
+    assert {name: raw for name, raw in files(db).items() if name != db.name} == {n: raw for n, raw in before.items() if n != db.name}
+
+
 def test_another_page_with_a_text_that_was_pruned_is_an_exact_copy_and_brings_it_back(db: Path) -> None:
     told(db.parent)
     gone = bodiless(db)

@@ -10,14 +10,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
 
 import numpy as np
 
-from dedup import text, times, winnowing
+from dedup import compiled, text, times, winnowing
 from dedup.config import History
 from dedup.store.pruning import Pruner, States
 from dedup.store.rows import StoredState
@@ -148,7 +148,7 @@ def _hand_on(store: Pruner, texts: Sequence[int]) -> None:
     store.add_represented(sorted(represented))
 
 
-def _keys(bodies: Iterable[str]) -> Iterator[list[int]]:
-    for body in bodies:
-        (found,) = winnowing.keys(next(text.folded([body])), 1)
-        yield [] if found is None else found.tolist()
+def _keys(bodies: Collection[str]) -> Iterator[list[int]]:
+    compiled.worth(len(bodies))
+    for folded in text.folded(bodies):
+        yield from ([] if found is None else found.tolist() for found in winnowing.keys(folded, 1))

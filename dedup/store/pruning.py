@@ -101,7 +101,8 @@ class Pruner(Writer, States):
         before = self.free_bytes()
         while self._value("PRAGMA freelist_count"):
             with self.transaction():
-                self._all(f"PRAGMA incremental_vacuum({STEP})")
+                for _ in range(STEP):  # a row for each page comes of it, and Python takes the first
+                    self._execute("PRAGMA incremental_vacuum(1)")
             progress(STEP)
         self._all("PRAGMA wal_checkpoint(TRUNCATE)")  # only then the file is shorter
         return before - self.free_bytes()
@@ -119,7 +120,6 @@ class Pruner(Writer, States):
         try:
             quoted = folder.replace("'", "''")
             self._execute(f"PRAGMA temp_store_directory='{quoted}'")
-            self._execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
             self._execute("VACUUM")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
