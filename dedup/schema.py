@@ -16,7 +16,7 @@ NEEDED_SQLITE = (3, 37, 0)
 
 migrations = Migrations("dedup")
 
-NAMES = frozenset({"0001_first", "0002_batches", "0003_passages", "0004_pruned"})
+NAMES = frozenset({"0001_first", "0002_batches", "0003_passages", "0004_pruned", "0005_judged"})
 """Every migration this program knows."""
 
 _TABLES = """
@@ -447,6 +447,40 @@ def _pruned(db: Database) -> None:
     """States whose body was let go by the rule of [history]: an empty one with a time beside it, so that nothing is written anew. A
     change that involves one may be known without how alike the bodies were."""
     for statement in _statements(_PRUNED):
+        db.execute(statement)
+
+
+_JUDGED = """
+DROP VIEW changes_view;
+
+ALTER TABLE changes ADD COLUMN kind TEXT;                          -- 'cosmetic', 'substantive', 'removed', …; NULL: not judged
+ALTER TABLE changes ADD COLUMN severity TEXT CHECK ((severity IS NULL) = (kind IS NULL)); -- 'trivial', 'minor', 'notable', 'major'
+ALTER TABLE changes ADD COLUMN channels TEXT;                      -- JSON list: 'title', 'body' and tracked metadata that differ
+ALTER TABLE changes ADD COLUMN evidence TEXT;                      -- JSON list of [what, before, after]
+ALTER TABLE changes ADD COLUMN stealth INTEGER NOT NULL DEFAULT 0 CHECK (stealth = 0 OR stealth = 1);     -- substance, and not owned up to
+ALTER TABLE changes ADD COLUMN corrected INTEGER NOT NULL DEFAULT 0 CHECK (corrected = 0 OR corrected = 1); -- marked as a correction
+ALTER TABLE changes ADD COLUMN edit BLOB;                          -- the same for the same edit on another page: XXH3-128
+ALTER TABLE changes ADD COLUMN past TEXT;                          -- JSON: what of the history before it was judged with
+ALTER TABLE changes ADD COLUMN judged_by TEXT;                     -- recipe
+
+CREATE INDEX changes_edit ON changes (edit, at) WHERE edit IS NOT NULL;
+
+CREATE VIEW changes_view AS
+SELECT p.url, c.at, c.kind, c.severity, c.stealth, c.corrected, c.channels, c.evidence, c.title_changed, c.body_changed,
+       c.body_similarity, c.returned, c.fields,
+       x.crawled_at AS previous_at, a.title AS title_before, b.title AS title_after,
+       CASE WHEN a.pruned_at IS NULL THEN a.body END AS body_before, CASE WHEN b.pruned_at IS NULL THEN b.body END AS body_after,
+       a.pruned_at AS pruned_before, b.pruned_at AS pruned_after
+FROM changes c JOIN pages p ON p.id = c.page_id
+     JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id
+     JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id;
+"""
+
+
+@migrations(name="0005_judged")
+def _judged(db: Database) -> None:
+    """What kind of change each change is, and on what evidence. Those of before are judged by `dedup reindex --changes`."""
+    for statement in _statements(_JUDGED):
         db.execute(statement)
 
 

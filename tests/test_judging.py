@@ -9,9 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dedup import diffs
-from dedup.judging import Judgement, Past, Rules, State, judge
+from dedup.config import Settings
+from dedup.ingest.session import rules_of
+from dedup.judging import Judgement, Past, State, judge
 from tests.judgements import BODY, CASES, TITLE, Case
 
+RULES = rules_of(Settings())
 PUBLISHED = {"author": "", "category": "", "published_at": "2026-03-05T01:30:00+00:00", "publisher": "해솔신문"}
 
 
@@ -27,7 +30,7 @@ def judged(case: Case, past: Past = Past()) -> Judgement:  # noqa: B008  frozen
     after = before if case.after is None else case.after
     for old, new in case.edits:
         after = after.replace(old, new)
-    return judge(state(case.title[0], before, case.metadata[0]), state(case.title[1], after, case.metadata[1]), past, Rules())
+    return judge(state(case.title[0], before, case.metadata[0]), state(case.title[1], after, case.metadata[1]), past, RULES)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -14,8 +14,9 @@ from dedup import text, times
 from dedup.ingest.beneath import Beneath
 from dedup.ingest.examine import Examined
 from dedup.ingest.matcher import Matcher, Meeting, NewText
-from dedup.ingest.settle import settle_pages, settle_sightings, worth
+from dedup.ingest.settle import Settled, settle_pages, settle_sightings, worth
 from dedup.ingest.tally import Tally
+from dedup.judging import Rules
 from dedup.model import Article, Cause, CheckStatus, Match, Standing
 from dedup.store import Writer
 from dedup.store.lookups import Path
@@ -64,9 +65,16 @@ class _Keys(dict[str, Iterator[int]]):
         return next(self[table])
 
 
-def record(store: Writer, examined: Sequence[Examined], matcher: Matcher, tally: Tally, tell: Callable[[str], None] | None = None) -> None:
-    """Take a batch into the database in one transaction; `tally` is added to once it is committed, and `tell` hears of each
-    mismatch, fault, change and match.
+def record(
+    store: Writer,
+    examined: Sequence[Examined],
+    matcher: Matcher,
+    rules: Rules,
+    tally: Tally,
+    tell: Callable[[str], None] | None = None,
+) -> None:
+    """Take a batch into the database in one transaction, its changes judged by `rules`; `tally` is added to once it is committed, and
+    `tell` hears of each mismatch, fault, change and match.
 
     Raises what SQLite raises; nothing of the batch is recorded then, and the same batch can be recorded again.
     """
@@ -75,7 +83,7 @@ def record(store: Writer, examined: Sequence[Examined], matcher: Matcher, tally:
     try:
         with store.transaction():
             for part in _distinct(examined):
-                _Batch(store, matcher, count, told if tell else None).take(part)
+                _Batch(store, matcher, rules, count, told if tell else None).take(part)
     except BaseException:
         matcher.forget()
         raise
@@ -107,8 +115,8 @@ def _path(e: Examined) -> Path:
 class _Batch:
     """One batch on its way into the database; `told` None: nobody listens."""
 
-    def __init__(self, store: Writer, matcher: Matcher, count: Tally, told: list[str] | None) -> None:
-        self._store, self._matcher, self._count, self._told = store, matcher, count, told
+    def __init__(self, store: Writer, matcher: Matcher, rules: Rules, count: Tally, told: list[str] | None) -> None:
+        self._store, self._matcher, self._rules, self._count, self._told = store, matcher, rules, count, told
         self._now = times.now()
         self._keys = _Keys(store)
 
@@ -405,11 +413,11 @@ class _Batch:
         return made_again
 
     def _settle_pages(self, pages: set[int]) -> None:
-        added = settle_pages(self._store, sorted(pages))
-        self._count.changes += sum(added.values())
-        if self._told is not None and added:
-            urls = self._store.urls_of(added)
-            self._told += [f"changed: {text.printable(urls[page])}" for page in added]
+        settled = settle_pages(self._store, sorted(pages), self._rules)
+        self._count.changes += sum(not s.known for s in settled)
+        if self._told is not None and settled:
+            urls = self._store.urls_of({s.page for s in settled})
+            self._told += [_told_change(s, urls[s.page]) for s in settled]
 
     def _matches(self, meeting: Meeting) -> None:
         matches = self._matcher.confirm(meeting)
@@ -472,6 +480,12 @@ def _told_match(store: Writer, match: Match) -> str:
     a, b = (text.printable(url) for url in store.urls_of_texts(match.a, match.b))
     n = match.numbers
     return f"{match.relation}, similarity {n.similarity:.2f}, coverage {n.coverage:.2f}: {a} and {b}"
+
+
+def _told_change(settled: Settled, url: str) -> str:
+    j = settled.judgement
+    how = f" ({j.kind}, {j.severity}{', stealth' if j.stealth else ''})" if j else ""
+    return f"changed{how}: {text.printable(url)}"
 
 
 def _there(root: bytes, folder: bytes, name: bytes) -> bool:

@@ -394,7 +394,7 @@ class Scan:
         if known:
             self._tell("recording", known[0].found, len(known))
             with self._work():
-                record(self.session.store, known, self.session.matcher, self.tally, self.tell)
+                record(self.session.store, known, self.session.matcher, self.session.rules, self.tally, self.tell)
             self.progress(self.tally)
         if self._examiners:
             self._tell("reading", *self._examiners.oldest)

@@ -19,10 +19,11 @@ from dedup.ingest.examine import Options, collect_rarely, ignore_lease_breaks
 from dedup.ingest.matcher import Matcher
 from dedup.ingest.matching import Matching
 from dedup.ingest.roots import Root, check_roots
+from dedup.judging import Rules
 from dedup.model import NO_COMMIT
 from dedup.store import Reader, Writer, open_writer
 from dedup.table import state_of
-from dedup.text import printable_path
+from dedup.text import fold, printable_path
 
 URLS = "recipe.urls"
 MATCHES = "recipe.matches"
@@ -38,6 +39,7 @@ class Session:
     settings: Settings
     options: Options
     matcher: Matcher
+    rules: Rules
     roots: tuple[Root, ...]
 
 
@@ -60,6 +62,13 @@ def options_of(settings: Settings) -> Options:
 def matching_of(settings: Settings) -> Matching:
     """What makes a match, by the configuration."""
     return Matching(settings.duplicates)
+
+
+def rules_of(settings: Settings) -> Rules:
+    """How changes are judged, by the configuration."""
+    c = settings.changes
+    words = (tuple(fold(word) for word in some) for some in (c.corrections, c.failures))
+    return Rules(c.rewrite_similarity, c.stub_share, c.typo_edits, *words)
 
 
 def require_recipes(store: Reader, *, urls: str | None, matches: str | None) -> None:
@@ -94,7 +103,7 @@ def open_session(settings: Settings, purpose: str) -> Iterator[Session]:
         if lost := lost_since(store):
             _log.warning("%s", lost)
             matcher.open()  # which puts the index right: it is said once
-        yield Session(store, settings, options, matcher, roots)
+        yield Session(store, settings, options, matcher, rules_of(settings), roots)
 
 
 def _enter(store: Writer, recipes: dict[str, str], paths: Sequence[bytes]) -> tuple[Root, ...]:

@@ -15,7 +15,7 @@ from dedup import diffs
 from dedup.diffs import Operation
 from dedup.judging import evidence
 from dedup.judging.evidence import Evidence, plain
-from dedup.judging.words import CORRECTIONS, FAILURES, STAMPS
+from dedup.judging.words import STAMPS
 
 ChangeKind = Literal[
     "cosmetic", "typo", "wording", "headline", "substantive", "rewrite", "removed", "restored", "returned", "flapping", "metadata"
@@ -37,13 +37,15 @@ _SUBSTANCE = _GRAVE | {"name", "sentence"}
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What of judging is configured: see `[changes]`."""
+    """What of judging is configured, see `[changes]`: `corrections` are words by which a page owns up to an edit, where they stand
+    out (in brackets, before a colon or a time, at the head of a sentence); `failures` phrases of pages that stand in for an article
+    that is not there. Both in NFC and case-folded."""
 
-    rewrite_similarity: float = 0.5
-    stub_share: float = 0.2
-    typo_edits: int = 3
-    corrections: tuple[str, ...] = CORRECTIONS
-    failures: tuple[str, ...] = FAILURES
+    rewrite_similarity: float
+    stub_share: float
+    typo_edits: int
+    corrections: tuple[str, ...]
+    failures: tuple[str, ...]
 
     @property
     def recipe(self) -> str:

@@ -5,21 +5,6 @@ from __future__ import annotations
 
 import regex
 
-FAILURES = (
-    "content not found", "page not found", "article not found", "404 not found", "not found", "access denied", "403 forbidden",
-    "service unavailable", "bad gateway", "internal server error", "this page is no longer available",
-    "this article has been removed", "this story has been removed", "페이지를 찾을 수 없습니다", "존재하지 않는 기사", "존재하지 않는 페이지",
-    "기사를 찾을 수 없습니다", "삭제된 기사", "기사가 삭제", "삭제되었습니다", "삭제 되었습니다", "서비스가 종료", "접근이 제한", "열람할 수 없습니다",
-    "요청에 의해 삭제", "요청으로 삭제", "서비스 점검", "잘못된 접근",
-)  # fmt: skip
-"""Phrases of pages that stand in for an article which is not there; matched in lower case, in short texts alone."""
-
-CORRECTIONS = (
-    "수정", "정정", "정정합니다", "바로잡습니다", "바로잡았습니다", "알려드립니다", "정정보도", "반론보도",
-    "correction", "corrected", "updated", "update", "editor's note", "clarification",
-)  # fmt: skip
-"""Words by which a page owns up to an edit: in brackets, before a colon or a time, or at the head of a sentence."""
-
 NEGATIONS = regex.compile(
     r"(?i)\b(?:not|no|never|none|nobody|nothing|neither|nor|without|cannot|\w+n['’]t|refus\w*|den(?:y|ie[sd]|ial)\w*|fail(?:s|ed|ure)?)\b"
     r"|(?<!\p{Hangul})(?:안|못|비|불)(?=\x20\p{Hangul})|\p{Hangul}*(?:않|못[하한할했해]|아니|아닌|아닐|없|부인[하했한])\p{Hangul}*"

@@ -214,3 +214,30 @@ class ChangeRow:
     body_similarity: float | None
     returned: bool
     fields: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChange:
+    """A change as stored, by its later sighting: the earlier one, the two revisions, what it was worked out from (`past` None: it was
+    never judged), and the judgement."""
+
+    previous: int
+    returned: bool
+    fields: str
+    past: str | None
+    kind: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRow:
+    """A stored judgement: columns `kind` to `judged_by` of a change."""
+
+    kind: str | None = None
+    severity: str | None = None
+    channels: str | None = None
+    evidence: str | None = None
+    stealth: int = 0
+    corrected: int = 0
+    edit: bytes | None = None
+    past: str | None = None
+    judged_by: str | None = None
