@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from dedup.digests import RECIPES
 from dedup.errors import ConfigError, ConfigFileError
@@ -159,6 +159,23 @@ class Urls(_Section):
         return Canonicaliser([(r.pattern, r.template) for r in self.rules], self.tracking, self.from_ids)
 
 
+KEPT = ("first", "last")
+"""States of a page that `[history] keep` can name."""
+
+
+def _keep(value: Any) -> Any:
+    if value == "all" or (isinstance(value, tuple) and value and all(rule in KEPT for rule in value)):
+        return value
+    raise ValueError(f"must be 'all', or a list of any of {', '.join(map(repr, KEPT))}")
+
+
+class History(_Section):
+    """`[history]`"""
+
+    keep: Annotated[str | tuple[str, ...], BeforeValidator(_keep)] = "all"
+    days: Annotated[int, Field(ge=0, le=36_500)] = 365
+
+
 class Database(_Section):
     """`[database]`"""
 
@@ -187,6 +204,7 @@ class Settings(_Section):
     duplicates: Duplicates = Duplicates()
     publishers: PublisherNames = PublisherNames()
     urls: Urls = Urls()
+    history: History = History()
     database: Database = Database()
     metrics: Metrics = Metrics()
 

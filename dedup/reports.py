@@ -20,7 +20,7 @@ NUMBERS = ("similarity", "containment", "relation", "coverage", "shared", "longe
 """What `told` tells of a match."""
 CLOSEST = ("closest_a", "closest_b", "closest_relation", "closest_coverage")
 """What `closest` tells, as columns."""
-ARTICLE = ("id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check", "gone", "crowded")
+ARTICLE = ("id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check", "gone", "crowded", "pruned_at")
 """What `article` tells."""
 RESEMBLANCE_COLUMNS = (*ARTICLE, *NUMBERS)
 CLUSTER_COLUMNS = ("cluster", *ARTICLE, *NUMBERS, "lag_seconds", "via", *CLOSEST)
@@ -142,6 +142,7 @@ def article(store: Reader, row: ArticleRow) -> dict[str, Any]:
         "check": row.check_status,
         "gone": row.gone,
         "crowded": row.crowded,
+        "pruned_at": row.pruned_at,
     }
 
 
@@ -225,9 +226,11 @@ def _pair(store: Reader, a: ArticleRow, b: ArticleRow, link: _Link) -> dict[str,
 
 
 def with_passages(store: Reader, pair: dict[str, Any], a: ArticleRow, b: ArticleRow) -> dict[str, Any]:
-    """A pair with the passages that its bodies share: [begin, end, begin, end] in code points of the one and the other."""
-    found = places.passages(store.body_of_state(a.page_id, a.digest), store.body_of_state(b.page_id, b.digest))
-    return {**pair, "passages": [[p.a_begin, p.a_end, p.b_begin, p.b_end] for p in found]}
+    """A pair with the passages that its bodies share: [begin, end, begin, end] in code points of the one and the other. None where
+    a body was pruned."""
+    one, other = store.body_of_state(a.page_id, a.digest), store.body_of_state(b.page_id, b.digest)
+    found = None if one is None or other is None else places.passages(one, other)
+    return {**pair, "passages": None if found is None else [[p.a_begin, p.a_end, p.b_begin, p.b_end] for p in found]}
 
 
 def closest(store: Reader, a: int | None, b: int | None) -> dict[str, Any] | None:
@@ -290,6 +293,7 @@ def history(store: Reader, page: int) -> dict[str, Any]:
                 "first_crawled_at": r.first_crawled_at,
                 "last_crawled_at": r.last_crawled_at,
                 "sightings": r.sightings,
+                "pruned_at": r.pruned_at,
             }
             for r in revisions
         ],
@@ -312,7 +316,7 @@ def history(store: Reader, page: int) -> dict[str, Any]:
                 "to": number[c.to_revision],
                 "at": c.at,
                 "title_changed": c.title_changed,
-                "body_similarity": round(c.body_similarity, 4),
+                "body_similarity": None if c.body_similarity is None else round(c.body_similarity, 4),
                 "returned": c.returned,
             }
             for c in changes
@@ -327,7 +331,8 @@ def history(store: Reader, page: int) -> dict[str, Any]:
 
 
 def diff(store: Reader, page: int, from_: int | None, to: int | None) -> dict[str, Any]:
-    """What changed between two revisions of a page, by their shown numbers; the last two by crawl time where none are named."""
+    """What changed between two revisions of a page, by their shown numbers; the last two by crawl time where none are named. The
+    `body` is None where that of either was pruned."""
     revisions = store.revisions(page)
     changes = [c for c in store.changes(page) if c.from_revision != c.to_revision]
     number = {r.id: i for i, r in enumerate(revisions, 1)}
@@ -339,14 +344,15 @@ def diff(store: Reader, page: int, from_: int | None, to: int | None) -> dict[st
     for wanted in (from_, to):
         if not 1 <= wanted <= len(revisions):
             raise NoRevisionError(url=url, wanted=wanted, have=f"1 to {len(revisions)}" if revisions else "none")
-    title_before, body_before = store.body_of_revision(revisions[from_ - 1].id)
-    title_after, body_after = store.body_of_revision(revisions[to - 1].id)
+    before, after = store.body_of_revision(revisions[from_ - 1].id), store.body_of_revision(revisions[to - 1].id)
+    known = before.body is not None and after.body is not None
     return {
         "url": url,
         "from": from_,
         "to": to,
-        "title": [_stretch(s) for s in diffs.compare(title_before, title_after)],
-        "body": [_stretch(s) for s in diffs.compare(body_before, body_after)],
+        "title": [_stretch(s) for s in diffs.compare(before.title, after.title)],
+        "body": [_stretch(s) for s in diffs.compare(before.body or "", after.body or "")] if known else None,
+        "pruned_at": {"from": before.pruned_at, "to": after.pruned_at},
     }
 
 

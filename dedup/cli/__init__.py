@@ -30,6 +30,7 @@ COMMANDS = {
     "status": "status",
     "doctor": "doctor",
     "reindex": "reindex",
+    "prune": "prune",
     "dump": "status",
     "backup": "backup",
     "restore": "backup",

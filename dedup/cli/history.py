@@ -61,7 +61,8 @@ def _print(found: dict[str, Any]) -> None:
         click.echo(f"  also {printable(alias)}")
     click.echo(f"\n{plural(len(found['revisions']), 'revision')}")
     for r in found["revisions"]:
-        click.echo(f"  {r['revision']:>2}  {printable(r['title'])}  ({r['check']}, {plural(r['sightings'], 'sighting')})")
+        pruned = f"; its text was pruned on {r['pruned_at'][:10]}" if r["pruned_at"] else ""
+        click.echo(f"  {r['revision']:>2}  {printable(r['title'])}  ({r['check']}, {plural(r['sightings'], 'sighting')}{pruned})")
     click.echo("\ntimeline (UTC)")
     for t in found["timeline"]:
         number = t["revision"] if t["revision"] is not None else "-"
@@ -72,13 +73,19 @@ def _print(found: dict[str, Any]) -> None:
     if found["changes"] or found["metadata_changes"]:
         click.echo("\nchanges (UTC)")
     for c in found["changes"]:
-        told = [f"body {c['body_similarity']:.0%} alike" if c["body_similarity"] < 1 else "body alike"]
+        told = [_alike(c["body_similarity"])]
         told += ["title changed"] if c["title_changed"] else []
         told += ["returned to an earlier text"] if c["returned"] else []
         click.echo(f"  {c['at'][:19].replace('T', ' ')}  {c['from']} → {c['to']}  {', '.join(told)}")
     for c in found["metadata_changes"]:
         before, after = printable(c["before"]) or "nothing", printable(c["after"]) or "nothing"
         click.echo(f"  {c['at'][:19].replace('T', ' ')}  {c['field']}: {before} → {after}")
+
+
+def _alike(similarity: float | None) -> str:
+    if similarity is None:
+        return "body changed, by how much is not known any more"
+    return f"body {similarity:.0%} alike" if similarity < 1 else "body alike"
 
 
 @click.command()
@@ -108,6 +115,11 @@ def diff(options: Common, page: str, from_: int | None, to: int | None, form: st
         return
     for part in ("title", "body"):
         click.echo(f"\n{part}")
+        if found[part] is None:
+            for side, at in found["pruned_at"].items():
+                if at is not None:
+                    click.echo(f"The text of revision {found[side]} was pruned on {at[:10]} by the rule of [history].")
+            continue
         click.echo("".join(_stretch(s["kind"], printable_block(s["text"])) for s in found[part]))
 
 

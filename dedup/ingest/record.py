@@ -19,14 +19,15 @@ from dedup.ingest.tally import Tally
 from dedup.model import Article, Cause, CheckStatus, Match, Standing
 from dedup.store import Writer
 from dedup.store.lookups import Path
-from dedup.store.rows import FileReading, FileRow, ReadingRow
+from dedup.store.rows import FileReading, FileRow, KnownState, ReadingRow
 from dedup.store.writing import Row, metadata_values
 from dedup.urls import without_credentials
 
 
 @dataclass(slots=True)
 class _Seen:
-    """An article on its way into the database: its keys, as they become known."""
+    """An article on its way into the database: its keys, as they become known. `pruned`: its state is known, the body of that was
+    let go; `same`: the file holds what it held last."""
 
     e: Examined
     article: Article
@@ -39,6 +40,8 @@ class _Seen:
     metadata_digest: bytes = b""
     revision: int = 0
     revision_text: int | None = None
+    pruned: bool = False
+    same: bool = False
     crawled_at: str = ""
     sighting: int = 0
     new_sighting: bool = False
@@ -146,7 +149,7 @@ class _Batch:
             same = row is not None and e.content is not None and row.content == e.content
             if row is not None:
                 updated.append((row.id, e.found.stat, e.content))
-            if row is not None and same and row.is_article == (e.article is not None):
+            if row is not None and same and row.is_article == (e.article is not None) and not row.pruned:
                 if row.gone:
                     faulted.append(e)
                 if e.article is None:
@@ -164,7 +167,7 @@ class _Batch:
                 self._readings[file] = None
                 count.faults += 1
             else:
-                self._seen.append(_Seen(e, e.article, e.url, file, row))
+                self._seen.append(_Seen(e, e.article, e.url, file, row, same=same and row is not None and row.pruned))
         self._store.mark_gone(gone, self._now)
         self._store.update_files(updated)
         self._store.set_faults([(e.found.directory, e.found.relative, _shown(e) if e.faults else "", e.faults) for e in faulted], self._now)
@@ -202,12 +205,15 @@ class _Batch:
         store.insert_pages((page, url, current.get(page)) for page, url in new_pages)
         store.insert_aliases(new_aliases)
         store.insert_metadata(new_metadata)
-        meeting = self._matcher.meet([_new_text(n, s) for n, s in new_texts.items()], again)
+        meeting = self._matcher.meet([_new_text(n, s, returned=n in self._returned) for n, s in new_texts.items()], again)
+        store.give_up_digests(self._returned.values())
         store.insert_texts(
             (number, s.e.text, s.e.characters, s.e.signature, int(number in meeting.crowded)) for number, s in new_texts.items()
         )
+        store.hand_over_texts((before, number) for number, before in self._returned.items())
         store.set_crowded(meeting.crowded & set(again))
         self._write_revisions(new_states)
+        store.drop_outdated_matches(self._returned, self._matcher.matching.recipe)
         store.supersede_readings(superseded)
         store.delete_readings(replaced)
         store.insert_sightings(new_sightings.values())
@@ -250,9 +256,9 @@ class _Batch:
         for s in self._seen:
             key = (s.page, s.e.state)
             if key not in known:
-                known[key] = (self._keys.give("revisions"), None)
-                new[known[key][0]] = s
-            s.revision, s.revision_text = known[key]
+                known[key] = KnownState(self._keys.give("revisions"), None, pruned=False)
+                new[known[key].revision] = s
+            s.revision, s.revision_text, s.pruned = known[key].revision, known[key].text, known[key].pruned
         return new
 
     def _date(self, prior: dict[int, list[FileReading]]) -> None:
@@ -298,25 +304,34 @@ class _Batch:
 
     def _give_texts(self) -> tuple[dict[int, _Seen], list[int]]:
         """Give counted revisions their texts; returns (new texts, each with the first article that has it; known texts that a
-        second page has come to show)."""
+        second page has come to show). A text whose bodies were all pruned is a new one where an article brings it again
+        (`_returned`: its key → that which it had)."""
         store, count = self._store, self._count
-        counted = [s for s in self._seen if s.standing == "counted" and s.e.text is not None]
-        texts = store.texts_by_digest({s.e.text for s in counted if s.e.text and s.revision_text is None})
+        had = {s.revision for s in self._seen if s.pruned and s.revision_text is not None}  # whatever this crawl counts for
+        counted = [s for s in self._seen if (s.standing == "counted" or s.revision in had) and s.e.text is not None]
+        texts = store.texts_by_digest({s.e.text for s in counted if s.e.text and (s.revision_text is None or s.pruned)})
+        bodiless = store.bodiless(texts.values())
         shown = store.pages_of_texts(texts.values())
         shows = store.shown((texts[s.e.text], s.page) for s in counted if s.e.text in texts and s.page in self._known_pages)
         pages = {number: {p.first, p.last} for number, p in shown.items()}
         given: dict[int, int] = {}
+        returned: dict[int, int] = {}
         new: dict[int, _Seen] = {}
         again: dict[int, None] = {}
         copies: list[tuple[_Seen, int]] = []
         for s in counted:
             assert s.e.text is not None
-            if s.revision_text is not None or s.revision in given:
+            if (s.revision_text is not None and not s.pruned) or s.revision in given:
                 continue
             number = texts.get(s.e.text)
             if number is None:
                 number = texts[s.e.text] = self._keys.give("texts")
                 new[number] = s
+            elif number in bodiless and s.e.signature is not None:
+                known, number = number, self._keys.give("texts")
+                texts[s.e.text], returned[number], new[number] = number, known, s
+                pages[number] = pages.get(known, set())
+                shows |= {(number, page) for text_, page in shows if text_ == known}
             given[s.revision] = number
             before = pages.setdefault(number, set())
             further = (number, s.page) not in shows
@@ -328,6 +343,7 @@ class _Batch:
             before.add(s.page)
             shows.add((number, s.page))
         self._texts = given
+        self._returned = returned
         if self._told is not None and copies:
             urls = {s.page: s.url for s in self._seen} | store.urls_of({page for _, page in copies})
             for s, page in copies:
@@ -339,6 +355,7 @@ class _Batch:
             (revision, s.page, s.e.state, self._texts.get(revision), s.article.title, s.article.body) for revision, s in new.items()
         )
         self._store.set_revision_texts((revision, number) for revision, number in self._texts.items() if revision not in new)
+        self._store.restore_bodies({s.revision: s.article.body for s in self._seen if s.pruned}.items())
 
     def _new_sightings(self) -> dict[int, Row]:
         """Sighting → its row, with what this batch's readings make of it."""
@@ -411,7 +428,8 @@ class _Batch:
             if s.status == "mismatched":
                 self._say(f"mismatched content_hash ({s.cause}): {text.printable_path(s.e.found.path)}")
             if s.row is not None:
-                count.changed += 1
+                count.changed += not s.same
+                count.unchanged += s.same
             elif s.file in moved:
                 count.moved += 1
             else:
@@ -445,9 +463,9 @@ class _Batch:
         return moved
 
 
-def _new_text(number: int, s: _Seen) -> NewText:
+def _new_text(number: int, s: _Seen, *, returned: bool) -> NewText:
     m = s.article.metadata
-    return NewText(number, s.e.signature, s.article.body, s.e.keys, m.publisher, m.oid, s.url)
+    return NewText(number, s.e.signature, s.article.body, s.e.keys, m.publisher, m.oid, s.url, returned)
 
 
 def _told_match(store: Writer, match: Match) -> str:

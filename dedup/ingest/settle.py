@@ -9,8 +9,8 @@ from dedup import digests, overlap
 from dedup.ingest import history
 from dedup.model import Cause, Change, CheckStatus, Sighting, Standing
 from dedup.store import KeptSighting, Writer
-from dedup.store.rows import ReadingRow
-from dedup.store.writing import fields_json
+from dedup.store.rows import ReadingRow, StateBody
+from dedup.store.writing import body_digest, fields_json
 
 CHUNK = 256
 """Pages settled at once: their histories and some of their bodies are in memory."""
@@ -52,7 +52,7 @@ def settle_pages(store: Writer, pages: Iterable[int]) -> dict[int, int]:
 
 
 def _settle_changes(store: Writer, counted: dict[int, list[KeptSighting]]) -> dict[int, int]:
-    stored = store.changes_of(counted)
+    stored, incomplete = store.changes_of(counted), store.incomplete_changes(counted)
     over: list[int] = []
     wanted: list[tuple[int, Change]] = []
     added: dict[int, int] = {}
@@ -62,7 +62,7 @@ def _settle_changes(store: Writer, counted: dict[int, list[KeptSighting]]) -> di
         before = stored.get(page, {})
         for sighting, told in before.items():
             change = now.get(sighting)
-            if change and (change.previous.id, change.returned, fields_json(change)) == told:
+            if change and (change.previous.id, change.returned, fields_json(change)) == told and sighting not in incomplete:
                 del now[sighting]
             else:
                 over.append(sighting)
@@ -70,19 +70,37 @@ def _settle_changes(store: Writer, counted: dict[int, list[KeptSighting]]) -> di
         new = sum(sighting not in before for sighting in now)
         if new:
             added[page] = new
-    store.delete_changes(over)
+    compared: list[tuple[int, Change, bool, bool, float | None]] = []
     for start in range(0, len(wanted), CHUNK):
         some = wanted[start : start + CHUNK]
         bodies = store.bodies({revision for _, c in some for revision in (c.previous.revision, c.sighting.revision)})
-        store.add_changes(_compared(page, c, bodies) for page, c in some)
+        pruned = [page for page, c in some if None in (bodies[c.previous.revision].body, bodies[c.sighting.revision].body)]
+        known = store.compared(pruned)
+        compared += (_compared(page, c, bodies, known) for page, c in some)
+    store.delete_changes(over)
+    store.add_changes(compared)
     return added
 
 
-def _compared(page: int, change: Change, bodies: dict[int, tuple[str, str]]) -> tuple[int, Change, bool, bool, float]:
-    title_before, body_before = bodies[change.previous.revision]
-    title, body = bodies[change.sighting.revision]
-    similarity = 1.0 if body == body_before else overlap.body_similarity(body_before, body)
-    return page, change, title != title_before, body != body_before, similarity
+def _compared(
+    page: int, change: Change, bodies: dict[int, StateBody], known: dict[tuple[int, int], tuple[bool, float]]
+) -> tuple[int, Change, bool, bool, float | None]:
+    """A change with what differs. Of a body that was pruned its digest is known; how alike the two were, where that was found out
+    before (`known`)."""
+    pair = change.previous.revision, change.sighting.revision
+    before, now = bodies[pair[0]], bodies[pair[1]]
+    similarity: float | None
+    if before.body is not None and now.body is not None:
+        changed = now.body != before.body
+        similarity = overlap.body_similarity(before.body, now.body) if changed else 1.0
+    else:
+        changed = _digest(before) != _digest(now)
+        similarity = known[pair][1] if pair in known else None if changed else 1.0
+    return page, change, now.title != before.title, changed, similarity
+
+
+def _digest(state: StateBody) -> bytes | None:
+    return state.digest if state.body is None else body_digest(state.body)
 
 
 def _settle_causes(store: Writer, pages: dict[int, list[KeptSighting]]) -> None:
@@ -95,16 +113,25 @@ def _settle_causes(store: Writer, pages: dict[int, list[KeptSighting]]) -> None:
                 doubtful.append((s, sorted(earlier)))
     claims = store.claims_of(s.id for s, _ in doubtful)
     bodies = store.bodies({revision for _, earlier in doubtful for revision in earlier})
+    verified = store.verified_claims(revision for revision, state in bodies.items() if state.body is None)
     causes: list[tuple[int, Cause]] = []
     for s, earlier_ in doubtful:
         claimed = frozenset(c for c in (digests.claim_hex(c) for c in claims.get(s.id, ())) if c)
-        cause: Cause = "stale" if any(claimed & _claimable(*bodies[revision], claimed) for revision in earlier_) else "altered"
+        cause: Cause = "altered"
+        if any(claimed & _claimable(bodies[r], claimed, verified.get(r, ())) for r in earlier_):
+            cause = "stale"
+        elif s.check_cause == "stale" and any(bodies[r].body is None for r in earlier_):
+            continue  # found out while that body was there
         if cause != s.check_cause:
             causes.append((s.id, cause))
     store.set_causes(causes)
 
 
-def _claimable(title: str, body: str, claims: frozenset[str]) -> frozenset[str]:
-    """The digests of a revision that could be claimed in the form these claims have."""
+def _claimable(state: StateBody, claims: frozenset[str], verified: Collection[str]) -> frozenset[str]:
+    """The digests of a revision that could be claimed in the form these claims have; of one whose body was pruned those that were
+    `verified` before."""
+    if state.body is None:
+        return frozenset(c for c in map(digests.claim_hex, verified) if c)
+    title, body = state.title, state.body
     recipes = {r for claim in claims for r in digests.fitting(tuple(digests.RECIPES.values()), claim)}
     return frozenset(digests.digest(r, title, body, digests.escape(body)) for r in recipes)

@@ -8,8 +8,22 @@ from itertools import chain, islice
 from typing import Any
 
 from dedup.model import Match, Metadata
-from dedup.store.reading import MATCH, Reader, match
-from dedup.store.rows import ARTICLE, FAULT, GONE, UNREAD, FileReading, FileRow, KeptSighting, ReadingRow, Recorded, Stat, TextPages
+from dedup.store.reading import MATCH, STATE_BODY, Reader, match
+from dedup.store.rows import (
+    ARTICLE,
+    FAULT,
+    GONE,
+    UNREAD,
+    FileReading,
+    FileRow,
+    KeptSighting,
+    KnownState,
+    ReadingRow,
+    Recorded,
+    Stat,
+    StateBody,
+    TextPages,
+)
 
 MOST_VARIABLES = 30_000
 """Bound values in one statement; SQLite's own limit is 32,766 by default."""
@@ -123,12 +137,13 @@ class Lookups(Reader):
         )
         return {(r[0], r[1]): r[2] for r in self._by_id(pages, select)}
 
-    def revisions_by_state(self, states: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], tuple[int, int | None]]:
-        """(page, state digest) → (revision, its text)."""
+    def revisions_by_state(self, states: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], KnownState]:
+        """(page, state digest) → what is stored of it."""
         select = (
-            "SELECT r.page_id, r.digest, r.id, r.text_id FROM wanted w CROSS JOIN revisions r ON r.page_id = w.page AND r.digest = w.digest"
+            "SELECT r.page_id, r.digest, r.id, r.text_id, r.pruned_at IS NOT NULL FROM wanted w"
+            " CROSS JOIN revisions r ON r.page_id = w.page AND r.digest = w.digest"
         )
-        return {(r[0], r[1]): (r[2], r[3]) for r in self._wanted("page, digest", states, select)}
+        return {(r[0], r[1]): KnownState(r[2], r[3], bool(r[4])) for r in self._wanted("page, digest", states, select)}
 
     def sightings(self, keys: Iterable[tuple[int, str, int]]) -> dict[tuple[int, str, int], int]:
         """(page, crawl time, revision) → sighting."""
@@ -176,15 +191,36 @@ class Lookups(Reader):
         rows = self._grouped(pages, select)
         return {page: {r[0]: (r[1], bool(r[2]), r[3]) for r in of_page} for page, of_page in rows.items()}
 
+    def incomplete_changes(self, pages: Iterable[int]) -> set[int]:
+        """The later sightings of those stored changes of these pages of which the bodies could not be compared."""
+        select = "SELECT c.sighting_id FROM wanted w CROSS JOIN changes c ON c.page_id = w.id WHERE c.body_similarity IS NULL"
+        return {r[0] for r in self._by_id(pages, select)}
+
+    def compared(self, pages: Iterable[int]) -> dict[tuple[int, int], tuple[bool, float]]:
+        """(a revision, another) of these pages → whether their bodies differ and how alike they are, as stored changes tell."""
+        select = (
+            "SELECT x.revision_id, y.revision_id, c.body_changed, c.body_similarity FROM wanted w CROSS JOIN changes c ON c.page_id = w.id"
+            " JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id WHERE c.body_similarity IS NOT NULL"
+        )
+        return {pair: (bool(r[2]), r[3]) for r in self._by_id(pages, select) for pair in ((r[0], r[1]), (r[1], r[0]))}
+
     def claims_of(self, sightings: Iterable[int]) -> dict[int, list[str]]:
         """Sighting → the distinct claims of its readings."""
         select = "SELECT DISTINCT w.id, d.claimed FROM wanted w CROSS JOIN readings d ON d.sighting_id = w.id ORDER BY 1, 2"
         return {sighting: [r[0] for r in rows] for sighting, rows in self._grouped(sightings, select).items()}
 
-    def bodies(self, revisions: Collection[int]) -> dict[int, tuple[str, str]]:
-        """Revision → (title, body)."""
-        select = "SELECT r.id, r.title, r.body FROM wanted w CROSS JOIN revisions r ON r.id = w.id"
-        return {r[0]: (r[1], r[2]) for r in self._by_id(revisions, select)}
+    def bodies(self, revisions: Collection[int]) -> dict[int, StateBody]:
+        """Revision → its title and body."""
+        select = f"SELECT r.id, {STATE_BODY} FROM wanted w CROSS JOIN revisions r ON r.id = w.id"
+        return {r[0]: StateBody(*r[1:]) for r in self._by_id(revisions, select)}
+
+    def verified_claims(self, revisions: Iterable[int]) -> dict[int, list[str]]:
+        """Revision → the distinct claims that were found to be true of it."""
+        select = (
+            "SELECT DISTINCT w.id, d.claimed FROM wanted w CROSS JOIN sightings s ON s.revision_id = w.id"
+            " JOIN readings d ON d.sighting_id = s.id WHERE d.check_status = 'verified' ORDER BY 1, 2"
+        )
+        return {revision: [r[0] for r in rows] for revision, rows in self._grouped(revisions, select).items()}
 
     def urls_of(self, pages: Iterable[int]) -> dict[int, str]:
         """Page → canonical URL."""
@@ -217,11 +253,21 @@ class Lookups(Reader):
         return dict(self._by_id(texts, select))
 
     def bodies_of_texts(self, texts: Iterable[int]) -> dict[int, str]:
-        """Text → the body of a revision that has it."""
+        """Text → the body of a revision that has it; of those whose bodies were not all pruned."""
         select = (
-            "SELECT w.id, r.body FROM wanted w CROSS JOIN revisions r ON r.id = (SELECT id FROM revisions WHERE text_id = w.id LIMIT 1)"
+            "SELECT w.id, r.body FROM wanted w CROSS JOIN revisions r"
+            " ON r.id = (SELECT id FROM revisions WHERE text_id = w.id AND pruned_at IS NULL LIMIT 1)"
         )
         return dict(self._by_id(texts, select))
+
+    def bodiless(self, texts: Iterable[int]) -> set[int]:
+        """Those of the texts of which every body was pruned: no index holds them."""
+        select = (
+            "SELECT DISTINCT w.id FROM wanted w CROSS JOIN revisions r INDEXED BY revisions_pruned"
+            " ON r.text_id = w.id AND r.pruned_at IS NOT NULL"
+            " WHERE NOT EXISTS (SELECT 1 FROM revisions o WHERE o.text_id = w.id AND o.pruned_at IS NULL)"
+        )
+        return {r[0] for r in self._by_id(texts, select)}
 
     def matches_of(self, texts: Iterable[int]) -> dict[tuple[int, int], Match]:
         """Stored pairs that one of the texts is in."""
@@ -255,8 +301,12 @@ _RECORDED = (
     f"f.name, f.id, f.size, f.mtime_ns, f.inode, f.ctime_ns, CASE WHEN f.gone = 1 THEN {GONE} WHEN f.content IS NULL THEN {UNREAD}"
     f" WHEN f.reading_id IS NULL THEN {FAULT} ELSE {ARTICLE} END"
 )
-_FILE = "f.id, f.size, f.mtime_ns, f.inode, f.ctime_ns, f.content, f.reading_id IS NOT NULL, f.gone"
+_FILE = (
+    "f.id, f.size, f.mtime_ns, f.inode, f.ctime_ns, f.content, f.reading_id IS NOT NULL, f.gone, f.gone = 1 AND EXISTS (SELECT 1"
+    " FROM readings d JOIN sightings s ON s.id = d.sighting_id JOIN revisions r ON r.id = s.revision_id"
+    " WHERE d.id = f.reading_id AND r.pruned_at IS NOT NULL)"
+)
 
 
 def _file(row: tuple[Any, ...]) -> FileRow:
-    return FileRow(row[0], Stat(row[1], row[2], row[3], row[4]), row[5], bool(row[6]), bool(row[7]))
+    return FileRow(row[0], Stat(row[1], row[2], row[3], row[4]), row[5], bool(row[6]), bool(row[7]), bool(row[8]))
