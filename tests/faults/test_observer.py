@@ -123,7 +123,8 @@ def _break(crawl: Path, number: int, what: str) -> None:
     _article(number).write(crawl, age=0)
     if BREAKS.get(what) == _CLOSES:
         Path("fifo").open("w").close()
-    _article(number + 1).write(crawl / f"fatal{number}" / "deep", age=0)
+    _article(number + 1).write(Path("aside") / "deep", age=0)
+    Path("aside").rename(crawl / f"fatal{number}")  # one event: none is left for the next observer to break at
     _article(number + 2).write(crawl, age=0)
 
 
