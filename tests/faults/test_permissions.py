@@ -260,3 +260,22 @@ def test_scans_of_a_closed_folder_count_it_once_and_the_same_each_time(crawl: Pa
     assert (after["unchanged"], after["changed"], after["faults"], after["gone"]) == (14, 1, 0, 0)
     assert (recorded(db), _faults(db)) == (there, [])
     assert_holds(crawl, db)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_start_while_the_crawl_directory_is_closed_loses_nothing(crawl: Path, db: Path, bound: tuple[str, ...], mode: int) -> None:
+    _fill(crawl)
+    running.scan(crawl, db)
+    before = running.dump(db)
+    crawl.chmod(mode)
+    with watching(crawl, db, under=bound) as daemon:
+        daemon.wait_until(lambda: daemon.degraded("absent"))
+        _change(crawl / "locked")
+        assert running.dump(db) == before
+        crawl.chmod(0o755)
+        daemon.wait_until(lambda: caught_up(crawl, db))
+        daemon.wait_until(lambda: daemon.problems() == [])
+        _watched(daemon, db, crawl, "locked/inner", 99)
+        assert _faults(db) == []
+        assert daemon.leave() == 0
+    assert_holds(crawl, db)
