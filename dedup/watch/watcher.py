@@ -9,6 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from watchdog.events import (
     DirAttribEvent,
@@ -28,7 +29,7 @@ from watchdog.utils import BaseThread
 
 from dedup.ingest import Root
 from dedup.ingest.roots import identity
-from dedup.watch.coverage import Coverage, coverage, instances, is_instance
+from dedup.watch.coverage import Coverage, coverage, is_instance
 from dedup.watch.notes import Notebook
 from dedup.watch.observer import Observer
 
@@ -126,19 +127,17 @@ class Watcher:
         # of the second folder that may not be read it says that it met the first before
         warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")
         hopeless, self._hopeless, self._watched = self._hopeless, {}, {}
-        threads, descriptors = frozenset(threading.enumerate()), instances()
+        threads, self._descriptors = frozenset(threading.enumerate()), frozenset()
         try:
-            observer = Observer()
-            observer.daemon = True
+            observer = self._observer = Observer()
+            self._descriptors = frozenset({observer.descriptor})
             observer.start()
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             self._hopeless = {root: _why(error) for root in self._roots}
         else:
-            self._observer = observer
             for root in self._roots.values():
                 self._schedule(observer, root)
         self._threads = frozenset(t for t in threading.enumerate() if t not in threads and isinstance(t, BaseThread))
-        self._descriptors = instances() - descriptors
         self._heard = None
         self.problem = next(iter(self._hopeless.values())) if self._hopeless and not self._watched else None
         for root_id, why in self._hopeless.items():
@@ -208,15 +207,15 @@ class Watcher:
     def close(self) -> None:
         """Stop taking notes; never waits long for watchdog's threads."""
         observer, self._observer = self._observer, None
-        threads, self._threads = self._threads, frozenset()
-        if observer is None:
-            return
-        stopper = threading.Thread(target=_stop, args=(observer,), daemon=True)
-        stopper.start()
-        stopper.join(2)
-        if not any(t.is_alive() for t in (stopper, *threads)):  # or it closes them itself, and who knows what has their numbers then
-            for fd in self._descriptors & instances():  # of a thread that died; each counts against the limit
-                os.close(int(fd))
+        self._threads = frozenset()
+        if observer is not None:
+            stopper = threading.Thread(target=_stop, args=(observer,), daemon=True)
+            try:
+                stopper.start()
+            except RuntimeError:  # there is no room for another thread
+                _stop(observer)
+            else:
+                stopper.join(2)
 
     def _trouble(self) -> str | None:
         if self._observer is not None:
@@ -279,8 +278,23 @@ class Watcher:
         self._told = number
 
 
-def _why(error: OSError) -> str:
+def _why(error: OSError | RuntimeError) -> str:
+    if not isinstance(error, OSError):
+        return str(error)
+    if error.errno == errno.EMFILE and _exhausted():
+        return "this process may open no more files: raise its limit (ulimit -n, LimitNOFILE=)"
     return _LIMITS.get(error.errno or 0) or error.strerror or str(error)
+
+
+def _exhausted() -> bool:
+    """Whether this process cannot open as many descriptors as an observer has: its instance, and a pipe."""
+    with ExitStack() as opened:
+        try:
+            for _ in range(3):
+                opened.callback(os.close, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            return True
+    return False
 
 
 def _stat(path: bytes, *, follow: bool = False) -> os.stat_result | None:
