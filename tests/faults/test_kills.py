@@ -112,6 +112,12 @@ class Laying:
         self._process.stdin.write(f"{THINGS}\n")
         self._process.stdin.flush()
 
+    def end(self) -> None:
+        """Do no more than was asked."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._reader.join()
+
     def rested(self) -> None:
         """Wait until it has done what it was asked to: nothing moves any more."""
         until(lambda: self.done == self._asked)
@@ -122,7 +128,11 @@ def laying(crawl: Path, seed: int, *, whole: bool) -> Iterator[Laying]:
     """A crawler that runs beside what is tried. `whole`: it only adds."""
     command = [sys.executable, "-m", "tests.faults.laying", str(crawl), str(seed), *(["whole"] if whole else [])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield Laying(process)
+        crawler = Laying(process)
+        try:
+            yield crawler
+        finally:
+            crawler.end()
 
 
 def _bodies(db: Path) -> set[str]:
@@ -218,6 +228,7 @@ def seed() -> int:
     return drawn
 
 
+@pytest.mark.system
 def test_a_daemon_killed_a_few_times_ends_as_a_scan_would(crawl: Path, db: Path, seed: int) -> None:
     _survive(crawl, db, 6, seed, whole=True)
     equals_a_scan(crawl, db)
