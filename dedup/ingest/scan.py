@@ -115,7 +115,8 @@ class Scan:
 
     def expected(self) -> int:
         """About how many directory entries a pass will meet: a quick count of names, for telling the time left."""
-        return sum(len(names) for root in self.session.roots for _, _, names in os.walk(root.path))
+        with Beneath() as beneath:
+            return sum(1 for root in self.session.roots for _ in beneath.files(root.path))
 
     def subtree(self, root: Root, folder: bytes) -> None:
         """Reconcile one folder (relative to `root`) and all below it, whether it is still there or not."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import sys
 import threading
 import time
 import warnings
@@ -28,6 +29,7 @@ from watchdog.observers.api import BaseObserver
 from watchdog.utils import BaseThread
 
 from dedup.ingest import Root
+from dedup.ingest.beneath import Beneath
 from dedup.ingest.roots import identity
 from dedup.watch.coverage import Coverage, coverage, is_instance
 from dedup.watch.notes import Notebook
@@ -35,6 +37,9 @@ from dedup.watch.observer import Observer
 
 PATIENCE = 2.0
 """Seconds that watchdog has to watch a new folder before it counts as unwatched."""
+LEVELS = 4096
+"""Calls within one another that Python is to allow: before 3.12 os.walk makes one for every level of folders, of which a path of
+PATH_MAX bytes has half so many."""
 SHARE = 50
 """Looking at what is watched may take one part in so many of the time."""
 CHUNK = 4096
@@ -126,6 +131,7 @@ class Watcher:
             log.propagate = False
         # of the second folder that may not be read it says that it met the first before
         warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), LEVELS))
         hopeless, self._hopeless, self._watched = self._hopeless, {}, {}
         threads, self._descriptors = frozenset(threading.enumerate()), frozenset()
         try:
@@ -257,7 +263,7 @@ class Watcher:
         for root_id, folder in pending:
             path = self._roots[root_id].path
             if root_id not in roots:
-                roots[root_id] = _stat(path, follow=True)  # the operator may have named a link
+                roots[root_id] = _stat(path)
             root, place = roots[root_id], (root_id, folder)
             if root is None or self._is_watched(root_id, path, folder, root, watched):
                 self._doubtful.pop(place, None)
@@ -266,7 +272,7 @@ class Watcher:
 
     def _is_watched(self, root_id: int, path: bytes, folder: bytes, root: os.stat_result, watched: Coverage) -> bool:
         """Or not there any more."""
-        found = _stat(os.path.join(path, folder)) if folder else root
+        found = _below(path, folder) if folder else root
         return found is None or (root_id not in self._hopeless and watched.holds(found, root))
 
     def _tell(self) -> None:
@@ -297,9 +303,23 @@ def _exhausted() -> bool:
     return False
 
 
-def _stat(path: bytes, *, follow: bool = False) -> os.stat_result | None:
+def _stat(path: bytes) -> os.stat_result | None:
     try:
-        return os.stat(path, follow_symlinks=follow)
+        return os.stat(path)  # the operator may have named a link
+    except OSError:
+        return None
+
+
+def _below(path: bytes, folder: bytes) -> os.stat_result | None:
+    """What a folder of a crawl directory is; its path may be longer than any that the kernel takes."""
+    try:
+        try:
+            return os.stat(os.path.join(path, folder), follow_symlinks=False)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+        with Beneath() as beneath:
+            return beneath.stat(path, *os.path.split(folder))
     except OSError:
         return None
 
