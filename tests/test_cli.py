@@ -933,6 +933,14 @@ def bound(cwd: Path, *args: str | bytes | Path) -> Ran:
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
+def test_verify_says_of_a_file_that_its_folder_may_not_be_entered(tmp_path: Path) -> None:
+    path = Made().write(tmp_path / "closed")
+    path.parent.chmod(0o600)
+    ran = bound(tmp_path, "verify", path)
+    path.parent.chmod(0o755)
+    assert (ran.code, "unreadable: the folder may not be entered" in ran.out) == (1, True), ran
+
+
 @pytest.fixture
 def read_only(scanned: Path) -> Iterable[Path]:
     """A copy of the database, its configuration and its crawl in a directory that nobody may write to."""

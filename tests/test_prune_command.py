@@ -608,3 +608,24 @@ def test_json_is_told_on_one_stream_and_remarks_on_the_other(db: Path) -> None:
     ran: Ran = run(db.parent, "-v", "prune", "-f", "json")
     assert json.loads(ran.out)["keep"] == ["last"]
     assert "Traceback" not in ran.err
+
+
+_LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, resource.RLIM_INFINITY))
+from dedup.cli import main
+sys.argv = ["dedup", "prune"]
+main()
+"""
+
+
+def test_what_cannot_be_written_is_told_in_one_line_and_the_rest_goes_later(db: Path) -> None:
+    """Writing that something is gone takes room too."""
+    before = running.dump(db)
+    done = subprocess.run([sys.executable, "-c", _LIMITED], cwd=db.parent, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert re.fullmatch(r"dedup: Writing to the database \S+ failed: .*ulimit -f.*\n", done.stderr)
+    assert running.dump(db) == before
+    assert_sound(db)
+    assert told(db.parent)["pruned"]["states"] > aged.PAGES
+    assert_sound(db)

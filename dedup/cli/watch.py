@@ -55,6 +55,12 @@ def watch(options: Common, directories: tuple[str, ...], form: str) -> None:
         caught.append(number)
         stop.set()
 
+    def died(thread: threading.ExceptHookArgs) -> None:
+        name = thread.thread.name if thread.thread else "?"
+        told = (thread.exc_type, thread.exc_value or thread.exc_type(), thread.exc_traceback)
+        log.error("%s died of %r", name, told[1], exc_info=told)
+
+    threading.excepthook = died
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:  # nohup wants it ignored
             signal.signal(number, leave)
@@ -62,6 +68,7 @@ def watch(options: Common, directories: tuple[str, ...], form: str) -> None:
         daemon.run(session, stop)
     signal.setitimer(signal.ITIMER_REAL, 0)
     log.info("stopped")
+    threading.excepthook = threading.__excepthook__
     log.removeHandler(handler)
     if signal.SIGINT in caught:
         sys.exit(130)

@@ -13,6 +13,7 @@ from dedup.daemon.vitals import Vitals
 from dedup.errors import DatabaseFailedError, DatabaseUnreadableError, DedupError
 from dedup.ingest import Root, Scan, Session, Tally, is_absent, save_last_scan
 from dedup.watch import Notes, Watcher
+from dedup.watch.notes import tops
 
 TICK = 1.0
 """Seconds between looks at the observer's health."""
@@ -143,7 +144,7 @@ class _Loop:
 
     def _look(self, notes: Notes) -> None:
         for root, folders in notes.folders.items():
-            for folder in sorted(folders):
+            for folder in tops(folders):
                 if not self._stop.is_set():
                     self._following.subtree(self._roots[root], folder)
         for root, folders in notes.permissions.items():
