@@ -42,6 +42,7 @@ LAYERS = {
     "overlap": 2,
     "winnowing": 2,
     "diffs": 2,
+    "judging": 3,
     "schema": 3,
     "store": 4,
     "table": 4,

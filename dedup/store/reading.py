@@ -292,10 +292,10 @@ class Reader:
     def changes(self, page: int) -> list[ChangeRow]:
         """The page's changes in the order of its history."""
         return [
-            ChangeRow(r[0], r[1], r[2], bool(r[3]), bool(r[4]), r[5], bool(r[6]), r[7])
+            ChangeRow(r[0], r[1], r[2], bool(r[3]), bool(r[4]), r[5], bool(r[6]), r[7], r[8], r[9], bool(r[10]), bool(r[11]))
             for r in self._all(
-                "SELECT x.revision_id, y.revision_id, c.at, c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields"
-                " FROM changes c JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id"
+                "SELECT x.revision_id, y.revision_id, c.at, c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields,"
+                " c.kind, c.severity, c.stealth, c.corrected FROM changes c JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id"
                 " JOIN revisions r ON r.id = y.revision_id WHERE c.page_id = ? ORDER BY c.at, r.digest",
                 page,
             )
@@ -432,7 +432,8 @@ _DUMP = {
     " JOIN metadata m ON m.id = d.metadata_id ORDER BY p.url, s.crawled_at, r.digest, f.folder, f.name",
     "faults": "SELECT hex(t.path) AS path_hex, t.path_text AS path, t.kind, t.message FROM faults t ORDER BY t.path, t.kind",
     "changes": "SELECT p.url, c.at, lower(hex(a.digest)) AS state_before, lower(hex(b.digest)) AS state_after, x.crawled_at AS since,"
-    " c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields FROM changes c JOIN pages p ON p.id = c.page_id"
+    " c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields, c.kind, c.severity, c.channels, c.evidence, c.stealth,"
+    " c.corrected, lower(hex(c.edit)) AS edit, c.judged_by FROM changes c JOIN pages p ON p.id = c.page_id"
     " JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id"
     " JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id ORDER BY p.url, c.at, b.digest",
     "matches": "SELECT min(lower(hex(a.digest)), lower(hex(b.digest))) AS text_a, max(lower(hex(a.digest)), lower(hex(b.digest)))"

@@ -204,7 +204,7 @@ class RevisionRow:
 @dataclass(frozen=True, slots=True)
 class ChangeRow:
     """A stored change; `fields` is JSON, name → [before, after]. `body_similarity` None: a body was pruned before they were
-    compared."""
+    compared; `kind` None: it was not judged."""
 
     from_revision: int
     to_revision: int
@@ -214,6 +214,10 @@ class ChangeRow:
     body_similarity: float | None
     returned: bool
     fields: str
+    kind: str | None
+    severity: str | None
+    stealth: bool
+    corrected: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,3 +245,30 @@ class JudgedRow:
     edit: bytes | None = None
     past: str | None = None
     judged_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedChange:
+    """A change of a page with its judgement (`kind` None: it has none), as told in a feed; states are their digests; `channels`,
+    `evidence` and `fields` are JSON."""
+
+    id: int
+    page: int
+    url: str
+    publisher: str
+    oid: str
+    at: str
+    previous_at: str
+    title_before: str
+    title: str
+    state_before: bytes
+    state: bytes
+    kind: str | None
+    severity: str | None
+    channels: str | None
+    evidence: str | None
+    stealth: bool
+    corrected: bool
+    edit: bytes | None
+    fields: str
+    body_similarity: float | None
