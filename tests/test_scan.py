@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -270,6 +271,27 @@ def test_a_tree_that_goes_while_it_is_walked_marks_nothing_as_gone(crawl: Path, 
         shutil.rmtree(crawl)
     aside.rename(crawl)
     assert (running.scan(crawl, db).unchanged, len(_paths(db, gone=0))) == (6, 6)
+
+
+@pytest.mark.parametrize("what", ["listing", "reading"])
+def test_where_the_process_has_no_descriptor_left_nothing_is_a_fault_and_all_is_tried_again(
+    crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    for n, article in enumerate(_articles(4)):
+        article.write(crawl / f"{n % 2}")
+    opened = os.open
+
+    def exhausted(path: str | bytes, flags: int, *args: Any, **kw: Any) -> int:
+        if (what == "listing" and path == b".") or (what == "reading" and os.fsencode(path).endswith(b".md")):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return opened(path, flags, *args, **kw)
+
+    with running.session(crawl, db) as session, monkeypatch.context() as patch:
+        patch.setattr(os, "open", exhausted)
+        with pytest.raises(errors.DatabaseFailedError, match=r"Too many open files.*LimitNOFILE"), session.store.work():
+            Scan(session).run()
+    assert running.dump(db, "faults") == []
+    assert running.scan(crawl, db).new == 4
 
 
 def test_overlapping_crawl_directories_are_refused(crawl: Path, db: Path) -> None:

@@ -208,7 +208,10 @@ def _refused(error: OSError) -> Fault | Outcome:
 
 
 def unreadable_because(error: OSError) -> Fault:
-    """The fault of a file or folder that the system does not let be read."""
+    """The fault of a file or folder that the system does not let be read. Where it is this process that has no descriptor or memory
+    left, the error is raised on: that is no fault of the file's, and can be tried again."""
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        raise error
     return Fault("unreadable", f"{FAULTS['unreadable']}: {os.strerror(error.errno or 0)}")
 
 

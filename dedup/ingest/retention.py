@@ -26,6 +26,8 @@ PAGES = 500
 """Pages that are looked at at a time."""
 BATCH = 500
 """States that go in one transaction."""
+LOADED = 2000
+"""Texts that are in memory at a time, and what is behind one more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +128,25 @@ def _let_go(store: Pruner, revisions: Sequence[int], at: str) -> bool:
 def _hand_on(store: Pruner, texts: Sequence[int]) -> None:
     """What stood behind a text stands for the passages of it that it has itself, the earliest of those that have one; the others
     stand behind that."""
-    behind = store.behind(texts)
+    some: dict[int, list[int]] = {}
+    for text_, others in sorted(store.behind(texts).items()):
+        some[text_] = others
+        if sum(map(len, some.values())) >= LOADED:
+            _hand_on_some(store, some)
+            some = {}
+    _hand_on_some(store, some)
+
+
+def _hand_on_some(store: Pruner, behind: dict[int, list[int]]) -> None:
+    """The same for these texts, each with those that stood behind it."""
     left = store.bodies_of_texts({other for others in behind.values() for other in others})
     own = dict(zip(left, _keys(left.values()), strict=True))
-    stored = {number: set(winnowing.unpack(keys).tolist()) for number, keys in store.passages_of({*texts, *left}).items()}
+    stored = {number: set(winnowing.unpack(keys).tolist()) for number, keys in store.passages_of({*behind, *left}).items()}
     heirs: set[int] = set()
-    represented: dict[tuple[int, int], None] = {}
-    for gone in texts:
+    represented: set[tuple[int, int]] = set()
+    for gone, others in behind.items():
         owners: dict[int, int] = {}
-        for other in behind.get(gone, ()):
+        for other in others:
             if other not in own or other not in stored:
                 continue
             for key in stored.get(gone, set()).intersection(own[other]):
@@ -143,7 +155,7 @@ def _hand_on(store: Pruner, texts: Sequence[int]) -> None:
                     stored[other].add(key)
                     heirs.add(other)
                 else:
-                    represented[by, other] = None
+                    represented.add((by, other))
     store.set_passages((winnowing.pack(np.array([k for k in own[n] if k in stored[n]], np.int64)), n) for n in sorted(heirs))
     store.add_represented(sorted(represented))
 

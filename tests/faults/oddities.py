@@ -117,8 +117,10 @@ NO_ARTICLES: tuple[bytes, ...] = (b"ends in a blank.md ", b"line.md\n", b"dot.md
 
 
 def names(crawl: Path) -> None:
-    """Every name that a file may have and nobody expects; folders too."""
+    """Every name that a file may have and nobody expects; folders too, and one that is a fault, whose name is told."""
     top = os.fsencode(crawl)
+    with open(os.path.join(top, b"\x1b]0;empty\x07\n\xff\xe2\x80\xae.md"), "wb"):
+        pass
     for number, name in enumerate((*NAMES, *NO_ARTICLES), 100):
         _put(os.path.join(top, name), number)
     for number, name in enumerate((b"\xff\xfe", b"two\nlines", b"folder.md", b"...", b" ", b"-r", _full("한", ""), b"\x1b[2J"), 200):
