@@ -143,20 +143,21 @@ def _bodies(db: Path) -> set[str]:
     return found
 
 
-def _killed(crawl: Path, db: Path, rng: random.Random, point: str | None) -> Daemon:
-    """A daemon that was killed: at a point, if it came by there, else at some moment."""
+def _killed(crawl: Path, db: Path, rng: random.Random, point: str | None) -> tuple[Daemon, bool]:
+    """A daemon that was killed at a point, or else at some moment; and whether it came by the point."""
     program = "" if point is None else _DYING + POINTS[point]
     under = patched(program.replace("{calls}", str(rng.randint(1, 4))).replace("{delay}", str(rng.uniform(0, 0.004)))) if point else ()
     with watching(crawl, db, settle=0.1, under=under, until=None) as daemon:
         if point is None and rng.random() < 0.6:
             daemon.wait_for_log("INFO watching")
-        over = time.monotonic() + (5 if point else rng.uniform(0, LONGEST))
+        over = time.monotonic() + (20 if point else rng.uniform(0, LONGEST))
         while daemon.process.poll() is None and time.monotonic() < over:
             time.sleep(0.002)
-        if point is None or daemon.process.poll() is None:
+        by_itself = daemon.process.poll() is not None
+        if not by_itself:
             daemon.process.kill()
         assert daemon.wait() == -signal.SIGKILL, daemon.log.decode()
-    return daemon
+    return daemon, by_itself
 
 
 def _tells_of(daemon: Daemon, predecessor: str) -> None:
@@ -179,9 +180,8 @@ def _survive(crawl: Path, db: Path, kills: int, seed: int, *, whole: bool) -> Co
             if point == "as an index is made again":
                 for end in (".index", ".passages"):
                     Path(f"{db}{end}").unlink(missing_ok=True)
-            began = time.monotonic()
-            daemon = _killed(crawl, db, rng, point)
-            if point and time.monotonic() - began < 5:
+            daemon, by_itself = _killed(crawl, db, rng, point)
+            if point and by_itself:
                 died[point] += 1
             if before is not None:
                 _tells_of(daemon, before.holder)
