@@ -24,6 +24,8 @@ from tests.faults.laying import made
 from tests.faults.oracle import assert_holds, assert_sound, caught_up
 from tests.faults.processes import patched, until
 
+pytestmark = pytest.mark.system
+
 THINGS = 35
 """What the crawler does while a daemon runs and dies."""
 LONGEST = 0.4
@@ -228,13 +230,11 @@ def seed() -> int:
     return drawn
 
 
-@pytest.mark.system
 def test_a_daemon_killed_a_few_times_ends_as_a_scan_would(crawl: Path, db: Path, seed: int) -> None:
     _survive(crawl, db, 6, seed, whole=True)
     equals_a_scan(crawl, db)
 
 
-@pytest.mark.system
 @pytest.mark.timeout(900)
 def test_a_daemon_killed_a_hundred_times_while_pages_come_ends_as_a_scan_would(crawl: Path, db: Path, seed: int) -> None:
     died = _survive(crawl, db, 100, seed, whole=True)
@@ -242,7 +242,6 @@ def test_a_daemon_killed_a_hundred_times_while_pages_come_ends_as_a_scan_would(c
     equals_a_scan(crawl, db)
 
 
-@pytest.mark.system
 @pytest.mark.timeout(900)
 def test_a_daemon_killed_a_hundred_times_while_files_come_and_go_loses_nothing_that_stood(crawl: Path, db: Path, seed: int) -> None:
     died = _survive(crawl, db, 100, seed, whole=False)
