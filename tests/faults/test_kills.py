@@ -24,6 +24,8 @@ from tests.faults.laying import made
 from tests.faults.oracle import assert_holds, assert_sound, caught_up
 from tests.faults.processes import patched, until
 
+pytestmark = pytest.mark.system
+
 THINGS = 35
 """What the crawler does while a daemon runs and dies."""
 LONGEST = 0.4
@@ -143,20 +145,21 @@ def _bodies(db: Path) -> set[str]:
     return found
 
 
-def _killed(crawl: Path, db: Path, rng: random.Random, point: str | None) -> Daemon:
-    """A daemon that was killed: at a point, if it came by there, else at some moment."""
+def _killed(crawl: Path, db: Path, rng: random.Random, point: str | None) -> tuple[Daemon, bool]:
+    """A daemon that was killed at a point, or else at some moment; and whether it came by the point."""
     program = "" if point is None else _DYING + POINTS[point]
     under = patched(program.replace("{calls}", str(rng.randint(1, 4))).replace("{delay}", str(rng.uniform(0, 0.004)))) if point else ()
     with watching(crawl, db, settle=0.1, under=under, until=None) as daemon:
         if point is None and rng.random() < 0.6:
             daemon.wait_for_log("INFO watching")
-        over = time.monotonic() + (5 if point else rng.uniform(0, LONGEST))
+        over = time.monotonic() + (20 if point else rng.uniform(0, LONGEST))
         while daemon.process.poll() is None and time.monotonic() < over:
             time.sleep(0.002)
-        if point is None or daemon.process.poll() is None:
+        by_itself = daemon.process.poll() is not None
+        if not by_itself:
             daemon.process.kill()
         assert daemon.wait() == -signal.SIGKILL, daemon.log.decode()
-    return daemon
+    return daemon, by_itself
 
 
 def _tells_of(daemon: Daemon, predecessor: str) -> None:
@@ -179,9 +182,8 @@ def _survive(crawl: Path, db: Path, kills: int, seed: int, *, whole: bool) -> Co
             if point == "as an index is made again":
                 for end in (".index", ".passages"):
                     Path(f"{db}{end}").unlink(missing_ok=True)
-            began = time.monotonic()
-            daemon = _killed(crawl, db, rng, point)
-            if point and time.monotonic() - began < 5:
+            daemon, by_itself = _killed(crawl, db, rng, point)
+            if point and by_itself:
                 died[point] += 1
             if before is not None:
                 _tells_of(daemon, before.holder)
@@ -228,13 +230,11 @@ def seed() -> int:
     return drawn
 
 
-@pytest.mark.system
 def test_a_daemon_killed_a_few_times_ends_as_a_scan_would(crawl: Path, db: Path, seed: int) -> None:
     _survive(crawl, db, 6, seed, whole=True)
     equals_a_scan(crawl, db)
 
 
-@pytest.mark.system
 @pytest.mark.timeout(900)
 def test_a_daemon_killed_a_hundred_times_while_pages_come_ends_as_a_scan_would(crawl: Path, db: Path, seed: int) -> None:
     died = _survive(crawl, db, 100, seed, whole=True)
@@ -242,7 +242,6 @@ def test_a_daemon_killed_a_hundred_times_while_pages_come_ends_as_a_scan_would(c
     equals_a_scan(crawl, db)
 
 
-@pytest.mark.system
 @pytest.mark.timeout(900)
 def test_a_daemon_killed_a_hundred_times_while_files_come_and_go_loses_nothing_that_stood(crawl: Path, db: Path, seed: int) -> None:
     died = _survive(crawl, db, 100, seed, whole=False)

@@ -17,6 +17,8 @@ from tests.faults.oracle import assert_holds, caught_up
 from tests.faults.processes import patched
 from tests.faults.test_inotify_limits import limited, set_limit
 
+pytestmark = pytest.mark.system
+
 REPETITIONS = 20
 IN_TIME = 10.0
 """Seconds within which it leaves."""
@@ -163,12 +165,12 @@ def test_an_observer_that_breaks_is_told_once_rebuilt_once_and_made_up_for_by_on
         assert daemon.leave() == 0
     assert (report.restarts, report.overflows, report.scans, report.unwatched) == (1, 0, 2, 0)
     assert daemon.log.count(b"watching again, and scanning") == 1
-    assert daemon.log.count(b" died of ") == (0 if "descriptor" in what else 1)
+    # without a descriptor a thread may die of it or not, before that is seen
+    assert daemon.log.count(b" died of ") in ((0, 1) if "descriptor" in what else (1,))
     assert all(b" INFO " in line or b" WARNING " in line or b" ERROR " in line for line in daemon.log.splitlines()), daemon.log.decode()
     assert_holds(crawl, db)
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("what", BREAKS)
 def test_an_observer_that_breaks_again_and_again_leaves_neither_descriptors_nor_threads(crawl: Path, db: Path, what: str) -> None:
     with watching(crawl, db, under=patched(_OFTEN + BREAKS[what])) as daemon:
@@ -238,7 +240,6 @@ def _no_watches(daemon: Daemon) -> Iterator[str]:
     set_limit(daemon, "watches", 1000)
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("without", [_no_descriptors, _no_threads, _no_instances, _no_watches])
 def test_an_observer_that_cannot_be_rebuilt_is_told_replaced_by_scans_and_rebuilt_once_it_can(
     crawl: Path, db: Path, without: Callable[[Daemon], AbstractContextManager[str]]

@@ -25,7 +25,7 @@ from tests.faults.oracle import assert_holds, caught_up, ignored, recorded, walk
 from tests.fuzz import laws
 from tests.test_beneath import opened
 
-pytestmark = pytest.mark.timeout(240)  # what opens a fifo waits for ever
+pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]  # what opens a fifo waits for ever
 
 Lay = Callable[[Path], None]
 LAID: list[Lay] = [oddities.links, oddities.specials, oddities.names, oddities.sizes, oddities.far, oddities.low]
@@ -90,13 +90,11 @@ def test_a_scan_takes_in_what_is_a_file_and_counts_add_up(crawl: Path, db: Path,
     _scans_and_adds_up(crawl, db, lay)
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("lay", LAID[3:])
 def test_a_scan_of_large_or_deep_trees_takes_in_what_is_a_file_and_counts_add_up(crawl: Path, db: Path, lay: Lay) -> None:
     _scans_and_adds_up(crawl, db, lay)
 
 
-@pytest.mark.system
 def test_a_tree_of_more_levels_than_calls_may_nest_is_watched_to_its_end(crawl: Path, db: Path) -> None:
     oddities.low(crawl)
     with watching(crawl, db) as daemon:
@@ -119,7 +117,6 @@ def _after_all_events(crawl: Path, daemon: Daemon, number: int) -> None:
     daemon.wait_until(lambda: name in recorded(daemon.db) and caught_up(crawl, daemon.db) and daemon.report().backlog.files == 0, 120)
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("lay", [lay for lay in LAID if lay is not oddities.far])  # which has a test of its own
 def test_what_appears_while_it_runs_is_taken_in_by_events_alone(crawl: Path, db: Path, lay: Lay) -> None:
     with watching(crawl, db) as daemon:
@@ -141,7 +138,6 @@ def _beyond_reach(crawl: Path) -> int:
     return sum(length > 4095 for length in lengths)
 
 
-@pytest.mark.system
 @pytest.mark.parametrize("when", ["before", "while"])
 def test_folders_beyond_the_longest_path_are_told_as_unwatched_and_covered_by_scans(
     crawl: Path, db: Path, tmp_path: Path, when: str
@@ -260,7 +256,6 @@ def test_what_takes_the_place_of_something_else_is_found_by_scans(crawl: Path, d
     _all_of_it_is_kept(db)
 
 
-@pytest.mark.system
 def test_what_takes_the_place_of_something_else_while_it_runs_is_found_by_events_alone(crawl: Path, db: Path) -> None:
     with watching(crawl, db) as daemon:
         for what, change in CHANGES:
@@ -276,7 +271,6 @@ def test_what_takes_the_place_of_something_else_while_it_runs_is_found_by_events
     _all_of_it_is_kept(db)
 
 
-@pytest.mark.system
 def test_what_is_no_file_is_never_opened(crawl: Path, db: Path) -> None:
     """Opening a fifo keeps waiting or lets its writer go on, opening a tape rewinds it."""
     oddities.specials(crawl)
@@ -308,7 +302,6 @@ def _commands(crawl: Path) -> Iterator[tuple[str | bytes, ...]]:
     yield from ((name, path) for name in ("history", "verify", "similar") for path in others if not os.path.isdir(path))
 
 
-@pytest.mark.system
 def test_every_command_copes_with_all_of_it(crawl: Path) -> None:
     for lay in LAID:
         lay(crawl)
