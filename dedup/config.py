@@ -117,8 +117,11 @@ class Changes(_Section):
     failures: tuple[_Word, ...] = (
         "content not found", "page not found", "article not found", "404 not found", "not found", "access denied", "403 forbidden",
         "service unavailable", "bad gateway", "internal server error", "this page is no longer available",
-        "this article has been removed", "this story has been removed", "페이지를 찾을 수 없습니다", "존재하지 않는 기사", "존재하지 않는 페이지",
-        "기사를 찾을 수 없습니다", "삭제된 기사", "기사가 삭제", "삭제되었습니다", "삭제 되었습니다", "서비스가 종료", "접근이 제한", "열람할 수 없습니다",
+        "this article has been removed", "this story has been removed",
+        "페이지를 찾을 수 없습니다", "존재하지 않는 기사", "존재하지 않는 페이지",
+        "기사를 찾을 수 없습니다",
+        "삭제된 기사", "기사가 삭제", "삭제되었습니다", "삭제 되었습니다",
+        "서비스가 종료", "접근이 제한", "열람할 수 없습니다",
         "요청에 의해 삭제", "요청으로 삭제", "서비스 점검", "잘못된 접근",
     )  # fmt: skip
     incident_pages: Annotated[int, Field(ge=2, le=100_000)] = 5

@@ -83,7 +83,7 @@ def test_signing_again_gives_what_a_clean_scan_by_the_new_settings_gives(tmp_pat
         running.scan(crawl, db, **after)
     new = running.settings(crawl, db, **after)
     with open_writer(str(db), "reindex") as store:
-        reindex_signatures(store, options_of(new), Matcher(store, matching_of(new), new.publishers.publishers()), rules_of(new))
+        reindex_signatures(store, options_of(new), Matcher(store, matching_of(new), new.publishers.publishers()))
     running.scan(crawl, clean, **after)
     assert running.dump(db) == running.dump(clean)
 
@@ -184,7 +184,7 @@ def test_what_is_learned_while_matching_again_counts_for_those_before_too(tmp_pa
     assert len(running.dump(db, "matches")) > 20
     new = running.settings(crawl, db)
     with open_writer(str(db), "reindex") as store:
-        counts = reindex_signatures(store, options_of(new), Matcher(store, matching_of(new), new.publishers.publishers()), rules_of(new))
+        counts = reindex_signatures(store, options_of(new), Matcher(store, matching_of(new), new.publishers.publishers()))
         assert len(store.boilerplate()) == 1
     assert (counts, running.dump(db, "matches")) == ({"texts": 8, "matches": 0}, [])
     running.scan(crawl, db)

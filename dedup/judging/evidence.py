@@ -43,16 +43,16 @@ def plain(text: str) -> str:
 
 def aside(sentences: Iterable[str]) -> tuple[list[str], list[str]]:
     """Those sentences that are credits alone, and those that are time stamps alone."""
-    credits, stamps = [], []
+    credited, stamped = [], []
     for sentence in sentences:
         bare = sentence.strip()
         if len(bare) > 160:
             continue
         if STAMPS.fullmatch(bare):
-            stamps.append(bare)
+            stamped.append(bare)
         elif CREDITS.fullmatch(bare):
-            credits.append(bare)
-    return credits, stamps
+            credited.append(bare)
+    return credited, stamped
 
 
 def of(operations: Sequence[Operation]) -> list[Evidence]:
@@ -121,8 +121,8 @@ def _numbers(before: list[str], after: list[str]) -> Iterator[Evidence]:
     left, right = _without_common(before, after, _value)
     for n in range(max(len(left), len(right))):
         was, now = left[n] if n < len(left) else "", right[n] if n < len(right) else ""
-        sorts = [sort_of_number(number) for number in (now, was) if number]
-        yield Evidence(next((s for s in sorts if s != "number"), "number"), was, now)  # type: ignore[arg-type]  # four of ours
+        sort = sort_of_number(now or was)
+        yield Evidence(sort if sort != "number" else sort_of_number(was or now), was, now)
 
 
 def _value(number: str) -> str:

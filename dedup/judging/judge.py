@@ -134,16 +134,16 @@ class _Body:
     def compared(cls, before: str, after: str) -> _Body:
         sides = [diffs.sentences(diffs.clean(side)) for side in (before, after)]
         gone, new = _new(sides[1], sides[0]), _new(*sides)
-        (credits, stamps), (credits_now, stamps_now) = evidence.aside(gone), evidence.aside(new)
-        left_out = {*credits, *stamps, *credits_now, *stamps_now}
+        (credited, stamped), (credited_now, stamped_now) = evidence.aside(gone), evidence.aside(new)
+        left_out = {*credited, *stamped, *credited_now, *stamped_now}
         one, other = ("".join(s for s in side if s.strip() not in left_out).strip() for side in sides)
         operations = diffs.compare(one, other)
         letters = plain(one), plain(other)
         same_form = letters[0] == letters[1]
         found = [] if same_form else evidence.of(operations)
-        aside = [Evidence("credit", _cut(credits), _cut(credits_now))] if credits != credits_now else []
-        if stamps != stamps_now:
-            aside.append(Evidence("time_stamp", _cut(stamps), _cut(stamps_now)))
+        aside = [Evidence("credit", _cut(credited), _cut(credited_now))] if credited != credited_now else []
+        if stamped != stamped_now:
+            aside.append(Evidence("time_stamp", _cut(stamped), _cut(stamped_now)))
         differing = sum(len(plain(o.text)) for o in operations if o.kind in ("removed", "added"))
         similarity = 1 - differing / max(1, len(letters[0]) + len(letters[1]))
         return cls(operations, found, aside, new, similarity, same_form)
@@ -259,7 +259,7 @@ def _is_mark(line: str, rules: Rules) -> bool:
 
 def _stands_out(head: str, tail: str, word: str) -> bool:
     """Whether a word marks an edit there, and is not just talked of."""
-    if word.endswith("습니다") or word.endswith("드립니다") or word.endswith("합니다"):
+    if word.endswith(("습니다", "합니다", "립니다")):
         return True
     opened = head[-1:] and head[-1] in "[(<〈《【〔{"
     closes = tail[:1] and tail[0] in "])>〉》】〕}:：|"

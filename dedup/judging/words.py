@@ -3,6 +3,8 @@ configured in `[changes]`."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import regex
 
 NEGATIONS = regex.compile(
@@ -27,14 +29,16 @@ NAMES = regex.compile(
 """A person before a title, capitals within a sentence, acronyms: what can be told as a name without a dictionary."""
 
 
-
 def stands_in(name: str, text: str) -> bool:
     """Whether a Korean name stands somewhere in a text, and not as a part of a longer one."""
     behind = rf"(?=\P{{Hangul}}|$|[{_PARTICLES}]|(?:전\x20)?(?:{_TITLES}))"
     return regex.search(rf"(?<!\p{{Hangul}}){regex.escape(name)}{behind}", text) is not None
 
 
-QUOTATIONS = regex.compile(r"“([^”\n]{2,600})”|\"([^\"\n]{2,600})\"|「([^」\n]{2,600})」|『([^』\n]{2,600})』|‘([^’\n]{4,600})’|(?<!\w)'([^'\n]{4,600})'(?!\w)")
+QUOTATIONS = regex.compile(
+    r"“([^”\n]{2,600})”|\"([^\"\n]{2,600})\"|「([^」\n]{2,600})」|『([^』\n]{2,600})』"
+    r"|‘([^’\n]{4,600})’|(?<!\w)'([^'\n]{4,600})'(?!\w)"
+)
 
 STAMPS = regex.compile(
     r"(?i)^\W*(?:기사\s?)?(?:입력|수정|등록|승인|송고|최종\s?수정|최종\s?업데이트|업데이트|published|posted|updated|last updated|modified)"
@@ -44,7 +48,8 @@ STAMPS = regex.compile(
 """A line that says when a page was entered or updated, and nothing else."""
 
 CREDITS = regex.compile(
-    r"(?i)^\W*(?:사진|영상|그래픽|자료|photo|image|video|graphic|credit)s?\s?(?:제공|출처|편집|by|courtesy of|credit)?\s?[=:：/|·ⓒ©][^\n]{0,80}$"
+    r"(?i)^\W*(?:사진|영상|그래픽|자료|photo|image|video|graphic|credit)s?\s?(?:제공|출처|편집|by|courtesy of|credit)?"
+    r"\s?[=:：/|·ⓒ©][^\n]{0,80}$"
     r"|^\W*[/|]\s?[^\n]{0,30}(?:제공|캡처|갈무리|뉴스|연합)\W*$|^\W*[ⓒ©][^\n]{0,100}$"
     r"|^[^\n]{0,60}(?:무단\s?전재|재배포\s?금지|all rights reserved)[^\n]{0,60}$"
     r"|^\W*\p{Hangul}{2,4}\s?(?:기자|특파원|인턴기자)\W*(?:[\w.+-]+@[\w.-]+)?\W*$|^\W*[\w.+-]+@[\w-]+(?:\.[\w-]+)+\W*$",
@@ -52,12 +57,14 @@ CREDITS = regex.compile(
 )
 """A line or a sentence of credits alone: photographs, rights, a reporter's address."""
 
+Number = Literal["percentage", "date", "amount", "number"]
+"""Sorts of numbers."""
 _PERCENT = regex.compile(r"%|퍼센트|포인트|‰")
 _DATE = regex.compile(r"[년월일]$|\d{4}[-./]\d|:\d\d|[시분초]$|am$|pm$", regex.IGNORECASE)
 _MONEY = regex.compile(r"^[+\-−±]?[$€£¥₩₤￦]|(?:원|달러|유로|엔|위안|파운드)$")
 
 
-def sort_of_number(number: str) -> str:
+def sort_of_number(number: str) -> Number:
     """`percentage`, `date`, `amount` (of money) or `number`."""
     if _PERCENT.search(number):
         return "percentage"

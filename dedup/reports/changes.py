@@ -38,7 +38,7 @@ class Wanted:
         severity = change.severity or SEVERITIES[-1]
         return (
             (not self.kinds or change.kind in self.kinds)
-            and (bool(self.kinds) or SEVERITIES.index(severity) >= SEVERITIES.index(self.min_severity))  # type: ignore[arg-type]
+            and (bool(self.kinds) or SEVERITIES.index(severity) >= SEVERITIES.index(self.min_severity))
             and (not self.stealth or change.stealth)
             and (self.url is None or fnmatchcase(change.url, self.url))
             and (self.publisher is None or self._is_by(change))
@@ -46,9 +46,7 @@ class Wanted:
 
     def _is_by(self, change: JudgedChange) -> bool:
         house = self.publishers.house
-        return self.publisher == change.publisher or house(self.publisher or "", "", "") == house(
-            change.publisher, change.oid, change.url
-        )
+        return self.publisher == change.publisher or house(self.publisher or "", "", "") == house(change.publisher, change.oid, change.url)
 
 
 def changes(store: Feed, wanted: Wanted, incidents: list[Incident]) -> Iterator[dict[str, Any]]:

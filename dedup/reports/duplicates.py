@@ -20,6 +20,8 @@ ARTICLE = ("id", "url", "title", "publisher", "published_at", "crawled_at", "pat
 """What `article` tells."""
 RESEMBLANCE_COLUMNS = (*ARTICLE, *NUMBERS)
 CLUSTER_COLUMNS = ("cluster", *ARTICLE, *NUMBERS, "lag_seconds", "via", *CLOSEST)
+CHECKS = ("verified", "unclaimed", "mismatched")
+"""By how much is known of an article."""
 PAIR_COLUMNS = (*(f"{side}_{name}" for side in ("a", "b") for name in ARTICLE), *NUMBERS, *CLOSEST)
 
 
@@ -113,7 +115,7 @@ class _Graph:
 
 def _precedence(article: ArticleRow) -> tuple[int, bool, str, str, str]:
     return (
-        _CHECKS.index(article.check_status),
+        CHECKS.index(article.check_status),
         article.published_at is None,
         article.published_at or "",
         article.crawled_at,

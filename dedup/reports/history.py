@@ -8,11 +8,11 @@ from typing import Any
 from dedup import diffs
 from dedup.diffs import forms
 from dedup.errors import AmbiguousPageError, NoRevisionError, UnknownPageError
+from dedup.reports.duplicates import CHECKS
 from dedup.store import Reader
 from dedup.urls import Canonicaliser, shown, without_credentials
 
 STATE_RECIPE = "sha256(title+ff+body)"
-_CHECKS = ("verified", "unclaimed", "mismatched")
 
 
 def find_page(store: Reader, urls: Canonicaliser, wanted: str, path: tuple[bytes, bytes, bytes] | None) -> int:
@@ -47,7 +47,7 @@ def history(store: Reader, page: int) -> dict[str, Any]:
                 "revision": number[r.id],
                 "title": r.title,
                 "digest": f"{STATE_RECIPE}:{r.digest.hex()}",
-                "check": _CHECKS[r.check_rank],
+                "check": CHECKS[r.check_rank],
                 "first_crawled_at": r.first_crawled_at,
                 "last_crawled_at": r.last_crawled_at,
                 "sightings": r.sightings,

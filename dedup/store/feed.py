@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dedup.store.reading import Reader
 from dedup.store.rows import JudgedChange
@@ -28,7 +28,8 @@ class Feed(Reader):
         sql = f"{_JUDGED} WHERE (?1 IS NULL OR c.at >= ?1) AND (?2 IS NULL OR c.at < ?2) AND (?3 IS NULL OR c.page_id = ?3)"
         sql += " ORDER BY c.at DESC, p.url, b.digest"
         for r in self._connection.execute(sql, (since, until, page)):
-            yield _judged(r)
+            stealth, corrected = bool(r[15]), bool(r[16])
+            yield JudgedChange(*r[:15], stealth, corrected, *r[17:20])
 
     def incidents(self, pages: int, hours: float) -> list[Incident]:
         """Every edit that was made to so many pages at least, no more than so many hours lying between one and the next."""
@@ -64,7 +65,3 @@ _JUDGED = (
     " FROM changes c JOIN pages p ON p.id = c.page_id JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id"
     " JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id JOIN metadata m ON m.id = y.metadata_id"
 )
-
-
-def _judged(r: tuple[Any, ...]) -> JudgedChange:
-    return JudgedChange(*r[:15], bool(r[15]), bool(r[16]), *r[17:])
