@@ -10,7 +10,7 @@ from typing import Literal
 
 from dedup.diffs import Operation, tokens
 from dedup.diffs.forms import Row, rows
-from dedup.judging.words import CREDITS, NAMES, NEGATIONS, QUOTATIONS, STAMPS, sort_of_number, stands_in
+from dedup.judging.words import CREDITS, NAMES, NEGATIONS, QUOTATIONS, SPELT, STAMPS, sort_of_number, stands_in
 from dedup.text import normalise
 
 What = Literal[
@@ -93,6 +93,7 @@ def _edits(row: Row) -> Iterator[Evidence]:
     for was, now in _edit_pairs(row, removed, added):
         parts = [tokens(side) for side in (was, now)]
         yield from _numbers(*([t.text for t in side if t.kind == "number"] for side in parts))
+        yield from _paired("number", *([m[0] for m in SPELT.finditer(side)] for side in (was, now)))
         for what, kinds in (("words", ("word", "ideograph")), ("address", ("address",))):
             told = ["".join(t.text for t in side if t.kind in kinds) for side in parts]
             if plain(told[0]) != plain(told[1]):

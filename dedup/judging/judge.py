@@ -185,7 +185,7 @@ def _substance(before: State, after: State, title: list[Operation], body: _Body,
     if not title_differs and not body_differs:
         return "cosmetic", "trivial", body.aside or [Evidence("form", *_form(before, after))]
     if body_differs and body.similarity < rules.rewrite_similarity:
-        return "rewrite", "notable", told
+        return "rewrite", "notable", [e for e in told if (e.before and e.after) or e.what in ("sentence", "quotation")]
     grave = {e.what for e in body.evidence}
     if grave & _SUBSTANCE:
         return "substantive", "major" if grave & _GRAVE else "notable", told

@@ -7,6 +7,14 @@ from typing import Literal
 
 import regex
 
+SPELT = regex.compile(
+    r"(?i)\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
+    r"|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|thousand|million|billion|half|dozen)s?\b"
+    r"|(?<!\p{Hangul})(?:다섯|여섯|일곱|여덟|아홉|열(?:하나|한|둘|두|셋|세|넷|네|다섯|여섯|일곱|여덟|아홉)|스물?|서른|마흔|쉰|예순|일흔|여든|아흔)"
+    r"|(?<!\p{Hangul})(?:한|두|세|네)(?=\x20?(?:명|개|곳|번|차례|시간|달|해|가지|사람|배|살|마리|건|대))"
+)
+"""Numbers in words."""
+
 NEGATIONS = regex.compile(
     r"(?i)\b(?:not|no|never|none|nobody|nothing|neither|nor|without|cannot|\w+n['’]t|refus\w*|den(?:y|ie[sd]|ial)\w*|fail(?:s|ed|ure)?)\b"
     r"|(?<!\p{Hangul})(?:안|못|비|불)(?=\x20\p{Hangul})|\p{Hangul}*(?:않|못[하한할했해]|아니|아닌|아닐|없|부인[하했한])\p{Hangul}*"

@@ -39,7 +39,7 @@ class Wanted:
         return (
             (not self.kinds or change.kind in self.kinds)
             and (bool(self.kinds) or SEVERITIES.index(severity) >= SEVERITIES.index(self.min_severity))
-            and (not self.stealth or change.stealth)
+            and (not self.stealth or bool(change.stealth))
             and (self.url is None or fnmatchcase(change.url, self.url))
             and (self.publisher is None or self._is_by(change))
         )
@@ -78,8 +78,8 @@ def _change(c: JudgedChange, incident: Incident | None) -> dict[str, Any]:
         "previous_at": c.previous_at,
         "kind": c.kind,
         "severity": c.severity,
-        "stealth": c.stealth,
-        "corrected": c.corrected,
+        "stealth": bool(c.stealth),
+        "corrected": bool(c.corrected),
         "channels": json.loads(c.channels) if c.channels else [],
         "evidence": [dict(zip(("what", "before", "after"), e, strict=True)) for e in json.loads(c.evidence or "[]")],
         "from": f"{STATE_RECIPE}:{c.state_before.hex()}",

@@ -28,8 +28,7 @@ class Feed(Reader):
         sql = f"{_JUDGED} WHERE (?1 IS NULL OR c.at >= ?1) AND (?2 IS NULL OR c.at < ?2) AND (?3 IS NULL OR c.page_id = ?3)"
         sql += " ORDER BY c.at DESC, p.url, b.digest"
         for r in self._connection.execute(sql, (since, until, page)):
-            stealth, corrected = bool(r[15]), bool(r[16])
-            yield JudgedChange(*r[:15], stealth, corrected, *r[17:20])
+            yield JudgedChange(*r)
 
     def incidents(self, pages: int, hours: float) -> list[Incident]:
         """Every edit that was made to so many pages at least, no more than so many hours lying between one and the next."""

@@ -249,8 +249,8 @@ class JudgedRow:
 
 @dataclass(frozen=True, slots=True)
 class JudgedChange:
-    """A change of a page with its judgement (`kind` None: it has none), as told in a feed; states are their digests; `channels`,
-    `evidence` and `fields` are JSON."""
+    """A change of a page with its judgement (`kind` None: it has none), as told in a feed; states are their digests; `stealth` and
+    `corrected` are 0 or 1; `channels`, `evidence` and `fields` are JSON."""
 
     id: int
     page: int
@@ -267,8 +267,8 @@ class JudgedChange:
     severity: str | None
     channels: str | None
     evidence: str | None
-    stealth: bool
-    corrected: bool
+    stealth: int
+    corrected: int
     edit: bytes | None
     fields: str
     body_similarity: float | None
