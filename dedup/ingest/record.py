@@ -214,14 +214,17 @@ class _Batch:
         store.insert_aliases(new_aliases)
         store.insert_metadata(new_metadata)
         meeting = self._matcher.meet([_new_text(n, s, returned=n in self._returned) for n, s in new_texts.items()], again)
-        store.give_up_digests(self._returned.values())
+        if self._returned:
+            store.give_up_digests(self._returned.values())
         store.insert_texts(
             (number, s.e.text, s.e.characters, s.e.signature, int(number in meeting.crowded)) for number, s in new_texts.items()
         )
-        store.hand_over_texts((before, number) for number, before in self._returned.items())
         store.set_crowded(meeting.crowded & set(again))
+        if self._returned:
+            store.hand_over_texts((before, number) for number, before in self._returned.items())
         self._write_revisions(new_states)
-        store.drop_outdated_matches(self._returned, self._matcher.matching.recipe)
+        if self._returned:
+            store.drop_outdated_matches(self._returned, self._matcher.matching.recipe)
         store.supersede_readings(superseded)
         store.delete_readings(replaced)
         store.insert_sightings(new_sightings.values())
@@ -363,7 +366,8 @@ class _Batch:
             (revision, s.page, s.e.state, self._texts.get(revision), s.article.title, s.article.body) for revision, s in new.items()
         )
         self._store.set_revision_texts((revision, number) for revision, number in self._texts.items() if revision not in new)
-        self._store.restore_bodies({s.revision: s.article.body for s in self._seen if s.pruned}.items())
+        if again := {s.revision: s.article.body for s in self._seen if s.pruned}:
+            self._store.restore_bodies(again.items())
 
     def _new_sightings(self) -> dict[int, Row]:
         """Sighting → its row, with what this batch's readings make of it."""

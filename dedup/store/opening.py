@@ -73,8 +73,8 @@ def _prepare(connection: sqlite3.Connection, path: str) -> Database:
     if connection.execute("PRAGMA user_version").fetchone() == (wal.BACKUP,):
         connection.execute("PRAGMA journal_mode=DELETE")
         connection.execute("PRAGMA user_version=0")
-    if connection.execute("PRAGMA auto_vacuum").fetchone() != (2,):  # else it would be written down again
-        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # of a new file, or one that VACUUM writes anew; see `pruning`
+    if connection.execute("PRAGMA page_count").fetchone() == (0,):
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # see `pruning`; said of one that is so already, it would be written
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     db = Database(connection)

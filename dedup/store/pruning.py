@@ -120,6 +120,7 @@ class Pruner(Writer, States):
         try:
             quoted = folder.replace("'", "''")
             self._execute(f"PRAGMA temp_store_directory='{quoted}'")
+            self._execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
             self._execute("VACUUM")
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
