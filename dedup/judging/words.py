@@ -16,8 +16,8 @@ SPELT = regex.compile(
 """Numbers in words."""
 
 NEGATIONS = regex.compile(
-    r"(?i)\b(?:not|no|never|none|nobody|nothing|neither|nor|without|cannot|\w+n['’]t|refus\w*|den(?:y|ie[sd]|ial)\w*|fail(?:s|ed|ure)?)\b"
-    r"|(?<!\p{Hangul})(?:안|못|비|불)(?=\x20\p{Hangul})|\p{Hangul}*(?:않|못[하한할했해]|아니|아닌|아닐|없|부인[하했한])\p{Hangul}*"
+    r"(?i)\b(?:not|no|never|none|nobody|nothing|neither|nor|without|cannot|\w{1,10}n['’]t|refus\w{0,4}|den(?:y|ie[sd]|ial)\w{0,4}|fail(?:s|ed|ure)?)\b"
+    r"|(?<!\p{Hangul})(?:안|못|비|불)(?=\x20\p{Hangul})|\p{Hangul}{0,8}(?:않|못[하한할했해]|아니|아닌|아닐|없|부인[하했한])\p{Hangul}{0,8}"
 )
 """Words whose coming or going turns a sentence round."""
 
@@ -49,19 +49,17 @@ QUOTATIONS = regex.compile(
 )
 
 STAMPS = regex.compile(
-    r"(?i)^\W*(?:기사\s?)?(?:입력|수정|등록|승인|송고|최종\s?수정|최종\s?업데이트|업데이트|published|posted|updated|last updated|modified)"
+    r"(?i)^\W{0,20}(?:기사\s?)?(?:입력|수정|등록|승인|송고|최종\s?수정|최종\s?업데이트|업데이트|published|posted|updated|last updated|modified)"
     r"(?:\s?(?:시간|일시|on|at))?\s?[:：]?\s?(?:\d|\p{L}{3,9}\.?\s\d)[^\n]{0,80}$",
-    regex.MULTILINE,
 )
 """A line that says when a page was entered or updated, and nothing else."""
 
 CREDITS = regex.compile(
-    r"(?i)^\W*(?:사진|영상|그래픽|자료|photo|image|video|graphic|credit)s?\s?(?:제공|출처|편집|by|courtesy of|credit)?"
+    r"(?i)^\W{0,20}(?:사진|영상|그래픽|자료|photo|image|video|graphic|credit)s?\s?(?:제공|출처|편집|by|courtesy of|credit)?"
     r"\s?[=:：/|·ⓒ©][^\n]{0,80}$"
-    r"|^\W*[/|]\s?[^\n]{0,30}(?:제공|캡처|갈무리|뉴스|연합)\W*$|^\W*[ⓒ©][^\n]{0,100}$"
+    r"|^\W{0,20}[/|]\s?[^\n]{0,30}(?:제공|캡처|갈무리|뉴스|연합)\W{0,20}$|^\W{0,20}[ⓒ©][^\n]{0,100}$"
     r"|^[^\n]{0,60}(?:무단\s?전재|재배포\s?금지|all rights reserved)[^\n]{0,60}$"
-    r"|^\W*\p{Hangul}{2,4}\s?(?:기자|특파원|인턴기자)\W*(?:[\w.+-]+@[\w.-]+)?\W*$|^\W*[\w.+-]+@[\w-]+(?:\.[\w-]+)+\W*$",
-    regex.MULTILINE,
+    r"|^\W{0,20}\p{Hangul}{2,4}\s?(?:기자|특파원|인턴기자)\W{0,20}(?:[\w.+-]{1,64}@[\w.-]{1,100})?\W{0,20}$|^\W{0,20}[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}\W{0,20}$",
 )
 """A line or a sentence of credits alone: photographs, rights, a reporter's address."""
 
