@@ -166,7 +166,7 @@ _Told = tuple[ChangeKind, Severity, list[Evidence]]
 def _kind(before: State, after: State, title: list[Operation], body: _Body, past: Past, rules: Rules) -> _Told:
     if (why := _gone(before, after, past, rules)) is not None:
         return "removed", "major", [why]
-    if past.was_removed or _is_failure(before, rules):
+    if (past.was_removed or _is_failure(before, rules)) and not _is_absent(before, after, rules):
         return "restored", "notable", [Evidence("failure", _cut([before.body]), _cut([after.body]))]
     kind, severity, told = _substance(before, after, title, body, rules)
     if not past.returned:
@@ -213,6 +213,11 @@ def _gone(before: State, after: State, past: Past, rules: Rules) -> Evidence | N
     if had >= STUB_BEFORE and has < rules.stub_share * had and has < FAILURE_CHARACTERS:
         return Evidence("stub", str(had), str(has))
     return None
+
+
+def _is_absent(before: State, after: State, rules: Rules) -> bool:
+    """Whether a page that showed no article shows none now either: a failure still, or hardly more of a text than before."""
+    return _is_failure(after, rules) or len(plain(after.body)) < max(STUB_BEFORE, 2 * len(plain(before.body)))
 
 
 def _is_failure(state: State, rules: Rules) -> bool:

@@ -49,7 +49,8 @@ QUOTATIONS = regex.compile(
 )
 
 STAMPS = regex.compile(
-    r"(?i)^\W{0,20}(?:기사\s?)?(?:입력|수정|등록|승인|송고|최종\s?수정|최종\s?업데이트|업데이트|published|posted|updated|last updated|modified)"
+    r"(?i)^\W{0,20}(?:기사\s?)?(?:입력|수정|등록|승인|송고|최종\s?수정|최종\s?업데이트|업데이트"
+    r"|published|posted|updated|last updated|modified)"
     r"(?:\s?(?:시간|일시|on|at))?\s?[:：]?\s?(?:\d|\p{L}{3,9}\.?\s\d)[^\n]{0,80}$",
 )
 """A line that says when a page was entered or updated, and nothing else."""
