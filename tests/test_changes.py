@@ -165,7 +165,7 @@ def test_what_is_asked_for_narrows_what_is_told(crawl: Path, db: Path) -> None:
     assert urls("--url", other.address.replace("mnews/", "") + "?sid=100") == [("902", "substantive")]
     assert urls("--url", "*/901/*") == [("901", "metadata"), ("901", "substantive")]
     assert urls("--url", "https://n.news.naver.com/mnews/article/903/0000000001") == []
-    assert asked(crawl, db, "--min-severity", "major").out.endswith("2 changes\n")
+    assert asked(crawl, db, "--min-severity", "major").out.endswith("\n1 change\n")
     assert asked(crawl, db, "--since", "gestern").code == 2
 
 
