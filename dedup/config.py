@@ -227,8 +227,8 @@ class AlertRule(_Section):
         """The rule as it is applied; `zone` is that of those that name none."""
         quiet = (time.fromisoformat(self.quiet[0]), time.fromisoformat(self.quiet[1])) if self.quiet else None
         return Rule(
-            name=self.name, on=self.on, to=tuple(dict.fromkeys(self.to)), kinds=self.kinds, min_severity=self.min_severity, parts=self.parts,
-            publishers=self.publishers, urls=self.urls, stealth=self.stealth, min_similarity=self.min_similarity,
+            name=self.name, on=self.on, to=tuple(dict.fromkeys(self.to)), kinds=self.kinds, min_severity=self.min_severity,
+            parts=self.parts, publishers=self.publishers, urls=self.urls, stealth=self.stealth, min_similarity=self.min_similarity,
             across_publishers=self.across_publishers, min_size=self.min_size,
             rhythm=Rhythm(self.rhythm, time.fromisoformat(self.at), ZoneInfo(self.zone or zone), quiet, self.most_per_hour),
         )  # fmt: skip

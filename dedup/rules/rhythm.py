@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -19,7 +19,7 @@ class Rhythm:
 
     every: Literal["at once", "hourly", "daily"] = "at once"
     at: time = time(8)
-    zone: ZoneInfo = ZoneInfo("UTC")
+    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     quiet: tuple[time, time] | None = None
     most_per_hour: int = 0
 
