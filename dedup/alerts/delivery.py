@@ -26,7 +26,7 @@ from dedup.config import Delivery, Settings
 from dedup.errors import ChannelError
 from dedup.rules import Alerting, Rhythm, due, hour_of
 from dedup.store import DeliveryRow, Writer
-from dedup.store.rows import AlertRow, Outstanding
+from dedup.store.rows import AlertRow
 
 EVERY = 0.5
 """Seconds between two looks into the outbox."""
@@ -72,7 +72,7 @@ class _State:
     """One channel: what has been handed over to it and not come back, failures in a row and since when."""
 
     out: int = 0
-    handed: float = 0.0
+    handed: tuple[float, str] = (0.0, "")
     failures: int = 0
     since: str | None = None
     error: str = ""
@@ -203,7 +203,7 @@ class Post:
             state.thread = threading.Thread(target=self._serve, args=(parcel.channel, state.inbox), name=name, daemon=True)
             state.thread.start()
         state.out += 1
-        state.handed = time.monotonic()
+        state.handed = time.monotonic(), times.now()
         state.inbox.put(parcel)
 
     # Sending: the rest runs in the thread of a channel
@@ -244,9 +244,8 @@ class Post:
         """A sentence for each channel that takes nothing."""
         told = [f"{s.error} (since {s.since})" for s in self._states.values() if s.failures >= FAILING]
         for name, s in self._states.items():
-            waited = time.monotonic() - s.handed
-            if s.out and waited > self._settings.timeout_seconds * (HANGING + s.out):
-                told.append(f"Channel {name}: it has not answered for {waited:.0f} seconds")
+            if s.out and time.monotonic() - s.handed[0] > self._settings.timeout_seconds * (HANGING + s.out):
+                told.append(f"Channel {name}: it does not answer (since {s.handed[1]})")
         return told
 
     def finish(self, store: Writer, seconds: float = PATIENCE) -> None:
@@ -291,8 +290,3 @@ def _holds(store: Writer, found: Sequence[DeliveryRow], alerting: Alerting, now:
             if over:
                 then = due(now, rhythm, sent_this_hour=rhythm.most_per_hour)
                 yield [d.id for d in over], then.at.isoformat(), "cap"
-
-
-def told_of(outstanding: dict[str, Outstanding]) -> tuple[int, int]:
-    """(pending, dead) of all channels."""
-    return sum(o.pending for o in outstanding.values()), sum(o.dead for o in outstanding.values())

@@ -47,8 +47,8 @@ _JOINER = "\u2060"
 
 
 def one_line(text: str) -> str:
-    """Text of a crawl on one line, fit to be shown: what steers is spelt out, line ends are blanks, nobody is called."""
-    return _CALLS.sub("@" + _JOINER, printable(" ".join(text.split())))
+    """Text of a crawl on one line, fit to be shown: what steers is spelt out, line ends are blanks, nobody is called. Doing it again changes nothing."""
+    return _CALLS.sub("@" + _JOINER, printable(" ".join(text.replace("@" + _JOINER, "@").split())))
 
 
 def cut(text: str, most: int) -> str:

@@ -59,7 +59,7 @@ def message(alerts: Sequence[AlertRow], style: Style, why: str | None = None) ->
     return _made(id_, "digest", head, sections, alerts, style, why)
 
 
-def test_message(channel: str, style: Style) -> Message:
+def trial(channel: str, style: Style) -> Message:
     """What `dedup alerts test` sends."""
     lines = (Line("", (Piece("plain", style.word("test.text")),)), Line("", (Piece("plain", channel),)))
     head = f"dedup: {style.word('test')}"
