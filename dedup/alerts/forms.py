@@ -39,16 +39,20 @@ class Section:
 
 
 _ADDRESS = re.compile(r"https?://[^\s<>\"'`\\|{}^]+")
-_CALLS = re.compile(r"@(?=everyone|here|channel)|(?<![\w.])@(?=[\w&!#])", re.IGNORECASE)
+_CALLS = re.compile(r"@(?=everyone|here|channel)|(?<![\w.])@(?=[\w&!#])|<(?=[@!#])", re.IGNORECASE)
+"""Where chats would call somebody: Discord's `@everyone`, Slack's `<!channel>`."""
 _MARKDOWN = re.compile(r"[\\`*_\[\]<>~]")
 _ENTITY = re.compile(r"&(?=#?\w{1,40};)")
 _BLOCK = re.compile(r"^(\s*)([-+#=>]|\d{1,9}(?=[.)]))")
 _JOINER = "\u2060"
+_JOINED = re.compile("(?<=[@<])\u2060+")
 
 
 def one_line(text: str) -> str:
-    """Text of a crawl on one line, fit to be shown: what steers is spelt out, line ends are blanks, nobody is called. Doing it again changes nothing."""
-    return _CALLS.sub("@" + _JOINER, printable(" ".join(text.replace("@" + _JOINER, "@").split())))
+    """Text of a crawl on one line, fit to be shown: what steers is spelt out, line ends are blanks, nobody is called (by a word joiner,
+    which is not seen). Doing it again changes nothing."""
+    bare = _JOINED.sub("", " ".join(text.split()))
+    return _CALLS.sub(lambda m: m[0] + _JOINER, printable(bare))
 
 
 def cut(text: str, most: int) -> str:
