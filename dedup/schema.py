@@ -16,7 +16,7 @@ NEEDED_SQLITE = (3, 37, 0)
 
 migrations = Migrations("dedup")
 
-NAMES = frozenset({"0001_first", "0002_batches", "0003_passages", "0004_pruned", "0005_judged"})
+NAMES = frozenset({"0001_first", "0002_batches", "0003_passages", "0004_pruned", "0005_judged", "0006_alerts"})
 """Every migration this program knows."""
 
 _TABLES = """
@@ -481,6 +481,67 @@ FROM changes c JOIN pages p ON p.id = c.page_id
 def _judged(db: Database) -> None:
     """What kind of change each change is, and on what evidence. Those of before are judged by `dedup reindex --changes`."""
     for statement in _statements(_JUDGED):
+        db.execute(statement)
+
+
+_ALERTS = """
+CREATE TABLE alerts (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,            -- what it is known by, to its receivers too: of rule and event, stable
+    rule TEXT NOT NULL,                   -- its name in the configuration
+    event TEXT NOT NULL,                  -- the key of what it tells of
+    topic TEXT NOT NULL,                  -- 'change', 'mismatch', 'duplicate', …
+    kind TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    url TEXT NOT NULL,                    -- canonical; empty: it is of no page
+    title TEXT NOT NULL,
+    publisher TEXT NOT NULL,
+    at TEXT NOT NULL,                     -- when what it tells of was
+    details TEXT NOT NULL,                -- JSON object: what else is known of the event
+    told TEXT NOT NULL,                   -- JSON object: what messages show; its own copy, whatever becomes of the page
+    made_at TEXT NOT NULL,
+    withdrawn_at TEXT,                    -- what it tells of is not so any more
+    incident TEXT,                        -- the same for the same edit on other pages; NULL: of its own
+    pages INTEGER,                        -- it tells of an incident on so many; NULL: of one event
+    open_until TEXT,                      -- of an incident: until then further pages join it
+    folded_into INTEGER REFERENCES alerts(id) -- the incident's alert that tells of it
+) STRICT;
+CREATE INDEX alerts_event ON alerts (event);
+CREATE INDEX alerts_incident ON alerts (incident, rule) WHERE incident IS NOT NULL;
+CREATE INDEX alerts_folded ON alerts (folded_into) WHERE folded_into IS NOT NULL;
+
+CREATE TABLE deliveries (
+    id INTEGER PRIMARY KEY,
+    alert_id INTEGER NOT NULL REFERENCES alerts(id),
+    channel TEXT NOT NULL,                -- its name in the configuration
+    state TEXT NOT NULL CHECK (state = 'pending' OR state = 'sent' OR state = 'dead' OR state = 'withdrawn'),
+    due_at TEXT NOT NULL,
+    digest TEXT,                          -- why it is told together with what else of its rule is due then; NULL: by itself
+    attempts INTEGER NOT NULL,
+    first_attempt TEXT,
+    last_attempt TEXT,
+    last_error TEXT,                      -- without secrets
+    sent_at TEXT,                         -- when the channel had accepted it
+    message TEXT,                         -- the name of the message that it was sent in
+    UNIQUE (alert_id, channel)
+) STRICT;
+CREATE INDEX deliveries_due ON deliveries (channel, due_at) WHERE state = 'pending';
+CREATE INDEX deliveries_dead ON deliveries (channel) WHERE state = 'dead';
+CREATE INDEX deliveries_sent ON deliveries (channel, sent_at) WHERE state = 'sent';
+
+CREATE VIEW alerts_view AS
+SELECT a.name, a.rule, a.topic, a.kind, a.severity, a.url, a.publisher, a.title, a.at, a.made_at, a.pages, a.withdrawn_at,
+       (SELECT f.name FROM alerts f WHERE f.id = a.folded_into) AS folded_into, d.channel, d.state, d.due_at, d.attempts, d.sent_at,
+       d.last_error, a.told
+FROM alerts a LEFT JOIN deliveries d ON d.alert_id = a.id
+ORDER BY a.id, d.id;
+"""
+
+
+@migrations(name="0006_alerts")
+def _alerts(db: Database) -> None:
+    """The outbox: alerts, written with what they tell of, and their deliveries."""
+    for statement in _statements(_ALERTS):
         db.execute(statement)
 
 

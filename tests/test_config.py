@@ -45,7 +45,7 @@ def plain(value: Any) -> Any:
 def test_the_shipped_configuration_gives_every_key_its_default_and_no_other(file: Path) -> None:
     table = tomllib.loads(file.read_text("utf-8"))
     given = {f"{section}.{key}": value for section, keys in table.items() for key, value in keys.items()}
-    defaults = {key: plain(value) for key, value in flatten(Settings())}
+    defaults = {key: plain(value) for key, value in flatten(Settings()) if "." in key}
     assert list(given) == list(defaults)
     for key, value in defaults.items():
         assert (given[key], type(given[key])) == (value, type(value)), key

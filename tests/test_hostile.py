@@ -193,6 +193,8 @@ def every_command(folder: Path) -> Iterator[tuple[str | bytes, ...]]:
     yield ("dump", "--logical")
     yield from (("doctor",), ("doctor", "--quick"), ("doctor", "--repair"))
     yield from (("backup", f"backup {TERMINAL}{BIDI}.db"), ("restore", f"backup {TERMINAL}{BIDI}.db"), ("restore", f"none {TERMINAL}"))
+    yield from (("alerts", "list"), ("alerts", "list", "--rule", f"={ALL}"), ("alerts", "show", f"none {ALL}"), ("alerts", "send"))
+    yield from (("alerts", "retry", f"none {ALL}"), ("alerts", "retry", "--dead"), ("alerts", "test", f"none {ALL}"))
     yield ("watch", f"--{TERMINAL}{BIDI}")  # its log has a test of its own
 
 

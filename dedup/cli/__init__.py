@@ -25,6 +25,7 @@ COMMANDS = {
     "similar": "duplicates",
     "why": "why",
     "boilerplate": "boilerplate",
+    "alerts": "alerts",
     "history": "history",
     "diff": "diff",
     "changes": "changes",

@@ -9,7 +9,7 @@ from collections import deque
 
 from dedup import disk, health, times
 from dedup.daemon.notify import notify
-from dedup.health import Backlog, Degraded, Health, Phase, Rates, Reason
+from dedup.health import Alerts, Backlog, Degraded, Health, Phase, Rates, Reason
 from dedup.ingest import Scan, Tally
 from dedup.store.lock import Lock
 from dedup.watch import Watcher
@@ -24,12 +24,13 @@ _log = logging.getLogger("dedup")
 class Vitals:
     """Reports to the file at `path`, and by the `lock` that it cannot; `told` is the last report. `scan` is the pass that is under
     way, `following` the one that events feed; `owing` is when (of the monotonic clock) work began to wait that no pass holds, as
-    while the database cannot be written."""
+    while the database cannot be written; `alerts` is how their delivery stands."""
 
     def __init__(self, path: str, lock: Lock, watcher: Watcher, following: Scan) -> None:
         self.following = following
         self.scan: Scan | None = None
         self.owing: float | None = None
+        self.alerts = Alerts()
         self._path, self._lock, self._watcher = path, lock, watcher
         self._started_at = times.now()
         self._phase: Phase = "starting"
@@ -122,6 +123,7 @@ class Vitals:
             restarts=watcher.restarts,
             unwatched=unwatched,
             unwatched_some=tuple(some),
+            alerts=self.alerts,
             degraded=tuple(sorted(self._degraded.values(), key=lambda d: d.since)),
         )
 

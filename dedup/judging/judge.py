@@ -6,7 +6,6 @@ import json
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import xxhash
 from rapidfuzz.distance import Levenshtein
@@ -16,12 +15,7 @@ from dedup.diffs import Operation
 from dedup.judging import evidence
 from dedup.judging.evidence import Evidence, plain
 from dedup.judging.words import STAMPS
-
-ChangeKind = Literal[
-    "cosmetic", "typo", "wording", "headline", "substantive", "rewrite", "removed", "restored", "returned", "flapping", "metadata"
-]
-Severity = Literal["trivial", "minor", "notable", "major"]
-SEVERITIES: tuple[Severity, ...] = ("trivial", "minor", "notable", "major")
+from dedup.model import ChangeKind, Severity
 
 VERSION = 1
 """Of this judging; counted up where it comes to judge otherwise."""

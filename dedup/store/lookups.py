@@ -30,6 +30,8 @@ from dedup.store.rows import (
 MOST_VARIABLES = 30_000
 """Bound values in one statement; SQLite's own limit is 32,766 by default."""
 
+Row = tuple[Any, ...]
+
 Path = tuple[int, bytes, bytes]
 """(crawl directory, folder, name)."""
 

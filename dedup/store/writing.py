@@ -18,9 +18,9 @@ from dedup.errors import DatabaseFailedError, DatabaseReplacedError
 from dedup.model import Cause, Change, CheckStatus, Fault, Masking, Match, Metadata, Relation, Standing
 from dedup.store.damage import UNEXPECTED, failure, require_sound
 from dedup.store.lock import Lock
-from dedup.store.lookups import Lookups
 from dedup.store.reading import BODILESS
 from dedup.store.rows import JudgedRow, Stat
+from dedup.store.sending import Sending
 
 KEPT_BATCHES = 1000
 """Commits that the candidate index can be behind and still be caught up."""
@@ -31,7 +31,7 @@ PATIENCE = 10.0
 Row = tuple[Any, ...]
 
 
-class Writer(Lookups):
+class Writer(Sending):
     """Everything that can be asked, and what changes the database. `lock` tells others what is being done. A transaction waits no
     longer for another program once `hurried` says so."""
 
@@ -115,9 +115,6 @@ class Writer(Lookups):
         row = self._connection.execute(sql, tuple(values)).lastrowid
         assert row is not None
         return row
-
-    def _many(self, sql: str, rows: Iterable[Row]) -> None:
-        self._connection.executemany(sql, rows)
 
     # Settings
 
