@@ -233,7 +233,7 @@ def slack_payloads(told: Message, monkeypatch: pytest.MonkeyPatch, form: str = "
     posted: list[dict[str, Any]] = []
 
     class Answer:
-        status_code, content, text, headers = 200, b"ok", "ok", {}  # noqa: RUF012  a stand-in
+        status_code, content, text, headers = 200, b"ok", "ok", {}
 
     def request(_: str, __: str, data: Any = None, **___: Any) -> Answer:
         posted.append(json.loads(data))

@@ -15,6 +15,7 @@ from dedup.config import Settings
 from dedup.digests import RECIPES
 from dedup.errors import RecipeChangedError
 from dedup.formats import ReadOptions
+from dedup.ingest.events import Policy
 from dedup.ingest.examine import Options, collect_rarely, ignore_lease_breaks
 from dedup.ingest.matcher import Matcher
 from dedup.ingest.matching import Matching
@@ -39,8 +40,9 @@ class Session:
     settings: Settings
     options: Options
     matcher: Matcher
-    rules: Rules
+    policy: Policy
     roots: tuple[Root, ...]
+    alert_on_import: bool = False
 
 
 def options_of(settings: Settings) -> Options:
@@ -71,6 +73,11 @@ def rules_of(settings: Settings) -> Rules:
     return Rules(c.rewrite_similarity, c.stub_share, c.typo_edits, *words)
 
 
+def policy_of(settings: Settings) -> Policy:
+    """How changes are judged, and which of what happens is told."""
+    return Policy(rules_of(settings), settings.alerting(), settings.publishers.publishers())
+
+
 def require_recipes(store: Reader, *, urls: str | None, matches: str | None) -> None:
     """Raise RecipeChangedError where the database was written with other rules than the configuration has now."""
     for key, configured, what, remedy in (
@@ -83,7 +90,7 @@ def require_recipes(store: Reader, *, urls: str | None, matches: str | None) -> 
 
 
 @contextmanager
-def open_session(settings: Settings, purpose: str) -> Iterator[Session]:
+def open_session(settings: Settings, purpose: str, *, alert_on_import: bool = False) -> Iterator[Session]:
     """The database held for writing by this process, its recipes those of the configuration.
 
     Raises NoDirectoryError, OverlapError, RecipeChangedError and the errors of opening.
@@ -103,7 +110,7 @@ def open_session(settings: Settings, purpose: str) -> Iterator[Session]:
         if lost := lost_since(store):
             _log.warning("%s", lost)
             matcher.open()  # which puts the index right: it is said once
-        yield Session(store, settings, options, matcher, rules_of(settings), roots)
+        yield Session(store, settings, options, matcher, policy_of(settings), roots, alert_on_import)
 
 
 def _enter(store: Writer, recipes: dict[str, str], paths: Sequence[bytes]) -> tuple[Root, ...]:

@@ -51,9 +51,15 @@ class Settled:
     known: bool = False
 
 
-def settle_pages(store: Writer, pages: Iterable[int], rules: Rules, *, again: bool = False) -> list[Settled]:
+Superseded = tuple[int, bytes, bytes, str]
+"""(page, digest of the state before, of that after, later crawl) of a change that is none any more."""
+
+
+def settle_pages(
+    store: Writer, pages: Iterable[int], rules: Rules, *, again: bool = False, superseded: list[Superseded] | None = None
+) -> list[Settled]:
     """Put the pages' current sightings, their mismatches' causes and their changes right after their sightings changed; with `again`
-    every change is judged once more.
+    every change is judged once more. To `superseded` is added which changes are none any more.
 
     Returns the changes of state or metadata that are new.
     """
@@ -64,7 +70,8 @@ def settle_pages(store: Writer, pages: Iterable[int], rules: Rules, *, again: bo
         counted = {page: [s for s in kept.get(page, ()) if s.standing == "counted"] for page in chunk}
         _settle_causes(store, counted)
         store.set_current((page, of_page[-1].id if of_page else None) for page, of_page in counted.items())
-        added += _settle_changes(store, {page: counted[page] for page in chunk if len(kept.get(page, ())) > 1}, rules, again=again)
+        several = {page: counted[page] for page in chunk if len(kept.get(page, ())) > 1}
+        added += _settle_changes(store, several, rules, superseded, again=again)
     return added
 
 
@@ -86,7 +93,9 @@ class _Course:
         self.removed = kind == "removed" or (self.removed and kind != "restored")
 
 
-def _settle_changes(store: Writer, counted: dict[int, list[KeptSighting]], rules: Rules, *, again: bool) -> list[Settled]:
+def _settle_changes(
+    store: Writer, counted: dict[int, list[KeptSighting]], rules: Rules, superseded: list[Superseded] | None, *, again: bool
+) -> list[Settled]:
     stored, incomplete = store.changes_of(counted), store.incomplete_changes(counted)
     over: list[int] = []
     wanted: list[tuple[_Course, Change]] = []
@@ -109,6 +118,9 @@ def _settle_changes(store: Writer, counted: dict[int, list[KeptSighting]], rules
         pruned = [course.page for course, c in some if None in (bodies[c.previous.revision].body, bodies[c.sighting.revision].body)]
         known = store.compared(pruned)
         settled += (_compared(course, c, bodies, known, rules) for course, c in some)
+    if superseded is not None and over:
+        same = {(s.page, s.change.previous.digest, s.change.sighting.digest, s.change.sighting.crawled_at) for s, _, _ in settled}
+        superseded += [change for change in store.states_of_changes(over) if change not in same]
     store.delete_changes(over)
     store.add_changes(
         (s.page, s.change, s.after.title != s.before.title, _differ(s.before, s.after), similarity, row) for s, similarity, row in settled

@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
 
-from dedup.model import Match, Metadata
+from dedup.model import Cause, Match, Metadata
 from dedup.store.reading import MATCH, STATE_BODY, Reader, match
 from dedup.store.rows import (
     ARTICLE,
@@ -207,6 +207,20 @@ class Lookups(Reader):
         )
         rows = self._grouped(pages, select)
         return {page: {r[0]: StoredChange(r[1], bool(r[2]), r[3], r[4], r[5]) for r in of_page} for page, of_page in rows.items()}
+
+    def states_of_changes(self, sightings: Iterable[int]) -> list[tuple[int, bytes, bytes, str]]:
+        """(page, digest of the state before, of that after, later crawl) of the changes with these later sightings."""
+        select = (
+            "SELECT c.page_id, a.digest, b.digest, c.at FROM wanted w CROSS JOIN changes c ON c.sighting_id = w.id"
+            " JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id"
+            " JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id"
+        )
+        return [(r[0], r[1], r[2], r[3]) for r in self._by_id(sightings, select)]
+
+    def causes_of(self, sightings: Iterable[int]) -> dict[int, Cause]:
+        """Sighting → why it is mismatched, of those that are."""
+        select = "SELECT s.id, s.check_cause FROM wanted w CROSS JOIN sightings s ON s.id = w.id WHERE s.check_cause IS NOT NULL"
+        return dict(self._by_id(sightings, select))
 
     def incomplete_changes(self, pages: Iterable[int]) -> set[int]:
         """The later sightings of those stored changes of these pages of which the bodies could not be compared."""

@@ -164,6 +164,16 @@ class Reader(Deliveries):
         """Articles with this text: of pages that show it now, or with `every` in any revision."""
         return [_article(r) for r in self._all(_SHOWN[every] + " WHERE r.text_id = ? ORDER BY p.url", text)]
 
+    def cluster_size(self, text: int, relations: Collection[str]) -> int:
+        """How many pages show this text now, or one that matches it in one of these relations."""
+        named = ", ".join("?" * len(relations))
+        sql = (
+            "SELECT count(DISTINCT s.page_id) FROM (SELECT ?1 AS id UNION SELECT b FROM matches WHERE a = ?1 AND relation IN ({0})"
+            " UNION SELECT a FROM matches WHERE b = ?1 AND relation IN ({0})) t JOIN revisions r ON r.text_id = t.id"
+            " JOIN sightings s ON s.revision_id = r.id JOIN pages p ON p.id = s.page_id AND p.current_sighting_id = s.id"
+        )
+        return int(self._value(sql.format(named.replace("?", "?")), text, *relations, *relations)) if relations else 0
+
     # Pages
 
     def page_by_url(self, url: str) -> int | None:
@@ -276,6 +286,14 @@ class Reader(Deliveries):
                 page,
             )
         ]
+
+    def faults_since(self, since: str) -> int:
+        """Faults that came at or after a time and stand."""
+        return int(self._value("SELECT count(*) FROM faults WHERE since >= ?", since))
+
+    def fault_kinds_since(self, since: str) -> dict[str, int]:
+        """The same by kind."""
+        return {r[0]: r[1] for r in self._all("SELECT kind, count(*) FROM faults WHERE since >= ? GROUP BY kind ORDER BY kind", since)}
 
     # Status
 
