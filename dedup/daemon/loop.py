@@ -49,7 +49,7 @@ class _Loop:
         self._following = self._new_following()
         path = health.place(session.settings.database.path)
         self._vitals = Vitals(path, session.store.lock, watcher, self._following)
-        self._posting = Posting(session.settings, session.store, self._vitals)
+        self._posting = Posting(session.settings, session.store, session.policy, self._vitals)
         self._report_path = path
         self._roots = {root.id: root for root in session.roots}
         self._serving = False

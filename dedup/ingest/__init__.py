@@ -3,6 +3,7 @@ compares a crawl directory with the database and takes in what differs; `reindex
 
 from __future__ import annotations
 
+from dedup.ingest.events import Policy
 from dedup.ingest.examine import Examined, Found, Options, examine
 from dedup.ingest.matcher import Matcher
 from dedup.ingest.matching import Judged, Matching
@@ -22,6 +23,7 @@ __all__ = [
     "Matcher",
     "Matching",
     "Options",
+    "Policy",
     "Resemblance",
     "Root",
     "Scan",
