@@ -236,13 +236,13 @@ def test_a_daemon_killed_a_few_times_ends_as_a_scan_would(crawl: Path, db: Path,
 
 
 @pytest.mark.timeout(900)
-def test_a_daemon_killed_a_hundred_times_while_pages_come_ends_as_a_scan_would(crawl: Path, db: Path, seed: int) -> None:
-    died = _survive(crawl, db, 100, seed, whole=True)
+def test_a_daemon_killed_fifty_times_while_pages_come_ends_as_a_scan_would(crawl: Path, db: Path, seed: int) -> None:
+    died = _survive(crawl, db, 50, seed, whole=True)
     assert set(died) == set(POINTS)
     equals_a_scan(crawl, db)
 
 
 @pytest.mark.timeout(900)
-def test_a_daemon_killed_a_hundred_times_while_files_come_and_go_loses_nothing_that_stood(crawl: Path, db: Path, seed: int) -> None:
-    died = _survive(crawl, db, 100, seed, whole=False)
+def test_a_daemon_killed_fifty_times_while_files_come_and_go_loses_nothing_that_stood(crawl: Path, db: Path, seed: int) -> None:
+    died = _survive(crawl, db, 50, seed, whole=False)
     assert set(died) == set(POINTS)
