@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import io
@@ -80,6 +81,13 @@ def test_a_webhook_gets_signed_json(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not verified(SECRET, header, got.body + b" ", now=time.time())
     assert not verified(SECRET, header.replace("t=1", "t=2"), got.body, now=time.time())
     assert not verified(SECRET, header, got.body, now=time.time() + 400)
+
+
+def test_user_and_password_of_a_webhook_s_address_go_into_a_header_of_their_own() -> None:
+    with receiver() as hook:
+        send("hook", Channel(kind="webhook", url=hook.url.replace("http://", "http://me:p%40ss@")), TOLD, 5)
+    assert hook.received[0].headers["Authorization"] == "Basic " + base64.b64encode(b"me:p@ss").decode()
+    assert hook.received[0].path == "/hook"
 
 
 def test_without_a_secret_it_is_not_signed() -> None:
