@@ -145,9 +145,7 @@ LEAKS = [
 
 
 @pytest.mark.parametrize(("kind", "url"), LEAKS)
-def test_nothing_secret_is_in_what_is_told_or_logged_of_a_failure(
-    kind: Any, url: str, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_nothing_secret_is_in_what_is_told_or_logged_of_a_failure(kind: Any, url: str, capfd: pytest.CaptureFixture[str]) -> None:
     logged = io.StringIO()
     handler = logging.StreamHandler(logged)
     logging.getLogger().addHandler(handler)  # pytest's own would hear what nobody else does
@@ -222,7 +220,8 @@ def test_hostile_titles_put_nothing_into_the_head_of_a_mail() -> None:
         assert mail["Bcc"] is None
         assert mail["To"] == "desk@b.example"
         assert set(mail.keys()) <= {
-            "Content-Type", "MIME-Version", "Subject", "From", "To", "Date", "Message-ID", "X-Application", "X-Peer", "X-MailFrom", "X-RcptTo",
+            "Content-Type", "MIME-Version", "Subject", "From", "To", "Date", "Message-ID", "X-Application",
+            "X-Peer", "X-MailFrom", "X-RcptTo",
         }  # fmt: skip
 
 
@@ -238,24 +237,26 @@ def test_apprise_posts_json_in_the_form_that_is_asked_for() -> None:
 
 def slack_payloads(told: Message, monkeypatch: pytest.MonkeyPatch, form: str = "") -> list[dict[str, Any]]:
     """What Apprise would post to Slack."""
-    from apprise.plugins import slack
+    import requests
 
     posted: list[dict[str, Any]] = []
 
     class Answer:
-        status_code, content, text, headers = 200, b"ok", "ok", {}  # noqa: RUF012  a stand-in
+        status_code, content, text = 200, b"ok", "ok"
 
     def request(_: str, __: str, data: Any = None, **___: Any) -> Answer:
         posted.append(json.loads(data))
         return Answer()
 
-    monkeypatch.setattr(slack.requests, "request", request)
+    monkeypatch.setattr(requests, "request", request)
     send("slack", Channel(kind="apprise", url=f"slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#news{form}"), told, 5)
     return posted
 
 
 @pytest.mark.parametrize("form", ["", "?format=markdown"])
-@pytest.mark.parametrize("nasty", ["<!channel>", "<!everyone|x>", "<@U024BE7LH>", "<https://evil.example|한빛일보>", "@channel", "&lt;!channel&gt;"])
+@pytest.mark.parametrize(
+    "nasty", ["<!channel>", "<!everyone|x>", "<@U024BE7LH>", "<https://evil.example|한빛일보>", "@channel", "&lt;!channel&gt;"]
+)
 def test_slack_calls_nobody_and_shows_no_link_by_another_name(monkeypatch: pytest.MonkeyPatch, nasty: str, form: str) -> None:
     diff = {"body": [{"kind": "removed", "text": nasty}]}
     (posted,) = slack_payloads(message([alert(event(title=f"a {nasty} b", publisher=nasty, told={"diff": diff}))], EN), monkeypatch, form)
@@ -280,7 +281,8 @@ def script(place: Path, program: str) -> Channel:
 
 
 def test_a_command_gets_json_on_its_standard_input_and_its_arguments_as_they_are(tmp_path: Path) -> None:
-    write = f"import json, os, sys; json.dump([json.load(sys.stdin), sys.argv[1], os.environ['DEDUP_ALERT_ID']], open({str(tmp_path / 'got')!r}, 'w'))"
+    got = "[json.load(sys.stdin), sys.argv[1], os.environ['DEDUP_ALERT_ID']]"
+    write = f"import json, os, sys; json.dump({got}, open({str(tmp_path / 'got')!r}, 'w'))"
     send("x", script(tmp_path, write), TOLD, 30)
     assert json.loads((tmp_path / "got").read_text()) == [json.loads(json.dumps(TOLD.machine)), "an argument; $(touch x)", TOLD.id]
 
@@ -293,7 +295,8 @@ def test_a_command_that_leaves_with_an_error_has_not_taken_it_and_its_last_words
 def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
     program = (
         "import os, subprocess, sys, time\n"
-        f"child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\nopen({str(tmp_path / 'child')!r}, 'w').write(str(child.pid))\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"open({str(tmp_path / 'child')!r}, 'w').write(str(child.pid))\n"
         "time.sleep(600)\n"
     )
     channel = script(tmp_path, program)
@@ -321,7 +324,9 @@ def test_a_command_that_is_not_there_is_told() -> None:
 
 
 def entry(n: int, **given: Any) -> Entry:
-    return replace(Entry(f"{n:032x}", f"제목 {n}", f"2026-03-05T09:{n % 60:02d}:00+00:00", f"https://paper.example/{n}", f"<p>{n}</p>"), **given)
+    return replace(
+        Entry(f"{n:032x}", f"제목 {n}", f"2026-03-05T09:{n % 60:02d}:00+00:00", f"https://paper.example/{n}", f"<p>{n}</p>"), **given
+    )
 
 
 def strictly(path: Path) -> Any:
@@ -372,7 +377,9 @@ def test_a_feed_keeps_the_newest(tmp_path: Path) -> None:
     assert [e.title for e in strictly(path).entries] == [f"제목 {n}" for n in (9, 8, 7, 6)]
 
 
-@pytest.mark.parametrize("held", [b"", b"<feed", b"\xff\xfe", b"<html/>", b'<!DOCTYPE x [<!ENTITY a "b">]><feed xmlns="http://www.w3.org/2005/Atom">&a;</feed>'])
+@pytest.mark.parametrize(
+    "held", [b"", b"<feed", b"\xff\xfe", b"<html/>", b'<!DOCTYPE x [<!ENTITY a "b">]><feed xmlns="http://www.w3.org/2005/Atom">&a;</feed>']
+)
 def test_what_is_no_feed_of_ours_is_replaced_by_one(tmp_path: Path, held: bytes) -> None:
     path = tmp_path / "a.atom"
     path.write_bytes(held)
@@ -408,15 +415,19 @@ def test_a_feed_is_valid_whatever_is_in_it(tmp_path: Path, title: str, publisher
 def test_the_log_has_a_line_for_each_alert(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "dedup"):
         send("journal", Channel(kind="log"), message([alert(event(n)) for n in (1, 2)], EN, "cap"), 5)
-    assert [re.sub("[0-9a-f]{32}", "ID", r.getMessage()) for r in caplog.records] == [
-        f"alert ID: [major] 한빛일보 · substance changed · 새솔시 의회, 예산안 의결 {n} https://paper.example/{n}" for n in (1, 2)
-    ]
+    line = "alert ID: [major] 한빛일보 · substance changed · 새솔시 의회, 예산안 의결 {n} https://paper.example/{n}"
+    assert [re.sub("[0-9a-f]{32}", "ID", r.getMessage()) for r in caplog.records] == [line.format(n=n) for n in (1, 2)]
 
 
 def test_a_trial_reaches_every_kind(tmp_path: Path) -> None:
     with receiver() as hook, smtp() as (inbox, mail):
         told = trial("x", KO)
-        for channel in (Channel(kind="webhook", url=hook.url), mail, Channel(kind="atom", path=str(tmp_path / "a.atom")), Channel(kind="log")):
+        for channel in (
+            Channel(kind="webhook", url=hook.url),
+            mail,
+            Channel(kind="atom", path=str(tmp_path / "a.atom")),
+            Channel(kind="log"),
+        ):
             send("x", channel, told, 5)
     assert hook.received[0].json["kind"] == "test"
     assert inbox.mails[0]["Subject"] == told.subject
@@ -424,6 +435,8 @@ def test_a_trial_reaches_every_kind(tmp_path: Path) -> None:
 
 
 def test_help_of_the_command_loads_neither_apprise_nor_the_database() -> None:
-    done = subprocess.run([sys.executable, "-X", "importtime", "-m", "dedup", "alerts", "--help"], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "dedup", "alerts", "--help"], capture_output=True, text=True, timeout=60, check=True
+    )
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert loaded & {"apprise", "requests", "sqlite_utils", "numpy"} == set()
