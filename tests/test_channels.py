@@ -31,11 +31,12 @@ from hypothesis import settings as trying
 from hypothesis import strategies as st
 
 from dedup.alerts import atom
-from dedup.alerts.channels import SENDERS, SIGNATURE, send
-from dedup.alerts.messages import Entry, Message, message, trial
+from dedup.alerts.channels import SENDERS, SIGNATURE, body_of, send, signature
+from dedup.alerts.messages import Entry, Message, machine, message, trial
 from dedup.alerts.secrets import without
-from dedup.config import Channel
+from dedup.config import AlertRule, Channel, Delivery, load
 from dedup.errors import ChannelError
+from dedup.rules import DETAILS, KINDS, Why
 from tests.alerting import event, free_port, receiver
 from tests.test_messages import EN, KO, NASTY, alert, hostile
 
@@ -440,3 +441,38 @@ def test_help_of_the_command_loads_neither_apprise_nor_the_database() -> None:
     )
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert loaded & {"apprise", "requests", "sqlite_utils", "numpy"} == set()
+
+
+DOCS = (Path(__file__).parent.parent / "docs" / "alerts.md").read_text("utf-8")
+
+
+def test_the_verification_that_is_documented_verifies() -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
+    told: dict[str, Any] = {}
+    exec(program, told)
+    body, now = body_of(TOLD), int(time.time())
+    header = signature(SECRET, now, body)
+    assert told["verified"](SECRET, header, body)
+    assert not told["verified"](SECRET, signature(SECRET, now - 400, body), body)
+    assert not any(told["verified"](SECRET, wrong, body) for wrong in ("", "t=1", header[:-1], header.replace("v1=", "v2="), "t=x,v1=y"))
+    assert not told["verified"](SECRET, header, body + b" ")
+
+
+def test_the_recipes_are_configurations(tmp_path: Path) -> None:
+    recipes = re.findall(r"```toml\n(.*?)```", DOCS, re.DOTALL)
+    assert len(recipes) == 4
+    for recipe in recipes:
+        (tmp_path / "config.toml").write_text(recipe, "utf-8")
+        found = load(str(tmp_path / "config.toml")).settings
+        assert found.alerts
+        assert found.channels
+
+
+def test_the_documentation_tells_of_every_key_kind_and_reason() -> None:
+    from typing import get_args
+
+    names = {*AlertRule.model_fields, *Channel.model_fields, *Delivery.model_fields, *SENDERS, *DETAILS, *machine(alert())}
+    names |= {kind for kinds in KINDS.values() for kind in kinds} | set(get_args(Why)) - {"incident"}
+    assert [
+        name for name in sorted(names) if f"`{name}`" not in DOCS and f'"{name}"' not in DOCS and f"`[delivery]` {name}" not in DOCS
+    ] == []
