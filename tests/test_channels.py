@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import io
@@ -30,11 +31,12 @@ from hypothesis import settings as trying
 from hypothesis import strategies as st
 
 from dedup.alerts import atom
-from dedup.alerts.channels import SENDERS, SIGNATURE, send
-from dedup.alerts.messages import Entry, Message, message, trial
+from dedup.alerts.channels import SENDERS, SIGNATURE, body_of, send, signature
+from dedup.alerts.messages import Entry, Message, machine, message, trial
 from dedup.alerts.secrets import without
-from dedup.config import Channel
+from dedup.config import AlertRule, Channel, Delivery, load
 from dedup.errors import ChannelError
+from dedup.rules import DETAILS, KINDS, Why
 from tests.alerting import event, free_port, receiver
 from tests.test_messages import EN, KO, NASTY, alert, hostile
 
@@ -80,6 +82,13 @@ def test_a_webhook_gets_signed_json(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not verified(SECRET, header, got.body + b" ", now=time.time())
     assert not verified(SECRET, header.replace("t=1", "t=2"), got.body, now=time.time())
     assert not verified(SECRET, header, got.body, now=time.time() + 400)
+
+
+def test_user_and_password_of_a_webhook_s_address_go_into_a_header_of_their_own() -> None:
+    with receiver() as hook:
+        send("hook", Channel(kind="webhook", url=hook.url.replace("http://", "http://me:p%40ss@")), TOLD, 5)
+    assert hook.received[0].headers["Authorization"] == "Basic " + base64.b64encode(b"me:p@ss").decode()
+    assert hook.received[0].path == "/hook"
 
 
 def test_without_a_secret_it_is_not_signed() -> None:
@@ -212,7 +221,8 @@ def test_hostile_titles_put_nothing_into_the_head_of_a_mail() -> None:
         assert mail["Bcc"] is None
         assert mail["To"] == "desk@b.example"
         assert set(mail.keys()) <= {
-            "Content-Type", "MIME-Version", "Subject", "From", "To", "Date", "Message-ID", "X-Application", "X-Peer", "X-MailFrom", "X-RcptTo",
+            "Content-Type", "MIME-Version", "Subject", "From", "To", "Date", "Message-ID", "X-Application",
+            "X-Peer", "X-MailFrom", "X-RcptTo",
         }  # fmt: skip
 
 
@@ -228,18 +238,18 @@ def test_apprise_posts_json_in_the_form_that_is_asked_for() -> None:
 
 def slack_payloads(told: Message, monkeypatch: pytest.MonkeyPatch, form: str = "") -> list[dict[str, Any]]:
     """What Apprise would post to Slack."""
-    from apprise.plugins import slack
+    import requests
 
     posted: list[dict[str, Any]] = []
 
     class Answer:
-        status_code, content, text, headers = 200, b"ok", "ok", {}
+        status_code, content, text = 200, b"ok", "ok"
 
     def request(_: str, __: str, data: Any = None, **___: Any) -> Answer:
         posted.append(json.loads(data))
         return Answer()
 
-    monkeypatch.setattr(slack.requests, "request", request)
+    monkeypatch.setattr(requests, "request", request)
     send("slack", Channel(kind="apprise", url=f"slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#news{form}"), told, 5)
     return posted
 
@@ -272,7 +282,8 @@ def script(place: Path, program: str) -> Channel:
 
 
 def test_a_command_gets_json_on_its_standard_input_and_its_arguments_as_they_are(tmp_path: Path) -> None:
-    write = f"import json, os, sys; json.dump([json.load(sys.stdin), sys.argv[1], os.environ['DEDUP_ALERT_ID']], open({str(tmp_path / 'got')!r}, 'w'))"
+    got = "[json.load(sys.stdin), sys.argv[1], os.environ['DEDUP_ALERT_ID']]"
+    write = f"import json, os, sys; json.dump({got}, open({str(tmp_path / 'got')!r}, 'w'))"
     send("x", script(tmp_path, write), TOLD, 30)
     assert json.loads((tmp_path / "got").read_text()) == [json.loads(json.dumps(TOLD.machine)), "an argument; $(touch x)", TOLD.id]
 
@@ -285,7 +296,8 @@ def test_a_command_that_leaves_with_an_error_has_not_taken_it_and_its_last_words
 def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
     program = (
         "import os, subprocess, sys, time\n"
-        f"child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\nopen({str(tmp_path / 'child')!r}, 'w').write(str(child.pid))\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"open({str(tmp_path / 'child')!r}, 'w').write(str(child.pid))\n"
         "time.sleep(600)\n"
     )
     channel = script(tmp_path, program)
@@ -404,9 +416,8 @@ def test_a_feed_is_valid_whatever_is_in_it(tmp_path: Path, title: str, publisher
 def test_the_log_has_a_line_for_each_alert(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "dedup"):
         send("journal", Channel(kind="log"), message([alert(event(n)) for n in (1, 2)], EN, "cap"), 5)
-    assert [re.sub("[0-9a-f]{32}", "ID", r.getMessage()) for r in caplog.records] == [
-        f"alert ID: [major] 한빛일보 · substance changed · 새솔시 의회, 예산안 의결 {n} https://paper.example/{n}" for n in (1, 2)
-    ]
+    line = "alert ID: [major] 한빛일보 · substance changed · 새솔시 의회, 예산안 의결 {n} https://paper.example/{n}"
+    assert [re.sub("[0-9a-f]{32}", "ID", r.getMessage()) for r in caplog.records] == [line.format(n=n) for n in (1, 2)]
 
 
 def test_a_trial_reaches_every_kind(tmp_path: Path) -> None:
@@ -430,3 +441,38 @@ def test_help_of_the_command_loads_neither_apprise_nor_the_database() -> None:
     )
     loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert loaded & {"apprise", "requests", "sqlite_utils", "numpy"} == set()
+
+
+DOCS = (Path(__file__).parent.parent / "docs" / "alerts.md").read_text("utf-8")
+
+
+def test_the_verification_that_is_documented_verifies() -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
+    told: dict[str, Any] = {}
+    exec(program, told)
+    body, now = body_of(TOLD), int(time.time())
+    header = signature(SECRET, now, body)
+    assert told["verified"](SECRET, header, body)
+    assert not told["verified"](SECRET, signature(SECRET, now - 400, body), body)
+    assert not any(told["verified"](SECRET, wrong, body) for wrong in ("", "t=1", header[:-1], header.replace("v1=", "v2="), "t=x,v1=y"))
+    assert not told["verified"](SECRET, header, body + b" ")
+
+
+def test_the_recipes_are_configurations(tmp_path: Path) -> None:
+    recipes = re.findall(r"```toml\n(.*?)```", DOCS, re.DOTALL)
+    assert len(recipes) == 4
+    for recipe in recipes:
+        (tmp_path / "config.toml").write_text(recipe, "utf-8")
+        found = load(str(tmp_path / "config.toml")).settings
+        assert found.alerts
+        assert found.channels
+
+
+def test_the_documentation_tells_of_every_key_kind_and_reason() -> None:
+    from typing import get_args
+
+    names = {*AlertRule.model_fields, *Channel.model_fields, *Delivery.model_fields, *SENDERS, *DETAILS, *machine(alert())}
+    names |= {kind for kinds in KINDS.values() for kind in kinds} | set(get_args(Why)) - {"incident"}
+    assert [
+        name for name in sorted(names) if f"`{name}`" not in DOCS and f'"{name}"' not in DOCS and f"`[delivery]` {name}" not in DOCS
+    ] == []

@@ -78,6 +78,16 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
     return found
 
 
+def hanging(held: threading.Event, channel: str) -> Callable[[str, Message], None]:
+    """A channel that hangs as long as it is held."""
+
+    def wait(name: str, _: Message) -> None:
+        if name == channel:
+            held.wait(60)
+
+    return wait
+
+
 class Longest(random.Random):
     """Draws the longest pause there is."""
 
@@ -92,8 +102,13 @@ def post_of(chosen: Settings) -> Post:
 def round_(post: Post, store: Writer) -> None:
     """Hand over what is due, and mark what became of it."""
     post.exchange(store, at_once=True)
-    until(lambda: post._outcomes.qsize() >= sum(s.out for s in post._states.values()))
+    came_back(post)
     post.exchange(store, at_once=True, taking=False)
+
+
+def came_back(post: Post) -> None:
+    """Wait until every message has been tried."""
+    until(lambda: post._outcomes.qsize() >= sum(s.out for s in post._states.values()))
 
 
 def rounds(post: Post, store: Writer) -> None:
@@ -147,7 +162,12 @@ def test_what_is_not_due_is_not_sent(db: Path, clock: Clock, sent: Sent) -> None
 
 def test_pauses_double_up_to_the_most_and_every_attempt_has_the_same_id(db: Path, clock: Clock, sent: Sent) -> None:
     ids: list[str] = []
-    sent.refusing = lambda _, m: ids.append(m.id) or "no"  # type: ignore[func-returns-value]
+
+    def refuse(_: str, message: Message) -> str:
+        ids.append(message.id)
+        return "no"
+
+    sent.refusing = refuse
     pauses = []
     with posting(db, settings({"log": LOG}, retry_seconds=30, most_retry_seconds=200), event()) as (store, post):
         for _ in range(6):
@@ -201,7 +221,7 @@ def test_one_channel_that_fails_delays_no_other(db: Path, clock: Clock, sent: Se
 
 def test_a_channel_that_hangs_delays_neither_the_others_nor_the_work_nor_leaving(db: Path, sent: Sent) -> None:
     held = threading.Event()
-    sent.refusing = lambda name, _: held.wait(60) and None if name == "bad" else None
+    sent.refusing = hanging(held, "bad")
     chosen = settings({"bad": LOG, "good": LOG}, timeout_seconds=1)
     with written(db, chosen, [event(n) for n in range(5)], times.now()) as store:
         post = post_of(chosen)
@@ -218,12 +238,12 @@ def test_a_channel_that_hangs_delays_neither_the_others_nor_the_work_nor_leaving
 
 def test_a_channel_that_does_not_answer_is_told_of(db: Path, sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
     held = threading.Event()
-    sent.refusing = lambda *_: held.wait(60) and None
+    sent.refusing = hanging(held, "bad")
     with posting(db, settings({"bad": LOG}, timeout_seconds=1), event()) as (store, post):
         post.exchange(store, at_once=True)
         assert post.failing() == []
         now = clocks.monotonic()
-        monkeypatch.setattr(delivery.time, "monotonic", lambda: now + 100)
+        monkeypatch.setattr(clocks, "monotonic", lambda: now + 100)
         (told,) = post.failing()
         assert told.startswith("Channel bad: it does not answer")
         monkeypatch.undo()
@@ -421,7 +441,7 @@ def test_with_channels_that_fail_at_random_and_processes_that_end_each_alert_is_
             for _ in range(400):
                 if rng.random() < 0.2:
                     post.exchange(store, at_once=True)
-                    until(lambda: post._outcomes.qsize() >= sum(s.out for s in post._states.values()))
+                    came_back(post)
                     post = Post(chosen, rng=rng)  # killed: nothing was marked
                 else:
                     round_(post, store)

@@ -35,8 +35,8 @@ def alert(happened: Event | None = None, **given: Any) -> AlertRow:
     e = happened or event()
     told = json.loads(json.dumps(dict(e.told)))
     kept = AlertRow(
-        1, alert_id("grave edits", e.key), "grave edits", e.key, e.topic, e.kind, e.severity, e.url, e.title, e.publisher, e.at, e.details(),
-        told, AT,
+        1, alert_id("grave edits", e.key), "grave edits", e.key, e.topic, e.kind, e.severity, e.url, e.title, e.publisher, e.at,
+        e.details(), told, AT,
     )  # fmt: skip
     return replace(kept, **given)
 
@@ -79,14 +79,23 @@ def test_markdown_and_html_say_the_same() -> None:
 
 OTHER = {"url": "https://other.example/1", "title": "다른 제목", "publisher": "물결방송"}
 TOPICS = [
-    (event(topic="mismatch", kind="altered", told={"path": "/srv/a.md", "claimed": "sha256:ab", "computed": "cd"}), ["/srv/a.md", "sha256:ab", "cd"]),
-    (event(topic="duplicate", kind="near", similarity=0.91, across=True, told={"other": OTHER, "coverage": 0.5}), ["91%", "50%", "물결방송: 다른 제목", "다른 매체"]),
+    (
+        event(topic="mismatch", kind="altered", told={"path": "/srv/a.md", "claimed": "sha256:ab", "computed": "cd"}),
+        ["/srv/a.md", "sha256:ab", "cd"],
+    ),
+    (
+        event(topic="duplicate", kind="near", similarity=0.91, across=True, told={"other": OTHER, "coverage": 0.5}),
+        ["91%", "50%", "물결방송: 다른 제목", "다른 매체"],
+    ),
     (event(topic="cluster", kind="growing", size=40, told={"members": [OTHER]}), ["(40)", "다른 제목", "+39"]),
-    (event(topic="faults", kind="rate", size=1200, url="", title="", told={"counts": {"empty": 3}, "message": "4 %"}), ["(1,200)", "empty 3", "4 %"]),
+    (
+        event(topic="faults", kind="rate", size=1200, url="", title="", told={"counts": {"empty": 3}, "message": "4 %"}),
+        ["(1,200)", "empty 3", "4 %"],
+    ),
     (event(topic="daemon", kind="database", url="", title="", told={"message": "disk is full"}), ["데이터베이스", "disk is full"]),
     (event(kind="metadata", told={"fields": [["author", "하늘봄", None]]}), ["기자: [-하늘봄-] → {+(없음)+}"]),
     (event(kind="removed", told={"diff": {"body": [{"kind": "moved_from", "text": "가나다"}]}}), ["기사 삭제", "[-가나다-]"]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("happened", "words"), TOPICS, ids=lambda v: f"{v.topic} {v.kind}" if isinstance(v, Event) else "")
@@ -170,9 +179,10 @@ def test_long_values_are_cut() -> None:
 # Hostile text
 
 NASTY = [
-    "\x1b[31m", "a\r\nBcc: x@evil.example", "<script>alert(1)</script>", "</p><img src=x onerror=1>", "&lt;b&gt;", "&#42;x&#42;", "**x**", "_x_", "`x`",
-    "[x](https://evil.example)", "<!channel>", "<@U123>", "@everyone", "@HERE", "x@channel", "\u202eevil", "\ufeff", "\ud800", "\uffff", "\x00", "~~x~~", "\\*x*",
-    "]]>", "# x", "1. x", "> x", "- x", "<https://evil.example>", "a\u2028b", "{+x+}", "@\u2060everyone",
+    "\x1b[31m", "a\r\nBcc: x@evil.example", "<script>alert(1)</script>", "</p><img src=x onerror=1>", "&lt;b&gt;", "&#42;x&#42;",
+    "**x**", "_x_", "`x`", "[x](https://evil.example)", "<!channel>", "<@U123>", "@everyone", "@HERE", "x@channel",
+    "\u202eevil", "\ufeff", "\ud800", "\uffff", "\x00",
+    "~~x~~", "\\*x*", "]]>", "# x", "1. x", "> x", "- x", "<https://evil.example>", "a\u2028b", "{+x+}", "@\u2060everyone",
 ]  # fmt: skip
 hostile = st.one_of(st.sampled_from(NASTY), st.text(max_size=30), st.text("<>&\"'@\\`*_[]()~#|!{}-+=.\r\n\t 가a1", max_size=30))
 hostile = st.lists(hostile, max_size=4).map("".join)
@@ -240,7 +250,10 @@ class _Read(HTMLParser):
     def handle_comment(self, data: str) -> None:
         raise AssertionError(data)
 
-    handle_decl = handle_pi = unknown_decl = handle_comment
+    def handle_decl(self, decl: str) -> None:
+        raise AssertionError(decl)
+
+    handle_pi = unknown_decl = handle_decl  # type: ignore[assignment]  # their parameters have other names
 
 
 @given(sections)
@@ -262,8 +275,8 @@ def test_markdown_makes_nothing_of_what_a_page_holds(said: list[Section]) -> Non
     assert clean(shown)
     tokens = [t for block in MarkdownIt("commonmark").parse(shown) for t in (block, *(block.children or ()))]
     assert {t.type for t in tokens} <= {
-        "paragraph_open", "paragraph_close", "inline", "text", "text_special", "strong_open", "strong_close", "link_open", "link_close", "code_inline",
-        "hardbreak", "softbreak",
+        "paragraph_open", "paragraph_close", "inline", "text", "text_special", "strong_open", "strong_close", "link_open",
+        "link_close", "code_inline", "hardbreak", "softbreak",
     }  # fmt: skip
     links = [t.attrGet("href") for t in tokens if t.type == "link_open"]
     addresses = {p.text for s in said for line in s.lines for p in line.pieces if p.kind == "link"}

@@ -73,9 +73,13 @@ def test_without_a_rule_that_it_meets_nothing_is_written_or_asked(store: Writer)
 
 
 def test_what_is_rolled_back_tells_nothing(store: Writer) -> None:
-    with pytest.raises(RuntimeError), store.transaction():
-        outbox.write(store, [event()], ONE, AT)
-        raise RuntimeError
+    def fail() -> None:
+        with store.transaction():
+            outbox.write(store, [event()], ONE, AT)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert rows(store, "name") == []
 
 
@@ -144,7 +148,8 @@ def edits(*numbers: int, **given: Any) -> list[Any]:
 def told(store: Writer) -> list[tuple[Any, ...]]:
     """(pages, state) of what is told of the incident, at channel `a`; and of pages by themselves."""
     return store._all(
-        "SELECT a.event, a.pages, d.state FROM alerts a JOIN deliveries d ON d.alert_id = a.id WHERE d.channel = 'a' AND d.state <> 'withdrawn'"
+        "SELECT a.event, a.pages, d.state FROM alerts a JOIN deliveries d ON d.alert_id = a.id"
+        " WHERE d.channel = 'a' AND d.state <> 'withdrawn'"
     )
 
 
@@ -279,8 +284,9 @@ def test_whatever_happens_in_whatever_order_each_change_that_stands_is_told_once
             assert pending or is_folded or was_sent or not stands
             assert stands or not pending
         for pages, members in store._all(
-            "SELECT a.pages, (SELECT count(DISTINCT m.url) FROM alerts m WHERE m.folded_into = a.id AND m.withdrawn_at IS NULL) FROM alerts a"
-            " JOIN deliveries d ON d.alert_id = a.id AND d.channel = 'a' AND d.state = 'pending' WHERE a.pages IS NOT NULL AND a.open_until > ?",
+            "SELECT a.pages, (SELECT count(DISTINCT m.url) FROM alerts m WHERE m.folded_into = a.id AND m.withdrawn_at IS NULL)"
+            " FROM alerts a JOIN deliveries d ON d.alert_id = a.id AND d.channel = 'a' AND d.state = 'pending'"
+            " WHERE a.pages IS NOT NULL AND a.open_until > ?",
             after(now),
         ):
             assert pages == members > 0

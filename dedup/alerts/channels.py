@@ -13,12 +13,14 @@ import subprocess
 import tempfile
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any, Self
 from urllib.error import HTTPError
+from urllib.parse import unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from dedup import __version__
@@ -118,7 +120,8 @@ def _webhook(channel: Channel, message: Message, timeout: float) -> None:
     headers = {"Content-Type": "application/json", "User-Agent": f"dedup/{__version__}", "X-Dedup-Id": message.id}
     if channel.secret:
         headers[SIGNATURE] = signature(channel.secret, int(time.time()), body)
-    request = Request(channel.url, body, headers, method="POST")  # noqa: S310  checked: http or https
+    url, authorisation = _without_credentials(channel.url)
+    request = Request(url, body, headers | authorisation, method="POST")  # noqa: S310  checked: http or https
     if request.type not in ("http", "https"):
         raise _Refused("the url is neither http:// nor https://")
     try:
@@ -129,6 +132,16 @@ def _webhook(channel: Channel, message: Message, timeout: float) -> None:
             raise _Refused(f"it answered {error.code} {error.reason}") from None
     except (OSError, HTTPException) as error:
         raise _Refused(f"{getattr(error, 'reason', None) or error}" or type(error).__name__) from None
+
+
+def _without_credentials(url: str) -> tuple[str, dict[str, str]]:
+    """An address without user and password, and the header that has them (RFC 7617)."""
+    split = urlsplit(url)
+    credentials, at, host = split.netloc.rpartition("@")
+    if not at:
+        return url, {}
+    told = b64encode(unquote(credentials).encode()).decode()
+    return split._replace(netloc=host).geturl(), {"Authorization": f"Basic {told}"}
 
 
 def _command(channel: Channel, message: Message, timeout: float) -> None:
