@@ -317,7 +317,6 @@ class Delivery(_Section):
 
     language: Language = "ko"
     zone: Annotated[str, AfterValidator(_zone)] = "Asia/Seoul"
-    incident_pages: Annotated[int, Field(ge=2, le=100_000)] = 10
     gather_seconds: Annotated[float, Field(ge=0, le=86_400)] = 60.0
     retry_seconds: Annotated[float, Field(ge=1, le=3600)] = 30.0
     most_retry_seconds: Annotated[float, Field(ge=1, le=86_400)] = 3600.0
@@ -345,7 +344,10 @@ class Settings(_Section):
     def alerting(self) -> Alerting:
         """The rules as they are applied."""
         return Alerting(
-            tuple(rule.rule(self.delivery.zone) for rule in self.alerts), self.delivery.incident_pages, self.delivery.gather_seconds
+            tuple(rule.rule(self.delivery.zone) for rule in self.alerts),
+            self.changes.incident_pages,
+            self.changes.incident_hours,
+            self.delivery.gather_seconds,
         )
 
 

@@ -168,7 +168,7 @@ WRONG = [
     ("[delivery]\nlanguage = 'de'", "delivery.language", "'ko' or 'en'"),
     ("[delivery]\nzone = ''", "delivery.zone", "time zone"),
     ("[delivery]\ngive_up = 1", "delivery.give_up", "did you mean 'delivery.give_up_hours'"),
-    ("[delivery]\nincident_pages = 1", "delivery.incident_pages", "2"),
+    ("[changes]\nincident_pages = 1", "changes.incident_pages", "2"),
     ("[delivery]\nretry_seconds = 60\nmost_retry_seconds = 30", "delivery.most_retry_seconds", "less"),
     (_RULE + "kind = ['typo']", "alerts.0.kind", "did you mean 'alerts.0.kinds'"),
     (_RULE + "kinds = ['tipo']", "alerts.0.kinds.0", "did you mean 'typo'"),
