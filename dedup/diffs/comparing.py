@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Literal
 
 from rapidfuzz import process
@@ -54,11 +54,16 @@ def compare(one: str, other: str) -> list[Operation]:
     """
     if one == other:
         return [Operation("same", one)] if one else []
-    a, b = sentences(one), sentences(other)
+    return _joined(chain.from_iterable(aligned(sentences(one), sentences(other))))
+
+
+def aligned(a: Sequence[str], b: Sequence[str]) -> list[list[Operation]]:
+    """The same of the sentences of two texts: what became of each, in order; one that stayed is one `same`. Neighbours may be of one
+    kind."""
     start = _alike(a, b)
     end = _alike(a[start:][::-1], b[start:][::-1])
     middle = _aligned(a[start : len(a) - end], b[start : len(b) - end])
-    return _joined([*(Operation("same", s) for s in a[:start]), *middle, *(Operation("same", s) for s in a[len(a) - end :])])
+    return [*([Operation("same", s)] for s in a[:start]), *middle, *([Operation("same", s)] for s in a[len(a) - end :])]
 
 
 def _alike(a: Sequence[str], b: Sequence[str]) -> int:
@@ -71,16 +76,13 @@ def _alike(a: Sequence[str], b: Sequence[str]) -> int:
     return n
 
 
-def _aligned(a: list[str], b: list[str]) -> list[Operation]:
+def _aligned(a: Sequence[str], b: Sequence[str]) -> Iterator[list[Operation]]:
     """Sentences that are the same in both stay; in between, some became others, some moved, the rest came or went."""
     gaps = _gaps(a, b)
     moves = _moves(gaps)
-    operations: list[Operation] = []
     for removed, added, same in gaps:
-        operations += _told(removed, added, moves)
-        for was, now in same:
-            operations += _same(was, now)
-    return operations
+        yield from _told(removed, added, moves)
+        yield from (list(_same(was, now)) for was, now in same)
 
 
 def _same(was: str, now: str) -> Iterator[Operation]:
@@ -90,8 +92,10 @@ def _same(was: str, now: str) -> Iterator[Operation]:
         return
     bare = was.rstrip()
     yield Operation("same", bare)
-    yield Operation("removed", was[len(bare) :])
-    yield Operation("added", now[len(bare) :])
+    if len(was) > len(bare):
+        yield Operation("removed", was[len(bare) :])
+    if len(now) > len(bare):
+        yield Operation("added", now[len(bare) :])
 
 
 _Sentence = tuple[int, str]
@@ -100,7 +104,7 @@ _Gap = tuple[list[_Sentence], list[_Sentence], list[tuple[str, str]]]
 """(sentences that only one side has, that only the other has, those of both that follow)."""
 
 
-def _gaps(a: list[str], b: list[str]) -> list[_Gap]:
+def _gaps(a: Sequence[str], b: Sequence[str]) -> list[_Gap]:
     if max(len(a), len(b)) > MOST_LINES:
         return [(list(enumerate(a)), list(enumerate(b)), [])]
     number: dict[str, int] = {}
@@ -140,7 +144,7 @@ def _moves(gaps: Sequence[_Gap]) -> _Moves:
     return moves
 
 
-def _told(removed: list[_Sentence], added: list[_Sentence], moves: _Moves) -> Iterator[Operation]:
+def _told(removed: list[_Sentence], added: list[_Sentence], moves: _Moves) -> Iterator[list[Operation]]:
     """What a gap's sentences became; those that moved stand where they were and where they are."""
     gone = [s for s in removed if s[0] not in moves[0]]
     new = [s for s in added if s[0] not in moves[1]]
@@ -149,17 +153,17 @@ def _told(removed: list[_Sentence], added: list[_Sentence], moves: _Moves) -> It
     rest = iter(added)
     for place, sentence in removed:
         if place in moves[0]:
-            yield Operation("moved_from", sentence, moves[0][place])
+            yield [Operation("moved_from", sentence, moves[0][place])]
         elif place in partner:
             for there, came in rest:
                 if there == partner[place][0]:
-                    yield from _edited(sentence, came)
+                    yield [o for o in _edited(sentence, came) if o.text]
                     break
-                yield _new(there, came, moves)
+                yield [_new(there, came, moves)]
         else:
-            yield Operation("removed", sentence)
+            yield [Operation("removed", sentence)]
     for there, came in rest:
-        yield _new(there, came, moves)
+        yield [_new(there, came, moves)]
 
 
 def _new(place: int, sentence: str, moves: _Moves) -> Operation:

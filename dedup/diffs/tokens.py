@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Literal
 
 import regex
@@ -81,9 +81,14 @@ def words(text: str) -> list[str]:
     return whole([m[0] for m in _TOKEN.finditer(text)], text)
 
 
+def _doubtful(parts: list[str]) -> bool:
+    """Whether a grapheme might be split between two of them."""
+    return any(_JOINING.match(a[-1]) or _JOINING.match(b[0]) for a, b in pairwise(parts) if not (a[-1] + b[0]).isascii())
+
+
 def whole(parts: list[str], text: str) -> list[str]:
     """The parts of a text, with those joined between which a grapheme would be split."""
-    if not _JOINING.search(text):
+    if not _doubtful(parts):
         return parts
     ends = {m.end() for m in regex.finditer(r"\X", text)}
     found: list[str] = []

@@ -11,7 +11,6 @@ from typing import Literal
 import regex
 
 from dedup.diffs import Operation, tokens
-from dedup.diffs.forms import Row, rows
 from dedup.judging.words import CREDITS, NAMES, NEGATIONS, QUOTATIONS, SPELT, STAMPS, sort_of_number, stands_in
 from dedup.text import normalise
 
@@ -58,29 +57,55 @@ def aside(sentences: Iterable[str]) -> tuple[list[str], list[str]]:
     return credited, stamped
 
 
-def of(operations: Sequence[Operation]) -> list[Evidence]:
-    """What differs in a text, the gravest first; without what is a matter of form alone."""
+def of(groups: Iterable[Sequence[Operation]]) -> list[Evidence]:
+    """What differs between two texts, as `diffs.aligned` tells it, the gravest first; without what is a matter of form alone."""
     found: list[Evidence] = []
-    for row in rows(operations):
-        if row.differs:
-            found += _of_row(row)
-    found += _paired("quotation", _quotations(operations, ("same", "removed")), _quotations(operations, ("same", "added")))
+    quoted: tuple[list[str], list[str]] = [], []
+    for left, right in _rows(groups):
+        found += _of_row(left, right)
+        for side, marks in zip((left, right), quoted, strict=True):
+            marks.extend(_quotations("".join(o.text for o in side)))
+    found += _paired("quotation", *quoted)
     order = {what: n for n, what in enumerate(("negation", "amount", "percentage", "number", "date", "quotation", "name", "sentence"))}
-    return sorted(_distinct(found), key=lambda e: order.get(e.what, len(order)))
+    return sorted(dict.fromkeys(found), key=lambda e: order.get(e.what, len(order)))
 
 
-def _of_row(row: Row) -> Iterator[Evidence]:
-    left, right = ("".join(o.text for o in side) for side in (row.left, row.right))
+_Side = Sequence[Operation]
+
+
+def _rows(groups: Iterable[_Side]) -> Iterator[tuple[_Side, _Side]]:
+    """Of every sentence that differs the two sides; one that went and one that came in its place are a row."""
+    gone: _Side = ()
+    for group in groups:
+        left = [o for o in group if o.kind in ("same", "removed", "moved_from")]
+        right = [o for o in group if o.kind in ("same", "added", "moved_to")]
+        if gone:
+            if right and not left and right[0].kind == "added":
+                yield gone, right
+                gone = ()
+                continue
+            yield gone, ()
+            gone = ()
+        if left and not right and left[0].kind == "removed":
+            gone = left
+        elif any(o.kind != "same" for o in group):
+            yield left, right
+    if gone:
+        yield gone, ()
+
+
+def _of_row(one: _Side, other: _Side) -> Iterator[Evidence]:
+    left, right = ("".join(o.text for o in side) for side in (one, other))
     if plain(left) == plain(right):
         return
-    if (row.left + row.right)[0].kind in ("moved_from", "moved_to"):
-        if row.left:
+    if any(o.move is not None for o in (*one, *other)):
+        if one:
             yield Evidence("moved", _cut(left), _cut(left))
         return
-    if all(o.kind != "same" for o in (*row.left, *row.right)) and _is_line(_without_addresses(left + right)):
+    if all(o.kind != "same" for o in (*one, *other)) and _is_line(_without_addresses(left + right)):
         yield Evidence("sentence", _cut(left), _cut(right))
         return
-    yield from _edits(row)
+    yield from _edits(one, other)
     left, right = _without_addresses(left), _without_addresses(right)
     yield from _paired("name", _missing(_names(left), right), _missing(_names(right), left))
     yield from _paired("negation", _negations(left), _negations(right))
@@ -92,14 +117,14 @@ def _is_line(text: str) -> bool:
 
 
 def _without_addresses(text: str) -> str:
+    if "://" not in text and "@" not in text:
+        return text
     return "".join(t.text for t in tokens(text) if t.kind != "address")
 
 
-def _edits(row: Row) -> Iterator[Evidence]:
+def _edits(one: _Side, other: _Side) -> Iterator[Evidence]:
     """Numbers that became others, and the other words that did, edit by edit."""
-    removed = [o.text for o in row.left if o.kind == "removed"]
-    added = [o.text for o in row.right if o.kind == "added"]
-    for was, now in _edit_pairs(row, removed, added):
+    for was, now in _edit_pairs(one, other):
         parts = [tokens(side) for side in (was, now)]
         yield from _numbers(*([t.text for t in side if t.kind == "number"] for side in parts))
         yield from _paired("number", *([m[0] for m in SPELT.finditer(side)] for side in (was, now)))
@@ -109,10 +134,10 @@ def _edits(row: Row) -> Iterator[Evidence]:
                 yield Evidence(what, _cut(was), _cut(now))  # type: ignore[arg-type]  # one of the two above
 
 
-def _edit_pairs(row: Row, removed: list[str], added: list[str]) -> Iterator[tuple[str, str]]:
+def _edit_pairs(one: _Side, other: _Side) -> Iterator[tuple[str, str]]:
     """(what went, what came in its place): both sides have the same unchanged stretches in the same order."""
     sides = []
-    for side in (row.left, row.right):
+    for side in (one, other):
         edits, edit = [], ""
         for o in side:
             if o.kind == "same":
@@ -121,10 +146,7 @@ def _edit_pairs(row: Row, removed: list[str], added: list[str]) -> Iterator[tupl
             else:
                 edit += o.text
         sides.append([*edits, edit])
-    if len(sides[0]) == len(sides[1]):
-        yield from ((a, b) for a, b in zip(*sides, strict=True) if a or b)
-    else:
-        yield "".join(removed), "".join(added)
+    yield from ((a, b) for a, b in zip(*sides, strict=True) if a or b)
 
 
 def _numbers(before: list[str], after: list[str]) -> Iterator[Evidence]:
@@ -140,9 +162,7 @@ def _value(number: str) -> str:
     return unicodedata.normalize("NFKC", number).replace(",", "").replace("\u2212", "-").replace(" ", "").casefold()
 
 
-def _quotations(operations: Iterable[Operation], kinds: tuple[str, ...]) -> list[str]:
-    moved = "moved_from" if "removed" in kinds else "moved_to"
-    text = "".join(o.text for o in operations if o.kind in kinds or o.kind == moved)
+def _quotations(text: str) -> list[str]:
     return [next(g for g in m.groups() if g) for m in QUOTATIONS.finditer(text)]
 
 
@@ -183,10 +203,6 @@ def _beyond(texts: Sequence[str], others: Counter[str], key: Callable[[str], str
         else:
             found.append(text)
     return found
-
-
-def _distinct(found: Iterable[Evidence]) -> list[Evidence]:
-    return list(dict.fromkeys(found))
 
 
 def _cut(text: str) -> str:

@@ -6,6 +6,7 @@ import json
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import regex
 import xxhash
@@ -22,6 +23,8 @@ VERSION = 1
 """Of this judging; counted up where it comes to judge otherwise."""
 FAILURE_CHARACTERS = 400
 """Letters and digits of a text that can be a page standing in for an article."""
+LONG = 2000
+"""Characters beyond which a body is an article's, whatever they are."""
 STUB_BEFORE = 100
 """Letters and digits that a text must have had for its collapse to count as removal."""
 TYPO_JAMO = 3
@@ -93,7 +96,7 @@ def judge(before: State, after: State, past: Past, rules: Rules) -> Judgement:
     channels += [name for name, _, _ in fields]
     if before.title == after.title and before.body == after.body:
         return Judgement("metadata", "minor", tuple(channels), edit=_edit_of(["metadata"], [(n, f"{a}\0{b}") for n, a, b in fields]))
-    title = diffs.compare(diffs.clean(before.title), diffs.clean(after.title))
+    title = diffs.aligned(diffs.sentences(diffs.clean(before.title)), diffs.sentences(diffs.clean(after.title)))
     body = _Body.compared(before.body, after.body)
     kind, severity, told = _kind(before, after, title, body, past, rules)
     corrected = any(_is_mark(line, rules) for line in (*_new([before.title], [after.title]), *body.new))
@@ -110,14 +113,14 @@ def judge(before: State, after: State, past: Past, rules: Rules) -> Judgement:
         stealth,
         corrected,
         round(body.similarity, 4),
-        _edit(kind, title, body.operations, before, after),
+        _edit(kind, list(chain.from_iterable(title)), body.operations, before, after),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Body:
-    """Two bodies compared without lines that are credits or time stamps; `aside` is what differs in those, `new` the sentences that
-    only the later one has."""
+    """Two bodies compared without lines that are credits or time stamps: what differs; `aside` is what differs in those, `new` the
+    sentences that only the later one has."""
 
     operations: list[Operation]
     evidence: list[Evidence]
@@ -132,17 +135,23 @@ class _Body:
         gone, new = _new(sides[1], sides[0]), _new(*sides)
         (credited, stamped), (credited_now, stamped_now) = evidence.aside(gone), evidence.aside(new)
         left_out = {*credited, *stamped, *credited_now, *stamped_now}
-        one, other = ("".join(s for s in side if s.strip() not in left_out).strip() for side in sides)
-        operations = diffs.compare(one, other)
-        letters = plain(one), plain(other)
-        same_form = letters[0] == letters[1]
-        found = [] if same_form else evidence.of(operations)
+        one, other = ([s for s in side if s.strip() not in left_out] for side in sides)
+        groups = diffs.aligned(one, other)
+        differing = [g for g in groups if any(o.kind != "same" for o in g)]
+        moved = any(o.move is not None for g in differing for o in g)
+        letters = (_letters(differing, ("same", kind)) for kind in ("removed", "added"))
+        same_form = not moved and next(letters) == next(letters)
+        found = [] if same_form else evidence.of(groups)
         aside = [Evidence("credit", _cut(credited), _cut(credited_now))] if credited != credited_now else []
         if stamped != stamped_now:
             aside.append(Evidence("time_stamp", _cut(stamped), _cut(stamped_now)))
-        differing = sum(len(plain(o.text)) for o in operations if o.kind in ("removed", "added"))
-        similarity = 1 - differing / max(1, len(letters[0]) + len(letters[1]))
-        return cls(operations, found, aside, new, similarity, same_form)
+        changed = sum(len(o.text) for g in differing for o in g if o.kind in ("removed", "added"))
+        similarity = 1 - changed / max(1, sum(map(len, one)) + sum(map(len, other)))
+        return cls([o for g in differing for o in g], found, aside, new, similarity, same_form)
+
+
+def _letters(groups: Iterable[Sequence[Operation]], kinds: tuple[str, ...]) -> str:
+    return plain("".join(o.text for g in groups for o in g if o.kind in kinds))
 
 
 def _new(before: Iterable[str], after: Iterable[str]) -> list[str]:
@@ -159,7 +168,7 @@ def _cut(lines: Iterable[str]) -> str:
 _Told = tuple[ChangeKind, Severity, list[Evidence]]
 
 
-def _kind(before: State, after: State, title: list[Operation], body: _Body, past: Past, rules: Rules) -> _Told:
+def _kind(before: State, after: State, title: list[list[Operation]], body: _Body, past: Past, rules: Rules) -> _Told:
     if (why := _gone(before, after, past, rules)) is not None:
         return "removed", "major", [why]
     if (past.was_removed or _is_failure(before, rules)) and not _is_absent(before, after, rules):
@@ -173,7 +182,7 @@ def _kind(before: State, after: State, title: list[Operation], body: _Body, past
     return "returned", severity, told
 
 
-def _substance(before: State, after: State, title: list[Operation], body: _Body, rules: Rules) -> _Told:
+def _substance(before: State, after: State, title: list[list[Operation]], body: _Body, rules: Rules) -> _Told:
     """What differs, whatever the history says."""
     body_differs = before.body != after.body and not body.same_form
     title_differs = plain(before.title) != plain(after.title)
@@ -187,7 +196,9 @@ def _substance(before: State, after: State, title: list[Operation], body: _Body,
     grave = {e.what for e in body.evidence}
     if grave & _SUBSTANCE:
         return "substantive", "major" if grave & _GRAVE else "notable", told
-    if _is_typo([*title, *body.operations], rules) and not any(e.what in _SUBSTANCE or e.what == "address" for e in told):
+    if _is_typo([*chain.from_iterable(title), *body.operations], rules) and not any(
+        e.what in _SUBSTANCE or e.what == "address" for e in told
+    ):
         return "typo", "minor", told
     return ("headline", "notable", told) if title_differs else ("wording", "minor", told)
 
@@ -212,6 +223,8 @@ def _gone(before: State, after: State, past: Past, rules: Rules) -> Evidence | N
         return None
     if _is_failure(after, rules):
         return Evidence("failure", _cut([before.body]), _cut([after.body or after.title]))
+    if len(after.body) > LONG:
+        return None
     had, has = len(plain(before.body)), len(plain(after.body))
     if had >= STUB_BEFORE and has < rules.stub_share * had and has < FAILURE_CHARACTERS:
         return Evidence("stub", str(had), str(has))
@@ -220,12 +233,12 @@ def _gone(before: State, after: State, past: Past, rules: Rules) -> Evidence | N
 
 def _is_absent(before: State, after: State, rules: Rules) -> bool:
     """Whether a page that showed no article shows none now either: a failure still, or hardly more of a text than before."""
-    return _is_failure(after, rules) or len(plain(after.body)) < max(STUB_BEFORE, 2 * len(plain(before.body)))
+    return _is_failure(after, rules) or (len(after.body) <= LONG and len(plain(after.body)) < max(STUB_BEFORE, 2 * len(plain(before.body))))
 
 
 def _is_failure(state: State, rules: Rules) -> bool:
     """Whether a page stands in for an article that is not there."""
-    if len(plain(state.body)) > FAILURE_CHARACTERS:
+    if len(state.body) > LONG or len(plain(state.body)) > FAILURE_CHARACTERS:
         return False
     told = unicodedata.normalize("NFC", f"{state.title}\n{state.body}").casefold()
     short = len(plain(state.body)) <= 80
