@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from dedup.digests import RECIPES
 from dedup.errors import ConfigError, ConfigFileError
@@ -98,6 +98,39 @@ def _named(name: str) -> str:
 _Name = Annotated[str, AfterValidator(_named)]
 
 
+def _word(word: str) -> str:
+    if not any(c.isalnum() for c in word):
+        raise ValueError("has no letter or digit: it would be found everywhere")
+    return word
+
+
+_Word = Annotated[str, AfterValidator(_word)]
+
+
+class Changes(_Section):
+    """`[changes]`"""
+
+    rewrite_similarity: _Share = 0.5
+    stub_share: _Share = 0.2
+    typo_edits: Annotated[int, Field(ge=0, le=100)] = 3
+    corrections: tuple[_Word, ...] = (
+        "수정", "정정", "정정합니다", "바로잡습니다", "바로잡았습니다", "알려드립니다", "정정보도", "반론보도",
+        "correction", "corrected", "updated", "update", "editor's note", "clarification",
+    )  # fmt: skip
+    failures: tuple[_Word, ...] = (
+        "content not found", "page not found", "article not found", "404 not found", "not found", "access denied", "403 forbidden",
+        "service unavailable", "bad gateway", "internal server error", "this page is no longer available",
+        "this article has been removed", "this story has been removed",
+        "페이지를 찾을 수 없습니다", "존재하지 않는 기사", "존재하지 않는 페이지",
+        "기사를 찾을 수 없습니다",
+        "삭제된 기사", "기사가 삭제", "삭제되었습니다", "삭제 되었습니다",
+        "서비스가 종료", "접근이 제한", "열람할 수 없습니다",
+        "요청에 의해 삭제", "요청으로 삭제", "서비스 점검", "잘못된 접근",
+    )  # fmt: skip
+    incident_pages: Annotated[int, Field(ge=2, le=100_000)] = 5
+    incident_hours: Annotated[float, Field(gt=0, le=8784)] = 24.0
+
+
 class PublisherAlias(_Section):
     """`[[publishers.aliases]]`"""
 
@@ -160,6 +193,23 @@ class Urls(_Section):
     def canonicaliser(self) -> Canonicaliser:
         """The rules compiled; raises ValueError for a bad one."""
         return Canonicaliser([(r.pattern, r.template) for r in self.rules], self.tracking, self.from_ids)
+
+
+KEPT = ("first", "last")
+"""States of a page that `[history] keep` can name."""
+
+
+def _keep(value: Any) -> Any:
+    if value == "all" or (isinstance(value, tuple) and value and all(rule in KEPT for rule in value)):
+        return value
+    raise ValueError(f"must be 'all', or a list of any of {', '.join(map(repr, KEPT))}")
+
+
+class History(_Section):
+    """`[history]`"""
+
+    keep: Annotated[str | tuple[str, ...], BeforeValidator(_keep)] = "all"
+    days: Annotated[int, Field(ge=0, le=36_500)] = 365
 
 
 class Database(_Section):
@@ -267,7 +317,6 @@ class Delivery(_Section):
 
     language: Language = "ko"
     zone: Annotated[str, AfterValidator(_zone)] = "Asia/Seoul"
-    incident_pages: Annotated[int, Field(ge=2, le=100_000)] = 10
     gather_seconds: Annotated[float, Field(ge=0, le=86_400)] = 60.0
     retry_seconds: Annotated[float, Field(ge=1, le=3600)] = 30.0
     most_retry_seconds: Annotated[float, Field(ge=1, le=86_400)] = 3600.0
@@ -282,8 +331,10 @@ class Settings(_Section):
     time: Time = Time()
     integrity: Integrity = Integrity()
     duplicates: Duplicates = Duplicates()
+    changes: Changes = Changes()
     publishers: PublisherNames = PublisherNames()
     urls: Urls = Urls()
+    history: History = History()
     database: Database = Database()
     metrics: Metrics = Metrics()
     delivery: Delivery = Delivery()
@@ -293,7 +344,10 @@ class Settings(_Section):
     def alerting(self) -> Alerting:
         """The rules as they are applied."""
         return Alerting(
-            tuple(rule.rule(self.delivery.zone) for rule in self.alerts), self.delivery.incident_pages, self.delivery.gather_seconds
+            tuple(rule.rule(self.delivery.zone) for rule in self.alerts),
+            self.changes.incident_pages,
+            self.changes.incident_hours,
+            self.delivery.gather_seconds,
         )
 
 

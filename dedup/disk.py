@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import resource
@@ -20,7 +21,9 @@ def explained(error: sqlite3.Error | OSError, path: str) -> str:
     told = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     why = ""
-    if isinstance(error, OSError) or code in _WRITING:
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        why = "this process cannot open as many files as it needs; raise that limit (ulimit -n, LimitNOFILE)"
+    elif isinstance(error, OSError) or code in _WRITING:
         why = trouble(path)
     elif code in _READING:
         why = _refusal(os.path.dirname(os.path.abspath(path)))

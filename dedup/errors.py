@@ -78,6 +78,10 @@ class DatabaseOpenError(DedupError):
     """The database {path} is open in another program; close that first. Nothing was changed."""
 
 
+class NoRoomError(DedupError):
+    """Rewriting the database {path} takes {needed} of free room meanwhile, and {free} are free in {folder}. It was not rewritten."""
+
+
 class BackupRefusedError(DedupError):
     """{file} cannot become a backup of {path}: {problem}."""
 
@@ -130,6 +134,10 @@ class NoRevisionError(DedupError):
     """{url} has no revision {wanted}; it has {have}."""
 
     exit_code = 2
+
+
+class PrunedError(DedupError):
+    """The text of revision {revision} of {url} was pruned on {at} by the rule of [history]; it cannot be measured again."""
 
 
 class UnknownBoilerplateError(DedupError):

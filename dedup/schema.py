@@ -16,7 +16,7 @@ NEEDED_SQLITE = (3, 37, 0)
 
 migrations = Migrations("dedup")
 
-NAMES = frozenset({"0001_first", "0002_batches", "0003_passages", "0006_alerts"})
+NAMES = frozenset({"0001_first", "0002_batches", "0003_passages", "0004_pruned", "0005_judged", "0006_alerts"})
 """Every migration this program knows."""
 
 _TABLES = """
@@ -391,6 +391,96 @@ def _passages(db: Database) -> None:
     """Copies by shared passages: what the passage index is made of, what was learned of publishers, and what a match measured.
     Matches found before have nothing of it; `dedup reindex`, which other settings ask for, finds them again."""
     for statement in _statements(_PASSAGES + _DUPLICATES):
+        db.execute(statement)
+
+
+_PRUNED = """
+DROP VIEW history;
+DROP VIEW changes_view;
+
+ALTER TABLE revisions ADD COLUMN pruned_at TEXT CHECK (pruned_at IS NULL OR body = ''); -- its body went then, by 'dedup prune'
+ALTER TABLE revisions ADD COLUMN pruned_characters INTEGER CHECK ((pruned_characters IS NULL) = (pruned_at IS NULL)); -- of that body
+ALTER TABLE revisions ADD COLUMN pruned_digest BLOB CHECK ((pruned_digest IS NULL) = (pruned_at IS NULL)); -- XXH3-128 of it, in UTF-8
+
+CREATE INDEX revisions_pruned ON revisions (text_id) WHERE pruned_at IS NOT NULL;
+
+CREATE TABLE changes_2 (
+    sighting_id INTEGER PRIMARY KEY REFERENCES sightings(id), -- the later one of the two
+    previous_id INTEGER NOT NULL REFERENCES sightings(id),
+    page_id INTEGER NOT NULL REFERENCES pages(id),
+    at TEXT NOT NULL,
+    title_changed INTEGER NOT NULL CHECK (title_changed IN (0, 1)),
+    body_changed INTEGER NOT NULL CHECK (body_changed IN (0, 1)),
+    body_similarity REAL,                 -- Jaccard of the shingles of the two bodies; NULL: one was pruned before they were compared
+    returned INTEGER NOT NULL CHECK (returned IN (0, 1)),
+    fields TEXT NOT NULL                  -- JSON object: tracked metadata that differ, name → [before, after]
+) STRICT;
+INSERT INTO changes_2 SELECT sighting_id, previous_id, page_id, at, title_changed, body_changed, body_similarity, returned, fields
+FROM changes;
+DROP TABLE changes;
+ALTER TABLE changes_2 RENAME TO changes;
+CREATE INDEX changes_page ON changes (page_id, at);
+CREATE INDEX changes_at ON changes (at);
+CREATE INDEX changes_previous ON changes (previous_id);
+
+CREATE VIEW history AS
+SELECT p.url, s.crawled_at, r.title, s.check_status, s.check_cause, s.standing, m.publisher, m.author, m.category,
+       m.published_at, lower(hex(r.digest)) AS state, coalesce(r.pruned_characters, length(r.body)) AS body_characters, r.pruned_at,
+       (SELECT min(f.path_text) FROM readings d JOIN files f ON f.id = d.file_id WHERE d.sighting_id = s.id) AS path
+FROM sightings s JOIN pages p ON p.id = s.page_id JOIN revisions r ON r.id = s.revision_id
+     JOIN metadata m ON m.id = s.metadata_id
+ORDER BY p.url, s.crawled_at, r.digest;
+
+CREATE VIEW changes_view AS
+SELECT p.url, c.at, c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields,
+       x.crawled_at AS previous_at, a.title AS title_before, b.title AS title_after,
+       CASE WHEN a.pruned_at IS NULL THEN a.body END AS body_before, CASE WHEN b.pruned_at IS NULL THEN b.body END AS body_after,
+       a.pruned_at AS pruned_before, b.pruned_at AS pruned_after
+FROM changes c JOIN pages p ON p.id = c.page_id
+     JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id
+     JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id;
+"""
+
+
+@migrations(name="0004_pruned")
+def _pruned(db: Database) -> None:
+    """States whose body was let go by the rule of [history]: an empty one with a time beside it, so that nothing is written anew. A
+    change that involves one may be known without how alike the bodies were."""
+    for statement in _statements(_PRUNED):
+        db.execute(statement)
+
+
+_JUDGED = """
+DROP VIEW changes_view;
+
+ALTER TABLE changes ADD COLUMN kind TEXT;                          -- 'cosmetic', 'substantive', 'removed', …; NULL: not judged
+ALTER TABLE changes ADD COLUMN severity TEXT CHECK ((severity IS NULL) = (kind IS NULL)); -- 'trivial', 'minor', 'notable', 'major'
+ALTER TABLE changes ADD COLUMN channels TEXT;                      -- JSON list: 'title', 'body' and tracked metadata that differ
+ALTER TABLE changes ADD COLUMN evidence TEXT;                      -- JSON list of [what, before, after]
+ALTER TABLE changes ADD COLUMN stealth INTEGER NOT NULL DEFAULT 0 CHECK (stealth = 0 OR stealth = 1);     -- substance, and not owned up to
+ALTER TABLE changes ADD COLUMN corrected INTEGER NOT NULL DEFAULT 0 CHECK (corrected = 0 OR corrected = 1); -- marked as a correction
+ALTER TABLE changes ADD COLUMN edit BLOB;                          -- the same for the same edit on another page: XXH3-128
+ALTER TABLE changes ADD COLUMN past TEXT;                          -- JSON: what of the history before it was judged with
+ALTER TABLE changes ADD COLUMN judged_by TEXT;                     -- recipe
+
+CREATE INDEX changes_edit ON changes (edit, at) WHERE edit IS NOT NULL;
+
+CREATE VIEW changes_view AS
+SELECT p.url, c.at, c.kind, c.severity, c.stealth, c.corrected, c.channels, c.evidence, c.title_changed, c.body_changed,
+       c.body_similarity, c.returned, c.fields,
+       x.crawled_at AS previous_at, a.title AS title_before, b.title AS title_after,
+       CASE WHEN a.pruned_at IS NULL THEN a.body END AS body_before, CASE WHEN b.pruned_at IS NULL THEN b.body END AS body_after,
+       a.pruned_at AS pruned_before, b.pruned_at AS pruned_after
+FROM changes c JOIN pages p ON p.id = c.page_id
+     JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id
+     JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id;
+"""
+
+
+@migrations(name="0005_judged")
+def _judged(db: Database) -> None:
+    """What kind of change each change is, and on what evidence. Those of before are judged by `dedup reindex --changes`."""
+    for statement in _statements(_JUDGED):
         db.execute(statement)
 
 

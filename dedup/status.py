@@ -74,6 +74,7 @@ def holds(store: Reader) -> dict[str, Any]:
         "gone": store.count("files", "gone = 1"),
         "pages": store.count("pages"),
         "revisions": store.counted_revisions(),
+        "pruned": store.pruned_revisions(),
         "sightings": store.count("sightings"),
         "checks": {c: store.counts_by("sightings", "check_status").get(c, 0) for c in ("verified", "mismatched", "unclaimed")},
         "causes": store.counts_by("sightings", "check_cause", "check_cause IS NOT NULL"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from dedup import minhash, overlap, reports, text, winnowing
 from dedup.config import Settings
-from dedup.errors import NoRevisionError
+from dedup.errors import NoRevisionError, PrunedError
 from dedup.ingest import Judge, Judged
 from dedup.ingest.session import matching_of, require_recipes
 from dedup.model import Match, Numbers
@@ -56,7 +56,8 @@ def from_file(store: Reader, settings: Settings, path: bytes) -> Side:
 
 
 def from_page(store: Reader, settings: Settings, page: int, revision: int | None) -> Side:
-    """A page as its latest crawl shows it, or one of its revisions by the shown number. Raises NoRevisionError."""
+    """A page as its latest crawl shows it, or one of its revisions by the shown number. Raises NoRevisionError, and PrunedError
+    where there is no body to be measured."""
     revisions, url = store.revisions(page), store.page_url(page)
     current = store.current_state(page)
     numbers = [r.digest for r in revisions]
@@ -64,10 +65,12 @@ def from_page(store: Reader, settings: Settings, page: int, revision: int | None
     if not 1 <= chosen <= len(revisions):
         raise NoRevisionError(url=url, wanted=chosen, have=f"1 to {len(revisions)}" if revisions else "none")
     row = revisions[chosen - 1]
-    title, body = store.body_of_revision(row.id)
+    state = store.body_of_revision(row.id)
+    if state.body is None:
+        raise PrunedError(url=url, revision=chosen, at=(state.pruned_at or "")[:10])
     publisher, oid = store.publisher_of_revision(row.id)
     house = settings.publishers.publishers().house(publisher, oid, url)
-    return Side(url, title, publisher, house, body, page, store.text_of_revision(row.id), chosen, None)
+    return Side(url, state.title, publisher, house, state.body, page, store.text_of_revision(row.id), chosen, None)
 
 
 def explain(store: Reader, settings: Settings, a: Side, b: Side) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from dedup.config import AlertRule, Channel, Delivery, Settings
+from dedup.config import AlertRule, Changes, Channel, Delivery, Settings
 from dedup.rules import Event
 from dedup.store import Writer, open_writer, outbox
 
@@ -51,10 +51,15 @@ def event(n: int = 1, **given: Any) -> Event:
     return Event(**{**values, **given})
 
 
-def settings(channels: Mapping[str, Channel], *rules: AlertRule, **delivery: Any) -> Settings:
+def settings(channels: Mapping[str, Channel], *rules: AlertRule, incident_pages: int = 5, **delivery: Any) -> Settings:
     """Settings with these channels, and a rule that sends every change to all of them where none is given."""
     chosen = rules or (AlertRule(name="all", on=("change",), to=tuple(channels)),)
-    return Settings(channels=dict(channels), alerts=chosen, delivery=Delivery(**{"gather_seconds": 0.0, **delivery}))
+    return Settings(
+        changes=Changes(incident_pages=incident_pages),
+        channels=dict(channels),
+        alerts=chosen,
+        delivery=Delivery(**{"gather_seconds": 0.0, **delivery}),
+    )
 
 
 @contextmanager

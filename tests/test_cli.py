@@ -127,7 +127,7 @@ def test_duplicates_as_json_and_csv(scanned: Path) -> None:
 
 
 def _article_head() -> list[str]:
-    return ["id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check", "gone", "crowded"]
+    return ["id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check", "gone", "crowded", "pruned_at"]
 
 
 def _numbers_head() -> list[str]:
@@ -470,7 +470,7 @@ READERS = (
 )
 
 
-@pytest.mark.parametrize("args", [*READERS, ("reindex",), ("reindex", "--urls")])
+@pytest.mark.parametrize("args", [*READERS, ("reindex",), ("reindex", "--urls"), ("prune",), ("prune", "--dry-run"), ("prune", "--vacuum")])
 def test_a_database_that_is_not_there(crawl: Path, args: tuple[str, ...]) -> None:
     ran = run(crawl, *args)
     assert (ran.code, ran.out) == (3, "")
@@ -478,7 +478,7 @@ def test_a_database_that_is_not_there(crawl: Path, args: tuple[str, ...]) -> Non
     assert not list(crawl.glob("dedup.db*")), "nothing is made by asking"
 
 
-@pytest.mark.parametrize("args", [*READERS, ("reindex",), ("scan",)])
+@pytest.mark.parametrize("args", [*READERS, ("reindex",), ("scan",), ("prune",), ("prune", "--vacuum")])
 def test_a_database_of_a_newer_version(scanned: Path, args: tuple[str, ...]) -> None:
     with closing(sqlite3.connect(scanned / "dedup.db")) as db, db:
         values = ("dedup", "9999_from_the_future", "2031-01-01T00:00:00+00:00")
@@ -489,7 +489,7 @@ def test_a_database_of_a_newer_version(scanned: Path, args: tuple[str, ...]) -> 
     assert "9999_from_the_future" in ran.err
 
 
-@pytest.mark.parametrize("args", [*READERS, ("reindex",), ("scan",)])
+@pytest.mark.parametrize("args", [*READERS, ("reindex",), ("scan",), ("prune",), ("prune", "--vacuum")])
 def test_a_database_that_is_none(crawl: Path, args: tuple[str, ...]) -> None:
     content = b"This is a letter to somebody, and no database at all.\n" * 200
     (crawl / "dedup.db").write_bytes(content)
@@ -654,6 +654,8 @@ def test_nothing_a_terminal_would_obey_is_printed(evil: tuple[Path, bytes]) -> N
         ("dump", "--logical"),
         ("reindex",),
         ("reindex", "--urls"),
+        ("prune", "--dry-run"),
+        ("prune", "--vacuum"),
         ("status", "-d", "none\x1b[31m.db"),
         ("init", "none\x1b[31m"),
         ("\x1b[31m",),
@@ -747,7 +749,7 @@ def test_a_database_whose_name_is_not_utf8(crawl: Path) -> None:
 # One writer
 
 
-@pytest.mark.parametrize("args", [("scan",), ("reindex",), ("reindex", "--urls")])
+@pytest.mark.parametrize("args", [("scan",), ("reindex",), ("reindex", "--urls"), ("prune", "--vacuum")])
 def test_a_second_writer_is_refused_at_once(scanned: Path, args: tuple[str, ...]) -> None:
     holding = "import sys; from dedup.store import Lock; lock = Lock(sys.argv[1], 'watch'); print('held', flush=True); sys.stdin.read()"
     before = run(scanned, "dump", "--logical").out
@@ -929,6 +931,14 @@ def bound(cwd: Path, *args: str | bytes | Path) -> Ran:
     if done.returncode == 77:
         pytest.skip("root cannot be bound by permissions here")
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def test_verify_says_of_a_file_that_its_folder_may_not_be_entered(tmp_path: Path) -> None:
+    path = Made().write(tmp_path / "closed")
+    path.parent.chmod(0o600)
+    ran = bound(tmp_path, "verify", path)
+    path.parent.chmod(0o755)
+    assert (ran.code, "unreadable: the folder may not be entered" in ran.out) == (1, True), ran
 
 
 @pytest.fixture

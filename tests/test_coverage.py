@@ -6,30 +6,30 @@ import os
 from pathlib import Path
 
 from watchdog.events import FileSystemEventHandler
-from watchdog.observers import Observer
 
 from dedup.ingest import Root
 from dedup.watch import Watcher
-from dedup.watch.coverage import Coverage, coverage, instances
+from dedup.watch.coverage import Coverage, coverage
+from dedup.watch.observer import Observer
 from dedup.watch.watcher import PATIENCE
 
 
 def test_what_an_observer_watches_is_told_and_nothing_else(tmp_path: Path) -> None:
     for name in ("in/a/b", "in/c", "out"):
         (tmp_path / name).mkdir(parents=True)
-    before = instances()
     observer = Observer()
+    held = frozenset({observer.descriptor})
     observer.schedule(FileSystemEventHandler(), str(tmp_path / "in"), recursive=True)
     observer.start()
     try:
-        found = coverage(instances() - before)
+        found = coverage(held)
         root = os.stat(tmp_path / "in")
         watched = {name: found.holds(os.stat(tmp_path / name), root) for name in ("in", "in/a", "in/a/b", "in/c", "out")}
         assert watched == {"in": True, "in/a": True, "in/a/b": True, "in/c": True, "out": False}
     finally:
         observer.stop()
         observer.join()
-    assert coverage(instances() - before) == Coverage(frozenset(), frozenset())
+    assert coverage(held) == Coverage(frozenset(), frozenset())
 
 
 def test_where_device_numbers_differ_the_inode_decides_and_where_the_root_is_unknown_nothing_is_claimed(tmp_path: Path) -> None:

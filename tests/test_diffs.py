@@ -17,7 +17,28 @@ from tests.crawl import edited, words
 
 WORDY = st.lists(
     st.sampled_from(
-        ["금리", "가", " ", "  ", "\n", "1,200", "3.5", "%", ".", "다.", "port", "_", "\u0301", "“", "”", '"', "'", "638조원", "金", "말했다. "]
+        [
+            "금리",
+            "가",
+            " ",
+            "  ",
+            "\n",
+            "1,200",
+            "3.5",
+            "%",
+            ".",
+            "다.",
+            "port",
+            "_",
+            "\u0301",
+            "“",
+            "”",
+            '"',
+            "'",
+            "638조원",
+            "金",
+            "말했다. ",
+        ]
     ),
     max_size=60,
 ).map("".join)
@@ -75,7 +96,19 @@ def test_no_number_is_ever_split(made: list[tuple[int, str]]) -> None:
 
 
 def test_hangul_and_latin_words_are_whole_and_ideographs_stand_alone() -> None:
-    assert [t.text for t in diffs.tokens("don't 대통령은 金利é, 한e")] == ["don't", " ", "대통령은", " ", "金", "利", "é", ",", " ", "한", "e"]
+    assert [t.text for t in diffs.tokens("don't 대통령은 金利é, 한e")] == [
+        "don't",
+        " ",
+        "대통령은",
+        " ",
+        "金",
+        "利",
+        "é",
+        ",",
+        " ",
+        "한",
+        "e",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +118,10 @@ def test_hangul_and_latin_words_are_whole_and_ideographs_stand_alone() -> None:
         ('밝혔다."그럴 수 없다. 안 된다."고 했다. 끝.', ["밝혔다.", '"그럴 수 없다. 안 된다."고 했다. ', "끝."]),
         ("“하나다. 둘이다.” 그는 말했다. 셋.", ["“하나다. 둘이다.” 그는 말했다. ", "셋."]),
         ("김 의원은 'A안이다. B안은 아니다'라고 했다. 끝.", ["김 의원은 'A안이다. B안은 아니다'라고 했다. ", "끝."]),
-        ("It rose 3.5 percent.Analysts agreed. Mr. Han left.\nHe won.", ["It rose 3.5 percent.", "Analysts agreed. ", "Mr. Han left.\n", "He won."]),
+        (
+            "It rose 3.5 percent.Analysts agreed. Mr. Han left.\nHe won.",
+            ["It rose 3.5 percent.", "Analysts agreed. ", "Mr. Han left.\n", "He won."],
+        ),
         ("The U.S. economy e.g. v1.2. 3. Third point.", ["The U.S. economy e.g. v1.2. ", "3. Third point."]),
         ('열린 "따옴표다. 다음이다.', ['열린 "따옴표다. ', "다음이다."]),
         ("終わり。次へ", ["終わり。", "次へ"]),

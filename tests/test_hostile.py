@@ -189,6 +189,7 @@ def every_command(folder: Path) -> Iterator[tuple[str | bytes, ...]]:
     yield from (("history", f"https://me:{SECRET}@none.example/{ALL}"), ("diff", f"me:{SECRET}@none.example"))
     yield from (("status",), ("status", "--faults"))
     yield from (("reindex",), ("reindex", "--urls"))
+    yield from (("prune", "--dry-run"), ("prune",), ("prune", "--vacuum"))
     yield ("dump", "--logical")
     yield from (("doctor",), ("doctor", "--quick"), ("doctor", "--repair"))
     yield from (("backup", f"backup {TERMINAL}{BIDI}.db"), ("restore", f"backup {TERMINAL}{BIDI}.db"), ("restore", f"none {TERMINAL}"))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from dedup import diffs
-from dedup.judging import Judgement, Past, Rules, State, judge
-from tests.judgements import BODY, CASES, TITLE, Case
+from dedup.config import Settings
+from dedup.ingest.session import rules_of
+from dedup.judging import Judgement, Past, State, judge
+from tests.judgements import CASES, Case
 
+RULES = rules_of(Settings())
 PUBLISHED = {"author": "", "category": "", "published_at": "2026-03-05T01:30:00+00:00", "publisher": "해솔신문"}
 
 
@@ -19,7 +17,7 @@ def state(title: str, body: str, metadata: dict[str, str] | None = None) -> Stat
     return State(title, body, tuple((PUBLISHED | (metadata or {})).items()))
 
 
-def judged(case: Case, past: Past = Past()) -> Judgement:  # noqa: B008  frozen
+def judged(case: Case, past: Past = Past()) -> Judgement:  # noqa: B008 - frozen
     before = case.body
     for old, new in case.first:
         assert old in before
@@ -27,7 +25,7 @@ def judged(case: Case, past: Past = Past()) -> Judgement:  # noqa: B008  frozen
     after = before if case.after is None else case.after
     for old, new in case.edits:
         after = after.replace(old, new)
-    return judge(state(case.title[0], before, case.metadata[0]), state(case.title[1], after, case.metadata[1]), past, Rules())
+    return judge(state(case.title[0], before, case.metadata[0]), state(case.title[1], after, case.metadata[1]), past, RULES)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

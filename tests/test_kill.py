@@ -72,5 +72,5 @@ def test_a_scan_killed_a_few_times_ends_in_the_same_database(tmp_path: Path) -> 
 
 
 @pytest.mark.system
-def test_a_scan_killed_fifty_times_ends_in_the_same_database(tmp_path: Path) -> None:
-    _survive(tmp_path, 50)
+def test_a_scan_killed_a_hundred_times_ends_in_the_same_database(tmp_path: Path) -> None:
+    _survive(tmp_path, 100)

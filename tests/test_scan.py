@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import shutil
@@ -9,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 import pytest
 
 from dedup import errors, status
-from dedup.ingest import Found, Scan, Tally, examine, record
+from dedup.ingest import Found, Root, Scan, Tally, examine, record
 from dedup.store import open_reader
 from dedup.store.rows import Stat
 from tests import running
@@ -213,6 +215,85 @@ def test_a_file_written_just_now_is_waited_for(crawl: Path, db: Path) -> None:
     assert (tally.new, tally.unsettled) == (1, 0)
 
 
+def test_nothing_is_read_before_it_has_stood_for_the_time_to_settle(crawl: Path, db: Path) -> None:
+    path = _articles(1)[0].write(crawl, age=0)
+    with running.session(crawl, db, settle=60) as session:
+        scan = Scan(session)
+        assert (scan.reconcile().files, scan.waiting()) == (0, 1)
+        assert scan.settled() > 0
+        scan.take(session.roots[0], [os.fsencode(path.name)])
+        assert (scan.tally.files, scan.waiting()) == (0, 1)
+        os.utime(path, (time.time() - 61,) * 2)  # by its own time, but not by that of its change: that only standing makes old
+        scan.settled()
+        scan.flush()
+        assert (scan.tally.files, scan.waiting()) == (0, 1)
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody opens it after it was asked who has it open, and is through before it was read."""
+    first, last = _articles(2)
+    path = first.write(crawl)
+    read = os.read
+
+    def and_meanwhile(fd: int, length: int) -> bytes:
+        found = read(fd, length)
+        if found and os.readlink(f"/proc/self/fd/{fd}") == str(path):
+            monkeypatch.undo()
+            path.write_text(last.render(), encoding="utf-8")
+        return found
+
+    monkeypatch.setattr(os, "read", and_meanwhile)
+    tally = running.scan(crawl, db)
+    assert (tally.files, tally.new + tally.unsettled) == (1, 1)
+    running.scan(crawl, db)
+    assert [row["body"] for row in running.dump(db, "revisions")] == [last.body]
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["away", "replaced"])
+def test_a_tree_that_goes_while_it_is_walked_marks_nothing_as_gone(crawl: Path, db: Path, *, back: bool) -> None:
+    articles = _articles(6)
+    for n, article in enumerate(articles):
+        article.write(crawl / f"{n % 3}")
+    running.scan(crawl, db)
+    aside = crawl.with_name("aside")
+    with running.session(crawl, db) as session:
+
+        def go(_: Root, folder: bytes) -> None:
+            if folder == b"1":
+                crawl.rename(aside)
+                if back:
+                    articles[0].write(crawl / "other")
+
+        tally = Scan(session, visit=go).run()
+    assert tally.gone == 0
+    assert _paths(db, gone=1) == set()
+    if back:
+        shutil.rmtree(crawl)
+    aside.rename(crawl)
+    assert (running.scan(crawl, db).unchanged, len(_paths(db, gone=0))) == (6, 6)
+
+
+@pytest.mark.parametrize("what", ["listing", "reading"])
+def test_where_the_process_has_no_descriptor_left_nothing_is_a_fault_and_all_is_tried_again(
+    crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    for n, article in enumerate(_articles(4)):
+        article.write(crawl / f"{n % 2}")
+    opened = os.open
+
+    def exhausted(path: str | bytes, flags: int, *args: Any, **kw: Any) -> int:
+        if (what == "listing" and path == b".") or (what == "reading" and os.fsencode(path).endswith(b".md")):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return opened(path, flags, *args, **kw)
+
+    with running.session(crawl, db) as session, monkeypatch.context() as patch:
+        patch.setattr(os, "open", exhausted)
+        with pytest.raises(errors.DatabaseFailedError, match=r"Too many open files.*LimitNOFILE"), session.store.work():
+            Scan(session).run()
+    assert running.dump(db, "faults") == []
+    assert running.scan(crawl, db).new == 4
+
+
 def test_overlapping_crawl_directories_are_refused(crawl: Path, db: Path) -> None:
     (crawl / "inner").mkdir()
     nested = running.settings(crawl, db)
@@ -371,7 +452,7 @@ def test_the_same_path_twice_in_a_batch_is_recorded_once_and_the_last_stands(cra
         Made(body="나중", crawled_at="2026-03-03 00:30:00").write(crawl, "a.md")
         again = examine([found], session.options)
         tally = Tally()
-        record(session.store, [*first, *again, *again], session.matcher, tally)
+        record(session.store, [*first, *again, *again], session.matcher, session.policy, tally)
         assert (tally.new, tally.changed, tally.unchanged) == (1, 1, 1)
         assert session.store.count("files") == 1
     assert path.exists()

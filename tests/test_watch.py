@@ -13,9 +13,11 @@ from pathlib import Path
 from dedup.ingest import Root
 from dedup.store import open_reader
 from dedup.watch import MOST_PATHS, Notebook, Watcher
+from dedup.watch.notes import tops
 from tests import running
 from tests.crawl import Made, edited, words
 from tests.daemon import equals_a_scan, watching
+from tests.faults.oracle import caught_up
 
 _RNG = random.Random(17)
 
@@ -138,6 +140,33 @@ def test_a_daemon_killed_again_and_again_ends_as_a_scan_would(crawl: Path, db: P
     equals_a_scan(crawl, db)
 
 
+def test_a_folder_made_in_the_place_of_one_that_went_is_followed_and_so_is_that_when_it_comes_back(crawl: Path, db: Path) -> None:
+    (crawl / "a" / "b").mkdir(parents=True)
+    articles, away = iter(_articles(9)), crawl.with_name("away")
+    with watching(crawl, db) as daemon:
+        for n in range(3):
+            daemon.process.send_signal(signal.SIGSTOP)  # it hears of the folders when they are there
+            (crawl / "a").rename(away)
+            if n == 2:  # events of what is outside now would be taken for those of what is inside
+                (away / "b").rename(away / "c")
+            (away / "b" / "d").mkdir(parents=n == 2)
+            if n == 1:
+                (crawl.with_name("fresh") / "b").mkdir(parents=True)
+                crawl.with_name("fresh").rename(crawl / "a")
+            else:
+                (crawl / "a" / "b").mkdir(parents=True)
+            daemon.process.send_signal(signal.SIGCONT)
+            for _ in range(2):
+                next(articles).write(crawl / "a" / "b", age=0)
+                daemon.wait_until(lambda: caught_up(crawl, db))
+            away.rename(crawl / f"back {n}")
+            next(articles).write(crawl / f"back {n}" / "b" / "d", age=0)
+            daemon.wait_until(lambda: caught_up(crawl, db))
+        told = daemon.report()
+        assert daemon.leave() == 0
+    assert (told.scans, told.restarts, told.unwatched) == (1, 0, 0)
+
+
 def test_notes_are_bounded_first_by_folders_then_by_everything() -> None:
     book = Notebook()
     for n in range(MOST_PATHS + 1):
@@ -149,6 +178,12 @@ def test_notes_are_bounded_first_by_folders_then_by_everything() -> None:
         book.file(1, b"%d/a.md" % n)
     assert book.take().everything
     assert not book.take()
+
+
+def test_what_lies_below_a_folder_that_is_looked_at_is_not_looked_at_again() -> None:
+    assert tops({b"a/b/c", b"a", b"a/b", b"a-b", b"ab", b"c/d", b"c-d/e"}) == [b"a-b", b"a", b"ab", b"c-d/e", b"c/d"]
+    assert tops({b"", b"a", b"\xff"}) == [b""]
+    assert tops(set()) == []
 
 
 def test_a_dead_observer_is_noticed_rebuilt_and_everything_scanned(tmp_path: Path) -> None:

@@ -130,6 +130,7 @@ def _line(article: dict[str, Any]) -> str:
             article["check"] if article["check"] == "mismatched" else "",
             "gone" if article["gone"] else "",
             "crowded" if article["crowded"] else "",
+            "pruned" if article["pruned_at"] else "",
         )
         if m
     ]

@@ -78,7 +78,12 @@ def _check(path: bytes, read: Read, options: Options) -> dict[str, Any]:
 
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | {"path": printable_path(path)}
     if isinstance(read, str):
-        reasons = {"vanished": "there is no such file", "unsettled": "it is being written", "symlink": "it is a link"}
+        reasons = {
+            "vanished": "there is no such file",
+            "unsettled": "it is being written",
+            "symlink": "it is a link",
+            "barred": "the folder may not be entered",
+        }
         return row | {"fault": f"unreadable: {reasons.get(read, 'it is no regular file')}"}
     if isinstance(read, Fault):
         return row | {"fault": f"{read.kind}: {read.message}"}

@@ -14,6 +14,7 @@ from dedup.daemon.vitals import Vitals
 from dedup.errors import DatabaseFailedError, DatabaseUnreadableError, DedupError
 from dedup.ingest import Root, Scan, Session, Tally, is_absent, save_last_scan
 from dedup.watch import Notes, Watcher
+from dedup.watch.notes import tops
 
 TICK = 1.0
 """Seconds between looks at the observer's health."""
@@ -48,7 +49,7 @@ class _Loop:
         self._following = self._new_following()
         path = health.place(session.settings.database.path)
         self._vitals = Vitals(path, session.store.lock, watcher, self._following)
-        self._posting = Posting(session.settings, session.store, self._vitals)
+        self._posting = Posting(session.settings, session.store, session.policy, self._vitals)
         self._report_path = path
         self._roots = {root.id: root for root in session.roots}
         self._serving = False
@@ -147,7 +148,7 @@ class _Loop:
 
     def _look(self, notes: Notes) -> None:
         for root, folders in notes.folders.items():
-            for folder in sorted(folders):
+            for folder in tops(folders):
                 if not self._stop.is_set():
                     self._following.subtree(self._roots[root], folder)
         for root, folders in notes.permissions.items():

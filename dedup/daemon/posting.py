@@ -10,8 +10,10 @@ from dedup.alerts import Post
 from dedup.config import Settings
 from dedup.daemon.vitals import Vitals
 from dedup.errors import DedupError
-from dedup.health import Alerts
-from dedup.store import Writer
+from dedup.health import Alerts, Degraded
+from dedup.ingest import Policy
+from dedup.rules import Event
+from dedup.store import Writer, outbox
 
 _log = logging.getLogger("dedup")
 
@@ -19,14 +21,15 @@ _log = logging.getLogger("dedup")
 class Posting:
     """The daemon's post. Called by the loop alone, outside of transactions."""
 
-    def __init__(self, settings: Settings, store: Writer, vitals: Vitals) -> None:
+    def __init__(self, settings: Settings, store: Writer, policy: Policy, vitals: Vitals) -> None:
         self._post = Post(settings)
-        self._store, self._vitals = store, vitals
+        self._store, self._policy, self._vitals = store, policy, vitals
         self._next_count = 0.0
         self._dead = sum(o.dead for o in store.outstanding().values())
 
     def exchange(self) -> None:
         """Mark and hand over, if it is time to. Raises what SQLite raises; what was sent is marked the next time then."""
+        self._announce()
         self._post.exchange(self._store)
         if time.monotonic() >= self._next_count:
             self._next_count = time.monotonic() + health.EVERY
@@ -36,6 +39,14 @@ class Posting:
             self._vitals.degrade("alerts", "; ".join(failing))
         else:
             self._vitals.recover("alerts")
+
+    def _announce(self) -> None:
+        """Write the alerts of what the daemon could not do; what could not be written then is by now."""
+        news = list(self._vitals.news)
+        if news and self._policy.asks("daemon"):
+            with self._store.transaction():
+                outbox.write(self._store, map(_degraded, news), self._policy.alerting, times.now())
+        del self._vitals.news[: len(news)]
 
     def _count(self) -> None:
         outstanding = self._store.outstanding()
@@ -54,3 +65,9 @@ class Posting:
                 self._post.finish(self._store)
         except DedupError as error:
             _log.error("%s Alerts that were sent last could not be marked; the next start sends them again.", error)
+
+
+def _degraded(d: Degraded) -> Event:
+    return Event(
+        topic="daemon", key=f"daemon:{d.reason}:{d.since}", at=d.since, kind=d.reason, severity="major", told={"message": d.message}
+    )

@@ -108,8 +108,9 @@ def _gaps(a: list[str], b: list[str]) -> list[_Gap]:
     gaps: list[_Gap] = []
     removed: list[_Sentence] = []
     added: list[_Sentence] = []
-    for tag, i, j, k, m in Indel.opcodes(*keys):
-        if tag == "equal":
+    for o in Indel.opcodes(*keys):
+        i, j, k, m = o.src_start, o.src_end, o.dest_start, o.dest_end
+        if o.tag == "equal":
             gaps.append((removed, added, list(zip(a[i:j], b[k:m], strict=True))))
             removed, added = [], []
         else:
@@ -198,14 +199,12 @@ def _edited(one: str, other: str) -> Iterator[Operation]:
         yield Operation("added", other)
         return
     a, b = words(one), words(other)
-    blocks = [(tag != "equal", a[i:j], b[k:m]) for tag, i, j, k, m in Indel.opcodes(a, b)]
+    blocks = [(o.tag, "".join(a[o.src_start : o.src_end]), "".join(b[o.dest_start : o.dest_end])) for o in Indel.opcodes(a, b)]
     last = len(blocks) - 1
-    differs = [
-        changed or (0 < n < last and not any(any(map(str.isalnum, w)) for w in was)) for n, (changed, was, _) in enumerate(blocks)
-    ]
+    differs = [tag != "equal" or (0 < n < last and not any(map(str.isalnum, was))) for n, (tag, was, _) in enumerate(blocks)]
     for changed, run in groupby(zip(differs, blocks, strict=True), key=lambda pair: pair[0]):
         parts = [block for _, block in run]
-        was, now = ("".join(w for part in parts for w in part[side]) for side in (1, 2))
+        was, now = "".join(part[1] for part in parts), "".join(part[2] for part in parts)
         if changed:
             yield Operation("removed", was)
             yield Operation("added", now)
@@ -225,8 +224,7 @@ def _joined(operations: Iterable[Operation]) -> list[Operation]:
                     found.append(o)
         else:
             parts = list(run)
-            for kind in ("removed", "added"):
-                told = "".join(o.text for o in parts if o.kind == kind)
-                if told:
-                    found.append(Operation(kind, told))  # type: ignore[arg-type]
+            removed = "".join(o.text for o in parts if o.kind == "removed")
+            added = "".join(o.text for o in parts if o.kind == "added")
+            found += [*([Operation("removed", removed)] if removed else []), *([Operation("added", added)] if added else [])]
     return found

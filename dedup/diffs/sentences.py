@@ -47,7 +47,7 @@ def _past(text: str, mark: regex.Match[str]) -> int:
     """Where the quotation ends that a mark opens, before its closing mark's own end of a sentence; or just behind the mark, where
     it is not closed in its line."""
     begin = mark.end()
-    end = text.find(_CLOSED_BY[mark[0]], begin, begin + MOST_QUOTED)
+    end: int = text.find(_CLOSED_BY[mark[0]], begin, begin + MOST_QUOTED)
     line = text.find("\n", begin, begin + MOST_QUOTED)
     if end < 0 or 0 <= line < end:
         return begin

@@ -32,6 +32,7 @@ _UNCURED = "Rows were lost or altered by something else than dedup. " + RESTORE
 _CURES: dict[str, tuple[Cure | None, str]] = {
     "readings of another page's address": (None, "Run 'dedup reindex --urls': it puts every crawl under the page it belongs to."),
     "texts with a signature and without passages": ("matches", _CURED),
+    "texts that are looked up though their bodies were pruned": ("matches", _CURED),
     "matches by other rules than those in force": ("matches", _CURED),
 }
 """What is repaired, or done otherwise, of `auditing.MISFITS`; the rest was lost."""
@@ -109,7 +110,8 @@ def _pages(case: Case, pages: Sequence[int]) -> Told:
 def unlike(store: Auditor, pages: Sequence[int]) -> list[int]:
     """Those of the pages whose stored changes are not what their sightings make."""
     kept, stored = store.kept_sightings(pages), store.changes_of(pages)
-    return [page for page in pages if _changes(kept.get(page, [])) != stored.get(page, {})]
+    told = {page: {s: (c.previous, c.returned, c.fields) for s, c in of_page.items()} for page, of_page in stored.items()}
+    return [page for page in pages if _changes(kept.get(page, [])) != told.get(page, {})]
 
 
 def _changes(kept: Sequence[KeptSighting]) -> dict[int, tuple[int, bool, str]]:
@@ -164,13 +166,14 @@ _WRONG: dict[str, tuple[Cure | None, str]] = {
 
 
 def compare(rows: Sequence[StateRow], options: Options, *, signed: bool) -> Iterator[tuple[StateRow, list[str]]]:
-    """Each revision with what is wrong with what is stored of it; of one whose body is altered nothing else is told."""
+    """Each revision with what is wrong with what is stored of it; of one whose body is altered nothing else is told, and of one
+    whose body was pruned nothing can be."""
     bodies = [_text(row.body) for row in rows]
-    intact = [_is_intact(row, body) for row, body in zip(rows, bodies, strict=True)]
+    intact = [not row.pruned and _is_intact(row, body) for row, body in zip(rows, bodies, strict=True)]
     made = iter(sign((body or "" for body, ok in zip(bodies, intact, strict=True) if ok), options))
     for row, ok in zip(rows, intact, strict=True):
         if not ok:
-            yield row, [STATE]
+            yield row, [] if row.pruned and not row.body else [STATE]
             continue
         own, keys = next(made)
         wrong = []

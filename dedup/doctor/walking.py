@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from dedup.ingest.beneath import Beneath
+
 EVERY = 200
 """Folders between two words of progress."""
 
@@ -21,16 +23,16 @@ class Walked:
 def walk(directory: bytes, progress: Callable[[int], None] = lambda _: None) -> Walked:
     """Every folder that can be reached; one that goes meanwhile is none."""
     walked = Walked()
-    waiting = [directory]
+    waiting = [b""]
     while waiting:
         folder = waiting.pop()
         try:
-            with os.scandir(folder) as entries:
-                waiting += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+            with Beneath() as beneath, beneath.listed(directory, folder) as entries:
+                waiting += [os.path.join(folder, os.fsencode(e.name)) for e in entries if e.is_dir(follow_symlinks=False)]
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError:
-            walked.unlisted.append(folder)
+            walked.unlisted.append(os.path.join(directory, folder) if folder else directory)
         walked.folders += 1
         if walked.folders % EVERY == 0:
             progress(EVERY)

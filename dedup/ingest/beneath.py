@@ -79,6 +79,19 @@ class Beneath:
             folders += sorted(inner, reverse=True)
 
 
+def barrier_to(root: bytes, folder: bytes) -> bytes | None:
+    """The outermost folder on the way to one, itself among them, that may not be entered; relative to `root`. None: there is none."""
+    names = folder.split(b"/") if folder else []
+    for depth in range(len(names) + 1):
+        try:
+            os.stat(os.path.join(root, *names[:depth], b"."))
+        except PermissionError:
+            return b"/".join(names[:depth])
+        except OSError:
+            return None
+    return None
+
+
 def _open(root: bytes, folder: bytes) -> int:
     fd = os.open(root, _FOLDER)
     for name in folder.split(b"/") if folder else ():

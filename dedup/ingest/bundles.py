@@ -40,6 +40,8 @@ class Bundles:
             return found
         texts = {n for m in doubtful for n in (m.a, m.b)}
         stored = self._store.matches_of(texts)
+        bodiless = self._store.bodiless({n for pair in stored for n in pair} - texts)
+        stored = {pair: match for pair, match in stored.items() if bodiless.isdisjoint(pair)}  # where those stand is not known any more
         of_text: dict[int, dict[Pair, Match]] = {}
         for match in (*stored.values(), *doubtful):
             if self._could(match):

@@ -22,7 +22,8 @@ from dedup.model import FAULTS, Article, Fault, Packed
 from dedup.store.rows import Stat
 from dedup.urls import Canonicaliser, without_credentials
 
-Outcome = Literal["article", "fault", "unsettled", "vanished", "symlink", "special"]
+Outcome = Literal["article", "fault", "unsettled", "barred", "vanished", "symlink", "special"]
+"""`barred`: it lies in a folder that may not be entered, so that nothing is known of it."""
 Read = tuple[bytes, Stat] | Fault | Outcome
 """What came of reading a file."""
 
@@ -166,21 +167,16 @@ def _content(path: bytes, folder: Callable[[], int | None], max_bytes: int) -> R
     try:
         within = folder()
         mode = os.stat(path, dir_fd=within, follow_symlinks=False).st_mode
+    except PermissionError:
+        return "barred"
+    except OSError as error:
+        return _refused(error)
+    try:
         if not modes.S_ISREG(mode):
             return "symlink" if modes.S_ISLNK(mode) else "vanished" if modes.S_ISDIR(mode) else "special"
         fd = os.open(path, _READING, dir_fd=within)
-    except FileNotFoundError:
-        return "vanished"
     except OSError as error:
-        if error.errno == errno.ELOOP:
-            return "symlink"
-        if error.errno in (errno.ENXIO, errno.ENODEV):
-            return "special"
-        if error.errno == errno.ENOTDIR:
-            return "vanished"
-        if error.errno == errno.EAGAIN:
-            return "unsettled"  # somebody has a write lease, who is asked by this to give it up
-        return _unreadable(error)
+        return _refused(error)
     try:
         before = os.fstat(fd)
         if not modes.S_ISREG(before.st_mode):
@@ -193,12 +189,29 @@ def _content(path: bytes, folder: Callable[[], int | None], max_bytes: int) -> R
         stat = signature(before)
         return (raw, stat) if stat == signature(os.fstat(fd)) and len(raw) == before.st_size else "unsettled"
     except OSError as error:
-        return _unreadable(error)
+        return unreadable_because(error)
     finally:
         os.close(fd)
 
 
-def _unreadable(error: OSError) -> Fault:
+def _refused(error: OSError) -> Fault | Outcome:
+    """What it means that a file could not be opened."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return "vanished"
+    if error.errno == errno.ELOOP:
+        return "symlink"
+    if error.errno in (errno.ENXIO, errno.ENODEV):
+        return "special"
+    if error.errno == errno.EAGAIN:
+        return "unsettled"  # somebody has a write lease, who is asked by this to give it up
+    return unreadable_because(error)
+
+
+def unreadable_because(error: OSError) -> Fault:
+    """The fault of a file or folder that the system does not let be read. Where it is this process that has no descriptor or memory
+    left, the error is raised on: that is no fault of the file's, and can be tried again."""
+    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+        raise error
     return Fault("unreadable", f"{FAULTS['unreadable']}: {os.strerror(error.errno or 0)}")
 
 

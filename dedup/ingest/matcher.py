@@ -31,7 +31,8 @@ LOADED_AT_ONCE = 500
 @dataclass(frozen=True, slots=True)
 class NewText:
     """A distinct normalised text that is new to the indexes; `signature` None: too short for anything but exact matching.
-    `keys` are its packed winnowed keys, `publisher`, `oid` and `url` those of the article that brought it."""
+    `keys` are its packed winnowed keys, `publisher`, `oid` and `url` those of the article that brought it. `returned`: it was known
+    before its bodies were pruned, and has the matches of that time."""
 
     number: int
     signature: bytes | None
@@ -40,6 +41,7 @@ class NewText:
     publisher: str = ""
     oid: str = ""
     url: str = ""
+    returned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,7 @@ class Matcher:
         pairs that two different pages can show: revisions of one page are never matched with each other.
         """
         known = [n for n in {*meeting.candidates, *meeting.again} if n not in self._pending]
+        known += [t.number for t in meeting.new if t.returned]
         round_ = _Round(self._store.matches_of(known))
         lookups = self._lookups(meeting)
         if lookups:

@@ -6,27 +6,29 @@ A batch is looked up, worked out and written as a whole: so many statements, how
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from dedup import text, times
 from dedup.ingest.beneath import Beneath
+from dedup.ingest.events import Happened, Met, Policy, announce, announce_faults
 from dedup.ingest.examine import Examined
 from dedup.ingest.matcher import Matcher, Meeting, NewText
-from dedup.ingest.settle import settle_pages, settle_sightings, worth
+from dedup.ingest.settle import Settled, settle_pages, settle_sightings, worth
 from dedup.ingest.tally import Tally
 from dedup.model import Article, Cause, CheckStatus, Match, Standing
 from dedup.store import Writer
 from dedup.store.lookups import Path
-from dedup.store.rows import FileReading, FileRow, ReadingRow
+from dedup.store.rows import FileReading, FileRow, KnownState, ReadingRow
 from dedup.store.writing import Row, metadata_values
 from dedup.urls import without_credentials
 
 
 @dataclass(slots=True)
 class _Seen:
-    """An article on its way into the database: its keys, as they become known."""
+    """An article on its way into the database: its keys, as they become known. `pruned`: its state is known, the body of that was
+    let go; `same`: the file holds what it held last."""
 
     e: Examined
     article: Article
@@ -39,6 +41,8 @@ class _Seen:
     metadata_digest: bytes = b""
     revision: int = 0
     revision_text: int | None = None
+    pruned: bool = False
+    same: bool = False
     crawled_at: str = ""
     sighting: int = 0
     new_sighting: bool = False
@@ -61,9 +65,17 @@ class _Keys(dict[str, Iterator[int]]):
         return next(self[table])
 
 
-def record(store: Writer, examined: Sequence[Examined], matcher: Matcher, tally: Tally, tell: Callable[[str], None] | None = None) -> None:
-    """Take a batch into the database in one transaction; `tally` is added to once it is committed, and `tell` hears of each
-    mismatch, fault, change and match.
+def record(
+    store: Writer,
+    examined: Sequence[Examined],
+    matcher: Matcher,
+    policy: Policy,
+    tally: Tally,
+    tell: Callable[[str], None] | None = None,
+    quiet: Collection[int] = (),
+) -> None:
+    """Take a batch into the database in one transaction, with the alerts that the `policy` makes of it, but for what lies in crawl
+    directories that are `quiet`; `tally` is added to once it is committed, and `tell` hears of each mismatch, fault, change and match.
 
     Raises what SQLite raises; nothing of the batch is recorded then, and the same batch can be recorded again.
     """
@@ -72,7 +84,7 @@ def record(store: Writer, examined: Sequence[Examined], matcher: Matcher, tally:
     try:
         with store.transaction():
             for part in _distinct(examined):
-                _Batch(store, matcher, count, told if tell else None).take(part)
+                _Batch(store, matcher, policy, count, told if tell else None, quiet).take(part)
     except BaseException:
         matcher.forget()
         raise
@@ -104,8 +116,12 @@ def _path(e: Examined) -> Path:
 class _Batch:
     """One batch on its way into the database; `told` None: nobody listens."""
 
-    def __init__(self, store: Writer, matcher: Matcher, count: Tally, told: list[str] | None) -> None:
-        self._store, self._matcher, self._count, self._told = store, matcher, count, told
+    def __init__(
+        self, store: Writer, matcher: Matcher, policy: Policy, count: Tally, told: list[str] | None, quiet: Collection[int]
+    ) -> None:
+        self._store, self._matcher, self._policy, self._count, self._told = store, matcher, policy, count, told
+        self._quiet = quiet
+        self._happened = Happened()
         self._now = times.now()
         self._keys = _Keys(store)
 
@@ -146,7 +162,7 @@ class _Batch:
             same = row is not None and e.content is not None and row.content == e.content
             if row is not None:
                 updated.append((row.id, e.found.stat, e.content))
-            if row is not None and same and row.is_article == (e.article is not None):
+            if row is not None and same and row.is_article == (e.article is not None) and not row.pruned:
                 if row.gone:
                     faulted.append(e)
                 if e.article is None:
@@ -164,10 +180,12 @@ class _Batch:
                 self._readings[file] = None
                 count.faults += 1
             else:
-                self._seen.append(_Seen(e, e.article, e.url, file, row))
+                self._seen.append(_Seen(e, e.article, e.url, file, row, same=same and row is not None and row.pruned))
         self._store.mark_gone(gone, self._now)
         self._store.update_files(updated)
         self._store.set_faults([(e.found.directory, e.found.relative, _shown(e) if e.faults else "", e.faults) for e in faulted], self._now)
+        if any(e.faults and e.found.directory not in self._quiet for e in faulted):
+            announce_faults(self._store, self._policy, self._now)
 
     def _write_files(self) -> None:
         """New files with the readings they hold; and known ones that hold another now."""
@@ -202,12 +220,18 @@ class _Batch:
         store.insert_pages((page, url, current.get(page)) for page, url in new_pages)
         store.insert_aliases(new_aliases)
         store.insert_metadata(new_metadata)
-        meeting = self._matcher.meet([_new_text(n, s) for n, s in new_texts.items()], again)
+        meeting = self._matcher.meet([_new_text(n, s, returned=n in self._returned) for n, s in new_texts.items()], again)
+        if self._returned:
+            store.give_up_digests(self._returned.values())
         store.insert_texts(
             (number, s.e.text, s.e.characters, s.e.signature, int(number in meeting.crowded)) for number, s in new_texts.items()
         )
         store.set_crowded(meeting.crowded & set(again))
+        if self._returned:
+            store.hand_over_texts((before, number) for number, before in self._returned.items())
         self._write_revisions(new_states)
+        if self._returned:
+            store.drop_outdated_matches(self._returned, self._matcher.matching.recipe)
         store.supersede_readings(superseded)
         store.delete_readings(replaced)
         store.insert_sightings(new_sightings.values())
@@ -219,6 +243,19 @@ class _Batch:
         if signed:
             self._matcher.token = store.add_batch(signed[-1])
         self._count_articles(new_states)
+        self._announce(new_texts)
+
+    def _announce(self, new_texts: dict[int, _Seen]) -> None:
+        """Write the alerts that rules ask for."""
+        if not self._policy.alerting.rules:
+            return
+        numbers = {s.sighting: number for number, s in new_texts.items()}
+        met = [
+            Met(s.sighting, s.page, s.url, s.e, s.article, s.crawled_at, s.status == "mismatched", numbers.get(s.sighting))
+            for s in self._seen
+            if s.e.found.directory not in self._quiet
+        ]
+        announce(self._store, self._policy, self._happened, met, self._now)
 
     def _give_aliases(self) -> list[Row]:
         known = self._store.aliases_of(self._known_pages)
@@ -250,9 +287,9 @@ class _Batch:
         for s in self._seen:
             key = (s.page, s.e.state)
             if key not in known:
-                known[key] = (self._keys.give("revisions"), None)
-                new[known[key][0]] = s
-            s.revision, s.revision_text = known[key]
+                known[key] = KnownState(self._keys.give("revisions"), None, pruned=False)
+                new[known[key].revision] = s
+            s.revision, s.revision_text, s.pruned = known[key].revision, known[key].text, known[key].pruned
         return new
 
     def _date(self, prior: dict[int, list[FileReading]]) -> None:
@@ -298,25 +335,34 @@ class _Batch:
 
     def _give_texts(self) -> tuple[dict[int, _Seen], list[int]]:
         """Give counted revisions their texts; returns (new texts, each with the first article that has it; known texts that a
-        second page has come to show)."""
+        second page has come to show). A text whose bodies were all pruned is a new one where an article brings it again
+        (`_returned`: its key → that which it had)."""
         store, count = self._store, self._count
-        counted = [s for s in self._seen if s.standing == "counted" and s.e.text is not None]
-        texts = store.texts_by_digest({s.e.text for s in counted if s.e.text and s.revision_text is None})
+        had = {s.revision for s in self._seen if s.pruned and s.revision_text is not None}  # whatever this crawl counts for
+        counted = [s for s in self._seen if (s.standing == "counted" or s.revision in had) and s.e.text is not None]
+        texts = store.texts_by_digest({s.e.text for s in counted if s.e.text and (s.revision_text is None or s.pruned)})
+        bodiless = store.bodiless(texts.values())
         shown = store.pages_of_texts(texts.values())
         shows = store.shown((texts[s.e.text], s.page) for s in counted if s.e.text in texts and s.page in self._known_pages)
         pages = {number: {p.first, p.last} for number, p in shown.items()}
         given: dict[int, int] = {}
+        returned: dict[int, int] = {}
         new: dict[int, _Seen] = {}
         again: dict[int, None] = {}
         copies: list[tuple[_Seen, int]] = []
         for s in counted:
             assert s.e.text is not None
-            if s.revision_text is not None or s.revision in given:
+            if (s.revision_text is not None and not s.pruned) or s.revision in given:
                 continue
             number = texts.get(s.e.text)
             if number is None:
                 number = texts[s.e.text] = self._keys.give("texts")
                 new[number] = s
+            elif number in bodiless and s.e.signature is not None:
+                known, number = number, self._keys.give("texts")
+                texts[s.e.text], returned[number], new[number] = number, known, s
+                pages[number] = pages.get(known, set())
+                shows |= {(number, page) for text_, page in shows if text_ == known}
             given[s.revision] = number
             before = pages.setdefault(number, set())
             further = (number, s.page) not in shows
@@ -328,6 +374,8 @@ class _Batch:
             before.add(s.page)
             shows.add((number, s.page))
         self._texts = given
+        self._returned = returned
+        self._happened.copies = [(given[s.revision], s.page, page) for s, page in copies]
         if self._told is not None and copies:
             urls = {s.page: s.url for s in self._seen} | store.urls_of({page for _, page in copies})
             for s, page in copies:
@@ -339,6 +387,8 @@ class _Batch:
             (revision, s.page, s.e.state, self._texts.get(revision), s.article.title, s.article.body) for revision, s in new.items()
         )
         self._store.set_revision_texts((revision, number) for revision, number in self._texts.items() if revision not in new)
+        if again := {s.revision: s.article.body for s in self._seen if s.pruned}:
+            self._store.restore_bodies(again.items())
 
     def _new_sightings(self) -> dict[int, Row]:
         """Sighting → its row, with what this batch's readings make of it."""
@@ -388,14 +438,15 @@ class _Batch:
         return made_again
 
     def _settle_pages(self, pages: set[int]) -> None:
-        added = settle_pages(self._store, sorted(pages))
-        self._count.changes += sum(added.values())
-        if self._told is not None and added:
-            urls = self._store.urls_of(added)
-            self._told += [f"changed: {text.printable(urls[page])}" for page in added]
+        happened = self._happened
+        settled = happened.settled = settle_pages(self._store, sorted(pages), self._policy.rules, superseded=happened.superseded)
+        self._count.changes += sum(not s.known for s in settled)
+        if self._told is not None and settled:
+            urls = self._store.urls_of({s.page for s in settled})
+            self._told += [_told_change(s, urls[s.page]) for s in settled]
 
     def _matches(self, meeting: Meeting) -> None:
-        matches = self._matcher.confirm(meeting)
+        matches = self._happened.matches = self._matcher.confirm(meeting)
         self._store.add_matches(matches, self._matcher.matching.recipe, self._now)
         for match in matches:
             self._count.matches[match.relation] += 1
@@ -411,7 +462,8 @@ class _Batch:
             if s.status == "mismatched":
                 self._say(f"mismatched content_hash ({s.cause}): {text.printable_path(s.e.found.path)}")
             if s.row is not None:
-                count.changed += 1
+                count.changed += not s.same
+                count.unchanged += s.same
             elif s.file in moved:
                 count.moved += 1
             else:
@@ -445,15 +497,21 @@ class _Batch:
         return moved
 
 
-def _new_text(number: int, s: _Seen) -> NewText:
+def _new_text(number: int, s: _Seen, *, returned: bool) -> NewText:
     m = s.article.metadata
-    return NewText(number, s.e.signature, s.article.body, s.e.keys, m.publisher, m.oid, s.url)
+    return NewText(number, s.e.signature, s.article.body, s.e.keys, m.publisher, m.oid, s.url, returned)
 
 
 def _told_match(store: Writer, match: Match) -> str:
     a, b = (text.printable(url) for url in store.urls_of_texts(match.a, match.b))
     n = match.numbers
     return f"{match.relation}, similarity {n.similarity:.2f}, coverage {n.coverage:.2f}: {a} and {b}"
+
+
+def _told_change(settled: Settled, url: str) -> str:
+    j = settled.judgement
+    how = f" ({j.kind}, {j.severity}{', stealth' if j.stealth else ''})" if j else ""
+    return f"changed{how}: {text.printable(url)}"
 
 
 def _there(root: bytes, folder: bytes, name: bytes) -> bool:

@@ -37,10 +37,10 @@ def check_roots(directories: Sequence[str]) -> list[bytes]:
 
 
 def identity(path: bytes) -> tuple[int, int] | None:
-    """(st_dev, st_ino) of a directory that can be listed, as signed 64-bit numbers; None where there is none."""
+    """(st_dev, st_ino) of a directory that can be listed and entered, as signed 64-bit numbers; None where there is none."""
     try:
         with os.scandir(path):
-            stat = os.stat(path)
+            stat = os.stat(os.path.join(path, b"."))
     except OSError:
         return None
     return _signed(stat.st_dev), _signed(stat.st_ino)

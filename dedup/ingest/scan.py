@@ -16,14 +16,13 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
 from dedup import text, times
-from dedup.ingest.beneath import Beneath
-from dedup.ingest.examine import Found, signature
+from dedup.ingest.beneath import Beneath, barrier_to
+from dedup.ingest.examine import Examined, Found, signature, unreadable_because
 from dedup.ingest.record import record
 from dedup.ingest.roots import Root, identity, is_absent, remember
 from dedup.ingest.session import Session
 from dedup.ingest.tally import Tally
 from dedup.ingest.workers import Examiners, processors
-from dedup.model import FAULTS, Fault
 from dedup.store.rows import ARTICLE, FAULT, GONE, Recorded, Stat
 
 BATCH_FILES = 512
@@ -116,7 +115,8 @@ class Scan:
 
     def expected(self) -> int:
         """About how many directory entries a pass will meet: a quick count of names, for telling the time left."""
-        return sum(len(names) for root in self.session.roots for _, _, names in os.walk(root.path))
+        with Beneath() as beneath:
+            return sum(1 for root in self.session.roots for _ in beneath.files(root.path))
 
     def subtree(self, root: Root, folder: bytes) -> None:
         """Reconcile one folder (relative to `root`) and all below it, whether it is still there or not."""
@@ -130,8 +130,8 @@ class Scan:
 
     def opened_or_closed(self, root: Root, folder: bytes) -> bool:
         """Whether a folder may be listed and entered now and could not be, or the other way round, as is recorded."""
-        known = any(kind == "unreadable" for kinds in self.session.store.faults_at([(root.id, folder)]).values() for kind in kinds)
-        return os.access(os.path.join(root.path, folder), os.R_OK | os.X_OK, effective_ids=True) == known
+        may = os.access(os.path.join(root.path, folder), os.R_OK | os.X_OK, effective_ids=True)
+        return may == self._is_unreadable(root, folder)
 
     def take(self, root: Root, paths: Iterable[bytes]) -> None:
         """Look at single paths (relative to `root`) as a scan would; unsettled ones are kept for `settled`."""
@@ -209,9 +209,10 @@ class Scan:
             except (FileNotFoundError, NotADirectoryError):
                 continue  # it went while we walked, or is a link now; what it held is found to be gone
             except OSError as error:
-                unreadable.append(folder)
+                barrier = barrier_to(root.path, folder) or folder
+                unreadable.append(barrier)
                 self.tally.faults += 1
-                self._folder_fault(root, folder, error)
+                self._folder_fault(root, barrier, error)
                 continue
             visited.add(folder)
             self.visit(root, folder)
@@ -384,22 +385,51 @@ class Scan:
         """Take the oldest batch that is being examined into the database."""
         with self._work():
             examined = self._examiners.take(self.stop)
-        for e in examined:
-            if e.outcome == "unsettled":
+        known = []
+        for e in map(self._unbarred, examined):
+            if e is not None and e.outcome == "unsettled":
                 self._waiting.setdefault(e.found.path, _Waiting(e.found, time.monotonic()))
-        known = [e for e in examined if e.outcome != "unsettled"]
+            elif e is not None:
+                known.append(e)
         if any(e.outcome == "vanished" for e in known):
             there = {root.path for root in self.session.roots if not self._is_away(root)}
             known = [e for e in known if e.outcome != "vanished" or e.found.root in there]
         if known:
             self._tell("recording", known[0].found, len(known))
             with self._work():
-                record(self.session.store, known, self.session.matcher, self.tally, self.tell)
+                record(self.session.store, known, self.session.matcher, self.session.policy, self.tally, self.tell, self._quiet(known))
             self.progress(self.tally)
         if self._examiners:
             self._tell("reading", *self._examiners.oldest)
         else:
             self.session.store.lock.doing("")
+
+    def _unbarred(self, e: Examined) -> Examined | None:
+        """Of a file in a folder that may not be entered nothing is known: None, and the folder's fault says so. What became of it
+        is found once that may be entered."""
+        if e.outcome != "barred":
+            return e
+        found = e.found
+        barrier = barrier_to(found.root, found.folder)
+        if barrier is None:
+            try:
+                with Beneath() as beneath:
+                    beneath.stat(found.root, found.folder, found.name)
+            except OSError as error:
+                return replace(e, outcome="fault", faults=(unreadable_because(error),))
+            return replace(e, outcome="unsettled")  # it may be entered again
+        root = next(r for r in self.session.roots if r.id == found.directory)
+        if not self._is_away(root) and not self._is_unreadable(root, barrier):
+            self.tally.faults += 1
+            self._folder_fault(root, barrier, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+        return None
+
+    def _quiet(self, examined: Sequence[Examined]) -> set[int]:
+        """The crawl directories of a batch that are taken in for the first time: what is there is no news."""
+        if self.session.alert_on_import or not self.session.policy.alerting.rules:
+            return set()
+        directories = {e.found.directory for e in examined}
+        return {d for d in directories if self.session.store.directory_identity(d) is None}
 
     @contextmanager
     def _work(self) -> Iterator[None]:
@@ -442,9 +472,16 @@ class Scan:
                 self.tally.gone += store.mark_gone(really, times.now())
 
     def _folder_fault(self, root: Root, folder: bytes, error: OSError) -> None:
-        fault = Fault("unreadable", f"{FAULTS['unreadable']}: {os.strerror(error.errno or 0)}")
+        fault, news = unreadable_because(error), not self._is_unreadable(root, folder)
         with self.session.store.transaction():
             self.session.store.set_faults([(root.id, folder, text.printable_path(folder), (fault,))], times.now())
+        if news and self.tell:
+            self.tell(f"fault: {text.printable_path(os.path.join(root.path, folder))}: {fault.message}")
+
+    def _is_unreadable(self, root: Root, folder: bytes) -> bool:
+        """Whether that is recorded of a folder."""
+        place = (root.id, folder)
+        return "unreadable" in self.session.store.faults_at([place]).get(place, ())
 
 
 def _stat(beneath: Beneath, root: bytes, folder: bytes, name: bytes) -> Stat | None:

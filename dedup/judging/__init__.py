@@ -2,6 +2,6 @@
 
 from dedup.judging.evidence import Evidence, What
 from dedup.judging.judge import Judgement, Past, Rules, State, judge
-from dedup.model import ChangeKind, Severity
+from dedup.model import SEVERITIES, ChangeKind, Severity
 
-__all__ = ["ChangeKind", "Evidence", "Judgement", "Past", "Rules", "Severity", "State", "What", "judge"]
+__all__ = ["SEVERITIES", "ChangeKind", "Evidence", "Judgement", "Past", "Rules", "Severity", "State", "What", "judge"]

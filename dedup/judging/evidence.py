@@ -10,7 +10,7 @@ from typing import Literal
 
 from dedup.diffs import Operation, tokens
 from dedup.diffs.forms import Row, rows
-from dedup.judging.words import CREDITS, NAMES, NEGATIONS, QUOTATIONS, STAMPS, sort_of_number, stands_in
+from dedup.judging.words import CREDITS, NAMES, NEGATIONS, QUOTATIONS, SPELT, STAMPS, sort_of_number, stands_in
 from dedup.text import normalise
 
 What = Literal[
@@ -43,16 +43,16 @@ def plain(text: str) -> str:
 
 def aside(sentences: Iterable[str]) -> tuple[list[str], list[str]]:
     """Those sentences that are credits alone, and those that are time stamps alone."""
-    credits, stamps = [], []
+    credited, stamped = [], []
     for sentence in sentences:
         bare = sentence.strip()
         if len(bare) > 160:
             continue
         if STAMPS.fullmatch(bare):
-            stamps.append(bare)
+            stamped.append(bare)
         elif CREDITS.fullmatch(bare):
-            credits.append(bare)
-    return credits, stamps
+            credited.append(bare)
+    return credited, stamped
 
 
 def of(operations: Sequence[Operation]) -> list[Evidence]:
@@ -93,6 +93,7 @@ def _edits(row: Row) -> Iterator[Evidence]:
     for was, now in _edit_pairs(row, removed, added):
         parts = [tokens(side) for side in (was, now)]
         yield from _numbers(*([t.text for t in side if t.kind == "number"] for side in parts))
+        yield from _paired("number", *([m[0] for m in SPELT.finditer(side)] for side in (was, now)))
         for what, kinds in (("words", ("word", "ideograph")), ("address", ("address",))):
             told = ["".join(t.text for t in side if t.kind in kinds) for side in parts]
             if plain(told[0]) != plain(told[1]):
@@ -121,8 +122,8 @@ def _numbers(before: list[str], after: list[str]) -> Iterator[Evidence]:
     left, right = _without_common(before, after, _value)
     for n in range(max(len(left), len(right))):
         was, now = left[n] if n < len(left) else "", right[n] if n < len(right) else ""
-        sorts = [sort_of_number(number) for number in (now, was) if number]
-        yield Evidence(next((s for s in sorts if s != "number"), "number"), was, now)  # type: ignore[arg-type]  # four of ours
+        sort = sort_of_number(now or was)
+        yield Evidence(sort if sort != "number" else sort_of_number(was or now), was, now)
 
 
 def _value(number: str) -> str:

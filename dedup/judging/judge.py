@@ -14,7 +14,7 @@ from dedup import diffs
 from dedup.diffs import Operation
 from dedup.judging import evidence
 from dedup.judging.evidence import Evidence, plain
-from dedup.judging.words import CORRECTIONS, FAILURES, STAMPS
+from dedup.judging.words import STAMPS
 from dedup.model import ChangeKind, Severity
 
 VERSION = 1
@@ -31,13 +31,15 @@ _SUBSTANCE = _GRAVE | {"name", "sentence"}
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What of judging is configured: see `[changes]`."""
+    """What of judging is configured, see `[changes]`: `corrections` are words by which a page owns up to an edit, where they stand
+    out (in brackets, before a colon or a time, at the head of a sentence); `failures` phrases of pages that stand in for an article
+    that is not there. Both in NFC and case-folded."""
 
-    rewrite_similarity: float = 0.5
-    stub_share: float = 0.2
-    typo_edits: int = 3
-    corrections: tuple[str, ...] = CORRECTIONS
-    failures: tuple[str, ...] = FAILURES
+    rewrite_similarity: float
+    stub_share: float
+    typo_edits: int
+    corrections: tuple[str, ...]
+    failures: tuple[str, ...]
 
     @property
     def recipe(self) -> str:
@@ -126,16 +128,16 @@ class _Body:
     def compared(cls, before: str, after: str) -> _Body:
         sides = [diffs.sentences(diffs.clean(side)) for side in (before, after)]
         gone, new = _new(sides[1], sides[0]), _new(*sides)
-        (credits, stamps), (credits_now, stamps_now) = evidence.aside(gone), evidence.aside(new)
-        left_out = {*credits, *stamps, *credits_now, *stamps_now}
+        (credited, stamped), (credited_now, stamped_now) = evidence.aside(gone), evidence.aside(new)
+        left_out = {*credited, *stamped, *credited_now, *stamped_now}
         one, other = ("".join(s for s in side if s.strip() not in left_out).strip() for side in sides)
         operations = diffs.compare(one, other)
         letters = plain(one), plain(other)
         same_form = letters[0] == letters[1]
         found = [] if same_form else evidence.of(operations)
-        aside = [Evidence("credit", _cut(credits), _cut(credits_now))] if credits != credits_now else []
-        if stamps != stamps_now:
-            aside.append(Evidence("time_stamp", _cut(stamps), _cut(stamps_now)))
+        aside = [Evidence("credit", _cut(credited), _cut(credited_now))] if credited != credited_now else []
+        if stamped != stamped_now:
+            aside.append(Evidence("time_stamp", _cut(stamped), _cut(stamped_now)))
         differing = sum(len(plain(o.text)) for o in operations if o.kind in ("removed", "added"))
         similarity = 1 - differing / max(1, len(letters[0]) + len(letters[1]))
         return cls(operations, found, aside, new, similarity, same_form)
@@ -158,7 +160,7 @@ _Told = tuple[ChangeKind, Severity, list[Evidence]]
 def _kind(before: State, after: State, title: list[Operation], body: _Body, past: Past, rules: Rules) -> _Told:
     if (why := _gone(before, after, past, rules)) is not None:
         return "removed", "major", [why]
-    if past.was_removed or _is_failure(before, rules):
+    if (past.was_removed or _is_failure(before, rules)) and not _is_absent(before, after, rules):
         return "restored", "notable", [Evidence("failure", _cut([before.body]), _cut([after.body]))]
     kind, severity, told = _substance(before, after, title, body, rules)
     if not past.returned:
@@ -177,7 +179,7 @@ def _substance(before: State, after: State, title: list[Operation], body: _Body,
     if not title_differs and not body_differs:
         return "cosmetic", "trivial", body.aside or [Evidence("form", *_form(before, after))]
     if body_differs and body.similarity < rules.rewrite_similarity:
-        return "rewrite", "notable", told
+        return "rewrite", "notable", [e for e in told if (e.before and e.after) or e.what in ("sentence", "quotation")]
     grave = {e.what for e in body.evidence}
     if grave & _SUBSTANCE:
         return "substantive", "major" if grave & _GRAVE else "notable", told
@@ -205,6 +207,11 @@ def _gone(before: State, after: State, past: Past, rules: Rules) -> Evidence | N
     if had >= STUB_BEFORE and has < rules.stub_share * had and has < FAILURE_CHARACTERS:
         return Evidence("stub", str(had), str(has))
     return None
+
+
+def _is_absent(before: State, after: State, rules: Rules) -> bool:
+    """Whether a page that showed no article shows none now either: a failure still, or hardly more of a text than before."""
+    return _is_failure(after, rules) or len(plain(after.body)) < max(STUB_BEFORE, 2 * len(plain(before.body)))
 
 
 def _is_failure(state: State, rules: Rules) -> bool:
@@ -251,7 +258,7 @@ def _is_mark(line: str, rules: Rules) -> bool:
 
 def _stands_out(head: str, tail: str, word: str) -> bool:
     """Whether a word marks an edit there, and is not just talked of."""
-    if word.endswith("습니다") or word.endswith("드립니다") or word.endswith("합니다"):
+    if word.endswith(("습니다", "합니다", "립니다")):
         return True
     opened = head[-1:] and head[-1] in "[(<〈《【〔{"
     closes = tail[:1] and tail[0] in "])>〉》】〕}:：|"

@@ -3,26 +3,21 @@ configured in `[changes]`."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 import regex
 
-FAILURES = (
-    "content not found", "page not found", "article not found", "404 not found", "not found", "access denied", "403 forbidden",
-    "service unavailable", "bad gateway", "internal server error", "this page is no longer available",
-    "this article has been removed", "this story has been removed", "페이지를 찾을 수 없습니다", "존재하지 않는 기사", "존재하지 않는 페이지",
-    "기사를 찾을 수 없습니다", "삭제된 기사", "기사가 삭제", "삭제되었습니다", "삭제 되었습니다", "서비스가 종료", "접근이 제한", "열람할 수 없습니다",
-    "요청에 의해 삭제", "요청으로 삭제", "서비스 점검", "잘못된 접근",
-)  # fmt: skip
-"""Phrases of pages that stand in for an article which is not there; matched in lower case, in short texts alone."""
-
-CORRECTIONS = (
-    "수정", "정정", "정정합니다", "바로잡습니다", "바로잡았습니다", "알려드립니다", "정정보도", "반론보도",
-    "correction", "corrected", "updated", "update", "editor's note", "clarification",
-)  # fmt: skip
-"""Words by which a page owns up to an edit: in brackets, before a colon or a time, or at the head of a sentence."""
+SPELT = regex.compile(
+    r"(?i)\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
+    r"|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|thousand|million|billion|half|dozen)s?\b"
+    r"|(?<!\p{Hangul})(?:다섯|여섯|일곱|여덟|아홉|열(?:하나|한|둘|두|셋|세|넷|네|다섯|여섯|일곱|여덟|아홉)|스물?|서른|마흔|쉰|예순|일흔|여든|아흔)"
+    r"|(?<!\p{Hangul})(?:한|두|세|네)(?=\x20?(?:명|개|곳|번|차례|시간|달|해|가지|사람|배|살|마리|건|대))"
+)
+"""Numbers in words."""
 
 NEGATIONS = regex.compile(
-    r"(?i)\b(?:not|no|never|none|nobody|nothing|neither|nor|without|cannot|\w+n['’]t|refus\w*|den(?:y|ie[sd]|ial)\w*|fail(?:s|ed|ure)?)\b"
-    r"|(?<!\p{Hangul})(?:안|못|비|불)(?=\x20\p{Hangul})|\p{Hangul}*(?:않|못[하한할했해]|아니|아닌|아닐|없|부인[하했한])\p{Hangul}*"
+    r"(?i)\b(?:not|no|never|none|nobody|nothing|neither|nor|without|cannot|\w{1,10}n['’]t|refus\w{0,4}|den(?:y|ie[sd]|ial)\w{0,4}|fail(?:s|ed|ure)?)\b"
+    r"|(?<!\p{Hangul})(?:안|못|비|불)(?=\x20\p{Hangul})|\p{Hangul}{0,8}(?:않|못[하한할했해]|아니|아닌|아닐|없|부인[하했한])\p{Hangul}{0,8}"
 )
 """Words whose coming or going turns a sentence round."""
 
@@ -42,37 +37,41 @@ NAMES = regex.compile(
 """A person before a title, capitals within a sentence, acronyms: what can be told as a name without a dictionary."""
 
 
-
 def stands_in(name: str, text: str) -> bool:
     """Whether a Korean name stands somewhere in a text, and not as a part of a longer one."""
     behind = rf"(?=\P{{Hangul}}|$|[{_PARTICLES}]|(?:전\x20)?(?:{_TITLES}))"
     return regex.search(rf"(?<!\p{{Hangul}}){regex.escape(name)}{behind}", text) is not None
 
 
-QUOTATIONS = regex.compile(r"“([^”\n]{2,600})”|\"([^\"\n]{2,600})\"|「([^」\n]{2,600})」|『([^』\n]{2,600})』|‘([^’\n]{4,600})’|(?<!\w)'([^'\n]{4,600})'(?!\w)")
+QUOTATIONS = regex.compile(
+    r"“([^”\n]{2,600})”|\"([^\"\n]{2,600})\"|「([^」\n]{2,600})」|『([^』\n]{2,600})』"
+    r"|‘([^’\n]{4,600})’|(?<!\w)'([^'\n]{4,600})'(?!\w)"
+)
 
 STAMPS = regex.compile(
-    r"(?i)^\W*(?:기사\s?)?(?:입력|수정|등록|승인|송고|최종\s?수정|최종\s?업데이트|업데이트|published|posted|updated|last updated|modified)"
+    r"(?i)^\W{0,20}(?:기사\s?)?(?:입력|수정|등록|승인|송고|최종\s?수정|최종\s?업데이트|업데이트"
+    r"|published|posted|updated|last updated|modified)"
     r"(?:\s?(?:시간|일시|on|at))?\s?[:：]?\s?(?:\d|\p{L}{3,9}\.?\s\d)[^\n]{0,80}$",
-    regex.MULTILINE,
 )
 """A line that says when a page was entered or updated, and nothing else."""
 
 CREDITS = regex.compile(
-    r"(?i)^\W*(?:사진|영상|그래픽|자료|photo|image|video|graphic|credit)s?\s?(?:제공|출처|편집|by|courtesy of|credit)?\s?[=:：/|·ⓒ©][^\n]{0,80}$"
-    r"|^\W*[/|]\s?[^\n]{0,30}(?:제공|캡처|갈무리|뉴스|연합)\W*$|^\W*[ⓒ©][^\n]{0,100}$"
+    r"(?i)^\W{0,20}(?:사진|영상|그래픽|자료|photo|image|video|graphic|credit)s?\s?(?:제공|출처|편집|by|courtesy of|credit)?"
+    r"\s?[=:：/|·ⓒ©][^\n]{0,80}$"
+    r"|^\W{0,20}[/|]\s?[^\n]{0,30}(?:제공|캡처|갈무리|뉴스|연합)\W{0,20}$|^\W{0,20}[ⓒ©][^\n]{0,100}$"
     r"|^[^\n]{0,60}(?:무단\s?전재|재배포\s?금지|all rights reserved)[^\n]{0,60}$"
-    r"|^\W*\p{Hangul}{2,4}\s?(?:기자|특파원|인턴기자)\W*(?:[\w.+-]+@[\w.-]+)?\W*$|^\W*[\w.+-]+@[\w-]+(?:\.[\w-]+)+\W*$",
-    regex.MULTILINE,
+    r"|^\W{0,20}\p{Hangul}{2,4}\s?(?:기자|특파원|인턴기자)\W{0,20}(?:[\w.+-]{1,64}@[\w.-]{1,100})?\W{0,20}$|^\W{0,20}[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}\W{0,20}$",
 )
 """A line or a sentence of credits alone: photographs, rights, a reporter's address."""
 
+Number = Literal["percentage", "date", "amount", "number"]
+"""Sorts of numbers."""
 _PERCENT = regex.compile(r"%|퍼센트|포인트|‰")
 _DATE = regex.compile(r"[년월일]$|\d{4}[-./]\d|:\d\d|[시분초]$|am$|pm$", regex.IGNORECASE)
 _MONEY = regex.compile(r"^[+\-−±]?[$€£¥₩₤￦]|(?:원|달러|유로|엔|위안|파운드)$")
 
 
-def sort_of_number(number: str) -> str:
+def sort_of_number(number: str) -> Number:
     """`percentage`, `date`, `amount` (of money) or `number`."""
     if _PERCENT.search(number):
         return "percentage"

@@ -44,11 +44,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Alerting:
-    """All rules, and what holds for each: an edit on `incident_pages` pages is told as one, what comes of a backlog or an incident
-    waits for `gather_seconds` for more of its kind."""
+    """All rules, and what holds for each: an edit on `incident_pages` pages within `incident_hours` is told as one; what comes of a
+    backlog or an incident waits for `gather_seconds` for more of its kind."""
 
     rules: tuple[Rule, ...] = ()
-    incident_pages: int = 10
+    incident_pages: int = 5
+    incident_hours: float = 24.0
     gather_seconds: float = 60.0
 
     def rule(self, name: str) -> Rule | None:

@@ -24,6 +24,7 @@ from dedup.store.damage import damage
 from dedup.store.lock import held
 from dedup.store.lookups import Lookups
 from dedup.store.opening import connect
+from dedup.store.reading import BODILESS
 
 _Row = TypeVar("_Row")
 
@@ -52,8 +53,8 @@ class Extent:
 
 @dataclass(frozen=True, slots=True)
 class StateRow:
-    """A revision beside its text: title and body as the bytes that are stored; `counted`: some crawl of it is. Without a text, or
-    where that is not there, the last four are None."""
+    """A revision beside its text: title and body as the bytes that are stored; `counted`: some crawl of it is; `pruned`: its body
+    was let go, and nothing can be made of it. Without a text, or where that is not there, the last four are None."""
 
     id: int
     url: str
@@ -61,6 +62,7 @@ class StateRow:
     title: bytes
     body: bytes
     counted: bool
+    pruned: bool
     text_id: int | None
     text_digest: bytes | None
     characters: int | None
@@ -198,16 +200,6 @@ class Auditor(Lookups):
         """Changes (by their later sighting) that do not name two counted sightings of their page, or are told for another time."""
         return [r[0] for r in self._all(STRAY_CHANGES)]
 
-    def pages_with_changes(self) -> list[int]:
-        """Pages with more sightings than one, or with a change: those that have something to be compared."""
-        return [
-            r[0]
-            for r in self._all(
-                "SELECT page_id FROM sightings GROUP BY page_id HAVING count(*) > 1 UNION"
-                " SELECT page_id FROM changes WHERE page_id IN (SELECT id FROM pages) ORDER BY 1"
-            )
-        ]
-
     def last_signed_text(self) -> int:
         """The greatest key of a text with a signature; 0 where there is none."""
         return int(self._value("SELECT coalesce(max(id), 0) FROM texts WHERE signature IS NOT NULL"))
@@ -225,7 +217,7 @@ class Auditor(Lookups):
     def states(self, first: int, last: int) -> Iterator[StateRow]:
         """Revisions with keys between two, in order of them."""
         for r in self._connection.execute(_STATES, (first, last)):
-            yield StateRow(r[0], r[1], r[2], r[3], r[4], bool(r[5]), *r[6:])
+            yield StateRow(r[0], r[1], r[2], r[3], r[4], bool(r[5]), bool(r[6]), *r[7:])
 
     # Times
 
@@ -274,8 +266,12 @@ MISFITS = {
     "texts with a signature and without passages": "SELECT (SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
     " WHERE r.text_id = t.id LIMIT 1) AS url FROM texts t WHERE t.signature IS NOT NULL AND url IS NOT NULL"
     " AND NOT EXISTS (SELECT 1 FROM passages x WHERE x.text_id = t.id)",
+    "texts that are looked up though their bodies were pruned": "SELECT (SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
+    f" WHERE r.text_id = t.id LIMIT 1) FROM texts t WHERE t.id IN ({BODILESS}) AND (t.signature IS NOT NULL"
+    " OR EXISTS (SELECT 1 FROM passages x WHERE x.text_id = t.id))",
     "matches by other rules than those in force": "SELECT m.recipe FROM matches m"
-    " WHERE m.recipe <> (SELECT value FROM settings WHERE key = 'recipe.matches')",
+    " WHERE m.recipe <> (SELECT value FROM settings WHERE key = 'recipe.matches')"
+    f" AND m.a NOT IN ({BODILESS}) AND m.b NOT IN ({BODILESS})",
 }
 """What rows do not fit → what names them for people."""
 
@@ -291,7 +287,7 @@ STRAY_CHANGES = (
 _STATES = (
     f"SELECT r.id, {_URL.format('r.page_id')}, r.digest, CAST(r.title AS BLOB), CAST(r.body AS BLOB),"
     " EXISTS (SELECT 1 FROM sightings s WHERE s.revision_id = r.id AND s.standing = 'counted'),"
-    " r.text_id, t.digest, t.characters, t.signature, x.keys"
+    " r.pruned_at IS NOT NULL, r.text_id, t.digest, t.characters, t.signature, x.keys"
     " FROM revisions r LEFT JOIN texts t ON t.id = r.text_id LEFT JOIN passages x ON x.text_id = r.text_id"
     f" WHERE r.id {_BETWEEN}"
 )

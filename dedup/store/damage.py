@@ -11,14 +11,19 @@ from dedup.errors import DatabaseDamagedError, DatabaseFailedError, DatabaseUnre
 UNEXPECTED = (AssertionError, AttributeError, LookupError, TypeError, ValueError, sqlite3.IntegrityError)
 """What the program meets where rows that must be there are not: a fault of its own, or damage."""
 
+SQLITE = (sqlite3.Error, UnicodeDecodeError)
+"""What SQLite's errors come as: of a damaged schema it tells in bytes that are no text, which Python then raises in its place."""
+
 _Failure = type[DatabaseFailedError] | type[DatabaseUnreadableError]
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _NO_TEXT = "Could not decode to UTF-8"
 
 
-def failure(kind: _Failure, path: str, error: sqlite3.Error) -> DedupError:
+def failure(kind: _Failure, path: str, error: sqlite3.Error | UnicodeDecodeError) -> DedupError:
     """An error of SQLite as one of ours: of this kind, or DatabaseDamagedError where it tells of damage and the disk is not what
     is broken."""
+    if isinstance(error, UnicodeDecodeError):
+        return DatabaseDamagedError(path=path, problem="its schema cannot be read")
     told, explained = damage(error), disk.explained(error, path)
     if told and explained == str(error):
         return DatabaseDamagedError(path=path, problem=told)
@@ -45,5 +50,5 @@ def require_sound(connection: sqlite3.Connection, path: str, error: Exception) -
             raise DatabaseDamagedError(path=path, problem=" ".join(str(checked[0]).split())) from error
         if broken := connection.execute("PRAGMA foreign_key_check").fetchone():
             raise DatabaseDamagedError(path=path, problem=f"a row of {broken[0]} names one of {broken[2]} that is not there") from error
-    except sqlite3.Error as problem:
+    except SQLITE as problem:
         raise failure(DatabaseUnreadableError, path, problem) from error

@@ -7,9 +7,25 @@ from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
 
-from dedup.model import Match, Metadata
-from dedup.store.reading import MATCH, Reader, match
-from dedup.store.rows import ARTICLE, FAULT, GONE, UNREAD, FileReading, FileRow, KeptSighting, ReadingRow, Recorded, Stat, TextPages
+from dedup.model import Cause, Match, Metadata
+from dedup.store.reading import MATCH, STATE_BODY, Reader, match
+from dedup.store.rows import (
+    ARTICLE,
+    FAULT,
+    GONE,
+    UNREAD,
+    FileReading,
+    FileRow,
+    JudgedRow,
+    KeptSighting,
+    KnownState,
+    ReadingRow,
+    Recorded,
+    Stat,
+    StateBody,
+    StoredChange,
+    TextPages,
+)
 
 MOST_VARIABLES = 30_000
 """Bound values in one statement; SQLite's own limit is 32,766 by default."""
@@ -125,12 +141,13 @@ class Lookups(Reader):
         )
         return {(r[0], r[1]): r[2] for r in self._by_id(pages, select)}
 
-    def revisions_by_state(self, states: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], tuple[int, int | None]]:
-        """(page, state digest) → (revision, its text)."""
+    def revisions_by_state(self, states: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], KnownState]:
+        """(page, state digest) → what is stored of it."""
         select = (
-            "SELECT r.page_id, r.digest, r.id, r.text_id FROM wanted w CROSS JOIN revisions r ON r.page_id = w.page AND r.digest = w.digest"
+            "SELECT r.page_id, r.digest, r.id, r.text_id, r.pruned_at IS NOT NULL FROM wanted w"
+            " CROSS JOIN revisions r ON r.page_id = w.page AND r.digest = w.digest"
         )
-        return {(r[0], r[1]): (r[2], r[3]) for r in self._wanted("page, digest", states, select)}
+        return {(r[0], r[1]): KnownState(r[2], r[3], bool(r[4])) for r in self._wanted("page, digest", states, select)}
 
     def sightings(self, keys: Iterable[tuple[int, str, int]]) -> dict[tuple[int, str, int], int]:
         """(page, crawl time, revision) → sighting."""
@@ -172,21 +189,75 @@ class Lookups(Reader):
             for page, of_page in rows.items()
         }
 
-    def changes_of(self, pages: Iterable[int]) -> dict[int, dict[int, tuple[int, bool, str]]]:
-        """Page → its stored changes: later sighting → (earlier sighting, returned, fields as JSON)."""
-        select = "SELECT w.id, c.sighting_id, c.previous_id, c.returned, c.fields FROM wanted w CROSS JOIN changes c ON c.page_id = w.id"
+    def pages_with_changes(self) -> list[int]:
+        """Pages with more sightings than one, or with a change: those that have something to be compared."""
+        return [
+            r[0]
+            for r in self._all(
+                "SELECT page_id FROM sightings GROUP BY page_id HAVING count(*) > 1 UNION"
+                " SELECT page_id FROM changes WHERE page_id IN (SELECT id FROM pages) ORDER BY 1"
+            )
+        ]
+
+    def changes_of(self, pages: Iterable[int]) -> dict[int, dict[int, StoredChange]]:
+        """Page → its stored changes, by their later sightings."""
+        select = (
+            "SELECT w.id, c.sighting_id, c.previous_id, c.returned, c.fields, c.past, c.kind"
+            " FROM wanted w CROSS JOIN changes c ON c.page_id = w.id"
+        )
         rows = self._grouped(pages, select)
-        return {page: {r[0]: (r[1], bool(r[2]), r[3]) for r in of_page} for page, of_page in rows.items()}
+        return {page: {r[0]: StoredChange(r[1], bool(r[2]), r[3], r[4], r[5]) for r in of_page} for page, of_page in rows.items()}
+
+    def states_of_changes(self, sightings: Iterable[int]) -> list[tuple[int, bytes, bytes, str]]:
+        """(page, digest of the state before, of that after, later crawl) of the changes with these later sightings."""
+        select = (
+            "SELECT c.page_id, a.digest, b.digest, c.at FROM wanted w CROSS JOIN changes c ON c.sighting_id = w.id"
+            " JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id"
+            " JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id"
+        )
+        return [(r[0], r[1], r[2], r[3]) for r in self._by_id(sightings, select)]
+
+    def causes_of(self, sightings: Iterable[int]) -> dict[int, Cause]:
+        """Sighting → why it is mismatched, of those that are."""
+        select = "SELECT s.id, s.check_cause FROM wanted w CROSS JOIN sightings s ON s.id = w.id WHERE s.check_cause IS NOT NULL"
+        return dict(self._by_id(sightings, select))
+
+    def incomplete_changes(self, pages: Iterable[int]) -> set[int]:
+        """The later sightings of those stored changes of these pages of which the bodies could not be compared."""
+        select = "SELECT c.sighting_id FROM wanted w CROSS JOIN changes c ON c.page_id = w.id WHERE c.body_similarity IS NULL"
+        return {r[0] for r in self._by_id(pages, select)}
+
+    def compared(self, pages: Iterable[int]) -> dict[tuple[int, int], tuple[bool, float, JudgedRow]]:
+        """(a revision, another) of these pages → whether their bodies differ and how alike they are, as stored changes tell, with the
+        judgement of the one that led there; of the way back only what is the same both ways."""
+        select = (
+            f"SELECT x.revision_id, y.revision_id, c.body_changed, c.body_similarity, {_JUDGED}"
+            " FROM wanted w CROSS JOIN changes c ON c.page_id = w.id"
+            " JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id WHERE c.body_similarity IS NOT NULL"
+        )
+        found: dict[tuple[int, int], tuple[bool, float, JudgedRow]] = {}
+        for r in self._by_id(pages, select):
+            found[r[0], r[1]] = bool(r[2]), r[3], JudgedRow(*r[4:])
+            found.setdefault((r[1], r[0]), (bool(r[2]), r[3], JudgedRow()))
+        return found
 
     def claims_of(self, sightings: Iterable[int]) -> dict[int, list[str]]:
         """Sighting → the distinct claims of its readings."""
         select = "SELECT DISTINCT w.id, d.claimed FROM wanted w CROSS JOIN readings d ON d.sighting_id = w.id ORDER BY 1, 2"
         return {sighting: [r[0] for r in rows] for sighting, rows in self._grouped(sightings, select).items()}
 
-    def bodies(self, revisions: Collection[int]) -> dict[int, tuple[str, str]]:
-        """Revision → (title, body)."""
-        select = "SELECT r.id, r.title, r.body FROM wanted w CROSS JOIN revisions r ON r.id = w.id"
-        return {r[0]: (r[1], r[2]) for r in self._by_id(revisions, select)}
+    def bodies(self, revisions: Collection[int]) -> dict[int, StateBody]:
+        """Revision → its title and body."""
+        select = f"SELECT r.id, {STATE_BODY} FROM wanted w CROSS JOIN revisions r ON r.id = w.id"
+        return {r[0]: StateBody(*r[1:]) for r in self._by_id(revisions, select)}
+
+    def verified_claims(self, revisions: Iterable[int]) -> dict[int, list[str]]:
+        """Revision → the distinct claims that were found to be true of it."""
+        select = (
+            "SELECT DISTINCT w.id, d.claimed FROM wanted w CROSS JOIN sightings s ON s.revision_id = w.id"
+            " JOIN readings d ON d.sighting_id = s.id WHERE d.check_status = 'verified' ORDER BY 1, 2"
+        )
+        return {revision: [r[0] for r in rows] for revision, rows in self._grouped(revisions, select).items()}
 
     def urls_of(self, pages: Iterable[int]) -> dict[int, str]:
         """Page → canonical URL."""
@@ -219,11 +290,21 @@ class Lookups(Reader):
         return dict(self._by_id(texts, select))
 
     def bodies_of_texts(self, texts: Iterable[int]) -> dict[int, str]:
-        """Text → the body of a revision that has it."""
+        """Text → the body of a revision that has it; of those whose bodies were not all pruned."""
         select = (
-            "SELECT w.id, r.body FROM wanted w CROSS JOIN revisions r ON r.id = (SELECT id FROM revisions WHERE text_id = w.id LIMIT 1)"
+            "SELECT w.id, r.body FROM wanted w CROSS JOIN revisions r"
+            " ON r.id = (SELECT id FROM revisions WHERE text_id = w.id AND pruned_at IS NULL LIMIT 1)"
         )
         return dict(self._by_id(texts, select))
+
+    def bodiless(self, texts: Iterable[int]) -> set[int]:
+        """Those of the texts of which every body was pruned: no index holds them."""
+        select = (
+            "SELECT DISTINCT w.id FROM wanted w CROSS JOIN revisions r INDEXED BY revisions_pruned"
+            " ON r.text_id = w.id AND r.pruned_at IS NOT NULL"
+            " WHERE NOT EXISTS (SELECT 1 FROM revisions o WHERE o.text_id = w.id AND o.pruned_at IS NULL)"
+        )
+        return {r[0] for r in self._by_id(texts, select)}
 
     def matches_of(self, texts: Iterable[int]) -> dict[tuple[int, int], Match]:
         """Stored pairs that one of the texts is in."""
@@ -253,12 +334,17 @@ def _places(width: int, rows: int) -> str:
     return ",".join(["(" + ",".join("?" * width) + ")"] * rows)
 
 
+_JUDGED = "c.kind, c.severity, c.channels, c.evidence, c.stealth, c.corrected, c.edit, c.past, c.judged_by"
 _RECORDED = (
     f"f.name, f.id, f.size, f.mtime_ns, f.inode, f.ctime_ns, CASE WHEN f.gone = 1 THEN {GONE} WHEN f.content IS NULL THEN {UNREAD}"
     f" WHEN f.reading_id IS NULL THEN {FAULT} ELSE {ARTICLE} END"
 )
-_FILE = "f.id, f.size, f.mtime_ns, f.inode, f.ctime_ns, f.content, f.reading_id IS NOT NULL, f.gone"
+_FILE = (
+    "f.id, f.size, f.mtime_ns, f.inode, f.ctime_ns, f.content, f.reading_id IS NOT NULL, f.gone, f.gone = 1 AND EXISTS (SELECT 1"
+    " FROM readings d JOIN sightings s ON s.id = d.sighting_id JOIN revisions r ON r.id = s.revision_id"
+    " WHERE d.id = f.reading_id AND r.pruned_at IS NOT NULL)"
+)
 
 
 def _file(row: tuple[Any, ...]) -> FileRow:
-    return FileRow(row[0], Stat(row[1], row[2], row[3], row[4]), row[5], bool(row[6]), bool(row[7]))
+    return FileRow(row[0], Stat(row[1], row[2], row[3], row[4]), row[5], bool(row[6]), bool(row[7]), bool(row[8]))

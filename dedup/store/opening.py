@@ -8,7 +8,7 @@ import sqlite3
 import stat as modes
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -23,7 +23,7 @@ from dedup.errors import (
     ForeignLogError,
 )
 from dedup.store import wal
-from dedup.store.damage import UNEXPECTED, failure, require_sound
+from dedup.store.damage import SQLITE, UNEXPECTED, failure, require_sound
 from dedup.store.lock import Lock, held
 from dedup.store.reading import Reader
 from dedup.store.writing import Writer
@@ -56,13 +56,13 @@ def open_locked(path: str, lock: Lock, kind: Callable[[Database, str, Lock], _St
     try:
         try:
             db = _prepare(connection, path)
-        except sqlite3.Error as error:
+        except SQLITE as error:
             raise failure(DatabaseUnreadableError, path, error) from error
         store = kind(db, path, lock)
         with store.failures():
             yield store
     finally:
-        with suppress(sqlite3.Error):
+        with suppress(*SQLITE):
             connection.execute("PRAGMA busy_timeout=0")
             connection.execute("PRAGMA analysis_limit=1000")  # of a table of millions it would read everything
             connection.execute("PRAGMA optimize")
@@ -73,6 +73,8 @@ def _prepare(connection: sqlite3.Connection, path: str) -> Database:
     if connection.execute("PRAGMA user_version").fetchone() == (wal.BACKUP,):
         connection.execute("PRAGMA journal_mode=DELETE")
         connection.execute("PRAGMA user_version=0")
+    if connection.execute("PRAGMA page_count").fetchone() == (0,):
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # see `pruning`; said of one that is so already, it would be written
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
     db = Database(connection)
@@ -91,10 +93,18 @@ def _prepare(connection: sqlite3.Connection, path: str) -> Database:
     return db
 
 
-@contextmanager
-def open_reader(path: str) -> Iterator[Reader]:
+def open_reader(path: str) -> AbstractContextManager[Reader]:
     """The database at `path`, read-only; a reader sees the state of one moment for as long as it is open. Errors of SQLite that
     come out of the block leave as DatabaseUnreadableError; so does what meets a damaged database and is an error for that."""
+    return open_reading(path, Reader)
+
+
+_Asked = TypeVar("_Asked", bound=Reader)
+
+
+@contextmanager
+def open_reading(path: str, kind: Callable[[Database, str], _Asked]) -> Iterator[_Asked]:
+    """The same; what is given is of this `kind`."""
     schema.require_sqlite()
     if not os.path.exists(path):
         raise DatabaseMissingError(path=path)
@@ -106,7 +116,7 @@ def open_reader(path: str) -> Iterator[Reader]:
             if schema.pending(db):
                 raise DatabaseUnreadableError(path=path, problem="it is empty or of an older version; 'dedup scan' brings it up to date")
             connection.execute("BEGIN")
-            yield Reader(db, path)
+            yield kind(db, path)
         except UNEXPECTED as error:
             require_sound(connection, path, error)
             raise
@@ -121,7 +131,7 @@ def connect_reading(path: str) -> sqlite3.Connection:
     Raises DatabaseUnreadableError, DatabaseDamagedError, ForeignLogError."""
     _require_files_beside(path)
     refuse_foreign_log(path, written=held(path) is not None)
-    problem: sqlite3.Error | None = None
+    problem: sqlite3.Error | UnicodeDecodeError | None = None
     ways = [False]
     if not os.path.exists(path + "-wal") or os.path.getsize(path + "-wal") == 0:
         ways.append(True)
@@ -133,7 +143,7 @@ def connect_reading(path: str) -> sqlite3.Connection:
             continue
         try:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        except sqlite3.Error as error:
+        except SQLITE as error:
             connection.close()
             problem = error
         else:

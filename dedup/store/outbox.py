@@ -12,8 +12,6 @@ from dedup.store.rows import KnownAlert, Told
 from dedup.store.sending import as_json
 from dedup.store.writing import Writer
 
-WITHIN = timedelta(days=1)
-"""Pages edited alike within this time are one incident; and how long after it was told what joins it later is told."""
 EXAMPLES = 20
 """Pages of an incident that messages name."""
 
@@ -50,6 +48,7 @@ def withdraw(store: Writer, keys: Iterable[str], now: str) -> int:
 class _Batch:
     def __init__(self, store: Writer, alerting: Alerting, now: str, known: dict[str, list[KnownAlert]]) -> None:
         self._store, self._alerting, self._now, self._known = store, alerting, now, known
+        self._within = timedelta(hours=alerting.incident_hours)
         self._next = store.next_id("alerts")
         self._alerts: list[tuple[Any, ...]] = []
         self._deliveries: list[tuple[Any, ...]] = []
@@ -117,7 +116,7 @@ class _Batch:
 
     def _fold(self, rule: Rule, incident: str) -> None:
         store, now = self._store, datetime.fromisoformat(self._now)
-        untold = store.untold_of(rule.name, incident, _printed(now - WITHIN))
+        untold = store.untold_of(rule.name, incident, _printed(now - self._within))
         last = store.last_told_of(rule.name, incident)
         if not untold or (last is None and len({url for _, url in untold}) < self._alerting.incident_pages):
             return
@@ -131,7 +130,7 @@ class _Batch:
         gather = timedelta(seconds=self._alerting.gather_seconds)
         earliest = datetime.fromisoformat(self._now)
         if last is not None:
-            earliest = max(earliest, datetime.fromisoformat(last.open_until) + WITHIN)
+            earliest = max(earliest, datetime.fromisoformat(last.open_until) + self._within)
         found = due(earliest, rule.rhythm, gather=gather)
         until, times_told = _printed(found.at), (last.times if last else 0) + 1
         a = self._store.alerts([first])[first]

@@ -9,7 +9,7 @@ from typing import Any
 
 from dedup.model import NO_COMMIT, Match, Numbers
 from dedup.store.deliveries import Deliveries
-from dedup.store.rows import ArticleRow, BoilerplateRow, ChangeRow, RevisionRow, TextRow, TimelineRow
+from dedup.store.rows import ArticleRow, BoilerplateRow, ChangeRow, RevisionRow, StateBody, TextRow, TimelineRow
 
 _ARTICLE = """
 SELECT p.id, p.url, r.text_id, r.digest, r.title, m.publisher, m.published_at, s.crawled_at, m.article_id, s.check_status,
@@ -17,7 +17,7 @@ SELECT p.id, p.url, r.text_id, r.digest, r.title, m.publisher, m.published_at, s
                  JOIN directories o ON o.id = f.directory_id WHERE d.sighting_id = s.id
                  ORDER BY f.gone, f.path_text LIMIT 1), ''),
        NOT EXISTS (SELECT 1 FROM readings d JOIN files f ON f.id = d.file_id WHERE d.sighting_id = s.id AND f.gone = 0),
-       EXISTS (SELECT 1 FROM texts t WHERE t.id = r.text_id AND t.crowded = 1), m.oid
+       EXISTS (SELECT 1 FROM texts t WHERE t.id = r.text_id AND t.crowded = 1), m.oid, r.pruned_at
 FROM pages p JOIN sightings s ON {sighting} JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id
 """
 _SHOWN = {
@@ -56,15 +56,16 @@ class Reader(Deliveries):
         return found
 
     def texts(self) -> Iterator[TextRow]:
-        """Every text that a revision has, in order of their keys, for recomputing what is derived from it."""
+        """Every text that a revision with a body has, in order of their keys, for recomputing what is derived from it."""
         for (number,) in self._all("SELECT DISTINCT text_id FROM revisions WHERE text_id IS NOT NULL ORDER BY 1"):
             row = self._one(_TEXT, number)
             assert row is not None
-            yield TextRow(*row)
+            if row[1] is not None:
+                yield TextRow(*row)
 
     def body_of_text(self, text: int) -> str | None:
         """The body of any revision with this text; None where none is left."""
-        found: str | None = self._value("SELECT body FROM revisions WHERE text_id = ? LIMIT 1", text)
+        found: str | None = self._value("SELECT body FROM revisions WHERE text_id = ? AND pruned_at IS NULL LIMIT 1", text)
         return found
 
     def urls_of_texts(self, a: int, b: int) -> tuple[str, str]:
@@ -86,11 +87,11 @@ class Reader(Deliveries):
         )
         return found
 
-    def body_of_revision(self, revision: int) -> tuple[str, str]:
-        """(title, body) of a state."""
-        row = self._one("SELECT title, body FROM revisions WHERE id = ?", revision)
+    def body_of_revision(self, revision: int) -> StateBody:
+        """Title and body of a state."""
+        row = self._one(f"SELECT {STATE_BODY} FROM revisions r WHERE r.id = ?", revision)
         assert row is not None
-        return row[0], row[1]
+        return StateBody(*row)
 
     def matched_articles(self, *, every: bool = False) -> list[ArticleRow]:
         """Articles whose text another page shows too, or that a stored match names: each page's current one, or with `every`
@@ -163,6 +164,16 @@ class Reader(Deliveries):
         """Articles with this text: of pages that show it now, or with `every` in any revision."""
         return [_article(r) for r in self._all(_SHOWN[every] + " WHERE r.text_id = ? ORDER BY p.url", text)]
 
+    def cluster_size(self, text: int, relations: Collection[str]) -> int:
+        """How many pages show this text now, or one that matches it in one of these relations."""
+        named = ", ".join("?" * len(relations))
+        sql = (
+            "SELECT count(DISTINCT s.page_id) FROM (SELECT ?1 AS id UNION SELECT b FROM matches WHERE a = ?1 AND relation IN ({0})"
+            " UNION SELECT a FROM matches WHERE b = ?1 AND relation IN ({0})) t JOIN revisions r ON r.text_id = t.id"
+            " JOIN sightings s ON s.revision_id = r.id JOIN pages p ON p.id = s.page_id AND p.current_sighting_id = s.id"
+        )
+        return int(self._value(sql.format(named.replace("?", "?")), text, *relations, *relations)) if relations else 0
+
     # Pages
 
     def page_by_url(self, url: str) -> int | None:
@@ -219,8 +230,11 @@ class Reader(Deliveries):
         assert row is not None
         return row[0], row[1]
 
-    def body_of_state(self, page: int, digest: bytes) -> str:
-        return str(self._value("SELECT body FROM revisions WHERE page_id = ? AND digest = ?", page, digest))
+    def body_of_state(self, page: int, digest: bytes) -> str | None:
+        """The body of a page's state; None where it was pruned."""
+        row = self._one("SELECT body, pruned_at FROM revisions WHERE page_id = ? AND digest = ?", page, digest)
+        assert row is not None
+        return None if row[1] is not None else str(row[0])
 
     def page_url(self, page: int) -> str:
         return str(self._value("SELECT url FROM pages WHERE id = ?", page))
@@ -253,7 +267,7 @@ class Reader(Deliveries):
             RevisionRow(*r)
             for r in self._all(
                 "SELECT r.id, r.digest, r.title, min(s.crawled_at), max(s.crawled_at), count(*),"
-                " min(CASE s.check_status WHEN 'verified' THEN 0 WHEN 'unclaimed' THEN 1 ELSE 2 END)"
+                " min(CASE s.check_status WHEN 'verified' THEN 0 WHEN 'unclaimed' THEN 1 ELSE 2 END), r.pruned_at"
                 " FROM revisions r JOIN sightings s ON s.revision_id = r.id"
                 " WHERE r.page_id = ? AND s.standing = 'counted' GROUP BY r.id ORDER BY 4, r.digest",
                 page,
@@ -263,14 +277,23 @@ class Reader(Deliveries):
     def changes(self, page: int) -> list[ChangeRow]:
         """The page's changes in the order of its history."""
         return [
-            ChangeRow(r[0], r[1], r[2], bool(r[3]), bool(r[4]), r[5], bool(r[6]), r[7])
+            ChangeRow(r[0], r[1], r[2], bool(r[3]), bool(r[4]), r[5], bool(r[6]), r[7], r[8], r[9], bool(r[10]), bool(r[11]))
             for r in self._all(
-                "SELECT x.revision_id, y.revision_id, c.at, c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields"
-                " FROM changes c JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id"
+                "SELECT x.revision_id, y.revision_id, c.at, c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields,"
+                " c.kind, c.severity, c.stealth, c.corrected FROM changes c JOIN sightings x ON x.id = c.previous_id"
+                " JOIN sightings y ON y.id = c.sighting_id"
                 " JOIN revisions r ON r.id = y.revision_id WHERE c.page_id = ? ORDER BY c.at, r.digest",
                 page,
             )
         ]
+
+    def faults_since(self, since: str) -> int:
+        """Faults that came at or after a time and stand."""
+        return int(self._value("SELECT count(*) FROM faults WHERE since >= ?", since))
+
+    def fault_kinds_since(self, since: str) -> dict[str, int]:
+        """The same by kind."""
+        return {r[0]: r[1] for r in self._all("SELECT kind, count(*) FROM faults WHERE since >= ? GROUP BY kind ORDER BY kind", since)}
 
     # Status
 
@@ -281,6 +304,10 @@ class Reader(Deliveries):
     def counted_revisions(self) -> int:
         """Revisions that a counted sighting shows."""
         return self.count("revisions", "EXISTS (SELECT 1 FROM sightings s WHERE s.revision_id = revisions.id AND s.standing = 'counted')")
+
+    def pruned_revisions(self) -> int:
+        """Revisions whose body was pruned."""
+        return self.count("revisions", "pruned_at IS NOT NULL")
 
     def counts_by(self, table: str, column: str, where: str = "1") -> dict[str, int]:
         """Value of a column → rows."""
@@ -347,6 +374,13 @@ class Reader(Deliveries):
         return found
 
 
+STATE_BODY = "r.title, CASE WHEN r.pruned_at IS NULL THEN r.body END, r.pruned_at, r.pruned_digest"
+"""What a `StateBody` is made of."""
+BODILESS = (
+    "SELECT r.text_id FROM revisions r INDEXED BY revisions_pruned WHERE r.pruned_at IS NOT NULL AND r.text_id IS NOT NULL"
+    " AND NOT EXISTS (SELECT 1 FROM revisions o WHERE o.text_id = r.text_id AND o.pruned_at IS NULL)"
+)
+"""Texts of which every body was pruned."""
 MATCH = "m.a, m.b, m.relation, m.similarity, m.containment, m.coverage, m.shared, m.longest, m.quoted, m.masked"
 
 
@@ -357,14 +391,15 @@ def match(r: tuple[Any, ...]) -> Match:
 
 
 _TEXT = (
-    "SELECT r.text_id, r.body, m.publisher, m.oid, p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
+    "SELECT r.text_id, (SELECT body FROM revisions WHERE text_id = r.text_id AND pruned_at IS NULL ORDER BY id LIMIT 1), m.publisher,"
+    " m.oid, p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
     " JOIN sightings s ON s.revision_id = r.id JOIN metadata m ON m.id = s.metadata_id"
     " WHERE r.id = (SELECT min(id) FROM revisions WHERE text_id = ?) ORDER BY s.id LIMIT 1"
 )
 
 
 def _article(r: tuple[Any, ...]) -> ArticleRow:
-    return ArticleRow(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], bool(r[11]), bool(r[12]), r[13])
+    return ArticleRow(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], bool(r[11]), bool(r[12]), r[13], r[14])
 
 
 _DUMP = {
@@ -372,7 +407,8 @@ _DUMP = {
     " LEFT JOIN sightings s ON s.id = p.current_sighting_id LEFT JOIN revisions r ON r.id = s.revision_id ORDER BY p.url",
     "aliases": "SELECT p.url, a.spelling, a.oid, a.aid FROM aliases a JOIN pages p ON p.id = a.page_id"
     " WHERE a.id IN (SELECT alias_id FROM readings) ORDER BY 1, 2, 3, 4",
-    "revisions": "SELECT p.url, lower(hex(r.digest)) AS state, r.title, r.body, lower(hex(t.digest)) AS text,"
+    "revisions": "SELECT p.url, lower(hex(r.digest)) AS state, r.title, CASE WHEN r.pruned_at IS NULL THEN r.body END AS body,"
+    " r.pruned_at IS NOT NULL AS pruned, lower(hex(t.digest)) AS text,"
     " t.characters, lower(hex(t.signature)) AS signature FROM revisions r JOIN pages p ON p.id = r.page_id"
     " LEFT JOIN texts t ON t.id = r.text_id ORDER BY p.url, r.digest",
     "sightings": "SELECT p.url, s.crawled_at, lower(hex(r.digest)) AS state, s.crawled_at_from, s.standing, s.check_status,"
@@ -390,7 +426,8 @@ _DUMP = {
     " JOIN metadata m ON m.id = d.metadata_id ORDER BY p.url, s.crawled_at, r.digest, f.folder, f.name",
     "faults": "SELECT hex(t.path) AS path_hex, t.path_text AS path, t.kind, t.message FROM faults t ORDER BY t.path, t.kind",
     "changes": "SELECT p.url, c.at, lower(hex(a.digest)) AS state_before, lower(hex(b.digest)) AS state_after, x.crawled_at AS since,"
-    " c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields FROM changes c JOIN pages p ON p.id = c.page_id"
+    " c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields, c.kind, c.severity, c.channels, c.evidence, c.stealth,"
+    " c.corrected, lower(hex(c.edit)) AS edit, c.judged_by FROM changes c JOIN pages p ON p.id = c.page_id"
     " JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id"
     " JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id ORDER BY p.url, c.at, b.digest",
     "matches": "SELECT min(lower(hex(a.digest)), lower(hex(b.digest))) AS text_a, max(lower(hex(a.digest)), lower(hex(b.digest)))"

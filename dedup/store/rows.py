@@ -27,13 +27,15 @@ Recorded = tuple[bytes, int, int, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """One path under a crawl directory as last recorded. `content` None: it could not be read."""
+    """One path under a crawl directory as last recorded. `content` None: it could not be read. `pruned`: it is gone, and so is the
+    body that it held last."""
 
     id: int
     stat: Stat
     content: bytes | None
     is_article: bool
     gone: bool
+    pruned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,42 @@ class FileReading:
     crawled_at: str
     crawled_at_from: str
     revision_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnownState:
+    """A stored state of a page: its revision, the text of that if it has one, and whether its body was pruned."""
+
+    revision: int
+    text: int | None
+    pruned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StateBody:
+    """Title and body of a state; of one that was pruned the `body` is None, and the digest of what it was (XXH3-128 of its UTF-8)
+    is there."""
+
+    title: str
+    body: str | None
+    pruned_at: str | None = None
+    digest: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredState:
+    """A state of a page as a rule of retention sees it. `first` and `last` are the crawls that showed it and count (None: no such
+    one), `seen` the last crawl of any standing; `current`: the page shows it now; `there`: a file that is there holds it."""
+
+    page: int
+    revision: int
+    digest: bytes
+    first: str | None
+    last: str | None
+    seen: str
+    current: bool
+    there: bool
+    pruned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +144,7 @@ class ArticleRow:
     gone: bool
     crowded: bool
     oid: str
+    pruned_at: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,20 +199,80 @@ class RevisionRow:
     last_crawled_at: str
     sightings: int
     check_rank: int
+    pruned_at: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeRow:
-    """A stored change; `fields` is JSON, name → [before, after]."""
+    """A stored change; `fields` is JSON, name → [before, after]. `body_similarity` None: a body was pruned before they were
+    compared; `kind` None: it was not judged."""
 
     from_revision: int
     to_revision: int
     at: str
     title_changed: bool
     body_changed: bool
-    body_similarity: float
+    body_similarity: float | None
     returned: bool
     fields: str
+    kind: str | None
+    severity: str | None
+    stealth: bool
+    corrected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChange:
+    """A change as stored, by its later sighting: the earlier one, the two revisions, what it was worked out from (`past` None: it was
+    never judged), and the judgement."""
+
+    previous: int
+    returned: bool
+    fields: str
+    past: str | None
+    kind: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRow:
+    """A stored judgement: columns `kind` to `judged_by` of a change."""
+
+    kind: str | None = None
+    severity: str | None = None
+    channels: str | None = None
+    evidence: str | None = None
+    stealth: int = 0
+    corrected: int = 0
+    edit: bytes | None = None
+    past: str | None = None
+    judged_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedChange:
+    """A change of a page with its judgement (`kind` None: it has none), as told in a feed; states are their digests; `stealth` and
+    `corrected` are 0 or 1; `channels`, `evidence` and `fields` are JSON."""
+
+    id: int
+    page: int
+    url: str
+    publisher: str
+    oid: str
+    at: str
+    previous_at: str
+    title_before: str
+    title: str
+    state_before: bytes
+    state: bytes
+    kind: str | None
+    severity: str | None
+    channels: str | None
+    evidence: str | None
+    stealth: int
+    corrected: int
+    edit: bytes | None
+    fields: str
+    body_similarity: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from dedup.errors import DatabaseFailedError, DatabaseReplacedError
 from dedup.model import Cause, Change, CheckStatus, Fault, Masking, Match, Metadata, Relation, Standing
 from dedup.store.damage import UNEXPECTED, failure, require_sound
 from dedup.store.lock import Lock
-from dedup.store.rows import Stat
+from dedup.store.reading import BODILESS
+from dedup.store.rows import JudgedRow, Stat
 from dedup.store.sending import Sending
 
 KEPT_BATCHES = 1000
@@ -230,6 +231,33 @@ class Writer(Sending):
         """(revision, its normalised text)."""
         self._many("UPDATE revisions SET text_id = ? WHERE id = ?", ((text, revision) for revision, text in rows))
 
+    def restore_bodies(self, rows: Iterable[tuple[int, str]]) -> None:
+        """(revision, its body), of revisions whose body was pruned and was read again."""
+        self._many(
+            "UPDATE revisions SET body = ?, pruned_at = NULL, pruned_characters = NULL, pruned_digest = NULL WHERE id = ?",
+            ((body, revision) for revision, body in rows),
+        )
+
+    def give_up_digests(self, texts: Iterable[int]) -> None:
+        """Texts that other rows will stand for: see `hand_over_texts`."""
+        self._many("UPDATE texts SET digest = randomblob(16) WHERE id = ?", ((t,) for t in texts))
+
+    def hand_over_texts(self, rows: Iterable[tuple[int, int]]) -> None:
+        """(text, the greater key of the one that stands for it from now on). The first goes on as a text that nothing shows."""
+        moved = [(new, text) for text, new in rows]
+        self._many("UPDATE revisions SET text_id = ? WHERE text_id = ?", moved)
+        self._many("UPDATE matches SET a = b, b = ? WHERE a = ?", moved)
+        self._many("UPDATE matches SET b = ? WHERE b = ?", moved)
+
+    def drop_outdated_matches(self, texts: Iterable[int], recipe: str) -> None:
+        """Forget the matches of these texts that were found by other rules and can be measured again."""
+        self._many(
+            "DELETE FROM matches WHERE (a = ?1 OR b = ?1) AND recipe <> ?2"
+            " AND EXISTS (SELECT 1 FROM revisions WHERE text_id = a AND pruned_at IS NULL)"
+            " AND EXISTS (SELECT 1 FROM revisions WHERE text_id = b AND pruned_at IS NULL)",
+            ((t, recipe) for t in texts),
+        )
+
     def insert_sightings(self, rows: Iterable[Row]) -> None:
         """Rows (id, page, crawl time, revision, where the time is from, metadata, standing, check, cause)."""
         self._many(
@@ -300,14 +328,16 @@ class Writer(Sending):
         """Forget the changes that these sightings, the later ones, were part of."""
         self._many("DELETE FROM changes WHERE sighting_id = ?", ((s,) for s in sightings))
 
-    def add_changes(self, changes: Iterable[tuple[int, Change, bool, bool, float]]) -> None:
-        """(page, change, whether the title changed, whether the body did, the bodies' similarity)."""
+    def add_changes(self, changes: Iterable[tuple[int, Change, bool, bool, float | None, JudgedRow]]) -> None:
+        """(page, change, whether the title changed, whether the body did, the bodies' similarity if it can be known, judgement)."""
         self._many(
-            "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO changes (sighting_id, previous_id, page_id, at, title_changed, body_changed, body_similarity, returned, fields,"
+            " kind, severity, channels, evidence, stealth, corrected, edit, past, judged_by)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (c.sighting.id, c.previous.id, page, c.sighting.crawled_at, int(title), int(body), similarity, int(c.returned),
-                 fields_json(c))
-                for page, c, title, body, similarity in changes
+                 fields_json(c), j.kind, j.severity, j.channels, j.evidence, j.stealth, j.corrected, j.edit, j.past, j.judged_by)
+                for page, c, title, body, similarity, j in changes
             ),
         )  # fmt: skip
 
@@ -330,8 +360,13 @@ class Writer(Sending):
         self._many("UPDATE matches SET relation = ? WHERE a = ? AND b = ?", ((relation, a, b) for a, b, relation in rows))
 
     def drop_matches(self) -> None:
-        """Forget all matches, and which texts stand for which: everything will be matched again."""
-        self._execute("DELETE FROM matches")
+        """Forget matches, and which texts stand for which: everything will be matched again, but for texts whose bodies were
+        pruned. Nothing can be measured of them, and what was stays."""
+        self._execute(
+            f"DELETE FROM matches WHERE (a NOT IN ({BODILESS}) AND b NOT IN ({BODILESS}))"
+            " OR NOT EXISTS (SELECT 1 FROM revisions WHERE text_id = a) OR NOT EXISTS (SELECT 1 FROM revisions WHERE text_id = b)"
+        )
+        self._execute(f"UPDATE texts SET signature = NULL WHERE signature IS NOT NULL AND id IN ({BODILESS})")
         self._execute("DELETE FROM represented")
         self._execute("DELETE FROM passages")
         self._execute("UPDATE texts SET crowded = 0 WHERE crowded = 1")
@@ -406,11 +441,14 @@ class Writer(Sending):
 
     def copy_revision(self, revision: int, page: int) -> int:
         """The key of the same state under another page, made at first need."""
-        row = self._one("SELECT digest, title, body, text_id FROM revisions WHERE id = ?", revision)
+        columns = "digest, title, body, text_id, pruned_at, pruned_characters, pruned_digest"
+        row = self._one(f"SELECT {columns} FROM revisions WHERE id = ?", revision)
         assert row is not None
-        there = self._one("SELECT id, text_id FROM revisions WHERE page_id = ? AND digest = ?", page, row[0])
+        there = self._one("SELECT id, text_id, pruned_at FROM revisions WHERE page_id = ? AND digest = ?", page, row[0])
         if there is None:
-            return self._insert("INSERT INTO revisions (page_id, digest, title, body, text_id) VALUES (?, ?, ?, ?, ?)", (page, *row))
+            return self._insert(f"INSERT INTO revisions (page_id, {columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (page, *row))
+        if there[2] is not None and row[4] is None:
+            self.restore_bodies([(there[0], row[2])])
         if row[3] is not None:
             self.set_revision_texts([(there[0], row[3])])
         return int(there[0])
@@ -454,6 +492,11 @@ def metadata_values(metadata: Metadata) -> tuple[bytes, Row]:
     extra = json.dumps(dict(m.extra), ensure_ascii=False, sort_keys=True) if m.extra else "{}"
     values = (m.id, m.publisher, m.author, m.category, m.published_at, m.published_printed, m.oid, m.aid, extra)
     return xxhash.xxh3_128_digest(json.dumps(values).encode()), values
+
+
+def body_digest(body: str) -> bytes:
+    """What is kept of a body that is pruned: by it another is known to be the same."""
+    return xxhash.xxh3_128_digest(body.encode())
 
 
 def fields_json(change: Change) -> str:

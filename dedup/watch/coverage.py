@@ -26,14 +26,6 @@ class Coverage:
         return folder.st_ino in self.inodes or root.st_ino not in self.inodes
 
 
-def instances() -> frozenset[str]:
-    """The descriptors of this process that are inotify instances, as /proc names them; none where there is no /proc."""
-    try:
-        return frozenset(fd for fd in os.listdir("/proc/self/fd") if is_instance(fd))
-    except OSError:
-        return frozenset()
-
-
 def coverage(descriptors: frozenset[str]) -> Coverage:
     """What these inotify instances watch (proc_pid_fdinfo(5)); nothing where the kernel does not tell."""
     places: set[tuple[int, int]] = set()

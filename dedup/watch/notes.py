@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 MOST_PATHS = 50_000
@@ -22,6 +23,16 @@ class Notes:
 
     def __bool__(self) -> bool:
         return bool(self.files or self.folders or self.permissions or self.everything)
+
+
+def tops(folders: Iterable[bytes]) -> list[bytes]:
+    """Those of these folders that lie below none of the others, in order: looking at one is looking at all below it. Folders that are
+    made in one another are all noted, and with each all below it would be looked at again."""
+    found: list[bytes] = []
+    for folder in sorted(folders, key=lambda f: f and f + b"/"):
+        if not found or not (not found[-1] or folder.startswith(found[-1] + b"/")):
+            found.append(folder)
+    return found
 
 
 class Notebook:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import sys
 import threading
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from watchdog.events import (
     DirAttribEvent,
@@ -27,13 +29,17 @@ from watchdog.observers.api import BaseObserver
 from watchdog.utils import BaseThread
 
 from dedup.ingest import Root
+from dedup.ingest.beneath import Beneath
 from dedup.ingest.roots import identity
-from dedup.watch.coverage import Coverage, coverage, instances, is_instance
+from dedup.watch.coverage import Coverage, coverage, is_instance
 from dedup.watch.notes import Notebook
 from dedup.watch.observer import Observer
 
 PATIENCE = 2.0
 """Seconds that watchdog has to watch a new folder before it counts as unwatched."""
+LEVELS = 4096
+"""Calls within one another that Python is to allow: before 3.12 os.walk makes one for every level of folders, of which a path of
+PATH_MAX bytes has half so many."""
 SHARE = 50
 """Looking at what is watched may take one part in so many of the time."""
 CHUNK = 4096
@@ -125,20 +131,19 @@ class Watcher:
             log.propagate = False
         # of the second folder that may not be read it says that it met the first before
         warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), LEVELS))
         hopeless, self._hopeless, self._watched = self._hopeless, {}, {}
-        threads, descriptors = frozenset(threading.enumerate()), instances()
+        threads, self._descriptors = frozenset(threading.enumerate()), frozenset()
         try:
-            observer = Observer()
-            observer.daemon = True
+            observer = self._observer = Observer()
+            self._descriptors = frozenset({observer.descriptor})
             observer.start()
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
             self._hopeless = {root: _why(error) for root in self._roots}
         else:
-            self._observer = observer
             for root in self._roots.values():
                 self._schedule(observer, root)
         self._threads = frozenset(t for t in threading.enumerate() if t not in threads and isinstance(t, BaseThread))
-        self._descriptors = instances() - descriptors
         self._heard = None
         self.problem = next(iter(self._hopeless.values())) if self._hopeless and not self._watched else None
         for root_id, why in self._hopeless.items():
@@ -208,15 +213,15 @@ class Watcher:
     def close(self) -> None:
         """Stop taking notes; never waits long for watchdog's threads."""
         observer, self._observer = self._observer, None
-        threads, self._threads = self._threads, frozenset()
-        if observer is None:
-            return
-        stopper = threading.Thread(target=_stop, args=(observer,), daemon=True)
-        stopper.start()
-        stopper.join(2)
-        if not any(t.is_alive() for t in (stopper, *threads)):  # or it closes them itself, and who knows what has their numbers then
-            for fd in self._descriptors & instances():  # of a thread that died; each counts against the limit
-                os.close(int(fd))
+        self._threads = frozenset()
+        if observer is not None:
+            stopper = threading.Thread(target=_stop, args=(observer,), daemon=True)
+            try:
+                stopper.start()
+            except RuntimeError:  # there is no room for another thread
+                _stop(observer)
+            else:
+                stopper.join(2)
 
     def _trouble(self) -> str | None:
         if self._observer is not None:
@@ -258,7 +263,7 @@ class Watcher:
         for root_id, folder in pending:
             path = self._roots[root_id].path
             if root_id not in roots:
-                roots[root_id] = _stat(path, follow=True)  # the operator may have named a link
+                roots[root_id] = _stat(path)
             root, place = roots[root_id], (root_id, folder)
             if root is None or self._is_watched(root_id, path, folder, root, watched):
                 self._doubtful.pop(place, None)
@@ -267,7 +272,7 @@ class Watcher:
 
     def _is_watched(self, root_id: int, path: bytes, folder: bytes, root: os.stat_result, watched: Coverage) -> bool:
         """Or not there any more."""
-        found = _stat(os.path.join(path, folder)) if folder else root
+        found = _below(path, folder) if folder else root
         return found is None or (root_id not in self._hopeless and watched.holds(found, root))
 
     def _tell(self) -> None:
@@ -279,13 +284,42 @@ class Watcher:
         self._told = number
 
 
-def _why(error: OSError) -> str:
+def _why(error: OSError | RuntimeError) -> str:
+    if not isinstance(error, OSError):
+        return str(error)
+    if error.errno == errno.EMFILE and _exhausted():
+        return "this process may open no more files: raise its limit (ulimit -n, LimitNOFILE=)"
     return _LIMITS.get(error.errno or 0) or error.strerror or str(error)
 
 
-def _stat(path: bytes, *, follow: bool = False) -> os.stat_result | None:
+def _exhausted() -> bool:
+    """Whether this process cannot open as many descriptors as an observer has: its instance, and a pipe."""
+    with ExitStack() as opened:
+        try:
+            for _ in range(3):
+                opened.callback(os.close, os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            return True
+    return False
+
+
+def _stat(path: bytes) -> os.stat_result | None:
     try:
-        return os.stat(path, follow_symlinks=follow)
+        return os.stat(path)  # the operator may have named a link
+    except OSError:
+        return None
+
+
+def _below(path: bytes, folder: bytes) -> os.stat_result | None:
+    """What a folder of a crawl directory is; its path may be longer than any that the kernel takes."""
+    try:
+        try:
+            return os.stat(os.path.join(path, folder), follow_symlinks=False)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+        with Beneath() as beneath:
+            return beneath.stat(path, *os.path.split(folder))
     except OSError:
         return None
 
