@@ -119,6 +119,8 @@ def receiver() -> Iterator[Receiver]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
+            if len(body) < int(self.headers["Content-Length"]):
+                return  # whoever sent it was killed in the midst of it
             with found.came:
                 found.received.append(Received(self.path, dict(self.headers), body))
                 code = found.answers.pop(0) if found.answers else 200

@@ -80,7 +80,8 @@ CASES = [
     # wording
     _case("another word", "wording", "minor", ("반발했다", "강하게 비판했다")),
     _case("a word more", "wording", "minor", ("시작해", "예정대로 시작해")),
-    _case("an address", "wording", "minor", ("http://a.example/1", "https://a.example/1"), first=(("예정이다.", "예정이다. http://a.example/1 참고."),)),
+    _case("where a link leads", "cosmetic", "trivial", ("http://a.example/1", "https://a.example/2"), first=(("예정이다.", "예정이다. http://a.example/1 참고."),)),
+    _case("another mail address", "wording", "minor", ("desk@a.example", "news@a.example"), first=(("예정이다.", "예정이다. 제보는 desk@a.example 로."),)),
     _case("another verb", "wording", "minor", ("asked for", "demanded"), body=ENGLISH),
     _case(
         "a sentence that moved", "wording", "minor", (" 경찰은 충돌이 없었다고 밝혔다.", ""), ("야당은 복지", "경찰은 충돌이 없었다고 밝혔다. 야당은 복지"),

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import regex
+
 from dedup.diffs import Operation, tokens
 from dedup.diffs.forms import Row, rows
 from dedup.judging.words import CREDITS, NAMES, NEGATIONS, QUOTATIONS, SPELT, STAMPS, sort_of_number, stands_in
@@ -21,6 +23,7 @@ What = Literal[
 
 SENTENCE = 10
 """Letters and digits from which a sentence's coming or going counts by itself."""
+_LISTED = regex.compile(r"\W{0,10}\p{Lu}\p{Ll}{3,}\W{0,5}")
 SHOWN = 200
 """Characters that are kept of either side of a piece of evidence."""
 MOST = 40
@@ -74,12 +77,18 @@ def _of_row(row: Row) -> Iterator[Evidence]:
         if row.left:
             yield Evidence("moved", _cut(left), _cut(left))
         return
-    if all(o.kind != "same" for o in (*row.left, *row.right)) and len(plain(_without_addresses(left + right))) >= SENTENCE:
+    if all(o.kind != "same" for o in (*row.left, *row.right)) and _is_line(_without_addresses(left + right)):
         yield Evidence("sentence", _cut(left), _cut(right))
         return
     yield from _edits(row)
+    left, right = _without_addresses(left), _without_addresses(right)
     yield from _paired("name", _missing(_names(left), right), _missing(_names(right), left))
     yield from _paired("negation", _negations(left), _negations(right))
+
+
+def _is_line(text: str) -> bool:
+    """Whether it says something by itself: so many letters, or a name in a list."""
+    return len(plain(text)) >= SENTENCE or _LISTED.fullmatch(text.strip()) is not None
 
 
 def _without_addresses(text: str) -> str:

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import regex
 import xxhash
 from rapidfuzz.distance import Levenshtein
 
@@ -25,6 +26,7 @@ STUB_BEFORE = 100
 """Letters and digits that a text must have had for its collapse to count as removal."""
 TYPO_JAMO = 3
 """Letters (Hangul by jamo) by which a word differs from a mistyped one at most."""
+_MAIL = regex.compile(r"[\w.]@[\w-]+\.")
 _GRAVE = frozenset({"number", "amount", "percentage", "date", "negation", "quotation"})
 _SUBSTANCE = _GRAVE | {"name", "sentence"}
 
@@ -178,6 +180,8 @@ def _substance(before: State, after: State, title: list[Operation], body: _Body,
     told = [*evidence.of(title), *body.evidence, *body.aside]
     if not title_differs and not body_differs:
         return "cosmetic", "trivial", body.aside or [Evidence("form", *_form(before, after))]
+    if not title_differs and body.evidence and all(e.what == "address" and _is_link(e) for e in body.evidence):
+        return "cosmetic", "trivial", told
     if body_differs and body.similarity < rules.rewrite_similarity:
         return "rewrite", "notable", [e for e in told if (e.before and e.after) or e.what in ("sentence", "quotation")]
     grave = {e.what for e in body.evidence}
@@ -186,6 +190,11 @@ def _substance(before: State, after: State, title: list[Operation], body: _Body,
     if _is_typo([*title, *body.operations], rules) and not any(e.what in _SUBSTANCE or e.what == "address" for e in told):
         return "typo", "minor", told
     return ("headline", "notable", told) if title_differs else ("wording", "minor", told)
+
+
+def _is_link(e: Evidence) -> bool:
+    """Whether it is where a link leads, or a picture lies, that differs: what nobody reads."""
+    return "://" in e.before + e.after and not _MAIL.search(e.before + e.after)
 
 
 def _form(before: State, after: State) -> tuple[str, str]:
