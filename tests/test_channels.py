@@ -379,7 +379,14 @@ def test_a_feed_keeps_the_newest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "held", [b"", b"<feed", b"\xff\xfe", b"<html/>", b'<!DOCTYPE x [<!ENTITY a "b">]><feed xmlns="http://www.w3.org/2005/Atom">&a;</feed>']
+    "held",
+    [
+        b"",
+        b"<feed",
+        b"\xff\xfe",
+        b"<html/>",
+        b'<!DOCTYPE x [<!ENTITY a "b">]><feed xmlns="http://www.w3.org/2005/Atom"><entry><id>&a;</id></entry></feed>',
+    ],
 )
 def test_what_is_no_feed_of_ours_is_replaced_by_one(tmp_path: Path, held: bytes) -> None:
     path = tmp_path / "a.atom"

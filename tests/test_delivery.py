@@ -339,6 +339,16 @@ def test_over_the_cap_the_rest_of_the_hour_is_one_digest_that_says_so(db: Path, 
         assert sent.events()[4:] == [["change:11"]]
 
 
+def test_the_cap_holds_however_much_is_due(db: Path, clock: Clock, sent: Sent) -> None:
+    rule = AlertRule(name="capped", on=("change",), to=("log",), most_per_hour=3)
+    with posting(db, settings({"log": LOG}, rule), *(event(n) for n in range(2 * delivery.TOGETHER + 50))) as (store, post):
+        rounds(post, store)
+        assert sent.events() == [["change:0"], ["change:1"], ["change:2"]]
+        clock.pass_(minutes=45)
+        rounds(post, store)
+        assert sorted(map(len, sent.events()[3:])) == [47, 500, 500]
+
+
 def test_each_rule_and_channel_has_a_cap_of_its_own(db: Path, clock: Clock, sent: Sent) -> None:
     rules = [AlertRule(name=n, on=("change",), to=(to,), most_per_hour=2) for n, to in (("a", "x"), ("b", "x"), ("c", "y"))]
     rules[0] = rules[0].model_copy(update={"publishers": ("한빛일보",)})

@@ -12,7 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -269,6 +269,7 @@ def test_html_has_our_own_tags_alone_and_reads_as_it_should(said: list[Section])
 
 
 @given(sections)
+@example([Section("\r", ())])
 def test_markdown_makes_nothing_of_what_a_page_holds(said: list[Section]) -> None:
     """Read by a CommonMark parser: bold labels and headings, links to addresses, code; no image, no heading, no list, no HTML."""
     shown = forms.markdown(said)

@@ -13,7 +13,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
 from zoneinfo import ZoneInfo
@@ -181,7 +181,9 @@ class Post:
             with store.transaction():
                 for deliveries, due_at, why in holds:
                     store.hold(deliveries, due_at, why)
-            found = store.due(channel, now, TOGETHER)
+            held = {d: (due_at, why) for deliveries, due_at, why in holds for d in deliveries}
+            found = [replace(d, due_at=held[d.id][0], digest=held[d.id][1]) if d.id in held else d for d in found]
+            found = [d for d in found if d.due_at <= now]
         alerts = store.alerts([d.alert for d in found])
         together = groupby(
             sorted(found, key=lambda d: (d.due_at, d.rule, d.digest or "", d.id)),

@@ -75,7 +75,7 @@ def text(sections: Iterable[Section]) -> str:
 
 
 def _text_section(section: Section) -> str:
-    lines = [one_line(section.heading)] if section.heading else []
+    lines = [heading] if (heading := one_line(section.heading)) else []
     lines += [(f"{line.label}: " if line.label else "") + "".join(map(_text_piece, line.pieces)) for line in section.lines]
     return "\n".join(lines)
 
@@ -98,7 +98,7 @@ def markdown(sections: Iterable[Section]) -> str:
 
 
 def _markdown_section(section: Section) -> str:
-    lines = [f"**{_markdown(section.heading)}**"] if section.heading else []
+    lines = [f"**{_markdown(heading)}**"] if (heading := one_line(section.heading)) else []
     for line in section.lines:
         told = "".join(map(_markdown_piece, line.pieces))
         lines.append(f"**{line.label}:** {told}" if line.label else _BLOCK.sub(r"\1\\\2", told))
@@ -124,7 +124,7 @@ def html(sections: Iterable[Section]) -> str:
 
 
 def _html_section(section: Section) -> str:
-    lines = [f"<b>{escape(one_line(section.heading))}</b>"] if section.heading else []
+    lines = [f"<b>{escape(heading)}</b>"] if (heading := one_line(section.heading)) else []
     lines += [(f"<b>{escape(line.label)}:</b> " if line.label else "") + "".join(map(_html_piece, line.pieces)) for line in section.lines]
     return f"<p>{'<br>'.join(lines)}</p>"
 
