@@ -348,7 +348,7 @@ def test_diff_keeps_the_lines_of_a_body(tmp_path: Path) -> None:
         made.write(tmp_path / "crawl" / day)
     assert run(tmp_path, "scan").code == 0
     shown = run(tmp_path, "diff", "901_0000000001").out
-    assert "\nFirst line.\nSecond line.\n[-eleven-]{+twelve+}\n" in shown
+    assert "\nFirst line.\nSecond line.\n\n[-eleven-]{+twelve+}\n" in shown
 
 
 def test_diff_of_a_page_with_one_revision(scanned: Path) -> None:
@@ -798,7 +798,7 @@ def test_init_for_a_directory(tmp_path: Path, name: str) -> None:
     assert (ran.code, ran.out) == (0, "")
     told = json_of(run(tmp_path, "config", "-f", "json"))["settings"]
     assert told["crawl.directories"]["value"] == [str(tmp_path / name)]
-    assert {key for key, entry in told.items() if entry["from"] != "config.toml"} == {"alerts", "channels"}, "examples of those only"
+    assert {key for key, entry in told.items() if entry["from"] != "config.toml"} == {"alerts", "channels"}  # shown in comments
 
 
 def test_init_for_a_directory_by_its_whole_path(tmp_path: Path) -> None:
