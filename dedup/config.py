@@ -8,15 +8,18 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from dedup.digests import RECIPES
 from dedup.errors import ConfigError, ConfigFileError
+from dedup.model import Language, Severity, Topic
 from dedup.publishers import House, Publishers
+from dedup.rules import KINDS, Alerting, Rhythm, Rule
 from dedup.urls import Canonicaliser
 
 
@@ -93,6 +96,39 @@ def _named(name: str) -> str:
 
 
 _Name = Annotated[str, AfterValidator(_named)]
+
+
+def _word(word: str) -> str:
+    if not any(c.isalnum() for c in word):
+        raise ValueError("has no letter or digit: it would be found everywhere")
+    return word
+
+
+_Word = Annotated[str, AfterValidator(_word)]
+
+
+class Changes(_Section):
+    """`[changes]`"""
+
+    rewrite_similarity: _Share = 0.5
+    stub_share: _Share = 0.2
+    typo_edits: Annotated[int, Field(ge=0, le=100)] = 3
+    corrections: tuple[_Word, ...] = (
+        "수정", "정정", "정정합니다", "바로잡습니다", "바로잡았습니다", "알려드립니다", "정정보도", "반론보도",
+        "correction", "corrected", "updated", "update", "editor's note", "clarification",
+    )  # fmt: skip
+    failures: tuple[_Word, ...] = (
+        "content not found", "page not found", "article not found", "404 not found", "not found", "access denied", "403 forbidden",
+        "service unavailable", "bad gateway", "internal server error", "this page is no longer available",
+        "this article has been removed", "this story has been removed",
+        "페이지를 찾을 수 없습니다", "존재하지 않는 기사", "존재하지 않는 페이지",
+        "기사를 찾을 수 없습니다",
+        "삭제된 기사", "기사가 삭제", "삭제되었습니다", "삭제 되었습니다",
+        "서비스가 종료", "접근이 제한", "열람할 수 없습니다",
+        "요청에 의해 삭제", "요청으로 삭제", "서비스 점검", "잘못된 접근",
+    )  # fmt: skip
+    incident_pages: Annotated[int, Field(ge=2, le=100_000)] = 5
+    incident_hours: Annotated[float, Field(gt=0, le=8784)] = 24.0
 
 
 class PublisherAlias(_Section):
@@ -195,6 +231,99 @@ class Metrics(_Section):
     listen: Annotated[str, AfterValidator(_address)] = ""
 
 
+def _clock(printed: str) -> str:
+    if not re.fullmatch(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", printed):
+        raise ValueError("is not a time of day; write one like '08:00'")
+    return printed
+
+
+def _kind(name: str) -> str:
+    known = sorted({kind for kinds in KINDS.values() for kind in kinds})
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1, 0.4)
+        raise ValueError(f"{name!r} is no kind" + (f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"))
+    return name
+
+
+_Kind = Annotated[str, AfterValidator(_kind)]
+_Clock = Annotated[str, AfterValidator(_clock)]
+_Part = Literal["title", "body", "author", "publisher", "category", "published_at"]
+PARTS: tuple[_Part, ...] = get_args(_Part)
+"""What of an article can differ."""
+
+
+class AlertRule(_Section):
+    """`[[alerts]]`"""
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    on: Annotated[tuple[Topic, ...], Field(min_length=1)]
+    to: Annotated[tuple[str, ...], Field(min_length=1)]
+    kinds: tuple[_Kind, ...] = ()
+    min_severity: Severity = "minor"
+    parts: tuple[_Part, ...] = ()
+    publishers: tuple[_Name, ...] = ()
+    urls: tuple[_Name, ...] = ()
+    stealth: bool | None = None
+    min_similarity: _Share = 0.0
+    across_publishers: bool = False
+    min_size: Annotated[int, Field(ge=0)] = 0
+    rhythm: Literal["at once", "hourly", "daily"] = "at once"
+    at: _Clock = "08:00"
+    zone: Annotated[str, AfterValidator(lambda name: _zone(name) if name else name)] = ""
+    quiet: tuple[_Clock, ...] = ()
+    most_per_hour: Annotated[int, Field(ge=0, le=10_000)] = 30
+
+    def rule(self, zone: str) -> Rule:
+        """The rule as it is applied; `zone` is that of those that name none."""
+        quiet = (time.fromisoformat(self.quiet[0]), time.fromisoformat(self.quiet[1])) if self.quiet else None
+        return Rule(
+            name=self.name, on=self.on, to=tuple(dict.fromkeys(self.to)), kinds=self.kinds, min_severity=self.min_severity,
+            parts=self.parts, publishers=self.publishers, urls=self.urls, stealth=self.stealth, min_similarity=self.min_similarity,
+            across_publishers=self.across_publishers, min_size=self.min_size,
+            rhythm=Rhythm(self.rhythm, time.fromisoformat(self.at), ZoneInfo(self.zone or zone), quiet, self.most_per_hour),
+        )  # fmt: skip
+
+
+class Channel(_Section):
+    """`[channels.NAME]`"""
+
+    kind: Literal["apprise", "webhook", "command", "atom", "log"]
+    url: str = ""
+    secret: str = ""
+    command: tuple[str, ...] = ()
+    path: str = ""
+    entries: Annotated[int, Field(ge=1, le=10_000)] = 200
+
+    def shown(self) -> dict[str, Any]:
+        """What of it may be shown: where secrets are, or might be, only that there is something."""
+        return self.model_dump() | {key: masked(getattr(self, key)) for key in SECRET}
+
+
+SECRET = ("url", "secret")
+"""Keys of a channel that are never shown, but for the environment variable that they name."""
+_NEEDED = {"apprise": ("url",), "webhook": ("url", "secret"), "command": ("command",), "atom": ("path", "entries"), "log": ()}
+
+
+def masked(value: str) -> str:
+    """A value that is, or may hold, a secret: which environment variable has it, or which service it is for."""
+    if not value or re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*", value):
+        return value
+    scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]{0,20}://", value)
+    return (scheme[0] if scheme else "") + "***"
+
+
+class Delivery(_Section):
+    """`[delivery]`"""
+
+    language: Language = "ko"
+    zone: Annotated[str, AfterValidator(_zone)] = "Asia/Seoul"
+    gather_seconds: Annotated[float, Field(ge=0, le=86_400)] = 60.0
+    retry_seconds: Annotated[float, Field(ge=1, le=3600)] = 30.0
+    most_retry_seconds: Annotated[float, Field(ge=1, le=86_400)] = 3600.0
+    give_up_hours: Annotated[float, Field(gt=0, le=8760)] = 72.0
+    timeout_seconds: Annotated[float, Field(ge=1, le=600)] = 30.0
+
+
 class Settings(_Section):
     """All of `config.toml`; paths are absolute once loaded."""
 
@@ -202,11 +331,24 @@ class Settings(_Section):
     time: Time = Time()
     integrity: Integrity = Integrity()
     duplicates: Duplicates = Duplicates()
+    changes: Changes = Changes()
     publishers: PublisherNames = PublisherNames()
     urls: Urls = Urls()
     history: History = History()
     database: Database = Database()
     metrics: Metrics = Metrics()
+    delivery: Delivery = Delivery()
+    alerts: tuple[AlertRule, ...] = ()
+    channels: dict[str, Channel] = Field(default_factory=dict)
+
+    def alerting(self) -> Alerting:
+        """The rules as they are applied."""
+        return Alerting(
+            tuple(rule.rule(self.delivery.zone) for rule in self.alerts),
+            self.changes.incident_pages,
+            self.changes.incident_hours,
+            self.delivery.gather_seconds,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +384,10 @@ def load(explicit: str | None = None, *, directories: tuple[str, ...] = (), data
     base = file.absolute().parent if file else Path.cwd()
     settings = _check(table, str(file))
     origins = {key: str(file) if _given(table, key) else "default" for key, _ in flatten(settings)}
+    channels = {
+        name: channel.model_copy(update={"path": os.path.abspath(base / os.path.expanduser(channel.path))}) if channel.path else channel
+        for name, channel in settings.channels.items()
+    }
     crawl = settings.crawl.model_copy(
         update={"directories": tuple(os.path.abspath(base / os.path.expanduser(d)) for d in settings.crawl.directories)}
     )
@@ -253,7 +399,7 @@ def load(explicit: str | None = None, *, directories: tuple[str, ...] = (), data
     if database is not None:
         place = _database(database)
         origins["database.path"] = "command line"
-    return Loaded(settings.model_copy(update={"crawl": crawl, "database": place}), file, origins)
+    return Loaded(settings.model_copy(update={"crawl": crawl, "database": place, "channels": channels}), file, origins)
 
 
 def _database(path: str | Path) -> Database:
@@ -262,10 +408,14 @@ def _database(path: str | Path) -> Database:
 
 
 def flatten(settings: Settings) -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of every setting, in the order of the shipped file."""
+    """(dotted key, value) of every setting, in the order of the shipped file; what is made of tables that users name or add
+    (`alerts`, `channels`) has one key."""
     for section, model in settings:
-        for key, value in model:
-            yield f"{section}.{key}", value
+        if isinstance(model, _Section):
+            for key, value in model:
+                yield f"{section}.{key}", value
+        else:
+            yield section, model
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -278,8 +428,8 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _given(table: dict[str, Any], key: str) -> bool:
-    section, name = key.split(".")
-    return name in table.get(section, {})
+    section, _, name = key.partition(".")
+    return name in table.get(section, {}) if name else section in table
 
 
 def _check(table: dict[str, Any], file: str) -> Settings:
@@ -302,6 +452,7 @@ def _check(table: dict[str, Any], file: str) -> Settings:
         settings.publishers.publishers()
     except ValueError as error:
         raise ConfigError(file=file, key="publishers.aliases", problem=str(error)) from None
+    _check_alerts(settings, file)
     if 0 < settings.duplicates.boilerplate_articles < 3:
         raise ConfigError(
             file=file, key="duplicates.boilerplate_articles", problem="must be 3 or more, or 0 to learn none: two articles are a copy"
@@ -312,6 +463,43 @@ def _check(table: dict[str, Any], file: str) -> Settings:
     ):
         raise ConfigError(file=file, key="urls.from_ids", problem="must hold {oid} and {aid}, and no other placeholder")
     return settings
+
+
+def _check_alerts(settings: Settings, file: str) -> None:
+    """What one key alone does not tell."""
+
+    def wrong(key: str, problem: str) -> ConfigError:
+        return ConfigError(file=file, key=key, problem=problem)
+
+    for name, channel in settings.channels.items():
+        if not re.fullmatch(r"[\w-]{1,64}", name):
+            raise wrong("channels", f"{name!r} is no name of a channel; use letters, digits, '-' and '_'")
+        needed = _NEEDED[channel.kind]
+        for key in ("url", "command", "path"):
+            if key in needed and not getattr(channel, key):
+                raise wrong(f"channels.{name}.{key}", f"is required: a channel of kind {channel.kind!r} sends there")
+        for key in channel.model_fields_set - {"kind", *needed}:
+            raise wrong(f"channels.{name}.{key}", f"says nothing to a channel of kind {channel.kind!r}")
+        if channel.kind == "webhook" and not re.match(r"https?://|env:", channel.url):
+            raise wrong(f"channels.{name}.url", "must begin with http:// or https://, or name an environment variable: 'env:NAME'")
+        if any("\0" in value for value in (channel.path, *channel.command)):
+            raise wrong(f"channels.{name}", "a path or an argument cannot hold a NUL character")
+    names: set[str] = set()
+    for n, rule in enumerate(settings.alerts):
+        if rule.name in names:
+            raise wrong(f"alerts.{n}.name", f"there is another rule called {rule.name!r}")
+        names.add(rule.name)
+        for to in rule.to:
+            if to not in settings.channels:
+                near = difflib.get_close_matches(to, settings.channels, 1, 0.4)
+                raise wrong(f"alerts.{n}.to", f"there is no [channels.{to}]" + (f"; did you mean {near[0]!r}?" if near else ""))
+        for kind in rule.kinds:
+            if not any(kind in KINDS[topic] for topic in rule.on):
+                raise wrong(f"alerts.{n}.kinds", f"{kind!r} is no kind of {' or '.join(rule.on)}")
+        if rule.quiet and (len(rule.quiet) != 2 or rule.quiet[0] == rule.quiet[1]):
+            raise wrong(f"alerts.{n}.quiet", "must be two different times of day, e.g. ['22:00', '07:00']")
+    if settings.delivery.most_retry_seconds < settings.delivery.retry_seconds:
+        raise wrong("delivery.most_retry_seconds", "must not be less than delivery.retry_seconds")
 
 
 def _tuples(value: Any) -> Any:
@@ -331,11 +519,13 @@ def _sentence(error: Any) -> str:
         return "there is no such key" + (f"; did you mean {'.'.join([*map(str, error['loc'][:-1]), near[0]])!r}?" if near else "")
     message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     message = re.sub(r"(?i)\btuple should have at least 1 item.*", "must have at least 1 item", message).replace("tuple", "list")
+    if error["loc"][0] == "channels":  # a secret may be in it
+        return message
     told = list(error["input"]) if isinstance(error["input"], tuple) else error["input"]
     return message if repr(told) in message else f"{message} (it is {told!r})"
 
 
-_LISTED: dict[int | str, type[BaseModel]] = {"rules": UrlRule, "aliases": PublisherAlias}
+_LISTED: dict[int | str, type[BaseModel]] = {"rules": UrlRule, "aliases": PublisherAlias, "alerts": AlertRule, "channels": Channel}
 """Keys that hold tables of their own."""
 
 
@@ -345,7 +535,7 @@ def _siblings(location: tuple[int | str, ...]) -> list[str]:
     for part in location[:-1]:
         if part in _LISTED:
             model = _LISTED[part]
-        elif isinstance(part, str):
+        elif isinstance(part, str) and part in model.model_fields:
             annotation = model.model_fields[part].annotation
             if isinstance(annotation, type) and issubclass(annotation, BaseModel):
                 model = annotation

@@ -162,5 +162,27 @@ class MetricsError(DedupError):
     """Metrics cannot be served on {listen}: {problem}."""
 
 
+class ChannelError(DedupError):
+    """Channel {channel}: {problem}"""
+
+
+class UnknownChannelError(DedupError):
+    """No channel is called {wanted}; the configuration has {known}."""
+
+    exit_code = 2
+
+
+class UnknownAlertError(DedupError):
+    """No alert is called {wanted}; 'dedup alerts list' shows the names."""
+
+    exit_code = 2
+
+
+class AmbiguousAlertError(DedupError):
+    """{wanted} stands for several alerts; write more of the name."""
+
+    exit_code = 2
+
+
 class NotAnArticleError(DedupError):
     """{path} could not be read as an article: {problem}"""

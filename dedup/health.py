@@ -13,13 +13,14 @@ from typing import Any, Literal
 from dedup import private
 
 Phase = Literal["starting", "scanning", "watching", "stopping"]
-Reason = Literal["database", "absent", "unwatched", "events"]
+Reason = Literal["database", "absent", "unwatched", "events", "alerts"]
 
 REASONS: dict[Reason, str] = {
     "database": "the database cannot be written",
     "absent": "a crawl directory is missing, unreadable, or empty and not the directory it was",
     "unwatched": "folders are not watched; the timer's scans find what changes there",
     "events": "no events come; scans alone find what changes",
+    "alerts": "a channel does not take alerts; they are kept and tried again",
 }
 
 EVERY = 2.0
@@ -57,6 +58,15 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
+class Alerts:
+    """Deliveries of alerts that are on their way, for how long the first of them has been due, and those that were given up."""
+
+    pending: int = 0
+    overdue_seconds: float = 0.0
+    dead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Health:
     """One report. `at` and the other times are ISO 8601 in UTC; `seen` is the tally of all files looked at since the start."""
 
@@ -75,6 +85,7 @@ class Health:
     restarts: int = 0
     unwatched: int = 0
     unwatched_some: tuple[str, ...] = ()
+    alerts: Alerts = Alerts()
     degraded: tuple[Degraded, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -127,6 +138,7 @@ def read(path: str) -> Health | None:
             told = json.loads(file.read().decode("utf-8", "surrogateescape"))
         told["backlog"] = Backlog(**told["backlog"])
         told["rates"] = Rates(**{name: tuple(values) for name, values in told["rates"].items()})
+        told["alerts"] = Alerts(**told["alerts"])
         told["degraded"] = tuple(Degraded(**d) for d in told["degraded"])
         told["unwatched_some"] = tuple(told["unwatched_some"])
         return Health(**{f.name: told[f.name] for f in fields(Health)})

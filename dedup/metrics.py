@@ -68,6 +68,9 @@ def _families(h: Health, database: str) -> Iterator[_Family]:
     yield "dedup_overflows", "counter", "Times that events were lost in a burst.", "", {"": h.overflows}
     yield "dedup_observer_restarts", "counter", "Times that the observer was rebuilt.", "", {"": h.restarts}
     yield "dedup_unwatched_folders", "gauge", "Folders that only the timer's scans see.", "", {"": h.unwatched}
+    yield "dedup_alerts_pending", "gauge", "Deliveries of alerts that are not made yet.", "", {"": h.alerts.pending}
+    yield "dedup_alerts_overdue_seconds", "gauge", "For how long the first of them has been due.", "", {"": h.alerts.overdue_seconds}
+    yield "dedup_alerts_dead", "gauge", "Deliveries of alerts that were given up.", "", {"": h.alerts.dead}
     now: dict[str, float] = dict.fromkeys(get_args(Reason), 0.0)
     yield (
         "dedup_degraded",

@@ -15,6 +15,16 @@ Standing = Literal["counted", "truncated", "overruled", "superseded"]
 """What a sighting is worth: `counted` takes part in runs, changes and clusters; `truncated` was cut short; `overruled`
 came after a verified reading of the same crawl; `superseded` was read again otherwise without anything vouching for it."""
 
+ChangeKind = Literal[
+    "cosmetic", "typo", "wording", "headline", "substantive", "rewrite", "removed", "restored", "returned", "flapping", "metadata"
+]
+Severity = Literal["trivial", "minor", "notable", "major"]
+SEVERITIES: tuple[Severity, ...] = ("trivial", "minor", "notable", "major")
+Topic = Literal["change", "mismatch", "duplicate", "cluster", "faults", "daemon"]
+"""What can be alerted to."""
+Language = Literal["ko", "en"]
+"""In which messages are worded."""
+
 FaultKind = Literal[
     "empty",
     "truncated_before_body",

@@ -16,7 +16,7 @@ NEEDED_SQLITE = (3, 37, 0)
 
 migrations = Migrations("dedup")
 
-NAMES = frozenset({"0001_first", "0002_batches", "0003_passages", "0004_pruned"})
+NAMES = frozenset({"0001_first", "0002_batches", "0003_passages", "0004_pruned", "0005_judged", "0006_alerts"})
 """Every migration this program knows."""
 
 _TABLES = """
@@ -447,6 +447,101 @@ def _pruned(db: Database) -> None:
     """States whose body was let go by the rule of [history]: an empty one with a time beside it, so that nothing is written anew. A
     change that involves one may be known without how alike the bodies were."""
     for statement in _statements(_PRUNED):
+        db.execute(statement)
+
+
+_JUDGED = """
+DROP VIEW changes_view;
+
+ALTER TABLE changes ADD COLUMN kind TEXT;                          -- 'cosmetic', 'substantive', 'removed', …; NULL: not judged
+ALTER TABLE changes ADD COLUMN severity TEXT CHECK ((severity IS NULL) = (kind IS NULL)); -- 'trivial', 'minor', 'notable', 'major'
+ALTER TABLE changes ADD COLUMN channels TEXT;                      -- JSON list: 'title', 'body' and tracked metadata that differ
+ALTER TABLE changes ADD COLUMN evidence TEXT;                      -- JSON list of [what, before, after]
+ALTER TABLE changes ADD COLUMN stealth INTEGER NOT NULL DEFAULT 0 CHECK (stealth = 0 OR stealth = 1);     -- substance, and not owned up to
+ALTER TABLE changes ADD COLUMN corrected INTEGER NOT NULL DEFAULT 0 CHECK (corrected = 0 OR corrected = 1); -- marked as a correction
+ALTER TABLE changes ADD COLUMN edit BLOB;                          -- the same for the same edit on another page: XXH3-128
+ALTER TABLE changes ADD COLUMN past TEXT;                          -- JSON: what of the history before it was judged with
+ALTER TABLE changes ADD COLUMN judged_by TEXT;                     -- recipe
+
+CREATE INDEX changes_edit ON changes (edit, at) WHERE edit IS NOT NULL;
+
+CREATE VIEW changes_view AS
+SELECT p.url, c.at, c.kind, c.severity, c.stealth, c.corrected, c.channels, c.evidence, c.title_changed, c.body_changed,
+       c.body_similarity, c.returned, c.fields,
+       x.crawled_at AS previous_at, a.title AS title_before, b.title AS title_after,
+       CASE WHEN a.pruned_at IS NULL THEN a.body END AS body_before, CASE WHEN b.pruned_at IS NULL THEN b.body END AS body_after,
+       a.pruned_at AS pruned_before, b.pruned_at AS pruned_after
+FROM changes c JOIN pages p ON p.id = c.page_id
+     JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id
+     JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id;
+"""
+
+
+@migrations(name="0005_judged")
+def _judged(db: Database) -> None:
+    """What kind of change each change is, and on what evidence. Those of before are judged by `dedup reindex --changes`."""
+    for statement in _statements(_JUDGED):
+        db.execute(statement)
+
+
+_ALERTS = """
+CREATE TABLE alerts (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,            -- what it is known by, to its receivers too: of rule and event, stable
+    rule TEXT NOT NULL,                   -- its name in the configuration
+    event TEXT NOT NULL,                  -- the key of what it tells of
+    topic TEXT NOT NULL,                  -- 'change', 'mismatch', 'duplicate', …
+    kind TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    url TEXT NOT NULL,                    -- canonical; empty: it is of no page
+    title TEXT NOT NULL,
+    publisher TEXT NOT NULL,
+    at TEXT NOT NULL,                     -- when what it tells of was
+    details TEXT NOT NULL,                -- JSON object: what else is known of the event
+    told TEXT NOT NULL,                   -- JSON object: what messages show; its own copy, whatever becomes of the page
+    made_at TEXT NOT NULL,
+    withdrawn_at TEXT,                    -- what it tells of is not so any more
+    incident TEXT,                        -- the same for the same edit on other pages; NULL: of its own
+    pages INTEGER,                        -- it tells of an incident on so many; NULL: of one event
+    open_until TEXT,                      -- of an incident: until then further pages join it
+    folded_into INTEGER REFERENCES alerts(id) -- the incident's alert that tells of it
+) STRICT;
+CREATE INDEX alerts_event ON alerts (event);
+CREATE INDEX alerts_incident ON alerts (incident, rule) WHERE incident IS NOT NULL;
+CREATE INDEX alerts_folded ON alerts (folded_into) WHERE folded_into IS NOT NULL;
+
+CREATE TABLE deliveries (
+    id INTEGER PRIMARY KEY,
+    alert_id INTEGER NOT NULL REFERENCES alerts(id),
+    channel TEXT NOT NULL,                -- its name in the configuration
+    state TEXT NOT NULL CHECK (state = 'pending' OR state = 'sent' OR state = 'dead' OR state = 'withdrawn'),
+    due_at TEXT NOT NULL,
+    digest TEXT,                          -- why it is told together with what else of its rule is due then; NULL: by itself
+    attempts INTEGER NOT NULL,
+    first_attempt TEXT,
+    last_attempt TEXT,
+    last_error TEXT,                      -- without secrets
+    sent_at TEXT,                         -- when the channel had accepted it
+    message TEXT,                         -- the name of the message that it was sent in
+    UNIQUE (alert_id, channel)
+) STRICT;
+CREATE INDEX deliveries_due ON deliveries (channel, due_at) WHERE state = 'pending';
+CREATE INDEX deliveries_dead ON deliveries (channel) WHERE state = 'dead';
+CREATE INDEX deliveries_sent ON deliveries (channel, sent_at) WHERE state = 'sent';
+
+CREATE VIEW alerts_view AS
+SELECT a.name, a.rule, a.topic, a.kind, a.severity, a.url, a.publisher, a.title, a.at, a.made_at, a.pages, a.withdrawn_at,
+       (SELECT f.name FROM alerts f WHERE f.id = a.folded_into) AS folded_into, d.channel, d.state, d.due_at, d.attempts, d.sent_at,
+       d.last_error, a.told
+FROM alerts a LEFT JOIN deliveries d ON d.alert_id = a.id
+ORDER BY a.id, d.id;
+"""
+
+
+@migrations(name="0006_alerts")
+def _alerts(db: Database) -> None:
+    """The outbox: alerts, written with what they tell of, and their deliveries."""
+    for statement in _statements(_ALERTS):
         db.execute(statement)
 
 

@@ -84,6 +84,7 @@ def holds(store: Reader) -> dict[str, Any]:
         },
         "crowded": store.count("texts", "crowded = 1"),
         "changes": store.count("changes"),
+        "alerts": store.counts_by("deliveries", "state"),
         "faults": store.counts_by("faults", "kind"),
         "database_bytes": store.database_bytes(),
         "index_bytes": store.index_bytes(),

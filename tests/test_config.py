@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from datetime import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import dedup
 from dedup import config
 from dedup.config import Settings, flatten, load
 from dedup.errors import ConfigError, ConfigFileError, DedupError
+from tests.conftest import run
 
 ROOT = Path(__file__).parent.parent
 SHIPPED = [ROOT / "config.toml", Path(dedup.__file__).parent / "share" / "config.toml"]
@@ -45,7 +47,7 @@ def plain(value: Any) -> Any:
 def test_the_shipped_configuration_gives_every_key_its_default_and_no_other(file: Path) -> None:
     table = tomllib.loads(file.read_text("utf-8"))
     given = {f"{section}.{key}": value for section, keys in table.items() for key, value in keys.items()}
-    defaults = {key: plain(value) for key, value in flatten(Settings())}
+    defaults = {key: plain(value) for key, value in flatten(Settings()) if "." in key}
     assert list(given) == list(defaults)
     for key, value in defaults.items():
         assert (given[key], type(given[key])) == (value, type(value)), key
@@ -87,6 +89,8 @@ def test_the_limits_of_relations_are_those_of_the_design() -> None:
 
 _SHARES = ("copy_coverage", "copy_unquoted", "excerpt_coverage", "quote_share")
 _CHARACTERS = ("copy_characters", "excerpt_characters", "excerpt_passage", "long_excerpt_characters", "long_excerpt_passage")
+
+_RULE = "[channels]\nlog = { kind = 'log' }\n[[alerts]]\nname = 'a'\non = ['change']\nto = ['log']\n"
 
 # A line of TOML that is wrong, the key that the message names, and words that must be in it.
 WRONG = [
@@ -161,6 +165,39 @@ WRONG = [
     ("[history]\ndays = -1", "history.days", "-1"),
     ("[history]\ndays = 1.5", "history.days", "integer"),
     ("[database]\npath = ''", "database.path", "at least 1"),
+    ("[delivery]\nlanguage = 'de'", "delivery.language", "'ko' or 'en'"),
+    ("[delivery]\nzone = ''", "delivery.zone", "time zone"),
+    ("[delivery]\ngive_up = 1", "delivery.give_up", "did you mean 'delivery.give_up_hours'"),
+    ("[changes]\nincident_pages = 1", "changes.incident_pages", "2"),
+    ("[delivery]\nretry_seconds = 60\nmost_retry_seconds = 30", "delivery.most_retry_seconds", "less"),
+    (_RULE + "kind = ['typo']", "alerts.0.kind", "did you mean 'alerts.0.kinds'"),
+    (_RULE + "kinds = ['tipo']", "alerts.0.kinds.0", "did you mean 'typo'"),
+    (_RULE + "kinds = ['near']", "alerts.0.kinds", "no kind of change"),
+    (_RULE + "min_severity = 'grave'", "alerts.0.min_severity", "'notable'"),
+    (_RULE + "parts = ['headline']", "alerts.0.parts.0", "'title'"),
+    (_RULE + "publishers = ['']", "alerts.0.publishers.0", "empty"),
+    (_RULE + "rhythm = 'weekly'", "alerts.0.rhythm", "'daily'"),
+    (_RULE + "at = '8:00'", "alerts.0.at", "like '08:00'"),
+    (_RULE + "at = '24:00'", "alerts.0.at", "like '08:00'"),
+    (_RULE + "zone = 'Seoul'", "alerts.0.zone", "time zone"),
+    (_RULE + "quiet = ['22:00']", "alerts.0.quiet", "two different"),
+    (_RULE + "quiet = ['22:00', '22:00']", "alerts.0.quiet", "two different"),
+    (_RULE + "min_similarity = 2.0", "alerts.0.min_similarity", "2.0"),
+    (_RULE + _RULE.partition("}\n")[2], "alerts.1.name", "another rule called 'a'"),
+    (_RULE.replace("to = ['log']", "to = ['lgo']"), "alerts.0.to", "did you mean 'log'"),
+    (_RULE.replace("'change'", "'changes'"), "alerts.0.on.0", "'change'"),
+    (_RULE.replace("name = 'a'", ""), "alerts.0.name", "required"),
+    ("alerts = 3", "alerts", "list"),
+    ("channels = []", "channels", "dict"),
+    ("[channels.m]\nurl = 'x'", "channels.m.kind", "required"),
+    ("[channels.m]\nkind = 'mail'", "channels.m.kind", "'apprise'"),
+    ("[channels.m]\nkind = 'apprise'", "channels.m.url", "required"),
+    ("[channels.m]\nkind = 'apprise'\nulr = 'x'", "channels.m.ulr", "did you mean 'channels.m.url'"),
+    ("[channels.m]\nkind = 'webhook'\nurl = 'ftp://x'", "channels.m.url", "https://"),
+    ("[channels.m]\nkind = 'command'\ncommand = 'ls'", "channels.m.command", "list"),
+    ("[channels.m]\nkind = 'command'", "channels.m.command", "required"),
+    ("[channels.m]\nkind = 'atom'\npath = 'x'\nurl = 'y'", "channels.m.url", "says nothing"),
+    ("[channels.'a b']\nkind = 'log'", "channels", "'a b'"),
     ("[database]\npath = 5", "database.path", "string"),
 ]
 
@@ -300,3 +337,73 @@ def test_aliases_find_the_house_of_an_article(here: Path) -> None:
     assert publishers.house("", "", "https://m.hanbit.example/1") == "한빛일보"
     assert publishers.house("b", "", "") == "B"
     assert publishers.house("다른 신문", "902", "https://other.example/") == "다른 신문"
+
+
+# Alerts
+
+
+SECRETS = ("gu3st", "pa55w0rd", "t0ken")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "url = 5",
+        "secret = ['s3cret']",
+        "kind = 'none'",
+        "ulr = 'https://gu3st:pa55w0rd@a.example/t0ken'",
+        "path = 'x'",
+        "entries = 'pa55w0rd'",
+    ],
+)
+def test_no_mistake_in_a_channel_shows_its_secrets(here: Path, wrong: str) -> None:
+    key = wrong.partition(" ")[0]
+    given = {"kind": "'webhook'", "url": "'https://gu3st:pa55w0rd@a.example/t0ken'", "secret": "'s3cret-t0ken'"}
+    lines = [f"{name} = {value}" for name, value in given.items() if name != key]
+    with pytest.raises(ConfigError) as refused:
+        load(str(written(here / "mine.toml", "\n".join(["[channels.m]", *lines, wrong]))))
+    assert not [s for s in (*SECRETS, "s3cret") if s in str(refused.value)]
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("env:DEDUP_MAIL", "env:DEDUP_MAIL"),
+        ("", ""),
+        ("https://gu3st:pa55w0rd@a.example/t0ken", "https://***"),
+        ("tgram://t0ken/1", "tgram://***"),
+        ("pa55w0rd", "***"),
+        ("env:pa55w0rd t0ken", "***"),
+    ],
+)
+def test_what_is_shown_of_a_secret_is_where_it_is_or_which_service_it_is_for(given: str, shown: str) -> None:
+    assert config.masked(given) == shown
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_command_that_prints_the_configuration_shows_no_secret(here: Path, form: str) -> None:
+    written(here / "config.toml", "[channels.m]\nkind = 'webhook'\nurl = 'https://gu3st:pa55w0rd@a.example/t0ken'\nsecret = 't0ken'\n")
+    ran = run(here, "config", "-f", form)
+    assert ran.code == 0
+    assert not [s for s in SECRETS if s in ran.out + ran.err]
+    assert "https://***" in ran.out
+
+
+def test_a_rule_without_a_zone_has_that_of_delivery_and_one_with_its_own(here: Path) -> None:
+    file = written(
+        here / "mine.toml",
+        "[delivery]\nzone = 'Europe/Berlin'\n"
+        + _RULE
+        + "quiet = ['22:00', '07:00']\n"
+        + _RULE.partition("}\n")[2].replace("'a'", "'b'")
+        + "zone = 'UTC'",
+    )
+    first, second = load(str(file)).settings.alerting().rules
+    assert (str(first.rhythm.zone), str(second.rhythm.zone)) == ("Europe/Berlin", "UTC")
+    assert first.rhythm.quiet == (time(22), time(7))
+    assert second.rhythm.quiet is None
+
+
+def test_a_feed_s_path_counts_from_the_file(here: Path, tmp_path: Path) -> None:
+    file = written(tmp_path / "elsewhere" / "c.toml", "[channels.feed]\nkind = 'atom'\npath = 'a/b.atom'")
+    assert load(str(file)).settings.channels["feed"].path == str(tmp_path / "elsewhere" / "a" / "b.atom")

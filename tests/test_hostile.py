@@ -186,6 +186,9 @@ def every_command(folder: Path) -> Iterator[tuple[str | bytes, ...]]:
     yield from (("boilerplate", word, names[0]) for word in ("allow", "mask"))
     yield ("boilerplate", "mask", "--publisher", f"=1{ALL}", "--text", f"a passage of more than twenty letters {ALL}")
     yield from ((name, wanted) for name in ("history", "diff") for wanted in dict.fromkeys([*pages, *files[::4], *URLS]))
+    yield from (("changes", "--min-severity", "trivial", *more) for more in ((), ("--each",), ("--url", f"*{ALL}*"), ("--publisher", ALL)))
+    yield from (("diff", files[0], files[1], *more) for more in ((), ("--format", "unified"), ("--format", "side"), ("--format", "html")))
+    yield ("reindex", "--changes")
     yield from (("history", f"https://me:{SECRET}@none.example/{ALL}"), ("diff", f"me:{SECRET}@none.example"))
     yield from (("status",), ("status", "--faults"))
     yield from (("reindex",), ("reindex", "--urls"))
@@ -193,6 +196,8 @@ def every_command(folder: Path) -> Iterator[tuple[str | bytes, ...]]:
     yield ("dump", "--logical")
     yield from (("doctor",), ("doctor", "--quick"), ("doctor", "--repair"))
     yield from (("backup", f"backup {TERMINAL}{BIDI}.db"), ("restore", f"backup {TERMINAL}{BIDI}.db"), ("restore", f"none {TERMINAL}"))
+    yield from (("alerts", "list"), ("alerts", "list", "--rule", f"={ALL}"), ("alerts", "show", f"none {ALL}"), ("alerts", "send"))
+    yield from (("alerts", "retry", f"none {ALL}"), ("alerts", "retry", "--dead"), ("alerts", "test", f"none {ALL}"))
     yield ("watch", f"--{TERMINAL}{BIDI}")  # its log has a test of its own
 
 

@@ -18,7 +18,7 @@ import pytest
 import dedup
 from dedup import errors
 from dedup.cli import COMMANDS, cli
-from dedup.config import Settings, flatten, load
+from dedup.config import AlertRule, Channel, Settings, flatten, load
 
 TOP = Path(dedup.__file__).parent.parent
 PACKAGE = TOP / "dedup"
@@ -34,6 +34,7 @@ LAYERS = {
     "limits": 1,
     "disk": 1,
     "digests": 1,
+    "rules": 1,
     "urls": 1,
     "publishers": 1,
     "config": 2,
@@ -42,6 +43,7 @@ LAYERS = {
     "overlap": 2,
     "winnowing": 2,
     "diffs": 2,
+    "judging": 3,
     "schema": 3,
     "store": 4,
     "table": 4,
@@ -52,6 +54,7 @@ LAYERS = {
     "health": 2,
     "metrics": 7,
     "watch": 7,
+    "alerts": 7,
     "status": 7,
     "resemble": 7,
     "why": 8,
@@ -142,7 +145,9 @@ def test_modules_import_each_other_without_cycles() -> None:
 # Documentation
 
 README = (TOP / "README.md").read_text("utf-8")
-KEYS = [key for key, _ in flatten(Settings())]
+KEYS = [key for key, _ in flatten(Settings()) if "." in key]
+TABLES = [key for key, _ in flatten(Settings()) if "." not in key]
+"""What is made of tables that users name or add; the shipped file shows them in comments."""
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -219,8 +224,21 @@ def test_the_shipped_configuration_is_the_defaults() -> None:
 
 def test_the_shipped_configuration_names_each_key() -> None:
     shipped = load(str(TOP / "config.toml"))
-    assert {key for key, origin in shipped.origins.items() if origin == "default"} == set()
-    assert list(shipped.origins) == KEYS
+    assert [key for key, origin in shipped.origins.items() if origin == "default"] == TABLES == ["alerts", "channels"]
+    assert list(shipped.origins) == KEYS + TABLES
+
+
+def test_what_the_shipped_configuration_shows_in_comments_loads_once_they_are_taken_away(tmp_path: Path) -> None:
+    """Every key of a rule and of a channel is among it, with a line on it."""
+    lines = (TOP / "config.toml").read_text("utf-8").splitlines()
+    begin = lines.index("# [channels.mail]")
+    shown = [line.removeprefix("# ") for line in lines[begin:] if re.match(r"# (\[|[a-z_]+ = )", line)]
+    (tmp_path / "config.toml").write_text("\n".join(shown), "utf-8")
+    settings = load(str(tmp_path / "config.toml")).settings
+    assert {c.kind for c in settings.channels.values()} == {"apprise", "webhook", "command", "atom", "log"}
+    assert set(AlertRule.model_fields) == settings.alerts[0].model_fields_set
+    assert set(Channel.model_fields) == {key for c in settings.channels.values() for key in c.model_fields_set}
+    assert all("#" in line for line in shown if not re.match(r"\[|(name|url|secret|kind|command|path) = ", line)), shown
 
 
 def test_the_shipped_configuration_explains_each_key() -> None:

@@ -12,7 +12,7 @@ import pytest
 from dedup import errors
 from dedup.config import PublisherAlias, PublisherNames, Settings, UrlRule, Urls
 from dedup.ingest import Matcher, Scan, open_session, reindex_signatures, reindex_urls
-from dedup.ingest.session import matching_of, options_of
+from dedup.ingest.session import matching_of, options_of, rules_of
 from dedup.store import open_reader, open_writer
 from tests import relations, running
 from tests.crawl import Made, edited, words
@@ -64,7 +64,7 @@ def test_regrouping_gives_what_a_clean_scan_by_the_new_rules_gives(
         with pytest.raises(errors.RecipeChangedError, match="dedup reindex --urls"):
             _scan(new)
     with open_writer(str(db), "reindex") as store:
-        reindex_urls(store, options_of(new), Matcher(store, matching_of(new), new.publishers.publishers()))
+        reindex_urls(store, options_of(new), Matcher(store, matching_of(new), new.publishers.publishers()), rules_of(new))
     _scan(_with_rules(running.settings(crawl, clean), after))
     assert running.dump(db) == running.dump(clean)
     _scan(new)

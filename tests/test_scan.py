@@ -452,7 +452,7 @@ def test_the_same_path_twice_in_a_batch_is_recorded_once_and_the_last_stands(cra
         Made(body="나중", crawled_at="2026-03-03 00:30:00").write(crawl, "a.md")
         again = examine([found], session.options)
         tally = Tally()
-        record(session.store, [*first, *again, *again], session.matcher, tally)
+        record(session.store, [*first, *again, *again], session.matcher, session.policy, tally)
         assert (tally.new, tally.changed, tally.unchanged) == (1, 1, 1)
         assert session.store.count("files") == 1
     assert path.exists()

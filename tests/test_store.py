@@ -14,6 +14,9 @@ import pytest
 import sqlite_utils
 
 from dedup import errors, schema
+from dedup.config import Settings
+from dedup.ingest import reindex_changes
+from dedup.ingest.session import rules_of
 from dedup.store import open_reader, open_writer
 from tests import running
 from tests.conftest import run
@@ -170,6 +173,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(crawl: Path, tmp_
     with open_writer(str(old), "test") as store:
         token, last = store.last_batch()
         assert (len(token), last) == (16, 4)
+        assert reindex_changes(store, rules_of(Settings())) == {"changes": 6, "judged": 6}
     assert running.dump(old) == before
     assert len(before) > 50
     Made(body="새 본문", aid="0000000099").write(crawl)

@@ -479,7 +479,7 @@ def test_what_one_path_showed_one_after_the_other_within_a_batch_is_matched(eith
             path = article.write(crawl, "a.md")
             found = Found(session.roots[0].id, session.roots[0].path, b"", b"a.md", signature(path.stat()))
             examined += examine([found], session.options)
-        record(session.store, examined, session.matcher, Tally())
+        record(session.store, examined, session.matcher, session.policy, Tally())
     ((pair, match),) = matches(db).items()
     assert (len(pair), match.relation) == (2, "copy")
 

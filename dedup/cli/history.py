@@ -1,4 +1,4 @@
-"""`history` and `diff`: what a page said, and when."""
+"""`history`: what a page said, and when."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dedup.cli.common import Common, common, formats, plural, print_csv, print_json
-from dedup.text import printable, printable_block
+from dedup.text import printable
 
 if TYPE_CHECKING:
     from dedup.config import Settings
@@ -75,7 +75,9 @@ def _print(found: dict[str, Any]) -> None:
     for c in found["changes"]:
         told = [_alike(c["body_similarity"])]
         told += ["title changed"] if c["title_changed"] else []
-        told += ["returned to an earlier text"] if c["returned"] else []
+        told += [f"{c['kind']}, {c['severity']}"] if c["kind"] else []
+        told += ["returned to an earlier text"] if c["returned"] and c["kind"] not in ("returned", "flapping") else []
+        told += ["stealth"] if c["stealth"] else ["marked as a correction"] if c["corrected"] else []
         click.echo(f"  {c['at'][:19].replace('T', ' ')}  {c['from']} → {c['to']}  {', '.join(told)}")
     for c in found["metadata_changes"]:
         before, after = printable(c["before"]) or "nothing", printable(c["after"]) or "nothing"
@@ -86,46 +88,3 @@ def _alike(similarity: float | None) -> str:
     if similarity is None:
         return "body changed, by how much is not known any more"
     return f"body {similarity:.0%} alike" if similarity < 1 else "body alike"
-
-
-@click.command()
-@click.argument("page", metavar="URL|ID|PATH")
-@click.option("--from", "from_", type=int, metavar="N", help="Revision to compare from (default: the one before the last change).")
-@click.option("--to", type=int, metavar="M", help="Revision to compare to (default: the one after the last change).")
-@formats("text", "json")
-@common
-@click.pass_obj
-def diff(options: Common, page: str, from_: int | None, to: int | None, form: str) -> None:
-    """What changed between two revisions of a page, as words removed and added.
-
-    Removed words stand in [-brackets-], added ones in {+braces+}; on a terminal they are coloured too.
-    """
-    from dedup import reports
-    from dedup.store import open_reader
-
-    settings = options.load().settings
-    with open_reader(settings.database.path) as store:
-        found = reports.diff(store, page_of(store, settings, page), from_, to)
-    if form == "json":
-        print_json(found)
-        return
-    click.echo(click.style(f"{printable(found['url'])}  revision {found['from']} → {found['to']}", bold=True))
-    if found["from"] == found["to"]:
-        click.echo("There is one revision only.")
-        return
-    for part in ("title", "body"):
-        click.echo(f"\n{part}")
-        if found[part] is None:
-            for side, at in found["pruned_at"].items():
-                if at is not None:
-                    click.echo(f"The text of revision {found[side]} was pruned on {at[:10]} by the rule of [history].")
-            continue
-        click.echo("".join(_stretch(s["kind"], printable_block(s["text"])) for s in found[part]))
-
-
-def _stretch(kind: str, shown: str) -> str:
-    if kind == "removed":
-        return click.style(f"[-{shown}-]", fg="red", strikethrough=True)
-    if kind == "added":
-        return click.style(f"{{+{shown}+}}", fg="green")
-    return shown

@@ -10,22 +10,26 @@ from dedup.cli.progress import Progress
 
 @click.command()
 @click.option("--urls", is_flag=True, help="Regroup the pages by the rules of [urls] in force.")
+@click.option("--changes", is_flag=True, help="Judge every change again by the settings of [changes] in force.")
 @formats("text", "json")
 @common
 @click.pass_obj
-def reindex(options: Common, urls: bool, form: str) -> None:
-    """Recompute signatures and matches by the settings in force, or with --urls, which page each crawl belongs to.
+def reindex(options: Common, urls: bool, changes: bool, form: str) -> None:
+    """Recompute signatures and matches by the settings in force; with --urls, which page each crawl belongs to; with --changes,
+    what kind of change each change is.
 
-    Needed after a change of [duplicates] or [urls]; until then `scan` refuses. All of it happens or nothing does, and it
-    makes no alert.
+    Needed after a change of [duplicates] or [urls]; until then `scan` refuses. After one of [changes] new changes are judged by
+    it, and those of before only by --changes. All of it happens or nothing does, and it makes no alert.
     """
     import os
 
     from dedup.errors import DatabaseMissingError
-    from dedup.ingest import Matcher, reindex_signatures, reindex_urls
-    from dedup.ingest.session import matching_of, options_of, require_recipes
+    from dedup.ingest import Matcher, reindex_changes, reindex_signatures, reindex_urls
+    from dedup.ingest.session import matching_of, options_of, require_recipes, rules_of
     from dedup.store import open_writer
 
+    if urls and changes:
+        raise click.UsageError("--urls and --changes are two things to do; run one after the other")
     settings = options.load().settings
     if not os.path.exists(settings.database.path):
         raise DatabaseMissingError(path=settings.database.path)
@@ -35,7 +39,9 @@ def reindex(options: Common, urls: bool, form: str) -> None:
         matcher = Matcher(store, matching, settings.publishers.publishers())
         if urls:
             require_recipes(store, urls=None, matches=matching.recipe)
-            counts = reindex_urls(store, chosen, matcher, progress.advance)
+            counts = reindex_urls(store, chosen, matcher, rules_of(settings), progress.advance)
+        elif changes:
+            counts = reindex_changes(store, rules_of(settings), progress.advance)
         else:
             require_recipes(store, urls=chosen.urls.recipe, matches=None)
             counts = reindex_signatures(store, chosen, matcher, progress.advance)
@@ -43,5 +49,7 @@ def reindex(options: Common, urls: bool, form: str) -> None:
         print_json(counts)
     elif urls:
         click.echo(f"{plural(counts['moved'], 'reading')} of {counts['readings']:,} belong to another page now.")
+    elif changes:
+        click.echo(f"{counts['judged']:,} of {plural(counts['changes'], 'change')} judged.")
     else:
         click.echo(f"{plural(counts['texts'], 'text')} signed again, {plural(counts['matches'], 'match', 'matches')} found.")

@@ -22,10 +22,11 @@ JUDGED = ("mismatched", "fault", "unsettled", "gone", *RELATIONS, "change")
 @click.command()
 @click.argument("directories", nargs=-1, metavar="[DIR]...", type=click.Path())
 @click.option("--fail-on", multiple=True, type=click.Choice(JUDGED), help="Exit with 1 if the scan met any of these. May be repeated.")
+@click.option("--alert-on-import", is_flag=True, help="Alerts of what is in a crawl directory that is taken in for the first time, too.")
 @formats("text", "json")
 @common
 @click.pass_obj
-def scan(options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...], form: str) -> None:
+def scan(options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...], alert_on_import: bool, form: str) -> None:
     """Compare the crawl directories with the database and take in what differs.
 
     DIR stands in for the configured directories. Files that are still being written are waited for, up to twice
@@ -40,7 +41,7 @@ def scan(options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...]
     from dedup.ingest import Scan, open_session, save_last_scan
 
     loaded = options.load(directories)
-    with told(options), open_session(loaded.settings, "scan") as session:
+    with told(options), open_session(loaded.settings, "scan", alert_on_import=alert_on_import) as session:
         _warn_of_database_inside(options, loaded.settings)
         stop = threading.Event()
         with Progress("scan", "files", shown=on_terminal(options)) as progress:

@@ -92,6 +92,10 @@ def config(options: Common, form: str) -> None:
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(v) for v in value]
+    if isinstance(value, dict):
+        return {name: _plain(v) for name, v in value.items()}
+    if hasattr(value, "shown"):
+        return _plain(value.shown())
     if hasattr(value, "model_dump"):
         dumped: Mapping[str, Any] = value.model_dump()
         return dict(dumped)

@@ -115,7 +115,7 @@ def _watch(database: str, every: float, form: str) -> None:
 def _lines(found: dict[str, Any]) -> list[str]:
     """For people: a line for each thing there is to tell."""
     lines = [f"{key:<12}{found[key]:>12,}" for key in ("files", "gone", "pages", "revisions", "sightings", "changes")]
-    lines += [f"{key:<12}" + (_listed(found[key]) or "none") for key in ("checks", "matches", "faults")]
+    lines += [f"{key:<12}" + (_listed(found[key]) or "none") for key in ("checks", "matches", "alerts", "faults")]
     lines += [f"{'database':<12}{found['database_bytes'] / 1e6:,.1f} MB", f"{'index':<12}{found['index_bytes'] / 1e6:,.1f} MB"]
     if found["pruned"]:
         lines.append(f"{'pruned':<12}{plural(found['pruned'], 'revision')} without text")
@@ -144,11 +144,17 @@ def _daemon_lines(d: dict[str, Any]) -> list[str]:
         "seen": _seen(d["seen"]),
         "backlog": f"{plural(backlog['files'], 'file')} waiting{waited}",
         "rates": f"{rates[0]} files/s; {rates[1]} recorded/s (over 1, 5, 15 min)",
+        "alerts": _alerts_line(d["alerts"]),
         "scans": f"{d['scans']:,}; the next at {d['next_scan_at'] or 'once'}",
         "events": f"{plural(d['overflows'], 'overflow')}, {plural(d['restarts'], 'restart')}, {unwatched} not watched{some}",
     }
     lines = [f"{key:<12}{line}" for key, line in told.items()]
     return lines + [click.style(f"{'DEGRADED':<12}since {x['since']}: {printable(x['message'])}", fg="red") for x in d["degraded"]]
+
+
+def _alerts_line(alerts: dict[str, Any]) -> str:
+    overdue = f", the first due for {alerts['overdue_seconds']:,.0f} s" if alerts["overdue_seconds"] else ""
+    return f"{alerts['pending']:,} on their way{overdue}; {alerts['dead']:,} given up"
 
 
 def _line(found: dict[str, Any]) -> str:

@@ -20,10 +20,11 @@ LEAVING = 9.0
 
 @click.command()
 @click.argument("directories", nargs=-1, metavar="[DIR]...", type=click.Path())
+@click.option("--alert-on-import", is_flag=True, help="Alerts of what is in a crawl directory that is taken in for the first time, too.")
 @formats("text", "json")
 @common
 @click.pass_obj
-def watch(options: Common, directories: tuple[str, ...], form: str) -> None:
+def watch(options: Common, directories: tuple[str, ...], alert_on_import: bool, form: str) -> None:
     """Scan the crawl directories, then follow them: the daemon.
 
     A file that appears is in the database within settle_seconds and a second. Events only wake it; a scan decides, on a timer
@@ -64,7 +65,7 @@ def watch(options: Common, directories: tuple[str, ...], form: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:  # nohup wants it ignored
             signal.signal(number, leave)
-    with open_session(options.load(directories).settings, "watch") as session:
+    with open_session(options.load(directories).settings, "watch", alert_on_import=alert_on_import) as session:
         daemon.run(session, stop)
     signal.setitimer(signal.ITIMER_REAL, 0)
     log.info("stopped")

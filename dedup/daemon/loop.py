@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from dedup import health
 from dedup.daemon.notify import notify
+from dedup.daemon.posting import Posting
 from dedup.daemon.vitals import Vitals
 from dedup.errors import DatabaseFailedError, DatabaseUnreadableError, DedupError
 from dedup.ingest import Root, Scan, Session, Tally, is_absent, save_last_scan
@@ -48,6 +49,7 @@ class _Loop:
         self._following = self._new_following()
         path = health.place(session.settings.database.path)
         self._vitals = Vitals(path, session.store.lock, watcher, self._following)
+        self._posting = Posting(session.settings, session.store, session.policy, self._vitals)
         self._report_path = path
         self._roots = {root.id: root for root in session.roots}
         self._serving = False
@@ -79,6 +81,7 @@ class _Loop:
         finally:
             notify("STOPPING=1")
             self._following.close()
+            self._posting.finish()
             end_metrics()
         health.remove(self._report_path)
 
@@ -109,6 +112,7 @@ class _Loop:
                 self._following.flush()
                 if not self._following.waiting():
                     self._following.close()
+                self._posting.exchange()
         except _LeavingError:
             return TICK
         except (DatabaseFailedError, DatabaseUnreadableError) as error:
@@ -185,7 +189,12 @@ class _Loop:
         self._vitals.phase("watching")
 
     def _new_scan(self, tell: Callable[[str], None] | None) -> Scan:
-        return Scan(self._session, self._stop, lambda _: self._vitals.beat(), tell, self._watcher.visited, self._away)
+        return Scan(self._session, self._stop, self._between, tell, self._watcher.visited, self._away)
+
+    def _between(self, _: Tally) -> None:
+        """Between two batches of a pass."""
+        self._vitals.beat()
+        self._posting.exchange()
 
     def _new_following(self) -> Scan:
         return self._new_scan(_log.info)

@@ -9,7 +9,7 @@ from collections import deque
 
 from dedup import disk, health, times
 from dedup.daemon.notify import notify
-from dedup.health import Backlog, Degraded, Health, Phase, Rates, Reason
+from dedup.health import Alerts, Backlog, Degraded, Health, Phase, Rates, Reason
 from dedup.ingest import Scan, Tally
 from dedup.store.lock import Lock
 from dedup.watch import Watcher
@@ -24,12 +24,15 @@ _log = logging.getLogger("dedup")
 class Vitals:
     """Reports to the file at `path`, and by the `lock` that it cannot; `told` is the last report. `scan` is the pass that is under
     way, `following` the one that events feed; `owing` is when (of the monotonic clock) work began to wait that no pass holds, as
-    while the database cannot be written."""
+    while the database cannot be written; `alerts` is how their delivery stands, `news` what could not be done
+    lately, until somebody takes it from there."""
 
     def __init__(self, path: str, lock: Lock, watcher: Watcher, following: Scan) -> None:
         self.following = following
         self.scan: Scan | None = None
         self.owing: float | None = None
+        self.alerts = Alerts()
+        self.news: list[Degraded] = []
         self._path, self._lock, self._watcher = path, lock, watcher
         self._started_at = times.now()
         self._phase: Phase = "starting"
@@ -64,7 +67,9 @@ class Vitals:
         known = self._degraded.get(reason)
         if known and known.message == message:
             return False
-        self._degraded[reason] = Degraded(reason, known.since if known else times.now(), message)
+        now = self._degraded[reason] = Degraded(reason, known.since if known else times.now(), message)
+        if known is None:
+            self.news.append(now)
         self.report()
         return True
 
@@ -122,6 +127,7 @@ class Vitals:
             restarts=watcher.restarts,
             unwatched=unwatched,
             unwatched_some=tuple(some),
+            alerts=self.alerts,
             degraded=tuple(sorted(self._degraded.values(), key=lambda d: d.since)),
         )
 
@@ -140,7 +146,9 @@ class Vitals:
         for reason, message in told.items():
             known = self._degraded.pop(reason, None)
             if message:
-                self._degraded[reason] = Degraded(reason, known.since if known else times.now(), message)
+                now = self._degraded[reason] = Degraded(reason, known.since if known else times.now(), message)
+                if known is None:
+                    self.news.append(now)
 
     def _backlog(self) -> Backlog:
         noted, since = self._watcher.book.waiting()

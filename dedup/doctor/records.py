@@ -110,7 +110,8 @@ def _pages(case: Case, pages: Sequence[int]) -> Told:
 def unlike(store: Auditor, pages: Sequence[int]) -> list[int]:
     """Those of the pages whose stored changes are not what their sightings make."""
     kept, stored = store.kept_sightings(pages), store.changes_of(pages)
-    return [page for page in pages if _changes(kept.get(page, [])) != stored.get(page, {})]
+    told = {page: {s: (c.previous, c.returned, c.fields) for s, c in of_page.items()} for page, of_page in stored.items()}
+    return [page for page in pages if _changes(kept.get(page, [])) != told.get(page, {})]
 
 
 def _changes(kept: Sequence[KeptSighting]) -> dict[int, tuple[int, bool, str]]:

@@ -15,8 +15,9 @@ from dedup.doctor.records import TEXT, compare, parts, unlike
 from dedup.errors import DatabaseDamagedError, DedupError
 from dedup.ingest import Matcher, reindex_signatures
 from dedup.ingest.examine import Options, sign
-from dedup.ingest.session import matching_of, options_of
+from dedup.ingest.session import matching_of, options_of, rules_of
 from dedup.ingest.settle import settle_pages
+from dedup.judging import Rules
 from dedup.store.lock import Lock
 from dedup.store.mending import Mender
 from dedup.store.opening import open_locked
@@ -78,7 +79,7 @@ def _cured(store: Mender, settings: Settings, cures: set[Cure], progress: Callab
         yield "SQLite's own indexes were made again"
     if "histories" in cures:
         with store.transaction():
-            number = _settle(store)
+            number = _settle(store, rules_of(settings))
         yield f"pages whose current crawl and changes were worked out again: {number:,}"
     options = options_of(settings)
     if "texts" in cures:
@@ -100,13 +101,13 @@ def _cured(store: Mender, settings: Settings, cures: set[Cure], progress: Callab
         yield "the index files were made again"
 
 
-def _settle(store: Mender) -> int:
+def _settle(store: Mender, rules: Rules) -> int:
     """Put current sightings and changes right where they are not; returns of how many pages."""
     store.delete_changes(store.stray_changes())
     pages = set(store.unsettled_pages())
     for some in parts(store.pages_with_changes()):
         pages.update(unlike(store, some))
-    settle_pages(store, sorted(pages))
+    settle_pages(store, sorted(pages), rules)
     return len(pages)
 
 

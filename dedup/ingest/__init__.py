@@ -3,11 +3,12 @@ compares a crawl directory with the database and takes in what differs; `reindex
 
 from __future__ import annotations
 
+from dedup.ingest.events import Policy
 from dedup.ingest.examine import Examined, Found, Options, examine
 from dedup.ingest.matcher import Matcher
 from dedup.ingest.matching import Judged, Matching
 from dedup.ingest.record import record
-from dedup.ingest.reindex import reindex_signatures, reindex_urls
+from dedup.ingest.reindex import reindex_changes, reindex_signatures, reindex_urls
 from dedup.ingest.resembling import Judge, Resemblance, resembling
 from dedup.ingest.roots import Root, check_roots, is_absent
 from dedup.ingest.scan import Scan
@@ -22,6 +23,7 @@ __all__ = [
     "Matcher",
     "Matching",
     "Options",
+    "Policy",
     "Resemblance",
     "Root",
     "Scan",
@@ -32,6 +34,7 @@ __all__ = [
     "is_absent",
     "open_session",
     "record",
+    "reindex_changes",
     "reindex_signatures",
     "reindex_urls",
     "resembling",

@@ -6,15 +6,16 @@ A batch is looked up, worked out and written as a whole: so many statements, how
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
 from dedup import text, times
 from dedup.ingest.beneath import Beneath
+from dedup.ingest.events import Happened, Met, Policy, announce, announce_faults
 from dedup.ingest.examine import Examined
 from dedup.ingest.matcher import Matcher, Meeting, NewText
-from dedup.ingest.settle import settle_pages, settle_sightings, worth
+from dedup.ingest.settle import Settled, settle_pages, settle_sightings, worth
 from dedup.ingest.tally import Tally
 from dedup.model import Article, Cause, CheckStatus, Match, Standing
 from dedup.store import Writer
@@ -64,9 +65,17 @@ class _Keys(dict[str, Iterator[int]]):
         return next(self[table])
 
 
-def record(store: Writer, examined: Sequence[Examined], matcher: Matcher, tally: Tally, tell: Callable[[str], None] | None = None) -> None:
-    """Take a batch into the database in one transaction; `tally` is added to once it is committed, and `tell` hears of each
-    mismatch, fault, change and match.
+def record(
+    store: Writer,
+    examined: Sequence[Examined],
+    matcher: Matcher,
+    policy: Policy,
+    tally: Tally,
+    tell: Callable[[str], None] | None = None,
+    quiet: Collection[int] = (),
+) -> None:
+    """Take a batch into the database in one transaction, with the alerts that the `policy` makes of it, but for what lies in crawl
+    directories that are `quiet`; `tally` is added to once it is committed, and `tell` hears of each mismatch, fault, change and match.
 
     Raises what SQLite raises; nothing of the batch is recorded then, and the same batch can be recorded again.
     """
@@ -75,7 +84,7 @@ def record(store: Writer, examined: Sequence[Examined], matcher: Matcher, tally:
     try:
         with store.transaction():
             for part in _distinct(examined):
-                _Batch(store, matcher, count, told if tell else None).take(part)
+                _Batch(store, matcher, policy, count, told if tell else None, quiet).take(part)
     except BaseException:
         matcher.forget()
         raise
@@ -107,8 +116,12 @@ def _path(e: Examined) -> Path:
 class _Batch:
     """One batch on its way into the database; `told` None: nobody listens."""
 
-    def __init__(self, store: Writer, matcher: Matcher, count: Tally, told: list[str] | None) -> None:
-        self._store, self._matcher, self._count, self._told = store, matcher, count, told
+    def __init__(
+        self, store: Writer, matcher: Matcher, policy: Policy, count: Tally, told: list[str] | None, quiet: Collection[int]
+    ) -> None:
+        self._store, self._matcher, self._policy, self._count, self._told = store, matcher, policy, count, told
+        self._quiet = quiet
+        self._happened = Happened()
         self._now = times.now()
         self._keys = _Keys(store)
 
@@ -171,6 +184,8 @@ class _Batch:
         self._store.mark_gone(gone, self._now)
         self._store.update_files(updated)
         self._store.set_faults([(e.found.directory, e.found.relative, _shown(e) if e.faults else "", e.faults) for e in faulted], self._now)
+        if any(e.faults and e.found.directory not in self._quiet for e in faulted):
+            announce_faults(self._store, self._policy, self._now)
 
     def _write_files(self) -> None:
         """New files with the readings they hold; and known ones that hold another now."""
@@ -228,6 +243,19 @@ class _Batch:
         if signed:
             self._matcher.token = store.add_batch(signed[-1])
         self._count_articles(new_states)
+        self._announce(new_texts)
+
+    def _announce(self, new_texts: dict[int, _Seen]) -> None:
+        """Write the alerts that rules ask for."""
+        if not self._policy.alerting.rules:
+            return
+        numbers = {s.sighting: number for number, s in new_texts.items()}
+        met = [
+            Met(s.sighting, s.page, s.url, s.e, s.article, s.crawled_at, s.status == "mismatched", numbers.get(s.sighting))
+            for s in self._seen
+            if s.e.found.directory not in self._quiet
+        ]
+        announce(self._store, self._policy, self._happened, met, self._now)
 
     def _give_aliases(self) -> list[Row]:
         known = self._store.aliases_of(self._known_pages)
@@ -347,6 +375,7 @@ class _Batch:
             shows.add((number, s.page))
         self._texts = given
         self._returned = returned
+        self._happened.copies = [(given[s.revision], s.page, page) for s, page in copies]
         if self._told is not None and copies:
             urls = {s.page: s.url for s in self._seen} | store.urls_of({page for _, page in copies})
             for s, page in copies:
@@ -409,14 +438,15 @@ class _Batch:
         return made_again
 
     def _settle_pages(self, pages: set[int]) -> None:
-        added = settle_pages(self._store, sorted(pages))
-        self._count.changes += sum(added.values())
-        if self._told is not None and added:
-            urls = self._store.urls_of(added)
-            self._told += [f"changed: {text.printable(urls[page])}" for page in added]
+        happened = self._happened
+        settled = happened.settled = settle_pages(self._store, sorted(pages), self._policy.rules, superseded=happened.superseded)
+        self._count.changes += sum(not s.known for s in settled)
+        if self._told is not None and settled:
+            urls = self._store.urls_of({s.page for s in settled})
+            self._told += [_told_change(s, urls[s.page]) for s in settled]
 
     def _matches(self, meeting: Meeting) -> None:
-        matches = self._matcher.confirm(meeting)
+        matches = self._happened.matches = self._matcher.confirm(meeting)
         self._store.add_matches(matches, self._matcher.matching.recipe, self._now)
         for match in matches:
             self._count.matches[match.relation] += 1
@@ -476,6 +506,12 @@ def _told_match(store: Writer, match: Match) -> str:
     a, b = (text.printable(url) for url in store.urls_of_texts(match.a, match.b))
     n = match.numbers
     return f"{match.relation}, similarity {n.similarity:.2f}, coverage {n.coverage:.2f}: {a} and {b}"
+
+
+def _told_change(settled: Settled, url: str) -> str:
+    j = settled.judgement
+    how = f" ({j.kind}, {j.severity}{', stealth' if j.stealth else ''})" if j else ""
+    return f"changed{how}: {text.printable(url)}"
 
 
 def _there(root: bytes, folder: bytes, name: bytes) -> bool:

@@ -11,6 +11,7 @@ from dedup.ingest.examine import Options, sign
 from dedup.ingest.matcher import Matcher, NewText
 from dedup.ingest.session import MATCHES, URLS
 from dedup.ingest.settle import settle_pages, settle_sightings
+from dedup.judging import Rules
 from dedup.store import Writer
 
 CHUNK = 500
@@ -68,7 +69,9 @@ def _pass(store: Writer, options: Options, matcher: Matcher, progress: Callable[
     return counts
 
 
-def reindex_urls(store: Writer, options: Options, matcher: Matcher, progress: Callable[[int], Any] = lambda _: None) -> dict[str, int]:
+def reindex_urls(
+    store: Writer, options: Options, matcher: Matcher, rules: Rules, progress: Callable[[int], Any] = lambda _: None
+) -> dict[str, int]:
     """Regroup every sighting by the rules given: pages merge or part, histories are put right, matches that are now within
     one page go and those that are now between two pages come. All or nothing, and no alert is made of it. Returns counts.
     """
@@ -94,7 +97,7 @@ def reindex_urls(store: Writer, options: Options, matcher: Matcher, progress: Ca
             counts["moved"] += 1
             progress(1)
         settle_sightings(store, sightings)
-        settle_pages(store, sorted(touched))
+        settle_pages(store, sorted(touched), rules)
         store.delete_empty_pages()
         _match_again(store, options, matcher)
         matcher.token = store.restart_batches()
@@ -102,3 +105,14 @@ def reindex_urls(store: Writer, options: Options, matcher: Matcher, progress: Ca
         store.set_setting(URLS, options.urls.recipe)
     matcher.settled()
     return counts
+
+
+def reindex_changes(store: Writer, rules: Rules, progress: Callable[[int], Any] = lambda _: None) -> dict[str, int]:
+    """Judge every change again by the rules given; all or nothing, and no alert is made of it. What was pruned keeps its judgement.
+    Returns counts."""
+    with store.transaction():
+        pages = iter(store.pages_with_changes())
+        while some := list(islice(pages, CHUNK)):
+            settle_pages(store, some, rules, again=True)
+            progress(len(some))
+    return {"changes": store.count("changes"), "judged": store.count("changes", "judged_by IS NOT NULL")}

@@ -397,7 +397,7 @@ class Scan:
         if known:
             self._tell("recording", known[0].found, len(known))
             with self._work():
-                record(self.session.store, known, self.session.matcher, self.tally, self.tell)
+                record(self.session.store, known, self.session.matcher, self.session.policy, self.tally, self.tell, self._quiet(known))
             self.progress(self.tally)
         if self._examiners:
             self._tell("reading", *self._examiners.oldest)
@@ -423,6 +423,13 @@ class Scan:
             self.tally.faults += 1
             self._folder_fault(root, barrier, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
         return None
+
+    def _quiet(self, examined: Sequence[Examined]) -> set[int]:
+        """The crawl directories of a batch that are taken in for the first time: what is there is no news."""
+        if self.session.alert_on_import or not self.session.policy.alerting.rules:
+            return set()
+        directories = {e.found.directory for e in examined}
+        return {d for d in directories if self.session.store.directory_identity(d) is None}
 
     @contextmanager
     def _work(self) -> Iterator[None]:

@@ -15,14 +15,16 @@ from dedup.config import Settings
 from dedup.digests import RECIPES
 from dedup.errors import RecipeChangedError
 from dedup.formats import ReadOptions
+from dedup.ingest.events import Policy
 from dedup.ingest.examine import Options, collect_rarely, ignore_lease_breaks
 from dedup.ingest.matcher import Matcher
 from dedup.ingest.matching import Matching
 from dedup.ingest.roots import Root, check_roots
+from dedup.judging import Rules
 from dedup.model import NO_COMMIT
 from dedup.store import Reader, Writer, open_writer
 from dedup.table import state_of
-from dedup.text import printable_path
+from dedup.text import fold, printable_path
 
 URLS = "recipe.urls"
 MATCHES = "recipe.matches"
@@ -38,7 +40,9 @@ class Session:
     settings: Settings
     options: Options
     matcher: Matcher
+    policy: Policy
     roots: tuple[Root, ...]
+    alert_on_import: bool = False
 
 
 def options_of(settings: Settings) -> Options:
@@ -62,6 +66,18 @@ def matching_of(settings: Settings) -> Matching:
     return Matching(settings.duplicates)
 
 
+def rules_of(settings: Settings) -> Rules:
+    """How changes are judged, by the configuration."""
+    c = settings.changes
+    words = (tuple(fold(word) for word in some) for some in (c.corrections, c.failures))
+    return Rules(c.rewrite_similarity, c.stub_share, c.typo_edits, *words)
+
+
+def policy_of(settings: Settings) -> Policy:
+    """How changes are judged, and which of what happens is told."""
+    return Policy(rules_of(settings), settings.alerting(), settings.publishers.publishers())
+
+
 def require_recipes(store: Reader, *, urls: str | None, matches: str | None) -> None:
     """Raise RecipeChangedError where the database was written with other rules than the configuration has now."""
     for key, configured, what, remedy in (
@@ -74,7 +90,7 @@ def require_recipes(store: Reader, *, urls: str | None, matches: str | None) -> 
 
 
 @contextmanager
-def open_session(settings: Settings, purpose: str) -> Iterator[Session]:
+def open_session(settings: Settings, purpose: str, *, alert_on_import: bool = False) -> Iterator[Session]:
     """The database held for writing by this process, its recipes those of the configuration.
 
     Raises NoDirectoryError, OverlapError, RecipeChangedError and the errors of opening.
@@ -94,7 +110,7 @@ def open_session(settings: Settings, purpose: str) -> Iterator[Session]:
         if lost := lost_since(store):
             _log.warning("%s", lost)
             matcher.open()  # which puts the index right: it is said once
-        yield Session(store, settings, options, matcher, roots)
+        yield Session(store, settings, options, matcher, policy_of(settings), roots, alert_on_import)
 
 
 def _enter(store: Writer, recipes: dict[str, str], paths: Sequence[bytes]) -> tuple[Root, ...]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 
 from dedup import digests, overlap
 from dedup.ingest import history
+from dedup.judging import Judgement, Past, Rules, State, judge
 from dedup.model import Cause, Change, CheckStatus, Sighting, Standing
 from dedup.store import KeptSighting, Writer
-from dedup.store.rows import ReadingRow, StateBody
+from dedup.store.rows import JudgedRow, ReadingRow, StateBody, StoredChange
 from dedup.store.writing import body_digest, fields_json
 
 CHUNK = 256
@@ -35,68 +38,158 @@ def settle_sightings(store: Writer, sightings: Collection[int]) -> None:
     store.delete_sightings([s for s in sightings if s not in readings])
 
 
-def settle_pages(store: Writer, pages: Iterable[int]) -> dict[int, int]:
-    """Put the pages' current sightings, their mismatches' causes and their changes right after their sightings changed.
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """A change that is new, or was and leads from another sighting now (`known`), with its two states; the judgement is None where a
+    body was pruned."""
 
-    Returns page → how many changes of state or metadata are new, for those where any is.
+    page: int
+    change: Change
+    before: StateBody
+    after: StateBody
+    judgement: Judgement | None
+    known: bool = False
+
+
+Superseded = tuple[int, bytes, bytes, str]
+"""(page, digest of the state before, of that after, later crawl) of a change that is none any more."""
+
+
+def settle_pages(
+    store: Writer, pages: Iterable[int], rules: Rules, *, again: bool = False, superseded: list[Superseded] | None = None
+) -> list[Settled]:
+    """Put the pages' current sightings, their mismatches' causes and their changes right after their sightings changed; with `again`
+    every change is judged once more. To `superseded` is added which changes are none any more.
+
+    Returns the changes of state or metadata that are new.
     """
     rest = iter(pages)
-    added: dict[int, int] = {}
+    added: list[Settled] = []
     while chunk := list(islice(rest, CHUNK)):
         kept = store.kept_sightings(chunk)
         counted = {page: [s for s in kept.get(page, ()) if s.standing == "counted"] for page in chunk}
         _settle_causes(store, counted)
         store.set_current((page, of_page[-1].id if of_page else None) for page, of_page in counted.items())
-        added |= _settle_changes(store, {page: counted[page] for page in chunk if len(kept.get(page, ())) > 1})
+        several = {page: counted[page] for page in chunk if len(kept.get(page, ())) > 1}
+        added += _settle_changes(store, several, rules, superseded, again=again)
     return added
 
 
-def _settle_changes(store: Writer, counted: dict[int, list[KeptSighting]]) -> dict[int, int]:
+@dataclass(slots=True)
+class _Course:
+    """A page's changes from the first that has to be made again, in order; `removed`: whether the page showed no article then."""
+
+    page: int
+    changes: list[Change]
+    pasts: dict[int, Past]
+    removed: bool
+
+    def past(self, change: Change) -> Past:
+        past = self.pasts.get(change.sighting.id, Past()) if change.state_changed else Past()
+        return replace(past, was_removed=self.removed)
+
+    def pass_by(self, kind: str | None) -> None:
+        """Go on to what follows a change of this kind."""
+        self.removed = kind == "removed" or (self.removed and kind != "restored")
+
+
+def _settle_changes(
+    store: Writer, counted: dict[int, list[KeptSighting]], rules: Rules, superseded: list[Superseded] | None, *, again: bool
+) -> list[Settled]:
     stored, incomplete = store.changes_of(counted), store.incomplete_changes(counted)
     over: list[int] = []
-    wanted: list[tuple[int, Change]] = []
-    added: dict[int, int] = {}
+    wanted: list[tuple[_Course, Change]] = []
     for page, sightings in counted.items():
-        found = history.changes([Sighting(s.id, s.crawled_at, s.revision_id, s.digest, s.metadata) for s in sightings])
-        now = {c.sighting.id: c for c in found}
+        course = _course(page, sightings)
         before = stored.get(page, {})
-        for sighting, told in before.items():
-            change = now.get(sighting)
-            if change and (change.previous.id, change.returned, fields_json(change)) == told and sighting not in incomplete:
-                del now[sighting]
-            else:
-                over.append(sighting)
-        wanted += [(page, change) for change in now.values()]
-        new = sum(sighting not in before for sighting in now)
-        if new:
-            added[page] = new
-    compared: list[tuple[int, Change, bool, bool, float | None]] = []
+        stay = 0
+        for change in () if again else course.changes:
+            told = before.get(change.sighting.id)
+            if told is None or change.sighting.id in incomplete or not _is_as_told(change, course.past(change), told):
+                break
+            course.pass_by(told.kind)
+            stay += 1
+        over += before.keys() - {c.sighting.id for c in course.changes[:stay]}
+        wanted += [(course, change) for change in course.changes[stay:]]
+    settled: list[tuple[Settled, float | None, JudgedRow]] = []
     for start in range(0, len(wanted), CHUNK):
         some = wanted[start : start + CHUNK]
         bodies = store.bodies({revision for _, c in some for revision in (c.previous.revision, c.sighting.revision)})
-        pruned = [page for page, c in some if None in (bodies[c.previous.revision].body, bodies[c.sighting.revision].body)]
+        pruned = [course.page for course, c in some if None in (bodies[c.previous.revision].body, bodies[c.sighting.revision].body)]
         known = store.compared(pruned)
-        compared += (_compared(page, c, bodies, known) for page, c in some)
+        settled += (_compared(course, c, bodies, known, rules) for course, c in some)
+    if superseded is not None and over:
+        same = {(s.page, s.change.previous.digest, s.change.sighting.digest, s.change.sighting.crawled_at) for s, _, _ in settled}
+        superseded += [change for change in store.states_of_changes(over) if change not in same]
     store.delete_changes(over)
-    store.add_changes(compared)
-    return added
+    store.add_changes(
+        (s.page, s.change, s.after.title != s.before.title, _differ(s.before, s.after), similarity, row) for s, similarity, row in settled
+    )
+    return [new for s, _, _ in settled if (new := _news(s, stored.get(s.page, {}).get(s.change.sighting.id))) is not None]
+
+
+def _news(settled: Settled, told: StoredChange | None) -> Settled | None:
+    if told is None:
+        return settled
+    return replace(settled, known=True) if told.previous != settled.change.previous.id else None
+
+
+def _course(page: int, kept: Sequence[KeptSighting]) -> _Course:
+    sightings = [Sighting(s.id, s.crawled_at, s.revision_id, s.digest, s.metadata) for s in kept]
+    return _Course(page, history.changes(sightings), history.pasts(sightings), removed=False)
+
+
+def _is_as_told(change: Change, past: Past, told: StoredChange) -> bool:
+    return (change.previous.id, change.returned, fields_json(change)) == (told.previous, told.returned, told.fields) and (
+        told.past is None or told.past == past_json(past)
+    )
+
+
+def past_json(past: Past) -> str:
+    """What a change was judged with, as stored: empty where there was nothing to say."""
+    return "" if past == Past() else json.dumps(asdict(past), separators=(",", ":"))
+
+
+_Known = dict[tuple[int, int], tuple[bool, float, JudgedRow]]
 
 
 def _compared(
-    page: int, change: Change, bodies: dict[int, StateBody], known: dict[tuple[int, int], tuple[bool, float]]
-) -> tuple[int, Change, bool, bool, float | None]:
-    """A change with what differs. Of a body that was pruned its digest is known; how alike the two were, where that was found out
-    before (`known`)."""
+    course: _Course, change: Change, bodies: dict[int, StateBody], known: _Known, rules: Rules
+) -> tuple[Settled, float | None, JudgedRow]:
+    """A change judged, with how alike the bodies are. Of a body that was pruned its digest is known; what was found out before it was
+    is `known`."""
     pair = change.previous.revision, change.sighting.revision
-    before, now = bodies[pair[0]], bodies[pair[1]]
-    similarity: float | None
-    if before.body is not None and now.body is not None:
-        changed = now.body != before.body
-        similarity = overlap.body_similarity(before.body, now.body) if changed else 1.0
-    else:
-        changed = _digest(before) != _digest(now)
-        similarity = known[pair][1] if pair in known else None if changed else 1.0
-    return page, change, now.title != before.title, changed, similarity
+    before, after = bodies[pair[0]], bodies[pair[1]]
+    past = course.past(change)
+    if before.body is None or after.body is None:
+        similarity, row = None if _differ(before, after) else 1.0, JudgedRow()
+        if pair in known:
+            _, similarity, row = known[pair]
+        course.pass_by(row.kind)
+        return Settled(course.page, change, before, after, None), similarity, row
+    similarity = overlap.body_similarity(before.body, after.body) if before.body != after.body else 1.0
+    judged = judge(_state(before.title, before.body, change.previous), _state(after.title, after.body, change.sighting), past, rules)
+    course.pass_by(judged.kind)
+    row = JudgedRow(
+        judged.kind,
+        judged.severity,
+        json.dumps(judged.channels),
+        json.dumps([[e.what, e.before, e.after] for e in judged.evidence], ensure_ascii=False),
+        int(judged.stealth),
+        int(judged.corrected),
+        judged.edit,
+        past_json(past),
+        rules.recipe,
+    )
+    return Settled(course.page, change, before, after, judged), similarity, row
+
+
+def _state(title: str, body: str, sighting: Sighting) -> State:
+    return State(title, body, tuple((name, getattr(sighting.metadata, name) or "") for name in history.TRACKED))
+
+
+def _differ(before: StateBody, after: StateBody) -> bool:
+    return before.body != after.body if None not in (before.body, after.body) else _digest(before) != _digest(after)
 
 
 def _digest(state: StateBody) -> bytes | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dedup.store.lock import Lock
 from dedup.store.opening import open_reader, open_writer
 from dedup.store.reading import Reader
-from dedup.store.rows import ArticleRow, FileRow, KeptSighting
+from dedup.store.rows import AlertRow, ArticleRow, DeliveryRow, FileRow, KeptSighting
 from dedup.store.writing import Writer
 
-__all__ = ["ArticleRow", "FileRow", "KeptSighting", "Lock", "Reader", "Writer", "open_reader", "open_writer"]
+__all__ = ["AlertRow", "ArticleRow", "DeliveryRow", "FileRow", "KeptSighting", "Lock", "Reader", "Writer", "open_reader", "open_writer"]

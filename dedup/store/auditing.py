@@ -200,16 +200,6 @@ class Auditor(Lookups):
         """Changes (by their later sighting) that do not name two counted sightings of their page, or are told for another time."""
         return [r[0] for r in self._all(STRAY_CHANGES)]
 
-    def pages_with_changes(self) -> list[int]:
-        """Pages with more sightings than one, or with a change: those that have something to be compared."""
-        return [
-            r[0]
-            for r in self._all(
-                "SELECT page_id FROM sightings GROUP BY page_id HAVING count(*) > 1 UNION"
-                " SELECT page_id FROM changes WHERE page_id IN (SELECT id FROM pages) ORDER BY 1"
-            )
-        ]
-
     def last_signed_text(self) -> int:
         """The greatest key of a text with a signature; 0 where there is none."""
         return int(self._value("SELECT coalesce(max(id), 0) FROM texts WHERE signature IS NOT NULL"))

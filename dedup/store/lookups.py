@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
 
-from dedup.model import Match, Metadata
+from dedup.model import Cause, Match, Metadata
 from dedup.store.reading import MATCH, STATE_BODY, Reader, match
 from dedup.store.rows import (
     ARTICLE,
@@ -16,17 +16,21 @@ from dedup.store.rows import (
     UNREAD,
     FileReading,
     FileRow,
+    JudgedRow,
     KeptSighting,
     KnownState,
     ReadingRow,
     Recorded,
     Stat,
     StateBody,
+    StoredChange,
     TextPages,
 )
 
 MOST_VARIABLES = 30_000
 """Bound values in one statement; SQLite's own limit is 32,766 by default."""
+
+Row = tuple[Any, ...]
 
 Path = tuple[int, bytes, bytes]
 """(crawl directory, folder, name)."""
@@ -185,24 +189,57 @@ class Lookups(Reader):
             for page, of_page in rows.items()
         }
 
-    def changes_of(self, pages: Iterable[int]) -> dict[int, dict[int, tuple[int, bool, str]]]:
-        """Page → its stored changes: later sighting → (earlier sighting, returned, fields as JSON)."""
-        select = "SELECT w.id, c.sighting_id, c.previous_id, c.returned, c.fields FROM wanted w CROSS JOIN changes c ON c.page_id = w.id"
+    def pages_with_changes(self) -> list[int]:
+        """Pages with more sightings than one, or with a change: those that have something to be compared."""
+        return [
+            r[0]
+            for r in self._all(
+                "SELECT page_id FROM sightings GROUP BY page_id HAVING count(*) > 1 UNION"
+                " SELECT page_id FROM changes WHERE page_id IN (SELECT id FROM pages) ORDER BY 1"
+            )
+        ]
+
+    def changes_of(self, pages: Iterable[int]) -> dict[int, dict[int, StoredChange]]:
+        """Page → its stored changes, by their later sightings."""
+        select = (
+            "SELECT w.id, c.sighting_id, c.previous_id, c.returned, c.fields, c.past, c.kind"
+            " FROM wanted w CROSS JOIN changes c ON c.page_id = w.id"
+        )
         rows = self._grouped(pages, select)
-        return {page: {r[0]: (r[1], bool(r[2]), r[3]) for r in of_page} for page, of_page in rows.items()}
+        return {page: {r[0]: StoredChange(r[1], bool(r[2]), r[3], r[4], r[5]) for r in of_page} for page, of_page in rows.items()}
+
+    def states_of_changes(self, sightings: Iterable[int]) -> list[tuple[int, bytes, bytes, str]]:
+        """(page, digest of the state before, of that after, later crawl) of the changes with these later sightings."""
+        select = (
+            "SELECT c.page_id, a.digest, b.digest, c.at FROM wanted w CROSS JOIN changes c ON c.sighting_id = w.id"
+            " JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id"
+            " JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id"
+        )
+        return [(r[0], r[1], r[2], r[3]) for r in self._by_id(sightings, select)]
+
+    def causes_of(self, sightings: Iterable[int]) -> dict[int, Cause]:
+        """Sighting → why it is mismatched, of those that are."""
+        select = "SELECT s.id, s.check_cause FROM wanted w CROSS JOIN sightings s ON s.id = w.id WHERE s.check_cause IS NOT NULL"
+        return dict(self._by_id(sightings, select))
 
     def incomplete_changes(self, pages: Iterable[int]) -> set[int]:
         """The later sightings of those stored changes of these pages of which the bodies could not be compared."""
         select = "SELECT c.sighting_id FROM wanted w CROSS JOIN changes c ON c.page_id = w.id WHERE c.body_similarity IS NULL"
         return {r[0] for r in self._by_id(pages, select)}
 
-    def compared(self, pages: Iterable[int]) -> dict[tuple[int, int], tuple[bool, float]]:
-        """(a revision, another) of these pages → whether their bodies differ and how alike they are, as stored changes tell."""
+    def compared(self, pages: Iterable[int]) -> dict[tuple[int, int], tuple[bool, float, JudgedRow]]:
+        """(a revision, another) of these pages → whether their bodies differ and how alike they are, as stored changes tell, with the
+        judgement of the one that led there; of the way back only what is the same both ways."""
         select = (
-            "SELECT x.revision_id, y.revision_id, c.body_changed, c.body_similarity FROM wanted w CROSS JOIN changes c ON c.page_id = w.id"
+            f"SELECT x.revision_id, y.revision_id, c.body_changed, c.body_similarity, {_JUDGED}"
+            " FROM wanted w CROSS JOIN changes c ON c.page_id = w.id"
             " JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id WHERE c.body_similarity IS NOT NULL"
         )
-        return {pair: (bool(r[2]), r[3]) for r in self._by_id(pages, select) for pair in ((r[0], r[1]), (r[1], r[0]))}
+        found: dict[tuple[int, int], tuple[bool, float, JudgedRow]] = {}
+        for r in self._by_id(pages, select):
+            found[r[0], r[1]] = bool(r[2]), r[3], JudgedRow(*r[4:])
+            found.setdefault((r[1], r[0]), (bool(r[2]), r[3], JudgedRow()))
+        return found
 
     def claims_of(self, sightings: Iterable[int]) -> dict[int, list[str]]:
         """Sighting → the distinct claims of its readings."""
@@ -297,6 +334,7 @@ def _places(width: int, rows: int) -> str:
     return ",".join(["(" + ",".join("?" * width) + ")"] * rows)
 
 
+_JUDGED = "c.kind, c.severity, c.channels, c.evidence, c.stealth, c.corrected, c.edit, c.past, c.judged_by"
 _RECORDED = (
     f"f.name, f.id, f.size, f.mtime_ns, f.inode, f.ctime_ns, CASE WHEN f.gone = 1 THEN {GONE} WHEN f.content IS NULL THEN {UNREAD}"
     f" WHEN f.reading_id IS NULL THEN {FAULT} ELSE {ARTICLE} END"

@@ -7,9 +7,8 @@ import os
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from sqlite_utils import Database
-
 from dedup.model import NO_COMMIT, Match, Numbers
+from dedup.store.deliveries import Deliveries
 from dedup.store.rows import ArticleRow, BoilerplateRow, ChangeRow, RevisionRow, StateBody, TextRow, TimelineRow
 
 _ARTICLE = """
@@ -31,32 +30,8 @@ _SHOWN = {
 """Articles as their pages stand now, or (True) every counted revision, by its latest crawl."""
 
 
-class Reader:
+class Reader(Deliveries):
     """Questions to an open database."""
-
-    def __init__(self, db: Database, path: str) -> None:
-        self._db = db
-        self._connection = db.conn
-        self.path = path
-
-    def _execute(self, sql: str, *values: Any) -> None:
-        self._connection.execute(sql, values)
-
-    def _all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
-        return self._connection.execute(sql, values).fetchall()
-
-    def _one(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
-        row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
-        return row
-
-    def _value(self, sql: str, *values: Any) -> Any:
-        row = self._one(sql, *values)
-        return row[0] if row else None
-
-    def setting(self, key: str) -> str | None:
-        """A value that the program keeps about the database itself."""
-        value = self._value("SELECT value FROM settings WHERE key = ?", key)
-        return None if value is None else str(value)
 
     # Texts and matches
 
@@ -189,6 +164,16 @@ class Reader:
         """Articles with this text: of pages that show it now, or with `every` in any revision."""
         return [_article(r) for r in self._all(_SHOWN[every] + " WHERE r.text_id = ? ORDER BY p.url", text)]
 
+    def cluster_size(self, text: int, relations: Collection[str]) -> int:
+        """How many pages show this text now, or one that matches it in one of these relations."""
+        named = ", ".join("?" * len(relations))
+        sql = (
+            "SELECT count(DISTINCT s.page_id) FROM (SELECT ?1 AS id UNION SELECT b FROM matches WHERE a = ?1 AND relation IN ({0})"
+            " UNION SELECT a FROM matches WHERE b = ?1 AND relation IN ({0})) t JOIN revisions r ON r.text_id = t.id"
+            " JOIN sightings s ON s.revision_id = r.id JOIN pages p ON p.id = s.page_id AND p.current_sighting_id = s.id"
+        )
+        return int(self._value(sql.format(named.replace("?", "?")), text, *relations, *relations)) if relations else 0
+
     # Pages
 
     def page_by_url(self, url: str) -> int | None:
@@ -292,14 +277,23 @@ class Reader:
     def changes(self, page: int) -> list[ChangeRow]:
         """The page's changes in the order of its history."""
         return [
-            ChangeRow(r[0], r[1], r[2], bool(r[3]), bool(r[4]), r[5], bool(r[6]), r[7])
+            ChangeRow(r[0], r[1], r[2], bool(r[3]), bool(r[4]), r[5], bool(r[6]), r[7], r[8], r[9], bool(r[10]), bool(r[11]))
             for r in self._all(
-                "SELECT x.revision_id, y.revision_id, c.at, c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields"
-                " FROM changes c JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id"
+                "SELECT x.revision_id, y.revision_id, c.at, c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields,"
+                " c.kind, c.severity, c.stealth, c.corrected FROM changes c JOIN sightings x ON x.id = c.previous_id"
+                " JOIN sightings y ON y.id = c.sighting_id"
                 " JOIN revisions r ON r.id = y.revision_id WHERE c.page_id = ? ORDER BY c.at, r.digest",
                 page,
             )
         ]
+
+    def faults_since(self, since: str) -> int:
+        """Faults that came at or after a time and stand."""
+        return int(self._value("SELECT count(*) FROM faults WHERE since >= ?", since))
+
+    def fault_kinds_since(self, since: str) -> dict[str, int]:
+        """The same by kind."""
+        return {r[0]: r[1] for r in self._all("SELECT kind, count(*) FROM faults WHERE since >= ? GROUP BY kind ORDER BY kind", since)}
 
     # Status
 
@@ -432,7 +426,8 @@ _DUMP = {
     " JOIN metadata m ON m.id = d.metadata_id ORDER BY p.url, s.crawled_at, r.digest, f.folder, f.name",
     "faults": "SELECT hex(t.path) AS path_hex, t.path_text AS path, t.kind, t.message FROM faults t ORDER BY t.path, t.kind",
     "changes": "SELECT p.url, c.at, lower(hex(a.digest)) AS state_before, lower(hex(b.digest)) AS state_after, x.crawled_at AS since,"
-    " c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields FROM changes c JOIN pages p ON p.id = c.page_id"
+    " c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields, c.kind, c.severity, c.channels, c.evidence, c.stealth,"
+    " c.corrected, lower(hex(c.edit)) AS edit, c.judged_by FROM changes c JOIN pages p ON p.id = c.page_id"
     " JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id"
     " JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id ORDER BY p.url, c.at, b.digest",
     "matches": "SELECT min(lower(hex(a.digest)), lower(hex(b.digest))) AS text_a, max(lower(hex(a.digest)), lower(hex(b.digest)))"

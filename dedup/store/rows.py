@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from dedup.model import Cause, CheckStatus, Masking, Metadata, Packed, Standing
+from dedup.model import Cause, CheckStatus, Masking, Metadata, Packed, Severity, Standing, Topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +205,7 @@ class RevisionRow:
 @dataclass(frozen=True, slots=True)
 class ChangeRow:
     """A stored change; `fields` is JSON, name → [before, after]. `body_similarity` None: a body was pruned before they were
-    compared."""
+    compared; `kind` None: it was not judged."""
 
     from_revision: int
     to_revision: int
@@ -214,3 +215,136 @@ class ChangeRow:
     body_similarity: float | None
     returned: bool
     fields: str
+    kind: str | None
+    severity: str | None
+    stealth: bool
+    corrected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChange:
+    """A change as stored, by its later sighting: the earlier one, the two revisions, what it was worked out from (`past` None: it was
+    never judged), and the judgement."""
+
+    previous: int
+    returned: bool
+    fields: str
+    past: str | None
+    kind: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRow:
+    """A stored judgement: columns `kind` to `judged_by` of a change."""
+
+    kind: str | None = None
+    severity: str | None = None
+    channels: str | None = None
+    evidence: str | None = None
+    stealth: int = 0
+    corrected: int = 0
+    edit: bytes | None = None
+    past: str | None = None
+    judged_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedChange:
+    """A change of a page with its judgement (`kind` None: it has none), as told in a feed; states are their digests; `stealth` and
+    `corrected` are 0 or 1; `channels`, `evidence` and `fields` are JSON."""
+
+    id: int
+    page: int
+    url: str
+    publisher: str
+    oid: str
+    at: str
+    previous_at: str
+    title_before: str
+    title: str
+    state_before: bytes
+    state: bytes
+    kind: str | None
+    severity: str | None
+    channels: str | None
+    evidence: str | None
+    stealth: int
+    corrected: int
+    edit: bytes | None
+    fields: str
+    body_similarity: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    """An alert as it is kept. `name` is what it is known by; `details` and `told` are what its event brought (see dedup.rules.Event);
+    `pages`: it tells of an incident on so many pages."""
+
+    id: int
+    name: str
+    rule: str
+    event: str
+    topic: Topic
+    kind: str
+    severity: Severity
+    url: str
+    title: str
+    publisher: str
+    at: str
+    details: dict[str, Any]
+    told: dict[str, Any]
+    made_at: str
+    withdrawn_at: str | None = None
+    incident: str | None = None
+    pages: int | None = None
+    open_until: str | None = None
+    folded_into: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    """An alert on its way to a channel; `state` is pending, sent, dead or withdrawn, `digest` why it is told together with others."""
+
+    id: int
+    alert: int
+    rule: str
+    channel: str
+    state: str
+    due_at: str
+    digest: str | None
+    attempts: int
+    first_attempt: str | None
+    last_attempt: str | None
+    last_error: str | None
+    sent_at: str | None
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outstanding:
+    """Of one channel: deliveries that are pending, when the first of them is or was due, and those that are dead."""
+
+    pending: int
+    first_due: str | None
+    dead: int
+
+
+@dataclass(frozen=True, slots=True)
+class KnownAlert:
+    """What an event that is met again has to know: of which rule an alert tells of it already, and how that stands; the channels that it
+    was or will be sent to."""
+
+    id: int
+    rule: str
+    withdrawn_at: str | None
+    folded_into: int | None
+    channels: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What was told last of an incident, and how many times it was told by then."""
+
+    id: int
+    open_until: str
+    times: int

@@ -18,9 +18,9 @@ from dedup.errors import DatabaseFailedError, DatabaseReplacedError
 from dedup.model import Cause, Change, CheckStatus, Fault, Masking, Match, Metadata, Relation, Standing
 from dedup.store.damage import UNEXPECTED, failure, require_sound
 from dedup.store.lock import Lock
-from dedup.store.lookups import Lookups
 from dedup.store.reading import BODILESS
-from dedup.store.rows import Stat
+from dedup.store.rows import JudgedRow, Stat
+from dedup.store.sending import Sending
 
 KEPT_BATCHES = 1000
 """Commits that the candidate index can be behind and still be caught up."""
@@ -31,7 +31,7 @@ PATIENCE = 10.0
 Row = tuple[Any, ...]
 
 
-class Writer(Lookups):
+class Writer(Sending):
     """Everything that can be asked, and what changes the database. `lock` tells others what is being done. A transaction waits no
     longer for another program once `hurried` says so."""
 
@@ -115,9 +115,6 @@ class Writer(Lookups):
         row = self._connection.execute(sql, tuple(values)).lastrowid
         assert row is not None
         return row
-
-    def _many(self, sql: str, rows: Iterable[Row]) -> None:
-        self._connection.executemany(sql, rows)
 
     # Settings
 
@@ -331,14 +328,16 @@ class Writer(Lookups):
         """Forget the changes that these sightings, the later ones, were part of."""
         self._many("DELETE FROM changes WHERE sighting_id = ?", ((s,) for s in sightings))
 
-    def add_changes(self, changes: Iterable[tuple[int, Change, bool, bool, float | None]]) -> None:
-        """(page, change, whether the title changed, whether the body did, the bodies' similarity if it can be known)."""
+    def add_changes(self, changes: Iterable[tuple[int, Change, bool, bool, float | None, JudgedRow]]) -> None:
+        """(page, change, whether the title changed, whether the body did, the bodies' similarity if it can be known, judgement)."""
         self._many(
-            "INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO changes (sighting_id, previous_id, page_id, at, title_changed, body_changed, body_similarity, returned, fields,"
+            " kind, severity, channels, evidence, stealth, corrected, edit, past, judged_by)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (c.sighting.id, c.previous.id, page, c.sighting.crawled_at, int(title), int(body), similarity, int(c.returned),
-                 fields_json(c))
-                for page, c, title, body, similarity in changes
+                 fields_json(c), j.kind, j.severity, j.channels, j.evidence, j.stealth, j.corrected, j.edit, j.past, j.judged_by)
+                for page, c, title, body, similarity, j in changes
             ),
         )  # fmt: skip
 

@@ -14,15 +14,19 @@ from zoneinfo import ZoneInfo
 
 from dedup import diffs, digests, formats, minhash, overlap, text, times, urls, winnowing
 from dedup.cli.common import _cell, dumps
-from dedup.config import Urls
+from dedup.config import Settings, Urls
+from dedup.diffs import forms
 from dedup.digests import BLANKS, RECIPES
 from dedup.formats import ReadOptions
 from dedup.ingest.examine import state_digest
+from dedup.ingest.session import rules_of
+from dedup.judging import Past, State, judge
 from dedup.model import FAULTS, Article
 from dedup.overlap import places
 
 SEOUL = ZoneInfo("Asia/Seoul")
 OPTIONS = ReadOptions(tuple(RECIPES.values()), SEOUL, UTC)
+RULES = rules_of(Settings())
 SHIPPED = Urls().canonicaliser()
 STEERING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
@@ -126,13 +130,20 @@ def clock(raw: bytes) -> None:
 def difference(raw: bytes) -> None:
     """What is told of two texts leads from one to the other; and what they share stands in both."""
     a, _, b = raw.decode("utf-8", "replace").partition("\n\n")
-    stretches = diffs.compare(a, b)
-    assert "".join(s.text for s in stretches if s.kind != "added") == a
-    assert "".join(s.text for s in stretches if s.kind != "removed") == b
-    assert all(s.text for s in stretches)
+    one, other = diffs.clean(a), diffs.clean(b)
+    operations = diffs.compare(one, other)
+    assert (diffs.before(operations), diffs.after(operations)) == (one, other)
+    assert all(o.text for o in operations)
+    assert "".join(o.text for row in forms.rows(operations) for o in row.left) == one
+    assert not steering("".join(forms.unified(operations)).translate(dict.fromkeys(map(ord, set(one + other)))))
+    assert not re.search(r"<(?!/?(?:del|ins)\b|br>)", forms.html(operations))
+    if (a, b) != (b, a):
+        judged = judge(State(a[:80], a), State(b[:80], b), Past(), RULES)
+        assert judged.channels
+        assert 0 <= judged.similarity <= 1
+        assert (judged.kind == "cosmetic") == (judged.severity == "trivial")
     assert 0 <= overlap.body_similarity(a, b) <= 1
-    one, other = overlap.prepare(a), overlap.prepare(b)
-    shared = overlap.shared(one, other)
+    shared = overlap.shared(overlap.prepare(a), overlap.prepare(b))
     assert 0 <= shared.outside <= shared.characters <= shared.shorter
     assert shared.longest <= shared.shorter
     for p in places.passages(a, b):

@@ -1,20 +1,16 @@
-"""What people ask of the database, as plain values ready for JSON; nothing here writes."""
+"""Who ran the same text: clusters, pairs, and both as rows."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from dedup import diffs, times
-from dedup.errors import AmbiguousPageError, NoRevisionError, UnknownPageError
+from dedup import times
 from dedup.model import ALIKE, CLUSTERED, RELATIONS, Match, Numbers, Relation
 from dedup.overlap import places
 from dedup.publishers import Publishers
 from dedup.store import ArticleRow, Reader
-from dedup.store.rows import BoilerplateRow
-from dedup.urls import Canonicaliser, shown, without_credentials
 
 NUMBERS = ("similarity", "containment", "relation", "coverage", "shared", "longest", "quoted", "masked")
 """What `told` tells of a match."""
@@ -24,9 +20,9 @@ ARTICLE = ("id", "url", "title", "publisher", "published_at", "crawled_at", "pat
 """What `article` tells."""
 RESEMBLANCE_COLUMNS = (*ARTICLE, *NUMBERS)
 CLUSTER_COLUMNS = ("cluster", *ARTICLE, *NUMBERS, "lag_seconds", "via", *CLOSEST)
+CHECKS = ("verified", "unclaimed", "mismatched")
+"""By how much is known of an article."""
 PAIR_COLUMNS = (*(f"{side}_{name}" for side in ("a", "b") for name in ARTICLE), *NUMBERS, *CLOSEST)
-STATE_RECIPE = "sha256(title+ff+body)"
-_CHECKS = ("verified", "unclaimed", "mismatched")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +115,7 @@ class _Graph:
 
 def _precedence(article: ArticleRow) -> tuple[int, bool, str, str, str]:
     return (
-        _CHECKS.index(article.check_status),
+        CHECKS.index(article.check_status),
         article.published_at is None,
         article.published_at or "",
         article.crawled_at,
@@ -255,135 +251,6 @@ def closest(store: Reader, a: int | None, b: int | None) -> dict[str, Any] | Non
         "similarity": round(n.similarity, 4),
         "coverage": round(n.coverage, 4),
     }
-
-
-def find_page(store: Reader, urls: Canonicaliser, wanted: str, path: tuple[bytes, bytes, bytes] | None) -> int:
-    """The page that a URL in any spelling, an article's id or the path of a file (crawl directory, folder, name) stands for.
-
-    Raises UnknownPageError, or AmbiguousPageError for an id that several pages carry.
-    """
-    canonical = urls.canonical(wanted)
-    by_url = store.page_by_url(canonical) if canonical else None
-    if by_url is not None:
-        return by_url
-    found = store.pages_by_id(wanted) if not any("\ud800" <= c <= "\udfff" for c in wanted) else []
-    if not found and path is not None:
-        found = store.pages_by_path(*path)
-    if not found:
-        raise UnknownPageError(wanted=without_credentials(wanted))
-    if len(found) > 1:
-        raise AmbiguousPageError(wanted=without_credentials(wanted), urls=", ".join(url for _, url in found))
-    return found[0][0]
-
-
-def history(store: Reader, page: int) -> dict[str, Any]:
-    """A page's revisions, sightings and changes, by crawl time. Revision numbers are ordinals worked out now."""
-    revisions = store.revisions(page)
-    number = {r.id: i for i, r in enumerate(revisions, 1)}
-    changes = store.changes(page)
-    return {
-        "url": store.page_url(page),
-        "aliases": sorted({shown(spelling) for spelling in store.aliases(page)} - {store.page_url(page)}),
-        "revisions": [
-            {
-                "revision": number[r.id],
-                "title": r.title,
-                "digest": f"{STATE_RECIPE}:{r.digest.hex()}",
-                "check": _CHECKS[r.check_rank],
-                "first_crawled_at": r.first_crawled_at,
-                "last_crawled_at": r.last_crawled_at,
-                "sightings": r.sightings,
-                "pruned_at": r.pruned_at,
-            }
-            for r in revisions
-        ],
-        "timeline": [
-            {
-                "crawled_at": t.crawled_at,
-                "revision": number.get(t.revision_id) if t.standing == "counted" else None,
-                "path": t.path,
-                "check": t.check_status,
-                "cause": t.check_cause,
-                "standing": t.standing,
-                "crawled_at_from": t.crawled_at_from,
-                "gone": t.gone,
-            }
-            for t in store.timeline(page)
-        ],
-        "changes": [
-            {
-                "from": number[c.from_revision],
-                "to": number[c.to_revision],
-                "at": c.at,
-                "title_changed": c.title_changed,
-                "body_similarity": None if c.body_similarity is None else round(c.body_similarity, 4),
-                "returned": c.returned,
-            }
-            for c in changes
-            if c.from_revision != c.to_revision
-        ],
-        "metadata_changes": [
-            {"at": c.at, "field": name, "before": before, "after": after}
-            for c in changes
-            for name, (before, after) in json.loads(c.fields).items()
-        ],
-    }
-
-
-def diff(store: Reader, page: int, from_: int | None, to: int | None) -> dict[str, Any]:
-    """What changed between two revisions of a page, by their shown numbers; the last two by crawl time where none are named. The
-    `body` is None where that of either was pruned."""
-    revisions = store.revisions(page)
-    changes = [c for c in store.changes(page) if c.from_revision != c.to_revision]
-    number = {r.id: i for i, r in enumerate(revisions, 1)}
-    url = store.page_url(page)
-    if from_ is None and to is None and changes:
-        from_, to = number[changes[-1].from_revision], number[changes[-1].to_revision]
-    to = to if to is not None else len(revisions)
-    from_ = from_ if from_ is not None else max(1, to - 1)
-    for wanted in (from_, to):
-        if not 1 <= wanted <= len(revisions):
-            raise NoRevisionError(url=url, wanted=wanted, have=f"1 to {len(revisions)}" if revisions else "none")
-    before, after = store.body_of_revision(revisions[from_ - 1].id), store.body_of_revision(revisions[to - 1].id)
-    known = before.body is not None and after.body is not None
-    return {
-        "url": url,
-        "from": from_,
-        "to": to,
-        "title": [_stretch(s) for s in diffs.compare(before.title, after.title)],
-        "body": [_stretch(s) for s in diffs.compare(before.body or "", after.body or "")] if known else None,
-        "pruned_at": {"from": before.pruned_at, "to": after.pruned_at},
-    }
-
-
-def _stretch(s: diffs.Stretch) -> dict[str, str]:
-    return {"kind": s.kind, "text": s.text}
-
-
-def boilerplate(store: Reader, publisher: str | None = None) -> list[dict[str, Any]]:
-    """What is known of publishers' boilerplate, or of one house's."""
-    return [passage(row) for row in store.boilerplate(publisher)]
-
-
-def passage(row: BoilerplateRow) -> dict[str, Any]:
-    """A passage of boilerplate as every command shows it."""
-    return {
-        "name": row.name,
-        "publisher": row.publisher,
-        "status": row.status,
-        "articles": row.articles,
-        "since": row.since,
-        "characters": len(row.passage),
-        "text": row.shown,
-        "passage": row.passage,
-    }
-
-
-def dump(store: Reader) -> Iterator[dict[str, Any]]:
-    """The database's content as rows in an order of its own, without surrogate keys and times of observation."""
-    columns = store.dump_columns()
-    for table, row in store.dump():
-        yield {"table": table, **dict(zip(columns[table], row, strict=True))}
 
 
 def flat_clusters(found: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,12 @@
+"""What changed between two texts: by sentences first, then by the words, numbers and signs in them.
+
+Whoever compares cleans both sides first (`clean`): Unicode form, line ends and blanks are no difference. A difference is a sequence of
+operations; what it keeps and removes is the one side, what it keeps and adds the other.
+"""
+
+from dedup.diffs import forms
+from dedup.diffs.comparing import Kind, Operation, after, aligned, before, compare
+from dedup.diffs.sentences import sentences
+from dedup.diffs.tokens import Token, TokenKind, clean, tokens
+
+__all__ = ["Kind", "Operation", "Token", "TokenKind", "after", "aligned", "before", "clean", "compare", "forms", "sentences", "tokens"]

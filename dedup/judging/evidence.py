@@ -1,0 +1,210 @@
+"""What a change rests on: the numbers, quotations, names, negations and sentences that came, went or became others."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import regex
+
+from dedup.diffs import Operation, tokens
+from dedup.judging.words import CREDITS, NAMES, NEGATIONS, QUOTATIONS, SPELT, STAMPS, sort_of_number, stands_in
+from dedup.text import normalise
+
+What = Literal[
+    "number", "amount", "date", "percentage", "quotation", "name", "negation", "sentence", "moved", "words", "address",
+    "form", "credit", "time_stamp", "failure", "stub", "states",
+]  # fmt: skip
+"""`form` is blanks, punctuation, Unicode form or letter case alone; `states` how long each stood of those that a page goes between."""
+
+SENTENCE = 10
+"""Letters and digits from which a sentence's coming or going counts by itself."""
+_LISTED = regex.compile(r"\W{0,10}\p{Lu}\p{Ll}{3,}\W{0,5}")
+SHOWN = 200
+"""Characters that are kept of either side of a piece of evidence."""
+MOST = 40
+"""Pieces of evidence that are kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One thing that differs; empty where there was nothing, or is nothing."""
+
+    what: What
+    before: str
+    after: str
+
+
+def plain(text: str) -> str:
+    """Letters and digits alone, in compatibility form and folded: what is left where form counts for nothing."""
+    return normalise(unicodedata.normalize("NFKC", text))
+
+
+def aside(sentences: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Those sentences that are credits alone, and those that are time stamps alone."""
+    credited, stamped = [], []
+    for sentence in sentences:
+        bare = sentence.strip()
+        if len(bare) > 160:
+            continue
+        if STAMPS.fullmatch(bare):
+            stamped.append(bare)
+        elif CREDITS.fullmatch(bare):
+            credited.append(bare)
+    return credited, stamped
+
+
+def of(groups: Iterable[Sequence[Operation]]) -> list[Evidence]:
+    """What differs between two texts, as `diffs.aligned` tells it, the gravest first; without what is a matter of form alone."""
+    found: list[Evidence] = []
+    quoted: tuple[list[str], list[str]] = [], []
+    for left, right in _rows(groups):
+        found += _of_row(left, right)
+        for side, marks in zip((left, right), quoted, strict=True):
+            marks.extend(_quotations("".join(o.text for o in side)))
+    found += _paired("quotation", *quoted)
+    order = {what: n for n, what in enumerate(("negation", "amount", "percentage", "number", "date", "quotation", "name", "sentence"))}
+    return sorted(dict.fromkeys(found), key=lambda e: order.get(e.what, len(order)))
+
+
+_Side = Sequence[Operation]
+
+
+def _rows(groups: Iterable[_Side]) -> Iterator[tuple[_Side, _Side]]:
+    """Of every sentence that differs the two sides; one that went and one that came in its place are a row."""
+    gone: _Side = ()
+    for group in groups:
+        left = [o for o in group if o.kind in ("same", "removed", "moved_from")]
+        right = [o for o in group if o.kind in ("same", "added", "moved_to")]
+        if gone:
+            if right and not left and right[0].kind == "added":
+                yield gone, right
+                gone = ()
+                continue
+            yield gone, ()
+            gone = ()
+        if left and not right and left[0].kind == "removed":
+            gone = left
+        elif any(o.kind != "same" for o in group):
+            yield left, right
+    if gone:
+        yield gone, ()
+
+
+def _of_row(one: _Side, other: _Side) -> Iterator[Evidence]:
+    left, right = ("".join(o.text for o in side) for side in (one, other))
+    if plain(left) == plain(right):
+        return
+    if any(o.move is not None for o in (*one, *other)):
+        if one:
+            yield Evidence("moved", _cut(left), _cut(left))
+        return
+    if all(o.kind != "same" for o in (*one, *other)) and _is_line(_without_addresses(left + right)):
+        yield Evidence("sentence", _cut(left), _cut(right))
+        return
+    yield from _edits(one, other)
+    left, right = _without_addresses(left), _without_addresses(right)
+    yield from _paired("name", _missing(_names(left), right), _missing(_names(right), left))
+    yield from _paired("negation", _negations(left), _negations(right))
+
+
+def _is_line(text: str) -> bool:
+    """Whether it says something by itself: so many letters, or a name in a list."""
+    return len(plain(text)) >= SENTENCE or _LISTED.fullmatch(text.strip()) is not None
+
+
+def _without_addresses(text: str) -> str:
+    if "://" not in text and "@" not in text:
+        return text
+    return "".join(t.text for t in tokens(text) if t.kind != "address")
+
+
+def _edits(one: _Side, other: _Side) -> Iterator[Evidence]:
+    """Numbers that became others, and the other words that did, edit by edit."""
+    for was, now in _edit_pairs(one, other):
+        parts = [tokens(side) for side in (was, now)]
+        yield from _numbers(*([t.text for t in side if t.kind == "number"] for side in parts))
+        yield from _paired("number", *([m[0] for m in SPELT.finditer(side)] for side in (was, now)))
+        for what, kinds in (("words", ("word", "ideograph")), ("address", ("address",))):
+            told = ["".join(t.text for t in side if t.kind in kinds) for side in parts]
+            if plain(told[0]) != plain(told[1]):
+                yield Evidence(what, _cut(was), _cut(now))  # type: ignore[arg-type]  # one of the two above
+
+
+def _edit_pairs(one: _Side, other: _Side) -> Iterator[tuple[str, str]]:
+    """(what went, what came in its place): both sides have the same unchanged stretches in the same order."""
+    sides = []
+    for side in (one, other):
+        edits, edit = [], ""
+        for o in side:
+            if o.kind == "same":
+                edits.append(edit)
+                edit = ""
+            else:
+                edit += o.text
+        sides.append([*edits, edit])
+    yield from ((a, b) for a, b in zip(*sides, strict=True) if a or b)
+
+
+def _numbers(before: list[str], after: list[str]) -> Iterator[Evidence]:
+    left, right = _without_common(before, after, _value)
+    for n in range(max(len(left), len(right))):
+        was, now = left[n] if n < len(left) else "", right[n] if n < len(right) else ""
+        sort = sort_of_number(now or was)
+        yield Evidence(sort if sort != "number" else sort_of_number(was or now), was, now)
+
+
+def _value(number: str) -> str:
+    """`1,000` and `1000` are one number, `-3` and `\u22123` too."""
+    return unicodedata.normalize("NFKC", number).replace(",", "").replace("\u2212", "-").replace(" ", "").casefold()
+
+
+def _quotations(text: str) -> list[str]:
+    return [next(g for g in m.groups() if g) for m in QUOTATIONS.finditer(text)]
+
+
+def _names(text: str) -> list[str]:
+    return [m["name"] or m["latin"] or m["acronym"] for m in NAMES.finditer(text)]
+
+
+def _missing(names: Iterable[str], other: str) -> list[str]:
+    """Those that the other side does not have in any spelling."""
+    there = plain(other)
+    return [name for name in dict.fromkeys(names) if not (stands_in(name, other) if name[0] >= "가" else plain(name) in there)]
+
+
+def _negations(text: str) -> list[str]:
+    return [m[0] for m in NEGATIONS.finditer(text)]
+
+
+def _paired(what: What, before: Sequence[str], after: Sequence[str]) -> Iterator[Evidence]:
+    """What only one side has, in order, beside what only the other has."""
+    left, right = _without_common(before, after, plain)
+    if what == "negation" and len(left) == len(right):
+        return  # otherwise put, and as negative as before
+    for n in range(max(len(left), len(right))):
+        yield Evidence(what, _cut(left[n]) if n < len(left) else "", _cut(right[n]) if n < len(right) else "")
+
+
+def _without_common(before: Sequence[str], after: Sequence[str], key: Callable[[str], str]) -> tuple[list[str], list[str]]:
+    here, there = Counter(map(key, before)), Counter(map(key, after))
+    return _beyond(before, there, key), _beyond(after, here, key)
+
+
+def _beyond(texts: Sequence[str], others: Counter[str], key: Callable[[str], str]) -> list[str]:
+    left, found = Counter(others), []
+    for text in texts:
+        k = key(text)
+        if left[k] > 0:
+            left[k] -= 1
+        else:
+            found.append(text)
+    return found
+
+
+def _cut(text: str) -> str:
+    text = text.strip()
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

@@ -1,0 +1,80 @@
+"""What judging knows of languages: endings, units, titles and negations of Korean and English. What a newsroom may want otherwise is
+configured in `[changes]`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import regex
+
+SPELT = regex.compile(
+    r"(?i)\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
+    r"|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|thousand|million|billion|half|dozen)s?\b"
+    r"|(?<!\p{Hangul})(?:다섯|여섯|일곱|여덟|아홉|열(?:하나|한|둘|두|셋|세|넷|네|다섯|여섯|일곱|여덟|아홉)|스물?|서른|마흔|쉰|예순|일흔|여든|아흔)"
+    r"|(?<!\p{Hangul})(?:한|두|세|네)(?=\x20?(?:명|개|곳|번|차례|시간|달|해|가지|사람|배|살|마리|건|대))"
+)
+"""Numbers in words."""
+
+NEGATIONS = regex.compile(
+    r"(?i)\b(?:not|no|never|none|nobody|nothing|neither|nor|without|cannot|\w{1,10}n['’]t|refus\w{0,4}|den(?:y|ie[sd]|ial)\w{0,4}|fail(?:s|ed|ure)?)\b"
+    r"|(?<!\p{Hangul})(?:안|못|비|불)(?=\x20\p{Hangul})|\p{Hangul}{0,8}(?:않|못[하한할했해]|아니|아닌|아닐|없|부인[하했한])\p{Hangul}{0,8}"
+)
+"""Words whose coming or going turns a sentence round."""
+
+_TITLES = (
+    "씨|의원|대표|장관|차관|총리|대통령|위원장|위원|사장|부사장|회장|부회장|교수|기자|시장|군수|구청장|도지사|지사|청장|총장|검사|판사|변호사"
+    "|감독|선수|코치|대변인|원장|국장|과장|팀장|이사장|이사|본부장|의장|후보|부장|수석|실장|소장|박사|총재|행장|대사|장군|목사|신부|스님|작가|배우"
+    "|가수|연구원|연구위원|사무총장|비서관|비서실장|군|양"
+)
+_PARTICLES = "은는이가을를의도와과에께로만며라고"
+NAMES = regex.compile(
+    rf"(?P<name>(?<!\p{{Hangul}})\p{{Hangul}}{{2,4}})\x20?(?:전\x20)?(?:{_TITLES})(?![\p{{Hangul}}--[{_PARTICLES}]])"
+    # a capital within a sentence, and those that follow it
+    r"|(?<=[\p{Ll},\d]\x20)(?P<latin>\p{Lu}[\p{L}'’-]+(?:\x20\p{Lu}[\p{L}'’-]+)*)"
+    r"|\b(?P<acronym>\p{Lu}{2,}\d*)\b",
+    regex.V1,
+)
+"""A person before a title, capitals within a sentence, acronyms: what can be told as a name without a dictionary."""
+
+
+def stands_in(name: str, text: str) -> bool:
+    """Whether a Korean name stands somewhere in a text, and not as a part of a longer one."""
+    behind = rf"(?=\P{{Hangul}}|$|[{_PARTICLES}]|(?:전\x20)?(?:{_TITLES}))"
+    return regex.search(rf"(?<!\p{{Hangul}}){regex.escape(name)}{behind}", text) is not None
+
+
+QUOTATIONS = regex.compile(
+    r"“([^”\n]{2,600})”|\"([^\"\n]{2,600})\"|「([^」\n]{2,600})」|『([^』\n]{2,600})』"
+    r"|‘([^’\n]{4,600})’|(?<!\w)'([^'\n]{4,600})'(?!\w)"
+)
+
+STAMPS = regex.compile(
+    r"(?i)^\W{0,20}(?:기사\s?)?(?:입력|수정|등록|승인|송고|최종\s?수정|최종\s?업데이트|업데이트"
+    r"|published|posted|updated|last updated|modified)"
+    r"(?:\s?(?:시간|일시|on|at))?\s?[:：]?\s?(?:\d|\p{L}{3,9}\.?\s\d)[^\n]{0,80}$",
+)
+"""A line that says when a page was entered or updated, and nothing else."""
+
+CREDITS = regex.compile(
+    r"(?i)^\W{0,20}(?:사진|영상|그래픽|자료|photo|image|video|graphic|credit)s?\s?(?:제공|출처|편집|by|courtesy of|credit)?"
+    r"\s?[=:：/|·ⓒ©][^\n]{0,80}$"
+    r"|^\W{0,20}[/|]\s?[^\n]{0,30}(?:제공|캡처|갈무리|뉴스|연합)\W{0,20}$|^\W{0,20}[ⓒ©][^\n]{0,100}$"
+    r"|^[^\n]{0,60}(?:무단\s?전재|재배포\s?금지|all rights reserved)[^\n]{0,60}$"
+    r"|^\W{0,20}\p{Hangul}{2,4}\s?(?:기자|특파원|인턴기자)\W{0,20}(?:[\w.+-]{1,64}@[\w.-]{1,100})?\W{0,20}$|^\W{0,20}[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}\W{0,20}$",
+)
+"""A line or a sentence of credits alone: photographs, rights, a reporter's address."""
+
+Number = Literal["percentage", "date", "amount", "number"]
+"""Sorts of numbers."""
+_PERCENT = regex.compile(r"%|퍼센트|포인트|‰")
+_DATE = regex.compile(r"[년월일]$|\d{4}[-./]\d|:\d\d|[시분초]$|am$|pm$", regex.IGNORECASE)
+_MONEY = regex.compile(r"^[+\-−±]?[$€£¥₩₤￦]|(?:원|달러|유로|엔|위안|파운드)$")
+
+
+def sort_of_number(number: str) -> Number:
+    """`percentage`, `date`, `amount` (of money) or `number`."""
+    if _PERCENT.search(number):
+        return "percentage"
+    if _DATE.search(number):
+        return "date"
+    return "amount" if _MONEY.search(number) else "number"

@@ -1,0 +1,50 @@
+"""What people ask of the database, as plain values ready for JSON; nothing here writes."""
+
+from dedup.reports.changes import CHANGE_COLUMNS, Wanted, changes, flat_changes
+from dedup.reports.content import boilerplate, dump, passage
+from dedup.reports.duplicates import (
+    CLUSTER_COLUMNS,
+    NUMBERS,
+    PAIR_COLUMNS,
+    RESEMBLANCE_COLUMNS,
+    Filter,
+    article,
+    closest,
+    clusters,
+    flat,
+    flat_clusters,
+    flat_pairs,
+    pairs,
+    told,
+    with_passages,
+)
+from dedup.reports.history import STATE_RECIPE, diff, difference, find_page, history
+
+__all__ = [
+    "CHANGE_COLUMNS",
+    "CLUSTER_COLUMNS",
+    "NUMBERS",
+    "PAIR_COLUMNS",
+    "RESEMBLANCE_COLUMNS",
+    "STATE_RECIPE",
+    "Filter",
+    "Wanted",
+    "article",
+    "boilerplate",
+    "changes",
+    "closest",
+    "clusters",
+    "diff",
+    "difference",
+    "dump",
+    "find_page",
+    "flat",
+    "flat_changes",
+    "flat_clusters",
+    "flat_pairs",
+    "history",
+    "pairs",
+    "passage",
+    "told",
+    "with_passages",
+]

@@ -1,0 +1,35 @@
+"""What the database holds, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from dedup.store import Reader
+from dedup.store.rows import BoilerplateRow
+
+
+def boilerplate(store: Reader, publisher: str | None = None) -> list[dict[str, Any]]:
+    """What is known of publishers' boilerplate, or of one house's."""
+    return [passage(row) for row in store.boilerplate(publisher)]
+
+
+def passage(row: BoilerplateRow) -> dict[str, Any]:
+    """A passage of boilerplate as every command shows it."""
+    return {
+        "name": row.name,
+        "publisher": row.publisher,
+        "status": row.status,
+        "articles": row.articles,
+        "since": row.since,
+        "characters": len(row.passage),
+        "text": row.shown,
+        "passage": row.passage,
+    }
+
+
+def dump(store: Reader) -> Iterator[dict[str, Any]]:
+    """The database's content as rows in an order of its own, without surrogate keys and times of observation."""
+    columns = store.dump_columns()
+    for table, row in store.dump():
+        yield {"table": table, **dict(zip(columns[table], row, strict=True))}

@@ -1,0 +1,21 @@
+"""Which of what happens is told, to whom, and when. Pure: events and rules in, decisions out."""
+
+from dedup.rules.events import DETAILS, Event, alert_id, incident_key
+from dedup.rules.matching import KINDS, Alerting, Rule, matching
+from dedup.rules.rhythm import Due, Rhythm, Why, due, hour_of
+
+__all__ = [
+    "DETAILS",
+    "KINDS",
+    "Alerting",
+    "Due",
+    "Event",
+    "Rhythm",
+    "Rule",
+    "Why",
+    "alert_id",
+    "due",
+    "hour_of",
+    "incident_key",
+    "matching",
+]

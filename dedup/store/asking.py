@@ -1,0 +1,35 @@
+"""How questions are put to an open database; what is asked stands in the modules beside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlite_utils import Database
+
+
+class Asking:
+    """An open database, and how it is asked."""
+
+    def __init__(self, db: Database, path: str) -> None:
+        self._db = db
+        self._connection = db.conn
+        self.path = path
+
+    def _execute(self, sql: str, *values: Any) -> None:
+        self._connection.execute(sql, values)
+
+    def _all(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self._connection.execute(sql, values).fetchall()
+
+    def _one(self, sql: str, *values: Any) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = self._connection.execute(sql, values).fetchone()
+        return row
+
+    def _value(self, sql: str, *values: Any) -> Any:
+        row = self._one(sql, *values)
+        return row[0] if row else None
+
+    def setting(self, key: str) -> str | None:
+        """A value that the program keeps about the database itself."""
+        value = self._value("SELECT value FROM settings WHERE key = ?", key)
+        return None if value is None else str(value)

@@ -1,0 +1,145 @@
+"""A daemon that is killed while it sends alerts: what it sent and could not mark is sent again under the same id, and nothing is lost."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from dedup.config import Channel
+from dedup.rules import alert_id
+from dedup.store import open_reader
+from tests.alerting import Receiver, event, receiver, settings, written
+from tests.crawl import Made
+from tests.daemon import Daemon, watching
+from tests.faults.oracle import assert_holds
+from tests.faults.processes import patched
+from tests.test_channels import smtp, strictly
+
+pytestmark = pytest.mark.system
+
+ALERTS = 40
+
+_KILLED_BEFORE_MARKING = """
+import os, signal
+from dedup.alerts import delivery
+delivery.Post._mark = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def told(hook: Receiver, more: str = "") -> str:
+    return f"""
+[channels.hook]
+kind = "webhook"
+url = "{hook.url}"
+secret = "env:HOOK_SECRET"
+{more}
+[delivery]
+retry_seconds = 1.0
+most_retry_seconds = 1.0
+[[alerts]]
+name = "all"
+on = ["change"]
+to = ["hook"{', "mail", "feed"' if more else ""}]
+most_per_hour = 0
+"""
+
+
+def outbox_of(db: Path, channels: dict[str, Channel], number: int = ALERTS) -> list[str]:
+    """A database with alerts that are due; their ids."""
+    chosen = settings(channels)
+    from dedup import times
+
+    with written(db, chosen, [event(n) for n in range(number)], times.now()):
+        pass
+    return [alert_id("all", f"change:{n}") for n in range(number)]
+
+
+def all_sent(db: Path) -> bool:
+    with open_reader(str(db)) as store:
+        return not store.outstanding()
+
+
+ENV = {"HOOK_SECRET": "s3cret"}
+
+
+def test_a_daemon_killed_between_sending_and_marking_sends_again_under_the_same_ids(crawl: Path, db: Path) -> None:
+    Made().write(crawl)
+    ids = outbox_of(db, {"hook": Channel(kind="webhook", url="http://x/")}, 3)
+    with receiver() as hook:
+        with watching(crawl, db, more=told(hook), env=ENV, under=patched(_KILLED_BEFORE_MARKING), until=None) as daemon:
+            assert daemon.wait() == -signal.SIGKILL
+        first = hook.ids()
+        assert first
+        assert not all_sent(db)
+        with watching(crawl, db, more=told(hook), env=ENV) as daemon:
+            daemon.wait_until(lambda: all_sent(db))
+            assert daemon.leave() == 0
+        assert set(hook.ids()) == set(ids)
+        assert sorted(hook.ids()) == sorted(ids + first)
+        bodies = {r.json["id"]: r.json for r in hook.received}
+        assert all(bodies[r.json["id"]] == r.json for r in hook.received)
+    assert_holds(crawl, db)
+
+
+def test_a_daemon_killed_again_and_again_loses_no_alert_at_any_receiver(crawl: Path, db: Path) -> None:
+    Made().write(crawl)
+    feed = db.with_name("alerts.atom")
+    with receiver() as hook, smtp() as (inbox, mail):
+        channels = {"hook": Channel(kind="webhook", url="http://x/"), "mail": mail, "feed": Channel(kind="atom", path=str(feed))}
+        ids = outbox_of(db, channels)
+        more = told(hook, f'[channels.mail]\nkind = "apprise"\nurl = "{mail.url}"\n[channels.feed]\nkind = "atom"\npath = "{feed}"\n')
+        for kill in range(5):
+            with watching(crawl, db, more=more, env=ENV, until=None) as daemon:
+                hook.wait_for(7 * kill + 1, seconds=60)
+                daemon.process.kill()
+                daemon.wait()
+        with watching(crawl, db, more=more, env=ENV) as daemon:
+            daemon.wait_until(lambda: all_sent(db), 120)
+            assert daemon.leave() == 0
+        assert set(hook.ids()) == set(ids)
+        mailed = "".join(m.get_content() for mail_ in inbox.mails if (m := mail_.get_body(("plain",))) is not None)
+        assert all(alert in mailed for alert in ids)
+        assert sorted(e.id.rpartition(":")[2] for e in strictly(feed).entries) == sorted(ids)
+    assert_holds(crawl, db)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_daemon_leaves_in_time_while_a_channel_hangs_and_its_work_goes_on_meanwhile(crawl: Path, db: Path, number: int) -> None:
+    outbox_of(db, {"hook": Channel(kind="webhook", url="http://x/")}, 3)
+    with receiver() as hook:
+        hook.hold.clear()
+        with watching(crawl, db, more=told(hook), env=ENV) as daemon:
+            hook.wait_for(1)
+            Made().write(crawl, age=0)
+            daemon.wait_until(lambda: daemon.recorded() == 1)
+            begun = time.monotonic()
+            assert daemon.leave(number) == (130 if number == signal.SIGINT else 0)
+            assert time.monotonic() - begun < 10
+        hook.hold.set()
+    assert not all_sent(db)
+    assert_holds(crawl, db)
+
+
+def degraded(daemon: Daemon) -> bool:
+    return daemon.degraded("alerts")
+
+
+def test_a_daemon_says_that_a_channel_takes_nothing_and_that_it_does_again_and_tells_no_secret(crawl: Path, db: Path) -> None:
+    outbox_of(db, {"hook": Channel(kind="webhook", url="http://x/")}, 4)
+    with receiver() as hook:
+        hook.answers += [500] * 4
+        secret = hook.url.replace("http://", "http://gu3st:pa55w0rd@")
+        more = told(hook).replace(hook.url, "env:HOOK_URL")
+        with watching(crawl, db, more=more, env=ENV | {"HOOK_URL": secret}) as daemon:
+            daemon.wait_until(lambda: degraded(daemon))
+            assert any("a channel does not take alerts" in problem for problem in daemon.problems())
+            assert daemon.report().alerts.pending > 0
+            daemon.wait_until(lambda: not degraded(daemon) and all_sent(db))
+            daemon.wait_until(lambda: daemon.report().alerts.pending == 0)
+            assert daemon.leave() == 0
+    kept = b"".join(path.read_bytes() for path in db.parent.glob(db.name + "*") if path.suffix != ".toml" and path.is_file())
+    assert not [s for s in ("pa55w0rd", "s3cret") if s.encode() in kept + daemon.log]
+    assert "takes alerts again" in daemon.log.decode()

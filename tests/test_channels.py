@@ -1,0 +1,485 @@
+"""Channels against real receivers on loopback: an HTTP server, an SMTP server, a command, a feed."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import io
+import json
+import logging
+import os
+import re
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import feedparser
+import pytest
+from aiosmtpd.controller import Controller
+from hypothesis import HealthCheck, given
+from hypothesis import settings as trying
+from hypothesis import strategies as st
+
+from dedup.alerts import atom
+from dedup.alerts.channels import SENDERS, SIGNATURE, body_of, send, signature
+from dedup.alerts.messages import Entry, Message, machine, message, trial
+from dedup.alerts.secrets import without
+from dedup.config import AlertRule, Channel, Delivery, load
+from dedup.errors import ChannelError
+from dedup.rules import DETAILS, KINDS, Why
+from tests.alerting import event, free_port, receiver
+from tests.test_messages import EN, KO, NASTY, alert, hostile
+
+TOLD = message([alert()], KO)
+
+
+def refused(channel: Channel, told: Message = TOLD, timeout: float = 5.0) -> str:
+    with pytest.raises(ChannelError) as failed:
+        send("x", channel, told, timeout)
+    assert "\n" not in str(failed.value)
+    return str(failed.value)
+
+
+def test_every_kind_of_channel_has_a_sender() -> None:
+    from typing import get_args
+
+    assert set(SENDERS) == set(get_args(Channel.model_fields["kind"].annotation))
+
+
+# Webhook
+
+SECRET = "하나-two-3"
+
+
+def verified(secret: str, header: str, body: bytes, *, now: float, tolerance: float = 300) -> bool:
+    """As docs/alerts.md has it."""
+    parts = dict(part.split("=", 1) for part in header.split(","))
+    made = hmac.new(secret.encode(), parts["t"].encode() + b"." + body, hashlib.sha256).hexdigest()
+    return hmac.compare_digest(made, parts["v1"]) and abs(now - int(parts["t"])) <= tolerance
+
+
+def test_a_webhook_gets_signed_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOK_SECRET", SECRET)
+    with receiver() as hook:
+        send("hook", Channel(kind="webhook", url=hook.url, secret="env:HOOK_SECRET"), TOLD, 5)
+    (got,) = hook.received
+    assert got.json == json.loads(json.dumps(TOLD.machine))
+    assert got.json["alerts"][0]["id"] == got.headers["X-Dedup-Id"] == TOLD.id
+    assert got.headers["Content-Type"] == "application/json"
+    header = got.headers[SIGNATURE]
+    assert verified(SECRET, header, got.body, now=time.time())
+    assert not verified("another", header, got.body, now=time.time())
+    assert not verified(SECRET, header, got.body + b" ", now=time.time())
+    assert not verified(SECRET, header.replace("t=1", "t=2"), got.body, now=time.time())
+    assert not verified(SECRET, header, got.body, now=time.time() + 400)
+
+
+def test_user_and_password_of_a_webhook_s_address_go_into_a_header_of_their_own() -> None:
+    with receiver() as hook:
+        send("hook", Channel(kind="webhook", url=hook.url.replace("http://", "http://me:p%40ss@")), TOLD, 5)
+    assert hook.received[0].headers["Authorization"] == "Basic " + base64.b64encode(b"me:p@ss").decode()
+    assert hook.received[0].path == "/hook"
+
+
+def test_without_a_secret_it_is_not_signed() -> None:
+    with receiver() as hook:
+        send("hook", Channel(kind="webhook", url=hook.url), TOLD, 5)
+    assert SIGNATURE not in hook.received[0].headers
+
+
+@pytest.mark.parametrize("code", [400, 404, 410, 429, 500, 503])
+def test_what_a_webhook_does_not_accept_is_not_sent(code: int) -> None:
+    with receiver() as hook:
+        hook.answers.append(code)
+        assert f"it answered {code}" in refused(Channel(kind="webhook", url=hook.url))
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+def test_a_webhook_s_redirect_is_not_followed(code: int) -> None:
+    with receiver() as hook:
+        hook.answers.append(code)
+        assert f"it answered {code}" in refused(Channel(kind="webhook", url=hook.url))
+    assert [r.path for r in hook.received] == ["/hook"]
+
+
+def test_a_webhook_that_does_not_answer_is_not_waited_for() -> None:
+    with receiver() as hook:
+        hook.hold.clear()
+        assert "timed out" in refused(Channel(kind="webhook", url=hook.url), timeout=0.2)
+    assert "refused" in refused(Channel(kind="webhook", url=f"http://127.0.0.1:{free_port()}/"))
+
+
+@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "nonsense"])
+def test_an_environment_variable_that_holds_another_address_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("HOOK", url)
+    assert refused(Channel(kind="webhook", url="env:HOOK"))
+
+
+# Secrets
+
+
+def test_a_secret_that_is_not_there_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOT_THERE", raising=False)
+    assert refused(Channel(kind="webhook", url="http://127.0.0.1/", secret="env:NOT_THERE")) == (
+        "Channel x: the environment variable NOT_THERE is not set"
+    )
+
+
+PARTS = ("gu3st", "pa55w0rd", "t0ken-in-path", "t0ken-in-query")
+LEAKS = [
+    ("webhook", "http://gu3st:pa55w0rd@127.0.0.1:{port}/t0ken-in-path?key=t0ken-in-query"),
+    ("apprise", "json://gu3st:pa55w0rd@127.0.0.1:{port}/t0ken-in-path?x=t0ken-in-query&rto=1&cto=1"),
+    ("apprise", "mailto://gu3st:pa55w0rd@127.0.0.1:{port}?to=t0ken-in-query@a.example&cto=1"),
+    ("apprise", "nosuchservice://gu3st:pa55w0rd@t0ken-in-path/t0ken-in-query"),
+    ("apprise", "tgram://gu3st/pa55w0rd/t0ken-in-path"),
+]
+
+
+@pytest.mark.parametrize(("kind", "url"), LEAKS)
+def test_nothing_secret_is_in_what_is_told_or_logged_of_a_failure(kind: Any, url: str, capfd: pytest.CaptureFixture[str]) -> None:
+    logged = io.StringIO()
+    handler = logging.StreamHandler(logged)
+    logging.getLogger().addHandler(handler)  # pytest's own would hear what nobody else does
+    try:
+        told = refused(Channel(kind=kind, url=url.format(port=free_port())), timeout=1.0)
+    finally:
+        logging.getLogger().removeHandler(handler)
+    out, err = capfd.readouterr()
+    assert not [p for p in PARTS for shown in (told, out, err, logged.getvalue()) if p in shown], (told, out, err, logged.getvalue())
+
+
+@given(st.text(st.characters(categories=("L", "N")), min_size=4, max_size=20), st.text(max_size=50), st.text(max_size=50))
+def test_a_secret_is_taken_out_wherever_it_stands(secret: str, before: str, after: str) -> None:
+    told = without(f"{before}{secret}{after}", [f"https://user:{secret}@a.example/x"])
+    assert secret not in told or secret in "user:a.example/x***"
+    assert "\n" not in told
+
+
+# Apprise: mail
+
+
+class _Inbox:
+    def __init__(self) -> None:
+        self.mails: list[EmailMessage] = []
+        self.answer = "250 OK"
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802  aiosmtpd's name
+        if self.answer.startswith("250"):
+            mail = message_from_bytes(envelope.content, policy=policy.default)
+            assert isinstance(mail, EmailMessage)
+            self.mails.append(mail)
+        return self.answer
+
+
+@contextmanager
+def smtp() -> Iterator[tuple[_Inbox, Channel]]:
+    inbox, port = _Inbox(), free_port()
+    controller = Controller(inbox, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        yield inbox, Channel(kind="apprise", url=f"mailto://127.0.0.1:{port}?from=dedup@a.example&to=desk@b.example")
+    finally:
+        controller.stop()
+
+
+def test_mail_has_a_subject_a_text_and_html() -> None:
+    with smtp() as (inbox, channel):
+        send("mail", channel, TOLD, 5)
+    (mail,) = inbox.mails
+    assert mail["Subject"] == TOLD.subject
+    assert mail["To"] == "desk@b.example"
+    html, plain = (mail.get_body((kind,)) for kind in ("html", "plain"))
+    assert html is not None
+    assert plain is not None
+    assert "<del>638조원</del><ins>639조원</ins>" in html.get_content()
+    assert TOLD.id in plain.get_content()
+
+
+def test_mail_that_is_not_accepted_is_not_sent() -> None:
+    with smtp() as (inbox, channel):
+        inbox.answer = "451 not now"
+        assert refused(channel).startswith("Channel x: it was not accepted")
+    assert inbox.mails == []
+
+
+def test_hostile_titles_put_nothing_into_the_head_of_a_mail() -> None:
+    with smtp() as (inbox, channel):
+        for nasty in NASTY:
+            send("mail", channel, message([alert(event(title=f"가 {nasty}\r\nBcc: evil@c.example\r\n\r\nx", publisher=nasty))], EN), 5)
+    assert len(inbox.mails) == len(NASTY)
+    for mail in inbox.mails:
+        assert mail["Bcc"] is None
+        assert mail["To"] == "desk@b.example"
+        assert set(mail.keys()) <= {
+            "Content-Type", "MIME-Version", "Subject", "From", "To", "Date", "Message-ID", "X-Application",
+            "X-Peer", "X-MailFrom", "X-RcptTo",
+        }  # fmt: skip
+
+
+def test_apprise_posts_json_in_the_form_that_is_asked_for() -> None:
+    with receiver() as hook:
+        url = hook.url.replace("http://", "json://")
+        for form in ("", "?format=markdown", "?format=html"):
+            send("hook", Channel(kind="apprise", url=url + form), TOLD, 5)
+    bodies = [r.json["message"] for r in hook.received]
+    assert [r.json["title"] for r in hook.received] == [TOLD.subject] * 3
+    assert [b.strip() for b in bodies] == [form.strip() for form in (TOLD.text, TOLD.markdown, TOLD.html)]
+
+
+def slack_payloads(told: Message, monkeypatch: pytest.MonkeyPatch, form: str = "") -> list[dict[str, Any]]:
+    """What Apprise would post to Slack."""
+    import requests
+
+    posted: list[dict[str, Any]] = []
+
+    class Answer:
+        status_code, content, text = 200, b"ok", "ok"
+
+    def request(_: str, __: str, data: Any = None, **___: Any) -> Answer:
+        posted.append(json.loads(data))
+        return Answer()
+
+    monkeypatch.setattr(requests, "request", request)
+    send("slack", Channel(kind="apprise", url=f"slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#news{form}"), told, 5)
+    return posted
+
+
+@pytest.mark.parametrize("form", ["", "?format=markdown"])
+@pytest.mark.parametrize(
+    "nasty", ["<!channel>", "<!everyone|x>", "<@U024BE7LH>", "<https://evil.example|한빛일보>", "@channel", "&lt;!channel&gt;"]
+)
+def test_slack_calls_nobody_and_shows_no_link_by_another_name(monkeypatch: pytest.MonkeyPatch, nasty: str, form: str) -> None:
+    diff = {"body": [{"kind": "removed", "text": nasty}]}
+    (posted,) = slack_payloads(message([alert(event(title=f"a {nasty} b", publisher=nasty, told={"diff": diff}))], EN), monkeypatch, form)
+    told = json.dumps(posted["attachments"], ensure_ascii=False)
+    assert not re.search(r"<[!@#]|@(channel|everyone|here)", told)
+    assert not re.search(r"<https?://[^>]*\|[^>]*한빛일보", told)
+    if not form:
+        assert posted["mrkdwn"] is False
+
+
+def test_without_apprise_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    assert "install dedup[alerts]" in refused(Channel(kind="apprise", url="json://a.example"))
+
+
+# Command
+
+
+def script(place: Path, program: str) -> Channel:
+    (place / "program.py").write_text(program)
+    return Channel(kind="command", command=(sys.executable, str(place / "program.py"), "an argument; $(touch x)"))
+
+
+def test_a_command_gets_json_on_its_standard_input_and_its_arguments_as_they_are(tmp_path: Path) -> None:
+    got = "[json.load(sys.stdin), sys.argv[1], os.environ['DEDUP_ALERT_ID']]"
+    write = f"import json, os, sys; json.dump({got}, open({str(tmp_path / 'got')!r}, 'w'))"
+    send("x", script(tmp_path, write), TOLD, 30)
+    assert json.loads((tmp_path / "got").read_text()) == [json.loads(json.dumps(TOLD.machine)), "an argument; $(touch x)", TOLD.id]
+
+
+def test_a_command_that_leaves_with_an_error_has_not_taken_it_and_its_last_words_are_told(tmp_path: Path) -> None:
+    told = refused(script(tmp_path, "import sys; sys.exit('no\\n\\x1b[31mroom')"), timeout=30)
+    assert told == "Channel x: the command left with exit code 1: no \\x1b[31mroom"
+
+
+def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
+    program = (
+        "import os, subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        f"open({str(tmp_path / 'child')!r}, 'w').write(str(child.pid))\n"
+        "time.sleep(600)\n"
+    )
+    channel = script(tmp_path, program)
+    begun = time.monotonic()
+    while not (tmp_path / "child").exists() or not (tmp_path / "child").read_text():
+        assert "did not end within" in refused(channel, timeout=1.0 + (time.monotonic() - begun))
+    child = int((tmp_path / "child").read_text())
+    deadline = time.monotonic() + 30
+    while Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split(")")[1]:
+        assert time.monotonic() < deadline
+
+
+def test_a_command_that_leaves_somebody_behind_is_not_waited_for(tmp_path: Path) -> None:
+    program = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(20)'])\n"
+    begun = time.monotonic()
+    send("x", script(tmp_path, program), TOLD, 60)
+    assert time.monotonic() - begun < 15
+
+
+def test_a_command_that_is_not_there_is_told() -> None:
+    assert "No such file" in refused(Channel(kind="command", command=("/no/such/command",)))
+
+
+# Atom
+
+
+def entry(n: int, **given: Any) -> Entry:
+    return replace(
+        Entry(f"{n:032x}", f"제목 {n}", f"2026-03-05T09:{n % 60:02d}:00+00:00", f"https://paper.example/{n}", f"<p>{n}</p>"), **given
+    )
+
+
+def strictly(path: Path) -> Any:
+    """A feed as RFC 4287 has it, checked by hand, then read by feedparser."""
+    read = path.read_bytes()
+    root = ElementTree.fromstring(read)
+    a = "{http://www.w3.org/2005/Atom}"
+    assert root.tag == a + "feed"
+    for element in (root, *root.findall(a + "entry")):
+        for one in ("id", "title", "updated"):
+            assert len(element.findall(a + one)) == 1
+        assert re.fullmatch(r"tag:dedup\.invalid,2026:[0-9a-f]+|tag:dedup\.invalid,2026:feed", str(element.findtext(a + "id")))
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", str(element.findtext(a + "updated")))
+    assert root.findtext(f"{a}author/{a}name")
+    assert root.find(f"{a}link[@rel='self']") is not None
+    ids = [e.findtext(a + "id") for e in root.findall(a + "entry")]
+    assert len(ids) == len(set(ids))
+    allowed = {a + tag for tag in ("feed", "entry", "id", "title", "updated", "author", "name", "link", "content")}
+    assert {e.tag for e in root.iter()} <= allowed
+    parsed = feedparser.parse(read)
+    assert not parsed.bozo, parsed.get("bozo_exception")
+    return parsed
+
+
+def test_a_feed_has_an_entry_for_each_alert_the_newest_first(tmp_path: Path) -> None:
+    path = tmp_path / "alerts.atom"
+    send("feed", Channel(kind="atom", path=str(path)), message([alert(event(n)) for n in (1, 2)], KO, "cap"), 5)
+    parsed = strictly(path)
+    assert [e.link for e in parsed.entries] == ["https://paper.example/1", "https://paper.example/2"]
+    assert parsed.entries[0].title == "[중대] 한빛일보 · 내용 수정 · 새솔시 의회, 예산안 의결 1"
+    assert "<del>638조원</del>" in parsed.entries[0].content[0].value
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert os.listdir(tmp_path) == ["alerts.atom"]
+
+
+def test_an_alert_that_is_sent_again_is_in_the_feed_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.atom"
+    atom.add(path, [entry(1), entry(2)], 10)
+    atom.add(path, [entry(2, title="anew"), entry(3)], 10)
+    assert [e.title for e in strictly(path).entries] == ["제목 3", "anew", "제목 1"]
+
+
+def test_a_feed_keeps_the_newest(tmp_path: Path) -> None:
+    path = tmp_path / "a.atom"
+    for n in range(10):
+        atom.add(path, [entry(n)], 4)
+    atom.add(path, [entry(0)], 4)
+    assert [e.title for e in strictly(path).entries] == [f"제목 {n}" for n in (9, 8, 7, 6)]
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        b"",
+        b"<feed",
+        b"\xff\xfe",
+        b"<html/>",
+        b'<!DOCTYPE x [<!ENTITY a "b">]><feed xmlns="http://www.w3.org/2005/Atom"><entry><id>&a;</id></entry></feed>',
+    ],
+)
+def test_what_is_no_feed_of_ours_is_replaced_by_one(tmp_path: Path, held: bytes) -> None:
+    path = tmp_path / "a.atom"
+    path.write_bytes(held)
+    atom.add(path, [entry(1)], 4)
+    assert len(strictly(path).entries) == 1
+
+
+def test_a_feed_that_cannot_be_written_stays_as_it_was_and_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.atom"
+    atom.add(path, [entry(1)], 4)
+    before = path.read_bytes()
+    (tmp_path / ".a.atom.new").mkdir()
+    assert refused(Channel(kind="atom", path=str(path)))
+    assert path.read_bytes() == before
+    assert "No such file" in refused(Channel(kind="atom", path=str(tmp_path / "none" / "a.atom")))
+
+
+@given(hostile, hostile, hostile)
+@trying(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_feed_is_valid_whatever_is_in_it(tmp_path: Path, title: str, publisher: str, url: str) -> None:
+    path = tmp_path / "a.atom"
+    path.unlink(missing_ok=True)
+    told = message([alert(event(title=title, publisher=publisher, url=url))], EN)
+    send("feed", Channel(kind="atom", path=str(path)), told, 5)
+    (read,) = strictly(path).entries
+    assert "".join(read.title.split()) == "".join(told.subject.split())
+    assert "<script" not in read.content[0].value
+
+
+# Log
+
+
+def test_the_log_has_a_line_for_each_alert(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "dedup"):
+        send("journal", Channel(kind="log"), message([alert(event(n)) for n in (1, 2)], EN, "cap"), 5)
+    line = "alert ID: [major] 한빛일보 · substance changed · 새솔시 의회, 예산안 의결 {n} https://paper.example/{n}"
+    assert [re.sub("[0-9a-f]{32}", "ID", r.getMessage()) for r in caplog.records] == [line.format(n=n) for n in (1, 2)]
+
+
+def test_a_trial_reaches_every_kind(tmp_path: Path) -> None:
+    with receiver() as hook, smtp() as (inbox, mail):
+        told = trial("x", KO)
+        for channel in (
+            Channel(kind="webhook", url=hook.url),
+            mail,
+            Channel(kind="atom", path=str(tmp_path / "a.atom")),
+            Channel(kind="log"),
+        ):
+            send("x", channel, told, 5)
+    assert hook.received[0].json["kind"] == "test"
+    assert inbox.mails[0]["Subject"] == told.subject
+    assert len(strictly(tmp_path / "a.atom").entries) == 1
+
+
+def test_help_of_the_command_loads_neither_apprise_nor_the_database() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "dedup", "alerts", "--help"], capture_output=True, text=True, timeout=60, check=True
+    )
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert loaded & {"apprise", "requests", "sqlite_utils", "numpy"} == set()
+
+
+DOCS = (Path(__file__).parent.parent / "docs" / "alerts.md").read_text("utf-8")
+
+
+def test_the_verification_that_is_documented_verifies() -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
+    told: dict[str, Any] = {}
+    exec(program, told)
+    body, now = body_of(TOLD), int(time.time())
+    header = signature(SECRET, now, body)
+    assert told["verified"](SECRET, header, body)
+    assert not told["verified"](SECRET, signature(SECRET, now - 400, body), body)
+    assert not any(told["verified"](SECRET, wrong, body) for wrong in ("", "t=1", header[:-1], header.replace("v1=", "v2="), "t=x,v1=y"))
+    assert not told["verified"](SECRET, header, body + b" ")
+
+
+def test_the_recipes_are_configurations(tmp_path: Path) -> None:
+    recipes = re.findall(r"```toml\n(.*?)```", DOCS, re.DOTALL)
+    assert len(recipes) == 4
+    for recipe in recipes:
+        (tmp_path / "config.toml").write_text(recipe, "utf-8")
+        found = load(str(tmp_path / "config.toml")).settings
+        assert found.alerts
+        assert found.channels
+
+
+def test_the_documentation_tells_of_every_key_kind_and_reason() -> None:
+    from typing import get_args
+
+    names = {*AlertRule.model_fields, *Channel.model_fields, *Delivery.model_fields, *SENDERS, *DETAILS, *machine(alert())}
+    names |= {kind for kinds in KINDS.values() for kind in kinds} | set(get_args(Why)) - {"incident"}
+    assert [
+        name for name in sorted(names) if f"`{name}`" not in DOCS and f'"{name}"' not in DOCS and f"`[delivery]` {name}" not in DOCS
+    ] == []

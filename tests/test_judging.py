@@ -1,0 +1,36 @@
+"""What kind of change a change is: held against judgements made by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from dedup.config import Settings
+from dedup.ingest.session import rules_of
+from dedup.judging import Judgement, Past, State, judge
+from tests.judgements import CASES, Case
+
+RULES = rules_of(Settings())
+PUBLISHED = {"author": "", "category": "", "published_at": "2026-03-05T01:30:00+00:00", "publisher": "해솔신문"}
+
+
+def state(title: str, body: str, metadata: dict[str, str] | None = None) -> State:
+    return State(title, body, tuple((PUBLISHED | (metadata or {})).items()))
+
+
+def judged(case: Case, past: Past = Past()) -> Judgement:  # noqa: B008 - frozen
+    before = case.body
+    for old, new in case.first:
+        assert old in before
+        before = before.replace(old, new)
+    after = before if case.after is None else case.after
+    for old, new in case.edits:
+        after = after.replace(old, new)
+    return judge(state(case.title[0], before, case.metadata[0]), state(case.title[1], after, case.metadata[1]), past, RULES)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_change_is_judged_as_a_reader_would(case: Case) -> None:
+    found = judged(case)
+    assert (found.kind, found.severity, found.stealth, found.corrected) == (case.kind, case.severity, case.stealth, case.corrected), found
+    told = {(e.what, e.before, e.after) for e in found.evidence}
+    assert set(case.evidence) <= told

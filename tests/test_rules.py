@@ -1,0 +1,196 @@
+"""Which event meets which rule, and when it is told."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+from typing import Any, get_args
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dedup import health
+from dedup.model import SEVERITIES
+from dedup.rules import KINDS, Event, Rhythm, Rule, alert_id, due, hour_of, matching
+from tests.alerting import event
+
+ANY = Rule("any", tuple(KINDS), ("mail",), min_severity="trivial")
+
+
+def meets(happened: Event, **asked: Any) -> bool:
+    return matching(happened, [replace(ANY, **asked)]) != []
+
+
+def test_an_event_meets_the_rules_in_their_order_that_ask_for_nothing_else() -> None:
+    rules = [replace(ANY, name="b"), replace(ANY, name="a", on=("mismatch",)), replace(ANY, name="c")]
+    assert [r.name for r in matching(event(), rules)] == ["b", "c"]
+
+
+ASKED = [
+    ("kinds", ("removed", "substantive"), ("removed",)),
+    ("min_severity", "major", None),
+    ("parts", ("title", "body"), ("title", "author")),
+    ("publishers", ("다른신문", "한빛일보"), ("한빛",)),
+    ("urls", ("https://other.example/*", "https://paper.example/*"), ("https://paper.example/",)),
+    ("stealth", False, True),
+]
+
+
+@pytest.mark.parametrize(("key", "met", "missed"), ASKED)
+def test_what_a_rule_asks_for_is_met_or_not(key: str, met: object, missed: object) -> None:
+    assert meets(event(), **{key: met})
+    if missed is not None:
+        assert not meets(event(), **{key: missed})
+
+
+@given(st.sampled_from(SEVERITIES), st.sampled_from(SEVERITIES))
+def test_a_severity_is_met_from_it_on(asked: Any, happened: Any) -> None:
+    assert meets(event(severity=happened), min_severity=asked) == (SEVERITIES.index(happened) >= SEVERITIES.index(asked))
+
+
+def test_publishers_are_met_whatever_the_unicode_form_or_case() -> None:
+    import unicodedata
+
+    decomposed = unicodedata.normalize("NFD", "한빛일보")
+    assert meets(event(publisher=decomposed), publishers=("한빛일보",))
+    assert meets(event(publisher="Bellmoor COURIER "), publishers=("bellmoor courier",))
+
+
+@pytest.mark.parametrize("topic", ["mismatch", "duplicate", "cluster", "faults", "daemon"])
+def test_what_is_asked_of_changes_keeps_no_other_topic_away(topic: Any) -> None:
+    happened = event(topic=topic, kind=KINDS[topic][0], channels=(), similarity=0.9, across=True, size=9)
+    assert meets(happened, parts=("title",), stealth=True)
+
+
+def test_similarity_and_across_are_asked_of_duplicates_and_sizes_of_clusters_and_faults() -> None:
+    duplicate = event(topic="duplicate", kind="near", similarity=0.8, across=False)
+    assert meets(duplicate, min_similarity=0.8, min_size=7)
+    assert not meets(duplicate, min_similarity=0.81)
+    assert not meets(duplicate, across_publishers=True)
+    assert meets(replace(duplicate, across=True), across_publishers=True)
+    assert meets(event(), min_similarity=1.0, across_publishers=True, min_size=100)
+    for topic, kind in (("cluster", "growing"), ("faults", "rate")):
+        assert meets(event(topic=topic, kind=kind, size=5), min_size=5)
+        assert not meets(event(topic=topic, kind=kind, size=4), min_size=5)
+
+
+NOTHING: list[dict[str, Any]] = [
+    {},
+    {"diff": {}},
+    {"diff": {"title": [], "body": [{"kind": "same", "text": "가"}]}},
+    {"diff": {"body": [{"kind": "added", "text": ""}]}},
+    {"fields": [["author", "가", "가"]]},
+]
+
+
+@pytest.mark.parametrize("told", NOTHING)
+def test_a_change_that_has_nothing_to_show_meets_no_rule(told: dict[str, Any]) -> None:
+    assert not meets(event(told=told))
+    assert meets(event(topic="mismatch", kind="altered", told=told))
+
+
+def test_a_change_of_metadata_alone_has_something_to_show() -> None:
+    assert meets(event(kind="metadata", told={"fields": [["author", "하늘봄", "강물결"]]}))
+
+
+def test_the_daemon_s_kinds_are_the_reasons_of_its_report() -> None:
+    assert KINDS["daemon"] == get_args(health.Reason)
+
+
+@given(st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), min_size=2, max_size=6, unique=True))
+def test_an_alert_is_known_by_its_rule_and_event_and_by_nothing_else(pairs: list[tuple[str, str]]) -> None:
+    ids = {alert_id(rule, key) for rule, key in pairs if "\0" not in rule + key}
+    assert len(ids) == len({pair for pair in pairs if "\0" not in "".join(pair)})
+    assert alert_id("edits", "change:1") == "ebf201699f2bcecf3ad9c4f59608f64f"
+
+
+# Rhythm
+
+ZONES = ["UTC", "Asia/Seoul", "America/New_York", "Europe/Berlin", "Asia/Kolkata", "America/St_Johns"]
+zones = st.sampled_from(ZONES).map(ZoneInfo)
+moments = st.datetimes(datetime(2020, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC)).map(lambda m: m.replace(microsecond=0))
+clocks = st.times().map(lambda t: t.replace(second=0, microsecond=0))
+
+
+@given(moments, zones)
+def test_at_once_is_now(now: datetime, zone: ZoneInfo) -> None:
+    found = due(now, Rhythm(zone=zone))
+    assert (found.at, found.digest) == (now, None)
+
+
+@given(moments, zones)
+def test_hourly_is_the_next_full_hour_of_the_zone(now: datetime, zone: ZoneInfo) -> None:
+    found = due(now, Rhythm("hourly", zone=zone))
+    assert timedelta(0) < found.at - now <= timedelta(hours=1)
+    assert found.at.astimezone(zone).minute == 0
+    assert found.digest == "rhythm"
+
+
+@given(moments, zones, clocks)
+def test_daily_is_the_next_time_that_clocks_show_it(now: datetime, zone: ZoneInfo, at: time) -> None:
+    found = due(now, Rhythm("daily", at, zone))
+    assert timedelta(0) < found.at - now <= timedelta(hours=26)
+    local = found.at.astimezone(zone)
+    leapt = local.utcoffset() != (found.at - timedelta(hours=3)).astimezone(zone).utcoffset()
+    assert (local.hour, local.minute) == (at.hour, at.minute) or leapt
+    assert found.digest == "rhythm"
+
+
+def test_daily_keeps_to_the_clocks_when_they_are_changed() -> None:
+    berlin = Rhythm("daily", time(8), ZoneInfo("Europe/Berlin"))
+    assert due(datetime(2026, 3, 28, 7, tzinfo=UTC), berlin).at == datetime(2026, 3, 29, 6, tzinfo=UTC)
+    assert due(datetime(2026, 3, 27, 8, tzinfo=UTC), berlin).at == datetime(2026, 3, 28, 7, tzinfo=UTC)
+    leapt = Rhythm("daily", time(2, 30), ZoneInfo("Europe/Berlin"))  # clocks go from 2:00 to 3:00
+    assert due(datetime(2026, 3, 28, 23, tzinfo=UTC), leapt).at == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+
+
+@given(moments, zones, st.lists(clocks, min_size=2, max_size=2, unique=True), st.sampled_from(["at once", "hourly", "daily"]), clocks)
+def test_nothing_is_due_in_quiet_hours_nor_before_now(now: datetime, zone: ZoneInfo, quiet: list[time], every: Any, at: time) -> None:
+    begin, end = quiet
+    loud = due(now, Rhythm(every, at, zone))
+    found = due(now, Rhythm(every, at, zone, (begin, end)))
+    assert found.at >= loud.at
+    before, after = ((found.at + timedelta(hours=h)).astimezone(zone).utcoffset() for h in (-3, 3))
+    shown = found.at.astimezone(zone).time()
+    inside = begin <= shown < end if begin < end else not end <= shown < begin
+    assert not inside or before != after  # clocks may be changed within quiet hours
+    if found.at != loud.at:
+        assert found.digest is not None
+
+
+def test_what_falls_into_quiet_hours_waits_for_their_end_and_says_so() -> None:
+    seoul = Rhythm(zone=ZoneInfo("Asia/Seoul"), quiet=(time(22), time(7)))
+    night = due(datetime(2026, 3, 5, 14, tzinfo=UTC), seoul)  # 23:00 in Seoul
+    assert (night.at, night.digest) == (datetime(2026, 3, 5, 22, tzinfo=UTC), "quiet")
+    assert due(datetime(2026, 3, 5, 22, tzinfo=UTC), seoul).digest is None
+
+
+@given(moments, zones, st.integers(1, 50), st.integers(0, 100))
+def test_over_the_cap_it_is_the_next_hour_and_says_so(now: datetime, zone: ZoneInfo, most: int, sent: int) -> None:
+    found = due(now, Rhythm(zone=zone, most_per_hour=most), sent_this_hour=sent)
+    if sent < most:
+        assert (found.at, found.digest) == (now, None)
+    else:
+        assert found.digest == "cap"
+        assert found.at == hour_of(now, zone) + timedelta(hours=1) > now
+
+
+def test_without_a_cap_there_is_none() -> None:
+    now = datetime(2026, 3, 5, tzinfo=UTC)
+    assert due(now, Rhythm(most_per_hour=0), sent_this_hour=10_000).digest is None
+
+
+@pytest.mark.parametrize(("every", "why"), [("at once", "backlog"), ("hourly", "rhythm"), ("daily", "rhythm")])
+def test_what_comes_of_a_backlog_waits_for_more_of_it(every: Any, why: str) -> None:
+    now = datetime(2026, 3, 5, 1, 30, tzinfo=UTC)
+    found = due(now, Rhythm(every), gather=timedelta(seconds=90))
+    assert found.digest == why
+    assert every != "at once" or found.at == now + timedelta(seconds=90)
+
+
+def test_the_kinds_of_topics_are_distinct_from_one_another_but_for_what_is_meant() -> None:
+    twice = [k for a, b in itertools.combinations(KINDS.values(), 2) for k in set(a) & set(b)]
+    assert twice == []
