@@ -348,7 +348,7 @@ def test_diff_keeps_the_lines_of_a_body(tmp_path: Path) -> None:
         made.write(tmp_path / "crawl" / day)
     assert run(tmp_path, "scan").code == 0
     shown = run(tmp_path, "diff", "901_0000000001").out
-    assert "\nFirst line.\nSecond line.\n\n[-eleven-]{+twelve+}\n" in shown
+    assert "\nFirst line.\nSecond line.\n[-eleven-]{+twelve+}\n" in shown
 
 
 def test_diff_of_a_page_with_one_revision(scanned: Path) -> None:
