@@ -173,11 +173,12 @@ def _survive(crawl: Path, db: Path, kills: int, seed: int, *, whole: bool) -> Co
     rng = random.Random(seed)
     stood: set[str] = set()
     died: Counter[str] = Counter()
-    points = list(POINTS)
+    tried: Counter[str] = Counter()
     with laying(crawl, seed, whole=whole) as crawler:
         for n in range(kills):
             crawler.go_on()
-            point = points[n // 2 % len(points)] if n % 2 else None
+            point = min(POINTS, key=lambda p: (died[p], tried[p])) if n % 2 else None  # not all come every time
+            tried[point or ""] += 1
             before = left_behind(str(db))
             if point == "as an index is made again":
                 for end in (".index", ".passages"):
