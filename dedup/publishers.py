@@ -45,6 +45,10 @@ class Publishers:
             host = host.partition(".")[2]
         return known or _plain(publisher) or (f"oid {oid}" if oid else _host(url))
 
+    def is_by(self, wanted: str, publisher: str, oid: str, url: str) -> bool:
+        """Whether an article is by the publisher that somebody names, under any name of its house."""
+        return wanted == publisher or self.house(wanted, "", "") == self.house(publisher, oid, url)
+
 
 def _host(url: str) -> str:
     try:

@@ -430,15 +430,6 @@ SELECT p.url, s.crawled_at, r.title, s.check_status, s.check_cause, s.standing, 
 FROM sightings s JOIN pages p ON p.id = s.page_id JOIN revisions r ON r.id = s.revision_id
      JOIN metadata m ON m.id = s.metadata_id
 ORDER BY p.url, s.crawled_at, r.digest;
-
-CREATE VIEW changes_view AS
-SELECT p.url, c.at, c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields,
-       x.crawled_at AS previous_at, a.title AS title_before, b.title AS title_after,
-       CASE WHEN a.pruned_at IS NULL THEN a.body END AS body_before, CASE WHEN b.pruned_at IS NULL THEN b.body END AS body_after,
-       a.pruned_at AS pruned_before, b.pruned_at AS pruned_after
-FROM changes c JOIN pages p ON p.id = c.page_id
-     JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id
-     JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id;
 """
 
 
@@ -451,8 +442,6 @@ def _pruned(db: Database) -> None:
 
 
 _JUDGED = """
-DROP VIEW changes_view;
-
 ALTER TABLE changes ADD COLUMN kind TEXT;                          -- 'cosmetic', 'substantive', 'removed', …; NULL: not judged
 ALTER TABLE changes ADD COLUMN severity TEXT CHECK ((severity IS NULL) = (kind IS NULL)); -- 'trivial', 'minor', 'notable', 'major'
 ALTER TABLE changes ADD COLUMN channels TEXT;                      -- JSON list: 'title', 'body' and tracked metadata that differ

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from dedup.cli.common import Common, common, formats, plural, print_csv, print_json_array, remark
+from dedup.cli.common import Common, common, formats, moment, plural, print_csv, print_json_array, remark
+from dedup.model import SEVERITIES, ChangeKind
 from dedup.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-KINDS = (
-    "cosmetic", "typo", "wording", "headline", "substantive", "rewrite", "removed", "restored", "returned", "flapping", "metadata",
-)  # fmt: skip
-SEVERITIES = ("trivial", "minor", "notable", "major")
 _COLOURS = {"major": "red", "notable": "yellow"}
 SHOWN = 5
 """Pieces of evidence that are shown of a change."""
@@ -25,7 +21,9 @@ SHOWN = 5
 @click.command()
 @click.option("--since", metavar="TIME", help="Only changes crawled at or after TIME (ISO 8601; UTC if it has no offset).")
 @click.option("--until", metavar="TIME", help="Only changes crawled before TIME.")
-@click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only this kind, however grave. May be repeated.")
+@click.option(
+    "--kind", "kinds", multiple=True, type=click.Choice(get_args(ChangeKind)), help="Only this kind, however grave. May be repeated."
+)
 @click.option(
     "--min-severity", type=click.Choice(SEVERITIES), default=SEVERITIES[1], show_default=True, help="Only changes at least so grave."
 )
@@ -65,20 +63,15 @@ def changes(
     dedup changes --stealth --since 2026-03-05
     dedup changes --kind removed --format csv > removed.csv
     """
-    from dedup import reports, times
+    from dedup import reports
     from dedup.store.feed import Feed
     from dedup.store.opening import open_reading
 
-    bounds = []
-    for name, value in (("--since", since), ("--until", until)):
-        bound = None if value is None else times.to_utc(value, UTC)
-        if value is not None and bound is None:
-            raise click.BadParameter(f"{value!r} is no time; write one like 2026-03-02 or 2026-03-02T09:00:00+09:00", param_hint=name)
-        bounds.append(bound)
+    begin, end = moment("--since", since), moment("--until", until)
     settings = options.load().settings
     if url is not None and "*" not in url:
         url = settings.urls.canonicaliser().canonical(url) or url
-    wanted = reports.Wanted(bounds[0], bounds[1], frozenset(kinds), min_severity, publisher, url, stealth, settings.publishers.publishers())
+    wanted = reports.Wanted(begin, end, frozenset(kinds), min_severity, publisher, url, stealth, settings.publishers.publishers())
     with open_reading(settings.database.path, Feed) as store:
         c = settings.changes
         found = reports.changes(store, wanted, [] if each else store.incidents(c.incident_pages, c.incident_hours))

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -61,6 +62,18 @@ def formats(*names: str) -> Callable[[_Command], _Command]:
     return click.option(
         "-f", "--format", "form", type=click.Choice(names), default=names[0], show_default=True, help="How results are printed."
     )
+
+
+def moment(option: str, value: str | None) -> str | None:
+    """A time that somebody gave, as ISO 8601 in UTC; None where none was given. Raises BadParameter."""
+    if value is None:
+        return None
+    from dedup import times
+
+    found = times.to_utc(value, UTC)
+    if found is None:
+        raise click.BadParameter(f"{value!r} is no time; write one like 2026-03-02 or 2026-03-02T09:00:00+09:00", param_hint=option)
+    return found
 
 
 def remark(options: Common, sentence: str) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from datetime import UTC
 from typing import Any
 
 import click
 
-from dedup.cli.common import Common, common, dumps, formats, plural, print_csv, print_json_array
+from dedup.cli.common import Common, common, dumps, formats, moment, plural, print_csv, print_json_array
 from dedup.model import CLUSTERED, RELATIONS
 from dedup.text import printable
 
@@ -51,18 +50,14 @@ def duplicates(
     dedup duplicates --pairs --relation excerpt --relation quote
     dedup duplicates --pairs --format csv > pairs.csv
     """
-    from dedup import reports, times
+    from dedup import reports
     from dedup.store import open_reader
 
     if kind and not as_pairs and not set(kind) & set(CLUSTERED):
         raise click.UsageError(f"there are no clusters of {' and '.join(kind)}; add --pairs to list such matches")
     if passages and not (as_pairs and form == "json"):
         raise click.UsageError("--passages goes with --pairs --format json; 'dedup why' shows those of one pair")
-    from_ = None
-    if since is not None:
-        from_ = times.to_utc(since, UTC)
-        if from_ is None:
-            raise click.BadParameter(f"{since!r} is no time; write one like 2026-03-02 or 2026-03-02T09:00:00+09:00", param_hint="--since")
+    from_ = moment("--since", since)
     settings = options.load().settings
     wanted = reports.Filter(frozenset(kind), from_, publisher, min_similarity, every, settings.publishers.publishers())
     met: set[str] = set()

@@ -70,8 +70,9 @@ def tokens(text: str) -> list[Token]:
     A number has its sign, currency, separators, powers of ten and unit (`-3.5%`, `3억 5천만원`, `2026-03-05`, `10:30`). Words are
     runs of Hangul, or of letters of other alphabets; Chinese characters and signs stand alone; URLs and mail addresses are whole.
     """
-    kinds = {m.start(): m.lastgroup for m in _TOKEN.finditer(text)}
-    parts = words(text)
+    found = list(_TOKEN.finditer(text))
+    kinds = {m.start(): m.lastgroup for m in found}
+    parts = whole([m[0] for m in found], text)
     starts = accumulate(map(len, parts), initial=0)
     return [Token(kinds[start], part) for start, part in zip(starts, parts, strict=False)]  # type: ignore[arg-type]  # its groups
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -134,30 +134,27 @@ def duplicated(
     )
 
 
-def clusters(store: Reader, texts: Iterable[int], *, backlog: bool) -> Iterator[Event]:
-    """The events of clusters around these texts that have grown past one of the sizes of GROWTH."""
-    for text in texts:
-        size = store.cluster_size(text, CLUSTERED)
-        reached = max((most for most in GROWTH if most <= size), default=0)
-        if not reached:
-            continue
-        articles = store.articles_with_text(text)
-        if not articles:
-            continue
-        first = min(articles, key=lambda a: (a.published_at or "9", a.crawled_at, a.url))
-        yield Event(
-            topic="cluster",
-            key=f"cluster:{_short(first.url)}:{reached}",
-            at=max(a.crawled_at for a in articles),
-            kind="growing",
-            severity="notable",
-            url=first.url,
-            title=first.title,
-            publisher=first.publisher,
-            size=size,
-            backlog=backlog,
-            told={"published_at": first.published_at},
-        )
+def grown(store: Reader, text: int, *, backlog: bool) -> Event | None:
+    """The event of a cluster around a text that has grown past one of the sizes of GROWTH."""
+    size = store.cluster_size(text, CLUSTERED)
+    reached = max((most for most in GROWTH if most <= size), default=0)
+    articles = store.articles_with_text(text) if reached else []
+    if not articles:
+        return None
+    first = min(articles, key=lambda a: (a.published_at or "9", a.crawled_at, a.url))
+    return Event(
+        topic="cluster",
+        key=f"cluster:{_short(first.url)}:{reached}",
+        at=max(a.crawled_at for a in articles),
+        kind="growing",
+        severity="notable",
+        url=first.url,
+        title=first.title,
+        publisher=first.publisher,
+        size=size,
+        backlog=backlog,
+        told={"published_at": first.published_at},
+    )
 
 
 def faults(store: Reader, now: str, since: str) -> Event:
@@ -247,7 +244,7 @@ def _duplicates(store: Writer, policy: Policy, happened: Happened, met: Sequence
         return
     new = {m.text: m.backlog for m in met if m.text is not None}
     pages = {m.page: m.backlog for m in met}
-    grown: dict[int, bool] = {}
+    around: dict[int, bool] = {}
     for match in happened.matches:
         text = next((t for t in (match.a, match.b) if t in new), None)
         if text is None:
@@ -258,16 +255,15 @@ def _duplicates(store: Writer, policy: Policy, happened: Happened, met: Sequence
             numbers = {"similarity": match.numbers.similarity, "coverage": match.numbers.coverage}
             yield duplicated(*pair, match.relation, numbers, policy.publishers, backlog=new[text])
         if match.relation in CLUSTERED:
-            grown |= {text: new[text], other: new[text]}
+            around |= {text: new[text], other: new[text]}
     for text, page, before in happened.copies:
         if page in pages:
             articles = {a.page_id: a for a in store.articles_with_text(text, every=True)}
             if page in articles and before in articles:
                 yield duplicated(articles[page], articles[before], "exact", {}, policy.publishers, backlog=pages[page])
-            grown[text] = pages[page]
+            around[text] = pages[page]
     if policy.asks("cluster"):
-        for text, backlog in grown.items():
-            yield from clusters(store, [text], backlog=backlog)
+        yield from filter(None, (grown(store, text, backlog=backlog) for text, backlog in around.items()))
 
 
 def _pair(mine: Sequence[ArticleRow], others: Sequence[ArticleRow]) -> tuple[ArticleRow, ArticleRow] | None:

@@ -439,7 +439,8 @@ class _Batch:
 
     def _settle_pages(self, pages: set[int]) -> None:
         happened = self._happened
-        settled = happened.settled = settle_pages(self._store, sorted(pages), self._policy.rules, superseded=happened.superseded)
+        superseded = happened.superseded if self._policy.alerting.rules else None
+        settled = happened.settled = settle_pages(self._store, sorted(pages), self._policy.rules, superseded=superseded)
         self._count.changes += sum(not s.known for s in settled)
         if self._told is not None and settled:
             urls = self._store.urls_of({s.page for s in settled})

@@ -112,12 +112,13 @@ def _settle_changes(
         over += before.keys() - {c.sighting.id for c in course.changes[:stay]}
         wanted += [(course, change) for change in course.changes[stay:]]
     settled: list[tuple[Settled, float | None, JudgedRow]] = []
+    recipe = rules.recipe
     for start in range(0, len(wanted), CHUNK):
         some = wanted[start : start + CHUNK]
         bodies = store.bodies({revision for _, c in some for revision in (c.previous.revision, c.sighting.revision)})
         pruned = [course.page for course, c in some if None in (bodies[c.previous.revision].body, bodies[c.sighting.revision].body)]
         known = store.compared(pruned)
-        settled += (_compared(course, c, bodies, known, rules) for course, c in some)
+        settled += (_compared(course, c, bodies, known, rules, recipe) for course, c in some)
     if superseded is not None and over:
         same = {(s.page, s.change.previous.digest, s.change.sighting.digest, s.change.sighting.crawled_at) for s, _, _ in settled}
         superseded += [change for change in store.states_of_changes(over) if change not in same]
@@ -154,7 +155,7 @@ _Known = dict[tuple[int, int], tuple[bool, float, JudgedRow]]
 
 
 def _compared(
-    course: _Course, change: Change, bodies: dict[int, StateBody], known: _Known, rules: Rules
+    course: _Course, change: Change, bodies: dict[int, StateBody], known: _Known, rules: Rules, recipe: str
 ) -> tuple[Settled, float | None, JudgedRow]:
     """A change judged, with how alike the bodies are. Of a body that was pruned its digest is known; what was found out before it was
     is `known`."""
@@ -179,7 +180,7 @@ def _compared(
         int(judged.corrected),
         judged.edit,
         past_json(past),
-        rules.recipe,
+        recipe,
     )
     return Settled(course.page, change, before, after, judged), similarity, row
 

@@ -6,6 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Literal
 
 import regex
@@ -100,10 +101,10 @@ def _of_row(one: _Side, other: _Side) -> Iterator[Evidence]:
         return
     if any(o.move is not None for o in (*one, *other)):
         if one:
-            yield Evidence("moved", _cut(left), _cut(left))
+            yield Evidence("moved", cut(left), cut(left))
         return
     if all(o.kind != "same" for o in (*one, *other)) and _is_line(_without_addresses(left + right)):
-        yield Evidence("sentence", _cut(left), _cut(right))
+        yield Evidence("sentence", cut(left), cut(right))
         return
     yield from _edits(one, other)
     left, right = _without_addresses(left), _without_addresses(right)
@@ -131,7 +132,7 @@ def _edits(one: _Side, other: _Side) -> Iterator[Evidence]:
         for what, kinds in (("words", ("word", "ideograph")), ("address", ("address",))):
             told = ["".join(t.text for t in side if t.kind in kinds) for side in parts]
             if plain(told[0]) != plain(told[1]):
-                yield Evidence(what, _cut(was), _cut(now))  # type: ignore[arg-type]  # one of the two above
+                yield Evidence(what, cut(was), cut(now))  # type: ignore[arg-type]  # one of the two above
 
 
 def _edit_pairs(one: _Side, other: _Side) -> Iterator[tuple[str, str]]:
@@ -151,8 +152,7 @@ def _edit_pairs(one: _Side, other: _Side) -> Iterator[tuple[str, str]]:
 
 def _numbers(before: list[str], after: list[str]) -> Iterator[Evidence]:
     left, right = _without_common(before, after, _value)
-    for n in range(max(len(left), len(right))):
-        was, now = left[n] if n < len(left) else "", right[n] if n < len(right) else ""
+    for was, now in zip_longest(left, right, fillvalue=""):
         sort = sort_of_number(now or was)
         yield Evidence(sort if sort != "number" else sort_of_number(was or now), was, now)
 
@@ -185,8 +185,8 @@ def _paired(what: What, before: Sequence[str], after: Sequence[str]) -> Iterator
     left, right = _without_common(before, after, plain)
     if what == "negation" and len(left) == len(right):
         return  # otherwise put, and as negative as before
-    for n in range(max(len(left), len(right))):
-        yield Evidence(what, _cut(left[n]) if n < len(left) else "", _cut(right[n]) if n < len(right) else "")
+    for was, now in zip_longest(left, right, fillvalue=""):
+        yield Evidence(what, cut(was), cut(now))
 
 
 def _without_common(before: Sequence[str], after: Sequence[str], key: Callable[[str], str]) -> tuple[list[str], list[str]]:
@@ -205,6 +205,7 @@ def _beyond(texts: Sequence[str], others: Counter[str], key: Callable[[str], str
     return found
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """What is kept of one side of a piece of evidence."""
     text = text.strip()
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

@@ -15,7 +15,7 @@ from rapidfuzz.distance import Levenshtein
 from dedup import diffs
 from dedup.diffs import Operation
 from dedup.judging import evidence
-from dedup.judging.evidence import Evidence, plain
+from dedup.judging.evidence import Evidence, cut, plain
 from dedup.judging.words import STAMPS
 from dedup.model import ChangeKind, Severity
 
@@ -142,9 +142,9 @@ class _Body:
         letters = (_letters(differing, ("same", kind)) for kind in ("removed", "added"))
         same_form = not moved and next(letters) == next(letters)
         found = [] if same_form else evidence.of(groups)
-        aside = [Evidence("credit", _cut(credited), _cut(credited_now))] if credited != credited_now else []
+        aside = [Evidence("credit", _lines(credited), _lines(credited_now))] if credited != credited_now else []
         if stamped != stamped_now:
-            aside.append(Evidence("time_stamp", _cut(stamped), _cut(stamped_now)))
+            aside.append(Evidence("time_stamp", _lines(stamped), _lines(stamped_now)))
         changed = sum(len(o.text) for g in differing for o in g if o.kind in ("removed", "added"))
         similarity = 1 - changed / max(1, sum(map(len, one)) + sum(map(len, other)))
         return cls([o for g in differing for o in g], found, aside, new, similarity, same_form)
@@ -160,19 +160,19 @@ def _new(before: Iterable[str], after: Iterable[str]) -> list[str]:
     return [s for s in after if s.strip() not in known]
 
 
-def _cut(lines: Iterable[str]) -> str:
-    told = " / ".join(lines)
-    return told if len(told) <= evidence.SHOWN else told[: evidence.SHOWN - 1] + "…"
+def _lines(lines: Iterable[str]) -> str:
+    return cut(" / ".join(lines))
 
 
 _Told = tuple[ChangeKind, Severity, list[Evidence]]
 
 
 def _kind(before: State, after: State, title: list[list[Operation]], body: _Body, past: Past, rules: Rules) -> _Told:
-    if (why := _gone(before, after, past, rules)) is not None:
+    if past.was_removed or _is_failure(before, rules):
+        if not _is_absent(before, after, rules):
+            return "restored", "notable", [Evidence("failure", cut(before.body), cut(after.body))]
+    elif (why := _gone(before, after, rules)) is not None:
         return "removed", "major", [why]
-    if (past.was_removed or _is_failure(before, rules)) and not _is_absent(before, after, rules):
-        return "restored", "notable", [Evidence("failure", _cut([before.body]), _cut([after.body]))]
     kind, severity, told = _substance(before, after, title, body, rules)
     if not past.returned:
         return kind, severity, told
@@ -217,12 +217,10 @@ def _form(before: State, after: State) -> tuple[str, str]:
     return "", ""
 
 
-def _gone(before: State, after: State, past: Past, rules: Rules) -> Evidence | None:
-    """Why the article is not there any more, if it was before."""
-    if past.was_removed or _is_failure(before, rules):
-        return None
+def _gone(before: State, after: State, rules: Rules) -> Evidence | None:
+    """Why an article that was there is not any more."""
     if _is_failure(after, rules):
-        return Evidence("failure", _cut([before.body]), _cut([after.body or after.title]))
+        return Evidence("failure", cut(before.body), cut(after.body or after.title))
     if len(after.body) > LONG:
         return None
     had, has = len(plain(before.body)), len(plain(after.body))
@@ -282,9 +280,9 @@ def _stands_out(head: str, tail: str, word: str) -> bool:
     """Whether a word marks an edit there, and is not just talked of."""
     if word.endswith(("습니다", "합니다", "립니다")):
         return True
-    opened = head[-1:] and head[-1] in "[(<〈《【〔{"
-    closes = tail[:1] and tail[0] in "])>〉》】〕}:：|"
-    return bool((opened or not head) and (closes or (tail[:1].isdigit() and (opened or not head)) or (bool(opened) and tail)))
+    opened = head.endswith(tuple("[(<〈《【〔{"))
+    closes = tail.startswith(tuple("])>〉》】〕}:：|"))
+    return (opened or not head) and (closes or tail[:1].isdigit() or (opened and tail != ""))
 
 
 def _edit(kind: ChangeKind, title: Sequence[Operation], body: Sequence[Operation], before: State, after: State) -> bytes | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from dedup.judging import SEVERITIES
+from dedup.model import SEVERITIES
 from dedup.publishers import Publishers
 from dedup.reports.history import STATE_RECIPE
 from dedup.store.feed import Feed, Incident
@@ -41,12 +41,8 @@ class Wanted:
             and (bool(self.kinds) or SEVERITIES.index(severity) >= SEVERITIES.index(self.min_severity))
             and (not self.stealth or bool(change.stealth))
             and (self.url is None or fnmatchcase(change.url, self.url))
-            and (self.publisher is None or self._is_by(change))
+            and (self.publisher is None or self.publishers.is_by(self.publisher, change.publisher, change.oid, change.url))
         )
-
-    def _is_by(self, change: JudgedChange) -> bool:
-        house = self.publishers.house
-        return self.publisher == change.publisher or house(self.publisher or "", "", "") == house(change.publisher, change.oid, change.url)
 
 
 def changes(store: Feed, wanted: Wanted, incidents: list[Incident]) -> Iterator[dict[str, Any]]:

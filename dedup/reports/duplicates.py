@@ -45,10 +45,7 @@ class Filter:
         )
 
     def _is_by(self, article: ArticleRow) -> bool:
-        house = self.publishers.house
-        return self.publisher == article.publisher or house(self.publisher or "", "", "") == house(
-            article.publisher, article.oid, article.url
-        )
+        return self.publishers.is_by(self.publisher or "", article.publisher, article.oid, article.url)
 
     def link(self, link: _Link) -> bool:
         return (not self.kinds or link.relation in self.kinds) and link.similarity >= self.min_similarity

@@ -168,11 +168,11 @@ class Reader(Deliveries):
         """How many pages show this text now, or one that matches it in one of these relations."""
         named = ", ".join("?" * len(relations))
         sql = (
-            "SELECT count(DISTINCT s.page_id) FROM (SELECT ?1 AS id UNION SELECT b FROM matches WHERE a = ?1 AND relation IN ({0})"
-            " UNION SELECT a FROM matches WHERE b = ?1 AND relation IN ({0})) t JOIN revisions r ON r.text_id = t.id"
+            f"SELECT count(DISTINCT s.page_id) FROM (SELECT ?1 AS id UNION SELECT b FROM matches WHERE a = ?1 AND relation IN ({named})"
+            f" UNION SELECT a FROM matches WHERE b = ?1 AND relation IN ({named})) t JOIN revisions r ON r.text_id = t.id"
             " JOIN sightings s ON s.revision_id = r.id JOIN pages p ON p.id = s.page_id AND p.current_sighting_id = s.id"
         )
-        return int(self._value(sql.format(named.replace("?", "?")), text, *relations, *relations)) if relations else 0
+        return int(self._value(sql, text, *relations, *relations))
 
     # Pages
 

@@ -201,13 +201,18 @@ def test_a_crawl_directory_that_may_not_be_read_is_absent_until_it_may(
         _change(crawl / "locked")
         daemon.wait_until(lambda: daemon.report().phase == "watching" and daemon.report().backlog.files == 0)
         assert running.dump(db) == before
-        closed.chmod(0o755)
-        daemon.wait_until(lambda: caught_up(crawl, db))
-        daemon.wait_until(lambda: daemon.problems() == [])
-        _watched(daemon, db, crawl, "locked/inner", 99)
-        assert _faults(db) == []
-        assert daemon.leave() == 0
+        _given_back(daemon, db, crawl, closed)
     assert_holds(crawl, db)
+
+
+def _given_back(daemon: Daemon, db: Path, crawl: Path, closed: Path) -> None:
+    """With its permissions again all is taken in and followed, and it leaves."""
+    closed.chmod(0o755)
+    daemon.wait_until(lambda: caught_up(crawl, db))
+    daemon.wait_until(lambda: daemon.problems() == [])
+    _watched(daemon, db, crawl, "locked/inner", 99)
+    assert _faults(db) == []
+    assert daemon.leave() == 0
 
 
 # While it did not
@@ -272,10 +277,5 @@ def test_a_start_while_the_crawl_directory_is_closed_loses_nothing(crawl: Path, 
         daemon.wait_until(lambda: daemon.degraded("absent"))
         _change(crawl / "locked")
         assert running.dump(db) == before
-        crawl.chmod(0o755)
-        daemon.wait_until(lambda: caught_up(crawl, db))
-        daemon.wait_until(lambda: daemon.problems() == [])
-        _watched(daemon, db, crawl, "locked/inner", 99)
-        assert _faults(db) == []
-        assert daemon.leave() == 0
+        _given_back(daemon, db, crawl, crawl)
     assert_holds(crawl, db)
