@@ -533,6 +533,7 @@ def _alerts(db: Database) -> None:
     for statement in _statements(_ALERTS):
         db.execute(statement)
 
+
 _SUMMARIES = """
 CREATE TABLE due (
     page_id INTEGER PRIMARY KEY           -- its summary and its clusters are to be worked out again
