@@ -23,7 +23,7 @@ from tests.conftest import run, spawn
 from tests.crawl import Made
 from tests.examining import base_rows, copy_of, examined, found, scanned_crawl, told
 
-pytestmark = pytest.mark.usefixtures("plain")
+pytestmark = pytest.mark.usefixtures("machine_code")
 
 
 @pytest.fixture(scope="module")
