@@ -49,6 +49,7 @@ LAYERS = {
     "table": 4,
     "lsh": 5,
     "passages": 5,
+    "clustering": 2,
     "ingest": 6,
     "reports": 6,
     "health": 2,
