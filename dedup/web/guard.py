@@ -43,7 +43,11 @@ class Guard:
         if scope["type"] != "http":
             return  # nothing here speaks anything else
 
+        begun = False
+
         async def guarded(message: Message) -> None:
+            nonlocal begun
+            begun = True
             if message["type"] == "http.response.start":
                 given = list(message.get("headers", ()))
                 if not any(name == b"cache-control" for name, _ in given):
@@ -52,7 +56,12 @@ class Guard:
             await send(message)
 
         refusal = self._refusal(scope)
-        await (refusal or self._app)(scope, receive, guarded)
+        try:
+            await (refusal or self._app)(scope, receive, guarded)
+        except Exception:
+            if not begun:  # else what is around this would answer, without these headers
+                await _told(500, "This is an error of the program's own; its log says which.")(scope, receive, guarded)
+            raise
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         headers = Headers(scope=scope)

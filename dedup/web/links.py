@@ -34,7 +34,7 @@ class Links:
     def __init__(self, path: str) -> None:
         self.root = "../" * (path.count("/") - 1)
 
-    def to(self, view: str, **query: Value) -> str:
+    def to(self, view: str, /, **query: Value) -> str:
         """The address of a view; what is empty, None or False is left out of it, a list is a parameter for each."""
         given: list[tuple[str, str]] = []
         for name, value in query.items():
@@ -63,6 +63,14 @@ class Links:
 def state(digest: str) -> str:
     """A digest as a link has it."""
     return digest.rpartition(":")[2][:DIGITS]
+
+
+def digest(digits: str) -> bytes:
+    """The digest that hexadecimal digits stand for. Raises QueryError."""
+    try:
+        return bytes.fromhex(digits)
+    except ValueError:
+        raise QueryError(name="after", problem="is no place in this list; begin again without it") from None
 
 
 def key(*values: Any) -> str:

@@ -35,6 +35,17 @@ def block(text: str) -> Markup:
     return Markup('<div class="text" dir="auto" lang="{}">').format(_lang(text)) + Markup("").join(told) + Markup("</div>")
 
 
+def piece(text: str) -> Markup:
+    """A piece of such a text, line ends and all."""
+    return Markup("<br>").join(escape(row) for row in printable_block(text).split("\n"))
+
+
+def marked_sides(what: str, before: str, after: str) -> Markup:
+    """What was, and what is, for readers of feeds."""
+    sides = [Markup("<{0}>{1}</{0}>").format(tag, printable(text)) for tag, text in (("del", before), ("ins", after)) if text]
+    return Markup("{}: ").format(words(what)) + Markup(" → ").join(sides)
+
+
 def _lang(text: str) -> str:
     """Korean, or of no language that we know."""
     return "ko" if _HANGUL.search(text) else ""
@@ -111,6 +122,6 @@ def words(name: str) -> str:
 
 
 FILTERS = {
-    "line": line, "block": block, "marked": marked, "number": number, "share": share, "size": size, "span": span, "outward": outward,
-    "words": words,
+    "line": line, "block": block, "piece": piece, "marked": marked, "outward": outward, "words": words,
+    "number": number, "share": share, "size": size, "span": span,
 }  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dedup.web.asking import View
-from dedup.web.views import faults, status
+from dedup.web.views import changes, compare, faults, page, pair, status
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,12 @@ class Place:
 
 
 VIEWS = (
-    Place("/", status.root, "overview"),
+    Place("/", changes.root, "overview"),
+    Place("/page", page.view, "pages"),
+    Place("/compare", compare.view, "pages"),
+    Place("/pair", pair.view, "clusters"),
+    Place("/changes", changes.view, "changes"),
+    Place("/changes.atom", changes.feed, "changes"),
     Place("/faults", faults.view, "faults"),
     Place("/status", status.view, "status"),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dedup import health
 from dedup.status import daemon, holds, told
 from dedup.store.around import Around
-from dedup.web.asking import Answer, Asked, Elsewhere
+from dedup.web.asking import Answer, Asked
 
 
 def view(store: Around, asked: Asked) -> Answer:
@@ -13,8 +13,3 @@ def view(store: Around, asked: Asked) -> Answer:
     found = holds(store) | told(daemon(asked.settings.database.path))
     more = {"reasons": health.REASONS, "database": asked.settings.database.path, "directories": asked.settings.crawl.directories}
     return Answer("status.html", "Status", found, more)
-
-
-def root(_: Around, asked: Asked) -> Elsewhere:
-    """Where one begins."""
-    return Elsewhere(asked.links.to("status"))

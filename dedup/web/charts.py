@@ -1,0 +1,60 @@
+"""Pictures as SVG within the page: no styles of their own, places along the width in percent, so that letters stay as large as they are
+on any screen. Each has a title and a description; what it shows stands in a table as well."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+
+from markupsafe import Markup
+
+ROW = 26
+"""Pixels from one row to the next."""
+LEFT, RIGHT = 6.0, 98.0
+"""Where the time axis begins and ends, in percent of the width."""
+ROWS = 24
+"""Rows that a picture has at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Something at a time (ISO 8601), in a row (from 1); `full` or hollow; `told` of it in words."""
+
+    at: str
+    row: int
+    told: str
+    full: bool = True
+
+
+def steps(points: Sequence[Point], rows: int, title: str, described: str) -> Markup:
+    """Points over time, joined in their order where they are full: which state something was in, and when. Nothing where there are no
+    points, or more rows than can be told apart."""
+    if not points or rows > ROWS:
+        return Markup("")
+    seconds = [datetime.fromisoformat(p.at).timestamp() for p in points]
+    first, last = min(seconds), max(seconds)
+    places = [LEFT + (RIGHT - LEFT) * ((s - first) / (last - first) if last > first else 0.5) for s in seconds]
+    height = (rows + 1) * ROW
+    drawn = [
+        _SVG.format(height=height, title=title, described=described),
+        *(_LANE.format(y=row * ROW, x1=f"{LEFT - 1.5}%", x2=f"{RIGHT + 1}%", row=row, below=row * ROW + 5) for row in range(1, rows + 1)),
+    ]
+    joined = [(place, p.row * ROW) for place, p in zip(places, points, strict=True) if p.full]
+    for (x1, y1), (x2, y2) in pairwise(joined):
+        drawn.append(_LINE.format(kind="run", x1=f"{x1:.2f}%", y1=y1, x2=f"{x2:.2f}%", y2=y1))
+        if y1 != y2:
+            drawn.append(_LINE.format(kind="step", x1=f"{x2:.2f}%", y1=y1, x2=f"{x2:.2f}%", y2=y2))
+    for place, p in zip(places, points, strict=True):
+        drawn.append(_DOT.format(x=f"{place:.2f}%", y=p.row * ROW, kind="full" if p.full else "hollow", told=p.told))
+    return Markup("").join([*drawn, Markup("</svg>")])
+
+
+_SVG = Markup(
+    '<svg class="chart steps" role="img" width="100%" height="{height}" aria-label="{title}">'
+    "<title>{title}</title><desc>{described}</desc>"
+)  # fmt: skip
+_LANE = Markup('<line class="lane" x1="{x1}" y1="{y}" x2="{x2}" y2="{y}"/><text class="label" x="0.5%" y="{below}">{row}</text>')
+_LINE = Markup('<line class="{kind}" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>')
+_DOT = Markup('<circle class="{kind}" cx="{x}" cy="{y}" r="5"><title>{told}</title></circle>')
