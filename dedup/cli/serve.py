@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -10,6 +11,7 @@ import threading
 import click
 
 from dedup.cli.common import Common, common, dumps, formats, told
+from dedup.text import printable
 
 LEAVING = 1.8
 """Seconds after which it leaves whatever it is still answering: it only reads, nothing is lost."""
@@ -54,6 +56,8 @@ def serve(options: Common, listen: str | None, opened: bool, form: str) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
+    if options.verbosity > 0:
+        _log_requests()
     click.echo(dumps({"address": serving.address}) if form == "json" else f"The dashboard is at {serving.address} (Ctrl-C ends it).")
     sys.stdout.flush()
     if opened:
@@ -61,6 +65,21 @@ def serve(options: Common, listen: str | None, opened: bool, form: str) -> None:
     with told(options):
         serving.run()
     sys.exit(_code(*caught[:1]))
+
+
+def _log_requests() -> None:
+    log = logging.getLogger("uvicorn.access")
+    log.setLevel(logging.INFO)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Line("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    log.addHandler(handler)
+
+
+class _Line(logging.Formatter):
+    """One line a request, whatever was asked for."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 def _code(number: int = 0) -> int:
