@@ -302,8 +302,8 @@ def test_nothing_that_an_article_tries_comes_out_of_any_page(laid: Path) -> None
 
 TAGS = frozenset(
     """html head meta title link script body a header nav ul li form label input button main footer p span code h1 h2 h3 dl div dt dd
-    section table caption thead tbody tr th td time small figure figcaption svg desc line text circle ol article del ins bdi mark details summary
-    select option br b""".split()  # noqa: SIM905
+    section table caption thead tbody tr th td time small figure figcaption svg desc line text circle ol article del ins bdi mark
+    details summary select option br b""".split()  # noqa: SIM905
 )
 ATTRIBUTES = frozenset(
     """lang charset name content rel type href src defer class id for action method role placeholder maxlength autocomplete spellcheck value

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dedup.text import printable
-from dedup.text import printable_json as dumps
+from dedup.text import printable, printable_json
 
 if TYPE_CHECKING:
     from dedup.config import Loaded
@@ -104,6 +103,9 @@ def told(options: Common) -> Iterator[None]:
 
 def _watched(options: Common) -> bool:
     return options.verbosity > 0 or sys.stderr.isatty()
+
+
+dumps = printable_json
 
 
 def print_json(value: Any) -> None:
