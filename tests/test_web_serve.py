@@ -18,6 +18,8 @@ from urllib.request import Request, urlopen
 import pytest
 
 from tests.conftest import Sampled, command, run
+from tests.crawl import Made
+from tests.daemon import watching
 
 
 @contextmanager
@@ -136,3 +138,17 @@ def test_an_answer_that_takes_long_does_not_hold_it(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_the_daemon_serves_it_too_where_it_is_enabled(crawl: Path, db: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        listen = f"127.0.0.1:{free.getsockname()[1]}"
+    with watching(crawl, db, more=f'[web]\nenabled = true\nlisten = "{listen}"') as daemon:
+        Made(title="새로 온 기사").write(crawl, age=0)
+        daemon.wait_until(lambda: "새로 온 기사" in get(f"http://{listen}/page?url=901_0000000001")[1])
+        status, told = get(f"http://{listen}/status?format=json")
+        assert status == 200
+        assert json.loads(told)["problems"] == []
+        assert daemon.leave(signal.SIGTERM) == 0
+    assert f"the dashboard is at http://{listen}/".encode() in daemon.log
