@@ -3,7 +3,6 @@ that says what to do."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -30,6 +29,7 @@ from dedup.errors import (
 )
 from dedup.store.listing import Listing
 from dedup.store.opening import open_reading
+from dedup.text import printable_json
 from dedup.web import shown
 from dedup.web.links import AREAS, Links
 
@@ -150,7 +150,7 @@ class Desk:
             return Response(found.body, media_type=found.media)
         headers = {"retry-after": "5"} if found.status == 503 else None
         if request.query_params.get("format") == "json":
-            told = json.dumps(found.told, ensure_ascii=False, indent=1).encode("utf-8", "replace")
+            told = printable_json(found.told, 1).encode("utf-8")
             return Response(told, found.status, headers, media_type="application/json")
         links = Links(request.url.path)
         query = [(name, value) for name, value in request.query_params.multi_items() if name != "format"]

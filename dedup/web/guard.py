@@ -27,7 +27,7 @@ HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 METHODS = ("GET", "HEAD")
-_OWN = ("localhost", "127.0.0.1", "::1")
+_OWN = ("localhost", "127.0.0.1", "[::1]")
 
 
 class Guard:
@@ -37,9 +37,11 @@ class Guard:
     def __init__(self, app: ASGIApp, listen: str, token: str, hosts: Collection[str]) -> None:
         self._app = app
         self._token = token.encode()
-        self._hosts = frozenset(bare(host) for host in (host_of(listen), *_OWN, *hosts))
+        self._hosts = frozenset(bare(host) for host in (listen, *_OWN, *hosts)) - {""}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
         if scope["type"] != "http":
             return  # nothing here speaks anything else
 
@@ -81,7 +83,8 @@ class Guard:
     def _is_own(self, host: str, scope: Scope) -> bool:
         """A name that is meant, or the very address that the request came to: no other site can have that for a name."""
         server: Any = scope.get("server")
-        return bare(host) in self._hosts or bool(server and bare(host) == server[0])
+        name = bare(host)
+        return name in self._hosts or bool(name and server and name == server[0])
 
     def _is_known(self, authorization: str) -> bool:
         return any(hmac.compare_digest(tried, self._token) for tried in _tried(authorization))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import uvicorn
@@ -62,19 +61,6 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """They belong to whoever runs this."""
         yield
-
-
-def beside(settings: Settings) -> Callable[[], None]:
-    """Answer from a thread of its own; returns what ends it. Raises WebError, WebOpenError."""
-    serving = Serving(settings)
-    thread = threading.Thread(target=serving.run, name="web", daemon=True)
-    thread.start()
-
-    def end() -> None:
-        serving.end()
-        thread.join(GRACE + 1)
-
-    return end
 
 
 def _listening(listen: str) -> socket.socket:

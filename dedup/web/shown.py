@@ -23,9 +23,13 @@ def finished(value: Any) -> Any:
     return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value)
 
 
+_BEGIN = {"ko": Markup('<bdi lang="ko">'), "": Markup('<bdi lang="">')}
+_END = Markup("</bdi>")
+
+
 def line(text: str) -> Markup:
     """Text of a crawl, on one line; it turns nothing round that stands beside it."""
-    return Markup('<bdi lang="{}">{}</bdi>').format(_lang(text), printable(" ".join(text.split())))
+    return _BEGIN[_lang(text)] + escape(printable(" ".join(text.split()))) + _END
 
 
 def block(text: str) -> Markup:

@@ -34,6 +34,8 @@ class Cell:
 
 def view(store: Around, asked: Asked) -> Answer:
     """The revisions `from` and `to` of a page, each a number or (the beginning of) a digest; by default those of its last change."""
+    if not asked.text("url"):
+        return Answer("compare.html", "Two revisions", {"url": None})
     page = reports.find_page(store, asked.settings.urls.canonicaliser(), asked.text("url"), None)
     how, full = asked.one_of("view", ("words", "sides"), "words"), asked.flag("full")
     revisions = store.revisions(page)
