@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -182,6 +183,18 @@ def printable(text: str) -> str:
 def printable_path(path: bytes) -> str:
     """A path's bytes as text for people: UTF-8 where it is, bytes that are not and control characters as `\\xNN`."""
     return printable(path.decode("utf-8", "backslashreplace"))
+
+
+def printable_json(value: Any, indent: int | None = None) -> str:
+    """JSON; characters that could steer a terminal are escaped, as JSON allows for any character."""
+    shown = json.dumps(value, ensure_ascii=False, indent=indent)
+    if shown.isascii() and "\x7f" not in shown:
+        return shown
+    return "".join(c if c in "\n" or printable(c) == c else _json_escape(c) for c in shown)
+
+
+def _json_escape(character: str) -> str:
+    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else json.dumps(character)[1:-1]
 
 
 def printable_block(text: str) -> str:

@@ -63,8 +63,9 @@ LAYERS = {
     "why": 8,
     "daemon": 8,
     "doctor": 8,
-    "cli": 9,
-    "__main__": 10,  # opens the door that `cli` is
+    "web": 9,
+    "cli": 10,
+    "__main__": 11,  # opens the door that `cli` is
 }
 BELOW_ALL = "__init__"  # holds the version and imports nothing
 

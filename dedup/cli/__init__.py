@@ -30,6 +30,7 @@ COMMANDS = {
     "diff": "diff",
     "changes": "changes",
     "status": "status",
+    "serve": "serve",
     "doctor": "doctor",
     "reindex": "reindex",
     "prune": "prune",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import functools
 import io
-import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dedup.text import printable
+from dedup.text import printable, printable_json
 
 if TYPE_CHECKING:
     from dedup.config import Loaded
@@ -106,6 +105,9 @@ def _watched(options: Common) -> bool:
     return options.verbosity > 0 or sys.stderr.isatty()
 
 
+dumps = printable_json
+
+
 def print_json(value: Any) -> None:
     """One JSON value, indented, as UTF-8."""
     click.echo(dumps(value, indent=2))
@@ -119,18 +121,6 @@ def print_json_array(rows: Iterable[Any]) -> int:
         number += 1
     click.echo("\n]" if number else "[]")
     return number
-
-
-def dumps(value: Any, indent: int | None = None) -> str:
-    """JSON; characters that could steer a terminal are escaped, as JSON allows for any character."""
-    shown = json.dumps(value, ensure_ascii=False, indent=indent)
-    if shown.isascii() and "\x7f" not in shown:
-        return shown
-    return "".join(c if c in "\n" or printable(c) == c else _json_escape(c) for c in shown)
-
-
-def _json_escape(character: str) -> str:
-    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else json.dumps(character)[1:-1]
 
 
 def print_csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> int:
