@@ -68,7 +68,10 @@ def told(found: Daemon) -> dict[str, Any]:
 
 def holds(store: Reader) -> dict[str, Any]:
     """Counts of what the database holds, its size, and the last scan."""
+    from dedup.search import reach
+
     last = store.setting("last_scan")
+    found = reach(store)
     return {
         "files": store.count("files"),
         "gone": store.count("files", "gone = 1"),
@@ -88,6 +91,7 @@ def holds(store: Reader) -> dict[str, Any]:
         "faults": store.counts_by("faults", "kind"),
         "database_bytes": store.database_bytes(),
         "index_bytes": store.index_bytes(),
+        "search": {"reached": found.held, "texts": found.all},
         "last_scan": json.loads(last) if last else None,
     }
 

@@ -49,6 +49,7 @@ LAYERS = {
     "table": 4,
     "lsh": 5,
     "passages": 5,
+    "search": 5,
     "ingest": 6,
     "reports": 6,
     "health": 2,

@@ -13,6 +13,7 @@ from dedup.daemon.posting import Posting
 from dedup.daemon.vitals import Vitals
 from dedup.errors import DatabaseFailedError, DatabaseUnreadableError, DedupError
 from dedup.ingest import Root, Scan, Session, Tally, is_absent, save_last_scan
+from dedup.search import Search
 from dedup.watch import Notes, Watcher
 from dedup.watch.notes import tops
 
@@ -20,6 +21,8 @@ TICK = 1.0
 """Seconds between looks at the observer's health."""
 LEAST_RATIO = 50
 """The timer leaves at least so many times the time that the last scan took to compare between scans."""
+SLICE = 0.2
+"""Seconds for which the search index is filled at a time."""
 SOONER = 10.0
 """Seconds that it leaves at least between scans while folders are not watched that could be: each tries to watch them again."""
 PAUSES = (2.0, 60.0)
@@ -50,6 +53,7 @@ class _Loop:
         path = health.place(session.settings.database.path)
         self._vitals = Vitals(path, session.store.lock, watcher, self._following)
         self._posting = Posting(session.settings, session.store, session.policy, self._vitals)
+        self._search = Search(session.store) if session.settings.search.index else None
         self._report_path = path
         self._roots = {root.id: root for root in session.roots}
         self._serving = False
@@ -82,6 +86,8 @@ class _Loop:
             notify("STOPPING=1")
             self._following.close()
             self._posting.finish()
+            if self._search is not None:
+                self._search.close()
             end_metrics()
         health.remove(self._report_path)
 
@@ -113,6 +119,7 @@ class _Loop:
                 if not self._following.waiting():
                     self._following.close()
                 self._posting.exchange()
+                filling = self._fill()
         except _LeavingError:
             return TICK
         except (DatabaseFailedError, DatabaseUnreadableError) as error:
@@ -120,7 +127,16 @@ class _Loop:
             return TICK
         if not self._stop.is_set():  # else it was perhaps not even tried
             self._succeeded()
-        return pause if self._following.waiting() else TICK
+        return 0.0 if filling else pause if self._following.waiting() else TICK
+
+    def _fill(self) -> bool:
+        """Let search reach further while no file waits; returns whether there is more to do."""
+        if self._search is None or not self._serving or self._busy():
+            return False
+        return self._search.fill(SLICE, stop=self._busy).left > 0
+
+    def _busy(self) -> bool:
+        return self._stop.is_set() or self._watcher.book.woken.is_set() or self._following.waiting() > 0
 
     def _work(self, now: float) -> None:
         if not self._serving:

@@ -17,16 +17,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from dedup.model import NO_COMMIT
-from dedup.publishers import Publishers
 from dedup.search import file
 from dedup.search.file import Standing, offered
 from dedup.search.finding import NOT_OFFERED, TAIL, Found, Hit, Reach, continues, find, plain, reach
+from dedup.search.query import parse
 from dedup.search.words import PUBLISHER, RECIPE, TITLE, URL, cut, split, within
 from dedup.store.lookups import Lookups
 from dedup.store.rows import WordsRow
 from dedup.store.searching import STATE_BYTES
 
-__all__ = ["Filled", "Found", "Hit", "Reach", "Search", "find", "offered", "plain", "reach"]
+__all__ = ["Filled", "Found", "Hit", "Reach", "Search", "find", "offered", "parse", "plain", "reach"]
 
 STEP = 512
 """Revisions that are entered in one transaction, at most."""
@@ -43,10 +43,11 @@ _log = logging.getLogger("dedup")
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """Revisions that were entered, and how many there are left to be."""
+    """Revisions that were entered, and how many there are left to be; with a `problem` it is not known, and this is why."""
 
     done: int
     left: int
+    problem: str = ""
 
 
 class _BrokenError(Exception):
@@ -69,15 +70,16 @@ class Search:
         self._sure = False  # what is held is of this database's past
         self._each = 0.001  # seconds that a revision takes, about
         self._not_before = 0.0
-        self._told = False
+        self._problem = ""
 
     def fill(
-        self, most_seconds: float = float("inf"), *, stop: Callable[[], bool] = lambda: False, progress: Callable[[int], None] = lambda _: None
+        self, most_seconds: float = float("inf"), *,
+        stop: Callable[[], bool] = lambda: False, progress: Callable[[int], None] = lambda _: None,
     ) -> Filled:  # fmt: skip
         """Enter what is not yet held, for about so long; each step is a transaction of the index's own."""
         begun = time.monotonic()
         if begun < self._not_before or not self._is_offered():
-            return Filled(0, 0)
+            return Filled(0, 0, self._problem)
         done = 0
         for _ in range(2):
             try:
@@ -87,11 +89,14 @@ class Search:
                 return Filled(done, self._left())
             except _BrokenError as error:
                 self.close()
-                if not error.lasting or not self._removed():
+                if not error.lasting:
                     self._put_off(error)
+                if not error.lasting or not self._removed():
                     break
                 _log.info("the search index is made again: %s", error)
-        return Filled(done, 0)
+        else:
+            self._put_off("it is damaged again and again")
+        return Filled(done, 0, self._problem)
 
     def restart(self) -> None:
         """Begin with an empty index: all is entered again."""
@@ -114,8 +119,8 @@ class Search:
 
     def _put_off(self, why: object) -> None:
         self._not_before = time.monotonic() + PAUSE
-        if not self._told:
-            self._told = True
+        if not self._problem:
+            self._problem = str(why)
             _log.warning("search does not reach what is new: %s cannot be written (%s)", file.shown(self._path), why)
 
     def _removed(self) -> bool:
@@ -140,7 +145,7 @@ class Search:
             begun = time.monotonic()
             number = self._step(most)
             if number is None:
-                self._told = False
+                self._problem = ""
                 return
             if number:
                 self._each = 0.5 * self._each + 0.5 * (time.monotonic() - begun) / number

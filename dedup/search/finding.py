@@ -158,7 +158,7 @@ def _page(
     looked = 0
     chunk: list[int] = []
     while True:
-        chunk = [revision for revision, _ in zip(candidates, range(min(_CHUNK, looked_at - looked)), strict=False)]
+        chunk = [revision for revision, _ in zip(candidates, range(min(max(limit + 1, _CHUNK), looked_at - looked)), strict=False)]
         if not chunk:
             return tuple(hits), None if looked < looked_at else _named(last)
         for row in store.found(chunk):

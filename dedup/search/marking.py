@@ -39,34 +39,19 @@ def snippet(text: str, terms: Iterable[Term]) -> Pieces:
     first = hits[0][0] if hits else 0
     begin = _cut(shown, first - BEFORE) if first > BEFORE + _LATEST else 0
     end = _cut(shown, begin + SHOWN, back=True) if len(shown) > begin + SHOWN + _LATEST else len(shown)
-    end = max(end, min(hits[0][1], begin + 2 * SHOWN)) if hits else end
     pieces = _pieces(shown, hits, begin, end)
     return ((CUT, False),) * (begin > 0) + pieces + ((CUT, False),) * (end < len(shown))
 
 
 def _hits(shown: str, terms: Iterable[Term]) -> list[tuple[int, int]]:
-    """(begin, end) of what is found, in order, apart from each other, and never within what is one character to a reader."""
+    """(begin, end) of what is found, in order; they may meet."""
     folded = shown.casefold()
     places = None if len(folded) == len(shown) else [0, *accumulate(len(c.casefold()) for c in shown)]
     text = blanked(folded)
-    found: list[tuple[int, int]] = []
-    for term in terms:
-        for match in term.pattern.finditer(text):
-            begin, end = match.span()
-            if places is not None:
-                begin, end = bisect_right(places, begin) - 1, bisect_left(places, end)
-            found.append((begin, end))
-    if not found:
-        return []
-    edges = [0, *(m.end() for m in _GRAPHEMES.finditer(shown))]
-    whole: list[tuple[int, int]] = []
-    for begin, end in sorted(found):
-        begin, end = edges[bisect_right(edges, begin) - 1], edges[bisect_left(edges, end)]
-        if whole and begin <= whole[-1][1]:
-            whole[-1] = whole[-1][0], max(end, whole[-1][1])
-        else:
-            whole.append((begin, end))
-    return whole
+    found = [match.span() for term in terms for match in term.pattern.finditer(text)]
+    if places is not None:
+        found = [(bisect_right(places, begin) - 1, bisect_left(places, end)) for begin, end in found]
+    return sorted(found)
 
 
 def _cut(shown: str, place: int, *, back: bool = False) -> int:
@@ -81,12 +66,27 @@ def _cut(shown: str, place: int, *, back: bool = False) -> int:
 
 
 def _pieces(shown: str, hits: list[tuple[int, int]], begin: int, end: int) -> Pieces:
+    """What lies between two places, with the hits marked as whole characters, as a reader sees them."""
+    edges = [begin, *(m.end() for m in _GRAPHEMES.finditer(shown, begin, end))]
     found: list[tuple[str, bool]] = []
     at = begin
-    for first, last in hits:
-        if last <= begin or first >= end:
+    for first, last in ((max(first, begin), min(last, end)) for first, last in hits):
+        if first >= last:
             continue
-        first, last = max(first, begin), min(last, end)
-        found += [(shown[at:first], False), (shown[first:last], True)]
-        at = last
-    return tuple((text, hit) for text, hit in (*found, (shown[at:end], False)) if text)
+        first_edge, last_edge = max(at, edges[bisect_right(edges, first) - 1]), edges[bisect_left(edges, last)]
+        if last_edge <= at:
+            continue
+        found += [(shown[at:first_edge], False), (shown[first_edge:last_edge], True)]
+        at = last_edge
+    return _joined((*found, (shown[at:end], False)))
+
+
+def _joined(pieces: Iterable[tuple[str, bool]]) -> Pieces:
+    """Without empty ones, and those of a kind that meet as one."""
+    found: list[tuple[str, bool]] = []
+    for text, hit in pieces:
+        if found and found[-1][1] is hit:
+            found[-1] = found[-1][0] + text, hit
+        elif text:
+            found.append((text, hit))
+    return tuple(found)

@@ -125,7 +125,7 @@ def _asked(term: Term, publishers: Publishers) -> str:
     if term.place != PUBLISHER:
         return _all(term.words, term.place, prefix=term.prefix)
     ways = [_all(term.words, PUBLISHER, prefix=term.prefix)]
-    for house in publishers.called(lambda name: term.finds(name)):
+    for house in publishers.called(term.finds):
         ways += [_all(words.words(name), PUBLISHER) for name in (house.name, *house.names, *house.oids)]
         ways += [_all(words.words(host), URL) for host in house.hosts]
     return f"({' OR '.join(way for way in ways if way)})"

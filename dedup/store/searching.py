@@ -29,7 +29,7 @@ class Searchable(Asking):
         publishers: dict[int, list[tuple[str, str]]] = {r[0]: [] for r in rows}
         for revision, name, oid in self._all(f"{sql} WHERE s.revision_id IN ({_marks(rows)}) ORDER BY 1, 2, 3", *publishers):
             publishers[revision].append((name, oid))
-        return [WordsRow(*r, tuple(publishers[r[0]])) for r in rows]
+        return [WordsRow(r[0], r[1], r[2], r[3], r[4], tuple(publishers[r[0]])) for r in rows]
 
     def revisions_beyond(self, revision: int) -> int:
         """How many revisions have a greater key."""
@@ -62,7 +62,7 @@ class Searchable(Asking):
     def found(self, revisions: Collection[int]) -> list[FoundRow]:
         """Those of these revisions that a counted crawl shows, the greatest key first."""
         rows = self._all(f"{_FOUND} WHERE r.id IN ({_marks(revisions)}) ORDER BY r.id DESC", *revisions)
-        return [FoundRow(*r[:9], bool(r[9])) for r in rows]
+        return [FoundRow(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], bool(r[9])) for r in rows]
 
 
 _BY_STATE = "sqlite_autoindex_revisions_1"
