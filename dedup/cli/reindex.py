@@ -9,7 +9,6 @@ import click
 
 from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, told
 from dedup.cli.progress import Progress
-from dedup.text import printable_path
 
 if TYPE_CHECKING:
     from dedup.store import Writer
@@ -66,16 +65,7 @@ def reindex(options: Common, urls: bool, changes: bool, search: bool, form: str)
 
 
 def _make_index(store: Writer, progress: Progress) -> dict[str, int]:
-    from dedup.errors import SearchFailedError
-    from dedup.search import Search
+    from dedup.search import make_again
 
     progress.expect(store.count("revisions"))
-    index = Search(store)
-    index.restart()
-    try:
-        filled = index.fill(progress=progress.advance)
-    finally:
-        index.close()
-    if filled.problem:
-        raise SearchFailedError(path=printable_path(os.fsencode(store.search_path())), problem=filled.problem)
-    return {"entered": filled.done}
+    return {"entered": make_again(store, progress.advance)}

@@ -16,17 +16,34 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
+from dedup.errors import SearchFailedError
 from dedup.model import NO_COMMIT
 from dedup.search import file
 from dedup.search.file import Standing, offered
 from dedup.search.finding import NOT_OFFERED, TAIL, Found, Hit, Reach, continues, find, plain, reach
+from dedup.search.looking import Looked, look
 from dedup.search.query import parse
 from dedup.search.words import PUBLISHER, RECIPE, TITLE, URL, cut, split, within
 from dedup.store.lookups import Lookups
 from dedup.store.rows import WordsRow
 from dedup.store.searching import STATE_BYTES
 
-__all__ = ["Filled", "Found", "Hit", "Reach", "Search", "find", "offered", "parse", "plain", "reach"]
+__all__ = [
+    "NOT_OFFERED",
+    "Filled",
+    "Found",
+    "Hit",
+    "Looked",
+    "Reach",
+    "Search",
+    "find",
+    "look",
+    "make_again",
+    "offered",
+    "parse",
+    "plain",
+    "reach",
+]
 
 STEP = 512
 """Revisions that are entered in one transaction, at most."""
@@ -266,6 +283,19 @@ class Search:
             raise _BrokenError(error, lasting=True) from error
         except OSError as error:
             raise _BrokenError(error.strerror or error, lasting=False) from error
+
+
+def make_again(store: Lookups, progress: Callable[[int], None] = lambda _: None) -> int:
+    """An index of all that is stored in place of whatever there is; returns of how many revisions. Raises SearchFailedError."""
+    search = Search(store)
+    search.restart()
+    try:
+        filled = search.fill(progress=progress)
+    finally:
+        search.close()
+    if filled.problem:
+        raise SearchFailedError(path=file.shown(store.search_path()), problem=filled.problem)
+    return filled.done
 
 
 def _inode(path: str) -> tuple[int, int] | None:

@@ -169,6 +169,11 @@ def last_held(connection: sqlite3.Connection, most: int) -> dict[int, bytes]:
     return dict(connection.execute("SELECT revision, state FROM held ORDER BY revision DESC LIMIT ?", (most,)))
 
 
+def held(connection: sqlite3.Connection) -> dict[int, bytes]:
+    """The same of all."""
+    return dict(connection.execute("SELECT revision, state FROM held"))
+
+
 def due(connection: sqlite3.Connection, most: int) -> list[int]:
     """The next revisions that are to be entered again."""
     return [r[0] for r in connection.execute("SELECT revision FROM due ORDER BY revision LIMIT ?", (most,))]

@@ -17,7 +17,7 @@ from dedup.store import Reader
 from dedup.store.rows import FoundRow
 from dedup.text import fold
 
-LOOKED_AT = 500
+LOOKED_AT = 300
 """Rows that are held against a query at once; a page of results may be short for that, and the next one goes on."""
 TAIL = 32
 """Revisions, the last that are held, by which an index shows that it is of this database's past."""
