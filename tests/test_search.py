@@ -11,7 +11,9 @@ import stat as modes
 import unicodedata
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -63,8 +65,8 @@ def titles(db: Path, asked: str, publishers: Publishers = NOBODY) -> list[str]:
     return sorted(plain(hit.title) for hit in found.hits)
 
 
-def numbered(number: int, body: str, **more: str) -> Made:
-    return Made(body=body, title=more.pop("title", f"제목{number}"), aid=f"{number:010}", **more)
+def numbered(number: int, body: str, **more: Any) -> Made:
+    return Made(body=body, aid=f"{number:010}", **({"title": f"제목{number}"} | more))
 
 
 # What a text is found by
@@ -80,7 +82,7 @@ def numbered(number: int, body: str, **more: str) -> Made:
         ("3월에", "3 월에"),
         ("제3의", "3"),
         ("美 금리", "美 금리"),
-        ("美금리", "美 美금 금리"),
+        ("美금리", "美금 美 금리"),
         ("2.5%, “e.g.”", "2 5 e g"),
         ("École STRASSE straße", "école strasse strasse"),
         (unicodedata.normalize("NFD", "예산 École"), "예산 école"),
@@ -361,23 +363,30 @@ def test_no_time_enters_nothing(crawl: Path, db: Path) -> None:
 
 
 def overwritten(crawl: Path, db: Path) -> None:
-    """The last revision goes and its key is another text's: the same crawl is read again, this time whole."""
-    claim = numbered(2, "다리를 놓았다는 소식").digest
-    cut = numbered(2, "철거된 육교 이야기", claim=claim)
-    scanned(crawl, db, numbered(1, "예산안 이야기"), cut)
-    numbered(2, "다리를 놓았다는 소식").write(crawl)
+    """The last revision goes, a crawl being read again, this time whole: as a state that the page had before. Its key is another
+    page's then."""
+    whole = numbered(1, "다리를 놓았다는 소식", crawled_at="2026-03-02 00:30:00")
+    again = numbered(1, whole.body, crawled_at="2026-03-03 00:30:00")
+    whole.write(crawl)
+    replace(again, body="철거된 육교 이야기", claim=again.digest).write(crawl, "again.md")
+    scanned(crawl, db)
+    assert titles(db, "육교") == ["제목1"]
+    again.write(crawl, "again.md")
     running.scan(crawl, db)
+    numbered(2, "항구에서 온 소식").write(crawl)
+    running.scan(crawl, db)
+    with closing(sqlite3.connect(db)) as asked:
+        assert asked.execute("SELECT count(*), max(id) FROM revisions").fetchone() == (2, 2), "no key was given out again"
 
 
 def test_a_key_that_another_text_has_by_now_finds_that_and_nothing_of_the_one_before(crawl: Path, db: Path) -> None:
     overwritten(crawl, db)
-    with closing(sqlite3.connect(db)) as asked:
-        assert asked.execute("SELECT count(*), max(id) FROM revisions").fetchone() == (2, 2), "no key was given out again"
     assert titles(db, "육교") == []
-    assert looked_for(db, "육교").reach.held == 2
     filled(db)
     assert titles(db, "육교") == []
-    assert titles(db, "다리를") == ["제목2"]
+    assert titles(db, "항구") == ["제목2"]
+    assert titles(db, "소식") == ["제목1", "제목2"]
+    assert looked_for(db, "소식").reach == finding.Reach(2, 2)
     assert_holds(crawl, db)
 
 
@@ -519,7 +528,7 @@ def test_whatever_is_wrong_with_the_index_it_is_made_again(crawl: Path, db: Path
     place = three(crawl, db)
     DAMAGE[harm](place)
     asked = looked_for(db, "이야기")
-    assert asked.hits == () and asked.problem or len(asked.hits) == 3
+    assert (asked.hits == () and asked.problem) or len(asked.hits) == 3
     numbered(9, "예산 이야기 9").write(crawl)
     running.scan(crawl, db)
     made = filled(db)

@@ -32,7 +32,7 @@ def search(options: Common, query: tuple[str, ...], limit: int, form: str) -> No
 
     \b
     "새솔시 예산"    these words, one behind the other
-    -공식          without this word (write -- before a query that begins with it)
+    -공식          without this word (quote the query, or write -- before it: it would be taken for an option)
     title:예산      in the title alone; so url:906 and publisher:한빛
 
     \b

@@ -24,7 +24,7 @@ from dedup.search.finding import NOT_OFFERED, TAIL, Found, Hit, Reach, continues
 from dedup.search.looking import Looked, look
 from dedup.search.query import parse
 from dedup.search.words import PUBLISHER, RECIPE, TITLE, URL, cut, split, within
-from dedup.store.lookups import Lookups
+from dedup.store import Reader
 from dedup.store.rows import WordsRow
 from dedup.store.searching import STATE_BYTES
 
@@ -79,7 +79,7 @@ class Search:
     """The index of a database, for the one writer of that: filled a little at a time, whenever there is time. Whatever is wrong with
     the index is told in the log and never raised; errors of the database are."""
 
-    def __init__(self, store: Lookups) -> None:
+    def __init__(self, store: Reader) -> None:
         self._store = store
         self._path = store.search_path()
         self._index: sqlite3.Connection | None = None
@@ -210,7 +210,7 @@ class Search:
         try:
             with self._transaction() as index:
                 file.compare(index, there())
-                last = min(now.last, self._store.next_id("revisions") - 1)
+                last = min(now.last, self._store.last_revision())
                 file.set_standing(index, replace(now, altered=place, token=token, last=last, held=_count(index)))
         except _BrokenError:
             if failed:
@@ -285,7 +285,7 @@ class Search:
             raise _BrokenError(error.strerror or error, lasting=False) from error
 
 
-def make_again(store: Lookups, progress: Callable[[int], None] = lambda _: None) -> int:
+def make_again(store: Reader, progress: Callable[[int], None] = lambda _: None) -> int:
     """An index of all that is stored in place of whatever there is; returns of how many revisions. Raises SearchFailedError."""
     search = Search(store)
     search.restart()

@@ -11,6 +11,7 @@ import stat as modes
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote
 
 from dedup import private
@@ -43,6 +44,7 @@ class Standing:
     token: bytes
 
 
+@lru_cache(maxsize=1)
 def offered() -> bool:
     """Whether this SQLite has what full-text search is made of (FTS5)."""
     connection = sqlite3.connect(":memory:")

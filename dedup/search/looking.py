@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dedup.search import file, words
 from dedup.search.finding import continues
 from dedup.search.words import RECIPE, TITLE
-from dedup.store.lookups import Lookups
+from dedup.store import Reader
 
 _ALL = 1 << 62
 SAMPLE = 500
@@ -28,7 +28,7 @@ class Looked:
     missing: bool = False
 
 
-def look(store: Lookups, *, deep: bool) -> Looked:
+def look(store: Reader, *, deep: bool) -> Looked:
     """Look at the index of a database, as deeply as can be while nobody writes, else at what it says of itself."""
     try:
         index = file.open_reading(store.search_path())
@@ -42,7 +42,7 @@ def look(store: Lookups, *, deep: bool) -> Looked:
         return _look(store, index, deep=deep)
 
 
-def _look(store: Lookups, index: sqlite3.Connection, *, deep: bool) -> Looked:
+def _look(store: Reader, index: sqlite3.Connection, *, deep: bool) -> Looked:
     try:
         now = file.standing(index)
         last, held = file.last_held(index, 32), file.held(index) if deep else {}
@@ -75,7 +75,7 @@ def _look(store: Lookups, index: sqlite3.Connection, *, deep: bool) -> Looked:
     return Looked(now.held, left, len(lacking))
 
 
-def _unfound(store: Lookups, index: sqlite3.Connection, revisions: list[int]) -> set[int]:
+def _unfound(store: Reader, index: sqlite3.Connection, revisions: list[int]) -> set[int]:
     """Those of the revisions that are not found by the words of their title."""
     found: set[int] = set()
     for begin in range(0, len(revisions), 100):

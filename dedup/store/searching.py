@@ -31,6 +31,10 @@ class Searchable(Asking):
             publishers[revision].append((name, oid))
         return [WordsRow(r[0], r[1], r[2], r[3], r[4], tuple(publishers[r[0]])) for r in rows]
 
+    def last_revision(self) -> int:
+        """The greatest key of a revision; 0 where there is none."""
+        return int(self._value("SELECT coalesce(max(id), 0) FROM revisions"))
+
     def revisions_beyond(self, revision: int) -> int:
         """How many revisions have a greater key."""
         return int(self._value("SELECT count(*) FROM revisions WHERE id > ?", revision))
