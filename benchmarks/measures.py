@@ -371,7 +371,7 @@ def searches(place: Place, sizes: Sequence[int]) -> Measurement:
         "Search",
         ("articles", "what", "cost", "hits on the first page"),
         tuple(rows),
-        "Entering is processor time of one process, reading from the database included. A page has 20 hits at most, each held against"
+        "Processor time of one process, reading from the database included. A page has 20 hits at most, each held against"
         f" its row, with what stands around it; opening the index is included. Medians of {jobs.REPEATS}.",
     )
 

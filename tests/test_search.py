@@ -19,6 +19,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from dedup.ingest import Scan
 from dedup.publishers import House, Publishers
 from dedup.search import Filled, Found, Search, file, find, finding, make_again, marking, plain, reach, words
 from dedup.search.query import parse
@@ -224,8 +225,36 @@ def test_what_cannot_be_looked_for_is_told_why(five: Path, asked: str, why: str)
     assert found.hits == ()
 
 
-HOSTILE = ["NEAR(", '"', '""""', "a AND", "OR", "NOT x", "^a", "{text} : a", "text:예산", "a* b*", "예산*", "*", ":", "title:", '-"', "\0예산\0", "'; DROP TABLE words; --",
-           "\ue000예산", "\udc80예산", "예산\u202e", "-" * 900, "((((", "a" * 10_000, '"' + "예산 " * 200, "rowid:1", "words", "­", "١٢ ٣٤"]  # fmt: skip
+HOSTILE = [
+    "NEAR(",
+    '"',
+    '""""',
+    "a AND",
+    "OR",
+    "NOT x",
+    "^a",
+    "{text} : a",
+    "text:예산",
+    "a* b*",
+    "예산*",
+    "*",
+    ":",
+    "title:",
+    '-"',
+    "\x00예산\x00",
+    "'; DROP TABLE words; --",
+    "\ue000예산",
+    "\udc80예산",
+    "예산\u202e",
+    "((((",
+    "rowid:1",
+    "words",
+    "\xad",
+    "١٢ ٣٤",
+    "-" * 900,
+    "a" * 10_000,
+    '"' + "예산 " * 200,
+]
 
 
 @pytest.mark.parametrize("asked", HOSTILE)
@@ -388,6 +417,25 @@ def test_a_key_that_another_text_has_by_now_finds_that_and_nothing_of_the_one_be
     assert titles(db, "소식") == ["제목1", "제목2"]
     assert looked_for(db, "소식").reach == finding.Reach(2, 2)
     assert_holds(crawl, db)
+
+
+def test_a_process_that_goes_on_notices_that_a_key_was_given_out_again(crawl: Path, db: Path) -> None:
+    """It has no reason to hold everything against the database, as a start has that finds another text under the last key."""
+    whole = numbered(1, "다리를 놓았다는 소식", crawled_at="2026-03-02 00:30:00")
+    again = replace(whole, crawled_at="2026-03-03 00:30:00")
+    whole.write(crawl)
+    replace(again, body="철거된 육교 이야기", claim=again.digest).write(crawl, "again.md")
+    with running.session(crawl, db) as opened:
+        search = Search(opened.store)
+        for article, name in ((again, "again.md"), (numbered(2, "항구에서 온 소식"), None)):
+            Scan(opened).run()
+            search.fill()
+            article.write(crawl, name)
+        Scan(opened).run()
+        search.fill()
+        search.close()
+    assert titles(db, "항구") == ["제목2"]
+    assert titles(db, "육교") == []
 
 
 def test_a_text_whose_publisher_is_told_otherwise_is_found_by_the_new_name(crawl: Path, db: Path) -> None:
