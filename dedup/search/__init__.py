@@ -230,7 +230,8 @@ class Search:
         if altered:
             asked = {revision for _, revision in altered if revision <= now.last}
             rows = self._store.words_of(asked)
-            return self._enter(replace(now, altered=altered[-1][0], token=token), rows, asked)
+            last = min(now.last, self._store.last_revision())  # greater keys went, and may be given out again
+            return self._enter(replace(now, altered=altered[-1][0], token=token, last=last), rows, asked)
         if again:
             return self._enter(replace(now, token=token), self._store.words_of(again), set(again))
         rows = self._store.words_beyond(now.last, most)
