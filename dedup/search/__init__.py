@@ -228,10 +228,10 @@ class Search:
             self._compare(now)
             return 0
         if altered:
-            asked = {revision for _, revision in altered if revision <= now.last}
-            rows = self._store.words_of(asked)
+            touched = {revision for _, revision in altered}
             last = min(now.last, self._store.last_revision())  # greater keys went, and may be given out again
-            return self._enter(replace(now, altered=altered[-1][0], token=token, last=last), rows, asked)
+            rows = self._store.words_of({revision for revision in touched if revision <= last})
+            return self._enter(replace(now, altered=altered[-1][0], token=token, last=last), rows, touched)
         if again:
             return self._enter(replace(now, token=token), self._store.words_of(again), set(again))
         rows = self._store.words_beyond(now.last, most)
