@@ -66,6 +66,20 @@ def test_something_else_in_its_place_is_not_touched_and_never_in_the_way(crawl: 
         assert revisions_found(db) == 1
 
 
+@pytest.mark.parametrize("kind", ["link", "hard link"])
+@pytest.mark.parametrize("end", ["-wal", "-shm", "-journal"])
+def test_nothing_is_written_through_a_link_beside_an_index_that_is_whole(crawl: Path, db: Path, kind: str, end: str) -> None:
+    """SQLite would take what it leads to for its own."""
+    place = three(crawl, db)
+    target = plant(Path(f"{place}{end}"), kind)
+    numbered(9, "예산 이야기 9").write(crawl)
+    running.scan(crawl, db)
+    assert looked_for(db, "이야기").problem
+    assert filled(db) == Filled(4, 0)
+    assert unharmed(target, kind)
+    assert revisions_found(db) == 4
+
+
 def scribble(place: Path) -> None:
     with place.open("r+b") as opened:
         opened.seek(4096)
