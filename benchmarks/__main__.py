@@ -25,7 +25,7 @@ DEFAULT = (10_000, 100_000)
 @click.option(
     "--articles", "sizes", type=click.IntRange(2_000), multiple=True, default=DEFAULT, show_default=True, help="Sizes of corpora."
 )
-@click.option("--only", metavar="LETTERS", default="abcdefghijk", show_default=True, help="Which measurements to make.")
+@click.option("--only", metavar="LETTERS", default="abcdefghijkl", show_default=True, help="Which measurements to make.")
 @click.option(
     "--folder", type=click.Path(path_type=Path, file_okay=False), help="Where corpora, databases and peers are kept; else nowhere."
 )
@@ -38,8 +38,8 @@ def main(sizes: tuple[int, ...], only: str, folder: Path | None, output: Path) -
     \b
     a  signature              e  restart                 i  hot buckets
     b  + lookup, insertion    f  latency of the daemon   j  stages of the largest scan
-    c  the whole job          g  bytes, memory
-    d  rescan                 h  recall and precision    k  shared passages
+    c  the whole job          g  bytes, memory           k  shared passages
+    d  rescan                 h  recall and precision    l  search
 
     With the default sizes it takes some 15 minutes and 5 GB, with a million articles half an hour and 19 GB. Each other
     package is installed by pip into an environment of its own. Repeat --articles for several sizes.
@@ -76,6 +76,7 @@ def _measured(place: Place, sizes: list[int], only: str) -> list[Measurement]:
         ("h", lambda: [measures.truths(place)]),
         ("i", lambda: [measures.hot(place)]),
         ("j", lambda: [measures.growth(place, sizes[-1])]),
+        ("l", lambda: [measures.searches(place, sizes)]),
         ("k", lambda: [measures.shared_passages(place, sizes)]),
         ("f", lambda: [measures.latencies(place, sizes)]),
     ]

@@ -79,7 +79,7 @@ def _database(place: Path, pages: int, revisions: int) -> Path:
         say("laying out edits")
         write(crawl / "edits", _edits(files, revisions - int(files / BLOCK * _EDITED_IN_BLOCK)))
         (place / "laid_out").touch()
-    config.write_text(f'[crawl]\ndirectories = ["{crawl}"]\nsettle_seconds = 0.0\n[web]\nlisten = "127.0.0.1:0"\n')
+    config.write_text(f'[crawl]\ndirectories = ["{crawl}"]\nsettle_seconds = 0.0\n')
     say("scanning")
     command = [sys.executable, "-m", "dedup", "--config", str(config), "--quiet"]
     subprocess.run([*command, "scan"], check=True, stdout=subprocess.DEVNULL)  # noqa: S603  ourselves
@@ -107,7 +107,7 @@ def _edits(files: int, number: int) -> Iterator[Article]:
 @contextlib.contextmanager
 def _serving(config: Path) -> Iterator[tuple[str, int]]:
     """`dedup serve` at a free port; (host, port)."""
-    command = [sys.executable, "-m", "dedup", "--config", str(config), "serve"]
+    command = [sys.executable, "-m", "dedup", "--config", str(config), "serve", "--listen", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:  # noqa: S603
         try:
             assert process.stdout is not None

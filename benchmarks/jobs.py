@@ -19,6 +19,9 @@ from benchmarks.peers.environment import UnavailableError, last_line
 from benchmarks.stages import stages
 from dedup.config import Crawl, Database, Duplicates, Settings
 from dedup.ingest import Judged, Matching, Scan, open_session
+from dedup.publishers import Publishers
+from dedup.search import find, make_again
+from dedup.store import open_reader, open_writer
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLED_SECONDS = 0.05
@@ -58,12 +61,13 @@ def warm(crawl: Path) -> None:
 
 def forget(database: Path) -> None:
     """Remove a database and what lies beside it."""
-    for end in ("", "-wal", "-shm", ".lock", ".index", ".index.new", ".passages", ".passages.new"):
+    for end in ("", "-wal", "-shm", ".lock", ".index", ".index.new", ".passages", ".passages.new", ".search"):
         Path(f"{database}{end}").unlink(missing_ok=True)
 
 
 def run(job: str, packages: Path | None = None, **facts: object) -> Done:
-    """Run a job of this module (`scan`, `rescan`, `open_index`, `stages`) in a fresh process; further packages are found in `packages`.
+    """Run a job of this module (`scan`, `rescan`, `open_index`, `stages`, `search`) in a fresh process; further packages are found in
+    `packages`.
 
     Raises UnavailableError with the last line of its complaint where it fails.
     """
@@ -165,7 +169,49 @@ def _stages(crawl: str, database: str) -> dict[str, Any]:
     return stages(settings(Path(crawl), Path(database), workers=1))
 
 
-_JOBS: Mapping[str, Callable[..., dict[str, Any]]] = {"scan": _scan, "rescan": _rescan, "open_index": _open_index, "stages": _stages}
+def _search(database: str) -> dict[str, Any]:
+    """Seconds of processor time that entering a text into the search index takes, of all and of the last tenth; then what each query
+    is, its seconds of processor time and the hits on its first page."""
+    marks = [(0, time.process_time())]
+    with open_writer(database, "benchmark") as store:
+        make_again(store, lambda number: marks.append((marks[-1][0] + number, time.process_time())))
+        size = os.path.getsize(store.search_path())
+    late = next(mark for mark in marks if mark[0] >= 0.9 * marks[-1][0])
+    with open_reader(database) as store:
+        body = store.words_of([store.last_revision() // 2])[0].body or ""
+        taken = {}
+        for what, asked in _asked(body.split()).items():
+            seconds = []
+            for _ in range(REPEATS):
+                begun = time.process_time()
+                found = find(store, Publishers(), asked)
+                seconds.append(time.process_time() - begun)
+            taken[what] = asked, sorted(seconds)[REPEATS // 2], len(found.hits)
+    last = marks[-1]
+    return {"texts": last[0], "all": (last[1] - marks[0][1]) / last[0], "late": (last[1] - late[1]) / (last[0] - late[0] or 1),
+            "bytes": size, "queries": taken}  # fmt: skip
+
+
+def _asked(body: list[str]) -> dict[str, str]:
+    """What to look for; some of it out of a body in the midst of the others."""
+    return {
+        "in every article": "news",
+        "in most": "했다",
+        "a word": body[3],
+        "two words": " ".join(body[5:7]),
+        "a phrase": '"' + " ".join(body[8:10]) + '"',
+        "in a title": "title:했다",
+        "in none": "없는낱말입니다",
+    }
+
+
+_JOBS: Mapping[str, Callable[..., dict[str, Any]]] = {
+    "scan": _scan,
+    "rescan": _rescan,
+    "open_index": _open_index,
+    "stages": _stages,
+    "search": _search,
+}
 
 
 def main() -> None:

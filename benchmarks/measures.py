@@ -350,6 +350,32 @@ def shared_passages(place: Place, sizes: Sequence[int]) -> Measurement:
     )
 
 
+def searches(place: Place, sizes: Sequence[int]) -> Measurement:
+    """(l): the search index, and asking it."""
+    rows: list[tuple[Cell, ...]] = []
+    for number in sizes:
+        place.scanned(number)
+        place.say(f"filling the search index with {number:,} articles")
+        said = jobs.run("search", database=place.database(number)).said
+        rows += [
+            (f"{number:,}", "entering a text", Figure(said["all"] * 1e6, "µs"), ""),
+            (f"{number:,}", "entering one of the last tenth", Figure(said["late"] * 1e6, "µs"), ""),
+            (f"{number:,}", "size of the index, a text", Figure(said["bytes"] / said["texts"], "bytes"), ""),
+        ]
+        limit = Target(30, at_least=False)
+        for what, (_, seconds, hits) in said["queries"].items():
+            rows.append((f"{number:,}", f"asking for what is {what}" if what.startswith("in ") else f"asking for {what}",
+                         Figure(seconds * 1e3, "ms", target=limit), Figure(hits)))  # fmt: skip
+    return Measurement(
+        "l",
+        "Search",
+        ("articles", "what", "cost", "hits on the first page"),
+        tuple(rows),
+        "Processor time of one process, reading from the database included. A page has 20 hits at most, each held against"
+        f" its row, with what stands around it; opening the index is included. Medians of {jobs.REPEATS}.",
+    )
+
+
 def growth(place: Place, number: int) -> Measurement:
     """(j): what each stage costs early and late in one long scan."""
     database = place.folder / "other.db"

@@ -212,6 +212,12 @@ class History(_Section):
     days: Annotated[int, Field(ge=0, le=36_500)] = 365
 
 
+class Search(_Section):
+    """`[search]`"""
+
+    index: bool = True
+
+
 class Database(_Section):
     """`[database]`"""
 
@@ -350,6 +356,7 @@ class Settings(_Section):
     publishers: PublisherNames = PublisherNames()
     urls: Urls = Urls()
     history: History = History()
+    search: Search = Search()
     database: Database = Database()
     metrics: Metrics = Metrics()
     web: Web = Web()

@@ -130,6 +130,20 @@ class AmbiguousPageError(DedupError):
     exit_code = 2
 
 
+class SearchFailedError(DedupError):
+    """The search index {path} could not be made: {problem}. It is derived: nothing is lost with it."""
+
+
+class SearchUnavailableError(DedupError):
+    """Nothing can be searched: {problem}."""
+
+
+class QueryError(DedupError):
+    """'{query}' cannot be looked for: {problem}."""
+
+    exit_code = 2
+
+
 class NoRevisionError(DedupError):
     """{url} has no revision {wanted}; it has {have}."""
 
@@ -172,7 +186,7 @@ class WebOpenError(DedupError):
     exit_code = 2
 
 
-class QueryError(DedupError):
+class ParameterError(DedupError):
     """{name}: {problem}"""
 
     exit_code = 2

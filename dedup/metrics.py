@@ -89,7 +89,7 @@ def _families(h: Health, database: str) -> Iterator[_Family]:
 
 def _sizes(database: str) -> dict[str, float]:
     found: dict[str, float] = {}
-    for name, suffix in (("database", ""), ("wal", "-wal"), ("index", ".index"), ("passages", ".passages")):
+    for name, suffix in (("database", ""), ("wal", "-wal"), ("index", ".index"), ("passages", ".passages"), ("search", ".search")):
         with suppress(OSError):
             found[name] = os.path.getsize(database + suffix)
     return found

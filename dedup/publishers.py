@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -25,7 +25,8 @@ class Publishers:
         self._names: dict[str, str] = {}
         self._oids: dict[str, str] = {}
         self._hosts: dict[str, str] = {}
-        for house in houses:
+        self._houses = tuple(houses)
+        for house in self._houses:
             for known, keys in (
                 (self._names, [_folded(name) for name in (house.name, *house.names)]),
                 (self._oids, list(house.oids)),
@@ -44,6 +45,10 @@ class Publishers:
             known = self._hosts.get(host)
             host = host.partition(".")[2]
         return known or _plain(publisher) or (f"oid {oid}" if oid else _host(url))
+
+    def called(self, fits: Callable[[str], bool]) -> list[House]:
+        """The houses of which some name fits."""
+        return [house for house in self._houses if any(fits(name) for name in (house.name, *house.names))]
 
     def is_by(self, wanted: str, publisher: str, oid: str, url: str) -> bool:
         """Whether an article is by the publisher that somebody names, under any name of its house."""

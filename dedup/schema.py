@@ -16,7 +16,9 @@ NEEDED_SQLITE = (3, 37, 0)
 
 migrations = Migrations("dedup")
 
-NAMES = frozenset({"0001_first", "0002_batches", "0003_passages", "0004_pruned", "0005_judged", "0006_alerts", "0007_summaries"})
+NAMES = frozenset(
+    {"0001_first", "0002_batches", "0003_passages", "0004_pruned", "0005_judged", "0006_alerts", "0007_summaries", "0008_altered"}
+)
 """Every migration this program knows."""
 
 _TABLES = """
@@ -637,6 +639,38 @@ def _summaries(db: Database) -> None:
     """What reports and pages of figures are made of: one row a page, one a cluster. Derived, and worked out when there is time; triggers
     keep what is due in the transaction that made it so."""
     for statement in _statements(_SUMMARIES):
+        db.execute(statement)
+
+
+_ALTERED = """
+CREATE TABLE altered (
+    id INTEGER PRIMARY KEY,               -- in the order in which it happened; the last 100,000 are kept
+    revision_id INTEGER NOT NULL          -- went, or has another body, or its page another publisher: see `dedup.search`
+) STRICT;
+
+CREATE TRIGGER altered_gone AFTER DELETE ON revisions BEGIN
+    INSERT INTO altered (revision_id) VALUES (old.id);
+END;
+CREATE TRIGGER altered_words AFTER UPDATE OF title, body ON revisions BEGIN
+    INSERT INTO altered (revision_id) VALUES (new.id);
+END;
+CREATE TRIGGER altered_metadata AFTER UPDATE OF metadata_id ON sightings WHEN new.metadata_id <> old.metadata_id BEGIN
+    INSERT INTO altered (revision_id) VALUES (new.revision_id);
+END;
+CREATE TRIGGER altered_publisher AFTER INSERT ON changes WHEN instr(new.fields, '"publisher"') > 0 BEGIN
+    INSERT INTO altered (revision_id) SELECT revision_id FROM sightings WHERE id = new.sighting_id;
+END;
+CREATE TRIGGER altered_kept AFTER INSERT ON altered BEGIN
+    DELETE FROM altered WHERE id <= new.id - 100000;
+END;
+"""
+
+
+@migrations(name="0008_altered")
+def _altered(db: Database) -> None:
+    """Which revisions are to be looked at again by what is made from their words, that is the search index: keys come in order, so
+    that it needs to be told only of what happened to those that it has. A new revision is not written down here, and costs nothing."""
+    for statement in _statements(_ALTERED):
         db.execute(statement)
 
 

@@ -68,8 +68,11 @@ def told(found: Daemon) -> dict[str, Any]:
 
 def holds(store: Reader) -> dict[str, Any]:
     """Counts of what the database holds, its size, and the last scan."""
+    from dedup.search import reach
+
     last = store.setting("last_scan")
     checks, matches = store.counts_by("sightings", "check_status"), store.counts_by("matches", "relation")
+    found = reach(store)
     return {
         "files": store.count("files"),
         "gone": store.count("files", "gone = 1"),
@@ -90,6 +93,7 @@ def holds(store: Reader) -> dict[str, Any]:
         "due": store.count("due"),
         "database_bytes": store.database_bytes(),
         "index_bytes": store.index_bytes(),
+        "search": {"reached": found.held, "texts": found.all},
         "last_scan": json.loads(last) if last else None,
     }
 

@@ -52,6 +52,7 @@ LAYERS = {
     "lsh": 5,
     "passages": 5,
     "clustering": 2,
+    "search": 5,
     "ingest": 6,
     "reports": 6,
     "health": 2,

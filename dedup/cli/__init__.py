@@ -29,6 +29,7 @@ COMMANDS = {
     "history": "history",
     "diff": "diff",
     "changes": "changes",
+    "search": "search",
     "status": "status",
     "serve": "serve",
     "doctor": "doctor",

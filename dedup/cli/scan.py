@@ -15,8 +15,13 @@ from dedup.model import RELATIONS
 
 if TYPE_CHECKING:
     from dedup.ingest import Tally
+    from dedup.store import Writer
 
 JUDGED = ("mismatched", "fault", "unsettled", "gone", *RELATIONS, "change")
+FILLING = 2.0
+"""Seconds after a scan for which the search index is filled, at most,"""
+FILLING_SHARE = 0.1
+"""unless this share of the scan's own time is more."""
 
 
 @click.command()
@@ -53,6 +58,8 @@ def scan(options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...]
             progress.beside("summing up", 0)
             summaries.work_all_off(session.store, loaded.settings, lambda n: progress.beside("summing up", n))
         save_last_scan(session.store, tally, "scan", [root.id for root in session.roots])
+        if loaded.settings.search.index and not tally.absent:
+            _fill(session.store, tally.seconds)
     if form == "json":
         print_json(tally.as_json() | ({"absent": tally.absent} if tally.absent else {}))
     else:
@@ -63,6 +70,17 @@ def scan(options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...]
         raise DirectoryAbsentError(paths=", ".join(tally.absent))
     if any(_met(tally)[kind] for kind in fail_on):
         sys.exit(1)
+
+
+def _fill(store: Writer, seconds: float) -> None:
+    """Let search reach further, for a while that stands in proportion."""
+    from dedup.search import Search
+
+    search = Search(store)
+    try:
+        search.fill(max(FILLING, FILLING_SHARE * seconds))
+    finally:
+        search.close()
 
 
 def _met(tally: Tally) -> dict[str, int]:

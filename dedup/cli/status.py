@@ -117,6 +117,9 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines = [f"{key:<12}{found[key]:>12,}" for key in ("files", "gone", "pages", "revisions", "sightings", "changes")]
     lines += [f"{key:<12}" + (_listed(found[key]) or "none") for key in ("checks", "matches", "alerts", "faults")]
     lines += [f"{'database':<12}{found['database_bytes'] / 1e6:,.1f} MB", f"{'index':<12}{found['index_bytes'] / 1e6:,.1f} MB"]
+    search = found["search"]
+    if search["reached"] < search["texts"]:
+        lines.append(f"{'search':<12}reaches {search['reached']:,} of {plural(search['texts'], 'text')}")
     if found["pruned"]:
         lines.append(f"{'pruned':<12}{plural(found['pruned'], 'revision')} without text")
     if found["crowded"]:

@@ -13,6 +13,7 @@ from dedup.daemon.posting import Posting
 from dedup.daemon.vitals import Vitals
 from dedup.errors import DatabaseFailedError, DatabaseUnreadableError, DedupError
 from dedup.ingest import Root, Scan, Session, Tally, is_absent, save_last_scan, summaries
+from dedup.search import Search
 from dedup.watch import Notes, Watcher
 from dedup.watch.notes import tops
 
@@ -23,7 +24,7 @@ LEAST_RATIO = 50
 SOONER = 10.0
 """Seconds that it leaves at least between scans while folders are not watched that could be: each tries to watch them again."""
 MOMENT = 0.2
-"""Seconds of a round that go to summaries at most, while nothing waits."""
+"""Seconds of a round that go to summaries and the search index, while nothing waits."""
 SUMMED = 500
 """Pages that are summed up at once."""
 PAUSES = (2.0, 60.0)
@@ -54,6 +55,7 @@ class _Loop:
         path = health.place(session.settings.database.path)
         self._vitals = Vitals(path, session.store.lock, watcher, self._following)
         self._posting = Posting(session.settings, session.store, session.policy, self._vitals)
+        self._search = Search(session.store) if session.settings.search.index else None
         self._report_path = path
         self._roots = {root.id: root for root in session.roots}
         self._serving = False
@@ -86,6 +88,8 @@ class _Loop:
             notify("STOPPING=1")
             self._following.close()
             self._posting.finish()
+            if self._search is not None:
+                self._search.close()
             end_metrics()
         health.remove(self._report_path)
 
@@ -117,8 +121,7 @@ class _Loop:
                 if not self._following.waiting():
                     self._following.close()
                 self._posting.exchange()
-                if not self._following.waiting():
-                    self._sum_up()
+                more = self._idle()
         except _LeavingError:
             return TICK
         except (DatabaseFailedError, DatabaseUnreadableError) as error:
@@ -126,7 +129,23 @@ class _Loop:
             return TICK
         if not self._stop.is_set():  # else it was perhaps not even tried
             self._succeeded()
-        return pause if self._following.waiting() else TICK
+        return 0.0 if more else pause if self._following.waiting() else TICK
+
+    def _idle(self) -> bool:
+        """Sum up what was recorded, then let search reach further, for a moment while no file waits; whether there is more to do."""
+        until = time.monotonic() + MOMENT
+        if not self._serving:
+            return False
+        while not self._busy():
+            left = until - time.monotonic()
+            if left <= 0:
+                return True
+            if not summaries.work_off(self._session.store, self._session.settings, SUMMED):
+                return self._search is not None and self._search.fill(left, stop=self._busy).left > 0
+        return False
+
+    def _busy(self) -> bool:
+        return self._stop.is_set() or self._watcher.book.woken.is_set() or self._following.waiting() > 0
 
     def _work(self, now: float) -> None:
         if not self._serving:
@@ -196,14 +215,6 @@ class _Loop:
 
     def _new_scan(self, tell: Callable[[str], None] | None) -> Scan:
         return Scan(self._session, self._stop, self._between, tell, self._watcher.visited, self._away)
-
-    def _sum_up(self) -> None:
-        """Work off what is due of summaries, for a moment."""
-        until = time.monotonic() + MOMENT
-        session = self._session
-        while not self._stop.is_set() and time.monotonic() < until:
-            if not summaries.work_off(session.store, session.settings, SUMMED):
-                break
 
     def _between(self, _: Tally) -> None:
         """Between two batches of a pass."""

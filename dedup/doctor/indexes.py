@@ -1,4 +1,4 @@
-"""The candidate index and the passage index against what the database stores."""
+"""The candidate index, the passage index and the search index against what the database stores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
-from dedup import compiled, lsh, passages, winnowing
+from dedup import compiled, lsh, passages, search, winnowing
 from dedup.doctor.case import Case, Finding, Severity, Steps
 from dedup.table import State, Table, misfit, state_of
 from dedup.text import printable_path
@@ -40,7 +40,33 @@ def shared(case: Case) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-STEPS: Steps = {"the candidate index": candidates, "the passage index": shared}
+def searched(case: Case) -> Iterator[Finding]:
+    """The search index; while somebody writes to it, what it says of itself alone."""
+    if not case.settings.search.index:
+        return
+    store = case.asked
+    shown = f"the search index {printable_path(os.fsencode(store.search_path()))}"
+    if not search.offered():
+        yield Finding(CHECK, "ok", f"there is no search: {search.NOT_OFFERED}", "With another SQLite it comes by itself.")
+        return
+    looked = search.look(store, deep=not case.writer)
+    case.look(CHECK, looked.held)
+    if looked.missing:
+        if store.count("revisions"):
+            yield Finding(CHECK, "ok", f"{shown} is missing", _FILLED, "search")
+    elif looked.problem:
+        yield Finding(CHECK, "warning", f"{shown} is {looked.problem}", _FILLED, "search")
+    elif looked.lacking:
+        what = f"{shown} lacks what is stored, and it would not be found: {looked.lacking:,}"
+        yield Finding(CHECK, "error", what, _FORCED, "search")
+    elif looked.left:
+        what = f"{shown} is behind: it reaches {looked.held:,} of {looked.held + looked.left:,} texts"
+        yield Finding(CHECK, "ok", what, "It is filled after scans and while 'dedup watch' is idle; at once by 'dedup reindex --search'.")
+
+
+_FILLED = "It is made again by itself, after scans and while 'dedup watch' is idle; at once by 'dedup reindex --search'."
+
+STEPS: Steps = {"the candidate index": candidates, "the passage index": shared, "the search index": searched}
 
 Rows = Sequence[tuple[int, bytes]]
 

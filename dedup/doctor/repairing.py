@@ -18,6 +18,7 @@ from dedup.ingest.examine import Options, sign
 from dedup.ingest.session import matching_of, options_of, rules_of
 from dedup.ingest.settle import settle_pages
 from dedup.judging import Rules
+from dedup.search import make_again
 from dedup.store.lock import Lock
 from dedup.store.mending import Mender
 from dedup.store.opening import open_locked
@@ -102,6 +103,9 @@ def _cured(store: Mender, settings: Settings, cures: set[Cure], progress: Callab
     if "summaries" in cures:
         number = summaries.work_all_again(store, settings, lambda n: progress("summaries", n))
         yield f"pages that were summed up again, with their clusters: {number:,}"
+    if "search" in cures:
+        number = make_again(store, lambda n: progress("indexes", n))
+        yield f"texts that were entered into the search index, which was made again: {number:,}"
 
 
 def _settle(store: Mender, rules: Rules) -> int:

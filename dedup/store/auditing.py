@@ -30,7 +30,7 @@ _Row = TypeVar("_Row")
 
 BASE = ("directories", "pages", "aliases", "metadata", "revisions", "sightings", "files", "readings")
 """Tables that nothing else in the database could be made from, with keys of their own."""
-DERIVED = frozenset({"texts", "passages", "represented", "matches", "changes", "batches"})
+DERIVED = frozenset({"texts", "passages", "represented", "matches", "changes", "batches", "altered"})
 """Tables that are made from the others."""
 
 

@@ -51,7 +51,7 @@ PART = ".dedup-part-"
 """How the name of a copy begins that is not finished."""
 BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database, by the ends of the names."""
-_OWN = (*BESIDE, ".lock", ".health", ".index", ".passages", ".compiled")
+_OWN = (*BESIDE, ".lock", ".health", ".index", ".passages", ".search", *(".search" + end for end in BESIDE), ".compiled")
 _SHARED_BYTES = 0x40000002, 510
 """Where in a database file SQLite locks what it has open: (first byte, bytes)."""
 

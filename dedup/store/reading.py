@@ -10,6 +10,7 @@ from typing import Any
 from dedup.model import NO_COMMIT, Match, Numbers
 from dedup.store.deliveries import Deliveries
 from dedup.store.rows import ArticleRow, BoilerplateRow, ChangeRow, RevisionRow, StateBody, TextRow, TimelineRow
+from dedup.store.searching import Searchable
 
 _ARTICLE = """
 SELECT p.id, p.url, r.text_id, r.digest, r.title, m.publisher, m.published_at, s.crawled_at, m.article_id, s.check_status,
@@ -30,7 +31,7 @@ _SHOWN = {
 """Articles as their pages stand now, or (True) every counted revision, by its latest crawl."""
 
 
-class Reader(Deliveries):
+class Reader(Deliveries, Searchable):
     """Questions to an open database."""
 
     # Texts and matches
@@ -353,9 +354,14 @@ class Reader(Deliveries):
         """Where the passage index lies."""
         return os.path.realpath(self.path) + ".passages"
 
+    def search_path(self) -> str:
+        """Where the search index lies."""
+        return os.path.realpath(self.path) + ".search"
+
     def index_bytes(self) -> int:
-        """Bytes on disk of the candidate index and the passage index; 0 where there is none yet."""
-        return sum(os.path.getsize(p) for p in (self.index_path(), self.passages_path()) if os.path.exists(p))
+        """Bytes on disk of the candidate index, the passage index and the search index; 0 where there is none yet."""
+        indexes = self.index_path(), self.passages_path(), self.search_path(), self.search_path() + "-wal"
+        return sum(os.path.getsize(p) for p in indexes if os.path.exists(p))
 
     # The logical dump
 

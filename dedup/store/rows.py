@@ -348,3 +348,32 @@ class Told:
     id: int
     open_until: str
     times: int
+
+
+@dataclass(frozen=True, slots=True)
+class WordsRow:
+    """What a revision is found by: `publishers` are the (publisher as printed, oid) of its crawls, `body` is None where it was pruned."""
+
+    id: int
+    digest: bytes
+    title: str
+    body: str | None
+    url: str
+    publishers: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRow:
+    """A revision as search results show it, by its last counted crawl; `current`: its page shows it now, `body` is None where it was
+    pruned."""
+
+    id: int
+    url: str
+    digest: bytes
+    title: str
+    body: str | None
+    pruned_at: str | None
+    publisher: str
+    oid: str
+    crawled_at: str
+    current: bool

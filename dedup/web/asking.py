@@ -22,8 +22,8 @@ from dedup.errors import (
     DatabaseUnreadableError,
     DedupError,
     NoRevisionError,
+    ParameterError,
     PrunedError,
-    QueryError,
     RecipeChangedError,
     UnknownPageError,
 )
@@ -53,19 +53,19 @@ class Asked:
         return self.query.get(name, "").strip()
 
     def one_of(self, name: str, known: tuple[_Word, ...], default: _Word) -> _Word:
-        """A parameter that is one of a few words. Raises QueryError."""
+        """A parameter that is one of a few words. Raises ParameterError."""
         found = self.text(name) or default
         for word in known:
             if word == found:
                 return word
-        raise QueryError(name=name, problem=f"must be one of {', '.join(w for w in known if w)}")
+        raise ParameterError(name=name, problem=f"must be one of {', '.join(w for w in known if w)}")
 
     def several(self, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
         """The same, given any number of times."""
         found = tuple(dict.fromkeys(v.strip() for v in self.query.getlist(name) if v.strip()))
         for value in found:
             if value not in known:
-                raise QueryError(name=name, problem=f"must be one of {', '.join(known)}")
+                raise ParameterError(name=name, problem=f"must be one of {', '.join(known)}")
         return found
 
     def flag(self, name: str) -> bool:
@@ -73,22 +73,22 @@ class Asked:
         return self.text(name) not in ("", "0", "false", "no")
 
     def whole(self, name: str, least: int, most: int) -> int:
-        """A whole number; the least where none was given. Raises QueryError."""
+        """A whole number; the least where none was given. Raises ParameterError."""
         given = self.text(name)
         if not given:
             return least
         if not (given.isascii() and given.isdigit() and len(given) < 12 and least <= int(given) <= most):
-            raise QueryError(name=name, problem="is no whole number, or too great")
+            raise ParameterError(name=name, problem="is no whole number, or too great")
         return int(given)
 
     def moment(self, name: str) -> str | None:
-        """A time, as ISO 8601 in UTC; one without an offset is read in the dashboard's zone. Raises QueryError."""
+        """A time, as ISO 8601 in UTC; one without an offset is read in the dashboard's zone. Raises ParameterError."""
         given = self.text(name)
         if not given:
             return None
         found = times.to_utc(given, ZoneInfo(self.settings.delivery.zone))
         if found is None:
-            raise QueryError(name=name, problem="is no time; write one like 2026-03-02 or 2026-03-02T09:00")
+            raise ParameterError(name=name, problem="is no time; write one like 2026-03-02 or 2026-03-02T09:00")
         return found
 
 
@@ -182,5 +182,5 @@ _FAILURES: tuple[tuple[type[DedupError] | tuple[type[DedupError], ...], int, str
     (NoRevisionError, 404, "No such revision", "The page shows which it has."),
     (PrunedError, 410, "This text was pruned", "Its digest, crawls and matches are still known; the page shows them."),
     (RecipeChangedError, 409, "The database is not of these settings", "What is stored was measured with others."),
-    (QueryError, 400, "This cannot be asked", ""),
+    (ParameterError, 400, "This cannot be asked", ""),
 )

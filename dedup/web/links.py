@@ -9,7 +9,7 @@ import json
 from typing import Any
 from urllib.parse import urlencode
 
-from dedup.errors import QueryError
+from dedup.errors import ParameterError
 
 AREAS = (
     ("overview", "Overview"),
@@ -66,11 +66,11 @@ def state(digest: str) -> str:
 
 
 def digest(digits: str) -> bytes:
-    """The digest that hexadecimal digits stand for. Raises QueryError."""
+    """The digest that hexadecimal digits stand for. Raises ParameterError."""
     try:
         return bytes.fromhex(digits)
     except ValueError:
-        raise QueryError(name="after", problem="is no place in this list; begin again without it") from None
+        raise ParameterError(name="after", problem="is no place in this list; begin again without it") from None
 
 
 def key(*values: Any) -> str:
@@ -79,7 +79,7 @@ def key(*values: Any) -> str:
 
 
 def unkey(word: str, *kinds: type) -> tuple[Any, ...] | None:
-    """What `key` was given, of these kinds; None of an empty word. Raises QueryError for one that it did not make."""
+    """What `key` was given, of these kinds; None of an empty word. Raises ParameterError for one that it did not make."""
     if not word:
         return None
     try:
@@ -87,5 +87,5 @@ def unkey(word: str, *kinds: type) -> tuple[Any, ...] | None:
     except (ValueError, binascii.Error, RecursionError):
         found = None
     if not isinstance(found, list) or [type(v) for v in found] != list(kinds):
-        raise QueryError(name="after", problem="is no place in this list; begin again without it")
+        raise ParameterError(name="after", problem="is no place in this list; begin again without it")
     return tuple(found)

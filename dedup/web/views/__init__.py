@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dedup.web.asking import View
-from dedup.web.views import changes, checks, clusters, compare, faults, overview, page, pages, pair, status
+from dedup.web.views import changes, checks, clusters, compare, faults, overview, page, pages, pair, search, status
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,5 +33,6 @@ VIEWS = (
     Place("/changes.atom", changes.feed, "changes"),
     Place("/checks", checks.view, "checks"),
     Place("/faults", faults.view, "faults"),
+    Place("/search", search.view, "search"),
     Place("/status", status.view, "status"),
 )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dedup import reports, why
-from dedup.errors import QueryError
+from dedup.errors import ParameterError
 from dedup.store.around import Around
 from dedup.web.asking import Answer, Asked
 
@@ -46,7 +46,7 @@ def _side(store: Around, asked: Asked, name: str) -> why.Side:
     page = reports.find_page(store, asked.settings.urls.canonicaliser(), asked.text(name), None)
     given = asked.text(f"{name}_revision")
     if given and not (given.isascii() and given.isdigit() and len(given) < 7):
-        raise QueryError(name=f"{name}_revision", problem="must be the number of a revision")
+        raise ParameterError(name=f"{name}_revision", problem="must be the number of a revision")
     return why.from_page(store, asked.settings, page, int(given) if given else None)
 
 
