@@ -15,6 +15,9 @@ from dedup.judging.evidence import SENTENCE, Aside, Evidence, is_ended, plain
 
 _Group = list[Operation]
 
+MOST_HEADINGS = 200
+"""Sentences that came or went up to which headings among them are looked for in the rest of the text."""
+
 
 @dataclass(frozen=True, slots=True)
 class Body:
@@ -71,7 +74,7 @@ def _without_repeated(groups: Sequence[_Group]) -> list[_Group]:
     words."""
     kept = [o.text for g in groups if not _differs(g) for o in g]
     sentences = {text.strip() for text in kept}
-    words = f" {_words(chr(10).join(kept))} " if any(map(_came_or_went, groups)) else ""
+    words = f" {_words(chr(10).join(kept))} " if 0 < sum(map(_came_or_went, groups)) <= MOST_HEADINGS else ""
     return [g for g in groups if not (_came_or_went(g) and _is_repeated(g[0].text, sentences, words))]
 
 

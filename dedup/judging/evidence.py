@@ -6,7 +6,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import Literal, Self
 
 import regex
@@ -32,6 +32,10 @@ SHOWN = 200
 """Characters that are kept of either side of a piece of evidence."""
 MOST = 40
 """Pieces of evidence that are kept."""
+LONGEST = 40_000
+"""Characters of a sentence, before and after, that is looked at word by word; what is longer is none."""
+MOST_ROWS = 2_000
+"""Sentences that differ and are looked at one by one; what differs beyond them is told as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +95,25 @@ def of(groups: Iterable[Sequence[Operation]]) -> list[Evidence]:
     """What differs between two texts, as `diffs.aligned` tells it, the gravest first; without what is a matter of form alone."""
     found: list[Evidence] = []
     quoted: tuple[list[str], list[str]] = [], []
-    for left, right in _rows(groups):
+    rows = _rows(groups)
+    for left, right in islice(rows, MOST_ROWS):
         found += _of_row(left, right)
         for side, marks in zip((left, right), quoted, strict=True):
-            marks.extend(_quotations("".join(o.text for o in side)))
+            marks.extend(_quotations(_text(side)))
+    rest = [[_text(side) for side in row] for row in rows]
+    gone, come = ("\n".join(row[n] for row in rest) for n in (0, 1))
+    if plain(gone) != plain(come):
+        found.append(Evidence("sentence", cut(gone), cut(come)))
     found += _paired("quotation", *quoted)
     order = {what: n for n, what in enumerate(("negation", "amount", "percentage", "number", "date", "quotation", "name", "sentence"))}
     return sorted(dict.fromkeys(found), key=lambda e: order.get(e.what, len(order)))
 
 
 _Side = Sequence[Operation]
+
+
+def _text(side: _Side) -> str:
+    return "".join(o.text for o in side)
 
 
 def _rows(groups: Iterable[_Side]) -> Iterator[tuple[_Side, _Side]]:
@@ -125,17 +138,18 @@ def _rows(groups: Iterable[_Side]) -> Iterator[tuple[_Side, _Side]]:
 
 
 def _of_row(one: _Side, other: _Side) -> Iterator[Evidence]:
-    left, right = ("".join(o.text for o in side) for side in (one, other))
-    if plain(left) == plain(right):
+    left, right = _text(one), _text(other)
+    letters = plain(left), plain(right)
+    if letters[0] == letters[1]:
         return
     if any(o.move is not None for o in (*one, *other)):
         if one:
             yield Evidence("moved", cut(left), cut(left))
         return
-    if all(o.kind != "same" for o in (*one, *other)) and _is_line(_without_addresses(left + right)):
+    if all(o.kind != "same" for o in (*one, *other)) and (len(left + right) > LONGEST or _is_line(_without_addresses(left + right))):
         yield Evidence("sentence", cut(left), cut(right))
         return
-    yield from _edits(one, other)
+    yield from _edits(one, other, letters)
     left, right = _without_addresses(left), _without_addresses(right)
     yield from _paired("name", _missing(_names(left), right), _missing(_names(right), left))
     yield from _paired("negation", _negations(left), _negations(right))
@@ -163,11 +177,10 @@ def _without_addresses(text: str) -> str:
     return "".join(t.text for t in tokens(text) if t.kind != "address")
 
 
-def _edits(one: _Side, other: _Side) -> Iterator[Evidence]:
-    """Numbers that became others, and the other words that did, edit by edit."""
-    whole = [plain("".join(o.text for o in side)) for side in (one, other)]
+def _edits(one: _Side, other: _Side, letters: tuple[str, str]) -> Iterator[Evidence]:
+    """Numbers that became others, and the other words that did, edit by edit; `letters` are those of the two sides."""
     for was, now in _edit_pairs(one, other):
-        if _is_clause(plain(_without_addresses(was)), plain(_without_addresses(now)), *whole):
+        if _is_clause(plain(_without_addresses(was)), plain(_without_addresses(now)), *letters):
             yield Evidence("sentence", cut(was), cut(now))
         parts = [tokens(side) for side in (was, now)]
         yield from _numbers(*([t.text for t in side if t.kind == "number"] for side in parts))
