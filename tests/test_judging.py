@@ -42,3 +42,9 @@ def test_what_differs_beyond_the_sentences_that_are_looked_at_is_told_as_one(mon
     found = judge(state(TITLE, BODY), state(TITLE, body), Past(), RULES)
     assert found.kind == "substantive"
     assert ("sentence", True) in {(e.what, "1200명" in e.after) for e in found.evidence}
+
+
+def test_what_title_and_body_have_in_common_is_told_once() -> None:
+    title, body = TITLE.replace("638", "639"), BODY.replace("638", "639")
+    found = judge(state(TITLE, BODY), state(title, body), Past(), RULES)
+    assert [(e.what, e.before, e.after) for e in found.evidence] == [("amount", "638조원", "639조원")]

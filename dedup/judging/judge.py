@@ -140,7 +140,7 @@ def _substance(before: State, after: State, title: list[list[Operation]], body: 
     """What differs, whatever the history says."""
     body_differs = before.body != after.body and not body.same_form
     title_differs = plain(before.title) != plain(after.title)
-    told = [*evidence.of(title), *body.evidence, *body.aside]
+    told = list(dict.fromkeys([*evidence.of(title), *body.evidence, *body.aside]))
     if not title_differs and not body_differs and any(e.what == "address" for e in body.aside):
         return "wording", "minor", body.aside
     if not title_differs and not body_differs:
