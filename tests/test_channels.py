@@ -202,7 +202,7 @@ def test_mail_has_a_subject_html_and_the_same_as_text() -> None:
     assert html is not None
     assert plain is not None
     assert "<del>[-638조원-]</del><ins>{+639조원+}</ins>" in html.get_content()
-    assert plain.get_content().strip() == TOLD.text.strip()
+    assert plain.get_content().split("\r\n") == TOLD.text.strip().split("\n")
 
 
 def test_mail_that_is_not_accepted_is_not_sent() -> None:
