@@ -12,6 +12,7 @@ import io
 import json
 import math
 import os
+import random
 import resource
 import subprocess
 import sys
@@ -71,6 +72,23 @@ def _wide(size: int) -> bytes:
     return b"".join(("%x" % (i * 0x9E3779B97F4A7C15 % (1 << 64))).encode() for i in range(size // 16))
 
 
+def _words(seed: int) -> Filling:
+    """Sentences of words, numbers, names and line ends drawn at random: of two seeds hardly any is the same."""
+
+    def made(size: int) -> bytes:
+        drawn = random.Random(seed)
+        words = [
+            f"{'가나다라마바사아자차카타파하'[drawn.randrange(14)]}{drawn.randrange(4096):x}{end}"
+            for end in "은을에 요다.,"
+            for _ in range(500)
+        ]
+        words += [f"{drawn.randrange(10_000):,}원", "“그렇다”고", "김바다 의원", "Ada Kestrel", "not", "않았다.\n", "말했다. "] * 50
+        sentences = [" ".join(drawn.choices(words, k=drawn.randrange(3, 30))) for _ in range(size // 60)]
+        return " ".join(sentences).encode()[:size].decode("utf-8", "ignore").encode()
+
+    return made
+
+
 CASES: dict[str, Filling] = {
     "rules": _after(b"---\n", _repeated("---\n")),
     "body of rules": _article(_repeated("\n\n---")),
@@ -97,6 +115,11 @@ CASES: dict[str, Filling] = {
     "markup": _article(_repeated("<!-- ")),
     "carriage returns": _after(b"---\r", _repeated("\r")),
     "body of carriage returns": _article(_repeated("\r")),
+    "words": _article(_words(1)),
+    "lines of words": _article(lambda size: _words(2)(size).replace(b" ", b"\n")),
+    "one line of words": _article(lambda size: _words(3)(size).replace(b"\n", b"").replace(b". ", b" ")),
+    "links": _article(_repeated('* [a](https://a.example/b "c")\n[](')),
+    "headings": _article(lambda size: b"".join(b"# Heading %x\n" % (n * 0x9E3779B97F4A7C15 % (1 << 64)) for n in range(size // 27))),
     "blanks": _article(lambda size: b"a" + b" " * size + b"z"),
     "NULs": _after(b"---\n", _repeated("\0")),
     "body of NULs": _article(_repeated("\0")),
@@ -115,7 +138,7 @@ CASES: dict[str, Filling] = {
 
 def steps(folder: Path, filling: Filling, size: int) -> Iterator[tuple[str, tuple[str, ...]]]:
     """(name, command line) of every command that meets a file's content: on two crawls of a page that differ at both ends of the
-    body, and another page like the one."""
+    body, another page like the one, and a third crawl that shows quite another text."""
     crawl = folder / "crawl"
     crawl.mkdir()
     (folder / "config.toml").write_text(
@@ -130,6 +153,11 @@ def steps(folder: Path, filling: Filling, size: int) -> Iterator[tuple[str, tupl
     (crawl / "b.md").write_bytes(later)
     (crawl / "c.md").write_bytes(content.replace(b"aid: 1", b"aid: 2").replace(b"example/1", b"example/2").replace(end, b" other" + end))
     yield "scan again", ("scan",)
+    yield "changes", ("changes", "-f", "json")
+    another = _article(_words(9))(size).replace(b"02 00:30:00", b"04 00:30:00")
+    (crawl / "d.md").write_bytes(another)
+    yield "scan of another text", ("scan",)
+    yield "diff to another text", ("diff", "crawl/a.md", "-f", "json")
     yield "similar", ("similar", "crawl/c.md", "-f", "json")
     yield "why", ("why", "crawl/a.md", "crawl/c.md", "-f", "json")
     yield "diff", ("diff", "crawl/a.md", "-f", "json")

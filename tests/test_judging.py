@@ -7,7 +7,7 @@ import pytest
 from dedup.config import Settings
 from dedup.ingest.session import rules_of
 from dedup.judging import Judgement, Past, State, judge
-from tests.judgements import CASES, Case
+from tests.judgements import BODY, CASES, TITLE, Case
 
 RULES = rules_of(Settings())
 PUBLISHED = {"author": "", "category": "", "published_at": "2026-03-05T01:30:00+00:00", "publisher": "해솔신문"}
@@ -34,3 +34,17 @@ def test_a_change_is_judged_as_a_reader_would(case: Case) -> None:
     assert (found.kind, found.severity, found.stealth, found.corrected) == (case.kind, case.severity, case.stealth, case.corrected), found
     told = {(e.what, e.before, e.after) for e in found.evidence}
     assert set(case.evidence) <= told
+
+
+def test_what_differs_beyond_the_sentences_that_are_looked_at_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dedup.judging.evidence.MOST_ROWS", 1)
+    body = BODY.replace("반발했다", "강하게 비판했다").replace("120명", "1200명")
+    found = judge(state(TITLE, BODY), state(TITLE, body), Past(), RULES)
+    assert found.kind == "substantive"
+    assert ("sentence", True) in {(e.what, "1200명" in e.after) for e in found.evidence}
+
+
+def test_what_title_and_body_have_in_common_is_told_once() -> None:
+    title, body = TITLE.replace("638", "639"), BODY.replace("638", "639")
+    found = judge(state(TITLE, BODY), state(title, body), Past(), RULES)
+    assert [(e.what, e.before, e.after) for e in found.evidence] == [("amount", "638조원", "639조원")]

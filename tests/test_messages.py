@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import example, given
+from hypothesis import settings as trying
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -73,7 +74,7 @@ def test_markdown_and_html_say_the_same() -> None:
     told = one()
     assert "**본문:** 예산안 규모는 \\[-638조원-\\]{+639조원+}으로 늘었다.  \n" in told.markdown
     assert "<https://paper.example/1>" in told.markdown
-    assert "<b>본문:</b> 예산안 규모는 <del>638조원</del><ins>639조원</ins>으로 늘었다.<br>" in told.html
+    assert "<b>본문:</b> 예산안 규모는 <del>[-638조원-]</del><ins>{+639조원+}</ins>으로 늘었다.<br>" in told.html
     assert '<a href="https://paper.example/1">https://paper.example/1</a>' in told.html
 
 
@@ -205,6 +206,7 @@ def calls(shown: str) -> bool:
     return re.search(r"@(everyone|here|channel)|<[@!#]", shown, re.IGNORECASE) is not None
 
 
+@trying(deadline=None)
 @given(hostile)
 def test_one_line_is_one_fit_to_be_shown_and_stays_as_it_is(raw: str) -> None:
     shown = forms.one_line(raw)
@@ -214,6 +216,7 @@ def test_one_line_is_one_fit_to_be_shown_and_stays_as_it_is(raw: str) -> None:
     assert forms.one_line(shown) == shown
 
 
+@trying(deadline=None)
 @given(sections)
 def test_text_steers_nothing_and_calls_nobody(said: list[Section]) -> None:
     shown = forms.text(said)
@@ -256,18 +259,20 @@ class _Read(HTMLParser):
     handle_pi = unknown_decl = handle_decl  # type: ignore[assignment]  # their parameters have other names
 
 
+@trying(deadline=None)
 @given(sections)
 def test_html_has_our_own_tags_alone_and_reads_as_it_should(said: list[Section]) -> None:
     shown = forms.html(said)
     read = _Read()
     read.feed(shown)
     read.close()
-    assert read.tags <= {"p", "b", "br", "a", "del", "ins", "code"}
+    assert read.tags <= {"p", "b", "br", "a", "del", "ins"}
     assert all(re.match(r"https?://", href) for href in read.hrefs)
     assert clean(shown)
     assert not re.search(r"@(everyone|here|channel)", read.text, re.IGNORECASE) or read.hrefs
 
 
+@trying(deadline=None)
 @given(sections)
 @example([Section("\r", ())])
 def test_markdown_makes_nothing_of_what_a_page_holds(said: list[Section]) -> None:
@@ -285,6 +290,7 @@ def test_markdown_makes_nothing_of_what_a_page_holds(said: list[Section]) -> Non
     assert not calls(shown)
 
 
+@trying(deadline=None)
 @given(st.lists(hostile, min_size=5, max_size=5), st.sampled_from(["change", "duplicate", "cluster", "daemon", "mismatch"]))
 def test_subjects_are_one_line_whatever_is_in_them(given_: list[str], topic: Any) -> None:
     title, publisher, url, rule, kind = given_
@@ -296,6 +302,7 @@ def test_subjects_are_one_line_whatever_is_in_them(given_: list[str], topic: Any
         assert not re.search(r"@(everyone|here|channel)", shown, re.IGNORECASE)
 
 
+@trying(deadline=None)
 @given(hostile, hostile, hostile)
 def test_a_message_of_hostile_text_is_made_in_every_form(title: str, body: str, url: str) -> None:
     told = {

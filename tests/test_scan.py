@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from dedup import errors, status
-from dedup.ingest import Found, Root, Scan, Tally, examine, record
+from dedup.config import AlertRule, Channel
+from dedup.ingest import Found, Root, Scan, Tally, examine, open_session, record
 from dedup.store import open_reader
 from dedup.store.rows import Stat
 from tests import running
@@ -421,6 +422,31 @@ def test_statements_do_not_grow_with_the_batch(tmp_path: Path, monkeypatch: pyte
     few, many = (_calls(monkeypatch, tmp_path / f"crawl{n}", tmp_path / f"{n}.db", n, crawls) for n in (12, 240))
     assert many <= few + 2, (few, many)  # a batch of a few rows may lack a kind of row
     assert few < 80
+
+
+def _calls_for_copies(monkeypatch: pytest.MonkeyPatch, crawl: Path, db: Path, number: int) -> int:
+    """Statements of a batch of pages with one text, and of as many that are nearly the same, of which all is told."""
+    drawn = words(random.Random(1), 60)
+    for n in range(number):
+        for nearly in (False, True):
+            body = " ".join([*drawn[:50], *(words(random.Random(n), 1) if nearly else drawn[50:])])
+            Made(body=body, aid=f"{nearly:d}{n:09}").write(crawl, f"{nearly:d}{n}.md")
+    told = {
+        "channels": {"log": Channel(kind="log")},
+        "alerts": (AlertRule(name="all", on=("duplicate",), to=("log",), min_severity="trivial"),),
+    }
+    with open_session(running.settings(crawl, db).model_copy(update=told), "test", alert_on_import=True) as session:
+        scan = Scan(session)
+        session.matcher.open()
+        counting = _Counting(session.store._connection)
+        monkeypatch.setattr(session.store, "_connection", counting)
+        scan.run()
+    return counting.calls
+
+
+def test_nor_do_they_where_all_of_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few, many = (_calls_for_copies(monkeypatch, tmp_path / f"crawl{n}", tmp_path / f"{n}.db", n) for n in (6, 60))
+    assert many < few + 10, (few, many)
 
 
 @pytest.mark.parametrize("part", [1, 2, 7])

@@ -83,8 +83,11 @@ def _text_section(section: Section) -> str:
 def _text_piece(piece: Piece) -> str:
     if piece.kind == "link" and is_address(piece.text):
         return _link(piece.text)
-    shown = _inner(piece.text)
-    return f"[-{shown}-]" if piece.kind == "removed" else f"{{+{shown}+}}" if piece.kind == "added" else shown
+    return _marked(piece.kind, _inner(piece.text))
+
+
+def _marked(kind: PieceKind, shown: str) -> str:
+    return f"[-{shown}-]" if kind == "removed" else f"{{+{shown}+}}" if kind == "added" else shown
 
 
 def _inner(text: str) -> str:
@@ -119,7 +122,8 @@ def _markdown_piece(piece: Piece) -> str:
 
 
 def html(sections: Iterable[Section]) -> str:
-    """A fragment of HTML; no attribute holds anything but an address."""
+    """A fragment of HTML; no attribute holds anything but an address. Removed and added words have their marks beside `<del>` and
+    `<ins>`: whoever makes text of it (Apprise for the text of a mail, readers of feeds) leaves the tags out."""
     return "".join(_html_section(s) for s in sections)
 
 
@@ -129,13 +133,14 @@ def _html_section(section: Section) -> str:
     return f"<p>{'<br>'.join(lines)}</p>"
 
 
-_TAGS: dict[PieceKind, str] = {"removed": "del", "added": "ins", "code": "code"}
+_TAGS: dict[PieceKind, str] = {"removed": "del", "added": "ins"}
+"""Not `code`: of which Apprise makes a line of its own."""
 
 
 def _html_piece(piece: Piece) -> str:
     if piece.kind == "link" and is_address(piece.text):
         return f'<a href="{escape(piece.text)}">{escape(piece.text)}</a>'
-    shown = escape(_inner(piece.text))
+    shown = _marked(piece.kind, escape(_inner(piece.text)))
     tag = _TAGS.get(piece.kind)
     return f"<{tag}>{shown}</{tag}>" if tag else shown
 

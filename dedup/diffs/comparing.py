@@ -22,7 +22,8 @@ MOST_PAIRS = 40_000
 MOST_CHARACTERS = 20_000
 """Of two sentences that are compared by characters and tokens; longer ones are no sentences, and are told more coarsely."""
 MOST_LINES = 20_000
-"""Sentences of a side that are aligned with the other's; of more, only what begins and ends alike is told as the same."""
+"""Sentences of a side that are aligned with the other's; of more, only what begins and ends alike is told as the same, and the rest as
+one piece."""
 MOVED = 8
 """Characters of a sentence from which its turning up elsewhere is told as a move."""
 
@@ -78,6 +79,9 @@ def _alike(a: Sequence[str], b: Sequence[str]) -> int:
 
 def _aligned(a: Sequence[str], b: Sequence[str]) -> Iterator[list[Operation]]:
     """Sentences that are the same in both stay; in between, some became others, some moved, the rest came or went."""
+    if max(len(a), len(b)) > MOST_LINES:
+        yield [o for o in (Operation("removed", "".join(a)), Operation("added", "".join(b))) if o.text]
+        return
     gaps = _gaps(a, b)
     moves = _moves(gaps)
     for removed, added, same in gaps:
@@ -105,8 +109,6 @@ _Gap = tuple[list[_Sentence], list[_Sentence], list[tuple[str, str]]]
 
 
 def _gaps(a: Sequence[str], b: Sequence[str]) -> list[_Gap]:
-    if max(len(a), len(b)) > MOST_LINES:
-        return [(list(enumerate(a)), list(enumerate(b)), [])]
     number: dict[str, int] = {}
     keys = [[number.setdefault(s.rstrip(), len(number)) for s in side] for side in (a, b)]
     gaps: list[_Gap] = []

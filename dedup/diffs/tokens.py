@@ -36,7 +36,7 @@ _NUMBER = (
     rf"(?:{_DATE}|{_DIGITS}(?:{_POWER}(?:\x20?{_DIGITS}{_POWER})*+(?:{_DIGITS})?+)?+{_UNIT}?+)"
 )
 _TOKEN = regex.compile(
-    r"(?P<address>https?://[^\s<>\"'”’)\]}]++|[\w.+-]{1,64}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+)++)"
+    r"(?P<address>(?:https?://|(?<![\w:/])//(?=[\w-]{1,63}+\.))[^\s<>\"'”’)\]}]++|[\w.+-]{1,64}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+)++)"
     rf"|(?P<number>{_NUMBER})(?!\p{{M}})"
     r"|(?P<ideograph>\p{Han}(?!\p{M}))"
     r"|(?P<word>\p{Hangul}(?:[\p{Hangul}\p{M}])*+|(?:[\p{L}--[\p{Han}\p{Hangul}]]\p{M}*+)(?:[\p{L}--[\p{Han}\p{Hangul}]]|\p{M}|\d|['’](?=\p{L})|(?<=\d)\.(?=\d))*+)"

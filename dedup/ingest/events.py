@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import xxhash
 
@@ -16,8 +17,9 @@ from dedup.ingest.settle import Settled, Superseded
 from dedup.judging import Rules
 from dedup.model import CLUSTERED, Article, Cause, Match, Relation, Severity, Topic
 from dedup.publishers import Publishers
-from dedup.rules import Alerting, Event
+from dedup.rules import Alerting, Event, meets
 from dedup.store import ArticleRow, Reader, Writer, outbox
+from dedup.store.rows import TextPages
 from dedup.text import printable_path
 
 BACKLOG_SECONDS = 3600
@@ -47,26 +49,11 @@ def change_key(url: str, before: bytes, after: bytes, at: str) -> str:
 
 
 def changed(settled: Settled, url: str, *, backlog: bool) -> Event | None:
-    """The event of a change; None of one that could not be judged."""
+    """The event of a change, without what is `told` of it; None of one that could not be judged."""
     j, c = settled.judgement, settled.change
     if j is None or settled.before.body is None or settled.after.body is None:
         return None
     m = c.sighting.metadata
-    told = {
-        "crawled_at": [c.previous.crawled_at, c.sighting.crawled_at],
-        "published_at": m.published_at,
-        "title_before": settled.before.title,
-        "evidence": [{"what": e.what, "before": e.before, "after": e.after} for e in j.evidence],
-        "diff": {
-            part: forms.as_json(forms.folded(diffs.compare(diffs.clean(was), diffs.clean(now))))
-            for part, was, now in (
-                ("title", settled.before.title, settled.after.title),
-                ("body", settled.before.body, settled.after.body),
-            )
-            if was != now
-        },
-        "fields": [list(f) for f in c.fields],
-    }
     return Event(
         topic="change",
         key=change_key(url, c.previous.digest, c.sighting.digest, c.sighting.crawled_at),
@@ -83,8 +70,30 @@ def changed(settled: Settled, url: str, *, backlog: bool) -> Event | None:
         similarity=j.similarity,
         incident=j.edit.hex() if j.edit else None,
         backlog=backlog,
-        told=told,
     )
+
+
+def told_of(settled: Settled) -> dict[str, Any]:
+    """What is told of a change that was judged; its difference is worked out here, which takes as long as judging did."""
+    j, c = settled.judgement, settled.change
+    one, other = settled.before, settled.after
+    assert j is not None
+    assert one.body is not None
+    assert other.body is not None
+    return {
+        "crawled_at": [c.previous.crawled_at, c.sighting.crawled_at],
+        "published_at": c.sighting.metadata.published_at,
+        "title_before": settled.before.title,
+        "evidence": [
+            {"what": e.what, "before": e.before, "after": e.after} for e in (settled.judgement.evidence if settled.judgement else ())
+        ],
+        "diff": {
+            part: forms.as_json(forms.folded(diffs.compare(diffs.clean(was), diffs.clean(now))))
+            for part, was, now in (("title", one.title, other.title), ("body", one.body, other.body))
+            if was != now
+        },
+        "fields": [list(f) for f in c.fields],
+    }
 
 
 def _mismatched(m: Met, cause: Cause) -> Event:
@@ -227,8 +236,8 @@ def _changes(policy: Policy, happened: Happened, met: Sequence[Met]) -> Iterator
     for settled in happened.settled:
         m = pages.get(settled.page)
         event = changed(settled, m.url, backlog=m.backlog) if m is not None else None
-        if event is not None:
-            yield event
+        if event is not None and any(meets(event, rule) for rule in policy.alerting.rules):
+            yield replace(event, told=told_of(settled))
 
 
 def _mismatches(store: Writer, policy: Policy, met: Sequence[Met]) -> Iterator[Event]:
@@ -242,32 +251,37 @@ def _mismatches(store: Writer, policy: Policy, met: Sequence[Met]) -> Iterator[E
 def _duplicates(store: Writer, policy: Policy, happened: Happened, met: Sequence[Met]) -> Iterator[Event]:
     if not (policy.asks("duplicate") or policy.asks("cluster")):
         return
-    new = {m.text: m.backlog for m in met if m.text is not None}
+    new = {m.text: m for m in met if m.text is not None}
     pages = {m.page: m.backlog for m in met}
-    around: dict[int, bool] = {}
-    for match in happened.matches:
-        text = next((t for t in (match.a, match.b) if t in new), None)
-        if text is None:
-            continue
-        other = match.b if text == match.a else match.a
-        pair = _pair(store.articles_with_text(text, every=True), store.articles_with_text(other, every=True))
-        if pair is not None:
-            numbers = {"similarity": match.numbers.similarity, "coverage": match.numbers.coverage}
-            yield duplicated(*pair, match.relation, numbers, policy.publishers, backlog=new[text])
-        if match.relation in CLUSTERED:
-            around |= {text: new[text], other: new[text]}
-    for text, page, before in happened.copies:
-        if page in pages:
-            articles = {a.page_id: a for a in store.articles_with_text(text, every=True)}
-            if page in articles and before in articles:
-                yield duplicated(articles[page], articles[before], "exact", {}, policy.publishers, backlog=pages[page])
-            around[text] = pages[page]
+    matches = [(match, new[match.a], match.b) for match in happened.matches if match.a in new]
+    matches += [(match, new[match.b], match.a) for match in happened.matches if match.a not in new and match.b in new]
+    showing = store.pages_of_texts({text for match, _, _ in matches for text in (match.a, match.b)})
+    found = [(_pair(mine, other, showing), match.relation, _numbers(match), mine.backlog) for match, mine, other in matches]
+    found += [(((t, page), (t, before)), "exact", {}, pages[page]) for t, page, before in happened.copies if page in pages]
+    articles = store.articles_of({side for pair, *_ in found if pair for side in pair})
+    for pair, relation, numbers, backlog in found:
+        if pair is not None and pair[0] in articles and pair[1] in articles:
+            yield duplicated(articles[pair[0]], articles[pair[1]], relation, numbers, policy.publishers, backlog=backlog)
     if policy.asks("cluster"):
-        yield from filter(None, (grown(store, text, backlog=backlog) for text, backlog in around.items()))
+        around = {t: mine.backlog for match, mine, other in matches if match.relation in CLUSTERED for t in (mine.text, other)}
+        around |= {t: pages[page] for t, page, _ in happened.copies if page in pages}
+        yield from filter(None, (grown(store, text, backlog=backlog) for text, backlog in around.items() if text is not None))
 
 
-def _pair(mine: Sequence[ArticleRow], others: Sequence[ArticleRow]) -> tuple[ArticleRow, ArticleRow] | None:
-    return next(((a, b) for a in mine for b in others if a.url != b.url), None)
+_Shown = tuple[int, int]
+"""(text, page that shows it)."""
+
+
+def _pair(mine: Met, other: int, showing: Mapping[int, TextPages]) -> tuple[_Shown, _Shown] | None:
+    """Two different pages of which the one shows the new text that was met, and the other the text that it matches."""
+    assert mine.text is not None
+    here, there = showing[mine.text], showing[other]
+    pages = ((a, b) for a in (mine.page, here.first, here.last) for b in (there.first, there.last))
+    return next((((mine.text, a), (other, b)) for a, b in pages if a != b), None)
+
+
+def _numbers(match: Match) -> dict[str, float]:
+    return {"similarity": match.numbers.similarity, "coverage": match.numbers.coverage}
 
 
 def _short(url: str) -> str:

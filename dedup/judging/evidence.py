@@ -6,13 +6,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
-from typing import Literal
+from itertools import islice, zip_longest
+from typing import Literal, Self
 
 import regex
 
 from dedup.diffs import Operation, tokens
-from dedup.judging.words import CREDITS, NAMES, NEGATIONS, QUOTATIONS, SPELT, STAMPS, sort_of_number, stands_in
+from dedup.judging.words import AGO, CREDITS, LINK, NAMES, NEGATIONS, QUOTATIONS, SPELT, STAMPS, TARGET, sort_of_number, stands_in
 from dedup.text import normalise
 
 What = Literal[
@@ -21,13 +21,21 @@ What = Literal[
 ]  # fmt: skip
 """`form` is blanks, punctuation, Unicode form or letter case alone; `states` how long each stood of those that a page goes between."""
 
-SENTENCE = 10
-"""Letters and digits from which a sentence's coming or going counts by itself."""
-_LISTED = regex.compile(r"\W{0,10}\p{Lu}\p{Ll}{3,}\W{0,5}")
+SENTENCE, LABEL = 10, 20
+"""Letters and digits from which a sentence's coming or going counts by itself: one that ends as such, and one that does not (a
+heading, a button). A syllable of Hangul or a Chinese character is as good as two."""
+_ENDED = regex.compile(r"[.!?…。！？][”’」』》〉)\]\"']{0,3}$")
+_LISTED = regex.compile(r"[^\w#]{0,10}\p{Lu}\p{Ll}{3,}\W{0,5}")
+CLAUSE = 30
+"""The same of words that came into a sentence, or went from it: so many say as much as a sentence."""
 SHOWN = 200
 """Characters that are kept of either side of a piece of evidence."""
 MOST = 40
 """Pieces of evidence that are kept."""
+LONGEST = 40_000
+"""Characters of a sentence, before and after, that is looked at word by word; what is longer is none."""
+MOST_ROWS = 2_000
+"""Sentences that differ and are looked at one by one; what differs beyond them is told as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,34 +52,68 @@ def plain(text: str) -> str:
     return normalise(unicodedata.normalize("NFKC", text))
 
 
-def aside(sentences: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Those sentences that are credits alone, and those that are time stamps alone."""
-    credited, stamped = [], []
-    for sentence in sentences:
-        bare = sentence.strip()
-        if len(bare) > 160:
-            continue
-        if STAMPS.fullmatch(bare):
-            stamped.append(bare)
-        elif CREDITS.fullmatch(bare):
-            credited.append(bare)
-    return credited, stamped
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Those sentences that are nothing but credits, time stamps, or links (to other pages, in a menu)."""
+
+    credits: tuple[str, ...]
+    stamps: tuple[str, ...]
+    links: tuple[str, ...]
+
+    @classmethod
+    def among(cls, sentences: Iterable[str]) -> Self:
+        """Find them."""
+        found: dict[str, list[str]] = {"credits": [], "stamps": [], "links": []}
+        for bare in map(str.strip, sentences):
+            if len(bare) <= 160 and (STAMPS.fullmatch(bare) or AGO.fullmatch(bare)):
+                found["stamps"].append(bare)
+            elif len(bare) <= 160 and CREDITS.fullmatch(bare):
+                found["credits"].append(bare)
+            elif "]()" in bare and not plain(LINK.sub("", LINK.sub("", bare))):
+                found["links"].append(bare)
+        return cls(*map(tuple, found.values()))
+
+    @property
+    def all(self) -> set[str]:
+        return {*self.credits, *self.stamps, *self.links}
+
+    def differences(self, other: Self) -> Iterator[Evidence]:
+        """What is told of them."""
+        for what, was, now in (
+            ("credit", self.credits, other.credits), ("time_stamp", self.stamps, other.stamps), ("address", self.links, other.links)
+        ):  # fmt: skip
+            if plain(" ".join(was)) != plain(" ".join(now)):
+                yield Evidence(what, cut(" / ".join(was)), cut(" / ".join(now)))  # type: ignore[arg-type]  # one of these three
+
+
+def unlinked(text: str) -> str:
+    """A text without what nobody reads of it: where its links lead."""
+    return TARGET.sub("", text) if "](" in text else text
 
 
 def of(groups: Iterable[Sequence[Operation]]) -> list[Evidence]:
     """What differs between two texts, as `diffs.aligned` tells it, the gravest first; without what is a matter of form alone."""
     found: list[Evidence] = []
     quoted: tuple[list[str], list[str]] = [], []
-    for left, right in _rows(groups):
+    rows = _rows(groups)
+    for left, right in islice(rows, MOST_ROWS):
         found += _of_row(left, right)
         for side, marks in zip((left, right), quoted, strict=True):
-            marks.extend(_quotations("".join(o.text for o in side)))
+            marks.extend(_quotations(_text(side)))
+    rest = [[_text(side) for side in row] for row in rows]
+    gone, come = ("\n".join(row[n] for row in rest) for n in (0, 1))
+    if plain(gone) != plain(come):
+        found.append(Evidence("sentence", cut(gone), cut(come)))
     found += _paired("quotation", *quoted)
     order = {what: n for n, what in enumerate(("negation", "amount", "percentage", "number", "date", "quotation", "name", "sentence"))}
     return sorted(dict.fromkeys(found), key=lambda e: order.get(e.what, len(order)))
 
 
 _Side = Sequence[Operation]
+
+
+def _text(side: _Side) -> str:
+    return "".join(o.text for o in side)
 
 
 def _rows(groups: Iterable[_Side]) -> Iterator[tuple[_Side, _Side]]:
@@ -96,17 +138,18 @@ def _rows(groups: Iterable[_Side]) -> Iterator[tuple[_Side, _Side]]:
 
 
 def _of_row(one: _Side, other: _Side) -> Iterator[Evidence]:
-    left, right = ("".join(o.text for o in side) for side in (one, other))
-    if plain(left) == plain(right):
+    left, right = _text(one), _text(other)
+    letters = plain(left), plain(right)
+    if letters[0] == letters[1]:
         return
     if any(o.move is not None for o in (*one, *other)):
         if one:
             yield Evidence("moved", cut(left), cut(left))
         return
-    if all(o.kind != "same" for o in (*one, *other)) and _is_line(_without_addresses(left + right)):
+    if all(o.kind != "same" for o in (*one, *other)) and (len(left + right) > LONGEST or _is_line(_without_addresses(left + right))):
         yield Evidence("sentence", cut(left), cut(right))
         return
-    yield from _edits(one, other)
+    yield from _edits(one, other, letters)
     left, right = _without_addresses(left), _without_addresses(right)
     yield from _paired("name", _missing(_names(left), right), _missing(_names(right), left))
     yield from _paired("negation", _negations(left), _negations(right))
@@ -114,18 +157,31 @@ def _of_row(one: _Side, other: _Side) -> Iterator[Evidence]:
 
 def _is_line(text: str) -> bool:
     """Whether it says something by itself: so many letters, or a name in a list."""
-    return len(plain(text)) >= SENTENCE or _LISTED.fullmatch(text.strip()) is not None
+    bare, letters = text.strip(), plain(text)
+    least = SENTENCE if is_ended(bare) else LABEL
+    return _weight(letters) >= least or _LISTED.fullmatch(bare) is not None
+
+
+def _weight(letters: str) -> int:
+    return len(letters) + sum("⺀" <= c <= "힣" for c in letters)
+
+
+def is_ended(text: str) -> bool:
+    """Whether it ends as a sentence does."""
+    return _ENDED.search(text.rstrip()) is not None
 
 
 def _without_addresses(text: str) -> str:
-    if "://" not in text and "@" not in text:
+    if "//" not in text and "@" not in text:
         return text
     return "".join(t.text for t in tokens(text) if t.kind != "address")
 
 
-def _edits(one: _Side, other: _Side) -> Iterator[Evidence]:
-    """Numbers that became others, and the other words that did, edit by edit."""
+def _edits(one: _Side, other: _Side, letters: tuple[str, str]) -> Iterator[Evidence]:
+    """Numbers that became others, and the other words that did, edit by edit; `letters` are those of the two sides."""
     for was, now in _edit_pairs(one, other):
+        if _is_clause(plain(_without_addresses(was)), plain(_without_addresses(now)), *letters):
+            yield Evidence("sentence", cut(was), cut(now))
         parts = [tokens(side) for side in (was, now)]
         yield from _numbers(*([t.text for t in side if t.kind == "number"] for side in parts))
         yield from _paired("number", *([m[0] for m in SPELT.finditer(side)] for side in (was, now)))
@@ -133,6 +189,11 @@ def _edits(one: _Side, other: _Side) -> Iterator[Evidence]:
             told = ["".join(t.text for t in side if t.kind in kinds) for side in parts]
             if plain(told[0]) != plain(told[1]):
                 yield Evidence(what, cut(was), cut(now))  # type: ignore[arg-type]  # one of the two above
+
+
+def _is_clause(was: str, now: str, before: str, after: str) -> bool:
+    """Whether so much came, or went, and in no other place of the sentence."""
+    return max(_weight(was), _weight(now)) >= CLAUSE and ((not was and now not in before) or (not now and was not in after))
 
 
 def _edit_pairs(one: _Side, other: _Side) -> Iterator[tuple[str, str]]:

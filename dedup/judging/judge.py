@@ -15,11 +15,12 @@ from rapidfuzz.distance import Levenshtein
 from dedup import diffs
 from dedup.diffs import Operation
 from dedup.judging import evidence
+from dedup.judging.bodies import Body, unknown
 from dedup.judging.evidence import Evidence, cut, plain
 from dedup.judging.words import STAMPS
 from dedup.model import ChangeKind, Severity
 
-VERSION = 1
+VERSION = 2
 """Of this judging; counted up where it comes to judge otherwise."""
 FAILURE_CHARACTERS = 400
 """Letters and digits of a text that can be a page standing in for an article."""
@@ -97,9 +98,9 @@ def judge(before: State, after: State, past: Past, rules: Rules) -> Judgement:
     if before.title == after.title and before.body == after.body:
         return Judgement("metadata", "minor", tuple(channels), edit=_edit_of(["metadata"], [(n, f"{a}\0{b}") for n, a, b in fields]))
     title = diffs.aligned(diffs.sentences(diffs.clean(before.title)), diffs.sentences(diffs.clean(after.title)))
-    body = _Body.compared(before.body, after.body)
+    body = Body.compared(before.body, after.body)
     kind, severity, told = _kind(before, after, title, body, past, rules)
-    corrected = any(_is_mark(line, rules) for line in (*_new([before.title], [after.title]), *body.new))
+    corrected = any(_is_mark(line, rules) for line in (*unknown([before.title], [after.title]), *body.new))
     published = dict(after.metadata).get("published_at")
     substance = kind in ("substantive", "rewrite") or (kind in ("returned", "flapping") and any(e.what in _SUBSTANCE for e in told))
     stealth = substance and "body" in channels and bool(published) and "published_at" not in channels and not corrected
@@ -117,57 +118,10 @@ def judge(before: State, after: State, past: Past, rules: Rules) -> Judgement:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Body:
-    """Two bodies compared without lines that are credits or time stamps: what differs; `aside` is what differs in those, `new` the
-    sentences that only the later one has."""
-
-    operations: list[Operation]
-    evidence: list[Evidence]
-    aside: list[Evidence]
-    new: list[str]
-    similarity: float
-    same_form: bool
-
-    @classmethod
-    def compared(cls, before: str, after: str) -> _Body:
-        sides = [diffs.sentences(diffs.clean(side)) for side in (before, after)]
-        gone, new = _new(sides[1], sides[0]), _new(*sides)
-        (credited, stamped), (credited_now, stamped_now) = evidence.aside(gone), evidence.aside(new)
-        left_out = {*credited, *stamped, *credited_now, *stamped_now}
-        one, other = ([s for s in side if s.strip() not in left_out] for side in sides)
-        groups = diffs.aligned(one, other)
-        differing = [g for g in groups if any(o.kind != "same" for o in g)]
-        moved = any(o.move is not None for g in differing for o in g)
-        letters = (_letters(differing, ("same", kind)) for kind in ("removed", "added"))
-        same_form = not moved and next(letters) == next(letters)
-        found = [] if same_form else evidence.of(groups)
-        aside = [Evidence("credit", _lines(credited), _lines(credited_now))] if credited != credited_now else []
-        if stamped != stamped_now:
-            aside.append(Evidence("time_stamp", _lines(stamped), _lines(stamped_now)))
-        changed = sum(len(o.text) for g in differing for o in g if o.kind in ("removed", "added"))
-        similarity = 1 - changed / max(1, sum(map(len, one)) + sum(map(len, other)))
-        return cls([o for g in differing for o in g], found, aside, new, similarity, same_form)
-
-
-def _letters(groups: Iterable[Sequence[Operation]], kinds: tuple[str, ...]) -> str:
-    return plain("".join(o.text for g in groups for o in g if o.kind in kinds))
-
-
-def _new(before: Iterable[str], after: Iterable[str]) -> list[str]:
-    """The sentences of a side that the other has not."""
-    known = {s.strip() for s in before}
-    return [s for s in after if s.strip() not in known]
-
-
-def _lines(lines: Iterable[str]) -> str:
-    return cut(" / ".join(lines))
-
-
 _Told = tuple[ChangeKind, Severity, list[Evidence]]
 
 
-def _kind(before: State, after: State, title: list[list[Operation]], body: _Body, past: Past, rules: Rules) -> _Told:
+def _kind(before: State, after: State, title: list[list[Operation]], body: Body, past: Past, rules: Rules) -> _Told:
     if past.was_removed or _is_failure(before, rules):
         if not _is_absent(before, after, rules):
             return "restored", "notable", [Evidence("failure", cut(before.body), cut(after.body))]
@@ -182,11 +136,13 @@ def _kind(before: State, after: State, title: list[list[Operation]], body: _Body
     return "returned", severity, told
 
 
-def _substance(before: State, after: State, title: list[list[Operation]], body: _Body, rules: Rules) -> _Told:
+def _substance(before: State, after: State, title: list[list[Operation]], body: Body, rules: Rules) -> _Told:
     """What differs, whatever the history says."""
     body_differs = before.body != after.body and not body.same_form
     title_differs = plain(before.title) != plain(after.title)
-    told = [*evidence.of(title), *body.evidence, *body.aside]
+    told = list(dict.fromkeys([*evidence.of(title), *body.evidence, *body.aside]))
+    if not title_differs and not body_differs and any(e.what == "address" for e in body.aside):
+        return "wording", "minor", body.aside
     if not title_differs and not body_differs:
         return "cosmetic", "trivial", body.aside or [Evidence("form", *_form(before, after))]
     if not title_differs and body.evidence and all(e.what == "address" and _is_link(e) for e in body.evidence):
@@ -205,7 +161,7 @@ def _substance(before: State, after: State, title: list[list[Operation]], body: 
 
 def _is_link(e: Evidence) -> bool:
     """Whether it is where a link leads, or a picture lies, that differs: what nobody reads."""
-    return "://" in e.before + e.after and not _MAIL.search(e.before + e.after)
+    return "//" in e.before + e.after and not _MAIL.search(e.before + e.after)
 
 
 def _form(before: State, after: State) -> tuple[str, str]:

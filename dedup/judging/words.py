@@ -55,11 +55,23 @@ STAMPS = regex.compile(
 )
 """A line that says when a page was entered or updated, and nothing else."""
 
+AGO = regex.compile(
+    r"(?i)^\W{0,20}(?:updated|posted|published|last updated)\s[^\n\d.]{0,20}\d{0,4}[^\n\d.]{0,20}"
+    r"\b(?:ago|week|month|year|today|yesterday)\W{0,20}$"
+    r"|^\W{0,20}\d{1,4}\s?(?:초|분|시간|일|주|개월|달|년)\s?전(?:\s?(?:입력|수정|업데이트))?\W{0,20}$",
+)
+"""A line that says how long ago that was: it changes by itself."""
+
+TARGET = regex.compile(r"(?<=\]\()(?=[^\s()/#:.]*+[/#:.])[^\s()]*+(?:\([^\s()]*+\)[^\s()]*+)?+(?:\s++\"[^\"\n]*+\")?+(?=\))")
+"""Where a link of Markdown leads, or a picture lies, with its title."""
+LINK = regex.compile(r"!?\[[^\[\]\n]*+\]\(\)")
+"""A link without its target."""
+
 CREDITS = regex.compile(
     r"(?i)^\W{0,20}(?:사진|영상|그래픽|자료|photo|image|video|graphic|credit)s?\s?(?:제공|출처|편집|by|courtesy of|credit)?"
     r"\s?[=:：/|·ⓒ©][^\n]{0,80}$"
     r"|^\W{0,20}[/|]\s?[^\n]{0,30}(?:제공|캡처|갈무리|뉴스|연합)\W{0,20}$|^\W{0,20}[ⓒ©][^\n]{0,100}$"
-    r"|^[^\n]{0,60}(?:무단\s?전재|재배포\s?금지|all rights reserved)[^\n]{0,60}$"
+    r"|^[^\n]{0,60}(?:무단\s?전재|재배포\s?금지|all rights reserved|trademarks? of|may not be (?:published|reproduced))[^\n]{0,60}$"
     r"|^\W{0,20}\p{Hangul}{2,4}\s?(?:기자|특파원|인턴기자)\W{0,20}(?:[\w.+-]{1,64}@[\w.-]{1,100})?\W{0,20}$|^\W{0,20}[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}\W{0,20}$",
 )
 """A line or a sentence of credits alone: photographs, rights, a reporter's address."""

@@ -1,7 +1,7 @@
 """Which of what happens is told, to whom, and when. Pure: events and rules in, decisions out."""
 
 from dedup.rules.events import DETAILS, Event, alert_id, incident_key
-from dedup.rules.matching import KINDS, Alerting, Rule, matching
+from dedup.rules.matching import KINDS, Alerting, Rule, matching, meets
 from dedup.rules.rhythm import Due, Rhythm, Why, due, hour_of
 
 __all__ = [
@@ -18,4 +18,5 @@ __all__ = [
     "hour_of",
     "incident_key",
     "matching",
+    "meets",
 ]

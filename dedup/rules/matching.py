@@ -59,12 +59,13 @@ class Alerting:
 
 def matching(event: Event, rules: Iterable[Rule]) -> list[Rule]:
     """The rules that an event meets, in their order; none for a change that has nothing to show."""
-    found = [rule for rule in rules if _meets(event, rule)]
+    found = [rule for rule in rules if meets(event, rule)]
     return [] if found and event.empty else found
 
 
-def _meets(event: Event, rule: Rule) -> bool:
-    """Whether it does; what a rule asks of changes, duplicates or sizes it asks of those events that have such."""
+def meets(event: Event, rule: Rule) -> bool:
+    """Whether it does, whatever it has to show; what a rule asks of changes, duplicates or sizes it asks of those events that have
+    such."""
     return (
         event.topic in rule.on
         and (not rule.kinds or event.kind in rule.kinds)

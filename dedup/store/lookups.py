@@ -8,12 +8,13 @@ from itertools import chain, islice
 from typing import Any
 
 from dedup.model import Cause, Match, Metadata
-from dedup.store.reading import MATCH, STATE_BODY, Reader, match
+from dedup.store.reading import ARTICLE_OF_PAGE, MATCH, STATE_BODY, Reader, article, match
 from dedup.store.rows import (
     ARTICLE,
     FAULT,
     GONE,
     UNREAD,
+    ArticleRow,
     FileReading,
     FileRow,
     JudgedRow,
@@ -283,6 +284,11 @@ class Lookups(Reader):
         """Those of the (text, page) pairs of which the page shows the text in any revision."""
         select = "SELECT w.text, w.page FROM wanted w WHERE EXISTS (SELECT 1 FROM revisions WHERE text_id = w.text AND page_id = w.page)"
         return {(r[0], r[1]) for r in self._wanted("text, page", pairs, select)}
+
+    def articles_of(self, pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, int], ArticleRow]:
+        """(text, page) → the article, by the latest crawl that showed that text there; of those that are so."""
+        rows = [article(r) for r in self._wanted("text, page", pairs, ARTICLE_OF_PAGE)]
+        return {(a.text_id, a.page_id): a for a in sorted(rows, key=lambda a: a.crawled_at) if a.text_id is not None}
 
     def signatures_of(self, texts: Iterable[int]) -> dict[int, bytes]:
         """Text → signature, of those that have one."""

@@ -19,16 +19,19 @@ SELECT p.id, p.url, r.text_id, r.digest, r.title, m.publisher, m.published_at, s
                  ORDER BY f.gone, f.path_text LIMIT 1), ''),
        NOT EXISTS (SELECT 1 FROM readings d JOIN files f ON f.id = d.file_id WHERE d.sighting_id = s.id AND f.gone = 0),
        EXISTS (SELECT 1 FROM texts t WHERE t.id = r.text_id AND t.crowded = 1), m.oid, r.pruned_at
-FROM pages p JOIN sightings s ON {sighting} JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id
+FROM {first}pages p JOIN sightings s ON {sighting} JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id
 """
+_COUNTED = (
+    "s.page_id = p.id AND s.id = (SELECT x.id FROM sightings x WHERE x.revision_id = s.revision_id"
+    " AND x.standing = 'counted' ORDER BY x.crawled_at DESC LIMIT 1)"
+)
 _SHOWN = {
-    False: _ARTICLE.format(sighting="s.id = p.current_sighting_id"),
-    True: _ARTICLE.format(
-        sighting="s.page_id = p.id AND s.id = (SELECT x.id FROM sightings x WHERE x.revision_id = s.revision_id"
-        " AND x.standing = 'counted' ORDER BY x.crawled_at DESC LIMIT 1)"
-    ),
+    False: _ARTICLE.format(first="", sighting="s.id = p.current_sighting_id"),
+    True: _ARTICLE.format(first="", sighting=_COUNTED),
 }
 """Articles as their pages stand now, or (True) every counted revision, by its latest crawl."""
+ARTICLE_OF_PAGE = _ARTICLE.format(first="wanted w CROSS JOIN ", sighting=_COUNTED) + " WHERE p.id = w.page AND r.text_id = w.text"
+"""The same of the pages and texts in a table `wanted`."""
 
 
 class Reader(Deliveries, Searchable):
@@ -98,7 +101,7 @@ class Reader(Deliveries, Searchable):
         """Articles whose text another page shows too, or that a stored match names: each page's current one, or with `every`
         all its revisions."""
         return [
-            _article(r)
+            article(r)
             for r in self._connection.execute(
                 _SHOWN[every] + " WHERE r.text_id IN (SELECT a FROM matches UNION SELECT b FROM matches UNION"
                 " SELECT text_id FROM revisions WHERE text_id IS NOT NULL GROUP BY text_id HAVING count(DISTINCT page_id) > 1)"
@@ -163,7 +166,7 @@ class Reader(Deliveries, Searchable):
 
     def articles_with_text(self, text: int, *, every: bool = False) -> list[ArticleRow]:
         """Articles with this text: of pages that show it now, or with `every` in any revision."""
-        return [_article(r) for r in self._all(_SHOWN[every] + " WHERE r.text_id = ? ORDER BY p.url", text)]
+        return [article(r) for r in self._all(_SHOWN[every] + " WHERE r.text_id = ? ORDER BY p.url", text)]
 
     def cluster_size(self, text: int, relations: Collection[str]) -> int:
         """How many pages show this text now, or one that matches it in one of these relations."""
@@ -409,7 +412,8 @@ _TEXT = (
 )
 
 
-def _article(r: tuple[Any, ...]) -> ArticleRow:
+def article(r: tuple[Any, ...]) -> ArticleRow:
+    """A row of `_ARTICLE`."""
     return ArticleRow(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], bool(r[11]), bool(r[12]), r[13], r[14])
 
 

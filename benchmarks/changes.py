@@ -1,0 +1,53 @@
+"""`python -m benchmarks.changes`: what a change costs beyond reading the file anew, in µs of processor time an article."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import click
+
+from benchmarks.corpus import language
+from dedup import diffs
+from dedup.config import Settings
+from dedup.diffs import forms
+from dedup.ingest.session import rules_of
+from dedup.judging import Past, State, judge
+
+METADATA = (("author", ""), ("category", ""), ("published_at", "2026-03-05T01:30:00+00:00"), ("publisher", "한빛일보"))
+
+
+def _edits(bodies: Sequence[str], another: Sequence[str]) -> dict[str, Callable[[int], str]]:
+    """What a re-crawl does to the body of a number."""
+    return {
+        "a blank more": lambda n: bodies[n].replace(" ", "  ", 1),
+        "another word": lambda n: " ".join([*(w := bodies[n].split(" "))[: len(w) // 2], "달라진", *w[len(w) // 2 + 1 :]]),
+        "a sentence more": lambda n: bodies[n] + " 참석자는 모두 1,204명이었다.",
+        "a quarter of the words": lambda n: " ".join(w if k % 4 else w[::-1] for k, w in enumerate(bodies[n].split(" "))),
+        "another text": lambda n: another[n],
+    }
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--articles", type=click.IntRange(10), default=500, show_default=True, help="Re-crawled articles of each size and edit.")
+@click.option("--characters", "sizes", type=int, multiple=True, default=(1_400, 20_000), show_default=True, help="Sizes of bodies.")
+def main(articles: int, sizes: tuple[int, ...]) -> None:
+    """Measure judging, and working out the difference that an alert shows, and print a table."""
+    rules = rules_of(Settings())
+    print("| characters | edit | judging | difference of an alert |\n|---:|---|---:|---:|")
+    for size in sizes:
+        bodies, another = (language.make_bodies(language.korean(), range(n, n + articles), size) for n in (1, 1 + articles))
+        for edit, edited in _edits(bodies, another).items():
+            pairs = [(was, edited(n)) for n, was in enumerate(bodies)]
+            begun = time.process_time()
+            for was, now in pairs:
+                judge(State("제목", was, METADATA), State("제목", now, METADATA), Past(), rules)
+            judged = time.process_time()
+            for was, now in pairs:
+                forms.as_json(forms.folded(diffs.compare(diffs.clean(was), diffs.clean(now))))
+            spent = (judged - begun, time.process_time() - judged)
+            print(f"| {size:,} | {edit} | {spent[0] / articles * 1e6:,.0f} µs | {spent[1] / articles * 1e6:,.0f} µs |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
