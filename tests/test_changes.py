@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sqlite3
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -143,8 +144,10 @@ def test_too_few_pages_or_too_long_between_them_is_no_incident(crawl: Path, db: 
         assert [i.pages for i in feed.incidents_of(edit, 5, 24 * 30.0)] == [6]
 
 
-def test_a_feed_taken_in_pieces_is_the_feed(crawl: Path, db: Path) -> None:
+@pytest.mark.parametrize("large", [1, 3, 100])
+def test_a_feed_taken_in_pieces_is_the_feed(crawl: Path, db: Path, large: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it is cut: nothing is missed, nothing twice, and an incident is told in the piece in which its latest change stands."""
+    monkeypatch.setattr(sys.modules["dedup.reports.changes"], "LARGE", large)
     _template(crawl, 7, days=(3, 4))
     single = replace(PAGE, aid="0000000099")
     lay(crawl, [crawl_of(single, 2), crawl_of(single, 3, body=BODY.replace("638조원", "640조원")), crawl_of(single, 5)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -308,3 +309,17 @@ def test_a_text_that_was_pruned_is_said_to_be(tmp_path: Path) -> None:
         answer = site.get("/pair?a=901_0000000001&b=901_0000000001&a_revision=1")
         assert answer.status_code == 410
         check(answer.text)
+
+
+def test_changes_from_before_there_were_judgements_are_told_as_such(sampled: Sampled, tmp_path: Path) -> None:
+    assert run(sampled.folder, "backup", tmp_path / "dedup.db").code == 0
+    with sqlite3.connect(tmp_path / "dedup.db") as connection:
+        connection.execute("UPDATE changes SET kind = NULL, severity = NULL, evidence = NULL, channels = NULL, judged_by = NULL")
+    connection.close()
+    (tmp_path / "config.toml").write_text("[crawl]\ndirectories = []\n")
+    with client_of(tmp_path) as site:
+        found = check(site.get("/changes").text).all("main")[0].text
+        assert "8 changes from before changes were judged" in found
+        assert "not judged" in found
+        check(site.get(f"/page?url={quote(RETURNED)}").text)
+        check(site.get(f"/compare?url={quote(RETURNED)}").text)
