@@ -16,7 +16,7 @@ NEEDED_SQLITE = (3, 37, 0)
 
 migrations = Migrations("dedup")
 
-NAMES = frozenset({"0001_first", "0002_batches", "0003_passages", "0004_pruned", "0005_judged", "0006_alerts"})
+NAMES = frozenset({"0001_first", "0002_batches", "0003_passages", "0004_pruned", "0005_judged", "0006_alerts", "0007_summaries"})
 """Every migration this program knows."""
 
 _TABLES = """
@@ -531,6 +531,112 @@ ORDER BY a.id, d.id;
 def _alerts(db: Database) -> None:
     """The outbox: alerts, written with what they tell of, and their deliveries."""
     for statement in _statements(_ALERTS):
+        db.execute(statement)
+
+
+_SUMMARIES = """
+CREATE TABLE due (
+    page_id INTEGER PRIMARY KEY           -- its summary and its clusters are to be worked out again
+) STRICT;
+
+CREATE TABLE due_texts (
+    text_id INTEGER PRIMARY KEY           -- the same of all pages that show it: its matches are others
+) STRICT;
+
+CREATE TABLE summaries (                  -- derived: a row for each page that has a current sighting
+    page_id INTEGER PRIMARY KEY REFERENCES pages(id) ON DELETE CASCADE,
+    publisher TEXT NOT NULL,              -- the house, by the aliases in force
+    published_at TEXT,
+    first_at TEXT NOT NULL,               -- the first crawl that counts, and the last
+    last_at TEXT NOT NULL,
+    check_status TEXT NOT NULL,           -- of the last
+    check_cause TEXT,
+    revisions INTEGER NOT NULL,           -- states that counted crawls showed
+    sightings INTEGER NOT NULL,           -- counted crawls
+    changes INTEGER NOT NULL,             -- of title or body
+    stealth INTEGER NOT NULL,             -- of those
+    characters INTEGER NOT NULL,          -- of the normalised text
+    place TEXT NOT NULL CHECK (place = 'alone' OR place = 'representative' OR place = 'member') -- in clusters
+) STRICT;
+CREATE INDEX summaries_first ON summaries (first_at, page_id, place);
+CREATE INDEX summaries_last ON summaries (last_at, page_id);
+CREATE INDEX summaries_publisher ON summaries (publisher, last_at, page_id);
+CREATE INDEX summaries_published ON summaries (published_at, page_id);
+CREATE INDEX summaries_edited ON summaries (changes, page_id) WHERE changes > 0;
+CREATE INDEX summaries_checks ON summaries (check_status, check_cause, publisher);
+
+CREATE TABLE clusters (                   -- derived: a representative, and how many articles match it
+    page_id INTEGER PRIMARY KEY REFERENCES pages(id) ON DELETE CASCADE, -- the representative's
+    size INTEGER NOT NULL,                -- articles, the representative among them
+    publishers INTEGER NOT NULL,          -- distinct houses
+    exact INTEGER NOT NULL,               -- members by relation
+    near INTEGER NOT NULL,
+    copy INTEGER NOT NULL,
+    first_published TEXT,
+    last_published TEXT,
+    begun_at TEXT NOT NULL,               -- first crawl of the article that was met first
+    newest_at TEXT NOT NULL,              -- first crawl of the article that came last
+    first_hour INTEGER NOT NULL           -- articles published within an hour of the first, that among them
+) STRICT;
+CREATE INDEX clusters_size ON clusters (size, page_id);
+CREATE INDEX clusters_newest ON clusters (newest_at, page_id);
+CREATE INDEX clusters_publishers ON clusters (publishers, page_id);
+CREATE INDEX clusters_first_hour ON clusters (first_hour, page_id);
+
+CREATE TABLE cluster_members (            -- derived
+    cluster_id INTEGER NOT NULL REFERENCES clusters(page_id) ON DELETE CASCADE,
+    page_id INTEGER NOT NULL REFERENCES pages(id) ON DELETE CASCADE,
+    relation TEXT NOT NULL CHECK (relation = 'exact' OR relation = 'near' OR relation = 'copy'),
+    similarity REAL NOT NULL,
+    coverage REAL NOT NULL,
+    via INTEGER,                          -- the text by way of which it belongs here; NULL: it matches the representative itself
+    PRIMARY KEY (cluster_id, page_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX cluster_members_page ON cluster_members (page_id);
+
+INSERT INTO due SELECT id FROM pages;
+
+CREATE TRIGGER due_sighting_new AFTER INSERT ON sightings BEGIN INSERT OR IGNORE INTO due VALUES (NEW.page_id); END;
+CREATE TRIGGER due_sighting_other AFTER UPDATE ON sightings BEGIN INSERT OR IGNORE INTO due VALUES (NEW.page_id); END;
+CREATE TRIGGER due_sighting_gone AFTER DELETE ON sightings BEGIN INSERT OR IGNORE INTO due VALUES (OLD.page_id); END;
+CREATE TRIGGER due_current AFTER UPDATE OF current_sighting_id ON pages WHEN OLD.current_sighting_id IS NOT NEW.current_sighting_id
+BEGIN INSERT OR IGNORE INTO due VALUES (NEW.id); END;
+CREATE TRIGGER due_page_gone BEFORE DELETE ON pages BEGIN
+    INSERT OR IGNORE INTO due SELECT page_id FROM cluster_members WHERE cluster_id = OLD.id;
+    INSERT OR IGNORE INTO due SELECT cluster_id FROM cluster_members WHERE page_id = OLD.id;
+    DELETE FROM due WHERE page_id = OLD.id;
+END;
+CREATE TRIGGER due_revision_text AFTER UPDATE OF text_id ON revisions BEGIN INSERT OR IGNORE INTO due VALUES (NEW.page_id); END;
+CREATE TRIGGER due_change_new AFTER INSERT ON changes BEGIN INSERT OR IGNORE INTO due VALUES (NEW.page_id); END;
+CREATE TRIGGER due_change_other AFTER UPDATE ON changes BEGIN INSERT OR IGNORE INTO due VALUES (NEW.page_id); END;
+CREATE TRIGGER due_change_gone AFTER DELETE ON changes BEGIN INSERT OR IGNORE INTO due VALUES (OLD.page_id); END;
+CREATE TRIGGER due_match_new AFTER INSERT ON matches BEGIN INSERT OR IGNORE INTO due_texts VALUES (NEW.a), (NEW.b); END;
+CREATE TRIGGER due_match_other AFTER UPDATE ON matches BEGIN INSERT OR IGNORE INTO due_texts VALUES (NEW.a), (NEW.b); END;
+CREATE TRIGGER due_match_gone AFTER DELETE ON matches BEGIN INSERT OR IGNORE INTO due_texts VALUES (OLD.a), (OLD.b); END;
+CREATE TRIGGER due_crowded AFTER UPDATE OF crowded ON texts WHEN OLD.crowded <> NEW.crowded
+BEGIN INSERT OR IGNORE INTO due_texts VALUES (NEW.id); END;
+
+CREATE INDEX sightings_mismatched ON sightings (crawled_at, id) WHERE check_status = 'mismatched';
+CREATE INDEX changes_stealth ON changes (at) WHERE stealth = 1;
+
+CREATE VIEW articles AS
+SELECT p.url, r.title, v.publisher, v.published_at, v.first_at, v.last_at, v.check_status, v.check_cause, v.revisions, v.sightings,
+       v.changes, v.stealth, v.characters, v.place
+FROM summaries v JOIN pages p ON p.id = v.page_id JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id;
+
+CREATE VIEW clusters_view AS
+SELECT p.url, r.title, v.publisher, c.size, c.publishers, c.exact, c.near, c.copy, c.first_published, c.last_published, c.begun_at,
+       c.newest_at, c.first_hour
+FROM clusters c JOIN pages p ON p.id = c.page_id JOIN summaries v ON v.page_id = c.page_id
+     JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id;
+"""
+
+
+@migrations(name="0007_summaries")
+def _summaries(db: Database) -> None:
+    """What reports and pages of figures are made of: one row a page, one a cluster. Derived, and worked out when there is time; triggers
+    keep what is due in the transaction that made it so."""
+    for statement in _statements(_SUMMARIES):
         db.execute(statement)
 
 

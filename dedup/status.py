@@ -87,6 +87,7 @@ def holds(store: Reader) -> dict[str, Any]:
         "changes": store.count("changes"),
         "alerts": store.counts_by("deliveries", "state"),
         "faults": store.counts_by("faults", "kind"),
+        "due": store.count("due"),
         "database_bytes": store.database_bytes(),
         "index_bytes": store.index_bytes(),
         "last_scan": json.loads(last) if last else None,

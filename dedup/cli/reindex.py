@@ -11,12 +11,13 @@ from dedup.cli.progress import Progress
 @click.command()
 @click.option("--urls", is_flag=True, help="Regroup the pages by the rules of [urls] in force.")
 @click.option("--changes", is_flag=True, help="Judge every change again by the settings of [changes] in force.")
+@click.option("--summaries", "summed", is_flag=True, help="Sum up every page again, and make the clusters of reports and dashboard anew.")
 @formats("text", "json")
 @common
 @click.pass_obj
-def reindex(options: Common, urls: bool, changes: bool, form: str) -> None:
+def reindex(options: Common, urls: bool, changes: bool, summed: bool, form: str) -> None:
     """Recompute signatures and matches by the settings in force; with --urls, which page each crawl belongs to; with --changes,
-    what kind of change each change is.
+    what kind of change each change is; with --summaries, what reports and the dashboard are made of.
 
     Needed after a change of [duplicates] or [urls]; until then `scan` refuses. After one of [changes] new changes are judged by
     it, and those of before only by --changes. All of it happens or nothing does, and it makes no alert.
@@ -24,12 +25,12 @@ def reindex(options: Common, urls: bool, changes: bool, form: str) -> None:
     import os
 
     from dedup.errors import DatabaseMissingError
-    from dedup.ingest import Matcher, reindex_changes, reindex_signatures, reindex_urls
+    from dedup.ingest import Matcher, reindex_changes, reindex_signatures, reindex_urls, summaries
     from dedup.ingest.session import matching_of, options_of, require_recipes, rules_of
     from dedup.store import open_writer
 
-    if urls and changes:
-        raise click.UsageError("--urls and --changes are two things to do; run one after the other")
+    if urls + changes + summed > 1:
+        raise click.UsageError("--urls, --changes and --summaries are different things to do; run one after the other")
     settings = options.load().settings
     if not os.path.exists(settings.database.path):
         raise DatabaseMissingError(path=settings.database.path)
@@ -42,6 +43,8 @@ def reindex(options: Common, urls: bool, changes: bool, form: str) -> None:
             counts = reindex_urls(store, chosen, matcher, rules_of(settings), progress.advance)
         elif changes:
             counts = reindex_changes(store, rules_of(settings), progress.advance)
+        elif summed:
+            counts = {"pages": summaries.work_all_again(store, settings, progress.advance)}
         else:
             require_recipes(store, urls=chosen.urls.recipe, matches=None)
             counts = reindex_signatures(store, chosen, matcher, progress.advance)
@@ -51,5 +54,7 @@ def reindex(options: Common, urls: bool, changes: bool, form: str) -> None:
         click.echo(f"{plural(counts['moved'], 'reading')} of {counts['readings']:,} belong to another page now.")
     elif changes:
         click.echo(f"{counts['judged']:,} of {plural(counts['changes'], 'change')} judged.")
+    elif summed:
+        click.echo(f"{plural(counts['pages'], 'page')} summed up.")
     else:
         click.echo(f"{plural(counts['texts'], 'text')} signed again, {plural(counts['matches'], 'match', 'matches')} found.")

@@ -38,7 +38,7 @@ def scan(options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...]
     dedup --database /srv/dedup.db scan /srv/crawl --format json
     """
     from dedup.errors import DirectoryAbsentError
-    from dedup.ingest import Scan, open_session, save_last_scan
+    from dedup.ingest import Scan, open_session, save_last_scan, summaries
 
     loaded = options.load(directories)
     with told(options), open_session(loaded.settings, "scan", alert_on_import=alert_on_import) as session:
@@ -50,6 +50,8 @@ def scan(options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...]
             if progress.shown:
                 progress.expect(pass_.expected())
             tally = pass_.run()
+            progress.beside("summing up", 0)
+            summaries.work_all_off(session.store, loaded.settings, lambda n: progress.beside("summing up", n))
         save_last_scan(session.store, tally, "scan", [root.id for root in session.roots])
     if form == "json":
         print_json(tally.as_json() | ({"absent": tally.absent} if tally.absent else {}))

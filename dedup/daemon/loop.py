@@ -12,7 +12,7 @@ from dedup.daemon.notify import notify
 from dedup.daemon.posting import Posting
 from dedup.daemon.vitals import Vitals
 from dedup.errors import DatabaseFailedError, DatabaseUnreadableError, DedupError
-from dedup.ingest import Root, Scan, Session, Tally, is_absent, save_last_scan
+from dedup.ingest import Root, Scan, Session, Tally, is_absent, save_last_scan, summaries
 from dedup.watch import Notes, Watcher
 from dedup.watch.notes import tops
 
@@ -22,6 +22,10 @@ LEAST_RATIO = 50
 """The timer leaves at least so many times the time that the last scan took to compare between scans."""
 SOONER = 10.0
 """Seconds that it leaves at least between scans while folders are not watched that could be: each tries to watch them again."""
+MOMENT = 0.2
+"""Seconds of a round that go to summaries at most, while nothing waits."""
+SUMMED = 500
+"""Pages that are summed up at once."""
 PAUSES = (2.0, 60.0)
 """Seconds until what failed is tried again: at first, and at most, doubling."""
 
@@ -113,6 +117,8 @@ class _Loop:
                 if not self._following.waiting():
                     self._following.close()
                 self._posting.exchange()
+                if not self._following.waiting():
+                    self._sum_up()
         except _LeavingError:
             return TICK
         except (DatabaseFailedError, DatabaseUnreadableError) as error:
@@ -190,6 +196,14 @@ class _Loop:
 
     def _new_scan(self, tell: Callable[[str], None] | None) -> Scan:
         return Scan(self._session, self._stop, self._between, tell, self._watcher.visited, self._away)
+
+    def _sum_up(self) -> None:
+        """Work off what is due of summaries, for a moment."""
+        until = time.monotonic() + MOMENT
+        session = self._session
+        while not self._stop.is_set() and time.monotonic() < until:
+            if not summaries.work_off(session.store, session.settings, SUMMED):
+                break
 
     def _between(self, _: Tally) -> None:
         """Between two batches of a pass."""

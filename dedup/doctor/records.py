@@ -34,6 +34,8 @@ _CURES: dict[str, tuple[Cure | None, str]] = {
     "texts with a signature and without passages": ("matches", _CURED),
     "texts that are looked up though their bodies were pruned": ("matches", _CURED),
     "matches by other rules than those in force": ("matches", _CURED),
+    "pages without a summary of their current crawl": ("summaries", _CURED),
+    "clusters that do not have the articles they tell of": ("summaries", _CURED),
 }
 """What is repaired, or done otherwise, of `auditing.MISFITS`; the rest was lost."""
 

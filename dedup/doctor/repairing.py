@@ -13,7 +13,7 @@ from dedup.doctor.case import Cure
 from dedup.doctor.database import RESTORE
 from dedup.doctor.records import TEXT, compare, parts, unlike
 from dedup.errors import DatabaseDamagedError, DedupError
-from dedup.ingest import Matcher, reindex_signatures
+from dedup.ingest import Matcher, reindex_signatures, summaries
 from dedup.ingest.examine import Options, sign
 from dedup.ingest.session import matching_of, options_of, rules_of
 from dedup.ingest.settle import settle_pages
@@ -99,6 +99,9 @@ def _cured(store: Mender, settings: Settings, cures: set[Cure], progress: Callab
         if settings.duplicates.passages:
             matcher.open_passages()
         yield "the index files were made again"
+    if "summaries" in cures:
+        number = summaries.work_all_again(store, settings, lambda n: progress("summaries", n))
+        yield f"pages that were summed up again, with their clusters: {number:,}"
 
 
 def _settle(store: Mender, rules: Rules) -> int:

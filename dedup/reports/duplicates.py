@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dedup import times
-from dedup.model import ALIKE, CLUSTERED, RELATIONS, Match, Numbers, Relation
+from dedup.clustering import EXACT, Graph, Link, precedence
+from dedup.model import ALIKE, RELATIONS, Numbers, Relation
 from dedup.overlap import places
 from dedup.publishers import Publishers
 from dedup.store import ArticleRow, Reader
@@ -20,8 +21,6 @@ ARTICLE = ("id", "url", "title", "publisher", "published_at", "crawled_at", "pat
 """What `article` tells."""
 RESEMBLANCE_COLUMNS = (*ARTICLE, *NUMBERS)
 CLUSTER_COLUMNS = ("cluster", *ARTICLE, *NUMBERS, "lag_seconds", "via", *CLOSEST)
-CHECKS = ("verified", "unclaimed", "mismatched")
-"""By how much is known of an article."""
 PAIR_COLUMNS = (*(f"{side}_{name}" for side in ("a", "b") for name in ARTICLE), *NUMBERS, *CLOSEST)
 
 
@@ -36,7 +35,7 @@ class Filter:
     every_revision: bool = False
     publishers: Publishers = field(default_factory=Publishers)
 
-    def pair(self, a: ArticleRow, b: ArticleRow, link: _Link) -> bool:
+    def pair(self, a: ArticleRow, b: ArticleRow, link: Link) -> bool:
         """Whether a pair is told of: `since` counts the later crawl of the two, `publisher` either, by any name of its house."""
         return (
             self.link(link)
@@ -47,77 +46,8 @@ class Filter:
     def _is_by(self, article: ArticleRow) -> bool:
         return self.publishers.is_by(self.publisher or "", article.publisher, article.oid, article.url)
 
-    def link(self, link: _Link) -> bool:
+    def link(self, link: Link) -> bool:
         return (not self.kinds or link.relation in self.kinds) and link.similarity >= self.min_similarity
-
-
-@dataclass(frozen=True, slots=True)
-class _Link:
-    relation: Relation
-    numbers: Numbers
-
-    @property
-    def similarity(self) -> float:
-        return self.numbers.similarity
-
-
-_EXACT = _Link("exact", ALIKE)
-
-
-class _Graph:
-    """The matches between articles: each page's current one, or every revision; articles by text, texts by text."""
-
-    def __init__(self, store: Reader, *, every: bool) -> None:
-        self.store = store
-        self.articles = sorted(store.matched_articles(every=every), key=_precedence)
-        self.by_text: dict[int, list[ArticleRow]] = {}
-        for article in self.articles:
-            if article.text_id is not None:
-                self.by_text.setdefault(article.text_id, []).append(article)
-        self.links: dict[int, list[tuple[int, _Link]]] = {}
-        self.pairs: list[Match] = []
-        for m in store.pairs():
-            link = _Link(m.relation, m.numbers)
-            self.links.setdefault(m.a, []).append((m.b, link))
-            self.links.setdefault(m.b, []).append((m.a, link))
-            if m.a in self.by_text and m.b in self.by_text:
-                self.pairs.append(m)
-
-    def matches(self, article: ArticleRow) -> Iterator[tuple[ArticleRow, _Link]]:
-        """Every article of another page that a cluster with this one would hold."""
-        if article.text_id is None:
-            return
-        for text, link in ((article.text_id, _EXACT), *self._clustered(article.text_id)):
-            for other in self.by_text.get(text, ()):
-                if other.page_id != article.page_id:
-                    yield other, link
-
-    def star(self, representative: ArticleRow) -> Iterator[tuple[ArticleRow, _Link, int | None]]:
-        """Every article that matches this one; and, by way of one text that does, those of its matches that were compared with
-        few of the texts they share a bucket with: those that are crowded, or all where the representative is. The third value
-        is that way, which may be a text that no page shows any more."""
-        direct = list(self.matches(representative))
-        there = {representative.text_id, *(other.text_id for other, _ in direct)}
-        yield from ((other, link, None) for other, link in direct)
-        for way, _ in self._clustered(representative.text_id or 0):
-            for text, link in self._clustered(way):
-                shown = self.by_text.get(text, ())
-                if text not in there and shown and (shown[0].crowded or representative.crowded):
-                    there.add(text)
-                    yield from ((other, link, way) for other in shown if other.page_id != representative.page_id)
-
-    def _clustered(self, text: int) -> Iterator[tuple[int, _Link]]:
-        return (found for found in self.links.get(text, ()) if found[1].relation in CLUSTERED)
-
-
-def _precedence(article: ArticleRow) -> tuple[int, bool, str, str, str]:
-    return (
-        CHECKS.index(article.check_status),
-        article.published_at is None,
-        article.published_at or "",
-        article.crawled_at,
-        article.url,
-    )
 
 
 def article(store: Reader, row: ArticleRow) -> dict[str, Any]:
@@ -140,33 +70,22 @@ def article(store: Reader, row: ArticleRow) -> dict[str, Any]:
 
 
 def clusters(store: Reader, wanted: Filter) -> Iterator[dict[str, Any]]:
-    """The stars: a representative and every article that matches it, in the order of the representatives.
-
-    An article that no star covers yet opens one. A mismatched one leaves that to the first of its matches that is not.
-    Excerpts and quotes make no clusters; `pairs` tells them.
-    """
-    graph = _Graph(store, every=wanted.every_revision)
-    covered: set[tuple[int, bytes]] = set()
-    for opener in graph.articles:
-        if (opener.page_id, opener.digest) in covered:
-            continue
-        star = [m for m in graph.star(opener) if wanted.link(m[1])]
-        if not star:
-            continue
-        representative = opener
-        if opener.check_status == "mismatched":
-            representative = min((opener, *(other for other, _, way in star if way is None)), key=_precedence)
-            star = [m for m in graph.star(representative) if wanted.link(m[1])]
-        covered.update((a.page_id, a.digest) for a in (representative, *(other for other, _, _ in star)))
-        if any(wanted.pair(representative, other, link) for other, link, _ in star):
-            star.sort(key=lambda m: _precedence(m[0])[1:])
+    """The stars: a representative and every article that matches it, in the order of the representatives. Excerpts and quotes make
+    no clusters; `pairs` tells them."""
+    for star in _graph(store, wanted).stars(wanted.link):
+        if any(wanted.pair(star.representative, other, link) for other, link, _ in star.members):
             yield {
-                "representative": article(store, representative),
-                "members": [_member(store, representative, *m) for m in star],
+                "representative": article(store, star.representative),
+                "members": [_member(store, star.representative, *m) for m in star.members],
             }
 
 
-def _member(store: Reader, representative: ArticleRow, row: ArticleRow, link: _Link, way: int | None) -> dict[str, Any]:
+def _graph(store: Reader, wanted: Filter) -> Graph[ArticleRow]:
+    """The matches between articles: each page's current one, or every revision."""
+    return Graph(store.matched_articles(every=wanted.every_revision), store.pairs())
+
+
+def _member(store: Reader, representative: ArticleRow, row: ArticleRow, link: Link, way: int | None) -> dict[str, Any]:
     lag = None
     if representative.published_at and row.published_at:
         lag = times.seconds_between(representative.published_at, row.published_at)
@@ -197,23 +116,23 @@ def pairs(store: Reader, wanted: Filter, *, passages: bool = False) -> Iterator[
         yield with_passages(store, told, a, b) if passages else told
 
 
-def _pairs(store: Reader, wanted: Filter) -> Iterator[tuple[ArticleRow, ArticleRow, _Link]]:
-    graph = _Graph(store, every=wanted.every_revision)
+def _pairs(store: Reader, wanted: Filter) -> Iterator[tuple[ArticleRow, ArticleRow, Link]]:
+    graph = _graph(store, wanted)
     for group in graph.by_text.values():
         for i, a in enumerate(group):
             for b in group[i + 1 :]:
-                if a.page_id != b.page_id and wanted.pair(a, b, _EXACT):
-                    yield a, b, _EXACT
-    for p in sorted(graph.pairs, key=lambda p: (RELATIONS.index(p.relation), -p.numbers.coverage, -p.numbers.similarity, p.a, p.b)):
-        link = _Link(p.relation, p.numbers)
+                if a.page_id != b.page_id and wanted.pair(a, b, EXACT):
+                    yield a, b, EXACT
+    for p in sorted(graph.matches, key=lambda p: (RELATIONS.index(p.relation), -p.numbers.coverage, -p.numbers.similarity, p.a, p.b)):
+        link = Link(p.relation, p.numbers)
         for a in graph.by_text[p.a]:
             for b in graph.by_text[p.b]:
                 if a.page_id != b.page_id and wanted.pair(a, b, link):
-                    first, second = sorted((a, b), key=_precedence)
+                    first, second = sorted((a, b), key=precedence)
                     yield first, second, link
 
 
-def _pair(store: Reader, a: ArticleRow, b: ArticleRow, link: _Link) -> dict[str, Any]:
+def _pair(store: Reader, a: ArticleRow, b: ArticleRow, link: Link) -> dict[str, Any]:
     best = closest(store, a.page_id, b.page_id)
     return {"a": article(store, a), "b": article(store, b), **told(link.relation, link.numbers), "closest": best}
 

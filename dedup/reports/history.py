@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from dedup import diffs
+from dedup.clustering import CHECKS
 from dedup.diffs import forms
 from dedup.errors import AmbiguousPageError, NoRevisionError, UnknownPageError
-from dedup.reports.duplicates import CHECKS
 from dedup.store import Reader
 from dedup.urls import Canonicaliser, shown, without_credentials
 

@@ -272,6 +272,11 @@ MISFITS = {
     "matches by other rules than those in force": "SELECT m.recipe FROM matches m"
     " WHERE m.recipe <> (SELECT value FROM settings WHERE key = 'recipe.matches')"
     f" AND m.a NOT IN ({BODILESS}) AND m.b NOT IN ({BODILESS})",
+    "pages without a summary of their current crawl": "SELECT p.url FROM pages p LEFT JOIN summaries v ON v.page_id = p.id"
+    " LEFT JOIN sightings s ON s.id = p.current_sighting_id WHERE v.last_at IS NOT s.crawled_at"
+    " AND NOT EXISTS (SELECT 1 FROM due d WHERE d.page_id = p.id)",
+    "clusters that do not have the articles they tell of": f"SELECT {_URL.format('c.page_id')} FROM clusters c WHERE c.size <> 1 +"
+    " (SELECT count(*) FROM cluster_members m WHERE m.cluster_id = c.page_id)",
 }
 """What rows do not fit → what names them for people."""
 

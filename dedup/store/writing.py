@@ -21,6 +21,7 @@ from dedup.store.lock import Lock
 from dedup.store.reading import BODILESS
 from dedup.store.rows import JudgedRow, Stat
 from dedup.store.sending import Sending
+from dedup.store.summing import Summing
 
 KEPT_BATCHES = 1000
 """Commits that the candidate index can be behind and still be caught up."""
@@ -31,7 +32,7 @@ PATIENCE = 10.0
 Row = tuple[Any, ...]
 
 
-class Writer(Sending):
+class Writer(Sending, Summing):
     """Everything that can be asked, and what changes the database. `lock` tells others what is being done. A transaction waits no
     longer for another program once `hurried` says so."""
 

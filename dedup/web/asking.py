@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 from dedup import __version__, times
 from dedup.config import Settings
@@ -27,11 +27,14 @@ from dedup.errors import (
     RecipeChangedError,
     UnknownPageError,
 )
-from dedup.store.around import Around
+from dedup.store.listing import Listing
 from dedup.store.opening import open_reading
 from dedup.text import printable_json
 from dedup.web import shown
 from dedup.web.links import AREAS, Links
+
+
+_Word = TypeVar("_Word", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +49,13 @@ class Asked:
         """A parameter, without blanks around it; empty where it was not given."""
         return self.query.get(name, "").strip()
 
-    def one_of(self, name: str, known: tuple[str, ...], default: str) -> str:
+    def one_of(self, name: str, known: tuple[_Word, ...], default: _Word) -> _Word:
         """A parameter that is one of a few words. Raises QueryError."""
         found = self.text(name) or default
-        if found not in known:
-            raise QueryError(name=name, problem=f"must be one of {', '.join(known)}")
-        return found
+        for word in known:
+            if word == found:
+                return word
+        raise QueryError(name=name, problem=f"must be one of {', '.join(w for w in known if w)}")
 
     def several(self, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
         """The same, given any number of times."""
@@ -64,6 +68,15 @@ class Asked:
     def flag(self, name: str) -> bool:
         """Whether a box is ticked."""
         return self.text(name) not in ("", "0", "false", "no")
+
+    def whole(self, name: str, least: int, most: int) -> int:
+        """A whole number; the least where none was given. Raises QueryError."""
+        given = self.text(name)
+        if not given:
+            return least
+        if not (given.isascii() and given.isdigit() and len(given) < 12 and least <= int(given) <= most):
+            raise QueryError(name=name, problem="is no whole number, or too great")
+        return int(given)
 
     def moment(self, name: str) -> str | None:
         """A time, as ISO 8601 in UTC; one without an offset is read in the dashboard's zone. Raises QueryError."""
@@ -95,14 +108,7 @@ class Raw:
     media: str
 
 
-@dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """The same is at another address."""
-
-    address: str
-
-
-View = Callable[[Around, Asked], Answer | Raw | Elsewhere]
+View = Callable[[Listing, Asked], Answer | Raw]
 
 
 class Desk:
@@ -129,16 +135,14 @@ class Desk:
         links = Links(request.url.path)
         try:
             asked = Asked(self._settings, request.query_params, links)
-            with open_reading(self._settings.database.path, Around) as store:
+            with open_reading(self._settings.database.path, Listing) as store:
                 found = view(store, asked)
         except DedupError as error:
             found = failed(error)
         return self.made(found, area, request)
 
-    def made(self, found: Answer | Raw | Elsewhere, area: str, request: Request) -> Response:
+    def made(self, found: Answer | Raw, area: str, request: Request) -> Response:
         """An answer in the form that was asked for."""
-        if isinstance(found, Elsewhere):
-            return RedirectResponse(found.address, 302)
         if isinstance(found, Raw):
             return Response(found.body, media_type=found.media)
         headers = {"retry-after": "5"} if found.status == 503 else None

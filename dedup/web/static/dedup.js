@@ -12,6 +12,12 @@
       time.textContent = shown(date, time.textContent.length > 16); // as many characters as before: nothing moves
     }
   }
+  for (const hour of document.querySelectorAll("text[data-hour]")) {
+    const date = new Date(hour.dataset.hour);
+    if (!Number.isNaN(date.getTime())) {
+      hour.textContent = pad(date.getHours());
+    }
+  }
   const zone = document.getElementById("zone");
   if (zone) {
     zone.textContent = Intl.DateTimeFormat().resolvedOptions().timeZone || "your zone";

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dedup.web.asking import View
-from dedup.web.views import changes, compare, faults, page, pair, status
+from dedup.web.views import changes, checks, clusters, compare, faults, overview, page, pages, pair, status
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +22,16 @@ class Place:
 
 
 VIEWS = (
-    Place("/", changes.root, "overview"),
+    Place("/", overview.view, "overview"),
+    Place("/clusters", clusters.view, "clusters"),
+    Place("/cluster", clusters.one, "clusters"),
+    Place("/pages", pages.view, "pages"),
     Place("/page", page.view, "pages"),
     Place("/compare", compare.view, "pages"),
     Place("/pair", pair.view, "clusters"),
     Place("/changes", changes.view, "changes"),
     Place("/changes.atom", changes.feed, "changes"),
+    Place("/checks", checks.view, "checks"),
     Place("/faults", faults.view, "faults"),
     Place("/status", status.view, "status"),
 )

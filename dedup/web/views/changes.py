@@ -16,7 +16,7 @@ from dedup.reports import Folding, Wanted
 from dedup.store.around import Around
 from dedup.store.feed import Spot
 from dedup.text import printable
-from dedup.web.asking import Answer, Asked, Elsewhere, Raw
+from dedup.web.asking import Answer, Asked, Raw
 from dedup.web.links import digest, key, unkey
 from dedup.web.shown import marked_sides
 
@@ -24,11 +24,6 @@ SHOWN = 50
 """Changes on one page, and in the Atom feed."""
 FILTERS = ("since", "until", "publisher", "url", "kind", "min_severity", "stealth", "each")
 """Parameters that narrow what is told."""
-
-
-def root(_: Around, asked: Asked) -> Elsewhere:
-    """Where one begins."""
-    return Elsewhere(asked.links.to("changes"))
 
 
 def view(store: Around, asked: Asked) -> Answer:

@@ -8,9 +8,9 @@ from typing import Any
 from markupsafe import Markup
 
 from dedup import reports, urls
+from dedup.clustering import CHECKS
 from dedup.model import SEVERITIES
 from dedup.reports import STATE_RECIPE, Wanted
-from dedup.reports.duplicates import CHECKS
 from dedup.store.around import Around
 from dedup.store.rows import RevisionRow, TimelineRow
 from dedup.web import charts

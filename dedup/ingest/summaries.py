@@ -1,0 +1,136 @@
+"""Working off what is due: the summaries of pages whose crawls changed, and the clusters that hold them or came to.
+
+Clusters of articles that no chain of matches connects do not depend on each other: what is due is worked out with all it is connected
+to, and comes out as if everything had been worked out anew.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+import xxhash
+
+from dedup import times
+from dedup.clustering import Graph, Star
+from dedup.config import Settings
+from dedup.publishers import Publishers
+from dedup.store import Writer
+from dedup.store.summing import ClusterRow, MemberRow, Summed
+
+SLICE = 2000
+"""Pages that are taken at once, and what they are connected to."""
+FIRST_HOUR = 3600.0
+RECIPE = "recipe.summaries"
+
+
+def work_off(store: Writer, settings: Settings, most: int) -> int:
+    """Work off some of what is due in a transaction of its own; returns the number of pages, 0 once nothing is due."""
+    publishers = settings.publishers.publishers()
+    recipe = _recipe(settings)
+    if store.setting(RECIPE) != recipe:
+        with store.transaction():
+            store.all_due()
+            store.set_setting(RECIPE, recipe)
+    pages, texts = store.due_now(most)
+    if not pages and not texts:
+        return 0
+    store.lock.doing("summing up what was recorded")
+    with store.transaction():
+        connected, all_texts = _connected(store, pages, texts)
+        due = pages | store.due_among(connected)
+        _summarise(store, publishers, due)
+        _cluster(store, connected | due, all_texts)
+        store.no_longer_due(due, all_texts | texts)
+    return len(due) or len(texts)
+
+
+def work_all_off(store: Writer, settings: Settings, progress: Callable[[int], Any] = lambda _: None) -> int:
+    """The same until nothing is due; returns the number of pages."""
+    number = 0
+    while done := work_off(store, settings, SLICE):
+        number += done
+        progress(done)
+    return number
+
+
+def work_all_again(store: Writer, settings: Settings, progress: Callable[[int], Any] = lambda _: None) -> int:
+    """Everything anew; returns the number of pages."""
+    with store.transaction():
+        store.forget_summaries()
+    return work_all_off(store, settings, progress)
+
+
+def _recipe(settings: Settings) -> str:
+    """What summaries are made by beside the records: whose an article is."""
+    aliases = json.dumps([a.model_dump() for a in settings.publishers.aliases], ensure_ascii=False, sort_keys=True)
+    return f"summaries1/{xxhash.xxh3_64_hexdigest(aliases.encode('utf-8', 'surrogatepass'))}"
+
+
+def _connected(store: Writer, due: Collection[int], due_texts: Collection[int]) -> tuple[set[int], set[int]]:
+    """(pages, texts) that chains of matches, or clusters as they were, connect with what is due."""
+    pages: set[int] = set()
+    texts: set[int] = set()
+    new_pages, new_texts = set(due), set(due_texts)
+    while new_pages or new_texts:
+        pages |= new_pages
+        texts |= new_texts
+        held = store.clusters_with(new_pages)
+        beside = store.texts_beside(new_texts)
+        found_texts = set(store.texts_shown(new_pages).values()) | beside
+        found_pages = held | {m.page_id for m in store.member_rows(held)} | store.pages_showing(new_texts)
+        new_pages, new_texts = found_pages - pages, found_texts - texts
+    return pages, texts
+
+
+def _summarise(store: Writer, publishers: Publishers, pages: Collection[int]) -> None:
+    rows = [(page, publishers.house(printed, oid, url), *rest) for page, url, printed, oid, *rest in store.measured(pages)]
+    store.drop_summaries(set(pages) - {row[0] for row in rows})
+    store.write_summaries(rows)
+
+
+def _cluster(store: Writer, pages: Collection[int], texts: Collection[int]) -> None:
+    before = store.clusters_with(pages)
+    old_clusters, old_members = store.cluster_rows(before), store.member_rows(before)
+    articles = store.summed(pages)
+    stars = list(Graph(articles, store.cluster_matches(texts)).stars())
+    clusters = {_cluster_row(star) for star in stars}
+    members = {row for star in stars for row in _member_rows(star)}
+    gone = {c.page_id for c in old_clusters} - {c.page_id for c in clusters}
+    store.replace_clusters(clusters - old_clusters, gone)
+    store.replace_members(members - old_members, (m for m in old_members - members if m.cluster_id not in gone))
+    places = dict.fromkeys((m.page_id for m in members), "member") | dict.fromkeys((c.page_id for c in clusters), "representative")
+    store.set_places((a.page_id, places.get(a.page_id, "alone")) for a in articles if a.place != places.get(a.page_id, "alone"))
+
+
+def _cluster_row(star: Star[Summed]) -> ClusterRow:
+    articles = [star.representative, *dict.fromkeys(m[0] for m in star.members)]
+    published = sorted(a.published_at for a in articles if a.published_at)
+    by = Counter(link.relation for _, link, _ in star.members)
+    return ClusterRow(
+        star.representative.page_id,
+        len(articles),
+        len({a.publisher for a in articles}),
+        by["exact"],
+        by["near"],
+        by["copy"],
+        published[0] if published else None,
+        published[-1] if published else None,
+        min(a.first_at for a in articles),
+        max(a.first_at for a in articles),
+        _within(published, FIRST_HOUR),
+    )
+
+
+def _within(published: list[str], seconds: float) -> int:
+    """How many of these times, in order, lie so soon after the first at most."""
+    return sum(times.seconds_between(published[0], time) <= seconds for time in published)
+
+
+def _member_rows(star: Star[Summed]) -> Iterable[MemberRow]:
+    return (
+        MemberRow(star.representative.page_id, a.page_id, link.relation, link.similarity, link.numbers.coverage, via)
+        for a, link, via in star.members
+    )

@@ -1,0 +1,202 @@
+"""Summaries and clusters as rows: which are due, what they are made of, and how they are written. Derived, all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dedup.model import CLUSTERED, CheckStatus, Match
+from dedup.store.lookups import Lookups, Row
+from dedup.store.reading import MATCH, match
+
+_CLUSTERED = ", ".join(f"'{relation}'" for relation in CLUSTERED)
+
+
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """A page's summary as far as clusters are made of it: an article, see `dedup.clustering`."""
+
+    page_id: int
+    text_id: int | None
+    url: str
+    publisher: str
+    published_at: str | None
+    first_at: str
+    crawled_at: str
+    check_status: CheckStatus
+    crowded: bool
+    place: str
+    digest: bytes = b""
+
+
+class ClusterRow(NamedTuple):
+    """A row of `clusters`."""
+
+    page_id: int
+    size: int
+    publishers: int
+    exact: int
+    near: int
+    copy: int
+    first_published: str | None
+    last_published: str | None
+    begun_at: str
+    newest_at: str
+    first_hour: int
+
+
+class MemberRow(NamedTuple):
+    """A row of `cluster_members`."""
+
+    cluster_id: int
+    page_id: int
+    relation: str
+    similarity: float
+    coverage: float
+    via: int | None
+
+
+class Summing(Lookups):
+    """What working off what is due is made of; all of it is to be done within a transaction."""
+
+    # What is due
+
+    def due_now(self, most: int) -> tuple[set[int], set[int]]:
+        """(pages, texts) that are due, so many of each at most."""
+        pages = self._connection.execute("SELECT page_id FROM due ORDER BY page_id LIMIT ?", (most,))
+        texts = self._connection.execute("SELECT text_id FROM due_texts ORDER BY text_id LIMIT ?", (most,))
+        return {r[0] for r in pages}, {r[0] for r in texts}
+
+    def due_among(self, pages: Iterable[int]) -> set[int]:
+        return {r[0] for r in self._by_id(pages, "SELECT d.page_id FROM wanted w CROSS JOIN due d ON d.page_id = w.id")}
+
+    def no_longer_due(self, pages: Iterable[int], texts: Iterable[int]) -> None:
+        """These are not due any more."""
+        self._connection.executemany("DELETE FROM due WHERE page_id = ?", ((p,) for p in pages))
+        self._connection.executemany("DELETE FROM due_texts WHERE text_id = ?", ((t,) for t in texts))
+
+    def all_due(self) -> None:
+        """Everything is to be worked out again."""
+        self._execute("INSERT OR IGNORE INTO due SELECT id FROM pages")
+
+    def forget_summaries(self) -> None:
+        """No page has a summary, no cluster is known; everything is due."""
+        for table in ("cluster_members", "clusters", "summaries"):
+            self._execute(f"DELETE FROM {table}")
+        self.all_due()
+
+    # What belongs together
+
+    def texts_shown(self, pages: Iterable[int]) -> dict[int, int]:
+        """Page → the text that it shows now; pages that show none are left out."""
+        select = (
+            "SELECT p.id, r.text_id FROM wanted w CROSS JOIN pages p ON p.id = w.id JOIN sightings s ON s.id = p.current_sighting_id"
+            " JOIN revisions r ON r.id = s.revision_id WHERE r.text_id IS NOT NULL"
+        )
+        return dict(self._by_id(pages, select))
+
+    def pages_showing(self, texts: Iterable[int]) -> set[int]:
+        """The pages that show one of these texts now."""
+        select = (
+            "SELECT r.page_id FROM wanted w CROSS JOIN revisions r ON r.text_id = w.id JOIN pages p ON p.id = r.page_id"
+            " JOIN sightings s ON s.id = p.current_sighting_id AND s.revision_id = r.id"
+        )
+        return {r[0] for r in self._by_id(texts, select)}
+
+    def texts_beside(self, texts: Iterable[int]) -> set[int]:
+        """The texts that match one of these so that a cluster would hold both."""
+        select = " UNION ALL ".join(
+            f"SELECT m.{other} FROM wanted w CROSS JOIN matches m ON m.{side} = w.id WHERE m.relation IN ({_CLUSTERED})"
+            for side, other in (("a", "b"), ("b", "a"))
+        )
+        return {r[0] for r in self._by_id(texts, select)}
+
+    def clusters_with(self, pages: Collection[int]) -> set[int]:
+        """The clusters, as they were, that hold one of these pages."""
+        members = self._by_id(pages, "SELECT m.cluster_id FROM wanted w CROSS JOIN cluster_members m ON m.page_id = w.id")
+        own = self._by_id(pages, "SELECT c.page_id FROM wanted w CROSS JOIN clusters c ON c.page_id = w.id")
+        return {r[0] for r in members} | {r[0] for r in own}
+
+    def cluster_matches(self, texts: Iterable[int]) -> Iterator[Match]:
+        """The matches whose first text is among these."""
+        select = f"SELECT {MATCH} FROM wanted w CROSS JOIN matches m ON m.a = w.id WHERE m.relation IN ({_CLUSTERED})"
+        yield from map(match, self._by_id(texts, select))
+
+    # Summaries
+
+    def measured(self, pages: Iterable[int]) -> Iterator[Row]:
+        """(page, URL, publisher as printed, oid, and what follows in a summary from `published_at` to `characters`) of each page that
+        has a current sighting."""
+        select = (
+            "SELECT p.id, p.url, m.publisher, m.oid, m.published_at,"
+            " (SELECT min(x.crawled_at) FROM sightings x WHERE x.page_id = p.id AND x.standing = 'counted'),"
+            " s.crawled_at, s.check_status, s.check_cause,"
+            " (SELECT count(DISTINCT x.revision_id) FROM sightings x WHERE x.page_id = p.id AND x.standing = 'counted'),"
+            " (SELECT count(*) FROM sightings x WHERE x.page_id = p.id AND x.standing = 'counted'),"
+            " (SELECT count(*) FROM changes c WHERE c.page_id = p.id AND (c.title_changed = 1 OR c.body_changed = 1)),"
+            " (SELECT count(*) FROM changes c WHERE c.page_id = p.id AND c.stealth = 1),"
+            " coalesce((SELECT t.characters FROM texts t WHERE t.id = r.text_id), 0)"
+            " FROM wanted w CROSS JOIN pages p ON p.id = w.id JOIN sightings s ON s.id = p.current_sighting_id"
+            " JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id"
+        )
+        return self._by_id(pages, select)
+
+    def write_summaries(self, rows: Iterable[Row]) -> None:
+        """(page, publisher, published_at, first_at, last_at, check, cause, revisions, sightings, changes, stealth, characters); where a
+        page stands in clusters stays as it was."""
+        self._connection.executemany(
+            "INSERT INTO summaries (page_id, publisher, published_at, first_at, last_at, check_status, check_cause, revisions, sightings,"
+            " changes, stealth, characters, place) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'alone')"
+            " ON CONFLICT (page_id) DO UPDATE SET publisher = ?2, published_at = ?3, first_at = ?4, last_at = ?5, check_status = ?6,"
+            " check_cause = ?7, revisions = ?8, sightings = ?9, changes = ?10, stealth = ?11, characters = ?12",
+            rows,
+        )
+
+    def drop_summaries(self, pages: Iterable[int]) -> None:
+        self._connection.executemany("DELETE FROM summaries WHERE page_id = ?", ((p,) for p in pages))
+
+    def summed(self, pages: Iterable[int]) -> list[Summed]:
+        """The pages that have a summary, as articles of clusters."""
+        select = (
+            "SELECT v.page_id, r.text_id, p.url, v.publisher, v.published_at, v.first_at, v.last_at, v.check_status,"
+            " coalesce((SELECT t.crowded FROM texts t WHERE t.id = r.text_id), 0), v.place"
+            " FROM wanted w CROSS JOIN summaries v ON v.page_id = w.id JOIN pages p ON p.id = v.page_id"
+            " JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id"
+        )
+        return [Summed(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], bool(r[8]), r[9]) for r in self._by_id(pages, select)]
+
+    def set_places(self, rows: Iterable[tuple[int, str]]) -> None:
+        """(page, where it stands in clusters)"""
+        self._connection.executemany("UPDATE summaries SET place = ? WHERE page_id = ?", ((place, page) for page, place in rows))
+
+    # Clusters
+
+    def cluster_rows(self, ids: Collection[int]) -> set[ClusterRow]:
+        select = "SELECT c.* FROM wanted w CROSS JOIN clusters c ON c.page_id = w.id"
+        return {ClusterRow(*r) for r in self._by_id(ids, select)}
+
+    def member_rows(self, ids: Collection[int]) -> set[MemberRow]:
+        select = "SELECT m.* FROM wanted w CROSS JOIN cluster_members m ON m.cluster_id = w.id"
+        return {MemberRow(*r) for r in self._by_id(ids, select)}
+
+    def replace_clusters(self, rows: Collection[ClusterRow], gone: Iterable[int]) -> None:
+        """Write these; those that are `gone` go with their members."""
+        self._connection.executemany("DELETE FROM clusters WHERE page_id = ?", ((c,) for c in gone))
+        names = ClusterRow._fields
+        told = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
+        self._connection.executemany(
+            f"INSERT INTO clusters ({', '.join(names)}) VALUES ({_marks(names)}) ON CONFLICT (page_id) DO UPDATE SET {told}", rows
+        )
+
+    def replace_members(self, rows: Collection[MemberRow], gone: Iterable[MemberRow]) -> None:
+        """Write these, once those that are `gone` are."""
+        self._connection.executemany(
+            "DELETE FROM cluster_members WHERE cluster_id = ? AND page_id = ?", ((m.cluster_id, m.page_id) for m in gone)
+        )
+        names = MemberRow._fields
+        self._connection.executemany(f"INSERT INTO cluster_members ({', '.join(names)}) VALUES ({_marks(names)})", rows)
+
+
+def _marks(names: Sequence[str]) -> str:
+    return ", ".join("?" * len(names))

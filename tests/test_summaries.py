@@ -1,0 +1,265 @@
+"""Summaries and clusters as they are stored: what is due is worked out as if everything were worked out anew, and nothing is forgotten."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dedup import reports
+from dedup.clustering import Graph
+from dedup.config import load
+from dedup.ingest import summaries
+from dedup.ingest.summaries import work_off
+from dedup.store import open_reader, open_writer
+from tests.conftest import run
+from tests.crawl import Made, edited, words
+from tests.daemon import watching
+
+CONFIG = '[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "crawl").mkdir()
+    (tmp_path / "config.toml").write_text(CONFIG)
+    return tmp_path
+
+
+def stored(folder: Path) -> dict[str, Any]:
+    """Representative's URL → what is stored of its cluster."""
+    with closing(sqlite3.connect(folder / "dedup.db")) as db:
+        members: dict[str, set[tuple[Any, ...]]] = {}
+        select = (
+            "SELECT c.url, p.url, m.relation, m.similarity, m.coverage, m.via FROM cluster_members m JOIN pages c ON c.id = m.cluster_id"
+            " JOIN pages p ON p.id = m.page_id"
+        )
+        for url, *row in db.execute(select):
+            members.setdefault(url, set()).add(tuple(row))
+        assert {url for (url,) in db.execute("SELECT p.url FROM clusters c JOIN pages p ON p.id = c.page_id")} == members.keys()
+        return members
+
+
+def anew(folder: Path) -> dict[str, Any]:
+    """The same, worked out of all articles and matches at once."""
+    with open_reader(str(folder / "dedup.db")) as store:
+        graph = Graph(store.matched_articles(), store.pairs())
+        return {
+            star.representative.url: {
+                (a.url, link.relation, link.similarity, link.numbers.coverage, via) for a, link, via in star.members
+            }
+            for star in graph.stars()
+        }  # fmt: skip
+
+
+def rows(folder: Path) -> set[tuple[Any, ...]]:
+    """Every summary, and every cluster with its numbers, without keys."""
+    with closing(sqlite3.connect(folder / "dedup.db")) as db:
+        assert db.execute("SELECT (SELECT count(*) FROM due) + (SELECT count(*) FROM due_texts)").fetchone() == (0,)
+        found = {("article", *r) for r in db.execute("SELECT * FROM articles")}
+        return found | {("cluster", *r) for r in db.execute("SELECT * FROM clusters_view")}
+
+
+def counted(folder: Path) -> dict[str, tuple[Any, ...]]:
+    """URL → (first crawl, last crawl, states, crawls, changes of text) as `history` tells them."""
+    found = {}
+    settings = load(str(folder / "config.toml")).settings
+    with open_reader(str(folder / "dedup.db")) as store:
+        urls = [r[0] for r in store._all("SELECT url FROM pages WHERE current_sighting_id IS NOT NULL")]
+        for url in urls:
+            told = reports.history(store, reports.find_page(store, settings.urls.canonicaliser(), url, None))
+            crawls = sorted({(t["crawled_at"], t["revision"]) for t in told["timeline"] if t["standing"] == "counted"})
+            found[url] = (crawls[0][0], crawls[-1][0], len(told["revisions"]), len(crawls), len(told["changes"]))
+    return found
+
+
+def crawls(rng: random.Random, pages: int) -> Iterator[Made]:
+    """Crawls of pages that copy each other, near and exactly, change and come back, some cut short, some late, some of one moment."""
+    pool = [" ".join(words(rng, 60)) for _ in range(4)]
+    while True:
+        page = rng.randrange(pages)
+        body = rng.choice(pool)
+        how = rng.random()
+        if how < 0.4:
+            body = " ".join(edited(rng, body.split(), rng.choice((0.01, 0.02, 0.05))))
+        elif how < 0.55:
+            body = " ".join(words(rng, 60))
+        elif how < 0.6:
+            body = "짧다"
+        made = Made(
+            body=body,
+            title=f"제목 {rng.randrange(3)}",
+            oid=f"{901 + page % 5}",
+            aid=f"{page:010}",
+            publisher=f"신문 {page % 5}",
+            published_at=f"2026-03-02 {rng.randrange(24):02}:00" if rng.random() < 0.8 else "",
+            crawled_at=f"2026-03-{rng.randrange(2, 6):02} 00:30:00",
+        )
+        yield replace(made, claim="0" * 64) if rng.random() < 0.15 else made
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 2000])
+@pytest.mark.parametrize("seed", range(2))
+def test_what_is_due_comes_out_as_if_everything_were_worked_out_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, seed: int
+) -> None:
+    monkeypatch.setattr(summaries, "SLICE", at_once)
+    rng = random.Random(seed)
+    made = crawls(rng, 24)
+    for step in range(5):
+        for _ in range(rng.choice((1, 5, 20))):
+            article = next(made)
+            article.write(folder / "crawl" / f"{step}", f"{rng.randrange(30)}.md")
+        assert run(folder, "scan").code == 0
+        assert stored(folder) == anew(folder)
+        incremental = rows(folder)
+        told = {r[1]: r for r in incremental if r[0] == "article"}
+        history = counted(folder)
+        assert told.keys() == history.keys()
+        for url, row in told.items():
+            assert (row[5], row[6], row[9], row[10], row[11]) == history[url], url
+        assert run(folder, "reindex", "--summaries").code == 0
+        assert rows(folder) == incremental
+    assert any(stored(folder).values())
+
+
+def test_places_say_who_is_a_representative_and_who_a_member(folder: Path) -> None:
+    body = " ".join(words(random.Random(1), 80))
+    for n in range(3):
+        Made(body=body, aid=f"{n:010}", oid=f"{901 + n}", publisher=f"신문 {n}", published_at=f"2026-03-02 09:{n}0").write(folder / "crawl")
+    Made(body=" ".join(words(random.Random(2), 80)), aid=f"{9:010}").write(folder / "crawl")
+    assert run(folder, "scan").code == 0
+    with closing(sqlite3.connect(folder / "dedup.db")) as db:
+        assert db.execute("SELECT place, count(*) FROM summaries GROUP BY 1 ORDER BY 1").fetchall() == [
+            ("alone", 1),
+            ("member", 2),
+            ("representative", 1),
+        ]
+        row = db.execute("SELECT size, publishers, exact, near, copy, first_hour FROM clusters").fetchone()
+    assert row == (3, 3, 2, 0, 0, 3)
+
+
+@pytest.mark.parametrize(
+    ("between", "first_hour"), [(30, 3), (60, 2), (61, 1)], ids=["all within an hour", "one at the hour's end", "none within the hour"]
+)
+def test_the_first_hour_is_counted_from_the_first_publication(folder: Path, between: int, first_hour: int) -> None:
+    body = " ".join(words(random.Random(1), 80))
+    for n in range(3):
+        at = 9 * 60 + n * between
+        Made(body=body, aid=f"{n:010}", oid=f"{901 + n}", published_at=f"2026-03-02 {at // 60:02}:{at % 60:02}").write(folder / "crawl")
+    assert run(folder, "scan").code == 0
+    with closing(sqlite3.connect(folder / "dedup.db")) as db:
+        assert db.execute("SELECT first_hour FROM clusters").fetchone() == (first_hour,)
+
+
+def test_houses_of_other_aliases_are_worked_out_again(folder: Path) -> None:
+    Made(publisher="한빛").write(folder / "crawl")
+    assert run(folder, "scan").code == 0
+    (folder / "config.toml").write_text(CONFIG + '[publishers]\naliases = [{ name = "한빛일보", names = ["한빛"] }]\n')
+    assert run(folder, "scan").code == 0
+    with closing(sqlite3.connect(folder / "dedup.db")) as db:
+        assert db.execute("SELECT publisher FROM summaries").fetchall() == [("한빛일보",)]
+
+
+def test_what_a_killed_process_left_due_is_worked_off_by_the_next_scan(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(3)
+    made = crawls(rng, 12)
+    for n in range(30):
+        next(made).write(folder / "crawl", f"{n}.md")
+    with monkeypatch.context() as patch:
+        patch.setattr(summaries, "work_all_off", lambda *_: 0)
+        assert run(folder, "scan").code == 0
+    with closing(sqlite3.connect(folder / "dedup.db")) as db:
+        assert db.execute("SELECT count(*) FROM due").fetchone()[0] > 0
+    assert run(folder, "status", "--format", "json").json()["due"] > 0
+    assert run(folder, "scan").code == 0
+    assert run(folder, "status", "--format", "json").json()["due"] == 0
+    assert stored(folder) == anew(folder)
+
+
+def test_pages_that_merge_leave_nothing_behind(folder: Path) -> None:
+    body = " ".join(words(random.Random(1), 80))
+    for n, query in enumerate(("a", "b")):
+        Made(body=body, url=f"https://paper.example/{n}?x={query}", oid="", aid="").write(folder / "crawl", f"{n}.md")
+        Made(body=body, url=f"https://other.example/1?x={query}", oid="", aid="", crawled_at=f"2026-03-02 0{n}:30:00").write(
+            folder / "crawl", f"o{n}.md"
+        )
+    assert run(folder, "scan").code == 0
+    (folder / "config.toml").write_text(CONFIG + '[[urls.rules]]\npattern = "other.example/{n}"\ntemplate = "https://other.example/{n}"\n')
+    assert run(folder, "reindex", "--urls").code == 0
+    assert run(folder, "scan").code == 0
+    assert stored(folder) == anew(folder)
+    assert {r[1] for r in rows(folder)} == counted(folder).keys()
+    assert run(folder, "doctor").code == 0
+
+
+def test_working_off_is_all_or_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = crawls(random.Random(4), 12)
+    for n in range(20):
+        next(made).write(folder / "crawl", f"{n}.md")
+    settings = load(str(folder / "config.toml")).settings
+    settings = settings.model_copy(update={"database": settings.database.model_copy(update={"path": str(folder / "dedup.db")})})
+    with monkeypatch.context() as patch:
+        patch.setattr(summaries, "work_all_off", lambda *_: 0)
+        assert run(folder, "scan").code == 0
+
+    def fails(*_: Any) -> None:
+        raise RuntimeError("as if killed")
+
+    with open_writer(settings.database.path, "test") as store:
+        due = store.count("due")
+        with monkeypatch.context() as patch:
+            patch.setattr(summaries, "_cluster", fails)
+            with pytest.raises(RuntimeError, match="as if killed"):
+                work_off(store, settings, 100)
+        assert (store.count("due"), store.count("summaries")) == (due, 0)
+
+
+def test_doctor_finds_summaries_that_are_not_as_they_should_be_and_repairs_them(folder: Path) -> None:
+    made = crawls(random.Random(5), 12)
+    for n in range(40):
+        next(made).write(folder / "crawl", f"{n}.md")
+    assert run(folder, "scan").code == 0
+    before = rows(folder)
+    with closing(sqlite3.connect(folder / "dedup.db")) as db:
+        db.execute("DELETE FROM summaries WHERE page_id = (SELECT min(page_id) FROM summaries)")
+        db.execute("UPDATE clusters SET size = size + 1 WHERE page_id = (SELECT min(page_id) FROM clusters)")
+        db.commit()
+    found = run(folder, "doctor")
+    assert found.code == 1
+    assert "pages without a summary" in found.out
+    assert "clusters that do not have" in found.out
+    assert run(folder, "doctor", "--repair").code == 0
+    assert rows(folder) == before
+
+
+def test_a_page_that_leaves_a_cluster_leaves_it_to_the_others(folder: Path) -> None:
+    body = " ".join(words(random.Random(1), 80))
+    for n in range(3):
+        Made(body=body, aid=f"{n:010}", published_at=f"2026-03-02 09:{n}0").write(folder / "crawl")
+    assert run(folder, "scan").code == 0
+    assert len(stored(folder)["https://n.news.naver.com/mnews/article/901/0000000000"]) == 2
+    Made(body=" ".join(words(random.Random(2), 80)), aid=f"{0:010}", crawled_at="2026-03-03 00:30:00").write(folder / "crawl" / "later")
+    assert run(folder, "scan").code == 0
+    assert stored(folder) == anew(folder)
+    assert len(stored(folder)["https://n.news.naver.com/mnews/article/901/0000000001"]) == 1
+
+
+def test_a_daemon_sums_up_while_nothing_waits(crawl: Path, db: Path) -> None:
+    Made(aid=f"{0:010}").write(crawl)
+    with watching(crawl, db) as daemon:
+        for n in range(1, 4):
+            Made(aid=f"{n:010}").write(crawl)
+        daemon.wait_until(lambda: _summed(db) == (4, 0))
+        assert daemon.leave() == 0
+
+
+def _summed(db: Path) -> tuple[int, int]:
+    with open_reader(str(db)) as store:
+        return store.count("summaries"), store.count("due")
