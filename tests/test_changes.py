@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import sqlite3
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -108,9 +109,9 @@ def test_judgements_do_not_depend_on_the_order_in_which_crawls_arrive(crawl: Pat
     assert running.dump(db, "changes") == running.dump(clean, "changes")
 
 
-def _template(crawl: Path, pages: int, *, days: Sequence[int] = (3,)) -> None:
+def _template(crawl: Path, pages: int, *, days: Sequence[int] = (3,), first: int = 0) -> None:
     """The same line comes under every article."""
-    for n in range(pages):
+    for n in range(first, first + pages):
         page = replace(PAGE, aid=f"{n:010d}", body=BODY.replace("120명", f"{n + 20}명"))
         lay(
             crawl, [crawl_of(page, 2), crawl_of(page, days[n % len(days)], body=page.body + "\n구독자께는 매일 아침 편지를 보내 드립니다.")]
@@ -143,9 +144,12 @@ def test_too_few_pages_or_too_long_between_them_is_no_incident(crawl: Path, db: 
         assert [i.pages for i in feed.incidents_of(edit, 5, 24 * 30.0)] == [6]
 
 
-def test_a_feed_taken_in_pieces_is_the_feed(crawl: Path, db: Path) -> None:
+@pytest.mark.parametrize("large", [1, 3, 100])
+def test_a_feed_taken_in_pieces_is_the_feed(crawl: Path, db: Path, large: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it is cut: nothing is missed, nothing twice, and an incident is told in the piece in which its latest change stands."""
+    monkeypatch.setattr(sys.modules["dedup.reports.changes"], "LARGE", large)
     _template(crawl, 7, days=(3, 4))
+    _template(crawl, 4, days=(20,), first=50)
     single = replace(PAGE, aid="0000000099")
     lay(crawl, [crawl_of(single, 2), crawl_of(single, 3, body=BODY.replace("638조원", "640조원")), crawl_of(single, 5)])
     running.scan(crawl, db)

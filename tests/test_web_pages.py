@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -268,3 +269,57 @@ def _names(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _names(inner)
+
+
+def test_every_page_of_the_database_is_shown_whatever_became_of_its_crawls(site: TestClient, sampled: Sampled, tmp_path: Path) -> None:
+    """Those of which no crawl counts, too: they were cut short."""
+    whole = Made(body="Ein Text, der ganz da ist. " * 5, aid="1")
+    whole.write(tmp_path / "crawl", "whole.md")
+    cut = Made(body="Ein Text, der abgeschnitten wurde. " * 5, aid="2").render().encode()
+    (tmp_path / "crawl/cut.md").write_bytes(cut[: cut.rindex(b"abgeschnitten")])
+    (tmp_path / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n')
+    assert run(tmp_path, "scan").code == 0
+    with client_of(tmp_path) as small:
+        found = told(small, "/page?url=901_2")
+        assert (found["revisions"], found["states"], [c["standing"] for c in found["crawls"]]) == (0, [], ["truncated"])
+        assert "cut short" in check(small.get("/page?url=901_2").text).all("main")[0].text
+        assert small.get("/compare?url=901_2").status_code == 404
+        assert small.get("/pair?a=901_2&b=901_1").status_code == 404
+    for row in sampled("dump", "--logical").out.splitlines():
+        page_ = json.loads(row)
+        if page_["table"] == "pages":
+            check(site.get(f"/page?url={quote(page_['url'], safe='')}").text)
+
+
+def test_a_text_that_was_pruned_is_said_to_be(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        '[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n[history]\nkeep = ["last"]\ndays = 0\n', "utf-8"
+    )
+    for day in (2, 3):
+        made = Made(body=f"Der Text des {day}. Tages. " * 8, crawled_at=f"2026-03-0{day} 00:30:00")
+        made.write(tmp_path / "crawl", "same.md", age=100 - day)
+        assert run(tmp_path, "scan").code == 0
+    assert run(tmp_path, "prune", "-f", "json").json()["pruned"]["states"] == 1
+    with client_of(tmp_path) as site:
+        found = told(site, "/compare?url=901_0000000001")
+        assert (found["body"], found["from"]["pruned_at"] is not None) == (None, True)
+        assert "was pruned" in check(site.get("/compare?url=901_0000000001&view=sides").text).all("main")[0].text
+        assert [s["pruned_at"] is None for s in told(site, "/page?url=901_0000000001")["states"]] == [True, False]
+        check(site.get("/page?url=901_0000000001").text)
+        answer = site.get("/pair?a=901_0000000001&b=901_0000000001&a_revision=1")
+        assert answer.status_code == 410
+        check(answer.text)
+
+
+def test_changes_from_before_there_were_judgements_are_told_as_such(sampled: Sampled, tmp_path: Path) -> None:
+    assert run(sampled.folder, "backup", tmp_path / "dedup.db").code == 0
+    with sqlite3.connect(tmp_path / "dedup.db") as connection:
+        connection.execute("UPDATE changes SET kind = NULL, severity = NULL, evidence = NULL, channels = NULL, judged_by = NULL")
+    connection.close()
+    (tmp_path / "config.toml").write_text("[crawl]\ndirectories = []\n")
+    with client_of(tmp_path) as site:
+        found = check(site.get("/changes").text).all("main")[0].text
+        assert "8 changes from before changes were judged" in found
+        assert "not judged" in found
+        check(site.get(f"/page?url={quote(RETURNED)}").text)
+        check(site.get(f"/compare?url={quote(RETURNED)}").text)

@@ -47,6 +47,10 @@ class Wanted:
         )
 
 
+LARGE = 100
+"""Pages from which the rest of an incident that was told is not read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Folding:
     """The same edit of so many pages, no more than so many hours lying between one and the next, is one incident."""
@@ -68,20 +72,25 @@ def changes(store: Feed, wanted: Wanted, folding: Folding | None = None, after: 
     )  # fmt: skip
     told: set[Incident] = set()
     by_edit: dict[bytes, list[Incident]] = {}
-    for change in asked(after=after):
-        if not wanted.takes(change):
-            continue
-        part = None
-        if folding and change.edit is not None:
-            if change.edit not in by_edit:
-                by_edit[change.edit] = store.incidents_of(change.edit, folding.pages, folding.hours)
-                told.update(_told_before(asked, wanted, by_edit[change.edit], after))
-            part = next((i for i in by_edit[change.edit] if i.begin <= change.at <= i.end), None)
-        if part in told:
-            continue
-        if part is not None:
-            told.add(part)
-        yield _change(change, part)
+    spot, resumed = after, True
+    while resumed:
+        resumed = False
+        for change in asked(after=spot, without=[i for i in told if i.pages > LARGE]):
+            if not wanted.takes(change):
+                continue
+            part = None
+            if folding and change.edit is not None:
+                if change.edit not in by_edit:
+                    by_edit[change.edit] = store.incidents_of(change.edit, folding.pages, folding.hours)
+                    told.update(_told_before(asked, wanted, by_edit[change.edit], after))
+                part = next((i for i in by_edit[change.edit] if i.begin <= change.at <= i.end), None)
+            if part not in told:
+                yield _change(change, part)
+            if part is not None:
+                told.add(part)
+                if part.pages > LARGE:  # the database passes over the rest of it
+                    spot, resumed = Spot(change.at, change.url, change.state), True
+                    break
 
 
 def _told_before(

@@ -42,9 +42,11 @@ class Feed(Reader):
         edit: bytes | None = None,
         after: Spot | None = None,
         upto: Spot | None = None,
+        without: Collection[Incident] = (),
     ) -> Iterator[JudgedChange]:
         """Changes, the latest first: of one page, of these kinds or severities (those that were not judged among them), stealthy ones,
-        of one edit; those that come after a spot, or up to it. Times are ISO 8601 in UTC, `until` is not included."""
+        of one edit; those that come after a spot, or up to it; none that is part of some incidents. Times are ISO 8601 in UTC, `until`
+        is not included."""
         index = "changes_edit" if edit is not None else "changes_page" if page is not None else "changes_at"
         said: list[tuple[str, tuple[Any, ...]]] = []
         if since is not None:
@@ -65,6 +67,7 @@ class Feed(Reader):
             said.append(("c.at <= ? AND (c.at < ? OR (p.url, b.digest) > (?, ?))", (after.at, after.at, after.url, after.state)))
         if upto is not None:
             said.append(("c.at >= ? AND (c.at > ? OR (p.url, b.digest) <= (?, ?))", (upto.at, upto.at, upto.url, upto.state)))
+        said += [("NOT (c.edit IS ? AND c.at BETWEEN ? AND ?)", (i.edit, i.begin, i.end)) for i in without]
         where = " AND ".join(sql for sql, _ in said) or "1"
         values = tuple(value for _, given in said for value in given)
         for r in self._connection.execute(f"{_JUDGED.format(index=index)} WHERE {where} ORDER BY c.at DESC, p.url, b.digest", values):
@@ -91,11 +94,14 @@ def _marks(values: Collection[str]) -> str:
 
 def _runs(crawls: list[tuple[Any, ...]], most: timedelta) -> Iterator[list[tuple[Any, ...]]]:
     run: list[tuple[Any, ...]] = []
+    last: datetime | None = None
     for at, page in crawls:
-        if run and datetime.fromisoformat(at) - datetime.fromisoformat(run[-1][0]) > most:
+        time = datetime.fromisoformat(at)
+        if last is not None and time - last > most:
             yield run
             run = []
         run.append((at, page))
+        last = time
     if run:
         yield run
 

@@ -33,9 +33,6 @@ from dedup.text import printable_json
 from dedup.web import shown
 from dedup.web.links import AREAS, Links
 
-MOST = 2000
-"""Characters of any parameter of a request; the longest URL that is read has twice as many and is met whole."""
-
 
 _Word = TypeVar("_Word", bound=str)
 

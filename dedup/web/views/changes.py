@@ -39,7 +39,7 @@ def view(store: Around, asked: Asked) -> Answer:
         "kinds": get_args(ChangeKind),
         "severities": SEVERITIES,
         "begun": place is None,
-        "unjudged": store.unjudged() if place is None else 0,
+        "unjudged": store.unjudged() if any(c["kind"] is None for c in rows) else 0,
         "any": bool(rows) or store.count("changes") > 0,
         "feed": asked.links.to("changes.atom", **given),
     }
