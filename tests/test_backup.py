@@ -193,7 +193,8 @@ def test_what_it_says_is_what_status_says(folder: Path) -> None:
         "verified": True,
     }
     same = run(folder, "--database", "kept.db", "status", "--format", "json").json()
-    assert {**same, "index_bytes": 0, "database_bytes": 0} == {**counted, "index_bytes": 0, "database_bytes": 0}
+    beside_it = {"index_bytes": 0, "database_bytes": 0, "search": None}
+    assert {**same, **beside_it} == {**counted, **beside_it}
     assert beside(folder / "kept.db") == [], "to read it nothing has to be made beside it"
     done = run(folder, "backup", "kept.db")
     assert done.code == 0

@@ -583,7 +583,7 @@ def test_a_database_behind_a_link(folder: Path) -> None:
     (folder / "real").mkdir(mode=0o700)
     (folder / "dedup.db").rename(folder / "real" / "kept.db")
     (folder / "dedup.db").symlink_to(folder / "real" / "kept.db")
-    for end in (".index", ".passages"):
+    for end in (".index", ".passages", ".search"):
         (folder / f"dedup.db{end}").rename(folder / "real" / f"kept.db{end}")
     assert found(folder) == []
     (folder / "real" / "kept.db-wal").write_bytes(bytes(100))

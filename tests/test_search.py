@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dedup.ingest import Scan
@@ -92,12 +92,14 @@ def test_a_text_is_found_by_pairs_of_its_hangul_and_by_whole_words(text: str, ex
 TEXTS = st.text(st.one_of(st.sampled_from("가나다각 a1美ㄱ-'\"*\0\u0301é日ー\ue000"), st.characters()), max_size=40)
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=6))
 def test_texts_are_split_together_as_each_alone(texts: list[str]) -> None:
     assert [one.split() for one in words.split(texts)] == [words.words(text) for text in texts]
     assert [len(words.blanked(fold(text))) for text in texts] == [len(fold(text)) for text in texts]
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(0, 40), st.integers(1, 20))
 @example("예산안이 의결됐다", 1, 3)
 def test_what_stands_in_a_text_is_asked_of_the_index_by_words_that_the_text_has(text: str, begin: int, number: int) -> None:
@@ -205,6 +207,7 @@ def test_a_publisher_is_found_under_every_name_of_its_house(crawl: Path, db: Pat
         ("", "no letter or digit"),
         ('"" - * ()', "no letter or digit"),
         ("월", "one syllable"),
+        ("예산 ab*", "at least 3 letters"),
         ("-예산", "only says what is not"),
         ("가" * 1001, "more than 1,000 characters"),
         (" ".join(f"가나{n}" for n in range(33)), "more than 32"),
@@ -254,6 +257,7 @@ def test_no_query_raises(five: Path, asked: str) -> None:
     assert "cannot be read" not in found.problem
 
 
+@settings(deadline=None)
 @given(st.text(st.one_of(st.sampled_from("가나다 ab*\"'-:()^{}+\0title:"), st.characters()), max_size=60))
 def test_no_query_at_all_raises(five: Path, asked: str) -> None:
     assert "cannot be read" not in looked_for(five, asked).problem
@@ -337,6 +341,7 @@ def test_an_earlier_text_is_found_and_is_told_not_to_be_what_the_page_shows(craw
     assert [hit.current for hit in looked_for(db, "100억").hits] == [False]
 
 
+@settings(deadline=None)
 @given(TEXTS, TEXTS)
 @example("e\u0301e\u0301 가각", "가각")
 @example("👩‍👧 예산 " * 60, "예산")

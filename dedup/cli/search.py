@@ -69,15 +69,16 @@ def _found(store: Reader, settings: Settings, asked: str, limit: int) -> tuple[l
     from dedup.search import find
 
     hits: list[Hit] = []
-    before = None
+    before = far = None
     while True:
         page = find(store, settings.publishers.publishers(), asked, before, limit - len(hits))
         if page.problem:
             raise SearchUnavailableError(problem=page.problem)
         hits += page.hits
+        far = far or page.reach  # later, this reader may be behind the index
         before = page.next
         if before is None or len(hits) == limit:
-            return hits, page.reach, before is not None
+            return hits, far, before is not None
 
 
 def _row(hit: Hit) -> dict[str, Any]:

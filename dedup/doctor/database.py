@@ -22,7 +22,7 @@ RESTORE = (
     " Without a backup, keep the file as it is and let SQLite's own shell save from a copy what can be read:"
     " sqlite3 copy.db .recover | sqlite3 new.db; then examine the new one with dedup --database new.db doctor."
 )
-_BESIDE = ("-wal", "-shm", ".lock", ".index", ".passages")
+_BESIDE = ("-wal", "-shm", ".lock", ".index", ".passages", ".search")
 _MAGIC = b"SQLite format 3\0"
 _IN_WAL_MODE = b"\x02\x02"
 _OF_INDEXES = ("missing from index", "wrong # of entries in index", "non-unique entry in index")
@@ -69,8 +69,10 @@ def tables(case: Case) -> Iterator[Finding]:
         case.store = None
         yield _error(f"it was written by a newer version of dedup (it holds {printable(', '.join(newer))})", "Install that version.")
     elif case.asked.is_older():
+        damaged = list(integrity(case))  # which may be what makes it look so
         case.store = None
-        yield Finding(CHECK, "warning", "it is of an older version of dedup", "'dedup scan' brings it up to date; then examine it again.")
+        older = Finding(CHECK, "warning", "it is of an older version of dedup", "'dedup scan' brings it up to date; then examine it again.")
+        yield from damaged or [older]
     elif lost := lost_since(case.asked):
         yield Finding(CHECK, "warning", lost, "If it was meant, the next 'dedup scan' goes on from here.")
 

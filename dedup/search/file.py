@@ -95,7 +95,8 @@ def open_writing(path: str) -> sqlite3.Connection:
 
 
 def open_reading(path: str) -> sqlite3.Connection:
-    """The same for asking alone; where SQLite's files beside it cannot be made, as an unchanging file. Raises OSError, sqlite3.Error."""
+    """The same for asking alone, as of this moment; where SQLite's files beside it cannot be made, as an unchanging file. Raises OSError
+    and sqlite3.Error."""
     os.close(private.open_own(path, os.O_RDONLY))
     if not is_own(path):
         raise OSError(0, "a link lies beside it")
@@ -104,6 +105,7 @@ def open_reading(path: str) -> sqlite3.Connection:
         connection = sqlite3.connect(uri + mode, uri=True, isolation_level=None, timeout=2, check_same_thread=False)
         try:
             connection.execute("PRAGMA query_only=ON")
+            connection.execute("BEGIN")
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.OperationalError as error:
             connection.close()

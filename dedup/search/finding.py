@@ -71,7 +71,11 @@ def find(
     store: Reader, publishers: Publishers, asked: str, before: str | None = None, limit: int = 20, looked_at: int = LOOKED_AT
 ) -> Found:
     """What somebody looks for, whatever that is; `before` is what an earlier page gave as `next`. A page may have fewer than `limit`
-    hits (none even) and still a next one: so many rows at most are `looked_at`. Errors of the database itself are raised."""
+    hits (none even) and still a next one: so many rows at most are `looked_at`. Errors of the database itself are raised.
+
+    A reader that was opened for this sees all that the index has; one that was asked something before may be behind it, and is told
+    a reach of 0 then, since the index could as well be another state's.
+    """
     query = parse(asked)
     place = _MOST_KEY if before is None else _place(before)
     problem = query.problem or ("" if place is not None else _NO_PLACE.format(before=before))

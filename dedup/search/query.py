@@ -30,6 +30,7 @@ _TOO_LONG = f"it has more than {MOST_CHARACTERS:,} characters"
 _TOO_MANY = f"it has more than {MOST_TERMS} words or phrases"
 _NOTHING = "there is no letter or digit in it"
 _TOO_SHORT = "one syllable alone is found nearly everywhere; two that follow each other are the least"
+_SHORT_PREFIX = f"at least {LEAST_PREFIX} letters must stand before a *"
 _ONLY_EXCLUDED = "it only says what is not to be there; add a word that is"
 
 
@@ -75,6 +76,8 @@ def parse(asked: str) -> Query:
         return Query(problem=_NOTHING)
     if not wanted:
         return Query(problem=_ONLY_EXCLUDED)
+    if any(term.prefix and len(_runs(term.wording)[-1]) < LEAST_PREFIX for term in terms):
+        return Query(problem=_SHORT_PREFIX)
     if not any(term.words for term in wanted):
         return Query(problem=_TOO_SHORT)
     return Query(tuple(terms))
@@ -87,7 +90,7 @@ def _term(match: re.Match[str]) -> Term | None:
     if not wording:
         return None
     runs = _runs(wording)
-    prefix = word is not None and word.endswith("*") and not is_wide(runs[-1][-1]) and len(runs[-1]) >= LEAST_PREFIX
+    prefix = word is not None and word.endswith("*") and not is_wide(runs[-1][-1])
     asked = [word for run in runs for word in _words_of(run)]
     some = tuple(dict.fromkeys(asked[:-1]))[: MOST_WORDS - 1] + tuple(asked[-1:])
     return Term(_PLACES[(place or "").lower()], minus == "-", wording, _pattern(wording, prefix=prefix), some, prefix)
