@@ -30,7 +30,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
         sample = Path(temporary) / "sample"
-        for command in (("sample", sample), ("--config", sample / "config.toml", "scan")):
+        for command in (("sample", sample), ("--config", sample / "config.toml", "scan", "--alert-on-import")):
             done = run(Path(temporary), *command)
             if done.code:
                 sys.exit(done.err)

@@ -48,7 +48,7 @@ def opened() -> Iterator[Browser]:
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("browser")
     assert run(folder, "sample", "sample").code == 0
-    assert run(folder / "sample", "scan").code == 0
+    assert run(folder / "sample", "scan", "--alert-on-import").code == 0
     with serving(folder / "sample") as base:
         yield base
 

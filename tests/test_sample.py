@@ -187,3 +187,12 @@ def test_another_scan_finds_nothing_new(tmp_path: Path) -> None:
     assert (tally["unchanged"], tally["faults"], tally["files"]) == (len(READ), len(FAULTY), len(FILES))
     assert [tally[key] for key in ("new", "changed", "moved", "gone", "revisions", "sightings", "changes")] == [0] * 7
     assert run(tmp_path, "dump", "--logical").out == before
+
+
+def test_its_configuration_tells_of_what_is_grave_in_a_feed(tmp_path: Path) -> None:
+    assert run(tmp_path, "sample", ".").code == 0
+    assert run(tmp_path, "scan", "--alert-on-import").code == 0
+    told = run(tmp_path, "alerts", "list", "--format", "json").json()
+    assert {a["topic"] for a in told} == {"change", "mismatch"}
+    assert run(tmp_path, "alerts", "send").code == 0
+    assert (tmp_path / "alerts.atom").read_text("utf-8").count("<entry>") == len(told)

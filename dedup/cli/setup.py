@@ -16,6 +16,21 @@ from dedup.cli.common import Common, common, formats, print_json, remark
 from dedup.text import printable
 
 
+_SAMPLE_ALERTS = """
+# What the sample tells of, in a file for feed readers, once 'dedup alerts send' or 'dedup watch' sends it.
+
+[channels.feed]
+kind = "atom"
+path = "alerts.atom"
+
+[[alerts]]
+name = "grave edits, and articles that are not what they claim"
+on = ["change", "mismatch"]
+to = ["feed"]
+min_severity = "notable"
+"""
+
+
 @click.command()
 @click.argument("directory", required=False, type=click.Path(exists=True, file_okay=False))
 @formats("text", "json")
@@ -127,7 +142,8 @@ def sample(options: Common, directory: str, form: str) -> None:
     configuration = target / "config.toml"
     shipped = files("dedup").joinpath("share/config.toml").read_text("utf-8")
     if not os.path.lexists(configuration):
-        configuration.write_text(re.sub(r"(?m)^directories = .*?(?=\s+#)", 'directories = ["crawl"]', shipped, count=1), encoding="utf-8")
+        told = re.sub(r"(?m)^directories = .*?(?=\s+#)", 'directories = ["crawl"]', shipped, count=1)
+        configuration.write_text(told + _SAMPLE_ALERTS, encoding="utf-8")
     if form == "json":
         print_json({"crawl": os.path.abspath(target / "crawl"), "config": os.path.abspath(configuration)})
     else:
