@@ -33,7 +33,6 @@ from dedup.text import printable_json
 from dedup.web import shown
 from dedup.web.links import AREAS, Links
 
-
 _Word = TypeVar("_Word", bound=str)
 
 
