@@ -15,7 +15,6 @@ import click
 from dedup.cli.common import Common, common, formats, print_json, remark
 from dedup.text import printable
 
-
 _SAMPLE_ALERTS = """
 # What the sample tells of, in a file for feed readers, once 'dedup alerts send' or 'dedup watch' sends it.
 
