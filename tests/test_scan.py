@@ -20,6 +20,7 @@ import pytest
 from dedup import errors, status
 from dedup.config import AlertRule, Channel
 from dedup.ingest import Found, Root, Scan, Tally, examine, open_session, record
+from dedup.ingest import scan as scanning
 from dedup.store import open_reader
 from dedup.store.rows import Stat
 from tests import running
@@ -214,6 +215,26 @@ def test_a_file_written_just_now_is_waited_for(crawl: Path, db: Path) -> None:
     _articles(1)[0].write(crawl, age=0)
     tally = running.scan(crawl, db, settle=0.2)
     assert (tally.new, tally.unsettled) == (1, 0)
+
+
+def test_what_settles_while_others_are_taken_in_is_taken_in_too(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long that takes: only waiting is bounded."""
+    settle = 0.2
+    recording = scanning.record
+
+    def stands(path: Path, seconds: float) -> None:
+        while time.time_ns() - path.stat().st_ctime_ns < seconds * 1e9:
+            time.sleep(0.01)
+
+    def slow(*given: Any) -> None:
+        recording(*given)
+        stands(young, 5 * settle)
+
+    stands(Made(aid="1").write(crawl), 1.1 * settle)
+    young = Made(aid="2").write(crawl, age=0)
+    monkeypatch.setattr(scanning, "record", slow)
+    tally = running.scan(crawl, db, settle=settle)
+    assert (tally.new, tally.unsettled) == (2, 0)
 
 
 def test_nothing_is_read_before_it_has_stood_for_the_time_to_settle(crawl: Path, db: Path) -> None:

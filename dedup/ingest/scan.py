@@ -446,15 +446,16 @@ class Scan:
         self.session.store.lock.doing(f"{what} {number} files, {text.printable_path(first.path)} the first of them")
 
     def _settle_waiting(self) -> None:
-        """Give unsettled files up to twice `settle_seconds`; those that do not settle are counted, and found again."""
-        deadline = time.monotonic() + 2 * self.session.settings.crawl.settle_seconds
+        """Give unsettled files up to twice `settle_seconds` of waiting; those that do not settle are counted, and found again."""
+        patience = 2 * self.session.settings.crawl.settle_seconds
         while self._waiting and not self.stop.is_set():
             pause = self.settled()
             self._flush()
-            left = deadline - time.monotonic()
-            if not self._waiting or left <= 0:
+            if not self._waiting or patience <= 0:
                 break
-            self.stop.wait(max(0.01, min(pause, left)))
+            begun = time.monotonic()
+            self.stop.wait(max(0.01, min(pause, patience)))
+            patience -= time.monotonic() - begun  # what the work takes is no waiting: files may have settled meanwhile
         self.tally.unsettled += len(self._waiting)
         self._waiting.clear()
 
