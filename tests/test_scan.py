@@ -219,7 +219,7 @@ def test_a_file_written_just_now_is_waited_for(crawl: Path, db: Path) -> None:
 
 def test_what_settles_while_others_are_taken_in_is_taken_in_too(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long that takes: only waiting is bounded."""
-    settle = 0.2
+    settle = 0.6
     recording = scanning.record
 
     def stands(path: Path, seconds: float) -> None:
@@ -228,7 +228,7 @@ def test_what_settles_while_others_are_taken_in_is_taken_in_too(crawl: Path, db:
 
     def slow(*given: Any) -> None:
         recording(*given)
-        stands(young, 5 * settle)
+        stands(young, 4 * settle)
 
     stands(Made(aid="1").write(crawl), 1.1 * settle)
     young = Made(aid="2").write(crawl, age=0)
