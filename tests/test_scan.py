@@ -230,7 +230,7 @@ def test_what_settles_while_others_are_taken_in_is_taken_in_too(crawl: Path, db:
         recording(*given)
         stands(young, 4 * settle)
 
-    stands(Made(aid="1").write(crawl), 1.1 * settle)
+    stands(Made(aid="1").write(crawl), 0.5 * settle)  # it settles before the other, and is taken in then
     young = Made(aid="2").write(crawl, age=0)
     monkeypatch.setattr(scanning, "record", slow)
     tally = running.scan(crawl, db, settle=settle)
