@@ -619,7 +619,11 @@ CREATE TRIGGER due_crowded AFTER UPDATE OF crowded ON texts WHEN OLD.crowded <> 
 BEGIN INSERT OR IGNORE INTO due_texts VALUES (NEW.id); END;
 
 CREATE INDEX sightings_mismatched ON sightings (crawled_at, id) WHERE check_status = 'mismatched';
+CREATE INDEX sightings_doubted ON sightings (check_status, check_cause) WHERE check_status <> 'verified';
+CREATE INDEX sightings_uncounted ON sightings (revision_id) WHERE standing <> 'counted';
+CREATE INDEX files_gone ON files (id) WHERE gone = 1;
 CREATE INDEX changes_stealth ON changes (at) WHERE stealth = 1;
+CREATE INDEX changes_unjudged ON changes (sighting_id) WHERE judged_by IS NULL;
 
 CREATE VIEW articles AS
 SELECT p.url, r.title, v.publisher, v.published_at, v.first_at, v.last_at, v.check_status, v.check_cause, v.revisions, v.sightings,

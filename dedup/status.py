@@ -71,7 +71,8 @@ def holds(store: Reader) -> dict[str, Any]:
     from dedup.search import reach
 
     last = store.setting("last_scan")
-    checks, matches = store.counts_by("sightings", "check_status"), store.counts_by("matches", "relation")
+    matches = store.counts_by("matches", "relation")
+    checks, causes = store.checks_counted()
     found = reach(store)
     return {
         "files": store.count("files"),
@@ -80,8 +81,8 @@ def holds(store: Reader) -> dict[str, Any]:
         "revisions": store.counted_revisions(),
         "pruned": store.pruned_revisions(),
         "sightings": store.count("sightings"),
-        "checks": {c: checks.get(c, 0) for c in ("verified", "mismatched", "unclaimed")},
-        "causes": store.counts_by("sightings", "check_cause", "check_cause IS NOT NULL"),
+        "checks": checks,
+        "causes": causes,
         "matches": {
             "exact": store.exact_copies(),
             **{r: matches.get(r, 0) for r in RELATIONS[1:]},

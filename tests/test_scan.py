@@ -20,7 +20,6 @@ import pytest
 from dedup import errors, status
 from dedup.config import AlertRule, Channel
 from dedup.ingest import Found, Root, Scan, Tally, examine, open_session, record
-from dedup.ingest import scan as scanning
 from dedup.store import open_reader
 from dedup.store.rows import Stat
 from tests import running
@@ -220,19 +219,18 @@ def test_a_file_written_just_now_is_waited_for(crawl: Path, db: Path) -> None:
 def test_what_settles_while_others_are_taken_in_is_taken_in_too(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However long that takes: only waiting is bounded."""
     settle = 0.6
-    recording = scanning.record
 
     def stands(path: Path, seconds: float) -> None:
         while time.time_ns() - path.stat().st_ctime_ns < seconds * 1e9:
             time.sleep(0.01)
 
     def slow(*given: Any) -> None:
-        recording(*given)
+        record(*given)
         stands(young, 4 * settle)
 
     stands(Made(aid="1").write(crawl), 0.5 * settle)  # it settles before the other, and is taken in then
     young = Made(aid="2").write(crawl, age=0)
-    monkeypatch.setattr(scanning, "record", slow)
+    monkeypatch.setattr("dedup.ingest.scan.record", slow)
     tally = running.scan(crawl, db, settle=settle)
     assert (tally.new, tally.unsettled) == (2, 0)
 

@@ -307,7 +307,20 @@ class Reader(Deliveries, Searchable):
 
     def counted_revisions(self) -> int:
         """Revisions that a counted sighting shows."""
-        return self.count("revisions", "EXISTS (SELECT 1 FROM sightings s WHERE s.revision_id = revisions.id AND s.standing = 'counted')")
+        others = (
+            "SELECT count(DISTINCT s.revision_id) FROM sightings s WHERE s.standing <> 'counted' AND NOT EXISTS"
+            " (SELECT 1 FROM sightings o WHERE o.revision_id = s.revision_id AND o.standing = 'counted')"
+        )
+        return self.count("revisions") - int(self._value(others))
+
+    def checks_counted(self) -> tuple[dict[str, int], dict[str, int]]:
+        """(check → crawls, cause of a mismatch → crawls)."""
+        doubted = self._all(
+            "SELECT check_status, check_cause, count(*) FROM sightings WHERE check_status <> 'verified' GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+        by = {status: sum(n for s, _, n in doubted if s == status) for status in ("mismatched", "unclaimed")}
+        verified = self.count("sightings") - sum(by.values())
+        return {"verified": verified, **by}, {cause: n for _, cause, n in doubted if cause is not None}
 
     def pruned_revisions(self) -> int:
         """Revisions whose body was pruned."""
