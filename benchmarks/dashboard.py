@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import random
 import re
@@ -83,7 +84,9 @@ def _database(place: Path, pages: int, revisions: int) -> Path:
     say("scanning")
     command = [sys.executable, "-m", "dedup", "--config", str(config), "--quiet"]
     subprocess.run([*command, "scan"], check=True, stdout=subprocess.DEVNULL)  # noqa: S603  ourselves
-    subprocess.run([*command, "reindex", "--search"], check=True, stdout=subprocess.DEVNULL)  # noqa: S603  ourselves
+    told = json.loads(subprocess.run([*command, "status", "--format", "json"], check=True, stdout=subprocess.PIPE).stdout)  # noqa: S603
+    if told["search"]["reached"] < told["search"]["texts"]:
+        subprocess.run([*command, "reindex", "--search"], check=True, stdout=subprocess.DEVNULL)  # noqa: S603  ourselves
     return config
 
 

@@ -558,6 +558,7 @@ CREATE TABLE summaries (                  -- derived: a row for each page that h
     changes INTEGER NOT NULL,             -- of title or body
     stealth INTEGER NOT NULL,             -- of those
     characters INTEGER NOT NULL,          -- of the normalised text
+    text_id INTEGER,                      -- that it shows; NULL: no letters or numbers
     place TEXT NOT NULL CHECK (place = 'alone' OR place = 'representative' OR place = 'member') -- in clusters
 ) STRICT;
 CREATE INDEX summaries_first ON summaries (first_at, page_id, place);

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import xxhash
@@ -39,12 +41,11 @@ def work_off(store: Writer, settings: Settings, most: int) -> int:
         return 0
     store.lock.doing("summing up what was recorded")
     with store.transaction():
-        connected, all_texts = _connected(store, pages, texts)
-        due = pages | store.due_among(connected)
-        _summarise(store, publishers, due)
-        _cluster(store, connected | due, all_texts)
-        store.no_longer_due(due, all_texts | texts)
-    return len(due) or len(texts)
+        work = _Work(store, publishers)
+        work.connect(pages, texts)
+        _cluster(store, work.pages, work.texts)
+        store.no_longer_due(work.due, work.texts)
+    return len(work.due) or len(texts)
 
 
 def work_all_off(store: Writer, settings: Settings, progress: Callable[[int], Any] = lambda _: None) -> int:
@@ -69,26 +70,42 @@ def _recipe(settings: Settings) -> str:
     return f"summaries1/{xxhash.xxh3_64_hexdigest(aliases.encode('utf-8', 'surrogatepass'))}"
 
 
-def _connected(store: Writer, due: Collection[int], due_texts: Collection[int]) -> tuple[set[int], set[int]]:
-    """(pages, texts) that chains of matches, or clusters as they were, connect with what is due."""
-    pages: set[int] = set()
-    texts: set[int] = set()
-    new_pages, new_texts = set(due), set(due_texts)
-    while new_pages or new_texts:
-        pages |= new_pages
-        texts |= new_texts
-        held = store.clusters_with(new_pages)
-        beside = store.texts_beside(new_texts)
-        found_texts = set(store.texts_shown(new_pages).values()) | beside
-        found_pages = held | {m.page_id for m in store.member_rows(held)} | store.pages_showing(new_texts)
-        new_pages, new_texts = found_pages - pages, found_texts - texts
-    return pages, texts
+class _Work:
+    """What is worked off at once: `pages` and `texts` that chains of matches, or clusters as they were, connect with what is due, those
+    of the pages that are `due` summed up."""
 
+    def __init__(self, store: Writer, publishers: Publishers) -> None:
+        self._store, self._publishers = store, publishers
+        self.pages: set[int] = set()
+        self.texts: set[int] = set()
+        self.due: set[int] = set()
 
-def _summarise(store: Writer, publishers: Publishers, pages: Collection[int]) -> None:
-    rows = [(page, publishers.house(printed, oid, url), *rest) for page, url, printed, oid, *rest in store.measured(pages)]
-    store.drop_summaries(set(pages) - {row[0] for row in rows})
-    store.write_summaries(rows)
+    def connect(self, pages: set[int], texts: set[int]) -> None:
+        """Take these, and whatever is connected with them."""
+        store = self._store
+        while pages or texts:
+            self.pages |= pages
+            self.texts |= texts
+            self._summarise(store.due_among(pages))
+            held = store.clusters_with(pages)
+            found_texts = set(store.texts_shown(pages).values()) | store.texts_beside(texts)
+            found_pages = held | {m.page_id for m in store.member_rows(held)} | store.pages_showing(texts)
+            pages, texts = found_pages - self.pages, found_texts - self.texts
+
+    def _summarise(self, pages: set[int]) -> None:
+        store, wanted = self._store, sorted(pages)
+        crawls = {page: list(rows) for page, rows in groupby(store.counted_crawls(wanted), key=itemgetter(0))}
+        changes = store.changes_counted(wanted)
+        rows = [
+            (
+                page, self._publishers.house(printed, oid, url), published, crawls[page][0][1], crawled, status, cause,
+                len({revision for _, _, revision in crawls[page]}), len(crawls[page]), *changes.get(page, (0, 0)), characters, text,
+            )
+            for page, url, printed, oid, published, crawled, status, cause, characters, text in store.current_crawls(wanted)
+        ]  # fmt: skip
+        store.drop_summaries(pages - {row[0] for row in rows})
+        store.write_summaries(rows)
+        self.due |= pages
 
 
 def _cluster(store: Writer, pages: Collection[int], texts: Collection[int]) -> None:

@@ -89,11 +89,8 @@ class Summing(Lookups):
     # What belongs together
 
     def texts_shown(self, pages: Iterable[int]) -> dict[int, int]:
-        """Page → the text that it shows now; pages that show none are left out."""
-        select = (
-            "SELECT p.id, r.text_id FROM wanted w CROSS JOIN pages p ON p.id = w.id JOIN sightings s ON s.id = p.current_sighting_id"
-            " JOIN revisions r ON r.id = s.revision_id WHERE r.text_id IS NOT NULL"
-        )
+        """Page → the text that it shows, as it was summed up; pages that show none are left out."""
+        select = "SELECT v.page_id, v.text_id FROM wanted w CROSS JOIN summaries v ON v.page_id = w.id WHERE v.text_id IS NOT NULL"
         return dict(self._by_id(pages, select))
 
     def pages_showing(self, texts: Iterable[int]) -> set[int]:
@@ -125,31 +122,41 @@ class Summing(Lookups):
 
     # Summaries
 
-    def measured(self, pages: Iterable[int]) -> Iterator[Row]:
-        """(page, URL, publisher as printed, oid, and what follows in a summary from `published_at` to `characters`) of each page that
-        has a current sighting."""
+    def current_crawls(self, pages: Iterable[int]) -> Iterator[Row]:
+        """(page, URL, publisher as printed, oid, published_at, crawled_at, check, cause, characters, text) of each page that has
+        a current sighting."""
         select = (
-            "SELECT p.id, p.url, m.publisher, m.oid, m.published_at,"
-            " (SELECT min(x.crawled_at) FROM sightings x WHERE x.page_id = p.id AND x.standing = 'counted'),"
-            " s.crawled_at, s.check_status, s.check_cause,"
-            " (SELECT count(DISTINCT x.revision_id) FROM sightings x WHERE x.page_id = p.id AND x.standing = 'counted'),"
-            " (SELECT count(*) FROM sightings x WHERE x.page_id = p.id AND x.standing = 'counted'),"
-            " (SELECT count(*) FROM changes c WHERE c.page_id = p.id AND (c.title_changed = 1 OR c.body_changed = 1)),"
-            " (SELECT count(*) FROM changes c WHERE c.page_id = p.id AND c.stealth = 1),"
-            " coalesce((SELECT t.characters FROM texts t WHERE t.id = r.text_id), 0)"
+            "SELECT p.id, p.url, m.publisher, m.oid, m.published_at, s.crawled_at, s.check_status, s.check_cause,"
+            " coalesce((SELECT t.characters FROM texts t WHERE t.id = r.text_id), 0), r.text_id"
             " FROM wanted w CROSS JOIN pages p ON p.id = w.id JOIN sightings s ON s.id = p.current_sighting_id"
             " JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id"
         )
         return self._by_id(pages, select)
 
+    def counted_crawls(self, pages: Iterable[int]) -> Iterator[tuple[int, str, int]]:
+        """(page, crawled_at, revision) of every counted sighting, page by page, in the order of crawl."""
+        select = (
+            "SELECT s.page_id, s.crawled_at, s.revision_id FROM wanted w CROSS JOIN sightings s ON s.page_id = w.id"
+            " WHERE s.standing = 'counted' ORDER BY w.id, s.crawled_at"
+        )
+        yield from self._by_id(pages, select)
+
+    def changes_counted(self, pages: Iterable[int]) -> dict[int, tuple[int, int]]:
+        """Page → (changes of title or body, stealthy ones), of pages that have any change."""
+        select = (
+            "SELECT c.page_id, sum(c.title_changed = 1 OR c.body_changed = 1), sum(c.stealth) FROM wanted w"
+            " CROSS JOIN changes c ON c.page_id = w.id GROUP BY c.page_id"
+        )
+        return {r[0]: (r[1], r[2]) for r in self._by_id(pages, select)}
+
     def write_summaries(self, rows: Iterable[Row]) -> None:
-        """(page, publisher, published_at, first_at, last_at, check, cause, revisions, sightings, changes, stealth, characters); where a
-        page stands in clusters stays as it was."""
+        """(page, publisher, published_at, first_at, last_at, check, cause, revisions, sightings, changes, stealth, characters, text); where
+        a page stands in clusters stays as it was."""
         self._connection.executemany(
             "INSERT INTO summaries (page_id, publisher, published_at, first_at, last_at, check_status, check_cause, revisions, sightings,"
-            " changes, stealth, characters, place) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, 'alone')"
+            " changes, stealth, characters, text_id, place) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'alone')"
             " ON CONFLICT (page_id) DO UPDATE SET publisher = ?2, published_at = ?3, first_at = ?4, last_at = ?5, check_status = ?6,"
-            " check_cause = ?7, revisions = ?8, sightings = ?9, changes = ?10, stealth = ?11, characters = ?12",
+            " check_cause = ?7, revisions = ?8, sightings = ?9, changes = ?10, stealth = ?11, characters = ?12, text_id = ?13",
             rows,
         )
 
@@ -159,10 +166,9 @@ class Summing(Lookups):
     def summed(self, pages: Iterable[int]) -> list[Summed]:
         """The pages that have a summary, as articles of clusters."""
         select = (
-            "SELECT v.page_id, r.text_id, p.url, v.publisher, v.published_at, v.first_at, v.last_at, v.check_status,"
-            " coalesce((SELECT t.crowded FROM texts t WHERE t.id = r.text_id), 0), v.place"
+            "SELECT v.page_id, v.text_id, p.url, v.publisher, v.published_at, v.first_at, v.last_at, v.check_status,"
+            " EXISTS (SELECT 1 FROM texts t INDEXED BY texts_crowded WHERE t.id = v.text_id AND t.crowded = 1), v.place"
             " FROM wanted w CROSS JOIN summaries v ON v.page_id = w.id JOIN pages p ON p.id = v.page_id"
-            " JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id"
         )
         return [Summed(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], bool(r[8]), r[9]) for r in self._by_id(pages, select)]
 

@@ -68,7 +68,7 @@ def _listening(listen: str) -> socket.socket:
     host = host.strip("[]")
     try:
         (family, _, _, _, place), *_ = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        made = socket.socket(family, socket.SOCK_STREAM)
+        made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio lets small answers wait (Nagle)
     except OSError as error:
         raise WebError(listen=listen, problem=error.strerror or str(error)) from error
     try:
