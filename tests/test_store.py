@@ -8,8 +8,10 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlite_utils
@@ -19,6 +21,7 @@ from dedup.config import Settings
 from dedup.ingest import reindex_changes
 from dedup.ingest.session import rules_of
 from dedup.store import open_reader, open_writer
+from dedup.store.lookups import Lookups
 from tests import running
 from tests.conftest import run
 from tests.crawl import Made, words
@@ -325,3 +328,23 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(second: Path, monk
     assert len(second.read_bytes()) == len(before)
     with open_writer(str(second), "test") as store:
         assert store.count("passages") == 0
+
+
+def test_few_keys_are_looked_up_without_reading_a_whole_table_once_there_are_statistics() -> None:
+    plans: list[str] = []
+
+    class Explained:
+        def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+            plans.extend(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", values))
+            return db.execute(sql, values)
+
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.execute("CREATE TABLE large (id INTEGER PRIMARY KEY, x TEXT)")
+        db.executemany("INSERT INTO large VALUES (?, 'x')", ((n,) for n in range(5000)))
+        db.execute("ANALYZE")
+        lookups = Lookups.__new__(Lookups)
+        lookups._connection = Explained()  # type: ignore[assignment]
+        found = list(lookups._by_id(range(500), "SELECT t.id FROM wanted w CROSS JOIN large t ON t.id = w.id WHERE t.x IS NOT NULL"))
+    assert len(found) == 500
+    assert "SEARCH t USING INTEGER PRIMARY KEY (rowid=?)" in plans
+    assert not [plan for plan in plans if "BLOOM" in plan]

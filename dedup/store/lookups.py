@@ -41,12 +41,14 @@ class Lookups(Reader):
     """Questions about many keys at once. Keys that are not there are left out of the answers."""
 
     def _wanted(self, columns: str, keys: Iterable[tuple[Any, ...]], select: str) -> Iterator[tuple[Any, ...]]:
-        """Rows of `select`, which joins the table `wanted` of these keys with others."""
+        """Rows of `select`, which joins the table `wanted` of these keys with others. The limit says how few they are: SQLite takes
+        them for a million, and would read a whole table that it has statistics of to make a Bloom filter for them."""
         width = columns.count(",") + 1
         rest = iter(keys)
         while chunk := list(islice(rest, MOST_VARIABLES // width)):
             values = list(chain.from_iterable(chunk))
-            yield from self._connection.execute(f"WITH wanted ({columns}) AS (VALUES {_places(width, len(chunk))}) {select}", values)
+            few = f"SELECT * FROM (VALUES {_places(width, len(chunk))}) LIMIT {len(chunk)}"
+            yield from self._connection.execute(f"WITH wanted ({columns}) AS ({few}) {select}", values)
 
     def _by_id(self, ids: Iterable[int], select: str) -> Iterator[tuple[Any, ...]]:
         """The same for keys that are ids."""

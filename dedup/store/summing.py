@@ -103,11 +103,14 @@ class Summing(Lookups):
 
     def texts_beside(self, texts: Iterable[int]) -> set[int]:
         """The texts that match one of these so that a cluster would hold both."""
-        select = " UNION ALL ".join(
-            f"SELECT m.{other} FROM wanted w CROSS JOIN matches m ON m.{side} = w.id WHERE m.relation IN ({_CLUSTERED})"
+        wanted = list(texts)
+        sides = [
+            self._by_id(
+                wanted, f"SELECT m.{other} FROM wanted w CROSS JOIN matches m ON m.{side} = w.id WHERE m.relation IN ({_CLUSTERED})"
+            )
             for side, other in (("a", "b"), ("b", "a"))
-        )
-        return {r[0] for r in self._by_id(texts, select)}
+        ]
+        return {r[0] for rows in sides for r in rows}
 
     def clusters_with(self, pages: Collection[int]) -> set[int]:
         """The clusters, as they were, that hold one of these pages."""

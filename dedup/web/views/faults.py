@@ -21,4 +21,6 @@ def view(store: Around, asked: Asked) -> Answer:
     rows = [{"path": p, "kind": k, "message": m, "since": s} for p, k, m, s in found[:SHOWN]]
     after = key(rows[-1]["path"], rows[-1]["kind"]) if len(found) > SHOWN else None
     told = {"kinds": store.counts_by("faults", "kind"), "kind": kind or None, "faults": rows, "after": after}
-    return Answer("faults.html", "Faults", told, {"meaning": FAULTS, "files": 0 if rows else store.count("files", "gone = 0"), "begun": place is None})
+    return Answer(
+        "faults.html", "Faults", told, {"meaning": FAULTS, "files": 0 if rows else store.count("files", "gone = 0"), "begun": place is None}
+    )
