@@ -29,6 +29,8 @@ COMMANDS = {
     "history": "history",
     "diff": "diff",
     "changes": "changes",
+    "report": "report",
+    "export": "export",
     "status": "status",
     "doctor": "doctor",
     "reindex": "reindex",

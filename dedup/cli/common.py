@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import io
-import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,10 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from dedup.escaping import cell, csv_line, dumps
 from dedup.text import printable
 
 if TYPE_CHECKING:
-    from dedup.config import Loaded
+    from dedup.config import Loaded, Settings
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -121,46 +120,24 @@ def print_json_array(rows: Iterable[Any]) -> int:
     return number
 
 
-def dumps(value: Any, indent: int | None = None) -> str:
-    """JSON; characters that could steer a terminal are escaped, as JSON allows for any character."""
-    shown = json.dumps(value, ensure_ascii=False, indent=indent)
-    if shown.isascii() and "\x7f" not in shown:
-        return shown
-    return "".join(c if c in "\n" or printable(c) == c else _json_escape(c) for c in shown)
-
-
-def _json_escape(character: str) -> str:
-    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else json.dumps(character)[1:-1]
-
-
 def print_csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> int:
     """CSV with a head (RFC 4180); cells that a spreadsheet would take for a formula get an apostrophe before them."""
     columns = list(columns)
     number = 0
-    click.echo(_csv_line(columns), nl=False)
+    click.echo(csv_line(columns), nl=False)
     for row in rows:
-        click.echo(_csv_line([_cell(row.get(c)) for c in columns]), nl=False)
+        click.echo(csv_line([cell(row.get(c)) for c in columns]), nl=False)
         number += 1
     return number
 
 
-def _csv_line(cells: list[str]) -> str:
-    line = io.StringIO()
-    csv.writer(line).writerow(cells)
-    return line.getvalue()
-
-
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""How formulas begin in spreadsheets, some of which skip blanks first or take full-width signs too."""
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool | int | float):
-        return str(value).lower() if isinstance(value, bool) else str(value)
-    shown = printable(str(value))
-    return "'" + shown if shown.lstrip().startswith(_FORMULA) else shown
+def in_crawl_directory(settings: Settings, file: str) -> str | None:
+    """What is said of a file that would lie in a crawl directory: nothing is ever written there; None for one that would not."""
+    place = os.path.realpath(file)
+    for directory in settings.crawl.directories:
+        if place.startswith(os.path.realpath(directory) + os.sep):
+            return f"it would lie in the crawl directory {directory}, where nothing is ever written"
+    return None
 
 
 def on_terminal(options: Common) -> bool:

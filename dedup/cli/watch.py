@@ -11,7 +11,8 @@ import threading
 import click
 
 from dedup import times
-from dedup.cli.common import Common, common, dumps, formats
+from dedup.cli.common import Common, common, formats
+from dedup.escaping import dumps
 from dedup.text import printable
 
 LEAVING = 9.0
