@@ -43,14 +43,14 @@ class Tick:
     label: str
 
 
-def columns(title: str, described: str, shown: Sequence[Column], *, labels: int = 4, kind: str = "columns") -> str:
+def columns(title: str, described: str, shown: Sequence[Column], *, labels: int = 4) -> str:
     """Columns side by side; so many of their labels are written at most. Empty where there are no columns."""
     if not shown:
         return ""
     top = nice(max(sum(c.values) for c in shown))
     slot = 100 / len(shown)
     width = slot * (0.82 if len(shown) <= 60 else 0.94)
-    drawn = [*_head(title, described, kind), *_grid(top)]
+    drawn = [*_head(title, described, "columns"), *_grid(top)]
     for n, column in enumerate(shown):
         left, height = n * slot + (slot - width) / 2, 0.0
         drawn.append(f"<g><title>{escape(column.told)}</title>")
@@ -64,7 +64,7 @@ def columns(title: str, described: str, shown: Sequence[Column], *, labels: int 
         drawn.append("</g>")
     every = max(1, -(-len(shown) // labels))
     ticks = [Tick((n + 0.5) / len(shown), shown[n].label) for n in range(every // 2 if every > 1 else 0, len(shown), every)]
-    return "".join([*drawn, *_ticks(ticks), "</svg>"])
+    return "".join([*drawn, *_marks(top), *_ticks(ticks), "</svg>"])
 
 
 def steps(title: str, described: str, lines: Sequence[Steps], ticks: Sequence[Tick]) -> str:
@@ -77,7 +77,7 @@ def steps(title: str, described: str, lines: Sequence[Steps], ticks: Sequence[Ti
     for n, line in enumerate(lines[:SERIES], 1):
         drawn.append(f'<path class="line s{n}" vector-effect="non-scaling-stroke" d="{_path(line.points, top)}">')
         drawn.append(f"<title>{escape(line.told)}</title></path>")
-    return "".join([*drawn, "</svg>", *_ticks(ticks), "</svg>"])
+    return "".join([*drawn, "</svg>", *_marks(top), *_ticks(ticks), "</svg>"])
 
 
 def swatch(series: int, kind: str = "columns") -> str:
@@ -119,14 +119,17 @@ def _head(title: str, described: str, kind: str) -> list[str]:
 
 
 def _grid(top: int) -> list[str]:
-    """Lines at the whole, the half and the ground, with their numbers on them."""
+    """Lines at the whole, the half and the ground."""
     drawn = []
     for number in (top, top // 2, 0):
         y = _n(_TOP + _PLOT * (1 - number / top))
         drawn.append(f'<line class="{"grid" if number else "axis"}" x1="0" x2="100%" y1="{y}" y2="{y}"/>')
-        if number:
-            drawn.append(f'<text class="mark" x="0" y="{_n(float(y) - 4)}">{number:,}</text>')
     return drawn
+
+
+def _marks(top: int) -> list[str]:
+    """The numbers of the lines, over what is drawn."""
+    return [f'<text class="mark" x="0" y="{_n(_TOP + _PLOT * (1 - n / top) - 4)}">{n:,}</text>' for n in (top, top // 2)]
 
 
 def _ticks(ticks: Sequence[Tick]) -> list[str]:

@@ -44,7 +44,7 @@ class Counting(Reader):
         values = {"since": period.since, "until": period.until, "house": period.house, **more}
         yield from self._connection.execute(sql, values)
 
-    def due(self) -> int:
+    def pages_due(self) -> int:
         """Pages that are not summed up as they are now."""
         return self.count("due")
 

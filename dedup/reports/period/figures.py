@@ -209,7 +209,7 @@ def figures(store: Counting, period: Period, zone: ZoneInfo, publishers: Publish
     stealthy = [_stealth(*r) for r in store.stealth_edits(period, STEALTH)]
     uuid = store.setting("uuid") or ""
     return Figures(
-        head=Head(period.since, period.until, period.house, zone.key, uuid[:8], store.last_crawl(), store.due()),
+        head=Head(period.since, period.until, period.house, zone.key, uuid[:8], store.last_crawl(), store.pages_due()),
         publishers=tuple(_folded(houses)),
         hours=hours,
         rhythm=rhythm,

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
+from math import log
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -22,7 +24,16 @@ from dedup.text import printable
 
 COLUMNS = 96
 """Columns of the picture of hours at most."""
-SCALE = ((60, "1 min"), (900, "15 min"), (3600, "1 h"), (21_600, "6 h"), (86_400, "1 d"), (604_800, "7 d"), (2_592_000, "30 d"))
+SCALE = (
+    (60, "1 min"),
+    (900, "15 min"),
+    (3600, "1 h"),
+    (21_600, "6 h"),
+    (86_400, "1 d"),
+    (604_800, "7 d"),
+    (2_592_000, "30 d"),
+    (31_536_000, "1 y"),
+)
 """Ticks of time after a first publication, on a scale on which each is as far from the next."""
 _HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
 
@@ -138,12 +149,14 @@ def _place(seconds: int, longest: int) -> float:
 
 
 def _along(seconds: float) -> float:
-    before = 0
-    for n, (at, _) in enumerate(SCALE):
+    """Ticks that lie before it; between two of them by the logarithm."""
+    first = SCALE[0][0]
+    if seconds <= first:
+        return seconds / first
+    for n, ((before, _), (at, _)) in enumerate(pairwise(SCALE), 1):
         if seconds < at:
-            return n + (seconds - before) / (at - before)
-        before = at
-    return len(SCALE) + min(2.0, (seconds - before) / (12 * before))
+            return n + log(seconds / before) / log(at / before)
+    return len(SCALE) + log(seconds / SCALE[-1][0]) / log(12)
 
 
 def _edits(f: Figures) -> Picture | None:
@@ -155,5 +168,5 @@ def _edits(f: Figures) -> Picture | None:
     ]
     caption = "Changes of title or body by time after publication"
     most = max(shown, key=lambda c: sum(c.values))
-    svg = charts.columns(caption, f"The most: {most.told}.", shown, labels=len(shown), kind="columns few")
+    svg = charts.columns(caption, f"The most: {most.told}.", shown, labels=5)
     return Picture(Markup(svg), caption, _legend(("owned up to, or of no substance", "stealthy")))  # noqa: S704

@@ -130,14 +130,18 @@ def _articles(f: Figures) -> Section:
         f"Articles by {found.unit if found else 'hour'}",
         _columns("From", "#Articles", "#Copies"),
         tuple(
-            (Cell(begin.isoformat(" ", "minutes"), ours=True), _number(sum(values)), _number(values[1]))
+            (
+                _ours(begin.isoformat(" ", "minutes") if found.unit == "hour" else begin.date().isoformat()),
+                _number(sum(values)),
+                _number(values[1]),
+            )
             for begin, values in zip(found.begins, found.sums, strict=True)
             if sum(values)
         )
         if found
         else (),
     )
-    most = max((n for r in f.rhythm for n in r.articles), default=0)
+    most = max((n for r in f.rhythm if r.publisher is not None for n in r.articles), default=0)
     rhythm = Table(
         "rhythm",
         "Articles by publisher and hour of the day",
@@ -239,7 +243,7 @@ def _lags(f: Figures) -> Section:
     )
     names: list[str | None] = [*f.lags.named, *([None] if f.lags.others else [])]
     by = {(lag.leader, lag.follower): lag for lag in f.lags.matrix}
-    most = max((lag.followed for lag in f.lags.matrix), default=0)
+    most = max((lag.followed for lag in f.lags.matrix if None not in (lag.leader, lag.follower)), default=0)
     matrix = Table(
         "matrix",
         "Down: who was first. Across: who followed, how often, and the median lag",
@@ -405,7 +409,7 @@ def _share(part: int, whole: int) -> str:
 
 
 def _weight(number: int, most: int) -> int:
-    return -(-4 * number // most) if most else 0
+    return min(4, -(-4 * number // most)) if most else 0
 
 
 def _more(number: int) -> str:
