@@ -62,10 +62,11 @@ def changes(store: Feed, wanted: Wanted, incidents: list[Incident]) -> Iterator[
             continue
         if part is not None:
             told.add(part)
-        yield _change(change, part)
+        yield one_change(change, part)
 
 
-def _change(c: JudgedChange, incident: Incident | None) -> dict[str, Any]:
+def one_change(c: JudgedChange, incident: Incident | None = None) -> dict[str, Any]:
+    """A change as every command shows it."""
     return {
         "url": c.url,
         "title": c.title,
