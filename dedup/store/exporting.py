@@ -140,7 +140,8 @@ class Exporting(Feed):
         sql = (
             f"SELECT lower(hex(t.digest)), {_SIDE.format(p='p', m='m', s='s')} FROM texts t JOIN revisions r ON r.text_id = t.id"
             f" JOIN pages p ON p.id = r.page_id JOIN sightings s ON {shown} AND s.revision_id = r.id"
-            " JOIN metadata m ON m.id = s.metadata_id WHERE t.id IN (SELECT text_id FROM revisions WHERE text_id IS NOT NULL GROUP BY text_id HAVING count(DISTINCT page_id) > 1)"
+            " JOIN metadata m ON m.id = s.metadata_id"
+            " WHERE t.id IN (SELECT text_id FROM revisions WHERE text_id IS NOT NULL GROUP BY text_id HAVING count(DISTINCT page_id) > 1)"
             " ORDER BY t.digest, p.url, r.digest"
         )
         for row in self._connection.execute(sql):
@@ -166,7 +167,7 @@ class Exporting(Feed):
             " ORDER BY min(ta.digest, tb.digest), max(ta.digest, tb.digest)"
         )
         for r in self._connection.execute(sql):
-            yield ExportedMatch(*r[:2], r[2], *r[3:9], Side(*r[9:16]), Side(*r[16:]))
+            yield ExportedMatch(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], Side(*r[9:16]), Side(*r[16:]))
 
     def members(self) -> Iterator[ExportedMember]:
         """The articles of every cluster, by the representative's URL: that first, then the others by URL."""
