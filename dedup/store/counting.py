@@ -31,10 +31,8 @@ def _within(column: str) -> str:
 _BY = "(:house IS NULL OR v.publisher = :house)"
 _ARRIVED = f"{_within('v.first_at')} AND {_BY}"
 """Of summaries `v`."""
-_BUCKET = (
-    "CASE WHEN v.published_at IS NULL THEN -1 WHEN strftime('%s', c.at) < strftime('%s', v.published_at) + 0 THEN -2"
-    " ELSE (strftime('%s', c.at) - strftime('%s', v.published_at)) / 3600 END"
-)
+_SECONDS = "(CAST(strftime('%s', c.at) AS INTEGER) - CAST(strftime('%s', v.published_at) AS INTEGER))"
+_BUCKET = f"CASE WHEN v.published_at IS NULL THEN -1 WHEN {_SECONDS} < 0 THEN -2 ELSE {_SECONDS} / 3600 END"
 
 
 class Counting(Reader):
