@@ -172,7 +172,7 @@ def test_what_is_dropped_matches_what_is_kept_and_no_two_that_are_kept_match(
 
 def chain(folder: Path) -> list[str]:
     """Three articles of which each is near to the next, and the first is not to the last; published in this order. Their URLs."""
-    (folder / "config.toml").write_text(CONFIG + "[duplicates]\npassages = false\n")
+    (folder / "config.toml").write_text(CONFIG + "[duplicates]\ncopy_coverage = 0.99\n")
     rng = random.Random(4)
     text = words(rng, 200)
     made = []

@@ -123,8 +123,8 @@ class Brute:
             for u in self.clusters[c]:
                 a = self.articles[u]
                 if a["published_at"]:
-                    at = first.get(a["publisher"])
-                    if at is None or a["published_at"] < at[0]:
+                    known = first.get(a["publisher"])
+                    if known is None or a["published_at"] < known[0]:
                         first[a["publisher"]] = a["published_at"], u
             order = sorted((at, name) for name, (at, _) in first.items())
             for at, name in order[1:]:
@@ -309,7 +309,8 @@ def test_days_begin_at_midnight_and_weeks_on_mondays() -> None:
 def test_a_quarter_lies_in_the_hour_of_the_zone_that_its_moments_lie_in(at: datetime, zone: str) -> None:
     quarter = f"{at:%Y-%m-%dT%H:}{at.minute // 15}"
     local = at.replace(tzinfo=ZoneInfo("UTC")).astimezone(ZoneInfo(zone))
-    if local.utcoffset() % timedelta(minutes=15):  # type: ignore[operator]  local mean times of old
+    ahead = local.utcoffset()
+    if ahead is None or ahead % timedelta(minutes=15):  # local mean times of old
         return
     assert hour_of(quarter, ZoneInfo(zone)) == local.replace(minute=0, second=0, microsecond=0).isoformat()
 
