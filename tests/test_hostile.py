@@ -212,6 +212,8 @@ def steering(raw: str) -> set[str]:
 
 def check(args: tuple[str | bytes, ...], ran: Ran) -> None:
     told = ran.out + ran.err
+    if "markdown" in args:
+        told = told.replace("@\u2060", "@").replace("<\u2060", "<")  # by which it calls nobody
     assert not steering(told.replace("\r\n", "\n")), (args, steering(told))
     assert SECRET not in told or SECRET in ascii(args), (args, told)
     assert "Traceback" not in told

@@ -155,15 +155,15 @@ def test_what_is_dropped_matches_what_is_kept_and_no_two_that_are_kept_match(
         assert rule.key(b) < rule.key(a)
         if gone.via is not None:
             assert a.crowded or b.crowded
-            assert frozenset((b.text_id, gone.via)) in direct
-            assert direct[frozenset((gone.via, a.text_id))] == gone.link.relation
+            assert {b.text_id, gone.via} in [*direct]
+            assert direct[frozenset(x for x in (gone.via, a.text_id) if x)] == gone.link.relation
         elif a.text_id == b.text_id:
             assert gone.link.relation == "exact"
         else:
-            assert direct[frozenset((a.text_id, b.text_id))] == gone.link.relation
+            assert direct[frozenset(x for x in (a.text_id, b.text_id) if x)] == gone.link.relation
     stay = [a for a in articles if a.page_id not in decided]
     for a, b in permutations(stay, 2):
-        assert frozenset((a.text_id, b.text_id)) not in direct
+        assert {a.text_id, b.text_id} not in [*direct]
         assert a.text_id != b.text_id or "exact" not in relations
 
 
