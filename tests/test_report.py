@@ -23,10 +23,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dedup.reports.period import forms, html
 from dedup.reports.period.clock import gathered, hour_of
 from dedup.reports.period.figures import EDIT_HOURS
 from dedup.reports.period.forms import CSV_COLUMNS
-from dedup.reports.period.tables import duration
+from dedup.reports.period.tables import Cell, duration
 from dedup.text import printable
 from tests.conftest import Ran, Sampled, run
 from tests.crawl import Made, edited, words
@@ -446,7 +447,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "config.toml").write_text(CONFIG)
     rng = random.Random(5)
     text = words(rng, 120, korean=False)
-    attack = f"</script></style><!--<script>]]>{ALL}| [x](javascript:alert(1)) `@everyone` &lt;"
+    attack = f"<b onclick=a></script></style><!--<script>]]>{ALL}| [x](javascript:alert(1)) `@everyone` &lt;"
     for n, url in enumerate(URLS):
         for day in (2, 3):
             made = Made(
@@ -482,10 +483,8 @@ def test_nothing_that_an_article_tries_comes_out_of_a_report(hostile: Path, form
         shown = MarkdownIt("commonmark").enable("table").render(ran.out)
         assert not re.search(r"<(script|img|style|!--)", shown)
         assert all(re.match("https?://", href) for href in re.findall(r'href="([^"]*)"', shown))
-        heads = {len(re.findall("<t[hd]", row)) for table in shown.split("<table>")[1:] for row in table.split("<tr>")[1:2]}
-        for table in shown.split("<table>")[1:]:
-            assert len({len(re.findall("<t[hd]", row)) for row in table.split("</table>")[0].split("<tr>")[1:]}) == 1
-        assert heads
+        for rows in re.findall(r"(?:^\|.*\n)+", ran.out, re.MULTILINE):
+            assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows.splitlines()}) == 1, "a cell is a cell"
         assert not re.search(r"@(everyone|here)\b", ran.out)
     elif form == "csv":
         rows = list(csv.reader(io.StringIO(ran.out)))
@@ -498,6 +497,15 @@ def test_a_link_leads_to_the_web_and_nowhere_else(hostile: Path) -> None:
     links = {a["href"] for tag, a in page.tags if tag == "a" and not (a["href"] or "").startswith("#")}
     assert links
     assert all(re.match(r"https?://[^\s\"'<>@]+$", href or "") for href in links)
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "ftp://a.example/", "//a.example/", "oid 1 aid 2", 'https://a.example/"onclick="x'])
+def test_what_is_no_address_of_the_web_is_no_link(url: str) -> None:
+    """Canonical URLs all are; that is not relied on."""
+    shown = Page(str(html._cell(Cell("title", url=url))))
+    assert [tag for tag, _ in shown.tags] == ["bdi", "small"]
+    assert shown.inner["small"] == url
+    assert forms._md_cell(Cell("title", url=url)) == "title"
 
 
 # Where it goes

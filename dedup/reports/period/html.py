@@ -25,7 +25,6 @@ from dedup.text import printable
 COLUMNS = 96
 """Columns of the picture of hours at most."""
 SCALE = (
-    (60, "1 min"),
     (900, "15 min"),
     (3600, "1 h"),
     (21_600, "6 h"),
