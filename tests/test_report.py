@@ -452,7 +452,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for day in (2, 3):
             made = Made(
                 " ".join([*edited(rng, text, 0.02 if day == 2 else 0.1), f"{day * 1000} {attack}"]),
-                title=f"{day}{attack}",
+                title=f"={day}{attack}",
                 publisher=f"{n % 4}{attack}",
                 url=url,
                 oid=f"{n}",
