@@ -207,8 +207,8 @@ def test_figures_are_those_of_the_records(folder: Path, seed: int) -> None:
     for n in range(90):
         next(made).write(folder / "crawl", f"{n}.md")
     assert run(folder, "scan").code == 0
-    counted = [check(folder, None, None, None), check(folder, "2026-03-03T00:00:00+00:00", None, None)]
-    counted.append(check(folder, None, "2026-03-03T00:00:00+00:00", None))
+    counted = [check(folder, None, None, None), check(folder, "2026-03-03T00:30:00+00:00", None, None)]
+    counted.append(check(folder, None, "2026-03-03T00:30:00+00:00", None))
     assert counted[0] == counted[1] + counted[2]
     assert min(counted) > 0
     assert check(folder, "2026-03-03T00:00:00+00:00", "2026-03-04T00:30:01+00:00", "신문 1") > 0
