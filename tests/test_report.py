@@ -225,6 +225,20 @@ def test_faults_count_by_when_they_came(folder: Path) -> None:
     assert told(folder, "--publisher", "한빛일보")["faults"] is None
 
 
+def test_crawls_that_do_not_count_are_checks_all_the_same(folder: Path) -> None:
+    """Of a page that was never crawled whole."""
+    body = " ".join(words(random.Random(1), 100))
+    path = Made(body).write(folder / "crawl")
+    raw = path.read_text()
+    path.write_text(raw[: raw.index(body) + 200])
+    assert run(folder, "scan").code == 0
+    for args in ((), ("--publisher", "한빛일보")):
+        found = told(folder, *args)
+        assert found["publishers"] == []
+        assert found["checks"] == [{"publisher": "한빛일보", "check": "mismatched", "cause": "truncated", "crawls": 1}]
+    assert told(folder, "--publisher", "새벽신문")["checks"] == []
+
+
 def test_a_publisher_is_its_house_under_any_name(folder: Path) -> None:
     (folder / "config.toml").write_text(CONFIG + '[[publishers.aliases]]\nname = "한빛일보"\nnames = ["Hanbit"]\n')
     Made(publisher="Hanbit", aid="1").write(folder / "crawl")
