@@ -6,7 +6,7 @@ import re
 from xml.etree import ElementTree as Tree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dedup import charts
@@ -72,6 +72,8 @@ def test_steps_never_leave_the_picture(points: tuple[tuple[float, int], ...]) ->
         assert not down or 0 <= float(down) <= height
 
 
+@example(5)
+@example(0)
 @given(st.integers(0, 10**9))
 def test_a_scale_ends_at_a_round_number_that_is_not_much_too_large(most: int) -> None:
     top = charts.nice(most)

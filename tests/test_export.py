@@ -13,6 +13,7 @@ import sys
 import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from dedup.store import open_reader
 from dedup.store.exporting import Exporting
 from dedup.store.opening import open_reading
 from tests.conftest import Sampled, run
-from tests.crawl import Made, words
+from tests.crawl import Made, edited, words
 from tests.faults.disks import memory
 from tests.running import dump, history
 from tests.test_summaries import CONFIG, crawls
@@ -229,6 +230,34 @@ def test_periods_that_follow_each_other_hold_everything_once(random_folder: Path
     assert before
     assert after
     assert Counter(map(dumps, before + after)) == Counter(map(dumps, rows(random_folder, name)))
+
+
+def test_a_match_is_as_new_as_the_later_of_its_articles(random_folder: Path) -> None:
+    at = "2026-03-03T00:30:00+00:00"
+    first = {r["url"]: r["first_crawled_at"] for r in rows(random_folder, "articles", "--no-body")}
+    whole = rows(random_folder, "matches")
+    mixed = [r for r in whole if min(first[r["url_a"]], first[r["url_b"]]) < at <= max(first[r["url_a"]], first[r["url_b"]])]
+    assert mixed
+    found = rows(random_folder, "matches", "--since", at)
+    assert all(r in found for r in mixed)
+
+
+@pytest.mark.parametrize("shown", [0, 1])
+def test_a_match_is_told_of_two_pages_though_one_page_showed_both_texts(folder: Path, shown: int) -> None:
+    """The first page by URL that showed either is the same one; another shows the earlier text, or the later."""
+    rng = random.Random(1)
+    text = words(rng, 120)
+    bodies = [" ".join(text), " ".join(edited(rng, text, 0.03))]
+    first = Made(aid="1")
+    for day, body in enumerate(bodies, 2):
+        replace(first, body=body, crawled_at=f"2026-03-0{day} 00:30:00").write(folder / "crawl", f"{day}.md")
+    other = Made(bodies[shown], aid="2")
+    other.write(folder / "crawl")
+    assert run(folder, "scan").code == 0
+    found = [r for r in rows(folder, "matches", "--all") if r["relation"] == "near"]
+    assert [{r["url_a"], r["url_b"]} for r in found] == [{first.address, other.address}]
+    texts = {(r["url"], r["text"]) for r in rows(folder, "articles", "--all")}
+    assert {(r[f"url_{side}"], r[f"text_{side}"]) for r in found for side in "ab"} <= texts
 
 
 def test_a_cluster_is_told_whole_where_an_article_of_it_is_wanted(random_folder: Path) -> None:
