@@ -53,6 +53,9 @@ def random_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = crawls(random.Random(11), 40)
     for n in range(120):
         next(made).write(folder / "crawl", f"{n}.md")
+    body = " ".join(words(random.Random(1), 100))
+    whole = Made(body, aid="9999999999").write(folder / "crawl")
+    (folder / "crawl/cut.md").write_text(whole.read_text().replace("2026-03-02 00:30:00", "2026-03-03 00:30:00").partition(body[300:])[0])
     assert run(folder, "scan").code == 0
     for n in range(0, 120, 10):
         (folder / "crawl" / f"{n}.md").unlink()

@@ -182,7 +182,8 @@ def check(folder: Path, since: str | None, until: str | None, house: str | None)
     assert [t["newest_at"] for t in f["newest"]] == sorted(newest.values(), reverse=True)[:10]
     for s in f["spread"]:
         published = sorted(datetime.fromisoformat(p) for u in brute.clusters[s["url"]] if (p := brute.articles[u]["published_at"]))
-        assert s["points"][-1] == [(published[-1] - published[0]).total_seconds(), len(published)]
+        grown = {(at - published[0]).total_seconds(): sum(other <= at for other in published) for at in published}
+        assert [tuple(point) for point in s["points"]] == list(grown.items())
     races = brute.races()
     matrix = {(lag["leader"], lag["follower"]): (lag["followed"], lag["median_seconds"]) for lag in f["lags"]["matrix"]}
     assert matrix == {pair: (len(lags), round(median(lags))) for pair, lags in races.items()}
