@@ -231,6 +231,21 @@ class Metrics(_Section):
     listen: Annotated[str, AfterValidator(_address)] = ""
 
 
+def _listening(listen: str) -> str:
+    if not listen:
+        raise ValueError("must not be empty; write one like '127.0.0.1:8765'")
+    return _address(listen)
+
+
+class Web(_Section):
+    """`[web]`"""
+
+    enabled: bool = False
+    listen: Annotated[str, AfterValidator(_listening)] = "127.0.0.1:8765"
+    token: str = ""
+    hosts: tuple[_Name, ...] = ()
+
+
 def _clock(printed: str) -> str:
     if not re.fullmatch(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", printed):
         raise ValueError("is not a time of day; write one like '08:00'")
@@ -337,6 +352,7 @@ class Settings(_Section):
     history: History = History()
     database: Database = Database()
     metrics: Metrics = Metrics()
+    web: Web = Web()
     delivery: Delivery = Delivery()
     alerts: tuple[AlertRule, ...] = ()
     channels: dict[str, Channel] = Field(default_factory=dict)

@@ -178,6 +178,22 @@ class MetricsError(DedupError):
     """Metrics cannot be served on {listen}: {problem}."""
 
 
+class WebError(DedupError):
+    """The dashboard cannot be served on {listen}: {problem}."""
+
+
+class WebOpenError(DedupError):
+    """Other machines could reach {listen}: set [web] token (better "env:NAME" than the token itself), or listen on 127.0.0.1."""
+
+    exit_code = 2
+
+
+class QueryError(DedupError):
+    """{name}: {problem}"""
+
+    exit_code = 2
+
+
 class ChannelError(DedupError):
     """Channel {channel}: {problem}"""
 

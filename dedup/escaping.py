@@ -5,11 +5,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from typing import Any
 
-from dedup.text import printable
+from dedup.text import printable, printable_json
 
 _ADDRESS = re.compile(r"https?://[^\s<>\"'`\\|{}^]+")
 _CALLS = re.compile(r"@(?=everyone|here|channel)|(?<![\w.])@(?=[\w&!#])|<(?=[@!#])", re.IGNORECASE)
@@ -47,23 +46,7 @@ def markdown(shown: str) -> str:
     return _MARKDOWN.sub(r"\\\g<0>", _ENTITY.sub("&amp;", shown))
 
 
-def dumps(value: Any, indent: int | None = None) -> str:
-    """JSON; characters that could steer a terminal are escaped, as JSON allows for any character."""
-    shown = json.dumps(value, ensure_ascii=False, indent=indent)
-    return shown if shown.replace("\n", "").isprintable() else shown.translate(_JSON)
-
-
-class _Json(dict[int, str]):
-    """A `str.translate` table that escapes what could steer, but line ends, which stand between values only."""
-
-    def __missing__(self, code: int) -> str:
-        c = chr(code)
-        escaped = f"\\u{code:04x}" if code < 0x10000 else json.dumps(c)[1:-1]
-        self[code] = c if c == "\n" or printable(c) == c else escaped
-        return self[code]
-
-
-_JSON = _Json()
+dumps = printable_json
 
 
 def csv_line(cells: list[str]) -> str:

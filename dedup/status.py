@@ -69,6 +69,7 @@ def told(found: Daemon) -> dict[str, Any]:
 def holds(store: Reader) -> dict[str, Any]:
     """Counts of what the database holds, its size, and the last scan."""
     last = store.setting("last_scan")
+    checks, matches = store.counts_by("sightings", "check_status"), store.counts_by("matches", "relation")
     return {
         "files": store.count("files"),
         "gone": store.count("files", "gone = 1"),
@@ -76,11 +77,11 @@ def holds(store: Reader) -> dict[str, Any]:
         "revisions": store.counted_revisions(),
         "pruned": store.pruned_revisions(),
         "sightings": store.count("sightings"),
-        "checks": {c: store.counts_by("sightings", "check_status").get(c, 0) for c in ("verified", "mismatched", "unclaimed")},
+        "checks": {c: checks.get(c, 0) for c in ("verified", "mismatched", "unclaimed")},
         "causes": store.counts_by("sightings", "check_cause", "check_cause IS NOT NULL"),
         "matches": {
             "exact": store.exact_copies(),
-            **{r: store.counts_by("matches", "relation").get(r, 0) for r in RELATIONS[1:]},
+            **{r: matches.get(r, 0) for r in RELATIONS[1:]},
         },
         "crowded": store.count("texts", "crowded = 1"),
         "changes": store.count("changes"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -182,6 +183,25 @@ def printable(text: str) -> str:
 def printable_path(path: bytes) -> str:
     """A path's bytes as text for people: UTF-8 where it is, bytes that are not and control characters as `\\xNN`."""
     return printable(path.decode("utf-8", "backslashreplace"))
+
+
+def printable_json(value: Any, indent: int | None = None) -> str:
+    """JSON; characters that could steer a terminal are escaped, as JSON allows for any character."""
+    shown = json.dumps(value, ensure_ascii=False, indent=indent)
+    return shown if shown.replace("\n", "").isprintable() else shown.translate(_JSON)
+
+
+class _Json(dict[int, str]):
+    """A `str.translate` table that escapes what could steer, but line ends, which stand between values only."""
+
+    def __missing__(self, code: int) -> str:
+        c = chr(code)
+        escaped = f"\\u{code:04x}" if code < 0x10000 else json.dumps(c)[1:-1]
+        self[code] = c if c == "\n" or printable(c) == c else escaped
+        return self[code]
+
+
+_JSON = _Json()
 
 
 def printable_block(text: str) -> str:

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ def configure(folder: Path, *, keep: str = '["last"]', days: int = 0, more: str 
     )
 
 
-def articles() -> list[Made]:
+@cache
+def articles() -> tuple[Made, ...]:
     """Every page on every day: stories of an agency's and copies of them, near copies, exact copies, and what is a page's own; the
     agency's story is rewritten on the second day, so that no page shows it any more."""
     found: list[Made] = []
@@ -45,7 +47,7 @@ def articles() -> list[Made]:
             if i:
                 body = story(rng, 5).body if n % 6 == 0 else " ".join(edited(rng, first.body.split(), 0.04)) if n % 6 != 3 else first.body
             found.append(replace(first, body=body, title=f"{first.title} {'가' * (i % 2)}", crawled_at=f"2026-03-{day} 00:30:00"))
-    return found
+    return tuple(found)
 
 
 def archived(folder: Path) -> Path:

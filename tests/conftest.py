@@ -7,18 +7,22 @@ import io
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
+from sqlite_utils import Database
 
-from dedup import compiled
+from dedup import compiled, schema
 from dedup.cli import main
+from dedup.store import opening
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,27 @@ def _signals_reach_children() -> None:
             signal.signal(number, lambda *_: None)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _databases_cost_little() -> Iterator[None]:
+    """Within this process a new database is a copy of one that the migrations made once a run, and a commit does not wait for the
+    disk: only a power failure could tell. Processes of their own do both as they are."""
+    made, of, migrate = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False), schema.migrations, schema.migrate
+    made.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    migrate(Database(made))
+
+    def copied(db: Database) -> None:
+        if schema.migrations is of and db.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
+            made.backup(db.conn)
+        else:
+            migrate(db)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schema, "migrate", copied)
+        patch.setattr(opening, "SYNCHRONOUS", "OFF")
+        yield
+    made.close()
+
+
 @pytest.fixture
 def crawl(tmp_path: Path) -> Path:
     """An empty crawl directory."""
@@ -117,6 +142,15 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """The forms without numba, however much there is to do."""
     monkeypatch.setattr(compiled._State, "engaged", False)
     monkeypatch.setattr(compiled._State, "missing", True)
+
+
+@pytest.fixture
+def machine_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiled forms where numba is, however little there is to do: what signs a few hundred articles is quicker so, since it is
+    compiled once a run."""
+    there = find_spec("numba") is not None
+    monkeypatch.setattr(compiled._State, "engaged", there)
+    monkeypatch.setattr(compiled._State, "missing", not there)
 
 
 @pytest.fixture(params=["plain", "compiled"])

@@ -165,7 +165,8 @@ def longest_passage(a: str, b: str, masked_a: Positions = NONE, masked_b: Positi
 
 def clear_runs(text: str, masked: Positions, length: int) -> set[str]:
     """The runs of `length` characters none of which is masked."""
-    return {run for start, run in runs(text, length) if masked.isdisjoint(range(start, start + length))}
+    clear = "".join(" " if position in masked else character for position, character in enumerate(text)).split() if masked else [text]
+    return {run for passage in clear for _, run in runs(passage, length)}
 
 
 def runs(text: str, length: int) -> Iterator[tuple[int, str]]:

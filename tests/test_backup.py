@@ -32,7 +32,7 @@ from tests.crawl import Made, edited
 from tests.daemon import equals_a_scan, watching
 from tests.test_stories import TAIL, check_index, command_scan, derived, families, paper
 
-pytestmark = pytest.mark.usefixtures("plain")
+pytestmark = pytest.mark.usefixtures("machine_code")
 
 
 @lru_cache

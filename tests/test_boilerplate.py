@@ -25,7 +25,7 @@ from tests.conftest import Ran, run
 from tests.crawl import Made, words
 from tests.test_stories import derived, in_order, pairs, paper, prose, sentence, story, wire_copy
 
-pytestmark = pytest.mark.usefixtures("plain")
+pytestmark = pytest.mark.usefixtures("machine_code")
 
 TAIL = "저작권자 (c) " + " ".join(words(random.Random(1), 24)) + " 무단 전재 및 재배포 금지"
 """What one publisher prints under each of its articles: some eighty letters."""

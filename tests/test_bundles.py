@@ -16,7 +16,7 @@ from tests.conftest import run
 from tests.crawl import Made
 from tests.test_stories import clusters, command_scan, in_order, pairs, paper, prose, sentence, story, wire_copy, write
 
-pytestmark = pytest.mark.usefixtures("plain")
+pytestmark = pytest.mark.usefixtures("machine_code")
 
 
 def told(db: Path, **kw: Any) -> dict[tuple[int, int], str]:

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from dedup.store.feed import Feed
+from dedup.reports import Folding, Wanted, changes
+from dedup.store.feed import Feed, Spot
 from dedup.store.opening import open_reading
 from tests import running
 from tests.conftest import Ran, run
@@ -136,8 +137,32 @@ def test_too_few_pages_or_too_long_between_them_is_no_incident(crawl: Path, db: 
     _template(other, 6, days=(3, 13))
     running.scan(other, far)
     with open_reading(str(far), Feed) as feed:
-        assert feed.incidents(5, 24.0) == []
-        assert [i.pages for i in feed.incidents(5, 24 * 30.0)] == [6]
+        (edit,) = {change.edit for change in feed.judged()}
+        assert edit is not None
+        assert feed.incidents_of(edit, 5, 24.0) == []
+        assert [i.pages for i in feed.incidents_of(edit, 5, 24 * 30.0)] == [6]
+
+
+def test_a_feed_taken_in_pieces_is_the_feed(crawl: Path, db: Path) -> None:
+    """Wherever it is cut: nothing is missed, nothing twice, and an incident is told in the piece in which its latest change stands."""
+    _template(crawl, 7, days=(3, 4))
+    single = replace(PAGE, aid="0000000099")
+    lay(crawl, [crawl_of(single, 2), crawl_of(single, 3, body=BODY.replace("638조원", "640조원")), crawl_of(single, 5)])
+    running.scan(crawl, db)
+    with open_reading(str(db), Feed) as feed:
+        for wanted in (Wanted(), Wanted(until="2026-03-04T00:00:00+00:00"), Wanted(url="*/901/000000000*"), Wanted(url="*[345]")):
+            for folding in (None, Folding(3, 48.0)):
+                whole = list(changes(feed, wanted, folding))
+                assert len(whole) > (1 if folding is None else 0)
+                for size in (1, 2, 3):
+                    pieces: list[dict[str, Any]] = []
+                    while piece := list(itertools.islice(changes(feed, wanted, folding, spot(pieces)), size)):
+                        pieces += piece
+                    assert pieces == whole
+
+
+def spot(told: list[dict[str, Any]]) -> Spot | None:
+    return Spot(told[-1]["at"], told[-1]["url"], bytes.fromhex(told[-1]["to"].partition(":")[2])) if told else None
 
 
 def test_what_is_asked_for_narrows_what_is_told(crawl: Path, db: Path) -> None:

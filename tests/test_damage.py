@@ -19,7 +19,7 @@ from dedup.table import HEADER, Table
 from tests import damaging, running
 from tests.conftest import Ran, run, spawn
 
-pytestmark = pytest.mark.usefixtures("plain")
+pytestmark = pytest.mark.usefixtures("machine_code")
 
 URL = "https://n.news.naver.com/mnews/article/901/0000000004"
 READING = [("status",), ("duplicates",), ("duplicates", "--pairs"), ("history", URL), ("diff", URL), ("dump", "--logical")]

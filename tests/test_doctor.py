@@ -23,7 +23,7 @@ from tests.conftest import run, spawn
 from tests.crawl import Made
 from tests.examining import base_rows, copy_of, examined, found, scanned_crawl, told
 
-pytestmark = pytest.mark.usefixtures("plain")
+pytestmark = pytest.mark.usefixtures("machine_code")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def _count(db: Path, sql: str) -> int:
         return int(connection.execute(sql).fetchone()[0])
 
 
-def test_a_sound_database_has_no_findings_and_everything_was_looked_at(folder: Path) -> None:
+def test_a_sound_database_has_no_findings_and_everything_was_looked_at(either: str, folder: Path) -> None:
     assert found(folder) == []
     checked = run(folder, "doctor", "--format", "json").json()["checked"]
     db = folder / "dedup.db"
@@ -174,7 +174,7 @@ def test_what_is_derived_is_found_altered_and_made_again(folder: Path, harm: str
     assert base_rows(db) == base
 
 
-def test_every_way_at_once_is_put_right_at_once(folder: Path) -> None:
+def test_every_way_at_once_is_put_right_at_once(either: str, folder: Path) -> None:
     db = folder / "dedup.db"
     before, base = running.dump(db), base_rows(db)
     for n, harm in enumerate(DERIVED):

@@ -28,7 +28,7 @@ from tests.crawl import Made
 from tests.examining import base_rows, copy_of, examined, found, scanned_crawl, told
 from tests.test_cli import bound
 
-pytestmark = pytest.mark.usefixtures("plain")
+pytestmark = pytest.mark.usefixtures("machine_code")
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import os
 import random
@@ -15,7 +16,9 @@ import sys
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
+import feedparser
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -27,6 +30,8 @@ from tests.crawl import Made, words
 from tests.daemon import watching
 from tests.fuzz import laws
 from tests.fuzz.seeds import DICTIONARY, SEEDS
+from tests.pages import check as check_page
+from tests.pages import client_of
 
 # The laws
 
@@ -202,6 +207,7 @@ def every_command(folder: Path) -> Iterator[tuple[str | bytes, ...]]:
     yield from (("backup", f"backup {TERMINAL}{BIDI}.db"), ("restore", f"backup {TERMINAL}{BIDI}.db"), ("restore", f"none {TERMINAL}"))
     yield from (("alerts", "list"), ("alerts", "list", "--rule", f"={ALL}"), ("alerts", "show", f"none {ALL}"), ("alerts", "send"))
     yield from (("alerts", "retry", f"none {ALL}"), ("alerts", "retry", "--dead"), ("alerts", "test", f"none {ALL}"))
+    yield from (("serve", f"--{TERMINAL}{BIDI}"), ("serve", "--listen", f"{ALL}:0"))  # its pages have a test of their own
     yield ("watch", f"--{TERMINAL}{BIDI}")  # its log has a test of its own
 
 
@@ -258,6 +264,60 @@ def test_international_hosts_are_shown_so_that_none_passes_for_another(laid: Pat
     told = run(laid, "history", "https://аpple.example/b")
     assert told.out.startswith("https://xn--pple-43d.example/b\n")
     assert "аpple" not in told.out
+
+
+def test_nothing_that_an_article_tries_comes_out_of_any_page(laid: Path) -> None:
+    """Every page over every article, and every parameter of them: what is tried is there, as text and as nothing else."""
+    with client_of(laid) as site:
+        urls = [row["url"] for row in running.dump(laid / "dedup.db", "pages")]
+        assert len(urls) > 8
+        addresses = [
+            "/changes?min_severity=trivial",
+            "/changes?each=1&min_severity=trivial",
+            "/changes.atom",
+            "/faults",
+            "/status",
+            f"/{quote(ALL)}",
+        ]
+        addresses += [f"/{view}?url={quote(url, safe='')}" for url in urls for view in ("page", "compare")]
+        addresses += [f"/compare?url={quote(url, safe='')}&view=sides&full=1" for url in urls]
+        addresses += [f"/pair?a={quote(a, safe='')}&b={quote(b, safe='')}" for a, b in itertools.pairwise(urls)]
+        for name in ("url", "after", "from", "view", "a", "kind", "since", "publisher", "format", ALL):
+            addresses += [f"/{view}?{quote(name)}={quote(ALL, safe='')}" for view in ("page", "compare", "pair", "changes", "faults")]
+        addresses += [f"/{quote(ALL)}", f"/compare?url=x&from={quote(ALL)}", f"/page?url=https://me:{SECRET}@none.example/{quote(ALL)}"]
+        met = 0
+        for address in addresses:
+            answer = site.get(address)
+            assert answer.status_code in (200, 400, 404), (address, answer.text)
+            assert not steering(answer.text.replace("\r\n", "\n")), address
+            assert SECRET not in answer.text or SECRET in address.partition("url=")[2], address
+            if answer.headers["content-type"].startswith("text/html"):
+                page = check_page(answer.text)
+                assert {e.tag for e in page.elements} <= TAGS, {e.tag for e in page.elements} - TAGS
+                assert {name for e in page.elements for name in e.attributes} <= ATTRIBUTES
+                assert [e for e in page.elements if "alert(" in str({k: v for k, v in e.attributes.items() if k not in GIVEN})] == []
+                met += "&lt;script&gt;" in answer.text
+            elif "atom" in address:
+                assert not feedparser.parse(answer.content).bozo
+            told = site.get(address + ("&" if "?" in address else "?") + "format=json")
+            if "atom" not in address and "format=%" not in address:
+                assert json.loads(told.text)
+            assert not steering(told.text), address
+        assert met > 40, "what was laid was there to be shown"
+
+
+TAGS = frozenset(
+    """html head meta title link script body a header nav ul li form label input button main footer p span code h1 h2 h3 dl div dt dd
+    section table caption thead tbody tr th td time small figure figcaption svg desc line text circle ol article del ins bdi mark
+    details summary select option br b""".split()  # noqa: SIM905
+)
+ATTRIBUTES = frozenset(
+    """lang charset name content rel type href src defer class id for action method role placeholder maxlength autocomplete spellcheck value
+    title datetime scope aria-label aria-labelledby aria-current aria-hidden tabindex data-label data-zone data-move data-short selected
+    checked dir reversed colspan width height x y x1 y1 x2 y2 cx cy r""".split()  # noqa: SIM905
+)
+GIVEN = ("href", "value", "title", "aria-label")
+"""Attributes that may hold what was given, quoted."""
 
 
 @pytest.mark.parametrize("options", [(), ("--format", "json"), ("-v",)], ids=str)

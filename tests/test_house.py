@@ -19,6 +19,8 @@ import dedup
 from dedup import errors
 from dedup.cli import COMMANDS, cli
 from dedup.config import AlertRule, Channel, Settings, flatten, load
+from dedup.store import open_reader
+from tests.crawl import Made
 
 TOP = Path(dedup.__file__).parent.parent
 PACKAGE = TOP / "dedup"
@@ -64,8 +66,9 @@ LAYERS = {
     "why": 8,
     "daemon": 8,
     "doctor": 8,
-    "cli": 9,
-    "__main__": 10,  # opens the door that `cli` is
+    "web": 9,
+    "cli": 10,
+    "__main__": 11,  # opens the door that `cli` is
 }
 BELOW_ALL = "__init__"  # holds the version and imports nothing
 
@@ -264,14 +267,27 @@ def test_the_configuration_that_travels_with_the_program_is_the_same() -> None:
 HEAVY = {"scipy", "numpy", "sqlite_utils", "datasketch", "numba", "jinja2", "pyarrow"}
 
 
-@pytest.mark.parametrize("option", ["--help", "--version"])
-def test_help_and_version_load_nothing_heavy(option: str) -> None:
+def loaded(folder: Path, *args: str) -> set[str]:
+    """The packages that `dedup ARGS` imports."""
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "dedup", option], capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-X", "importtime", "-m", "dedup", *args], cwd=folder, capture_output=True, text=True, timeout=120, check=True
     )
-    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if line.startswith("import time:")}
-    assert "click" in loaded, "the list of imports was not understood"
-    assert loaded & HEAVY == set()
+    found = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "click" in found, "the list of imports was not understood"
+    return found
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_and_version_load_nothing_heavy(tmp_path: Path, option: str) -> None:
+    assert loaded(tmp_path, option) & HEAVY == set()
+
+
+def test_a_small_scan_signs_without_what_only_larger_work_or_datasketch_needs(crawl: Path, tmp_path: Path) -> None:
+    Made(body="본문이 한 문단으로 길게 이어진다. " * 10).write(crawl)
+    (tmp_path / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n')
+    assert loaded(tmp_path, "scan") & HEAVY == {"numpy", "sqlite_utils"}
+    with open_reader(str(tmp_path / "dedup.db")) as store:
+        assert store.count("texts", "signature IS NOT NULL") == 1
 
 
 # Files

@@ -27,7 +27,7 @@ from tests.daemon import watching
 from tests.faults.oracle import assert_holds
 from tests.test_stories import Story, derived, paper, story, wire_copy
 
-pytestmark = pytest.mark.usefixtures("plain")
+pytestmark = pytest.mark.usefixtures("machine_code")
 
 
 @pytest.fixture

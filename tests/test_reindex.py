@@ -18,7 +18,7 @@ from tests import relations, running
 from tests.crawl import Made, edited, words
 from tests.test_stories import derived, mixed, pairs, paper, story, wire_copy
 
-pytestmark = pytest.mark.usefixtures("plain")
+pytestmark = pytest.mark.usefixtures("machine_code")
 
 
 def _scan(settings: Settings) -> None:

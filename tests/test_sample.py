@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,11 @@ URLS = sorted({e.url for e in READ if e.url})
 HISTORIES = {p.url: p for p in PAGES}
 
 
-def rows(sampled: Sampled, table: str) -> list[dict[str, Any]]:
+@cache
+def rows(sampled: Sampled, table: str) -> tuple[dict[str, Any], ...]:
     found = sampled("dump", "--logical")
     assert found.code == 0
-    return [row for row in map(json.loads, found.out.splitlines()) if row["table"] == table]
+    return tuple(row for row in map(json.loads, found.out.splitlines()) if row["table"] == table)
 
 
 def test_the_table_lists_the_files_that_there_are(sampled: Sampled) -> None:

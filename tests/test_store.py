@@ -8,6 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,27 @@ except errors.DatabaseBusyError:
     assert b"made" in {out.strip() for out, _ in told}
     with open_reader(str(path)) as store:
         assert store.count("pages") == 0
+
+
+def test_a_commit_waits_for_the_disk_and_a_database_is_made_alike_in_a_process_of_its_own(tmp_path: Path) -> None:
+    """What these tests do otherwise within their process, to take less time."""
+    ask = """
+import sys
+from dedup.store import open_writer
+with open_writer(sys.argv[1], "scan") as store:
+    print(store._value("PRAGMA synchronous"), store._value("PRAGMA journal_mode"))
+"""
+    theirs, ours = tmp_path / "theirs.db", tmp_path / "ours.db"
+    told = subprocess.run([sys.executable, "-c", ask, str(theirs)], capture_output=True, text=True, check=True).stdout
+    assert told == "2 wal\n", "FULL"
+    with open_writer(str(ours), "test"):
+        pass
+    asked = ("SELECT type, name, sql FROM sqlite_master ORDER BY 1, 2", "PRAGMA auto_vacuum", "PRAGMA journal_mode", "PRAGMA page_size")
+    shapes = []
+    for path in (theirs, ours):
+        with closing(sqlite3.connect(path)) as connection:
+            shapes.append([connection.execute(sql).fetchall() for sql in asked])
+    assert shapes[0] == shapes[1]
 
 
 def test_a_database_of_the_first_version_is_brought_up_to_date(crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ from tests import relations, running
 from tests.conftest import Ran, run
 from tests.crawl import Made, words
 
-pytestmark = pytest.mark.usefixtures("plain")
+pytestmark = pytest.mark.usefixtures("machine_code")
 
 
 # Wire copy

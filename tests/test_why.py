@@ -18,7 +18,7 @@ from tests.conftest import Ran, run
 from tests.crawl import Made, edited, words
 from tests.test_stories import Story, command_scan, paper, prose, sentence, story, wire_copy
 
-pytestmark = pytest.mark.usefixtures("plain")
+pytestmark = pytest.mark.usefixtures("machine_code")
 
 TAIL = prose(story(random.Random(1), 2).sentences)
 """What one publisher prints under its articles."""

@@ -30,7 +30,7 @@ The other kinds are Korean-like throughout, about 1,400 characters on average, s
 from __future__ import annotations
 
 from benchmarks.corpus.files import Written, lay_out, render, write
-from benchmarks.corpus.mixture import CRAWL_LEVELS, DAY, KINDS, LEVELS, PUBLISHERS, Article, articles, bodies
+from benchmarks.corpus.mixture import CRAWL_LEVELS, DAY, KINDS, LEVELS, PUBLISHERS, Article, articles, between, bodies
 
 __all__ = [
     "CRAWL_LEVELS",
@@ -41,6 +41,7 @@ __all__ = [
     "Article",
     "Written",
     "articles",
+    "between",
     "bodies",
     "lay_out",
     "render",

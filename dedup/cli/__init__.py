@@ -32,6 +32,7 @@ COMMANDS = {
     "report": "report",
     "export": "export",
     "status": "status",
+    "serve": "serve",
     "doctor": "doctor",
     "reindex": "reindex",
     "prune": "prune",

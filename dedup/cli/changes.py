@@ -74,7 +74,7 @@ def changes(
     wanted = reports.Wanted(begin, end, frozenset(kinds), min_severity, publisher, url, stealth, settings.publishers.publishers())
     with open_reading(settings.database.path, Feed) as store:
         c = settings.changes
-        found = reports.changes(store, wanted, [] if each else store.incidents(c.incident_pages, c.incident_hours))
+        found = reports.changes(store, wanted, None if each else reports.Folding(c.incident_pages, c.incident_hours))
         if form == "json":
             print_json_array(found)
         elif form == "csv":

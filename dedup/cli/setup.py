@@ -71,10 +71,10 @@ def config(options: Common, form: str) -> None:
     It is read from --config, else from ./config.toml, else from $XDG_CONFIG_HOME/dedup/config.toml; what is not set there
     has its default. Relative paths count from the file.
     """
-    from dedup.config import flatten
+    from dedup.config import flatten, masked
 
     loaded = options.load()
-    rows = [(key, _plain(value), loaded.origins[key]) for key, value in flatten(loaded.settings)]
+    rows = [(key, masked(value) if key == "web.token" else _plain(value), loaded.origins[key]) for key, value in flatten(loaded.settings)]
     if form == "json":
         file = str(loaded.file.absolute()) if loaded.file else None
         print_json({"file": file, "settings": {k: {"value": v, "from": o} for k, v, o in rows}})

@@ -7,13 +7,20 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import click
 
 from dedup import times
 from dedup.cli.common import Common, common, formats
+from dedup.cli.serve import opened
 from dedup.escaping import dumps
 from dedup.text import printable
+
+if TYPE_CHECKING:
+    from dedup.config import Settings
 
 LEAVING = 9.0
 """Seconds that are left to finish in when asked to leave; the kernel ends what takes longer."""
@@ -66,7 +73,8 @@ def watch(options: Common, directories: tuple[str, ...], alert_on_import: bool, 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:  # nohup wants it ignored
             signal.signal(number, leave)
-    with open_session(options.load(directories).settings, "watch", alert_on_import=alert_on_import) as session:
+    settings = options.load(directories).settings
+    with open_session(settings, "watch", alert_on_import=alert_on_import) as session, dashboard(settings):
         daemon.run(session, stop)
     signal.setitimer(signal.ITIMER_REAL, 0)
     log.info("stopped")
@@ -74,6 +82,23 @@ def watch(options: Common, directories: tuple[str, ...], alert_on_import: bool, 
     log.removeHandler(handler)
     if signal.SIGINT in caught:
         sys.exit(130)
+
+
+@contextmanager
+def dashboard(settings: Settings) -> Iterator[None]:
+    """The dashboard beside the daemon, where [web] enables it. Raises WebError, WebOpenError."""
+    if not settings.web.enabled:
+        yield
+        return
+    serving = opened(settings)
+    thread = threading.Thread(target=serving.run, name="dashboard", daemon=True)
+    thread.start()
+    logging.getLogger("dedup").info("the dashboard is at %s", serving.address)
+    try:
+        yield
+    finally:
+        serving.end()
+        thread.join(2)
 
 
 _TIMED = "%(asctime)s %(levelname)s %(message)s"

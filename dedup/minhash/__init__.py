@@ -81,28 +81,31 @@ def sign_folded(folded: text.Folded, num_perm: int, least: int) -> list[Signed]:
     return found
 
 
-def permutations(num_perm: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """datasketch's (a, b) for seed 1: element k of a signature is the minimum of a[k]·h + b[k] mod 2^32."""
-    a, b = _empty(num_perm).permutations
-    return a, b
-
-
 @lru_cache(maxsize=4)
-def _empty(num_perm: int) -> MinHash:
-    import xxhash
-    from datasketch import MinHash
+def permutations(num_perm: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """datasketch's (a, b) for seed 1: element k of a signature is the minimum of a[k]·h + b[k] mod 2^32. Drawn here as there, from a
+    stream that numpy has frozen: importing datasketch imports scipy, and takes as long as all else that a small scan does."""
+    import numpy as np
 
-    return MinHash(num_perm=num_perm, seed=SEED, scheme="affine32", hashfunc=xxhash.xxh32_intdigest)
+    stream = np.random.RandomState(SEED)
+    a = stream.randint(0, 1 << 31, num_perm, np.uint32) * np.uint32(2) + np.uint32(1)
+    return a, stream.randint(0, 1 << 32, num_perm, np.uint32)
 
 
 def load(signature: bytes) -> MinHash:
     """A stored signature as datasketch's MinHash."""
     import numpy as np
+    import xxhash
     from datasketch import MinHash
 
     values = np.frombuffer(signature, dtype="<u4")
-    blank = _empty(len(values))
-    return MinHash(seed=SEED, scheme="affine32", hashfunc=blank.hashfunc, hashvalues=values, permutations=blank.permutations)
+    return MinHash(
+        seed=SEED,
+        scheme="affine32",
+        hashfunc=xxhash.xxh32_intdigest,
+        hashvalues=values,
+        permutations=np.array(permutations(len(values))),
+    )
 
 
 def bands(threshold: float, num_perm: int) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """What people ask of the database, as plain values ready for JSON; nothing here writes."""
 
-from dedup.reports.changes import CHANGE_COLUMNS, Wanted, changes, flat_changes
+from dedup.reports.changes import CHANGE_COLUMNS, Folding, Wanted, changes, flat_changes
 from dedup.reports.content import boilerplate, dump, passage
+from dedup.reports.copies import copies
 from dedup.reports.duplicates import (
     CLUSTER_COLUMNS,
     NUMBERS,
@@ -28,12 +29,14 @@ __all__ = [
     "RESEMBLANCE_COLUMNS",
     "STATE_RECIPE",
     "Filter",
+    "Folding",
     "Wanted",
     "article",
     "boilerplate",
     "changes",
     "closest",
     "clusters",
+    "copies",
     "diff",
     "difference",
     "dump",

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from dedup.model import SEVERITIES
 from dedup.publishers import Publishers
 from dedup.reports.history import STATE_RECIPE
-from dedup.store.feed import Feed, Incident
+from dedup.store.feed import Feed, Incident, Spot
 from dedup.store.rows import JudgedChange
 
 CHANGE_COLUMNS = (
@@ -33,36 +34,65 @@ class Wanted:
     stealth: bool = False
     publishers: Publishers = field(default_factory=Publishers)
 
+    @property
+    def severities(self) -> frozenset[str]:
+        """Those that are grave enough; empty: any is."""
+        least = 0 if self.kinds else SEVERITIES.index(self.min_severity)
+        return frozenset(SEVERITIES[least:]) if least else frozenset()
+
     def takes(self, change: JudgedChange) -> bool:
-        """Whether a change is told of; one that was not judged counts as grave, since nothing is known of it."""
-        severity = change.severity or SEVERITIES[-1]
-        return (
-            (not self.kinds or change.kind in self.kinds)
-            and (bool(self.kinds) or SEVERITIES.index(severity) >= SEVERITIES.index(self.min_severity))
-            and (not self.stealth or bool(change.stealth))
-            and (self.url is None or fnmatchcase(change.url, self.url))
-            and (self.publisher is None or self.publishers.is_by(self.publisher, change.publisher, change.oid, change.url))
+        """Whether a change is told of, as far as the database cannot tell: whose it is, and whether its URL fits a pattern."""
+        return (self.url is None or fnmatchcase(change.url, self.url)) and (
+            self.publisher is None or self.publishers.is_by(self.publisher, change.publisher, change.oid, change.url)
         )
 
 
-def changes(store: Feed, wanted: Wanted, incidents: list[Incident]) -> Iterator[dict[str, Any]]:
-    """Changes, the latest first. One that is part of an incident stands for all of it: `pages` tells how many, `incident` which."""
-    told: set[Incident] = set()
-    by_edit: dict[bytes, list[Incident]] = {}
-    for incident in incidents:
-        by_edit.setdefault(incident.edit, []).append(incident)
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """The same edit of so many pages, no more than so many hours lying between one and the next, is one incident."""
+
+    pages: int
+    hours: float
+
+
+def changes(store: Feed, wanted: Wanted, folding: Folding | None = None, after: Spot | None = None) -> Iterator[dict[str, Any]]:
+    """Changes, the latest first; one that was not judged counts as grave, since nothing is known of it. One that is part of an incident
+    stands for all of it: `pages` tells how many, `incident` which. `after`: those that follow a spot, without incidents that were told
+    before it. As many are read as are taken."""
     page = None if wanted.url is None or "*" in wanted.url else store.page_by_url(wanted.url)
     if page is None and wanted.url is not None and "*" not in wanted.url:
         return
-    for change in store.judged(since=wanted.since, until=wanted.until, page=page):
+    asked = partial(
+        store.judged, since=wanted.since, until=wanted.until, page=page, kinds=wanted.kinds, severities=wanted.severities,
+        stealth=wanted.stealth,
+    )  # fmt: skip
+    told: set[Incident] = set()
+    by_edit: dict[bytes, list[Incident]] = {}
+    for change in asked(after=after):
         if not wanted.takes(change):
             continue
-        part = next((i for i in by_edit.get(change.edit or b"", ()) if i.begin <= change.at <= i.end), None)
+        part = None
+        if folding and change.edit is not None:
+            if change.edit not in by_edit:
+                by_edit[change.edit] = store.incidents_of(change.edit, folding.pages, folding.hours)
+                told.update(_told_before(asked, wanted, by_edit[change.edit], after))
+            part = next((i for i in by_edit[change.edit] if i.begin <= change.at <= i.end), None)
         if part in told:
             continue
         if part is not None:
             told.add(part)
         yield one_change(change, part)
+
+
+def _told_before(
+    asked: Callable[..., Iterator[JudgedChange]], wanted: Wanted, incidents: list[Incident], after: Spot | None
+) -> Iterator[Incident]:
+    """Incidents of which a change that is wanted stands before the spot, where all of it was told."""
+    for incident in incidents:
+        if after is not None and incident.end >= after.at:
+            earlier = asked(edit=incident.edit, upto=after)
+            if any(incident.begin <= c.at <= incident.end and wanted.takes(c) for c in earlier):
+                yield incident
 
 
 def one_change(c: JudgedChange, incident: Incident | None = None) -> dict[str, Any]:

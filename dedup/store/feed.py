@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
-from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dedup.store.reading import Reader
 from dedup.store.rows import JudgedChange
@@ -20,26 +19,65 @@ class Incident(NamedTuple):
     pages: int
 
 
+class Spot(NamedTuple):
+    """Where a change stands in the feed: the latest first, then by URL and state."""
+
+    at: str
+    url: str
+    state: bytes
+
+
 class Feed(Reader):
     """Questions about changes, whatever page they are of."""
 
-    def judged(self, *, since: str | None = None, until: str | None = None, page: int | None = None) -> Iterator[JudgedChange]:
-        """Changes, the latest first; of one page only where it is named. Times are ISO 8601 in UTC, `until` is not included."""
-        sql = f"{_JUDGED} WHERE (?1 IS NULL OR c.at >= ?1) AND (?2 IS NULL OR c.at < ?2) AND (?3 IS NULL OR c.page_id = ?3)"
-        sql += " ORDER BY c.at DESC, p.url, b.digest"
-        for r in self._connection.execute(sql, (since, until, page)):
+    def judged(
+        self,
+        *,
+        since: str | None = None,
+        until: str | None = None,
+        page: int | None = None,
+        kinds: Collection[str] = (),
+        severities: Collection[str] = (),
+        stealth: bool = False,
+        edit: bytes | None = None,
+        after: Spot | None = None,
+        upto: Spot | None = None,
+    ) -> Iterator[JudgedChange]:
+        """Changes, the latest first: of one page, of these kinds or severities (those that were not judged among them), stealthy ones,
+        of one edit; those that come after a spot, or up to it. Times are ISO 8601 in UTC, `until` is not included."""
+        index = "changes_edit" if edit is not None else "changes_page" if page is not None else "changes_at"
+        said: list[tuple[str, tuple[Any, ...]]] = []
+        if since is not None:
+            said.append(("c.at >= ?", (since,)))
+        if until is not None:
+            said.append(("c.at < ?", (until,)))
+        if page is not None:
+            said.append(("c.page_id = ?", (page,)))
+        if edit is not None:
+            said.append(("c.edit = ?", (edit,)))
+        if stealth:
+            said.append(("c.stealth = 1", ()))
+        if kinds:
+            said.append((f"c.kind IN ({_marks(kinds)})", tuple(kinds)))
+        if severities:
+            said.append((f"(c.severity IS NULL OR c.severity IN ({_marks(severities)}))", tuple(severities)))
+        if after is not None:
+            said.append(("c.at <= ? AND (c.at < ? OR (p.url, b.digest) > (?, ?))", (after.at, after.at, after.url, after.state)))
+        if upto is not None:
+            said.append(("c.at >= ? AND (c.at > ? OR (p.url, b.digest) <= (?, ?))", (upto.at, upto.at, upto.url, upto.state)))
+        where = " AND ".join(sql for sql, _ in said) or "1"
+        values = tuple(value for _, given in said for value in given)
+        for r in self._connection.execute(f"{_JUDGED.format(index=index)} WHERE {where} ORDER BY c.at DESC, p.url, b.digest", values):
             yield JudgedChange(*r)
 
-    def incidents(self, pages: int, hours: float) -> list[Incident]:
-        """Every edit that was made to so many pages at least, no more than so many hours lying between one and the next."""
-        often = "SELECT edit FROM changes WHERE edit IS NOT NULL GROUP BY edit HAVING count(DISTINCT page_id) >= ?"
-        rows = self._connection.execute(f"SELECT edit, at, page_id FROM changes WHERE edit IN ({often}) ORDER BY edit, at", (pages,))
+    def incidents_of(self, edit: bytes, pages: int, hours: float) -> list[Incident]:
+        """When an edit was made to so many pages at least, no more than so many hours lying between one and the next."""
         found: list[Incident] = []
-        for edit, of_edit in groupby(rows, key=lambda r: bytes(r[0])):
-            for run in _runs([(at, page) for _, at, page in of_edit], timedelta(hours=hours)):
-                number = len({page for _, page in run})
-                if number >= pages:
-                    found.append(Incident(edit, run[0][0], run[-1][0], number))
+        rows = self._all("SELECT at, page_id FROM changes WHERE edit = ? ORDER BY at", edit)
+        for run in _runs(rows, timedelta(hours=hours)) if len(rows) >= pages else ():
+            number = len({page for _, page in run})
+            if number >= pages:
+                found.append(Incident(edit, run[0][0], run[-1][0], number))
         return found
 
     def unjudged(self) -> int:
@@ -47,8 +85,12 @@ class Feed(Reader):
         return self.count("changes", "judged_by IS NULL")
 
 
-def _runs(crawls: list[tuple[str, int]], most: timedelta) -> Iterator[list[tuple[str, int]]]:
-    run: list[tuple[str, int]] = []
+def _marks(values: Collection[str]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _runs(crawls: list[tuple[Any, ...]], most: timedelta) -> Iterator[list[tuple[Any, ...]]]:
+    run: list[tuple[Any, ...]] = []
     for at, page in crawls:
         if run and datetime.fromisoformat(at) - datetime.fromisoformat(run[-1][0]) > most:
             yield run
@@ -61,6 +103,8 @@ def _runs(crawls: list[tuple[str, int]], most: timedelta) -> Iterator[list[tuple
 _JUDGED = (
     "SELECT c.sighting_id, c.page_id, p.url, m.publisher, m.oid, c.at, x.crawled_at, a.title, b.title, a.digest, b.digest, c.kind,"
     " c.severity, c.channels, c.evidence, c.stealth, c.corrected, c.edit, c.fields, c.body_similarity"
-    " FROM changes c JOIN pages p ON p.id = c.page_id JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id"
-    " JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id JOIN metadata m ON m.id = y.metadata_id"
+    " FROM changes c INDEXED BY {index} CROSS JOIN pages p ON p.id = c.page_id CROSS JOIN sightings y ON y.id = c.sighting_id"
+    " CROSS JOIN revisions b ON b.id = y.revision_id CROSS JOIN sightings x ON x.id = c.previous_id"
+    " CROSS JOIN revisions a ON a.id = x.revision_id CROSS JOIN metadata m ON m.id = y.metadata_id"
 )
+"""From the changes on, in the order of an index: who wants the first few reads no more than those."""

@@ -28,6 +28,9 @@ from dedup.store.lock import Lock, held
 from dedup.store.reading import Reader
 from dedup.store.writing import Writer
 
+SYNCHRONOUS = "FULL"
+"""How far SQLite goes for a commit: it is on the disk when it ends."""
+
 
 @contextmanager
 def open_writer(path: str, purpose: str) -> Iterator[Writer]:
@@ -76,7 +79,7 @@ def _prepare(connection: sqlite3.Connection, path: str) -> Database:
     if connection.execute("PRAGMA page_count").fetchone() == (0,):
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # see `pruning`; said of one that is so already, it would be written
     connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA synchronous={SYNCHRONOUS}")
     db = Database(connection)
     refuse_newer(db, path)
     if schema.pending(db):

@@ -251,7 +251,7 @@ class Reader(Deliveries):
     def timeline(self, page: int) -> list[TimelineRow]:
         """The page's sightings by crawl time, then state digest, one row for each path that showed them."""
         return [
-            TimelineRow(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], bool(r[9]))
+            timeline_row(r)
             for r in self._all(
                 "SELECT s.id, s.crawled_at, s.crawled_at_from, s.revision_id, r.digest, s.standing, d.check_status, d.check_cause,"
                 " o.path_text || '/' || f.path_text, f.gone FROM sightings s JOIN revisions r ON r.id = s.revision_id"
@@ -382,6 +382,11 @@ BODILESS = (
 )
 """Texts of which every body was pruned."""
 MATCH = "m.a, m.b, m.relation, m.similarity, m.containment, m.coverage, m.shared, m.longest, m.quoted, m.masked"
+
+
+def timeline_row(r: tuple[Any, ...]) -> TimelineRow:
+    """A sighting as one path showed it."""
+    return TimelineRow(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], bool(r[9]))
 
 
 def match(r: tuple[Any, ...]) -> Match:

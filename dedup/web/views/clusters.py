@@ -1,0 +1,100 @@
+"""Clusters: the list of them, and one with its articles."""
+
+from __future__ import annotations
+
+from typing import Any, get_args
+
+from dedup import reports, times
+from dedup.model import CLUSTERED
+from dedup.store.listing import ClusterFilter, ClusterOrder, ListedCluster, Listing
+from dedup.web import charts
+from dedup.web.asking import Answer, Asked
+from dedup.web.links import key, unkey
+
+SHOWN = 50
+"""Clusters, or articles of one, on one page."""
+ORDERS: tuple[ClusterOrder, ...] = get_args(ClusterOrder)
+FILTERS = ("order", "publisher", "relation", "size", "across", "since", "until")
+_COLUMNS = {"newest": "newest_at", "largest": "size", "widest": "publishers", "fastest": "first_hour"}
+
+
+def view(store: Listing, asked: Asked) -> Answer:
+    """Clusters, those that grew last first."""
+    order = asked.one_of("order", ORDERS, ORDERS[0])
+    place = unkey(asked.text("after"), str if order == "newest" else int, str)
+    publisher = asked.text("publisher") or None
+    if publisher is not None:
+        publisher = asked.settings.publishers.publishers().house(publisher, "", "")
+    wanted = ClusterFilter(
+        publisher, asked.one_of("relation", ("", *CLUSTERED), "") or None, asked.whole("size", 0, 10**9), asked.flag("across"),
+        asked.moment("since"), asked.moment("until"),
+    )  # fmt: skip
+    found = store.clustered(wanted, order, (place[0], place[1]) if place else None, SHOWN + 1)
+    rows = found[:SHOWN]
+    after = key(getattr(rows[-1], _COLUMNS[order]), rows[-1].url) if len(found) > SHOWN else None
+    given = {name: asked.text(name) for name in FILTERS}
+    told = {
+        "filters": {name: value for name, value in given.items() if value},
+        "order": order,
+        "clusters": [as_told(c) for c in rows],
+        "after": after,
+        "due": store.not_summed_up(),
+    }
+    more = {
+        "given": given, "orders": ORDERS, "relations": CLUSTERED, "publishers": store.publishers(), "begun": place is None,
+        "any": bool(rows) or store.count("clusters") > 0,
+    }  # fmt: skip
+    return Answer("clusters.html", "Clusters", told, more)
+
+
+def as_told(c: ListedCluster) -> dict[str, Any]:
+    """A cluster with how long it took to spread."""
+    known = c.first_published is not None and c.last_published is not None
+    span = times.seconds_between(c.first_published or "", c.last_published or "") if known else None
+    return c._asdict() | {"span_seconds": span}
+
+
+def one(store: Listing, asked: Asked) -> Answer:
+    """The cluster that a page is in: its own, or the largest of those it is a member of, the others by name. `of` names
+    another of them."""
+    wanted = asked.text("url")
+    if not wanted:
+        return Answer("cluster.html", "A cluster", {"url": None}, {})
+    canonicaliser = asked.settings.urls.canonicaliser()
+    page = reports.find_page(store, canonicaliser, wanted, None)
+    place = unkey(asked.text("after"), str, str)
+    url = store.page_url(page)
+    within = store.clusters_of(page)
+    if not within:
+        return Answer("cluster.html", "No cluster", {"url": url, "cluster": None, "due": store.not_summed_up()}, {})
+    chosen = next((c for c in within if c.url == asked.text("of")), within[0])
+    cluster = store.page_by_url(chosen.url)
+    assert cluster is not None
+    found = store.members(cluster, (place[0], place[1]) if place else None, SHOWN + 1)
+    rows = found[:SHOWN]
+    first = chosen.first_published
+    members = [
+        m._asdict()
+        | {
+            "lag_seconds": times.seconds_between(first, m.published_at) if first and m.published_at else None,
+            "representative": not m.relation,
+        }
+        for m in rows
+    ]
+    spread = store.spread(cluster)
+    told = {
+        "url": url,
+        "cluster": as_told(chosen),
+        "others": [c.url for c in within if c.url != chosen.url],
+        "members": members,
+        "after": key(rows[-1].published_at or rows[-1].first_at, rows[-1].url) if len(found) > SHOWN else None,
+        "spread": [{"at": at, "publisher": publisher} for at, publisher in spread[:1000]],
+        "due": store.not_summed_up(),
+    }
+    begun = place is None
+    more = {"begun": begun, "chart": _chart([at for at, _ in spread]) if begun else None, "titles": {c.url: c.title for c in within}}
+    return Answer("cluster.html", chosen.title or chosen.url, told, more)
+
+
+def _chart(published: list[str]) -> Any:
+    return charts.growth(published, "Articles over time", "How many articles of the cluster had been published by when.")

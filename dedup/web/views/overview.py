@@ -1,0 +1,81 @@
+"""Where one begins: how things go now, the last day in a picture, what is new."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from dedup import reports, times
+from dedup.model import SEVERITIES
+from dedup.reports import Folding, Wanted
+from dedup.status import daemon, told
+from dedup.store.listing import Listing
+from dedup.web import charts
+from dedup.web.asking import Answer, Asked
+from dedup.web.views.clusters import as_told
+
+SHOWN = 6
+"""Of each kind."""
+HOURS = 24
+ALERT = ("name", "topic", "kind", "severity", "title", "publisher", "url", "at", "withdrawn_at")
+"""What is told of an alert."""
+
+
+def view(store: Listing, asked: Asked) -> Answer:
+    """The daemon in short; pages that arrived in the last 24 hours (or in those before the last crawl, where nothing did); growing
+    clusters, stealthy edits, alerts."""
+    last = store.last_crawl()
+    now = times.now()
+    since, until = _day(now)
+    arrivals = store.arrivals(since, until)
+    live = bool(arrivals)
+    if not live and last is not None:
+        since, until = _day(last)
+        arrivals = store.arrivals(since, until)
+    hours = _hours(since, {h: (n, c) for h, n, c in arrivals}, ZoneInfo(asked.settings.delivery.zone))
+    changes = asked.settings.changes
+    folding = Folding(changes.incident_pages, changes.incident_hours)
+    state = told(daemon(asked.settings.database.path))
+    found: dict[str, Any] = {
+        "problems": state["problems"],
+        "daemon": state["daemon"],
+        "writer": state["writer"],
+        "pages": store.count("pages"),
+        "due": store.not_summed_up(),
+        "last_crawled_at": last,
+        "since": since,
+        "until": until,
+        "live": live,
+        "hours": hours,
+        "arrived": sum(h["pages"] for h in hours),
+        "copies": sum(h["copies"] for h in hours),
+        "growing": [as_told(c) | {"grown": grown} for c, grown in store.growing(since, SHOWN)],
+        "stealth": list(islice(reports.changes(store, Wanted(stealth=True, min_severity=SEVERITIES[0]), folding), SHOWN)),
+        "alerts": [{name: getattr(a, name) for name in ALERT} for a in store.latest_alerts(SHOWN)],
+        "mismatched": sum(n for _, status, _, n in store.checks_by_publisher() if status == "mismatched"),
+        "faults": store.count("faults"),
+    }
+    return Answer("overview.html", "Overview", found, {"chart": _chart(hours)})
+
+
+def _day(until: str) -> tuple[str, str]:
+    """The 24 hours that end with the hour of a time, in UTC."""
+    end = datetime.fromisoformat(until).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    return (end - timedelta(hours=HOURS)).isoformat(), end.isoformat()
+
+
+def _hours(since: str, arrivals: dict[str, tuple[int, int]], zone: ZoneInfo) -> list[dict[str, Any]]:
+    begin = datetime.fromisoformat(since)
+    found = []
+    for n in range(HOURS):
+        at = begin + timedelta(hours=n)
+        pages, copies = arrivals.get(at.isoformat()[:13], (0, 0))
+        found.append({"at": at.isoformat(), "label": at.astimezone(zone).strftime("%H"), "pages": pages, "copies": copies})
+    return found
+
+
+def _chart(hours: list[dict[str, Any]]) -> Any:
+    bars = [charts.Bar(h["at"], h["label"], h["pages"], h["copies"], f"{h['pages']:,} new, {h['copies']:,} copies") for h in hours]
+    return charts.bars(bars, "New pages an hour", "A bar for each hour; its lower, darker part are copies of other articles.")

@@ -1,0 +1,46 @@
+"""The list of pages."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from dedup.clustering import CHECKS
+from dedup.store.listing import Listing, PageFilter, PageOrder
+from dedup.web.asking import Answer, Asked
+from dedup.web.links import key, unkey
+
+SHOWN = 100
+"""Pages at once."""
+ORDERS: tuple[PageOrder, ...] = get_args(PageOrder)
+PLACES = ("alone", "representative", "member")
+FILTERS = ("order", "publisher", "place", "check", "edited", "since", "until")
+_COLUMNS = {"crawled": "last_at", "arrived": "first_at", "edited": "changes"}
+
+
+def view(store: Listing, asked: Asked) -> Answer:
+    """Pages, those that were crawled last first."""
+    order = asked.one_of("order", ORDERS, ORDERS[0])
+    place = unkey(asked.text("after"), int if order == "edited" else str, str)
+    publisher = asked.text("publisher") or None
+    if publisher is not None:
+        publisher = asked.settings.publishers.publishers().house(publisher, "", "")
+    wanted = PageFilter(
+        publisher, asked.one_of("place", ("", *PLACES), "") or None, asked.one_of("check", ("", *CHECKS), "") or None,
+        asked.flag("edited"), asked.moment("since"), asked.moment("until"),
+    )  # fmt: skip
+    found = store.listed(wanted, order, (place[0], place[1]) if place else None, SHOWN + 1)
+    rows = found[:SHOWN]
+    after = key(getattr(rows[-1], _COLUMNS[order]), rows[-1].url) if len(found) > SHOWN else None
+    given = {name: asked.text(name) for name in FILTERS}
+    told = {
+        "filters": {name: value for name, value in given.items() if value},
+        "order": order,
+        "pages": [p._asdict() for p in rows],
+        "after": after,
+        "due": store.not_summed_up(),
+    }
+    more = {
+        "given": given, "orders": ORDERS, "places": PLACES, "checks": CHECKS, "publishers": store.publishers(), "begun": place is None,
+        "any": bool(rows) or store.count("summaries") > 0,
+    }  # fmt: skip
+    return Answer("pages.html", "Pages", told, more)

@@ -1,0 +1,182 @@
+"""Lists of pages and clusters: what they hold against everything worked out at once, and that pieces of them make the whole."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from dedup import reports
+from dedup.reports import Filter
+from dedup.store.listing import ClusterFilter, ClusterOrder, Listing, PageFilter, PageOrder
+from dedup.store.opening import open_reading
+from tests.conftest import run
+from tests.crawl import Made, edited, words
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("listing")
+    (folder / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n')
+    rng = random.Random(7)
+    for group in range(6):
+        text = words(rng, 80)
+        for n in range(rng.randrange(1, 7)):
+            page = group * 10 + n
+            made = Made(
+                body=" ".join(edited(rng, text, rng.choice((0.0, 0.02)))), title=f"제목 {page}", oid=f"{901 + page % 4}", aid=f"{page:010}",
+                publisher=f"신문 {page % 4}", published_at=f"2026-03-02 {rng.randrange(9, 14):02}:{rng.randrange(60):02}" if n != 3 else "",
+                crawled_at=f"2026-03-02 {5 + page % 3:02}:00:00",
+            )  # fmt: skip
+            made.write(folder / "crawl" / "1")
+            if n % 3 == 0:
+                later = replace(made, body=made.body + " 덧붙인 12명의 말이다.", crawled_at=f"2026-03-03 0{page % 3}:30:00")
+                replace(later, claim="0" * 64 if n else None).write(folder / "crawl" / "2")
+    assert run(folder, "scan").code == 0
+    return folder
+
+
+@contextmanager
+def listing(folder: Path) -> Iterator[Listing]:
+    with open_reading(str(folder / "dedup.db"), Listing) as store:
+        yield store
+
+
+@pytest.mark.parametrize("order", get_args(PageOrder))
+@pytest.mark.parametrize(
+    "wanted",
+    [PageFilter(), PageFilter(publisher="신문 1"), PageFilter(place="member"), PageFilter(check="mismatched"), PageFilter(edited=True),
+     PageFilter(since="2026-03-02T06:00:00+00:00"), PageFilter(until="2026-03-03T00:00:00+00:00")],
+)  # fmt: skip
+def test_pages_in_pieces_are_all_pages_that_fit_in_order(folder: Path, order: PageOrder, wanted: PageFilter) -> None:
+    column = {"crawled": "last_at", "arrived": "first_at", "edited": "changes"}[order]
+    at = "first_at" if order == "arrived" else "last_at"
+    with listing(folder) as store:
+        every = store.listed(PageFilter(), "crawled", None, 1000)
+        assert {p.url for p in every} == {u for (u,) in store._all("SELECT url FROM pages")}
+        fitting = [
+            p
+            for p in every
+            if (wanted.publisher in (None, p.publisher))
+            and wanted.place in (None, p.place)
+            and wanted.check in (None, p.check_status)
+            and (p.changes > 0 or not (wanted.edited or order == "edited"))
+            and (wanted.since is None or getattr(p, at) >= wanted.since)
+            and (wanted.until is None or getattr(p, at) < wanted.until)
+        ]
+        found: list[Any] = []
+        place = None
+        while piece := store.listed(wanted, order, place, 3):
+            found += piece
+            place = (getattr(piece[-1], column), piece[-1].url)
+    assert sorted(p.url for p in found) == sorted(p.url for p in fitting)
+    values = [getattr(p, column) for p in found]
+    assert values == sorted(values, reverse=True)
+
+
+@pytest.mark.parametrize("order", get_args(ClusterOrder))
+def test_clusters_in_pieces_are_those_that_duplicates_tells(folder: Path, order: ClusterOrder) -> None:
+    column = {"newest": "newest_at", "largest": "size", "widest": "publishers", "fastest": "first_hour"}[order]
+    with listing(folder) as store:
+        expected = {c["representative"]["url"]: c for c in reports.clusters(store, Filter())}
+        found: list[Any] = []
+        place = None
+        while piece := store.clustered(ClusterFilter(), order, place, 2):
+            found += piece
+            place = (getattr(piece[-1], column), piece[-1].url)
+        assert len(expected) >= 3
+        assert sorted(c.url for c in found) == sorted(expected)
+        values = [getattr(c, column) for c in found]
+        assert values == sorted(values, reverse=True)
+        for c in found:
+            members = expected[c.url]["members"]
+            by = [sum(m["relation"] == r for m in members) for r in ("exact", "near", "copy")]
+            assert (c.size, c.exact, c.near, c.copy) == (len(members) + 1, *by)
+            assert c.publishers == len({m["publisher"] for m in members} | {expected[c.url]["representative"]["publisher"]})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "fits"),
+    [(ClusterFilter(publisher="신문 2"), lambda c: "신문 2" in c["houses"]),
+     (ClusterFilter(relation="exact"), lambda c: "exact" in c["relations"]),
+     (ClusterFilter(size=4), lambda c: c["size"] >= 4), (ClusterFilter(across=True), lambda c: len(c["houses"]) > 1)],
+    ids=["publisher", "relation", "size", "across"],
+)  # fmt: skip
+def test_clusters_are_narrowed(folder: Path, wanted: ClusterFilter, fits: Any) -> None:
+    with listing(folder) as store:
+        told = {}
+        for c in reports.clusters(store, Filter()):
+            everybody = [c["representative"], *c["members"]]
+            told[c["representative"]["url"]] = {
+                "houses": {a["publisher"] for a in everybody}, "relations": {m["relation"] for m in c["members"]}, "size": len(everybody),
+            }  # fmt: skip
+        expected = {url for url, c in told.items() if fits(c)}
+        assert {c.url for c in store.clustered(wanted, "newest", None, 100)} == expected
+        assert expected
+
+
+def test_members_in_pieces_are_the_cluster_in_the_order_of_publication(folder: Path) -> None:
+    with listing(folder) as store:
+        for c in reports.clusters(store, Filter()):
+            cluster = store.page_by_url(c["representative"]["url"])
+            assert cluster is not None
+            found: list[Any] = []
+            place = None
+            while piece := store.members(cluster, place, 2):
+                found += piece
+                place = (piece[-1].published_at or piece[-1].first_at, piece[-1].url)
+            assert {(m.url, m.relation, round(m.similarity, 4), round(m.coverage, 4)) for m in found if m.relation} == {
+                (m["url"], m["relation"], m["similarity"], m["coverage"]) for m in c["members"]
+            }
+            assert [m.url for m in found if not m.relation] == [c["representative"]["url"]]
+            assert [m.published_at or m.first_at for m in found] == sorted(m.published_at or m.first_at for m in found)
+            assert [at for at, _ in store.spread(cluster)] == sorted(m.published_at for m in found if m.published_at)
+            assert c["representative"]["url"] in {x.url for m in found for x in store.clusters_of(store.page_by_url(m.url) or 0)}
+
+
+def test_arrivals_are_counted_by_the_hour_of_the_first_crawl(folder: Path) -> None:
+    with listing(folder) as store:
+        every = store.listed(PageFilter(), "arrived", None, 1000)
+        told = store.arrivals("2026-03-02T00:00:00+00:00", "2026-03-03T00:00:00+00:00")
+        assert {h: (n, c) for h, n, c in told} == {
+            hour: (len(there), sum(p.place == "member" for p in there))
+            for hour in {p.first_at[:13] for p in every}
+            for there in [[p for p in every if p.first_at[:13] == hour]]
+        }
+        grown = store.growing("2026-03-02T06:00:00+00:00", 100)
+        assert grown
+        for cluster, number in grown:
+            page = store.page_by_url(cluster.url)
+            assert page is not None
+            assert number == sum(m.first_at >= "2026-03-02T06:00:00+00:00" for m in store.members(page, None, 100))
+
+
+def test_mismatches_are_told_by_publisher_and_one_by_one(folder: Path) -> None:
+    with listing(folder) as store:
+        every = store.listed(PageFilter(check="mismatched"), "crawled", None, 1000)
+        counted = {(h, c, w): n for h, c, w, n in store.checks_by_publisher() if c == "mismatched"}
+        assert sum(counted.values()) == len(every)
+        assert counted == {
+            key: sum((p.publisher, p.check_status, p.check_cause) == key for p in every)
+            for key in {(p.publisher, p.check_status, p.check_cause) for p in every}
+        }
+        found: list[Any] = []
+        place = None
+        while piece := store.mismatched(None, None, place, 1):
+            found += piece
+            place = (piece[-1].crawled_at, piece[-1].url)
+        assert [c.crawled_at for c in found] == sorted((c.crawled_at for c in found), reverse=True)
+        assert {c.url for c in found} == {p.url for p in every}
+        assert {c.url for c in store.mismatched(found[0].cause, found[0].publisher, None, 100)} == {
+            c.url for c in found if (c.cause, c.publisher) == (found[0].cause, found[0].publisher)
+        }
+
+
+def test_publishers_are_the_houses_of_all_pages(folder: Path) -> None:
+    with listing(folder) as store:
+        assert store.publishers() == ["신문 0", "신문 1", "신문 2", "신문 3"]
