@@ -91,18 +91,18 @@ class Graph(Generic[A]):
         for opener in self.articles:
             if (opener.page_id, opener.digest) in covered:
                 continue
-            members = [m for m in self._star(opener) if takes(m[1])]
+            members = [m for m in self.star(opener) if takes(m[1])]
             if not members:
                 continue
             representative = opener
             if opener.check_status == "mismatched":
                 representative = min((opener, *(other for other, _, way in members if way is None)), key=precedence)
-                members = [m for m in self._star(representative) if takes(m[1])]
+                members = [m for m in self.star(representative) if takes(m[1])]
             covered.update((a.page_id, a.digest) for a in (representative, *(other for other, _, _ in members)))
             members.sort(key=lambda m: precedence(m[0])[1:])
             yield Star(representative, tuple(members))
 
-    def _star(self, representative: A) -> Iterator[Member[A]]:
+    def star(self, representative: A) -> Iterator[Member[A]]:
         """Every article that matches this one; and, by way of one text that does, those of its matches that were compared with
         few of the texts they share a bucket with: those that are crowded, or all where the representative is. That way may be a
         text that no page shows any more."""

@@ -100,6 +100,22 @@ class RestoreFailedError(DedupError):
     """{file} was not restored: {problem}. The database {path} is as it was."""
 
 
+class OutputRefusedError(DedupError):
+    """{file} is not written: {problem}."""
+
+    exit_code = 2
+
+
+class OutputFailedError(DedupError):
+    """{file} was not written: {problem}. What was begun was removed; what stood there before stands there still."""
+
+
+class MissingExtraError(DedupError):
+    """{what} needs {package}, which is not installed: pip install "/path/to/clone[{extra}]" brings it."""
+
+    exit_code = 2
+
+
 class TooManyTextsError(DedupError):
     """The candidate index has room for {most} texts, and the database has reached them. Begin another database for what is new."""
 

@@ -188,13 +188,20 @@ def printable_path(path: bytes) -> str:
 def printable_json(value: Any, indent: int | None = None) -> str:
     """JSON; characters that could steer a terminal are escaped, as JSON allows for any character."""
     shown = json.dumps(value, ensure_ascii=False, indent=indent)
-    if shown.isascii() and "\x7f" not in shown:
-        return shown
-    return "".join(c if c in "\n" or printable(c) == c else _json_escape(c) for c in shown)
+    return shown if shown.replace("\n", "").isprintable() else shown.translate(_JSON)
 
 
-def _json_escape(character: str) -> str:
-    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else json.dumps(character)[1:-1]
+class _Json(dict[int, str]):
+    """A `str.translate` table that escapes what could steer, but line ends, which stand between values only."""
+
+    def __missing__(self, code: int) -> str:
+        c = chr(code)
+        escaped = f"\\u{code:04x}" if code < 0x10000 else json.dumps(c)[1:-1]
+        self[code] = c if c == "\n" or printable(c) == c else escaped
+        return self[code]
+
+
+_JSON = _Json()
 
 
 def printable_block(text: str) -> str:

@@ -24,6 +24,7 @@ import sqlite_utils
 
 from dedup import errors, schema, times
 from dedup.ingest import Scan
+from dedup.replacing import PART
 from dedup.store import backup, open_reader, open_writer
 from tests import running
 from tests.conftest import Ran, run, spawn
@@ -66,7 +67,7 @@ def uuid_of(path: Path) -> str:
 
 
 def left_behind(folder: Path) -> list[str]:
-    return sorted(name for name in os.listdir(folder) if name.startswith(backup.PART))
+    return sorted(name for name in os.listdir(folder) if name.startswith(PART))
 
 
 def beside(path: Path) -> list[str]:

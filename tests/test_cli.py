@@ -24,8 +24,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dedup.cli import COMMANDS
-from dedup.cli.common import _cell, dumps
 from dedup.cli.setup import _toml
+from dedup.escaping import cell, dumps
 from tests.conftest import Ran, Sampled, command, run, spawn
 from tests.crawl import Made, edited, words
 
@@ -707,7 +707,7 @@ def test_json_carries_any_text_without_steering(text: str, indent: int | None) -
 
 @given(st.one_of(hostile, st.sampled_from("=+-@\t\r\n").flatmap(lambda c: hostile.map(lambda t: c + t))))
 def test_csv_cells_are_neither_formulas_nor_steering(text: str) -> None:
-    shown = _cell(text)
+    shown = cell(text)
     assert not shown.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
     assert not steering(shown)
     assert "\n" not in shown

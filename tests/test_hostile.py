@@ -193,6 +193,10 @@ def every_command(folder: Path) -> Iterator[tuple[str | bytes, ...]]:
     yield from ((name, wanted) for name in ("history", "diff") for wanted in dict.fromkeys([*pages, *files[::4], *URLS]))
     yield from (("changes", "--min-severity", "trivial", *more) for more in ((), ("--each",), ("--url", f"*{ALL}*"), ("--publisher", ALL)))
     yield from (("diff", files[0], files[1], *more) for more in ((), ("--format", "unified"), ("--format", "side"), ("--format", "html")))
+    yield from (("report", *more) for more in ((), ("--publisher", f"=1+1{BIDI}{MARKUP}"), ("-f", "html"), ("-f", "markdown")))
+    tables = ("articles", "matches", "clusters", "changes", "keep", "drop")
+    yield from (("export", table, *more) for table in tables for more in ((), ("--all",), ("--prefer", ALL), ("--publisher", ALL)))
+    yield from (("export", "articles", "-f", "parquet"), ("export", "keep", "-f", "parquet", "-o", f"laid out {TERMINAL}.parquet"))
     yield ("reindex", "--changes")
     yield from (("history", f"https://me:{SECRET}@none.example/{ALL}"), ("diff", f"me:{SECRET}@none.example"))
     yield from (("status",), ("status", "--faults"))
@@ -214,6 +218,8 @@ def steering(raw: str) -> set[str]:
 
 def check(args: tuple[str | bytes, ...], ran: Ran) -> None:
     told = ran.out + ran.err
+    if "markdown" in args:
+        told = told.replace("@\u2060", "@").replace("<\u2060", "<")  # by which it calls nobody
     assert not steering(told.replace("\r\n", "\n")), (args, steering(told))
     assert SECRET not in told or SECRET in ascii(args), (args, told)
     assert "Traceback" not in told

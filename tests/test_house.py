@@ -30,6 +30,7 @@ LAYERS = {
     "errors": 0,
     "model": 0,
     "private": 0,
+    "replacing": 0,
     "text": 1,
     "times": 1,
     "compiled": 1,
@@ -39,7 +40,9 @@ LAYERS = {
     "rules": 1,
     "urls": 1,
     "publishers": 1,
+    "charts": 1,
     "config": 2,
+    "escaping": 2,
     "formats": 2,
     "minhash": 2,
     "overlap": 2,
@@ -262,7 +265,7 @@ def test_the_configuration_that_travels_with_the_program_is_the_same() -> None:
 
 # Start-up
 
-HEAVY = {"scipy", "numpy", "sqlite_utils", "datasketch", "numba"}
+HEAVY = {"scipy", "numpy", "sqlite_utils", "datasketch", "numba", "jinja2", "pyarrow"}
 
 
 def loaded(folder: Path, *args: str) -> set[str]:

@@ -17,6 +17,7 @@ from hypothesis import settings as trying
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from dedup import escaping
 from dedup.alerts import forms
 from dedup.alerts.forms import Line, Piece, Section
 from dedup.alerts.messages import SHOWN, Message, message, trial
@@ -209,11 +210,11 @@ def calls(shown: str) -> bool:
 @trying(deadline=None)
 @given(hostile)
 def test_one_line_is_one_fit_to_be_shown_and_stays_as_it_is(raw: str) -> None:
-    shown = forms.one_line(raw)
+    shown = escaping.one_line(raw)
     assert clean(shown)
     assert "\n" not in shown
     assert not re.search(r"@(everyone|here|channel)", shown, re.IGNORECASE)
-    assert forms.one_line(shown) == shown
+    assert escaping.one_line(shown) == shown
 
 
 @trying(deadline=None)
@@ -228,7 +229,7 @@ def test_text_steers_nothing_and_calls_nobody(said: list[Section]) -> None:
 def expected(said: list[Section]) -> str:
     """What is to be read of it, without blanks: letters only, as every form has them."""
     raw = "".join(s.heading + "".join(line.label + "".join(p.text for p in line.pieces) for line in s.lines) for s in said)
-    return letters(forms.one_line(raw))
+    return letters(escaping.one_line(raw))
 
 
 def letters(shown: str) -> str:

@@ -335,13 +335,13 @@ def test_few_keys_are_looked_up_without_reading_a_whole_table_once_there_are_sta
 
     class Explained:
         def execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-            plans.extend(row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", values))
-            return db.execute(sql, values)
+            plans.extend(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}", values))
+            return connection.execute(sql, values)
 
-    with closing(sqlite3.connect(":memory:")) as db:
-        db.execute("CREATE TABLE large (id INTEGER PRIMARY KEY, x TEXT)")
-        db.executemany("INSERT INTO large VALUES (?, 'x')", ((n,) for n in range(5000)))
-        db.execute("ANALYZE")
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE large (id INTEGER PRIMARY KEY, x TEXT)")
+        connection.executemany("INSERT INTO large VALUES (?, 'x')", ((n,) for n in range(5000)))
+        connection.execute("ANALYZE")
         lookups = Lookups.__new__(Lookups)
         lookups._connection = Explained()  # type: ignore[assignment]
         found = list(lookups._by_id(range(500), "SELECT t.id FROM wanted w CROSS JOIN large t ON t.id = w.id WHERE t.x IS NOT NULL"))

@@ -11,8 +11,8 @@ from pathlib import Path
 from xml.etree import ElementTree as Tree  # what is read was written here; nothing else is understood
 
 from dedup import private
-from dedup.alerts.forms import is_address
 from dedup.alerts.messages import Entry
+from dedup.escaping import is_address
 
 ATOM = "http://www.w3.org/2005/Atom"
 TAG = "tag:dedup.invalid,2026:"

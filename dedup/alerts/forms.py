@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
-from dedup.text import printable
+from dedup import escaping
+from dedup.escaping import is_address, one_line, uncalling
 
 PieceKind = Literal["plain", "removed", "added", "link", "code"]
 
@@ -38,35 +39,7 @@ class Section:
     lines: tuple[Line, ...]
 
 
-_ADDRESS = re.compile(r"https?://[^\s<>\"'`\\|{}^]+")
-_CALLS = re.compile(r"@(?=everyone|here|channel)|(?<![\w.])@(?=[\w&!#])|<(?=[@!#])", re.IGNORECASE)
-"""Where chats would call somebody: Discord's `@everyone`, Slack's `<!channel>`."""
-_MARKDOWN = re.compile(r"[\\`*_\[\]<>~]")
-_ENTITY = re.compile(r"&(?=#?\w{1,40};)")
 _BLOCK = re.compile(r"^(\s*)([-+#=>]|\d{1,9}(?=[.)]))")
-_JOINER = "\u2060"
-_JOINED = re.compile("(?<=[@<])\u2060+")
-
-
-def one_line(text: str) -> str:
-    """Text of a crawl on one line, fit to be shown: what steers is spelt out, line ends are blanks, nobody is called (by a word joiner,
-    which is not seen). Doing it again changes nothing."""
-    bare = _JOINED.sub("", " ".join(text.split()))
-    return _CALLS.sub(lambda m: m[0] + _JOINER, printable(bare))
-
-
-def cut(text: str, most: int) -> str:
-    """So many characters of it at most."""
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
-
-
-def is_address(url: str) -> bool:
-    """Whether it is an address that may be made a link."""
-    return url.isprintable() and _ADDRESS.fullmatch(url) is not None
-
-
-def _link(url: str) -> str:
-    return url.replace("@", "%40") if _CALLS.search(url) else url
 
 
 def text(sections: Iterable[Section]) -> str:
@@ -82,7 +55,7 @@ def _text_section(section: Section) -> str:
 
 def _text_piece(piece: Piece) -> str:
     if piece.kind == "link" and is_address(piece.text):
-        return _link(piece.text)
+        return uncalling(piece.text)
     return _marked(piece.kind, _inner(piece.text))
 
 
@@ -109,12 +82,12 @@ def _markdown_section(section: Section) -> str:
 
 
 def _markdown(text: str) -> str:
-    return _MARKDOWN.sub(r"\\\g<0>", _ENTITY.sub("&amp;", _inner(text)))
+    return escaping.markdown(_inner(text))
 
 
 def _markdown_piece(piece: Piece) -> str:
     if piece.kind == "link" and is_address(piece.text):
-        return f"<{_link(piece.text)}>"
+        return f"<{uncalling(piece.text)}>"
     if piece.kind == "code" and "`" not in piece.text and piece.text.strip():
         return f"`{_inner(piece.text)}`"
     shown = _markdown(piece.text)

@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dedup.alerts.forms import Line, Piece, Section, cut, is_address, joined, one_line
+from dedup.alerts.forms import Line, Piece, Section, joined
 from dedup.alerts.wording import WORDS
+from dedup.escaping import cut, is_address, one_line
 from dedup.model import SEVERITIES, Language, Severity
 from dedup.store import AlertRow
 

@@ -30,6 +30,8 @@ COMMANDS = {
     "diff": "diff",
     "changes": "changes",
     "search": "search",
+    "report": "report",
+    "export": "export",
     "status": "status",
     "serve": "serve",
     "doctor": "doctor",

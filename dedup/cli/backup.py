@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, remark
+from dedup.cli.common import Common, common, formats, in_crawl_directory, on_terminal, plural, print_json, remark
 from dedup.cli.progress import Progress
 from dedup.errors import BackupRefusedError
 from dedup.text import printable_path
 
 if TYPE_CHECKING:
-    from dedup.config import Settings
     from dedup.store.backup import Copied, Heard
 
 
@@ -41,7 +40,8 @@ def backup(options: Common, file: str, force: bool, form: str) -> None:
 
     begun = time.monotonic()
     settings = options.load().settings
-    _refuse_crawl_directories(settings, file)
+    if problem := in_crawl_directory(settings, file):
+        raise BackupRefusedError(path=settings.database.path, file=file, problem=problem)
     with _heard(options, "backup", f"What was begun was removed; {printable_path(os.fsencode(file))} is as it was.") as heard:
         copied = store.write(settings.database.path, file, force=force, progress=heard)
     if form == "json":
@@ -108,15 +108,6 @@ def _heard(options: Common, what: str, interrupted: str) -> Iterator[Heard]:
     except KeyboardInterrupt:
         remark(options, interrupted)
         raise
-
-
-def _refuse_crawl_directories(settings: Settings, file: str) -> None:
-    """Nothing is ever written there."""
-    place = os.path.realpath(file)
-    for directory in settings.crawl.directories:
-        if place.startswith(os.path.realpath(directory) + os.sep):
-            problem = f"it would lie in the crawl directory {directory}, where nothing is ever written"
-            raise BackupRefusedError(path=settings.database.path, file=file, problem=problem)
 
 
 def _path(path: str) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import io
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,10 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dedup.text import printable, printable_json
+from dedup.escaping import cell, csv_line, dumps
+from dedup.text import printable
 
 if TYPE_CHECKING:
-    from dedup.config import Loaded
+    from dedup.config import Loaded, Settings
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -105,9 +105,6 @@ def _watched(options: Common) -> bool:
     return options.verbosity > 0 or sys.stderr.isatty()
 
 
-dumps = printable_json
-
-
 def print_json(value: Any) -> None:
     """One JSON value, indented, as UTF-8."""
     click.echo(dumps(value, indent=2))
@@ -127,30 +124,20 @@ def print_csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> int:
     """CSV with a head (RFC 4180); cells that a spreadsheet would take for a formula get an apostrophe before them."""
     columns = list(columns)
     number = 0
-    click.echo(_csv_line(columns), nl=False)
+    click.echo(csv_line(columns), nl=False)
     for row in rows:
-        click.echo(_csv_line([_cell(row.get(c)) for c in columns]), nl=False)
+        click.echo(csv_line([cell(row.get(c)) for c in columns]), nl=False)
         number += 1
     return number
 
 
-def _csv_line(cells: list[str]) -> str:
-    line = io.StringIO()
-    csv.writer(line).writerow(cells)
-    return line.getvalue()
-
-
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-"""How formulas begin in spreadsheets, some of which skip blanks first or take full-width signs too."""
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool | int | float):
-        return str(value).lower() if isinstance(value, bool) else str(value)
-    shown = printable(str(value))
-    return "'" + shown if shown.lstrip().startswith(_FORMULA) else shown
+def in_crawl_directory(settings: Settings, file: str) -> str | None:
+    """What is said of a file that would lie in a crawl directory: nothing is ever written there; None for one that would not."""
+    place = os.path.realpath(file)
+    for directory in settings.crawl.directories:
+        if place.startswith(os.path.realpath(directory) + os.sep):
+            return f"it would lie in the crawl directory {directory}, where nothing is ever written"
+    return None
 
 
 def on_terminal(options: Common) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from dedup.cli.common import Common, common, dumps, formats, moment, plural, print_csv, print_json_array
+from dedup.cli.common import Common, common, formats, moment, plural, print_csv, print_json_array
+from dedup.escaping import dumps
 from dedup.model import CLUSTERED, RELATIONS
 from dedup.text import printable
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dedup.cli.common import Common, common, dumps, formats, told
+from dedup.cli.common import Common, common, formats, told
+from dedup.escaping import dumps
 from dedup.text import printable
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from dedup.cli.common import Common, common, dumps, formats, plural, print_json
+from dedup.cli.common import Common, common, formats, plural, print_json
+from dedup.escaping import dumps
 from dedup.text import printable
 
 

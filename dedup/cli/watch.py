@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import click
 
 from dedup import times
-from dedup.cli.common import Common, common, dumps, formats
+from dedup.cli.common import Common, common, formats
 from dedup.cli.serve import opened
+from dedup.escaping import dumps
 from dedup.text import printable
 
 if TYPE_CHECKING:

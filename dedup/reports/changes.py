@@ -85,7 +85,7 @@ def changes(store: Feed, wanted: Wanted, folding: Folding | None = None, after: 
                     told.update(_told_before(asked, wanted, by_edit[change.edit], after))
                 part = next((i for i in by_edit[change.edit] if i.begin <= change.at <= i.end), None)
             if part not in told:
-                yield _change(change, part)
+                yield one_change(change, part)
             if part is not None:
                 told.add(part)
                 if part.pages > LARGE:  # the database passes over the rest of it
@@ -104,7 +104,8 @@ def _told_before(
                 yield incident
 
 
-def _change(c: JudgedChange, incident: Incident | None) -> dict[str, Any]:
+def one_change(c: JudgedChange, incident: Incident | None = None) -> dict[str, Any]:
+    """A change as every command shows it."""
     return {
         "url": c.url,
         "title": c.title,

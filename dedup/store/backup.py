@@ -19,7 +19,6 @@ import itertools
 import os
 import sqlite3
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -37,6 +36,7 @@ from dedup.errors import (
     DedupError,
     RestoreFailedError,
 )
+from dedup.replacing import BESIDE, PART, part, sync_folder
 from dedup.store import wal
 from dedup.store.lock import Lock, held
 from dedup.store.opening import connect, connect_reading, refuse_newer
@@ -47,10 +47,6 @@ STEP = 2048
 """Pages of the database that are copied at a time: 8 MB."""
 WORK = 1_000_000
 """Instructions of SQLite's after which the check is heard of again, and can be interrupted."""
-PART = ".dedup-part-"
-"""How the name of a copy begins that is not finished."""
-BESIDE = ("-wal", "-shm", "-journal")
-"""What SQLite keeps beside a database, by the ends of the names."""
 _OWN = (*BESIDE, ".lock", ".health", ".index", ".passages", ".search", *(".search" + end for end in BESIDE), ".compiled")
 _SHARED_BYTES = 0x40000002, 510
 """Where in a database file SQLite locks what it has open: (first byte, bytes)."""
@@ -98,14 +94,14 @@ def write(database: str, target: str, *, force: bool = False, progress: Heard = 
     with _reading(database) as (source, uuid):
         _refuse(database, place, uuid, force=force)
         try:
-            with _part(os.path.dirname(place)) as (part, fd):
-                rows = _copy(source, part, fd, progress)
+            with part(os.path.dirname(place)) as (path, fd):
+                rows = _copy(source, path, fd, progress)
                 source.execute("ROLLBACK")
                 _settle(fd)
-                copied = replace(_check(part, uuid, rows, progress, unsound), path=place)
+                copied = replace(_check(path, uuid, rows, progress, unsound), path=place)
                 _refuse(database, place, uuid, force=force)
-                os.replace(part, place)
-                _sync_folder(place)
+                os.replace(path, place)
+                sync_folder(place)
         except (sqlite3.Error, OSError) as error:
             raise BackupFailedError(path=database, file=_shown(place), problem=_told(error)) from error
     return copied
@@ -131,13 +127,13 @@ def restore(database: str, backup: str, *, progress: Heard = _nobody) -> Restore
         stack.callback(Lock(place, "restore").release)
         try:
             source, uuid = stack.enter_context(_reading(backup))
-            part, fd = stack.enter_context(_part(os.path.dirname(place)))
-            rows = _copy(source, part, fd, progress)
+            path, fd = stack.enter_context(part(os.path.dirname(place)))
+            rows = _copy(source, path, fd, progress)
             _inherit(fd, place)
             _settle(fd)
-            copied = replace(_check(part, uuid, rows, progress, failed), path=place)
+            copied = replace(_check(path, uuid, rows, progress, failed), path=place)
             with _alone(place):
-                aside = _swap(part, place)
+                aside = _swap(path, place)
         except DatabaseUnreadableError as error:
             raise failed(error.facts["problem"]) from error
         except (sqlite3.Error, OSError) as error:
@@ -273,57 +269,10 @@ def _same(one: str, other: str) -> bool:
     return False
 
 
-@contextmanager
-def _part(folder: str) -> Iterator[tuple[str, int]]:
-    """An empty file in `folder` that only its owner may read: its path, and a descriptor of it. It is gone after the block, unless
-    it was renamed. Those that a killed process left are cleared away; a lock tells them from those that are in use."""
-    _clear(folder)
-    while True:
-        fd, part = tempfile.mkstemp(prefix=PART, dir=folder)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX)
-            if os.fstat(fd).st_nlink:  # else another one cleared it away before it was locked
-                yield part, fd
-                return
-        finally:
-            os.close(fd)
-            _remove(part)
-
-
-def _clear(folder: str) -> None:
-    """Remove the unfinished copies that nobody is at work on."""
-    for name in os.listdir(folder):
-        if not name.startswith(PART) or name.endswith(BESIDE):
-            continue
-        left = os.path.join(folder, name)
-        with suppress(OSError):  # another one's, or gone by now
-            fd = os.open(left, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(left)
-            finally:
-                os.close(fd)
-
-
-def _remove(part: str) -> None:
-    for path in (part, *(part + end for end in BESIDE)):
-        with suppress(FileNotFoundError):
-            os.unlink(path)
-
-
 def _settle(fd: int) -> None:
     """Have a file on the disk, and read from there from now on."""
     os.fsync(fd)
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def _sync_folder(path: str) -> None:
-    """Have the names in the folder of `path` on the disk."""
-    fd = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 # In the database's place
@@ -374,7 +323,7 @@ def _swap(part: str, place: str) -> tuple[str, ...]:
         for end in BESIDE:  # before the database, which must never stand beside another one's log
             with suppress(FileNotFoundError):
                 os.rename(place + end, name + end)
-        _sync_folder(place)
+        sync_folder(place)
         os.replace(part, place)
     except BaseException:
         if os.path.lexists(part):  # else it has taken the place, and somebody interrupted after that
@@ -387,7 +336,7 @@ def _swap(part: str, place: str) -> tuple[str, ...]:
                 else:
                     os.rename(name, place)
         raise
-    _sync_folder(place)
+    sync_folder(place)
     return tuple(path for path in (name, *(name + end for end in BESIDE)) if os.path.lexists(path))
 
 

@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from dedup import diffs, digests, formats, minhash, overlap, text, times, urls, winnowing
-from dedup.cli.common import _cell, dumps
 from dedup.config import Settings, Urls
 from dedup.diffs import forms
 from dedup.digests import BLANKS, RECIPES
+from dedup.escaping import cell as as_cell
+from dedup.escaping import dumps
 from dedup.formats import ReadOptions
 from dedup.ingest.examine import state_digest
 from dedup.ingest.session import rules_of
@@ -168,7 +169,7 @@ def words(raw: bytes) -> None:
     path = text.printable_path(raw)
     assert text.printable(path) == path
     assert not steering(text.printable_block(told).replace("\n", ""))
-    cell = _cell(told)
+    cell = as_cell(told)
     assert not steering(cell)
     assert not cell.lstrip().startswith(FORMULA)
     assert not steering(dumps([told]))

@@ -1,0 +1,64 @@
+"""The columns of what is exported: names and types, which stay as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Type = Literal["text", "integer", "real", "boolean", "time", "list", "json"]
+"""`time` is ISO 8601 in UTC, `list` one of texts, `json` what JSON has (text in CSV and Parquet)."""
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column; any may hold null."""
+
+    name: str
+    type: Type
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows as they come, in the order of the columns."""
+
+    name: str
+    columns: tuple[Column, ...]
+    rows: Iterable[Row]
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """Rows by the names of their columns."""
+        names = [c.name for c in self.columns]
+        for row in self.rows:
+            yield dict(zip(names, row, strict=True))
+
+
+def columns(told: str) -> tuple[Column, ...]:
+    """`name type, name type`; a type that is left out is text."""
+    found = []
+    for one in told.split(","):
+        name, _, kind = one.strip().partition(" ")
+        found.append(Column(name, kind or "text"))  # type: ignore[arg-type]
+    return tuple(found)
+
+
+ARTICLES = columns(
+    "url, id, title, publisher, publisher_printed, author, category, published_at time, crawled_at time, first_crawled_at time,"
+    " check, cause, revision integer, current boolean, state, text, characters integer, place, pruned_at time, path, gone boolean, body"
+)
+MATCHES = columns(
+    "relation, similarity real, containment real, coverage real, shared integer, longest integer, quoted real, text_a, text_b,"
+    " url_a, publisher_a, published_at_a time, crawled_at_a time, url_b, publisher_b, published_at_b time, crawled_at_b time,"
+    " lag_seconds real"
+)
+CLUSTERS = columns(
+    "cluster, url, id, title, publisher, published_at time, crawled_at time, first_crawled_at time, relation, similarity real,"
+    " coverage real, via, lag_seconds real"
+)
+CHANGES = columns(
+    "url, title, title_before, publisher, at time, previous_at time, kind, severity, stealth boolean, corrected boolean, channels list,"
+    " evidence json, fields json, from, to, body_similarity real"
+)
+LISTS = columns("url, id, title, publisher, paths list, paths_hex list, kept_url, relation, similarity real, coverage real, via, reason")

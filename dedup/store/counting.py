@@ -1,0 +1,215 @@
+"""What reports of a period count, in SQL: every statement gives as many rows as there are publishers, hours or kinds, not as articles.
+
+A period is from `since` on until before `until` (ISO 8601 in UTC, or None). Articles are in it by their first crawl, clusters by their
+articles, changes and crawls by when they were, faults by when they came. A publisher is a house.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dedup.store.reading import Reader
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Which articles, crawls, changes and faults are counted; the empty one counts all."""
+
+    since: str | None = None
+    until: str | None = None
+    house: str | None = None
+
+
+def _within(column: str) -> str:
+    return f"(:since IS NULL OR {column} >= :since) AND (:until IS NULL OR {column} < :until)"
+
+
+_BY = "(:house IS NULL OR v.publisher = :house)"
+_ARRIVED = f"{_within('v.first_at')} AND {_BY}"
+"""Of summaries `v`."""
+_SECONDS = "(CAST(strftime('%s', c.at) AS INTEGER) - CAST(strftime('%s', v.published_at) AS INTEGER))"
+_BUCKET = f"CASE WHEN v.published_at IS NULL THEN -1 WHEN {_SECONDS} < 0 THEN -2 ELSE {_SECONDS} / 3600 END"
+
+
+class Counting(Reader):
+    """Questions that a report of a period asks."""
+
+    def _of(self, period: Period, sql: str, **more: Any) -> Iterator[Row]:
+        values = {"since": period.since, "until": period.until, "house": period.house, **more}
+        yield from self._connection.execute(sql, values)
+
+    def pages_due(self) -> int:
+        """Pages that are not summed up as they are now."""
+        return self.count("due")
+
+    def last_crawl(self) -> str | None:
+        """The latest crawl of all that count."""
+        found: str | None = self._value("SELECT max(last_at) FROM summaries")
+        return found
+
+    # Articles
+
+    def articles_by_publisher(self, period: Period) -> list[Row]:
+        """(publisher, articles, of those copies of another publisher's article, copies of its own), the most articles first."""
+        copies = (
+            "SELECT v.page_id, max(r.publisher <> v.publisher) AS others FROM summaries v JOIN cluster_members m ON m.page_id = v.page_id"
+            f" JOIN summaries r ON r.page_id = m.cluster_id WHERE v.place = 'member' AND {_ARRIVED} GROUP BY v.page_id"
+        )
+        return list(
+            self._of(
+                period,
+                "SELECT v.publisher, count(*), coalesce(sum(k.others), 0), coalesce(sum(1 - k.others), 0)"
+                f" FROM summaries v LEFT JOIN ({copies}) k ON k.page_id = v.page_id WHERE {_ARRIVED} GROUP BY 1 ORDER BY 2 DESC, 1",
+            )
+        )
+
+    def articles_by_quarter(self, period: Period) -> Iterator[Row]:
+        """(quarter of an hour as `2026-03-02T09:3`, of which the last character is its number, publisher, articles, of those copies),
+        in the order of time: as small as the parts of an hour by which zones differ."""
+        return self._of(
+            period,
+            "SELECT substr(v.first_at, 1, 14) || (substr(v.first_at, 15, 2) / 15), v.publisher, count(*), sum(v.place = 'member')"
+            f" FROM summaries v WHERE {_ARRIVED} GROUP BY 1, 2 ORDER BY 1, 2",
+        )
+
+    # Checks
+
+    def checks(self, period: Period) -> list[Row]:
+        """(publisher, status, cause or None, crawls) of crawls of pages that are summed up."""
+        return list(
+            self._of(
+                period,
+                "SELECT v.publisher, s.check_status, s.check_cause, count(*) FROM sightings s JOIN summaries v ON v.page_id = s.page_id"
+                f" WHERE {_within('s.crawled_at')} AND {_BY} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+            )
+        )
+
+    def checks_beside(self, period: Period) -> list[Row]:
+        """(publisher as printed, oid, URL, status, cause or None) of crawls of pages that are not: none of theirs counts, or they are
+        new."""
+        return list(
+            self._of(
+                period,
+                "SELECT m.publisher, m.oid, p.url, s.check_status, s.check_cause FROM pages p JOIN sightings s ON s.page_id = p.id"
+                " JOIN metadata m ON m.id = s.metadata_id"
+                f" WHERE NOT EXISTS (SELECT 1 FROM summaries v WHERE v.page_id = p.id) AND {_within('s.crawled_at')}",
+            )
+        )
+
+    # Clusters
+
+    def clusters_in_all(self, period: Period) -> Row:
+        """(clusters, articles in them, each counted once; matches with a representative by relation: exact, near, copy)"""
+        row = next(
+            self._of(
+                period,
+                f"SELECT count(*), sum(c.exact), sum(c.near), sum(c.copy) FROM clusters c WHERE c.page_id IN ({_CLUSTERS})",
+            )
+        )
+        (articles,) = next(self._of(period, f"SELECT count(*) FROM summaries v WHERE v.place <> 'alone' AND {_ARRIVED}"))
+        return (row[0], articles, *(n or 0 for n in row[1:]))
+
+    def clusters(self, period: Period, order: str, most: int) -> list[Row]:
+        """(key, URL, title, publisher, articles, publishers, first published, last published, begun, newest, within the first hour) of
+        the first clusters in an order: `largest`, `newest`, `fastest`."""
+        return list(
+            self._of(
+                period,
+                "SELECT c.page_id, p.url, r.title, v.publisher, c.size, c.publishers, c.first_published, c.last_published, c.begun_at,"
+                " c.newest_at, c.first_hour FROM clusters c JOIN pages p ON p.id = c.page_id JOIN summaries v ON v.page_id = c.page_id"
+                " JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id"
+                f" WHERE c.page_id IN ({_CLUSTERS}) ORDER BY {_ORDERS[order]}, p.url LIMIT :most",
+                most=most,
+            )
+        )
+
+    def published_in(self, cluster: int) -> list[str]:
+        """When the articles of a cluster were published, those that tell, in order."""
+        rows = self._all(
+            "SELECT published_at FROM summaries WHERE published_at IS NOT NULL AND (page_id = ?1 OR page_id IN"
+            " (SELECT page_id FROM cluster_members WHERE cluster_id = ?1)) ORDER BY 1",
+            cluster,
+        )
+        return [r[0] for r in rows]
+
+    def first_of_houses(self, period: Period) -> Iterator[Row]:
+        """(cluster, publisher, when its first article there was published, whether that article is in the period) of every publisher in
+        a cluster that holds an article of the period, the earliest first."""
+        period_only = _within("v.first_at")
+        return self._of(
+            period,
+            f"SELECT k.cluster_id, v.publisher, min(v.published_at) AS at, {period_only} FROM"
+            " (SELECT page_id AS cluster_id, page_id FROM clusters UNION ALL SELECT cluster_id, page_id FROM cluster_members) k"
+            f" JOIN summaries v ON v.page_id = k.page_id WHERE v.published_at IS NOT NULL AND k.cluster_id IN ({_CLUSTERS})"
+            " GROUP BY k.cluster_id, v.publisher ORDER BY k.cluster_id, at, v.publisher",
+        )
+
+    # Changes
+
+    def most_edited(self, period: Period, most: int) -> list[Row]:
+        """(URL, title, publisher, changes of title or body, of those stealthy, the last) of the pages that changed most often."""
+        return list(
+            self._of(
+                period,
+                "SELECT p.url, r.title, v.publisher, count(*), sum(c.stealth), max(c.at) FROM changes c JOIN pages p ON p.id = c.page_id"
+                " JOIN summaries v ON v.page_id = p.id JOIN sightings s ON s.id = p.current_sighting_id"
+                " JOIN revisions r ON r.id = s.revision_id WHERE (c.title_changed = 1 OR c.body_changed = 1)"
+                f" AND {_within('c.at')} AND {_BY} GROUP BY p.id ORDER BY 4 DESC, 1 LIMIT :most",
+                most=most,
+            )
+        )
+
+    def changes_by_kind(self, period: Period) -> list[Row]:
+        """(kind or None, severity or None, changes, of those stealthy)"""
+        return list(
+            self._of(
+                period,
+                "SELECT c.kind, c.severity, count(*), sum(c.stealth) FROM changes c JOIN summaries v ON v.page_id = c.page_id"
+                f" WHERE {_within('c.at')} AND {_BY} GROUP BY 1, 2 ORDER BY 1, 2",
+            )
+        )
+
+    def edits_after_publication(self, period: Period) -> list[Row]:
+        """(hours after the publication, whole; -1: that is not known, -2: the crawl was before it; changes of title or body; of those
+        stealthy)"""
+        return list(
+            self._of(
+                period,
+                f"SELECT {_BUCKET}, count(*), sum(c.stealth) FROM changes c JOIN summaries v ON v.page_id = c.page_id"
+                f" WHERE (c.title_changed = 1 OR c.body_changed = 1) AND {_within('c.at')} AND {_BY} GROUP BY 1 ORDER BY 1",
+            )
+        )
+
+    def stealth_edits(self, period: Period, most: int) -> list[Row]:
+        """(URL, title, publisher, when, kind, severity, evidence as JSON) of the newest edits of substance that were not owned up to."""
+        return list(
+            self._of(
+                period,
+                "SELECT p.url, r.title, v.publisher, c.at, c.kind, c.severity, c.evidence FROM changes c JOIN pages p ON p.id = c.page_id"
+                " JOIN summaries v ON v.page_id = p.id JOIN sightings s ON s.id = c.sighting_id JOIN revisions r ON r.id = s.revision_id"
+                f" WHERE c.stealth = 1 AND {_within('c.at')} AND {_BY} ORDER BY c.at DESC, p.url, r.digest LIMIT :most",
+                most=most,
+            )
+        )
+
+    # Faults
+
+    def faults_by_kind(self, period: Period) -> list[Row]:
+        """(kind, files and folders) of what cannot be read since a time in the period."""
+        return list(self._of(period, f"SELECT kind, count(*) FROM faults WHERE {_within('since')} GROUP BY 1 ORDER BY 2 DESC, 1"))
+
+
+_CLUSTERS = (
+    f"SELECT v.page_id FROM summaries v WHERE v.place = 'representative' AND {_ARRIVED} UNION SELECT m.cluster_id FROM summaries v"
+    f" JOIN cluster_members m ON m.page_id = v.page_id WHERE v.place <> 'alone' AND {_ARRIVED}"
+)
+"""Those that hold an article of the period."""
+_ORDERS = {
+    "largest": "c.size DESC",
+    "newest": "c.newest_at DESC",
+    "fastest": "c.first_hour DESC, c.publishers DESC, c.size DESC",
+}

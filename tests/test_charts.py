@@ -1,0 +1,92 @@
+"""Pictures: well-formed, without styles or addresses, and true to their numbers."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree as Tree
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from dedup import charts
+from dedup.charts import Column, Steps, Tick
+
+ATTACK = '</svg><script>alert(1)</script>"\' onload="alert(1)" & <img src=x>'
+
+words = st.one_of(st.just(ATTACK), st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=20))
+some_columns = st.lists(st.builds(Column, words, st.tuples(st.integers(0, 10**7), st.integers(0, 10**7)), words), min_size=1, max_size=120)
+points = st.lists(st.tuples(st.floats(-1, 2), st.integers(0, 10**6)), min_size=1, max_size=30).map(tuple)
+
+
+def parsed(svg: str) -> Tree.Element:
+    root = Tree.fromstring(svg)
+    for element in root.iter():
+        assert element.tag in {"svg", "title", "desc", "g", "rect", "line", "text", "path"}
+        assert "style" not in element.attrib
+        assert not any("href" in name or name.startswith("on") for name in element.attrib)
+    return root
+
+
+@given(words, words, some_columns, st.integers(1, 8))
+def test_columns_are_well_formed_whatever_they_are_called(title: str, described: str, shown: list[Column], labels: int) -> None:
+    root = parsed(charts.columns(title, described, shown, labels=labels))
+    assert (root.findtext("title"), root.findtext("desc")) == (title, described)
+    assert [g.findtext("title") for g in root.iter("g")] == [c.told for c in shown]
+    assert len([t for t in root.iter("text") if t.get("y") == str(charts.HEIGHT - 6)]) <= labels
+
+
+@given(words, words, st.lists(st.builds(Steps, points, words), min_size=1, max_size=8), st.lists(st.builds(Tick, st.floats(0, 1), words)))
+def test_steps_are_well_formed_whatever_they_are_called(title: str, described: str, lines: list[Steps], ticks: list[Tick]) -> None:
+    root = parsed(charts.steps(title, described, lines, ticks))
+    assert [p.findtext("title") for p in root.iter("path")] == [line.told for line in lines[: charts.SERIES]]
+    assert [t.text or "" for t in root.iter("text")][2:] == [t.label for t in ticks]
+
+
+@given(some_columns)
+def test_columns_are_as_high_as_their_numbers_and_stand_on_each_other(shown: list[Column]) -> None:
+    root = parsed(charts.columns("title", "", shown))
+    top = charts.nice(max(sum(c.values) for c in shown))
+    for group, column in zip(root.iter("g"), shown, strict=True):
+        drawn = {r.get("class"): r for r in group.iter("rect")}
+        bottom = float(drawn["reach"].get("y", 0)) + float(drawn["reach"].get("height", 0))
+        full = float(drawn["reach"].get("height", 0))
+        for series, value in enumerate(column.values, 1):
+            if value:
+                rect = drawn[f"s{series}"]
+                assert float(rect.get("height", 0)) == pytest.approx(full * value / top, abs=0.01)
+                assert float(rect.get("y", 0)) + float(rect.get("height", 0)) == pytest.approx(bottom, abs=0.03)
+                bottom = float(rect.get("y", 0))
+
+
+@given(points)
+def test_steps_never_leave_the_picture(points: tuple[tuple[float, int], ...]) -> None:
+    root = parsed(charts.steps("title", "", [Steps(points, "")], []))
+    (path,) = root.iter("path")
+    plot = next(root.iter("svg")).find("svg")
+    assert plot is not None
+    height = float(plot.get("height", 0))
+    for letter, first, second in re.findall(r"([MHV])([-\d.]+)(?: ([-\d.]+))?", path.get("d", "")):
+        across, down = (first, second) if letter == "M" else (first, "") if letter == "H" else ("", first)
+        assert not across or 0 <= float(across) <= 1000
+        assert not down or 0 <= float(down) <= height
+
+
+@example(5)
+@example(0)
+@given(st.integers(0, 10**9))
+def test_a_scale_ends_at_a_round_number_that_is_not_much_too_large(most: int) -> None:
+    top = charts.nice(most)
+    assert max(2, most) <= top <= max(2, 2.5 * most)
+    assert top % 2 == 0
+    assert str(top).rstrip("0") in {"1", "2", "4", "5"}
+
+
+def test_nothing_makes_no_picture() -> None:
+    assert charts.columns("title", "", []) == charts.steps("title", "", [], []) == ""
+    parsed(charts.columns("title", "", [Column("", (0, 0), "")]))
+
+
+@pytest.mark.parametrize("kind", ["columns", "steps"])
+def test_a_swatch_is_a_picture_too(kind: str) -> None:
+    assert parsed(charts.swatch(1, kind)).get("aria-hidden") == "true"
