@@ -20,11 +20,13 @@ SERIES = 6
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: numbers that are stacked, from the bottom up, and what is said of it in words. `label` stands beneath it."""
+    """One column: numbers that are stacked, from the bottom up, and what is said of it in words. `label` stands beneath it; where that
+    is an hour, `at` is the time (ISO 8601), so that a browser can make it its reader's."""
 
     label: str
     values: tuple[int, ...]
     told: str
+    at: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Tick:
 
     place: float
     label: str
+    at: str = ""
 
 
 def columns(title: str, described: str, shown: Sequence[Column], *, labels: int = 4) -> str:
@@ -63,7 +66,7 @@ def columns(title: str, described: str, shown: Sequence[Column], *, labels: int 
             height += high
         drawn.append("</g>")
     every = max(1, -(-len(shown) // labels))
-    ticks = [Tick((n + 0.5) / len(shown), shown[n].label) for n in range(every // 2 if every > 1 else 0, len(shown), every)]
+    ticks = [Tick((n + 0.5) / len(shown), shown[n].label, shown[n].at) for n in range(every // 2 if every > 1 else 0, len(shown), every)]
     return "".join([*drawn, *_marks(top), *_ticks(ticks), "</svg>"])
 
 
@@ -134,9 +137,14 @@ def _marks(top: int) -> list[str]:
 
 def _ticks(ticks: Sequence[Tick]) -> list[str]:
     return [
-        f'<text class="mark" x="{_n(100 * t.place)}%" y="{HEIGHT - 6}" text-anchor="{_anchor(t.place)}">{escape(t.label)}</text>'
+        f'<text class="mark" x="{_n(100 * t.place)}%" y="{HEIGHT - 6}" text-anchor="{_anchor(t.place)}"'
+        f"{_hour(t.at)}>{escape(t.label)}</text>"
         for t in ticks
     ]
+
+
+def _hour(at: str) -> str:
+    return f' data-hour="{escape(at)}"' if at else ""
 
 
 def _anchor(place: float) -> str:

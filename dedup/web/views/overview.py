@@ -7,12 +7,13 @@ from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dedup import reports, times
+from markupsafe import Markup
+
+from dedup import charts, reports, times
 from dedup.model import SEVERITIES
 from dedup.reports import Folding, Wanted
 from dedup.status import daemon, told
 from dedup.store.listing import Listing
-from dedup.web import charts
 from dedup.web.asking import Answer, Asked
 from dedup.web.views.clusters import as_told
 
@@ -76,6 +77,12 @@ def _hours(since: str, arrivals: dict[str, tuple[int, int]], zone: ZoneInfo) -> 
     return found
 
 
-def _chart(hours: list[dict[str, Any]]) -> Any:
-    bars = [charts.Bar(h["at"], h["label"], h["pages"], h["copies"], f"{h['pages']:,} new, {h['copies']:,} copies") for h in hours]
-    return charts.bars(bars, "New pages an hour", "A bar for each hour; its lower, darker part are copies of other articles.")
+def _chart(hours: list[dict[str, Any]]) -> Markup:
+    if not any(h["pages"] for h in hours):
+        return Markup("")
+    told = "A column for each hour: articles that are no copies, and above them copies of others."
+    shown = [
+        charts.Column(h["label"], (h["pages"] - h["copies"], h["copies"]), f"{h['pages']:,} new, {h['copies']:,} of them copies", h["at"])
+        for h in hours
+    ]
+    return Markup(charts.columns("New pages an hour", told, shown, labels=8))  # noqa: S704  it escapes
