@@ -197,6 +197,8 @@ def every_command(folder: Path) -> Iterator[tuple[str | bytes, ...]]:
     tables = ("articles", "matches", "clusters", "changes", "keep", "drop")
     yield from (("export", table, *more) for table in tables for more in ((), ("--all",), ("--prefer", ALL), ("--publisher", ALL)))
     yield from (("export", "articles", "-f", "parquet"), ("export", "keep", "-f", "parquet", "-o", f"laid out {TERMINAL}.parquet"))
+    yield from (("search", word) for word in ("script", "alert*", '"onerror alert"', "url:hostile", "title:drop", ALL.replace("\0", "")))
+    yield from (("reindex", "--search"), ("reindex", "--summaries"))
     yield ("reindex", "--changes")
     yield from (("history", f"https://me:{SECRET}@none.example/{ALL}"), ("diff", f"me:{SECRET}@none.example"))
     yield from (("status",), ("status", "--faults"))
