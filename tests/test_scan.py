@@ -512,3 +512,35 @@ def test_of_two_new_paths_with_the_bytes_of_one_that_went_one_moved_and_one_is_n
     tally = running.scan(crawl, db)
     assert (tally.files, tally.moved, tally.new, tally.unchanged) == (2, 1, 1, 0)
     assert (_paths(db), _paths(db, gone=1)) == ({"b.md", "c.md"}, {"a.md"})
+
+
+@pytest.mark.parametrize("follows", [False, True], ids=["a scan waits for them", "a daemon goes on with them"])
+def test_what_of_a_first_import_settles_late_is_no_news_either(crawl: Path, db: Path, follows: bool) -> None:
+    told = {
+        "channels": {"log": Channel(kind="log")},
+        "alerts": (AlertRule(name="all", on=("change",), to=("log",), min_severity="trivial"),),
+    }
+    for day in (2, 3):
+        Made(body=f"시의회는 {day}명을 불렀다.", crawled_at=f"2026-03-0{day} 00:30:00").write(crawl, f"{day}.md", age=0)
+    with open_session(running.settings(crawl, db, settle=0.3).model_copy(update=told), "test") as session:
+        following = scan = Scan(session)
+        if follows:
+            scan.reconcile()
+            following = Scan(session)
+            following.adopt(scan)
+            assert following.waiting() == 2
+            while following.waiting():
+                following.settled()
+                following.flush()
+        else:
+            scan.run()
+        assert (session.store.count("changes"), session.store.count("alerts")) == (1, 0)
+        Made(body="시의회는 4명을 불렀다.", crawled_at="2026-03-04 00:30:00").write(crawl, "4.md", age=0)
+        if follows:
+            following.take(session.roots[0], [b"4.md"])
+            while following.waiting():
+                following.settled()
+                following.flush()
+        else:
+            Scan(session).run()
+        assert (session.store.count("changes"), session.store.count("alerts")) == (2, 1)

@@ -134,7 +134,7 @@ class _Loop:
     def _idle(self) -> bool:
         """Sum up what was recorded, then let search reach further, for a moment while no file waits; whether there is more to do."""
         until = time.monotonic() + MOMENT
-        if not self._serving:
+        if not self._serving or not self._session.store.is_free():  # it can wait; nobody is told that it does
             return False
         while not self._busy():
             left = until - time.monotonic()

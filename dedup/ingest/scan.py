@@ -67,6 +67,7 @@ class Scan:
     _bytes: int = 0
     _waiting: dict[bytes, _Waiting] = field(default_factory=dict)
     _missing: array[int] = field(default_factory=_keys)
+    _new: set[int] = field(default_factory=set)
     _taking_in: float = 0.0
     _wanted: re.Pattern[str] = field(init=False)
     _examiners: Examiners = field(init=False)
@@ -101,6 +102,8 @@ class Scan:
             if is_absent(self.session.store, root):
                 self.tally.absent.append(root.shown)
             elif not self.stop.is_set():
+                if self.session.store.directory_identity(root.id) is None:
+                    self._new.add(root.id)
                 begun_as, self._missing = identity(root.path), _keys()
                 self._folder(root, b"", begun_as)
                 walked.append((root, begun_as, self._missing))
@@ -157,7 +160,8 @@ class Scan:
         return len(self._waiting) + len(self._batch) + self._examiners.files, oldest
 
     def adopt(self, other: Scan) -> None:
-        """Keep in mind what another pass left unsettled."""
+        """Keep in mind what another pass left unsettled; of a crawl directory that it took in for the first time that is no news either."""
+        self._new |= other._new
         for path, waiting in other._waiting.items():
             self._waiting.setdefault(path, waiting)
 
@@ -194,6 +198,8 @@ class Scan:
     def flush(self) -> None:
         """Take in whatever is queued, unless it is time to stop."""
         self._flush()
+        if not self._waiting:
+            self._new.clear()  # all that was there at the first pass is in
 
     # The walk
 
@@ -429,7 +435,7 @@ class Scan:
         if self.session.alert_on_import or not self.session.policy.alerting.rules:
             return set()
         directories = {e.found.directory for e in examined}
-        return {d for d in directories if self.session.store.directory_identity(d) is None}
+        return {d for d in directories if d in self._new or self.session.store.directory_identity(d) is None}
 
     @contextmanager
     def _work(self) -> Iterator[None]:

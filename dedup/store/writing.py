@@ -94,6 +94,20 @@ class Writer(Sending, Summing):
                 self._connection.rollback()
             raise
 
+    def is_free(self) -> bool:
+        """Whether no other program holds the database for writing now."""
+        try:
+            self._execute("PRAGMA busy_timeout=0")
+            self._execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            return False
+        finally:
+            self._execute("PRAGMA busy_timeout=500")
+        self._connection.rollback()
+        return True
+
     def _begin(self) -> None:
         """In short waits, between which signals are heard."""
         deadline = time.monotonic() + PATIENCE
