@@ -77,6 +77,11 @@ class Asked:
             raise ParameterError(name=name, problem="is no whole number, or too great")
         return int(given)
 
+    def house(self, name: str) -> str | None:
+        """The house that goes by a name; None where none was given."""
+        given = self.text(name)
+        return self.settings.publishers.publishers().house(given, "", "") if given else None
+
     def moment(self, name: str) -> str | None:
         """A time, as ISO 8601 in UTC; one without an offset is read in the dashboard's zone. Raises ParameterError."""
         given = self.text(name)

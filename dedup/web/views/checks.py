@@ -18,9 +18,7 @@ CAUSES = get_args(Cause)
 def view(store: Listing, asked: Asked) -> Answer:
     """What pages' current crawls claim, by publisher; and every crawl that claims what does not fit, the latest first."""
     cause = asked.one_of("cause", ("", *CAUSES), "") or None
-    publisher = asked.text("publisher") or None
-    if publisher is not None:
-        publisher = asked.settings.publishers.publishers().house(publisher, "", "")
+    publisher = asked.house("publisher")
     place = unkey(asked.text("after"), str, str)
     found = store.mismatched(cause, publisher, (place[0], place[1]) if place else None, SHOWN + 1)
     rows = found[:SHOWN]

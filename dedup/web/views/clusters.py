@@ -24,9 +24,7 @@ def view(store: Listing, asked: Asked) -> Answer:
     """Clusters, those that grew last first."""
     order = asked.one_of("order", ORDERS, ORDERS[0])
     place = unkey(asked.text("after"), str if order == "newest" else int, str)
-    publisher = asked.text("publisher") or None
-    if publisher is not None:
-        publisher = asked.settings.publishers.publishers().house(publisher, "", "")
+    publisher = asked.house("publisher")
     wanted = ClusterFilter(
         publisher, asked.one_of("relation", ("", *CLUSTERED), "") or None, asked.whole("size", 0, 10**9), asked.flag("across"),
         asked.moment("since"), asked.moment("until"),

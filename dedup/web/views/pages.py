@@ -21,9 +21,7 @@ def view(store: Listing, asked: Asked) -> Answer:
     """Pages, those that were crawled last first."""
     order = asked.one_of("order", ORDERS, ORDERS[0])
     place = unkey(asked.text("after"), int if order == "edited" else str, str)
-    publisher = asked.text("publisher") or None
-    if publisher is not None:
-        publisher = asked.settings.publishers.publishers().house(publisher, "", "")
+    publisher = asked.house("publisher")
     wanted = PageFilter(
         publisher, asked.one_of("place", ("", *PLACES), "") or None, asked.one_of("check", ("", *CHECKS), "") or None,
         asked.flag("edited"), asked.moment("since"), asked.moment("until"),
