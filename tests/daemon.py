@@ -14,6 +14,7 @@ from pathlib import Path
 
 from dedup import status
 from dedup.health import Health
+from dedup.search import reach
 from dedup.store import open_reader
 from tests import running
 
@@ -52,6 +53,12 @@ class Daemon:
         """Files that are there and hold an article, as the database says."""
         with open_reader(str(self.db)) as store:
             return store.count("files", "reading_id IS NOT NULL AND gone = 0")
+
+    def idle(self) -> bool:
+        """Whether what it recorded is summed up and can be searched for: it opens no more files for that then."""
+        with open_reader(str(self.db)) as store:
+            far = reach(store)
+            return store.count("due") == 0 and far.held == far.all
 
     def report(self) -> Health:
         """What it says of itself."""

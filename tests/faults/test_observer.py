@@ -139,6 +139,7 @@ def _held(daemon: Daemon) -> tuple[int, int]:
 def _at_rest(daemon: Daemon, scans: int) -> None:
     daemon.wait_until(lambda: daemon.report().scans == scans)
     daemon.wait_until(lambda: daemon.report().phase == "watching" and daemon.problems() == [])
+    daemon.wait_until(daemon.idle)
 
 
 def _watched(daemon: Daemon, crawl: Path, db: Path, number: int) -> None:
@@ -250,7 +251,7 @@ def test_an_observer_that_cannot_be_rebuilt_is_told_replaced_by_scans_and_rebuil
         under = (*limited("instances" if without is _no_instances else "watches", 100), *under)
     with watching(crawl, db, interval=1.0, under=under) as daemon:
         _article(0).write(crawl, age=0)
-        daemon.wait_until(lambda: caught_up(crawl, db))
+        daemon.wait_until(lambda: caught_up(crawl, db) and daemon.idle())
         held = _held(daemon)
         with without(daemon) as why:
             _break(crawl, 10, what)
