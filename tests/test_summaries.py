@@ -221,6 +221,17 @@ def test_working_off_is_all_or_nothing(folder: Path, monkeypatch: pytest.MonkeyP
         assert (store.count("due"), store.count("summaries")) == (due, 0)
 
 
+def test_once_it_is_worked_off_nobody_is_told_that_it_is_being_worked_off(folder: Path) -> None:
+    Made().write(folder / "crawl")
+    assert run(folder, "scan").code == 0
+    settings = load(str(folder / "config.toml")).settings
+    with open_writer(str(folder / "dedup.db"), "test") as store:
+        with store.transaction():
+            store.all_due()
+        assert work_off(store, settings, 100) == 1
+        assert store.lock.at == ""
+
+
 def test_doctor_finds_summaries_that_are_not_as_they_should_be_and_repairs_them(folder: Path) -> None:
     made = crawls(random.Random(5), 12)
     for n in range(40):

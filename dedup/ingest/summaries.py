@@ -30,7 +30,6 @@ RECIPE = "recipe.summaries"
 
 def work_off(store: Writer, settings: Settings, most: int) -> int:
     """Work off some of what is due in a transaction of its own; returns the number of pages, 0 once nothing is due."""
-    publishers = settings.publishers.publishers()
     recipe = _recipe(settings)
     if store.setting(RECIPE) != recipe:
         with store.transaction():
@@ -41,10 +40,11 @@ def work_off(store: Writer, settings: Settings, most: int) -> int:
         return 0
     store.lock.doing("summing up what was recorded")
     with store.transaction():
-        work = _Work(store, publishers)
+        work = _Work(store, settings.publishers.publishers())
         work.connect(pages, texts)
         _cluster(store, work.pages, work.texts)
         store.no_longer_due(work.due, work.texts)
+    store.lock.doing("")
     return len(work.due) or len(texts)
 
 
