@@ -15,6 +15,8 @@ PART = ".dedup-part-"
 """How the name of a file begins that is not finished."""
 BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database, by the ends of the names."""
+OWN = (*BESIDE, ".lock", ".health", ".index", ".passages", ".search", *(".search" + end for end in BESIDE), ".compiled")
+"""All that lies beside a database of ours, likewise."""
 
 
 @contextmanager

@@ -564,7 +564,6 @@ CREATE TABLE summaries (                  -- derived: a row for each page that h
 CREATE INDEX summaries_first ON summaries (first_at, page_id, place);
 CREATE INDEX summaries_last ON summaries (last_at, page_id);
 CREATE INDEX summaries_publisher ON summaries (publisher, last_at, page_id);
-CREATE INDEX summaries_published ON summaries (published_at, page_id);
 CREATE INDEX summaries_edited ON summaries (changes, page_id) WHERE changes > 0;
 CREATE INDEX summaries_checks ON summaries (check_status, check_cause, publisher);
 

@@ -33,7 +33,7 @@ def add(path: Path, entries: Sequence[Entry], most: int) -> None:
         fcntl.flock(folder, fcntl.LOCK_EX)  # `dedup alerts test` may write too
         kept = [e for e in _known(place) if e.findtext(f"{_A}id") not in ids]
         made = sorted([_entry(e) for e in entries] + kept, key=lambda e: e.findtext(f"{_A}updated") or "", reverse=True)[:most]
-        _replace(place, _feed("dedup", path.name if path.name.isascii() else "alerts.atom", made))
+        _replace(place, _feed("feed", "dedup", path.name if path.name.isascii() else "alerts.atom", made))
         os.fsync(folder)
     finally:
         os.close(folder)
@@ -53,15 +53,15 @@ def _known(path: Path) -> list[Tree.Element]:
     return root.findall(f"{_A}entry") if root.tag == f"{_A}feed" else []
 
 
-def document(entries: Sequence[Entry], title: str, address: str) -> bytes:
-    """A feed of entries, the newest first, that is found at an `address`."""
-    return _feed(title, address, [_entry(entry) for entry in entries])
+def document(entries: Sequence[Entry], name: str, address: str) -> bytes:
+    """A feed of entries, the newest first, that is found at an `address`; by its `name` readers know it from others of ours."""
+    return _feed(name, f"dedup: {name}", address, [_entry(entry) for entry in entries])
 
 
-def _feed(title: str, address: str, entries: Sequence[Tree.Element]) -> bytes:
+def _feed(name: str, title: str, address: str, entries: Sequence[Tree.Element]) -> bytes:
     Tree.register_namespace("", ATOM)
     feed = Tree.Element(f"{_A}feed")
-    _child(feed, "id", TAG + ("feed" if title == "dedup" else title.rpartition(" ")[2]))
+    _child(feed, "id", TAG + name)
     _child(feed, "title", title)
     _child(feed, "updated", (entries[0].findtext(f"{_A}updated") if entries else None) or _time(datetime.now(UTC).isoformat()))
     Tree.SubElement(feed, f"{_A}link", rel="self", type="application/atom+xml", href=address)

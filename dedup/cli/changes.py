@@ -86,13 +86,13 @@ def changes(
 
 
 def _print(found: Iterator[dict[str, Any]]) -> None:
+    from dedup import reports
+
     number = 0
     for c in found:
         number += 1
-        kind = f"{c['kind']}, {c['severity']}" if c["kind"] else "not judged"
-        marks = [kind, *(["stealth"] if c["stealth"] else []), *(["marked as a correction"] if c["corrected"] else [])]
         colour = _COLOURS.get(c["severity"])
-        click.echo(f"{c['at'][:19].replace('T', ' ')}  {click.style(', '.join(marks), fg=colour)}  {printable(_who(c))}")
+        click.echo(f"{c['at'][:19].replace('T', ' ')}  {click.style(', '.join(reports.in_words(c)), fg=colour)}  {printable(_who(c))}")
         click.echo(f"    {printable(c['url'])}" + (f" and {c['pages'] - 1:,} other pages, the same edit" if c["pages"] > 1 else ""))
         if c["title_before"] != c["title"]:
             click.echo(f"    title: {_arrow(c['title_before'], c['title'])}")

@@ -19,9 +19,6 @@ from dedup.text import printable_path
 if TYPE_CHECKING:
     from dedup.config import Settings
 
-_BESIDE = ("", "-wal", "-shm", "-journal", ".lock", ".health", ".index", ".passages", ".compiled", ".search")
-"""What the database is, and keeps beside it, by the ends of the names."""
-
 output = click.option(
     "-o",
     "--output",
@@ -53,7 +50,7 @@ def written(settings: Settings, path: str | None) -> Iterator[BinaryIO]:
 
 def _problem(settings: Settings, place: str) -> str | None:
     """Why something must not be written to a place."""
-    if place in (os.path.realpath(settings.database.path) + end for end in _BESIDE):
+    if place in (os.path.realpath(settings.database.path) + end for end in ("", *replacing.OWN)):
         return "it is the database, or lies where that keeps a file of its own"
     if within := in_crawl_directory(settings, place):
         return within

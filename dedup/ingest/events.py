@@ -83,10 +83,8 @@ def told_of(settled: Settled) -> dict[str, Any]:
     return {
         "crawled_at": [c.previous.crawled_at, c.sighting.crawled_at],
         "published_at": c.sighting.metadata.published_at,
-        "title_before": settled.before.title,
-        "evidence": [
-            {"what": e.what, "before": e.before, "after": e.after} for e in (settled.judgement.evidence if settled.judgement else ())
-        ],
+        "title_before": one.title,
+        "evidence": [{"what": e.what, "before": e.before, "after": e.after} for e in j.evidence],
         "diff": {
             part: forms.as_json(forms.folded(diffs.compare(diffs.clean(was), diffs.clean(now))))
             for part, was, now in (("title", one.title, other.title), ("body", one.body, other.body))

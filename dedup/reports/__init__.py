@@ -1,6 +1,6 @@
 """What people ask of the database, as plain values ready for JSON; nothing here writes."""
 
-from dedup.reports.changes import CHANGE_COLUMNS, Folding, Wanted, changes, flat_changes
+from dedup.reports.changes import CHANGE_COLUMNS, Folding, Wanted, changes, flat_changes, in_words
 from dedup.reports.content import boilerplate, dump, passage
 from dedup.reports.copies import copies
 from dedup.reports.duplicates import (
@@ -19,7 +19,7 @@ from dedup.reports.duplicates import (
     told,
     with_passages,
 )
-from dedup.reports.history import STATE_RECIPE, diff, difference, find_page, history
+from dedup.reports.history import STATE_RECIPE, diff, difference, find_page, history, revision
 
 __all__ = [
     "CHANGE_COLUMNS",
@@ -46,8 +46,10 @@ __all__ = [
     "flat_clusters",
     "flat_pairs",
     "history",
+    "in_words",
     "pairs",
     "passage",
+    "revision",
     "told",
     "with_passages",
 ]

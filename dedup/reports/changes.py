@@ -128,6 +128,12 @@ def one_change(c: JudgedChange, incident: Incident | None = None) -> dict[str, A
     }
 
 
+def in_words(change: dict[str, Any]) -> list[str]:
+    """What a change was judged to be, for people: kind and severity, then whether it was owned up to."""
+    kind = f"{change['kind']}, {change['severity']}" if change["kind"] else "not judged"
+    return [kind, *(["stealth"] if change["stealth"] else []), *(["marked as a correction"] if change["corrected"] else [])]
+
+
 def flat_changes(found: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Changes as rows for CSV."""
     for change in found:

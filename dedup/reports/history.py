@@ -10,6 +10,7 @@ from dedup.clustering import CHECKS
 from dedup.diffs import forms
 from dedup.errors import AmbiguousPageError, NoRevisionError, UnknownPageError
 from dedup.store import Reader
+from dedup.store.rows import RevisionRow
 from dedup.urls import Canonicaliser, shown, without_credentials
 
 STATE_RECIPE = "sha256(title+ff+body)"
@@ -34,6 +35,20 @@ def find_page(store: Reader, urls: Canonicaliser, wanted: str, path: tuple[bytes
     return found[0][0]
 
 
+def revision(number: int, row: RevisionRow) -> dict[str, Any]:
+    """A state of a page as every command shows it, by its shown number."""
+    return {
+        "revision": number,
+        "title": row.title,
+        "digest": f"{STATE_RECIPE}:{row.digest.hex()}",
+        "check": CHECKS[row.check_rank],
+        "first_crawled_at": row.first_crawled_at,
+        "last_crawled_at": row.last_crawled_at,
+        "sightings": row.sightings,
+        "pruned_at": row.pruned_at,
+    }
+
+
 def history(store: Reader, page: int) -> dict[str, Any]:
     """A page's revisions, sightings and changes, by crawl time. Revision numbers are ordinals worked out now."""
     revisions = store.revisions(page)
@@ -42,19 +57,7 @@ def history(store: Reader, page: int) -> dict[str, Any]:
     return {
         "url": store.page_url(page),
         "aliases": sorted({shown(spelling) for spelling in store.aliases(page)} - {store.page_url(page)}),
-        "revisions": [
-            {
-                "revision": number[r.id],
-                "title": r.title,
-                "digest": f"{STATE_RECIPE}:{r.digest.hex()}",
-                "check": CHECKS[r.check_rank],
-                "first_crawled_at": r.first_crawled_at,
-                "last_crawled_at": r.last_crawled_at,
-                "sightings": r.sightings,
-                "pruned_at": r.pruned_at,
-            }
-            for r in revisions
-        ],
+        "revisions": [revision(n, r) for n, r in enumerate(revisions, 1)],
         "timeline": [
             {
                 "crawled_at": t.crawled_at,

@@ -95,11 +95,6 @@ class Around(Feed):
         )  # fmt: skip
         return [Likeness(r[0], r[1], r[2], None) for r in same] + [Likeness(r[0], r[1], r[2], match(r[3:])) for r in rows]
 
-    def state_beginning(self, page: int, digits: str) -> list[bytes]:
-        """States of a page whose digest begins with these hexadecimal digits, two at most."""
-        sql = "SELECT digest FROM revisions WHERE page_id = ? AND lower(hex(digest)) >= ? AND lower(hex(digest)) < ? LIMIT 2"
-        return [r[0] for r in self._all(sql, page, digits, digits + "g")]
-
     def faults_after(self, after: tuple[str, str] | None, most: int, kind: str | None = None) -> list[tuple[Any, ...]]:
         """(path, kind, message, since) of what could not be read, by path and kind, from the one after `after` on."""
         path, last = after or ("", "")

@@ -2,9 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sized
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlite_utils import Database
+
+
+def marks(values: Sized) -> str:
+    """As many places for bound values as there are values."""
+    return ", ".join("?" * len(values))
+
+
+@dataclass(slots=True)
+class Where:
+    """Conditions that all have to hold, with the values that are bound in them."""
+
+    said: list[str] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+
+    def add(self, sql: str, *values: Any) -> None:
+        self.said.append(sql)
+        self.values += values
+
+    def __str__(self) -> str:
+        return " AND ".join(self.said) or "1"
 
 
 class Asking:

@@ -36,7 +36,7 @@ from dedup.errors import (
     DedupError,
     RestoreFailedError,
 )
-from dedup.replacing import BESIDE, PART, part, sync_folder
+from dedup.replacing import BESIDE, OWN, PART, part, sync_folder
 from dedup.store import wal
 from dedup.store.lock import Lock, held
 from dedup.store.opening import connect, connect_reading, refuse_newer
@@ -47,7 +47,6 @@ STEP = 2048
 """Pages of the database that are copied at a time: 8 MB."""
 WORK = 1_000_000
 """Instructions of SQLite's after which the check is heard of again, and can be interrupted."""
-_OWN = (*BESIDE, ".lock", ".health", ".index", ".passages", ".search", *(".search" + end for end in BESIDE), ".compiled")
 _SHARED_BYTES = 0x40000002, 510
 """Where in a database file SQLite locks what it has open: (first byte, bytes)."""
 
@@ -237,7 +236,7 @@ def _refuse(database: str, target: str, uuid: str, *, force: bool) -> None:
     def refused(problem: str) -> BackupRefusedError:
         return BackupRefusedError(path=database, file=_shown(target), problem=problem)
 
-    if target in (os.path.realpath(database) + end for end in ("", *_OWN)) or _same(database, target):
+    if target in (os.path.realpath(database) + end for end in ("", *OWN)) or _same(database, target):
         raise refused("it is the database itself, or lies where that keeps a file of its own")
     for end in ("-wal", "-journal"):
         if os.path.exists(target + end) and os.path.getsize(target + end):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection
 from typing import Any
 
-from dedup.store.asking import Asking
+from dedup.store.asking import Asking, marks
 from dedup.store.rows import AlertRow, DeliveryRow, Outstanding
 
 _ALERT = (
@@ -50,7 +50,7 @@ class Deliveries(Asking):
         wanted = list(ids)
         for start in range(0, len(wanted), 1000):
             some = wanted[start : start + 1000]
-            for r in self._all(f"SELECT {_ALERT} FROM alerts a WHERE a.id IN ({', '.join('?' * len(some))})", *some):
+            for r in self._all(f"SELECT {_ALERT} FROM alerts a WHERE a.id IN ({marks(some)})", *some):
                 found[r[0]] = _alert(r)
         return found
 

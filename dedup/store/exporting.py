@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from dedup.model import CLUSTERED, Match
+from dedup.model import Match
 from dedup.store.feed import Feed
-from dedup.store.reading import MATCH, match
+from dedup.store.reading import IN_CLUSTERS, MATCH, match
 
 _FIRST = "(SELECT min(x.crawled_at) FROM sightings x WHERE x.page_id = {page} AND x.standing = 'counted')"
 _LATEST = "(SELECT x.id FROM sightings x WHERE x.revision_id = r.id AND x.standing = 'counted' ORDER BY x.crawled_at DESC, x.id LIMIT 1)"
@@ -18,7 +18,6 @@ _ORDINAL = (
     f" WHERE y.first_at < {_STATE_FIRST} OR (y.first_at = {_STATE_FIRST} AND z.digest <= r.digest))"
 )
 """The shown number of a state among those of its page."""
-_RELATIONS = ", ".join(f"'{relation}'" for relation in CLUSTERED)
 
 
 class ExportedArticle(NamedTuple):
@@ -207,7 +206,7 @@ class Exporting(Feed):
 
     def copies(self, relations: frozenset[str]) -> Iterator[Match]:
         """Every match of these relations that clusters are made of."""
-        sql = f"SELECT {MATCH} FROM matches m WHERE m.relation IN ({_RELATIONS}) ORDER BY a, b"
+        sql = f"SELECT {MATCH} FROM matches m WHERE m.relation IN ({IN_CLUSTERS}) ORDER BY a, b"
         yield from (m for m in map(match, self._connection.execute(sql)) if m.relation in relations)
 
     def articles_with_files(self) -> Iterator[tuple[int, str, str | None, str, str, str, bytes, bytes, bytes]]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from dedup.store.asking import Where, marks
 from dedup.store.reading import Reader
 from dedup.store.rows import JudgedChange
 
@@ -48,29 +49,29 @@ class Feed(Reader):
         of one edit; those that come after a spot, or up to it; none that is part of some incidents. Times are ISO 8601 in UTC, `until`
         is not included."""
         index = "changes_edit" if edit is not None else "changes_page" if page is not None else "changes_at"
-        said: list[tuple[str, tuple[Any, ...]]] = []
+        where = Where()
         if since is not None:
-            said.append(("c.at >= ?", (since,)))
+            where.add("c.at >= ?", since)
         if until is not None:
-            said.append(("c.at < ?", (until,)))
+            where.add("c.at < ?", until)
         if page is not None:
-            said.append(("c.page_id = ?", (page,)))
+            where.add("c.page_id = ?", page)
         if edit is not None:
-            said.append(("c.edit = ?", (edit,)))
+            where.add("c.edit = ?", edit)
         if stealth:
-            said.append(("c.stealth = 1", ()))
+            where.add("c.stealth = 1")
         if kinds:
-            said.append((f"c.kind IN ({_marks(kinds)})", tuple(kinds)))
+            where.add(f"c.kind IN ({marks(kinds)})", *kinds)
         if severities:
-            said.append((f"(c.severity IS NULL OR c.severity IN ({_marks(severities)}))", tuple(severities)))
+            where.add(f"(c.severity IS NULL OR c.severity IN ({marks(severities)}))", *severities)
         if after is not None:
-            said.append(("c.at <= ? AND (c.at < ? OR (p.url, b.digest) > (?, ?))", (after.at, after.at, after.url, after.state)))
+            where.add("c.at <= ? AND (c.at < ? OR (p.url, b.digest) > (?, ?))", after.at, after.at, after.url, after.state)
         if upto is not None:
-            said.append(("c.at >= ? AND (c.at > ? OR (p.url, b.digest) <= (?, ?))", (upto.at, upto.at, upto.url, upto.state)))
-        said += [("NOT (c.edit IS ? AND c.at BETWEEN ? AND ?)", (i.edit, i.begin, i.end)) for i in without]
-        where = " AND ".join(sql for sql, _ in said) or "1"
-        values = tuple(value for _, given in said for value in given)
-        for r in self._connection.execute(f"{_JUDGED.format(index=index)} WHERE {where} ORDER BY c.at DESC, p.url, b.digest", values):
+            where.add("c.at >= ? AND (c.at > ? OR (p.url, b.digest) <= (?, ?))", upto.at, upto.at, upto.url, upto.state)
+        for i in without:
+            where.add("NOT (c.edit IS ? AND c.at BETWEEN ? AND ?)", i.edit, i.begin, i.end)
+        sql = f"{_JUDGED.format(index=index)} WHERE {where} ORDER BY c.at DESC, p.url, b.digest"
+        for r in self._connection.execute(sql, where.values):
             yield JudgedChange(*r)
 
     def incidents_of(self, edit: bytes, pages: int, hours: float) -> list[Incident]:
@@ -86,10 +87,6 @@ class Feed(Reader):
     def unjudged(self) -> int:
         """Changes from before there were judgements."""
         return self.count("changes", "judged_by IS NULL")
-
-
-def _marks(values: Collection[str]) -> str:
-    return ", ".join("?" * len(values))
 
 
 def _runs(crawls: list[tuple[Any, ...]], most: timedelta) -> Iterator[list[tuple[Any, ...]]]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from dedup.store.around import Around
+from dedup.store.asking import Where
 
 PageOrder = Literal["crawled", "arrived", "edited"]
 ClusterOrder = Literal["newest", "largest", "widest", "fastest"]
 
-_PAGE_ORDERS: dict[PageOrder, str] = {"crawled": "last_at", "arrived": "first_at", "edited": "changes"}
-_CLUSTER_ORDERS: dict[ClusterOrder, str] = {"newest": "newest_at", "largest": "size", "widest": "publishers", "fastest": "first_hour"}
+PAGE_ORDERS: dict[PageOrder, str] = {"crawled": "last_at", "arrived": "first_at", "edited": "changes"}
+CLUSTER_ORDERS: dict[ClusterOrder, str] = {"newest": "newest_at", "largest": "size", "widest": "publishers", "fastest": "first_hour"}
+"""What a list is ordered by → the field that is greatest at its beginning."""
 
 
 class ListedPage(NamedTuple):
@@ -103,21 +105,6 @@ class ClusterFilter:
     until: str | None = None
 
 
-@dataclass(slots=True)
-class _Where:
-    """Conditions with their values."""
-
-    said: list[str] = field(default_factory=list)
-    values: list[Any] = field(default_factory=list)
-
-    def add(self, sql: str, *values: Any) -> None:
-        self.said.append(sql)
-        self.values += values
-
-    def __str__(self) -> str:
-        return " AND ".join(self.said) or "1"
-
-
 class Listing(Around):
     """Questions about many pages and clusters at once."""
 
@@ -135,8 +122,8 @@ class Listing(Around):
 
     def listed(self, wanted: PageFilter, order: PageOrder, after: tuple[Any, str] | None, most: int) -> list[ListedPage]:
         """So many pages, the latest (or most edited) first, from the one after a value of the order and a URL."""
-        column = _PAGE_ORDERS[order]
-        where = _Where()
+        column = PAGE_ORDERS[order]
+        where = Where()
         if order == "edited" or wanted.edited:
             where.add("v.changes > 0")
         for name, value in (("publisher", wanted.publisher), ("place", wanted.place), ("check_status", wanted.check)):
@@ -158,7 +145,7 @@ class Listing(Around):
             )
         ]  # fmt: skip
 
-    def _after(self, where: _Where, column: str, after: tuple[Any, str] | None) -> None:
+    def _after(self, where: Where, column: str, after: tuple[Any, str] | None) -> None:
         """Go on after a value and the page of a URL, as rows are ordered by both, the greatest first."""
         if after is not None:
             page = self.page_by_url(after[1])
@@ -166,8 +153,8 @@ class Listing(Around):
 
     def clustered(self, wanted: ClusterFilter, order: ClusterOrder, after: tuple[Any, str] | None, most: int) -> list[ListedCluster]:
         """So many clusters, those first that are greatest in what they are ordered by."""
-        column = _CLUSTER_ORDERS[order]
-        where = _Where()
+        column = CLUSTER_ORDERS[order]
+        where = Where()
         if wanted.publisher is not None:
             where.add(
                 "c.page_id IN (SELECT m.cluster_id FROM summaries o CROSS JOIN cluster_members m ON m.page_id = o.page_id"
@@ -260,7 +247,7 @@ class Listing(Around):
 
     def mismatched(self, cause: str | None, publisher: str | None, after: tuple[str, str] | None, most: int) -> list[ListedCheck]:
         """So many crawls with a mismatched `content_hash`, the latest first, from the one after a time and a URL."""
-        where = _Where(["s.check_status = 'mismatched'"])
+        where = Where(["s.check_status = 'mismatched'"])
         if cause is not None:
             where.add("s.check_cause = ?", cause)
         if publisher is not None:

@@ -7,7 +7,8 @@ import os
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from dedup.model import NO_COMMIT, Match, Numbers
+from dedup.model import CLUSTERED, NO_COMMIT, Match, Numbers
+from dedup.store.asking import marks
 from dedup.store.deliveries import Deliveries
 from dedup.store.rows import ArticleRow, BoilerplateRow, ChangeRow, RevisionRow, StateBody, TextRow, TimelineRow
 from dedup.store.searching import Searchable
@@ -170,7 +171,7 @@ class Reader(Deliveries, Searchable):
 
     def cluster_size(self, text: int, relations: Collection[str]) -> int:
         """How many pages show this text now, or one that matches it in one of these relations."""
-        named = ", ".join("?" * len(relations))
+        named = marks(relations)
         sql = (
             f"SELECT count(DISTINCT s.page_id) FROM (SELECT ?1 AS id UNION SELECT b FROM matches WHERE a = ?1 AND relation IN ({named})"
             f" UNION SELECT a FROM matches WHERE b = ?1 AND relation IN ({named})) t JOIN revisions r ON r.text_id = t.id"
@@ -348,12 +349,11 @@ class Reader(Deliveries, Searchable):
     def faulty(self, directories: Collection[int]) -> dict[str, int]:
         """Kind of fault → files and folders of these crawl directories that cannot be read for it. One that could be read but for
         a time in it is not among them."""
-        marks = ", ".join("?" * len(directories))
         return {
             r[0]: r[1]
             for r in self._all(
                 "SELECT kind, count(*) FROM (SELECT min(kind) AS kind FROM faults WHERE kind <> 'unparsable_time'"
-                f" AND directory_id IN ({marks}) GROUP BY directory_id, path) GROUP BY kind ORDER BY kind",
+                f" AND directory_id IN ({marks(directories)}) GROUP BY directory_id, path) GROUP BY kind ORDER BY kind",
                 *directories,
             )
         }
@@ -403,6 +403,8 @@ BODILESS = (
     " AND NOT EXISTS (SELECT 1 FROM revisions o WHERE o.text_id = r.text_id AND o.pruned_at IS NULL)"
 )
 """Texts of which every body was pruned."""
+IN_CLUSTERS = ", ".join(f"'{relation}'" for relation in CLUSTERED)
+"""The relations that clusters are made of, as SQL has them in a list."""
 MATCH = "m.a, m.b, m.relation, m.similarity, m.containment, m.coverage, m.shared, m.longest, m.quoted, m.masked"
 
 

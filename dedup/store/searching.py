@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from dedup.store.asking import Asking
+from dedup.store.asking import Asking, marks
 from dedup.store.rows import FoundRow, WordsRow
 
 STATE_BYTES = 8
@@ -22,12 +22,12 @@ class Searchable(Asking):
 
     def words_of(self, revisions: Collection[int]) -> list[WordsRow]:
         """Those of these revisions that are there, in order of their keys."""
-        return self._words(self._all(f"{_WORDS} WHERE r.id IN ({_marks(revisions)}) ORDER BY r.id", *revisions))
+        return self._words(self._all(f"{_WORDS} WHERE r.id IN ({marks(revisions)}) ORDER BY r.id", *revisions))
 
     def _words(self, rows: Collection[tuple[Any, ...]]) -> list[WordsRow]:
         sql = "SELECT DISTINCT s.revision_id, m.publisher, m.oid FROM sightings s JOIN metadata m ON m.id = s.metadata_id"
         publishers: dict[int, list[tuple[str, str]]] = {r[0]: [] for r in rows}
-        for revision, name, oid in self._all(f"{sql} WHERE s.revision_id IN ({_marks(rows)}) ORDER BY 1, 2, 3", *publishers):
+        for revision, name, oid in self._all(f"{sql} WHERE s.revision_id IN ({marks(rows)}) ORDER BY 1, 2, 3", *publishers):
             publishers[revision].append((name, oid))
         return [WordsRow(r[0], r[1], r[2], r[3], r[4], tuple(publishers[r[0]])) for r in rows]
 
@@ -57,7 +57,7 @@ class Searchable(Asking):
 
     def state_digests_of(self, revisions: Collection[int]) -> dict[int, bytes]:
         """The same of those of these revisions that are there."""
-        return dict(self._all(f"SELECT id, substr(digest, 1, {STATE_BYTES}) FROM revisions WHERE id IN ({_marks(revisions)})", *revisions))
+        return dict(self._all(f"SELECT id, substr(digest, 1, {STATE_BYTES}) FROM revisions WHERE id IN ({marks(revisions)})", *revisions))
 
     def with_pruned_body(self) -> set[int]:
         """Revisions whose body was pruned."""
@@ -65,7 +65,7 @@ class Searchable(Asking):
 
     def found(self, revisions: Collection[int]) -> list[FoundRow]:
         """Those of these revisions that a counted crawl shows, the greatest key first."""
-        rows = self._all(f"{_FOUND} WHERE r.id IN ({_marks(revisions)}) ORDER BY r.id DESC", *revisions)
+        rows = self._all(f"{_FOUND} WHERE r.id IN ({marks(revisions)}) ORDER BY r.id DESC", *revisions)
         return [FoundRow(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], bool(r[9])) for r in rows]
 
 
@@ -79,7 +79,3 @@ _FOUND = (
     " FROM revisions r JOIN pages p ON p.id = r.page_id JOIN sightings s ON s.id = (SELECT x.id FROM sightings x"
     " WHERE x.revision_id = r.id AND x.standing = 'counted' ORDER BY x.crawled_at DESC LIMIT 1) JOIN metadata m ON m.id = s.metadata_id"
 )
-
-
-def _marks(values: Collection[Any]) -> str:
-    return ", ".join("?" * len(values))

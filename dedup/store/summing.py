@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dedup.model import CLUSTERED, CheckStatus, Match
+from dedup.model import CheckStatus, Match
+from dedup.store.asking import marks
 from dedup.store.lookups import Lookups, Row
-from dedup.store.reading import MATCH, match
-
-_CLUSTERED = ", ".join(f"'{relation}'" for relation in CLUSTERED)
+from dedup.store.reading import IN_CLUSTERS, MATCH, match
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +105,7 @@ class Summing(Lookups):
         wanted = list(texts)
         sides = [
             self._by_id(
-                wanted, f"SELECT m.{other} FROM wanted w CROSS JOIN matches m ON m.{side} = w.id WHERE m.relation IN ({_CLUSTERED})"
+                wanted, f"SELECT m.{other} FROM wanted w CROSS JOIN matches m ON m.{side} = w.id WHERE m.relation IN ({IN_CLUSTERS})"
             )
             for side, other in (("a", "b"), ("b", "a"))
         ]
@@ -120,7 +119,7 @@ class Summing(Lookups):
 
     def cluster_matches(self, texts: Iterable[int]) -> Iterator[Match]:
         """The matches whose first text is among these."""
-        select = f"SELECT {MATCH} FROM wanted w CROSS JOIN matches m ON m.a = w.id WHERE m.relation IN ({_CLUSTERED})"
+        select = f"SELECT {MATCH} FROM wanted w CROSS JOIN matches m ON m.a = w.id WHERE m.relation IN ({IN_CLUSTERS})"
         yield from map(match, self._by_id(texts, select))
 
     # Summaries
@@ -195,7 +194,7 @@ class Summing(Lookups):
         names = ClusterRow._fields
         told = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
         self._connection.executemany(
-            f"INSERT INTO clusters ({', '.join(names)}) VALUES ({_marks(names)}) ON CONFLICT (page_id) DO UPDATE SET {told}", rows
+            f"INSERT INTO clusters ({', '.join(names)}) VALUES ({marks(names)}) ON CONFLICT (page_id) DO UPDATE SET {told}", rows
         )
 
     def replace_members(self, rows: Collection[MemberRow], gone: Iterable[MemberRow]) -> None:
@@ -204,8 +203,4 @@ class Summing(Lookups):
             "DELETE FROM cluster_members WHERE cluster_id = ? AND page_id = ?", ((m.cluster_id, m.page_id) for m in gone)
         )
         names = MemberRow._fields
-        self._connection.executemany(f"INSERT INTO cluster_members ({', '.join(names)}) VALUES ({_marks(names)})", rows)
-
-
-def _marks(names: Sequence[str]) -> str:
-    return ", ".join("?" * len(names))
+        self._connection.executemany(f"INSERT INTO cluster_members ({', '.join(names)}) VALUES ({marks(names)})", rows)

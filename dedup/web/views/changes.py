@@ -65,14 +65,12 @@ def feed(store: Around, asked: Asked) -> Raw:
     found = _found(store, asked, None, SHOWN)
     entries = [_entry(change) for change in found]
     given = {name: asked.query.getlist(name) for name in FILTERS}
-    written = atom.document(entries, "dedup: changes", asked.links.to("changes.atom", **given))
+    written = atom.document(entries, "changes", asked.links.to("changes.atom", **given))
     return Raw(written, "application/atom+xml")
 
 
 def _entry(c: dict[str, Any]) -> Entry:
-    kind = f"{c['kind']}, {c['severity']}" if c["kind"] else "not judged"
-    marks = [kind, *(["stealth"] if c["stealth"] else []), *(["marked as a correction"] if c["corrected"] else [])]
-    lines = [escape(", ".join(marks))]
+    lines = [escape(", ".join(reports.in_words(c)))]
     lines += [marked_sides("title", c["title_before"], c["title"])] if c["title_before"] != c["title"] else []
     lines += [marked_sides(name, sides["before"], sides["after"]) for name, sides in c["fields"].items()]
     lines += [marked_sides(e["what"], e["before"], e["after"]) for e in c["evidence"]]

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 from markupsafe import Markup
 
 from dedup import charts, reports, times
 from dedup.model import CLUSTERED
-from dedup.store.listing import ClusterFilter, ClusterOrder, ListedCluster, Listing
+from dedup.store.listing import CLUSTER_ORDERS, ClusterFilter, ListedCluster, Listing
 from dedup.web.asking import Answer, Asked
 from dedup.web.links import key, unkey
 from dedup.web.shown import span
 
 SHOWN = 50
 """Clusters, or articles of one, on one page."""
-ORDERS: tuple[ClusterOrder, ...] = get_args(ClusterOrder)
+ORDERS = tuple(CLUSTER_ORDERS)
 FILTERS = ("order", "publisher", "relation", "size", "across", "since", "until")
-_COLUMNS = {"newest": "newest_at", "largest": "size", "widest": "publishers", "fastest": "first_hour"}
 
 
 def view(store: Listing, asked: Asked) -> Answer:
@@ -31,7 +30,7 @@ def view(store: Listing, asked: Asked) -> Answer:
     )  # fmt: skip
     found = store.clustered(wanted, order, (place[0], place[1]) if place else None, SHOWN + 1)
     rows = found[:SHOWN]
-    after = key(getattr(rows[-1], _COLUMNS[order]), rows[-1].url) if len(found) > SHOWN else None
+    after = key(getattr(rows[-1], CLUSTER_ORDERS[order]), rows[-1].url) if len(found) > SHOWN else None
     given = {name: asked.text(name) for name in FILTERS}
     told = {
         "filters": {name: value for name, value in given.items() if value},

@@ -8,7 +8,6 @@ from typing import Any
 from markupsafe import Markup
 
 from dedup import reports, urls
-from dedup.clustering import CHECKS
 from dedup.model import SEVERITIES
 from dedup.reports import STATE_RECIPE, Wanted
 from dedup.store.around import Around
@@ -75,19 +74,7 @@ def _told(
         "revisions": len(revisions),
         "sightings": store.sightings(page),
         "aliases": sorted({urls.shown(spelling) for spelling in store.aliases(page)} - {url}),
-        "states": [
-            {
-                "revision": n,
-                "title": r.title,
-                "digest": f"{STATE_RECIPE}:{r.digest.hex()}",
-                "check": CHECKS[r.check_rank],
-                "first_crawled_at": r.first_crawled_at,
-                "last_crawled_at": r.last_crawled_at,
-                "sightings": r.sightings,
-                "pruned_at": r.pruned_at,
-            }
-            for n, r in listed[:REVISIONS]
-        ],
+        "states": [reports.revision(n, r) for n, r in listed[:REVISIONS]],
         "before": key(listed[REVISIONS - 1][0]) if len(listed) > REVISIONS else None,
         "changes": [
             {**c, "from_revision": by_digest.get(c["from"]), "to_revision": by_digest.get(c["to"])} for c in changes[:CHANGES]

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 from dedup.clustering import CHECKS
-from dedup.store.listing import Listing, PageFilter, PageOrder
+from dedup.store.listing import PAGE_ORDERS, Listing, PageFilter
 from dedup.web.asking import Answer, Asked
 from dedup.web.links import key, unkey
 
 SHOWN = 100
 """Pages at once."""
-ORDERS: tuple[PageOrder, ...] = get_args(PageOrder)
+ORDERS = tuple(PAGE_ORDERS)
 PLACES = ("alone", "representative", "member")
 FILTERS = ("order", "publisher", "place", "check", "edited", "since", "until")
-_COLUMNS = {"crawled": "last_at", "arrived": "first_at", "edited": "changes"}
 
 
 def view(store: Listing, asked: Asked) -> Answer:
@@ -28,7 +25,7 @@ def view(store: Listing, asked: Asked) -> Answer:
     )  # fmt: skip
     found = store.listed(wanted, order, (place[0], place[1]) if place else None, SHOWN + 1)
     rows = found[:SHOWN]
-    after = key(getattr(rows[-1], _COLUMNS[order]), rows[-1].url) if len(found) > SHOWN else None
+    after = key(getattr(rows[-1], PAGE_ORDERS[order]), rows[-1].url) if len(found) > SHOWN else None
     given = {name: asked.text(name) for name in FILTERS}
     told = {
         "filters": {name: value for name, value in given.items() if value},
