@@ -115,6 +115,7 @@ def test_the_rows_that_are_left_are_counted(folder: Path) -> None:
 
 def test_of_a_file_that_lacks_its_end_what_is_there_is_told(folder: Path) -> None:
     db = folder / "dedup.db"
+    damaging.by_sql(db, "VACUUM")  # the list of its tables comes first
     leaves = sorted(damaging.leaves(db, "revisions"))
     os.truncate(db, leaves[len(leaves) // 2] * damaging.PAGE)
     those = told(found(folder))
@@ -122,6 +123,15 @@ def test_of_a_file_that_lacks_its_end_what_is_there_is_told(folder: Path) -> Non
     numbers = [line for line in those.splitlines() if "rows of revisions that are known of" in line]
     assert numbers
     assert not numbers[0].endswith(" 0 can be read")
+
+
+def test_a_file_whose_list_of_tables_is_gone_with_its_end_says_so(folder: Path) -> None:
+    """Of rows nothing can be told then: SQLite finds them by that list."""
+    db = folder / "dedup.db"
+    os.truncate(db, min(damaging.leaves(db, "sqlite_schema")) * damaging.PAGE)
+    those = told(found(folder))
+    assert "the file is damaged" in those
+    assert "which tables it has cannot be read, and so nothing of them" in those
 
 
 def test_indexes_of_sqlite_are_made_again(folder: Path) -> None:
