@@ -622,6 +622,7 @@ CREATE INDEX sightings_mismatched ON sightings (crawled_at, id) WHERE check_stat
 CREATE INDEX sightings_doubted ON sightings (check_status, check_cause) WHERE check_status <> 'verified';
 CREATE INDEX sightings_uncounted ON sightings (revision_id) WHERE standing <> 'counted';
 CREATE INDEX files_gone ON files (id) WHERE gone = 1;
+CREATE INDEX matches_relation ON matches (relation);
 CREATE INDEX changes_stealth ON changes (at) WHERE stealth = 1;
 CREATE INDEX changes_unjudged ON changes (sighting_id) WHERE judged_by IS NULL;
 

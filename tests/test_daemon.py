@@ -137,12 +137,14 @@ def test_a_report_that_is_old_or_missing_is_a_problem(crawl: Path, db: Path) -> 
 
 
 def test_what_had_not_settled_at_the_first_scan_is_told_of_it(crawl: Path, db: Path, tmp_path: Path) -> None:
-    Made().write(crawl, age=0)
-    with watching(crawl, db, settle=2.0) as daemon:
+    path = Made().write(crawl)
+    with open(path, "ab") as writing, watching(crawl, db) as daemon:
         last = run(tmp_path, "-d", db, "status", "-f", "json").json()["last_scan"]
+        writing.close()
         daemon.wait_until(lambda: daemon.recorded() == 1)
         daemon.wait_until(lambda: daemon.report().seen["new"] == 1)
-        assert daemon.report().seen["files"] == 1
+        seen = daemon.report().seen
+        assert seen["files"] == seen["new"] + seen["unchanged"], "its being closed is looked into as well"
         assert daemon.leave() == 0
     assert (last["files"], last["unsettled"]) == (1, 1)
 

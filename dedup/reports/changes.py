@@ -40,10 +40,11 @@ class Wanted:
         least = 0 if self.kinds else SEVERITIES.index(self.min_severity)
         return frozenset(SEVERITIES[least:]) if least else frozenset()
 
-    def takes(self, change: JudgedChange) -> bool:
-        """Whether a change is told of, as far as the database cannot tell: whose it is, and whether its URL fits a pattern."""
-        return (self.url is None or fnmatchcase(change.url, self.url)) and (
-            self.publisher is None or self.publishers.is_by(self.publisher, change.publisher, change.oid, change.url)
+    def takes(self, publisher: str, oid: str, url: str) -> bool:
+        """Whether changes of an article are told of, as far as the database cannot tell: whose it is, and whether its URL fits a
+        pattern."""
+        return (self.url is None or fnmatchcase(url, self.url)) and (
+            self.publisher is None or self.publishers.is_by(self.publisher, publisher, oid, url)
         )
 
 
@@ -66,9 +67,10 @@ def changes(store: Feed, wanted: Wanted, folding: Folding | None = None, after: 
     page = None if wanted.url is None or "*" in wanted.url else store.page_by_url(wanted.url)
     if page is None and wanted.url is not None and "*" not in wanted.url:
         return
+    narrowed = wanted.publisher is not None or (wanted.url is not None and page is None)
     asked = partial(
         store.judged, since=wanted.since, until=wanted.until, page=page, kinds=wanted.kinds, severities=wanted.severities,
-        stealth=wanted.stealth,
+        stealth=wanted.stealth, takes=wanted.takes if narrowed else None,
     )  # fmt: skip
     told: set[Incident] = set()
     by_edit: dict[bytes, list[Incident]] = {}
@@ -76,13 +78,11 @@ def changes(store: Feed, wanted: Wanted, folding: Folding | None = None, after: 
     while resumed:
         resumed = False
         for change in asked(after=spot, without=[i for i in told if i.pages > LARGE]):
-            if not wanted.takes(change):
-                continue
             part = None
             if folding and change.edit is not None:
                 if change.edit not in by_edit:
                     by_edit[change.edit] = store.incidents_of(change.edit, folding.pages, folding.hours)
-                    told.update(_told_before(asked, wanted, by_edit[change.edit], after))
+                    told.update(_told_before(asked, by_edit[change.edit], after))
                 part = next((i for i in by_edit[change.edit] if i.begin <= change.at <= i.end), None)
             if part not in told:
                 yield one_change(change, part)
@@ -93,14 +93,12 @@ def changes(store: Feed, wanted: Wanted, folding: Folding | None = None, after: 
                     break
 
 
-def _told_before(
-    asked: Callable[..., Iterator[JudgedChange]], wanted: Wanted, incidents: list[Incident], after: Spot | None
-) -> Iterator[Incident]:
+def _told_before(asked: Callable[..., Iterator[JudgedChange]], incidents: list[Incident], after: Spot | None) -> Iterator[Incident]:
     """Incidents of which a change that is wanted stands before the spot, where all of it was told."""
     for incident in incidents:
         if after is not None and incident.end >= after.at:
             earlier = asked(edit=incident.edit, upto=after)
-            if any(incident.begin <= c.at <= incident.end and wanted.takes(c) for c in earlier):
+            if any(incident.begin <= c.at <= incident.end for c in earlier):
                 yield incident
 
 

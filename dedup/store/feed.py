@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Any, NamedTuple
 
 from dedup.store.asking import Where, marks
 from dedup.store.reading import Reader
 from dedup.store.rows import JudgedChange
+
+_numbers = count()
 
 
 class Incident(NamedTuple):
@@ -44,10 +48,11 @@ class Feed(Reader):
         after: Spot | None = None,
         upto: Spot | None = None,
         without: Collection[Incident] = (),
+        takes: Callable[[str, str, str], bool] | None = None,
     ) -> Iterator[JudgedChange]:
         """Changes, the latest first: of one page, of these kinds or severities (those that were not judged among them), stealthy ones,
-        of one edit; those that come after a spot, or up to it; none that is part of some incidents. Times are ISO 8601 in UTC, `until`
-        is not included."""
+        of one edit; those that come after a spot, or up to it; none that is part of some incidents; those that `takes` says yes to, by
+        publisher as printed, oid and URL, before more of them is read. Times are ISO 8601 in UTC, `until` is not included."""
         index = "changes_edit" if edit is not None else "changes_page" if page is not None else "changes_at"
         where = Where()
         if since is not None:
@@ -70,9 +75,14 @@ class Feed(Reader):
             where.add("c.at >= ? AND (c.at > ? OR (p.url, b.digest) <= (?, ?))", upto.at, upto.at, upto.url, upto.state)
         for i in without:
             where.add("NOT (c.edit IS ? AND c.at BETWEEN ? AND ?)", i.edit, i.begin, i.end)
+        name = f"takes_{next(_numbers)}"  # one cannot be put in another's place while that is asked
+        if takes is not None:
+            self._connection.create_function(name, 3, takes)
+            where.add(f"{name}(m.publisher, m.oid, p.url)")
         sql = f"{_JUDGED.format(index=index)} WHERE {where} ORDER BY c.at DESC, p.url, b.digest"
-        for r in self._connection.execute(sql, where.values):
-            yield JudgedChange(*r)
+        with closing(self._connection.execute(sql, where.values)) as rows:
+            for row in rows:
+                yield JudgedChange(*row)
 
     def incidents_of(self, edit: bytes, pages: int, hours: float) -> list[Incident]:
         """When an edit was made to so many pages at least, no more than so many hours lying between one and the next."""
@@ -107,7 +117,7 @@ _JUDGED = (
     "SELECT c.sighting_id, c.page_id, p.url, m.publisher, m.oid, c.at, x.crawled_at, a.title, b.title, a.digest, b.digest, c.kind,"
     " c.severity, c.channels, c.evidence, c.stealth, c.corrected, c.edit, c.fields, c.body_similarity"
     " FROM changes c INDEXED BY {index} CROSS JOIN pages p ON p.id = c.page_id CROSS JOIN sightings y ON y.id = c.sighting_id"
-    " CROSS JOIN revisions b ON b.id = y.revision_id CROSS JOIN sightings x ON x.id = c.previous_id"
-    " CROSS JOIN revisions a ON a.id = x.revision_id CROSS JOIN metadata m ON m.id = y.metadata_id"
+    " CROSS JOIN metadata m ON m.id = y.metadata_id CROSS JOIN revisions b ON b.id = y.revision_id"
+    " CROSS JOIN sightings x ON x.id = c.previous_id CROSS JOIN revisions a ON a.id = x.revision_id"
 )
 """From the changes on, in the order of an index: who wants the first few reads no more than those."""

@@ -333,8 +333,8 @@ class Reader(Deliveries, Searchable):
 
     def exact_copies(self) -> int:
         """Pages beyond the first for each text that several pages show, in any revision."""
-        sql = "SELECT coalesce(sum(n - 1), 0) FROM (SELECT count(DISTINCT page_id) n FROM revisions WHERE text_id IS NOT NULL"
-        return int(self._value(sql + " GROUP BY text_id HAVING n > 1)"))
+        shown = "SELECT count(*) FROM (SELECT DISTINCT {} FROM revisions WHERE text_id IS NOT NULL)"
+        return int(self._value(shown.format("text_id, page_id"))) - int(self._value(shown.format("text_id")))
 
     def faults(self) -> list[tuple[str, str, str, str]]:
         """(path, kind, message, since) of everything that could not be read, by path."""
