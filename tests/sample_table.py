@@ -631,6 +631,77 @@ FILES: tuple[Expected, ...] = (
         "neither url nor oid, aid, id",
         fault="no_url",
     ),
+    # Five short reports whose line about subscriptions the site altered everywhere on one day: one incident.
+    Expected(
+        "2026-03-03/917_0000100161_느티마을_공동_빨래방_하루_마흔_집이_쓴다.md",
+        "verified",
+        None,
+        "https://n.news.naver.com/mnews/article/917/0000100161",
+        "short report 1 of 5, with the old telephone number",
+    ),
+    Expected(
+        "2026-03-03/917_0000100162_버들고개_옛길_자전거에는_닫는다.md",
+        "verified",
+        None,
+        "https://n.news.naver.com/mnews/article/917/0000100162",
+        "short report 2 of 5, with the old telephone number",
+    ),
+    Expected(
+        "2026-03-04/917_0000100163_학교_텃밭_감자_올해는_급식에_오른다.md",
+        "verified",
+        None,
+        "https://n.news.naver.com/mnews/article/917/0000100163",
+        "short report 3 of 5, with the old telephone number",
+    ),
+    Expected(
+        "2026-03-04/917_0000100164_물레방앗간_기계음_밤_아홉_시면_멎는다.md",
+        "verified",
+        None,
+        "https://n.news.naver.com/mnews/article/917/0000100164",
+        "short report 4 of 5, with the old telephone number",
+    ),
+    Expected(
+        "2026-03-05/917_0000100165_사라진_우체통_책_반납함으로_돌아왔다.md",
+        "verified",
+        None,
+        "https://n.news.naver.com/mnews/article/917/0000100165",
+        "short report 5 of 5, with the old telephone number",
+    ),
+    Expected(
+        "2026-03-06/917_0000100161_느티마을_공동_빨래방_하루_마흔_집이_쓴다.md",
+        "verified",
+        None,
+        "https://n.news.naver.com/mnews/article/917/0000100161",
+        "short report 1 of 5, with the new one",
+    ),
+    Expected(
+        "2026-03-06/917_0000100162_버들고개_옛길_자전거에는_닫는다.md",
+        "verified",
+        None,
+        "https://n.news.naver.com/mnews/article/917/0000100162",
+        "short report 2 of 5, with the new one",
+    ),
+    Expected(
+        "2026-03-06/917_0000100163_학교_텃밭_감자_올해는_급식에_오른다.md",
+        "verified",
+        None,
+        "https://n.news.naver.com/mnews/article/917/0000100163",
+        "short report 3 of 5, with the new one",
+    ),
+    Expected(
+        "2026-03-06/917_0000100164_물레방앗간_기계음_밤_아홉_시면_멎는다.md",
+        "verified",
+        None,
+        "https://n.news.naver.com/mnews/article/917/0000100164",
+        "short report 4 of 5, with the new one",
+    ),
+    Expected(
+        "2026-03-06/917_0000100165_사라진_우체통_책_반납함으로_돌아왔다.md",
+        "verified",
+        None,
+        "https://n.news.naver.com/mnews/article/917/0000100165",
+        "short report 5 of 5, with the new one",
+    ),
 )
 
 # The page for the README: a number corrected, a cause found, a correction printed.
@@ -993,4 +1064,9 @@ PAGES: tuple[Page, ...] = (
     Page("https://n.news.naver.com/mnews/article/911/0000100027", states=2, sightings=2, changes=1, returned=0),
     Page("https://n.news.naver.com/mnews/article/913/0000100017", states=1, sightings=2, changes=0, returned=0),
     Page("https://n.news.naver.com/mnews/article/915/0000100070", states=3, sightings=3, changes=2, returned=0),
+    Page("https://n.news.naver.com/mnews/article/917/0000100161", states=2, sightings=2, changes=1, returned=0),
+    Page("https://n.news.naver.com/mnews/article/917/0000100162", states=2, sightings=2, changes=1, returned=0),
+    Page("https://n.news.naver.com/mnews/article/917/0000100163", states=2, sightings=2, changes=1, returned=0),
+    Page("https://n.news.naver.com/mnews/article/917/0000100164", states=2, sightings=2, changes=1, returned=0),
+    Page("https://n.news.naver.com/mnews/article/917/0000100165", states=2, sightings=2, changes=1, returned=0),
 )

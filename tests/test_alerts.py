@@ -46,9 +46,9 @@ def sent(folder: Path, hook: Receiver) -> Ran:
 def test_send_sends_what_is_due_once(here: Path) -> None:
     with receiver() as hook:
         ran = sent(here, hook)
-        assert (ran.code, ran.json()) == (0, {"sent": 3, "failed": 0})
+        assert (ran.code, ran.json()) == (0, {"sent": 3, "failed": 0, "waiting": 0})
         assert hook.ids() == IDS
-        assert sent(here, hook).json() == {"sent": 0, "failed": 0}
+        assert sent(here, hook).json() == {"sent": 0, "failed": 0, "waiting": 0}
     assert states(here) == ["sent"] * 3
 
 

@@ -139,7 +139,8 @@ def test(options: Common, name: str, form: str) -> None:
 def send(options: Common, form: str) -> None:
     """Send what is due now and leave: for cron, where no daemon runs. Exits with 3 if a channel did not take something.
 
-    What it could not send is kept, and tried again by the next 'dedup alerts send' or 'dedup watch' once its time has come.
+    What it could not send is kept, and tried again by the next 'dedup alerts send' or 'dedup watch' once its time has come. What is not
+    due yet waits: digests, what quiet hours hold back, the same edit of many pages until it is gathered.
     """
     import time
 
@@ -153,10 +154,15 @@ def send(options: Common, form: str) -> None:
         while post.exchange(store, at_once=True) or post.busy:
             time.sleep(0.02)
         post.finish(store)
+        left = store.outstanding().values()
+    waiting = sum(o.pending for o in left)
     if form == "json":
-        print_json({"sent": post.sent, "failed": post.failed})
+        print_json({"sent": post.sent, "failed": post.failed, "waiting": waiting})
     else:
         click.echo(f"{plural(post.sent, 'message')} sent, {post.failed:,} not taken")
+        if waiting:
+            first = _style(settings).time(min(o.first_due for o in left if o.first_due))
+            remark(options, f"{plural(waiting, 'delivery', 'deliveries')} not due yet, the first {first}")
     if post.failed:
         sys.exit(3)
 

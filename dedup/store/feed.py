@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import closing
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, NamedTuple
@@ -80,9 +79,8 @@ class Feed(Reader):
             self._connection.create_function(name, 3, takes)
             where.add(f"{name}(m.publisher, m.oid, p.url)")
         sql = f"{_JUDGED.format(index=index)} WHERE {where} ORDER BY c.at DESC, p.url, b.digest"
-        with closing(self._connection.execute(sql, where.values)) as rows:
-            for row in rows:
-                yield JudgedChange(*row)
+        for row in self._connection.execute(sql, where.values):
+            yield JudgedChange(*row)
 
     def incidents_of(self, edit: bytes, pages: int, hours: float) -> list[Incident]:
         """When an edit was made to so many pages at least, no more than so many hours lying between one and the next."""
