@@ -311,6 +311,20 @@ def test_a_text_that_was_pruned_is_said_to_be(tmp_path: Path) -> None:
         check(answer.text)
 
 
+def test_the_same_edit_of_many_pages_is_told_once_with_their_number_in_the_overview_the_feed_and_among_alerts(tmp_path: Path) -> None:
+    assert run(tmp_path, "sample", ".").code == 0
+    assert run(tmp_path, "scan", "--alert-on-import").code == 0
+    with client_of(tmp_path) as site:
+        overview = told(site, "/")
+        for listed in (overview["alerts"], overview["stealth"], told(site, "/changes")["changes"]):
+            assert [row["pages"] for row in listed if "/917/" in row["url"]] == [5]
+        words = check(site.get("/").text).all("main")[0].text
+        assert "the same edit on 5 pages" in words
+        assert "substantive on 5 pages" in words
+        assert "the same edit on 5 pages" in check(site.get("/changes").text).all("main")[0].text.lower()
+        assert len([c for c in told(site, "/changes?each=1")["changes"] if "/917/" in c["url"]]) == 5
+
+
 def test_changes_from_before_there_were_judgements_are_told_as_such(sampled: Sampled, tmp_path: Path) -> None:
     assert run(sampled.folder, "backup", tmp_path / "dedup.db").code == 0
     with sqlite3.connect(tmp_path / "dedup.db") as connection:
@@ -319,7 +333,7 @@ def test_changes_from_before_there_were_judgements_are_told_as_such(sampled: Sam
     (tmp_path / "config.toml").write_text("[crawl]\ndirectories = []\n")
     with client_of(tmp_path) as site:
         found = check(site.get("/changes").text).all("main")[0].text
-        assert "8 changes from before changes were judged" in found
+        assert "13 changes from before changes were judged" in found
         assert "not judged" in found
         check(site.get(f"/page?url={quote(RETURNED)}").text)
         check(site.get(f"/compare?url={quote(RETURNED)}").text)

@@ -59,10 +59,14 @@ class Deliveries(Asking):
         sql = f"SELECT {_ALERT} FROM alerts a WHERE a.name >= ? AND a.name < ? ORDER BY a.name LIMIT 2"
         return [_alert(r) for r in self._all(sql, beginning, beginning + "g")]  # names are hexadecimal digits
 
-    def latest_alerts(self, most: int, *, state: str | None = None, rule: str | None = None) -> list[AlertRow]:
-        """The alerts made last, the newest first: those with a delivery in that state, those of that rule, or all."""
-        sql = f"SELECT {_ALERT} FROM alerts a WHERE (?2 IS NULL OR {_STATE}) AND (?3 IS NULL OR a.rule = ?3) ORDER BY a.id DESC LIMIT ?1"
-        return [_alert(r) for r in self._all(sql, most, state, rule)]
+    def latest_alerts(self, most: int, *, state: str | None = None, rule: str | None = None, standing: bool = False) -> list[AlertRow]:
+        """The alerts made last, the newest first: those with a delivery in that state, those of that rule, or all; `standing`: without
+        those that were withdrawn or are told as part of an incident."""
+        sql = (
+            f"SELECT {_ALERT} FROM alerts a WHERE (?2 IS NULL OR {_STATE}) AND (?3 IS NULL OR a.rule = ?3)"
+            " AND (?4 = 0 OR (a.withdrawn_at IS NULL AND a.folded_into IS NULL)) ORDER BY a.id DESC LIMIT ?1"
+        )
+        return [_alert(r) for r in self._all(sql, most, state, rule, standing)]
 
     def deliveries_of(self, alerts: Collection[int]) -> dict[int, list[DeliveryRow]]:
         """Alert → its deliveries."""

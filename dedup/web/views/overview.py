@@ -20,7 +20,7 @@ from dedup.web.views.clusters import as_told
 SHOWN = 6
 """Of each kind."""
 HOURS = 24
-ALERT = ("name", "topic", "kind", "severity", "title", "publisher", "url", "at", "withdrawn_at")
+ALERT = ("name", "topic", "kind", "severity", "title", "publisher", "url", "at", "pages")
 """What is told of an alert."""
 
 
@@ -54,7 +54,7 @@ def view(store: Listing, asked: Asked) -> Answer:
         "copies": sum(h["copies"] for h in hours),
         "growing": [as_told(c) | {"grown": grown} for c, grown in store.growing(since, SHOWN)],
         "stealth": list(islice(reports.changes(store, Wanted(stealth=True, min_severity=SEVERITIES[0]), folding), SHOWN)),
-        "alerts": [{name: getattr(a, name) for name in ALERT} for a in store.latest_alerts(SHOWN)],
+        "alerts": [{name: getattr(a, name) for name in ALERT} for a in store.latest_alerts(SHOWN, standing=True)],
         "mismatched": sum(n for _, status, _, n in store.checks_by_publisher() if status == "mismatched"),
         "faults": store.count("faults"),
     }
