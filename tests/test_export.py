@@ -359,7 +359,7 @@ def test_what_is_killed_leaves_no_half_file(half_way: subprocess.Popen[bytes], t
         assert half_way.returncode == 130
         assert sorted(os.listdir(tmp_path)) == ["a.jsonl", "config.toml"]
     assert run(tmp_path, "export", "articles", "-o", "a.jsonl").code == 0
-    assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 62
+    assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 67
     assert sorted(os.listdir(tmp_path)) == ["a.jsonl", "config.toml"], "the next one clears away what was left"
 
 

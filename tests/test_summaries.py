@@ -221,6 +221,23 @@ def test_working_off_is_all_or_nothing(folder: Path, monkeypatch: pytest.MonkeyP
         assert (store.count("due"), store.count("summaries")) == (due, 0)
 
 
+@pytest.mark.parametrize("looks", [0, 1, 2, 3])
+def test_where_there_is_no_time_for_it_everything_is_due_as_before(folder: Path, looks: int) -> None:
+    made = crawls(random.Random(6), 12)
+    for n in range(60):
+        next(made).write(folder / "crawl", f"{n}.md")
+    assert run(folder, "scan").code == 0
+    settings = load(str(folder / "config.toml")).settings
+    with open_writer(str(folder / "dedup.db"), "test") as store:
+        with store.transaction():
+            store.forget_summaries()
+        due, asked = store.count("due"), iter([False] * looks)
+        assert work_off(store, settings, 1000, lambda: next(asked, True)) == 0
+        assert [store.count(t) for t in ("due", "summaries", "clusters")] == [due, 0, 0]
+        assert store.lock.at == ""
+        assert work_off(store, settings, 1000, lambda: False) == due
+
+
 def test_once_it_is_worked_off_nobody_is_told_that_it_is_being_worked_off(folder: Path) -> None:
     Made().write(folder / "crawl")
     assert run(folder, "scan").code == 0

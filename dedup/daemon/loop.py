@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 
 from dedup import health
+from dedup.daemon.idle import Idle
 from dedup.daemon.notify import notify
 from dedup.daemon.posting import Posting
 from dedup.daemon.vitals import Vitals
 from dedup.errors import DatabaseFailedError, DatabaseUnreadableError, DedupError
-from dedup.ingest import Root, Scan, Session, Tally, is_absent, save_last_scan, summaries
-from dedup.search import Search
+from dedup.ingest import Root, Scan, Session, Tally, is_absent, save_last_scan
 from dedup.watch import Notes, Watcher
 from dedup.watch.notes import tops
 
@@ -23,10 +23,6 @@ LEAST_RATIO = 50
 """The timer leaves at least so many times the time that the last scan took to compare between scans."""
 SOONER = 10.0
 """Seconds that it leaves at least between scans while folders are not watched that could be: each tries to watch them again."""
-MOMENT = 0.2
-"""Seconds of a round that go to summaries and the search index, while nothing waits."""
-SUMMED = 500
-"""Pages that are summed up at once."""
 PAUSES = (2.0, 60.0)
 """Seconds until what failed is tried again: at first, and at most, doubling."""
 
@@ -55,7 +51,7 @@ class _Loop:
         path = health.place(session.settings.database.path)
         self._vitals = Vitals(path, session.store.lock, watcher, self._following)
         self._posting = Posting(session.settings, session.store, session.policy, self._vitals)
-        self._search = Search(session.store) if session.settings.search.index else None
+        self._idle = Idle(session, self._busy, stop.is_set)
         self._report_path = path
         self._roots = {root.id: root for root in session.roots}
         self._serving = False
@@ -88,8 +84,7 @@ class _Loop:
             notify("STOPPING=1")
             self._following.close()
             self._posting.finish()
-            if self._search is not None:
-                self._search.close()
+            self._idle.close()
             end_metrics()
         health.remove(self._report_path)
 
@@ -121,7 +116,7 @@ class _Loop:
                 if not self._following.waiting():
                     self._following.close()
                 self._posting.exchange()
-                more = self._idle()
+                more = self._serving and self._idle.work()
         except _LeavingError:
             return TICK
         except (DatabaseFailedError, DatabaseUnreadableError) as error:
@@ -130,19 +125,6 @@ class _Loop:
         if not self._stop.is_set():  # else it was perhaps not even tried
             self._succeeded()
         return 0.0 if more else pause if self._following.waiting() else TICK
-
-    def _idle(self) -> bool:
-        """Sum up what was recorded, then let search reach further, for a moment while no file waits; whether there is more to do."""
-        until = time.monotonic() + MOMENT
-        if not self._serving or not self._session.store.is_free():  # it can wait; nobody is told that it does
-            return False
-        while not self._busy():
-            left = until - time.monotonic()
-            if left <= 0:
-                return True
-            if not summaries.work_off(self._session.store, self._session.settings, SUMMED):
-                return self._search is not None and self._search.fill(left, stop=self._busy).left > 0
-        return False
 
     def _busy(self) -> bool:
         return self._stop.is_set() or self._watcher.book.woken.is_set() or self._following.waiting() > 0

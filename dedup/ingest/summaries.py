@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import xxhash
 
@@ -25,11 +25,19 @@ from dedup.store.summing import ClusterRow, MemberRow, Summed
 SLICE = 2000
 """Pages that are taken at once, and what they are connected to."""
 FIRST_HOUR = 3600.0
+LOOKED_UP = 1000
+"""Rows after which it is asked whether there is time for more."""
 RECIPE = "recipe.summaries"
+_T = TypeVar("_T")
 
 
-def work_off(store: Writer, settings: Settings, most: int) -> int:
-    """Work off some of what is due in a transaction of its own; returns the number of pages, 0 once nothing is due."""
+class _LeavingError(Exception):
+    """It takes too long to be finished; nothing of it is written."""
+
+
+def work_off(store: Writer, settings: Settings, most: int, leave: Callable[[], bool] = lambda: False) -> int:
+    """Work off some of what is due in a transaction of its own; returns the number of pages, 0 once nothing is due, or where `leave` says
+    that there is no time for it: then it is due as before."""
     recipe = _recipe(settings)
     if store.setting(RECIPE) != recipe:
         with store.transaction():
@@ -39,11 +47,15 @@ def work_off(store: Writer, settings: Settings, most: int) -> int:
     if not pages and not texts:
         return 0
     store.lock.doing("summing up what was recorded")
-    with store.transaction():
-        work = _Work(store, settings.publishers.publishers())
-        work.connect(pages, texts)
-        _cluster(store, work.pages, work.texts)
-        store.no_longer_due(work.due, work.texts)
+    try:
+        with store.transaction():
+            work = _Work(store, settings.publishers.publishers())
+            work.connect(pages, texts, leave)
+            _cluster(store, work.pages, work.texts, leave)
+            store.no_longer_due(work.due, work.texts)
+    except _LeavingError:
+        store.lock.doing("")
+        return 0
     store.lock.doing("")
     return len(work.due) or len(texts)
 
@@ -80,10 +92,12 @@ class _Work:
         self.texts: set[int] = set()
         self.due: set[int] = set()
 
-    def connect(self, pages: set[int], texts: set[int]) -> None:
+    def connect(self, pages: set[int], texts: set[int], leave: Callable[[], bool]) -> None:
         """Take these, and whatever is connected with them."""
         store = self._store
         while pages or texts:
+            if leave():
+                raise _LeavingError
             self.pages |= pages
             self.texts |= texts
             self._summarise(store.due_among(pages))
@@ -108,11 +122,11 @@ class _Work:
         self.due |= pages
 
 
-def _cluster(store: Writer, pages: Collection[int], texts: Collection[int]) -> None:
+def _cluster(store: Writer, pages: Collection[int], texts: Collection[int], leave: Callable[[], bool]) -> None:
     before = store.clusters_with(pages)
     old_clusters, old_members = store.cluster_rows(before), store.member_rows(before)
     articles = store.summed(pages)
-    stars = list(Graph(articles, store.cluster_matches(texts)).stars())
+    stars = list(_each(Graph(articles, _each(store.cluster_matches(texts), leave)).stars(), leave))
     clusters = {_cluster_row(star) for star in stars}
     members = {row for star in stars for row in _member_rows(star)}
     gone = {c.page_id for c in old_clusters} - {c.page_id for c in clusters}
@@ -120,6 +134,13 @@ def _cluster(store: Writer, pages: Collection[int], texts: Collection[int]) -> N
     store.replace_members(members - old_members, (m for m in old_members - members if m.cluster_id not in gone))
     places = dict.fromkeys((m.page_id for m in members), "member") | dict.fromkeys((c.page_id for c in clusters), "representative")
     store.set_places((a.page_id, places.get(a.page_id, "alone")) for a in articles if a.place != places.get(a.page_id, "alone"))
+
+
+def _each(rows: Iterable[_T], leave: Callable[[], bool]) -> Iterator[_T]:
+    for number, row in enumerate(rows):
+        if number % LOOKED_UP == 0 and leave():
+            raise _LeavingError
+        yield row
 
 
 def _cluster_row(star: Star[Summed]) -> ClusterRow:
