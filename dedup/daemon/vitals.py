@@ -97,9 +97,9 @@ class Vitals:
             health.write(self._path, told)
         except OSError as error:
             if not self._failing:
-                _log.warning("the report %s cannot be written: %s", self._path, disk.explained(error, self._path))
                 self._failing = True
                 self._lock.mute(on=True)
+                _log.warning("the report %s cannot be written: %s", self._path, disk.explained(error, self._path))
         else:
             if self._failing:
                 self._failing = False
