@@ -80,7 +80,7 @@ def holds(store: Reader) -> dict[str, Any]:
         "pages": store.count("pages"),
         "revisions": store.counted_revisions(),
         "pruned": store.pruned_revisions(),
-        "sightings": store.count("sightings"),
+        "sightings": sum(checks.values()),
         "checks": checks,
         "causes": causes,
         "matches": {

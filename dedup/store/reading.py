@@ -333,8 +333,8 @@ class Reader(Deliveries, Searchable):
 
     def exact_copies(self) -> int:
         """Pages beyond the first for each text that several pages show, in any revision."""
-        shown = "SELECT count(*) FROM (SELECT DISTINCT {} FROM revisions WHERE text_id IS NOT NULL)"
-        return int(self._value(shown.format("text_id, page_id"))) - int(self._value(shown.format("text_id")))
+        shown = int(self._value("SELECT count(*) FROM (SELECT DISTINCT text_id, page_id FROM revisions WHERE text_id IS NOT NULL)"))
+        return shown - int(self._value("SELECT count(DISTINCT text_id) FROM revisions"))
 
     def faults(self) -> list[tuple[str, str, str, str]]:
         """(path, kind, message, since) of everything that could not be read, by path."""
