@@ -127,6 +127,10 @@ def test_the_same_edit_of_many_pages_is_told_once(crawl: Path, db: Path) -> None
     assert sorted((c["pages"], c["incident"] is not None) for c in found) == [(1, False), (6, True)]
     assert len(told(crawl, db, "--each")) == 7
     assert "and 5 other pages, the same edit" in asked(crawl, db).out
+    (incident,) = {c["incident"] for c in found if c["incident"]}
+    of_it = told(crawl, db, "--incident", incident)
+    assert sorted(c["url"] for c in of_it) == sorted(c["url"] for c in told(crawl, db, "--each") if c["url"] != single.address)
+    assert asked(crawl, db, "--incident", "no").code == 2
 
 
 def test_too_few_pages_or_too_long_between_them_is_no_incident(crawl: Path, db: Path) -> None:

@@ -323,6 +323,12 @@ def test_the_same_edit_of_many_pages_is_told_once_with_their_number_in_the_overv
         assert "substantive on 5 pages" in words
         assert "the same edit on 5 pages" in check(site.get("/changes").text).all("main")[0].text.lower()
         assert len([c for c in told(site, "/changes?each=1")["changes"] if "/917/" in c["url"]]) == 5
+        (incident,) = {row["incident"] for row in told(site, "/changes")["changes"] if row["pages"] > 1}
+        assert f"changes?incident={incident}" in list(check(site.get("/changes").text).links)
+        found = told(site, f"/changes?incident={incident}")["changes"]
+        assert [("/917/" in row["url"], row["pages"]) for row in found] == [(True, 1)] * 5
+        assert "Every page with this one edit" in check(site.get(f"/changes?incident={incident}").text).all("main")[0].text
+        assert site.get("/changes?incident=zz").status_code == 400
 
 
 def test_changes_from_before_there_were_judgements_are_told_as_such(sampled: Sampled, tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ SHOWN = 5
 @click.option("--url", metavar="URL", help="Only this page, or pages whose canonical URL fits a pattern with *.")
 @click.option("--stealth", is_flag=True, help="Only edits of substance that the page does not own up to.")
 @click.option("--each", is_flag=True, help="Every change by itself; else the same edit of many pages is told once.")
+@click.option("--incident", metavar="HEX", help="Only this edit, as 'incident' of the JSON names it: every page that has it.")
 @formats("text", "json", "csv")
 @common
 @click.pass_obj
@@ -44,6 +45,7 @@ def changes(
     url: str | None,
     stealth: bool,
     each: bool,
+    incident: str | None,
     form: str,
 ) -> None:
     """What was edited between one crawl of a page and the next, the latest first, with what each judgement rests on.
@@ -68,10 +70,14 @@ def changes(
     from dedup.store.opening import open_reading
 
     begin, end = moment("--since", since), moment("--until", until)
+    try:
+        edit = None if incident is None else bytes.fromhex(incident)
+    except ValueError:
+        raise click.BadParameter("is no name of an incident: those are hexadecimal digits", param_hint="--incident") from None
     settings = options.load().settings
     if url is not None and "*" not in url:
         url = settings.urls.canonicaliser().canonical(url) or url
-    wanted = reports.Wanted(begin, end, frozenset(kinds), min_severity, publisher, url, stealth, settings.publishers.publishers())
+    wanted = reports.Wanted(begin, end, frozenset(kinds), min_severity, publisher, url, stealth, settings.publishers.publishers(), edit)
     with open_reading(settings.database.path, Feed) as store:
         c = settings.changes
         found = reports.changes(store, wanted, None if each else reports.Folding(c.incident_pages, c.incident_hours))

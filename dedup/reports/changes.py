@@ -23,7 +23,8 @@ CHANGE_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which changes to tell of; the empty one tells of all but the trivial. `url` is a canonical URL or a pattern with `*`."""
+    """Which changes to tell of; the empty one tells of all but the trivial. `url` is a canonical URL or a pattern with `*`, `edit` one
+    edit, as `incident` names it in hexadecimal digits: every page that has it, however trivial, by itself."""
 
     since: str | None = None
     until: str | None = None
@@ -33,11 +34,12 @@ class Wanted:
     url: str | None = None
     stealth: bool = False
     publishers: Publishers = field(default_factory=Publishers)
+    edit: bytes | None = None
 
     @property
     def severities(self) -> frozenset[str]:
         """Those that are grave enough; empty: any is."""
-        least = 0 if self.kinds else SEVERITIES.index(self.min_severity)
+        least = 0 if self.kinds or self.edit is not None else SEVERITIES.index(self.min_severity)
         return frozenset(SEVERITIES[least:]) if least else frozenset()
 
     def takes(self, publisher: str, oid: str, url: str) -> bool:
@@ -72,6 +74,8 @@ def changes(store: Feed, wanted: Wanted, folding: Folding | None = None, after: 
         store.judged, since=wanted.since, until=wanted.until, page=page, kinds=wanted.kinds, severities=wanted.severities,
         stealth=wanted.stealth, takes=wanted.takes if narrowed else None,
     )  # fmt: skip
+    if wanted.edit is not None:
+        asked, folding = partial(asked, edit=wanted.edit), None
     told: set[Incident] = set()
     by_edit: dict[bytes, list[Incident]] = {}
     spot, resumed = after, True
