@@ -17,8 +17,11 @@ NEEDED_SQLITE = (3, 37, 0)
 migrations = Migrations("dedup")
 
 NAMES = frozenset(
-    {"0001_first", "0002_batches", "0003_passages", "0004_pruned", "0005_judged", "0006_alerts", "0007_summaries", "0008_altered"}
-)
+    {
+        "0001_first", "0002_batches", "0003_passages", "0004_pruned", "0005_judged", "0006_alerts", "0007_summaries", "0008_altered",
+        "0009_counted",
+    }
+)  # fmt: skip
 """Every migration this program knows."""
 
 _TABLES = """
@@ -564,6 +567,7 @@ CREATE TABLE summaries (                  -- derived: a row for each page that h
 CREATE INDEX summaries_first ON summaries (first_at, page_id, place);
 CREATE INDEX summaries_last ON summaries (last_at, page_id);
 CREATE INDEX summaries_publisher ON summaries (publisher, last_at, page_id);
+CREATE INDEX summaries_published ON summaries (published_at, page_id);
 CREATE INDEX summaries_edited ON summaries (changes, page_id) WHERE changes > 0;
 CREATE INDEX summaries_checks ON summaries (check_status, check_cause, publisher);
 
@@ -622,7 +626,6 @@ CREATE INDEX sightings_mismatched ON sightings (crawled_at, id) WHERE check_stat
 CREATE INDEX sightings_doubted ON sightings (check_status, check_cause) WHERE check_status <> 'verified';
 CREATE INDEX sightings_uncounted ON sightings (revision_id) WHERE standing <> 'counted';
 CREATE INDEX files_gone ON files (id) WHERE gone = 1;
-CREATE INDEX matches_relation ON matches (relation);
 CREATE INDEX changes_stealth ON changes (at) WHERE stealth = 1;
 CREATE INDEX changes_unjudged ON changes (sighting_id) WHERE judged_by IS NULL;
 
@@ -677,6 +680,13 @@ def _altered(db: Database) -> None:
     that it needs to be told only of what happened to those that it has. A new revision is not written down here, and costs nothing."""
     for statement in _statements(_ALTERED):
         db.execute(statement)
+
+
+@migrations(name="0009_counted")
+def _counted(db: Database) -> None:
+    """Matches are counted by relation for every look at how things stand; no question asks for pages by when they were published."""
+    db.execute("CREATE INDEX IF NOT EXISTS matches_relation ON matches (relation)")
+    db.execute("DROP INDEX IF EXISTS summaries_published")
 
 
 def _statements(script: str) -> list[str]:

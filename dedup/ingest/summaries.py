@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -47,17 +48,15 @@ def work_off(store: Writer, settings: Settings, most: int, leave: Callable[[], b
     if not pages and not texts:
         return 0
     store.lock.doing("summing up what was recorded")
-    try:
-        with store.transaction():
-            work = _Work(store, settings.publishers.publishers())
-            work.connect(pages, texts, leave)
-            _cluster(store, work.pages, work.texts, leave)
-            store.no_longer_due(work.due, work.texts)
-    except _LeavingError:
-        store.lock.doing("")
-        return 0
+    number = 0
+    with suppress(_LeavingError), store.transaction():
+        work = _Work(store, settings.publishers.publishers())
+        work.connect(pages, texts, leave)
+        _cluster(store, work.pages, work.texts, leave)
+        store.no_longer_due(work.due, work.texts)
+        number = len(work.due) or len(texts)
     store.lock.doing("")
-    return len(work.due) or len(texts)
+    return number
 
 
 def work_all_off(store: Writer, settings: Settings, progress: Callable[[int], Any] = lambda _: None) -> int:

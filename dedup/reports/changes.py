@@ -72,10 +72,9 @@ def changes(store: Feed, wanted: Wanted, folding: Folding | None = None, after: 
     narrowed = wanted.publisher is not None or (wanted.url is not None and page is None)
     asked = partial(
         store.judged, since=wanted.since, until=wanted.until, page=page, kinds=wanted.kinds, severities=wanted.severities,
-        stealth=wanted.stealth, takes=wanted.takes if narrowed else None,
+        stealth=wanted.stealth, edit=wanted.edit, takes=wanted.takes if narrowed else None,
     )  # fmt: skip
-    if wanted.edit is not None:
-        asked, folding = partial(asked, edit=wanted.edit), None
+    folding = folding if wanted.edit is None else None
     told: set[Incident] = set()
     by_edit: dict[bytes, list[Incident]] = {}
     spot, resumed = after, True

@@ -74,8 +74,8 @@ class Feed(Reader):
             where.add("c.at >= ? AND (c.at > ? OR (p.url, b.digest) <= (?, ?))", upto.at, upto.at, upto.url, upto.state)
         for i in without:
             where.add("NOT (c.edit IS ? AND c.at BETWEEN ? AND ?)", i.edit, i.begin, i.end)
-        name = f"takes_{next(_numbers)}"  # one cannot be put in another's place while that is asked
         if takes is not None:
+            name = f"takes_{next(_numbers)}"  # one cannot be put in another's place while that is asked
             self._connection.create_function(name, 3, takes)
             where.add(f"{name}(m.publisher, m.oid, p.url)")
         sql = f"{_JUDGED.format(index=index)} WHERE {where} ORDER BY c.at DESC, p.url, b.digest"

@@ -65,12 +65,12 @@ def state(digest: str) -> str:
     return digest.rpartition(":")[2][:DIGITS]
 
 
-def digest(digits: str) -> bytes:
-    """The digest that hexadecimal digits stand for. Raises ParameterError."""
+def digest(digits: str, name: str = "after", problem: str = "is no place in this list; begin again without it") -> bytes:
+    """The digest that the hexadecimal digits of a parameter stand for. Raises ParameterError, which tells the `problem`."""
     try:
         return bytes.fromhex(digits)
     except ValueError:
-        raise ParameterError(name="after", problem="is no place in this list; begin again without it") from None
+        raise ParameterError(name=name, problem=problem) from None
 
 
 def key(*values: Any) -> str:

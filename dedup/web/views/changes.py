@@ -11,7 +11,6 @@ from markupsafe import Markup, escape
 from dedup import reports
 from dedup.alerts import atom
 from dedup.alerts.messages import Entry
-from dedup.errors import ParameterError
 from dedup.model import SEVERITIES, ChangeKind
 from dedup.reports import Folding, Wanted
 from dedup.store.around import Around
@@ -52,20 +51,15 @@ def _found(store: Around, asked: Asked, after: Spot | None, most: int) -> list[d
     url = asked.text("url") or None
     if url is not None and "*" not in url:
         url = settings.urls.canonicaliser().canonical(url) or url
+    incident = asked.text("incident")
+    edit = digest(incident, "incident", "is no name of an incident: those are hexadecimal digits") if incident else None
     wanted = Wanted(
         since=asked.moment("since"), until=asked.moment("until"), kinds=frozenset(asked.several("kind", get_args(ChangeKind))),
         min_severity=asked.one_of("min_severity", SEVERITIES, SEVERITIES[1]), publisher=asked.text("publisher") or None, url=url,
-        stealth=asked.flag("stealth"), publishers=settings.publishers.publishers(), edit=_edit(asked.text("incident")),
+        stealth=asked.flag("stealth"), publishers=settings.publishers.publishers(), edit=edit,
     )  # fmt: skip
     folding = None if asked.flag("each") else Folding(settings.changes.incident_pages, settings.changes.incident_hours)
     return list(islice(reports.changes(store, wanted, folding, after), most))
-
-
-def _edit(digits: str) -> bytes | None:
-    try:
-        return bytes.fromhex(digits) if digits else None
-    except ValueError:
-        raise ParameterError(name="incident", problem="is no name of an incident: those are hexadecimal digits") from None
 
 
 def feed(store: Around, asked: Asked) -> Raw:
