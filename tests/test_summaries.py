@@ -238,6 +238,18 @@ def test_where_there_is_no_time_for_it_everything_is_due_as_before(folder: Path,
         assert work_off(store, settings, 1000, lambda: False) == due
 
 
+def test_whether_there_is_time_is_asked_before_anything_is_summed_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Made().write(folder / "crawl")
+    assert run(folder, "scan").code == 0
+    settings, summarised = load(str(folder / "config.toml")).settings, []
+    monkeypatch.setattr(summaries._Work, "_summarise", lambda _, pages: summarised.append(pages))
+    with open_writer(str(folder / "dedup.db"), "test") as store:
+        with store.transaction():
+            store.all_due()
+        assert work_off(store, settings, 100, lambda: True) == 0
+    assert summarised == []
+
+
 def test_once_it_is_worked_off_nobody_is_told_that_it_is_being_worked_off(folder: Path) -> None:
     Made().write(folder / "crawl")
     assert run(folder, "scan").code == 0
