@@ -24,6 +24,9 @@ from dedup import compiled, schema
 from dedup.cli import main
 from dedup.store import opening
 
+collect_ignore = [] if find_spec("playwright") and find_spec("axe_playwright_python") else ["test_browser.py"]
+"""What drives a browser comes with the extra `dev`; the README's test command, which leaves these tests out, does without."""
+
 
 @dataclass(frozen=True)
 class Ran:
