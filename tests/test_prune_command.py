@@ -612,6 +612,47 @@ def test_a_rewriting_that_finds_no_room_says_how_much_it_takes(db: Path, monkeyp
     assert (rows(db), size(db)) == before
 
 
+_REWRITE = """
+import resource, signal, sys
+from dedup.cli import main
+limit, outcome = int(sys.argv[1]), sys.argv[2]
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+if outcome == "killed":
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+sys.argv = ["dedup", "prune", "--vacuum", "-d", sys.argv[3]]
+main()
+"""
+
+
+@pytest.mark.parametrize("outcome", ["killed", "out of room"])
+@pytest.mark.parametrize("share", [0.1, 0.99])
+def test_a_rewriting_that_ends_in_the_middle_leaves_everything_as_it_was(db: Path, share: float, outcome: str) -> None:
+    """At a byte of our choice, by the limit on the size of files, of the log by which the copy takes the place of what was there."""
+    old_style(db)
+    assert run(db.parent, "prune").code == 0
+    model = copied(db, "model.db")
+    assert run(db.parent, "prune", "--vacuum", "-d", model.name).code == 0
+    ((pages, page),) = ask(model, "SELECT page_count, page_size FROM pragma_page_count, pragma_page_size")
+    assert pages > 100
+    limit = int(pages * page * share)
+    before, names = (rows(db), size(db)), {p.name for p in db.parent.iterdir()}
+    command = [sys.executable, "-c", _REWRITE, str(limit), outcome, db.name]
+    done = subprocess.run(command, cwd=db.parent, capture_output=True, text=True, timeout=120, check=False)
+    if outcome == "killed":
+        assert done.returncode == -signal.SIGXFSZ, done.stderr
+        assert size(db.with_name(db.name + "-wal")) == limit
+    else:
+        assert (done.returncode, done.stdout) == (3, "")
+        assert re.fullmatch(r"dedup: Writing to the database \S+ failed: .*ulimit -f.*\n", done.stderr)
+    assert (rows(db), size(db)) == before
+    assert {p.name for p in db.parent.iterdir()} - {db.name + "-wal", db.name + "-shm"} == names
+    assert_sound(db)
+    assert told(db.parent, "--vacuum")["given_back_bytes"] > 0
+    assert rows(db) == before[0]
+    assert_sound(db)
+
+
 def test_json_is_told_on_one_stream_and_remarks_on_the_other(db: Path) -> None:
     ran: Ran = run(db.parent, "-v", "prune", "-f", "json")
     assert json.loads(ran.out)["keep"] == ["last"]
