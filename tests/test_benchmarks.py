@@ -151,3 +151,15 @@ def test_the_documented_command_writes_its_tables(tmp_path: Path) -> None:
     assert [table["key"] for table in tables] == ["d", "e", "f", "g", "j", "k", "l"]
     assert all(table["rows"] for table in tables)
     assert output.with_suffix(".md").read_text(encoding="utf-8").count("### (") == 7
+
+
+@pytest.mark.system
+def test_a_daemon_that_never_rests_is_measured_and_has_everything_in_the_end(tmp_path: Path) -> None:
+    output = tmp_path / "soak.md"
+    options = ["--minutes=0.1", f"--folder={tmp_path / 'kept'}", f"--output={output}"]
+    done = subprocess.run([sys.executable, "-m", "benchmarks.soak", *options], cwd=jobs.ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    written = output.read_text(encoding="utf-8")
+    assert "A scan afterwards found nothing that was not recorded; `dedup doctor` left with 0." in written
+    (row,) = [line.split("|") for line in written.splitlines() if line.startswith("| 0 |")]
+    assert int(row[2].replace(",", "")) >= 12

@@ -1,0 +1,272 @@
+"""`python -m benchmarks.soak`: what a daemon holds on to when it runs for long.
+
+`dedup watch` runs over a crawl directory that never rests: pages come, are crawled again, edited in place, renamed and removed, and
+there is always a file that is none. All that it has is switched on: scans by the timer (every five seconds, sixty times as often as by
+default), the dashboard and the metrics with somebody who asks, a receiver of alerts. Told are memory of its own, threads, descriptors
+and inotify watches as time goes by: what only ever grows would end a process that is to run for months. At the end everything must be
+in the database, and `dedup doctor` find nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import quote
+
+import click
+
+from benchmarks.corpus import Article, between, render
+from benchmarks.corpus.mixture import BLOCK
+from benchmarks.machine import facts, field
+
+FOLDERS = 10
+"""Folders that are there at a time; the oldest is removed when another one comes."""
+PAGES = ("/", "/clusters", "/changes", "/pages", "/checks", "/faults", "/search?q=가나", "/status", "/changes.atom")
+CONFIGURATION = """
+[crawl]
+directories = ["crawl"]
+settle_seconds = 0.2
+scan_interval_seconds = 5.0
+[web]
+enabled = true
+listen = "127.0.0.1:{web}"
+[metrics]
+listen = "127.0.0.1:{metrics}"
+[delivery]
+gather_seconds = 1.0
+[channels.receiver]
+kind = "webhook"
+url = "http://127.0.0.1:{receiver}/"
+[[alerts]]
+name = "all"
+on = ["change", "duplicate"]
+to = ["receiver"]
+most_per_hour = 0
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the daemon holds after so many minutes; memory in bytes, without pages of files (RssAnon), and seconds of processor time."""
+
+    minutes: float
+    files: int
+    """written up to then"""
+    alerts: int
+    """received up to then"""
+    memory: int
+    threads: int
+    descriptors: int
+    watches: int
+    database: int
+    processor: float
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=60, show_default=True)
+@click.option("--files", type=click.IntRange(1, BLOCK), default=10, show_default=True, help="That come in a second.")
+@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Where the crawl and the database are kept; else nowhere.")
+@click.option("--output", type=click.Path(path_type=Path), default=Path("soak.md"), show_default=True)
+def main(minutes: float, files: int, folder: Path | None, output: Path) -> None:
+    """Run the daemon over a crawl directory that never rests, and write a table of what it holds on to."""
+    with tempfile.TemporaryDirectory() as temporary, _receiving() as (port, received):
+        place = (folder or Path(temporary)).resolve()
+        (place / "crawl").mkdir(parents=True)
+        web, metrics = _free_ports(2)
+        configured = CONFIGURATION.format(web=web, metrics=metrics, receiver=port)
+        (place / "config.toml").write_text(configured, encoding="utf-8")
+        held: list[Held] = []
+        with _watching(place) as daemon:
+            begun, crawler = time.monotonic(), _Crawler(place / "crawl", files)
+            threading.Thread(target=_ask, args=(web, metrics, daemon), daemon=True).start()
+            each = max(60.0, minutes * 60 / 20)
+            while (spent := time.monotonic() - begun) < minutes * 60:
+                crawler.work()
+                if spent >= each * (len(held) + 1):
+                    held.append(_held(place, daemon.pid, spent, crawler.written, len(received)))
+                    click.echo(_row(held[-1]), err=True)
+                time.sleep(max(0.0, 1 - (time.monotonic() - begun - spent)))
+                if daemon.poll() is not None:
+                    raise click.ClickException(f"the daemon ended: {(place / 'log').read_text(encoding='utf-8')[-2000:]}")
+            held.append(_held(place, daemon.pid, time.monotonic() - begun, crawler.written, len(received)))
+            crawler.rest()
+        written = _table(held, f"python -m benchmarks.soak --minutes {minutes:g} --files {files}", place, _checked(place))
+        output.write_text(written, encoding="utf-8")
+        click.echo(written)
+
+
+class _Crawler:
+    """What happens in the crawl directory, second by second."""
+
+    def __init__(self, crawl: Path, files: int) -> None:
+        self.written = 0
+        self._crawl, self._files, self._second = crawl, files, 0
+        self._coming = self._articles()
+        self._folders: deque[Path] = deque()
+        self._last: Article | None = None
+
+    @staticmethod
+    def _articles() -> Iterator[Article]:
+        first = 0
+        while True:
+            yield from between(first, first + BLOCK, 1, "mixed")
+            first += BLOCK
+
+    def work(self) -> None:
+        """One second: files that come, one of them edited in place, one renamed, one that is no article; each minute another folder."""
+        if self._second % 60 == 0:
+            self._folders.append(self._crawl / f"{self._second // 60:06}")
+            self._folders[-1].mkdir()
+            if len(self._folders) > FOLDERS:
+                _remove(self._folders.popleft())
+        folder, second = self._folders[-1], self._second
+        for _ in range(self._files):
+            self._last = next(self._coming)
+            self._write(folder / self._last.name, render(self._last))
+        assert self._last is not None
+        edited = replace(self._last, body=f"{self._last.body} 참석자는 모두 {second + 2}명이었다.", crawled_at="2027-01-01 00:00:00")
+        self._write(folder / self._last.name, render(edited))
+        self._write(folder / f"no-article-{second % 7}.md", "---\nthis is none")
+        moved = next(p for p in folder.iterdir() if not p.name.startswith("no-article"))
+        moved.rename(folder / f"moved-{second}.md")
+        self._second += 1
+
+    def _write(self, path: Path, content: str) -> None:
+        path.write_text(content, encoding="utf-8")
+        self.written += 1
+
+    def rest(self) -> None:
+        """Long enough for what came last to settle and to be recorded."""
+        time.sleep(10)
+
+
+def _remove(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+
+
+@contextlib.contextmanager
+def _receiving() -> Iterator[tuple[int, list[None]]]:
+    """A receiver of alerts: (port, an entry for each message)."""
+    received: list[None] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            received.append(None)
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  as it is called there
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server.server_port, received
+        finally:
+            server.shutdown()
+
+
+def _free_ports(number: int) -> list[int]:
+    with contextlib.ExitStack() as held:
+        return [held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(number)]
+
+
+@contextlib.contextmanager
+def _watching(place: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The daemon at work; it must leave by itself when it is asked to."""
+    log = place / "log"
+    with log.open("wb") as file:
+        daemon = subprocess.Popen([sys.executable, "-m", "dedup", "--config", place / "config.toml", "watch"], stderr=file)  # noqa: S603
+    try:
+        while " INFO watching " not in log.read_text(encoding="utf-8"):
+            time.sleep(0.1)
+            if daemon.poll() is not None:
+                raise click.ClickException(f"the daemon did not start: {log.read_text(encoding='utf-8')}")
+        yield daemon
+    finally:
+        daemon.terminate()
+        left = daemon.wait(timeout=10)
+    if left != 0:
+        raise click.ClickException(f"the daemon left with {left}")
+
+
+def _ask(web: int, metrics: int, daemon: subprocess.Popen[bytes]) -> None:
+    """Somebody who looks at a page each second, and a Prometheus that asks as often."""
+    for page in itertools.cycle(PAGES):
+        for port, path in ((web, page), (metrics, "/metrics")):
+            with contextlib.suppress(OSError), contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
+                connection.request("GET", quote(path, safe="/?="))
+                connection.getresponse().read()
+        if daemon.poll() is not None:
+            return
+        time.sleep(1)
+
+
+def _held(place: Path, pid: int, seconds: float, files: int, alerts: int) -> Held:
+    status, descriptors = Path(f"/proc/{pid}/status"), Path(f"/proc/{pid}/fdinfo")
+    watches = 0
+    for one in descriptors.iterdir():
+        with contextlib.suppress(OSError):
+            watches += one.read_text().count("inotify wd:")
+    ticks = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[11:13]
+    return Held(
+        seconds / 60,
+        files,
+        alerts,
+        int((field(status, "RssAnon") or "0").split()[0]) * 1024,
+        int(field(status, "Threads") or 0),
+        len(os.listdir(descriptors)),
+        watches,
+        sum(path.stat().st_size for path in (place / "dedup.db", place / "dedup.db-wal")),
+        sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK"),
+    )
+
+
+def _checked(place: Path) -> str:
+    """What a scan and `dedup doctor` say of the end."""
+    command = [sys.executable, "-m", "dedup", "--config", str(place / "config.toml")]
+    scanned = json.loads(subprocess.run([*command, "scan", "--format", "json"], stdout=subprocess.PIPE, check=False).stdout)  # noqa: S603
+    doctor = subprocess.run([*command, "doctor"], stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603  ourselves
+    new = {what: scanned[what] for what in ("new", "changed", "moved", "gone", "unsettled") if scanned.get(what)}
+    log = (place / "log").read_text(encoding="utf-8").splitlines()
+    return (
+        f"A scan afterwards found {new or 'nothing that was not recorded'}; `dedup doctor` left with {doctor.returncode}. "
+        f"Warnings and errors in the log: {sum(' WARNING ' in line or ' ERROR ' in line for line in log)}."
+    )
+
+
+def _row(held: Held) -> str:
+    return (
+        f"| {held.minutes:.0f} | {held.files:,} | {held.alerts:,} | {held.memory / 2**20:.1f} MiB | {held.threads} | {held.descriptors} "
+        f"| {held.watches} | {held.database / 1e6:,.1f} MB | {held.processor:,.0f} s |"
+    )
+
+
+def _table(held: list[Held], command: str, place: Path, checked: str) -> str:
+    machine = facts(place)
+    head = "| minutes | files written | alerts received | memory | threads | descriptors | watches | database | processor time |"
+    lines = [head, "|" + "---:|" * 9, *map(_row, held)]
+    return "\n".join(
+        [*lines, "", checked, "", f"Made by `{command}` on {machine.cpu}, {machine.cores} cores, {machine.kernel}, {machine.python}.", ""]
+    )
+
+
+if __name__ == "__main__":
+    main()
