@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BLOCK = RUN // 2
-_MOST_STEPS = 20_000_000
+_MOST_STEPS = 10_000_000
 """Comparisons for passages that stand in several places, however long the texts: some seconds."""
 
 
@@ -75,6 +75,9 @@ def _alike(a: str, b: str) -> list[tuple[int, int, int]]:
             while before < _BLOCK and before < i and before < j and a[i - before - 1] == b[j - before - 1]:
                 before += 1
             if before == _BLOCK:  # met by the block before
+                continue
+            least = RUN - before
+            if a[i + _BLOCK : i + least] != b[j + _BLOCK : j + least]:
                 continue
             length = _alike_from(a, i, b, j) + before
             if length >= RUN:
