@@ -78,7 +78,7 @@ def run(job: str, packages: Path | None = None, **facts: object) -> Done:
         most = 0
         try:
             while process.poll() is None:
-                most = max(most, sum(map(_anonymous, _family(process.pid))))
+                most = max(most, sum(map(anonymous, _family(process.pid))))
                 time.sleep(SAMPLED_SECONDS)
         finally:
             process.kill()
@@ -100,7 +100,8 @@ def _family(pid: int) -> Iterable[int]:
         return  # it ended meanwhile
 
 
-def _anonymous(pid: int) -> int:
+def anonymous(pid: int) -> int:
+    """Bytes of memory that a process has of its own (RssAnon); 0 where it has ended."""
     try:
         held = field(Path(f"/proc/{pid}/status"), "RssAnon")
     except OSError:

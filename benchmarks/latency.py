@@ -22,6 +22,7 @@ FILES = 60
 """Files that arrive one by one."""
 BURST = 20_000
 PATIENCE_SECONDS = 600
+LEAVES_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def measure(crawl: Path, database: Path) -> Latency:
             f'[crawl]\ndirectories = ["{crawl}", "{arriving}"]\nsettle_seconds = {SETTLE_SECONDS}\n[database]\npath = "{database}"\n',
             encoding="utf-8",
         )
-        with _watching(config, Path(folder, "log")), contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as reader:
+        with watching(config, Path(folder, "log")), contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as reader:
             made = [(article.name, render(article).encode()) for article in articles(FILES + BURST, seed=99, kind="unrelated")]
             single = sorted(_single(arriving, name, content, reader) for name, content in made[:FILES])
             before = _count(reader)
@@ -86,7 +87,9 @@ def _count(reader: sqlite3.Connection) -> int:
 
 
 @contextlib.contextmanager
-def _watching(config: Path, log: Path) -> Iterator[None]:
+def watching(config: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A daemon that has scanned and follows. Raises UnavailableError where it ends before; TimeoutExpired where it does not leave within
+    the seconds that it promises."""
     with log.open("wb") as file:
         daemon = subprocess.Popen([sys.executable, "-m", "dedup", "--config", config, "watch"], stderr=file, cwd=ROOT)  # noqa: S603
     try:
@@ -95,7 +98,7 @@ def _watching(config: Path, log: Path) -> Iterator[None]:
             if daemon.poll() is not None or time.monotonic() - begun > PATIENCE_SECONDS:
                 raise UnavailableError(f"watch: {last_line(log.read_text(encoding='utf-8'))}")
             time.sleep(0.05)
-        yield
+        yield daemon
     finally:
         daemon.terminate()
-        daemon.wait()
+        daemon.wait(timeout=LEAVES_SECONDS)

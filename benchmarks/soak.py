@@ -13,6 +13,7 @@ import contextlib
 import itertools
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,7 +32,10 @@ import click
 
 from benchmarks.corpus import Article, between, render
 from benchmarks.corpus.mixture import BLOCK
+from benchmarks.jobs import ROOT, anonymous
+from benchmarks.latency import PATIENCE_SECONDS, watching
 from benchmarks.machine import facts, field
+from benchmarks.peers.environment import UnavailableError
 
 FOLDERS = 10
 """Folders that are there at a time; the oldest is removed when another one comes."""
@@ -86,27 +90,39 @@ def main(minutes: float, files: int, folder: Path | None, output: Path) -> None:
     with tempfile.TemporaryDirectory() as temporary, _receiving() as (port, received):
         place = (folder or Path(temporary)).resolve()
         (place / "crawl").mkdir(parents=True)
-        web, metrics = _free_ports(2)
+        web, metrics = _free_ports()
         configured = CONFIGURATION.format(web=web, metrics=metrics, receiver=port)
         (place / "config.toml").write_text(configured, encoding="utf-8")
-        held: list[Held] = []
-        with _watching(place) as daemon:
-            begun, crawler = time.monotonic(), _Crawler(place / "crawl", files)
-            threading.Thread(target=_ask, args=(web, metrics, daemon), daemon=True).start()
-            each = max(60.0, minutes * 60 / 20)
-            while (spent := time.monotonic() - begun) < minutes * 60:
-                crawler.work()
-                if spent >= each * (len(held) + 1):
-                    held.append(_held(place, daemon.pid, spent, crawler.written, len(received)))
-                    click.echo(_row(held[-1]), err=True)
-                time.sleep(max(0.0, 1 - (time.monotonic() - begun - spent)))
-                if daemon.poll() is not None:
-                    raise click.ClickException(f"the daemon ended: {(place / 'log').read_text(encoding='utf-8')[-2000:]}")
-            held.append(_held(place, daemon.pid, time.monotonic() - begun, crawler.written, len(received)))
-            crawler.rest()
+        try:
+            held = _followed(place, minutes, files, lambda: len(received), (web, metrics))
+        except UnavailableError as error:
+            raise click.ClickException(str(error)) from error
         written = _table(held, f"python -m benchmarks.soak --minutes {minutes:g} --files {files}", place, _checked(place))
         output.write_text(written, encoding="utf-8")
         click.echo(written)
+
+
+def _followed(place: Path, minutes: float, files: int, alerts: Callable[[], int], asked: tuple[int, int]) -> list[Held]:
+    """What the daemon held from time to time; `asked` are the ports of the dashboard and of the metrics. Raises UnavailableError where
+    it ends by itself, does not catch up, or leaves with an error."""
+    held: list[Held] = []
+    with watching(place / "config.toml", place / "log") as daemon:
+        begun, crawler = time.monotonic(), _Crawler(place / "crawl", files)
+        threading.Thread(target=_ask, args=(*asked, daemon), daemon=True).start()
+        each = max(60.0, minutes * 60 / 20)
+        while (spent := time.monotonic() - begun) < minutes * 60:
+            crawler.work()
+            if spent >= each * (len(held) + 1):
+                held.append(_held(place, daemon.pid, spent, crawler.written, alerts()))
+                click.echo(_row(held[-1]), err=True)
+            time.sleep(max(0.0, 1 - (time.monotonic() - begun - spent)))
+            if daemon.poll() is not None:
+                raise UnavailableError(f"the daemon ended: {(place / 'log').read_text(encoding='utf-8')[-2000:]}")
+        held.append(_held(place, daemon.pid, time.monotonic() - begun, crawler.written, alerts()))
+        _caught_up(place)
+    if daemon.returncode != 0:
+        raise UnavailableError(f"the daemon left with {daemon.returncode}")
+    return held
 
 
 class _Crawler:
@@ -132,7 +148,7 @@ class _Crawler:
             self._folders.append(self._crawl / f"{self._second // 60:06}")
             self._folders[-1].mkdir()
             if len(self._folders) > FOLDERS:
-                _remove(self._folders.popleft())
+                shutil.rmtree(self._folders.popleft())
         folder, second = self._folders[-1], self._second
         for _ in range(self._files):
             self._last = next(self._coming)
@@ -148,16 +164,6 @@ class _Crawler:
     def _write(self, path: Path, content: str) -> None:
         path.write_text(content, encoding="utf-8")
         self.written += 1
-
-    def rest(self) -> None:
-        """Long enough for what came last to settle and to be recorded."""
-        time.sleep(10)
-
-
-def _remove(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
 
 
 @contextlib.contextmanager
@@ -183,28 +189,9 @@ def _receiving() -> Iterator[tuple[int, list[None]]]:
             server.shutdown()
 
 
-def _free_ports(number: int) -> list[int]:
-    with contextlib.ExitStack() as held:
-        return [held.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(number)]
-
-
-@contextlib.contextmanager
-def _watching(place: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The daemon at work; it must leave by itself when it is asked to."""
-    log = place / "log"
-    with log.open("wb") as file:
-        daemon = subprocess.Popen([sys.executable, "-m", "dedup", "--config", place / "config.toml", "watch"], stderr=file)  # noqa: S603
-    try:
-        while " INFO watching " not in log.read_text(encoding="utf-8"):
-            time.sleep(0.1)
-            if daemon.poll() is not None:
-                raise click.ClickException(f"the daemon did not start: {log.read_text(encoding='utf-8')}")
-        yield daemon
-    finally:
-        daemon.terminate()
-        left = daemon.wait(timeout=10)
-    if left != 0:
-        raise click.ClickException(f"the daemon left with {left}")
+def _free_ports() -> tuple[int, int]:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        return one.getsockname()[1], other.getsockname()[1]
 
 
 def _ask(web: int, metrics: int, daemon: subprocess.Popen[bytes]) -> None:
@@ -220,7 +207,7 @@ def _ask(web: int, metrics: int, daemon: subprocess.Popen[bytes]) -> None:
 
 
 def _held(place: Path, pid: int, seconds: float, files: int, alerts: int) -> Held:
-    status, descriptors = Path(f"/proc/{pid}/status"), Path(f"/proc/{pid}/fdinfo")
+    descriptors = Path(f"/proc/{pid}/fdinfo")
     watches = 0
     for one in descriptors.iterdir():
         with contextlib.suppress(OSError):
@@ -230,8 +217,8 @@ def _held(place: Path, pid: int, seconds: float, files: int, alerts: int) -> Hel
         seconds / 60,
         files,
         alerts,
-        int((field(status, "RssAnon") or "0").split()[0]) * 1024,
-        int(field(status, "Threads") or 0),
+        anonymous(pid),
+        int(field(Path(f"/proc/{pid}/status"), "Threads") or 0),
         len(os.listdir(descriptors)),
         watches,
         sum(path.stat().st_size for path in (place / "dedup.db", place / "dedup.db-wal")),
@@ -239,12 +226,25 @@ def _held(place: Path, pid: int, seconds: float, files: int, alerts: int) -> Hel
     )
 
 
+def _run(place: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dedup", "--config", str(place / "config.toml"), *args, "--format", "json"]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, cwd=ROOT)  # noqa: S603  ourselves
+
+
+def _caught_up(place: Path) -> None:
+    """Wait until the daemon has heard of what came last and nothing waits."""
+    time.sleep(2)  # events are held back for half a second, the daemon reports once a second
+    begun = time.monotonic()
+    while json.loads(_run(place, "status").stdout)["daemon"]["backlog"]["files"]:
+        if time.monotonic() - begun > PATIENCE_SECONDS:
+            raise UnavailableError(f"the daemon has not caught up after {PATIENCE_SECONDS} s")
+        time.sleep(1)
+
+
 def _checked(place: Path) -> str:
     """What a scan and `dedup doctor` say of the end."""
-    command = [sys.executable, "-m", "dedup", "--config", str(place / "config.toml")]
-    scanned = json.loads(subprocess.run([*command, "scan", "--format", "json"], stdout=subprocess.PIPE, check=False).stdout)  # noqa: S603
-    doctor = subprocess.run([*command, "doctor"], stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603  ourselves
-    new = {what: scanned[what] for what in ("new", "changed", "moved", "gone", "unsettled") if scanned.get(what)}
+    scanned, doctor = json.loads(_run(place, "scan").stdout), _run(place, "doctor")
+    new = {what: scanned[what] for what in ("new", "changed", "moved", "gone", "unsettled") if scanned[what]}
     log = (place / "log").read_text(encoding="utf-8").splitlines()
     return (
         f"A scan afterwards found {new or 'nothing that was not recorded'}; `dedup doctor` left with {doctor.returncode}. "

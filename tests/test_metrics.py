@@ -15,15 +15,10 @@ from dedup import metrics
 from dedup.errors import MetricsError
 from dedup.health import Degraded
 from dedup.ingest import Tally
+from tests.alerting import free_port
 from tests.crawl import Made
 from tests.daemon import watching
 from tests.test_health import REPORT
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 def scraped(listen: str) -> dict[tuple[str, ...], float]:

@@ -76,7 +76,7 @@ def _alike(a: str, b: str) -> list[tuple[int, int, int]]:
                 before += 1
             if before == _BLOCK:  # met by the block before
                 continue
-            least = RUN - before
+            least = RUN - before  # to make a run with what is before; most have nothing in common but the block
             if a[i + _BLOCK : i + least] != b[j + _BLOCK : j + least]:
                 continue
             length = _alike_from(a, i, b, j) + before
