@@ -68,3 +68,9 @@ def base_rows(db: Path) -> dict[str, list[tuple[Any, ...]]]:
     with closing(sqlite3.connect(db)) as connection:
         tables = (*BASE, "faults", "boilerplate", "publishers")
         return {t: connection.execute(f"SELECT {derived.get(t, '*')} FROM {t} ORDER BY 1").fetchall() for t in tables}
+
+
+def summed_rows(db: Path) -> list[list[tuple[Any, ...]]]:
+    """Every summary and cluster, as stored."""
+    with closing(sqlite3.connect(db)) as connection:
+        return [sorted(connection.execute(f"SELECT * FROM {t}"), key=repr) for t in ("summaries", "clusters", "cluster_members")]

@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 
 from dedup import lsh, passages, winnowing
+from dedup.doctor.summaries import CLUSTER, SUMMARY
 from dedup.model import NO_COMMIT
 from dedup.store import open_reader
 from dedup.table import HEADER, Table, state_of
 from tests import damaging, running
 from tests.conftest import run, spawn
 from tests.crawl import Made
-from tests.examining import base_rows, copy_of, examined, found, scanned_crawl, told
+from tests.examining import base_rows, copy_of, examined, found, scanned_crawl, summed_rows, told
 
 pytestmark = pytest.mark.usefixtures("machine_code")
 
@@ -47,10 +48,11 @@ def test_a_sound_database_has_no_findings_and_everything_was_looked_at(either: s
     db = folder / "dedup.db"
     tables = ("directories", "pages", "aliases", "metadata", "revisions", "sightings", "files", "readings")
     signed = _count(db, "SELECT count(*) FROM texts WHERE signature IS NOT NULL")
-    assert {name: checked[name] for name in ("database", "records", "digests", "indexes", "directories")} == {
+    assert {name: checked[name] for name in ("database", "records", "digests", "summaries", "indexes", "directories")} == {
         "database": damaging.pages(db),
         "records": sum(_count(db, f"SELECT count(*) FROM {table}") for table in tables),
         "digests": _count(db, "SELECT count(*) FROM revisions"),
+        "summaries": _count(db, "SELECT count(*) FROM pages"),
         "indexes": signed + _count(db, "SELECT count(*) FROM passages") + _count(db, "SELECT count(*) FROM revisions"),
         "directories": 1,
     }
@@ -68,6 +70,7 @@ def test_examining_changes_nothing(folder: Path) -> None:
 # Derived: found, and made again from the rest
 
 CHANGED = "(SELECT min(sighting_id) FROM changes)"
+CLUSTERED = "(SELECT min(cluster_id) FROM cluster_members)"
 DERIVED: dict[str, tuple[str, str]] = {
     "a text gone": ("DELETE FROM texts WHERE id = 5", "rows of revisions that name one of texts that is not there"),
     "all texts gone": ("DELETE FROM texts", "that name one of texts that is not there"),
@@ -152,6 +155,30 @@ DERIVED: dict[str, tuple[str, str]] = {
         "pages whose changes are not those between their crawls",
     ),
     "no commits": ("DELETE FROM batches", "the last commit does not count all texts"),
+    "a summary": ("UPDATE summaries SET changes = 99 WHERE page_id = 5", SUMMARY),
+    "a summary's publisher": ("UPDATE summaries SET publisher = 'x' WHERE page_id = 5", SUMMARY),
+    "a summary gone": ("DELETE FROM summaries WHERE page_id = 5", "pages without a summary of their current crawl"),
+    "a place": ("UPDATE summaries SET place = 'alone' WHERE place = 'member'", CLUSTER),
+    "a cluster gone": (
+        f"DELETE FROM clusters WHERE page_id = {CLUSTERED}",
+        "rows of cluster_members that name one of clusters that is not there",
+    ),
+    "a cluster gone with its members": (
+        f"DELETE FROM cluster_members WHERE cluster_id = {CLUSTERED}; DELETE FROM clusters WHERE page_id = {CLUSTERED}",
+        CLUSTER,
+    ),
+    "a cluster's figures": (f"UPDATE clusters SET publishers = 9, near = 7 WHERE page_id = {CLUSTERED}", CLUSTER),
+    "a member's figures": (f"UPDATE cluster_members SET coverage = 0.1 WHERE cluster_id = {CLUSTERED}", CLUSTER),
+    "a member gone": (f"DELETE FROM cluster_members WHERE cluster_id = {CLUSTERED}", "clusters that do not have the articles"),
+    "a cluster of pages that do not match": (
+        (
+            "INSERT INTO clusters SELECT page_id, 2, 1, 0, 1, 0, NULL, NULL, first_at, first_at, 0 FROM summaries"
+            " WHERE place = 'alone' LIMIT 1; INSERT INTO cluster_members SELECT c.page_id, v.page_id, 'near', 0.9, 0.9, NULL"
+            " FROM clusters c, summaries v WHERE c.first_hour = 0 AND c.near = 1 AND c.first_published IS NULL"
+            " AND v.place = 'alone' AND v.page_id <> c.page_id LIMIT 1"
+        ),
+        CLUSTER,
+    ),
 }
 
 
@@ -160,8 +187,8 @@ def test_what_is_derived_is_found_altered_and_made_again(folder: Path, harm: str
     db = folder / "dedup.db"
     sql, words = DERIVED[harm]
     sql = sql.replace("rowid_ = 1", "(a, b) = (SELECT a, b FROM matches LIMIT 1)")
-    before, base = running.dump(db), base_rows(db)
-    assert damaging.by_sql(db, sql) > 0
+    before, base, summed = running.dump(db), base_rows(db), summed_rows(db)
+    assert damaging.by_sql(db, *sql.split("; ")) > 0
     those = found(folder)
     assert words in told(those)
     assert all(f["repairable"] for f in those if f["severity"] == "error"), told(those)
@@ -172,6 +199,7 @@ def test_what_is_derived_is_found_altered_and_made_again(folder: Path, harm: str
     assert found(folder) == []
     assert running.dump(db) == before
     assert base_rows(db) == base
+    assert summed_rows(db) == summed
 
 
 def test_every_way_at_once_is_put_right_at_once(either: str, folder: Path) -> None:
@@ -180,7 +208,7 @@ def test_every_way_at_once_is_put_right_at_once(either: str, folder: Path) -> No
     for n, harm in enumerate(DERIVED):
         if not harm.startswith(("all ", "no commits")):
             sql = DERIVED[harm][0].replace("rowid_ = 1", "(a, b) = (SELECT a, b FROM matches LIMIT 1)")
-            damaging.by_sql(db, sql.replace("= 5", f"= {5 + n}"))
+            damaging.by_sql(db, *sql.replace("= 5", f"= {5 + n}").split("; "))
     (folder / "dedup.db.index").write_bytes(b"none")
     assert run(folder, "doctor", "--repair").code == 0
     assert running.dump(db) == before
@@ -477,7 +505,7 @@ def test_one_line_a_check_where_all_is_well(folder: Path) -> None:
     ran = run(folder, "doctor")
     lines = ran.out.splitlines()
     assert [line.split()[0] for line in lines if not line.startswith(" ")] == [
-        "database", "records", "digests", "indexes", "watching", "directories", "disk", "configuration", "clock", "packages",
+        "database", "records", "digests", "summaries", "indexes", "watching", "directories", "disk", "configuration", "clock", "packages",
     ]  # fmt: skip
     assert lines[0].split(maxsplit=1)[1] == f"ok: {damaging.pages(folder / 'dedup.db')} pages"
 

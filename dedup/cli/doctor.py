@@ -18,6 +18,7 @@ _UNITS = {
     "database": ("page", "pages"),
     "records": ("row", "rows"),
     "digests": ("body", "bodies"),
+    "summaries": ("page", "pages"),
     "indexes": ("text", "texts"),
     "watching": ("folder", "folders"),
     "directories": ("crawl directory", "crawl directories"),
@@ -31,7 +32,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "ok": "green"}
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Leave out what reads every body: minutes for a large database.")
+@click.option("--quick", is_flag=True, help="Leave out what reads every body or recomputes summaries: minutes for a large database.")
 @click.option("--repair", is_flag=True, help="Make again what is derived from the rest, and examine again. Nobody may write meanwhile.")
 @formats("text", "json")
 @common
@@ -39,9 +40,9 @@ _COLOURS = {"error": "red", "warning": "yellow", "ok": "green"}
 def doctor(options: Common, quick: bool, repair: bool, form: str) -> None:
     """Examine the database, its indexes, the crawl directories and the machine, and say what to do about what is found.
 
-    Nothing is changed, and it can run beside 'dedup watch'. With --repair it makes again what is derived: indexes, texts,
-    signatures and matches, current crawls and changes. Bodies, crawls and files are never touched: what of them is lost is
-    told as exactly as can be, and a backup brings it back. Exits with 1 if there is an error.
+    Nothing is changed, and it can run beside 'dedup watch'. With --repair it computes again what is derived: indexes, texts,
+    signatures and matches, current crawls and changes, summaries and clusters. Bodies, crawls and files are never touched:
+    doctor says as exactly as it can what of them is lost, and a backup brings it back. Exits with 1 if there is an error.
 
     \b
     dedup doctor

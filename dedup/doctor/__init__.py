@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from functools import partial
 
 from dedup.config import Settings
-from dedup.doctor import database, indexes, records, surroundings
+from dedup.doctor import database, indexes, records, summaries, surroundings
 from dedup.doctor.case import Case, Cure, Finding, Severity, Steps, Surroundings
 from dedup.errors import DedupError
 from dedup.store.auditing import open_auditor
@@ -18,7 +18,12 @@ from dedup.text import printable
 
 __all__ = ["CHECKS", "Case", "Cure", "Finding", "Severity", "Surroundings", "examine"]
 
-OF_CONTENT: dict[str, Steps] = {"records": records.RECORD_STEPS, "digests": {"bodies": records.digests}, "indexes": indexes.STEPS}
+OF_CONTENT: dict[str, Steps] = {
+    "records": records.RECORD_STEPS,
+    "digests": {"bodies": records.digests},
+    "summaries": summaries.STEPS,
+    "indexes": indexes.STEPS,
+}
 """Checks that are left out where the database cannot be asked."""
 OF_SURROUNDINGS: dict[str, Steps] = {
     "watching": {"watches": surroundings.watching},
@@ -29,7 +34,7 @@ OF_SURROUNDINGS: dict[str, Steps] = {
     "packages": {"packages": surroundings.packages},
 }
 CHECKS = (database.CHECK, *OF_CONTENT, *OF_SURROUNDINGS)
-READS_BODIES = frozenset({"digests"})
+LONG = frozenset({"digests", "summaries"})
 """Checks that `quick` leaves out, beside that of the table that holds the bodies."""
 NEEDS_DATABASE = frozenset({*OF_CONTENT, "configuration", "clock"})
 
@@ -53,7 +58,7 @@ def examine(
         if case.store is not None:
             findings += _made(database.CHECK, database.CONTENT, case)
         for name, steps in {**OF_CONTENT, **OF_SURROUNDINGS}.items():
-            if (quick and name in READS_BODIES) or (case.store is None and name in NEEDS_DATABASE):
+            if (quick and name in LONG) or (case.store is None and name in NEEDS_DATABASE):
                 continue
             case.checked[name] += 0
             findings += _made(name, steps, case)

@@ -99,6 +99,10 @@ _CURES: dict[tuple[str, str], Cure] = {
     ("changes", "pages"): "histories",
     ("pages", "sightings"): "histories",
     ("revisions", "texts"): "texts",
+    ("summaries", "pages"): "summaries",
+    ("clusters", "pages"): "summaries",
+    ("cluster_members", "pages"): "summaries",
+    ("cluster_members", "clusters"): "summaries",
 }
 
 

@@ -19,9 +19,10 @@ import xxhash
 from dedup import times
 from dedup.clustering import Graph, Star
 from dedup.config import Settings
+from dedup.model import Match
 from dedup.publishers import Publishers
 from dedup.store import Writer
-from dedup.store.summing import ClusterRow, MemberRow, Summed
+from dedup.store.summing import ClusterRow, MemberRow, SummaryRow, Summed, Summing
 
 SLICE = 2000
 """Pages that are taken at once, and what they are connected to."""
@@ -39,11 +40,11 @@ class _LeavingError(Exception):
 def work_off(store: Writer, settings: Settings, most: int, leave: Callable[[], bool] = lambda: False) -> int:
     """Work off some of what is due in a transaction of its own; returns the number of pages, 0 once nothing is due, or where `leave` says
     that there is no time for it: then it is due as before."""
-    recipe = _recipe(settings)
-    if store.setting(RECIPE) != recipe:
+    current = recipe(settings)
+    if store.setting(RECIPE) != current:
         with store.transaction():
             store.all_due()
-            store.set_setting(RECIPE, recipe)
+            store.set_setting(RECIPE, current)
     pages, texts = store.due_now(most)
     if not pages and not texts:
         return 0
@@ -75,7 +76,7 @@ def work_all_again(store: Writer, settings: Settings, progress: Callable[[int], 
     return work_all_off(store, settings, progress)
 
 
-def _recipe(settings: Settings) -> str:
+def recipe(settings: Settings) -> str:
     """What summaries are made by beside the records: whose an article is."""
     aliases = json.dumps([a.model_dump() for a in settings.publishers.aliases], ensure_ascii=False, sort_keys=True)
     return f"summaries1/{xxhash.xxh3_64_hexdigest(aliases.encode('utf-8', 'surrogatepass'))}"
@@ -106,33 +107,49 @@ class _Work:
             pages, texts = found_pages - self.pages, found_texts - self.texts
 
     def _summarise(self, pages: set[int]) -> None:
-        store, wanted = self._store, sorted(pages)
-        crawls = {page: list(rows) for page, rows in groupby(store.counted_crawls(wanted), key=itemgetter(0))}
-        changes = store.changes_counted(wanted)
-        rows = [
-            (
-                page, self._publishers.house(printed, oid, url), published, crawls[page][0][1], crawled, status, cause,
-                len({revision for _, _, revision in crawls[page]}), len(crawls[page]), *changes.get(page, (0, 0)), characters, text,
-            )
-            for page, url, printed, oid, published, crawled, status, cause, characters, text in store.current_crawls(wanted)
-        ]  # fmt: skip
-        store.drop_summaries(pages - {row[0] for row in rows})
-        store.write_summaries(rows)
+        rows = summary_rows(self._store, self._publishers, pages)
+        self._store.drop_summaries(pages - {row.page_id for row in rows})
+        self._store.write_summaries(rows)
         self.due |= pages
+
+
+def summary_rows(store: Summing, publishers: Publishers, pages: Iterable[int]) -> list[SummaryRow]:
+    """Compute the summaries of those pages that have a current sighting, from their sightings and changes alone."""
+    wanted = sorted(pages)
+    crawls = {page: list(rows) for page, rows in groupby(store.counted_crawls(wanted), key=itemgetter(0))}
+    changes = store.changes_counted(wanted)
+    return [
+        SummaryRow(
+            page, publishers.house(printed, oid, url), published, crawls[page][0][1], crawled, status, cause,
+            len({revision for _, _, revision in crawls[page]}), len(crawls[page]), *changes.get(page, (0, 0)), characters, text,
+        )
+        for page, url, printed, oid, published, crawled, status, cause, characters, text in store.current_crawls(wanted)
+    ]  # fmt: skip
 
 
 def _cluster(store: Writer, pages: Collection[int], texts: Collection[int], leave: Callable[[], bool]) -> None:
     before = store.clusters_with(pages)
     old_clusters, old_members = store.cluster_rows(before), store.member_rows(before)
     articles = store.summed(pages)
-    stars = list(_each(Graph(articles, _each(store.cluster_matches(texts), leave)).stars(), leave))
-    clusters = {_cluster_row(star) for star in stars}
-    members = {row for star in stars for row in _member_rows(star)}
+    clusters, members = cluster_rows(articles, _each(store.cluster_matches(texts), leave), leave)
     gone = {c.page_id for c in old_clusters} - {c.page_id for c in clusters}
     store.replace_clusters(clusters - old_clusters, gone)
     store.replace_members(members - old_members, (m for m in old_members - members if m.cluster_id not in gone))
-    places = dict.fromkeys((m.page_id for m in members), "member") | dict.fromkeys((c.page_id for c in clusters), "representative")
+    places = places_in(clusters, members)
     store.set_places((a.page_id, places.get(a.page_id, "alone")) for a in articles if a.place != places.get(a.page_id, "alone"))
+
+
+def cluster_rows(
+    articles: Iterable[Summed], matches: Iterable[Match], leave: Callable[[], bool] = lambda: False
+) -> tuple[set[ClusterRow], set[MemberRow]]:
+    """Compute the clusters and their members; `articles` must hold every article that a chain of `matches` connects with one of them."""
+    stars = list(_each(Graph(articles, matches).stars(), leave))
+    return {_cluster_row(star) for star in stars}, {row for star in stars for row in _member_rows(star)}
+
+
+def places_in(clusters: Iterable[ClusterRow], members: Iterable[MemberRow]) -> dict[int, str]:
+    """Page → `representative` or `member`; pages in no cluster are left out."""
+    return dict.fromkeys((m.page_id for m in members), "member") | dict.fromkeys((c.page_id for c in clusters), "representative")
 
 
 def _each(rows: Iterable[_T], leave: Callable[[], bool]) -> Iterator[_T]:

@@ -22,15 +22,30 @@ from dedup.errors import DatabaseMissingError
 from dedup.store import wal
 from dedup.store.damage import damage
 from dedup.store.lock import held
-from dedup.store.lookups import Lookups
 from dedup.store.opening import connect
 from dedup.store.reading import BODILESS
+from dedup.store.summing import Summing
 
 _Row = TypeVar("_Row")
 
 BASE = ("directories", "pages", "aliases", "metadata", "revisions", "sightings", "files", "readings")
 """Tables that nothing else in the database could be made from, with keys of their own."""
-DERIVED = frozenset({"texts", "passages", "represented", "matches", "changes", "batches", "altered"})
+DERIVED = frozenset(
+    {
+        "texts",
+        "passages",
+        "represented",
+        "matches",
+        "changes",
+        "batches",
+        "altered",
+        "summaries",
+        "clusters",
+        "cluster_members",
+        "due",
+        "due_texts",
+    }
+)
 """Tables that are made from the others."""
 
 
@@ -70,7 +85,7 @@ class StateRow:
     keys: bytes | None
 
 
-class Auditor(Lookups):
+class Auditor(Summing):
     """Everything that can be asked, of a database that may be damaged. `without_log`: its log is another's and left out."""
 
     without_log = False

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dedup.model import CheckStatus, Match
+from dedup.model import Cause, CheckStatus, Match
 from dedup.store.asking import marks
 from dedup.store.lookups import Lookups, Row
 from dedup.store.reading import IN_CLUSTERS, MATCH, match
@@ -27,6 +27,24 @@ class Summed:
     crowded: bool
     place: str
     digest: bytes = b""
+
+
+class SummaryRow(NamedTuple):
+    """A row of `summaries`, but for `place`."""
+
+    page_id: int
+    publisher: str
+    published_at: str | None
+    first_at: str
+    last_at: str
+    check_status: CheckStatus
+    check_cause: Cause | None
+    revisions: int
+    sightings: int
+    changes: int
+    stealth: int
+    characters: int
+    text_id: int | None
 
 
 class ClusterRow(NamedTuple):
@@ -70,6 +88,9 @@ class Summing(Lookups):
     def due_among(self, pages: Iterable[int]) -> set[int]:
         return {r[0] for r in self._by_id(pages, "SELECT d.page_id FROM wanted w CROSS JOIN due d ON d.page_id = w.id")}
 
+    def due_texts_among(self, texts: Iterable[int]) -> set[int]:
+        return {r[0] for r in self._by_id(texts, "SELECT d.text_id FROM wanted w CROSS JOIN due_texts d ON d.text_id = w.id")}
+
     def no_longer_due(self, pages: Iterable[int], texts: Iterable[int]) -> None:
         """These are not due any more."""
         self._connection.executemany("DELETE FROM due WHERE page_id = ?", ((p,) for p in pages))
@@ -91,6 +112,18 @@ class Summing(Lookups):
         """Page → the text that it shows, as it was summed up; pages that show none are left out."""
         select = "SELECT v.page_id, v.text_id FROM wanted w CROSS JOIN summaries v ON v.page_id = w.id WHERE v.text_id IS NOT NULL"
         return dict(self._by_id(pages, select))
+
+    def current_texts(self, pages: Iterable[int]) -> set[int]:
+        """The texts that these pages show now."""
+        select = (
+            "SELECT r.text_id FROM wanted w CROSS JOIN pages p ON p.id = w.id JOIN sightings s ON s.id = p.current_sighting_id"
+            " JOIN revisions r ON r.id = s.revision_id WHERE r.text_id IS NOT NULL"
+        )
+        return {r[0] for r in self._by_id(pages, select)}
+
+    def crowded_among(self, texts: Iterable[int]) -> set[int]:
+        """Those of the texts that were compared with only some of the texts they share a bucket with."""
+        return {r[0] for r in self._by_id(texts, "SELECT t.id FROM wanted w CROSS JOIN texts t ON t.id = w.id WHERE t.crowded = 1")}
 
     def pages_showing(self, texts: Iterable[int]) -> set[int]:
         """The pages that show one of these texts now."""
@@ -151,9 +184,8 @@ class Summing(Lookups):
         )
         return {r[0]: (r[1], r[2]) for r in self._by_id(pages, select)}
 
-    def write_summaries(self, rows: Iterable[Row]) -> None:
-        """(page, publisher, published_at, first_at, last_at, check, cause, revisions, sightings, changes, stealth, characters, text); where
-        a page stands in clusters stays as it was."""
+    def write_summaries(self, rows: Iterable[SummaryRow]) -> None:
+        """Insert or update these summaries; `place` stays as it was."""
         self._connection.executemany(
             "INSERT INTO summaries (page_id, publisher, published_at, first_at, last_at, check_status, check_cause, revisions, sightings,"
             " changes, stealth, characters, text_id, place) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'alone')"
@@ -161,6 +193,18 @@ class Summing(Lookups):
             " check_cause = ?7, revisions = ?8, sightings = ?9, changes = ?10, stealth = ?11, characters = ?12, text_id = ?13",
             rows,
         )
+
+    def page_ids(self, *, after: int, most: int) -> list[int]:
+        """The keys of the next `most` pages, in order."""
+        return [r[0] for r in self._all("SELECT id FROM pages WHERE id > ? ORDER BY id LIMIT ?", after, most)]
+
+    def stored_summaries(self, pages: Iterable[int]) -> set[SummaryRow]:
+        select = f"SELECT {', '.join('v.' + name for name in SummaryRow._fields)} FROM wanted w CROSS JOIN summaries v ON v.page_id = w.id"
+        return {SummaryRow(*r) for r in self._by_id(pages, select)}
+
+    def places_of(self, pages: Iterable[int]) -> dict[int, str]:
+        """Page → its stored place in clusters."""
+        return dict(self._by_id(pages, "SELECT v.page_id, v.place FROM wanted w CROSS JOIN summaries v ON v.page_id = w.id"))
 
     def drop_summaries(self, pages: Iterable[int]) -> None:
         self._connection.executemany("DELETE FROM summaries WHERE page_id = ?", ((p,) for p in pages))
