@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dedup.escaping import cell, csv_line, dumps
+from dedup.log_limits import LogLimit
 from dedup.text import printable
 
 if TYPE_CHECKING:
@@ -93,11 +94,14 @@ def told(options: Common) -> Iterator[None]:
     """Tell people on a terminal, or who asked for more, what the work logs; everybody but the quiet of what is not well."""
     log = logging.getLogger("dedup")
     handler = _Told(logging.ERROR if options.verbosity < 0 else logging.INFO if _watched(options) else logging.WARNING)
+    limit = LogLimit(handler)
+    handler.addFilter(limit)
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
         yield
     finally:
+        limit.close()
         log.removeHandler(handler)
 
 

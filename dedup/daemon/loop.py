@@ -171,7 +171,7 @@ class _Loop:
         if why == "timer" and self._watcher.incomplete:
             self._watcher.renew()  # limits may have been raised
         renewing = time.monotonic() - begun
-        scan = self._new_scan(None if why == "starting" else _log.info)
+        scan = self._new_scan(None if why == "starting" else _note)
         self._vitals.scan = scan
         self._vitals.phase("scanning" if self._serving else "starting")
         try:
@@ -195,7 +195,7 @@ class _Loop:
         _log.log(level, "scan (%s): %s", why, _told(tally))
         self._vitals.phase("watching")
 
-    def _new_scan(self, tell: Callable[[str], None] | None) -> Scan:
+    def _new_scan(self, tell: Callable[[str, str], None] | None) -> Scan:
         return Scan(self._session, self._stop, self._between, tell, self._watcher.visited, self._away)
 
     def _between(self, _: Tally) -> None:
@@ -204,7 +204,7 @@ class _Loop:
         self._posting.exchange()
 
     def _new_following(self) -> Scan:
-        return self._new_scan(_log.info)
+        return self._new_scan(_note)
 
     def _indexing(self, _: int) -> None:
         """An index is being made again, which may take minutes; the next start does it anew."""
@@ -250,6 +250,11 @@ class _Loop:
 
 class _LeavingError(Exception):
     """What is being done takes too long to be finished before leaving; nothing of it is recorded."""
+
+
+def _note(kind: str, line: str) -> None:
+    """Log what was recorded; lines of one kind are limited."""
+    _log.info("%s", line, extra={"kind": kind})
 
 
 def _differs(t: Tally) -> bool:

@@ -71,16 +71,17 @@ def record(
     matcher: Matcher,
     policy: Policy,
     tally: Tally,
-    tell: Callable[[str], None] | None = None,
+    tell: Callable[[str, str], None] | None = None,
     quiet: Collection[int] = (),
 ) -> None:
     """Take a batch into the database in one transaction, with the alerts that the `policy` makes of it, but for what lies in crawl
-    directories that are `quiet`; `tally` is added to once it is committed, and `tell` hears of each mismatch, fault, change and match.
+    directories that are `quiet`; `tally` is added to once it is committed, and `tell` gets a
+    kind and a line for each mismatch, fault, change and match.
 
     Raises what SQLite raises; nothing of the batch is recorded then, and the same batch can be recorded again.
     """
     count = Tally()
-    told: list[str] = []
+    told: list[tuple[str, str]] = []
     try:
         with store.transaction():
             for part in _distinct(examined):
@@ -92,8 +93,8 @@ def record(
     tally.add(count)
     matcher.committed()
     if tell:
-        for line in told:
-            tell(line)
+        for kind, line in told:
+            tell(kind, line)
 
 
 def _distinct(examined: Iterable[Examined]) -> Iterator[list[Examined]]:
@@ -117,7 +118,7 @@ class _Batch:
     """One batch on its way into the database; `told` None: nobody listens."""
 
     def __init__(
-        self, store: Writer, matcher: Matcher, policy: Policy, count: Tally, told: list[str] | None, quiet: Collection[int]
+        self, store: Writer, matcher: Matcher, policy: Policy, count: Tally, told: list[tuple[str, str]] | None, quiet: Collection[int]
     ) -> None:
         self._store, self._matcher, self._policy, self._count, self._told = store, matcher, policy, count, told
         self._quiet = quiet
@@ -137,9 +138,9 @@ class _Batch:
         else:
             self._write_files()
 
-    def _say(self, line: str) -> None:
+    def _say(self, kind: str, line: str) -> None:
         if self._told is not None:
-            self._told.append(line)
+            self._told.append((kind, line))
 
     # Files
 
@@ -175,7 +176,8 @@ class _Batch:
                 self._new_files[file] = e
             faulted.append(e)
             if self._told is not None:
-                self._told += [f"fault: {text.printable_path(e.found.path)}: {text.printable(f.message)}" for f in e.faults]
+                shown = text.printable_path(e.found.path)
+                self._told += [(f"fault, {f.kind}", f"fault: {shown}: {text.printable(f.message)}") for f in e.faults]
             if e.article is None or e.url is None:
                 self._readings[file] = None
                 count.faults += 1
@@ -379,7 +381,7 @@ class _Batch:
         if self._told is not None and copies:
             urls = {s.page: s.url for s in self._seen} | store.urls_of({page for _, page in copies})
             for s, page in copies:
-                self._say(f"exact duplicate: {text.printable(s.url)} has the text of {text.printable(urls[page])}")
+                self._say("exact duplicate", f"exact duplicate: {text.printable(s.url)} has the text of {text.printable(urls[page])}")
         return new, list(again)
 
     def _write_revisions(self, new: dict[int, _Seen]) -> None:
@@ -444,7 +446,7 @@ class _Batch:
         self._count.changes += sum(not s.known for s in settled)
         if self._told is not None and settled:
             urls = self._store.urls_of({s.page for s in settled})
-            self._told += [_told_change(s, urls[s.page]) for s in settled]
+            self._told += [("change", _told_change(s, urls[s.page])) for s in settled]
 
     def _matches(self, meeting: Meeting) -> None:
         matches = self._happened.matches = self._matcher.confirm(meeting)
@@ -452,7 +454,7 @@ class _Batch:
         for match in matches:
             self._count.matches[match.relation] += 1
             if self._told is not None:
-                self._say(_told_match(self._store, match))
+                self._say(f"{match.relation} duplicate", _told_match(self._store, match))
 
     def _count_articles(self, new_states: dict[int, _Seen]) -> None:
         count = self._count
@@ -461,7 +463,7 @@ class _Batch:
             count.sightings += s.new_sighting
             count.checks[s.status] += 1
             if s.status == "mismatched":
-                self._say(f"mismatched content_hash ({s.cause}): {text.printable_path(s.e.found.path)}")
+                self._say("mismatched content_hash", f"mismatched content_hash ({s.cause}): {text.printable_path(s.e.found.path)}")
             if s.row is not None:
                 count.changed += not s.same
                 count.unchanged += s.same
