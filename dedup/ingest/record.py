@@ -11,14 +11,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from dedup import text, times
+from dedup.errors import DedupError
 from dedup.ingest.beneath import Beneath
 from dedup.ingest.events import Happened, Met, Policy, announce, announce_faults
-from dedup.ingest.examine import Examined
+from dedup.ingest.examine import Examined, as_fault
+from dedup.ingest.isolation import each_apart, fault_of, is_of_file, log_once, passed_through
 from dedup.ingest.matcher import Matcher, Meeting, NewText
 from dedup.ingest.settle import Settled, settle_pages, settle_sightings, worth
 from dedup.ingest.tally import Tally
 from dedup.model import Article, Cause, CheckStatus, Match, Standing
 from dedup.store import Writer
+from dedup.store.damage import UNEXPECTED
 from dedup.store.lookups import Path
 from dedup.store.rows import FileReading, FileRow, KnownState, ReadingRow
 from dedup.store.writing import Row, metadata_values
@@ -78,8 +81,57 @@ def record(
     directories that are `quiet`; `tally` is added to once it is committed, and `tell` gets a
     kind and a line for each mismatch, fault, change and match.
 
-    Raises what SQLite raises; nothing of the batch is recorded then, and the same batch can be recorded again.
+    A file that makes this fail becomes a fault of the kind `internal`: the batch is recorded in halves then, until that file is alone.
+    Raises errors of SQLite, of the system (OSError) and DedupError; what is not recorded then can be recorded again.
     """
+    checked = False
+
+    def attempt(part: Sequence[Examined]) -> None:
+        nonlocal checked
+        try:
+            _record(store, part, matcher, policy, tally, tell, quiet)
+        except Exception as error:
+            if checked or not is_of_file(error):
+                raise
+            checked = True  # once for all that this batch brings
+            if isinstance(error, UNEXPECTED):
+                store.require_sound(error)
+            if not (passed_through(error, INDEXES) and matcher.discard_indexes()):
+                raise
+            log_once(error, "using an index, which is made again")
+            _record(store, part, matcher, policy, tally, tell, quiet)
+
+    def aside(e: Examined, error: Exception) -> None:
+        fault = fault_of(error, "recording")
+        try:
+            if e.outcome in ("article", "fault"):
+                _record(store, [as_fault(e, fault)], matcher, policy, tally, tell, quiet)
+                return
+        except Exception as again:
+            if not is_of_file(again):
+                raise
+            log_once(again, "recording a fault")
+        with store.transaction():  # the row of the file itself cannot be written
+            store.set_faults([(e.found.directory, e.found.relative, _shown(e), (fault,))], times.now())
+        tally.faults += 1
+
+    each_apart(examined, attempt, aside)
+
+
+INDEXES = ("dedup.lsh", "dedup.passages", "dedup.table")
+"""Where errors may mean that an index file is damaged, which can be made again from the database."""
+
+
+def _record(
+    store: Writer,
+    examined: Sequence[Examined],
+    matcher: Matcher,
+    policy: Policy,
+    tally: Tally,
+    tell: Callable[[str, str], None] | None,
+    quiet: Collection[int],
+) -> None:
+    """All of a batch or nothing of it."""
     count = Tally()
     told: list[tuple[str, str]] = []
     try:
@@ -91,7 +143,12 @@ def record(
         raise
     store.lock.doing("entering into the indexes what was recorded")
     tally.add(count)
-    matcher.committed()
+    try:
+        matcher.committed()
+    except (OSError, DedupError):
+        raise
+    except Exception as error:  # all is recorded; the indexes catch up when they are opened again
+        log_once(error, "entering texts into an index")
     if tell:
         for kind, line in told:
             tell(kind, line)
@@ -164,7 +221,7 @@ class _Batch:
             if row is not None:
                 updated.append((row.id, e.found.stat, e.content))
             if row is not None and same and row.is_article == (e.article is not None) and not row.pruned:
-                if row.gone:
+                if row.gone or e.article is None:
                     faulted.append(e)
                 if e.article is None:
                     count.faults += 1

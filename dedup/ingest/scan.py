@@ -301,12 +301,9 @@ class Scan:
                 with Beneath() as beneath:
                     self._look(root, folder, name, beneath)
                 continue
-            if (
-                row is not None
-                and stat.st_mtime_ns == row[3]
-                and stat.st_size == row[2]
-                and stat.st_ctime_ns == row[5]
-                and (stat.st_ino == row[4] or signature(stat).inode == row[4])
+            if row is not None and (
+                (stat.st_mtime_ns == row[3] and stat.st_size == row[2] and stat.st_ctime_ns == row[5] and stat.st_ino == row[4])
+                or signature(stat) == Stat(row[2], row[3], row[4], row[5])  # numbers beyond 64 bits are stored otherwise
             ):
                 if row[6] == ARTICLE:
                     articles += 1

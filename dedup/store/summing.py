@@ -70,6 +70,9 @@ class Summing(Lookups):
     def due_among(self, pages: Iterable[int]) -> set[int]:
         return {r[0] for r in self._by_id(pages, "SELECT d.page_id FROM wanted w CROSS JOIN due d ON d.page_id = w.id")}
 
+    def due_texts_among(self, texts: Iterable[int]) -> set[int]:
+        return {r[0] for r in self._by_id(texts, "SELECT d.text_id FROM wanted w CROSS JOIN due_texts d ON d.text_id = w.id")}
+
     def no_longer_due(self, pages: Iterable[int], texts: Iterable[int]) -> None:
         """These are not due any more."""
         self._connection.executemany("DELETE FROM due WHERE page_id = ?", ((p,) for p in pages))
