@@ -13,7 +13,7 @@ from typing import Any, Literal
 from dedup import private
 
 Phase = Literal["starting", "scanning", "watching", "stopping"]
-Reason = Literal["database", "absent", "unwatched", "events", "alerts"]
+Reason = Literal["database", "absent", "unwatched", "events", "alerts", "derived", "internal"]
 
 REASONS: dict[Reason, str] = {
     "database": "the database cannot be written",
@@ -21,6 +21,8 @@ REASONS: dict[Reason, str] = {
     "unwatched": "folders are not watched; the timer's scans find what changes there",
     "events": "no events come; scans alone find what changes",
     "alerts": "a channel does not take alerts; they are kept and tried again",
+    "derived": "the summaries or the search index are not brought up to date; that is tried again",
+    "internal": "the program failed at part of its work; that is tried again",
 }
 
 EVERY = 2.0

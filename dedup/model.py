@@ -34,6 +34,7 @@ FaultKind = Literal[
     "no_url",
     "unreadable",
     "unparsable_time",
+    "internal",
 ]
 
 FAULTS: dict[FaultKind, str] = {
@@ -45,6 +46,7 @@ FAULTS: dict[FaultKind, str] = {
     "no_url": "the article has neither a usable URL nor an oid and aid",
     "unreadable": "the file or folder cannot be read",
     "unparsable_time": "a time cannot be read; it is recorded as empty",
+    "internal": "the program failed on it",
 }
 
 

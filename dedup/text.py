@@ -20,6 +20,19 @@ BATCH_CHARACTERS = 1_000_000
 """Characters worked on at once, unless one text alone has more."""
 
 
+def is_storable(value: object) -> bool:
+    """Whether SQLite can hold a text or a number: no lone surrogates, which UTF-8 does not have (an argument or a file name that is
+    not UTF-8 has them), integers of 64 bits with a sign, no NaN."""
+    if isinstance(value, str):
+        return not _SURROGATE.search(value)
+    if isinstance(value, int):
+        return -(1 << 63) <= value < 1 << 63
+    return not isinstance(value, float) or value == value
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
 class _Kept(dict[int, int | None]):
     """A `str.translate` table that learns which characters count as text: Unicode letters, marks and numbers."""
 
@@ -166,7 +179,9 @@ class _Printable(dict[int, str]):
             0x200D,
         )
         shown = chr(code)
-        if steering:
+        if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as Python keeps it in names and arguments
+            shown = f"\\x{code - 0xDC00:02x}"
+        elif steering:
             shown = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
         self[code] = shown
         return shown

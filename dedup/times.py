@@ -26,6 +26,33 @@ def from_ns(nanoseconds: int) -> str:
         return f"{9999 if nanoseconds > 0 else 1:04}-01-01T00:00:00+00:00"
 
 
+EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
+LATEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+
+
+def local(iso: str, zone: tzinfo) -> datetime:
+    """An ISO 8601 time in a zone. At the ends of the calendar, where the zone's own time would be in the year 0 or 10000, it stays in
+    UTC. Raises ValueError for what is no time."""
+    moment = datetime.fromisoformat(iso)
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:
+        return moment.astimezone(UTC)
+
+
+def shifted(moment: datetime, by: timedelta) -> datetime:
+    """A time in UTC so much later, or earlier; the calendar's last or first second where it would lie beyond."""
+    try:
+        return moment + by
+    except OverflowError:
+        return LATEST if by > timedelta() else EARLIEST
+
+
+def printed(moment: datetime, *, seconds: bool = False) -> str:
+    """`2026-03-02 09:00` or `2026-03-02 09:00:00`; the year always has four digits, which strftime(3) does not promise."""
+    return moment.replace(tzinfo=None, microsecond=0).isoformat(" ", "seconds" if seconds else "minutes")
+
+
 def now() -> str:
     """The present, ISO 8601 in UTC, whole seconds."""
     return datetime.now(UTC).replace(microsecond=0).isoformat()

@@ -29,6 +29,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = {
     "errors": 0,
     "model": 0,
+    "log_limits": 0,
     "private": 0,
     "replacing": 0,
     "text": 1,

@@ -55,7 +55,7 @@ def made(session: Session, monkeypatch: pytest.MonkeyPatch) -> Make:
         told = Told([*pieces], entering)
         monkeypatch.setattr(summaries, "work_off", told.work_off)
         monkeypatch.setattr(Search, "fill", told.fill)
-        return Idle(session, lambda: len(told.pieces) < least, lambda: False, told.clock), told
+        return Idle(session, lambda: len(told.pieces) < least, lambda: False, clock=told.clock), told
 
     return make
 

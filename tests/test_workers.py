@@ -98,14 +98,58 @@ def test_one_that_hangs_does_not_keep_the_program_from_stopping(crawl: Path) -> 
     assert all(p.returncode is not None for p in processes)
 
 
-def test_an_error_of_ours_is_raised_where_the_batch_was_given(crawl: Path) -> None:
+def test_a_file_that_the_program_fails_on_is_a_fault_and_its_traceback_is_logged_here(
+    crawl: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    those = [Found(1, b"a\0b", b"", b"null.md", Stat(0, 0, 0, 0)), *founds(crawl, 3)]
     examiners = Examiners(OPTIONS, 2)
-    examiners.give([Found(1, b"a\0b", b"", b"null.md", Stat(0, 0, 0, 0))])
+    examiners.give(those)
     try:
-        with pytest.raises(ValueError, match="null"):
-            examiners.take(threading.Event())
+        with caplog.at_level(logging.ERROR, "dedup"):
+            found = examiners.take(threading.Event())
     finally:
         examiners.close()
+    assert [e.outcome for e in found] == ["fault", "article", "article", "article", "fault", "vanished"]
+    assert [f.kind for f in found[0].faults] == ["internal"]
+    assert "Traceback" in "".join(r.exc_text or r.getMessage() for r in caplog.records)
+
+
+_DEADLY = """
+import os, signal
+from dedup import formats
+
+read = formats.read
+
+def deadly(name, raw, options):
+    if b"deadly" in raw:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return read(name, raw, options)
+
+formats.read = deadly
+"""
+
+
+def test_a_file_that_ends_every_process_is_a_fault_and_the_others_are_read(
+    crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processes run code that dies of it, as a library written in C may."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(_DEADLY)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    those = founds(crawl, 6)
+    Made(body="deadly").write(crawl, "deadly.md")
+    those.insert(3, Found(1, os.fsencode(crawl), b"", b"deadly.md", Stat(0, 0, 0, 0)))
+    examiners = Examiners(OPTIONS, 2)
+    examiners.give(those)
+    try:
+        found = examiners.take(threading.Event())
+    finally:
+        examiners.close()
+    assert [e.found.name for e in found] == [f.name for f in those]
+    assert [e for e in found if e.found.name != b"deadly.md"] == examine([f for f in those if f.name != b"deadly.md"], OPTIONS)
+    (fault,) = found[3].faults
+    assert fault.kind == "internal"
+    assert "signal 11" in fault.message
 
 
 def test_processes_end_when_their_parent_is_killed(crawl: Path) -> None:

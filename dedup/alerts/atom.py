@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree as Tree  # what is read was written here; nothing else is understood
 
-from dedup import private
+from dedup import private, times
 from dedup.alerts.messages import Entry
 from dedup.escaping import is_address
 
@@ -89,7 +89,7 @@ def _child(parent: Tree.Element, name: str, text: str, **attributes: str) -> Non
 
 def _time(iso: str) -> str:
     """As RFC 3339 has it, in UTC."""
-    return datetime.fromisoformat(iso).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return times.printed(times.local(iso, UTC), seconds=True).replace(" ", "T") + "Z"
 
 
 def _replace(place: Path, content: bytes) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dedup import times
 from dedup.alerts.forms import Line, Piece, Section, joined
 from dedup.alerts.wording import WORDS
 from dedup.escaping import cut, is_address, one_line
@@ -38,8 +38,9 @@ class Style:
     def time(self, iso: str) -> str:
         """A time as people read it."""
         try:
-            return datetime.fromisoformat(iso).astimezone(self.zone).strftime("%Y-%m-%d %H:%M %Z")
-        except (ValueError, OverflowError):
+            there = times.local(iso, self.zone)
+            return f"{times.printed(there)} {there.tzname()}"
+        except ValueError:
             return cut(one_line(iso), VALUE)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from contextlib import suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -115,4 +116,21 @@ def main() -> NoReturn:
         place = f": {error.filename!r}" if error.filename else ""
         click.echo(f"dedup: {printable((error.strerror or str(error)) + place)}", err=True)
         sys.exit(3)
+    except MemoryError:
+        click.echo("dedup: out of memory; raise the limit of this process (ulimit -v, MemoryMax), or close what else runs", err=True)
+        sys.exit(3)
+    except Exception as error:
+        _print_bug(error)
+        sys.exit(3)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _print_bug(error: Exception) -> None:
+    """An error that the program did not expect: its traceback, which a report of the bug needs, then what it means in a line."""
+    import traceback
+
+    with suppress(Exception):
+        told = "".join(traceback.format_exception(error))
+        click.echo(printable_block(told.rstrip()), err=True)
+        line = printable(" ".join(f"{type(error).__name__}: {error}".split()))
+        click.echo(f"dedup: an error of the program: {line}. Nothing was half recorded; please report it with the lines above.", err=True)

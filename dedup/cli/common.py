@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dedup.escaping import cell, csv_line, dumps
-from dedup.text import printable
+from dedup.log_limits import LogLimit
+from dedup.text import is_storable, printable, printable_path
 
 if TYPE_CHECKING:
     from dedup.config import Loaded, Settings
@@ -41,19 +42,36 @@ class Common:
 def common(command: _Command) -> _Command:
     """Add `--config`, `--database`, `--verbose` and `--quiet`."""
 
-    @click.option("-c", "--config", metavar="FILE", help="Configuration file (default: ./config.toml, then the user's own).")
-    @click.option("-d", "--database", metavar="FILE", help="Database, in place of the configured one.")
+    @click.option(
+        "-c", "--config", metavar="FILE", type=click.Path(), help="Configuration file (default: ./config.toml, then the user's own)."
+    )
+    @click.option("-d", "--database", metavar="FILE", type=click.Path(), help="Database, in place of the configured one.")
     @click.option("-v", "--verbose", is_flag=True, help="Say more on standard error.")
     @click.option("-q", "--quiet", is_flag=True, help="No progress, no remarks; errors only.")
     @functools.wraps(command)
     def wrapped(*args: Any, config: str | None, database: str | None, verbose: bool, quiet: bool, **kw: Any) -> Any:
         ctx = click.get_current_context()
+        _require_storable(ctx)
         given = ctx.obj if isinstance(ctx.obj, Common) else Common()
         verbosity = 1 if verbose else -1 if quiet else given.verbosity
         ctx.obj = replace(given, config=config or given.config, database=database or given.database, verbosity=verbosity)
         return ctx.invoke(command, *args, **kw)
 
     return wrapped  # type: ignore[return-value]
+
+
+def _require_storable(ctx: click.Context) -> None:
+    """Raise BadParameter for words that are not UTF-8 and numbers that do not fit: they would be bound in SQL. Paths are bytes, and may
+    be anything."""
+    for parameter in ctx.command.params:
+        if isinstance(parameter.type, click.Path):
+            continue
+        value = ctx.params.get(parameter.name or "")
+        for one in value if isinstance(value, tuple) else (value,):
+            if not is_storable(one):
+                shown = printable_path(os.fsencode(one)) if isinstance(one, str) else str(one)
+                problem = "is not UTF-8 text" if isinstance(one, str) else "is not a number of 64 bits"
+                raise click.BadParameter(f"'{shown}' {problem}.", ctx=ctx, param=parameter)
 
 
 def formats(*names: str) -> Callable[[_Command], _Command]:
@@ -93,11 +111,14 @@ def told(options: Common) -> Iterator[None]:
     """Tell people on a terminal, or who asked for more, what the work logs; everybody but the quiet of what is not well."""
     log = logging.getLogger("dedup")
     handler = _Told(logging.ERROR if options.verbosity < 0 else logging.INFO if _watched(options) else logging.WARNING)
+    limit = LogLimit(handler)
+    handler.addFilter(limit)
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     try:
         yield
     finally:
+        limit.close()
         log.removeHandler(handler)
 
 

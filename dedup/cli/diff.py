@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("page", metavar="URL|ID|PATH")
-@click.argument("other", metavar="[PATH]", required=False)
+@click.argument("page", metavar="URL|ID|PATH", type=click.Path())
+@click.argument("other", metavar="[PATH]", required=False, type=click.Path())
 @click.option("--from", "from_", type=int, metavar="N", help="Revision to compare from (default: the one before the last change).")
 @click.option("--to", type=int, metavar="M", help="Revision to compare to (default: the one after the last change).")
 @click.option("--full", is_flag=True, help="Unchanged stretches too, as a whole.")

@@ -18,7 +18,7 @@ TIMELINE_COLUMNS = ("crawled_at", "revision", "check", "cause", "standing", "cra
 
 
 @click.command()
-@click.argument("page", metavar="URL|ID|PATH")
+@click.argument("page", metavar="URL|ID|PATH", type=click.Path())
 @formats("text", "json", "csv")
 @common
 @click.pass_obj

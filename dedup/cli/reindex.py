@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, told
+from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, remark, told
 from dedup.cli.progress import Progress
 
 if TYPE_CHECKING:
@@ -68,6 +68,8 @@ def reindex(options: Common, urls: bool, changes: bool, summed: bool, search: bo
         click.echo(f"{plural(counts['pages'], 'page')} summed up.")
     else:
         click.echo(f"{plural(counts['texts'], 'text')} signed again, {plural(counts['matches'], 'match', 'matches')} found.")
+        if counts["failed"]:
+            remark(options, f"The program failed on {plural(counts['failed'], 'text')}: they have exact copies only. See the log above.")
 
 
 def _make_index(store: Writer, progress: Progress) -> dict[str, int]:

@@ -56,10 +56,17 @@ def scan(options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...]
                 progress.expect(pass_.expected())
             tally = pass_.run()
             progress.beside("summing up", 0)
-            summaries.work_all_off(session.store, loaded.settings, lambda n: progress.beside("summing up", n))
+            failed = summaries.Failed()
+            summaries.work_all_off(session.store, loaded.settings, lambda n: progress.beside("summing up", n), failed)
         save_last_scan(session.store, tally, "scan", [root.id for root in session.roots])
         if loaded.settings.search.index and not tally.absent:
             _fill(session.store, tally.seconds)
+    if failed.error is not None:
+        remark(
+            options,
+            f"Everything is recorded, but {plural(len(failed), 'page or text', 'pages or texts')} could not be summed up for reports and"
+            f" dashboard ({type(failed.error).__name__}); the next scan tries again.",
+        )
     if form == "json":
         print_json(tally.as_json() | ({"absent": tally.absent} if tally.absent else {}))
     else:

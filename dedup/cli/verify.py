@@ -36,7 +36,7 @@ def verify(options: Common, paths: tuple[str, ...], form: str) -> None:
 
     def rows() -> Iterator[dict[str, Any]]:
         for path, read in _files(paths, chosen.max_file_bytes):
-            row = _check(path, read, chosen)
+            row = _checked(path, read, chosen)
             counts[row["check"] or "fault"] += 1
             yield row
 
@@ -69,6 +69,20 @@ def _files(paths: tuple[str, ...], most: int) -> Iterator[tuple[bytes, Read]]:
             for folder, name in beneath.files(path):
                 if suffix(name) in READERS:
                     yield os.path.join(path, folder, name), read_beneath(beneath, path, folder, name, most)
+
+
+def _checked(path: bytes, read: Read, options: Options) -> dict[str, Any]:
+    """The row of a file; one that the program fails on is a fault, and the others are checked all the same."""
+    from dedup.ingest.isolation import fault_of, is_of_file
+    from dedup.text import printable_path
+
+    try:
+        return _check(path, read, options)
+    except Exception as error:
+        if not is_of_file(error):
+            raise
+        fault = fault_of(error, "checking")
+        return dict.fromkeys(COLUMNS) | {"path": printable_path(path), "fault": f"{fault.kind}: {fault.message}"}
 
 
 def _check(path: bytes, read: Read, options: Options) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -17,6 +17,7 @@ from dedup import times
 from dedup.cli.common import Common, common, formats
 from dedup.cli.serve import opened
 from dedup.escaping import dumps
+from dedup.log_limits import LogLimit
 from dedup.text import printable
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def watch(options: Common, directories: tuple[str, ...], alert_on_import: bool, 
     """Scan the crawl directories, then follow them: the daemon.
 
     A file that appears is in the database within settle_seconds and a second. Events only wake it; a scan decides, on a timer
-    too, so that nothing is missed when events are lost. It logs a line for every noteworthy thing to standard error, with
+    too, so that nothing is missed when events are lost. It logs noteworthy things to standard error, at most 100 lines of
+    a kind in a minute and then how many more there were, with
     --format json as an object {"time", "level", "message"}, under the journal without times, which it has itself. It leaves
     within 10 seconds on SIGTERM, on Ctrl-C, and when its terminal is closed (under nohup it stays): what is being recorded is
     finished, unless that takes too long, and the rest is found again by the next start. What it cannot do (a full disk, folders
@@ -52,6 +54,8 @@ def watch(options: Common, directories: tuple[str, ...], alert_on_import: bool, 
     log = logging.getLogger("dedup")
     handler = logging.StreamHandler()
     handler.setFormatter(_Json() if form == "json" else _Journal() if _under_journal() else _Line(_TIMED, "%Y-%m-%dT%H:%M:%S%z"))
+    limit = LogLimit(handler)
+    handler.addFilter(limit)
     log.addHandler(handler)
     log.setLevel({1: logging.DEBUG, 0: logging.INFO}.get(options.verbosity, logging.WARNING))
     stop = threading.Event()
@@ -74,7 +78,7 @@ def watch(options: Common, directories: tuple[str, ...], alert_on_import: bool, 
         if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:  # nohup wants it ignored
             signal.signal(number, leave)
     settings = options.load(directories).settings
-    with open_session(settings, "watch", alert_on_import=alert_on_import) as session, dashboard(settings):
+    with closing(limit), open_session(settings, "watch", alert_on_import=alert_on_import) as session, dashboard(settings):
         daemon.run(session, stop)
     signal.setitimer(signal.ITIMER_REAL, 0)
     log.info("stopped")

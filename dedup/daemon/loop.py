@@ -13,7 +13,9 @@ from dedup.daemon.notify import notify
 from dedup.daemon.posting import Posting
 from dedup.daemon.vitals import Vitals
 from dedup.errors import DatabaseFailedError, DatabaseUnreadableError, DedupError
+from dedup.health import Reason
 from dedup.ingest import Root, Scan, Session, Tally, is_absent, save_last_scan
+from dedup.ingest.isolation import log_once, summary
 from dedup.watch import Notes, Watcher
 from dedup.watch.notes import tops
 
@@ -51,7 +53,7 @@ class _Loop:
         path = health.place(session.settings.database.path)
         self._vitals = Vitals(path, session.store.lock, watcher, self._following)
         self._posting = Posting(session.settings, session.store, session.policy, self._vitals)
-        self._idle = Idle(session, self._busy, stop.is_set)
+        self._idle = Idle(session, self._busy, stop.is_set, self._derived)
         self._report_path = path
         self._roots = {root.id: root for root in session.roots}
         self._serving = False
@@ -75,11 +77,6 @@ class _Loop:
                     now = time.monotonic()
                     due = max(self._due(), self._not_before) - now
                     self._watcher.book.woken.wait(max(0.02, min(pause, due, TICK)))
-        except DedupError:
-            raise
-        except Exception:
-            _log.critical("an error of the program ended it (%s)", self._session.store.lock.at or "while it was idle", exc_info=True)
-            raise
         finally:
             notify("STOPPING=1")
             self._following.close()
@@ -120,7 +117,14 @@ class _Loop:
         except _LeavingError:
             return TICK
         except (DatabaseFailedError, DatabaseUnreadableError) as error:
-            self._failed(error)
+            self._failed("database", str(error))
+            return TICK
+        except DedupError:
+            raise
+        except Exception as error:
+            doing = self._session.store.lock.at or "it was idle"
+            log_once(error, doing)
+            self._failed("internal", f"{summary(error)}, while {doing}.")
             return TICK
         if not self._stop.is_set():  # else it was perhaps not even tried
             self._succeeded()
@@ -171,7 +175,7 @@ class _Loop:
         if why == "timer" and self._watcher.incomplete:
             self._watcher.renew()  # limits may have been raised
         renewing = time.monotonic() - begun
-        scan = self._new_scan(None if why == "starting" else _log.info)
+        scan = self._new_scan(None if why == "starting" else _note)
         self._vitals.scan = scan
         self._vitals.phase("scanning" if self._serving else "starting")
         try:
@@ -195,7 +199,7 @@ class _Loop:
         _log.log(level, "scan (%s): %s", why, _told(tally))
         self._vitals.phase("watching")
 
-    def _new_scan(self, tell: Callable[[str], None] | None) -> Scan:
+    def _new_scan(self, tell: Callable[[str, str], None] | None) -> Scan:
         return Scan(self._session, self._stop, self._between, tell, self._watcher.visited, self._away)
 
     def _between(self, _: Tally) -> None:
@@ -204,7 +208,7 @@ class _Loop:
         self._posting.exchange()
 
     def _new_following(self) -> Scan:
-        return self._new_scan(_log.info)
+        return self._new_scan(_note)
 
     def _indexing(self, _: int) -> None:
         """An index is being made again, which may take minutes; the next start does it anew."""
@@ -217,6 +221,14 @@ class _Loop:
         if root not in self._absent:
             self._watcher.book.everything("a crawl directory was not there")
 
+    def _derived(self, problem: str) -> None:
+        """What keeps derived data from being brought up to date; empty: nothing does any more."""
+        if problem:
+            if self._vitals.degrade("derived", problem):
+                _log.error("%s. Articles are recorded all the same; it is tried again.", problem)
+        elif known := self._vitals.recover("derived"):
+            _log.info("summaries and search index are brought up to date again, which failed since %s", known.since)
+
     def _note_absent(self, tally: Tally) -> None:
         self._absent = {root for root in self._session.roots if root.shown in tally.absent}
         if tally.absent:
@@ -226,7 +238,7 @@ class _Loop:
         elif self._vitals.recover("absent"):
             _log.info("all crawl directories are there again")
 
-    def _failed(self, error: DedupError) -> None:
+    def _failed(self, reason: Reason, problem: str) -> None:
         """What was begun is not recorded. All of it is found again by a scan, once that can be."""
         if self._vitals.owing is None:
             self._vitals.owing = time.monotonic()
@@ -234,22 +246,28 @@ class _Loop:
         self._vitals.over(self._following)
         self._vitals.following = self._following = self._new_following()
         self._watcher.book.everything("what could not be recorded")
-        if self._vitals.degrade("database", str(error)):
+        if self._vitals.degrade(reason, problem):
             later = "The next start finds it again." if self._stop.is_set() else "Trying again until it can be recorded."
-            _log.error("%s %s", error, later)
+            _log.error("%s %s", problem, later)
         self._not_before = time.monotonic() + self._pause
         self._pause = min(2 * self._pause, PAUSES[1])
 
     def _succeeded(self) -> None:
         self._pause = PAUSES[0]
         self._vitals.owing = None
-        known = self._vitals.recover("database")
-        if known:
+        if known := self._vitals.recover("database"):
             _log.info("the database can be written again; what had to wait since %s is recorded", known.since)
+        if known := self._vitals.recover("internal"):
+            _log.info("the work that failed is done; what had to wait since %s is recorded", known.since)
 
 
-class _LeavingError(Exception):
-    """What is being done takes too long to be finished before leaving; nothing of it is recorded."""
+class _LeavingError(BaseException):
+    """What is being done takes too long to be finished before leaving; nothing of it is recorded. No error: nothing handles it as one."""
+
+
+def _note(kind: str, line: str) -> None:
+    """Log what was recorded; lines of one kind are limited."""
+    _log.info("%s", line, extra={"kind": kind})
 
 
 def _differs(t: Tally) -> bool:

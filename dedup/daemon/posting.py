@@ -12,8 +12,13 @@ from dedup.daemon.vitals import Vitals
 from dedup.errors import DedupError
 from dedup.health import Alerts, Degraded
 from dedup.ingest import Policy
+from dedup.ingest.isolation import is_of_file, log_once, summary
 from dedup.rules import Event
 from dedup.store import Writer, outbox
+from dedup.store.damage import UNEXPECTED
+
+PAUSE = 60.0
+"""Seconds until handing over is tried again after the program failed at it."""
 
 _log = logging.getLogger("dedup")
 
@@ -24,11 +29,26 @@ class Posting:
     def __init__(self, settings: Settings, store: Writer, policy: Policy, vitals: Vitals) -> None:
         self._post = Post(settings)
         self._store, self._policy, self._vitals = store, policy, vitals
-        self._next_count = 0.0
+        self._next_count = self._not_before = 0.0
         self._dead = sum(o.dead for o in store.outstanding().values())
 
     def exchange(self) -> None:
-        """Mark and hand over, if it is time to. Raises what SQLite raises; what was sent is marked the next time then."""
+        """Mark and hand over, if it is time to. Raises what SQLite raises; what was sent is marked the next time then. Where the program
+        itself fails at it, files go on being recorded, and it is tried again after a pause."""
+        if time.monotonic() < self._not_before:
+            return
+        try:
+            self._exchange()
+        except Exception as error:
+            if not is_of_file(error):
+                raise
+            if isinstance(error, UNEXPECTED):
+                self._store.require_sound(error)
+            log_once(error, "handing over alerts")
+            self._not_before = time.monotonic() + PAUSE
+            self._vitals.degrade("alerts", f"alerts cannot be handed over: {summary(error)}")
+
+    def _exchange(self) -> None:
         self._announce()
         self._post.exchange(self._store)
         if time.monotonic() >= self._next_count:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from dedup.config import Settings
 from dedup.doctor import Finding, Surroundings, examine
@@ -15,10 +16,13 @@ from dedup.doctor.records import TEXT, compare, parts, unlike
 from dedup.errors import DatabaseDamagedError, DedupError
 from dedup.ingest import Matcher, reindex_signatures, summaries
 from dedup.ingest.examine import Options, sign
+from dedup.ingest.isolation import each_apart, log_once, summary
 from dedup.ingest.session import matching_of, options_of, rules_of
 from dedup.ingest.settle import settle_pages
 from dedup.judging import Rules
+from dedup.minhash import Signed
 from dedup.search import make_again
+from dedup.store.auditing import StateRow
 from dedup.store.lock import Lock
 from dedup.store.mending import Mender
 from dedup.store.opening import open_locked
@@ -61,13 +65,19 @@ def repair(
         try:
             with open_locked(path, lock, Mender) as store:
                 done.extend(_cured(store, settings, cures, progress))  # what was done before an error stays told
-        except DedupError as error:
+        except Exception as error:
+            if not isinstance(error, DedupError):
+                log_once(error, "repairing the database")
             remedy = "What was done before stands, what was begun was taken back. See the findings of 'database' and 'records'."
-            failed.append(Finding(NOT_REPAIRED, "error", f"the repair could not be finished: {printable(str(error))}", remedy))
+            failed.append(Finding(NOT_REPAIRED, "error", f"the repair could not be finished: {_problem(error)}", remedy))
         findings, checked = examine(settings, quick=quick, writing=True, around=around, progress=progress)
         return Repaired(failed + findings, checked, done)
     finally:
         lock.release()
+
+
+def _problem(error: Exception) -> str:
+    return printable(str(error)) if isinstance(error, DedupError) else summary(error)
 
 
 def _cured(store: Mender, settings: Settings, cures: set[Cure], progress: Callable[[str, int], None]) -> Iterator[str]:
@@ -123,9 +133,9 @@ def _give_texts(store: Mender, options: Options, progress: Callable[[str, int], 
     given = 0
     for rows in parts(store.in_parts(store.states, 1, store.last_revision())):
         wrong = [row for row, faults in compare(rows, options, signed=False) if TEXT in faults]
-        signed = [s for s, _ in sign((row.body.decode() for row in wrong), options)]
-        known = store.texts_by_digest({s.digest for s in signed if s.digest is not None})
-        for row, s in zip(wrong, signed, strict=True):
+        signed = [one for some in each_apart(wrong, partial(_signed, options), _aside) for one in some]
+        known = store.texts_by_digest({s.digest for _, s in signed if s.digest is not None})
+        for row, s in signed:
             if s.digest is None:
                 store.clear_text(row.id)
                 continue
@@ -133,6 +143,17 @@ def _give_texts(store: Mender, options: Options, progress: Callable[[str, int], 
                 known[s.digest] = store.next_id("texts")
                 store.insert_texts([(known[s.digest], s.digest, s.characters, s.signature, 0)])
             store.set_revision_texts([(row.id, known[s.digest])])
-        given += len(wrong)
+        given += len(signed)
         progress("digests", len(rows))
     return given
+
+
+def _signed(options: Options, rows: Sequence[StateRow]) -> list[tuple[StateRow, Signed]]:
+    """Each with the signature of its body."""
+    signed = sign((row.body.decode() for row in rows), options)
+    return [(row, s) for row, (s, _) in zip(rows, signed, strict=True)]
+
+
+def _aside(row: StateRow, error: Exception) -> None:
+    """A revision that the program fails on is left as it is."""
+    log_once(error, f"signing the text of revision {row.id}")

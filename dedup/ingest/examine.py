@@ -9,7 +9,7 @@ import hashlib
 import os
 import signal
 import stat as modes
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -18,6 +18,7 @@ import xxhash
 from dedup import formats, minhash, text, winnowing
 from dedup.formats import ReadOptions
 from dedup.ingest.beneath import Beneath
+from dedup.ingest.isolation import each_apart, fault_of, is_of_file
 from dedup.model import FAULTS, Article, Fault, Packed
 from dedup.store.rows import Stat
 from dedup.urls import Canonicaliser, without_credentials
@@ -79,20 +80,42 @@ class Examined(Packed):
 
 
 def examine(found: Iterable[Found], options: Options) -> list[Examined]:
-    """Each file read and worked out; order kept. Never raises for what a file is or holds."""
+    """Each file read and worked out; order kept. Never raises for what a file is or holds: a file that the program fails on is a fault
+    of the kind `internal`. Raises OSError where the process has no descriptors (EMFILE) or no memory (ENOMEM) left."""
     with Beneath() as beneath:
         read = [_read(f, options, beneath) for f in found]
-    signed = iter(sign((r.article.body for r in read if isinstance(r, _Read)), options))
-    examined = []
-    for r in read:
-        if isinstance(r, Examined):
-            examined.append(r)
-            continue
-        (s, keys), state = next(signed), state_digest(r.article.title, r.article.body)
-        examined.append(
-            Examined(r.found, "article", r.content, r.faults, r.article, r.url, state, s.digest, s.characters, s.signature, keys)
-        )
-    return examined
+    signed = iter(_signed([r for r in read if isinstance(r, _Read)], options))
+    return [r if isinstance(r, Examined) else next(signed) for r in read]
+
+
+def _signed(read: Sequence[_Read], options: Options) -> list[Examined]:
+    """These articles signed; order kept."""
+
+    def work(some: Sequence[_Read]) -> list[Examined]:
+        signed = sign((r.article.body for r in some), options)
+        return [
+            Examined(
+                r.found, "article", r.content, r.faults, r.article, r.url, state_digest(r.article.title, r.article.body),
+                s.digest, s.characters, s.signature, keys,
+            )
+            for r, (s, keys) in zip(some, signed, strict=True)
+        ]  # fmt: skip
+
+    failed: dict[int, Examined] = {}
+
+    def one(part: Sequence[int]) -> list[tuple[int, Examined]]:
+        return list(zip(part, work([read[i] for i in part]), strict=True))
+
+    def aside(i: int, error: Exception) -> None:
+        failed[i] = Examined(read[i].found, "fault", read[i].content, (fault_of(error, "signing"),))
+
+    done = {i: e for part in each_apart(range(len(read)), one, aside) for i, e in part} | failed
+    return [done[i] for i in range(len(read))]
+
+
+def as_fault(e: Examined, fault: Fault) -> Examined:
+    """The file as one that could not be read as an article."""
+    return Examined(e.found, "fault", e.content, (fault,))
 
 
 def sign(bodies: Iterable[str], options: Options) -> list[tuple[minhash.Signed, bytes | None]]:
@@ -121,6 +144,22 @@ class _Read(NamedTuple):
 
 
 def _read(found: Found, options: Options, beneath: Beneath) -> Examined | _Read:
+    content: bytes | None = None
+
+    def keep(as_read: Found, digest: bytes) -> None:
+        nonlocal found, content
+        found, content = as_read, digest
+
+    try:
+        return _parsed(found, options, beneath, keep)
+    except Exception as error:
+        if not is_of_file(error):
+            raise
+        return Examined(found, "fault", content, (fault_of(error, "reading"),))
+
+
+def _parsed(found: Found, options: Options, beneath: Beneath, keep: Callable[[Found, bytes], None]) -> Examined | _Read:
+    """A file as an article; `keep` gets its state and the digest of its bytes once they are read."""
     read = read_beneath(beneath, found.root, found.folder, found.name, options.max_file_bytes)
     if isinstance(read, Fault):
         return Examined(found, "fault", faults=(read,))
@@ -129,6 +168,7 @@ def _read(found: Found, options: Options, beneath: Beneath) -> Examined | _Read:
     raw, stat = read
     found = Found(found.directory, found.root, found.folder, found.name, stat)
     content = xxhash.xxh3_128_digest(raw)
+    keep(found, content)
     reading = formats.read(found.name, raw, options.read)
     article = reading.article
     if article is None:
@@ -216,9 +256,14 @@ def unreadable_because(error: OSError) -> Fault:
 
 
 def signature(stat: os.stat_result) -> Stat:
-    """What tells one state of a file from another; inode numbers beyond 63 bits as the negative of the same bits."""
+    """What tells one state of a file from another, in signed 64-bit numbers, which SQLite stores: an inode number beyond them is the
+    negative number of the same bits; a time stamp before 1677-09-21 or after 2262-04-11 is the nearest that fits."""
     inode = stat.st_ino if stat.st_ino < 1 << 63 else stat.st_ino - (1 << 64)
-    return Stat(stat.st_size, stat.st_mtime_ns, inode, stat.st_ctime_ns)
+    return Stat(stat.st_size, _clamped(stat.st_mtime_ns), inode, _clamped(stat.st_ctime_ns))
+
+
+def _clamped(nanoseconds: int) -> int:
+    return max(-(1 << 63), min(nanoseconds, (1 << 63) - 1))
 
 
 def ignore_lease_breaks() -> None:

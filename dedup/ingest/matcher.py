@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -84,6 +86,7 @@ class Matcher:
         self._stories = Stories(store, self._boilerplate, self._kept)
         self._bundles = Bundles(store, matching, self._kept, self._mask)
         self._publisher_keys: dict[str, int] = {}
+        self._discarded = False
 
     def forget(self) -> None:
         """A batch was rolled back: what it brought was never there."""
@@ -93,6 +96,18 @@ class Matcher:
         self._boilerplate.forget()
         self._publisher_keys.clear()
         self.token = None
+
+    def discard_indexes(self) -> bool:
+        """Remove the files of both indexes, so that they are made again from the database when they are next opened: their content may
+        be what fails. Does nothing and returns False if that was done before: then it did not help."""
+        if self._discarded:
+            return False
+        self._discarded = True
+        self._index = self._passages = None
+        for path in (self._store.index_path(), self._store.passages_path()):
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+        return True
 
     def open(self) -> CandidateIndex:
         """The candidate index: loaded, caught up or made anew."""
@@ -159,9 +174,9 @@ class Matcher:
 
     def committed(self) -> None:
         """What was met is in the database now."""
-        if self._pending and self.token is not None:
-            self._take(self.token)
-        self.token = None
+        token, self.token = self.token, None
+        if self._pending and token is not None:
+            self._take(token)
 
     def taken(self) -> None:
         """What was met counts as there, for those to come; nothing is committed yet."""

@@ -11,14 +11,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from dedup import text, times
+from dedup.errors import DedupError
 from dedup.ingest.beneath import Beneath
 from dedup.ingest.events import Happened, Met, Policy, announce, announce_faults
-from dedup.ingest.examine import Examined
+from dedup.ingest.examine import Examined, as_fault
+from dedup.ingest.isolation import each_apart, fault_of, is_of_file, log_once, passed_through
 from dedup.ingest.matcher import Matcher, Meeting, NewText
 from dedup.ingest.settle import Settled, settle_pages, settle_sightings, worth
 from dedup.ingest.tally import Tally
 from dedup.model import Article, Cause, CheckStatus, Match, Standing
 from dedup.store import Writer
+from dedup.store.damage import UNEXPECTED
 from dedup.store.lookups import Path
 from dedup.store.rows import FileReading, FileRow, KnownState, ReadingRow
 from dedup.store.writing import Row, metadata_values
@@ -71,16 +74,66 @@ def record(
     matcher: Matcher,
     policy: Policy,
     tally: Tally,
-    tell: Callable[[str], None] | None = None,
+    tell: Callable[[str, str], None] | None = None,
     quiet: Collection[int] = (),
 ) -> None:
     """Take a batch into the database in one transaction, with the alerts that the `policy` makes of it, but for what lies in crawl
-    directories that are `quiet`; `tally` is added to once it is committed, and `tell` hears of each mismatch, fault, change and match.
+    directories that are `quiet`; `tally` is added to once it is committed, and `tell` gets a
+    kind and a line for each mismatch, fault, change and match.
 
-    Raises what SQLite raises; nothing of the batch is recorded then, and the same batch can be recorded again.
+    A file that makes this fail becomes a fault of the kind `internal`: the batch is recorded in halves then, until that file is alone.
+    Raises errors of SQLite, of the system (OSError) and DedupError; what is not recorded then can be recorded again.
     """
+    checked = False
+
+    def attempt(part: Sequence[Examined]) -> None:
+        nonlocal checked
+        try:
+            _record(store, part, matcher, policy, tally, tell, quiet)
+        except Exception as error:
+            if checked or not is_of_file(error):
+                raise
+            checked = True  # once for all that this batch brings
+            if isinstance(error, UNEXPECTED):
+                store.require_sound(error)
+            if not (passed_through(error, INDEXES) and matcher.discard_indexes()):
+                raise
+            log_once(error, "using an index, which is made again")
+            _record(store, part, matcher, policy, tally, tell, quiet)
+
+    def aside(e: Examined, error: Exception) -> None:
+        fault = fault_of(error, "recording")
+        try:
+            if e.outcome in ("article", "fault"):
+                _record(store, [as_fault(e, fault)], matcher, policy, tally, tell, quiet)
+                return
+        except Exception as again:
+            if not is_of_file(again):
+                raise
+            log_once(again, "recording a fault")
+        with store.transaction():  # the row of the file itself cannot be written
+            store.set_faults([(e.found.directory, e.found.relative, _shown(e), (fault,))], times.now())
+        tally.faults += 1
+
+    each_apart(examined, attempt, aside)
+
+
+INDEXES = ("dedup.lsh", "dedup.passages", "dedup.table")
+"""Where errors may mean that an index file is damaged, which can be made again from the database."""
+
+
+def _record(
+    store: Writer,
+    examined: Sequence[Examined],
+    matcher: Matcher,
+    policy: Policy,
+    tally: Tally,
+    tell: Callable[[str, str], None] | None,
+    quiet: Collection[int],
+) -> None:
+    """All of a batch or nothing of it."""
     count = Tally()
-    told: list[str] = []
+    told: list[tuple[str, str]] = []
     try:
         with store.transaction():
             for part in _distinct(examined):
@@ -90,10 +143,15 @@ def record(
         raise
     store.lock.doing("entering into the indexes what was recorded")
     tally.add(count)
-    matcher.committed()
+    try:
+        matcher.committed()
+    except (OSError, DedupError):
+        raise
+    except Exception as error:  # all is recorded; the indexes catch up when they are opened again
+        log_once(error, "entering texts into an index")
     if tell:
-        for line in told:
-            tell(line)
+        for kind, line in told:
+            tell(kind, line)
 
 
 def _distinct(examined: Iterable[Examined]) -> Iterator[list[Examined]]:
@@ -117,7 +175,7 @@ class _Batch:
     """One batch on its way into the database; `told` None: nobody listens."""
 
     def __init__(
-        self, store: Writer, matcher: Matcher, policy: Policy, count: Tally, told: list[str] | None, quiet: Collection[int]
+        self, store: Writer, matcher: Matcher, policy: Policy, count: Tally, told: list[tuple[str, str]] | None, quiet: Collection[int]
     ) -> None:
         self._store, self._matcher, self._policy, self._count, self._told = store, matcher, policy, count, told
         self._quiet = quiet
@@ -137,9 +195,9 @@ class _Batch:
         else:
             self._write_files()
 
-    def _say(self, line: str) -> None:
+    def _say(self, kind: str, line: str) -> None:
         if self._told is not None:
-            self._told.append(line)
+            self._told.append((kind, line))
 
     # Files
 
@@ -163,7 +221,7 @@ class _Batch:
             if row is not None:
                 updated.append((row.id, e.found.stat, e.content))
             if row is not None and same and row.is_article == (e.article is not None) and not row.pruned:
-                if row.gone:
+                if row.gone or e.article is None:
                     faulted.append(e)
                 if e.article is None:
                     count.faults += 1
@@ -175,7 +233,8 @@ class _Batch:
                 self._new_files[file] = e
             faulted.append(e)
             if self._told is not None:
-                self._told += [f"fault: {text.printable_path(e.found.path)}: {text.printable(f.message)}" for f in e.faults]
+                shown = text.printable_path(e.found.path)
+                self._told += [(f"fault, {f.kind}", f"fault: {shown}: {text.printable(f.message)}") for f in e.faults]
             if e.article is None or e.url is None:
                 self._readings[file] = None
                 count.faults += 1
@@ -379,7 +438,7 @@ class _Batch:
         if self._told is not None and copies:
             urls = {s.page: s.url for s in self._seen} | store.urls_of({page for _, page in copies})
             for s, page in copies:
-                self._say(f"exact duplicate: {text.printable(s.url)} has the text of {text.printable(urls[page])}")
+                self._say("exact duplicate", f"exact duplicate: {text.printable(s.url)} has the text of {text.printable(urls[page])}")
         return new, list(again)
 
     def _write_revisions(self, new: dict[int, _Seen]) -> None:
@@ -444,7 +503,7 @@ class _Batch:
         self._count.changes += sum(not s.known for s in settled)
         if self._told is not None and settled:
             urls = self._store.urls_of({s.page for s in settled})
-            self._told += [_told_change(s, urls[s.page]) for s in settled]
+            self._told += [("change", _told_change(s, urls[s.page])) for s in settled]
 
     def _matches(self, meeting: Meeting) -> None:
         matches = self._happened.matches = self._matcher.confirm(meeting)
@@ -452,7 +511,7 @@ class _Batch:
         for match in matches:
             self._count.matches[match.relation] += 1
             if self._told is not None:
-                self._say(_told_match(self._store, match))
+                self._say(f"{match.relation} duplicate", _told_match(self._store, match))
 
     def _count_articles(self, new_states: dict[int, _Seen]) -> None:
         count = self._count
@@ -461,7 +520,7 @@ class _Batch:
             count.sightings += s.new_sighting
             count.checks[s.status] += 1
             if s.status == "mismatched":
-                self._say(f"mismatched content_hash ({s.cause}): {text.printable_path(s.e.found.path)}")
+                self._say("mismatched content_hash", f"mismatched content_hash ({s.cause}): {text.printable_path(s.e.found.path)}")
             if s.row is not None:
                 count.changed += not s.same
                 count.unchanged += s.same

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
-from dedup import times
+from dedup import text, times
 from dedup.ingest.examine import Options, sign
+from dedup.ingest.isolation import each_apart, log_once, require_memory
 from dedup.ingest.matcher import Matcher, NewText
 from dedup.ingest.session import MATCHES, URLS
 from dedup.ingest.settle import settle_pages, settle_sightings
 from dedup.judging import Rules
 from dedup.store import Writer
+from dedup.store.damage import UNEXPECTED
+from dedup.store.rows import TextRow
 
 CHUNK = 500
 MOST_PASSES = 3
@@ -50,23 +53,50 @@ def _match_again(
 
 def _pass(store: Writer, options: Options, matcher: Matcher, progress: Callable[[int], Any], *, sign_again: bool) -> dict[str, int]:
     """All matches among all texts, the store holding none. Returns counts."""
-    counts, now = {"texts": 0, "matches": 0}, times.now()
+    counts, now = {"texts": 0, "matches": 0, "failed": 0}, times.now()
     matcher.restart()
+
+    def part(texts: Sequence[TextRow]) -> int:
+        """These texts signed and matched with all before them; the number of matches. All or nothing."""
+        try:
+            with store.savepoint():
+                signed = sign((t.body for t in texts), options)
+                if sign_again:
+                    store.set_signatures((t.id, s.signature, s.characters) for t, (s, _) in zip(texts, signed, strict=True))
+                new = [
+                    NewText(t.id, s.signature, t.body, keys, t.publisher, t.oid, t.url) for t, (s, keys) in zip(texts, signed, strict=True)
+                ]
+                meeting = matcher.meet(new, ())
+                matches = matcher.confirm(meeting)
+                store.add_matches(matches, matcher.matching.recipe, now)
+                store.set_crowded(meeting.crowded)
+        except BaseException:
+            matcher.forget()
+            raise
+        matcher.taken()
+        return len(matches)
+
+    def aside(one: TextRow, error: Exception) -> None:
+        """A text that the program fails on stays without a signature: it has exact copies only."""
+        require_of_file(store, error)
+        log_once(error, f"matching the text of {text.printable(one.url)}")
+        store.clear_signature(one.id)
+        counts["failed"] += 1
+
     rows = store.texts()
     while texts := list(islice(rows, CHUNK)):
-        signed = sign((t.body for t in texts), options)
-        if sign_again:
-            store.set_signatures((t.id, s.signature, s.characters) for t, (s, _) in zip(texts, signed, strict=True))
-        new = [NewText(t.id, s.signature, t.body, keys, t.publisher, t.oid, t.url) for t, (s, keys) in zip(texts, signed, strict=True)]
-        meeting = matcher.meet(new, ())
-        matches = matcher.confirm(meeting)
-        store.add_matches(matches, matcher.matching.recipe, now)
-        store.set_crowded(meeting.crowded)
-        matcher.taken()
+        counts["matches"] += sum(each_apart(texts, part, aside))
         counts["texts"] += len(texts)
-        counts["matches"] += len(matches)
         progress(len(texts))
     return counts
+
+
+def require_of_file(store: Writer, error: Exception) -> None:
+    """Raise what is wrong if it is the database or the machine, not the one text that `error` was met with. The transaction goes on."""
+    if isinstance(error, MemoryError):
+        require_memory(error)
+    elif isinstance(error, UNEXPECTED):
+        store.require_sound(error, rollback=False)
 
 
 def reindex_urls(
@@ -110,9 +140,19 @@ def reindex_urls(
 def reindex_changes(store: Writer, rules: Rules, progress: Callable[[int], Any] = lambda _: None) -> dict[str, int]:
     """Judge every change again by the rules given; all or nothing, and no alert is made of it. What was pruned keeps its judgement.
     Returns counts."""
+
+    def part(pages: Sequence[int]) -> None:
+        with store.savepoint():
+            settle_pages(store, pages, rules, again=True)
+
+    def aside(page: int, error: Exception) -> None:
+        """A page that the program fails on keeps its judgements."""
+        require_of_file(store, error)
+        log_once(error, f"judging the changes of {text.printable(store.page_url(page))}")
+
     with store.transaction():
         pages = iter(store.pages_with_changes())
         while some := list(islice(pages, CHUNK)):
-            settle_pages(store, some, rules, again=True)
+            each_apart(some, part, aside)
             progress(len(some))
     return {"changes": store.count("changes"), "judged": store.count("changes", "judged_by IS NOT NULL")}

@@ -55,11 +55,8 @@ def rule_of(history: History, store: States) -> Rule | None:
     if history.keep == "all":
         return None
     last = store.last_crawl(times.now()) or times.now()
-    since = datetime.fromisoformat(last) - min(timedelta(days=history.days), datetime.fromisoformat(last) - _EARLIEST)
+    since = times.shifted(datetime.fromisoformat(last), -timedelta(days=history.days))
     return Rule(frozenset(history.keep), since.isoformat())
-
-
-_EARLIEST = datetime.fromisoformat("0001-01-01T00:00:00+00:00")
 
 
 def kept(states: Sequence[StoredState], rule: Rule) -> dict[int, str]:

@@ -52,14 +52,14 @@ class _Waiting:
 
 @dataclass(slots=True)
 class Scan:
-    """Passes over the crawl directories. `stop` ends one between batches; `progress` hears of every batch, `tell` of every
+    """Passes over the crawl directories. `stop` ends one between batches; `progress` hears of every batch, `tell` (kind, line) of every
     noteworthy thing once it is recorded, `visit` of every folder that is listed, `away` of a crawl directory that was not there,
     or no longer the same, when something in it was to be looked at: what changed there is not known."""
 
     session: Session
     stop: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[Tally], None] = lambda _: None
-    tell: Callable[[str], None] | None = None
+    tell: Callable[[str, str], None] | None = None
     visit: Callable[[Root, bytes], None] = lambda _root, _folder: None
     away: Callable[[Root], None] = lambda _root: None
     tally: Tally = field(default_factory=Tally)
@@ -301,12 +301,9 @@ class Scan:
                 with Beneath() as beneath:
                     self._look(root, folder, name, beneath)
                 continue
-            if (
-                row is not None
-                and stat.st_mtime_ns == row[3]
-                and stat.st_size == row[2]
-                and stat.st_ctime_ns == row[5]
-                and (stat.st_ino == row[4] or signature(stat).inode == row[4])
+            if row is not None and (
+                (stat.st_mtime_ns == row[3] and stat.st_size == row[2] and stat.st_ctime_ns == row[5] and stat.st_ino == row[4])
+                or signature(stat) == Stat(row[2], row[3], row[4], row[5])  # numbers beyond 64 bits are stored otherwise
             ):
                 if row[6] == ARTICLE:
                     articles += 1
@@ -483,7 +480,7 @@ class Scan:
         with self.session.store.transaction():
             self.session.store.set_faults([(root.id, folder, text.printable_path(folder), (fault,))], times.now())
         if news and self.tell:
-            self.tell(f"fault: {text.printable_path(os.path.join(root.path, folder))}: {fault.message}")
+            self.tell("fault, unreadable folder", f"fault: {text.printable_path(os.path.join(root.path, folder))}: {fault.message}")
 
     def _is_unreadable(self, root: Root, folder: bytes) -> bool:
         """Whether that is recorded of a folder."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -19,9 +20,11 @@ import xxhash
 from dedup import times
 from dedup.clustering import Graph, Star
 from dedup.config import Settings
+from dedup.ingest.isolation import each_apart, is_of_file, log_once
 from dedup.model import Match
 from dedup.publishers import Publishers
 from dedup.store import Writer
+from dedup.store.damage import UNEXPECTED
 from dedup.store.summing import ClusterRow, MemberRow, SummaryRow, Summed, Summing
 
 SLICE = 2000
@@ -37,33 +40,81 @@ class _LeavingError(Exception):
     """It takes too long to be finished; nothing of it is written."""
 
 
-def work_off(store: Writer, settings: Settings, most: int, leave: Callable[[], bool] = lambda: False) -> int:
+@dataclass(slots=True)
+class Failed:
+    """What could not be summed up lately, because the program fails at it: it stays due, and does not keep the rest from being summed
+    up. `error` is the last that was met."""
+
+    pages: set[int] = field(default_factory=set)
+    texts: set[int] = field(default_factory=set)
+    error: Exception | None = None
+
+    def __len__(self) -> int:
+        return len(self.pages) + len(self.texts)
+
+
+def work_off(store: Writer, settings: Settings, most: int, leave: Callable[[], bool] = lambda: False, failed: Failed | None = None) -> int:
     """Work off some of what is due in a transaction of its own; returns the number of pages, 0 once nothing is due, or where `leave` says
-    that there is no time for it: then it is due as before."""
+    that there is no time for it: then it is due as before.
+
+    With `failed`, whatever the program fails at is added to that and left out: what is due is worked off in smaller parts then, until
+    the page or text that it fails at is alone. Raises errors of SQLite and the system, and without `failed` all.
+    """
     current = recipe(settings)
     if store.setting(RECIPE) != current:
         with store.transaction():
             store.all_due()
             store.set_setting(RECIPE, current)
-    pages, texts = store.due_now(most)
+    pages, texts = store.due_now(most + (len(failed) if failed else 0))
+    if failed:
+        pages, texts = pages - failed.pages, texts - failed.texts
     if not pages and not texts:
         return 0
     store.lock.doing("summing up what was recorded")
     number = 0
+    try:
+        number = _work_off(store, settings, pages, texts, leave)
+    except Exception as error:
+        if failed is None or not is_of_file(error):
+            raise
+        if failed.error is None and isinstance(error, UNEXPECTED):
+            store.require_sound(error)
+        failed.error = error
+        number = _in_parts(store, settings, pages, texts, leave, failed)
+    store.lock.doing("")
+    return number
+
+
+def _work_off(store: Writer, settings: Settings, pages: set[int], texts: set[int], leave: Callable[[], bool]) -> int:
     with suppress(_LeavingError), store.transaction():
         work = _Work(store, settings.publishers.publishers())
         work.connect(pages, texts, leave)
         _cluster(store, work.pages, work.texts, leave)
         store.no_longer_due(work.due, work.texts)
-        number = len(work.due) or len(texts)
-    store.lock.doing("")
-    return number
+        return len(work.due) or len(texts)
+    return 0
 
 
-def work_all_off(store: Writer, settings: Settings, progress: Callable[[int], Any] = lambda _: None) -> int:
+def _in_parts(store: Writer, settings: Settings, pages: set[int], texts: set[int], leave: Callable[[], bool], failed: Failed) -> int:
+    """Each page and text by itself, or with the others of a part that succeeds."""
+    due = [*((page, True) for page in sorted(pages)), *((text, False) for text in sorted(texts))]
+
+    def work(part: Sequence[tuple[int, bool]]) -> int:
+        still = store.due_among(n for n, is_page in part if is_page), store.due_texts_among(n for n, is_page in part if not is_page)
+        return _work_off(store, settings, *still, leave) if any(still) and not leave() else 0
+
+    def aside(one: tuple[int, bool], error: Exception) -> None:
+        log_once(error, "summing up a page")
+        failed.error = error
+        (failed.pages if one[1] else failed.texts).add(one[0])
+
+    return max(1, sum(each_apart(due, work, aside)))
+
+
+def work_all_off(store: Writer, settings: Settings, progress: Callable[[int], Any] = lambda _: None, failed: Failed | None = None) -> int:
     """The same until nothing is due; returns the number of pages."""
     number = 0
-    while done := work_off(store, settings, SLICE):
+    while done := work_off(store, settings, SLICE, failed=failed):
         number += done
         progress(done)
     return number

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -14,17 +15,54 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYetError
+from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection
+from typing import NamedTuple
 
 from dedup import compiled
 from dedup.ingest.examine import Examined, Found, Options, collect_rarely, examine, ignore_lease_breaks
+from dedup.model import FAULTS, Fault
 
 WORTHWHILE = 20_000
 """Files of one pass from which on processes are started: what they save on fewer does not pay for their coming up."""
 MOST = 8
 """Processes that the one writer can keep up with."""
 
+TRIES = 2
+"""Processes that may die of one file before it is a fault: something else may have ended one."""
+
 _log = logging.getLogger("dedup")
+
+
+class _NoProcessError(Exception):
+    """No process could be started."""
+
+
+class _DiedError(Exception):
+    """A process ended before it answered."""
+
+
+class _Worker(NamedTuple):
+    """A process and the way to it."""
+
+    process: subprocess.Popen[bytes]
+    connection: Connection
+
+
+def _how_it_ended(code: int) -> str:
+    """`signal 9 (Killed)`, `exit code 1`"""
+    return f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.strsignal(-code) or 'unknown'})"
+
+
+class _Collector(QueueHandler):
+    """Keeps log records, ready to be pickled, for the process that writes the log."""
+
+    def __init__(self, records: list[logging.LogRecord]) -> None:
+        super().__init__(None)  # type: ignore[arg-type]
+        self._records = records
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        self._records.append(record)
 
 
 def processors() -> int:
@@ -43,6 +81,7 @@ class Examiners:
         self._threads: ThreadPoolExecutor | None = None
         self._local = threading.local()
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._closed = False
 
     def give(self, batch: Sequence[Found]) -> None:
         """A batch to examine."""
@@ -86,8 +125,8 @@ class Examiners:
                 if stop.is_set():
                     self.forget()
                     return []
-            except (EOFError, OSError) as error:
-                _log.warning("a process that reads files died (%s); what it was reading is read again here", error)
+            except _NoProcessError as error:
+                _log.warning("no process can be started to read files (%s); they are read here", error)
                 return examine(batch, self._options)
 
     def forget(self) -> None:
@@ -98,6 +137,7 @@ class Examiners:
 
     def close(self) -> None:
         """End the processes, whatever they are doing; they start again when there are many files once more."""
+        self._closed = True
         for process in self._processes:
             process.kill()
         if self._threads is not None:
@@ -110,37 +150,70 @@ class Examiners:
         self._local = threading.local()
         self._pending.clear()
         self._given = 0
+        self._closed = False
 
     def _elsewhere(self, batch: Sequence[Found]) -> list[Examined]:
-        """In the process that belongs to this thread."""
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = self._local.connection = self._start()
+        """In the process that belongs to this thread. If it dies, the batch is given to new processes in halves, until the file that
+        ends them is alone; that one is a fault."""
+        examined: list[Examined] = []
+        waiting = [(batch, TRIES)]
+        while waiting:
+            part, tries = waiting.pop()
+            try:
+                examined += self._ask(part)
+            except _DiedError as error:
+                if self._closed:
+                    raise
+                _log.warning("a process that reads files died (%s); what it was reading is read again", error)
+                if len(part) > 1:
+                    middle = len(part) // 2
+                    waiting += [(part[middle:], TRIES), (part[:middle], TRIES)]
+                elif tries > 1:
+                    waiting.append((part, tries - 1))
+                else:
+                    fault = Fault("internal", f"{FAULTS['internal']}: every process that reads it dies ({error})")
+                    examined.append(Examined(part[0], "fault", faults=(fault,)))
+        return examined
+
+    def _ask(self, batch: Sequence[Found]) -> list[Examined]:
+        """The batch examined by this thread's process. Raises _DiedError, _NoProcessError, and OSError that the process met."""
+        worker: _Worker | None = getattr(self._local, "worker", None)
+        if worker is None:
+            try:
+                worker = self._local.worker = self._start()
+            except (OSError, MemoryError) as error:
+                raise _NoProcessError(str(error) or "out of memory") from error
         try:
-            connection.send(batch)
-            examined: list[Examined] | Exception = connection.recv()
-        except (EOFError, OSError):
-            self._local.connection = None
-            raise
-        if isinstance(examined, Exception):
+            worker.connection.send(batch)
+            examined: list[Examined] | OSError
+            examined, records = worker.connection.recv()
+        except (EOFError, OSError, MemoryError, pickle.UnpicklingError) as error:
+            self._local.worker = None
+            worker.connection.close()
+            worker.process.kill()
+            raise _DiedError(_how_it_ended(worker.process.wait())) from error
+        for record in records:
+            _log.handle(record)
+        if isinstance(examined, OSError):
             raise examined
         return examined
 
-    def _start(self) -> Connection:
+    def _start(self) -> _Worker:
         """A process of the same interpreter that runs `serve`: unlike multiprocessing's, it does not run the main module again."""
         compiled.choose_cache()
         ours, theirs = socket.socketpair()
-        with theirs:
+        with ours, theirs:
             process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
                 [sys.executable, "-c", f"from dedup.ingest.workers import serve; serve({theirs.fileno()})"],
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(p or os.curdir for p in sys.path)},
             )
-        self._processes.append(process)
-        connection = Connection(ours.detach())
-        connection.send(self._options)
-        return connection
+            self._processes.append(process)
+            connection = Connection(ours.detach())
+        with contextlib.suppress(OSError):  # it died already, which shows when it is asked
+            connection.send(self._options)
+        return _Worker(process, connection)
 
 
 def serve(descriptor: int) -> None:
@@ -150,12 +223,16 @@ def serve(descriptor: int) -> None:
     ignore_lease_breaks()
     collect_rarely()
     compiled.worth(compiled.ENOUGH)
+    records: list[logging.LogRecord] = []
+    _log.addHandler(_Collector(records))
+    _log.propagate = False
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         options = connection.recv()
         while True:
             batch = connection.recv()
             try:
-                examined: list[Examined] | Exception = examine(batch, options)
-            except Exception as error:  # it is raised again where the batch was given
+                examined: list[Examined] | OSError = examine(batch, options)
+            except OSError as error:  # it is raised again where the batch was given
                 examined = error
-            connection.send(examined)
+            connection.send((examined, records))
+            records.clear()

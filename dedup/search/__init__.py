@@ -111,6 +111,10 @@ class Search:
                 if not error.lasting or not self._removed():
                     break
                 _log.info("the search index is made again: %s", error)
+            except MemoryError:
+                self.close()
+                self._put_off("out of memory")
+                break
         else:
             self._put_off("it is damaged again and again")
         return Filled(done, 0, self._problem)
@@ -242,7 +246,7 @@ class Search:
         return self._enter(replace(now, last=rows[-1].id, token=token), rows, set())
 
     def _enter(self, now: Standing, rows: Sequence[WordsRow], again: set[int]) -> int:
-        made = _found_by(rows)
+        made = _found_by_each(rows)
         with self._transaction() as index:
             before = _count(index, again) if again else 0
             file.forget(index, again)
@@ -311,6 +315,18 @@ def _count(index: sqlite3.Connection, revisions: set[int] | None = None) -> int:
     if revisions is None:
         return int(index.execute("SELECT count(*) FROM held").fetchone()[0])
     return sum(1 for r in revisions if index.execute("SELECT 1 FROM held WHERE revision = ?", (r,)).fetchone())
+
+
+def _found_by_each(rows: Sequence[WordsRow]) -> list[str]:
+    """What each is found by. One that the program fails on is found by nothing; the others are not kept from being found."""
+    try:
+        return _found_by(rows)
+    except Exception:
+        if len(rows) > 1:
+            middle = len(rows) // 2
+            return _found_by_each(rows[:middle]) + _found_by_each(rows[middle:])
+        _log.exception("a text cannot be found by search, because the program fails on it: %s", rows[0].url)
+        return [""]
 
 
 def _found_by(rows: Sequence[WordsRow]) -> list[str]:

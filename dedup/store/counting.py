@@ -31,7 +31,8 @@ def _within(column: str) -> str:
 _BY = "(:house IS NULL OR v.publisher = :house)"
 _ARRIVED = f"{_within('v.first_at')} AND {_BY}"
 """Of summaries `v`."""
-_SECONDS = "(CAST(strftime('%s', c.at) AS INTEGER) - CAST(strftime('%s', v.published_at) AS INTEGER))"
+_SECONDS = "(CAST(strftime('%s', substr(c.at, 1, 19)) AS INTEGER) - CAST(strftime('%s', substr(v.published_at, 1, 19)) AS INTEGER))"
+"""Whole seconds of times in UTC: SQLite rounds fractions, which at the end of the year 9999 leads beyond its calendar, to NULL."""
 _BUCKET = f"CASE WHEN v.published_at IS NULL THEN -1 WHEN {_SECONDS} < 0 THEN -2 ELSE {_SECONDS} / 3600 END"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import suppress
 
 from dedup import disk
 from dedup.errors import DatabaseDamagedError, DatabaseFailedError, DatabaseUnreadableError, DedupError
@@ -39,11 +38,27 @@ def damage(error: sqlite3.Error) -> str | None:
     return None
 
 
+_OF_VALUES = (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_MISUSE)
+"""What SQLite refuses because of the values of a statement."""
+
+
+def is_trouble(error: sqlite3.Error) -> bool:
+    """Whether an error of SQLite is about the database, its file or its schema, whatever values a statement had. What is left is
+    about values that SQLite does not take, or about rows that contradict each other."""
+    if isinstance(error, sqlite3.ProgrammingError):
+        return str(error).startswith("Cannot operate")  # on what is closed
+    if isinstance(error, sqlite3.IntegrityError | sqlite3.DataError | sqlite3.InterfaceError):
+        return False
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # raised by Python's module, not by SQLite
+        return damage(error) is not None or isinstance(error, sqlite3.OperationalError)
+    if code & 0xFF == sqlite3.SQLITE_ERROR:  # of a statement that ran before: its values, unless the schema is not what it was
+        return str(error).startswith(("no such", "table ", "near ", "incomplete"))
+    return code & 0xFF not in _OF_VALUES
+
+
 def require_sound(connection: sqlite3.Connection, path: str, error: Exception) -> None:
     """Raise DatabaseDamagedError, from what was met, if the database is what is wrong; that reads all of it."""
-    if connection.in_transaction:
-        with suppress(sqlite3.Error):
-            connection.rollback()
     try:
         checked = connection.execute("PRAGMA quick_check(1)").fetchone()
         if checked != ("ok",):

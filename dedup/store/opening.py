@@ -121,6 +121,8 @@ def open_reading(path: str, kind: Callable[[Database, str], _Asked]) -> Iterator
             connection.execute("BEGIN")
             yield kind(db, path)
         except UNEXPECTED as error:
+            with suppress(sqlite3.Error):
+                connection.rollback()
             require_sound(connection, path, error)
             raise
         except sqlite3.Error as error:

@@ -26,6 +26,9 @@ from dedup.store.summing import Summing
 KEPT_BATCHES = 1000
 """Commits that the candidate index can be behind and still be caught up."""
 
+SOUND_FOR = 20
+"""A check that found the database sound is believed for this many times as long as it took: it reads all of the file."""
+
 PATIENCE = 10.0
 """Seconds that a transaction waits for another program to let go of the database: a shell, a program that copies it."""
 
@@ -42,6 +45,7 @@ class Writer(Sending, Summing):
         self.hurried: Callable[[], bool] = lambda: False
         self._file = os.stat(path)
         self._counted: int | None = None
+        self._sound_until = float("-inf")
 
     def require_in_place(self) -> None:
         """Raise DatabaseFailedError where the file that was opened is not at its path any more, DatabaseReplacedError where another
@@ -70,7 +74,7 @@ class Writer(Sending, Summing):
         try:
             yield
         except UNEXPECTED as error:
-            require_sound(self._connection, self.path, error)
+            self.require_sound(error)
             if isinstance(error, sqlite3.Error):
                 raise failure(DatabaseFailedError, self.path, error) from error
             raise
@@ -79,6 +83,19 @@ class Writer(Sending, Summing):
                 with suppress(sqlite3.Error):
                     self._connection.rollback()
             raise failure(DatabaseFailedError, self.path, error) from error
+
+    def require_sound(self, error: Exception, *, rollback: bool = True) -> None:
+        """Raise DatabaseDamagedError if the database is what is wrong where `error` was met. An open transaction is rolled back, unless
+        it is to go on. This reads the whole file, so a database that was just found sound is not checked again for a while."""
+        if rollback and self._connection.in_transaction:
+            with suppress(sqlite3.Error):
+                self._connection.rollback()
+        begun = time.monotonic()
+        if begun < self._sound_until:
+            return
+        require_sound(self._connection, self.path, error)
+        ended = time.monotonic()
+        self._sound_until = ended + SOUND_FOR * (ended - begun)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -93,6 +110,19 @@ class Writer(Sending, Summing):
             if self._connection.in_transaction:
                 self._connection.rollback()
             raise
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """All of the block or none of it, within a transaction, which goes on in either case."""
+        self._execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            if self._connection.in_transaction:
+                self._execute("ROLLBACK TO part")
+                self._execute("RELEASE part")
+            raise
+        self._execute("RELEASE part")
 
     def is_free(self) -> bool:
         """Whether no other program holds the database for writing now."""
@@ -423,6 +453,10 @@ class Writer(Sending, Summing):
         self._many(
             "UPDATE texts SET signature = ?, characters = ? WHERE id = ?", ((signature, number, text) for text, signature, number in rows)
         )
+
+    def clear_signature(self, text: int) -> None:
+        """The text takes no part in near duplicates any more."""
+        self._execute("UPDATE texts SET signature = NULL WHERE id = ?", text)
 
     def add_batch(self, last_text: int) -> bytes:
         """A token for this commit, which brought texts with signatures up to a key. Old tokens are forgotten."""

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from dedup.errors import ParameterError
+from dedup.text import is_storable
 
 AREAS = (
     ("overview", "Overview"),
@@ -86,6 +87,6 @@ def unkey(word: str, *kinds: type) -> tuple[Any, ...] | None:
         found = json.loads(base64.urlsafe_b64decode(word + "=" * (-len(word) % 4)))
     except (ValueError, binascii.Error, RecursionError):
         found = None
-    if not isinstance(found, list) or [type(v) for v in found] != list(kinds):
+    if not isinstance(found, list) or [type(v) for v in found] != list(kinds) or not all(map(is_storable, found)):
         raise ParameterError(name="after", problem="is no place in this list; begin again without it")
     return tuple(found)

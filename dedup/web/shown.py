@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
-from dedup import urls
+from dedup import times, urls
 from dedup.diffs import Operation, forms
 from dedup.text import printable, printable_block
 
@@ -65,10 +64,10 @@ def moment(iso: str | None, zone: ZoneInfo, *, seconds: bool = False) -> Markup:
     if not iso:
         return Markup('<span class="none">unknown</span>')
     try:
-        there = datetime.fromisoformat(iso).astimezone(zone)
-    except (ValueError, OverflowError):
+        there = times.local(iso, zone)
+    except ValueError:
         return line(iso)
-    told = there.strftime("%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M")
+    told = times.printed(there, seconds=seconds)
     return Markup('<time datetime="{iso}" title="{iso}">{told}</time>').format(iso=iso, told=told)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
+
+from dedup import times
 
 HOUR = 3600
 UNITS = ((HOUR, "hour"), (24 * HOUR, "day"), (7 * 24 * HOUR, "week"), (28 * 24 * HOUR, "four weeks"), (364 * 24 * HOUR, "52 weeks"))
@@ -21,18 +23,9 @@ class Gathered:
     sums: tuple[tuple[int, ...], ...]
 
 
-def local(iso: str, zone: ZoneInfo) -> datetime:
-    """A time in a zone; at the ends of the calendar, where it has none there, in UTC."""
-    moment = datetime.fromisoformat(iso)
-    try:
-        return moment.astimezone(zone)
-    except OverflowError:
-        return moment.astimezone(UTC)
-
-
 def hour_of(quarter: str, zone: ZoneInfo) -> str:
     """The beginning of the hour in a zone that a quarter of an hour lies in, which is told as `2026-03-02T09:3` in UTC."""
-    moment = local(f"{quarter[:-1]}{15 * int(quarter[-1]):02}:00+00:00", zone)
+    moment = times.local(f"{quarter[:-1]}{15 * int(quarter[-1]):02}:00+00:00", zone)
     return moment.replace(minute=0).isoformat()
 
 

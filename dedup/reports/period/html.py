@@ -112,7 +112,7 @@ def _hours(f: Figures) -> Picture | None:
     hourly = found.unit == "hour"
     shown = [
         Column(
-            begin.strftime("%m-%d %H:00" if hourly else "%Y-%m-%d"),
+            begin.strftime("%m-%d %H:00") if hourly else begin.date().isoformat(),
             values,
             f"{begin.isoformat(' ', 'minutes') if hourly else begin.date().isoformat()}: {sum(values):,} articles, {values[1]:,} copies",
         )

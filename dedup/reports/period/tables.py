@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from dedup import times
 from dedup.escaping import cut
 from dedup.model import SEVERITIES
-from dedup.reports.period.clock import Gathered, gathered, local
+from dedup.reports.period.clock import Gathered, gathered
 from dedup.reports.period.figures import After, Figures, Stealth, Told
 
 Align = Literal["text", "number"]
@@ -401,7 +401,7 @@ def _evidence(s: Stealth) -> str:
 
 
 def _moment(iso: str, zone: ZoneInfo) -> str:
-    return local(iso, zone).replace(tzinfo=None).isoformat(" ", "minutes")
+    return times.printed(times.local(iso, zone))
 
 
 def _share(part: int, whole: int) -> str:

@@ -63,17 +63,20 @@ def view(store: Listing, asked: Asked) -> Answer:
 
 def _day(until: str) -> tuple[str, str]:
     """The 24 hours that end with the hour of a time, in UTC."""
-    end = datetime.fromisoformat(until).replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
-    return (end - timedelta(hours=HOURS)).isoformat(), end.isoformat()
+    hour = datetime.fromisoformat(until).replace(minute=0, second=0, microsecond=0)
+    end = times.shifted(hour, timedelta(hours=1))
+    return times.shifted(hour, timedelta(hours=1 - HOURS)).isoformat(), end.isoformat()
 
 
 def _hours(since: str, arrivals: dict[str, tuple[int, int]], zone: ZoneInfo) -> list[dict[str, Any]]:
     begin = datetime.fromisoformat(since)
     found = []
     for n in range(HOURS):
-        at = begin + timedelta(hours=n)
+        at = times.shifted(begin, timedelta(hours=n)).replace(minute=0, second=0)
+        if found and found[-1]["at"] == at.isoformat():
+            break  # the calendar ends
         pages, copies = arrivals.get(at.isoformat()[:13], (0, 0))
-        found.append({"at": at.isoformat(), "label": at.astimezone(zone).strftime("%H"), "pages": pages, "copies": copies})
+        found.append({"at": at.isoformat(), "label": times.local(at.isoformat(), zone).strftime("%H"), "pages": pages, "copies": copies})
     return found
 
 

@@ -1,0 +1,145 @@
+"""Log lines of one kind are limited; what is left out is counted and reported, and nothing is counted twice."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dedup.log_limits import MOST_KINDS, OTHER, Limiter, LogLimit, Suppressed
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Lines(logging.Handler):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.written.append(record.getMessage())
+
+
+def limited(most: int = 3) -> tuple[Clock, Lines, LogLimit, logging.Logger]:
+    clock, lines = Clock(), Lines()
+    limit = LogLimit(lines, Limiter(most, 60.0, clock))
+    lines.addFilter(limit)
+    log = logging.Logger("dedup")
+    log.addHandler(lines)
+    return clock, lines, limit, log
+
+
+def test_two_hundred_thousand_lines_of_a_kind_become_a_few_and_their_number() -> None:
+    _, lines, limit, log = limited(10)
+    for i in range(200_000):
+        log.info("fault: %d.md: empty", i)
+    limit.close()
+    assert lines.written[:10] == [f"fault: {i}.md: empty" for i in range(10)]
+    assert lines.written[10:] == ["and 199,990 more of this kind: fault: %d.md: empty"]
+
+
+def test_a_flood_of_one_kind_leaves_room_for_another() -> None:
+    _, lines, limit, log = limited()
+    for i in range(100):
+        log.info("fault: %d", i)
+    log.error("the disk is full")
+    limit.close()
+    assert "the disk is full" in lines.written
+
+
+def test_a_record_names_its_own_kind() -> None:
+    _, lines, limit, log = limited(1)
+    for kind in ("a", "b", "a"):
+        log.info("%s", "line", extra={"kind": kind})
+    limit.close()
+    assert lines.written == ["line", "line", "and 1 more of this kind: a"]
+
+
+def test_after_its_period_a_kind_is_written_again_and_what_was_left_out_comes_first() -> None:
+    clock, lines, _, log = limited(1)
+    for i in range(5):
+        log.info("n %d", i)
+    clock.now = 60.0
+    log.info("n %d", 5)
+    assert lines.written == ["n 0", "and 4 more of this kind: n %d", "n 5"]
+
+
+def test_the_number_is_reported_even_when_no_further_line_comes() -> None:
+    lines = Lines()
+    reported = threading.Event()
+    limit = LogLimit(lines, Limiter(1, 0.05))
+    lines.addFilter(limit)
+    handle = lines.handle
+
+    def watched(record: logging.LogRecord) -> bool:
+        done = bool(handle(record))
+        if getattr(record, "summary", False):
+            reported.set()
+        return done
+
+    lines.handle = watched  # type: ignore[method-assign,assignment]
+    log = logging.Logger("dedup")
+    log.addHandler(lines)
+    log.info("x")
+    log.info("x")
+    assert reported.wait(30)
+    assert lines.written == ["x", "and 1 more of this kind: x"]
+
+
+def test_a_filter_on_a_logger_works_likewise() -> None:
+    lines, log = Lines(), logging.Logger("uvicorn.error")
+    log.addHandler(lines)
+    limit = LogLimit(log, Limiter(1))
+    log.addFilter(limit)
+    for _ in range(3):
+        log.warning("Invalid HTTP request received.")
+    limit.close()
+    assert lines.written == [
+        "Invalid HTTP request received.",
+        "and 2 more of this kind: Invalid HTTP request received.",
+    ]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 40))),
+    st.integers(1, 5),
+)
+def test_every_message_is_written_or_counted_once(messages: list[tuple[str, float]], most: int) -> None:
+    clock = Clock()
+    limiter = Limiter(most, 60.0, clock)
+    written: Counter[str] = Counter()
+    counted: Counter[str] = Counter()
+    begun: dict[str, list[float]] = {}
+    for kind, passed in messages:
+        clock.now += passed
+        for s in limiter.over():
+            counted[s.kind] += s.number
+        if limiter.admit(kind):
+            written[kind] += 1
+            begun.setdefault(kind, []).append(clock.now)
+    for s in limiter.over(everything=True):
+        counted[s.kind] += s.number
+    assert written + counted == Counter(kind for kind, _ in messages)
+    assert limiter.over(everything=True) == []
+    for times in begun.values():
+        assert all(later - first >= 60.0 for first, later in zip(times, times[2 * most :], strict=False))
+
+
+def test_kinds_beyond_a_bound_share_one_count() -> None:
+    limiter = Limiter(1, 60.0, Clock())
+    admitted = [limiter.admit(f"kind {i}") for i in range(MOST_KINDS + 10)]
+    assert sum(admitted) == MOST_KINDS + 1
+    assert limiter.over(everything=True) == [Suppressed(OTHER, 9)]
