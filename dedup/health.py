@@ -68,7 +68,8 @@ class Alerts:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One report. `at` and the other times are ISO 8601 in UTC; `seen` is the tally of all files looked at since the start."""
+    """One report. `at` and the other times are ISO 8601 in UTC; `seen` is the tally of all files looked at since the start;
+    `unprobed` are owners of files whose writers cannot be detected (-1: files on a file system without leases)."""
 
     process: int
     started_at: str
@@ -86,6 +87,7 @@ class Health:
     unwatched: int = 0
     unwatched_some: tuple[str, ...] = ()
     alerts: Alerts = Alerts()
+    unprobed: tuple[int, ...] = ()
     degraded: tuple[Degraded, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -141,6 +143,7 @@ def read(path: str) -> Health | None:
         told["alerts"] = Alerts(**told["alerts"])
         told["degraded"] = tuple(Degraded(**d) for d in told["degraded"])
         told["unwatched_some"] = tuple(told["unwatched_some"])
+        told["unprobed"] = tuple(told["unprobed"])
         return Health(**{f.name: told[f.name] for f in fields(Health)})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -49,7 +49,7 @@ class _Loop:
         self._absent: set[Root] = set()
         self._following = self._new_following()
         path = health.place(session.settings.database.path)
-        self._vitals = Vitals(path, session.store.lock, watcher, self._following)
+        self._vitals = Vitals(path, session.store.lock, watcher, self._following, session.unprobed)
         self._posting = Posting(session.settings, session.store, session.policy, self._vitals)
         self._idle = Idle(session, self._busy, stop.is_set)
         self._report_path = path
@@ -127,7 +127,7 @@ class _Loop:
         return 0.0 if more else pause if self._following.waiting() else TICK
 
     def _busy(self) -> bool:
-        return self._stop.is_set() or self._watcher.book.woken.is_set() or self._following.waiting() > 0
+        return self._stop.is_set() or self._watcher.book.woken.is_set() or self._following.pressing()
 
     def _work(self, now: float) -> None:
         if not self._serving:
@@ -196,7 +196,7 @@ class _Loop:
         self._vitals.phase("watching")
 
     def _new_scan(self, tell: Callable[[str], None] | None) -> Scan:
-        return Scan(self._session, self._stop, self._between, tell, self._watcher.visited, self._away)
+        return Scan(self._session, self._stop, self._between, tell, self._watcher.visited, self._away, self._watcher.book.was_closed)
 
     def _between(self, _: Tally) -> None:
         """Between two batches of a pass."""

@@ -17,7 +17,7 @@ from operator import itemgetter
 
 from dedup import text, times
 from dedup.ingest.beneath import Beneath, barrier_to
-from dedup.ingest.examine import Examined, Found, signature, unreadable_because
+from dedup.ingest.examine import Examined, Found, signature, unchanged_for, unproven_settle, unreadable_because
 from dedup.ingest.record import record
 from dedup.ingest.roots import Root, identity, is_absent, remember
 from dedup.ingest.session import Session
@@ -32,7 +32,6 @@ PART = 20_000
 MOST_WAITING = 20_000
 """Unsettled files kept in mind before the walk stops to work them off."""
 
-
 _Entry = tuple[bytes, os.DirEntry[str]]
 """An entry of a folder and its name."""
 _name = itemgetter(0)
@@ -44,17 +43,21 @@ def _keys() -> array[int]:
 
 @dataclass(slots=True)
 class _Waiting:
-    """A file that is not yet safe to read: what it was like when first looked at, and when that was."""
+    """A file that is not yet safe to read: what it was like when first looked at, and when that was. `unproven`: it was read, and
+    nothing showed that it was complete."""
 
     found: Found
     since: float
+    unproven: bool = False
 
 
 @dataclass(slots=True)
 class Scan:
     """Passes over the crawl directories. `stop` ends one between batches; `progress` hears of every batch, `tell` of every
     noteworthy thing once it is recorded, `visit` of every folder that is listed, `away` of a crawl directory that was not there,
-    or no longer the same, when something in it was to be looked at: what changed there is not known."""
+    or no longer the same, when something in it was to be looked at: what changed there is not known. `closed` says whether a writer
+    closed a file (crawl directory, path relative to it) since it was modified (ns since 1970): False if the file was created and not
+    closed, None if that is not known."""
 
     session: Session
     stop: threading.Event = field(default_factory=threading.Event)
@@ -62,6 +65,7 @@ class Scan:
     tell: Callable[[str], None] | None = None
     visit: Callable[[Root, bytes], None] = lambda _root, _folder: None
     away: Callable[[Root], None] = lambda _root: None
+    closed: Callable[[int, bytes, int], bool | None] = lambda _root, _path, _modified: None
     tally: Tally = field(default_factory=Tally)
     _batch: list[Found] = field(default_factory=list)
     _bytes: int = 0
@@ -153,6 +157,10 @@ class Scan:
         """How many files are not settled yet."""
         return len(self._waiting)
 
+    def pressing(self) -> bool:
+        """Whether files wait that may be read soon, not counting those that wait because nothing shows that they are complete."""
+        return any(not w.unproven for w in self._waiting.values())
+
     def backlog(self) -> tuple[int, float | None]:
         """(files that are known of and not recorded yet, when the oldest of the unsettled was met: seconds of the monotonic
         clock)."""
@@ -167,13 +175,13 @@ class Scan:
 
     def settled(self) -> float:
         """Queue those waiting files that have settled; returns the seconds until the next one may have (at most
-        `settle_seconds`)."""
+        `settle_seconds`, unless that is 0)."""
         with Beneath() as beneath:
             return self._settled(beneath)
 
     def _settled(self, beneath: Beneath) -> float:
-        settle = self.session.settings.crawl.settle_seconds
-        soonest = settle
+        crawl = self.session.settings.crawl
+        soonest = crawl.settle_seconds
         for path, known in list(self._waiting.items()):
             if self.stop.is_set():
                 break
@@ -187,13 +195,23 @@ class Scan:
             if now != known.found.stat:
                 w = _Waiting(replace(known.found, stat=now), time.monotonic())
                 self._waiting[path] = w
-            left = min(self._unsettled_for(now), settle - (time.monotonic() - w.since))
+            settle = crawl.settle_seconds
+            if w.unproven:
+                settle = max(settle, unproven_settle(self._with_writer(w.found), crawl.unprobed_settle_seconds))
+            left = settle - max(unchanged_for(now), time.monotonic() - w.since)
             if left <= 0:
                 del self._waiting[path]
-                self._queue(w.found)
+                self._queue(replace(w.found, trusted=w.unproven))
             else:
-                soonest = min(soonest, left)
+                soonest = min(soonest, left) if soonest > 0 else left
         return soonest
+
+    def _with_writer(self, found: Found) -> Found:
+        """The file with what events show of its writer."""
+        closed = self.closed(found.directory, found.relative, found.stat.mtime_ns)
+        # A finished file that was linked or moved here was not closed here either: its ctime is that of the link, its mtime is older.
+        is_open = closed is False and found.stat.mtime_ns == found.stat.ctime_ns
+        return replace(found, trusted=found.trusted or closed is True, open=is_open)
 
     def flush(self) -> None:
         """Take in whatever is queued, unless it is time to stop."""
@@ -358,11 +376,12 @@ class Scan:
 
     def _unsettled_for(self, stat: Stat) -> float:
         """Seconds until the file has stood unchanged for `settle_seconds` by its own time stamps; ≤ 0: it has."""
-        newest = max(stat.mtime_ns, stat.ctime_ns)
-        return self.session.settings.crawl.settle_seconds - (time.time_ns() - newest) / 1e9
+        return self.session.settings.crawl.settle_seconds - unchanged_for(stat)
 
     def _queue(self, found: Found) -> None:
-        self._batch.append(found)
+        if self._waiting:
+            self._waiting.pop(found.path, None)
+        self._batch.append(self._with_writer(found))
         self._bytes += found.stat.size
         if len(self._batch) >= BATCH_FILES or self._bytes >= BATCH_BYTES:
             self._give()
@@ -393,8 +412,10 @@ class Scan:
             examined = self._examiners.take(self.stop)
         known = []
         for e in map(self._unbarred, examined):
-            if e is not None and e.outcome == "unsettled":
-                self._waiting.setdefault(e.found.path, _Waiting(e.found, time.monotonic()))
+            if e is not None and e.outcome in ("unsettled", "unproven"):
+                self._waiting.setdefault(e.found.path, _Waiting(e.found, time.monotonic(), e.outcome == "unproven"))
+                if e.unprobed is not None:
+                    self.session.note_unprobed(e.unprobed)
             elif e is not None:
                 known.append(e)
         if any(e.outcome == "vanished" for e in known):
@@ -452,16 +473,20 @@ class Scan:
         self.session.store.lock.doing(f"{what} {number} files, {text.printable_path(first.path)} the first of them")
 
     def _settle_waiting(self) -> None:
-        """Give unsettled files up to twice `settle_seconds` of waiting; those that do not settle are counted, and found again."""
-        patience = 2 * self.session.settings.crawl.settle_seconds
+        """Give unsettled files up to twice `settle_seconds` of waiting, and those that nothing shows to be complete
+        `unprobed_settle_seconds` more; those that do not settle are counted, and found again."""
+        crawl = self.session.settings.crawl
+        waited = 0.0
         while self._waiting and not self.stop.is_set():
             pause = self.settled()
             self._flush()
+            unproven = any(w.unproven for w in self._waiting.values())
+            patience = 2 * crawl.settle_seconds + unproven * crawl.unprobed_settle_seconds - waited
             if not self._waiting or patience <= 0:
                 break
             begun = time.monotonic()
             self.stop.wait(max(0.01, min(pause, patience)))
-            patience -= time.monotonic() - begun  # what the work takes is no waiting: files may have settled meanwhile
+            waited += time.monotonic() - begun  # what the work takes is no waiting: files may have settled meanwhile
         self.tally.unsettled += len(self._waiting)
         self._waiting.clear()
 
