@@ -124,6 +124,23 @@ class DatabaseFailedError(DedupError):
     """Writing to the database {path} failed: {problem}. What was committed before stands; nothing was half recorded."""
 
 
+class DatabaseCutShortError(DatabaseDamagedError):
+    """The database {path} is damaged: {problem}. Nothing more is written to it. Stop dedup and restore the newest backup."""
+
+
+class DatabaseLockLostError(DedupError):
+    """The lock {lock} was removed or replaced; another process may write to the database {path}. Start again to go on."""
+
+
+class DatabaseLogLostError(DedupError):
+    """{log} was removed or replaced while the database {path} was open. What was committed is in the database. Start again to go on."""
+
+
+class DatabaseLogCutShortError(DatabaseLogLostError):
+    """{log} was cut short while the database {path} was open: what was committed since it was last copied back is lost. Files that are
+    still there are taken in again by the next scan."""
+
+
 class DatabaseReplacedError(DedupError):
     """Another file lies at {path} than the database that was opened; nothing more is written to that. Start again to go on with this."""
 

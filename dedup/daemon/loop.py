@@ -12,7 +12,7 @@ from dedup.daemon.idle import Idle
 from dedup.daemon.notify import notify
 from dedup.daemon.posting import Posting
 from dedup.daemon.vitals import Vitals
-from dedup.errors import DatabaseFailedError, DatabaseUnreadableError, DedupError
+from dedup.errors import DatabaseFailedError, DatabaseLogLostError, DatabaseUnreadableError, DedupError
 from dedup.ingest import Root, Scan, Session, Tally, is_absent, save_last_scan
 from dedup.watch import Notes, Watcher
 from dedup.watch.notes import tops
@@ -33,7 +33,7 @@ def run(session: Session, stop: threading.Event) -> None:
     """Watch until `stop` is set: what was begun is finished, nothing is left half done.
 
     A full scan comes first, on the timer, and whenever events cannot be trusted. What cannot be recorded (a full disk) is told
-    of and tried again, for as long as it takes.
+    of and tried again, for as long as it takes. Raises DatabaseLogLostError where the database must be opened again.
     """
     watcher = Watcher(session.roots)
     watcher.start()  # before the first scan: nothing can fall between the two
@@ -67,6 +67,7 @@ class _Loop:
         self._session.store.hurried = self._stop.is_set
         end_metrics = self._serve_metrics()
         self._session.matcher.progress = self._indexing
+        leaving = True
         try:
             while not self._stop.is_set():
                 pause = self._round()
@@ -75,13 +76,17 @@ class _Loop:
                     now = time.monotonic()
                     due = max(self._due(), self._not_before) - now
                     self._watcher.book.woken.wait(max(0.02, min(pause, due, TICK)))
+        except DatabaseLogLostError:
+            leaving = False  # the caller opens the database again
+            raise
         except DedupError:
             raise
         except Exception:
             _log.critical("an error of the program ended it (%s)", self._session.store.lock.at or "while it was idle", exc_info=True)
             raise
         finally:
-            notify("STOPPING=1")
+            if leaving:
+                notify("STOPPING=1")
             self._following.close()
             self._posting.finish()
             self._idle.close()

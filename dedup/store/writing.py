@@ -14,9 +14,10 @@ import xxhash
 from sqlite_utils import Database
 
 from dedup import disk
-from dedup.errors import DatabaseFailedError, DatabaseReplacedError
+from dedup.errors import DatabaseCutShortError, DatabaseFailedError, DatabaseLogCutShortError, DatabaseLogLostError
 from dedup.model import Cause, Change, CheckStatus, Fault, Masking, Match, Metadata, Relation, Standing
 from dedup.store.damage import UNEXPECTED, failure, require_sound
+from dedup.store.files import OpenFiles
 from dedup.store.lock import Lock
 from dedup.store.reading import BODILESS
 from dedup.store.rows import JudgedRow, Stat
@@ -40,18 +41,39 @@ class Writer(Sending, Summing):
         super().__init__(db, path)
         self.lock = lock
         self.hurried: Callable[[], bool] = lambda: False
-        self._file = os.stat(path)
+        self._files = OpenFiles(path)
         self._counted: int | None = None
 
     def require_in_place(self) -> None:
-        """Raise DatabaseFailedError where the file that was opened is not at its path any more, DatabaseReplacedError where another
-        one is: what was written then would be lost, or lie where nobody looks."""
+        """Raise an error where the files of the database are not those that were opened; see `OpenFiles.check`. What is written then
+        would be lost, or be in a place where nobody looks. A lock file that was removed is made again.
+
+        Where the log was removed or replaced, what it holds is first copied back to the database: nothing that was committed is lost.
+        """
+        self.lock.keep()
         try:
-            found = os.stat(self.path)
-        except OSError as error:
-            raise DatabaseFailedError(path=self.path, problem=f"it is not there any more ({error.strerror})") from error
-        if not os.path.samestat(found, self._file):
-            raise DatabaseReplacedError(path=self.path)
+            self._files.check()
+        except (DatabaseCutShortError, DatabaseLogCutShortError):
+            self.lock.leave_files()  # to copy the rest of the log back would mix pages of different commits
+            raise
+        except DatabaseLogLostError:
+            self.lock.leave_files()  # at its name there may be somebody else's by now, which SQLite would remove when it closes
+            self._copy_back()
+            raise
+
+    def close_files(self) -> None:
+        """Release what `require_in_place` needs, after the connection was closed."""
+        self._files.close()
+
+    def _copy_back(self) -> None:
+        """Copy all of the log, which may have no name any more, back to the database."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            busy, frames, copied = self._connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+            if not busy and copied >= frames:
+                return
+            if time.monotonic() > deadline:
+                raise DatabaseFailedError(path=self.path, problem="its log was removed, and a reader keeps it from being copied back")
 
     @contextmanager
     def work(self) -> Iterator[None]:
@@ -82,7 +104,8 @@ class Writer(Sending, Summing):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of the block or none of it, durable when it ends (WAL, synchronous=FULL)."""
+        """All of the block or none of it, durable when it ends (WAL, synchronous=FULL). Raises what `require_in_place` raises."""
+        self.require_in_place()
         self._begin()
         try:
             self._count()
