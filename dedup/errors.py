@@ -47,7 +47,13 @@ class FileExistsInWayError(DedupError):
 
 
 class DirectoryAbsentError(DedupError):
-    """None of the crawl directories can be read: {paths}. Nothing was marked as gone."""
+    """Not there, or not mounted: {paths}. Nothing in it was marked as gone."""
+
+
+class NoAbsentMountError(DedupError):
+    """{path} is no mount that is missing from a crawl directory; 'dedup status' lists those that are."""
+
+    exit_code = 2
 
 
 class DatabaseMissingError(DedupError):

@@ -17,7 +17,7 @@ Reason = Literal["database", "absent", "unwatched", "events", "alerts"]
 
 REASONS: dict[Reason, str] = {
     "database": "the database cannot be written",
-    "absent": "a crawl directory is missing, unreadable, or empty and not the directory it was",
+    "absent": "a crawl directory is missing, unreadable, or empty and not the directory it was, or a mount in it is absent",
     "unwatched": "folders are not watched; the timer's scans find what changes there",
     "events": "no events come; scans alone find what changes",
     "alerts": "a channel does not take alerts; they are kept and tried again",

@@ -13,7 +13,7 @@ from dedup.daemon.notify import notify
 from dedup.daemon.posting import Posting
 from dedup.daemon.vitals import Vitals
 from dedup.errors import DatabaseFailedError, DatabaseLogLostError, DatabaseUnreadableError, DedupError
-from dedup.ingest import Root, Scan, Session, Tally, is_absent, save_last_scan
+from dedup.ingest import Root, Scan, Session, Tally, absent_mounts, is_absent, save_last_scan
 from dedup.watch import Notes, Watcher
 from dedup.watch.notes import tops
 
@@ -47,6 +47,7 @@ class _Loop:
     def __init__(self, session: Session, stop: threading.Event, watcher: Watcher) -> None:
         self._session, self._stop, self._watcher = session, stop, watcher
         self._absent: set[Root] = set()
+        self._unmounted: dict[int, list[bytes]] = {}
         self._following = self._new_following()
         path = health.place(session.settings.database.path)
         self._vitals = Vitals(path, session.store.lock, watcher, self._following, session.unprobed)
@@ -146,6 +147,9 @@ class _Loop:
             return
         if any(not is_absent(self._session.store, root) for root in self._absent):
             self._watcher.book.everything("a crawl directory is there again")
+        if self._serving and self._mounts_changed():
+            self._watcher.renew()  # what is mounted is not watched yet, and what was cannot be any more
+            self._watcher.book.everything("something was mounted or unmounted in a crawl directory")
         notes = self._watcher.book.take()
         if notes.everything:
             self._scan(notes.everything)
@@ -153,6 +157,12 @@ class _Loop:
             self._scan("timer")
         else:
             self._look(notes)
+
+    def _mounts_changed(self) -> bool:
+        """Whether other mounts of the crawl directories are absent than when this was last asked."""
+        before, store = self._unmounted, self._session.store
+        self._unmounted = {root.id: absent_mounts(store, root) for root in self._session.roots if root not in self._absent}
+        return any(before.get(root, absent) != absent for root, absent in self._unmounted.items())
 
     def _due(self) -> float:
         """When the timer's next scan is due."""
@@ -224,8 +234,15 @@ class _Loop:
 
     def _note_absent(self, tally: Tally) -> None:
         self._absent = {root for root in self._session.roots if root.shown in tally.absent}
-        if tally.absent:
-            told = f"{', '.join(tally.absent)} missing, unreadable, or empty and not the directory it was; nothing there was marked as gone"
+        if tally.absent or tally.unmounted:
+            told = "; ".join(
+                f"{', '.join(paths)} {what}; nothing there was marked as gone"
+                for paths, what in (
+                    (tally.absent, "missing, unreadable, or empty and not the directory it was"),
+                    (tally.unmounted, "not mounted"),
+                )
+                if paths
+            )
             if self._vitals.degrade("absent", told):
                 _log.warning("%s", told)
         elif self._vitals.recover("absent"):

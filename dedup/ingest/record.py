@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from dedup import text, times
 from dedup.ingest.beneath import Beneath
 from dedup.ingest.events import Happened, Met, Policy, announce, announce_faults
-from dedup.ingest.examine import Examined
+from dedup.ingest.examine import Examined, Found
 from dedup.ingest.matcher import Matcher, Meeting, NewText
+from dedup.ingest.roots import Root, absent_mounts, below
 from dedup.ingest.settle import Settled, settle_pages, settle_sightings, worth
 from dedup.ingest.tally import Tally
 from dedup.model import Article, Cause, CheckStatus, Match, Standing
@@ -124,6 +125,7 @@ class _Batch:
         self._happened = Happened()
         self._now = times.now()
         self._keys = _Keys(store)
+        self._unmounted: dict[int, list[bytes]] = {}
 
     def take(self, examined: Sequence[Examined]) -> None:
         """Everything that these files say, which name no path twice."""
@@ -486,7 +488,7 @@ class _Batch:
                 if file in own or content != s.e.content or directory != found.directory:
                     continue
                 if not known_gone:
-                    if _there(found.root, folder, name):
+                    if _there(found.root, folder, name) or self._is_out_of_sight(found, file, folder):
                         left = False
                         break
                     gone.append(file)
@@ -496,6 +498,13 @@ class _Batch:
                 taken.add((s.sighting, found.directory))
         self._store.mark_gone(gone, self._now)
         return moved
+
+
+    def _is_out_of_sight(self, found: Found, file: int, folder: bytes) -> bool:
+        """Whether a file of the same crawl directory lies on a mount that is absent, or below one that hides it."""
+        if found.directory not in self._unmounted:
+            self._unmounted[found.directory] = absent_mounts(self._store, Root(found.directory, found.root))
+        return any(below(folder, path) for path in self._unmounted[found.directory]) or bool(self._store.hidden_files([file]))
 
 
 def _new_text(number: int, s: _Seen, *, returned: bool) -> NewText:

@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -178,6 +178,36 @@ class Writer(Sending, Summing):
 
     def set_directory_identity(self, directory: int, device: int, inode: int) -> None:
         self._execute("UPDATE directories SET device = ?, inode = ? WHERE id = ?", device, inode, directory)
+
+    # Mounts
+
+    def mounts(self, directory: int) -> dict[bytes, tuple[int, int]]:
+        """Mounts seen in a crawl directory: path relative to it → (st_dev, st_ino); and, by its absolute path, the mount that the crawl
+        directory is on."""
+        rows = self._all("SELECT path, device, inode FROM mounts WHERE directory_id = ?", directory)
+        return {path: (device, inode) for path, device, inode in rows}
+
+    def set_mounts(self, directory: int, mounts: Mapping[bytes, tuple[int, int]]) -> None:
+        """Add mounts to those of a crawl directory, or give them another identity."""
+        self._many("INSERT OR REPLACE INTO mounts VALUES (?, ?, ?, ?)", ((directory, path, *identity) for path, identity in mounts.items()))
+
+    def forget_mounts(self, directory: int, paths: Iterable[bytes]) -> None:
+        """Mounts that are not expected any more: what is not found where they were is gone."""
+        for path in paths:
+            self._execute("DELETE FROM mounts WHERE directory_id = ? AND path = ?", directory, path)
+            self._execute(
+                "DELETE FROM hidden_files WHERE file_id IN (SELECT id FROM files WHERE directory_id = ?1"
+                " AND (folder = ?2 OR substr(folder, 1, length(?2) + 1) = ?2 || x'2f'))",
+                directory, path,
+            )  # fmt: skip
+
+    def hide_files(self, files: Iterable[int]) -> None:
+        """Files that something was mounted over."""
+        self._many("INSERT OR IGNORE INTO hidden_files VALUES (?)", ((file,) for file in files))
+
+    def hidden_files(self, files: Iterable[int]) -> set[int]:
+        """Those of these files that something was mounted over."""
+        return {row[0] for row in self._by_id(files, "SELECT h.file_id FROM wanted w JOIN hidden_files h ON h.file_id = w.id")}
 
     # Files
 
