@@ -48,6 +48,7 @@ class Crawl(_Section):
     directories: tuple[str, ...] = ()
     patterns: Annotated[tuple[str, ...], Field(min_length=1)] = ("*.md",)
     settle_seconds: Annotated[float, Field(ge=0, le=3600)] = 2.0
+    unprobed_settle_seconds: Annotated[float, Field(ge=0, le=3600)] = 30.0
     scan_interval_seconds: Annotated[float, Field(gt=0, le=86_400)] = 300.0
     max_file_bytes: Annotated[int, Field(ge=1024, le=1 << 30)] = 10_000_000
     workers: Annotated[int, Field(ge=0, le=64)] = 0

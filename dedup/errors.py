@@ -47,7 +47,13 @@ class FileExistsInWayError(DedupError):
 
 
 class DirectoryAbsentError(DedupError):
-    """None of the crawl directories can be read: {paths}. Nothing was marked as gone."""
+    """Not there, or not mounted: {paths}. Nothing in it was marked as gone."""
+
+
+class NoAbsentMountError(DedupError):
+    """{path} is no mount that is missing from a crawl directory; 'dedup status' lists those that are."""
+
+    exit_code = 2
 
 
 class DatabaseMissingError(DedupError):
@@ -122,6 +128,23 @@ class TooManyTextsError(DedupError):
 
 class DatabaseFailedError(DedupError):
     """Writing to the database {path} failed: {problem}. What was committed before stands; nothing was half recorded."""
+
+
+class DatabaseCutShortError(DatabaseDamagedError):
+    """The database {path} is damaged: {problem}. Nothing more is written to it. Stop dedup and restore the newest backup."""
+
+
+class DatabaseLockLostError(DedupError):
+    """The lock {lock} was removed or replaced; another process may write to the database {path}. Start again to go on."""
+
+
+class DatabaseLogLostError(DedupError):
+    """{log} was removed or replaced while the database {path} was open. What was committed is in the database. Start again to go on."""
+
+
+class DatabaseLogCutShortError(DatabaseLogLostError):
+    """{log} was cut short while the database {path} was open: what was committed since it was last copied back is lost. Files that are
+    still there are taken in again by the next scan."""
 
 
 class DatabaseReplacedError(DedupError):

@@ -17,7 +17,7 @@ Reason = Literal["database", "absent", "unwatched", "events", "alerts", "derived
 
 REASONS: dict[Reason, str] = {
     "database": "the database cannot be written",
-    "absent": "a crawl directory is missing, unreadable, or empty and not the directory it was",
+    "absent": "a crawl directory is missing, unreadable, or empty and not the directory it was, or a mount in it is absent",
     "unwatched": "folders are not watched; the timer's scans find what changes there",
     "events": "no events come; scans alone find what changes",
     "alerts": "a channel does not take alerts; they are kept and tried again",
@@ -70,7 +70,8 @@ class Alerts:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One report. `at` and the other times are ISO 8601 in UTC; `seen` is the tally of all files looked at since the start."""
+    """One report. `at` and the other times are ISO 8601 in UTC; `seen` is the tally of all files looked at since the start;
+    `unprobed` are owners of files whose writers cannot be detected (-1: files on a file system without leases)."""
 
     process: int
     started_at: str
@@ -88,6 +89,7 @@ class Health:
     unwatched: int = 0
     unwatched_some: tuple[str, ...] = ()
     alerts: Alerts = Alerts()
+    unprobed: tuple[int, ...] = ()
     degraded: tuple[Degraded, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
@@ -143,6 +145,7 @@ def read(path: str) -> Health | None:
         told["alerts"] = Alerts(**told["alerts"])
         told["degraded"] = tuple(Degraded(**d) for d in told["degraded"])
         told["unwatched_some"] = tuple(told["unwatched_some"])
+        told["unprobed"] = tuple(told["unprobed"])
         return Health(**{f.name: told[f.name] for f in fields(Health)})
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -117,10 +117,12 @@ class Article(Packed):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What reading one file gave: an article, or none and why; an article may carry faults of its own (a bad time)."""
+    """What reading one file gave: an article, or none and why; an article may carry faults of its own (a bad time). `complete`: the
+    content shows that its writer had finished: the claimed digest verifies, or nothing is claimed and the format's end mark is there."""
 
     article: Article | None
     faults: tuple[Fault, ...] = ()
+    complete: bool = False
 
 
 RELATIONS: tuple[Relation, ...] = ("exact", "near", "copy", "excerpt", "quote")

@@ -19,7 +19,7 @@ migrations = Migrations("dedup")
 NAMES = frozenset(
     {
         "0001_first", "0002_batches", "0003_passages", "0004_pruned", "0005_judged", "0006_alerts", "0007_summaries", "0008_altered",
-        "0009_counted",
+        "0009_counted", "0014_mounts",
     }
 )  # fmt: skip
 """Every migration this program knows."""
@@ -687,6 +687,28 @@ def _counted(db: Database) -> None:
     """Matches are counted by relation for every look at how things stand; no question asks for pages by when they were published."""
     db.execute("CREATE INDEX IF NOT EXISTS matches_relation ON matches (relation)")
     db.execute("DROP INDEX IF EXISTS summaries_published")
+
+
+_MOUNTS = """
+CREATE TABLE mounts (
+    directory_id INTEGER NOT NULL REFERENCES directories(id) ON DELETE CASCADE,
+    path BLOB NOT NULL,                   -- relative to the crawl directory; absolute: the mount that the crawl directory itself is on
+    device INTEGER NOT NULL,              -- (st_dev, st_ino) when it was last seen mounted
+    inode INTEGER NOT NULL,
+    PRIMARY KEY (directory_id, path)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE hidden_files (
+    file_id INTEGER PRIMARY KEY REFERENCES files(id) ON DELETE CASCADE  -- was there when something was mounted over it
+) STRICT;
+"""
+
+
+@migrations(name="0014_mounts")
+def _mounts(db: Database) -> None:
+    """File systems that are mounted in crawl directories: what is below one that is not mounted is not gone."""
+    for statement in _statements(_MOUNTS):
+        db.execute(statement)
 
 
 def _statements(script: str) -> list[str]:

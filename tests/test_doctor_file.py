@@ -20,7 +20,7 @@ import pytest
 from dedup import schema
 from dedup.doctor import Surroundings, mounts
 from dedup.doctor.case import Finding
-from dedup.doctor.mounts import Mount
+from dedup.mounts import Mount
 from dedup.limits import Limits
 from tests import damaging, running
 from tests.conftest import run

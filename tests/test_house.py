@@ -36,6 +36,7 @@ LAYERS = {
     "times": 1,
     "compiled": 1,
     "limits": 1,
+    "mounts": 1,
     "disk": 1,
     "digests": 1,
     "rules": 1,

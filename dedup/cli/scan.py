@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -28,26 +29,38 @@ FILLING_SHARE = 0.1
 @click.argument("directories", nargs=-1, metavar="[DIR]...", type=click.Path())
 @click.option("--fail-on", multiple=True, type=click.Choice(JUDGED), help="Exit with 1 if the scan met any of these. May be repeated.")
 @click.option("--alert-on-import", is_flag=True, help="Alerts of what is in a crawl directory that is taken in for the first time, too.")
+@click.option(
+    "--accept-absent",
+    "retired",
+    multiple=True,
+    metavar="PATH",
+    type=click.Path(),
+    help="What was mounted at PATH, in or around a crawl directory, is retired for good: its files are gone. May be repeated.",
+)
 @formats("text", "json")
 @common
 @click.pass_obj
-def scan(options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...], alert_on_import: bool, form: str) -> None:
+def scan(
+    options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...], alert_on_import: bool, retired: tuple[str, ...], form: str
+) -> None:
     """Compare the crawl directories with the database and take in what differs.
 
     DIR stands in for the configured directories. Files that are still being written are waited for, up to twice
     settle_seconds. A directory that is missing, or empty and another than before (not mounted), is left as it was, and the
-    command exits with 3.
+    command exits with 3. So is what was mounted in a crawl directory and is not now, until --accept-absent names it.
 
     \b
     dedup scan
     dedup --database /srv/dedup.db scan /srv/crawl --format json
     """
     from dedup.errors import DirectoryAbsentError
-    from dedup.ingest import Scan, open_session, save_last_scan, summaries
+    from dedup.ingest import Scan, forget_mount, open_session, save_last_scan, summaries
 
     loaded = options.load(directories)
     with told(options), open_session(loaded.settings, "scan", alert_on_import=alert_on_import) as session:
         _warn_of_database_inside(options, loaded.settings)
+        for path in retired:
+            forget_mount(session.store, session.roots, os.fsencode(path))
         stop = threading.Event()
         with Progress("scan", "files", shown=on_terminal(options)) as progress:
             pass_ = Scan(session, stop, lambda t: progress.update(t.files, f"{t.faults:,} faults"))
@@ -67,14 +80,18 @@ def scan(options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...]
             f"Everything is recorded, but {plural(len(failed), 'page or text', 'pages or texts')} could not be summed up for reports and"
             f" dashboard ({type(failed.error).__name__}); the next scan tries again.",
         )
+    absent = tally.absent + tally.unmounted
     if form == "json":
-        print_json(tally.as_json() | ({"absent": tally.absent} if tally.absent else {}))
+        print_json(tally.as_json() | ({"absent": absent} if absent else {}))
     else:
         _print(tally)
     for path in tally.absent:
         remark(options, f"{path} is missing, unreadable, or empty and not the directory it was: nothing there was marked as gone.")
-    if tally.absent:
-        raise DirectoryAbsentError(paths=", ".join(tally.absent))
+    for path in tally.unmounted:
+        hint = f"If it is retired for good: dedup scan --accept-absent {shlex.quote(path)}"
+        remark(options, f"{path} was a mount and is not mounted: nothing there was marked as gone. {hint}")
+    if absent:
+        raise DirectoryAbsentError(paths=", ".join(absent))
     if any(_met(tally)[kind] for kind in fail_on):
         sys.exit(1)
 

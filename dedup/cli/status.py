@@ -139,6 +139,8 @@ def _lines(found: dict[str, Any]) -> list[str]:
 
 
 def _daemon_lines(d: dict[str, Any]) -> list[str]:
+    from dedup.ingest.leases import subject
+
     backlog, unwatched = d["backlog"], plural(d["unwatched"], "folder")
     waited = f", for {backlog['oldest_seconds']:,.0f} s at most" if backlog["oldest_seconds"] else ""
     rates = [", ".join(f"{rate:,.1f}" for rate in d["rates"][what]) for what in ("files", "recorded")]
@@ -153,6 +155,7 @@ def _daemon_lines(d: dict[str, Any]) -> list[str]:
         "events": f"{plural(d['overflows'], 'overflow')}, {plural(d['restarts'], 'restart')}, {unwatched} not watched{some}",
     }
     lines = [f"{key:<12}{line}" for key, line in told.items()]
+    lines += [f"{'writers':<12}not detected for {subject(owner)}: see 'dedup doctor'" for owner in d["unprobed"]]
     return lines + [click.style(f"{'DEGRADED':<12}since {x['since']}: {printable(x['message'])}", fg="red") for x in d["degraded"]]
 
 

@@ -101,7 +101,7 @@ def _check(path: bytes, read: Read, options: Options) -> dict[str, Any]:
         return row | {"fault": f"unreadable: {reasons.get(read, 'it is no regular file')}"}
     if isinstance(read, Fault):
         return row | {"fault": f"{read.kind}: {read.message}"}
-    reading = readers.read(os.path.basename(path), read[0], options.read)
+    reading = readers.read(os.path.basename(path), read.raw, options.read)
     if reading.article is None:
         return row | {"fault": f"{reading.faults[0].kind}: {reading.faults[0].message}"}
     if options.urls.page(reading.article.url, reading.article.metadata.oid, reading.article.metadata.aid) is None:

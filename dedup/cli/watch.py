@@ -49,7 +49,9 @@ def watch(options: Common, directories: tuple[str, ...], alert_on_import: bool, 
     dedup --config /etc/dedup/config.toml watch
     """
     from dedup import daemon
+    from dedup.errors import DatabaseLogLostError
     from dedup.ingest import open_session
+    from dedup.store.files import are_open
 
     log = logging.getLogger("dedup")
     handler = logging.StreamHandler()
@@ -78,8 +80,16 @@ def watch(options: Common, directories: tuple[str, ...], alert_on_import: bool, 
         if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:  # nohup wants it ignored
             signal.signal(number, leave)
     settings = options.load(directories).settings
-    with closing(limit), open_session(settings, "watch", alert_on_import=alert_on_import) as session, dashboard(settings):
-        daemon.run(session, stop)
+    with closing(limit):
+        while not stop.is_set():
+            try:
+                with open_session(settings, "watch", alert_on_import=alert_on_import) as session, dashboard(settings):
+                    daemon.run(session, stop)
+            except DatabaseLogLostError as error:
+                log.warning("%s", error)
+                if are_open(settings.database.path):  # by a thread that hangs: what is opened beside it would use the old files
+                    raise
+                log.info("opening the database again")
     signal.setitimer(signal.ITIMER_REAL, 0)
     log.info("stopped")
     threading.excepthook = threading.__excepthook__

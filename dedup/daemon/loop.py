@@ -12,9 +12,9 @@ from dedup.daemon.idle import Idle
 from dedup.daemon.notify import notify
 from dedup.daemon.posting import Posting
 from dedup.daemon.vitals import Vitals
-from dedup.errors import DatabaseFailedError, DatabaseUnreadableError, DedupError
+from dedup.errors import DatabaseFailedError, DatabaseLogLostError, DatabaseUnreadableError, DedupError
 from dedup.health import Reason
-from dedup.ingest import Root, Scan, Session, Tally, is_absent, save_last_scan
+from dedup.ingest import Root, Scan, Session, Tally, absent_mounts, is_absent, save_last_scan
 from dedup.ingest.isolation import log_once, summary
 from dedup.watch import Notes, Watcher
 from dedup.watch.notes import tops
@@ -35,7 +35,7 @@ def run(session: Session, stop: threading.Event) -> None:
     """Watch until `stop` is set: what was begun is finished, nothing is left half done.
 
     A full scan comes first, on the timer, and whenever events cannot be trusted. What cannot be recorded (a full disk) is told
-    of and tried again, for as long as it takes.
+    of and tried again, for as long as it takes. Raises DatabaseLogLostError where the database must be opened again.
     """
     watcher = Watcher(session.roots)
     watcher.start()  # before the first scan: nothing can fall between the two
@@ -49,9 +49,10 @@ class _Loop:
     def __init__(self, session: Session, stop: threading.Event, watcher: Watcher) -> None:
         self._session, self._stop, self._watcher = session, stop, watcher
         self._absent: set[Root] = set()
+        self._unmounted: dict[int, list[bytes]] = {}
         self._following = self._new_following()
         path = health.place(session.settings.database.path)
-        self._vitals = Vitals(path, session.store.lock, watcher, self._following)
+        self._vitals = Vitals(path, session.store.lock, watcher, self._following, session.unprobed)
         self._posting = Posting(session.settings, session.store, session.policy, self._vitals)
         self._idle = Idle(session, self._busy, stop.is_set, self._derived)
         self._report_path = path
@@ -69,6 +70,7 @@ class _Loop:
         self._session.store.hurried = self._stop.is_set
         end_metrics = self._serve_metrics()
         self._session.matcher.progress = self._indexing
+        leaving = True
         try:
             while not self._stop.is_set():
                 pause = self._round()
@@ -77,8 +79,12 @@ class _Loop:
                     now = time.monotonic()
                     due = max(self._due(), self._not_before) - now
                     self._watcher.book.woken.wait(max(0.02, min(pause, due, TICK)))
+        except DatabaseLogLostError:
+            leaving = False  # the caller opens the database again
+            raise
         finally:
-            notify("STOPPING=1")
+            if leaving:
+                notify("STOPPING=1")
             self._following.close()
             self._posting.finish()
             self._idle.close()
@@ -131,7 +137,7 @@ class _Loop:
         return 0.0 if more else pause if self._following.waiting() else TICK
 
     def _busy(self) -> bool:
-        return self._stop.is_set() or self._watcher.book.woken.is_set() or self._following.waiting() > 0
+        return self._stop.is_set() or self._watcher.book.woken.is_set() or self._following.pressing()
 
     def _work(self, now: float) -> None:
         if not self._serving:
@@ -145,6 +151,9 @@ class _Loop:
             return
         if any(not is_absent(self._session.store, root) for root in self._absent):
             self._watcher.book.everything("a crawl directory is there again")
+        if self._serving and self._mounts_changed():
+            self._watcher.renew()  # what is mounted is not watched yet, and what was cannot be any more
+            self._watcher.book.everything("something was mounted or unmounted in a crawl directory")
         notes = self._watcher.book.take()
         if notes.everything:
             self._scan(notes.everything)
@@ -152,6 +161,12 @@ class _Loop:
             self._scan("timer")
         else:
             self._look(notes)
+
+    def _mounts_changed(self) -> bool:
+        """Whether other mounts of the crawl directories are absent than when this was last asked."""
+        before, store = self._unmounted, self._session.store
+        self._unmounted = {root.id: absent_mounts(store, root) for root in self._session.roots if root not in self._absent}
+        return any(before.get(root, absent) != absent for root, absent in self._unmounted.items())
 
     def _due(self) -> float:
         """When the timer's next scan is due."""
@@ -200,7 +215,7 @@ class _Loop:
         self._vitals.phase("watching")
 
     def _new_scan(self, tell: Callable[[str, str], None] | None) -> Scan:
-        return Scan(self._session, self._stop, self._between, tell, self._watcher.visited, self._away)
+        return Scan(self._session, self._stop, self._between, tell, self._watcher.visited, self._away, self._watcher.book.was_closed)
 
     def _between(self, _: Tally) -> None:
         """Between two batches of a pass."""
@@ -231,8 +246,15 @@ class _Loop:
 
     def _note_absent(self, tally: Tally) -> None:
         self._absent = {root for root in self._session.roots if root.shown in tally.absent}
-        if tally.absent:
-            told = f"{', '.join(tally.absent)} missing, unreadable, or empty and not the directory it was; nothing there was marked as gone"
+        if tally.absent or tally.unmounted:
+            told = "; ".join(
+                f"{', '.join(paths)} {what}; nothing there was marked as gone"
+                for paths, what in (
+                    (tally.absent, "missing, unreadable, or empty and not the directory it was"),
+                    (tally.unmounted, "not mounted"),
+                )
+                if paths
+            )
             if self._vitals.degrade("absent", told):
                 _log.warning("%s", told)
         elif self._vitals.recover("absent"):

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from collections import deque
+from collections.abc import Collection
 
 from dedup import disk, health, times
 from dedup.daemon.notify import notify
@@ -24,16 +25,17 @@ _log = logging.getLogger("dedup")
 class Vitals:
     """Reports to the file at `path`, and by the `lock` that it cannot; `told` is the last report. `scan` is the pass that is under
     way, `following` the one that events feed; `owing` is when (of the monotonic clock) work began to wait that no pass holds, as
-    while the database cannot be written; `alerts` is how their delivery stands, `news` what could not be done
+    while the database cannot be written; `unprobed` are owners of files whose writers
+    cannot be detected; `alerts` is how their delivery stands, `news` what could not be done
     lately, until somebody takes it from there."""
 
-    def __init__(self, path: str, lock: Lock, watcher: Watcher, following: Scan) -> None:
+    def __init__(self, path: str, lock: Lock, watcher: Watcher, following: Scan, unprobed: Collection[int] = ()) -> None:
         self.following = following
         self.scan: Scan | None = None
         self.owing: float | None = None
         self.alerts = Alerts()
         self.news: list[Degraded] = []
-        self._path, self._lock, self._watcher = path, lock, watcher
+        self._path, self._lock, self._watcher, self._unprobed = path, lock, watcher, unprobed
         self._started_at = times.now()
         self._phase: Phase = "starting"
         self._over = Tally()
@@ -128,6 +130,7 @@ class Vitals:
             unwatched=unwatched,
             unwatched_some=tuple(some),
             alerts=self.alerts,
+            unprobed=tuple(sorted(self._unprobed)),
             degraded=tuple(sorted(self._degraded.values(), key=lambda d: d.since)),
         )
 

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-from dedup import limits, times
+from dedup import limits, mounts, times
 from dedup.config import Settings
-from dedup.doctor import mounts
-from dedup.doctor.mounts import Mount
 from dedup.doctor.walking import Walked, walk
 from dedup.limits import Limits
+from dedup.mounts import Mount
 from dedup.store.auditing import Auditor
 from dedup.store.lock import Held
 

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 
-from dedup import schema, times
-from dedup.doctor import mounts
+from dedup import mounts, schema, times
 from dedup.doctor.case import Case, Finding, Severity
 from dedup.errors import OverlapError, RecipeChangedError
 from dedup.ingest.roots import check_roots, identity

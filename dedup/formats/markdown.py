@@ -93,7 +93,8 @@ def read(raw: bytes, options: ReadOptions) -> Reading:
         check=check,
         encoding=decoded.encoding,
     )
-    return Reading(article, tuple(faults))
+    complete = check.status == "verified" or (check.status == "unclaimed" and _last_footer(content) is not None)
+    return Reading(article, tuple(faults), complete)
 
 
 def _fault(kind: FaultKind) -> Reading:

@@ -10,7 +10,7 @@ from dedup.ingest.matching import Judged, Matching
 from dedup.ingest.record import record
 from dedup.ingest.reindex import reindex_changes, reindex_signatures, reindex_urls
 from dedup.ingest.resembling import Judge, Resemblance, resembling
-from dedup.ingest.roots import Root, check_roots, is_absent
+from dedup.ingest.roots import Root, absent_mounts, check_roots, forget_mount, is_absent
 from dedup.ingest.scan import Scan
 from dedup.ingest.session import Session, open_session
 from dedup.ingest.tally import Tally, save_last_scan
@@ -29,8 +29,10 @@ __all__ = [
     "Scan",
     "Session",
     "Tally",
+    "absent_mounts",
     "check_roots",
     "examine",
+    "forget_mount",
     "is_absent",
     "open_session",
     "record",

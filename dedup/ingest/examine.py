@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import gc
 import hashlib
 import os
 import signal
 import stat as modes
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -17,15 +17,35 @@ import xxhash
 
 from dedup import formats, minhash, text, winnowing
 from dedup.formats import ReadOptions
+from dedup.ingest import leases
 from dedup.ingest.beneath import Beneath
 from dedup.ingest.isolation import each_apart, fault_of, is_of_file
+from dedup.ingest.leases import NO_LEASES, Probe
 from dedup.model import FAULTS, Article, Fault, Packed
 from dedup.store.rows import Stat
 from dedup.urls import Canonicaliser, without_credentials
 
-Outcome = Literal["article", "fault", "unsettled", "barred", "vanished", "symlink", "special"]
-"""`barred`: it lies in a folder that may not be entered, so that nothing is known of it."""
-Read = tuple[bytes, Stat] | Fault | Outcome
+OPEN_SETTLES = 10
+"""Times `unprobed_settle_seconds` that a file is left alone which was created and not closed, as far as events show. Events can be
+lost: the file is read in the end."""
+
+Outcome = Literal["article", "fault", "unsettled", "unproven", "barred", "vanished", "symlink", "special"]
+"""`barred`: it lies in a folder that may not be entered, so that nothing is known of it. `unproven`: writers of the file cannot be
+detected, it changed lately, and nothing shows that it is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The bytes of a file, the state that they were read in, whether somebody was writing it, and who the file belongs to (NO_LEASES:
+    the file system has none)."""
+
+    raw: bytes
+    stat: Stat
+    probe: Probe
+    owner: int
+
+
+Read = Content | Fault | Outcome
 """What came of reading a file."""
 
 
@@ -39,17 +59,22 @@ class Options:
     min_characters: int
     num_perm: int
     passages: bool
+    unprobed_settle_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Found(Packed):
-    """A file as the directory shows it; `path` is the whole path, `folder` and `name` are relative to the crawl directory."""
+    """A file as the directory shows it; `path` is the whole path, `folder` and `name` are relative to the crawl directory. `trusted`:
+    its writer closed it, or it was watched for long enough; no further sign is needed that it is complete. `open`: it was created and
+    not closed, as far as events show."""
 
     directory: int
     root: bytes
     folder: bytes
     name: bytes
     stat: Stat
+    trusted: bool = False
+    open: bool = False
 
     @property
     def relative(self) -> bytes:
@@ -64,7 +89,8 @@ class Found(Packed):
 class Examined(Packed):
     """What became of one file. For an article: its page's canonical URL, the digest of its state (SHA-256 of title, 0xFF,
     body), of its normalised text (XXH3-128; None for a text without letters or numbers), its signature and its packed
-    winnowed keys (None for one that is shorter than `min_characters`)."""
+    winnowed keys (None for one that is shorter than `min_characters`). `unprobed`: the owner of a file whose writers could not be
+    detected when it was too young to be read without that."""
 
     found: Found
     outcome: Outcome
@@ -77,6 +103,7 @@ class Examined(Packed):
     characters: int = 0
     signature: bytes | None = None
     keys: bytes | None = None
+    unprobed: int | None = None
 
 
 def examine(found: Iterable[Found], options: Options) -> list[Examined]:
@@ -165,11 +192,13 @@ def _parsed(found: Found, options: Options, beneath: Beneath, keep: Callable[[Fo
         return Examined(found, "fault", faults=(read,))
     if isinstance(read, str):
         return Examined(found, read)
-    raw, stat = read
-    found = Found(found.directory, found.root, found.folder, found.name, stat)
-    content = xxhash.xxh3_128_digest(raw)
+    found = Found(found.directory, found.root, found.folder, found.name, read.stat, found.trusted, found.open)
+    content = xxhash.xxh3_128_digest(read.raw)
     keep(found, content)
-    reading = formats.read(found.name, raw, options.read)
+    reading = formats.read(found.name, read.raw, options.read)
+    settle = 0.0 if read.probe == "free" or reading.complete else unproven_settle(found, options.unprobed_settle_seconds)
+    if settle and unchanged_for(read.stat) < settle:
+        return Examined(found, "unproven", unprobed=read.owner)
     article = reading.article
     if article is None:
         return Examined(found, "fault", content, reading.faults)
@@ -191,9 +220,9 @@ _READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 def read_file(path: bytes, max_bytes: int) -> Read:
     """A file that somebody named: its bytes and the state they were read in; or why not: a fault, or an outcome that is none.
 
-    The file must be the same before and after reading, and nobody may have it open for writing: a read lease is asked for
-    and let go at once (fcntl(2), F_SETLEASE; a lease that may not be had says nothing). A link at the path's end is not followed, and
-    what is no file is never opened: a fifo's writer would take this for its reader.
+    The file must be the same before and after reading, and nobody may have it open for writing (see `leases`; where that cannot be
+    known, the `probe` of the content says so). A link at the path's end is not followed, and what is no file is never opened: a fifo's
+    writer would take this for its reader.
     """
     return _content(path, lambda: None, max_bytes)
 
@@ -223,11 +252,14 @@ def _content(path: bytes, folder: Callable[[], int | None], max_bytes: int) -> R
             return "special"
         if before.st_size > max_bytes:
             return Fault("too_large", f"the file has {before.st_size} bytes, more than max_file_bytes = {max_bytes}")
-        if _being_written(fd):
+        probe, refused = leases.probe(fd)
+        if probe == "written":
             return "unsettled"
         raw = os.read(fd, before.st_size)
         stat = signature(before)
-        return (raw, stat) if stat == signature(os.fstat(fd)) and len(raw) == before.st_size else "unsettled"
+        if stat != signature(os.fstat(fd)) or len(raw) != before.st_size:
+            return "unsettled"
+        return Content(raw, stat, probe, before.st_uid if refused in (0, errno.EACCES, errno.EPERM) else NO_LEASES)
     except OSError as error:
         return unreadable_because(error)
     finally:
@@ -266,6 +298,19 @@ def _clamped(nanoseconds: int) -> int:
     return max(-(1 << 63), min(nanoseconds, (1 << 63) - 1))
 
 
+def unchanged_for(stat: Stat) -> float:
+    """Seconds since the file last changed, by its own time stamps; negative where they are in the future."""
+    return (time.time_ns() - max(stat.mtime_ns, stat.ctime_ns)) / 1e9
+
+
+def unproven_settle(found: Found, seconds: float) -> float:
+    """Seconds for which a file must not have changed to be read though its writers cannot be detected and nothing in it shows that it is
+    complete; `seconds` is `unprobed_settle_seconds`."""
+    if found.trusted:
+        return 0.0
+    return seconds * OPEN_SETTLES if found.open else seconds
+
+
 def ignore_lease_breaks() -> None:
     """A writer that opens a file in the instant a lease is probed sends SIGIO, which ends a process that does not expect it."""
     signal.signal(signal.SIGIO, signal.SIG_IGN)
@@ -274,14 +319,3 @@ def ignore_lease_breaks() -> None:
 def collect_rarely() -> None:
     """Let Python's collector of cycles look less often: a batch is some 20,000 objects without any, and all of them go at its end."""
     gc.set_threshold(50_000, 20, 100)
-
-
-def _being_written(fd: int) -> bool:
-    if signal.getsignal(signal.SIGIO) is signal.SIG_DFL:
-        return False  # nobody prepared for SIGIO; a probe could end the process
-    try:
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except OSError as error:
-        return error.errno == errno.EAGAIN
-    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return False

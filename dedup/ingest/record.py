@@ -14,9 +14,10 @@ from dedup import text, times
 from dedup.errors import DedupError
 from dedup.ingest.beneath import Beneath
 from dedup.ingest.events import Happened, Met, Policy, announce, announce_faults
-from dedup.ingest.examine import Examined, as_fault
+from dedup.ingest.examine import Examined, Found, as_fault
 from dedup.ingest.isolation import each_apart, fault_of, is_of_file, log_once, passed_through
 from dedup.ingest.matcher import Matcher, Meeting, NewText
+from dedup.ingest.roots import Root, absent_mounts, below
 from dedup.ingest.settle import Settled, settle_pages, settle_sightings, worth
 from dedup.ingest.tally import Tally
 from dedup.model import Article, Cause, CheckStatus, Match, Standing
@@ -182,6 +183,7 @@ class _Batch:
         self._happened = Happened()
         self._now = times.now()
         self._keys = _Keys(store)
+        self._unmounted: dict[int, list[bytes]] = {}
 
     def take(self, examined: Sequence[Examined]) -> None:
         """Everything that these files say, which name no path twice."""
@@ -545,7 +547,7 @@ class _Batch:
                 if file in own or content != s.e.content or directory != found.directory:
                     continue
                 if not known_gone:
-                    if _there(found.root, folder, name):
+                    if _there(found.root, folder, name) or self._is_out_of_sight(found, file, folder):
                         left = False
                         break
                     gone.append(file)
@@ -555,6 +557,12 @@ class _Batch:
                 taken.add((s.sighting, found.directory))
         self._store.mark_gone(gone, self._now)
         return moved
+
+    def _is_out_of_sight(self, found: Found, file: int, folder: bytes) -> bool:
+        """Whether a file of the same crawl directory lies on a mount that is absent, or below one that hides it."""
+        if found.directory not in self._unmounted:
+            self._unmounted[found.directory] = absent_mounts(self._store, Root(found.directory, found.root))
+        return any(below(folder, path) for path in self._unmounted[found.directory]) or bool(self._store.hidden_files([file]))
 
 
 def _new_text(number: int, s: _Seen, *, returned: bool) -> NewText:

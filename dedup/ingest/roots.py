@@ -1,4 +1,4 @@
-"""Crawl directories: which there are, and whether one is there at all."""
+"""Crawl directories: which there are, and whether one, or what is mounted in it, is there at all."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dedup import text
-from dedup.errors import NoDirectoryError, OverlapError
+from dedup import mounts, text
+from dedup.errors import NoAbsentMountError, NoDirectoryError, OverlapError
+from dedup.ingest.beneath import Beneath
 from dedup.store import Writer
 
 
@@ -43,25 +44,92 @@ def identity(path: bytes) -> tuple[int, int] | None:
             stat = os.stat(os.path.join(path, b"."))
     except OSError:
         return None
-    return _signed(stat.st_dev), _signed(stat.st_ino)
+    return identity_of(stat)
 
 
 def is_absent(store: Writer, root: Root) -> bool:
-    """Whether the directory is missing, unreadable, or empty with another identity than it had: an unmounted tree. Nothing
-    may be marked gone then."""
+    """Whether the directory is missing or unreadable, or is another than it was and either empty or no longer on the mount that it was
+    on: an unmounted tree. Nothing may be marked gone then."""
     found = identity(root.path)
     if found is None:
         return True
     known = store.directory_identity(root.id)
-    return known is not None and known != found and _is_empty(root.path)
+    if known is None or known == found:
+        return False
+    return _is_empty(root.path) or _has_left_its_mount(store, root)
+
+
+def _has_left_its_mount(store: Writer, root: Root) -> bool:
+    mounted = {m.at for m in mounts.read()}
+    return bool(mounted) and any(path.startswith(b"/") and path not in mounted for path in store.mounts(root.id))
 
 
 def remember(store: Writer, root: Root) -> None:
-    """Note the identity of a directory that is there, for telling an unmounted tree from an emptied one."""
+    """Note the identity of a directory that is there, and the mount that it is on, for telling an unmounted tree from an emptied one."""
     found = identity(root.path)
-    if found is not None and found != store.directory_identity(root.id):
+    if found is None:
+        return
+    known = {path: i for path, i in store.mounts(root.id).items() if path.startswith(b"/")}
+    mount = mounts.of(root.path, mounts.read())
+    now = {mount.at: found} if mount is not None and mount.at != b"/" else {}
+    if found != store.directory_identity(root.id) or now != known:
         with store.transaction():
             store.set_directory_identity(root.id, *found)
+            store.forget_mounts(root.id, known.keys() - now.keys())
+            store.set_mounts(root.id, now)
+
+
+def points_below(root: bytes) -> frozenset[bytes]:
+    """Where something is mounted below a crawl directory, by path relative to it."""
+    real = os.path.realpath(root).rstrip(b"/") + b"/"
+    return frozenset(m.at[len(real) :] for m in mounts.read() if m.at.startswith(real))
+
+
+def absent_mounts(store: Writer, root: Root) -> list[bytes]:
+    """Mounts seen below a crawl directory that are not there now, by path relative to it: the path is missing, unreadable, an ordinary
+    directory, or an empty one on another device."""
+    known = {path: i for path, i in store.mounts(root.id).items() if not path.startswith(b"/")}
+    if not known:
+        return []
+    points = points_below(root.path)
+    with Beneath() as beneath:
+        return sorted(path for path, i in known.items() if not _is_mounted(beneath, root.path, path, i, points))
+
+
+def forget_mount(store: Writer, roots: Sequence[Root], path: bytes) -> None:
+    """Expect nothing to be mounted at a path any more: the next scan marks the files as gone that it does not find there. Raises
+    NoAbsentMountError for a path where no mount was seen, or where there still is one."""
+    at = os.path.abspath(path)
+    for root in roots:
+        relative = at[len(root.path) + 1 :] if at.startswith(root.path + b"/") else None
+        if relative in absent_mounts(store, root):
+            key = relative
+        elif at in store.mounts(root.id) and at not in {m.at for m in mounts.read()}:
+            key = at
+        else:
+            continue
+        with store.transaction():
+            store.forget_mounts(root.id, [key])
+        return
+    raise NoAbsentMountError(path=text.printable_path(at))
+
+
+def _is_mounted(beneath: Beneath, root: bytes, path: bytes, known: tuple[int, int], points: frozenset[bytes]) -> bool:
+    try:
+        above = os.fstat(beneath.folder(root, path.rpartition(b"/")[0])).st_dev
+        with beneath.listed(root, path) as entries:
+            found = os.fstat(beneath.folder(root, path))
+            empty = next(entries, None) is None
+    except OSError:
+        return False
+    if identity_of(found) == known:
+        return True
+    return (found.st_dev != above or path in points) and not empty
+
+
+def identity_of(stat: os.stat_result) -> tuple[int, int]:
+    """(st_dev, st_ino) as signed 64-bit numbers."""
+    return _signed(stat.st_dev), _signed(stat.st_ino)
 
 
 def _is_empty(path: bytes) -> bool:
@@ -74,3 +142,8 @@ def _is_empty(path: bytes) -> bool:
 
 def _signed(number: int) -> int:
     return number if number < 1 << 63 else number - (1 << 64)
+
+
+def below(folder: bytes, top: bytes) -> bool:
+    """Whether a folder is `top` or lies below it; the empty path is the crawl directory itself."""
+    return not top or folder == top or folder.startswith(top + b"/")

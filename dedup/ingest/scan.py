@@ -17,9 +17,9 @@ from operator import itemgetter
 
 from dedup import text, times
 from dedup.ingest.beneath import Beneath, barrier_to
-from dedup.ingest.examine import Examined, Found, signature, unreadable_because
+from dedup.ingest.examine import Examined, Found, signature, unchanged_for, unproven_settle, unreadable_because
 from dedup.ingest.record import record
-from dedup.ingest.roots import Root, identity, is_absent, remember
+from dedup.ingest.roots import Root, absent_mounts, below, identity, identity_of, is_absent, points_below, remember
 from dedup.ingest.session import Session
 from dedup.ingest.tally import Tally
 from dedup.ingest.workers import Examiners, processors
@@ -32,7 +32,6 @@ PART = 20_000
 MOST_WAITING = 20_000
 """Unsettled files kept in mind before the walk stops to work them off."""
 
-
 _Entry = tuple[bytes, os.DirEntry[str]]
 """An entry of a folder and its name."""
 _name = itemgetter(0)
@@ -44,17 +43,21 @@ def _keys() -> array[int]:
 
 @dataclass(slots=True)
 class _Waiting:
-    """A file that is not yet safe to read: what it was like when first looked at, and when that was."""
+    """A file that is not yet safe to read: what it was like when first looked at, and when that was. `unproven`: it was read, and
+    nothing showed that it was complete."""
 
     found: Found
     since: float
+    unproven: bool = False
 
 
 @dataclass(slots=True)
 class Scan:
     """Passes over the crawl directories. `stop` ends one between batches; `progress` hears of every batch, `tell` (kind, line) of every
     noteworthy thing once it is recorded, `visit` of every folder that is listed, `away` of a crawl directory that was not there,
-    or no longer the same, when something in it was to be looked at: what changed there is not known."""
+    or no longer the same, when something in it was to be looked at: what changed there is not known. `closed` says whether a writer
+    closed a file (crawl directory, path relative to it) since it was modified (ns since 1970): False if the file was created and not
+    closed, None if that is not known."""
 
     session: Session
     stop: threading.Event = field(default_factory=threading.Event)
@@ -62,6 +65,7 @@ class Scan:
     tell: Callable[[str, str], None] | None = None
     visit: Callable[[Root, bytes], None] = lambda _root, _folder: None
     away: Callable[[Root], None] = lambda _root: None
+    closed: Callable[[int, bytes, int], bool | None] = lambda _root, _path, _modified: None
     tally: Tally = field(default_factory=Tally)
     _batch: list[Found] = field(default_factory=list)
     _bytes: int = 0
@@ -95,7 +99,8 @@ class Scan:
 
     def reconcile(self, *, patient: bool = False) -> Tally:
         """Walk every crawl directory that is there, take in what differs, mark what is gone. Absent ones are in
-        `tally.absent`; nothing of theirs is touched. Unsettled files stay in mind, or with `patient` are waited for."""
+        `tally.absent`, absent mounts below one in `tally.unmounted`; nothing of theirs is marked gone. Unsettled files stay in mind, or
+        with `patient` are waited for."""
         begun = time.monotonic()
         walked: list[tuple[Root, tuple[int, int] | None, array[int]]] = []
         for root in self.session.roots:
@@ -112,7 +117,7 @@ class Scan:
             self._settle_waiting()
         for root, begun_as, missing in walked:
             if not self.stop.is_set():  # by now a file that moved is known by its new path
-                self._mark_gone(root, begun_as, missing)
+                self._mark_gone(root, begun_as, missing, whole=True)
         self.tally.seconds = time.monotonic() - begun
         return self.tally
 
@@ -153,6 +158,10 @@ class Scan:
         """How many files are not settled yet."""
         return len(self._waiting)
 
+    def pressing(self) -> bool:
+        """Whether files wait that may be read soon, not counting those that wait because nothing shows that they are complete."""
+        return any(not w.unproven for w in self._waiting.values())
+
     def backlog(self) -> tuple[int, float | None]:
         """(files that are known of and not recorded yet, when the oldest of the unsettled was met: seconds of the monotonic
         clock)."""
@@ -167,13 +176,13 @@ class Scan:
 
     def settled(self) -> float:
         """Queue those waiting files that have settled; returns the seconds until the next one may have (at most
-        `settle_seconds`)."""
+        `settle_seconds`, unless that is 0)."""
         with Beneath() as beneath:
             return self._settled(beneath)
 
     def _settled(self, beneath: Beneath) -> float:
-        settle = self.session.settings.crawl.settle_seconds
-        soonest = settle
+        crawl = self.session.settings.crawl
+        soonest = crawl.settle_seconds
         for path, known in list(self._waiting.items()):
             if self.stop.is_set():
                 break
@@ -187,13 +196,23 @@ class Scan:
             if now != known.found.stat:
                 w = _Waiting(replace(known.found, stat=now), time.monotonic())
                 self._waiting[path] = w
-            left = min(self._unsettled_for(now), settle - (time.monotonic() - w.since))
+            settle = crawl.settle_seconds
+            if w.unproven:
+                settle = max(settle, unproven_settle(self._with_writer(w.found), crawl.unprobed_settle_seconds))
+            left = settle - max(unchanged_for(now), time.monotonic() - w.since)
             if left <= 0:
                 del self._waiting[path]
-                self._queue(w.found)
+                self._queue(replace(w.found, trusted=w.unproven))
             else:
-                soonest = min(soonest, left)
+                soonest = min(soonest, left) if soonest > 0 else left
         return soonest
+
+    def _with_writer(self, found: Found) -> Found:
+        """The file with what events show of its writer."""
+        closed = self.closed(found.directory, found.relative, found.stat.mtime_ns)
+        # A finished file that was linked or moved here was not closed here either: its ctime is that of the link, its mtime is older.
+        is_open = closed is False and found.stat.mtime_ns == found.stat.ctime_ns
+        return replace(found, trusted=found.trusted or closed is True, open=is_open)
 
     def flush(self) -> None:
         """Take in whatever is queued, unless it is time to stop."""
@@ -207,11 +226,14 @@ class Scan:
         store = self.session.store
         visited: set[bytes] = set()
         unreadable: list[bytes] = []
-        folders = [top]
+        mounted: dict[bytes, tuple[int, int]] = {}
+        points = points_below(root.path)
+        folders: list[tuple[bytes, int | None, int | None]] = [(top, _device_above(root, top), None)]
         while folders and not self.stop.is_set():
-            folder = folders.pop()
+            folder, above, entry_inode = folders.pop()
+            inner: dict[bytes, int] = {}
             try:
-                inner = self._compare(root, folder)
+                stat = self._compare(root, folder, inner)
             except (FileNotFoundError, NotADirectoryError):
                 continue  # it went while we walked, or is a link now; what it held is found to be gone
             except OSError as error:
@@ -222,10 +244,14 @@ class Scan:
                 continue
             visited.add(folder)
             self.visit(root, folder)
-            folders.extend(folder + b"/" + name if folder else name for name in sorted(inner, reverse=True))
+            # The entry of a directory has the inode of what is mounted over. Mounts that show a directory in its own place are none.
+            if folder and (stat.st_dev != above or (folder in points and entry_inode not in (None, stat.st_ino))):
+                mounted[folder] = identity_of(stat)
+            folders.extend((os.path.join(folder, name), stat.st_dev, inner[name]) for name in sorted(inner, reverse=True))
         self._flush()
         if self.stop.is_set():
             return
+        self._note_mounts(root, mounted, visited)
         for folder in store.folders(root.id, top):
             if folder not in visited and not any(below(folder, u) for u in unreadable):
                 self._missing.extend(file for file, _ in store.there_in(root.id, folder))
@@ -236,18 +262,36 @@ class Scan:
         if not top and identity(root.path) == begun_as:
             remember(store, root)
 
-    def _compare(self, root: Root, folder: bytes) -> list[bytes]:
-        """Compare one folder with what is recorded of it; returns the names of the folders in it. What is ignored is counted;
-        links are not followed. However many files it has, so many at a time are in memory."""
+    def _note_mounts(self, root: Root, mounted: dict[bytes, tuple[int, int]], visited: set[bytes]) -> None:
+        """Record what is mounted below a crawl directory. Files that were there before and are not found are hidden by it."""
         store = self.session.store
-        inner: list[bytes] = []
+        known = store.mounts(root.id)
+        new = {path: i for path, i in mounted.items() if known.get(path) != i}
+        if not new:
+            return
+        added = [path for path in new if path not in known]
+        hidden: list[int] = []
+        if added:
+            missing = set(self._missing)
+            for folder in store.folders(root.id, b""):
+                if any(below(folder, path) for path in added):
+                    hidden += [file for file, _ in store.there_in(root.id, folder) if file in missing or folder not in visited]
+        with store.transaction():
+            store.set_mounts(root.id, new)
+            store.hide_files(hidden)
+
+    def _compare(self, root: Root, folder: bytes, inner: dict[bytes, int]) -> os.stat_result:
+        """Compare one folder with what is recorded of it; returns what it is, and adds the folders in it to `inner` (name → inode of the
+        entry). What is ignored is counted; links are not followed. However many files it has, so many at a time are in memory."""
+        store = self.session.store
         with Beneath() as beneath, beneath.listed(root.path, folder) as entries:
+            stat = os.fstat(beneath.folder(root.path, folder))
             part, more = self._listed(entries, inner)
             if not more:
                 known = store.recorded_in(root.id, folder)
                 self._entries(root, folder, part, known)
                 self._missing.extend(row[1] for row in known.values() if row[6] != GONE)
-                return inner
+                return stat
             seen = bytearray(store.next_id("files") // 8 + 1)  # a bit for every file
             while part and not self.stop.is_set():
                 known = store.recorded_named(root.id, folder, (name for name, _ in part))
@@ -260,10 +304,10 @@ class Scan:
             for file, _ in store.there_in(root.id, folder):
                 if file // 8 < len(seen) and not seen[file // 8] >> file % 8 & 1:
                     self._missing.append(file)
-        return inner
+        return stat
 
-    def _listed(self, entries: Iterator[os.DirEntry[str]], inner: list[bytes]) -> tuple[list[_Entry], bool]:
-        """The next candidates of a folder by name, and whether there may be more; names of folders are added to `inner`."""
+    def _listed(self, entries: Iterator[os.DirEntry[str]], inner: dict[bytes, int]) -> tuple[list[_Entry], bool]:
+        """The next candidates of a folder by name, and whether there may be more; folders are added to `inner`."""
         ignored = self.tally.ignored
         part: list[_Entry] = []
         wanted, encode = self._wanted.match, os.fsencode
@@ -278,7 +322,7 @@ class Scan:
             elif entry.is_symlink():
                 ignored["symlink"] += 1
             elif entry.is_dir(follow_symlinks=False):
-                inner.append(encode(entry.name))
+                inner[encode(entry.name)] = entry.inode()
             else:
                 ignored["special"] += 1
         part.sort(key=_name)
@@ -355,11 +399,12 @@ class Scan:
 
     def _unsettled_for(self, stat: Stat) -> float:
         """Seconds until the file has stood unchanged for `settle_seconds` by its own time stamps; ≤ 0: it has."""
-        newest = max(stat.mtime_ns, stat.ctime_ns)
-        return self.session.settings.crawl.settle_seconds - (time.time_ns() - newest) / 1e9
+        return self.session.settings.crawl.settle_seconds - unchanged_for(stat)
 
     def _queue(self, found: Found) -> None:
-        self._batch.append(found)
+        if self._waiting:
+            self._waiting.pop(found.path, None)
+        self._batch.append(self._with_writer(found))
         self._bytes += found.stat.size
         if len(self._batch) >= BATCH_FILES or self._bytes >= BATCH_BYTES:
             self._give()
@@ -390,13 +435,15 @@ class Scan:
             examined = self._examiners.take(self.stop)
         known = []
         for e in map(self._unbarred, examined):
-            if e is not None and e.outcome == "unsettled":
-                self._waiting.setdefault(e.found.path, _Waiting(e.found, time.monotonic()))
+            if e is not None and e.outcome in ("unsettled", "unproven"):
+                self._waiting.setdefault(e.found.path, _Waiting(e.found, time.monotonic(), e.outcome == "unproven"))
+                if e.unprobed is not None:
+                    self.session.note_unprobed(e.unprobed)
             elif e is not None:
                 known.append(e)
         if any(e.outcome == "vanished" for e in known):
-            there = {root.path for root in self.session.roots if not self._is_away(root)}
-            known = [e for e in known if e.outcome != "vanished" or e.found.root in there]
+            away = {root.path: [b""] if self._is_away(root) else absent_mounts(self.session.store, root) for root in self.session.roots}
+            known = [e for e in known if e.outcome != "vanished" or not any(below(e.found.folder, path) for path in away[e.found.root])]
         if known:
             self._tell("recording", known[0].found, len(known))
             with self._work():
@@ -449,31 +496,52 @@ class Scan:
         self.session.store.lock.doing(f"{what} {number} files, {text.printable_path(first.path)} the first of them")
 
     def _settle_waiting(self) -> None:
-        """Give unsettled files up to twice `settle_seconds` of waiting; those that do not settle are counted, and found again."""
-        patience = 2 * self.session.settings.crawl.settle_seconds
+        """Give unsettled files up to twice `settle_seconds` of waiting, and those that nothing shows to be complete
+        `unprobed_settle_seconds` more; those that do not settle are counted, and found again."""
+        crawl = self.session.settings.crawl
+        waited = 0.0
         while self._waiting and not self.stop.is_set():
             pause = self.settled()
             self._flush()
+            unproven = any(w.unproven for w in self._waiting.values())
+            patience = 2 * crawl.settle_seconds + unproven * crawl.unprobed_settle_seconds - waited
             if not self._waiting or patience <= 0:
                 break
             begun = time.monotonic()
             self.stop.wait(max(0.01, min(pause, patience)))
-            patience -= time.monotonic() - begun  # what the work takes is no waiting: files may have settled meanwhile
+            waited += time.monotonic() - begun  # what the work takes is no waiting: files may have settled meanwhile
         self.tally.unsettled += len(self._waiting)
         self._waiting.clear()
 
-    def _mark_gone(self, root: Root, begun_as: tuple[int, int] | None, missing: Sequence[int]) -> None:
-        """Mark files as gone that were not listed and are not there, unless the whole directory went meanwhile."""
+    def _mark_gone(self, root: Root, begun_as: tuple[int, int] | None, missing: Sequence[int], *, whole: bool = False) -> None:
+        """Mark files as gone that were not listed and are not there, unless the whole directory went meanwhile, what was mounted there
+        is not now, or something is mounted over them. `whole`: the whole directory was walked."""
         store = self.session.store
+        held: set[bytes] = set()
         for start in range(0, len(missing), BATCH_FILES):
             some = store.paths_of(missing[start : start + BATCH_FILES])
             with Beneath() as beneath:
-                really = [file for file, _, folder, name, gone in some if not gone and _stat(beneath, root.path, folder, name) is None]
+                really = {file: f for file, _, f, name, gone in some if not gone and _stat(beneath, root.path, f, name) is None}
             if begun_as is None or identity(root.path) != begun_as:
                 self.away(root)
                 return
+            absent = absent_mounts(store, root)
+            held |= {path for path in absent if any(below(folder, path) for folder in really.values())}
+            hidden = store.hidden_files(really)
             with store.transaction():
-                self.tally.gone += store.mark_gone(really, times.now())
+                gone = (f for f, folder in really.items() if f not in hidden and not any(below(folder, path) for path in absent))
+                self.tally.gone += store.mark_gone(gone, times.now())
+        if whole:
+            self._note_absent_mounts(root, held)
+
+    def _note_absent_mounts(self, root: Root, held: set[bytes]) -> None:
+        """Count the mounts as absent that files are missing of. One that nothing is missing of is not expected any more."""
+        store = self.session.store
+        absent = absent_mounts(store, root)
+        self.tally.unmounted += [text.printable_path(os.path.join(root.path, path)) for path in absent if path in held]
+        if over := [path for path in absent if path not in held]:
+            with store.transaction():
+                store.forget_mounts(root.id, over)
 
     def _folder_fault(self, root: Root, folder: bytes, error: OSError) -> None:
         fault, news = unreadable_because(error), not self._is_unreadable(root, folder)
@@ -498,6 +566,12 @@ def _stat(beneath: Beneath, root: bytes, folder: bytes, name: bytes) -> Stat | N
     return signature(found) if found is not None and modes.S_ISREG(found.st_mode) else None
 
 
-def below(folder: bytes, top: bytes) -> bool:
-    """Whether a folder is `top` or lies below it; the empty path is the crawl directory itself."""
-    return not top or folder == top or folder.startswith(top + b"/")
+def _device_above(root: Root, folder: bytes) -> int | None:
+    """st_dev of the folder that holds one; None for the crawl directory itself, or where it is not there."""
+    if not folder:
+        return None
+    try:
+        with Beneath() as beneath:
+            return os.fstat(beneath.folder(root.path, folder.rpartition(b"/")[0])).st_dev
+    except OSError:
+        return None

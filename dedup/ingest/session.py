@@ -7,7 +7,7 @@ import os
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from dedup import compiled, private
@@ -15,6 +15,7 @@ from dedup.config import Settings
 from dedup.digests import RECIPES
 from dedup.errors import RecipeChangedError
 from dedup.formats import ReadOptions
+from dedup.ingest import leases
 from dedup.ingest.events import Policy
 from dedup.ingest.examine import Options, collect_rarely, ignore_lease_breaks
 from dedup.ingest.matcher import Matcher
@@ -43,6 +44,14 @@ class Session:
     policy: Policy
     roots: tuple[Root, ...]
     alert_on_import: bool = False
+    unprobed: set[int] = field(default_factory=set)
+    """Owners of files whose writers could not be detected (NO_LEASES: of files on a file system without leases)."""
+
+    def note_unprobed(self, owner: int) -> None:
+        """Log that writers of these files cannot be detected, the first time it is found."""
+        if owner not in self.unprobed:
+            self.unprobed.add(owner)
+            _log.warning("%s", leases.warning(owner, self.settings.crawl.unprobed_settle_seconds))
 
 
 def options_of(settings: Settings) -> Options:
@@ -58,6 +67,7 @@ def options_of(settings: Settings) -> Options:
         min_characters=settings.duplicates.min_characters,
         num_perm=settings.duplicates.num_perm,
         passages=settings.duplicates.passages,
+        unprobed_settle_seconds=settings.crawl.unprobed_settle_seconds,
     )
 
 

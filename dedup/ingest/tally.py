@@ -31,6 +31,7 @@ class Tally:
     matches: Counter[str] = field(default_factory=Counter)
     changes: int = 0
     absent: list[str] = field(default_factory=list)
+    unmounted: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -76,5 +77,6 @@ def save_last_scan(store: Writer, tally: Tally, command: str, directories: Colle
             **tally.as_json(),
             "ignored_by": dict(sorted(tally.ignored.items())),
             "faults_by": store.faulty(directories),
+            "absent": tally.absent + tally.unmounted,
         }
         store.set_setting("last_scan", json.dumps(told))

@@ -8,7 +8,7 @@ import sqlite3
 import stat as modes
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -55,6 +55,7 @@ def open_locked(path: str, lock: Lock, kind: Callable[[Database, str, Lock], _St
     """The same for a process that holds the lock already; what is given is of this `kind`."""
     _require_files_beside(path)
     refuse_foreign_log(path, written=False)
+    closing = ExitStack()
     connection = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
     try:
         try:
@@ -62,6 +63,7 @@ def open_locked(path: str, lock: Lock, kind: Callable[[Database, str, Lock], _St
         except SQLITE as error:
             raise failure(DatabaseUnreadableError, path, error) from error
         store = kind(db, path, lock)
+        closing.callback(store.close_files)
         with store.failures():
             yield store
     finally:
@@ -70,6 +72,7 @@ def open_locked(path: str, lock: Lock, kind: Callable[[Database, str, Lock], _St
             connection.execute("PRAGMA analysis_limit=1000")  # of a table of millions it would read everything
             connection.execute("PRAGMA optimize")
         connection.close()
+        closing.close()
 
 
 def _prepare(connection: sqlite3.Connection, path: str) -> Database:

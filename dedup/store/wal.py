@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 import struct
 
+from dedup.store.descriptors import kept_open
+
 BACKUP = 0x6465_6475
 """The count of a backup: beyond any that a database begins with."""
 COUNT_AT = 60
@@ -23,8 +25,7 @@ _FRAME_BYTES = 24
 
 def counted(path: str) -> int:
     """The count in the header of a database file, without its log; 0 where there is none, or nothing was counted yet."""
-    with open(path, "rb") as file:
-        raw = os.pread(file.fileno(), 4, COUNT_AT)
+    raw = os.pread(kept_open(path), 4, COUNT_AT)
     return int.from_bytes(raw, "big") if len(raw) == 4 else 0
 
 

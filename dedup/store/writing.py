@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -14,9 +14,10 @@ import xxhash
 from sqlite_utils import Database
 
 from dedup import disk
-from dedup.errors import DatabaseFailedError, DatabaseReplacedError
+from dedup.errors import DatabaseCutShortError, DatabaseFailedError, DatabaseLogCutShortError, DatabaseLogLostError
 from dedup.model import Cause, Change, CheckStatus, Fault, Masking, Match, Metadata, Relation, Standing
 from dedup.store.damage import UNEXPECTED, failure, require_sound
+from dedup.store.files import OpenFiles
 from dedup.store.lock import Lock
 from dedup.store.reading import BODILESS
 from dedup.store.rows import JudgedRow, Stat
@@ -43,19 +44,40 @@ class Writer(Sending, Summing):
         super().__init__(db, path)
         self.lock = lock
         self.hurried: Callable[[], bool] = lambda: False
-        self._file = os.stat(path)
+        self._files = OpenFiles(path)
         self._counted: int | None = None
         self._sound_until = float("-inf")
 
     def require_in_place(self) -> None:
-        """Raise DatabaseFailedError where the file that was opened is not at its path any more, DatabaseReplacedError where another
-        one is: what was written then would be lost, or lie where nobody looks."""
+        """Raise an error where the files of the database are not those that were opened; see `OpenFiles.check`. What is written then
+        would be lost, or be in a place where nobody looks. A lock file that was removed is made again.
+
+        Where the log was removed or replaced, what it holds is first copied back to the database: nothing that was committed is lost.
+        """
+        self.lock.keep()
         try:
-            found = os.stat(self.path)
-        except OSError as error:
-            raise DatabaseFailedError(path=self.path, problem=f"it is not there any more ({error.strerror})") from error
-        if not os.path.samestat(found, self._file):
-            raise DatabaseReplacedError(path=self.path)
+            self._files.check()
+        except (DatabaseCutShortError, DatabaseLogCutShortError):
+            self.lock.leave_files()  # to copy the rest of the log back would mix pages of different commits
+            raise
+        except DatabaseLogLostError:
+            self.lock.leave_files()  # at its name there may be somebody else's by now, which SQLite would remove when it closes
+            self._copy_back()
+            raise
+
+    def close_files(self) -> None:
+        """Release what `require_in_place` needs, after the connection was closed."""
+        self._files.close()
+
+    def _copy_back(self) -> None:
+        """Copy all of the log, which may have no name any more, back to the database."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            busy, frames, copied = self._connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+            if not busy and copied >= frames:
+                return
+            if time.monotonic() > deadline:
+                raise DatabaseFailedError(path=self.path, problem="its log was removed, and a reader keeps it from being copied back")
 
     @contextmanager
     def work(self) -> Iterator[None]:
@@ -99,7 +121,8 @@ class Writer(Sending, Summing):
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of the block or none of it, durable when it ends (WAL, synchronous=FULL)."""
+        """All of the block or none of it, durable when it ends (WAL, synchronous=FULL). Raises what `require_in_place` raises."""
+        self.require_in_place()
         self._begin()
         try:
             self._count()
@@ -185,6 +208,36 @@ class Writer(Sending, Summing):
 
     def set_directory_identity(self, directory: int, device: int, inode: int) -> None:
         self._execute("UPDATE directories SET device = ?, inode = ? WHERE id = ?", device, inode, directory)
+
+    # Mounts
+
+    def mounts(self, directory: int) -> dict[bytes, tuple[int, int]]:
+        """Mounts seen in a crawl directory: path relative to it → (st_dev, st_ino); and, by its absolute path, the mount that the crawl
+        directory is on."""
+        rows = self._all("SELECT path, device, inode FROM mounts WHERE directory_id = ?", directory)
+        return {path: (device, inode) for path, device, inode in rows}
+
+    def set_mounts(self, directory: int, mounts: Mapping[bytes, tuple[int, int]]) -> None:
+        """Add mounts to those of a crawl directory, or give them another identity."""
+        self._many("INSERT OR REPLACE INTO mounts VALUES (?, ?, ?, ?)", ((directory, path, *identity) for path, identity in mounts.items()))
+
+    def forget_mounts(self, directory: int, paths: Iterable[bytes]) -> None:
+        """Mounts that are not expected any more: what is not found where they were is gone."""
+        for path in paths:
+            self._execute("DELETE FROM mounts WHERE directory_id = ? AND path = ?", directory, path)
+            self._execute(
+                "DELETE FROM hidden_files WHERE file_id IN (SELECT id FROM files WHERE directory_id = ?1"
+                " AND (folder = ?2 OR substr(folder, 1, length(?2) + 1) = ?2 || x'2f'))",
+                directory, path,
+            )  # fmt: skip
+
+    def hide_files(self, files: Iterable[int]) -> None:
+        """Files that something was mounted over."""
+        self._many("INSERT OR IGNORE INTO hidden_files VALUES (?)", ((file,) for file in files))
+
+    def hidden_files(self, files: Iterable[int]) -> set[int]:
+        """Those of these files that something was mounted over."""
+        return {row[0] for row in self._by_id(files, "SELECT h.file_id FROM wanted w JOIN hidden_files h ON h.file_id = w.id")}
 
     # Files
 

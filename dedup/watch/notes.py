@@ -43,6 +43,7 @@ class Notebook:
         self._notes = Notes()
         self._size = 0
         self._since: float | None = None
+        self._writers: dict[tuple[int, bytes], int | None] = {}  # when the writer closed the file (ns); None: it has not
         self.woken = threading.Event()
 
     def file(self, root: int, relative: bytes) -> None:
@@ -58,6 +59,32 @@ class Notebook:
                     self._notes = Notes(everything="too many folders changed at once")
                     self._size = 0
         self.woken.set()
+
+    def opened(self, root: int, relative: bytes) -> None:
+        """A file appeared: somebody created it and has it open, or gave a finished file this name."""
+        with self._lock:
+            self._set_writer(root, relative, None)
+
+    def closed(self, root: int, relative: bytes) -> None:
+        """A writer closed the file now."""
+        with self._lock:
+            self._set_writer(root, relative, time.time_ns())
+
+    def renamed(self, root: int, before: bytes, after: bytes) -> None:
+        """A file has another path; what is known of its writer stays known."""
+        with self._lock:
+            self._writers.pop((root, after), None)
+            if (root, before) in self._writers:
+                self._set_writer(root, after, self._writers.pop((root, before)))
+
+    def was_closed(self, root: int, relative: bytes, modified_ns: int) -> bool | None:
+        """Whether a writer closed the file since it was modified (ns since 1970); False: the file appeared, and no writer closed it;
+        None: not known."""
+        with self._lock:
+            if (root, relative) not in self._writers:
+                return None
+            at = self._writers[root, relative]
+        return False if at is None else at >= modified_ns or None
 
     def folder(self, root: int, relative: bytes) -> None:
         """Look at a folder and all below it."""
@@ -89,6 +116,12 @@ class Notebook:
             notes, self._notes, self._size, self._since = self._notes, Notes(), 0, None
             self.woken.clear()
         return notes
+
+    def _set_writer(self, root: int, relative: bytes, closed_at: int | None) -> None:
+        self._writers.pop((root, relative), None)  # the latest come last
+        self._writers[root, relative] = closed_at
+        if len(self._writers) > MOST_PATHS:
+            del self._writers[next(iter(self._writers))]
 
     def _add(self, where: dict[int, set[bytes]], root: int, relative: bytes) -> None:
         paths = where.setdefault(root, set())

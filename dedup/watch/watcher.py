@@ -71,16 +71,29 @@ class _Handler(FileSystemEventHandler):
 
     def dispatch(self, event: FileSystemEvent) -> None:
         try:
+            self._note_writer(event)
             for path in (event.src_path, event.dest_path):
                 if path:
                     self._note(os.fsencode(path), event)
         except Exception:  # an exception would end watchdog's thread, and nobody would hear
             self._book.everything("an event could not be read")
 
+    def _note_writer(self, event: FileSystemEvent) -> None:
+        root, path = self._root.id, self._relative(os.fsencode(event.src_path))
+        if isinstance(event, FileCreatedEvent):
+            self._book.opened(root, path)
+        elif isinstance(event, FileClosedEvent):
+            self._book.closed(root, path)
+        elif isinstance(event, FileMovedEvent):
+            self._book.renamed(root, path, self._relative(os.fsencode(event.dest_path)))
+
+    def _relative(self, path: bytes) -> bytes:
+        return path[len(self._base) + 1 :]
+
     def _note(self, path: bytes, event: FileSystemEvent) -> None:
         if path != self._base and not path.startswith(self._base + b"/"):
             return
-        relative = path[len(self._base) + 1 :]
+        relative = self._relative(path)
         if isinstance(event, DirAttribEvent):
             self._book.permissions(self._root.id, relative)
         elif not relative:

@@ -1,0 +1,87 @@
+"""Whether somebody has a file open for writing: a read lease (fcntl(2), F_SETLEASE) is refused then.
+
+The kernel gives a lease only to the owner of the file or with CAP_LEASE, and not on every file system. Where it gives none the probe
+is `unknown`, which is not the same as `free`.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import pwd
+import re
+import signal
+from dataclasses import dataclass
+from typing import Literal
+
+Probe = Literal["free", "written", "unknown"]
+"""`free`: nobody has the file open for writing. `written`: somebody has. `unknown`: the kernel gives no lease on the file."""
+
+NO_LEASES = -1
+"""In place of the owner of a file: the file system supports no leases, whoever asks."""
+_CAP_LEASE = 28
+REMEDY = (
+    "Give the process CAP_LEASE (AmbientCapabilities=CAP_LEASE and CapabilityBoundingSet=CAP_LEASE in the systemd unit), or run it as the"
+    " user that writes the files."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """The effective user of a process, and whether it has CAP_LEASE."""
+
+    user: int
+    may_lease: bool
+
+    def cover(self, owner: int) -> bool:
+        """Whether the process can have a lease on files of this user."""
+        return self.may_lease or self.user == owner
+
+
+def probe(fd: int) -> tuple[Probe, int]:
+    """(state of a file opened O_RDONLY, errno of the refusal or 0). The lease is released at once."""
+    if signal.getsignal(signal.SIGIO) is signal.SIG_DFL:
+        return "free", 0  # nobody prepared for SIGIO: a writer that comes meanwhile would end the process
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        if error.errno == errno.EAGAIN:
+            return "written", 0
+        return "unknown", error.errno or errno.EINVAL
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return "free", 0
+
+
+def rights(process: int | Literal["self"] = "self") -> Rights | None:
+    """What a process may do; None where /proc does not show it."""
+    try:
+        with open(f"/proc/{process}/status", "rb") as file:
+            status = file.read()
+    except OSError:
+        return None
+    user = re.search(rb"^Uid:\t\d+\t(\d+)", status, re.MULTILINE)
+    capabilities = re.search(rb"^CapEff:\t([0-9a-f]+)", status, re.MULTILINE)
+    if user is None or capabilities is None:
+        return None
+    return Rights(int(user[1]), bool(int(capabilities[1], 16) >> _CAP_LEASE & 1))
+
+
+def subject(owner: int) -> str:
+    """The files that cannot be probed, for a message: those of this user, or those of a file system (NO_LEASES)."""
+    if owner == NO_LEASES:
+        return "files on a file system without leases"
+    try:
+        name = f" ({pwd.getpwuid(owner).pw_name})"
+    except (KeyError, OverflowError):
+        name = ""
+    return f"files of user {owner}{name}"
+
+
+def warning(owner: int, settle_seconds: float) -> str:
+    """A sentence on what is not known about these files, what follows, and what to do."""
+    what = (
+        f"writers of {subject(owner)} cannot be detected by user {os.geteuid()}: a file that does not show that it is complete is read"
+        f" once it has not changed for {settle_seconds:g} s"
+    )
+    return f"{what}." if owner == NO_LEASES else f"{what}. {REMEDY}"
