@@ -10,7 +10,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from dedup import overlap, text, times, winnowing
+from dedup import overlap, text, times
 from dedup.errors import AmbiguousBoilerplateError, ShortBoilerplateError, UnknownBoilerplateError
 from dedup.model import Masking
 from dedup.overlap import RUN, Sought
@@ -55,9 +55,8 @@ class _House:
 
 
 def _keys(passage: str) -> set[int]:
-    """Every key that a text could choose within a passage, whatever that text's k."""
-    own = text.to_points(passage)
-    return {key for k in (winnowing.WIDE, winnowing.NARROW) for key in vectors.keys_of(vectors.hashes(own, k)).tolist()}
+    """Every key that a text can choose within a normalised passage."""
+    return set(vectors.keys_of(vectors.hashes(text.to_points(passage))).tolist())
 
 
 class Boilerplate:
@@ -186,11 +185,11 @@ def tell(store: Writer, house: str, shown: str) -> BoilerplateRow:
 
 def _common(key: int, own: Points, others: Sequence[Points]) -> str:
     """The passage around the run with this key, as far as it runs alike through all; empty where they have no such run."""
-    k = vectors.width(own)
-    places = np.flatnonzero(vectors.keys_of(vectors.hashes(own, k)) == key)
+    places = np.flatnonzero(vectors.keys_of(vectors.hashes(own)) == key)
     if not len(places):
         return ""
     body, at = text.from_points(own), int(places[0])
+    k = int(vectors.lengths(own)[at])
     run = body[at : at + k]
     these = [(body, at), *((other, other.find(run)) for other in map(text.from_points, others))]
     if any(place < 0 for _, place in these):
