@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import random
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -176,6 +177,66 @@ def test_every_pair_of_the_definitions_is_found_with_its_numbers_and_no_other(ei
         assert (m.shared, m.longest, m.masked) == (n.shared, n.passage, ())
         assert (m.similarity, m.containment) == pytest.approx((n.similarity, n.containment))
         assert (m.coverage, m.quoted) == pytest.approx((n.coverage, n.quoted))
+
+
+SCRIPTS = (
+    "가나다라마바사아자차카타파하거너더러머버",
+    "abcdefghijklmnopqrstuvwxyz",
+    "漢字文書新聞記者社會經濟",
+    "かきくけこカキクケコ",
+    "0123456789",
+)
+
+
+def letters(rng: random.Random, number: int, shares: Sequence[float]) -> str:
+    """So many letters and digits in words of these scripts, in these proportions."""
+    found: list[str] = []
+    while number > 0:
+        (script,) = rng.choices(SCRIPTS, shares)
+        found.append("".join(rng.choices(script, k=min(number, rng.randint(2, 7)))))
+        number -= len(found[-1])
+    return " ".join(found)
+
+
+def share_of_wide(body: str) -> float:
+    normalised = normalise(body)
+    return sum(unicodedata.east_asian_width(c) in "WF" for c in normalised) / len(normalised)
+
+
+def statement_within(rng: random.Random, statement: str, share: float, length: int) -> str:
+    """A text around a statement, of which about this share is Hangul, ideographs and kana."""
+    wide = share * length - share_of_wide(statement) * len(normalise(statement))
+    rest = max(length - len(normalise(statement)), 40)
+    wide_share = min(max(wide / rest, 0), 1)
+    shares = [wide_share * rng.random(), 1 - wide_share, 0, 0, 0]
+    shares[2] = wide_share - shares[0]
+    before = rng.randint(20, rest - 20)
+    return f"{letters(rng, before, shares)} {statement} {letters(rng, rest - before, shares)}"
+
+
+def in_many_scripts(seed: int, statements: int = 12) -> list[Made]:
+    """Texts that share statements word for word: two to four for each, whatever scripts the rest of them is written in. The shares of wide
+    characters lie around one half, and far from it."""
+    rng = random.Random(seed)
+    bodies = []
+    for n in range(statements):
+        shares = [rng.random() * (rng.random() < 0.6) for _ in SCRIPTS]
+        statement = letters(rng, rng.randint(160, 260), shares if any(shares) else [1, 1, 0, 0, 0])
+        some = [(0.47, 0.53), (0.05, 0.95), (0.3, 0.5, 0.7), (0.49, 0.51, 0.2, 0.8)][n % 4]
+        bodies += [statement_within(rng, statement, share, rng.randint(300, 1500)) for share in some]
+    return [paper(n, body) for n, body in enumerate(bodies)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_pair_of_the_definitions_is_found_whatever_scripts_the_texts_are_written_in(crawl: Path, db: Path, seed: int) -> None:
+    """The runs of a passage are its own, not those of the texts around it."""
+    articles = in_many_scripts(seed)
+    write(crawl, articles)
+    running.scan(crawl, db, boilerplate_articles=0)
+    expected = {frozenset(pair): r for pair, r in relations.bundled({a.address: a.body for a in articles}).items()}
+    wide = {a.address: share_of_wide(a.body) >= 0.5 for a in articles}
+    assert sum(len({wide[url] for url in pair}) == 2 for pair in expected) >= 8, "pairs on both sides of one half"
+    assert {pair: p["relation"] for pair, p in pairs(db).items()} == expected
 
 
 def in_order(db: Path, crawl: Path, names: Sequence[str], passes: int = 1, **kw: Any) -> list[dict[str, Any]]:

@@ -10,8 +10,9 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from dedup import overlap, text, times, winnowing
+from dedup import overlap, text, times
 from dedup.errors import AmbiguousBoilerplateError, ShortBoilerplateError, UnknownBoilerplateError
+from dedup.ingest.cache import Cache
 from dedup.model import Masking
 from dedup.overlap import RUN, Sought
 from dedup.overlap.places import origins
@@ -19,8 +20,8 @@ from dedup.store import Reader, Writer
 from dedup.store.rows import BoilerplateRow
 from dedup.winnowing import vectors
 
-MOST_MASKS = 500
-"""Texts of a publisher whose masks are kept in memory."""
+MASKED_CHARACTERS = 4_000_000
+"""Normalised characters of texts whose masks stay in memory between batches (1 byte each)."""
 
 Points = NDArray[np.uint32]
 Mask = NDArray[np.bool_]
@@ -36,8 +37,6 @@ class _House:
     settled: set[int] = field(default_factory=set)
     runs: dict[str, str] = field(default_factory=dict)
     sought: Sought | None = None
-    masks: dict[int, Mask | None] = field(default_factory=dict)
-    names: dict[int, frozenset[str]] = field(default_factory=dict)
 
     def add(self, name: str, passage: str, status: Masking) -> set[int]:
         """Take a passage in. Gives the keys that lie in it."""
@@ -49,15 +48,24 @@ class _House:
         self.passages.append((name, passage))
         self.runs |= {passage[i : i + RUN]: name for i in range(len(passage) - RUN + 1)}
         self.sought = None
-        self.masks.clear()
-        self.names.clear()
         return keys
 
 
+@dataclass(slots=True)
+class _Hidden:
+    """What is masked of a text, and the names of the passages that hide it once somebody asked for them."""
+
+    mask: Mask | None
+    names: frozenset[str] | None = None
+
+    @property
+    def size(self) -> int:
+        return 1 if self.mask is None else len(self.mask)
+
+
 def _keys(passage: str) -> set[int]:
-    """Every key that a text could choose within a passage, whatever that text's k."""
-    own = text.to_points(passage)
-    return {key for k in (winnowing.WIDE, winnowing.NARROW) for key in vectors.keys_of(vectors.hashes(own, k)).tolist()}
+    """Every key that a text can choose within a normalised passage."""
+    return set(vectors.keys_of(vectors.hashes(text.to_points(passage))).tolist())
 
 
 class Boilerplate:
@@ -69,10 +77,16 @@ class Boilerplate:
         self.articles = articles
         self.keys: set[int] = set()
         self._houses: dict[int, _House] = {}
+        self._hidden: Cache[tuple[int, int, int], _Hidden] = Cache(MASKED_CHARACTERS, lambda hidden: hidden.size)
+
+    def end_batch(self) -> None:
+        """The texts of the batch are compared no more."""
+        self._hidden.end_batch()
 
     def forget(self) -> None:
         """Ask the database again."""
         self._houses.clear()
+        self._hidden.clear()
         self.keys.clear()
 
     def load(self, store: Reader, publishers: Iterable[int]) -> None:
@@ -94,15 +108,13 @@ class Boilerplate:
 
     def mask_of(self, store: Reader, publisher: int, text: int, own: Points) -> Mask | None:
         """The mask of a text that is asked for again and again."""
-        house = self.house(store, publisher)
-        if not house.passages:
-            return None
-        if text not in house.masks:
-            if len(house.masks) >= MOST_MASKS:
-                house.masks.clear()
-                house.names.clear()
-            house.masks[text] = self.mask(store, publisher, own)
-        return house.masks[text]
+        return self._hidden_of(store, publisher, text, own).mask if self.house(store, publisher).passages else None
+
+    def _hidden_of(self, store: Reader, publisher: int, text: int, own: Points) -> _Hidden:
+        key = publisher, text, len(self.house(store, publisher).passages)  # a passage that is learned makes other masks
+        if key not in self._hidden:
+            self._hidden[key] = _Hidden(self.mask(store, publisher, own))
+        return self._hidden[key]
 
     def mask(self, store: Reader, publisher: int, own: Points) -> Mask | None:
         """Which characters of a text are boilerplate of its publisher; None where none is, or over half of the text would be:
@@ -118,12 +130,12 @@ class Boilerplate:
 
     def names_of(self, store: Reader, publisher: int, text: int, own: Points) -> frozenset[str]:
         """The names of the passages that the mask of such a text hides."""
-        house, mask = self.house(store, publisher), self.mask_of(store, publisher, text, own)
-        if mask is None:
+        if self.mask_of(store, publisher, text, own) is None:
             return frozenset()
-        if text not in house.names:
-            house.names[text] = frozenset(self.names(store, publisher, own, mask))
-        return house.names[text]
+        hidden = self._hidden_of(store, publisher, text, own)
+        if hidden.names is None:
+            hidden.names = frozenset(self.names(store, publisher, own, hidden.mask))
+        return hidden.names
 
     def names(self, store: Reader, publisher: int, own: Points, mask: Mask | None) -> set[str]:
         """The names of the passages that a mask hides."""
@@ -186,11 +198,11 @@ def tell(store: Writer, house: str, shown: str) -> BoilerplateRow:
 
 def _common(key: int, own: Points, others: Sequence[Points]) -> str:
     """The passage around the run with this key, as far as it runs alike through all; empty where they have no such run."""
-    k = vectors.width(own)
-    places = np.flatnonzero(vectors.keys_of(vectors.hashes(own, k)) == key)
+    places = np.flatnonzero(vectors.keys_of(vectors.hashes(own)) == key)
     if not len(places):
         return ""
     body, at = text.from_points(own), int(places[0])
+    k = int(vectors.lengths(own)[at])
     run = body[at : at + k]
     these = [(body, at), *((other, other.find(run)) for other in map(text.from_points, others))]
     if any(place < 0 for _, place in these):

@@ -50,6 +50,7 @@ class Bundles:
         characters = self._store.characters_of(texts)
         parts: set[Pair] = set()
         for match in doubtful:
+            self._kept.end_group()
             for whole in (match.a, match.b):
                 parts |= self._beside(whole, characters[whole], match, of_text[whole].values())
         self._store.set_relations((*pair, "excerpt") for pair in sorted(parts & stored.keys()))

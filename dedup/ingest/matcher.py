@@ -232,7 +232,11 @@ class Matcher:
         self._stories.finish()
         self._store.set_crowded(round_.crowded)
         found = [m for pair, m in round_.judged.items() if m and pair not in round_.stored]
-        return self._bundles.sort(found)
+        matches = self._bundles.sort(found)
+        self._kept.end_group()
+        self._stories.end_batch()
+        self._boilerplate.end_batch()
+        return matches
 
     def _likely(self, number: int, meeting: Meeting, one: Lookup | None) -> list[int]:
         """What a text will be compared with, as far as is known now."""
@@ -244,7 +248,8 @@ class Matcher:
         return list(dict.fromkeys((*by_signature, *by_passages, *behind)))
 
     def _load(self, some: dict[int, list[int]], round_: _Round) -> None:
-        """Have what is needed for these texts and what they will be compared with in memory."""
+        """Have what is needed for these texts and what they will be compared with in memory, in place of what was before."""
+        self._kept.end_group()
         some = {number: others for number, others in some.items() if others}
         self._load_pages({*some, *(other for others in some.values() for other in others)}, round_)
         wanted = {number: [other for other in others if _fits(number, other, round_)] for number, others in some.items()}

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dedup import compiled
 from dedup.ingest.boilerplate import Boilerplate
+from dedup.ingest.cache import Cache
 from dedup.ingest.kept import Kept
 from dedup.ingest.likeliest import likeliest
 from dedup.passages import STORIES, PassageIndex
@@ -33,7 +34,7 @@ stories is enough, or three of six."""
 FAMILY = 32
 """Texts that stand behind a candidate and are confirmed too; one with more has a match, and the copies of that are many."""
 MOST_PUBLISHERS = 200_000
-"""Texts of which the publisher is kept in memory."""
+"""Texts of which the publisher stays in memory between batches."""
 
 Keys = NDArray[np.int64]
 
@@ -119,7 +120,7 @@ class Stories:
         self._store, self._boilerplate, self._kept = store, boilerplate, kept
         self._held: _Held
         self._seen: _Seen
-        self._publishers: dict[int, int] = {}
+        self._publishers: Cache[int, int] = Cache(MOST_PUBLISHERS)
         self._families: dict[int, list[int]] = {}
         self._local: dict[int, tuple[int, ...]] = {}
         self._entered: list[tuple[int, Keys]] = []
@@ -127,7 +128,8 @@ class Stories:
 
     def forget(self) -> None:
         """A batch was rolled back: what it brought was never there."""
-        for kept in (self._publishers, self._families, self._local, self._entered, self._represented):
+        self._publishers.clear()
+        for kept in (self._families, self._local, self._entered, self._represented):
             kept.clear()
 
     def committed(self) -> list[tuple[int, Keys]]:
@@ -138,10 +140,10 @@ class Stories:
     def begin(self, index: PassageIndex, lookups: Sequence[Lookup]) -> None:
         """Look up the texts of a batch, and all that will be asked of those that stand under their keys."""
         self._held = held = _Held(index, lookups)
-        met = held.met()
+        met = held.met() | {number for number, _ in self._entered}
         self._families = self._store.represented_by(met, FAMILY + 1)
         self.load_publishers({*met, *(text for family in self._families.values() for text in family)})
-        self._publishers |= {one.number: one.publisher for one in lookups}
+        self._publishers.update({one.number: one.publisher for one in lookups})
         self._boilerplate.load(self._store, {one.publisher for one in lookups})
         self._local = {}
         for number, keys in self._entered:  # by an earlier part of the same commit
@@ -181,6 +183,10 @@ class Stories:
         """Store which texts stand for which."""
         self._store.add_represented(self._represented)
         self._represented.clear()
+
+    def end_batch(self) -> None:
+        """The texts of the batch are asked for no more."""
+        self._publishers.end_batch()
 
     def likely(self, one: Lookup) -> list[int]:
         """What will be proposed, as far as the index alone tells."""
@@ -259,13 +265,10 @@ class Stories:
 
     def load_publishers(self, texts: Iterable[int]) -> None:
         """Have the publishers of these texts at hand."""
-        unknown = [text for text in texts if text not in self._publishers]
-        if len(self._publishers) > MOST_PUBLISHERS:
-            self._publishers = {number: self._publishers[number] for number, _ in self._entered}
-        if unknown:
+        if unknown := self._publishers.missing(texts):
             found = self._store.publishers_of_texts(unknown)
             self._boilerplate.load(self._store, set(found.values()))
-            self._publishers |= found
+            self._publishers.update(found)
 
     def _masked(self, text: int, key: int) -> bool:
         """Whether a key under which a text was entered lies in what has been learned since."""

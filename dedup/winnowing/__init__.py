@@ -1,8 +1,13 @@
 """Which passages of a text are looked up: its keys, chosen by winnowing (Schleimer, Wilkerson, Aiken: *Winnowing: Local
 Algorithms for Document Fingerprinting*, SIGMOD 2003).
 
-Every run of k characters of the normalised text is hashed, and of every `WINDOW` successive hashes the smallest is chosen:
-two texts that share a passage of k + WINDOW - 1 characters choose a hash in it alike. Long texts keep the smallest of those.
+A run begins at every character of the normalised text and has 20 to 32 characters: the fewest whose weights add up to `FULL`. A
+syllable or an ideograph weighs more than a letter, because it is rarer. So a run depends on its own characters alone, and a passage has
+the same runs in every text.
+
+Every run is hashed, and of every `window` successive hashes the smallest is chosen. Two texts that share a passage with as many whole
+runs as the wider of their two windows choose a common hash in it. Such a passage has at most window + NARROW - 1 characters, and
+window + WIDE - 1 where its last characters are wide.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dedup import compiled, text
+from dedup.winnowing import recipe
 from dedup.winnowing.recipe import KEY_BITS, KEY_BYTES, NARROW, RECIPE, WIDE, most
 
 if TYPE_CHECKING:
@@ -22,8 +28,8 @@ __all__ = ["KEY_BITS", "KEY_BYTES", "NARROW", "RECIPE", "WIDE", "keys", "pack", 
 def keys(folded: text.Folded, least: int) -> list[NDArray[np.int64] | None]:
     """The distinct keys of each text, rising; None for one that has fewer than `least` characters (normalised).
 
-    A key is a number of `KEY_BITS` bits. Hash i of a text p is fmix64(Σ p[i+j]·BASE^(k-1-j) + k·SPREAD) mod 2^64, its key
-    the highest bits of fmix64(hash ^ AGAIN), fmix64 being MurmurHash3's 64-bit finaliser (Appleby).
+    A key is a number of `KEY_BITS` bits. The hash of a run p of k characters is fmix64(Σ p[j]·BASE^(k-1-j) + k·SPREAD) mod 2^64,
+    its key the highest bits of fmix64(hash ^ AGAIN), fmix64 being MurmurHash3's 64-bit finaliser (Appleby).
     """
     rows, found = _winnowed(folded, least)
     return [None if n < 0 else rows[t][:n] for t, n in enumerate(found)]
@@ -46,7 +52,7 @@ def _winnowed(folded: text.Folded, least: int) -> tuple[NDArray[np.int64], list[
     if compiled.worth(0):
         from dedup.winnowing.kernel import winnow
 
-        winnow(folded.points, folded.starts, text.kept_array(), text.wide_array(), least, rows, found)
+        winnow(folded.points, folded.starts, recipe.weights(), least, rows, found)
     else:
         from dedup.winnowing.vectors import winnow as plain
 

@@ -13,8 +13,9 @@ from dedup.winnowing import recipe
 _BASE, _SPREAD, _AGAIN = np.uint64(recipe.BASE), np.uint64(recipe.SPREAD), np.uint64(recipe.AGAIN)
 _M1, _M2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 _SHIFT = np.uint64(64 - recipe.KEY_BITS)
-_WIDE, _NARROW, _WINDOW = recipe.WIDE, recipe.NARROW, recipe.WINDOW
-_MOST, _PER_KEY, _MOST_EVER = recipe.MOST, recipe.PER_KEY, recipe.MOST_EVER
+_FULL = recipe.FULL
+_POWERS = np.array([pow(recipe.BASE, n, 1 << 64) for n in range(recipe.NARROW)], np.uint64)
+_window, _most = njit(recipe.window), njit(recipe.most)
 
 
 @njit(inline="always")
@@ -25,54 +26,54 @@ def _mixed(h: Any) -> Any:
 
 
 @machine_code
-def winnow(points: Any, starts: Any, kept: Any, wide: Any, least: int, keys: Any, found: Any) -> None:
-    """The keys of each text into its row of `keys`, rising, and their number (-1: it is too short) into `found`; see
-    `dedup.winnowing.keys`."""
+def winnow(points: Any, starts: Any, weights: Any, least: int, keys: Any, found: Any) -> None:
+    """Write the keys of each text into its row of `keys`, rising, and their number into `found`, -1 for a text that is too short.
+
+    points: code points (uint32) of all texts, of which text t has [starts[t], starts[t + 1]). weights: see `recipe.weights`. least:
+    the fewest normalised characters of a text that is not too short. See `dedup.winnowing.keys`."""
     longest = 0
     for text in range(len(starts) - 1):
         longest = max(longest, starts[text + 1] - starts[text])
     own = np.empty(longest, np.uint32)
+    own_weights = np.empty(longest, np.uint8)
     hashes = np.empty(longest, np.uint64)
     chosen = np.empty(longest, np.uint64)
     for text in range(len(starts) - 1):
-        n = 0
-        broad = 0
+        n = number = total = 0
+        rolled = uint64(0)
         for i in range(starts[text], starts[text + 1]):
-            code = points[i]
-            if kept[code]:
-                own[n] = code
-                n += 1
-                broad += wide[code]
+            weight = weights[points[i]]
+            if weight == 0:
+                continue
+            own[n] = points[i]
+            own_weights[n] = weight
+            total += weight
+            rolled = uint64(uint64(rolled * _BASE) + uint64(own[n]))
+            n += 1
+            while total >= _FULL:  # a run ends here, or several do that begin one after the other
+                length = n - number
+                hashes[number] = _mixed(uint64(rolled + uint64(uint64(length) * _SPREAD)))
+                rolled = uint64(rolled - uint64(uint64(own[number]) * _POWERS[length - 1]))
+                total -= own_weights[number]
+                number += 1
         if n < least or n == 0:
             found[text] = -1
             continue
-        k = _WIDE if 2 * broad >= n else _NARROW
-        number = n - k + 1
-        if number <= 0:
+        if number == 0:
             found[text] = 0
             continue
-        top = uint64(1)
-        for _ in range(k - 1):
-            top = uint64(top * _BASE)
-        spread = uint64(uint64(k) * _SPREAD)
-        rolled = uint64(0)
-        for j in range(k):
-            rolled = uint64(uint64(rolled * _BASE) + uint64(own[j]))
-        hashes[0] = _mixed(uint64(rolled + spread))
-        for i in range(1, number):
-            rolled = uint64(uint64(uint64(rolled - uint64(uint64(own[i - 1]) * top)) * _BASE) + uint64(own[i + k - 1]))
-            hashes[i] = _mixed(uint64(rolled + spread))
+        window = _window(n)
         least_at = 0
-        for i in range(1, min(_WINDOW, number)):
+        for i in range(1, min(window, number)):
             if hashes[i] <= hashes[least_at]:
                 least_at = i
         picked = 1
         chosen[0] = hashes[least_at]
-        for end in range(_WINDOW, number):
+        for end in range(window, number):
             if hashes[end] <= hashes[least_at]:
                 least_at = end
-            elif least_at <= end - _WINDOW:
-                least_at = end - _WINDOW + 1
+            elif least_at <= end - window:
+                least_at = end - window + 1
                 for i in range(least_at + 1, end + 1):
                     if hashes[i] <= hashes[least_at]:
                         least_at = i
@@ -81,7 +82,7 @@ def winnow(points: Any, starts: Any, kept: Any, wide: Any, least: int, keys: Any
             chosen[picked] = hashes[least_at]
             picked += 1
         some = np.sort(chosen[:picked])
-        most = min(max(_MOST, n // _PER_KEY), _MOST_EVER)
+        most = _most(n)
         row = keys[text]
         distinct = 0
         for i in range(picked):
