@@ -12,6 +12,8 @@ from __future__ import annotations
 import os
 import struct
 
+from dedup.descriptors import is_exhausted
+
 BACKUP = 0x6465_6475
 """The count of a backup: beyond any that a database begins with."""
 COUNT_AT = 60
@@ -39,7 +41,9 @@ def is_foreign(path: str, *, written: bool) -> bool:
         if span is None:
             return False
         count = counted(path)  # after the log: what it goes on from was in the file before its first frame was
-    except OSError:
+    except OSError as error:
+        if is_exhausted(error):
+            raise  # SQLite would copy a foreign log into the database
         return False
     if count == BACKUP:
         return True
