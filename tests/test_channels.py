@@ -285,6 +285,14 @@ def test_a_secret_that_is_not_there_is_named_by_its_variable(monkeypatch: pytest
     )
 
 
+@pytest.mark.parametrize("value", ["", " ", "\n"])
+@pytest.mark.parametrize("key", ["url", "secret"])
+def test_a_secret_that_is_empty_is_an_error_and_signs_nothing(monkeypatch: pytest.MonkeyPatch, key: str, value: str) -> None:
+    monkeypatch.setenv("GIVEN", value)
+    given = {"url": "http://127.0.0.1/", "secret": "", key: "env:GIVEN"}
+    assert refused(Channel(kind="webhook", **given)) == "Channel x: the environment variable GIVEN is empty"
+
+
 PARTS = ("gu3st", "pa55w0rd", "t0ken-in-path", "t0ken-in-query")
 LEAKS = [
     ("webhook", "http://gu3st:pa55w0rd@127.0.0.1:{port}/t0ken-in-path?key=t0ken-in-query"),

@@ -6,7 +6,7 @@ import os
 
 from anyio import to_thread
 
-from dedup.config import Settings
+from dedup.config import Settings, variable
 from dedup.errors import WebError, WebOpenError
 from dedup.http_server import HttpServer, listen_at
 from dedup.web.app import make
@@ -18,11 +18,13 @@ THREADS = 8
 
 def token_of(settings: Settings) -> str:
     """The token that is configured, or the value of the environment variable which it names; empty: none is. Raises WebError where the
-    variable is not set, WebOpenError where there is none and other machines could ask."""
+    variable is not set or holds nothing but blanks, WebOpenError where there is no token and other machines could ask."""
     given, listen = settings.web.token, settings.web.listen
-    token = os.environ.get(given[4:], "") if given.startswith("env:") else given
-    if given and not token:
-        raise WebError(listen=listen, problem=f"the environment variable {given[4:]} of [web] token is not set")
+    name = variable(given)
+    token = given if name is None else os.environ.get(name, "")
+    if name is not None and not token.strip():
+        what = "empty" if name in os.environ else "not set"
+        raise WebError(listen=listen, problem=f"the environment variable {name} of [web] token is {what}")
     if not token and not is_own_machine(listen):
         raise WebOpenError(listen=listen)
     return token
