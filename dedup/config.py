@@ -38,6 +38,26 @@ def _recipe(name: str) -> str:
     return name
 
 
+def variable(value: str) -> str | None:
+    """The environment variable that a value of the configuration names ("env:NAME"); None for a literal value."""
+    named = re.fullmatch(r"env:([A-Za-z_][A-Za-z0-9_]*)", value)
+    return named[1] if named else None
+
+
+def _secret(value: str) -> str:
+    """A literal value, or the name of an environment variable. What looks like such a name and is none is refused: as a literal it would
+    sign messages, or be the password, without anybody noticing."""
+    if re.match(r"\s*env\s*:", value, re.IGNORECASE) and variable(value) is None:
+        raise ValueError(
+            "names no environment variable; write 'env:NAME' with a NAME of ASCII letters, digits and '_' that does not begin with a digit"
+        )
+    return value
+
+
+_Secret = Annotated[str, AfterValidator(_secret)]
+"""A value that may be a secret, or name the environment variable that holds it."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -249,7 +269,7 @@ class Web(_Section):
 
     enabled: bool = False
     listen: Annotated[str, AfterValidator(_listening)] = "127.0.0.1:8765"
-    token: str = ""
+    token: _Secret = ""
     hosts: tuple[_Name, ...] = ()
 
 
@@ -310,8 +330,8 @@ class Channel(_Section):
     """`[channels.NAME]`"""
 
     kind: Literal["apprise", "webhook", "command", "atom", "log"]
-    url: str = ""
-    secret: str = ""
+    url: _Secret = ""
+    secret: _Secret = ""
     command: tuple[str, ...] = ()
     path: str = ""
     entries: Annotated[int, Field(ge=1, le=10_000)] = 200
@@ -328,7 +348,7 @@ _NEEDED = {"apprise": ("url",), "webhook": ("url", "secret"), "command": ("comma
 
 def masked(value: str) -> str:
     """A value that is, or may hold, a secret: which environment variable has it, or which service it is for."""
-    if not value or re.fullmatch(r"env:[A-Za-z_][A-Za-z0-9_]*", value):
+    if not value or variable(value) is not None:
         return value
     scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]{0,20}://", value)
     return (scheme[0] if scheme else "") + "***"
@@ -543,7 +563,7 @@ def _sentence(error: Any) -> str:
         return "there is no such key" + (f"; did you mean {'.'.join([*map(str, error['loc'][:-1]), near[0]])!r}?" if near else "")
     message = str(error["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     message = re.sub(r"(?i)\btuple should have at least 1 item.*", "must have at least 1 item", message).replace("tuple", "list")
-    if error["loc"][0] == "channels":  # a secret may be in it
+    if error["loc"][0] == "channels" or error["loc"][:2] == ("web", "token"):  # a secret may be in it
         return message
     told = list(error["input"]) if isinstance(error["input"], tuple) else error["input"]
     return message if repr(told) in message else f"{message} (it is {told!r})"

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from dedup import private
+from dedup.descriptors import is_exhausted
 
 Phase = Literal["starting", "scanning", "watching", "stopping"]
 Reason = Literal["database", "absent", "unwatched", "events", "alerts", "derived", "internal"]
@@ -147,7 +148,11 @@ def read(path: str) -> Health | None:
         told["unwatched_some"] = tuple(told["unwatched_some"])
         told["unprobed"] = tuple(told["unprobed"])
         return Health(**{f.name: told[f.name] for f in fields(Health)})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except OSError as error:
+        if is_exhausted(error):
+            raise
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

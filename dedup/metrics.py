@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import resource
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -11,16 +13,21 @@ from typing import get_args
 from dedup.errors import MetricsError
 from dedup.health import Health, Reason
 
+CONNECTIONS = 16
+"""Connections that it has open at most."""
+
 
 def serve(listen: str, report: Callable[[], Health], database: str) -> Callable[[], None]:
     """Answer at `listen` ("address:port") from a thread of its own, out of the latest `report` and the sizes of the files of a
     `database`; returns what ends it. Raises MetricsError where that cannot be."""
     try:
-        from prometheus_client import CollectorRegistry, start_http_server
+        from prometheus_client import CollectorRegistry, make_asgi_app
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
         from prometheus_client.registry import Collector
+
+        from dedup.http_server import HttpServer, limits_of, listen_at
     except ImportError as error:
-        raise MetricsError(listen=listen, problem="prometheus-client is not installed; install dedup[metrics]") from error
+        raise MetricsError(listen=listen, problem=f"{error.name} is not installed; install dedup[metrics]") from error
 
     class Reported(Collector):
         def collect(self) -> Iterator[Metric]:
@@ -32,16 +39,17 @@ def serve(listen: str, report: Callable[[], Health], database: str) -> Callable[
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(Reported())
-    address, _, port = listen.rpartition(":")
     try:
-        server, thread = start_http_server(int(port), address.strip("[]"), registry)
+        listening = listen_at(listen)
     except OSError as error:
         raise MetricsError(listen=listen, problem=error.strerror or str(error)) from error
+    server = HttpServer(make_asgi_app(registry), listening, limits_of(resource.getrlimit(resource.RLIMIT_NOFILE)[0], CONNECTIONS))
+    thread = threading.Thread(target=server.run, name="metrics", daemon=True)
+    thread.start()
 
     def end() -> None:
-        server.shutdown()
-        server.server_close()
-        thread.join(5)
+        server.end()
+        thread.join(2)
 
     return end
 

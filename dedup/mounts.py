@@ -6,6 +6,8 @@ import os
 import re
 from dataclasses import dataclass
 
+from dedup.descriptors import is_exhausted
+
 MOUNTINFO = "/proc/self/mountinfo"
 
 _NETWORK = frozenset((
@@ -35,7 +37,9 @@ def read(mountinfo: str = MOUNTINFO) -> list[Mount]:
     try:
         with open(mountinfo, "rb") as file:
             lines = file.read().splitlines()
-    except OSError:
+    except OSError as error:
+        if is_exhausted(error):
+            raise
         return []
     found = []
     for line in lines:

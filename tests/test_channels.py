@@ -10,12 +10,14 @@ import json
 import logging
 import os
 import re
+import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -31,7 +33,7 @@ from hypothesis import settings as trying
 from hypothesis import strategies as st
 
 from dedup.alerts import atom
-from dedup.alerts.channels import SENDERS, SIGNATURE, body_of, send, signature
+from dedup.alerts.channels import LEFT_BEHIND, SENDERS, SIGNATURE, body_of, send, signature
 from dedup.alerts.messages import Entry, Message, machine, message, trial
 from dedup.alerts.secrets import without
 from dedup.config import AlertRule, Channel, Delivery, load
@@ -119,6 +121,154 @@ def test_a_webhook_that_does_not_answer_is_not_waited_for() -> None:
     assert "refused" in refused(Channel(kind="webhook", url=f"http://127.0.0.1:{free_port()}/"))
 
 
+@contextmanager
+def raw_server(script: Callable[[socket.socket], None]) -> Iterator[tuple[str, list[bytes]]]:
+    """A server on loopback that reads a request and goes on by a script, until the client has gone. Gives its address, and the requests."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        requests: list[bytes] = []
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = listening.accept()
+                except OSError:
+                    return
+                with client, suppress(OSError):
+                    read = b""
+                    while script is not silent and not read.endswith(b"}"):
+                        read += client.recv(65536)
+                    requests.append(read)
+                    script(client)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}/hook", requests
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join(60)
+        assert not thread.is_alive(), "the client is still there"
+
+
+def silent(client: socket.socket) -> None:
+    while client.recv(65536):
+        pass
+
+
+def drip(sent: bytes) -> Callable[[socket.socket], None]:
+    """Byte by byte, faster than any time limit for a single operation, and again from the start of the last line without end."""
+
+    def send_slowly(client: socket.socket) -> None:
+        for byte in sent:
+            client.sendall(bytes((byte,)))
+            time.sleep(0.005)
+        while True:
+            client.sendall(b"x")
+            time.sleep(0.005)
+
+    return send_slowly
+
+
+def flood(piece: bytes, first: bytes = b"") -> Callable[[socket.socket], None]:
+    def send_always(client: socket.socket) -> None:
+        client.sendall(first)
+        while True:
+            client.sendall(piece)
+
+    return send_always
+
+
+def once(answer: bytes) -> Callable[[socket.socket], None]:
+    return lambda client: client.sendall(answer)
+
+
+@pytest.mark.parametrize(
+    "script",
+    [silent, drip(b"HTTP/1.1 200 "), drip(b"HTTP/1.1 100 Continue\r\nA: "), drip(b"HTTP/1.1 103 Early Hints\r\nA: ")],
+    ids=["nothing", "a status line", "an interim answer", "an early hint"],
+)
+def test_the_time_limit_of_a_webhook_is_that_of_the_whole_request(script: Callable[[socket.socket], None]) -> None:
+    """However steadily the answer comes: the server goes on until the client has left."""
+    with raw_server(script) as (place, _):
+        assert refused(Channel(kind="webhook", url=f"http://{place}"), timeout=0.5) == "Channel x: timed out after 0.5 seconds"
+        if script is silent:
+            assert "timed out" in refused(Channel(kind="webhook", url=f"https://{place}"), timeout=0.5)
+
+
+def test_a_receiver_that_does_not_read_is_not_waited_for() -> None:
+    """It is the size of the request that keeps the kernel from taking all of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        large = replace(TOLD, machine={**TOLD.machine, "text": "x" * (64 << 20)})
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+        assert "timed out" in refused(Channel(kind="webhook", url=url), large, timeout=2.0)
+
+
+def test_a_name_that_is_not_resolved_in_time_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolved = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved.wait(60) and [])
+    try:
+        assert "timed out" in refused(Channel(kind="webhook", url="http://paper.example/"), timeout=0.2)
+    finally:
+        resolved.set()
+
+
+@pytest.mark.parametrize("piece", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
+def test_interim_answers_without_end_are_no_answer(piece: bytes) -> None:
+    with raw_server(flood(piece)) as (place, _):
+        assert "interim answers" in refused(Channel(kind="webhook", url=f"http://{place}"), timeout=60)
+
+
+TAKEN = b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        once(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"),
+        once(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 202 Accepted\r\n\r\n"),
+        once(TAKEN),
+        once(TAKEN + b"Content-Length: 1000\r\n\r\nx"),
+        once(TAKEN + b"Content-Length: nonsense\r\n\r\n"),
+        once(TAKEN + b"Transfer-Encoding: chunked\r\n\r\nno chunk"),
+        once(TAKEN + b"no header at all\r\n\r\n"),
+        drip(TAKEN + b"A: "),
+        drip(TAKEN + b"\r\n"),
+        flood(b"x" * 65536, TAKEN + b"\r\n"),
+        flood(b"A: b\r\n", TAKEN),
+        flood(b"x" * 65536, TAKEN + b"A: "),
+    ],
+)
+def test_a_2xx_status_is_a_success_whatever_follows(script: Callable[[socket.socket], None]) -> None:
+    with raw_server(script) as (place, requests):
+        send("x", Channel(kind="webhook", url=f"http://{place}"), TOLD, 1.0)
+    assert len(requests) == 1
+
+
+def test_a_redirect_is_refused_with_what_to_do() -> None:
+    with receiver() as hook:
+        hook.answers.append(308)
+        assert "redirects are not followed: set the url to the final address" in refused(Channel(kind="webhook", url=hook.url))
+
+
+@pytest.mark.parametrize("kind", ["apprise", "atom"])
+def test_a_channel_that_hangs_in_a_library_or_on_a_disk_is_left_after_the_time_limit(monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
+    """A few attempts may hang; after that none is made until one of them has ended."""
+    released, begun = threading.Event(), []
+
+    def hang(*_: Any) -> None:
+        begun.append(threading.current_thread())
+        released.wait(60)
+
+    monkeypatch.setitem(SENDERS, kind, hang)
+    channel = Channel(kind=kind, url="json://paper.example" if kind == "apprise" else "", path="/x" if kind == "atom" else "")
+    for _ in range(LEFT_BEHIND):
+        assert "it was not done within 0.1 seconds" in refused(channel, timeout=0.1)
+    assert "earlier attempts hang" in refused(channel, timeout=0.1)
+    assert len(begun) == LEFT_BEHIND
+    released.set()
+    for thread in begun:
+        thread.join(60)
+    send("x", channel, TOLD, 60)
+
+
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "nonsense"])
 def test_an_environment_variable_that_holds_another_address_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("HOOK", url)
@@ -133,6 +283,14 @@ def test_a_secret_that_is_not_there_is_named_by_its_variable(monkeypatch: pytest
     assert refused(Channel(kind="webhook", url="http://127.0.0.1/", secret="env:NOT_THERE")) == (
         "Channel x: the environment variable NOT_THERE is not set"
     )
+
+
+@pytest.mark.parametrize("value", ["", " ", "\n"])
+@pytest.mark.parametrize("key", ["url", "secret"])
+def test_a_secret_that_is_empty_is_an_error_and_signs_nothing(monkeypatch: pytest.MonkeyPatch, key: str, value: str) -> None:
+    monkeypatch.setenv("GIVEN", value)
+    given = {"url": "http://127.0.0.1/", "secret": "", key: "env:GIVEN"}
+    assert refused(Channel(kind="webhook", **given)) == "Channel x: the environment variable GIVEN is empty"
 
 
 PARTS = ("gu3st", "pa55w0rd", "t0ken-in-path", "t0ken-in-query")

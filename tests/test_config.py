@@ -380,6 +380,47 @@ def test_what_is_shown_of_a_secret_is_where_it_is_or_which_service_it_is_for(giv
     assert config.masked(given) == shown
 
 
+NO_VARIABLE = [
+    "env:HOOK-SECRET",
+    "env:",
+    "env:1SECRET",
+    "env: HOOK",
+    "env:HOOK ",
+    " env:HOOK",
+    "ENV:HOOK",
+    "env :HOOK",
+    "env:$HOOK",
+    "env:비밀",
+    "env:A\\n",
+]
+
+
+@pytest.mark.parametrize("value", NO_VARIABLE)
+@pytest.mark.parametrize("key", ["channels.m.url", "channels.m.secret", "web.token"])
+def test_what_looks_like_a_variable_and_names_none_is_refused_and_not_taken_literally(here: Path, key: str, value: str) -> None:
+    given = {"url": "https://a.example/", "secret": "", "token": ""} | {key.rpartition(".")[2]: value}
+    lines = f'[channels.m]\nkind = "webhook"\nurl = "{given["url"]}"\nsecret = "{given["secret"]}"\n[web]\ntoken = "{given["token"]}"\n'
+    with pytest.raises(ConfigError) as refused:
+        load(str(written(here / "mine.toml", lines)))
+    assert f"{key}: names no environment variable; write 'env:NAME'" in str(refused.value)
+    assert value not in str(refused.value).replace("env:NAME", "")
+    assert config.masked(value) == "***"
+
+
+@pytest.mark.parametrize("value", ["env:HOOK_SECRET", "env:_a1", "", "secret", "environment:x", "my env:x"])
+def test_names_of_variables_and_other_values_are_taken(here: Path, value: str) -> None:
+    file = written(here / "mine.toml", f'[channels.m]\nkind = "webhook"\nurl = "env:URL"\nsecret = "{value}"\n[web]\ntoken = "{value}"\n')
+    settings = load(str(file)).settings
+    assert (settings.channels["m"].secret, settings.web.token) == (value, value)
+    assert config.variable(value) == (value[4:] if value.startswith("env:") else None)
+
+
+def test_a_token_of_the_wrong_type_is_not_shown(here: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(str(written(here / "mine.toml", "[web]\ntoken = 31415926\n")))
+    assert "31415926" not in str(refused.value)
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_the_command_that_prints_the_configuration_shows_no_secret(here: Path, form: str) -> None:
     written(here / "config.toml", "[channels.m]\nkind = 'webhook'\nurl = 'https://gu3st:pa55w0rd@a.example/t0ken'\nsecret = 't0ken'\n")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
 from typing import Any, get_args
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dedup import health
@@ -147,18 +148,94 @@ def test_daily_keeps_to_the_clocks_when_they_are_changed() -> None:
     assert due(datetime(2026, 3, 28, 23, tzinfo=UTC), leapt).at == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 
 
-@given(moments, zones, st.lists(clocks, min_size=2, max_size=2, unique=True), st.sampled_from(["at once", "hourly", "daily"]), clocks)
-def test_nothing_is_due_in_quiet_hours_nor_before_now(now: datetime, zone: ZoneInfo, quiet: list[time], every: Any, at: time) -> None:
-    begin, end = quiet
-    loud = due(now, Rhythm(every, at, zone))
-    found = due(now, Rhythm(every, at, zone, (begin, end)))
-    assert found.at >= loud.at
-    before, after = ((found.at + timedelta(hours=h)).astimezone(zone).utcoffset() for h in (-3, 3))
-    shown = found.at.astimezone(zone).time()
-    inside = begin <= shown < end if begin < end else not end <= shown < begin
-    assert not inside or before != after  # clocks may be changed within quiet hours
-    if found.at != loud.at:
-        assert found.digest is not None
+def is_quiet(moment: datetime, zone: ZoneInfo, begin: time, end: time) -> bool:
+    """What the clock on the wall says, and nothing else."""
+    shown = moment.astimezone(zone).time()
+    return begin <= shown < end if begin < end else not end <= shown < begin
+
+
+def first_loud(moment: datetime, zone: ZoneInfo, begin: time, end: time) -> datetime:
+    """By going on minute by minute."""
+    while is_quiet(moment, zone, begin, end):
+        moment = moment.replace(second=0) + timedelta(minutes=1)
+    return moment
+
+
+CHANGED = [  # (zone, when its clocks were changed, in UTC)
+    ("Europe/Berlin", datetime(2025, 10, 26, 1)),
+    ("Europe/Berlin", datetime(2026, 3, 29, 1)),
+    ("America/New_York", datetime(2026, 11, 1, 6)),
+    ("Australia/Lord_Howe", datetime(2026, 4, 4, 15)),  # by half an hour
+    ("Australia/Lord_Howe", datetime(2026, 10, 3, 15, 30)),
+    ("Pacific/Apia", datetime(2011, 12, 30, 10)),  # a whole day is left out
+    ("Pacific/Kwajalein", datetime(1993, 8, 21, 12)),
+    ("America/Scoresbysund", datetime(2025, 3, 30, 1)),  # the last hour of a day is left out
+    ("America/Sao_Paulo", datetime(2018, 11, 4, 3)),  # the first one
+    ("America/Havana", datetime(2025, 11, 2, 5)),
+    ("Antarctica/Troll", datetime(2026, 3, 29, 1)),  # by two hours
+    ("Africa/Casablanca", datetime(2026, 2, 15, 2)),
+    ("Asia/Pyongyang", datetime(2018, 5, 4, 15)),
+    ("America/Caracas", datetime(2007, 12, 9, 7)),
+]
+near_a_change = st.tuples(st.sampled_from(CHANGED), st.integers(-36 * 60, 36 * 60), st.integers(0, 59)).map(
+    lambda found: (ZoneInfo(found[0][0]), found[0][1].replace(tzinfo=UTC) + timedelta(minutes=found[1], seconds=found[2]))
+)
+anywhere = st.tuples(st.sampled_from(sorted(available_timezones())).map(ZoneInfo), moments)
+begins_and_ends = st.lists(clocks | st.sampled_from([time(1, 30), time(2, 30), time(0), time(23, 30)]), min_size=2, max_size=2, unique=True)
+
+
+@example((ZoneInfo("Europe/Berlin"), datetime(2025, 10, 26, 1, 10, tzinfo=UTC)), [time(1, 30), time(2, 30)])
+@example((ZoneInfo("Europe/Berlin"), datetime(2025, 10, 25, 23, 45, tzinfo=UTC)), [time(1, 30), time(2, 30)])
+@example((ZoneInfo("Europe/Berlin"), datetime(2026, 3, 29, 0, 10, tzinfo=UTC)), [time(1), time(2, 30)])
+@example((ZoneInfo("Pacific/Apia"), datetime(2011, 12, 30, 9, 10, tzinfo=UTC)), [time(22), time(7)])
+@given(near_a_change | anywhere, begins_and_ends)
+def test_what_falls_into_quiet_hours_is_due_in_the_first_moment_after_them(where: tuple[ZoneInfo, datetime], quiet: list[time]) -> None:
+    (zone, now), (begin, end) = where, quiet
+    found = due(now, Rhythm(zone=zone, quiet=(begin, end)))
+    assert found.at == first_loud(now, zone, begin, end)
+    assert (found.digest == "quiet") == (found.at != now)
+
+
+@given(near_a_change | anywhere, begins_and_ends, st.sampled_from(["at once", "hourly", "daily"]), clocks, st.integers(0, 2) | st.none())
+def test_nothing_is_due_in_quiet_hours_nor_before_now(
+    where: tuple[ZoneInfo, datetime], quiet: list[time], every: Any, at: time, gather: int | None
+) -> None:
+    (zone, now), (begin, end) = where, quiet
+    given = {"sent_this_hour": 5, "gather": None if gather is None else timedelta(minutes=gather)}
+    loud = due(now, Rhythm(every, at, zone, most_per_hour=5), **given)  # type: ignore[arg-type]
+    found = due(now, Rhythm(every, at, zone, (begin, end), most_per_hour=5), **given)  # type: ignore[arg-type]
+    assert found.at == first_loud(loud.at, zone, begin, end) >= now
+    assert found.digest == loud.digest
+
+
+@given(near_a_change, clocks)
+def test_daily_is_due_once_for_every_date_that_clocks_show(where: tuple[ZoneInfo, datetime], at: time) -> None:
+    """At `at`, the first time where clocks show it twice; as long after midnight as on other days where they leap over it."""
+    zone, now = where
+    daily = Rhythm("daily", at, zone)
+    found, until = [], now + timedelta(days=5)
+    moment = now - timedelta(days=5)
+    while (moment := due(moment, daily).at) < until:
+        found.append(moment)
+    for before, after in pairwise(found):
+        local = after.astimezone(zone)
+        if local.time() != at:  # clocks leapt over it
+            assert (after - timedelta(hours=3)).astimezone(zone).utcoffset() != local.utcoffset()
+        assert before < after <= before + timedelta(hours=26)
+    dates, day = [m.astimezone(zone).date() for m in found], timedelta(days=1)
+    shown = {(now - timedelta(days=5) + timedelta(hours=n)).astimezone(zone).date() for n in range(24 * 10)}
+    leapt = {m.astimezone(zone).date() - day for m in found if m.astimezone(zone).time() < at} & shown  # over midnight
+    assert len(set(dates)) == len(dates) or leapt
+    assert {d for d in shown if min(shown) + day < d < max(shown) - day} <= set(dates) | leapt
+
+
+@given(near_a_change | anywhere)
+def test_hourly_is_the_first_moment_at_which_clocks_show_a_full_hour(where: tuple[ZoneInfo, datetime]) -> None:
+    zone, now = where
+    expected = now.replace(second=0) + timedelta(minutes=1)
+    while expected.astimezone(zone).minute:
+        expected += timedelta(minutes=1)
+    assert due(now, Rhythm("hourly", zone=zone)).at == expected
 
 
 def test_what_falls_into_quiet_hours_waits_for_their_end_and_says_so() -> None:

@@ -85,6 +85,16 @@ def test_a_token_from_the_environment_is_wanted_and_never_told(sampled: Sampled,
         assert err.count(b"GET /status") == 2, "with --verbose requests are logged"
 
 
+@pytest.mark.parametrize(("value", "problem"), [(None, "not set"), ("", "empty"), (" ", "empty")])
+def test_a_token_that_the_environment_does_not_have_is_an_error(tmp_path: Path, value: str | None, problem: str) -> None:
+    (tmp_path / "config.toml").write_text('[web]\ntoken = "env:DESK_TOKEN"\n')
+    environment = {name: v for name, v in os.environ.items() if name != "DESK_TOKEN"} | ({} if value is None else {"DESK_TOKEN": value})
+    with mock.patch.dict(os.environ, environment, clear=True):
+        told = run(tmp_path, "serve", "--listen", "127.0.0.1:0")
+    assert told.code == 3
+    assert told.err.endswith(f"the environment variable DESK_TOKEN of [web] token is {problem}.\n")
+
+
 def test_a_configured_token_is_not_shown(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text('[web]\ntoken = "hush-hush"\n')
     for form in ("text", "json"):

@@ -18,13 +18,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Any, Self
-from urllib.error import HTTPError
+from typing import IO, Self
 from urllib.parse import unquote, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from dedup import __version__
-from dedup.alerts import atom
+from dedup.alerts import atom, webhook
 from dedup.alerts.messages import Message
 from dedup.alerts.secrets import reveal, without
 from dedup.config import Channel
@@ -42,12 +40,47 @@ def send(name: str, channel: Channel, message: Message, timeout: float) -> None:
     try:
         given = {key: reveal(getattr(channel, key), name) for key in ("url", "secret")}
         secrets += [value for value in given.values() if value]
-        SENDERS[channel.kind](channel.model_copy(update=given), message, timeout)
+        sender, own = SENDERS[channel.kind], channel.model_copy(update=given)
+        if channel.kind in _UNTIMED:
+            _within(timeout, name, lambda: sender(own, message, timeout))
+        else:
+            sender(own, message, timeout)
     except ChannelError:
         raise
     except Exception as error:
         told = without(f"{error}" or type(error).__name__, secrets)
         raise ChannelError(channel=name, problem=told) from None
+
+
+_UNTIMED = ("apprise", "atom")
+"""Kinds whose work has no time limit of its own: a service that Apprise asks, a disk."""
+LEFT_BEHIND = 3
+"""Attempts of one channel that may hang at a time. As long as they do, further attempts are refused."""
+_hanging: dict[str, list[threading.Thread]] = {}
+
+
+def _within(seconds: float, name: str, work: Callable[[], None]) -> None:
+    """Do the work for a channel in a thread, and wait for it no longer than that. A thread cannot be ended: one that is late is left
+    behind. Raises what the work raises."""
+    hanging = _hanging[name] = [t for t in _hanging.get(name, []) if t.is_alive()]
+    if len(hanging) >= LEFT_BEHIND:
+        raise _Refused(f"{len(hanging)} earlier attempts hang; the next one is made when one of them has ended")
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, name=f"an alert to {name}", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        hanging.append(thread)
+        raise _Refused(f"it was not done within {seconds:g} seconds")
+    if failed:
+        raise failed[0]
 
 
 class _Refused(Exception):  # noqa: N818  a word for what it is
@@ -108,30 +141,22 @@ def signature(secret: str, at: int, body: bytes) -> str:
     return f"t={at},v1={made}"
 
 
-class _Stay(HTTPRedirectHandler):
-    """Redirects are not followed: what is sent is meant for one address."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
 def _webhook(channel: Channel, message: Message, timeout: float) -> None:
     body = body_of(message)
     headers = {"Content-Type": "application/json", "User-Agent": f"dedup/{__version__}", "X-Dedup-Id": message.id}
     if channel.secret:
         headers[SIGNATURE] = signature(channel.secret, int(time.time()), body)
     url, authorisation = _without_credentials(channel.url)
-    request = Request(url, body, headers | authorisation, method="POST")  # noqa: S310  checked: http or https
-    if request.type not in ("http", "https"):
+    if urlsplit(url).scheme not in ("http", "https"):
         raise _Refused("the url is neither http:// nor https://")
     try:
-        with build_opener(_Stay).open(request, timeout=timeout) as answer:
-            answer.read(1)
-    except HTTPError as error:
-        with error:
-            raise _Refused(f"it answered {error.code} {error.reason}") from None
+        status, reason = webhook.post(url, body, headers | authorisation, timeout)
     except (OSError, HTTPException) as error:
-        raise _Refused(f"{getattr(error, 'reason', None) or error}" or type(error).__name__) from None
+        raise _Refused(f"{error}" or type(error).__name__) from None
+    if 300 <= status < 400:
+        raise _Refused(f"it answered {status} {reason}; redirects are not followed: set the url to the final address")
+    if not 200 <= status < 300:
+        raise _Refused(f"it answered {status} {reason}")
 
 
 def _without_credentials(url: str) -> tuple[str, dict[str, str]]:
@@ -163,11 +188,16 @@ def _command(channel: Channel, message: Message, timeout: float) -> None:
             raise _Refused(f"the command left with exit code {code}{_tail(said)}")
 
 
+ENDING = 5.0
+"""Seconds that a process has to end in once it is killed."""
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        with suppress(subprocess.TimeoutExpired):  # the kernel may hold it, on a disk that does not answer
+            process.wait(ENDING)
 
 
 def _tail(said: IO[bytes]) -> str:

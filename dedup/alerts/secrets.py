@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from dedup.config import variable
 from dedup.errors import ChannelError
 from dedup.text import printable
 
-_NAMED = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 _LEAST = 4
 """Characters from which a part of a secret is taken out of what is told; shorter ones would take words apart."""
 MOST = 300
@@ -18,13 +17,14 @@ MOST = 300
 
 
 def reveal(value: str, channel: str) -> str:
-    """A value of the configuration, or that of the environment variable which it names. Raises ChannelError where there is none."""
-    named = _NAMED.fullmatch(value)
-    if named is None:
+    """A value of the configuration, or that of the environment variable which it names. Raises ChannelError where the variable is not set
+    or holds nothing but blanks."""
+    name = variable(value)
+    if name is None:
         return value
-    found = os.environ.get(named[1], "")
-    if not found:
-        raise ChannelError(channel=channel, problem=f"the environment variable {named[1]} is not set")
+    found = os.environ.get(name)
+    if found is None or not found.strip():
+        raise ChannelError(channel=channel, problem=f"the environment variable {name} is {'not set' if found is None else 'empty'}")
     return found
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dedup import descriptors
 from dedup.cli.common import Common, common, formats, told
 from dedup.escaping import dumps
 from dedup.text import printable
@@ -43,6 +44,7 @@ def serve(options: Common, listen: str | None, shown: bool, form: str) -> None:
     settings = options.load().settings
     if listen is not None:
         settings = settings.model_copy(update={"web": settings.web.model_copy(update={"listen": _address(listen)})})
+    descriptors.raise_limit()
     serving = opened(settings, log=options.verbosity > 0)
     caught: list[int] = []
 

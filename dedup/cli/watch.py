@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dedup import times
+from dedup import descriptors, times
 from dedup.cli.common import Common, common, formats
 from dedup.cli.serve import opened
 from dedup.escaping import dumps
@@ -79,6 +79,7 @@ def watch(options: Common, directories: tuple[str, ...], alert_on_import: bool, 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:  # nohup wants it ignored
             signal.signal(number, leave)
+    descriptors.raise_limit()
     settings = options.load(directories).settings
     with closing(limit):
         while not stop.is_set():

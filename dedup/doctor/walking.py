@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from dedup.descriptors import is_exhausted
 from dedup.ingest.beneath import Beneath
 
 EVERY = 200
@@ -31,7 +32,9 @@ def walk(directory: bytes, progress: Callable[[int], None] = lambda _: None) -> 
                 waiting += [os.path.join(folder, os.fsencode(e.name)) for e in entries if e.is_dir(follow_symlinks=False)]
         except (FileNotFoundError, NotADirectoryError):
             continue
-        except OSError:
+        except OSError as error:
+            if is_exhausted(error):
+                raise
             walked.unlisted.append(os.path.join(directory, folder) if folder else directory)
         walked.folders += 1
         if walked.folders % EVERY == 0:

@@ -12,6 +12,8 @@ import os
 from collections.abc import Iterator
 from typing import Self
 
+from dedup.descriptors import is_exhausted
+
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -87,7 +89,9 @@ def barrier_to(root: bytes, folder: bytes) -> bytes | None:
             os.stat(os.path.join(root, *names[:depth], b"."))
         except PermissionError:
             return b"/".join(names[:depth])
-        except OSError:
+        except OSError as error:
+            if is_exhausted(error):
+                raise
             return None
     return None
 

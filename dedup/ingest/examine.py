@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 import xxhash
 
 from dedup import formats, minhash, text, winnowing
+from dedup.descriptors import is_exhausted
 from dedup.formats import ReadOptions
 from dedup.ingest import leases
 from dedup.ingest.beneath import Beneath
@@ -282,7 +283,7 @@ def _refused(error: OSError) -> Fault | Outcome:
 def unreadable_because(error: OSError) -> Fault:
     """The fault of a file or folder that the system does not let be read. Where it is this process that has no descriptor or memory
     left, the error is raised on: that is no fault of the file's, and can be tried again."""
-    if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+    if is_exhausted(error):
         raise error
     return Fault("unreadable", f"{FAULTS['unreadable']}: {os.strerror(error.errno or 0)}")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from dedup import mounts, text
+from dedup.descriptors import is_exhausted
 from dedup.errors import NoAbsentMountError, NoDirectoryError, OverlapError
 from dedup.ingest.beneath import Beneath
 from dedup.store import Writer
@@ -38,18 +39,23 @@ def check_roots(directories: Sequence[str]) -> list[bytes]:
 
 
 def identity(path: bytes) -> tuple[int, int] | None:
-    """(st_dev, st_ino) of a directory that can be listed and entered, as signed 64-bit numbers; None where there is none."""
+    """(st_dev, st_ino) of a directory that can be listed and entered, as signed 64-bit numbers; None where there is none.
+
+    Raises OSError where this process has no descriptor or memory left to look: that says nothing about the directory.
+    """
     try:
         with os.scandir(path):
             stat = os.stat(os.path.join(path, b"."))
-    except OSError:
+    except OSError as error:
+        if is_exhausted(error):
+            raise
         return None
     return identity_of(stat)
 
 
 def is_absent(store: Writer, root: Root) -> bool:
     """Whether the directory is missing or unreadable, or is another than it was and either empty or no longer on the mount that it was
-    on: an unmounted tree. Nothing may be marked gone then."""
+    on: an unmounted tree. Nothing may be marked gone then. Raises OSError as `identity` does."""
     found = identity(root.path)
     if found is None:
         return True
@@ -136,7 +142,9 @@ def _is_empty(path: bytes) -> bool:
     try:
         with os.scandir(path) as entries:
             return next(entries, None) is None
-    except OSError:
+    except OSError as error:
+        if is_exhausted(error):
+            raise
         return True
 
 

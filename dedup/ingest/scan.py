@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
 from dedup import text, times
+from dedup.descriptors import is_exhausted
 from dedup.ingest.beneath import Beneath, barrier_to
 from dedup.ingest.examine import Examined, Found, signature, unchanged_for, unproven_settle, unreadable_because
 from dedup.ingest.record import record
@@ -558,10 +559,12 @@ class Scan:
 
 def _stat(beneath: Beneath, root: bytes, folder: bytes, name: bytes) -> Stat | None:
     """What a file is like now; None: it is not there, or something else is (a folder, a link). One that may not be asked about is
-    left to reading to explain."""
+    left to reading to explain. Raises OSError where this process has no descriptor or memory left to look."""
     try:
         found = beneath.stat(root, folder, name)
-    except OSError:
+    except OSError as error:
+        if is_exhausted(error):
+            raise
         return Stat(0, 0, 0, 0)
     return signature(found) if found is not None and modes.S_ISREG(found.st_mode) else None
 

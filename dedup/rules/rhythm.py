@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 Why = Literal["rhythm", "backlog", "quiet", "cap", "late", "incident"]
 """Why something is told in a digest, or later: by its rule, because nobody looked for a while, because of quiet hours, because
 too much was told in this hour, because it could not be sent in time; an incident waits for more of its pages."""
+
+_STEP = timedelta(minutes=10)
+"""No zone changes its clocks twice within this time."""
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,8 @@ class Due:
 
 def due(now: datetime, rhythm: Rhythm, *, sent_this_hour: int = 0, gather: timedelta | None = None) -> Due:
     """When what happened now is told. `sent_this_hour` messages of this rule went out since `hour_of(now)`. `gather`: it comes of a
-    backlog and waits so long for more."""
+    backlog and waits so long for more. What would be due in quiet hours is due at the first moment that is not among them, whatever
+    happens to the clocks of the zone meanwhile."""
     if rhythm.every == "hourly":
         found = Due(_next_hour(now, rhythm.zone), "rhythm")
     elif rhythm.every == "daily":
@@ -45,9 +50,11 @@ def due(now: datetime, rhythm: Rhythm, *, sent_this_hour: int = 0, gather: timed
         found = Due(_next_hour(now, rhythm.zone), "cap")
     else:
         found = Due(now)
-    if rhythm.quiet is not None and _within(found.at.astimezone(rhythm.zone).time(), *rhythm.quiet):
-        return Due(_next(found.at, rhythm.quiet[1], rhythm.zone), found.digest or "quiet")
-    return Due(found.at.astimezone(UTC), found.digest)
+    at = found.at.astimezone(UTC)
+    if rhythm.quiet is None:
+        return Due(at, found.digest)
+    end = _end_of_quiet(at, *rhythm.quiet, rhythm.zone)
+    return Due(end, found.digest or ("quiet" if end != at else None))
 
 
 def hour_of(now: datetime, zone: ZoneInfo) -> datetime:
@@ -57,15 +64,56 @@ def hour_of(now: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _next_hour(now: datetime, zone: ZoneInfo) -> datetime:
-    return hour_of(now, zone) + timedelta(hours=1)
+    """The next moment at which clocks show a full hour. A change of clocks by half an hour moves it."""
+    at = hour_of(now, zone) + timedelta(hours=1)
+    while (shown := at.astimezone(zone)).minute or shown.second:
+        at += timedelta(minutes=60 - shown.minute) - timedelta(seconds=shown.second)
+    return at
 
 
 def _next(now: datetime, at: time, zone: ZoneInfo) -> datetime:
-    """The next time at which clocks show `at`; where they leap over it, when they would have shown it."""
+    """The next time at which clocks show `at`, once for each date: the first time where they show it twice; where they leap over it, when
+    they would have shown it."""
     day = now.astimezone(zone).date()
-    days = (day + timedelta(days=n) for n in range(-1, 3))
+    days = (day + timedelta(days=n) for n in range(-2, 4))
     moments = (datetime.combine(d, at, zone).astimezone(UTC) for d in days)
     return next(m for m in moments if m > now)
+
+
+def _end_of_quiet(at: datetime, begin: time, end: time, zone: ZoneInfo) -> datetime:
+    """The first moment from `at` on that is not within quiet hours, in UTC. `begin` and `end` differ."""
+    while _within((local := at.astimezone(zone)).time(), begin, end):
+        left = _between(local.time(), end)
+        changed = _change(at, at + left, zone)
+        if changed is None:
+            return at + left
+        at = changed  # the clocks show another time from now on: look again
+    return at
+
+
+def _between(earlier: time, later: time) -> timedelta:
+    """From one time of a clock to the next at which it shows another, as long as nobody changes it."""
+    day = date(2000, 1, 1)
+    return (datetime.combine(day, later) - datetime.combine(day, earlier)) % _DAY
+
+
+def _change(after: datetime, until: datetime, zone: ZoneInfo) -> datetime | None:
+    """The first moment after one, and not after another, at which the clocks of a zone are changed; None where there is none."""
+    offset = after.astimezone(zone).utcoffset()
+    low = after
+    while low < until:
+        high = min(low + _STEP, until)
+        if high.astimezone(zone).utcoffset() != offset:
+            low, high = low.replace(microsecond=0), high.replace(microsecond=0) + timedelta(seconds=bool(high.microsecond))
+            while high - low > timedelta(seconds=1):
+                middle = low + timedelta(seconds=(high - low) // timedelta(seconds=2))
+                if middle.astimezone(zone).utcoffset() == offset:
+                    low = middle
+                else:
+                    high = middle
+            return high
+        low = high
+    return None
 
 
 def _within(moment: time, begin: time, end: time) -> bool:

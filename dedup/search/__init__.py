@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
+from dedup.descriptors import is_exhausted
 from dedup.errors import SearchFailedError
 from dedup.model import NO_COMMIT
 from dedup.search import file
@@ -185,7 +186,7 @@ class Search:
         except FileNotFoundError:
             self._index = file.make(self._path, uuid)
         except OSError as error:
-            raise _BrokenError(error.strerror or error, lasting=True) from error
+            raise _BrokenError(error.strerror or error, lasting=not is_exhausted(error)) from error
         self._inode = _inode(self._path)
         self._sure = False
 

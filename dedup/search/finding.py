@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
+from dedup.descriptors import is_exhausted
 from dedup.publishers import Publishers
 from dedup.search import file
 from dedup.search.marking import Pieces, marked, snippet
@@ -94,6 +95,8 @@ def find(
     except FileNotFoundError:
         return Found(reach=Reach(0, _all(store)), problem=_MISSING)
     except (OSError, ValueError, _IndexError) as error:
+        if isinstance(error, OSError) and is_exhausted(error):
+            raise
         return Found(reach=Reach(0, _all(store)), problem=_DAMAGED.format(problem=error))
 
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from dedup import disk, private, times
+from dedup.descriptors import is_exhausted
 from dedup.errors import DatabaseBusyError, DatabaseFailedError, DatabaseLockLostError, DatabaseUnreadableError
 from dedup.store.descriptors import kept_open
 
@@ -187,7 +188,9 @@ def _look(database: str) -> tuple[Held | None, Held | None]:
     """(who holds the lock, who held it last and was killed)."""
     try:
         fd = private.open_own(_beside(database), os.O_RDONLY)
-    except OSError:
+    except OSError as error:
+        if is_exhausted(error):
+            raise  # a writer may hold it all the same
         return Held(_UNNAMED) if _is_owned(database) else None, None
     try:
         if _is_locked(fd, _WRITES):  # by asking alone: whoever begins to write must not meet one who only looks

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import struct
 
+from dedup.descriptors import is_exhausted
 from dedup.store.descriptors import kept_open
 
 BACKUP = 0x6465_6475
@@ -40,7 +41,9 @@ def is_foreign(path: str, *, written: bool) -> bool:
         if span is None:
             return False
         count = counted(path)  # after the log: what it goes on from was in the file before its first frame was
-    except OSError:
+    except OSError as error:
+        if is_exhausted(error):
+            raise  # SQLite would copy a foreign log into the database
         return False
     if count == BACKUP:
         return True

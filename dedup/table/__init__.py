@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dedup import compiled, private
+from dedup.descriptors import is_exhausted
 from dedup.errors import TooManyTextsError
 from dedup.model import NO_COMMIT
 from dedup.table import probing
@@ -94,6 +95,8 @@ class Table:
         except FileNotFoundError:
             return None, "missing"
         except OSError as error:
+            if is_exhausted(error):
+                raise  # it may be sound: it is not made again for that
             return None, f"not to be read ({error.strerror})"
         try:
             state = _read_header(os.pread(fd, HEADER, 0))
@@ -103,6 +106,8 @@ class Table:
                 return None, f"damaged: it has {size:,} bytes where its header tells of {_size(state.homes):,}"
             mapped = mmap.mmap(fd, _size(state.homes), access=access)
         except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and is_exhausted(error):
+                raise
             return None, f"not to be read ({error})"
         finally:
             os.close(fd)
@@ -243,7 +248,9 @@ def state_of(path: str) -> State | None:
     try:
         with open(private.open_own(path, os.O_RDONLY), "rb") as file:
             return _read_header(file.read(HEADER))
-    except OSError:
+    except OSError as error:
+        if is_exhausted(error):
+            raise
         return None
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from dataclasses import dataclass
+
+from dedup.descriptors import is_exhausted
 
 _WATCH = re.compile(rb"^inotify wd:[0-9a-f]+ ino:([0-9a-f]+) sdev:([0-9a-f]+) ", re.M)
 
@@ -27,11 +28,16 @@ class Coverage:
 
 
 def coverage(descriptors: frozenset[str]) -> Coverage:
-    """What these inotify instances watch (proc_pid_fdinfo(5)); nothing where the kernel does not tell."""
+    """What these inotify instances watch (proc_pid_fdinfo(5)); nothing where the kernel does not tell. Raises OSError where this process
+    has no descriptor or memory left to ask it."""
     places: set[tuple[int, int]] = set()
     for fd in descriptors:
-        with contextlib.suppress(OSError), open(f"/proc/self/fdinfo/{fd}", "rb") as lines:
-            places.update((int(device, 16), int(inode, 16)) for inode, device in _WATCH.findall(lines.read()))
+        try:
+            with open(f"/proc/self/fdinfo/{fd}", "rb") as lines:
+                places.update((int(device, 16), int(inode, 16)) for inode, device in _WATCH.findall(lines.read()))
+        except OSError as error:
+            if is_exhausted(error):
+                raise
     return Coverage(frozenset(places), frozenset(inode for _, inode in places))
 
 

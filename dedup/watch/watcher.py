@@ -28,6 +28,7 @@ from watchdog.events import (
 from watchdog.observers.api import BaseObserver
 from watchdog.utils import BaseThread
 
+from dedup.descriptors import is_exhausted
 from dedup.ingest import Root
 from dedup.ingest.beneath import Beneath
 from dedup.ingest.roots import identity
@@ -164,7 +165,12 @@ class Watcher:
                 _log.warning("%s cannot be watched (%s); scans alone find what changes there", self._roots[root_id].shown, why)
 
     def _schedule(self, observer: BaseObserver, root: Root) -> None:
-        base, found = os.path.realpath(root.path), identity(root.path)  # of a link watchdog would watch the link itself
+        base = os.path.realpath(root.path)  # of a link watchdog would watch the link itself
+        try:
+            found = identity(root.path)
+        except OSError as error:
+            self._hopeless[root.id] = _why(error)
+            return
         if found is None:
             return
         try:
@@ -243,7 +249,10 @@ class Watcher:
             if not all(is_instance(fd) for fd in self._descriptors):
                 return "the observer lost its inotify instance"
         for root in self._roots.values():
-            found = identity(root.path)
+            try:
+                found = identity(root.path)
+            except OSError:
+                continue  # nothing is known about it now; the next look will show
             if found is None:
                 if root.id in self._watched:
                     del self._watched[root.id]
@@ -270,7 +279,10 @@ class Watcher:
 
     def _sort(self) -> None:
         """Of the folders that scans came by, keep those in mind that are there and not watched."""
-        watched, now = coverage(self._descriptors), time.monotonic()
+        try:
+            watched, now = coverage(self._descriptors), time.monotonic()
+        except OSError:
+            return  # nothing is known now; the folders stay pending
         roots: dict[int, os.stat_result | None] = {}
         pending, self._pending = self._pending, []
         for root_id, folder in pending:
@@ -285,7 +297,10 @@ class Watcher:
 
     def _is_watched(self, root_id: int, path: bytes, folder: bytes, root: os.stat_result, watched: Coverage) -> bool:
         """Or not there any more."""
-        found = _below(path, folder) if folder else root
+        try:
+            found = _below(path, folder) if folder else root
+        except OSError:
+            return False  # nothing is known about it now; it is looked at again
         return found is None or (root_id not in self._hopeless and watched.holds(found, root))
 
     def _tell(self) -> None:
@@ -300,7 +315,7 @@ class Watcher:
 def _why(error: OSError | RuntimeError) -> str:
     if not isinstance(error, OSError):
         return str(error)
-    if error.errno == errno.EMFILE and _exhausted():
+    if error.errno in (errno.EMFILE, errno.ENFILE) and _exhausted():
         return "this process may open no more files: raise its limit (ulimit -n, LimitNOFILE=)"
     return _LIMITS.get(error.errno or 0) or error.strerror or str(error)
 
@@ -324,7 +339,8 @@ def _stat(path: bytes) -> os.stat_result | None:
 
 
 def _below(path: bytes, folder: bytes) -> os.stat_result | None:
-    """What a folder of a crawl directory is; its path may be longer than any that the kernel takes."""
+    """What a folder of a crawl directory is; its path may be longer than any that the kernel takes. Raises OSError
+    where this process has no descriptor or memory left to look."""
     try:
         try:
             return os.stat(os.path.join(path, folder), follow_symlinks=False)
@@ -333,7 +349,9 @@ def _below(path: bytes, folder: bytes) -> os.stat_result | None:
                 raise
         with Beneath() as beneath:
             return beneath.stat(path, *os.path.split(folder))
-    except OSError:
+    except OSError as error:
+        if is_exhausted(error):
+            raise
         return None
 
 

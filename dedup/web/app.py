@@ -29,6 +29,9 @@ def make(settings: Settings, token: str = "") -> Starlette:
     desk = Desk(settings, versions, {view.name for view in VIEWS})
 
     def lost(request: Request, error: Exception) -> Response:
+        place, slash, nothing = request.url.path.rpartition("/")
+        if slash and not nothing and place in known:
+            return _moved(place, request)
         status = error.status_code if isinstance(error, HTTPException) else 500
         title = {404: "There is nothing at this address"}.get(status, "This did not work")
         told = {"error": {"status": status, "title": title, "message": "", "remedy": ""}}
@@ -41,11 +44,22 @@ def make(settings: Settings, token: str = "") -> Starlette:
         kept = "public, max-age=31536000, immutable" if request.query_params.get("v") == versions[name] else "no-cache"
         return Response(shipped[name], headers={"cache-control": kept}, media_type=_MEDIA[name.rpartition(".")[2]])
 
-    return Starlette(
+    known = {view.path for view in VIEWS} | {f"/static/{name}" for name in STATIC}
+    app = Starlette(
         routes=[Route("/static/{name}", static), *(Route(v.path, _endpoint(desk, v.view, v.area), name=v.name) for v in VIEWS)],
         middleware=[Middleware(Guard, listen=settings.web.listen, token=token, hosts=settings.web.hosts)],
         exception_handlers={404: lost},
     )
+    app.router.redirect_slashes = False  # it redirects to an absolute address, without the prefix and the scheme of a proxy
+    return app
+
+
+def _moved(place: str, request: Request) -> Response:
+    """A redirect from an address with a slash at its end to the one without. It is relative, as all links are: a reverse proxy may serve
+    the dashboard beneath a path, and by https."""
+    query = request.scope["query_string"].decode("latin-1")
+    location = "../" + place.rpartition("/")[2] + (f"?{query}" if query else "")
+    return Response(status_code=307, headers={"location": location})
 
 
 def _endpoint(desk: Desk, view: View, area: str) -> Callable[[Request], Response]:

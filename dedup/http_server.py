@@ -1,0 +1,236 @@
+"""The HTTP server of the dashboard and of the metrics: uvicorn, with limits on what clients can take from the process.
+
+The process has other work, which needs descriptors, memory and threads. Clients get a fixed share of each. When all connections are taken,
+a new one replaces the one that has been idle for longest. A client that is slow to send a request or to read an answer is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from dedup.log_limits import Limiter, LogLimit
+
+GRACE = 1
+"""Seconds that answers may still take when the server ends."""
+QUEUE = 128
+"""Connections that the kernel keeps until they are accepted."""
+_LOGGERS = ("uvicorn.error", "asyncio")
+LINES = 5
+"""Lines of one kind that the server logs a minute: clients can provoke them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the clients of one server can take.
+
+    `connections`: connections at a time. `batch`: connections that are accepted at a time; a few batches exist beside `connections` for a
+    moment. `request_seconds`: a request has to be complete this long after the connection was made or the previous answer was given; a
+    connection without a request is closed then. `request_bytes`: bytes of one request. `answer_seconds` and `answer_rate`: an answer has to
+    be read within these seconds, and a second more for each `answer_rate` bytes of it. `answer_bytes`: bytes of answers that wait to be
+    read, of all connections together; above that the oldest are cut off.
+    """
+
+    connections: int = 64
+    batch: int = 16
+    request_seconds: float = 10.0
+    request_bytes: int = 1 << 20
+    answer_seconds: float = 30.0
+    answer_rate: int = 16_384
+    answer_bytes: int = 64 << 20
+
+
+def limits_of(descriptors: int, most: int = 64) -> Limits:
+    """Limits for a process that may have so many descriptors open: connections and batches together take at most a quarter of them."""
+    connections = max(4, min(most, descriptors // 8))
+    return Limits(connections, batch=max(1, connections // 4))
+
+
+class Connections:
+    """The open connections of one server, and what the limits do to them. Everything runs in the server's event loop."""
+
+    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limits, self.clock = limits, clock
+        self._open: dict[_Connection, None] = {}  # in the order in which they were made
+        self.cut = 0
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, connection: _Connection) -> None:
+        """A connection was made. Where there are too many, one is closed: an idle one before one that reads an answer; the new one itself
+        if all others are being answered."""
+        self._open[connection] = None
+        if len(self._open) <= self.limits.connections:
+            return
+        others = [c for c in self._open if c is not connection]
+        idle = [c for c in others if c.owes_request and not c.buffered]
+        reading = [c for c in others if c.buffered]
+        if idle:
+            self.drop(min(idle, key=lambda c: c.owing_since))
+        elif reading:
+            self.drop(min(reading, key=lambda c: c.owing_since))
+        else:
+            self.drop(connection)
+
+    def remove(self, connection: _Connection) -> None:
+        """A connection has ended."""
+        self._open.pop(connection, None)
+
+    def drop(self, connection: _Connection) -> None:
+        """End a connection at once, whatever waits to be sent."""
+        self.cut += 1
+        self.remove(connection)
+        connection.transport.abort()
+
+    def sweep(self) -> None:
+        """Cut off those that are late with a request, or with reading an answer."""
+        now, limits = self.clock(), self.limits
+        waiting: list[tuple[float, int, _Connection]] = []
+        for connection in list(self._open):
+            size = connection.buffered
+            if not size:
+                connection.read_by = None
+                if connection.owes_request and now - connection.owing_since >= limits.request_seconds:
+                    self.drop(connection)
+                continue
+            if connection.read_by is None:
+                connection.read_by = now + limits.answer_seconds + size / limits.answer_rate
+            if now >= connection.read_by:
+                self.drop(connection)
+            else:
+                waiting.append((connection.read_by, size, connection))
+        total = sum(size for _, size, _ in waiting)
+        for _, size, connection in sorted(waiting, key=lambda w: w[0])[:-1]:
+            if total <= limits.answer_bytes:
+                break
+            total -= size
+            self.drop(connection)
+
+
+class _Connection(H11Protocol):
+    """One connection. `owing_since`: since when its next request is awaited; `read_by`: until when its answer has to be read."""
+
+    def __init__(self, *args: Any, connections: Connections, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._others = connections
+        self._received = 0
+        self.owing_since = connections.clock()
+        self.read_by: float | None = None
+
+    @property
+    def owes_request(self) -> bool:
+        """Whether the client has not sent all of the request that is awaited, or of the one that is being answered."""
+        return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that the client has not read, beyond what the kernel holds."""
+        return self.transport.get_write_buffer_size()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._others.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._others.remove(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        if self._received > self._others.limits.request_bytes:
+            self._others.drop(self)
+        elif not self.transport.is_closing():
+            super().data_received(data)
+
+    def on_response_complete(self) -> None:
+        self.owing_since, self._received = self._others.clock(), 0
+        super().on_response_complete()
+
+
+class HttpServer:
+    """An ASGI application behind a listening socket, which it closes in the end. `run` answers requests. `prepare` is called in the event
+    loop before the first request."""
+
+    def __init__(
+        self,
+        app: Any,
+        listening: socket.socket,
+        limits: Limits | None = None,
+        *,
+        log: bool = False,
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
+        limits = limits or limits_of(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        self.connections = Connections(limits)
+        self.socket = listening
+        config = uvicorn.Config(
+            app, log_config=None, access_log=log, server_header=False, proxy_headers=False, lifespan="off", ws="none",
+            http=partial(_Connection, connections=self.connections),  # type: ignore[arg-type]  # what makes the protocol
+            loop="asyncio", interface="asgi3", timeout_graceful_shutdown=GRACE, backlog=limits.batch,
+            limit_concurrency=2 * limits.connections + 1,
+        )  # fmt: skip
+        for name in _LOGGERS:
+            logger = logging.getLogger(name)
+            if not any(isinstance(f, LogLimit) for f in logger.filters):
+                logger.addFilter(LogLimit(logger, Limiter(LINES)))
+        self._server = _Server(config, self.connections, prepare)
+
+    def run(self) -> None:
+        """Answer until `end` is called."""
+        self._server.run(sockets=[self.socket])
+
+    def end(self) -> None:
+        """Finish the answers that are under way, and return from `run`. May be called from any thread and from a signal handler."""
+        self._server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, connections: Connections, prepare: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self._connections, self._prepare = connections, prepare
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals belong to the caller."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._prepare is not None:
+            self._prepare()
+        await super().startup(sockets)
+        for listening in sockets or ():
+            listening.listen(QUEUE)  # asyncio has set it to what it accepts at a time
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second."""
+        self._connections.sweep()
+        return await super().on_tick(counter)
+
+
+def listen_at(listen: str) -> socket.socket:
+    """A listening socket at "address:port", not inherited by other programs. Raises OSError."""
+    host, _, port = listen.rpartition(":")
+    (family, _, _, _, place), *_ = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio lets small answers wait (Nagle)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind(place)
+        made.listen(QUEUE)
+    except OSError:
+        with suppress(OSError):
+            made.close()
+        raise
+    made.set_inheritable(False)
+    return made

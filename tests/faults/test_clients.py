@@ -1,0 +1,43 @@
+"""Clients of the dashboard and of the metrics that take all they can get: what the daemon records does not wait for them."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.alerting import free_port
+from tests.crawl import Made
+from tests.daemon import watching
+from tests.test_web_serve import get
+
+pytestmark = pytest.mark.system
+
+CLIENTS, DESCRIPTORS = 1100, 1024
+HALF = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-a: "
+
+
+def test_more_idle_clients_than_descriptors_do_not_keep_anything_from_being_recorded(crawl: Path, db: Path) -> None:
+    web, metrics = free_port(), free_port()
+    more = f'[web]\nenabled = true\nlisten = "127.0.0.1:{web}"\ntoken = "hush"\n[metrics]\nlisten = "127.0.0.1:{metrics}"'
+    under = ("bash", "-c", f'ulimit -n {DESCRIPTORS}; exec "$@"', "sh")
+    with watching(crawl, db, more=more, under=under) as daemon, ExitStack() as stack:
+        opened = set()
+        for n in range(CLIENTS):
+            for port in (web, metrics):
+                stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=60)).sendall(HALF)
+            if n % 100 == 0:
+                opened.add(len(os.listdir(f"/proc/{daemon.process.pid}/fd")))
+        Made(title="새로 온 기사").write(crawl, age=0)
+        daemon.wait_until(lambda: daemon.recorded() == 1)
+        assert max(opened) < DESCRIPTORS // 2
+        assert get(f"http://127.0.0.1:{web}/status", Authorization="Bearer hush")[0] == 200
+        assert "dedup_files_total" in get(f"http://127.0.0.1:{metrics}/metrics")[1]
+        assert daemon.report().degraded == ()
+        assert len(os.listdir(f"/proc/{daemon.process.pid}/task")) < 40
+        assert daemon.leave() == 0
+    assert b"Traceback" not in daemon.log
+    assert daemon.log.count(b"\n") < 20

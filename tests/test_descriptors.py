@@ -1,0 +1,128 @@
+"""A process without a descriptor left: what it cannot look at is not taken to be absent, damaged or unheld."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from dedup import descriptors, health, table
+from dedup.doctor import mounts, walking
+from dedup.errors import DatabaseFailedError
+from dedup.ingest import Scan, is_absent
+from dedup.ingest.beneath import Beneath
+from dedup.ingest.roots import identity
+from dedup.store import lock, wal
+from dedup.watch import Watcher
+from dedup.watch.coverage import coverage
+from tests import running
+from tests.crawl import Made
+
+
+@contextmanager
+def exhausted() -> Iterator[None]:
+    """No descriptor is left within the block."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, max(map(int, os.listdir("/proc/self/fd"))) + 20), hard))
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        with suppress(OSError):
+            while True:
+                stack.callback(os.close, os.open(os.devnull, os.O_RDONLY))
+        yield
+
+
+def test_files_can_be_opened_again_afterwards() -> None:
+    with exhausted(), pytest.raises(OSError, match="Too many open files"):
+        os.open(os.devnull, os.O_RDONLY)
+    os.close(os.open(os.devnull, os.O_RDONLY))
+
+
+def watched() -> frozenset[str]:
+    return frozenset({"0"})
+
+
+LOOKS: dict[str, Callable[[Path, Path], object]] = {
+    "the identity of a crawl directory": lambda crawl, db: identity(os.fsencode(crawl)),
+    "a file below it": lambda crawl, db: Beneath().stat(os.fsencode(crawl), b"", b"no such file"),
+    "its folders": lambda crawl, db: walking.walk(os.fsencode(crawl)),
+    "what inotify watches": lambda crawl, db: coverage(watched()),
+    "mounts": lambda crawl, db: mounts.read(),
+    "who holds the lock": lambda crawl, db: lock.held(str(db)),
+    "the report of a daemon": lambda crawl, db: health.read(str(crawl)),
+    "whether a log is foreign": lambda crawl, db: wal.is_foreign(str(db), written=False),
+    "an index": lambda crawl, db: table.Table.load(f"{db}.index"),
+    "the header of an index": lambda crawl, db: table.state_of(f"{db}.index"),
+}
+
+
+@pytest.mark.parametrize("what", LOOKS)
+def test_what_cannot_be_looked_at_now_is_not_said_to_be_missing(crawl: Path, db: Path, what: str) -> None:
+    Made().write(crawl)
+    running.scan(crawl, db)
+    db.with_name(db.name + "-wal").touch()
+    with exhausted(), pytest.raises(OSError) as failed:
+        LOOKS[what](crawl, db)
+    assert failed.value.errno == errno.EMFILE
+    with suppress(OSError):
+        LOOKS[what](crawl, db)
+
+
+def test_a_scan_takes_nothing_for_gone_and_no_directory_for_absent(crawl: Path, db: Path) -> None:
+    for n in range(3):
+        Made(aid=f"{n:010d}").write(crawl)
+    with running.session(crawl, db) as session:
+        Scan(session).run()
+        (root,) = session.roots
+        before = running.dump(db)
+        with exhausted():
+            with pytest.raises(OSError):
+                is_absent(session.store, root)
+            scan = Scan(session)
+            with pytest.raises(DatabaseFailedError, match=r"Too many open files.*LimitNOFILE"), session.store.work():
+                scan.reconcile()
+            assert (scan.tally.absent, scan.tally.gone, scan.tally.faults) == ([], 0, 0)
+        assert Scan(session).run().unchanged == 3
+    assert running.dump(db) == before
+
+
+def test_the_watcher_goes_on_and_reports_no_folder_as_unwatched(crawl: Path, db: Path) -> None:
+    (crawl / "folder").mkdir()
+    with running.session(crawl, db) as session:
+        watcher = Watcher(session.roots)
+        watcher.start()
+        try:
+            watcher.visited(session.roots[0], b"folder")
+            watcher.book.take()
+            with exhausted():
+                watcher.check()
+                watcher.check()
+            assert (watcher.restarts, watcher.unwatched()[0], watcher.book.take().everything) == (0, 0, None)
+            watcher.check()
+            assert (watcher.restarts, watcher.incomplete) == (0, False)
+        finally:
+            watcher.close()
+
+
+def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, soft), hard))
+    try:
+        raised = descriptors.raise_limit()
+        assert raised == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        assert raised == (descriptors.MOST if hard == resource.RLIM_INFINITY else min(hard, descriptors.MOST))
+        assert descriptors.raise_limit() == raised
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_unit_sets_a_limit() -> None:
+    from importlib.resources import files
+
+    unit = files("dedup").joinpath("share", "dedup.service").read_text("utf-8")
+    assert "\nLimitNOFILE=" in unit
