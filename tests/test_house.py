@@ -29,7 +29,6 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 LAYERS = {
     "errors": 0,
     "model": 0,
-    "log_limits": 0,
     "private": 0,
     "replacing": 0,
     "descriptors": 0,
