@@ -7,16 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from dedup import errors
+from dedup import errors, passages, winnowing
 from dedup.config import PublisherAlias, PublisherNames, Settings, UrlRule, Urls
 from dedup.ingest import Matcher, Scan, open_session, reindex_signatures, reindex_urls
 from dedup.ingest.session import matching_of, options_of, rules_of
 from dedup.store import open_reader, open_writer
+from dedup.winnowing import recipe
 from tests import relations, running
 from tests.crawl import Made, edited, words
-from tests.test_stories import derived, mixed, pairs, paper, story, wire_copy
+from tests.test_stories import check_index, derived, in_many_scripts, mixed, pairs, paper, story, wire_copy
 
 pytestmark = pytest.mark.usefixtures("machine_code")
 
@@ -91,6 +93,30 @@ def test_signing_again_gives_what_a_clean_scan_by_the_new_settings_gives(tmp_pat
 def _reindex(settings: Settings) -> dict[str, int]:
     with open_writer(settings.database.path, "reindex") as store:
         return reindex_signatures(store, options_of(settings), Matcher(store, matching_of(settings), settings.publishers.publishers()))
+
+
+def test_a_database_whose_keys_were_chosen_in_another_way_is_refused_until_they_are_chosen_again(crawl: Path, db: Path) -> None:
+    clean = db.with_name("clean.db")
+    for article in in_many_scripts(8, 6):
+        article.write(crawl)
+    with pytest.MonkeyPatch.context() as earlier:
+        weights = np.where(recipe.weights() > 0, np.uint8(recipe.NARROW_WEIGHT), np.uint8(0))
+        earlier.setattr(recipe, "weights", lambda: weights)
+        earlier.setattr(winnowing, "RECIPE", "winnow/by letters")
+        earlier.setattr(passages, "_RECIPE", bytes(16))
+        running.scan(crawl, db)
+    running.scan(crawl, clean)
+    assert derived(db)["passages"] != derived(clean)["passages"]
+    before = running.dump(db)
+    with pytest.raises(errors.RecipeChangedError, match=r"winnow/by letters.*dedup reindex'"):
+        running.scan(crawl, db)
+    assert running.dump(db) == before
+    _reindex(running.settings(crawl, db))
+    assert running.dump(db) == running.dump(clean)
+    assert derived(db) == derived(clean)
+    for path in (db, clean):
+        with running.session(crawl, path) as session:
+            check_index(session, [t.body for t in session.store.texts()])
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 500])

@@ -15,7 +15,8 @@ _M1, _M2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 _SHIFT = np.uint64(64 - recipe.KEY_BITS)
 _FULL = recipe.FULL
 _POWERS = np.array([pow(recipe.BASE, n, 1 << 64) for n in range(recipe.NARROW)], np.uint64)
-_window, _most = njit(recipe.window), njit(recipe.most)
+_window: Any = njit(recipe.window)
+_most: Any = njit(recipe.most)
 
 
 @njit(inline="always")
