@@ -18,7 +18,7 @@ from functools import partial
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from dedup.log_limits import Limiter, LogLimit
 
@@ -132,7 +132,8 @@ class _Connection(H11Protocol):
     @property
     def owes_request(self) -> bool:
         """Whether the client has not sent all of the request that is awaited, or of the one that is being answered."""
-        return self.cycle is None or self.cycle.response_complete or self.cycle.more_body
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request
+        return cycle is None or cycle.response_complete or cycle.more_body
 
     @property
     def buffered(self) -> int:

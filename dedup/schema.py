@@ -19,7 +19,7 @@ migrations = Migrations("dedup")
 NAMES = frozenset(
     {
         "0001_first", "0002_batches", "0003_passages", "0004_pruned", "0005_judged", "0006_alerts", "0007_summaries", "0008_altered",
-        "0009_counted", "0014_mounts",
+        "0009_counted", "0014_mounts", "0015_schedules",
     }
 )  # fmt: skip
 """Every migration this program knows."""
@@ -708,6 +708,22 @@ CREATE TABLE hidden_files (
 def _mounts(db: Database) -> None:
     """File systems that are mounted in crawl directories: what is below one that is not mounted is not gone."""
     for statement in _statements(_MOUNTS):
+        db.execute(statement)
+
+
+_SCHEDULES = """
+ALTER TABLE deliveries ADD COLUMN scheduled_at TEXT;                 -- when due_at was set, by the clock of that time
+ALTER TABLE deliveries ADD COLUMN waited_seconds INTEGER NOT NULL DEFAULT 0; -- since the first failed attempt, while it was tried
+UPDATE deliveries SET scheduled_at = coalesce(last_attempt, (SELECT a.made_at FROM alerts a WHERE a.id = deliveries.alert_id));
+CREATE INDEX deliveries_scheduled ON deliveries (scheduled_at) WHERE state = 'pending';
+"""
+
+
+@migrations(name="0015_schedules")
+def _schedules(db: Database) -> None:
+    """When the due time of a delivery was set: a clock that has been set back since shows that the due time is not to be believed. How long
+    a channel has been tried is counted instead of being taken from two times of a clock."""
+    for statement in _statements(_SCHEDULES):
         db.execute(statement)
 
 

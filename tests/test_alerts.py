@@ -95,8 +95,8 @@ def test_an_alert_that_is_not_there_is_told_in_a_line(here: Path, name: str) -> 
 def test_retry_sends_anew_what_was_given_up_and_nothing_that_was_taken(here: Path) -> None:
     with open_writer(str(here / "dedup.db"), "test") as store, store.transaction():
         store.mark_sent([1], times.now(), "m")
-        store.mark_failed([2], times.now(), "no", times.after(9999), times.after(1))
-        store.mark_failed([3], times.now(), "no", times.after(9999), times.after(-9))
+        store.mark_failed([2], times.now(), "no", times.after(9999), 60, -1)
+        store.mark_failed([3], times.now(), "no", times.after(9999), 60, 9)
     configured(here, "http://127.0.0.1/")
     assert states(here) == ["pending", "dead", "sent"]
     assert run(here, "alerts", "retry").code == 2

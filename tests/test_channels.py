@@ -289,7 +289,7 @@ def test_a_secret_that_is_not_there_is_named_by_its_variable(monkeypatch: pytest
 @pytest.mark.parametrize("key", ["url", "secret"])
 def test_a_secret_that_is_empty_is_an_error_and_signs_nothing(monkeypatch: pytest.MonkeyPatch, key: str, value: str) -> None:
     monkeypatch.setenv("GIVEN", value)
-    given = {"url": "http://127.0.0.1/", "secret": "", key: "env:GIVEN"}
+    given: dict[str, Any] = {"url": "http://127.0.0.1/", "secret": "", key: "env:GIVEN"}
     assert refused(Channel(kind="webhook", **given)) == "Channel x: the environment variable GIVEN is empty"
 
 

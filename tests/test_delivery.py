@@ -462,3 +462,153 @@ def test_with_channels_that_fail_at_random_and_processes_that_end_each_alert_is_
     for channel in "xy":
         ids = [a["id"] for name, m in sent.messages if name == channel for a in m.machine["alerts"]]
         assert len(set(ids)) == number
+
+
+# A clock that is set
+
+DAY = 86_400
+
+
+def hourly(**given: Any) -> AlertRule:
+    return AlertRule(**{"name": "r", "on": ("change",), "to": ("log",), "rhythm": "hourly", "zone": "UTC", **given})
+
+
+def test_an_attempt_that_was_put_off_while_the_clock_was_ahead_is_made_as_soon_as_it_would_have_been(
+    db: Path, clock: Clock, sent: Sent
+) -> None:
+    sent.refusing = lambda *_: "no"
+    clock.pass_(days=1)
+    with posting(db, settings({"log": LOG}, retry_seconds=60), event()) as (store, post):
+        round_(post, store)
+        sent.refusing = lambda *_: None
+        clock.pass_(days=-1)
+        rounds(post, store)
+        clock.pass_(seconds=60)
+        rounds(post, store)
+        assert sent.events() == [["change:1"]]
+
+
+@pytest.mark.parametrize("rhythm", ["hourly", "daily"])
+def test_a_digest_that_was_planned_while_the_clock_was_ahead_is_sent_at_the_next_such_time(
+    db: Path, clock: Clock, sent: Sent, rhythm: Any
+) -> None:
+    clock.pass_(days=3)
+    with posting(db, settings({"log": LOG}, hourly(rhythm=rhythm, at="02:00")), event()) as (store, post):
+        clock.pass_(days=-3)
+        rounds(post, store)
+        assert (sent.events(), rows(store, "due_at")) == ([], [("2026-03-05T02:00:00+00:00",)])
+        clock.pass_(minutes=45)
+        rounds(post, store)
+        assert sent.events() == [["change:1"]]
+
+
+def test_what_was_sent_tomorrow_does_not_count_as_sent_in_this_hour(db: Path, clock: Clock, sent: Sent) -> None:
+    rule = hourly(rhythm="at once", most_per_hour=1)
+    clock.pass_(days=1)
+    with posting(db, settings({"log": LOG}, rule), event(1)) as (store, post):
+        rounds(post, store)
+        clock.pass_(days=-1)
+        with store.transaction():
+            outbox.write(store, [event(2)], settings({"log": LOG}, rule).alerting(), times.now())
+        rounds(post, store)
+        assert sent.events() == [["change:1"], ["change:2"]]
+
+
+def test_quiet_hours_of_tomorrow_hold_nothing_today(db: Path, clock: Clock, sent: Sent) -> None:
+    rule = hourly(rhythm="at once", quiet=("22:00", "23:00"))
+    clock.pass_(days=1, hours=21)
+    with posting(db, settings({"log": LOG}, rule), event(1)) as (store, post):
+        rounds(post, store)
+        assert sent.events() == []
+        clock.pass_(days=-1, hours=-21)
+        rounds(post, store)
+        assert sent.events() == [["change:1"]]
+
+
+@pytest.mark.parametrize("leap", [4, 4000])
+def test_a_clock_that_leaps_gives_nothing_up(db: Path, clock: Clock, sent: Sent, leap: int) -> None:
+    """Nor does a time in which nothing ran: only time in which it was tried counts."""
+    sent.refusing = lambda *_: "no"
+    with posting(db, settings({"log": LOG}), *(event(n) for n in range(5))) as (store, post):
+        for _ in range(3):
+            rounds(post, store)
+            clock.pass_(days=leap)
+        rounds(post, store)
+        assert {row[0] for row in rows(store, "state")} == {"pending"}
+        sent.refusing = lambda *_: None
+        clock.pass_(days=-3 * leap, hours=2)
+        for _ in range(3):
+            rounds(post, store)
+            clock.pass_(hours=2)
+        assert sorted(e for m in sent.events() for e in m) == sorted(f"change:{n}" for n in range(5))
+
+
+def test_pages_join_no_incident_that_was_sent_while_the_clock_was_ahead(db: Path, clock: Clock, sent: Sent) -> None:
+    chosen = settings({"log": LOG}, gather_seconds=60, incident_pages=3)
+    clock.pass_(days=1)
+    with posting(db, chosen, *(event(n, incident="ab") for n in range(3))) as (store, post):
+        clock.pass_(seconds=60)
+        rounds(post, store)
+        assert sent.events() == [["incident:ab:1"]]
+        clock.pass_(days=-1)
+        with store.transaction():
+            outbox.write(store, [event(n, incident="ab") for n in range(3, 5)], chosen.alerting(), times.now())
+        clock.pass_(hours=24, seconds=60)
+        rounds(post, store)
+        assert sent.events() == [["incident:ab:1"], ["incident:ab:2"]]
+        assert sent.messages[1][1].machine["alerts"][0]["pages"] == 2
+
+
+def test_an_incident_that_gathers_while_the_clock_is_set_back_takes_its_pages_and_no_longer(db: Path, clock: Clock, sent: Sent) -> None:
+    chosen = settings({"log": LOG}, gather_seconds=60, incident_pages=3)
+    clock.pass_(days=1)
+    with posting(db, chosen, *(event(n, incident="ab") for n in range(3))) as (store, post):
+        clock.pass_(days=-1)
+        rounds(post, store)
+        with store.transaction():
+            outbox.write(store, [event(3, incident="ab")], chosen.alerting(), times.now())
+        clock.pass_(seconds=60)
+        rounds(post, store)
+        assert sent.events() == [["incident:ab:1"]]
+        assert sent.messages[0][1].machine["alerts"][0]["pages"] == 4
+
+
+LONGEST = timedelta(hours=48)
+"""From any time: a day until the next daily digest, and less than another of quiet hours."""
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([-4000 * DAY, -30 * DAY, -DAY, -3600, -90, 0, 90, 3600, DAY, 30 * DAY]), st.booleans()), max_size=8),
+    st.sampled_from(["at once", "hourly", "daily"]),
+    st.sampled_from([(), ("22:00", "07:00"), ("01:00", "00:30")]),
+    st.integers(0, 2),
+)
+@trying(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_the_clock_did_each_alert_is_sent_once_within_two_days_from_when_it_is_right_and_taken(
+    tmp_path_factory: Any, steps: list[tuple[int, bool]], every: Any, quiet: tuple[str, ...], most: int
+) -> None:
+    clock, sent = Clock(), Sent()
+    chosen = settings({"log": LOG}, hourly(rhythm=every, quiet=quiet, most_per_hour=most), gather_seconds=60, incident_pages=2)
+    db = tmp_path_factory.mktemp("clock") / "dedup.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(times, "now", clock)
+        patch.setattr(delivery, "send", sent)
+        with written(db, chosen, [event(1)], times.now()) as store:
+            post = post_of(chosen)
+            for n, (seconds, refused) in enumerate(steps, 2):
+                clock.pass_(seconds=seconds)
+                sent.refusing = (lambda *_: "no") if refused else (lambda *_: None)
+                with store.transaction():
+                    outbox.write(store, [event(n, backlog=n % 2 == 0)], chosen.alerting(), times.now())
+                round_(post, store)
+            sent.refusing = lambda *_: None
+            right = clock.now
+            while store.outstanding():
+                rounds(post, store)
+                assert {row[0] for row in rows(store, "state")} <= {"pending", "sent"}
+                pending = [datetime.fromisoformat(due) for due, state in rows(store, "due_at", "state") if state == "pending"]
+                assert all(due - clock.now <= LONGEST for due in pending)
+                assert clock.now - right <= LONGEST + timedelta(hours=3)
+                clock.pass_(minutes=20)
+    told = [e for m in sent.events() for e in m]
+    assert sorted(told) == sorted(f"change:{n}" for n in range(1, len(steps) + 2))

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dedup import descriptors, health, table
-from dedup.doctor import mounts, walking
+from dedup import descriptors, health, mounts, table
+from dedup.doctor import walking
 from dedup.errors import DatabaseFailedError
 from dedup.ingest import Scan, is_absent
 from dedup.ingest.beneath import Beneath

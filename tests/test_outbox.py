@@ -301,7 +301,7 @@ def test_readers_see_the_outbox_by_state_and_rule(db: Path) -> None:
         write(store, settings(TWO, *rules).alerting(), event(1), event(2, severity="minor"))
         with store.transaction():
             store.mark_sent([1], AT, "m")
-            store.mark_failed([2], AT, "no", after(60), after(60))
+            store.mark_failed([2], AT, "no", after(60), 60, -1)
     with open_reader(str(db)) as reader:
         assert [a.event for a in reader.latest_alerts(9, state="sent")] == ["change:1"]
         assert [a.event for a in reader.latest_alerts(9, rule="rest")] == ["change:2", "change:1"]
@@ -310,8 +310,8 @@ def test_readers_see_the_outbox_by_state_and_rule(db: Path) -> None:
         name = alert_id("grave", "change:1")
         assert [a.name for a in reader.alerts_named(name[:10])] == [name]
         assert len(reader.alerts_named("")) == 2
-        assert reader.sent_since("grave", "a", AT) == 1
-        assert reader.sent_since("grave", "a", after(1)) == 0
+        assert reader.sent_since("grave", "a", AT, AT) == 1
+        assert reader.sent_since("grave", "a", after(1), after(9)) == 0
 
 
 def test_an_alert_s_rule_and_texts_are_bound_not_spliced(store: Writer) -> None:

@@ -26,7 +26,7 @@ from dedup.config import Delivery, Settings
 from dedup.errors import ChannelError
 from dedup.rules import Alerting, Rhythm, due, hour_of
 from dedup.store import DeliveryRow, Writer
-from dedup.store.rows import AlertRow
+from dedup.store.rows import Ahead, AlertRow
 
 EVERY = 0.5
 """Seconds between two looks into the outbox."""
@@ -38,6 +38,9 @@ FAILING = 3
 """Attempts in a row that a channel has not taken, from which it counts as failing: it is tried with one message at a time."""
 HANGING = 2
 """Times that a channel may take its time, beside once for each message, until it counts as failing."""
+SLACK = 60
+"""Seconds by which an attempt may be late. What the clock says beyond that has passed between two attempts does not count as trying: the
+clock leapt, or no process ran."""
 PATIENCE = 3.0
 """Seconds that are left to channels when leaving."""
 
@@ -89,6 +92,7 @@ class Post:
         self._channels = settings.channels
         self._style = Style(settings.delivery.language, ZoneInfo(settings.delivery.zone))
         self._rng = rng or random.SystemRandom()
+        self._step = round(settings.delivery.most_retry_seconds + settings.delivery.timeout_seconds) + SLACK
         self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._unmarked: list[Outcome] = []
         self._states: dict[str, _State] = {}
@@ -146,10 +150,10 @@ class Post:
         failures = self._states[parcel.channel].failures
         now = datetime.fromisoformat(outcome.at)
         again = _later(now, self._pause(max(parcel.attempts, failures - 1)))
-        give_up = (now - timedelta(hours=self._settings.give_up_hours)).isoformat()
-        store.mark_failed(parcel.deliveries, outcome.at, outcome.error, again, give_up)
+        give_up = round(self._settings.give_up_hours * 3600)
+        store.mark_failed(parcel.deliveries, outcome.at, outcome.error, again, self._step, give_up)
         if failures >= FAILING:
-            store.put_off(parcel.channel, outcome.at, f"not tried: {outcome.error}", again, give_up)
+            store.put_off(parcel.channel, outcome.at, f"not tried: {outcome.error}", again, self._step, give_up)
 
     def _pause(self, attempts: int) -> float:
         """Seconds until the next attempt: any time within what doubles with each, so that not all come back together."""
@@ -160,6 +164,7 @@ class Post:
 
     def _take(self, store: Writer) -> int:
         now = times.now()
+        self._reschedule(store, now)
         number = 0
         for channel in store.channels_due(now):
             state = self._states.setdefault(channel, _State())
@@ -173,6 +178,28 @@ class Post:
             number += len(parcels)
         return number
 
+    def _reschedule(self, store: Writer, now: str) -> None:
+        """Due times that were set by a clock that was ahead are set again."""
+        while ahead := store.scheduled_after(now, TOGETHER):
+            with store.transaction():
+                for delivery in ahead:
+                    store.reschedule(delivery.id, delivery.alert, self._due_again(delivery, datetime.fromisoformat(now)), now)
+
+    def _due_again(self, delivery: Ahead, now: datetime) -> str:
+        """What waited for a time of the clock waits for the next such time. What waited for so many seconds waits for as many from now."""
+        rule = self._alerting.rule(delivery.rule)
+        rhythm = rule.rhythm if rule else Rhythm()
+        planned = max(0.0, times.seconds_between(delivery.scheduled_at, delivery.due_at))
+        if delivery.failed:
+            return _later(now, min(planned, self._settings.most_retry_seconds))
+        if delivery.digest in ("backlog", "incident"):
+            gather = self._settings.gather_seconds
+            longest = gather if delivery.digest == "backlog" else gather + 3600 * (24 + self._alerting.incident_hours)
+            return _later(now, min(planned, longest))
+        if delivery.digest == "rhythm":
+            return due(now, rhythm).at.isoformat()
+        return due(now, Rhythm(zone=rhythm.zone, quiet=rhythm.quiet)).at.isoformat()  # a cap is looked at when it is sent
+
     def _parcels(self, store: Writer, channel: str, now: str) -> Iterator[Parcel]:
         """What is to be sent now; what is not, though it is due, is put off."""
         found = store.due(channel, now, TOGETHER)
@@ -180,7 +207,7 @@ class Post:
         if holds:
             with store.transaction():
                 for deliveries, due_at, why in holds:
-                    store.hold(deliveries, due_at, why)
+                    store.hold(deliveries, due_at, why, now, self._step)
             held = {d: (due_at, why) for deliveries, due_at, why in holds for d in deliveries}
             found = [replace(d, due_at=held[d.id][0], digest=held[d.id][1]) if d.id in held else d for d in found]
             found = [d for d in found if d.due_at <= now]
@@ -287,7 +314,7 @@ def _holds(store: Writer, found: Sequence[DeliveryRow], alerting: Alerting, now:
             gathered = {d.id for d in late}
             single = [d for d in single if d.id not in gathered]
         if rhythm.most_per_hour and single:
-            sent = store.sent_since(name, single[0].channel, hour_of(now, rhythm.zone).isoformat())
+            sent = store.sent_since(name, single[0].channel, hour_of(now, rhythm.zone).isoformat(), now.isoformat())
             over = single[max(0, rhythm.most_per_hour - sent) :]
             if over:
                 then = due(now, rhythm, sent_this_hour=rhythm.most_per_hour)

@@ -149,7 +149,7 @@ class _Http(HTTPHandler):
         self._exchange = exchange
 
     def http_open(self, req: Request) -> HTTPResponse:
-        return self.do_open(self._exchange.connection, req)  # type: ignore[arg-type,no-any-return]
+        return self.do_open(self._exchange.connection, req)
 
 
 class _Https(HTTPSHandler):
@@ -158,7 +158,7 @@ class _Https(HTTPSHandler):
         self._exchange = exchange
 
     def https_open(self, req: Request) -> HTTPResponse:
-        return self.do_open(self._exchange.tls_connection, req)  # type: ignore[arg-type,no-any-return]
+        return self.do_open(self._exchange.tls_connection, req)
 
 
 class _Stay(HTTPRedirectHandler):

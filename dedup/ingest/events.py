@@ -165,16 +165,16 @@ def grown(store: Reader, text: int, *, backlog: bool) -> Event | None:
 
 
 def faults(store: Reader, now: str, since: str) -> Event:
-    """How many files could not be read as articles since a time; one event an hour."""
-    number = store.faults_since(since)
+    """How many files could not be read as articles since a time, up to now; one event an hour."""
+    counts = store.faults_between(since, now)
     return Event(
         topic="faults",
         key=f"faults:{now[:13]}",
         at=now,
         kind="rate",
         severity="notable",
-        size=number,
-        told={"counts": store.fault_kinds_since(since)},
+        size=sum(counts.values()),
+        told={"counts": counts},
     )
 
 

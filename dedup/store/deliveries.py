@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 from dedup.store.asking import Asking, marks
-from dedup.store.rows import AlertRow, DeliveryRow, Outstanding
+from dedup.store.rows import Ahead, AlertRow, DeliveryRow, Outstanding
 
 _ALERT = (
     "a.id, a.name, a.rule, a.event, a.topic, a.kind, a.severity, a.url, a.title, a.publisher, a.at, a.details, a.told, a.made_at,"
@@ -36,13 +36,22 @@ class Deliveries(Asking):
         )  # fmt: skip
         return [DeliveryRow(*r) for r in rows]
 
-    def sent_since(self, rule: str, channel: str, since: str) -> int:
-        """How many messages of a rule a channel has taken since then."""
+    def scheduled_after(self, now: str, most: int) -> list[Ahead]:
+        """Pending deliveries whose due time was set later than now: the clock was ahead then, and has been set right."""
+        rows = self._all(
+            "SELECT d.id, d.alert_id, a.rule, d.due_at, d.digest, d.last_error IS NOT NULL, d.scheduled_at"
+            " FROM deliveries d JOIN alerts a ON a.id = d.alert_id WHERE d.state = 'pending' AND d.scheduled_at > ? ORDER BY d.id LIMIT ?",
+            now, most,
+        )  # fmt: skip
+        return [Ahead(r[0], r[1], r[2], r[3], r[4], bool(r[5]), r[6]) for r in rows]
+
+    def sent_since(self, rule: str, channel: str, since: str, now: str) -> int:
+        """How many messages of a rule a channel has taken since then; none that it took later than now, by a clock that was ahead."""
         sql = (
             "SELECT count(DISTINCT d.message) FROM deliveries d JOIN alerts a ON a.id = d.alert_id"
-            " WHERE d.channel = ? AND d.state = 'sent' AND d.sent_at >= ? AND a.rule = ?"
+            " WHERE d.channel = ? AND d.state = 'sent' AND d.sent_at BETWEEN ? AND ? AND a.rule = ?"
         )
-        return int(self._value(sql, channel, since, rule))
+        return int(self._value(sql, channel, since, now, rule))
 
     def alerts(self, ids: Collection[int]) -> dict[int, AlertRow]:
         """Alerts by their keys."""

@@ -80,7 +80,7 @@ class _Batch:
              event.publisher, event.at, as_json(event.details()), as_json(event.told), self._now, event.incident)
         )  # fmt: skip
         at, digest = self._due(rule, backlog=event.backlog)
-        self._deliveries += [(number, channel, at, digest) for channel in channels]
+        self._deliveries += [(number, channel, at, digest, self._now) for channel in channels]
         if event.incident is not None:
             self._incidents[rule.name, event.incident] = rule
         return number
@@ -98,8 +98,8 @@ class _Batch:
         store.revive(known.id, as_json(event.told))
         if into is not None and store.is_open(into, self._now):
             _tell_again(store, into, self._now)
-        elif into is None or store.is_open(into, known.withdrawn_at):  # else the incident was told with it
-            store.send_after_all(known.id, *self._due(rule, backlog=event.backlog))
+        elif into is None or store.was_open(into, known.withdrawn_at):  # else the incident was told with it
+            store.send_after_all(known.id, *self._due(rule, backlog=event.backlog), self._now)
             if event.incident is not None:
                 self._incidents[rule.name, event.incident] = rule
 
@@ -120,7 +120,7 @@ class _Batch:
         last = store.last_told_of(rule.name, incident)
         if not untold or (last is None and len({url for _, url in untold}) < self._alerting.incident_pages):
             return
-        if last is None or last.open_until <= self._now:
+        if last is None or last.sent or last.open_until <= self._now:
             last = self._begin(rule, incident, last, untold[0][0], sorted({a for a, _ in untold}))
         store.fold([a for a, _ in untold], last.id)
         _tell_again(store, last.id, self._now)
@@ -130,7 +130,7 @@ class _Batch:
         gather = timedelta(seconds=self._alerting.gather_seconds)
         earliest = datetime.fromisoformat(self._now)
         if last is not None:
-            earliest = max(earliest, datetime.fromisoformat(last.open_until) + self._within)
+            earliest = max(earliest, min(earliest, datetime.fromisoformat(last.open_until)) + self._within)  # the clock may have been ahead
         found = due(earliest, rule.rhythm, gather=gather)
         until, times_told = _printed(found.at), (last.times if last else 0) + 1
         a = self._store.alerts([first])[first]
@@ -142,7 +142,7 @@ class _Batch:
         )  # fmt: skip
         channels = {d.channel: None for of_alert in self._store.deliveries_of(members).values() for d in of_alert}
         digest = "incident" if found.digest == "backlog" else found.digest
-        self._deliveries += [(number, channel, until, digest) for channel in channels]
+        self._deliveries += [(number, channel, until, digest, self._now) for channel in channels]
         self._write()
         self._store.open_incident(number, until)
         return Told(number, until, times_told)
@@ -157,7 +157,7 @@ def _tell_again(store: Writer, incident: int, now: str) -> int:
         return store.withdraw_alerts([incident], now)
     if alert.withdrawn_at is not None:
         assert alert.open_until is not None
-        store.send_after_all(incident, alert.open_until, "incident")
+        store.send_after_all(incident, alert.open_until, "incident", now)
     examples = [{"url": m[0], "title": m[1], "publisher": m[2], "at": m[3]} for m in members]
     gravest: Severity = max((s for s in SEVERITIES if s in severities), key=SEVERITIES.index)
     store.set_members(incident, pages, gravest, as_json(alert.told | {"pages": pages, "examples": examples}))

@@ -292,13 +292,10 @@ class Reader(Deliveries, Searchable):
             )
         ]
 
-    def faults_since(self, since: str) -> int:
-        """Faults that came at or after a time and stand."""
-        return int(self._value("SELECT count(*) FROM faults WHERE since >= ?", since))
-
-    def fault_kinds_since(self, since: str) -> dict[str, int]:
-        """The same by kind."""
-        return {r[0]: r[1] for r in self._all("SELECT kind, count(*) FROM faults WHERE since >= ? GROUP BY kind ORDER BY kind", since)}
+    def faults_between(self, since: str, until: str) -> dict[str, int]:
+        """Kind → faults that came within a time, both ends included, and are still there."""
+        rows = self._all("SELECT kind, count(*) FROM faults WHERE since BETWEEN ? AND ? GROUP BY kind ORDER BY kind", since, until)
+        return {r[0]: r[1] for r in rows}
 
     # Status
 

@@ -321,6 +321,19 @@ class DeliveryRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Ahead:
+    """A pending delivery whose due time was set when the clock was ahead; `failed`: it waits for another attempt."""
+
+    id: int
+    alert: int
+    rule: str
+    due_at: str
+    digest: str | None
+    failed: bool
+    scheduled_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outstanding:
     """Of one channel: deliveries that are pending, when the first of them is or was due, and those that are dead."""
 
@@ -343,11 +356,12 @@ class KnownAlert:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What was told last of an incident, and how many times it was told by then."""
+    """What was told last of an incident, how many times it was told by then, and whether a channel has taken it."""
 
     id: int
     open_until: str
     times: int
+    sent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,13 @@ from typing import Any
 from dedup.store.lookups import Lookups, Row
 from dedup.store.rows import KnownAlert, Told
 
+_WAITED = (
+    "CASE WHEN first_attempt IS NULL THEN 0 ELSE waited_seconds + max(0, min(:most,"
+    " coalesce(CAST(strftime('%s', :now) AS INTEGER) - CAST(strftime('%s', scheduled_at) AS INTEGER), 0))) END"
+)
+"""Of a delivery: seconds since its first attempt, with those since it was scheduled, of which at most `:most` count."""
+_SENT = "EXISTS (SELECT 1 FROM deliveries d WHERE d.alert_id = a.id AND d.state = 'sent')"
+"""Whether a channel has taken an alert."""
 _UNTOLD = "a.pages IS NULL AND a.folded_into IS NULL AND a.withdrawn_at IS NULL"
 
 
@@ -38,20 +45,24 @@ class Sending(Lookups):
         )
 
     def insert_deliveries(self, rows: Iterable[Row]) -> None:
-        """(alert, channel, due_at, why in a digest)"""
-        self._many("INSERT INTO deliveries (alert_id, channel, state, due_at, digest, attempts) VALUES (?, ?, 'pending', ?, ?, 0)", rows)
+        """(alert, channel, due_at, why in a digest, now)"""
+        self._many(
+            "INSERT INTO deliveries (alert_id, channel, state, due_at, digest, attempts, scheduled_at)"
+            " VALUES (?, ?, 'pending', ?, ?, 0, ?)",
+            rows,
+        )
 
     def revive(self, alert: int, told: str) -> None:
         """What an alert tells of is so again."""
         self._execute("UPDATE alerts SET withdrawn_at = NULL, told = ? WHERE id = ?", told, alert)
 
-    def send_after_all(self, alert: int, due_at: str, digest: str | None) -> None:
+    def send_after_all(self, alert: int, due_at: str, digest: str | None, now: str) -> None:
         """What was withdrawn of an alert before it was sent is to be sent; it stands by itself again."""
         self._execute("UPDATE alerts SET folded_into = NULL WHERE id = ?", alert)
         self._execute(
-            "UPDATE deliveries SET state = 'pending', due_at = ?, digest = ?, attempts = 0, first_attempt = NULL, last_error = NULL"
-            " WHERE alert_id = ? AND state = 'withdrawn'",
-            due_at, digest, alert,
+            "UPDATE deliveries SET state = 'pending', due_at = ?, digest = ?, attempts = 0, first_attempt = NULL, last_error = NULL,"
+            " scheduled_at = ?, waited_seconds = 0 WHERE alert_id = ? AND state = 'withdrawn'",
+            due_at, digest, now, alert,
         )  # fmt: skip
 
     def withdraw_alerts(self, alerts: Iterable[int], at: str) -> int:
@@ -76,11 +87,11 @@ class Sending(Lookups):
         """What was told last of an incident; None: nothing yet."""
         row = self._one(
             "SELECT a.id, a.open_until, (SELECT count(*) FROM alerts b WHERE b.incident = a.incident AND b.rule = a.rule"
-            " AND b.pages IS NOT NULL) FROM alerts a WHERE a.incident = ? AND a.rule = ? AND a.pages IS NOT NULL"
+            f" AND b.pages IS NOT NULL), {_SENT} FROM alerts a WHERE a.incident = ? AND a.rule = ? AND a.pages IS NOT NULL"
             " ORDER BY a.id DESC LIMIT 1",
             incident, rule,
         )  # fmt: skip
-        return Told(*row) if row else None
+        return Told(row[0], row[1], row[2], bool(row[3])) if row else None
 
     def open_incident(self, alert: int, until: str) -> None:
         """An alert tells of an incident, which further pages join until then."""
@@ -91,8 +102,13 @@ class Sending(Lookups):
         self._many("UPDATE alerts SET folded_into = ? WHERE id = ?", ((into, a) for a in alerts))
         self._withdraw_deliveries((a,) for a in alerts)
 
+    def was_open(self, incident: int, at: str) -> bool:
+        """Whether further pages joined an incident's alert at that time."""
+        return bool(self._value("SELECT open_until > ? FROM alerts WHERE id = ?", at, incident))
+
     def is_open(self, incident: int, now: str) -> bool:
-        return bool(self._value("SELECT open_until > ? FROM alerts WHERE id = ?", now, incident))
+        """Whether further pages join an incident's alert. Once a channel has taken it none do, whatever the clock says."""
+        return bool(self._value(f"SELECT a.open_until > ? AND NOT {_SENT} FROM alerts a WHERE a.id = ?", now, incident))
 
     def members(self, incident: int, most: int) -> tuple[int, list[str], list[Row]]:
         """(pages, severities, (URL, title, publisher, time) of the first) that an incident's alert tells of."""
@@ -117,32 +133,43 @@ class Sending(Lookups):
             ((at, at, at, message, d) for d in deliveries),
         )
 
-    def mark_failed(self, deliveries: Iterable[int], at: str, error: str, due_at: str, give_up: str) -> None:
-        """A channel has not taken them: to be tried again at `due_at`; dead where it was tried first before `give_up`."""
-        self._many(
-            "UPDATE deliveries SET attempts = attempts + 1, last_attempt = ?, first_attempt = coalesce(first_attempt, ?), last_error = ?,"
-            " due_at = ?, state = CASE WHEN coalesce(first_attempt, ?) < ? THEN 'dead' ELSE state END WHERE id = ? AND state = 'pending'",
-            ((at, at, error, due_at, at, give_up, d) for d in deliveries),
+    def mark_failed(self, deliveries: Iterable[int], at: str, error: str, due_at: str, most: int, give_up: int) -> None:
+        """A channel has not taken them: to be tried again at `due_at`. They are dead after `give_up` seconds of trying, of which at most
+        `most` count between two attempts."""
+        self._connection.executemany(
+            "UPDATE deliveries SET attempts = attempts + 1, last_attempt = :now, first_attempt = coalesce(first_attempt, :now),"
+            f" last_error = :error, due_at = :due_at, scheduled_at = :now, waited_seconds = {_WAITED},"
+            f" state = CASE WHEN {_WAITED} > :give_up THEN 'dead' ELSE state END WHERE id = :id AND state = 'pending'",
+            ({"now": at, "error": error, "due_at": due_at, "most": most, "give_up": give_up, "id": d} for d in deliveries),
         )
 
-    def put_off(self, channel: str, now: str, error: str, due_at: str, give_up: str) -> None:
-        """What else is due of a channel that takes nothing: the same without an attempt of its own."""
-        self._execute(
-            "UPDATE deliveries SET first_attempt = coalesce(first_attempt, ?1), last_error = ?2, due_at = ?3,"
-            " state = CASE WHEN coalesce(first_attempt, ?1) < ?4 THEN 'dead' ELSE state END"
-            " WHERE channel = ?5 AND state = 'pending' AND due_at <= ?1",
-            now, error, due_at, give_up, channel,
-        )  # fmt: skip
+    def put_off(self, channel: str, now: str, error: str, due_at: str, most: int, give_up: int) -> None:
+        """What else is due of a channel that takes nothing is put off without an attempt of its own; it is dead as in `mark_failed`."""
+        self._connection.execute(
+            "UPDATE deliveries SET first_attempt = coalesce(first_attempt, :now), last_error = :error, due_at = :due_at,"
+            f" scheduled_at = :now, waited_seconds = {_WAITED}, state = CASE WHEN {_WAITED} > :give_up THEN 'dead' ELSE state END"
+            " WHERE channel = :channel AND state = 'pending' AND due_at <= :now",
+            {"now": now, "error": error, "due_at": due_at, "most": most, "give_up": give_up, "channel": channel},
+        )
 
-    def hold(self, deliveries: Iterable[int], due_at: str, digest: str) -> None:
-        """To be told at another time, in a digest."""
-        self._many("UPDATE deliveries SET due_at = ?, digest = ? WHERE id = ?", ((due_at, digest, d) for d in deliveries))
+    def hold(self, deliveries: Iterable[int], due_at: str, digest: str, now: str, most: int) -> None:
+        """To be told at another time, in a digest; of the time since they were scheduled at most `most` seconds count as tried."""
+        self._connection.executemany(
+            f"UPDATE deliveries SET due_at = :due_at, digest = :digest, waited_seconds = {_WAITED}, scheduled_at = :now WHERE id = :id",
+            ({"due_at": due_at, "digest": digest, "now": now, "most": most, "id": d} for d in deliveries),
+        )
+
+    def reschedule(self, delivery: int, alert: int, due_at: str, now: str) -> None:
+        """Another due time, in place of one that was set by a clock that was ahead. An incident gathers pages until then."""
+        self._execute("UPDATE deliveries SET due_at = ?, scheduled_at = ? WHERE id = ?", due_at, now, delivery)
+        self._execute("UPDATE alerts SET open_until = ? WHERE id = ? AND pages IS NOT NULL", due_at, alert)
 
     def retry(self, now: str, alerts: Collection[int] | None = None) -> int:
         """Send now what is dead, and of these alerts what waits too; of all alerts where none are named. Returns how many."""
         before = self._connection.total_changes
         again = (
-            "UPDATE deliveries SET state = 'pending', due_at = ?1, attempts = 0, first_attempt = NULL"
+            "UPDATE deliveries SET state = 'pending', due_at = ?1, scheduled_at = ?1, waited_seconds = 0, attempts = 0,"
+            " first_attempt = NULL"
             " WHERE (state = 'dead' OR (?2 IS NOT NULL AND state = 'pending')) AND (?2 IS NULL OR alert_id = ?2)"
         )
         self._many(again, ((now, a) for a in (alerts if alerts is not None else [None])))
