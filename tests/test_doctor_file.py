@@ -20,8 +20,8 @@ import pytest
 from dedup import schema
 from dedup.doctor import Surroundings, mounts
 from dedup.doctor.case import Finding
-from dedup.mounts import Mount
 from dedup.limits import Limits
+from dedup.mounts import Mount
 from tests import damaging, running
 from tests.conftest import run
 from tests.crawl import Made

@@ -499,7 +499,6 @@ class _Batch:
         self._store.mark_gone(gone, self._now)
         return moved
 
-
     def _is_out_of_sight(self, found: Found, file: int, folder: bytes) -> bool:
         """Whether a file of the same crawl directory lies on a mount that is absent, or below one that hides it."""
         if found.directory not in self._unmounted:
