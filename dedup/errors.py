@@ -143,8 +143,7 @@ class DatabaseLogLostError(DedupError):
 
 
 class DatabaseLogCutShortError(DatabaseLogLostError):
-    """{log} was cut short while the database {path} was open: what was committed since it was last copied back is lost. Files that are
-    still there are taken in again by the next scan."""
+    """{log} was cut short while the database {path} was open: what was committed since it was last copied back is lost. Scan again."""
 
 
 class DatabaseReplacedError(DedupError):

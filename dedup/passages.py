@@ -29,6 +29,10 @@ class PassageIndex:
     def __init__(self, table: Table) -> None:
         self._table = table
 
+    def is_intact(self) -> bool:
+        """Whether its file was not cut short or overwritten by something else."""
+        return self._table.is_intact()
+
     @property
     def size(self) -> int:
         """Bytes of the file."""

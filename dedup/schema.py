@@ -695,6 +695,7 @@ CREATE TABLE mounts (
     path BLOB NOT NULL,                   -- relative to the crawl directory; absolute: the mount that the crawl directory itself is on
     device INTEGER NOT NULL,              -- (st_dev, st_ino) when it was last seen mounted
     inode INTEGER NOT NULL,
+    absent_from INTEGER,                  -- the key of the next file when it was found not to be mounted; NULL: it was mounted last
     PRIMARY KEY (directory_id, path)
 ) STRICT, WITHOUT ROWID;
 

@@ -22,6 +22,10 @@ NEVER = 86_400
 """A `scan_interval_seconds` that no test lives to see: whatever wakes the daemon is not the timer."""
 
 
+UNDER: tuple[str, ...] = ()
+"""A command that runs every daemon, such as setpriv(1)."""
+
+
 class Daemon:
     """A process whose log can be waited for."""
 
@@ -106,7 +110,7 @@ def watching(
         f'[crawl]\ndirectories = ["{crawl}"]\nsettle_seconds = {settle}\nscan_interval_seconds = {interval}\n{more}\n'
         f'[database]\npath = "{db}"\n'
     )
-    command = [*under, sys.executable, "-m", "dedup", "--config", str(config), "watch", *options]
+    command = [*UNDER, *under, sys.executable, "-m", "dedup", "--config", str(config), "watch", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, **(env or {})}) as process:
         daemon = Daemon(process, db)
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -405,3 +407,35 @@ def test_a_batch_that_was_rolled_back_leaves_nothing_in_the_index(crawl: Path, d
 
 def _fail(*_: object) -> None:
     raise RuntimeError("on purpose")
+
+
+@pytest.mark.parametrize("how", ["cut short", "overwritten"])
+@pytest.mark.parametrize("end", [".index", ".passages"])
+def test_an_index_that_something_else_damages_while_it_is_mapped_is_made_again(crawl: Path, db: Path, end: str, how: str) -> None:
+    """In a process of its own, which a read beyond the end of the file would end by SIGBUS."""
+    program = f"""if True:
+        import os, sys
+        from pathlib import Path
+        from dedup.ingest import Scan
+        from tests import running
+        from tests.crawl import Made
+        crawl, db = Path({str(crawl)!r}), Path({str(db)!r})
+        def write(*numbers):
+            for n in numbers:
+                body = f"The council of town {{n // 2}} met on Monday and spoke of bridge {{n // 2}} for long hours. " * 9
+                Made(aid=str(n), body=body + f"Edition {{n}}.", claim="").write(crawl, f"{{n}}.md")
+        with running.session(crawl, db) as session:
+            write(0, 2, 4)
+            Scan(session).run()
+            path = {str(db)!r} + {end!r}
+            with open(path, "r+b") as file:
+                if {how!r} == "cut short":
+                    file.truncate(4096)
+                else:
+                    file.write(b"x" * 64)
+            write(1, 3, 5)
+            print(Scan(session).run().matches.total())
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "3"), done.stderr
+    assert "made again from what the database stores" in done.stderr

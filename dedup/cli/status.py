@@ -129,6 +129,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
     lines.append(f"{'last scan':<12}" + (f"{last['finished_at']} ({last['seconds']:.1f} s)" if last else "never"))
     if last:
         lines.append(f"{'':<12}{_seen(last)}")
+        lines += [f"{'absent':<12}{path}: nothing there was marked as gone" for path in last.get("absent", ())]
     lines.append(f"{'writer':<12}" + printable(found["writer"] or "nobody"))
     if found["killed"]:
         doing = f" while {found['killed']['doing']}" if found["killed"]["doing"] else ""

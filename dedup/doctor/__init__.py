@@ -27,7 +27,11 @@ OF_CONTENT: dict[str, Steps] = {
 """Checks that are left out where the database cannot be asked."""
 OF_SURROUNDINGS: dict[str, Steps] = {
     "watching": {"watches": surroundings.watching},
-    "directories": {"crawl directories": surroundings.directories},
+    "directories": {
+        "crawl directories": surroundings.directories,
+        "what is mounted in them": surroundings.mounted,
+        "writers": surroundings.writers,
+    },
     "disk": {"room": surroundings.disk},
     "configuration": {"recipes": surroundings.configuration},
     "clock": {"times": surroundings.clock},

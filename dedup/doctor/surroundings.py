@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 
 from dedup import mounts, schema, times
 from dedup.doctor.case import Case, Finding, Severity
 from dedup.errors import OverlapError, RecipeChangedError
-from dedup.ingest.roots import check_roots, identity
+from dedup.ingest import leases
+from dedup.ingest.roots import Root, absent_mounts, check_roots, identity
 from dedup.ingest.session import MATCHES, URLS, matching_of, options_of, require_recipes
 from dedup.text import printable, printable_path
 
@@ -22,6 +25,8 @@ ROOM = 1_000_000_000
 """Bytes that should be free: room for 150,000 articles and their index entries."""
 LEAST_ROOM = 64 << 20
 """Bytes without which writing soon fails: SQLite's log alone takes so many before it is copied back."""
+NEWEST = 200
+"""Files, the latest that were recorded, whose owners are looked at."""
 LEAST_FILES = 100
 """Files that must still be possible: logs, indexes that are made anew, temporary ones."""
 AHEAD = timedelta(minutes=5)
@@ -106,6 +111,39 @@ def _directory(case: Case, directory: bytes, known: tuple[int | None, int | None
         some = ", ".join(map(printable_path, unlisted[:3])) + (", …" if len(unlisted) > 3 else "")
         what = f"folders below {shown} that may not be listed by this user: {len(unlisted):,} ({some})"
         yield Finding(DIRECTORIES, "warning", what, "Give the user that runs dedup leave to read them; until then each is a fault.")
+
+
+def writers(case: Case) -> Iterator[Finding]:
+    """Whether writers of the files can be detected, by the daemon if one runs, else by this user."""
+    process = case.writer.process if case.writer else None
+    rights = (leases.rights(process) if process else None) or leases.rights()
+    if case.store is None or rights is None or rights.may_lease:
+        return
+    for owner in sorted(_owners(case.store.newest_paths(NEWEST)) - {rights.user}):
+        what = (
+            f"writers of {leases.subject(owner)} cannot be detected by user {rights.user}: a file that does not show that it is complete"
+            f" is read once it has not changed for {case.settings.crawl.unprobed_settle_seconds:g} s"
+        )
+        yield Finding(DIRECTORIES, "warning", what, leases.REMEDY)
+
+
+def _owners(paths: Iterable[bytes]) -> set[int]:
+    owners = set()
+    for path in paths:
+        with suppress(OSError):
+            owners.add(os.stat(path, follow_symlinks=False).st_uid)
+    return owners
+
+
+def mounted(case: Case) -> Iterator[Finding]:
+    """Whether what was mounted in the crawl directories is mounted."""
+    if case.store is None:
+        return
+    keys = case.store.directory_keys()
+    roots = [Root(keys[path], path) for path in case.directories() if path in keys]
+    for shown in (printable_path(os.path.join(root.path, path)) for root in roots for path in absent_mounts(case.store, root)):
+        what = f"{shown} was a mount and is not mounted: nothing of it is marked as gone"
+        yield Finding(DIRECTORIES, "error", what, f"Mount it; if it is retired for good: dedup scan --accept-absent {shlex.quote(shown)}")
 
 
 def disk(case: Case) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from dedup.passages import PassageIndex
 
 LOADED_AT_ONCE = 500
+_CUT = "%s was cut short or overwritten by something else; it is made again from what the database stores"
+_log = logging.getLogger("dedup")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +114,9 @@ class Matcher:
 
     def open(self) -> CandidateIndex:
         """The candidate index: loaded, caught up or made anew."""
+        if self._index is not None and not self._index.is_intact():
+            _log.warning(_CUT, self._store.index_path())
+            self._index = None
         if self._index is None:
             from dedup.lsh import open_index
 
@@ -123,6 +129,9 @@ class Matcher:
 
     def open_passages(self) -> PassageIndex:
         """The passage index, likewise."""
+        if self._passages is not None and not self._passages.is_intact():
+            _log.warning(_CUT, self._store.passages_path())
+            self._passages = None
         if self._passages is None:
             from dedup.passages import open_index
 

@@ -12,6 +12,7 @@ from dedup.descriptors import is_exhausted
 from dedup.errors import NoAbsentMountError, NoDirectoryError, OverlapError
 from dedup.ingest.beneath import Beneath
 from dedup.store import Writer
+from dedup.store.lookups import Lookups
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ def points_below(root: bytes) -> frozenset[bytes]:
     return frozenset(m.at[len(real) :] for m in mounts.read() if m.at.startswith(real))
 
 
-def absent_mounts(store: Writer, root: Root) -> list[bytes]:
+def absent_mounts(store: Lookups, root: Root) -> list[bytes]:
     """Mounts seen below a crawl directory that are not there now, by path relative to it: the path is missing, unreadable, an ordinary
     directory, or an empty one on another device."""
     known = {path: i for path, i in store.mounts(root.id).items() if not path.startswith(b"/")}

@@ -266,17 +266,20 @@ class Scan:
     def _note_mounts(self, root: Root, mounted: dict[bytes, tuple[int, int]], visited: set[bytes]) -> None:
         """Record what is mounted below a crawl directory. Files that were there before and are not found are hidden by it."""
         store = self.session.store
-        known = store.mounts(root.id)
-        new = {path: i for path, i in mounted.items() if known.get(path) != i}
+        known, absent_from = store.mounts(root.id), store.absent_from(root.id)
+        new = {path: i for path, i in mounted.items() if known.get(path) != i or path in absent_from}
         if not new:
             return
-        added = [path for path in new if path not in known]
+        # Of a mount that comes back, files that were recorded while it was away are hidden; what else is missing of it is gone.
+        first = {path: absent_from.get(path, 0) for path in new if path not in known or path in absent_from}
         hidden: list[int] = []
-        if added:
+        if first:
             missing = set(self._missing)
             for folder in store.folders(root.id, b""):
-                if any(below(folder, path) for path in added):
-                    hidden += [file for file, _ in store.there_in(root.id, folder) if file in missing or folder not in visited]
+                over = [key for path, key in first.items() if below(folder, path)]
+                if over:
+                    files = (file for file, _ in store.there_in(root.id, folder) if file >= min(over))
+                    hidden += [file for file in files if file in missing or folder not in visited]
         with store.transaction():
             store.set_mounts(root.id, new)
             store.hide_files(hidden)
@@ -540,9 +543,11 @@ class Scan:
         store = self.session.store
         absent = absent_mounts(store, root)
         self.tally.unmounted += [text.printable_path(os.path.join(root.path, path)) for path in absent if path in held]
-        if over := [path for path in absent if path not in held]:
+        over = [path for path in absent if path not in held]
+        if over or held - store.absent_from(root.id).keys():
             with store.transaction():
                 store.forget_mounts(root.id, over)
+                store.set_absent(root.id, held)
 
     def _folder_fault(self, root: Root, folder: bytes, error: OSError) -> None:
         fault, news = unreadable_because(error), not self._is_unreadable(root, folder)

@@ -36,6 +36,10 @@ class CandidateIndex:
         self._table = table
         self._bands, self._rows = minhash.bands(threshold, num_perm)
 
+    def is_intact(self) -> bool:
+        """Whether its file was not cut short or overwritten by something else."""
+        return self._table.is_intact()
+
     @property
     def size(self) -> int:
         """Bytes of the file."""

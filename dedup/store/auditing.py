@@ -223,6 +223,19 @@ class Auditor(Summing):
         """(path, device, inode) of every crawl directory that was ever scanned."""
         return [(r[0], r[1], r[2]) for r in self._all("SELECT path, device, inode FROM directories ORDER BY path")]
 
+    def directory_keys(self) -> dict[bytes, int]:
+        """Path → key of every crawl directory that was ever scanned."""
+        return dict(self._all("SELECT path, id FROM directories"))
+
+    def newest_paths(self, most: int) -> list[bytes]:
+        """Whole paths of the files that were first recorded last, of those that are there."""
+        rows = self._all(
+            "SELECT d.path, f.folder, f.name FROM files f JOIN directories d ON d.id = f.directory_id WHERE f.gone = 0"
+            " ORDER BY f.id DESC LIMIT ?",
+            most,
+        )
+        return [os.path.join(*row) for row in rows]
+
     # Bodies
 
     def last_revision(self) -> int:

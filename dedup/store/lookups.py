@@ -40,6 +40,12 @@ Path = tuple[int, bytes, bytes]
 class Lookups(Reader):
     """Questions about many keys at once. Keys that are not there are left out of the answers."""
 
+    def mounts(self, directory: int) -> dict[bytes, tuple[int, int]]:
+        """Mounts seen in a crawl directory: path relative to it → (st_dev, st_ino); and, by its absolute path, the mount that the crawl
+        directory is on."""
+        rows = self._all("SELECT path, device, inode FROM mounts WHERE directory_id = ?", directory)
+        return {path: (device, inode) for path, device, inode in rows}
+
     def _wanted(self, columns: str, keys: Iterable[tuple[Any, ...]], select: str) -> Iterator[tuple[Any, ...]]:
         """Rows of `select`, which joins the table `wanted` of these keys with others. The limit says how few they are: SQLite takes
         them for a million, and would read a whole table that it has statistics of to make a Bloom filter for them."""

@@ -211,15 +211,25 @@ class Writer(Sending, Summing):
 
     # Mounts
 
-    def mounts(self, directory: int) -> dict[bytes, tuple[int, int]]:
-        """Mounts seen in a crawl directory: path relative to it → (st_dev, st_ino); and, by its absolute path, the mount that the crawl
-        directory is on."""
-        rows = self._all("SELECT path, device, inode FROM mounts WHERE directory_id = ?", directory)
-        return {path: (device, inode) for path, device, inode in rows}
-
     def set_mounts(self, directory: int, mounts: Mapping[bytes, tuple[int, int]]) -> None:
-        """Add mounts to those of a crawl directory, or give them another identity."""
-        self._many("INSERT OR REPLACE INTO mounts VALUES (?, ?, ?, ?)", ((directory, path, *identity) for path, identity in mounts.items()))
+        """Mounts of a crawl directory that are mounted now, with their identity."""
+        self._many(
+            "INSERT OR REPLACE INTO mounts (directory_id, path, device, inode) VALUES (?, ?, ?, ?)",
+            ((directory, path, *identity) for path, identity in mounts.items()),
+        )
+
+    def absent_from(self, directory: int) -> dict[bytes, int]:
+        """Mounts that were absent last → the key that the next file had when they were first found to be."""
+        rows = self._all("SELECT path, absent_from FROM mounts WHERE directory_id = ? AND absent_from IS NOT NULL", directory)
+        return dict(rows)
+
+    def set_absent(self, directory: int, paths: Iterable[bytes]) -> None:
+        """Mounts that are absent now; files that are recorded from now on are not of them."""
+        following = self.next_id("files")
+        self._many(
+            "UPDATE mounts SET absent_from = coalesce(absent_from, ?) WHERE directory_id = ? AND path = ?",
+            ((following, directory, path) for path in paths),
+        )
 
     def forget_mounts(self, directory: int, paths: Iterable[bytes]) -> None:
         """Mounts that are not expected any more: what is not found where they were is gone."""

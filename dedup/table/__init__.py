@@ -72,6 +72,7 @@ class Table:
         self.path, self.state, self._slots, self._mapped = path, state, slots, mapped
         self._scattering = np.frombuffer(hashlib.sha256(state.uuid + b"scattering").digest()[:24], "<u8") | np.uint64(1)
         self._made = made  # it lies in `path`.new until it says what it holds
+        self._noted = b"" if made or mapped is None else mapped[: _FIELDS.size]
 
     @classmethod
     def empty(cls, path: str, uuid: bytes, recipe: bytes) -> Table:
@@ -141,12 +142,22 @@ class Table:
         """Bytes of the file, or of memory."""
         return _size(self.state.homes)
 
+    def is_intact(self) -> bool:
+        """Whether the file is as long as it was, and its header is the one that was last written. To read beyond the end of a file that
+        was cut short would end the process (SIGBUS): ask before each use. A few microseconds."""
+        if self._mapped is None:
+            return True
+        if self._mapped.size() < self.size:
+            return False
+        return not self._noted or self._mapped[: _FIELDS.size] == self._noted
+
     def settle(self, token: bytes, last_text: int) -> None:
         """Note what is held now. Only then does the file count."""
         self.state = replace(self.state, token=token, last_text=last_text)
         if self._mapped is None:
             return
-        self._mapped[:HEADER] = _header(self.state)
+        self._mapped[:HEADER] = header = _header(self.state)
+        self._noted = header[: _FIELDS.size]
         if self._made:
             self._made = False
             try:

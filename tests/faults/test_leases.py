@@ -1,0 +1,47 @@
+"""Writers of files that belong to another user: with CAP_LEASE they are detected; without, an incomplete file is left alone for long."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests import running
+from tests.crawl import Made
+from tests.daemon import watching
+from tests.faults.privileges import Privileges, run_with
+
+pytestmark = pytest.mark.system
+
+_PATIENCE = 3600
+"""`unprobed_settle_seconds` of these tests: what is recorded showed that it is complete."""
+
+
+def _recorded(db: Path) -> set[str]:
+    return {row["path"] for row in running.dump(db, "files", "faults")}
+
+
+@pytest.mark.parametrize("privileges", ["root", "service with CAP_LEASE", "service"])
+@pytest.mark.parametrize("claim", [None, ""], ids=["claimed", "unclaimed"])
+def test_a_file_that_its_writer_holds_open_is_not_recorded_half(
+    privileges: Privileges, claim: str | None, crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files are there before the daemon starts: no event says anything about their writers."""
+    run_with(privileges, db, monkeypatch)
+    half = Made(aid="1", claim=claim, body=("The council met on Monday. " * 20).strip())
+    raw = half.render().encode()
+    whole = Made(aid="2", claim=claim, body=("The mayor was away on Tuesday. " * 20).strip())
+    more = f"unprobed_settle_seconds = {_PATIENCE}"
+    with (crawl / "half.md").open("wb", buffering=0) as file:
+        file.write(raw[: len(raw) // 2])
+        whole.write(crawl, "whole.md", age=0)
+        with watching(crawl, db, settle=0.1, more=more, until="watching") as daemon:
+            daemon.wait_until(lambda: daemon.recorded() == 1)
+            assert _recorded(db) == {"whole.md"}
+            assert daemon.report().unprobed == ((0,) if privileges == "service" else ())
+            file.write(raw[len(raw) // 2 :])
+            file.close()
+            daemon.wait_until(lambda: daemon.recorded() == 2)
+            assert daemon.leave() == 0
+    assert {r["body"] for r in running.dump(db, "revisions")} == {half.body, whole.body}
+    assert {r["standing"] for r in running.dump(db, "readings")} == {"counted"}

@@ -1,0 +1,171 @@
+"""The files of an open database: removed, replaced or cut short by something else, nothing that was committed is lost silently."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dedup.errors import DatabaseBusyError, DatabaseCutShortError, DatabaseLogCutShortError, DatabaseLogLostError
+from dedup.store import Lock, Writer, open_reader, open_writer
+from dedup.store.lock import held
+
+
+def _wal(db: Path) -> Path:
+    return db.with_name(db.name + "-wal")
+
+
+def _shm(db: Path) -> Path:
+    return db.with_name(db.name + "-shm")
+
+
+def _put(store: Writer, key: str) -> None:
+    with store.transaction():
+        store.set_setting(key, "there")
+
+
+def _in_main_file(db: Path, key: str) -> bool:
+    """Whether the database file by itself, without its log, holds a setting."""
+    alone = db.with_name("alone.db")
+    shutil.copyfile(db, alone)
+    connection = sqlite3.connect(alone)
+    try:
+        return connection.execute("SELECT count(*) FROM settings WHERE key = ?", (key,)).fetchone() == (1,)
+    finally:
+        connection.close()
+
+
+def _sqlite(db: Path, statement: str) -> str:
+    """What another program gets for a statement, or its error."""
+    program = """if True:
+        import sqlite3, sys
+        try:
+            print(sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None).execute(sys.argv[2]).fetchall())
+        except sqlite3.Error as error:
+            print(error)
+    """
+    return subprocess.run([sys.executable, "-c", program, db, statement], capture_output=True, text=True, check=True).stdout.strip()
+
+
+# The lock
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_without_its_lock_file_a_writer_is_still_the_only_one(db: Path, how: str) -> None:
+    lock = db.with_name(db.name + ".lock")
+    with open_writer(str(db), "first") as store:
+        _put(store, "a")
+        lock.unlink()
+        if how == "replaced":
+            lock.touch(0o600)
+        assert held(str(db)) is not None
+        with pytest.raises(DatabaseBusyError), open_writer(str(db), "second"):
+            pass
+        _put(store, "b")
+        with pytest.raises(DatabaseBusyError, match="first"):
+            Lock(str(db), "second")
+        found = held(str(db))
+        assert found is not None
+        assert "first" in found.holder
+    Lock(str(db), "second").release()
+
+
+def test_looking_at_a_database_keeps_the_locks_that_sqlite_holds_in_this_process(db: Path) -> None:
+    with open_writer(str(db), "test") as store:
+        _put(store, "a")
+        assert held(str(db)) is not None
+        with open_reader(str(db)) as reader:
+            assert reader.setting("a") == "there"
+        assert "locked" in _sqlite(db, "PRAGMA journal_mode=DELETE")
+        _put(store, "b")
+
+
+# The log
+
+
+def _removed(path: Path) -> None:
+    path.unlink()
+
+
+def _replaced(path: Path) -> None:
+    path.unlink()
+    path.write_bytes(b"something else")
+
+
+@pytest.mark.parametrize("how", [_removed, _replaced])
+@pytest.mark.parametrize("which", [_wal, _shm])
+def test_what_was_committed_is_saved_when_the_log_or_its_index_goes(
+    db: Path, which: Callable[[Path], Path], how: Callable[[Path], None]
+) -> None:
+    with pytest.raises(DatabaseLogLostError), open_writer(str(db), "test") as store:  # noqa: PT012 - what happens within is the case
+        _put(store, "a")
+        assert not _in_main_file(db, "a")
+        how(which(db))
+        with pytest.raises(DatabaseLogLostError):
+            _put(store, "b")
+        assert _in_main_file(db, "a")
+        store.require_in_place()
+    assert _in_main_file(db, "a")
+    if how is _replaced:
+        assert which(db).read_bytes() == b"something else"
+        which(db).unlink()
+    with open_writer(str(db), "test") as store:
+        assert (store.setting("a"), store.setting("b")) == ("there", None)
+        _put(store, "c")
+
+
+@pytest.mark.parametrize("size", [0, 10_000])
+def test_a_log_that_was_cut_short_is_noticed_and_the_database_stays_sound(db: Path, size: int) -> None:
+    with open_writer(str(db), "test") as store:
+        _put(store, "a")
+    with pytest.raises(DatabaseLogCutShortError), open_writer(str(db), "test") as store:  # noqa: PT012 - what happens within is the case
+        for n in range(20):
+            _put(store, f"b{n}")
+        with _wal(db).open("r+b") as file:
+            file.truncate(size)
+        _put(store, "c")
+    with open_writer(str(db), "test") as store:
+        assert store.setting("a") == "there"
+        assert store.setting("c") is None
+        assert store._value("PRAGMA integrity_check") == "ok"
+
+
+def test_an_index_of_the_log_that_was_cut_short_is_made_again(db: Path) -> None:
+    with open_writer(str(db), "test") as store:
+        _put(store, "a")
+        with _shm(db).open("r+b") as file:
+            file.truncate(0)
+        _put(store, "b")
+        assert (store.setting("a"), store.setting("b")) == ("there", "there")
+
+
+def test_a_database_that_was_cut_short_is_not_written_any_more(db: Path) -> None:
+    with pytest.raises(DatabaseCutShortError), open_writer(str(db), "test") as store:  # noqa: PT012 - what happens within is the case
+        _put(store, "a")
+        db.write_bytes(b"")
+        _put(store, "b")
+    assert db.stat().st_size == 0
+
+
+def test_what_other_programs_may_do_is_no_damage(db: Path) -> None:
+    with open_writer(str(db), "test") as store:
+        for n in range(5):
+            _put(store, f"a{n}")
+            assert _sqlite(db, "PRAGMA wal_checkpoint(TRUNCATE)").startswith("[(0, ")
+            assert _wal(db).stat().st_size == 0
+        with store.transaction():
+            store._execute("CREATE TABLE large (x)")
+            store._execute("INSERT INTO large VALUES (zeroblob(3000000))")
+        _sqlite(db, "PRAGMA wal_checkpoint(TRUNCATE)")
+        with store.transaction():
+            store._execute("DROP TABLE large")
+        store._execute("PRAGMA incremental_vacuum")
+        _sqlite(db, "PRAGMA wal_checkpoint(TRUNCATE)")
+        _put(store, "b")
+        _sqlite(db, "INSERT INTO settings VALUES ('c', 'there')")
+        _put(store, "d")
