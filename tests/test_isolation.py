@@ -23,7 +23,7 @@ from dedup.errors import DatabaseDamagedError, DatabaseFailedError
 from dedup.ingest import Matcher, isolation, reindex_signatures, summaries
 from dedup.ingest.isolation import each_apart, is_of_file, summary
 from dedup.ingest.session import matching_of, options_of
-from dedup.store import Writer, open_writer, writing
+from dedup.store import Writer, damage, open_writer, writing
 from tests import damaging, running
 from tests.conftest import run
 from tests.crawl import Made, edited, words
@@ -223,11 +223,19 @@ def test_where_memory_is_short_for_everything_no_file_is_blamed(crawl: Path, db:
 def test_a_database_is_checked_for_damage_once_however_many_files_fail(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lay(crawl, 14, set(range(0, 14, 3)), 0)
     checks: list[str] = []
-    check = writing.require_sound
-    monkeypatch.setattr(writing, "require_sound", lambda *args: (checks.append(args[1]), check(*args)))
+
+    def counted(connection: sqlite3.Connection, path: str, error: Exception) -> None:
+        checks.append(path)
+        damage.require_sound(connection, path, error)
+
+    monkeypatch.setattr(writing, "require_sound", counted)
     with failing("revisions", ERRORS[0]):
         running.scan(crawl, db)
     assert checks == [str(db)]
+
+
+def _missing(*_: object) -> None:
+    raise KeyError(1)
 
 
 def test_an_error_that_comes_of_damage_blames_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,7 +245,7 @@ def test_an_error_that_comes_of_damage_blames_no_file(tmp_path: Path, monkeypatc
     damaging.fill(crawl, 1, first=40)
     with closing(sqlite3.connect(db)) as connection, connection:
         connection.execute("DELETE FROM revisions WHERE id % 2 = 0")
-    monkeypatch.setattr(Writer, "insert_pages", lambda *_: {}[1])
+    monkeypatch.setattr(Writer, "insert_pages", _missing)
     with pytest.raises(DatabaseDamagedError):
         running.scan(crawl, db)
 

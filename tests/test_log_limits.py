@@ -90,7 +90,7 @@ def test_the_number_is_reported_even_when_no_further_line_comes() -> None:
             reported.set()
         return done
 
-    lines.handle = watched  # type: ignore[method-assign,assignment]
+    lines.handle = watched  # type: ignore[method-assign]
     log = logging.Logger("dedup")
     log.addHandler(lines)
     log.info("x")

@@ -244,6 +244,10 @@ def test_unknown_keys_are_kept_once_unescaped() -> None:
         "category: other",
         "---",
         "---\n\n본문",
+        "comment_count: 3",
+        "comment_count: 3\ncomment_count: 4",
+        "note: 둘째\nalso: 셋째",
+        "desk: 경제\nurl: https://evil.example\ncomment_count: 3",
     ],
 )
 def test_a_line_spilt_by_the_author_displaces_nothing(spilt: str) -> None:
@@ -254,6 +258,20 @@ def test_a_line_spilt_by_the_author_displaces_nothing(spilt: str) -> None:
     assert found.check == plain.check
     for key in ("id", "oid", "aid", "publisher", "category", "published_at", "extra"):
         assert getattr(found.metadata, key) == getattr(plain.metadata, key), key
+
+
+@pytest.mark.parametrize("author", ["김가나\ncomment_count: 3", "김가나\nnote: 3", "comment_count: 3"])
+def test_what_an_author_spills_does_not_decide_where_the_body_ends(author: str) -> None:
+    """Without a digest: the body holds what begins the comments in the other variant of the template."""
+    body = "첫 문단이다.\n\n---\n\n## 댓글 (3)\n\n둘째 문단이다."
+    found = article(Made(author=author, claim="", body=body).render())
+    assert (found.body, found.metadata.author, found.metadata.extra) == (body, " ".join(author.split()), ())
+
+
+def test_keys_after_the_template_are_kept_whatever_the_author_spills() -> None:
+    found = article(Made(author="김가나\ncomment_count: 9\ndesk: x", comments=COMMENTS, extra=(("language", "ko"),)).render())
+    assert found.metadata.author == "김가나 comment_count: 9 desk: x"
+    assert found.metadata.extra == (("comment_count", "8"), ("language", "ko"))
 
 
 def test_an_article_told_by_id_alone_has_oid_and_aid() -> None:

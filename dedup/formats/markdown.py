@@ -22,6 +22,8 @@ from dedup.urls import without_credentials
 _EARLY = ("id", "title", "category", "publisher", "author")
 _LATE = ("published_at", "crawled_at", "url", "oid", "aid", "content_hash", "comment_count")
 _KEYS = frozenset(_EARLY + _LATE)
+_TEMPLATE = [*_EARLY, *_LATE[:-1]]
+"""The keys that the crawler always writes, in this order. Others can follow; before `published_at` there are none."""
 
 _KEY = re.compile(r"([a-z][a-z0-9_]{0,39}):(?:[ \t]|$)|(" + "|".join(sorted(_KEYS)) + "):")
 _LINE = re.compile(r"(?m)^(?:([a-z][a-z0-9_]{0,39}):(?:[ \t]([^\n]*))?|(" + "|".join(sorted(_KEYS)) + r"):([^\n]*))\n")
@@ -166,7 +168,8 @@ def _header_values(header: str) -> dict[str, str]:
     """Key → value as it stands in the file, over several lines where it spills.
 
     A scraped value can spill a line that looks like another key. Keys that stand before the scraped ones in the template
-    keep their first occurrence, those that follow keep their last, so that a spill cannot pass for either. The title ends
+    keep their first occurrence, those that follow keep their last, so that a spill cannot pass for either. In a header that has
+    all keys of the template, a line before `published_at` that looks like any other key is a spill too. The title ends
     at its closing quote, which none of its own can be mistaken for: those are escaped.
     """
     values = _plain_values(header)
@@ -184,7 +187,14 @@ def _plain_values(header: str) -> dict[str, str] | None:
     values = {key or known: value or known_value for key, value, known, known_value in found}
     if len(found) != header.count("\n") or len(values) != len(found) or values.get("title", "").count('"') == 1:
         return None
-    return values
+    return None if _spill(list(values)) else values
+
+
+def _spill(keys: Sequence[str]) -> set[str]:
+    """Those of a header's keys, each named once and in their order, that the template does not have where they are."""
+    if [key for key in keys if key in _KEYS and key != "comment_count"] != _TEMPLATE:
+        return set()
+    return set(keys[: keys.index("published_at")]).difference(_TEMPLATE)
 
 
 def _spilt_values(header: str) -> dict[str, str]:
@@ -198,10 +208,13 @@ def _spilt_values(header: str) -> dict[str, str]:
         elif parts:
             parts[-1][1].append(line)
     last = {key: i for i, (key, _) in enumerate(parts)}
+    first = {key: i for i, (key, _) in reversed(list(enumerate(parts)))}
+    places = {key: last[key] if key in _LATE else first[key] for key in first}
+    elsewhere = _spill(sorted(places, key=lambda key: places[key]))
     found: dict[str, list[str]] = {}
     spilt = ""
     for i, (key, spelt) in enumerate(parts):
-        superseded = (key in found) if key not in _LATE else last[key] != i
+        superseded = key in elsewhere or places[key] != i
         if not superseded:
             found[key] = spelt
             spilt = key

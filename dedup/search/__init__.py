@@ -326,7 +326,9 @@ def _found_by_each(rows: Sequence[WordsRow]) -> list[str]:
         if len(rows) > 1:
             middle = len(rows) // 2
             return _found_by_each(rows[:middle]) + _found_by_each(rows[middle:])
-        _log.exception("a text cannot be found by search, because the program fails on it: %s", rows[0].url)
+        _log.exception(
+            "a text cannot be found by search, because the program fails on it ('dedup reindex --search' tries it again): %s", rows[0].url
+        )
         return [""]
 
 

@@ -10,7 +10,7 @@ cuts at blanks.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -26,6 +26,8 @@ _END = 0
 """Between texts that are split together; a text has none, since it is neither letter, mark nor number."""
 _CUT = 64
 """Characters of a word that it is found by: nobody types longer ones, and an encoded picture is one."""
+_AT_ONCE = 1 << 18
+"""Code points that are looked at together."""
 _LONG = re.compile(f"[^ ]{{{_CUT + 1}}}")
 
 
@@ -34,6 +36,21 @@ def split(texts: Sequence[str]) -> list[str]:
     if not texts:
         return []
     points = to_points("\0".join(fold(text).replace("\0", " ") for text in texts))
+    return "".join(_pieces(points)).split("\0")
+
+
+def _pieces(points: NDArray[np.uint32]) -> Iterator[str]:
+    """What code points are found by, some of them at a time: the tables take 50 bytes for each. A character is found by itself and its
+    neighbours, so each part is looked at with one more on either side."""
+    for begin in range(0, len(points), _AT_ONCE):
+        end, first = min(begin + _AT_ONCE, len(points)), max(begin - 1, 0)
+        shown, chosen = _shown(points[first : end + 1])
+        rows = slice(begin - first, end - first)
+        yield from_points(shown[rows][chosen[rows]])
+
+
+def _shown(points: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
+    """Five places for every code point, and which of them are used: itself, the one that follows, a blank, itself, a blank."""
     ends = points == _END
     kept = kept_array()[points]
     wide = wide_array()[points] & kept
@@ -50,7 +67,7 @@ def split(texts: Sequence[str]) -> list[str]:
     chosen[:, 2] = wide
     chosen[:-1, 2] |= wide[1:]
     chosen[:, 3] = chosen[:, 4] = alone
-    return from_points(shown[chosen]).split("\0")
+    return shown, chosen
 
 
 def words(text: str) -> list[str]:

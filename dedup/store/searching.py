@@ -8,6 +8,8 @@ from typing import Any
 from dedup.store.asking import Asking, marks
 from dedup.store.rows import FoundRow, WordsRow
 
+MOST_CHARACTERS = 4_000_000
+"""Characters of bodies after which no further revision is read for one step of filling the index."""
 STATE_BYTES = 8
 """Bytes of a state's digest by which one revision is told from another that got its key."""
 
@@ -17,8 +19,14 @@ class Searchable(Asking):
     found: that may change."""
 
     def words_beyond(self, revision: int, most: int) -> list[WordsRow]:
-        """The next `most` revisions after a key, in order of their keys."""
-        return self._words(self._all(f"{_WORDS} WHERE r.id > ? ORDER BY r.id LIMIT ?", revision, most))
+        """The next `most` revisions after a key, in order of their keys; fewer where their bodies are long."""
+        rows, characters = [], 0
+        for row in self._connection.execute(f"{_WORDS} WHERE r.id > ? ORDER BY r.id LIMIT ?", (revision, most)):
+            rows.append(row)
+            characters += len(row[3] or "")
+            if characters >= MOST_CHARACTERS:
+                break
+        return self._words(rows)
 
     def words_of(self, revisions: Collection[int]) -> list[WordsRow]:
         """Those of these revisions that are there, in order of their keys."""

@@ -70,7 +70,7 @@ def _day(until: str) -> tuple[str, str]:
 
 def _hours(since: str, arrivals: dict[str, tuple[int, int]], zone: ZoneInfo) -> list[dict[str, Any]]:
     begin = datetime.fromisoformat(since)
-    found = []
+    found: list[dict[str, Any]] = []
     for n in range(HOURS):
         at = times.shifted(begin, timedelta(hours=n)).replace(minute=0, second=0)
         if found and found[-1]["at"] == at.isoformat():
