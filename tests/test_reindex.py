@@ -12,7 +12,8 @@ import pytest
 from dedup import errors
 from dedup.config import PublisherAlias, PublisherNames, Settings, UrlRule, Urls
 from dedup.ingest import Matcher, Scan, open_session, reindex_signatures, reindex_urls
-from dedup.ingest.session import matching_of, options_of, rules_of
+from dedup.ingest.recipes import rules_of
+from dedup.ingest.session import matching_of, options_of
 from dedup.store import open_reader, open_writer
 from tests import relations, running
 from tests.crawl import Made, edited, words

@@ -105,6 +105,8 @@ def _print(tally: Tally) -> None:
     click.echo(
         f" {t.moved:,} moved, {t.ignored.total():,} ignored{rules}, {t.faults:,} with faults, {t.unsettled:,} unsettled; {t.gone:,} gone"
     )
+    if t.reread:
+        click.echo(f"{plural(t.reread, 'recorded file')} read again because settings or the program changed")
     if t.checks.total():
         shown = ", ".join(f"{t.checks[c]:,} {c}" for c in ("verified", "mismatched", "unclaimed"))
         click.echo(f"content_hash: {shown}")

@@ -13,8 +13,8 @@ from dedup import schema, times
 from dedup.doctor import mounts
 from dedup.doctor.case import Case, Finding, Severity
 from dedup.errors import OverlapError, RecipeChangedError
+from dedup.ingest import recipes
 from dedup.ingest.roots import check_roots, identity
-from dedup.ingest.session import MATCHES, URLS, matching_of, options_of, require_recipes
 from dedup.text import printable, printable_path
 
 WATCHING, DIRECTORIES, DISK, CONFIGURATION, CLOCK, PACKAGES = "watching", "directories", "disk", "configuration", "clock", "packages"
@@ -147,14 +147,18 @@ def configuration(case: Case) -> Iterator[Finding]:
     store = case.store
     if store is None:
         return
-    options, matching = options_of(case.settings), matching_of(case.settings)
-    for key, urls, matches in ((URLS, options.urls.recipe, None), (MATCHES, None, matching.recipe)):
-        case.look(CONFIGURATION, 1)
+    configured = recipes.configured(case.settings)
+    case.look(CONFIGURATION, len(configured))
+    for name, recipe in configured.items():
         try:
-            require_recipes(store, urls=urls, matches=matches)
+            recipes.require(store, {name: recipe})
         except RecipeChangedError as error:
-            remedy = f"Run '{error.facts['remedy']}', or set {'[urls]' if key == URLS else '[duplicates]'} as it was."
+            remedy = f"Run '{error.facts['remedy']}', or set the configuration as it was."
             yield Finding(CONFIGURATION, "error", printable(str(error)), remedy)
+    waiting = store.rereads_waiting()
+    if waiting:
+        what = f"files that are still to be read again by the settings in force: {waiting:,}"
+        yield Finding(CONFIGURATION, "warning", what, "The next scan reads them; see that their crawl directories are there.")
 
 
 def clock(case: Case) -> Iterator[Finding]:

@@ -42,13 +42,15 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Found(Packed):
-    """A file as the directory shows it; `path` is the whole path, `folder` and `name` are relative to the crawl directory."""
+    """A file as the directory shows it; `path` is the whole path, `folder` and `name` are relative to the crawl directory. `reread`: it is
+    as recorded, and is read again because settings changed."""
 
     directory: int
     root: bytes
     folder: bytes
     name: bytes
     stat: Stat
+    reread: bool = False
 
     @property
     def relative(self) -> bytes:
@@ -127,7 +129,7 @@ def _read(found: Found, options: Options, beneath: Beneath) -> Examined | _Read:
     if isinstance(read, str):
         return Examined(found, read)
     raw, stat = read
-    found = Found(found.directory, found.root, found.folder, found.name, stat)
+    found = Found(found.directory, found.root, found.folder, found.name, stat, found.reread)
     content = xxhash.xxh3_128_digest(raw)
     reading = formats.read(found.name, raw, options.read)
     article = reading.article

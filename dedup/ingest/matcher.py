@@ -94,6 +94,10 @@ class Matcher:
         self._publisher_keys.clear()
         self.token = None
 
+    def house_called(self, name: str) -> str:
+        """The publisher of this name, by the aliases in force."""
+        return self._houses.house(name, "", "")
+
     def open(self) -> CandidateIndex:
         """The candidate index: loaded, caught up or made anew."""
         if self._index is None:

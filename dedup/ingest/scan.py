@@ -97,6 +97,7 @@ class Scan:
         """Walk every crawl directory that is there, take in what differs, mark what is gone. Absent ones are in
         `tally.absent`; nothing of theirs is touched. Unsettled files stay in mind, or with `patient` are waited for."""
         begun = time.monotonic()
+        self.reread(self.session.roots)
         walked: list[tuple[Root, tuple[int, int] | None, array[int]]] = []
         for root in self.session.roots:
             if is_absent(self.session.store, root):
@@ -109,12 +110,30 @@ class Scan:
                 walked.append((root, begun_as, self._missing))
         self._flush()
         if patient:
-            self._settle_waiting()
+            self.settle()
         for root, begun_as, missing in walked:
             if not self.stop.is_set():  # by now a file that moved is known by its new path
                 self._mark_gone(root, begun_as, missing)
         self.tally.seconds = time.monotonic() - begun
         return self.tally
+
+    def reread(self, roots: Iterable[Root]) -> None:
+        """Read recorded files again that are queued for it, and are as they were recorded; the others are found by comparing. Where a
+        crawl directory is absent its files stay in the queue."""
+        store = self.session.store
+        if not store.any_queued():
+            return
+        for root in roots:
+            if is_absent(store, root):
+                continue
+            last = 0
+            with Beneath() as beneath:
+                while not self.stop.is_set() and (rows := store.queued(root.id, last, BATCH_FILES)):
+                    for _, folder, name, stat in rows:
+                        if self.matches(name) and _stat(beneath, root.path, folder, name) == stat:
+                            self._queue(Found(root.id, root.path, folder, name, stat, reread=True))
+                    last = rows[-1][0]
+        self._flush()
 
     def expected(self) -> int:
         """About how many directory entries a pass will meet: a quick count of names, for telling the time left."""
@@ -130,6 +149,10 @@ class Scan:
         self._flush()
         if not self.stop.is_set():
             self._mark_gone(root, begun_as, self._missing)
+
+    def settle(self) -> None:
+        """Wait for unsettled files, up to twice `settle_seconds`, and take in those that settled."""
+        self._settle_waiting()
 
     def opened_or_closed(self, root: Root, folder: bytes) -> bool:
         """Whether a folder may be listed and entered now and could not be, or the other way round, as is recorded."""
@@ -288,6 +311,7 @@ class Scan:
         """Count the files that are as recorded, queue the others; those met are taken out of `known`."""
         take = known.pop
         articles = faults = 0
+        most = self.session.settings.crawl.max_file_bytes
         stopped = self.stop.is_set
         for name, entry in entries:
             if stopped():
@@ -308,7 +332,7 @@ class Scan:
                 and stat.st_ctime_ns == row[5]
                 and (stat.st_ino == row[4] or signature(stat).inode == row[4])
             ):
-                if row[6] == ARTICLE:
+                if row[6] == ARTICLE and row[2] <= most:
                     articles += 1
                     continue
                 if row[6] == FAULT:
@@ -471,7 +495,11 @@ class Scan:
         for start in range(0, len(missing), BATCH_FILES):
             some = store.paths_of(missing[start : start + BATCH_FILES])
             with Beneath() as beneath:
-                really = [file for file, _, folder, name, gone in some if not gone and _stat(beneath, root.path, folder, name) is None]
+                really = [
+                    file
+                    for file, _, folder, name, gone in some
+                    if not gone and (not self.matches(name) or _stat(beneath, root.path, folder, name) is None)
+                ]
             if begun_as is None or identity(root.path) != begun_as:
                 self.away(root)
                 return

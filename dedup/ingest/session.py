@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
@@ -13,21 +13,18 @@ from zoneinfo import ZoneInfo
 from dedup import compiled, private
 from dedup.config import Settings
 from dedup.digests import RECIPES
-from dedup.errors import RecipeChangedError
 from dedup.formats import ReadOptions
+from dedup.ingest import recipes
 from dedup.ingest.events import Policy
 from dedup.ingest.examine import Options, collect_rarely, ignore_lease_breaks
 from dedup.ingest.matcher import Matcher
 from dedup.ingest.matching import Matching
+from dedup.ingest.recipes import rules_of
 from dedup.ingest.roots import Root, check_roots
-from dedup.judging import Rules
 from dedup.model import NO_COMMIT
 from dedup.store import Reader, Writer, open_writer
 from dedup.table import state_of
-from dedup.text import fold, printable_path
-
-URLS = "recipe.urls"
-MATCHES = "recipe.matches"
+from dedup.text import printable_path
 
 _log = logging.getLogger("dedup")
 
@@ -66,32 +63,17 @@ def matching_of(settings: Settings) -> Matching:
     return Matching(settings.duplicates)
 
 
-def rules_of(settings: Settings) -> Rules:
-    """How changes are judged, by the configuration."""
-    c = settings.changes
-    words = (tuple(fold(word) for word in some) for some in (c.corrections, c.failures))
-    return Rules(c.rewrite_similarity, c.stub_share, c.typo_edits, *words)
-
-
 def policy_of(settings: Settings) -> Policy:
     """How changes are judged, and which of what happens is told."""
     return Policy(rules_of(settings), settings.alerting(), settings.publishers.publishers())
 
 
-def require_recipes(store: Reader, *, urls: str | None, matches: str | None) -> None:
-    """Raise RecipeChangedError where the database was written with other rules than the configuration has now."""
-    for key, configured, what, remedy in (
-        (URLS, urls, "The rules of [urls]", "dedup reindex --urls"),
-        (MATCHES, matches, "The settings of [duplicates]", "dedup reindex"),
-    ):
-        stored = store.setting(key)
-        if configured is not None and stored is not None and stored != configured:
-            raise RecipeChangedError(what=what, stored=stored, configured=configured, remedy=remedy)
-
-
 @contextmanager
-def open_session(settings: Settings, purpose: str, *, alert_on_import: bool = False) -> Iterator[Session]:
-    """The database held for writing by this process, its recipes those of the configuration.
+def open_session(
+    settings: Settings, purpose: str, *, alert_on_import: bool = False, applying: Collection[str] = ()
+) -> Iterator[Session]:
+    """The database held for writing by this process, its recipes those of the configuration, but for those named in `applying`,
+    which the caller is about to apply.
 
     Raises NoDirectoryError, OverlapError, RecipeChangedError and the errors of opening.
     """
@@ -104,8 +86,10 @@ def open_session(settings: Settings, purpose: str, *, alert_on_import: bool = Fa
     with open_writer(settings.database.path, purpose) as store:
         _tell_of_predecessor(store)
         _tell_of_exposure(settings.database.path)
-        require_recipes(store, urls=options.urls.recipe, matches=matching.recipe)
-        roots = _enter(store, {URLS: options.urls.recipe, MATCHES: matching.recipe}, paths)
+        configured = {name: recipe for name, recipe in recipes.configured(settings).items() if name not in applying}
+        recipes.require(store, configured)
+        roots = _enter(store, configured, paths)
+        retry_faults(store, settings)
         matcher = Matcher(store, matching, settings.publishers.publishers())
         if lost := lost_since(store):
             _log.warning("%s", lost)
@@ -113,16 +97,29 @@ def open_session(settings: Settings, purpose: str, *, alert_on_import: bool = Fa
         yield Session(store, settings, options, matcher, policy_of(settings), roots, alert_on_import)
 
 
-def _enter(store: Writer, recipes: dict[str, str], paths: Sequence[bytes]) -> tuple[Root, ...]:
+def _enter(store: Writer, configured: dict[str, str], paths: Sequence[bytes]) -> tuple[Root, ...]:
     """The crawl directories at these paths, with the recipes kept. Where all of it is known nothing is written: there might be no
     room, and the work that follows says so again and again, where a start would fail once."""
     known = {path: store.known_directory(path) for path in paths}
-    if None in known.values() or any(store.setting(key) != recipe for key, recipe in recipes.items()):
+    if None in known.values() or any(store.setting(key) != recipe for key, recipe in configured.items()):
         with store.transaction():
-            for key, recipe in recipes.items():
+            for key, recipe in configured.items():
                 store.set_setting(key, recipe)
             return tuple(Root(store.directory(path, printable_path(path)), path) for path in paths)
     return tuple(Root(number, path) for path, number in known.items() if number is not None)
+
+
+def retry_faults(store: Writer, settings: Settings) -> int:
+    """Queue files with faults for reading where settings, or another version of the program, may have cured them. Returns how many."""
+    recipe = recipes.faults_recipe(settings)
+    if store.setting(recipes.FAULTS) == recipe:
+        return 0
+    with store.transaction():
+        number = store.queue_faults()
+        store.set_setting(recipes.FAULTS, recipe)
+    if number:
+        _log.info("settings that read files, or the program, changed: %d files with faults are read again", number)
+    return number
 
 
 def lost_since(store: Reader) -> str | None:

@@ -15,7 +15,8 @@ from dedup.store import Writer
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one scan; `files` is the sum of what can become of a file."""
+    """Counts of one scan; `files` is the sum of what can become of a file. `reread` are recorded files that were read again because
+    settings changed; they are counted as what they are, too."""
 
     new: int = 0
     changed: int = 0
@@ -25,6 +26,7 @@ class Tally:
     faults: int = 0
     unsettled: int = 0
     gone: int = 0
+    reread: int = 0
     checks: Counter[str] = field(default_factory=Counter)
     revisions: int = 0
     sightings: int = 0
@@ -40,7 +42,7 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Take another tally's counts over."""
-        for name in ("new", "changed", "unchanged", "moved", "faults", "unsettled", "gone", "revisions", "sightings", "changes"):
+        for name in ("new", "changed", "unchanged", "moved", "faults", "unsettled", "gone", "reread", "revisions", "sightings", "changes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.ignored.update(other.ignored)
         self.checks.update(other.checks)
@@ -58,6 +60,7 @@ class Tally:
             "unsettled": self.unsettled,
             "faults": self.faults,
             "gone": self.gone,
+            "reread": self.reread,
             "checks": {status: self.checks[status] for status in ("verified", "mismatched", "unclaimed")},
             "revisions": self.revisions,
             "sightings": self.sightings,

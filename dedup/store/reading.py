@@ -358,6 +358,10 @@ class Reader(Deliveries, Searchable):
             )
         }
 
+    def rereads_waiting(self) -> int:
+        """Files that are there and are still to be read again by the settings in force."""
+        return int(self._value("SELECT count(*) FROM rereads q CROSS JOIN files f ON f.id = q.file_id WHERE f.gone = 0"))
+
     def database_bytes(self) -> int:
         """Bytes on disk of the database with its write-ahead log."""
         return sum(os.path.getsize(p) for p in (self.path, self.path + "-wal") if os.path.exists(p))
