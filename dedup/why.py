@@ -11,8 +11,7 @@ import numpy as np
 from dedup import minhash, overlap, reports, text, winnowing
 from dedup.config import Settings
 from dedup.errors import NoRevisionError, PrunedError
-from dedup.ingest import Judge, Judged
-from dedup.ingest import recipes
+from dedup.ingest import Judge, Judged, recipes
 from dedup.ingest.session import matching_of
 from dedup.model import Match, Numbers
 from dedup.overlap.places import Passage, passages

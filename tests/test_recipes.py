@@ -103,7 +103,9 @@ def fill(folder: Path) -> None:
         made.write(crawl / "one")
         part = " ".join(body.split()[:35])
         replace(made, body=f"{part} {' '.join(words(rng, 30))}", url=f"https://m.one.example/{n}?ref=a", oid="902").write(crawl / "two")
-        replace(made, body=f"그는 \"{part}\"라고 말했다. " + " ".join(words(rng, 40)), url=f"https://three.example/{n}", oid="903").write(crawl / "three")
+        replace(made, body=f'그는 "{part}"라고 말했다. ' + " ".join(words(rng, 40)), url=f"https://three.example/{n}", oid="903").write(
+            crawl / "three"
+        )
         again = replace(made, crawled_at="2026-03-02 12:30:00", published_at="2026-03-02 09:30")
         if n == 0:
             again = replace(again, body=f"{body.replace(' ', '  ', 1)} {tail} 보탭니다: 늦은 소식.")
@@ -118,7 +120,9 @@ def fill(folder: Path) -> None:
     short = replace(made, body=" ".join(words(rng, 25)), oid="904", aid="0000000010")
     replace(short, url="").write(crawl / "ids")
     replace(short, url="https://four.example/?id=1&ref=b", aid="0000000011", oid="905").write(crawl / "four")
-    replace(short, url="https://four.example/?id=1&ref=c&utm_source=x", crawled_at="2026-03-02 20:00:00", aid="0000000011", oid="905").write(crawl / "four", "later.md")
+    replace(
+        short, url="https://four.example/?id=1&ref=c&utm_source=x", crawled_at="2026-03-02 20:00:00", aid="0000000011", oid="905"
+    ).write(crawl / "four", "later.md")
     replace(short, claim=DIGESTS["md5"](short.body.encode()), url="https://five.example/1", oid="906").write(crawl / "five")
     replace(short, body=" ".join(words(rng, 400)), url="https://six.example/1", oid="907").write(crawl / "six")
     replace(short, url="https://seven.example/1", crawled_at="yesterday", oid="908").write(crawl / "seven")

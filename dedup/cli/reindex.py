@@ -28,9 +28,7 @@ STEPS = ("matches", "urls", "changes", "readings", "summaries", "search")
 @formats("text", "json")
 @common
 @click.pass_obj
-def reindex(
-    options: Common, matches: bool, urls: bool, changes: bool, readings: bool, summaries: bool, search: bool, form: str
-) -> None:
+def reindex(options: Common, matches: bool, urls: bool, changes: bool, readings: bool, summaries: bool, search: bool, form: str) -> None:
     """Apply the settings in force to what is recorded.
 
     Without an option it does all that is pending: what 'dedup scan' refuses for after a setting changed. Where nothing is pending it
@@ -98,12 +96,14 @@ def _readings(options: Common, settings: Settings) -> dict[str, int]:
     """Read files again; returns counts."""
     from dedup.ingest import open_session, recipes, reindex_readings, summaries
 
-    with open_session(settings, "reindex", applying=[recipes.READINGS]) as session:
-        with Progress("reindex", "files read again", shown=on_terminal(options)) as progress:
-            progress.expect(session.store.rereads_waiting() or session.store.count("files", "gone = 0"))
-            counts = reindex_readings(session, progress.advance)
-            summaries.work_all_off(session.store, settings, lambda n: progress.beside("summing up", n))
-    return counts
+    with (
+        open_session(settings, "reindex", applying=[recipes.READINGS]) as session,
+        Progress("reindex", "files read again", shown=on_terminal(options)) as progress,
+    ):
+        progress.expect(session.store.rereads_waiting() or session.store.count("files", "gone = 0"))
+        counts = reindex_readings(session, progress.advance)
+        summaries.work_all_off(session.store, settings, lambda n: progress.beside("summing up", n))
+        return counts
 
 
 def _sentence(name: str, counts: dict[str, int]) -> str:

@@ -34,9 +34,9 @@ FILLING_SHARE = 0.1
 def scan(options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...], alert_on_import: bool, form: str) -> None:
     """Compare the crawl directories with the database and take in what differs.
 
-    DIR stands in for the configured directories. Files that are still being written are waited for, up to twice
-    settle_seconds. A directory that is missing, or empty and another than before (not mounted), is left as it was, and the
-    command exits with 3.
+    DIR stands in for the configured directories; a folder of a crawl directory is scanned as a part of it. Files that are still
+    being written are waited for, up to twice settle_seconds. A directory that is missing, or empty and another than before (not
+    mounted), is left as it was, and the command exits with 3.
 
     \b
     dedup scan
@@ -46,7 +46,8 @@ def scan(options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...]
     from dedup.ingest import Scan, open_session, save_last_scan, summaries
 
     loaded = options.load(directories)
-    with told(options), open_session(loaded.settings, "scan", alert_on_import=alert_on_import) as session:
+    within = options.load().settings.crawl.directories if directories else None
+    with told(options), open_session(loaded.settings, "scan", alert_on_import=alert_on_import, within=within) as session:
         _warn_of_database_inside(options, loaded.settings)
         stop = threading.Event()
         with Progress("scan", "files", shown=on_terminal(options)) as progress:
@@ -57,7 +58,7 @@ def scan(options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...]
             tally = pass_.run()
             progress.beside("summing up", 0)
             summaries.work_all_off(session.store, loaded.settings, lambda n: progress.beside("summing up", n))
-        save_last_scan(session.store, tally, "scan", [root.id for root in session.roots])
+        save_last_scan(session.store, tally, "scan", session.places)
         if loaded.settings.search.index and not tally.absent:
             _fill(session.store, tally.seconds)
     if form == "json":

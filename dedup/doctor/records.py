@@ -12,9 +12,9 @@ from dedup import winnowing
 from dedup.doctor.case import Case, Cure, Finding, Steps
 from dedup.doctor.database import RESTORE
 from dedup.errors import RecipeChangedError
-from dedup.ingest import history
+from dedup.ingest import history, recipes
 from dedup.ingest.examine import Options, sign, state_digest
-from dedup.ingest import recipes
+from dedup.ingest.session import options_of
 from dedup.model import Sighting
 from dedup.store.auditing import MISFITS, Auditor, StateRow, Told
 from dedup.store.rows import KeptSighting

@@ -68,10 +68,27 @@ def directories(case: Case) -> Iterator[Finding]:
     mounted = case.surroundings.mounts()
     for directory in found:
         yield from _directory(case, directory, known.get(directory), mounted)
+    yield from _unconfigured(case)
     mount = mounts.of(os.fsencode(case.path), mounted)
     if mount is not None and mount.is_network:
         what = f"the database is on a network file system ({mount.type} at {printable_path(mount.at)}), where SQLite's log is not safe"
         yield Finding(DIRECTORIES, "error", what, "Move it to a local disk: [database] path.")
+
+
+def _unconfigured(case: Case) -> Iterator[Finding]:
+    """Crawl directories that the database knows and the configuration does not name."""
+    configured = {os.path.realpath(os.fsencode(d)) for d in case.settings.crawl.directories}
+    if case.store is None or not configured:
+        return
+    for row in case.store.known_directories():
+        if os.path.realpath(row.path) in configured or row.forgotten_at is not None or not row.files:
+            continue
+        case.look(DIRECTORIES, 1)
+        shown = printable_path(row.path)
+        absent = " and not there" if identity(row.path) is None else ""
+        what = f"{shown} is not configured{absent}, and files of it that still count as there: {row.files:,}"
+        remedy = f"Configure it; or where it lies elsewhere now 'dedup roots move {shown} NEW'; or 'dedup roots forget {shown}'."
+        yield Finding(DIRECTORIES, "warning", what, remedy)
 
 
 def _directory(case: Case, directory: bytes, known: tuple[int | None, int | None] | None, mounted: list[mounts.Mount]) -> Iterator[Finding]:

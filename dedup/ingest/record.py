@@ -197,7 +197,9 @@ class _Batch:
                 if row is not None and again:
                     faults_again[file] = row.reading
             else:
-                self._seen.append(_Seen(e, e.article, e.url, file, row, same=same and (again or (row is not None and row.pruned)), again=again))
+                self._seen.append(
+                    _Seen(e, e.article, e.url, file, row, same=same and (again or (row is not None and row.pruned)), again=again)
+                )
         self._copies(faulted, faults_again)
         self._store.mark_gone(gone, self._now)
         self._store.update_files(updated)

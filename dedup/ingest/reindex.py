@@ -7,14 +7,14 @@ from itertools import islice
 from typing import Any
 
 from dedup import times
+from dedup.ingest import recipes
 from dedup.ingest.examine import Options, sign
 from dedup.ingest.matcher import Matcher, NewText
-from dedup.ingest import recipes
 from dedup.ingest.scan import Scan
 from dedup.ingest.session import Session
 from dedup.ingest.settle import settle_pages, settle_sightings
-from dedup.judging import Rules
 from dedup.ingest.tally import Tally
+from dedup.judging import Rules
 from dedup.store import Writer
 
 CHUNK = 500
@@ -168,7 +168,7 @@ def reindex_readings(session: Session, progress: Callable[[int], Any] = lambda _
 
     scan = Scan(session, progress=advance)
     try:
-        scan.reread(session.roots)
+        scan.reread(session.places)
         scan.settle()
     finally:
         scan.close()

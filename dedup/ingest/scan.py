@@ -97,16 +97,16 @@ class Scan:
         """Walk every crawl directory that is there, take in what differs, mark what is gone. Absent ones are in
         `tally.absent`; nothing of theirs is touched. Unsettled files stay in mind, or with `patient` are waited for."""
         begun = time.monotonic()
-        self.reread(self.session.roots)
+        self.reread(self.session.places)
         walked: list[tuple[Root, tuple[int, int] | None, array[int]]] = []
-        for root in self.session.roots:
+        for root, top in self.session.places:
             if is_absent(self.session.store, root):
                 self.tally.absent.append(root.shown)
             elif not self.stop.is_set():
                 if self.session.store.directory_identity(root.id) is None:
                     self._new.add(root.id)
                 begun_as, self._missing = identity(root.path), _keys()
-                self._folder(root, b"", begun_as)
+                self._folder(root, top, begun_as)
                 walked.append((root, begun_as, self._missing))
         self._flush()
         if patient:
@@ -117,20 +117,20 @@ class Scan:
         self.tally.seconds = time.monotonic() - begun
         return self.tally
 
-    def reread(self, roots: Iterable[Root]) -> None:
+    def reread(self, places: Iterable[tuple[Root, bytes]]) -> None:
         """Read recorded files again that are queued for it, and are as they were recorded; the others are found by comparing. Where a
-        crawl directory is absent its files stay in the queue."""
+        crawl directory is absent its files stay in the queue. `places` as in `Session`."""
         store = self.session.store
         if not store.any_queued():
             return
-        for root in roots:
+        for root, top in places:
             if is_absent(store, root):
                 continue
             last = 0
             with Beneath() as beneath:
                 while not self.stop.is_set() and (rows := store.queued(root.id, last, BATCH_FILES)):
                     for _, folder, name, stat in rows:
-                        if self.matches(name) and _stat(beneath, root.path, folder, name) == stat:
+                        if below(folder, top) and self.matches(name) and _stat(beneath, root.path, folder, name) == stat:
                             self._queue(Found(root.id, root.path, folder, name, stat, reread=True))
                     last = rows[-1][0]
         self._flush()
@@ -138,7 +138,7 @@ class Scan:
     def expected(self) -> int:
         """About how many directory entries a pass will meet: a quick count of names, for telling the time left."""
         with Beneath() as beneath:
-            return sum(1 for root in self.session.roots for _ in beneath.files(root.path))
+            return sum(1 for root, top in self.session.places for _ in beneath.files(os.path.join(root.path, top)))
 
     def subtree(self, root: Root, folder: bytes) -> None:
         """Reconcile one folder (relative to `root`) and all below it, whether it is still there or not."""

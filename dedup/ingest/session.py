@@ -13,14 +13,16 @@ from zoneinfo import ZoneInfo
 from dedup import compiled, private
 from dedup.config import Settings
 from dedup.digests import RECIPES
+from dedup.errors import PartMissingError
 from dedup.formats import ReadOptions
 from dedup.ingest import recipes
+from dedup.ingest.directories import refuse_moved
 from dedup.ingest.events import Policy
 from dedup.ingest.examine import Options, collect_rarely, ignore_lease_breaks
 from dedup.ingest.matcher import Matcher
 from dedup.ingest.matching import Matching
 from dedup.ingest.recipes import rules_of
-from dedup.ingest.roots import Root, check_roots
+from dedup.ingest.roots import Root, check_roots, placed
 from dedup.model import NO_COMMIT
 from dedup.store import Reader, Writer, open_writer
 from dedup.table import state_of
@@ -31,7 +33,8 @@ _log = logging.getLogger("dedup")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """An open database with everything needed to take files into it."""
+    """An open database with everything needed to take files into it. `parts`: the folders of crawl directories that are scanned, where
+    it is not all of them."""
 
     store: Writer
     settings: Settings
@@ -40,6 +43,12 @@ class Session:
     policy: Policy
     roots: tuple[Root, ...]
     alert_on_import: bool = False
+    parts: tuple[tuple[Root, bytes], ...] = ()
+
+    @property
+    def places(self) -> tuple[tuple[Root, bytes], ...]:
+        """What is scanned: (crawl directory, folder in it, empty for all of it)."""
+        return self.parts or tuple((root, b"") for root in self.roots)
 
 
 def options_of(settings: Settings) -> Options:
@@ -70,12 +79,19 @@ def policy_of(settings: Settings) -> Policy:
 
 @contextmanager
 def open_session(
-    settings: Settings, purpose: str, *, alert_on_import: bool = False, applying: Collection[str] = ()
+    settings: Settings,
+    purpose: str,
+    *,
+    alert_on_import: bool = False,
+    applying: Collection[str] = (),
+    within: Sequence[str] | None = None,
 ) -> Iterator[Session]:
     """The database held for writing by this process, its recipes those of the configuration, but for those named in `applying`,
-    which the caller is about to apply.
+    which the caller is about to apply. `within`: the configured directories, where those of `settings` were named in their place; a
+    folder of a known or configured one is then a part of it.
 
-    Raises NoDirectoryError, OverlapError, RecipeChangedError and the errors of opening.
+    Raises NoDirectoryError, OverlapError, RootInsideError, RootContainsError, PartMissingError, RecipeChangedError and the errors of
+    opening.
     """
     paths = check_roots(settings.crawl.directories)
     options = options_of(settings)
@@ -88,19 +104,31 @@ def open_session(
         _tell_of_exposure(settings.database.path)
         configured = {name: recipe for name, recipe in recipes.configured(settings).items() if name not in applying}
         recipes.require(store, configured)
-        roots = _enter(store, configured, paths)
+        known = [*store.directories_in_use(), *(os.path.abspath(os.fsencode(d)) for d in within or ())]
+        places = placed(paths, list(dict.fromkeys(known)), parts=within is not None)
+        refuse_moved(store, [root for root, _ in places])
+        roots = _enter(store, configured, list(dict.fromkeys(root for root, _ in places)))
+        by_path = {root.path: root for root in roots}
+        parts = tuple((by_path[path], folder) for path, folder in places)
+        for root, folder in parts:
+            _require_part(store, root, folder)
+        if within is None:
+            _tell_of_unconfigured(store, roots)
         retry_faults(store, settings)
         matcher = Matcher(store, matching, settings.publishers.publishers())
         if lost := lost_since(store):
             _log.warning("%s", lost)
             matcher.open()  # which puts the index right: it is said once
-        yield Session(store, settings, options, matcher, policy_of(settings), roots, alert_on_import)
+        yield Session(store, settings, options, matcher, policy_of(settings), roots, alert_on_import, parts)
 
 
 def _enter(store: Writer, configured: dict[str, str], paths: Sequence[bytes]) -> tuple[Root, ...]:
     """The crawl directories at these paths, with the recipes kept. Where all of it is known nothing is written: there might be no
     room, and the work that follows says so again and again, where a start would fail once."""
     known = {path: store.known_directory(path) for path in paths}
+    if not known.keys() <= store.directories_in_use().keys():
+        with store.transaction():
+            store.recall_directories(number for number in known.values() if number is not None)
     if None in known.values() or any(store.setting(key) != recipe for key, recipe in configured.items()):
         with store.transaction():
             for key, recipe in configured.items():
@@ -143,6 +171,23 @@ def lost_since(store: Reader) -> str | None:
 
 
 _RESTORE = "If that was not meant, stop and restore a newer backup; 'dedup doctor' tells whether this one is sound."
+
+
+def _require_part(store: Writer, root: Root, folder: bytes) -> None:
+    """Raise PartMissingError for a folder that is not there and of which nothing is recorded: it was probably misspelt."""
+    path = os.path.join(root.path, folder)
+    if folder and not os.path.isdir(path) and (os.path.lexists(path) or not store.folders(root.id, folder)):
+        raise PartMissingError(path=printable_path(path), root=root.shown)
+
+
+def _tell_of_unconfigured(store: Writer, roots: Sequence[Root]) -> None:
+    """Crawl directories that the database knows and the configuration does not name: their files still count as there."""
+    if store.directories_in_use().keys() <= {root.path for root in roots}:
+        return
+    for row in store.known_directories():
+        if row.forgotten_at is None and row.files and row.id not in {root.id for root in roots}:
+            told = "%s is not configured, and %d files of it still count as there; see 'dedup roots --help'"
+            _log.warning(told, printable_path(row.path), row.files)
 
 
 def _tell_of_exposure(path: str) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from dedup import times
+from dedup.ingest.roots import Root
 from dedup.model import RELATIONS
 from dedup.store import Writer
+from dedup.text import printable_path
 
 
 @dataclass(slots=True)
@@ -70,14 +73,17 @@ class Tally:
         }
 
 
-def save_last_scan(store: Writer, tally: Tally, command: str, directories: Collection[int]) -> None:
-    """Keep what a scan of these crawl directories met for `status`; the faults by kind too, as they stand after it."""
+def save_last_scan(store: Writer, tally: Tally, command: str, places: Collection[tuple[Root, bytes]]) -> None:
+    """Keep what a scan met for `status`; the faults by kind too, as they stand after it. `places` are what was scanned: (crawl directory,
+    folder in it, empty for all of it)."""
     with store.transaction():
+        store.set_scanned([root.id for root, folder in places if not folder and root.shown not in tally.absent], times.now())
+        parts = [printable_path(os.path.join(root.path, folder)) for root, folder in places if folder]
         told = {
             "command": command,
             "finished_at": times.now(),
             **tally.as_json(),
             "ignored_by": dict(sorted(tally.ignored.items())),
-            "faults_by": store.faulty(directories),
-        }
+            "faults_by": store.faulty([(root.id, folder) for root, folder in places]),
+        } | ({"parts": parts} if parts else {})
         store.set_setting("last_scan", json.dumps(told))

@@ -380,3 +380,16 @@ class FoundRow:
     oid: str
     crawled_at: str
     current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryRow:
+    """A crawl directory that the database knows: `files` of it that are there, and files that are `gone`. `scanned_at`: the end of the last
+    scan of all of it; `forgotten_at`: when it was retired."""
+
+    id: int
+    path: bytes
+    files: int
+    gone: int
+    scanned_at: str | None
+    forgotten_at: str | None

@@ -17,6 +17,7 @@ from dedup import disk
 from dedup.errors import DatabaseFailedError, DatabaseReplacedError
 from dedup.model import Cause, Change, CheckStatus, Fault, Masking, Match, Metadata, Relation, Standing
 from dedup.store.damage import UNEXPECTED, failure, require_sound
+from dedup.store.directories import Directories
 from dedup.store.lock import Lock
 from dedup.store.reading import BODILESS
 from dedup.store.rereads import Rereads
@@ -33,7 +34,7 @@ PATIENCE = 10.0
 Row = tuple[Any, ...]
 
 
-class Writer(Sending, Summing, Rereads):
+class Writer(Sending, Summing, Rereads, Directories):
     """Everything that can be asked, and what changes the database. `lock` tells others what is being done. A transaction waits no
     longer for another program once `hurried` says so."""
 
