@@ -69,7 +69,8 @@ class Rereads:
         if self.policy.alerting.rules:
             self._changes, self._mismatches = store.changes_on(self.pages), store.mismatches_on(self.pages)
         self._urls = store.urls_of(self.pages)
-        store.unqueue(self.files)
+        if self.files:
+            store.unqueue(self.files)
 
     def drop(self) -> list[Settled]:
         """Forget the readings of files that are faults now; returns the changes that follow."""
