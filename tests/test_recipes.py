@@ -155,6 +155,14 @@ def test_every_key_has_a_row_and_another_value() -> None:
     assert all(effect.recipe in RECIPES if effect.kind == "reindex" else not effect.recipe for effect in EFFECTS.values())
 
 
+def test_the_documentation_has_the_table() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "settings.md").read_text("utf-8")
+    commands = {"matches": "`dedup reindex`"} | {step: f"`dedup reindex --{step}`" for step in ("urls", "changes", "readings")}
+    when = {"free": "at once", "scan": "next scan"}
+    rows = [f"| `{key}` | {commands[RECIPES[e.recipe].step] if e.recipe else when[e.kind]} | {e.why} |" for key, e in EFFECTS.items()]
+    assert [line for line in text.splitlines() if line.startswith("| `")] == rows
+
+
 @pytest.mark.parametrize("key", EFFECTS)
 def test_a_stored_recipe_depends_on_exactly_the_keys_whose_rows_name_it(tmp_path: Path, key: str) -> None:
     from dedup.config import load

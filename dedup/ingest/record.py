@@ -29,8 +29,8 @@ from dedup.urls import without_credentials
 @dataclass(slots=True)
 class _Seen:
     """An article on its way into the database: its keys, as they become known. `pruned`: its state is known, the body of that was
-    let go; `same`: the file holds what it held last; `again`: it is read again because settings changed; `copy`: it is another file with
-    the same bytes, of which the same holds, and was not looked at."""
+    let go; `same`: the file holds what it held last; `again`: its bytes were recorded before, and are read again because settings
+    changed; `copy`: it is another file with the same bytes, of which the same holds, and was not looked at."""
 
     e: Examined
     article: Article
@@ -225,6 +225,9 @@ class _Batch:
                     there = replace(e, found=replace(e.found, directory=path[0], folder=path[1], name=path[2], stat=row.stat))
                     self._seen.append(_Seen(there, e.article, e.url, file, row, same=True, again=True, copy=True))
                 self._again.files.add(file)
+        known = {s.e.content for s in self._seen if s.copy}
+        for s in self._seen:
+            s.again = s.again or s.e.content in known
         self._again.begin({s.file: s.row.reading for s in self._seen if s.again and s.row}, faults_again)
 
     def _write_files(self) -> None:
@@ -521,14 +524,11 @@ class _Batch:
         for s in self._seen:
             if s.copy:
                 continue
-            if s.again:
-                count.reread += s.e.found.reread
-                count.unchanged += not s.e.found.reread
-                continue
-            count.sightings += s.new_sighting
-            count.checks[s.status] += 1
-            if s.status == "mismatched":
-                self._say(f"mismatched content_hash ({s.cause}): {text.printable_path(s.e.found.path)}")
+            if not s.again:
+                count.sightings += s.new_sighting
+                count.checks[s.status] += 1
+                if s.status == "mismatched":
+                    self._say(f"mismatched content_hash ({s.cause}): {text.printable_path(s.e.found.path)}")
             if s.e.found.reread:
                 count.reread += 1
             elif s.row is not None:
@@ -544,7 +544,7 @@ class _Batch:
         """New files whose bytes were last seen at another path of the same crawl directory that is no longer there."""
         copied = {s.sighting for s in self._seen if s.copy}
         doubtful = [s for s in self._seen if s.row is None and (not s.new_sighting or s.sighting in copied)]
-        own = {s.file for s in self._seen}
+        own = {s.file for s in self._seen if not s.copy}
         copies = self._store.copies_of_sightings({s.sighting for s in doubtful})
         moved: set[int] = set()
         gone: list[int] = []
