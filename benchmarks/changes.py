@@ -11,7 +11,7 @@ from benchmarks.corpus import language
 from dedup import diffs
 from dedup.config import Settings
 from dedup.diffs import forms
-from dedup.ingest.session import rules_of
+from dedup.ingest.recipes import rules_of
 from dedup.judging import Past, State, judge
 
 METADATA = (("author", ""), ("category", ""), ("published_at", "2026-03-05T01:30:00+00:00"), ("publisher", "한빛일보"))

@@ -42,6 +42,48 @@ class OverlapError(DedupError):
     exit_code = 2
 
 
+class RootInsideError(DedupError):
+    """{inner} lies inside the crawl directory {outer}; files would be recorded twice. Name {outer}, or run 'dedup roots forget {outer}'."""
+
+    exit_code = 2
+
+
+class RootContainsError(DedupError):
+    """{outer} contains the crawl directory {inner}; files would be recorded twice. Name {inner}, or run 'dedup roots forget {inner}'."""
+
+    exit_code = 2
+
+
+class RootMovedError(DedupError):
+    """{new} holds the files of {old}, which is not there any more; run 'dedup roots move {old} {new}' or 'dedup roots forget {old}'."""
+
+    exit_code = 2
+
+
+class PartMissingError(DedupError):
+    """{path} is not a directory, and no file below it is recorded in the crawl directory {root}."""
+
+    exit_code = 2
+
+
+class UnknownRootError(DedupError):
+    """The database knows no crawl directory {wanted}; it knows {known}."""
+
+    exit_code = 2
+
+
+class RootMoveRefusedError(DedupError):
+    """The crawl directory {old} was not moved to {new}: {problem}."""
+
+    exit_code = 2
+
+
+class RootConfiguredError(DedupError):
+    """{path} is configured, and the next scan would find its files again. Take it out of [crawl] directories first."""
+
+    exit_code = 2
+
+
 class FileExistsInWayError(DedupError):
     """{path} exists already and is left as it is; move it away or choose another name."""
 

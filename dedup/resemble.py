@@ -8,9 +8,9 @@ from typing import Any
 from dedup import reports, text
 from dedup.config import Settings
 from dedup.errors import NotAnArticleError
-from dedup.ingest import Examined, Found, examine, resembling
+from dedup.ingest import Examined, Found, examine, recipes, resembling
 from dedup.ingest.examine import ignore_lease_breaks
-from dedup.ingest.session import matching_of, options_of, require_recipes
+from dedup.ingest.session import matching_of, options_of
 from dedup.model import ALIKE, RELATIONS
 from dedup.store import Reader
 from dedup.store.rows import Stat
@@ -20,7 +20,7 @@ def resemble(store: Reader, settings: Settings, path: bytes, *, every: bool) -> 
     """Articles of other pages that the file's article matches, the closest first: as the pages stand now, or with `every` any
     revision of theirs. Raises NotAnArticleError."""
     matching = matching_of(settings)
-    require_recipes(store, urls=None, matches=matching.recipe)
+    recipes.require(store, recipes.configured(settings, [recipes.MATCHES]))
     e = examined(settings, path)
     assert e.article is not None
     found: list[dict[str, Any]] = []

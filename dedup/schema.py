@@ -19,7 +19,7 @@ migrations = Migrations("dedup")
 NAMES = frozenset(
     {
         "0001_first", "0002_batches", "0003_passages", "0004_pruned", "0005_judged", "0006_alerts", "0007_summaries", "0008_altered",
-        "0009_counted", "0014_mounts", "0015_schedules",
+        "0009_counted", "0012_rereads", "0014_mounts", "0015_schedules",
     }
 )  # fmt: skip
 """Every migration this program knows."""
@@ -687,6 +687,25 @@ def _counted(db: Database) -> None:
     """Matches are counted by relation for every look at how things stand; no question asks for pages by when they were published."""
     db.execute("CREATE INDEX IF NOT EXISTS matches_relation ON matches (relation)")
     db.execute("DROP INDEX IF EXISTS summaries_published")
+
+
+_REREADS = """
+CREATE TABLE rereads (                    -- files that are to be read again because settings that interpret them changed
+    file_id INTEGER PRIMARY KEY REFERENCES files(id),
+    content BLOB NOT NULL                 -- what was read by the earlier settings: XXH3-128 of the bytes
+) STRICT;
+CREATE INDEX rereads_content ON rereads (content);
+
+ALTER TABLE directories ADD COLUMN scanned_at TEXT;   -- the end of the last scan of all of it
+ALTER TABLE directories ADD COLUMN forgotten_at TEXT; -- by 'dedup roots forget'; NULL: its files count
+"""
+
+
+@migrations(name="0012_rereads")
+def _rereads(db: Database) -> None:
+    """Files that are to be read again, and what became of each crawl directory."""
+    for statement in _statements(_REREADS):
+        db.execute(statement)
 
 
 _MOUNTS = """

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from dedup import disk, health
+from dedup.config import Settings
 from dedup.health import Health
+from dedup.ingest import recipes
+from dedup.ingest.roots import identity
 from dedup.model import RELATIONS
 from dedup.store import Reader
 from dedup.store.lock import Held, held, left_behind
+from dedup.store.rows import DirectoryRow
+from dedup.text import printable_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +98,41 @@ def holds(store: Reader) -> dict[str, Any]:
         "alerts": store.counts_by("deliveries", "state"),
         "faults": store.counts_by("faults", "kind"),
         "due": store.count("due"),
+        "rereads": store.rereads_waiting(),
         "database_bytes": store.database_bytes(),
         "index_bytes": store.index_bytes(),
         "search": {"reached": found.held, "texts": found.all},
         "last_scan": json.loads(last) if last else None,
     }
+
+
+def roots(store: Reader, settings: Settings) -> list[dict[str, Any]]:
+    """Every crawl directory that is configured or known, by path: its state (`configured`, `not configured`, `forgotten`), whether it is
+    absent, its files that are there and that are gone, and the end of the last scan of all of it. Where none is configured, those that
+    are known count as configured: they were named on the command line."""
+    paths = [os.path.abspath(os.fsencode(d)) for d in settings.crawl.directories]
+    configured = {os.path.realpath(p) for p in paths}
+    known = store.known_directories()
+    rows = known + [
+        DirectoryRow(0, p, 0, 0, None, None) for p in paths if os.path.realpath(p) not in {os.path.realpath(r.path) for r in known}
+    ]
+    return [
+        {
+            "path": printable_path(row.path),
+            "state": "configured" if os.path.realpath(row.path) in configured or (not configured and row.forgotten_at is None)
+            else "forgotten" if row.forgotten_at is not None else "not configured",
+            "absent": identity(row.path) is None,
+            "files": row.files,
+            "gone": row.gone,
+            "scanned_at": row.scanned_at,
+        }
+        for row in sorted(rows, key=lambda r: r.path)
+    ]  # fmt: skip
+
+
+def pending(store: Reader, settings: Settings) -> list[dict[str, str]]:
+    """Settings that changed and are still to be applied to what is recorded, each with the command that does it."""
+    return [{"what": p.recipe.what.rstrip(","), "remedy": p.remedy} for p in recipes.pending(store, recipes.configured(settings))]
 
 
 def faults(store: Reader) -> list[dict[str, str]]:

@@ -11,8 +11,8 @@ import numpy as np
 from dedup import minhash, overlap, reports, text, winnowing
 from dedup.config import Settings
 from dedup.errors import NoRevisionError, PrunedError
-from dedup.ingest import Judge, Judged
-from dedup.ingest.session import matching_of, require_recipes
+from dedup.ingest import Judge, Judged, recipes
+from dedup.ingest.session import matching_of
 from dedup.model import Match, Numbers
 from dedup.overlap.places import Passage, passages
 from dedup.resemble import examined
@@ -76,7 +76,7 @@ def from_page(store: Reader, settings: Settings, page: int, revision: int | None
 def explain(store: Reader, settings: Settings, a: Side, b: Side) -> dict[str, Any]:
     """What is alike in two articles, what was recorded of them, and in one sentence why."""
     matching = matching_of(settings)
-    require_recipes(store, urls=None, matches=matching.recipe)
+    recipes.require(store, recipes.configured(settings, [recipes.MATCHES]))
     limits = settings.duplicates
     judge = Judge(store, matching)
     sides = (a, b)

@@ -202,7 +202,13 @@ def every_command(folder: Path) -> Iterator[tuple[str | bytes, ...]]:
     yield ("reindex", "--changes")
     yield from (("history", f"https://me:{SECRET}@none.example/{ALL}"), ("diff", f"me:{SECRET}@none.example"))
     yield from (("status",), ("status", "--faults"))
-    yield from (("reindex",), ("reindex", "--urls"))
+    yield from (("reindex",), ("reindex", "--urls"), ("reindex", "--readings"))
+    yield from (
+        ("roots",),
+        ("roots", "list"),
+        ("roots", "move", "crawl", f"none {TERMINAL}{BIDI}"),
+        ("roots", "forget", f"none {TERMINAL}"),
+    )
     yield from (("prune", "--dry-run"), ("prune",), ("prune", "--vacuum"))
     yield ("dump", "--logical")
     yield from (("doctor",), ("doctor", "--quick"), ("doctor", "--repair"))

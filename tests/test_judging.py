@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dedup.config import Settings
-from dedup.ingest.session import rules_of
+from dedup.ingest.recipes import rules_of
 from dedup.judging import Judgement, Past, State, judge
 from tests.judgements import BODY, CASES, TITLE, Case
 

@@ -13,7 +13,8 @@ import pytest
 from dedup import errors, passages, winnowing
 from dedup.config import PublisherAlias, PublisherNames, Settings, UrlRule, Urls
 from dedup.ingest import Matcher, Scan, open_session, reindex_signatures, reindex_urls
-from dedup.ingest.session import matching_of, options_of, rules_of
+from dedup.ingest.recipes import rules_of
+from dedup.ingest.session import matching_of, options_of
 from dedup.store import open_reader, open_writer
 from dedup.winnowing import recipe
 from tests import relations, running

@@ -19,7 +19,7 @@ import sqlite_utils
 from dedup import errors, schema
 from dedup.config import Settings
 from dedup.ingest import reindex_changes
-from dedup.ingest.session import rules_of
+from dedup.ingest.recipes import rules_of
 from dedup.store import open_reader, open_writer
 from dedup.store.lookups import Lookups
 from tests import running

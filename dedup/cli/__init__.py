@@ -37,6 +37,7 @@ COMMANDS = {
     "serve": "serve",
     "doctor": "doctor",
     "reindex": "reindex",
+    "roots": "roots",
     "prune": "prune",
     "dump": "status",
     "backup": "backup",

@@ -80,10 +80,10 @@ def _prune(options: Common, settings: Settings, pruned: Pruned, *, vacuum: bool)
     """(the rule, bytes that were given back to the disk, bytes that are free within the file)."""
     from dedup import compiled
     from dedup.errors import RecipeChangedError
-    from dedup.ingest import Matcher
+    from dedup.ingest import Matcher, recipes
     from dedup.ingest.retention import prune as let_go
     from dedup.ingest.retention import rule_of
-    from dedup.ingest.session import matching_of, require_recipes
+    from dedup.ingest.session import matching_of
     from dedup.store.lock import Lock
     from dedup.store.opening import open_locked
     from dedup.store.pruning import Pruner
@@ -105,7 +105,7 @@ def _prune(options: Common, settings: Settings, pruned: Pruned, *, vacuum: bool)
                 matching = matching_of(settings)
                 matcher = Matcher(store, matching, settings.publishers.publishers())
                 try:
-                    require_recipes(store, urls=None, matches=matching.recipe)
+                    recipes.require(store, recipes.configured(settings, [recipes.MATCHES]))
                 except RecipeChangedError:
                     pass  # 'dedup reindex' is to come, and makes the indexes
                 else:

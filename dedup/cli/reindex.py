@@ -1,4 +1,4 @@
-"""`reindex`: what is derived, again."""
+"""`reindex`: what is recorded, by the settings in force."""
 
 from __future__ import annotations
 
@@ -11,65 +11,117 @@ from dedup.cli.common import Common, common, formats, on_terminal, plural, print
 from dedup.cli.progress import Progress
 
 if TYPE_CHECKING:
+    from dedup.config import Settings
     from dedup.store import Writer
+
+STEPS = ("matches", "urls", "changes", "readings", "summaries", "search")
+"""What can be done, in the order in which it is done."""
 
 
 @click.command()
-@click.option("--urls", is_flag=True, help="Regroup the pages by the rules of [urls] in force.")
-@click.option("--changes", is_flag=True, help="Judge every change again by the settings of [changes] in force.")
-@click.option("--summaries", "summed", is_flag=True, help="Sum up every page again, and make the clusters of reports and dashboard anew.")
-@click.option("--search", is_flag=True, help="Make the search index anew, all of it at once.")
+@click.option("--matches", is_flag=True, help="Recompute signatures and matches by [duplicates] and [publishers].")
+@click.option("--urls", is_flag=True, help="Regroup the pages by the rules of [urls].")
+@click.option("--changes", is_flag=True, help="Judge every change again by [changes].")
+@click.option("--readings", is_flag=True, help="Read every recorded file again by [time] and [integrity].")
+@click.option("--summaries", is_flag=True, help="Sum up every page and make the clusters again.")
+@click.option("--search", is_flag=True, help="Make the search index again.")
 @formats("text", "json")
 @common
 @click.pass_obj
-def reindex(options: Common, urls: bool, changes: bool, summed: bool, search: bool, form: str) -> None:
-    """Recompute signatures and matches by the settings in force; with --urls, which page each crawl belongs to; with --changes,
-    what kind of change each change is; with --summaries, what reports and the dashboard are made of; with --search, what 'dedup
-    search' finds.
+def reindex(options: Common, matches: bool, urls: bool, changes: bool, readings: bool, summaries: bool, search: bool, form: str) -> None:
+    """Apply the settings in force to what is recorded.
 
-    Needed after a change of [duplicates] or [urls]; until then `scan` refuses. After one of [changes] new changes are judged by
-    it, and those of before only by --changes. All of it happens or nothing does, and it makes no alert.
+    Without an option it does all that is pending: what 'dedup scan' refuses for after a setting changed. Where nothing is pending it
+    recomputes signatures and matches. No alert is made of it. Each step happens completely or not at all, except --readings: a run
+    of that can be ended, and the next run or scan goes on where it was.
+
+    \b
+    dedup reindex
+    dedup reindex --readings
     """
     from dedup.errors import DatabaseMissingError
-    from dedup.ingest import Matcher, reindex_changes, reindex_signatures, reindex_urls, summaries
-    from dedup.ingest.session import matching_of, options_of, require_recipes, rules_of
-    from dedup.store import open_writer
+    from dedup.ingest import recipes
+    from dedup.store import open_reader
 
-    if urls + changes + summed + search > 1:
-        raise click.UsageError("--urls, --changes, --summaries and --search are several things to do; run one after the other")
+    asked = zip(STEPS, (matches, urls, changes, readings, summaries, search), strict=True)
+    given = [name for name, flag in asked if flag]
+    if len(given) > 1:
+        raise click.UsageError("--matches, --urls, --changes, --readings, --summaries and --search are several steps; name one, or none")
     settings = options.load().settings
     if not os.path.exists(settings.database.path):
         raise DatabaseMissingError(path=settings.database.path)
-    chosen, matching = options_of(settings), matching_of(settings)
-    shown = on_terminal(options)
-    with told(options), open_writer(settings.database.path, "reindex") as store, Progress("reindex", "done", shown=shown) as progress:
-        matcher = Matcher(store, matching, settings.publishers.publishers())
-        if search:
-            counts = _make_index(store, progress)
-        elif urls:
-            require_recipes(store, urls=None, matches=matching.recipe)
-            counts = reindex_urls(store, chosen, matcher, rules_of(settings), progress.advance)
-        elif changes:
-            counts = reindex_changes(store, rules_of(settings), progress.advance)
-        elif summed:
-            counts = {"pages": summaries.work_all_again(store, settings, progress.advance)}
-        else:
-            require_recipes(store, urls=chosen.urls.recipe, matches=None)
-            counts = reindex_signatures(store, chosen, matcher, progress.advance)
+    pending: list[recipes.Pending] = []
+    if not given:
+        with open_reader(settings.database.path) as reader:
+            pending = recipes.pending(reader, recipes.configured(settings))
+        wanted = {str(p.recipe.step) for p in pending} or {"matches"}
+        given = [name for name in STEPS if name in wanted and not (name == "matches" and "urls" in wanted)]
+    for p in pending:
+        remark(options, f"{p.recipe.what[0].upper()}{p.recipe.what[1:].rstrip(',')} changed (--{p.recipe.step}).")
+    counts: dict[str, int] = {}
+    with told(options):
+        for name in given:
+            found = _readings(options, settings) if name == "readings" else _derived(options, settings, name)
+            if form == "text":
+                click.echo(_sentence(name, found))
+            if found.get("failed"):
+                remark(options, f"The program failed on {plural(found['failed'], 'text')}: they have exact copies only. See the log above.")
+            counts |= found
     if form == "json":
         print_json(counts)
-    elif search:
-        click.echo(f"{plural(counts['entered'], 'text')} can be found.")
-    elif urls:
-        click.echo(f"{plural(counts['moved'], 'reading')} of {counts['readings']:,} belong to another page now.")
-    elif changes:
-        click.echo(f"{counts['judged']:,} of {plural(counts['changes'], 'change')} judged.")
-    elif summed:
-        click.echo(f"{plural(counts['pages'], 'page')} summed up.")
-    else:
-        click.echo(f"{plural(counts['texts'], 'text')} signed again, {plural(counts['matches'], 'match', 'matches')} found.")
-        if counts["failed"]:
-            remark(options, f"The program failed on {plural(counts['failed'], 'text')}: they have exact copies only. See the log above.")
+
+
+def _derived(options: Common, settings: Settings, name: str) -> dict[str, int]:
+    """Recompute what is derived from the records alone; returns counts."""
+    from dedup.ingest import Matcher, recipes, reindex_changes, reindex_signatures, reindex_urls, summaries
+    from dedup.ingest.session import matching_of, options_of
+    from dedup.store import open_writer
+
+    chosen, matching = options_of(settings), matching_of(settings)
+    shown = on_terminal(options)
+    with open_writer(settings.database.path, "reindex") as store, Progress("reindex", "done", shown=shown) as progress:
+        matcher = Matcher(store, matching, settings.publishers.publishers())
+        publishers = recipes.configured(settings, [recipes.PUBLISHERS])[recipes.PUBLISHERS]
+        if name == "search":
+            return _make_index(store, progress)
+        if name == "urls":
+            return reindex_urls(store, chosen, matcher, recipes.rules_of(settings), progress.advance, publishers=publishers)
+        if name == "changes":
+            return reindex_changes(store, recipes.rules_of(settings), progress.advance)
+        if name == "summaries":
+            return {"pages": summaries.work_all_again(store, settings, progress.advance)}
+        recipes.require(store, recipes.configured(settings, [recipes.URLS]))
+        return reindex_signatures(store, chosen, matcher, progress.advance, publishers=publishers)
+
+
+def _readings(options: Common, settings: Settings) -> dict[str, int]:
+    """Read files again; returns counts."""
+    from dedup.ingest import open_session, recipes, reindex_readings, summaries
+
+    with (
+        open_session(settings, "reindex", applying=[recipes.READINGS]) as session,
+        Progress("reindex", "files read again", shown=on_terminal(options)) as progress,
+    ):
+        progress.expect(session.store.rereads_waiting() or session.store.count("files", "gone = 0"))
+        counts = reindex_readings(session, progress.advance)
+        summaries.work_all_off(session.store, settings, lambda n: progress.beside("summing up", n))
+        return counts
+
+
+def _sentence(name: str, counts: dict[str, int]) -> str:
+    """What a step did, for people."""
+    if name == "search":
+        return f"{plural(counts['entered'], 'text')} can be found."
+    if name == "urls":
+        return f"{plural(counts['moved'], 'reading')} of {counts['readings']:,} belong to another page now."
+    if name == "changes":
+        return f"{counts['judged']:,} of {plural(counts['changes'], 'change')} judged."
+    if name == "summaries":
+        return f"{plural(counts['pages'], 'page')} summed up."
+    if name == "readings":
+        left = f"; {plural(counts['waiting'], 'file')} could not be reached, and the next scan reads them" if counts["waiting"] else ""
+        return f"{plural(counts['reread'], 'file')} read again{left}."
+    return f"{plural(counts['texts'], 'text')} signed again, {plural(counts['matches'], 'match', 'matches')} found."
 
 
 def _make_index(store: Writer, progress: Progress) -> dict[str, int]:

@@ -45,9 +45,10 @@ def scan(
 ) -> None:
     """Compare the crawl directories with the database and take in what differs.
 
-    DIR stands in for the configured directories. Files that are still being written are waited for, up to twice
-    settle_seconds. A directory that is missing, or empty and another than before (not mounted), is left as it was, and the
-    command exits with 3. So is what was mounted in a crawl directory and is not now, until --accept-absent names it.
+    DIR stands in for the configured directories; a folder of a crawl directory is scanned as a part of it. Files that are still
+    being written are waited for, up to twice settle_seconds. A directory that is missing, or empty and another than before (not
+    mounted), is left as it was, and the command exits with 3. So is what was mounted in a crawl directory and is not now, until
+    --accept-absent names it.
 
     \b
     dedup scan
@@ -57,7 +58,8 @@ def scan(
     from dedup.ingest import Scan, forget_mount, open_session, save_last_scan, summaries
 
     loaded = options.load(directories)
-    with told(options), open_session(loaded.settings, "scan", alert_on_import=alert_on_import) as session:
+    within = options.load().settings.crawl.directories if directories else None
+    with told(options), open_session(loaded.settings, "scan", alert_on_import=alert_on_import, within=within) as session:
         _warn_of_database_inside(options, loaded.settings)
         for path in retired:
             forget_mount(session.store, session.roots, os.fsencode(path))
@@ -71,7 +73,7 @@ def scan(
             progress.beside("summing up", 0)
             failed = summaries.Failed()
             summaries.work_all_off(session.store, loaded.settings, lambda n: progress.beside("summing up", n), failed)
-        save_last_scan(session.store, tally, "scan", [root.id for root in session.roots])
+        save_last_scan(session.store, tally, "scan", session.places)
         if loaded.settings.search.index and not tally.absent:
             _fill(session.store, tally.seconds)
     if failed.error is not None:
@@ -129,6 +131,8 @@ def _print(tally: Tally) -> None:
     click.echo(
         f" {t.moved:,} moved, {t.ignored.total():,} ignored{rules}, {t.faults:,} with faults, {t.unsettled:,} unsettled; {t.gone:,} gone"
     )
+    if t.reread:
+        click.echo(f"{plural(t.reread, 'recorded file')} read again because settings or the program changed")
     if t.checks.total():
         shown = ", ".join(f"{t.checks[c]:,} {c}" for c in ("verified", "mismatched", "unclaimed"))
         click.echo(f"content_hash: {shown}")

@@ -37,18 +37,19 @@ def status(options: Common, with_faults: bool, fail_on: tuple[str, ...], check: 
     dedup status --watch          for a terminal
     dedup status --watch -f json  a line of JSON every two seconds
     """
-    database = options.load().settings.database.path
+    settings = options.load().settings
+    database = settings.database.path
     if check:
         _check(database, form)
         return
     if watched:
         _watch(database, every, form)
         return
-    from dedup.status import daemon, faults, holds, told
+    from dedup.status import daemon, faults, holds, pending, roots, told
     from dedup.store import open_reader
 
     with open_reader(database) as store:
-        found = holds(store) | told(daemon(database))
+        found = holds(store) | {"roots": roots(store, settings), "pending": pending(store, settings)} | told(daemon(database))
         listed = faults(store) if with_faults else []
     if form == "json":
         print_json(found | ({"fault_list": listed} if with_faults else {}))
@@ -121,6 +122,14 @@ def _lines(found: dict[str, Any]) -> list[str]:
     search = found["search"]
     if search["reached"] < search["texts"]:
         lines.append(f"{'search':<12}reaches {search['reached']:,} of {plural(search['texts'], 'text')}")
+    for row in found.get("roots", ()):
+        if row["state"] == "not configured" and row["files"]:
+            still = f"{plural(row['files'], 'file')} still count as there; see 'dedup roots'"
+            lines.append(f"{'directory':<12}{printable(row['path'])} is not configured: {still}")
+    for change in found.get("pending", ()):
+        lines.append(f"{'settings':<12}{change['what']} changed: run '{change['remedy']}'")
+    if found["rereads"]:
+        lines.append(f"{'rereads':<12}{plural(found['rereads'], 'file')} still to be read again by the settings in force")
     if found["pruned"]:
         lines.append(f"{'pruned':<12}{plural(found['pruned'], 'revision')} without text")
     if found["crowded"]:

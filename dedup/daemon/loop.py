@@ -207,7 +207,7 @@ class _Loop:
         now = time.monotonic()
         self._next_scan = now + max(interval, LEAST_RATIO * scan.comparing)
         self._sooner = now + max(SOONER, LEAST_RATIO * (renewing + scan.comparing))
-        save_last_scan(self._session.store, tally, "watch", self._roots)
+        save_last_scan(self._session.store, tally, "watch", self._session.places)
         self._vitals.finished(scan, self._next_scan)
         self._note_absent(tally)
         level = logging.DEBUG if why == "timer" and not _differs(tally) else logging.INFO

@@ -12,9 +12,9 @@ from dedup import winnowing
 from dedup.doctor.case import Case, Cure, Finding, Steps
 from dedup.doctor.database import RESTORE
 from dedup.errors import RecipeChangedError
-from dedup.ingest import history
+from dedup.ingest import history, recipes
 from dedup.ingest.examine import Options, sign, state_digest
-from dedup.ingest.session import matching_of, options_of, require_recipes
+from dedup.ingest.session import options_of
 from dedup.model import Sighting
 from dedup.store.auditing import MISFITS, Auditor, StateRow, Told
 from dedup.store.rows import KeptSighting
@@ -43,9 +43,9 @@ _CURES: dict[str, tuple[Cure | None, str]] = {
 def in_force(case: Case, *, addresses: bool = True) -> bool:
     """Whether the database was written by the settings that are configured; only then can what depends on them be compared or
     made again. Without `addresses`, by those of [duplicates] alone."""
-    urls = options_of(case.settings).urls.recipe if addresses else None
+    names = [recipes.MATCHES, *([recipes.URLS] if addresses else [])]
     try:
-        require_recipes(case.asked, urls=urls, matches=matching_of(case.settings).recipe)
+        recipes.require(case.asked, recipes.configured(case.settings, names))
     except RecipeChangedError:
         return False
     return True

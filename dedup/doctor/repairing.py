@@ -17,7 +17,8 @@ from dedup.errors import DatabaseDamagedError, DedupError
 from dedup.ingest import Matcher, reindex_signatures, summaries
 from dedup.ingest.examine import Options, sign
 from dedup.ingest.isolation import each_apart, log_once, summary
-from dedup.ingest.session import matching_of, options_of, rules_of
+from dedup.ingest.recipes import rules_of
+from dedup.ingest.session import matching_of, options_of
 from dedup.ingest.settle import settle_pages
 from dedup.judging import Rules
 from dedup.minhash import Signed

@@ -14,9 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from dedup import mounts, schema, times
 from dedup.doctor.case import Case, Finding, Severity
 from dedup.errors import OverlapError, RecipeChangedError
-from dedup.ingest import leases
+from dedup.ingest import leases, recipes
 from dedup.ingest.roots import Root, absent_mounts, check_roots, identity
-from dedup.ingest.session import MATCHES, URLS, matching_of, options_of, require_recipes
 from dedup.text import printable, printable_path
 
 WATCHING, DIRECTORIES, DISK, CONFIGURATION, CLOCK, PACKAGES = "watching", "directories", "disk", "configuration", "clock", "packages"
@@ -72,10 +71,27 @@ def directories(case: Case) -> Iterator[Finding]:
     mounted = case.surroundings.mounts()
     for directory in found:
         yield from _directory(case, directory, known.get(directory), mounted)
+    yield from _unconfigured(case)
     mount = mounts.of(os.fsencode(case.path), mounted)
     if mount is not None and mount.is_network:
         what = f"the database is on a network file system ({mount.type} at {printable_path(mount.at)}), where SQLite's log is not safe"
         yield Finding(DIRECTORIES, "error", what, "Move it to a local disk: [database] path.")
+
+
+def _unconfigured(case: Case) -> Iterator[Finding]:
+    """Crawl directories that the database knows and the configuration does not name."""
+    configured = {os.path.realpath(os.fsencode(d)) for d in case.settings.crawl.directories}
+    if case.store is None or not configured:
+        return
+    for row in case.store.known_directories():
+        if os.path.realpath(row.path) in configured or row.forgotten_at is not None or not row.files:
+            continue
+        case.look(DIRECTORIES, 1)
+        shown = printable_path(row.path)
+        absent = " and not there" if identity(row.path) is None else ""
+        what = f"{shown} is not configured{absent}, and files of it that still count as there: {row.files:,}"
+        remedy = f"Configure it; or where it lies elsewhere now 'dedup roots move {shown} NEW'; or 'dedup roots forget {shown}'."
+        yield Finding(DIRECTORIES, "warning", what, remedy)
 
 
 def _directory(case: Case, directory: bytes, known: tuple[int | None, int | None] | None, mounted: list[mounts.Mount]) -> Iterator[Finding]:
@@ -184,14 +200,18 @@ def configuration(case: Case) -> Iterator[Finding]:
     store = case.store
     if store is None:
         return
-    options, matching = options_of(case.settings), matching_of(case.settings)
-    for key, urls, matches in ((URLS, options.urls.recipe, None), (MATCHES, None, matching.recipe)):
-        case.look(CONFIGURATION, 1)
+    configured = recipes.configured(case.settings)
+    case.look(CONFIGURATION, len(configured))
+    for name, recipe in configured.items():
         try:
-            require_recipes(store, urls=urls, matches=matches)
+            recipes.require(store, {name: recipe})
         except RecipeChangedError as error:
-            remedy = f"Run '{error.facts['remedy']}', or set {'[urls]' if key == URLS else '[duplicates]'} as it was."
+            remedy = f"Run '{error.facts['remedy']}', or set the configuration as it was."
             yield Finding(CONFIGURATION, "error", printable(str(error)), remedy)
+    waiting = store.rereads_waiting()
+    if waiting:
+        what = f"files that are still to be read again by the settings in force: {waiting:,}"
+        yield Finding(CONFIGURATION, "warning", what, "The next scan reads them; see that their crawl directories are there.")
 
 
 def clock(case: Case) -> Iterator[Finding]:

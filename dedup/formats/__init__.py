@@ -11,6 +11,9 @@ from dedup.formats import markdown
 from dedup.formats.options import ReadOptions
 from dedup.model import Reading
 
+VERSION = 1
+"""Of what the readers make of a file. Count it up whenever a reader gives another result for some file: then files are read again."""
+
 Reader = Callable[[bytes, ReadOptions], Reading]
 
 READERS: dict[bytes, Reader] = {
@@ -31,4 +34,4 @@ def suffix(name: bytes) -> bytes:
     return name[dot:].lower() if dot > 0 else b""
 
 
-__all__ = ["READERS", "ReadOptions", "Reader", "read", "suffix"]
+__all__ = ["READERS", "VERSION", "ReadOptions", "Reader", "read", "suffix"]

@@ -8,7 +8,7 @@ from dedup.ingest.examine import Examined, Found, Options, examine
 from dedup.ingest.matcher import Matcher
 from dedup.ingest.matching import Judged, Matching
 from dedup.ingest.record import record
-from dedup.ingest.reindex import reindex_changes, reindex_signatures, reindex_urls
+from dedup.ingest.reindex import reindex_changes, reindex_readings, reindex_signatures, reindex_urls
 from dedup.ingest.resembling import Judge, Resemblance, resembling
 from dedup.ingest.roots import Root, absent_mounts, check_roots, forget_mount, is_absent
 from dedup.ingest.scan import Scan
@@ -37,6 +37,7 @@ __all__ = [
     "open_session",
     "record",
     "reindex_changes",
+    "reindex_readings",
     "reindex_signatures",
     "reindex_urls",
     "resembling",

@@ -48,6 +48,11 @@ def change_key(url: str, before: bytes, after: bytes, at: str) -> str:
     return f"change:{_short(url)}:{before.hex()[:16]}:{after.hex()[:16]}:{at}"
 
 
+def mismatch_key(url: str, state: bytes, at: str) -> str:
+    """What a mismatch is known by: the page, its state, the crawl."""
+    return f"mismatch:{_short(url)}:{state.hex()[:16]}:{at}"
+
+
 def changed(settled: Settled, url: str, *, backlog: bool) -> Event | None:
     """The event of a change, without what is `told` of it; None of one that could not be judged."""
     j, c = settled.judgement, settled.change
@@ -94,10 +99,11 @@ def told_of(settled: Settled) -> dict[str, Any]:
     }
 
 
-def _mismatched(m: Met, cause: Cause) -> Event:
+def mismatched(m: Met, cause: Cause) -> Event:
+    """The event of an article whose digest does not fit it."""
     return Event(
         topic="mismatch",
-        key=f"mismatch:{_short(m.url)}:{m.e.state.hex()[:16]}:{m.crawled_at}",
+        key=mismatch_key(m.url, m.e.state, m.crawled_at),
         at=m.crawled_at,
         kind=cause,
         severity=_MISMATCHES[cause],
@@ -243,7 +249,7 @@ def _mismatches(store: Writer, policy: Policy, met: Sequence[Met]) -> Iterator[E
     causes = store.causes_of({m.sighting for m in doubtful})
     for m in doubtful:
         if m.sighting in causes:
-            yield _mismatched(m, causes[m.sighting])
+            yield mismatched(m, causes[m.sighting])
 
 
 def _duplicates(store: Writer, policy: Policy, happened: Happened, met: Sequence[Met]) -> Iterator[Event]:

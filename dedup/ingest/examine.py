@@ -67,7 +67,7 @@ class Options:
 class Found(Packed):
     """A file as the directory shows it; `path` is the whole path, `folder` and `name` are relative to the crawl directory. `trusted`:
     its writer closed it, or it was watched for long enough; no further sign is needed that it is complete. `open`: it was created and
-    not closed, as far as events show."""
+    not closed, as far as events show. `reread`: it is as recorded, and is read again because settings changed."""
 
     directory: int
     root: bytes
@@ -76,6 +76,7 @@ class Found(Packed):
     stat: Stat
     trusted: bool = False
     open: bool = False
+    reread: bool = False
 
     @property
     def relative(self) -> bytes:
@@ -193,7 +194,7 @@ def _parsed(found: Found, options: Options, beneath: Beneath, keep: Callable[[Fo
         return Examined(found, "fault", faults=(read,))
     if isinstance(read, str):
         return Examined(found, read)
-    found = Found(found.directory, found.root, found.folder, found.name, read.stat, found.trusted, found.open)
+    found = Found(found.directory, found.root, found.folder, found.name, read.stat, found.trusted, found.open, found.reread)
     content = xxhash.xxh3_128_digest(read.raw)
     keep(found, content)
     reading = formats.read(found.name, read.raw, options.read)

@@ -112,6 +112,10 @@ class Matcher:
                 os.unlink(path)
         return True
 
+    def house_called(self, name: str) -> str:
+        """The publisher of this name, by the aliases in force."""
+        return self._houses.house(name, "", "")
+
     def open(self) -> CandidateIndex:
         """The candidate index: loaded, caught up or made anew."""
         if self._index is not None and not self._index.is_intact():

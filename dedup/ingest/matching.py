@@ -44,7 +44,8 @@ class Matching:
         excerpt = f"excerpt{d.excerpt_coverage:g},{d.excerpt_characters},{d.excerpt_passage}"
         long = f"{d.long_excerpt_characters},{d.long_excerpt_passage}"
         looked_up = winnowing.RECIPE if d.passages else "no passages"
-        return f"{banded}/near{d.threshold:g}/{copy}/{excerpt},{long}/quote{d.quote_share:g}/min{d.min_characters}/{looked_up}"
+        rest = f"quote{d.quote_share:g}/min{d.min_characters}/{looked_up}/boilerplate{d.boilerplate_articles}"
+        return f"{banded}/near{d.threshold:g}/{copy}/{excerpt},{long}/{rest}"
 
     def judge(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dedup import text, times
 from dedup.errors import DedupError
@@ -17,6 +17,7 @@ from dedup.ingest.events import Happened, Met, Policy, announce, announce_faults
 from dedup.ingest.examine import Examined, Found, as_fault
 from dedup.ingest.isolation import each_apart, fault_of, is_of_file, log_once, passed_through
 from dedup.ingest.matcher import Matcher, Meeting, NewText
+from dedup.ingest.rereads import Rereads, is_put_off, is_reread
 from dedup.ingest.roots import Root, absent_mounts, below
 from dedup.ingest.settle import Settled, settle_pages, settle_sightings, worth
 from dedup.ingest.tally import Tally
@@ -32,7 +33,8 @@ from dedup.urls import without_credentials
 @dataclass(slots=True)
 class _Seen:
     """An article on its way into the database: its keys, as they become known. `pruned`: its state is known, the body of that was
-    let go; `same`: the file holds what it held last."""
+    let go; `same`: the file holds what it held last; `again`: its bytes were recorded before, and are read again because settings
+    changed; `copy`: it is another file with the same bytes, of which the same holds, and was not looked at."""
 
     e: Examined
     article: Article
@@ -47,6 +49,8 @@ class _Seen:
     revision_text: int | None = None
     pruned: bool = False
     same: bool = False
+    again: bool = False
+    copy: bool = False
     crawled_at: str = ""
     sighting: int = 0
     new_sighting: bool = False
@@ -191,11 +195,13 @@ class _Batch:
         self._seen: list[_Seen] = []
         self._new_files: dict[int, Examined] = {}
         self._readings: dict[int, int | None] = {}
+        self._again = Rereads(self._store, self._policy)
         self._files(examined, known)
         if self._seen:
             self._articles()
         else:
             self._write_files()
+            self._again.finish(self._again.drop(), [], self._now)
 
     def _say(self, kind: str, line: str) -> None:
         if self._told is not None:
@@ -207,6 +213,7 @@ class _Batch:
         count = self._count
         gone, updated = [], []
         faulted: list[Examined] = []
+        faults_again: dict[int, int | None] = {}
         for e in examined:
             if e.outcome == "unsettled":
                 count.unsettled += 1
@@ -220,9 +227,16 @@ class _Batch:
                     count.gone += 1
                 continue
             same = row is not None and e.content is not None and row.content == e.content
+            if row is not None and is_put_off(row, e):
+                faulted.append(e)
+                count.faults += not e.found.reread
+                continue
+            again = row is not None and is_reread(row, e)
             if row is not None:
                 updated.append((row.id, e.found.stat, e.content))
-            if row is not None and same and row.is_article == (e.article is not None) and not row.pruned:
+                if row.stale is not None:
+                    self._again.files.add(row.id)
+            if row is not None and same and row.is_article == (e.article is not None) and not row.pruned and not again:
                 if row.gone or e.article is None:
                     faulted.append(e)
                 if e.article is None:
@@ -234,19 +248,48 @@ class _Batch:
             if row is None:
                 self._new_files[file] = e
             faulted.append(e)
-            if self._told is not None:
+            if self._told is not None and not again:
                 shown = text.printable_path(e.found.path)
                 self._told += [(f"fault, {f.kind}", f"fault: {shown}: {text.printable(f.message)}") for f in e.faults]
             if e.article is None or e.url is None:
                 self._readings[file] = None
-                count.faults += 1
+                count.faults += not e.found.reread
+                count.reread += e.found.reread
+                if row is not None and again:
+                    faults_again[file] = row.reading
             else:
-                self._seen.append(_Seen(e, e.article, e.url, file, row, same=same and row is not None and row.pruned))
+                self._seen.append(
+                    _Seen(e, e.article, e.url, file, row, same=same and (again or (row is not None and row.pruned)), again=again)
+                )
+        self._copies(faulted, faults_again)
         self._store.mark_gone(gone, self._now)
         self._store.update_files(updated)
         self._store.set_faults([(e.found.directory, e.found.relative, _shown(e) if e.faults else "", e.faults) for e in faulted], self._now)
-        if any(e.faults and e.found.directory not in self._quiet for e in faulted):
+        if any(e.faults and e.found.directory not in self._quiet and not e.found.reread for e in faulted):
             announce_faults(self._store, self._policy, self._now)
+
+    def _copies(self, read: Iterable[Examined], faults_again: dict[int, int | None]) -> None:
+        """Extend what was read to files with the same bytes that are to be read again, and begin to replace their readings."""
+        by_content = {e.content: e for e in read if e.content is not None}
+        copies = self._again.copies(by_content)
+        rows = self._store.files(path for of_content in copies.values() for _, path in of_content)
+        for content, of_content in copies.items():
+            e = by_content[content]
+            for file, path in of_content:
+                row = rows[path]
+                away = row.gone or (path[0] == e.found.directory and not _there(e.found.root, path[1], path[2]))
+                if row.content != content or not row.is_article or not away:
+                    continue  # it holds other bytes by now, or is read again by itself
+                if e.article is None or e.url is None:
+                    faults_again[file] = row.reading
+                elif not row.pruned:
+                    there = replace(e, found=replace(e.found, directory=path[0], folder=path[1], name=path[2], stat=row.stat))
+                    self._seen.append(_Seen(there, e.article, e.url, file, row, same=True, again=True, copy=True))
+                self._again.files.add(file)
+        known = {s.e.content for s in self._seen if s.copy}
+        for s in self._seen:
+            s.again = s.again or s.e.content in known
+        self._again.begin({s.file: s.row.reading for s in self._seen if s.again and s.row}, faults_again)
 
     def _write_files(self) -> None:
         """New files with the readings they hold; and known ones that hold another now."""
@@ -273,6 +316,11 @@ class _Batch:
         self._date(prior)
         settled, replaced, superseded = self._overrule(prior)
         self._give_sightings()
+        for s in seen:
+            earlier = self._again.replaced.get(s.row.reading) if s.again and s.row and s.row.reading else None
+            if earlier is not None and s.row and s.row.reading and earlier[0] != s.sighting:
+                settled.add(earlier[0])
+                replaced.append(s.row.reading)
         new_texts, again = self._give_texts()
 
         new_sightings = self._new_sightings()
@@ -298,7 +346,7 @@ class _Batch:
         store.insert_sightings(new_sightings.values())
         made_again = self._write_readings(prior)
         settle_sightings(store, settled | made_again | {s.sighting for s in seen if s.sighting not in new_sightings})
-        self._settle_pages({s.page for s in seen} - current.keys())
+        self._settle_pages(({s.page for s in seen} - current.keys()) | self._again.pages)
         self._matches(meeting)
         signed = [number for number, s in new_texts.items() if s.e.signature is not None]
         if signed:
@@ -308,15 +356,27 @@ class _Batch:
 
     def _announce(self, new_texts: dict[int, _Seen]) -> None:
         """Write the alerts that rules ask for."""
+        settled = [*self._happened.settled, *self._again.drop()]
         if not self._policy.alerting.rules:
+            self._again.finish(settled, [], self._now)
             return
         numbers = {s.sighting: number for number, s in new_texts.items()}
-        met = [
-            Met(s.sighting, s.page, s.url, s.e, s.article, s.crawled_at, s.status == "mismatched", numbers.get(s.sighting))
-            for s in self._seen
-            if s.e.found.directory not in self._quiet
-        ]
-        announce(self._store, self._policy, self._happened, met, self._now)
+        met = {
+            again: [
+                Met(s.sighting, s.page, s.url, s.e, s.article, s.crawled_at, s.status == "mismatched", numbers.get(s.sighting))
+                for s in self._seen
+                if s.e.found.directory not in self._quiet and s.again == again
+            ]
+            for again in (False, True)
+        }
+        self._again.finish(settled, met[True], self._now)
+        arrived = self._arrived()
+        self._happened.settled = [s for s in self._happened.settled if self._again.is_news(s, arrived)]
+        announce(self._store, self._policy, self._happened, met[False], self._now)
+
+    def _arrived(self) -> frozenset[int]:
+        """Sightings that files of this batch showed for the first time, rather than by another interpretation."""
+        return frozenset(s.sighting for s in self._seen if not s.again)
 
     def _give_aliases(self) -> list[Row]:
         known = self._store.aliases_of(self._known_pages)
@@ -379,6 +439,8 @@ class _Batch:
             for r in prior.get(s.file, ()):
                 if (r.page_id, r.crawled_at) != (s.page, s.crawled_at) or r.revision_id == s.revision or r.standing == "overruled":
                     continue
+                if s.again and s.row and r.id == s.row.reading:
+                    continue  # it is replaced, whatever it was
                 if r.check_status == "verified":
                     s.status, s.cause, s.standing = "mismatched", "altered", "overruled"
                     continue
@@ -502,10 +564,12 @@ class _Batch:
         happened = self._happened
         superseded = happened.superseded if self._policy.alerting.rules else None
         settled = happened.settled = settle_pages(self._store, sorted(pages), self._policy.rules, superseded=superseded)
-        self._count.changes += sum(not s.known for s in settled)
-        if self._told is not None and settled:
-            urls = self._store.urls_of({s.page for s in settled})
-            self._told += [("change", _told_change(s, urls[s.page])) for s in settled]
+        arrived = self._arrived()
+        news = [s for s in settled if self._again.is_news(s, arrived)]
+        self._count.changes += sum(not s.known for s in news)
+        if self._told is not None and news:
+            urls = self._store.urls_of({s.page for s in news})
+            self._told += [("change", _told_change(s, urls[s.page])) for s in news]
 
     def _matches(self, meeting: Meeting) -> None:
         matches = self._happened.matches = self._matcher.confirm(meeting)
@@ -519,23 +583,29 @@ class _Batch:
         count = self._count
         moved = self._moved()
         for s in self._seen:
-            count.sightings += s.new_sighting
-            count.checks[s.status] += 1
-            if s.status == "mismatched":
-                self._say("mismatched content_hash", f"mismatched content_hash ({s.cause}): {text.printable_path(s.e.found.path)}")
-            if s.row is not None:
+            if s.copy:
+                continue
+            if not s.again:
+                count.sightings += s.new_sighting
+                count.checks[s.status] += 1
+                if s.status == "mismatched":
+                    self._say("mismatched content_hash", f"mismatched content_hash ({s.cause}): {text.printable_path(s.e.found.path)}")
+            if s.e.found.reread:
+                count.reread += 1
+            elif s.row is not None:
                 count.changed += not s.same
                 count.unchanged += s.same
             elif s.file in moved:
                 count.moved += 1
             else:
                 count.new += 1
-        count.revisions += len(new_states.keys() & {s.revision for s in self._seen if s.standing == "counted"})
+        count.revisions += len(new_states.keys() & {s.revision for s in self._seen if s.standing == "counted" and not s.again})
 
     def _moved(self) -> set[int]:
         """New files whose bytes were last seen at another path of the same crawl directory that is no longer there."""
-        doubtful = [s for s in self._seen if s.row is None and not s.new_sighting]
-        own = {s.file for s in self._seen}
+        copied = {s.sighting for s in self._seen if s.copy}
+        doubtful = [s for s in self._seen if s.row is None and (not s.new_sighting or s.sighting in copied)]
+        own = {s.file for s in self._seen if not s.copy}
         copies = self._store.copies_of_sightings({s.sighting for s in doubtful})
         moved: set[int] = set()
         gone: list[int] = []

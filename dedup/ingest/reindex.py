@@ -1,4 +1,4 @@
-"""Recomputing what is derived: signatures and matches after other settings, page identities after other URL rules."""
+"""Applying settings to what is recorded: signatures and matches, page identities, judgements of changes, readings of files."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from itertools import islice
 from typing import Any
 
 from dedup import text, times
+from dedup.ingest import recipes
 from dedup.ingest.examine import Options, sign
 from dedup.ingest.isolation import each_apart, log_once, require_memory
 from dedup.ingest.matcher import Matcher, NewText
-from dedup.ingest.session import MATCHES, URLS
+from dedup.ingest.scan import Scan
+from dedup.ingest.session import Session
 from dedup.ingest.settle import settle_pages, settle_sightings
+from dedup.ingest.tally import Tally
 from dedup.judging import Rules
 from dedup.store import Writer
 from dedup.store.damage import UNEXPECTED
@@ -23,16 +26,29 @@ MOST_PASSES = 3
 
 
 def reindex_signatures(
-    store: Writer, options: Options, matcher: Matcher, progress: Callable[[int], Any] = lambda _: None
+    store: Writer, options: Options, matcher: Matcher, progress: Callable[[int], Any] = lambda _: None, *, publishers: str | None = None
 ) -> dict[str, int]:
     """Every text's signature and every match again, by the settings given and with all boilerplate that is known by now; all
-    or nothing. Returns counts."""
+    or nothing. `publishers` is the recipe of the aliases in force, where they are to be applied. Returns counts."""
     with store.transaction():
+        _forget_learned(store, matcher, publishers)
         counts = _match_again(store, options, matcher, progress, sign_again=True)
         matcher.token = store.restart_batches()
-        store.set_setting(MATCHES, matcher.matching.recipe)
     matcher.settled()
     return counts
+
+
+def _forget_learned(store: Writer, matcher: Matcher, publishers: str | None) -> bool:
+    """Note by which recipes matches are made from now on. Where others were in force, boilerplate that was learned by them is learned
+    again; what was decided by hand stays. Returns whether others were."""
+    now = {recipes.MATCHES: matcher.matching.recipe} | ({} if publishers is None else {recipes.PUBLISHERS: publishers})
+    others = bool(recipes.pending(store, now))
+    if others:
+        store.drop_learned(matcher.house_called)
+        matcher.forget()
+    for name, recipe in now.items():
+        store.set_setting(name, recipe)
+    return others
 
 
 def _match_again(
@@ -100,18 +116,28 @@ def require_of_file(store: Writer, error: Exception) -> None:
 
 
 def reindex_urls(
-    store: Writer, options: Options, matcher: Matcher, rules: Rules, progress: Callable[[int], Any] = lambda _: None
+    store: Writer,
+    options: Options,
+    matcher: Matcher,
+    rules: Rules,
+    progress: Callable[[int], Any] = lambda _: None,
+    *,
+    publishers: str | None = None,
 ) -> dict[str, int]:
     """Regroup every sighting by the rules given: pages merge or part, histories are put right, matches that are now within
-    one page go and those that are now between two pages come. All or nothing, and no alert is made of it. Returns counts.
+    one page go and those that are now between two pages come. All or nothing, and no alert is made of it. Signatures and matches
+    are made by the settings given, too: neither can be right without the other. Files whose article has no page by these rules are
+    queued for reading, so that the next scan records their fault. Returns counts.
     """
     counts = {"readings": 0, "moved": 0, "unplaceable": 0}
     with store.transaction():
         touched: set[int] = set()
+        unplaceable: list[int] = []
         for alias, page, spelling, oid, aid in store.all_aliases():
             url = options.urls.page(spelling, oid, aid)
             if url is None:
-                counts["unplaceable"] += 1  # it had a page by the old rules and keeps it
+                counts["unplaceable"] += 1  # it keeps the page that it had until its file is read again
+                unplaceable.append(alias)
                 continue
             target = store.page(url)
             if target == page:
@@ -128,11 +154,13 @@ def reindex_urls(
             progress(1)
         settle_sightings(store, sightings)
         settle_pages(store, sorted(touched), rules)
+        store.queue_files_of_aliases(unplaceable)
         store.delete_empty_pages()
-        _match_again(store, options, matcher)
+        sign_again = _forget_learned(store, matcher, publishers)
+        _match_again(store, options, matcher, sign_again=sign_again)
         matcher.token = store.restart_batches()
         counts["readings"] = store.count("readings")
-        store.set_setting(URLS, options.urls.recipe)
+        store.set_setting(recipes.URLS, options.urls.recipe)
     matcher.settled()
     return counts
 
@@ -155,4 +183,33 @@ def reindex_changes(store: Writer, rules: Rules, progress: Callable[[int], Any] 
         while some := list(islice(pages, CHUNK)):
             each_apart(some, part, aside)
             progress(len(some))
+        store.set_setting(recipes.CHANGES, rules.recipe)
     return {"changes": store.count("changes"), "judged": store.count("changes", "judged_by IS NOT NULL")}
+
+
+def reindex_readings(session: Session, progress: Callable[[int], Any] = lambda _: None) -> dict[str, int]:
+    """Read every recorded file again by the settings in force. What a file says now replaces what the same bytes said before; no alert is
+    made of it. Each batch is recorded by itself, and a run that was killed goes on where it was. Returns counts: files that were read
+    again, and files that are there and could not be reached now (`waiting`); the next scan reads them."""
+    store = session.store
+    recipe = recipes.configured(session.settings, [recipes.READINGS])
+    if recipes.pending(store, recipe) or not store.any_queued():
+        with store.transaction():
+            store.queue_all()
+            for name, value in recipe.items():
+                store.set_setting(name, value)
+            store.set_setting(recipes.FAULTS, recipes.faults_recipe(session.settings))
+    before = 0
+
+    def advance(tally: Tally) -> None:
+        nonlocal before
+        progress(tally.reread - before)
+        before = tally.reread
+
+    scan = Scan(session, progress=advance)
+    try:
+        scan.reread(session.places)
+        scan.settle()
+    finally:
+        scan.close()
+    return {"reread": scan.tally.reread, "waiting": store.rereads_waiting()}

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from dedup import mounts, text
 from dedup.descriptors import is_exhausted
-from dedup.errors import NoAbsentMountError, NoDirectoryError, OverlapError
+from dedup.errors import NoAbsentMountError, NoDirectoryError, OverlapError, RootContainsError, RootInsideError
 from dedup.ingest.beneath import Beneath
 from dedup.store import Writer
 from dedup.store.lookups import Lookups
@@ -37,6 +37,36 @@ def check_roots(directories: Sequence[str]) -> list[bytes]:
         if inner.startswith(outer):
             raise OverlapError(first=text.printable_path(a), second=text.printable_path(b))
     return paths
+
+
+def placed(wanted: Sequence[bytes], known: Sequence[bytes], *, parts: bool) -> list[tuple[bytes, bytes]]:
+    """Where directories lie among the crawl directories that are known: (crawl directory, folder in it, empty for all of it) of each. One
+    that is another path to a known one is that. With `parts` a folder of a known one is a part of it.
+
+    Raises RootInsideError for a folder of a known one without `parts`, RootContainsError for one that holds a known one.
+    """
+    found = []
+    real = {path: os.path.realpath(path) for path in known}
+    for path in wanted:
+        own = os.path.realpath(path)
+        root, folder = path, b""
+        for other, place in real.items():
+            if path in real and other != path:
+                continue
+            if own == place:
+                root = other
+            elif own.startswith(_slashed(place)):
+                if not parts:
+                    raise RootInsideError(inner=text.printable_path(path), outer=text.printable_path(other))
+                root, folder = other, own[len(_slashed(place)) :]
+            elif place.startswith(_slashed(own)):
+                raise RootContainsError(outer=text.printable_path(path), inner=text.printable_path(other))
+        found.append((root, folder))
+    return found
+
+
+def _slashed(path: bytes) -> bytes:
+    return path if path.endswith(b"/") else path + b"/"
 
 
 def identity(path: bytes) -> tuple[int, int] | None:

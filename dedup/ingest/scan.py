@@ -103,29 +103,48 @@ class Scan:
         `tally.absent`, absent mounts below one in `tally.unmounted`; nothing of theirs is marked gone. Unsettled files stay in mind, or
         with `patient` are waited for."""
         begun = time.monotonic()
+        self.reread(self.session.places)
         walked: list[tuple[Root, tuple[int, int] | None, array[int]]] = []
-        for root in self.session.roots:
+        for root, top in self.session.places:
             if is_absent(self.session.store, root):
                 self.tally.absent.append(root.shown)
             elif not self.stop.is_set():
                 if self.session.store.directory_identity(root.id) is None:
                     self._new.add(root.id)
                 begun_as, self._missing = identity(root.path), _keys()
-                self._folder(root, b"", begun_as)
+                self._folder(root, top, begun_as)
                 walked.append((root, begun_as, self._missing))
         self._flush()
         if patient:
-            self._settle_waiting()
+            self.settle()
         for root, begun_as, missing in walked:
             if not self.stop.is_set():  # by now a file that moved is known by its new path
                 self._mark_gone(root, begun_as, missing, whole=True)
         self.tally.seconds = time.monotonic() - begun
         return self.tally
 
+    def reread(self, places: Iterable[tuple[Root, bytes]]) -> None:
+        """Read recorded files again that are queued for it, and are as they were recorded; the others are found by comparing. Where a
+        crawl directory is absent its files stay in the queue. `places` as in `Session`."""
+        store = self.session.store
+        if not store.any_queued():
+            return
+        for root, top in places:
+            if is_absent(store, root):
+                continue
+            last = 0
+            with Beneath() as beneath:
+                while not self.stop.is_set() and (rows := store.queued(root.id, last, BATCH_FILES)):
+                    for _, folder, name, stat in rows:
+                        if below(folder, top) and self.matches(name) and _stat(beneath, root.path, folder, name) == stat:
+                            self._queue(Found(root.id, root.path, folder, name, stat, reread=True))
+                    last = rows[-1][0]
+        self._flush()
+
     def expected(self) -> int:
         """About how many directory entries a pass will meet: a quick count of names, for telling the time left."""
         with Beneath() as beneath:
-            return sum(1 for root in self.session.roots for _ in beneath.files(root.path))
+            return sum(1 for root, top in self.session.places for _ in beneath.files(os.path.join(root.path, top)))
 
     def subtree(self, root: Root, folder: bytes) -> None:
         """Reconcile one folder (relative to `root`) and all below it, whether it is still there or not."""
@@ -136,6 +155,10 @@ class Scan:
         self._flush()
         if not self.stop.is_set():
             self._mark_gone(root, begun_as, self._missing)
+
+    def settle(self) -> None:
+        """Wait for unsettled files, up to twice `settle_seconds`, and take in those that settled."""
+        self._settle_waiting()
 
     def opened_or_closed(self, root: Root, folder: bytes) -> bool:
         """Whether a folder may be listed and entered now and could not be, or the other way round, as is recorded."""
@@ -336,6 +359,7 @@ class Scan:
         """Count the files that are as recorded, queue the others; those met are taken out of `known`."""
         take = known.pop
         articles = faults = 0
+        most = self.session.settings.crawl.max_file_bytes
         stopped = self.stop.is_set
         for name, entry in entries:
             if stopped():
@@ -353,7 +377,7 @@ class Scan:
                 (stat.st_mtime_ns == row[3] and stat.st_size == row[2] and stat.st_ctime_ns == row[5] and stat.st_ino == row[4])
                 or signature(stat) == Stat(row[2], row[3], row[4], row[5])  # numbers beyond 64 bits are stored otherwise
             ):
-                if row[6] == ARTICLE:
+                if row[6] == ARTICLE and row[2] <= most:
                     articles += 1
                     continue
                 if row[6] == FAULT:
@@ -525,7 +549,11 @@ class Scan:
         for start in range(0, len(missing), BATCH_FILES):
             some = store.paths_of(missing[start : start + BATCH_FILES])
             with Beneath() as beneath:
-                really = {file: f for file, _, f, name, gone in some if not gone and _stat(beneath, root.path, f, name) is None}
+                really = {
+                    file: f
+                    for file, _, f, name, gone in some
+                    if not gone and (not self.matches(name) or _stat(beneath, root.path, f, name) is None)
+                }
             if begun_as is None or identity(root.path) != begun_as:
                 self.away(root)
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
@@ -13,29 +13,28 @@ from zoneinfo import ZoneInfo
 from dedup import compiled, private
 from dedup.config import Settings
 from dedup.digests import RECIPES
-from dedup.errors import RecipeChangedError
+from dedup.errors import PartMissingError
 from dedup.formats import ReadOptions
-from dedup.ingest import leases
+from dedup.ingest import leases, recipes
+from dedup.ingest.directories import refuse_moved
 from dedup.ingest.events import Policy
 from dedup.ingest.examine import Options, collect_rarely, ignore_lease_breaks
 from dedup.ingest.matcher import Matcher
 from dedup.ingest.matching import Matching
-from dedup.ingest.roots import Root, check_roots
-from dedup.judging import Rules
+from dedup.ingest.recipes import rules_of
+from dedup.ingest.roots import Root, check_roots, placed
 from dedup.model import NO_COMMIT
 from dedup.store import Reader, Writer, open_writer
 from dedup.table import state_of
-from dedup.text import fold, printable_path
-
-URLS = "recipe.urls"
-MATCHES = "recipe.matches"
+from dedup.text import printable_path
 
 _log = logging.getLogger("dedup")
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """An open database with everything needed to take files into it."""
+    """An open database with everything needed to take files into it. `parts`: the folders of crawl directories that are scanned, where
+    it is not all of them."""
 
     store: Writer
     settings: Settings
@@ -44,8 +43,14 @@ class Session:
     policy: Policy
     roots: tuple[Root, ...]
     alert_on_import: bool = False
+    parts: tuple[tuple[Root, bytes], ...] = ()
     unprobed: set[int] = field(default_factory=set)
     """Owners of files whose writers could not be detected (NO_LEASES: of files on a file system without leases)."""
+
+    @property
+    def places(self) -> tuple[tuple[Root, bytes], ...]:
+        """What is scanned: (crawl directory, folder in it, empty for all of it)."""
+        return self.parts or tuple((root, b"") for root in self.roots)
 
     def note_unprobed(self, owner: int) -> None:
         """Log that writers of these files cannot be detected, the first time it is found."""
@@ -76,34 +81,26 @@ def matching_of(settings: Settings) -> Matching:
     return Matching(settings.duplicates)
 
 
-def rules_of(settings: Settings) -> Rules:
-    """How changes are judged, by the configuration."""
-    c = settings.changes
-    words = (tuple(fold(word) for word in some) for some in (c.corrections, c.failures))
-    return Rules(c.rewrite_similarity, c.stub_share, c.typo_edits, *words)
-
-
 def policy_of(settings: Settings) -> Policy:
     """How changes are judged, and which of what happens is told."""
     return Policy(rules_of(settings), settings.alerting(), settings.publishers.publishers())
 
 
-def require_recipes(store: Reader, *, urls: str | None, matches: str | None) -> None:
-    """Raise RecipeChangedError where the database was written with other rules than the configuration has now."""
-    for key, configured, what, remedy in (
-        (URLS, urls, "The rules of [urls]", "dedup reindex --urls"),
-        (MATCHES, matches, "The settings of [duplicates]", "dedup reindex"),
-    ):
-        stored = store.setting(key)
-        if configured is not None and stored is not None and stored != configured:
-            raise RecipeChangedError(what=what, stored=stored, configured=configured, remedy=remedy)
-
-
 @contextmanager
-def open_session(settings: Settings, purpose: str, *, alert_on_import: bool = False) -> Iterator[Session]:
-    """The database held for writing by this process, its recipes those of the configuration.
+def open_session(
+    settings: Settings,
+    purpose: str,
+    *,
+    alert_on_import: bool = False,
+    applying: Collection[str] = (),
+    within: Sequence[str] | None = None,
+) -> Iterator[Session]:
+    """The database held for writing by this process, its recipes those of the configuration, but for those named in `applying`,
+    which the caller is about to apply. `within`: the configured directories, where those of `settings` were named in their place; a
+    folder of a known or configured one is then a part of it.
 
-    Raises NoDirectoryError, OverlapError, RecipeChangedError and the errors of opening.
+    Raises NoDirectoryError, OverlapError, RootInsideError, RootContainsError, PartMissingError, RecipeChangedError and the errors of
+    opening.
     """
     paths = check_roots(settings.crawl.directories)
     options = options_of(settings)
@@ -114,25 +111,52 @@ def open_session(settings: Settings, purpose: str, *, alert_on_import: bool = Fa
     with open_writer(settings.database.path, purpose) as store:
         _tell_of_predecessor(store)
         _tell_of_exposure(settings.database.path)
-        require_recipes(store, urls=options.urls.recipe, matches=matching.recipe)
-        roots = _enter(store, {URLS: options.urls.recipe, MATCHES: matching.recipe}, paths)
+        configured = {name: recipe for name, recipe in recipes.configured(settings).items() if name not in applying}
+        recipes.require(store, configured)
+        known = [*store.directories_in_use(), *(os.path.abspath(os.fsencode(d)) for d in within or ())]
+        places = placed(paths, list(dict.fromkeys(known)), parts=within is not None)
+        refuse_moved(store, [root for root, _ in places])
+        roots = _enter(store, configured, list(dict.fromkeys(root for root, _ in places)))
+        by_path = {root.path: root for root in roots}
+        parts = tuple((by_path[path], folder) for path, folder in places)
+        for root, folder in parts:
+            _require_part(store, root, folder)
+        if within is None:
+            _tell_of_unconfigured(store, roots)
+        retry_faults(store, settings)
         matcher = Matcher(store, matching, settings.publishers.publishers())
         if lost := lost_since(store):
             _log.warning("%s", lost)
             matcher.open()  # which puts the index right: it is said once
-        yield Session(store, settings, options, matcher, policy_of(settings), roots, alert_on_import)
+        yield Session(store, settings, options, matcher, policy_of(settings), roots, alert_on_import, parts)
 
 
-def _enter(store: Writer, recipes: dict[str, str], paths: Sequence[bytes]) -> tuple[Root, ...]:
+def _enter(store: Writer, configured: dict[str, str], paths: Sequence[bytes]) -> tuple[Root, ...]:
     """The crawl directories at these paths, with the recipes kept. Where all of it is known nothing is written: there might be no
     room, and the work that follows says so again and again, where a start would fail once."""
     known = {path: store.known_directory(path) for path in paths}
-    if None in known.values() or any(store.setting(key) != recipe for key, recipe in recipes.items()):
+    if not known.keys() <= store.directories_in_use().keys():
         with store.transaction():
-            for key, recipe in recipes.items():
+            store.recall_directories(number for number in known.values() if number is not None)
+    if None in known.values() or any(store.setting(key) != recipe for key, recipe in configured.items()):
+        with store.transaction():
+            for key, recipe in configured.items():
                 store.set_setting(key, recipe)
             return tuple(Root(store.directory(path, printable_path(path)), path) for path in paths)
     return tuple(Root(number, path) for path, number in known.items() if number is not None)
+
+
+def retry_faults(store: Writer, settings: Settings) -> int:
+    """Queue files with faults for reading where settings, or another version of the program, may have cured them. Returns how many."""
+    recipe = recipes.faults_recipe(settings)
+    if store.setting(recipes.FAULTS) == recipe:
+        return 0
+    with store.transaction():
+        number = store.queue_faults()
+        store.set_setting(recipes.FAULTS, recipe)
+    if number:
+        _log.info("settings that read files, or the program, changed: %d files with faults are read again", number)
+    return number
 
 
 def lost_since(store: Reader) -> str | None:
@@ -156,6 +180,23 @@ def lost_since(store: Reader) -> str | None:
 
 
 _RESTORE = "If that was not meant, stop and restore a newer backup; 'dedup doctor' tells whether this one is sound."
+
+
+def _require_part(store: Writer, root: Root, folder: bytes) -> None:
+    """Raise PartMissingError for a folder that is not there and of which nothing is recorded: it was probably misspelt."""
+    path = os.path.join(root.path, folder)
+    if folder and not os.path.isdir(path) and (os.path.lexists(path) or not store.folders(root.id, folder)):
+        raise PartMissingError(path=printable_path(path), root=root.shown)
+
+
+def _tell_of_unconfigured(store: Writer, roots: Sequence[Root]) -> None:
+    """Crawl directories that the database knows and the configuration does not name: their files still count as there."""
+    if store.directories_in_use().keys() <= {root.path for root in roots}:
+        return
+    for row in store.known_directories():
+        if row.forgotten_at is None and row.files and row.id not in {root.id for root in roots}:
+            told = "%s is not configured, and %d files of it still count as there; see 'dedup roots --help'"
+            _log.warning(told, printable_path(row.path), row.files)
 
 
 def _tell_of_exposure(path: str) -> None:

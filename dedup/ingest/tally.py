@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
 from dedup import times
+from dedup.ingest.roots import Root
 from dedup.model import RELATIONS
 from dedup.store import Writer
+from dedup.text import printable_path
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of one scan; `files` is the sum of what can become of a file."""
+    """Counts of one scan; `files` is the sum of what can become of a file. `reread` are recorded files that were read again because
+    settings changed; they are counted as what they are, too."""
 
     new: int = 0
     changed: int = 0
@@ -25,6 +29,7 @@ class Tally:
     faults: int = 0
     unsettled: int = 0
     gone: int = 0
+    reread: int = 0
     checks: Counter[str] = field(default_factory=Counter)
     revisions: int = 0
     sightings: int = 0
@@ -41,7 +46,7 @@ class Tally:
 
     def add(self, other: Tally) -> None:
         """Take another tally's counts over."""
-        for name in ("new", "changed", "unchanged", "moved", "faults", "unsettled", "gone", "revisions", "sightings", "changes"):
+        for name in ("new", "changed", "unchanged", "moved", "faults", "unsettled", "gone", "reread", "revisions", "sightings", "changes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.ignored.update(other.ignored)
         self.checks.update(other.checks)
@@ -59,6 +64,7 @@ class Tally:
             "unsettled": self.unsettled,
             "faults": self.faults,
             "gone": self.gone,
+            "reread": self.reread,
             "checks": {status: self.checks[status] for status in ("verified", "mismatched", "unclaimed")},
             "revisions": self.revisions,
             "sightings": self.sightings,
@@ -68,15 +74,18 @@ class Tally:
         }
 
 
-def save_last_scan(store: Writer, tally: Tally, command: str, directories: Collection[int]) -> None:
-    """Keep what a scan of these crawl directories met for `status`; the faults by kind too, as they stand after it."""
+def save_last_scan(store: Writer, tally: Tally, command: str, places: Collection[tuple[Root, bytes]]) -> None:
+    """Keep what a scan met for `status`; the faults by kind too, as they stand after it. `places` are what was scanned: (crawl directory,
+    folder in it, empty for all of it)."""
     with store.transaction():
+        store.set_scanned([root.id for root, folder in places if not folder and root.shown not in tally.absent], times.now())
+        parts = [printable_path(os.path.join(root.path, folder)) for root, folder in places if folder]
         told = {
             "command": command,
             "finished_at": times.now(),
             **tally.as_json(),
             "ignored_by": dict(sorted(tally.ignored.items())),
-            "faults_by": store.faulty(directories),
+            "faults_by": store.faulty([(root.id, folder) for root, folder in places]),
             "absent": tally.absent + tally.unmounted,
-        }
+        } | ({"parts": parts} if parts else {})
         store.set_setting("last_scan", json.dumps(told))

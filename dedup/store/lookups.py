@@ -356,9 +356,9 @@ _RECORDED = (
 _FILE = (
     "f.id, f.size, f.mtime_ns, f.inode, f.ctime_ns, f.content, f.reading_id IS NOT NULL, f.gone, f.gone = 1 AND EXISTS (SELECT 1"
     " FROM readings d JOIN sightings s ON s.id = d.sighting_id JOIN revisions r ON r.id = s.revision_id"
-    " WHERE d.id = f.reading_id AND r.pruned_at IS NOT NULL)"
+    " WHERE d.id = f.reading_id AND r.pruned_at IS NOT NULL), f.reading_id, (SELECT q.content FROM rereads q WHERE q.file_id = f.id)"
 )
 
 
 def _file(row: tuple[Any, ...]) -> FileRow:
-    return FileRow(row[0], Stat(row[1], row[2], row[3], row[4]), row[5], bool(row[6]), bool(row[7]), bool(row[8]))
+    return FileRow(row[0], Stat(row[1], row[2], row[3], row[4]), row[5], bool(row[6]), bool(row[7]), bool(row[8]), row[9], row[10])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Any
 
 from dedup.model import CLUSTERED, NO_COMMIT, Match, Numbers
 from dedup.store.asking import marks
 from dedup.store.deliveries import Deliveries
-from dedup.store.rows import ArticleRow, BoilerplateRow, ChangeRow, RevisionRow, StateBody, TextRow, TimelineRow
+from dedup.store.rows import ArticleRow, BoilerplateRow, ChangeRow, DirectoryRow, RevisionRow, StateBody, TextRow, TimelineRow
 from dedup.store.searching import Searchable
 
 _ARTICLE = """
@@ -209,6 +210,17 @@ class Reader(Deliveries, Searchable):
             )
         ]  # fmt: skip
 
+    def known_directories(self) -> list[DirectoryRow]:
+        """Every crawl directory that the database knows, by path."""
+        files = dict(self._all("SELECT directory_id, count(*) FROM files GROUP BY directory_id"))
+        gone = dict(self._all("SELECT directory_id, count(*) FROM files INDEXED BY files_gone WHERE gone = 1 GROUP BY directory_id"))
+        rows = self._all("SELECT id, path, scanned_at, forgotten_at FROM directories ORDER BY path")
+        return [DirectoryRow(r[0], r[1], files.get(r[0], 0) - gone.get(r[0], 0), gone.get(r[0], 0), r[2], r[3]) for r in rows]
+
+    def directories_in_use(self) -> dict[bytes, int]:
+        """Path → key of every crawl directory that was not retired."""
+        return dict(self._all("SELECT path, id FROM directories WHERE forgotten_at IS NULL ORDER BY path"))
+
     def directory_paths(self) -> list[bytes]:
         return [r[0] for r in self._all("SELECT path FROM directories ORDER BY path")]
 
@@ -343,17 +355,22 @@ class Reader(Deliveries, Searchable):
             )
         ]
 
-    def faulty(self, directories: Collection[int]) -> dict[str, int]:
-        """Kind of fault → files and folders of these crawl directories that cannot be read for it. One that could be read but for
-        a time in it is not among them."""
-        return {
-            r[0]: r[1]
-            for r in self._all(
-                "SELECT kind, count(*) FROM (SELECT min(kind) AS kind FROM faults WHERE kind <> 'unparsable_time'"
-                f" AND directory_id IN ({marks(directories)}) GROUP BY directory_id, path) GROUP BY kind ORDER BY kind",
-                *directories,
-            )
-        }
+    def faulty(self, places: Collection[tuple[int, bytes]]) -> dict[str, int]:
+        """Kind of fault → files and folders that cannot be read for it, in these places: (crawl directory, folder in it, empty for all of
+        it). One that could be read but for a time in it is not among them."""
+        found: Counter[str] = Counter()
+        for directory, folder in places:
+            rows = self._all(
+                "SELECT kind, count(*) FROM (SELECT min(kind) AS kind FROM faults WHERE kind <> 'unparsable_time' AND directory_id = ?1"
+                " AND (?2 = x'' OR path = ?2 OR (path >= ?3 AND path < ?4)) GROUP BY path) GROUP BY kind",
+                directory, folder, folder + b"/", folder + b"0",
+            )  # fmt: skip
+            found.update(dict(rows))
+        return dict(sorted(found.items()))
+
+    def rereads_waiting(self) -> int:
+        """Files that are there and are still to be read again by the settings in force."""
+        return int(self._value("SELECT count(*) FROM rereads q CROSS JOIN files f ON f.id = q.file_id WHERE f.gone = 0"))
 
     def database_bytes(self) -> int:
         """Bytes on disk of the database with its write-ahead log."""

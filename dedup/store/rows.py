@@ -28,7 +28,8 @@ Recorded = tuple[bytes, int, int, int, int, int, int]
 @dataclass(frozen=True, slots=True)
 class FileRow:
     """One path under a crawl directory as last recorded. `content` None: it could not be read. `pruned`: it is gone, and so is the
-    body that it held last."""
+    body that it held last. `reading`: the key of what it holds now, None for a fault. `stale`: what of its content is still to be read
+    again by the settings in force."""
 
     id: int
     stat: Stat
@@ -36,6 +37,8 @@ class FileRow:
     is_article: bool
     gone: bool
     pruned: bool = False
+    reading: int | None = None
+    stale: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,3 +394,16 @@ class FoundRow:
     oid: str
     crawled_at: str
     current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryRow:
+    """A crawl directory that the database knows: `files` of it that are there, and files that are `gone`. `scanned_at`: the end of the last
+    scan of all of it; `forgotten_at`: when it was retired."""
+
+    id: int
+    path: bytes
+    files: int
+    gone: int
+    scanned_at: str | None
+    forgotten_at: str | None

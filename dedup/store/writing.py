@@ -17,9 +17,11 @@ from dedup import disk
 from dedup.errors import DatabaseCutShortError, DatabaseFailedError, DatabaseLogCutShortError, DatabaseLogLostError
 from dedup.model import Cause, Change, CheckStatus, Fault, Masking, Match, Metadata, Relation, Standing
 from dedup.store.damage import UNEXPECTED, failure, require_sound
+from dedup.store.directories import Directories
 from dedup.store.files import OpenFiles
 from dedup.store.lock import Lock
 from dedup.store.reading import BODILESS
+from dedup.store.rereads import Rereads
 from dedup.store.rows import JudgedRow, Stat
 from dedup.store.sending import Sending
 from dedup.store.summing import Summing
@@ -36,7 +38,7 @@ PATIENCE = 10.0
 Row = tuple[Any, ...]
 
 
-class Writer(Sending, Summing):
+class Writer(Sending, Summing, Rereads, Directories):
     """Everything that can be asked, and what changes the database. `lock` tells others what is being done. A transaction waits no
     longer for another program once `hurried` says so."""
 
@@ -502,6 +504,13 @@ class Writer(Sending, Summing):
             "INSERT INTO boilerplate (name, publisher_id, passage, shown, articles, status, since) VALUES (?, ?, ?, ?, ?, ?, ?)",
             name, publisher, passage, shown, articles, status, since,
         )  # fmt: skip
+
+    def drop_learned(self, called: Callable[[str], str]) -> None:
+        """Forget the boilerplate that was learned. What was decided by hand belongs to the publisher that `called` gives for its name."""
+        self._execute("DELETE FROM boilerplate WHERE status = 'learned'")
+        for number, name in self._all("SELECT b.id, o.name FROM boilerplate b JOIN publishers o ON o.id = b.publisher_id ORDER BY b.id"):
+            if called(name) != name:
+                self._execute("UPDATE OR IGNORE boilerplate SET publisher_id = ? WHERE id = ?", self.publisher(called(name)), number)
 
     def set_boilerplate(self, name: str, status: Masking) -> None:
         """What is to be done with a passage from now on."""

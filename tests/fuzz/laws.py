@@ -20,7 +20,7 @@ from dedup.escaping import cell as as_cell
 from dedup.escaping import dumps
 from dedup.formats import ReadOptions
 from dedup.ingest.examine import state_digest
-from dedup.ingest.session import rules_of
+from dedup.ingest.recipes import rules_of
 from dedup.judging import Past, State, judge
 from dedup.model import FAULTS, Article
 from dedup.overlap import places
