@@ -25,6 +25,7 @@ CHANGED: dict[str, str] = {
     "crawl.directories": '["crawl", "more"]',
     "crawl.patterns": '["*.md", "*.txt"]',
     "crawl.settle_seconds": "0.001",
+    "crawl.unprobed_settle_seconds": "0.001",
     "crawl.scan_interval_seconds": "77.0",
     "crawl.max_file_bytes": "4000",
     "crawl.workers": "1",

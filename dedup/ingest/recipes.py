@@ -123,6 +123,7 @@ EFFECTS: dict[str, Effect] = {
     "crawl.directories": Effect("scan", "files of a directory that is not configured stay as they are; see 'dedup roots'"),
     "crawl.patterns": Effect("scan", "files that match no pattern any more are marked as gone, and files that match now are recorded"),
     "crawl.settle_seconds": _SCHEDULE,
+    "crawl.unprobed_settle_seconds": _SCHEDULE,
     "crawl.scan_interval_seconds": _SCHEDULE,
     "crawl.max_file_bytes": Effect("scan", "files above the limit become faults, and files that are now below it are read"),
     "crawl.workers": _SCHEDULE,
