@@ -396,7 +396,7 @@ def test_a_batch_that_was_rolled_back_leaves_nothing_in_the_index(crawl: Path, d
         article.write(crawl)
     with running.session(crawl, db) as session:
         monkeypatch.setattr(type(session.store), "add_matches", _fail)
-        with pytest.raises(RuntimeError, match="on purpose"):
+        with pytest.raises(DatabaseFailedError, match="on purpose"):
             Scan(session).run()
         monkeypatch.undo()
         assert session.matcher.open().last_text == 0
@@ -406,7 +406,7 @@ def test_a_batch_that_was_rolled_back_leaves_nothing_in_the_index(crawl: Path, d
 
 
 def _fail(*_: object) -> None:
-    raise RuntimeError("on purpose")
+    raise sqlite3.OperationalError("on purpose")
 
 
 @pytest.mark.parametrize("how", ["cut short", "overwritten"])
