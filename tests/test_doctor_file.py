@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from dedup import schema
-from dedup.doctor import Surroundings, mounts
+from dedup import mounts, schema
+from dedup.doctor import Surroundings
 from dedup.doctor.case import Finding
 from dedup.limits import Limits
 from dedup.mounts import Mount

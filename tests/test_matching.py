@@ -435,7 +435,11 @@ def test_an_index_that_something_else_damages_while_it_is_mapped_is_made_again(c
                     file.write(b"x" * 64)
             write(1, 3, 5)
             print(Scan(session).run().matches.total())
+        clean = db.with_name("clean.db")
+        running.scan(crawl, clean)
+        assert running.dump(db, "matches") == running.dump(clean, "matches")
     """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.strip()) == (0, "3"), done.stderr
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 3
     assert "made again from what the database stores" in done.stderr

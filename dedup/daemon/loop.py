@@ -147,7 +147,7 @@ class _Loop:
             return
         if any(not is_absent(self._session.store, root) for root in self._absent):
             self._watcher.book.everything("a crawl directory is there again")
-        if self._serving and self._mounts_changed():
+        if self._mounts_changed():
             self._watcher.renew()  # what is mounted is not watched yet, and what was cannot be any more
             self._watcher.book.everything("something was mounted or unmounted in a crawl directory")
         notes = self._watcher.book.take()
