@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,6 +17,7 @@ import pytest
 
 from dedup import overlap, reports, status, text
 from dedup.config import Duplicates
+from dedup.errors import DatabaseFailedError
 from dedup.ingest import Scan
 from dedup.ingest.matching import Matching
 from dedup.overlap import Overlap, Shared
@@ -435,7 +437,11 @@ def test_an_index_that_something_else_damages_while_it_is_mapped_is_made_again(c
                     file.write(b"x" * 64)
             write(1, 3, 5)
             print(Scan(session).run().matches.total())
+        clean = db.with_name("clean.db")
+        running.scan(crawl, clean)
+        assert running.dump(db, "matches") == running.dump(clean, "matches")
     """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.strip()) == (0, "3"), done.stderr
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 3
     assert "made again from what the database stores" in done.stderr

@@ -35,7 +35,7 @@ def _in_main_file(db: Path, key: str) -> bool:
     shutil.copyfile(db, alone)
     connection = sqlite3.connect(alone)
     try:
-        return bool(connection.execute("SELECT count(*) FROM settings WHERE key = ?", (key,)).fetchone()[0])
+        return bool(connection.execute("SELECT 1 FROM settings WHERE key = ?", (key,)).fetchall())
     finally:
         connection.close()
 
