@@ -692,15 +692,19 @@ def _counted(db: Database) -> None:
 _NEIGHBOURS = """
 ALTER TABLE readings ADD COLUMN crawled_at_from TEXT NOT NULL DEFAULT 'file'
     CHECK (crawled_at_from = 'file' OR crawled_at_from = 'mtime'); -- where this file's crawl time is from
+ALTER TABLE metadata ADD COLUMN page_id INTEGER;  -- the page whose crawls have it; NULL: unknown, its value is stored again when needed
+"""
+
+_NEIGHBOURS_OF_ROWS = """
 UPDATE readings SET crawled_at_from = 'mtime'
 WHERE sighting_id IN (SELECT id FROM sightings WHERE crawled_at_from = 'mtime');
-
-ALTER TABLE metadata ADD COLUMN page_id INTEGER;  -- the page whose crawls have it; NULL: unknown, its value is stored again when needed
 UPDATE metadata SET page_id = found.page_id
 FROM (SELECT d.metadata_id, min(s.page_id) AS page_id FROM readings d JOIN sightings s ON s.id = d.sighting_id GROUP BY 1) AS found
 WHERE metadata.id = found.metadata_id;
-CREATE INDEX metadata_page ON metadata (page_id, digest);
+"""
 
+_NEIGHBOURS_INDEXES = """
+CREATE INDEX metadata_page ON metadata (page_id, digest);
 DROP INDEX sightings_revision;
 CREATE INDEX sightings_revision ON sightings (revision_id, standing, crawled_at);
 CREATE INDEX sightings_counted ON sightings (page_id, crawled_at) WHERE standing = 'counted';
@@ -714,7 +718,8 @@ CREATE INDEX changes_of_presence ON changes (page_id, at) WHERE kind = 'removed'
 def _neighbours(db: Database) -> None:
     """What is around one crawl in a page's history can be looked up, however long that is. Each reading records where its crawl time is
     from: a crawl that one file dates and another does not must not depend on which was read first."""
-    for statement in _statements(_NEIGHBOURS):
+    rows = _NEIGHBOURS_OF_ROWS if db.execute("SELECT 1 FROM readings LIMIT 1").fetchone() else ""
+    for statement in _statements(_NEIGHBOURS + rows + _NEIGHBOURS_INDEXES):
         db.execute(statement)
 
 

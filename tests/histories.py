@@ -73,9 +73,15 @@ class Written:
         return self.title, body.strip()
 
     @property
+    def cut_within_a_character(self) -> bool:
+        """Where nothing is claimed, this alone shows that the end is missing."""
+        raw = self.body.encode()[: self.kept]
+        return self.kept is not None and raw.decode("utf-8", "ignore").encode() != raw
+
+    @property
     def check(self) -> tuple[str, str | None]:
         """The verdict on the file alone."""
-        if self.kept is not None:
+        if self.kept is not None and (self.claim or self.cut_within_a_character):
             return "mismatched", "truncated"
         if not self.claim:
             return "unclaimed", None

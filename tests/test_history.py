@@ -327,14 +327,21 @@ def test_a_state_that_only_a_torn_file_still_shows_has_no_text_whatever_came_fir
     assert [not r["text"] for r in found if r["table"] == "revisions" and r["body"] == shown] == [True]
 
 
-def test_a_batch_that_names_a_path_twice_compares_what_its_parts_bring(crawl: Path, db: Path) -> None:
-    """Two similar texts of one page come to a second page within the same transaction."""
-    similar = [replace(A, body=BODIES[n], crawled_at=f"2026-03-0{n + 2} 00:00:00") for n in (0, 1)]
-    with running.session(crawl, db, min_characters=20) as session:
+@pytest.mark.parametrize("passages", [True, False])
+@pytest.mark.parametrize("pages", [(1, 1), (1, 2)])
+def test_a_batch_that_names_a_path_twice_compares_what_its_parts_bring(
+    crawl: Path,
+    db: Path,
+    pages: tuple[int, int],
+    passages: bool,
+) -> None:
+    """Two similar texts, of one page or of two, come to a third page within the same transaction."""
+    similar = [replace(A, body=BODIES[n], aid=f"{page:010}", crawled_at=f"2026-03-0{n + 2} 00:00:00") for n, page in enumerate(pages)]
+    with running.session(crawl, db, min_characters=20, passages=passages) as session:
         scan = Scan(session)
         scan.reconcile()
         root, batch = session.roots[0], []
-        for part in (similar, [replace(a, aid="0000000002") for a in similar]):
+        for part in (similar, [replace(a, aid="0000000003") for a in similar]):
             for n, article in enumerate(part):
                 path = article.write(crawl, f"{n}.md")
                 found = Found(root.id, root.path, b"", path.name.encode(), signature(path.stat()))
