@@ -262,7 +262,7 @@ _QUICK = settings(
 
 
 def test_the_database_holds_what_files_showed() -> None:
-    run_state_machine_as_test(Histories, settings=_QUICK)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Histories, settings=_QUICK)
 
 
 @pytest.mark.system
@@ -270,4 +270,4 @@ def test_the_database_holds_what_files_showed() -> None:
 def test_the_database_holds_what_files_showed_in_many_histories() -> None:
     examples = int(os.environ.get("HISTORIES", "500"))
     found = settings(_QUICK, max_examples=examples, stateful_step_count=30, phases=(Phase.explicit, Phase.generate))
-    run_state_machine_as_test(Histories, settings=found)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Histories, settings=found)

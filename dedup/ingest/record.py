@@ -262,7 +262,7 @@ class _Batch:
 
     def _give_aliases(self) -> list[Row]:
         keys = [(s.page, without_credentials(s.article.url), m.oid, m.aid) for s in self._seen for m in (s.article.metadata,)]
-        known = self._store.aliases(k for k in dict.fromkeys(keys) if k[0] in self._known_pages)
+        known = self._store.aliases_among(k for k in dict.fromkeys(keys) if k[0] in self._known_pages)
         new = []
         for s, key in zip(self._seen, keys, strict=True):
             if key not in known:
@@ -274,7 +274,7 @@ class _Batch:
     def _give_metadata(self) -> list[tuple[int, int, bytes, Row]]:
         values = [metadata_values(s.article.metadata) for s in self._seen]
         keys = [(s.page, digest) for s, (digest, _) in zip(self._seen, values, strict=True)]
-        known = self._store.metadata(k for k in dict.fromkeys(keys) if k[0] in self._known_pages)
+        known = self._store.metadata_among(k for k in dict.fromkeys(keys) if k[0] in self._known_pages)
         new = []
         for s, key, (digest, row) in zip(self._seen, keys, values, strict=True):
             if key not in known:

@@ -133,7 +133,7 @@ class Lookups(Reader):
         select = "SELECT p.url, p.id FROM wanted w CROSS JOIN pages p ON p.url = w.url"
         return dict(self._wanted("url", ((u,) for u in urls), select))
 
-    def aliases(self, keys: Iterable[tuple[int, str, str, str]]) -> dict[tuple[int, str, str, str], int]:
+    def aliases_among(self, keys: Iterable[tuple[int, str, str, str]]) -> dict[tuple[int, str, str, str], int]:
         """(page, spelling, oid, aid) → alias."""
         select = (
             "SELECT a.page_id, a.spelling, a.oid, a.aid, a.id FROM wanted w CROSS JOIN aliases a"
@@ -141,7 +141,7 @@ class Lookups(Reader):
         )
         return {(r[0], r[1], r[2], r[3]): r[4] for r in self._wanted("page, spelling, oid, aid", keys, select)}
 
-    def metadata(self, keys: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], int]:
+    def metadata_among(self, keys: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], int]:
         """(page, digest of metadata) → metadata."""
         select = "SELECT m.page_id, m.digest, m.id FROM wanted w CROSS JOIN metadata m ON m.page_id = w.page AND m.digest = w.digest"
         return {(r[0], r[1]): r[2] for r in self._wanted("page, digest", keys, select)}

@@ -117,7 +117,7 @@ class Timeline(Lookups):
 
     def _neighbour(self, where: str, page: int, at: Position) -> KeptSighting | None:
         row = self._one(f"{_SIGHTING} WHERE s.page_id = ?1 AND s.standing = 'counted' AND {where} LIMIT 1", page, *at)
-        return KeptSighting(*row[:7], Metadata(*row[7:])) if row else None
+        return KeptSighting(row[0], row[1], row[2], row[3], row[4], row[5], row[6], Metadata(*row[7:])) if row else None
 
 
 _SIGHTING = (
