@@ -15,6 +15,9 @@ Standing = Literal["counted", "truncated", "overruled", "superseded"]
 """What a sighting is worth: `counted` takes part in runs, changes and clusters; `truncated` was cut short; `overruled`
 came after a verified reading of the same crawl; `superseded` was read again otherwise without anything vouching for it."""
 
+TimeSource = Literal["file", "mtime"]
+"""Where a crawl time is from: the file prints it, or it is the file's modification time."""
+
 ChangeKind = Literal[
     "cosmetic", "typo", "wording", "headline", "substantive", "rewrite", "removed", "restored", "returned", "flapping", "metadata"
 ]

@@ -19,7 +19,7 @@ migrations = Migrations("dedup")
 NAMES = frozenset(
     {
         "0001_first", "0002_batches", "0003_passages", "0004_pruned", "0005_judged", "0006_alerts", "0007_summaries", "0008_altered",
-        "0009_counted", "0012_rereads", "0014_mounts", "0015_schedules",
+        "0009_counted", "0012_rereads", "0013_neighbours", "0014_mounts", "0015_schedules",
     }
 )  # fmt: skip
 """Every migration this program knows."""
@@ -705,6 +705,40 @@ ALTER TABLE directories ADD COLUMN forgotten_at TEXT; -- by 'dedup roots forget'
 def _rereads(db: Database) -> None:
     """Files that are to be read again, and what became of each crawl directory."""
     for statement in _statements(_REREADS):
+        db.execute(statement)
+
+
+_NEIGHBOURS = """
+ALTER TABLE readings ADD COLUMN crawled_at_from TEXT NOT NULL DEFAULT 'file'
+    CHECK (crawled_at_from = 'file' OR crawled_at_from = 'mtime'); -- where this file's crawl time is from
+ALTER TABLE metadata ADD COLUMN page_id INTEGER;  -- the page whose crawls have it; NULL: unknown, its value is stored again when needed
+"""
+
+_NEIGHBOURS_OF_ROWS = """
+UPDATE readings SET crawled_at_from = 'mtime'
+WHERE sighting_id IN (SELECT id FROM sightings WHERE crawled_at_from = 'mtime');
+UPDATE metadata SET page_id = found.page_id
+FROM (SELECT d.metadata_id, min(s.page_id) AS page_id FROM readings d JOIN sightings s ON s.id = d.sighting_id GROUP BY 1) AS found
+WHERE metadata.id = found.metadata_id;
+"""
+
+_NEIGHBOURS_INDEXES = """
+CREATE INDEX metadata_page ON metadata (page_id, digest);
+DROP INDEX sightings_revision;
+CREATE INDEX sightings_revision ON sightings (revision_id, standing, crawled_at);
+CREATE INDEX sightings_counted ON sightings (page_id, crawled_at) WHERE standing = 'counted';
+CREATE INDEX readings_doubted ON readings (alias_id) WHERE check_status = 'mismatched' AND standing = 'counted';
+CREATE INDEX changes_of_state ON changes (page_id, at) WHERE title_changed = 1 OR body_changed = 1;
+CREATE INDEX changes_of_presence ON changes (page_id, at) WHERE kind = 'removed' OR kind = 'restored';
+"""
+
+
+@migrations(name="0013_neighbours")
+def _neighbours(db: Database) -> None:
+    """What is around one crawl in a page's history can be looked up, however long that is. Each reading records where its crawl time is
+    from: a crawl that one file dates and another does not must not depend on which was read first."""
+    rows = _NEIGHBOURS_OF_ROWS if db.execute("SELECT 1 FROM readings LIMIT 1").fetchone() else ""
+    for statement in _statements(_NEIGHBOURS + rows + _NEIGHBOURS_INDEXES):
         db.execute(statement)
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import os
 import random
 import tempfile
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dedup.ingest import Scan, history
+from dedup.ingest import Scan, history, settle
+from dedup.ingest.examine import Found, examine, signature
+from dedup.ingest.record import record
 from dedup.model import Metadata, Sighting
 from tests import running
 from tests.crawl import Made, edited, words
@@ -221,3 +226,160 @@ def test_a_file_without_a_crawl_time_is_dated_by_its_own_and_says_so(place: tupl
     running.scan(crawl, db)
     timeline = running.history(db, A.address)["timeline"]
     assert [t["crawled_at_from"] for t in timeline] == ["mtime"]
+
+
+def _recorded(place: Path, *scans: list[tuple[str, Made]], short: int | None = None) -> list[dict[str, object]]:
+    """The whole dump after each list of (name, article) was written and scanned."""
+    crawl, db = place / "crawl", place / "dedup.db"
+    crawl.mkdir(parents=True)
+    with running.session(crawl, db, min_characters=20) as session, pytest.MonkeyPatch.context() as patch:
+        if short is not None:
+            patch.setattr(settle, "SHORT", short)
+        for files in scans:
+            for name, article in files:
+                article.write(crawl, name + ".md", age=0)
+            Scan(session).run()
+    return running.dump(db)
+
+
+@pytest.mark.parametrize("first", ["x", "y"])
+def test_the_cause_of_a_mismatch_does_not_depend_on_which_file_of_a_crawl_came_first(tmp_path: Path, first: str) -> None:
+    files = {"x": replace(B, claim=A.digest), "y": B}
+    second = "y" if first == "x" else "x"
+    found = _recorded(tmp_path / "later", [("a", A)], [(first, files[first])], [(second, files[second])])
+    assert found == _recorded(tmp_path / "at_once", [("a", A), ("x", files["x"]), ("y", files["y"])])
+    assert {r["path"]: r["check_cause"] for r in found if r["table"] == "readings"} == {"a.md": None, "x.md": "stale", "y.md": None}
+
+
+def test_nor_does_that_of_a_crawl_with_claims_that_fail_in_several_ways(tmp_path: Path) -> None:
+    files = [("stale", replace(B, claim=A.digest)), ("malformed", replace(B, claim="zz!")), ("altered", replace(B, claim="0" * 64))]
+    expected = _recorded(tmp_path / "at_once", [("a", A), *files])
+    assert [r["check_cause"] for r in expected if r["table"] == "sightings"] == [None, "stale"]
+    for n, order in enumerate(itertools.permutations([("a", A), *files])):
+        assert _recorded(tmp_path / str(n), *([one] for one in order)) == expected
+
+
+def test_the_source_of_a_crawl_time_does_not_depend_on_which_file_came_first(tmp_path: Path) -> None:
+    found = []
+    for n, order in enumerate((("dated", "undated"), ("undated", "dated"))):
+        crawl, db = tmp_path / str(n), tmp_path / f"{n}.db"
+        crawl.mkdir()
+        for name in order:
+            path = replace(A, crawled_at=A.crawled_at if name == "dated" else "").write(crawl, name + ".md")
+            stamp = datetime.fromisoformat(A.crawled_at + "+00:00").timestamp()
+            os.utime(path, (stamp, stamp))
+            running.scan(crawl, db)
+        found.append(running.dump(db))
+    assert found[0] == found[1]
+    assert [r["crawled_at_from"] for r in found[0] if r["table"] == "sightings"] == ["file"]
+
+
+def test_a_file_without_crawl_times_that_goes_back_is_crawled_again(place: tuple[Path, Path]) -> None:
+    crawl, db = place
+    for hour, body in enumerate((0, 0, 1, 0)):
+        path = Made(body=BODIES[body], crawled_at="", author=str(hour)).write(crawl, "one.md")
+        os.utime(path, (1_772_500_000 + 3600 * hour,) * 2)
+        running.scan(crawl, db)
+    found = running.history(db, A.address)
+    assert [t["revision"] for t in found["timeline"]] == [1, 2, 1]
+    assert [c["returned"] for c in found["changes"]] == [False, True]
+    assert [t["crawled_at"][11:16] for t in found["timeline"]] == ["01:06", "03:06", "04:06"]
+
+
+def test_a_text_that_was_forgotten_and_returns_meets_what_came_meanwhile(tmp_path: Path) -> None:
+    wrong = replace(A, claim="0" * 64)
+    steps = {
+        "shown": [("1", wrong)],
+        "replaced": [("1", replace(wrong, body="다른 기사이다. " * 20))],
+        "similar": [("2", replace(A, body=BODIES[1], aid="2"))],
+        "returned": [("3", replace(A, aid="3"))],
+    }
+    expected = _recorded(tmp_path / "expected", *steps.values())
+    assert [r["relation"] for r in expected if r["table"] == "matches"] == ["near"]
+    for n, order in enumerate(itertools.permutations(steps)):
+        if order.index("shown") < order.index("replaced"):
+            assert _recorded(tmp_path / str(n), *(steps[step] for step in order)) == expected, order
+
+
+def test_a_state_that_only_a_torn_file_still_shows_has_no_text_whatever_came_first(tmp_path: Path) -> None:
+    shown = BODIES[0][:100].strip()
+    torn = A.render()[: A.render().index(A.body) + len(shown)]
+
+    def recorded(folder: Path, *, torn_first: bool) -> list[dict[str, object]]:
+        crawl, db = folder / "crawl", folder / "dedup.db"
+        crawl.mkdir(parents=True)
+
+        def tear() -> None:
+            (crawl / "torn.md").write_text(torn, encoding="utf-8")
+            running.scan(crawl, db)
+
+        if torn_first:
+            tear()
+        for body in (shown, BODIES[2]):
+            replace(A, body=body, claim="0" * 64).write(crawl, "whole.md")
+            running.scan(crawl, db)
+        if not torn_first:
+            tear()
+        return running.dump(db)
+
+    found = recorded(tmp_path / "torn", torn_first=True)
+    assert found == recorded(tmp_path / "whole", torn_first=False)
+    assert [not r["text"] for r in found if r["table"] == "revisions" and r["body"] == shown] == [True]
+
+
+@pytest.mark.parametrize("passages", [True, False])
+@pytest.mark.parametrize("pages", [(1, 1), (1, 2)])
+def test_a_batch_that_names_a_path_twice_compares_what_its_parts_bring(
+    crawl: Path,
+    db: Path,
+    pages: tuple[int, int],
+    passages: bool,
+) -> None:
+    """Two similar texts, of one page or of two, come to a third page within the same transaction."""
+    similar = [replace(A, body=BODIES[n], aid=f"{page:010}", crawled_at=f"2026-03-0{n + 2} 00:00:00") for n, page in enumerate(pages)]
+    with running.session(crawl, db, min_characters=20, passages=passages) as session:
+        scan = Scan(session)
+        scan.reconcile()
+        root, batch = session.roots[0], []
+        for part in (similar, [replace(a, aid="0000000003") for a in similar]):
+            for n, article in enumerate(part):
+                path = article.write(crawl, f"{n}.md")
+                found = Found(root.id, root.path, b"", path.name.encode(), signature(path.stat()))
+                batch += examine([found], session.options)
+        record(session.store, batch, session.matcher, session.policy, scan.tally)
+    assert [r["relation"] for r in running.dump(db, "matches")] == ["near"]
+
+
+STATES = st.lists(
+    st.tuples(st.integers(0, 30), st.sampled_from([0, 0, 1, 1, 2, 3, 4]), st.sampled_from(["", "", "", "홍길동"]), st.booleans()),
+    min_size=1,
+    max_size=26,
+    unique_by=lambda one: one[0],
+)
+_SHOWN = (*BODIES, "Content not found")
+
+
+@given(STATES, st.randoms(use_true_random=False))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_judging_what_is_around_a_crawl_gives_what_judging_the_whole_history_gives(
+    crawls: list[tuple[int, int, str, bool]], shuffle: random.Random
+) -> None:
+    """Crawls that come one by one in any order, some of them replaced by another text later."""
+    files = []
+    for hour, body, author, replaced in crawls:
+        at = f"2026-03-{2 + hour // 24:02} {hour % 24:02}:00:00"
+        article = Made(body=_SHOWN[body], author=author, crawled_at=at)
+        name = str(hour)
+        files.append(
+            [(name, replace(article, body=_SHOWN[(body + 1) % 5], claim="0" * 64)), (name, article)] if replaced else [(name, article)]
+        )
+    steps = []
+    rest = [list(of_file) for of_file in files]
+    while rest:
+        of_file = shuffle.choice(rest)
+        steps.append([of_file.pop(0)])
+        rest = [r for r in rest if r]
+    with tempfile.TemporaryDirectory() as folder:
+        near, whole = (_recorded(Path(folder) / str(short), *steps, short=short) for short in (0, 1000))
+        at_once = _recorded(Path(folder) / "at_once", [of_file[-1] for of_file in files])
+    assert near == whole == at_once

@@ -13,7 +13,7 @@ import xxhash
 from dedup import diffs
 from dedup.diffs import forms
 from dedup.ingest.examine import Examined
-from dedup.ingest.settle import Settled, Superseded
+from dedup.ingest.judged import Settled, Superseded
 from dedup.judging import Rules
 from dedup.model import CLUSTERED, Article, Cause, Match, Relation, Severity, Topic
 from dedup.publishers import Publishers
@@ -197,7 +197,8 @@ class Happened:
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """An article of a batch as it was recorded; `text` where it brought a new one."""
+    """An article of a batch as it was recorded; `text` where it brought one that was compared with others: a new one, or one that a
+    second page shows now."""
 
     sighting: int
     page: int

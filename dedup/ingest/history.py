@@ -34,27 +34,38 @@ def changes(sightings: Sequence[Sighting]) -> list[Change]:
 
 
 MOST_RUNS = 8
-"""Runs of a going to and fro of which it is told how long they stood."""
+"""Runs of a going to and fro of which it is recorded how long they lasted; how often the page has gone back is not counted further
+than they show."""
 
 
 def pasts(sightings: Sequence[Sighting]) -> dict[int, Past]:
     """Sighting that begins a run → what the history before it says, but for removals; they must be in order."""
     found: dict[int, Past] = {}
-    runs: list[Sighting] = []
+    positions: list[tuple[str, bytes]] = []
+    returned: list[bool] = []
     seen: set[int] = set()
-    returns = 0
+    last: int | None = None
     for sighting in sightings:
-        if runs and sighting.revision == runs[-1].revision:
+        if sighting.revision == last:
             continue
-        returned = sighting.revision in seen
-        returns = returns + 1 if returned else 0
-        runs.append(sighting)
-        if len(runs) > 1:
-            shown = runs[-min(returns + 2, MOST_RUNS) :] if returned else []
-            stood = tuple((a.digest[:4].hex(), _seconds(a.crawled_at, b.crawled_at)) for a, b in pairwise(shown))
-            found[sighting.id] = Past(returned, returns, stood=stood)
-        seen.add(sighting.revision)
+        last = sighting.revision
+        positions.append((sighting.crawled_at, sighting.digest))
+        returned.append(last in seen)
+        if len(positions) > 1:
+            found[sighting.id] = past(returned[-MOST_RUNS:], positions[-MOST_RUNS:])
+        seen.add(last)
     return found
+
+
+def past(returned: Sequence[bool], starts: Sequence[tuple[str, bytes]]) -> Past:
+    """What the history says before the last of these runs, the latest of their page (`MOST_RUNS` of them, or all): `returned` is
+    whether each shows a state that was shown before, `starts` the crawl time and state digest that each begins with."""
+    if not returned[-1]:
+        return Past()
+    returns = next((n for n, again in enumerate(reversed(returned)) if not again), len(returned))
+    returns = min(returns, MOST_RUNS - 2)
+    shown = starts[-(returns + 2) :]
+    return Past(returned=True, returns=returns, stood=tuple((a[1][:4].hex(), _seconds(a[0], b[0])) for a, b in pairwise(shown)))
 
 
 def _seconds(begin: str, end: str) -> int:

@@ -62,8 +62,10 @@ class Meeting:
 
 @dataclass(slots=True)
 class _Round:
-    """What is found out while the texts of one meeting are confirmed."""
+    """What is found out while the texts of one meeting are confirmed. `fresh` are texts that no batch has confirmed before: they
+    have no stored matches."""
 
+    fresh: frozenset[int]
     stored: dict[tuple[int, int], Match]
     judged: dict[tuple[int, int], Match | None] = field(default_factory=dict)
     pages: dict[int, TextPages | None] = field(default_factory=dict)
@@ -159,8 +161,11 @@ class Matcher:
         return uuid.UUID(self._store.setting("uuid")).bytes
 
     def meet(self, new: Sequence[NewText], again: Collection[int]) -> Meeting:
-        """Candidates by signature of new texts among all others, and of known texts that a second page has come to show: the
-        first of their pages may have made pairs that were left out for lying within it."""
+        """Candidates by signature of new texts among all others, and of known texts that now form pairs which did not count before:
+        texts that a second page has come to show (pairs within the first page were left out), and texts that no page showed.
+
+        Texts that earlier parts of the same transaction brought are not in the index yet; they are among the others all the same.
+        """
         signed = {t.number: t.signature for t in new if t.signature is not None}
         if not signed and not again:
             return Meeting({}, frozenset())
@@ -169,10 +174,17 @@ class Matcher:
             self.open_passages()
         known = self._store.signatures_of(again)
         earlier = dict(self._pending)
-        texts = {**earlier, **signed}
-        met: dict[int, Met] = dict(zip(known, index.meet(list(known), list(known.values())), strict=True))
-        met |= dict(zip(texts, index.meet(list(texts), list(texts.values())), strict=True))
-        for number in earlier:
+        indexed = {number: signature for number, signature in known.items() if number not in earlier}
+        met: dict[int, Met] = {}
+        if indexed:
+            found = _met(index, {**earlier, **indexed})
+            met = {number: found[number] for number in indexed}
+        met |= _met(index, {**earlier, **signed})
+        for number in earlier:  # each has met those before it; a known one meets those after it too
+            for other, bands in met[number].candidates.items():
+                if other in earlier and other in known:
+                    met[other].candidates.setdefault(number, bands)
+        for number in earlier.keys() - known.keys():
             del met[number]
         self._pending |= signed
         for t in new:
@@ -220,9 +232,9 @@ class Matcher:
         Texts are taken one by one, in order of their keys: what comes of them does not depend on which came together. Only
         pairs that two different pages can show: revisions of one page are never matched with each other.
         """
-        known = [n for n in {*meeting.candidates, *meeting.again} if n not in self._pending]
-        known += [t.number for t in meeting.new if t.returned]
-        round_ = _Round(self._store.matches_of(known))
+        fresh = frozenset(t.number for t in meeting.new if not t.returned)
+        known = {*meeting.candidates, *meeting.again, *(t.number for t in meeting.new)} - fresh
+        round_ = _Round(fresh, self._store.matches_of(known))
         lookups = self._lookups(meeting)
         if lookups:
             self._stories.begin(self.open_passages(), list(lookups.values()))
@@ -298,10 +310,14 @@ class Matcher:
         from dedup.lsh import BUCKET
 
         if number not in round_.further:
-            # those of the batch are met all at once: each meets those before it
-            texts = self._pending if number in self._pending else self._store.signatures_of([number])
-            met = self.open().meet(list(texts), list(texts.values()), few=BUCKET)
-            round_.further |= {text: _likeliest_first(m) for text, m in zip(texts, met, strict=True)}
+            if number in round_.fresh:  # those of the batch are met all at once: each meets those before it
+                texts = self._pending
+            else:  # it meets all of them
+                texts = {text: signature for text, signature in self._pending.items() if text != number}
+                texts |= self._store.signatures_of([number])
+            met = _met(self.open(), texts, few=BUCKET)
+            wanted = round_.fresh.intersection(met) if number in round_.fresh else {number}
+            round_.further |= {text: _likeliest_first(met[text]) for text in wanted if text in met}
         return round_.further.get(number, [])
 
     # By passages
@@ -379,6 +395,11 @@ class Matcher:
         if publisher is None or not self.matching.limits.passages:
             return None
         return self._boilerplate.mask_of(self._store, publisher, number, self._kept.get(number).points)
+
+
+def _met(index: CandidateIndex, texts: dict[int, bytes], few: int | None = None) -> dict[int, Met]:
+    """Text → what it meets, of texts with their signatures, in their order."""
+    return dict(zip(texts, index.meet(list(texts), list(texts.values()), few), strict=True))
 
 
 def _chunks(candidates: dict[int, list[int]]) -> Iterator[dict[int, list[int]]]:

@@ -16,16 +16,19 @@ from dedup.ingest.beneath import Beneath
 from dedup.ingest.events import Happened, Met, Policy, announce, announce_faults
 from dedup.ingest.examine import Examined, Found, as_fault
 from dedup.ingest.isolation import each_apart, fault_of, is_of_file, log_once, passed_through
+from dedup.ingest.judged import Settled
 from dedup.ingest.matcher import Matcher, Meeting, NewText
 from dedup.ingest.rereads import Rereads, is_put_off, is_reread
 from dedup.ingest.roots import Root, absent_mounts, below
-from dedup.ingest.settle import Settled, settle_pages, settle_sightings, worth
+from dedup.ingest.settle import Touched, settle_pages, settle_sightings
 from dedup.ingest.tally import Tally
-from dedup.model import Article, Cause, CheckStatus, Match, Standing
+from dedup.ingest.worth import worth
+from dedup.model import Article, Cause, CheckStatus, Match, Standing, TimeSource
 from dedup.store import Writer
 from dedup.store.damage import UNEXPECTED
 from dedup.store.lookups import Path
 from dedup.store.rows import FileReading, FileRow, KnownState, ReadingRow
+from dedup.store.timeline import Place
 from dedup.store.writing import Row, metadata_values
 from dedup.urls import without_credentials
 
@@ -52,6 +55,7 @@ class _Seen:
     again: bool = False
     copy: bool = False
     crawled_at: str = ""
+    crawled_at_from: TimeSource = "file"
     sighting: int = 0
     new_sighting: bool = False
     status: CheckStatus = "unclaimed"
@@ -312,8 +316,8 @@ class _Batch:
         new_aliases = self._give_aliases()
         new_metadata = self._give_metadata()
         new_states = self._give_revisions()
-        prior = store.readings_of_files(s.file for s in seen if s.row)
-        self._date(prior)
+        self._date()
+        prior = store.readings_of_crawls((s.file, s.page, s.crawled_at) for s in seen if s.row and s.page in self._known_pages)
         settled, replaced, superseded = self._overrule(prior)
         self._give_sightings()
         for s in seen:
@@ -329,13 +333,13 @@ class _Batch:
         store.insert_pages((page, url, current.get(page)) for page, url in new_pages)
         store.insert_aliases(new_aliases)
         store.insert_metadata(new_metadata)
-        meeting = self._matcher.meet([_new_text(n, s, returned=n in self._returned) for n, s in new_texts.items()], again)
+        meeting = self._matcher.meet([_new_text(n, s, returned=n in self._returned) for n, s in new_texts.items()], list(again))
         if self._returned:
             store.give_up_digests(self._returned.values())
         store.insert_texts(
             (number, s.e.text, s.e.characters, s.e.signature, int(number in meeting.crowded)) for number, s in new_texts.items()
         )
-        store.set_crowded(meeting.crowded & set(again))
+        store.set_crowded(meeting.crowded & again.keys())
         if self._returned:
             store.hand_over_texts((before, number) for number, before in self._returned.items())
         self._write_revisions(new_states)
@@ -343,24 +347,23 @@ class _Batch:
             store.drop_outdated_matches(self._returned, self._matcher.matching.recipe)
         store.supersede_readings(superseded)
         store.delete_readings(replaced)
-        store.insert_sightings(new_sightings.values())
+        store.insert_sightings((sighting, p.page, p.at[0], p.revision, *p.worth) for sighting, p in new_sightings.items())
         made_again = self._write_readings(prior)
-        settle_sightings(store, settled | made_again | {s.sighting for s in seen if s.sighting not in new_sightings})
-        self._settle_pages(({s.page for s in seen} - current.keys()) | self._again.pages)
+        self._settle(settled | made_again | {s.sighting for s in seen if s.sighting not in new_sightings}, new_sightings, current.keys())
         self._matches(meeting)
         signed = [number for number, s in new_texts.items() if s.e.signature is not None]
         if signed:
             self._matcher.token = store.add_batch(signed[-1])
         self._count_articles(new_states)
-        self._announce(new_texts)
+        self._announce(again | new_texts)
 
-    def _announce(self, new_texts: dict[int, _Seen]) -> None:
+    def _announce(self, met_texts: dict[int, _Seen]) -> None:
         """Write the alerts that rules ask for."""
         settled = [*self._happened.settled, *self._again.drop()]
         if not self._policy.alerting.rules:
             self._again.finish(settled, [], self._now)
             return
-        numbers = {s.sighting: number for number, s in new_texts.items()}
+        numbers = {s.sighting: number for number, s in met_texts.items()}
         met = {
             again: [
                 Met(s.sighting, s.page, s.url, s.e, s.article, s.crawled_at, s.status == "mismatched", numbers.get(s.sighting))
@@ -379,27 +382,26 @@ class _Batch:
         return frozenset(s.sighting for s in self._seen if not s.again)
 
     def _give_aliases(self) -> list[Row]:
-        known = self._store.aliases_of(self._known_pages)
+        keys = [(s.page, without_credentials(s.article.url), m.oid, m.aid) for s in self._seen for m in (s.article.metadata,)]
+        known = self._store.aliases_among(k for k in dict.fromkeys(keys) if k[0] in self._known_pages)
         new = []
-        for s in self._seen:
-            m = s.article.metadata
-            key = (s.page, without_credentials(s.article.url), m.oid, m.aid)
+        for s, key in zip(self._seen, keys, strict=True):
             if key not in known:
                 known[key] = self._keys.give("aliases")
                 new.append((known[key], *key))
             s.alias = known[key]
         return new
 
-    def _give_metadata(self) -> list[tuple[int, bytes, Row]]:
-        known = self._store.metadata_of(self._known_pages)
+    def _give_metadata(self) -> list[tuple[int, int, bytes, Row]]:
+        values = [metadata_values(s.article.metadata) for s in self._seen]
+        keys = [(s.page, digest) for s, (digest, _) in zip(self._seen, values, strict=True)]
+        known = self._store.metadata_among(k for k in dict.fromkeys(keys) if k[0] in self._known_pages)
         new = []
-        for s in self._seen:
-            s.metadata_digest, values = metadata_values(s.article.metadata)
-            key = (s.page, s.metadata_digest)
+        for s, key, (digest, row) in zip(self._seen, keys, values, strict=True):
             if key not in known:
                 known[key] = self._keys.give("metadata")
-                new.append((known[key], s.metadata_digest, values))
-            s.metadata = known[key]
+                new.append((known[key], s.page, digest, row))
+            s.metadata, s.metadata_digest = known[key], digest
         return new
 
     def _give_revisions(self) -> dict[int, _Seen]:
@@ -413,18 +415,18 @@ class _Batch:
             s.revision, s.revision_text, s.pruned = known[key].revision, known[key].text, known[key].pruned
         return new
 
-    def _date(self, prior: dict[int, list[FileReading]]) -> None:
-        """When each article was crawled: as the file says; as was taken when it first showed this state; or by its mtime."""
+    def _date(self) -> None:
+        """When each article was crawled: as the file says; as was taken when the file began to show this state, if it has shown nothing
+        else since; or by its mtime."""
+        undated = [s for s in self._seen if not s.article.crawled_at]
+        last = self._store.last_readings(s.file for s in undated if s.row)
         for s in self._seen:
-            first = next(
-                (
-                    r.crawled_at
-                    for r in prior.get(s.file, ())
-                    if r.page_id == s.page and r.revision_id == s.revision and r.crawled_at_from == "mtime"
-                ),
-                None,
-            )
-            s.crawled_at = s.article.crawled_at or first or times.from_ns(s.e.found.stat.mtime_ns)
+            s.crawled_at = s.article.crawled_at or ""
+        for s in undated:
+            before = last.get(s.file)
+            same = before and (before.page_id, before.revision_id, before.crawled_at_from) == (s.page, s.revision, "mtime")
+            s.crawled_at = before.crawled_at if before and same else times.from_ns(s.e.found.stat.mtime_ns)
+            s.crawled_at_from = "mtime"
 
     def _overrule(self, prior: dict[int, list[FileReading]]) -> tuple[set[int], list[int], list[int]]:
         """Weigh each article against earlier readings of the same crawl from the same file that gave another state. Returns
@@ -437,7 +439,7 @@ class _Batch:
             s.status, s.cause = check.status, check.cause
             s.standing = "truncated" if check.cause == "truncated" else "counted"
             for r in prior.get(s.file, ()):
-                if (r.page_id, r.crawled_at) != (s.page, s.crawled_at) or r.revision_id == s.revision or r.standing == "overruled":
+                if r.revision_id == s.revision or r.standing == "overruled":
                     continue
                 if s.again and s.row and r.id == s.row.reading:
                     continue  # it is replaced, whatever it was
@@ -456,10 +458,11 @@ class _Batch:
             s.sighting = known.setdefault(key, 0) or self._keys.give("sightings")
             known[key] = s.sighting
 
-    def _give_texts(self) -> tuple[dict[int, _Seen], list[int]]:
-        """Give counted revisions their texts; returns (new texts, each with the first article that has it; known texts that a
-        second page has come to show). A text whose bodies were all pruned is a new one where an article brings it again
-        (`_returned`: its key → that which it had)."""
+    def _give_texts(self) -> tuple[dict[int, _Seen], dict[int, _Seen]]:
+        """Give counted revisions their texts; returns (new texts, each with the first article that has it; known texts that form
+        pairs which did not count before, likewise). Those are texts that a second page has come to show, and texts that no page
+        showed any more: while none did, they were compared with nothing. A text whose bodies were all pruned is a new one where an
+        article brings it again (`_returned`: its key → that which it had)."""
         store, count = self._store, self._count
         had = {s.revision for s in self._seen if s.pruned and s.revision_text is not None}  # whatever this crawl counts for
         counted = [s for s in self._seen if (s.standing == "counted" or s.revision in had) and s.e.text is not None]
@@ -471,7 +474,7 @@ class _Batch:
         given: dict[int, int] = {}
         returned: dict[int, int] = {}
         new: dict[int, _Seen] = {}
-        again: dict[int, None] = {}
+        again: dict[int, _Seen] = {}
         copies: list[tuple[_Seen, int]] = []
         for s in counted:
             assert s.e.text is not None
@@ -492,8 +495,8 @@ class _Batch:
             if further and before:
                 count.matches["exact"] += 1
                 copies.append((s, min(before)))
-                if len(before) < 2 and number not in new:
-                    again[number] = None
+            if further and len(before) < 2 and number not in new:
+                again.setdefault(number, s)
             before.add(s.page)
             shows.add((number, s.page))
         self._texts = given
@@ -503,7 +506,7 @@ class _Batch:
             urls = {s.page: s.url for s in self._seen} | store.urls_of({page for _, page in copies})
             for s, page in copies:
                 self._say("exact duplicate", f"exact duplicate: {text.printable(s.url)} has the text of {text.printable(urls[page])}")
-        return new, list(again)
+        return new, again
 
     def _write_revisions(self, new: dict[int, _Seen]) -> None:
         self._store.insert_revisions(
@@ -513,30 +516,27 @@ class _Batch:
         if again := {s.revision: s.article.body for s in self._seen if s.pruned}:
             self._store.restore_bodies(again.items())
 
-    def _new_sightings(self) -> dict[int, Row]:
-        """Sighting → its row, with what this batch's readings make of it."""
+    def _new_sightings(self) -> dict[int, Place]:
+        """Sighting → where it is, with what this batch's readings make of it."""
         new: dict[int, list[_Seen]] = {}
         for s in self._seen:
             if s.new_sighting or s.sighting in new:
                 new.setdefault(s.sighting, []).append(s)
-        rows: dict[int, Row] = {}
+        found: dict[int, Place] = {}
         for sighting, seen in new.items():
             s = seen[0]
-            standing, status, cause, metadata = worth(
-                [ReadingRow(o.standing, o.status, o.cause, o.metadata, o.metadata_digest) for o in seen]
-            )
-            from_ = "file" if s.article.crawled_at else "mtime"
-            rows[sighting] = (sighting, s.page, s.crawled_at, s.revision, from_, metadata, standing, status, cause)
-        return rows
+            made = [ReadingRow(o.standing, o.status, o.cause, o.metadata, o.metadata_digest, o.crawled_at_from) for o in seen]
+            found[sighting] = Place(s.page, (s.crawled_at, s.e.state), s.revision, worth(made))
+        return found
 
-    def _settled_pages(self, new_sightings: dict[int, Row]) -> dict[int, int | None]:
+    def _settled_pages(self, new_sightings: dict[int, Place]) -> dict[int, int | None]:
         """Page → current sighting, of new pages with one sighting: there is nothing more to settle about them."""
         sightings: dict[int, set[int]] = {}
         for s in self._seen:
             if s.page not in self._known_pages:
                 sightings.setdefault(s.page, set()).add(s.sighting)
         single = {page: next(iter(of_page)) for page, of_page in sightings.items() if len(of_page) == 1}
-        return {page: sighting if new_sightings[sighting][6] == "counted" else None for page, sighting in single.items()}
+        return {page: sighting if new_sightings[sighting].worth.standing == "counted" else None for page, sighting in single.items()}
 
     def _write_readings(self, prior: dict[int, list[FileReading]]) -> set[int]:
         """Record which file showed which sighting; returns the sightings that had been read from the same file before."""
@@ -549,7 +549,7 @@ class _Batch:
             reading = there or self._keys.give("readings")
             row = (
                 reading, s.file, s.sighting, s.alias, s.metadata, s.standing, s.status, s.cause, check.claimed, check.recipe,
-                s.article.encoding, self._now,
+                s.article.encoding, s.crawled_at_from, self._now,
             )  # fmt: skip
             (again if there else added).append(row)
             if there:
@@ -560,10 +560,20 @@ class _Batch:
         self._store.update_readings(again)
         return made_again
 
-    def _settle_pages(self, pages: set[int]) -> None:
+    def _settle(self, sightings: set[int], new: dict[int, Place], settled_pages: Collection[int]) -> None:
+        """Put right the sightings that were there before, and the histories of all pages but those that are settled already."""
         happened = self._happened
         superseded = happened.superseded if self._policy.alerting.rules else None
-        settled = happened.settled = settle_pages(self._store, sorted(pages), self._policy.rules, superseded=superseded)
+        touched: Touched = settle_sightings(self._store, sightings, superseded)
+        for sighting, place in new.items():
+            touched.setdefault(place.page, {})[sighting] = place
+        pages = {s.page for s in self._seen}.difference(settled_pages) | self._again.pages
+        whole = {s.page for s in self._seen if s.pruned} | self._again.pages  # any of their changes may be another now
+        known = {page: touched.get(page, {}) for page in pages - whole}
+        settled = happened.settled = settle_pages(
+            self._store, sorted(pages), self._policy.rules,
+            touched=known, read={s.sighting for s in self._seen}, superseded=superseded,
+        )  # fmt: skip
         arrived = self._arrived()
         news = [s for s in settled if self._again.is_news(s, arrived)]
         self._count.changes += sum(not s.known for s in news)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from dedup.ingest.events import Met, Policy, change_key, changed, mismatch_key, mismatched, told_of
 from dedup.ingest.examine import Examined
-from dedup.ingest.settle import Settled, settle_pages, settle_sightings
+from dedup.ingest.judged import Settled
+from dedup.ingest.settle import settle_pages, settle_sightings
 from dedup.rules import Event
 from dedup.store import FileRow, Writer, outbox
 from dedup.store.lookups import Path

@@ -2,87 +2,123 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 
-from dedup import digests, overlap
 from dedup.ingest import history
-from dedup.judging import Judgement, Past, Rules, State, judge
-from dedup.model import Cause, Change, CheckStatus, Sighting, Standing
+from dedup.ingest.causes import settle_causes, settle_causes_near
+from dedup.ingest.judged import Settled, Superseded, is_as_stored, judged, sighting_of
+from dedup.ingest.vicinity import Vicinity
+from dedup.ingest.worth import worth
+from dedup.judging import Past, Rules
+from dedup.model import Change
 from dedup.store import KeptSighting, Writer
-from dedup.store.rows import JudgedRow, ReadingRow, StateBody, StoredChange
-from dedup.store.writing import body_digest, fields_json
+from dedup.store.rows import JudgedRow, StateBody, StoredChange
+from dedup.store.timeline import Place
+from dedup.store.writing import ChangeRecord
 
 CHUNK = 256
 """Pages settled at once: their histories and some of their bodies are in memory."""
+SHORT = 100
+"""Sightings for each that changed, up to which a page's history is worked out as a whole: that takes fewer statements."""
 
-_RANK: dict[Standing, int] = {"counted": 0, "superseded": 1, "truncated": 2, "overruled": 3}
-_CHECK_RANK: dict[CheckStatus, int] = {"verified": 0, "unclaimed": 1, "mismatched": 2}
-
-Worth = tuple[Standing, CheckStatus, Cause | None, int]
-"""(standing, check, cause, metadata) of a sighting."""
-
-
-def worth(readings: Sequence[ReadingRow]) -> Worth:
-    """A sighting is worth what the best of its readings is; its metadata are those with the lowest digest."""
-    best = min(readings, key=lambda r: (_RANK[r.standing], _CHECK_RANK[r.check_status], r.check_cause or ""))
-    return best.standing, best.check_status, best.check_cause, min(readings, key=lambda r: r.metadata_digest).metadata_id
+Touched = dict[int, dict[int, Place]]
+"""Page → sightings whose worth is another now, or that came or went, each with where it is or was."""
 
 
-def settle_sightings(store: Writer, sightings: Collection[int]) -> None:
-    """Give stored sightings what their readings make of them; those without readings are forgotten."""
-    readings = store.readings_of_sightings(sightings)
-    store.update_sightings((s, *worth(readings[s])) for s in sightings if s in readings)
-    store.delete_sightings([s for s in sightings if s not in readings])
-
-
-@dataclass(frozen=True, slots=True)
-class Settled:
-    """A change that is new, or was and leads from another sighting now (`known`), with its two states; the judgement is None where a
-    body was pruned."""
-
-    page: int
-    change: Change
-    before: StateBody
-    after: StateBody
-    judgement: Judgement | None
-    known: bool = False
-
-
-Superseded = tuple[int, bytes, bytes, str]
-"""(page, digest of the state before, of that after, later crawl) of a change that is none any more."""
+def settle_sightings(store: Writer, sightings: Collection[int], superseded: list[Superseded] | None = None) -> Touched:
+    """Give stored sightings what their readings make of them; those without readings are forgotten. Returns those that are different
+    now. To `superseded` are added changes that went with a sighting."""
+    places, readings = store.places(sightings), store.readings_of_sightings(sightings)
+    changed = [(s, w) for s, place in places.items() if s in readings and (w := worth(readings[s])) != place.worth]
+    forgotten = [s for s in places if s not in readings]
+    store.update_sightings(changed)
+    if forgotten:
+        if superseded is not None:
+            superseded += store.states_of_changes_around(forgotten)
+        store.delete_sightings(forgotten)
+    store.clear_uncounted_texts(
+        {places[s].revision for s in forgotten} | {places[s].revision for s in readings if worth(readings[s]).standing != "counted"}
+    )
+    touched: Touched = {}
+    for s in [*forgotten, *(s for s, _ in changed)]:
+        touched.setdefault(places[s].page, {})[s] = places[s]
+    return touched
 
 
 def settle_pages(
-    store: Writer, pages: Iterable[int], rules: Rules, *, again: bool = False, superseded: list[Superseded] | None = None
+    store: Writer,
+    pages: Iterable[int],
+    rules: Rules,
+    *,
+    touched: Mapping[int, dict[int, Place]] | None = None,
+    read: Collection[int] = (),
+    again: bool = False,
+    superseded: list[Superseded] | None = None,
 ) -> list[Settled]:
     """Put the pages' current sightings, their mismatches' causes and their changes right after their sightings changed; with `again`
     every change is judged once more. To `superseded` is added which changes are none any more.
+
+    `touched` are the sightings that changed, of those pages of which they are known, and `read` are those of which a file was read: only
+    what is around them is looked at where the history is long. The result does not depend on that.
 
     Returns the changes of state or metadata that are new.
     """
     rest = iter(pages)
     added: list[Settled] = []
+    over: list[Superseded] = []
+    every: set[Superseded] = set()
     while chunk := list(islice(rest, CHUNK)):
-        kept = store.kept_sightings(chunk)
-        counted = {page: [s for s in kept.get(page, ()) if s.standing == "counted"] for page in chunk}
-        _settle_causes(store, counted)
+        known = {page: touched[page] for page in chunk if touched and page in touched and not again}
+        long = store.longer_than({page: SHORT * (1 + len(of_page)) for page, of_page in known.items()})
+        for page in long:
+            settle_causes_near(store, page, known[page], read)
+            vicinity = Vicinity(store, page, rules)
+            vicinity.settle(known[page])
+            over += vicinity.superseded
+            every |= {_key(s) for s, _ in vicinity.settled}
+            added += (new for s, before in vicinity.settled if (new := _news(s, before.stored if before else None)) is not None)
+        store.set_current((page, store.last_counted(page)) for page in long)
+        short = [page for page in chunk if page not in long]
+        settle_causes(store, short)
+        kept = store.kept_sightings(short)
+        counted = {page: [s for s in kept.get(page, ()) if s.standing == "counted"] for page in short}
         store.set_current((page, of_page[-1].id if of_page else None) for page, of_page in counted.items())
-        several = {page: counted[page] for page in chunk if len(kept.get(page, ())) > 1}
-        added += _settle_changes(store, several, rules, superseded, again=again)
+        several = {page: counted[page] for page in short if len(kept.get(page, ())) > 1}
+        for settled, before in _settle_changes(store, several, rules, over, again=again):
+            every.add(_key(settled))
+            if (new := _news(settled, before)) is not None:
+                added.append(new)
+    if superseded is not None:
+        superseded += over
+        superseded[:] = [change for change in superseded if change not in every]
     return added
+
+
+def _key(settled: Settled) -> Superseded:
+    c = settled.change
+    return settled.page, c.previous.digest, c.sighting.digest, c.sighting.crawled_at
+
+
+def _news(settled: Settled, stored: StoredChange | None) -> Settled | None:
+    if stored is None:
+        return settled
+    return replace(settled, known=True) if stored.previous != settled.change.previous.id else None
+
+
+# Changes of whole pages
 
 
 @dataclass(slots=True)
 class _Course:
-    """A page's changes from the first that has to be made again, in order; `removed`: whether the page showed no article then."""
+    """A page's changes in order; `removed`: whether the page showed no article by now."""
 
     page: int
     changes: list[Change]
     pasts: dict[int, Past]
-    removed: bool
+    stored: dict[int, StoredChange]
+    removed: bool = False
 
     def past(self, change: Change) -> Past:
         past = self.pasts.get(change.sighting.id, Past()) if change.state_changed else Past()
@@ -94,138 +130,64 @@ class _Course:
 
 
 def _settle_changes(
-    store: Writer, counted: dict[int, list[KeptSighting]], rules: Rules, superseded: list[Superseded] | None, *, again: bool
-) -> list[Settled]:
+    store: Writer, counted: dict[int, list[KeptSighting]], rules: Rules, superseded: list[Superseded], *, again: bool
+) -> list[tuple[Settled, StoredChange | None]]:
+    """Judge the changes of these pages that are not stored as they are, with what was stored in their place."""
     stored, incomplete = store.changes_of(counted), store.incomplete_changes(counted)
-    over: list[int] = []
-    wanted: list[tuple[_Course, Change]] = []
-    for page, sightings in counted.items():
-        course = _course(page, sightings)
-        before = stored.get(page, {})
-        stay = 0
-        for change in () if again else course.changes:
-            told = before.get(change.sighting.id)
-            if told is None or change.sighting.id in incomplete or not _is_as_told(change, course.past(change), told):
-                break
-            course.pass_by(told.kind)
-            stay += 1
-        over += before.keys() - {c.sighting.id for c in course.changes[:stay]}
-        wanted += [(course, change) for change in course.changes[stay:]]
-    settled: list[tuple[Settled, float | None, JudgedRow]] = []
-    recipe = rules.recipe
-    for start in range(0, len(wanted), CHUNK):
-        some = wanted[start : start + CHUNK]
-        bodies = store.bodies({revision for _, c in some for revision in (c.previous.revision, c.sighting.revision)})
-        pruned = [course.page for course, c in some if None in (bodies[c.previous.revision].body, bodies[c.sighting.revision].body)]
-        known = store.compared(pruned)
-        settled += (_compared(course, c, bodies, known, rules, recipe) for course, c in some)
-    if superseded is not None and over:
-        same = {(s.page, s.change.previous.digest, s.change.sighting.digest, s.change.sighting.crawled_at) for s, _, _ in settled}
-        superseded += [change for change in store.states_of_changes(over) if change not in same]
+    courses = [_course(page, sightings, stored.get(page, {})) for page, sightings in counted.items()]
+    over = [s for course in courses for s in course.stored.keys() - {c.sighting.id for c in course.changes}]
+    steps = ((course, change) for course in courses for change in course.changes)
+    settled: list[tuple[Settled, StoredChange | None]] = []
+    rows: list[ChangeRecord] = []
+    while some := list(islice(steps, CHUNK)):
+        bodies = _Bodies(store)
+        bodies.load(c for course, c in some if again or c.sighting.id in incomplete or not _may_stay(c, course.stored.get(c.sighting.id)))
+        for course, change in some:
+            before, past = course.stored.get(change.sighting.id), course.past(change)
+            if before is not None and not again and change.sighting.id not in incomplete and is_as_stored(change, past, before):
+                course.pass_by(before.kind)
+                continue
+            bodies.load([change])
+            found, row = judged(course.page, change, past, bodies.states, bodies.compared(course.page, change), rules)
+            course.pass_by(row[-1].kind)
+            settled.append((found, before))
+            rows.append(row)
+            if before is not None:
+                over.append(change.sighting.id)
+    superseded += store.states_of_changes(over)
     store.delete_changes(over)
-    store.add_changes(
-        (s.page, s.change, s.after.title != s.before.title, _differ(s.before, s.after), similarity, row) for s, similarity, row in settled
-    )
-    return [new for s, _, _ in settled if (new := _news(s, stored.get(s.page, {}).get(s.change.sighting.id))) is not None]
+    store.add_changes(rows)
+    return settled
 
 
-def _news(settled: Settled, told: StoredChange | None) -> Settled | None:
-    if told is None:
-        return settled
-    return replace(settled, known=True) if told.previous != settled.change.previous.id else None
+def _course(page: int, kept: Sequence[KeptSighting], stored: dict[int, StoredChange]) -> _Course:
+    sightings = [sighting_of(s) for s in kept]
+    return _Course(page, history.changes(sightings), history.pasts(sightings), stored)
 
 
-def _course(page: int, kept: Sequence[KeptSighting]) -> _Course:
-    sightings = [Sighting(s.id, s.crawled_at, s.revision_id, s.digest, s.metadata) for s in kept]
-    return _Course(page, history.changes(sightings), history.pasts(sightings), removed=False)
+def _may_stay(change: Change, stored: StoredChange | None) -> bool:
+    """Whether a stored change is this one, whatever it was judged with."""
+    return stored is not None and is_as_stored(change, Past(), replace(stored, past=None))
 
 
-def _is_as_told(change: Change, past: Past, told: StoredChange) -> bool:
-    return (change.previous.id, change.returned, fields_json(change)) == (told.previous, told.returned, told.fields) and (
-        told.past is None or told.past == past_json(past)
-    )
+class _Bodies:
+    """The states that changes lie between, as far as they are needed."""
 
+    def __init__(self, store: Writer) -> None:
+        self.states: dict[int, StateBody] = {}
+        self._store = store
+        self._compared: dict[int, dict[tuple[int, int], tuple[bool, float, JudgedRow]]] = {}
 
-def past_json(past: Past) -> str:
-    """What a change was judged with, as stored: empty where there was nothing to say."""
-    return "" if past == Past() else json.dumps(asdict(past), separators=(",", ":"))
+    def load(self, changes: Iterable[Change]) -> None:
+        """Have the states of these at hand."""
+        wanted = {revision for c in changes for revision in (c.previous.revision, c.sighting.revision)} - self.states.keys()
+        if wanted:
+            self.states |= self._store.bodies(wanted)
 
-
-_Known = dict[tuple[int, int], tuple[bool, float, JudgedRow]]
-
-
-def _compared(
-    course: _Course, change: Change, bodies: dict[int, StateBody], known: _Known, rules: Rules, recipe: str
-) -> tuple[Settled, float | None, JudgedRow]:
-    """A change judged, with how alike the bodies are. Of a body that was pruned its digest is known; what was found out before it was
-    is `known`."""
-    pair = change.previous.revision, change.sighting.revision
-    before, after = bodies[pair[0]], bodies[pair[1]]
-    past = course.past(change)
-    if before.body is None or after.body is None:
-        similarity, row = None if _differ(before, after) else 1.0, JudgedRow()
-        if pair in known:
-            _, similarity, row = known[pair]
-        course.pass_by(row.kind)
-        return Settled(course.page, change, before, after, None), similarity, row
-    similarity = overlap.body_similarity(before.body, after.body) if before.body != after.body else 1.0
-    judged = judge(_state(before.title, before.body, change.previous), _state(after.title, after.body, change.sighting), past, rules)
-    course.pass_by(judged.kind)
-    row = JudgedRow(
-        judged.kind,
-        judged.severity,
-        json.dumps(judged.channels),
-        json.dumps([[e.what, e.before, e.after] for e in judged.evidence], ensure_ascii=False),
-        int(judged.stealth),
-        int(judged.corrected),
-        judged.edit,
-        past_json(past),
-        recipe,
-    )
-    return Settled(course.page, change, before, after, judged), similarity, row
-
-
-def _state(title: str, body: str, sighting: Sighting) -> State:
-    return State(title, body, tuple((name, getattr(sighting.metadata, name) or "") for name in history.TRACKED))
-
-
-def _differ(before: StateBody, after: StateBody) -> bool:
-    return before.body != after.body if None not in (before.body, after.body) else _digest(before) != _digest(after)
-
-
-def _digest(state: StateBody) -> bytes | None:
-    return state.digest if state.body is None else body_digest(state.body)
-
-
-def _settle_causes(store: Writer, pages: dict[int, list[KeptSighting]]) -> None:
-    """`stale` where a mismatched claim is the digest of an earlier revision, `altered` where it is not."""
-    doubtful: list[tuple[KeptSighting, list[int]]] = []
-    for counted in pages.values():
-        for i, s in enumerate(counted):
-            if s.check_status == "mismatched" and s.check_cause in ("altered", "stale"):
-                earlier = {o.revision_id for o in counted[:i] if o.crawled_at < s.crawled_at and o.revision_id != s.revision_id}
-                doubtful.append((s, sorted(earlier)))
-    claims = store.claims_of(s.id for s, _ in doubtful)
-    bodies = store.bodies({revision for _, earlier in doubtful for revision in earlier})
-    verified = store.verified_claims(revision for revision, state in bodies.items() if state.body is None)
-    causes: list[tuple[int, Cause]] = []
-    for s, earlier_ in doubtful:
-        claimed = frozenset(c for c in (digests.claim_hex(c) for c in claims.get(s.id, ())) if c)
-        cause: Cause = "altered"
-        if any(claimed & _claimable(bodies[r], claimed, verified.get(r, ())) for r in earlier_):
-            cause = "stale"
-        elif s.check_cause == "stale" and any(bodies[r].body is None for r in earlier_):
-            continue  # found out while that body was there
-        if cause != s.check_cause:
-            causes.append((s.id, cause))
-    store.set_causes(causes)
-
-
-def _claimable(state: StateBody, claims: frozenset[str], verified: Collection[str]) -> frozenset[str]:
-    """The digests of a revision that could be claimed in the form these claims have; of one whose body was pruned those that were
-    `verified` before."""
-    if state.body is None:
-        return frozenset(c for c in map(digests.claim_hex, verified) if c)
-    title, body = state.title, state.body
-    recipes = {r for claim in claims for r in digests.fitting(tuple(digests.RECIPES.values()), claim)}
-    return frozenset(digests.digest(r, title, body, digests.escape(body)) for r in recipes)
+    def compared(self, page: int, change: Change) -> dict[tuple[int, int], tuple[bool, float, JudgedRow]]:
+        """What was found out of the states of a page before a body of this change was pruned."""
+        if None not in (self.states[change.previous.revision].body, self.states[change.sighting.revision].body):
+            return {}
+        if page not in self._compared:
+            self._compared[page] = self._store.compared([page])
+        return self._compared[page]

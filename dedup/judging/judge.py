@@ -6,6 +6,7 @@ import json
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
 from itertools import chain
 
 import regex
@@ -26,6 +27,8 @@ FAILURE_CHARACTERS = 400
 """Letters and digits of a text that can be a page standing in for an article."""
 LONG = 2000
 """Characters beyond which a body is an article's, whatever they are."""
+CACHED_CHARACTERS = 40_000
+"""Of two bodies together, up to which their differences are kept in memory for a while."""
 STUB_BEFORE = 100
 """Letters and digits that a text must have had for its collapse to count as removal."""
 TYPO_JAMO = 3
@@ -97,9 +100,9 @@ def judge(before: State, after: State, past: Past, rules: Rules) -> Judgement:
     channels += [name for name, _, _ in fields]
     if before.title == after.title and before.body == after.body:
         return Judgement("metadata", "minor", tuple(channels), edit=_edit_of(["metadata"], [(n, f"{a}\0{b}") for n, a, b in fields]))
-    title = diffs.aligned(diffs.sentences(diffs.clean(before.title)), diffs.sentences(diffs.clean(after.title)))
-    body = Body.compared(before.body, after.body)
-    kind, severity, told = _kind(before, after, title, body, past, rules)
+    differences = _differences_of(State(before.title, before.body), State(after.title, after.body), rules)
+    title, body = differences.title, differences.body
+    kind, severity, told = _kind(before, after, differences, past, rules)
     corrected = any(_is_mark(line, rules) for line in (*unknown([before.title], [after.title]), *body.new))
     published = dict(after.metadata).get("published_at")
     substance = kind in ("substantive", "rewrite") or (kind in ("returned", "flapping") and any(e.what in _SUBSTANCE for e in told))
@@ -121,13 +124,41 @@ def judge(before: State, after: State, past: Past, rules: Rules) -> Judgement:
 _Told = tuple[ChangeKind, Severity, list[Evidence]]
 
 
-def _kind(before: State, after: State, title: list[list[Operation]], body: Body, past: Past, rules: Rules) -> _Told:
+class _Differences:
+    """What differs between two states, whatever the history says; worked out when it is first asked for."""
+
+    def __init__(self, before: State, after: State, rules: Rules) -> None:
+        self._before, self._after, self._rules = before, after, rules
+
+    @cached_property
+    def title(self) -> list[list[Operation]]:
+        return diffs.aligned(diffs.sentences(diffs.clean(self._before.title)), diffs.sentences(diffs.clean(self._after.title)))
+
+    @cached_property
+    def body(self) -> Body:
+        return Body.compared(self._before.body, self._after.body)
+
+    @cached_property
+    def substance(self) -> _Told:
+        return _substance(self._before, self._after, self.title, self.body, self._rules)
+
+
+_cached_differences = lru_cache(maxsize=32)(_Differences)
+"""A page that goes back and forth between states is judged with another history each time; what differs stays the same."""
+
+
+def _differences_of(before: State, after: State, rules: Rules) -> _Differences:
+    small = len(before.body) + len(after.body) <= CACHED_CHARACTERS
+    return _cached_differences(before, after, rules) if small else _Differences(before, after, rules)
+
+
+def _kind(before: State, after: State, differences: _Differences, past: Past, rules: Rules) -> _Told:
     if past.was_removed or _is_failure(before, rules):
         if not _is_absent(before, after, rules):
             return "restored", "notable", [Evidence("failure", cut(before.body), cut(after.body))]
     elif (why := _gone(before, after, rules)) is not None:
         return "removed", "major", [why]
-    kind, severity, told = _substance(before, after, title, body, rules)
+    kind, severity, told = differences.substance
     if not past.returned:
         return kind, severity, told
     stood = [Evidence("states", digest, str(seconds)) for digest, seconds in past.stood]

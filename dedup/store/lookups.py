@@ -15,8 +15,10 @@ from dedup.store.rows import (
     GONE,
     UNREAD,
     ArticleRow,
+    DoubtfulReading,
     FileReading,
     FileRow,
+    FirstCrawl,
     JudgedRow,
     KeptSighting,
     KnownState,
@@ -137,18 +139,18 @@ class Lookups(Reader):
         select = "SELECT p.url, p.id FROM wanted w CROSS JOIN pages p ON p.url = w.url"
         return dict(self._wanted("url", ((u,) for u in urls), select))
 
-    def aliases_of(self, pages: Iterable[int]) -> dict[tuple[int, str, str, str], int]:
+    def aliases_among(self, keys: Iterable[tuple[int, str, str, str]]) -> dict[tuple[int, str, str, str], int]:
         """(page, spelling, oid, aid) → alias."""
-        select = "SELECT a.page_id, a.spelling, a.oid, a.aid, a.id FROM wanted w CROSS JOIN aliases a ON a.page_id = w.id"
-        return {(r[0], r[1], r[2], r[3]): r[4] for r in self._by_id(pages, select)}
-
-    def metadata_of(self, pages: Iterable[int]) -> dict[tuple[int, bytes], int]:
-        """(page, metadata's digest) → metadata, of every value that a crawl of the page had."""
         select = (
-            "SELECT DISTINCT s.page_id, m.digest, m.id FROM wanted w CROSS JOIN sightings s ON s.page_id = w.id"
-            " JOIN readings d ON d.sighting_id = s.id JOIN metadata m ON m.id = d.metadata_id"
+            "SELECT a.page_id, a.spelling, a.oid, a.aid, a.id FROM wanted w CROSS JOIN aliases a"
+            " ON a.page_id = w.page AND a.spelling = w.spelling AND a.oid = w.oid AND a.aid = w.aid"
         )
-        return {(r[0], r[1]): r[2] for r in self._by_id(pages, select)}
+        return {(r[0], r[1], r[2], r[3]): r[4] for r in self._wanted("page, spelling, oid, aid", keys, select)}
+
+    def metadata_among(self, keys: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], int]:
+        """(page, digest of metadata) → metadata."""
+        select = "SELECT m.page_id, m.digest, m.id FROM wanted w CROSS JOIN metadata m ON m.page_id = w.page AND m.digest = w.digest"
+        return {(r[0], r[1]): r[2] for r in self._wanted("page, digest", keys, select)}
 
     def revisions_by_state(self, states: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], KnownState]:
         """(page, state digest) → what is stored of it."""
@@ -166,24 +168,59 @@ class Lookups(Reader):
         )
         return {(r[0], r[1], r[2]): r[3] for r in self._wanted("page, crawled_at, revision", keys, select)}
 
-    def readings_of_files(self, files: Iterable[int]) -> dict[int, list[FileReading]]:
-        """File → all its readings, the earliest crawl first."""
-        rows = self._grouped(
-            files,
-            "SELECT w.id, d.id, d.sighting_id, d.check_status, d.standing, s.page_id, s.crawled_at, s.crawled_at_from, s.revision_id"
-            " FROM wanted w CROSS JOIN readings d ON d.file_id = w.id JOIN sightings s ON s.id = d.sighting_id"
-            " ORDER BY w.id, s.crawled_at, d.id",
+    def last_readings(self, files: Iterable[int]) -> dict[int, FileReading]:
+        """File → the reading of the article that it showed last."""
+        select = (
+            f"SELECT w.id, {_FILE_READING} FROM wanted w CROSS JOIN files f ON f.id = w.id"
+            " JOIN readings d ON d.id = coalesce(f.reading_id, (SELECT max(id) FROM readings WHERE file_id = f.id))"
+            " JOIN sightings s ON s.id = d.sighting_id"
         )
-        return {file: [FileReading(*r) for r in of_file] for file, of_file in rows.items()}
+        return {r[0]: FileReading(*r[1:]) for r in self._by_id(files, select)}
+
+    def readings_of_crawls(self, crawls: Iterable[tuple[int, int, str]]) -> dict[int, list[FileReading]]:
+        """File → its readings of one crawl, of the (file, page, crawl time) that are asked for."""
+        select = (
+            f"SELECT w.file, {_FILE_READING} FROM wanted w CROSS JOIN sightings s ON s.page_id = w.page AND s.crawled_at = w.crawled_at"
+            " CROSS JOIN readings d ON d.sighting_id = s.id AND d.file_id = w.file ORDER BY w.file, d.id"
+        )
+        found: dict[int, list[FileReading]] = {}
+        for row in self._wanted("file, page, crawled_at", crawls, select):
+            found.setdefault(row[0], []).append(FileReading(*row[1:]))
+        return found
 
     def readings_of_sightings(self, sightings: Iterable[int]) -> dict[int, list[ReadingRow]]:
         """Sighting → its readings, by metadata digest."""
         rows = self._grouped(
             sightings,
-            "SELECT w.id, d.standing, d.check_status, d.check_cause, d.metadata_id, m.digest FROM wanted w CROSS JOIN readings d"
-            " ON d.sighting_id = w.id JOIN metadata m ON m.id = d.metadata_id ORDER BY w.id, m.digest, d.id",
+            "SELECT w.id, d.standing, d.check_status, d.check_cause, d.metadata_id, m.digest, d.crawled_at_from FROM wanted w"
+            " CROSS JOIN readings d ON d.sighting_id = w.id JOIN metadata m ON m.id = d.metadata_id ORDER BY w.id, m.digest, d.id",
         )
         return {sighting: [ReadingRow(*r) for r in of_sighting] for sighting, of_sighting in rows.items()}
+
+    def doubtful_readings(self, pages: Iterable[int]) -> list[DoubtfulReading]:
+        """Every counted reading of these pages whose claim may be the digest of an earlier state."""
+        select = (
+            f"SELECT {_DOUBTFUL} FROM wanted w CROSS JOIN aliases a ON a.page_id = w.id"
+            " CROSS JOIN readings d INDEXED BY readings_doubted ON d.alias_id = a.id AND d.check_status = 'mismatched'"
+            f" AND d.standing = 'counted' CROSS JOIN sightings s ON s.id = d.sighting_id WHERE {_MAY_BE_STALE}"
+        )
+        return [DoubtfulReading(*r) for r in self._by_id(pages, select)]
+
+    def doubtful_readings_of(self, sightings: Iterable[int]) -> list[DoubtfulReading]:
+        """Those of these sightings."""
+        select = (
+            f"SELECT {_DOUBTFUL} FROM wanted w CROSS JOIN sightings s ON s.id = w.id CROSS JOIN readings d ON d.sighting_id = s.id"
+            f" WHERE d.check_status = 'mismatched' AND d.standing = 'counted' AND {_MAY_BE_STALE}"
+        )
+        return [DoubtfulReading(*r) for r in self._by_id(sightings, select)]
+
+    def first_crawls(self, pages: Iterable[int]) -> dict[int, list[FirstCrawl]]:
+        """Page → the revisions that counted crawls show."""
+        select = (
+            "SELECT w.id, r.id, r.digest, (SELECT min(s.crawled_at) FROM sightings s WHERE s.revision_id = r.id AND s.standing = 'counted')"
+            " AS first_at, r.pruned_at IS NOT NULL FROM wanted w CROSS JOIN revisions r ON r.page_id = w.id WHERE first_at IS NOT NULL"
+        )
+        return {page: [FirstCrawl(*r) for r in rows] for page, rows in self._grouped(pages, select).items()}
 
     def kept_sightings(self, pages: Iterable[int]) -> dict[int, list[KeptSighting]]:
         """Page → every sighting of it in the order of its history: by crawl time, then state digest."""
@@ -226,6 +263,12 @@ class Lookups(Reader):
         )
         return [(r[0], r[1], r[2], r[3]) for r in self._by_id(sightings, select)]
 
+    def states_of_changes_around(self, sightings: Iterable[int]) -> list[tuple[int, bytes, bytes, str]]:
+        """The same of the changes that lead to or from these sightings."""
+        ids = list(sightings)
+        later = {r[0] for r in self._by_id(ids, "SELECT c.sighting_id FROM wanted w CROSS JOIN changes c ON c.previous_id = w.id")}
+        return self.states_of_changes({*ids, *later})
+
     def causes_of(self, sightings: Iterable[int]) -> dict[int, Cause]:
         """Sighting → why it is mismatched, of those that are."""
         select = "SELECT s.id, s.check_cause FROM wanted w CROSS JOIN sightings s ON s.id = w.id WHERE s.check_cause IS NOT NULL"
@@ -249,11 +292,6 @@ class Lookups(Reader):
             found[r[0], r[1]] = bool(r[2]), r[3], JudgedRow(*r[4:])
             found.setdefault((r[1], r[0]), (bool(r[2]), r[3], JudgedRow()))
         return found
-
-    def claims_of(self, sightings: Iterable[int]) -> dict[int, list[str]]:
-        """Sighting → the distinct claims of its readings."""
-        select = "SELECT DISTINCT w.id, d.claimed FROM wanted w CROSS JOIN readings d ON d.sighting_id = w.id ORDER BY 1, 2"
-        return {sighting: [r[0] for r in rows] for sighting, rows in self._grouped(sightings, select).items()}
 
     def bodies(self, revisions: Collection[int]) -> dict[int, StateBody]:
         """Revision → its title and body."""
@@ -358,6 +396,11 @@ _FILE = (
     " FROM readings d JOIN sightings s ON s.id = d.sighting_id JOIN revisions r ON r.id = s.revision_id"
     " WHERE d.id = f.reading_id AND r.pruned_at IS NOT NULL), f.reading_id, (SELECT q.content FROM rereads q WHERE q.file_id = f.id)"
 )
+
+
+_DOUBTFUL = "d.id, s.page_id, s.id, s.crawled_at, s.revision_id, d.claimed, d.check_cause"
+_MAY_BE_STALE = "(d.check_cause = 'altered' OR d.check_cause = 'stale')"
+_FILE_READING = "d.id, d.sighting_id, d.check_status, d.standing, s.page_id, s.crawled_at, d.crawled_at_from, s.revision_id"
 
 
 def _file(row: tuple[Any, ...]) -> FileRow:

@@ -462,13 +462,15 @@ _DUMP = {
     "files": "SELECT hex(f.folder) AS folder_hex, hex(f.name) AS name_hex, f.path_text AS path, lower(hex(f.content)) AS content,"
     " f.size, f.gone, p.url, s.crawled_at, lower(hex(r.digest)) AS state FROM files f LEFT JOIN readings d ON d.id = f.reading_id"
     " LEFT JOIN sightings s ON s.id = d.sighting_id LEFT JOIN pages p ON p.id = s.page_id"
-    " LEFT JOIN revisions r ON r.id = s.revision_id ORDER BY f.folder, f.name, content",
+    " LEFT JOIN revisions r ON r.id = s.revision_id ORDER BY f.folder, f.name, content, f.size, f.gone,"
+    " p.url, s.crawled_at, r.digest, f.path_text",
     "readings": "SELECT p.url, s.crawled_at, lower(hex(r.digest)) AS state, f.path_text AS path, a.spelling, d.standing,"
     " d.check_status, d.check_cause, d.claimed, d.recipe, d.encoding, lower(hex(m.digest)) AS metadata"
     " FROM readings d JOIN sightings s ON s.id = d.sighting_id JOIN pages p ON p.id = s.page_id"
     " JOIN revisions r ON r.id = s.revision_id JOIN files f ON f.id = d.file_id JOIN aliases a ON a.id = d.alias_id"
-    " JOIN metadata m ON m.id = d.metadata_id ORDER BY p.url, s.crawled_at, r.digest, f.folder, f.name",
-    "faults": "SELECT hex(t.path) AS path_hex, t.path_text AS path, t.kind, t.message FROM faults t ORDER BY t.path, t.kind",
+    " JOIN metadata m ON m.id = d.metadata_id ORDER BY p.url, s.crawled_at, r.digest, f.folder, f.name,"
+    " d.standing, d.check_status, d.check_cause, d.claimed, d.recipe, d.encoding, a.spelling, m.digest",
+    "faults": "SELECT hex(t.path) AS path_hex, t.path_text AS path, t.kind, t.message FROM faults t ORDER BY t.path, t.kind, t.message",
     "changes": "SELECT p.url, c.at, lower(hex(a.digest)) AS state_before, lower(hex(b.digest)) AS state_after, x.crawled_at AS since,"
     " c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields, c.kind, c.severity, c.channels, c.evidence, c.stealth,"
     " c.corrected, lower(hex(c.edit)) AS edit, c.judged_by FROM changes c JOIN pages p ON p.id = c.page_id"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from dedup.model import Cause, CheckStatus, Masking, Metadata, Packed, Severity, Standing, Topic
+from dedup.model import Cause, CheckStatus, Masking, Metadata, Packed, Severity, Standing, TimeSource, Topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class FileRow:
 
 @dataclass(frozen=True, slots=True)
 class FileReading:
-    """One reading of a file, with the crawl that it showed."""
+    """One reading of a file, with the crawl that it showed. `crawled_at_from` is where this reading has the crawl time from."""
 
     id: int
     sighting_id: int
@@ -51,7 +51,7 @@ class FileReading:
     standing: Standing
     page_id: int
     crawled_at: str
-    crawled_at_from: str
+    crawled_at_from: TimeSource
     revision_id: int
 
 
@@ -100,6 +100,39 @@ class ReadingRow:
     check_cause: Cause | None
     metadata_id: int
     metadata_digest: bytes
+    crawled_at_from: TimeSource
+
+
+class Worth(NamedTuple):
+    """What its readings make of a sighting."""
+
+    standing: Standing
+    check_status: CheckStatus
+    check_cause: Cause | None
+    metadata: int
+    crawled_at_from: TimeSource
+
+
+@dataclass(frozen=True, slots=True)
+class DoubtfulReading:
+    """A counted reading whose claim is a digest, but not that of its own state."""
+
+    id: int
+    page: int
+    sighting: int
+    crawled_at: str
+    revision: int
+    claimed: str
+    cause: Cause
+
+
+class FirstCrawl(NamedTuple):
+    """A revision with the digest of its state and the first counted crawl that showed it; `pruned`: its body was let go."""
+
+    revision: int
+    digest: bytes
+    crawled_at: str
+    pruned: int
 
 
 @dataclass(frozen=True, slots=True)

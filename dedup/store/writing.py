@@ -15,16 +15,17 @@ from sqlite_utils import Database
 
 from dedup import disk
 from dedup.errors import DatabaseCutShortError, DatabaseFailedError, DatabaseLogCutShortError, DatabaseLogLostError
-from dedup.model import Cause, Change, CheckStatus, Fault, Masking, Match, Metadata, Relation, Standing
+from dedup.model import Cause, Change, Fault, Masking, Match, Metadata, Relation
 from dedup.store.damage import UNEXPECTED, failure, require_sound
 from dedup.store.directories import Directories
 from dedup.store.files import OpenFiles
 from dedup.store.lock import Lock
 from dedup.store.reading import BODILESS
 from dedup.store.rereads import Rereads
-from dedup.store.rows import JudgedRow, Stat
+from dedup.store.rows import JudgedRow, Stat, Worth
 from dedup.store.sending import Sending
 from dedup.store.summing import Summing
+from dedup.store.timeline import Timeline
 
 KEPT_BATCHES = 1000
 """Commits that the candidate index can be behind and still be caught up."""
@@ -38,7 +39,11 @@ PATIENCE = 10.0
 Row = tuple[Any, ...]
 
 
-class Writer(Sending, Summing, Rereads, Directories):
+ChangeRecord = tuple[int, Change, bool, bool, float | None, JudgedRow]
+"""(page, change, whether the title changed, whether the body did, the bodies' similarity if it can be known, judgement)."""
+
+
+class Writer(Sending, Summing, Timeline, Rereads, Directories):
     """Everything that can be asked, and what changes the database. `lock` tells others what is being done. A transaction waits no
     longer for another program once `hurried` says so."""
 
@@ -321,12 +326,12 @@ class Writer(Sending, Summing, Rereads, Directories):
         """Rows (id, page, spelling, oid, aid)."""
         self._many("INSERT INTO aliases (id, page_id, spelling, oid, aid) VALUES (?, ?, ?, ?, ?)", rows)
 
-    def insert_metadata(self, rows: Iterable[tuple[int, bytes, Row]]) -> None:
-        """(id, digest, values), the last two by `metadata_values`."""
+    def insert_metadata(self, rows: Iterable[tuple[int, int, bytes, Row]]) -> None:
+        """(id, page, digest, values), the last two by `metadata_values`."""
         self._many(
-            "INSERT INTO metadata (id, digest, article_id, publisher, author, category, published_at, published_printed, oid, aid, extra)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            ((number, digest, *values) for number, digest, values in rows),
+            "INSERT INTO metadata (id, page_id, digest, article_id, publisher, author, category, published_at, published_printed, oid, aid,"
+            " extra) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            ((number, page, digest, *values) for number, page, digest, values in rows),
         )
 
     def insert_texts(self, rows: Iterable[Row]) -> None:
@@ -369,25 +374,26 @@ class Writer(Sending, Summing, Rereads, Directories):
         )
 
     def insert_sightings(self, rows: Iterable[Row]) -> None:
-        """Rows (id, page, crawl time, revision, where the time is from, metadata, standing, check, cause)."""
+        """Rows (id, page, crawl time, revision, then what its readings make of it: see `Worth`)."""
         self._many(
-            "INSERT INTO sightings (id, page_id, crawled_at, revision_id, crawled_at_from, metadata_id, standing, check_status,"
-            " check_cause) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO sightings (id, page_id, crawled_at, revision_id, standing, check_status, check_cause, metadata_id,"
+            " crawled_at_from) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
 
-    def update_sightings(self, rows: Iterable[tuple[int, Standing, CheckStatus, Cause | None, int]]) -> None:
-        """(sighting, standing, check, cause, metadata)."""
+    def update_sightings(self, rows: Iterable[tuple[int, Worth]]) -> None:
+        """(sighting, what its readings make of it)."""
         self._many(
-            "UPDATE sightings SET standing = ?, check_status = ?, check_cause = ?, metadata_id = ? WHERE id = ?",
-            ((standing, status, cause, metadata, sighting) for sighting, standing, status, cause, metadata in rows),
+            "UPDATE sightings SET standing = ?, check_status = ?, check_cause = ?, metadata_id = ?, crawled_at_from = ? WHERE id = ?",
+            ((*worth, sighting) for sighting, worth in rows),
         )
 
     def insert_readings(self, rows: Iterable[Row]) -> None:
-        """Rows (id, file, sighting, alias, metadata, standing, check, cause, claimed, recipe, encoding, read at)."""
+        """Rows (id, file, sighting, alias, metadata, standing, check, cause, claimed, recipe, encoding, where the crawl time is from,
+        read at)."""
         self._many(
             "INSERT INTO readings (id, file_id, sighting_id, alias_id, metadata_id, standing, check_status, check_cause, claimed, recipe,"
-            " encoding, read_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " encoding, crawled_at_from, read_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             rows,
         )
 
@@ -395,7 +401,7 @@ class Writer(Sending, Summing, Rereads, Directories):
         """Readings made again: rows as `insert_readings` takes them."""
         self._many(
             "UPDATE readings SET alias_id = ?, metadata_id = ?, standing = ?, check_status = ?, check_cause = ?, claimed = ?, recipe = ?,"
-            " encoding = ?, read_at = ? WHERE id = ?",
+            " encoding = ?, crawled_at_from = ?, read_at = ? WHERE id = ?",
             ((*row[3:], row[0]) for row in rows),
         )
 
@@ -421,14 +427,18 @@ class Writer(Sending, Summing, Rereads, Directories):
         self._many("DELETE FROM sightings WHERE id = ?", ids)
         self._many("DELETE FROM revisions WHERE id = ? AND NOT EXISTS (SELECT 1 FROM sightings WHERE revision_id = ?)", revisions)
 
-    def set_causes(self, causes: Collection[tuple[int, Cause]]) -> None:
-        """(sighting, another cause for its mismatch), now that more of the page's history is known."""
-        rows = [(cause, sighting) for sighting, cause in causes]
-        self._many("UPDATE sightings SET check_cause = ? WHERE id = ?", rows)
+    def clear_uncounted_texts(self, revisions: Iterable[int]) -> None:
+        """Those of the revisions that are known only from truncated or overruled readings have no text: they are no duplicates."""
         self._many(
-            "UPDATE readings SET check_cause = ? WHERE sighting_id = ? AND check_cause IN ('altered', 'stale') AND standing = 'counted'",
-            rows,
+            "UPDATE revisions SET text_id = NULL WHERE id = ? AND text_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sightings s"
+            " JOIN readings d ON d.sighting_id = s.id WHERE s.revision_id = revisions.id"
+            " AND (d.standing = 'counted' OR d.standing = 'superseded'))",
+            ((r,) for r in revisions),
         )
+
+    def set_causes(self, causes: Iterable[tuple[int, Cause]]) -> None:
+        """(reading, another cause for its mismatch), now that more of the page's history is known."""
+        self._many("UPDATE readings SET check_cause = ? WHERE id = ?", ((cause, reading) for reading, cause in causes))
 
     def set_current(self, rows: Iterable[tuple[int, int | None]]) -> None:
         """(page, its current sighting)."""
@@ -438,8 +448,8 @@ class Writer(Sending, Summing, Rereads, Directories):
         """Forget the changes that these sightings, the later ones, were part of."""
         self._many("DELETE FROM changes WHERE sighting_id = ?", ((s,) for s in sightings))
 
-    def add_changes(self, changes: Iterable[tuple[int, Change, bool, bool, float | None, JudgedRow]]) -> None:
-        """(page, change, whether the title changed, whether the body did, the bodies' similarity if it can be known, judgement)."""
+    def add_changes(self, changes: Iterable[ChangeRecord]) -> None:
+        """Record changes that are not stored."""
         self._many(
             "INSERT INTO changes (sighting_id, previous_id, page_id, at, title_changed, body_changed, body_similarity, returned, fields,"
             " kind, severity, channels, evidence, stealth, corrected, edit, past, judged_by)"
