@@ -36,6 +36,7 @@ LAYERS = {
     "compiled": 1,
     "limits": 1,
     "disk": 1,
+    "protected": 1,
     "digests": 1,
     "rules": 1,
     "urls": 1,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from dedup.escaping import cell, csv_line, dumps
 from dedup.text import printable
 
 if TYPE_CHECKING:
-    from dedup.config import Loaded, Settings
+    from dedup.config import Loaded
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -129,15 +128,6 @@ def print_csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> int:
         click.echo(csv_line([cell(row.get(c)) for c in columns]), nl=False)
         number += 1
     return number
-
-
-def in_crawl_directory(settings: Settings, file: str) -> str | None:
-    """What is said of a file that would lie in a crawl directory: nothing is ever written there; None for one that would not."""
-    place = os.path.realpath(file)
-    for directory in settings.crawl.directories:
-        if place.startswith(os.path.realpath(directory) + os.sep):
-            return f"it would lie in the crawl directory {directory}, where nothing is ever written"
-    return None
 
 
 def on_terminal(options: Common) -> bool:
