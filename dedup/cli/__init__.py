@@ -57,11 +57,9 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            code = super().invoke(ctx)
-            sys.stdout.flush()
+            return super().invoke(ctx)
         except BrokenPipeError:
             raise _ReaderGoneError from None  # click would leave with 1, which means findings
-        return code
 
 
 class _ReaderGoneError(Exception):
@@ -94,25 +92,49 @@ def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal whose encoding lacks a character is no reason to stop
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_output()
+    except OSError as error:
+        code = code or _failed(error)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """The exit code of the command line; what went wrong is said on standard error."""
     try:
         code = cli.main(standalone_mode=False)
+    except SystemExit as left:
+        code = left.code
     except click.ClickException as error:
         told = io.StringIO()
         error.show(told)
         click.echo(printable_block(told.getvalue().rstrip()), err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted. What was finished is recorded; run the command again to go on.", err=True)
-        sys.exit(130)
+        return 130
     except DedupError as error:
         click.echo(f"dedup: {printable(str(error))}", err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except _ReaderGoneError:
-        sys.stdout = io.StringIO()  # what is still buffered has nowhere to go
-        sys.exit(0)
+        _forget_output()
+        return 0
     except OSError as error:
-        sys.stdout = io.StringIO()
-        place = f": {error.filename!r}" if error.filename else ""
-        click.echo(f"dedup: {printable((error.strerror or str(error)) + place)}", err=True)
-        sys.exit(3)
-    sys.exit(code if isinstance(code, int) else 0)
+        return _failed(error)
+    return code if isinstance(code, int) else 0
+
+
+def _failed(error: OSError) -> int:
+    """Say what the system refused; the exit code for it."""
+    _forget_output()
+    place = f": {error.filename!r}" if error.filename else ""
+    click.echo(f"dedup: {printable((error.strerror or str(error)) + place)}", err=True)
+    return DedupError.exit_code
+
+
+def _forget_output() -> None:
+    """What is still buffered has nowhere to go."""
+    sys.stdout = io.StringIO()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dedup.escaping import cell, csv_line, dumps
+from dedup.process import keep_temporary_files
 from dedup.text import printable
 
 if TYPE_CHECKING:
@@ -34,7 +36,9 @@ class Common:
         """The settings in force."""
         from dedup.config import load
 
-        return load(self.config, directories=directories, database=self.database)
+        loaded = load(self.config, directories=directories, database=self.database)
+        keep_temporary_files(os.path.dirname(os.path.realpath(loaded.settings.database.path)))
+        return loaded
 
 
 def common(command: _Command) -> _Command:
@@ -52,7 +56,22 @@ def common(command: _Command) -> _Command:
         ctx.obj = replace(given, config=config or given.config, database=database or given.database, verbosity=verbosity)
         return ctx.invoke(command, *args, **kw)
 
+    wrapped.__doc__ = command.__doc__ or _docstring(command)
     return wrapped  # type: ignore[return-value]
+
+
+def _docstring(command: Callable[..., Any]) -> str | None:
+    """The docstring of a command, which is its help, from its source: Python leaves it out when it is asked to optimise (-OO). None
+    where there is no source."""
+    import ast
+    import inspect
+    import textwrap
+
+    try:
+        (found, *_) = ast.parse(textwrap.dedent(inspect.getsource(command))).body
+    except (OSError, SyntaxError, ValueError):
+        return None
+    return ast.get_docstring(found) if isinstance(found, ast.FunctionDef) else None
 
 
 def formats(*names: str) -> Callable[[_Command], _Command]:

@@ -22,6 +22,7 @@ from dedup.search import make_again
 from dedup.store.lock import Lock
 from dedup.store.mending import Mender
 from dedup.store.opening import open_locked
+from dedup.store.ownership import require_own
 from dedup.text import printable
 
 NOT_REPAIRED = "repair"
@@ -47,6 +48,7 @@ def repair(
     path = settings.database.path
     if not os.path.exists(path):
         return Repaired(*examine(settings, quick=quick, around=around, progress=progress), [])
+    require_own(path)
     lock = Lock(path, "doctor --repair")
     try:
         findings, checked = examine(settings, quick=quick, writing=True, around=around, progress=progress)
@@ -72,6 +74,11 @@ def repair(
 
 def _cured(store: Mender, settings: Settings, cures: set[Cure], progress: Callable[[str, int], None]) -> Iterator[str]:
     """Each cure, in a transaction of its own, told once it is committed."""
+    if "schema" in cures:
+        with store.transaction():
+            made = store.make_schema_again()
+        cures = cures | {"summaries"} | ({"search"} if settings.search.index else set())  # triggers keep what is due of both
+        yield f"parts of the schema that were made again: {', '.join(f'{d.kind} {d.name}' for d in made)}"
     if "sqlite" in cures:
         with store.transaction():
             store.make_indexes_again()

@@ -41,6 +41,7 @@ from dedup.replacing import BESIDE, PART, part, sync_folder
 from dedup.store import wal
 from dedup.store.lock import Lock, held
 from dedup.store.opening import connect, connect_reading, refuse_newer
+from dedup.store.ownership import require_own
 from dedup.store.reading import Reader
 from dedup.text import printable_path
 
@@ -122,6 +123,10 @@ def restore(database: str, backup: str, *, progress: Heard = _nobody) -> Restore
     def failed(problem: object) -> RestoreFailedError:
         return RestoreFailedError(path=database, file=_shown(backup), problem=problem)
 
+    try:
+        require_own(place, damaged=True)
+    except DatabaseUnreadableError as error:
+        raise failed(f"{place} is not replaced: {error.facts['problem']}") from error
     if not os.path.isfile(backup):
         raise failed("there is no such file")
     if _same(backup, place):
@@ -151,6 +156,7 @@ def restore(database: str, backup: str, *, progress: Heard = _nobody) -> Restore
 def _reading(path: str) -> Iterator[tuple[sqlite3.Connection, str]]:
     """A database of dedup, of whatever version that this program knows, within a read transaction; and its uuid."""
     schema.require_sqlite()
+    require_own(path)
     if not os.path.exists(path):
         raise DatabaseMissingError(path=path)
     connection = connect_reading(path)
