@@ -35,7 +35,8 @@ _BESIDE = (".lock", ".index", ".passages", ".search", "-wal")
 
 def require_own(path: str, *, damaged: bool = False) -> None:
     """Raise DatabaseUnreadableError for what is at `path` and is no database of dedup, and DatabaseDamagedError for one that cannot be
-    known any more. Nothing that is there, a link to where a file can be made, or an empty file, is fine; so is, with `damaged`, a file that SQLite does not know.
+    known any more. An empty file is fine; so is nothing, or a link to where a file can be made; and with `damaged`, a file that SQLite
+    does not know.
 
     Nothing is written, and nothing waits: not for a pipe, and not for another program.
     """
