@@ -26,7 +26,7 @@ def explained(error: sqlite3.Error | OSError, path: str) -> str:
     elif isinstance(error, OSError):
         why = trouble(path)
     elif code in _WRITING:
-        why = trouble(path) or _temporary_trouble()
+        why = trouble(path) or _temporary_trouble(path)
     elif code in _READING:
         why = _refusal(os.path.dirname(os.path.abspath(path)))
     return f"{told}: {why}" if why else told
@@ -44,16 +44,17 @@ def trouble(path: str) -> str:
     return _denial(folder) if os.access(folder, os.W_OK) else f"{folder} is not writable for this user"
 
 
-def temporary_folder() -> str | None:
-    """Where SQLite puts files of its own that have no name: statement journals, large sorts. None: there is no such folder, and it would
-    use the current one (https://www.sqlite.org/tempfiles.html)."""
-    given = (os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"), "/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108  only looked at
+def temporary_folder(path: str) -> str | None:
+    """Where SQLite keeps files without a name of their own (statement journals, large sorts) while it works on the database at `path`:
+    where SQLITE_TMPDIR says, else beside the database. None: no folder takes them (https://www.sqlite.org/tempfiles.html)."""
+    beside = os.path.dirname(os.path.realpath(path))
+    given = (os.environ.get("SQLITE_TMPDIR", beside), os.environ.get("TMPDIR"), "/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108  only looked at
     return next((folder for folder in given if folder and os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)), None)
 
 
-def _temporary_trouble() -> str:
+def _temporary_trouble(path: str) -> str:
     """What is wrong with the folder for temporary files, as `trouble` says it."""
-    folder = temporary_folder() or os.curdir
+    folder = temporary_folder(path) or os.curdir
     problem = _refusal(folder) or _fullness(folder) or _denial(folder)
     return f"{problem} (SQLite keeps temporary files in {folder}; SQLITE_TMPDIR names another folder)" if problem else ""
 

@@ -19,8 +19,8 @@ def prepare() -> None:
     _keep_own_permissions()
     _fill_descriptors()
     _speak_utf8()
-    sys.stdout = sys.__stdout__ = _stream(sys.stdout, _Output(1, "w", closefd=False))
-    sys.stderr = sys.__stderr__ = _stream(sys.stderr, _Remarks(2, "w", closefd=False))
+    sys.stdout = _stream(sys.stdout, _Output(1, "w", closefd=False))
+    sys.stderr = _stream(sys.stderr, _Remarks(2, "w", closefd=False))
 
 
 def _keep_own_permissions() -> None:
@@ -51,13 +51,6 @@ def _speak_utf8() -> None:
         os.execv(sys.executable, [sys.executable, "-X", "utf8=1", *sys.orig_argv[1:]])  # noqa: S606  this program
 
 
-def keep_temporary_files(folder: str) -> None:
-    """Have SQLite keep its temporary files (statement journals, large sorts) in a folder: beside the database there is room where that
-    has room. The environment may name another folder. SQLite looks once, when it is loaded; after that nothing is changed."""
-    if "sqlite3" not in sys.modules:
-        os.environ.setdefault("SQLITE_TMPDIR", folder)
-
-
 class _Output(io.FileIO):
     """Standard output, whose errors name it."""
 
@@ -80,11 +73,11 @@ class _Remarks(io.FileIO):
 
 def _stream(given: TextIO, raw: io.FileIO) -> TextIO:
     """A stream like the given one, over `raw`."""
-    buffered = isinstance(given, io.TextIOWrapper)
+    known = given if isinstance(given, io.TextIOWrapper) else None
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=given.encoding,
         errors="backslashreplace",  # a terminal whose encoding lacks a character is no reason to stop
-        line_buffering=given.line_buffering if buffered else True,
-        write_through=given.write_through if buffered else False,
+        line_buffering=known is None or known.line_buffering,
+        write_through=known is not None and known.write_through,
     )

@@ -30,7 +30,7 @@ WRITERS = (("scan",), ("reindex",), ("alerts", "send"), ("prune", "--vacuum"), (
 def folder(tmp_path: Path) -> Path:
     """A crawl directory with an article, and a whole database of another name."""
     (tmp_path / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n', "utf-8")
-    Made().write(tmp_path / "crawl")
+    Made(body="본문이 한 문단으로 길게 이어진다. " * 10).write(tmp_path / "crawl")
     assert run(tmp_path, "-d", "other.db", "scan").code == 0
     return tmp_path
 

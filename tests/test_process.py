@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from dedup import disk
+from dedup.store import open_writer
 from tests.conftest import command, run
 from tests.crawl import Made
 from tests.daemon import watching
@@ -111,9 +113,28 @@ def test_a_quota_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert f"the disk quota of user {os.geteuid()} on the file system mounted on " in disk.trouble(str(tmp_path / "a.db"))
 
 
-def test_temporary_files_are_kept_beside_the_database(folder: Path) -> None:
-    shown = 'import os, sys; sys.argv = ["dedup", "-q", "scan"]; from dedup.__main__ import main\ntry: main()\nexcept SystemExit: pass\n'
-    program = [command()[0], "-c", shown + 'print(os.environ["SQLITE_TMPDIR"])']
-    for given, wanted in (({}, str(folder)), ({"SQLITE_TMPDIR": "/tmp"}, "/tmp")):
-        told = subprocess.run(program, cwd=folder, env=os.environ | given, capture_output=True, text=True, timeout=120, check=True)
-        assert told.stdout.splitlines()[-1] == wanted
+def test_temporary_files_are_kept_beside_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SQLITE_TMPDIR", raising=False)
+    with open_writer(str(tmp_path / "a.db"), "test") as store:
+        assert store._connection.execute("PRAGMA temp_store_directory").fetchone() == (str(tmp_path),)
+    assert disk.temporary_folder(str(tmp_path / "a.db")) == str(tmp_path)
+    monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path.parent))
+    assert disk.temporary_folder(str(tmp_path / "a.db")) == str(tmp_path.parent)
+
+
+def test_a_full_folder_for_temporary_files_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite says "database or disk is full" of it."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path / "temporary"))
+    asked = os.statvfs
+
+    def full(folder: str) -> object:
+        found = asked(folder)
+        return found if folder != str(tmp_path / "temporary") else os.statvfs_result((*found[:3], 0, 0, *found[5:]))
+
+    monkeypatch.setattr(os, "statvfs", full)
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    told = disk.explained(error, str(tmp_path / "a.db"))
+    assert "has 0 bytes left" in told
+    assert f"SQLite keeps temporary files in {tmp_path / 'temporary'}" in told

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import click
 
 from dedup import __version__
-from dedup.cli.common import common
+from dedup.cli.common import VERDICT, common
 from dedup.errors import DedupError
 from dedup.text import printable, printable_block
 
@@ -59,11 +59,15 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            raise _ReaderGoneError from None  # click would leave with 1, which means findings
+            raise _ReaderGoneError(ctx.meta.get(VERDICT, 0)) from None  # click would leave with 1, which means findings
 
 
 class _ReaderGoneError(Exception):
-    """Whoever read our output has what they wanted: `dedup dump --logical | head`."""
+    """Whoever read our output has what they wanted: `dedup dump --logical | head`. The exit code is as it would have been."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__()
+        self.code = code
 
 
 @click.group(
@@ -119,9 +123,9 @@ def _run() -> int:
     except DedupError as error:
         click.echo(f"dedup: {printable(str(error))}", err=True)
         return error.exit_code
-    except _ReaderGoneError:
+    except _ReaderGoneError as gone:
         _forget_output()
-        return 0
+        return gone.code
     except OSError as error:
         return _failed(error)
     return code if isinstance(code, int) else 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dedup.escaping import cell, csv_line, dumps
-from dedup.process import keep_temporary_files
 from dedup.text import printable
 
 if TYPE_CHECKING:
@@ -36,9 +34,7 @@ class Common:
         """The settings in force."""
         from dedup.config import load
 
-        loaded = load(self.config, directories=directories, database=self.database)
-        keep_temporary_files(os.path.dirname(os.path.realpath(loaded.settings.database.path)))
-        return loaded
+        return load(self.config, directories=directories, database=self.database)
 
 
 def common(command: _Command) -> _Command:
@@ -121,6 +117,15 @@ def told(options: Common) -> Iterator[None]:
 
 def _watched(options: Common) -> bool:
     return options.verbosity > 0 or sys.stderr.isatty()
+
+
+VERDICT = "dedup.verdict"
+"""Key of a context's `meta`: the exit code where whoever reads the output leaves before its end."""
+
+
+def judge(*, bad: bool) -> None:
+    """Note, before it is printed, whether what was found makes the command exit with 1."""
+    click.get_current_context().meta[VERDICT] = int(bad)
 
 
 def print_json(value: Any) -> None:

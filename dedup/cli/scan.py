@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, remark, told
+from dedup.cli.common import Common, common, formats, judge, on_terminal, plural, print_json, remark, told
 from dedup.cli.progress import Progress
 from dedup.model import RELATIONS
 
@@ -60,6 +60,7 @@ def scan(options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...]
         save_last_scan(session.store, tally, "scan", [root.id for root in session.roots])
         if loaded.settings.search.index and not tally.absent:
             _fill(session.store, tally.seconds)
+    judge(bad=any(_met(tally)[kind] for kind in fail_on))
     if form == "json":
         print_json(tally.as_json() | ({"absent": tally.absent} if tally.absent else {}))
     else:

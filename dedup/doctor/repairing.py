@@ -77,7 +77,9 @@ def _cured(store: Mender, settings: Settings, cures: set[Cure], progress: Callab
     if "schema" in cures:
         with store.transaction():
             made = store.make_schema_again()
-        cures = cures | {"summaries"} | ({"search"} if settings.search.index else set())  # triggers keep what is due of both
+        cures = {*cures, "summaries"}  # triggers keep what is due, of search too
+        if settings.search.index:
+            cures.add("search")
         yield f"parts of the schema that were made again: {', '.join(f'{d.kind} {d.name}' for d in made)}"
     if "sqlite" in cures:
         with store.transaction():

@@ -116,7 +116,7 @@ def disk(case: Case) -> Iterator[Finding]:
     own = os.path.getsize(case.path) if os.path.exists(case.path) else 0
     # the most that is written at once: 'dedup reindex' puts a quarter of the database into its log, and both indexes beside the old
     yield from _room(case, folder, "the database", max(ROOM, own // 4 + 2 * beside), f"the database has {own / 1e9:,.1f} GB")
-    temporary = temporary_folder()
+    temporary = temporary_folder(case.path)
     if temporary is None:
         what = "no folder for SQLite's temporary files can be written"
         yield Finding(DISK, "error", what, "Set SQLITE_TMPDIR to a folder that this user may write.")

@@ -124,9 +124,9 @@ def restore(database: str, backup: str, *, progress: Heard = _nobody) -> Restore
         return RestoreFailedError(path=database, file=_shown(backup), problem=problem)
 
     try:
-        require_own(place, damaged=True)
+        require_own(database, damaged=True)
     except DatabaseUnreadableError as error:
-        raise failed(f"{place} is not replaced: {error.facts['problem']}") from error
+        raise failed(f"{database} is not replaced: {error.facts['problem']}") from error
     if not os.path.isfile(backup):
         raise failed("there is no such file")
     if _same(backup, place):

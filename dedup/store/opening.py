@@ -61,6 +61,7 @@ def open_locked(path: str, lock: Lock, kind: Callable[[Database, str, Lock], _St
     connection = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
     try:
         try:
+            _keep_temporary_files(connection, path)
             db = _prepare(connection, path)
         except SQLITE as error:
             raise failure(DatabaseUnreadableError, path, error) from error
@@ -73,6 +74,16 @@ def open_locked(path: str, lock: Lock, kind: Callable[[Database, str, Lock], _St
             connection.execute("PRAGMA analysis_limit=1000")  # of a table of millions it would read everything
             connection.execute("PRAGMA optimize")
         connection.close()
+
+
+def _keep_temporary_files(connection: sqlite3.Connection, path: str) -> None:
+    """Have SQLite keep its temporary files where `disk.temporary_folder` says: where the database has room, they have. It is said for the
+    whole process, by the one writer before it works; a SQLite that was built without this goes by TMPDIR."""
+    folder = disk.temporary_folder(path)
+    if folder is None or "SQLITE_TMPDIR" in os.environ:
+        return
+    with suppress(UnicodeEncodeError):  # SQL is UTF-8, which the name of a folder need not be
+        connection.execute("PRAGMA temp_store_directory='{}'".format(folder.replace("'", "''")))
 
 
 def _prepare(connection: sqlite3.Connection, path: str) -> Database:
