@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from dedup.cli import main
+from typing import NoReturn
 
-__all__ = ["main"]
+from dedup import process
+
+
+def main() -> NoReturn:
+    """Run the command line in a process that is fit for it, and leave with its exit code."""
+    process.prepare()
+    from dedup.cli import main as run
+
+    run()
+
 
 if __name__ == "__main__":
     main()

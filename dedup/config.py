@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import time
 from pathlib import Path
@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from dedup.digests import RECIPES
 from dedup.errors import ConfigError, ConfigFileError
 from dedup.model import Language, Severity, Topic
+from dedup.protected import Protected
 from dedup.publishers import House, Publishers
 from dedup.rules import KINDS, Alerting, Rhythm, Rule
 from dedup.urls import Canonicaliser
@@ -394,6 +395,12 @@ class Settings(_Section):
             self.delivery.gather_seconds,
         )
 
+    def protected(self, known: Iterable[bytes] = (), file: str | os.PathLike[str] | None = None) -> Protected:
+        """What nothing may be written to: beside what is configured, crawl directories that are `known` to the database, and the
+        configuration `file`."""
+        directories = (*self.crawl.directories, *map(os.fsdecode, known))
+        return Protected(self.database.path, tuple(dict.fromkeys(directories)), None if file is None else os.fspath(file))
+
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
@@ -443,7 +450,17 @@ def load(explicit: str | None = None, *, directories: tuple[str, ...] = (), data
     if database is not None:
         place = _database(database)
         origins["database.path"] = "command line"
-    return Loaded(settings.model_copy(update={"crawl": crawl, "database": place, "channels": channels}), file, origins)
+    loaded = settings.model_copy(update={"crawl": crawl, "database": place, "channels": channels})
+    _check_places(loaded, file)
+    return Loaded(loaded, file, origins)
+
+
+def _check_places(settings: Settings, file: Path | None) -> None:
+    """Raise ConfigError for a channel whose file would be one that must never be written to."""
+    protected = settings.protected(file=file)
+    for name, channel in settings.channels.items():
+        if channel.path and (problem := protected.problem(channel.path)):
+            raise ConfigError(file=file, key=f"channels.{name}.path", problem=f"{channel.path} cannot be written: {problem}")
 
 
 def _database(path: str | Path) -> Database:

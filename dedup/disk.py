@@ -23,8 +23,10 @@ def explained(error: sqlite3.Error | OSError, path: str) -> str:
     why = ""
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         why = "this process cannot open as many files as it needs; raise that limit (ulimit -n, LimitNOFILE)"
-    elif isinstance(error, OSError) or code in _WRITING:
+    elif isinstance(error, OSError):
         why = trouble(path)
+    elif code in _WRITING:
+        why = trouble(path) or _temporary_trouble(path)
     elif code in _READING:
         why = _refusal(os.path.dirname(os.path.abspath(path)))
     return f"{told}: {why}" if why else told
@@ -34,8 +36,31 @@ def trouble(path: str) -> str:
     """Why the file at `path`, or those beside it that are named after it, cannot grow or be written, and what to do; empty where
     nothing is known to be wrong. Never raises."""
     folder = os.path.dirname(os.path.abspath(path))
-    if refusal := _refusal(folder):
-        return refusal
+    if problem := _refusal(folder) or _fullness(folder):
+        return problem
+    most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if most != resource.RLIM_INFINITY and most < max(_size(path), _size(path + "-wal")) + _LEAST:
+        return f"this process may not write files of more than {most:,} bytes (ulimit -f); raise that"
+    return _denial(folder) if os.access(folder, os.W_OK) else f"{folder} is not writable for this user"
+
+
+def temporary_folder(path: str) -> str | None:
+    """Where SQLite keeps files without a name of their own (statement journals, large sorts) while it works on the database at `path`:
+    where SQLITE_TMPDIR says, else beside the database. None: no folder takes them (https://www.sqlite.org/tempfiles.html)."""
+    beside = os.path.dirname(os.path.realpath(path))
+    given = (os.environ.get("SQLITE_TMPDIR", beside), os.environ.get("TMPDIR"), "/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108  only looked at
+    return next((folder for folder in given if folder and os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)), None)
+
+
+def _temporary_trouble(path: str) -> str:
+    """What is wrong with the folder for temporary files, as `trouble` says it."""
+    folder = temporary_folder(path) or os.curdir
+    problem = _refusal(folder) or _fullness(folder) or _denial(folder)
+    return f"{problem} (SQLite keeps temporary files in {folder}; SQLITE_TMPDIR names another folder)" if problem else ""
+
+
+def _fullness(folder: str) -> str:
+    """How a folder's file system has no room, if so."""
     try:
         place = os.statvfs(folder)
     except OSError:
@@ -45,10 +70,25 @@ def trouble(path: str) -> str:
         return f"the file system mounted on {mount} has {free:,} bytes left; make room there"
     if place.f_files and not place.f_favail:
         return f"the file system mounted on {mount} has no room for another file (inodes); make room there"
-    most, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    if most != resource.RLIM_INFINITY and most < max(_size(path), _size(path + "-wal")) + _LEAST:
-        return f"this process may not write files of more than {most:,} bytes (ulimit -f); raise that"
-    return "" if os.access(folder, os.W_OK) else f"{folder} is not writable for this user"
+    return ""
+
+
+def _denial(folder: str) -> str:
+    """What the system says to a small file without a name in a folder, if that is a limit that it does not show otherwise: SQLite does
+    not pass it on."""
+    try:
+        fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(fd, bytes(_LEAST))
+        finally:
+            os.close(fd)
+    except OSError as error:
+        mount, _ = _mounted(folder)
+        if error.errno == errno.EDQUOT:
+            return f"the disk quota of user {os.geteuid()} on the file system mounted on {mount} is used up; make room there, or raise it"
+        if error.errno == errno.ENOSPC:
+            return f"the file system mounted on {mount} has no room left for user {os.geteuid()}; make room there"
+    return ""
 
 
 def _refusal(folder: str) -> str:

@@ -1,4 +1,7 @@
-"""Every error the program raises on purpose: the docstring is the message, `exit_code` what the process leaves with.
+"""Every error the program raises on purpose: `message` is what people read, `exit_code` what the process leaves with.
+
+A message is the docstring of its class too. It is not written as one, because Python leaves docstrings out when it is asked to
+optimise (-OO).
 
 Exit codes: 2 usage or configuration, 3 the work could not be done. (0 is done, 1 findings where a command was asked to
 judge, 130 interrupted.)
@@ -10,289 +13,291 @@ from __future__ import annotations
 class DedupError(Exception):
     """The work could not be done."""
 
+    message = "The work could not be done."
     exit_code = 3
 
+    def __init_subclass__(cls) -> None:
+        cls.__doc__ = cls.message
+
     def __init__(self, **facts: object) -> None:
-        """`facts` fill the placeholders of the class's docstring."""
-        super().__init__((type(self).__doc__ or type(self).__name__).format(**facts))
+        """`facts` fill the placeholders of the class's message."""
+        super().__init__(self.message.format(**facts))
         self.facts = facts
 
 
 class ConfigError(DedupError):
-    """{file}: {key}: {problem}"""
-
+    message = "{file}: {key}: {problem}"
     exit_code = 2
 
 
 class ConfigFileError(DedupError):
-    """{file}: {problem}"""
-
+    message = "{file}: {problem}"
     exit_code = 2
 
 
 class NoDirectoryError(DedupError):
-    """No crawl directory is configured; name one on the command line or make a configuration with 'dedup init DIR'."""
-
+    message = "No crawl directory is configured; name one on the command line or make a configuration with 'dedup init DIR'."
     exit_code = 2
 
 
 class OverlapError(DedupError):
-    """The crawl directories {first} and {second} overlap; a file would be recorded twice. Keep the outer one."""
-
+    message = "The crawl directories {first} and {second} overlap; a file would be recorded twice. Keep the outer one."
     exit_code = 2
 
 
 class RootInsideError(DedupError):
-    """{inner} lies inside the crawl directory {outer}; files would be recorded twice. Name {outer}, or run 'dedup roots forget {outer}'."""
+    message = (
+        "{inner} lies inside the crawl directory {outer}; files would be recorded twice. Name {outer}, or run 'dedup roots forget {outer}'."
+    )
 
     exit_code = 2
 
 
 class RootContainsError(DedupError):
-    """{outer} contains the crawl directory {inner}; files would be recorded twice. Name {inner}, or run 'dedup roots forget {inner}'."""
+    message = (
+        "{outer} contains the crawl directory {inner}; files would be recorded twice. Name {inner}, or run 'dedup roots forget {inner}'."
+    )
 
     exit_code = 2
 
 
 class RootMovedError(DedupError):
-    """{new} holds the files of {old}, which is not there any more; run 'dedup roots move {old} {new}' or 'dedup roots forget {old}'."""
+    message = (
+        "{new} holds the files of {old}, which is not there any more; run 'dedup roots move {old} {new}' or 'dedup roots forget {old}'."
+    )
 
     exit_code = 2
 
 
 class PartMissingError(DedupError):
-    """{path} is not a directory, and no file below it is recorded in the crawl directory {root}."""
+    message = "{path} is not a directory, and no file below it is recorded in the crawl directory {root}."
 
     exit_code = 2
 
 
 class UnknownRootError(DedupError):
-    """The database knows no crawl directory {wanted}; it knows {known}."""
+    message = "The database knows no crawl directory {wanted}; it knows {known}."
 
     exit_code = 2
 
 
 class RootMoveRefusedError(DedupError):
-    """The crawl directory {old} was not moved to {new}: {problem}."""
+    message = "The crawl directory {old} was not moved to {new}: {problem}."
 
     exit_code = 2
 
 
 class RootConfiguredError(DedupError):
-    """{path} is configured, and the next scan would find its files again. Take it out of [crawl] directories first."""
+    message = "{path} is configured, and the next scan would find its files again. Take it out of [crawl] directories first."
 
     exit_code = 2
 
 
 class FileExistsInWayError(DedupError):
-    """{path} exists already and is left as it is; move it away or choose another name."""
+    message = "{path} exists already and is left as it is; move it away or choose another name."
 
 
 class DirectoryAbsentError(DedupError):
-    """Not there, or not mounted: {paths}. Nothing in it was marked as gone."""
+    message = "Not there, or not mounted: {paths}. Nothing in it was marked as gone."
 
 
 class NoAbsentMountError(DedupError):
-    """{path} is no mount that is missing from a crawl directory; 'dedup status' lists those that are."""
+    message = "{path} is no mount that is missing from a crawl directory; 'dedup status' lists those that are."
 
     exit_code = 2
 
 
 class DatabaseMissingError(DedupError):
-    """There is no database at {path}; 'dedup scan' makes one."""
+    message = "There is no database at {path}; 'dedup scan' makes one."
 
 
 class DatabaseUnreadableError(DedupError):
-    """The database {path} cannot be opened: {problem}."""
+    message = "The database {path} cannot be opened: {problem}."
 
 
 class DatabaseDamagedError(DatabaseUnreadableError):
-    """The database {path} is damaged: {problem}. Nothing was half recorded. 'dedup doctor' tells what is lost and what to do."""
+    message = "The database {path} is damaged: {problem}. Nothing was half recorded. 'dedup doctor' tells what is lost and what to do."
 
 
 class ForeignLogError(DatabaseUnreadableError):
-    """The log {log} is not of the database {path} beside it and would ruin it; nothing was touched. 'dedup doctor' tells what to do."""
+    message = (
+        "The log {log} is not of the database {path} beside it and would ruin it; nothing was touched. 'dedup doctor' tells what to do."
+    )
 
 
 class DatabaseNewerError(DedupError):
-    """The database {path} was written by a newer version of dedup (it holds {unknown}); install that version."""
+    message = "The database {path} was written by a newer version of dedup (it holds {unknown}); install that version."
 
 
 class DatabaseBusyError(DedupError):
-    """The database {path} is being written by {holder}; only one 'dedup scan' or 'dedup watch' may write at a time."""
+    message = "The database {path} is being written by {holder}; only one 'dedup scan' or 'dedup watch' may write at a time."
 
 
 class DatabaseOpenError(DedupError):
-    """The database {path} is open in another program; close that first. Nothing was changed."""
+    message = "The database {path} is open in another program; close that first. Nothing was changed."
 
 
 class NoRoomError(DedupError):
-    """Rewriting the database {path} takes {needed} of free room meanwhile, and {free} are free in {folder}. It was not rewritten."""
+    message = "Rewriting the database {path} takes {needed} of free room meanwhile, and {free} are free in {folder}. It was not rewritten."
 
 
 class BackupRefusedError(DedupError):
-    """{file} cannot become a backup of {path}: {problem}."""
-
+    message = "{file} cannot become a backup of {path}: {problem}."
     exit_code = 2
 
 
 class BackupFailedError(DedupError):
-    """{path} was not backed up to {file}: {problem}. What was begun was removed; what stood there before stands there still."""
+    message = "{path} was not backed up to {file}: {problem}. What was begun was removed; what stood there before stands there still."
 
 
 class BackupUnsoundError(DedupError):
-    """The copy of {path} for {file} did not pass its check and was removed: {problem}. Either the database is damaged or the disk is."""
+    message = (
+        "The copy of {path} for {file} did not pass its check and was removed: {problem}. Either the database is damaged or the disk is."
+    )
 
 
 class RestoreFailedError(DedupError):
-    """{file} was not restored: {problem}. The database {path} is as it was."""
+    message = "{file} was not restored: {problem}. The database {path} is as it was."
 
 
 class OutputRefusedError(DedupError):
-    """{file} is not written: {problem}."""
-
+    message = "{file} is not written: {problem}."
     exit_code = 2
 
 
 class OutputFailedError(DedupError):
-    """{file} was not written: {problem}. What was begun was removed; what stood there before stands there still."""
+    message = "{file} was not written: {problem}. What was begun was removed; what stood there before stands there still."
 
 
 class MissingExtraError(DedupError):
-    """{what} needs {package}, which is not installed: pip install "/path/to/clone[{extra}]" brings it."""
-
+    message = """{what} needs {package}, which is not installed: pip install "/path/to/clone[{extra}]" brings it."""
     exit_code = 2
 
 
 class TooManyTextsError(DedupError):
-    """The candidate index has room for {most} texts, and the database has reached them. Begin another database for what is new."""
+    message = "The candidate index has room for {most} texts, and the database has reached them. Begin another database for what is new."
 
 
 class DatabaseFailedError(DedupError):
-    """Writing to the database {path} failed: {problem}. What was committed before stands; nothing was half recorded."""
+    message = "Writing to the database {path} failed: {problem}. What was committed before stands; nothing was half recorded."
 
 
 class DatabaseCutShortError(DatabaseDamagedError):
-    """The database {path} is damaged: {problem}. Nothing more is written to it. Stop dedup and restore the newest backup."""
+    message = "The database {path} is damaged: {problem}. Nothing more is written to it. Stop dedup and restore the newest backup."
 
 
 class DatabaseLockLostError(DedupError):
-    """The lock {lock} was removed or replaced; another process may write to the database {path}. Start again to go on."""
+    message = "The lock {lock} was removed or replaced; another process may write to the database {path}. Start again to go on."
 
 
 class DatabaseLogLostError(DedupError):
-    """{log} was removed or replaced while the database {path} was open. What was committed is in the database. Start again to go on."""
+    message = (
+        "{log} was removed or replaced while the database {path} was open. What was committed is in the database. Start again to go on."
+    )
 
 
 class DatabaseLogCutShortError(DatabaseLogLostError):
-    """{log} was cut short while the database {path} was open: what was committed since it was last copied back is lost. Scan again."""
+    message = (
+        "{log} was cut short while the database {path} was open: what was committed since it was last copied back is lost. Scan again."
+    )
 
 
 class DatabaseReplacedError(DedupError):
-    """Another file lies at {path} than the database that was opened; nothing more is written to that. Start again to go on with this."""
+    message = (
+        "Another file lies at {path} than the database that was opened; nothing more is written to that. Start again to go on with this."
+    )
 
 
 class SqliteTooOldError(DedupError):
-    """SQLite {found} is too old; dedup needs {needed} or newer (STRICT tables)."""
+    message = "SQLite {found} is too old; dedup needs {needed} or newer (STRICT tables)."
 
 
 class RecipeChangedError(DedupError):
-    """{what} changed since the database was written (stored: {stored}, configured: {configured}); run '{remedy}' first."""
+    message = "{what} changed since the database was written (stored: {stored}, configured: {configured}); run '{remedy}' first."
 
 
 class UnknownPageError(DedupError):
-    """The database holds no page for {wanted}."""
+    message = "The database holds no page for {wanted}."
 
 
 class AmbiguousPageError(DedupError):
-    """{wanted} stands for several pages; name one of them by its URL: {urls}"""
-
+    message = "{wanted} stands for several pages; name one of them by its URL: {urls}"
     exit_code = 2
 
 
 class SearchFailedError(DedupError):
-    """The search index {path} could not be made: {problem}. It is derived: nothing is lost with it."""
+    message = "The search index {path} could not be made: {problem}. It is derived: nothing is lost with it."
 
 
 class SearchUnavailableError(DedupError):
-    """Nothing can be searched: {problem}."""
+    message = "Nothing can be searched: {problem}."
 
 
 class QueryError(DedupError):
-    """'{query}' cannot be looked for: {problem}."""
-
+    message = "'{query}' cannot be looked for: {problem}."
     exit_code = 2
 
 
 class NoRevisionError(DedupError):
-    """{url} has no revision {wanted}; it has {have}."""
-
+    message = "{url} has no revision {wanted}; it has {have}."
     exit_code = 2
 
 
 class PrunedError(DedupError):
-    """The text of revision {revision} of {url} was pruned on {at} by the rule of [history]; it cannot be measured again."""
+    message = "The text of revision {revision} of {url} was pruned on {at} by the rule of [history]; it cannot be measured again."
 
 
 class UnknownBoilerplateError(DedupError):
-    """No boilerplate is called {wanted}; 'dedup boilerplate list' shows the names."""
-
+    message = "No boilerplate is called {wanted}; 'dedup boilerplate list' shows the names."
     exit_code = 2
 
 
 class AmbiguousBoilerplateError(DedupError):
-    """{wanted} stands for several passages; write more of the name: {names}"""
-
+    message = "{wanted} stands for several passages; write more of the name: {names}"
     exit_code = 2
 
 
 class ShortBoilerplateError(DedupError):
-    """The passage has {characters} letters and digits; fewer than {least} are never looked for."""
-
+    message = "The passage has {characters} letters and digits; fewer than {least} are never looked for."
     exit_code = 2
 
 
 class MetricsError(DedupError):
-    """Metrics cannot be served on {listen}: {problem}."""
+    message = "Metrics cannot be served on {listen}: {problem}."
 
 
 class WebError(DedupError):
-    """The dashboard cannot be served on {listen}: {problem}."""
+    message = "The dashboard cannot be served on {listen}: {problem}."
 
 
 class WebOpenError(DedupError):
-    """Other machines could reach {listen}: set [web] token (better "env:NAME" than the token itself), or listen on 127.0.0.1."""
-
+    message = """Other machines could reach {listen}: set [web] token (better "env:NAME" than the token itself), or listen on 127.0.0.1."""
     exit_code = 2
 
 
 class ParameterError(DedupError):
-    """{name}: {problem}"""
-
+    message = "{name}: {problem}"
     exit_code = 2
 
 
 class ChannelError(DedupError):
-    """Channel {channel}: {problem}"""
+    message = "Channel {channel}: {problem}"
 
 
 class UnknownChannelError(DedupError):
-    """No channel is called {wanted}; the configuration has {known}."""
-
+    message = "No channel is called {wanted}; the configuration has {known}."
     exit_code = 2
 
 
 class UnknownAlertError(DedupError):
-    """No alert is called {wanted}; 'dedup alerts list' shows the names."""
-
+    message = "No alert is called {wanted}; 'dedup alerts list' shows the names."
     exit_code = 2
 
 
 class AmbiguousAlertError(DedupError):
-    """{wanted} stands for several alerts; write more of the name."""
-
+    message = "{wanted} stands for several alerts; write more of the name."
     exit_code = 2
 
 
 class NotAnArticleError(DedupError):
-    """{path} could not be read as an article: {problem}"""
+    message = "{path} could not be read as an article: {problem}"

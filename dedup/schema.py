@@ -6,7 +6,11 @@ stored as bytes, with a printable text beside them. Tables are STRICT, which wan
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
 
 from sqlite_utils import Database, Migrations
 
@@ -19,7 +23,7 @@ migrations = Migrations("dedup")
 NAMES = frozenset(
     {
         "0001_first", "0002_batches", "0003_passages", "0004_pruned", "0005_judged", "0006_alerts", "0007_summaries", "0008_altered",
-        "0009_counted", "0012_rereads", "0013_neighbours", "0014_mounts", "0015_schedules",
+        "0009_counted", "0011_summaries_again", "0012_rereads", "0013_neighbours", "0014_mounts", "0015_schedules",
     }
 )  # fmt: skip
 """Every migration this program knows."""
@@ -689,6 +693,50 @@ def _counted(db: Database) -> None:
     db.execute("DROP INDEX IF EXISTS summaries_published")
 
 
+_INDEXES_AGAIN = """
+CREATE INDEX IF NOT EXISTS sightings_doubted ON sightings (check_status, check_cause) WHERE check_status <> 'verified';
+CREATE INDEX IF NOT EXISTS sightings_uncounted ON sightings (revision_id) WHERE standing <> 'counted';
+CREATE INDEX IF NOT EXISTS files_gone ON files (id) WHERE gone = 1;
+CREATE INDEX IF NOT EXISTS changes_unjudged ON changes (sighting_id) WHERE judged_by IS NULL;
+"""
+_SUMMARIES_AGAIN = """
+DROP TABLE summaries;
+CREATE TABLE summaries (                  -- derived: a row for each page that has a current sighting
+    page_id INTEGER PRIMARY KEY REFERENCES pages(id) ON DELETE CASCADE,
+    publisher TEXT NOT NULL,              -- the house, by the aliases in force
+    published_at TEXT,
+    first_at TEXT NOT NULL,               -- the first crawl that counts, and the last
+    last_at TEXT NOT NULL,
+    check_status TEXT NOT NULL,           -- of the last
+    check_cause TEXT,
+    revisions INTEGER NOT NULL,           -- states that counted crawls showed
+    sightings INTEGER NOT NULL,           -- counted crawls
+    changes INTEGER NOT NULL,             -- of title or body
+    stealth INTEGER NOT NULL,             -- of those
+    characters INTEGER NOT NULL,          -- of the normalised text
+    text_id INTEGER,                      -- that it shows; NULL: no letters or numbers
+    place TEXT NOT NULL CHECK (place = 'alone' OR place = 'representative' OR place = 'member') -- in clusters
+) STRICT;
+CREATE INDEX summaries_first ON summaries (first_at, page_id, place);
+CREATE INDEX summaries_last ON summaries (last_at, page_id);
+CREATE INDEX summaries_publisher ON summaries (publisher, last_at, page_id);
+CREATE INDEX summaries_edited ON summaries (changes, page_id) WHERE changes > 0;
+CREATE INDEX summaries_checks ON summaries (check_status, check_cause, publisher);
+INSERT OR IGNORE INTO due SELECT id FROM pages;
+"""
+
+
+@migrations(name="0011_summaries_again")
+def _summaries_again(db: Database) -> None:
+    """0007 was altered after databases had been made with it: those lack indexes, and a column of a derived table."""
+    for statement in _statements(_INDEXES_AGAIN):
+        db.execute(statement)
+    columns = {row[1] for row in db.execute("PRAGMA table_info(summaries)").fetchall()}
+    if "text_id" not in columns:
+        for statement in _statements(_SUMMARIES_AGAIN):
+            db.execute(statement)
+
+
 _REREADS = """
 CREATE TABLE rereads (                    -- files that are to be read again because settings that interpret them changed
     file_id INTEGER PRIMARY KEY REFERENCES files(id),
@@ -813,6 +861,8 @@ def migrate(db: Database) -> None:
     db.execute("PRAGMA foreign_keys=OFF")
     db.execute("BEGIN IMMEDIATE")
     try:
+        if {"0004_pruned", "0005_judged"} & {m.name for m in migrations.pending(db)} == {"0005_judged"}:
+            db.execute("DROP VIEW IF EXISTS changes_view")  # an early form of 0004 made it, and 0005 makes it
         migrations.apply(db)
         broken = db.execute("PRAGMA foreign_key_check").fetchall()
         if broken:
@@ -824,3 +874,60 @@ def migrate(db: Database) -> None:
         raise
     finally:
         db.execute("PRAGMA foreign_keys=ON")
+
+
+Kind = Literal["table", "index", "trigger", "view"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """An object of the database's schema that is `missing`, or other than the migrations make it; `sql` makes it as they do."""
+
+    kind: Kind
+    name: str
+    missing: bool
+    sql: str
+
+
+def differences(db: Database) -> list[Difference]:
+    """What of the schema is not as the migrations make it: tables first, then indexes, triggers and views, each by name. Objects that
+    others added are left out, and tables are compared by their columns."""
+    found = _objects(db)
+    wanted = _wanted()
+    return [
+        Difference(kind, name, (kind, name) not in found, sql)
+        for (kind, name), (shape, sql) in sorted(wanted.items(), key=lambda item: (_KINDS.index(item[0][0]), item[0][1]))
+        if (kind, name) not in found or found[kind, name][0] != shape
+    ]
+
+
+_KINDS: tuple[Kind, ...] = ("table", "index", "trigger", "view")
+
+
+@lru_cache(maxsize=1)
+def _wanted() -> dict[tuple[Kind, str], tuple[str, str]]:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        db = Database(connection)
+        migrations.apply(db)
+        return _objects(db)
+    finally:
+        connection.close()
+
+
+def _objects(db: Database) -> dict[tuple[Kind, str], tuple[str, str]]:
+    """(kind, name) → (what is compared of it, the SQL that makes it)."""
+    rows = db.execute(
+        "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    ).fetchall()
+    return {(kind, name): (_columns(db, name) if kind == "table" else _plain(sql), sql) for kind, name, sql in rows}
+
+
+def _columns(db: Database, table: str) -> str:
+    rows = db.execute('SELECT name, type, "notnull", pk FROM pragma_table_xinfo(?)', (table,)).fetchall()
+    return "; ".join(" ".join(map(str, row)) for row in rows)
+
+
+def _plain(sql: str) -> str:
+    """SQL without comments, quotation of names and the way that it is laid out."""
+    return " ".join(re.sub(r"--[^\n]*", "", sql).replace('"', "").split())

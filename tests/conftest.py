@@ -23,6 +23,7 @@ from sqlite_utils import Database
 from dedup import compiled, schema
 from dedup.cli import main
 from dedup.store import opening
+from dedup.store.ownership import APPLICATION_ID
 
 collect_ignore = [] if find_spec("playwright") and find_spec("axe_playwright_python") else ["test_browser.py"]
 """What drives a browser comes with the extra `dev`; the README's test command, which leaves these tests out, does without."""
@@ -92,6 +93,7 @@ def _databases_cost_little() -> Iterator[None]:
     disk: only a power failure could tell. Processes of their own do both as they are."""
     made, of, migrate = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False), schema.migrations, schema.migrate
     made.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    made.execute(f"PRAGMA application_id={APPLICATION_ID}")
     migrate(Database(made))
 
     def copied(db: Database) -> None:

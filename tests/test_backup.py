@@ -3,6 +3,7 @@ restored goes on as if nothing had been."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
@@ -12,7 +13,6 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import lru_cache
@@ -240,7 +240,7 @@ def test_two_backups_at_once_are_both_whole(folder: Path) -> None:
 
 def test_it_is_on_the_disk_before_it_takes_the_place_of_an_earlier_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[str] = []
-    fsync, replace = os.fsync, os.replace
+    fsync, replace, rename = os.fsync, os.replace, os.rename
 
     def synced(fd: int) -> None:
         happened.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file")
@@ -250,9 +250,15 @@ def test_it_is_on_the_disk_before_it_takes_the_place_of_an_earlier_one(folder: P
         happened.append("replace")
         replace(one, other)
 
+    def renamed(one: str, other: str, **folders: int) -> None:
+        happened.append("replace")
+        rename(one, other, **folders)
+
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "replace", replaced)
-    backup.write(str(folder / "dedup.db"), str(folder / "kept.db"))
+    with monkeypatch.context() as within:
+        within.setattr(os, "rename", renamed)
+        backup.write(str(folder / "dedup.db"), str(folder / "kept.db"))
     assert happened == ["file", "replace", "folder"]
     happened.clear()
     backup.restore(str(folder / "dedup.db"), str(folder / "kept.db"))
@@ -603,17 +609,17 @@ def test_what_a_killed_one_left_is_cleared_away_and_what_is_in_use_is_not(folder
 
 
 def test_what_another_one_clears_away_before_it_is_locked_is_begun_anew(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[str] = []
-    mkstemp = tempfile.mkstemp
+    made: list[int] = []
+    flock = fcntl.flock
 
-    def cleared(**kw: Any) -> tuple[int, str]:
-        fd, path = mkstemp(**kw)
-        made.append(path)
+    def cleared(fd: int, how: int) -> None:
+        made.append(fd)
         if len(made) == 1:
-            os.unlink(path)
-        return fd, path
+            (left,) = left_behind(folder)
+            os.unlink(folder / left)
+        flock(fd, how)
 
-    monkeypatch.setattr(tempfile, "mkstemp", cleared)
+    monkeypatch.setattr(fcntl, "flock", cleared)
     backup.write(str(folder / "dedup.db"), str(folder / "kept.db"))
     assert len(made) == 2
     assert sound(folder / "kept.db")

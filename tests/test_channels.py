@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import hmac
 import io
@@ -539,27 +540,59 @@ def test_a_feed_keeps_the_newest(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "held",
     [
-        b"",
         b"<feed",
         b"\xff\xfe",
         b"<html/>",
+        b"[crawl]\n",
+        b"---\ntitle: a\n---\n",
+        b"SQLite format 3\0" + bytes(4080),
+        b'<?xml version="1.0"?>\n<feed xmlns="http://www.w3.org/2005/Atom"><id>https://b.example/feed</id></feed>',
         b'<!DOCTYPE x [<!ENTITY a "b">]><feed xmlns="http://www.w3.org/2005/Atom"><entry><id>&a;</id></entry></feed>',
     ],
 )
-def test_what_is_no_feed_of_ours_is_replaced_by_one(tmp_path: Path, held: bytes) -> None:
+def test_a_file_that_is_no_feed_of_ours_is_left_as_it_is(tmp_path: Path, held: bytes) -> None:
     path = tmp_path / "a.atom"
     path.write_bytes(held)
+    assert "what is there is no feed of dedup" in refused(Channel(kind="atom", path=str(path)))
+    assert path.read_bytes() == held
+    assert os.listdir(tmp_path) == ["a.atom"]
+
+
+@pytest.mark.parametrize("kept", [0, -20])
+def test_a_feed_of_ours_that_is_empty_or_damaged_is_begun_again(tmp_path: Path, kept: int) -> None:
+    path = tmp_path / "a.atom"
     atom.add(path, [entry(1)], 4)
-    assert len(strictly(path).entries) == 1
+    path.write_bytes(path.read_bytes()[:kept])
+    atom.add(path, [entry(2)], 4)
+    assert [e.title for e in strictly(path).entries] == ["제목 2"]
 
 
-def test_a_feed_that_cannot_be_written_stays_as_it_was_and_is_told(tmp_path: Path) -> None:
+def test_a_feed_is_not_written_through_a_link_that_comes_in_its_way(tmp_path: Path) -> None:
+    """`placed` follows links of the configuration; whatever is put there after that is refused."""
+    (tmp_path / "precious").write_text("")
+    (tmp_path / "a.atom").symlink_to("precious")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    for path in ("a.atom", "link/a.atom"):
+        with pytest.raises(OSError, match=r"link|directory|symbolic"):
+            atom.add(tmp_path / path, [entry(1)], 4)
+    assert (tmp_path / "precious").read_text() == ""
+    assert os.listdir(tmp_path / "folder") == []
+
+
+def test_a_feed_that_cannot_be_written_stays_as_it_was_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.atom"
     atom.add(path, [entry(1)], 4)
     before = path.read_bytes()
-    (tmp_path / ".a.atom.new").mkdir()
-    assert refused(Channel(kind="atom", path=str(path)))
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as within:
+        within.setattr(os, "fsync", full)
+        assert "No space left" in refused(Channel(kind="atom", path=str(path)))
     assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["a.atom"]
     assert "No such file" in refused(Channel(kind="atom", path=str(tmp_path / "none" / "a.atom")))
 
 

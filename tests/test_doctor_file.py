@@ -539,9 +539,9 @@ def test_a_file_system_that_cannot_be_asked(folder: Path) -> None:
 
 
 def test_no_place_for_temporary_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tempfile.gettempdir", lambda: str(folder / "none"))
+    monkeypatch.setattr("dedup.doctor.surroundings.temporary_folder", lambda _: None)
     (one,) = (f for f in examined(folder, _around()) if f.check == "disk")
-    assert (one.severity, "no folder for temporary files" in one.what) == ("error", True)
+    assert (one.severity, "no folder for SQLite's temporary files" in one.what) == ("error", True)
 
 
 # Clock and packages

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import subprocess
@@ -30,6 +31,7 @@ LAYERS = {
     "errors": 0,
     "model": 0,
     "private": 0,
+    "process": 0,
     "replacing": 0,
     "descriptors": 0,
     "log_limits": 0,
@@ -39,6 +41,7 @@ LAYERS = {
     "limits": 1,
     "mounts": 1,
     "disk": 1,
+    "protected": 1,
     "digests": 1,
     "rules": 1,
     "urls": 1,
@@ -223,6 +226,55 @@ def test_the_group_lists_the_commands_that_there_are() -> None:
     assert cli.get_command(context, "no-such-command") is None
 
 
+_OPTIMISED = """
+import json, sys
+from tests.test_house import _whole_names, command
+from dedup.cli import cli
+print(json.dumps({name: command(name).help for name in _whole_names()} | {"": cli.help}))
+"""
+
+
+def test_help_is_the_same_where_python_leaves_docstrings_out() -> None:
+    found = [
+        subprocess.run(
+            [sys.executable, *options, "-c", _OPTIMISED], cwd=TOP, capture_output=True, text=True, timeout=120, check=True
+        ).stdout
+        for options in ((), ("-OO",))
+    ]
+    assert {name: (told or "").split() for name, told in json.loads(found[0]).items()} == {
+        name: (told or "").split() for name, told in json.loads(found[1]).items()
+    }
+    assert all(json.loads(found[0]).values())
+
+
+def test_what_goes_wrong_is_said_the_same_where_python_leaves_docstrings_out(tmp_path: Path) -> None:
+    """With an exit code, a message and, in a database that a scan made, the same rows."""
+    Made().write(tmp_path / "crawl")
+    (tmp_path / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n')
+    for arguments in (
+        ("-d", "none.db", "status"),
+        ("-c", "none.toml", "scan"),
+        ("history", "https://a.example/none"),
+        ("scan",),
+        ("status",),
+    ):
+        found = [
+            subprocess.run(
+                [sys.executable, *options, "-m", "dedup", *arguments],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+            for options in (("-OO",), ())
+        ]
+        assert [f.returncode for f in found] == [found[0].returncode] * 2
+        assert found[0].stderr == found[1].stderr
+    assert found[0].stdout == found[1].stdout
+    assert "1 file" in found[0].stdout
+
+
 # Configuration
 
 
@@ -345,8 +397,8 @@ def test_every_error_is_in_the_one_module() -> None:
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda e: e.__name__)
 def test_every_error_has_a_message_and_an_exit_code(error: type[errors.DedupError]) -> None:
-    message = vars(error).get("__doc__")
-    assert message
+    message = vars(error).get("message")  # not its docstring, which Python leaves out under -OO
+    assert isinstance(message, str)
     assert message.strip()
     assert error.exit_code in (2, 3)
     places = re.findall(r"\{(\w+)\}", message)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import re
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree as Tree  # what is read was written here; nothing else is understood
 
-from dedup import private, times
+from dedup import times
 from dedup.alerts.messages import Entry
 from dedup.escaping import is_address
+from dedup.replacing import open_folder, replaced
 
 ATOM = "http://www.w3.org/2005/Atom"
 TAG = "tag:dedup.invalid,2026:"
@@ -21,36 +23,49 @@ MOST_BYTES = 1 << 26
 """A larger file is none that was written here."""
 
 _A = f"{{{ATOM}}}"
+_OURS = re.compile(rb"""<\?xml [^>]*\?>\s*<feed xmlns="%b">\s*<id>%b""" % (re.escape(ATOM).encode(), re.escape(TAG).encode()))
+"""How a feed begins that was written here."""
 
 
 def add(path: Path, entries: Sequence[Entry], most: int) -> None:
     """Put entries into the feed at `path`, made where there is none; of all it keeps the newest `most`. One whose id is known takes the
-    place of that. Raises OSError."""
-    place = Path(os.path.realpath(path))
+    place of that.
+
+    The feed is replaced as a whole, with mode 0644: it may be served. A file that is something else is left as it is, and no link on the
+    way to `path` is followed. Raises OSError.
+    """
+    place = os.path.abspath(path)
+    name = path.name if path.name.isascii() else "alerts.atom"
     ids = {TAG + entry.id for entry in entries}
-    folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
+    folder = open_folder(os.path.dirname(place))
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)  # `dedup alerts test` may write too
-        kept = [e for e in _known(place) if e.findtext(f"{_A}id") not in ids]
-        made = sorted([_entry(e) for e in entries] + kept, key=lambda e: e.findtext(f"{_A}updated") or "", reverse=True)[:most]
-        _replace(place, _feed("feed", "dedup", path.name if path.name.isascii() else "alerts.atom", made))
-        os.fsync(folder)
+        kept: list[Tree.Element] = []
+
+        def known(there: int | None) -> None:
+            kept[:] = [] if there is None else [e for e in _known(there, place) if e.findtext(f"{_A}id") not in ids]
+
+        with replaced(place, known, mode=0o644) as file:
+            made = sorted([_entry(e) for e in entries] + kept, key=lambda e: e.findtext(f"{_A}updated") or "", reverse=True)[:most]
+            file.write(_feed("feed", "dedup", name, made))
     finally:
         os.close(folder)
 
 
-def _known(path: Path) -> list[Tree.Element]:
-    """The entries of a feed that was written here; none where there is no such."""
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            return []
-        read = path.read_bytes()
-        if b"<!DOCTYPE" in read or b"<!ENTITY" in read:
-            return []
-        root = Tree.fromstring(read)  # noqa: S314  without a document type there are no entities
-    except (FileNotFoundError, Tree.ParseError):
+def _known(there: int, place: str) -> list[Tree.Element]:
+    """The entries of a feed that was written here; none of a file that is empty, damaged or too large. Raises OSError for a file that
+    is something else."""
+    size = os.fstat(there).st_size
+    if size and not _OURS.match(os.pread(there, 1024, 0)):
+        problem = "it is not replaced: what is there is no feed of dedup; move it away or choose another path"
+        raise OSError(errno.EEXIST, problem, place)
+    read = os.pread(there, size, 0) if size <= MOST_BYTES else b""
+    if b"<!DOCTYPE" in read or b"<!ENTITY" in read:
         return []
-    return root.findall(f"{_A}entry") if root.tag == f"{_A}feed" else []
+    try:
+        return Tree.fromstring(read).findall(f"{_A}entry")  # noqa: S314  without a document type there are no entities
+    except (Tree.ParseError, ValueError, LookupError):
+        return []
 
 
 def document(entries: Sequence[Entry], name: str, address: str) -> bytes:
@@ -90,19 +105,3 @@ def _child(parent: Tree.Element, name: str, text: str, **attributes: str) -> Non
 def _time(iso: str) -> str:
     """As RFC 3339 has it, in UTC."""
     return times.printed(times.local(iso, UTC), seconds=True).replace(" ", "T") + "Z"
-
-
-def _replace(place: Path, content: bytes) -> None:
-    """The file as a whole, durable before it takes its place; others may read it, as it may be served."""
-    new = str(place.with_name(f".{place.name}.new"))
-    try:
-        with open(private.open_own(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        os.replace(new, place)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(new)
-        raise

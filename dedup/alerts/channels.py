@@ -27,6 +27,7 @@ from dedup.alerts.messages import Message
 from dedup.alerts.secrets import reveal, without
 from dedup.config import Channel
 from dedup.errors import ChannelError
+from dedup.protected import Protected
 
 SIGNATURE = "X-Dedup-Signature"
 """Header of a signed request: `t=<seconds since 1970>,v1=<hex of HMAC-SHA-256 over "<t>." and the body>`."""
@@ -81,6 +82,17 @@ def _within(seconds: float, name: str, work: Callable[[], None]) -> None:
         raise _Refused(f"it was not done within {seconds:g} seconds")
     if failed:
         raise failed[0]
+
+
+def placed(name: str, channel: Channel, protected: Protected) -> Channel:
+    """The channel of that name with the file that it writes as a path without links; senders follow none from there on. Raises
+    ChannelError for a file that must not be written."""
+    if not channel.path:
+        return channel
+    place = os.path.realpath(channel.path)
+    if problem := protected.problem(place):
+        raise ChannelError(channel=name, problem=f"{channel.path} is not written: {problem}")
+    return channel.model_copy(update={"path": place})
 
 
 class _Refused(Exception):  # noqa: N818  a word for what it is
@@ -208,7 +220,10 @@ def _tail(said: IO[bytes]) -> str:
 
 
 def _atom(channel: Channel, message: Message, _: float) -> None:
-    atom.add(Path(channel.path), message.entries, channel.entries)
+    try:
+        atom.add(Path(channel.path), message.entries, channel.entries)
+    except OSError as error:
+        raise _Refused(f"{channel.path}: {error.strerror or error}") from None
 
 
 def _to_log(_: Channel, message: Message, __: float) -> None:

@@ -19,11 +19,12 @@ from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from dedup import times
-from dedup.alerts.channels import send
+from dedup.alerts.channels import placed, send
 from dedup.alerts.messages import Message, message
 from dedup.alerts.telling import Style
 from dedup.config import Delivery, Settings
 from dedup.errors import ChannelError
+from dedup.protected import Protected
 from dedup.rules import Alerting, Rhythm, due, hour_of
 from dedup.store import DeliveryRow, Writer
 from dedup.store.rows import Ahead, AlertRow
@@ -86,8 +87,10 @@ class _State:
 class Post:
     """Sends what is due. Everything but the sending is done by whoever calls `exchange`, who holds the database for writing."""
 
-    def __init__(self, settings: Settings, *, rng: random.Random | None = None) -> None:
+    def __init__(self, settings: Settings, protected: Protected | None = None, *, rng: random.Random | None = None) -> None:
+        """`protected`: where channels must not write; what the settings name by default."""
         self._settings: Delivery = settings.delivery
+        self._protected = protected or settings.protected()
         self._alerting: Alerting = settings.alerting()
         self._channels = settings.channels
         self._style = Style(settings.delivery.language, ZoneInfo(settings.delivery.zone))
@@ -265,7 +268,7 @@ class Post:
         channel = self._channels.get(name)
         if channel is None:
             raise ChannelError(channel=name, problem="the configuration has no channel of that name")
-        send(name, channel, told, self._settings.timeout_seconds)
+        send(name, placed(name, channel, self._protected), told, self._settings.timeout_seconds)
 
     # How it is
 

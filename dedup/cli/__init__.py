@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from dedup import __version__
-from dedup.cli.common import common
+from dedup.cli.common import VERDICT, common
 from dedup.errors import DedupError
 from dedup.text import printable, printable_block
 
@@ -59,15 +59,17 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
-            code = super().invoke(ctx)
-            sys.stdout.flush()
+            return super().invoke(ctx)
         except BrokenPipeError:
-            raise _ReaderGoneError from None  # click would leave with 1, which means findings
-        return code
+            raise _ReaderGoneError(ctx.meta.get(VERDICT, 0)) from None  # click would leave with 1, which means findings
 
 
 class _ReaderGoneError(Exception):
-    """Whoever read our output has what they wanted: `dedup dump --logical | head`."""
+    """Whoever read our output has what they wanted: `dedup dump --logical | head`. The exit code is as it would have been."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__()
+        self.code = code
 
 
 @click.group(
@@ -96,34 +98,45 @@ def main() -> NoReturn:
     """Run the command line and leave with its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal whose encoding lacks a character is no reason to stop
+    code = _run()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_output()
+    except OSError as error:
+        code = code or _failed(error)
+    sys.exit(code)
+
+
+def _run() -> int:
+    """The exit code of the command line; what went wrong is said on standard error."""
     try:
         code = cli.main(standalone_mode=False)
+    except SystemExit as left:
+        code = left.code
     except click.ClickException as error:
         told = io.StringIO()
         error.show(told)
         click.echo(printable_block(told.getvalue().rstrip()), err=True)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted. What was finished is recorded; run the command again to go on.", err=True)
-        sys.exit(130)
+        return 130
     except DedupError as error:
         click.echo(f"dedup: {printable(str(error))}", err=True)
-        sys.exit(error.exit_code)
-    except _ReaderGoneError:
-        sys.stdout = io.StringIO()  # what is still buffered has nowhere to go
-        sys.exit(0)
+        return error.exit_code
+    except _ReaderGoneError as gone:
+        _forget_output()
+        return gone.code
     except OSError as error:
-        sys.stdout = io.StringIO()
-        place = f": {error.filename!r}" if error.filename else ""
-        click.echo(f"dedup: {printable((error.strerror or str(error)) + place)}", err=True)
-        sys.exit(3)
+        return _failed(error)
     except MemoryError:
         click.echo("dedup: out of memory; raise the limit of this process (ulimit -v, MemoryMax), or close what else runs", err=True)
-        sys.exit(3)
+        return DedupError.exit_code
     except Exception as error:
         _print_bug(error)
-        sys.exit(3)
-    sys.exit(code if isinstance(code, int) else 0)
+        return DedupError.exit_code
+    return code if isinstance(code, int) else 0
 
 
 def _print_bug(error: Exception) -> None:
@@ -135,3 +148,16 @@ def _print_bug(error: Exception) -> None:
         click.echo(printable_block(told.rstrip()), err=True)
         line = printable(" ".join(f"{type(error).__name__}: {error}".split()))
         click.echo(f"dedup: an error of the program: {line}. Nothing was half recorded; please report it with the lines above.", err=True)
+
+
+def _failed(error: OSError) -> int:
+    """Say what the system refused; the exit code for it."""
+    _forget_output()
+    place = f": {error.filename!r}" if error.filename else ""
+    click.echo(f"dedup: {printable((error.strerror or str(error)) + place)}", err=True)
+    return DedupError.exit_code
+
+
+def _forget_output() -> None:
+    """What is still buffered has nowhere to go."""
+    sys.stdout = io.StringIO()

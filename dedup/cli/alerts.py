@@ -115,17 +115,20 @@ def retry(options: Common, names: tuple[str, ...], dead: bool, form: str) -> Non
 @click.pass_obj
 def test(options: Common, name: str, form: str) -> None:
     """Send a test message to a channel of the configuration. Exits with 3 and says why if it is not taken; needs no database."""
+    from dedup.alerts.channels import placed
     from dedup.alerts.channels import send as send_to
     from dedup.alerts.messages import trial
     from dedup.errors import UnknownChannelError
 
-    settings = options.load().settings
+    loaded = options.load()
+    settings = loaded.settings
     channel = settings.channels.get(name)
     if channel is None:
         raise UnknownChannelError(wanted=name, known=", ".join(settings.channels) or "none")
     message = trial(name, _style(settings))
+    protected = settings.protected(_known_directories(settings), loaded.file)
     with told(options):
-        send_to(name, channel, message, settings.delivery.timeout_seconds)
+        send_to(name, placed(name, channel, protected), message, settings.delivery.timeout_seconds)
     if form == "json":
         print_json({"channel": name, "id": message.id, "accepted": True})
     else:
@@ -147,10 +150,11 @@ def send(options: Common, form: str) -> None:
     from dedup.alerts import Post
     from dedup.store import open_writer
 
-    settings = options.load().settings
+    loaded = options.load()
+    settings = loaded.settings
     path = _existing(settings)
-    post = Post(settings)
     with told(options), open_writer(path, "alerts send") as store, store.work():
+        post = Post(settings, settings.protected(store.directory_paths(), loaded.file))
         while post.exchange(store, at_once=True) or post.busy:
             time.sleep(0.02)
         post.finish(store)
@@ -173,6 +177,18 @@ def _existing(settings: Settings) -> str:
     if not os.path.exists(settings.database.path):
         raise DatabaseMissingError(path=settings.database.path)
     return settings.database.path
+
+
+def _known_directories(settings: Settings) -> list[bytes]:
+    """The crawl directories that the database knows; none where there is no database, or it cannot be read."""
+    from contextlib import suppress
+
+    from dedup.errors import DedupError
+    from dedup.store import open_reader
+
+    with suppress(DedupError), open_reader(settings.database.path) as store:
+        return store.directory_paths()
+    return []
 
 
 def _style(settings: Settings) -> Any:

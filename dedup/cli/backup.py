@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import Common, common, formats, in_crawl_directory, on_terminal, plural, print_json, remark
+from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, remark
 from dedup.cli.progress import Progress
-from dedup.errors import BackupRefusedError
 from dedup.text import printable_path
 
 if TYPE_CHECKING:
@@ -39,11 +38,10 @@ def backup(options: Common, file: str, force: bool, form: str) -> None:
     from dedup.store import backup as store
 
     begun = time.monotonic()
-    settings = options.load().settings
-    if problem := in_crawl_directory(settings, file):
-        raise BackupRefusedError(path=settings.database.path, file=file, problem=problem)
+    loaded = options.load()
+    database, protected = loaded.settings.database.path, loaded.settings.protected(file=loaded.file)
     with _heard(options, "backup", f"What was begun was removed; {printable_path(os.fsencode(file))} is as it was.") as heard:
-        copied = store.write(settings.database.path, file, force=force, progress=heard)
+        copied = store.write(database, file, protected=protected, force=force, progress=heard)
     if form == "json":
         print_json({"backup": _path(copied.path), **_numbers(copied, begun)})
     else:

@@ -19,7 +19,7 @@ from dedup.log_limits import LogLimit
 from dedup.text import is_storable, printable, printable_path
 
 if TYPE_CHECKING:
-    from dedup.config import Loaded, Settings
+    from dedup.config import Loaded
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -57,6 +57,7 @@ def common(command: _Command) -> _Command:
         ctx.obj = replace(given, config=config or given.config, database=database or given.database, verbosity=verbosity)
         return ctx.invoke(command, *args, **kw)
 
+    wrapped.__doc__ = command.__doc__ or _docstring(command)
     return wrapped  # type: ignore[return-value]
 
 
@@ -72,6 +73,20 @@ def _require_storable(ctx: click.Context) -> None:
                 shown = printable_path(os.fsencode(one)) if isinstance(one, str) else str(one)
                 problem = "is not UTF-8 text" if isinstance(one, str) else "is not a number of 64 bits"
                 raise click.BadParameter(f"'{shown}' {problem}.", ctx=ctx, param=parameter)
+
+
+def _docstring(command: Callable[..., Any]) -> str | None:
+    """The docstring of a command, which is its help, from its source: Python leaves it out when it is asked to optimise (-OO). None
+    where there is no source."""
+    import ast
+    import inspect
+    import textwrap
+
+    try:
+        (found, *_) = ast.parse(textwrap.dedent(inspect.getsource(command))).body
+    except (OSError, SyntaxError, ValueError):
+        return None
+    return ast.get_docstring(found) if isinstance(found, ast.FunctionDef) else None
 
 
 def formats(*names: str) -> Callable[[_Command], _Command]:
@@ -126,6 +141,15 @@ def _watched(options: Common) -> bool:
     return options.verbosity > 0 or sys.stderr.isatty()
 
 
+VERDICT = "dedup.verdict"
+"""Key of a context's `meta`: the exit code where whoever reads the output leaves before its end."""
+
+
+def judge(*, bad: bool) -> None:
+    """Note, before it is printed, whether what was found makes the command exit with 1."""
+    click.get_current_context().meta[VERDICT] = int(bad)
+
+
 def print_json(value: Any) -> None:
     """One JSON value, indented, as UTF-8."""
     click.echo(dumps(value, indent=2))
@@ -150,15 +174,6 @@ def print_csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> int:
         click.echo(csv_line([cell(row.get(c)) for c in columns]), nl=False)
         number += 1
     return number
-
-
-def in_crawl_directory(settings: Settings, file: str) -> str | None:
-    """What is said of a file that would lie in a crawl directory: nothing is ever written there; None for one that would not."""
-    place = os.path.realpath(file)
-    for directory in settings.crawl.directories:
-        if place.startswith(os.path.realpath(directory) + os.sep):
-            return f"it would lie in the crawl directory {directory}, where nothing is ever written"
-    return None
 
 
 def on_terminal(options: Common) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, told
+from dedup.cli.common import Common, common, formats, judge, on_terminal, plural, print_json, told
 from dedup.cli.progress import Progress
 from dedup.text import printable
 
@@ -69,6 +69,7 @@ def doctor(options: Common, quick: bool, repair: bool, form: str) -> None:
             findings, checked, done = repaired.findings, repaired.checked, repaired.done
         else:
             findings, checked = examine(settings, quick=quick, progress=looked)
+    judge(bad=any(f.severity == "error" for f in findings))
     if form == "json":
         rows = [
             {"check": f.check, "severity": f.severity, "what": f.what, "remedy": f.remedy, "repairable": f.repairable} for f in findings

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dedup.cli.common import Common, common, formats, moment, on_terminal, plural, remark
-from dedup.cli.output import output, written
+from dedup.cli.output import Output, output, written
 from dedup.cli.progress import Progress
 from dedup.model import CLUSTERED
 
 if TYPE_CHECKING:
-    from dedup.config import Settings
     from dedup.reports.export import Chosen, Table
     from dedup.store.exporting import Exporting
 
@@ -63,7 +62,7 @@ Period = tuple[str | None, str | None, str | None]
 @output
 @common
 @click.pass_obj
-def articles(options: Common, period: Period, every: bool, no_body: bool, form: str, output: str | None) -> None:
+def articles(options: Common, period: Period, every: bool, no_body: bool, form: str, output: Output) -> None:
     """Articles: each page as it stands now, with its body."""
     from dedup.reports import export as tables
 
@@ -77,7 +76,7 @@ def articles(options: Common, period: Period, every: bool, no_body: bool, form: 
 @output
 @common
 @click.pass_obj
-def matches(options: Common, period: Period, every: bool, form: str, output: str | None) -> None:
+def matches(options: Common, period: Period, every: bool, form: str, output: Output) -> None:
     """Texts that match, each with an article that shows it; n copies of one text are n - 1 rows."""
     from dedup.reports import export as tables
 
@@ -90,7 +89,7 @@ def matches(options: Common, period: Period, every: bool, form: str, output: str
 @output
 @common
 @click.pass_obj
-def clusters(options: Common, period: Period, form: str, output: str | None) -> None:
+def clusters(options: Common, period: Period, form: str, output: Output) -> None:
     """Clusters: a row an article, the representative of each first."""
     from dedup.reports import export as tables
 
@@ -103,7 +102,7 @@ def clusters(options: Common, period: Period, form: str, output: str | None) -> 
 @output
 @common
 @click.pass_obj
-def changes(options: Common, period: Period, form: str, output: str | None) -> None:
+def changes(options: Common, period: Period, form: str, output: Output) -> None:
     """Changes, every one by itself, the latest first."""
     from dedup.reports import export as tables
 
@@ -134,7 +133,7 @@ Ruled = tuple[str, tuple[str, ...], tuple[str, ...]]
 @output
 @common
 @click.pass_obj
-def keep(options: Common, rule: Ruled, form: str, output: str | None) -> None:
+def keep(options: Common, rule: Ruled, form: str, output: Output) -> None:
     """The articles to keep of a corpus: one of every set of copies, and all that have none."""
     from dedup.reports import export as tables
 
@@ -147,14 +146,14 @@ def keep(options: Common, rule: Ruled, form: str, output: str | None) -> None:
 @output
 @common
 @click.pass_obj
-def drop(options: Common, rule: Ruled, form: str, output: str | None) -> None:
+def drop(options: Common, rule: Ruled, form: str, output: Output) -> None:
     """The articles to leave out, each with the one that is kept in its place. Nothing is deleted."""
     from dedup.reports import export as tables
 
     _write_list(options, output, form, rule, tables.dropped)
 
 
-def _write_list(options: Common, path: str | None, form: str, ruled: Ruled, table: Callable[..., Table]) -> None:
+def _write_list(options: Common, to: Output, form: str, ruled: Ruled, table: Callable[..., Table]) -> None:
     from dedup.reports.export import Rule
 
     name, prefer, relations = ruled
@@ -165,12 +164,12 @@ def _write_list(options: Common, path: str | None, form: str, ruled: Ruled, tabl
             remark(options, f"{plural(left, 'page')} whose latest crawl no file holds any more are in neither list.")
         return table(store, rule)
 
-    _write(options, path, form, made, (None, None, None))
+    _write(options, to, form, made, (None, None, None))
 
 
 def _write(
     options: Common,
-    path: str | None,
+    to: Output,
     form: str,
     table: Callable[[Exporting, Chosen], Table],
     period: Period,
@@ -181,14 +180,15 @@ def _write(
     from dedup.store.exporting import Exporting
     from dedup.store.opening import open_reading
 
-    if form == "parquet" and path is None:
+    if form == "parquet" and to.path is None:
         raise click.UsageError("Parquet is written to a file; name one with -o")
-    settings: Settings = options.load().settings
+    loaded = options.load()
+    settings = loaded.settings
     chosen = Chosen(*period, settings.publishers.publishers())
     with (
         open_reading(settings.database.path, Exporting) as store,
-        Progress("export", "rows", shown=path is not None and on_terminal(options)) as bar,
-        written(settings, path) as file,
+        Progress("export", "rows", shown=to.path is not None and on_terminal(options)) as bar,
+        written(loaded, to, store.directory_paths()) as file,
     ):
         if summed and (due := store.count("due")):
             remark(options, f"{plural(due, 'page')} that were just recorded are not in it yet.")

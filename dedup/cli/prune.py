@@ -86,10 +86,12 @@ def _prune(options: Common, settings: Settings, pruned: Pruned, *, vacuum: bool)
     from dedup.ingest.session import matching_of
     from dedup.store.lock import Lock
     from dedup.store.opening import open_locked
+    from dedup.store.ownership import require_own
     from dedup.store.pruning import Pruner
 
     path, given_back = settings.database.path, 0
     compiled.keep_beside(path)
+    require_own(path)
     lock = Lock(path, "prune")
     try:
         with (

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from dedup.cli.common import Common, common, formats, moment
-from dedup.cli.output import output, written
+from dedup.cli.output import Output, output, written
 
 
 @click.command()
@@ -18,7 +18,7 @@ from dedup.cli.output import output, written
 @output
 @common
 @click.pass_obj
-def report(options: Common, since: str | None, until: str | None, publisher: str | None, form: str, output: str | None) -> None:
+def report(options: Common, since: str | None, until: str | None, publisher: str | None, form: str, output: Output) -> None:
     """A period in figures: articles, checks, clusters, who was first, edits, faults.
 
     Articles count by their first crawl, clusters by their articles, changes and checks by their crawl, faults by when they came.
@@ -35,11 +35,13 @@ def report(options: Common, since: str | None, until: str | None, publisher: str
     from dedup.store.opening import open_reading
 
     begin, end = moment("--since", since), moment("--until", until)
-    settings = options.load().settings
+    loaded = options.load()
+    settings = loaded.settings
     publishers: Publishers = settings.publishers.publishers()
     house = None if publisher is None else publishers.house(publisher, "", "")
     with open_reading(settings.database.path, Counting) as store:
         found = figures(store, Period(begin, end, house), ZoneInfo(settings.delivery.zone), publishers)
-    with written(settings, output) as file:
+        known = store.directory_paths()
+    with written(loaded, output, known) as file:
         for piece in FORMS[form](found):
             file.write(piece.encode())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, remark, told
+from dedup.cli.common import Common, common, formats, judge, on_terminal, plural, print_json, remark, told
 from dedup.cli.progress import Progress
 from dedup.model import RELATIONS
 
@@ -83,6 +83,7 @@ def scan(
             f" dashboard ({type(failed.error).__name__}); the next scan tries again.",
         )
     absent = tally.absent + tally.unmounted
+    judge(bad=any(_met(tally)[kind] for kind in fail_on))
     if form == "json":
         print_json(tally.as_json() | ({"absent": absent} if absent else {}))
     else:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dedup.cli.common import Common, common, formats, print_json, remark
 from dedup.text import printable
+
+if TYPE_CHECKING:
+    from dedup.protected import Protected
 
 _SAMPLE_ALERTS = """
 # What the sample tells of, in a file for feed readers, once 'dedup alerts send' or 'dedup watch' sends it.
@@ -40,8 +42,12 @@ def init(options: Common, directory: str | None, form: str) -> None:
 
     An existing file is never written over.
     """
-    from dedup.errors import FileExistsInWayError
+    from dedup.errors import FileExistsInWayError, OutputRefusedError
+    from dedup.protected import Protected
 
+    place = os.path.abspath("config.toml")
+    if directory is not None and (problem := Protected("", (directory,)).problem(place)):
+        raise OutputRefusedError(file=place, problem=f"{problem}; run this in a folder outside")
     shipped = files("dedup").joinpath("share/config.toml").read_text("utf-8")
     if directory is not None:
         path = os.path.abspath(directory) if os.path.isabs(directory) else directory
@@ -54,9 +60,9 @@ def init(options: Common, directory: str | None, form: str) -> None:
         with open("config.toml", "x", encoding="utf-8") as file:
             file.write(shipped)
     except FileExistsError:
-        raise FileExistsInWayError(path=os.path.abspath("config.toml")) from None
+        raise FileExistsInWayError(path=place) from None
     if form == "json":
-        print_json({"config": os.path.abspath("config.toml")})
+        print_json({"config": place})
     else:
         remark(options, "Wrote config.toml. 'dedup scan' takes the directory in, 'dedup config' shows what is in force.")
 
@@ -126,24 +132,33 @@ def sample(options: Common, directory: str, form: str) -> None:
 
     Files that are there already and differ are left alone and named.
     """
-    from dedup.errors import FileExistsInWayError
-
     target = Path(directory)
+    loaded = options.load()
+    protected = loaded.settings.protected(file=loaded.file)
     with as_file(files("dedup").joinpath("share/sample/crawl")) as source:
         for path in sorted(p for p in source.rglob("*") if p.is_file()):
-            copy = target / "crawl" / path.relative_to(source)
-            if os.path.lexists(copy):
-                if copy.read_bytes() != path.read_bytes():
-                    raise FileExistsInWayError(path=copy)
-                continue
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy)
+            _lay_out(protected, target / "crawl" / path.relative_to(source), path.read_bytes())
     configuration = target / "config.toml"
-    shipped = files("dedup").joinpath("share/config.toml").read_text("utf-8")
     if not os.path.lexists(configuration):
-        told = re.sub(r"(?m)^directories = .*?(?=\s+#)", 'directories = ["crawl"]', shipped, count=1)
-        configuration.write_text(told + _SAMPLE_ALERTS, encoding="utf-8")
+        shipped = files("dedup").joinpath("share/config.toml").read_text("utf-8")
+        configured = re.sub(r"(?m)^directories = .*?(?=\s+#)", 'directories = ["crawl"]', shipped, count=1)
+        _lay_out(protected, configuration, (configured + _SAMPLE_ALERTS).encode())
     if form == "json":
         print_json({"crawl": os.path.abspath(target / "crawl"), "config": os.path.abspath(configuration)})
     else:
         remark(options, f"The sample crawl is in {directory}; go there and run 'dedup scan'.")
+
+
+def _lay_out(protected: Protected, path: Path, content: bytes) -> None:
+    """Make a file, unless it is there with that content. Raises FileExistsInWayError and OutputRefusedError."""
+    from dedup.errors import FileExistsInWayError, OutputRefusedError
+
+    if os.path.lexists(path):
+        if path.read_bytes() != content:
+            raise FileExistsInWayError(path=path)
+        return
+    if problem := protected.problem(str(path)):
+        raise OutputRefusedError(file=path, problem=problem)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "xb") as file:
+        file.write(content)

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from dedup.cli.common import Common, common, formats, plural, print_json
+from dedup.cli.common import Common, common, formats, judge, plural, print_json
 from dedup.escaping import dumps
 from dedup.text import printable
 
@@ -51,6 +51,7 @@ def status(options: Common, with_faults: bool, fail_on: tuple[str, ...], check: 
     with open_reader(database) as store:
         found = holds(store) | {"roots": roots(store, settings), "pending": pending(store, settings)} | told(daemon(database))
         listed = faults(store) if with_faults else []
+    judge(bad=("fault" in fail_on and bool(found["faults"])) or ("mismatched" in fail_on and bool(found["checks"]["mismatched"])))
     if form == "json":
         print_json(found | ({"fault_list": listed} if with_faults else {}))
     else:
@@ -74,6 +75,7 @@ def _check(database: str, form: str) -> None:
             pass
     except DatabaseUnreadableError as error:  # nor, perhaps, its lock
         found = [str(error), *(found if held(database) else ())]
+    judge(bad=bool(found))
     if form == "json":
         print_json({"healthy": not found, "problems": found})
     else:

@@ -27,7 +27,7 @@ class Posting:
     """The daemon's post. Called by the loop alone, outside of transactions."""
 
     def __init__(self, settings: Settings, store: Writer, policy: Policy, vitals: Vitals) -> None:
-        self._post = Post(settings)
+        self._post = Post(settings, settings.protected(store.directory_paths()))
         self._store, self._policy, self._vitals = store, policy, vitals
         self._next_count = self._not_before = 0.0
         self._dead = sum(o.dead for o in store.outstanding().values())

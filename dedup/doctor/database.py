@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from dedup.doctor.case import Case, Cure, Finding, Steps
+from dedup.errors import DatabaseDamagedError, DatabaseUnreadableError
 from dedup.ingest.session import lost_since
 from dedup.store import auditing, wal
+from dedup.store.mending import is_mendable
+from dedup.store.ownership import require_own
 from dedup.text import printable
 
 CHECK = "database"
@@ -23,6 +26,7 @@ RESTORE = (
     " sqlite3 copy.db .recover | sqlite3 new.db; then examine the new one with dedup --database new.db doctor."
 )
 _BESIDE = ("-wal", "-shm", ".lock", ".index", ".passages", ".search")
+_ANOTHER = "Name the right file: --database, or [database] path in the configuration. Nothing was changed."
 _MAGIC = b"SQLite format 3\0"
 _IN_WAL_MODE = b"\x02\x02"
 _OF_INDEXES = ("missing from index", "wrong # of entries in index", "non-unique entry in index")
@@ -52,6 +56,13 @@ def file(case: Case) -> Iterator[Finding]:
     if not head.startswith(_MAGIC):
         yield _error(f"{_shown(path)} is not a database: its beginning was overwritten, or it is something else", RESTORE)
         return
+    try:
+        require_own(path)
+    except DatabaseDamagedError:
+        pass  # what follows says more
+    except DatabaseUnreadableError as error:
+        yield _error(f"{_shown(path)} is no database of dedup: {printable(str(error.facts['problem']))}", _ANOTHER)
+        return
     yield from _log(case, head)
     case.askable = True
 
@@ -77,6 +88,18 @@ def tables(case: Case) -> Iterator[Finding]:
         yield Finding(CHECK, "warning", lost, "If it was meant, the next 'dedup scan' goes on from here.")
 
 
+def layout(case: Case) -> Iterator[Finding]:
+    """Tables, indexes, triggers and views."""
+    for d in case.asked.schema_differences():
+        what = f"the {d.kind} {d.name} is missing" if d.missing else f"the {d.kind} {d.name} is not as this version of dedup makes it"
+        if is_mendable(d):
+            yield Finding(CHECK, "error", what, _CURED, "schema")
+        elif d.missing:
+            yield _error(what, _LOST_ROWS)
+        else:
+            yield _error(what, "Restore a backup ('dedup restore FILE'), or scan into a new database: this one cannot be relied on.")
+
+
 def keys(case: Case) -> Iterator[Finding]:
     """Rows that name others."""
     for (table, other), number in sorted(case.asked.broken_keys().items()):
@@ -86,7 +109,12 @@ def keys(case: Case) -> Iterator[Finding]:
 
 
 FILE: Steps = {"the file": file}
-CONTENT: Steps = {"the version of its tables": tables, "its integrity": integrity, "its foreign keys": keys}
+CONTENT: Steps = {
+    "the version of its tables": tables,
+    "its tables, indexes, triggers and views": layout,
+    "its integrity": integrity,
+    "its foreign keys": keys,
+}
 
 _CURED = "Run 'dedup doctor --repair': it is made again from the rest."
 _LOST_ROWS = "Rows were lost. " + RESTORE

@@ -27,6 +27,7 @@ from dedup.store.auditing import StateRow
 from dedup.store.lock import Lock
 from dedup.store.mending import Mender
 from dedup.store.opening import open_locked
+from dedup.store.ownership import require_own
 from dedup.text import printable
 
 NOT_REPAIRED = "repair"
@@ -52,6 +53,7 @@ def repair(
     path = settings.database.path
     if not os.path.exists(path):
         return Repaired(*examine(settings, quick=quick, around=around, progress=progress), [])
+    require_own(path)
     lock = Lock(path, "doctor --repair")
     try:
         findings, checked = examine(settings, quick=quick, writing=True, around=around, progress=progress)
@@ -83,6 +85,13 @@ def _problem(error: Exception) -> str:
 
 def _cured(store: Mender, settings: Settings, cures: set[Cure], progress: Callable[[str, int], None]) -> Iterator[str]:
     """Each cure, in a transaction of its own, told once it is committed."""
+    if "schema" in cures:
+        with store.transaction():
+            made = store.make_schema_again()
+        cures = {*cures, "summaries"}  # triggers keep what is due, of search too
+        if settings.search.index:
+            cures.add("search")
+        yield f"parts of the schema that were made again: {', '.join(f'{d.kind} {d.name}' for d in made)}"
     if "sqlite" in cures:
         with store.transaction():
             store.make_indexes_again()

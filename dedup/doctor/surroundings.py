@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 
 from dedup import mounts, schema, times
+from dedup.disk import temporary_folder
 from dedup.doctor.case import Case, Finding, Severity
 from dedup.errors import OverlapError, RecipeChangedError
 from dedup.ingest import leases, recipes
@@ -169,10 +169,10 @@ def disk(case: Case) -> Iterator[Finding]:
     own = os.path.getsize(case.path) if os.path.exists(case.path) else 0
     # the most that is written at once: 'dedup reindex' puts a quarter of the database into its log, and both indexes beside the old
     yield from _room(case, folder, "the database", max(ROOM, own // 4 + 2 * beside), f"the database has {own / 1e9:,.1f} GB")
-    temporary = next((p for p in (os.environ.get("SQLITE_TMPDIR"), tempfile.gettempdir()) if p and os.path.isdir(p)), None)
-    if temporary is None or not os.access(temporary, os.W_OK | os.X_OK):
-        what = f"no folder for temporary files can be written ({printable(temporary or 'none is there')})"
-        yield Finding(DISK, "error", what, "Set TMPDIR to a folder that this user may write.")
+    temporary = temporary_folder(case.path)
+    if temporary is None:
+        what = "no folder for SQLite's temporary files can be written"
+        yield Finding(DISK, "error", what, "Set SQLITE_TMPDIR to a folder that this user may write.")
     elif os.stat(temporary).st_dev != os.stat(folder).st_dev:
         yield from _room(case, temporary, "temporary files", LEAST_ROOM, "large sorts need it")
 

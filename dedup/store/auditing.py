@@ -47,6 +47,8 @@ DERIVED = frozenset(
     }
 )
 """Tables that are made from the others."""
+MADE_AGAIN = frozenset({"summaries", "clusters", "cluster_members", "due", "due_texts", "altered"})
+"""Tables of which everything is made from the others, when they are empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,10 @@ class Auditor(Summing):
     def is_older(self) -> bool:
         """Whether the database lacks a migration of this program."""
         return schema.pending(self._db)
+
+    def schema_differences(self) -> list[schema.Difference]:
+        """What of the schema is not as the migrations make it."""
+        return schema.differences(self._db)
 
     def tables(self) -> list[str]:
         return [r[0] for r in self._all("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1")]

@@ -36,10 +36,12 @@ from dedup.errors import (
     DedupError,
     RestoreFailedError,
 )
-from dedup.replacing import BESIDE, OWN, PART, part, sync_folder
+from dedup.protected import Protected
+from dedup.replacing import BESIDE, PART, part, sync_folder
 from dedup.store import wal
 from dedup.store.lock import Lock, held
 from dedup.store.opening import connect, connect_reading, refuse_newer
+from dedup.store.ownership import require_own
 from dedup.store.reading import Reader
 from dedup.text import printable_path
 
@@ -77,9 +79,12 @@ def _nobody(_: str, __: int, ___: int) -> None:
     pass
 
 
-def write(database: str, target: str, *, force: bool = False, progress: Heard = _nobody) -> Copied:
+def write(
+    database: str, target: str, *, protected: Protected | None = None, force: bool = False, progress: Heard = _nobody
+) -> Copied:  # fmt: skip
     """Copy the database to `target` (where that is a link, to what it stands for), for its owner alone to read; an earlier backup
-    of the same database there is replaced, with `force` one of another database too.
+    of the same database there is replaced, with `force` one of another database too. Nothing is written where `protected` says that
+    nothing may be, nor in a crawl directory that the database knows.
 
     Raises DatabaseMissingError and DatabaseUnreadableError for what is no database of dedup, BackupRefusedError for a place that
     is not to be written to, BackupUnsoundError for a copy that did not pass its check, and BackupFailedError for what the system
@@ -91,16 +96,16 @@ def write(database: str, target: str, *, force: bool = False, progress: Heard = 
         return BackupUnsoundError(path=database, file=_shown(place), problem=problem)
 
     with _reading(database) as (source, uuid):
-        _refuse(database, place, uuid, force=force)
+        guard = _protection(source, database, protected)
+        _refuse(guard, place, uuid, force=force)
         try:
-            with part(os.path.dirname(place)) as (path, fd):
-                rows = _copy(source, path, fd, progress)
+            with part(os.path.dirname(place)) as new:
+                rows = _copy(source, new.path, new.fd, progress)
                 source.execute("ROLLBACK")
-                _settle(fd)
-                copied = replace(_check(path, uuid, rows, progress, unsound), path=place)
-                _refuse(database, place, uuid, force=force)
-                os.replace(path, place)
-                sync_folder(place)
+                _settle(new.fd)
+                copied = replace(_check(new.path, uuid, rows, progress, unsound), path=place)
+                _refuse(guard, place, uuid, force=force)
+                new.take_place(place)
         except (sqlite3.Error, OSError) as error:
             raise BackupFailedError(path=database, file=_shown(place), problem=_told(error)) from error
     return copied
@@ -118,6 +123,10 @@ def restore(database: str, backup: str, *, progress: Heard = _nobody) -> Restore
     def failed(problem: object) -> RestoreFailedError:
         return RestoreFailedError(path=database, file=_shown(backup), problem=problem)
 
+    try:
+        require_own(database, damaged=True)
+    except DatabaseUnreadableError as error:
+        raise failed(f"{database} is not replaced: {error.facts['problem']}") from error
     if not os.path.isfile(backup):
         raise failed("there is no such file")
     if _same(backup, place):
@@ -126,13 +135,13 @@ def restore(database: str, backup: str, *, progress: Heard = _nobody) -> Restore
         stack.callback(Lock(place, "restore").release)
         try:
             source, uuid = stack.enter_context(_reading(backup))
-            path, fd = stack.enter_context(part(os.path.dirname(place)))
-            rows = _copy(source, path, fd, progress)
-            _inherit(fd, place)
-            _settle(fd)
-            copied = replace(_check(path, uuid, rows, progress, failed), path=place)
+            new = stack.enter_context(part(os.path.dirname(place)))
+            rows = _copy(source, new.path, new.fd, progress)
+            _inherit(new.fd, place)
+            _settle(new.fd)
+            copied = replace(_check(new.path, uuid, rows, progress, failed), path=place)
             with _alone(place):
-                aside = _swap(path, place)
+                aside = _swap(new.path, place)
         except DatabaseUnreadableError as error:
             raise failed(error.facts["problem"]) from error
         except (sqlite3.Error, OSError) as error:
@@ -147,6 +156,7 @@ def restore(database: str, backup: str, *, progress: Heard = _nobody) -> Restore
 def _reading(path: str) -> Iterator[tuple[sqlite3.Connection, str]]:
     """A database of dedup, of whatever version that this program knows, within a read transaction; and its uuid."""
     schema.require_sqlite()
+    require_own(path)
     if not os.path.exists(path):
         raise DatabaseMissingError(path=path)
     connection = connect_reading(path)
@@ -230,14 +240,21 @@ def _check(part: str, uuid: str, rows: dict[str, int], progress: Heard, unsound:
 # Where to
 
 
-def _refuse(database: str, target: str, uuid: str, *, force: bool) -> None:
-    """Raise BackupRefusedError for a place where something stands that must not be replaced."""
+def _protection(source: sqlite3.Connection, database: str, protected: Protected | None) -> Protected:
+    """What no backup may be written to, with the crawl directories that the database knows."""
+    given = protected or Protected(database)
+    known = (os.fsdecode(path) for (path,) in source.execute("SELECT path FROM directories ORDER BY path"))
+    return replace(given, directories=tuple(dict.fromkeys((*given.directories, *known))))
+
+
+def _refuse(protected: Protected, target: str, uuid: str, *, force: bool) -> None:
+    """Raise BackupRefusedError for a place where something is that must not be replaced."""
 
     def refused(problem: str) -> BackupRefusedError:
-        return BackupRefusedError(path=database, file=_shown(target), problem=problem)
+        return BackupRefusedError(path=protected.database, file=_shown(target), problem=problem)
 
-    if target in (os.path.realpath(database) + end for end in ("", *OWN)) or _same(database, target):
-        raise refused("it is the database itself, or lies where that keeps a file of its own")
+    if problem := protected.problem(target, database_allowed=True):
+        raise refused(problem)
     for end in ("-wal", "-journal"):
         if os.path.exists(target + end) and os.path.getsize(target + end):
             raise refused(f"{target + end} lies beside it, which SQLite would take for a part of the backup; move it away")

@@ -66,6 +66,9 @@ class Lock:
             found = _read(self._fd)
             os.close(self._fd)
             raise DatabaseBusyError(path=database, holder=found.holder if found else "another process") from None
+        if not _is_lock(self._fd):
+            os.close(self._fd)
+            raise DatabaseUnreadableError(path=database, problem=f"{self.path}, where its lock would be, is a file of something else")
         try:
             self._own(database)
         except BaseException:
@@ -216,6 +219,12 @@ def _is_locked(fd: int, byte: int) -> bool:
 
 def _range(kind: int, byte: int, number: int = 1) -> bytes:
     return _RANGE.pack(kind, os.SEEK_SET, byte, number, 0)
+
+
+def _is_lock(fd: int) -> bool:
+    """Whether a file is empty, or holds what a lock says."""
+    held = os.pread(fd, _SIZE + 1, 0)
+    return len(held) <= _SIZE and (held.startswith(b"'dedup ") or not held.strip(b"\n\0"))
 
 
 def _read(fd: int) -> Held | None:

@@ -25,6 +25,7 @@ from dedup.errors import (
 from dedup.store import wal
 from dedup.store.damage import SQLITE, UNEXPECTED, failure, require_sound
 from dedup.store.lock import Lock, held
+from dedup.store.ownership import APPLICATION_ID, require_own
 from dedup.store.reading import Reader
 from dedup.store.writing import Writer
 
@@ -38,6 +39,7 @@ def open_writer(path: str, purpose: str) -> Iterator[Writer]:
     that come out of the block leave as DatabaseFailedError, or DatabaseDamagedError; so does what meets a damaged database and is
     an error for that."""
     schema.require_sqlite()
+    require_own(path)
     _make(path)
     lock = Lock(path, purpose)
     try:
@@ -53,12 +55,14 @@ _Store = TypeVar("_Store", bound=Writer)
 @contextmanager
 def open_locked(path: str, lock: Lock, kind: Callable[[Database, str, Lock], _Store]) -> Iterator[_Store]:
     """The same for a process that holds the lock already; what is given is of this `kind`."""
+    require_own(path)
     _require_files_beside(path)
     refuse_foreign_log(path, written=False)
     closing = ExitStack()
     connection = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
     try:
         try:
+            _keep_temporary_files(connection, path)
             db = _prepare(connection, path)
         except SQLITE as error:
             raise failure(DatabaseUnreadableError, path, error) from error
@@ -75,13 +79,28 @@ def open_locked(path: str, lock: Lock, kind: Callable[[Database, str, Lock], _St
         closing.close()
 
 
+def _keep_temporary_files(connection: sqlite3.Connection, path: str) -> None:
+    """Have SQLite keep its temporary files where `disk.temporary_folder` says: where the database has room, they have. It is said for the
+    whole process, by the one writer before it works; a SQLite that was built without this goes by TMPDIR."""
+    folder = disk.temporary_folder(path)
+    if folder is None or "SQLITE_TMPDIR" in os.environ:
+        return
+    with suppress(UnicodeEncodeError):  # SQL is UTF-8, which the name of a folder need not be
+        connection.execute("PRAGMA temp_store_directory='{}'".format(folder.replace("'", "''")))
+
+
 def _prepare(connection: sqlite3.Connection, path: str) -> Database:
+    marked = connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
     if connection.execute("PRAGMA user_version").fetchone() == (wal.BACKUP,):
         connection.execute("PRAGMA journal_mode=DELETE")
         connection.execute("PRAGMA user_version=0")
     if connection.execute("PRAGMA page_count").fetchone() == (0,):
         connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # see `pruning`; said of one that is so already, it would be written
+    if not marked:  # before anything else is written: whoever looks later knows it by that
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     connection.execute("PRAGMA journal_mode=WAL")
+    if not marked:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the mark is looked for in the file
     connection.execute(f"PRAGMA synchronous={SYNCHRONOUS}")
     db = Database(connection)
     refuse_newer(db, path)
@@ -112,6 +131,7 @@ _Asked = TypeVar("_Asked", bound=Reader)
 def open_reading(path: str, kind: Callable[[Database, str], _Asked]) -> Iterator[_Asked]:
     """The same; what is given is of this `kind`."""
     schema.require_sqlite()
+    require_own(path)
     if not os.path.exists(path):
         raise DatabaseMissingError(path=path)
     connection = connect_reading(path)

@@ -62,3 +62,5 @@ CHANGES = columns(
     " evidence json, fields json, from, to, body_similarity real"
 )
 LISTS = columns("url, id, title, publisher, paths list, paths_hex list, kept_url, relation, similarity real, coverage real, via, reason")
+ALL = (ARTICLES, MATCHES, CLUSTERS, CHANGES, LISTS)
+"""Every table."""

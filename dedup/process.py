@@ -1,0 +1,83 @@
+"""The process around the command line: standard streams that are closed or cannot be written, the umask, the encoding of arguments.
+
+It is made fit to work in before anything is opened or written.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import TextIO
+
+_ASCII = ("ascii", "us-ascii", "ansi_x3.4-1968", "646")
+_UTF8 = "PYTHONUTF8"
+
+
+def prepare() -> None:
+    """Make this process fit to work in. Where the locale knows ASCII alone, its program is started again in its place, in UTF-8."""
+    _keep_own_permissions()
+    _fill_descriptors()
+    _speak_utf8()
+    sys.stdout = _stream(sys.stdout, _Output(1, "w", closefd=False))
+    sys.stderr = _stream(sys.stderr, _Remarks(2, "w", closefd=False))
+
+
+def _keep_own_permissions() -> None:
+    """A umask says what others may not do; what it takes from the owner would keep the program from its own files."""
+    os.umask(os.umask(0o077) & 0o077)
+
+
+def _fill_descriptors() -> None:
+    """A closed standard stream leads nowhere; else the first file that is opened would take its number, and what is meant for the
+    stream would be written into it."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)
+            os.dup2(opened, number)
+            if opened != number:
+                os.close(opened)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  for as long as the process runs
+
+
+def _speak_utf8() -> None:
+    """Arguments and names of files are UTF-8 whatever the locale is, as those of the configuration are. Python decides that once, when
+    it starts."""
+    if sys.getfilesystemencoding().lower() in _ASCII and os.environ.get(_UTF8) != "1" and sys.executable:
+        os.environ[_UTF8] = "1"
+        os.execv(sys.executable, [sys.executable, "-X", "utf8=1", *sys.orig_argv[1:]])  # noqa: S606  this program
+
+
+class _Output(io.FileIO):
+    """Standard output, whose errors name it."""
+
+    def write(self, data: object) -> int:
+        try:
+            return super().write(data)  # type: ignore[arg-type]
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, "standard output") from None
+
+
+class _Remarks(io.FileIO):
+    """Standard error: what cannot be said there is no reason to leave work undone."""
+
+    def write(self, data: object) -> int:
+        try:
+            return super().write(data) or len(memoryview(data))  # type: ignore[arg-type]
+        except OSError:
+            return len(memoryview(data))  # type: ignore[arg-type]
+
+
+def _stream(given: TextIO, raw: io.FileIO) -> TextIO:
+    """A stream like the given one, over `raw`."""
+    known = given if isinstance(given, io.TextIOWrapper) else None
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=given.encoding,
+        errors="backslashreplace",  # a terminal whose encoding lacks a character is no reason to stop
+        line_buffering=known is None or known.line_buffering,
+        write_through=known is not None and known.write_through,
+    )

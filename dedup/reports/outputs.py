@@ -1,0 +1,43 @@
+"""Whether a file is a report or an export that this program wrote: such a file may be replaced by a newer one without asking."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from dedup.reports.export.columns import ALL, Column
+from dedup.reports.period.forms import CSV_COLUMNS
+
+_HTML = re.compile(rb"\s*<!doctype html>.{0,4000}?<title>Report\b", re.DOTALL | re.IGNORECASE)
+_TEXT = re.compile(r"(?:# )?Report\b[^\n]*, [^\n]*\n\n?Times and hours are those of ")
+_JSON_REPORT = re.compile(r'\{\s*"head": \{\s*"')
+_FIRST = 4
+"""Columns by which an export is known: others may come later."""
+
+
+def is_output(head: bytes, tail: bytes) -> bool:
+    """Whether the first and the last bytes of a file (64 KiB of each, or all of it) are those of a report or an export, in any form."""
+    if head.startswith(b"PAR1"):
+        return tail.endswith(b"PAR1") and any(all(c.name.encode() in tail for c in columns[:_FIRST]) for columns in ALL)
+    if _HTML.match(head):
+        return True
+    text = head.decode("utf-8", "ignore")
+    return bool(_TEXT.match(text) or _JSON_REPORT.match(text)) or _is_csv(text) or _is_json(text)
+
+
+def _is_csv(text: str) -> bool:
+    names = text.partition("\n")[0].rstrip("\r").split(",")
+    return names[:_FIRST] in ([c.name for c in columns[:_FIRST]] for columns in ALL) or names[:_FIRST] == list(CSV_COLUMNS[:_FIRST])
+
+
+def _is_json(text: str) -> bool:
+    """An object a line, or an array of them, whose keys are the columns of a table; or an empty array."""
+    if re.fullmatch(r"\[\s*\]\s*", text):
+        return True
+    return any(re.match(_object(columns), text) for columns in ALL)
+
+
+def _object(columns: tuple[Column, ...]) -> str:
+    """How an array or a line begins whose objects have these columns."""
+    value = r'\s*(?:"(?:[^"\\]|\\.)*"|[^",\[\]{}]+)\s*'
+    return r"\[?\s*\{\s*" + ",\\s*".join(json.dumps(c.name) + ":" + value for c in columns[:_FIRST])
