@@ -609,3 +609,16 @@ def test_reindexing_leaves_no_text_that_nothing_shows_and_indexes_that_fit(tmp_p
         assert run(tmp_path, "reindex", *options).code == 0
         assert _count(db, unshown) == 0
         assert found(tmp_path) == []
+
+
+def test_near_duplicates_that_are_not_stored_as_matches_are_found_and_added(tmp_path: Path) -> None:
+    folder = scanned_crawl(tmp_path)
+    stored = running.dump(folder / "dedup.db", "matches")
+    assert stored
+    assert found(folder) == []
+    damaging.by_sql(folder / "dedup.db", "DELETE FROM matches WHERE relation = 'near'")
+    assert running.dump(folder / "dedup.db", "matches") != stored
+    assert "near duplicates" not in told(found(folder, "--quick"))
+    assert "indexes error: pairs of texts that are near duplicates and are not stored as matches" in told(found(folder))
+    assert "near duplicates" not in told(found(folder, "--repair"))
+    assert running.dump(folder / "dedup.db", "matches") == stored

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from functools import partial
 
 from dedup.config import Settings
-from dedup.doctor import database, indexes, records, summaries, surroundings
+from dedup.doctor import database, indexes, matches, records, summaries, surroundings
 from dedup.doctor.case import Case, Cure, Finding, Severity, Steps, Surroundings
 from dedup.errors import DedupError
 from dedup.store.auditing import open_auditor
@@ -22,7 +22,7 @@ OF_CONTENT: dict[str, Steps] = {
     "records": records.RECORD_STEPS,
     "digests": {"bodies": records.digests},
     "summaries": summaries.STEPS,
-    "indexes": indexes.STEPS,
+    "indexes": {**indexes.STEPS, "near duplicates": matches.near},
 }
 """Checks that are left out where the database cannot be asked."""
 OF_SURROUNDINGS: dict[str, Steps] = {

@@ -364,6 +364,10 @@ class Lookups(Reader):
         wanted = list(texts)
         return {(r[0], r[1]): match(r) for s in (select, select.replace("m.a = w", "m.b = w")) for r in self._by_id(wanted, s)}
 
+    def crowded_of(self, texts: Iterable[int]) -> set[int]:
+        """Those of the texts that had more candidates than were compared."""
+        return {r[0] for r in self._by_id(texts, "SELECT t.id FROM wanted w CROSS JOIN texts t ON t.id = w.id WHERE t.crowded = 1")}
+
     def characters_of(self, texts: Iterable[int]) -> dict[int, int]:
         """Text → its normalised length."""
         return dict(self._by_id(texts, "SELECT t.id, t.characters FROM wanted w CROSS JOIN texts t ON t.id = w.id"))

@@ -123,16 +123,20 @@ def _something_else(daemon: Daemon, crawl: Path, article: Made) -> None:
 
 
 @pytest.mark.parametrize("how", ["kept", "mapped", "renamed", "leased"])
-def test_a_writer_that_pauses_again_and_again_with_the_file_open_is_never_recorded_half(crawl: Path, db: Path, how: str) -> None:
+def test_a_writer_that_pauses_again_and_again_with_the_file_open_is_never_recorded_half(
+    privileges: Privileges, crawl: Path, db: Path, how: str
+) -> None:
     slow, *others = _articles(5)
     with watching(crawl, db, settle=0.1) as daemon, _writing(how, crawl / "slow.md", [b"", *_cut(slow, 3)]) as writer:
         for n, other in enumerate(others):
             _something_else(daemon, crawl, other)
-            assert (_of(db, "files", "slow.md"), _of(db, "faults", "slow.md")) == ([], [])
+            complete = n == 3 and privileges == "service"  # its digest verifies: that the writer still has it open cannot be seen
+            assert complete or (_of(db, "files", "slow.md"), _of(db, "faults", "slow.md")) == ([], [])
             if n < 3:
                 writer.go_on()
-        assert how == "leased" or not caught_up(crawl, db)  # to open a leased file is to wait for its holder
-        daemon.wait_until(lambda: daemon.report().backlog.files == 1)
+        if privileges == "root":
+            assert how == "leased" or not caught_up(crawl, db)  # to open a leased file is to wait for its holder
+            daemon.wait_until(lambda: daemon.report().backlog.files == 1)
         writer.close()
         daemon.wait_until(lambda: daemon.recorded() == 5)
         assert daemon.leave() == 0
