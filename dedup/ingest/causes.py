@@ -54,10 +54,11 @@ def _settle(store: Writer, readings: Sequence[DoubtfulReading]) -> None:
     doubtful = [(reading, claim) for reading in readings if (claim := digests.claim_hex(reading.claimed))]
     if not doubtful:
         return
-    claims: dict[int, set[str]] = {}
-    for reading, claim in doubtful:
-        claims.setdefault(reading.page, set()).add(claim)
-    earliest = {page: _earliest(store, claims[page], states) for page, states in store.first_crawls(claims).items()}
+    of_pages = store.first_crawls({reading.page for reading, _ in doubtful})
+    states = [state for of_page in of_pages.values() for state in of_page]
+    there = _digests(store, {claim for _, claim in doubtful}, [state for state in states if not state.pruned])
+    verified = store.verified_claims(state.revision for state in states if state.pruned)
+    earliest = {page: _earliest(of_page, there, verified) for page, of_page in of_pages.items()}
     causes = [(reading, cause) for reading, claim in doubtful if (cause := earliest[reading.page].cause(reading, claim)) != reading.cause]
     store.set_causes((reading.id, cause) for reading, cause in causes)
     of_sightings = store.readings_of_sightings({reading.sighting for reading, _ in causes})
@@ -81,10 +82,7 @@ class _Earliest:
         return "altered"
 
 
-def _earliest(store: Writer, claims: Collection[str], states: Sequence[FirstCrawl]) -> _Earliest:
-    recipes = list(dict.fromkeys(r for claim in claims for r in digests.fitting(tuple(digests.RECIPES.values()), claim)))
-    there = _digests(store, recipes, [state for state in states if not state.pruned])
-    verified = store.verified_claims(state.revision for state in states if state.pruned)
+def _earliest(states: Sequence[FirstCrawl], there: Mapping[int, list[str]], verified: Mapping[int, list[str]]) -> _Earliest:
     found: dict[str, list[tuple[str, int]]] = {}
     for state in states:
         claimed = filter(None, map(digests.claim_hex, verified.get(state.revision, ())))
@@ -93,8 +91,10 @@ def _earliest(store: Writer, claims: Collection[str], states: Sequence[FirstCraw
     return _Earliest(found, min((state.crawled_at for state in states if state.pruned), default=None))
 
 
-def _digests(store: Writer, recipes: Sequence[digests.Recipe], states: Sequence[FirstCrawl]) -> dict[int, list[str]]:
-    """Revision → its digests by these recipes."""
+def _digests(store: Writer, claims: Collection[str], states: Sequence[FirstCrawl]) -> dict[int, list[str]]:
+    """Revision → its digests by every recipe that makes such claims."""
+    lengths = {len(claim): claim for claim in claims}
+    recipes = [r for claim in lengths.values() for r in digests.fitting(tuple(digests.RECIPES.values()), claim)]
     names = [(recipe, str(recipe)) for recipe in recipes]
     found = {state.revision: [_kept.get((state.digest, name), "") for _, name in names] for state in states}
     lacking = {state.revision: state.digest for state in states if "" in found[state.revision]}
