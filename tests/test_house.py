@@ -31,6 +31,7 @@ LAYERS = {
     "model": 0,
     "private": 0,
     "replacing": 0,
+    "heartbeat": 0,
     "text": 1,
     "times": 1,
     "compiled": 1,
