@@ -92,22 +92,50 @@ def prefix_digests(recipe: Recipe, title: str, pieces: Iterable[Piece]) -> Itera
 
     One forward pass: the state is carried along, so n possible ends cost no more than one long text and n digests.
     """
-    state = ALGORITHMS[recipe.algorithm][0]()
-    if recipe.text == "title+newline+body":
-        state.update(title.encode() + b"\n")
-    blanks, begun = "", False
+    prefix = _Prefix(recipe, title)
     for piece in pieces:
-        text = piece.escaped if recipe.text == "escaped" else piece.plain
-        if not begun:
+        yield piece.end, prefix.extended(piece)
+
+
+def first_claimed(recipes: Sequence[Recipe], title: str, pieces: Iterable[Piece], claim: str) -> tuple[Recipe, int] | None:
+    """The first of the recipes by which the text up to the end of some piece has the claimed digest (lower-case hex), and the first such
+    end; None where there is none. One pass over the pieces, however many recipes there are."""
+    found: tuple[Recipe, int] | None = None
+    prefixes = [_Prefix(recipe, title) for recipe in recipes]
+    for piece in pieces:
+        for number, prefix in enumerate(prefixes):
+            if prefix.extended(piece) == claim:
+                found = prefix.recipe, piece.end
+                del prefixes[number:]  # only an earlier recipe counts for more
+                break
+        if not prefixes:
+            break
+    return found
+
+
+class _Prefix:
+    """The digest of a text that grows piece by piece."""
+
+    def __init__(self, recipe: Recipe, title: str) -> None:
+        self.recipe = recipe
+        self._state = ALGORITHMS[recipe.algorithm][0]()
+        if recipe.text == "title+newline+body":
+            self._state.update(title.encode() + b"\n")
+        self._blanks, self._begun = "", False
+
+    def extended(self, piece: Piece) -> str:
+        """The hex digest with this piece at the end."""
+        text = piece.escaped if self.recipe.text == "escaped" else piece.plain
+        if not self._begun:
             text = text.lstrip(BLANKS)
-            begun = bool(text)
+            self._begun = bool(text)
         solid = text.rstrip(BLANKS)
         if solid:
-            state.update((blanks + solid).encode())
-            blanks = text[len(solid) :]
+            self._state.update((self._blanks + solid).encode())
+            self._blanks = text[len(solid) :]
         else:
-            blanks += text
-        yield piece.end, state.hexdigest()
+            self._blanks += text
+        return self._state.hexdigest()
 
 
 def escape(text: str) -> str:

@@ -97,7 +97,7 @@ def judge(before: State, after: State, past: Past, rules: Rules) -> Judgement:
     channels += [name for name, _, _ in fields]
     if before.title == after.title and before.body == after.body:
         return Judgement("metadata", "minor", tuple(channels), edit=_edit_of(["metadata"], [(n, f"{a}\0{b}") for n, a, b in fields]))
-    title = diffs.aligned(diffs.sentences(diffs.clean(before.title)), diffs.sentences(diffs.clean(after.title)))
+    title = diffs.aligned(*diffs.split(diffs.clean(before.title), diffs.clean(after.title)))
     body = Body.compared(before.body, after.body)
     kind, severity, told = _kind(before, after, title, body, past, rules)
     corrected = any(_is_mark(line, rules) for line in (*unknown([before.title], [after.title]), *body.new))
