@@ -17,6 +17,7 @@ import xxhash
 
 from dedup import formats, minhash, text, winnowing
 from dedup.formats import ReadOptions
+from dedup.heartbeat import beat, beating
 from dedup.ingest.beneath import Beneath
 from dedup.model import FAULTS, Article, Fault, Packed
 from dedup.store.rows import Stat
@@ -81,7 +82,7 @@ class Examined(Packed):
 def examine(found: Iterable[Found], options: Options) -> list[Examined]:
     """Each file read and worked out; order kept. Never raises for what a file is or holds."""
     with Beneath() as beneath:
-        read = [_read(f, options, beneath) for f in found]
+        read = [_read(f, options, beneath) for f in beating(found)]
     signed = iter(sign((r.article.body for r in read if isinstance(r, _Read)), options))
     examined = []
     for r in read:
@@ -99,7 +100,9 @@ def sign(bodies: Iterable[str], options: Options) -> list[tuple[minhash.Signed, 
     """Each body normalised and signed, with its packed winnowed keys; order kept."""
     signed: list[tuple[minhash.Signed, bytes | None]] = []
     for folded in text.folded(bodies):
+        beat()
         made = minhash.sign_folded(folded, options.num_perm, options.min_characters)
+        beat()
         keys = winnowing.packed(folded, options.min_characters) if options.passages else [None] * len(made)
         signed += zip(made, keys, strict=True)
     return signed

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import islice
 
 from dedup import digests, overlap
+from dedup.heartbeat import beat
 from dedup.ingest import history
 from dedup.judging import Judgement, Past, Rules, State, judge
 from dedup.model import Cause, Change, CheckStatus, Sighting, Standing
@@ -169,7 +170,9 @@ def _compared(
         course.pass_by(row.kind)
         return Settled(course.page, change, before, after, None), similarity, row
     similarity = overlap.body_similarity(before.body, after.body) if before.body != after.body else 1.0
+    beat()
     judged = judge(_state(before.title, before.body, change.previous), _state(after.title, after.body, change.sighting), past, rules)
+    beat()
     course.pass_by(judged.kind)
     row = JudgedRow(
         judged.kind,

@@ -19,6 +19,7 @@ import xxhash
 from dedup import times
 from dedup.clustering import Graph, Star
 from dedup.config import Settings
+from dedup.heartbeat import beat
 from dedup.publishers import Publishers
 from dedup.store import Writer
 from dedup.store.summing import ClusterRow, MemberRow, Summed
@@ -95,6 +96,7 @@ class _Work:
         """Take these, and whatever is connected with them."""
         store = self._store
         while pages or texts:
+            beat()
             if leave():
                 raise _LeavingError
             self.pages |= pages
@@ -137,8 +139,10 @@ def _cluster(store: Writer, pages: Collection[int], texts: Collection[int], leav
 
 def _each(rows: Iterable[_T], leave: Callable[[], bool]) -> Iterator[_T]:
     for number, row in enumerate(rows):
-        if number % LOOKED_UP == 0 and leave():
-            raise _LeavingError
+        if number % LOOKED_UP == 0:
+            beat()
+            if leave():
+                raise _LeavingError
         yield row
 
 

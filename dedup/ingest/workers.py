@@ -10,17 +10,20 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYetError
 from multiprocessing.connection import Connection
 
-from dedup import compiled
+from dedup import compiled, heartbeat
 from dedup.ingest.examine import Examined, Found, Options, collect_rarely, examine, ignore_lease_breaks
 
 WORTHWHILE = 20_000
 """Files of one pass from which on processes are started: what they save on fewer does not pay for their coming up."""
+BEAT = 0.5
+"""Seconds between two signs of life of a process, at least."""
 MOST = 8
 """Processes that the one writer can keep up with."""
 
@@ -39,6 +42,7 @@ class Examiners:
     def __init__(self, options: Options, number: int) -> None:
         self._options, self._number = options, min(number, MOST)
         self._given = 0
+        self._beats = 0
         self._pending: deque[tuple[Sequence[Found], Future[list[Examined]]]] = deque()
         self._threads: ThreadPoolExecutor | None = None
         self._local = threading.local()
@@ -79,10 +83,14 @@ class Examiners:
         """The oldest batch, once it is done. After `stop` is set no longer than `patience` seconds are waited, and what is not
         done by then is forgotten: nothing is returned, and a later scan finds those files."""
         batch, future = self._pending.popleft()
+        heard = self._beats
         while True:
             try:
                 return future.result(patience if stop.is_set() else 0.5)
             except NotYetError:
+                if self._beats != heard:  # some process gets on
+                    heard = self._beats
+                    heartbeat.beat()
                 if stop.is_set():
                     self.forget()
                     return []
@@ -118,13 +126,15 @@ class Examiners:
             connection = self._local.connection = self._start()
         try:
             connection.send(batch)
-            examined: list[Examined] | Exception = connection.recv()
+            while (examined := connection.recv()) is None:
+                self._beats += 1
         except (EOFError, OSError):
             self._local.connection = None
             raise
         if isinstance(examined, Exception):
             raise examined
-        return examined
+        found: list[Examined] = examined
+        return found
 
     def _start(self) -> Connection:
         """A process of the same interpreter that runs `serve`: unlike multiprocessing's, it does not run the main module again."""
@@ -144,13 +154,22 @@ class Examiners:
 
 
 def serve(descriptor: int) -> None:
-    """Examine what comes through a socket until its other end is closed, or gone: first the options, then batches."""
+    """Examine what comes through a socket until its other end is closed, or gone: first the options, then batches. While it works a
+    None goes out now and then as a sign of life, before the answer."""
     connection = Connection(descriptor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
     ignore_lease_breaks()
     collect_rarely()
     compiled.worth(compiled.ENOUGH)
-    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+    last = time.monotonic()
+
+    def answer() -> None:
+        nonlocal last
+        if time.monotonic() - last >= BEAT:
+            last = time.monotonic()
+            connection.send(None)
+
+    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt), heartbeat.heard_by(answer):
         options = connection.recv()
         while True:
             batch = connection.recv()

@@ -10,6 +10,7 @@ from typing import Self
 
 from dedup import diffs
 from dedup.diffs import MOST_SENTENCED, Operation
+from dedup.heartbeat import beat
 from dedup.judging import evidence
 from dedup.judging.evidence import SENTENCE, Aside, Evidence, is_ended, plain
 
@@ -36,11 +37,15 @@ class Body:
     def compared(cls, before: str, after: str) -> Self:
         """Compare two bodies as they were crawled."""
         sides = diffs.split(*(diffs.clean(evidence.unlinked(side)) for side in (before, after)))
+        beat()
         gone, new = unknown(sides[1], sides[0]), unknown(*sides)
         lines, lines_now = Aside.among(gone), Aside.among(new)
         left_out = lines.all | lines_now.all
         one, other = ([s for s in side if s.strip() not in left_out] for side in sides)
-        groups = _unwrapped(_without_repeated(diffs.aligned(one, other)))
+        aligned = diffs.aligned(one, other)
+        beat()
+        groups = _unwrapped(_without_repeated(aligned))
+        beat()
         differing = [g for g in groups if _differs(g)]
         moved = any(o.move is not None for g in differing for o in g)
         letters = (_letters(differing, ("same", kind)) for kind in ("removed", "added"))

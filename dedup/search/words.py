@@ -16,6 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from dedup.heartbeat import beat
 from dedup.text import fold, from_points, kept_array, to_points, wide_array
 
 RECIPE = "fts1"
@@ -26,6 +27,8 @@ _END = 0
 """Between texts that are split together; a text has none, since it is neither letter, mark nor number."""
 _CUT = 64
 """Characters of a word that it is found by: nobody types longer ones, and an encoded picture is one."""
+_BLOCK = 1 << 20
+"""Characters that are laid out at once, each in five places."""
 _LONG = re.compile(f"[^ ]{{{_CUT + 1}}}")
 
 
@@ -40,17 +43,22 @@ def split(texts: Sequence[str]) -> list[str]:
     before, after = np.zeros_like(wide), np.zeros_like(wide)
     before[1:], after[:-1] = wide[:-1] & wide[1:], wide[:-1] & wide[1:]
     alone = ideographs()[points] & kept
-    shown = np.full((len(points), 5), _BLANK, np.uint32)
-    shown[:, 0] = np.where(kept | ends, points, _BLANK)
-    shown[:-1, 1] = points[1:]
-    shown[:, 3] = points
-    chosen = np.zeros(shown.shape, np.bool_)
-    chosen[:, 0] = ~wide | after  # a wide character begins a pair; the last of its run, or one by itself, does not
-    chosen[:, 1] = after
-    chosen[:, 2] = wide
-    chosen[:-1, 2] |= wide[1:]
-    chosen[:, 3] = chosen[:, 4] = alone
-    return from_points(shown[chosen]).split("\0")
+    found: list[str] = []
+    for begin in range(0, len(points), _BLOCK):
+        block, next_ = slice(begin, begin + _BLOCK), slice(begin + 1, begin + _BLOCK + 1)
+        shown = np.full((len(points[block]), 5), _BLANK, np.uint32)
+        shown[:, 0] = np.where(kept[block] | ends[block], points[block], _BLANK)
+        shown[: len(points[next_]), 1] = points[next_]
+        shown[:, 3] = points[block]
+        chosen = np.zeros(shown.shape, np.bool_)
+        chosen[:, 0] = ~wide[block] | after[block]  # a wide character begins a pair; the last of its run, or one by itself, does not
+        chosen[:, 1] = after[block]
+        chosen[:, 2] = wide[block]
+        chosen[: len(points[next_]), 2] |= wide[next_]
+        chosen[:, 3] = chosen[:, 4] = alone[block]
+        found.append(from_points(shown[chosen]))
+        beat()
+    return "".join(found).split("\0")
 
 
 def words(text: str) -> list[str]:
