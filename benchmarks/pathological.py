@@ -455,7 +455,7 @@ def growth(sizes: tuple[int, ...], only: tuple[str, ...], limit: int) -> None:
 @click.option("--bytes", "size", type=int, default=9_700_000, show_default=True, help="Size of the files' bodies.")
 @_only
 @click.option("--reading", is_flag=True, help="The commands and pages that show such texts, too.")
-def limit(size: int, only: tuple[str, ...], reading: bool) -> None:
+def limit(size: int, only: tuple[str, ...], *, reading: bool) -> None:
     """Measure each case at its largest size, and print a table; exit with 1 where a limit is passed."""
     passed = False
     header: list[str] = []
@@ -485,7 +485,7 @@ def batch_(size: int, pages: int, only: tuple[str, ...]) -> None:
 def _print_costs(name: str, taken: dict[str, Cost], pages: int = 1) -> bool:
     """Print a row; whether a limit is passed."""
     seconds = [cost.seconds for cost in taken.values()]
-    silence = max(cost.silence for step, cost in taken.items() if cost.seconds and "crawl" in step or "page" in step or "text" in step)
+    silence = max(cost.silence for step, cost in taken.items() if (cost.seconds and "crawl" in step) or "page" in step or "text" in step)
     told = [f"{s:.1f} s" + (" (!)" if s > pages * LIMIT_SECONDS else "") for s in seconds]
     told.append(f"{silence:.1f} s" + (" (!)" if silence > LIMIT_SILENCE else ""))
     print(f"| {name} | {' | '.join(told)} | {max(cost.memory for cost in taken.values()):,.0f} MiB |", flush=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -85,16 +85,6 @@ def digest(recipe: Recipe, title: str, body: str, escaped: str) -> str:
         state.update(title.encode() + b"\n")
     state.update((escaped if recipe.text == "escaped" else body).encode())
     return state.hexdigest()
-
-
-def prefix_digests(recipe: Recipe, title: str, pieces: Iterable[Piece]) -> Iterator[tuple[int, str]]:
-    """(end, hex digest) of the text up to the end of each piece, white space trimmed at both ends of the text.
-
-    One forward pass: the state is carried along, so n possible ends cost no more than one long text and n digests.
-    """
-    prefix = _Prefix(recipe, title)
-    for piece in pieces:
-        yield piece.end, prefix.extended(piece)
 
 
 def first_claimed(recipes: Sequence[Recipe], title: str, pieces: Iterable[Piece], claim: str) -> tuple[Recipe, int] | None:

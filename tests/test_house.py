@@ -32,7 +32,7 @@ LAYERS = {
     "private": 0,
     "replacing": 0,
     "heartbeat": 0,
-    "text": 1,
+    "text": 0,
     "times": 1,
     "compiled": 1,
     "limits": 1,

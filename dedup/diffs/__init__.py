@@ -10,5 +10,19 @@ from dedup.diffs.sentences import MOST_SENTENCED, sentences
 from dedup.diffs.stretches import split
 from dedup.diffs.tokens import Token, TokenKind, clean, tokens
 
-__all__ = ["MOST_SENTENCED", "Kind", "Operation", "Token", "TokenKind", "after", "aligned", "before", "clean", "compare", "forms", "sentences",
-           "split", "tokens"]  # fmt: skip
+__all__ = [
+    "MOST_SENTENCED",
+    "Kind",
+    "Operation",
+    "Token",
+    "TokenKind",
+    "after",
+    "aligned",
+    "before",
+    "clean",
+    "compare",
+    "forms",
+    "sentences",
+    "split",
+    "tokens",
+]

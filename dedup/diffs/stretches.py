@@ -17,6 +17,8 @@ from dedup.diffs.tokens import is_joining
 from dedup.heartbeat import beat
 from dedup.text import to_points
 
+_RARITY = 1024
+"""Of so many windows of characters one ends a piece."""
 _LEAST, _MOST = 512, 8192
 """Characters of a piece."""
 _WINDOW = 8
@@ -147,7 +149,8 @@ def _cuts(text: str) -> list[int]:
         hashes = np.zeros(max(0, len(points) - _WINDOW + 1), np.uint32)
         for k in range(_WINDOW):
             hashes = hashes * np.uint32(0x9E3779B1) + points[k : k + len(hashes)]
-        places = np.flatnonzero((hashes ^ hashes >> np.uint32(15)) * np.uint32(0x85EBCA6B) < np.uint32(1 << 22)) + (start + _WINDOW)
+        mixed = (hashes ^ hashes >> np.uint32(15)) * np.uint32(0x85EBCA6B)
+        places = np.flatnonzero(mixed < np.uint32((1 << 32) // _RARITY)) + (start + _WINDOW)
         until = min(start + _BLOCK + _WINDOW - 1, len(text))
         while True:
             at = int(np.searchsorted(places, cuts[-1] + _LEAST))

@@ -90,6 +90,8 @@ def _came_or_went(group: _Group) -> bool:
 
 
 def _is_repeated(sentence: str, sentences: set[str], words: str) -> bool:
+    if len(sentence) > evidence.LONGEST:
+        return sentence.strip() in sentences
     if is_ended(sentence) or any(map(str.isdigit, sentence)):
         return sentence.strip() in sentences and len(plain(sentence)) >= SENTENCE
     return (told := _words(sentence)) != "" and f" {told} " in words

@@ -14,7 +14,7 @@ import regex
 from dedup.diffs import Operation, tokens
 from dedup.heartbeat import beat
 from dedup.judging.words import AGO, CREDITS, LINK, NAMES, NEGATIONS, SPELT, STAMPS, TARGET, quotations, sort_of_number, stands_in
-from dedup.text import normalise
+from dedup.text import nfc, normalise
 
 What = Literal[
     "number", "amount", "date", "percentage", "quotation", "name", "negation", "sentence", "moved", "words", "address",
@@ -54,7 +54,18 @@ class Evidence:
 
 def plain(text: str) -> str:
     """Letters and digits alone, in compatibility form and folded: what is left where form counts for nothing."""
-    return normalise(unicodedata.normalize("NFKC", text))
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", nfc(text))  # by way of NFC, which is linear
+        beat()
+    return normalise(text)
+
+
+def has_letters(text: str) -> bool:
+    """Whether anything is left of it when it is `plain`."""
+    return bool(plain(text[:_SOME])) or (len(text) > _SOME and bool(plain(text)))
+
+
+_SOME = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +162,9 @@ def _rows(groups: Iterable[_Side]) -> Iterator[tuple[_Side, _Side]]:
 
 def _of_row(one: _Side, other: _Side) -> Iterator[Evidence]:
     left, right = _text(one), _text(other)
+    if len(left) + len(right) > MOST_READ and all(o.kind in ("removed", "added") for o in (*one, *other)):
+        yield Evidence("sentence", cut(left), cut(right))
+        return
     letters = plain(left), plain(right)
     if letters[0] == letters[1]:
         return

@@ -45,7 +45,7 @@ def stands_in(name: str, text: str) -> bool:
 
 
 _MARK = re.compile("[“\"「『‘']")
-_CLOSED_BY = {"“": ("”", 2), "\"": ("\"", 2), "「": ("」", 2), "『": ("』", 2), "‘": ("’", 4), "'": ("'", 4)}
+_CLOSED_BY = {"“": ("”", 2), '"': ('"', 2), "「": ("」", 2), "『": ("』", 2), "‘": ("’", 4), "'": ("'", 4)}
 """Opening mark → (closing mark, characters between them at least)."""
 _MOST_QUOTED = 600
 

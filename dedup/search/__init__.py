@@ -251,7 +251,9 @@ class Search:
         with self._transaction() as index:
             before = _count(index, again) if again else 0
             file.forget(index, again)
-            file.enter(index, ((r.id, text, r.digest[:STATE_BYTES], r.body is not None) for r, text in beating(zip(rows, made, strict=True))))
+            file.enter(
+                index, ((r.id, text, r.digest[:STATE_BYTES], r.body is not None) for r, text in beating(zip(rows, made, strict=True)))
+            )
             index.executemany("DELETE FROM due WHERE revision = ?", ((r,) for r in again))
             file.set_standing(index, replace(now, held=now.held - before + len(rows)))
         return len(rows)
