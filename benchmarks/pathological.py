@@ -478,7 +478,7 @@ def batch_(size: int, pages: int, only: tuple[str, ...]) -> None:
     passed = False
     print("| file | all pages | longest silence | memory |\n|---|---:|---:|---:|")
     for name in _chosen(only):
-        passed |= _print_costs(name, costs(name, size, lambda *given: batch(*given, pages)), pages)
+        passed |= _print_costs(name, costs(name, size, lambda *given: batch(given[0], given[1], given[2], pages)), pages)
     sys.exit(passed)
 
 
