@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,7 +37,19 @@ def normalise(text: str) -> str:
 
     NFC, case-folded, only Unicode L*, M* and N*: Korean copies differ in spacing and punctuation, so both are left out.
     """
-    return fold(text).translate(_KEPT)
+    return kept(fold(text))
+
+
+def kept(folded: str) -> str:
+    """The characters of a folded text that are Unicode L*, M* or N*."""
+    if len(folded) < _SHORT:
+        return folded.translate(_KEPT)
+    points = to_points(folded)
+    return from_points(points[kept_array()[points]])
+
+
+_SHORT = 10_000
+"""Characters of a text up to which Python's own `translate` is the quicker way."""
 
 
 def fold(text: str) -> str:
@@ -129,13 +141,18 @@ _LONG_RUN = re.compile(rf"(?<![^\w\x00-\x7f])[^\w\x00-\x7f]{{{2 * _STRIDE},}}")
 
 
 def nfc(text: str) -> str:
-    """NFC in linear time. Unicodedata orders a run of combining marks in the square of its length, so a long run, which no
-    language has, is brought to canonical order first."""
+    """NFC in linear time."""
+    return unicode_form("NFC", text)
+
+
+def unicode_form(form: Literal["NFC", "NFKC"], text: str) -> str:
+    """A normalisation form of Unicode in linear time. Unicodedata orders a run of combining marks in the square of its length, so a
+    long run, which no language has, is brought to canonical order first."""
     if text.isascii():
         return text
     if _SIGN.search(text[::_STRIDE]):  # a long run meets a stride
         text = _LONG_RUN.sub(_ordered, text)
-    return unicodedata.normalize("NFC", text)
+    return unicodedata.normalize(form, text)
 
 
 def _ordered(run: re.Match[str]) -> str:

@@ -14,7 +14,7 @@ import regex
 from dedup.diffs import Operation, tokens
 from dedup.heartbeat import beat
 from dedup.judging.words import AGO, CREDITS, LINK, NAMES, NEGATIONS, SPELT, STAMPS, TARGET, quotations, sort_of_number, stands_in
-from dedup.text import nfc, normalise
+from dedup.text import kept, unicode_form
 
 What = Literal[
     "number", "amount", "date", "percentage", "quotation", "name", "negation", "sentence", "moved", "words", "address",
@@ -54,10 +54,9 @@ class Evidence:
 
 def plain(text: str) -> str:
     """Letters and digits alone, in compatibility form and folded: what is left where form counts for nothing."""
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", nfc(text))  # by way of NFC, which is linear
-        beat()
-    return normalise(text)
+    letters = kept(unicode_form("NFKC", text).casefold())
+    beat()
+    return letters
 
 
 def has_letters(text: str) -> bool:
