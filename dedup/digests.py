@@ -53,7 +53,8 @@ RECIPES: dict[str, Recipe] = {str(r): r for a in ALGORITHMS for t in TEXTS for r
 BLANKS = " \t\r\n"
 """White space that every trim function agrees on; bodies are free of it at both ends."""
 
-_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;", "`": "&#x60;", "=": "&#x3D;"})
+_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;", "`": "&#x60;", "=": "&#x3D;"}
+"""Each character in turn, `&` first: what it becomes has none of those that follow."""
 
 _CLAIM = re.compile(r"(?:[A-Za-z][A-Za-z0-9_-]{0,15}:)?([0-9a-fA-F]{16,128})")
 
@@ -130,4 +131,6 @@ class _Prefix:
 
 def escape(text: str) -> str:
     """`text` as the crawler writes it: HTML-escaped by Handlebars' rules."""
-    return text.translate(_ESCAPES)
+    for character, reference in _ESCAPES.items():
+        text = text.replace(character, reference)
+    return text

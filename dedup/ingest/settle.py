@@ -231,4 +231,5 @@ def _claimable(state: StateBody, claims: frozenset[str], verified: Collection[st
         return frozenset(c for c in map(digests.claim_hex, verified) if c)
     title, body = state.title, state.body
     recipes = {r for claim in claims for r in digests.fitting(tuple(digests.RECIPES.values()), claim)}
-    return frozenset(digests.digest(r, title, body, digests.escape(body)) for r in recipes)
+    escaped = digests.escape(body) if any(r.text == "escaped" for r in recipes) else ""
+    return frozenset(digests.digest(r, title, body, escaped) for r in recipes)
