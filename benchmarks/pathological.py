@@ -1,7 +1,14 @@
-"""`python -m benchmarks.pathological`: files made to be slow, at 1, 2, 4, … MB, through the whole program.
+"""`python -m benchmarks.pathological`: files made to be slow, through the whole program.
 
-What is looked for is growth: a file twice as large should take twice as long. The column `growth` is the exponent between the two
-largest sizes (1: linear, 2: square). Processor time is measured, so that a busy machine does no harm.
+`growth` measures every command at 1, 2, 4, … MB: a file twice as large should take twice as long. Its column `growth` is the exponent
+between the two largest sizes (1: linear, 2: quadratic).
+
+`limit` measures files as large as `max_file_bytes` allows by default against two limits: seconds of processor time of one command, and
+seconds of processor time between two signs of life. Each command is a process of its own, so that starting Python counts too.
+
+`batch` measures several pages with similar texts that arrive together.
+
+Processor time is measured, so that a busy machine does no harm.
 """
 
 from __future__ import annotations
@@ -14,16 +21,19 @@ import math
 import os
 import random
 import resource
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
 import click
 
+from dedup import heartbeat
 from dedup.cli import main as dedup
 
 MEGABYTE = 1_000_000
@@ -42,17 +52,18 @@ def _article(filling: Filling, part: str = "body") -> Filling:
 
     def made(size: int) -> bytes:
         filled = filling(size)
-        values = {"title": b"t", "author": b"a", "url": b"https://hostile.example/1", "extra": b"x", "body": b"b"}
+        values = {"title": b"t", "author": b"a", "url": b"https://hostile.example/1", "extra": b"x", "body": b"b", "publisher": b"p"}
+        values |= {"published": b"2026-03-02 09:00", "oid": b"901", "claim": hashlib.md5(b"another").hexdigest().encode()}
         values[part] = filled
         lines = [
-            b"oid: 901",
+            b"oid: " + values["oid"],
             b"aid: 1",
             b"crawled_at: 2026-03-02 00:30:00",
-            b"published_at: 2026-03-02 09:00",
-            b"publisher: p",
+            b"published_at: " + values["published"],
+            b"publisher: " + values["publisher"],
         ]
         lines += [b'title: "' + values["title"] + b'"', b"author: " + values["author"], b"url: " + values["url"]]
-        lines += [b"note: " + values["extra"], b"content_hash: " + hashlib.md5(b"another").hexdigest().encode()]
+        lines += [b"note: " + values["extra"], b"content_hash: " + values["claim"]]
         head = b"---\n" + b"\n".join(lines) + b"\n---\n\n# " + values["title"] + b"\n\n**p** | 2026-03-02 09:00 | \n\n---\n\n"
         return head + values["body"] + b"\n\n---\n\n*Crawled at: 2026-03-02 00:30:00*\n"
 
@@ -87,6 +98,21 @@ def _words(seed: int) -> Filling:
         return " ".join(sentences).encode()[:size].decode("utf-8", "ignore").encode()
 
     return made
+
+
+def _drawn(vocabulary: list[str], seed: int, between: str = " ") -> Filling:
+    """Words drawn at random from a vocabulary."""
+
+    def made(size: int) -> bytes:
+        width = sum(len(word.encode()) for word in vocabulary) / len(vocabulary) + len(between)
+        return between.join(random.Random(seed).choices(vocabulary, k=int(size / width))).encode()
+
+    return made
+
+
+def _period(words: int) -> Filling:
+    """A stretch of numbered words, again and again."""
+    return _repeated(" ".join(f"n{number:x}" for number in range(words)) + ". ")
 
 
 CASES: dict[str, Filling] = {
@@ -133,6 +159,90 @@ CASES: dict[str, Filling] = {
     "title": _article(_repeated("제목 "), part="title"),
     "author": _article(_repeated("김 기자\n\t"), part="author"),
     "other value": _article(_repeated("value: x\n"), part="extra"),
+    "one header line": _after(b"---\n", _repeated("x")),
+    "other value of colons": _article(_repeated(": "), part="extra"),
+    "title of quotation marks": _article(_repeated('\\"'), part="title"),
+    "title of brackets": _article(_repeated("[1] "), part="title"),
+    "nested brackets": _article(lambda size: b"[" * (size // 2) + b"]" * (size // 2)),
+    "nested Hangul": _article(lambda size: "(나".encode() * (size // 5) + b")" * (size // 5)),
+    "nested quotations": _article(lambda size: "“나 ".encode() * (size // 14) + "” ".encode() * (size // 8)),
+    "kinds of quotation marks": _article(_repeated("『“「'‘\"")),
+    "quoted words": _article(_repeated("“나” ")),
+    "references of digits": _article(lambda size: b"&#" + b"7" * size + b";"),
+    "references without end": _article(_repeated("&#x1F916")),
+    "references to nothing": _article(_repeated("&#x110000;&#0;")),
+    "beginnings of names": _article(_repeated("&DoubleLongLeftRightArro")),
+    "names without end": _article(_repeated("&ampere&notit&copysign ")),
+    "one syllable": _article(_repeated("나")),
+    "unlike syllables": _article(_drawn([chr(code) for code in range(0xAC00, 0xD7A4)], 4, "")),
+    "one letter a line": _article(_repeated("b\n")),
+    "letters in lines": _article(_drawn(list("bcdfghjklmnpqrstvwxz"), 5, "\n")),
+    "words in lines": _article(_drawn([f"w{number}" for number in range(30)], 6, "\n")),
+    "one mark": _article(_after("나".encode(), _repeated("\u0301"))),
+    "marks of many classes": _article(_drawn([chr(code) for code in range(0x300, 0x34F)], 7, "")),
+    "marks on letters": _article(_repeated("q\u0323\u0307" + "\u0300" * 25)),
+    "marks of Tibetan": _article(_repeated("\u0f71\u0f72\u0f74\u0f80")),
+    "joiners": _article(_repeated("\u200c\u200d\u2060")),
+    "emoji": _article(_repeated("👨\u200d👩\u200d👧")),
+    "flags": _article(_repeated("🇰🇷")),
+    "controls of direction": _article(_repeated("\u202d\u2067\u202c")),
+    "hard blanks": _article(_after(b"a", _repeated("\u00a0\u3000"))),
+    "tabs and line ends": _article(_after(b"a", _repeated("\n\t "))),
+    "line ends": _article(_after(b"a", _repeated("\n"))),
+    "unusual line ends": _article(_repeated("\x0c\x85\u2028\u2029b")),
+    "short sentences": _article(_repeated("b. ")),
+    "ends of sentences": _article(_repeated("! ")),
+    "dots": _article(_repeated(".")),
+    "questions": _article(_repeated("!?")),
+    "one number": _article(_repeated("7")),
+    "numbers": _article(_repeated("7,")),
+    "dates": _article(_repeated("2027-08-09 ")),
+    "amounts": _article(_repeated("3억 5천만원 ")),
+    "corrections": _article(_repeated("[정정] ")),
+    "openings of corrections": _article(_repeated("(바로잡습니다: ")),
+    "corrections in English": _article(_repeated("Corrected: ")),
+    "error pages": _article(_repeated("404 not found ")),
+    "lines of crawls": _article(_repeated("*Crawled at: 2027-08-09 10:11:12*\n")),
+    "lines of sources": _article(_repeated("*Source: [h](http://h.example/)*\n")),
+    "title blocks": _article(_repeated("**P** | 2027 | \n\n---\n\n")),
+    "lists of comments": _article(_repeated("- **b** (2027-08-09): c\n")),
+    "credits": _article(_repeated("사진=한빛 제공\n")),
+    "time stamps": _article(_repeated("입력 2027-08-09 10:11\n")),
+    "names": _article(_repeated("김바다 의원 ")),
+    "negations": _article(_repeated("하지 않았다 ")),
+    "capitals": _article(_repeated("a Bcd Efg ")),
+    "URL of folders": _article(_after(b"https://hostile.example/", _repeated("b/../")), part="url"),
+    "URL of hosts": _article(lambda size: b"https://" + b"b." * (size // 2) + b"example/", part="url"),
+    "URL of users": _article(lambda size: b"https://" + b"b@" * (size // 2) + b"example/", part="url"),
+    "URL of trackers": _article(_after(b"https://hostile.example/?", _repeated("utm_b=2&")), part="url"),
+    "authors": _article(_repeated("이기자 · b@c.example, "), part="author"),
+    "publisher": _article(_repeated("물빛"), part="publisher"),
+    "time": _article(_repeated("2027-08-09 "), part="published"),
+    "time of digits": _article(_repeated("7"), part="published"),
+    "claim": _article(_repeated("b"), part="claim"),
+    "claim of names": _article(_repeated("md5:"), part="claim"),
+    "id": _article(_repeated("7"), part="oid"),
+    "four words": _article(_drawn(["나무", "물", "바다", "하늘빛"], 8)),
+    "hundred words": _article(_drawn([f"v{number}" for number in range(100)], 9)),
+    "many words": _article(_drawn([f"v{number}" for number in range(40_000)], 10)),
+    "short period": _article(_period(150)),
+    "long period": _article(_period(1_600)),
+    "periods of periods": _article(lambda size: (_period(40)(4_000) + b"z" + _period(41)(4_000)) * (size // 8_000)),
+    "wide forms": _article(_repeated("Ｂ２")),
+    "ligatures": _article(_repeated("\ufdfa")),
+    "Hangul in parts without a vowel": _article(_repeated("\u1112\u11ab\u1161")),
+    "Latin-1": _after(_article(_repeated("b"))(2_000).split(b"b" * 2_000)[0], lambda size: b"\xe9b " * (size // 3)),
+    "damaged UTF-8": _after(_article(_repeated("b"))(2_000).split(b"b" * 2_000)[0], lambda size: b"\xea\xe9\x9f\xb0" * (size // 4)),
+    "CP949": _after(_article(_repeated("b"))(2_000).split(b"b" * 2_000)[0], _repeated("나무들 ", "cp949")),
+    "elements": _article(_repeated("<p>")),
+    "openings of links": _article(_repeated("[b](")),
+    "openings of pictures": _article(_repeated("![")),
+    "backslashes": _article(_repeated("\\")),
+    "backquotes": _article(_repeated("`")),
+    "asterisks": _article(_repeated("*")),
+    "underscores": _article(_repeated("_b")),
+    "bars": _article(_repeated("|")),
+    "addresses": _article(_repeated("b.c@d.example ")),
 }
 
 
@@ -197,27 +307,189 @@ def measured(name: str, size: int, limit: int) -> dict[str, tuple[int, float, fl
     return taken
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+LIMIT_SECONDS = 10.0
+"""Processor time that one command may take for one file as large as `max_file_bytes` allows by default."""
+LIMIT_SILENCE = 5.0
+"""Processor time that may pass between two signs of life."""
+_END = b"\n\n---\n\n*Crawled"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one command took: exit code, seconds of processor time, the most of them between two signs of life, MiB of memory."""
+
+    code: int
+    seconds: float
+    silence: float
+    memory: float
+
+
+def page(content: bytes, number: int, day: int, begin: bytes = b"", end: bytes = b"") -> bytes:
+    """An article of `CASES` as another page, or crawled on another day, with something before and after its body."""
+    made = content.replace(b"02 00:30:00", b"%02d 00:30:00" % day).replace(b"example/1", b"example/%d" % number)
+    made = made.replace(b"\naid: 1\n", b"\naid: %d\n" % number).replace(b" | \n\n---\n\n", b" | \n\n---\n\n" + begin, 1)
+    head, found, foot = made.rpartition(_END)
+    return head + end + found + foot if found else made + end
+
+
+def crawls(folder: Path, filling: Filling, size: int, *, reading: bool) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(name, command line): a page is crawled, crawled again with its text slightly changed, another page has a similar text, and the
+    first page shows quite another one. Where `reading`, then what people ask about these; `GET` is a page of the dashboard."""
+    crawl, content = folder / "crawl", filling(size)
+    crawl.mkdir()
+    (folder / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n', encoding="utf-8")
+    (crawl / "a.md").write_bytes(content)
+    yield "first crawl", ("scan",)
+    (crawl / "b.md").write_bytes(page(content, 1, 3, b"begin ", b" end"))
+    yield "second crawl", ("scan",)
+    (crawl / "c.md").write_bytes(page(content, 2, 3, b"start ", b" finish"))
+    yield "another page", ("scan",)
+    if reading:
+        yield "diff", ("diff", "crawl/a.md", "--format", "unified")
+        yield "why", ("why", "crawl/a.md", "crawl/c.md")
+        yield "similar", ("similar", "crawl/c.md")
+        yield "verify", ("verify", "crawl")
+        yield "search", ("search", "begin")
+        for view in ("page", "compare", "compare?view=sides", "pair"):
+            yield view, ("GET", view)
+    (crawl / "d.md").write_bytes(page(_article(_words(9))(size), 1, 4))
+    yield "another text", ("scan",)
+    if reading:
+        yield "diff to another text", ("diff", "crawl/a.md", "--format", "unified")
+
+
+def batch(folder: Path, filling: Filling, size: int, pages: int) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(name, command line) of taking in several pages with similar texts at once."""
+    (folder / "crawl").mkdir()
+    (folder / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n', encoding="utf-8")
+    for number in range(1, pages + 1):
+        made = page(filling(size), number, 2, b"begin %d " % number, b" end %d" % number)
+        (folder / "crawl" / f"{number}.md").write_bytes(made)
+    yield f"{pages} pages", ("scan",)
+
+
+def alone(*args: str) -> None:
+    """Run one command in this process and print its `Cost` as JSON."""
+    begun = last = time.process_time()
+    silence = 0.0
+
+    def listen() -> None:
+        nonlocal last, silence
+        now = time.process_time()
+        silence, last = max(silence, now - last), now
+
+    with heartbeat.heard_by(listen):
+        code = _asked(args[1]) if args[0] == "GET" else _run("--quiet", *args)
+    listen()
+    print(json.dumps((code, last - begun, silence, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)), flush=True)
+
+
+def _asked(view: str) -> int:
+    """Ask the dashboard for a view of the pages of `crawls`; 0 for an answer."""
+    from starlette.testclient import TestClient
+
+    from dedup.config import load
+    from dedup.web.app import make
+
+    view, _, how = view.partition("?")
+    with contextlib.closing(sqlite3.connect("dedup.db")) as database:
+        urls = [url for (url,) in database.execute("SELECT url FROM pages ORDER BY id")]
+    asked = {"a": urls[0], "b": urls[-1]} if view == "pair" else {"url": urls[0]}
+    answer = TestClient(make(load().settings), base_url="http://127.0.0.1:8765").get(f"/{view}?{how}", params=asked)
+    return 0 if answer.status_code == 200 else answer.status_code
+
+
+def costs(name: str, size: int, steps_of: Callable[[Path, Filling, int], Iterator[tuple[str, tuple[str, ...]]]]) -> dict[str, Cost]:
+    """Step → what it cost; each runs in a process of its own."""
+    found: dict[str, Cost] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for step, args in steps_of(Path(folder), CASES[name], size):
+            code = f"from benchmarks.pathological import alone; alone(*{args!r})"
+            environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+            done = subprocess.run(  # noqa: S603 - this interpreter
+                [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=folder, env=environment
+            )
+            if done.returncode:
+                sys.exit(f"{name}, {size} bytes, {step}: {done.stderr[-600:]}")
+            found[step] = Cost(*json.loads(done.stdout.splitlines()[-1]))
+    return found
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.pass_context
+def main(context: click.Context) -> None:
+    """Measure files made to be slow; without a command, how the time grows."""
+    if context.invoked_subcommand is None:
+        context.invoke(growth)
+
+
+_only = click.option("--only", multiple=True, metavar="WORD", help="Only the cases with this in their name.")
+
+
+def _chosen(only: tuple[str, ...]) -> list[str]:
+    return [name for name in CASES if not only or any(word in name for word in only)]
+
+
+@main.command()
 @click.option("--megabytes", "sizes", type=int, multiple=True, default=(1, 2, 4, 8), show_default=True, help="Sizes of files.")
-@click.option("--only", multiple=True, metavar="WORD", help="Only the cases with this in their name.")
+@_only
 @click.option("--limit", type=int, default=16, show_default=True, help="GiB of address space a process may take.")
-def main(sizes: tuple[int, ...], only: tuple[str, ...], limit: int) -> None:
+def growth(sizes: tuple[int, ...], only: tuple[str, ...], limit: int) -> None:
     """Measure how the commands grow with files made to be slow, and print a table."""
     print(f"| file | command | {' | '.join(f'{size} MB' for size in sizes)} | growth | memory |")
     print("|---|---|" + "---:|" * (len(sizes) + 2))
-    for name in CASES:
-        if only and not any(word in name for word in only):
-            continue
+    for name in _chosen(only):
         taken = {size: measured(name, size * MEGABYTE, limit << 30) for size in sizes}
         for step in taken[sizes[0]]:
             seconds = [taken[size][step][1] for size in sizes]
-            growth = (
+            exponent = (
                 f"{math.log(seconds[-1] / seconds[-2]) / math.log(sizes[-1] / sizes[-2]):.2f}"
                 if len(sizes) > 1 and seconds[-2] > 0.5
                 else ""
             )
             cells = " | ".join(f"{s:.2f} s" for s in seconds)
-            print(f"| {name} | {step} | {cells} | {growth} | {taken[sizes[-1]][step][2]:,.0f} MiB |", flush=True)
+            print(f"| {name} | {step} | {cells} | {exponent} | {taken[sizes[-1]][step][2]:,.0f} MiB |", flush=True)
+
+
+@main.command()
+@click.option("--bytes", "size", type=int, default=9_700_000, show_default=True, help="Size of the files' bodies.")
+@_only
+@click.option("--reading", is_flag=True, help="The commands and pages that show such texts, too.")
+def limit(size: int, only: tuple[str, ...], *, reading: bool) -> None:
+    """Measure each case at its largest size, and print a table; exit with 1 where a limit is passed."""
+    passed = False
+    header: list[str] = []
+    for name in _chosen(only):
+        taken = costs(name, size, lambda *given: crawls(*given, reading=reading))
+        if not header:
+            header = list(taken)
+            print(f"| file | {' | '.join(header)} | longest silence | memory |")
+            print("|---|" + "---:|" * (len(header) + 2))
+        passed |= _print_costs(name, taken)
+    sys.exit(passed)
+
+
+@main.command("batch")
+@click.option("--bytes", "size", type=int, default=9_700_000, show_default=True, help="Size of the files' bodies.")
+@click.option("--pages", type=int, default=7, show_default=True, help="Pages with similar texts.")
+@_only
+def batch_(size: int, pages: int, only: tuple[str, ...]) -> None:
+    """Measure pages with similar texts that arrive at once; exit with 1 where a limit is passed (that of time holds for each page)."""
+    passed = False
+    print("| file | all pages | longest silence | memory |\n|---|---:|---:|---:|")
+    for name in _chosen(only):
+        passed |= _print_costs(name, costs(name, size, lambda *given: batch(given[0], given[1], given[2], pages)), pages)
+    sys.exit(passed)
+
+
+def _print_costs(name: str, taken: dict[str, Cost], pages: int = 1) -> bool:
+    """Print a row; whether a limit is passed."""
+    seconds = [cost.seconds for cost in taken.values()]
+    silence = max(cost.silence for step, cost in taken.items() if (cost.seconds and "crawl" in step) or "page" in step or "text" in step)
+    told = [f"{s:.1f} s" + (" (!)" if s > pages * LIMIT_SECONDS else "") for s in seconds]
+    told.append(f"{silence:.1f} s" + (" (!)" if silence > LIMIT_SILENCE else ""))
+    print(f"| {name} | {' | '.join(told)} | {max(cost.memory for cost in taken.values()):,.0f} MiB |", flush=True)
+    return any("(!)" in cell for cell in told)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -53,7 +53,8 @@ RECIPES: dict[str, Recipe] = {str(r): r for a in ALGORITHMS for t in TEXTS for r
 BLANKS = " \t\r\n"
 """White space that every trim function agrees on; bodies are free of it at both ends."""
 
-_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;", "`": "&#x60;", "=": "&#x3D;"})
+_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;", "`": "&#x60;", "=": "&#x3D;"}
+"""Each character in turn, `&` first: what it becomes has none of those that follow."""
 
 _CLAIM = re.compile(r"(?:[A-Za-z][A-Za-z0-9_-]{0,15}:)?([0-9a-fA-F]{16,128})")
 
@@ -87,29 +88,49 @@ def digest(recipe: Recipe, title: str, body: str, escaped: str) -> str:
     return state.hexdigest()
 
 
-def prefix_digests(recipe: Recipe, title: str, pieces: Iterable[Piece]) -> Iterator[tuple[int, str]]:
-    """(end, hex digest) of the text up to the end of each piece, white space trimmed at both ends of the text.
-
-    One forward pass: the state is carried along, so n possible ends cost no more than one long text and n digests.
-    """
-    state = ALGORITHMS[recipe.algorithm][0]()
-    if recipe.text == "title+newline+body":
-        state.update(title.encode() + b"\n")
-    blanks, begun = "", False
+def first_claimed(recipes: Sequence[Recipe], title: str, pieces: Iterable[Piece], claim: str) -> tuple[Recipe, int] | None:
+    """The first of the recipes by which the text up to the end of some piece has the claimed digest (lower-case hex), and the first such
+    end; None where there is none. One pass over the pieces, however many recipes there are."""
+    found: tuple[Recipe, int] | None = None
+    prefixes = [_Prefix(recipe, title) for recipe in recipes]
     for piece in pieces:
-        text = piece.escaped if recipe.text == "escaped" else piece.plain
-        if not begun:
+        for number, prefix in enumerate(prefixes):
+            if prefix.extended(piece) == claim:
+                found = prefix.recipe, piece.end
+                del prefixes[number:]  # only an earlier recipe counts for more
+                break
+        if not prefixes:
+            break
+    return found
+
+
+class _Prefix:
+    """The digest of a text that grows piece by piece."""
+
+    def __init__(self, recipe: Recipe, title: str) -> None:
+        self.recipe = recipe
+        self._state = ALGORITHMS[recipe.algorithm][0]()
+        if recipe.text == "title+newline+body":
+            self._state.update(title.encode() + b"\n")
+        self._blanks, self._begun = "", False
+
+    def extended(self, piece: Piece) -> str:
+        """The hex digest with this piece at the end."""
+        text = piece.escaped if self.recipe.text == "escaped" else piece.plain
+        if not self._begun:
             text = text.lstrip(BLANKS)
-            begun = bool(text)
+            self._begun = bool(text)
         solid = text.rstrip(BLANKS)
         if solid:
-            state.update((blanks + solid).encode())
-            blanks = text[len(solid) :]
+            self._state.update((self._blanks + solid).encode())
+            self._blanks = text[len(solid) :]
         else:
-            blanks += text
-        yield piece.end, state.hexdigest()
+            self._blanks += text
+        return self._state.hexdigest()
 
 
 def escape(text: str) -> str:
     """`text` as the crawler writes it: HTML-escaped by Handlebars' rules."""
-    return text.translate(_ESCAPES)
+    for character, reference in _ESCAPES.items():
+        text = text.replace(character, reference)
+    return text

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from dedup.text import nfc
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def _host(url: str) -> str:
 
 
 def _plain(name: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", name).split())
+    return " ".join(nfc(name).split())
 
 
 def _folded(name: str) -> str:

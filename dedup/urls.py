@@ -19,6 +19,8 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 import xxhash
 from w3lib.url import canonicalize_url
 
+from dedup.text import unicode_form
+
 MAX_CHARACTERS = 4096
 """A longer address is no article's; it is refused rather than worked on."""
 
@@ -170,7 +172,7 @@ def _split(url: str) -> SplitResult | None:
             return None
     elif "%" in host:
         host = unquote(host).lower()
-    plain = host if host.isascii() else unicodedata.normalize("NFKC", host)
+    plain = host if host.isascii() else unicode_form("NFKC", host)
     if not host.strip(".") or _NO_HOST.search(plain) or (":" in plain) != bracketed:
         return None
     host = f"[{host}]" if bracketed else host.rstrip(".")

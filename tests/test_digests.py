@@ -60,22 +60,28 @@ def test_a_claim_is_tried_with_the_recipes_of_its_length_in_order(digits: int, a
 
 
 PARTS = [*BLANKS, "가", "a", "-", "\u3000", "\x0b", "&amp;", "&#10;", "&#32;", "&lt;"]
+SOME = st.lists(st.sampled_from(list(RECIPES.values())), min_size=1, max_size=4)
 STRETCH = st.lists(st.sampled_from(PARTS), max_size=6).map("".join)
 
 
-@given(st.sampled_from(list(RECIPES.values())), st.text(max_size=4), st.lists(STRETCH, max_size=8))
+@given(SOME, st.text(max_size=4), st.lists(STRETCH, max_size=8), st.data())
 @settings(deadline=None, max_examples=300)
-def test_prefix_digests_equal_hashing_each_prefix_on_its_own(recipe: Recipe, title: str, stretches: list[str]) -> None:
+def test_the_first_recipe_that_fits_the_claim_at_any_end_is_found(
+    recipes: list[Recipe], title: str, stretches: list[str], data: st.DataObject
+) -> None:
     title = title.encode("utf-8", "replace").decode()
     pieces: list[Piece] = []
-    expected: list[tuple[int, str]] = []
+    hashed: list[tuple[Recipe, int, str]] = []
     whole = ""
     for stretch in stretches:
         whole += stretch
         pieces.append(Piece(len(whole), stretch, html.unescape(stretch)))
         plain = "".join(p.plain for p in pieces).strip(BLANKS)
-        expected.append((len(whole), digests.digest(recipe, title, plain, whole.strip(BLANKS))))
-    assert list(digests.prefix_digests(recipe, title, pieces)) == expected
+        hashed += [(r, len(whole), digests.digest(r, title, plain, whole.strip(BLANKS))) for r in recipes]
+    claim = data.draw(st.sampled_from([digest for *_, digest in hashed] or ["0" * 32]))
+    fitting = [(recipes.index(r), n, r) for n, (r, _, digest) in enumerate(hashed) if digest == claim]
+    expected = next(((r, hashed[n][1]) for _, n, r in sorted(fitting, key=lambda f: f[:2])), None)
+    assert digests.first_claimed(recipes, title, iter(pieces), claim) == expected
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

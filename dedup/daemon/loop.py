@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from dedup import health
+from dedup import health, heartbeat
 from dedup.daemon.idle import Idle
 from dedup.daemon.notify import notify
 from dedup.daemon.posting import Posting
@@ -73,7 +73,8 @@ class _Loop:
         leaving = True
         try:
             while not self._stop.is_set():
-                pause = self._round()
+                with heartbeat.heard_by(self._vitals.beat):
+                    pause = self._round()
                 self._vitals.beat()
                 if not self._stop.is_set():
                     now = time.monotonic()

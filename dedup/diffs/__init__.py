@@ -6,7 +6,23 @@ operations; what it keeps and removes is the one side, what it keeps and adds th
 
 from dedup.diffs import forms
 from dedup.diffs.comparing import Kind, Operation, after, aligned, before, compare
-from dedup.diffs.sentences import sentences
+from dedup.diffs.sentences import MOST_SENTENCED, sentences
+from dedup.diffs.stretches import split
 from dedup.diffs.tokens import Token, TokenKind, clean, tokens
 
-__all__ = ["Kind", "Operation", "Token", "TokenKind", "after", "aligned", "before", "clean", "compare", "forms", "sentences", "tokens"]
+__all__ = [
+    "MOST_SENTENCED",
+    "Kind",
+    "Operation",
+    "Token",
+    "TokenKind",
+    "after",
+    "aligned",
+    "before",
+    "clean",
+    "compare",
+    "forms",
+    "sentences",
+    "split",
+    "tokens",
+]

@@ -10,7 +10,8 @@ from typing import Literal
 from rapidfuzz import process
 from rapidfuzz.distance import Indel
 
-from dedup.diffs.sentences import sentences
+from dedup.diffs.sentences import MOST_LINES
+from dedup.diffs.stretches import split
 from dedup.diffs.tokens import words
 
 Kind = Literal["same", "removed", "added", "moved_from", "moved_to"]
@@ -21,9 +22,6 @@ MOST_PAIRS = 40_000
 """Sentences before times sentences after, in one place, that are compared with each other; beyond, they are told as they stand."""
 MOST_CHARACTERS = 20_000
 """Of two sentences that are compared by characters and tokens; longer ones are no sentences, and are told more coarsely."""
-MOST_LINES = 20_000
-"""Sentences of a side that are aligned with the other's; of more, only what begins and ends alike is told as the same, and the rest as
-one piece."""
 MOVED = 8
 """Characters of a sentence from which its turning up elsewhere is told as a move."""
 
@@ -51,11 +49,11 @@ def after(operations: Iterable[Operation]) -> str:
 def compare(one: str, other: str) -> list[Operation]:
     """The operations that lead from one cleaned text to the other; of equals one `same`, of nothing none.
 
-    Neighbours differ in kind, but for moves. Time is bounded: what is too much to compare is told as removed and added.
+    Neighbours differ in kind, but for moves. The work is bounded: what is too much to compare is removed and added.
     """
     if one == other:
         return [Operation("same", one)] if one else []
-    return _joined(chain.from_iterable(aligned(sentences(one), sentences(other))))
+    return _joined(chain.from_iterable(aligned(*split(one, other))))
 
 
 def aligned(a: Sequence[str], b: Sequence[str]) -> list[list[Operation]]:

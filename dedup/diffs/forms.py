@@ -9,7 +9,7 @@ from html import escape
 from typing import Any
 
 from dedup.diffs.comparing import Operation
-from dedup.diffs.sentences import sentences
+from dedup.diffs.sentences import MOST_SENTENCED, sentences
 
 CONTEXT = 40
 """Characters that are shown of an unchanged stretch on the side of a difference."""
@@ -100,7 +100,7 @@ def _whole(left: Sequence[Operation], right: Sequence[Operation]) -> bool:
 
 def _ends(piece: str) -> bool:
     """Whether a new sentence would begin after it."""
-    return len(sentences(piece + "가")) > 1
+    return len(sentences(piece[-MOST_SENTENCED // 2 :] + "가")) > 1
 
 
 def unified(operations: Iterable[Operation], context: int = 1) -> Iterator[str]:

@@ -9,6 +9,11 @@ from dedup.diffs.tokens import whole
 MOST_QUOTED = 600
 """Characters between two quotation marks that are looked at as one quotation; what is longer was never closed."""
 
+MOST_SENTENCED = 200_000
+"""Characters of a text that is split into sentences as a whole. The longest article has a quarter of them."""
+MOST_LINES = 20_000
+"""Sentences of a side that are aligned with the other's."""
+
 _CLOSING = r"[”’」』》〉)\]]*+"
 """What may stand between the end of a sentence and the blank after it. Straight quotation marks are met as opening ones."""
 _END = regex.compile(
@@ -28,7 +33,16 @@ _CLOSED_BY = {"“": "”", "‘": "’", "「": "」", "『": "』", '"': '"', 
 
 def sentences(text: str) -> list[str]:
     """The sentences of a cleaned text, each with the blank or line end after it; joined they are the text. A quotation is never
-    split; a line's end is always the end of a sentence."""
+    split; a line's end is always the end of a sentence. Of a text with more than `MOST_SENTENCED` characters its beginning and its end
+    are split, and what is between them is one part."""
+    if len(text) > MOST_SENTENCED:
+        begin, end = _sentences(text[: MOST_SENTENCED // 2]), _sentences(text[-(MOST_SENTENCED // 2) :])
+        middle = begin[-1] + text[MOST_SENTENCED // 2 : -(MOST_SENTENCED // 2)] + end[0]
+        return [*begin[:-1], middle, *end[1:]]
+    return _sentences(text)
+
+
+def _sentences(text: str) -> list[str]:
     found: list[str] = []
     begin = at = 0
     while m := _END.search(text, at):

@@ -82,6 +82,11 @@ def words(text: str) -> list[str]:
     return whole([m[0] for m in _TOKEN.finditer(text)], text)
 
 
+def is_joining(character: str) -> bool:
+    """Whether a character may belong to the grapheme of the one before or behind it."""
+    return _JOINING.match(character) is not None
+
+
 def _doubtful(parts: list[str]) -> bool:
     """Whether a grapheme might be split between two of them."""
     return any(_JOINING.match(a[-1]) or _JOINING.match(b[0]) for a, b in pairwise(parts) if not (a[-1] + b[0]).isascii())

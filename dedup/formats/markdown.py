@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import html
 import re
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +17,7 @@ from dedup import digests, times
 from dedup.digests import BLANKS, Piece, Recipe
 from dedup.formats.decoding import decode
 from dedup.formats.options import ReadOptions
+from dedup.heartbeat import beat
 from dedup.model import FAULTS, Article, Cause, Check, Fault, FaultKind, Metadata, Reading
 from dedup.urls import without_credentials
 
@@ -39,6 +41,8 @@ _MOST_SPILT = 65_536
 """So far beyond its first line `---` a header or title block is looked for that holds such lines in its values."""
 _MOST_LOOKED_AT = 40 * _MOST_SPILT
 """Characters of headers that are taken apart for that, one after the other; one that is longer than all of them is not a second time."""
+_MOST_ENDS = 5_000
+"""Possible ends of a body that are held against the claimed digest, from its first and from its last on."""
 _ID = re.compile(r"([0-9A-Za-z]+)_([0-9A-Za-z]+)")
 
 
@@ -268,9 +272,13 @@ def _body_start(text: str, after: int, raw: dict[str, str]) -> int | None:
 
 
 def _pieces(content: str) -> Iterator[Piece]:
-    """The stretches between the possible ends of the body, in order; the last one ends with the file."""
+    """The stretches between the possible ends of the body, in order; the last one ends with the file. Of very many ends those in the
+    middle are left out."""
+    cuts = array("q", (cut for cut, _ in _cuts(content, len(content))))
+    if len(cuts) > 2 * _MOST_ENDS:
+        del cuts[_MOST_ENDS:-_MOST_ENDS]
     start = 0
-    for cut, _ in _cuts(content, len(content)):
+    for cut in cuts:
         yield _piece(content, start, cut)
         start = cut
     partial = _PARTIAL_CUT.search(content, max(start, len(content) - 8))
@@ -308,10 +316,9 @@ def _body(content: str, head: _Head, recipes: tuple[Recipe, ...], *, cut_short: 
     title = head.values.get("title", "")
     claim = digests.claim_hex(claimed)
     fitting = digests.fitting(recipes, claim) if claim else []
-    for recipe in fitting:
-        for end, found in digests.prefix_digests(recipe, title, _pieces(content)):
-            if found == claim:
-                return _plain(content[:end]), Check("verified", None, claimed, found, str(recipe))
+    if claim and fitting and (found := digests.first_claimed(fitting, title, _pieces(content), claim)):
+        recipe, end = found
+        return _plain(content[:end]), Check("verified", None, claimed, claim, str(recipe))
     end, complete = _structural_end(content, commented="comment_count" in head.values)
     escaped = content[:end].strip(BLANKS)
     body = unescape(escaped).strip(BLANKS)
@@ -371,6 +378,43 @@ def unescape(text: str) -> str:
             left -= number
             if not left:
                 return plain  # there was nothing else to replace
-    if _LONG_REFERENCE.search(text):
-        return "&#".join(html.unescape(part) for part in _LONG_REFERENCE.split(text))
-    return html.unescape(text)
+    return "".join(_unescaped(block) for block in _blocks(text))
+
+
+_BLOCK = 1_000_000
+"""Characters of a text that are unescaped at once, about."""
+_REFERENCE = re.compile(r"(&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[^\t\n\f <&#;]{1,32};?))")
+"""What `html.unescape` takes for one reference. None of them has another `&` in it."""
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """The text in blocks that begin with `&`, but for the first."""
+    begin = 0
+    while begin < len(text):
+        cut = text.find("&", begin + _BLOCK)
+        end = cut if cut >= 0 else len(text)
+        yield text[begin:end]
+        begin = end
+        beat()
+
+
+def _unescaped(block: str) -> str:
+    if _LONG_REFERENCE.search(block):
+        return "&#".join(map(_unescaped, _LONG_REFERENCE.split(block)))
+    parts = _REFERENCE.split(block)
+    parts[1::2] = map(_MEANINGS.__getitem__, parts[1::2])
+    return "".join(parts)
+
+
+class _Meanings(dict[str, str]):
+    """Reference → what it means, of those that were met first. Names without a semicolon are looked for among 2,231, which takes
+    microseconds."""
+
+    def __missing__(self, reference: str) -> str:
+        meaning = html.unescape(reference)
+        if len(self) < 4096 and len(reference) <= 40:
+            self[reference] = meaning
+        return meaning
+
+
+_MEANINGS = _Meanings()

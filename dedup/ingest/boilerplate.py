@@ -20,6 +20,8 @@ from dedup.store import Reader, Writer
 from dedup.store.rows import BoilerplateRow
 from dedup.winnowing import vectors
 
+MOST_LEARNED = 500_000
+"""Characters of texts that boilerplate is learned from. What is printed under everything is printed under shorter ones too."""
 MASKED_CHARACTERS = 4_000_000
 """Normalised characters of texts whose masks stay in memory between batches (1 byte each)."""
 
@@ -152,6 +154,8 @@ class Boilerplate:
     def learn(self, store: Writer, publisher: int, key: int, body: str, own: Points, others: Sequence[Points]) -> set[int]:
         """Learn the passage around a key of a text (`body`, and `own` normalised) that runs alike through the others too.
         Gives the keys that lie in it; none where there is no such passage."""
+        if max(map(len, (own, *others))) > MOST_LEARNED:
+            return set()
         house = self.house(store, publisher)
         passage = _common(key, own, others)
         if not passage:

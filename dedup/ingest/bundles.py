@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dedup import overlap
+from dedup.heartbeat import beat
 from dedup.ingest.kept import Kept
 from dedup.ingest.matching import Matching
 from dedup.model import Match
@@ -21,6 +22,8 @@ APART = 0.1
 """Share of the smaller stretch that two may have in common and still stand side by side."""
 MOST = 64
 """Other matches of a text that a new one is looked at beside."""
+MOST_CHARACTERS = 20_000_000
+"""Normalised characters of the text that are searched for that, one match after the other."""
 
 Mask = NDArray[np.bool_]
 Pair = tuple[int, int]
@@ -62,15 +65,17 @@ class Bundles:
     def _beside(self, whole: int, length: int, match: Match, others: Iterable[Match]) -> set[Pair]:
         """The pairs that `match` and others make of the same text, where they stand side by side in it."""
         parts: set[Pair] = set()
-        looked_at = 0
+        looked_at = characters = 0
         for other in others:
             smaller = min(match.numbers.shared, other.numbers.shared)
             # what two stretches share is at least what they have more than there is room for
             if other is match or match.numbers.shared + other.numbers.shared - length > APART * smaller:
                 continue
             looked_at += 1
-            if looked_at > MOST:
+            if looked_at > MOST or characters > MOST_CHARACTERS:
                 break
+            characters += 2 * length
+            beat()
             stretches = [self._stretch(whole, m.b if m.a == whole else m.a) for m in (match, other)]
             common = int(np.count_nonzero(stretches[0] & stretches[1]))
             if common <= APART * min(int(np.count_nonzero(s)) for s in stretches):

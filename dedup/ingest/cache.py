@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Generic, TypeVar
 
 K = TypeVar("K")
@@ -68,6 +68,16 @@ class Cache(Generic[K, V]):
         while self._total > self._most:
             _, value = self._entries.popitem(last=False)
             self._total -= self._size(value)
+
+    def trim(self, needed: Collection[K]) -> None:
+        """Drop what is beyond the bound in the middle of a batch, but for the entries that are `needed`. The others must be ones that
+        whoever asks for them can make again."""
+        if self._total <= self._most:
+            return
+        for key in [key for key in self._entries if key not in needed]:
+            if self._total <= self._most:
+                break
+            self._total -= self._size(self._entries.pop(key))
 
     def clear(self) -> None:
         self._entries.clear()

@@ -101,7 +101,7 @@ def _digests(store: Writer, claims: Collection[str], states: Sequence[FirstCrawl
     for some in _parts(list(lacking)):
         for revision, body in store.bodies(some).items():
             assert body.body is not None
-            escaped = digests.escape(body.body)
+            escaped = digests.escape(body.body) if any(recipe.text == "escaped" for recipe, _ in names) else ""
             found[revision] = [digests.digest(recipe, body.title, body.body, escaped) for recipe, _ in names]
             _kept.update({(lacking[revision], name): digest for (_, name), digest in zip(names, found[revision], strict=True)})
     while len(_kept) > MOST_DIGESTS:

@@ -18,6 +18,7 @@ import xxhash
 from dedup import formats, minhash, text, winnowing
 from dedup.descriptors import is_exhausted
 from dedup.formats import ReadOptions
+from dedup.heartbeat import beat, beating
 from dedup.ingest import leases
 from dedup.ingest.beneath import Beneath
 from dedup.ingest.isolation import each_apart, fault_of, is_of_file
@@ -112,7 +113,7 @@ def examine(found: Iterable[Found], options: Options) -> list[Examined]:
     """Each file read and worked out; order kept. Never raises for what a file is or holds: a file that the program fails on is a fault
     of the kind `internal`. Raises OSError where the process has no descriptors (EMFILE) or no memory (ENOMEM) left."""
     with Beneath() as beneath:
-        read = [_read(f, options, beneath) for f in found]
+        read = [_read(f, options, beneath) for f in beating(found)]
     signed = iter(_signed([r for r in read if isinstance(r, _Read)], options))
     return [r if isinstance(r, Examined) else next(signed) for r in read]
 
@@ -151,7 +152,9 @@ def sign(bodies: Iterable[str], options: Options) -> list[tuple[minhash.Signed, 
     """Each body normalised and signed, with its packed winnowed keys; order kept."""
     signed: list[tuple[minhash.Signed, bytes | None]] = []
     for folded in text.folded(bodies):
+        beat()
         made = minhash.sign_folded(folded, options.num_perm, options.min_characters)
+        beat()
         keys = winnowing.packed(folded, options.min_characters) if options.passages else [None] * len(made)
         signed += zip(made, keys, strict=True)
     return signed

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from dedup import overlap
+from dedup.heartbeat import beat
 from dedup.ingest import history
 from dedup.judging import Judgement, Past, Rules, State, judge
 from dedup.judging.judge import CACHED_CHARACTERS
@@ -75,7 +76,9 @@ def judged(
             _, similarity, row = known[pair]
         return Settled(page, change, before, after, None), (page, change, *differ, similarity, row)
     similarity = _similarity(before.body, after.body)
+    beat()
     found = judge(_state(before.title, before.body, change.previous), _state(after.title, after.body, change.sighting), past, rules)
+    beat()
     row = JudgedRow(
         found.kind,
         found.severity,

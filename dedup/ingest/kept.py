@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from dedup.heartbeat import beat
 from dedup.ingest.cache import Cache
 from dedup.overlap import Prepared, prepare
 from dedup.store import Writer
 
 CACHED_CHARACTERS = 4_000_000
-"""Normalised characters that stay in memory between one group of comparisons and the next (5 bytes each)."""
+"""Normalised characters that stay in memory between one group of comparisons and the next (5 bytes each). Within a group there may be
+more: the texts that are not stored yet, and the two that were asked for last."""
 
 
 class Kept:
@@ -18,26 +20,42 @@ class Kept:
     def __init__(self, store: Writer) -> None:
         self._store = store
         self._texts: Cache[int, Prepared] = Cache(CACHED_CHARACTERS, lambda text: max(len(text.points), 1))
+        self._put: set[int] = set()
+        self._last = 0
 
     def clear(self) -> None:
         self._texts.clear()
+        self._put.clear()
 
     def end_group(self) -> None:
         """What was compared so far is compared no more."""
+        self._put.clear()
         self._texts.end_batch()
 
     def put(self, number: int, body: str) -> None:
-        """Keep a text whose body is at hand."""
+        """Keep a text whose body is at hand. It may not be stored yet, so it stays in memory until the group of comparisons ends."""
+        self._put.add(number)
         if self._texts.missing([number]):
             self._texts[number] = prepare(body)
+            beat()
 
     def load(self, numbers: Collection[int]) -> None:
-        """Have these texts in memory until the group of comparisons ends."""
+        """Have these texts in memory, as far as they fit; `get` loads the others one by one."""
         absent = self._texts.missing(set(numbers))
-        for number, body in self._store.bodies_of_texts(absent).items():
-            self.put(number, body)
+        left = CACHED_CHARACTERS
+        fitting: list[int] = []
+        for number, characters in sorted(self._store.characters_of(absent).items()):
+            if characters <= left:
+                left -= characters
+                fitting.append(number)
+        for number, body in self._store.bodies_of_texts(fitting).items():
+            self._texts[number] = prepare(body)
+            beat()
 
     def get(self, number: int) -> Prepared:
         if number not in self._texts:
-            self.put(number, self._store.body_of_text(number) or "")
+            self._texts[number] = prepare(self._store.body_of_text(number) or "")
+            beat()
+            self._texts.trim({*self._put, self._last, number})
+        self._last = number
         return self._texts[number]

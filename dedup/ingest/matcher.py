@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from dedup.passages import PassageIndex
 
 LOADED_AT_ONCE = 500
+MOST_COMPARED = 16_000_000
+"""Normalised characters, of a text and of those that it is compared with, after which one match is enough; three times as many without
+any match. A text of the usual length comes to that with thousands of others."""
 _CUT = "%s was cut short or overwritten by something else; it is made again from what the database stores"
 _log = logging.getLogger("dedup")
 
@@ -70,6 +73,8 @@ class _Round:
     judged: dict[tuple[int, int], Match | None] = field(default_factory=dict)
     pages: dict[int, TextPages | None] = field(default_factory=dict)
     crowded: set[int] = field(default_factory=set)
+    compared: int = 0
+    matched: bool = False
     further: dict[int, list[int]] = field(default_factory=dict)
 
 
@@ -245,6 +250,7 @@ class Matcher:
             self._load(some, round_)
             for number in some:
                 crowded = number in meeting.crowded
+                round_.compared, round_.matched = 0, False
                 one = lookups.get(number)
                 proposed = self._stories.propose(one) if one else None
                 self._confirm_signatures(number, meeting, round_, crowded=crowded)
@@ -376,7 +382,12 @@ class Matcher:
         if pair in round_.stored:
             return round_.stored[pair]
         if pair not in round_.judged:
-            round_.judged[pair] = self._judge(*pair, by_passages=by_passages)
+            if round_.compared > MOST_COMPARED * (1 if round_.matched else 3):
+                round_.crowded.add(number)
+                return None
+            judged = round_.judged[pair] = self._judge(*pair, by_passages=by_passages)
+            round_.compared += sum(len(self._kept.get(n).points) for n in pair)
+            round_.matched |= judged is not None
         return round_.judged[pair]
 
     def _judge(self, a: int, b: int, *, by_passages: bool) -> Match | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from dedup import minhash, winnowing
 from dedup.config import Duplicates
+from dedup.heartbeat import beat
 from dedup.model import Numbers, Relation
 from dedup.overlap import NOTHING, Overlap, Prepared, Shared, overlap, shared
 
@@ -60,14 +61,17 @@ class Matching:
 
         `by_passages`: only their passages proposed them."""
         part = shared(a, b)
+        beat()
         could = self._could(part)
         if by_passages and not could and part.coverage < WORTH_JACCARD:
             return Judged(None, numbers(Overlap(0, 0, 0), part))
         whole = overlap(a.points, b.points)
+        beat()
         if could or whole.jaccard >= self.limits.threshold:
             masked = masks()
             if any(mask is not None for mask in masked):
                 part = shared(a, b, *masked)
+                beat()
         return Judged(self.relation(whole, part), numbers(whole, part))
 
     def _could(self, part: Shared) -> bool:

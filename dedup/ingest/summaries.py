@@ -20,6 +20,7 @@ import xxhash
 from dedup import times
 from dedup.clustering import Graph, Star
 from dedup.config import Settings
+from dedup.heartbeat import beat
 from dedup.ingest.isolation import each_apart, is_of_file, log_once
 from dedup.model import Match
 from dedup.publishers import Publishers
@@ -147,6 +148,7 @@ class _Work:
         """Take these, and whatever is connected with them."""
         store = self._store
         while pages or texts:
+            beat()
             if leave():
                 raise _LeavingError
             self.pages |= pages
@@ -205,8 +207,10 @@ def places_in(clusters: Iterable[ClusterRow], members: Iterable[MemberRow]) -> d
 
 def _each(rows: Iterable[_T], leave: Callable[[], bool]) -> Iterator[_T]:
     for number, row in enumerate(rows):
-        if number % LOOKED_UP == 0 and leave():
-            raise _LeavingError
+        if number % LOOKED_UP == 0:
+            beat()
+            if leave():
+                raise _LeavingError
         yield row
 
 

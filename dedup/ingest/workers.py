@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,12 +20,14 @@ from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
-from dedup import compiled
+from dedup import compiled, heartbeat
 from dedup.ingest.examine import Examined, Found, Options, collect_rarely, examine, ignore_lease_breaks
 from dedup.model import FAULTS, Fault
 
 WORTHWHILE = 20_000
 """Files of one pass from which on processes are started: what they save on fewer does not pay for their coming up."""
+BEAT = 0.5
+"""Seconds between two signs of life of a process, at least."""
 MOST = 8
 """Processes that the one writer can keep up with."""
 
@@ -77,6 +80,7 @@ class Examiners:
     def __init__(self, options: Options, number: int) -> None:
         self._options, self._number = options, min(number, MOST)
         self._given = 0
+        self._beats = 0
         self._pending: deque[tuple[Sequence[Found], Future[list[Examined]]]] = deque()
         self._threads: ThreadPoolExecutor | None = None
         self._local = threading.local()
@@ -118,10 +122,14 @@ class Examiners:
         """The oldest batch, once it is done. After `stop` is set no longer than `patience` seconds are waited, and what is not
         done by then is forgotten: nothing is returned, and a later scan finds those files."""
         batch, future = self._pending.popleft()
+        heard = self._beats
         while True:
             try:
                 return future.result(patience if stop.is_set() else 0.5)
             except NotYetError:
+                if self._beats != heard:  # some process gets on
+                    heard = self._beats
+                    heartbeat.beat()
                 if stop.is_set():
                     self.forget()
                     return []
@@ -185,8 +193,10 @@ class Examiners:
                 raise _NoProcessError(str(error) or "out of memory") from error
         try:
             worker.connection.send(batch)
+            while (answered := worker.connection.recv()) is None:
+                self._beats += 1
             examined: list[Examined] | OSError
-            examined, records = worker.connection.recv()
+            examined, records = answered
         except (EOFError, OSError, MemoryError, pickle.UnpicklingError) as error:
             self._local.worker = None
             worker.connection.close()
@@ -217,7 +227,8 @@ class Examiners:
 
 
 def serve(descriptor: int) -> None:
-    """Examine what comes through a socket until its other end is closed, or gone: first the options, then batches."""
+    """Examine what comes through a socket until its other end is closed, or gone: first the options, then batches. While it works a
+    None goes out now and then as a sign of life, before the answer."""
     connection = Connection(descriptor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
     ignore_lease_breaks()
@@ -226,7 +237,15 @@ def serve(descriptor: int) -> None:
     records: list[logging.LogRecord] = []
     _log.addHandler(_Collector(records))
     _log.propagate = False
-    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
+    last = time.monotonic()
+
+    def answer() -> None:
+        nonlocal last
+        if time.monotonic() - last >= BEAT:
+            last = time.monotonic()
+            connection.send(None)
+
+    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt), heartbeat.heard_by(answer):
         options = connection.recv()
         while True:
             batch = connection.recv()

@@ -9,14 +9,16 @@ from itertools import chain, groupby
 from typing import Self
 
 from dedup import diffs
-from dedup.diffs import Operation
+from dedup.diffs import MOST_SENTENCED, Operation
+from dedup.heartbeat import beat
 from dedup.judging import evidence
 from dedup.judging.evidence import SENTENCE, Aside, Evidence, is_ended, plain
 
 _Group = list[Operation]
 
 MOST_HEADINGS = 200
-"""Sentences that came or went up to which headings among them are looked for in the rest of the text."""
+"""Sentences that came or went up to which headings among them are looked for in the rest of the text, where that has no more than
+`MOST_SENTENCED` characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,16 @@ class Body:
     @classmethod
     def compared(cls, before: str, after: str) -> Self:
         """Compare two bodies as they were crawled."""
-        sides = [diffs.sentences(diffs.clean(evidence.unlinked(side))) for side in (before, after)]
+        sides = diffs.split(*(diffs.clean(evidence.unlinked(side)) for side in (before, after)))
+        beat()
         gone, new = unknown(sides[1], sides[0]), unknown(*sides)
         lines, lines_now = Aside.among(gone), Aside.among(new)
         left_out = lines.all | lines_now.all
         one, other = ([s for s in side if s.strip() not in left_out] for side in sides)
-        groups = _unwrapped(_without_repeated(diffs.aligned(one, other)))
+        aligned = diffs.aligned(one, other)
+        beat()
+        groups = _unwrapped(_without_repeated(aligned))
+        beat()
         differing = [g for g in groups if _differs(g)]
         moved = any(o.move is not None for g in differing for o in g)
         letters = (_letters(differing, ("same", kind)) for kind in ("removed", "added"))
@@ -74,7 +80,8 @@ def _without_repeated(groups: Sequence[_Group]) -> list[_Group]:
     words."""
     kept = [o.text for g in groups if not _differs(g) for o in g]
     sentences = {text.strip() for text in kept}
-    words = f" {_words(chr(10).join(kept))} " if 0 < sum(map(_came_or_went, groups)) <= MOST_HEADINGS else ""
+    few = 0 < sum(map(_came_or_went, groups)) <= MOST_HEADINGS and sum(map(len, kept)) <= MOST_SENTENCED
+    words = f" {_words(chr(10).join(kept))} " if few else ""
     return [g for g in groups if not (_came_or_went(g) and _is_repeated(g[0].text, sentences, words))]
 
 
@@ -83,6 +90,8 @@ def _came_or_went(group: _Group) -> bool:
 
 
 def _is_repeated(sentence: str, sentences: set[str], words: str) -> bool:
+    if len(sentence) > evidence.LONGEST:
+        return sentence.strip() in sentences
     if is_ended(sentence) or any(map(str.isdigit, sentence)):
         return sentence.strip() in sentences and len(plain(sentence)) >= SENTENCE
     return (told := _words(sentence)) != "" and f" {told} " in words
@@ -105,7 +114,7 @@ def _flat(groups: list[_Group]) -> list[_Group]:
     """Sentences of both sides compared with blanks for line ends, if that leaves less than half of the difference."""
     operations = [o for g in groups for o in g]
     sides = ["".join(o.text for o in operations if o.kind in kinds) for kinds in (_LEFT, _RIGHT)]
-    if not any("\n" in side.rstrip() for side in sides):
+    if not any("\n" in side.rstrip() for side in sides) or max(map(len, sides)) > MOST_SENTENCED:
         return groups
     flat = diffs.aligned(*(diffs.sentences(side.replace("\n", " ")) for side in sides))
     return flat if 2 * _changed(flat) < _changed(groups) else groups

@@ -12,8 +12,9 @@ from typing import Literal, Self
 import regex
 
 from dedup.diffs import Operation, tokens
-from dedup.judging.words import AGO, CREDITS, LINK, NAMES, NEGATIONS, QUOTATIONS, SPELT, STAMPS, TARGET, sort_of_number, stands_in
-from dedup.text import normalise
+from dedup.heartbeat import beat
+from dedup.judging.words import AGO, CREDITS, LINK, NAMES, NEGATIONS, SPELT, STAMPS, TARGET, quotations, sort_of_number, stands_in
+from dedup.text import kept, unicode_form
 
 What = Literal[
     "number", "amount", "date", "percentage", "quotation", "name", "negation", "sentence", "moved", "words", "address",
@@ -36,6 +37,10 @@ LONGEST = 40_000
 """Characters of a sentence, before and after, that is looked at word by word; what is longer is none."""
 MOST_ROWS = 2_000
 """Sentences that differ and are looked at one by one; what differs beyond them is told as one."""
+MOST_READ = 500_000
+"""Characters of them, of both sides together, after which the same holds."""
+MOST_NAMES = 100
+"""Names in a sentence that are looked for in the other one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +54,17 @@ class Evidence:
 
 def plain(text: str) -> str:
     """Letters and digits alone, in compatibility form and folded: what is left where form counts for nothing."""
-    return normalise(unicodedata.normalize("NFKC", text))
+    letters = kept(unicode_form("NFKC", text).casefold())
+    beat()
+    return letters
+
+
+def has_letters(text: str) -> bool:
+    """Whether anything is left of it when it is `plain`."""
+    return bool(plain(text[:_SOME])) or (len(text) > _SOME and bool(plain(text)))
+
+
+_SOME = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +111,17 @@ def of(groups: Iterable[Sequence[Operation]]) -> list[Evidence]:
     found: list[Evidence] = []
     quoted: tuple[list[str], list[str]] = [], []
     rows = _rows(groups)
+    read = 0
     for left, right in islice(rows, MOST_ROWS):
         found += _of_row(left, right)
         for side, marks in zip((left, right), quoted, strict=True):
-            marks.extend(_quotations(_text(side)))
+            text = _text(side)
+            read += len(text)
+            if len(text) <= LONGEST:
+                marks.extend(quotations(text))
+        beat()
+        if read > MOST_READ:
+            break
     rest = [[_text(side) for side in row] for row in rows]
     gone, come = ("\n".join(row[n] for row in rest) for n in (0, 1))
     if plain(gone) != plain(come):
@@ -139,6 +161,9 @@ def _rows(groups: Iterable[_Side]) -> Iterator[tuple[_Side, _Side]]:
 
 def _of_row(one: _Side, other: _Side) -> Iterator[Evidence]:
     left, right = _text(one), _text(other)
+    if len(left) + len(right) > MOST_READ and all(o.kind in ("removed", "added") for o in (*one, *other)):
+        yield Evidence("sentence", cut(left), cut(right))
+        return
     letters = plain(left), plain(right)
     if letters[0] == letters[1]:
         return
@@ -223,10 +248,6 @@ def _value(number: str) -> str:
     return unicodedata.normalize("NFKC", number).replace(",", "").replace("\u2212", "-").replace(" ", "").casefold()
 
 
-def _quotations(text: str) -> list[str]:
-    return [next(g for g in m.groups() if g) for m in QUOTATIONS.finditer(text)]
-
-
 def _names(text: str) -> list[str]:
     return [m["name"] or m["latin"] or m["acronym"] for m in NAMES.finditer(text)]
 
@@ -234,7 +255,8 @@ def _names(text: str) -> list[str]:
 def _missing(names: Iterable[str], other: str) -> list[str]:
     """Those that the other side does not have in any spelling."""
     there = plain(other)
-    return [name for name in dict.fromkeys(names) if not (stands_in(name, other) if name[0] >= "가" else plain(name) in there)]
+    some = islice(dict.fromkeys(names), MOST_NAMES)
+    return [name for name in some if not (stands_in(name, other) if name[0] >= "가" else plain(name) in there)]
 
 
 def _negations(text: str) -> list[str]:

@@ -17,9 +17,10 @@ from dedup import diffs
 from dedup.diffs import Operation
 from dedup.judging import evidence
 from dedup.judging.bodies import Body, unknown
-from dedup.judging.evidence import Evidence, cut, plain
+from dedup.judging.evidence import Evidence, cut, has_letters, plain
 from dedup.judging.words import STAMPS
 from dedup.model import ChangeKind, Severity
+from dedup.text import nfc
 
 VERSION = 2
 """Of this judging; counted up where it comes to judge otherwise."""
@@ -132,7 +133,7 @@ class _Differences:
 
     @cached_property
     def title(self) -> list[list[Operation]]:
-        return diffs.aligned(diffs.sentences(diffs.clean(self._before.title)), diffs.sentences(diffs.clean(self._after.title)))
+        return diffs.aligned(*diffs.split(diffs.clean(self._before.title), diffs.clean(self._after.title)))
 
     @cached_property
     def body(self) -> Body:
@@ -225,7 +226,7 @@ def _is_failure(state: State, rules: Rules) -> bool:
     """Whether a page stands in for an article that is not there."""
     if len(state.body) > LONG or len(plain(state.body)) > FAILURE_CHARACTERS:
         return False
-    told = unicodedata.normalize("NFC", f"{state.title}\n{state.body}").casefold()
+    told = nfc(f"{state.title}\n{state.body}").casefold()
     short = len(plain(state.body)) <= 80
     return any(phrase in told for phrase in rules.failures if short or len(phrase) > 12)
 
@@ -283,7 +284,7 @@ def _edit(kind: ChangeKind, title: Sequence[Operation], body: Sequence[Operation
 
 
 def _token_changes(where: str, operations: Iterable[Operation]) -> set[tuple[str, str]]:
-    return {(where + o.kind[0], o.text.strip()) for o in operations if o.kind in ("removed", "added") and plain(o.text)}
+    return {(where + o.kind[0], o.text.strip()) for o in operations if o.kind in ("removed", "added") and has_letters(o.text)}
 
 
 def _edit_of(what: Sequence[str], changes: Iterable[tuple[str, str]]) -> bytes | None:

@@ -3,6 +3,7 @@ configured in `[changes]`."""
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import regex
@@ -43,10 +44,34 @@ def stands_in(name: str, text: str) -> bool:
     return regex.search(rf"(?<!\p{{Hangul}}){regex.escape(name)}{behind}", text) is not None
 
 
-QUOTATIONS = regex.compile(
-    r"“([^”\n]{2,600})”|\"([^\"\n]{2,600})\"|「([^」\n]{2,600})」|『([^』\n]{2,600})』"
-    r"|‘([^’\n]{4,600})’|(?<!\w)'([^'\n]{4,600})'(?!\w)"
-)
+_MARK = re.compile("[“\"「『‘']")
+_CLOSED_BY = {"“": ("”", 2), '"': ('"', 2), "「": ("」", 2), "『": ("』", 2), "‘": ("’", 4), "'": ("'", 4)}
+"""Opening mark → (closing mark, characters between them at least)."""
+_MOST_QUOTED = 600
+
+
+def quotations(text: str) -> list[str]:
+    """What is between quotation marks on one line, at most 600 characters, from left to right; an apostrophe within a word is none."""
+    found: list[str] = []
+    at = 0
+    while mark := _MARK.search(text, at):
+        begin = at = mark.end()
+        closing, least = _CLOSED_BY[mark[0]]
+        end = text.find(closing, begin, begin + _MOST_QUOTED + 1)
+        if end - begin < least or "\n" in text[begin:end]:
+            continue
+        if closing == "'" and (_is_word(text[begin - 2 : begin - 1]) or _is_word(text[end + 1 : end + 2])):
+            continue
+        found.append(text[begin:end])
+        at = end + 1
+    return found
+
+
+def _is_word(character: str) -> bool:
+    return _WORD.match(character) is not None
+
+
+_WORD = regex.compile(r"\w")
 
 STAMPS = regex.compile(
     r"(?i)^\W{0,20}(?:기사\s?)?(?:입력|수정|등록|승인|송고|최종\s?수정|최종\s?업데이트|업데이트"

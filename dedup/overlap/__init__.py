@@ -112,7 +112,7 @@ def shared(a: Prepared, b: Prepared, masked_a: NDArray[np.bool_] | None = None, 
     """What two texts share; characters that are masked (boilerplate) count neither as shared nor as length.
 
     In texts that repeat themselves endlessly `longest` may be less than the longest passage: the search ends after
-    64 steps a character.
+    64 steps a character, in texts of more than 333,000 characters after 20 million and 4 a character.
     """
     import numpy as np
 

@@ -13,6 +13,8 @@ RUN = 20
 """Normalised characters that must run alike in two texts to count as shared."""
 STEPS = 64
 """Comparisons per character of both texts for passages that run on; only texts that repeat themselves endlessly need more."""
+STEPS_LONG, STEPS_BEYOND = 20_000_000, 4
+"""The same for long texts: so many, and so many more per character."""
 
 
 @dataclass(frozen=True, slots=True)

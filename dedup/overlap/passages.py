@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit, uint64
 
 from dedup.compiled import machine_code
-from dedup.overlap.forms import RUN, STEPS
+from dedup.overlap.forms import RUN, STEPS, STEPS_BEYOND, STEPS_LONG
 
 BLOCK = RUN // 2
 VISITS = 4
@@ -28,6 +28,11 @@ def _alike(a: Any, i: Any, b: Any, j: Any) -> Any:
     while k < RUN and a[i + k] == b[j + k]:
         k += 1
     return k == RUN
+
+
+@njit(inline="always")
+def _steps(characters: Any) -> Any:
+    return min(STEPS * characters, STEPS_LONG + STEPS_BEYOND * characters)
 
 
 @machine_code
@@ -141,7 +146,7 @@ def _blocks(points: Any, base: Any) -> Any:
 def _extend(a: Any, table: Any, next_: Any, b: Any, masked_a: Any, masked_b: Any, covered_a: Any, covered_b: Any, base: int) -> int:
     """Every passage of two texts, from the blocks of the one that stand in the other, extended both ways; marks what they
     cover. Gives the longest stretch without a mask; -1 where the texts repeat themselves so much that it takes too long."""
-    visits, steps = VISITS * (len(a) + len(b)), STEPS * (len(a) + len(b))
+    visits, steps = VISITS * (len(a) + len(b)), _steps(len(a) + len(b))
     bits = 0
     while (1 << bits) < len(table):
         bits += 1
@@ -208,7 +213,7 @@ def _repeating(a: Any, b: Any, masked_a: Any, masked_b: Any, covered_a: Any, cov
     _cover(met[first], covered_a)
     _cover(found >= 0, covered_b)
     longest = 0
-    steps = STEPS * (len(a) + len(b))
+    steps = _steps(len(a) + len(b))
     for j in range(len(rolled_b)):
         i = found[j]
         while i >= 0 and steps >= 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dedup.overlap.forms import RUN, STEPS, Prepared, Shared
+from dedup.overlap.forms import RUN, STEPS, STEPS_BEYOND, STEPS_LONG, Prepared, Shared
 from dedup.text import from_points
 
 
@@ -49,7 +49,8 @@ def _covered(length: int, starts: list[int]) -> NDArray[np.bool_]:
 
 def _longest(a: str, b: str, places: dict[str, list[int]], masked_a: list[bool], masked_b: list[bool]) -> int:
     """The longest stretch of a passage of both in which nothing is masked."""
-    longest, steps = 0, STEPS * (len(a) + len(b))
+    characters = len(a) + len(b)
+    longest, steps = 0, min(STEPS * characters, STEPS_LONG + STEPS_BEYOND * characters)
     for i in range(len(b) - RUN + 1):
         for j in places.get(b[i : i + RUN], ()):
             if steps < 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -11,6 +10,7 @@ from typing import get_args
 from dedup.model import SEVERITIES, Cause, ChangeKind, Relation, Severity, Topic
 from dedup.rules.events import Event
 from dedup.rules.rhythm import Rhythm
+from dedup.text import nfc
 
 KINDS: dict[Topic, tuple[str, ...]] = {
     "change": get_args(ChangeKind),
@@ -86,4 +86,4 @@ def _of_its_topic(event: Event, rule: Rule) -> bool:
 
 
 def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).strip().casefold()
+    return nfc(name).strip().casefold()

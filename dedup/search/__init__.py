@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 
 from dedup.descriptors import is_exhausted
 from dedup.errors import SearchFailedError
+from dedup.heartbeat import beat, beating
 from dedup.model import NO_COMMIT
 from dedup.search import file
 from dedup.search.file import Standing, offered
@@ -48,6 +49,8 @@ __all__ = [
 
 STEP = 512
 """Revisions that are entered in one transaction, at most."""
+STEP_CHARACTERS = 4_000_000
+"""Characters of their bodies after which it has enough."""
 PAUSE = 60.0
 """Seconds until an index that cannot be written is tried again."""
 
@@ -238,8 +241,10 @@ class Search:
             rows = self._store.words_of({revision for revision in touched if revision <= last})
             return self._enter(replace(now, altered=altered[-1][0], token=token, last=last), rows, touched)
         if again:
-            return self._enter(replace(now, token=token), self._store.words_of(again), set(again))
-        rows = self._store.words_beyond(now.last, most)
+            rows = self._store.words_of(again, STEP_CHARACTERS)
+            enough = sum(len(r.body or "") for r in rows) >= STEP_CHARACTERS
+            return self._enter(replace(now, token=token), rows, {r for r in again if not enough or r <= rows[-1].id})
+        rows = self._store.words_beyond(now.last, most, STEP_CHARACTERS)
         if not rows:
             if now.token != token:
                 self._enter(replace(now, token=token), [], set())
@@ -251,7 +256,9 @@ class Search:
         with self._transaction() as index:
             before = _count(index, again) if again else 0
             file.forget(index, again)
-            file.enter(index, ((r.id, text, r.digest[:STATE_BYTES], r.body is not None) for r, text in zip(rows, made, strict=True)))
+            file.enter(
+                index, ((r.id, text, r.digest[:STATE_BYTES], r.body is not None) for r, text in beating(zip(rows, made, strict=True)))
+            )
             index.executemany("DELETE FROM due WHERE revision = ?", ((r,) for r in again))
             file.set_standing(index, replace(now, held=now.held - before + len(rows)))
         return len(rows)
@@ -338,6 +345,7 @@ def _found_by(rows: Sequence[WordsRow]) -> list[str]:
         return []
     titles, urls = split([r.title for r in rows]), split([r.url for r in rows])
     bodies = split([r.body or "" for r in rows])
+    beat()
     names = split(["\n".join(name for name, _ in r.publishers) for r in rows])
     oids = split(["\n".join(oid for _, oid in r.publishers) for r in rows])
     return [

@@ -16,6 +16,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from dedup.heartbeat import beat
 from dedup.text import fold, from_points, kept_array, to_points, wide_array
 
 RECIPE = "fts1"
@@ -47,6 +48,7 @@ def _pieces(points: NDArray[np.uint32]) -> Iterator[str]:
         shown, chosen = _shown(points[first : end + 1])
         rows = slice(begin - first, end - first)
         yield from_points(shown[rows][chosen[rows]])
+        beat()
 
 
 def _shown(points: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator
+from contextlib import closing
 from typing import Any
 
 from dedup.store.asking import Asking, marks
@@ -18,19 +20,23 @@ class Searchable(Asking):
     """Questions about the words of revisions. Every revision is entered, and whether a crawl of it counts is looked at when it is
     found: that may change."""
 
-    def words_beyond(self, revision: int, most: int) -> list[WordsRow]:
-        """The next `most` revisions after a key, in order of their keys; fewer where their bodies are long."""
-        rows, characters = [], 0
-        for row in self._connection.execute(f"{_WORDS} WHERE r.id > ? ORDER BY r.id LIMIT ?", (revision, most)):
-            rows.append(row)
-            characters += len(row[3] or "")
-            if characters >= MOST_CHARACTERS:
-                break
-        return self._words(rows)
+    def words_beyond(self, revision: int, most: int, characters: float = math.inf) -> list[WordsRow]:
+        """The next `most` revisions after a key, in order of their keys; fewer where their bodies come to so many characters."""
+        return self._words(self._until(characters, f"{_WORDS} WHERE r.id > ? ORDER BY r.id LIMIT ?", revision, most))
 
-    def words_of(self, revisions: Collection[int]) -> list[WordsRow]:
-        """Those of these revisions that are there, in order of their keys."""
-        return self._words(self._all(f"{_WORDS} WHERE r.id IN ({marks(revisions)}) ORDER BY r.id", *revisions))
+    def words_of(self, revisions: Collection[int], characters: float = math.inf) -> list[WordsRow]:
+        """Those of these revisions that are there, in order of their keys; fewer where their bodies come to so many characters."""
+        return self._words(self._until(characters, f"{_WORDS} WHERE r.id IN ({marks(revisions)}) ORDER BY r.id", *revisions))
+
+    def _until(self, characters: float, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        with closing(self._connection.execute(sql, values)) as cursor:
+            for row in cursor:
+                rows.append(row)
+                characters -= len(row[3] or "")
+                if characters <= 0:
+                    break
+        return rows
 
     def _words(self, rows: Collection[tuple[Any, ...]]) -> list[WordsRow]:
         sql = "SELECT DISTINCT s.revision_id, m.publisher, m.oid FROM sightings s JOIN metadata m ON m.id = s.metadata_id"
