@@ -532,7 +532,7 @@ def test_a_file_is_replaced_as_a_whole_and_keeps_its_permissions(sampled: Sample
     place.chmod(0o640)
     link = tmp_path / "link.html"
     link.symlink_to(place)
-    assert sampled("report", "-f", "html", "-o", link).code == 0
+    assert sampled("report", "-f", "html", "-o", link, "--force").code == 0
     assert link.is_symlink()
     assert place.read_text().startswith("<!doctype html>")
     assert place.stat().st_mode & 0o777 == 0o640
@@ -559,6 +559,6 @@ def test_a_report_that_fails_leaves_nothing(sampled: Sampled, tmp_path: Path, mo
 
     monkeypatch.setitem(__import__("dedup.reports.period", fromlist=["FORMS"]).FORMS, "html", breaks)
     (tmp_path / "report.html").write_text("what stood there")
-    assert sampled("report", "-f", "html", "-o", tmp_path / "report.html").code == 130
+    assert sampled("report", "-f", "html", "-o", tmp_path / "report.html", "--force").code == 130
     assert (tmp_path / "report.html").read_text() == "what stood there"
     assert os.listdir(tmp_path) == ["report.html"]
