@@ -159,7 +159,8 @@ def test_a_process_that_examines_sends_signs_of_life_before_its_answer(crawl: Pa
     here.close()
     assert got[:-1] == [None] * (len(got) - 1)
     assert len(got) > 3
-    assert got[-1] == examine(those, OPTIONS)
+    examined, records = got[-1]
+    assert (examined, records) == (examine(those, OPTIONS), [])
 
 
 def test_waiting_for_a_process_is_a_sign_of_life_only_while_that_gives_some() -> None:
@@ -433,7 +434,7 @@ def test_boilerplate_is_not_learned_from_long_texts(crawl: Path, db: Path, monke
 def test_what_a_text_is_found_by_does_not_depend_on_blocks(text: str, block: int) -> None:
     whole = found_by.split([text, "가나"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(found_by, "_BLOCK", block)
+        patch.setattr(found_by, "_AT_ONCE", block)
         assert found_by.split([text, "가나"]) == whole
 
 

@@ -24,7 +24,12 @@ from tests.test_stories import derived, families, in_many_scripts, mixed, paper,
 
 pytestmark = pytest.mark.usefixtures("machine_code")
 
-BOUNDS = ("dedup.ingest.boilerplate.MASKED_CHARACTERS", "dedup.ingest.kept.CACHED_CHARACTERS", "dedup.ingest.stories.MOST_PUBLISHERS")
+BOUNDS = (
+    "dedup.ingest.boilerplate.MASKED_CHARACTERS",
+    "dedup.ingest.causes.MOST_DIGESTS",
+    "dedup.ingest.kept.CACHED_CHARACTERS",
+    "dedup.ingest.stories.MOST_PUBLISHERS",
+)
 """What bounds the caches that are objects of `Cache`."""
 RESULTS = ("dedup.minhash.permutations", "dedup.store.lookups._places", "dedup.urls._general")
 """Functions of which the latest results are kept."""
@@ -58,6 +63,19 @@ class Model:
     def end_batch(self) -> None:
         while sum(value for _, value in self.entries) > self.most:
             self.entries.pop(0)
+
+
+@given(st.integers(0, 8), st.dictionaries(st.integers(0, 9), st.integers(1, 4)), st.sets(st.integers(0, 9)))
+def test_trimming_drops_what_is_beyond_the_bound_and_not_needed(most: int, entries: dict[int, int], needed: set[int]) -> None:
+    tried = Cache[int, int](most, lambda value: value)
+    tried.update(entries)
+    tried.trim(needed)
+    left = {key for key in entries if key in tried}
+    assert needed & entries.keys() <= left
+    assert left <= needed or sum(entries[key] for key in left) <= most
+    dropped = [key for key in entries if key not in left]
+    assert dropped == [key for key in entries if key not in needed][: len(dropped)]
+    assert not dropped or sum(entries[key] for key in left) + entries[dropped[-1]] > most
 
 
 STEPS = st.lists(
@@ -115,7 +133,9 @@ def bounded_results(tree: ast.Module) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and ast.unparse(node.args):
             kept = [ast.unparse(decorator) for decorator in node.decorator_list]
-            yield from (node.name for how in kept if "cache" in how and how != "cache" and "maxsize=None" not in how)
+            yield from (
+                node.name for how in kept if "cache" in how and how not in ("cache", "cached_property") and "maxsize=None" not in how
+            )
 
 
 def other_ways_to_forget(tree: ast.Module) -> Iterator[str]:

@@ -6,11 +6,11 @@ the cause depends on what is in the history, and not on the order in which it ca
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dedup import digests
+from dedup.ingest.cache import Cache
 from dedup.ingest.worth import worth
 from dedup.model import Cause
 from dedup.store import Writer
@@ -22,7 +22,7 @@ CHUNK = 256
 MOST_DIGESTS = 50_000
 """Digests of states that are kept in memory, 200 bytes each at most."""
 
-_kept: OrderedDict[tuple[bytes, str], str] = OrderedDict()
+_cache: Cache[tuple[bytes, str], str] = Cache(MOST_DIGESTS)
 """(digest of a state, recipe) → digest by that recipe."""
 
 
@@ -96,16 +96,15 @@ def _digests(store: Writer, claims: Collection[str], states: Sequence[FirstCrawl
     lengths = {len(claim): claim for claim in claims}
     recipes = [r for claim in lengths.values() for r in digests.fitting(tuple(digests.RECIPES.values()), claim)]
     names = [(recipe, str(recipe)) for recipe in recipes]
-    found = {state.revision: [_kept.get((state.digest, name), "") for _, name in names] for state in states}
+    found = {state.revision: [_cache.get((state.digest, name)) or "" for _, name in names] for state in states}
     lacking = {state.revision: state.digest for state in states if "" in found[state.revision]}
     for some in _parts(list(lacking)):
         for revision, body in store.bodies(some).items():
             assert body.body is not None
             escaped = digests.escape(body.body) if any(recipe.text == "escaped" for recipe, _ in names) else ""
             found[revision] = [digests.digest(recipe, body.title, body.body, escaped) for recipe, _ in names]
-            _kept.update({(lacking[revision], name): digest for (_, name), digest in zip(names, found[revision], strict=True)})
-    while len(_kept) > MOST_DIGESTS:
-        _kept.popitem(last=False)
+            _cache.update({(lacking[revision], name): digest for (_, name), digest in zip(names, found[revision], strict=True)})
+    _cache.end_batch()
     return found
 
 
