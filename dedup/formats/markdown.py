@@ -32,6 +32,7 @@ _LINE = re.compile(r"(?m)^(?:([a-z][a-z0-9_]{0,39}):(?:[ \t]([^\n]*))?|(" + "|".
 """A header line that is a key and its value, nothing spilt."""
 _RULE = re.compile(r"\n---[ \t]*(?=\n|$)")
 _CUT = re.compile(r"---[ \t]*(?=\n|$)")
+_RULE_AFTER_BLANK = re.compile(r"\n[ \t]*\n---[ \t]*(?=\n|$)")
 _FOOTER = re.compile(r"\n---[ \t]*+\n++\*Crawled at: [^\n]*+(?:\n\*Source: [^\n]*+)?+\s*+$")
 _PARTIAL_CUT = re.compile(r"\n[ \t]*\n-{1,2}$")
 _COMMENTS = re.compile(r"\n+(?:\*댓글이 없습니다\.\*|📊 \*\*댓글 통계|## 댓글 \()")
@@ -294,16 +295,8 @@ def _cuts(content: str, limit: int) -> Iterator[tuple[int, int]]:
     first = _CUT.match(content, 0, limit)
     if first:
         yield first.start(), first.end()
-    newline = content.find("\n---", 0, limit)
-    while newline >= 0:
-        before = newline
-        while before and content[before - 1] in " \t":
-            before -= 1
-        if before and content[before - 1] == "\n":
-            match = _CUT.match(content, newline + 1, limit)
-            if match:
-                yield before - 1, match.end()
-        newline = content.find("\n---", newline + 4, limit)
+    for match in _RULE_AFTER_BLANK.finditer(content, 0, limit):
+        yield match.start(), match.end()
 
 
 def _piece(content: str, start: int, end: int) -> Piece:
