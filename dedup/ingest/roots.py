@@ -106,14 +106,16 @@ def remember(store: Writer, root: Root) -> None:
     found = identity(root.path)
     if found is None:
         return
-    known = {path: i for path, i in store.mounts(root.id).items() if path.startswith(b"/")}
     mount = mounts.of(root.path, mounts.read())
     now = {mount.at: found} if mount is not None and mount.at != b"/" else {}
-    if found != store.directory_identity(root.id) or now != known:
+    identified = store.directory_identity(root.id)
+    known = {path: i for path, i in store.mounts(root.id).items() if path.startswith(b"/")} if now or identified else {}
+    if found != identified or now != known:
         with store.transaction():
             store.set_directory_identity(root.id, *found)
             store.forget_mounts(root.id, known.keys() - now.keys())
-            store.set_mounts(root.id, now)
+            if now:
+                store.set_mounts(root.id, now)
 
 
 def points_below(root: bytes) -> frozenset[bytes]:

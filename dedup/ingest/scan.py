@@ -288,6 +288,8 @@ class Scan:
 
     def _note_mounts(self, root: Root, mounted: dict[bytes, tuple[int, int]], visited: set[bytes]) -> None:
         """Record what is mounted below a crawl directory. Files that were there before and are not found are hidden by it."""
+        if not mounted:
+            return
         store = self.session.store
         known, absent_from = store.mounts(root.id), store.absent_from(root.id)
         new = {path: i for path, i in mounted.items() if known.get(path) != i or path in absent_from}
@@ -572,7 +574,7 @@ class Scan:
         absent = absent_mounts(store, root)
         self.tally.unmounted += [text.printable_path(os.path.join(root.path, path)) for path in absent if path in held]
         over = [path for path in absent if path not in held]
-        if over or held - store.absent_from(root.id).keys():
+        if over or (held and held - store.absent_from(root.id).keys()):
             with store.transaction():
                 store.forget_mounts(root.id, over)
                 store.set_absent(root.id, held)
