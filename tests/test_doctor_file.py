@@ -20,6 +20,8 @@ import pytest
 from dedup import mounts, schema
 from dedup.doctor import Surroundings
 from dedup.doctor.case import Finding
+from dedup.ingest import leases
+from dedup.ingest.leases import Rights
 from dedup.limits import Limits
 from dedup.mounts import Mount
 from tests import damaging, running
@@ -609,3 +611,13 @@ def test_a_backup_is_examined_as_it_is(folder: Path) -> None:
     assert ran.code == 0
     assert {(f["check"], f["severity"]) for f in ran.json()["findings"]} - {("disk", "warning")} == {("indexes", "ok")}
     assert sorted(p.name for p in folder.glob("copy.db*") if p.stat().st_size) == ["copy.db"]
+
+
+@pytest.mark.parametrize(("rights", "warned"), [(Rights(os.geteuid() + 1, False), True), (Rights(os.geteuid() + 1, True), False)])
+def test_files_whose_writers_cannot_be_detected_are_named_with_what_to_do(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, rights: Rights, warned: bool
+) -> None:
+    monkeypatch.setattr(leases, "rights", lambda *_: rights)
+    those = [f for f in examined(folder) if "cannot be detected" in f.what]
+    assert [(f.check, f.severity) for f in those] == [("directories", "warning")] * warned
+    assert all(f"files of user {os.geteuid()}" in f.what and "CAP_LEASE" in f.remedy for f in those)
