@@ -333,7 +333,7 @@ def half(table, file, heard):
     print("half way", flush=True)
     signal.pause()
 FORMATS["jsonl"] = half
-sys.argv = ["dedup", "export", "articles", "-o", "a.jsonl"]
+sys.argv = ["dedup", "export", "articles", "-o", "a.jsonl", "--force"]
 main()
 """
 
@@ -358,7 +358,7 @@ def test_what_is_killed_leaves_no_half_file(half_way: subprocess.Popen[bytes], t
     if number == signal.SIGINT:
         assert half_way.returncode == 130
         assert sorted(os.listdir(tmp_path)) == ["a.jsonl", "config.toml"]
-    assert run(tmp_path, "export", "articles", "-o", "a.jsonl").code == 0
+    assert run(tmp_path, "export", "articles", "-o", "a.jsonl", "--force").code == 0
     assert len((tmp_path / "a.jsonl").read_text().splitlines()) == 67
     assert sorted(os.listdir(tmp_path)) == ["a.jsonl", "config.toml"], "the next one clears away what was left"
 

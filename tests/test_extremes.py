@@ -106,6 +106,7 @@ COMMAND_LINES: dict[str, list[list[str]]] = {
     "sample": [["sample", "sampled"]],
     "scan": [["scan"]],
     "watch": [],
+    "roots": [["roots"], ["roots", "list"]],
     "verify": [["verify", "crawl"]],
     "duplicates": [["duplicates"], ["duplicates", "--pairs", "--all"], ["duplicates", "--since", "0001-01-01"]],
     "similar": [["similar", "crawl/0-a.md"]],
@@ -137,7 +138,7 @@ def test_every_command_is_among_them() -> None:
 def forms_of(args: list[str]) -> list[str]:
     from tests.test_house import command
 
-    name = " ".join(args[:2]) if args[0] in ("alerts", "boilerplate", "export") else args[0]
+    name = " ".join(args[:2]) if len(args) > 1 and args[0] in ("alerts", "boilerplate", "export", "roots") else args[0]
     (form,) = (p for p in command(name).params if p.name == "form")
     return list(form.type.choices)  # type: ignore[attr-defined]
 

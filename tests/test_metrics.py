@@ -45,7 +45,7 @@ def test_every_number_of_a_report_is_served_as_it_is(tmp_path: Path) -> None:
     assert (found["dedup_ignored_total", "pattern"], found["dedup_gone_total",]) == (6, 4)
     assert (found["dedup_backlog_files",], found["dedup_last_scan_duration_seconds",]) == (2, 2.5)
     assert {key[1]: v for key, v in found.items() if key[0] == "dedup_degraded"} == {
-        "database": 1, "absent": 0, "unwatched": 0, "events": 0, "alerts": 0,
+        "database": 1, "absent": 0, "unwatched": 0, "events": 0, "alerts": 0, "derived": 0, "internal": 0,
     }  # fmt: skip
     assert found["dedup_bytes", "database"] == 100
     assert found["dedup_report_timestamp_seconds",] == 1772702020

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dedup.errors import DatabaseUnreadableError
-from dedup.store import open_reader, open_writer
+from dedup.store import descriptors, open_reader, open_writer
 from dedup.store.ownership import APPLICATION_ID, require_own
 from tests.conftest import Ran, run
 from tests.crawl import Made
@@ -177,6 +177,7 @@ def test_a_file_that_may_not_be_read(folder: Path, monkeypatch: pytest.MonkeyPat
         return opened(name, *args, **kw)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "open", denied)
+    monkeypatch.setattr(descriptors, "_descriptors", {})  # commands before ran in this process and had it open
     for command in (*READERS[:3], *WRITERS[:2]):
         ran = run(folder, "-d", path, *command)
         assert (ran.code, ran.err.count("\n")) == (3, 1)

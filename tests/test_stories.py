@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import random
+import sqlite3
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,7 @@ import numpy as np
 import pytest
 
 from dedup import reports, winnowing
+from dedup.errors import DatabaseFailedError
 from dedup.ingest import Scan, Session, Tally
 from dedup.ingest import scan as scanning
 from dedup.ingest.examine import Examined, Found, examine, signature
@@ -633,7 +635,7 @@ def keys_of(body: str) -> list[int]:
     return [int(key) for key in found]
 
 
-class _OnPurposeError(Exception):
+class _OnPurposeError(sqlite3.OperationalError):
     pass
 
 
@@ -656,7 +658,7 @@ def test_a_batch_that_was_rolled_back_leaves_nothing_behind(
                 raise _OnPurposeError
 
         monkeypatch.setattr(type(session.store), moment, fail)
-        with pytest.raises(_OnPurposeError):
+        with pytest.raises(DatabaseFailedError):
             Scan(session).run()
         Scan(session).run()
         check_index(session, [])
@@ -689,7 +691,7 @@ def test_what_a_batch_that_was_rolled_back_brought_plays_no_part_in_those_that_c
         write(crawl, articles(went, 10))
         with monkeypatch.context() as patch:
             patch.setattr(type(session.store), "add_matches", fail_on_purpose)
-            with pytest.raises(_OnPurposeError):
+            with pytest.raises(DatabaseFailedError):
                 Scan(session).run()
         write(crawl, articles(came, 10))
         Scan(session).run()

@@ -162,6 +162,8 @@ def test_houses_of_other_aliases_are_worked_out_again(folder: Path) -> None:
     Made(publisher="한빛").write(folder / "crawl")
     assert run(folder, "scan").code == 0
     (folder / "config.toml").write_text(CONFIG + '[publishers]\naliases = [{ name = "한빛일보", names = ["한빛"] }]\n')
+    assert "run 'dedup reindex' first" in run(folder, "scan").err
+    assert run(folder, "reindex").code == 0
     assert run(folder, "scan").code == 0
     with closing(sqlite3.connect(folder / "dedup.db")) as db:
         assert db.execute("SELECT publisher FROM summaries").fetchall() == [("한빛일보",)]

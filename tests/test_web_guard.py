@@ -148,7 +148,7 @@ def test_an_address_that_others_reach_wants_a_token(listen: str, own: bool, monk
     monkeypatch.setenv("DESK", "s3cret")
     assert token_of(settings(listen=listen, token="env:DESK")) == "s3cret"
     monkeypatch.setenv("DESK", "")
-    with pytest.raises(WebError, match="DESK of \\[web\\] token is not set"):
+    with pytest.raises(WebError, match="DESK of \\[web\\] token is empty"):
         token_of(settings(listen=listen, token="env:DESK"))
 
 

@@ -18,7 +18,7 @@ KINDS: dict[Topic, tuple[str, ...]] = {
     "duplicate": get_args(Relation),
     "cluster": ("growing",),
     "faults": ("rate",),
-    "daemon": ("database", "absent", "unwatched", "events", "alerts"),
+    "daemon": ("database", "absent", "unwatched", "events", "alerts", "derived", "internal"),
 }
 """Topic → the kinds of its events."""
 

@@ -17,6 +17,7 @@ from dedup.errors import DatabaseUnreadableError
 from dedup.protected import SQLITE
 from dedup.store.damage import SQLITE as SQLITE_ERRORS
 from dedup.store.damage import failure
+from dedup.store.descriptors import kept_open
 
 APPLICATION_ID = 0x6464_7570
 """The mark of a database of dedup."""
@@ -73,11 +74,7 @@ def mark(header: bytes) -> int:
 
 
 def _header(path: str) -> bytes:
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        return os.pread(fd, 100, 0)
-    finally:
-        os.close(fd)
+    return os.pread(kept_open(path), 100, 0)
 
 
 def _foreign(path: str) -> str | None:
