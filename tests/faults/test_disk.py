@@ -346,8 +346,7 @@ def test_what_an_index_could_not_take_in_is_caught_up(crawl: Path, db: Path, mon
             a.write(crawl)
         with monkeypatch.context() as patch:
             patch.setattr(CandidateIndex, "add", broken)
-            with pytest.raises(MemoryError):
-                Scan(session).run()
+            assert Scan(session).run().new == BEFORE, "they are committed before the index takes them in"
         for a in articles[BEFORE:]:
             a.write(crawl)
         Scan(session).run()
