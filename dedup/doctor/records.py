@@ -64,25 +64,25 @@ def misfits(what: str, case: Case) -> Iterator[Finding]:
     told = case.asked.misfits(what)
     if told.number:
         cure, remedy = _CURES.get(what, (None, _UNCURED))
-        yield _found(told, what, cure if in_force(case) else None, remedy)
+        yield finding(told, what, cure if in_force(case) else None, remedy)
 
 
 def current(case: Case) -> Iterator[Finding]:
     """What pages show now."""
     if pages := case.asked.unsettled_pages():
-        yield _found(_pages(case, pages), "pages whose current crawl is not the latest that counts", "histories")
+        yield finding(named_pages(case, pages), "pages whose current crawl is not the latest that counts", "histories")
 
 
 def changes(case: Case) -> Iterator[Finding]:
     """Stored changes against those that the crawls make."""
     if stray := case.asked.stray_changes():
-        yield _found(Told(len(stray), ()), "changes that do not lie between two crawls of their page that count", "histories")
+        yield finding(Told(len(stray), ()), "changes that do not lie between two crawls of their page that count", "histories")
     wrong: list[int] = []
     for pages in parts(case.asked.pages_with_changes()):
         with case.asked.moment():
             wrong += unlike(case.asked, pages)
     if wrong:
-        yield _found(_pages(case, wrong), "pages whose changes are not those between their crawls", "histories")
+        yield finding(named_pages(case, wrong), "pages whose changes are not those between their crawls", "histories")
 
 
 def commits(case: Case) -> Iterator[Finding]:
@@ -100,12 +100,14 @@ RECORD_STEPS: Steps = {
 }
 
 
-def _found(told: Told, what: str, cure: Cure | None, remedy: str = _CURED) -> Finding:
+def finding(told: Told, what: str, cure: Cure | None, remedy: str = _CURED) -> Finding:
+    """An error about rows, with the first of their names."""
     names = ", ".join(map(printable, told.names)) + (", …" if told.number > len(told.names) else "")
     return Finding(RECORDS, "error", f"{what}: {told.number:,}" + (f" ({names})" if told.names else ""), remedy, cure)
 
 
-def _pages(case: Case, pages: Sequence[int]) -> Told:
+def named_pages(case: Case, pages: Sequence[int]) -> Told:
+    """The number of pages, with the URLs of the first."""
     return Told(len(pages), tuple(case.asked.urls_of(pages[:3]).values()))
 
 
@@ -146,7 +148,7 @@ def digests(case: Case) -> Iterator[Finding]:
     for what, told in wrong.items():
         if told.number:
             cure, remedy = _WRONG[what]
-            yield replace(_found(told, what, cure if in_force(case) else None, remedy), check=DIGESTS)
+            yield replace(finding(told, what, cure if in_force(case) else None, remedy), check=DIGESTS)
     if (unread := store.count("revisions") - read) > 0:
         what = f"revisions that could not be checked, since they or what belongs to them cannot be read: {unread:,}"
         yield Finding(DIGESTS, "error", what, RESTORE)

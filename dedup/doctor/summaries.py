@@ -3,47 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from dedup.doctor.case import Case, Finding, Steps
-from dedup.doctor.records import in_force
+from dedup.doctor.records import finding, in_force, named_pages
 from dedup.ingest import summaries
-from dedup.publishers import Publishers
 from dedup.store.auditing import Auditor
 from dedup.store.summing import SummaryRow, Summed
-from dedup.text import printable
 
 CHECK = "summaries"
 SLICE = 500
 """Pages compared at once, with those that matches connect with them."""
-NAMED = 3
 
 SUMMARY = "pages whose stored summary is not the one that their crawls make"
 CLUSTER = "pages whose stored clusters are not those that their matches make"
 _REMEDY = "Run 'dedup doctor --repair' or 'dedup reindex --summaries': they are computed again from the records."
 
 
-@dataclass(slots=True)
-class _Wrong:
-    """Pages of which something stored is wrong; the first of them by URL."""
-
-    number: int = 0
-    names: list[str] = field(default_factory=list)
-
-    def add(self, store: Auditor, pages: Collection[int]) -> None:
-        self.number += len(pages)
-        if pages and len(self.names) < NAMED:
-            urls = store.urls_of(sorted(pages)[:NAMED])
-            self.names += [printable(urls.get(page, "a page that is missing")) for page in sorted(pages)[: NAMED - len(self.names)]]
-
-
 @dataclass(frozen=True, slots=True)
 class _Component:
-    """Pages that matches connect, directly or through others, and the texts they show. `stale`: the database knows that some
-    summary or cluster of it has to be computed again, so that the stored ones may differ."""
+    """Pages that matches connect, directly or through others, and the texts they show. The summaries of pages that are `due` wait to be
+    computed again. `stale`: so do some of its clusters."""
 
     pages: frozenset[int]
     texts: frozenset[int]
+    due: frozenset[int]
     stale: bool
 
 
@@ -53,22 +37,22 @@ def stored(case: Case) -> Iterator[Finding]:
     if not in_force(case) or store.setting(summaries.RECIPE) != summaries.recipe(case.settings):
         return  # everything is computed again once the settings in force are those of the database
     publishers = case.settings.publishers.publishers()
-    wrong = {SUMMARY: _Wrong(), CLUSTER: _Wrong()}
-    seen: set[int] = set()
+    wrong: dict[str, list[int]] = {SUMMARY: [], CLUSTER: []}
+    seen: set[int] = set()  # pages beyond `last` that were compared with others
     last = 0
     while pages := store.page_ids(after=last, most=SLICE):
         last = pages[-1]
         with store.moment():
             for component in _components(store, [page for page in pages if page not in seen]):
-                seen |= component.pages
-                wrong[SUMMARY].add(store, _wrong_summaries(store, publishers, component))
+                seen |= {page for page in component.pages if page > last}
+                rows = summaries.summary_rows(store, publishers, component.pages)
+                wrong[SUMMARY] += sorted(_wrong_summaries(store, component, rows))
                 if not component.stale:
-                    wrong[CLUSTER].add(store, _wrong_clusters(store, publishers, component))
+                    wrong[CLUSTER] += sorted(_wrong_clusters(store, component, rows))
         case.look(CHECK, len(pages))
     for what, those in wrong.items():
-        if those.number:
-            names = ", ".join(those.names) + (", …" if those.number > len(those.names) else "")
-            yield Finding(CHECK, "error", f"{what}: {those.number:,} ({names})", _REMEDY, "summaries")
+        if those:
+            yield replace(finding(named_pages(case, those), what, "summaries", _REMEDY), check=CHECK)
 
 
 STEPS: Steps = {"summaries and clusters": stored}
@@ -96,23 +80,21 @@ def _connected(store: Auditor, pages: Collection[int]) -> _Component:
     while more or texts:
         all_pages |= more
         all_texts |= texts
-        found_texts = set(store.current_texts(more)) | store.texts_beside(texts)
+        found_texts = store.current_texts(more) | store.texts_beside(texts)
         more, texts = store.pages_showing(texts) - all_pages, found_texts - all_texts
-    stale = bool(store.due_among(all_pages) or store.due_texts_among(all_texts))
-    return _Component(frozenset(all_pages), frozenset(all_texts), stale)
+    due = frozenset(store.due_among(all_pages))
+    return _Component(frozenset(all_pages), frozenset(all_texts), due, stale=bool(due or store.due_texts_among(all_texts)))
 
 
-def _wrong_summaries(store: Auditor, publishers: Publishers, component: _Component) -> set[int]:
-    pages = component.pages - store.due_among(component.pages)
-    computed, found = set(summaries.summary_rows(store, publishers, pages)), store.stored_summaries(pages)
-    return {row.page_id for row in computed ^ found}
+def _wrong_summaries(store: Auditor, component: _Component, rows: Collection[SummaryRow]) -> set[int]:
+    """Pages of a component whose summary is not as computed (`rows`), but for those that are due."""
+    return {row.page_id for row in set(rows) ^ store.stored_summaries(component.pages)} - component.due
 
 
-def _wrong_clusters(store: Auditor, publishers: Publishers, component: _Component) -> set[int]:
+def _wrong_clusters(store: Auditor, component: _Component, rows: Collection[SummaryRow]) -> set[int]:
     """Pages of a component whose cluster rows, member rows or places are not as computed."""
     crowded = store.crowded_among(component.texts)
     urls = store.urls_of(component.pages)
-    rows = summaries.summary_rows(store, publishers, component.pages)
     articles = [_article(row, urls[row.page_id], crowded=row.text_id in crowded) for row in rows]
     clusters, members = summaries.cluster_rows(articles, store.cluster_matches(component.texts))
     ids = store.clusters_with(component.pages)
