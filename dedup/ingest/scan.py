@@ -70,6 +70,7 @@ class Scan:
     tally: Tally = field(default_factory=Tally)
     _batch: list[Found] = field(default_factory=list)
     _bytes: int = 0
+    _recording: int = 0
     _waiting: dict[bytes, _Waiting] = field(default_factory=dict)
     _missing: array[int] = field(default_factory=_keys)
     _new: set[int] = field(default_factory=set)
@@ -190,7 +191,7 @@ class Scan:
         """(files that are known of and not recorded yet, when the oldest of the unsettled was met: seconds of the monotonic
         clock)."""
         oldest = min((w.since for w in self._waiting.values()), default=None)
-        return len(self._waiting) + len(self._batch) + self._examiners.files, oldest
+        return len(self._waiting) + len(self._batch) + self._examiners.files + self._recording, oldest
 
     def adopt(self, other: Scan) -> None:
         """Keep in mind what another pass left unsettled; of a crawl directory that it took in for the first time that is no news either."""
@@ -474,10 +475,12 @@ class Scan:
         if any(e.outcome == "vanished" for e in known):
             away = {root.path: [b""] if self._is_away(root) else absent_mounts(self.session.store, root) for root in self.session.roots}
             known = [e for e in known if e.outcome != "vanished" or not any(below(e.found.folder, path) for path in away[e.found.root])]
+        self._recording = len(known)
         if known:
             self._tell("recording", known[0].found, len(known))
             with self._work():
                 record(self.session.store, known, self.session.matcher, self.session.policy, self.tally, self.tell, self._quiet(known))
+            self._recording = 0
             self.progress(self.tally)
         if self._examiners:
             self._tell("reading", *self._examiners.oldest)

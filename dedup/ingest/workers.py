@@ -94,8 +94,12 @@ class Examiners:
             self._threads = ThreadPoolExecutor(self._number, "examine")
         if self._threads is None:
             done: Future[list[Examined]] = Future()
-            done.set_result(examine(batch, self._options))
             self._pending.append((batch, done))
+            try:
+                done.set_result(examine(batch, self._options))
+            except BaseException:
+                self._pending.pop()
+                raise
         else:
             self._pending.append((batch, self._threads.submit(self._elsewhere, batch)))
 
@@ -121,7 +125,14 @@ class Examiners:
     def take(self, stop: threading.Event, patience: float = 2.0) -> list[Examined]:
         """The oldest batch, once it is done. After `stop` is set no longer than `patience` seconds are waited, and what is not
         done by then is forgotten: nothing is returned, and a later scan finds those files."""
-        batch, future = self._pending.popleft()
+        batch, future = self._pending[0]
+        try:
+            return self._taken(batch, future, stop, patience)
+        finally:
+            if self._pending:
+                self._pending.popleft()
+
+    def _taken(self, batch: Sequence[Found], future: Future[list[Examined]], stop: threading.Event, patience: float) -> list[Examined]:
         heard = self._beats
         while True:
             try:
