@@ -35,6 +35,8 @@ _KO = {
     "daemon.unwatched": "감시하지 못하는 폴더가 있음",
     "daemon.events": "파일 변경 알림이 오지 않음",
     "daemon.alerts": "알림을 보내지 못함",
+    "daemon.internal": "프로그램 내부 오류",
+    "daemon.derived": "요약과 검색 색인을 갱신하지 못함",
     # severities
     "trivial": "사소",
     "minor": "경미",
@@ -130,6 +132,8 @@ _EN = {
     "daemon.unwatched": "folders are not watched",
     "daemon.events": "no events come",
     "daemon.alerts": "alerts cannot be delivered",
+    "daemon.internal": "an internal error of the program",
+    "daemon.derived": "summaries and the search index cannot be updated",
     "trivial": "trivial",
     "minor": "minor",
     "notable": "notable",
