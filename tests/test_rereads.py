@@ -55,6 +55,16 @@ def deliveries(db: Path) -> list[tuple[str, str, str]]:
         ).fetchall()
 
 
+def test_without_a_configured_directory_the_recorded_ones_are_read_again(crawl: Path, db: Path) -> None:
+    FIRST.write(crawl, "a.md")
+    assert run(crawl.parent, "-d", db, "scan", crawl).code == 0
+    (crawl.parent / "config.toml").write_text('[time]\ncrawled_at = "Asia/Seoul"\n', encoding="utf-8")
+    assert run(crawl.parent, "-d", db, "scan", crawl).code == 3
+    assert run(crawl.parent, "-d", db, "reindex").out == "1 file read again.\n"
+    assert run(crawl.parent, "-d", db, "scan", crawl).code == 0
+    assert [s["crawled_at"] for s in running.dump(db, "sightings")] == ["2026-03-01T16:00:00+00:00"]
+
+
 @pytest.mark.parametrize("move", ["before", "after", "between"])
 def test_a_file_that_moved_gives_no_second_crawl_hours_off(crawl: Path, db: Path, tmp_path: Path, move: str) -> None:
     """`before`: it moved and was scanned, then the zone changed; `between`: it moved after the change, before it was applied."""

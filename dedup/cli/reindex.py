@@ -95,9 +95,14 @@ def _derived(options: Common, settings: Settings, name: str) -> dict[str, int]:
 
 
 def _readings(options: Common, settings: Settings) -> dict[str, int]:
-    """Read files again; returns counts."""
+    """Read files again, of the recorded crawl directories where none is configured; returns counts."""
     from dedup.ingest import open_session, recipes, reindex_readings, summaries
+    from dedup.store import open_reader
 
+    if not settings.crawl.directories:
+        with open_reader(settings.database.path) as reader:
+            recorded = tuple(os.fsdecode(path) for path in reader.directories_in_use())
+        settings = settings.model_copy(update={"crawl": settings.crawl.model_copy(update={"directories": recorded})})
     with (
         open_session(settings, "reindex", applying=[recipes.READINGS]) as session,
         Progress("reindex", "files read again", shown=on_terminal(options)) as progress,
