@@ -48,10 +48,11 @@ def test_a_sound_database_has_no_findings_and_everything_was_looked_at(either: s
     db = folder / "dedup.db"
     tables = ("directories", "pages", "aliases", "metadata", "revisions", "sightings", "files", "readings")
     signed = _count(db, "SELECT count(*) FROM texts WHERE signature IS NOT NULL")
-    assert {name: checked[name] for name in ("database", "records", "digests", "summaries", "indexes", "directories")} == {
+    assert {name: checked[name] for name in ("database", "records", "digests", "histories", "summaries", "indexes", "directories")} == {
         "database": damaging.pages(db),
         "records": sum(_count(db, f"SELECT count(*) FROM {table}") for table in tables),
         "digests": _count(db, "SELECT count(*) FROM revisions"),
+        "histories": _count(db, "SELECT count(*) FROM sightings"),
         "summaries": _count(db, "SELECT count(*) FROM pages"),
         "indexes": signed + _count(db, "SELECT count(*) FROM passages") + _count(db, "SELECT count(*) FROM revisions"),
         "directories": 1,
@@ -309,7 +310,7 @@ def test_a_repair_that_damage_stops_takes_back_what_it_began_and_says_so(folder:
     those = ran.json()["findings"]
     assert those[0]["check"] == "repair"
     assert "the repair could not be finished" in those[0]["what"]
-    assert any("current crawl and changes" in sentence for sentence in ran.json()["repaired"])
+    assert any("sightings and changes" in sentence for sentence in ran.json()["repaired"])
     assert "current crawl is not the latest" not in told(those)
     assert running.dump(db, "matches") == matches
 
@@ -505,7 +506,8 @@ def test_one_line_a_check_where_all_is_well(folder: Path) -> None:
     ran = run(folder, "doctor")
     lines = ran.out.splitlines()
     assert [line.split()[0] for line in lines if not line.startswith(" ")] == [
-        "database", "records", "digests", "summaries", "indexes", "watching", "directories", "disk", "configuration", "clock", "packages",
+        "database", "records", "digests", "histories", "summaries", "indexes", "watching", "directories", "disk", "configuration", "clock",
+        "packages",
     ]  # fmt: skip
     assert lines[0].split(maxsplit=1)[1] == f"ok: {damaging.pages(folder / 'dedup.db')} pages"
 
@@ -522,8 +524,7 @@ def test_findings_as_text_say_what_to_do_once(folder: Path) -> None:
     repaired = run(folder, "doctor", "--repair")
     assert repaired.code == 0
     assert (
-        repaired.out.startswith("repaired       pages whose current crawl and changes were worked out again: 12\n")
-        or "repaired" in repaired.out
+        repaired.out.startswith("repaired       pages whose sightings and changes were computed again: 12\n") or "repaired" in repaired.out
     )
 
 

@@ -18,6 +18,7 @@ _UNITS = {
     "database": ("page", "pages"),
     "records": ("row", "rows"),
     "digests": ("body", "bodies"),
+    "histories": ("sighting", "sightings"),
     "summaries": ("page", "pages"),
     "indexes": ("text", "texts"),
     "watching": ("folder", "folders"),
@@ -32,7 +33,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "ok": "green"}
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Leave out what reads every body or recomputes summaries: minutes for a large database.")
+@click.option("--quick", is_flag=True, help="Leave out what reads every body, histories and summaries: minutes for a large database.")
 @click.option("--repair", is_flag=True, help="Make again what is derived from the rest, and examine again. Nobody may write meanwhile.")
 @formats("text", "json")
 @common

@@ -43,7 +43,11 @@ _CURES: dict[str, tuple[Cure | None, str]] = {
 def in_force(case: Case, *, addresses: bool = True) -> bool:
     """Whether the database was written by the settings that are configured; only then can what depends on them be compared or
     made again. Without `addresses`, by those of [duplicates] alone."""
-    names = [recipes.MATCHES, *([recipes.URLS] if addresses else [])]
+    return written_with(case, [recipes.MATCHES, *([recipes.URLS] if addresses else [])])
+
+
+def written_with(case: Case, names: Sequence[str]) -> bool:
+    """Whether the stored recipes of these names are those of the configuration."""
     try:
         recipes.require(case.asked, recipes.configured(case.settings, names))
     except RecipeChangedError:

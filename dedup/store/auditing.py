@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -25,6 +25,7 @@ from dedup.store.lock import held
 from dedup.store.opening import connect
 from dedup.store.reading import BODILESS
 from dedup.store.summing import Summing
+from dedup.store.timeline import Timeline
 
 _Row = TypeVar("_Row")
 
@@ -87,7 +88,7 @@ class StateRow:
     keys: bytes | None
 
 
-class Auditor(Summing):
+class Auditor(Summing, Timeline):
     """Everything that can be asked, of a database that may be damaged. `without_log`: its log is another's and left out."""
 
     without_log = False
@@ -220,6 +221,28 @@ class Auditor(Summing):
     def stray_changes(self) -> list[int]:
         """Changes (by their later sighting) that do not name two counted sightings of their page, or are told for another time."""
         return [r[0] for r in self._all(STRAY_CHANGES)]
+
+    def sighting_ids(self, *, after: int, most: int) -> list[int]:
+        """The keys of the next `most` sightings, in order."""
+        return [r[0] for r in self._all("SELECT id FROM sightings WHERE id > ? ORDER BY id LIMIT ?", after, most)]
+
+    def with_lost_metadata(self, sightings: Iterable[int]) -> set[int]:
+        """Those of the sightings that have a reading whose metadata row is missing."""
+        select = (
+            "SELECT DISTINCT w.id FROM wanted w CROSS JOIN readings d ON d.sighting_id = w.id"
+            " WHERE NOT EXISTS (SELECT 1 FROM metadata m WHERE m.id = d.metadata_id)"
+        )
+        return {r[0] for r in self._by_id(sightings, select)}
+
+    def pages_with_doubtful_readings(self) -> list[int]:
+        """Pages with a counted reading that does not have the digest it claims."""
+        return [
+            r[0]
+            for r in self._all(
+                "SELECT DISTINCT a.page_id FROM readings d JOIN aliases a ON a.id = d.alias_id"
+                " WHERE d.check_status = 'mismatched' AND d.standing = 'counted' ORDER BY 1"
+            )
+        ]
 
     def last_signed_text(self) -> int:
         """The greatest key of a text with a signature; 0 where there is none."""

@@ -293,6 +293,14 @@ class Lookups(Reader):
             found.setdefault((r[1], r[0]), (bool(r[2]), r[3], JudgedRow()))
         return found
 
+    def judgements_of(self, sightings: Iterable[int]) -> dict[int, tuple[bool, bool, float | None, JudgedRow]]:
+        """Later sighting of a stored change → whether its title and its body changed, how similar the bodies are, and its judgement."""
+        select = (
+            f"SELECT c.sighting_id, c.title_changed, c.body_changed, c.body_similarity, {_JUDGED}"
+            " FROM wanted w CROSS JOIN changes c ON c.sighting_id = w.id"
+        )
+        return {r[0]: (bool(r[1]), bool(r[2]), r[3], JudgedRow(*r[4:])) for r in self._by_id(sightings, select)}
+
     def bodies(self, revisions: Collection[int]) -> dict[int, StateBody]:
         """Revision → its title and body."""
         select = f"SELECT r.id, {STATE_BODY} FROM wanted w CROSS JOIN revisions r ON r.id = w.id"
