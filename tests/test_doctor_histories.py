@@ -1,4 +1,4 @@
-"""`doctor` on what is computed of sightings, readings and changes: whatever is altered is found, and repaired to what it was."""
+"""`doctor` on what is computed of sightings, readings, matches and changes: whatever is altered is found, and repaired to what it was."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 
 from dedup.doctor import histories
 from dedup.doctor.histories import CAUSE, JUDGEMENT, WORTH
+from dedup.doctor.matches import MISMEASURED
 from dedup.judging import Judgement, State
 from tests import damaging, running
 from tests.conftest import run
@@ -91,6 +92,7 @@ RETURN = "sighting_id = (SELECT min(sighting_id) FROM changes WHERE returned = 1
 CORRECTION = "sighting_id = (SELECT min(sighting_id) FROM changes WHERE corrected = 1)"
 METADATA = "sighting_id = (SELECT min(sighting_id) FROM changes WHERE kind = 'metadata')"
 TWICE = "id IN (SELECT sighting_id FROM readings GROUP BY sighting_id HAVING count(DISTINCT metadata_id) > 1)"
+PAIR = "(a, b) = (SELECT a, b FROM matches LIMIT 1)"
 OTHER = "d.sighting_id = sightings.id AND d.metadata_id <> sightings.metadata_id"
 
 HARMS: dict[tuple[str, str], list[tuple[str, str]]] = {
@@ -122,6 +124,17 @@ HARMS: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("check_cause = 'altered' WHERE check_cause = 'stale'", CAUSE),
         ("check_cause = 'stale' WHERE check_cause = 'altered'", CAUSE),
     ],
+    ("revisions", "text_id"): [
+        ("text_id = (SELECT text_id FROM revisions WHERE id = 1) WHERE text_id IS NULL", "states with a text though only readings"),
+        ("text_id = NULL WHERE id = 1", "revisions whose text is not that of their body"),
+    ],
+    ("matches", "relation"): [("relation = 'copy' WHERE relation = 'near'", MISMEASURED)],
+    ("matches", "similarity"): [("similarity = 0.99", MISMEASURED), (f"similarity = 0.1 WHERE {PAIR}", MISMEASURED)],
+    ("matches", "containment"): [(f"containment = 0.1 WHERE {PAIR}", MISMEASURED)],
+    ("matches", "coverage"): [(f"coverage = 0.0 WHERE {PAIR}", MISMEASURED)],
+    ("matches", "shared"): [(f"shared = shared + 1 WHERE {PAIR}", MISMEASURED)],
+    ("matches", "longest"): [(f"longest = 0 WHERE {PAIR}", MISMEASURED)],
+    ("matches", "masked"): [(f"masked = '[\"x\"]' WHERE {PAIR}", MISMEASURED)],
     ("changes", "title_changed"): [
         (f"title_changed = 1 WHERE {SUBSTANCE}", JUDGEMENT),
         ("title_changed = 0 WHERE title_changed = 1", JUDGEMENT),
@@ -154,10 +167,11 @@ HARMS: dict[tuple[str, str], list[tuple[str, str]]] = {
 }  # fmt: skip
 """(table, column) → statements after UPDATE … SET that alter it, each with what `doctor` reports."""
 KEYS = {
+    "matches": {"a", "b", "recipe", "found_at", "quoted"},
     "sightings": {"id", "page_id", "crawled_at", "revision_id"},
     "changes": {"sighting_id", "previous_id", "page_id", "at", "returned", "fields"},
 }
-"""Columns that are no judgement: they are compared by the check `records`, or nothing gives them."""
+"""Columns that are keys, are compared by the check `records`, or cannot be computed from what is stored."""
 EACH = [pytest.param(table, sql, words, id=f"{table}: {sql[:60]}") for (table, _), those in HARMS.items() for sql, words in those]
 
 

@@ -23,7 +23,7 @@ OF_CONTENT: dict[str, Steps] = {
     "digests": {"bodies": records.digests},
     "histories": histories.STEPS,
     "summaries": summaries.STEPS,
-    "indexes": {**indexes.STEPS, "near duplicates": matches.near},
+    "indexes": {**indexes.STEPS, "stored matches": matches.stored, "near duplicates": matches.near},
 }
 """Checks that are left out where the database cannot be asked."""
 OF_SURROUNDINGS: dict[str, Steps] = {

@@ -1,4 +1,4 @@
-"""Near duplicates that should be stored as matches, and are not."""
+"""Stored matches against the bodies of their texts, and near duplicates that are not stored as matches."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from collections.abc import Iterator, Sequence
 from dedup import lsh
 from dedup.doctor.case import Case, Finding
 from dedup.doctor.records import in_force, parts
+from dedup.ingest.matching import Judged, Matching
+from dedup.model import Match
 from dedup.overlap import Prepared, overlap, prepare
+from dedup.store.auditing import Auditor
 from dedup.table import Table
 
 CHECK = "indexes"
+MISMEASURED = "matches with another relation or other figures than the bodies of their texts give"
 _CURED = "Run 'dedup doctor --repair': all matches are made again."
 
 
@@ -35,6 +39,46 @@ def near(case: Case) -> Iterator[Finding]:
     if missing:
         what = f"pairs of texts that are near duplicates and are not stored as matches: {missing:,}"
         yield Finding(CHECK, "error", what, _CURED, "matches")
+
+
+def stored(case: Case) -> Iterator[Finding]:
+    """Every stored match of two texts that have bodies, measured again. What depends on more than the two texts is not compared: shares
+    without boilerplate, quotation marks, and whether a copy is part of a newsletter. Left out by `quick`."""
+    if case.quick or not in_force(case, addresses=False):
+        return
+    matching = Matching(case.settings.duplicates)
+    wrong = 0
+    for rows in parts(case.asked.stored_matches()):
+        with case.asked.moment():
+            wrong += _mismeasured(case.asked, matching, rows)
+        case.progress(CHECK, len(rows))
+    if wrong:
+        yield Finding(CHECK, "error", f"{MISMEASURED}: {wrong:,}", _CURED, "matches")
+
+
+def _mismeasured(store: Auditor, matching: Matching, rows: Sequence[Match]) -> int:
+    """How many of these matches their texts do not make."""
+    bodies = store.bodies_of_texts({text for m in rows for text in (m.a, m.b)})
+    unmasked = not store.count("boilerplate")
+    prepared = {text: prepare(body) for text, body in bodies.items()}
+    number = 0
+    for m in rows:
+        if m.a in prepared and m.b in prepared:
+            judged = matching.judge(prepared[m.a], prepared[m.b])
+            number += not _is_measured(m, judged, unmasked=unmasked)
+    return number
+
+
+def _is_measured(m: Match, judged: Judged, *, unmasked: bool) -> bool:
+    n, measured = m.numbers, judged.numbers
+    whole = (n.similarity, n.containment) == (measured.similarity, measured.containment)
+    if not whole or (m.relation == "near") != (judged.relation == "near"):
+        return False
+    if not unmasked:
+        return True
+    if (n.coverage, n.shared, n.longest, n.masked) != (measured.coverage, measured.shared, measured.longest, ()):
+        return False
+    return n.quoted != measured.quoted or m.relation == judged.relation or (m.relation, judged.relation) == ("excerpt", "copy")
 
 
 def _missing(case: Case, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -32,6 +32,7 @@ _UNCURED = "Rows were lost or altered by something else than dedup. " + RESTORE
 _CURES: dict[str, tuple[Cure | None, str]] = {
     "readings of another page's address": (None, "Run 'dedup reindex --urls': it puts every crawl under the page it belongs to."),
     "texts with a signature and without passages": ("matches", _CURED),
+    "states with a text though only readings that do not count show them": ("texts", _CURED),
     "texts that are looked up though their bodies were pruned": ("matches", _CURED),
     "matches by other rules than those in force": ("matches", _CURED),
     "pages without a summary of their current crawl": ("summaries", _CURED),

@@ -125,6 +125,8 @@ def _cured(store: Mender, settings: Settings, cures: set[Cure], progress: Callab
     if "summaries" in cures:
         number = summaries.work_all_again(store, settings, lambda n: progress("summaries", n))
         yield f"pages that were summed up again, with their clusters: {number:,}"
+    elif cures & {"histories", "texts", "matches"}:
+        summaries.work_all_off(store, settings, lambda n: progress("summaries", n))  # of what was made again
     if "search" in cures:
         number = make_again(store, lambda n: progress("indexes", n))
         yield f"texts that were entered into the search index, which was made again: {number:,}"
@@ -158,6 +160,7 @@ def _settle(store: Mender, rules: Rules, progress: Callable[[str, int], None]) -
 def _give_texts(store: Mender, options: Options, progress: Callable[[str, int], None]) -> int:
     """Give revisions whose body is as it was the text of it, a new one where none is stored; returns to how many."""
     given = 0
+    store.clear_uncounted_texts(store.uncounted_with_texts())
     for rows in parts(store.in_parts(store.states, 1, store.last_revision())):
         wrong = [row for row, faults in compare(rows, options, signed=False) if TEXT in faults]
         signed = [one for some in each_apart(wrong, partial(_signed, options), _aside) for one in some]

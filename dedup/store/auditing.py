@@ -19,11 +19,12 @@ from sqlite_utils import Database
 
 from dedup import schema
 from dedup.errors import DatabaseMissingError
+from dedup.model import Match
 from dedup.store import wal
 from dedup.store.damage import damage
 from dedup.store.lock import held
 from dedup.store.opening import connect
-from dedup.store.reading import BODILESS
+from dedup.store.reading import BODILESS, MATCH, match
 from dedup.store.summing import Summing
 from dedup.store.timeline import Timeline
 
@@ -214,6 +215,10 @@ class Auditor(Summing, Timeline):
         """The rows of one kind of `MISFITS`."""
         return self._told(MISFITS[which])
 
+    def uncounted_with_texts(self) -> list[int]:
+        """Revisions that have a text though none of their readings counts or was superseded."""
+        return [r[0] for r in self._all(f"SELECT r.id {_UNCOUNTED}")]
+
     def unsettled_pages(self) -> list[int]:
         """Pages whose current sighting is not the latest counted one of theirs."""
         return [r[0] for r in self._all(_UNSETTLED)]
@@ -225,6 +230,13 @@ class Auditor(Summing, Timeline):
     def sighting_ids(self, *, after: int, most: int) -> list[int]:
         """The keys of the next `most` sightings, in order."""
         return [r[0] for r in self._all("SELECT id FROM sightings WHERE id > ? ORDER BY id LIMIT ?", after, most)]
+
+    def stored_matches(self, most: int = 500) -> Iterator[Match]:
+        """Every match, by its texts; read in parts, so that no statement stays open between them."""
+        last = (0, 0)
+        while some := self._all(f"SELECT {MATCH} FROM matches m WHERE (m.a, m.b) > (?, ?) ORDER BY m.a, m.b LIMIT ?", *last, most):
+            last = some[-1][:2]
+            yield from map(match, some)
 
     def with_lost_metadata(self, sightings: Iterable[int]) -> set[int]:
         """Those of the sightings that have a reading whose metadata row is missing."""
@@ -307,6 +319,11 @@ _BETWEEN = "BETWEEN ?1 AND ?2 ORDER BY 1 LIMIT ?2 - ?1 + 1"
 _URL = "coalesce((SELECT url FROM pages WHERE id = {}), 'a page that is not there')"
 _PATH = "(SELECT o.path_text FROM directories o WHERE o.id = f.directory_id) || '/' || f.path_text"
 
+_SHOWN = "SELECT 1 FROM sightings s JOIN readings d ON d.sighting_id = s.id WHERE s.revision_id = r.id"
+_UNCOUNTED = (
+    "FROM revisions r WHERE r.text_id IS NOT NULL AND r.pruned_at IS NULL"
+    f" AND EXISTS ({_SHOWN}) AND NOT EXISTS ({_SHOWN} AND (d.standing = 'counted' OR d.standing = 'superseded'))"
+)
 MISFITS = {
     "revisions that no crawl shows": f"SELECT {_URL.format('r.page_id')} FROM revisions r WHERE NOT EXISTS"
     " (SELECT 1 FROM sightings s WHERE s.revision_id = r.id)",
@@ -323,6 +340,7 @@ MISFITS = {
     "texts with a signature and without passages": "SELECT (SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
     " WHERE r.text_id = t.id LIMIT 1) AS url FROM texts t WHERE t.signature IS NOT NULL AND url IS NOT NULL"
     " AND NOT EXISTS (SELECT 1 FROM passages x WHERE x.text_id = t.id)",
+    "states with a text though only readings that do not count show them": f"SELECT {_URL.format('r.page_id')} {_UNCOUNTED}",
     "texts that are looked up though their bodies were pruned": "SELECT (SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
     f" WHERE r.text_id = t.id LIMIT 1) FROM texts t WHERE t.id IN ({BODILESS}) AND (t.signature IS NOT NULL"
     " OR EXISTS (SELECT 1 FROM passages x WHERE x.text_id = t.id))",
