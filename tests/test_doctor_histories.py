@@ -15,7 +15,7 @@ import pytest
 from dedup.doctor import histories
 from dedup.doctor.histories import CAUSE, JUDGEMENT, WORTH
 from dedup.doctor.matches import MISMEASURED
-from dedup.judging import Judgement, State
+from dedup.judging import Judgement, State, judge
 from tests import damaging, running
 from tests.conftest import run
 from tests.crawl import Made
@@ -30,7 +30,7 @@ OSCILLATING = range(15, 21)
 """Numbers of the files of a page that goes to and fro between two states, and then on to others."""
 
 
-def _article(page: int, day: int, body: str = BODY, **given: str) -> Made:
+def _article(page: int, day: int, body: str = BODY, **given: Any) -> Made:
     return Made(body=body, aid=f"{page:010}", crawled_at=f"2026-03-0{day} 01:00:00", **given)
 
 
@@ -333,16 +333,12 @@ def test_judging_again_keeps_each_judgement_of_pruned_bodies(pruned: Path) -> No
 
 
 def test_a_page_that_cannot_be_judged_does_not_hide_the_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dedup.ingest import judged
-
-    judge = judged.judge
-
     def fails(before: State, *rest: Any) -> Judgement:
         if before.title == "의회 소식":
             raise ArithmeticError("no such article")
         return judge(before, *rest)
 
-    monkeypatch.setattr(judged, "judge", fails)
+    monkeypatch.setattr("dedup.ingest.judged.judge", fails)
     damaging.by_sql(folder / "dedup.db", f"UPDATE changes SET severity = 'trivial' WHERE {SUBSTANCE}")
     those = [(f.severity, f.what) for f in examined(folder) if f.check == "histories"]
     assert [severity for severity, _ in those] == ["error", "warning"]

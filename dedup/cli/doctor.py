@@ -42,7 +42,7 @@ def doctor(options: Common, quick: bool, repair: bool, form: str) -> None:
     """Examine the database, its indexes, the crawl directories and the machine, and say what to do about what is found.
 
     Nothing is changed, and it can run beside 'dedup watch'. With --repair it computes again what is derived: indexes, texts,
-    signatures and matches, current crawls and changes, summaries and clusters. Bodies, crawls and files are never touched:
+    signatures and matches, sightings and changes, summaries and clusters. Bodies, readings and files are never touched:
     doctor says as exactly as it can what of them is lost, and a backup brings it back. Exits with 1 if there is an error.
 
     \b

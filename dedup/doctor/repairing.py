@@ -1,4 +1,4 @@
-"""`--repair`: what is derived is made again from the rest. Bodies, sightings, readings and files are never touched."""
+"""`--repair`: what is derived is made again from the rest. Bodies, files and what was read of them are never touched."""
 
 from __future__ import annotations
 
