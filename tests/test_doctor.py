@@ -249,6 +249,10 @@ LOST: dict[str, tuple[str, str]] = {
     "another page's revision": ("UPDATE sightings SET revision_id = 9 WHERE id = 5", "crawls of another page's revision"),
     "another file's reading": ("UPDATE files SET reading_id = 9 WHERE id = 5", "files whose reading is another file's: 1 (/"),
     "no reading": ("UPDATE files SET reading_id = NULL WHERE id = 5", "files that are neither an article nor a fault: 1 (/"),
+    "a page's URL": (
+        "UPDATE pages SET url = 'https://gazette.example/other' WHERE id = 5",
+        "pages with another URL than the addresses in their files give: 1 (https://gazette.example/other)",
+    ),
     "another page's address": ("UPDATE readings SET alias_id = 9 WHERE id = 5", "readings of another page's address"),
 }
 
@@ -267,6 +271,16 @@ def test_what_is_not_derived_is_found_and_never_touched(folder: Path, harm: str)
     assert run(folder, "doctor", "--repair").code == 1
     assert words in told(found(folder)), "it is told for as long as it is there"
     assert base_rows(db) == base
+
+
+def test_a_page_with_another_url_is_put_right_by_reindexing(folder: Path) -> None:
+    db = folder / "dedup.db"
+    before = running.dump(db)
+    damaging.by_sql(db, "UPDATE pages SET url = 'https://gazette.example/other' WHERE id = 5")
+    assert "pages with another URL" not in told(found(folder, "--quick"))
+    assert run(folder, "reindex", "--urls").code == 0
+    assert running.dump(db) == before
+    assert {f["severity"] for f in found(folder)} <= {"ok"}
 
 
 def test_the_altered_page_is_named_and_its_text_is_not_made_from_what_is_altered(folder: Path) -> None:

@@ -29,8 +29,9 @@ _Row = TypeVar("_Row")
 
 _CURED = "Run 'dedup doctor --repair': it is made again from the rest."
 _UNCURED = "Rows were lost or altered by something else than dedup. " + RESTORE
+_ADDRESSED = "Run 'dedup reindex --urls': it puts every crawl under the page it belongs to."
 _CURES: dict[str, tuple[Cure | None, str]] = {
-    "readings of another page's address": (None, "Run 'dedup reindex --urls': it puts every crawl under the page it belongs to."),
+    "readings of another page's address": (None, _ADDRESSED),
     "texts with a signature and without passages": ("matches", _CURED),
     "states with a text though only readings that do not count show them": ("texts", _CURED),
     "texts that are looked up though their bodies were pruned": ("matches", _CURED),
@@ -90,6 +91,20 @@ def changes(case: Case) -> Iterator[Finding]:
         yield finding(named_pages(case, wrong), "pages whose changes are not those between their crawls", "histories")
 
 
+def addresses(case: Case) -> Iterator[Finding]:
+    """URLs of pages against those that the rules of [urls] make of the addresses in their files. Left out by `quick`."""
+    if case.quick or not in_force(case):
+        return
+    urls = case.settings.urls.canonicaliser()
+    wrong: dict[int, None] = {}
+    for some in parts(case.asked.all_aliases()):
+        shown = case.asked.urls_of({page for _, page, *_ in some})
+        made = ((page, urls.page(spelling, oid, aid)) for _, page, spelling, oid, aid in some if page in shown)
+        wrong |= dict.fromkeys(page for page, url in made if url is not None and url != shown[page])
+    if wrong:
+        yield finding(named_pages(case, list(wrong)), "pages with another URL than the addresses in their files give", None, _ADDRESSED)
+
+
 def commits(case: Case) -> Iterator[Finding]:
     """What the indexes go by."""
     if case.asked.last_batch()[1] < case.asked.last_signed_text():
@@ -99,6 +114,7 @@ def commits(case: Case) -> Iterator[Finding]:
 RECORD_STEPS: Steps = {
     "the number of rows": counted,
     **{what: partial(misfits, what) for what in MISFITS},
+    "addresses": addresses,
     "current crawls": current,
     "changes": changes,
     "commits": commits,

@@ -139,6 +139,13 @@ class Lookups(Reader):
         select = "SELECT p.url, p.id FROM wanted w CROSS JOIN pages p ON p.url = w.url"
         return dict(self._wanted("url", ((u,) for u in urls), select))
 
+    def all_aliases(self) -> Iterator[tuple[int, int, str, str, str]]:
+        """(alias, page, spelling, oid, aid) of every alias, in parts: rows may be written between them."""
+        last = 0
+        while some := self._all("SELECT id, page_id, spelling, oid, aid FROM aliases WHERE id > ? ORDER BY id LIMIT 1000", last):
+            last = some[-1][0]
+            yield from ((r[0], r[1], r[2], r[3], r[4]) for r in some)
+
     def aliases_among(self, keys: Iterable[tuple[int, str, str, str]]) -> dict[tuple[int, str, str, str], int]:
         """(page, spelling, oid, aid) → alias."""
         select = (
