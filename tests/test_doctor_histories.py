@@ -273,6 +273,16 @@ def test_a_sighting_is_not_computed_from_what_is_left_of_its_readings(folder: Pa
     assert _rows(db, f"SELECT id, metadata_id FROM sightings WHERE {TWICE}") == [kept]
 
 
+def test_nothing_is_computed_from_an_altered_body(folder: Path) -> None:
+    """A body, the judgement of its change and the figures of its match are altered: until the body is restored they stay."""
+    db = folder / "dedup.db"
+    damaging.by_sql(db, "UPDATE revisions SET body = replace(body, '시민단체', '어느 단체')", "UPDATE changes SET severity = 'trivial'")
+    before = running.dump(db)
+    assert [f["check"] for f in found(folder) if f["severity"] == "error"] == ["digests"]
+    assert run(folder, "doctor", "--repair").code == 1
+    assert running.dump(db) == before
+
+
 # Pruned bodies
 
 

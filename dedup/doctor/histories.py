@@ -7,13 +7,14 @@ from dataclasses import replace
 from functools import partial
 
 from dedup.doctor.case import Case, Finding, Steps
-from dedup.doctor.records import finding, named_pages, parts, written_with
+from dedup.doctor.records import finding, is_intact, named_pages, parts, written_with
 from dedup.ingest import recipes
 from dedup.ingest.causes import cause_differences
 from dedup.ingest.isolation import each_apart
 from dedup.ingest.settle import assessed, misjudged, worth_differences
 from dedup.judging import Rules
 from dedup.store.auditing import Auditor
+from dedup.store.rows import DoubtfulReading
 
 CHECK = "histories"
 SLICE = 500
@@ -61,9 +62,9 @@ def causes(case: Case) -> Iterator[Finding]:
     number, pages = 0, dict[int, None]()
     for some in parts(case.asked.pages_with_doubtful_readings()):
         with case.asked.moment():
-            wrong = cause_differences(case.asked, some)
+            wrong = wrong_causes(case.asked, some)
         number += len(wrong)
-        pages |= dict.fromkeys(reading.page for reading, _ in wrong)
+        pages |= dict.fromkeys(reading.page for reading in wrong)
         case.progress(CHECK, len(some))
     if number:
         yield _finding(case, list(pages), number, CAUSE)
@@ -91,10 +92,22 @@ def judgements(case: Case) -> Iterator[Finding]:
 
 
 def wrong_judgements(store: Auditor, pages: Sequence[int], rules: Rules) -> tuple[list[int], list[int]]:
-    """(pages with a change that is stored with another judgement, pages that the program fails on)."""
+    """(pages with a change that is stored with another judgement, pages that the program fails on). Pages with an altered body are left
+    out: nothing may be computed from it."""
     failed: list[int] = []
-    wrong = each_apart(pages, partial(_misjudged, store, rules), lambda page, _: failed.append(page))
+    wrong = each_apart(_intact(store, pages), partial(_misjudged, store, rules), lambda page, _: failed.append(page))
     return [page for some in wrong for page in some], failed
+
+
+def wrong_causes(store: Auditor, pages: Sequence[int]) -> list[DoubtfulReading]:
+    """Readings of these pages that are stored with another cause; pages with an altered body are left out."""
+    return [reading for reading, _ in cause_differences(store, _intact(store, pages))]
+
+
+def _intact(store: Auditor, pages: Sequence[int]) -> list[int]:
+    """Those of the pages whose bodies are what their digests were made from."""
+    altered = {page for page, digest, title, body in store.states_of_pages(pages) if not is_intact(digest, title, body)}
+    return [page for page in pages if page not in altered]
 
 
 def _misjudged(store: Auditor, rules: Rules, pages: Sequence[int]) -> list[int]:

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from dedup import lsh
 from dedup.doctor.case import Case, Finding
 from dedup.doctor.records import in_force, parts
+from dedup.ingest.examine import Options, sign
 from dedup.ingest.matching import Judged, Matching
+from dedup.ingest.session import options_of
 from dedup.model import Match
 from dedup.overlap import Prepared, overlap, prepare
 from dedup.store.auditing import Auditor
@@ -47,26 +49,31 @@ def stored(case: Case) -> Iterator[Finding]:
     if case.quick or not in_force(case, addresses=False):
         return
     matching = Matching(case.settings.duplicates)
+    options = options_of(case.settings)
     wrong = 0
     for rows in parts(case.asked.stored_matches()):
         with case.asked.moment():
-            wrong += _mismeasured(case.asked, matching, rows)
+            wrong += _mismeasured(case.asked, matching, options, rows)
         case.progress(CHECK, len(rows))
     if wrong:
         yield Finding(CHECK, "error", f"{MISMEASURED}: {wrong:,}", _CURED, "matches")
 
 
-def _mismeasured(store: Auditor, matching: Matching, rows: Sequence[Match]) -> int:
-    """How many of these matches their texts do not make."""
+def _mismeasured(store: Auditor, matching: Matching, options: Options, rows: Sequence[Match]) -> int:
+    """How many of these matches their texts do not make. Texts whose body has another text are left out: `digests` reports them."""
     bodies = store.bodies_of_texts({text for m in rows for text in (m.a, m.b)})
     unmasked = not store.count("boilerplate")
     prepared = {text: prepare(body) for text, body in bodies.items()}
-    number = 0
-    for m in rows:
-        if m.a in prepared and m.b in prepared:
-            judged = matching.judge(prepared[m.a], prepared[m.b])
-            number += not _is_measured(m, judged, unmasked=unmasked)
-    return number
+    wrong = [
+        m for m in rows
+        if m.a in prepared and m.b in prepared
+        and not _is_measured(m, matching.judge(prepared[m.a], prepared[m.b]), unmasked=unmasked)
+    ]  # fmt: skip
+    doubtful = sorted({text for m in wrong for text in (m.a, m.b)})
+    digests = [own.digest for own, _ in sign((bodies[text] for text in doubtful), options)]
+    known = store.texts_by_digest({digest for digest in digests if digest is not None})
+    sound = {text for text, digest in zip(doubtful, digests, strict=True) if digest is not None and known.get(digest) == text}
+    return sum(m.a in sound and m.b in sound for m in wrong)
 
 
 def _is_measured(m: Match, judged: Judged, *, unmasked: bool) -> bool:

@@ -194,7 +194,7 @@ def compare(rows: Sequence[StateRow], options: Options, *, signed: bool) -> Iter
     """Each revision with what is wrong with what is stored of it; of one whose body is altered nothing else is told, and of one
     whose body was pruned nothing can be."""
     bodies = [_text(row.body) for row in rows]
-    intact = [not row.pruned and _is_intact(row, body) for row, body in zip(rows, bodies, strict=True)]
+    intact = [not row.pruned and is_intact(row.digest, row.title, row.body) for row in rows]
     made = iter(sign((body or "" for body, ok in zip(bodies, intact, strict=True) if ok), options))
     for row, ok in zip(rows, intact, strict=True):
         if not ok:
@@ -219,9 +219,10 @@ def has_other_text(row: StateRow, digest: bytes | None) -> bool:
     return row.text_digest != digest
 
 
-def _is_intact(row: StateRow, body: str | None) -> bool:
-    title = _text(row.title)
-    return title is not None and body is not None and state_digest(title, body) == row.digest
+def is_intact(digest: bytes, title: bytes, body: bytes) -> bool:
+    """Whether title and body, as the bytes that are stored, are what the digest of their state was made from."""
+    texts = _text(title), _text(body)
+    return texts[0] is not None and texts[1] is not None and state_digest(texts[0], texts[1]) == digest
 
 
 def _text(raw: bytes) -> str | None:

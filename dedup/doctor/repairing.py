@@ -15,7 +15,7 @@ from dedup.doctor.database import RESTORE
 from dedup.doctor.records import TEXT, compare, parts, unlike
 from dedup.errors import DatabaseDamagedError, DedupError
 from dedup.ingest import Matcher, reindex_signatures, summaries
-from dedup.ingest.causes import cause_differences, settle_causes
+from dedup.ingest.causes import settle_causes
 from dedup.ingest.examine import Options, sign
 from dedup.ingest.isolation import each_apart, log_once, summary
 from dedup.ingest.recipes import CHANGES, rules_of
@@ -141,8 +141,9 @@ def _settle(store: Mender, rules: Rules, progress: Callable[[str, int], None]) -
         corrected.update(wrong.values())
         progress(histories.CHECK, len(sightings))
     for some in parts(store.pages_with_doubtful_readings()):
-        corrected.update(reading.page for reading, _ in cause_differences(store, some))
-        settle_causes(store, some)
+        pages = {reading.page for reading in histories.wrong_causes(store, some)}
+        settle_causes(store, sorted(pages))
+        corrected |= pages
     store.delete_changes(store.stray_changes())
     pages = corrected | set(store.unsettled_pages())
     for some in parts(store.pages_with_changes()):

@@ -288,6 +288,14 @@ class Auditor(Summing, Timeline):
         for r in self._connection.execute(_STATES, (first, last)):
             yield StateRow(r[0], r[1], r[2], r[3], r[4], bool(r[5]), bool(r[6]), *r[7:])
 
+    def states_of_pages(self, pages: Iterable[int]) -> Iterator[tuple[int, bytes, bytes, bytes]]:
+        """(page, digest of the state, title, body), the last two as the bytes that are stored, of every state that has its body."""
+        select = (
+            "SELECT w.id, r.digest, CAST(r.title AS BLOB), CAST(r.body AS BLOB) FROM wanted w CROSS JOIN revisions r ON r.page_id = w.id"
+            " WHERE r.pruned_at IS NULL"
+        )
+        return ((r[0], r[1], r[2], r[3]) for r in self._by_id(pages, select))
+
     # Times
 
     def newest_write(self) -> str | None:
