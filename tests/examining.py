@@ -8,12 +8,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from dedup.config import load
+from dedup.config import Settings, load
 from dedup.doctor import Finding, Surroundings, examine
 from dedup.store.auditing import BASE
 from tests import damaging
 from tests.conftest import Ran, run
 
+CONTENT = frozenset({"database", "records", "digests", "histories", "summaries", "indexes"})
+"""Checks of what a database holds."""
 MACHINE = frozenset({"watching", "disk", "packages"})
 """Checks of the machine that tests run on: what they find is not this program's."""
 
@@ -62,9 +64,19 @@ def examined(folder: Path, around: Surroundings | None = None, **options: Any) -
     return examine(settings, around=around, **options)[0]
 
 
+def wrong(settings: Settings, *, writing: bool = False) -> list[str]:
+    """Errors and warnings about what a database holds; `writing`: this process holds its lock."""
+    return [f.what for f in examine(settings, writing=writing)[0] if f.check in CONTENT and f.severity != "ok"]
+
+
 def base_rows(db: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row that is not derived, as it is stored; what a revision or a page has that is derived is left out."""
-    derived = {"revisions": "id, page_id, digest, CAST(title AS BLOB), CAST(body AS BLOB)", "pages": "id, url"}
+    """Every row that is not derived, as it is stored; columns of a row that are derived are left out."""
+    derived = {
+        "revisions": "id, page_id, digest, CAST(title AS BLOB), CAST(body AS BLOB)",
+        "pages": "id, url",
+        "sightings": "id, page_id, crawled_at, revision_id",
+        "readings": "id, file_id, sighting_id, alias_id, metadata_id, standing, check_status, claimed, recipe, encoding, crawled_at_from",
+    }
     with closing(sqlite3.connect(db)) as connection:
         tables = (*BASE, "faults", "boilerplate", "publishers")
         return {t: connection.execute(f"SELECT {derived.get(t, '*')} FROM {t} ORDER BY 1").fetchall() for t in tables}

@@ -48,10 +48,11 @@ def test_a_sound_database_has_no_findings_and_everything_was_looked_at(either: s
     db = folder / "dedup.db"
     tables = ("directories", "pages", "aliases", "metadata", "revisions", "sightings", "files", "readings")
     signed = _count(db, "SELECT count(*) FROM texts WHERE signature IS NOT NULL")
-    assert {name: checked[name] for name in ("database", "records", "digests", "summaries", "indexes", "directories")} == {
+    assert {name: checked[name] for name in ("database", "records", "digests", "histories", "summaries", "indexes", "directories")} == {
         "database": damaging.pages(db),
         "records": sum(_count(db, f"SELECT count(*) FROM {table}") for table in tables),
         "digests": _count(db, "SELECT count(*) FROM revisions"),
+        "histories": _count(db, "SELECT count(*) FROM sightings"),
         "summaries": _count(db, "SELECT count(*) FROM pages"),
         "indexes": signed + _count(db, "SELECT count(*) FROM passages") + _count(db, "SELECT count(*) FROM revisions"),
         "directories": 1,
@@ -248,6 +249,10 @@ LOST: dict[str, tuple[str, str]] = {
     "another page's revision": ("UPDATE sightings SET revision_id = 9 WHERE id = 5", "crawls of another page's revision"),
     "another file's reading": ("UPDATE files SET reading_id = 9 WHERE id = 5", "files whose reading is another file's: 1 (/"),
     "no reading": ("UPDATE files SET reading_id = NULL WHERE id = 5", "files that are neither an article nor a fault: 1 (/"),
+    "a page's URL": (
+        "UPDATE pages SET url = 'https://gazette.example/other' WHERE id = 5",
+        "pages with another URL than the addresses in their files give: 1 (https://gazette.example/other)",
+    ),
     "another page's address": ("UPDATE readings SET alias_id = 9 WHERE id = 5", "readings of another page's address"),
 }
 
@@ -266,6 +271,16 @@ def test_what_is_not_derived_is_found_and_never_touched(folder: Path, harm: str)
     assert run(folder, "doctor", "--repair").code == 1
     assert words in told(found(folder)), "it is told for as long as it is there"
     assert base_rows(db) == base
+
+
+def test_a_page_with_another_url_is_put_right_by_reindexing(folder: Path) -> None:
+    db = folder / "dedup.db"
+    before = running.dump(db)
+    damaging.by_sql(db, "UPDATE pages SET url = 'https://gazette.example/other' WHERE id = 5")
+    assert "pages with another URL" not in told(found(folder, "--quick"))
+    assert run(folder, "reindex", "--urls").code == 0
+    assert running.dump(db) == before
+    assert {f["severity"] for f in found(folder)} <= {"ok"}
 
 
 def test_the_altered_page_is_named_and_its_text_is_not_made_from_what_is_altered(folder: Path) -> None:
@@ -309,7 +324,7 @@ def test_a_repair_that_damage_stops_takes_back_what_it_began_and_says_so(folder:
     those = ran.json()["findings"]
     assert those[0]["check"] == "repair"
     assert "the repair could not be finished" in those[0]["what"]
-    assert any("current crawl and changes" in sentence for sentence in ran.json()["repaired"])
+    assert any("sightings and changes" in sentence for sentence in ran.json()["repaired"])
     assert "current crawl is not the latest" not in told(those)
     assert running.dump(db, "matches") == matches
 
@@ -505,7 +520,8 @@ def test_one_line_a_check_where_all_is_well(folder: Path) -> None:
     ran = run(folder, "doctor")
     lines = ran.out.splitlines()
     assert [line.split()[0] for line in lines if not line.startswith(" ")] == [
-        "database", "records", "digests", "summaries", "indexes", "watching", "directories", "disk", "configuration", "clock", "packages",
+        "database", "records", "digests", "histories", "summaries", "indexes", "watching", "directories", "disk", "configuration", "clock",
+        "packages",
     ]  # fmt: skip
     assert lines[0].split(maxsplit=1)[1] == f"ok: {damaging.pages(folder / 'dedup.db')} pages"
 
@@ -522,8 +538,7 @@ def test_findings_as_text_say_what_to_do_once(folder: Path) -> None:
     repaired = run(folder, "doctor", "--repair")
     assert repaired.code == 0
     assert (
-        repaired.out.startswith("repaired       pages whose current crawl and changes were worked out again: 12\n")
-        or "repaired" in repaired.out
+        repaired.out.startswith("repaired       pages whose sightings and changes were computed again: 12\n") or "repaired" in repaired.out
     )
 
 

@@ -19,7 +19,7 @@ from dedup.ingest import Scan, history, settle
 from dedup.ingest.examine import Found, examine, signature
 from dedup.ingest.record import record
 from dedup.model import Metadata, Sighting
-from tests import running
+from tests import examining, running
 from tests.crawl import Made, edited, words
 
 _RNG = random.Random(20260302)
@@ -239,6 +239,7 @@ def _recorded(place: Path, *scans: list[tuple[str, Made]], short: int | None = N
             for name, article in files:
                 article.write(crawl, name + ".md", age=0)
             Scan(session).run()
+        assert examining.wrong(session.settings, writing=True) == []
     return running.dump(db)
 
 

@@ -18,6 +18,7 @@ _UNITS = {
     "database": ("page", "pages"),
     "records": ("row", "rows"),
     "digests": ("body", "bodies"),
+    "histories": ("sighting", "sightings"),
     "summaries": ("page", "pages"),
     "indexes": ("text", "texts"),
     "watching": ("folder", "folders"),
@@ -32,7 +33,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "ok": "green"}
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Leave out what reads every body or recomputes summaries: minutes for a large database.")
+@click.option("--quick", is_flag=True, help="Leave out what reads every body, histories and summaries: minutes for a large database.")
 @click.option("--repair", is_flag=True, help="Make again what is derived from the rest, and examine again. Nobody may write meanwhile.")
 @formats("text", "json")
 @common
@@ -41,7 +42,7 @@ def doctor(options: Common, quick: bool, repair: bool, form: str) -> None:
     """Examine the database, its indexes, the crawl directories and the machine, and say what to do about what is found.
 
     Nothing is changed, and it can run beside 'dedup watch'. With --repair it computes again what is derived: indexes, texts,
-    signatures and matches, current crawls and changes, summaries and clusters. Bodies, crawls and files are never touched:
+    signatures and matches, sightings and changes, summaries and clusters. Bodies, readings and files are never touched:
     doctor says as exactly as it can what of them is lost, and a backup brings it back. Exits with 1 if there is an error.
 
     \b

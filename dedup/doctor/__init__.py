@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from functools import partial
 
 from dedup.config import Settings
-from dedup.doctor import database, indexes, matches, records, summaries, surroundings
+from dedup.doctor import database, histories, indexes, matches, records, summaries, surroundings
 from dedup.doctor.case import Case, Cure, Finding, Severity, Steps, Surroundings
 from dedup.errors import DedupError
 from dedup.store.auditing import open_auditor
@@ -21,8 +21,9 @@ __all__ = ["CHECKS", "Case", "Cure", "Finding", "Severity", "Surroundings", "exa
 OF_CONTENT: dict[str, Steps] = {
     "records": records.RECORD_STEPS,
     "digests": {"bodies": records.digests},
+    "histories": histories.STEPS,
     "summaries": summaries.STEPS,
-    "indexes": {**indexes.STEPS, "near duplicates": matches.near},
+    "indexes": {**indexes.STEPS, "stored matches": matches.stored, "near duplicates": matches.near},
 }
 """Checks that are left out where the database cannot be asked."""
 OF_SURROUNDINGS: dict[str, Steps] = {
@@ -38,7 +39,7 @@ OF_SURROUNDINGS: dict[str, Steps] = {
     "packages": {"packages": surroundings.packages},
 }
 CHECKS = (database.CHECK, *OF_CONTENT, *OF_SURROUNDINGS)
-LONG = frozenset({"digests", "summaries"})
+LONG = frozenset({"digests", "histories", "summaries"})
 """Checks that `quick` leaves out, beside that of the table that holds the bodies."""
 NEEDS_DATABASE = frozenset({*OF_CONTENT, "configuration", "clock"})
 

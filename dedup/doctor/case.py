@@ -21,8 +21,8 @@ Severity = Literal["error", "warning", "ok"]
 """`error`: something is lost, wrong or does not work. `warning`: it will, or works worse. `ok`: a remark."""
 Cure = Literal["schema", "sqlite", "texts", "matches", "histories", "indexes", "summaries", "search"]
 """What `--repair` makes again about a finding: indexes, triggers and views of the schema, SQLite's own indexes, texts and the
-revisions that have them, signatures and all matches (with what of passages belongs to them), current sightings and changes, the index
-files, summaries and clusters, the search index."""
+revisions that have them, signatures and all matches (with what of passages belongs to them), sightings, causes of mismatches, current
+sightings and changes, the index files, summaries and clusters, the search index."""
 
 
 @dataclass(frozen=True, slots=True)

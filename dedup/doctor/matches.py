@@ -1,4 +1,4 @@
-"""Near duplicates that should be stored as matches, and are not."""
+"""Stored matches against the bodies of their texts, and near duplicates that are not stored as matches."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from collections.abc import Iterator, Sequence
 from dedup import lsh
 from dedup.doctor.case import Case, Finding
 from dedup.doctor.records import in_force, parts
+from dedup.ingest.examine import Options, sign
+from dedup.ingest.matching import Judged, Matching
+from dedup.ingest.session import options_of
+from dedup.model import Match
 from dedup.overlap import Prepared, overlap, prepare
+from dedup.store.auditing import Auditor
 from dedup.table import Table
 
 CHECK = "indexes"
+MISMEASURED = "matches with another relation or other figures than the bodies of their texts give"
 _CURED = "Run 'dedup doctor --repair': all matches are made again."
 
 
@@ -35,6 +41,51 @@ def near(case: Case) -> Iterator[Finding]:
     if missing:
         what = f"pairs of texts that are near duplicates and are not stored as matches: {missing:,}"
         yield Finding(CHECK, "error", what, _CURED, "matches")
+
+
+def stored(case: Case) -> Iterator[Finding]:
+    """Every stored match of two texts that have bodies, measured again. What depends on more than the two texts is not compared: shares
+    without boilerplate, quotation marks, and whether a copy is part of a newsletter. Left out by `quick`."""
+    if case.quick or not in_force(case, addresses=False):
+        return
+    matching = Matching(case.settings.duplicates)
+    options = options_of(case.settings)
+    wrong = 0
+    for rows in parts(case.asked.stored_matches()):
+        with case.asked.moment():
+            wrong += _mismeasured(case.asked, matching, options, rows)
+        case.progress(CHECK, len(rows))
+    if wrong:
+        yield Finding(CHECK, "error", f"{MISMEASURED}: {wrong:,}", _CURED, "matches")
+
+
+def _mismeasured(store: Auditor, matching: Matching, options: Options, rows: Sequence[Match]) -> int:
+    """How many of these matches their texts do not make. Texts whose body has another text are left out: `digests` reports them."""
+    bodies = store.bodies_of_texts({text for m in rows for text in (m.a, m.b)})
+    unmasked = not store.count("boilerplate")
+    prepared = {text: prepare(body) for text, body in bodies.items()}
+    wrong = [
+        m for m in rows
+        if m.a in prepared and m.b in prepared
+        and not _is_measured(m, matching.judge(prepared[m.a], prepared[m.b]), unmasked=unmasked)
+    ]  # fmt: skip
+    doubtful = sorted({text for m in wrong for text in (m.a, m.b)})
+    digests = [own.digest for own, _ in sign((bodies[text] for text in doubtful), options)]
+    known = store.texts_by_digest({digest for digest in digests if digest is not None})
+    sound = {text for text, digest in zip(doubtful, digests, strict=True) if digest is not None and known.get(digest) == text}
+    return sum(m.a in sound and m.b in sound for m in wrong)
+
+
+def _is_measured(m: Match, judged: Judged, *, unmasked: bool) -> bool:
+    n, measured = m.numbers, judged.numbers
+    whole = (n.similarity, n.containment) == (measured.similarity, measured.containment)
+    if not whole or (m.relation == "near") != (judged.relation == "near"):
+        return False
+    if not unmasked:
+        return True
+    if (n.coverage, n.shared, n.longest, n.masked) != (measured.coverage, measured.shared, measured.longest, ()):
+        return False
+    return n.quoted != measured.quoted or m.relation == judged.relation or (m.relation, judged.relation) == ("excerpt", "copy")
 
 
 def _missing(case: Case, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -29,9 +29,11 @@ _Row = TypeVar("_Row")
 
 _CURED = "Run 'dedup doctor --repair': it is made again from the rest."
 _UNCURED = "Rows were lost or altered by something else than dedup. " + RESTORE
+_ADDRESSED = "Run 'dedup reindex --urls': it puts every crawl under the page it belongs to."
 _CURES: dict[str, tuple[Cure | None, str]] = {
-    "readings of another page's address": (None, "Run 'dedup reindex --urls': it puts every crawl under the page it belongs to."),
+    "readings of another page's address": (None, _ADDRESSED),
     "texts with a signature and without passages": ("matches", _CURED),
+    "states with a text though only readings that do not count show them": ("texts", _CURED),
     "texts that are looked up though their bodies were pruned": ("matches", _CURED),
     "matches by other rules than those in force": ("matches", _CURED),
     "pages without a summary of their current crawl": ("summaries", _CURED),
@@ -43,7 +45,11 @@ _CURES: dict[str, tuple[Cure | None, str]] = {
 def in_force(case: Case, *, addresses: bool = True) -> bool:
     """Whether the database was written by the settings that are configured; only then can what depends on them be compared or
     made again. Without `addresses`, by those of [duplicates] alone."""
-    names = [recipes.MATCHES, *([recipes.URLS] if addresses else [])]
+    return written_with(case, [recipes.MATCHES, *([recipes.URLS] if addresses else [])])
+
+
+def written_with(case: Case, names: Sequence[str]) -> bool:
+    """Whether the stored recipes of these names are those of the configuration."""
     try:
         recipes.require(case.asked, recipes.configured(case.settings, names))
     except RecipeChangedError:
@@ -85,6 +91,20 @@ def changes(case: Case) -> Iterator[Finding]:
         yield finding(named_pages(case, wrong), "pages whose changes are not those between their crawls", "histories")
 
 
+def addresses(case: Case) -> Iterator[Finding]:
+    """URLs of pages against those that the rules of [urls] make of the addresses in their files. Left out by `quick`."""
+    if case.quick or not in_force(case):
+        return
+    urls = case.settings.urls.canonicaliser()
+    wrong: dict[int, None] = {}
+    for some in parts(case.asked.all_aliases()):
+        shown = case.asked.urls_of({page for _, page, *_ in some})
+        made = ((page, urls.page(spelling, oid, aid)) for _, page, spelling, oid, aid in some if page in shown)
+        wrong |= dict.fromkeys(page for page, url in made if url is not None and url != shown[page])
+    if wrong:
+        yield finding(named_pages(case, list(wrong)), "pages with another URL than the addresses in their files give", None, _ADDRESSED)
+
+
 def commits(case: Case) -> Iterator[Finding]:
     """What the indexes go by."""
     if case.asked.last_batch()[1] < case.asked.last_signed_text():
@@ -94,6 +114,7 @@ def commits(case: Case) -> Iterator[Finding]:
 RECORD_STEPS: Steps = {
     "the number of rows": counted,
     **{what: partial(misfits, what) for what in MISFITS},
+    "addresses": addresses,
     "current crawls": current,
     "changes": changes,
     "commits": commits,
@@ -173,7 +194,7 @@ def compare(rows: Sequence[StateRow], options: Options, *, signed: bool) -> Iter
     """Each revision with what is wrong with what is stored of it; of one whose body is altered nothing else is told, and of one
     whose body was pruned nothing can be."""
     bodies = [_text(row.body) for row in rows]
-    intact = [not row.pruned and _is_intact(row, body) for row, body in zip(rows, bodies, strict=True)]
+    intact = [not row.pruned and is_intact(row.digest, row.title, row.body) for row in rows]
     made = iter(sign((body or "" for body, ok in zip(bodies, intact, strict=True) if ok), options))
     for row, ok in zip(rows, intact, strict=True):
         if not ok:
@@ -198,9 +219,10 @@ def has_other_text(row: StateRow, digest: bytes | None) -> bool:
     return row.text_digest != digest
 
 
-def _is_intact(row: StateRow, body: str | None) -> bool:
-    title = _text(row.title)
-    return title is not None and body is not None and state_digest(title, body) == row.digest
+def is_intact(digest: bytes, title: bytes, body: bytes) -> bool:
+    """Whether title and body, as the bytes that are stored, are what the digest of their state was made from."""
+    texts = _text(title), _text(body)
+    return texts[0] is not None and texts[1] is not None and state_digest(texts[0], texts[1]) == digest
 
 
 def _text(raw: bytes) -> str | None:

@@ -1,4 +1,4 @@
-"""`--repair`: what is derived is made again from the rest. Bodies, sightings, readings and files are never touched."""
+"""`--repair`: what is derived is made again from the rest. Bodies, files and what was read of them are never touched."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from dataclasses import dataclass
 from functools import partial
 
 from dedup.config import Settings
-from dedup.doctor import Finding, Surroundings, examine
+from dedup.doctor import Finding, Surroundings, examine, histories
 from dedup.doctor.case import Cure
 from dedup.doctor.database import RESTORE
 from dedup.doctor.records import TEXT, compare, parts, unlike
 from dedup.errors import DatabaseDamagedError, DedupError
 from dedup.ingest import Matcher, reindex_signatures, summaries
+from dedup.ingest.causes import settle_causes
 from dedup.ingest.examine import Options, sign
 from dedup.ingest.isolation import each_apart, log_once, summary
-from dedup.ingest.recipes import rules_of
+from dedup.ingest.recipes import CHANGES, rules_of
+from dedup.ingest.reindex import judge_again
 from dedup.ingest.session import matching_of, options_of
-from dedup.ingest.settle import settle_pages
+from dedup.ingest.settle import settle_pages, settle_sightings
 from dedup.judging import Rules
 from dedup.minhash import Signed
 from dedup.search import make_again
@@ -100,8 +102,8 @@ def _cured(store: Mender, settings: Settings, cures: set[Cure], progress: Callab
         yield "SQLite's own indexes were made again"
     if "histories" in cures:
         with store.transaction():
-            number = _settle(store, rules_of(settings))
-        yield f"pages whose current crawl and changes were worked out again: {number:,}"
+            number = _settle(store, rules_of(settings), progress)
+        yield f"pages whose sightings and changes were computed again: {number:,}"
     options = options_of(settings)
     if "texts" in cures:
         with store.transaction():
@@ -123,24 +125,43 @@ def _cured(store: Mender, settings: Settings, cures: set[Cure], progress: Callab
     if "summaries" in cures:
         number = summaries.work_all_again(store, settings, lambda n: progress("summaries", n))
         yield f"pages that were summed up again, with their clusters: {number:,}"
+    elif cures & {"histories", "texts", "matches"}:
+        summaries.work_all_off(store, settings, lambda n: progress("summaries", n))  # of what was made again
     if "search" in cures:
         number = make_again(store, lambda n: progress("indexes", n))
         yield f"texts that were entered into the search index, which was made again: {number:,}"
 
 
-def _settle(store: Mender, rules: Rules) -> int:
-    """Put current sightings and changes right where they are not; returns of how many pages."""
+def _settle(store: Mender, rules: Rules, progress: Callable[[str, int], None]) -> int:
+    """Correct sightings by their readings, then causes of mismatches, current sightings and changes; returns of how many pages."""
+    corrected: set[int] = set()
+    for sightings in histories.all_sightings(store):
+        wrong = histories.wrong_sightings(store, sightings)
+        settle_sightings(store, wrong)
+        corrected.update(wrong.values())
+        progress(histories.CHECK, len(sightings))
+    for some in parts(store.pages_with_doubtful_readings()):
+        pages = {reading.page for reading in histories.wrong_causes(store, some)}
+        settle_causes(store, sorted(pages))
+        corrected |= pages
     store.delete_changes(store.stray_changes())
-    pages = set(store.unsettled_pages())
+    pages = corrected | set(store.unsettled_pages())
     for some in parts(store.pages_with_changes()):
         pages.update(unlike(store, some))
     settle_pages(store, sorted(pages), rules)
-    return len(pages)
+    misjudged: list[int] = []
+    if store.setting(CHANGES) == rules.recipe:
+        for some in parts(store.pages_with_changes()):
+            misjudged += histories.wrong_judgements(store, some, rules)[0]
+            progress(histories.CHECK, len(some))
+        judge_again(store, misjudged, rules)
+    return len(pages.union(misjudged))
 
 
 def _give_texts(store: Mender, options: Options, progress: Callable[[str, int], None]) -> int:
     """Give revisions whose body is as it was the text of it, a new one where none is stored; returns to how many."""
     given = 0
+    store.clear_uncounted_texts(store.uncounted_with_texts())
     for rows in parts(store.in_parts(store.states, 1, store.last_revision())):
         wrong = [row for row, faults in compare(rows, options, signed=False) if TEXT in faults]
         signed = [one for some in each_apart(wrong, partial(_signed, options), _aside) for one in some]

@@ -14,6 +14,7 @@ from dedup.ingest.cache import Cache
 from dedup.ingest.worth import worth
 from dedup.model import Cause
 from dedup.store import Writer
+from dedup.store.lookups import Lookups
 from dedup.store.rows import DoubtfulReading, FirstCrawl
 from dedup.store.timeline import Place
 
@@ -29,6 +30,11 @@ _cache: Cache[tuple[bytes, str], str] = Cache(MOST_DIGESTS)
 def settle_causes(store: Writer, pages: Iterable[int]) -> None:
     """`stale` where the claim of a mismatched reading of these pages is the digest of an earlier revision, `altered` where it is not."""
     _settle(store, store.doubtful_readings(pages))
+
+
+def cause_differences(store: Lookups, pages: Iterable[int]) -> list[tuple[DoubtfulReading, Cause]]:
+    """(reading, its cause) for each mismatched reading of these pages that is stored with another cause. Nothing is written."""
+    return _differences(store, store.doubtful_readings(pages))
 
 
 def settle_causes_near(store: Writer, page: int, touched: Mapping[int, Place], read: Collection[int]) -> None:
@@ -51,18 +57,24 @@ def _first_to_move(store: Writer, touched: Iterable[Place]) -> str | None:
 
 
 def _settle(store: Writer, readings: Sequence[DoubtfulReading]) -> None:
+    causes = _differences(store, readings)
+    if not causes:
+        return
+    store.set_causes((reading.id, cause) for reading, cause in causes)
+    of_sightings = store.readings_of_sightings({reading.sighting for reading, _ in causes})
+    store.update_sightings((sighting, worth(rows)) for sighting, rows in of_sightings.items())
+
+
+def _differences(store: Lookups, readings: Sequence[DoubtfulReading]) -> list[tuple[DoubtfulReading, Cause]]:
     doubtful = [(reading, claim) for reading in readings if (claim := digests.claim_hex(reading.claimed))]
     if not doubtful:
-        return
+        return []
     of_pages = store.first_crawls({reading.page for reading, _ in doubtful})
     states = [state for of_page in of_pages.values() for state in of_page]
     there = _digests(store, {claim for _, claim in doubtful}, [state for state in states if not state.pruned])
     verified = store.verified_claims(state.revision for state in states if state.pruned)
     earliest = {page: _earliest(of_page, there, verified) for page, of_page in of_pages.items()}
-    causes = [(reading, cause) for reading, claim in doubtful if (cause := earliest[reading.page].cause(reading, claim)) != reading.cause]
-    store.set_causes((reading.id, cause) for reading, cause in causes)
-    of_sightings = store.readings_of_sightings({reading.sighting for reading, _ in causes})
-    store.update_sightings((sighting, worth(rows)) for sighting, rows in of_sightings.items())
+    return [(reading, cause) for reading, claim in doubtful if (cause := earliest[reading.page].cause(reading, claim)) != reading.cause]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +103,7 @@ def _earliest(states: Sequence[FirstCrawl], there: Mapping[int, list[str]], veri
     return _Earliest(found, min((state.crawled_at for state in states if state.pruned), default=None))
 
 
-def _digests(store: Writer, claims: Collection[str], states: Sequence[FirstCrawl]) -> dict[int, list[str]]:
+def _digests(store: Lookups, claims: Collection[str], states: Sequence[FirstCrawl]) -> dict[int, list[str]]:
     """Revision → its digests by every recipe that makes such claims."""
     lengths = {len(claim): claim for claim in claims}
     recipes = [r for claim in lengths.values() for r in digests.fitting(tuple(digests.RECIPES.values()), claim)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
@@ -168,23 +168,28 @@ def reindex_urls(
 def reindex_changes(store: Writer, rules: Rules, progress: Callable[[int], Any] = lambda _: None) -> dict[str, int]:
     """Judge every change again by the rules given; all or nothing, and no alert is made of it. What was pruned keeps its judgement.
     Returns counts."""
+    with store.transaction():
+        judge_again(store, store.pages_with_changes(), rules, progress)
+        store.set_setting(recipes.CHANGES, rules.recipe)
+    return {"changes": store.count("changes"), "judged": store.count("changes", "judged_by IS NOT NULL")}
+
+
+def judge_again(store: Writer, pages: Iterable[int], rules: Rules, progress: Callable[[int], Any] = lambda _: None) -> None:
+    """Judge every change of these pages again, within a transaction; no alert is made of it. A page that the program fails on keeps its
+    judgements."""
 
     def part(pages: Sequence[int]) -> None:
         with store.savepoint():
             settle_pages(store, pages, rules, again=True)
 
     def aside(page: int, error: Exception) -> None:
-        """A page that the program fails on keeps its judgements."""
         require_of_file(store, error)
         log_once(error, f"judging the changes of {text.printable(store.page_url(page))}")
 
-    with store.transaction():
-        pages = iter(store.pages_with_changes())
-        while some := list(islice(pages, CHUNK)):
-            each_apart(some, part, aside)
-            progress(len(some))
-        store.set_setting(recipes.CHANGES, rules.recipe)
-    return {"changes": store.count("changes"), "judged": store.count("changes", "judged_by IS NOT NULL")}
+    rest = iter(pages)
+    while some := list(islice(rest, CHUNK)):
+        each_apart(some, part, aside)
+        progress(len(some))
 
 
 def reindex_readings(session: Session, progress: Callable[[int], Any] = lambda _: None) -> dict[str, int]:

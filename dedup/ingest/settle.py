@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import NamedTuple
 
 from dedup.ingest import history
 from dedup.ingest.causes import settle_causes, settle_causes_near
-from dedup.ingest.judged import Settled, Superseded, is_as_stored, judged, sighting_of
+from dedup.ingest.judged import Compared, Settled, Superseded, is_as_stored, judged, sighting_of
 from dedup.ingest.vicinity import Vicinity
 from dedup.ingest.worth import worth
 from dedup.judging import Past, Rules
 from dedup.model import Change
 from dedup.store import KeptSighting, Writer
-from dedup.store.rows import JudgedRow, StateBody, StoredChange
-from dedup.store.timeline import Place
+from dedup.store.lookups import Lookups
+from dedup.store.rows import StateBody, StoredChange, Worth
+from dedup.store.timeline import Place, Timeline
 from dedup.store.writing import ChangeRecord
 
 CHUNK = 256
@@ -30,21 +32,33 @@ Touched = dict[int, dict[int, Place]]
 def settle_sightings(store: Writer, sightings: Collection[int], superseded: list[Superseded] | None = None) -> Touched:
     """Give stored sightings what their readings make of them; those without readings are forgotten. Returns those that are different
     now. To `superseded` are added changes that went with a sighting."""
-    places, readings = store.places(sightings), store.readings_of_sightings(sightings)
-    changed = [(s, w) for s, place in places.items() if s in readings and (w := worth(readings[s])) != place.worth]
-    forgotten = [s for s in places if s not in readings]
+    places, worths = assessed(store, sightings)
+    changed = worth_differences(places, worths)
+    forgotten = [s for s in places if s not in worths]
     store.update_sightings(changed)
     if forgotten:
         if superseded is not None:
             superseded += store.states_of_changes_around(forgotten)
         store.delete_sightings(forgotten)
     store.clear_uncounted_texts(
-        {places[s].revision for s in forgotten} | {places[s].revision for s in readings if worth(readings[s]).standing != "counted"}
+        {places[s].revision for s in forgotten} | {places[s].revision for s, w in worths.items() if w.standing != "counted"}
     )
     touched: Touched = {}
     for s in [*forgotten, *(s for s, _ in changed)]:
         touched.setdefault(places[s].page, {})[s] = places[s]
     return touched
+
+
+def assessed(store: Timeline, sightings: Collection[int]) -> tuple[dict[int, Place], dict[int, Worth]]:
+    """(sighting → where it is and its stored worth, sighting → its worth by its readings), of those of the sightings that are stored.
+    Sightings without readings are not in the second. Nothing is written."""
+    places = store.places(sightings)
+    return places, {s: worth(rows) for s, rows in store.readings_of_sightings(places).items()}
+
+
+def worth_differences(places: Mapping[int, Place], worths: Mapping[int, Worth]) -> list[tuple[int, Worth]]:
+    """(sighting, its worth by its readings) where another worth is stored."""
+    return [(s, w) for s, w in worths.items() if w != places[s].worth]
 
 
 def settle_pages(
@@ -129,16 +143,50 @@ class _Course:
         self.removed = kind == "removed" or (self.removed and kind != "restored")
 
 
+class _Judged(NamedTuple):
+    """A change as it is judged now, with the row to store and the change that is stored in its place."""
+
+    settled: Settled
+    row: ChangeRecord
+    before: StoredChange | None
+
+
 def _settle_changes(
     store: Writer, counted: dict[int, list[KeptSighting]], rules: Rules, superseded: list[Superseded], *, again: bool
 ) -> list[tuple[Settled, StoredChange | None]]:
     """Judge the changes of these pages that are not stored as they are, with what was stored in their place."""
-    stored, incomplete = store.changes_of(counted), store.incomplete_changes(counted)
-    courses = [_course(page, sightings, stored.get(page, {})) for page, sightings in counted.items()]
+    courses = _courses(store, counted)
     over = [s for course in courses for s in course.stored.keys() - {c.sighting.id for c in course.changes}]
+    judged_now = list(_judge(store, courses, rules, again=again))
+    over += (j.settled.change.sighting.id for j in judged_now if j.before is not None)
+    superseded += store.states_of_changes(over)
+    store.delete_changes(over)
+    store.add_changes(j.row for j in judged_now)
+    return [(j.settled, j.before) for j in judged_now]
+
+
+def misjudged(store: Lookups, pages: Collection[int], rules: Rules) -> list[int]:
+    """Those of the pages that have a change which is stored with another judgement than the rules give it. Of a change whose bodies were
+    pruned, only whether title and body differ is compared. Changes that are not stored are not looked for. Nothing is written."""
+    kept = store.kept_sightings(pages)
+    counted = {page: [s for s in of_page if s.standing == "counted"] for page, of_page in kept.items() if len(of_page) > 1}
+    wrong: set[int] = set()
+    judgements = (j for j in _judge(store, _courses(store, counted), rules, again=True) if j.before is not None)
+    while some := list(islice(judgements, CHUNK)):
+        stored = store.judgements_of(j.settled.change.sighting.id for j in some)
+        for settled, (page, change, title, body, *rest), _ in some:
+            title_stored, body_stored, *rest_stored = stored[change.sighting.id]
+            pruned = settled.judgement is None
+            if (title, body) != (title_stored, body_stored) or (not pruned and rest != rest_stored):
+                wrong.add(page)
+    return sorted(wrong)
+
+
+def _judge(store: Lookups, courses: Sequence[_Course], rules: Rules, *, again: bool) -> Iterator[_Judged]:
+    """Judge the changes of these courses that are not stored as they are, or all of them with `again`, in their order. What is stored of a
+    pruned change is kept."""
+    incomplete = store.incomplete_changes(course.page for course in courses)
     steps = ((course, change) for course in courses for change in course.changes)
-    settled: list[tuple[Settled, StoredChange | None]] = []
-    rows: list[ChangeRecord] = []
     while some := list(islice(steps, CHUNK)):
         bodies = _Bodies(store)
         bodies.load(c for course, c in some if again or c.sighting.id in incomplete or not _may_stay(c, course.stored.get(c.sighting.id)))
@@ -148,16 +196,16 @@ def _settle_changes(
                 course.pass_by(before.kind)
                 continue
             bodies.load([change])
-            found, row = judged(course.page, change, past, bodies.states, bodies.compared(course.page, change), rules)
+            kept = again and change.sighting.id not in incomplete and _may_stay(change, before)
+            known = bodies.known(change) if kept else bodies.compared(course.page, change)
+            found, row = judged(course.page, change, past, bodies.states, known, rules)
             course.pass_by(row[-1].kind)
-            settled.append((found, before))
-            rows.append(row)
-            if before is not None:
-                over.append(change.sighting.id)
-    superseded += store.states_of_changes(over)
-    store.delete_changes(over)
-    store.add_changes(rows)
-    return settled
+            yield _Judged(found, row, before)
+
+
+def _courses(store: Lookups, counted: Mapping[int, Sequence[KeptSighting]]) -> list[_Course]:
+    stored = store.changes_of(counted)
+    return [_course(page, sightings, stored.get(page, {})) for page, sightings in counted.items()]
 
 
 def _course(page: int, kept: Sequence[KeptSighting], stored: dict[int, StoredChange]) -> _Course:
@@ -173,10 +221,10 @@ def _may_stay(change: Change, stored: StoredChange | None) -> bool:
 class _Bodies:
     """The states that changes lie between, as far as they are needed."""
 
-    def __init__(self, store: Writer) -> None:
+    def __init__(self, store: Lookups) -> None:
         self.states: dict[int, StateBody] = {}
         self._store = store
-        self._compared: dict[int, dict[tuple[int, int], tuple[bool, float, JudgedRow]]] = {}
+        self._compared: dict[int, Compared] = {}
 
     def load(self, changes: Iterable[Change]) -> None:
         """Have the states of these at hand."""
@@ -184,10 +232,21 @@ class _Bodies:
         if wanted:
             self.states |= self._store.bodies(wanted)
 
-    def compared(self, page: int, change: Change) -> dict[tuple[int, int], tuple[bool, float, JudgedRow]]:
+    def known(self, change: Change) -> Compared:
+        """What is stored of this change itself, if a body of it was pruned."""
+        if not self._is_pruned(change):
+            return {}
+        _, body_changed, similarity, row = self._store.judgements_of([change.sighting.id])[change.sighting.id]
+        assert similarity is not None
+        return {(change.previous.revision, change.sighting.revision): (body_changed, similarity, row)}
+
+    def compared(self, page: int, change: Change) -> Compared:
         """What was found out of the states of a page before a body of this change was pruned."""
-        if None not in (self.states[change.previous.revision].body, self.states[change.sighting.revision].body):
+        if not self._is_pruned(change):
             return {}
         if page not in self._compared:
             self._compared[page] = self._store.compared([page])
         return self._compared[page]
+
+    def _is_pruned(self, change: Change) -> bool:
+        return None in (self.states[change.previous.revision].body, self.states[change.sighting.revision].body)

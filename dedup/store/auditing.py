@@ -10,7 +10,7 @@ import json
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -19,12 +19,14 @@ from sqlite_utils import Database
 
 from dedup import schema
 from dedup.errors import DatabaseMissingError
+from dedup.model import Match
 from dedup.store import wal
 from dedup.store.damage import damage
 from dedup.store.lock import held
 from dedup.store.opening import connect
-from dedup.store.reading import BODILESS
+from dedup.store.reading import BODILESS, MATCH, match
 from dedup.store.summing import Summing
+from dedup.store.timeline import Timeline
 
 _Row = TypeVar("_Row")
 
@@ -87,7 +89,7 @@ class StateRow:
     keys: bytes | None
 
 
-class Auditor(Summing):
+class Auditor(Summing, Timeline):
     """Everything that can be asked, of a database that may be damaged. `without_log`: its log is another's and left out."""
 
     without_log = False
@@ -213,6 +215,10 @@ class Auditor(Summing):
         """The rows of one kind of `MISFITS`."""
         return self._told(MISFITS[which])
 
+    def uncounted_with_texts(self) -> list[int]:
+        """Revisions that have a text though none of their readings counts or was superseded."""
+        return [r[0] for r in self._all(f"SELECT r.id {_UNCOUNTED}")]
+
     def unsettled_pages(self) -> list[int]:
         """Pages whose current sighting is not the latest counted one of theirs."""
         return [r[0] for r in self._all(_UNSETTLED)]
@@ -220,6 +226,35 @@ class Auditor(Summing):
     def stray_changes(self) -> list[int]:
         """Changes (by their later sighting) that do not name two counted sightings of their page, or are told for another time."""
         return [r[0] for r in self._all(STRAY_CHANGES)]
+
+    def sighting_ids(self, *, after: int, most: int) -> list[int]:
+        """The keys of the next `most` sightings, in order."""
+        return [r[0] for r in self._all("SELECT id FROM sightings WHERE id > ? ORDER BY id LIMIT ?", after, most)]
+
+    def stored_matches(self, most: int = 500) -> Iterator[Match]:
+        """Every match, by its texts; read in parts, so that no statement stays open between them."""
+        last = (0, 0)
+        while some := self._all(f"SELECT {MATCH} FROM matches m WHERE (m.a, m.b) > (?, ?) ORDER BY m.a, m.b LIMIT ?", *last, most):
+            last = some[-1][:2]
+            yield from map(match, some)
+
+    def with_lost_metadata(self, sightings: Iterable[int]) -> set[int]:
+        """Those of the sightings that have a reading whose metadata row is missing."""
+        select = (
+            "SELECT DISTINCT w.id FROM wanted w CROSS JOIN readings d ON d.sighting_id = w.id"
+            " WHERE NOT EXISTS (SELECT 1 FROM metadata m WHERE m.id = d.metadata_id)"
+        )
+        return {r[0] for r in self._by_id(sightings, select)}
+
+    def pages_with_doubtful_readings(self) -> list[int]:
+        """Pages with a counted reading that does not have the digest it claims."""
+        return [
+            r[0]
+            for r in self._all(
+                "SELECT DISTINCT a.page_id FROM readings d JOIN aliases a ON a.id = d.alias_id"
+                " WHERE d.check_status = 'mismatched' AND d.standing = 'counted' ORDER BY 1"
+            )
+        ]
 
     def last_signed_text(self) -> int:
         """The greatest key of a text with a signature; 0 where there is none."""
@@ -253,6 +288,14 @@ class Auditor(Summing):
         for r in self._connection.execute(_STATES, (first, last)):
             yield StateRow(r[0], r[1], r[2], r[3], r[4], bool(r[5]), bool(r[6]), *r[7:])
 
+    def states_of_pages(self, pages: Iterable[int]) -> Iterator[tuple[int, bytes, bytes, bytes]]:
+        """(page, digest of the state, title, body), the last two as the bytes that are stored, of every state that has its body."""
+        select = (
+            "SELECT w.id, r.digest, CAST(r.title AS BLOB), CAST(r.body AS BLOB) FROM wanted w CROSS JOIN revisions r ON r.page_id = w.id"
+            " WHERE r.pruned_at IS NULL"
+        )
+        return ((r[0], r[1], r[2], r[3]) for r in self._by_id(pages, select))
+
     # Times
 
     def newest_write(self) -> str | None:
@@ -284,6 +327,11 @@ _BETWEEN = "BETWEEN ?1 AND ?2 ORDER BY 1 LIMIT ?2 - ?1 + 1"
 _URL = "coalesce((SELECT url FROM pages WHERE id = {}), 'a page that is not there')"
 _PATH = "(SELECT o.path_text FROM directories o WHERE o.id = f.directory_id) || '/' || f.path_text"
 
+_SHOWN = "SELECT 1 FROM sightings s JOIN readings d ON d.sighting_id = s.id WHERE s.revision_id = r.id"
+_UNCOUNTED = (
+    "FROM revisions r WHERE r.text_id IS NOT NULL AND r.pruned_at IS NULL"
+    f" AND EXISTS ({_SHOWN}) AND NOT EXISTS ({_SHOWN} AND (d.standing = 'counted' OR d.standing = 'superseded'))"
+)
 MISFITS = {
     "revisions that no crawl shows": f"SELECT {_URL.format('r.page_id')} FROM revisions r WHERE NOT EXISTS"
     " (SELECT 1 FROM sightings s WHERE s.revision_id = r.id)",
@@ -300,6 +348,7 @@ MISFITS = {
     "texts with a signature and without passages": "SELECT (SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
     " WHERE r.text_id = t.id LIMIT 1) AS url FROM texts t WHERE t.signature IS NOT NULL AND url IS NOT NULL"
     " AND NOT EXISTS (SELECT 1 FROM passages x WHERE x.text_id = t.id)",
+    "states with a text though only readings that do not count show them": f"SELECT {_URL.format('r.page_id')} {_UNCOUNTED}",
     "texts that are looked up though their bodies were pruned": "SELECT (SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
     f" WHERE r.text_id = t.id LIMIT 1) FROM texts t WHERE t.id IN ({BODILESS}) AND (t.signature IS NOT NULL"
     " OR EXISTS (SELECT 1 FROM passages x WHERE x.text_id = t.id))",

@@ -139,6 +139,13 @@ class Lookups(Reader):
         select = "SELECT p.url, p.id FROM wanted w CROSS JOIN pages p ON p.url = w.url"
         return dict(self._wanted("url", ((u,) for u in urls), select))
 
+    def all_aliases(self) -> Iterator[tuple[int, int, str, str, str]]:
+        """(alias, page, spelling, oid, aid) of every alias, in parts: rows may be written between them."""
+        last = 0
+        while some := self._all("SELECT id, page_id, spelling, oid, aid FROM aliases WHERE id > ? ORDER BY id LIMIT 1000", last):
+            last = some[-1][0]
+            yield from ((r[0], r[1], r[2], r[3], r[4]) for r in some)
+
     def aliases_among(self, keys: Iterable[tuple[int, str, str, str]]) -> dict[tuple[int, str, str, str], int]:
         """(page, spelling, oid, aid) → alias."""
         select = (
@@ -292,6 +299,14 @@ class Lookups(Reader):
             found[r[0], r[1]] = bool(r[2]), r[3], JudgedRow(*r[4:])
             found.setdefault((r[1], r[0]), (bool(r[2]), r[3], JudgedRow()))
         return found
+
+    def judgements_of(self, sightings: Iterable[int]) -> dict[int, tuple[bool, bool, float | None, JudgedRow]]:
+        """Later sighting of a stored change → whether its title and its body changed, how similar the bodies are, and its judgement."""
+        select = (
+            f"SELECT c.sighting_id, c.title_changed, c.body_changed, c.body_similarity, {_JUDGED}"
+            " FROM wanted w CROSS JOIN changes c ON c.sighting_id = w.id"
+        )
+        return {r[0]: (bool(r[1]), bool(r[2]), r[3], JudgedRow(*r[4:])) for r in self._by_id(sightings, select)}
 
     def bodies(self, revisions: Collection[int]) -> dict[int, StateBody]:
         """Revision → its title and body."""

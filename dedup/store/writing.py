@@ -556,10 +556,6 @@ class Writer(Sending, Summing, Timeline, Rereads, Directories):
 
     # Regrouping
 
-    def all_aliases(self) -> list[tuple[int, int, str, str, str]]:
-        """(alias, page, spelling, oid, aid) of every alias."""
-        return [(r[0], r[1], r[2], r[3], r[4]) for r in self._all("SELECT id, page_id, spelling, oid, aid FROM aliases ORDER BY id")]
-
     def misplaced_readings(self) -> list[tuple[int, int, int, int]]:
         """(reading, sighting, revision, page it belongs to) where a reading's alias is another page's than its sighting."""
         return [
