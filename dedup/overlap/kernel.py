@@ -30,11 +30,12 @@ def _hash(points: Any, at: Any, width: Any, base: Any) -> Any:
 
 
 @machine_code
-def _enter_first(a: Any, width: Any, table: Any, factor: Any, begin: Any, end: Any) -> Any:
+def _enter_first(a: Any, table: Any, factor: Any, begin: Any, end: Any) -> Any:
     """Enter the shingles of `a` from `begin` to `end`; gives how many were not there yet."""
+    width = min(len(a), SHINGLE)
     mask = np.uint64(len(table) - 1)
     distinct = 0
-    begin = max(begin, 0)  # numba need not ask of every index whether it counts from the end
+    begin, end = np.int64(np.uint32(begin)), np.int64(np.uint32(end))  # never negative, so that no index is from the end: quicker
     for i in range(begin, end):
         slot = np.int64(_hash(a, i, width, factor) & mask)
         while True:
@@ -55,14 +56,13 @@ def _enter_first(a: Any, width: Any, table: Any, factor: Any, begin: Any, end: A
 
 
 @machine_code
-def _enter_second(
-    a: Any, b: Any, width_a: Any, width_b: Any, shingles_a: Any, table: Any, met: Any, factor: Any, begin: Any, end: Any
-) -> Any:
+def _enter_second(a: Any, b: Any, table: Any, met: Any, factor: Any, begin: Any, end: Any) -> Any:
     """Enter the shingles of `b` from `begin` to `end`; gives (those that were not there yet, those of `a` that `b` has too). Marks
     the latter in `met`."""
+    width_a, width_b, shingles_a = min(len(a), SHINGLE), min(len(b), SHINGLE), len(met)
     mask = np.uint64(len(table) - 1)
     distinct = common = 0
-    begin = max(begin, 0)
+    begin, end = np.int64(np.uint32(begin)), np.int64(np.uint32(end))  # never negative, so that no index is from the end: quicker
     for i in range(begin, end):
         slot = np.int64(_hash(b, i, width_b, factor) & mask)
         while True:
@@ -113,10 +113,10 @@ def _overlap(a: Any, b: Any, base: int, piece: int) -> tuple[int, int, int]:
     met = np.zeros(shingles_a, np.bool_)
     distinct_a = distinct_b = common = 0
     for begin in range(0, shingles_a, piece):
-        distinct_a += _enter_first(a, width_a, table, factor, begin, min(begin + piece, shingles_a))
+        distinct_a += _enter_first(a, table, factor, begin, min(begin + piece, shingles_a))
         beat()
     for begin in range(0, shingles_b, piece):
-        own, both = _enter_second(a, b, width_a, width_b, shingles_a, table, met, factor, begin, min(begin + piece, shingles_b))
+        own, both = _enter_second(a, b, table, met, factor, begin, min(begin + piece, shingles_b))
         distinct_b += own + both
         common += both
         beat()

@@ -150,11 +150,11 @@ def _extend_some(
         bits += 1
     factor, top = uint64(base), uint64(1)
     h = uint64(0)
-    begin = max(at[0], 0)  # numba need not ask of every index whether it counts from the end
+    begin = np.int64(np.uint32(at[0]))  # never negative, so that no index is from the end: quicker
     for k in range(min(BLOCK, len(b) - begin) - 1):
         h = uint64(uint64(h * factor) + uint64(b[begin + k]))
         top = uint64(top * factor)
-    until = min(len(b) - BLOCK + 1, begin + piece)
+    until = np.int64(np.uint32(max(min(len(b) - BLOCK + 1, begin + piece), 0)))
     for j in range(begin, until):
         h = uint64(uint64(h * factor) + uint64(b[j + BLOCK - 1]))
         n = table[np.int64(uint64(h * _MIX) >> uint64(64 - bits))] - 1
