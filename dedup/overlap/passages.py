@@ -150,7 +150,7 @@ def _extend_some(
         bits += 1
     factor, top = uint64(base), uint64(1)
     h = uint64(0)
-    begin = np.int64(np.uint32(at[0]))  # never negative, so that no index is from the end: quicker
+    begin: Any = np.int64(np.uint32(at[0]))  # never negative, so that no index is from the end: quicker
     for k in range(min(BLOCK, len(b) - begin) - 1):
         h = uint64(uint64(h * factor) + uint64(b[begin + k]))
         top = uint64(top * factor)
@@ -236,7 +236,7 @@ def _stretch_some(a: Any, b: Any, masked_a: Any, masked_b: Any, found: Any, next
         done += 1
         if i < 0:
             j += 1
-            i = np.int64(found[j]) if j < len(found) else np.int64(-1)
+            i = np.int64(found[j] if j < len(found) else -1)
             continue
         steps -= 1
         if not (i and j and a[i - 1] == b[j - 1]):
@@ -268,7 +268,7 @@ def _repeating(a: Any, b: Any, masked_a: Any, masked_b: Any, covered_a: Any, cov
         _enter(a, rolled_a, table, first, next_, last, begin, min(begin + piece, number))
         beat()
     met, found = np.zeros(number, np.bool_), np.empty(len(rolled_b), np.int32)
-    here = -1
+    here: Any = -1
     for begin in range(0, len(rolled_b), piece):
         here = _find_some(table, first, a, rolled_a, b, rolled_b, found, met, here, begin, min(begin + piece, len(rolled_b)))
         beat()
