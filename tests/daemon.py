@@ -24,6 +24,8 @@ NEVER = 86_400
 
 UNDER: tuple[str, ...] = ()
 """A command that runs every daemon, such as setpriv(1)."""
+OWNER: int | None = None
+"""The user whom that command makes of it, and to whom its database is given; None: the user who runs the tests."""
 
 
 class Daemon:
@@ -110,6 +112,9 @@ def watching(
         f'[crawl]\ndirectories = ["{crawl}"]\nsettle_seconds = {settle}\nscan_interval_seconds = {interval}\n{more}\n'
         f'[database]\npath = "{db}"\n'
     )
+    if OWNER is not None:
+        for path in db.parent.glob(f"{db.name}*"):
+            os.chown(path, OWNER, OWNER, follow_symlinks=False)
     command = [*UNDER, *under, sys.executable, "-m", "dedup", "--config", str(config), "watch", *options]
     with subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, **(env or {})}) as process:
         daemon = Daemon(process, db)

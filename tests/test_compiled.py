@@ -159,7 +159,7 @@ def test_code_that_no_folder_takes_serves_all_the_same(tmp_path: Path) -> None:
     program = (
         "import os, sys\nfrom dedup import compiled\nfrom numba.core import caching\n"
         "caching.CacheImpl._locator_classes = [caching.UserProvidedCacheLocator]\n"
-        "from dedup.overlap import kernel\nprint(type(kernel.overlap).__name__)\n"
+        "from dedup.overlap import kernel\nprint(type(kernel._enter_first).__name__)\n"
     )
     env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "file" / "nowhere")}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)

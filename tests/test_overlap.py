@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dedup import overlap, text
+from dedup import compiled, heartbeat, overlap, text
 from tests import relations
 from tests.crawl import edited, words
 
@@ -207,6 +208,86 @@ def test_texts_that_repeat_themselves_do_end(either: str, period: str) -> None:
     found = overlap.shared(a, b)
     assert found.characters == found.longest == len(a.points)
     assert overlap.runs_in(b.points, overlap.sought(a.points)).tolist() == [False] + [True] * len(a.points)
+
+
+# Piece by piece
+
+
+@pytest.fixture
+def pieces(machine_code: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
+    """Sets how much work lies between two beats, however short the texts; None: they are compared in one call without beats."""
+    if not compiled.engaged():
+        pytest.skip("numba is not installed")
+    from dedup.overlap import pieces
+
+    def set_(piece: int | None) -> None:
+        monkeypatch.setattr(pieces, "LONG", 1 << 62 if piece is None else 0)
+        monkeypatch.setattr(pieces, "PIECE", piece or 1 << 30)
+
+    return set_
+
+
+REPEATING = st.lists(st.sampled_from(["가", "가나", "가나다라마바사" * 4, "x", "0123456789" * 3]), max_size=40).map("".join)
+"""Bodies that mostly repeat themselves."""
+
+
+@given(BODIES | REPEATING, BODIES | REPEATING, MASKS, MASKS, st.integers(1, 300))
+@settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_texts_compared_piece_by_piece_share_what_they_share_compared_at_once(
+    pieces: Callable[[int | None], None],
+    a: str,
+    b: str,
+    masked_a: list[tuple[int, int]],
+    masked_b: list[tuple[int, int]],
+    piece: int,
+) -> None:
+    x, y = overlap.prepare(a), overlap.prepare(b)
+    masks = mask(len(x.points), masked_a), mask(len(y.points), masked_b)
+
+    def measured() -> tuple[object, ...]:
+        found = overlap.runs_in(x.points, overlap.sought(y.points))
+        return overlap.overlap(x.points, y.points), overlap.shared(x, y, *masks), found.tolist()
+
+    pieces(None)
+    at_once = measured()
+    pieces(piece)
+    assert measured() == at_once
+
+
+@pytest.mark.parametrize("repeated", [False, True])
+def test_long_texts_give_a_beat_for_every_piece_of_work(pieces: Callable[[int | None], None], repeated: bool) -> None:
+    """At least one for each piece of the text; compared in one call, they give none."""
+    rng = random.Random(4)
+    story = "".join(words(rng, 3000))
+    a, b = ("가" * 9000, "가" * 9000 + "나") if repeated else (story, story[::-1] + story[:4000])
+    x, y = overlap.prepare(a), overlap.prepare(b)
+    beats = 0
+
+    def count() -> None:
+        nonlocal beats
+        beats += 1
+
+    for measure in (
+        lambda: overlap.overlap(x.points, y.points),
+        lambda: overlap.shared(x, y),
+        lambda: overlap.runs_in(x.points, overlap.sought(y.points)),
+    ):
+        pieces(100)
+        beats = 0
+        with heartbeat.heard_by(count):
+            measure()
+        assert beats > len(x.points) // 100
+        pieces(None)
+        beats = 0
+        with heartbeat.heard_by(count):
+            measure()
+        assert beats == 0
+
+
+def test_a_text_as_long_as_a_file_may_be_is_compared_piece_by_piece() -> None:
+    from dedup.overlap import forms
+
+    assert forms.LONG < forms.PIECE <= 10_000_000 // 8
 
 
 # Quotations

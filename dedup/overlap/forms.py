@@ -15,6 +15,10 @@ STEPS = 64
 """Comparisons per character of both texts for passages that run on; only texts that repeat themselves endlessly need more."""
 STEPS_LONG, STEPS_BEYOND = 20_000_000, 4
 """The same for long texts: so many, and so many more per character."""
+PIECE = 1 << 20
+"""Units of work between two signs of life, in a text that is compared piece by piece: characters entered, places compared."""
+LONG = 1 << 18
+"""Characters of two texts from which on they are compared piece by piece: some milliseconds of work."""
 
 
 @dataclass(frozen=True, slots=True)

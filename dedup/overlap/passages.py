@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 from numba import njit, uint64
+from numba.extending import register_jitable
 
 from dedup.compiled import machine_code
+from dedup.heartbeat import beat
 from dedup.overlap.forms import RUN, STEPS, STEPS_BEYOND, STEPS_LONG
+from dedup.overlap.pieces import in_pieces
 
 BLOCK = RUN // 2
 VISITS = 4
@@ -57,19 +60,12 @@ def _roll(points: Any, base: Any) -> Any:
 
 
 @machine_code
-def _enter(points: Any, rolled: Any) -> Any:
-    """(table, first, next): an open-addressing table of 1 + where each distinct run first stands; for every run where it
-    first stands; and where it stands next, -1 at the end."""
-    number = len(rolled)
-    size = 16
-    while size < 2 * number:
-        size *= 2
-    mask = np.uint64(size - 1)
-    table = np.zeros(size, np.int32)
-    first = np.empty(number, np.int32)
-    next_ = np.full(number, -1, np.int32)
-    last = np.empty(number, np.int32)
-    for i in range(number):
+def _enter(points: Any, rolled: Any, table: Any, first: Any, next_: Any, last: Any, begin: Any, end: Any) -> None:
+    """Enter the runs from `begin` to `end`. `table`: an open-addressing table of 1 + where each distinct run first stands;
+    `first`: for every run where it first stands; `next_`: where it stands next, -1 at the end; `last`: for the first of equal runs
+    where the last one so far stands."""
+    mask = np.uint64(len(table) - 1)
+    for i in range(begin, end):
         slot = _home(rolled[i], mask)
         while True:
             there = table[slot] - 1
@@ -84,7 +80,6 @@ def _enter(points: Any, rolled: Any) -> Any:
                 last[there] = i
                 break
             slot = np.int64(uint64(slot + 1) & mask)
-    return table, first, next_
 
 
 @machine_code
@@ -143,20 +138,24 @@ def _blocks(points: Any, base: Any) -> Any:
 
 
 @machine_code
-def _extend(a: Any, table: Any, next_: Any, b: Any, masked_a: Any, masked_b: Any, covered_a: Any, covered_b: Any, base: int) -> int:
-    """Every passage of two texts, from the blocks of the one that stand in the other, extended both ways; marks what they
-    cover. Gives the longest stretch without a mask; -1 where the texts repeat themselves so much that it takes too long."""
-    visits, steps = VISITS * (len(a) + len(b)), _steps(len(a) + len(b))
+def _extend_some(
+    a: Any, table: Any, next_: Any, b: Any, masked_a: Any, masked_b: Any, covered_a: Any, covered_b: Any, base: Any, at: Any, piece: Any
+) -> Any:
+    """Go on with `_extend` for about `piece` units of work. at: the place in b to begin with, visits and steps that are left, the
+    longest stretch so far; it is updated. Gives whether there is more to do."""
+    visits, steps, longest = at[1], at[2], at[3]
+    least = visits + steps - piece
     bits = 0
     while (1 << bits) < len(table):
         bits += 1
     factor, top = uint64(base), uint64(1)
     h = uint64(0)
-    for k in range(min(BLOCK, len(b)) - 1):
-        h = uint64(uint64(h * factor) + uint64(b[k]))
+    begin: Any = np.int64(np.uint32(at[0]))  # never negative, so that no index is from the end: quicker
+    for k in range(min(BLOCK, len(b) - begin) - 1):
+        h = uint64(uint64(h * factor) + uint64(b[begin + k]))
         top = uint64(top * factor)
-    longest = 0
-    for j in range(len(b) - BLOCK + 1):
+    until = np.int64(np.uint32(max(min(len(b) - BLOCK + 1, begin + piece), 0)))
+    for j in range(begin, until):
         h = uint64(uint64(h * factor) + uint64(b[j + BLOCK - 1]))
         n = table[np.int64(uint64(h * _MIX) >> uint64(64 - bits))] - 1
         h = uint64(h - uint64(uint64(b[j]) * top))
@@ -181,28 +180,42 @@ def _extend(a: Any, table: Any, next_: Any, b: Any, masked_a: Any, masked_b: Any
                 continue
             steps -= 2 * length - RUN + 1
             if steps < 0:
-                return -1
+                at[2] = steps
+                return False
             stretch = 0
             for k in range(length):
                 covered_a[i - before + k] = True
                 covered_b[j - before + k] = True
                 stretch = 0 if masked_a[i - before + k] or masked_b[j - before + k] else stretch + 1
                 longest = max(longest, stretch)
-        if visits < 0:
-            return -1
-    return longest
+        if visits < 0 or visits + steps < least:
+            until = j + 1
+            break
+    at[0], at[1], at[2], at[3] = until, visits, steps, longest
+    return visits >= 0 and until < len(b) - BLOCK + 1
+
+
+@register_jitable
+def _extend(
+    a: Any, table: Any, next_: Any, b: Any, masked_a: Any, masked_b: Any, covered_a: Any, covered_b: Any, base: Any, piece: Any
+) -> Any:
+    """Every passage of two texts, from the blocks of the one that stand in the other, extended both ways; marks what they
+    cover. Gives the longest stretch without a mask; -1 where the texts repeat themselves so much that it takes too long."""
+    characters = len(a) + len(b)
+    at = np.array([0, VISITS * characters, _steps(characters), 0], np.int64)
+    while _extend_some(a, table, next_, b, masked_a, masked_b, covered_a, covered_b, base, at, piece):
+        beat()
+    beat()
+    return -1 if at[1] < 0 or at[2] < 0 else int(at[3])
 
 
 @machine_code
-def _repeating(a: Any, b: Any, masked_a: Any, masked_b: Any, covered_a: Any, covered_b: Any, base: int) -> int:
-    """The same for texts that repeat themselves: from a table of all runs. What they cover is exact; the search for the longest
-    stretch ends after `STEPS` a character."""
-    rolled_a, rolled_b = _roll(a, base), _roll(b, base)
-    table, first, next_ = _enter(a, rolled_a)
-    met = np.zeros(len(rolled_a), np.bool_)
-    found = np.empty(len(rolled_b), np.int32)
-    here = -1
-    for j in range(len(rolled_b)):
+def _find_some(
+    table: Any, first: Any, a: Any, rolled_a: Any, b: Any, rolled_b: Any, found: Any, met: Any, here: Any, begin: Any, end: Any
+) -> Any:
+    """Fill `found` from `begin` to `end`: where each run of b first stands in a, -1 if it does not; marks those places in `met`.
+    `here` is what was found of the run before `begin`; gives what was found last."""
+    for j in range(begin, end):
         if 0 <= here < len(rolled_a) - 1 and a[here + RUN] == b[j + RUN - 1]:  # the run before went on
             here = first[here + 1]
         else:
@@ -210,39 +223,80 @@ def _repeating(a: Any, b: Any, masked_a: Any, masked_b: Any, covered_a: Any, cov
         found[j] = here
         if here >= 0:
             met[here] = True
-    _cover(met[first], covered_a)
-    _cover(found >= 0, covered_b)
-    longest = 0
-    steps = _steps(len(a) + len(b))
-    for j in range(len(rolled_b)):
-        i = found[j]
-        while i >= 0 and steps >= 0:
-            steps -= 1
-            if not (i and j and a[i - 1] == b[j - 1]):
-                stretch = at = 0
-                while i + at < len(a) and j + at < len(b) and a[i + at] == b[j + at]:
-                    stretch = 0 if masked_a[i + at] or masked_b[j + at] else stretch + 1
-                    longest = max(longest, stretch)
-                    at += 1
-                steps -= at
-            i = next_[i]
-        if steps < 0:
-            break
-    return longest
+    return here
 
 
 @machine_code
-def shared(a: Any, b: Any, quoted_a: Any, quoted_b: Any, masked_a: Any, masked_b: Any, base: int) -> tuple[int, int, int, int]:
+def _stretch_some(a: Any, b: Any, masked_a: Any, masked_b: Any, found: Any, next_: Any, at: Any, piece: Any) -> Any:
+    """Go on with looking for the longest stretch without a mask for about `piece` units of work. at: the run of b, its place in a
+    (-1: no more places), steps that are left, the longest stretch so far; it is updated. Gives whether there is more to do."""
+    j, i, steps, longest = at[0], at[1], at[2], at[3]
+    done = 0
+    while j < len(found) and steps >= 0 and done < piece:
+        done += 1
+        if i < 0:
+            j += 1
+            i = np.int64(found[j] if j < len(found) else -1)
+            continue
+        steps -= 1
+        if not (i and j and a[i - 1] == b[j - 1]):
+            stretch = length = 0
+            while i + length < len(a) and j + length < len(b) and a[i + length] == b[j + length]:
+                stretch = 0 if masked_a[i + length] or masked_b[j + length] else stretch + 1
+                longest = max(longest, stretch)
+                length += 1
+            steps -= length
+            done += length
+        i = np.int64(next_[i])
+    at[0], at[1], at[2], at[3] = j, i, steps, longest
+    return j < len(found) and steps >= 0
+
+
+@register_jitable
+def _repeating(a: Any, b: Any, masked_a: Any, masked_b: Any, covered_a: Any, covered_b: Any, base: Any, piece: Any) -> Any:
+    """The same for texts that repeat themselves: from a table of all runs. What they cover is exact; the search for the longest
+    stretch ends after `STEPS` a character."""
+    rolled_a, rolled_b = _roll(a, base), _roll(b, base)
+    beat()
+    number = len(rolled_a)
+    size = 16
+    while size < 2 * number:
+        size *= 2
+    table, first = np.zeros(size, np.int32), np.empty(number, np.int32)
+    next_, last = np.full(number, -1, np.int32), np.empty(number, np.int32)
+    for begin in range(0, number, piece):
+        _enter(a, rolled_a, table, first, next_, last, begin, min(begin + piece, number))
+        beat()
+    met, found = np.zeros(number, np.bool_), np.empty(len(rolled_b), np.int32)
+    here: Any = -1
+    for begin in range(0, len(rolled_b), piece):
+        here = _find_some(table, first, a, rolled_a, b, rolled_b, found, met, here, begin, min(begin + piece, len(rolled_b)))
+        beat()
+    _cover(met[first], covered_a)
+    _cover(found >= 0, covered_b)
+    beat()
+    at = np.array([-1, -1, _steps(len(a) + len(b)), 0], np.int64)
+    while _stretch_some(a, b, masked_a, masked_b, found, next_, at, piece):
+        beat()
+    beat()
+    return int(at[3])
+
+
+def _shared(a: Any, b: Any, quoted_a: Any, quoted_b: Any, masked_a: Any, masked_b: Any, base: int, piece: int) -> tuple[int, int, int, int]:
     """(characters, outside, shorter, longest) of `dedup.overlap.Shared`."""
     covered_a, covered_b = np.zeros(len(a), np.bool_), np.zeros(len(b), np.bool_)
     table, next_ = _blocks(a, base)
-    longest = _extend(a, table, next_, b, masked_a, masked_b, covered_a, covered_b, base)
+    beat()
+    longest = _extend(a, table, next_, b, masked_a, masked_b, covered_a, covered_b, base, piece)
     if longest < 0:
-        longest = _repeating(a, b, masked_a, masked_b, covered_a, covered_b, base)
+        longest = _repeating(a, b, masked_a, masked_b, covered_a, covered_b, base, piece)
     characters_a, outside_a, length_a = _count(covered_a, quoted_a, masked_a)
     characters_b, outside_b, length_b = _count(covered_b, quoted_b, masked_b)
     shorter = min(length_a, length_b)
     return min(characters_a, characters_b), min(outside_a, outside_b), shorter, longest if longest >= RUN else 0
+
+
+shared = in_pieces(_shared)
 
 
 @machine_code
@@ -282,11 +336,13 @@ def prepare(passages: Any, base: int) -> tuple[Any, Any]:
     return blocks
 
 
-@machine_code
-def runs_in(own: Any, others: Any, table: Any, next_: Any, base: int) -> Any:
+def _runs_in(own: Any, others: Any, table: Any, next_: Any, base: int, piece: int) -> Any:
     """See `dedup.overlap.runs_in`."""
     masked, covered = np.zeros(len(others), np.bool_), np.zeros(len(others), np.bool_)
     hidden, found = np.zeros(len(own), np.bool_), np.zeros(len(own), np.bool_)
-    if _extend(others, table, next_, own, masked, hidden, covered, found, base) < 0:
-        _repeating(others, own, masked, hidden, covered, found, base)
+    if _extend(others, table, next_, own, masked, hidden, covered, found, base, piece) < 0:
+        _repeating(others, own, masked, hidden, covered, found, base, piece)
     return found
+
+
+runs_in = in_pieces(_runs_in)

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from tests.faults.privileges import give
+
 _GETFLAGS, _SETFLAGS, _SHUTDOWN = 0x80086601, 0x40086602, 0x8004587D
 _IMMUTABLE = 0x10
 _WITHOUT_LOG = 2
@@ -24,6 +26,7 @@ def memory(place: Path, size: str) -> Iterator[Path]:
     """A tmpfs of so much at `place`."""
     place.mkdir()
     _mount("-t", "tmpfs", "-o", f"size={size}", "dedup-test", place)
+    give(place)
     try:
         yield place
     finally:
@@ -57,6 +60,7 @@ class Image:
     def mount(self) -> None:
         """Mount it."""
         _mount("-o", "loop,errors=remount-ro", self._file, self.place)
+        give(self.place)
 
     def error(self) -> None:
         """An error is found in it: it takes no more writing (ext4, trigger_fs_error)."""

@@ -15,6 +15,7 @@ from tests import running
 from tests.crawl import Made
 from tests.daemon import equals_a_scan, watching
 from tests.faults.oracle import assert_holds, caught_up, walk
+from tests.faults.privileges import as_service
 
 pytestmark = pytest.mark.system
 
@@ -55,6 +56,7 @@ def test_a_burst_is_taken_in_whole(crawl: Path, db: Path, write: Callable[[str, 
     assert (report.degraded, report.unwatched) == ((), 0)
 
 
+@as_service
 def test_events_lost_while_it_was_stopped_are_noticed_counted_and_made_up_for_by_one_scan(crawl: Path, db: Path) -> None:
     texts = _rendered(MANY)
     with watching(crawl, db) as daemon:

@@ -27,6 +27,7 @@ from tests.crawl import Made, edited, words
 from tests.daemon import Daemon, equals_a_scan, watching
 from tests.faults.disks import Image, fill, image, immutable, memory, read_only
 from tests.faults.oracle import assert_holds, assert_sound, caught_up
+from tests.faults.privileges import OTHER, Privileges
 
 pytestmark = pytest.mark.system
 
@@ -61,8 +62,8 @@ def _bodies(articles: list[Made]) -> list[str]:
     return [a.body for a in articles]
 
 
-@pytest.mark.parametrize("leaving", [0, 40, 200, 500])
-def test_a_full_disk_is_told_claims_nothing_and_is_made_up_for(crawl: Path, tmp_path: Path, leaving: int) -> None:
+@pytest.mark.parametrize(("leaving", "privileges"), [(0, "root"), (40, "root"), (200, OTHER), (500, "root")], indirect=["privileges"])
+def test_a_full_disk_is_told_claims_nothing_and_is_made_up_for(crawl: Path, tmp_path: Path, leaving: int, privileges: Privileges) -> None:
     """Room ends at once, within a batch, as it is committed, or where the indexes grow."""
     articles = _articles()
     for a in articles[:BEFORE]:

@@ -25,6 +25,7 @@ from tests.conftest import command, run, spawn
 from tests.crawl import Made
 from tests.daemon import Daemon, watching
 from tests.faults.oracle import assert_holds, assert_sound, caught_up, recorded, walk
+from tests.faults.privileges import as_service
 from tests.faults.processes import alive, children, doing, patched, until
 
 pytestmark = pytest.mark.system
@@ -48,6 +49,7 @@ def _leave_in_time(daemon: Daemon, *numbers: signal.Signals) -> int:
 # A second instance
 
 
+@as_service
 @pytest.mark.parametrize(
     ("second", "through"),
     [("watch", "its path"), ("scan", "its path"), ("reindex", "its path"), ("scan", "a link to it"), ("scan", "a link to its folder")],
@@ -209,6 +211,7 @@ def test_it_leaves_in_time_while_another_program_holds_the_database(crawl: Path,
     assert_holds(crawl, db)
 
 
+@as_service
 def test_it_leaves_in_time_while_it_is_degraded_and_catches_up_later(crawl: Path, db: Path) -> None:
     with watching(crawl, db) as daemon:
         shell = sqlite3.connect(db, isolation_level=None)

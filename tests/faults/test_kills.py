@@ -22,6 +22,7 @@ from tests.conftest import run
 from tests.daemon import Daemon, equals_a_scan, watching
 from tests.faults.laying import made
 from tests.faults.oracle import assert_holds, assert_sound, caught_up
+from tests.faults.privileges import as_both
 from tests.faults.processes import patched, until
 
 pytestmark = pytest.mark.system
@@ -235,6 +236,7 @@ def seed() -> int:
     return drawn
 
 
+@as_both
 def test_a_daemon_killed_a_few_times_ends_as_a_scan_would(crawl: Path, db: Path, seed: int) -> None:
     _survive(crawl, db, 6, seed, whole=True)
     equals_a_scan(crawl, db)

@@ -9,7 +9,7 @@ import pytest
 from tests import running
 from tests.crawl import Made
 from tests.daemon import watching
-from tests.faults.privileges import Privileges, run_with
+from tests.faults.privileges import Privileges, with_privileges
 
 pytestmark = pytest.mark.system
 
@@ -21,13 +21,10 @@ def _recorded(db: Path) -> set[str]:
     return {row["path"] for row in running.dump(db, "files", "faults")}
 
 
-@pytest.mark.parametrize("privileges", ["root", "service with CAP_LEASE", "service"])
+@with_privileges("root", "service with CAP_LEASE", "service")
 @pytest.mark.parametrize("claim", [None, ""], ids=["claimed", "unclaimed"])
-def test_a_file_that_its_writer_holds_open_is_not_recorded_half(
-    privileges: Privileges, claim: str | None, crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_its_writer_holds_open_is_not_recorded_half(privileges: Privileges, claim: str | None, crawl: Path, db: Path) -> None:
     """The files are there before the daemon starts: no event says anything about their writers."""
-    run_with(privileges, db, monkeypatch)
     half = Made(aid="1", claim=claim, body=("The council met on Monday. " * 20).strip())
     raw = half.render().encode()
     whole = Made(aid="2", claim=claim, body=("The mayor was away on Tuesday. " * 20).strip())

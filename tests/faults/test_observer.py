@@ -14,6 +14,7 @@ import pytest
 from tests.crawl import Made
 from tests.daemon import Daemon, watching
 from tests.faults.oracle import assert_holds, caught_up
+from tests.faults.privileges import as_service
 from tests.faults.processes import patched
 from tests.faults.test_inotify_limits import limited, set_limit
 
@@ -154,6 +155,7 @@ def _watched(daemon: Daemon, crawl: Path, db: Path, number: int) -> None:
 # What breaks
 
 
+@as_service
 @pytest.mark.parametrize("what", BREAKS)
 def test_an_observer_that_breaks_is_told_once_rebuilt_once_and_made_up_for_by_one_scan(crawl: Path, db: Path, what: str) -> None:
     with watching(crawl, db, under=patched(BREAKS[what])) as daemon:

@@ -22,6 +22,7 @@ from tests.daemon import Daemon, watching
 from tests.faults import oddities
 from tests.faults.oddities import article
 from tests.faults.oracle import assert_holds, caught_up, ignored, recorded, walk
+from tests.faults.privileges import as_service
 from tests.fuzz import laws
 from tests.test_beneath import opened
 
@@ -256,6 +257,7 @@ def test_what_takes_the_place_of_something_else_is_found_by_scans(crawl: Path, d
     _all_of_it_is_kept(db)
 
 
+@as_service
 def test_what_takes_the_place_of_something_else_while_it_runs_is_found_by_events_alone(crawl: Path, db: Path) -> None:
     with watching(crawl, db) as daemon:
         for what, change in CHANGES:

@@ -15,6 +15,7 @@ from tests.conftest import run
 from tests.crawl import Made
 from tests.daemon import watching
 from tests.faults.oracle import assert_holds, caught_up, recorded, walk
+from tests.faults.privileges import as_service
 
 pytestmark = pytest.mark.system
 
@@ -59,6 +60,7 @@ def _stop(crawl: Path, db: Path, stop: str) -> None:
             assert daemon.leave() == 0
 
 
+@as_service
 @pytest.mark.parametrize("start", ["watch", "scan"])
 @pytest.mark.parametrize("stop", ["left", "killed"])
 def test_created_overwritten_moved_touched_and_deleted_while_it_was_down(crawl: Path, db: Path, stop: str, start: str) -> None:

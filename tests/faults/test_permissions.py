@@ -12,33 +12,18 @@ from typing import Any
 
 import pytest
 
+from tests import daemon as daemons
 from tests import running
 from tests.conftest import spawn
 from tests.crawl import Made
 from tests.daemon import Daemon, equals_a_scan, watching
 from tests.faults.oracle import assert_holds, caught_up, recorded, walk
+from tests.faults.privileges import as_service
 
-pytestmark = pytest.mark.system
-_DROPPED = "-dac_override,-dac_read_search"
-_BOUND = ("setpriv", "--bounding-set", _DROPPED, "--inh-caps", _DROPPED)
+pytestmark = [pytest.mark.system, as_service]
+
 MODES = (0o000, 0o444, 0o111)
 FOLDERS = ("locked", "locked/inner", "locked/inner/deep", "open", "")
-
-
-@pytest.fixture
-def bound(tmp_path: Path) -> tuple[str, ...]:
-    """What runs a command that permissions hold for, while they do not for whoever changes the files: root."""
-    if os.geteuid():
-        pytest.skip("wants root, who may write where the daemon may not")
-    if not shutil.which("setpriv"):
-        pytest.skip("setpriv(1) is not there")
-    probe = tmp_path / "probe"
-    probe.write_text("?")
-    probe.chmod(0)
-    told = subprocess.run([*_BOUND, "setpriv", "-d"], capture_output=True, text=True, check=False)
-    if told.returncode or "dac_" in told.stdout or not subprocess.run([*_BOUND, "cat", probe], capture_output=True, check=False).returncode:
-        pytest.skip(f"root cannot be bound by permissions here: {told.stderr.strip()}")
-    return _BOUND
 
 
 def _article(number: int, edition: int = 0) -> Made:
@@ -86,9 +71,9 @@ def _watched(daemon: Daemon, db: Path, crawl: Path, folder: str, number: int) ->
     daemon.wait_until(lambda: recorded(db).get(path) == walk(crawl)[path])
 
 
-def _scan(bound: tuple[str, ...], crawl: Path, db: Path) -> dict[str, Any]:
+def _scan(crawl: Path, db: Path) -> dict[str, Any]:
     done = subprocess.run(
-        [*bound, sys.executable, "-m", "dedup", "-d", db, "scan", "-f", "json", crawl], capture_output=True, text=True, check=False
+        [*daemons.UNDER, sys.executable, "-m", "dedup", "-d", db, "scan", "-f", "json", crawl], capture_output=True, text=True, check=False
     )
     told: dict[str, Any] = json.loads(done.stdout)
     assert told["files"] == sum(told[kind] for kind in ("new", "changed", "unchanged", "moved", "ignored", "faults", "unsettled"))
@@ -99,11 +84,9 @@ def _scan(bound: tuple[str, ...], crawl: Path, db: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_folder_is_one_fault_while_it_may_not_be_read_and_all_is_in_once_it_may(
-    crawl: Path, db: Path, tmp_path: Path, bound: tuple[str, ...], mode: int
-) -> None:
+def test_a_folder_is_one_fault_while_it_may_not_be_read_and_all_is_in_once_it_may(crawl: Path, db: Path, tmp_path: Path, mode: int) -> None:
     _fill(crawl)
-    with watching(crawl, db, under=bound) as daemon:
+    with watching(crawl, db) as daemon:
         there, history = recorded(db), _history(db)
         assert there == walk(crawl)
         (crawl / "locked").chmod(mode)
@@ -126,15 +109,15 @@ def test_a_folder_is_one_fault_while_it_may_not_be_read_and_all_is_in_once_it_ma
 
 @pytest.mark.parametrize("mode", MODES)
 def test_what_another_process_does_in_a_closed_folder_is_no_fault_of_each_file_and_found_once_it_is_opened(
-    crawl: Path, db: Path, bound: tuple[str, ...], mode: int
+    crawl: Path, db: Path, mode: int
 ) -> None:
     _fill(crawl)
-    with watching(crawl, db, under=bound) as daemon:
+    with watching(crawl, db) as daemon:
         there, history = recorded(db), _history(db)
         (crawl / "locked").chmod(mode)
         daemon.wait_until(lambda: _faults(db) == [("locked", "unreadable")])
         _change(crawl / "locked")
-        (crawl / "locked" / "inner").chmod(0o700)
+        (crawl / "locked" / "inner").chmod(0o775)
         _watched(daemon, db, crawl, "open", 90)
         daemon.wait_until(lambda: daemon.report().backlog.files == 0)
         assert _faults(db) == [("locked", "unreadable")]
@@ -150,9 +133,9 @@ def test_what_another_process_does_in_a_closed_folder_is_no_fault_of_each_file_a
     assert_holds(crawl, db)
 
 
-def test_folders_closed_within_closed_ones_are_opened_one_by_one(crawl: Path, db: Path, bound: tuple[str, ...]) -> None:
+def test_folders_closed_within_closed_ones_are_opened_one_by_one(crawl: Path, db: Path) -> None:
     _fill(crawl)
-    with watching(crawl, db, under=bound) as daemon:
+    with watching(crawl, db) as daemon:
         for folder, faults in (("locked/inner/deep", "locked/inner/deep"), ("locked", "locked"), ("locked/inner", "locked")):
             (crawl / folder).chmod(0)
             daemon.wait_until(lambda faults=faults: _faults(db) == [(faults, "unreadable")])  # type: ignore[misc]
@@ -167,9 +150,9 @@ def test_folders_closed_within_closed_ones_are_opened_one_by_one(crawl: Path, db
     assert_holds(crawl, db)
 
 
-def test_a_file_is_a_fault_while_it_may_not_be_read_and_its_history_stays(crawl: Path, db: Path, bound: tuple[str, ...]) -> None:
+def test_a_file_is_a_fault_while_it_may_not_be_read_and_its_history_stays(crawl: Path, db: Path) -> None:
     _fill(crawl)
-    with watching(crawl, db, under=bound) as daemon:
+    with watching(crawl, db) as daemon:
         before, history = running.dump(db), _history(db)
         path = crawl / "open" / "30.md"
         path.chmod(0)
@@ -188,13 +171,11 @@ def test_a_file_is_a_fault_while_it_may_not_be_read_and_its_history_stays(crawl:
 
 
 @pytest.mark.parametrize(("which", "mode"), [*(("itself", mode) for mode in MODES), ("what it lies in", 0o000), ("what it lies in", 0o444)])
-def test_a_crawl_directory_that_may_not_be_read_is_absent_until_it_may(
-    tmp_path: Path, db: Path, bound: tuple[str, ...], which: str, mode: int
-) -> None:
+def test_a_crawl_directory_that_may_not_be_read_is_absent_until_it_may(tmp_path: Path, db: Path, which: str, mode: int) -> None:
     crawl = tmp_path / "outer" / "crawl"
     _fill(crawl)
     closed = crawl if which == "itself" else crawl.parent
-    with watching(crawl, db, under=bound) as daemon:
+    with watching(crawl, db) as daemon:
         before = running.dump(db)
         closed.chmod(mode)
         daemon.wait_until(lambda: daemon.degraded("absent"))
@@ -220,15 +201,13 @@ def _given_back(daemon: Daemon, db: Path, crawl: Path, closed: Path) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("opened", ["while it runs", "while it is down"])
-def test_a_start_while_a_folder_is_closed_makes_up_for_it_once_it_is_opened(
-    crawl: Path, db: Path, bound: tuple[str, ...], mode: int, opened: str
-) -> None:
+def test_a_start_while_a_folder_is_closed_makes_up_for_it_once_it_is_opened(crawl: Path, db: Path, mode: int, opened: str) -> None:
     _fill(crawl)
     running.scan(crawl, db)
     there, history = recorded(db), _history(db)
     (crawl / "locked").chmod(mode)
     _change(crawl / "locked")
-    with watching(crawl, db, under=bound) as daemon:
+    with watching(crawl, db) as daemon:
         assert _faults(db) == [("locked", "unreadable")]
         assert _below(recorded(db), "locked") == _below(there, "locked")
         _watched(daemon, db, crawl, "open", 90)
@@ -239,7 +218,7 @@ def test_a_start_while_a_folder_is_closed_makes_up_for_it_once_it_is_opened(
             _watched(daemon, db, crawl, "locked/inner", 91)
         assert daemon.leave() == 0
     (crawl / "locked").chmod(0o755)
-    with watching(crawl, db, under=bound) as daemon:
+    with watching(crawl, db) as daemon:
         assert (recorded(db), _faults(db)) == (walk(crawl), [])
         assert daemon.leave() == 0
     assert [row for row in history if row not in _history(db)] == []
@@ -247,33 +226,33 @@ def test_a_start_while_a_folder_is_closed_makes_up_for_it_once_it_is_opened(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_scans_of_a_closed_folder_count_it_once_and_the_same_each_time(crawl: Path, db: Path, bound: tuple[str, ...], mode: int) -> None:
+def test_scans_of_a_closed_folder_count_it_once_and_the_same_each_time(crawl: Path, db: Path, mode: int) -> None:
     _fill(crawl)
     (crawl / "locked" / "notes.txt").write_text("no article")
-    first = _scan(bound, crawl, db)
+    first = _scan(crawl, db)
     assert (first["new"], first["faults"], first["ignored"]) == (15, 0, 1)
     there = recorded(db)
     (crawl / "locked").chmod(mode)
     (crawl / "open" / "30.md").chmod(0)
-    once = _scan(bound, crawl, db)
+    once = _scan(crawl, db)
     assert (once["unchanged"], once["faults"], once["gone"]) == (5, 2, 0)
-    assert _scan(bound, crawl, db) == once
+    assert _scan(crawl, db) == once
     assert sorted(_faults(db)) == [("locked", "unreadable"), ("open/30.md", "unreadable")]
     (crawl / "locked").chmod(0o755)
     (crawl / "open" / "30.md").chmod(0o644)
-    after = _scan(bound, crawl, db)
+    after = _scan(crawl, db)
     assert (after["unchanged"], after["changed"], after["faults"], after["gone"]) == (14, 1, 0, 0)
     assert (recorded(db), _faults(db)) == (there, [])
     assert_holds(crawl, db)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_start_while_the_crawl_directory_is_closed_loses_nothing(crawl: Path, db: Path, bound: tuple[str, ...], mode: int) -> None:
+def test_a_start_while_the_crawl_directory_is_closed_loses_nothing(crawl: Path, db: Path, mode: int) -> None:
     _fill(crawl)
     running.scan(crawl, db)
     before = running.dump(db)
     crawl.chmod(mode)
-    with watching(crawl, db, under=bound) as daemon:
+    with watching(crawl, db) as daemon:
         daemon.wait_until(lambda: daemon.degraded("absent"))
         _change(crawl / "locked")
         assert running.dump(db) == before

@@ -17,6 +17,7 @@ from tests.crawl import Made
 from tests.daemon import Daemon, equals_a_scan, watching
 from tests.faults.mounts import in_own_mounts, mount, unmount
 from tests.faults.oracle import assert_holds, assert_sound, caught_up, recorded, walk
+from tests.faults.privileges import as_service
 
 pytestmark = pytest.mark.system
 
@@ -93,6 +94,7 @@ def _its_folder_renamed(crawl: Path) -> Iterator[None]:
         yield
 
 
+@as_service
 @pytest.mark.parametrize(
     "take_away",
     [_renamed, _an_empty_one_in_its_place, _a_file_in_its_place, _a_dangling_link_in_its_place, _its_folder_renamed],
@@ -245,6 +247,7 @@ def test_another_directory_with_files_in_place_of_a_root_is_what_is_there_now(cr
     assert_holds(crawl, db)
 
 
+@as_service
 def test_an_empty_directory_in_place_of_a_root_is_absent_until_there_is_something_in_it(crawl: Path, db: Path) -> None:
     _fill(crawl)
     with watching(crawl, db) as daemon:

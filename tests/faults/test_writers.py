@@ -19,19 +19,12 @@ from tests import running
 from tests.crawl import Made, words
 from tests.daemon import Daemon, watching
 from tests.faults.oracle import assert_holds, caught_up
-from tests.faults.privileges import Privileges, run_with
+from tests.faults.privileges import Privileges, as_both
 from tests.faults.rewriting import TIMES, WRITERS, version
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, as_both]
 
 _RNG = random.Random(51)
-
-
-@pytest.fixture(autouse=True, params=["root", "service"])
-def privileges(request: pytest.FixtureRequest, db: Path, monkeypatch: pytest.MonkeyPatch) -> Privileges:
-    asked: Privileges = request.param
-    run_with(asked, db, monkeypatch)
-    return asked
 
 
 def _articles(number: int) -> list[Made]:
