@@ -5,6 +5,8 @@ It is made fit to work in before anything is opened or written.
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import io
 import os
 import sys
@@ -21,6 +23,14 @@ def prepare() -> None:
     _speak_utf8()
     sys.stdout = _stream(sys.stdout, _Output(1, "w", closefd=False))
     sys.stderr = _stream(sys.stderr, _Remarks(2, "w", closefd=False))
+    show_fatal_signals()
+
+
+def show_fatal_signals() -> None:
+    """Write what every thread was doing to standard error when a signal such as SIGBUS or SIGSEGV ends this process. A file that is
+    truncated by something else while it is mapped ends it so."""
+    with contextlib.suppress(OSError, ValueError):
+        faulthandler.enable(2)
 
 
 def _keep_own_permissions() -> None:

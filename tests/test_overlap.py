@@ -231,17 +231,18 @@ REPEATING = st.lists(st.sampled_from(["가", "가나", "가나다라마바사" *
 """Bodies that mostly repeat themselves."""
 
 
-@given(BODIES | REPEATING, BODIES | REPEATING, MASKS, MASKS, st.integers(1, 300))
+@given(BODIES | REPEATING, BODIES | REPEATING, BODIES, MASKS, MASKS, st.integers(1, 40))
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_texts_compared_piece_by_piece_share_what_they_share_compared_at_once(
     pieces: Callable[[int | None], None],
     a: str,
     b: str,
+    both: str,
     masked_a: list[tuple[int, int]],
     masked_b: list[tuple[int, int]],
     piece: int,
 ) -> None:
-    x, y = overlap.prepare(a), overlap.prepare(b)
+    x, y = overlap.prepare(a + both), overlap.prepare(both + b)
     masks = mask(len(x.points), masked_a), mask(len(y.points), masked_b)
 
     def measured() -> tuple[object, ...]:

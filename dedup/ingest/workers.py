@@ -23,6 +23,7 @@ from typing import NamedTuple
 from dedup import compiled, heartbeat
 from dedup.ingest.examine import Examined, Found, Options, collect_rarely, examine, ignore_lease_breaks
 from dedup.model import FAULTS, Fault
+from dedup.process import show_fatal_signals
 
 WORTHWHILE = 20_000
 """Files of one pass from which on processes are started: what they save on fewer does not pay for their coming up."""
@@ -242,6 +243,7 @@ def serve(descriptor: int) -> None:
     None goes out now and then as a sign of life, before the answer."""
     connection = Connection(descriptor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
+    show_fatal_signals()
     ignore_lease_breaks()
     collect_rarely()
     compiled.worth(compiled.ENOUGH)

@@ -154,7 +154,7 @@ def _extend_some(
     for k in range(min(BLOCK, len(b) - begin) - 1):
         h = uint64(uint64(h * factor) + uint64(b[begin + k]))
         top = uint64(top * factor)
-    until = np.int64(np.uint32(max(min(len(b) - BLOCK + 1, begin + piece), 0)))
+    until: Any = np.int64(np.uint32(max(min(len(b) - BLOCK + 1, begin + piece), 0)))
     for j in range(begin, until):
         h = uint64(uint64(h * factor) + uint64(b[j + BLOCK - 1]))
         n = table[np.int64(uint64(h * _MIX) >> uint64(64 - bits))] - 1
@@ -236,7 +236,7 @@ def _stretch_some(a: Any, b: Any, masked_a: Any, masked_b: Any, found: Any, next
         done += 1
         if i < 0:
             j += 1
-            i = np.int64(found[j] if j < len(found) else -1)
+            i = np.int64(found[j]) if j < len(found) else np.int64(-1)
             continue
         steps -= 1
         if not (i and j and a[i - 1] == b[j - 1]):

@@ -1,0 +1,65 @@
+"""A mapped file that is truncated while it is in use ends the daemon: its log shows where, and the next start makes up for it."""
+
+from __future__ import annotations
+
+import random
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.crawl import Made, words
+from tests.daemon import equals_a_scan, watching
+from tests.faults.oracle import assert_holds, assert_sound, caught_up
+from tests.faults.processes import patched
+
+pytestmark = pytest.mark.system
+
+_TRUNCATED_IN_USE = """
+import os
+from dedup import process, table
+process.prepare()
+def truncated(self, *args):
+    os.truncate(self.path, 0)
+    return add(self, *args)
+add, table.Table.add = table.Table.add, truncated
+"""
+
+
+def _write(crawl: Path, numbers: range) -> None:
+    rng = random.Random(numbers.start)
+    for n in numbers:
+        Made(body=" ".join(words(rng, 80)), aid=f"{n:010d}", title=f"기사 {n}").write(crawl, age=0)
+
+
+def test_an_index_truncated_within_a_batch_leaves_a_traceback_and_the_next_start_makes_it_again(crawl: Path, db: Path) -> None:
+    with watching(crawl, db, under=patched(_TRUNCATED_IN_USE)) as daemon:
+        _write(crawl, range(5))
+        assert daemon.wait(60) == -signal.SIGBUS
+        log = daemon.log.decode()
+    assert "Fatal Python error: Bus error" in log
+    assert "in truncated" in log, "the stack shows what it was doing"
+    assert_sound(db)
+    with watching(crawl, db) as daemon:
+        daemon.wait_until(lambda: caught_up(crawl, db))
+        log = daemon.log.decode()
+        assert daemon.leave() == 0
+    assert "was killed" in log
+    assert "is missing or damaged: making it again from what the database stores" in log
+    assert_holds(crawl, db)
+    equals_a_scan(crawl, db)
+
+
+def test_an_index_truncated_between_batches_is_made_again_by_the_same_daemon(crawl: Path, db: Path) -> None:
+    _write(crawl, range(5))
+    with watching(crawl, db) as daemon:
+        daemon.wait_until(lambda: caught_up(crawl, db))
+        for end in (".index", ".passages"):
+            with Path(f"{db}{end}").open("r+b") as file:
+                file.truncate(0)
+        _write(crawl, range(5, 10))
+        daemon.wait_until(lambda: caught_up(crawl, db))
+        assert daemon.leave() == 0
+    assert f"{db}.index" in daemon.log.decode()
+    assert_holds(crawl, db)
+    equals_a_scan(crawl, db)
