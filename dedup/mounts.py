@@ -21,10 +21,12 @@ _NETWORK = frozenset((
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """Where a file system of this type is to be seen."""
+    """Where a file system of this type is to be seen: its directory `root` is at the path `at`. `device` is "major:minor"."""
 
     at: bytes
     type: str
+    device: bytes = b""
+    root: bytes = b"/"
 
     @property
     def is_network(self) -> bool:
@@ -46,7 +48,7 @@ def read(mountinfo: str = MOUNTINFO) -> list[Mount]:
         before, _, after = line.partition(b" - ")
         fields, kinds = before.split(b" "), after.split(b" ")
         if len(fields) > 4 and kinds[0]:
-            found.append(Mount(_plain(fields[4]), kinds[0].decode("ascii", "replace")))
+            found.append(Mount(_plain(fields[4]), kinds[0].decode("ascii", "replace"), fields[2], _plain(fields[3])))
     return found
 
 
@@ -56,6 +58,15 @@ def of(path: bytes, mounts: list[Mount]) -> Mount | None:
     real = os.path.realpath(path)
     over = [m for m in mounts if real == m.at or real.startswith(m.at.rstrip(b"/") + b"/")]
     return max(enumerate(over), key=lambda m: (len(m[1].at), m[0]))[1] if over else None
+
+
+def location(path: bytes, mounts: list[Mount]) -> tuple[bytes, bytes]:
+    """(file system, path in it) of a path, links resolved: the same wherever the file system is mounted, and however often."""
+    real = os.path.realpath(path)
+    mount = of(real, mounts)
+    if mount is None:
+        return b"", real
+    return mount.device, os.path.normpath(mount.root + b"/" + real[len(mount.at.rstrip(b"/")) :])
 
 
 def _plain(escaped: bytes) -> bytes:

@@ -105,6 +105,30 @@ def test_a_page_that_comes_to_show_a_known_text_brings_the_matches_left_out_befo
     assert [p["relation"] for p in found.values()] == ["near"]
 
 
+def test_a_known_text_on_a_second_page_meets_the_states_of_its_own_page_in_any_order(tmp_path: Path) -> None:
+    """A short report, its long version on the same page, and the short one on another page."""
+    rng = random.Random(3)
+    parts = [" ".join(words(rng, 40)) for _ in range(4)]
+    short, longer, longest = parts[0], " ".join(parts[:3]), " ".join(parts)
+    made = [
+        _article(1, short),
+        _article(1, longer, crawled_at="2026-03-03 00:00:00"),
+        _article(1, longest, crawled_at="2026-03-04 00:00:00"),
+        _article(2, short, crawled_at="2026-03-03 00:00:00"),
+    ]
+    expected: list[dict[str, Any]] | None = None
+    for order in itertools.permutations(range(4)):
+        place = tmp_path / "".join(map(str, order))
+        for n in order:
+            made[n].write(place / "crawl", f"{n}.md")
+            running.scan(place / "crawl", place / "dedup.db")
+        found = running.dump(place / "dedup.db", "matches")
+        expected = found if expected is None else expected
+        assert found == expected, order
+    assert expected is not None
+    assert len(expected) == 2
+
+
 def test_texts_under_min_characters_take_part_in_exact_matching_only(tmp_path: Path) -> None:
     short = "오늘의 운세 쥐띠는 서두르지 말고 소띠는 먼저 묻는다"
     for n, body in enumerate([short, short + ".", short + " 또"]):

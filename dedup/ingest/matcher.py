@@ -276,7 +276,8 @@ class Matcher:
             by_signature = by_signature[:1]
         by_passages = self._stories.likely(one) if one else []
         behind = [other for text in by_passages for other in self._stories.family(text)[:FAMILY]]
-        return list(dict.fromkeys((*by_signature, *by_passages, *behind)))
+        own = self._stories.own_family(one) if one else []
+        return list(dict.fromkeys((*by_signature, *by_passages, *behind, *own)))
 
     def _load(self, some: dict[int, list[int]], round_: _Round) -> None:
         """Have what is needed for these texts and what they will be compared with in memory, in place of what was before."""
@@ -352,13 +353,13 @@ class Matcher:
         """Confirm a text's candidates and those that stand behind them. Gives those that it may go behind itself: what it
         copies, and other states of its page."""
         one, candidates = proposed.lookup, proposed.candidates
-        if not candidates:
+        families = self._stories.own_family(one)
+        if not candidates and not families:
             return []
         if one.body is not None:
             self._kept.put(one.number, one.body)
         self._load_pages((one.number, *candidates), round_)
         behind: list[int] = []
-        families: list[int] = []
         for other in candidates:
             before = self._confirm(one.number, other, round_, by_passages=True) if _fits(one.number, other, round_) else None
             copied = before is not None and before.relation in CLUSTERED
@@ -368,7 +369,7 @@ class Matcher:
             if copied and len(family) > FAMILY:
                 round_.crowded.add(one.number)
             elif not (copied and crowded):
-                families += family[:FAMILY]
+                families = [*families, *family[:FAMILY]]
         self._load_pages(families, round_)
         for other in dict.fromkeys(families):
             if other != one.number and _fits(one.number, other, round_):

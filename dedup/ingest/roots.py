@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from dedup import mounts, text
 from dedup.descriptors import is_exhausted
@@ -13,6 +14,9 @@ from dedup.errors import NoAbsentMountError, NoDirectoryError, OverlapError, Roo
 from dedup.ingest.beneath import Beneath
 from dedup.store import Writer
 from dedup.store.lookups import Lookups
+
+MOST_SOUGHT = 100
+"""Recorded files that are looked for to know a volume again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +36,17 @@ def check_roots(directories: Sequence[str]) -> list[bytes]:
     if not directories:
         raise NoDirectoryError
     paths = [os.path.abspath(os.fsencode(d)) for d in dict.fromkeys(directories)]
-    real = sorted((os.path.realpath(p) + b"/", p) for p in paths)
-    for (outer, a), (inner, b) in pairwise(real):
-        if inner.startswith(outer):
-            raise OverlapError(first=text.printable_path(a), second=text.printable_path(b))
+    _refuse_nested((b"", os.path.realpath(path), path) for path in paths)
+    mounted = mounts.read()
+    _refuse_nested((*mounts.location(path, mounted), path) for path in paths)  # one may be mounted a second time
     return paths
+
+
+def _refuse_nested(places: Iterable[tuple[bytes, bytes, bytes]]) -> None:
+    """Raise OverlapError where one directory lies in another, by (file system, path in it, path as given)."""
+    for (device, outer, a), (other, inner, b) in pairwise(sorted((device, _slashed(path), given) for device, path, given in places)):
+        if device == other and inner.startswith(outer):
+            raise OverlapError(first=text.printable_path(a), second=text.printable_path(b))
 
 
 def placed(wanted: Sequence[bytes], known: Sequence[bytes], *, parts: bool) -> list[tuple[bytes, bytes]]:
@@ -126,13 +136,28 @@ def points_below(root: bytes) -> frozenset[bytes]:
 
 def absent_mounts(store: Lookups, root: Root) -> list[bytes]:
     """Mounts seen below a crawl directory that are not there now, by path relative to it: the path is missing, unreadable, an ordinary
-    directory, or an empty one on another device."""
+    directory, or something else is mounted there that has none of the recorded files."""
     known = {path: i for path, i in store.mounts(root.id).items() if not path.startswith(b"/")}
     if not known:
         return []
     points = points_below(root.path)
     with Beneath() as beneath:
-        return sorted(path for path, i in known.items() if not _is_mounted(beneath, root.path, path, i, points))
+        return sorted(path for path, i in known.items() if not _is_mounted(store, beneath, root, path, i, points))
+
+
+def holds_recorded(store: Lookups, root: Root, path: bytes, before: int) -> bool:
+    """Whether what is at `path` (relative to the crawl directory) has one of the files that were recorded below it, or none were. `before`:
+    files from this key on do not count. `MOST_SOUGHT` files are looked for."""
+    recorded = (
+        (folder, name) for folder in store.folders(root.id, path) for file, name in store.there_in(root.id, folder) if file < before
+    )
+    sought = list(islice(recorded, MOST_SOUGHT))
+    with Beneath() as beneath:
+        for folder, name in sought:
+            with suppress(OSError):
+                if beneath.stat(root.path, folder, name) is not None:
+                    return True
+    return not sought
 
 
 def forget_mount(store: Writer, roots: Sequence[Root], path: bytes) -> None:
@@ -153,17 +178,19 @@ def forget_mount(store: Writer, roots: Sequence[Root], path: bytes) -> None:
     raise NoAbsentMountError(path=text.printable_path(at))
 
 
-def _is_mounted(beneath: Beneath, root: bytes, path: bytes, known: tuple[int, int], points: frozenset[bytes]) -> bool:
+def _is_mounted(store: Lookups, beneath: Beneath, root: Root, path: bytes, known: tuple[int, int], points: frozenset[bytes]) -> bool:
     try:
-        above = os.fstat(beneath.folder(root, path.rpartition(b"/")[0])).st_dev
-        with beneath.listed(root, path) as entries:
-            found = os.fstat(beneath.folder(root, path))
+        above = os.fstat(beneath.folder(root.path, path.rpartition(b"/")[0])).st_dev
+        with beneath.listed(root.path, path) as entries:
+            found = os.fstat(beneath.folder(root.path, path))
             empty = next(entries, None) is None
     except OSError:
         return False
     if identity_of(found) == known:
         return True
-    return (found.st_dev != above or path in points) and not empty
+    if empty or (found.st_dev == above and path not in points):
+        return False
+    return holds_recorded(store, root, path, store.absent_from(root.id).get(path, 1 << 62))
 
 
 def identity_of(stat: os.stat_result) -> tuple[int, int]:

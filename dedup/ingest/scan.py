@@ -20,7 +20,7 @@ from dedup.descriptors import is_exhausted
 from dedup.ingest.beneath import Beneath, barrier_to
 from dedup.ingest.examine import Examined, Found, signature, unchanged_for, unproven_settle, unreadable_because
 from dedup.ingest.record import record
-from dedup.ingest.roots import Root, absent_mounts, below, identity, identity_of, is_absent, points_below, remember
+from dedup.ingest.roots import Root, absent_mounts, below, holds_recorded, identity, identity_of, is_absent, points_below, remember
 from dedup.ingest.session import Session
 from dedup.ingest.tally import Tally
 from dedup.ingest.workers import Examiners, processors
@@ -252,7 +252,7 @@ class Scan:
         visited: set[bytes] = set()
         unreadable: list[bytes] = []
         mounted: dict[bytes, tuple[int, int]] = {}
-        points = points_below(root.path)
+        points, begun_at = points_below(root.path), store.next_id("files")
         folders: list[tuple[bytes, int | None, int | None]] = [(top, _device_above(root, top), None)]
         while folders and not self.stop.is_set():
             folder, above, entry_inode = folders.pop()
@@ -276,6 +276,7 @@ class Scan:
         self._flush()
         if self.stop.is_set():
             return
+        self._note_foreign_mounts(root, mounted, begun_at)
         self._note_mounts(root, mounted, visited)
         for folder in store.folders(root.id, top):
             if folder not in visited and not any(below(folder, u) for u in unreadable):
@@ -286,6 +287,20 @@ class Scan:
                 store.set_faults([(root.id, folder, "", ()) for folder in over], times.now())
         if not top and identity(root.path) == begun_as:
             remember(store, root)
+
+    def _note_foreign_mounts(self, root: Root, mounted: dict[bytes, tuple[int, int]], begun_at: int) -> None:
+        """Take out of `mounted` what lies where another volume was and has none of its files: that volume is absent. `begun_at` is the key
+        that the next file had when the walk began."""
+        store = self.session.store
+        known = store.mounts(root.id)
+        replaced = [path for path, identity_ in mounted.items() if known.get(path, identity_) != identity_]
+        absent_from = store.absent_from(root.id)
+        foreign = [path for path in replaced if not holds_recorded(store, root, path, absent_from.get(path, begun_at))]
+        for path in foreign:
+            del mounted[path]
+        if set(foreign) - absent_from.keys():
+            with store.transaction():
+                store.set_absent(root.id, foreign, begun_at)
 
     def _note_mounts(self, root: Root, mounted: dict[bytes, tuple[int, int]], visited: set[bytes]) -> None:
         """Record what is mounted below a crawl directory. Files that were there before and are not found are hidden by it."""

@@ -122,6 +122,7 @@ class Stories:
         self._seen: _Seen
         self._publishers: Cache[int, int] = Cache(MOST_PUBLISHERS)
         self._families: dict[int, list[int]] = {}
+        self._own_families: dict[int, list[int]] = {}
         self._local: dict[int, tuple[int, ...]] = {}
         self._entered: list[tuple[int, Keys]] = []
         self._represented: list[tuple[int, int]] = []
@@ -129,7 +130,7 @@ class Stories:
     def forget(self) -> None:
         """A batch was rolled back: what it brought was never there."""
         self._publishers.clear()
-        for kept in (self._families, self._local, self._entered, self._represented):
+        for kept in (self._families, self._own_families, self._local, self._entered, self._represented):
             kept.clear()
 
     def committed(self) -> list[tuple[int, Keys]]:
@@ -142,7 +143,9 @@ class Stories:
         self._held = held = _Held(index, lookups)
         met = held.met() | {number for number, _ in self._entered}
         self._families = self._store.represented_by(met, FAMILY + 1)
-        self.load_publishers({*met, *(text for family in self._families.values() for text in family)})
+        self._own_families = self._store.represented_by([one.number for one in lookups if one.body is None], None)
+        families = (*self._families.values(), *self._own_families.values())
+        self.load_publishers({*met, *(text for family in families for text in family)})
         self._publishers.update({one.number: one.publisher for one in lookups})
         self._boilerplate.load(self._store, {one.publisher for one in lookups})
         self._local = {}
@@ -256,6 +259,10 @@ class Stories:
     def family(self, text: int) -> list[int]:
         """The texts that stand behind one; of more than `FAMILY` the earliest so many and some."""
         return self._families.get(text, [])
+
+    def own_family(self, one: Lookup) -> list[int]:
+        """All texts that are represented by one that is in the index already: none of its keys leads to them."""
+        return self._own_families.get(one.number, [])
 
     def publisher(self, text: int) -> int | None:
         """The publisher of a text; None for one that is too short to be looked up."""

@@ -48,6 +48,11 @@ class Lookups(Reader):
         rows = self._all("SELECT path, device, inode FROM mounts WHERE directory_id = ?", directory)
         return {path: (device, inode) for path, device, inode in rows}
 
+    def absent_from(self, directory: int) -> dict[bytes, int]:
+        """Mounts that were absent last → the key that the next file had when they were first found to be."""
+        rows = self._all("SELECT path, absent_from FROM mounts WHERE directory_id = ? AND absent_from IS NOT NULL", directory)
+        return dict(rows)
+
     def _wanted(self, columns: str, keys: Iterable[tuple[Any, ...]], select: str) -> Iterator[tuple[Any, ...]]:
         """Rows of `select`, which joins the table `wanted` of these keys with others. The limit says how few they are: SQLite takes
         them for a million, and would read a whole table that it has statistics of to make a Bloom filter for them."""
@@ -391,12 +396,13 @@ class Lookups(Reader):
         """Text → the publisher of the first article with it, of those that are looked up by passages."""
         return dict(self._by_id(texts, "SELECT p.text_id, p.publisher_id FROM wanted w CROSS JOIN passages p ON p.text_id = w.id"))
 
-    def represented_by(self, texts: Iterable[int], most: int) -> dict[int, list[int]]:
-        """Text → the earliest `most` texts that it stands for in its buckets, or none."""
-        select = (
-            "SELECT w.id, r.text_id FROM wanted w CROSS JOIN represented r ON r.by = w.id AND r.text_id <= coalesce((SELECT text_id"
-            f" FROM represented WHERE by = w.id ORDER BY text_id LIMIT 1 OFFSET {most - 1}), 1 << 62) ORDER BY w.id, r.text_id"
-        )
+    def represented_by(self, texts: Iterable[int], most: int | None) -> dict[int, list[int]]:
+        """Text → the earliest `most` texts that it stands for in its buckets (None: all of them), or none."""
+        select = "SELECT w.id, r.text_id FROM wanted w CROSS JOIN represented r ON r.by = w.id"
+        if most is not None:
+            last = f"(SELECT text_id FROM represented WHERE by = w.id ORDER BY text_id LIMIT 1 OFFSET {most - 1})"
+            select += f" AND r.text_id <= coalesce({last}, 1 << 62)"
+        select += " ORDER BY w.id, r.text_id"
         return {text: [r[0] for r in rows] for text, rows in self._grouped(texts, select).items()}
 
 

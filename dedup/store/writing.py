@@ -225,14 +225,10 @@ class Writer(Sending, Summing, Timeline, Rereads, Directories):
             ((directory, path, *identity) for path, identity in mounts.items()),
         )
 
-    def absent_from(self, directory: int) -> dict[bytes, int]:
-        """Mounts that were absent last → the key that the next file had when they were first found to be."""
-        rows = self._all("SELECT path, absent_from FROM mounts WHERE directory_id = ? AND absent_from IS NOT NULL", directory)
-        return dict(rows)
-
-    def set_absent(self, directory: int, paths: Iterable[bytes]) -> None:
-        """Mounts that are absent now; files that are recorded from now on are not of them."""
-        following = self.next_id("files")
+    def set_absent(self, directory: int, paths: Iterable[bytes], following: int | None = None) -> None:
+        """Mounts that are absent now; files from the key `following` on (None: the next that is given) are not of them."""
+        if following is None:
+            following = self.next_id("files")
         self._many(
             "UPDATE mounts SET absent_from = coalesce(absent_from, ?) WHERE directory_id = ? AND path = ?",
             ((following, directory, path) for path in paths),

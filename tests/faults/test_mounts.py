@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dedup.errors import NoAbsentMountError
-from dedup.ingest import Tally, forget_mount
+from dedup.errors import NoAbsentMountError, OverlapError
+from dedup.ingest import Tally, forget_mount, open_session
 from tests import running
 from tests.crawl import Made
 from tests.daemon import watching
@@ -116,6 +116,44 @@ def test_files_that_something_is_mounted_over_are_not_gone(crawl: Path, db: Path
     assert _outcome(running.scan(crawl, db)) == (0, 1, [])
     unmount(at)
     assert _outcome(running.scan(crawl, db)) == (0, 0, [str(at)])
+
+
+@in_own_mounts
+def test_another_volume_in_place_of_one_deletes_nothing_and_leaves_it_absent(crawl: Path, db: Path) -> None:
+    at, arguments = _disk(crawl, "tmpfs")
+    others = crawl.with_name("empty"), crawl.with_name("full")
+    for other in others:
+        other.mkdir()
+    _fill(others[1], 500, 1)
+    _fill(crawl / "2025", 0)
+    mount(*arguments)
+    assert _outcome(running.scan(crawl, db)) == (6, 0, [])
+    there = _there(db)
+    for other, new in zip(others, (0, 1), strict=True):
+        unmount(at)
+        mount("--bind", other, at)
+        assert _outcome(running.scan(crawl, db)) == (new, 0, [str(at)])
+        assert _outcome(running.scan(crawl, db)) == (0, 0, [str(at)])
+        unmount(at)
+        mount("-t", "tmpfs", "tmpfs", at)
+        assert _outcome(running.scan(crawl, db)) == (0, 0, [str(at)])
+        assert there <= _there(db)
+    unmount(at)
+    mount(*arguments)
+    assert _outcome(running.scan(crawl, db)) == (0, 0, [])
+    assert there <= _there(db)
+
+
+@in_own_mounts
+def test_a_crawl_directory_that_is_mounted_a_second_time_overlaps_itself(crawl: Path, db: Path) -> None:
+    _fill(crawl / "2025", 0)
+    second = crawl.with_name("second")
+    second.mkdir()
+    mount("--bind", crawl / "2025", second)
+    settings = running.settings(crawl, db)
+    both = settings.model_copy(update={"crawl": settings.crawl.model_copy(update={"directories": (str(crawl), str(second))})})
+    with pytest.raises(OverlapError), open_session(both, "test"):
+        pass
 
 
 @in_own_mounts
