@@ -322,7 +322,7 @@ TAGS = frozenset(
 ATTRIBUTES = frozenset(
     """lang charset name content rel type href src defer class id for action method role placeholder maxlength autocomplete spellcheck value
     title datetime scope aria-label aria-labelledby aria-current aria-hidden tabindex data-label data-zone data-move data-short selected
-    checked dir reversed colspan width height x y x1 y1 x2 y2 cx cy r""".split()  # noqa: SIM905
+    checked dir reversed colspan width height x y x1 y1 x2 y2 cx cy r blocking""".split()  # noqa: SIM905
 )
 GIVEN = ("href", "value", "title", "aria-label")
 """Attributes that may hold what was given, quoted."""
