@@ -98,8 +98,8 @@ def _overlap(a: Any, b: Any, base: int, piece: int) -> tuple[int, int, int]:
     """(|A|, |B|, |A∩B|) of the shingle sets of two texts given as code points; `base`, an odd number, is the hash's secret. A
     beat follows after every `piece` shingles.
 
-    One open-addressing table holds where each distinct shingle first stands, in `a` or (offset by its length) in `b`;
-    equal hashes are told apart by comparing the characters, so that the numbers are exact.
+    One open-addressing table holds the first place of each distinct shingle, in `a` or (offset by its length) in `b`. Where hashes are
+    equal the characters are compared, so that the numbers are exact.
     """
     length_a, length_b = len(a), len(b)
     width_a, width_b = min(length_a, SHINGLE), min(length_b, SHINGLE)

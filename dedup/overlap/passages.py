@@ -61,9 +61,8 @@ def _roll(points: Any, base: Any) -> Any:
 
 @machine_code
 def _enter(points: Any, rolled: Any, table: Any, first: Any, next_: Any, last: Any, begin: Any, end: Any) -> None:
-    """Enter the runs from `begin` to `end`. `table`: an open-addressing table of 1 + where each distinct run first stands;
-    `first`: for every run where it first stands; `next_`: where it stands next, -1 at the end; `last`: for the first of equal runs
-    where the last one so far stands."""
+    """Enter the runs from `begin` to `end`. `table`: an open-addressing table of 1 + the first place of each distinct run; `first`: the
+    first place of every run; `next_`: its next place, -1 at the end; `last`: for the first of equal runs, the last place so far."""
     mask = np.uint64(len(table) - 1)
     for i in range(begin, end):
         slot = _home(rolled[i], mask)
@@ -199,8 +198,8 @@ def _extend_some(
 def _extend(
     a: Any, table: Any, next_: Any, b: Any, masked_a: Any, masked_b: Any, covered_a: Any, covered_b: Any, base: Any, piece: Any
 ) -> Any:
-    """Every passage of two texts, from the blocks of the one that stand in the other, extended both ways; marks what they
-    cover. Gives the longest stretch without a mask; -1 where the texts repeat themselves so much that it takes too long."""
+    """Mark what the shared passages of two texts cover: each block of a text that occurs in the other is extended both ways. Returns
+    the length of the longest passage without a mask; -1 where the texts repeat themselves so much that it takes too long."""
     characters = len(a) + len(b)
     at = np.array([0, VISITS * characters, _steps(characters), 0], np.int64)
     while _extend_some(a, table, next_, b, masked_a, masked_b, covered_a, covered_b, base, at, piece):
@@ -213,8 +212,8 @@ def _extend(
 def _find_some(
     table: Any, first: Any, a: Any, rolled_a: Any, b: Any, rolled_b: Any, found: Any, met: Any, here: Any, begin: Any, end: Any
 ) -> Any:
-    """Fill `found` from `begin` to `end`: where each run of b first stands in a, -1 if it does not; marks those places in `met`.
-    `here` is what was found of the run before `begin`; gives what was found last."""
+    """Fill `found` from `begin` to `end` with the first place in a of each run of b, or -1, and mark those places in `met`. `here` is the
+    place of the run before `begin`. Returns the last place found."""
     for j in range(begin, end):
         if 0 <= here < len(rolled_a) - 1 and a[here + RUN] == b[j + RUN - 1]:  # the run before went on
             here = first[here + 1]

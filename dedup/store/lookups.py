@@ -397,7 +397,8 @@ class Lookups(Reader):
         return dict(self._by_id(texts, "SELECT p.text_id, p.publisher_id FROM wanted w CROSS JOIN passages p ON p.text_id = w.id"))
 
     def represented_by(self, texts: Iterable[int], most: int | None) -> dict[int, list[int]]:
-        """Text → the earliest `most` texts that it stands for in its buckets (None: all of them), or none."""
+        """Text → the earliest `most` texts that it represents in the passage index (None: all of them); texts that represent none are left
+        out."""
         select = "SELECT w.id, r.text_id FROM wanted w CROSS JOIN represented r ON r.by = w.id"
         if most is not None:
             last = f"(SELECT text_id FROM represented WHERE by = w.id ORDER BY text_id LIMIT 1 OFFSET {most - 1})"
