@@ -204,10 +204,14 @@ class Model:
                 found.setdefault(normalised(r.state[1]), set()).add(r.url)
         return found
 
-    def matches(self) -> set[tuple[str, ...]]:
-        """Pairs of texts whose shingles are as similar as that, and that two different pages show; by brute force."""
+    def matches(self) -> set[tuple[str, str]]:
+        """Near duplicates, by brute force. Excerpts and copies, which signatures lead to by chance, are only held against `pairs`."""
+        return {pair for pair in self.pairs() if similarity(*pair) >= THRESHOLD}
+
+    def pairs(self) -> set[tuple[str, str]]:
+        """Pairs of texts that are long enough and that two different pages show."""
         texts = {text: pages for text, pages in self.texts().items() if len(text) >= 80}
-        return {tuple(sorted((a, b))) for a, b in combinations(texts, 2) if similarity(a, b) >= THRESHOLD and len(texts[a] | texts[b]) > 1}
+        return {(min(a, b), max(a, b)) for a, b in combinations(texts, 2) if len(texts[a] | texts[b]) > 1}
 
     # In the form of the logical dump
 
@@ -261,7 +265,9 @@ def rows_of(dump: Iterable[dict[str, Any]]) -> Rows:
     text_of = {r["text"]: normalised(r["body"]) for r in shown}
     assert len(set(text_of.values())) == len(text_of)
     found["texts"] = _sorted({(r["url"], text_of[r["text"]]) for r in shown})
-    found["matches"] = _sorted(tuple(sorted((text_of[r["text_a"]], text_of[r["text_b"]]))) for r in tables.get("matches", ()))
+    pairs = [(r["relation"] == "near", tuple(sorted((text_of[r["text_a"]], text_of[r["text_b"]])))) for r in tables.get("matches", ())]
+    found["matches"] = _sorted(pair for near, pair in pairs if near)
+    found["other matches"] = _sorted(pair for near, pair in pairs if not near)
     return found
 
 

@@ -209,8 +209,10 @@ class Histories(RuleBasedStateMachine):
         self.seen.append([Seen(p, *self.there.get(p, (None, 0))) for p in paths])
         for seen in self.seen[-1]:
             self.model.see(seen.path, seen.written, seen.mtime)
-        wrong = unlike(rows_of(self.world.dump()), self.model.rows())
+        found = rows_of(self.world.dump())
+        wrong = unlike(found, self.model.rows())
         assert not wrong, pformat(wrong)
+        assert set(found["other matches"]) <= self.model.pairs() - self.model.matches()
 
     def teardown(self) -> None:
         """Nothing that is computed is wrong; the same files, seen in another order and in other batches, end in the same database."""
