@@ -31,14 +31,25 @@ _UNDER: dict[Privileges, tuple[str, ...]] = {
 }
 
 
+@cache
+def _cannot_run(under: tuple[str, ...]) -> str:
+    """Why the program does not run under this command; empty if it does. It is looked for from elsewhere than this folder."""
+    command = [*under, sys.executable, "-m", "dedup", "--version"]
+    try:
+        tried = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+    except OSError as error:
+        return str(error)
+    return (tried.stderr.strip() or "it failed") if tried.returncode else ""
+
+
 def with_privileges(*privileges: Privileges) -> pytest.MarkDecorator:
     """Run a test, or all tests of a module, once with each."""
     return pytest.mark.parametrize("privileges", privileges, indirect=True)
 
 
 as_both = with_privileges("root", "service")
-OTHER: Privileges = "service" if os.geteuid() == 0 else "root"
-"""For tests to which root adds nothing. Whoever is not root runs them as who they are."""
+OTHER: Privileges = "service" if os.geteuid() == 0 and not _cannot_run(_UNDER["service"]) else "root"
+"""For tests to which root adds nothing. Where no daemon can run as another user, they run as whoever runs them."""
 as_service = with_privileges(OTHER)
 
 
@@ -81,17 +92,8 @@ def _problem(under: Sequence[str], folder: Path) -> str:
     """Why a daemon cannot run under this command; empty if it can."""
     if os.geteuid() != 0:
         return "only root can run a daemon as another user"
-    if problem := _cannot_import(tuple(under)):
+    if problem := _cannot_run(tuple(under)):
         return f"no daemon as another user: {problem}"
     if subprocess.run([*under, "test", "-x", folder], check=False).returncode:
         return f"another user cannot reach {folder}"
     return ""
-
-
-@cache
-def _cannot_import(under: tuple[str, ...]) -> str:
-    try:
-        tried = subprocess.run([*under, sys.executable, "-c", "import dedup"], capture_output=True, text=True, check=False)
-    except FileNotFoundError as error:
-        return str(error)
-    return (tried.stderr.strip() or "it failed") if tried.returncode else ""
