@@ -370,7 +370,7 @@ def test_a_full_disk_leaves_no_half_file(sampled: Sampled, tmp_path: Path, form:
         place = disk / "a"
         place.write_text("what stood there")
         (disk / "ballast").write_bytes(b"x" * 40_000)
-        ran = sampled("export", "articles", "-f", form, "-o", place)
+        ran = sampled("export", "articles", "-f", form, "-o", place, "--force")
         assert ran.code == 3
         assert "No space left on device" in ran.err
         assert "Traceback" not in ran.err
