@@ -47,7 +47,8 @@ class OverlapError(DedupError):
 
 class RootInsideError(DedupError):
     message = (
-        "{inner} lies inside the crawl directory {outer}; files would be recorded twice. Name {outer}, or run 'dedup roots forget {outer}'."
+        "{inner} lies inside the crawl directory {outer}, where its files are recorded. Name {outer} instead; 'dedup scan {inner}' scans"
+        " that part alone. 'dedup roots forget {outer}' retires the whole directory."
     )
 
     exit_code = 2
@@ -64,6 +65,15 @@ class RootContainsError(DedupError):
 class RootMovedError(DedupError):
     message = (
         "{new} holds the files of {old}, which is not there any more; run 'dedup roots move {old} {new}' or 'dedup roots forget {old}'."
+    )
+
+    exit_code = 2
+
+
+class DatabaseInsideError(DedupError):
+    message = (
+        "The database {database} lies inside the crawl directory {directory}, where nothing is ever written. Move it elsewhere, and name"
+        " it with --database or [database] path."
     )
 
     exit_code = 2
@@ -98,7 +108,10 @@ class FileExistsInWayError(DedupError):
 
 
 class DirectoryAbsentError(DedupError):
-    message = "Not there, or not mounted: {paths}. Nothing in it was marked as gone."
+    message = (
+        "Not there, or not mounted: {paths}. Nothing in it was marked as gone. Mount it; or if it was renamed or retired, see"
+        " 'dedup roots --help'."
+    )
 
 
 class NoAbsentMountError(DedupError):
@@ -130,7 +143,10 @@ class DatabaseNewerError(DedupError):
 
 
 class DatabaseBusyError(DedupError):
-    message = "The database {path} is being written by {holder}; only one 'dedup scan' or 'dedup watch' may write at a time."
+    message = (
+        "The database {path} is being written by {holder}; only one process may write at a time. Stop that one first, or wait until it"
+        " ends."
+    )
 
 
 class DatabaseOpenError(DedupError):
@@ -192,7 +208,7 @@ class DatabaseLockLostError(DedupError):
 
 class DatabaseLogLostError(DedupError):
     message = (
-        "{log} was removed or replaced while the database {path} was open. What was committed is in the database. Start again to go on."
+        "{log} was removed or replaced while the database {path} was open. What was committed is in the database. It must be opened again."
     )
 
 

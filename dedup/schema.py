@@ -24,6 +24,7 @@ NAMES = frozenset(
     {
         "0001_first", "0002_batches", "0003_passages", "0004_pruned", "0005_judged", "0006_alerts", "0007_summaries", "0008_altered",
         "0009_counted", "0011_summaries_again", "0012_rereads", "0013_neighbours", "0014_mounts", "0015_schedules",
+        "0016_quoted",
     }
 )  # fmt: skip
 """Every migration this program knows."""
@@ -826,6 +827,18 @@ def _schedules(db: Database) -> None:
     """When the due time of a delivery was set: a clock that has been set back since shows that the due time is not to be believed. How long
     a channel has been tried is counted instead of being taken from two times of a clock."""
     for statement in _statements(_SCHEDULES):
+        db.execute(statement)
+
+
+_QUOTED = """
+ALTER TABLE texts ADD COLUMN quoted BLOB;  -- where bodies of the text differ in quotation marks: a bit for each character that all quote
+"""
+
+
+@migrations(name="0016_quoted")
+def _quoted(db: Database) -> None:
+    """What a text quotes must not depend on which of its bodies was recorded first."""
+    for statement in _statements(_QUOTED):
         db.execute(statement)
 
 

@@ -129,6 +129,26 @@ def test_a_known_text_on_a_second_page_meets_the_states_of_its_own_page_in_any_o
     assert len(expected) == 2
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_what_a_text_quotes_does_not_depend_on_which_of_its_bodies_came_first(tmp_path: Path, together: bool) -> None:
+    rng = random.Random(4)
+    story, more = " ".join(words(rng, 60)), " ".join(words(rng, 60))
+    bodies = (story, f"“{story}”", f"{story} {more}", f"“{story[:100]}”{story[100:]}")
+    expected: list[dict[str, Any]] | None = None
+    for order in itertools.permutations(range(4)):
+        place = tmp_path / "".join(map(str, order))
+        for n in order:
+            _article(n, bodies[n]).write(place / "crawl", f"{order.index(n)}.md")
+            if not together:
+                running.scan(place / "crawl", place / "dedup.db")
+        running.scan(place / "crawl", place / "dedup.db")
+        found = running.dump(place / "dedup.db", "matches")
+        expected = found if expected is None else expected
+        assert found == expected, order
+    assert expected is not None
+    assert [(m["relation"], m["quoted"]) for m in expected] == [("copy", 0.0)]
+
+
 def test_texts_under_min_characters_take_part_in_exact_matching_only(tmp_path: Path) -> None:
     short = "오늘의 운세 쥐띠는 서두르지 말고 소띠는 먼저 묻는다"
     for n, body in enumerate([short, short + ".", short + " 또"]):

@@ -31,6 +31,7 @@ DIGESTS = {
     "0013_neighbours": "9a8add161bb884818d6e77496a09b9450575805f9ff89bab2fdce3158fc39cda",
     "0014_mounts": "e0b70cb37acf97e781a4bc232dbcc17ae246dd36013cee65bb1fe14dacf30f51",
     "0015_schedules": "6478378cb5349785e180c9d5b0da4b166ce6db8ee47bc74bba01a453e1adcca2",
+    "0016_quoted": "afa9e240cd3c4e3b7a8caa5ae4d6c372c947d7d16847a12b47b2b375f727de0b",
 }
 """Migration → SHA-256 of the statements that it runs on a new database, one a line. A line is added with a migration and never changed:
 databases that ran another form of it would stay different for good. Write another migration instead."""

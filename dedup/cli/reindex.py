@@ -118,7 +118,10 @@ def _sentence(name: str, counts: dict[str, int]) -> str:
     if name == "search":
         return f"{plural(counts['entered'], 'text')} can be found."
     if name == "urls":
-        return f"{plural(counts['moved'], 'reading')} of {counts['readings']:,} belong to another page now."
+        unplaceable = counts["unplaceable"]
+        moved = f"{plural(counts['moved'], 'reading')} of {counts['readings']:,} belong to another page now."
+        left = f" {plural(unplaceable, 'address', 'addresses')} name no page by these rules; the next scan reads those files again."
+        return moved + (left if unplaceable else "")
     if name == "changes":
         return f"{counts['judged']:,} of {plural(counts['changes'], 'change')} judged."
     if name == "summaries":

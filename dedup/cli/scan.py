@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -60,7 +60,6 @@ def scan(
     loaded = options.load(directories)
     within = options.load().settings.crawl.directories if directories else None
     with told(options), open_session(loaded.settings, "scan", alert_on_import=alert_on_import, within=within) as session:
-        _warn_of_database_inside(options, loaded.settings)
         for path in retired:
             forget_mount(session.store, session.roots, os.fsencode(path))
         stop = threading.Event()
@@ -114,13 +113,6 @@ def _met(tally: Tally) -> dict[str, int]:
     met: dict[str, int] = {k: tally.matches[k] for k in RELATIONS}
     met |= {"mismatched": tally.checks["mismatched"], "fault": tally.faults, "unsettled": tally.unsettled}
     return met | {"gone": tally.gone, "change": tally.changes}
-
-
-def _warn_of_database_inside(options: Common, settings: Any) -> None:
-    database = os.path.realpath(settings.database.path)
-    for directory in settings.crawl.directories:
-        if database.startswith(os.path.realpath(directory) + os.sep):
-            remark(options, f"The database {database} lies inside the crawl directory {directory}; better keep it elsewhere.")
 
 
 def _print(tally: Tally) -> None:

@@ -70,9 +70,11 @@ def serve(options: Common, listen: str | None, shown: bool, form: str) -> None:
 
 
 def opened(settings: Settings, *, log: bool = False) -> Serving:
-    """The dashboard, listening. Raises WebError, WebOpenError."""
+    """The dashboard, listening. Raises WebError, WebOpenError, and DatabaseUnreadableError for what is no database of dedup."""
     from dedup.errors import WebError
+    from dedup.store.ownership import require_own
 
+    require_own(settings.database.path)
     try:
         from dedup.web.server import Serving
     except ImportError as error:

@@ -300,5 +300,6 @@ def _differs(t: Tally) -> bool:
 def _told(t: Tally) -> str:
     return (
         f"{t.files} files in {t.seconds:.1f} s: {t.new} new, {t.changed} changed, {t.unchanged} unchanged, {t.moved} moved,"
-        f" {t.faults} with faults, {t.gone} gone; {t.matches.total()} duplicates, {t.changes} changes"
+        f" {t.ignored.total()} ignored, {t.faults} with faults, {t.unsettled} unsettled, {t.gone} gone;"
+        f" {t.matches.total()} duplicates, {t.changes} changes"
     )

@@ -43,6 +43,7 @@ class Vitals:
         self._last: tuple[str, float] | None = None
         self._next_scan = 0.0
         self._degraded: dict[Reason, Degraded] = {}
+        self._since = _earlier(path)
         self._samples: deque[tuple[float, int, int]] = deque([(time.monotonic(), 0, 0)])
         self._next_beat = self._next_report = 0.0
         self._failing = False
@@ -69,7 +70,8 @@ class Vitals:
         known = self._degraded.get(reason)
         if known and known.message == message:
             return False
-        now = self._degraded[reason] = Degraded(reason, known.since if known else times.now(), message)
+        since = known.since if known else self._since.pop(reason, times.now())
+        now = self._degraded[reason] = Degraded(reason, since, message)
         if known is None:
             self.news.append(now)
         self.report()
@@ -78,6 +80,7 @@ class Vitals:
     def recover(self, reason: Reason) -> Degraded | None:
         """It can be done again; what was told of it, if anything was."""
         known = self._degraded.pop(reason, None)
+        self._since.pop(reason, None)
         if known:
             self.report()
         return known
@@ -149,7 +152,8 @@ class Vitals:
         for reason, message in told.items():
             known = self._degraded.pop(reason, None)
             if message:
-                now = self._degraded[reason] = Degraded(reason, known.since if known else times.now(), message)
+                since = known.since if known else self._since.pop(reason, times.now())
+                now = self._degraded[reason] = Degraded(reason, since, message)
                 if known is None:
                     self.news.append(now)
 
@@ -174,6 +178,12 @@ class Vitals:
             files.append(round((seen.files - then[1]) / passed, 2))
             recorded.append(round((samples[-1][2] - then[2]) / passed, 2))
         return Rates((files[0], files[1], files[2]), (recorded[0], recorded[1], recorded[2]))
+
+
+def _earlier(path: str) -> dict[Reason, str]:
+    """Since when what this process reported last could not be done, before it opened the database again."""
+    last = health.read(path)
+    return {d.reason: d.since for d in last.degraded} if last and last.process == os.getpid() else {}
 
 
 def _sentence(told: Health) -> str:

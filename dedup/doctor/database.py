@@ -43,8 +43,6 @@ def file(case: Case) -> Iterator[Finding]:
     if not stat.S_ISREG(found.st_mode):
         yield _error(f"{_shown(path)} is no file", "Configure another place: [database] path.")
         return
-    yield from _permissions(path, found)
-    yield from _replaced(case, found)
     if not os.access(path, os.R_OK):
         yield _error(f"this user may not read {_shown(path)}", "Run this as the user that the database belongs to.")
         return
@@ -61,8 +59,10 @@ def file(case: Case) -> Iterator[Finding]:
     except DatabaseDamagedError:
         pass  # what follows says more
     except DatabaseUnreadableError as error:
-        yield _error(f"{_shown(path)} is no database of dedup: {printable(str(error.facts['problem']))}", _ANOTHER)
+        yield _error(f"{_shown(path)}: {printable(str(error.facts['problem']))}", _ANOTHER)
         return
+    yield from _permissions(path, found)
+    yield from _replaced(case, found)
     yield from _log(case, head)
     case.askable = True
 

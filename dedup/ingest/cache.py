@@ -79,6 +79,11 @@ class Cache(Generic[K, V]):
                 break
             self._total -= self._size(self._entries.pop(key))
 
+    def drop(self, key: K) -> None:
+        """Forget one entry, if it is there: it is outdated."""
+        if key in self._entries:
+            self._total -= self._size(self._entries.pop(key))
+
     def clear(self) -> None:
         self._entries.clear()
         self._total = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -229,6 +229,26 @@ class Matcher:
         except BaseException:  # what they hold is not known; opened again they are caught up from what is stored
             self._index = self._passages = None
             raise
+
+    def requoted(self, quoted: Mapping[int, bytes]) -> None:
+        """These texts have other quoted characters than before (see `ingest.quoted`)."""
+        self._kept.requoted(quoted)
+
+    def measured_again(self, texts: Collection[int]) -> list[Match]:
+        """The stored matches of these texts that have another relation or share of quotations now, as they are now."""
+        changed: list[Match] = []
+        stored = self._store.matches_of(texts)
+        self._stories.load_publishers({number for pair in stored for number in pair})
+        for pair, match in stored.items():
+            found = self._judge(*pair, by_passages=True)
+            if found is None or found.numbers.quoted == match.numbers.quoted:
+                continue
+            numbers = replace(match.numbers, quoted=found.numbers.quoted)
+            flipped = "quote" in (match.relation, found.relation)
+            (again,) = self._bundles.sort([replace(found, numbers=numbers)]) if flipped else (replace(match, numbers=numbers),)
+            changed.append(again)
+        self._kept.end_group()
+        return changed
 
     def confirm(self, meeting: Meeting) -> list[Match]:
         """The matches among the candidates that are not stored yet; their texts are in the database by now. What is found on

@@ -18,6 +18,7 @@ from dedup.ingest.examine import Examined, Found, as_fault
 from dedup.ingest.isolation import each_apart, fault_of, is_of_file, log_once, passed_through
 from dedup.ingest.judged import Settled
 from dedup.ingest.matcher import Matcher, Meeting, NewText
+from dedup.ingest.quoted import common
 from dedup.ingest.rereads import Rereads, is_put_off, is_reread
 from dedup.ingest.roots import Root, absent_mounts, below
 from dedup.ingest.settle import Touched, settle_pages, settle_sightings
@@ -339,6 +340,9 @@ class _Batch:
         store.insert_texts(
             (number, s.e.text, s.e.characters, s.e.signature, int(number in meeting.crowded)) for number, s in new_texts.items()
         )
+        if self._requoted:
+            store.set_quoted(self._requoted.items())
+            self._matcher.requoted(self._requoted)
         store.set_crowded(meeting.crowded & again.keys())
         if self._returned:
             store.hand_over_texts((before, number) for number, before in self._returned.items())
@@ -501,12 +505,26 @@ class _Batch:
             shows.add((number, s.page))
         self._texts = given
         self._returned = returned
+        self._requoted = self._quoted_otherwise(counted, new)
         self._happened.copies = [(given[s.revision], s.page, page) for s, page in copies]
         if self._told is not None and copies:
             urls = {s.page: s.url for s in self._seen} | store.urls_of({page for _, page in copies})
             for s, page in copies:
                 self._say("exact duplicate", f"exact duplicate: {text.printable(s.url)} has the text of {text.printable(urls[page])}")
         return new, again
+
+    def _quoted_otherwise(self, counted: Sequence[_Seen], new: Collection[int]) -> dict[int, bytes]:
+        """Text → its quoted characters, of texts of which this batch brings a body that differs from others in quotation marks."""
+        bodies: dict[int, set[str]] = {}
+        for s in counted:
+            if s.revision in self._texts and s.e.signature is not None:
+                bodies.setdefault(self._texts[s.revision], set()).add(s.article.body)
+        known = [number for number in bodies if number not in new]
+        packed, stored = self._store.quoted_of(known), self._store.bodies_of_texts(known)
+        for number, body in stored.items():
+            bodies[number].add(body)
+        found = {number: common(b, packed.get(number)) for number, b in bodies.items() if len(b) > 1}
+        return {number: mask for number, mask in found.items() if mask is not None and mask != packed.get(number)}
 
     def _write_revisions(self, new: dict[int, _Seen]) -> None:
         self._store.insert_revisions(
@@ -584,6 +602,8 @@ class _Batch:
     def _matches(self, meeting: Meeting) -> None:
         matches = self._happened.matches = self._matcher.confirm(meeting)
         self._store.add_matches(matches, self._matcher.matching.recipe, self._now)
+        if self._requoted:
+            self._store.update_matches(self._matcher.measured_again(self._requoted))
         for match in matches:
             self._count.matches[match.relation] += 1
             if self._told is not None:

@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
-from dedup import compiled, private
+from dedup import compiled, mounts, private
 from dedup.config import Settings
 from dedup.digests import RECIPES
-from dedup.errors import PartMissingError
+from dedup.errors import DatabaseInsideError, PartMissingError
 from dedup.formats import ReadOptions
 from dedup.ingest import leases, recipes
 from dedup.ingest.directories import refuse_moved
@@ -99,10 +99,11 @@ def open_session(
     which the caller is about to apply. `within`: the configured directories, where those of `settings` were named in their place; a
     folder of a known or configured one is then a part of it.
 
-    Raises NoDirectoryError, OverlapError, RootInsideError, RootContainsError, PartMissingError, RecipeChangedError and the errors of
-    opening.
+    Raises NoDirectoryError, OverlapError, DatabaseInsideError, RootInsideError, RootContainsError, PartMissingError, RecipeChangedError
+    and the errors of opening.
     """
     paths = check_roots(settings.crawl.directories)
+    _require_outside(settings.database.path, paths)
     options = options_of(settings)
     matching = matching_of(settings)
     ignore_lease_breaks()
@@ -180,6 +181,16 @@ def lost_since(store: Reader) -> str | None:
 
 
 _RESTORE = "If that was not meant, stop and restore a newer backup; 'dedup doctor' tells whether this one is sound."
+
+
+def _require_outside(database: str, directories: Sequence[bytes]) -> None:
+    """Raise DatabaseInsideError where a database would be written into a crawl directory."""
+    mounted = mounts.read()
+    device, folder = mounts.location(os.path.dirname(os.path.realpath(os.fsencode(database))), mounted)
+    for directory in directories:
+        other, path = mounts.location(directory, mounted)
+        if device == other and f"{os.fsdecode(folder)}/".startswith(f"{os.fsdecode(path).rstrip('/')}/"):
+            raise DatabaseInsideError(database=printable_path(os.fsencode(database)), directory=printable_path(directory))
 
 
 def _require_part(store: Writer, root: Root, folder: bytes) -> None:

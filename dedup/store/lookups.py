@@ -369,6 +369,10 @@ class Lookups(Reader):
         )
         return dict(self._by_id(texts, select))
 
+    def quoted_of(self, texts: Iterable[int]) -> dict[int, bytes]:
+        """Text → its quoted characters (numpy.packbits), of texts whose bodies differ in quotation marks."""
+        return dict(self._by_id(texts, "SELECT t.id, t.quoted FROM wanted w CROSS JOIN texts t ON t.id = w.id WHERE t.quoted IS NOT NULL"))
+
     def bodiless(self, texts: Iterable[int]) -> set[int]:
         """Those of the texts of which every body was pruned: no index holds them."""
         select = (

@@ -334,6 +334,10 @@ class Writer(Sending, Summing, Timeline, Rereads, Directories):
         """Rows (id, digest, characters, signature, crowded)."""
         self._many("INSERT INTO texts (id, digest, characters, signature, crowded) VALUES (?, ?, ?, ?, ?)", rows)
 
+    def set_quoted(self, rows: Iterable[tuple[int, bytes]]) -> None:
+        """(text, its quoted characters as `quoted_of` gives them)."""
+        self._many("UPDATE texts SET quoted = ? WHERE id = ?", ((quoted, text) for text, quoted in rows))
+
     def insert_revisions(self, rows: Iterable[Row]) -> None:
         """Rows (id, page, state digest, text, title, body)."""
         self._many("INSERT INTO revisions (id, page_id, digest, text_id, title, body) VALUES (?, ?, ?, ?, ?, ?)", rows)
@@ -458,6 +462,12 @@ class Writer(Sending, Summing, Timeline, Rereads, Directories):
         )  # fmt: skip
 
     # Duplicates
+
+    def update_matches(self, matches: Iterable[Match]) -> None:
+        """Give stored pairs another relation and another share of quoted characters."""
+        self._many(
+            "UPDATE matches SET relation = ?, quoted = ? WHERE a = ? AND b = ?", ((m.relation, m.numbers.quoted, m.a, m.b) for m in matches)
+        )
 
     def add_matches(self, matches: Iterable[Match], recipe: str, found_at: str) -> None:
         """Record confirmed pairs of texts that are not stored yet."""
