@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 import click
 
 from benchmarks.corpus import language
-from dedup import diffs
+from dedup.changes import Past, State, classify_change, diff
+from dedup.changes.diff import render
 from dedup.config import Settings
-from dedup.diffs import forms
-from dedup.ingest.recipes import rules_of
-from dedup.judging import Past, State, judge
+from dedup.scan.recipes import rules_of
 
 METADATA = (("author", ""), ("category", ""), ("published_at", "2026-03-05T01:30:00+00:00"), ("publisher", "한빛일보"))
 
@@ -41,10 +40,10 @@ def main(articles: int, sizes: tuple[int, ...]) -> None:
             pairs = [(was, edited(n)) for n, was in enumerate(bodies)]
             begun = time.process_time()
             for was, now in pairs:
-                judge(State("제목", was, METADATA), State("제목", now, METADATA), Past(), rules)
+                classify_change(State("제목", was, METADATA), State("제목", now, METADATA), Past(), rules)
             judged = time.process_time()
             for was, now in pairs:
-                forms.as_json(forms.folded(diffs.compare(diffs.clean(was), diffs.clean(now))))
+                render.as_json(render.folded(diff.compare(diff.clean(was), diff.clean(now))))
             spent = (judged - begun, time.process_time() - judged)
             print(f"| {size:,} | {edit} | {spent[0] / articles * 1e6:,.0f} µs | {spent[1] / articles * 1e6:,.0f} µs |", flush=True)
 

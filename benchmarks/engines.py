@@ -13,11 +13,13 @@ from typing import Any, cast
 
 import xxhash
 
-from dedup import minhash, text
-from dedup.ingest import Matcher, Options
-from dedup.ingest import examine as examine_function
-from dedup.lsh import CandidateIndex, Met
-from dedup.minhash import Signed
+from dedup.index.lsh import CandidateIndex, Met
+from dedup.matching.matcher import Matcher
+from dedup.scan.extract import Options
+from dedup.scan.extract import examine as examine_function
+from dedup.similarity import minhash
+from dedup.similarity.minhash import Signed
+from dedup.text import normalise
 
 NEVER = 1 << 40
 """`min_characters` with which nothing is signed."""
@@ -92,7 +94,7 @@ def _exchange(
 
     def sign(bodies: Iterable[str], options: Options) -> list[tuple[Signed, None]]:
         least = options.min_characters
-        normalised = [text.normalise(one) for one in bodies]
+        normalised = [normalise.normalise(one) for one in bodies]
         made = iter(sketches([one for one in normalised if one and len(one) >= least]))
         signed: list[tuple[Signed, None]] = []
         for one in normalised:

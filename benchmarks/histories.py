@@ -24,7 +24,8 @@ import click
 
 from dedup import reports
 from dedup.config import Crawl, Database, Settings
-from dedup.ingest import Scan, Session, open_session
+from dedup.scan.scanner import Scan
+from dedup.scan.session import Session, open_session
 from dedup.store import open_reader
 
 SIZES = (1_000, 2_000, 4_000)

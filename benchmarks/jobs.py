@@ -18,10 +18,12 @@ from benchmarks.machine import field
 from benchmarks.peers.environment import UnavailableError, last_line
 from benchmarks.stages import stages
 from dedup.config import Crawl, Database, Duplicates, Settings
-from dedup.ingest import Judged, Matching, Scan, open_session
-from dedup.publishers import Publishers
+from dedup.matching.thresholds import Judged, Matching
+from dedup.scan.scanner import Scan
+from dedup.scan.session import open_session
 from dedup.search import find, make_again
 from dedup.store import open_reader, open_writer
+from dedup.text.publishers import Publishers
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLED_SECONDS = 0.05

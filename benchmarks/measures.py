@@ -15,8 +15,8 @@ from benchmarks.jobs import Done
 from benchmarks.peers.environment import UnavailableError, prepare
 from benchmarks.peers.harness import Measured
 from benchmarks.table import Cell, Figure, Measurement, Target, peers, ratio
-from dedup import text
 from dedup.config import Duplicates
+from dedup.text import normalise
 
 SAME_PIPELINE = 100_000
 """Most articles on which other engines run the whole job: their indexes are in memory."""
@@ -70,7 +70,7 @@ def packages(place: Place) -> list[Measurement]:
     """(a) and (b): signatures, lookup and insertion, package beside package."""
     made = list(articles(SIGNED))
     raw = [article.body for article in made]
-    normalised = [text.normalise(body) for body in raw]
+    normalised = [normalise.normalise(body) for body in raw]
     texts, pairs = place.folder / "texts.jsonl", place.folder / "pairs.jsonl"
     others.write_texts(texts, raw, normalised)
     place.say(f"comparing all pairs of {SIGNED:,} texts")

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from benchmarks.corpus import articles
 from benchmarks.corpus.draws import Words, key_of, mixed
-from dedup.text import normalise
+from dedup.text.normalise import normalise
 
 WIDE, NARROW, WINDOW = 20, 32, 40
 """Characters hashed together in Korean texts and in others, and hashes of which one is chosen."""

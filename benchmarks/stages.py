@@ -8,17 +8,20 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from dedup import formats, winnowing
+from dedup import formats
 from dedup.config import Settings
-from dedup.ingest import Scan, Tally, open_session
-from dedup.ingest import examine as examine_function
-from dedup.ingest.matcher import Matcher
-from dedup.ingest.matching import Matching
-from dedup.ingest.stories import Stories
-from dedup.lsh import CandidateIndex
-from dedup.passages import PassageIndex
+from dedup.index.lsh import CandidateIndex
+from dedup.index.passages import PassageIndex
+from dedup.matching.matcher import Matcher
+from dedup.matching.passage_matcher import Stories
+from dedup.matching.thresholds import Matching
+from dedup.scan.counts import Tally
+from dedup.scan.extract import examine as examine_function
+from dedup.scan.scanner import Scan
+from dedup.scan.session import open_session
+from dedup.similarity import winnowing
 from dedup.store import Writer
-from dedup.urls import Canonicaliser
+from dedup.text.urls import Canonicaliser
 
 _SQL = "statements of SQLite"
 _COMMIT = "commit (log, disk)"

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks import oracle
 from benchmarks.corpus import articles
 from benchmarks.oracle import Score
-from dedup import text
+from dedup.text import normalise
 
 BANDS = ((0.7, 0.75), (0.75, 0.8), (0.8, 0.9), (0.9, 1.01))
 """Jaccard similarities between which recall is told apart."""
@@ -35,7 +35,7 @@ def judge(database: Path, threshold: float) -> Judged:
             pages.setdefault(number, set()).add(page)
         found = set(db.execute("SELECT a, b FROM matches WHERE relation = 'near'"))
     numbers = list(bodies)
-    alike = oracle.alike([text.normalise(body) for body in bodies.values()], threshold)
+    alike = oracle.alike([normalise.normalise(body) for body in bodies.values()], threshold)
     truth = {}
     for (i, j), jaccard in alike.items():
         a, b = sorted((numbers[i], numbers[j]))

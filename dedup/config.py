@@ -15,13 +15,13 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from dedup.digests import RECIPES
 from dedup.errors import ConfigError, ConfigFileError
+from dedup.files.protected import Protected
 from dedup.model import Language, Severity, Topic
-from dedup.protected import Protected
-from dedup.publishers import House, Publishers
 from dedup.rules import KINDS, Alerting, Rhythm, Rule
-from dedup.urls import Canonicaliser
+from dedup.text.digests import RECIPES
+from dedup.text.publishers import House, Publishers
+from dedup.text.urls import Canonicaliser
 
 
 def _zone(name: str) -> str:

@@ -20,9 +20,9 @@ from unittest import mock
 import pytest
 from sqlite_utils import Database
 
-from dedup import compiled, schema
 from dedup.cli import main
-from dedup.store import opening
+from dedup.similarity import jit
+from dedup.store import connection, schema
 from dedup.store.ownership import APPLICATION_ID
 
 collect_ignore = [] if find_spec("playwright") and find_spec("axe_playwright_python") else ["test_browser.py"]
@@ -104,7 +104,7 @@ def _databases_cost_little() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(schema, "migrate", copied)
-        patch.setattr(opening, "SYNCHRONOUS", "OFF")
+        patch.setattr(connection, "SYNCHRONOUS", "OFF")
         yield
     made.close()
 
@@ -145,8 +145,8 @@ def sampled(tmp_path_factory: pytest.TempPathFactory) -> Sampled:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """The forms without numba, however much there is to do."""
-    monkeypatch.setattr(compiled._State, "engaged", False)
-    monkeypatch.setattr(compiled._State, "missing", True)
+    monkeypatch.setattr(jit._State, "engaged", False)
+    monkeypatch.setattr(jit._State, "missing", True)
 
 
 @pytest.fixture
@@ -154,13 +154,13 @@ def machine_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiled forms where numba is, however little there is to do: what signs a few hundred articles is quicker so, since it is
     compiled once a run."""
     there = find_spec("numba") is not None
-    monkeypatch.setattr(compiled._State, "engaged", there)
-    monkeypatch.setattr(compiled._State, "missing", not there)
+    monkeypatch.setattr(jit._State, "engaged", there)
+    monkeypatch.setattr(jit._State, "missing", not there)
 
 
 @pytest.fixture(params=["plain", "compiled"])
 def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Once in the forms without numba, once in the compiled ones."""
-    monkeypatch.setattr(compiled._State, "engaged", request.param == "compiled")
-    monkeypatch.setattr(compiled._State, "missing", request.param == "plain")
+    monkeypatch.setattr(jit._State, "engaged", request.param == "compiled")
+    monkeypatch.setattr(jit._State, "missing", request.param == "plain")
     return str(request.param)

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from dedup import status
-from dedup.health import Health
+from dedup.daemon.health_file import Health
+from dedup.reports import status
 from dedup.search import reach
 from dedup.store import open_reader
 from tests import running

@@ -101,11 +101,11 @@ def leaves(db: Path, table: str) -> list[int]:
 _KILLED = """
 import os, signal, sys
 from pathlib import Path
-from dedup.ingest import Scan, scan
+from dedup.scan import scanner
 from tests import running
-scan.BATCH_FILES = 8
+scanner.BATCH_FILES = 8
 with running.session(Path(sys.argv[1]), Path(sys.argv[2])) as session:
-    Scan(session).run()
+    scanner.Scan(session).run()
     os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from dedup.config import Settings, load
 from dedup.doctor import Finding, Surroundings, examine
-from dedup.store.auditing import BASE
+from dedup.store.integrity import BASE
 from tests import damaging
 from tests.conftest import Ran, run
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import combinations
 from typing import Literal
 
-from dedup.text import fold, normalise
+from dedup.text.normalise import fold, normalise
 
 Relation = Literal["exact", "near", "copy", "excerpt", "quote"]
 Positions = frozenset[int] | set[int]

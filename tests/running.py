@@ -9,7 +9,9 @@ from typing import Any
 
 from dedup import reports
 from dedup.config import Crawl, Database, Duplicates, Settings
-from dedup.ingest import Scan, Session, Tally, open_session
+from dedup.scan.counts import Tally
+from dedup.scan.scanner import Scan
+from dedup.scan.session import Session, open_session
 from dedup.store import open_reader
 
 

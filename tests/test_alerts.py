@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dedup import times
 from dedup.config import Channel
 from dedup.rules import alert_id
 from dedup.store import open_reader, open_writer
+from dedup.text import times
 from tests.alerting import Receiver, event, free_port, receiver, settings, written
 from tests.conftest import Ran, run
 

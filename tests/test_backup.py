@@ -22,10 +22,11 @@ from typing import Any
 import pytest
 import sqlite_utils
 
-from dedup import errors, schema, times
-from dedup.ingest import Scan
-from dedup.replacing import PART
-from dedup.store import backup, open_reader, open_writer
+from dedup import errors
+from dedup.files.atomic import PART
+from dedup.scan.scanner import Scan
+from dedup.store import backup, open_reader, open_writer, schema
+from dedup.text import times
 from tests import running
 from tests.conftest import Ran, run, spawn
 from tests.crawl import Made, edited
@@ -873,7 +874,7 @@ def test_restored_twice_at_once_nothing_that_was_put_aside_is_lost(folder: Path,
 _DYING = """
 import os, signal, sys
 from pathlib import Path
-from dedup.ingest import record
+from dedup.scan import record
 from tests import running
 from dedup.store import Writer
 whole = Writer.set_setting

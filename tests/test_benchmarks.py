@@ -17,8 +17,8 @@ from benchmarks import jobs, oracle, repetition, truth
 from benchmarks.corpus import DAY, KINDS, articles, lay_out
 from benchmarks.peers.environment import UnavailableError
 from benchmarks.table import Figure, Machine, Measurement, Report, Target, as_json, markdown
-from dedup import text
-from dedup.ingest import Scan
+from dedup.scan.scanner import Scan
+from dedup.text import normalise
 from tests import running
 from tests.crawl import words
 
@@ -33,7 +33,7 @@ TEXTS = st.lists(st.text(st.sampled_from("가나ab"), max_size=12), max_size=8)
 @given(TEXTS, st.sampled_from([0.2, 0.5, 1.0]))
 @settings(deadline=None)
 def test_brute_force_is_what_sets_say(texts: list[str], threshold: float) -> None:
-    sets = [text.shingles(one) for one in texts]
+    sets = [normalise.shingles(one) for one in texts]
     expected = {
         (i, j): len(sets[i] & sets[j]) / len(sets[i] | sets[j])
         for i, j in combinations(range(len(texts)), 2)
@@ -86,7 +86,7 @@ def test_wire_copies_share_passages_with_their_source_and_are_found(tmp_path: Pa
     for wire in wires:
         assert wire.source is not None
         assert wire.source < wire.number
-        a, b = (text.shingles(text.normalise(x.body)) for x in (wire, made[wire.source]))
+        a, b = (normalise.shingles(normalise.normalise(x.body)) for x in (wire, made[wire.source]))
         assert 0.1 < len(a & b) / len(a | b) < 0.85
     lay_out(tmp_path / "crawl", 1_500, kind="phrases")
     running.scan(tmp_path / "crawl", tmp_path / "db")

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from dedup.ingest import Found, Scan, examine
-from dedup.ingest.beneath import Beneath
-from dedup.ingest.session import options_of
+from dedup.files.nofollow import Beneath
+from dedup.scan.extract import Found, examine
+from dedup.scan.scanner import Scan
+from dedup.scan.session import options_of
 from dedup.store.rows import Stat
 from tests import running
 from tests.conftest import run

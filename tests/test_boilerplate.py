@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 
-from dedup.ingest import Scan
-from dedup.ingest import scan as scanning
+from dedup.scan import scanner as scanning
+from dedup.scan.scanner import Scan
 from dedup.store import open_reader
-from dedup.text import normalise
+from dedup.text.normalise import normalise
 from tests import relations, running
 from tests.conftest import Ran, run
 from tests.crawl import Made, words
@@ -267,10 +267,10 @@ def test_the_same_articles_in_the_same_order_teach_the_same(crawl: Path, tmp_pat
 _DYING = """
 import os, signal, sys
 from pathlib import Path
-from dedup.ingest import scan
+from dedup.scan import scanner
 from dedup.store import Writer
 from tests import running
-scan.BATCH_FILES = 4
+scanner.BATCH_FILES = 4
 moment, left = sys.argv[3], int(sys.argv[4])
 whole = getattr(Writer, moment)
 def dying(*args):

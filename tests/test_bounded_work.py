@@ -20,20 +20,24 @@ import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dedup import daemon, diffs, heartbeat, overlap
+from dedup import heartbeat
+from dedup.changes import Past, State, classify_change, diff, evidence, lexicon
+from dedup.changes.diff import stretches
 from dedup.config import Settings
-from dedup.daemon.vitals import Vitals
-from dedup.diffs import stretches
+from dedup.daemon import loop
+from dedup.daemon.health_reporter import Vitals
 from dedup.formats import markdown
-from dedup.ingest import Found, boilerplate, examine, kept, matcher, workers
-from dedup.ingest.kept import Kept
-from dedup.ingest.matching import Matching
-from dedup.ingest.recipes import rules_of
-from dedup.ingest.session import options_of
-from dedup.ingest.workers import Examiners
-from dedup.judging import Past, State, evidence, judge, words
+from dedup.matching import boilerplate, matcher, text_cache
+from dedup.matching.text_cache import Kept
+from dedup.matching.thresholds import Matching
+from dedup.scan import workers
+from dedup.scan.extract import Found, examine
+from dedup.scan.recipes import rules_of
+from dedup.scan.session import options_of
+from dedup.scan.workers import Examiners
 from dedup.search import Search
-from dedup.search import words as found_by
+from dedup.search import tokenizer as found_by
+from dedup.similarity import overlap
 from dedup.store import open_reader, open_writer
 from dedup.store.rows import Stat
 from tests import running
@@ -109,7 +113,7 @@ def test_a_change_and_the_search_index_beat(crawl: Path, db: Path) -> None:
     assert beats.number >= 3
     beats = Beats()
     with heartbeat.heard_by(beats):
-        judge(State("t", "One sentence. " * 40), State("t", "Another sentence. " * 40), Past(), rules_of(Settings()))
+        classify_change(State("t", "One sentence. " * 40), State("t", "Another sentence. " * 40), Past(), rules_of(Settings()))
     assert beats.number >= 3
 
 
@@ -131,9 +135,9 @@ def test_the_daemon_hears_the_work_of_its_rounds(crawl: Path, db: Path, monkeypa
         return found
 
     monkeypatch.setattr(Vitals, "beat", beat)
-    monkeypatch.setattr("dedup.ingest.workers.examine", examining)
+    monkeypatch.setattr("dedup.scan.workers.examine", examining)
     with running.session(crawl, db) as session:
-        daemon.run(session, stop)
+        loop.run(session, stop)
     assert stop.is_set()
     heard = len(during)
     heartbeat.beat()
@@ -259,7 +263,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_stretches_make_up_both_texts_and_split_no_grapheme_or_number(seed: int) -> None:
     rng = random.Random(seed)
     base = "".join(rng.choices(PIECES[: rng.randrange(2, len(PIECES))], k=rng.randrange(3000)))
-    one, other = (diffs.clean(changed(rng, base)) for _ in range(2))
+    one, other = (diff.clean(changed(rng, base)) for _ in range(2))
     found = list(stretches.stretches(one, other))
     for side, text in enumerate((one, other)):
         assert "".join(stretch[side] + stretch[2] for stretch in found) == text
@@ -270,9 +274,9 @@ def test_stretches_make_up_both_texts_and_split_no_grapheme_or_number(seed: int)
                 at += len(part)
                 assert at in graphemes
                 assert not regex.search(r"\d[.,]?\Z", text[:at]) or not regex.match(r"[.,]?\d", text[at:])
-    operations = diffs.compare(one, other)
-    assert diffs.before(operations) == one
-    assert diffs.after(operations) == other
+    operations = diff.compare(one, other)
+    assert diff.before(operations) == one
+    assert diff.after(operations) == other
 
 
 @pytest.mark.usefixtures("_short")
@@ -286,18 +290,18 @@ def test_stretches_find_most_of_what_two_long_texts_have_in_common() -> None:
 
 def test_of_long_texts_only_what_differs_is_split_into_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
     split: list[int] = []
-    real = diffs.sentences.__globals__["_sentences"]
+    real = diff.sentences.__globals__["_sentences"]
 
     def counted(text: str) -> list[str]:
         split.append(len(text))
         found: list[str] = real(text)
         return found
 
-    monkeypatch.setitem(diffs.sentences.__globals__, "_sentences", counted)
+    monkeypatch.setitem(diff.sentences.__globals__, "_sentences", counted)
     rng = random.Random(6)
     body = "\n".join(rng.choices("abcdefghijklmnop", k=150_000))
     body = body[:200_000] + "\nThe price is 300 dollars.\n" + body[200_001:]
-    found = judge(State("t", body), State("t", body.replace("300", "900")), Past(), rules_of(Settings()))
+    found = classify_change(State("t", body), State("t", body.replace("300", "900")), Past(), rules_of(Settings()))
     assert [(e.what, e.before, e.after) for e in found.evidence][:1] == [("amount", "300 dollars", "900 dollars")] or (
         "300" in found.evidence[0].before and "900" in found.evidence[0].after
     )
@@ -307,10 +311,10 @@ def test_of_long_texts_only_what_differs_is_split_into_sentences(monkeypatch: py
 
 def test_a_long_text_is_split_at_its_beginning_and_its_end_alone() -> None:
     text = "Some words here. " * 40_000
-    found = diffs.sentences(text)
+    found = diff.sentences(text)
     assert "".join(found) == text
-    assert len(found) <= diffs.MOST_SENTENCED
-    assert max(map(len, found)) > len(text) - 2 * diffs.MOST_SENTENCED
+    assert len(found) <= diff.MOST_SENTENCED
+    assert max(map(len, found)) > len(text) - 2 * diff.MOST_SENTENCED
     assert found[0] == found[-1] == "Some words here. "
 
 
@@ -326,13 +330,13 @@ MARKS = st.sampled_from([*"“”\"「」『』‘’''가b \n.1_", "abcd", "'ab
 @settings(max_examples=400, deadline=None)
 @example("'abcd'a'abcd'")
 def test_quotations_are_those_of_the_expression(text: str) -> None:
-    assert words.quotations(text) == [next(g for g in m.groups() if g) for m in ORACLE.finditer(text)]
+    assert lexicon.quotations(text) == [next(g for g in m.groups() if g) for m in ORACLE.finditer(text)]
 
 
 def test_evidence_reads_so_many_characters_and_looks_for_so_many_names(monkeypatch: pytest.MonkeyPatch) -> None:
     looked_for: list[str] = []
     read: list[int] = []
-    real, row = words.stands_in, evidence._of_row
+    real, row = lexicon.stands_in, evidence._of_row
 
     def counted(name: str, text: str) -> bool:
         looked_for.append(name)
@@ -346,8 +350,8 @@ def test_evidence_reads_so_many_characters_and_looks_for_so_many_names(monkeypat
     monkeypatch.setattr(evidence, "_of_row", counted_row)
     monkeypatch.setattr(evidence, "MOST_READ", 3000)
     names = [f"{a}{b}{c} 의원" for a in "김이박최정" for b in "가나다라마바사아" for c in "하후호희"]
-    left = [diffs.Operation("removed", ", ".join(names) + "."), diffs.Operation("same", " ")]
-    right = [diffs.Operation("added", "아무도 없다."), diffs.Operation("same", " ")]
+    left = [diff.Operation("removed", ", ".join(names) + "."), diff.Operation("same", " ")]
+    right = [diff.Operation("added", "아무도 없다."), diff.Operation("same", " ")]
     groups = [[left[0], right[0], left[1]] for _ in range(50)]
     assert evidence.of(groups)
     assert len(names) > evidence.MOST_NAMES
@@ -396,8 +400,8 @@ def test_texts_that_do_not_fit_are_prepared_when_they_are_asked_for(crawl: Path,
         prepared.append(body)
         return overlap.prepare(body)
 
-    monkeypatch.setattr(kept, "prepare", counted)
-    monkeypatch.setattr(kept, "CACHED_CHARACTERS", 100)
+    monkeypatch.setattr(text_cache, "prepare", counted)
+    monkeypatch.setattr(text_cache, "CACHED_CHARACTERS", 100)
     with open_writer(str(db), "test") as store:
         held = Kept(store)
         held.load(range(1, 7))
@@ -406,7 +410,7 @@ def test_texts_that_do_not_fit_are_prepared_when_they_are_asked_for(crawl: Path,
             held.get(1)
             held.get(other)
         assert len(prepared) == 6  # the one that is compared with the others is not prepared again
-        monkeypatch.setattr(kept, "CACHED_CHARACTERS", 1_000_000)
+        monkeypatch.setattr(text_cache, "CACHED_CHARACTERS", 1_000_000)
         held.load(range(1, 7))
         assert len(prepared) == 6 + 4
 

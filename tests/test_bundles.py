@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dedup.ingest import scan as scanning
+from dedup.scan import scanner as scanning
 from tests import relations, running
 from tests.conftest import run
 from tests.crawl import Made

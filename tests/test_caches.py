@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dedup.ingest.cache import Cache
+from dedup.matching.cache import Cache
 from tests import running
 from tests.crawl import Made
 from tests.test_boilerplate import printed
@@ -25,20 +25,20 @@ from tests.test_stories import derived, families, in_many_scripts, mixed, paper,
 pytestmark = pytest.mark.usefixtures("machine_code")
 
 BOUNDS = (
-    "dedup.ingest.boilerplate.MASKED_CHARACTERS",
-    "dedup.ingest.causes.MOST_DIGESTS",
-    "dedup.ingest.kept.CACHED_CHARACTERS",
-    "dedup.ingest.stories.MOST_PUBLISHERS",
+    "dedup.matching.boilerplate.MASKED_CHARACTERS",
+    "dedup.scan.mismatch_causes.MOST_DIGESTS",
+    "dedup.matching.text_cache.CACHED_CHARACTERS",
+    "dedup.matching.passage_matcher.MOST_PUBLISHERS",
 )
 """What bounds the caches that are objects of `Cache`."""
-RESULTS = ("dedup.minhash.permutations", "dedup.store.lookups._places", "dedup.urls._general")
+RESULTS = ("dedup.similarity.minhash.permutations", "dedup.store.lookups._places", "dedup.text.urls._general")
 """Functions of which the latest results are kept."""
 BATCHES = (
-    "dedup.ingest.matcher.LOADED_AT_ONCE",
-    "dedup.ingest.reindex.CHUNK",
-    "dedup.ingest.scan.BATCH_FILES",
-    "dedup.ingest.scan.BATCH_BYTES",
-    "dedup.text.BATCH_CHARACTERS",
+    "dedup.matching.matcher.LOADED_AT_ONCE",
+    "dedup.maintenance.reindex.CHUNK",
+    "dedup.scan.scanner.BATCH_FILES",
+    "dedup.scan.scanner.BATCH_BYTES",
+    "dedup.text.normalise.BATCH_CHARACTERS",
 )
 """How much is worked on at once."""
 
@@ -163,7 +163,7 @@ def test_all_caches_of_the_program_are_made_small_below() -> None:
 
 
 def test_nothing_else_forgets_what_it_holds() -> None:
-    assert {module for module, tree in SOURCES.items() if list(other_ways_to_forget(tree))} == {"dedup.ingest.cache"}
+    assert {module for module, tree in SOURCES.items() if list(other_ways_to_forget(tree))} == {"dedup.matching.cache"}
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_the_database_is_the_same_whatever_the_bounds(
     expected = normal(folder)
     assert {row["relation"] for row in expected[0] if row["table"] == "matches"} == {"near", "copy", "excerpt", "quote"}
     assert expected[1]["boilerplate"]
-    monkeypatch.setattr("dedup.ingest.scan.BATCH_FILES", files)
+    monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", files)
     for name in (*BOUNDS, *BATCHES) if bound == "all" else (bound,):
         if name in RESULTS:
             module, _, function = name.rpartition(".")

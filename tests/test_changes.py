@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from dedup.reports import Folding, Wanted, changes
+from dedup.store.connection import open_reading
 from dedup.store.feed import Feed, Spot
-from dedup.store.opening import open_reading
 from tests import running
 from tests.conftest import Ran, run
 from tests.crawl import Made

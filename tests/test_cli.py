@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from dedup.cli import COMMANDS
 from dedup.cli.setup import _toml
-from dedup.escaping import cell, dumps
+from dedup.text.sanitise import cell, dumps
 from tests.conftest import Ran, Sampled, command, run, spawn
 from tests.crawl import Made, edited, words
 

@@ -13,34 +13,34 @@ from typing import Any
 
 import pytest
 
-from dedup import compiled, minhash
+from dedup.similarity import jit, minhash
 from tests.crawl import Made, words
 
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("done", 0), ("engaged", False), ("missing", False), ("beside", None)):
-        monkeypatch.setattr(compiled._State, name, value)
+        monkeypatch.setattr(jit._State, name, value)
 
 
 def test_few_texts_are_not_worth_it() -> None:
-    assert not compiled.worth(compiled.ENOUGH - 1)
-    assert not compiled.engaged()
+    assert not jit.worth(jit.ENOUGH - 1)
+    assert not jit.engaged()
 
 
 def test_many_are_and_it_stays() -> None:
-    assert not compiled.worth(compiled.ENOUGH - 1)
-    assert compiled.worth(1)
-    assert compiled.worth(1)
-    assert compiled.engaged()
+    assert not jit.worth(jit.ENOUGH - 1)
+    assert jit.worth(1)
+    assert jit.worth(1)
+    assert jit.engaged()
 
 
 def test_a_function_is_itself_until_then() -> None:
     def double(x: int) -> int:
         return 2 * x
 
-    assert compiled.of(double) is double
-    assert compiled.worth(compiled.ENOUGH)
+    assert jit.of(double) is double
+    assert jit.worth(jit.ENOUGH)
 
 
 @pytest.mark.parametrize("error", [ImportError("no such module"), OSError("a library does not fit")])
@@ -57,21 +57,21 @@ def test_without_numba_the_plain_forms_serve_and_one_line_says_so(
     monkeypatch.setattr(builtins, "__import__", refuse)
     body = " ".join(words(__import__("random").Random(1), 60))
     with caplog.at_level(logging.INFO, "dedup"):
-        assert not compiled.worth(compiled.ENOUGH)
+        assert not jit.worth(jit.ENOUGH)
         signed = minhash.sign([body], 128, 80)
-        assert not compiled.worth(compiled.ENOUGH)
+        assert not jit.worth(jit.ENOUGH)
     assert [r.getMessage() for r in caplog.records if "numba" in r.getMessage()] == [
         f"numba cannot be used ({error}): signatures are made with numpy, which gives the same and takes longer"
     ]
     monkeypatch.undo()
-    monkeypatch.setattr(compiled._State, "engaged", True)
+    monkeypatch.setattr(jit._State, "engaged", True)
     assert minhash.sign([body], 128, 80) == signed
 
 
 def _cache(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     try:
-        return compiled.choose_cache()
+        return jit.choose_cache()
     finally:
         os.environ.pop("NUMBA_CACHE_DIR", None)
 
@@ -84,14 +84,14 @@ def test_code_is_kept_in_the_users_state_directory(monkeypatch: pytest.MonkeyPat
 def test_else_beside_the_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    compiled.keep_beside(str(tmp_path / "dedup.db"))
+    jit.keep_beside(str(tmp_path / "dedup.db"))
     assert _cache(monkeypatch) == str(tmp_path / "dedup.db.compiled")
 
 
 def test_else_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    compiled.keep_beside(str(tmp_path / "file" / "dedup.db"))
+    jit.keep_beside(str(tmp_path / "file" / "dedup.db"))
     chosen = _cache(monkeypatch)
     assert os.path.isdir(chosen)
     os.rmdir(chosen)
@@ -99,15 +99,15 @@ def test_else_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_a_cache_of_the_users_own_is_respected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    assert compiled.choose_cache() == str(tmp_path)
+    assert jit.choose_cache() == str(tmp_path)
 
 
 def test_the_first_compile_says_so_and_no_other(tmp_path: Path) -> None:
     program = """
 import logging, sys
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-from dedup import compiled, minhash
-assert compiled.worth(compiled.ENOUGH)
+from dedup.similarity import jit, minhash
+assert jit.worth(jit.ENOUGH)
 minhash.sign(["a text that is long enough"], 16, 1)
 """
     env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
@@ -117,10 +117,10 @@ minhash.sign(["a text that is long enough"], 16, 1)
 
 _COMPILES = """
 import resource, sys
-from dedup import compiled
+from dedup.similarity import jit
 def double(x):
     return 2 * x
-machine_code = compiled.machine_code(double)
+machine_code = jit.machine_code(double)
 if sys.argv[1] == "no room":
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 assert machine_code(21) == 42
@@ -157,9 +157,9 @@ def test_code_that_no_folder_takes_serves_all_the_same(tmp_path: Path) -> None:
     """Not the chosen one, not the package's own, not one in a home."""
     (tmp_path / "file").touch()
     program = (
-        "import os, sys\nfrom dedup import compiled\nfrom numba.core import caching\n"
+        "import os, sys\nfrom dedup.similarity import jit\nfrom numba.core import caching\n"
         "caching.CacheImpl._locator_classes = [caching.UserProvidedCacheLocator]\n"
-        "from dedup.overlap import kernel\nprint(type(kernel._enter_first).__name__)\n"
+        "from dedup.similarity.overlap import jaccard_kernel\nprint(type(jaccard_kernel._enter_first).__name__)\n"
     )
     env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "file" / "nowhere")}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)

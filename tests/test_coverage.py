@@ -7,11 +7,11 @@ from pathlib import Path
 
 from watchdog.events import FileSystemEventHandler
 
-from dedup.ingest import Root
-from dedup.watch import Watcher
-from dedup.watch.coverage import Coverage, coverage
-from dedup.watch.observer import Observer
-from dedup.watch.watcher import PATIENCE
+from dedup.daemon.watch import Watcher
+from dedup.daemon.watch.coverage import Coverage, coverage
+from dedup.daemon.watch.observer import Observer
+from dedup.daemon.watch.watcher import PATIENCE
+from dedup.scan.roots import Root
 
 
 def test_what_an_observer_watches_is_told_and_nothing_else(tmp_path: Path) -> None:

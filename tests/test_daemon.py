@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dedup import status
-from dedup.daemon.notify import notify
+from dedup.daemon.systemd import notify
+from dedup.reports import status
 from dedup.store import open_writer
 from tests.conftest import command, run
 from tests.crawl import Made
@@ -78,9 +78,9 @@ def test_a_terminal_or_a_file_gets_times(crawl: Path, db: Path) -> None:
 _KILLED_AT_WORK = """
 import os, signal, sys
 from pathlib import Path
-from dedup.ingest import scan
+from dedup.scan import scanner
 from tests import running
-scan.record = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+scanner.record = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 running.scan(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 

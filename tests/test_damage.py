@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from dedup import errors
-from dedup.ingest import Matcher, reindex_signatures
-from dedup.ingest.session import matching_of, options_of
+from dedup.index.hashtable import HEADER, Table
+from dedup.maintenance.reindex import reindex_signatures
+from dedup.matching.matcher import Matcher
+from dedup.scan.session import matching_of, options_of
 from dedup.store import open_reader, open_writer, wal
-from dedup.table import HEADER, Table
 from tests import damaging, running
 from tests.conftest import Ran, run, spawn
 

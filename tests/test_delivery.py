@@ -18,13 +18,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as trying
 from hypothesis import strategies as st
 
-from dedup import times
 from dedup.alerts import Post, delivery
 from dedup.alerts.messages import Message
 from dedup.config import AlertRule, Channel, Settings
 from dedup.errors import ChannelError
 from dedup.rules import Event
 from dedup.store import Writer, outbox
+from dedup.text import times
 from tests.alerting import event, receiver, rows, settings, written
 from tests.faults.processes import until
 

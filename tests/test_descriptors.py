@@ -11,15 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from dedup import descriptors, health, mounts, table
-from dedup.doctor import walking
+from dedup.daemon import health_file
+from dedup.daemon.watch import Watcher
+from dedup.daemon.watch.coverage import coverage
+from dedup.doctor import folder_walk
 from dedup.errors import DatabaseFailedError
-from dedup.ingest import Scan, is_absent
-from dedup.ingest.beneath import Beneath
-from dedup.ingest.roots import identity
+from dedup.files import descriptors, mounts
+from dedup.files.nofollow import Beneath
+from dedup.index import hashtable
+from dedup.scan.roots import identity, is_absent
+from dedup.scan.scanner import Scan
 from dedup.store import lock, wal
-from dedup.watch import Watcher
-from dedup.watch.coverage import coverage
 from tests import running
 from tests.crawl import Made
 
@@ -50,14 +52,14 @@ def watched() -> frozenset[str]:
 LOOKS: dict[str, Callable[[Path, Path], object]] = {
     "the identity of a crawl directory": lambda crawl, db: identity(os.fsencode(crawl)),
     "a file below it": lambda crawl, db: Beneath().stat(os.fsencode(crawl), b"", b"no such file"),
-    "its folders": lambda crawl, db: walking.walk(os.fsencode(crawl)),
+    "its folders": lambda crawl, db: folder_walk.walk(os.fsencode(crawl)),
     "what inotify watches": lambda crawl, db: coverage(watched()),
     "mounts": lambda crawl, db: mounts.read(),
     "who holds the lock": lambda crawl, db: lock.held(str(db)),
-    "the report of a daemon": lambda crawl, db: health.read(str(crawl)),
+    "the report of a daemon": lambda crawl, db: health_file.read(str(crawl)),
     "whether a log is foreign": lambda crawl, db: wal.is_foreign(str(db), written=False),
-    "an index": lambda crawl, db: table.Table.load(f"{db}.index"),
-    "the header of an index": lambda crawl, db: table.state_of(f"{db}.index"),
+    "an index": lambda crawl, db: hashtable.Table.load(f"{db}.index"),
+    "the header of an index": lambda crawl, db: hashtable.state_of(f"{db}.index"),
 }
 
 

@@ -11,8 +11,8 @@ import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dedup import diffs
-from dedup.diffs import Operation, forms
+from dedup.changes import diff
+from dedup.changes.diff import Operation, render
 from tests.crawl import edited, words
 
 WORDY = st.lists(
@@ -43,7 +43,7 @@ WORDY = st.lists(
     max_size=60,
 ).map("".join)
 ANY = st.one_of(WORDY, st.text())
-CLEAN = ANY.map(diffs.clean)
+CLEAN = ANY.map(diff.clean)
 
 
 @given(ANY)
@@ -51,8 +51,8 @@ CLEAN = ANY.map(diffs.clean)
 @example("\x1c0")
 @example("가\u0301\r\n\u00a0나")
 def test_cleaning_twice_is_cleaning_once_and_leaves_letters_alone(raw: str) -> None:
-    once = diffs.clean(raw)
-    assert diffs.clean(once) == once
+    once = diff.clean(raw)
+    assert diff.clean(once) == once
     assert not regex.search(r"[^\S \n]|\s\s", once)
     letters = [c for c in unicodedata.normalize("NFC", raw) if unicodedata.category(c)[0] in "LN"]
     assert [c for c in once if unicodedata.category(c)[0] in "LN"] == letters
@@ -64,7 +64,7 @@ def test_cleaning_twice_is_cleaning_once_and_leaves_letters_alone(raw: str) -> N
 @example("\u1112\u1161\u11ab\u1100")
 def test_tokens_and_sentences_joined_are_the_text_and_split_no_grapheme(text: str) -> None:
     graphemes = {m.end() for m in regex.finditer(r"\X", text)} | {0}
-    for parts in ([t.text for t in diffs.tokens(text)], diffs.sentences(text)):
+    for parts in ([t.text for t in diff.tokens(text)], diff.sentences(text)):
         assert "".join(parts) == text
         assert all(parts)
         at = 0
@@ -86,17 +86,17 @@ def test_tokens_and_sentences_joined_are_the_text_and_split_no_grapheme(text: st
     ],
 )
 def test_a_number_has_its_sign_separators_powers_and_unit(text: str, expected: list[str]) -> None:
-    assert [t.text for t in diffs.tokens(text) if t.kind == "number"] == expected
+    assert [t.text for t in diff.tokens(text) if t.kind == "number"] == expected
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**7), st.sampled_from(["원", "%", "명", "조", "", "km"])), min_size=1, max_size=6))
 def test_no_number_is_ever_split(made: list[tuple[int, str]]) -> None:
     numbers = [f"{n:,}{unit}" for n, unit in made]
-    assert [t.text for t in diffs.tokens(" 그리고 ".join(numbers)) if t.kind == "number"] == numbers
+    assert [t.text for t in diff.tokens(" 그리고 ".join(numbers)) if t.kind == "number"] == numbers
 
 
 def test_hangul_and_latin_words_are_whole_and_ideographs_stand_alone() -> None:
-    assert [t.text for t in diffs.tokens("don't 대통령은 金利é, 한e")] == [
+    assert [t.text for t in diff.tokens("don't 대통령은 金利é, 한e")] == [
         "don't",
         " ",
         "대통령은",
@@ -128,7 +128,7 @@ def test_hangul_and_latin_words_are_whole_and_ideographs_stand_alone() -> None:
     ],
 )
 def test_sentences_end_glued_or_not_and_keep_quotations_whole(text: str, expected: list[str]) -> None:
-    assert diffs.sentences(text) == expected
+    assert diff.sentences(text) == expected
 
 
 @given(CLEAN, CLEAN)
@@ -137,26 +137,26 @@ def test_sentences_end_glued_or_not_and_keep_quotations_whole(text: str, expecte
 @example("a b a b a", "b a b")
 @example("가나다라마바사아. 하나다.", "하나다. 가나다라마바사아.")
 def test_either_side_comes_back_from_a_difference(one: str, other: str) -> None:
-    found = diffs.compare(one, other)
-    assert (diffs.before(found), diffs.after(found)) == (one, other)
+    found = diff.compare(one, other)
+    assert (diff.before(found), diff.after(found)) == (one, other)
     assert all(o.text for o in found)
     assert all(a.kind != b.kind or a.move is not None for a, b in pairwise(found))
 
 
 @given(CLEAN)
 def test_a_text_differs_from_itself_in_nothing(text: str) -> None:
-    assert diffs.compare(text, text) == ([Operation("same", text)] if text else [])
+    assert diff.compare(text, text) == ([Operation("same", text)] if text else [])
 
 
 @given(CLEAN, CLEAN)
 @settings(deadline=None, max_examples=200)
 def test_differences_begin_and_end_between_tokens(one: str, other: str) -> None:
-    found = diffs.compare(one, other)
+    found = diff.compare(one, other)
     for side, kinds in ((one, ("same", "removed", "moved_from")), (other, ("same", "added", "moved_to"))):
         ends = {0}
-        for sentence in diffs.sentences(side):
+        for sentence in diff.sentences(side):
             start = max(ends)
-            for t in diffs.tokens(sentence):
+            for t in diff.tokens(sentence):
                 start += len(t.text)
                 ends.add(start)
                 if t.kind == "blank":  # of a sentence that stayed, what follows it may differ
@@ -171,15 +171,15 @@ def test_differences_begin_and_end_between_tokens(one: str, other: str) -> None:
 @given(CLEAN, CLEAN)
 @settings(deadline=None, max_examples=200)
 def test_rows_side_by_side_are_the_two_sides(one: str, other: str) -> None:
-    found = diffs.compare(one, other)
-    rows = list(forms.rows(found))
+    found = diff.compare(one, other)
+    rows = list(render.rows(found))
     assert "".join(o.text for row in rows for o in row.left) == one
     assert "".join(o.text for row in rows for o in row.right) == other
 
 
 def told(one: str, other: str) -> str:
     marks = {"removed": "[-{}-]", "added": "{{+{}+}}", "moved_from": "<{}<", "moved_to": ">{}>", "same": "{}"}
-    return "".join(marks[o.kind].format(o.text) for o in diffs.compare(diffs.clean(one), diffs.clean(other)))
+    return "".join(marks[o.kind].format(o.text) for o in diff.compare(diff.clean(one), diff.clean(other)))
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_sentence_that_moved_is_told_once_with_where_it_was_and_is() -> None:
     rng = random.Random(5)
     sentences = [" ".join(words(rng, 8)) + "다. " for _ in range(30)]
     moved = [*sentences[:3], *sentences[4:20], sentences[3], *sentences[20:]]
-    found = diffs.compare(diffs.clean("".join(sentences)), diffs.clean("".join(moved)))
+    found = diff.compare(diff.clean("".join(sentences)), diff.clean("".join(moved)))
     moves = [o for o in found if o.kind != "same"]
     assert [(o.kind, o.text, o.move) for o in moves] == [("moved_from", sentences[3], 0), ("moved_to", sentences[3], 0)]
 
@@ -218,7 +218,7 @@ def test_only_the_words_that_changed_are_told_in_a_long_article() -> None:
     rng = random.Random(3)
     before = words(rng, 4000)
     after = edited(rng, before, 0.05)
-    found = diffs.compare(" ".join(before), " ".join(after))
+    found = diff.compare(" ".join(before), " ".join(after))
     changed = sum(1 for a, b in zip(before, after, strict=True) if a != b)
     added = "".join(o.text for o in found if o.kind == "added")
     assert 0 < len(regex.findall(r"\w+", added)) <= 2 * changed
@@ -243,15 +243,15 @@ def _prose(seed: int, sentences: int, between: str) -> str:
 )
 @pytest.mark.timeout(60)
 def test_a_megabyte_is_told_more_coarsely_rather_than_never(one: str, other: str) -> None:
-    one, other = diffs.clean(one), diffs.clean(other)
-    found = diffs.compare(one, other)
-    assert (diffs.before(found), diffs.after(found)) == (one, other)
+    one, other = diff.clean(one), diff.clean(other)
+    found = diff.compare(one, other)
+    assert (diff.before(found), diff.after(found)) == (one, other)
 
 
 def test_unchanged_stretches_are_folded_and_the_differences_stay() -> None:
     rng = random.Random(8)
     before = " ".join(words(rng, 300))
-    found = forms.folded(diffs.compare(before, before.replace(before.split()[150], "바뀐말", 1)), 20)
+    found = render.folded(diff.compare(before, before.replace(before.split()[150], "바뀐말", 1)), 20)
     assert len("".join(o.text for o in found)) < 120
     assert any(o.kind == "added" and o.text == "바뀐말" for o in found)
     assert [o.kind for o in found].count("same") == 2
@@ -260,21 +260,21 @@ def test_unchanged_stretches_are_folded_and_the_differences_stay() -> None:
 def test_unified_text_has_a_line_for_each_sentence() -> None:
     one = "하나는 그대로다. 둘은 3명이다. 셋도 그대로다. 넷도 그대로 있다. 다섯은 간다."
     other = "하나는 그대로다. 둘은 4명이다. 셋도 그대로다. 넷도 그대로 있다."
-    assert list(forms.unified(diffs.compare(one, other))) == [
+    assert list(render.unified(diff.compare(one, other))) == [
         " 하나는 그대로다.", "-둘은 3명이다.", "+둘은 4명이다.", " 셋도 그대로다.", " 넷도 그대로 있다.", "-다섯은 간다.",
     ]  # fmt: skip
 
 
-@given(ANY.map(lambda s: diffs.clean(s + '<script>&"')), CLEAN)
+@given(ANY.map(lambda s: diff.clean(s + '<script>&"')), CLEAN)
 @settings(deadline=None)
 def test_html_has_no_tags_but_its_own(one: str, other: str) -> None:
-    shown = forms.html(diffs.compare(one, other))
+    shown = render.html(diff.compare(one, other))
     assert not regex.search(r"<(?!/?(?:del|ins)(?: class=\"moved\" data-move=\"\d+\")?>|br>)", shown)
     assert not regex.search(r"&(?!amp;|lt;|gt;|quot;|#x27;)", shown)
 
 
 def test_json_has_a_number_for_each_move() -> None:
-    found = diffs.compare("가나다라마바사아자. 하나둘셋넷다섯여섯.", "하나둘셋넷다섯여섯. 가나다라마바사아자.")
-    told = forms.as_json(found)
+    found = diff.compare("가나다라마바사아자. 하나둘셋넷다섯여섯.", "하나둘셋넷다섯여섯. 가나다라마바사아자.")
+    told = render.as_json(found)
     assert {t["move"] for t in told if "move" in t} == {1}
     assert all(set(t) <= {"kind", "text", "move"} for t in told)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedup import digests
-from dedup.digests import ALGORITHMS, BLANKS, RECIPES, TEXTS, Piece, Recipe
+from dedup.text import digests
+from dedup.text.digests import ALGORITHMS, BLANKS, RECIPES, TEXTS, Piece, Recipe
 from tests.crawl import DIGESTS
 
 

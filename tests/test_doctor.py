@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from dedup import lsh, passages, winnowing
 from dedup.doctor.summaries import CLUSTER, SUMMARY
+from dedup.index import lsh, passages
+from dedup.index.hashtable import HEADER, Table, state_of
 from dedup.model import NO_COMMIT
+from dedup.similarity import winnowing
 from dedup.store import open_reader
-from dedup.table import HEADER, Table, state_of
 from tests import damaging, running
 from tests.conftest import run, spawn
 from tests.crawl import Made

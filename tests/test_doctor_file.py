@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 
-from dedup import mounts, schema
 from dedup.doctor import Surroundings
-from dedup.doctor.case import Finding
-from dedup.ingest import leases
-from dedup.ingest.leases import Rights
-from dedup.limits import Limits
-from dedup.mounts import Mount
+from dedup.doctor.context import Finding
+from dedup.files import leases, mounts
+from dedup.files.inotify_limits import Limits
+from dedup.files.leases import Rights
+from dedup.files.mounts import Mount
+from dedup.store import schema
 from tests import damaging, running
 from tests.conftest import run
 from tests.crawl import Made
@@ -543,7 +543,7 @@ def test_a_file_system_that_cannot_be_asked(folder: Path) -> None:
 
 
 def test_no_place_for_temporary_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dedup.doctor.surroundings.temporary_folder", lambda _: None)
+    monkeypatch.setattr("dedup.doctor.environment.temporary_folder", lambda _: None)
     (one,) = (f for f in examined(folder, _around()) if f.check == "disk")
     assert (one.severity, "no folder for SQLite's temporary files" in one.what) == ("error", True)
 
@@ -576,7 +576,7 @@ def test_a_package_that_makes_it_faster(folder: Path, monkeypatch: pytest.Monkey
     def missing(name: str) -> str:
         raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr("dedup.doctor.surroundings.version", missing)
+    monkeypatch.setattr("dedup.doctor.environment.version", missing)
     (one,) = (f for f in examined(folder, _around()) if f.check == "packages")
     assert (one.severity, "numba is not installed" in one.what) == ("ok", True)
 

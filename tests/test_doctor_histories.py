@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from dedup.changes import Judgement, State, classify_change
 from dedup.doctor import histories
 from dedup.doctor.histories import CAUSE, JUDGEMENT, WORTH
 from dedup.doctor.matches import MISMEASURED
-from dedup.judging import Judgement, State, judge
 from tests import damaging, running
 from tests.conftest import run
 from tests.crawl import Made
@@ -220,9 +220,9 @@ def test_everything_altered_at_once_is_repaired_at_once(folder: Path) -> None:
 
 def test_what_is_computed_in_parts_is_what_is_computed_at_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from dedup.doctor import records
-    from dedup.ingest import causes, settle
+    from dedup.scan import mismatch_causes, page_history
 
-    for module, name in ((histories, "SLICE"), (records, "CHUNK"), (settle, "CHUNK"), (causes, "CHUNK")):
+    for module, name in ((histories, "SLICE"), (records, "CHUNK"), (page_history, "CHUNK"), (mismatch_causes, "CHUNK")):
         monkeypatch.setattr(module, name, 2)
     assert found(folder) == []
     damaging.by_sql(folder / "dedup.db", "UPDATE changes SET severity = 'trivial'", "UPDATE sightings SET crawled_at_from = 'mtime'")
@@ -346,9 +346,9 @@ def test_a_page_that_cannot_be_judged_does_not_hide_the_others(folder: Path, mon
     def fails(before: State, *rest: Any) -> Judgement:
         if before.title == "의회 소식":
             raise ArithmeticError("no such article")
-        return judge(before, *rest)
+        return classify_change(before, *rest)
 
-    monkeypatch.setattr("dedup.ingest.judged.judge", fails)
+    monkeypatch.setattr("dedup.scan.judgements.classify_change", fails)
     damaging.by_sql(folder / "dedup.db", f"UPDATE changes SET severity = 'trivial' WHERE {SUBSTANCE}")
     those = [(f.severity, f.what) for f in examined(folder) if f.check == "histories"]
     assert [severity for severity, _ in those] == ["error", "warning"]

@@ -22,13 +22,13 @@ import pyarrow.parquet
 import pytest
 
 from dedup import reports
-from dedup.escaping import cell, dumps
-from dedup.replacing import PART
-from dedup.reports.export import Chosen, articles, changed, clusters, matches, writing
-from dedup.reports.export.columns import ARTICLES, CHANGES, CLUSTERS, LISTS, MATCHES, Column
+from dedup.files.atomic import PART
+from dedup.reports.export import Chosen, articles, changed, clusters, matches, writers
+from dedup.reports.export.schema import ARTICLES, CHANGES, CLUSTERS, LISTS, MATCHES, Column
 from dedup.store import open_reader
+from dedup.store.connection import open_reading
 from dedup.store.exporting import Exporting
-from dedup.store.opening import open_reading
+from dedup.text.sanitise import cell, dumps
 from tests.conftest import Sampled, run
 from tests.crawl import Made, edited, words
 from tests.faults.disks import memory
@@ -282,7 +282,7 @@ def test_a_publisher_is_asked_for_by_name(random_folder: Path, name: str) -> Non
 
 
 def test_nothing_is_held_but_the_row_in_hand(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "GROUP_CHARACTERS", 1 << 18)
+    monkeypatch.setattr(writers, "GROUP_CHARACTERS", 1 << 18)
     body = " ".join(words(random.Random(1), 8000))
     for n in range(400):
         Made(f"{n} {body}", aid=f"{n:04}").write(folder / "crawl")

@@ -19,10 +19,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from starlette.testclient import TestClient
 
-from dedup import times
 from dedup.cli import COMMANDS
-from dedup.ingest.examine import signature
-from dedup.text import is_storable
+from dedup.scan.extract import signature
+from dedup.text import times
+from dedup.text.normalise import is_storable
 from dedup.web.views import VIEWS
 from tests.conftest import Ran, run
 from tests.crawl import Made

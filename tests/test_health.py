@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from dedup import health
-from dedup.health import Backlog, Degraded, Health, Rates
+from dedup.daemon import health_file
+from dedup.daemon.health_file import Backlog, Degraded, Health, Rates
 
 REPORT = Health(
     process=4711,
@@ -30,8 +30,8 @@ REPORT = Health(
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     path = str(tmp_path / "a.health")
-    health.write(path, REPORT)
-    assert health.read(path) == REPORT
+    health_file.write(path, REPORT)
+    assert health_file.read(path) == REPORT
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
     assert os.listdir(tmp_path) == ["a.health"]
 
@@ -39,42 +39,42 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("held", [b"", b"{", b"[]", b'{"process": 1}', b"\xff", b'{"backlog": 3}'])
 def test_what_is_no_report_is_none(tmp_path: Path, held: bytes) -> None:
     (tmp_path / "a").write_bytes(held)
-    assert health.read(str(tmp_path / "a")) is None
-    assert health.read(str(tmp_path / "b")) is None
+    assert health_file.read(str(tmp_path / "a")) is None
+    assert health_file.read(str(tmp_path / "b")) is None
 
 
 def test_a_reader_never_meets_half_a_report(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    health.write(str(path), REPORT)
+    health_file.write(str(path), REPORT)
     before = path.open("rb")
-    health.write(str(path), Health(1, REPORT.at, REPORT.at, "stopping"))
+    health_file.write(str(path), Health(1, REPORT.at, REPORT.at, "stopping"))
     with before:
         assert before.read().rstrip().endswith(b"}")  # the file that was opened is still the old one, whole
-    found = health.read(str(path))
+    found = health_file.read(str(path))
     assert found is not None
     assert found.phase == "stopping"
 
 
 _FULL = """
 import resource, signal, sys
-from dedup import health
+from dedup.daemon import health_file
 from tests.test_health import REPORT
 import dataclasses
-health.write(sys.argv[1], dataclasses.replace(REPORT, unwatched_some=("x" * 5000,)))
-real = health.os.open
+health_file.write(sys.argv[1], dataclasses.replace(REPORT, unwatched_some=("x" * 5000,)))
+real = health_file.os.open
 def full(path, flags, *mode):
     if path.endswith(".new"):
         raise OSError(28, "No space left on device")
     return real(path, flags, *mode)
-health.os.open = full
-health.write(sys.argv[1], dataclasses.replace(REPORT, phase="scanning"))
+health_file.os.open = full
+health_file.write(sys.argv[1], dataclasses.replace(REPORT, phase="scanning"))
 """
 
 
 def test_without_room_for_a_second_file_the_report_is_written_over_even_by_a_shorter_one(tmp_path: Path) -> None:
     path = str(tmp_path / "a")
     subprocess.run([sys.executable, "-c", _FULL, path], check=True, timeout=60)
-    found = health.read(path)
+    found = health_file.read(path)
     assert found is not None
     assert (found.phase, found.unwatched_some) == ("scanning", REPORT.unwatched_some)
     assert os.listdir(tmp_path) == ["a"]
@@ -82,24 +82,24 @@ def test_without_room_for_a_second_file_the_report_is_written_over_even_by_a_sho
 
 def test_where_nothing_can_be_written_it_raises(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
-        health.write(str(tmp_path / "none" / "a"), REPORT)
+        health_file.write(str(tmp_path / "none" / "a"), REPORT)
 
 
 def test_the_report_lies_where_systemd_or_the_user_has_a_place_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     database = str(tmp_path / "dedup.db")
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    assert health.place(database) == database + ".health"
+    assert health_file.place(database) == database + ".health"
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "gone"))
-    assert health.place(database) == database + ".health"
+    assert health_file.place(database) == database + ".health"
     (tmp_path / "user").mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "user"))
-    users = health.place(database)
+    users = health_file.place(database)
     assert Path(users).parent == tmp_path / "user" / "dedup"
-    assert users != health.place(str(tmp_path / "x" / "dedup.db"))  # two databases of one name
+    assert users != health_file.place(str(tmp_path / "x" / "dedup.db"))  # two databases of one name
     (tmp_path / "run").mkdir()
     monkeypatch.setenv("RUNTIME_DIRECTORY", f"{tmp_path / 'run'}:{tmp_path / 'run2'}")
-    assert Path(health.place(database)).parent == tmp_path / "run"
+    assert Path(health_file.place(database)).parent == tmp_path / "run"
 
 
 def test_a_link_in_the_place_of_a_report_is_not_followed(tmp_path: Path) -> None:
@@ -107,5 +107,5 @@ def test_a_link_in_the_place_of_a_report_is_not_followed(tmp_path: Path) -> None
     (tmp_path / "a.new").symlink_to(tmp_path / "mine")
     (tmp_path / "a").symlink_to(tmp_path / "mine")
     with pytest.raises(OSError, match="symbolic"):
-        health.write(str(tmp_path / "a"), REPORT)
+        health_file.write(str(tmp_path / "a"), REPORT)
     assert (tmp_path / "mine").read_text() == "precious"

@@ -21,7 +21,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from dedup import reports
 from dedup.config import Crawl, Database, Duplicates, Settings
-from dedup.ingest import Scan, Session, open_session
+from dedup.scan.scanner import Scan
+from dedup.scan.session import Session, open_session
 from dedup.store import open_reader
 from tests import examining
 from tests.crawl import edited, words

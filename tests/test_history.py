@@ -15,10 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dedup.ingest import Scan, history, settle
-from dedup.ingest.examine import Found, examine, signature
-from dedup.ingest.record import record
 from dedup.model import Metadata, Sighting
+from dedup.scan import history, page_history
+from dedup.scan.extract import Found, examine, signature
+from dedup.scan.record import record
+from dedup.scan.scanner import Scan
 from tests import examining, running
 from tests.crawl import Made, edited, words
 
@@ -234,7 +235,7 @@ def _recorded(place: Path, *scans: list[tuple[str, Made]], short: int | None = N
     crawl.mkdir(parents=True)
     with running.session(crawl, db, min_characters=20) as session, pytest.MonkeyPatch.context() as patch:
         if short is not None:
-            patch.setattr(settle, "SHORT", short)
+            patch.setattr(page_history, "SHORT", short)
         for files in scans:
             for name, article in files:
                 article.write(crawl, name + ".md", age=0)

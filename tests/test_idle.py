@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dedup.daemon.idle import LONG, MOMENT, REST, Idle
-from dedup.ingest import Session, summaries
+from dedup.daemon.background import LONG, MOMENT, REST, Idle
+from dedup.maintenance import summaries
+from dedup.scan.session import Session
 from dedup.search import Filled, Search
 from tests import running
 from tests.crawl import Made

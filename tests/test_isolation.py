@@ -18,12 +18,16 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from dedup import formats, lsh
+from dedup import formats
 from dedup.errors import DatabaseDamagedError, DatabaseFailedError
-from dedup.ingest import Matcher, isolation, reindex_signatures, summaries
-from dedup.ingest.isolation import each_apart, is_of_file, summary
-from dedup.ingest.session import matching_of, options_of
-from dedup.store import Writer, damage, open_writer, writing
+from dedup.index import lsh
+from dedup.maintenance import summaries
+from dedup.maintenance.reindex import reindex_signatures
+from dedup.matching.matcher import Matcher
+from dedup.scan import isolation
+from dedup.scan.isolation import each_apart, is_of_file, summary
+from dedup.scan.session import matching_of, options_of
+from dedup.store import Writer, corruption, open_writer, writing
 from tests import damaging, running
 from tests.conftest import run
 from tests.crawl import Made, edited, words
@@ -58,14 +62,14 @@ def _materialised(args: tuple[Any, ...], at: int) -> tuple[Any, ...]:
 
 STAGES: dict[str, tuple[str, int | None, Callable[..., bool]]] = {
     "parsing": ("dedup.formats.read", None, lambda name, raw, options: MARK.encode() in raw),
-    "signing": ("dedup.ingest.examine.sign", 0, lambda bodies, options: any(MARK in b for b in bodies)),
-    "digesting": ("dedup.ingest.examine.state_digest", None, lambda title, body: MARK in body),
-    "metadata": ("dedup.ingest.record.metadata_values", None, lambda m: MARK in m.author),
+    "signing": ("dedup.scan.extract.sign", 0, lambda bodies, options: any(MARK in b for b in bodies)),
+    "digesting": ("dedup.scan.extract.state_digest", None, lambda title, body: MARK in body),
+    "metadata": ("dedup.scan.record.metadata_values", None, lambda m: MARK in m.author),
     "files": ("dedup.store.writing.Writer.insert_files", 1, lambda store, rows: _of_rows(*rows)),
     "pages": ("dedup.store.writing.Writer.insert_pages", 1, lambda store, rows: _of_rows(*rows)),
     "revisions": ("dedup.store.writing.Writer.insert_revisions", 1, lambda store, rows: _of_rows(*rows)),
-    "meeting": ("dedup.ingest.matcher.Matcher.meet", None, lambda matcher, new, again: any(MARK in t.body for t in new)),
-    "confirming": ("dedup.ingest.matcher.Matcher.confirm", None, lambda matcher, meeting: any(MARK in t.body for t in meeting.new)),
+    "meeting": ("dedup.matching.matcher.Matcher.meet", None, lambda matcher, new, again: any(MARK in t.body for t in new)),
+    "confirming": ("dedup.matching.matcher.Matcher.confirm", None, lambda matcher, meeting: any(MARK in t.body for t in meeting.new)),
     "aliases": ("dedup.store.writing.Writer.insert_aliases", 1, lambda store, rows: _of_rows(*rows)),
 }
 """Stage → (what fails there, which of its arguments is an iterator, whether its arguments are a culprit's)."""
@@ -226,7 +230,7 @@ def test_a_database_is_checked_for_damage_once_however_many_files_fail(crawl: Pa
 
     def counted(connection: sqlite3.Connection, path: str, error: Exception) -> None:
         checks.append(path)
-        damage.require_sound(connection, path, error)
+        corruption.require_sound(connection, path, error)
 
     monkeypatch.setattr(writing, "require_sound", counted)
     with failing("revisions", ERRORS[0]):
@@ -274,7 +278,7 @@ def test_an_index_that_fails_is_made_again_and_no_file_is_blamed(crawl: Path, db
 
 def test_an_index_that_fails_after_the_commit_loses_nothing(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lay(crawl, 14, set(), 0)
-    monkeypatch.setattr("dedup.ingest.scan.BATCH_FILES", 5)
+    monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", 5)
     add = lsh.CandidateIndex.add
     failed: list[int] = []
 

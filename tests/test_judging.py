@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from dedup.changes import Judgement, Past, State, classify_change
 from dedup.config import Settings
-from dedup.ingest.recipes import rules_of
-from dedup.judging import Judgement, Past, State, judge
+from dedup.scan.recipes import rules_of
 from tests.judgements import BODY, CASES, TITLE, Case
 
 RULES = rules_of(Settings())
@@ -25,7 +25,7 @@ def judged(case: Case, past: Past = Past()) -> Judgement:  # noqa: B008 - frozen
     after = before if case.after is None else case.after
     for old, new in case.edits:
         after = after.replace(old, new)
-    return judge(state(case.title[0], before, case.metadata[0]), state(case.title[1], after, case.metadata[1]), past, RULES)
+    return classify_change(state(case.title[0], before, case.metadata[0]), state(case.title[1], after, case.metadata[1]), past, RULES)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -37,14 +37,14 @@ def test_a_change_is_judged_as_a_reader_would(case: Case) -> None:
 
 
 def test_what_differs_beyond_the_sentences_that_are_looked_at_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dedup.judging.evidence.MOST_ROWS", 1)
+    monkeypatch.setattr("dedup.changes.evidence.MOST_ROWS", 1)
     body = BODY.replace("반발했다", "강하게 비판했다").replace("120명", "1200명")
-    found = judge(state(TITLE, BODY), state(TITLE, body), Past(), RULES)
+    found = classify_change(state(TITLE, BODY), state(TITLE, body), Past(), RULES)
     assert found.kind == "substantive"
     assert ("sentence", True) in {(e.what, "1200명" in e.after) for e in found.evidence}
 
 
 def test_what_title_and_body_have_in_common_is_told_once() -> None:
     title, body = TITLE.replace("638", "639"), BODY.replace("638", "639")
-    found = judge(state(TITLE, BODY), state(title, body), Past(), RULES)
+    found = classify_change(state(TITLE, BODY), state(title, body), Past(), RULES)
     assert [(e.what, e.before, e.after) for e in found.evidence] == [("amount", "638조원", "639조원")]

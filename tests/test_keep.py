@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dedup import reports
 from dedup.model import CLUSTERED, Match, Numbers
-from dedup.reports.export.keep import RULES, Rule, _decided
+from dedup.reports.export.selection import RULES, Rule, _decided
 from dedup.store import open_reader
 from dedup.store.exporting import Standing
 from tests.conftest import run

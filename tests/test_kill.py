@@ -31,12 +31,12 @@ def _fill(crawl: Path) -> None:
 _SCAN = """
 import sys
 from pathlib import Path
-from dedup.ingest import scan
+from dedup.scan import scanner
 from tests import running
-scan.BATCH_FILES = 16
+scanner.BATCH_FILES = 16
 with running.session(Path(sys.argv[1]), Path(sys.argv[2])) as session:
     print("open", flush=True)
-    tally = scan.Scan(session, progress=lambda t: print(t.files, flush=True)).run()
+    tally = scanner.Scan(session, progress=lambda t: print(t.files, flush=True)).run()
 print("done", flush=True)
 """
 

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from dedup.config import Crawl, Database, Settings
-from dedup.ingest import Scan, leases, open_session
-from dedup.watch import Notebook
+from dedup.daemon.watch import Notebook
+from dedup.files import leases
+from dedup.scan.scanner import Scan
+from dedup.scan.session import open_session
 from tests import running
 from tests.crawl import Made
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dedup.ingest import stories
-from dedup.ingest.stories import CANDIDATES, PROPOSED
-from dedup.passages import STORIES
+from dedup.index.passages import STORIES
+from dedup.matching import passage_matcher
+from dedup.matching.passage_matcher import CANDIDATES, PROPOSED
 
 Buckets = list[list[int]]
 """What stands under each key of a text."""
@@ -23,7 +23,7 @@ def chosen(texts: list[Buckets]) -> list[list[int]]:
     numbers = [len(there) for buckets in texts for there in buckets]
     found = [text for buckets in texts for there in buckets for text in there]
     ends = np.cumsum([len(buckets) for buckets in texts])
-    return stories._likeliest(ends, np.array(numbers, np.int64), np.array(found, np.int64))
+    return passage_matcher._likeliest(ends, np.array(numbers, np.int64), np.array(found, np.int64))
 
 
 def expected(buckets: Buckets) -> list[int]:

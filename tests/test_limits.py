@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dedup import limits
-from dedup.limits import Limits
+from dedup.files import inotify_limits
+from dedup.files.inotify_limits import Limits
 
 
 def _files(folder: Path, *contents: str | None) -> list[str]:
@@ -36,34 +36,34 @@ def _files(folder: Path, *contents: str | None) -> list[str]:
 )
 def test_the_smaller_limit_counts_and_is_named(tmp_path: Path, contents: list[str | None], least: int, which: int) -> None:
     paths = _files(tmp_path, *contents)
-    assert limits.read(paths, paths) == Limits(least, least, paths[which], paths[which])
+    assert inotify_limits.read(paths, paths) == Limits(least, least, paths[which], paths[which])
 
 
 def test_watches_and_instances_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "watches").mkdir()
     (tmp_path / "instances").mkdir()
     watches, instances = _files(tmp_path / "watches", "500", "400"), _files(tmp_path / "instances", "3", "4")
-    assert limits.read(watches, instances) == Limits(400, 3, watches[1], instances[0])
+    assert inotify_limits.read(watches, instances) == Limits(400, 3, watches[1], instances[0])
 
 
 def test_where_nothing_is_said_nothing_is_known(tmp_path: Path) -> None:
-    assert limits.read(_files(tmp_path, None, "?"), []) == Limits(None, None)
+    assert inotify_limits.read(_files(tmp_path, None, "?"), []) == Limits(None, None)
 
 
 def test_this_machine_has_limits() -> None:
-    found = limits.read()
+    found = inotify_limits.read()
     assert found.watches is not None
     assert found.watches >= 0
-    assert found.watches_from in limits.WATCHES
+    assert found.watches_from in inotify_limits.WATCHES
     assert found.instances is not None
-    assert found.instances_from in limits.INSTANCES
+    assert found.instances_from in inotify_limits.INSTANCES
 
 
 @pytest.mark.system
 def test_the_limit_of_a_user_namespace_is_seen() -> None:
     """It is a number of the namespace's own: what the kernel says of itself stays as it was."""
-    read = "from dedup import limits; found = limits.read(); print(found.watches, found.watches_from)"
+    read = "from dedup.files import inotify_limits; found = inotify_limits.read(); print(found.watches, found.watches_from)"
     inner = 'echo 20 > /proc/sys/user/max_inotify_watches && exec "$0" -c "$1"'
     done = subprocess.run(["unshare", "-Ur", "sh", "-c", inner, sys.executable, read], capture_output=True, text=True, check=True)
     assert done.stdout == "20 /proc/sys/user/max_inotify_watches\n"
-    assert limits.read().watches != 20
+    assert inotify_limits.read().watches != 20

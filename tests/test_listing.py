@@ -13,8 +13,8 @@ import pytest
 
 from dedup import reports
 from dedup.reports import Filter
+from dedup.store.connection import open_reading
 from dedup.store.listing import ClusterFilter, ClusterOrder, Listing, PageFilter, PageOrder
-from dedup.store.opening import open_reading
 from tests.conftest import run
 from tests.crawl import Made, edited, words
 

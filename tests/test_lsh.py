@@ -18,9 +18,9 @@ from datasketch import MinHashLSH
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dedup import compiled, lsh, minhash, table
 from dedup.errors import TooManyTextsError
-from dedup.table import probing
+from dedup.index import hashtable, lsh, probing
+from dedup.similarity import jit, minhash
 from tests.crawl import edited, words
 
 UUID = bytes(range(16))
@@ -114,7 +114,7 @@ def test_both_forms_make_the_same_file(tmp_path: Path, monkeypatch: pytest.Monke
     those = [*signatures(150), *unlike(300)]
     made = []
     for engaged in (False, True):
-        monkeypatch.setattr(compiled._State, "engaged", engaged)
+        monkeypatch.setattr(jit._State, "engaged", engaged)
         filled(tmp_path / "index", those)
         made.append((tmp_path / "index").read_bytes())
     assert made[0] == made[1]
@@ -150,11 +150,11 @@ def test_the_table_holds_what_a_dictionary_of_lists_would(either: str, entries: 
     hashes = np.array([(1 << 35) - 1 - h * 3 for h, _ in entries], np.int64)
     texts = np.arange(1, len(entries) + 1, dtype=np.int64)
     slots = np.zeros(300, np.int64)
-    run = compiled.of
-    made, sum_ = run(probing.add)(table.plain(slots), 30, table.plain(hashes), table.plain(texts), 1, cap)
+    run = jit.of
+    made, sum_ = run(probing.add)(hashtable.plain(slots), 30, hashtable.plain(hashes), hashtable.plain(texts), 1, cap)
     if grown:
         larger = np.zeros(400, np.int64)
-        moved, sum_ = run(probing.move)(table.plain(slots), table.plain(larger), 77)
+        moved, sum_ = run(probing.move)(hashtable.plain(slots), hashtable.plain(larger), 77)
         assert moved == made
         slots = larger
     held: dict[int, list[int]] = {}
@@ -164,7 +164,7 @@ def test_the_table_holds_what_a_dictionary_of_lists_would(either: str, entries: 
     there = [(s >> 28, s & (1 << 28) - 1) for s in slots.tolist() if s]
     assert {h: [t for x, t in there if x == h] for h in held} == held
     assert made == sum(map(len, held.values()))
-    assert table._sum(slots) == (sum_ % (1 << 64), made)
+    assert hashtable._sum(slots) == (sum_ % (1 << 64), made)
 
 
 # Growth
@@ -177,13 +177,13 @@ def test_it_grows_with_what_it_holds_and_is_never_much_larger(either: str, tmp_p
         index.add(list(range(start + 1, start + 61)), those[start : start + 60], TOKEN)
         needed = 8 * 25 * (start + 60)
         assert index.size == os.path.getsize(tmp_path / "index")
-        assert index.size <= 2.5 * needed + table.HEADER + 8 * (table.TAIL + table.LEAST)
+        assert index.size <= 2.5 * needed + hashtable.HEADER + 8 * (hashtable.TAIL + hashtable.LEAST)
     assert answers(index, those) == [{n: 25} for n in range(1, 1501)]
     assert not (tmp_path / "index.new").exists()
 
 
 def test_a_table_whose_tail_is_full_grows(either: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "TAIL", 8)
+    monkeypatch.setattr(hashtable, "TAIL", 8)
     monkeypatch.setattr(lsh, "BUCKET", 1000)
     those = [s for s in unlike(3) for _ in range(40)]
     index = filled(tmp_path / "index", those)
@@ -251,17 +251,17 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "number of homes scribbled over": lambda p: scribble(p, 80),
     "sum scribbled over": lambda p: scribble(p, 88),
     "padding of the header scribbled over": lambda p: scribble(p, 3000),
-    "an entry scribbled over": lambda p: scribble(p, table.HEADER + 8 * first_entry(p)),
-    "an empty slot scribbled over": lambda p: scribble(p, table.HEADER + 8 * first_gap(p)),
+    "an entry scribbled over": lambda p: scribble(p, hashtable.HEADER + 8 * first_entry(p)),
+    "an empty slot scribbled over": lambda p: scribble(p, hashtable.HEADER + 8 * first_gap(p)),
     "two entries exchanged": lambda p: exchange(p),
-    "one entry lost": lambda p: scribble(p, table.HEADER + 8 * first_entry(p), bytes(8)),
+    "one entry lost": lambda p: scribble(p, hashtable.HEADER + 8 * first_entry(p), bytes(8)),
     "zeros from the middle on": lambda p: scribble(p, p.stat().st_size // 2, bytes(p.stat().st_size // 2)),
     "the last slot taken": lambda p: scribble(p, p.stat().st_size - 8),
 }
 
 
 def slots_of(path: Path) -> list[int]:
-    found: list[int] = np.frombuffer(path.read_bytes()[table.HEADER :], "<i8").tolist()
+    found: list[int] = np.frombuffer(path.read_bytes()[hashtable.HEADER :], "<i8").tolist()
     return found
 
 
@@ -289,7 +289,7 @@ def exchange(path: Path) -> None:
     i = first_entry(path)
     j = next(k for k in range(i + 1, len(slots)) if slots[k] and slots[k] != slots[i])
     for at, slot in ((i, slots[j]), (j, slots[i])):
-        scribble(path, table.HEADER + 8 * at, slot.to_bytes(8, "little"))
+        scribble(path, hashtable.HEADER + 8 * at, slot.to_bytes(8, "little"))
 
 
 @pytest.mark.parametrize("how", DAMAGE)
@@ -337,11 +337,11 @@ def test_texts_and_signatures_that_do_not_fit_each_other_are_refused(tmp_path: P
 def test_more_texts_than_a_slot_has_room_for_are_refused(tmp_path: Path) -> None:
     (signature,) = signatures(1)
     index = fresh(tmp_path / "index")
-    index.add([table.MOST_TEXTS], [signature], TOKEN)
-    assert answers(index, [signature]) == [{table.MOST_TEXTS: 25}]
+    index.add([hashtable.MOST_TEXTS], [signature], TOKEN)
+    assert answers(index, [signature]) == [{hashtable.MOST_TEXTS: 25}]
     for refuse in (lambda n: index.meet([n], [signature]), lambda n: index.add([n], [signature], TOKEN)):
         with pytest.raises(TooManyTextsError, match="268,435,455"):
-            refuse(table.MOST_TEXTS + 1)
+            refuse(hashtable.MOST_TEXTS + 1)
 
 
 def test_an_index_ahead_of_a_restored_backup_is_made_again(tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from dedup import formats
-from dedup.digests import RECIPES, Recipe
 from dedup.formats import ReadOptions, markdown
 from dedup.model import Article, Check, FaultKind, Reading
+from dedup.text.digests import RECIPES, Recipe
 from tests.crawl import DIGESTS, Made, escape
 
 OPTIONS = ReadOptions(tuple(RECIPES.values()), ZoneInfo("Asia/Seoul"), ZoneInfo("UTC"))

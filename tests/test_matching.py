@@ -15,13 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dedup import overlap, reports, status, text
+from dedup import reports
 from dedup.config import Duplicates
 from dedup.errors import DatabaseFailedError
-from dedup.ingest import Scan
-from dedup.ingest.matching import Matching
-from dedup.overlap import Overlap, Shared
+from dedup.matching.thresholds import Matching
+from dedup.reports import status
+from dedup.scan.scanner import Scan
+from dedup.similarity import overlap
+from dedup.similarity.overlap import Overlap, Shared
 from dedup.store import open_reader
+from dedup.text import normalise
 from tests import relations, running
 from tests.crawl import Made, edited, words
 
@@ -48,7 +51,7 @@ def _pairs(db: Path) -> dict[frozenset[str], dict[str, Any]]:
 @cache
 def _true(families: int) -> dict[frozenset[str], tuple[str, float]]:
     """Every pair of the corpus by brute force: its relation and its Jaccard, which is more than 0."""
-    normalised = {a.address: text.normalise(a.body) for a in _corpus(families)}
+    normalised = {a.address: normalise.normalise(a.body) for a in _corpus(families)}
     sets = {url: {n[i : i + 5] for i in range(len(n) - 4)} for url, n in normalised.items()}
     found = {}
     for a, b in itertools.combinations(sets, 2):
@@ -386,8 +389,8 @@ def test_a_cluster_holds_the_crowded_by_way_of_what_they_were_matched_with(crawl
 def test_an_article_whose_match_is_not_among_the_first_of_a_full_bucket_finds_it(
     either: str, crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dedup.lsh.BUCKET", 1)
-    monkeypatch.setattr("dedup.lsh.FEW", 0)
+    monkeypatch.setattr("dedup.index.lsh.BUCKET", 1)
+    monkeypatch.setattr("dedup.index.lsh.FEW", 0)
     for article in _corpus(20, (0, 0.01, 0.02)):  # all of a family match the first, which alone is in the buckets
         article.write(crawl)
     running.scan(crawl, db)
@@ -462,7 +465,7 @@ def test_an_index_that_something_else_damages_while_it_is_mapped_is_made_again(c
     program = f"""if True:
         import os, sys
         from pathlib import Path
-        from dedup.ingest import Scan
+        from dedup.scan.scanner import Scan
         from tests import running
         from tests.crawl import Made
         crawl, db = Path({str(crawl)!r}), Path({str(db)!r})

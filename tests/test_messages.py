@@ -17,16 +17,16 @@ from hypothesis import settings as trying
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from dedup import escaping
-from dedup.alerts import forms
-from dedup.alerts.forms import Line, Piece, Section
+from dedup.alerts import render
+from dedup.alerts.content import Style, subject
 from dedup.alerts.messages import SHOWN, Message, message, trial
-from dedup.alerts.telling import Style, subject
-from dedup.alerts.wording import WORDS
-from dedup.judging import What
+from dedup.alerts.render import Line, Piece, Section
+from dedup.alerts.strings import WORDS
+from dedup.changes import What
 from dedup.model import SEVERITIES
 from dedup.rules import KINDS, Event, Why, alert_id
 from dedup.store import AlertRow
+from dedup.text import sanitise
 from tests.alerting import AT, event
 
 KO = Style("ko", ZoneInfo("Asia/Seoul"))
@@ -210,17 +210,17 @@ def calls(shown: str) -> bool:
 @trying(deadline=None)
 @given(hostile)
 def test_one_line_is_one_fit_to_be_shown_and_stays_as_it_is(raw: str) -> None:
-    shown = escaping.one_line(raw)
+    shown = sanitise.one_line(raw)
     assert clean(shown)
     assert "\n" not in shown
     assert not re.search(r"@(everyone|here|channel)", shown, re.IGNORECASE)
-    assert escaping.one_line(shown) == shown
+    assert sanitise.one_line(shown) == shown
 
 
 @trying(deadline=None)
 @given(sections)
 def test_text_steers_nothing_and_calls_nobody(said: list[Section]) -> None:
-    shown = forms.text(said)
+    shown = render.text(said)
     assert clean(shown)
     assert not calls(shown)
     assert shown.count("\n") <= sum(len(s.lines) + 3 for s in said) + 1
@@ -229,7 +229,7 @@ def test_text_steers_nothing_and_calls_nobody(said: list[Section]) -> None:
 def expected(said: list[Section]) -> str:
     """What is to be read of it, without blanks: letters only, as every form has them."""
     raw = "".join(s.heading + "".join(line.label + "".join(p.text for p in line.pieces) for line in s.lines) for s in said)
-    return letters(escaping.one_line(raw))
+    return letters(sanitise.one_line(raw))
 
 
 def letters(shown: str) -> str:
@@ -263,7 +263,7 @@ class _Read(HTMLParser):
 @trying(deadline=None)
 @given(sections)
 def test_html_has_our_own_tags_alone_and_reads_as_it_should(said: list[Section]) -> None:
-    shown = forms.html(said)
+    shown = render.html(said)
     read = _Read()
     read.feed(shown)
     read.close()
@@ -278,7 +278,7 @@ def test_html_has_our_own_tags_alone_and_reads_as_it_should(said: list[Section])
 @example([Section("\r", ())])
 def test_markdown_makes_nothing_of_what_a_page_holds(said: list[Section]) -> None:
     """Read by a CommonMark parser: bold labels and headings, links to addresses, code; no image, no heading, no list, no HTML."""
-    shown = forms.markdown(said)
+    shown = render.markdown(said)
     assert clean(shown)
     tokens = [t for block in MarkdownIt("commonmark").parse(shown) for t in (block, *(block.children or ()))]
     assert {t.type for t in tokens} <= {
@@ -336,8 +336,8 @@ def test_a_message_of_hostile_text_is_made_in_every_form(title: str, body: str, 
 )
 def test_what_is_no_plain_address_is_never_a_link(url: str) -> None:
     said = [Section("", (Line("", (Piece("link", url),)),))]
-    assert "<a" not in forms.html(said)
-    assert not any(t.type == "link_open" for b in MarkdownIt().parse(forms.markdown(said)) for t in b.children or ())
+    assert "<a" not in render.html(said)
+    assert not any(t.type == "link_open" for b in MarkdownIt().parse(render.markdown(said)) for t in b.children or ())
 
 
 def test_a_command_can_be_pasted_into_a_shell() -> None:
@@ -348,4 +348,4 @@ def test_a_command_can_be_pasted_into_a_shell() -> None:
 
 def test_printable_ascii_is_told_as_it_is() -> None:
     said = [Section("", (Line("", (Piece("plain", string.printable.strip().replace("@", "")),)),))]
-    assert forms.text(said).strip() == string.printable.strip().replace("@", "")
+    assert render.text(said).strip() == string.printable.strip().replace("@", "")

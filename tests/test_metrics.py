@@ -11,10 +11,10 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dedup import metrics
+from dedup.daemon import metrics
+from dedup.daemon.health_file import Degraded
 from dedup.errors import MetricsError
-from dedup.health import Degraded
-from dedup.ingest import Tally
+from dedup.scan.counts import Tally
 from tests.alerting import free_port
 from tests.crawl import Made
 from tests.daemon import watching

@@ -12,8 +12,9 @@ from datasketch import MinHash
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dedup import minhash, text
-from dedup.minhash import Signed, vectors
+from dedup.similarity import minhash
+from dedup.similarity.minhash import Signed, numpy_kernel
+from dedup.text import normalise
 from tests.crawl import words
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.text(st.sampled_from("가각힣ㅎaZ1𝔸𐍈𠮷 .\u0301é"), max_size=60)
@@ -22,13 +23,13 @@ TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.text
 
 def by_hand(normalised: str, num_perm: int = 128) -> MinHash:
     sketch = MinHash(num_perm=num_perm, seed=1, scheme="affine32", hashfunc=xxhash.xxh32_intdigest)
-    for shingle in text.shingles(normalised):
+    for shingle in normalise.shingles(normalised):
         sketch.update(shingle.encode())
     return sketch
 
 
 def expected(body: str, num_perm: int, least: int) -> Signed:
-    n = text.normalise(body)
+    n = normalise.normalise(body)
     signature = by_hand(n, num_perm).hashvalues.astype("<u4").tobytes() if n and len(n) >= least else None
     return Signed(xxhash.xxh3_128_digest(n.encode()) if n else None, len(n), signature)
 
@@ -60,14 +61,14 @@ def test_a_text_of_a_megabyte(either: str) -> None:
     assert len(body.encode()) > 1_000_000
     (signed,) = minhash.sign([body], 128, 80)
     sketch = by_hand("")
-    sketch.update_batch([s.encode() for s in text.shingles(text.normalise(body))])
+    sketch.update_batch([s.encode() for s in normalise.shingles(normalise.normalise(body))])
     assert signed.signature == sketch.hashvalues.astype("<u4").tobytes()
 
 
 def test_batches_are_cut_at_so_many_characters(monkeypatch: pytest.MonkeyPatch, either: str) -> None:
     bodies = [" ".join(words(random.Random(n), 40)) for n in range(7)]
     whole = minhash.sign(bodies, 128, 80)
-    monkeypatch.setattr(text, "BATCH_CHARACTERS", 300)
+    monkeypatch.setattr(normalise, "BATCH_CHARACTERS", 300)
     assert minhash.sign(bodies, 128, 80) == whole
 
 
@@ -76,7 +77,7 @@ def test_batches_are_cut_at_so_many_characters(monkeypatch: pytest.MonkeyPatch, 
 def test_xxh32_is_xxhashs(stretches: list[bytes]) -> None:
     at = np.concatenate(([0], np.cumsum([len(s) for s in stretches])))
     utf8 = np.frombuffer(b"".join(stretches), np.uint8)
-    assert vectors.xxh32(utf8, at[:-1], at[1:]).tolist() == [xxhash.xxh32_intdigest(s) for s in stretches]
+    assert numpy_kernel.xxh32(utf8, at[:-1], at[1:]).tolist() == [xxhash.xxh32_intdigest(s) for s in stretches]
 
 
 def test_memory_for_a_signature_does_not_grow_with_shingles_times_permutations(plain: None) -> None:
@@ -95,13 +96,13 @@ def test_memory_for_a_signature_does_not_grow_with_shingles_times_permutations(p
 @settings(deadline=None, max_examples=60)
 def test_a_stored_signature_loads_into_datasketch(a: str, b: str) -> None:
     (signed,) = minhash.sign(["x" + a], 128, 0)
-    a, b = text.normalise("x" + a), text.normalise(b)
+    a, b = normalise.normalise("x" + a), normalise.normalise(b)
     assert signed.signature is not None
     loaded = minhash.load(signed.signature)
     assert isinstance(loaded, MinHash)
     assert np.array_equal(loaded.hashvalues, by_hand(a).hashvalues)
     assert loaded.jaccard(by_hand(b)) == by_hand(a).jaccard(by_hand(b))
-    loaded.update_batch([s.encode() for s in text.shingles(b)])
+    loaded.update_batch([s.encode() for s in normalise.shingles(b)])
     oracle = by_hand(a)
     oracle.merge(by_hand(b))
     assert np.array_equal(loaded.hashvalues, oracle.hashvalues)

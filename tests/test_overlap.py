@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dedup import compiled, heartbeat, overlap, text
+from dedup import heartbeat
+from dedup.similarity import jit, overlap
+from dedup.text import normalise
 from tests import relations
 from tests.crawl import edited, words
 
@@ -19,7 +21,7 @@ ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.text(s
 
 
 def naive(a: str, b: str) -> overlap.Overlap:
-    x, y = (text.shingles(text.normalise(body)) for body in (a, b))
+    x, y = (normalise.shingles(normalise.normalise(body)) for body in (a, b))
     return overlap.Overlap(len(x), len(y), len(x & y))
 
 
@@ -63,7 +65,7 @@ def test_a_text_within_another_and_repetition(either: str) -> None:
 def test_points_are_the_normalised_text(body: str) -> None:
     found = overlap.points(body)
     assert found.dtype == np.dtype("<u4")
-    assert found.tobytes().decode("utf-32-le") == text.normalise(body)
+    assert found.tobytes().decode("utf-32-le") == normalise.normalise(body)
 
 
 @pytest.mark.parametrize(("a", "b"), [(0, 0), (0, 3), (3, 0)])
@@ -129,7 +131,7 @@ def test_what_two_texts_share_is_what_the_definitions_say(
 @given(BODIES)
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_text_shares_all_of_itself(either: str, body: str) -> None:
-    found, length = compare(body, body), len(text.normalise(body))
+    found, length = compare(body, body), len(normalise.normalise(body))
     assert (found.characters, found.longest) == ((length, length) if length >= overlap.RUN else (0, 0))
 
 
@@ -216,9 +218,9 @@ def test_texts_that_repeat_themselves_do_end(either: str, period: str) -> None:
 @pytest.fixture
 def pieces(machine_code: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[int | None], None]:
     """Sets how much work lies between two beats, however short the texts; None: they are compared in one call without beats."""
-    if not compiled.engaged():
+    if not jit.engaged():
         pytest.skip("numba is not installed")
-    from dedup.overlap import pieces
+    from dedup.similarity.overlap import pieces
 
     def set_(piece: int | None) -> None:
         monkeypatch.setattr(pieces, "LONG", 1 << 62 if piece is None else 0)
@@ -286,9 +288,9 @@ def test_long_texts_give_a_beat_for_every_piece_of_work(pieces: Callable[[int | 
 
 
 def test_a_text_as_long_as_a_file_may_be_is_compared_piece_by_piece() -> None:
-    from dedup.overlap import forms
+    from dedup.similarity.overlap import model
 
-    assert forms.LONG < forms.PIECE <= 10_000_000 // 8
+    assert model.LONG < model.PIECE <= 10_000_000 // 8
 
 
 # Quotations
@@ -302,7 +304,7 @@ def places_of(body: str) -> set[int]:
 @settings(deadline=None, max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_quoted_is_what_stands_between_quotation_marks(either: str, body: str) -> None:
     assert places_of(body) == relations.quoted_positions(body)
-    folded = text.fold(body)
+    folded = normalise.fold(body)
     over = 0
     for begin, end in overlap.quotations(folded):
         assert over < begin <= end < len(folded)
@@ -388,9 +390,9 @@ def joined(passages: list[str]) -> NDArray[np.uint32]:
 @settings(deadline=None, max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_runs_in_are_the_runs_that_a_passage_has_too(either: str, body: str, passages: list[str]) -> None:
     found = overlap.runs_in(overlap.points(body), overlap.sought(joined(passages)))
-    own = text.normalise(body)
+    own = normalise.normalise(body)
     assert len(found) == len(own)
-    assert positions(found) == {p for passage in passages for p in relations.covered(own, text.normalise(passage))}
+    assert positions(found) == {p for passage in passages for p in relations.covered(own, normalise.normalise(passage))}
 
 
 def test_no_run_goes_from_one_passage_into_the_next(either: str) -> None:
@@ -412,4 +414,4 @@ def test_every_character_is_prepared_as_it_is_normalised(either: str) -> None:
     several = [c for c in characters if len(c.casefold()) > 1]
     assert several
     for body in ("\n".join(c for c in characters if len(c.casefold()) == 1), *several):
-        assert overlap.prepare(body).points.tolist() == [ord(c) for c in text.normalise(body)]
+        assert overlap.prepare(body).points.tolist() == [ord(c) for c in normalise.normalise(body)]

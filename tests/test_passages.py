@@ -15,9 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dedup import compiled, passages, table, text, winnowing
 from dedup.errors import TooManyTextsError
-from dedup.passages import STORIES, PassageIndex
+from dedup.index import hashtable, passages
+from dedup.index.passages import STORIES, PassageIndex
+from dedup.similarity import jit, winnowing
+from dedup.text import normalise
 from tests.crawl import words
 
 UUID = bytes(range(16))
@@ -149,7 +151,7 @@ def test_texts_without_keys_are_held_as_added(either: str, tmp_path: Path) -> No
 def test_both_forms_make_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     for engaged in (False, True):
-        monkeypatch.setattr(compiled._State, "engaged", engaged)
+        monkeypatch.setattr(jit._State, "engaged", engaged)
         filled(tmp_path / "index", of_texts(300, common=10))
         made.append((tmp_path / "index").read_bytes())
     assert made[0] == made[1]
@@ -159,7 +161,7 @@ def test_a_story_is_found_by_a_passage_of_it(either: str, tmp_path: Path) -> Non
     rng = random.Random(3)
     bodies = [" ".join(words(rng, 120)) for _ in range(30)]
     bodies.append(" ".join(words(rng, 40)) + bodies[17][100:250] + " ".join(words(rng, 40)))
-    found = [k for folded in text.folded(bodies) for k in winnowing.keys(folded, 80) if k is not None]
+    found = [k for folded in normalise.folded(bodies) for k in winnowing.keys(folded, 80) if k is not None]
     index = filled(tmp_path / "index", found[:30])
     assert {story for _, stories in told(index, found[30]) for story in stories} == {18}
 
@@ -224,8 +226,8 @@ def scribble(path: Path, at: int, what: bytes) -> None:
 
 def entry(path: Path) -> int:
     """Where in the file the first slot stands that is taken."""
-    slots = np.frombuffer(path.read_bytes()[table.HEADER :], "<i8")
-    return table.HEADER + 8 * int(np.flatnonzero(slots)[0])
+    slots = np.frombuffer(path.read_bytes()[hashtable.HEADER :], "<i8")
+    return hashtable.HEADER + 8 * int(np.flatnonzero(slots)[0])
 
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
@@ -235,7 +237,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "last text scribbled over": lambda p: scribble(p, 64, bytes([33])),
     "a story scribbled over": lambda p: scribble(p, entry(p), b"\x11\x22"),
     "an entry lost": lambda p: scribble(p, entry(p), bytes(8)),
-    "zeros from the middle on": lambda p: scribble(p, table.HEADER + 8192, bytes(p.stat().st_size - table.HEADER - 8192)),
+    "zeros from the middle on": lambda p: scribble(p, hashtable.HEADER + 8192, bytes(p.stat().st_size - hashtable.HEADER - 8192)),
 }
 
 
@@ -285,7 +287,7 @@ def test_an_index_of_other_keys_or_another_limit_is_made_again(
 
 
 def test_the_candidate_index_is_no_passage_index(tmp_path: Path) -> None:
-    table.Table.empty(str(tmp_path / "index"), UUID, b"r" * 16).settle(TOKEN, 30)
+    hashtable.Table.empty(str(tmp_path / "index"), UUID, b"r" * 16).settle(TOKEN, 30)
     those = of_texts(30)
     store = Store(those)
     assert answers(store.open(tmp_path / "index"), those) == answers(filled(tmp_path / "other", those), those)
@@ -315,10 +317,10 @@ def test_texts_and_lists_of_keys_that_do_not_fit_each_other_are_refused(tmp_path
 
 def test_more_texts_than_a_slot_has_room_for_are_refused(tmp_path: Path) -> None:
     index = fresh(tmp_path / "index")
-    index.add([table.MOST_TEXTS], [keys(1)], TOKEN, table.MOST_TEXTS)
-    assert told(index, keys(1)) == [(0, [table.MOST_TEXTS])]
+    index.add([hashtable.MOST_TEXTS], [keys(1)], TOKEN, hashtable.MOST_TEXTS)
+    assert told(index, keys(1)) == [(0, [hashtable.MOST_TEXTS])]
     with pytest.raises(TooManyTextsError, match="268,435,455"):
-        index.add([table.MOST_TEXTS + 1], [keys(1)], TOKEN, table.MOST_TEXTS + 1)
+        index.add([hashtable.MOST_TEXTS + 1], [keys(1)], TOKEN, hashtable.MOST_TEXTS + 1)
 
 
 def test_keys_that_somebody_made_to_stand_side_by_side_do_not_make_the_index_grow(tmp_path: Path) -> None:

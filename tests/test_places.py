@@ -12,9 +12,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dedup import overlap, text
-from dedup.overlap import places
-from dedup.overlap.forms import STEPS
+from dedup.similarity import overlap
+from dedup.similarity.overlap import spans
+from dedup.similarity.overlap.model import STEPS
+from dedup.text import normalise
 from tests import relations
 from tests.crawl import edited, words
 
@@ -32,21 +33,21 @@ ANY = (
 
 
 def check_origins(body: str) -> None:
-    found = places.origins(body)
-    normalised = text.normalise(body)
+    found = spans.origins(body)
+    normalised = normalise.normalise(body)
     assert len(found) == len(normalised)
     over = 0
     for (begin, end), those in groupby(zip(found, normalised, strict=True), key=lambda pair: pair[0]):
         assert over <= begin < end <= len(body)
-        assert text.normalise(body[begin:end]) == "".join(character for _, character in those)
+        assert normalise.normalise(body[begin:end]) == "".join(character for _, character in those)
         over = end
 
 
 def check_parts(body: str) -> None:
-    begins, ends = places._parts(body)
+    begins, ends = spans._parts(body)
     parts = list(zip(begins.tolist(), ends.tolist(), strict=True))
     assert [0, *(end for _, end in parts)] == [*(begin for begin, _ in parts), len(body)]
-    assert "".join(text.nfc(body[begin:end]) for begin, end in parts) == text.nfc(body)
+    assert "".join(normalise.nfc(body[begin:end]) for begin, end in parts) == normalise.nfc(body)
 
 
 @given(ANY)
@@ -67,14 +68,14 @@ def test_vowel_signs_that_decompose_into_marks_belong_to_what_is_before(mark: st
 
 def test_nothing_that_a_cut_goes_before_joins_what_is_before_it() -> None:
     """Whatever comes first in a part's decomposition neither composes with nor is reordered with what is before."""
-    joined = places._joining()
+    joined = spans._joining()
     starting = [c for c in map(chr, range(0x110000)) if not unicodedata.combining(c) and c not in joined]
     joining = [c for c in starting if unicodedata.combining(first := unicodedata.normalize("NFD", c)[0]) or first in joined]
     assert ascii(joining) == "[]"
 
 
 def test_whatever_composes_with_one_before_it_is_not_cut_off() -> None:
-    joined = places._joining()
+    joined = spans._joining()
     for code in range(0x110000):
         parts = unicodedata.normalize("NFD", composed := chr(code))
         if len(parts) > 1 and unicodedata.normalize("NFC", composed) == composed:
@@ -82,18 +83,18 @@ def test_whatever_composes_with_one_before_it_is_not_cut_off() -> None:
 
 
 def test_characters_are_traced_through_what_is_left_out_and_what_unfolds() -> None:
-    assert list(places.origins("가 나")) == [(0, 1), (2, 3)]
-    assert list(places.origins("Straße!")) == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (4, 5), (5, 6)]
-    assert list(places.origins("(\u1112\u1161\u11ab)글")) == [(1, 4), (5, 6)]
-    assert list(places.origins("e\u0301x")) == [(0, 2), (2, 3)]
-    assert list(places.origins("ﬁ e\u0301")) == [(0, 1), (0, 1), (2, 4)]
-    assert list(places.origins("“…”")) == []
+    assert list(spans.origins("가 나")) == [(0, 1), (2, 3)]
+    assert list(spans.origins("Straße!")) == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (4, 5), (5, 6)]
+    assert list(spans.origins("(\u1112\u1161\u11ab)글")) == [(1, 4), (5, 6)]
+    assert list(spans.origins("e\u0301x")) == [(0, 2), (2, 3)]
+    assert list(spans.origins("ﬁ e\u0301")) == [(0, 1), (0, 1), (2, 4)]
+    assert list(spans.origins("“…”")) == []
 
 
 @pytest.mark.parametrize("marks", ["\u0301", "\u0323\u0301", "\u0301\u0323", "\u0f73", "\u0344\u0323"], ids=ascii)
 def test_hundreds_of_thousands_of_combining_marks_are_traced(marks: str) -> None:
     body = "가" + marks * (200_000 // len(marks))
-    assert len(places.origins(body)) == len(text.normalise(body))
+    assert len(spans.origins(body)) == len(normalise.normalise(body))
 
 
 # Passages
@@ -123,10 +124,10 @@ def inside(passage: tuple[int, int], origins: Sequence[tuple[int, int]]) -> set[
 @given(PLAIN, PLAIN)
 @settings(deadline=None, max_examples=300)
 def test_passages_are_alike_on_both_sides_and_cannot_be_made_longer(a: str, b: str) -> None:
-    na, nb = text.normalise(a), text.normalise(b)
-    origins_a, origins_b = places.origins(a), places.origins(b)
-    for p in places.passages(a, b):
-        one, other = text.normalise(a[p.a_begin : p.a_end]), text.normalise(b[p.b_begin : p.b_end])
+    na, nb = normalise.normalise(a), normalise.normalise(b)
+    origins_a, origins_b = spans.origins(a), spans.origins(b)
+    for p in spans.passages(a, b):
+        one, other = normalise.normalise(a[p.a_begin : p.a_end]), normalise.normalise(b[p.b_begin : p.b_end])
         assert one == other
         assert len(one) == p.characters >= overlap.RUN
         i, j = origins_a.index((p.a_begin, p.a_begin + 1)), origins_b.index((p.b_begin, p.b_begin + 1))
@@ -140,9 +141,9 @@ def test_passages_are_alike_on_both_sides_and_cannot_be_made_longer(a: str, b: s
 @settings(deadline=None, max_examples=300)
 def test_a_passage_whose_edges_lie_within_a_character_takes_in_that_character(a: str, b: str) -> None:
     """There are as many characters alike in the normalised texts, the first and the last of which come from the edges of both."""
-    na, nb = text.normalise(a), text.normalise(b)
-    origins_a, origins_b = places.origins(a), places.origins(b)
-    for p in places.passages(a, b):
+    na, nb = normalise.normalise(a), normalise.normalise(b)
+    origins_a, origins_b = spans.origins(a), spans.origins(b)
+    for p in spans.passages(a, b):
         n = p.characters
         ones = {na[i : i + n] for i in range(len(na) - n + 1) if (origins_a[i][0], origins_a[i + n - 1][1]) == (p.a_begin, p.a_end)}
         others = {nb[j : j + n] for j in range(len(nb) - n + 1) if (origins_b[j][0], origins_b[j + n - 1][1]) == (p.b_begin, p.b_end)}
@@ -152,13 +153,13 @@ def test_a_passage_whose_edges_lie_within_a_character_takes_in_that_character(a:
 @given(PLAIN | MIXED, PLAIN | MIXED)
 @settings(deadline=None, max_examples=300)
 def test_passages_together_are_what_is_covered(a: str, b: str) -> None:
-    found = places.passages(a, b)
-    na, nb = text.normalise(a), text.normalise(b)
+    found = spans.passages(a, b)
+    na, nb = normalise.normalise(a), normalise.normalise(b)
     for body, own, other, stretches in (
         (a, na, nb, [(p.a_begin, p.a_end) for p in found]),
         (b, nb, na, [(p.b_begin, p.b_end) for p in found]),
     ):
-        origins = places.origins(body)
+        origins = spans.origins(body)
         covered = {origins[at] for at in relations.covered(own, other)}
         assert {origins[at] for stretch in stretches for at in inside(stretch, origins)} == covered
 
@@ -166,10 +167,10 @@ def test_passages_together_are_what_is_covered(a: str, b: str) -> None:
 @given(PLAIN, PLAIN)
 @settings(deadline=None, max_examples=200)
 def test_every_passage_is_told_once_in_order_and_none_that_others_hold(a: str, b: str) -> None:
-    found = places.passages(a, b)
+    found = spans.passages(a, b)
     told = [(p.a_begin, p.b_begin) for p in found]
     assert told == sorted(set(told))
-    origins_a, origins_b = places.origins(a), places.origins(b)
+    origins_a, origins_b = spans.origins(a), spans.origins(b)
     for p in found:
         longer = [q for q in found if q.characters > p.characters]
         held_a = {at for q in longer for at in inside((q.a_begin, q.a_end), origins_a)}
@@ -181,17 +182,17 @@ def test_every_passage_is_told_once_in_order_and_none_that_others_hold(a: str, b
 def test_one_place_against_several_is_told_of_each() -> None:
     passage = "".join(words(random.Random(2), 12))
     n = len(passage)
-    assert places.passages(passage, passage + "x" + passage) == [
-        places.Passage(0, n, 0, n, n),
-        places.Passage(0, n, n + 1, 2 * n + 1, n),
+    assert spans.passages(passage, passage + "x" + passage) == [
+        spans.Passage(0, n, 0, n, n),
+        spans.Passage(0, n, n + 1, 2 * n + 1, n),
     ]
-    assert places.passages(passage + "x" + passage, passage + "x" + passage) == [places.Passage(0, 2 * n + 1, 0, 2 * n + 1, 2 * n + 1)]
+    assert spans.passages(passage + "x" + passage, passage + "x" + passage) == [spans.Passage(0, 2 * n + 1, 0, 2 * n + 1, 2 * n + 1)]
 
 
 def test_spacing_marks_and_spelling_of_each_body_are_its_own() -> None:
     sentence = "달빛마을 주민들은 새로 놓인 돌다리를 건너며 등불을 밝혔다"
     a, b = "“" + sentence + ".”", "앞 " + unicodedata.normalize("NFD", sentence.replace(" ", "  ")) + "\n"
-    (p,) = places.passages(a, b)
+    (p,) = spans.passages(a, b)
     assert a[p.a_begin : p.a_end] == sentence
     assert unicodedata.normalize("NFC", b[p.b_begin : p.b_end]) == sentence.replace(" ", "  ")
     assert p.characters == len(sentence.replace(" ", ""))
@@ -200,8 +201,8 @@ def test_spacing_marks_and_spelling_of_each_body_are_its_own() -> None:
 def test_unlike_texts_share_no_passage() -> None:
     rng = random.Random(6)
     a, b = (" ".join(words(rng, 200)) for _ in range(2))
-    assert places.passages(a, b) == places.passages("", a) == places.passages(a, "") == []
-    assert places.passages(a[:19], a[:19]) == []
+    assert spans.passages(a, b) == spans.passages("", a) == spans.passages(a, "") == []
+    assert spans.passages(a[:19], a[:19]) == []
 
 
 @pytest.mark.parametrize("share", [0.02, 0.1])
@@ -209,22 +210,22 @@ def test_passages_of_edited_articles_are_what_is_measured(share: float) -> None:
     rng = random.Random(7)
     story = words(rng, 200)
     a, b = " ".join(story), unicodedata.normalize("NFD", ", ".join(edited(rng, story[90:] + story[:90], share)))
-    found = places.passages(a, b)
+    found = spans.passages(a, b)
     measured = overlap.shared(overlap.prepare(a), overlap.prepare(b))
     assert max(p.characters for p in found) == measured.longest
-    assert len({i for p in found for i in inside((p.a_begin, p.a_end), places.origins(a))}) >= measured.characters
+    assert len({i for p in found for i in inside((p.a_begin, p.a_end), spans.origins(a))}) >= measured.characters
 
 
 @pytest.mark.parametrize(("a", "b"), [("가" * 20_000, "가" * 20_000), ("가나다라" * 5_000, "x" + "가나다라" * 5_000)], ids=["1", "4"])
 def test_texts_that_repeat_themselves_do_end(a: str, b: str) -> None:
-    (first, *_) = sorted(places.passages(a, b), key=lambda p: -p.characters)
-    assert first == places.Passage(0, len(a), len(b) - len(a), len(b), len(a))
+    (first, *_) = sorted(spans.passages(a, b), key=lambda p: -p.characters)
+    assert first == spans.Passage(0, len(a), len(b) - len(a), len(b), len(a))
 
 
 @pytest.mark.parametrize("period", ["가", "가나다라"])
 def test_no_more_is_compared_in_them_than_is_allowed(period: str) -> None:
     a, b = period * (4000 // len(period)), "x" + period * (4000 // len(period))
-    assert sum(n for n, _, _ in places._alike(a, b)) <= STEPS * (len(a) + len(b)) + len(a)
+    assert sum(n for n, _, _ in spans._alike(a, b)) <= STEPS * (len(a) + len(b)) + len(a)
 
 
 def test_long_texts_take_some_tens_of_bytes_a_character() -> None:
@@ -232,11 +233,11 @@ def test_long_texts_take_some_tens_of_bytes_a_character() -> None:
     rng = random.Random(4)
     a = "".join(rng.choices("abcdefghijklmnop", k=200_000))
     b = a[100_000:] + a[:100_000]
-    places.passages("warm", "warm")
-    places.origins("가")
+    spans.passages("warm", "warm")
+    spans.origins("가")
     tracemalloc.start()
     try:
-        found = places.passages(a, b)
+        found = spans.passages(a, b)
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -246,6 +247,6 @@ def test_long_texts_take_some_tens_of_bytes_a_character() -> None:
 
 @pytest.mark.parametrize("period", ["가", "가나다라마바사"])
 def test_however_long_texts_are_what_is_compared_over_and_over_is_bounded(period: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(places, "_MOST_STEPS", 50_000)
+    monkeypatch.setattr(spans, "_MOST_STEPS", 50_000)
     a = period * (30_000 // len(period))
-    assert sum(n for n, _, _ in places._alike(a, "x" + a)) <= 2 * (2 * len(a) + 1) + 50_000 + len(a)
+    assert sum(n for n, _, _ in spans._alike(a, "x" + a)) <= 2 * (2 * len(a) + 1) + 50_000 + len(a)

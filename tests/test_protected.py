@@ -13,8 +13,8 @@ import pytest
 from dedup.alerts.channels import placed
 from dedup.config import Channel, load
 from dedup.errors import ChannelError
-from dedup.protected import Protected
-from dedup.replacing import BESIDE, OWN
+from dedup.files.atomic import BESIDE, OWN
+from dedup.files.protected import Protected
 from dedup.reports.export import FORMATS
 from dedup.reports.period import FORMS
 from tests.conftest import Ran, Sampled, run

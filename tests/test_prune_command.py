@@ -307,7 +307,7 @@ def test_another_page_with_a_text_that_was_pruned_is_an_exact_copy_and_brings_it
 
 
 def _state(made: Made) -> str:
-    from dedup.ingest.examine import state_digest
+    from dedup.scan.extract import state_digest
 
     return state_digest(made.title.strip(), made.body).hex()
 
@@ -488,7 +488,7 @@ def test_a_daemon_that_runs_is_told_of_and_a_dry_run_does_not_mind_it(db: Path) 
 _PRUNE = """
 import sys
 from dedup.cli import main
-from dedup.ingest import retention
+from dedup.maintenance import retention
 retention.BATCH = 7
 retention.PAGES = 5
 let_go = retention._let_go

@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dedup.config import History
-from dedup.ingest.retention import Pruned, Rule, doomed, kept, prune, rule_of
+from dedup.maintenance.retention import Pruned, Rule, doomed, kept, prune, rule_of
+from dedup.store.connection import open_locked
 from dedup.store.lock import Lock
-from dedup.store.opening import open_locked
-from dedup.store.pruning import Pruner
+from dedup.store.prune import Pruner
 from dedup.store.rows import StoredState
 from tests import running
 from tests.aged import ask

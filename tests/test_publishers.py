@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedup.publishers import House, Publishers
+from dedup.text.publishers import House, Publishers
 
 HANBIT = House("한빛일보", ("Hanbit Ilbo", "한빛 일보"), ("901", "902"), ("hanbit.example", "news.hanbit-media.example"))
 GANGNARU = House("강나루신문", ("Gangnaru",), ("905",), ("gangnaru.example", "m.hanbit.example"))

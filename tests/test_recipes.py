@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from dedup.config import Settings, flatten
-from dedup.ingest import recipes
-from dedup.ingest.recipes import EFFECTS, RECIPES
+from dedup.scan import recipes
+from dedup.scan.recipes import EFFECTS, RECIPES
 from tests import running
 from tests.conftest import run
 from tests.crawl import DIGESTS, Made, words

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import regex
 
-from dedup.urls import Canonicaliser
+from dedup.text.urls import Canonicaliser
 from tests import running
 from tests.test_house import MODULES
 
 UNAMBIGUOUS = {
-    "dedup.urls._PLAIN": "each turn of the outer repeat begins with a sign that the inner one does not take",
+    "dedup.text.urls._PLAIN": "each turn of the outer repeat begins with a sign that the inner one does not take",
 }
 """Repeats within repeats that can be read in one way only, and why."""
 

@@ -10,13 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dedup import errors, passages, winnowing
+from dedup import errors
 from dedup.config import PublisherAlias, PublisherNames, Settings, UrlRule, Urls
-from dedup.ingest import Matcher, Scan, open_session, reindex_signatures, reindex_urls
-from dedup.ingest.recipes import rules_of
-from dedup.ingest.session import matching_of, options_of
+from dedup.index import passages
+from dedup.maintenance.reindex import reindex_signatures, reindex_urls
+from dedup.matching.matcher import Matcher
+from dedup.scan.recipes import rules_of
+from dedup.scan.scanner import Scan
+from dedup.scan.session import matching_of, open_session, options_of
+from dedup.similarity import winnowing
+from dedup.similarity.winnowing import recipe
 from dedup.store import open_reader, open_writer
-from dedup.winnowing import recipe
 from tests import relations, running
 from tests.crawl import Made, edited, words
 from tests.test_stories import check_index, derived, in_many_scripts, mixed, pairs, paper, story, wire_copy
@@ -122,7 +126,7 @@ def test_a_database_whose_keys_were_chosen_in_another_way_is_refused_until_they_
 
 @pytest.mark.parametrize("chunk", [1, 7, 500])
 def test_matching_again_gives_what_a_clean_scan_gives(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
-    monkeypatch.setattr("dedup.ingest.reindex.CHUNK", chunk)
+    monkeypatch.setattr("dedup.maintenance.reindex.CHUNK", chunk)
     for n, body in enumerate(mixed(random.Random(31), 2)):
         paper(n, body).write(crawl)
     running.scan(crawl, db, boilerplate_articles=0)

@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dedup.config import Settings
-from dedup.digests import RECIPES
 from dedup.formats import ReadOptions, read
 from dedup.model import Article
+from dedup.text.digests import RECIPES
 from tests import relations
 from tests.crawl import words
 from tests.relations import NONE, Numbers, Positions, bundled, masked_by, numbers, quoted_positions, relation, returning
@@ -223,4 +223,6 @@ def test_no_number_is_near_a_threshold() -> None:
 
 def test_relations_needs_no_more_than_the_normal_form() -> None:
     source = Path(relations.__file__).read_text("utf-8")
-    assert [line for line in source.splitlines() if "import" in line and "dedup" in line] == ["from dedup.text import fold, normalise"]
+    assert [line for line in source.splitlines() if "import" in line and "dedup" in line] == [
+        "from dedup.text.normalise import fold, normalise"
+    ]

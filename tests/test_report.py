@@ -23,12 +23,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dedup.reports.period import forms, html
-from dedup.reports.period.clock import gathered, hour_of
-from dedup.reports.period.figures import EDIT_HOURS
-from dedup.reports.period.forms import CSV_COLUMNS
+from dedup.reports.period import html, render
+from dedup.reports.period.render import CSV_COLUMNS
+from dedup.reports.period.statistics import EDIT_HOURS
 from dedup.reports.period.tables import Cell, duration
-from dedup.text import printable
+from dedup.reports.period.time_buckets import gathered, hour_of
+from dedup.text.normalise import printable
 from tests.conftest import Ran, Sampled, run
 from tests.crawl import Made, edited, words
 from tests.running import dump
@@ -520,7 +520,7 @@ def test_what_is_no_address_of_the_web_is_no_link(url: str) -> None:
     shown = Page(str(html._cell(Cell("title", url=url))))
     assert [tag for tag, _ in shown.tags] == ["bdi", "small"]
     assert shown.inner["small"] == url
-    assert forms._md_cell(Cell("title", url=url)) == "title"
+    assert render._md_cell(Cell("title", url=url)) == "title"
 
 
 # Where it goes

@@ -13,7 +13,11 @@ import pytest
 
 from dedup import formats
 from dedup.config import AlertRule, Channel, Integrity, Settings, Time, Urls
-from dedup.ingest import Scan, Tally, open_session, recipes, reindex_readings
+from dedup.maintenance.reindex import reindex_readings
+from dedup.scan import recipes
+from dedup.scan.counts import Tally
+from dedup.scan.scanner import Scan
+from dedup.scan.session import open_session
 from tests import running
 from tests.conftest import run
 from tests.crawl import DIGESTS, Made
@@ -109,7 +113,7 @@ def test_a_file_that_went_and_comes_back_is_read_by_the_settings_in_force(crawl:
 def test_alerts_that_wait_are_sent_with_the_new_time_and_those_that_were_sent_are_not_sent_again(
     crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    monkeypatch.setattr("dedup.ingest.scan.BATCH_FILES", batch)
+    monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", batch)
     told = {
         "channels": {"log": Channel(kind="log")},
         "alerts": (AlertRule(name="all", on=("change", "mismatch"), to=("log",), min_severity="trivial"),),
@@ -143,7 +147,7 @@ def test_a_mismatch_that_a_recipe_explains_is_withdrawn_and_makes_no_alert_the_o
 
 
 def test_reading_again_goes_on_where_it_was_ended(crawl: Path, db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dedup.ingest.scan.BATCH_FILES", 5)
+    monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", 5)
     for n in range(23):
         replace(FIRST, url=f"https://one.example/{n % 12}", crawled_at=f"2026-03-02 {n:02}:00:00").write(crawl, f"{n:02}.md")
     scan(settings(crawl, db))
@@ -176,7 +180,7 @@ def test_faults_are_read_again_once_a_setting_or_a_new_version_may_have_cured_th
     none = settings(crawl, db, urls=Urls(from_ids=""))
     assert scan(none).faults == 2
     assert (scan(none).reread, scan(none).faults) == (0, 2)
-    monkeypatch.setattr("dedup.ingest.recipes.__version__", "9.9")
+    monkeypatch.setattr("dedup.scan.recipes.__version__", "9.9")
     tally = scan(none)
     assert (tally.reread, tally.faults) == (2, 2)
     assert scan(none).reread == 0

@@ -13,21 +13,21 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dedup import health
+from dedup.daemon import health_file
 from dedup.model import SEVERITIES
-from dedup.rules import KINDS, Event, Rhythm, Rule, alert_id, due, hour_of, matching
+from dedup.rules import KINDS, Event, Rhythm, Rule, alert_id, due, hour_of, matching_rules
 from tests.alerting import event
 
 ANY = Rule("any", tuple(KINDS), ("mail",), min_severity="trivial")
 
 
 def meets(happened: Event, **asked: Any) -> bool:
-    return matching(happened, [replace(ANY, **asked)]) != []
+    return matching_rules(happened, [replace(ANY, **asked)]) != []
 
 
 def test_an_event_meets_the_rules_in_their_order_that_ask_for_nothing_else() -> None:
     rules = [replace(ANY, name="b"), replace(ANY, name="a", on=("mismatch",)), replace(ANY, name="c")]
-    assert [r.name for r in matching(event(), rules)] == ["b", "c"]
+    assert [r.name for r in matching_rules(event(), rules)] == ["b", "c"]
 
 
 ASKED = [
@@ -98,7 +98,7 @@ def test_a_change_of_metadata_alone_has_something_to_show() -> None:
 
 
 def test_the_daemon_s_kinds_are_the_reasons_of_its_report() -> None:
-    assert KINDS["daemon"] == get_args(health.Reason)
+    assert KINDS["daemon"] == get_args(health_file.Reason)
 
 
 @given(st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), min_size=2, max_size=6, unique=True))

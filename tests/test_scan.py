@@ -17,9 +17,15 @@ from typing import Any
 
 import pytest
 
-from dedup import errors, status
+from dedup import errors
 from dedup.config import AlertRule, Channel
-from dedup.ingest import Found, Root, Scan, Tally, examine, open_session, record
+from dedup.reports import status
+from dedup.scan.counts import Tally
+from dedup.scan.extract import Found, examine
+from dedup.scan.record import record
+from dedup.scan.roots import Root
+from dedup.scan.scanner import Scan
+from dedup.scan.session import open_session
 from dedup.store import open_reader
 from dedup.store.rows import Stat
 from tests import running
@@ -230,7 +236,7 @@ def test_what_settles_while_others_are_taken_in_is_taken_in_too(crawl: Path, db:
 
     stands(Made(aid="1").write(crawl), 0.5 * settle)  # it settles before the other, and is taken in then
     young = Made(aid="2").write(crawl, age=0)
-    monkeypatch.setattr("dedup.ingest.scan.record", slow)
+    monkeypatch.setattr("dedup.scan.scanner.record", slow)
     tally = running.scan(crawl, db, settle=settle)
     assert (tally.new, tally.unsettled) == (2, 0)
 
@@ -318,7 +324,7 @@ def test_overlapping_crawl_directories_are_refused(crawl: Path, db: Path) -> Non
     (crawl / "inner").mkdir()
     nested = running.settings(crawl, db)
     nested = nested.model_copy(update={"crawl": nested.crawl.model_copy(update={"directories": (str(crawl), str(crawl / "inner"))})})
-    from dedup.ingest import open_session
+    from dedup.scan.session import open_session
 
     with pytest.raises(errors.OverlapError, match="overlap"), open_session(nested, "test"):
         pass
@@ -470,7 +476,7 @@ def test_nor_do_they_where_all_of_it_is_told(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("part", [1, 2, 7])
 def test_a_folder_is_compared_in_parts_with_the_same_result(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
-    monkeypatch.setattr("dedup.ingest.scan.PART", part)
+    monkeypatch.setattr("dedup.scan.scanner.PART", part)
     for n in range(9):
         Made(aid=f"{n:010}", body=f"본문 {n}").write(crawl / "deep", f"{n}.md")
     (crawl / "deep" / "notes.txt").touch()

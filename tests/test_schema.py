@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from dedup import schema
-from dedup.store.opening import open_writer
+from dedup.store import schema
+from dedup.store.connection import open_writer
 from tests.conftest import Ran, run
 from tests.crawl import Made
 

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dedup.ingest import Scan
-from dedup.publishers import House, Publishers
-from dedup.search import Filled, Found, Search, find, finding, make_again, marking, plain, reach, words
+from dedup.scan.scanner import Scan
+from dedup.search import Filled, Found, Search, find, highlight, make_again, plain, reach, searcher, tokenizer
 from dedup.search.query import parse
 from dedup.store import open_reader, open_writer
-from dedup.text import fold
+from dedup.text.normalise import fold
+from dedup.text.publishers import House, Publishers
 from tests import running
 from tests.conftest import run
 from tests.crawl import Made
@@ -86,7 +86,7 @@ def numbered(number: int, body: str, **more: Any) -> Made:
     ],
 )
 def test_a_text_is_found_by_pairs_of_its_hangul_and_by_whole_words(text: str, expected: str) -> None:
-    assert words.words(text) == expected.split()
+    assert tokenizer.words(text) == expected.split()
 
 
 TEXTS = st.text(st.one_of(st.sampled_from("가나다각 a1美ㄱ-'\"*\0\u0301é日ー\ue000"), st.characters()), max_size=40)
@@ -95,8 +95,8 @@ TEXTS = st.text(st.one_of(st.sampled_from("가나다각 a1美ㄱ-'\"*\0\u0301é�
 @settings(deadline=None)
 @given(st.lists(TEXTS, max_size=6))
 def test_texts_are_split_together_as_each_alone(texts: list[str]) -> None:
-    assert [one.split() for one in words.split(texts)] == [words.words(text) for text in texts]
-    assert [len(words.blanked(fold(text))) for text in texts] == [len(fold(text)) for text in texts]
+    assert [one.split() for one in tokenizer.split(texts)] == [tokenizer.words(text) for text in texts]
+    assert [len(tokenizer.blanked(fold(text))) for text in texts] == [len(fold(text)) for text in texts]
 
 
 @settings(deadline=None)
@@ -104,10 +104,10 @@ def test_texts_are_split_together_as_each_alone(texts: list[str]) -> None:
 @example("예산안이 의결됐다", 1, 3)
 def test_what_stands_in_a_text_is_asked_of_the_index_by_words_that_the_text_has(text: str, begin: int, number: int) -> None:
     """For any piece of any text that its own pattern finds in it: nothing is looked for that would leave the text out."""
-    piece = words.blanked(fold(text))[begin : begin + number].strip()
+    piece = tokenizer.blanked(fold(text))[begin : begin + number].strip()
     for term in parse(f'"{piece}"').terms:
-        if term.pattern.search(words.blanked(fold(text))):
-            assert set(term.words) <= set(words.words(text))
+        if term.pattern.search(tokenizer.blanked(fold(text))):
+            assert set(term.words) <= set(tokenizer.words(text))
 
 
 # What is found
@@ -294,7 +294,7 @@ def test_a_place_that_is_none_is_told(five: Path, before: str) -> None:
 
 def test_a_page_that_looked_at_enough_goes_on_on_the_next(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that the index gives and that are not meant cost time; nothing is left out for it."""
-    monkeypatch.setattr(finding, "_CHUNK", 4)
+    monkeypatch.setattr(searcher, "_CHUNK", 4)
     scanned(crawl, db, numbered(0, "예산안 하나"), *(numbered(n, f"예산 산안 {n}") for n in range(1, 30)))
     before, pages, hits = None, 0, 0
     while True:
@@ -310,7 +310,7 @@ def test_a_page_that_looked_at_enough_goes_on_on_the_next(crawl: Path, db: Path,
 # What is shown
 
 
-def hit_texts(pieces: marking.Pieces | None) -> list[str]:
+def hit_texts(pieces: highlight.Pieces | None) -> list[str]:
     assert pieces is not None
     return [text for text, hit in pieces if hit]
 
@@ -328,7 +328,7 @@ def test_a_hit_shows_its_page_its_last_crawl_and_what_stands_around_it(crawl: Pa
     assert hit.title == (("예산", True), (" 소식", False))
     assert hit.text is not None
     assert hit_texts(hit.text) == ["예산", "의결"]
-    assert hit.text[0][0] == hit.text[-1][0][-1] == marking.CUT
+    assert hit.text[0][0] == hit.text[-1][0][-1] == highlight.CUT
     assert len(plain(hit.text)) < 300
 
 
@@ -349,11 +349,11 @@ def test_an_earlier_text_is_found_and_is_told_not_to_be_what_the_page_shows(craw
 def test_a_snippet_is_a_stretch_of_the_text_and_its_hits_are_whole_characters(text: str, asked: str) -> None:
     terms = parse(asked).terms
     shown = " ".join(unicodedata.normalize("NFC", text).split())
-    pieces = marking.snippet(text, terms)
-    whole = marking.marked(text, terms)
+    pieces = highlight.snippet(text, terms)
+    whole = highlight.marked(text, terms)
     assert plain(whole) == shown
-    assert plain(pieces).strip(marking.CUT) in shown
-    edges = {0, *(m.end() for m in marking._GRAPHEMES.finditer(shown))}
+    assert plain(pieces).strip(highlight.CUT) in shown
+    edges = {0, *(m.end() for m in highlight._GRAPHEMES.finditer(shown))}
     at = 0
     for piece, _ in whole:
         at += len(piece)
@@ -373,8 +373,8 @@ def test_the_index_is_filled_in_steps_and_search_tells_how_far_it_reaches(crawl:
         search = Search(store)
         assert search.fill(stop=lambda: next(asked)) == Filled(8, 2)
         search.close()
-        assert reach(store) == finding.Reach(8, 10)
-    assert looked_for(db, "예산").reach == finding.Reach(8, 10)
+        assert reach(store) == searcher.Reach(8, 10)
+    assert looked_for(db, "예산").reach == searcher.Reach(8, 10)
     assert len(looked_for(db, "예산").hits) == 8
     assert filled(db) == Filled(2, 0)
     assert filled(db) == Filled(0, 0)
@@ -411,7 +411,7 @@ def test_a_key_that_another_text_has_by_now_finds_that_and_nothing_of_the_one_be
     assert titles(db, "육교") == []
     assert titles(db, "항구") == ["제목2"]
     assert titles(db, "소식") == ["제목1", "제목2"]
-    assert looked_for(db, "소식").reach == finding.Reach(2, 2)
+    assert looked_for(db, "소식").reach == searcher.Reach(2, 2)
     assert_holds(crawl, db)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dedup.search import Filled, Search, file, finding, reach
+from dedup.search import Filled, Search, index_file, reach, searcher
 from dedup.store import open_reader, open_writer
 from tests import running
 from tests.conftest import Ran, run
@@ -153,7 +153,7 @@ def test_an_older_copy_of_the_database_finds_what_it_has_and_nothing_else(crawl:
     assert looked_for(db, "이야기").reach.held == 0
     filled(db)
     assert [titles(db, asked) for asked in ("육교", "터널", "다리", "항구")] == [[], [], ["제목9"], ["제목10"]]
-    assert looked_for(db, "이야기").reach == finding.Reach(5, 5)
+    assert looked_for(db, "이야기").reach == searcher.Reach(5, 5)
 
 
 def test_a_restored_backup_is_not_searched_by_the_index_of_what_was_there_before(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_restored_backup_is_not_searched_by_the_index_of_what_was_there_before
 
 def test_a_backup_cannot_take_the_place_of_the_index(crawl: Path, db: Path) -> None:
     three(crawl, db)
-    for end in file.ENDS:
+    for end in index_file.ENDS:
         assert run(db.parent, "--database", db, "backup", f"{db}.search{end}").code == 2
 
 
@@ -190,7 +190,7 @@ def test_an_index_that_cannot_be_written_is_told_once_and_hinders_nothing(
 
     monkeypatch.setattr("dedup.search.PAUSE", 0.0)
     with monkeypatch.context() as patch, open_writer(str(db), "test") as store:
-        patch.setattr(file, "enter", full)
+        patch.setattr(index_file, "enter", full)
         search = Search(store)
         assert search.fill().problem == "database or disk is full"
         assert search.fill().problem == "database or disk is full"
@@ -202,7 +202,7 @@ def test_an_index_that_cannot_be_written_is_told_once_and_hinders_nothing(
 
 def test_without_fts5_search_says_so_and_nothing_else_is_different(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dedup.search.offered", lambda: False)
-    monkeypatch.setattr(file, "offered", lambda: False)
+    monkeypatch.setattr(index_file, "offered", lambda: False)
     numbered(1, "예산 이야기").write(crawl)
     assert run(db.parent, "--database", db, "scan", crawl, "--format", "json").json()["new"] == 1
     assert not Path(f"{db}.search").exists()

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 import sqlite_utils
 
-from dedup import errors, schema
+from dedup import errors
 from dedup.config import Settings
-from dedup.ingest import reindex_changes
-from dedup.ingest.recipes import rules_of
-from dedup.store import open_reader, open_writer
+from dedup.maintenance.reindex import reindex_changes
+from dedup.scan.recipes import rules_of
+from dedup.store import open_reader, open_writer, schema
 from dedup.store.lookups import Lookups
 from tests import running
 from tests.conftest import run
@@ -132,7 +132,8 @@ def test_eight_processes_that_start_at_once_make_one_good_database(tmp_path: Pat
     path = tmp_path / "dedup.db"
     start = """
 import sys
-from dedup import errors, schema
+from dedup import errors
+from dedup.store import schema
 from dedup.store import open_writer
 try:
     with open_writer(sys.argv[1], "scan"):

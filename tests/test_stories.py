@@ -18,18 +18,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dedup import reports, winnowing
+from dedup import reports
 from dedup.errors import DatabaseFailedError
-from dedup.ingest import Scan, Session, Tally
-from dedup.ingest import scan as scanning
-from dedup.ingest.examine import Examined, Found, examine, signature
-from dedup.ingest.matching import Judged, Matching
-from dedup.ingest.record import record
-from dedup.ingest.stories import Keys, Proposed, Stories
-from dedup.passages import STORIES
+from dedup.index.hashtable import HEADER
+from dedup.index.passages import STORIES
+from dedup.matching.passage_matcher import Keys, Proposed, Stories
+from dedup.matching.thresholds import Judged, Matching
+from dedup.scan import scanner as scanning
+from dedup.scan.counts import Tally
+from dedup.scan.extract import Examined, Found, examine, signature
+from dedup.scan.record import record
+from dedup.scan.scanner import Scan
+from dedup.scan.session import Session
+from dedup.similarity import winnowing
 from dedup.store import open_reader
-from dedup.table import HEADER
-from dedup.text import folded, normalise
+from dedup.text.normalise import folded, normalise
 from tests import relations, running
 from tests.conftest import Ran, run
 from tests.crawl import Made, words
@@ -269,7 +272,7 @@ def test_any_order_of_arrival_and_any_split_give_the_same_database(crawl: Path, 
 def small(monkeypatch: pytest.MonkeyPatch, **bounds: int) -> None:
     """Make bounds so small that a dozen articles are beyond them."""
     for name, value in bounds.items():
-        for module in ("dedup.passages", "dedup.ingest.stories", "dedup.ingest.matcher"):
+        for module in ("dedup.index.passages", "dedup.matching.passage_matcher", "dedup.matching.matcher"):
             monkeypatch.setattr(f"{module}.{name}", value, raising=False)
 
 

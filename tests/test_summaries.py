@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from dedup import reports
-from dedup.clustering import Graph
 from dedup.config import load
-from dedup.ingest import summaries
-from dedup.ingest.summaries import work_off
+from dedup.maintenance import summaries
+from dedup.maintenance.summaries import work_off
+from dedup.similarity.clustering import Graph
 from dedup.store import open_reader, open_writer
 from tests.conftest import run
 from tests.crawl import Made, edited, words

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dedup import compiled, table
 from dedup.errors import TooManyTextsError
-from dedup.table import Slots, Table, probing
+from dedup.index import hashtable, probing
+from dedup.index.hashtable import Slots, Table
+from dedup.similarity import jit
 
-TOP = (1 << table.HASH_BITS) - 1
+TOP = (1 << hashtable.HASH_BITS) - 1
 HASHES = st.sampled_from([0, 1, 7, 8, 9, 1 << 34, *range(TOP - 24, TOP + 1)])
 """Some at either end of a table; many of one home."""
 
@@ -23,8 +24,10 @@ HASHES = st.sampled_from([0, 1, 7, 8, 9, 1 << 34, *range(TOP - 24, TOP + 1)])
 def gather(slots: Slots, homes: int, hashes: list[int], cap: int, room: int) -> tuple[int, list[list[int]]]:
     """What `probing.gather` gives, and the texts it found under each hash."""
     numbers, found = np.zeros(len(hashes), np.int64), np.zeros(room, np.int64)
-    run = compiled.of(probing.gather)
-    all_ = run(table.plain(slots), homes, table.plain(np.array(hashes, np.int64)), cap, table.plain(numbers), table.plain(found))
+    run = jit.of(probing.gather)
+    all_ = run(
+        hashtable.plain(slots), homes, hashtable.plain(np.array(hashes, np.int64)), cap, hashtable.plain(numbers), hashtable.plain(found)
+    )
     ends = np.cumsum(numbers).tolist()
     return int(all_), [found[end - n : end].tolist() for end, n in zip(ends, numbers.tolist(), strict=True)]
 
@@ -37,7 +40,7 @@ def test_what_is_gathered_is_what_a_dictionary_of_lists_would_give(
     slots, homes = np.zeros(300, np.int64), 30
     texts = np.arange(1, len(entries) + 1, dtype=np.int64)
     hashes = np.array(entries, np.int64)
-    made, _ = compiled.of(probing.add)(table.plain(slots), homes, table.plain(hashes), table.plain(texts), 1, kept)
+    made, _ = jit.of(probing.add)(hashtable.plain(slots), homes, hashtable.plain(hashes), hashtable.plain(texts), 1, kept)
     held: dict[int, list[int]] = {}
     for h, t in zip(entries, texts.tolist(), strict=True):
         held.setdefault(h, []).append(t)
@@ -45,7 +48,7 @@ def test_what_is_gathered_is_what_a_dictionary_of_lists_would_give(
         return
     if grown:
         larger, homes = np.zeros(400, np.int64), 77
-        moved, _ = compiled.of(probing.move)(table.plain(slots), table.plain(larger), homes)
+        moved, _ = jit.of(probing.move)(hashtable.plain(slots), hashtable.plain(larger), homes)
         assert moved == made
         slots = larger
     before = slots.copy()
@@ -72,19 +75,19 @@ def test_a_bucket_that_stands_at_the_end_of_the_tail_is_read_to_there(either: st
 
 def test_hashes_and_texts_at_their_greatest_do_not_spill_into_each_other(either: str) -> None:
     slots = np.zeros(50, np.int64)
-    texts = np.array([table.MOST_TEXTS, 1], np.int64)
-    compiled.of(probing.add)(table.plain(slots), 30, table.plain(np.array([TOP, TOP - 1])), table.plain(texts), 1, 9)
-    assert gather(slots, 30, [TOP, TOP - 1, TOP - 2], 9, 9) == (2, [[table.MOST_TEXTS], [1], []])
+    texts = np.array([hashtable.MOST_TEXTS, 1], np.int64)
+    jit.of(probing.add)(hashtable.plain(slots), 30, hashtable.plain(np.array([TOP, TOP - 1])), hashtable.plain(texts), 1, 9)
+    assert gather(slots, 30, [TOP, TOP - 1, TOP - 2], 9, 9) == (2, [[hashtable.MOST_TEXTS], [1], []])
 
 
 def test_what_is_gathered_outlives_the_growth_of_a_file(either: str, tmp_path: Path) -> None:
     grown = Table.empty(str(tmp_path / "table"), bytes(16), bytes(16))
     rng = np.random.default_rng(3)
-    hashes = rng.integers(0, 1 << table.HASH_BITS, 9000)
+    hashes = rng.integers(0, 1 << hashtable.HASH_BITS, 9000)
     hashes[::10] = hashes[0]
     homes = set()
     for start in range(0, 9000, 500):
-        grown.add(hashes[start : start + 500], table.numbered(range(start + 1, start + 501)), 1, 40)
+        grown.add(hashes[start : start + 500], hashtable.numbered(range(start + 1, start + 501)), 1, 40)
         homes.add(grown.state.homes)
     assert len(homes) >= 4
     for h in (hashes[0], *hashes[1::1000]):
@@ -93,17 +96,17 @@ def test_what_is_gathered_outlives_the_growth_of_a_file(either: str, tmp_path: P
 
 
 def test_texts_are_numbered_as_they_are() -> None:
-    found = table.numbered([3, 1, table.MOST_TEXTS])
+    found = hashtable.numbered([3, 1, hashtable.MOST_TEXTS])
     assert found.dtype == np.int64
     assert found.tolist() == [3, 1, (1 << 28) - 1]
-    assert table.numbered([]).tolist() == []
-    assert table.numbered(range(1, 4)).tolist() == [1, 2, 3]
+    assert hashtable.numbered([]).tolist() == []
+    assert hashtable.numbered(range(1, 4)).tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize("texts", [[1 << 28], [1, 1 << 28, 2], [1 << 40]])
 def test_a_text_that_a_slot_has_no_room_for_is_refused(texts: list[int]) -> None:
     with pytest.raises(TooManyTextsError, match="268,435,455"):
-        table.numbered(texts)
+        hashtable.numbered(texts)
 
 
 # Hashes that somebody chose
@@ -129,5 +132,5 @@ def test_hashes_that_stand_side_by_side_do_not_make_a_table_grow(tmp_path: Path,
     grown = Table.empty(str(tmp_path / "table"), b"some database's own", bytes(16))
     hashes = (begin + step * np.arange(20_000)) % (TOP + 1)
     for start in range(0, len(hashes), 1000):
-        grown.add(grown.scattered(hashes[start : start + 1000]), table.numbered(range(start + 1, start + 1001)), 1, 9)
+        grown.add(grown.scattered(hashes[start : start + 1000]), hashtable.numbered(range(start + 1, start + 1001)), 1, 9)
     assert grown.state.homes < 2 * len(hashes)

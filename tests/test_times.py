@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedup import times
+from dedup.text import times
 
 SEOUL = ZoneInfo("Asia/Seoul")
 

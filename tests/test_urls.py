@@ -8,9 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dedup import urls
 from dedup.config import Urls
-from dedup.urls import Canonicaliser
+from dedup.text import urls
+from dedup.text.urls import Canonicaliser
 
 SHIPPED = Urls().canonicaliser()
 OID, AID = "901", "0000100001"

@@ -10,10 +10,10 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
-from dedup.ingest import Root
+from dedup.daemon.watch import MOST_PATHS, Notebook, Watcher
+from dedup.daemon.watch.change_queue import tops
+from dedup.scan.roots import Root
 from dedup.store import open_reader
-from dedup.watch import MOST_PATHS, Notebook, Watcher
-from dedup.watch.notes import tops
 from tests import running
 from tests.crawl import Made, edited, words
 from tests.daemon import equals_a_scan, watching

@@ -10,7 +10,7 @@ import pytest
 
 from dedup.config import Settings, Web
 from dedup.errors import WebError, WebOpenError
-from dedup.web.guard import is_own_machine
+from dedup.web.middleware import is_own_machine
 from dedup.web.server import token_of
 from tests import running
 from tests.conftest import Sampled
@@ -120,7 +120,7 @@ def test_an_error_of_the_programs_own_tells_nothing_and_carries_the_headers(samp
     def broken(*_: object) -> None:
         raise RuntimeError("secret place")
 
-    monkeypatch.setattr("dedup.web.asking.open_reading", broken)
+    monkeypatch.setattr("dedup.web.render.open_reading", broken)
     site = client_of(sampled.folder)
     with pytest.raises(RuntimeError):
         site.get("/status")

@@ -124,11 +124,11 @@ def test_what_keeps_it_from_serving_is_said_in_one_line(tmp_path: Path) -> None:
 HANGING = """
 import sys, time
 from dedup.__main__ import main
-from dedup.web import asking
+from dedup.web import render
 def hang(*_):
     print("asked", flush=True)
     time.sleep(600)
-asking.open_reading = hang
+render.open_reading = hang
 sys.argv = ["dedup", "serve", "--listen", "127.0.0.1:0"]
 main()
 """

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dedup.text import normalise
+from dedup.text.normalise import normalise
 from tests import relations
 from tests.conftest import Ran, run
 from tests.crawl import Made, edited, words

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from dedup import compiled, text, winnowing
-from dedup.winnowing import recipe, vectors
+from dedup.similarity import jit, winnowing
+from dedup.similarity.winnowing import numpy_kernel, recipe
+from dedup.text import normalise
 from tests.crawl import words
 
 MOD = (1 << 64) - 1
@@ -30,7 +31,7 @@ def fmix64(h: int) -> int:
 
 def run_at(normalised: str, at: int) -> str:
     """The run that begins there; empty where the rest of the text is too light for one."""
-    wide = text.wide_array()
+    wide = normalise.wide_array()
     weight, end = 0, at
     while weight < FULL and end < len(normalised):
         weight += 8 if wide[ord(normalised[end])] else 5
@@ -64,7 +65,7 @@ def minima(normalised: str) -> set[int]:
 
 @cache
 def naive(body: str, least: int) -> list[int] | None:
-    normalised = text.normalise(body)
+    normalised = normalise.normalise(body)
     if not normalised or len(normalised) < least:
         return None
     most = 2 * min(max(EXPECTED, len(normalised) // PER_KEY), EXPECTED_EVER)
@@ -72,7 +73,7 @@ def naive(body: str, least: int) -> list[int] | None:
 
 
 def arrays(bodies: list[str], least: int = 1) -> list[NDArray[np.int64] | None]:
-    return [k for folded in text.folded(bodies) for k in winnowing.keys(folded, least)]
+    return [k for folded in normalise.folded(bodies) for k in winnowing.keys(folded, least)]
 
 
 def keys(bodies: list[str], least: int = 1) -> list[list[int] | None]:
@@ -80,7 +81,7 @@ def keys(bodies: list[str], least: int = 1) -> list[list[int] | None]:
 
 
 def packed(bodies: list[str], least: int = 1) -> list[bytes | None]:
-    return [p for folded in text.folded(bodies) for p in winnowing.packed(folded, least)]
+    return [p for folded in normalise.folded(bodies) for p in winnowing.packed(folded, least)]
 
 
 RNG = random.Random(12)
@@ -137,12 +138,14 @@ def test_a_run_ends_where_it_is_heavy_enough(either: str, wide: int, narrow: int
 
 
 def test_runs_of_both_forms_are_those_of_the_definition() -> None:
-    body = text.normalise(" ".join([*words(RNG, 30), *words(RNG, 20, korean=False), *words(RNG, 9), "2026", "漢字カナ", *words(RNG, 4)]))
-    points = text.to_points(body)
-    own = vectors.lengths(points).tolist()
+    body = normalise.normalise(
+        " ".join([*words(RNG, 30), *words(RNG, 20, korean=False), *words(RNG, 9), "2026", "漢字カナ", *words(RNG, 4)])
+    )
+    points = normalise.to_points(body)
+    own = numpy_kernel.lengths(points).tolist()
     assert [body[at : at + n] for at, n in enumerate(own)] == runs(body)
     assert {20, 32} < set(own)
-    assert len(vectors.hashes(points)) == len(own)
+    assert len(numpy_kernel.hashes(points)) == len(own)
 
 
 def falling(number: int) -> str:
@@ -176,8 +179,8 @@ def test_a_text_of_a_million_characters_has_about_a_thousand_keys_and_the_same_i
     body = of_length(600_000) + of_length(400_000, korean=False)
     found = []
     for engaged in (True, False):
-        monkeypatch.setattr(compiled._State, "engaged", engaged)
-        monkeypatch.setattr(compiled._State, "missing", not engaged)
+        monkeypatch.setattr(jit._State, "engaged", engaged)
+        monkeypatch.setattr(jit._State, "missing", not engaged)
         found += keys([body])
     assert found[0] == found[1]
     assert len(found[0] or ()) == pytest.approx(EXPECTED_EVER, abs=100)
@@ -261,7 +264,7 @@ def test_unlike_texts_share_none(either: str) -> None:
 @settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_keys_do_not_depend_on_the_batch(either: str, bodies: list[str], least: int, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text, "BATCH_CHARACTERS", size)
+        patch.setattr(normalise, "BATCH_CHARACTERS", size)
         together = keys(bodies, least)
     assert together == [k for body in bodies for k in keys([body], least)]
 
@@ -294,8 +297,8 @@ def test_a_text_that_is_too_short_has_none(either: str) -> None:
 @given(TEXTS, st.sampled_from([" ", "\n\n", "…", "”"]))
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_spacing_and_punctuation_make_no_difference(either: str, body: str, mark: str) -> None:
-    body = text.nfc(body)
-    assert keys([mark.join(["", *text.normalise(body), ""])]) == keys([body])
+    body = normalise.nfc(body)
+    assert keys([mark.join(["", *normalise.normalise(body), ""])]) == keys([body])
 
 
 def test_the_recipe_names_all_that_a_key_depends_on() -> None:

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from dedup.config import Settings
-from dedup.ingest import Found, examine, workers
-from dedup.ingest.session import options_of
-from dedup.ingest.workers import Examiners
+from dedup.scan import workers
+from dedup.scan.extract import Found, examine
+from dedup.scan.session import options_of
+from dedup.scan.workers import Examiners
 from dedup.store.rows import Stat
 from tests import running
 from tests.crawl import Made, edited, words
@@ -156,7 +157,7 @@ def test_processes_end_when_their_parent_is_killed(crawl: Path) -> None:
     founds(crawl, 10)
     program = f"""
 import os, threading, time
-from dedup.ingest import workers
+from dedup.scan import workers
 from tests.test_workers import OPTIONS, founds
 from pathlib import Path
 workers.WORTHWHILE = 0
@@ -188,7 +189,7 @@ def _alive(pid: int) -> bool:
 
 
 def test_a_scan_gives_the_same_database_with_any_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dedup.ingest.scan.BATCH_FILES", 7)
+    monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", 7)
     founds(tmp_path / "crawl", 60)
     dumps = []
     for number in (1, 2, 5):

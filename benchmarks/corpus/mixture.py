@@ -10,19 +10,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from benchmarks.corpus.draws import CRAWL, EDIT, HEAD, PLACE, PLAN, STOCK, TEXT, TITLE, key_of, keys_of, mix, mixed
-from benchmarks.corpus.language import (
-    Language,
-    boilerplate,
-    edit,
-    english,
-    fixed,
-    hangul,
-    korean,
-    make_bodies,
-    make_titles,
-    rewrite,
-    tails,
-)
+from benchmarks.corpus.language import Language, boilerplate, edit, english, fixed, hangul, korean, make_bodies, make_titles, rewrite, tails
 
 KINDS = ("mixed", "phrases", "unrelated", "boilerplate", "copies")
 LEVELS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.10, 0.20)

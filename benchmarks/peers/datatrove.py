@@ -16,7 +16,7 @@ from typing import Any
 from benchmarks.peers.harness import BANDS, ROWS, SEED, SHINGLE, Pair, Way, load, run
 
 load("loguru").logger.remove()
-_steps = load("datatrove.pipeline.dedup.minhash")
+_steps = load("datatrove.pipeline.dedup.similarity.minhash")
 _WordTokenizer: Any = load("datatrove.utils.word_tokenizers").WordTokenizer
 _Document = load("datatrove.data").Document
 Chains = list[list[Pair]]

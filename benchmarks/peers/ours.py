@@ -8,15 +8,15 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 
 from benchmarks.peers.harness import NUM_PERM, THRESHOLD, Pair, Way, run
-from dedup import compiled, minhash
-from dedup.ingest.scan import BATCH_FILES
-from dedup.lsh import Met, new_index
-from dedup.minhash import Signed
+from dedup.index.lsh import Met, new_index
 from dedup.model import NO_COMMIT
+from dedup.scan.scanner import BATCH_FILES
+from dedup.similarity import jit, minhash
+from dedup.similarity.minhash import Signed
 
 
 def _signed(texts: Sequence[str]) -> Iterator[list[Signed]]:
-    compiled.worth(compiled.ENOUGH)  # a scan of so many texts is past the first thousand
+    jit.worth(jit.ENOUGH)  # a scan of so many texts is past the first thousand
     for start in range(0, len(texts), BATCH_FILES):
         yield minhash.sign(texts[start : start + BATCH_FILES], NUM_PERM, 0)
 

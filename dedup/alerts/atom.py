@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree as Tree  # what is read was written here; nothing else is understood
 
-from dedup import times
 from dedup.alerts.messages import Entry
-from dedup.escaping import is_address
-from dedup.replacing import open_folder, replaced
+from dedup.files.atomic import open_folder, replaced
+from dedup.text import times
+from dedup.text.sanitise import is_address
 
 ATOM = "http://www.w3.org/2005/Atom"
 TAG = "tag:dedup.invalid,2026:"

@@ -27,7 +27,7 @@ from dedup.alerts.messages import Message
 from dedup.alerts.secrets import reveal, without
 from dedup.config import Channel
 from dedup.errors import ChannelError
-from dedup.protected import Protected
+from dedup.files.protected import Protected
 
 SIGNATURE = "X-Dedup-Signature"
 """Header of a signed request: `t=<seconds since 1970>,v1=<hex of HMAC-SHA-256 over "<t>." and the body>`."""

@@ -18,16 +18,16 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
-from dedup import times
 from dedup.alerts.channels import placed, send
+from dedup.alerts.content import Style
 from dedup.alerts.messages import Message, message
-from dedup.alerts.telling import Style
 from dedup.config import Delivery, Settings
 from dedup.errors import ChannelError
-from dedup.protected import Protected
+from dedup.files.protected import Protected
 from dedup.rules import Alerting, Rhythm, due, hour_of
 from dedup.store import DeliveryRow, Writer
 from dedup.store.rows import Ahead, AlertRow
+from dedup.text import times
 
 EVERY = 0.5
 """Seconds between two looks into the outbox."""

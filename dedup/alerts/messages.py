@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dedup import times
-from dedup.alerts import forms
-from dedup.alerts.forms import Line, Piece, Section
-from dedup.alerts.telling import DIFF_IN_DIGEST, Style, gravest, section, subject
+from dedup.alerts import render
+from dedup.alerts.content import DIFF_IN_DIGEST, Style, gravest, section, subject
+from dedup.alerts.render import Line, Piece, Section
 from dedup.store import AlertRow
+from dedup.text import times
 
 SHOWN = 50
 """Alerts of a digest that are told in words; of the rest their number. Programs and feeds get all of them."""
@@ -92,8 +92,8 @@ def machine(alert: AlertRow) -> dict[str, Any]:
 def _made(
     id_: str, kind: str, head: str, sections: Sequence[Section], alerts: Sequence[AlertRow], style: Style, why: str | None = None
 ) -> Message:
-    text = forms.text(sections)
-    entries = tuple(Entry(a.name, subject(a, style), a.made_at, a.url, forms.html([section(a, style)])) for a in alerts)
+    text = render.text(sections)
+    entries = tuple(Entry(a.name, subject(a, style), a.made_at, a.url, render.html([section(a, style)])) for a in alerts)
     told = {"id": id_, "kind": kind, "digest": why, "subject": head, "text": text, "alerts": [machine(a) for a in alerts]}
     at = max((a.made_at for a in alerts), default=times.now())
-    return Message(id_, at, head, text, forms.markdown(sections), forms.html(sections), told, entries)
+    return Message(id_, at, head, text, render.markdown(sections), render.html(sections), told, entries)

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from dedup.config import variable
 from dedup.errors import ChannelError
-from dedup.text import printable
+from dedup.text.normalise import printable
 
 _LEAST = 4
 """Characters from which a part of a secret is taken out of what is told; shorter ones would take words apart."""

@@ -13,7 +13,7 @@ import click
 from dedup import __version__
 from dedup.cli.common import VERDICT, common
 from dedup.errors import DedupError
-from dedup.text import printable, printable_block
+from dedup.text.normalise import printable, printable_block
 
 COMMANDS = {
     "init": "setup",

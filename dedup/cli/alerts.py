@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dedup.cli.common import Common, common, formats, plural, print_json, remark, told
-from dedup.text import printable, printable_block
+from dedup.text.normalise import printable, printable_block
 
 if TYPE_CHECKING:
     from dedup.config import Settings
@@ -37,7 +37,7 @@ def alerts() -> None:
 @click.pass_obj
 def list_(options: Common, state: str | None, rule: str | None, most: int, form: str) -> None:
     """List alerts, the newest first, with what became of each."""
-    from dedup.alerts.telling import subject
+    from dedup.alerts.content import subject
     from dedup.store import open_reader
 
     settings = options.load().settings
@@ -62,8 +62,8 @@ def list_(options: Common, state: str | None, rule: str | None, most: int, form:
 @click.pass_obj
 def show(options: Common, name: str, form: str) -> None:
     """Show all of one alert: what it tells, and each delivery with its attempts. The first characters of an ID are enough."""
-    from dedup.alerts import forms
-    from dedup.alerts.telling import section, subject
+    from dedup.alerts import render
+    from dedup.alerts.content import section, subject
     from dedup.store import open_reader
 
     settings = options.load().settings
@@ -75,7 +75,7 @@ def show(options: Common, name: str, form: str) -> None:
         return
     style = _style(settings)
     click.echo(click.style(printable(subject(alert, style) + _fate(alert)), bold=True))
-    click.echo(printable_block(forms.text([section(alert, style, most=1_000_000)])))
+    click.echo(printable_block(render.text([section(alert, style, most=1_000_000)])))
     for d in deliveries:
         when = d.sent_at if d.state == "sent" else d.due_at if d.state == "pending" else d.last_attempt
         line = f"{d.channel:<12}{d.state:<10} {style.time(when) if when else ''}  {plural(d.attempts, 'attempt')}"
@@ -94,8 +94,8 @@ def retry(options: Common, names: tuple[str, ...], dead: bool, form: str) -> Non
     They are sent by 'dedup alerts send', or by 'dedup watch' once it runs again: while it does, the database is its own. What a channel
     has taken is not sent again.
     """
-    from dedup import times
     from dedup.store import open_writer
+    from dedup.text import times
 
     if bool(names) == dead:
         raise click.UsageError("name alerts by their IDs, or all that were given up with --dead")
@@ -194,7 +194,7 @@ def _known_directories(settings: Settings) -> list[bytes]:
 def _style(settings: Settings) -> Any:
     from zoneinfo import ZoneInfo
 
-    from dedup.alerts.telling import Style
+    from dedup.alerts.content import Style
 
     return Style(settings.delivery.language, ZoneInfo(settings.delivery.zone))
 

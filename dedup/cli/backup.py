@@ -12,7 +12,7 @@ import click
 
 from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, remark
 from dedup.cli.progress import Progress
-from dedup.text import printable_path
+from dedup.text.normalise import printable_path
 
 if TYPE_CHECKING:
     from dedup.store.backup import Copied, Heard

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dedup.cli.common import Common, common, formats, plural, print_csv, print_json_array, remark
-from dedup.text import printable
+from dedup.text.normalise import printable
 
 if TYPE_CHECKING:
     from dedup.model import Masking
@@ -91,7 +91,7 @@ def mask(options: Common, names: tuple[str, ...], publisher: str | None, passage
 def _decide(options: Common, names: tuple[str, ...], status: Masking, told: tuple[str, str] | None = None) -> list[BoilerplateRow]:
     """Give passages a status, all or none of them, and write down one that is `told` as (publisher, text)."""
     from dedup.errors import DatabaseMissingError
-    from dedup.ingest import boilerplate as known
+    from dedup.matching import boilerplate as known
     from dedup.store import open_writer
 
     settings = options.load().settings

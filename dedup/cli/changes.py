@@ -8,7 +8,7 @@ import click
 
 from dedup.cli.common import Common, common, formats, moment, plural, print_csv, print_json_array, remark
 from dedup.model import SEVERITIES, ChangeKind
-from dedup.text import printable
+from dedup.text.normalise import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,8 +66,8 @@ def changes(
     dedup changes --kind removed --format csv > removed.csv
     """
     from dedup import reports
+    from dedup.store.connection import open_reading
     from dedup.store.feed import Feed
-    from dedup.store.opening import open_reading
 
     begin, end = moment("--since", since), moment("--until", until)
     try:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dedup.escaping import cell, csv_line, dumps
 from dedup.log_limits import LogLimit
-from dedup.text import is_storable, printable, printable_path
+from dedup.text.normalise import is_storable, printable, printable_path
+from dedup.text.sanitise import cell, csv_line, dumps
 
 if TYPE_CHECKING:
     from dedup.config import Loaded
@@ -100,7 +100,7 @@ def moment(option: str, value: str | None) -> str | None:
     """A time that somebody gave, as ISO 8601 in UTC; None where none was given. Raises BadParameter."""
     if value is None:
         return None
-    from dedup import times
+    from dedup.text import times
 
     found = times.to_utc(value, UTC)
     if found is None:

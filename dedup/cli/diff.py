@@ -10,13 +10,13 @@ import click
 
 from dedup.cli.common import Common, common, formats, print_json
 from dedup.cli.history import page_of
-from dedup.text import printable, printable_block
+from dedup.text.normalise import printable, printable_block
 
 if TYPE_CHECKING:
+    from dedup.changes.diff import Operation
     from dedup.config import Settings
-    from dedup.diffs import Operation
-    from dedup.ingest import Examined
     from dedup.model import Article
+    from dedup.scan.extract import Examined
 
 
 @click.command()
@@ -60,21 +60,21 @@ def _of_revisions(settings: Settings, page: str, from_: int | None, to: int | No
     from dedup.store import open_reader
 
     with open_reader(settings.database.path) as store:
-        return reports.diff(store, page_of(store, settings, page), from_, to)
+        return reports.compare_revisions(store, page_of(store, settings, page), from_, to)
 
 
 def _of_files(settings: Settings, one: str, other: str) -> dict[str, Any]:
     """The same of two article files, without a database."""
     from dedup import reports
-    from dedup.diffs import forms
-    from dedup.resemble import examined
+    from dedup.changes.diff import render
+    from dedup.reports.similar import examined
 
     before, after = (article_of(examined(settings, os.fsencode(path))) for path in (one, other))
     return {
         "from": one,
         "to": other,
-        "title": forms.as_json(reports.difference(before.title, after.title)),
-        "body": forms.as_json(reports.difference(before.body, after.body)),
+        "title": render.as_json(reports.difference(before.title, after.title)),
+        "body": render.as_json(reports.difference(before.body, after.body)),
     }
 
 
@@ -85,7 +85,7 @@ def article_of(e: Examined) -> Article:
 
 
 def _operations(told: list[dict[str, Any]]) -> list[Operation]:
-    from dedup.diffs import Operation
+    from dedup.changes.diff import Operation
 
     return [Operation(o["kind"], o["text"], o["move"] - 1 if "move" in o else None) for o in told]
 
@@ -109,9 +109,9 @@ def _print(found: dict[str, Any], form: str, *, full: bool) -> None:
 
 
 def _text(operations: list[Operation], *, full: bool) -> None:
-    from dedup.diffs import forms
+    from dedup.changes.diff import render
 
-    click.echo("".join(_marked(o) for o in (operations if full else forms.folded(operations))))
+    click.echo("".join(_marked(o) for o in (operations if full else render.folded(operations))))
 
 
 def _marked(o: Operation) -> str:
@@ -125,10 +125,10 @@ def _marked(o: Operation) -> str:
 
 
 def _unified(operations: list[Operation], *, full: bool) -> None:
-    from dedup.diffs import forms
+    from dedup.changes.diff import render
 
     colours = {"-": "red", "<": "red", "+": "green", ">": "green", "@": "cyan"}
-    for line in forms.unified(operations, 1_000_000 if full else 1):
+    for line in render.unified(operations, 1_000_000 if full else 1):
         click.echo(click.style(printable(line), fg=colours.get(line[:1])))
 
 
@@ -136,13 +136,13 @@ def _side(operations: list[Operation], *, full: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from dedup.diffs import forms
+    from dedup.changes.diff import render
 
     table = Table(box=None, show_header=False, padding=(0, 1), expand=True)
     table.add_column(ratio=1, overflow="fold")
     table.add_column(ratio=1, overflow="fold")
     skipped = False
-    for row in forms.rows(operations):
+    for row in render.rows(operations):
         if not full and not row.differs:
             skipped = True
             continue
@@ -170,8 +170,8 @@ _PRINTED = {"text": _text, "unified": _unified, "side": _side}
 
 
 def _print_html(found: dict[str, Any]) -> None:
-    from dedup.diffs import forms
+    from dedup.changes.diff import render
 
     for part, tag in (("title", "h1"), ("body", "div")):
         if found[part] is not None:
-            click.echo(f"<{tag}>{printable_block(forms.html(_operations(found[part])))}</{tag}>")
+            click.echo(f"<{tag}>{printable_block(render.html(_operations(found[part])))}</{tag}>")

@@ -9,7 +9,7 @@ import click
 
 from dedup.cli.common import Common, common, formats, judge, on_terminal, plural, print_json, told
 from dedup.cli.progress import Progress
-from dedup.text import printable
+from dedup.text.normalise import printable
 
 if TYPE_CHECKING:
     from dedup.doctor import Finding
@@ -49,15 +49,15 @@ def doctor(options: Common, quick: bool, repair: bool, form: str) -> None:
     dedup doctor
     dedup doctor --quick --format json
     """
-    from dedup import compiled
     from dedup.doctor import CHECKS, examine
-    from dedup.doctor.repairing import repair as mend
+    from dedup.doctor.repair import repair as mend
+    from dedup.similarity import jit
 
     settings = options.load().settings
     done: list[str] = []
     total = 0
     if repair:
-        compiled.keep_beside(settings.database.path)
+        jit.keep_beside(settings.database.path)
     with told(options), Progress("doctor", "things looked at", shown=on_terminal(options)) as progress:
 
         def looked(check: str, number: int) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from dedup.cli.common import Common, common, formats, moment, plural, print_csv, print_json_array
-from dedup.escaping import dumps
 from dedup.model import CLUSTERED, RELATIONS
-from dedup.text import printable
+from dedup.text.normalise import printable
+from dedup.text.sanitise import dumps
 
 _RELATION = click.Choice(RELATIONS)
 
@@ -153,12 +153,13 @@ def similar(options: Common, path: str, every: bool, fail_on: tuple[str, ...], f
 
     Other crawls of the file's own page are left out.
     """
-    from dedup import reports, resemble
+    from dedup import reports
+    from dedup.reports import similar as similarity_report
     from dedup.store import open_reader
 
     settings = options.load().settings
     with open_reader(settings.database.path) as store:
-        found = resemble.resemble(store, settings, os.fsencode(path), every=every)
+        found = similarity_report.resemble(store, settings, os.fsencode(path), every=every)
     if form == "json":
         click.echo(dumps(found, indent=2))
     elif form == "csv":

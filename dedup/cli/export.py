@@ -177,8 +177,8 @@ def _write(
     summed: bool = False,
 ) -> None:
     from dedup.reports.export import FORMATS, Chosen
+    from dedup.store.connection import open_reading
     from dedup.store.exporting import Exporting
-    from dedup.store.opening import open_reading
 
     if form == "parquet" and to.path is None:
         raise click.UsageError("Parquet is written to a file; name one with -o")

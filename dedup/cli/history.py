@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dedup.cli.common import Common, common, formats, plural, print_csv, print_json
-from dedup.text import printable
+from dedup.text.normalise import printable
 
 if TYPE_CHECKING:
     from dedup.config import Settings

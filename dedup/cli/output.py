@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import click
 
-from dedup import replacing
 from dedup.errors import OutputFailedError, OutputRefusedError
-from dedup.text import printable_path
+from dedup.files import atomic
+from dedup.text.normalise import printable_path
 
 if TYPE_CHECKING:
     from dedup.config import Loaded
@@ -74,7 +74,7 @@ def written(loaded: Loaded, to: Output, known: Iterable[bytes] = ()) -> Iterator
     if problem := protected.problem(place) or _problem_of_place(place):
         raise OutputRefusedError(file=shown, problem=problem)
     try:
-        with replacing.replaced(place, check) as file:
+        with atomic.replaced(place, check) as file:
             yield file
     except OSError as error:
         raise OutputFailedError(file=shown, problem=error.strerror or str(error)) from error

@@ -9,11 +9,11 @@ import click
 
 from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, remark, told
 from dedup.cli.progress import Progress
-from dedup.text import printable_path
+from dedup.text.normalise import printable_path
 
 if TYPE_CHECKING:
     from dedup.config import Loaded, Settings
-    from dedup.ingest.retention import Pruned, Rule
+    from dedup.maintenance.retention import Pruned, Rule
 
 _WHY = {"last": "the last of their page", "first": "the first of their page", "there": "what a file that is there holds"}
 
@@ -37,9 +37,9 @@ def prune(options: Common, dry_run: bool, vacuum: bool, form: str) -> None:
     dedup backup /srv/backup/dedup.db && dedup prune
     """
     from dedup.errors import DatabaseMissingError
-    from dedup.ingest.retention import Pruned, doomed, rule_of
-    from dedup.store.opening import open_reading
-    from dedup.store.pruning import States
+    from dedup.maintenance.retention import Pruned, doomed, rule_of
+    from dedup.store.connection import open_reading
+    from dedup.store.prune import States
 
     if dry_run and vacuum:
         raise click.UsageError("--dry-run writes nothing, and --vacuum everything anew")
@@ -78,19 +78,20 @@ def prune(options: Common, dry_run: bool, vacuum: bool, form: str) -> None:
 
 def _prune(options: Common, settings: Settings, pruned: Pruned, *, vacuum: bool) -> tuple[Rule | None, int, int]:
     """(the rule, bytes that were given back to the disk, bytes that are free within the file)."""
-    from dedup import compiled
     from dedup.errors import RecipeChangedError
-    from dedup.ingest import Matcher, recipes
-    from dedup.ingest.retention import prune as let_go
-    from dedup.ingest.retention import rule_of
-    from dedup.ingest.session import matching_of
+    from dedup.maintenance.retention import prune as let_go
+    from dedup.maintenance.retention import rule_of
+    from dedup.matching.matcher import Matcher
+    from dedup.scan import recipes
+    from dedup.scan.session import matching_of
+    from dedup.similarity import jit
+    from dedup.store.connection import open_locked
     from dedup.store.lock import Lock
-    from dedup.store.opening import open_locked
     from dedup.store.ownership import require_own
-    from dedup.store.pruning import Pruner
+    from dedup.store.prune import Pruner
 
     path, given_back = settings.database.path, 0
-    compiled.keep_beside(path)
+    jit.keep_beside(path)
     require_own(path)
     lock = Lock(path, "prune")
     try:

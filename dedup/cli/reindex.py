@@ -40,7 +40,7 @@ def reindex(options: Common, matches: bool, urls: bool, changes: bool, readings:
     dedup reindex --readings
     """
     from dedup.errors import DatabaseMissingError
-    from dedup.ingest import recipes
+    from dedup.scan import recipes
     from dedup.store import open_reader
 
     asked = zip(STEPS, (matches, urls, changes, readings, summaries, search), strict=True)
@@ -73,8 +73,11 @@ def reindex(options: Common, matches: bool, urls: bool, changes: bool, readings:
 
 def _derived(options: Common, settings: Settings, name: str) -> dict[str, int]:
     """Recompute what is derived from the records alone; returns counts."""
-    from dedup.ingest import Matcher, recipes, reindex_changes, reindex_signatures, reindex_urls, summaries
-    from dedup.ingest.session import matching_of, options_of
+    from dedup.maintenance import summaries
+    from dedup.maintenance.reindex import reindex_changes, reindex_signatures, reindex_urls
+    from dedup.matching.matcher import Matcher
+    from dedup.scan import recipes
+    from dedup.scan.session import matching_of, options_of
     from dedup.store import open_writer
 
     chosen, matching = options_of(settings), matching_of(settings)
@@ -96,7 +99,10 @@ def _derived(options: Common, settings: Settings, name: str) -> dict[str, int]:
 
 def _readings(options: Common, settings: Settings) -> dict[str, int]:
     """Read files again, of the recorded crawl directories where none is configured; returns counts."""
-    from dedup.ingest import open_session, recipes, reindex_readings, summaries
+    from dedup.maintenance import summaries
+    from dedup.maintenance.reindex import reindex_readings
+    from dedup.scan import recipes
+    from dedup.scan.session import open_session
     from dedup.store import open_reader
 
     if not settings.crawl.directories:

@@ -29,10 +29,10 @@ def report(options: Common, since: str | None, until: str | None, publisher: str
     dedup report --since 2026-03-02 --until 2026-03-09
     dedup report --since 2026-03-02 --format html -o week.html
     """
-    from dedup.publishers import Publishers
-    from dedup.reports.period import FORMS, figures
+    from dedup.reports.period import FORMS, compute_statistics
+    from dedup.store.connection import open_reading
     from dedup.store.counting import Counting, Period
-    from dedup.store.opening import open_reading
+    from dedup.text.publishers import Publishers
 
     begin, end = moment("--since", since), moment("--until", until)
     loaded = options.load()
@@ -40,7 +40,7 @@ def report(options: Common, since: str | None, until: str | None, publisher: str
     publishers: Publishers = settings.publishers.publishers()
     house = None if publisher is None else publishers.house(publisher, "", "")
     with open_reading(settings.database.path, Counting) as store:
-        found = figures(store, Period(begin, end, house), ZoneInfo(settings.delivery.zone), publishers)
+        found = compute_statistics(store, Period(begin, end, house), ZoneInfo(settings.delivery.zone), publishers)
         known = store.directory_paths()
     with written(loaded, output, known) as file:
         for piece in FORMS[form](found):

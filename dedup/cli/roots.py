@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dedup.cli.common import Common, common, formats, plural, print_json, remark, told
-from dedup.text import printable, printable_path
+from dedup.text.normalise import printable, printable_path
 
 if TYPE_CHECKING:
     from dedup.config import Settings
@@ -46,7 +46,7 @@ def list_(options: Common, form: str) -> None:
 
 
 def _list(options: Common, form: str) -> None:
-    from dedup.status import roots as states
+    from dedup.reports.status import roots as states
     from dedup.store import open_reader
 
     settings = options.load().settings
@@ -82,7 +82,7 @@ def move(options: Common, old: str, new: str, force: bool, form: str) -> None:
 
     A sample of its files must be at NEW with their size and modification time. NEW may not overlap with another crawl directory.
     """
-    from dedup.ingest import directories
+    from dedup.scan import directories
 
     settings = options.load().settings
     was, now = (os.path.abspath(os.fsencode(p)) for p in (old, new))
@@ -110,7 +110,7 @@ def forget(options: Common, directory: str, yes: bool, form: str) -> None:
 
     DIR may be missing. It must not be configured any more.
     """
-    from dedup.ingest import directories
+    from dedup.scan import directories
     from dedup.store import open_reader
 
     settings = options.load().settings

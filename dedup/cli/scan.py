@@ -15,7 +15,7 @@ from dedup.cli.progress import Progress
 from dedup.model import RELATIONS
 
 if TYPE_CHECKING:
-    from dedup.ingest import Tally
+    from dedup.scan.counts import Tally
     from dedup.store import Writer
 
 JUDGED = ("mismatched", "fault", "unsettled", "gone", *RELATIONS, "change")
@@ -55,7 +55,11 @@ def scan(
     dedup --database /srv/dedup.db scan /srv/crawl --format json
     """
     from dedup.errors import DirectoryAbsentError
-    from dedup.ingest import Scan, forget_mount, open_session, save_last_scan, summaries
+    from dedup.maintenance import summaries
+    from dedup.scan.counts import save_last_scan
+    from dedup.scan.roots import forget_mount
+    from dedup.scan.scanner import Scan
+    from dedup.scan.session import open_session
 
     loaded = options.load(directories)
     within = options.load().settings.crawl.directories if directories else None

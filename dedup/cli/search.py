@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dedup.cli.common import Common, common, formats, plural, print_csv, print_json_array, remark
-from dedup.text import printable
+from dedup.text.normalise import printable
 
 if TYPE_CHECKING:
     from dedup.config import Settings
     from dedup.search import Hit, Reach
-    from dedup.search.marking import Pieces
+    from dedup.search.highlight import Pieces
     from dedup.store import Reader
 
 COLUMNS = ("url", "title", "publisher", "crawled_at", "current", "state", "text", "pruned_at")

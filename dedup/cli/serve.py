@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dedup import descriptors
 from dedup.cli.common import Common, common, formats, told
-from dedup.escaping import dumps
-from dedup.text import printable
+from dedup.files import descriptors
+from dedup.text.normalise import printable
+from dedup.text.sanitise import dumps
 
 if TYPE_CHECKING:
     from dedup.config import Settings

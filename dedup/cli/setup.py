@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dedup.cli.common import Common, common, formats, print_json, remark
-from dedup.text import printable
+from dedup.text.normalise import printable
 
 if TYPE_CHECKING:
-    from dedup.protected import Protected
+    from dedup.files.protected import Protected
 
 _SAMPLE_ALERTS = """
 # What the sample tells of, in a file for feed readers, once 'dedup alerts send' or 'dedup watch' sends it.
@@ -43,7 +43,7 @@ def init(options: Common, directory: str | None, form: str) -> None:
     An existing file is never written over.
     """
     from dedup.errors import FileExistsInWayError, OutputRefusedError
-    from dedup.protected import Protected
+    from dedup.files.protected import Protected
 
     place = os.path.abspath("config.toml")
     if directory is not None and (problem := Protected("", (directory,)).problem(place)):

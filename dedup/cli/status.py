@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from dedup.cli.common import Common, common, formats, judge, plural, print_json
-from dedup.escaping import dumps
-from dedup.text import printable
+from dedup.text.normalise import printable
+from dedup.text.sanitise import dumps
 
 
 @click.command()
@@ -45,7 +45,7 @@ def status(options: Common, with_faults: bool, fail_on: tuple[str, ...], check: 
     if watched:
         _watch(database, every, form)
         return
-    from dedup.status import daemon, faults, holds, pending, roots, told
+    from dedup.reports.status import daemon, faults, holds, pending, roots, told
     from dedup.store import open_reader
 
     with open_reader(database) as store:
@@ -65,7 +65,7 @@ def status(options: Common, with_faults: bool, fail_on: tuple[str, ...], check: 
 
 def _check(database: str, form: str) -> None:
     from dedup.errors import DatabaseUnreadableError
-    from dedup.status import daemon, problems
+    from dedup.reports.status import daemon, problems
     from dedup.store import open_reader
     from dedup.store.lock import held
 
@@ -91,7 +91,7 @@ def _watch(database: str, every: float, form: str) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    from dedup.status import daemon, holds, told
+    from dedup.reports.status import daemon, holds, told
     from dedup.store import open_reader
 
     counted: dict[str, Any] = {}
@@ -151,7 +151,7 @@ def _lines(found: dict[str, Any]) -> list[str]:
 
 
 def _daemon_lines(d: dict[str, Any]) -> list[str]:
-    from dedup.ingest.leases import subject
+    from dedup.files.leases import subject
 
     backlog, unwatched = d["backlog"], plural(d["unwatched"], "folder")
     waited = f", for {backlog['oldest_seconds']:,.0f} s at most" if backlog["oldest_seconds"] else ""

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dedup.cli.common import Common, common, formats, plural, print_csv, print_json_array, remark
-from dedup.text import printable
+from dedup.text.normalise import printable
 
 if TYPE_CHECKING:
-    from dedup.ingest.examine import Options, Read
+    from dedup.scan.extract import Options, Read
 
 COLUMNS = ("path", "check", "cause", "claimed", "computed", "recipe", "fault")
 
@@ -29,7 +29,7 @@ def verify(options: Common, paths: tuple[str, ...], form: str) -> None:
     Exits with 1 if any file is mismatched or could not be read as an article. Without a page's history a claim that an
     earlier revision would meet ("stale") shows as "altered".
     """
-    from dedup.ingest.session import options_of
+    from dedup.scan.session import options_of
 
     chosen = options_of(options.load().settings)
     counts = {"verified": 0, "mismatched": 0, "unclaimed": 0, "fault": 0}
@@ -57,9 +57,9 @@ def verify(options: Common, paths: tuple[str, ...], form: str) -> None:
 
 def _files(paths: tuple[str, ...], most: int) -> Iterator[tuple[bytes, Read]]:
     """Each file's path, and the file read. Links below a directory are not followed."""
+    from dedup.files.nofollow import Beneath
     from dedup.formats import READERS, suffix
-    from dedup.ingest.beneath import Beneath
-    from dedup.ingest.examine import read_beneath, read_file
+    from dedup.scan.extract import read_beneath, read_file
 
     for path in map(os.fsencode, paths):
         if not os.path.isdir(path):
@@ -73,8 +73,8 @@ def _files(paths: tuple[str, ...], most: int) -> Iterator[tuple[bytes, Read]]:
 
 def _checked(path: bytes, read: Read, options: Options) -> dict[str, Any]:
     """The row of a file; one that the program fails on is a fault, and the others are checked all the same."""
-    from dedup.ingest.isolation import fault_of, is_of_file
-    from dedup.text import printable_path
+    from dedup.scan.isolation import fault_of, is_of_file
+    from dedup.text.normalise import printable_path
 
     try:
         return _check(path, read, options)
@@ -88,7 +88,7 @@ def _checked(path: bytes, read: Read, options: Options) -> dict[str, Any]:
 def _check(path: bytes, read: Read, options: Options) -> dict[str, Any]:
     from dedup import formats as readers
     from dedup.model import Fault
-    from dedup.text import printable_path
+    from dedup.text.normalise import printable_path
 
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | {"path": printable_path(path)}
     if isinstance(read, str):

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dedup import descriptors, times
 from dedup.cli.common import Common, common, formats
 from dedup.cli.serve import opened
-from dedup.escaping import dumps
+from dedup.files import descriptors
 from dedup.log_limits import LogLimit
-from dedup.text import printable
+from dedup.text import times
+from dedup.text.normalise import printable
+from dedup.text.sanitise import dumps
 
 if TYPE_CHECKING:
     from dedup.config import Settings
@@ -48,10 +49,10 @@ def watch(options: Common, directories: tuple[str, ...], alert_on_import: bool, 
     dedup watch
     dedup --config /etc/dedup/config.toml watch
     """
-    from dedup import daemon
+    from dedup.daemon import loop
     from dedup.errors import DatabaseLogLostError
-    from dedup.ingest import open_session
-    from dedup.store.files import are_open
+    from dedup.scan.session import open_session
+    from dedup.store.database_files import are_open
 
     log = logging.getLogger("dedup")
     handler = logging.StreamHandler()
@@ -85,7 +86,7 @@ def watch(options: Common, directories: tuple[str, ...], alert_on_import: bool, 
         while not stop.is_set():
             try:
                 with open_session(settings, "watch", alert_on_import=alert_on_import) as session, dashboard(settings):
-                    daemon.run(session, stop)
+                    loop.run(session, stop)
             except DatabaseLogLostError as error:
                 log.warning("%s", error)
                 if are_open(settings.database.path):  # by a thread that hangs: what is opened beside it would use the old files

@@ -10,12 +10,12 @@ import click
 
 from dedup.cli.common import Common, common, formats, print_json
 from dedup.cli.history import page_of
-from dedup.text import printable, printable_block
+from dedup.text.normalise import printable, printable_block
 
 if TYPE_CHECKING:
     from dedup.config import Settings
+    from dedup.reports.explain import Side
     from dedup.store import Reader
-    from dedup.why import Side
 
 
 @click.command()
@@ -34,7 +34,7 @@ def why(options: Common, a: str, b: str, form: str) -> None:
     dedup why crawl/a.md crawl/b.md
     dedup why 901_0000100001 https://www.example.com/story#1
     """
-    from dedup import why as module
+    from dedup.reports import explain as module
     from dedup.store import open_reader
 
     settings = options.load().settings
@@ -47,7 +47,7 @@ def why(options: Common, a: str, b: str, form: str) -> None:
 
 
 def _side(store: Reader, settings: Settings, named: str) -> Side:
-    from dedup.why import from_file, from_page
+    from dedup.reports.explain import from_file, from_page
 
     if os.path.isfile(named):
         return from_file(store, settings, os.fsencode(named))

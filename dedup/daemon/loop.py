@@ -7,17 +7,21 @@ import threading
 import time
 from collections.abc import Callable
 
-from dedup import health, heartbeat
-from dedup.daemon.idle import Idle
-from dedup.daemon.notify import notify
-from dedup.daemon.posting import Posting
-from dedup.daemon.vitals import Vitals
+from dedup import heartbeat
+from dedup.daemon import health_file
+from dedup.daemon.alert_pump import Posting
+from dedup.daemon.background import Idle
+from dedup.daemon.health_file import Reason
+from dedup.daemon.health_reporter import Vitals
+from dedup.daemon.systemd import notify
+from dedup.daemon.watch import Notes, Watcher
+from dedup.daemon.watch.change_queue import tops
 from dedup.errors import DatabaseFailedError, DatabaseLogLostError, DatabaseUnreadableError, DedupError
-from dedup.health import Reason
-from dedup.ingest import Root, Scan, Session, Tally, absent_mounts, is_absent, save_last_scan
-from dedup.ingest.isolation import log_once, summary
-from dedup.watch import Notes, Watcher
-from dedup.watch.notes import tops
+from dedup.scan.counts import Tally, save_last_scan
+from dedup.scan.isolation import log_once, summary
+from dedup.scan.roots import Root, absent_mounts, is_absent
+from dedup.scan.scanner import Scan
+from dedup.scan.session import Session
 
 TICK = 1.0
 """Seconds between looks at the observer's health."""
@@ -51,7 +55,7 @@ class _Loop:
         self._absent: set[Root] = set()
         self._unmounted: dict[int, list[bytes]] = {}
         self._following = self._new_following()
-        path = health.place(session.settings.database.path)
+        path = health_file.place(session.settings.database.path)
         self._vitals = Vitals(path, session.store.lock, watcher, self._following, session.unprobed)
         self._posting = Posting(session.settings, session.store, session.policy, self._vitals)
         self._idle = Idle(session, self._busy, stop.is_set, self._derived)
@@ -90,13 +94,13 @@ class _Loop:
             self._posting.finish()
             self._idle.close()
             end_metrics()
-        health.remove(self._report_path)
+        health_file.remove(self._report_path)
 
     def _serve_metrics(self) -> Callable[[], None]:
         settings = self._session.settings
         if not settings.metrics.listen:
             return lambda: None
-        from dedup import metrics
+        from dedup.daemon import metrics
 
         end = metrics.serve(settings.metrics.listen, lambda: self._vitals.told, settings.database.path)
         _log.info("metrics on http://%s/metrics", settings.metrics.listen)

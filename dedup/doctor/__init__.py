@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from functools import partial
 
 from dedup.config import Settings
-from dedup.doctor import database, histories, indexes, matches, records, summaries, surroundings
-from dedup.doctor.case import Case, Cure, Finding, Severity, Steps, Surroundings
+from dedup.doctor import database, environment, histories, indexes, matches, records, summaries
+from dedup.doctor.context import Case, Cure, Finding, Severity, Steps, Surroundings
 from dedup.errors import DedupError
-from dedup.store.auditing import open_auditor
-from dedup.store.damage import UNEXPECTED, damage
+from dedup.store.corruption import UNEXPECTED, damage
+from dedup.store.integrity import open_auditor
 from dedup.store.lock import held
-from dedup.text import printable
+from dedup.text.normalise import printable
 
 __all__ = ["CHECKS", "Case", "Cure", "Finding", "Severity", "Surroundings", "examine"]
 
@@ -27,16 +27,16 @@ OF_CONTENT: dict[str, Steps] = {
 }
 """Checks that are left out where the database cannot be asked."""
 OF_SURROUNDINGS: dict[str, Steps] = {
-    "watching": {"watches": surroundings.watching},
+    "watching": {"watches": environment.watching},
     "directories": {
-        "crawl directories": surroundings.directories,
-        "what is mounted in them": surroundings.mounted,
-        "writers": surroundings.writers,
+        "crawl directories": environment.directories,
+        "what is mounted in them": environment.mounted,
+        "writers": environment.writers,
     },
-    "disk": {"room": surroundings.disk},
-    "configuration": {"recipes": surroundings.configuration},
-    "clock": {"times": surroundings.clock},
-    "packages": {"packages": surroundings.packages},
+    "disk": {"room": environment.disk},
+    "configuration": {"recipes": environment.configuration},
+    "clock": {"times": environment.clock},
+    "packages": {"packages": environment.packages},
 }
 CHECKS = (database.CHECK, *OF_CONTENT, *OF_SURROUNDINGS)
 LONG = frozenset({"digests", "histories", "summaries"})

@@ -7,13 +7,13 @@ import stat
 from collections.abc import Iterator
 from dataclasses import replace
 
-from dedup.doctor.case import Case, Cure, Finding, Steps
+from dedup.doctor.context import Case, Cure, Finding, Steps
 from dedup.errors import DatabaseDamagedError, DatabaseUnreadableError
-from dedup.ingest.session import lost_since
-from dedup.store import auditing, wal
+from dedup.scan.session import lost_since
+from dedup.store import integrity, wal
 from dedup.store.mending import is_mendable
 from dedup.store.ownership import require_own
-from dedup.text import printable
+from dedup.text.normalise import printable
 
 CHECK = "database"
 SHOWN = 10
@@ -67,7 +67,7 @@ def file(case: Case) -> Iterator[Finding]:
     case.askable = True
 
 
-def integrity(case: Case) -> Iterator[Finding]:
+def check_integrity(case: Case) -> Iterator[Finding]:
     """What SQLite says of the file."""
     case.look(CHECK, case.asked.pages_count())
     if complaints := _quick_complaints(case) if case.quick else case.asked.complaints():
@@ -80,7 +80,7 @@ def tables(case: Case) -> Iterator[Finding]:
         case.store = None
         yield _error(f"it was written by a newer version of dedup (it holds {printable(', '.join(newer))})", "Install that version.")
     elif case.asked.is_older():
-        damaged = list(integrity(case))  # which may be what makes it look so
+        damaged = list(check_integrity(case))  # which may be what makes it look so
         case.store = None
         older = Finding(CHECK, "warning", "it is of an older version of dedup", "'dedup scan' brings it up to date; then examine it again.")
         yield from damaged or [older]
@@ -112,7 +112,7 @@ FILE: Steps = {"the file": file}
 CONTENT: Steps = {
     "the version of its tables": tables,
     "its tables, indexes, triggers and views": layout,
-    "its integrity": integrity,
+    "its integrity": check_integrity,
     "its foreign keys": keys,
 }
 
@@ -252,7 +252,7 @@ def _damage(case: Case, complaints: list[str]) -> Iterator[Finding]:
     store = case.asked
     told = "; ".join(printable(c) for c in complaints[:SHOWN])
     more = f"; and {len(complaints) - SHOWN:,} more" if len(complaints) > SHOWN else ""
-    extents = [store.extent(table) for table in auditing.BASE]
+    extents = [store.extent(table) for table in integrity.BASE]
     lost = [e for e in extents if e.readable < e.known]
     if not lost and all(any(part in c for part in _OF_INDEXES) for c in complaints):
         yield Finding(CHECK, "error", f"indexes of SQLite's own do not fit their tables: {told}{more}", _CURED, "sqlite")
@@ -265,7 +265,7 @@ def _damage(case: Case, complaints: list[str]) -> Iterator[Finding]:
     for e in lost:
         yield _error(f"of {e.known:,} rows of {e.table} that are known of, {e.readable:,} can be read", RESTORE)
     if not lost:
-        derived = sorted(t for t in auditing.DERIVED if store.complaints(t))
+        derived = sorted(t for t in integrity.DERIVED if store.complaints(t))
         where = f"only what is derived is damaged ({', '.join(derived)})" if derived else "what is damaged is none of their pages"
-        what = f"all rows of {', '.join(auditing.BASE)} that are known of can be read: {where}"
+        what = f"all rows of {', '.join(integrity.BASE)} that are known of can be read: {where}"
         yield Finding(CHECK, "ok", what, RESTORE)

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
-from dedup.doctor.case import Case, Finding, Steps
+from dedup.changes import Rules
+from dedup.doctor.context import Case, Finding, Steps
 from dedup.doctor.records import finding, is_intact, named_pages, parts, written_with
-from dedup.ingest import recipes
-from dedup.ingest.causes import cause_differences
-from dedup.ingest.isolation import each_apart
-from dedup.ingest.settle import assessed, misjudged, worth_differences
-from dedup.judging import Rules
-from dedup.store.auditing import Auditor
+from dedup.scan import recipes
+from dedup.scan.isolation import each_apart
+from dedup.scan.mismatch_causes import cause_differences
+from dedup.scan.page_history import assessed, misjudged, worth_differences
+from dedup.store.integrity import Auditor
 from dedup.store.rows import DoubtfulReading
 
 CHECK = "histories"

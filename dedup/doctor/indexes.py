@@ -7,10 +7,12 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
-from dedup import compiled, lsh, passages, search, winnowing
-from dedup.doctor.case import Case, Finding, Severity, Steps
-from dedup.table import State, Table, misfit, state_of
-from dedup.text import printable_path
+from dedup import search
+from dedup.doctor.context import Case, Finding, Severity, Steps
+from dedup.index import lsh, passages
+from dedup.index.hashtable import State, Table, misfit, state_of
+from dedup.similarity import jit, winnowing
+from dedup.text.normalise import printable_path
 
 CHECK = "indexes"
 CHUNK = 4000
@@ -109,7 +111,7 @@ def _entries(
     """Every entry that what is stored should have, and that there are no others."""
     there = missing = 0
     for rows in _parts(stored(0), table.state):
-        compiled.worth(len(rows))
+        jit.worth(len(rows))
         sound = [row for row in rows if fits(row[1])]
         has, lacks = lacking(table, sound)
         there += has

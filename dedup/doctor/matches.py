@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from dedup import lsh
-from dedup.doctor.case import Case, Finding
+from dedup.doctor.context import Case, Finding
 from dedup.doctor.records import in_force, parts
-from dedup.ingest.examine import Options, sign
-from dedup.ingest.matching import Judged, Matching
-from dedup.ingest.session import options_of
+from dedup.index import lsh
+from dedup.index.hashtable import Table
+from dedup.matching.thresholds import Judged, Matching
 from dedup.model import Match
-from dedup.overlap import Prepared, overlap, prepare
-from dedup.store.auditing import Auditor
-from dedup.table import Table
+from dedup.scan.extract import Options, sign
+from dedup.scan.session import options_of
+from dedup.similarity.overlap import Prepared, overlap, prepare
+from dedup.store.integrity import Auditor
 
 CHECK = "indexes"
 MISMEASURED = "matches with another relation or other figures than the bodies of their texts give"

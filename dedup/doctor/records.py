@@ -8,18 +8,18 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from dedup import winnowing
-from dedup.doctor.case import Case, Cure, Finding, Steps
+from dedup.doctor.context import Case, Cure, Finding, Steps
 from dedup.doctor.database import RESTORE
 from dedup.errors import RecipeChangedError
-from dedup.ingest import history, recipes
-from dedup.ingest.examine import Options, sign, state_digest
-from dedup.ingest.session import options_of
 from dedup.model import Sighting
-from dedup.store.auditing import MISFITS, Auditor, StateRow, Told
+from dedup.scan import history, recipes
+from dedup.scan.extract import Options, sign, state_digest
+from dedup.scan.session import options_of
+from dedup.similarity import winnowing
+from dedup.store.integrity import MISFITS, Auditor, StateRow, Told
 from dedup.store.rows import KeptSighting
 from dedup.store.writing import fields_json
-from dedup.text import printable
+from dedup.text.normalise import printable
 
 RECORDS, DIGESTS = "records", "digests"
 CHUNK = 500

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
-from dedup.doctor.case import Case, Finding, Steps
+from dedup.doctor.context import Case, Finding, Steps
 from dedup.doctor.records import finding, in_force, named_pages
-from dedup.ingest import summaries
-from dedup.store.auditing import Auditor
+from dedup.maintenance import summaries
+from dedup.store.integrity import Auditor
 from dedup.store.summing import SummaryRow, Summed
 
 CHECK = "summaries"

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from dedup import digests, times
-from dedup.digests import BLANKS, Piece, Recipe
 from dedup.formats.decoding import decode
 from dedup.formats.options import ReadOptions
 from dedup.heartbeat import beat
 from dedup.model import FAULTS, Article, Cause, Check, Fault, FaultKind, Metadata, Reading
-from dedup.urls import without_credentials
+from dedup.text import digests, times
+from dedup.text.digests import BLANKS, Piece, Recipe
+from dedup.text.urls import without_credentials
 
 _EARLY = ("id", "title", "category", "publisher", "author")
 _LATE = ("published_at", "crawled_at", "url", "oid", "aid", "content_hash", "comment_count")

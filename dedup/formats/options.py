@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import tzinfo
 
-from dedup.digests import Recipe
+from dedup.text.digests import Recipe
 
 
 @dataclass(frozen=True, slots=True)

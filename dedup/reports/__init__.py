@@ -1,8 +1,8 @@
 """What people ask of the database, as plain values ready for JSON; nothing here writes."""
 
 from dedup.reports.changes import CHANGE_COLUMNS, Folding, Wanted, changes, flat_changes, in_words
-from dedup.reports.content import boilerplate, dump, passage
 from dedup.reports.copies import copies
+from dedup.reports.dump import boilerplate, dump, passage
 from dedup.reports.duplicates import (
     CLUSTER_COLUMNS,
     NUMBERS,
@@ -19,7 +19,7 @@ from dedup.reports.duplicates import (
     told,
     with_passages,
 )
-from dedup.reports.history import STATE_RECIPE, diff, difference, find_page, history, revision
+from dedup.reports.history import STATE_RECIPE, compare_revisions, difference, find_page, history, revision
 
 __all__ = [
     "CHANGE_COLUMNS",
@@ -36,8 +36,8 @@ __all__ = [
     "changes",
     "closest",
     "clusters",
+    "compare_revisions",
     "copies",
-    "diff",
     "difference",
     "dump",
     "find_page",

@@ -10,10 +10,10 @@ from functools import partial
 from typing import Any
 
 from dedup.model import SEVERITIES
-from dedup.publishers import Publishers
 from dedup.reports.history import STATE_RECIPE
 from dedup.store.feed import Feed, Incident, Spot
 from dedup.store.rows import JudgedChange
+from dedup.text.publishers import Publishers
 
 CHANGE_COLUMNS = (
     "url", "title", "publisher", "at", "previous_at", "kind", "severity", "stealth", "corrected", "channels", "evidence", "from", "to",

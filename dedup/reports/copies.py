@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from dedup import times
 from dedup.model import ALIKE, RELATIONS
 from dedup.reports.duplicates import told
 from dedup.store.around import Around, Likeness
+from dedup.text import times
 
 LOOKED_AT = 2000
 """Matches of each sort that are looked at; one page has more only where thousands show its very text."""

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from dedup import times
-from dedup.clustering import EXACT, Graph, Link, precedence
 from dedup.model import ALIKE, RELATIONS, Numbers, Relation
-from dedup.overlap import places
-from dedup.publishers import Publishers
+from dedup.similarity.clustering import EXACT, Graph, Link, precedence
+from dedup.similarity.overlap import spans
 from dedup.store import ArticleRow, Reader
+from dedup.text import times
+from dedup.text.publishers import Publishers
 
 NUMBERS = ("similarity", "containment", "relation", "coverage", "shared", "longest", "quoted", "masked")
 """What `told` tells of a match."""
@@ -141,7 +141,7 @@ def with_passages(store: Reader, pair: dict[str, Any], a: ArticleRow, b: Article
     """A pair with the passages that its bodies share: [begin, end, begin, end] in code points of the one and the other. None where
     a body was pruned."""
     one, other = store.body_of_state(a.page_id, a.digest), store.body_of_state(b.page_id, b.digest)
-    found = None if one is None or other is None else places.passages(one, other)
+    found = None if one is None or other is None else spans.passages(one, other)
     return {**pair, "passages": None if found is None else [[p.a_begin, p.a_end, p.b_begin, p.b_end] for p in found]}
 
 

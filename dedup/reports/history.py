@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dedup import diffs
-from dedup.clustering import CHECKS
-from dedup.diffs import forms
+from dedup.changes import diff
+from dedup.changes.diff import render
 from dedup.errors import AmbiguousPageError, NoRevisionError, UnknownPageError
+from dedup.similarity.clustering import CHECKS
 from dedup.store import Reader
 from dedup.store.rows import RevisionRow
-from dedup.urls import Canonicaliser, shown, without_credentials
+from dedup.text.urls import Canonicaliser, shown, without_credentials
 
 STATE_RECIPE = "sha256(title+ff+body)"
 
@@ -95,12 +95,12 @@ def history(store: Reader, page: int) -> dict[str, Any]:
     }
 
 
-def difference(before: str, after: str) -> list[diffs.Operation]:
+def difference(before: str, after: str) -> list[diff.Operation]:
     """What changed between two texts as they are stored."""
-    return diffs.compare(diffs.clean(before), diffs.clean(after))
+    return diff.compare(diff.clean(before), diff.clean(after))
 
 
-def diff(store: Reader, page: int, from_: int | None, to: int | None) -> dict[str, Any]:
+def compare_revisions(store: Reader, page: int, from_: int | None, to: int | None) -> dict[str, Any]:
     """What changed between two revisions of a page, by their shown numbers; the last two by crawl time where none are named. The
     `body` is None where that of either was pruned."""
     revisions = store.revisions(page)
@@ -120,7 +120,7 @@ def diff(store: Reader, page: int, from_: int | None, to: int | None) -> dict[st
         "url": url,
         "from": from_,
         "to": to,
-        "title": forms.as_json(difference(before.title, after.title)),
-        "body": forms.as_json(difference(before.body or "", after.body or "")) if known else None,
+        "title": render.as_json(difference(before.title, after.title)),
+        "body": render.as_json(difference(before.body or "", after.body or "")) if known else None,
         "pruned_at": {"from": before.pruned_at, "to": after.pruned_at},
     }

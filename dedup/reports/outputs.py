@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import re
 
-from dedup.reports.export.columns import ALL, Column
-from dedup.reports.period.forms import CSV_COLUMNS
+from dedup.reports.export.schema import ALL, Column
+from dedup.reports.period.render import CSV_COLUMNS
 
 _HTML = re.compile(rb"\s*<!doctype html>.{0,4000}?<title>Report\b", re.DOTALL | re.IGNORECASE)
 _TEXT = re.compile(r"(?:# )?Report\b[^\n]*, [^\n]*\n\n?Times and hours are those of ")

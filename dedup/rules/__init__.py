@@ -1,8 +1,8 @@
 """Which of what happens is told, to whom, and when. Pure: events and rules in, decisions out."""
 
-from dedup.rules.events import DETAILS, Event, alert_id, incident_key
-from dedup.rules.matching import KINDS, Alerting, Rule, matching, meets
-from dedup.rules.rhythm import Due, Rhythm, Why, due, hour_of
+from dedup.rules.event import DETAILS, Event, alert_id, incident_key
+from dedup.rules.rules import KINDS, Alerting, Rule, matching_rules, meets
+from dedup.rules.schedule import Due, Rhythm, Why, due, hour_of
 
 __all__ = [
     "DETAILS",
@@ -17,6 +17,6 @@ __all__ = [
     "due",
     "hour_of",
     "incident_key",
-    "matching",
+    "matching_rules",
     "meets",
 ]

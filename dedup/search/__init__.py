@@ -16,16 +16,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from dedup.descriptors import is_exhausted
 from dedup.errors import SearchFailedError
+from dedup.files.descriptors import is_exhausted
 from dedup.heartbeat import beat, beating
 from dedup.model import NO_COMMIT
-from dedup.search import file
-from dedup.search.file import Standing, offered
-from dedup.search.finding import NOT_OFFERED, TAIL, Found, Hit, Reach, continues, find, plain, reach
-from dedup.search.looking import Looked, look
+from dedup.search import index_file
+from dedup.search.check import Looked, look
+from dedup.search.index_file import Standing, offered
 from dedup.search.query import parse
-from dedup.search.words import PUBLISHER, RECIPE, TITLE, URL, cut, split, within
+from dedup.search.searcher import NOT_OFFERED, TAIL, Found, Hit, Reach, continues, find, plain, reach
+from dedup.search.tokenizer import PUBLISHER, RECIPE, TITLE, URL, cut, split, within
 from dedup.store import Reader
 from dedup.store.rows import WordsRow
 from dedup.store.searching import STATE_BYTES
@@ -146,11 +146,11 @@ class Search:
         self._not_before = time.monotonic() + PAUSE
         if not self._problem:
             self._problem = str(why)
-            _log.warning("search does not reach what is new: %s cannot be written (%s)", file.shown(self._path), why)
+            _log.warning("search does not reach what is new: %s cannot be written (%s)", index_file.shown(self._path), why)
 
     def _removed(self) -> bool:
         try:
-            file.remove(self._path)
+            index_file.remove(self._path)
         except OSError as error:
             self._put_off(error.strerror or error)
             return False
@@ -182,12 +182,12 @@ class Search:
             return
         self.close()
         try:
-            self._index = file.open_writing(self._path)
-            now = file.standing(self._index)
+            self._index = index_file.open_writing(self._path)
+            now = index_file.standing(self._index)
             if (now.uuid, now.recipe) != (uuid, RECIPE):
                 raise ValueError("it is another database's" if now.uuid != uuid else "it is of another version")
         except FileNotFoundError:
-            self._index = file.make(self._path, uuid)
+            self._index = index_file.make(self._path, uuid)
         except OSError as error:
             raise _BrokenError(error.strerror or error, lasting=not is_exhausted(error)) from error
         self._inode = _inode(self._path)
@@ -196,7 +196,7 @@ class Search:
     def _make_sure(self) -> None:
         assert self._index is not None
         with self._own():
-            now, held = file.standing(self._index), file.last_held(self._index, TAIL)
+            now, held = index_file.standing(self._index), index_file.last_held(self._index, TAIL)
         known = now.token in (b"", NO_COMMIT) or self._store.batch_text(now.token) is not None
         if held and not (known and continues(self._store, now, held)):
             self._compare(now)
@@ -217,9 +217,9 @@ class Search:
 
         try:
             with self._transaction() as index:
-                file.compare(index, there())
+                index_file.compare(index, there())
                 last = min(now.last, self._store.last_revision())
-                file.set_standing(index, replace(now, altered=place, token=token, last=last, held=_count(index)))
+                index_file.set_standing(index, replace(now, altered=place, token=token, last=last, held=_count(index)))
         except _BrokenError:
             if failed:
                 raise failed[0] from None
@@ -230,7 +230,7 @@ class Search:
         assert self._index is not None
         token = self._store.last_batch()[0]  # before what is read: it may bring more
         with self._own():
-            now, again = file.standing(self._index), file.due(self._index, most)
+            now, again = index_file.standing(self._index), index_file.due(self._index, most)
         altered = self._store.altered_beyond(now.altered, most)
         if altered is None:
             self._compare(now)
@@ -255,18 +255,18 @@ class Search:
         made = _found_by_each(rows)
         with self._transaction() as index:
             before = _count(index, again) if again else 0
-            file.forget(index, again)
-            file.enter(
+            index_file.forget(index, again)
+            index_file.enter(
                 index, ((r.id, text, r.digest[:STATE_BYTES], r.body is not None) for r, text in beating(zip(rows, made, strict=True)))
             )
             index.executemany("DELETE FROM due WHERE revision = ?", ((r,) for r in again))
-            file.set_standing(index, replace(now, held=now.held - before + len(rows)))
+            index_file.set_standing(index, replace(now, held=now.held - before + len(rows)))
         return len(rows)
 
     def _left(self) -> int:
         assert self._index is not None
         with self._own():
-            now = file.standing(self._index)
+            now = index_file.standing(self._index)
             owing = int(self._index.execute("SELECT count(*) FROM due").fetchone()[0])
         return owing + self._store.revisions_beyond(now.last)
 
@@ -307,7 +307,7 @@ def make_again(store: Reader, progress: Callable[[int], None] = lambda _: None) 
     finally:
         search.close()
     if filled.problem:
-        raise SearchFailedError(path=file.shown(store.search_path()), problem=filled.problem)
+        raise SearchFailedError(path=index_file.shown(store.search_path()), problem=filled.problem)
     return filled.done
 
 

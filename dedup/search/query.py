@@ -11,10 +11,10 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from dedup.publishers import Publishers
-from dedup.search import words
-from dedup.search.words import PUBLISHER, TITLE, URL, blanked, is_wide
-from dedup.text import fold
+from dedup.search import tokenizer
+from dedup.search.tokenizer import PUBLISHER, TITLE, URL, blanked, is_wide
+from dedup.text.normalise import fold
+from dedup.text.publishers import Publishers
 
 MOST_CHARACTERS = 1000
 MOST_TERMS = 32
@@ -103,14 +103,14 @@ def _runs(wording: str) -> list[str]:
 
 def _words_of(run: str) -> list[str]:
     """What the index is asked for: of several wide characters the pairs, of one nothing unless it is an ideograph."""
-    found = words.words(run)
-    return [word for word in found if len(word) == 2] if len(run) > 1 and is_wide(run[0]) else [words.cut(word) for word in found]
+    found = tokenizer.words(run)
+    return [word for word in found if len(word) == 2] if len(run) > 1 and is_wide(run[0]) else [tokenizer.cut(word) for word in found]
 
 
 @lru_cache(maxsize=1)
 def _edge() -> str:
     """A character of a word that is no pair's."""
-    return rf"[^ {words.wide_class()}]"
+    return rf"[^ {tokenizer.wide_class()}]"
 
 
 def _pattern(wording: str, *, prefix: bool) -> re.Pattern[str]:
@@ -129,8 +129,8 @@ def _asked(term: Term, publishers: Publishers) -> str:
         return _all(term.words, term.place, prefix=term.prefix)
     ways = [_all(term.words, PUBLISHER, prefix=term.prefix)]
     for house in publishers.called(term.finds):
-        ways += [_all(words.words(name), PUBLISHER) for name in (house.name, *house.names, *house.oids)]
-        ways += [_all(words.words(host), URL) for host in house.hosts]
+        ways += [_all(tokenizer.words(name), PUBLISHER) for name in (house.name, *house.names, *house.oids)]
+        ways += [_all(tokenizer.words(host), URL) for host in house.hosts]
     return f"({' OR '.join(way for way in ways if way)})"
 
 

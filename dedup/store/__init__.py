@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dedup.store.connection import open_reader, open_writer
 from dedup.store.lock import Lock
-from dedup.store.opening import open_reader, open_writer
 from dedup.store.reading import Reader
 from dedup.store.rows import AlertRow, ArticleRow, DeliveryRow, FileRow, KeptSighting
 from dedup.store.writing import Writer

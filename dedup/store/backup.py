@@ -25,7 +25,6 @@ from dataclasses import dataclass, replace
 
 from sqlite_utils import Database
 
-from dedup import schema, times
 from dedup.errors import (
     BackupFailedError,
     BackupRefusedError,
@@ -36,14 +35,15 @@ from dedup.errors import (
     DedupError,
     RestoreFailedError,
 )
-from dedup.protected import Protected
-from dedup.replacing import BESIDE, PART, part, sync_folder
-from dedup.store import wal
+from dedup.files.atomic import BESIDE, PART, part, sync_folder
+from dedup.files.protected import Protected
+from dedup.store import schema, wal
+from dedup.store.connection import connect, connect_reading, refuse_newer
 from dedup.store.lock import Lock, held
-from dedup.store.opening import connect, connect_reading, refuse_newer
 from dedup.store.ownership import require_own
 from dedup.store.reading import Reader
-from dedup.text import printable_path
+from dedup.text import times
+from dedup.text.normalise import printable_path
 
 STEP = 2048
 """Pages of the database that are copied at a time: 8 MB."""

@@ -12,10 +12,11 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from dedup import disk, private, times
-from dedup.descriptors import is_exhausted
 from dedup.errors import DatabaseBusyError, DatabaseFailedError, DatabaseLockLostError, DatabaseUnreadableError
+from dedup.files import disk_errors, secure
+from dedup.files.descriptors import is_exhausted
 from dedup.store.descriptors import kept_open
+from dedup.text import times
 
 _SIZE = 2048
 """Bytes of the file, always: on a full disk it can still be written over."""
@@ -81,10 +82,10 @@ class Lock:
 
     def _open(self, database: str) -> int:
         try:
-            return private.open_own(self.path, os.O_RDWR | os.O_CREAT)
+            return secure.open_own(self.path, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise DatabaseUnreadableError(
-                path=database, problem=f"its lock {self.path} cannot be made: {disk.explained(error, database)}"
+                path=database, problem=f"its lock {self.path} cannot be made: {disk_errors.explained(error, database)}"
             ) from error
 
     def _own(self, database: str) -> None:
@@ -190,7 +191,7 @@ def _beside(database: str) -> str:
 def _look(database: str) -> tuple[Held | None, Held | None]:
     """(who holds the lock, who held it last and was killed)."""
     try:
-        fd = private.open_own(_beside(database), os.O_RDONLY)
+        fd = secure.open_own(_beside(database), os.O_RDONLY)
     except OSError as error:
         if is_exhausted(error):
             raise  # a writer may hold it all the same

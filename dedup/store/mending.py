@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dedup.schema import Difference
-from dedup.store.auditing import MADE_AGAIN, Auditor
+from dedup.store.integrity import MADE_AGAIN, Auditor
+from dedup.store.schema import Difference
 from dedup.store.writing import Writer
 
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dedup.model import SEVERITIES, Severity
-from dedup.rules import Alerting, Event, Rule, alert_id, due, incident_key, matching
+from dedup.rules import Alerting, Event, Rule, alert_id, due, incident_key, matching_rules
 from dedup.store.rows import KnownAlert, Told
 from dedup.store.sending import as_json
 from dedup.store.writing import Writer
@@ -24,7 +24,7 @@ def write(store: Writer, events: Iterable[Event], alerting: Alerting, now: str) 
     """
     if not alerting.rules:
         return 0
-    met = [(event, rules) for event in events if (rules := matching(event, alerting.rules))]
+    met = [(event, rules) for event in events if (rules := matching_rules(event, alerting.rules))]
     if not met:
         return 0
     batch = _Batch(store, alerting, now, store.known_alerts(event.key for event, _ in met))

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from contextlib import closing
 from urllib.parse import quote
 
-from dedup import disk
 from dedup.errors import DatabaseUnreadableError
-from dedup.protected import SQLITE
-from dedup.store.damage import SQLITE as SQLITE_ERRORS
-from dedup.store.damage import failure
+from dedup.files import disk_errors
+from dedup.files.protected import SQLITE
+from dedup.store.corruption import SQLITE as SQLITE_ERRORS
+from dedup.store.corruption import failure
 from dedup.store.descriptors import kept_open
 
 APPLICATION_ID = 0x6464_7570
@@ -53,7 +53,7 @@ def require_own(path: str, *, damaged: bool = False) -> None:
             raise unreadable(f"it is a link to {os.readlink(path)}, which is not there") from None
         return
     except OSError as error:
-        raise unreadable(disk.explained(error, path)) from error
+        raise unreadable(disk_errors.explained(error, path)) from error
     if not stat.S_ISREG(mode):
         kind = next((name for test, name in _KINDS if test(mode)), "something else")
         raise unreadable(f"it is {kind}, not a file")
@@ -62,7 +62,7 @@ def require_own(path: str, *, damaged: bool = False) -> None:
     except PermissionError as error:
         raise unreadable(f"{error.strerror} (its permissions are {stat.S_IMODE(mode):03o})") from error
     except OSError as error:
-        raise unreadable(disk.explained(error, path)) from error
+        raise unreadable(disk_errors.explained(error, path)) from error
     if header and not header.startswith(SQLITE):
         if damaged or any(os.path.exists(os.path.realpath(path) + end) for end in _BESIDE):
             return  # damaged: SQLite and 'dedup doctor' say more

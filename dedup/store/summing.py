@@ -14,7 +14,7 @@ from dedup.store.reading import IN_CLUSTERS, MATCH, match
 
 @dataclass(frozen=True, slots=True)
 class Summed:
-    """A page's summary as far as clusters are made of it: an article, see `dedup.clustering`."""
+    """A page's summary as far as clusters are made of it: an article, see `dedup.similarity.clustering`."""
 
     page_id: int
     text_id: int | None

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import struct
 
-from dedup.descriptors import is_exhausted
+from dedup.files.descriptors import is_exhausted
 from dedup.store.descriptors import kept_open
 
 BACKUP = 0x6465_6475

@@ -13,12 +13,12 @@ from typing import Any
 import xxhash
 from sqlite_utils import Database
 
-from dedup import disk
 from dedup.errors import DatabaseCutShortError, DatabaseFailedError, DatabaseLogCutShortError, DatabaseLogLostError
+from dedup.files import disk_errors
 from dedup.model import Cause, Change, Fault, Masking, Match, Metadata, Relation
-from dedup.store.damage import UNEXPECTED, failure, require_sound
+from dedup.store.corruption import UNEXPECTED, failure, require_sound
+from dedup.store.database_files import OpenFiles
 from dedup.store.directories import Directories
-from dedup.store.files import OpenFiles
 from dedup.store.lock import Lock
 from dedup.store.reading import BODILESS
 from dedup.store.rereads import Rereads
@@ -94,7 +94,7 @@ class Writer(Sending, Summing, Timeline, Rereads, Directories):
             with self.failures():
                 yield
         except OSError as error:
-            raise DatabaseFailedError(path=self.path, problem=disk.explained(error, self.path)) from error
+            raise DatabaseFailedError(path=self.path, problem=disk_errors.explained(error, self.path)) from error
 
     @contextmanager
     def failures(self) -> Iterator[None]:

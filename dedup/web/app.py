@@ -14,8 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from dedup.config import Settings
-from dedup.web.asking import Answer, Desk, View
-from dedup.web.guard import Guard
+from dedup.web.middleware import Guard
+from dedup.web.render import Answer, Desk, View
 from dedup.web.views import VIEWS
 
 _MEDIA = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}

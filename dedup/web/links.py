@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from dedup.errors import ParameterError
-from dedup.text import is_storable
+from dedup.text.normalise import is_storable
 
 AREAS = (
     ("overview", "Overview"),

@@ -10,7 +10,7 @@ from dedup.config import Settings, variable
 from dedup.errors import WebError, WebOpenError
 from dedup.http_server import HttpServer, listen_at
 from dedup.web.app import make
-from dedup.web.guard import host_of, is_own_machine
+from dedup.web.middleware import host_of, is_own_machine
 
 THREADS = 8
 """Pages that are made at a time. Further requests wait."""

@@ -50,7 +50,7 @@ most_per_hour = 0
 def outbox_of(db: Path, channels: dict[str, Channel], number: int = ALERTS) -> list[str]:
     """A database with alerts that are due; their ids."""
     chosen = settings(channels)
-    from dedup import times
+    from dedup.text import times
 
     with written(db, chosen, [event(n) for n in range(number)], times.now()):
         pass

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from dedup.ingest import Scan
+from dedup.scan.scanner import Scan
 from tests import running
 from tests.conftest import spawn
 from tests.crawl import Made
@@ -87,7 +87,7 @@ def test_times_in_the_future_that_somebody_set_do_not_matter(crawl: Path, db: Pa
 def test_a_file_of_the_future_settles_by_standing_unchanged(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By the clock that nobody sets; every change begins the time anew."""
     now = 1000.0
-    monkeypatch.setattr("dedup.ingest.scan.time", SimpleNamespace(monotonic=lambda: now, time_ns=lambda: 0))
+    monkeypatch.setattr("dedup.scan.scanner.time", SimpleNamespace(monotonic=lambda: now, time_ns=lambda: 0))
     path = Made().write(crawl, age=0)
     with running.session(crawl, db, settle=10.0) as session:
         scan = Scan(session)

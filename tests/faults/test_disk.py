@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from dedup import disk as disks
 from dedup.errors import DatabaseFailedError
-from dedup.ingest import Scan, scan
-from dedup.ingest.matcher import Matcher
-from dedup.ingest.workers import Examiners
-from dedup.lsh import CandidateIndex
+from dedup.files import disk_errors as disks
+from dedup.index.lsh import CandidateIndex
+from dedup.matching.matcher import Matcher
+from dedup.scan import scanner
+from dedup.scan.scanner import Scan
+from dedup.scan.workers import Examiners
 from tests import running
 from tests.conftest import spawn
 from tests.crawl import Made, edited, words
@@ -133,7 +134,7 @@ def test_a_scan_that_finds_no_room_says_so_and_another_goes_on_from_what_was_com
     articles = _articles()
     for a in articles[:BEFORE]:
         a.write(crawl)
-    monkeypatch.setattr(scan, "BATCH_FILES", 20)
+    monkeypatch.setattr(scanner, "BATCH_FILES", 20)
     with memory(tmp_path / "disk", "8m") as disk:
         db = disk / "dedup.db"
         running.scan(crawl, db)
@@ -179,7 +180,7 @@ def test_a_limit_of_file_sizes_is_told_and_made_up_for_once_it_is_raised(crawl: 
 _LOG_GROWS = """
 import os, resource, sys
 from pathlib import Path
-from dedup.ingest import Scan
+from dedup.scan.scanner import Scan
 from tests import running
 from tests.faults.test_disk import BEFORE, _articles
 crawl, db = Path(sys.argv[1]), Path(sys.argv[2])
@@ -325,8 +326,8 @@ def test_what_fails_while_a_folder_is_compared_is_no_fault_of_the_folder(crawl: 
 
     with running.session(crawl, db) as session:
         with monkeypatch.context() as patch:
-            patch.setattr(scan, "BATCH_FILES", 2)
-            patch.setattr(scan, "record", no_room)
+            patch.setattr(scanner, "BATCH_FILES", 2)
+            patch.setattr(scanner, "record", no_room)
             with pytest.raises(DatabaseFailedError, match="No space left on device"):
                 Scan(session).run()
             patch.setattr(Examiners, "give", no_room)

@@ -17,12 +17,13 @@ pytestmark = pytest.mark.system
 
 _TRUNCATED_IN_USE = """
 import os
-from dedup import process, table
+from dedup import process
+from dedup.index import hashtable
 process.prepare()
 def truncated(self, *args):
     os.truncate(self.path, 0)
     return add(self, *args)
-add, table.Table.add = table.Table.add, truncated
+add, hashtable.Table.add = hashtable.Table.add, truncated
 """
 
 

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from dedup import status
-from dedup.ingest import Scan, examine
-from dedup.ingest.workers import Examiners
+from dedup.reports import status
+from dedup.scan.extract import examine
+from dedup.scan.scanner import Scan
+from dedup.scan.workers import Examiners
 from tests import running
 from tests.conftest import command, run, spawn
 from tests.crawl import Made
@@ -87,7 +88,7 @@ def test_a_predecessors_report_is_never_taken_for_its_own(crawl: Path, db: Path)
     with watching(crawl, db) as daemon:
         daemon.wait_until(lambda: daemon.problems() == [])
         daemon.process.kill()
-    slow = "import time; from dedup.ingest import scan; scan.is_absent = lambda *_: time.sleep(1)"
+    slow = "import time; from dedup.scan import scanner; scanner.is_absent = lambda *_: time.sleep(1)"
     with watching(crawl, db, under=patched(slow), until="was killed") as daemon:
         daemon.wait_until(lambda: status.daemon(str(db)).report is not None, every=0.001)
         assert (daemon.report().process, daemon.report().phase) == (daemon.process.pid, "starting")
@@ -242,14 +243,14 @@ def test_a_database_that_another_program_lets_go_of_is_written_on(crawl: Path, d
 
 _MAKING = """
 import sys, time
-from dedup import table
-table._ROWS = 1
-settle = table.Table.settle
+from dedup.index import hashtable
+hashtable._ROWS = 1
+settle = hashtable.Table.settle
 def slowly(self, token, last_text):
     settle(self, token, last_text)
     print("making an index", file=sys.stderr, flush=True)
     time.sleep(1)
-table.Table.settle = slowly
+hashtable.Table.settle = slowly
 """
 
 
@@ -295,9 +296,9 @@ def test_files_that_wait_are_not_taken_one_after_the_other_when_it_is_time_to_st
 def test_what_others_read_is_not_recorded_batch_after_batch_when_it_is_time_to_stop(
     crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dedup.ingest.workers.WORTHWHILE", 0)
+    monkeypatch.setattr("dedup.scan.workers.WORTHWHILE", 0)
     monkeypatch.setattr(Examiners, "_elsewhere", lambda self, batch: examine(batch, self._options))  # in threads of its own
-    monkeypatch.setattr("dedup.ingest.scan.BATCH_FILES", 4)
+    monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", 4)
     for n in range(20):
         Made(aid=f"{n:010d}").write(crawl)
     stop = threading.Event()

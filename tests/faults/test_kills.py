@@ -36,8 +36,9 @@ STANDS = 10
 
 _DYING = """
 import os, signal, threading, time
-from dedup import health, table
-from dedup.ingest.matcher import Matcher
+from dedup.daemon import health_file
+from dedup.index import hashtable
+from dedup.matching.matcher import Matcher
 from dedup.store.writing import Writer
 left = {calls}
 def die(): os.kill(os.getpid(), signal.SIGKILL)
@@ -69,25 +70,25 @@ def soon(self, sql, *args):
 Writer._execute = soon
 """
 _HALF_A_REPORT = """
-write = health._write_all
+write = health_file._write_all
 def half(fd, told):
     global left
     left -= 1
     if left <= 0: os.write(fd, told[: len(told) // 2]); die()
     write(fd, told)
-health._write_all = half
+health_file._write_all = half
 """
 POINTS = {
     "within a transaction": "dies(Writer, 'insert_sightings')",
     "before COMMIT": "dies(Writer, '_execute', before=True, which=commits)",
     "after COMMIT": "dies(Writer, '_execute', which=commits)",
     "before the indexes": "dies(Matcher, 'committed', before=True)",
-    "within an index": "dies(table.Table, 'add')",
-    "before an index counts": "dies(table.Table, 'settle', before=True)",
-    "between the indexes": "dies(table.Table, 'settle')",
-    "as an index is made again": "table._ROWS = 1; dies(table.Table, 'settle', before=True)",
+    "within an index": "dies(hashtable.Table, 'add')",
+    "before an index counts": "dies(hashtable.Table, 'settle', before=True)",
+    "between the indexes": "dies(hashtable.Table, 'settle')",
+    "as an index is made again": "hashtable._ROWS = 1; dies(hashtable.Table, 'settle', before=True)",
     "half a report": _HALF_A_REPORT,
-    "before a report counts": "dies(health, '_write_all')",
+    "before a report counts": "dies(health_file, '_write_all')",
     "as the log is copied back": _CHECKPOINTS,
 }
 """Where a daemon kills itself, and the lines that make it."""

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from dedup.errors import NoAbsentMountError, OverlapError
-from dedup.ingest import Tally, forget_mount, open_session
+from dedup.scan.counts import Tally
+from dedup.scan.roots import forget_mount
+from dedup.scan.session import open_session
 from tests import running
 from tests.crawl import Made
 from tests.daemon import watching

@@ -68,7 +68,7 @@ InotifyFD.handle_event = broken
 
 _CLOSES = """
 import os, threading
-from dedup.watch.coverage import is_instance
+from dedup.daemon.watch.coverage import is_instance
 def close():
     while True:
         with open("fifo"):
@@ -80,7 +80,7 @@ threading.Thread(target=close, daemon=True).start()
 
 _BLOCKS = """
 import threading
-from dedup.watch.watcher import _Handler
+from dedup.daemon.watch.watcher import _Handler
 unbroken = _Handler.dispatch
 def broken(self, event):
     if "fatal" in event.src_path:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from dedup.doctor import walking as doctor
-from dedup.ingest import Scan
+from dedup.doctor import folder_walk as doctor
+from dedup.scan.scanner import Scan
 from tests import running
 from tests.conftest import run, spawn
 from tests.daemon import Daemon, watching

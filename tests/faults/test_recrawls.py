@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dedup import times
+from dedup.text import times
 from tests.alerting import Receiver, receiver
 from tests.crawl import Made, words
 from tests.daemon import watching

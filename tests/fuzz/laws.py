@@ -12,18 +12,20 @@ from itertools import pairwise
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from dedup import diffs, digests, formats, minhash, overlap, text, times, urls, winnowing
+from dedup import formats
+from dedup.changes import Past, State, classify_change, diff
+from dedup.changes.diff import render
 from dedup.config import Settings, Urls
-from dedup.diffs import forms
-from dedup.digests import BLANKS, RECIPES
-from dedup.escaping import cell as as_cell
-from dedup.escaping import dumps
 from dedup.formats import ReadOptions
-from dedup.ingest.examine import state_digest
-from dedup.ingest.recipes import rules_of
-from dedup.judging import Past, State, judge
 from dedup.model import FAULTS, Article
-from dedup.overlap import places
+from dedup.scan.extract import state_digest
+from dedup.scan.recipes import rules_of
+from dedup.similarity import minhash, overlap, winnowing
+from dedup.similarity.overlap import spans
+from dedup.text import digests, normalise, times, urls
+from dedup.text.digests import BLANKS, RECIPES
+from dedup.text.sanitise import cell as as_cell
+from dedup.text.sanitise import dumps
 
 SEOUL = ZoneInfo("Asia/Seoul")
 OPTIONS = ReadOptions(tuple(RECIPES.values()), SEOUL, UTC)
@@ -52,7 +54,7 @@ def reader(raw: bytes) -> None:
     _checked(article)
     page = SHIPPED.page(article.url, article.metadata.oid, article.metadata.aid)
     assert page is None or SHIPPED.canonical(page) == page
-    (folded,) = text.folded([article.body])
+    (folded,) = normalise.folded([article.body])
     minhash.sign_folded(folded, 16, 5)
     winnowing.packed(folded, 5)
 
@@ -131,15 +133,15 @@ def clock(raw: bytes) -> None:
 def difference(raw: bytes) -> None:
     """What is told of two texts leads from one to the other; and what they share stands in both."""
     a, _, b = raw.decode("utf-8", "replace").partition("\n\n")
-    one, other = diffs.clean(a), diffs.clean(b)
-    operations = diffs.compare(one, other)
-    assert (diffs.before(operations), diffs.after(operations)) == (one, other)
+    one, other = diff.clean(a), diff.clean(b)
+    operations = diff.compare(one, other)
+    assert (diff.before(operations), diff.after(operations)) == (one, other)
     assert all(o.text for o in operations)
-    assert "".join(o.text for row in forms.rows(operations) for o in row.left) == one
-    assert not steering("".join(forms.unified(operations)).translate(dict.fromkeys(map(ord, set(one + other)))))
-    assert not re.search(r"<(?!/?(?:del|ins)\b|br>)", forms.html(operations))
+    assert "".join(o.text for row in render.rows(operations) for o in row.left) == one
+    assert not steering("".join(render.unified(operations)).translate(dict.fromkeys(map(ord, set(one + other)))))
+    assert not re.search(r"<(?!/?(?:del|ins)\b|br>)", render.html(operations))
     if (a, b) != (b, a):
-        judged = judge(State(a[:80], a), State(b[:80], b), Past(), RULES)
+        judged = classify_change(State(a[:80], a), State(b[:80], b), Past(), RULES)
         assert judged.channels
         assert 0 <= judged.similarity <= 1
         assert (judged.kind == "cosmetic") == (judged.severity == "trivial")
@@ -147,7 +149,7 @@ def difference(raw: bytes) -> None:
     shared = overlap.shared(overlap.prepare(a), overlap.prepare(b))
     assert 0 <= shared.outside <= shared.characters <= shared.shorter
     assert shared.longest <= shared.shorter
-    for p in places.passages(a, b):
+    for p in spans.passages(a, b):
         assert 0 <= p.a_begin < p.a_end <= len(a)
         assert 0 <= p.b_begin < p.b_end <= len(b)
 
@@ -155,20 +157,20 @@ def difference(raw: bytes) -> None:
 def words(raw: bytes) -> None:
     """Text is composed as Unicode says, in whatever form it is asked for; and what is shown of it steers nothing."""
     told = _any_text(raw)
-    assert text.nfc(told) == unicodedata.normalize("NFC", told)
-    normalised = text.normalise(told)
-    kept = text.kept_codes()
-    assert "".join(c for c in text.fold(told) if kept[ord(c)]) == normalised
+    assert normalise.nfc(told) == unicodedata.normalize("NFC", told)
+    normalised = normalise.normalise(told)
+    kept = normalise.kept_codes()
+    assert "".join(c for c in normalise.fold(told) if kept[ord(c)]) == normalised
     assert overlap.points(told).astype("<u4").tobytes() == normalised.encode("utf-32-le", "surrogatepass")
     assert all(0 < begin <= end for begin, end in overlap.quotations(told))
     assert all(end < begin for (_, end), (begin, _) in pairwise(overlap.quotations(told)))
-    shown = text.printable(told)
+    shown = normalise.printable(told)
     assert not steering(shown)
-    assert text.printable(shown) == shown
+    assert normalise.printable(shown) == shown
     assert "\n" not in shown
-    path = text.printable_path(raw)
-    assert text.printable(path) == path
-    assert not steering(text.printable_block(told).replace("\n", ""))
+    path = normalise.printable_path(raw)
+    assert normalise.printable(path) == path
+    assert not steering(normalise.printable_block(told).replace("\n", ""))
     cell = as_cell(told)
     assert not steering(cell)
     assert not cell.lstrip().startswith(FORMULA)

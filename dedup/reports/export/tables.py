@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from dedup import times
-from dedup.publishers import Publishers
 from dedup.reports.changes import one_change
-from dedup.reports.export.columns import ARTICLES, CHANGES, CLUSTERS, MATCHES, Row, Table
+from dedup.reports.export.schema import ARTICLES, CHANGES, CLUSTERS, MATCHES, Row, Table
 from dedup.reports.history import STATE_RECIPE
 from dedup.store.exporting import ExportedMatch, ExportedMember, Exporting, Side
+from dedup.text import times
+from dedup.text.publishers import Publishers
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,10 @@ from markupsafe import Markup
 
 from dedup import charts
 from dedup.charts import Column, Steps, Tick
-from dedup.escaping import cut, is_address
-from dedup.reports.period.figures import Figures, Spread
+from dedup.reports.period.statistics import Figures, Spread
 from dedup.reports.period.tables import Cell, duration, edit_span, heading, sections, spans
-from dedup.text import printable
+from dedup.text.normalise import printable
+from dedup.text.sanitise import cut, is_address
 
 COLUMNS = 96
 """Columns of the picture of hours at most."""

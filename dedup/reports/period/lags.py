@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Self
 
-from dedup import times
+from dedup.text import times
 
 LEADERS = 12
 """Publishers that a matrix has at most, the others together among them."""

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from dedup import times
-from dedup.escaping import cut
 from dedup.model import SEVERITIES
-from dedup.reports.period.clock import Gathered, gathered
-from dedup.reports.period.figures import After, Figures, Stealth, Told
+from dedup.reports.period.statistics import After, Figures, Stealth, Told
+from dedup.reports.period.time_buckets import Gathered, gathered
+from dedup.text import times
+from dedup.text.sanitise import cut
 
 Align = Literal["text", "number"]
 SPANS = 48

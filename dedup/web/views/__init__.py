@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dedup.web.asking import View
+from dedup.web.render import View
 from dedup.web.views import changes, checks, clusters, compare, faults, overview, page, pages, pair, search, status
 
 

@@ -15,10 +15,10 @@ from dedup.model import SEVERITIES, ChangeKind
 from dedup.reports import Folding, Wanted
 from dedup.store.around import Around
 from dedup.store.feed import Spot
-from dedup.text import printable
-from dedup.web.asking import Answer, Asked, Raw
+from dedup.text.normalise import printable
+from dedup.web.filters import marked_sides
 from dedup.web.links import digest, key, unkey
-from dedup.web.shown import marked_sides
+from dedup.web.render import Answer, Asked, Raw
 
 SHOWN = 50
 """Changes on one page, and in the Atom feed."""

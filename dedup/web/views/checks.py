@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, get_args
 
-from dedup.clustering import CHECKS
 from dedup.model import Cause
+from dedup.similarity.clustering import CHECKS
 from dedup.store.listing import Listing
-from dedup.web.asking import Answer, Asked
 from dedup.web.links import key, unkey
+from dedup.web.render import Answer, Asked
 
 SHOWN = 50
 CAUSES = get_args(Cause)

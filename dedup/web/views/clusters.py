@@ -6,12 +6,13 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dedup import charts, reports, times
+from dedup import charts, reports
 from dedup.model import CLUSTERED
 from dedup.store.listing import CLUSTER_ORDERS, ClusterFilter, ListedCluster, Listing
-from dedup.web.asking import Answer, Asked
+from dedup.text import times
+from dedup.web.filters import span
 from dedup.web.links import key, unkey
-from dedup.web.shown import span
+from dedup.web.render import Answer, Asked
 
 SHOWN = 50
 """Clusters, or articles of one, on one page."""

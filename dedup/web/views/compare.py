@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from dedup import reports
-from dedup.diffs import Operation, forms
+from dedup.changes.diff import Operation, render
 from dedup.errors import NoRevisionError
 from dedup.model import SEVERITIES
 from dedup.reports import STATE_RECIPE, Wanted
 from dedup.store.around import Around
 from dedup.store.rows import RevisionRow
-from dedup.web.asking import Answer, Asked
 from dedup.web.links import DIGITS
+from dedup.web.render import Answer, Asked
 
 CONTEXT = 1
 """Unchanged rows that are shown around each that differs."""
@@ -41,7 +41,7 @@ def view(store: Around, asked: Asked) -> Answer:
     revisions = store.revisions(page)
     url = store.page_url(page)
     from_, to = (_ordinal(url, revisions, asked.text(name)) for name in ("from", "to"))
-    found = reports.diff(store, page, from_, to)
+    found = reports.compare_revisions(store, page, from_, to)
     from_, to = found["from"], found["to"]
     changes = list(reports.changes(store, Wanted(url=url, min_severity=SEVERITIES[0])))
     digests = [f"{STATE_RECIPE}:{r.digest.hex()}" for r in revisions]
@@ -58,7 +58,7 @@ def view(store: Around, asked: Asked) -> Answer:
     title, body = (_operations(found[part] or []) for part in ("title", "body"))
     more = {
         "how": how, "full": full, "states": states, "change": those[0] if those else None, "digits": DIGITS,
-        "words": {"title": title, "body": body if full else forms.folded(body)},
+        "words": {"title": title, "body": body if full else render.folded(body)},
         "rows": list(_rows(body, full=full)) if how == "sides" else [],
         "differ": {"title": _differs(title), "body": _differs(body)},
         "around": _neighbours(changes, those),
@@ -88,7 +88,7 @@ def _differs(operations: Iterable[Operation]) -> bool:
 
 
 def _rows(operations: Sequence[Operation], *, full: bool) -> Iterable[Cell]:
-    rows = list(forms.rows(operations))
+    rows = list(render.rows(operations))
     near = {k for n, row in enumerate(rows) if row.differs for k in range(n - CONTEXT, n + CONTEXT + 1)}
     skipped = 0
     for n, row in enumerate(rows):

@@ -6,8 +6,8 @@ from typing import get_args
 
 from dedup.model import FAULTS, FaultKind
 from dedup.store.around import Around
-from dedup.web.asking import Answer, Asked
 from dedup.web.links import key, unkey
+from dedup.web.render import Answer, Asked
 
 SHOWN = 100
 """Faults on one page."""

@@ -9,12 +9,13 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from dedup import charts, reports, times
+from dedup import charts, reports
 from dedup.model import SEVERITIES
 from dedup.reports import Folding, Wanted
-from dedup.status import daemon, told
+from dedup.reports.status import daemon, told
 from dedup.store.listing import Listing
-from dedup.web.asking import Answer, Asked
+from dedup.text import times
+from dedup.web.render import Answer, Asked
 from dedup.web.views.clusters import as_told
 
 SHOWN = 6

@@ -7,14 +7,15 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dedup import reports, urls
+from dedup import reports
 from dedup.model import SEVERITIES
 from dedup.reports import STATE_RECIPE, Wanted
 from dedup.store.around import Around
 from dedup.store.rows import RevisionRow, TimelineRow
+from dedup.text import urls
 from dedup.web import charts
-from dedup.web.asking import Answer, Asked
 from dedup.web.links import digest, key, unkey
+from dedup.web.render import Answer, Asked
 
 CRAWLS, REVISIONS, CHANGES, COPIES = 200, 50, 50, 100
 """What is shown at once."""

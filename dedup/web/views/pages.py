@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dedup.clustering import CHECKS
+from dedup.similarity.clustering import CHECKS
 from dedup.store.listing import PAGE_ORDERS, Listing, PageFilter
-from dedup.web.asking import Answer, Asked
 from dedup.web.links import key, unkey
+from dedup.web.render import Answer, Asked
 
 SHOWN = 100
 """Pages at once."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dedup import reports, why
+from dedup import reports
 from dedup.errors import ParameterError
+from dedup.reports import explain
 from dedup.store.around import Around
-from dedup.web.asking import Answer, Asked
+from dedup.web.render import Answer, Asked
 
 TEXT = 200_000
 """Characters of either text that are shown."""
@@ -29,7 +30,7 @@ def view(store: Around, asked: Asked) -> Answer:
     if not asked.text("a") or not asked.text("b"):
         return Answer("pair.html", "Two articles", {"a": None, "b": None, "passages": []})
     sides = [_side(store, asked, name) for name in ("a", "b")]
-    found = why.explain(store, asked.settings, *sides)
+    found = explain.explain(store, asked.settings, *sides)
     passages = [{"a": p["a"], "b": p["b"], "characters": p["characters"]} for p in found["passages"]]
     told = {**found, "passages": passages}
     more = {
@@ -42,12 +43,12 @@ def view(store: Around, asked: Asked) -> Answer:
     return Answer("pair.html", "Two articles", told, more)
 
 
-def _side(store: Around, asked: Asked, name: str) -> why.Side:
+def _side(store: Around, asked: Asked, name: str) -> explain.Side:
     page = reports.find_page(store, asked.settings.urls.canonicaliser(), asked.text(name), None)
     given = asked.text(f"{name}_revision")
     if given and not (given.isascii() and given.isdigit() and len(given) < 7):
         raise ParameterError(name=f"{name}_revision", problem="must be the number of a revision")
-    return why.from_page(store, asked.settings, page, int(given) if given else None)
+    return explain.from_page(store, asked.settings, page, int(given) if given else None)
 
 
 def _stretches(body: str, passages: Sequence[tuple[int, int]]) -> Iterator[Stretch]:

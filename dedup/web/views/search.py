@@ -7,7 +7,7 @@ from typing import Any
 from dedup.reports import STATE_RECIPE
 from dedup.search import Hit, find, reach
 from dedup.store.listing import Listing
-from dedup.web.asking import Answer, Asked
+from dedup.web.render import Answer, Asked
 
 SHOWN = 30
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dedup import health
-from dedup.status import daemon, holds, told
+from dedup.daemon import health_file
+from dedup.reports.status import daemon, holds, told
 from dedup.store.around import Around
-from dedup.web.asking import Answer, Asked
+from dedup.web.render import Answer, Asked
 
 
 def view(store: Around, asked: Asked) -> Answer:
     """What `dedup status` tells."""
     found = holds(store) | told(daemon(asked.settings.database.path))
-    more = {"reasons": health.REASONS, "database": asked.settings.database.path, "directories": asked.settings.crawl.directories}
+    more = {"reasons": health_file.REASONS, "database": asked.settings.database.path, "directories": asked.settings.crawl.directories}
     return Answer("status.html", "Status", found, more)

@@ -1,0 +1,108 @@
+"""The smallest parts of a text that a difference tells: no number, Hangul syllable or grapheme is ever split.
+
+Graphemes are those of UAX #29 (extended grapheme clusters), as the package `regex` knows them.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Literal
+
+import regex
+
+from dedup.text.normalise import nfc
+
+TokenKind = Literal["number", "word", "ideograph", "blank", "sign", "address"]
+
+_JOINING = regex.compile(r"[\p{M}\p{Cf}\p{Sk}\p{RI}\p{GCB=Prepend}\p{GCB=L}\p{GCB=V}\p{GCB=T}]")
+"""Where two characters may be one grapheme."""
+_INVISIBLE = re.compile(r"[\u00ad\u200b\u2060\ufeff]")
+_BLANKS = re.compile(r"\s{2,}|[^\S \n]")
+_LINE_ENDS = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
+
+_DIGITS = r"\d++(?:[.,:]\d++)*+"
+_DATE = r"\d{4}(?P<separator>[-./])\d{1,2}(?P=separator)\d{1,2}(?!\d)"
+_POWER = r"(?:[십백천만억조경]++)"
+_UNIT = (
+    r"여?+(?:%p|%포인트|%|퍼센트포인트|퍼센트|포인트|‰|℃|℉|°[CF]?|㎡|㎢|㎥|㎞|㎏|㎝|㎜|㎖|㎾|㎿"
+    r"|개월|분기|시간|주일|년도|년대|학년|개국|가구|세대|달러|유로|위안|파운드|킬로미터|킬로그램|미터|그램|리터|톤|평|헥타르"
+    r"|원|엔|명|개|건|곳|년|월|일|시|분|초|주|차|회|위|호|층|세|살|대|배|도|번|점|권|장|쪽|조|항|선|표|석|척|마리|그루|만|억"
+    r"|(?:bn|mn|km/h|km|kg|cm|mm|mg|ml|GHz|MHz|GB|MB|TB|kB|kWh|MWh|GWh|kW|MW|GW|st|nd|rd|th|am|pm|AM|PM|[kKmMbBgGtTxX])(?![\p{Latin}]))"
+)
+_NUMBER = (
+    r"(?:(?<![\p{L}\p{N}])[+\-\u2212±△▲▼])?(?:[$€£¥₩₤￦](?=\d))?"
+    rf"(?:{_DATE}|{_DIGITS}(?:{_POWER}(?:\x20?{_DIGITS}{_POWER})*+(?:{_DIGITS})?+)?+{_UNIT}?+)"
+)
+_TOKEN = regex.compile(
+    r"(?P<address>(?:https?://|(?<![\w:/])//(?=[\w-]{1,63}+\.))[^\s<>\"'”’)\]}]++|[\w.+-]{1,64}+@[\w-]{1,63}+(?:\.[\w-]{1,63}+)++)"
+    rf"|(?P<number>{_NUMBER})(?!\p{{M}})"
+    r"|(?P<ideograph>\p{Han}(?!\p{M}))"
+    r"|(?P<word>\p{Hangul}(?:[\p{Hangul}\p{M}])*+|(?:[\p{L}--[\p{Han}\p{Hangul}]]\p{M}*+)(?:[\p{L}--[\p{Han}\p{Hangul}]]|\p{M}|\d|['’](?=\p{L})|(?<=\d)\.(?=\d))*+)"
+    r"|(?P<blank>\s++)"
+    r"|(?P<sign>\X)",
+    regex.V1,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A part of a text and what it is."""
+
+    kind: TokenKind
+    text: str
+
+
+def clean(text: str) -> str:
+    """`text` without what is no difference: NFC, `\\n` for any line end with the blanks around it and those that follow, one
+    blank for several, none at either end, no invisible characters (soft hyphens, zero-width spaces)."""
+    return _BLANKS.sub(_blank, _INVISIBLE.sub("", nfc(text))).strip()
+
+
+def _blank(run: re.Match[str]) -> str:
+    return " " if _LINE_ENDS.isdisjoint(run[0]) else "\n"
+
+
+def tokens(text: str) -> list[Token]:
+    """The tokens of a cleaned text; joined they are the text.
+
+    A number has its sign, currency, separators, powers of ten and unit (`-3.5%`, `3억 5천만원`, `2026-03-05`, `10:30`). Words are
+    runs of Hangul, or of letters of other alphabets; Chinese characters and signs stand alone; URLs and mail addresses are whole.
+    """
+    found = list(_TOKEN.finditer(text))
+    kinds = {m.start(): m.lastgroup for m in found}
+    parts = whole([m[0] for m in found], text)
+    starts = accumulate(map(len, parts), initial=0)
+    return [Token(kinds[start], part) for start, part in zip(starts, parts, strict=False)]  # type: ignore[arg-type]  # its groups
+
+
+def words(text: str) -> list[str]:
+    """The texts of the tokens alone."""
+    return whole([m[0] for m in _TOKEN.finditer(text)], text)
+
+
+def is_joining(character: str) -> bool:
+    """Whether a character may belong to the grapheme of the one before or behind it."""
+    return _JOINING.match(character) is not None
+
+
+def _doubtful(parts: list[str]) -> bool:
+    """Whether a grapheme might be split between two of them."""
+    return any(_JOINING.match(a[-1]) or _JOINING.match(b[0]) for a, b in pairwise(parts) if not (a[-1] + b[0]).isascii())
+
+
+def whole(parts: list[str], text: str) -> list[str]:
+    """The parts of a text, with those joined between which a grapheme would be split."""
+    if not _doubtful(parts):
+        return parts
+    ends = {m.end() for m in regex.finditer(r"\X", text)}
+    found: list[str] = []
+    at, part = 0, ""
+    for more in parts:
+        part += more
+        at += len(more)
+        if at in ends:
+            found.append(part)
+            part = ""
+    return found

@@ -1,0 +1,167 @@
+"""What a running daemon says of itself: a file of JSON, replaced as a whole every few seconds, for `status`, metrics and monitors."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from dedup.files import secure
+from dedup.files.descriptors import is_exhausted
+
+Phase = Literal["starting", "scanning", "watching", "stopping"]
+Reason = Literal["database", "absent", "unwatched", "events", "alerts", "derived", "internal"]
+
+REASONS: dict[Reason, str] = {
+    "database": "the database cannot be written",
+    "absent": "a crawl directory is missing, unreadable, or empty and not the directory it was, or a mount in it is absent",
+    "unwatched": "folders are not watched; the timer's scans find what changes there",
+    "events": "no events come; scans alone find what changes",
+    "alerts": "a channel does not take alerts; they are kept and tried again",
+    "derived": "the summaries or the search index are not brought up to date; that is tried again",
+    "internal": "the program failed at part of its work; that is tried again",
+}
+
+EVERY = 2.0
+"""Seconds between two reports, at most, while the daemon gets on."""
+STALE = 60.0
+"""Seconds after which a report is too old to be believed."""
+_PADDED = 4096
+"""Bytes: in a file of such a size a report can be written over where there is no room for another file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Degraded:
+    """Something that the daemon cannot do now: why (one of REASONS), since when (ISO 8601), and what exactly."""
+
+    reason: Reason
+    since: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What is known of and not recorded yet: files that have not settled or wait for their batch, and paths that events named;
+    and the seconds for which the oldest of them has waited. Files that a scan has not come to are not among them."""
+
+    files: int = 0
+    oldest_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Files looked at, and articles recorded, a second, over the last 1, 5 and 15 minutes."""
+
+    files: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    recorded: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Alerts:
+    """Deliveries of alerts that are on their way, for how long the first of them has been due, and those that were given up."""
+
+    pending: int = 0
+    overdue_seconds: float = 0.0
+    dead: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """One report. `at` and the other times are ISO 8601 in UTC; `seen` is the tally of all files looked at since the start;
+    `unprobed` are owners of files whose writers cannot be detected (-1: files on a file system without leases)."""
+
+    process: int
+    started_at: str
+    at: str
+    phase: Phase
+    seen: dict[str, Any] = field(default_factory=dict)
+    backlog: Backlog = Backlog()
+    rates: Rates = Rates()
+    scans: int = 0
+    last_scan_at: str | None = None
+    last_scan_seconds: float | None = None
+    next_scan_at: str | None = None
+    overflows: int = 0
+    restarts: int = 0
+    unwatched: int = 0
+    unwatched_some: tuple[str, ...] = ()
+    alerts: Alerts = Alerts()
+    unprobed: tuple[int, ...] = ()
+    degraded: tuple[Degraded, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented form."""
+        return asdict(self)
+
+
+def place(database: str) -> str:
+    """Where the daemon of a database reports: in the directory that systemd made for it (RUNTIME_DIRECTORY), else in the
+    user's own for such files (XDG_RUNTIME_DIR), else beside the database."""
+    name = os.path.basename(database)
+    for variable, folder in (("RUNTIME_DIRECTORY", ""), ("XDG_RUNTIME_DIR", "dedup")):
+        given = os.environ.get(variable, "").split(":")[0]
+        if given and os.access(given, os.W_OK):
+            where = os.path.join(given, folder)
+            with contextlib.suppress(OSError):
+                os.makedirs(where, mode=0o700, exist_ok=True)
+                mark = hashlib.sha256(os.fsencode(os.path.abspath(database))).hexdigest()[:8]
+                return os.path.join(where, f"{name}-{mark}.health")
+    return database + ".health"
+
+
+def write(path: str, health: Health) -> None:
+    """Replace the report at `path` as a whole. Where there is no room for a second file (a full disk) it is written over in one
+    write; raises OSError where that fails too."""
+    told = json.dumps(health.as_json(), ensure_ascii=False, indent=1).encode("utf-8", "surrogateescape")
+    told = told.ljust(-(-len(told) // _PADDED) * _PADDED)
+    new = path + ".new"
+    try:
+        fd = secure.open_own(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            _write_all(fd, told)
+        finally:
+            os.close(fd)
+        os.replace(new, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(new)
+        fd = secure.open_own(path, os.O_WRONLY)
+        try:
+            _write_all(fd, told.ljust(os.fstat(fd).st_size))
+        finally:
+            os.close(fd)
+
+
+def read(path: str) -> Health | None:
+    """The report at `path`; None where there is none that can be understood."""
+    try:
+        with open(secure.open_own(path, os.O_RDONLY), "rb") as file:
+            told = json.loads(file.read().decode("utf-8", "surrogateescape"))
+        told["backlog"] = Backlog(**told["backlog"])
+        told["rates"] = Rates(**{name: tuple(values) for name, values in told["rates"].items()})
+        told["alerts"] = Alerts(**told["alerts"])
+        told["degraded"] = tuple(Degraded(**d) for d in told["degraded"])
+        told["unwatched_some"] = tuple(told["unwatched_some"])
+        told["unprobed"] = tuple(told["unprobed"])
+        return Health(**{f.name: told[f.name] for f in fields(Health)})
+    except OSError as error:
+        if is_exhausted(error):
+            raise
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def remove(path: str) -> None:
+    """The daemon leaves; it has nothing to say any more."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def _write_all(fd: int, told: bytes) -> None:
+    if os.pwrite(fd, told, 0) != len(told):
+        raise OSError(errno.ENOSPC, "there is no room for the report")

@@ -1,0 +1,107 @@
+"""The daemon's reports as metrics for Prometheus. Nothing from the crawl is in them: no URL, no path, no publisher."""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from typing import get_args
+
+from dedup.daemon.health_file import Health, Reason
+from dedup.errors import MetricsError
+
+CONNECTIONS = 16
+"""Connections that it has open at most."""
+
+
+def serve(listen: str, report: Callable[[], Health], database: str) -> Callable[[], None]:
+    """Answer at `listen` ("address:port") from a thread of its own, out of the latest `report` and the sizes of the files of a
+    `database`; returns what ends it. Raises MetricsError where that cannot be."""
+    try:
+        from prometheus_client import CollectorRegistry, make_asgi_app
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+        from prometheus_client.registry import Collector
+
+        from dedup.http_server import HttpServer, limits_of, listen_at
+    except ImportError as error:
+        raise MetricsError(listen=listen, problem=f"{error.name} is not installed; install dedup[metrics]") from error
+
+    class Reported(Collector):
+        def collect(self) -> Iterator[Metric]:
+            for name, kind, help_, label, values in _families(report(), database):
+                family = (CounterMetricFamily if kind == "counter" else GaugeMetricFamily)(name, help_, labels=[label] if label else None)
+                for value_label, value in values.items():
+                    family.add_metric([value_label] if label else [], value)
+                yield family
+
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(Reported())
+    try:
+        listening = listen_at(listen)
+    except OSError as error:
+        raise MetricsError(listen=listen, problem=error.strerror or str(error)) from error
+    server = HttpServer(make_asgi_app(registry), listening, limits_of(resource.getrlimit(resource.RLIMIT_NOFILE)[0], CONNECTIONS))
+    thread = threading.Thread(target=server.run, name="metrics", daemon=True)
+    thread.start()
+
+    def end() -> None:
+        server.end()
+        thread.join(2)
+
+    return end
+
+
+_Family = tuple[str, str, str, str, Mapping[str, float]]
+"""(name, counter or gauge, help, label or empty, label value → value)"""
+
+
+def _families(h: Health, database: str) -> Iterator[_Family]:
+    seen = h.seen
+    outcomes = {o: seen[o] for o in ("new", "changed", "moved", "unchanged", "ignored", "unsettled")} | {"fault": seen["faults"]}
+    yield "dedup_files", "counter", "Files looked at since the start, by what became of them.", "outcome", outcomes
+    yield "dedup_ignored", "counter", "Files ignored since the start, by rule.", "rule", seen["ignored_by"]
+    yield "dedup_checks", "counter", "Claims checked since the start, by verdict.", "status", seen["checks"]
+    yield "dedup_matches", "counter", "Matches found since the start, by relation.", "relation", seen["matches"]
+    for name in ("gone", "revisions", "sightings", "changes"):
+        yield f"dedup_{name}", "counter", f"{name.capitalize()} recorded since the start.", "", {"": seen[name]}
+    yield "dedup_backlog_files", "gauge", "Files known of and not recorded yet.", "", {"": h.backlog.files}
+    yield "dedup_backlog_oldest_seconds", "gauge", "For how long the oldest of them has waited.", "", {"": h.backlog.oldest_seconds}
+    yield "dedup_scans", "counter", "Passes over everything since the start.", "", {"": h.scans}
+    if h.last_scan_at is not None and h.last_scan_seconds is not None:
+        yield "dedup_last_scan_timestamp_seconds", "gauge", "When the last pass ended.", "", {"": _timestamp(h.last_scan_at)}
+        yield "dedup_last_scan_duration_seconds", "gauge", "What it took.", "", {"": h.last_scan_seconds}
+    yield "dedup_overflows", "counter", "Times that events were lost in a burst.", "", {"": h.overflows}
+    yield "dedup_observer_restarts", "counter", "Times that the observer was rebuilt.", "", {"": h.restarts}
+    yield "dedup_unwatched_folders", "gauge", "Folders that only the timer's scans see.", "", {"": h.unwatched}
+    yield "dedup_alerts_pending", "gauge", "Deliveries of alerts that are not made yet.", "", {"": h.alerts.pending}
+    yield "dedup_alerts_overdue_seconds", "gauge", "For how long the first of them has been due.", "", {"": h.alerts.overdue_seconds}
+    yield "dedup_alerts_dead", "gauge", "Deliveries of alerts that were given up.", "", {"": h.alerts.dead}
+    now: dict[str, float] = dict.fromkeys(get_args(Reason), 0.0)
+    yield (
+        "dedup_degraded",
+        "gauge",
+        "1 where the daemon cannot do part of its work, by reason.",
+        "reason",
+        now | {d.reason: 1.0 for d in h.degraded},
+    )
+    yield "dedup_start_timestamp_seconds", "gauge", "When the daemon started.", "", {"": _timestamp(h.started_at)}
+    yield "dedup_report_timestamp_seconds", "gauge", "When this was so: the work's own loop says it.", "", {"": _timestamp(h.at)}
+    yield "dedup_bytes", "gauge", "Bytes on disk.", "file", _sizes(database)
+    with suppress(OSError):
+        room = os.statvfs(os.path.dirname(database))
+        yield "dedup_free_bytes", "gauge", "Room on the database's file system.", "", {"": room.f_bavail * room.f_frsize}
+
+
+def _sizes(database: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for name, suffix in (("database", ""), ("wal", "-wal"), ("index", ".index"), ("passages", ".passages"), ("search", ".search")):
+        with suppress(OSError):
+            found[name] = os.path.getsize(database + suffix)
+    return found
+
+
+def _timestamp(iso: str) -> float:
+    return datetime.fromisoformat(iso).timestamp()

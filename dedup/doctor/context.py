@@ -1,0 +1,103 @@
+"""What is examined, and what is found."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+from dedup.config import Settings
+from dedup.doctor.folder_walk import Walked, walk
+from dedup.files import inotify_limits, mounts
+from dedup.files.inotify_limits import Limits
+from dedup.files.mounts import Mount
+from dedup.store.integrity import Auditor
+from dedup.store.lock import Held
+from dedup.text import times
+
+Severity = Literal["error", "warning", "ok"]
+"""`error`: something is lost, wrong or does not work. `warning`: it will, or works worse. `ok`: a remark."""
+Cure = Literal["schema", "sqlite", "texts", "matches", "histories", "indexes", "summaries", "search"]
+"""What `--repair` makes again about a finding: indexes, triggers and views of the schema, SQLite's own indexes, texts and the
+revisions that have them, signatures and all matches (with what of passages belongs to them), sightings, causes of mismatches, current
+sightings and changes, the index files, summaries and clusters, the search index."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found by which check, how bad it is, and what to do about it. What `bars` a repair must be put right first: nothing
+    may be written until then."""
+
+    check: str
+    severity: Severity
+    what: str
+    remedy: str = ""
+    cure: Cure | None = None
+    bars: bool = False
+
+    @property
+    def repairable(self) -> bool:
+        """Whether `--repair` puts it right."""
+        return self.cure is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the machine says of itself; a test says otherwise."""
+
+    limits: Callable[[], Limits] = inotify_limits.read
+    mounts: Callable[[], list[Mount]] = mounts.read
+    space: Callable[[str], os.statvfs_result] = os.statvfs
+    now: Callable[[], str] = times.now
+
+
+@dataclass(slots=True)
+class Case:
+    """One examination. `store` None: the database cannot be asked (`askable`: the file is one that SQLite may be asked about);
+    `writer`: who writes to it now; `checked`: check → how many things it looked at; `progress` hears which check has looked at so
+    many more."""
+
+    settings: Settings
+    store: Auditor | None
+    writer: Held | None = None
+    quick: bool = False
+    surroundings: Surroundings = field(default_factory=Surroundings)
+    progress: Callable[[str, int], None] = lambda *_: None
+    checked: Counter[str] = field(default_factory=Counter)
+    askable: bool = False
+    _walked: dict[bytes, Walked] = field(default_factory=dict)
+
+    @property
+    def path(self) -> str:
+        """The database."""
+        return self.settings.database.path
+
+    @property
+    def asked(self) -> Auditor:
+        """The database, for checks of what it holds."""
+        assert self.store is not None
+        return self.store
+
+    def look(self, check: str, number: int) -> None:
+        """A check has looked at so many more things."""
+        self.checked[check] += number
+        self.progress(check, number)
+
+    def directories(self) -> list[bytes]:
+        """The configured crawl directories; where there are none, those that were ever scanned."""
+        configured = [os.path.abspath(os.fsencode(d)) for d in self.settings.crawl.directories]
+        return configured or ([path for path, _, _ in self.store.directories()] if self.store else [])
+
+    def walked(self, directory: bytes) -> Walked:
+        """The folders of a crawl directory, walked once."""
+        if directory not in self._walked:
+            self._walked[directory] = walk(directory, partial(self.progress, "watching"))
+        return self._walked[directory]
+
+
+Check = Callable[[Case], Iterator[Finding]]
+Steps = dict[str, Check]
+"""What a check consists of: a name for people → the step. One is made although another could not be finished."""

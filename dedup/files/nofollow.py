@@ -1,0 +1,111 @@
+"""What lies below a crawl directory, reached folder by folder without following a link: whoever may write there cannot have
+anything read that lies elsewhere, not even by putting a link in a folder's place while it is being read.
+
+The crawl directory itself, and what it lies in, may be links: the operator named them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from typing import Self
+
+from dedup.files.descriptors import is_exhausted
+
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class Beneath:
+    """Keeps the folder open that was asked for last: files come folder by folder."""
+
+    def __init__(self) -> None:
+        self._place: tuple[bytes, bytes] | None = None
+        self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self._place is not None:
+            os.close(self._fd)
+            self._place = None
+
+    def folder(self, root: bytes, folder: bytes) -> int:
+        """A descriptor (O_PATH) of a folder relative to `root`, valid until another is asked for. Raises OSError:
+        NotADirectoryError where there is a link, or something else that is no folder, on the way."""
+        if self._place != (root, folder):
+            self.close()
+            self._fd = _open(root, folder)
+            self._place = (root, folder)
+        return self._fd
+
+    @contextlib.contextmanager
+    def listed(self, root: bytes, folder: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+        """The entries of a folder, their names as `os.fsdecode` gives them. Raises OSError as `folder` does, and where it may not
+        be listed."""
+        fd = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.folder(root, folder))
+        try:
+            with os.scandir(fd) as entries:
+                yield entries
+        finally:
+            os.close(fd)
+
+    def stat(self, root: bytes, folder: bytes, name: bytes) -> os.stat_result | None:
+        """What a path is (lstat(2)); None where it is not there, or there is a link on the way to it. Raises OSError where it
+        may not be asked about."""
+        try:
+            return os.stat(name, dir_fd=self.folder(root, folder), follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def files(self, root: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """(folder, name) of everything below a directory that is neither a folder nor a link, in order of their names; folders
+        that cannot be listed are left out."""
+        folders = [b""]
+        while folders:
+            folder = folders.pop()
+            inner, names = [], []
+            with contextlib.suppress(OSError), self.listed(root, folder) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        inner.append(os.path.join(folder, os.fsencode(entry.name)))
+                    elif not entry.is_symlink():
+                        names.append(os.fsencode(entry.name))
+            yield from ((folder, name) for name in sorted(names))
+            folders += sorted(inner, reverse=True)
+
+
+def barrier_to(root: bytes, folder: bytes) -> bytes | None:
+    """The outermost folder on the way to one, itself among them, that may not be entered; relative to `root`. None: there is none."""
+    names = folder.split(b"/") if folder else []
+    for depth in range(len(names) + 1):
+        try:
+            os.stat(os.path.join(root, *names[:depth], b"."))
+        except PermissionError:
+            return b"/".join(names[:depth])
+        except OSError as error:
+            if is_exhausted(error):
+                raise
+            return None
+    return None
+
+
+def _open(root: bytes, folder: bytes) -> int:
+    fd = os.open(root, _FOLDER)
+    for name in folder.split(b"/") if folder else ():
+        try:
+            inner = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=fd)
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
+            raise
+        finally:
+            os.close(fd)
+        fd = inner
+    return fd

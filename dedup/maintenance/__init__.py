@@ -1,0 +1,1 @@
+"""Work on records that exist: reindexing, retention, summaries, crawl directories that moved or were retired."""

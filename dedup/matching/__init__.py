@@ -1,0 +1,1 @@
+"""From candidates to matches: what is looked up in the indexes, measured, judged and cached."""

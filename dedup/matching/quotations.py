@@ -1,0 +1,35 @@
+"""Which characters of a text are quoted, where its bodies differ in quotation marks: those that every body quotes.
+
+Bodies of one normalised text differ in punctuation only. What the text quotes must not depend on which of them came first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from dedup.similarity.overlap import prepare
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def common(bodies: Iterable[str], packed: bytes | None = None) -> bytes | None:
+    """The characters that all these bodies of one text quote, and those of `packed` too if given, as `packed`; None where no body and
+    no `packed` has others."""
+    import numpy as np
+
+    masks = [prepare(body).quoted for body in bodies]
+    if packed is not None:
+        masks.append(unpacked(packed, len(masks[0])))
+    shared = reduce(np.logical_and, masks)
+    return None if all(np.array_equal(mask, shared) for mask in masks) else np.packbits(shared).tobytes()
+
+
+def unpacked(packed: bytes, characters: int) -> NDArray[np.bool_]:
+    """One truth value for each of the characters."""
+    import numpy as np
+
+    return np.unpackbits(np.frombuffer(packed, np.uint8), count=characters).astype(np.bool_)

@@ -1,0 +1,76 @@
+"""Texts that were lately compared, prepared for being compared again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from dedup.heartbeat import beat
+from dedup.matching.cache import Cache
+from dedup.matching.quotations import unpacked
+from dedup.similarity.overlap import Prepared, prepare
+from dedup.store import Writer
+
+CACHED_CHARACTERS = 4_000_000
+"""Normalised characters that stay in memory between one group of comparisons and the next (5 bytes each). Within a group there may be
+more: the texts that are not stored yet, and the two that were asked for last."""
+
+
+class Kept:
+    """The texts of the current group of comparisons, and the latest of earlier ones."""
+
+    def __init__(self, store: Writer) -> None:
+        self._store = store
+        self._texts: Cache[int, Prepared] = Cache(CACHED_CHARACTERS, lambda text: max(len(text.points), 1))
+        self._put: set[int] = set()
+        self._requoted: dict[int, bytes] = {}
+        self._last = 0
+
+    def clear(self) -> None:
+        self._texts.clear()
+        self._put.clear()
+        self._requoted.clear()
+
+    def requoted(self, quoted: Mapping[int, bytes]) -> None:
+        """These texts have other quoted characters than before, which may not be stored yet."""
+        self._requoted = dict(quoted)
+        for number in quoted:
+            self._texts.drop(number)
+
+    def end_group(self) -> None:
+        """What was compared so far is compared no more."""
+        self._put.clear()
+        self._texts.end_batch()
+
+    def put(self, number: int, body: str) -> None:
+        """Keep a text whose body is at hand. It may not be stored yet, so it stays in memory until the group of comparisons ends."""
+        self._put.add(number)
+        if self._texts.missing([number]):
+            self._texts[number] = self._prepared(number, body, self._store.quoted_of([number]))
+            beat()
+
+    def _prepared(self, number: int, body: str, stored: Mapping[int, bytes]) -> Prepared:
+        own, packed = prepare(body), self._requoted.get(number) or stored.get(number)
+        return own if packed is None else replace(own, quoted=unpacked(packed, len(own.points)))
+
+    def load(self, numbers: Collection[int]) -> None:
+        """Have these texts in memory, as far as they fit; `get` loads the others one by one."""
+        absent = self._texts.missing(set(numbers))
+        left = CACHED_CHARACTERS
+        fitting: list[int] = []
+        for number, characters in sorted(self._store.characters_of(absent).items()):
+            if characters <= left:
+                left -= characters
+                fitting.append(number)
+        stored = self._store.quoted_of(fitting)
+        for number, body in self._store.bodies_of_texts(fitting).items():
+            self._texts[number] = self._prepared(number, body, stored)
+            beat()
+
+    def get(self, number: int) -> Prepared:
+        if number not in self._texts:
+            self._texts[number] = self._prepared(number, self._store.body_of_text(number) or "", self._store.quoted_of([number]))
+            beat()
+            self._texts.trim({*self._put, self._last, number})
+        self._last = number
+        return self._texts[number]

@@ -1,0 +1,91 @@
+"""Counting what a scan met."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any
+
+from dedup.model import RELATIONS
+from dedup.scan.roots import Root
+from dedup.store import Writer
+from dedup.text import times
+from dedup.text.normalise import printable_path
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of one scan; `files` is the sum of what can become of a file. `reread` are recorded files that were read again because
+    settings changed; they are counted as what they are, too."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    moved: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
+    faults: int = 0
+    unsettled: int = 0
+    gone: int = 0
+    reread: int = 0
+    checks: Counter[str] = field(default_factory=Counter)
+    revisions: int = 0
+    sightings: int = 0
+    matches: Counter[str] = field(default_factory=Counter)
+    changes: int = 0
+    absent: list[str] = field(default_factory=list)
+    unmounted: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def files(self) -> int:
+        """Every directory entry met, folders left out."""
+        return self.new + self.changed + self.unchanged + self.moved + self.ignored.total() + self.faults + self.unsettled
+
+    def add(self, other: Tally) -> None:
+        """Take another tally's counts over."""
+        for name in ("new", "changed", "unchanged", "moved", "faults", "unsettled", "gone", "reread", "revisions", "sightings", "changes"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.ignored.update(other.ignored)
+        self.checks.update(other.checks)
+        self.matches.update(other.matches)
+
+    def as_json(self) -> dict[str, Any]:
+        """The documented form."""
+        return {
+            "files": self.files,
+            "new": self.new,
+            "changed": self.changed,
+            "unchanged": self.unchanged,
+            "moved": self.moved,
+            "ignored": self.ignored.total(),
+            "unsettled": self.unsettled,
+            "faults": self.faults,
+            "gone": self.gone,
+            "reread": self.reread,
+            "checks": {status: self.checks[status] for status in ("verified", "mismatched", "unclaimed")},
+            "revisions": self.revisions,
+            "sightings": self.sightings,
+            "matches": {relation: self.matches[relation] for relation in RELATIONS},
+            "changes": self.changes,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def save_last_scan(store: Writer, tally: Tally, command: str, places: Collection[tuple[Root, bytes]]) -> None:
+    """Keep what a scan met for `status`; the faults by kind too, as they stand after it. `places` are what was scanned: (crawl directory,
+    folder in it, empty for all of it)."""
+    with store.transaction():
+        store.set_scanned([root.id for root, folder in places if not folder and root.shown not in tally.absent], times.now())
+        parts = [printable_path(os.path.join(root.path, folder)) for root, folder in places if folder]
+        told = {
+            "command": command,
+            "finished_at": times.now(),
+            **tally.as_json(),
+            "ignored_by": dict(sorted(tally.ignored.items())),
+            "faults_by": store.faulty([(root.id, folder) for root, folder in places]),
+            "absent": tally.absent + tally.unmounted,
+        } | ({"parts": parts} if parts else {})
+        store.set_setting("last_scan", json.dumps(told))

@@ -1,0 +1,1 @@
+"""Pure measures of similarity: MinHash signatures, winnowed fingerprints, overlap of two texts, clusters."""

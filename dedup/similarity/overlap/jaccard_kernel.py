@@ -1,0 +1,126 @@
+"""Comparing shingle sets in machine code. Importing this module imports numba."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from dedup.heartbeat import beat
+from dedup.similarity.jit import machine_code
+from dedup.similarity.overlap.pieces import in_pieces
+from dedup.text.normalise import SHINGLE
+
+assert SHINGLE == 5  # `_hash` is written for it
+
+_MIX = np.uint64(0xFF51AFD7ED558CCD)
+
+
+@njit(inline="always")
+def _hash(points: Any, at: Any, width: Any, base: Any) -> Any:
+    """Where to look for a shingle: any mixture will do that nobody can foresee, for characters are compared."""
+    h = np.uint64(points[at])
+    if width == 5:
+        for k in range(1, 5):
+            h = np.uint64(np.uint64(h * base) + np.uint64(points[at + k]))
+    h = np.uint64(h * base)
+    h = np.uint64((h ^ (h >> np.uint64(31))) * _MIX)
+    return np.uint64(h ^ (h >> np.uint64(32)))
+
+
+@machine_code
+def _enter_first(a: Any, table: Any, factor: Any, begin: Any, end: Any) -> Any:
+    """Enter the shingles of `a` from `begin` to `end`; gives how many were not there yet."""
+    width = min(len(a), SHINGLE)
+    mask = np.uint64(len(table) - 1)
+    distinct = 0
+    begin, end = np.int64(np.uint32(begin)), np.int64(np.uint32(end))  # never negative, so that no index is from the end: quicker
+    for i in range(begin, end):
+        slot = np.int64(_hash(a, i, width, factor) & mask)
+        while True:
+            there = table[slot]
+            if there == 0:
+                table[slot] = i + 1
+                distinct += 1
+                break
+            same = True
+            for k in range(width):
+                if a[there - 1 + k] != a[i + k]:
+                    same = False
+                    break
+            if same:
+                break
+            slot = np.int64(np.uint64(slot + 1) & mask)
+    return distinct
+
+
+@machine_code
+def _enter_second(a: Any, b: Any, table: Any, met: Any, factor: Any, begin: Any, end: Any) -> Any:
+    """Enter the shingles of `b` from `begin` to `end`; gives (those that were not there yet, those of `a` that `b` has too). Marks
+    the latter in `met`."""
+    width_a, width_b, shingles_a = min(len(a), SHINGLE), min(len(b), SHINGLE), len(met)
+    mask = np.uint64(len(table) - 1)
+    distinct = common = 0
+    begin, end = np.int64(np.uint32(begin)), np.int64(np.uint32(end))  # never negative, so that no index is from the end: quicker
+    for i in range(begin, end):
+        slot = np.int64(_hash(b, i, width_b, factor) & mask)
+        while True:
+            there = table[slot]
+            if there == 0:
+                table[slot] = shingles_a + i + 1
+                distinct += 1
+                break
+            in_a = there <= shingles_a
+            same = True
+            if in_a:
+                same = width_a == width_b
+                if same:
+                    for k in range(width_b):
+                        if a[there - 1 + k] != b[i + k]:
+                            same = False
+                            break
+            else:
+                for k in range(width_b):
+                    if b[there - 1 - shingles_a + k] != b[i + k]:
+                        same = False
+                        break
+            if same:
+                if in_a and not met[there - 1]:
+                    met[there - 1] = True
+                    common += 1
+                break
+            slot = np.int64(np.uint64(slot + 1) & mask)
+    return distinct, common
+
+
+def _overlap(a: Any, b: Any, base: int, piece: int) -> tuple[int, int, int]:
+    """(|A|, |B|, |A∩B|) of the shingle sets of two texts given as code points; `base`, an odd number, is the hash's secret. A
+    beat follows after every `piece` shingles.
+
+    One open-addressing table holds the first place of each distinct shingle, in `a` or (offset by its length) in `b`. Where hashes are
+    equal the characters are compared, so that the numbers are exact.
+    """
+    length_a, length_b = len(a), len(b)
+    width_a, width_b = min(length_a, SHINGLE), min(length_b, SHINGLE)
+    shingles_a = length_a - width_a + 1 if length_a else 0
+    shingles_b = length_b - width_b + 1 if length_b else 0
+    size = 16
+    while size < 2 * (shingles_a + shingles_b):
+        size *= 2
+    factor = np.uint64(base)
+    table = np.zeros(size, np.int32)  # 1 + where the shingle stands
+    met = np.zeros(shingles_a, np.bool_)
+    distinct_a = distinct_b = common = 0
+    for begin in range(0, shingles_a, piece):
+        distinct_a += _enter_first(a, table, factor, begin, min(begin + piece, shingles_a))
+        beat()
+    for begin in range(0, shingles_b, piece):
+        own, both = _enter_second(a, b, table, met, factor, begin, min(begin + piece, shingles_b))
+        distinct_b += own + both
+        common += both
+        beat()
+    return distinct_a, distinct_b, common
+
+
+overlap = in_pieces(_overlap)

@@ -1,0 +1,1 @@
+"""Pure functions on text: normalisation, output sanitising, URLs, publishers, digests and times."""

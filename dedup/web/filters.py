@@ -1,0 +1,130 @@
+"""How values are shown in pages. Whatever is not shown by one of these goes out on one line with nothing in it that steers, escaped."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup, escape
+
+from dedup.changes.diff import Operation, render
+from dedup.text import times, urls
+from dedup.text.normalise import printable, printable_block
+
+_HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
+
+
+def finished(value: Any) -> Any:
+    """What any expression of a template gives, before it is escaped: on one line, with what steers spelt out."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value)
+
+
+_BEGIN = {"ko": Markup('<bdi lang="ko">'), "": Markup('<bdi lang="">')}
+_END = Markup("</bdi>")
+
+
+def line(text: str) -> Markup:
+    """Text of a crawl, on one line; it turns nothing round that stands beside it."""
+    return _BEGIN[_lang(text)] + escape(printable(" ".join(text.split()))) + _END
+
+
+def block(text: str) -> Markup:
+    """The same over several lines, in paragraphs."""
+    paragraphs = [p for p in printable_block(text).split("\n\n") if p.strip()]
+    told = [Markup("<p>") + Markup("<br>").join(escape(row) for row in p.strip("\n").split("\n")) + Markup("</p>") for p in paragraphs]
+    return Markup('<div class="text" dir="auto" lang="{}">').format(_lang(text)) + Markup("").join(told) + Markup("</div>")
+
+
+def piece(text: str) -> Markup:
+    """A piece of such a text, line ends and all."""
+    return Markup("<br>").join(escape(row) for row in printable_block(text).split("\n"))
+
+
+def marked_sides(what: str, before: str, after: str) -> Markup:
+    """What was, and what is, for readers of feeds."""
+    sides = [Markup("<{0}>{1}</{0}>").format(tag, printable(text)) for tag, text in (("del", before), ("ins", after)) if text]
+    return Markup("{}: ").format(words(what)) + Markup(" → ").join(sides)
+
+
+def _lang(text: str) -> str:
+    """Korean, or of no language that we know."""
+    return "ko" if _HANGUL.search(text) else ""
+
+
+def marked(operations: Iterable[Operation]) -> Markup:
+    """A difference: `<del>`, `<ins>`."""
+    return Markup(render.html(replace(o, text=printable_block(o.text)) for o in operations))  # noqa: S704  it escapes
+
+
+def moment(iso: str | None, zone: ZoneInfo, *, seconds: bool = False) -> Markup:
+    """A time in `zone`; the reader's browser makes it one of theirs. What was stored is in its title."""
+    if not iso:
+        return Markup('<span class="none">unknown</span>')
+    try:
+        there = times.local(iso, zone)
+    except ValueError:
+        return line(iso)
+    told = times.printed(there, seconds=seconds)
+    return Markup('<time datetime="{iso}" title="{iso}">{told}</time>').format(iso=iso, told=told)
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """1,234"""
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def share(value: float | None) -> str:
+    """A share as a percentage; what is not all is never told as 100 %."""
+    if value is None:
+        return "–"
+    return f"{min(value * 100, 99.9) if value < 1 else 100:.0f} %" if not 0.995 <= value < 1 else "> 99 %"
+
+
+def size(value: float) -> str:
+    """Bytes, for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(value) < 1000 or unit == "GB":
+            return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
+        value /= 1000
+    return ""
+
+
+def span(seconds: float | None) -> str:
+    """A span of time: `+3:15`, `+2 d 1:00`."""
+    if seconds is None:
+        return "–"
+    minutes = int(abs(seconds)) // 60
+    days, minutes = divmod(minutes, 1440)
+    return ("-" if seconds < 0 else "+") + (f"{days} d " if days else "") + f"{minutes // 60}:{minutes % 60:02}"
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """`3 pages`"""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def outward(url: str) -> Markup:
+    """An address of the crawl: a link only if it is one for browsers, never with credentials; else as text."""
+    told = urls.shown(url)
+    if not re.match(r"https?://", told) or printable(told) != told or not is_web(told):
+        return line(told)
+    return Markup('<a class="outward" href="{0}" rel="noreferrer noopener"><bdi>{0}</bdi></a>').format(told)
+
+
+def is_web(url: str) -> bool:
+    """Whether it is an address of http or https with a host, as `dedup.text.urls` reads it."""
+    return re.match(r"https?://[^\s/?#\\@]+(?:[/?#]|$)", url) is not None
+
+
+def words(name: str) -> str:
+    """A name of the program's as words: `time_stamp` is `time stamp`."""
+    return name.replace("_", " ")
+
+
+FILTERS = {
+    "line": line, "block": block, "piece": piece, "marked": marked, "outward": outward, "words": words,
+    "number": number, "share": share, "size": size, "span": span,
+}  # fmt: skip
