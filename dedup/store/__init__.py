@@ -1,11 +1,75 @@
-"""The only SQL beside `schema`: opening the database, writing what a batch brought, asking for what people want to see."""
+"""All SQL but that of `search`: the database, and a module of functions for each entity.
+
+Functions that read take a `Database`, functions that write a `Transaction`.
+"""
 
 from __future__ import annotations
 
-from dedup.store.connection import open_reader, open_writer
+from dedup.store import (
+    alerts,
+    batches,
+    boilerplate,
+    changes,
+    directories,
+    dump,
+    export,
+    faults,
+    files,
+    integrity,
+    lists,
+    matches,
+    pages,
+    passages,
+    prune,
+    publishers,
+    readings,
+    rereads,
+    revisions,
+    schema_repair,
+    search,
+    settings,
+    sightings,
+    statistics,
+    summaries,
+    texts,
+    timeline,
+)
+from dedup.store.connection import open_database, open_writable
+from dedup.store.database import Database, Transaction, WritableDatabase
 from dedup.store.lock import Lock
-from dedup.store.reading import Reader
-from dedup.store.rows import AlertRow, ArticleRow, DeliveryRow, FileRow, KeptSighting
-from dedup.store.writing import Writer
 
-__all__ = ["AlertRow", "ArticleRow", "DeliveryRow", "FileRow", "KeptSighting", "Lock", "Reader", "Writer", "open_reader", "open_writer"]
+__all__ = [
+    "Database",
+    "Lock",
+    "Transaction",
+    "WritableDatabase",
+    "alerts",
+    "batches",
+    "boilerplate",
+    "changes",
+    "directories",
+    "dump",
+    "export",
+    "faults",
+    "files",
+    "integrity",
+    "lists",
+    "matches",
+    "open_database",
+    "open_writable",
+    "pages",
+    "passages",
+    "prune",
+    "publishers",
+    "readings",
+    "rereads",
+    "revisions",
+    "schema_repair",
+    "search",
+    "settings",
+    "sightings",
+    "statistics",
+    "summaries",
+    "texts",
+    "timeline",
+]

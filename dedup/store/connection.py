@@ -7,49 +7,48 @@ import secrets
 import sqlite3
 import stat as modes
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
 from urllib.parse import quote
 
-from sqlite_utils import Database
+import sqlite_utils
 
 from dedup.errors import DatabaseMissingError, DatabaseNewerError, DatabaseUnreadableError, ForeignLogError
 from dedup.files import disk_errors
 from dedup.store import schema, wal
 from dedup.store.corruption import SQLITE, UNEXPECTED, failure, require_sound
+from dedup.store.database import Database, WritableDatabase
 from dedup.store.lock import Lock, held
 from dedup.store.ownership import APPLICATION_ID, require_own
-from dedup.store.reading import Reader
-from dedup.store.writing import Writer
 
 SYNCHRONOUS = "FULL"
 """How far SQLite goes for a commit: it is on the disk when it ends."""
 
 
 @contextmanager
-def open_writer(path: str, purpose: str) -> Iterator[Writer]:
-    """The database at `path`, made and migrated if need be, for the one writer, which says `purpose` of itself. Errors of SQLite
-    that come out of the block leave as DatabaseFailedError, or DatabaseDamagedError; so does what meets a damaged database and is
-    an error for that."""
+def open_writable(path: str, purpose: str) -> Iterator[WritableDatabase]:
+    """Open the database at `path` for the one writer. It is created and migrated if necessary. `purpose` names the command that holds
+    the lock.
+
+    An SQLite error in the block becomes a DatabaseFailedError or a DatabaseDamagedError. Any error becomes a DatabaseDamagedError if a
+    damaged database caused it. Raises DatabaseBusyError if another process has the lock, DatabaseUnreadableError and
+    DatabaseNewerError if the file cannot be used.
+    """
     schema.require_sqlite()
     require_own(path)
-    _make(path)
+    _create(path)
     lock = Lock(path, purpose)
     try:
-        with open_locked(path, lock, Writer) as store:
-            yield store
+        with open_locked(path, lock) as database:
+            yield database
     finally:
         lock.release()
 
 
-_Store = TypeVar("_Store", bound=Writer)
-
-
 @contextmanager
-def open_locked(path: str, lock: Lock, kind: Callable[[Database, str, Lock], _Store]) -> Iterator[_Store]:
-    """The same for a process that holds the lock already; what is given is of this `kind`."""
+def open_locked(path: str, lock: Lock) -> Iterator[WritableDatabase]:
+    """As `open_writable`, for a process that has the lock already."""
     require_own(path)
     _require_files_beside(path)
     refuse_foreign_log(path, written=False)
@@ -61,10 +60,10 @@ def open_locked(path: str, lock: Lock, kind: Callable[[Database, str, Lock], _St
             db = _prepare(connection, path)
         except SQLITE as error:
             raise failure(DatabaseUnreadableError, path, error) from error
-        store = kind(db, path, lock)
-        closing.callback(store.close_files)
-        with store.failures():
-            yield store
+        database = WritableDatabase(db, path, lock)
+        closing.callback(database.close_files)
+        with database.failures():
+            yield database
     finally:
         with suppress(*SQLITE):
             connection.execute("PRAGMA busy_timeout=0")
@@ -84,7 +83,7 @@ def _keep_temporary_files(connection: sqlite3.Connection, path: str) -> None:
         connection.execute("PRAGMA temp_store_directory='{}'".format(folder.replace("'", "''")))
 
 
-def _prepare(connection: sqlite3.Connection, path: str) -> Database:
+def _prepare(connection: sqlite3.Connection, path: str) -> sqlite_utils.Database:
     marked = connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
     if connection.execute("PRAGMA user_version").fetchone() == (wal.BACKUP,):
         connection.execute("PRAGMA journal_mode=DELETE")
@@ -97,7 +96,7 @@ def _prepare(connection: sqlite3.Connection, path: str) -> Database:
     if not marked:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the mark is looked for in the file
     connection.execute(f"PRAGMA synchronous={SYNCHRONOUS}")
-    db = Database(connection)
+    db = sqlite_utils.Database(connection)
     refuse_newer(db, path)
     if schema.pending(db):
         schema.migrate(db)
@@ -109,22 +108,17 @@ def _prepare(connection: sqlite3.Connection, path: str) -> Database:
     if connection.execute("PRAGMA user_version").fetchone() == (0,):
         connection.execute(f"PRAGMA user_version={1 + secrets.randbelow(1 << 30)}")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # or the log would begin with a leap
-    connection.execute("PRAGMA busy_timeout=500")  # no signal is heard while SQLite waits; see `Writer.transaction`
+    connection.execute("PRAGMA busy_timeout=500")  # no signal is heard while SQLite waits; see `WritableDatabase.transaction`
     return db
 
 
-def open_reader(path: str) -> AbstractContextManager[Reader]:
-    """The database at `path`, read-only; a reader sees the state of one moment for as long as it is open. Errors of SQLite that
-    come out of the block leave as DatabaseUnreadableError; so does what meets a damaged database and is an error for that."""
-    return open_reading(path, Reader)
-
-
-_Asked = TypeVar("_Asked", bound=Reader)
-
-
 @contextmanager
-def open_reading(path: str, kind: Callable[[Database, str], _Asked]) -> Iterator[_Asked]:
-    """The same; what is given is of this `kind`."""
+def open_database(path: str) -> Iterator[Database]:
+    """Open the database at `path` read-only. All reads see the state of one moment for as long as it is open.
+
+    An SQLite error in the block becomes a DatabaseUnreadableError. Any error becomes a DatabaseDamagedError if a damaged database
+    caused it. Raises DatabaseMissingError if there is no file.
+    """
     schema.require_sqlite()
     require_own(path)
     if not os.path.exists(path):
@@ -132,12 +126,12 @@ def open_reading(path: str, kind: Callable[[Database, str], _Asked]) -> Iterator
     connection = connect_reading(path)
     try:
         try:
-            db = Database(connection)
+            db = sqlite_utils.Database(connection)
             refuse_newer(db, path)
             if schema.pending(db):
                 raise DatabaseUnreadableError(path=path, problem="it is empty or of an older version; 'dedup scan' brings it up to date")
             connection.execute("BEGIN")
-            yield kind(db, path)
+            yield Database(db, path)
         except UNEXPECTED as error:
             with suppress(sqlite3.Error):
                 connection.rollback()
@@ -198,7 +192,7 @@ def _require_files_beside(path: str) -> None:
             raise DatabaseUnreadableError(path=path, problem=f"{beside} is a link or no file; nobody but SQLite makes files of that name")
 
 
-def _make(path: str) -> None:
+def _create(path: str) -> None:
     """An empty file that only its owner may read, where there is none: it will hold the archive."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -211,7 +205,7 @@ def _hint(path: str) -> str:
     return disk_errors.trouble(path) or f"is {folder} writable for this user?" if folder.is_dir() else f"there is no folder {folder}"
 
 
-def refuse_newer(db: Database, path: str) -> None:
+def refuse_newer(db: sqlite_utils.Database, path: str) -> None:
     """Raise DatabaseNewerError for what a later version of the program made."""
     newer = schema.unknown(db)
     if newer:

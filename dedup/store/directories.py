@@ -1,56 +1,141 @@
-"""Crawl directories as rows: which the database knows, and what `dedup roots` does to them."""
+"""Crawl directories, and the mounts seen in them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from dedup.store.lookups import Lookups
-from dedup.store.rows import Stat
+from dedup.store.database import Database, Transaction
+from dedup.store.rows import (
+    DirectoryRow,
+    Stat,
+)
 
 
-class Directories(Lookups):
-    """Changes of crawl directories; all of it is to be done within a transaction."""
+def move(transaction: Transaction, directory: int, path: bytes, path_text: str, identity: tuple[int, int] | None) -> None:
+    """A crawl directory lies at another path now. Its files keep their relative paths. `identity`: its (st_dev, st_ino), or None where
+    it is not there."""
+    transaction.execute("UPDATE directories SET path = ?, path_text = ?, forgotten_at = NULL WHERE id = ?", path, path_text, directory)
+    if identity is not None:
+        transaction.execute("UPDATE directories SET device = ?, inode = ? WHERE id = ?", *identity, directory)
 
-    def move_directory(self, directory: int, path: bytes, path_text: str, identity: tuple[int, int] | None) -> None:
-        """A crawl directory lies at another path now. Its files keep their relative paths. `identity`: its (st_dev, st_ino), or None where
-        it is not there."""
-        self._execute("UPDATE directories SET path = ?, path_text = ?, forgotten_at = NULL WHERE id = ?", path, path_text, directory)
-        if identity is not None:
-            self._execute("UPDATE directories SET device = ?, inode = ? WHERE id = ?", *identity, directory)
 
-    def forget_directory(self, directory: int, at: str) -> int:
-        """Mark all files of a crawl directory as gone, and the directory as retired; returns how many files went now."""
-        self._execute("DELETE FROM faults WHERE directory_id = ?", directory)
-        before = self._connection.total_changes
-        self._execute("UPDATE files SET gone = 1, gone_at = ? WHERE directory_id = ? AND gone = 0", at, directory)
-        number = self._connection.total_changes - before
-        self._execute("UPDATE directories SET forgotten_at = ? WHERE id = ?", at, directory)
-        return number
+def retire(transaction: Transaction, directory: int, at: str) -> int:
+    """Mark all files of a crawl directory as gone, and the directory as retired; returns how many files went now."""
+    transaction.execute("DELETE FROM faults WHERE directory_id = ?", directory)
+    before = transaction.connection.total_changes
+    transaction.execute("UPDATE files SET gone = 1, gone_at = ? WHERE directory_id = ? AND gone = 0", at, directory)
+    number = transaction.connection.total_changes - before
+    transaction.execute("UPDATE directories SET forgotten_at = ? WHERE id = ?", at, directory)
+    return number
 
-    def recall_directories(self, directories: Iterable[int]) -> None:
-        """Crawl directories that were retired are scanned again."""
-        self._connection.executemany(
-            "UPDATE directories SET forgotten_at = NULL WHERE id = ? AND forgotten_at IS NOT NULL", ((d,) for d in directories)
-        )
 
-    def set_scanned(self, directories: Iterable[int], at: str) -> None:
-        """All of these crawl directories was scanned, until then."""
-        self._connection.executemany("UPDATE directories SET scanned_at = ? WHERE id = ?", ((at, d) for d in directories))
+def reinstate(transaction: Transaction, directories: Iterable[int]) -> None:
+    """Crawl directories that were retired are scanned again."""
+    transaction.connection.executemany(
+        "UPDATE directories SET forgotten_at = NULL WHERE id = ? AND forgotten_at IS NOT NULL", ((d,) for d in directories)
+    )
 
-    def sample_of_directory(self, directory: int, most: int) -> list[tuple[bytes, bytes, Stat]]:
-        """(folder, name, recorded state) of files of a crawl directory that are there, at most so many, from all over it."""
-        row = self._one("SELECT min(id), max(id) FROM files WHERE directory_id = ?", directory)
-        if row is None or row[0] is None:
-            return []
-        first, last = row
-        step = max(1, (last - first) // most)
-        found = {}
-        for start in range(first, last + 1, step):
-            near = self._one(
-                "SELECT id, folder, name, size, mtime_ns, inode, ctime_ns FROM files WHERE id >= ? AND id < ? AND directory_id = ?"
-                " AND gone = 0 ORDER BY id LIMIT 1",
-                start, start + step, directory,
-            )  # fmt: skip
-            if near is not None:
-                found[near[0]] = (bytes(near[1]), bytes(near[2]), Stat(*near[3:]))
-        return list(found.values())[:most]
+
+def set_scanned(transaction: Transaction, directories: Iterable[int], at: str) -> None:
+    """All of these crawl directories was scanned, until then."""
+    transaction.connection.executemany("UPDATE directories SET scanned_at = ? WHERE id = ?", ((at, d) for d in directories))
+
+
+def sample_files(database: Database, directory: int, most: int) -> list[tuple[bytes, bytes, Stat]]:
+    """(folder, name, recorded state) of files of a crawl directory that are there, at most so many, from all over it."""
+    row = database.row("SELECT min(id), max(id) FROM files WHERE directory_id = ?", directory)
+    if row is None or row[0] is None:
+        return []
+    first, last = row
+    step = max(1, (last - first) // most)
+    found = {}
+    for start in range(first, last + 1, step):
+        near = database.row(
+            "SELECT id, folder, name, size, mtime_ns, inode, ctime_ns FROM files WHERE id >= ? AND id < ? AND directory_id = ?"
+            " AND gone = 0 ORDER BY id LIMIT 1",
+            start, start + step, directory,
+        )  # fmt: skip
+        if near is not None:
+            found[near[0]] = (bytes(near[1]), bytes(near[2]), Stat(*near[3:]))
+    return list(found.values())[:most]
+
+
+def mounts(database: Database, directory: int) -> dict[bytes, tuple[int, int]]:
+    """Mounts seen in a crawl directory: path relative to it → (st_dev, st_ino); and, by its absolute path, the mount that the crawl
+    directory is on."""
+    rows = database.rows("SELECT path, device, inode FROM mounts WHERE directory_id = ?", directory)
+    return {path: (device, inode) for path, device, inode in rows}
+
+
+def absent_mounts(database: Database, directory: int) -> dict[bytes, int]:
+    """Mounts that were absent last → the key that the next file had when they were first found to be."""
+    rows = database.rows("SELECT path, absent_from FROM mounts WHERE directory_id = ? AND absent_from IS NOT NULL", directory)
+    return dict(rows)
+
+
+def list_all(database: Database) -> list[DirectoryRow]:
+    """Every crawl directory that the database knows, by path."""
+    files = dict(database.rows("SELECT directory_id, count(*) FROM files GROUP BY directory_id"))
+    gone = dict(database.rows("SELECT directory_id, count(*) FROM files INDEXED BY files_gone WHERE gone = 1 GROUP BY directory_id"))
+    rows = database.rows("SELECT id, path, scanned_at, forgotten_at FROM directories ORDER BY path")
+    return [DirectoryRow(r[0], r[1], files.get(r[0], 0) - gone.get(r[0], 0), gone.get(r[0], 0), r[2], r[3]) for r in rows]
+
+
+def in_use(database: Database) -> dict[bytes, int]:
+    """Path → key of every crawl directory that was not retired."""
+    return dict(database.rows("SELECT path, id FROM directories WHERE forgotten_at IS NULL ORDER BY path"))
+
+
+def paths(database: Database) -> list[bytes]:
+    return [r[0] for r in database.rows("SELECT path FROM directories ORDER BY path")]
+
+
+def get_or_insert(transaction: Transaction, path: bytes, path_text: str) -> int:
+    """The key of a crawl directory, made at first sight."""
+    known = find(transaction, path)
+    return transaction.insert("INSERT INTO directories (path, path_text) VALUES (?, ?)", (path, path_text)) if known is None else known
+
+
+def find(database: Database, path: bytes) -> int | None:
+    """The key of a crawl directory, if it was seen before."""
+    row = database.row("SELECT id FROM directories WHERE path = ?", path)
+    return row[0] if row else None
+
+
+def identity(database: Database, directory: int) -> tuple[int, int] | None:
+    """(st_dev, st_ino) of the crawl directory when it was last seen with something in it."""
+    row = database.row("SELECT device, inode FROM directories WHERE id = ? AND device IS NOT NULL", directory)
+    return (row[0], row[1]) if row else None
+
+
+def set_identity(transaction: Transaction, directory: int, device: int, inode: int) -> None:
+    transaction.execute("UPDATE directories SET device = ?, inode = ? WHERE id = ?", device, inode, directory)
+
+
+def set_mounts(transaction: Transaction, directory: int, mounts: Mapping[bytes, tuple[int, int]]) -> None:
+    """Mounts of a crawl directory that are mounted now, with their identity."""
+    transaction.execute_many(
+        "INSERT OR REPLACE INTO mounts (directory_id, path, device, inode) VALUES (?, ?, ?, ?)",
+        ((directory, path, *identity) for path, identity in mounts.items()),
+    )
+
+
+def set_absent(transaction: Transaction, directory: int, paths: Iterable[bytes], following: int | None = None) -> None:
+    """Mounts that are absent now; files from the key `following` on (None: the next that is given) are not of them."""
+    if following is None:
+        following = transaction.next_id("files")
+    transaction.execute_many(
+        "UPDATE mounts SET absent_from = coalesce(absent_from, ?) WHERE directory_id = ? AND path = ?",
+        ((following, directory, path) for path in paths),
+    )
+
+
+def delete_mounts(transaction: Transaction, directory: int, paths: Iterable[bytes]) -> None:
+    """Mounts that are not expected any more: what is not found where they were is gone."""
+    for path in paths:
+        transaction.execute("DELETE FROM mounts WHERE directory_id = ? AND path = ?", directory, path)
+        transaction.execute(
+            "DELETE FROM hidden_files WHERE file_id IN (SELECT id FROM files WHERE directory_id = ?1"
+            " AND (folder = ?2 OR substr(folder, 1, length(?2) + 1) = ?2 || x'2f'))",
+            directory, path,
+        )  # fmt: skip

@@ -1,8 +1,4 @@
-"""Questions that find out what is wrong with a database: of SQLite's own checks, and of rows that do not fit each other.
-
-Any of them may meet a damaged page and raise sqlite3.DatabaseError; `in_parts` asks around what cannot be read. Nothing here
-writes: what puts things right is in `mending`.
-"""
+"""Checks of a database that may be damaged, and of rows that do not fit each other."""
 
 from __future__ import annotations
 
@@ -15,22 +11,25 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlite_utils import Database
+import sqlite_utils
 
 from dedup.errors import DatabaseMissingError
 from dedup.model import Match
-from dedup.store import schema, wal
+from dedup.store import schema, settings, statistics, wal
 from dedup.store.connection import connect
 from dedup.store.corruption import damage
+from dedup.store.database import Database
 from dedup.store.lock import held
-from dedup.store.reading import BODILESS, MATCH, match
-from dedup.store.summing import Summing
-from dedup.store.timeline import Timeline
+from dedup.store.matches import MATCH, match
+from dedup.store.texts import BODILESS
 
 _Row = TypeVar("_Row")
 
+
 BASE = ("directories", "pages", "aliases", "metadata", "revisions", "sightings", "files", "readings")
 """Tables that nothing else in the database could be made from, with keys of their own."""
+
+
 DERIVED = frozenset(
     {
         "texts",
@@ -48,6 +47,8 @@ DERIVED = frozenset(
     }
 )
 """Tables that are made from the others."""
+
+
 MADE_AGAIN = frozenset({"summaries", "clusters", "cluster_members", "due", "due_texts", "altered"})
 """Tables of which everything is made from the others, when they are empty."""
 
@@ -88,249 +89,29 @@ class StateRow:
     keys: bytes | None
 
 
-class Auditor(Summing, Timeline):
-    """Everything that can be asked, of a database that may be damaged. `without_log`: its log is another's and left out."""
-
-    without_log = False
-
-    @contextmanager
-    def moment(self) -> Iterator[None]:
-        """What is asked in the block is of one moment."""
-        self._execute("BEGIN")
-        try:
-            yield
-        finally:
-            self._connection.rollback()
-
-    # The file
-
-    def pages_count(self) -> int:
-        return int(self._value("PRAGMA page_count"))
-
-    def unknown_migrations(self) -> list[str]:
-        """Names of applied migrations that this program does not know."""
-        return schema.unknown(self._db)
-
-    def is_older(self) -> bool:
-        """Whether the database lacks a migration of this program."""
-        return schema.pending(self._db)
-
-    def schema_differences(self) -> list[schema.Difference]:
-        """What of the schema is not as the migrations make it."""
-        return schema.differences(self._db)
-
-    def tables(self) -> list[str]:
-        return [r[0] for r in self._all("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1")]
-
-    def complaints(self, table: str | None = None, most: int = 100) -> list[str]:
-        """What PRAGMA integrity_check says of the file, or of one table and its indexes, line by line; nothing where all is well."""
-        argument = most if table is None else f"'{table}'"
-        error: sqlite3.Error | None = None
-        for limit in (-1, 20, 5, 1):  # a row is lost where what comes after it fails
-            try:
-                rows = self._all(f"SELECT integrity_check FROM pragma_integrity_check({argument}) LIMIT {limit}")
-            except sqlite3.DatabaseError as raised:
-                error = error or raised
-            else:
-                found = [line for (told,) in rows for line in str(told).splitlines() if line.strip() and not line.startswith("***")]
-                if found != ["ok"]:
-                    return found[:most]
-                if error is None:
-                    return []
-        return [str(error)]
-
-    def broken_keys(self) -> Counter[tuple[str, str]]:
-        """(table, table that it names) → rows that name one that is not there."""
-        return Counter((r[0], r[2]) for r in self._connection.execute("PRAGMA foreign_key_check"))
-
-    def extent(self, table: str) -> Extent:
-        """How much of one of the `BASE` tables can be read, every column of it."""
-        known = set(self._keys_by_others(table))
-        readable: set[int] = set()
-        columns = f"SELECT * FROM {table} NOT INDEXED WHERE id {_BETWEEN}"
-        last = self._last_key(table)
-        for row in self.in_parts(lambda low, high: self._connection.execute(columns, (low, high)), 1, last):
-            readable.add(row[0])
-        return Extent(table, len(known | readable), len(readable))
-
-    def in_parts(self, ask: Callable[[int, int], Iterator[_Row]], low: int, high: int, part: int = 512) -> Iterator[_Row]:
-        """The rows that `ask` gives for keys between two, so many keys at once; what meets a damaged page is asked again for fewer."""
-        for begin in range(low, high + 1, part):
-            parts = [(begin, min(begin + part - 1, high))]
-            while parts:
-                first, last = parts.pop()
-                try:
-                    rows = list(ask(first, last))
-                except sqlite3.DatabaseError:
-                    if first < last:
-                        middle = (first + last) // 2
-                        parts += [(middle + 1, last), (first, middle)]
-                else:
-                    yield from rows
-
-    def _last_key(self, table: str) -> int:
-        """The greatest key of a table, as far as it is known of."""
-        try:
-            return int(self._value(f"SELECT coalesce(max(id), 0) FROM {table}"))
-        except sqlite3.DatabaseError:
-            return max(self._keys_by_others(table), default=0)
-
-    def _keys_by_others(self, table: str) -> Iterator[int]:
-        """Keys of a table that its indexes hold and that other tables name, as far as those can be read."""
-        asked = [
-            f'SELECT id FROM {table} INDEXED BY "{name}"'
-            for name in self._names(f"SELECT name FROM pragma_index_list('{table}') WHERE NOT partial")
-        ]
-        for other in self._names("SELECT name FROM sqlite_master WHERE type = 'table'"):
-            references = f"SELECT \"from\" FROM pragma_foreign_key_list('{other}') WHERE \"table\" = '{table}'"
-            asked += [f'SELECT "{column}" FROM "{other}" WHERE "{column}" IS NOT NULL' for column in self._names(references)]
-        for sql in asked:
-            try:
-                yield from (r[0] for r in self._connection.execute(sql) if isinstance(r[0], int))
-            except sqlite3.DatabaseError:
-                continue
-
-    def _names(self, sql: str) -> list[str]:
-        try:
-            return [r[0] for r in self._all(sql)]
-        except sqlite3.DatabaseError:
-            return []
-
-    # Rows that do not fit each other
-
-    def rows_counted(self) -> int:
-        """Rows of the tables that `records` looks at."""
-        return sum(self.count(table) for table in BASE)
-
-    def _told(self, sql: str) -> Told:
-        number, names = 0, []
-        for (name,) in self._connection.execute(sql):
-            number += 1
-            if number <= MOST_NAMES:
-                names.append(str(name))
-        return Told(number, tuple(names))
-
-    def misfits(self, which: str) -> Told:
-        """The rows of one kind of `MISFITS`."""
-        return self._told(MISFITS[which])
-
-    def uncounted_with_texts(self) -> list[int]:
-        """Revisions that have a text though none of their readings counts or was superseded."""
-        return [r[0] for r in self._all(f"SELECT r.id {_UNCOUNTED}")]
-
-    def unsettled_pages(self) -> list[int]:
-        """Pages whose current sighting is not the latest counted one of theirs."""
-        return [r[0] for r in self._all(_UNSETTLED)]
-
-    def stray_changes(self) -> list[int]:
-        """Changes (by their later sighting) that do not name two counted sightings of their page, or are told for another time."""
-        return [r[0] for r in self._all(STRAY_CHANGES)]
-
-    def sighting_ids(self, *, after: int, most: int) -> list[int]:
-        """The keys of the next `most` sightings, in order."""
-        return [r[0] for r in self._all("SELECT id FROM sightings WHERE id > ? ORDER BY id LIMIT ?", after, most)]
-
-    def stored_matches(self, most: int = 500) -> Iterator[Match]:
-        """Every match, by its texts; read in parts, so that no statement stays open between them."""
-        last = (0, 0)
-        while some := self._all(f"SELECT {MATCH} FROM matches m WHERE (m.a, m.b) > (?, ?) ORDER BY m.a, m.b LIMIT ?", *last, most):
-            last = some[-1][:2]
-            yield from map(match, some)
-
-    def with_lost_metadata(self, sightings: Iterable[int]) -> set[int]:
-        """Those of the sightings that have a reading whose metadata row is missing."""
-        select = (
-            "SELECT DISTINCT w.id FROM wanted w CROSS JOIN readings d ON d.sighting_id = w.id"
-            " WHERE NOT EXISTS (SELECT 1 FROM metadata m WHERE m.id = d.metadata_id)"
-        )
-        return {r[0] for r in self._by_id(sightings, select)}
-
-    def pages_with_doubtful_readings(self) -> list[int]:
-        """Pages with a counted reading that does not have the digest it claims."""
-        return [
-            r[0]
-            for r in self._all(
-                "SELECT DISTINCT a.page_id FROM readings d JOIN aliases a ON a.id = d.alias_id"
-                " WHERE d.check_status = 'mismatched' AND d.standing = 'counted' ORDER BY 1"
-            )
-        ]
-
-    def last_signed_text(self) -> int:
-        """The greatest key of a text with a signature; 0 where there is none."""
-        return int(self._value("SELECT coalesce(max(id), 0) FROM texts WHERE signature IS NOT NULL"))
-
-    def directories(self) -> list[tuple[bytes, int | None, int | None]]:
-        """(path, device, inode) of every crawl directory that was ever scanned."""
-        return [(r[0], r[1], r[2]) for r in self._all("SELECT path, device, inode FROM directories ORDER BY path")]
-
-    def directory_keys(self) -> dict[bytes, int]:
-        """Path → key of every crawl directory that was ever scanned."""
-        return dict(self._all("SELECT path, id FROM directories"))
-
-    def newest_paths(self, most: int) -> list[bytes]:
-        """Whole paths of the files that were first recorded last, of those that are there."""
-        rows = self._all(
-            "SELECT d.path, f.folder, f.name FROM files f JOIN directories d ON d.id = f.directory_id WHERE f.gone = 0"
-            " ORDER BY f.id DESC LIMIT ?",
-            most,
-        )
-        return [os.path.join(*row) for row in rows]
-
-    # Bodies
-
-    def last_revision(self) -> int:
-        """The greatest key of a revision that is known of."""
-        return self._last_key("revisions")
-
-    def states(self, first: int, last: int) -> Iterator[StateRow]:
-        """Revisions with keys between two, in order of them."""
-        for r in self._connection.execute(_STATES, (first, last)):
-            yield StateRow(r[0], r[1], r[2], r[3], r[4], bool(r[5]), bool(r[6]), *r[7:])
-
-    def states_of_pages(self, pages: Iterable[int]) -> Iterator[tuple[int, bytes, bytes, bytes]]:
-        """(page, digest of the state, title, body), the last two as the bytes that are stored, of every state that has its body."""
-        select = (
-            "SELECT w.id, r.digest, CAST(r.title AS BLOB), CAST(r.body AS BLOB) FROM wanted w CROSS JOIN revisions r ON r.page_id = w.id"
-            " WHERE r.pruned_at IS NULL"
-        )
-        return ((r[0], r[1], r[2], r[3]) for r in self._by_id(pages, select))
-
-    # Times
-
-    def newest_write(self) -> str | None:
-        """When something was last written, as far as rows tell: the end of a scan, a file, a reading."""
-        scan = json.loads(self.setting("last_scan") or "{}").get("finished_at")
-        found = [scan, *(self._value(sql) for sql in ("SELECT max(read_at) FROM readings", "SELECT max(seen_at) FROM files"))]
-        return max((str(f) for f in found if f), default=None)
-
-    def newest_file(self) -> tuple[int, str] | None:
-        """(nanoseconds, path) of the newest time stamp of a file that is there."""
-        row = self._one(
-            "SELECT max(max(f.mtime_ns, f.ctime_ns)), o.path_text || '/' || f.path_text FROM files f"
-            " JOIN directories o ON o.id = f.directory_id WHERE f.gone = 0"
-        )
-        return (row[0], row[1]) if row and row[0] is not None else None
-
-    def crawled_after(self, at: str) -> Told:
-        """Pages that were crawled after a time (ISO 8601 in UTC), as their files say."""
-        return self._told(
-            f"SELECT p.url FROM sightings s JOIN pages p ON p.id = s.page_id WHERE s.crawled_at > '{at}' ORDER BY s.crawled_at DESC"
-        )
-
-
 MOST_NAMES = 3
 """Rows of a kind that are named."""
 
+
 _BETWEEN = "BETWEEN ?1 AND ?2 ORDER BY 1 LIMIT ?2 - ?1 + 1"
 """Keys between two; once all that there can be are found, no page beyond them is met."""
+
+
 _URL = "coalesce((SELECT url FROM pages WHERE id = {}), 'a page that is not there')"
+
+
 _PATH = "(SELECT o.path_text FROM directories o WHERE o.id = f.directory_id) || '/' || f.path_text"
 
+
 _SHOWN = "SELECT 1 FROM sightings s JOIN readings d ON d.sighting_id = s.id WHERE s.revision_id = r.id"
+
+
 _UNCOUNTED = (
     "FROM revisions r WHERE r.text_id IS NOT NULL AND r.pruned_at IS NULL"
     f" AND EXISTS ({_SHOWN}) AND NOT EXISTS ({_SHOWN} AND (d.standing = 'counted' OR d.standing = 'superseded'))"
 )
+
+
 MISFITS = {
     "revisions that no crawl shows": f"SELECT {_URL.format('r.page_id')} FROM revisions r WHERE NOT EXISTS"
     " (SELECT 1 FROM sightings s WHERE s.revision_id = r.id)",
@@ -362,15 +143,20 @@ MISFITS = {
 }
 """What rows do not fit → what names them for people."""
 
+
 _UNSETTLED = (
     "SELECT p.id FROM pages p WHERE p.current_sighting_id IS NOT (SELECT s.id FROM sightings s JOIN revisions r ON r.id = s.revision_id"
     " WHERE s.page_id = p.id AND s.standing = 'counted' ORDER BY s.crawled_at DESC, r.digest DESC LIMIT 1)"
 )
+
+
 STRAY_CHANGES = (
     "SELECT c.sighting_id FROM changes c LEFT JOIN sightings y ON y.id = c.sighting_id LEFT JOIN sightings x ON x.id = c.previous_id"
     " WHERE x.id IS NULL OR y.id IS NULL OR x.page_id <> c.page_id OR y.page_id <> c.page_id OR x.standing <> 'counted'"
     " OR y.standing <> 'counted' OR c.at <> y.crawled_at OR x.id = y.id"
 )
+
+
 _STATES = (
     f"SELECT r.id, {_URL.format('r.page_id')}, r.digest, CAST(r.title AS BLOB), CAST(r.body AS BLOB),"
     " EXISTS (SELECT 1 FROM sightings s WHERE s.revision_id = r.id AND s.standing = 'counted'),"
@@ -380,8 +166,255 @@ _STATES = (
 )
 
 
+class DamagedDatabase(Database):
+    """A database that is read although it may be damaged. `without_log`: the log beside it belongs to another database and is left out."""
+
+    def __init__(self, db: sqlite_utils.Database, path: str, *, without_log: bool) -> None:
+        super().__init__(db, path)
+        self.without_log = without_log
+
+
+def count_database_pages(database: Database) -> int:
+    return int(database.value("PRAGMA page_count"))
+
+
+def unknown_migrations(database: Database) -> list[str]:
+    """Names of applied migrations that this program does not know."""
+    return schema.unknown(database.db)
+
+
+def is_older(database: Database) -> bool:
+    """Whether the database lacks a migration of this program."""
+    return schema.pending(database.db)
+
+
+def schema_differences(database: Database) -> list[schema.Difference]:
+    """What of the schema is not as the migrations make it."""
+    return schema.differences(database.db)
+
+
+def tables(database: Database) -> list[str]:
+    return [r[0] for r in database.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1")]
+
+
+def complaints(database: Database, table: str | None = None, most: int = 100) -> list[str]:
+    """What PRAGMA integrity_check says of the file, or of one table and its indexes, line by line; nothing where all is well."""
+    argument = most if table is None else f"'{table}'"
+    error: sqlite3.Error | None = None
+    for limit in (-1, 20, 5, 1):  # a row is lost where what comes after it fails
+        try:
+            rows = database.rows(f"SELECT integrity_check FROM pragma_integrity_check({argument}) LIMIT {limit}")
+        except sqlite3.DatabaseError as raised:
+            error = error or raised
+        else:
+            found = [line for (told,) in rows for line in str(told).splitlines() if line.strip() and not line.startswith("***")]
+            if found != ["ok"]:
+                return found[:most]
+            if error is None:
+                return []
+    return [str(error)]
+
+
+def broken_foreign_keys(database: Database) -> Counter[tuple[str, str]]:
+    """(table, table that it names) → rows that name one that is not there."""
+    return Counter((r[0], r[2]) for r in database.connection.execute("PRAGMA foreign_key_check"))
+
+
+def extent(database: Database, table: str) -> Extent:
+    """How much of one of the `BASE` tables can be read, every column of it."""
+    known = set(_keys_in_other_tables(database, table))
+    readable: set[int] = set()
+    columns = f"SELECT * FROM {table} NOT INDEXED WHERE id {_BETWEEN}"
+    last = _last_key(database, table)
+    for row in read_in_parts(lambda low, high: database.connection.execute(columns, (low, high)), 1, last):
+        readable.add(row[0])
+    return Extent(table, len(known | readable), len(readable))
+
+
+def read_in_parts(ask: Callable[[int, int], Iterator[_Row]], low: int, high: int, part: int = 512) -> Iterator[_Row]:
+    """The rows that `ask` gives for keys between two, so many keys at once; what meets a damaged page is asked again for fewer."""
+    for begin in range(low, high + 1, part):
+        parts = [(begin, min(begin + part - 1, high))]
+        while parts:
+            first, last = parts.pop()
+            try:
+                rows = list(ask(first, last))
+            except sqlite3.DatabaseError:
+                if first < last:
+                    middle = (first + last) // 2
+                    parts += [(middle + 1, last), (first, middle)]
+            else:
+                yield from rows
+
+
+def _last_key(database: Database, table: str) -> int:
+    """The greatest key of a table, as far as it is known of."""
+    try:
+        return int(database.value(f"SELECT coalesce(max(id), 0) FROM {table}"))
+    except sqlite3.DatabaseError:
+        return max(_keys_in_other_tables(database, table), default=0)
+
+
+def _keys_in_other_tables(database: Database, table: str) -> Iterator[int]:
+    """Keys of a table that its indexes hold and that other tables name, as far as those can be read."""
+    asked = [
+        f'SELECT id FROM {table} INDEXED BY "{name}"'
+        for name in _names(database, f"SELECT name FROM pragma_index_list('{table}') WHERE NOT partial")
+    ]
+    for other in _names(database, "SELECT name FROM sqlite_master WHERE type = 'table'"):
+        references = f"SELECT \"from\" FROM pragma_foreign_key_list('{other}') WHERE \"table\" = '{table}'"
+        asked += [f'SELECT "{column}" FROM "{other}" WHERE "{column}" IS NOT NULL' for column in _names(database, references)]
+    for sql in asked:
+        try:
+            yield from (r[0] for r in database.connection.execute(sql) if isinstance(r[0], int))
+        except sqlite3.DatabaseError:
+            continue
+
+
+def _names(database: Database, sql: str) -> list[str]:
+    try:
+        return [r[0] for r in database.rows(sql)]
+    except sqlite3.DatabaseError:
+        return []
+
+
+def count_rows(database: Database) -> int:
+    """Rows of the tables that `records` looks at."""
+    return sum(statistics.count(database, table) for table in BASE)
+
+
+def _misfit_rows(database: Database, sql: str) -> Told:
+    number, names = 0, []
+    for (name,) in database.connection.execute(sql):
+        number += 1
+        if number <= MOST_NAMES:
+            names.append(str(name))
+    return Told(number, tuple(names))
+
+
+def misfits(database: Database, which: str) -> Told:
+    """The rows of one kind of `MISFITS`."""
+    return _misfit_rows(database, MISFITS[which])
+
+
+def uncounted_revisions_with_texts(database: Database) -> list[int]:
+    """Revisions that have a text though none of their readings counts or was superseded."""
+    return [r[0] for r in database.rows(f"SELECT r.id {_UNCOUNTED}")]
+
+
+def pages_with_wrong_current_sighting(database: Database) -> list[int]:
+    """Pages whose current sighting is not the latest counted one of theirs."""
+    return [r[0] for r in database.rows(_UNSETTLED)]
+
+
+def stray_changes(database: Database) -> list[int]:
+    """Changes (by their later sighting) that do not name two counted sightings of their page, or are told for another time."""
+    return [r[0] for r in database.rows(STRAY_CHANGES)]
+
+
+def sighting_ids(database: Database, *, after: int, most: int) -> list[int]:
+    """The keys of the next `most` sightings, in order."""
+    return [r[0] for r in database.rows("SELECT id FROM sightings WHERE id > ? ORDER BY id LIMIT ?", after, most)]
+
+
+def stored_matches(database: Database, most: int = 500) -> Iterator[Match]:
+    """Every match, by its texts; read in parts, so that no statement stays open between them."""
+    last = (0, 0)
+    while some := database.rows(f"SELECT {MATCH} FROM matches m WHERE (m.a, m.b) > (?, ?) ORDER BY m.a, m.b LIMIT ?", *last, most):
+        last = some[-1][:2]
+        yield from map(match, some)
+
+
+def sightings_with_lost_metadata(database: Database, sightings: Iterable[int]) -> set[int]:
+    """Those of the sightings that have a reading whose metadata row is missing."""
+    select = (
+        "SELECT DISTINCT w.id FROM wanted w CROSS JOIN readings d ON d.sighting_id = w.id"
+        " WHERE NOT EXISTS (SELECT 1 FROM metadata m WHERE m.id = d.metadata_id)"
+    )
+    return {r[0] for r in database.select_by_ids(sightings, select)}
+
+
+def pages_with_doubtful_readings(database: Database) -> list[int]:
+    """Pages with a counted reading that does not have the digest it claims."""
+    return [
+        r[0]
+        for r in database.rows(
+            "SELECT DISTINCT a.page_id FROM readings d JOIN aliases a ON a.id = d.alias_id"
+            " WHERE d.check_status = 'mismatched' AND d.standing = 'counted' ORDER BY 1"
+        )
+    ]
+
+
+def last_signed_text(database: Database) -> int:
+    """The greatest key of a text with a signature; 0 where there is none."""
+    return int(database.value("SELECT coalesce(max(id), 0) FROM texts WHERE signature IS NOT NULL"))
+
+
+def directories(database: Database) -> list[tuple[bytes, int | None, int | None]]:
+    """(path, device, inode) of every crawl directory that was ever scanned."""
+    return [(r[0], r[1], r[2]) for r in database.rows("SELECT path, device, inode FROM directories ORDER BY path")]
+
+
+def directory_keys(database: Database) -> dict[bytes, int]:
+    """Path → key of every crawl directory that was ever scanned."""
+    return dict(database.rows("SELECT path, id FROM directories"))
+
+
+def newest_paths(database: Database, most: int) -> list[bytes]:
+    """Whole paths of the files that were first recorded last, of those that are there."""
+    rows = database.rows(
+        "SELECT d.path, f.folder, f.name FROM files f JOIN directories d ON d.id = f.directory_id WHERE f.gone = 0"
+        " ORDER BY f.id DESC LIMIT ?",
+        most,
+    )
+    return [os.path.join(*row) for row in rows]
+
+
+def last_revision(database: Database) -> int:
+    """The greatest key of a revision that is known of."""
+    return _last_key(database, "revisions")
+
+
+def states(database: Database, first: int, last: int) -> Iterator[StateRow]:
+    """Revisions with keys between two, in order of them."""
+    for r in database.connection.execute(_STATES, (first, last)):
+        yield StateRow(r[0], r[1], r[2], r[3], r[4], bool(r[5]), bool(r[6]), *r[7:])
+
+
+def states_of_pages(database: Database, pages: Iterable[int]) -> Iterator[tuple[int, bytes, bytes, bytes]]:
+    """(page, digest of the state, title, body), the last two as the bytes that are stored, of every state that has its body."""
+    select = (
+        "SELECT w.id, r.digest, CAST(r.title AS BLOB), CAST(r.body AS BLOB) FROM wanted w CROSS JOIN revisions r ON r.page_id = w.id"
+        " WHERE r.pruned_at IS NULL"
+    )
+    return ((r[0], r[1], r[2], r[3]) for r in database.select_by_ids(pages, select))
+
+
+def newest_write(database: Database) -> str | None:
+    """When something was last written, as far as rows tell: the end of a scan, a file, a reading."""
+    scan = json.loads(settings.get(database, "last_scan") or "{}").get("finished_at")
+    found = [scan, *(database.value(sql) for sql in ("SELECT max(read_at) FROM readings", "SELECT max(seen_at) FROM files"))]
+    return max((str(f) for f in found if f), default=None)
+
+
+def newest_file(database: Database) -> tuple[int, str] | None:
+    """(nanoseconds, path) of the newest time stamp of a file that is there."""
+    row = database.row(
+        "SELECT max(max(f.mtime_ns, f.ctime_ns)), o.path_text || '/' || f.path_text FROM files f"
+        " JOIN directories o ON o.id = f.directory_id WHERE f.gone = 0"
+    )
+    return (row[0], row[1]) if row and row[0] is not None else None
+
+
+def count_pages_crawled_after(database: Database, at: str) -> Told:
+    """Pages that were crawled after a time (ISO 8601 in UTC), as their files say."""
+    return _misfit_rows(
+        database, f"SELECT p.url FROM sightings s JOIN pages p ON p.id = s.page_id WHERE s.crawled_at > '{at}' ORDER BY s.crawled_at DESC"
+    )
+
+
 @contextmanager
-def open_auditor(path: str) -> Iterator[Auditor]:
+def open_damaged(path: str) -> Iterator[DamagedDatabase]:
     """The database at `path`, read-only, whatever it is like; errors of SQLite come out as they are.
 
     What lies behind the end of a file that was cut short is left out. A log that is not the database's is left out too.
@@ -396,9 +429,7 @@ def open_auditor(path: str) -> Iterator[Auditor]:
     try:
         connection.execute("PRAGMA writable_schema=ON")  # else a file that lacks its end is refused as a whole
         connection.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
-        auditor = Auditor(Database(connection), path)
-        auditor.without_log = foreign
-        yield auditor
+        yield DamagedDatabase(sqlite_utils.Database(connection), path, without_log=foreign)
     finally:
         connection.close()
 

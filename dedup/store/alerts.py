@@ -1,0 +1,311 @@
+"""Alerts and their deliveries: the outbox as rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from dedup.store.database import Database, Row, Transaction, placeholders
+from dedup.store.rows import Ahead, AlertRow, DeliveryRow, KnownAlert, Outstanding, Told
+
+_ALERT = (
+    "a.id, a.name, a.rule, a.event, a.topic, a.kind, a.severity, a.url, a.title, a.publisher, a.at, a.details, a.told, a.made_at,"
+    " a.withdrawn_at, a.incident, a.pages, a.open_until, a.folded_into"
+)
+
+
+_DELIVERY = (
+    "d.id, d.alert_id, a.rule, d.channel, d.state, d.due_at, d.digest, d.attempts, d.first_attempt, d.last_attempt, d.last_error,"
+    " d.sent_at, d.message"
+)
+
+
+_STATE = "EXISTS (SELECT 1 FROM deliveries d WHERE d.alert_id = a.id AND d.state = ?2)"
+
+
+_WAITED = (
+    "CASE WHEN first_attempt IS NULL THEN 0 ELSE waited_seconds + max(0, min(:most,"
+    " coalesce(CAST(strftime('%s', :now) AS INTEGER) - CAST(strftime('%s', scheduled_at) AS INTEGER), 0))) END"
+)
+"""Of a delivery: seconds since its first attempt, with those since it was scheduled, of which at most `:most` count."""
+
+
+_SENT = "EXISTS (SELECT 1 FROM deliveries d WHERE d.alert_id = a.id AND d.state = 'sent')"
+"""Whether a channel has taken an alert."""
+
+
+_UNTOLD = "a.pages IS NULL AND a.folded_into IS NULL AND a.withdrawn_at IS NULL"
+
+
+def channels_with_due_deliveries(database: Database, now: str) -> list[str]:
+    """Names of the channels for which something is due."""
+    return [r[0] for r in database.rows("SELECT DISTINCT channel FROM deliveries WHERE state = 'pending' AND due_at <= ?", now)]
+
+
+def due_deliveries(database: Database, channel: str, now: str, most: int) -> list[DeliveryRow]:
+    """Deliveries that are due, what has been due for longest first."""
+    rows = database.rows(
+        f"SELECT {_DELIVERY} FROM deliveries d JOIN alerts a ON a.id = d.alert_id"
+        " WHERE d.channel = ? AND d.state = 'pending' AND d.due_at <= ? ORDER BY d.due_at, d.id LIMIT ?",
+        channel, now, most,
+    )  # fmt: skip
+    return [DeliveryRow(*r) for r in rows]
+
+
+def deliveries_scheduled_after(database: Database, now: str, most: int) -> list[Ahead]:
+    """Pending deliveries whose due time was set later than now: the clock was ahead then, and has been set right."""
+    rows = database.rows(
+        "SELECT d.id, d.alert_id, a.rule, d.due_at, d.digest, d.last_error IS NOT NULL, d.scheduled_at"
+        " FROM deliveries d JOIN alerts a ON a.id = d.alert_id WHERE d.state = 'pending' AND d.scheduled_at > ? ORDER BY d.id LIMIT ?",
+        now, most,
+    )  # fmt: skip
+    return [Ahead(r[0], r[1], r[2], r[3], r[4], bool(r[5]), r[6]) for r in rows]
+
+
+def count_sent_since(database: Database, rule: str, channel: str, since: str, now: str) -> int:
+    """How many messages of a rule a channel has taken since then; none that it took later than now, by a clock that was ahead."""
+    sql = (
+        "SELECT count(DISTINCT d.message) FROM deliveries d JOIN alerts a ON a.id = d.alert_id"
+        " WHERE d.channel = ? AND d.state = 'sent' AND d.sent_at BETWEEN ? AND ? AND a.rule = ?"
+    )
+    return int(database.value(sql, channel, since, now, rule))
+
+
+def get(database: Database, ids: Collection[int]) -> dict[int, AlertRow]:
+    """Alerts by their keys."""
+    found: dict[int, AlertRow] = {}
+    wanted = list(ids)
+    for start in range(0, len(wanted), 1000):
+        some = wanted[start : start + 1000]
+        for r in database.rows(f"SELECT {_ALERT} FROM alerts a WHERE a.id IN ({placeholders(some)})", *some):
+            found[r[0]] = _alert(r)
+    return found
+
+
+def find_by_prefix(database: Database, beginning: str) -> list[AlertRow]:
+    """Alerts whose name begins so, two at most."""
+    sql = f"SELECT {_ALERT} FROM alerts a WHERE a.name >= ? AND a.name < ? ORDER BY a.name LIMIT 2"
+    return [_alert(r) for r in database.rows(sql, beginning, beginning + "g")]  # names are hexadecimal digits
+
+
+def list_latest(
+    database: Database, most: int, *, state: str | None = None, rule: str | None = None, standing: bool = False
+) -> list[AlertRow]:
+    """The alerts made last, the newest first: those with a delivery in that state, those of that rule, or all; `standing`: without
+    those that were withdrawn or are told as part of an incident."""
+    sql = (
+        f"SELECT {_ALERT} FROM alerts a WHERE (?2 IS NULL OR {_STATE}) AND (?3 IS NULL OR a.rule = ?3)"
+        " AND (?4 = 0 OR (a.withdrawn_at IS NULL AND a.folded_into IS NULL)) ORDER BY a.id DESC LIMIT ?1"
+    )
+    return [_alert(r) for r in database.rows(sql, most, state, rule, standing)]
+
+
+def deliveries(database: Database, alerts: Collection[int]) -> dict[int, list[DeliveryRow]]:
+    """Alert → its deliveries."""
+    found: dict[int, list[DeliveryRow]] = {alert: [] for alert in alerts}
+    for alert in found:
+        rows = database.rows(f"SELECT {_DELIVERY} FROM deliveries d JOIN alerts a ON a.id = d.alert_id WHERE a.id = ? ORDER BY d.id", alert)
+        found[alert] = [DeliveryRow(*r) for r in rows]
+    return found
+
+
+def outstanding(database: Database) -> dict[str, Outstanding]:
+    """Channel → what is on its way to it, or could not be delivered; channels without either are left out."""
+    rows = database.rows(
+        "SELECT channel, sum(pending), min(due_at), sum(dead) FROM ("
+        "SELECT channel, 1 AS pending, due_at, 0 AS dead FROM deliveries WHERE state = 'pending' UNION ALL"
+        " SELECT channel, 0, NULL, 1 FROM deliveries WHERE state = 'dead') GROUP BY channel ORDER BY channel"
+    )
+    return {r[0]: Outstanding(r[1], r[2], r[3]) for r in rows}
+
+
+def withdrawn_with_prefix(database: Database, beginnings: Iterable[str]) -> set[str]:
+    """Those of the beginnings of event keys for which an alert was withdrawn before any channel took it, and none was sent."""
+    found = set()
+    for beginning in dict.fromkeys(beginnings):
+        row = database.row(
+            "SELECT count(*), count(a.withdrawn_at), sum(EXISTS (SELECT 1 FROM deliveries d WHERE d.state = 'sent'"
+            " AND d.alert_id IN (a.id, a.folded_into))) FROM alerts a WHERE a.event >= ?1 AND a.event < ?1 || char(1114111)",
+            beginning,
+        )
+        if row and row[0] and row[0] == row[1] and not row[2]:
+            found.add(beginning)
+    return found
+
+
+def find_by_event(database: Database, events: Iterable[str]) -> dict[str, list[KnownAlert]]:
+    """Event → the alerts that tell of it."""
+    select = (
+        "SELECT a.event, a.id, a.rule, a.withdrawn_at, a.folded_into, (SELECT json_group_array(d.channel) FROM deliveries d"
+        " WHERE d.alert_id = a.id) FROM wanted w CROSS JOIN alerts a ON a.event = w.event"
+    )
+    found: dict[str, list[KnownAlert]] = {}
+    for r in database.select_by_keys("event", ((e,) for e in events), select):
+        found.setdefault(r[0], []).append(KnownAlert(r[1], r[2], r[3], r[4], frozenset(json.loads(r[5]))))
+    return found
+
+
+def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
+    """(alert, name, rule, event, topic, kind, severity, url, title, publisher, at, details, told, made_at, incident)"""
+    transaction.execute_many(
+        "INSERT INTO alerts (id, name, rule, event, topic, kind, severity, url, title, publisher, at, details, told, made_at, incident)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )
+
+
+def insert_deliveries(transaction: Transaction, rows: Iterable[Row]) -> None:
+    """(alert, channel, due_at, why in a digest, now)"""
+    transaction.execute_many(
+        "INSERT INTO deliveries (alert_id, channel, state, due_at, digest, attempts, scheduled_at) VALUES (?, ?, 'pending', ?, ?, 0, ?)",
+        rows,
+    )
+
+
+def revive(transaction: Transaction, alert: int, told: str) -> None:
+    """What an alert tells of is so again."""
+    transaction.execute("UPDATE alerts SET withdrawn_at = NULL, told = ? WHERE id = ?", told, alert)
+
+
+def requeue_withdrawn(transaction: Transaction, alert: int, due_at: str, digest: str | None, now: str) -> None:
+    """What was withdrawn of an alert before it was sent is to be sent; it stands by itself again."""
+    transaction.execute("UPDATE alerts SET folded_into = NULL WHERE id = ?", alert)
+    transaction.execute(
+        "UPDATE deliveries SET state = 'pending', due_at = ?, digest = ?, attempts = 0, first_attempt = NULL, last_error = NULL,"
+        " scheduled_at = ?, waited_seconds = 0 WHERE alert_id = ? AND state = 'withdrawn'",
+        due_at, digest, now, alert,
+    )  # fmt: skip
+
+
+def withdraw(transaction: Transaction, alerts: Iterable[int], at: str) -> int:
+    """What alerts tell of is not so any more; returns the number of deliveries that are not made for it."""
+    ids = [(a,) for a in alerts]
+    transaction.execute_many("UPDATE alerts SET withdrawn_at = ? WHERE id = ?", ((at, a) for (a,) in ids))
+    return _withdraw_deliveries(transaction, ids)
+
+
+def _withdraw_deliveries(transaction: Transaction, ids: Iterable[tuple[int]]) -> int:
+    before = transaction.connection.total_changes
+    transaction.execute_many("UPDATE deliveries SET state = 'withdrawn' WHERE alert_id = ? AND state = 'pending'", ids)
+    return transaction.connection.total_changes - before
+
+
+def unreported_pages_of_incident(database: Database, rule: str, incident: str, since: str) -> list[tuple[int, str]]:
+    """(alert, URL) of those made since then that no alert of the incident tells of."""
+    sql = f"SELECT a.id, a.url FROM alerts a WHERE a.incident = ? AND a.rule = ? AND a.made_at >= ? AND {_UNTOLD}"
+    return [(r[0], r[1]) for r in database.rows(sql, incident, rule, since)]
+
+
+def latest_of_incident(database: Database, rule: str, incident: str) -> Told | None:
+    """What was told last of an incident; None: nothing yet."""
+    row = database.row(
+        "SELECT a.id, a.open_until, (SELECT count(*) FROM alerts b WHERE b.incident = a.incident AND b.rule = a.rule"
+        f" AND b.pages IS NOT NULL), {_SENT} FROM alerts a WHERE a.incident = ? AND a.rule = ? AND a.pages IS NOT NULL"
+        " ORDER BY a.id DESC LIMIT 1",
+        incident, rule,
+    )  # fmt: skip
+    return Told(row[0], row[1], row[2], bool(row[3])) if row else None
+
+
+def open_incident(transaction: Transaction, alert: int, until: str) -> None:
+    """An alert tells of an incident, which further pages join until then."""
+    transaction.execute("UPDATE alerts SET pages = 0, open_until = ? WHERE id = ?", until, alert)
+
+
+def fold_into_incident(transaction: Transaction, alerts: Collection[int], into: int) -> None:
+    """The alert of an incident tells of what these tell of; what of them was not sent is not."""
+    transaction.execute_many("UPDATE alerts SET folded_into = ? WHERE id = ?", ((into, a) for a in alerts))
+    _withdraw_deliveries(transaction, ((a,) for a in alerts))
+
+
+def was_incident_open(database: Database, incident: int, at: str) -> bool:
+    """Whether further pages joined an incident's alert at that time."""
+    return bool(database.value("SELECT open_until > ? FROM alerts WHERE id = ?", at, incident))
+
+
+def is_incident_open(database: Database, incident: int, now: str) -> bool:
+    """Whether further pages join an incident's alert. Once a channel has taken it none do, whatever the clock says."""
+    return bool(database.value(f"SELECT a.open_until > ? AND NOT {_SENT} FROM alerts a WHERE a.id = ?", now, incident))
+
+
+def incident_members(database: Database, incident: int, most: int) -> tuple[int, list[str], list[Row]]:
+    """(pages, severities, (URL, title, publisher, time) of the first) that an incident's alert tells of."""
+    where = "FROM alerts WHERE folded_into = ? AND withdrawn_at IS NULL"
+    pages = int(database.value(f"SELECT count(DISTINCT url) {where}", incident))
+    severities = [r[0] for r in database.rows(f"SELECT DISTINCT severity {where}", incident)]
+    return pages, severities, database.rows(f"SELECT url, title, publisher, at {where} ORDER BY at, url LIMIT ?", incident, most)
+
+
+def set_incident_members(transaction: Transaction, incident: int, pages: int, severity: str, told: str) -> None:
+    """What the alert of an incident tells, as it stands."""
+    transaction.execute(
+        "UPDATE alerts SET pages = ?, severity = ?, told = ?, withdrawn_at = NULL WHERE id = ?", pages, severity, told, incident
+    )
+
+
+def mark_sent(transaction: Transaction, deliveries: Iterable[int], at: str, message: str) -> None:
+    """A channel has taken them in a message of that name. What was withdrawn meanwhile was sent all the same."""
+    transaction.execute_many(
+        "UPDATE deliveries SET state = 'sent', sent_at = ?, last_attempt = ?, first_attempt = coalesce(first_attempt, ?),"
+        " attempts = attempts + 1, last_error = NULL, message = ? WHERE id = ?",
+        ((at, at, at, message, d) for d in deliveries),
+    )
+
+
+def mark_failed(transaction: Transaction, deliveries: Iterable[int], at: str, error: str, due_at: str, most: int, give_up: int) -> None:
+    """A channel has not taken them: to be tried again at `due_at`. They are dead after `give_up` seconds of trying, of which at most
+    `most` count between two attempts."""
+    transaction.connection.executemany(
+        "UPDATE deliveries SET attempts = attempts + 1, last_attempt = :now, first_attempt = coalesce(first_attempt, :now),"
+        f" last_error = :error, due_at = :due_at, scheduled_at = :now, waited_seconds = {_WAITED},"
+        f" state = CASE WHEN {_WAITED} > :give_up THEN 'dead' ELSE state END WHERE id = :id AND state = 'pending'",
+        ({"now": at, "error": error, "due_at": due_at, "most": most, "give_up": give_up, "id": d} for d in deliveries),
+    )
+
+
+def postpone_channel(transaction: Transaction, channel: str, now: str, error: str, due_at: str, most: int, give_up: int) -> None:
+    """What else is due of a channel that takes nothing is put off without an attempt of its own; it is dead as in `mark_failed`."""
+    transaction.connection.execute(
+        "UPDATE deliveries SET first_attempt = coalesce(first_attempt, :now), last_error = :error, due_at = :due_at,"
+        f" scheduled_at = :now, waited_seconds = {_WAITED}, state = CASE WHEN {_WAITED} > :give_up THEN 'dead' ELSE state END"
+        " WHERE channel = :channel AND state = 'pending' AND due_at <= :now",
+        {"now": now, "error": error, "due_at": due_at, "most": most, "give_up": give_up, "channel": channel},
+    )
+
+
+def postpone(transaction: Transaction, deliveries: Iterable[int], due_at: str, digest: str, now: str, most: int) -> None:
+    """To be told at another time, in a digest; of the time since they were scheduled at most `most` seconds count as tried."""
+    transaction.connection.executemany(
+        f"UPDATE deliveries SET due_at = :due_at, digest = :digest, waited_seconds = {_WAITED}, scheduled_at = :now WHERE id = :id",
+        ({"due_at": due_at, "digest": digest, "now": now, "most": most, "id": d} for d in deliveries),
+    )
+
+
+def reschedule(transaction: Transaction, delivery: int, alert: int, due_at: str, now: str) -> None:
+    """Another due time, in place of one that was set by a clock that was ahead. An incident gathers pages until then."""
+    transaction.execute("UPDATE deliveries SET due_at = ?, scheduled_at = ? WHERE id = ?", due_at, now, delivery)
+    transaction.execute("UPDATE alerts SET open_until = ? WHERE id = ? AND pages IS NOT NULL", due_at, alert)
+
+
+def retry(transaction: Transaction, now: str, alerts: Collection[int] | None = None) -> int:
+    """Send now what is dead, and of these alerts what waits too; of all alerts where none are named. Returns how many."""
+    before = transaction.connection.total_changes
+    again = (
+        "UPDATE deliveries SET state = 'pending', due_at = ?1, scheduled_at = ?1, waited_seconds = 0, attempts = 0,"
+        " first_attempt = NULL"
+        " WHERE (state = 'dead' OR (?2 IS NOT NULL AND state = 'pending')) AND (?2 IS NULL OR alert_id = ?2)"
+    )
+    transaction.execute_many(again, ((now, a) for a in (alerts if alerts is not None else [None])))
+    return transaction.connection.total_changes - before
+
+
+def _alert(r: tuple[Any, ...]) -> AlertRow:
+    values = list(r)
+    values[11:13] = json.loads(r[11]), json.loads(r[12])
+    return AlertRow(*values)
+
+
+def as_json(value: Any) -> str:
+    """As it is stored. What no encoding has (half of a surrogate pair) becomes a question mark."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True).encode("utf-8", "replace").decode()

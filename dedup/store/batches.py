@@ -1,0 +1,41 @@
+"""Commit tokens: how far the indexes beside the database have come."""
+
+from __future__ import annotations
+
+import os
+
+from dedup.model import NO_COMMIT
+from dedup.store.database import Database, Transaction
+
+KEPT_BATCHES = 1000
+"""Commits that the candidate index can be behind and still be caught up."""
+
+
+def latest(database: Database) -> tuple[bytes, int]:
+    """(token, last text with a signature) of the newest commit that brought texts with signatures."""
+    row = database.row("SELECT token, text_id FROM batches ORDER BY id DESC LIMIT 1")
+    return (row[0], row[1]) if row else (NO_COMMIT, 0)
+
+
+def last_text(database: Database, token: bytes) -> int | None:
+    """The last text as of the commit with this token; None for one that this database does not know (any more)."""
+    if token == NO_COMMIT:
+        return 0
+    found: int | None = database.value("SELECT text_id FROM batches WHERE token = ?", token)
+    return found
+
+
+def insert(transaction: Transaction, last_text: int) -> bytes:
+    """A token for this commit, which brought texts with signatures up to a key. Old tokens are forgotten."""
+    token = os.urandom(16)
+    number = transaction.insert("INSERT INTO batches (token, text_id) VALUES (?, ?)", (token, last_text))
+    transaction.execute("DELETE FROM batches WHERE id <= ?", number - KEPT_BATCHES)
+    return token
+
+
+def restart(transaction: Transaction) -> bytes:
+    """Signatures were made anew: no candidate index holds them. The token of this commit."""
+    last = transaction.value("SELECT coalesce(max(id), 0) FROM texts WHERE signature IS NOT NULL")
+    number = transaction.insert("INSERT INTO batches (token, text_id) VALUES (?, ?)", (os.urandom(16), last))
+    transaction.execute("DELETE FROM batches WHERE id < ?", number)
+    return latest(transaction)[0]

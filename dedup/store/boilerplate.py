@@ -1,0 +1,51 @@
+"""Passages that a publisher prints under many articles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dedup.model import Masking
+from dedup.store import publishers
+from dedup.store.database import Database, Transaction
+from dedup.store.rows import (
+    BoilerplateRow,
+)
+
+
+def list_passages(database: Database, publisher: str | None = None) -> list[BoilerplateRow]:
+    """Passages known of one publisher, or of all, by publisher, then by when they were learned."""
+    return [
+        BoilerplateRow(*r)
+        for r in database.rows(
+            "SELECT b.name, o.name, b.passage, b.shown, b.articles, b.status, b.since FROM boilerplate b"
+            " JOIN publishers o ON o.id = b.publisher_id WHERE ?1 IS NULL OR o.name = ?1 ORDER BY o.name, b.since, b.id",
+            publisher,
+        )
+    ]
+
+
+def insert(
+    transaction: Transaction, name: str, publisher: int, passage: str, shown: str, articles: int, status: Masking, since: str
+) -> None:
+    """A passage of a publisher, learned or told by hand."""
+    transaction.execute(
+        "INSERT INTO boilerplate (name, publisher_id, passage, shown, articles, status, since) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        name, publisher, passage, shown, articles, status, since,
+    )  # fmt: skip
+
+
+def delete_learned(transaction: Transaction, called: Callable[[str], str]) -> None:
+    """Forget the boilerplate that was learned. What was decided by hand belongs to the publisher that `called` gives for its name."""
+    transaction.execute("DELETE FROM boilerplate WHERE status = 'learned'")
+    for number, name in transaction.rows("SELECT b.id, o.name FROM boilerplate b JOIN publishers o ON o.id = b.publisher_id ORDER BY b.id"):
+        if called(name) != name:
+            transaction.execute(
+                "UPDATE OR IGNORE boilerplate SET publisher_id = ? WHERE id = ?",
+                publishers.get_or_insert(transaction, called(name)),
+                number,
+            )
+
+
+def set_status(transaction: Transaction, name: str, status: Masking) -> None:
+    """What is to be done with a passage from now on."""
+    transaction.execute("UPDATE boilerplate SET status = ? WHERE name = ?", status, name)

@@ -1,0 +1,303 @@
+"""An open database: reading, and the one writer's transactions. Every SQL statement of the other modules goes through here."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import chain, islice
+from typing import Any
+
+import sqlite_utils
+
+from dedup.errors import DatabaseCutShortError, DatabaseFailedError, DatabaseLogCutShortError, DatabaseLogLostError
+from dedup.files import disk_errors
+from dedup.store.corruption import UNEXPECTED, failure, require_sound
+from dedup.store.database_files import OpenFiles
+from dedup.store.lock import Lock
+
+MAX_VARIABLES = 30_000
+"""Bound values in one statement; SQLite's own limit is 32,766 by default."""
+
+SOUND_FOR = 20
+"""A check that found the database sound is trusted for this many times as long as it took, because it reads the whole file."""
+
+LOCK_TIMEOUT = 10.0
+"""Seconds that a transaction waits while another program, such as a shell or a copying tool, holds the database."""
+
+Row = tuple[Any, ...]
+
+
+def placeholders(values: Sized) -> str:
+    """One `?` for each value, separated by commas."""
+    return ", ".join("?" * len(values))
+
+
+@dataclass(slots=True)
+class Where:
+    """Conditions joined by AND, with the values bound in them."""
+
+    conditions: list[str] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+
+    def add(self, sql: str, *values: Any) -> None:
+        """Add a condition and the values for its placeholders."""
+        self.conditions.append(sql)
+        self.values += values
+
+    def __str__(self) -> str:
+        return " AND ".join(self.conditions) or "1"
+
+
+class Database:
+    """A database that is open for reading. All reads through one connection see the state of one moment."""
+
+    def __init__(self, db: sqlite_utils.Database, path: str, connection: sqlite3.Connection | None = None) -> None:
+        self.db = db
+        self.connection = db.conn if connection is None else connection
+        self.path = path
+
+    def rows(self, sql: str, *values: Any) -> list[Row]:
+        """All rows of a query."""
+        return self.connection.execute(sql, values).fetchall()
+
+    def row(self, sql: str, *values: Any) -> Row | None:
+        """The first row of a query, or None if there is none."""
+        row: Row | None = self.connection.execute(sql, values).fetchone()
+        return row
+
+    def value(self, sql: str, *values: Any) -> Any:
+        """The first column of the first row of a query, or None if there is no row."""
+        row = self.row(sql, *values)
+        return row[0] if row else None
+
+    def select_by_keys(self, columns: str, keys: Iterable[Row], select: str) -> Iterator[Row]:
+        """Rows of `select`, which joins the table `wanted` with other tables. `wanted` holds `keys` under the given column names.
+
+        The LIMIT in `wanted` tells SQLite how many keys there are. Without it SQLite assumes a million and may read a whole table
+        to build a Bloom filter.
+        """
+        width = columns.count(",") + 1
+        rest = iter(keys)
+        while chunk := list(islice(rest, MAX_VARIABLES // width)):
+            values = list(chain.from_iterable(chunk))
+            few = f"SELECT * FROM (VALUES {_value_rows(width, len(chunk))}) LIMIT {len(chunk)}"
+            yield from self.connection.execute(f"WITH wanted ({columns}) AS ({few}) {select}", values)
+
+    def select_by_ids(self, ids: Iterable[int], select: str) -> Iterator[Row]:
+        """Rows of `select`, which joins the table `wanted` (one column, `id`) with other tables."""
+        return self.select_by_keys("id", ((i,) for i in ids), select)
+
+    def group_by_ids(self, ids: Iterable[int], select: str) -> dict[int, list[Row]]:
+        """As `select_by_ids`, grouped by the first column of each row, which is left out of the rows."""
+        groups: dict[int, list[Row]] = {}
+        for row in self.select_by_ids(ids, select):
+            groups.setdefault(row[0], []).append(row[1:])
+        return groups
+
+    def next_id(self, table: str) -> int:
+        """The id of the next row of a table. Ids are assigned by the one writer, within its transaction."""
+        return int(self.value(f"SELECT coalesce(max(id), 0) + 1 FROM {table}"))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Within the block, a connection that is not in a transaction reads the state of one moment."""
+        self.connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self.connection.rollback()
+
+    def database_bytes(self) -> int:
+        """Bytes on disk of the database and its write-ahead log."""
+        return sum(os.path.getsize(p) for p in (self.path, self.path + "-wal") if os.path.exists(p))
+
+    def index_path(self) -> str:
+        """Path of the MinHash LSH index, beside the database."""
+        return os.path.realpath(self.path) + ".index"
+
+    def passages_path(self) -> str:
+        """Path of the passage index."""
+        return os.path.realpath(self.path) + ".passages"
+
+    def search_path(self) -> str:
+        """Path of the full-text search index."""
+        return os.path.realpath(self.path) + ".search"
+
+    def index_bytes(self) -> int:
+        """Bytes on disk of the three indexes. An index that does not exist yet counts 0."""
+        indexes = self.index_path(), self.passages_path(), self.search_path(), self.search_path() + "-wal"
+        return sum(os.path.getsize(p) for p in indexes if os.path.exists(p))
+
+
+class Transaction(Database):
+    """An open transaction of the one writer. Functions that write take a Transaction."""
+
+    def execute(self, sql: str, *values: Any) -> None:
+        """Run one statement."""
+        self.connection.execute(sql, values)
+
+    def execute_many(self, sql: str, rows: Iterable[Row]) -> None:
+        """Run one statement for each row of values."""
+        self.connection.executemany(sql, rows)
+
+    def insert(self, sql: str, values: Iterable[Any]) -> int:
+        """Run an INSERT and return the id of the new row."""
+        row = self.connection.execute(sql, tuple(values)).lastrowid
+        assert row is not None
+        return row
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """All of the block is written or nothing of it; the transaction goes on in either case."""
+        self.execute("SAVEPOINT part")
+        try:
+            yield
+        except BaseException:
+            if self.connection.in_transaction:
+                self.execute("ROLLBACK TO part")
+                self.execute("RELEASE part")
+            raise
+        self.execute("RELEASE part")
+
+
+class WritableDatabase(Database):
+    """The database as the one writer has it. Writes happen in `transaction`.
+
+    `lock` shows other processes what the writer is doing. Once `is_shutting_down` returns true, a transaction no longer waits for
+    other programs.
+    """
+
+    def __init__(self, db: sqlite_utils.Database, path: str, lock: Lock) -> None:
+        super().__init__(db, path)
+        self.lock = lock
+        self.is_shutting_down: Callable[[], bool] = lambda: False
+        self._files = OpenFiles(path)
+        self._commit_count: int | None = None
+        self._sound_until = float("-inf")
+
+    def require_in_place(self) -> None:
+        """Raise an error where the files of the database are not those that were opened; see `OpenFiles.check`. What is written then
+        would be lost, or be in a place where nobody looks. A lock file that was removed is made again.
+
+        Where the log was removed or replaced, what it holds is first copied back to the database: nothing that was committed is lost.
+        """
+        self.lock.keep()
+        try:
+            self._files.check()
+        except (DatabaseCutShortError, DatabaseLogCutShortError):
+            self.lock.leave_files()  # to copy the rest of the log back would mix pages of different commits
+            raise
+        except DatabaseLogLostError:
+            self.lock.leave_files()  # at its name there may be somebody else's by now, which SQLite would remove when it closes
+            self._copy_back()
+            raise
+
+    def close_files(self) -> None:
+        """Release what `require_in_place` needs, after the connection was closed."""
+        self._files.close()
+
+    def _copy_back(self) -> None:
+        """Copy all of the log, which may have no name any more, back to the database."""
+        deadline = time.monotonic() + LOCK_TIMEOUT
+        while True:
+            busy, frames, copied = self.connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+            if not busy and copied >= frames:
+                return
+            if time.monotonic() > deadline:
+                raise DatabaseFailedError(path=self.path, problem="its log was removed, and a reader keeps it from being copied back")
+
+    @contextmanager
+    def work(self) -> Iterator[None]:
+        """Errors of SQLite, and of the system (no room, no further process), that come out of the block leave as
+        DatabaseFailedError; no transaction stays open."""
+        try:
+            with self.failures():
+                yield
+        except OSError as error:
+            raise DatabaseFailedError(path=self.path, problem=disk_errors.explained(error, self.path)) from error
+
+    @contextmanager
+    def failures(self) -> Iterator[None]:
+        """Errors of SQLite that come out of the block leave as DatabaseFailedError, or DatabaseDamagedError; so does what meets a
+        damaged database and is an error for that. No transaction stays open."""
+        try:
+            yield
+        except UNEXPECTED as error:
+            self.require_sound(error)
+            if isinstance(error, sqlite3.Error):
+                raise failure(DatabaseFailedError, self.path, error) from error
+            raise
+        except sqlite3.Error as error:
+            if self.connection.in_transaction:
+                with suppress(sqlite3.Error):
+                    self.connection.rollback()
+            raise failure(DatabaseFailedError, self.path, error) from error
+
+    def require_sound(self, error: Exception, *, rollback: bool = True) -> None:
+        """Raise DatabaseDamagedError if the database is what is wrong where `error` was met. An open transaction is rolled back, unless
+        it is to go on. This reads the whole file, so a database that was just found sound is not checked again for a while."""
+        if rollback and self.connection.in_transaction:
+            with suppress(sqlite3.Error):
+                self.connection.rollback()
+        begun = time.monotonic()
+        if begun < self._sound_until:
+            return
+        require_sound(self.connection, self.path, error)
+        ended = time.monotonic()
+        self._sound_until = ended + SOUND_FOR * (ended - begun)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """All of the block is written or nothing of it. It is durable when the block ends (WAL, synchronous=FULL). Raises what
+        `require_in_place` raises."""
+        self.require_in_place()
+        self._begin()
+        try:
+            self._count_commit()
+            yield Transaction(self.db, self.path, self.connection)
+            self.connection.execute("COMMIT")
+        except BaseException:
+            self._commit_count = None
+            if self.connection.in_transaction:
+                self.connection.rollback()
+            raise
+
+    def is_free(self) -> bool:
+        """Whether no other program holds the database for writing now."""
+        try:
+            self.connection.execute("PRAGMA busy_timeout=0")
+            self.connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            return False
+        finally:
+            self.connection.execute("PRAGMA busy_timeout=500")
+        self.connection.rollback()
+        return True
+
+    def _begin(self) -> None:
+        """In short waits, between which signals are heard."""
+        deadline = time.monotonic() + LOCK_TIMEOUT
+        while True:
+            try:
+                self.connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline or self.is_shutting_down():
+                    raise
+            else:
+                return
+
+    def _count_commit(self) -> None:
+        """Count this transaction in the header of the database; see `store.wal`."""
+        count = (int(self.value("PRAGMA user_version")) if self._commit_count is None else self._commit_count) + 1
+        self._commit_count = count if count < 1 << 31 else count - (1 << 32)
+        self.connection.execute(f"PRAGMA user_version={self._commit_count}")
+
+
+def _value_rows(width: int, rows: int) -> str:
+    return ",".join(["(" + ",".join("?" * width) + ")"] * rows)

@@ -1,0 +1,202 @@
+"""Pages, the spellings of their URLs, and metadata of their articles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+import xxhash
+
+from dedup.model import Metadata
+from dedup.store.database import Database, Row, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """What a page shows now: by its current crawl, or where none counts, by its latest."""
+
+    page: int
+    url: str
+    title: str
+    publisher: str
+    published_at: str | None
+    crawled_at: str
+
+
+def current_articles(database: Database, pages: Collection[int]) -> dict[int, Showing]:
+    """Page → what it shows now."""
+    found: dict[int, Showing] = {}
+    for page in pages:
+        row = database.row(
+            "SELECT p.id, p.url, r.title, m.publisher, m.published_at, s.crawled_at FROM pages p JOIN sightings s ON s.id = coalesce("
+            "p.current_sighting_id, (SELECT id FROM sightings WHERE page_id = p.id ORDER BY crawled_at DESC LIMIT 1))"
+            " JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id WHERE p.id = ?",
+            page,
+        )
+        if row is not None:
+            found[page] = Showing(*row)
+    return found
+
+
+def current_metadata(database: Database, page: int) -> Metadata | None:
+    """What the page's current crawl says of the article beside its text; None where no crawl counts."""
+    row = database.row(
+        "SELECT m.publisher, m.author, m.category, m.published_at, m.published_printed, m.article_id, m.oid, m.aid FROM pages p"
+        " JOIN sightings s ON s.id = p.current_sighting_id JOIN metadata m ON m.id = s.metadata_id WHERE p.id = ?",
+        page,
+    )
+    return None if row is None else Metadata(*row)
+
+
+def find_by_url(database: Database, urls: Iterable[str]) -> dict[str, int]:
+    """Canonical URL → page."""
+    select = "SELECT p.url, p.id FROM wanted w CROSS JOIN pages p ON p.url = w.url"
+    return dict(database.select_by_keys("url", ((u,) for u in urls), select))
+
+
+def all_aliases(database: Database) -> Iterator[tuple[int, int, str, str, str]]:
+    """(alias, page, spelling, oid, aid) of every alias, in parts: rows may be written between them."""
+    last = 0
+    while some := database.rows("SELECT id, page_id, spelling, oid, aid FROM aliases WHERE id > ? ORDER BY id LIMIT 1000", last):
+        last = some[-1][0]
+        yield from ((r[0], r[1], r[2], r[3], r[4]) for r in some)
+
+
+def find_aliases(database: Database, keys: Iterable[tuple[int, str, str, str]]) -> dict[tuple[int, str, str, str], int]:
+    """(page, spelling, oid, aid) → alias."""
+    select = (
+        "SELECT a.page_id, a.spelling, a.oid, a.aid, a.id FROM wanted w CROSS JOIN aliases a"
+        " ON a.page_id = w.page AND a.spelling = w.spelling AND a.oid = w.oid AND a.aid = w.aid"
+    )
+    return {(r[0], r[1], r[2], r[3]): r[4] for r in database.select_by_keys("page, spelling, oid, aid", keys, select)}
+
+
+def find_metadata(database: Database, keys: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], int]:
+    """(page, digest of metadata) → metadata."""
+    select = "SELECT m.page_id, m.digest, m.id FROM wanted w CROSS JOIN metadata m ON m.page_id = w.page AND m.digest = w.digest"
+    return {(r[0], r[1]): r[2] for r in database.select_by_keys("page, digest", keys, select)}
+
+
+def urls(database: Database, pages: Iterable[int]) -> dict[int, str]:
+    """Page → canonical URL."""
+    select = "SELECT p.id, p.url FROM wanted w CROSS JOIN pages p ON p.id = w.id"
+    return dict(database.select_by_ids(pages, select))
+
+
+def get_by_url(database: Database, url: str) -> int | None:
+    found: int | None = database.value("SELECT id FROM pages WHERE url = ?", url)
+    return found
+
+
+def find_by_article_id(database: Database, article_id: str) -> list[tuple[int, str]]:
+    """(page, URL) of the pages whose files claim this id."""
+    return [
+        (r[0], r[1])
+        for r in database.rows(
+            "SELECT DISTINCT p.id, p.url FROM metadata m JOIN sightings s ON s.metadata_id = m.id"
+            " JOIN pages p ON p.id = s.page_id WHERE m.article_id = ? ORDER BY p.url",
+            article_id,
+        )
+    ]
+
+
+def find_by_path(database: Database, directory: bytes, folder: bytes, name: bytes) -> list[tuple[int, str]]:
+    """(page, URL) that a file shows now, or where it is a fault now, that it showed before."""
+    return [
+        (r[0], r[1])
+        for r in database.rows(
+            "SELECT DISTINCT p.id, p.url FROM files f JOIN directories o ON o.id = f.directory_id"
+            " JOIN readings d ON d.id = coalesce(f.reading_id, (SELECT max(id) FROM readings WHERE file_id = f.id))"
+            " JOIN sightings s ON s.id = d.sighting_id JOIN pages p ON p.id = s.page_id"
+            " WHERE o.path = ? AND f.folder = ? AND f.name = ?",
+            directory, folder, name,
+        )
+    ]  # fmt: skip
+
+
+def current_state(database: Database, page: int) -> bytes | None:
+    """The digest of the state that a page shows now; None where no crawl of it counts."""
+    found: bytes | None = database.value(
+        "SELECT r.digest FROM pages p JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id"
+        " WHERE p.id = ?",
+        page,
+    )
+    return found
+
+
+def url(database: Database, page: int) -> str:
+    return str(database.value("SELECT url FROM pages WHERE id = ?", page))
+
+
+def aliases(database: Database, page: int) -> list[str]:
+    """Every spelling of the page's URL that files had, without the canonical one."""
+    rows = database.rows(
+        "SELECT DISTINCT a.spelling FROM aliases a JOIN pages p ON p.id = a.page_id"
+        " WHERE p.id = ? AND a.spelling NOT IN ('', p.url) ORDER BY 1",
+        page,
+    )
+    return [r[0] for r in rows]
+
+
+def delete_without_sightings(transaction: Transaction, pages: Iterable[int]) -> None:
+    """Forget those of the pages that no crawl shows any more."""
+    bare = [
+        (r[0],)
+        for r in transaction.select_by_ids(
+            pages,
+            "SELECT p.id FROM wanted w CROSS JOIN pages p ON p.id = w.id"
+            " WHERE NOT EXISTS (SELECT 1 FROM sightings s WHERE s.page_id = p.id)",
+        )
+    ]
+    transaction.connection.executemany("DELETE FROM aliases WHERE page_id = ?", bare)
+    transaction.connection.executemany("DELETE FROM pages WHERE id = ?", bare)
+
+
+def get_or_insert(transaction: Transaction, url: str) -> int:
+    """The key of the page with this canonical URL, made at first sight."""
+    row = transaction.row("SELECT id FROM pages WHERE url = ?", url)
+    return row[0] if row else transaction.insert("INSERT INTO pages (url) VALUES (?)", (url,))
+
+
+def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
+    """Rows (id, canonical URL, current sighting)."""
+    transaction.execute_many("INSERT INTO pages (id, url, current_sighting_id) VALUES (?, ?, ?)", rows)
+
+
+def insert_aliases(transaction: Transaction, rows: Iterable[Row]) -> None:
+    """Rows (id, page, spelling, oid, aid)."""
+    transaction.execute_many("INSERT INTO aliases (id, page_id, spelling, oid, aid) VALUES (?, ?, ?, ?, ?)", rows)
+
+
+def insert_metadata(transaction: Transaction, rows: Iterable[tuple[int, int, bytes, Row]]) -> None:
+    """(id, page, digest, values), the last two by `metadata_values`."""
+    transaction.execute_many(
+        "INSERT INTO metadata (id, page_id, digest, article_id, publisher, author, category, published_at, published_printed, oid, aid,"
+        " extra) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        ((number, page, digest, *values) for number, page, digest, values in rows),
+    )
+
+
+def set_current(transaction: Transaction, rows: Iterable[tuple[int, int | None]]) -> None:
+    """(page, its current sighting)."""
+    transaction.execute_many("UPDATE pages SET current_sighting_id = ? WHERE id = ?", ((sighting, page) for page, sighting in rows))
+
+
+def move_alias(transaction: Transaction, alias: int, page: int) -> None:
+    transaction.execute("UPDATE aliases SET page_id = ? WHERE id = ?", page, alias)
+
+
+def delete_empty(transaction: Transaction) -> None:
+    transaction.execute(
+        "DELETE FROM pages WHERE NOT EXISTS (SELECT 1 FROM sightings s WHERE s.page_id = pages.id)"
+        " AND NOT EXISTS (SELECT 1 FROM aliases a WHERE a.page_id = pages.id)"
+    )
+
+
+def metadata_values(metadata: Metadata) -> tuple[bytes, Row]:
+    """(digest, stored values) of a distinct metadata value."""
+    m = metadata
+    extra = json.dumps(dict(m.extra), ensure_ascii=False, sort_keys=True) if m.extra else "{}"
+    values = (m.id, m.publisher, m.author, m.category, m.published_at, m.published_printed, m.oid, m.aid, extra)
+    return xxhash.xxh3_128_digest(json.dumps(values).encode()), values

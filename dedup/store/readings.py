@@ -1,0 +1,143 @@
+"""Readings: what one file showed at one time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from dedup.model import Cause
+from dedup.store.database import Database, Row, Transaction
+from dedup.store.rows import (
+    DoubtfulReading,
+    FileReading,
+    ReadingRow,
+)
+
+_DOUBTFUL = "d.id, s.page_id, s.id, s.crawled_at, s.revision_id, d.claimed, d.check_cause"
+
+
+_MAY_BE_STALE = "(d.check_cause = 'altered' OR d.check_cause = 'stale')"
+
+
+_FILE_READING = "d.id, d.sighting_id, d.check_status, d.standing, s.page_id, s.crawled_at, d.crawled_at_from, s.revision_id"
+
+
+def latest_of_files(database: Database, files: Iterable[int]) -> dict[int, FileReading]:
+    """File → the reading of the article that it showed last."""
+    select = (
+        f"SELECT w.id, {_FILE_READING} FROM wanted w CROSS JOIN files f ON f.id = w.id"
+        " JOIN readings d ON d.id = coalesce(f.reading_id, (SELECT max(id) FROM readings WHERE file_id = f.id))"
+        " JOIN sightings s ON s.id = d.sighting_id"
+    )
+    return {r[0]: FileReading(*r[1:]) for r in database.select_by_ids(files, select)}
+
+
+def find_by_crawl(database: Database, crawls: Iterable[tuple[int, int, str]]) -> dict[int, list[FileReading]]:
+    """File → its readings of one crawl, of the (file, page, crawl time) that are asked for."""
+    select = (
+        f"SELECT w.file, {_FILE_READING} FROM wanted w CROSS JOIN sightings s ON s.page_id = w.page AND s.crawled_at = w.crawled_at"
+        " CROSS JOIN readings d ON d.sighting_id = s.id AND d.file_id = w.file ORDER BY w.file, d.id"
+    )
+    found: dict[int, list[FileReading]] = {}
+    for row in database.select_by_keys("file, page, crawled_at", crawls, select):
+        found.setdefault(row[0], []).append(FileReading(*row[1:]))
+    return found
+
+
+def of_sightings(database: Database, sightings: Iterable[int]) -> dict[int, list[ReadingRow]]:
+    """Sighting → its readings, by metadata digest."""
+    rows = database.group_by_ids(
+        sightings,
+        "SELECT w.id, d.standing, d.check_status, d.check_cause, d.metadata_id, m.digest, d.crawled_at_from FROM wanted w"
+        " CROSS JOIN readings d ON d.sighting_id = w.id JOIN metadata m ON m.id = d.metadata_id ORDER BY w.id, m.digest, d.id",
+    )
+    return {sighting: [ReadingRow(*r) for r in of_sighting] for sighting, of_sighting in rows.items()}
+
+
+def doubtful_of_pages(database: Database, pages: Iterable[int]) -> list[DoubtfulReading]:
+    """Every counted reading of these pages whose claim may be the digest of an earlier state."""
+    select = (
+        f"SELECT {_DOUBTFUL} FROM wanted w CROSS JOIN aliases a ON a.page_id = w.id"
+        " CROSS JOIN readings d INDEXED BY readings_doubted ON d.alias_id = a.id AND d.check_status = 'mismatched'"
+        f" AND d.standing = 'counted' CROSS JOIN sightings s ON s.id = d.sighting_id WHERE {_MAY_BE_STALE}"
+    )
+    return [DoubtfulReading(*r) for r in database.select_by_ids(pages, select)]
+
+
+def doubtful_of_sightings(database: Database, sightings: Iterable[int]) -> list[DoubtfulReading]:
+    """Those of these sightings."""
+    select = (
+        f"SELECT {_DOUBTFUL} FROM wanted w CROSS JOIN sightings s ON s.id = w.id CROSS JOIN readings d ON d.sighting_id = s.id"
+        f" WHERE d.check_status = 'mismatched' AND d.standing = 'counted' AND {_MAY_BE_STALE}"
+    )
+    return [DoubtfulReading(*r) for r in database.select_by_ids(sightings, select)]
+
+
+def verified_claims(database: Database, revisions: Iterable[int]) -> dict[int, list[str]]:
+    """Revision → the distinct claims that were found to be true of it."""
+    select = (
+        "SELECT DISTINCT w.id, d.claimed FROM wanted w CROSS JOIN sightings s ON s.revision_id = w.id"
+        " JOIN readings d ON d.sighting_id = s.id WHERE d.check_status = 'verified' ORDER BY 1, 2"
+    )
+    return {revision: [r[0] for r in rows] for revision, rows in database.group_by_ids(revisions, select).items()}
+
+
+def sightings(database: Database, readings: Iterable[int]) -> dict[int, tuple[int, int]]:
+    """Reading → (its sighting, the page of that)."""
+    select = "SELECT w.id, s.id, s.page_id FROM wanted w CROSS JOIN readings d ON d.id = w.id JOIN sightings s ON s.id = d.sighting_id"
+    return {r[0]: (r[1], r[2]) for r in database.select_by_ids(readings, select)}
+
+
+def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
+    """Rows (id, file, sighting, alias, metadata, standing, check, cause, claimed, recipe, encoding, where the crawl time is from,
+    read at)."""
+    transaction.execute_many(
+        "INSERT INTO readings (id, file_id, sighting_id, alias_id, metadata_id, standing, check_status, check_cause, claimed, recipe,"
+        " encoding, crawled_at_from, read_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )
+
+
+def update(transaction: Transaction, rows: Iterable[Row]) -> None:
+    """Readings made again: rows as `insert_readings` takes them."""
+    transaction.execute_many(
+        "UPDATE readings SET alias_id = ?, metadata_id = ?, standing = ?, check_status = ?, check_cause = ?, claimed = ?, recipe = ?,"
+        " encoding = ?, crawled_at_from = ?, read_at = ? WHERE id = ?",
+        ((*row[3:], row[0]) for row in rows),
+    )
+
+
+def supersede(transaction: Transaction, readings: Iterable[int]) -> None:
+    """Readings of crawls that were read again otherwise without anything vouching for either."""
+    transaction.execute_many("UPDATE readings SET standing = 'superseded' WHERE id = ?", ((r,) for r in readings))
+
+
+def delete(transaction: Transaction, readings: Collection[int]) -> None:
+    """Forget readings that other ones of the same crawls replaced."""
+    transaction.execute_many("UPDATE files SET reading_id = NULL WHERE reading_id = ?", ((r,) for r in readings))
+    transaction.execute_many("DELETE FROM readings WHERE id = ?", ((r,) for r in readings))
+
+
+def set_causes(transaction: Transaction, causes: Iterable[tuple[int, Cause]]) -> None:
+    """(reading, another cause for its mismatch), now that more of the page's history is known."""
+    transaction.execute_many("UPDATE readings SET check_cause = ? WHERE id = ?", ((cause, reading) for reading, cause in causes))
+
+
+def misplaced(database: Database) -> list[tuple[int, int, int, int]]:
+    """(reading, sighting, revision, page it belongs to) where a reading's alias is another page's than its sighting."""
+    return [
+        (r[0], r[1], r[2], r[3])
+        for r in database.rows(
+            "SELECT d.id, s.id, s.revision_id, a.page_id FROM readings d JOIN aliases a ON a.id = d.alias_id"
+            " JOIN sightings s ON s.id = d.sighting_id WHERE a.page_id <> s.page_id ORDER BY d.id"
+        )
+    ]
+
+
+def move(transaction: Transaction, reading: int, sighting: int) -> None:
+    """Hang a reading on another sighting; one that the file has there already gives way to it."""
+    file = transaction.value("SELECT file_id FROM readings WHERE id = ?", reading)
+    there = transaction.row("SELECT id FROM readings WHERE sighting_id = ? AND file_id = ?", sighting, file)
+    if there:
+        transaction.execute("UPDATE files SET reading_id = ? WHERE reading_id = ?", reading, there[0])
+        transaction.execute("DELETE FROM readings WHERE id = ?", there[0])
+    transaction.execute("UPDATE readings SET sighting_id = ? WHERE id = ?", sighting, reading)

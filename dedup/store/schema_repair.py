@@ -1,0 +1,32 @@
+"""Rebuilding indexes, triggers, views and derived tables."""
+
+from __future__ import annotations
+
+from dedup.store import integrity
+from dedup.store.database import Transaction
+from dedup.store.integrity import MADE_AGAIN
+from dedup.store.schema import Difference
+
+
+def rebuild_indexes(transaction: Transaction) -> None:
+    """The indexes of SQLite's own, from their tables."""
+    transaction.execute("REINDEX")
+
+
+def rebuild_schema(transaction: Transaction) -> list[Difference]:
+    """Make indexes, triggers and views as the migrations do, and tables whose rows are made from others; gives what was made. What
+    those tables are made from is due again."""
+    mendable = [d for d in integrity.schema_differences(transaction) if is_mendable(d)]
+    for d in reversed(mendable):  # what reads a table before the table
+        transaction.execute(f'DROP {d.kind.upper()} IF EXISTS "{d.name}"')
+    for d in integrity.schema_differences(transaction):  # a table that is dropped takes its indexes and triggers with it
+        if is_mendable(d):
+            transaction.execute(d.sql)
+    if mendable:
+        transaction.execute("INSERT OR IGNORE INTO due SELECT id FROM pages")
+    return mendable
+
+
+def is_mendable(difference: Difference) -> bool:
+    """Whether nothing is lost where that is made again."""
+    return difference.kind != "table" or difference.name in MADE_AGAIN

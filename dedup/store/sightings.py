@@ -1,0 +1,148 @@
+"""Sightings: the crawls of pages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from dedup.model import Cause, Metadata
+from dedup.store.database import Database, Row, Transaction
+from dedup.store.rows import (
+    FirstCrawl,
+    KeptSighting,
+    TimelineRow,
+    Worth,
+)
+
+
+def count_of_page(database: Database, page: int) -> int:
+    """How many crawls of a page there are, of whatever standing."""
+    return int(database.value("SELECT count(*) FROM sightings WHERE page_id = ?", page))
+
+
+def list_of_page(database: Database, page: int, after: tuple[str, bytes] | None, most: int) -> list[TimelineRow]:
+    """So many sightings of a page, the latest first, with a row for each path that showed them; from the one after that of a time
+    and a state."""
+    at, state = after or ("\x7f", b"")
+    rows = database.rows(
+        "SELECT s.id, s.crawled_at, s.crawled_at_from, s.revision_id, s.digest, s.standing, d.check_status, d.check_cause,"
+        " o.path_text || '/' || f.path_text, f.gone FROM (SELECT s.*, r.digest FROM sightings s"
+        " JOIN revisions r ON r.id = s.revision_id WHERE s.page_id = ?1"
+        " AND (s.crawled_at < ?2 OR (s.crawled_at = ?2 AND r.digest > ?3))"
+        " ORDER BY s.crawled_at DESC, r.digest LIMIT ?4) s"
+        " JOIN readings d ON d.sighting_id = s.id JOIN files f ON f.id = d.file_id JOIN directories o ON o.id = f.directory_id"
+        " ORDER BY s.crawled_at DESC, s.digest, f.path_text",
+        page, at, state, most,
+    )  # fmt: skip
+    return [timeline_row(r) for r in rows]
+
+
+def find(database: Database, keys: Iterable[tuple[int, str, int]]) -> dict[tuple[int, str, int], int]:
+    """(page, crawl time, revision) → sighting."""
+    select = (
+        "SELECT s.page_id, s.crawled_at, s.revision_id, s.id FROM wanted w CROSS JOIN sightings s"
+        " ON s.page_id = w.page AND s.crawled_at = w.crawled_at AND s.revision_id = w.revision"
+    )
+    return {(r[0], r[1], r[2]): r[3] for r in database.select_by_keys("page, crawled_at, revision", keys, select)}
+
+
+def first_crawls(database: Database, pages: Iterable[int]) -> dict[int, list[FirstCrawl]]:
+    """Page → the revisions that counted crawls show."""
+    select = (
+        "SELECT w.id, r.id, r.digest, (SELECT min(s.crawled_at) FROM sightings s WHERE s.revision_id = r.id AND s.standing = 'counted')"
+        " AS first_at, r.pruned_at IS NOT NULL FROM wanted w CROSS JOIN revisions r ON r.page_id = w.id WHERE first_at IS NOT NULL"
+    )
+    return {page: [FirstCrawl(*r) for r in rows] for page, rows in database.group_by_ids(pages, select).items()}
+
+
+def of_pages(database: Database, pages: Iterable[int]) -> dict[int, list[KeptSighting]]:
+    """Page → every sighting of it in the order of its history: by crawl time, then state digest."""
+    rows = database.group_by_ids(
+        pages,
+        "SELECT w.id, s.id, s.crawled_at, s.revision_id, r.digest, s.standing, s.check_status, s.check_cause,"
+        " m.publisher, m.author, m.category, m.published_at FROM wanted w CROSS JOIN sightings s ON s.page_id = w.id"
+        " JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id ORDER BY w.id, s.crawled_at, r.digest",
+    )
+    return {
+        page: [KeptSighting(r[0], r[1], r[2], r[3], r[4], r[5], r[6], Metadata(*r[7:])) for r in of_page] for page, of_page in rows.items()
+    }
+
+
+def mismatch_causes(database: Database, sightings: Iterable[int]) -> dict[int, Cause]:
+    """Sighting → why it is mismatched, of those that are."""
+    select = "SELECT s.id, s.check_cause FROM wanted w CROSS JOIN sightings s ON s.id = w.id WHERE s.check_cause IS NOT NULL"
+    return dict(database.select_by_ids(sightings, select))
+
+
+def timeline(database: Database, page: int) -> list[TimelineRow]:
+    """The page's sightings by crawl time, then state digest, one row for each path that showed them."""
+    return [
+        timeline_row(r)
+        for r in database.rows(
+            "SELECT s.id, s.crawled_at, s.crawled_at_from, s.revision_id, r.digest, s.standing, d.check_status, d.check_cause,"
+            " o.path_text || '/' || f.path_text, f.gone FROM sightings s JOIN revisions r ON r.id = s.revision_id"
+            " JOIN readings d ON d.sighting_id = s.id JOIN files f ON f.id = d.file_id JOIN directories o ON o.id = f.directory_id"
+            " WHERE s.page_id = ? ORDER BY s.crawled_at, r.digest, f.path_text",
+            page,
+        )
+    ]
+
+
+def mismatches_of_pages(database: Database, pages: Iterable[int]) -> set[tuple[int, bytes, str]]:
+    """(page, digest of the state, crawl) of every mismatched sighting of these pages."""
+    select = (
+        "SELECT s.page_id, r.digest, s.crawled_at FROM wanted w CROSS JOIN sightings s ON s.page_id = w.id"
+        " JOIN revisions r ON r.id = s.revision_id WHERE s.check_status = 'mismatched'"
+    )
+    return {(r[0], r[1], r[2]) for r in database.select_by_ids(pages, select)}
+
+
+def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
+    """Rows (id, page, crawl time, revision, then what its readings make of it: see `Worth`)."""
+    transaction.execute_many(
+        "INSERT INTO sightings (id, page_id, crawled_at, revision_id, standing, check_status, check_cause, metadata_id,"
+        " crawled_at_from) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )
+
+
+def update(transaction: Transaction, rows: Iterable[tuple[int, Worth]]) -> None:
+    """(sighting, what its readings make of it)."""
+    transaction.execute_many(
+        "UPDATE sightings SET standing = ?, check_status = ?, check_cause = ?, metadata_id = ?, crawled_at_from = ? WHERE id = ?",
+        ((*worth, sighting) for sighting, worth in rows),
+    )
+
+
+def delete(transaction: Transaction, sightings: Collection[int]) -> None:
+    """Forget sightings without readings, and their states if nothing else showed them. Their texts keep their rows: the
+    candidate index may still name them."""
+    shown = transaction.select_by_ids(sightings, "SELECT DISTINCT s.revision_id FROM wanted w CROSS JOIN sightings s ON s.id = w.id")
+    revisions = [(r[0], r[0]) for r in shown]
+    ids = [(s,) for s in sightings]
+    transaction.execute_many("UPDATE pages SET current_sighting_id = NULL WHERE current_sighting_id = ?1"
+               " AND id = (SELECT page_id FROM sightings WHERE id = ?1)", ids)  # fmt: skip
+    transaction.execute_many("DELETE FROM changes WHERE sighting_id = ?", ids)
+    transaction.execute_many("DELETE FROM changes WHERE previous_id = ?1 AND page_id = (SELECT page_id FROM sightings WHERE id = ?1)", ids)
+    transaction.execute_many("DELETE FROM sightings WHERE id = ?", ids)
+    transaction.execute_many("DELETE FROM revisions WHERE id = ? AND NOT EXISTS (SELECT 1 FROM sightings WHERE revision_id = ?)", revisions)
+
+
+def copy_to_page(transaction: Transaction, sighting: int, page: int, revision: int) -> int:
+    """The key of the same crawl under another page, made at first need."""
+    row = transaction.row("SELECT crawled_at, crawled_at_from, metadata_id FROM sightings WHERE id = ?", sighting)
+    assert row is not None
+    key = (page, row[0], revision)
+    there = find(transaction, [key]).get(key)
+    if there is not None:
+        return there
+    return transaction.insert(
+        "INSERT INTO sightings (page_id, crawled_at, revision_id, crawled_at_from, metadata_id, standing, check_status)"
+        " VALUES (?, ?, ?, ?, ?, 'counted', 'unclaimed')",
+        (*key, row[1], row[2]),
+    )
+
+
+def timeline_row(r: tuple[Any, ...]) -> TimelineRow:
+    """A sighting as one path showed it."""
+    return TimelineRow(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], bool(r[9]))

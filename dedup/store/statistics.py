@@ -1,0 +1,271 @@
+"""Counts: of the whole database, and of a period for reports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dedup.store.database import Database, Row
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Which articles, crawls, changes and faults are counted; the empty one counts all."""
+
+    since: str | None = None
+    until: str | None = None
+    house: str | None = None
+
+
+_BY = "(:house IS NULL OR v.publisher = :house)"
+
+
+_SECONDS = "(CAST(strftime('%s', substr(c.at, 1, 19)) AS INTEGER) - CAST(strftime('%s', substr(v.published_at, 1, 19)) AS INTEGER))"
+"""Whole seconds of times in UTC: SQLite rounds fractions, which at the end of the year 9999 leads beyond its calendar, to NULL."""
+
+
+_BUCKET = f"CASE WHEN v.published_at IS NULL THEN -1 WHEN {_SECONDS} < 0 THEN -2 ELSE {_SECONDS} / 3600 END"
+
+
+def _within(column: str) -> str:
+    return f"(:since IS NULL OR {column} >= :since) AND (:until IS NULL OR {column} < :until)"
+
+
+_ARRIVED = f"{_within('v.first_at')} AND {_BY}"
+"""Of summaries `v`."""
+
+
+_CLUSTERS = (
+    f"SELECT v.page_id FROM summaries v WHERE v.place = 'representative' AND {_ARRIVED} UNION SELECT m.cluster_id FROM summaries v"
+    f" JOIN cluster_members m ON m.page_id = v.page_id WHERE v.place <> 'alone' AND {_ARRIVED}"
+)
+"""Those that hold an article of the period."""
+
+
+_ORDERS = {
+    "largest": "c.size DESC",
+    "newest": "c.newest_at DESC",
+    "fastest": "c.first_hour DESC, c.publishers DESC, c.size DESC",
+}
+
+
+def _period_rows(database: Database, period: Period, sql: str, **more: Any) -> Iterator[Row]:
+    values = {"since": period.since, "until": period.until, "house": period.house, **more}
+    yield from database.connection.execute(sql, values)
+
+
+def count_unsummarised_pages(database: Database) -> int:
+    """Pages that are not summed up as they are now."""
+    return count(database, "due")
+
+
+def latest_crawl(database: Database) -> str | None:
+    """The latest crawl of all that count."""
+    found: str | None = database.value("SELECT max(last_at) FROM summaries")
+    return found
+
+
+def articles_by_publisher(database: Database, period: Period) -> list[Row]:
+    """(publisher, articles, of those copies of another publisher's article, copies of its own), the most articles first."""
+    copies = (
+        "SELECT v.page_id, max(r.publisher <> v.publisher) AS others FROM summaries v JOIN cluster_members m ON m.page_id = v.page_id"
+        f" JOIN summaries r ON r.page_id = m.cluster_id WHERE v.place = 'member' AND {_ARRIVED} GROUP BY v.page_id"
+    )
+    return list(
+        _period_rows(
+            database,
+            period,
+            "SELECT v.publisher, count(*), coalesce(sum(k.others), 0), coalesce(sum(1 - k.others), 0)"
+            f" FROM summaries v LEFT JOIN ({copies}) k ON k.page_id = v.page_id WHERE {_ARRIVED} GROUP BY 1 ORDER BY 2 DESC, 1",
+        )
+    )
+
+
+def articles_by_quarter_hour(database: Database, period: Period) -> Iterator[Row]:
+    """(quarter of an hour as `2026-03-02T09:3`, of which the last character is its number, publisher, articles, of those copies),
+    in the order of time: as small as the parts of an hour by which zones differ."""
+    return _period_rows(
+        database,
+        period,
+        "SELECT substr(v.first_at, 1, 14) || (substr(v.first_at, 15, 2) / 15), v.publisher, count(*), sum(v.place = 'member')"
+        f" FROM summaries v WHERE {_ARRIVED} GROUP BY 1, 2 ORDER BY 1, 2",
+    )
+
+
+def checks(database: Database, period: Period) -> list[Row]:
+    """(publisher, status, cause or None, crawls) of crawls of pages that are summed up."""
+    return list(
+        _period_rows(
+            database,
+            period,
+            "SELECT v.publisher, s.check_status, s.check_cause, count(*) FROM sightings s JOIN summaries v ON v.page_id = s.page_id"
+            f" WHERE {_within('s.crawled_at')} AND {_BY} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+        )
+    )
+
+
+def checks_of_unsummarised_pages(database: Database, period: Period) -> list[Row]:
+    """(publisher as printed, oid, URL, status, cause or None) of crawls of pages that are not: none of theirs counts, or they are
+    new."""
+    return list(
+        _period_rows(
+            database,
+            period,
+            "SELECT m.publisher, m.oid, p.url, s.check_status, s.check_cause FROM pages p JOIN sightings s ON s.page_id = p.id"
+            " JOIN metadata m ON m.id = s.metadata_id"
+            f" WHERE NOT EXISTS (SELECT 1 FROM summaries v WHERE v.page_id = p.id) AND {_within('s.crawled_at')}",
+        )
+    )
+
+
+def cluster_totals(database: Database, period: Period) -> Row:
+    """(clusters, articles in them, each counted once; matches with a representative by relation: exact, near, copy)"""
+    row = next(
+        _period_rows(
+            database,
+            period,
+            f"SELECT count(*), sum(c.exact), sum(c.near), sum(c.copy) FROM clusters c WHERE c.page_id IN ({_CLUSTERS})",
+        )
+    )
+    (articles,) = next(_period_rows(database, period, f"SELECT count(*) FROM summaries v WHERE v.place <> 'alone' AND {_ARRIVED}"))
+    return (row[0], articles, *(n or 0 for n in row[1:]))
+
+
+def clusters(database: Database, period: Period, order: str, most: int) -> list[Row]:
+    """(key, URL, title, publisher, articles, publishers, first published, last published, begun, newest, within the first hour) of
+    the first clusters in an order: `largest`, `newest`, `fastest`."""
+    return list(
+        _period_rows(
+            database,
+            period,
+            "SELECT c.page_id, p.url, r.title, v.publisher, c.size, c.publishers, c.first_published, c.last_published, c.begun_at,"
+            " c.newest_at, c.first_hour FROM clusters c JOIN pages p ON p.id = c.page_id JOIN summaries v ON v.page_id = c.page_id"
+            " JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id"
+            f" WHERE c.page_id IN ({_CLUSTERS}) ORDER BY {_ORDERS[order]}, p.url LIMIT :most",
+            most=most,
+        )
+    )
+
+
+def publication_times(database: Database, cluster: int) -> list[str]:
+    """When the articles of a cluster were published, those that tell, in order."""
+    rows = database.rows(
+        "SELECT published_at FROM summaries WHERE published_at IS NOT NULL AND (page_id = ?1 OR page_id IN"
+        " (SELECT page_id FROM cluster_members WHERE cluster_id = ?1)) ORDER BY 1",
+        cluster,
+    )
+    return [r[0] for r in rows]
+
+
+def first_articles_by_publisher(database: Database, period: Period) -> Iterator[Row]:
+    """(cluster, publisher, when its first article there was published, whether that article is in the period) of every publisher in
+    a cluster that holds an article of the period, the earliest first."""
+    period_only = _within("v.first_at")
+    return _period_rows(
+        database,
+        period,
+        f"SELECT k.cluster_id, v.publisher, min(v.published_at) AS at, {period_only} FROM"
+        " (SELECT page_id AS cluster_id, page_id FROM clusters UNION ALL SELECT cluster_id, page_id FROM cluster_members) k"
+        f" JOIN summaries v ON v.page_id = k.page_id WHERE v.published_at IS NOT NULL AND k.cluster_id IN ({_CLUSTERS})"
+        " GROUP BY k.cluster_id, v.publisher ORDER BY k.cluster_id, at, v.publisher",
+    )
+
+
+def most_edited_pages(database: Database, period: Period, most: int) -> list[Row]:
+    """(URL, title, publisher, changes of title or body, of those stealthy, the last) of the pages that changed most often."""
+    return list(
+        _period_rows(
+            database,
+            period,
+            "SELECT p.url, r.title, v.publisher, count(*), sum(c.stealth), max(c.at) FROM changes c JOIN pages p ON p.id = c.page_id"
+            " JOIN summaries v ON v.page_id = p.id JOIN sightings s ON s.id = p.current_sighting_id"
+            " JOIN revisions r ON r.id = s.revision_id WHERE (c.title_changed = 1 OR c.body_changed = 1)"
+            f" AND {_within('c.at')} AND {_BY} GROUP BY p.id ORDER BY 4 DESC, 1 LIMIT :most",
+            most=most,
+        )
+    )
+
+
+def changes_by_kind(database: Database, period: Period) -> list[Row]:
+    """(kind or None, severity or None, changes, of those stealthy)"""
+    return list(
+        _period_rows(
+            database,
+            period,
+            "SELECT c.kind, c.severity, count(*), sum(c.stealth) FROM changes c JOIN summaries v ON v.page_id = c.page_id"
+            f" WHERE {_within('c.at')} AND {_BY} GROUP BY 1, 2 ORDER BY 1, 2",
+        )
+    )
+
+
+def edit_delays(database: Database, period: Period) -> list[Row]:
+    """(hours after the publication, whole; -1: that is not known, -2: the crawl was before it; changes of title or body; of those
+    stealthy)"""
+    return list(
+        _period_rows(
+            database,
+            period,
+            f"SELECT {_BUCKET}, count(*), sum(c.stealth) FROM changes c JOIN summaries v ON v.page_id = c.page_id"
+            f" WHERE (c.title_changed = 1 OR c.body_changed = 1) AND {_within('c.at')} AND {_BY} GROUP BY 1 ORDER BY 1",
+        )
+    )
+
+
+def silent_edits(database: Database, period: Period, most: int) -> list[Row]:
+    """(URL, title, publisher, when, kind, severity, evidence as JSON) of the newest edits of substance that were not owned up to."""
+    return list(
+        _period_rows(
+            database,
+            period,
+            "SELECT p.url, r.title, v.publisher, c.at, c.kind, c.severity, c.evidence FROM changes c JOIN pages p ON p.id = c.page_id"
+            " JOIN summaries v ON v.page_id = p.id JOIN sightings s ON s.id = c.sighting_id JOIN revisions r ON r.id = s.revision_id"
+            f" WHERE c.stealth = 1 AND {_within('c.at')} AND {_BY} ORDER BY c.at DESC, p.url, r.digest LIMIT :most",
+            most=most,
+        )
+    )
+
+
+def faults_by_kind(database: Database, period: Period) -> list[Row]:
+    """(kind, files and folders) of what cannot be read since a time in the period."""
+    return list(_period_rows(database, period, f"SELECT kind, count(*) FROM faults WHERE {_within('since')} GROUP BY 1 ORDER BY 2 DESC, 1"))
+
+
+def count(database: Database, table: str, where: str = "1") -> int:
+    """Rows of one of the tables (names come from the program, never from outside)."""
+    return int(database.value(f"SELECT count(*) FROM {table} WHERE {where}"))
+
+
+def count_counted_revisions(database: Database) -> int:
+    """Revisions that a counted sighting shows."""
+    others = (
+        "SELECT count(DISTINCT s.revision_id) FROM sightings s WHERE s.standing <> 'counted' AND NOT EXISTS"
+        " (SELECT 1 FROM sightings o WHERE o.revision_id = s.revision_id AND o.standing = 'counted')"
+    )
+    return count(database, "revisions") - int(database.value(others))
+
+
+def count_checks(database: Database) -> tuple[dict[str, int], dict[str, int]]:
+    """(check → crawls, cause of a mismatch → crawls)."""
+    doubted = database.rows(
+        "SELECT check_status, check_cause, count(*) FROM sightings WHERE check_status <> 'verified' GROUP BY 1, 2 ORDER BY 1, 2"
+    )
+    by = {status: sum(n for s, _, n in doubted if s == status) for status in ("mismatched", "unclaimed")}
+    verified = count(database, "sightings") - sum(by.values())
+    return {"verified": verified, **by}, {cause: n for _, cause, n in doubted if cause is not None}
+
+
+def count_pruned_revisions(database: Database) -> int:
+    """Revisions whose body was pruned."""
+    return count(database, "revisions", "pruned_at IS NOT NULL")
+
+
+def count_by(database: Database, table: str, column: str, where: str = "1") -> dict[str, int]:
+    """Value of a column → rows."""
+    return {r[0]: r[1] for r in database.rows(f"SELECT {column}, count(*) FROM {table} WHERE {where} GROUP BY 1 ORDER BY 1")}
+
+
+def count_exact_copies(database: Database) -> int:
+    """Pages beyond the first for each text that several pages show, in any revision."""
+    shown = int(database.value("SELECT count(*) FROM (SELECT DISTINCT text_id, page_id FROM revisions WHERE text_id IS NOT NULL)"))
+    return shown - int(database.value("SELECT count(DISTINCT text_id) FROM revisions"))

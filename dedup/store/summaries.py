@@ -1,0 +1,267 @@
+"""Summaries of pages, and clusters. All of it is derived."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from dedup.model import CLUSTERED, Cause, CheckStatus, Match
+from dedup.store.database import Database, Row, Transaction, placeholders
+from dedup.store.matches import MATCH, match
+
+IN_CLUSTERS = ", ".join(f"'{relation}'" for relation in CLUSTERED)
+"""The relations that clusters are made of, as SQL has them in a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Summed:
+    """A page's summary as far as clusters are made of it: an article, see `dedup.similarity.clustering`."""
+
+    page_id: int
+    text_id: int | None
+    url: str
+    publisher: str
+    published_at: str | None
+    first_at: str
+    crawled_at: str
+    check_status: CheckStatus
+    crowded: bool
+    place: str
+    digest: bytes = b""
+
+
+class SummaryRow(NamedTuple):
+    """A row of `summaries`, but for `place`."""
+
+    page_id: int
+    publisher: str
+    published_at: str | None
+    first_at: str
+    last_at: str
+    check_status: CheckStatus
+    check_cause: Cause | None
+    revisions: int
+    sightings: int
+    changes: int
+    stealth: int
+    characters: int
+    text_id: int | None
+
+
+class ClusterRow(NamedTuple):
+    """A row of `clusters`."""
+
+    page_id: int
+    size: int
+    publishers: int
+    exact: int
+    near: int
+    copy: int
+    first_published: str | None
+    last_published: str | None
+    begun_at: str
+    newest_at: str
+    first_hour: int
+
+
+class MemberRow(NamedTuple):
+    """A row of `cluster_members`."""
+
+    cluster_id: int
+    page_id: int
+    relation: str
+    similarity: float
+    coverage: float
+    via: int | None
+
+
+def due_batch(database: Database, most: int) -> tuple[set[int], set[int]]:
+    """(pages, texts) that are due, so many of each at most."""
+    pages = database.connection.execute("SELECT page_id FROM due ORDER BY page_id LIMIT ?", (most,))
+    texts = database.connection.execute("SELECT text_id FROM due_texts ORDER BY text_id LIMIT ?", (most,))
+    return {r[0] for r in pages}, {r[0] for r in texts}
+
+
+def due_pages_among(database: Database, pages: Iterable[int]) -> set[int]:
+    return {r[0] for r in database.select_by_ids(pages, "SELECT d.page_id FROM wanted w CROSS JOIN due d ON d.page_id = w.id")}
+
+
+def due_texts_among(database: Database, texts: Iterable[int]) -> set[int]:
+    return {r[0] for r in database.select_by_ids(texts, "SELECT d.text_id FROM wanted w CROSS JOIN due_texts d ON d.text_id = w.id")}
+
+
+def mark_done(transaction: Transaction, pages: Iterable[int], texts: Iterable[int]) -> None:
+    """These are not due any more."""
+    transaction.connection.executemany("DELETE FROM due WHERE page_id = ?", ((p,) for p in pages))
+    transaction.connection.executemany("DELETE FROM due_texts WHERE text_id = ?", ((t,) for t in texts))
+
+
+def mark_all_due(transaction: Transaction) -> None:
+    """Everything is to be worked out again."""
+    transaction.execute("INSERT OR IGNORE INTO due SELECT id FROM pages")
+
+
+def delete_all(transaction: Transaction) -> None:
+    """No page has a summary, no cluster is known; everything is due."""
+    for table in ("cluster_members", "clusters", "summaries"):
+        transaction.execute(f"DELETE FROM {table}")
+    mark_all_due(transaction)
+
+
+def summarised_texts(database: Database, pages: Iterable[int]) -> dict[int, int]:
+    """Page → the text that it shows, as it was summed up; pages that show none are left out."""
+    select = "SELECT v.page_id, v.text_id FROM wanted w CROSS JOIN summaries v ON v.page_id = w.id WHERE v.text_id IS NOT NULL"
+    return dict(database.select_by_ids(pages, select))
+
+
+def current_texts(database: Database, pages: Iterable[int]) -> set[int]:
+    """The texts that these pages show now."""
+    select = (
+        "SELECT r.text_id FROM wanted w CROSS JOIN pages p ON p.id = w.id JOIN sightings s ON s.id = p.current_sighting_id"
+        " JOIN revisions r ON r.id = s.revision_id WHERE r.text_id IS NOT NULL"
+    )
+    return {r[0] for r in database.select_by_ids(pages, select)}
+
+
+def crowded_texts(database: Database, texts: Iterable[int]) -> set[int]:
+    """Those of the texts that were compared with only some of the texts they share a bucket with."""
+    return {r[0] for r in database.select_by_ids(texts, "SELECT t.id FROM wanted w CROSS JOIN texts t ON t.id = w.id WHERE t.crowded = 1")}
+
+
+def pages_showing(database: Database, texts: Iterable[int]) -> set[int]:
+    """The pages that show one of these texts now."""
+    select = (
+        "SELECT r.page_id FROM wanted w CROSS JOIN revisions r ON r.text_id = w.id JOIN pages p ON p.id = r.page_id"
+        " JOIN sightings s ON s.id = p.current_sighting_id AND s.revision_id = r.id"
+    )
+    return {r[0] for r in database.select_by_ids(texts, select)}
+
+
+def texts_in_same_cluster(database: Database, texts: Iterable[int]) -> set[int]:
+    """The texts that match one of these so that a cluster would hold both."""
+    wanted = list(texts)
+    sides = [
+        database.select_by_ids(
+            wanted, f"SELECT m.{other} FROM wanted w CROSS JOIN matches m ON m.{side} = w.id WHERE m.relation IN ({IN_CLUSTERS})"
+        )
+        for side, other in (("a", "b"), ("b", "a"))
+    ]
+    return {r[0] for rows in sides for r in rows}
+
+
+def clusters_with_pages(database: Database, pages: Collection[int]) -> set[int]:
+    """The clusters, as they were, that hold one of these pages."""
+    members = database.select_by_ids(pages, "SELECT m.cluster_id FROM wanted w CROSS JOIN cluster_members m ON m.page_id = w.id")
+    own = database.select_by_ids(pages, "SELECT c.page_id FROM wanted w CROSS JOIN clusters c ON c.page_id = w.id")
+    return {r[0] for r in members} | {r[0] for r in own}
+
+
+def cluster_matches(database: Database, texts: Iterable[int]) -> Iterator[Match]:
+    """The matches whose first text is among these."""
+    select = f"SELECT {MATCH} FROM wanted w CROSS JOIN matches m ON m.a = w.id WHERE m.relation IN ({IN_CLUSTERS})"
+    yield from map(match, database.select_by_ids(texts, select))
+
+
+def current_crawls(database: Database, pages: Iterable[int]) -> Iterator[Row]:
+    """(page, URL, publisher as printed, oid, published_at, crawled_at, check, cause, characters, text) of each page that has
+    a current sighting."""
+    select = (
+        "SELECT p.id, p.url, m.publisher, m.oid, m.published_at, s.crawled_at, s.check_status, s.check_cause,"
+        " coalesce((SELECT t.characters FROM texts t WHERE t.id = r.text_id), 0), r.text_id"
+        " FROM wanted w CROSS JOIN pages p ON p.id = w.id JOIN sightings s ON s.id = p.current_sighting_id"
+        " JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id"
+    )
+    return database.select_by_ids(pages, select)
+
+
+def counted_crawls(database: Database, pages: Iterable[int]) -> Iterator[tuple[int, str, int]]:
+    """(page, crawled_at, revision) of every counted sighting, page by page, in the order of crawl."""
+    select = (
+        "SELECT s.page_id, s.crawled_at, s.revision_id FROM wanted w CROSS JOIN sightings s ON s.page_id = w.id"
+        " WHERE s.standing = 'counted' ORDER BY w.id, s.crawled_at"
+    )
+    yield from database.select_by_ids(pages, select)
+
+
+def count_changes(database: Database, pages: Iterable[int]) -> dict[int, tuple[int, int]]:
+    """Page → (changes of title or body, stealthy ones), of pages that have any change."""
+    select = (
+        "SELECT c.page_id, sum(c.title_changed = 1 OR c.body_changed = 1), sum(c.stealth) FROM wanted w"
+        " CROSS JOIN changes c ON c.page_id = w.id GROUP BY c.page_id"
+    )
+    return {r[0]: (r[1], r[2]) for r in database.select_by_ids(pages, select)}
+
+
+def write(transaction: Transaction, rows: Iterable[SummaryRow]) -> None:
+    """Insert or update these summaries; `place` stays as it was."""
+    transaction.connection.executemany(
+        "INSERT INTO summaries (page_id, publisher, published_at, first_at, last_at, check_status, check_cause, revisions, sightings,"
+        " changes, stealth, characters, text_id, place) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'alone')"
+        " ON CONFLICT (page_id) DO UPDATE SET publisher = ?2, published_at = ?3, first_at = ?4, last_at = ?5, check_status = ?6,"
+        " check_cause = ?7, revisions = ?8, sightings = ?9, changes = ?10, stealth = ?11, characters = ?12, text_id = ?13",
+        rows,
+    )
+
+
+def page_ids(database: Database, *, after: int, most: int) -> list[int]:
+    """The keys of the next `most` pages, in order."""
+    return [r[0] for r in database.rows("SELECT id FROM pages WHERE id > ? ORDER BY id LIMIT ?", after, most)]
+
+
+def stored(database: Database, pages: Iterable[int]) -> set[SummaryRow]:
+    select = f"SELECT {', '.join('v.' + name for name in SummaryRow._fields)} FROM wanted w CROSS JOIN summaries v ON v.page_id = w.id"
+    return {SummaryRow(*r) for r in database.select_by_ids(pages, select)}
+
+
+def cluster_positions(database: Database, pages: Iterable[int]) -> dict[int, str]:
+    """Page → its stored place in clusters."""
+    return dict(database.select_by_ids(pages, "SELECT v.page_id, v.place FROM wanted w CROSS JOIN summaries v ON v.page_id = w.id"))
+
+
+def delete(transaction: Transaction, pages: Iterable[int]) -> None:
+    transaction.connection.executemany("DELETE FROM summaries WHERE page_id = ?", ((p,) for p in pages))
+
+
+def articles(database: Database, pages: Iterable[int]) -> list[Summed]:
+    """The pages that have a summary, as articles of clusters."""
+    select = (
+        "SELECT v.page_id, v.text_id, p.url, v.publisher, v.published_at, v.first_at, v.last_at, v.check_status,"
+        " EXISTS (SELECT 1 FROM texts t INDEXED BY texts_crowded WHERE t.id = v.text_id AND t.crowded = 1), v.place"
+        " FROM wanted w CROSS JOIN summaries v ON v.page_id = w.id JOIN pages p ON p.id = v.page_id"
+    )
+    return [Summed(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], bool(r[8]), r[9]) for r in database.select_by_ids(pages, select)]
+
+
+def set_cluster_positions(transaction: Transaction, rows: Iterable[tuple[int, str]]) -> None:
+    """(page, where it stands in clusters)"""
+    transaction.connection.executemany("UPDATE summaries SET place = ? WHERE page_id = ?", ((place, page) for page, place in rows))
+
+
+def cluster_rows(database: Database, ids: Collection[int]) -> set[ClusterRow]:
+    select = "SELECT c.* FROM wanted w CROSS JOIN clusters c ON c.page_id = w.id"
+    return {ClusterRow(*r) for r in database.select_by_ids(ids, select)}
+
+
+def member_rows(database: Database, ids: Collection[int]) -> set[MemberRow]:
+    select = "SELECT m.* FROM wanted w CROSS JOIN cluster_members m ON m.cluster_id = w.id"
+    return {MemberRow(*r) for r in database.select_by_ids(ids, select)}
+
+
+def replace_clusters(transaction: Transaction, rows: Collection[ClusterRow], gone: Iterable[int]) -> None:
+    """Write these; those that are `gone` go with their members."""
+    transaction.connection.executemany("DELETE FROM clusters WHERE page_id = ?", ((c,) for c in gone))
+    names = ClusterRow._fields
+    told = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
+    transaction.connection.executemany(
+        f"INSERT INTO clusters ({', '.join(names)}) VALUES ({placeholders(names)}) ON CONFLICT (page_id) DO UPDATE SET {told}", rows
+    )
+
+
+def replace_members(transaction: Transaction, rows: Collection[MemberRow], gone: Iterable[MemberRow]) -> None:
+    """Write these, once those that are `gone` are."""
+    transaction.connection.executemany(
+        "DELETE FROM cluster_members WHERE cluster_id = ? AND page_id = ?", ((m.cluster_id, m.page_id) for m in gone)
+    )
+    names = MemberRow._fields
+    transaction.connection.executemany(f"INSERT INTO cluster_members ({', '.join(names)}) VALUES ({placeholders(names)})", rows)

@@ -1,0 +1,236 @@
+"""Normalised texts, their signatures, and the articles that show them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+from dedup.store.database import Database, Row, Transaction, placeholders
+from dedup.store.rows import (
+    ArticleRow,
+    TextPages,
+    TextRow,
+)
+
+_ARTICLE = """
+SELECT p.id, p.url, r.text_id, r.digest, r.title, m.publisher, m.published_at, s.crawled_at, m.article_id, s.check_status,
+       coalesce((SELECT o.path_text || '/' || f.path_text FROM readings d JOIN files f ON f.id = d.file_id
+                 JOIN directories o ON o.id = f.directory_id WHERE d.sighting_id = s.id
+                 ORDER BY f.gone, f.path_text LIMIT 1), ''),
+       NOT EXISTS (SELECT 1 FROM readings d JOIN files f ON f.id = d.file_id WHERE d.sighting_id = s.id AND f.gone = 0),
+       EXISTS (SELECT 1 FROM texts t WHERE t.id = r.text_id AND t.crowded = 1), m.oid, r.pruned_at
+FROM {first}pages p JOIN sightings s ON {sighting} JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id
+"""
+
+
+_COUNTED = (
+    "s.page_id = p.id AND s.id = (SELECT x.id FROM sightings x WHERE x.revision_id = s.revision_id"
+    " AND x.standing = 'counted' ORDER BY x.crawled_at DESC LIMIT 1)"
+)
+
+
+_SHOWN = {
+    False: _ARTICLE.format(first="", sighting="s.id = p.current_sighting_id"),
+    True: _ARTICLE.format(first="", sighting=_COUNTED),
+}
+"""Articles as their pages stand now, or (True) every counted revision, by its latest crawl."""
+
+
+ARTICLE_OF_PAGE = _ARTICLE.format(first="wanted w CROSS JOIN ", sighting=_COUNTED) + " WHERE p.id = w.page AND r.text_id = w.text"
+"""The same of the pages and texts in a table `wanted`."""
+
+
+BODILESS = (
+    "SELECT r.text_id FROM revisions r INDEXED BY revisions_pruned WHERE r.pruned_at IS NOT NULL AND r.text_id IS NOT NULL"
+    " AND NOT EXISTS (SELECT 1 FROM revisions o WHERE o.text_id = r.text_id AND o.pruned_at IS NULL)"
+)
+"""Texts of which every body was pruned."""
+
+
+_TEXT = (
+    "SELECT r.text_id, (SELECT body FROM revisions WHERE text_id = r.text_id AND pruned_at IS NULL ORDER BY id LIMIT 1), m.publisher,"
+    " m.oid, p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
+    " JOIN sightings s ON s.revision_id = r.id JOIN metadata m ON m.id = s.metadata_id"
+    " WHERE r.id = (SELECT min(id) FROM revisions WHERE text_id = ?) ORDER BY s.id LIMIT 1"
+)
+
+
+def find_by_digest(database: Database, digests: Iterable[bytes]) -> dict[bytes, int]:
+    """Digest of a normalised text → text."""
+    select = "SELECT t.digest, t.id FROM wanted w CROSS JOIN texts t ON t.digest = w.digest"
+    return dict(database.select_by_keys("digest", ((d,) for d in digests), select))
+
+
+def pages_showing_any(database: Database, texts: Iterable[int]) -> dict[int, TextPages]:
+    """Text → the first and the last of the pages that show it in any revision; the same where it is one page."""
+    select = (
+        "SELECT w.id, (SELECT min(page_id) FROM revisions WHERE text_id = w.id), (SELECT max(page_id) FROM revisions"
+        " WHERE text_id = w.id) FROM wanted w"
+    )
+    return {r[0]: TextPages(r[1], r[2]) for r in database.select_by_ids(texts, select) if r[1] is not None}
+
+
+def pages_showing_among(database: Database, pairs: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
+    """Those of the (text, page) pairs of which the page shows the text in any revision."""
+    select = "SELECT w.text, w.page FROM wanted w WHERE EXISTS (SELECT 1 FROM revisions WHERE text_id = w.text AND page_id = w.page)"
+    return {(r[0], r[1]) for r in database.select_by_keys("text, page", pairs, select)}
+
+
+def latest_articles(database: Database, pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, int], ArticleRow]:
+    """(text, page) → the article, by the latest crawl that showed that text there; of those that are so."""
+    rows = [article(r) for r in database.select_by_keys("text, page", pairs, ARTICLE_OF_PAGE)]
+    return {(a.text_id, a.page_id): a for a in sorted(rows, key=lambda a: a.crawled_at) if a.text_id is not None}
+
+
+def signatures(database: Database, texts: Iterable[int]) -> dict[int, bytes]:
+    """Text → signature, of those that have one."""
+    select = "SELECT t.id, t.signature FROM wanted w CROSS JOIN texts t ON t.id = w.id WHERE t.signature IS NOT NULL"
+    return dict(database.select_by_ids(texts, select))
+
+
+def bodies(database: Database, texts: Iterable[int]) -> dict[int, str]:
+    """Text → the body of a revision that has it; of those whose bodies were not all pruned."""
+    select = (
+        "SELECT w.id, r.body FROM wanted w CROSS JOIN revisions r"
+        " ON r.id = (SELECT id FROM revisions WHERE text_id = w.id AND pruned_at IS NULL LIMIT 1)"
+    )
+    return dict(database.select_by_ids(texts, select))
+
+
+def quoted_masks(database: Database, texts: Iterable[int]) -> dict[int, bytes]:
+    """Text → its quoted characters (numpy.packbits), of texts whose bodies differ in quotation marks."""
+    return dict(
+        database.select_by_ids(texts, "SELECT t.id, t.quoted FROM wanted w CROSS JOIN texts t ON t.id = w.id WHERE t.quoted IS NOT NULL")
+    )
+
+
+def without_body(database: Database, texts: Iterable[int]) -> set[int]:
+    """Those of the texts of which every body was pruned: no index holds them."""
+    select = (
+        "SELECT DISTINCT w.id FROM wanted w CROSS JOIN revisions r INDEXED BY revisions_pruned"
+        " ON r.text_id = w.id AND r.pruned_at IS NOT NULL"
+        " WHERE NOT EXISTS (SELECT 1 FROM revisions o WHERE o.text_id = w.id AND o.pruned_at IS NULL)"
+    )
+    return {r[0] for r in database.select_by_ids(texts, select)}
+
+
+def crowded(database: Database, texts: Iterable[int]) -> set[int]:
+    """Those of the texts that had more candidates than were compared."""
+    return {r[0] for r in database.select_by_ids(texts, "SELECT t.id FROM wanted w CROSS JOIN texts t ON t.id = w.id WHERE t.crowded = 1")}
+
+
+def lengths(database: Database, texts: Iterable[int]) -> dict[int, int]:
+    """Text → its normalised length."""
+    return dict(database.select_by_ids(texts, "SELECT t.id, t.characters FROM wanted w CROSS JOIN texts t ON t.id = w.id"))
+
+
+def all_signatures(database: Database, beyond: int = 0) -> Iterator[tuple[int, bytes]]:
+    """(text, signature) of every text long enough for near duplicates, in order of the keys, from the one after `beyond`."""
+    yield from database.connection.execute("SELECT id, signature FROM texts WHERE id > ? AND signature IS NOT NULL ORDER BY id", (beyond,))
+
+
+def get_by_digest(database: Database, digest: bytes) -> int | None:
+    found: int | None = database.value("SELECT id FROM texts WHERE digest = ?", digest)
+    return found
+
+
+def all_with_body(database: Database) -> Iterator[TextRow]:
+    """Every text that a revision with a body has, in order of their keys, for recomputing what is derived from it."""
+    for (number,) in database.rows("SELECT DISTINCT text_id FROM revisions WHERE text_id IS NOT NULL ORDER BY 1"):
+        row = database.row(_TEXT, number)
+        assert row is not None
+        if row[1] is not None:
+            yield TextRow(*row)
+
+
+def body(database: Database, text: int) -> str | None:
+    """The body of any revision with this text; None where none is left."""
+    found: str | None = database.value("SELECT body FROM revisions WHERE text_id = ? AND pruned_at IS NULL LIMIT 1", text)
+    return found
+
+
+def urls_of_pair(database: Database, a: int, b: int) -> tuple[str, str]:
+    """The canonical URLs of two different pages of which one shows text `a` and the other text `b`."""
+    row = database.row(
+        "SELECT p.url, q.url FROM revisions r JOIN pages p ON p.id = r.page_id JOIN revisions s ON s.text_id = ?"
+        " JOIN pages q ON q.id = s.page_id WHERE r.text_id = ? AND p.id <> q.id LIMIT 1",
+        b, a,
+    )  # fmt: skip
+    assert row is not None
+    return row[0], row[1]
+
+
+def url(database: Database, text: int) -> str | None:
+    """The canonical URL of a page that shows a text, now if there is one that does, else in any revision."""
+    found: str | None = database.value(
+        "SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id LEFT JOIN sightings s ON s.id = p.current_sighting_id"
+        " WHERE r.text_id = ? ORDER BY s.revision_id IS NOT r.id, p.url LIMIT 1",
+        text,
+    )
+    return found
+
+
+def articles(database: Database, text: int, *, every: bool = False) -> list[ArticleRow]:
+    """Articles with this text: of pages that show it now, or with `every` in any revision."""
+    return [article(r) for r in database.rows(_SHOWN[every] + " WHERE r.text_id = ? ORDER BY p.url", text)]
+
+
+def cluster_size(database: Database, text: int, relations: Collection[str]) -> int:
+    """How many pages show this text now, or one that matches it in one of these relations."""
+    named = placeholders(relations)
+    sql = (
+        f"SELECT count(DISTINCT s.page_id) FROM (SELECT ?1 AS id UNION SELECT b FROM matches WHERE a = ?1 AND relation IN ({named})"
+        f" UNION SELECT a FROM matches WHERE b = ?1 AND relation IN ({named})) t JOIN revisions r ON r.text_id = t.id"
+        " JOIN sightings s ON s.revision_id = r.id JOIN pages p ON p.id = s.page_id AND p.current_sighting_id = s.id"
+    )
+    return int(database.value(sql, text, *relations, *relations))
+
+
+def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
+    """Rows (id, digest, characters, signature, crowded)."""
+    transaction.execute_many("INSERT INTO texts (id, digest, characters, signature, crowded) VALUES (?, ?, ?, ?, ?)", rows)
+
+
+def set_quoted_masks(transaction: Transaction, rows: Iterable[tuple[int, bytes]]) -> None:
+    """(text, its quoted characters as `quoted_of` gives them)."""
+    transaction.execute_many("UPDATE texts SET quoted = ? WHERE id = ?", ((quoted, text) for text, quoted in rows))
+
+
+def release_digests(transaction: Transaction, texts: Iterable[int]) -> None:
+    """Texts that other rows will stand for: see `hand_over_texts`."""
+    transaction.execute_many("UPDATE texts SET digest = randomblob(16) WHERE id = ?", ((t,) for t in texts))
+
+
+def replace(transaction: Transaction, rows: Iterable[tuple[int, int]]) -> None:
+    """(text, the greater key of the one that stands for it from now on). The first goes on as a text that nothing shows."""
+    moved = [(new, text) for text, new in rows]
+    transaction.execute_many("UPDATE revisions SET text_id = ? WHERE text_id = ?", moved)
+    transaction.execute_many("UPDATE matches SET a = b, b = ? WHERE a = ?", moved)
+    transaction.execute_many("UPDATE matches SET b = ? WHERE b = ?", moved)
+
+
+def delete_unshown(transaction: Transaction) -> None:
+    """Forget texts that no revision has any more; after `drop_matches`, and with indexes that begin anew."""
+    transaction.execute("DELETE FROM texts WHERE NOT EXISTS (SELECT 1 FROM revisions WHERE text_id = texts.id)")
+
+
+def set_crowded(transaction: Transaction, texts: Iterable[int]) -> None:
+    """Texts that have more matches than were looked for: they met a full bucket, or a story with many copies."""
+    transaction.execute_many("UPDATE texts SET crowded = 1 WHERE id = ? AND crowded = 0", ((t,) for t in texts))
+
+
+def set_signatures(transaction: Transaction, rows: Iterable[tuple[int, bytes | None, int]]) -> None:
+    """(text, signature, normalised length)."""
+    transaction.execute_many(
+        "UPDATE texts SET signature = ?, characters = ? WHERE id = ?", ((signature, number, text) for text, signature, number in rows)
+    )
+
+
+def clear_signature(transaction: Transaction, text: int) -> None:
+    """The text takes no part in near duplicates any more."""
+    transaction.execute("UPDATE texts SET signature = NULL WHERE id = ?", text)
+
+
+def article(r: tuple[Any, ...]) -> ArticleRow:
+    """A row of `_ARTICLE`."""
+    return ArticleRow(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], bool(r[11]), bool(r[12]), r[13], r[14])
