@@ -172,15 +172,15 @@ def _stages(crawl: str, database: str) -> dict[str, Any]:
     return stages(settings(Path(crawl), Path(database), workers=1))
 
 
-def _search(database: str) -> dict[str, Any]:
+def _search(path: str) -> dict[str, Any]:
     """Seconds of processor time that entering a text into the search index takes, of all and of the last tenth; then what each query
     is, its seconds of processor time and the hits on its first page."""
     marks = [(0, time.process_time())]
-    with open_writer(database, "benchmark") as store:
+    with open_writer(path, "benchmark") as store:
         make_again(store, lambda number: marks.append((marks[-1][0] + number, time.process_time())))
         size = os.path.getsize(store.search_path())
     late = next(mark for mark in marks if mark[0] >= 0.9 * marks[-1][0])
-    with open_reader(database) as store:
+    with open_reader(path) as store:
         body = store.words_of([store.last_revision() // 2])[0].body or ""
         taken = {}
         for what, asked in _asked(body.split()).items():

@@ -35,13 +35,13 @@ def backup(options: Common, file: str, force: bool, form: str) -> None:
     dedup backup /srv/backup/dedup.db
     dedup backup "/srv/backup/dedup-$(date +%F).db"
     """
-    from dedup.store import backup as store
+    from dedup.store import backup as copying
 
     begun = time.monotonic()
     loaded = options.load()
-    database, protected = loaded.settings.database.path, loaded.settings.protected(file=loaded.file)
+    path, protected = loaded.settings.database.path, loaded.settings.protected(file=loaded.file)
     with _heard(options, "backup", f"What was begun was removed; {printable_path(os.fsencode(file))} is as it was.") as heard:
-        copied = store.write(database, file, protected=protected, force=force, progress=heard)
+        copied = copying.write(path, file, protected=protected, force=force, progress=heard)
     if form == "json":
         print_json({"backup": _path(copied.path), **_numbers(copied, begun)})
     else:
@@ -64,12 +64,12 @@ def restore(options: Common, file: str, form: str) -> None:
     \b
     dedup restore /srv/backup/dedup.db
     """
-    from dedup.store import backup as store
+    from dedup.store import backup as copying
 
     begun = time.monotonic()
-    database = options.load().settings.database.path
-    with _heard(options, "restore", f"The database {printable_path(os.fsencode(database))} is as it was.") as heard:
-        restored = store.restore(database, file, progress=heard)
+    path = options.load().settings.database.path
+    with _heard(options, "restore", f"The database {printable_path(os.fsencode(path))} is as it was.") as heard:
+        restored = copying.restore(path, file, progress=heard)
     copied = restored.copied
     if form == "json":
         print_json(

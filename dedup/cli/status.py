@@ -38,18 +38,18 @@ def status(options: Common, with_faults: bool, fail_on: tuple[str, ...], check: 
     dedup status --watch -f json  a line of JSON every two seconds
     """
     settings = options.load().settings
-    database = settings.database.path
+    path = settings.database.path
     if check:
-        _check(database, form)
+        _check(path, form)
         return
     if watched:
-        _watch(database, every, form)
+        _watch(path, every, form)
         return
     from dedup.reports.status import daemon, faults, holds, pending, roots, told
     from dedup.store import open_reader
 
-    with open_reader(database) as store:
-        found = holds(store) | {"roots": roots(store, settings), "pending": pending(store, settings)} | told(daemon(database))
+    with open_reader(path) as store:
+        found = holds(store) | {"roots": roots(store, settings), "pending": pending(store, settings)} | told(daemon(path))
         listed = faults(store) if with_faults else []
     judge(bad=("fault" in fail_on and bool(found["faults"])) or ("mismatched" in fail_on and bool(found["checks"]["mismatched"])))
     if form == "json":
@@ -63,18 +63,18 @@ def status(options: Common, with_faults: bool, fail_on: tuple[str, ...], check: 
         sys.exit(1)
 
 
-def _check(database: str, form: str) -> None:
+def _check(path: str, form: str) -> None:
     from dedup.errors import DatabaseUnreadableError
     from dedup.reports.status import daemon, problems
     from dedup.store import open_reader
     from dedup.store.lock import held
 
-    found = problems(daemon(database))
+    found = problems(daemon(path))
     try:
-        with open_reader(database):
+        with open_reader(path):
             pass
     except DatabaseUnreadableError as error:  # nor, perhaps, its lock
-        found = [str(error), *(found if held(database) else ())]
+        found = [str(error), *(found if held(path) else ())]
     judge(bad=bool(found))
     if form == "json":
         print_json({"healthy": not found, "problems": found})
@@ -85,7 +85,7 @@ def _check(database: str, form: str) -> None:
         sys.exit(1)
 
 
-def _watch(database: str, every: float, form: str) -> None:
+def _watch(path: str, every: float, form: str) -> None:
     """Again and again. What takes long to count is counted less often."""
     from rich.console import Console
     from rich.live import Live
@@ -102,10 +102,10 @@ def _watch(database: str, every: float, form: str) -> None:
         while True:
             begun = time.monotonic()
             if begun >= next_count:
-                with open_reader(database) as store:
+                with open_reader(path) as store:
                     counted = holds(store)
                 next_count = begun + max(5.0, 20 * (time.monotonic() - begun))
-            found = counted | told(daemon(database))
+            found = counted | told(daemon(path))
             if live is not None:
                 live.update(Text("\n".join(_lines(found))), refresh=True)
             elif form == "json":
