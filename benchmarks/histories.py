@@ -26,7 +26,7 @@ from dedup import reports
 from dedup.config import Crawl, Database, Settings
 from dedup.scan.scanner import Scan
 from dedup.scan.session import Session, open_session
-from dedup.store import open_reader
+from dedup.store import open_database
 
 SIZES = (1_000, 2_000, 4_000)
 BEGUN = datetime(2026, 3, 2, tzinfo=UTC)
@@ -128,8 +128,8 @@ def recorded(shape: str, order: str, size: int) -> tuple[float, str]:
                     seconds += time.process_time() - begun
                 scan.close()
         digest = hashlib.sha256()
-        with open_reader(str(folder / "dedup.db")) as store:
-            for row in reports.dump(store):
+        with open_database(str(folder / "dedup.db")) as database:
+            for row in reports.dump(database):
                 digest.update(json.dumps(row).encode())
     return seconds, digest.hexdigest()
 

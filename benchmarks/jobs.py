@@ -17,12 +17,13 @@ from benchmarks import engines
 from benchmarks.machine import field
 from benchmarks.peers.environment import UnavailableError, last_line
 from benchmarks.stages import stages
+from dedup import store
 from dedup.config import Crawl, Database, Duplicates, Settings
 from dedup.matching.thresholds import Judged, Matching
 from dedup.scan.scanner import Scan
 from dedup.scan.session import open_session
 from dedup.search import find, make_again
-from dedup.store import open_reader, open_writer
+from dedup.store import open_database, open_writable
 from dedup.text.publishers import Publishers
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -176,18 +177,18 @@ def _search(path: str) -> dict[str, Any]:
     """Seconds of processor time that entering a text into the search index takes, of all and of the last tenth; then what each query
     is, its seconds of processor time and the hits on its first page."""
     marks = [(0, time.process_time())]
-    with open_writer(path, "benchmark") as store:
-        make_again(store, lambda number: marks.append((marks[-1][0] + number, time.process_time())))
-        size = os.path.getsize(store.search_path())
+    with open_writable(path, "benchmark") as database:
+        make_again(database, lambda number: marks.append((marks[-1][0] + number, time.process_time())))
+        size = os.path.getsize(database.search_path())
     late = next(mark for mark in marks if mark[0] >= 0.9 * marks[-1][0])
-    with open_reader(path) as store:
-        body = store.words_of([store.last_revision() // 2])[0].body or ""
+    with open_database(path) as database:
+        body = store.search.revisions(database, [store.search.last_revision(database) // 2])[0].body or ""
         taken = {}
         for what, asked in _asked(body.split()).items():
             seconds = []
             for _ in range(REPEATS):
                 begun = time.process_time()
-                found = find(store, Publishers(), asked)
+                found = find(database, Publishers(), asked)
                 seconds.append(time.process_time() - begun)
             taken[what] = asked, sorted(seconds)[REPEATS // 2], len(found.hits)
     last = marks[-1]

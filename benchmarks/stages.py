@@ -20,7 +20,7 @@ from dedup.scan.extract import examine as examine_function
 from dedup.scan.scanner import Scan
 from dedup.scan.session import open_session
 from dedup.similarity import winnowing
-from dedup.store import Writer
+from dedup.store import WritableDatabase
 from dedup.text.urls import Canonicaliser
 
 _SQL = "statements of SQLite"
@@ -115,10 +115,10 @@ def stages(settings: Settings) -> dict[str, Any]:
             marks.append((tally.new, dict(clock.own)))
 
     with open_session(settings, "benchmark") as session:
-        _time_statements(session.store, clock)
+        _time_statements(session.database, clock)
         clock.timed("walking, handing on", Scan(session, progress=mark).run)
     return {"marks": marks}
 
 
-def _time_statements(store: Writer, clock: _Clock) -> None:
-    vars(store)["_connection"] = _Connection(vars(store)["_connection"], clock)
+def _time_statements(database: WritableDatabase, clock: _Clock) -> None:
+    vars(database)["_connection"] = _Connection(vars(database)["_connection"], clock)

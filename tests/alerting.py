@@ -14,7 +14,7 @@ from typing import Any
 
 from dedup.config import AlertRule, Changes, Channel, Delivery, Settings
 from dedup.rules import Event
-from dedup.store import Writer, open_writer, outbox
+from dedup.store import WritableDatabase, open_writable, outbox
 
 AT = "2026-03-05T09:00:00+00:00"
 
@@ -63,17 +63,17 @@ def settings(channels: Mapping[str, Channel], *rules: AlertRule, incident_pages:
 
 
 @contextmanager
-def written(db: Path, chosen: Settings, events: Iterable[Event], now: str) -> Iterator[Writer]:
+def written(db: Path, chosen: Settings, events: Iterable[Event], now: str) -> Iterator[WritableDatabase]:
     """A database whose outbox has what these events ask for."""
-    with open_writer(str(db), "test") as store:
-        with store.transaction():
-            outbox.write(store, events, chosen.alerting(), now)
-        yield store
+    with open_writable(str(db), "test") as database:
+        with database.transaction() as transaction:
+            outbox.write(transaction, events, chosen.alerting(), now)
+        yield database
 
 
-def rows(store: Writer, *columns: str) -> list[tuple[Any, ...]]:
+def rows(database: WritableDatabase, *columns: str) -> list[tuple[Any, ...]]:
     """Columns of `alerts_view`, in order of the alerts."""
-    return store._all(f"SELECT {', '.join(columns)} FROM alerts_view")
+    return database.rows(f"SELECT {', '.join(columns)} FROM alerts_view")
 
 
 @dataclass

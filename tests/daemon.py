@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from dedup import store
 from dedup.daemon.health_file import Health
 from dedup.reports import status
 from dedup.search import reach
-from dedup.store import open_reader
+from dedup.store import open_database
 from tests import running
 
 NEVER = 86_400
@@ -57,14 +58,14 @@ class Daemon:
 
     def recorded(self) -> int:
         """Files that are there and hold an article, as the database says."""
-        with open_reader(str(self.db)) as store:
-            return store.count("files", "reading_id IS NOT NULL AND gone = 0")
+        with open_database(str(self.db)) as database:
+            return store.statistics.count(database, "files", "reading_id IS NOT NULL AND gone = 0")
 
     def idle(self) -> bool:
         """Whether what it recorded is summed up and can be searched for: it opens no more files for that then."""
-        with open_reader(str(self.db)) as store:
-            far = reach(store)
-            return store.count("due") == 0 and far.held == far.all
+        with open_database(str(self.db)) as database:
+            far = reach(database)
+            return store.statistics.count(database, "due") == 0 and far.held == far.all
 
     def report(self) -> Health:
         """What it says of itself."""

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dedup import reports
+from dedup import reports, store
 from dedup.config import Crawl, Database, Duplicates, Settings
 from dedup.scan.counts import Tally
 from dedup.scan.scanner import Scan
 from dedup.scan.session import Session, open_session
-from dedup.store import open_reader
+from dedup.store import open_database
 
 
 def settings(
@@ -39,12 +39,12 @@ def scan(crawl: Path, db: Path, **kw: Any) -> Tally:
 
 def dump(db: Path, *tables: str) -> list[dict[str, Any]]:
     """The logical dump, of some tables or of all."""
-    with open_reader(str(db)) as store:
-        return [row for row in reports.dump(store) if not tables or row["table"] in tables]
+    with open_database(str(db)) as database:
+        return [row for row in reports.dump(database) if not tables or row["table"] in tables]
 
 
 def history(db: Path, url: str) -> dict[str, Any]:
-    with open_reader(str(db)) as store:
-        page = store.page_by_url(url)
+    with open_database(str(db)) as database:
+        page = store.pages.get_by_url(database, url)
         assert page is not None, url
-        return reports.history(store, page)
+        return reports.history(database, page)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from dedup import store
 from dedup.config import Channel
 from dedup.rules import alert_id
-from dedup.store import open_reader, open_writer
+from dedup.store import open_database, open_writable
 from dedup.text import times
 from tests.alerting import Receiver, event, free_port, receiver, settings, written
 from tests.conftest import Ran, run
@@ -61,7 +62,7 @@ def test_send_tells_in_its_exit_code_and_on_standard_error_what_was_not_taken_an
 
 
 def test_while_somebody_else_writes_send_and_retry_say_who(here: Path) -> None:
-    with receiver() as hook, open_writer(str(here / "dedup.db"), "watch"):
+    with receiver() as hook, open_writable(str(here / "dedup.db"), "watch"):
         for args in (("send",), ("retry", "--dead")):
             ran = run(configured(here, hook.url), "alerts", *args)
             assert (ran.code, "is being written by 'dedup watch'" in ran.err) == (3, True)
@@ -93,10 +94,10 @@ def test_an_alert_that_is_not_there_is_told_in_a_line(here: Path, name: str) -> 
 
 
 def test_retry_sends_anew_what_was_given_up_and_nothing_that_was_taken(here: Path) -> None:
-    with open_writer(str(here / "dedup.db"), "test") as store, store.transaction():
-        store.mark_sent([1], times.now(), "m")
-        store.mark_failed([2], times.now(), "no", times.after(9999), 60, -1)
-        store.mark_failed([3], times.now(), "no", times.after(9999), 60, 9)
+    with open_writable(str(here / "dedup.db"), "test") as database, database.transaction() as transaction:
+        store.alerts.mark_sent(transaction, [1], times.now(), "m")
+        store.alerts.mark_failed(transaction, [2], times.now(), "no", times.after(9999), 60, -1)
+        store.alerts.mark_failed(transaction, [3], times.now(), "no", times.after(9999), 60, 9)
     configured(here, "http://127.0.0.1/")
     assert states(here) == ["pending", "dead", "sent"]
     assert run(here, "alerts", "retry").code == 2
@@ -113,8 +114,8 @@ def test_retry_sends_anew_what_was_given_up_and_nothing_that_was_taken(here: Pat
 def test_retry_of_one_that_is_not_there_changes_nothing(here: Path) -> None:
     configured(here, "http://127.0.0.1/")
     assert run(here, "alerts", "retry", IDS[0], "none").code == 2
-    with open_reader(str(here / "dedup.db")) as store:
-        assert store.outstanding()["hook"].pending == 3
+    with open_database(str(here / "dedup.db")) as database:
+        assert store.alerts.outstanding(database)["hook"].pending == 3
 
 
 def test_test_needs_no_database_and_says_whether_the_channel_took_it(tmp_path: Path) -> None:

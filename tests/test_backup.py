@@ -22,10 +22,10 @@ from typing import Any
 import pytest
 import sqlite_utils
 
-from dedup import errors
+from dedup import errors, store
 from dedup.files.atomic import PART
 from dedup.scan.scanner import Scan
-from dedup.store import backup, open_reader, open_writer, schema
+from dedup.store import backup, open_database, open_writable, schema
 from dedup.text import times
 from tests import running
 from tests.conftest import Ran, run, spawn
@@ -61,8 +61,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def uuid_of(path: Path) -> str:
-    with open_reader(str(path)) as store:
-        found = store.setting("uuid")
+    with open_database(str(path)) as database:
+        found = store.settings.get(database, "uuid")
     assert found
     return found
 
@@ -357,7 +357,7 @@ def test_no_backup_takes_the_place_of_a_database_that_is_in_use(folder: Path) ->
     """With its folder copied, a database has the same uuid."""
     copy = folder / "copy.db"
     shutil.copyfile(folder / "dedup.db", copy)
-    with open_writer(str(copy), "watch"):
+    with open_writable(str(copy), "watch"):
         refused(folder, "backup", copy, "--force", told="'dedup watch'")
     assert run(folder, "backup", copy).code == 0
 
@@ -407,7 +407,7 @@ def test_a_link_stands_for_what_it_leads_to(folder: Path) -> None:
 def test_what_is_no_database_is_not_backed_up(tmp_path: Path, what: str) -> None:
     path = tmp_path / "dedup.db"
     if what == "newer":
-        with open_writer(str(path), "test"):
+        with open_writable(str(path), "test"):
             pass
         newer(path)
     if what == "empty":
@@ -722,9 +722,9 @@ def test_a_database_behind_a_link_is_restored_where_it_lies(folder: Path) -> Non
     assert run(folder, "restore", "kept.db").code == 0
     assert (folder / "dedup.db").is_symlink()
     assert len([name for name in os.listdir(folder / "disk") if "damaged" in name]) == 1
-    with open_writer(str(folder / "disk" / "real.db"), "scan"):
+    with open_writable(str(folder / "disk" / "real.db"), "scan"):
         refused(folder, "restore", "kept.db", code=3, told="'dedup scan'")
-    with open_writer(str(folder / "dedup.db"), "scan"):
+    with open_writable(str(folder / "dedup.db"), "scan"):
         refused(folder, "restore", "kept.db", code=3, told="'dedup scan'")
 
 
@@ -786,7 +786,7 @@ def test_a_backup_of_an_older_version_is_taken_restored_and_brought_up_to_date(
         first = sqlite_utils.Migrations("dedup")
         first(name="0001_first")(schema._first)
         patch.setattr(schema, "migrations", first)
-        with open_writer(str(old), "test"):
+        with open_writable(str(old), "test"):
             pass
     assert run(folder, "--database", old, "backup", "kept.db").code == 0
     assert run(folder, "restore", "kept.db").code == 0
@@ -898,8 +898,8 @@ def leave_a_log(folder: Path) -> Path:
 
 
 def left(path: Path) -> str | None:
-    with open_reader(str(path)) as store:
-        return store.setting("left")
+    with open_database(str(path)) as database:
+        return store.settings.get(database, "left")
 
 
 def test_a_backup_copied_over_a_database_whose_log_was_left_is_not_opened(folder: Path) -> None:

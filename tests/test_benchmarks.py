@@ -17,6 +17,7 @@ from benchmarks import jobs, oracle, repetition, truth
 from benchmarks.corpus import DAY, KINDS, articles, lay_out
 from benchmarks.peers.environment import UnavailableError
 from benchmarks.table import Figure, Machine, Measurement, Report, Target, as_json, markdown
+from dedup import store
 from dedup.scan.scanner import Scan
 from dedup.text import normalise
 from tests import running
@@ -91,8 +92,8 @@ def test_wire_copies_share_passages_with_their_source_and_are_found(tmp_path: Pa
     lay_out(tmp_path / "crawl", 1_500, kind="phrases")
     running.scan(tmp_path / "crawl", tmp_path / "db")
     assert truth.wire(tmp_path / "db", 1_500) > 0.9
-    with running.session(tmp_path / "crawl", tmp_path / "db") as opened, opened.store.transaction():
-        opened.store.drop_matches()
+    with running.session(tmp_path / "crawl", tmp_path / "db") as opened, opened.database.transaction() as transaction:
+        store.matches.delete_all(transaction)
     assert truth.wire(tmp_path / "db", 1_500) == 0
 
 
@@ -121,8 +122,8 @@ def test_recall_is_told_where_matches_are_missing(tmp_path: Path) -> None:
         whole = truth.judge(tmp_path / "db", 0.7).whole
         assert whole.true > 50
         assert (whole.recall, whole.precision) == (1, 1)
-        with opened.store.transaction():
-            opened.store.drop_matches()
+        with opened.database.transaction() as transaction:
+            store.matches.delete_all(transaction)
     assert truth.judge(tmp_path / "db", 0.7).whole.recall == 0
 
 

@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
+from dedup import store
 from dedup.scan import scanner as scanning
 from dedup.scan.scanner import Scan
-from dedup.store import open_reader
+from dedup.store import open_database
 from dedup.text.normalise import normalise
 from tests import relations, running
 from tests.conftest import Ran, run
@@ -160,8 +161,8 @@ def test_from_then_on_it_counts_for_nothing_and_what_was_recorded_before_stays_u
     assert related(tmp_path) == before
     assert run(tmp_path, "reindex").code == 0
     assert related(tmp_path) == {}
-    with open_reader(str(tmp_path / "dedup.db")) as store:
-        assert store.count("matches") == 0
+    with open_database(str(tmp_path / "dedup.db")) as database:
+        assert store.statistics.count(database, "matches") == 0
     assert len(known(tmp_path)) == 1
 
 
@@ -224,8 +225,8 @@ def test_what_is_learned_later_is_named_too_of_an_article_that_was_copied_before
                 Scan(session).run()
             copy.write(crawl)
             Scan(session).run()
-    with open_reader(str(db)) as store:
-        name = {row.passage: row.name for row in store.boilerplate()}
+    with open_database(str(db)) as database:
+        name = {row.passage: row.name for row in store.boilerplate.list_passages(database)}
     first, second = (name[normalise(tail)] for tail in tails)
     told = pairs(db)
     assert told[frozenset((wire.address, copies[0].address))]["masked"] == [first]
@@ -290,9 +291,9 @@ def test_a_scan_killed_as_it_learns_leaves_nothing_half_learned(crawl: Path, db:
         printed(n, 4, tail=LONG_TAIL).write(crawl)
     done = subprocess.run([sys.executable, "-c", _DYING, str(crawl), str(db), moment, str(times)], check=False, timeout=120)
     assert done.returncode == -signal.SIGKILL
-    with open_reader(str(db)) as store:
-        assert store.boilerplate() == []
-        assert store.count("passages") == store.count("texts") == 4
+    with open_database(str(db)) as database:
+        assert store.boilerplate.list_passages(database) == []
+        assert store.statistics.count(database, "passages") == store.statistics.count(database, "texts") == 4
     running.scan(crawl, db)
     running.scan(crawl, db.with_name("clean.db"))
     assert running.dump(db) == running.dump(db.with_name("clean.db"))

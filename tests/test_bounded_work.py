@@ -20,7 +20,7 @@ import regex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dedup import heartbeat
+from dedup import heartbeat, store
 from dedup.changes import Past, State, classify_change, diff, evidence, lexicon
 from dedup.changes.diff import stretches
 from dedup.config import Settings
@@ -38,7 +38,7 @@ from dedup.scan.workers import Examiners
 from dedup.search import Search
 from dedup.search import tokenizer as found_by
 from dedup.similarity import overlap
-from dedup.store import open_reader, open_writer
+from dedup.store import open_database, open_writable
 from dedup.store.rows import Stat
 from tests import running
 from tests.crawl import Made, edited
@@ -106,8 +106,8 @@ def test_a_change_and_the_search_index_beat(crawl: Path, db: Path) -> None:
     likes(crawl, 3)
     running.scan(crawl, db)
     beats = Beats()
-    with open_writer(str(db), "test") as store, heartbeat.heard_by(beats):
-        search = Search(store)
+    with open_writable(str(db), "test") as database, heartbeat.heard_by(beats):
+        search = Search(database)
         assert search.fill().done == 3
         search.close()
     assert beats.number >= 3
@@ -380,10 +380,10 @@ def test_large_texts_are_compared_with_few_others_and_each_keeps_a_match(crawl: 
     likes(crawl, 9)
     monkeypatch.setattr(matcher, "MOST_COMPARED", 10)
     assert set(compared(crawl, db, monkeypatch).values()) == {1}
-    with open_reader(str(db)) as store:
-        matched = {n for row in store._all("SELECT a, b FROM matches") for n in row}
-        assert matched == {n for (n,) in store._all("SELECT id FROM texts")}
-        assert store._value("SELECT count(*) FROM texts WHERE crowded = 1") == 7
+    with open_database(str(db)) as database:
+        matched = {n for row in database.rows("SELECT a, b FROM matches") for n in row}
+        assert matched == {n for (n,) in database.rows("SELECT id FROM texts")}
+        assert database.value("SELECT count(*) FROM texts WHERE crowded = 1") == 7
 
 
 def test_usual_texts_are_compared_with_all_their_candidates(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -402,8 +402,8 @@ def test_texts_that_do_not_fit_are_prepared_when_they_are_asked_for(crawl: Path,
 
     monkeypatch.setattr(text_cache, "prepare", counted)
     monkeypatch.setattr(text_cache, "CACHED_CHARACTERS", 100)
-    with open_writer(str(db), "test") as store:
-        held = Kept(store)
+    with open_writable(str(db), "test") as database:
+        held = Kept(database)
         held.load(range(1, 7))
         assert prepared == []
         for other in range(2, 7):
@@ -422,12 +422,12 @@ def test_boilerplate_is_not_learned_from_long_texts(crawl: Path, db: Path, monke
         Made(body=" ".join(prose(rng, 60)) + "\n" + frame, aid=f"{n:010}", publisher="신문").write(crawl)
     monkeypatch.setattr(boilerplate, "MOST_LEARNED", 10)
     running.scan(crawl, db)
-    with open_reader(str(db)) as store:
-        assert store.boilerplate() == []
+    with open_database(str(db)) as database:
+        assert store.boilerplate.list_passages(database) == []
     monkeypatch.setattr(boilerplate, "MOST_LEARNED", 1_000_000)
     running.scan(crawl, db.with_name("other.db"))
-    with open_reader(str(db.with_name("other.db"))) as store:
-        assert len(store.boilerplate()) == 1
+    with open_database(str(db.with_name("other.db"))) as database:
+        assert len(store.boilerplate.list_passages(database)) == 1
 
 
 # Search
@@ -447,10 +447,10 @@ def test_a_step_of_the_search_index_is_bounded_by_characters(crawl: Path, db: Pa
     running.scan(crawl, db)
     monkeypatch.setattr("dedup.search.STEP_CHARACTERS", 10)
     entered: list[int] = []
-    with open_writer(str(db), "test") as store:
-        search = Search(store)
+    with open_writable(str(db), "test") as database:
+        search = Search(database)
         assert search.fill(progress=entered.append).done == 5
         search.close()
         assert entered == [1] * 5
-        assert [len(store.words_beyond(0, 5, most)) for most in (1, 1e9)] == [1, 5]
-        assert len(store.words_of([1, 2, 3], 1)) == 1
+        assert [len(store.search.revisions_after(database, 0, 5, most)) for most in (1, 1e9)] == [1, 5]
+        assert len(store.search.revisions(database, [1, 2, 3], 1)) == 1

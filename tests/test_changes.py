@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from dedup import store
 from dedup.reports import Folding, Wanted, changes
-from dedup.store.connection import open_reading
-from dedup.store.feed import Feed, Spot
+from dedup.store import open_database
+from dedup.store.changes import Spot
 from tests import running
 from tests.conftest import Ran, run
 from tests.crawl import Made
@@ -141,11 +142,11 @@ def test_too_few_pages_or_too_long_between_them_is_no_incident(crawl: Path, db: 
     other.mkdir()
     _template(other, 6, days=(3, 13))
     running.scan(other, far)
-    with open_reading(str(far), Feed) as feed:
-        (edit,) = {change.edit for change in feed.judged()}
+    with open_database(str(far)) as feed:
+        (edit,) = {change.edit for change in store.changes.list_latest(feed)}
         assert edit is not None
-        assert feed.incidents_of(edit, 5, 24.0) == []
-        assert [i.pages for i in feed.incidents_of(edit, 5, 24 * 30.0)] == [6]
+        assert store.changes.incidents(feed, edit, 5, 24.0) == []
+        assert [i.pages for i in store.changes.incidents(feed, edit, 5, 24 * 30.0)] == [6]
 
 
 @pytest.mark.parametrize("large", [1, 3, 100])
@@ -157,7 +158,7 @@ def test_a_feed_taken_in_pieces_is_the_feed(crawl: Path, db: Path, large: int, m
     single = replace(PAGE, aid="0000000099")
     lay(crawl, [crawl_of(single, 2), crawl_of(single, 3, body=BODY.replace("638조원", "640조원")), crawl_of(single, 5)])
     running.scan(crawl, db)
-    with open_reading(str(db), Feed) as feed:
+    with open_database(str(db)) as feed:
         for wanted in (Wanted(), Wanted(until="2026-03-04T00:00:00+00:00"), Wanted(url="*/901/000000000*"), Wanted(url="*[345]")):
             for folding in (None, Folding(3, 48.0)):
                 whole = list(changes(feed, wanted, folding))

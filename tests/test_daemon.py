@@ -14,7 +14,7 @@ import pytest
 
 from dedup.daemon.systemd import notify
 from dedup.reports import status
-from dedup.store import open_writer
+from dedup.store import open_writable
 from tests.conftest import command, run
 from tests.crawl import Made
 from tests.daemon import watching
@@ -87,7 +87,7 @@ running.scan(Path(sys.argv[1]), Path(sys.argv[2]))
 
 def test_what_a_killed_process_was_at_is_told_by_status_and_by_the_next_start(crawl: Path, db: Path, tmp_path: Path) -> None:
     path = Made().write(crawl)
-    with open_writer(str(db), "scan"):
+    with open_writable(str(db), "scan"):
         pass
     killed = subprocess.run([sys.executable, "-c", _KILLED_AT_WORK, str(crawl), str(db)], check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL
@@ -106,7 +106,7 @@ def test_check_says_in_its_exit_code_whether_a_daemon_does_all_of_its_work(crawl
     assert run(tmp_path, "-d", db, "scan", str(crawl)).code == 0
     nobody = run(tmp_path, "-d", db, "status", "--check")
     assert (nobody.code, nobody.out) == (1, "no daemon is running\n")
-    with open_writer(str(db), "scan"):
+    with open_writable(str(db), "scan"):
         busy = run(tmp_path, "-d", db, "status", "--check")
         assert (busy.code, "no daemon is running; 'dedup scan'" in busy.out) == (1, True)
     with watching(crawl, db) as daemon:

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from dedup import errors
+from dedup import errors, store
 from dedup.index.hashtable import HEADER, Table
 from dedup.maintenance.reindex import reindex_signatures
 from dedup.matching.matcher import Matcher
 from dedup.scan.session import matching_of, options_of
-from dedup.store import open_reader, open_writer, wal
+from dedup.store import open_database, open_writable, wal
 from tests import damaging, running
 from tests.conftest import Ran, run, spawn
 
@@ -94,8 +94,10 @@ def test_a_new_database_is_no_reason_for_a_word(folder: Path) -> None:
 
 def _reindex(folder: Path) -> dict[str, int]:
     settings = running.settings(folder / "crawl", folder / "dedup.db")
-    with open_writer(settings.database.path, "reindex") as store:
-        return reindex_signatures(store, options_of(settings), Matcher(store, matching_of(settings), settings.publishers.publishers()))
+    with open_writable(settings.database.path, "reindex") as database:
+        return reindex_signatures(
+            database, options_of(settings), Matcher(database, matching_of(settings), settings.publishers.publishers())
+        )
 
 
 def test_rows_that_are_missing_are_told_as_damage(folder: Path) -> None:
@@ -107,8 +109,8 @@ def test_rows_that_are_missing_are_told_as_damage(folder: Path) -> None:
 
 def test_a_constraint_that_fails_over_damage_is_told_as_damage(folder: Path) -> None:
     def name_nothing() -> None:
-        with open_writer(str(folder / "dedup.db"), "test") as store:
-            store._execute("INSERT INTO aliases (page_id, spelling, oid, aid) VALUES (9999, '', '', '')")
+        with open_writable(str(folder / "dedup.db"), "test") as database:
+            database.connection.execute("INSERT INTO aliases (page_id, spelling, oid, aid) VALUES (9999, '', '', '')")
 
     with pytest.raises(errors.DatabaseFailedError, match="FOREIGN KEY"):
         name_nothing()
@@ -119,19 +121,22 @@ def test_a_constraint_that_fails_over_damage_is_told_as_damage(folder: Path) -> 
 
 def test_a_text_that_is_none_is_told_as_damage(folder: Path) -> None:
     assert damaging.by_sql(folder / "dedup.db", "UPDATE revisions SET body = CAST(x'ff3c7363' AS TEXT) WHERE id = 3") == 1
-    with pytest.raises(errors.DatabaseDamagedError, match="a stored text is not UTF-8"), open_reader(str(folder / "dedup.db")) as store:
-        store.body_of_revision(3)
+    with (
+        pytest.raises(errors.DatabaseDamagedError, match="a stored text is not UTF-8"),
+        open_database(str(folder / "dedup.db")) as database,
+    ):
+        store.revisions.body(database, 3)
     assert _told_of_damage(run(folder, "reindex"))
 
 
 def test_an_error_of_the_programs_own_is_not_taken_for_damage(folder: Path) -> None:
     path = str(folder / "dedup.db")
-    with pytest.raises(AssertionError, match="mine"), open_writer(path, "test"):
+    with pytest.raises(AssertionError, match="mine"), open_writable(path, "test"):
         raise AssertionError("mine")
-    with pytest.raises(LookupError, match="mine"), open_reader(path):
+    with pytest.raises(LookupError, match="mine"), open_database(path):
         raise LookupError("mine")
-    with pytest.raises(errors.DatabaseFailedError, match="NOT NULL"), open_writer(path, "test") as store:
-        store._execute("INSERT INTO pages (url) VALUES (NULL)")
+    with pytest.raises(errors.DatabaseFailedError, match="NOT NULL"), open_writable(path, "test") as database:
+        database.connection.execute("INSERT INTO pages (url) VALUES (NULL)")
 
 
 # The log
@@ -174,8 +179,8 @@ def test_a_log_that_a_killed_process_left_is_taken_over(folder: Path) -> None:
     damaging.fill(folder / "crawl", 30, first=50)
     damaging.scan_and_be_killed(folder / "crawl", db)
     assert not wal.is_foreign(str(db), written=False)
-    with open_reader(str(db)) as store:
-        assert store.count("files") == len(list((folder / "crawl").rglob("*.md")))
+    with open_database(str(db)) as database:
+        assert store.statistics.count(database, "files") == len(list((folder / "crawl").rglob("*.md")))
     assert run(folder, "scan").err == ""
     assert running.dump(db) == running.dump(_clean(folder))
 
@@ -246,15 +251,15 @@ def test_the_log_of_another_database_is_refused(folder: Path, tmp_path: Path) ->
 def test_a_log_that_goes_on_is_never_refused(folder: Path) -> None:
     """Whatever of it was copied back: after each of many commits, with the log beginning anew every few."""
     path = str(folder / "dedup.db")
-    with open_writer(path, "test") as store:
-        store._execute("PRAGMA wal_autocheckpoint=7")
+    with open_writable(path, "test") as database:
+        database.connection.execute("PRAGMA wal_autocheckpoint=7")
         salts = set()
         for n in range(200):
             if n % 3:
-                with store.transaction():
-                    store.page(f"https://one.example/{n}")
+                with database.transaction() as transaction:
+                    store.pages.get_or_insert(transaction, f"https://one.example/{n}")
             else:
-                store._execute("UPDATE settings SET value = ? WHERE key = 'last_scan'", f'{{"n": {n}}}')  # not counted
+                database.connection.execute("UPDATE settings SET value = ? WHERE key = 'last_scan'", (f'{{"n": {n}}}',))  # not counted
             assert not wal.is_foreign(path, written=True)
             assert not wal.is_foreign(path, written=False)
             with open(path + "-wal", "rb") as log:
@@ -286,15 +291,15 @@ def test_a_database_that_never_counted_is_taken_as_it_is_and_counts_from_then_on
 def test_what_an_earlier_log_left_behind_the_end_of_this_one_is_not_read(folder: Path) -> None:
     """The log began anew with one commit, and that is in the file by now; beyond it lie longer ones of before."""
     path = str(folder / "dedup.db")
-    with open_writer(path, "test") as store:
+    with open_writable(path, "test") as database:
         for part in range(8):
-            with store.transaction():
+            with database.transaction() as transaction:
                 for n in range(100):
-                    store.page(f"https://{part}.example/{n}")
-        store._execute("PRAGMA wal_checkpoint(PASSIVE)")
-        with store.transaction():
-            store.page("https://last.example/")
-        store._execute("PRAGMA wal_checkpoint(PASSIVE)")
+                    store.pages.get_or_insert(transaction, f"https://{part}.example/{n}")
+        database.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        with database.transaction() as transaction:
+            store.pages.get_or_insert(transaction, "https://last.example/")
+        database.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         assert Path(path + "-wal").stat().st_size > 10 * damaging.PAGE
         assert not wal.is_foreign(path, written=False)
 

@@ -18,12 +18,13 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as trying
 from hypothesis import strategies as st
 
+from dedup import store
 from dedup.alerts import Post, delivery
 from dedup.alerts.messages import Message
 from dedup.config import AlertRule, Channel, Settings
 from dedup.errors import ChannelError
 from dedup.rules import Event
-from dedup.store import Writer, outbox
+from dedup.store import WritableDatabase, outbox
 from dedup.text import times
 from tests.alerting import event, receiver, rows, settings, written
 from tests.faults.processes import until
@@ -99,11 +100,11 @@ def post_of(chosen: Settings) -> Post:
     return Post(chosen, rng=Longest())
 
 
-def round_(post: Post, store: Writer) -> None:
+def round_(post: Post, database: WritableDatabase) -> None:
     """Hand over what is due, and mark what became of it."""
-    post.exchange(store, at_once=True)
+    post.exchange(database, at_once=True)
     came_back(post)
-    post.exchange(store, at_once=True, taking=False)
+    post.exchange(database, at_once=True, taking=False)
 
 
 def came_back(post: Post) -> None:
@@ -111,51 +112,51 @@ def came_back(post: Post) -> None:
     until(lambda: post._outcomes.qsize() >= sum(s.out for s in post._states.values()))
 
 
-def rounds(post: Post, store: Writer) -> None:
+def rounds(post: Post, database: WritableDatabase) -> None:
     """Until nothing is due any more."""
     for _ in range(50):
-        round_(post, store)
-        if not store.channels_due(times.now()):
+        round_(post, database)
+        if not store.alerts.channels_with_due_deliveries(database, times.now()):
             return
-    raise AssertionError(rows(store, "event", "state", "due_at"))
+    raise AssertionError(rows(database, "event", "state", "due_at"))
 
 
 @contextmanager
-def posting(db: Path, chosen: Settings, *events: Event) -> Iterator[tuple[Writer, Post]]:
-    with written(db, chosen, events, times.now()) as store:
+def posting(db: Path, chosen: Settings, *events: Event) -> Iterator[tuple[WritableDatabase, Post]]:
+    with written(db, chosen, events, times.now()) as database:
         post = post_of(chosen)
         try:
-            yield store, post
+            yield database, post
         finally:
-            post.finish(store, 0.0)
+            post.finish(database, 0.0)
 
 
 def test_an_alert_is_marked_as_sent_after_its_channel_has_accepted_it(db: Path) -> None:
     with receiver() as hook:
         hook.hold.clear()
         chosen = settings({"hook": Channel(kind="webhook", url=hook.url)})
-        with posting(db, chosen, event()) as (store, post):
-            post.exchange(store, at_once=True)
+        with posting(db, chosen, event()) as (database, post):
+            post.exchange(database, at_once=True)
             hook.wait_for(1)
-            post.exchange(store, at_once=True)
-            assert rows(store, "state", "attempts") == [("pending", 0)]
+            post.exchange(database, at_once=True)
+            assert rows(database, "state", "attempts") == [("pending", 0)]
             assert post.busy
             hook.hold.set()
-            until(lambda: (post.exchange(store, at_once=True), not post.busy)[1])
-            assert rows(store, "state", "attempts", "last_error") == [("sent", 1, None)]
+            until(lambda: (post.exchange(database, at_once=True), not post.busy)[1])
+            assert rows(database, "state", "attempts", "last_error") == [("sent", 1, None)]
         assert len(hook.received) == 1
 
 
 def test_what_is_not_due_is_not_sent(db: Path, clock: Clock, sent: Sent) -> None:
     rule = AlertRule(name="hourly", on=("change",), to=("log",), rhythm="hourly")
-    with posting(db, settings({"log": LOG}, rule), event(1), event(2)) as (store, post):
-        round_(post, store)
+    with posting(db, settings({"log": LOG}, rule), event(1), event(2)) as (database, post):
+        round_(post, database)
         assert sent.messages == []
         clock.pass_(minutes=44, seconds=59)
-        round_(post, store)
+        round_(post, database)
         assert sent.messages == []
         clock.pass_(seconds=1)
-        round_(post, store)
+        round_(post, database)
         assert sent.events() == [["change:1", "change:2"]]
         assert sent.messages[0][1].machine["digest"] == "rhythm"
 
@@ -169,10 +170,10 @@ def test_pauses_double_up_to_the_most_and_every_attempt_has_the_same_id(db: Path
 
     sent.refusing = refuse
     pauses = []
-    with posting(db, settings({"log": LOG}, retry_seconds=30, most_retry_seconds=200), event()) as (store, post):
+    with posting(db, settings({"log": LOG}, retry_seconds=30, most_retry_seconds=200), event()) as (database, post):
         for _ in range(6):
-            round_(post, store)
-            (due,) = {row[0] for row in rows(store, "due_at")}
+            round_(post, database)
+            (due,) = {row[0] for row in rows(database, "due_at")}
             pauses.append(times.seconds_between(times.now(), due))
             clock.now = datetime.fromisoformat(due)
     assert pauses == [30, 60, 120, 200, 200, 200]
@@ -189,58 +190,58 @@ def test_pauses_are_drawn_from_all_there_are_so_that_not_all_come_back_together(
 
 def test_after_the_configured_age_it_is_dead_and_can_be_sent_again(db: Path, clock: Clock, sent: Sent) -> None:
     sent.refusing = lambda *_: "no"
-    with posting(db, settings({"log": LOG}, give_up_hours=1), event()) as (store, post):
+    with posting(db, settings({"log": LOG}, give_up_hours=1), event()) as (database, post):
         for _ in range(100):
-            round_(post, store)
-            if rows(store, "state") == [("dead",)]:
+            round_(post, database)
+            if rows(database, "state") == [("dead",)]:
                 break
             clock.pass_(minutes=5)
         assert clock.now - datetime(2026, 3, 5, 1, 15, tzinfo=UTC) > timedelta(hours=1)
-        ((attempts, error),) = rows(store, "attempts", "last_error")
+        ((attempts, error),) = rows(database, "attempts", "last_error")
         assert attempts > 1
         assert error == "Channel log: no"
         clock.pass_(hours=99)
         tried = sent.tried
-        round_(post, store)
+        round_(post, database)
         assert sent.tried == tried
-        with store.transaction():
-            assert store.retry(times.now()) == 1
+        with database.transaction() as transaction:
+            assert store.alerts.retry(transaction, times.now()) == 1
         sent.refusing = lambda *_: None
-        round_(post, store)
+        round_(post, database)
         assert sent.events() == [["change:1"]]
-        assert rows(store, "state") == [("sent",)]
+        assert rows(database, "state") == [("sent",)]
 
 
 def test_one_channel_that_fails_delays_no_other(db: Path, clock: Clock, sent: Sent) -> None:
     sent.refusing = lambda name, _: "no" if name == "bad" else None
-    with posting(db, settings({"bad": LOG, "good": LOG}), *(event(n) for n in range(20))) as (store, post):
-        rounds(post, store)
+    with posting(db, settings({"bad": LOG, "good": LOG}), *(event(n) for n in range(20))) as (database, post):
+        rounds(post, database)
         assert len(sent.events("good")) == 20
-        assert store.outstanding()["bad"].pending == 20
+        assert store.alerts.outstanding(database)["bad"].pending == 20
 
 
 def test_a_channel_that_hangs_delays_neither_the_others_nor_the_work_nor_leaving(db: Path, sent: Sent) -> None:
     held = threading.Event()
     sent.refusing = hanging(held, "bad")
     chosen = settings({"bad": LOG, "good": LOG}, timeout_seconds=1)
-    with written(db, chosen, [event(n) for n in range(5)], times.now()) as store:
+    with written(db, chosen, [event(n) for n in range(5)], times.now()) as database:
         post = post_of(chosen)
         begun = clocks.monotonic()
-        post.exchange(store, at_once=True)
-        until(lambda: (post.exchange(store, at_once=True), len(sent.events("good")) == 5)[1])
+        post.exchange(database, at_once=True)
+        until(lambda: (post.exchange(database, at_once=True), len(sent.events("good")) == 5)[1])
         assert len(sent.events("good")) == 5
         begun = clocks.monotonic()
-        post.finish(store, 0.3)
+        post.finish(database, 0.3)
         assert clocks.monotonic() - begun < 20  # and not the minute that it hangs
-        assert store.outstanding()["bad"].pending == 5
+        assert store.alerts.outstanding(database)["bad"].pending == 5
         held.set()
 
 
 def test_a_channel_that_does_not_answer_is_told_of(db: Path, sent: Sent, monkeypatch: pytest.MonkeyPatch) -> None:
     held = threading.Event()
     sent.refusing = hanging(held, "bad")
-    with posting(db, settings({"bad": LOG}, timeout_seconds=1), event()) as (store, post):
-        post.exchange(store, at_once=True)
+    with posting(db, settings({"bad": LOG}, timeout_seconds=1), event()) as (database, post):
+        post.exchange(database, at_once=True)
         assert post.failing() == []
         now = clocks.monotonic()
         monkeypatch.setattr(clocks, "monotonic", lambda: now + 100)
@@ -252,68 +253,68 @@ def test_a_channel_that_does_not_answer_is_told_of(db: Path, sent: Sent, monkeyp
 
 def test_a_channel_that_fails_is_tried_with_one_message_at_a_time_and_told_of(db: Path, clock: Clock, sent: Sent) -> None:
     sent.refusing = lambda *_: "no"
-    with posting(db, settings({"log": LOG}), *(event(n) for n in range(50))) as (store, post):
-        rounds(post, store)
+    with posting(db, settings({"log": LOG}), *(event(n) for n in range(50))) as (database, post):
+        rounds(post, database)
         assert sent.tried <= delivery.FAILING
         assert post.failing() == [f"Channel log: no (since {times.now()})"]
         clock.pass_(hours=2)
         before = sent.tried
-        rounds(post, store)
+        rounds(post, database)
         assert sent.tried == before + 1
         sent.refusing = lambda *_: None
         clock.pass_(hours=2)
-        rounds(post, store)
+        rounds(post, database)
         assert post.failing() == []
         assert sorted(e for m in sent.events() for e in m) == sorted(f"change:{n}" for n in range(50))
 
 
 def test_what_waits_for_a_channel_that_fails_dies_of_age_with_the_reason(db: Path, clock: Clock, sent: Sent) -> None:
     sent.refusing = lambda *_: "no"
-    with posting(db, settings({"log": LOG}, give_up_hours=3), *(event(n) for n in range(10))) as (store, post):
+    with posting(db, settings({"log": LOG}, give_up_hours=3), *(event(n) for n in range(10))) as (database, post):
         for _ in range(8):
-            rounds(post, store)
+            rounds(post, database)
             clock.pass_(hours=1)
-        assert {row[0] for row in rows(store, "state")} == {"dead"}
-        assert any("not tried: Channel log: no" in str(row[0]) for row in rows(store, "last_error"))
+        assert {row[0] for row in rows(database, "state")} == {"dead"}
+        assert any("not tried: Channel log: no" in str(row[0]) for row in rows(database, "last_error"))
 
 
 def test_one_message_that_is_never_taken_holds_up_no_other(db: Path, clock: Clock, sent: Sent) -> None:
     sent.refusing = lambda _, m: "poison" if "change:3" in str(m.machine) else None
-    with posting(db, settings({"log": LOG}), *(event(n) for n in range(10))) as (store, post):
-        rounds(post, store)
+    with posting(db, settings({"log": LOG}), *(event(n) for n in range(10))) as (database, post):
+        rounds(post, database)
         assert len(sent.events()) == 9
-        assert store.outstanding()["log"].pending == 1
+        assert store.alerts.outstanding(database)["log"].pending == 1
 
 
 def test_an_error_of_the_program_in_one_message_ends_no_channel(
     db: Path, clock: Clock, sent: Sent, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with posting(db, settings({"log": LOG}), event(1, told={**event().told, "evidence": "nonsense"}), event(2)) as (store, post):
-        rounds(post, store)
+    with posting(db, settings({"log": LOG}), event(1, told={**event().told, "evidence": "nonsense"}), event(2)) as (database, post):
+        rounds(post, database)
         assert sent.events() == [["change:2"]]
-        assert ("pending", "Channel log: an error of the program (TypeError)") in rows(store, "state", "last_error")
+        assert ("pending", "Channel log: an error of the program (TypeError)") in rows(database, "state", "last_error")
     assert "an error of the program kept a message" in caplog.text
 
 
 def test_a_channel_that_is_configured_no_more_keeps_what_it_had(db: Path, clock: Clock, sent: Sent) -> None:
-    with written(db, settings({"old": LOG}), [event()], times.now()) as store:
+    with written(db, settings({"old": LOG}), [event()], times.now()) as database:
         post = post_of(settings({"new": LOG}))
-        round_(post, store)
-        assert rows(store, "state", "last_error") == [("pending", "Channel old: the configuration has no channel of that name")]
+        round_(post, database)
+        assert rows(database, "state", "last_error") == [("pending", "Channel old: the configuration has no channel of that name")]
 
 
 def test_what_could_not_be_marked_is_not_sent_again_but_marked_the_next_time(db: Path, clock: Clock, sent: Sent) -> None:
-    with posting(db, settings({"log": LOG}), event()) as (store, post):
-        post.exchange(store, at_once=True)
+    with posting(db, settings({"log": LOG}), event()) as (database, post):
+        post.exchange(database, at_once=True)
         until(lambda: len(sent.messages) == 1)
         until(lambda: not post._outcomes.empty())
-        store._connection.execute("PRAGMA query_only=ON")
+        database.connection.execute("PRAGMA query_only=ON")
         for _ in range(3):
             with pytest.raises(sqlite3.OperationalError):
-                post.exchange(store, at_once=True)
-        store._connection.execute("PRAGMA query_only=OFF")
-        round_(post, store)
-        assert rows(store, "state", "attempts") == [("sent", 1)]
+                post.exchange(database, at_once=True)
+        database.connection.execute("PRAGMA query_only=OFF")
+        round_(post, database)
+        assert rows(database, "state", "attempts") == [("sent", 1)]
         assert len(sent.messages) == 1
 
 
@@ -322,30 +323,30 @@ def test_what_could_not_be_marked_is_not_sent_again_but_marked_the_next_time(db:
 
 def test_over_the_cap_the_rest_of_the_hour_is_one_digest_that_says_so(db: Path, clock: Clock, sent: Sent) -> None:
     rule = AlertRule(name="capped", on=("change",), to=("log",), most_per_hour=3)
-    with posting(db, settings({"log": LOG}, rule), *(event(n) for n in range(10))) as (store, post):
-        rounds(post, store)
+    with posting(db, settings({"log": LOG}, rule), *(event(n) for n in range(10))) as (database, post):
+        rounds(post, database)
         assert sent.events() == [["change:0"], ["change:1"], ["change:2"]]
-        with store.transaction():
-            outbox.write(store, [event(10)], settings({"log": LOG}, rule).alerting(), times.now())
-        rounds(post, store)
+        with database.transaction() as transaction:
+            outbox.write(transaction, [event(10)], settings({"log": LOG}, rule).alerting(), times.now())
+        rounds(post, database)
         assert len(sent.messages) == 3
         clock.pass_(minutes=45)
-        rounds(post, store)
+        rounds(post, database)
         assert sent.events()[3:] == [[f"change:{n}" for n in range(3, 11)]]
         assert sent.messages[3][1].machine["digest"] == "cap"
-        with store.transaction():
-            outbox.write(store, [event(11)], settings({"log": LOG}, rule).alerting(), times.now())
-        rounds(post, store)
+        with database.transaction() as transaction:
+            outbox.write(transaction, [event(11)], settings({"log": LOG}, rule).alerting(), times.now())
+        rounds(post, database)
         assert sent.events()[4:] == [["change:11"]]
 
 
 def test_the_cap_holds_however_much_is_due(db: Path, clock: Clock, sent: Sent) -> None:
     rule = AlertRule(name="capped", on=("change",), to=("log",), most_per_hour=3)
-    with posting(db, settings({"log": LOG}, rule), *(event(n) for n in range(2 * delivery.TOGETHER + 50))) as (store, post):
-        rounds(post, store)
+    with posting(db, settings({"log": LOG}, rule), *(event(n) for n in range(2 * delivery.TOGETHER + 50))) as (database, post):
+        rounds(post, database)
         assert sent.events() == [["change:0"], ["change:1"], ["change:2"]]
         clock.pass_(minutes=45)
-        rounds(post, store)
+        rounds(post, database)
         assert sorted(map(len, sent.events()[3:])) == [47, 500, 500]
 
 
@@ -353,8 +354,8 @@ def test_each_rule_and_channel_has_a_cap_of_its_own(db: Path, clock: Clock, sent
     rules = [AlertRule(name=n, on=("change",), to=(to,), most_per_hour=2) for n, to in (("a", "x"), ("b", "x"), ("c", "y"))]
     rules[0] = rules[0].model_copy(update={"publishers": ("한빛일보",)})
     happened = [event(n, publisher="한빛일보" if n < 5 else "물결방송") for n in range(10)]
-    with posting(db, settings({"x": LOG, "y": LOG}, *rules), *happened) as (store, post):
-        rounds(post, store)
+    with posting(db, settings({"x": LOG, "y": LOG}, *rules), *happened) as (database, post):
+        rounds(post, database)
         assert sent.events("x") == [["change:0"], ["change:1"], ["change:5"], ["change:6"]]
         assert sent.events("y") == [["change:0"], ["change:1"]]
 
@@ -362,51 +363,51 @@ def test_each_rule_and_channel_has_a_cap_of_its_own(db: Path, clock: Clock, sent
 def test_nothing_is_sent_in_quiet_hours_not_even_what_is_tried_again(db: Path, clock: Clock, sent: Sent) -> None:
     rule = AlertRule(name="quiet", on=("change",), to=("log",), zone="UTC", quiet=("01:20", "07:00"))
     sent.refusing = lambda *_: "no"
-    with posting(db, settings({"log": LOG}, rule, retry_seconds=600), event(1)) as (store, post):
-        round_(post, store)
+    with posting(db, settings({"log": LOG}, rule, retry_seconds=600), event(1)) as (database, post):
+        round_(post, database)
         sent.refusing = lambda *_: None
         clock.pass_(minutes=10)
-        with store.transaction():
-            outbox.write(store, [event(2), event(3)], settings({"log": LOG}, rule).alerting(), times.now())
-        rounds(post, store)
+        with database.transaction() as transaction:
+            outbox.write(transaction, [event(2), event(3)], settings({"log": LOG}, rule).alerting(), times.now())
+        rounds(post, database)
         assert sent.messages == []
         clock.now = datetime(2026, 3, 5, 7, tzinfo=UTC)
-        rounds(post, store)
+        rounds(post, database)
         assert sent.events() == [["change:1", "change:2", "change:3"]]
         assert sent.messages[0][1].machine["digest"] == "quiet"
 
 
 def test_what_was_left_by_a_daemon_that_was_down_is_one_message_that_says_so(db: Path, clock: Clock, sent: Sent) -> None:
-    with posting(db, settings({"log": LOG}), *(event(n) for n in range(6))) as (store, post):
+    with posting(db, settings({"log": LOG}), *(event(n) for n in range(6))) as (database, post):
         clock.pass_(hours=5)
-        rounds(post, store)
+        rounds(post, database)
         assert sent.events() == [[f"change:{n}" for n in range(6)]]
         assert sent.messages[0][1].machine["digest"] == "late"
 
 
 def test_what_was_left_is_told_by_itself_if_it_is_only_a_few(db: Path, clock: Clock, sent: Sent) -> None:
-    with posting(db, settings({"log": LOG}), *(event(n) for n in range(3))) as (store, post):
+    with posting(db, settings({"log": LOG}), *(event(n) for n in range(3))) as (database, post):
         clock.pass_(hours=5)
-        rounds(post, store)
+        rounds(post, database)
         assert len(sent.messages) == 3
 
 
 def test_a_backlog_is_told_in_one_message_for_each_rule(db: Path, clock: Clock, sent: Sent) -> None:
     chosen = settings({"log": LOG}, gather_seconds=60)
-    with posting(db, chosen, *(event(n, backlog=True) for n in range(600))) as (store, post):
+    with posting(db, chosen, *(event(n, backlog=True) for n in range(600))) as (database, post):
         clock.pass_(seconds=60)
-        rounds(post, store)
+        rounds(post, database)
         assert [len(m) for m in sent.events()] == [delivery.TOGETHER, 100]
         assert {m.machine["digest"] for _, m in sent.messages} == {"backlog"}
 
 
 def test_an_incident_is_a_message_of_its_own_once_its_pages_are_gathered(db: Path, clock: Clock, sent: Sent) -> None:
     chosen = settings({"log": LOG}, gather_seconds=60, incident_pages=3)
-    with posting(db, chosen, *(event(n, incident="ab") for n in range(5)), event(9)) as (store, post):
-        rounds(post, store)
+    with posting(db, chosen, *(event(n, incident="ab") for n in range(5)), event(9)) as (database, post):
+        rounds(post, database)
         assert sent.events() == [["change:9"]]
         clock.pass_(seconds=60)
-        rounds(post, store)
+        rounds(post, database)
         assert sent.events() == [["change:9"], ["incident:ab:1"]]
         assert sent.messages[1][1].machine["alerts"][0]["pages"] == 5
 
@@ -415,15 +416,15 @@ def test_a_digest_that_is_sent_again_has_the_same_id_whatever_came_meanwhile(db:
     """As after a process that was killed before it could mark it."""
     rule = AlertRule(name="hourly", on=("change",), to=("log",), rhythm="hourly")
     chosen = settings({"log": LOG}, rule)
-    with written(db, chosen, [event(n) for n in range(5)], times.now()) as store:
+    with written(db, chosen, [event(n) for n in range(5)], times.now()) as database:
         clock.pass_(hours=1)
         killed = post_of(chosen)
-        killed.exchange(store, at_once=True)
+        killed.exchange(database, at_once=True)
         until(lambda: len(sent.messages) == 1)
-        with store.transaction():
-            outbox.write(store, [event(9)], chosen.alerting(), times.now())
+        with database.transaction() as transaction:
+            outbox.write(transaction, [event(9)], chosen.alerting(), times.now())
         clock.pass_(hours=2)
-        rounds(post_of(chosen), store)
+        rounds(post_of(chosen), database)
     first, again, rest = (m for _, m in sent.messages)
     assert first.id == again.id
     assert [len(m) for m in sent.events()] == [5, 5, 1]
@@ -446,19 +447,19 @@ def test_with_channels_that_fail_at_random_and_processes_that_end_each_alert_is_
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(times, "now", clock)
         patch.setattr(delivery, "send", sent)
-        with written(db, chosen, [event(n, backlog=rng.random() < 0.2) for n in range(number)], times.now()) as store:
+        with written(db, chosen, [event(n, backlog=rng.random() < 0.2) for n in range(number)], times.now()) as database:
             post = Post(chosen, rng=rng)
             for _ in range(400):
                 if rng.random() < 0.2:
-                    post.exchange(store, at_once=True)
+                    post.exchange(database, at_once=True)
                     came_back(post)
                     post = Post(chosen, rng=rng)  # killed: nothing was marked
                 else:
-                    round_(post, store)
-                if not store.outstanding():
+                    round_(post, database)
+                if not store.alerts.outstanding(database):
                     break
                 clock.pass_(seconds=rng.choice([1, 60, 600, 7200]))
-            assert store.outstanding() == {}
+            assert store.alerts.outstanding(database) == {}
     for channel in "xy":
         ids = [a["id"] for name, m in sent.messages if name == channel for a in m.machine["alerts"]]
         assert len(set(ids)) == number
@@ -478,13 +479,13 @@ def test_an_attempt_that_was_put_off_while_the_clock_was_ahead_is_made_as_soon_a
 ) -> None:
     sent.refusing = lambda *_: "no"
     clock.pass_(days=1)
-    with posting(db, settings({"log": LOG}, retry_seconds=60), event()) as (store, post):
-        round_(post, store)
+    with posting(db, settings({"log": LOG}, retry_seconds=60), event()) as (database, post):
+        round_(post, database)
         sent.refusing = lambda *_: None
         clock.pass_(days=-1)
-        rounds(post, store)
+        rounds(post, database)
         clock.pass_(seconds=60)
-        rounds(post, store)
+        rounds(post, database)
         assert sent.events() == [["change:1"]]
 
 
@@ -493,35 +494,35 @@ def test_a_digest_that_was_planned_while_the_clock_was_ahead_is_sent_at_the_next
     db: Path, clock: Clock, sent: Sent, rhythm: Any
 ) -> None:
     clock.pass_(days=3)
-    with posting(db, settings({"log": LOG}, hourly(rhythm=rhythm, at="02:00")), event()) as (store, post):
+    with posting(db, settings({"log": LOG}, hourly(rhythm=rhythm, at="02:00")), event()) as (database, post):
         clock.pass_(days=-3)
-        rounds(post, store)
-        assert (sent.events(), rows(store, "due_at")) == ([], [("2026-03-05T02:00:00+00:00",)])
+        rounds(post, database)
+        assert (sent.events(), rows(database, "due_at")) == ([], [("2026-03-05T02:00:00+00:00",)])
         clock.pass_(minutes=45)
-        rounds(post, store)
+        rounds(post, database)
         assert sent.events() == [["change:1"]]
 
 
 def test_what_was_sent_tomorrow_does_not_count_as_sent_in_this_hour(db: Path, clock: Clock, sent: Sent) -> None:
     rule = hourly(rhythm="at once", most_per_hour=1)
     clock.pass_(days=1)
-    with posting(db, settings({"log": LOG}, rule), event(1)) as (store, post):
-        rounds(post, store)
+    with posting(db, settings({"log": LOG}, rule), event(1)) as (database, post):
+        rounds(post, database)
         clock.pass_(days=-1)
-        with store.transaction():
-            outbox.write(store, [event(2)], settings({"log": LOG}, rule).alerting(), times.now())
-        rounds(post, store)
+        with database.transaction() as transaction:
+            outbox.write(transaction, [event(2)], settings({"log": LOG}, rule).alerting(), times.now())
+        rounds(post, database)
         assert sent.events() == [["change:1"], ["change:2"]]
 
 
 def test_quiet_hours_of_tomorrow_hold_nothing_today(db: Path, clock: Clock, sent: Sent) -> None:
     rule = hourly(rhythm="at once", quiet=("22:00", "23:00"))
     clock.pass_(days=1, hours=21)
-    with posting(db, settings({"log": LOG}, rule), event(1)) as (store, post):
-        rounds(post, store)
+    with posting(db, settings({"log": LOG}, rule), event(1)) as (database, post):
+        rounds(post, database)
         assert sent.events() == []
         clock.pass_(days=-1, hours=-21)
-        rounds(post, store)
+        rounds(post, database)
         assert sent.events() == [["change:1"]]
 
 
@@ -529,16 +530,16 @@ def test_quiet_hours_of_tomorrow_hold_nothing_today(db: Path, clock: Clock, sent
 def test_a_clock_that_leaps_gives_nothing_up(db: Path, clock: Clock, sent: Sent, leap: int) -> None:
     """Nor does a time in which nothing ran: only time in which it was tried counts."""
     sent.refusing = lambda *_: "no"
-    with posting(db, settings({"log": LOG}), *(event(n) for n in range(5))) as (store, post):
+    with posting(db, settings({"log": LOG}), *(event(n) for n in range(5))) as (database, post):
         for _ in range(3):
-            rounds(post, store)
+            rounds(post, database)
             clock.pass_(days=leap)
-        rounds(post, store)
-        assert {row[0] for row in rows(store, "state")} == {"pending"}
+        rounds(post, database)
+        assert {row[0] for row in rows(database, "state")} == {"pending"}
         sent.refusing = lambda *_: None
         clock.pass_(days=-3 * leap, hours=2)
         for _ in range(3):
-            rounds(post, store)
+            rounds(post, database)
             clock.pass_(hours=2)
         assert sorted(e for m in sent.events() for e in m) == sorted(f"change:{n}" for n in range(5))
 
@@ -546,15 +547,15 @@ def test_a_clock_that_leaps_gives_nothing_up(db: Path, clock: Clock, sent: Sent,
 def test_pages_join_no_incident_that_was_sent_while_the_clock_was_ahead(db: Path, clock: Clock, sent: Sent) -> None:
     chosen = settings({"log": LOG}, gather_seconds=60, incident_pages=3)
     clock.pass_(days=1)
-    with posting(db, chosen, *(event(n, incident="ab") for n in range(3))) as (store, post):
+    with posting(db, chosen, *(event(n, incident="ab") for n in range(3))) as (database, post):
         clock.pass_(seconds=60)
-        rounds(post, store)
+        rounds(post, database)
         assert sent.events() == [["incident:ab:1"]]
         clock.pass_(days=-1)
-        with store.transaction():
-            outbox.write(store, [event(n, incident="ab") for n in range(3, 5)], chosen.alerting(), times.now())
+        with database.transaction() as transaction:
+            outbox.write(transaction, [event(n, incident="ab") for n in range(3, 5)], chosen.alerting(), times.now())
         clock.pass_(hours=24, seconds=60)
-        rounds(post, store)
+        rounds(post, database)
         assert sent.events() == [["incident:ab:1"], ["incident:ab:2"]]
         assert sent.messages[1][1].machine["alerts"][0]["pages"] == 2
 
@@ -562,13 +563,13 @@ def test_pages_join_no_incident_that_was_sent_while_the_clock_was_ahead(db: Path
 def test_an_incident_that_gathers_while_the_clock_is_set_back_takes_its_pages_and_no_longer(db: Path, clock: Clock, sent: Sent) -> None:
     chosen = settings({"log": LOG}, gather_seconds=60, incident_pages=3)
     clock.pass_(days=1)
-    with posting(db, chosen, *(event(n, incident="ab") for n in range(3))) as (store, post):
+    with posting(db, chosen, *(event(n, incident="ab") for n in range(3))) as (database, post):
         clock.pass_(days=-1)
-        rounds(post, store)
-        with store.transaction():
-            outbox.write(store, [event(3, incident="ab")], chosen.alerting(), times.now())
+        rounds(post, database)
+        with database.transaction() as transaction:
+            outbox.write(transaction, [event(3, incident="ab")], chosen.alerting(), times.now())
         clock.pass_(seconds=60)
-        rounds(post, store)
+        rounds(post, database)
         assert sent.events() == [["incident:ab:1"]]
         assert sent.messages[0][1].machine["alerts"][0]["pages"] == 4
 
@@ -593,20 +594,20 @@ def test_whatever_the_clock_did_each_alert_is_sent_once_within_two_days_from_whe
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(times, "now", clock)
         patch.setattr(delivery, "send", sent)
-        with written(db, chosen, [event(1)], times.now()) as store:
+        with written(db, chosen, [event(1)], times.now()) as database:
             post = post_of(chosen)
             for n, (seconds, refused) in enumerate(steps, 2):
                 clock.pass_(seconds=seconds)
                 sent.refusing = (lambda *_: "no") if refused else (lambda *_: None)
-                with store.transaction():
-                    outbox.write(store, [event(n, backlog=n % 2 == 0)], chosen.alerting(), times.now())
-                round_(post, store)
+                with database.transaction() as transaction:
+                    outbox.write(transaction, [event(n, backlog=n % 2 == 0)], chosen.alerting(), times.now())
+                round_(post, database)
             sent.refusing = lambda *_: None
             right = clock.now
-            while store.outstanding():
-                rounds(post, store)
-                assert {row[0] for row in rows(store, "state")} <= {"pending", "sent"}
-                pending = [datetime.fromisoformat(due) for due, state in rows(store, "due_at", "state") if state == "pending"]
+            while store.alerts.outstanding(database):
+                rounds(post, database)
+                assert {row[0] for row in rows(database, "state")} <= {"pending", "sent"}
+                pending = [datetime.fromisoformat(due) for due, state in rows(database, "due_at", "state") if state == "pending"]
                 assert all(due - clock.now <= LONGEST for due in pending)
                 assert clock.now - right <= LONGEST + timedelta(hours=3)
                 clock.pass_(minutes=20)

@@ -84,9 +84,9 @@ def test_a_scan_takes_nothing_for_gone_and_no_directory_for_absent(crawl: Path, 
         before = running.dump(db)
         with exhausted():
             with pytest.raises(OSError):
-                is_absent(session.store, root)
+                is_absent(session.database, root)
             scan = Scan(session)
-            with pytest.raises(DatabaseFailedError, match=r"Too many open files.*LimitNOFILE"), session.store.work():
+            with pytest.raises(DatabaseFailedError, match=r"Too many open files.*LimitNOFILE"), session.database.work():
                 scan.reconcile()
             assert (scan.tally.absent, scan.tally.gone, scan.tally.faults) == ([], 0, 0)
         assert Scan(session).run().unchanged == 3

@@ -14,12 +14,13 @@ from typing import Any
 
 import pytest
 
+from dedup import store
 from dedup.doctor.summaries import CLUSTER, SUMMARY
 from dedup.index import lsh, passages
 from dedup.index.hashtable import HEADER, Table, state_of
 from dedup.model import NO_COMMIT
 from dedup.similarity import winnowing
-from dedup.store import open_reader
+from dedup.store import open_database
 from tests import damaging, running
 from tests.conftest import run, spawn
 from tests.crawl import Made
@@ -286,8 +287,8 @@ def test_a_page_with_another_url_is_put_right_by_reindexing(folder: Path) -> Non
 
 def test_the_altered_page_is_named_and_its_text_is_not_made_from_what_is_altered(folder: Path) -> None:
     db = folder / "dedup.db"
-    with open_reader(str(db)) as store:
-        before = store._one("SELECT r.text_id, p.url, t.digest FROM revisions r JOIN pages p ON p.id = r.page_id"
+    with open_database(str(db)) as database:
+        before = database.row("SELECT r.text_id, p.url, t.digest FROM revisions r JOIN pages p ON p.id = r.page_id"
                             " JOIN texts t ON t.id = r.text_id WHERE r.id = 5")  # fmt: skip
     assert before is not None
     damaging.by_sql(
@@ -296,8 +297,8 @@ def test_the_altered_page_is_named_and_its_text_is_not_made_from_what_is_altered
     those = found(folder)
     assert before[1] in told(those)
     run(folder, "doctor", "--repair")
-    with open_reader(str(db)) as store:
-        after = store._one("SELECT t.digest FROM revisions r JOIN texts t ON t.id = r.text_id WHERE r.id = 5")
+    with open_database(str(db)) as database:
+        after = database.row("SELECT t.digest FROM revisions r JOIN texts t ON t.id = r.text_id WHERE r.id = 5")
     assert after == before[2:]
 
 
@@ -405,10 +406,10 @@ def test_a_damaged_index_is_found_and_made_again(folder: Path, end: str, harm: s
 def _made(folder: Path, end: str, leave_out: int, *, doubled: bool = False) -> None:
     """An index that says it holds everything, without the first texts, or with a text under what is not its own."""
     path = str(folder / "dedup.db")
-    with open_reader(path) as store:
-        own, (token, last) = uuid.UUID(store.setting("uuid")).bytes, store.last_batch()
-        signatures = list(store.signatures())
-        stored = [(text, winnowing.unpack(keys)) for text, keys in store.stored_passages()]
+    with open_database(path) as database:
+        own, (token, last) = uuid.UUID(store.settings.get(database, "uuid")).bytes, store.batches.latest(database)
+        signatures = list(store.texts.all_signatures(database))
+        stored = [(text, winnowing.unpack(keys)) for text, keys in store.passages.all_fingerprints(database)]
     if end == ".index":
         index = lsh.new_index(path + end, own, 0.7, 128)
         index.enter([t for t, _ in signatures[leave_out:]], [s for _, s in signatures[leave_out:]])
@@ -431,8 +432,8 @@ def test_entries_that_are_missing_are_counted(folder: Path, end: str) -> None:
     _made(folder, end, 2)
     (one,) = found(folder)
     assert (one["severity"], one["repairable"]) == ("error", True)
-    with open_reader(str(folder / "dedup.db")) as store:
-        keys = [len(winnowing.unpack(k)) for _, k in store.stored_passages()][:2]
+    with open_database(str(folder / "dedup.db")) as database:
+        keys = [len(winnowing.unpack(k)) for _, k in store.passages.all_fingerprints(database)][:2]
     expected = 50 if end == ".index" else sum(keys)
     assert one["what"].endswith(f"duplicates would be missed: {expected}")
     assert run(folder, "doctor", "--repair").code == 0
@@ -450,8 +451,8 @@ def test_entries_that_nothing_stored_makes_are_found(folder: Path, end: str) -> 
 
 
 def test_an_index_that_is_behind_is_no_fault(folder: Path) -> None:
-    with open_reader(str(folder / "dedup.db")) as store:
-        own, signatures = uuid.UUID(store.setting("uuid")).bytes, list(store.signatures())
+    with open_database(str(folder / "dedup.db")) as database:
+        own, signatures = uuid.UUID(store.settings.get(database, "uuid")).bytes, list(store.texts.all_signatures(database))
     with closing(sqlite3.connect(folder / "dedup.db")) as connection:
         first = connection.execute("SELECT token, text_id FROM batches ORDER BY id LIMIT 1").fetchone()
         connection.execute("INSERT INTO batches (token, text_id) SELECT randomblob(16), max(id) FROM texts")

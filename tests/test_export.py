@@ -21,13 +21,11 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from dedup import reports
+from dedup import reports, store
 from dedup.files.atomic import PART
 from dedup.reports.export import Chosen, articles, changed, clusters, matches, writers
 from dedup.reports.export.schema import ARTICLES, CHANGES, CLUSTERS, LISTS, MATCHES, Column
-from dedup.store import open_reader
-from dedup.store.connection import open_reading
-from dedup.store.exporting import Exporting
+from dedup.store import open_database
 from dedup.text.sanitise import cell, dumps
 from tests.conftest import Sampled, run
 from tests.crawl import Made, edited, words
@@ -186,12 +184,12 @@ def test_matches_are_those_of_the_duplicates(random_folder: Path, every: bool) -
     """Text by text: no match is missing or new, and each side shows its text."""
     more = ["--all"] if every else []
     texts = {(r["url"], r["text"]) for r in rows(random_folder, "articles", "--no-body", *more)}
-    with open_reader(str(random_folder / "dedup.db")) as store:
-        shown = {(a.url, a.digest): a.text_id for a in store.matched_articles(every=every)}
-        digests = {t: d.hex() for t, d in store._all("SELECT id, digest FROM texts")}
+    with open_database(str(random_folder / "dedup.db")) as database:
+        shown = {(a.url, a.digest): a.text_id for a in store.matches.matched_articles(database, every=every)}
+        digests = {t: d.hex() for t, d in database.rows("SELECT id, digest FROM texts")}
         pairs = [
             (a.url, a.text_id, b.url, b.text_id, link)
-            for a, b, link in reports.duplicates._pairs(store, reports.Filter(every_revision=every))
+            for a, b, link in reports.duplicates._pairs(database, reports.Filter(every_revision=every))
         ]
     assert shown
     wanted = {(frozenset((digests[a], digests[b])), link.relation) for _, a, _, b, link in pairs}
@@ -300,11 +298,13 @@ def test_nothing_is_held_but_the_row_in_hand(folder: Path, monkeypatch: pytest.M
 def test_statements_do_not_grow_with_the_rows(folder: Path) -> None:
     def statements() -> dict[int, int]:
         found = {}
-        with open_reading(str(folder / "dedup.db"), Exporting) as store:
+        with open_database(str(folder / "dedup.db")) as database:
             heard: list[str] = []
-            store._connection.set_trace_callback(heard.append)
-            tables = [articles(store, Chosen(), every=every) for every in (False, True)] + [matches(store, Chosen(), every=True)]
-            for number, table in enumerate([*tables, matches(store, Chosen()), clusters(store, Chosen()), changed(store, Chosen())]):
+            database.connection.set_trace_callback(heard.append)
+            tables = [articles(database, Chosen(), every=every) for every in (False, True)] + [matches(database, Chosen(), every=True)]
+            for number, table in enumerate(
+                [*tables, matches(database, Chosen()), clusters(database, Chosen()), changed(database, Chosen())]
+            ):
                 heard.clear()
                 assert list(table.rows)
                 found[number] = len([s for s in heard if not s.startswith("--")])

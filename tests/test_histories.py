@@ -23,7 +23,7 @@ from dedup import reports
 from dedup.config import Crawl, Database, Duplicates, Settings
 from dedup.scan.scanner import Scan
 from dedup.scan.session import Session, open_session
-from dedup.store import open_reader
+from dedup.store import open_database
 from tests import examining
 from tests.crawl import edited, words
 from tests.histories import Model, Path_, Written, rows_of
@@ -94,8 +94,8 @@ class World:
         scan.close()
 
     def dump(self) -> list[dict[str, Any]]:
-        with open_reader(str(self.db)) as store:
-            return list(reports.dump(store))
+        with open_database(str(self.db)) as database:
+            return list(reports.dump(database))
 
 
 def claim_of(kind: str, body: str, other: str) -> str:

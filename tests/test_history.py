@@ -348,7 +348,7 @@ def test_a_batch_that_names_a_path_twice_compares_what_its_parts_bring(
                 path = article.write(crawl, f"{n}.md")
                 found = Found(root.id, root.path, b"", path.name.encode(), signature(path.stat()))
                 batch += examine([found], session.options)
-        record(session.store, batch, session.matcher, session.policy, scan.tally)
+        record(session.database, batch, session.matcher, session.policy, scan.tally)
     assert [r["relation"] for r in running.dump(db, "matches")] == ["near"]
 
 

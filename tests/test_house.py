@@ -17,10 +17,10 @@ import click
 import pytest
 
 import dedup
-from dedup import errors
+from dedup import errors, store
 from dedup.cli import COMMANDS, cli
 from dedup.config import AlertRule, Channel, Settings, flatten, load
-from dedup.store import open_reader
+from dedup.store import open_database
 from tests.crawl import Made
 
 TOP = Path(dedup.__file__).parent.parent
@@ -307,8 +307,8 @@ def test_a_small_scan_signs_without_what_only_larger_work_or_datasketch_needs(cr
     Made(body="본문이 한 문단으로 길게 이어진다. " * 10).write(crawl)
     (tmp_path / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n')
     assert loaded(tmp_path, "scan") & HEAVY == {"numpy", "sqlite_utils"}
-    with open_reader(str(tmp_path / "dedup.db")) as store:
-        assert store.count("texts", "signature IS NOT NULL") == 1
+    with open_database(str(tmp_path / "dedup.db")) as database:
+        assert store.statistics.count(database, "texts", "signature IS NOT NULL") == 1
 
 
 # Files

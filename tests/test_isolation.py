@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from dedup import formats
+from dedup import formats, store
 from dedup.errors import DatabaseDamagedError, DatabaseFailedError
 from dedup.index import lsh
 from dedup.maintenance import summaries
@@ -27,7 +27,7 @@ from dedup.matching.matcher import Matcher
 from dedup.scan import isolation
 from dedup.scan.isolation import each_apart, is_of_file, summary
 from dedup.scan.session import matching_of, options_of
-from dedup.store import Writer, corruption, open_writer, writing
+from dedup.store import WritableDatabase, corruption, open_writable, writing
 from tests import damaging, running
 from tests.conftest import run
 from tests.crawl import Made, edited, words
@@ -65,12 +65,12 @@ STAGES: dict[str, tuple[str, int | None, Callable[..., bool]]] = {
     "signing": ("dedup.scan.extract.sign", 0, lambda bodies, options: any(MARK in b for b in bodies)),
     "digesting": ("dedup.scan.extract.state_digest", None, lambda title, body: MARK in body),
     "metadata": ("dedup.scan.record.metadata_values", None, lambda m: MARK in m.author),
-    "files": ("dedup.store.writing.Writer.insert_files", 1, lambda store, rows: _of_rows(*rows)),
-    "pages": ("dedup.store.writing.Writer.insert_pages", 1, lambda store, rows: _of_rows(*rows)),
-    "revisions": ("dedup.store.writing.Writer.insert_revisions", 1, lambda store, rows: _of_rows(*rows)),
+    "files": ("dedup.store.writing.Writer.insert_files", 1, lambda database, rows: _of_rows(*rows)),
+    "pages": ("dedup.store.writing.Writer.insert_pages", 1, lambda database, rows: _of_rows(*rows)),
+    "revisions": ("dedup.store.writing.Writer.insert_revisions", 1, lambda database, rows: _of_rows(*rows)),
     "meeting": ("dedup.matching.matcher.Matcher.meet", None, lambda matcher, new, again: any(MARK in t.body for t in new)),
     "confirming": ("dedup.matching.matcher.Matcher.confirm", None, lambda matcher, meeting: any(MARK in t.body for t in meeting.new)),
-    "aliases": ("dedup.store.writing.Writer.insert_aliases", 1, lambda store, rows: _of_rows(*rows)),
+    "aliases": ("dedup.store.writing.Writer.insert_aliases", 1, lambda database, rows: _of_rows(*rows)),
 }
 """Stage → (what fails there, which of its arguments is an iterator, whether its arguments are a culprit's)."""
 
@@ -207,7 +207,7 @@ def test_trouble_of_the_database_or_the_system_is_no_fault_of_a_file(
     crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, trouble: Callable[..., None]
 ) -> None:
     lay(crawl, 5, set(), 0)
-    monkeypatch.setattr(Writer, "insert_revisions", trouble)
+    monkeypatch.setattr(WritableDatabase, "insert_revisions", trouble)
     with pytest.raises(DatabaseFailedError):
         running.scan(crawl, db)
     monkeypatch.undo()
@@ -249,7 +249,7 @@ def test_an_error_that_comes_of_damage_blames_no_file(tmp_path: Path, monkeypatc
     damaging.fill(crawl, 1, first=40)
     with closing(sqlite3.connect(db)) as connection, connection:
         connection.execute("DELETE FROM revisions WHERE id % 2 = 0")
-    monkeypatch.setattr(Writer, "insert_pages", _missing)
+    monkeypatch.setattr(WritableDatabase, "insert_pages", _missing)
     with pytest.raises(DatabaseDamagedError):
         running.scan(crawl, db)
 
@@ -301,15 +301,15 @@ def test_reindexing_leaves_out_the_text_that_it_fails_on(crawl: Path, db: Path) 
     settings = running.settings(crawl, db)
 
     def reindexed() -> dict[str, int]:
-        with open_writer(str(db), "test") as store:
-            matcher = Matcher(store, matching_of(settings), settings.publishers.publishers())
-            return reindex_signatures(store, options_of(settings), matcher)
+        with open_writable(str(db), "test") as database:
+            matcher = Matcher(database, matching_of(settings), settings.publishers.publishers())
+            return reindex_signatures(database, options_of(settings), matcher)
 
     before = running.dump(db)
     with failing("confirming", ERRORS[0]):
         assert reindexed()["failed"] == 1
-    with open_writer(str(db), "test") as store:
-        assert store.count("texts", "signature IS NULL") == 1
+    with open_writable(str(db), "test") as database:
+        assert store.statistics.count(database, "texts", "signature IS NULL") == 1
     left = [row for row in before if row["table"] == "matches"]
     assert [row for row in running.dump(db, "matches") if row not in left] == []
     assert reindexed()["failed"] == 0
@@ -354,22 +354,22 @@ def test_an_error_while_summing_up_leaves_everything_else_summed_up(crawl: Path,
     summarise = summaries._Work._summarise
 
     def fail(self: summaries._Work, pages: set[int]) -> None:
-        if any(MARK in self._store.page_url(page) for page in pages):
+        if any(MARK in store.pages.url(self._transaction, page) for page in pages):
             raise ValueError("year 10000 is out of range")
         summarise(self, pages)
 
-    with open_writer(str(db), "test") as store:
+    with open_writable(str(db), "test") as database:
         with monkeypatch.context() as patch:
             patch.setattr(summaries._Work, "_summarise", fail)
             failed = summaries.Failed()
-            summaries.work_all_off(store, settings, failed=failed)
+            summaries.work_all_off(database, settings, failed=failed)
             assert isinstance(failed.error, ValueError)
-            due, _ = store.due_now(100)
+            due, _ = store.summaries.due_batch(database, 100)
             assert due == failed.pages
-            assert any(MARK in store.page_url(page) for page in due)
-            assert store.count("summaries") > 0
-        summaries.work_all_off(store, settings)
-        assert store.due_now(100) == (set(), set())
+            assert any(MARK in store.pages.url(database, page) for page in due)
+            assert store.statistics.count(database, "summaries") > 0
+        summaries.work_all_off(database, settings)
+        assert store.summaries.due_batch(database, 100) == (set(), set())
 
 
 @given(st.lists(st.integers(0, 50), unique=True), st.sets(st.integers(0, 50)))

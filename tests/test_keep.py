@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from dedup import reports
 from dedup.model import CLUSTERED, Match, Numbers
 from dedup.reports.export.selection import RULES, Rule, _decided
-from dedup.store import open_reader
-from dedup.store.exporting import Standing
+from dedup.store import open_database
+from dedup.store.export import Standing
 from tests.conftest import run
 from tests.crawl import Made, words
 from tests.running import dump
@@ -51,10 +51,10 @@ def there(folder: Path) -> set[str]:
 
 def matching(folder: Path) -> dict[frozenset[str], tuple[str, float]]:
     """Pairs of pages that match as they stand now → (relation, similarity)."""
-    with open_reader(str(folder / "dedup.db")) as store:
+    with open_database(str(folder / "dedup.db")) as database:
         return {
             frozenset((p["a"]["url"], p["b"]["url"])): (p["relation"], p["similarity"])
-            for p in reports.pairs(store, reports.Filter(kinds=frozenset(CLUSTERED)))
+            for p in reports.pairs(database, reports.Filter(kinds=frozenset(CLUSTERED)))
         }
 
 

@@ -11,10 +11,10 @@ from typing import Any, get_args
 
 import pytest
 
-from dedup import reports
+from dedup import reports, store
 from dedup.reports import Filter
-from dedup.store.connection import open_reading
-from dedup.store.listing import ClusterFilter, ClusterOrder, Listing, PageFilter, PageOrder
+from dedup.store import Database, open_database
+from dedup.store.lists import ClusterFilter, ClusterOrder, PageFilter, PageOrder
 from tests.conftest import run
 from tests.crawl import Made, edited, words
 
@@ -42,9 +42,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def listing(folder: Path) -> Iterator[Listing]:
-    with open_reading(str(folder / "dedup.db"), Listing) as store:
-        yield store
+def listing(folder: Path) -> Iterator[Database]:
+    with open_database(str(folder / "dedup.db")) as database:
+        yield database
 
 
 @pytest.mark.parametrize("order", get_args(PageOrder))
@@ -56,9 +56,9 @@ def listing(folder: Path) -> Iterator[Listing]:
 def test_pages_in_pieces_are_all_pages_that_fit_in_order(folder: Path, order: PageOrder, wanted: PageFilter) -> None:
     column = {"crawled": "last_at", "arrived": "first_at", "edited": "changes"}[order]
     at = "first_at" if order == "arrived" else "last_at"
-    with listing(folder) as store:
-        every = store.listed(PageFilter(), "crawled", None, 1000)
-        assert {p.url for p in every} == {u for (u,) in store._all("SELECT url FROM pages")}
+    with listing(folder) as database:
+        every = store.lists.list_pages(database, PageFilter(), "crawled", None, 1000)
+        assert {p.url for p in every} == {u for (u,) in database.rows("SELECT url FROM pages")}
         fitting = [
             p
             for p in every
@@ -71,7 +71,7 @@ def test_pages_in_pieces_are_all_pages_that_fit_in_order(folder: Path, order: Pa
         ]
         found: list[Any] = []
         place = None
-        while piece := store.listed(wanted, order, place, 3):
+        while piece := store.lists.list_pages(database, wanted, order, place, 3):
             found += piece
             place = (getattr(piece[-1], column), piece[-1].url)
     assert sorted(p.url for p in found) == sorted(p.url for p in fitting)
@@ -82,11 +82,11 @@ def test_pages_in_pieces_are_all_pages_that_fit_in_order(folder: Path, order: Pa
 @pytest.mark.parametrize("order", get_args(ClusterOrder))
 def test_clusters_in_pieces_are_those_that_duplicates_tells(folder: Path, order: ClusterOrder) -> None:
     column = {"newest": "newest_at", "largest": "size", "widest": "publishers", "fastest": "first_hour"}[order]
-    with listing(folder) as store:
-        expected = {c["representative"]["url"]: c for c in reports.clusters(store, Filter())}
+    with listing(folder) as database:
+        expected = {c["representative"]["url"]: c for c in reports.clusters(database, Filter())}
         found: list[Any] = []
         place = None
-        while piece := store.clustered(ClusterFilter(), order, place, 2):
+        while piece := store.lists.list_clusters(database, ClusterFilter(), order, place, 2):
             found += piece
             place = (getattr(piece[-1], column), piece[-1].url)
         assert len(expected) >= 3
@@ -108,26 +108,26 @@ def test_clusters_in_pieces_are_those_that_duplicates_tells(folder: Path, order:
     ids=["publisher", "relation", "size", "across"],
 )  # fmt: skip
 def test_clusters_are_narrowed(folder: Path, wanted: ClusterFilter, fits: Any) -> None:
-    with listing(folder) as store:
+    with listing(folder) as database:
         told = {}
-        for c in reports.clusters(store, Filter()):
+        for c in reports.clusters(database, Filter()):
             everybody = [c["representative"], *c["members"]]
             told[c["representative"]["url"]] = {
                 "houses": {a["publisher"] for a in everybody}, "relations": {m["relation"] for m in c["members"]}, "size": len(everybody),
             }  # fmt: skip
         expected = {url for url, c in told.items() if fits(c)}
-        assert {c.url for c in store.clustered(wanted, "newest", None, 100)} == expected
+        assert {c.url for c in store.lists.list_clusters(database, wanted, "newest", None, 100)} == expected
         assert expected
 
 
 def test_members_in_pieces_are_the_cluster_in_the_order_of_publication(folder: Path) -> None:
-    with listing(folder) as store:
-        for c in reports.clusters(store, Filter()):
-            cluster = store.page_by_url(c["representative"]["url"])
+    with listing(folder) as database:
+        for c in reports.clusters(database, Filter()):
+            cluster = store.pages.get_by_url(database, c["representative"]["url"])
             assert cluster is not None
             found: list[Any] = []
             place = None
-            while piece := store.members(cluster, place, 2):
+            while piece := store.lists.cluster_members(database, cluster, place, 2):
                 found += piece
                 place = (piece[-1].published_at or piece[-1].first_at, piece[-1].url)
             assert {(m.url, m.relation, round(m.similarity, 4), round(m.coverage, 4)) for m in found if m.relation} == {
@@ -135,31 +135,35 @@ def test_members_in_pieces_are_the_cluster_in_the_order_of_publication(folder: P
             }
             assert [m.url for m in found if not m.relation] == [c["representative"]["url"]]
             assert [m.published_at or m.first_at for m in found] == sorted(m.published_at or m.first_at for m in found)
-            assert [at for at, _ in store.spread(cluster)] == sorted(m.published_at for m in found if m.published_at)
-            assert c["representative"]["url"] in {x.url for m in found for x in store.clusters_of(store.page_by_url(m.url) or 0)}
+            assert [at for at, _ in store.lists.publication_times(database, cluster)] == sorted(
+                m.published_at for m in found if m.published_at
+            )
+            assert c["representative"]["url"] in {
+                x.url for m in found for x in store.lists.clusters_of_page(database, store.pages.get_by_url(database, m.url) or 0)
+            }
 
 
 def test_arrivals_are_counted_by_the_hour_of_the_first_crawl(folder: Path) -> None:
-    with listing(folder) as store:
-        every = store.listed(PageFilter(), "arrived", None, 1000)
-        told = store.arrivals("2026-03-02T00:00:00+00:00", "2026-03-03T00:00:00+00:00")
+    with listing(folder) as database:
+        every = store.lists.list_pages(database, PageFilter(), "arrived", None, 1000)
+        told = store.lists.arrivals_by_hour(database, "2026-03-02T00:00:00+00:00", "2026-03-03T00:00:00+00:00")
         assert {h: (n, c) for h, n, c in told} == {
             hour: (len(there), sum(p.place == "member" for p in there))
             for hour in {p.first_at[:13] for p in every}
             for there in [[p for p in every if p.first_at[:13] == hour]]
         }
-        grown = store.growing("2026-03-02T06:00:00+00:00", 100)
+        grown = store.lists.growing_clusters(database, "2026-03-02T06:00:00+00:00", 100)
         assert grown
         for cluster, number in grown:
-            page = store.page_by_url(cluster.url)
+            page = store.pages.get_by_url(database, cluster.url)
             assert page is not None
-            assert number == sum(m.first_at >= "2026-03-02T06:00:00+00:00" for m in store.members(page, None, 100))
+            assert number == sum(m.first_at >= "2026-03-02T06:00:00+00:00" for m in store.lists.cluster_members(database, page, None, 100))
 
 
 def test_mismatches_are_told_by_publisher_and_one_by_one(folder: Path) -> None:
-    with listing(folder) as store:
-        every = store.listed(PageFilter(check="mismatched"), "crawled", None, 1000)
-        counted = {(h, c, w): n for h, c, w, n in store.checks_by_publisher() if c == "mismatched"}
+    with listing(folder) as database:
+        every = store.lists.list_pages(database, PageFilter(check="mismatched"), "crawled", None, 1000)
+        counted = {(h, c, w): n for h, c, w, n in store.lists.checks_by_publisher(database) if c == "mismatched"}
         assert sum(counted.values()) == len(every)
         assert counted == {
             key: sum((p.publisher, p.check_status, p.check_cause) == key for p in every)
@@ -167,16 +171,16 @@ def test_mismatches_are_told_by_publisher_and_one_by_one(folder: Path) -> None:
         }
         found: list[Any] = []
         place = None
-        while piece := store.mismatched(None, None, place, 1):
+        while piece := store.lists.mismatches(database, None, None, place, 1):
             found += piece
             place = (piece[-1].crawled_at, piece[-1].url)
         assert [c.crawled_at for c in found] == sorted((c.crawled_at for c in found), reverse=True)
         assert {c.url for c in found} == {p.url for p in every}
-        assert {c.url for c in store.mismatched(found[0].cause, found[0].publisher, None, 100)} == {
+        assert {c.url for c in store.lists.mismatches(database, found[0].cause, found[0].publisher, None, 100)} == {
             c.url for c in found if (c.cause, c.publisher) == (found[0].cause, found[0].publisher)
         }
 
 
 def test_publishers_are_the_houses_of_all_pages(folder: Path) -> None:
-    with listing(folder) as store:
-        assert store.publishers() == ["신문 0", "신문 1", "신문 2", "신문 3"]
+    with listing(folder) as database:
+        assert store.lists.publishers(database) == ["신문 0", "신문 1", "신문 2", "신문 3"]

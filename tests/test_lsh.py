@@ -216,19 +216,19 @@ def test_a_full_disk_leaves_the_index_in_memory(
 def test_a_clean_index_is_taken_as_it_is(either: str, tmp_path: Path) -> None:
     those = signatures(200)
     filled(tmp_path / "index", those)
-    store = Store(those)
-    assert answers(store.open(tmp_path / "index"), those) == answers(filled(tmp_path / "other", those), those)
-    assert store.asked == []
+    database = Store(those)
+    assert answers(database.open(tmp_path / "index"), those) == answers(filled(tmp_path / "other", those), those)
+    assert database.asked == []
 
 
 def test_one_that_is_behind_is_caught_up(either: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     those = signatures(200)
     earlier = fresh(tmp_path / "index")
     earlier.add(list(range(1, 151)), those[:150], b"e" * 16)
-    store = Store(those, {b"e" * 16: 150})
+    database = Store(those, {b"e" * 16: 150})
     with caplog.at_level(logging.INFO, "dedup"):
-        index = store.open(tmp_path / "index")
-    assert store.asked == [150]
+        index = database.open(tmp_path / "index")
+    assert database.asked == [150]
     assert [r.getMessage() for r in caplog.records] == ["the candidate index was behind: 50 texts added"]
     assert answers(index, those) == answers(filled(tmp_path / "other", those), those)
     assert answers(Store(those).open(tmp_path / "index"), those) == answers(index, those)
@@ -300,14 +300,14 @@ def test_whatever_is_done_to_the_file_the_answers_are_those_of_a_fresh_one(
     filled(tmp_path / "index", those)
     whole = answers(filled(tmp_path / "other", those), those)
     DAMAGE[how](tmp_path / "index")
-    store = Store(those)
+    database = Store(those)
     with caplog.at_level(logging.INFO, "dedup"):
-        index = store.open(tmp_path / "index")
+        index = database.open(tmp_path / "index")
     assert answers(index, those) == whole
     if how.startswith("padding"):
-        assert store.asked == []  # nothing is kept there
+        assert database.asked == []  # nothing is kept there
     else:
-        assert store.asked == [0]
+        assert database.asked == [0]
         assert "made again from 150 texts" in caplog.text
 
 
@@ -347,10 +347,10 @@ def test_more_texts_than_a_slot_has_room_for_are_refused(tmp_path: Path) -> None
 def test_an_index_ahead_of_a_restored_backup_is_made_again(tmp_path: Path) -> None:
     those = signatures(60)
     filled(tmp_path / "index", [*those, *unlike(20)])  # as of a commit that the backup does not know
-    store = Store(those)
-    store.known = {bytes(16): 0, b"b" * 16: 60}
-    index = lsh.open_index(str(tmp_path / "index"), UUID, 0.7, 128, b"b" * 16, store.known.get, store.signatures)
-    assert store.asked == [0]
+    database = Store(those)
+    database.known = {bytes(16): 0, b"b" * 16: 60}
+    index = lsh.open_index(str(tmp_path / "index"), UUID, 0.7, 128, b"b" * 16, database.known.get, database.signatures)
+    assert database.asked == [0]
     assert answers(index, those) == answers(filled(tmp_path / "other", those), those)
 
 
@@ -359,9 +359,9 @@ def test_entries_of_a_batch_that_was_not_finished_are_not_believed(tmp_path: Pat
     those = signatures(80)
     index = filled(tmp_path / "index", those[:60])
     index._table.add(*index._hashes(range(61, 81), those[60:]), 25, lsh.BUCKET)
-    store = Store(those)
-    assert answers(store.open(tmp_path / "index"), those) == answers(filled(tmp_path / "other", those), those)
-    assert store.asked == [0]
+    database = Store(those)
+    assert answers(database.open(tmp_path / "index"), those) == answers(filled(tmp_path / "other", those), those)
+    assert database.asked == [0]
 
 
 _GROWING = """
@@ -390,8 +390,8 @@ def test_killed_while_it_grows_the_answers_are_those_of_a_fresh_one(tmp_path: Pa
                 break
         held = max([reached, *(int(line) for line in growing.stdout if line.strip().isdigit())])
     those = unlike(40_000)[: held + 100]
-    store = Store(those)
+    database = Store(those)
     asked = those[:: max(1, len(those) // 50)]
-    index = store.open(path)
+    index = database.open(path)
     assert [list(found) for found in answers(index, asked)] == [[those.index(s) + 1] for s in asked]
     assert not (tmp_path / "index.new").exists()

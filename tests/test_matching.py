@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dedup import reports
+from dedup import reports, store
 from dedup.config import Duplicates
 from dedup.errors import DatabaseFailedError
 from dedup.matching.thresholds import Matching
@@ -23,7 +23,7 @@ from dedup.reports import status
 from dedup.scan.scanner import Scan
 from dedup.similarity import overlap
 from dedup.similarity.overlap import Overlap, Shared
-from dedup.store import open_reader
+from dedup.store import open_database
 from dedup.text import normalise
 from tests import relations, running
 from tests.crawl import Made, edited, words
@@ -44,8 +44,8 @@ def _corpus(families: int, shares: tuple[float, ...] = (0, 0.01, 0.02, 0.04, 0.0
 
 
 def _pairs(db: Path) -> dict[frozenset[str], dict[str, Any]]:
-    with open_reader(str(db)) as store:
-        return {frozenset((p["a"]["url"], p["b"]["url"])): p for p in reports.pairs(store, reports.Filter())}
+    with open_database(str(db)) as database:
+        return {frozenset((p["a"]["url"], p["b"]["url"])): p for p in reports.pairs(database, reports.Filter())}
 
 
 @cache
@@ -166,8 +166,8 @@ def test_texts_without_a_letter_or_number_are_no_copies_of_each_other(tmp_path: 
 
 
 def _clusters(db: Path) -> list[dict[str, Any]]:
-    with open_reader(str(db)) as store:
-        return list(reports.clusters(store, reports.Filter()))
+    with open_database(str(db)) as database:
+        return list(reports.clusters(database, reports.Filter()))
 
 
 def test_the_representative_is_the_earliest_published_and_members_tell_their_lag(tmp_path: Path) -> None:
@@ -235,10 +235,10 @@ def test_asked_for_all_revisions_a_copy_of_an_earlier_one_is_told_with_its_numbe
     replace(_article(1, ", ".join(STORY)), crawled_at="2026-03-06 00:00:00").write(crawl, "1b.md")
     replace(_article(1, " ".join(words(rng, 100))), crawled_at="2026-03-07 00:00:00").write(crawl, "1c.md")
     running.scan(crawl, db)
-    with open_reader(str(db)) as store:
-        assert list(reports.clusters(store, reports.Filter())) == []
-        found = list(reports.pairs(store, reports.Filter(every_revision=True)))
-        stars = list(reports.clusters(store, reports.Filter(every_revision=True)))
+    with open_database(str(db)) as database:
+        assert list(reports.clusters(database, reports.Filter())) == []
+        found = list(reports.pairs(database, reports.Filter(every_revision=True)))
+        stars = list(reports.clusters(database, reports.Filter(every_revision=True)))
     told = {(p["relation"], *sorted((p[side]["url"][-1], p[side]["revision"]) for side in "ab")) for p in found}
     assert told == {("exact", ("1", 1), ("2", 1)), ("exact", ("1", 3), ("2", 1)), ("near", ("1", 2), ("2", 1))}
     assert len(found) == 3, "revisions of one page with the same letters are no pair"
@@ -358,8 +358,8 @@ def _crowd(crawl: Path, db: Path, number: int = 150) -> dict[str, Any]:
     for article in _boilerplate(number):
         article.write(crawl, f"{article.aid}.md")
     running.scan(crawl, db)
-    with open_reader(str(db)) as store:
-        return status.holds(store)
+    with open_database(str(db)) as database:
+        return status.holds(database)
 
 
 def test_every_article_of_a_full_bucket_is_matched_and_those_that_met_it_are_flagged(either: str, crawl: Path, db: Path) -> None:
@@ -377,8 +377,8 @@ def test_a_cluster_holds_the_crowded_by_way_of_what_they_were_matched_with(crawl
     for n, article in enumerate(_boilerplate(150)):
         replace(article, published_at="2026-03-01 09:00" if n == 30 else article.published_at).write(crawl, f"{article.aid}.md")
     running.scan(crawl, db)
-    with open_reader(str(db)) as store:
-        largest = max(reports.clusters(store, reports.Filter()), key=lambda c: len(c["members"]))
+    with open_database(str(db)) as database:
+        largest = max(reports.clusters(database, reports.Filter()), key=lambda c: len(c["members"]))
     assert len(largest["members"]) == 149
     assert len([m for m in largest["members"] if m["via"] is not None]) > 50
     direct = {m["url"] for m in largest["members"] if m["via"] is None}
@@ -407,8 +407,12 @@ def test_exact_copies_are_one_text_however_many(crawl: Path, db: Path) -> None:
         _article(n, BOILERPLATE, oid=f"{901 + n % 7}").write(crawl, f"{n}.md")
     tally = running.scan(crawl, db)
     assert tally.matches == {"exact": 199}
-    with open_reader(str(db)) as store:
-        assert (store.count("texts"), store.count("matches"), store.count("texts", "crowded = 1")) == (1, 0, 0)
+    with open_database(str(db)) as database:
+        assert (
+            store.statistics.count(database, "texts"),
+            store.statistics.count(database, "matches"),
+            store.statistics.count(database, "texts", "crowded = 1"),
+        ) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("how", ["deleted", "cut", "scribbled", "behind"])
@@ -444,7 +448,7 @@ def test_a_batch_that_was_rolled_back_leaves_nothing_in_the_index(crawl: Path, d
     for article in _corpus(4):
         article.write(crawl)
     with running.session(crawl, db) as session:
-        monkeypatch.setattr(type(session.store), "add_matches", _fail)
+        monkeypatch.setattr(type(session.database), "add_matches", _fail)
         with pytest.raises(DatabaseFailedError, match="on purpose"):
             Scan(session).run()
         monkeypatch.undo()

@@ -25,7 +25,7 @@ from dedup.alerts.strings import WORDS
 from dedup.changes import What
 from dedup.model import SEVERITIES
 from dedup.rules import KINDS, Event, Why, alert_id
-from dedup.store import AlertRow
+from dedup.store.rows import AlertRow
 from dedup.text import sanitise
 from tests.alerting import AT, event
 

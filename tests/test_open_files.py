@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from dedup import store
 from dedup.errors import DatabaseBusyError, DatabaseCutShortError, DatabaseLogCutShortError, DatabaseLogLostError
-from dedup.store import Lock, Writer, open_reader, open_writer
+from dedup.store import Lock, WritableDatabase, open_database, open_writable
 from dedup.store.lock import held
 
 
@@ -24,9 +25,9 @@ def _shm(db: Path) -> Path:
     return db.with_name(db.name + "-shm")
 
 
-def _put(store: Writer, key: str) -> None:
-    with store.transaction():
-        store.set_setting(key, "there")
+def _put(database: WritableDatabase, key: str) -> None:
+    with database.transaction() as transaction:
+        store.settings.put(transaction, key, "there")
 
 
 def _in_main_file(db: Path, key: str) -> bool:
@@ -58,15 +59,15 @@ def _sqlite(db: Path, statement: str) -> str:
 @pytest.mark.parametrize("how", ["removed", "replaced"])
 def test_without_its_lock_file_a_writer_is_still_the_only_one(db: Path, how: str) -> None:
     lock = db.with_name(db.name + ".lock")
-    with open_writer(str(db), "first") as store:
-        _put(store, "a")
+    with open_writable(str(db), "first") as database:
+        _put(database, "a")
         lock.unlink()
         if how == "replaced":
             lock.touch(0o600)
         assert held(str(db)) is not None
-        with pytest.raises(DatabaseBusyError), open_writer(str(db), "second"):
+        with pytest.raises(DatabaseBusyError), open_writable(str(db), "second"):
             pass
-        _put(store, "b")
+        _put(database, "b")
         with pytest.raises(DatabaseBusyError, match="first"):
             Lock(str(db), "second")
         found = held(str(db))
@@ -76,13 +77,13 @@ def test_without_its_lock_file_a_writer_is_still_the_only_one(db: Path, how: str
 
 
 def test_looking_at_a_database_keeps_the_locks_that_sqlite_holds_in_this_process(db: Path) -> None:
-    with open_writer(str(db), "test") as store:
-        _put(store, "a")
+    with open_writable(str(db), "test") as database:
+        _put(database, "a")
         assert held(str(db)) is not None
-        with open_reader(str(db)) as reader:
-            assert reader.setting("a") == "there"
+        with open_database(str(db)) as reader:
+            assert store.settings.get(reader, "a") == "there"
         assert "locked" in _sqlite(db, "PRAGMA journal_mode=DELETE")
-        _put(store, "b")
+        _put(database, "b")
 
 
 # The log
@@ -102,70 +103,70 @@ def _replaced(path: Path) -> None:
 def test_what_was_committed_is_saved_when_the_log_or_its_index_goes(
     db: Path, which: Callable[[Path], Path], how: Callable[[Path], None]
 ) -> None:
-    with pytest.raises(DatabaseLogLostError), open_writer(str(db), "test") as store:  # noqa: PT012 - what happens within is the case
-        _put(store, "a")
+    with pytest.raises(DatabaseLogLostError), open_writable(str(db), "test") as database:  # noqa: PT012 - what happens within is the case
+        _put(database, "a")
         assert not _in_main_file(db, "a")
         how(which(db))
         with pytest.raises(DatabaseLogLostError):
-            _put(store, "b")
+            _put(database, "b")
         assert _in_main_file(db, "a")
-        store.require_in_place()
+        database.require_in_place()
     assert _in_main_file(db, "a")
     if how is _replaced:
         assert which(db).read_bytes() == b"something else"
         which(db).unlink()
-    with open_writer(str(db), "test") as store:
-        assert (store.setting("a"), store.setting("b")) == ("there", None)
-        _put(store, "c")
+    with open_writable(str(db), "test") as database:
+        assert (store.settings.get(database, "a"), store.settings.get(database, "b")) == ("there", None)
+        _put(database, "c")
 
 
 @pytest.mark.parametrize("size", [0, 10_000])
 def test_a_log_that_was_cut_short_is_noticed_and_the_database_stays_sound(db: Path, size: int) -> None:
-    with open_writer(str(db), "test") as store:
-        _put(store, "a")
-    with pytest.raises(DatabaseLogCutShortError), open_writer(str(db), "test") as store:  # noqa: PT012 - what happens within is the case
+    with open_writable(str(db), "test") as database:
+        _put(database, "a")
+    with pytest.raises(DatabaseLogCutShortError), open_writable(str(db), "test") as database:  # noqa: PT012 - what happens within is the case
         for n in range(20):
-            _put(store, f"b{n}")
+            _put(database, f"b{n}")
         with _wal(db).open("r+b") as file:
             file.truncate(size)
-        _put(store, "c")
-    with open_writer(str(db), "test") as store:
-        assert store.setting("a") == "there"
-        assert store.setting("c") is None
-        assert store._value("PRAGMA integrity_check") == "ok"
+        _put(database, "c")
+    with open_writable(str(db), "test") as database:
+        assert store.settings.get(database, "a") == "there"
+        assert store.settings.get(database, "c") is None
+        assert database.value("PRAGMA integrity_check") == "ok"
 
 
 def test_an_index_of_the_log_that_was_cut_short_is_made_again(db: Path) -> None:
-    with open_writer(str(db), "test") as store:
-        _put(store, "a")
+    with open_writable(str(db), "test") as database:
+        _put(database, "a")
         with _shm(db).open("r+b") as file:
             file.truncate(0)
-        _put(store, "b")
-        assert (store.setting("a"), store.setting("b")) == ("there", "there")
+        _put(database, "b")
+        assert (store.settings.get(database, "a"), store.settings.get(database, "b")) == ("there", "there")
 
 
 def test_a_database_that_was_cut_short_is_not_written_any_more(db: Path) -> None:
-    with pytest.raises(DatabaseCutShortError), open_writer(str(db), "test") as store:  # noqa: PT012 - what happens within is the case
-        _put(store, "a")
+    with pytest.raises(DatabaseCutShortError), open_writable(str(db), "test") as database:  # noqa: PT012 - what happens within is the case
+        _put(database, "a")
         db.write_bytes(b"")
-        _put(store, "b")
+        _put(database, "b")
     assert db.stat().st_size == 0
 
 
 def test_what_other_programs_may_do_is_no_damage(db: Path) -> None:
-    with open_writer(str(db), "test") as store:
+    with open_writable(str(db), "test") as database:
         for n in range(5):
-            _put(store, f"a{n}")
+            _put(database, f"a{n}")
             assert _sqlite(db, "PRAGMA wal_checkpoint(TRUNCATE)").startswith("[(0, ")
             assert _wal(db).stat().st_size == 0
-        with store.transaction():
-            store._execute("CREATE TABLE large (x)")
-            store._execute("INSERT INTO large VALUES (zeroblob(3000000))")
+        with database.transaction() as transaction:
+            transaction.execute("CREATE TABLE large (x)")
+            transaction.execute("INSERT INTO large VALUES (zeroblob(3000000))")
         _sqlite(db, "PRAGMA wal_checkpoint(TRUNCATE)")
-        with store.transaction():
-            store._execute("DROP TABLE large")
-        store._execute("PRAGMA incremental_vacuum")
+        with database.transaction() as transaction:
+            transaction.execute("DROP TABLE large")
+        database.connection.execute("PRAGMA incremental_vacuum")
         _sqlite(db, "PRAGMA wal_checkpoint(TRUNCATE)")
-        _put(store, "b")
+        _put(database, "b")
         _sqlite(db, "INSERT INTO settings VALUES ('c', 'there')")
-        _put(store, "d")
+        _put(database, "d")

@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as trying
 from hypothesis import strategies as st
 
+from dedup import store
 from dedup.config import AlertRule, Channel
 from dedup.rules import Alerting, alert_id
-from dedup.store import Writer, open_reader, open_writer, outbox
+from dedup.store import WritableDatabase, open_database, open_writable, outbox
 from tests.alerting import AT, event, rows, settings
 
 LOG = Channel(kind="log")
@@ -33,109 +34,109 @@ INCIDENTS = settings(TWO, incident_pages=3, gather_seconds=60).alerting()
 
 
 @pytest.fixture
-def store(db: Path) -> Iterator[Writer]:
-    with open_writer(str(db), "test") as opened:
+def database(db: Path) -> Iterator[WritableDatabase]:
+    with open_writable(str(db), "test") as opened:
         yield opened
 
 
-def write(store: Writer, alerting: Alerting, *events: Any, now: str = AT) -> int:
-    with store.transaction():
-        return outbox.write(store, events, alerting, now)
+def write(database: WritableDatabase, alerting: Alerting, *events: Any, now: str = AT) -> int:
+    with database.transaction() as transaction:
+        return outbox.write(transaction, events, alerting, now)
 
 
-def withdraw(store: Writer, *keys: str, now: str = AT) -> int:
-    with store.transaction():
-        return outbox.withdraw(store, keys, now)
+def withdraw(database: WritableDatabase, *keys: str, now: str = AT) -> int:
+    with database.transaction() as transaction:
+        return outbox.withdraw(transaction, keys, now)
 
 
-def test_an_alert_keeps_its_own_copy_of_what_it_tells_and_is_due_at_each_channel(store: Writer) -> None:
+def test_an_alert_keeps_its_own_copy_of_what_it_tells_and_is_due_at_each_channel(database: WritableDatabase) -> None:
     happened = event(stealth=True, similarity=0.5)
-    assert write(store, BOTH, happened) == 1
-    assert rows(store, "name", "rule", "channel", "state", "due_at", "attempts") == [
+    assert write(database, BOTH, happened) == 1
+    assert rows(database, "name", "rule", "channel", "state", "due_at", "attempts") == [
         (alert_id("all", "change:1"), "all", channel, "pending", AT, 0) for channel in ("a", "b")
     ]
-    (kept,) = store.latest_alerts(9)
+    (kept,) = store.alerts.list_latest(database, 9)
     assert kept.told == happened.told
     assert kept.details == happened.details()
     assert (kept.url, kept.title, kept.publisher, kept.at) == (happened.url, happened.title, happened.publisher, happened.at)
 
 
-def test_without_a_rule_that_it_meets_nothing_is_written_or_asked(store: Writer) -> None:
+def test_without_a_rule_that_it_meets_nothing_is_written_or_asked(database: WritableDatabase) -> None:
     asked: list[str] = []
-    store._connection.set_trace_callback(asked.append)
-    with store.transaction():
+    database.connection.set_trace_callback(asked.append)
+    with database.transaction() as transaction:
         begun = len(asked)
-        assert outbox.write(store, [event(n) for n in range(100)], Alerting(), AT) == 0
-        assert outbox.write(store, [event(severity="trivial")], ONE, AT) == 0
+        assert outbox.write(transaction, [event(n) for n in range(100)], Alerting(), AT) == 0
+        assert outbox.write(transaction, [event(severity="trivial")], ONE, AT) == 0
         assert asked[begun:] == []
-    store._connection.set_trace_callback(None)
-    assert rows(store, "name") == []
+    database.connection.set_trace_callback(None)
+    assert rows(database, "name") == []
 
 
-def test_what_is_rolled_back_tells_nothing(store: Writer) -> None:
+def test_what_is_rolled_back_tells_nothing(database: WritableDatabase) -> None:
     def fail() -> None:
-        with store.transaction():
-            outbox.write(store, [event()], ONE, AT)
+        with database.transaction() as transaction:
+            outbox.write(transaction, [event()], ONE, AT)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
         fail()
-    assert rows(store, "name") == []
+    assert rows(database, "name") == []
 
 
-def test_the_same_event_again_writes_nothing_whatever_became_of_it(store: Writer) -> None:
-    assert write(store, BOTH, event(), event()) == 1
-    with store.transaction():
-        store.mark_sent([1], AT, "m")
-    before = rows(store, "name", "channel", "state", "due_at", "told")
-    assert write(store, BOTH, event(at=after(5), told={**event().told, "published_at": AT}), now=after(9)) == 0
-    assert rows(store, "name", "channel", "state", "due_at", "told") == before
+def test_the_same_event_again_writes_nothing_whatever_became_of_it(database: WritableDatabase) -> None:
+    assert write(database, BOTH, event(), event()) == 1
+    with database.transaction() as transaction:
+        store.alerts.mark_sent(transaction, [1], AT, "m")
+    before = rows(database, "name", "channel", "state", "due_at", "told")
+    assert write(database, BOTH, event(at=after(5), told={**event().told, "published_at": AT}), now=after(9)) == 0
+    assert rows(database, "name", "channel", "state", "due_at", "told") == before
 
 
-def test_what_several_rules_send_to_one_channel_goes_there_by_the_first(store: Writer) -> None:
+def test_what_several_rules_send_to_one_channel_goes_there_by_the_first(database: WritableDatabase) -> None:
     first = AlertRule(name="first", on=("change",), to=("a",))
     second = AlertRule(name="second", on=("change",), to=("a", "b"))
     third = AlertRule(name="third", on=("change",), to=("b", "a"))
-    write(store, settings(TWO, first, second, third).alerting(), event())
-    assert rows(store, "rule", "channel") == [("first", "a"), ("second", "b")]
+    write(database, settings(TWO, first, second, third).alerting(), event())
+    assert rows(database, "rule", "channel") == [("first", "a"), ("second", "b")]
     renamed = AlertRule(name="renamed", on=("change",), to=("a", "b"))
-    assert write(store, settings(TWO, renamed).alerting(), event()) == 0
+    assert write(database, settings(TWO, renamed).alerting(), event()) == 0
 
 
-def test_what_is_withdrawn_before_it_is_sent_is_not_sent_and_what_was_sent_stays(store: Writer) -> None:
-    write(store, BOTH, event(1), event(2))
-    with store.transaction():
-        store.mark_sent([1], AT, "m")
-    assert withdraw(store, "change:1", "change:9") == 1
-    assert rows(store, "url", "channel", "state") == [
+def test_what_is_withdrawn_before_it_is_sent_is_not_sent_and_what_was_sent_stays(database: WritableDatabase) -> None:
+    write(database, BOTH, event(1), event(2))
+    with database.transaction() as transaction:
+        store.alerts.mark_sent(transaction, [1], AT, "m")
+    assert withdraw(database, "change:1", "change:9") == 1
+    assert rows(database, "url", "channel", "state") == [
         ("https://paper.example/1", "a", "sent"),
         ("https://paper.example/1", "b", "withdrawn"),
         ("https://paper.example/2", "a", "pending"),
         ("https://paper.example/2", "b", "pending"),
     ]
-    assert withdraw(store, "change:1") == 0
+    assert withdraw(database, "change:1") == 0
 
 
-def test_what_was_withdrawn_and_is_so_again_is_sent_where_it_was_not(store: Writer) -> None:
-    write(store, BOTH, event())
-    with store.transaction():
-        store.mark_sent([1], AT, "m")
-    withdraw(store, "change:1")
+def test_what_was_withdrawn_and_is_so_again_is_sent_where_it_was_not(database: WritableDatabase) -> None:
+    write(database, BOTH, event())
+    with database.transaction() as transaction:
+        store.alerts.mark_sent(transaction, [1], AT, "m")
+    withdraw(database, "change:1")
     told = {**event().told, "published_at": AT}
-    write(store, BOTH, event(told=told), now=after(5))
-    assert rows(store, "channel", "state", "due_at", "withdrawn_at") == [("a", "sent", AT, None), ("b", "pending", after(5), None)]
-    assert json.loads(rows(store, "told")[0][0]) == told
+    write(database, BOTH, event(told=told), now=after(5))
+    assert rows(database, "channel", "state", "due_at", "withdrawn_at") == [("a", "sent", AT, None), ("b", "pending", after(5), None)]
+    assert json.loads(rows(database, "told")[0][0]) == told
 
 
-def test_a_backlog_is_due_later_and_all_of_it_at_once(store: Writer) -> None:
-    write(store, INCIDENTS, *(event(n, backlog=n > 1) for n in range(1, 4)))
-    assert {row[1:] for row in rows(store, "url", "due_at")[:2]} == {(AT,)}
-    assert {row[1] for row in rows(store, "url", "due_at")[2:]} == {after(60)}
+def test_a_backlog_is_due_later_and_all_of_it_at_once(database: WritableDatabase) -> None:
+    write(database, INCIDENTS, *(event(n, backlog=n > 1) for n in range(1, 4)))
+    assert {row[1:] for row in rows(database, "url", "due_at")[:2]} == {(AT,)}
+    assert {row[1] for row in rows(database, "url", "due_at")[2:]} == {after(60)}
 
 
-def test_text_that_no_encoding_has_does_not_stop_the_work(store: Writer) -> None:
-    write(store, ONE, event(told={**event().told, "path": "\ud800"}))
-    assert json.loads(rows(store, "told")[0][0])["path"] == "?"
+def test_text_that_no_encoding_has_does_not_stop_the_work(database: WritableDatabase) -> None:
+    write(database, ONE, event(told={**event().told, "path": "\ud800"}))
+    assert json.loads(rows(database, "told")[0][0])["path"] == "?"
 
 
 # Incidents
@@ -145,108 +146,108 @@ def edits(*numbers: int, **given: Any) -> list[Any]:
     return [event(n, incident="ab", **given) for n in numbers]
 
 
-def told(store: Writer) -> list[tuple[Any, ...]]:
+def told(database: WritableDatabase) -> list[tuple[Any, ...]]:
     """(pages, state) of what is told of the incident, at channel `a`; and of pages by themselves."""
-    return store._all(
+    return database.rows(
         "SELECT a.event, a.pages, d.state FROM alerts a JOIN deliveries d ON d.alert_id = a.id"
         " WHERE d.channel = 'a' AND d.state <> 'withdrawn'"
     )
 
 
-def send_due(store: Writer, now: str) -> list[str]:
+def send_due(database: WritableDatabase, now: str) -> list[str]:
     """Send all that is due at channel `a`; the events."""
-    with store.transaction():
-        due = store.due("a", now, 1000)
-        store.mark_sent([d.id for d in due], now, "m")
-    alerts = store.alerts([d.alert for d in due])
+    with database.transaction() as transaction:
+        due = store.alerts.due_deliveries(transaction, "a", now, 1000)
+        store.alerts.mark_sent(transaction, [d.id for d in due], now, "m")
+    alerts = store.alerts.get(database, [d.alert for d in due])
     return [alerts[d.alert].event for d in due]
 
 
-def test_the_same_edit_on_few_pages_is_told_of_each(store: Writer) -> None:
-    write(store, INCIDENTS, *edits(1, 2), event(3, incident="cd"), event(4))
-    assert [row[0] for row in told(store)] == ["change:1", "change:2", "change:3", "change:4"]
+def test_the_same_edit_on_few_pages_is_told_of_each(database: WritableDatabase) -> None:
+    write(database, INCIDENTS, *edits(1, 2), event(3, incident="cd"), event(4))
+    assert [row[0] for row in told(database)] == ["change:1", "change:2", "change:3", "change:4"]
 
 
-def test_the_same_edit_on_many_pages_is_told_once_with_its_pages(store: Writer) -> None:
-    write(store, INCIDENTS, *edits(1, 2, 3, 4), event(9))
-    assert told(store) == [("change:9", None, "pending"), ("incident:ab:1", 4, "pending")]
-    incident = next(a for a in store.latest_alerts(9) if a.pages)
+def test_the_same_edit_on_many_pages_is_told_once_with_its_pages(database: WritableDatabase) -> None:
+    write(database, INCIDENTS, *edits(1, 2, 3, 4), event(9))
+    assert told(database) == [("change:9", None, "pending"), ("incident:ab:1", 4, "pending")]
+    incident = next(a for a in store.alerts.list_latest(database, 9) if a.pages)
     assert incident.told["pages"] == 4
     assert [e["url"] for e in incident.told["examples"]] == [f"https://paper.example/{n}" for n in (1, 2, 3, 4)]
     assert incident.told["diff"] == event().told["diff"]
     assert incident.severity == "major"
 
 
-def test_the_same_page_edited_again_and_again_is_no_incident(store: Writer) -> None:
-    write(store, INCIDENTS, *(event(1, key=f"change:{n}", incident="ab") for n in range(5)))
-    assert len(told(store)) == 5
+def test_the_same_page_edited_again_and_again_is_no_incident(database: WritableDatabase) -> None:
+    write(database, INCIDENTS, *(event(1, key=f"change:{n}", incident="ab") for n in range(5)))
+    assert len(told(database)) == 5
 
 
-def test_pages_join_until_the_incident_is_told_whatever_batch_they_come_in(store: Writer) -> None:
+def test_pages_join_until_the_incident_is_told_whatever_batch_they_come_in(database: WritableDatabase) -> None:
     for n in range(1, 6):
-        write(store, INCIDENTS, *edits(n), now=after(n))
-    assert told(store) == [("incident:ab:1", 5, "pending")]
-    assert (5, after(63)) in rows(store, "pages", "due_at")
+        write(database, INCIDENTS, *edits(n), now=after(n))
+    assert told(database) == [("incident:ab:1", 5, "pending")]
+    assert (5, after(63)) in rows(database, "pages", "due_at")
 
 
-def test_pages_that_were_told_of_by_themselves_are_among_the_incident_s_and_stay_sent(store: Writer) -> None:
-    write(store, INCIDENTS, *edits(1, 2))
-    assert send_due(store, AT) == ["change:1", "change:2"]
-    write(store, INCIDENTS, *edits(3), now=after(5))
-    assert told(store) == [("change:1", None, "sent"), ("change:2", None, "sent"), ("incident:ab:1", 3, "pending")]
+def test_pages_that_were_told_of_by_themselves_are_among_the_incident_s_and_stay_sent(database: WritableDatabase) -> None:
+    write(database, INCIDENTS, *edits(1, 2))
+    assert send_due(database, AT) == ["change:1", "change:2"]
+    write(database, INCIDENTS, *edits(3), now=after(5))
+    assert told(database) == [("change:1", None, "sent"), ("change:2", None, "sent"), ("incident:ab:1", 3, "pending")]
 
 
-def test_what_an_incident_tells_never_changes_once_it_is_due(store: Writer) -> None:
+def test_what_an_incident_tells_never_changes_once_it_is_due(database: WritableDatabase) -> None:
     """It may have been sent, and not be marked yet."""
-    write(store, INCIDENTS, *edits(1, 2, 3))
-    before = rows(store, "pages", "told")[-1]
-    write(store, INCIDENTS, *edits(4), now=after(60))
-    assert before in rows(store, "pages", "told")
-    assert told(store) == [("incident:ab:1", 3, "pending"), ("incident:ab:2", 1, "pending")]
+    write(database, INCIDENTS, *edits(1, 2, 3))
+    before = rows(database, "pages", "told")[-1]
+    write(database, INCIDENTS, *edits(4), now=after(60))
+    assert before in rows(database, "pages", "told")
+    assert told(database) == [("incident:ab:1", 3, "pending"), ("incident:ab:2", 1, "pending")]
 
 
-def test_the_growth_of_an_incident_is_told_once_a_day_at_most(store: Writer) -> None:
-    write(store, INCIDENTS, *edits(1, 2, 3))
-    assert send_due(store, after(60)) == ["incident:ab:1"]
+def test_the_growth_of_an_incident_is_told_once_a_day_at_most(database: WritableDatabase) -> None:
+    write(database, INCIDENTS, *edits(1, 2, 3))
+    assert send_due(database, after(60)) == ["incident:ab:1"]
     for n, hours in ((4, 1), (5, 9), (6, 23)):
-        write(store, INCIDENTS, *edits(n), now=after(hours * 3600))
-        assert send_due(store, after(hours * 3600)) == []
-    assert told(store)[-1] == ("incident:ab:2", 3, "pending")
-    assert send_due(store, after(86_400 + 120)) == ["incident:ab:2"]
-    write(store, INCIDENTS, *edits(7), now=after(30 * 86_400))
-    assert send_due(store, after(30 * 86_400 + 60)) == ["incident:ab:3"]
+        write(database, INCIDENTS, *edits(n), now=after(hours * 3600))
+        assert send_due(database, after(hours * 3600)) == []
+    assert told(database)[-1] == ("incident:ab:2", 3, "pending")
+    assert send_due(database, after(86_400 + 120)) == ["incident:ab:2"]
+    write(database, INCIDENTS, *edits(7), now=after(30 * 86_400))
+    assert send_due(database, after(30 * 86_400 + 60)) == ["incident:ab:3"]
 
 
-def test_edits_that_lie_days_apart_are_no_incident(store: Writer) -> None:
-    write(store, INCIDENTS, *edits(1, 2))
-    write(store, INCIDENTS, *edits(3), now=after(90_000))
-    assert [row[0] for row in told(store)] == ["change:1", "change:2", "change:3"]
+def test_edits_that_lie_days_apart_are_no_incident(database: WritableDatabase) -> None:
+    write(database, INCIDENTS, *edits(1, 2))
+    write(database, INCIDENTS, *edits(3), now=after(90_000))
+    assert [row[0] for row in told(database)] == ["change:1", "change:2", "change:3"]
 
 
-def test_pages_that_are_withdrawn_leave_the_incident_and_it_is_withdrawn_with_the_last(store: Writer) -> None:
-    write(store, INCIDENTS, *edits(1, 2, 3))
-    withdraw(store, "change:2", now=after(1))
-    assert told(store) == [("incident:ab:1", 2, "pending")]
-    withdraw(store, "change:1", "change:3", now=after(2))
-    assert told(store) == []
-    write(store, INCIDENTS, *edits(1, 4), now=after(3))
-    assert told(store) == [("incident:ab:1", 2, "pending")]
+def test_pages_that_are_withdrawn_leave_the_incident_and_it_is_withdrawn_with_the_last(database: WritableDatabase) -> None:
+    write(database, INCIDENTS, *edits(1, 2, 3))
+    withdraw(database, "change:2", now=after(1))
+    assert told(database) == [("incident:ab:1", 2, "pending")]
+    withdraw(database, "change:1", "change:3", now=after(2))
+    assert told(database) == []
+    write(database, INCIDENTS, *edits(1, 4), now=after(3))
+    assert told(database) == [("incident:ab:1", 2, "pending")]
 
 
-def test_a_page_that_was_withdrawn_before_the_incident_was_told_and_is_so_again_is_told(store: Writer) -> None:
-    write(store, INCIDENTS, *edits(1, 2, 3, 4))
-    withdraw(store, "change:2", now=after(1))
-    assert send_due(store, after(60)) == ["incident:ab:1"]
-    write(store, INCIDENTS, *edits(2), now=after(100))
-    assert told(store)[-1] == ("incident:ab:2", 1, "pending")
+def test_a_page_that_was_withdrawn_before_the_incident_was_told_and_is_so_again_is_told(database: WritableDatabase) -> None:
+    write(database, INCIDENTS, *edits(1, 2, 3, 4))
+    withdraw(database, "change:2", now=after(1))
+    assert send_due(database, after(60)) == ["incident:ab:1"]
+    write(database, INCIDENTS, *edits(2), now=after(100))
+    assert told(database)[-1] == ("incident:ab:2", 1, "pending")
 
 
-def test_a_page_that_was_withdrawn_after_the_incident_was_told_is_not_told_again(store: Writer) -> None:
-    write(store, INCIDENTS, *edits(1, 2, 3))
-    assert send_due(store, after(60)) == ["incident:ab:1"]
-    withdraw(store, "change:2", now=after(70))
-    write(store, INCIDENTS, *edits(2), now=after(80))
-    assert told(store) == [("incident:ab:1", 3, "sent")]
+def test_a_page_that_was_withdrawn_after_the_incident_was_told_is_not_told_again(database: WritableDatabase) -> None:
+    write(database, INCIDENTS, *edits(1, 2, 3))
+    assert send_due(database, after(60)) == ["incident:ab:1"]
+    withdraw(database, "change:2", now=after(70))
+    write(database, INCIDENTS, *edits(2), now=after(80))
+    assert told(database) == [("incident:ab:1", 3, "sent")]
 
 
 _steps = st.lists(
@@ -262,28 +263,28 @@ def test_whatever_happens_in_whatever_order_each_change_that_stands_is_told_once
     db = tmp_path_factory.mktemp("outbox") / "dedup.db"
     standing: set[str] = set()
     now = 0.0
-    with open_writer(str(db), "test") as store:
+    with open_writable(str(db), "test") as database:
         for what, numbers, seconds in steps:
             now += seconds
             if what == "write":
-                write(store, INCIDENTS, *edits(*numbers), now=after(now))
+                write(database, INCIDENTS, *edits(*numbers), now=after(now))
                 standing |= {f"change:{n}" for n in numbers}
             elif what == "withdraw":
-                withdraw(store, *(f"change:{n}" for n in numbers), now=after(now))
+                withdraw(database, *(f"change:{n}" for n in numbers), now=after(now))
                 standing -= {f"change:{n}" for n in numbers}
             else:
-                send_due(store, after(now))
+                send_due(database, after(now))
         on_its_way = "EXISTS (SELECT 1 FROM deliveries d WHERE d.alert_id = {} AND d.channel = 'a' AND d.state {})"
         alone, folded = on_its_way.format("a.id", "= 'pending'"), on_its_way.format("a.folded_into", "IN ('pending', 'sent')")
         sent = on_its_way.format("a.id", "= 'sent'")
-        for key, stands, pending, is_folded, was_sent in store._all(
+        for key, stands, pending, is_folded, was_sent in database.rows(
             f"SELECT a.event, a.withdrawn_at IS NULL, {alone}, coalesce({folded}, 0), {sent} FROM alerts a WHERE a.pages IS NULL"
         ):
             assert stands == (key in standing)
             assert not (pending and (is_folded or was_sent))
             assert pending or is_folded or was_sent or not stands
             assert stands or not pending
-        for pages, members in store._all(
+        for pages, members in database.rows(
             "SELECT a.pages, (SELECT count(DISTINCT m.url) FROM alerts m WHERE m.folded_into = a.id AND m.withdrawn_at IS NULL)"
             " FROM alerts a JOIN deliveries d ON d.alert_id = a.id AND d.channel = 'a' AND d.state = 'pending'"
             " WHERE a.pages IS NOT NULL AND a.open_until > ?",
@@ -297,26 +298,26 @@ def test_whatever_happens_in_whatever_order_each_change_that_stands_is_told_once
 
 def test_readers_see_the_outbox_by_state_and_rule(db: Path) -> None:
     rules = (AlertRule(name="grave", on=("change",), to=("a",), min_severity="major"), AlertRule(name="rest", on=("change",), to=("b",)))
-    with open_writer(str(db), "test") as store:
-        write(store, settings(TWO, *rules).alerting(), event(1), event(2, severity="minor"))
-        with store.transaction():
-            store.mark_sent([1], AT, "m")
-            store.mark_failed([2], AT, "no", after(60), 60, -1)
-    with open_reader(str(db)) as reader:
-        assert [a.event for a in reader.latest_alerts(9, state="sent")] == ["change:1"]
-        assert [a.event for a in reader.latest_alerts(9, rule="rest")] == ["change:2", "change:1"]
-        assert [a.event for a in reader.latest_alerts(1)] == ["change:2"]
-        assert reader.outstanding()["b"].dead == 1
+    with open_writable(str(db), "test") as database:
+        write(database, settings(TWO, *rules).alerting(), event(1), event(2, severity="minor"))
+        with database.transaction() as transaction:
+            store.alerts.mark_sent(transaction, [1], AT, "m")
+            store.alerts.mark_failed(transaction, [2], AT, "no", after(60), 60, -1)
+    with open_database(str(db)) as reader:
+        assert [a.event for a in store.alerts.list_latest(reader, 9, state="sent")] == ["change:1"]
+        assert [a.event for a in store.alerts.list_latest(reader, 9, rule="rest")] == ["change:2", "change:1"]
+        assert [a.event for a in store.alerts.list_latest(reader, 1)] == ["change:2"]
+        assert store.alerts.outstanding(reader)["b"].dead == 1
         name = alert_id("grave", "change:1")
-        assert [a.name for a in reader.alerts_named(name[:10])] == [name]
-        assert len(reader.alerts_named("")) == 2
-        assert reader.sent_since("grave", "a", AT, AT) == 1
-        assert reader.sent_since("grave", "a", after(1), after(9)) == 0
+        assert [a.name for a in store.alerts.find_by_prefix(reader, name[:10])] == [name]
+        assert len(store.alerts.find_by_prefix(reader, "")) == 2
+        assert store.alerts.count_sent_since(reader, "grave", "a", AT, AT) == 1
+        assert store.alerts.count_sent_since(reader, "grave", "a", after(1), after(9)) == 0
 
 
-def test_an_alert_s_rule_and_texts_are_bound_not_spliced(store: Writer) -> None:
+def test_an_alert_s_rule_and_texts_are_bound_not_spliced(database: WritableDatabase) -> None:
     attack = "x'); DROP TABLE alerts; --"
-    write(store, ONE, replace(event(), key=attack, title=attack, url=attack, publisher=attack))
-    assert withdraw(store, attack) == 1
-    assert store.latest_alerts(9, rule=attack) == []
-    assert rows(store, "title", "state") == [(attack, "withdrawn")]
+    write(database, ONE, replace(event(), key=attack, title=attack, url=attack, publisher=attack))
+    assert withdraw(database, attack) == 1
+    assert store.alerts.list_latest(database, 9, rule=attack) == []
+    assert rows(database, "title", "state") == [(attack, "withdrawn")]

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from dedup import store
 from dedup.errors import DatabaseUnreadableError
-from dedup.store import descriptors, open_reader, open_writer
+from dedup.store import descriptors, open_database, open_writable
 from dedup.store.ownership import APPLICATION_ID, require_own
 from tests.conftest import Ran, run
 from tests.crawl import Made
@@ -197,9 +198,9 @@ def test_a_new_database_is_marked_and_an_empty_file_becomes_one(tmp_path: Path) 
         path = tmp_path / name
         if name == "empty.db":
             path.touch()
-        with open_writer(str(path), "test"):
+        with open_writable(str(path), "test"):
             pass
-        with open_writer(str(path), "test"):
+        with open_writable(str(path), "test"):
             pass
         assert marked(path) == APPLICATION_ID
 
@@ -211,8 +212,8 @@ def test_a_database_of_an_earlier_version_is_adopted(folder: Path, logged: bool)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA application_id=0")
     require_own(str(path))
-    with open_reader(str(path)) as store:
-        assert store.count("files") == 1
+    with open_database(str(path)) as database:
+        assert store.statistics.count(database, "files") == 1
     assert marked(path) == 0
     if logged:
         with closing(sqlite3.connect(path)) as reading:
@@ -228,13 +229,13 @@ def test_a_database_without_tables_is_fine(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
     require_own(str(tmp_path / "a.db"))
-    with open_writer(str(tmp_path / "a.db"), "test") as store:
-        assert store.count("files") == 0
+    with open_writable(str(tmp_path / "a.db"), "test") as database:
+        assert store.statistics.count(database, "files") == 0
 
 
 def test_a_lock_that_is_a_file_of_something_else_is_not_written_over(tmp_path: Path) -> None:
     for held in (b"notes\n", b"'dedup scan'" + bytes(4096), b"\n" * 5000):
         (tmp_path / "a.db.lock").write_bytes(held)
-        with pytest.raises(DatabaseUnreadableError, match="is a file of something else"), open_writer(str(tmp_path / "a.db"), "test"):
+        with pytest.raises(DatabaseUnreadableError, match="is a file of something else"), open_writable(str(tmp_path / "a.db"), "test"):
             pass
         assert (tmp_path / "a.db.lock").read_bytes() == held

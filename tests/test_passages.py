@@ -190,19 +190,19 @@ def test_it_grows_with_what_it_holds(either: str, tmp_path: Path) -> None:
 def test_a_clean_index_is_taken_as_it_is(either: str, tmp_path: Path) -> None:
     those = of_texts(60, common=5)
     filled(tmp_path / "index", those)
-    store = Store(those)
-    index = store.open(tmp_path / "index")
+    database = Store(those)
+    index = database.open(tmp_path / "index")
     assert answers(index, those) == answers(filled(tmp_path / "other", those), those)
-    assert (store.asked, store.heard, index.last_text) == ([], 0, 60)
+    assert (database.asked, database.heard, index.last_text) == ([], 0, 60)
 
 
 def test_one_that_is_behind_is_caught_up(either: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     those = of_texts(60, common=5)
     fresh(tmp_path / "index").add(range(1, 41), those[:40], b"e" * 16, 40)
-    store = Store(those, {b"e" * 16: 40})
+    database = Store(those, {b"e" * 16: 40})
     with caplog.at_level(logging.INFO, "dedup"):
-        index = store.open(tmp_path / "index")
-    assert (store.asked, store.heard, index.last_text) == ([40], 20, 60)
+        index = database.open(tmp_path / "index")
+    assert (database.asked, database.heard, index.last_text) == ([40], 20, 60)
     assert [r.getMessage() for r in caplog.records] == ["the passage index was behind: 20 texts added"]
     assert answers(index, those) == answers(filled(tmp_path / "other", those), those)
     assert answers(Store(those).open(tmp_path / "index"), those) == answers(index, those)
@@ -211,10 +211,10 @@ def test_one_that_is_behind_is_caught_up(either: str, tmp_path: Path, caplog: py
 def test_one_that_is_ahead_of_a_restored_backup_is_made_again(tmp_path: Path) -> None:
     those = of_texts(60, common=5)
     filled(tmp_path / "index", those)  # as of a commit that the backup does not know
-    store = Store(those[:40])
-    store.known = {bytes(16): 0, b"b" * 16: 40}
-    index = store.open(tmp_path / "index", token=b"b" * 16)
-    assert store.asked == [0]
+    database = Store(those[:40])
+    database.known = {bytes(16): 0, b"b" * 16: 40}
+    index = database.open(tmp_path / "index", token=b"b" * 16)
+    assert database.asked == [0]
     assert answers(index, those) == answers(filled(tmp_path / "other", those[:40]), those)
 
 
@@ -250,12 +250,12 @@ def test_whatever_is_done_to_the_file_the_answers_are_those_of_a_fresh_one(
     before = (tmp_path / "index").read_bytes()
     DAMAGE[how](tmp_path / "index")
     assert how == "deleted" or (tmp_path / "index").read_bytes() != before
-    store = Store(those)
+    database = Store(those)
     with caplog.at_level(logging.INFO, "dedup"):
-        index = store.open(tmp_path / "index")
+        index = database.open(tmp_path / "index")
     oracle = held(those)
     assert answers(index, those) == [expected(oracle, k) for k in those]
-    assert (store.asked, store.heard) == ([0], 60)
+    assert (database.asked, database.heard) == ([0], 60)
     assert "the passage index was made again from 60 texts" in caplog.text
 
 
@@ -289,9 +289,9 @@ def test_an_index_of_other_keys_or_another_limit_is_made_again(
 def test_the_candidate_index_is_no_passage_index(tmp_path: Path) -> None:
     hashtable.Table.empty(str(tmp_path / "index"), UUID, b"r" * 16).settle(TOKEN, 30)
     those = of_texts(30)
-    store = Store(those)
-    assert answers(store.open(tmp_path / "index"), those) == answers(filled(tmp_path / "other", those), those)
-    assert store.asked == [0]
+    database = Store(those)
+    assert answers(database.open(tmp_path / "index"), those) == answers(filled(tmp_path / "other", those), those)
+    assert database.asked == [0]
 
 
 def test_entries_of_a_batch_that_was_not_finished_are_not_believed(tmp_path: Path) -> None:
@@ -299,9 +299,9 @@ def test_entries_of_a_batch_that_was_not_finished_are_not_believed(tmp_path: Pat
     those = of_texts(60)
     index = filled(tmp_path / "index", those[:40])
     passages.enter(index._table, range(41, 61), [k + 1 for k in those[40:]])
-    store = Store(those, {TOKEN: 40, b"n" * 16: 60})
-    assert answers(store.open(tmp_path / "index", token=b"n" * 16), those) == answers(filled(tmp_path / "other", those), those)
-    assert store.asked == [0]
+    database = Store(those, {TOKEN: 40, b"n" * 16: 60})
+    assert answers(database.open(tmp_path / "index", token=b"n" * 16), those) == answers(filled(tmp_path / "other", those), those)
+    assert database.asked == [0]
 
 
 # Refusals

@@ -17,7 +17,7 @@ from dedup.errors import DatabaseUnreadableError
 from dedup.files import secure
 from dedup.index.hashtable import Table
 from dedup.similarity import jit
-from dedup.store import open_reader, open_writer
+from dedup.store import open_database, open_writable
 from dedup.store.lock import Lock, held
 from tests import running
 from tests.conftest import Ran, command, run
@@ -193,9 +193,9 @@ def test_sqlites_files_that_are_something_else_are_refused(crawl: Path, db: Path
     running.scan(crawl, db)
     Path(str(db) + suffix).unlink(missing_ok=True)
     target = plant(Path(str(db) + suffix), kind)
-    with pytest.raises(DatabaseUnreadableError, match="is a link or no file"), open_writer(str(db), "scan"):
+    with pytest.raises(DatabaseUnreadableError, match="is a link or no file"), open_writable(str(db), "scan"):
         pass
-    with pytest.raises(DatabaseUnreadableError, match="is a link or no file"), open_reader(str(db)):
+    with pytest.raises(DatabaseUnreadableError, match="is a link or no file"), open_database(str(db)):
         pass
     assert unharmed(target, kind)
 

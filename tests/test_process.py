@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dedup.files import disk_errors
-from dedup.store import open_writer
+from dedup.store import open_writable
 from tests.conftest import command, run
 from tests.crawl import Made
 from tests.daemon import watching
@@ -115,8 +115,8 @@ def test_a_quota_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_temporary_files_are_kept_beside_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SQLITE_TMPDIR", raising=False)
-    with open_writer(str(tmp_path / "a.db"), "test") as store:
-        assert store._connection.execute("PRAGMA temp_store_directory").fetchone() == (str(tmp_path),)
+    with open_writable(str(tmp_path / "a.db"), "test") as database:
+        assert database.connection.execute("PRAGMA temp_store_directory").fetchone() == (str(tmp_path),)
     assert disk_errors.temporary_folder(str(tmp_path / "a.db")) == str(tmp_path)
     monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path.parent))
     assert disk_errors.temporary_folder(str(tmp_path / "a.db")) == str(tmp_path.parent)

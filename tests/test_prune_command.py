@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from dedup.store import open_reader
+from dedup.store import open_database
 from tests import aged, running
 from tests.aged import ask, brought_back, configure, copied
 from tests.conftest import Ran, run
@@ -510,8 +510,8 @@ def begun(db: Path) -> subprocess.Popen[str]:
 
 def everything(db: Path) -> dict[str, Any]:
     """The content, and all that matching depends on."""
-    with open_reader(str(db)) as store:
-        texts = store._all("SELECT id, digest, characters, signature, crowded FROM texts ORDER BY 1")
+    with open_database(str(db)) as database:
+        texts = database.rows("SELECT id, digest, characters, signature, crowded FROM texts ORDER BY 1")
     return {"dump": running.dump(db), "texts": texts, **derived(db)}
 
 

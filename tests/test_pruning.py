@@ -16,7 +16,6 @@ from dedup.config import History
 from dedup.maintenance.retention import Pruned, Rule, doomed, kept, prune, rule_of
 from dedup.store.connection import open_locked
 from dedup.store.lock import Lock
-from dedup.store.prune import Pruner
 from dedup.store.rows import StoredState
 from tests import running
 from tests.aged import ask
@@ -136,10 +135,10 @@ def pruned_by(db: Path, history: History) -> Pruned:
     pruned = Pruned()
     lock = Lock(str(db), "test")
     try:
-        with open_locked(str(db), lock, Pruner) as store:
-            rule = rule_of(history, store)
+        with open_locked(str(db), lock) as database:
+            rule = rule_of(history, database)
             assert rule is not None
-            prune(store, rule, pruned)
+            prune(database, rule, pruned)
     finally:
         lock.release()
     return pruned
@@ -149,8 +148,8 @@ def test_all_is_kept_by_default(crawl: Path, db: Path) -> None:
     Made().write(crawl)
     running.scan(crawl, db)
     lock = Lock(str(db), "test")
-    with open_locked(str(db), lock, Pruner) as store:
-        assert rule_of(History(), store) is None
+    with open_locked(str(db), lock) as database:
+        assert rule_of(History(), database) is None
     lock.release()
 
 
@@ -160,11 +159,11 @@ def test_days_are_counted_from_the_last_crawl_that_is_not_in_the_future(crawl: P
     Made(aid="2", crawled_at="9999-12-31 00:00:00").write(crawl)
     running.scan(crawl, db)
     lock = Lock(str(db), "test")
-    with open_locked(str(db), lock, Pruner) as store:
+    with open_locked(str(db), lock) as database:
         for days, since in ((0, "2026-03-02T00:30:00+00:00"), (30, "2026-01-31T00:30:00+00:00")):
-            assert rule_of(History(keep=("last",), days=days), store) == Rule(frozenset({"last"}), since)
-        earliest = rule_of(History(keep=("last",), days=36_500), store)
+            assert rule_of(History(keep=("last",), days=days), database) == Rule(frozenset({"last"}), since)
+        earliest = rule_of(History(keep=("last",), days=36_500), database)
         assert earliest is not None
         assert earliest.since.startswith("1926-")
-        assert list(doomed(store, earliest, Pruned())) == []
+        assert list(doomed(database, earliest, Pruned())) == []
     lock.release()

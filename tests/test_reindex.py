@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dedup import errors
+from dedup import errors, store
 from dedup.config import PublisherAlias, PublisherNames, Settings, UrlRule, Urls
 from dedup.index import passages
 from dedup.maintenance.reindex import reindex_signatures, reindex_urls
@@ -20,7 +20,7 @@ from dedup.scan.scanner import Scan
 from dedup.scan.session import matching_of, open_session, options_of
 from dedup.similarity import winnowing
 from dedup.similarity.winnowing import recipe
-from dedup.store import open_reader, open_writer
+from dedup.store import open_database, open_writable
 from tests import relations, running
 from tests.crawl import Made, edited, words
 from tests.test_stories import check_index, derived, in_many_scripts, mixed, pairs, paper, story, wire_copy
@@ -70,8 +70,8 @@ def test_regrouping_gives_what_a_clean_scan_by_the_new_rules_gives(
     if before != after:
         with pytest.raises(errors.RecipeChangedError, match="dedup reindex --urls"):
             _scan(new)
-    with open_writer(str(db), "reindex") as store:
-        reindex_urls(store, options_of(new), Matcher(store, matching_of(new), new.publishers.publishers()), rules_of(new))
+    with open_writable(str(db), "reindex") as database:
+        reindex_urls(database, options_of(new), Matcher(database, matching_of(new), new.publishers.publishers()), rules_of(new))
     _scan(_with_rules(running.settings(crawl, clean), after))
     assert running.dump(db) == running.dump(clean)
     _scan(new)
@@ -89,15 +89,17 @@ def test_signing_again_gives_what_a_clean_scan_by_the_new_settings_gives(tmp_pat
     with pytest.raises(errors.RecipeChangedError, match="dedup reindex'"):
         running.scan(crawl, db, **after)
     new = running.settings(crawl, db, **after)
-    with open_writer(str(db), "reindex") as store:
-        reindex_signatures(store, options_of(new), Matcher(store, matching_of(new), new.publishers.publishers()))
+    with open_writable(str(db), "reindex") as database:
+        reindex_signatures(database, options_of(new), Matcher(database, matching_of(new), new.publishers.publishers()))
     running.scan(crawl, clean, **after)
     assert running.dump(db) == running.dump(clean)
 
 
 def _reindex(settings: Settings) -> dict[str, int]:
-    with open_writer(settings.database.path, "reindex") as store:
-        return reindex_signatures(store, options_of(settings), Matcher(store, matching_of(settings), settings.publishers.publishers()))
+    with open_writable(settings.database.path, "reindex") as database:
+        return reindex_signatures(
+            database, options_of(settings), Matcher(database, matching_of(settings), settings.publishers.publishers())
+        )
 
 
 def test_a_database_whose_keys_were_chosen_in_another_way_is_refused_until_they_are_chosen_again(crawl: Path, db: Path) -> None:
@@ -121,7 +123,7 @@ def test_a_database_whose_keys_were_chosen_in_another_way_is_refused_until_they_
     assert derived(db) == derived(clean)
     for path in (db, clean):
         with running.session(crawl, path) as session:
-            check_index(session, [t.body for t in session.store.texts()])
+            check_index(session, [t.body for t in store.texts.all_with_body(session.database)])
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 500])
@@ -159,8 +161,8 @@ def test_after_learning_no_pair_rests_on_boilerplate(crawl: Path, db: Path) -> N
     for article in articles:
         article.write(crawl)
     running.scan(crawl, db)
-    with open_reader(str(db)) as store:
-        learned = store.boilerplate()
+    with open_database(str(db)) as database:
+        learned = store.boilerplate.list_passages(database)
     assert [row.publisher for row in learned] == ["신문 0", "신문 1", "신문 2"]
     masks = {
         a.address: relations.masked_by(a.body, [row.passage for row in learned if row.publisher == a.publisher]) for a in articles
@@ -179,8 +181,8 @@ def test_after_learning_no_pair_rests_on_boilerplate(crawl: Path, db: Path) -> N
         n = relations.numbers(a.body, b.body, masks[a.address], masks[b.address])
         assert (p["shared"], p["longest"], p["coverage"]) == (n.shared, n.passage, round(n.coverage, 4))
         assert set(p["masked"]) == {row.name for row in learned if row.publisher in (a.publisher, b.publisher)}
-    with open_reader(str(db)) as store:
-        assert store.boilerplate() == learned
+    with open_database(str(db)) as database:
+        assert store.boilerplate.list_passages(database) == learned
     tables = derived(db)
     _reindex(running.settings(crawl, db))
     assert derived(db) == tables, "once more changes nothing"
@@ -195,10 +197,11 @@ def test_other_names_of_a_house_are_applied_by_matching_again(crawl: Path, db: P
     aliases = tuple(PublisherAlias(name=f"신문 {n}", names=(f"신문 {n} 스포츠",)) for n in range(3))
     settings = running.settings(crawl, db).model_copy(update={"publishers": PublisherNames(aliases=aliases)})
     _reindex(settings)
-    with open_reader(str(db)) as store:
-        assert {store.publisher_name(store.publisher_of_text(text) or 0) for text, _ in store.stored_passages()} == {
-            f"신문 {n}" for n in range(3)
-        }
+    with open_database(str(db)) as database:
+        assert {
+            store.publishers.name(database, store.passages.publisher(database, text) or 0)
+            for text, _ in store.passages.all_fingerprints(database)
+        } == {f"신문 {n}" for n in range(3)}
     known = {row.address: row.publisher.removesuffix(" 스포츠") for row in articles}
     masked = [(known[side["url"]], p["masked"]) for p in pairs(db).values() for side in (p["a"], p["b"])]
     assert len(masked) > 40
@@ -214,8 +217,8 @@ def test_what_is_learned_while_matching_again_counts_for_those_before_too(tmp_pa
     running.scan(crawl, db, boilerplate_articles=0)
     assert len(running.dump(db, "matches")) > 20
     new = running.settings(crawl, db)
-    with open_writer(str(db), "reindex") as store:
-        counts = reindex_signatures(store, options_of(new), Matcher(store, matching_of(new), new.publishers.publishers()))
-        assert len(store.boilerplate()) == 1
+    with open_writable(str(db), "reindex") as database:
+        counts = reindex_signatures(database, options_of(new), Matcher(database, matching_of(new), new.publishers.publishers()))
+        assert len(store.boilerplate.list_passages(database)) == 1
     assert (counts, running.dump(db, "matches")) == ({"texts": 8, "matches": 0, "failed": 0}, [])
     running.scan(crawl, db)

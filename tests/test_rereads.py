@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from dedup import formats
+from dedup import formats, store
 from dedup.config import AlertRule, Channel, Integrity, Settings, Time, Urls
 from dedup.maintenance.reindex import reindex_readings
 from dedup.scan import recipes
@@ -159,12 +159,12 @@ def test_reading_again_goes_on_where_it_was_ended(crawl: Path, db: Path, tmp_pat
             stop.set()
 
     with open_session(new, "test", applying=[recipes.READINGS]) as session:
-        with session.store.transaction():
-            session.store.queue_all()
-            session.store.set_setting(recipes.READINGS, recipes.configured(new)[recipes.READINGS])
+        with session.database.transaction() as transaction:
+            store.rereads.queue_all(transaction)
+            store.settings.put(transaction, recipes.READINGS, recipes.configured(new)[recipes.READINGS])
         ended = Scan(session, stop, end)
         ended.reread(session.places)
-        assert session.store.rereads_waiting() == 13
+        assert store.rereads.count(session.database) == 13
     assert "13 files still to be read again" in run(tmp_path, "-d", db, "status").out
     tally = scan(new)
     assert (tally.reread, tally.unchanged, tally.new, tally.changed) == (13, 23, 0, 0)

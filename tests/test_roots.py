@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dedup.store import open_writer
+from dedup.store import open_writable
 from tests.conftest import run, spawn
 from tests.crawl import Made
 
@@ -167,7 +167,7 @@ def test_directories_that_would_record_files_twice_are_refused_with_what_to_do(t
 
 def test_a_directory_is_not_changed_while_somebody_writes(two: Path) -> None:
     configure(two, "two")
-    with open_writer(str(two / "dedup.db"), "watch"):
+    with open_writable(str(two / "dedup.db"), "watch"):
         for args in (("move", "one", "three", "--force"), ("forget", "one", "--yes")):
             refused = run(two, "roots", *args)
             assert refused.code == 3

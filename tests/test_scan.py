@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from dedup import errors
+from dedup import errors, store
 from dedup.config import AlertRule, Channel
 from dedup.reports import status
 from dedup.scan.counts import Tally
@@ -26,7 +26,7 @@ from dedup.scan.record import record
 from dedup.scan.roots import Root
 from dedup.scan.scanner import Scan
 from dedup.scan.session import open_session
-from dedup.store import open_reader
+from dedup.store import open_database
 from dedup.store.rows import Stat
 from tests import running
 from tests.crawl import Made, words
@@ -190,22 +190,22 @@ def test_every_fault_keeps_its_path_is_counted_and_goes_when_the_file_is_whole(c
     for _ in range(2):
         tally = running.scan(crawl, db)
         assert (tally.files, tally.faults) == (1, 1)
-        with open_reader(str(db)) as store:
-            assert status.holds(store)["faults"] == {kind: 1}
-            assert status.faults(store)[0]["path"] == str(path)
+        with open_database(str(db)) as database:
+            assert status.holds(database)["faults"] == {kind: 1}
+            assert status.faults(database)[0]["path"] == str(path)
     _articles(1)[0].write(crawl, "a.md")
     tally = running.scan(crawl, db)
     assert (tally.faults, tally.changed) == (0, 1)
-    with open_reader(str(db)) as store:
-        assert status.holds(store)["faults"] == {}
+    with open_database(str(db)) as database:
+        assert status.holds(database)["faults"] == {}
 
 
 def test_a_bad_time_is_a_fault_beside_the_article(crawl: Path, db: Path) -> None:
     replace(_articles(1)[0], published_at="어제 저녁").write(crawl)
     tally = running.scan(crawl, db)
     assert (tally.new, tally.faults) == (1, 0)
-    with open_reader(str(db)) as store:
-        assert status.holds(store)["faults"] == {"unparsable_time": 1}
+    with open_database(str(db)) as database:
+        assert status.holds(database)["faults"] == {"unparsable_time": 1}
 
 
 def test_a_file_held_open_by_a_writer_waits_and_is_taken_when_closed(crawl: Path, db: Path) -> None:
@@ -314,7 +314,7 @@ def test_where_the_process_has_no_descriptor_left_nothing_is_a_fault_and_all_is_
 
     with running.session(crawl, db) as session, monkeypatch.context() as patch:
         patch.setattr(os, "open", exhausted)
-        with pytest.raises(errors.DatabaseFailedError, match=r"Too many open files.*LimitNOFILE"), session.store.work():
+        with pytest.raises(errors.DatabaseFailedError, match=r"Too many open files.*LimitNOFILE"), session.database.work():
             Scan(session).run()
     assert running.dump(db, "faults") == []
     assert running.scan(crawl, db).new == 4
@@ -354,12 +354,12 @@ def test_a_folder_that_may_not_be_listed_is_a_fault_and_nothing_in_it_is_gone(cr
         assert _scan_without_power(crawl, db) == ["1", "0"]
     finally:
         (crawl / "locked").chmod(0o755)
-    with open_reader(str(db)) as store:
-        assert status.holds(store)["faults"] == {"unreadable": 1}
+    with open_database(str(db)) as database:
+        assert status.holds(database)["faults"] == {"unreadable": 1}
     tally = running.scan(crawl, db)
     assert (tally.faults, tally.unchanged) == (0, 3)
-    with open_reader(str(db)) as store:
-        assert status.holds(store)["faults"] == {}
+    with open_database(str(db)) as database:
+        assert status.holds(database)["faults"] == {}
 
 
 def test_a_file_that_may_not_be_read_is_a_fault_until_it_may(crawl: Path, db: Path) -> None:
@@ -368,13 +368,13 @@ def test_a_file_that_may_not_be_read_is_a_fault_until_it_may(crawl: Path, db: Pa
         path.chmod(0)
     for _ in range(2):
         assert _scan_without_power(crawl, db) == ["2", "0"]
-        with open_reader(str(db)) as store:
-            assert status.holds(store)["faults"] == {"unreadable": 2}
+        with open_database(str(db)) as database:
+            assert status.holds(database)["faults"] == {"unreadable": 2}
     for path in paths:
         path.chmod(0o644)
     assert running.scan(crawl, db).changed == 2
-    with open_reader(str(db)) as store:
-        assert status.holds(store)["faults"] == {}
+    with open_database(str(db)) as database:
+        assert status.holds(database)["faults"] == {}
 
 
 def _scan_without_power(crawl: Path, db: Path) -> list[str]:
@@ -436,8 +436,8 @@ def _calls(monkeypatch: pytest.MonkeyPatch, crawl: Path, db: Path, number: int, 
         with running.session(crawl, db) as session:
             scan = Scan(session)
             session.matcher.open()
-            counting = _Counting(session.store._connection)
-            monkeypatch.setattr(session.store, "_connection", counting)
+            counting = _Counting(session.database.connection)
+            monkeypatch.setattr(session.database, "_connection", counting)
             scan.run()
     return counting.calls
 
@@ -463,8 +463,8 @@ def _calls_for_copies(monkeypatch: pytest.MonkeyPatch, crawl: Path, db: Path, nu
     with open_session(running.settings(crawl, db).model_copy(update=told), "test", alert_on_import=True) as session:
         scan = Scan(session)
         session.matcher.open()
-        counting = _Counting(session.store._connection)
-        monkeypatch.setattr(session.store, "_connection", counting)
+        counting = _Counting(session.database.connection)
+        monkeypatch.setattr(session.database, "_connection", counting)
         scan.run()
     return counting.calls
 
@@ -503,9 +503,9 @@ def test_the_same_path_twice_in_a_batch_is_recorded_once_and_the_last_stands(cra
         Made(body="나중", crawled_at="2026-03-03 00:30:00").write(crawl, "a.md")
         again = examine([found], session.options)
         tally = Tally()
-        record(session.store, [*first, *again, *again], session.matcher, session.policy, tally)
+        record(session.database, [*first, *again, *again], session.matcher, session.policy, tally)
         assert (tally.new, tally.changed, tally.unchanged) == (1, 1, 1)
-        assert session.store.count("files") == 1
+        assert store.statistics.count(session.database, "files") == 1
     assert path.exists()
     assert sorted(r["body"] for r in running.dump(db, "revisions")) == ["나중", "먼저"]
 
@@ -540,7 +540,7 @@ def test_what_of_a_first_import_settles_late_is_no_news_either(crawl: Path, db: 
                 following.flush()
         else:
             scan.run()
-        assert (session.store.count("changes"), session.store.count("alerts")) == (1, 0)
+        assert (store.statistics.count(session.database, "changes"), store.statistics.count(session.database, "alerts")) == (1, 0)
         Made(body="시의회는 4명을 불렀다.", crawled_at="2026-03-04 00:30:00").write(crawl, "4.md", age=0)
         if follows:
             following.take(session.roots[0], [b"4.md"])
@@ -549,4 +549,4 @@ def test_what_of_a_first_import_settles_late_is_no_news_either(crawl: Path, db: 
                 following.flush()
         else:
             Scan(session).run()
-        assert (session.store.count("changes"), session.store.count("alerts")) == (2, 1)
+        assert (store.statistics.count(session.database, "changes"), store.statistics.count(session.database, "alerts")) == (2, 1)

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from dedup.store import schema
-from dedup.store.connection import open_writer
+from dedup.store import open_writable, schema
 from tests.conftest import Ran, run
 from tests.crawl import Made
 
@@ -104,7 +103,7 @@ def test_an_early_form_of_0004_is_brought_up_to_date(tmp_path: Path) -> None:
         db = Database(connection)
         schema.migrations.apply(db, stop_before="0005_judged")
         connection.execute("CREATE VIEW changes_view AS SELECT 1")
-    with open_writer(str(tmp_path / "a.db"), "test"):
+    with open_writable(str(tmp_path / "a.db"), "test"):
         pass
     with closing(made(tmp_path / "a.db")) as connection:
         assert schema.differences(Database(connection)) == []

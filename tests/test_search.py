@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dedup.scan.scanner import Scan
 from dedup.search import Filled, Found, Search, find, highlight, make_again, plain, reach, searcher, tokenizer
 from dedup.search.query import parse
-from dedup.store import open_reader, open_writer
+from dedup.store import open_database, open_writable
 from dedup.text.normalise import fold
 from dedup.text.publishers import House, Publishers
 from tests import running
@@ -31,8 +31,8 @@ NOBODY = Publishers()
 
 def filled(db: Path, seconds: float = float("inf")) -> Filled:
     """What the one writer does in a quiet hour."""
-    with open_writer(str(db), "test") as store:
-        search = Search(store)
+    with open_writable(str(db), "test") as database:
+        search = Search(database)
         try:
             return search.fill(seconds)
         finally:
@@ -47,8 +47,8 @@ def scanned(crawl: Path, db: Path, *articles: Made) -> None:
 
 
 def looked_for(db: Path, asked: str, before: str | None = None, limit: int = 100, publishers: Publishers = NOBODY) -> Found:
-    with open_reader(str(db)) as store:
-        return find(store, publishers, asked, before, limit)
+    with open_database(str(db)) as database:
+        return find(database, publishers, asked, before, limit)
 
 
 def titles(db: Path, asked: str, publishers: Publishers = NOBODY) -> list[str]:
@@ -298,8 +298,8 @@ def test_a_page_that_looked_at_enough_goes_on_on_the_next(crawl: Path, db: Path,
     scanned(crawl, db, numbered(0, "예산안 하나"), *(numbered(n, f"예산 산안 {n}") for n in range(1, 30)))
     before, pages, hits = None, 0, 0
     while True:
-        with open_reader(str(db)) as store:
-            found = find(store, NOBODY, "예산안", before, 1, 7)
+        with open_database(str(db)) as database:
+            found = find(database, NOBODY, "예산안", before, 1, 7)
         pages, hits, before = pages + 1, hits + len(found.hits), found.next
         if before is None:
             break
@@ -369,11 +369,11 @@ def test_the_index_is_filled_in_steps_and_search_tells_how_far_it_reaches(crawl:
         numbered(n, f"예산 이야기 {n}").write(crawl)
     running.scan(crawl, db)
     asked = iter([False, False, True])
-    with open_writer(str(db), "test") as store:
-        search = Search(store)
+    with open_writable(str(db), "test") as database:
+        search = Search(database)
         assert search.fill(stop=lambda: next(asked)) == Filled(8, 2)
         search.close()
-        assert reach(store) == searcher.Reach(8, 10)
+        assert reach(database) == searcher.Reach(8, 10)
     assert looked_for(db, "예산").reach == searcher.Reach(8, 10)
     assert len(looked_for(db, "예산").hits) == 8
     assert filled(db) == Filled(2, 0)
@@ -422,7 +422,7 @@ def test_a_process_that_goes_on_notices_that_a_key_was_given_out_again(crawl: Pa
     whole.write(crawl)
     replace(again, body="철거된 육교 이야기", claim=again.digest).write(crawl, "again.md")
     with running.session(crawl, db) as opened:
-        search = Search(opened.store)
+        search = Search(opened.database)
         for article, name in ((again, "again.md"), (numbered(2, "항구에서 온 소식"), None)):
             Scan(opened).run()
             search.fill()
@@ -476,8 +476,8 @@ def test_a_pruned_text_is_found_by_its_title_alone_and_wholly_when_a_file_shows_
     assert titles(db, "육교") == []
     found = [hit for hit in looked_for(db, "title:제목1").hits if hit.text is None]
     assert [hit.pruned_at is not None for hit in found] == [True]
-    with open_writer(str(db), "test") as store:
-        make_again(store)
+    with open_writable(str(db), "test") as database:
+        make_again(database)
     assert titles(db, "육교") == []
     old.write(folder / "crawl")
     assert run(folder, "scan").code == 0

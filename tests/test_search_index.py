@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from dedup.search import Filled, Search, index_file, reach, searcher
-from dedup.store import open_reader, open_writer
+from dedup.store import open_database, open_writable
 from tests import running
 from tests.conftest import Ran, run
 from tests.daemon import NEVER, watching
@@ -40,8 +40,8 @@ def test_the_index_is_its_owners_alone(crawl: Path, db: Path) -> None:
     try:
         place = three(crawl, db)
         assert mode_of(place) == 0o600
-        with open_writer(str(db), "test") as store:
-            search = Search(store)
+        with open_writable(str(db), "test") as database:
+            search = Search(database)
             search.fill()
             beside = {p.name for p in place.parent.iterdir() if p.name.startswith(place.name) and mode_of(p) & 0o077}
             search.close()
@@ -189,9 +189,9 @@ def test_an_index_that_cannot_be_written_is_told_once_and_hinders_nothing(
         raise error
 
     monkeypatch.setattr("dedup.search.PAUSE", 0.0)
-    with monkeypatch.context() as patch, open_writer(str(db), "test") as store:
+    with monkeypatch.context() as patch, open_writable(str(db), "test") as database:
         patch.setattr(index_file, "enter", full)
-        search = Search(store)
+        search = Search(database)
         assert search.fill().problem == "database or disk is full"
         assert search.fill().problem == "database or disk is full"
         assert len(caplog.records) == 1
@@ -296,8 +296,8 @@ search.Search._enter = slowly
 
 
 def held(db: Path) -> int:
-    with open_reader(str(db)) as store:
-        return reach(store).held
+    with open_database(str(db)) as database:
+        return reach(database).held
 
 
 def test_files_go_before_search_and_the_daemon_leaves_however_much_is_to_be_entered(crawl: Path, db: Path) -> None:

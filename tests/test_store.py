@@ -16,12 +16,11 @@ from typing import Any
 import pytest
 import sqlite_utils
 
-from dedup import errors
+from dedup import errors, store
 from dedup.config import Settings
 from dedup.maintenance.reindex import reindex_changes
 from dedup.scan.recipes import rules_of
-from dedup.store import open_reader, open_writer, schema
-from dedup.store.lookups import Lookups
+from dedup.store import Database, open_database, open_writable, schema
 from tests import running
 from tests.conftest import run
 from tests.crawl import Made, words
@@ -48,45 +47,45 @@ with open_writer(sys.argv[1], "watch"):
     with subprocess.Popen([sys.executable, "-c", hold, str(db)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"open\n"
-        with pytest.raises(errors.DatabaseBusyError, match=rf"'dedup watch' \(process {process.pid}"), open_writer(str(db), "scan"):
+        with pytest.raises(errors.DatabaseBusyError, match=rf"'dedup watch' \(process {process.pid}"), open_writable(str(db), "scan"):
             pass
-        with open_reader(str(db)) as store:
-            assert store.count("pages") == 2
+        with open_database(str(db)) as database:
+            assert store.statistics.count(database, "pages") == 2
         process.communicate(b"")
-    with open_writer(str(db), "scan"):
+    with open_writable(str(db), "scan"):
         pass
 
 
 def test_a_transaction_that_fails_leaves_nothing(db: Path) -> None:
-    with open_writer(str(db), "test") as store:
+    with open_writable(str(db), "test") as database:
 
         def fail() -> None:
-            with store.transaction():
-                store.page("https://one.example/")
+            with database.transaction() as transaction:
+                store.pages.get_or_insert(transaction, "https://one.example/")
                 raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
             fail()
-        assert store.page_by_url("https://one.example/") is None
+        assert store.pages.get_by_url(database, "https://one.example/") is None
 
 
 def test_errors_of_sqlite_leave_as_one_clear_line(db: Path) -> None:
-    with pytest.raises(errors.DatabaseFailedError, match="nothing was half recorded"), open_writer(str(db), "test") as store:
-        store._execute("INSERT INTO pages (url) VALUES (NULL)")
+    with pytest.raises(errors.DatabaseFailedError, match="nothing was half recorded"), open_writable(str(db), "test") as database:
+        database.connection.execute("INSERT INTO pages (url) VALUES (NULL)")
 
 
 def test_a_reader_cannot_write(db: Path) -> None:
-    with pytest.raises(errors.DatabaseUnreadableError, match="readonly"), open_reader(str(db)) as store:
-        store._execute("DELETE FROM pages")
+    with pytest.raises(errors.DatabaseUnreadableError, match="readonly"), open_database(str(db)) as database:
+        database.connection.execute("DELETE FROM pages")
 
 
 def test_a_missing_database_is_not_made_by_reading(tmp_path: Path) -> None:
-    with pytest.raises(errors.DatabaseMissingError), open_reader(str(tmp_path / "none.db")):
+    with pytest.raises(errors.DatabaseMissingError), open_database(str(tmp_path / "none.db")):
         pass
     assert not (tmp_path / "none.db").exists()
 
 
-@pytest.mark.parametrize("opening", [open_reader, lambda path: open_writer(path, "test")])
+@pytest.mark.parametrize("opening", [open_database, lambda path: open_writable(path, "test")])
 def test_a_newer_database_is_refused(db: Path, opening: object) -> None:
     with sqlite3.connect(db) as connection:
         connection.execute("INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('dedup', '9999_later', 'x')")
@@ -99,7 +98,7 @@ def test_something_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "dedup.db"
     path.write_bytes(b"not a database, but somebody's file " * 100)
     before = path.read_bytes()
-    with pytest.raises(errors.DatabaseUnreadableError), open_writer(str(path), "test"):
+    with pytest.raises(errors.DatabaseUnreadableError), open_writable(str(path), "test"):
         pass
     assert path.read_bytes() == before
 
@@ -147,8 +146,8 @@ except errors.DatabaseBusyError:
     told = [p.communicate() for p in running_now]
     assert {out.strip() for out, _ in told} <= {b"made", b"busy"}, told
     assert b"made" in {out.strip() for out, _ in told}
-    with open_reader(str(path)) as store:
-        assert store.count("pages") == 0
+    with open_database(str(path)) as database:
+        assert store.statistics.count(database, "pages") == 0
 
 
 def test_a_commit_waits_for_the_disk_and_a_database_is_made_alike_in_a_process_of_its_own(tmp_path: Path) -> None:
@@ -162,7 +161,7 @@ with open_writer(sys.argv[1], "scan") as store:
     theirs, ours = tmp_path / "theirs.db", tmp_path / "ours.db"
     told = subprocess.run([sys.executable, "-c", ask, str(theirs)], capture_output=True, text=True, check=True).stdout
     assert told == "2 wal\n", "FULL"
-    with open_writer(str(ours), "test"):
+    with open_writable(str(ours), "test"):
         pass
     asked = ("SELECT type, name, sql FROM sqlite_master ORDER BY 1, 2", "PRAGMA auto_vacuum", "PRAGMA journal_mode", "PRAGMA page_size")
     shapes = []
@@ -183,7 +182,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(crawl: Path, tmp_
         first = sqlite_utils.Migrations("dedup")
         first(name="0001_first")(schema._first)
         patch.setattr(schema, "migrations", first)
-        with open_writer(str(old), "test"):
+        with open_writable(str(old), "test"):
             pass
     connection = sqlite3.connect(old)
     connection.execute("ATTACH ? AS now", (str(now),))
@@ -196,10 +195,10 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(crawl: Path, tmp_
     connection.commit()
     connection.close()
     before = running.dump(now)
-    with open_writer(str(old), "test") as store:
-        token, last = store.last_batch()
+    with open_writable(str(old), "test") as database:
+        token, last = store.batches.latest(database)
         assert (len(token), last) == (16, 4)
-        assert reindex_changes(store, rules_of(Settings())) == {"changes": 6, "judged": 6}
+        assert reindex_changes(database, rules_of(Settings())) == {"changes": 6, "judged": 6}
     assert running.dump(old) == before
     assert len(before) > 50
     Made(body="새 본문", aid="0000000099").write(crawl)
@@ -213,14 +212,19 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(crawl: Path, tmp_
 
 
 def test_old_tokens_of_commits_are_forgotten(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dedup.store.writing.KEPT_BATCHES", 3)
-    with open_writer(str(db), "test") as store:
-        tokens = [store.add_batch(n) for n in range(5)]
-        assert [store.batch_text(t) for t in tokens] == [None, None, 2, 3, 4]
-        assert store.last_batch() == (tokens[-1], 4)
-        again = store.restart_batches()
-        assert [store.batch_text(t) for t in tokens] == [None] * 5
-        assert store.last_batch() == (again, store._value("SELECT coalesce(max(id), 0) FROM texts WHERE signature IS NOT NULL"))
+    monkeypatch.setattr("dedup.store.batches.KEPT_BATCHES", 3)
+    with open_writable(str(db), "test") as database:
+        with database.transaction() as transaction:
+            tokens = [store.batches.insert(transaction, n) for n in range(5)]
+        assert [store.batches.last_text(database, t) for t in tokens] == [None, None, 2, 3, 4]
+        assert store.batches.latest(database) == (tokens[-1], 4)
+        with database.transaction() as transaction:
+            again = store.batches.restart(transaction)
+        assert [store.batches.last_text(database, t) for t in tokens] == [None] * 5
+        assert store.batches.latest(database) == (
+            again,
+            database.value("SELECT coalesce(max(id), 0) FROM texts WHERE signature IS NOT NULL"),
+        )
 
 
 def _of_the_second_version(path: Path, full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +235,7 @@ def _of_the_second_version(path: Path, full: Path, monkeypatch: pytest.MonkeyPat
         older(name="0001_first")(schema._first)
         older(name="0002_batches")(schema._batches)
         patch.setattr(schema, "migrations", older)
-        with open_writer(str(path), "test"):
+        with open_writable(str(path), "test"):
             pass
     connection = sqlite3.connect(path)
     connection.execute("ATTACH ? AS full", (str(full),))
@@ -263,14 +267,14 @@ def second(crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def test_a_database_of_the_second_version_keeps_its_matches_and_gets_the_new_tables(second: Path) -> None:
-    with pytest.raises(errors.DatabaseUnreadableError, match="dedup scan"), open_reader(str(second)):
+    with pytest.raises(errors.DatabaseUnreadableError, match="dedup scan"), open_database(str(second)):
         pass
     connection = sqlite3.connect(second)
     stored = "SELECT a, b, relation, similarity, containment, recipe, found_at FROM matches ORDER BY 1, 2"
     before = connection.execute(stored).fetchall()
     connection.close()
     assert sorted(row[2] for row in before) == ["excerpt", "near"]
-    with open_writer(str(second), "test"):
+    with open_writable(str(second), "test"):
         pass
     connection = sqlite3.connect(second)
     assert (
@@ -317,7 +321,7 @@ def test_a_scan_of_a_database_of_the_second_version_asks_for_a_reindex_which_bri
 def test_a_migration_that_fails_leaves_the_database_as_it_was(second: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = second.read_bytes()
     monkeypatch.setattr(schema, "_DUPLICATES", schema._DUPLICATES + "CREATE TABLE publishers (id INTEGER);\n")
-    with pytest.raises(errors.DatabaseUnreadableError, match="already exists"), open_writer(str(second), "test"):
+    with pytest.raises(errors.DatabaseUnreadableError, match="already exists"), open_writable(str(second), "test"):
         pass
     monkeypatch.undo()
     connection = sqlite3.connect(second)
@@ -327,8 +331,8 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(second: Path, monk
     assert connection.execute("SELECT count(*) FROM matches").fetchone() == (2,)
     connection.close()
     assert len(second.read_bytes()) == len(before)
-    with open_writer(str(second), "test") as store:
-        assert store.count("passages") == 0
+    with open_writable(str(second), "test") as database:
+        assert store.statistics.count(database, "passages") == 0
 
 
 def test_few_keys_are_looked_up_without_reading_a_whole_table_once_there_are_statistics() -> None:
@@ -343,9 +347,9 @@ def test_few_keys_are_looked_up_without_reading_a_whole_table_once_there_are_sta
         connection.execute("CREATE TABLE large (id INTEGER PRIMARY KEY, x TEXT)")
         connection.executemany("INSERT INTO large VALUES (?, 'x')", ((n,) for n in range(5000)))
         connection.execute("ANALYZE")
-        lookups = Lookups.__new__(Lookups)
-        lookups._connection = Explained()  # type: ignore[assignment]
-        found = list(lookups._by_id(range(500), "SELECT t.id FROM wanted w CROSS JOIN large t ON t.id = w.id WHERE t.x IS NOT NULL"))
+        lookups = Database.__new__(Database)
+        lookups.connection = Explained()  # type: ignore[assignment]
+        found = list(lookups.select_by_ids(range(500), "SELECT t.id FROM wanted w CROSS JOIN large t ON t.id = w.id WHERE t.x IS NOT NULL"))
     assert len(found) == 500
     assert "SEARCH t USING INTEGER PRIMARY KEY (rowid=?)" in plans
     assert not [plan for plan in plans if "BLOOM" in plan]

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dedup import reports
+from dedup import reports, store
 from dedup.errors import DatabaseFailedError
 from dedup.index.hashtable import HEADER
 from dedup.index.passages import STORIES
@@ -31,7 +31,7 @@ from dedup.scan.record import record
 from dedup.scan.scanner import Scan
 from dedup.scan.session import Session
 from dedup.similarity import winnowing
-from dedup.store import open_reader
+from dedup.store import open_database
 from dedup.text.normalise import folded, normalise
 from tests import relations, running
 from tests.conftest import Ran, run
@@ -125,21 +125,21 @@ Pair = frozenset[str]
 
 def matches(db: Path) -> dict[Pair, Any]:
     """What is stored of pairs of texts, by their normalised bodies."""
-    with open_reader(str(db)) as store:
-        body = {t.id: normalise(t.body) for t in store.texts()}
-        return {frozenset((body[m.a], body[m.b])): m for m in store.pairs()}
+    with open_database(str(db)) as database:
+        body = {t.id: normalise(t.body) for t in store.texts.all_with_body(database)}
+        return {frozenset((body[m.a], body[m.b])): m for m in store.matches.list_all(database)}
 
 
 def pairs(db: Path, **kw: Any) -> dict[Pair, dict[str, Any]]:
     """What is told of pairs of pages, by their URLs."""
-    with open_reader(str(db)) as store:
-        return {frozenset((p["a"]["url"], p["b"]["url"])): p for p in reports.pairs(store, reports.Filter(**kw))}
+    with open_database(str(db)) as database:
+        return {frozenset((p["a"]["url"], p["b"]["url"])): p for p in reports.pairs(database, reports.Filter(**kw))}
 
 
 def clusters(db: Path, **kw: Any) -> list[set[str]]:
     """The URLs of each cluster."""
-    with open_reader(str(db)) as store:
-        found = list(reports.clusters(store, reports.Filter(**kw)))
+    with open_database(str(db)) as database:
+        found = list(reports.clusters(database, reports.Filter(**kw)))
     return [{c["representative"]["url"], *(m["url"] for m in c["members"])} for c in found]
 
 
@@ -383,8 +383,8 @@ def test_a_phrase_of_more_stories_than_a_key_proposes_is_stored_with_no_further_
 
 def under_one_key(db: Path) -> Counter[int]:
     """Key → texts that stand under it."""
-    with open_reader(str(db)) as store:
-        return Counter(key for _, keys in store.stored_passages() for key in winnowing.unpack(keys).tolist())
+    with open_database(str(db)) as database:
+        return Counter(key for _, keys in store.passages.all_fingerprints(database) for key in winnowing.unpack(keys).tolist())
 
 
 def recrawled(source: Story, edits: int, seed: int, number: int = 0) -> list[Made]:
@@ -479,8 +479,8 @@ def test_those_that_were_compared_only_with_a_revision_that_went_are_in_one_clus
     running.scan(crawl, db)
     one, *_, other = (p.address for p in papers)
     assert {url for pair in pairs(db) for url in pair} == {papers[0].address, papers[1].address}, "the others have none left"
-    with open_reader(str(db)) as store:
-        found = list(reports.clusters(store, reports.Filter()))
+    with open_database(str(db)) as database:
+        found = list(reports.clusters(database, reports.Filter()))
     members = {m["url"]: m for c in found for m in c["members"]}
     assert {one, other} < members.keys() | {c["representative"]["url"] for c in found}
     assert set().union(*clusters(db)) == {p.address for p in papers}
@@ -494,13 +494,13 @@ def test_those_that_were_compared_only_with_a_revision_that_went_are_in_one_clus
 
 def derived(db: Path) -> dict[str, list[tuple[Any, ...]]]:
     """What of the database the dump leaves out and matching depends on, to the last row; times left out."""
-    with open_reader(str(db)) as store:
+    with open_database(str(db)) as database:
         return {
-            "publishers": store._all("SELECT * FROM publishers ORDER BY 1"),
-            "passages": store._all("SELECT * FROM passages ORDER BY 1"),
-            "represented": store._all("SELECT * FROM represented ORDER BY 1, 2"),
-            "boilerplate": store._all("SELECT id, name, publisher_id, passage, shown, articles, status FROM boilerplate ORDER BY 1"),
-            "crowded": store._all("SELECT id FROM texts WHERE crowded = 1 ORDER BY 1"),
+            "publishers": database.rows("SELECT * FROM publishers ORDER BY 1"),
+            "passages": database.rows("SELECT * FROM passages ORDER BY 1"),
+            "represented": database.rows("SELECT * FROM represented ORDER BY 1, 2"),
+            "boilerplate": database.rows("SELECT id, name, publisher_id, passage, shown, articles, status FROM boilerplate ORDER BY 1"),
+            "crowded": database.rows("SELECT id FROM texts WHERE crowded = 1 ORDER BY 1"),
         }
 
 
@@ -545,7 +545,7 @@ def test_what_one_path_showed_one_after_the_other_within_a_batch_is_matched(eith
             path = article.write(crawl, "a.md")
             found = Found(session.roots[0].id, session.roots[0].path, b"", b"a.md", signature(path.stat()))
             examined += examine([found], session.options)
-        record(session.store, examined, session.matcher, session.policy, Tally())
+        record(session.database, examined, session.matcher, session.policy, Tally())
     ((pair, match),) = matches(db).items()
     assert (len(pair), match.relation) == (2, "copy")
 
@@ -620,11 +620,11 @@ def test_matches_are_those_of_an_undisturbed_run_whatever_happened_to_the_passag
 def check_index(session: Session, bodies: Iterable[str]) -> None:
     """The passage index holds the keys that are stored, and no other ones: neither of those of these bodies."""
     stored: dict[int, list[int]] = {}
-    for number, packed in session.store.stored_passages():
+    for number, packed in store.passages.all_fingerprints(session.database):
         for key in winnowing.unpack(packed).tolist():
             stored.setdefault(key, []).append(number)
     index = session.matcher.open_passages()
-    assert index.last_text == session.store.last_batch()[1]
+    assert index.last_text == store.batches.latest(session.database)[1]
     asked = {key for body in bodies for key in keys_of(body)} | stored.keys()
     keys = np.array(sorted(asked), np.int64)
     numbers, texts = index.stories(keys)
@@ -651,16 +651,16 @@ def test_a_batch_that_was_rolled_back_leaves_nothing_behind(
     monkeypatch.setattr(scanning, "BATCH_FILES", 8)
     left = failing
     with running.session(crawl, db) as session:
-        whole = getattr(type(session.store), moment)
+        whole = getattr(type(session.database), moment)
 
-        def fail(store: Any, *args: Any) -> None:
+        def fail(database: Any, *args: Any) -> None:
             nonlocal left
             left -= 1
-            whole(store, *args)
+            whole(database, *args)
             if left == 0:
                 raise _OnPurposeError
 
-        monkeypatch.setattr(type(session.store), moment, fail)
+        monkeypatch.setattr(type(session.database), moment, fail)
         with pytest.raises(DatabaseFailedError):
             Scan(session).run()
         Scan(session).run()
@@ -693,7 +693,7 @@ def test_what_a_batch_that_was_rolled_back_brought_plays_no_part_in_those_that_c
         Scan(undisturbed).run()
         write(crawl, articles(went, 10))
         with monkeypatch.context() as patch:
-            patch.setattr(type(session.store), "add_matches", fail_on_purpose)
+            patch.setattr(type(session.database), "add_matches", fail_on_purpose)
             with pytest.raises(DatabaseFailedError):
                 Scan(session).run()
         write(crawl, articles(came, 10))

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from dedup import reports
+from dedup import reports, store
 from dedup.config import load
 from dedup.maintenance import summaries
 from dedup.maintenance.summaries import work_off
 from dedup.similarity.clustering import Graph
-from dedup.store import open_reader, open_writer
+from dedup.store import open_database, open_writable
 from tests.conftest import run
 from tests.crawl import Made, edited, words
 from tests.daemon import watching
@@ -48,8 +48,8 @@ def stored(folder: Path) -> dict[str, Any]:
 
 def anew(folder: Path) -> dict[str, Any]:
     """The same, worked out of all articles and matches at once."""
-    with open_reader(str(folder / "dedup.db")) as store:
-        graph = Graph(store.matched_articles(), store.pairs())
+    with open_database(str(folder / "dedup.db")) as database:
+        graph = Graph(store.matches.matched_articles(database), store.matches.list_all(database))
         return {
             star.representative.url: {
                 (a.url, link.relation, link.similarity, link.numbers.coverage, via) for a, link, via in star.members
@@ -70,10 +70,10 @@ def counted(folder: Path) -> dict[str, tuple[Any, ...]]:
     """URL → (first crawl, last crawl, states, crawls, changes of text) as `history` tells them."""
     found = {}
     settings = load(str(folder / "config.toml")).settings
-    with open_reader(str(folder / "dedup.db")) as store:
-        urls = [r[0] for r in store._all("SELECT url FROM pages WHERE current_sighting_id IS NOT NULL")]
+    with open_database(str(folder / "dedup.db")) as database:
+        urls = [r[0] for r in database.rows("SELECT url FROM pages WHERE current_sighting_id IS NOT NULL")]
         for url in urls:
-            told = reports.history(store, reports.find_page(store, settings.urls.canonicaliser(), url, None))
+            told = reports.history(database, reports.find_page(database, settings.urls.canonicaliser(), url, None))
             crawls = sorted({(t["crawled_at"], t["revision"]) for t in told["timeline"] if t["standing"] == "counted"})
             found[url] = (crawls[0][0], crawls[-1][0], len(told["revisions"]), len(crawls), len(told["changes"]))
     return found
@@ -214,13 +214,13 @@ def test_working_off_is_all_or_nothing(folder: Path, monkeypatch: pytest.MonkeyP
     def fails(*_: Any) -> None:
         raise RuntimeError("as if killed")
 
-    with open_writer(settings.database.path, "test") as store:
-        due = store.count("due")
+    with open_writable(settings.database.path, "test") as database:
+        due = store.statistics.count(database, "due")
         with monkeypatch.context() as patch:
             patch.setattr(summaries, "_cluster", fails)
             with pytest.raises(RuntimeError, match="as if killed"):
-                work_off(store, settings, 100)
-        assert (store.count("due"), store.count("summaries")) == (due, 0)
+                work_off(database, settings, 100)
+        assert (store.statistics.count(database, "due"), store.statistics.count(database, "summaries")) == (due, 0)
 
 
 @pytest.mark.parametrize("looks", [0, 1, 2, 3])
@@ -230,14 +230,14 @@ def test_where_there_is_no_time_for_it_everything_is_due_as_before(folder: Path,
         next(made).write(folder / "crawl", f"{n}.md")
     assert run(folder, "scan").code == 0
     settings = load(str(folder / "config.toml")).settings
-    with open_writer(str(folder / "dedup.db"), "test") as store:
-        with store.transaction():
-            store.forget_summaries()
-        due, asked = store.count("due"), iter([False] * looks)
-        assert work_off(store, settings, 1000, lambda: next(asked, True)) == 0
-        assert [store.count(t) for t in ("due", "summaries", "clusters")] == [due, 0, 0]
-        assert store.lock.at == ""
-        assert work_off(store, settings, 1000, lambda: False) == due
+    with open_writable(str(folder / "dedup.db"), "test") as database:
+        with database.transaction() as transaction:
+            store.summaries.delete_all(transaction)
+        due, asked = store.statistics.count(database, "due"), iter([False] * looks)
+        assert work_off(database, settings, 1000, lambda: next(asked, True)) == 0
+        assert [store.statistics.count(database, t) for t in ("due", "summaries", "clusters")] == [due, 0, 0]
+        assert database.lock.at == ""
+        assert work_off(database, settings, 1000, lambda: False) == due
 
 
 def test_whether_there_is_time_is_asked_before_anything_is_summed_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -245,10 +245,10 @@ def test_whether_there_is_time_is_asked_before_anything_is_summed_up(folder: Pat
     assert run(folder, "scan").code == 0
     settings, summarised = load(str(folder / "config.toml")).settings, []
     monkeypatch.setattr(summaries._Work, "_summarise", lambda _, pages: summarised.append(pages))
-    with open_writer(str(folder / "dedup.db"), "test") as store:
-        with store.transaction():
-            store.all_due()
-        assert work_off(store, settings, 100, lambda: True) == 0
+    with open_writable(str(folder / "dedup.db"), "test") as database:
+        with database.transaction() as transaction:
+            store.summaries.mark_all_due(transaction)
+        assert work_off(database, settings, 100, lambda: True) == 0
     assert summarised == []
 
 
@@ -256,11 +256,11 @@ def test_once_it_is_worked_off_nobody_is_told_that_it_is_being_worked_off(folder
     Made().write(folder / "crawl")
     assert run(folder, "scan").code == 0
     settings = load(str(folder / "config.toml")).settings
-    with open_writer(str(folder / "dedup.db"), "test") as store:
-        with store.transaction():
-            store.all_due()
-        assert work_off(store, settings, 100) == 1
-        assert store.lock.at == ""
+    with open_writable(str(folder / "dedup.db"), "test") as database:
+        with database.transaction() as transaction:
+            store.summaries.mark_all_due(transaction)
+        assert work_off(database, settings, 100) == 1
+        assert database.lock.at == ""
 
 
 def test_doctor_finds_summaries_that_are_not_as_they_should_be_and_repairs_them(folder: Path) -> None:
@@ -303,5 +303,5 @@ def test_a_daemon_sums_up_while_nothing_waits(crawl: Path, db: Path) -> None:
 
 
 def _summed(db: Path) -> tuple[int, int]:
-    with open_reader(str(db)) as store:
-        return store.count("summaries"), store.count("due")
+    with open_database(str(db)) as database:
+        return store.statistics.count(database, "summaries"), store.statistics.count(database, "due")

@@ -10,10 +10,11 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+from dedup import store
 from dedup.daemon.watch import MOST_PATHS, Notebook, Watcher
 from dedup.daemon.watch.change_queue import tops
 from dedup.scan.roots import Root
-from dedup.store import open_reader
+from dedup.store import open_database
 from tests import running
 from tests.crawl import Made, edited, words
 from tests.daemon import equals_a_scan, watching
@@ -53,8 +54,8 @@ def test_a_tree_renamed_in_within_and_out_is_followed(crawl: Path, db: Path) -> 
         (crawl / "moved").rename(outside)
         daemon.wait_until(lambda: daemon.recorded() == 0)
         assert daemon.leave() == 0
-    with open_reader(str(db)) as store:
-        assert (store.count("sightings"), store.count("files", "gone = 1")) == (10, 20)
+    with open_database(str(db)) as database:
+        assert (store.statistics.count(database, "sightings"), store.statistics.count(database, "files", "gone = 1")) == (10, 20)
 
 
 def test_overwriting_in_place_deletion_and_a_return_are_followed(crawl: Path, db: Path) -> None:

@@ -14,9 +14,9 @@ import feedparser
 import pytest
 from starlette.testclient import TestClient
 
-from dedup import reports
+from dedup import reports, store
 from dedup.config import load
-from dedup.store import open_reader
+from dedup.store import open_database
 from dedup.web.views import VIEWS, changes, faults, page
 from tests.conftest import Sampled, run
 from tests.crawl import Made
@@ -253,8 +253,8 @@ def test_a_damaged_or_newer_database_is_told_in_a_page(sampled: Sampled, tmp_pat
 def test_nothing_is_shown_by_a_key_of_the_database(site: TestClient, sampled: Sampled) -> None:
     """Figures name pages by URL, states by digest or ordinal."""
     settings = load(str(sampled.folder / "config.toml")).settings
-    with open_reader(settings.database.path) as store:
-        found = reports.history(store, store.page_by_url(RETURNED) or 0)
+    with open_database(settings.database.path) as database:
+        found = reports.history(database, store.pages.get_by_url(database, RETURNED) or 0)
     assert found["url"] == RETURNED
     those = f"/pair?a={quote(FIRST)}&b={quote(SECOND)}"
     for address in ("/changes", f"/page?url={quote(RETURNED)}", f"/compare?url={quote(RETURNED)}", those):

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from dedup.alerts.render import Line, Piece, Section, joined
 from dedup.alerts.strings import WORDS
 from dedup.model import SEVERITIES, Language, Severity
-from dedup.store import AlertRow
+from dedup.store.rows import AlertRow
 from dedup.text import times
 from dedup.text.sanitise import cut, is_address, one_line
 

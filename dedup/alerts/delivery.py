@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from zoneinfo import ZoneInfo
 
+from dedup import store
 from dedup.alerts.channels import placed, send
 from dedup.alerts.content import Style
 from dedup.alerts.messages import Message, message
@@ -25,8 +26,8 @@ from dedup.config import Delivery, Settings
 from dedup.errors import ChannelError
 from dedup.files.protected import Protected
 from dedup.rules import Alerting, Rhythm, due, hour_of
-from dedup.store import DeliveryRow, Writer
-from dedup.store.rows import Ahead, AlertRow
+from dedup.store import Database, Transaction, WritableDatabase
+from dedup.store.rows import Ahead, AlertRow, DeliveryRow
 from dedup.text import times
 
 EVERY = 0.5
@@ -108,7 +109,7 @@ class Post:
         """Whether something is being sent, or not yet marked."""
         return bool(self._unmarked) or any(s.out for s in self._states.values())
 
-    def exchange(self, store: Writer, *, at_once: bool = False, taking: bool = True) -> int:
+    def exchange(self, database: WritableDatabase, *, at_once: bool = False, taking: bool = True) -> int:
         """Mark what was sent, and hand over what is due; nothing more often than EVERY, unless `at_once`. To be called outside of a
         transaction; raises what SQLite raises, and then marks it the next time. Returns the number of messages handed over."""
         if not at_once and time.monotonic() < self._next:
@@ -116,11 +117,11 @@ class Post:
         self._next = time.monotonic() + EVERY
         self._collect()
         if self._unmarked:
-            with store.transaction():
+            with database.transaction() as transaction:
                 for outcome in self._unmarked:
-                    self._mark(store, outcome)
+                    self._mark(transaction, outcome)
             self._unmarked.clear()
-        return self._take(store) if taking else 0
+        return self._take(database) if taking else 0
 
     def _collect(self) -> None:
         while not self._outcomes.empty():
@@ -144,19 +145,19 @@ class Post:
 
     # Marks
 
-    def _mark(self, store: Writer, outcome: Outcome) -> None:
+    def _mark(self, transaction: Transaction, outcome: Outcome) -> None:
         parcel = outcome.parcel
         if outcome.error is None:
             assert outcome.message is not None
-            store.mark_sent(parcel.deliveries, outcome.at, outcome.message)
+            store.alerts.mark_sent(transaction, parcel.deliveries, outcome.at, outcome.message)
             return
         failures = self._states[parcel.channel].failures
         now = datetime.fromisoformat(outcome.at)
         again = _later(now, self._pause(max(parcel.attempts, failures - 1)))
         give_up = round(self._settings.give_up_hours * 3600)
-        store.mark_failed(parcel.deliveries, outcome.at, outcome.error, again, self._step, give_up)
+        store.alerts.mark_failed(transaction, parcel.deliveries, outcome.at, outcome.error, again, self._step, give_up)
         if failures >= FAILING:
-            store.put_off(parcel.channel, outcome.at, f"not tried: {outcome.error}", again, self._step, give_up)
+            store.alerts.postpone_channel(transaction, parcel.channel, outcome.at, f"not tried: {outcome.error}", again, self._step, give_up)
 
     def _pause(self, attempts: int) -> float:
         """Seconds until the next attempt: any time within what doubles with each, so that not all come back together."""
@@ -165,15 +166,15 @@ class Post:
 
     # Taking
 
-    def _take(self, store: Writer) -> int:
+    def _take(self, database: WritableDatabase) -> int:
         now = times.now()
-        self._reschedule(store, now)
+        self._reschedule(database, now)
         number = 0
-        for channel in store.channels_due(now):
+        for channel in store.alerts.channels_with_due_deliveries(database, now):
             state = self._states.setdefault(channel, _State())
             if state.out:
                 continue
-            parcels = list(self._parcels(store, channel, now))
+            parcels = list(self._parcels(database, channel, now))
             if state.failures >= FAILING:
                 parcels = parcels[:1]
             for parcel in parcels:
@@ -181,12 +182,14 @@ class Post:
             number += len(parcels)
         return number
 
-    def _reschedule(self, store: Writer, now: str) -> None:
+    def _reschedule(self, database: WritableDatabase, now: str) -> None:
         """Due times that were set by a clock that was ahead are set again."""
-        while ahead := store.scheduled_after(now, TOGETHER):
-            with store.transaction():
+        while ahead := store.alerts.deliveries_scheduled_after(database, now, TOGETHER):
+            with database.transaction() as transaction:
                 for delivery in ahead:
-                    store.reschedule(delivery.id, delivery.alert, self._due_again(delivery, datetime.fromisoformat(now)), now)
+                    store.alerts.reschedule(
+                        transaction, delivery.id, delivery.alert, self._due_again(delivery, datetime.fromisoformat(now)), now
+                    )
 
     def _due_again(self, delivery: Ahead, now: datetime) -> str:
         """What waited for a time of the clock waits for the next such time. What waited for so many seconds waits for as many from now."""
@@ -203,18 +206,18 @@ class Post:
             return due(now, rhythm).at.isoformat()
         return due(now, Rhythm(zone=rhythm.zone, quiet=rhythm.quiet)).at.isoformat()  # a cap is looked at when it is sent
 
-    def _parcels(self, store: Writer, channel: str, now: str) -> Iterator[Parcel]:
+    def _parcels(self, database: WritableDatabase, channel: str, now: str) -> Iterator[Parcel]:
         """What is to be sent now; what is not, though it is due, is put off."""
-        found = store.due(channel, now, TOGETHER)
-        holds = list(_holds(store, found, self._alerting, datetime.fromisoformat(now)))
+        found = store.alerts.due_deliveries(database, channel, now, TOGETHER)
+        holds = list(_holds(database, found, self._alerting, datetime.fromisoformat(now)))
         if holds:
-            with store.transaction():
+            with database.transaction() as transaction:
                 for deliveries, due_at, why in holds:
-                    store.hold(deliveries, due_at, why, now, self._step)
+                    store.alerts.postpone(transaction, deliveries, due_at, why, now, self._step)
             held = {d: (due_at, why) for deliveries, due_at, why in holds for d in deliveries}
             found = [replace(d, due_at=held[d.id][0], digest=held[d.id][1]) if d.id in held else d for d in found]
             found = [d for d in found if d.due_at <= now]
-        alerts = store.alerts([d.alert for d in found])
+        alerts = store.alerts.get(database, [d.alert for d in found])
         together = groupby(
             sorted(found, key=lambda d: (d.due_at, d.rule, d.digest or "", d.id)),
             key=lambda d: (d.due_at, d.rule, d.digest, d.id if d.digest in _BY_ITSELF else 0),
@@ -280,7 +283,7 @@ class Post:
                 told.append(f"Channel {name}: it does not answer (since {s.handed[1]})")
         return told
 
-    def finish(self, store: Writer, seconds: float = PATIENCE) -> None:
+    def finish(self, database: WritableDatabase, seconds: float = PATIENCE) -> None:
         """Leave: take nothing more, give channels a while to end what they are at, and mark it."""
         self._leaving.set()
         deadline = time.monotonic() + seconds
@@ -289,7 +292,7 @@ class Post:
         while any(s.out for s in self._states.values()) and time.monotonic() < deadline:
             time.sleep(0.02)
             self._collect()
-        self.exchange(store, at_once=True, taking=False)
+        self.exchange(database, at_once=True, taking=False)
 
 
 def _later(now: datetime, seconds: float) -> str:
@@ -297,7 +300,9 @@ def _later(now: datetime, seconds: float) -> str:
     return (now + timedelta(seconds=max(1, round(seconds)))).isoformat()
 
 
-def _holds(store: Writer, found: Sequence[DeliveryRow], alerting: Alerting, now: datetime) -> Iterator[tuple[list[int], str, str]]:
+def _holds(
+    database: Database, found: Sequence[DeliveryRow], alerting: Alerting, now: datetime
+) -> Iterator[tuple[list[int], str, str]]:
     """(deliveries, when they are due instead, why) of what is due and must not be sent now, or not by itself."""
     by_rule: dict[str, list[DeliveryRow]] = {}
     for d in found:
@@ -317,7 +322,7 @@ def _holds(store: Writer, found: Sequence[DeliveryRow], alerting: Alerting, now:
             gathered = {d.id for d in late}
             single = [d for d in single if d.id not in gathered]
         if rhythm.most_per_hour and single:
-            sent = store.sent_since(name, single[0].channel, hour_of(now, rhythm.zone).isoformat(), now.isoformat())
+            sent = store.alerts.count_sent_since(database, name, single[0].channel, hour_of(now, rhythm.zone).isoformat(), now.isoformat())
             over = single[max(0, rhythm.most_per_hour - sent) :]
             if over:
                 then = due(now, rhythm, sent_this_hour=rhythm.most_per_hour)

@@ -11,7 +11,7 @@ from typing import Any
 from dedup.alerts import render
 from dedup.alerts.content import DIFF_IN_DIGEST, Style, gravest, section, subject
 from dedup.alerts.render import Line, Piece, Section
-from dedup.store import AlertRow
+from dedup.store.rows import AlertRow
 from dedup.text import times
 
 SHOWN = 50

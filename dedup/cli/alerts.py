@@ -13,7 +13,8 @@ from dedup.text.normalise import printable, printable_block
 
 if TYPE_CHECKING:
     from dedup.config import Settings
-    from dedup.store import AlertRow, DeliveryRow, Reader
+    from dedup.store import Database
+    from dedup.store.rows import AlertRow, DeliveryRow
 
 STATES = ("pending", "sent", "dead", "withdrawn")
 
@@ -37,13 +38,14 @@ def alerts() -> None:
 @click.pass_obj
 def list_(options: Common, state: str | None, rule: str | None, most: int, form: str) -> None:
     """List alerts, the newest first, with what became of each."""
+    from dedup import store
     from dedup.alerts.content import subject
-    from dedup.store import open_reader
+    from dedup.store import open_database
 
     settings = options.load().settings
-    with open_reader(settings.database.path) as store:
-        found = store.latest_alerts(most, state=state, rule=rule)
-        deliveries = store.deliveries_of([a.id for a in found])
+    with open_database(settings.database.path) as database:
+        found = store.alerts.list_latest(database, most, state=state, rule=rule)
+        deliveries = store.alerts.deliveries(database, [a.id for a in found])
     if form == "json":
         print_json([_as_json(a, deliveries[a.id]) for a in found])
         return
@@ -62,14 +64,15 @@ def list_(options: Common, state: str | None, rule: str | None, most: int, form:
 @click.pass_obj
 def show(options: Common, name: str, form: str) -> None:
     """Show all of one alert: what it tells, and each delivery with its attempts. The first characters of an ID are enough."""
+    from dedup import store
     from dedup.alerts import render
     from dedup.alerts.content import section, subject
-    from dedup.store import open_reader
+    from dedup.store import open_database
 
     settings = options.load().settings
-    with open_reader(settings.database.path) as store:
-        alert = _find(store, name)
-        deliveries = store.deliveries_of([alert.id])[alert.id]
+    with open_database(settings.database.path) as database:
+        alert = _find(database, name)
+        deliveries = store.alerts.deliveries(database, [alert.id])[alert.id]
     if form == "json":
         print_json(_as_json(alert, deliveries))
         return
@@ -94,14 +97,15 @@ def retry(options: Common, names: tuple[str, ...], dead: bool, form: str) -> Non
     They are sent by 'dedup alerts send', or by 'dedup watch' once it runs again: while it does, the database is its own. What a channel
     has taken is not sent again.
     """
-    from dedup.store import open_writer
+    from dedup import store
+    from dedup.store import open_writable
     from dedup.text import times
 
     if bool(names) == dead:
         raise click.UsageError("name alerts by their IDs, or all that were given up with --dead")
     path = _existing(options.load().settings)
-    with open_writer(path, "alerts retry") as store, store.transaction():
-        number = store.retry(times.now(), None if dead else [_find(store, name).id for name in names])
+    with open_writable(path, "alerts retry") as database, database.transaction() as transaction:
+        number = store.alerts.retry(transaction, times.now(), None if dead else [_find(transaction, name).id for name in names])
     if form == "json":
         print_json({"retried": number})
     else:
@@ -147,18 +151,19 @@ def send(options: Common, form: str) -> None:
     """
     import time
 
+    from dedup import store
     from dedup.alerts import Post
-    from dedup.store import open_writer
+    from dedup.store import open_writable
 
     loaded = options.load()
     settings = loaded.settings
     path = _existing(settings)
-    with told(options), open_writer(path, "alerts send") as store, store.work():
-        post = Post(settings, settings.protected(store.directory_paths(), loaded.file))
-        while post.exchange(store, at_once=True) or post.busy:
+    with told(options), open_writable(path, "alerts send") as database, database.work():
+        post = Post(settings, settings.protected(store.directories.paths(database), loaded.file))
+        while post.exchange(database, at_once=True) or post.busy:
             time.sleep(0.02)
-        post.finish(store)
-        left = store.outstanding().values()
+        post.finish(database)
+        left = store.alerts.outstanding(database).values()
     waiting = sum(o.pending for o in left)
     if form == "json":
         print_json({"sent": post.sent, "failed": post.failed, "waiting": waiting})
@@ -183,11 +188,12 @@ def _known_directories(settings: Settings) -> list[bytes]:
     """The crawl directories that the database knows; none where there is no database, or it cannot be read."""
     from contextlib import suppress
 
+    from dedup import store
     from dedup.errors import DedupError
-    from dedup.store import open_reader
+    from dedup.store import open_database
 
-    with suppress(DedupError), open_reader(settings.database.path) as store:
-        return store.directory_paths()
+    with suppress(DedupError), open_database(settings.database.path) as database:
+        return store.directories.paths(database)
     return []
 
 
@@ -199,11 +205,12 @@ def _style(settings: Settings) -> Any:
     return Style(settings.delivery.language, ZoneInfo(settings.delivery.zone))
 
 
-def _find(store: Reader, name: str) -> AlertRow:
+def _find(database: Database, name: str) -> AlertRow:
     """The alert that a name, or its beginning, stands for. Raises UnknownAlertError, AmbiguousAlertError."""
+    from dedup import store
     from dedup.errors import AmbiguousAlertError, UnknownAlertError
 
-    found = store.alerts_named(name) if name else []
+    found = store.alerts.find_by_prefix(database, name) if name else []
     if not found:
         raise UnknownAlertError(wanted=name)
     if len(found) > 1:

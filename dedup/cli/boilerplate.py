@@ -37,10 +37,10 @@ def boilerplate() -> None:
 def list_(options: Common, publisher: str | None, status: str | None, form: str) -> None:
     """List the passages: by publisher, then by when they were learned."""
     from dedup import reports
-    from dedup.store import open_reader
+    from dedup.store import open_database
 
-    with open_reader(options.load().settings.database.path) as store:
-        found = [row for row in reports.boilerplate(store, publisher) if status in (None, row["status"])]
+    with open_database(options.load().settings.database.path) as database:
+        found = [row for row in reports.boilerplate(database, publisher) if status in (None, row["status"])]
     if form == "json":
         print_json_array(found)
     elif form == "csv":
@@ -90,19 +90,20 @@ def mask(options: Common, names: tuple[str, ...], publisher: str | None, passage
 
 def _decide(options: Common, names: tuple[str, ...], status: Masking, told: tuple[str, str] | None = None) -> list[BoilerplateRow]:
     """Give passages a status, all or none of them, and write down one that is `told` as (publisher, text)."""
+    from dedup import store
     from dedup.errors import DatabaseMissingError
     from dedup.matching import boilerplate as known
-    from dedup.store import open_writer
+    from dedup.store import open_writable
 
     settings = options.load().settings
     if not os.path.exists(settings.database.path):
         raise DatabaseMissingError(path=settings.database.path)
-    with open_writer(settings.database.path, "boilerplate") as store, store.transaction():
-        rows = [replace(known.find(store, name), status=status) for name in names]
+    with open_writable(settings.database.path, "boilerplate") as database, database.transaction() as transaction:
+        rows = [replace(known.find(transaction, name), status=status) for name in names]
         for row in rows:
-            store.set_boilerplate(row.name, status)
+            store.boilerplate.set_status(transaction, row.name, status)
         if told is not None:
-            rows.append(known.tell(store, settings.publishers.publishers().house(told[0], "", ""), told[1]))
+            rows.append(known.tell(transaction, settings.publishers.publishers().house(told[0], "", ""), told[1]))
     return rows
 
 

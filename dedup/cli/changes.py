@@ -65,9 +65,8 @@ def changes(
     dedup changes --stealth --since 2026-03-05
     dedup changes --kind removed --format csv > removed.csv
     """
-    from dedup import reports
-    from dedup.store.connection import open_reading
-    from dedup.store.feed import Feed
+    from dedup import reports, store
+    from dedup.store import open_database
 
     begin, end = moment("--since", since), moment("--until", until)
     try:
@@ -78,16 +77,16 @@ def changes(
     if url is not None and "*" not in url:
         url = settings.urls.canonicaliser().canonical(url) or url
     wanted = reports.Wanted(begin, end, frozenset(kinds), min_severity, publisher, url, stealth, settings.publishers.publishers(), edit)
-    with open_reading(settings.database.path, Feed) as store:
+    with open_database(settings.database.path) as database:
         c = settings.changes
-        found = reports.changes(store, wanted, None if each else reports.Folding(c.incident_pages, c.incident_hours))
+        found = reports.changes(database, wanted, None if each else reports.Folding(c.incident_pages, c.incident_hours))
         if form == "json":
             print_json_array(found)
         elif form == "csv":
             print_csv(reports.CHANGE_COLUMNS, reports.flat_changes(found))
         else:
             _print(found)
-        if unjudged := store.unjudged():
+        if unjudged := store.changes.count_unclassified(database):
             remark(options, f"{plural(unjudged, 'change')} from before changes were judged; 'dedup reindex --changes' judges them.")
 
 

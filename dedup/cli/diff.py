@@ -57,10 +57,10 @@ def diff(options: Common, page: str, other: str | None, from_: int | None, to: i
 
 def _of_revisions(settings: Settings, page: str, from_: int | None, to: int | None) -> dict[str, Any]:
     from dedup import reports
-    from dedup.store import open_reader
+    from dedup.store import open_database
 
-    with open_reader(settings.database.path) as store:
-        return reports.compare_revisions(store, page_of(store, settings, page), from_, to)
+    with open_database(settings.database.path) as database:
+        return reports.compare_revisions(database, page_of(database, settings, page), from_, to)
 
 
 def _of_files(settings: Settings, one: str, other: str) -> dict[str, Any]:

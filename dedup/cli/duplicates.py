@@ -52,7 +52,7 @@ def duplicates(
     dedup duplicates --pairs --format csv > pairs.csv
     """
     from dedup import reports
-    from dedup.store import open_reader
+    from dedup.store import open_database
 
     if kind and not as_pairs and not set(kind) & set(CLUSTERED):
         raise click.UsageError(f"there are no clusters of {' and '.join(kind)}; add --pairs to list such matches")
@@ -68,8 +68,8 @@ def duplicates(
             met.update(m["relation"] for m in row.get("members", [row]))
             yield row
 
-    with open_reader(settings.database.path) as store:
-        found = noted(reports.pairs(store, wanted, passages=passages) if as_pairs else reports.clusters(store, wanted))
+    with open_database(settings.database.path) as database:
+        found = noted(reports.pairs(database, wanted, passages=passages) if as_pairs else reports.clusters(database, wanted))
         if form == "json":
             print_json_array(found)
         elif form == "csv" and as_pairs:
@@ -155,11 +155,11 @@ def similar(options: Common, path: str, every: bool, fail_on: tuple[str, ...], f
     """
     from dedup import reports
     from dedup.reports import similar as similarity_report
-    from dedup.store import open_reader
+    from dedup.store import open_database
 
     settings = options.load().settings
-    with open_reader(settings.database.path) as store:
-        found = similarity_report.resemble(store, settings, os.fsencode(path), every=every)
+    with open_database(settings.database.path) as database:
+        found = similarity_report.resemble(database, settings, os.fsencode(path), every=every)
     if form == "json":
         click.echo(dumps(found, indent=2))
     elif form == "csv":

@@ -15,7 +15,7 @@ from dedup.model import CLUSTERED
 
 if TYPE_CHECKING:
     from dedup.reports.export import Chosen, Table
-    from dedup.store.exporting import Exporting
+    from dedup.store import Database
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 KEEP = ("earliest", "longest", "latest")
@@ -66,7 +66,7 @@ def articles(options: Common, period: Period, every: bool, no_body: bool, form: 
     """Articles: each page as it stands now, with its body."""
     from dedup.reports import export as tables
 
-    _write(options, output, form, lambda store, chosen: tables.articles(store, chosen, every=every, body=not no_body), period)
+    _write(options, output, form, lambda database, chosen: tables.articles(database, chosen, every=every, body=not no_body), period)
 
 
 @export.command()
@@ -80,7 +80,7 @@ def matches(options: Common, period: Period, every: bool, form: str, output: Out
     """Texts that match, each with an article that shows it; n copies of one text are n - 1 rows."""
     from dedup.reports import export as tables
 
-    _write(options, output, form, lambda store, chosen: tables.matches(store, chosen, every=every), period)
+    _write(options, output, form, lambda database, chosen: tables.matches(database, chosen, every=every), period)
 
 
 @export.command()
@@ -154,15 +154,16 @@ def drop(options: Common, rule: Ruled, form: str, output: Output) -> None:
 
 
 def _write_list(options: Common, to: Output, form: str, ruled: Ruled, table: Callable[..., Table]) -> None:
+    from dedup import store
     from dedup.reports.export import Rule
 
     name, prefer, relations = ruled
 
-    def made(store: Exporting, chosen: Chosen) -> Table:
+    def made(database: Database, chosen: Chosen) -> Table:
         rule = Rule(name, prefer, frozenset(relations), chosen.publishers)
-        if left := store.without_files():
+        if left := store.export.count_without_files(database):
             remark(options, f"{plural(left, 'page')} whose latest crawl no file holds any more are in neither list.")
-        return table(store, rule)
+        return table(database, rule)
 
     _write(options, to, form, made, (None, None, None))
 
@@ -171,14 +172,14 @@ def _write(
     options: Common,
     to: Output,
     form: str,
-    table: Callable[[Exporting, Chosen], Table],
+    table: Callable[[Database, Chosen], Table],
     period: Period,
     *,
     summed: bool = False,
 ) -> None:
+    from dedup import store
     from dedup.reports.export import FORMATS, Chosen
-    from dedup.store.connection import open_reading
-    from dedup.store.exporting import Exporting
+    from dedup.store import open_database
 
     if form == "parquet" and to.path is None:
         raise click.UsageError("Parquet is written to a file; name one with -o")
@@ -186,10 +187,10 @@ def _write(
     settings = loaded.settings
     chosen = Chosen(*period, settings.publishers.publishers())
     with (
-        open_reading(settings.database.path, Exporting) as store,
+        open_database(settings.database.path) as database,
         Progress("export", "rows", shown=to.path is not None and on_terminal(options)) as bar,
-        written(loaded, to, store.directory_paths()) as file,
+        written(loaded, to, store.directories.paths(database)) as file,
     ):
-        if summed and (due := store.count("due")):
+        if summed and (due := store.statistics.count(database, "due")):
             remark(options, f"{plural(due, 'page')} that were just recorded are not in it yet.")
-        FORMATS[form](table(store, chosen), file, bar.update)
+        FORMATS[form](table(database, chosen), file, bar.update)

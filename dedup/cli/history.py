@@ -12,7 +12,7 @@ from dedup.text.normalise import printable
 
 if TYPE_CHECKING:
     from dedup.config import Settings
-    from dedup.store import Reader
+    from dedup.store import Database
 
 TIMELINE_COLUMNS = ("crawled_at", "revision", "check", "cause", "standing", "crawled_at_from", "gone", "path")
 
@@ -29,11 +29,11 @@ def history(options: Common, page: str, form: str) -> None:
     CSV gives the timeline.
     """
     from dedup import reports
-    from dedup.store import open_reader
+    from dedup.store import open_database
 
     settings = options.load().settings
-    with open_reader(settings.database.path) as store:
-        found = reports.history(store, page_of(store, settings, page))
+    with open_database(settings.database.path) as database:
+        found = reports.history(database, page_of(database, settings, page))
     if form == "json":
         print_json(found)
     elif form == "csv":
@@ -42,17 +42,17 @@ def history(options: Common, page: str, form: str) -> None:
         _print(found)
 
 
-def page_of(store: Reader, settings: Settings, wanted: str) -> int:
+def page_of(database: Database, settings: Settings, wanted: str) -> int:
     """The page that an argument stands for."""
-    from dedup import reports
+    from dedup import reports, store
 
     path = os.path.abspath(os.fsencode(wanted))
     place = None
-    for directory in store.directory_paths():
+    for directory in store.directories.paths(database):
         if path.startswith(directory + b"/"):
             folder, _, name = path[len(directory) + 1 :].rpartition(b"/")
             place = (directory, folder, name)
-    return reports.find_page(store, settings.urls.canonicaliser(), wanted, place)
+    return reports.find_page(database, settings.urls.canonicaliser(), wanted, place)
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -36,10 +36,10 @@ def prune(options: Common, dry_run: bool, vacuum: bool, form: str) -> None:
     dedup prune --dry-run
     dedup backup /srv/backup/dedup.db && dedup prune
     """
+    from dedup import store
     from dedup.errors import DatabaseMissingError
     from dedup.maintenance.retention import Pruned, doomed, rule_of
-    from dedup.store.connection import open_reading
-    from dedup.store.prune import States
+    from dedup.store import open_database
 
     if dry_run and vacuum:
         raise click.UsageError("--dry-run writes nothing, and --vacuum everything anew")
@@ -49,14 +49,14 @@ def prune(options: Common, dry_run: bool, vacuum: bool, form: str) -> None:
     if not os.path.exists(database):
         raise DatabaseMissingError(path=database)
     if dry_run or (settings.history.keep == "all" and not vacuum):
-        with open_reading(database, States) as states:
+        with open_database(database) as states:
             rule = rule_of(settings.history, states)
             if rule is None:
-                pruned.kept["all"] = states.count("revisions", "pruned_at IS NULL")
+                pruned.kept["all"] = store.statistics.count(states, "revisions", "pruned_at IS NULL")
             else:
                 for _ in doomed(states, rule, pruned):
                     pass
-            free = states.free_bytes()
+            free = store.prune.free_bytes(states)
     else:
         rule, given_back, free = _prune(options, settings, pruned, vacuum=vacuum)
     if form == "json":
@@ -78,6 +78,7 @@ def prune(options: Common, dry_run: bool, vacuum: bool, form: str) -> None:
 
 def _prune(options: Common, settings: Settings, pruned: Pruned, *, vacuum: bool) -> tuple[Rule | None, int, int]:
     """(the rule, bytes that were given back to the disk, bytes that are free within the file)."""
+    from dedup import store
     from dedup.errors import RecipeChangedError
     from dedup.maintenance.retention import prune as let_go
     from dedup.maintenance.retention import rule_of
@@ -88,7 +89,6 @@ def _prune(options: Common, settings: Settings, pruned: Pruned, *, vacuum: bool)
     from dedup.store.connection import open_locked
     from dedup.store.lock import Lock
     from dedup.store.ownership import require_own
-    from dedup.store.prune import Pruner
 
     path, given_back = settings.database.path, 0
     jit.keep_beside(path)
@@ -97,18 +97,18 @@ def _prune(options: Common, settings: Settings, pruned: Pruned, *, vacuum: bool)
     try:
         with (
             told(options),
-            open_locked(path, lock, Pruner) as store,
-            store.work(),
+            open_locked(path, lock) as database,
+            database.work(),
             Progress("prune", "states", shown=on_terminal(options)) as bar,
         ):
-            rule, touched = rule_of(settings.history, store), False
+            rule, touched = rule_of(settings.history, database), False
             if rule is not None:
-                touched = let_go(store, rule, pruned, bar.advance)
+                touched = let_go(database, rule, pruned, bar.advance)
             if touched:
                 matching = matching_of(settings)
-                matcher = Matcher(store, matching, settings.publishers.publishers())
+                matcher = Matcher(database, matching, settings.publishers.publishers())
                 try:
-                    recipes.require(store, recipes.configured(settings, [recipes.MATCHES]))
+                    recipes.require(database, recipes.configured(settings, [recipes.MATCHES]))
                 except RecipeChangedError:
                     pass  # 'dedup reindex' is to come, and makes the indexes
                 else:
@@ -119,8 +119,12 @@ def _prune(options: Common, settings: Settings, pruned: Pruned, *, vacuum: bool)
                         matcher.open_passages()
             bar.stage("room")
             lock.doing("giving free room back")
-            given_back = store.rewrite() if vacuum else store.give_back(lambda n: bar.beside("pages given back", n))
-            return rule, given_back, store.free_bytes()
+            given_back = (
+                store.prune.rewrite(database)
+                if vacuum
+                else store.prune.release_pages(database, lambda n: bar.beside("pages given back", n))
+            )
+            return rule, given_back, store.prune.free_bytes(database)
     except KeyboardInterrupt:
         remark(options, f"Until then the text of {plural(pruned.states, 'state')} was pruned.")
         raise

@@ -9,10 +9,10 @@ import click
 
 from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, remark, told
 from dedup.cli.progress import Progress
+from dedup.store import Database
 
 if TYPE_CHECKING:
     from dedup.config import Settings
-    from dedup.store import Writer
 
 STEPS = ("matches", "urls", "changes", "readings", "summaries", "search")
 """What can be done, in the order in which it is done."""
@@ -41,7 +41,7 @@ def reindex(options: Common, matches: bool, urls: bool, changes: bool, readings:
     """
     from dedup.errors import DatabaseMissingError
     from dedup.scan import recipes
-    from dedup.store import open_reader
+    from dedup.store import open_database
 
     asked = zip(STEPS, (matches, urls, changes, readings, summaries, search), strict=True)
     given = [name for name, flag in asked if flag]
@@ -52,7 +52,7 @@ def reindex(options: Common, matches: bool, urls: bool, changes: bool, readings:
         raise DatabaseMissingError(path=settings.database.path)
     pending: list[recipes.Pending] = []
     if not given:
-        with open_reader(settings.database.path) as reader:
+        with open_database(settings.database.path) as reader:
             pending = recipes.pending(reader, recipes.configured(settings))
         wanted = {str(p.recipe.step) for p in pending} or {"matches"}
         given = [name for name in STEPS if name in wanted and not (name == "matches" and "urls" in wanted)]
@@ -78,44 +78,45 @@ def _derived(options: Common, settings: Settings, name: str) -> dict[str, int]:
     from dedup.matching.matcher import Matcher
     from dedup.scan import recipes
     from dedup.scan.session import matching_of, options_of
-    from dedup.store import open_writer
+    from dedup.store import open_writable
 
     chosen, matching = options_of(settings), matching_of(settings)
     shown = on_terminal(options)
-    with open_writer(settings.database.path, "reindex") as store, Progress("reindex", "done", shown=shown) as progress:
-        matcher = Matcher(store, matching, settings.publishers.publishers())
+    with open_writable(settings.database.path, "reindex") as database, Progress("reindex", "done", shown=shown) as progress:
+        matcher = Matcher(database, matching, settings.publishers.publishers())
         publishers = recipes.configured(settings, [recipes.PUBLISHERS])[recipes.PUBLISHERS]
         if name == "search":
-            return _make_index(store, progress)
+            return _make_index(database, progress)
         if name == "urls":
-            return reindex_urls(store, chosen, matcher, recipes.rules_of(settings), progress.advance, publishers=publishers)
+            return reindex_urls(database, chosen, matcher, recipes.rules_of(settings), progress.advance, publishers=publishers)
         if name == "changes":
-            return reindex_changes(store, recipes.rules_of(settings), progress.advance)
+            return reindex_changes(database, recipes.rules_of(settings), progress.advance)
         if name == "summaries":
-            return {"pages": summaries.work_all_again(store, settings, progress.advance)}
-        recipes.require(store, recipes.configured(settings, [recipes.URLS]))
-        return reindex_signatures(store, chosen, matcher, progress.advance, publishers=publishers)
+            return {"pages": summaries.work_all_again(database, settings, progress.advance)}
+        recipes.require(database, recipes.configured(settings, [recipes.URLS]))
+        return reindex_signatures(database, chosen, matcher, progress.advance, publishers=publishers)
 
 
 def _readings(options: Common, settings: Settings) -> dict[str, int]:
     """Read files again, of the recorded crawl directories where none is configured; returns counts."""
+    from dedup import store
     from dedup.maintenance import summaries
     from dedup.maintenance.reindex import reindex_readings
     from dedup.scan import recipes
     from dedup.scan.session import open_session
-    from dedup.store import open_reader
+    from dedup.store import open_database
 
     if not settings.crawl.directories:
-        with open_reader(settings.database.path) as reader:
-            recorded = tuple(os.fsdecode(path) for path in reader.directories_in_use())
+        with open_database(settings.database.path) as reader:
+            recorded = tuple(os.fsdecode(path) for path in store.directories.in_use(reader))
         settings = settings.model_copy(update={"crawl": settings.crawl.model_copy(update={"directories": recorded})})
     with (
         open_session(settings, "reindex", applying=[recipes.READINGS]) as session,
         Progress("reindex", "files read again", shown=on_terminal(options)) as progress,
     ):
-        progress.expect(session.store.rereads_waiting() or session.store.count("files", "gone = 0"))
+        progress.expect(store.rereads.count(session.database) or store.statistics.count(session.database, "files", "gone = 0"))
         counts = reindex_readings(session, progress.advance)
-        summaries.work_all_off(session.store, settings, lambda n: progress.beside("summing up", n))
+        summaries.work_all_off(session.database, settings, lambda n: progress.beside("summing up", n))
         return counts
 
 
@@ -138,8 +139,9 @@ def _sentence(name: str, counts: dict[str, int]) -> str:
     return f"{plural(counts['texts'], 'text')} signed again, {plural(counts['matches'], 'match', 'matches')} found."
 
 
-def _make_index(store: Writer, progress: Progress) -> dict[str, int]:
+def _make_index(database: Database, progress: Progress) -> dict[str, int]:
+    from dedup import store
     from dedup.search import make_again
 
-    progress.expect(store.count("revisions"))
-    return {"entered": make_again(store, progress.advance)}
+    progress.expect(store.statistics.count(database, "revisions"))
+    return {"entered": make_again(database, progress.advance)}

@@ -29,9 +29,10 @@ def report(options: Common, since: str | None, until: str | None, publisher: str
     dedup report --since 2026-03-02 --until 2026-03-09
     dedup report --since 2026-03-02 --format html -o week.html
     """
+    from dedup import store
     from dedup.reports.period import FORMS, compute_statistics
-    from dedup.store.connection import open_reading
-    from dedup.store.counting import Counting, Period
+    from dedup.store import open_database
+    from dedup.store.statistics import Period
     from dedup.text.publishers import Publishers
 
     begin, end = moment("--since", since), moment("--until", until)
@@ -39,9 +40,9 @@ def report(options: Common, since: str | None, until: str | None, publisher: str
     settings = loaded.settings
     publishers: Publishers = settings.publishers.publishers()
     house = None if publisher is None else publishers.house(publisher, "", "")
-    with open_reading(settings.database.path, Counting) as store:
-        found = compute_statistics(store, Period(begin, end, house), ZoneInfo(settings.delivery.zone), publishers)
-        known = store.directory_paths()
+    with open_database(settings.database.path) as database:
+        found = compute_statistics(database, Period(begin, end, house), ZoneInfo(settings.delivery.zone), publishers)
+        known = store.directories.paths(database)
     with written(loaded, output, known) as file:
         for piece in FORMS[form](found):
             file.write(piece.encode())

@@ -15,7 +15,7 @@ from dedup.text.normalise import printable, printable_path
 
 if TYPE_CHECKING:
     from dedup.config import Settings
-    from dedup.store import Writer
+    from dedup.store import WritableDatabase
 
 
 @click.group(invoke_without_command=True)
@@ -47,11 +47,11 @@ def list_(options: Common, form: str) -> None:
 
 def _list(options: Common, form: str) -> None:
     from dedup.reports.status import roots as states
-    from dedup.store import open_reader
+    from dedup.store import open_database
 
     settings = options.load().settings
-    with open_reader(settings.database.path) as store:
-        found = states(store, settings)
+    with open_database(settings.database.path) as database:
+        found = states(database, settings)
     if form == "json":
         print_json(found)
         return
@@ -86,8 +86,8 @@ def move(options: Common, old: str, new: str, force: bool, form: str) -> None:
 
     settings = options.load().settings
     was, now = (os.path.abspath(os.fsencode(p)) for p in (old, new))
-    with _writing(options, settings) as store:
-        moved = directories.move(store, was, now, _configured(settings), force=force)
+    with _writing(options, settings) as database:
+        moved = directories.move(database, was, now, _configured(settings), force=force)
     if form == "json":
         print_json(
             {"old": printable_path(was), "new": printable_path(now), "files": moved.files, "sample": moved.sample, "found": moved.found}
@@ -111,18 +111,18 @@ def forget(options: Common, directory: str, yes: bool, form: str) -> None:
     DIR may be missing. It must not be configured any more.
     """
     from dedup.scan import directories
-    from dedup.store import open_reader
+    from dedup.store import open_database
 
     settings = options.load().settings
     path = os.path.abspath(os.fsencode(directory))
-    with open_reader(settings.database.path) as reader:
+    with open_database(settings.database.path) as reader:
         row = directories.known(reader, path)
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError(f"mark {plural(row.files, 'file')} of {printable_path(row.path)} as gone? Say so with --yes")
         click.confirm(f"Mark {plural(row.files, 'file')} of {printable_path(row.path)} as gone?", abort=True, err=True)
-    with _writing(options, settings) as store:
-        number = directories.forget(store, path, _configured(settings))
+    with _writing(options, settings) as database:
+        number = directories.forget(database, path, _configured(settings))
     if form == "json":
         print_json({"directory": printable_path(row.path), "gone": number})
     else:
@@ -134,12 +134,12 @@ def _configured(settings: Settings) -> list[bytes]:
 
 
 @contextmanager
-def _writing(options: Common, settings: Settings) -> Iterator[Writer]:
+def _writing(options: Common, settings: Settings) -> Iterator[WritableDatabase]:
     """The database held for writing; it must be there."""
     from dedup.errors import DatabaseMissingError
-    from dedup.store import open_writer
+    from dedup.store import open_writable
 
     if not os.path.exists(settings.database.path):
         raise DatabaseMissingError(path=settings.database.path)
-    with told(options), open_writer(settings.database.path, "roots") as store:
-        yield store
+    with told(options), open_writable(settings.database.path, "roots") as database:
+        yield database

@@ -13,10 +13,10 @@ import click
 from dedup.cli.common import Common, common, formats, judge, on_terminal, plural, print_json, remark, told
 from dedup.cli.progress import Progress
 from dedup.model import RELATIONS
+from dedup.store import Database
 
 if TYPE_CHECKING:
     from dedup.scan.counts import Tally
-    from dedup.store import Writer
 
 JUDGED = ("mismatched", "fault", "unsettled", "gone", *RELATIONS, "change")
 FILLING = 2.0
@@ -65,7 +65,7 @@ def scan(
     within = options.load().settings.crawl.directories if directories else None
     with told(options), open_session(loaded.settings, "scan", alert_on_import=alert_on_import, within=within) as session:
         for path in retired:
-            forget_mount(session.store, session.roots, os.fsencode(path))
+            forget_mount(session.database, session.roots, os.fsencode(path))
         stop = threading.Event()
         with Progress("scan", "files", shown=on_terminal(options)) as progress:
             pass_ = Scan(session, stop, lambda t: progress.update(t.files, f"{t.faults:,} faults"))
@@ -75,10 +75,10 @@ def scan(
             tally = pass_.run()
             progress.beside("summing up", 0)
             failed = summaries.Failed()
-            summaries.work_all_off(session.store, loaded.settings, lambda n: progress.beside("summing up", n), failed)
-        save_last_scan(session.store, tally, "scan", session.places)
+            summaries.work_all_off(session.database, loaded.settings, lambda n: progress.beside("summing up", n), failed)
+        save_last_scan(session.database, tally, "scan", session.places)
         if loaded.settings.search.index and not tally.absent:
-            _fill(session.store, tally.seconds)
+            _fill(session.database, tally.seconds)
     if failed.error is not None:
         remark(
             options,
@@ -102,11 +102,11 @@ def scan(
         sys.exit(1)
 
 
-def _fill(store: Writer, seconds: float) -> None:
+def _fill(database: Database, seconds: float) -> None:
     """Let search reach further, for a while that stands in proportion."""
     from dedup.search import Search
 
-    search = Search(store)
+    search = Search(database)
     try:
         search.fill(max(FILLING, FILLING_SHARE * seconds))
     finally:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dedup.config import Settings
     from dedup.search import Hit, Reach
     from dedup.search.highlight import Pieces
-    from dedup.store import Reader
+    from dedup.store import Database
 
 COLUMNS = ("url", "title", "publisher", "crawled_at", "current", "state", "text", "pruned_at")
 
@@ -41,14 +41,14 @@ def search(options: Common, query: tuple[str, ...], limit: int, form: str) -> No
     """
     from dedup.errors import QueryError
     from dedup.search import parse, plain
-    from dedup.store import open_reader
+    from dedup.store import open_database
 
     settings = options.load().settings
     asked = " ".join(query)
     if problem := parse(asked).problem:
         raise QueryError(query=asked[:80], problem=problem)
-    with open_reader(settings.database.path) as store:
-        hits, far, more = _found(store, settings, asked, limit)
+    with open_database(settings.database.path) as database:
+        hits, far, more = _found(database, settings, asked, limit)
     if form == "json":
         print_json_array(_row(hit) for hit in hits)
     elif form == "csv":
@@ -63,7 +63,7 @@ def search(options: Common, query: tuple[str, ...], limit: int, form: str) -> No
         )
 
 
-def _found(store: Reader, settings: Settings, asked: str, limit: int) -> tuple[list[Hit], Reach, bool]:
+def _found(database: Database, settings: Settings, asked: str, limit: int) -> tuple[list[Hit], Reach, bool]:
     """(so many hits, how far search reaches, whether there are more). Raises SearchUnavailableError."""
     from dedup.errors import SearchUnavailableError
     from dedup.search import find
@@ -71,7 +71,7 @@ def _found(store: Reader, settings: Settings, asked: str, limit: int) -> tuple[l
     hits: list[Hit] = []
     before = far = None
     while True:
-        page = find(store, settings.publishers.publishers(), asked, before, limit - len(hits))
+        page = find(database, settings.publishers.publishers(), asked, before, limit - len(hits))
         if page.problem:
             raise SearchUnavailableError(problem=page.problem)
         hits += page.hits

@@ -46,11 +46,11 @@ def status(options: Common, with_faults: bool, fail_on: tuple[str, ...], check: 
         _watch(path, every, form)
         return
     from dedup.reports.status import daemon, faults, holds, pending, roots, told
-    from dedup.store import open_reader
+    from dedup.store import open_database
 
-    with open_reader(path) as store:
-        found = holds(store) | {"roots": roots(store, settings), "pending": pending(store, settings)} | told(daemon(path))
-        listed = faults(store) if with_faults else []
+    with open_database(path) as database:
+        found = holds(database) | {"roots": roots(database, settings), "pending": pending(database, settings)} | told(daemon(path))
+        listed = faults(database) if with_faults else []
     judge(bad=("fault" in fail_on and bool(found["faults"])) or ("mismatched" in fail_on and bool(found["checks"]["mismatched"])))
     if form == "json":
         print_json(found | ({"fault_list": listed} if with_faults else {}))
@@ -66,12 +66,12 @@ def status(options: Common, with_faults: bool, fail_on: tuple[str, ...], check: 
 def _check(path: str, form: str) -> None:
     from dedup.errors import DatabaseUnreadableError
     from dedup.reports.status import daemon, problems
-    from dedup.store import open_reader
+    from dedup.store import open_database
     from dedup.store.lock import held
 
     found = problems(daemon(path))
     try:
-        with open_reader(path):
+        with open_database(path):
             pass
     except DatabaseUnreadableError as error:  # nor, perhaps, its lock
         found = [str(error), *(found if held(path) else ())]
@@ -92,7 +92,7 @@ def _watch(path: str, every: float, form: str) -> None:
     from rich.text import Text
 
     from dedup.reports.status import daemon, holds, told
-    from dedup.store import open_reader
+    from dedup.store import open_database
 
     counted: dict[str, Any] = {}
     next_count = 0.0
@@ -102,8 +102,8 @@ def _watch(path: str, every: float, form: str) -> None:
         while True:
             begun = time.monotonic()
             if begun >= next_count:
-                with open_reader(path) as store:
-                    counted = holds(store)
+                with open_database(path) as database:
+                    counted = holds(database)
                 next_count = begun + max(5.0, 20 * (time.monotonic() - begun))
             found = counted | told(daemon(path))
             if live is not None:
@@ -212,10 +212,10 @@ def dump(options: Common, logical: bool, form: str) -> None:
     diff <(dedup -d one.db dump --logical) <(dedup -d two.db dump --logical)
     """
     from dedup import reports
-    from dedup.store import open_reader
+    from dedup.store import open_database
 
     assert logical
     assert form == "json"
-    with open_reader(options.load().settings.database.path) as store:
-        for row in reports.dump(store):
+    with open_database(options.load().settings.database.path) as database:
+        for row in reports.dump(database):
             sys.stdout.write(dumps(row) + "\n")

@@ -15,7 +15,7 @@ from dedup.text.normalise import printable, printable_block
 if TYPE_CHECKING:
     from dedup.config import Settings
     from dedup.reports.explain import Side
-    from dedup.store import Reader
+    from dedup.store import Database
 
 
 @click.command()
@@ -35,25 +35,25 @@ def why(options: Common, a: str, b: str, form: str) -> None:
     dedup why 901_0000100001 https://www.example.com/story#1
     """
     from dedup.reports import explain as module
-    from dedup.store import open_reader
+    from dedup.store import open_database
 
     settings = options.load().settings
-    with open_reader(settings.database.path) as store:
-        found = module.explain(store, settings, _side(store, settings, a), _side(store, settings, b))
+    with open_database(settings.database.path) as database:
+        found = module.explain(database, settings, _side(database, settings, a), _side(database, settings, b))
     if form == "json":
         print_json(found)
     else:
         _print(found)
 
 
-def _side(store: Reader, settings: Settings, named: str) -> Side:
+def _side(database: Database, settings: Settings, named: str) -> Side:
     from dedup.reports.explain import from_file, from_page
 
     if os.path.isfile(named):
-        return from_file(store, settings, os.fsencode(named))
+        return from_file(database, settings, os.fsencode(named))
     numbered = re.fullmatch(r"(?s)(.*)#([0-9]{1,9})", named)
     page, number = (numbered[1], int(numbered[2])) if numbered else (named, None)
-    return from_page(store, settings, page_of(store, settings, page), number)
+    return from_page(database, settings, page_of(database, settings, page), number)
 
 
 def _print(found: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
+from dedup import store
 from dedup.alerts import Post
 from dedup.config import Settings
 from dedup.daemon import health_file
@@ -14,7 +15,7 @@ from dedup.errors import DedupError
 from dedup.rules import Event
 from dedup.scan.events import Policy
 from dedup.scan.isolation import is_of_file, log_once, summary
-from dedup.store import Writer, outbox
+from dedup.store import WritableDatabase, outbox
 from dedup.store.corruption import UNEXPECTED
 from dedup.text import times
 
@@ -27,11 +28,11 @@ _log = logging.getLogger("dedup")
 class Posting:
     """The daemon's post. Called by the loop alone, outside of transactions."""
 
-    def __init__(self, settings: Settings, store: Writer, policy: Policy, vitals: Vitals) -> None:
-        self._post = Post(settings, settings.protected(store.directory_paths()))
-        self._store, self._policy, self._vitals = store, policy, vitals
+    def __init__(self, settings: Settings, database: WritableDatabase, policy: Policy, vitals: Vitals) -> None:
+        self._post = Post(settings, settings.protected(store.directories.paths(database)))
+        self._database, self._policy, self._vitals = database, policy, vitals
         self._next_count = self._not_before = 0.0
-        self._dead = sum(o.dead for o in store.outstanding().values())
+        self._dead = sum(o.dead for o in store.alerts.outstanding(database).values())
 
     def exchange(self) -> None:
         """Mark and hand over, if it is time to. Raises what SQLite raises; what was sent is marked the next time then. Where the program
@@ -44,14 +45,14 @@ class Posting:
             if not is_of_file(error):
                 raise
             if isinstance(error, UNEXPECTED):
-                self._store.require_sound(error)
+                self._database.require_sound(error)
             log_once(error, "handing over alerts")
             self._not_before = time.monotonic() + PAUSE
             self._vitals.degrade("alerts", f"alerts cannot be handed over: {summary(error)}")
 
     def _exchange(self) -> None:
         self._announce()
-        self._post.exchange(self._store)
+        self._post.exchange(self._database)
         if time.monotonic() >= self._next_count:
             self._next_count = time.monotonic() + health_file.EVERY
             self._count()
@@ -65,12 +66,12 @@ class Posting:
         """Write the alerts of what the daemon could not do; what could not be written then is by now."""
         news = list(self._vitals.news)
         if news and self._policy.asks("daemon"):
-            with self._store.transaction():
-                outbox.write(self._store, map(_degraded, news), self._policy.alerting, times.now())
+            with self._database.transaction() as transaction:
+                outbox.write(transaction, map(_degraded, news), self._policy.alerting, times.now())
         del self._vitals.news[: len(news)]
 
     def _count(self) -> None:
-        outstanding = self._store.outstanding()
+        outstanding = store.alerts.outstanding(self._database)
         pending, dead = (sum(getattr(o, what) for o in outstanding.values()) for what in ("pending", "dead"))
         first = min((o.first_due for o in outstanding.values() if o.first_due is not None), default=None)
         overdue = max(0.0, times.seconds_between(first, times.now())) if first is not None else 0.0
@@ -82,8 +83,8 @@ class Posting:
     def finish(self) -> None:
         """Leave: channels may end what they are at, if that is soon. What is not marked then is sent again by the next start."""
         try:
-            with self._store.work():
-                self._post.finish(self._store)
+            with self._database.work():
+                self._post.finish(self._database)
         except DedupError as error:
             _log.error("%s Alerts that were sent last could not be marked; the next start sends them again.", error)
 

@@ -64,14 +64,14 @@ class Idle:
         self._session, self._busy, self._leave, self._report, self._clock = session, busy, leave, report, clock
         self._summing = _Retry("summing up what was recorded", clock)
         self._entering = _Retry("filling the search index", clock)
-        self._search = Search(session.store) if session.settings.search.index else None
+        self._search = Search(session.database) if session.settings.search.index else None
         self._rests_until = float("-inf")
         self._failed = summaries.Failed()
 
     def work(self) -> bool:
         """For a moment; whether there is more to do at once."""
         until = self._clock() + MOMENT
-        if not self._session.store.is_free():  # it can wait; nobody is told that it does
+        if not self._session.database.is_free():  # it can wait; nobody is told that it does
             return False
         while not self._busy():
             left = until - self._clock()
@@ -92,7 +92,7 @@ class Idle:
             if not is_of_file(error):
                 raise
             if isinstance(error, UNEXPECTED):
-                self._session.store.require_sound(error)
+                self._session.database.require_sound(error)
             retry.failed(error)
         else:
             retry.succeeded()
@@ -108,7 +108,7 @@ class Idle:
         begun = self._clock()
         if begun < self._rests_until:
             return 0
-        number = summaries.work_off(self._session.store, self._session.settings, SUMMED, self._leave, self._failed)
+        number = summaries.work_off(self._session.database, self._session.settings, SUMMED, self._leave, self._failed)
         now = self._clock()
         if now - begun > LONG:
             self._rests_until = now + REST * (now - begun)

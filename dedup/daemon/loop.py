@@ -56,8 +56,8 @@ class _Loop:
         self._unmounted: dict[int, list[bytes]] = {}
         self._following = self._new_following()
         path = health_file.place(session.settings.database.path)
-        self._vitals = Vitals(path, session.store.lock, watcher, self._following, session.unprobed)
-        self._posting = Posting(session.settings, session.store, session.policy, self._vitals)
+        self._vitals = Vitals(path, session.database.lock, watcher, self._following, session.unprobed)
+        self._posting = Posting(session.settings, session.database, session.policy, self._vitals)
         self._idle = Idle(session, self._busy, stop.is_set, self._derived)
         self._report_path = path
         self._roots = {root.id: root for root in session.roots}
@@ -70,8 +70,8 @@ class _Loop:
     def run(self) -> None:
         """Serve until stopped."""
         self._vitals.report()  # before anybody is told where: a predecessor's may lie there
-        self._session.store.lock.report_in(self._report_path)
-        self._session.store.hurried = self._stop.is_set
+        self._session.database.lock.report_in(self._report_path)
+        self._session.database.is_shutting_down = self._stop.is_set
         end_metrics = self._serve_metrics()
         self._session.matcher.progress = self._indexing
         leaving = True
@@ -116,8 +116,8 @@ class _Loop:
             self._watcher.book.woken.clear()  # it would wake us again and again
             return TICK
         try:
-            with self._session.store.work():
-                self._session.store.require_in_place()
+            with self._session.database.work():
+                self._session.database.require_in_place()
                 self._work(now)
                 pause = self._following.settled()
                 self._following.flush()
@@ -133,7 +133,7 @@ class _Loop:
         except DedupError:
             raise
         except Exception as error:
-            doing = self._session.store.lock.at or "it was idle"
+            doing = self._session.database.lock.at or "it was idle"
             log_once(error, doing)
             self._failed("internal", f"{summary(error)}, while {doing}.")
             return TICK
@@ -154,7 +154,7 @@ class _Loop:
                 notify("READY=1")
                 _log.info("watching %s", ", ".join(root.shown for root in self._session.roots))
             return
-        if any(not is_absent(self._session.store, root) for root in self._absent):
+        if any(not is_absent(self._session.database, root) for root in self._absent):
             self._watcher.book.everything("a crawl directory is there again")
         if self._mounts_changed():
             self._watcher.renew()  # what is mounted is not watched yet, and what was cannot be any more
@@ -169,8 +169,8 @@ class _Loop:
 
     def _mounts_changed(self) -> bool:
         """Whether other mounts of the crawl directories are absent than when this was last asked."""
-        before, store = self._unmounted, self._session.store
-        self._unmounted = {root.id: absent_mounts(store, root) for root in self._session.roots if root not in self._absent}
+        before, database = self._unmounted, self._session.database
+        self._unmounted = {root.id: absent_mounts(database, root) for root in self._session.roots if root not in self._absent}
         return any(before.get(root, absent) != absent for root, absent in self._unmounted.items())
 
     def _due(self) -> float:
@@ -212,7 +212,7 @@ class _Loop:
         now = time.monotonic()
         self._next_scan = now + max(interval, LEAST_RATIO * scan.comparing)
         self._sooner = now + max(SOONER, LEAST_RATIO * (renewing + scan.comparing))
-        save_last_scan(self._session.store, tally, "watch", self._session.places)
+        save_last_scan(self._session.database, tally, "watch", self._session.places)
         self._vitals.finished(scan, self._next_scan)
         self._note_absent(tally)
         level = logging.DEBUG if why == "timer" and not _differs(tally) else logging.INFO

@@ -12,7 +12,7 @@ from dedup.doctor import database, environment, histories, indexes, matches, rec
 from dedup.doctor.context import Case, Cure, Finding, Severity, Steps, Surroundings
 from dedup.errors import DedupError
 from dedup.store.corruption import UNEXPECTED, damage
-from dedup.store.integrity import open_auditor
+from dedup.store.integrity import open_damaged
 from dedup.store.lock import held
 from dedup.text.normalise import printable
 
@@ -60,10 +60,10 @@ def examine(
         findings = _made(database.CHECK, database.FILE, case)
         if case.askable:
             findings += _made(database.CHECK, {"its opening": partial(_open, stack)}, case)
-        if case.store is not None:
+        if case.database is not None:
             findings += _made(database.CHECK, database.CONTENT, case)
         for name, steps in {**OF_CONTENT, **OF_SURROUNDINGS}.items():
-            if (quick and name in LONG) or (case.store is None and name in NEEDS_DATABASE):
+            if (quick and name in LONG) or (case.database is None and name in NEEDS_DATABASE):
                 continue
             case.checked[name] += 0
             findings += _made(name, steps, case)
@@ -71,7 +71,7 @@ def examine(
 
 
 def _open(stack: ExitStack, case: Case) -> Iterator[Finding]:
-    case.store = stack.enter_context(open_auditor(case.path))
+    case.database = stack.enter_context(open_damaged(case.path))
     yield from ()
 
 
@@ -80,7 +80,7 @@ def _made(name: str, steps: Steps, case: Case) -> list[Finding]:
     found: list[Finding] = []
     failed: dict[tuple[str, str], list[str]] = {}
     for step, check in steps.items():
-        if case.store is None and steps is database.CONTENT:
+        if case.database is None and steps is database.CONTENT:
             break  # it is of another version, or cannot be asked
         try:
             found.extend(check(case))  # what was found before an error stays

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
+from dedup import store
 from dedup.config import Settings
 from dedup.doctor.folder_walk import Walked, walk
 from dedup.files import inotify_limits, mounts
 from dedup.files.inotify_limits import Limits
 from dedup.files.mounts import Mount
-from dedup.store.integrity import Auditor
+from dedup.store.integrity import DamagedDatabase
 from dedup.store.lock import Held
 from dedup.text import times
 
@@ -61,7 +62,7 @@ class Case:
     many more."""
 
     settings: Settings
-    store: Auditor | None
+    database: DamagedDatabase | None
     writer: Held | None = None
     quick: bool = False
     surroundings: Surroundings = field(default_factory=Surroundings)
@@ -76,10 +77,10 @@ class Case:
         return self.settings.database.path
 
     @property
-    def asked(self) -> Auditor:
+    def asked(self) -> DamagedDatabase:
         """The database, for checks of what it holds."""
-        assert self.store is not None
-        return self.store
+        assert self.database is not None
+        return self.database
 
     def look(self, check: str, number: int) -> None:
         """A check has looked at so many more things."""
@@ -89,7 +90,7 @@ class Case:
     def directories(self) -> list[bytes]:
         """The configured crawl directories; where there are none, those that were ever scanned."""
         configured = [os.path.abspath(os.fsencode(d)) for d in self.settings.crawl.directories]
-        return configured or ([path for path, _, _ in self.store.directories()] if self.store else [])
+        return configured or ([path for path, _, _ in store.integrity.directories(self.database)] if self.database else [])
 
     def walked(self, directory: bytes) -> Walked:
         """The folders of a crawl directory, walked once."""

@@ -7,12 +7,13 @@ import stat
 from collections.abc import Iterator
 from dataclasses import replace
 
+from dedup import store
 from dedup.doctor.context import Case, Cure, Finding, Steps
 from dedup.errors import DatabaseDamagedError, DatabaseUnreadableError
 from dedup.scan.session import lost_since
 from dedup.store import integrity, wal
-from dedup.store.mending import is_mendable
 from dedup.store.ownership import require_own
+from dedup.store.schema_repair import is_mendable
 from dedup.text.normalise import printable
 
 CHECK = "database"
@@ -69,19 +70,19 @@ def file(case: Case) -> Iterator[Finding]:
 
 def check_integrity(case: Case) -> Iterator[Finding]:
     """What SQLite says of the file."""
-    case.look(CHECK, case.asked.pages_count())
-    if complaints := _quick_complaints(case) if case.quick else case.asked.complaints():
+    case.look(CHECK, store.integrity.count_database_pages(case.asked))
+    if complaints := _quick_complaints(case) if case.quick else store.integrity.complaints(case.asked):
         yield from _damage(case, complaints)
 
 
 def tables(case: Case) -> Iterator[Finding]:
     """Whether the tables are this program's; afterwards `case.store` is None where they are not, and nothing can be asked."""
-    if newer := case.asked.unknown_migrations():
-        case.store = None
+    if newer := store.integrity.unknown_migrations(case.asked):
+        case.database = None
         yield _error(f"it was written by a newer version of dedup (it holds {printable(', '.join(newer))})", "Install that version.")
-    elif case.asked.is_older():
+    elif store.integrity.is_older(case.asked):
         damaged = list(check_integrity(case))  # which may be what makes it look so
-        case.store = None
+        case.database = None
         older = Finding(CHECK, "warning", "it is of an older version of dedup", "'dedup scan' brings it up to date; then examine it again.")
         yield from damaged or [older]
     elif lost := lost_since(case.asked):
@@ -90,7 +91,7 @@ def tables(case: Case) -> Iterator[Finding]:
 
 def layout(case: Case) -> Iterator[Finding]:
     """Tables, indexes, triggers and views."""
-    for d in case.asked.schema_differences():
+    for d in store.integrity.schema_differences(case.asked):
         what = f"the {d.kind} {d.name} is missing" if d.missing else f"the {d.kind} {d.name} is not as this version of dedup makes it"
         if is_mendable(d):
             yield Finding(CHECK, "error", what, _CURED, "schema")
@@ -102,7 +103,7 @@ def layout(case: Case) -> Iterator[Finding]:
 
 def keys(case: Case) -> Iterator[Finding]:
     """Rows that name others."""
-    for (table, other), number in sorted(case.asked.broken_keys().items()):
+    for (table, other), number in sorted(store.integrity.broken_foreign_keys(case.asked).items()):
         cure: Cure | None = _CURES.get((table, other))
         remedy = _CURED if cure else _LOST_ROWS
         yield Finding(CHECK, "error", f"rows of {table} that name one of {other} that is not there: {number:,}", remedy, cure)
@@ -243,29 +244,31 @@ def _log(case: Case, head: bytes) -> Iterator[Finding]:
 
 def _quick_complaints(case: Case) -> list[str]:
     """Of every table but the one that holds the bodies."""
-    store = case.asked
-    return [told for table in store.tables() if table != "revisions" for told in store.complaints(table)][:100]
+    database = case.asked
+    return [
+        told for table in store.integrity.tables(database) if table != "revisions" for told in store.integrity.complaints(database, table)
+    ][:100]
 
 
 def _damage(case: Case, complaints: list[str]) -> Iterator[Finding]:
     """What is damaged, as far as it can be told; a database of which only indexes are is as good as sound."""
-    store = case.asked
+    database = case.asked
     told = "; ".join(printable(c) for c in complaints[:SHOWN])
     more = f"; and {len(complaints) - SHOWN:,} more" if len(complaints) > SHOWN else ""
-    extents = [store.extent(table) for table in integrity.BASE]
+    extents = [store.integrity.extent(database, table) for table in integrity.BASE]
     lost = [e for e in extents if e.readable < e.known]
     if not lost and all(any(part in c for part in _OF_INDEXES) for c in complaints):
         yield Finding(CHECK, "error", f"indexes of SQLite's own do not fit their tables: {told}{more}", _CURED, "sqlite")
         return
     yield replace(_error(f"the file is damaged: {told}{more}", RESTORE), bars=True)
     if not any(e.known for e in extents):
-        case.store = None
+        case.database = None
         yield _error("which tables it has cannot be read, and so nothing of them", RESTORE)
         return
     for e in lost:
         yield _error(f"of {e.known:,} rows of {e.table} that are known of, {e.readable:,} can be read", RESTORE)
     if not lost:
-        derived = sorted(t for t in integrity.DERIVED if store.complaints(t))
+        derived = sorted(t for t in integrity.DERIVED if store.integrity.complaints(database, t))
         where = f"only what is derived is damaged ({', '.join(derived)})" if derived else "what is damaged is none of their pages"
         what = f"all rows of {', '.join(integrity.BASE)} that are known of can be read: {where}"
         yield Finding(CHECK, "ok", what, RESTORE)

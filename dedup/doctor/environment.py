@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 
+from dedup import store
 from dedup.doctor.context import Case, Finding, Severity
 from dedup.errors import OverlapError, RecipeChangedError
 from dedup.files import leases, mounts
@@ -69,7 +70,7 @@ def directories(case: Case) -> Iterator[Finding]:
         check_roots([os.fsdecode(d) for d in found])
     except OverlapError as error:
         yield Finding(DIRECTORIES, "error", str(error), "Take the inner one out of [crawl] directories.")
-    known = {path: (device, inode) for path, device, inode in case.store.directories()} if case.store else {}
+    known = {path: (device, inode) for path, device, inode in store.integrity.directories(case.database)} if case.database else {}
     mounted = case.surroundings.mounts()
     for directory in found:
         yield from _directory(case, directory, known.get(directory), mounted)
@@ -83,9 +84,9 @@ def directories(case: Case) -> Iterator[Finding]:
 def _unconfigured(case: Case) -> Iterator[Finding]:
     """Crawl directories that the database knows and the configuration does not name."""
     configured = {os.path.realpath(os.fsencode(d)) for d in case.settings.crawl.directories}
-    if case.store is None or not configured:
+    if case.database is None or not configured:
         return
-    for row in case.store.known_directories():
+    for row in store.directories.list_all(case.database):
         if os.path.realpath(row.path) in configured or row.forgotten_at is not None or not row.files:
             continue
         case.look(DIRECTORIES, 1)
@@ -135,9 +136,9 @@ def writers(case: Case) -> Iterator[Finding]:
     """Whether writers of the files can be detected, by the daemon if one runs, else by this user."""
     process = case.writer.process if case.writer else None
     rights = (leases.rights(process) if process else None) or leases.rights()
-    if case.store is None or rights is None or rights.may_lease:
+    if case.database is None or rights is None or rights.may_lease:
         return
-    for owner in sorted(_owners(case.store.newest_paths(NEWEST)) - {rights.user}):
+    for owner in sorted(_owners(store.integrity.newest_paths(case.database, NEWEST)) - {rights.user}):
         what = (
             f"writers of {leases.subject(owner)} cannot be detected by user {rights.user}: a file that does not show that it is complete"
             f" is read once it has not changed for {case.settings.crawl.unprobed_settle_seconds:g} s"
@@ -155,11 +156,11 @@ def _owners(paths: Iterable[bytes]) -> set[int]:
 
 def mounted(case: Case) -> Iterator[Finding]:
     """Whether what was mounted in the crawl directories is mounted."""
-    if case.store is None:
+    if case.database is None:
         return
-    keys = case.store.directory_keys()
+    keys = store.integrity.directory_keys(case.database)
     roots = [Root(keys[path], path) for path in case.directories() if path in keys]
-    for shown in (printable_path(os.path.join(root.path, path)) for root in roots for path in absent_mounts(case.store, root)):
+    for shown in (printable_path(os.path.join(root.path, path)) for root in roots for path in absent_mounts(case.database, root)):
         what = f"{shown} was a mount and is not mounted: nothing of it is marked as gone"
         yield Finding(DIRECTORIES, "error", what, f"Mount it; if it is retired for good: dedup scan --accept-absent {shlex.quote(shown)}")
 
@@ -199,18 +200,18 @@ def _room(case: Case, folder: str, what_for: str, wanted: int, why: str) -> Iter
 
 def configuration(case: Case) -> Iterator[Finding]:
     """Whether the database was written by the settings in force. (That they are settings at all was seen when they were read.)"""
-    store = case.store
-    if store is None:
+    database = case.database
+    if database is None:
         return
     configured = recipes.configured(case.settings)
     case.look(CONFIGURATION, len(configured))
     for name, recipe in configured.items():
         try:
-            recipes.require(store, {name: recipe})
+            recipes.require(database, {name: recipe})
         except RecipeChangedError as error:
             remedy = f"Run '{error.facts['remedy']}', or set the configuration as it was."
             yield Finding(CONFIGURATION, "error", printable(str(error)), remedy)
-    waiting = store.rereads_waiting()
+    waiting = store.rereads.count(database)
     if waiting:
         what = f"files that are still to be read again by the settings in force: {waiting:,}"
         yield Finding(CONFIGURATION, "warning", what, "The next scan reads them; see that their crawl directories are there.")
@@ -218,20 +219,20 @@ def configuration(case: Case) -> Iterator[Finding]:
 
 def clock(case: Case) -> Iterator[Finding]:
     """Whether times that were recorded lie ahead of the clock."""
-    store, now = case.store, case.surroundings.now()
-    if store is None:
+    database, now = case.database, case.surroundings.now()
+    if database is None:
         return
     limit = (datetime.fromisoformat(now) + AHEAD).astimezone(UTC).isoformat()
     case.look(CLOCK, 3)
-    written = store.newest_write()
+    written = store.integrity.newest_write(database)
     if written is not None and written > limit:
         what = f"the clock says {now}, and the database was written at {written}: it was set back, or is wrong"
         yield Finding(CLOCK, "error", what, "Set the clock (NTP). Until it has caught up, new files count as not settled.")
-    newest = store.newest_file()
+    newest = store.integrity.newest_file(database)
     if newest is not None and (at := times.from_ns(newest[0])) > limit:
         what = f"a file was changed in the future: {printable(newest[1])} at {at}"
         yield Finding(CLOCK, "warning", what, "Set the clocks of this machine and of the crawler's.")
-    told = store.crawled_after(limit)
+    told = store.integrity.count_pages_crawled_after(database, limit)
     if told.number:
         what = f"crawls that lie in the future, and are what their pages show until then: {told.number:,} ({printable(told.names[0])})"
         zone = case.settings.time.crawled_at

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 
+from dedup import store
 from dedup.changes import Rules
 from dedup.doctor.context import Case, Finding, Steps
 from dedup.doctor.records import finding, is_intact, named_pages, parts, written_with
@@ -13,7 +14,7 @@ from dedup.scan import recipes
 from dedup.scan.isolation import each_apart
 from dedup.scan.mismatch_causes import cause_differences
 from dedup.scan.page_history import assessed, misjudged, worth_differences
-from dedup.store.integrity import Auditor
+from dedup.store import Database
 from dedup.store.rows import DoubtfulReading
 
 CHECK = "histories"
@@ -27,19 +28,19 @@ _REMEDY = "Run 'dedup doctor --repair': it is computed again from the records."
 _JUDGE = "Run 'dedup doctor --repair' or 'dedup reindex --changes': they are judged again."
 
 
-def wrong_sightings(store: Auditor, sightings: Sequence[int]) -> dict[int, int]:
+def wrong_sightings(database: Database, sightings: Sequence[int]) -> dict[int, int]:
     """Sighting → its page, of those that are not stored as their readings make them. Sightings without readings, or with a reading that
     lost its metadata, are left out: nothing can be computed of them."""
-    places, worths = assessed(store, sightings)
+    places, worths = assessed(database, sightings)
     wrong = [s for s, _ in worth_differences(places, worths)]
-    lost = store.with_lost_metadata(wrong)
+    lost = store.integrity.sightings_with_lost_metadata(database, wrong)
     return {s: places[s].page for s in wrong if s not in lost}
 
 
-def all_sightings(store: Auditor) -> Iterator[list[int]]:
+def all_sightings(database: Database) -> Iterator[list[int]]:
     """The keys of all sightings in parts, in order."""
     last = 0
-    while some := store.sighting_ids(after=last, most=SLICE):
+    while some := store.integrity.sighting_ids(database, after=last, most=SLICE):
         last = some[-1]
         yield some
 
@@ -48,7 +49,7 @@ def sightings(case: Case) -> Iterator[Finding]:
     """Every sighting against its readings."""
     number, pages = 0, dict[int, None]()
     for some in all_sightings(case.asked):
-        with case.asked.moment():
+        with case.asked.snapshot():
             wrong = wrong_sightings(case.asked, some)
         number += len(wrong)
         pages |= dict.fromkeys(wrong.values())
@@ -60,8 +61,8 @@ def sightings(case: Case) -> Iterator[Finding]:
 def causes(case: Case) -> Iterator[Finding]:
     """Every mismatched reading against the history of its page."""
     number, pages = 0, dict[int, None]()
-    for some in parts(case.asked.pages_with_doubtful_readings()):
-        with case.asked.moment():
+    for some in parts(store.integrity.pages_with_doubtful_readings(case.asked)):
+        with case.asked.snapshot():
             wrong = wrong_causes(case.asked, some)
         number += len(wrong)
         pages |= dict.fromkeys(reading.page for reading in wrong)
@@ -77,8 +78,8 @@ def judgements(case: Case) -> Iterator[Finding]:
         return  # every change is judged again once the settings in force are those of the database
     wrong: list[int] = []
     failed: list[int] = []
-    for some in parts(case.asked.pages_with_changes()):
-        with case.asked.moment():
+    for some in parts(store.changes.pages_with_changes(case.asked)):
+        with case.asked.snapshot():
             these, those = wrong_judgements(case.asked, some, rules)
         wrong += these
         failed += those
@@ -91,27 +92,27 @@ def judgements(case: Case) -> Iterator[Finding]:
         yield replace(told, check=CHECK, severity="warning")
 
 
-def wrong_judgements(store: Auditor, pages: Sequence[int], rules: Rules) -> tuple[list[int], list[int]]:
+def wrong_judgements(database: Database, pages: Sequence[int], rules: Rules) -> tuple[list[int], list[int]]:
     """(pages with a change that is stored with another judgement, pages that the program fails on). Pages with an altered body are left
     out: nothing may be computed from it."""
     failed: list[int] = []
-    wrong = each_apart(_intact(store, pages), partial(_misjudged, store, rules), lambda page, _: failed.append(page))
+    wrong = each_apart(_intact(database, pages), partial(_misjudged, database, rules), lambda page, _: failed.append(page))
     return [page for some in wrong for page in some], failed
 
 
-def wrong_causes(store: Auditor, pages: Sequence[int]) -> list[DoubtfulReading]:
+def wrong_causes(database: Database, pages: Sequence[int]) -> list[DoubtfulReading]:
     """Readings of these pages that are stored with another cause; pages with an altered body are left out."""
-    return [reading for reading, _ in cause_differences(store, _intact(store, pages))]
+    return [reading for reading, _ in cause_differences(database, _intact(database, pages))]
 
 
-def _intact(store: Auditor, pages: Sequence[int]) -> list[int]:
+def _intact(database: Database, pages: Sequence[int]) -> list[int]:
     """Those of the pages whose bodies are what their digests were made from."""
-    altered = {page for page, digest, title, body in store.states_of_pages(pages) if not is_intact(digest, title, body)}
+    altered = {page for page, digest, title, body in store.integrity.states_of_pages(database, pages) if not is_intact(digest, title, body)}
     return [page for page in pages if page not in altered]
 
 
-def _misjudged(store: Auditor, rules: Rules, pages: Sequence[int]) -> list[int]:
-    return misjudged(store, pages, rules)
+def _misjudged(database: Database, rules: Rules, pages: Sequence[int]) -> list[int]:
+    return misjudged(database, pages, rules)
 
 
 def _finding(case: Case, pages: Sequence[int], number: int, what: str, remedy: str = _REMEDY) -> Finding:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 
-from dedup import search
+from dedup import search, store
 from dedup.doctor.context import Case, Finding, Severity, Steps
 from dedup.index import lsh, passages
 from dedup.index.hashtable import State, Table, misfit, state_of
@@ -23,9 +24,9 @@ _FORCED = "Run 'dedup doctor --repair': it is made again from what the database 
 
 def candidates(case: Case) -> Iterator[Finding]:
     """The candidate index; while somebody writes to it, its header alone."""
-    d, store = case.settings.duplicates, case.asked
+    d, database = case.settings.duplicates, case.asked
     yield from _index(
-        case, store.index_path(), "the candidate index", lsh.recipe(d.threshold, d.num_perm), store.signatures,
+        case, database.index_path(), "the candidate index", lsh.recipe(d.threshold, d.num_perm), partial(store.texts.all_signatures, database),
         lambda table, rows: lsh.CandidateIndex(table, d.threshold, d.num_perm).lacking([t for t, _ in rows], [s for _, s in rows]),
         lambda signature: len(signature) == 4 * d.num_perm,
     )  # fmt: skip
@@ -34,9 +35,9 @@ def candidates(case: Case) -> Iterator[Finding]:
 def shared(case: Case) -> Iterator[Finding]:
     """The passage index, likewise."""
     if case.settings.duplicates.passages:
-        store = case.asked
+        database = case.asked
         yield from _index(
-            case, store.passages_path(), "the passage index", passages.recipe(), store.stored_passages,
+            case, database.passages_path(), "the passage index", passages.recipe(), partial(store.passages.all_fingerprints, database),
             lambda table, rows: passages.PassageIndex(table).lacking([t for t, _ in rows], [winnowing.unpack(k) for _, k in rows]),
             lambda keys: len(keys) % winnowing.KEY_BYTES == 0,
         )  # fmt: skip
@@ -46,15 +47,15 @@ def searched(case: Case) -> Iterator[Finding]:
     """The search index; while somebody writes to it, what it says of itself alone."""
     if not case.settings.search.index:
         return
-    store = case.asked
-    shown = f"the search index {printable_path(os.fsencode(store.search_path()))}"
+    database = case.asked
+    shown = f"the search index {printable_path(os.fsencode(database.search_path()))}"
     if not search.offered():
         yield Finding(CHECK, "ok", f"there is no search: {search.NOT_OFFERED}", "With another SQLite it comes by itself.")
         return
-    looked = search.look(store, deep=not case.writer)
+    looked = search.look(database, deep=not case.writer)
     case.look(CHECK, looked.held)
     if looked.missing:
-        if store.count("revisions"):
+        if store.statistics.count(database, "revisions"):
             yield Finding(CHECK, "ok", f"{shown} is missing", _FILLED, "search")
     elif looked.problem:
         yield Finding(CHECK, "warning", f"{shown} is {looked.problem}", _FILLED, "search")
@@ -77,19 +78,19 @@ def _index(
     case: Case, path: str, name: str, recipe: bytes,
     stored: Callable[[int], Iterable[tuple[int, bytes]]], lacking: Callable[[Table, Rows], tuple[int, int]], fits: Callable[[bytes], bool],
 ) -> Iterator[Finding]:  # fmt: skip
-    store = case.asked
+    database = case.asked
     shown = f"{name} {printable_path(path.encode('utf-8', 'surrogateescape'))}"
     table, why = (None, "") if case.writer else Table.view(path)
     state = table.state if table else state_of(path)
     if not why and state is None:
         why = "missing or has no header"
-    token, last = store.last_batch()  # after the header: whatever commit it holds is in the database by now
+    token, last = store.batches.latest(database)  # after the header: whatever commit it holds is in the database by now
     if state is None or why:
         if last:
             severity: Severity = "warning" if os.path.exists(path) else "ok"  # a backup has none, and it may always be deleted
             yield Finding(CHECK, severity, f"{shown} is {why}", _MADE_AGAIN, "indexes")
         return
-    if why := misfit(state, _uuid(case), recipe, store.batch_text):
+    if why := misfit(state, _uuid(case), recipe, partial(store.batches.last_text, database)):
         yield Finding(CHECK, "warning", f"{shown} is {why}", _MADE_AGAIN, "indexes")
         return
     if case.writer:
@@ -134,6 +135,6 @@ def _parts(rows: Iterable[tuple[int, bytes]], state: State) -> Iterator[Rows]:
 
 def _uuid(case: Case) -> bytes:
     try:
-        return uuid.UUID(case.asked.setting("uuid") or "").bytes
+        return uuid.UUID(store.settings.get(case.asked, "uuid") or "").bytes
     except ValueError:
         return b""

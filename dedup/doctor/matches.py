@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from dedup import store
 from dedup.doctor.context import Case, Finding
 from dedup.doctor.records import in_force, parts
 from dedup.index import lsh
@@ -13,7 +14,7 @@ from dedup.model import Match
 from dedup.scan.extract import Options, sign
 from dedup.scan.session import options_of
 from dedup.similarity.overlap import Prepared, overlap, prepare
-from dedup.store.integrity import Auditor
+from dedup.store import Database
 
 CHECK = "indexes"
 MISMEASURED = "matches with another relation or other figures than the bodies of their texts give"
@@ -25,13 +26,13 @@ def near(case: Case) -> Iterator[Finding]:
     and while somebody writes."""
     if case.quick or case.writer or not in_force(case, addresses=False):
         return
-    d, store = case.settings.duplicates, case.asked
-    table, _ = Table.view(store.index_path())
+    d, database = case.settings.duplicates, case.asked
+    table, _ = Table.view(database.index_path())
     if table is None:
         return  # which is a finding of its own
     index = lsh.CandidateIndex(table, d.threshold, d.num_perm)
     missing = 0
-    for rows in parts(store.signatures()):
+    for rows in parts(store.texts.all_signatures(database)):
         sound = {text: signature for text, signature in rows if len(signature) == 4 * d.num_perm}
         met = dict(zip(sound, index.meet(list(sound), list(sound.values())), strict=True))
         # a text that met a full bucket is compared until one match is found
@@ -51,18 +52,18 @@ def stored(case: Case) -> Iterator[Finding]:
     matching = Matching(case.settings.duplicates)
     options = options_of(case.settings)
     wrong = 0
-    for rows in parts(case.asked.stored_matches()):
-        with case.asked.moment():
+    for rows in parts(store.integrity.stored_matches(case.asked)):
+        with case.asked.snapshot():
             wrong += _mismeasured(case.asked, matching, options, rows)
         case.progress(CHECK, len(rows))
     if wrong:
         yield Finding(CHECK, "error", f"{MISMEASURED}: {wrong:,}", _CURED, "matches")
 
 
-def _mismeasured(store: Auditor, matching: Matching, options: Options, rows: Sequence[Match]) -> int:
+def _mismeasured(database: Database, matching: Matching, options: Options, rows: Sequence[Match]) -> int:
     """How many of these matches their texts do not make. Texts whose body has another text are left out: `digests` reports them."""
-    bodies = store.bodies_of_texts({text for m in rows for text in (m.a, m.b)})
-    unmasked = not store.count("boilerplate")
+    bodies = store.texts.bodies(database, {text for m in rows for text in (m.a, m.b)})
+    unmasked = not store.statistics.count(database, "boilerplate")
     prepared = {text: prepare(body) for text, body in bodies.items()}
     wrong = [
         m for m in rows
@@ -71,7 +72,7 @@ def _mismeasured(store: Auditor, matching: Matching, options: Options, rows: Seq
     ]  # fmt: skip
     doubtful = sorted({text for m in wrong for text in (m.a, m.b)})
     digests = [own.digest for own, _ in sign((bodies[text] for text in doubtful), options)]
-    known = store.texts_by_digest({digest for digest in digests if digest is not None})
+    known = store.texts.find_by_digest(database, {digest for digest in digests if digest is not None})
     sound = {text for text, digest in zip(doubtful, digests, strict=True) if digest is not None and known.get(digest) == text}
     return sum(m.a in sound and m.b in sound for m in wrong)
 
@@ -90,11 +91,15 @@ def _is_measured(m: Match, judged: Judged, *, unmasked: bool) -> bool:
 
 def _missing(case: Case, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
     """Those of the pairs (lesser key, greater key) that two pages show, that are alike enough, and that are not stored."""
-    store = case.asked
-    stored = store.matches_of({text for _, text in pairs})
+    database = case.asked
+    stored = store.matches.of_texts(database, {text for _, text in pairs})
     wanted = [pair for pair in pairs if pair not in stored]
     texts = {text for pair in wanted for text in pair}
-    pages, bodies, crowded = store.pages_of_texts(texts), store.bodies_of_texts(texts), store.crowded_of(texts)
+    pages, bodies, crowded = (
+        store.texts.pages_showing_any(database, texts),
+        store.texts.bodies(database, texts),
+        store.texts.crowded(database, texts),
+    )
     prepared: dict[int, Prepared] = {}
     missing = []
     for pair in wanted:

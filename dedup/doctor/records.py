@@ -8,6 +8,7 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
+from dedup import store
 from dedup.doctor.context import Case, Cure, Finding, Steps
 from dedup.doctor.database import RESTORE
 from dedup.errors import RecipeChangedError
@@ -16,9 +17,10 @@ from dedup.scan import history, recipes
 from dedup.scan.extract import Options, sign, state_digest
 from dedup.scan.session import options_of
 from dedup.similarity import winnowing
-from dedup.store.integrity import MISFITS, Auditor, StateRow, Told
+from dedup.store import Database
+from dedup.store.changes import fields_json
+from dedup.store.integrity import MISFITS, StateRow, Told
 from dedup.store.rows import KeptSighting
-from dedup.store.writing import fields_json
 from dedup.text.normalise import printable
 
 RECORDS, DIGESTS = "records", "digests"
@@ -59,7 +61,7 @@ def written_with(case: Case, names: Sequence[str]) -> bool:
 
 def counted(case: Case) -> Iterator[Finding]:
     """How many rows there are."""
-    case.look(RECORDS, case.asked.rows_counted())
+    case.look(RECORDS, store.integrity.count_rows(case.asked))
     yield from ()
 
 
@@ -67,7 +69,7 @@ def misfits(what: str, case: Case) -> Iterator[Finding]:
     """Rows of one kind of `auditing.MISFITS`."""
     if "passages" in what and not (case.settings.duplicates.passages and in_force(case, addresses=False)):
         return
-    told = case.asked.misfits(what)
+    told = store.integrity.misfits(case.asked, what)
     if told.number:
         cure, remedy = _CURES.get(what, (None, _UNCURED))
         yield finding(told, what, cure if in_force(case) else None, remedy)
@@ -75,17 +77,17 @@ def misfits(what: str, case: Case) -> Iterator[Finding]:
 
 def current(case: Case) -> Iterator[Finding]:
     """What pages show now."""
-    if pages := case.asked.unsettled_pages():
+    if pages := store.integrity.pages_with_wrong_current_sighting(case.asked):
         yield finding(named_pages(case, pages), "pages whose current crawl is not the latest that counts", "histories")
 
 
 def changes(case: Case) -> Iterator[Finding]:
     """Stored changes against those that the crawls make."""
-    if stray := case.asked.stray_changes():
+    if stray := store.integrity.stray_changes(case.asked):
         yield finding(Told(len(stray), ()), "changes that do not lie between two crawls of their page that count", "histories")
     wrong: list[int] = []
-    for pages in parts(case.asked.pages_with_changes()):
-        with case.asked.moment():
+    for pages in parts(store.changes.pages_with_changes(case.asked)):
+        with case.asked.snapshot():
             wrong += unlike(case.asked, pages)
     if wrong:
         yield finding(named_pages(case, wrong), "pages whose changes are not those between their crawls", "histories")
@@ -97,8 +99,8 @@ def addresses(case: Case) -> Iterator[Finding]:
         return
     urls = case.settings.urls.canonicaliser()
     wrong: dict[int, None] = {}
-    for some in parts(case.asked.all_aliases()):
-        shown = case.asked.urls_of({page for _, page, *_ in some})
+    for some in parts(store.pages.all_aliases(case.asked)):
+        shown = store.pages.urls(case.asked, {page for _, page, *_ in some})
         made = ((page, urls.page(spelling, oid, aid)) for _, page, spelling, oid, aid in some if page in shown)
         wrong |= dict.fromkeys(page for page, url in made if url is not None and url != shown[page])
     if wrong:
@@ -107,7 +109,7 @@ def addresses(case: Case) -> Iterator[Finding]:
 
 def commits(case: Case) -> Iterator[Finding]:
     """What the indexes go by."""
-    if case.asked.last_batch()[1] < case.asked.last_signed_text():
+    if store.batches.latest(case.asked)[1] < store.integrity.last_signed_text(case.asked):
         yield Finding(RECORDS, "error", "the last commit does not count all texts that have a signature", _CURED, "matches")
 
 
@@ -129,12 +131,12 @@ def finding(told: Told, what: str, cure: Cure | None, remedy: str = _CURED) -> F
 
 def named_pages(case: Case, pages: Sequence[int]) -> Told:
     """The number of pages, with the URLs of the first."""
-    return Told(len(pages), tuple(case.asked.urls_of(pages[:3]).values()))
+    return Told(len(pages), tuple(store.pages.urls(case.asked, pages[:3]).values()))
 
 
-def unlike(store: Auditor, pages: Sequence[int]) -> list[int]:
+def unlike(database: Database, pages: Sequence[int]) -> list[int]:
     """Those of the pages whose stored changes are not what their sightings make."""
-    kept, stored = store.kept_sightings(pages), store.changes_of(pages)
+    kept, stored = store.sightings.of_pages(database, pages), store.changes.of_pages(database, pages)
     told = {page: {s: (c.previous, c.returned, c.fields) for s, c in of_page.items()} for page, of_page in stored.items()}
     return [page for page in pages if _changes(kept.get(page, [])) != told.get(page, {})]
 
@@ -153,12 +155,12 @@ def parts(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
 
 def digests(case: Case) -> Iterator[Finding]:
     """Every body against what is stored of it."""
-    store = case.asked
+    database = case.asked
     options = replace(options_of(case.settings), passages=True)
     signed = in_force(case, addresses=False)
     wrong = {what: Told(0, ()) for what in _WRONG}
     read = 0
-    rows = store.in_parts(store.states, 1, store.last_revision(), CHUNK)
+    rows = store.integrity.read_in_parts(partial(store.integrity.states, database), 1, store.integrity.last_revision(database), CHUNK)
     for some in parts(rows):
         for row, faults in compare(some, options, signed=signed):
             for what in faults:
@@ -170,7 +172,7 @@ def digests(case: Case) -> Iterator[Finding]:
         if told.number:
             cure, remedy = _WRONG[what]
             yield replace(finding(told, what, cure if in_force(case) else None, remedy), check=DIGESTS)
-    if (unread := store.count("revisions") - read) > 0:
+    if (unread := store.statistics.count(database, "revisions") - read) > 0:
         what = f"revisions that could not be checked, since they or what belongs to them cannot be read: {unread:,}"
         yield Finding(DIGESTS, "error", what, RESTORE)
     if not signed:

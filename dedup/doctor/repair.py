@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from dedup import store
 from dedup.changes import Rules
 from dedup.config import Settings
 from dedup.doctor import Finding, Surroundings, examine, histories
@@ -26,10 +27,10 @@ from dedup.scan.recipes import CHANGES, rules_of
 from dedup.scan.session import matching_of, options_of
 from dedup.search import make_again
 from dedup.similarity.minhash import Signed
+from dedup.store import Transaction, WritableDatabase
 from dedup.store.connection import open_locked
 from dedup.store.integrity import StateRow
 from dedup.store.lock import Lock
-from dedup.store.mending import Mender
 from dedup.store.ownership import require_own
 from dedup.text.normalise import printable
 
@@ -69,8 +70,8 @@ def repair(
         done: list[str] = []
         failed: list[Finding] = []
         try:
-            with open_locked(path, lock, Mender) as store:
-                done.extend(_cured(store, settings, cures, progress))  # what was done before an error stays told
+            with open_locked(path, lock) as database:
+                done.extend(_cured(database, settings, cures, progress))  # what was done before an error stays told
         except Exception as error:
             if not isinstance(error, DedupError):
                 log_once(error, "repairing the database")
@@ -86,36 +87,36 @@ def _problem(error: Exception) -> str:
     return printable(str(error)) if isinstance(error, DedupError) else summary(error)
 
 
-def _cured(store: Mender, settings: Settings, cures: set[Cure], progress: Callable[[str, int], None]) -> Iterator[str]:
+def _cured(database: WritableDatabase, settings: Settings, cures: set[Cure], progress: Callable[[str, int], None]) -> Iterator[str]:
     """Each cure, in a transaction of its own, told once it is committed."""
     if "schema" in cures:
-        with store.transaction():
-            made = store.make_schema_again()
+        with database.transaction() as transaction:
+            made = store.schema_repair.rebuild_schema(transaction)
         cures = {*cures, "summaries"}  # triggers keep what is due, of search too
         if settings.search.index:
             cures.add("search")
         yield f"parts of the schema that were made again: {', '.join(f'{d.kind} {d.name}' for d in made)}"
     if "sqlite" in cures:
-        with store.transaction():
-            store.make_indexes_again()
-            if complaints := store.complaints():
-                raise DatabaseDamagedError(path=store.path, problem=complaints[0])
+        with database.transaction() as transaction:
+            store.schema_repair.rebuild_indexes(transaction)
+            if complaints := store.integrity.complaints(transaction):
+                raise DatabaseDamagedError(path=transaction.path, problem=complaints[0])
         yield "SQLite's own indexes were made again"
     if "histories" in cures:
-        with store.transaction():
-            number = _settle(store, rules_of(settings), progress)
+        with database.transaction() as transaction:
+            number = _settle(transaction, rules_of(settings), progress)
         yield f"pages whose sightings and changes were computed again: {number:,}"
     options = options_of(settings)
     if "texts" in cures:
-        with store.transaction():
-            number = _give_texts(store, options, progress)
+        with database.transaction() as transaction:
+            number = _give_texts(transaction, options, progress)
         yield f"revisions that were given the text of their body: {number:,}"
-    matcher = Matcher(store, matching_of(settings), settings.publishers.publishers())
+    matcher = Matcher(database, matching_of(settings), settings.publishers.publishers())
     if cures & {"texts", "matches"}:
-        counts = reindex_signatures(store, options, matcher, lambda n: progress("reindex", n))
+        counts = reindex_signatures(database, options, matcher, lambda n: progress("reindex", n))
         yield f"texts that were signed again: {counts['texts']:,}, matches found: {counts['matches']:,}; both indexes were made again"
     elif "indexes" in cures:
-        for index in (store.index_path(), store.passages_path()):
+        for index in (database.index_path(), database.passages_path()):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(index)
         matcher.progress = lambda n: progress("indexes", n)
@@ -124,57 +125,57 @@ def _cured(store: Mender, settings: Settings, cures: set[Cure], progress: Callab
             matcher.open_passages()
         yield "the index files were made again"
     if "summaries" in cures:
-        number = summaries.work_all_again(store, settings, lambda n: progress("summaries", n))
+        number = summaries.work_all_again(database, settings, lambda n: progress("summaries", n))
         yield f"pages that were summed up again, with their clusters: {number:,}"
     elif cures & {"histories", "texts", "matches"}:
-        summaries.work_all_off(store, settings, lambda n: progress("summaries", n))  # of what was made again
+        summaries.work_all_off(database, settings, lambda n: progress("summaries", n))  # of what was made again
     if "search" in cures:
-        number = make_again(store, lambda n: progress("indexes", n))
+        number = make_again(database, lambda n: progress("indexes", n))
         yield f"texts that were entered into the search index, which was made again: {number:,}"
 
 
-def _settle(store: Mender, rules: Rules, progress: Callable[[str, int], None]) -> int:
+def _settle(transaction: Transaction, rules: Rules, progress: Callable[[str, int], None]) -> int:
     """Correct sightings by their readings, then causes of mismatches, current sightings and changes; returns of how many pages."""
     corrected: set[int] = set()
-    for sightings in histories.all_sightings(store):
-        wrong = histories.wrong_sightings(store, sightings)
-        settle_sightings(store, wrong)
+    for sightings in histories.all_sightings(transaction):
+        wrong = histories.wrong_sightings(transaction, sightings)
+        settle_sightings(transaction, wrong)
         corrected.update(wrong.values())
         progress(histories.CHECK, len(sightings))
-    for some in parts(store.pages_with_doubtful_readings()):
-        pages = {reading.page for reading in histories.wrong_causes(store, some)}
-        settle_causes(store, sorted(pages))
+    for some in parts(store.integrity.pages_with_doubtful_readings(transaction)):
+        pages = {reading.page for reading in histories.wrong_causes(transaction, some)}
+        settle_causes(transaction, sorted(pages))
         corrected |= pages
-    store.delete_changes(store.stray_changes())
-    pages = corrected | set(store.unsettled_pages())
-    for some in parts(store.pages_with_changes()):
-        pages.update(unlike(store, some))
-    settle_pages(store, sorted(pages), rules)
+    store.changes.delete(transaction, store.integrity.stray_changes(transaction))
+    pages = corrected | set(store.integrity.pages_with_wrong_current_sighting(transaction))
+    for some in parts(store.changes.pages_with_changes(transaction)):
+        pages.update(unlike(transaction, some))
+    settle_pages(transaction, sorted(pages), rules)
     misjudged: list[int] = []
-    if store.setting(CHANGES) == rules.recipe:
-        for some in parts(store.pages_with_changes()):
-            misjudged += histories.wrong_judgements(store, some, rules)[0]
+    if store.settings.get(transaction, CHANGES) == rules.recipe:
+        for some in parts(store.changes.pages_with_changes(transaction)):
+            misjudged += histories.wrong_judgements(transaction, some, rules)[0]
             progress(histories.CHECK, len(some))
-        judge_again(store, misjudged, rules)
+        judge_again(transaction, misjudged, rules)
     return len(pages.union(misjudged))
 
 
-def _give_texts(store: Mender, options: Options, progress: Callable[[str, int], None]) -> int:
+def _give_texts(transaction: Transaction, options: Options, progress: Callable[[str, int], None]) -> int:
     """Give revisions whose body is as it was the text of it, a new one where none is stored; returns to how many."""
     given = 0
-    store.clear_uncounted_texts(store.uncounted_with_texts())
-    for rows in parts(store.in_parts(store.states, 1, store.last_revision())):
+    store.revisions.clear_uncounted_texts(transaction, store.integrity.uncounted_revisions_with_texts(transaction))
+    for rows in parts(store.integrity.read_in_parts(partial(store.integrity.states, transaction), 1, store.integrity.last_revision(transaction))):
         wrong = [row for row, faults in compare(rows, options, signed=False) if TEXT in faults]
         signed = [one for some in each_apart(wrong, partial(_signed, options), _aside) for one in some]
-        known = store.texts_by_digest({s.digest for _, s in signed if s.digest is not None})
+        known = store.texts.find_by_digest(transaction, {s.digest for _, s in signed if s.digest is not None})
         for row, s in signed:
             if s.digest is None:
-                store.clear_text(row.id)
+                store.revisions.clear_text(transaction, row.id)
                 continue
             if s.digest not in known:
-                known[s.digest] = store.next_id("texts")
-                store.insert_texts([(known[s.digest], s.digest, s.characters, s.signature, 0)])
-            store.set_revision_texts([(row.id, known[s.digest])])
+                known[s.digest] = transaction.next_id("texts")
+                store.texts.insert(transaction, [(known[s.digest], s.digest, s.characters, s.signature, 0)])
+            store.revisions.set_texts(transaction, [(row.id, known[s.digest])])
         given += len(signed)
         progress("digests", len(rows))
     return given

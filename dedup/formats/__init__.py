@@ -14,9 +14,9 @@ from dedup.model import Reading
 VERSION = 1
 """Of what the readers make of a file. Count it up whenever a reader gives another result for some file: then files are read again."""
 
-Reader = Callable[[bytes, ReadOptions], Reading]
+Database = Callable[[bytes, ReadOptions], Reading]
 
-READERS: dict[bytes, Reader] = {
+READERS: dict[bytes, Database] = {
     b".md": markdown.read,
     b".markdown": markdown.read,
     b".txt": markdown.read,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any
 
+from dedup import store
 from dedup.changes import Rules
 from dedup.matching.matcher import Matcher, NewText
 from dedup.scan import recipes
@@ -15,7 +16,7 @@ from dedup.scan.isolation import each_apart, log_once, require_memory
 from dedup.scan.page_history import settle_pages, settle_sightings
 from dedup.scan.scanner import Scan
 from dedup.scan.session import Session
-from dedup.store import Writer
+from dedup.store import Transaction, WritableDatabase
 from dedup.store.corruption import UNEXPECTED
 from dedup.store.rows import TextRow
 from dedup.text import normalise, times
@@ -26,48 +27,60 @@ MOST_PASSES = 3
 
 
 def reindex_signatures(
-    store: Writer, options: Options, matcher: Matcher, progress: Callable[[int], Any] = lambda _: None, *, publishers: str | None = None
+    database: WritableDatabase,
+    options: Options,
+    matcher: Matcher,
+    progress: Callable[[int], Any] = lambda _: None,
+    *,
+    publishers: str | None = None,
 ) -> dict[str, int]:
     """Every text's signature and every match again, by the settings given and with all boilerplate that is known by now; all
     or nothing. `publishers` is the recipe of the aliases in force, where they are to be applied. Returns counts."""
-    with store.transaction():
-        _forget_learned(store, matcher, publishers)
-        counts = _match_again(store, options, matcher, progress, sign_again=True)
-        matcher.token = store.restart_batches()
+    with database.transaction() as transaction:
+        _forget_learned(transaction, matcher, publishers)
+        counts = _match_again(transaction, options, matcher, progress, sign_again=True)
+        matcher.token = store.batches.restart(transaction)
     matcher.settled()
     return counts
 
 
-def _forget_learned(store: Writer, matcher: Matcher, publishers: str | None) -> bool:
+def _forget_learned(transaction: Transaction, matcher: Matcher, publishers: str | None) -> bool:
     """Note by which recipes matches are made from now on. Where others were in force, boilerplate that was learned by them is learned
     again; what was decided by hand stays. Returns whether others were."""
     now = {recipes.MATCHES: matcher.matching.recipe} | ({} if publishers is None else {recipes.PUBLISHERS: publishers})
-    others = bool(recipes.pending(store, now))
+    others = bool(recipes.pending(transaction, now))
     if others:
-        store.drop_learned(matcher.house_called)
+        store.boilerplate.delete_learned(transaction, matcher.house_called)
         matcher.forget()
     for name, recipe in now.items():
-        store.set_setting(name, recipe)
+        store.settings.put(transaction, name, recipe)
     return others
 
 
 def _match_again(
-    store: Writer, options: Options, matcher: Matcher, progress: Callable[[int], Any] = lambda _: None, *, sign_again: bool = False
+    transaction: Transaction,
+    options: Options,
+    matcher: Matcher,
+    progress: Callable[[int], Any] = lambda _: None,
+    *,
+    sign_again: bool = False,
 ) -> dict[str, int]:
     """All matches among all texts. What is learned of boilerplate on the way would have counted for those before: they are
     matched once more then. Returns counts."""
     known = -1
     for _ in range(MOST_PASSES):
-        if known == (known := len(store.boilerplate())):
+        if known == (known := len(store.boilerplate.list_passages(transaction))):
             break
-        store.drop_matches()
-        store.drop_unshown_texts()
-        counts = _pass(store, options, matcher, progress, sign_again=sign_again)
+        store.matches.delete_all(transaction)
+        store.texts.delete_unshown(transaction)
+        counts = _pass(transaction, options, matcher, progress, sign_again=sign_again)
         sign_again = False
     return counts
 
 
-def _pass(store: Writer, options: Options, matcher: Matcher, progress: Callable[[int], Any], *, sign_again: bool) -> dict[str, int]:
+def _pass(
+    transaction: Transaction, options: Options, matcher: Matcher, progress: Callable[[int], Any], *, sign_again: bool
+) -> dict[str, int]:
     """All matches among all texts, the store holding none. Returns counts."""
     counts, now = {"texts": 0, "matches": 0, "failed": 0}, times.now()
     matcher.restart()
@@ -75,17 +88,19 @@ def _pass(store: Writer, options: Options, matcher: Matcher, progress: Callable[
     def part(texts: Sequence[TextRow]) -> int:
         """These texts signed and matched with all before them; the number of matches. All or nothing."""
         try:
-            with store.savepoint():
+            with transaction.savepoint():
                 signed = sign((t.body for t in texts), options)
                 if sign_again:
-                    store.set_signatures((t.id, s.signature, s.characters) for t, (s, _) in zip(texts, signed, strict=True))
+                    store.texts.set_signatures(
+                        transaction, ((t.id, s.signature, s.characters) for t, (s, _) in zip(texts, signed, strict=True))
+                    )
                 new = [
                     NewText(t.id, s.signature, t.body, keys, t.publisher, t.oid, t.url) for t, (s, keys) in zip(texts, signed, strict=True)
                 ]
                 meeting = matcher.meet(new, ())
-                matches = matcher.confirm(meeting)
-                store.add_matches(matches, matcher.matching.recipe, now)
-                store.set_crowded(meeting.crowded)
+                matches = matcher.confirm(transaction, meeting)
+                store.matches.insert(transaction, matches, matcher.matching.recipe, now)
+                store.texts.set_crowded(transaction, meeting.crowded)
         except BaseException:
             matcher.forget()
             raise
@@ -94,12 +109,12 @@ def _pass(store: Writer, options: Options, matcher: Matcher, progress: Callable[
 
     def aside(one: TextRow, error: Exception) -> None:
         """A text that the program fails on stays without a signature: it has exact copies only."""
-        require_of_file(store, error)
+        require_of_file(transaction, error)
         log_once(error, f"matching the text of {normalise.printable(one.url)}")
-        store.clear_signature(one.id)
+        store.texts.clear_signature(transaction, one.id)
         counts["failed"] += 1
 
-    rows = store.texts()
+    rows = store.texts.all_with_body(transaction)
     while texts := list(islice(rows, CHUNK)):
         counts["matches"] += sum(each_apart(texts, part, aside))
         counts["texts"] += len(texts)
@@ -107,16 +122,16 @@ def _pass(store: Writer, options: Options, matcher: Matcher, progress: Callable[
     return counts
 
 
-def require_of_file(store: Writer, error: Exception) -> None:
+def require_of_file(transaction: Transaction, error: Exception) -> None:
     """Raise what is wrong if it is the database or the machine, not the one text that `error` was met with. The transaction goes on."""
     if isinstance(error, MemoryError):
         require_memory(error)
     elif isinstance(error, UNEXPECTED):
-        store.require_sound(error, rollback=False)
+        transaction.require_sound(error)
 
 
 def reindex_urls(
-    store: Writer,
+    database: WritableDatabase,
     options: Options,
     matcher: Matcher,
     rules: Rules,
@@ -130,61 +145,64 @@ def reindex_urls(
     queued for reading, so that the next scan records their fault. Returns counts.
     """
     counts = {"readings": 0, "moved": 0, "unplaceable": 0}
-    with store.transaction():
+    with database.transaction() as transaction:
         touched: set[int] = set()
         unplaceable: list[int] = []
-        for alias, page, spelling, oid, aid in store.all_aliases():
+        for alias, page, spelling, oid, aid in store.pages.all_aliases(transaction):
             url = options.urls.page(spelling, oid, aid)
             if url is None:
                 counts["unplaceable"] += 1  # it keeps the page that it had until its file is read again
                 unplaceable.append(alias)
                 continue
-            target = store.page(url)
+            target = store.pages.get_or_insert(transaction, url)
             if target == page:
                 continue
-            store.move_alias(alias, target)
+            store.pages.move_alias(transaction, alias, target)
             touched |= {page, target}
         sightings: set[int] = set()
-        for reading, sighting, revision, target in store.misplaced_readings():
-            there = store.copy_revision(revision, target)
-            crawl = store.copy_sighting(sighting, target, there)
-            store.move_reading(reading, crawl)
+        for reading, sighting, revision, target in store.readings.misplaced(transaction):
+            there = store.revisions.copy_to_page(transaction, revision, target)
+            crawl = store.sightings.copy_to_page(transaction, sighting, target, there)
+            store.readings.move(transaction, reading, crawl)
             sightings |= {sighting, crawl}
             counts["moved"] += 1
             progress(1)
-        settle_sightings(store, sightings)
-        settle_pages(store, sorted(touched), rules)
-        store.queue_files_of_aliases(unplaceable)
-        store.delete_empty_pages()
-        sign_again = _forget_learned(store, matcher, publishers)
-        _match_again(store, options, matcher, sign_again=sign_again)
-        matcher.token = store.restart_batches()
-        counts["readings"] = store.count("readings")
-        store.set_setting(recipes.URLS, options.urls.recipe)
+        settle_sightings(transaction, sightings)
+        settle_pages(transaction, sorted(touched), rules)
+        store.rereads.queue_files_of_aliases(transaction, unplaceable)
+        store.pages.delete_empty(transaction)
+        sign_again = _forget_learned(transaction, matcher, publishers)
+        _match_again(transaction, options, matcher, sign_again=sign_again)
+        matcher.token = store.batches.restart(transaction)
+        counts["readings"] = store.statistics.count(transaction, "readings")
+        store.settings.put(transaction, recipes.URLS, options.urls.recipe)
     matcher.settled()
     return counts
 
 
-def reindex_changes(store: Writer, rules: Rules, progress: Callable[[int], Any] = lambda _: None) -> dict[str, int]:
+def reindex_changes(database: WritableDatabase, rules: Rules, progress: Callable[[int], Any] = lambda _: None) -> dict[str, int]:
     """Judge every change again by the rules given; all or nothing, and no alert is made of it. What was pruned keeps its judgement.
     Returns counts."""
-    with store.transaction():
-        judge_again(store, store.pages_with_changes(), rules, progress)
-        store.set_setting(recipes.CHANGES, rules.recipe)
-    return {"changes": store.count("changes"), "judged": store.count("changes", "judged_by IS NOT NULL")}
+    with database.transaction() as transaction:
+        judge_again(transaction, store.changes.pages_with_changes(transaction), rules, progress)
+        store.settings.put(transaction, recipes.CHANGES, rules.recipe)
+    return {
+        "changes": store.statistics.count(database, "changes"),
+        "judged": store.statistics.count(database, "changes", "judged_by IS NOT NULL"),
+    }
 
 
-def judge_again(store: Writer, pages: Iterable[int], rules: Rules, progress: Callable[[int], Any] = lambda _: None) -> None:
+def judge_again(transaction: Transaction, pages: Iterable[int], rules: Rules, progress: Callable[[int], Any] = lambda _: None) -> None:
     """Judge every change of these pages again, within a transaction; no alert is made of it. A page that the program fails on keeps its
     judgements."""
 
     def part(pages: Sequence[int]) -> None:
-        with store.savepoint():
-            settle_pages(store, pages, rules, again=True)
+        with transaction.savepoint():
+            settle_pages(transaction, pages, rules, again=True)
 
     def aside(page: int, error: Exception) -> None:
-        require_of_file(store, error)
-        log_once(error, f"judging the changes of {normalise.printable(store.page_url(page))}")
+        require_of_file(transaction, error)
+        log_once(error, f"judging the changes of {normalise.printable(store.pages.url(transaction, page))}")
 
     rest = iter(pages)
     while some := list(islice(rest, CHUNK)):
@@ -196,14 +214,14 @@ def reindex_readings(session: Session, progress: Callable[[int], Any] = lambda _
     """Read every recorded file again by the settings in force. What a file says now replaces what the same bytes said before; no alert is
     made of it. Each batch is recorded by itself, and a run that was killed goes on where it was. Returns counts: files that were read
     again, and files that are there and could not be reached now (`waiting`); the next scan reads them."""
-    store = session.store
+    database = session.database
     recipe = recipes.configured(session.settings, [recipes.READINGS])
-    if recipes.pending(store, recipe) or not store.any_queued():
-        with store.transaction():
-            store.queue_all()
+    if recipes.pending(database, recipe) or not store.rereads.any_queued(database):
+        with database.transaction() as transaction:
+            store.rereads.queue_all(transaction)
             for name, value in recipe.items():
-                store.set_setting(name, value)
-            store.set_setting(recipes.FAULTS, recipes.faults_recipe(session.settings))
+                store.settings.put(transaction, name, value)
+            store.settings.put(transaction, recipes.FAULTS, recipes.faults_recipe(session.settings))
     before = 0
 
     def advance(tally: Tally) -> None:
@@ -217,4 +235,4 @@ def reindex_readings(session: Session, progress: Callable[[int], Any] = lambda _
         scan.settle()
     finally:
         scan.close()
-    return {"reread": scan.tally.reread, "waiting": store.rereads_waiting()}
+    return {"reread": scan.tally.reread, "waiting": store.rereads.count(database)}

@@ -17,9 +17,10 @@ from itertools import groupby
 
 import numpy as np
 
+from dedup import store
 from dedup.config import History
 from dedup.similarity import jit, winnowing
-from dedup.store.prune import Pruner, States
+from dedup.store import Database, Transaction, WritableDatabase
 from dedup.store.rows import StoredState
 from dedup.text import normalise, times
 
@@ -50,12 +51,12 @@ class Pruned:
     kept: Counter[str] = field(default_factory=Counter)
 
 
-def rule_of(history: History, store: States) -> Rule | None:
+def rule_of(history: History, database: Database) -> Rule | None:
     """The rule that is configured; None where everything is kept. Days are counted back from the last crawl: a clock that is wrong,
     or a crawler that rests, makes no state old."""
     if history.keep == "all":
         return None
-    last = store.last_crawl(times.now()) or times.now()
+    last = store.prune.latest_crawl(database, times.now()) or times.now()
     since = times.shifted(datetime.fromisoformat(last), -timedelta(days=history.days))
     return Rule(frozenset(history.keep), since.isoformat())
 
@@ -72,14 +73,16 @@ def kept(states: Sequence[StoredState], rule: Rule) -> dict[int, str]:
     return found | {latest.revision: "last"}
 
 
-def doomed(store: States, rule: Rule, pruned: Pruned) -> Iterator[list[int]]:
+def doomed(database: Database, rule: Rule, pruned: Pruned) -> Iterator[list[int]]:
     """Revisions whose bodies go by a rule, some at a time, in order of their pages; `pruned` is added to as they are given."""
-    pruned.kept["last"] += store.count("revisions", "pruned_at IS NULL")  # of which what is looked at is taken away again
+    pruned.kept["last"] += store.statistics.count(
+        database, "revisions", "pruned_at IS NULL"
+    )  # of which what is looked at is taken away again
     beyond = 0
-    while pages := store.pages_with_states(beyond, PAGES):
+    while pages := store.prune.pages_with_several_states(database, beyond, PAGES):
         beyond = pages[-1]
         going: list[int] = []
-        for _, of_page in groupby(store.states_of(pages), key=lambda s: s.page):
+        for _, of_page in groupby(store.prune.states(database, pages), key=lambda s: s.page):
             states = list(of_page)
             reasons = kept(states, rule)
             there = [s.revision for s in states if not s.pruned]
@@ -91,55 +94,55 @@ def doomed(store: States, rule: Rule, pruned: Pruned) -> Iterator[list[int]]:
         for begin in range(0, len(going), BATCH):
             some = going[begin : begin + BATCH]
             pruned.states += len(some)
-            pruned.bytes += store.body_bytes(some)
+            pruned.bytes += store.prune.body_bytes(database, some)
             yield some
 
 
-def prune(store: Pruner, rule: Rule, pruned: Pruned, progress: Callable[[int], None] = lambda _: None) -> bool:
+def prune(database: WritableDatabase, rule: Rule, pruned: Pruned, progress: Callable[[int], None] = lambda _: None) -> bool:
     """Let go what the rule does not keep; each batch is a transaction. `pruned` tells at any time what is committed, `progress` hears
     of states. Returns whether texts went out of the indexes, which are to be made again then."""
     at = times.now()
     touched = False
     now = Pruned()
-    for some in doomed(store, rule, now):
-        touched |= _let_go(store, some, at)
+    for some in doomed(database, rule, now):
+        touched |= _let_go(database, some, at)
         pruned.states, pruned.pages, pruned.bytes, pruned.kept = now.states, now.pages, now.bytes, now.kept
         progress(len(some))
     pruned.kept = now.kept
     return touched
 
 
-def _let_go(store: Pruner, revisions: Sequence[int], at: str) -> bool:
-    store.lock.doing("pruning old states")
-    with store.transaction():
-        texts = store.forget_bodies(revisions, at)
+def _let_go(database: WritableDatabase, revisions: Sequence[int], at: str) -> bool:
+    database.lock.doing("pruning old states")
+    with database.transaction() as transaction:
+        texts = store.prune.delete_bodies(transaction, revisions, at)
         if texts:
-            for index in (store.index_path(), store.passages_path()):  # what they hold is not so any more
+            for index in (transaction.index_path(), transaction.passages_path()):  # what they hold is not so any more
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(index)
-            _hand_on(store, sorted(texts))
-            store.withdraw(texts)
-            store.restart_batches()
+            _hand_on(transaction, sorted(texts))
+            store.prune.withdraw_texts(transaction, texts)
+            store.batches.restart(transaction)
     return bool(texts)
 
 
-def _hand_on(store: Pruner, texts: Sequence[int]) -> None:
+def _hand_on(transaction: Transaction, texts: Sequence[int]) -> None:
     """What stood behind a text stands for the passages of it that it has itself, the earliest of those that have one; the others
     stand behind that."""
     some: dict[int, list[int]] = {}
-    for text_, others in sorted(store.behind(texts).items()):
+    for text_, others in sorted(store.prune.followers(transaction, texts).items()):
         some[text_] = others
         if sum(map(len, some.values())) >= LOADED:
-            _hand_on_some(store, some)
+            _hand_on_some(transaction, some)
             some = {}
-    _hand_on_some(store, some)
+    _hand_on_some(transaction, some)
 
 
-def _hand_on_some(store: Pruner, behind: dict[int, list[int]]) -> None:
+def _hand_on_some(transaction: Transaction, behind: dict[int, list[int]]) -> None:
     """The same for these texts, each with those that stood behind it."""
-    left = store.bodies_of_texts({other for others in behind.values() for other in others})
+    left = store.texts.bodies(transaction, {other for others in behind.values() for other in others})
     own = dict(zip(left, _keys(left.values()), strict=True))
-    stored = {number: set(winnowing.unpack(keys).tolist()) for number, keys in store.passages_of({*behind, *left}).items()}
+    stored = {number: set(winnowing.unpack(keys).tolist()) for number, keys in store.prune.fingerprints(transaction, {*behind, *left}).items()}
     heirs: set[int] = set()
     represented: set[tuple[int, int]] = set()
     for gone, others in behind.items():
@@ -154,8 +157,10 @@ def _hand_on_some(store: Pruner, behind: dict[int, list[int]]) -> None:
                     heirs.add(other)
                 else:
                     represented.add((by, other))
-    store.set_passages((winnowing.pack(np.array([k for k in own[n] if k in stored[n]], np.int64)), n) for n in sorted(heirs))
-    store.add_represented(sorted(represented))
+    store.prune.set_fingerprints(
+        transaction, ((winnowing.pack(np.array([k for k in own[n] if k in stored[n]], np.int64)), n) for n in sorted(heirs))
+    )
+    store.passages.insert_followers(transaction, sorted(represented))
 
 
 def _keys(bodies: Collection[str]) -> Iterator[list[int]]:

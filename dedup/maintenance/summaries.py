@@ -17,14 +17,15 @@ from typing import Any, TypeVar
 
 import xxhash
 
+from dedup import store
 from dedup.config import Settings
 from dedup.heartbeat import beat
 from dedup.model import Match
 from dedup.scan.isolation import each_apart, is_of_file, log_once
 from dedup.similarity.clustering import Graph, Star
-from dedup.store import Writer
+from dedup.store import Database, Transaction, WritableDatabase
 from dedup.store.corruption import UNEXPECTED
-from dedup.store.summing import ClusterRow, MemberRow, SummaryRow, Summed, Summing
+from dedup.store.summaries import ClusterRow, MemberRow, SummaryRow, Summed
 from dedup.text import times
 from dedup.text.publishers import Publishers
 
@@ -54,7 +55,9 @@ class Failed:
         return len(self.pages) + len(self.texts)
 
 
-def work_off(store: Writer, settings: Settings, most: int, leave: Callable[[], bool] = lambda: False, failed: Failed | None = None) -> int:
+def work_off(
+    database: WritableDatabase, settings: Settings, most: int, leave: Callable[[], bool] = lambda: False, failed: Failed | None = None
+) -> int:
     """Work off some of what is due in a transaction of its own; returns the number of pages, 0 once nothing is due, or where `leave` says
     that there is no time for it: then it is due as before.
 
@@ -62,47 +65,52 @@ def work_off(store: Writer, settings: Settings, most: int, leave: Callable[[], b
     the page or text that it fails at is alone. Raises errors of SQLite and the system, and without `failed` all.
     """
     current = recipe(settings)
-    if store.setting(RECIPE) != current:
-        with store.transaction():
-            store.all_due()
-            store.set_setting(RECIPE, current)
-    pages, texts = store.due_now(most + (len(failed) if failed else 0))
+    if store.settings.get(database, RECIPE) != current:
+        with database.transaction() as transaction:
+            store.summaries.mark_all_due(transaction)
+            store.settings.put(transaction, RECIPE, current)
+    pages, texts = store.summaries.due_batch(database, most + (len(failed) if failed else 0))
     if failed:
         pages, texts = pages - failed.pages, texts - failed.texts
     if not pages and not texts:
         return 0
-    store.lock.doing("summing up what was recorded")
+    database.lock.doing("summing up what was recorded")
     number = 0
     try:
-        number = _work_off(store, settings, pages, texts, leave)
+        number = _work_off(database, settings, pages, texts, leave)
     except Exception as error:
         if failed is None or not is_of_file(error):
             raise
         if failed.error is None and isinstance(error, UNEXPECTED):
-            store.require_sound(error)
+            database.require_sound(error)
         failed.error = error
-        number = _in_parts(store, settings, pages, texts, leave, failed)
-    store.lock.doing("")
+        number = _in_parts(database, settings, pages, texts, leave, failed)
+    database.lock.doing("")
     return number
 
 
-def _work_off(store: Writer, settings: Settings, pages: set[int], texts: set[int], leave: Callable[[], bool]) -> int:
-    with suppress(_LeavingError), store.transaction():
-        work = _Work(store, settings.publishers.publishers())
+def _work_off(database: WritableDatabase, settings: Settings, pages: set[int], texts: set[int], leave: Callable[[], bool]) -> int:
+    with suppress(_LeavingError), database.transaction() as transaction:
+        work = _Work(transaction, settings.publishers.publishers())
         work.connect(pages, texts, leave)
-        _cluster(store, work.pages, work.texts, leave)
-        store.no_longer_due(work.due, work.texts)
+        _cluster(transaction, work.pages, work.texts, leave)
+        store.summaries.mark_done(transaction, work.due, work.texts)
         return len(work.due) or len(texts)
     return 0
 
 
-def _in_parts(store: Writer, settings: Settings, pages: set[int], texts: set[int], leave: Callable[[], bool], failed: Failed) -> int:
+def _in_parts(
+    database: WritableDatabase, settings: Settings, pages: set[int], texts: set[int], leave: Callable[[], bool], failed: Failed
+) -> int:
     """Each page and text by itself, or with the others of a part that succeeds."""
     due = [*((page, True) for page in sorted(pages)), *((text, False) for text in sorted(texts))]
 
     def work(part: Sequence[tuple[int, bool]]) -> int:
-        still = store.due_among(n for n, is_page in part if is_page), store.due_texts_among(n for n, is_page in part if not is_page)
-        return _work_off(store, settings, *still, leave) if any(still) and not leave() else 0
+        still = (
+            store.summaries.due_pages_among(database, (n for n, is_page in part if is_page)),
+            store.summaries.due_texts_among(database, (n for n, is_page in part if not is_page)),
+        )
+        return _work_off(database, settings, *still, leave) if any(still) and not leave() else 0
 
     def aside(one: tuple[int, bool], error: Exception) -> None:
         log_once(error, "summing up a page")
@@ -112,20 +120,22 @@ def _in_parts(store: Writer, settings: Settings, pages: set[int], texts: set[int
     return max(1, sum(each_apart(due, work, aside)))
 
 
-def work_all_off(store: Writer, settings: Settings, progress: Callable[[int], Any] = lambda _: None, failed: Failed | None = None) -> int:
+def work_all_off(
+    database: WritableDatabase, settings: Settings, progress: Callable[[int], Any] = lambda _: None, failed: Failed | None = None
+) -> int:
     """The same until nothing is due; returns the number of pages."""
     number = 0
-    while done := work_off(store, settings, SLICE, failed=failed):
+    while done := work_off(database, settings, SLICE, failed=failed):
         number += done
         progress(done)
     return number
 
 
-def work_all_again(store: Writer, settings: Settings, progress: Callable[[int], Any] = lambda _: None) -> int:
+def work_all_again(database: WritableDatabase, settings: Settings, progress: Callable[[int], Any] = lambda _: None) -> int:
     """Everything anew; returns the number of pages."""
-    with store.transaction():
-        store.forget_summaries()
-    return work_all_off(store, settings, progress)
+    with database.transaction() as transaction:
+        store.summaries.delete_all(transaction)
+    return work_all_off(database, settings, progress)
 
 
 def recipe(settings: Settings) -> str:
@@ -138,58 +148,64 @@ class _Work:
     """What is worked off at once: `pages` and `texts` that chains of matches, or clusters as they were, connect with what is due, those
     of the pages that are `due` summed up."""
 
-    def __init__(self, store: Writer, publishers: Publishers) -> None:
-        self._store, self._publishers = store, publishers
+    def __init__(self, transaction: Transaction, publishers: Publishers) -> None:
+        self._transaction, self._publishers = transaction, publishers
         self.pages: set[int] = set()
         self.texts: set[int] = set()
         self.due: set[int] = set()
 
     def connect(self, pages: set[int], texts: set[int], leave: Callable[[], bool]) -> None:
         """Take these, and whatever is connected with them."""
-        store = self._store
+        transaction = self._transaction
         while pages or texts:
             beat()
             if leave():
                 raise _LeavingError
             self.pages |= pages
             self.texts |= texts
-            self._summarise(store.due_among(pages))
-            held = store.clusters_with(pages)
-            found_texts = set(store.texts_shown(pages).values()) | store.texts_beside(texts)
-            found_pages = held | {m.page_id for m in store.member_rows(held)} | store.pages_showing(texts)
+            self._summarise(store.summaries.due_pages_among(transaction, pages))
+            held = store.summaries.clusters_with_pages(transaction, pages)
+            found_texts = set(store.summaries.summarised_texts(transaction, pages).values()) | store.summaries.texts_in_same_cluster(
+                transaction, texts
+            )
+            found_pages = (
+                held | {m.page_id for m in store.summaries.member_rows(transaction, held)} | store.summaries.pages_showing(transaction, texts)
+            )
             pages, texts = found_pages - self.pages, found_texts - self.texts
 
     def _summarise(self, pages: set[int]) -> None:
-        rows = summary_rows(self._store, self._publishers, pages)
-        self._store.drop_summaries(pages - {row.page_id for row in rows})
-        self._store.write_summaries(rows)
+        rows = summary_rows(self._transaction, self._publishers, pages)
+        store.summaries.delete(self._transaction, pages - {row.page_id for row in rows})
+        store.summaries.write(self._transaction, rows)
         self.due |= pages
 
 
-def summary_rows(store: Summing, publishers: Publishers, pages: Iterable[int]) -> list[SummaryRow]:
+def summary_rows(database: Database, publishers: Publishers, pages: Iterable[int]) -> list[SummaryRow]:
     """Compute the summaries of those pages that have a current sighting, from their sightings and changes alone."""
     wanted = sorted(pages)
-    crawls = {page: list(rows) for page, rows in groupby(store.counted_crawls(wanted), key=itemgetter(0))}
-    changes = store.changes_counted(wanted)
+    crawls = {page: list(rows) for page, rows in groupby(store.summaries.counted_crawls(database, wanted), key=itemgetter(0))}
+    changes = store.summaries.count_changes(database, wanted)
     return [
         SummaryRow(
             page, publishers.house(printed, oid, url), published, crawls[page][0][1], crawled, status, cause,
             len({revision for _, _, revision in crawls[page]}), len(crawls[page]), *changes.get(page, (0, 0)), characters, text,
         )
-        for page, url, printed, oid, published, crawled, status, cause, characters, text in store.current_crawls(wanted)
+        for page, url, printed, oid, published, crawled, status, cause, characters, text in store.summaries.current_crawls(database, wanted)
     ]  # fmt: skip
 
 
-def _cluster(store: Writer, pages: Collection[int], texts: Collection[int], leave: Callable[[], bool]) -> None:
-    before = store.clusters_with(pages)
-    old_clusters, old_members = store.cluster_rows(before), store.member_rows(before)
-    articles = store.summed(pages)
-    clusters, members = cluster_rows(articles, _each(store.cluster_matches(texts), leave), leave)
+def _cluster(transaction: Transaction, pages: Collection[int], texts: Collection[int], leave: Callable[[], bool]) -> None:
+    before = store.summaries.clusters_with_pages(transaction, pages)
+    old_clusters, old_members = store.summaries.cluster_rows(transaction, before), store.summaries.member_rows(transaction, before)
+    articles = store.summaries.articles(transaction, pages)
+    clusters, members = cluster_rows(articles, _each(store.summaries.cluster_matches(transaction, texts), leave), leave)
     gone = {c.page_id for c in old_clusters} - {c.page_id for c in clusters}
-    store.replace_clusters(clusters - old_clusters, gone)
-    store.replace_members(members - old_members, (m for m in old_members - members if m.cluster_id not in gone))
+    store.summaries.replace_clusters(transaction, clusters - old_clusters, gone)
+    store.summaries.replace_members(transaction, members - old_members, (m for m in old_members - members if m.cluster_id not in gone))
     places = places_in(clusters, members)
-    store.set_places((a.page_id, places.get(a.page_id, "alone")) for a in articles if a.place != places.get(a.page_id, "alone"))
+    store.summaries.set_cluster_positions(
+        transaction, ((a.page_id, places.get(a.page_id, "alone")) for a in articles if a.place != places.get(a.page_id, "alone"))
+    )
 
 
 def cluster_rows(

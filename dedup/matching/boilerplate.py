@@ -10,6 +10,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from dedup import store
 from dedup.errors import AmbiguousBoilerplateError, ShortBoilerplateError, UnknownBoilerplateError
 from dedup.matching.cache import Cache
 from dedup.model import Masking
@@ -17,7 +18,7 @@ from dedup.similarity import overlap
 from dedup.similarity.overlap import RUN, Sought
 from dedup.similarity.overlap.spans import origins
 from dedup.similarity.winnowing import numpy_kernel
-from dedup.store import Reader, Writer
+from dedup.store import Database, Transaction
 from dedup.store.rows import BoilerplateRow
 from dedup.text import normalise, times
 
@@ -92,37 +93,37 @@ class Boilerplate:
         self._hidden.clear()
         self.keys.clear()
 
-    def load(self, store: Reader, publishers: Iterable[int]) -> None:
+    def load(self, database: Database, publishers: Iterable[int]) -> None:
         """Have what is known of these publishers at hand."""
         for publisher in publishers:
-            self.house(store, publisher)
+            self.house(database, publisher)
 
-    def house(self, store: Reader, publisher: int) -> _House:
+    def house(self, database: Database, publisher: int) -> _House:
         if publisher not in self._houses:
-            self._houses[publisher] = known = _House(store.publisher_name(publisher))
-            for row in store.boilerplate(known.name):
+            self._houses[publisher] = known = _House(store.publishers.name(database, publisher))
+            for row in store.boilerplate.list_passages(database, known.name):
                 known.add(row.name, row.passage, row.status)
             self.keys |= known.keys
         return self._houses[publisher]
 
-    def masked_keys(self, store: Reader, publisher: int) -> set[int]:
+    def masked_keys(self, database: Database, publisher: int) -> set[int]:
         """The keys that lie within a publisher's boilerplate."""
-        return self.house(store, publisher).keys
+        return self.house(database, publisher).keys
 
-    def mask_of(self, store: Reader, publisher: int, text: int, own: Points) -> Mask | None:
+    def mask_of(self, database: Database, publisher: int, text: int, own: Points) -> Mask | None:
         """The mask of a text that is asked for again and again."""
-        return self._hidden_of(store, publisher, text, own).mask if self.house(store, publisher).passages else None
+        return self._hidden_of(database, publisher, text, own).mask if self.house(database, publisher).passages else None
 
-    def _hidden_of(self, store: Reader, publisher: int, text: int, own: Points) -> _Hidden:
-        key = publisher, text, len(self.house(store, publisher).passages)  # a passage that is learned makes other masks
+    def _hidden_of(self, database: Database, publisher: int, text: int, own: Points) -> _Hidden:
+        key = publisher, text, len(self.house(database, publisher).passages)  # a passage that is learned makes other masks
         if key not in self._hidden:
-            self._hidden[key] = _Hidden(self.mask(store, publisher, own))
+            self._hidden[key] = _Hidden(self.mask(database, publisher, own))
         return self._hidden[key]
 
-    def mask(self, store: Reader, publisher: int, own: Points) -> Mask | None:
+    def mask(self, database: Database, publisher: int, own: Points) -> Mask | None:
         """Which characters of a text are boilerplate of its publisher; None where none is, or over half of the text would be:
         that is no frame, but what the text is."""
-        house = self.house(store, publisher)
+        house = self.house(database, publisher)
         if not house.passages:
             return None
         if house.sought is None:
@@ -131,39 +132,39 @@ class Boilerplate:
         number = int(np.count_nonzero(masked))
         return masked if 0 < 2 * number <= len(own) else None
 
-    def names_of(self, store: Reader, publisher: int, text: int, own: Points) -> frozenset[str]:
+    def names_of(self, database: Database, publisher: int, text: int, own: Points) -> frozenset[str]:
         """The names of the passages that the mask of such a text hides."""
-        if self.mask_of(store, publisher, text, own) is None:
+        if self.mask_of(database, publisher, text, own) is None:
             return frozenset()
-        hidden = self._hidden_of(store, publisher, text, own)
+        hidden = self._hidden_of(database, publisher, text, own)
         if hidden.names is None:
-            hidden.names = frozenset(self.names(store, publisher, own, hidden.mask))
+            hidden.names = frozenset(self.names(database, publisher, own, hidden.mask))
         return hidden.names
 
-    def names(self, store: Reader, publisher: int, own: Points, mask: Mask | None) -> set[str]:
+    def names(self, database: Database, publisher: int, own: Points, mask: Mask | None) -> set[str]:
         """The names of the passages that a mask hides."""
         if mask is None:
             return set()
-        house, body, hidden = self.house(store, publisher), normalise.from_points(own), mask.tolist()
+        house, body, hidden = self.house(database, publisher), normalise.from_points(own), mask.tolist()
         runs = (body[i : i + RUN] for i in range(len(body) - RUN + 1) if hidden[i] and hidden[i + RUN - 1])
         return {house.runs[run] for run in runs if run in house.runs}
 
-    def doubtful(self, store: Reader, publisher: int, key: int) -> bool:
+    def doubtful(self, database: Database, publisher: int, key: int) -> bool:
         """Whether a key that many of a publisher's articles have is still to be looked at."""
-        return bool(self.articles) and key not in self.house(store, publisher).settled
+        return bool(self.articles) and key not in self.house(database, publisher).settled
 
-    def learn(self, store: Writer, publisher: int, key: int, body: str, own: Points, others: Sequence[Points]) -> set[int]:
+    def learn(self, transaction: Transaction, publisher: int, key: int, body: str, own: Points, others: Sequence[Points]) -> set[int]:
         """Learn the passage around a key of a text (`body`, and `own` normalised) that runs alike through the others too.
         Gives the keys that lie in it; none where there is no such passage."""
         if max(map(len, (own, *others))) > MOST_LEARNED:
             return set()
-        house = self.house(store, publisher)
+        house = self.house(transaction, publisher)
         passage = _common(key, own, others)
         if not passage:
             return set()
         learned = {key}
         if not all(passage[i : i + RUN] in house.runs for i in range(len(passage) - RUN + 1)):
-            row = remember(store, publisher, house.name, passage, _shown(body, passage), len(others) + 1, "learned")
+            row = remember(transaction, publisher, house.name, passage, _shown(body, passage), len(others) + 1, "learned")
             learned |= house.add(row.name, row.passage, row.status)
         house.settled.add(key)
         house.keys.add(key)
@@ -171,17 +172,19 @@ class Boilerplate:
         return learned
 
 
-def remember(store: Writer, publisher: int, house: str, passage: str, shown: str, articles: int, status: Masking) -> BoilerplateRow:
+def remember(
+    transaction: Transaction, publisher: int, house: str, passage: str, shown: str, articles: int, status: Masking
+) -> BoilerplateRow:
     """Write a passage of a publisher down, under a name of its own."""
     digest = xxhash.xxh3_128_hexdigest(f"{house}\0{passage}".encode())
     row = BoilerplateRow(digest[:12], house, passage, shown, articles, status, times.now())
-    store.add_boilerplate(row.name, publisher, row.passage, row.shown, row.articles, row.status, row.since)
+    store.boilerplate.insert(transaction, row.name, publisher, row.passage, row.shown, row.articles, row.status, row.since)
     return row
 
 
-def find(store: Reader, name: str) -> BoilerplateRow:
+def find(database: Database, name: str) -> BoilerplateRow:
     """The passage of this name, or whose name begins so. Raises UnknownBoilerplateError, AmbiguousBoilerplateError."""
-    found = [row for row in store.boilerplate() if row.name.startswith(name.lower())] if name else []
+    found = [row for row in store.boilerplate.list_passages(database) if row.name.startswith(name.lower())] if name else []
     if not found:
         raise UnknownBoilerplateError(wanted=name)
     if len(found) > 1:
@@ -189,15 +192,15 @@ def find(store: Reader, name: str) -> BoilerplateRow:
     return found[0]
 
 
-def tell(store: Writer, house: str, shown: str) -> BoilerplateRow:
+def tell(transaction: Transaction, house: str, shown: str) -> BoilerplateRow:
     """Mask a passage that is told by hand. Raises ShortBoilerplateError for one that is too short to be found."""
     passage = normalise.normalise(shown)
     if len(passage) < RUN:
         raise ShortBoilerplateError(characters=len(passage), least=RUN)
-    known = next((row for row in store.boilerplate(house) if row.passage == passage), None)
+    known = next((row for row in store.boilerplate.list_passages(transaction, house) if row.passage == passage), None)
     if known is None:
-        return remember(store, store.publisher(house), house, passage, " ".join(shown.split()), 0, "masked")
-    store.set_boilerplate(known.name, "masked")
+        return remember(transaction, store.publishers.get_or_insert(transaction, house), house, passage, " ".join(shown.split()), 0, "masked")
+    store.boilerplate.set_status(transaction, known.name, "masked")
     return replace(known, status="masked")
 
 

@@ -8,8 +8,10 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
+from dedup import store
 from dedup.matching.boilerplate import Boilerplate
 from dedup.matching.newsletters import Bundles
 from dedup.matching.passage_matcher import FAMILY, Lookup, Proposed, Stories
@@ -17,7 +19,7 @@ from dedup.matching.text_cache import Kept
 from dedup.matching.thresholds import Matching
 from dedup.model import CLUSTERED, NO_COMMIT, Match
 from dedup.similarity import winnowing
-from dedup.store import Writer
+from dedup.store import Database, Transaction
 from dedup.store.rows import TextPages
 from dedup.text import normalise
 from dedup.text.publishers import Publishers
@@ -83,19 +85,19 @@ class Matcher:
     """Finds the matches of texts; keeps the candidate index and the passage index, which are opened when first needed
     (`progress` hears of texts that have to be added then). `token` is that of the commit that is being made."""
 
-    def __init__(self, store: Writer, matching: Matching, publishers: Publishers) -> None:
+    def __init__(self, database: Database, matching: Matching, publishers: Publishers) -> None:
         self.matching = matching
         self.progress: Callable[[int], None] = lambda _: None
         self.token: bytes | None = None
-        self._store = store
+        self._database = database
         self._houses = publishers
         self._index: CandidateIndex | None = None
         self._passages: PassageIndex | None = None
         self._pending: dict[int, bytes] = {}
-        self._kept = Kept(store)
+        self._kept = Kept(database)
         self._boilerplate = Boilerplate(matching.limits.boilerplate_articles)
-        self._stories = Stories(store, self._boilerplate, self._kept)
-        self._bundles = Bundles(store, matching, self._kept, self._mask)
+        self._stories = Stories(database, self._boilerplate, self._kept)
+        self._bundles = Bundles(database, matching, self._kept, self._mask)
         self._publisher_keys: dict[str, int] = {}
         self._discarded = False
 
@@ -115,7 +117,7 @@ class Matcher:
             return False
         self._discarded = True
         self._index = self._passages = None
-        for path in (self._store.index_path(), self._store.passages_path()):
+        for path in (self._database.index_path(), self._database.passages_path()):
             with suppress(FileNotFoundError):
                 os.unlink(path)
         return True
@@ -127,29 +129,34 @@ class Matcher:
     def open(self) -> CandidateIndex:
         """The candidate index: loaded, caught up or made anew."""
         if self._index is not None and not self._index.is_intact():
-            _log.warning(_CUT, self._store.index_path())
+            _log.warning(_CUT, self._database.index_path())
             self._index = None
         if self._index is None:
             from dedup.index.lsh import open_index
 
-            store, d = self._store, self.matching.limits
+            database, d = self._database, self.matching.limits
             self._index = open_index(
-                store.index_path(), self._uuid(), d.threshold, d.num_perm,
-                store.last_batch()[0], store.batch_text, store.signatures, self.progress,
+                database.index_path(), self._uuid(), d.threshold, d.num_perm,
+                store.batches.latest(database)[0], partial(store.batches.last_text, database), partial(store.texts.all_signatures, database), self.progress,
             )  # fmt: skip
         return self._index
 
     def open_passages(self) -> PassageIndex:
         """The passage index, likewise."""
         if self._passages is not None and not self._passages.is_intact():
-            _log.warning(_CUT, self._store.passages_path())
+            _log.warning(_CUT, self._database.passages_path())
             self._passages = None
         if self._passages is None:
             from dedup.index.passages import open_index
 
-            store = self._store
+            database = self._database
             self._passages = open_index(
-                store.passages_path(), self._uuid(), store.last_batch()[0], store.batch_text, store.stored_passages, self.progress
+                database.passages_path(),
+                self._uuid(),
+                store.batches.latest(database)[0],
+                partial(store.batches.last_text, database),
+                partial(store.passages.all_fingerprints, database),
+                self.progress,
             )
         return self._passages
 
@@ -158,13 +165,13 @@ class Matcher:
         from dedup.index import lsh, passages
 
         d = self.matching.limits
-        self._index = lsh.new_index(self._store.index_path(), self._uuid(), d.threshold, d.num_perm)
+        self._index = lsh.new_index(self._database.index_path(), self._uuid(), d.threshold, d.num_perm)
         if d.passages:
-            self._passages = passages.new_index(self._store.passages_path(), self._uuid())
+            self._passages = passages.new_index(self._database.passages_path(), self._uuid())
         self.forget()
 
     def _uuid(self) -> bytes:
-        return uuid.UUID(self._store.setting("uuid")).bytes
+        return uuid.UUID(store.settings.get(self._database, "uuid")).bytes
 
     def meet(self, new: Sequence[NewText], again: Collection[int]) -> Meeting:
         """Candidates by signature of new texts among all others, and of known texts that now form pairs which did not count before:
@@ -178,7 +185,7 @@ class Matcher:
         index = self.open()
         if self.matching.limits.passages:
             self.open_passages()
-        known = self._store.signatures_of(again)
+        known = store.texts.signatures(self._database, again)
         earlier = dict(self._pending)
         indexed = {number: signature for number, signature in known.items() if number not in earlier}
         met: dict[int, Met] = {}
@@ -235,10 +242,10 @@ class Matcher:
         """These texts have other quoted characters than before (see `ingest.quoted`)."""
         self._kept.requoted(quoted)
 
-    def measured_again(self, texts: Collection[int]) -> list[Match]:
+    def measured_again(self, transaction: Transaction, texts: Collection[int]) -> list[Match]:
         """The stored matches of these texts that have another relation or share of quotations now, as they are now."""
         changed: list[Match] = []
-        stored = self._store.matches_of(texts)
+        stored = store.matches.of_texts(self._database, texts)
         self._stories.load_publishers({number for pair in stored for number in pair})
         for pair, match in stored.items():
             found = self._judge(*pair, by_passages=True)
@@ -246,12 +253,12 @@ class Matcher:
                 continue
             numbers = replace(match.numbers, quoted=found.numbers.quoted)
             flipped = "quote" in (match.relation, found.relation)
-            (again,) = self._bundles.sort([replace(found, numbers=numbers)]) if flipped else (replace(match, numbers=numbers),)
+            (again,) = self._bundles.sort(transaction, [replace(found, numbers=numbers)]) if flipped else (replace(match, numbers=numbers),)
             changed.append(again)
         self._kept.end_group()
         return changed
 
-    def confirm(self, meeting: Meeting) -> list[Match]:
+    def confirm(self, transaction: Transaction, meeting: Meeting) -> list[Match]:
         """The matches among the candidates that are not stored yet; their texts are in the database by now. What is found on
         the way is stored: under which keys the new texts stand for a story, which of them are crowded, what was learned.
 
@@ -260,8 +267,8 @@ class Matcher:
         """
         fresh = frozenset(t.number for t in meeting.new if not t.returned)
         known = {*meeting.candidates, *meeting.again, *(t.number for t in meeting.new)} - fresh
-        round_ = _Round(fresh, self._store.matches_of(known))
-        lookups = self._lookups(meeting)
+        round_ = _Round(fresh, store.matches.of_texts(self._database, known))
+        lookups = self._lookups(transaction, meeting)
         if lookups:
             self._stories.begin(self.open_passages(), list(lookups.values()))
         self._stories.load_publishers({other for others in meeting.candidates.values() for other in others})
@@ -273,18 +280,18 @@ class Matcher:
                 crowded = number in meeting.crowded
                 round_.compared, round_.matched = 0, False
                 one = lookups.get(number)
-                proposed = self._stories.propose(one) if one else None
+                proposed = self._stories.propose(transaction, one) if one else None
                 self._confirm_signatures(number, meeting, round_, crowded=crowded)
                 if proposed:
                     behind = self._confirm_stories(proposed, round_, crowded=crowded)
                     if proposed.lookup.body is not None:
                         entered.append(self._stories.enter(proposed, behind))
         new = [one for one in lookups.values() if one.body is not None]
-        self._store.insert_passages((one.number, one.publisher, keys) for one, keys in zip(new, _packed(entered), strict=True))
-        self._stories.finish()
-        self._store.set_crowded(round_.crowded)
+        store.passages.insert(transaction, ((one.number, one.publisher, keys) for one, keys in zip(new, _packed(entered), strict=True)))
+        self._stories.finish(transaction)
+        store.texts.set_crowded(transaction, round_.crowded)
         found = [m for pair, m in round_.judged.items() if m and pair not in round_.stored]
-        matches = self._bundles.sort(found)
+        matches = self._bundles.sort(transaction, found)
         self._kept.end_group()
         self._stories.end_batch()
         self._boilerplate.end_batch()
@@ -311,7 +318,7 @@ class Matcher:
     def _load_pages(self, texts: Iterable[int], round_: _Round) -> None:
         wanted = [n for n in texts if n not in round_.pages]
         if wanted:
-            found = self._store.pages_of_texts(wanted)
+            found = store.texts.pages_showing_any(self._database, wanted)
             round_.pages |= {n: found.get(n) for n in wanted}
 
     # By signature
@@ -342,7 +349,7 @@ class Matcher:
                 texts = self._pending
             else:  # it meets all of them
                 texts = {text: signature for text, signature in self._pending.items() if text != number}
-                texts |= self._store.signatures_of([number])
+                texts |= store.texts.signatures(self._database, [number])
             met = _met(self.open(), texts, few=BUCKET)
             wanted = round_.fresh.intersection(met) if number in round_.fresh else {number}
             round_.further |= {text: _likeliest_first(met[text]) for text in wanted if text in met}
@@ -350,24 +357,24 @@ class Matcher:
 
     # By passages
 
-    def _lookups(self, meeting: Meeting) -> dict[int, Lookup]:
+    def _lookups(self, transaction: Transaction, meeting: Meeting) -> dict[int, Lookup]:
         """What is to be looked up by passages: new texts, and known ones that are met again; in order of their keys."""
         if not self.matching.limits.passages:
             return {}
-        known = self._store.bodies_of_texts(meeting.again)
+        known = store.texts.bodies(self._database, meeting.again)
         found = [Lookup(n, p, _keys(body), None) for n, body in known.items() if (p := self._stories.publisher(n)) is not None]
         packed = [t.keys or b"" for t in meeting.new]
         keys = winnowing.unpack(b"".join(packed))
         end = 0
         for new, own in zip(meeting.new, packed, strict=True):
             begin, end = end, end + len(own) // winnowing.KEY_BYTES
-            found.append(Lookup(new.number, self._publisher(new), keys[begin:end], new.body))
+            found.append(Lookup(new.number, self._publisher(transaction, new), keys[begin:end], new.body))
         return {one.number: one for one in sorted(found, key=lambda one: one.number)}
 
-    def _publisher(self, new: NewText) -> int:
+    def _publisher(self, transaction: Transaction, new: NewText) -> int:
         house = self._houses.house(new.publisher, new.oid, new.url)
         if house not in self._publisher_keys:
-            self._publisher_keys[house] = self._store.publisher(house)
+            self._publisher_keys[house] = store.publishers.get_or_insert(transaction, house)
         return self._publisher_keys[house]
 
     def _confirm_stories(self, proposed: Proposed, round_: _Round, *, crowded: bool) -> list[int]:
@@ -420,14 +427,14 @@ class Matcher:
         for number in (a, b):
             publisher = self._stories.publisher(number) if self.matching.limits.passages else None
             if publisher is not None:
-                names |= self._boilerplate.names_of(self._store, publisher, number, self._kept.get(number).points)
+                names |= self._boilerplate.names_of(self._database, publisher, number, self._kept.get(number).points)
         return Match(a, b, judged.relation, replace(judged.numbers, masked=tuple(sorted(names))))
 
     def _mask(self, number: int) -> NDArray[np.bool_] | None:
         publisher = self._stories.publisher(number)
         if publisher is None or not self.matching.limits.passages:
             return None
-        return self._boilerplate.mask_of(self._store, publisher, number, self._kept.get(number).points)
+        return self._boilerplate.mask_of(self._database, publisher, number, self._kept.get(number).points)
 
 
 def _met(index: CandidateIndex, texts: dict[int, bytes], few: int | None = None) -> dict[int, Met]:

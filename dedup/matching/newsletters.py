@@ -11,12 +11,13 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from dedup import store
 from dedup.heartbeat import beat
 from dedup.matching.text_cache import Kept
 from dedup.matching.thresholds import Matching
 from dedup.model import Match
 from dedup.similarity import overlap
-from dedup.store import Writer
+from dedup.store import Database, Transaction
 
 APART = 0.1
 """Share of the smaller stretch that two may have in common and still stand side by side."""
@@ -32,31 +33,31 @@ Pair = tuple[int, int]
 class Bundles:
     """Tells which copies are parts of a bundle."""
 
-    def __init__(self, store: Writer, matching: Matching, kept: Kept, mask: Callable[[int], Mask | None]) -> None:
-        self._store, self._matching, self._kept, self._mask = store, matching, kept, mask
+    def __init__(self, database: Database, matching: Matching, kept: Kept, mask: Callable[[int], Mask | None]) -> None:
+        self._database, self._matching, self._kept, self._mask = database, matching, kept, mask
 
-    def sort(self, found: list[Match]) -> list[Match]:
+    def sort(self, transaction: Transaction, found: list[Match]) -> list[Match]:
         """New matches, those that are parts of a bundle told as excerpts; stored ones that turn out to be parts are changed in
         the store."""
         doubtful = [m for m in found if self._could(m)]
         if not doubtful:
             return found
         texts = {n for m in doubtful for n in (m.a, m.b)}
-        stored = self._store.matches_of(texts)
-        bodiless = self._store.bodiless({n for pair in stored for n in pair} - texts)
+        stored = store.matches.of_texts(self._database, texts)
+        bodiless = store.texts.without_body(self._database, {n for pair in stored for n in pair} - texts)
         stored = {pair: match for pair, match in stored.items() if bodiless.isdisjoint(pair)}  # where those stand is not known any more
         of_text: dict[int, dict[Pair, Match]] = {}
         for match in (*stored.values(), *doubtful):
             if self._could(match):
                 for number in {match.a, match.b} & texts:
                     of_text.setdefault(number, {})[match.a, match.b] = match
-        characters = self._store.characters_of(texts)
+        characters = store.texts.lengths(self._database, texts)
         parts: set[Pair] = set()
         for match in doubtful:
             self._kept.end_group()
             for whole in (match.a, match.b):
                 parts |= self._beside(whole, characters[whole], match, of_text[whole].values())
-        self._store.set_relations((*pair, "excerpt") for pair in sorted(parts & stored.keys()))
+        store.matches.set_relations(transaction, ((*pair, "excerpt") for pair in sorted(parts & stored.keys())))
         return [replace(m, relation="excerpt") if (m.a, m.b) in parts else m for m in found]
 
     def _could(self, match: Match) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from dedup import store
 from dedup.index.hashtable import plain
 from dedup.index.passages import STORIES, PassageIndex
 from dedup.matching.boilerplate import Boilerplate
@@ -22,7 +23,7 @@ from dedup.matching.cache import Cache
 from dedup.matching.text_cache import Kept
 from dedup.matching.top_candidates import likeliest
 from dedup.similarity import jit
-from dedup.store import Writer
+from dedup.store import Database, Transaction
 
 PROPOSED = 4
 """Texts of a bucket that are proposed: the earliest."""
@@ -116,8 +117,8 @@ class _Seen:
 class Stories:
     """Proposes candidates and enters texts, on top of an index of what is committed."""
 
-    def __init__(self, store: Writer, boilerplate: Boilerplate, kept: Kept) -> None:
-        self._store, self._boilerplate, self._kept = store, boilerplate, kept
+    def __init__(self, database: Database, boilerplate: Boilerplate, kept: Kept) -> None:
+        self._database, self._boilerplate, self._kept = database, boilerplate, kept
         self._held: _Held
         self._seen: _Seen
         self._publishers: Cache[int, int] = Cache(MOST_PUBLISHERS)
@@ -142,12 +143,12 @@ class Stories:
         """Look up the texts of a batch, and all that will be asked of those that stand under their keys."""
         self._held = held = _Held(index, lookups)
         met = held.met() | {number for number, _ in self._entered}
-        self._families = self._store.represented_by(met, FAMILY + 1)
-        self._own_families = self._store.represented_by([one.number for one in lookups if one.body is None], None)
+        self._families = store.passages.first_followers(self._database, met, FAMILY + 1)
+        self._own_families = store.passages.first_followers(self._database, [one.number for one in lookups if one.body is None], None)
         families = (*self._families.values(), *self._own_families.values())
         self.load_publishers({*met, *(text for family in families for text in family)})
         self._publishers.update({one.number: one.publisher for one in lookups})
-        self._boilerplate.load(self._store, {one.publisher for one in lookups})
+        self._boilerplate.load(self._database, {one.publisher for one in lookups})
         self._local = {}
         for number, keys in self._entered:  # by an earlier part of the same commit
             for key in keys.tolist():
@@ -169,7 +170,7 @@ class Stories:
         if known:
             doubtful |= np.isin(held.every, list(known))
         for place, one in held.owned(doubtful):
-            if held.keys[place] in self._boilerplate.masked_keys(self._store, one.publisher):
+            if held.keys[place] in self._boilerplate.masked_keys(self._database, one.publisher):
                 unmasked[place] = False
             elif held.keys[place] in known or self._common(one, held.keys[place], held.under(place)):
                 intricate.add(one.number)
@@ -182,9 +183,9 @@ class Stories:
         of_text = {one.number: others for one, others in zip(held.lookups, candidates, strict=True)}
         return _Seen(unmasked, repeated, intricate, of_text)
 
-    def finish(self) -> None:
+    def finish(self, transaction: Transaction) -> None:
         """Store which texts stand for which."""
-        self._store.add_represented(self._represented)
+        store.passages.insert_followers(transaction, self._represented)
         self._represented.clear()
 
     def end_batch(self) -> None:
@@ -195,7 +196,7 @@ class Stories:
         """What will be proposed, as far as the index alone tells."""
         return self._seen.candidates[one.number]
 
-    def propose(self, one: Lookup) -> Proposed:
+    def propose(self, transaction: Transaction, one: Lookup) -> Proposed:
         """The candidates of a text. Passages that so many articles of its publisher share are learned on the way, and are no
         reason to propose anything."""
         held, seen = self._held, self._seen
@@ -208,7 +209,7 @@ class Stories:
             met = sorted({*repeated, *(place for place in places if held.numbers[place])})
             buckets = {key: there for place in met if (there := self._under(place, key := held.keys[place]))}
             unmasked = self._unmasked(one)
-            learned = self._learn(one, one.keys[unmasked].tolist(), buckets) if one.body is not None else set()
+            learned = self._learn(transaction, one, one.keys[unmasked].tolist(), buckets) if one.body is not None else set()
             if learned:
                 unmasked = self._unmasked(one)
                 seen.intricate.update(other.number for _, other in held.owned(np.isin(held.every, list(learned))))
@@ -273,37 +274,37 @@ class Stories:
     def load_publishers(self, texts: Iterable[int]) -> None:
         """Have the publishers of these texts at hand."""
         if unknown := self._publishers.missing(texts):
-            found = self._store.publishers_of_texts(unknown)
-            self._boilerplate.load(self._store, set(found.values()))
+            found = store.passages.publishers(self._database, unknown)
+            self._boilerplate.load(self._database, set(found.values()))
             self._publishers.update(found)
 
     def _masked(self, text: int, key: int) -> bool:
         """Whether a key under which a text was entered lies in what has been learned since."""
         publisher = self.publisher(text)
-        if publisher is None or key not in self._boilerplate.masked_keys(self._store, publisher):
+        if publisher is None or key not in self._boilerplate.masked_keys(self._database, publisher):
             return False
-        return self._boilerplate.mask_of(self._store, publisher, text, self._kept.get(text).points) is not None
+        return self._boilerplate.mask_of(self._database, publisher, text, self._kept.get(text).points) is not None
 
     def _unmasked(self, one: Lookup) -> NDArray[np.bool_]:
         """Which keys do not lie in boilerplate; all of them where that is over half of the text."""
-        masked = self._boilerplate.masked_keys(self._store, one.publisher)
+        masked = self._boilerplate.masked_keys(self._database, one.publisher)
         found = np.array([key not in masked for key in one.keys.tolist()], np.bool_)
         if 2 * np.count_nonzero(found) < len(found):
             if one.body is not None:
                 self._kept.put(one.number, one.body)
-            if self._boilerplate.mask(self._store, one.publisher, self._kept.get(one.number).points) is None:
+            if self._boilerplate.mask(self._database, one.publisher, self._kept.get(one.number).points) is None:
                 found[:] = True
         return found
 
     def _common(self, one: Lookup, key: int, there: Sequence[int]) -> list[int]:
         """The texts that show that a key lies in boilerplate, if there are as many as that takes."""
         needed = self._boilerplate.articles - 1
-        if not 1 <= needed <= len(there) <= STORIES or not self._boilerplate.doubtful(self._store, one.publisher, key):
+        if not 1 <= needed <= len(there) <= STORIES or not self._boilerplate.doubtful(self._database, one.publisher, key):
             return []
         same = [text for text in there if self.publisher(text) == one.publisher][:needed]
         return same if len(same) == needed else []
 
-    def _learn(self, one: Lookup, keys: list[int], buckets: dict[int, list[int]]) -> set[int]:
+    def _learn(self, transaction: Transaction, one: Lookup, keys: list[int], buckets: dict[int, list[int]]) -> set[int]:
         """Learn what this text and so many others of its publisher share. Gives the keys that lie in it."""
         assert one.body is not None
         learned: set[int] = set()
@@ -316,7 +317,7 @@ class Stories:
             self._kept.put(one.number, one.body)
             self._kept.load(same)
             own, others = self._kept.get(one.number).points, [self._kept.get(text).points for text in same]
-            learned |= self._boilerplate.learn(self._store, one.publisher, key, one.body, own, others)
+            learned |= self._boilerplate.learn(transaction, one.publisher, key, one.body, own, others)
         return learned
 
 

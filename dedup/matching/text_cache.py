@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
+from dedup import store
 from dedup.heartbeat import beat
 from dedup.matching.cache import Cache
 from dedup.matching.quotations import unpacked
 from dedup.similarity.overlap import Prepared, prepare
-from dedup.store import Writer
+from dedup.store import Database
 
 CACHED_CHARACTERS = 4_000_000
 """Normalised characters that stay in memory between one group of comparisons and the next (5 bytes each). Within a group there may be
@@ -19,8 +20,8 @@ more: the texts that are not stored yet, and the two that were asked for last.""
 class Kept:
     """The texts of the current group of comparisons, and the latest of earlier ones."""
 
-    def __init__(self, store: Writer) -> None:
-        self._store = store
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._texts: Cache[int, Prepared] = Cache(CACHED_CHARACTERS, lambda text: max(len(text.points), 1))
         self._put: set[int] = set()
         self._requoted: dict[int, bytes] = {}
@@ -46,7 +47,7 @@ class Kept:
         """Keep a text whose body is at hand. It may not be stored yet, so it stays in memory until the group of comparisons ends."""
         self._put.add(number)
         if self._texts.missing([number]):
-            self._texts[number] = self._prepared(number, body, self._store.quoted_of([number]))
+            self._texts[number] = self._prepared(number, body, store.texts.quoted_masks(self._database, [number]))
             beat()
 
     def _prepared(self, number: int, body: str, stored: Mapping[int, bytes]) -> Prepared:
@@ -58,18 +59,20 @@ class Kept:
         absent = self._texts.missing(set(numbers))
         left = CACHED_CHARACTERS
         fitting: list[int] = []
-        for number, characters in sorted(self._store.characters_of(absent).items()):
+        for number, characters in sorted(store.texts.lengths(self._database, absent).items()):
             if characters <= left:
                 left -= characters
                 fitting.append(number)
-        stored = self._store.quoted_of(fitting)
-        for number, body in self._store.bodies_of_texts(fitting).items():
+        stored = store.texts.quoted_masks(self._database, fitting)
+        for number, body in store.texts.bodies(self._database, fitting).items():
             self._texts[number] = self._prepared(number, body, stored)
             beat()
 
     def get(self, number: int) -> Prepared:
         if number not in self._texts:
-            self._texts[number] = self._prepared(number, self._store.body_of_text(number) or "", self._store.quoted_of([number]))
+            self._texts[number] = self._prepared(
+                number, store.texts.body(self._database, number) or "", store.texts.quoted_masks(self._database, [number])
+            )
             beat()
             self._texts.trim({*self._put, self._last, number})
         self._last = number

@@ -9,9 +9,11 @@ from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
+from dedup import store
 from dedup.model import SEVERITIES
 from dedup.reports.history import STATE_RECIPE
-from dedup.store.feed import Feed, Incident, Spot
+from dedup.store import Database
+from dedup.store.changes import Incident, Spot
 from dedup.store.rows import JudgedChange
 from dedup.text.publishers import Publishers
 
@@ -62,16 +64,16 @@ class Folding:
     hours: float
 
 
-def changes(store: Feed, wanted: Wanted, folding: Folding | None = None, after: Spot | None = None) -> Iterator[dict[str, Any]]:
+def changes(database: Database, wanted: Wanted, folding: Folding | None = None, after: Spot | None = None) -> Iterator[dict[str, Any]]:
     """Changes, the latest first; one that was not judged counts as grave, since nothing is known of it. One that is part of an incident
     stands for all of it: `pages` tells how many, `incident` which. `after`: those that follow a spot, without incidents that were told
     before it. As many are read as are taken."""
-    page = None if wanted.url is None or "*" in wanted.url else store.page_by_url(wanted.url)
+    page = None if wanted.url is None or "*" in wanted.url else store.pages.get_by_url(database, wanted.url)
     if page is None and wanted.url is not None and "*" not in wanted.url:
         return
     narrowed = wanted.publisher is not None or (wanted.url is not None and page is None)
     asked = partial(
-        store.judged, since=wanted.since, until=wanted.until, page=page, kinds=wanted.kinds, severities=wanted.severities,
+        store.changes.list_latest, database, since=wanted.since, until=wanted.until, page=page, kinds=wanted.kinds, severities=wanted.severities,
         stealth=wanted.stealth, edit=wanted.edit, takes=wanted.takes if narrowed else None,
     )  # fmt: skip
     folding = folding if wanted.edit is None else None
@@ -84,7 +86,7 @@ def changes(store: Feed, wanted: Wanted, folding: Folding | None = None, after: 
             part = None
             if folding and change.edit is not None:
                 if change.edit not in by_edit:
-                    by_edit[change.edit] = store.incidents_of(change.edit, folding.pages, folding.hours)
+                    by_edit[change.edit] = store.changes.incidents(database, change.edit, folding.pages, folding.hours)
                     told.update(_told_before(asked, by_edit[change.edit], after))
                 part = next((i for i in by_edit[change.edit] if i.begin <= change.at <= i.end), None)
             if part not in told:

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+from dedup import store
 from dedup.model import ALIKE, RELATIONS
 from dedup.reports.duplicates import told
-from dedup.store.around import Around, Likeness
+from dedup.store import Database
+from dedup.store.matches import Likeness
 from dedup.text import times
 
 LOOKED_AT = 2000
 """Matches of each sort that are looked at; one page has more only where thousands show its very text."""
 
 
-def copies(store: Around, page: int, most: int) -> tuple[list[dict[str, Any]], bool]:
+def copies(database: Database, page: int, most: int) -> tuple[list[dict[str, Any]], bool]:
     """Other pages of which any state matches any state of this one, each by its closest: the best relation first, then by coverage and
     similarity; and whether there are more than `most`. `revision` is this page's, `other_revision` the other one's; numbers as shown."""
-    own = [r.digest for r in store.revisions(page)]
-    found = store.likenesses(page, LOOKED_AT)
+    own = [r.digest for r in store.revisions.of_page(database, page)]
+    found = store.matches.list_of_page(database, page, LOOKED_AT)
     closest: dict[int, Likeness] = {}
     for likeness in sorted(found, key=_closeness):
         if likeness.own in own:
             closest.setdefault(likeness.page, likeness)
     chosen = sorted(closest.values(), key=_closeness)
-    here = store.showing([page]).get(page)
-    there = store.showing([likeness.page for likeness in chosen[:most]])
+    here = store.pages.current_articles(database, [page]).get(page)
+    there = store.pages.current_articles(database, [likeness.page for likeness in chosen[:most]])
     rows = []
     for likeness in chosen[:most]:
         other = there[likeness.page]
-        numbers = [r.digest for r in store.revisions(likeness.page)]
+        numbers = [r.digest for r in store.revisions.of_page(database, likeness.page)]
         lag = None
         if here is not None and here.published_at and other.published_at:
             lag = times.seconds_between(here.published_at, other.published_at)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from dedup.store import Reader
+from dedup import store
+from dedup.store import Database
 from dedup.store.rows import BoilerplateRow
 
 
-def boilerplate(store: Reader, publisher: str | None = None) -> list[dict[str, Any]]:
+def boilerplate(database: Database, publisher: str | None = None) -> list[dict[str, Any]]:
     """What is known of publishers' boilerplate, or of one house's."""
-    return [passage(row) for row in store.boilerplate(publisher)]
+    return [passage(row) for row in store.boilerplate.list_passages(database, publisher)]
 
 
 def passage(row: BoilerplateRow) -> dict[str, Any]:
@@ -28,8 +29,8 @@ def passage(row: BoilerplateRow) -> dict[str, Any]:
     }
 
 
-def dump(store: Reader) -> Iterator[dict[str, Any]]:
+def dump(database: Database) -> Iterator[dict[str, Any]]:
     """The database's content as rows in an order of its own, without surrogate keys and times of observation."""
-    columns = store.dump_columns()
-    for table, row in store.dump():
+    columns = store.dump.columns(database)
+    for table, row in store.dump.rows(database):
         yield {"table": table, **dict(zip(columns[table], row, strict=True))}

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from dedup import store
 from dedup.model import ALIKE, RELATIONS, Numbers, Relation
 from dedup.similarity.clustering import EXACT, Graph, Link, precedence
 from dedup.similarity.overlap import spans
-from dedup.store import ArticleRow, Reader
+from dedup.store import Database
+from dedup.store.rows import ArticleRow
 from dedup.text import times
 from dedup.text.publishers import Publishers
 
@@ -50,9 +52,9 @@ class Filter:
         return (not self.kinds or link.relation in self.kinds) and link.similarity >= self.min_similarity
 
 
-def article(store: Reader, row: ArticleRow) -> dict[str, Any]:
+def article(database: Database, row: ArticleRow) -> dict[str, Any]:
     """An article as every command shows it."""
-    numbers = [r.digest for r in store.revisions(row.page_id)]
+    numbers = [r.digest for r in store.revisions.of_page(database, row.page_id)]
     return {
         "id": row.id,
         "url": row.url,
@@ -69,29 +71,29 @@ def article(store: Reader, row: ArticleRow) -> dict[str, Any]:
     }
 
 
-def clusters(store: Reader, wanted: Filter) -> Iterator[dict[str, Any]]:
+def clusters(database: Database, wanted: Filter) -> Iterator[dict[str, Any]]:
     """The stars: a representative and every article that matches it, in the order of the representatives. Excerpts and quotes make
     no clusters; `pairs` tells them."""
-    for star in _graph(store, wanted).stars(wanted.link):
+    for star in _graph(database, wanted).stars(wanted.link):
         if any(wanted.pair(star.representative, other, link) for other, link, _ in star.members):
             yield {
-                "representative": article(store, star.representative),
-                "members": [_member(store, star.representative, *m) for m in star.members],
+                "representative": article(database, star.representative),
+                "members": [_member(database, star.representative, *m) for m in star.members],
             }
 
 
-def _graph(store: Reader, wanted: Filter) -> Graph[ArticleRow]:
+def _graph(database: Database, wanted: Filter) -> Graph[ArticleRow]:
     """The matches between articles: each page's current one, or every revision."""
-    return Graph(store.matched_articles(every=wanted.every_revision), store.pairs())
+    return Graph(store.matches.matched_articles(database, every=wanted.every_revision), store.matches.list_all(database))
 
 
-def _member(store: Reader, representative: ArticleRow, row: ArticleRow, link: Link, way: int | None) -> dict[str, Any]:
+def _member(database: Database, representative: ArticleRow, row: ArticleRow, link: Link, way: int | None) -> dict[str, Any]:
     lag = None
     if representative.published_at and row.published_at:
         lag = times.seconds_between(representative.published_at, row.published_at)
-    via = None if way is None else store.url_of_text(way)
-    best = closest(store, representative.page_id, row.page_id)
-    return {**article(store, row), **told(link.relation, link.numbers), "lag_seconds": lag, "via": via, "closest": best}
+    via = None if way is None else store.texts.url(database, way)
+    best = closest(database, representative.page_id, row.page_id)
+    return {**article(database, row), **told(link.relation, link.numbers), "lag_seconds": lag, "via": via, "closest": best}
 
 
 def told(relation: Relation, n: Numbers) -> dict[str, Any]:
@@ -108,16 +110,16 @@ def told(relation: Relation, n: Numbers) -> dict[str, Any]:
     }
 
 
-def pairs(store: Reader, wanted: Filter, *, passages: bool = False) -> Iterator[dict[str, Any]]:
+def pairs(database: Database, wanted: Filter, *, passages: bool = False) -> Iterator[dict[str, Any]]:
     """Every pair of articles of different pages that match, `exact` ones first, each once; with the places of the passages they
     share, if asked for."""
-    for a, b, link in _pairs(store, wanted):
-        told = _pair(store, a, b, link)
-        yield with_passages(store, told, a, b) if passages else told
+    for a, b, link in _pairs(database, wanted):
+        told = _pair(database, a, b, link)
+        yield with_passages(database, told, a, b) if passages else told
 
 
-def _pairs(store: Reader, wanted: Filter) -> Iterator[tuple[ArticleRow, ArticleRow, Link]]:
-    graph = _graph(store, wanted)
+def _pairs(database: Database, wanted: Filter) -> Iterator[tuple[ArticleRow, ArticleRow, Link]]:
+    graph = _graph(database, wanted)
     for group in graph.by_text.values():
         for i, a in enumerate(group):
             for b in group[i + 1 :]:
@@ -132,29 +134,29 @@ def _pairs(store: Reader, wanted: Filter) -> Iterator[tuple[ArticleRow, ArticleR
                     yield first, second, link
 
 
-def _pair(store: Reader, a: ArticleRow, b: ArticleRow, link: Link) -> dict[str, Any]:
-    best = closest(store, a.page_id, b.page_id)
-    return {"a": article(store, a), "b": article(store, b), **told(link.relation, link.numbers), "closest": best}
+def _pair(database: Database, a: ArticleRow, b: ArticleRow, link: Link) -> dict[str, Any]:
+    best = closest(database, a.page_id, b.page_id)
+    return {"a": article(database, a), "b": article(database, b), **told(link.relation, link.numbers), "closest": best}
 
 
-def with_passages(store: Reader, pair: dict[str, Any], a: ArticleRow, b: ArticleRow) -> dict[str, Any]:
+def with_passages(database: Database, pair: dict[str, Any], a: ArticleRow, b: ArticleRow) -> dict[str, Any]:
     """A pair with the passages that its bodies share: [begin, end, begin, end] in code points of the one and the other. None where
     a body was pruned."""
-    one, other = store.body_of_state(a.page_id, a.digest), store.body_of_state(b.page_id, b.digest)
+    one, other = store.revisions.body_of_state(database, a.page_id, a.digest), store.revisions.body_of_state(database, b.page_id, b.digest)
     found = None if one is None or other is None else spans.passages(one, other)
     return {**pair, "passages": None if found is None else [[p.a_begin, p.a_end, p.b_begin, p.b_end] for p in found]}
 
 
-def closest(store: Reader, a: int | None, b: int | None) -> dict[str, Any] | None:
+def closest(database: Database, a: int | None, b: int | None) -> dict[str, Any] | None:
     """Which revisions of two pages are closest, the best relation first, then by coverage and similarity: which state of a page
     the other one copied. None where no two match."""
     if a is None or b is None or a == b:
         return None
     found = [
         (RELATIONS.index(m.relation), -m.numbers.coverage, -m.numbers.similarity, x, y, m) if m else (0, -1.0, -1.0, x, y, None)
-        for x, y, m in store.matches_between(a, b)
+        for x, y, m in store.matches.between_pages(database, a, b)
     ]
-    numbers = [[r.digest for r in store.revisions(page)] for page in (a, b)]
+    numbers = [[r.digest for r in store.revisions.of_page(database, page)] for page in (a, b)]
     found = [row for row in found if row[3] in numbers[0] and row[4] in numbers[1]]
     if not found:
         return None

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dedup import reports
+from dedup import reports, store
 from dedup.config import Settings
 from dedup.errors import NoRevisionError, PrunedError
 from dedup.matching.lookup import Judge
@@ -19,7 +19,7 @@ from dedup.scan import recipes
 from dedup.scan.session import matching_of
 from dedup.similarity import minhash, overlap, winnowing
 from dedup.similarity.overlap.spans import Passage, passages
-from dedup.store import Reader
+from dedup.store import Database
 from dedup.text import normalise
 
 
@@ -38,14 +38,14 @@ class Side:
     path: str | None
 
 
-def from_file(store: Reader, settings: Settings, path: bytes) -> Side:
+def from_file(database: Database, settings: Settings, path: bytes) -> Side:
     """The article that a file holds now. Raises NotAnArticleError."""
     e = examined(settings, path)
     assert e.article is not None
     assert e.url is not None
     m = e.article.metadata
-    page = store.page_by_url(e.url)
-    numbers = [r.digest for r in store.revisions(page)] if page is not None else []
+    page = store.pages.get_by_url(database, e.url)
+    numbers = [r.digest for r in store.revisions.of_page(database, page)] if page is not None else []
     return Side(
         url=e.url,
         title=e.article.title,
@@ -53,45 +53,45 @@ def from_file(store: Reader, settings: Settings, path: bytes) -> Side:
         house=settings.publishers.publishers().house(m.publisher, m.oid, e.url),
         body=e.article.body,
         page=page,
-        text=store.text_by_digest(e.text) if e.text else None,
+        text=store.texts.get_by_digest(database, e.text) if e.text else None,
         revision=numbers.index(e.state) + 1 if e.state in numbers else None,
         path=normalise.printable_path(os.path.abspath(path)),
     )
 
 
-def from_page(store: Reader, settings: Settings, page: int, revision: int | None) -> Side:
+def from_page(database: Database, settings: Settings, page: int, revision: int | None) -> Side:
     """A page as its latest crawl shows it, or one of its revisions by the shown number. Raises NoRevisionError, and PrunedError
     where there is no body to be measured."""
-    revisions, url = store.revisions(page), store.page_url(page)
-    current = store.current_state(page)
+    revisions, url = store.revisions.of_page(database, page), store.pages.url(database, page)
+    current = store.pages.current_state(database, page)
     numbers = [r.digest for r in revisions]
     chosen = revision if revision is not None else numbers.index(current) + 1 if current in numbers else len(numbers)
     if not 1 <= chosen <= len(revisions):
         raise NoRevisionError(url=url, wanted=chosen, have=f"1 to {len(revisions)}" if revisions else "none")
     row = revisions[chosen - 1]
-    state = store.body_of_revision(row.id)
+    state = store.revisions.body(database, row.id)
     if state.body is None:
         raise PrunedError(url=url, revision=chosen, at=(state.pruned_at or "")[:10])
-    publisher, oid = store.publisher_of_revision(row.id)
+    publisher, oid = store.revisions.publisher(database, row.id)
     house = settings.publishers.publishers().house(publisher, oid, url)
-    return Side(url, state.title, publisher, house, state.body, page, store.text_of_revision(row.id), chosen, None)
+    return Side(url, state.title, publisher, house, state.body, page, store.revisions.text(database, row.id), chosen, None)
 
 
-def explain(store: Reader, settings: Settings, a: Side, b: Side) -> dict[str, Any]:
+def explain(database: Database, settings: Settings, a: Side, b: Side) -> dict[str, Any]:
     """What is alike in two articles, what was recorded of them, and in one sentence why."""
     matching = matching_of(settings)
-    recipes.require(store, recipes.configured(settings, [recipes.MATCHES]))
+    recipes.require(database, recipes.configured(settings, [recipes.MATCHES]))
     limits = settings.duplicates
-    judge = Judge(store, matching)
+    judge = Judge(database, matching)
     sides = (a, b)
     prepared = [overlap.prepare(side.body) for side in sides]
-    houses = [_house(store, side) for side in sides]
+    houses = [_house(database, side) for side in sides]
     masks = [judge.mask(own, house) for own, house in zip(prepared, houses, strict=True)]
     judged = matching.judge(prepared[0], prepared[1], lambda: (masks[0], masks[1]))
     whole = overlap.overlap(prepared[0].points, prepared[1].points)
     same = len(prepared[0].points) > 0 and np.array_equal(prepared[0].points, prepared[1].points)
     short = [side for side, own in zip(sides, prepared, strict=True) if len(own.points) < limits.min_characters]
-    recorded = store.match_between(a.text, b.text) if a.text is not None and b.text is not None and a.text != b.text else None
+    recorded = store.matches.get(database, a.text, b.text) if a.text is not None and b.text is not None and a.text != b.text else None
     hidden = [judge.names(own, house) for own, house in zip(prepared, houses, strict=True)]
     relation = None if a.page is not None and a.page == b.page else "exact" if same else None if short else judged.relation
     if recorded and relation not in (None, "exact") and _bundled(recorded, judged):
@@ -107,16 +107,16 @@ def explain(store: Reader, settings: Settings, a: Side, b: Side) -> dict[str, An
         "bands": _bands(a, b, settings),
         "keys": _keys(a, b),
         "passages": [_passage(p, a.body) for p in passages(a.body, b.body)],
-        "masked": {name: _masked(store, names, mask) for name, names, mask in zip("ab", hidden, masks, strict=True)},
-        "closest": reports.closest(store, a.page, b.page),
+        "masked": {name: _masked(database, names, mask) for name, names, mask in zip("ab", hidden, masks, strict=True)},
+        "closest": reports.closest(database, a.page, b.page),
         "thresholds": limits.model_dump(),
     }
 
 
-def _house(store: Reader, side: Side) -> int | None:
+def _house(database: Database, side: Side) -> int | None:
     """Whose boilerplate is masked: of a text that is recorded that of the first article with it."""
-    recorded = store.publisher_of_text(side.text) if side.text is not None else None
-    return recorded if recorded is not None else store.publisher_id(side.house)
+    recorded = store.passages.publisher(database, side.text) if side.text is not None else None
+    return recorded if recorded is not None else store.publishers.find(database, side.house)
 
 
 def _side(side: Side, characters: int) -> dict[str, Any]:
@@ -128,8 +128,8 @@ def _passage(p: Passage, body: str) -> dict[str, Any]:
     return {"a": [p.a_begin, p.a_end], "b": [p.b_begin, p.b_end], "characters": p.characters, "text": body[p.a_begin : p.a_end]}
 
 
-def _masked(store: Reader, names: set[str], mask: Any) -> dict[str, Any]:
-    known = {row.name: row for row in store.boilerplate()} if names else {}
+def _masked(database: Database, names: set[str], mask: Any) -> dict[str, Any]:
+    known = {row.name: row for row in store.boilerplate.list_passages(database)} if names else {}
     found = [{"name": name, "text": known[name].shown} for name in sorted(names)]
     return {"characters": 0 if mask is None else int(np.count_nonzero(mask)), "passages": found}
 

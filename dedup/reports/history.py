@@ -5,29 +5,30 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from dedup import store
 from dedup.changes import diff
 from dedup.changes.diff import render
 from dedup.errors import AmbiguousPageError, NoRevisionError, UnknownPageError
 from dedup.similarity.clustering import CHECKS
-from dedup.store import Reader
+from dedup.store import Database
 from dedup.store.rows import RevisionRow
 from dedup.text.urls import Canonicaliser, shown, without_credentials
 
 STATE_RECIPE = "sha256(title+ff+body)"
 
 
-def find_page(store: Reader, urls: Canonicaliser, wanted: str, path: tuple[bytes, bytes, bytes] | None) -> int:
+def find_page(database: Database, urls: Canonicaliser, wanted: str, path: tuple[bytes, bytes, bytes] | None) -> int:
     """The page that a URL in any spelling, an article's id or the path of a file (crawl directory, folder, name) stands for.
 
     Raises UnknownPageError, or AmbiguousPageError for an id that several pages carry.
     """
     canonical = urls.canonical(wanted)
-    by_url = store.page_by_url(canonical) if canonical else None
+    by_url = store.pages.get_by_url(database, canonical) if canonical else None
     if by_url is not None:
         return by_url
-    found = store.pages_by_id(wanted) if not any("\ud800" <= c <= "\udfff" for c in wanted) else []
+    found = store.pages.find_by_article_id(database, wanted) if not any("\ud800" <= c <= "\udfff" for c in wanted) else []
     if not found and path is not None:
-        found = store.pages_by_path(*path)
+        found = store.pages.find_by_path(database, *path)
     if not found:
         raise UnknownPageError(wanted=without_credentials(wanted))
     if len(found) > 1:
@@ -49,14 +50,14 @@ def revision(number: int, row: RevisionRow) -> dict[str, Any]:
     }
 
 
-def history(store: Reader, page: int) -> dict[str, Any]:
+def history(database: Database, page: int) -> dict[str, Any]:
     """A page's revisions, sightings and changes, by crawl time. Revision numbers are ordinals worked out now."""
-    revisions = store.revisions(page)
+    revisions = store.revisions.of_page(database, page)
     number = {r.id: i for i, r in enumerate(revisions, 1)}
-    changes = store.changes(page)
+    changes = store.changes.of_page(database, page)
     return {
-        "url": store.page_url(page),
-        "aliases": sorted({shown(spelling) for spelling in store.aliases(page)} - {store.page_url(page)}),
+        "url": store.pages.url(database, page),
+        "aliases": sorted({shown(spelling) for spelling in store.pages.aliases(database, page)} - {store.pages.url(database, page)}),
         "revisions": [revision(n, r) for n, r in enumerate(revisions, 1)],
         "timeline": [
             {
@@ -69,7 +70,7 @@ def history(store: Reader, page: int) -> dict[str, Any]:
                 "crawled_at_from": t.crawled_at_from,
                 "gone": t.gone,
             }
-            for t in store.timeline(page)
+            for t in store.sightings.timeline(database, page)
         ],
         "changes": [
             {
@@ -100,13 +101,13 @@ def difference(before: str, after: str) -> list[diff.Operation]:
     return diff.compare(diff.clean(before), diff.clean(after))
 
 
-def compare_revisions(store: Reader, page: int, from_: int | None, to: int | None) -> dict[str, Any]:
+def compare_revisions(database: Database, page: int, from_: int | None, to: int | None) -> dict[str, Any]:
     """What changed between two revisions of a page, by their shown numbers; the last two by crawl time where none are named. The
     `body` is None where that of either was pruned."""
-    revisions = store.revisions(page)
-    changes = [c for c in store.changes(page) if c.from_revision != c.to_revision]
+    revisions = store.revisions.of_page(database, page)
+    changes = [c for c in store.changes.of_page(database, page) if c.from_revision != c.to_revision]
     number = {r.id: i for i, r in enumerate(revisions, 1)}
-    url = store.page_url(page)
+    url = store.pages.url(database, page)
     if from_ is None and to is None and changes:
         from_, to = number[changes[-1].from_revision], number[changes[-1].to_revision]
     to = to if to is not None else len(revisions)
@@ -114,7 +115,7 @@ def compare_revisions(store: Reader, page: int, from_: int | None, to: int | Non
     for wanted in (from_, to):
         if not 1 <= wanted <= len(revisions):
             raise NoRevisionError(url=url, wanted=wanted, have=f"1 to {len(revisions)}" if revisions else "none")
-    before, after = store.body_of_revision(revisions[from_ - 1].id), store.body_of_revision(revisions[to - 1].id)
+    before, after = store.revisions.body(database, revisions[from_ - 1].id), store.revisions.body(database, revisions[to - 1].id)
     known = before.body is not None and after.body is not None
     return {
         "url": url,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from dedup import store
 from dedup.config import Settings
 from dedup.daemon import health_file
 from dedup.daemon.health_file import Health
@@ -15,7 +16,7 @@ from dedup.files import disk_errors
 from dedup.model import RELATIONS
 from dedup.scan import recipes
 from dedup.scan.roots import identity
-from dedup.store import Reader
+from dedup.store import Database
 from dedup.store.lock import Held, held, left_behind
 from dedup.store.rows import DirectoryRow
 from dedup.text.normalise import printable_path
@@ -73,47 +74,47 @@ def told(found: Daemon) -> dict[str, Any]:
     }
 
 
-def holds(store: Reader) -> dict[str, Any]:
+def holds(database: Database) -> dict[str, Any]:
     """Counts of what the database holds, its size, and the last scan."""
     from dedup.search import reach
 
-    last = store.setting("last_scan")
-    matches = store.counts_by("matches", "relation")
-    checks, causes = store.checks_counted()
-    found = reach(store)
+    last = store.settings.get(database, "last_scan")
+    matches = store.statistics.count_by(database, "matches", "relation")
+    checks, causes = store.statistics.count_checks(database)
+    found = reach(database)
     return {
-        "files": store.count("files"),
-        "gone": store.count("files", "gone = 1"),
-        "pages": store.count("pages"),
-        "revisions": store.counted_revisions(),
-        "pruned": store.pruned_revisions(),
+        "files": store.statistics.count(database, "files"),
+        "gone": store.statistics.count(database, "files", "gone = 1"),
+        "pages": store.statistics.count(database, "pages"),
+        "revisions": store.statistics.count_counted_revisions(database),
+        "pruned": store.statistics.count_pruned_revisions(database),
         "sightings": sum(checks.values()),
         "checks": checks,
         "causes": causes,
         "matches": {
-            "exact": store.exact_copies(),
+            "exact": store.statistics.count_exact_copies(database),
             **{r: matches.get(r, 0) for r in RELATIONS[1:]},
         },
-        "crowded": store.count("texts", "crowded = 1"),
-        "changes": store.count("changes"),
-        "alerts": store.counts_by("deliveries", "state"),
-        "faults": store.counts_by("faults", "kind"),
-        "due": store.count("due"),
-        "rereads": store.rereads_waiting(),
-        "database_bytes": store.database_bytes(),
-        "index_bytes": store.index_bytes(),
+        "crowded": store.statistics.count(database, "texts", "crowded = 1"),
+        "changes": store.statistics.count(database, "changes"),
+        "alerts": store.statistics.count_by(database, "deliveries", "state"),
+        "faults": store.statistics.count_by(database, "faults", "kind"),
+        "due": store.statistics.count(database, "due"),
+        "rereads": store.rereads.count(database),
+        "database_bytes": database.database_bytes(),
+        "index_bytes": database.index_bytes(),
         "search": {"reached": found.held, "texts": found.all},
         "last_scan": json.loads(last) if last else None,
     }
 
 
-def roots(store: Reader, settings: Settings) -> list[dict[str, Any]]:
+def roots(database: Database, settings: Settings) -> list[dict[str, Any]]:
     """Every crawl directory that is configured or known, by path: its state (`configured`, `not configured`, `forgotten`), whether it is
     absent, its files that are there and that are gone, and the end of the last scan of all of it. Where none is configured, those that
     are known count as configured: they were named on the command line."""
     paths = [os.path.abspath(os.fsencode(d)) for d in settings.crawl.directories]
     configured = {os.path.realpath(p) for p in paths}
-    known = store.known_directories()
+    known = store.directories.list_all(database)
     rows = known + [
         DirectoryRow(0, p, 0, 0, None, None) for p in paths if os.path.realpath(p) not in {os.path.realpath(r.path) for r in known}
     ]
@@ -131,11 +132,11 @@ def roots(store: Reader, settings: Settings) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def pending(store: Reader, settings: Settings) -> list[dict[str, str]]:
+def pending(database: Database, settings: Settings) -> list[dict[str, str]]:
     """Settings that changed and are still to be applied to what is recorded, each with the command that does it."""
-    return [{"what": p.recipe.what.rstrip(","), "remedy": p.remedy} for p in recipes.pending(store, recipes.configured(settings))]
+    return [{"what": p.recipe.what.rstrip(","), "remedy": p.remedy} for p in recipes.pending(database, recipes.configured(settings))]
 
 
-def faults(store: Reader) -> list[dict[str, str]]:
+def faults(database: Database) -> list[dict[str, str]]:
     """Every fault that stands: path, kind, message, since when."""
-    return [{"path": p, "kind": k, "message": m, "since": s} for p, k, m, s in store.faults()]
+    return [{"path": p, "kind": k, "message": m, "since": s} for p, k, m, s in store.faults.list_all(database)]

@@ -9,9 +9,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
+from dedup import store
 from dedup.model import RELATIONS
 from dedup.scan.roots import Root
-from dedup.store import Writer
+from dedup.store import WritableDatabase
 from dedup.text import times
 from dedup.text.normalise import printable_path
 
@@ -74,18 +75,20 @@ class Tally:
         }
 
 
-def save_last_scan(store: Writer, tally: Tally, command: str, places: Collection[tuple[Root, bytes]]) -> None:
+def save_last_scan(database: WritableDatabase, tally: Tally, command: str, places: Collection[tuple[Root, bytes]]) -> None:
     """Keep what a scan met for `status`; the faults by kind too, as they stand after it. `places` are what was scanned: (crawl directory,
     folder in it, empty for all of it)."""
-    with store.transaction():
-        store.set_scanned([root.id for root, folder in places if not folder and root.shown not in tally.absent], times.now())
+    with database.transaction() as transaction:
+        store.directories.set_scanned(
+            transaction, [root.id for root, folder in places if not folder and root.shown not in tally.absent], times.now()
+        )
         parts = [printable_path(os.path.join(root.path, folder)) for root, folder in places if folder]
         told = {
             "command": command,
             "finished_at": times.now(),
             **tally.as_json(),
             "ignored_by": dict(sorted(tally.ignored.items())),
-            "faults_by": store.faulty([(root.id, folder) for root, folder in places]),
+            "faults_by": store.faults.count_in_places(transaction, [(root.id, folder) for root, folder in places]),
             "absent": tally.absent + tally.unmounted,
         } | ({"parts": parts} if parts else {})
-        store.set_setting("last_scan", json.dumps(told))
+        store.settings.put(transaction, "last_scan", json.dumps(told))

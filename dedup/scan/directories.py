@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dedup import store
 from dedup.errors import (
     OverlapError,
     RootConfiguredError,
@@ -18,7 +19,7 @@ from dedup.errors import (
 from dedup.files.nofollow import Beneath
 from dedup.scan.extract import signature
 from dedup.scan.roots import identity, placed
-from dedup.store import Reader, Writer
+from dedup.store import Database, WritableDatabase
 from dedup.store.rows import DirectoryRow, Stat
 from dedup.text import times
 from dedup.text.normalise import printable_path
@@ -38,9 +39,9 @@ class Moved:
     found: int
 
 
-def known(store: Reader, path: bytes) -> DirectoryRow:
+def known(database: Database, path: bytes) -> DirectoryRow:
     """The crawl directory at a path, which is absolute. Raises UnknownRootError."""
-    rows = store.known_directories()
+    rows = store.directories.list_all(database)
     row = next((r for r in rows if r.path == path), None) or next(
         (r for r in rows if os.path.realpath(r.path) == os.path.realpath(path)), None
     )
@@ -50,15 +51,15 @@ def known(store: Reader, path: bytes) -> DirectoryRow:
     return row
 
 
-def move(store: Writer, old: bytes, new: bytes, configured: Sequence[bytes], *, force: bool) -> Moved:
+def move(database: WritableDatabase, old: bytes, new: bytes, configured: Sequence[bytes], *, force: bool) -> Moved:
     """A crawl directory lies at another path now (both absolute): its files follow, and nothing is read again. `force`: it need not be
     there, nor hold the files. Raises UnknownRootError, RootMoveRefusedError."""
 
     def refused(problem: str) -> RootMoveRefusedError:
         return RootMoveRefusedError(old=printable_path(old), new=printable_path(new), problem=problem)
 
-    row = known(store, old)
-    others = [r for r in store.known_directories() if r.id != row.id]
+    row = known(database, old)
+    others = [r for r in store.directories.list_all(database) if r.id != row.id]
     if any(r.path == new for r in others):
         raise refused(f"the database knows that directory already; run 'dedup roots forget {printable_path(old)}' instead")
     in_use = [r.path for r in others if r.forgotten_at is None] + [p for p in configured if p not in (old, new)]
@@ -71,25 +72,29 @@ def move(store: Writer, old: bytes, new: bytes, configured: Sequence[bytes], *, 
     there = identity(new)
     if there is None and not force:
         raise refused("there is no directory at the new path that can be listed; mount it, or move it all the same with --force")
-    sample = store.sample_of_directory(row.id, SAMPLE)
+    sample = store.directories.sample_files(database, row.id, SAMPLE)
     found = held(new, sample)
     if found < ENOUGH * len(sample) and not force:
         problem = f"only {found:,} of {len(sample):,} files that were looked at are there with their size and modification time"
         raise refused(f"{problem}; move it all the same with --force")
-    with store.transaction():
-        store.move_directory(row.id, new, printable_path(new), there)
+    with database.transaction() as transaction:
+        store.directories.move(transaction, row.id, new, printable_path(new), there)
     return Moved(row.files, len(sample), found)
 
 
-def refuse_moved(store: Writer, wanted: Sequence[bytes]) -> None:
+def refuse_moved(database: Database, wanted: Sequence[bytes]) -> None:
     """Raise RootMovedError where a directory that is not known is one that the database knows at another path: it was renamed, and all of
     its files would be recorded once more."""
-    in_use = store.directories_in_use()
+    in_use = store.directories.in_use(database)
     away = {path: number for path, number in in_use.items() if path not in wanted and identity(path) is None}
     for new in wanted if away else ():
         here = None if new in in_use else identity(new)
         for old, number in away.items():
-            if here is not None and store.directory_identity(number) == here and held(new, store.sample_of_directory(number, 10)):
+            if (
+                here is not None
+                and store.directories.identity(database, number) == here
+                and held(new, store.directories.sample_files(database, number, 10))
+            ):
                 raise RootMovedError(old=printable_path(old), new=printable_path(new))
 
 
@@ -108,11 +113,11 @@ def held(path: bytes, sample: Sequence[tuple[bytes, bytes, Stat]]) -> int:
     return found
 
 
-def forget(store: Writer, path: bytes, configured: Sequence[bytes]) -> int:
+def forget(database: WritableDatabase, path: bytes, configured: Sequence[bytes]) -> int:
     """Retire a crawl directory: its files are marked as gone, and their history stays. Returns how many files went. Raises
     UnknownRootError, RootConfiguredError."""
-    row = known(store, path)
+    row = known(database, path)
     if os.path.realpath(row.path) in {os.path.realpath(p) for p in configured}:
         raise RootConfiguredError(path=printable_path(row.path))
-    with store.transaction():
-        return store.forget_directory(row.id, times.now())
+    with database.transaction() as transaction:
+        return store.directories.retire(transaction, row.id, times.now())

@@ -10,14 +10,15 @@ from typing import Any
 
 import xxhash
 
+from dedup import store
 from dedup.changes import Rules, diff
 from dedup.changes.diff import render
 from dedup.model import CLUSTERED, Article, Cause, Match, Relation, Severity, Topic
 from dedup.rules import Alerting, Event, meets
 from dedup.scan.extract import Examined
 from dedup.scan.judgements import Settled, Superseded
-from dedup.store import ArticleRow, Reader, Writer, outbox
-from dedup.store.rows import TextPages
+from dedup.store import Database, Transaction, outbox
+from dedup.store.rows import ArticleRow, TextPages
 from dedup.text.normalise import printable_path
 from dedup.text.publishers import Publishers
 
@@ -146,11 +147,11 @@ def duplicated(
     )
 
 
-def grown(store: Reader, text: int, *, backlog: bool) -> Event | None:
+def grown(database: Database, text: int, *, backlog: bool) -> Event | None:
     """The event of a cluster around a text that has grown past one of the sizes of GROWTH."""
-    size = store.cluster_size(text, CLUSTERED)
+    size = store.texts.cluster_size(database, text, CLUSTERED)
     reached = max((most for most in GROWTH if most <= size), default=0)
-    articles = store.articles_with_text(text) if reached else []
+    articles = store.texts.articles(database, text) if reached else []
     if not articles:
         return None
     first = min(articles, key=lambda a: (a.published_at or "9", a.crawled_at, a.url))
@@ -169,9 +170,9 @@ def grown(store: Reader, text: int, *, backlog: bool) -> Event | None:
     )
 
 
-def faults(store: Reader, now: str, since: str) -> Event:
+def faults(database: Database, now: str, since: str) -> Event:
     """How many files could not be read as articles since a time, up to now; one event an hour."""
-    counts = store.faults_between(since, now)
+    counts = store.faults.count_between(database, since, now)
     return Event(
         topic="faults",
         key=f"faults:{now[:13]}",
@@ -215,22 +216,22 @@ class Met:
         return time.time_ns() - newest > BACKLOG_SECONDS * 1_000_000_000
 
 
-def announce(store: Writer, policy: Policy, happened: Happened, met: Sequence[Met], now: str) -> None:
+def announce(transaction: Transaction, policy: Policy, happened: Happened, met: Sequence[Met], now: str) -> None:
     """Write the alerts that rules ask for, of what was `met`, into the outbox; those of changes that are none any more are withdrawn.
     To be called within the transaction of the batch."""
     if happened.superseded:
-        urls = store.urls_of({page for page, *_ in happened.superseded})
-        outbox.withdraw(store, (change_key(urls[page], a, b, at) for page, a, b, at in happened.superseded), now)
-    events = [*_changes(policy, happened, met), *_mismatches(store, policy, met), *_duplicates(store, policy, happened, met)]
+        urls = store.pages.urls(transaction, {page for page, *_ in happened.superseded})
+        outbox.withdraw(transaction, (change_key(urls[page], a, b, at) for page, a, b, at in happened.superseded), now)
+    events = [*_changes(policy, happened, met), *_mismatches(transaction, policy, met), *_duplicates(transaction, policy, happened, met)]
     if events:
-        outbox.write(store, events, policy.alerting, now)
+        outbox.write(transaction, events, policy.alerting, now)
 
 
-def announce_faults(store: Writer, policy: Policy, now: str) -> None:
+def announce_faults(transaction: Transaction, policy: Policy, now: str) -> None:
     """The same of files that could not be read."""
     if policy.asks("faults"):
         since = (datetime.fromisoformat(now) - timedelta(hours=1)).isoformat()
-        outbox.write(store, [faults(store, now, since)], policy.alerting, now)
+        outbox.write(transaction, [faults(transaction, now, since)], policy.alerting, now)
 
 
 def _changes(policy: Policy, happened: Happened, met: Sequence[Met]) -> Iterator[Event]:
@@ -244,32 +245,32 @@ def _changes(policy: Policy, happened: Happened, met: Sequence[Met]) -> Iterator
             yield replace(event, told=told_of(settled))
 
 
-def _mismatches(store: Writer, policy: Policy, met: Sequence[Met]) -> Iterator[Event]:
+def _mismatches(database: Database, policy: Policy, met: Sequence[Met]) -> Iterator[Event]:
     doubtful = [m for m in met if m.mismatched] if policy.asks("mismatch") else []
-    causes = store.causes_of({m.sighting for m in doubtful})
+    causes = store.sightings.mismatch_causes(database, {m.sighting for m in doubtful})
     for m in doubtful:
         if m.sighting in causes:
             yield mismatched(m, causes[m.sighting])
 
 
-def _duplicates(store: Writer, policy: Policy, happened: Happened, met: Sequence[Met]) -> Iterator[Event]:
+def _duplicates(database: Database, policy: Policy, happened: Happened, met: Sequence[Met]) -> Iterator[Event]:
     if not (policy.asks("duplicate") or policy.asks("cluster")):
         return
     new = {m.text: m for m in met if m.text is not None}
     pages = {m.page: m.backlog for m in met}
     matches = [(match, new[match.a], match.b) for match in happened.matches if match.a in new]
     matches += [(match, new[match.b], match.a) for match in happened.matches if match.a not in new and match.b in new]
-    showing = store.pages_of_texts({text for match, _, _ in matches for text in (match.a, match.b)})
+    showing = store.texts.pages_showing_any(database, {text for match, _, _ in matches for text in (match.a, match.b)})
     found = [(_pair(mine, other, showing), match.relation, _numbers(match), mine.backlog) for match, mine, other in matches]
     found += [(((t, page), (t, before)), "exact", {}, pages[page]) for t, page, before in happened.copies if page in pages]
-    articles = store.articles_of({side for pair, *_ in found if pair for side in pair})
+    articles = store.texts.latest_articles(database, {side for pair, *_ in found if pair for side in pair})
     for pair, relation, numbers, backlog in found:
         if pair is not None and pair[0] in articles and pair[1] in articles:
             yield duplicated(articles[pair[0]], articles[pair[1]], relation, numbers, policy.publishers, backlog=backlog)
     if policy.asks("cluster"):
         around = {t: mine.backlog for match, mine, other in matches if match.relation in CLUSTERED for t in (mine.text, other)}
         around |= {t: pages[page] for t, page, _ in happened.copies if page in pages}
-        yield from filter(None, (grown(store, text, backlog=backlog) for text, backlog in around.items() if text is not None))
+        yield from filter(None, (grown(database, text, backlog=backlog) for text, backlog in around.items() if text is not None))
 
 
 _Shown = tuple[int, int]

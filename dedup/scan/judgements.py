@@ -13,8 +13,9 @@ from dedup.heartbeat import beat
 from dedup.model import Change, Sighting
 from dedup.scan import history
 from dedup.similarity import overlap
+from dedup.store.changes import ChangeRecord, fields_json
+from dedup.store.revisions import body_digest
 from dedup.store.rows import JudgedRow, KeptSighting, StateBody, StoredChange
-from dedup.store.writing import ChangeRecord, body_digest, fields_json
 
 
 @dataclass(frozen=True, slots=True)

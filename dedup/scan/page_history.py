@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import NamedTuple
 
+from dedup import store
 from dedup.changes import Past, Rules
 from dedup.model import Change
 from dedup.scan import history
@@ -14,11 +15,10 @@ from dedup.scan.judgements import Compared, Settled, Superseded, is_as_stored, j
 from dedup.scan.mismatch_causes import settle_causes, settle_causes_near
 from dedup.scan.partial_history import Vicinity
 from dedup.scan.sighting_status import worth
-from dedup.store import KeptSighting, Writer
-from dedup.store.lookups import Lookups
-from dedup.store.rows import StateBody, StoredChange, Worth
-from dedup.store.timeline import Place, Timeline
-from dedup.store.writing import ChangeRecord
+from dedup.store import Database, Transaction
+from dedup.store.changes import ChangeRecord
+from dedup.store.rows import KeptSighting, StateBody, StoredChange, Worth
+from dedup.store.timeline import Place
 
 CHUNK = 256
 """Pages settled at once: their histories and some of their bodies are in memory."""
@@ -29,19 +29,19 @@ Touched = dict[int, dict[int, Place]]
 """Page → sightings whose worth is another now, or that came or went, each with where it is or was."""
 
 
-def settle_sightings(store: Writer, sightings: Collection[int], superseded: list[Superseded] | None = None) -> Touched:
+def settle_sightings(transaction: Transaction, sightings: Collection[int], superseded: list[Superseded] | None = None) -> Touched:
     """Give stored sightings what their readings make of them; those without readings are forgotten. Returns those that are different
     now. To `superseded` are added changes that went with a sighting."""
-    places, worths = assessed(store, sightings)
+    places, worths = assessed(transaction, sightings)
     changed = worth_differences(places, worths)
     forgotten = [s for s in places if s not in worths]
-    store.update_sightings(changed)
+    store.sightings.update(transaction, changed)
     if forgotten:
         if superseded is not None:
-            superseded += store.states_of_changes_around(forgotten)
-        store.delete_sightings(forgotten)
-    store.clear_uncounted_texts(
-        {places[s].revision for s in forgotten} | {places[s].revision for s, w in worths.items() if w.standing != "counted"}
+            superseded += store.changes.states_around(transaction, forgotten)
+        store.sightings.delete(transaction, forgotten)
+    store.revisions.clear_uncounted_texts(
+        transaction, {places[s].revision for s in forgotten} | {places[s].revision for s, w in worths.items() if w.standing != "counted"}
     )
     touched: Touched = {}
     for s in [*forgotten, *(s for s, _ in changed)]:
@@ -49,11 +49,11 @@ def settle_sightings(store: Writer, sightings: Collection[int], superseded: list
     return touched
 
 
-def assessed(store: Timeline, sightings: Collection[int]) -> tuple[dict[int, Place], dict[int, Worth]]:
+def assessed(database: Database, sightings: Collection[int]) -> tuple[dict[int, Place], dict[int, Worth]]:
     """(sighting → where it is and its stored worth, sighting → its worth by its readings), of those of the sightings that are stored.
     Sightings without readings are not in the second. Nothing is written."""
-    places = store.places(sightings)
-    return places, {s: worth(rows) for s, rows in store.readings_of_sightings(places).items()}
+    places = store.timeline.positions(database, sightings)
+    return places, {s: worth(rows) for s, rows in store.readings.of_sightings(database, places).items()}
 
 
 def worth_differences(places: Mapping[int, Place], worths: Mapping[int, Worth]) -> list[tuple[int, Worth]]:
@@ -62,7 +62,7 @@ def worth_differences(places: Mapping[int, Place], worths: Mapping[int, Worth]) 
 
 
 def settle_pages(
-    store: Writer,
+    transaction: Transaction,
     pages: Iterable[int],
     rules: Rules,
     *,
@@ -85,22 +85,22 @@ def settle_pages(
     every: set[Superseded] = set()
     while chunk := list(islice(rest, CHUNK)):
         known = {page: touched[page] for page in chunk if touched and page in touched and not again}
-        long = store.longer_than({page: SHORT * (1 + len(of_page)) for page, of_page in known.items()})
+        long = store.timeline.longer_than(transaction, {page: SHORT * (1 + len(of_page)) for page, of_page in known.items()})
         for page in long:
-            settle_causes_near(store, page, known[page], read)
-            vicinity = Vicinity(store, page, rules)
+            settle_causes_near(transaction, page, known[page], read)
+            vicinity = Vicinity(transaction, page, rules)
             vicinity.settle(known[page])
             over += vicinity.superseded
             every |= {_key(s) for s, _ in vicinity.settled}
             added += (new for s, before in vicinity.settled if (new := _news(s, before.stored if before else None)) is not None)
-        store.set_current((page, store.last_counted(page)) for page in long)
+        store.pages.set_current(transaction, ((page, store.timeline.last_counted(transaction, page)) for page in long))
         short = [page for page in chunk if page not in long]
-        settle_causes(store, short)
-        kept = store.kept_sightings(short)
+        settle_causes(transaction, short)
+        kept = store.sightings.of_pages(transaction, short)
         counted = {page: [s for s in kept.get(page, ()) if s.standing == "counted"] for page in short}
-        store.set_current((page, of_page[-1].id if of_page else None) for page, of_page in counted.items())
+        store.pages.set_current(transaction, ((page, of_page[-1].id if of_page else None) for page, of_page in counted.items()))
         several = {page: counted[page] for page in short if len(kept.get(page, ())) > 1}
-        for settled, before in _settle_changes(store, several, rules, over, again=again):
+        for settled, before in _settle_changes(transaction, several, rules, over, again=again):
             every.add(_key(settled))
             if (new := _news(settled, before)) is not None:
                 added.append(new)
@@ -152,28 +152,28 @@ class _Judged(NamedTuple):
 
 
 def _settle_changes(
-    store: Writer, counted: dict[int, list[KeptSighting]], rules: Rules, superseded: list[Superseded], *, again: bool
+    transaction: Transaction, counted: dict[int, list[KeptSighting]], rules: Rules, superseded: list[Superseded], *, again: bool
 ) -> list[tuple[Settled, StoredChange | None]]:
     """Judge the changes of these pages that are not stored as they are, with what was stored in their place."""
-    courses = _courses(store, counted)
+    courses = _courses(transaction, counted)
     over = [s for course in courses for s in course.stored.keys() - {c.sighting.id for c in course.changes}]
-    judged_now = list(_judge(store, courses, rules, again=again))
+    judged_now = list(_judge(transaction, courses, rules, again=again))
     over += (j.settled.change.sighting.id for j in judged_now if j.before is not None)
-    superseded += store.states_of_changes(over)
-    store.delete_changes(over)
-    store.add_changes(j.row for j in judged_now)
+    superseded += store.changes.states(transaction, over)
+    store.changes.delete(transaction, over)
+    store.changes.insert(transaction, (j.row for j in judged_now))
     return [(j.settled, j.before) for j in judged_now]
 
 
-def misjudged(store: Lookups, pages: Collection[int], rules: Rules) -> list[int]:
+def misjudged(database: Database, pages: Collection[int], rules: Rules) -> list[int]:
     """Those of the pages that have a change which is stored with another judgement than the rules give it. Of a change whose bodies were
     pruned, only whether title and body differ is compared. Changes that are not stored are not looked for. Nothing is written."""
-    kept = store.kept_sightings(pages)
+    kept = store.sightings.of_pages(database, pages)
     counted = {page: [s for s in of_page if s.standing == "counted"] for page, of_page in kept.items() if len(of_page) > 1}
     wrong: set[int] = set()
-    judgements = (j for j in _judge(store, _courses(store, counted), rules, again=True) if j.before is not None)
+    judgements = (j for j in _judge(database, _courses(database, counted), rules, again=True) if j.before is not None)
     while some := list(islice(judgements, CHUNK)):
-        stored = store.judgements_of(j.settled.change.sighting.id for j in some)
+        stored = store.changes.classifications(database, (j.settled.change.sighting.id for j in some))
         for settled, (page, change, title, body, *rest), _ in some:
             title_stored, body_stored, *rest_stored = stored[change.sighting.id]
             pruned = settled.judgement is None
@@ -182,13 +182,13 @@ def misjudged(store: Lookups, pages: Collection[int], rules: Rules) -> list[int]
     return sorted(wrong)
 
 
-def _judge(store: Lookups, courses: Sequence[_Course], rules: Rules, *, again: bool) -> Iterator[_Judged]:
+def _judge(database: Database, courses: Sequence[_Course], rules: Rules, *, again: bool) -> Iterator[_Judged]:
     """Judge the changes of these courses that are not stored as they are, or all of them with `again`, in their order. What is stored of a
     pruned change is kept."""
-    incomplete = store.incomplete_changes(course.page for course in courses)
+    incomplete = store.changes.incomplete(database, (course.page for course in courses))
     steps = ((course, change) for course in courses for change in course.changes)
     while some := list(islice(steps, CHUNK)):
-        bodies = _Bodies(store)
+        bodies = _Bodies(database)
         bodies.load(c for course, c in some if again or c.sighting.id in incomplete or not _may_stay(c, course.stored.get(c.sighting.id)))
         for course, change in some:
             before, past = course.stored.get(change.sighting.id), course.past(change)
@@ -203,8 +203,8 @@ def _judge(store: Lookups, courses: Sequence[_Course], rules: Rules, *, again: b
             yield _Judged(found, row, before)
 
 
-def _courses(store: Lookups, counted: Mapping[int, Sequence[KeptSighting]]) -> list[_Course]:
-    stored = store.changes_of(counted)
+def _courses(database: Database, counted: Mapping[int, Sequence[KeptSighting]]) -> list[_Course]:
+    stored = store.changes.of_pages(database, counted)
     return [_course(page, sightings, stored.get(page, {})) for page, sightings in counted.items()]
 
 
@@ -221,22 +221,22 @@ def _may_stay(change: Change, stored: StoredChange | None) -> bool:
 class _Bodies:
     """The states that changes lie between, as far as they are needed."""
 
-    def __init__(self, store: Lookups) -> None:
+    def __init__(self, database: Database) -> None:
         self.states: dict[int, StateBody] = {}
-        self._store = store
+        self._database = database
         self._compared: dict[int, Compared] = {}
 
     def load(self, changes: Iterable[Change]) -> None:
         """Have the states of these at hand."""
         wanted = {revision for c in changes for revision in (c.previous.revision, c.sighting.revision)} - self.states.keys()
         if wanted:
-            self.states |= self._store.bodies(wanted)
+            self.states |= store.revisions.bodies(self._database, wanted)
 
     def known(self, change: Change) -> Compared:
         """What is stored of this change itself, if a body of it was pruned."""
         if not self._is_pruned(change):
             return {}
-        _, body_changed, similarity, row = self._store.judgements_of([change.sighting.id])[change.sighting.id]
+        _, body_changed, similarity, row = store.changes.classifications(self._database, [change.sighting.id])[change.sighting.id]
         assert similarity is not None
         return {(change.previous.revision, change.sighting.revision): (body_changed, similarity, row)}
 
@@ -245,7 +245,7 @@ class _Bodies:
         if not self._is_pruned(change):
             return {}
         if page not in self._compared:
-            self._compared[page] = self._store.compared([page])
+            self._compared[page] = store.changes.known_comparisons(self._database, [page])
         return self._compared[page]
 
     def _is_pruned(self, change: Change) -> bool:

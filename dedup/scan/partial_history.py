@@ -17,11 +17,12 @@ import heapq
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
+from dedup import store
 from dedup.changes import Past, Rules
 from dedup.model import Change
 from dedup.scan import history
 from dedup.scan.judgements import Settled, Superseded, is_as_stored, judged, sighting_of, was_removed
-from dedup.store import Writer
+from dedup.store import Transaction
 from dedup.store.rows import KeptSighting
 from dedup.store.timeline import BEGINNING, ChangeAt, Place, Position
 
@@ -34,7 +35,7 @@ class Vicinity:
     """The changes of one page around the crawls that changed. `settled` are those that were judged, each with the change that was
     stored in its place; `superseded` are those that were replaced or are none any more."""
 
-    store: Writer
+    transaction: Transaction
     page: int
     rules: Rules
     settled: list[tuple[Settled, ChangeAt | None]] = field(default_factory=list)
@@ -44,8 +45,8 @@ class Vicinity:
     def settle(self, touched: Mapping[int, Place]) -> None:
         """Put right what depends on these sightings: they came, went, or count otherwise, or have other metadata."""
         for sighting, place in touched.items():
-            counted = self.store.counted_at(self.page, place.at)
-            stored = None if counted is not None and counted.id == sighting else self.store.change_at(sighting)
+            counted = store.timeline.counted_at(self.transaction, self.page, place.at)
+            stored = None if counted is not None and counted.id == sighting else store.timeline.change_at(self.transaction, sighting)
             if stored is not None:
                 self._drop(stored)
         for place in touched.values():
@@ -61,10 +62,10 @@ class Vicinity:
 
     def _following(self, at: Position) -> list[Position]:
         """What may be judged otherwise because of a crawl at a position, beside the change that leads to it."""
-        after = self.store.counted_after(self.page, at)
-        change = self.store.change_after(self.page, at)
+        after = store.timeline.counted_after(self.transaction, self.page, at)
+        change = store.timeline.change_after(self.transaction, self.page, at)
         found = [(after.crawled_at, after.digest)] if after else []
-        return [*found, *([change.at] if change else []), *self.store.changes_of_state_after(self.page, at, LOOK_BACK)]
+        return [*found, *([change.at] if change else []), *store.timeline.state_changes_after(self.transaction, self.page, at, LOOK_BACK)]
 
     def _returns(self, touched: Collection[Place]) -> list[Position]:
         """The crawls that were the first of a state and are not any more, or are now; with what follows them."""
@@ -74,22 +75,25 @@ class Vicinity:
         found: list[Position] = []
         own = {(p.revision, p.at[0]) for p in touched}
         for revision, place in earliest.items():
-            for at in self.store.crawls_of_revision(revision):
+            for at in store.timeline.crawls_of_revision(self.transaction, revision):
                 if at < place.at[0]:
                     break  # it was the first and is
                 if (revision, at) not in own:
-                    found += [(at, place.at[1]), *self.store.changes_of_state_after(self.page, (at, place.at[1]), LOOK_BACK)]
+                    found += [
+                        (at, place.at[1]),
+                        *store.timeline.state_changes_after(self.transaction, self.page, (at, place.at[1]), LOOK_BACK),
+                    ]
                     break
         return found
 
     def _settle_at(self, at: Position) -> None:
         """Put right the change that leads to the sighting at a position."""
-        store = self.store
-        sighting = store.counted_at(self.page, at)
-        previous = store.counted_before(self.page, at) if sighting else None
+        transaction = self.transaction
+        sighting = store.timeline.counted_at(transaction, self.page, at)
+        previous = store.timeline.counted_before(transaction, self.page, at) if sighting else None
         if sighting is None:
             return
-        stored = store.change_at(sighting.id)
+        stored = store.timeline.change_at(transaction, sighting.id)
         change = self._change(previous, sighting) if previous else None
         past = self._past(change) if change else Past()
         if change is None:
@@ -99,44 +103,46 @@ class Vicinity:
             return
         if stored is not None and not stored.incomplete and is_as_stored(change, past, stored.stored):
             return
-        bodies = store.bodies({change.previous.revision, change.sighting.revision})
+        bodies = store.revisions.bodies(transaction, {change.previous.revision, change.sighting.revision})
         pruned = any(state.body is None for state in bodies.values())
-        found, row = judged(self.page, change, past, bodies, store.compared([self.page]) if pruned else {}, self.rules)
+        found, row = judged(
+            self.page, change, past, bodies, store.changes.known_comparisons(transaction, [self.page]) if pruned else {}, self.rules
+        )
         if stored is not None:
             self._drop(stored)
-        store.add_changes([row])
+        store.changes.insert(transaction, [row])
         self.settled.append((found, stored))
         self._pass_on(at)
 
     def _drop(self, stored: ChangeAt) -> None:
-        self.superseded += self.store.states_of_changes([stored.sighting])
-        self.store.delete_changes([stored.sighting])
+        self.superseded += store.changes.states(self.transaction, [stored.sighting])
+        store.changes.delete(self.transaction, [stored.sighting])
 
     def _pass_on(self, at: Position) -> None:
         """Have what follows looked at if it is judged by whether an article was there, and that is different now."""
-        after = self.store.change_after(self.page, at)
+        after = store.timeline.change_after(self.transaction, self.page, at)
         while after is not None and after.stored.past is None:  # never judged
-            after = self.store.change_after(self.page, after.at)
-        if after is not None and was_removed(after.stored) != self.store.is_removed_before(self.page, after.at):
+            after = store.timeline.change_after(self.transaction, self.page, after.at)
+        if after is not None and was_removed(after.stored) != store.timeline.is_removed_before(self.transaction, self.page, after.at):
             heapq.heappush(self._due, after.at)
 
     def _change(self, previous: KeptSighting, sighting: KeptSighting) -> Change | None:
         found = history.changes([sighting_of(previous), sighting_of(sighting)])
         if not found:
             return None
-        first = next(self.store.crawls_of_revision(sighting.revision_id), sighting.crawled_at)
+        first = next(store.timeline.crawls_of_revision(self.transaction, sighting.revision_id), sighting.crawled_at)
         return replace(found[0], returned=found[0].state_changed and first < sighting.crawled_at)
 
     def _past(self, change: Change) -> Past:
         at = (change.sighting.crawled_at, change.sighting.digest)
-        removed = self.store.is_removed_before(self.page, at)
+        removed = store.timeline.is_removed_before(self.transaction, self.page, at)
         if not change.state_changed or not change.returned:
             return Past(was_removed=removed)
-        before = self.store.starts_before(self.page, at, LOOK_BACK)
+        before = store.timeline.run_starts_before(self.transaction, self.page, at, LOOK_BACK)
         returned = [True] + [start.returned for start in before]
         positions = [at] + [start.at for start in before]
         if len(before) < LOOK_BACK:
-            first = self.store.counted_after(self.page, BEGINNING)
+            first = store.timeline.counted_after(self.transaction, self.page, BEGINNING)
             assert first is not None
             returned.append(False)
             positions.append((first.crawled_at, first.digest))

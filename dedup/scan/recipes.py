@@ -13,12 +13,12 @@ from typing import Literal
 
 import xxhash
 
-from dedup import __version__, formats
+from dedup import __version__, formats, store
 from dedup.changes import Rules
 from dedup.config import Settings
 from dedup.errors import RecipeChangedError
 from dedup.matching.thresholds import Matching
-from dedup.store import Reader
+from dedup.store import Database
 from dedup.text.normalise import fold
 
 URLS = "recipe.urls"
@@ -183,20 +183,20 @@ def configured(settings: Settings, names: Iterable[str] = tuple(RECIPES)) -> dic
     return {name: recipe.of(settings) for name, recipe in RECIPES.items() if name in wanted}
 
 
-def pending(store: Reader, recipes: Mapping[str, str]) -> list[Pending]:
+def pending(database: Database, recipes: Mapping[str, str]) -> list[Pending]:
     """Those of the recipes (as `configured` gives them) that the database was not written with. One that the database does not know
     yet is not among them."""
     found = []
     for name, now in recipes.items():
-        stored = store.setting(name)
+        stored = store.settings.get(database, name)
         if stored is not None and stored != now:
             found.append(Pending(RECIPES[name], stored, now))
     return found
 
 
-def require(store: Reader, recipes: Mapping[str, str]) -> None:
+def require(database: Database, recipes: Mapping[str, str]) -> None:
     """Raise RecipeChangedError where the database was written with other recipes than these."""
-    found = pending(store, recipes)
+    found = pending(database, recipes)
     if not found:
         return
     what = " and ".join(p.recipe.what for p in found)

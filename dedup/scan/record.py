@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from dedup import store
 from dedup.errors import DedupError
 from dedup.files.nofollow import Beneath
 from dedup.matching.matcher import Matcher, Meeting, NewText
@@ -24,12 +25,13 @@ from dedup.scan.page_history import Touched, settle_pages, settle_sightings
 from dedup.scan.rereads import Rereads, is_put_off, is_reread
 from dedup.scan.roots import Root, absent_mounts, below
 from dedup.scan.sighting_status import worth
-from dedup.store import Writer
+from dedup.store import Database, Transaction, WritableDatabase
 from dedup.store.corruption import UNEXPECTED
-from dedup.store.lookups import Path
+from dedup.store.database import Row
+from dedup.store.files import Path
+from dedup.store.pages import metadata_values
 from dedup.store.rows import FileReading, FileRow, KnownState, ReadingRow
 from dedup.store.timeline import Place
-from dedup.store.writing import Row, metadata_values
 from dedup.text import normalise, times
 from dedup.text.urls import without_credentials
 
@@ -67,11 +69,11 @@ class _Seen:
 class _Keys(dict[str, Iterator[int]]):
     """Table → keys for rows that are not written yet."""
 
-    def __init__(self, store: Writer) -> None:
-        self._store = store
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def __missing__(self, table: str) -> Iterator[int]:
-        self[table] = keys = itertools.count(self._store.next_id(table))
+        self[table] = keys = itertools.count(self._database.next_id(table))
         return keys
 
     def give(self, table: str) -> int:
@@ -79,7 +81,7 @@ class _Keys(dict[str, Iterator[int]]):
 
 
 def record(
-    store: Writer,
+    database: WritableDatabase,
     examined: Sequence[Examined],
     matcher: Matcher,
     policy: Policy,
@@ -99,30 +101,30 @@ def record(
     def attempt(part: Sequence[Examined]) -> None:
         nonlocal checked
         try:
-            _record(store, part, matcher, policy, tally, tell, quiet)
+            _record(database, part, matcher, policy, tally, tell, quiet)
         except Exception as error:
             if checked or not is_of_file(error):
                 raise
             checked = True  # once for all that this batch brings
             if isinstance(error, UNEXPECTED):
-                store.require_sound(error)
+                database.require_sound(error)
             if not (passed_through(error, INDEXES) and matcher.discard_indexes()):
                 raise
             log_once(error, "using an index, which is made again")
-            _record(store, part, matcher, policy, tally, tell, quiet)
+            _record(database, part, matcher, policy, tally, tell, quiet)
 
     def aside(e: Examined, error: Exception) -> None:
         fault = fault_of(error, "recording")
         try:
             if e.outcome in ("article", "fault"):
-                _record(store, [as_fault(e, fault)], matcher, policy, tally, tell, quiet)
+                _record(database, [as_fault(e, fault)], matcher, policy, tally, tell, quiet)
                 return
         except Exception as again:
             if not is_of_file(again):
                 raise
             log_once(again, "recording a fault")
-        with store.transaction():  # the row of the file itself cannot be written
-            store.set_faults([(e.found.directory, e.found.relative, _shown(e), (fault,))], times.now())
+        with database.transaction() as transaction:  # the row of the file itself cannot be written
+            store.faults.replace(transaction, [(e.found.directory, e.found.relative, _shown(e), (fault,))], times.now())
         tally.faults += 1
 
     each_apart(examined, attempt, aside)
@@ -133,7 +135,7 @@ INDEXES = ("dedup.index.lsh", "dedup.index.passages", "dedup.index.hashtable")
 
 
 def _record(
-    store: Writer,
+    database: WritableDatabase,
     examined: Sequence[Examined],
     matcher: Matcher,
     policy: Policy,
@@ -145,13 +147,13 @@ def _record(
     count = Tally()
     told: list[tuple[str, str]] = []
     try:
-        with store.transaction():
+        with database.transaction() as transaction:
             for part in _distinct(examined):
-                _Batch(store, matcher, policy, count, told if tell else None, quiet).take(part)
+                _Batch(transaction, matcher, policy, count, told if tell else None, quiet).take(part)
     except BaseException:
         matcher.forget()
         raise
-    store.lock.doing("entering into the indexes what was recorded")
+    database.lock.doing("entering into the indexes what was recorded")
     tally.add(count)
     try:
         matcher.committed()
@@ -182,25 +184,31 @@ def _path(e: Examined) -> Path:
 
 
 class _Batch:
-    """One batch on its way into the database; `told` None: nobody listens."""
+    """One batch on its way into the transaction; `told` None: nobody listens."""
 
     def __init__(
-        self, store: Writer, matcher: Matcher, policy: Policy, count: Tally, told: list[tuple[str, str]] | None, quiet: Collection[int]
+        self,
+        transaction: Transaction,
+        matcher: Matcher,
+        policy: Policy,
+        count: Tally,
+        told: list[tuple[str, str]] | None,
+        quiet: Collection[int],
     ) -> None:
-        self._store, self._matcher, self._policy, self._count, self._told = store, matcher, policy, count, told
+        self._transaction, self._matcher, self._policy, self._count, self._told = transaction, matcher, policy, count, told
         self._quiet = quiet
         self._happened = Happened()
         self._now = times.now()
-        self._keys = _Keys(store)
+        self._keys = _Keys(transaction)
         self._unmounted: dict[int, list[bytes]] = {}
 
     def take(self, examined: Sequence[Examined]) -> None:
         """Everything that these files say, which name no path twice."""
-        known = self._store.files(_path(e) for e in examined if e.outcome != "unsettled")
+        known = store.files.find_by_path(self._transaction, (_path(e) for e in examined if e.outcome != "unsettled"))
         self._seen: list[_Seen] = []
         self._new_files: dict[int, Examined] = {}
         self._readings: dict[int, int | None] = {}
-        self._again = Rereads(self._store, self._policy)
+        self._again = Rereads(self._transaction, self._policy)
         self._files(examined, known)
         if self._seen:
             self._articles()
@@ -267,17 +275,19 @@ class _Batch:
                     _Seen(e, e.article, e.url, file, row, same=same and (again or (row is not None and row.pruned)), again=again)
                 )
         self._copies(faulted, faults_again)
-        self._store.mark_gone(gone, self._now)
-        self._store.update_files(updated)
-        self._store.set_faults([(e.found.directory, e.found.relative, _shown(e) if e.faults else "", e.faults) for e in faulted], self._now)
+        store.files.mark_gone(self._transaction, gone, self._now)
+        store.files.update(self._transaction, updated)
+        store.faults.replace(
+            self._transaction, [(e.found.directory, e.found.relative, _shown(e) if e.faults else "", e.faults) for e in faulted], self._now
+        )
         if any(e.faults and e.found.directory not in self._quiet and not e.found.reread for e in faulted):
-            announce_faults(self._store, self._policy, self._now)
+            announce_faults(self._transaction, self._policy, self._now)
 
     def _copies(self, read: Iterable[Examined], faults_again: dict[int, int | None]) -> None:
         """Extend what was read to files with the same bytes that are to be read again, and begin to replace their readings."""
         by_content = {e.content: e for e in read if e.content is not None}
         copies = self._again.copies(by_content)
-        rows = self._store.files(path for of_content in copies.values() for _, path in of_content)
+        rows = store.files.find_by_path(self._transaction, (path for of_content in copies.values() for _, path in of_content))
         for content, of_content in copies.items():
             e = by_content[content]
             for file, path in of_content:
@@ -298,18 +308,18 @@ class _Batch:
 
     def _write_files(self) -> None:
         """New files with the readings they hold; and known ones that hold another now."""
-        self._store.insert_files(
-            (file, e.found.directory, e.found.folder, e.found.name, _shown(e), e.found.stat.size, e.found.stat.mtime_ns,
+        store.files.insert(
+            self._transaction, ((file, e.found.directory, e.found.folder, e.found.name, _shown(e), e.found.stat.size, e.found.stat.mtime_ns,
              e.found.stat.inode, e.found.stat.ctime_ns, e.content, self._readings.get(file), self._now)
-            for file, e in self._new_files.items()
+            for file, e in self._new_files.items())
         )  # fmt: skip
-        self._store.set_file_readings((f, r) for f, r in self._readings.items() if f not in self._new_files)
+        store.files.set_readings(self._transaction, ((f, r) for f, r in self._readings.items() if f not in self._new_files))
 
     # Articles
 
     def _articles(self) -> None:
-        store, keys, seen = self._store, self._keys, self._seen
-        pages = store.pages({s.url for s in seen})
+        transaction, keys, seen = self._transaction, self._keys, self._seen
+        pages = store.pages.find_by_url(transaction, {s.url for s in seen})
         self._known_pages = frozenset(pages.values())
         new_pages = [(pages.setdefault(url, keys.give("pages")), url) for url in dict.fromkeys(s.url for s in seen) if url not in pages]
         for s in seen:
@@ -318,7 +328,9 @@ class _Batch:
         new_metadata = self._give_metadata()
         new_states = self._give_revisions()
         self._date()
-        prior = store.readings_of_crawls((s.file, s.page, s.crawled_at) for s in seen if s.row and s.page in self._known_pages)
+        prior = store.readings.find_by_crawl(
+            transaction, ((s.file, s.page, s.crawled_at) for s in seen if s.row and s.page in self._known_pages)
+        )
         settled, replaced, superseded = self._overrule(prior)
         self._give_sightings()
         for s in seen:
@@ -331,33 +343,33 @@ class _Batch:
         new_sightings = self._new_sightings()
         current = self._settled_pages(new_sightings)
 
-        store.insert_pages((page, url, current.get(page)) for page, url in new_pages)
-        store.insert_aliases(new_aliases)
-        store.insert_metadata(new_metadata)
+        store.pages.insert(transaction, ((page, url, current.get(page)) for page, url in new_pages))
+        store.pages.insert_aliases(transaction, new_aliases)
+        store.pages.insert_metadata(transaction, new_metadata)
         meeting = self._matcher.meet([_new_text(n, s, returned=n in self._returned) for n, s in new_texts.items()], list(again))
         if self._returned:
-            store.give_up_digests(self._returned.values())
-        store.insert_texts(
-            (number, s.e.text, s.e.characters, s.e.signature, int(number in meeting.crowded)) for number, s in new_texts.items()
+            store.texts.release_digests(transaction, self._returned.values())
+        store.texts.insert(
+            transaction, ((number, s.e.text, s.e.characters, s.e.signature, int(number in meeting.crowded)) for number, s in new_texts.items())
         )
         if self._requoted:
-            store.set_quoted(self._requoted.items())
+            store.texts.set_quoted_masks(transaction, self._requoted.items())
             self._matcher.requoted(self._requoted)
-        store.set_crowded(meeting.crowded & again.keys())
+        store.texts.set_crowded(transaction, meeting.crowded & again.keys())
         if self._returned:
-            store.hand_over_texts((before, number) for number, before in self._returned.items())
+            store.texts.replace(transaction, ((before, number) for number, before in self._returned.items()))
         self._write_revisions(new_states)
         if self._returned:
-            store.drop_outdated_matches(self._returned, self._matcher.matching.recipe)
-        store.supersede_readings(superseded)
-        store.delete_readings(replaced)
-        store.insert_sightings((sighting, p.page, p.at[0], p.revision, *p.worth) for sighting, p in new_sightings.items())
+            store.matches.delete_outdated(transaction, self._returned, self._matcher.matching.recipe)
+        store.readings.supersede(transaction, superseded)
+        store.readings.delete(transaction, replaced)
+        store.sightings.insert(transaction, ((sighting, p.page, p.at[0], p.revision, *p.worth) for sighting, p in new_sightings.items()))
         made_again = self._write_readings(prior)
         self._settle(settled | made_again | {s.sighting for s in seen if s.sighting not in new_sightings}, new_sightings, current.keys())
         self._matches(meeting)
         signed = [number for number, s in new_texts.items() if s.e.signature is not None]
         if signed:
-            self._matcher.token = store.add_batch(signed[-1])
+            self._matcher.token = store.batches.insert(transaction, signed[-1])
         self._count_articles(new_states)
         self._announce(again | new_texts)
 
@@ -379,7 +391,7 @@ class _Batch:
         self._again.finish(settled, met[True], self._now)
         arrived = self._arrived()
         self._happened.settled = [s for s in self._happened.settled if self._again.is_news(s, arrived)]
-        announce(self._store, self._policy, self._happened, met[False], self._now)
+        announce(self._transaction, self._policy, self._happened, met[False], self._now)
 
     def _arrived(self) -> frozenset[int]:
         """Sightings that files of this batch showed for the first time, rather than by another interpretation."""
@@ -387,7 +399,7 @@ class _Batch:
 
     def _give_aliases(self) -> list[Row]:
         keys = [(s.page, without_credentials(s.article.url), m.oid, m.aid) for s in self._seen for m in (s.article.metadata,)]
-        known = self._store.aliases_among(k for k in dict.fromkeys(keys) if k[0] in self._known_pages)
+        known = store.pages.find_aliases(self._transaction, (k for k in dict.fromkeys(keys) if k[0] in self._known_pages))
         new = []
         for s, key in zip(self._seen, keys, strict=True):
             if key not in known:
@@ -399,7 +411,7 @@ class _Batch:
     def _give_metadata(self) -> list[tuple[int, int, bytes, Row]]:
         values = [metadata_values(s.article.metadata) for s in self._seen]
         keys = [(s.page, digest) for s, (digest, _) in zip(self._seen, values, strict=True)]
-        known = self._store.metadata_among(k for k in dict.fromkeys(keys) if k[0] in self._known_pages)
+        known = store.pages.find_metadata(self._transaction, (k for k in dict.fromkeys(keys) if k[0] in self._known_pages))
         new = []
         for s, key, (digest, row) in zip(self._seen, keys, values, strict=True):
             if key not in known:
@@ -409,7 +421,7 @@ class _Batch:
         return new
 
     def _give_revisions(self) -> dict[int, _Seen]:
-        known = self._store.revisions_by_state((s.page, s.e.state) for s in self._seen if s.page in self._known_pages)
+        known = store.revisions.find_by_state(self._transaction, ((s.page, s.e.state) for s in self._seen if s.page in self._known_pages))
         new: dict[int, _Seen] = {}
         for s in self._seen:
             key = (s.page, s.e.state)
@@ -423,7 +435,7 @@ class _Batch:
         """When each article was crawled: as the file says; as was taken when the file began to show this state, if it has shown nothing
         else since; or by its mtime."""
         undated = [s for s in self._seen if not s.article.crawled_at]
-        last = self._store.last_readings(s.file for s in undated if s.row)
+        last = store.readings.latest_of_files(self._transaction, (s.file for s in undated if s.row))
         for s in self._seen:
             s.crawled_at = s.article.crawled_at or ""
         for s in undated:
@@ -456,7 +468,7 @@ class _Batch:
 
     def _give_sightings(self) -> None:
         keys = [(s.page, s.crawled_at, s.revision) for s in self._seen]
-        known = self._store.sightings(k for k in keys if k[0] in self._known_pages)
+        known = store.sightings.find(self._transaction, (k for k in keys if k[0] in self._known_pages))
         for s, key in zip(self._seen, keys, strict=True):
             s.new_sighting = key not in known
             s.sighting = known.setdefault(key, 0) or self._keys.give("sightings")
@@ -467,13 +479,15 @@ class _Batch:
         pairs which did not count before, likewise). Those are texts that a second page has come to show, and texts that no page
         showed any more: while none did, they were compared with nothing. A text whose bodies were all pruned is a new one where an
         article brings it again (`_returned`: its key → that which it had)."""
-        store, count = self._store, self._count
+        transaction, count = self._transaction, self._count
         had = {s.revision for s in self._seen if s.pruned and s.revision_text is not None}  # whatever this crawl counts for
         counted = [s for s in self._seen if (s.standing == "counted" or s.revision in had) and s.e.text is not None]
-        texts = store.texts_by_digest({s.e.text for s in counted if s.e.text and (s.revision_text is None or s.pruned)})
-        bodiless = store.bodiless(texts.values())
-        shown = store.pages_of_texts(texts.values())
-        shows = store.shown((texts[s.e.text], s.page) for s in counted if s.e.text in texts and s.page in self._known_pages)
+        texts = store.texts.find_by_digest(transaction, {s.e.text for s in counted if s.e.text and (s.revision_text is None or s.pruned)})
+        bodiless = store.texts.without_body(transaction, texts.values())
+        shown = store.texts.pages_showing_any(transaction, texts.values())
+        shows = store.texts.pages_showing_among(
+            transaction, ((texts[s.e.text], s.page) for s in counted if s.e.text in texts and s.page in self._known_pages)
+        )
         pages = {number: {p.first, p.last} for number, p in shown.items()}
         given: dict[int, int] = {}
         returned: dict[int, int] = {}
@@ -508,7 +522,7 @@ class _Batch:
         self._requoted = self._quoted_otherwise(counted, new)
         self._happened.copies = [(given[s.revision], s.page, page) for s, page in copies]
         if self._told is not None and copies:
-            urls = {s.page: s.url for s in self._seen} | store.urls_of({page for _, page in copies})
+            urls = {s.page: s.url for s in self._seen} | store.pages.urls(transaction, {page for _, page in copies})
             for s, page in copies:
                 self._say(
                     "exact duplicate", f"exact duplicate: {normalise.printable(s.url)} has the text of {normalise.printable(urls[page])}"
@@ -522,19 +536,20 @@ class _Batch:
             if s.revision in self._texts and s.e.signature is not None:
                 bodies.setdefault(self._texts[s.revision], set()).add(s.article.body)
         known = [number for number in bodies if number not in new]
-        packed, stored = self._store.quoted_of(known), self._store.bodies_of_texts(known)
+        packed, stored = store.texts.quoted_masks(self._transaction, known), store.texts.bodies(self._transaction, known)
         for number, body in stored.items():
             bodies[number].add(body)
         found = {number: common(b, packed.get(number)) for number, b in bodies.items() if len(b) > 1}
         return {number: mask for number, mask in found.items() if mask is not None and mask != packed.get(number)}
 
     def _write_revisions(self, new: dict[int, _Seen]) -> None:
-        self._store.insert_revisions(
-            (revision, s.page, s.e.state, self._texts.get(revision), s.article.title, s.article.body) for revision, s in new.items()
+        store.revisions.insert(
+            self._transaction,
+            ((revision, s.page, s.e.state, self._texts.get(revision), s.article.title, s.article.body) for revision, s in new.items()),
         )
-        self._store.set_revision_texts((revision, number) for revision, number in self._texts.items() if revision not in new)
+        store.revisions.set_texts(self._transaction, ((revision, number) for revision, number in self._texts.items() if revision not in new))
         if again := {s.revision: s.article.body for s in self._seen if s.pruned}:
-            self._store.restore_bodies(again.items())
+            store.revisions.restore_bodies(self._transaction, again.items())
 
     def _new_sightings(self) -> dict[int, Place]:
         """Sighting → where it is, with what this batch's readings make of it."""
@@ -576,40 +591,40 @@ class _Batch:
                 made_again.add(s.sighting)
             self._readings[s.file] = reading
         self._write_files()
-        self._store.insert_readings(added)
-        self._store.update_readings(again)
+        store.readings.insert(self._transaction, added)
+        store.readings.update(self._transaction, again)
         return made_again
 
     def _settle(self, sightings: set[int], new: dict[int, Place], settled_pages: Collection[int]) -> None:
         """Put right the sightings that were there before, and the histories of all pages but those that are settled already."""
         happened = self._happened
         superseded = happened.superseded if self._policy.alerting.rules else None
-        touched: Touched = settle_sightings(self._store, sightings, superseded)
+        touched: Touched = settle_sightings(self._transaction, sightings, superseded)
         for sighting, place in new.items():
             touched.setdefault(place.page, {})[sighting] = place
         pages = {s.page for s in self._seen}.difference(settled_pages) | self._again.pages
         whole = {s.page for s in self._seen if s.pruned} | self._again.pages  # any of their changes may be another now
         known = {page: touched.get(page, {}) for page in pages - whole}
         settled = happened.settled = settle_pages(
-            self._store, sorted(pages), self._policy.rules,
+            self._transaction, sorted(pages), self._policy.rules,
             touched=known, read={s.sighting for s in self._seen}, superseded=superseded,
         )  # fmt: skip
         arrived = self._arrived()
         news = [s for s in settled if self._again.is_news(s, arrived)]
         self._count.changes += sum(not s.known for s in news)
         if self._told is not None and news:
-            urls = self._store.urls_of({s.page for s in news})
+            urls = store.pages.urls(self._transaction, {s.page for s in news})
             self._told += [("change", _told_change(s, urls[s.page])) for s in news]
 
     def _matches(self, meeting: Meeting) -> None:
-        matches = self._happened.matches = self._matcher.confirm(meeting)
-        self._store.add_matches(matches, self._matcher.matching.recipe, self._now)
+        matches = self._happened.matches = self._matcher.confirm(self._transaction, meeting)
+        store.matches.insert(self._transaction, matches, self._matcher.matching.recipe, self._now)
         if self._requoted:
-            self._store.update_matches(self._matcher.measured_again(self._requoted))
+            store.matches.update(self._transaction, self._matcher.measured_again(self._transaction, self._requoted))
         for match in matches:
             self._count.matches[match.relation] += 1
             if self._told is not None:
-                self._say(f"{match.relation} duplicate", _told_match(self._store, match))
+                self._say(f"{match.relation} duplicate", _told_match(self._transaction, match))
 
     def _count_articles(self, new_states: dict[int, _Seen]) -> None:
         count = self._count
@@ -638,7 +653,7 @@ class _Batch:
         copied = {s.sighting for s in self._seen if s.copy}
         doubtful = [s for s in self._seen if s.row is None and (not s.new_sighting or s.sighting in copied)]
         own = {s.file for s in self._seen if not s.copy}
-        copies = self._store.copies_of_sightings({s.sighting for s in doubtful})
+        copies = store.files.files_of_sightings(self._transaction, {s.sighting for s in doubtful})
         moved: set[int] = set()
         gone: list[int] = []
         taken: set[tuple[int, int]] = set()  # one of this batch's files already stands for what was there
@@ -657,14 +672,16 @@ class _Batch:
             if left and (s.sighting, found.directory) not in taken:
                 moved.add(s.file)
                 taken.add((s.sighting, found.directory))
-        self._store.mark_gone(gone, self._now)
+        store.files.mark_gone(self._transaction, gone, self._now)
         return moved
 
     def _is_out_of_sight(self, found: Found, file: int, folder: bytes) -> bool:
         """Whether a file of the same crawl directory lies on a mount that is absent, or below one that hides it."""
         if found.directory not in self._unmounted:
-            self._unmounted[found.directory] = absent_mounts(self._store, Root(found.directory, found.root))
-        return any(below(folder, path) for path in self._unmounted[found.directory]) or bool(self._store.hidden_files([file]))
+            self._unmounted[found.directory] = absent_mounts(self._transaction, Root(found.directory, found.root))
+        return any(below(folder, path) for path in self._unmounted[found.directory]) or bool(
+            store.files.hidden_among(self._transaction, [file])
+        )
 
 
 def _new_text(number: int, s: _Seen, *, returned: bool) -> NewText:
@@ -672,8 +689,8 @@ def _new_text(number: int, s: _Seen, *, returned: bool) -> NewText:
     return NewText(number, s.e.signature, s.article.body, s.e.keys, m.publisher, m.oid, s.url, returned)
 
 
-def _told_match(store: Writer, match: Match) -> str:
-    a, b = (normalise.printable(url) for url in store.urls_of_texts(match.a, match.b))
+def _told_match(database: Database, match: Match) -> str:
+    a, b = (normalise.printable(url) for url in store.texts.urls_of_pair(database, match.a, match.b))
     n = match.numbers
     return f"{match.relation}, similarity {n.similarity:.2f}, coverage {n.coverage:.2f}: {a} and {b}"
 

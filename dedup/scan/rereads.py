@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from dedup import store
 from dedup.rules import Event
 from dedup.scan.events import Met, Policy, change_key, changed, mismatch_key, mismatched, told_of
 from dedup.scan.extract import Examined
 from dedup.scan.judgements import Settled
 from dedup.scan.page_history import settle_pages, settle_sightings
-from dedup.store import FileRow, Writer, outbox
-from dedup.store.lookups import Path
+from dedup.store import Transaction, outbox
+from dedup.store.files import Path
+from dedup.store.rows import FileRow
 
 
 def is_reread(row: FileRow, e: Examined) -> bool:
@@ -37,7 +39,7 @@ def is_put_off(row: FileRow, e: Examined) -> bool:
 class Rereads:
     """What a batch reads again: `replaced` are the earlier readings, `pages` those that they are of."""
 
-    store: Writer
+    transaction: Transaction
     policy: Policy
     files: set[int] = field(default_factory=set)
     replaced: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -54,32 +56,35 @@ class Rereads:
     def copies(self, contents: Iterable[bytes]) -> dict[bytes, list[tuple[int, Path]]]:
         """Content → other files that are queued with the same bytes: at other paths, some of which may be gone. What the bytes say now
         holds for them too."""
-        if not self.store.any_queued():
+        if not store.rereads.any_queued(self.transaction):
             return {}
-        found = self.store.queued_with(set(contents))
+        found = store.rereads.queued_by_content(self.transaction, set(contents))
         return {
             content: others for content, of_content in found.items() if (others := [(f, p) for f, p in of_content if f not in self.files])
         }
 
     def begin(self, articles: Mapping[int, int | None], faults: Mapping[int, int | None]) -> None:
         """File → the reading that is replaced by another article, or by a fault. Takes note of what was known of their pages."""
-        store = self.store
+        transaction = self.transaction
         readings = [r for r in (*articles.values(), *faults.values()) if r is not None]
-        self.replaced = store.sightings_of_readings(readings)
+        self.replaced = store.readings.sightings(transaction, readings)
         self.dropped = {r for r in faults.values() if r is not None}
         if self.policy.alerting.rules:
-            self._changes, self._mismatches = store.changes_on(self.pages), store.mismatches_on(self.pages)
-        self._urls = store.urls_of(self.pages)
+            self._changes, self._mismatches = (
+                store.changes.keys_of_pages(transaction, self.pages),
+                store.sightings.mismatches_of_pages(transaction, self.pages),
+            )
+        self._urls = store.pages.urls(transaction, self.pages)
         if self.files:
-            store.unqueue(self.files)
+            store.rereads.unqueue(transaction, self.files)
 
     def drop(self) -> list[Settled]:
         """Forget the readings of files that are faults now; returns the changes that follow."""
         if not self.dropped:
             return []
-        self.store.delete_readings(self.dropped)
-        settle_sightings(self.store, {self.replaced[r][0] for r in self.dropped if r in self.replaced})
-        return settle_pages(self.store, sorted({self.replaced[r][1] for r in self.dropped if r in self.replaced}), self.policy.rules)
+        store.readings.delete(self.transaction, self.dropped)
+        settle_sightings(self.transaction, {self.replaced[r][0] for r in self.dropped if r in self.replaced})
+        return settle_pages(self.transaction, sorted({self.replaced[r][1] for r in self.dropped if r in self.replaced}), self.policy.rules)
 
     def is_news(self, settled: Settled, arrived: frozenset[int]) -> bool:
         """Whether a change is more than another interpretation: it leads to a sighting that arrived with this batch."""
@@ -88,19 +93,22 @@ class Rereads:
     def finish(self, settled: Sequence[Settled], met: Sequence[Met], now: str) -> None:
         """Put the outbox right, and forget pages that nothing shows any more. `settled` are the changes that followed, `met` the
         articles that were read again."""
-        store = self.store
+        transaction = self.transaction
         if not self.pages:
             return
         if self.policy.alerting.rules:
             urls = self._urls
-            changes, mismatches = store.changes_on(self.pages), store.mismatches_on(self.pages)
+            changes, mismatches = (
+                store.changes.keys_of_pages(transaction, self.pages),
+                store.sightings.mismatches_of_pages(transaction, self.pages),
+            )
             over = [change_key(urls[page], a, b, at) for page, a, b, at in self._changes - changes]
             over += [mismatch_key(urls[page], state, at) for page, state, at in self._mismatches - mismatches]
-            outbox.withdraw(store, over, now)
+            outbox.withdraw(transaction, over, now)
             events = [*self._changes_held_back(settled, changes - self._changes), *self._mismatches_held_back(met)]
             if events:
-                outbox.write(store, events, self.policy.alerting, now)
-        store.delete_pages_without_sightings(self.pages)
+                outbox.write(transaction, events, self.policy.alerting, now)
+        store.pages.delete_without_sightings(transaction, self.pages)
 
     def _changes_held_back(self, settled: Sequence[Settled], new: set[tuple[int, bytes, bytes, str]]) -> Iterator[Event]:
         keys = [
@@ -108,7 +116,7 @@ class Rereads:
             for s in settled
             if (s.page, s.change.previous.digest, s.change.sighting.digest, s.change.sighting.crawled_at) in new
         ]
-        held_back = self.store.held_back(key for _, key in keys)
+        held_back = store.alerts.withdrawn_with_prefix(self.transaction, (key for _, key in keys))
         for s, key in keys:
             event = changed(s, self._urls[s.page], backlog=True) if key in held_back else None
             if event is not None:
@@ -116,8 +124,8 @@ class Rereads:
 
     def _mismatches_held_back(self, met: Sequence[Met]) -> Iterator[Event]:
         keys = [(m, mismatch_key(m.url, m.e.state, "")) for m in met if m.mismatched]
-        held_back = self.store.held_back(key for _, key in keys)
-        causes = self.store.causes_of(m.sighting for m, key in keys if key in held_back)
+        held_back = store.alerts.withdrawn_with_prefix(self.transaction, (key for _, key in keys))
+        causes = store.sightings.mismatch_causes(self.transaction, (m.sighting for m, key in keys if key in held_back))
         for m, key in keys:
             if key in held_back and m.sighting in causes:
                 yield mismatched(m, causes[m.sighting])

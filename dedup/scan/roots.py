@@ -8,12 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice, pairwise
 
+from dedup import store
 from dedup.errors import NoAbsentMountError, NoDirectoryError, OverlapError, RootContainsError, RootInsideError
 from dedup.files import mounts
 from dedup.files.descriptors import is_exhausted
 from dedup.files.nofollow import Beneath
-from dedup.store import Writer
-from dedup.store.lookups import Lookups
+from dedup.store import Database, WritableDatabase
 from dedup.text import normalise
 
 MOST_SOUGHT = 100
@@ -95,38 +95,40 @@ def identity(path: bytes) -> tuple[int, int] | None:
     return identity_of(stat)
 
 
-def is_absent(store: Writer, root: Root) -> bool:
+def is_absent(database: Database, root: Root) -> bool:
     """Whether the directory is missing or unreadable, or is another than it was and either empty or no longer on the mount that it was
     on: an unmounted tree. Nothing may be marked gone then. Raises OSError as `identity` does."""
     found = identity(root.path)
     if found is None:
         return True
-    known = store.directory_identity(root.id)
+    known = store.directories.identity(database, root.id)
     if known is None or known == found:
         return False
-    return _is_empty(root.path) or _has_left_its_mount(store, root)
+    return _is_empty(root.path) or _has_left_its_mount(database, root)
 
 
-def _has_left_its_mount(store: Writer, root: Root) -> bool:
+def _has_left_its_mount(database: Database, root: Root) -> bool:
     mounted = {m.at for m in mounts.read()}
-    return bool(mounted) and any(path.startswith(b"/") and path not in mounted for path in store.mounts(root.id))
+    return bool(mounted) and any(path.startswith(b"/") and path not in mounted for path in store.directories.mounts(database, root.id))
 
 
-def remember(store: Writer, root: Root) -> None:
+def remember(database: WritableDatabase, root: Root) -> None:
     """Note the identity of a directory that is there, and the mount that it is on, for telling an unmounted tree from an emptied one."""
     found = identity(root.path)
     if found is None:
         return
     mount = mounts.of(root.path, mounts.read())
     now = {mount.at: found} if mount is not None and mount.at != b"/" else {}
-    identified = store.directory_identity(root.id)
-    known = {path: i for path, i in store.mounts(root.id).items() if path.startswith(b"/")} if now or identified else {}
+    identified = store.directories.identity(database, root.id)
+    known = (
+        {path: i for path, i in store.directories.mounts(database, root.id).items() if path.startswith(b"/")} if now or identified else {}
+    )
     if found != identified or now != known:
-        with store.transaction():
-            store.set_directory_identity(root.id, *found)
-            store.forget_mounts(root.id, known.keys() - now.keys())
+        with database.transaction() as transaction:
+            store.directories.set_identity(transaction, root.id, *found)
+            store.directories.delete_mounts(transaction, root.id, known.keys() - now.keys())
             if now:
-                store.set_mounts(root.id, now)
+                store.directories.set_mounts(transaction, root.id, now)
 
 
 def points_below(root: bytes) -> frozenset[bytes]:
@@ -135,22 +137,25 @@ def points_below(root: bytes) -> frozenset[bytes]:
     return frozenset(m.at[len(real) :] for m in mounts.read() if m.at.startswith(real))
 
 
-def absent_mounts(store: Lookups, root: Root) -> list[bytes]:
+def absent_mounts(database: Database, root: Root) -> list[bytes]:
     """Mounts seen below a crawl directory that are not there now, by path relative to it: the path is missing, unreadable, an ordinary
     directory, or something else is mounted there that has none of the recorded files."""
-    known = {path: i for path, i in store.mounts(root.id).items() if not path.startswith(b"/")}
+    known = {path: i for path, i in store.directories.mounts(database, root.id).items() if not path.startswith(b"/")}
     if not known:
         return []
     points = points_below(root.path)
     with Beneath() as beneath:
-        return sorted(path for path, i in known.items() if not _is_mounted(store, beneath, root, path, i, points))
+        return sorted(path for path, i in known.items() if not _is_mounted(database, beneath, root, path, i, points))
 
 
-def holds_recorded(store: Lookups, root: Root, path: bytes, before: int) -> bool:
+def holds_recorded(database: Database, root: Root, path: bytes, before: int) -> bool:
     """Whether what is at `path` (relative to the crawl directory) has one of the files that were recorded below it, or none were. `before`:
     files from this key on do not count. `MOST_SOUGHT` files are looked for."""
     recorded = (
-        (folder, name) for folder in store.folders(root.id, path) for file, name in store.there_in(root.id, folder) if file < before
+        (folder, name)
+        for folder in store.files.folders(database, root.id, path)
+        for file, name in store.files.present_in_folder(database, root.id, folder)
+        if file < before
     )
     sought = list(islice(recorded, MOST_SOUGHT))
     with Beneath() as beneath:
@@ -161,25 +166,25 @@ def holds_recorded(store: Lookups, root: Root, path: bytes, before: int) -> bool
     return not sought
 
 
-def forget_mount(store: Writer, roots: Sequence[Root], path: bytes) -> None:
+def forget_mount(database: WritableDatabase, roots: Sequence[Root], path: bytes) -> None:
     """Expect nothing to be mounted at a path any more: the next scan marks the files as gone that it does not find there. Raises
     NoAbsentMountError for a path where no mount was seen, or where there still is one."""
     at = os.path.abspath(path)
     for root in roots:
         relative = at[len(root.path) + 1 :] if at.startswith(root.path + b"/") else None
-        if relative in absent_mounts(store, root):
+        if relative in absent_mounts(database, root):
             key = relative
-        elif at in store.mounts(root.id) and at not in {m.at for m in mounts.read()}:
+        elif at in store.directories.mounts(database, root.id) and at not in {m.at for m in mounts.read()}:
             key = at
         else:
             continue
-        with store.transaction():
-            store.forget_mounts(root.id, [key])
+        with database.transaction() as transaction:
+            store.directories.delete_mounts(transaction, root.id, [key])
         return
     raise NoAbsentMountError(path=normalise.printable_path(at))
 
 
-def _is_mounted(store: Lookups, beneath: Beneath, root: Root, path: bytes, known: tuple[int, int], points: frozenset[bytes]) -> bool:
+def _is_mounted(database: Database, beneath: Beneath, root: Root, path: bytes, known: tuple[int, int], points: frozenset[bytes]) -> bool:
     try:
         above = os.fstat(beneath.folder(root.path, path.rpartition(b"/")[0])).st_dev
         with beneath.listed(root.path, path) as entries:
@@ -191,7 +196,7 @@ def _is_mounted(store: Lookups, beneath: Beneath, root: Root, path: bytes, known
         return True
     if empty or (found.st_dev == above and path not in points):
         return False
-    return holds_recorded(store, root, path, store.absent_from(root.id).get(path, 1 << 62))
+    return holds_recorded(database, root, path, store.directories.absent_mounts(database, root.id).get(path, 1 << 62))
 
 
 def identity_of(stat: os.stat_result) -> tuple[int, int]:

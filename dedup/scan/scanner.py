@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
+from dedup import store
 from dedup.files.descriptors import is_exhausted
 from dedup.files.nofollow import Beneath, barrier_to
 from dedup.scan.counts import Tally
@@ -107,10 +108,10 @@ class Scan:
         self.reread(self.session.places)
         walked: list[tuple[Root, tuple[int, int] | None, array[int]]] = []
         for root, top in self.session.places:
-            if is_absent(self.session.store, root):
+            if is_absent(self.session.database, root):
                 self.tally.absent.append(root.shown)
             elif not self.stop.is_set():
-                if self.session.store.directory_identity(root.id) is None:
+                if store.directories.identity(self.session.database, root.id) is None:
                     self._new.add(root.id)
                 begun_as, self._missing = identity(root.path), _keys()
                 self._folder(root, top, begun_as)
@@ -127,15 +128,15 @@ class Scan:
     def reread(self, places: Iterable[tuple[Root, bytes]]) -> None:
         """Read recorded files again that are queued for it, and are as they were recorded; the others are found by comparing. Where a
         crawl directory is absent its files stay in the queue. `places` as in `Session`."""
-        store = self.session.store
-        if not store.any_queued():
+        database = self.session.database
+        if not store.rereads.any_queued(database):
             return
         for root, top in places:
-            if is_absent(store, root):
+            if is_absent(database, root):
                 continue
             last = 0
             with Beneath() as beneath:
-                while not self.stop.is_set() and (rows := store.queued(root.id, last, BATCH_FILES)):
+                while not self.stop.is_set() and (rows := store.rereads.queued(database, root.id, last, BATCH_FILES)):
                     for _, folder, name, stat in rows:
                         if below(folder, top) and self.matches(name) and _stat(beneath, root.path, folder, name) == stat:
                             self._queue(Found(root.id, root.path, folder, name, stat, reread=True))
@@ -248,11 +249,11 @@ class Scan:
     # The walk
 
     def _folder(self, root: Root, top: bytes, begun_as: tuple[int, int] | None) -> None:
-        store = self.session.store
+        database = self.session.database
         visited: set[bytes] = set()
         unreadable: list[bytes] = []
         mounted: dict[bytes, tuple[int, int]] = {}
-        points, begun_at = points_below(root.path), store.next_id("files")
+        points, begun_at = points_below(root.path), database.next_id("files")
         folders: list[tuple[bytes, int | None, int | None]] = [(top, _device_above(root, top), None)]
         while folders and not self.stop.is_set():
             folder, above, entry_inode = folders.pop()
@@ -278,36 +279,36 @@ class Scan:
             return
         self._note_foreign_mounts(root, mounted, begun_at)
         self._note_mounts(root, mounted, visited)
-        for folder in store.folders(root.id, top):
+        for folder in store.files.folders(database, root.id, top):
             if folder not in visited and not any(below(folder, u) for u in unreadable):
-                self._missing.extend(file for file, _ in store.there_in(root.id, folder))
-        over = [f for f in store.folder_faults(root.id) if below(f, top) and f not in unreadable]
+                self._missing.extend(file for file, _ in store.files.present_in_folder(database, root.id, folder))
+        over = [f for f in store.faults.folders_with_faults(database, root.id) if below(f, top) and f not in unreadable]
         if over:
-            with store.transaction():
-                store.set_faults([(root.id, folder, "", ()) for folder in over], times.now())
+            with database.transaction() as transaction:
+                store.faults.replace(transaction, [(root.id, folder, "", ()) for folder in over], times.now())
         if not top and identity(root.path) == begun_as:
-            remember(store, root)
+            remember(database, root)
 
     def _note_foreign_mounts(self, root: Root, mounted: dict[bytes, tuple[int, int]], begun_at: int) -> None:
         """Take out of `mounted` what lies where another volume was and has none of its files: that volume is absent. `begun_at` is the key
         that the next file had when the walk began."""
-        store = self.session.store
-        known = store.mounts(root.id)
+        database = self.session.database
+        known = store.directories.mounts(database, root.id)
         replaced = [path for path, identity_ in mounted.items() if known.get(path, identity_) != identity_]
-        absent_from = store.absent_from(root.id)
-        foreign = [path for path in replaced if not holds_recorded(store, root, path, absent_from.get(path, begun_at))]
+        absent_from = store.directories.absent_mounts(database, root.id)
+        foreign = [path for path in replaced if not holds_recorded(database, root, path, absent_from.get(path, begun_at))]
         for path in foreign:
             del mounted[path]
         if set(foreign) - absent_from.keys():
-            with store.transaction():
-                store.set_absent(root.id, foreign, begun_at)
+            with database.transaction() as transaction:
+                store.directories.set_absent(transaction, root.id, foreign, begun_at)
 
     def _note_mounts(self, root: Root, mounted: dict[bytes, tuple[int, int]], visited: set[bytes]) -> None:
         """Record what is mounted below a crawl directory. Files that were there before and are not found are hidden by it."""
         if not mounted:
             return
-        store = self.session.store
-        known, absent_from = store.mounts(root.id), store.absent_from(root.id)
+        database = self.session.database
+        known, absent_from = store.directories.mounts(database, root.id), store.directories.absent_mounts(database, root.id)
         new = {path: i for path, i in mounted.items() if known.get(path) != i or path in absent_from}
         if not new:
             return
@@ -316,37 +317,37 @@ class Scan:
         hidden: list[int] = []
         if first:
             missing = set(self._missing)
-            for folder in store.folders(root.id, b""):
+            for folder in store.files.folders(database, root.id, b""):
                 over = [key for path, key in first.items() if below(folder, path)]
                 if over:
-                    files = (file for file, _ in store.there_in(root.id, folder) if file >= min(over))
+                    files = (file for file, _ in store.files.present_in_folder(database, root.id, folder) if file >= min(over))
                     hidden += [file for file in files if file in missing or folder not in visited]
-        with store.transaction():
-            store.set_mounts(root.id, new)
-            store.hide_files(hidden)
+        with database.transaction() as transaction:
+            store.directories.set_mounts(transaction, root.id, new)
+            store.files.hide(transaction, hidden)
 
     def _compare(self, root: Root, folder: bytes, inner: dict[bytes, int]) -> os.stat_result:
         """Compare one folder with what is recorded of it; returns what it is, and adds the folders in it to `inner` (name → inode of the
         entry). What is ignored is counted; links are not followed. However many files it has, so many at a time are in memory."""
-        store = self.session.store
+        database = self.session.database
         with Beneath() as beneath, beneath.listed(root.path, folder) as entries:
             stat = os.fstat(beneath.folder(root.path, folder))
             part, more = self._listed(entries, inner)
             if not more:
-                known = store.recorded_in(root.id, folder)
+                known = store.files.recorded_in_folder(database, root.id, folder)
                 self._entries(root, folder, part, known)
                 self._missing.extend(row[1] for row in known.values() if row[6] != GONE)
                 return stat
-            seen = bytearray(store.next_id("files") // 8 + 1)  # a bit for every file
+            seen = bytearray(database.next_id("files") // 8 + 1)  # a bit for every file
             while part and not self.stop.is_set():
-                known = store.recorded_named(root.id, folder, (name for name, _ in part))
+                known = store.files.recorded_by_name(database, root.id, folder, (name for name, _ in part))
                 for row in known.values():
                     if row[1] // 8 < len(seen):
                         seen[row[1] // 8] |= 1 << row[1] % 8
                 self._entries(root, folder, part, known)
                 part, more = self._listed(entries, inner)
         if not self.stop.is_set():
-            for file, _ in store.there_in(root.id, folder):
+            for file, _ in store.files.present_in_folder(database, root.id, folder):
                 if file // 8 < len(seen) and not seen[file // 8] >> file % 8 & 1:
                     self._missing.append(file)
         return stat
@@ -413,7 +414,7 @@ class Scan:
     def _look(self, root: Root, folder: bytes, name: bytes, beneath: Beneath) -> None:
         """Look at one path by itself."""
         path = (root.id, folder, name)
-        known = self.session.store.files([path]).get(path)
+        known = store.files.find_by_path(self.session.database, [path]).get(path)
         found = Found(root.id, root.path, folder, name, known.stat if known else Stat(0, 0, 0, 0))
         stat = _stat(beneath, root.path, folder, name)
         if stat is None:
@@ -438,7 +439,7 @@ class Scan:
         self._queue(found)
 
     def _is_away(self, root: Root) -> bool:
-        absent = is_absent(self.session.store, root)
+        absent = is_absent(self.session.database, root)
         if absent:
             self.away(root)
         return absent
@@ -471,7 +472,7 @@ class Scan:
         while len(self._examiners):
             if self.stop.is_set():
                 self._examiners.forget()
-                self.session.store.lock.doing("")
+                self.session.database.lock.doing("")
                 return
             self._record()
 
@@ -488,19 +489,19 @@ class Scan:
             elif e is not None:
                 known.append(e)
         if any(e.outcome == "vanished" for e in known):
-            away = {root.path: [b""] if self._is_away(root) else absent_mounts(self.session.store, root) for root in self.session.roots}
+            away = {root.path: [b""] if self._is_away(root) else absent_mounts(self.session.database, root) for root in self.session.roots}
             known = [e for e in known if e.outcome != "vanished" or not any(below(e.found.folder, path) for path in away[e.found.root])]
         self._recording = len(known)
         if known:
             self._tell("recording", known[0].found, len(known))
             with self._work():
-                record(self.session.store, known, self.session.matcher, self.session.policy, self.tally, self.tell, self._quiet(known))
+                record(self.session.database, known, self.session.matcher, self.session.policy, self.tally, self.tell, self._quiet(known))
             self._recording = 0
             self.progress(self.tally)
         if self._examiners:
             self._tell("reading", *self._examiners.oldest)
         else:
-            self.session.store.lock.doing("")
+            self.session.database.lock.doing("")
 
     def _unbarred(self, e: Examined) -> Examined | None:
         """Of a file in a folder that may not be entered nothing is known: None, and the folder's fault says so. What became of it
@@ -527,21 +528,21 @@ class Scan:
         if self.session.alert_on_import or not self.session.policy.alerting.rules:
             return set()
         directories = {e.found.directory for e in examined}
-        return {d for d in directories if d in self._new or self.session.store.directory_identity(d) is None}
+        return {d for d in directories if d in self._new or store.directories.identity(self.session.database, d) is None}
 
     @contextmanager
     def _work(self) -> Iterator[None]:
         """Time that is not spent on comparing, with errors that are not those of listing a folder."""
         begun = time.monotonic()
         try:
-            with self.session.store.work():
+            with self.session.database.work():
                 yield
         finally:
             self._taking_in += time.monotonic() - begun
 
     def _tell(self, what: str, first: Found, number: int) -> None:
         """Leave word of what is being done, should this process be killed."""
-        self.session.store.lock.doing(f"{what} {number} files, {normalise.printable_path(first.path)} the first of them")
+        self.session.database.lock.doing(f"{what} {number} files, {normalise.printable_path(first.path)} the first of them")
 
     def _settle_waiting(self) -> None:
         """Give unsettled files up to twice `settle_seconds` of waiting, and those that nothing shows to be complete
@@ -564,10 +565,10 @@ class Scan:
     def _mark_gone(self, root: Root, begun_as: tuple[int, int] | None, missing: Sequence[int], *, whole: bool = False) -> None:
         """Mark files as gone that were not listed and are not there, unless the whole directory went meanwhile, what was mounted there
         is not now, or something is mounted over them. `whole`: the whole directory was walked."""
-        store = self.session.store
+        database = self.session.database
         held: set[bytes] = set()
         for start in range(0, len(missing), BATCH_FILES):
-            some = store.paths_of(missing[start : start + BATCH_FILES])
+            some = store.files.paths(database, missing[start : start + BATCH_FILES])
             with Beneath() as beneath:
                 really = {
                     file: f
@@ -577,37 +578,37 @@ class Scan:
             if begun_as is None or identity(root.path) != begun_as:
                 self.away(root)
                 return
-            absent = absent_mounts(store, root)
+            absent = absent_mounts(database, root)
             held |= {path for path in absent if any(below(folder, path) for folder in really.values())}
-            hidden = store.hidden_files(really)
-            with store.transaction():
+            hidden = store.files.hidden_among(database, really)
+            with database.transaction() as transaction:
                 gone = (f for f, folder in really.items() if f not in hidden and not any(below(folder, path) for path in absent))
-                self.tally.gone += store.mark_gone(gone, times.now())
+                self.tally.gone += store.files.mark_gone(transaction, gone, times.now())
         if whole:
             self._note_absent_mounts(root, held)
 
     def _note_absent_mounts(self, root: Root, held: set[bytes]) -> None:
         """Count the mounts as absent that files are missing of. One that nothing is missing of is not expected any more."""
-        store = self.session.store
-        absent = absent_mounts(store, root)
+        database = self.session.database
+        absent = absent_mounts(database, root)
         self.tally.unmounted += [normalise.printable_path(os.path.join(root.path, path)) for path in absent if path in held]
         over = [path for path in absent if path not in held]
-        if over or (held and held - store.absent_from(root.id).keys()):
-            with store.transaction():
-                store.forget_mounts(root.id, over)
-                store.set_absent(root.id, held)
+        if over or (held and held - store.directories.absent_mounts(database, root.id).keys()):
+            with database.transaction() as transaction:
+                store.directories.delete_mounts(transaction, root.id, over)
+                store.directories.set_absent(transaction, root.id, held)
 
     def _folder_fault(self, root: Root, folder: bytes, error: OSError) -> None:
         fault, news = unreadable_because(error), not self._is_unreadable(root, folder)
-        with self.session.store.transaction():
-            self.session.store.set_faults([(root.id, folder, normalise.printable_path(folder), (fault,))], times.now())
+        with self.session.database.transaction() as transaction:
+            store.faults.replace(transaction, [(root.id, folder, normalise.printable_path(folder), (fault,))], times.now())
         if news and self.tell:
             self.tell("fault, unreadable folder", f"fault: {normalise.printable_path(os.path.join(root.path, folder))}: {fault.message}")
 
     def _is_unreadable(self, root: Root, folder: bytes) -> bool:
         """Whether that is recorded of a folder."""
         place = (root.id, folder)
-        return "unreadable" in self.session.store.faults_at([place]).get(place, ())
+        return "unreadable" in store.faults.kinds_at(self.session.database, [place]).get(place, ())
 
 
 def _stat(beneath: Beneath, root: bytes, folder: bytes, name: bytes) -> Stat | None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
+from dedup import store
 from dedup.config import Settings
 from dedup.errors import DatabaseInsideError, PartMissingError
 from dedup.files import leases, mounts, secure
@@ -25,7 +26,7 @@ from dedup.scan.extract import Options, collect_rarely, ignore_lease_breaks
 from dedup.scan.recipes import rules_of
 from dedup.scan.roots import Root, check_roots, placed
 from dedup.similarity import jit
-from dedup.store import Reader, Writer, open_writer
+from dedup.store import Database, WritableDatabase, open_writable
 from dedup.text.digests import RECIPES
 from dedup.text.normalise import printable_path
 
@@ -37,7 +38,7 @@ class Session:
     """An open database with everything needed to take files into it. `parts`: the folders of crawl directories that are scanned, where
     it is not all of them."""
 
-    store: Writer
+    database: WritableDatabase
     settings: Settings
     options: Options
     matcher: Matcher
@@ -110,70 +111,70 @@ def open_session(
     ignore_lease_breaks()
     collect_rarely()
     jit.keep_beside(settings.database.path)
-    with open_writer(settings.database.path, purpose) as store:
-        _tell_of_predecessor(store)
+    with open_writable(settings.database.path, purpose) as database:
+        _tell_of_predecessor(database)
         _tell_of_exposure(settings.database.path)
         configured = {name: recipe for name, recipe in recipes.configured(settings).items() if name not in applying}
-        recipes.require(store, configured)
-        known = [*store.directories_in_use(), *(os.path.abspath(os.fsencode(d)) for d in within or ())]
+        recipes.require(database, configured)
+        known = [*store.directories.in_use(database), *(os.path.abspath(os.fsencode(d)) for d in within or ())]
         places = placed(paths, list(dict.fromkeys(known)), parts=within is not None)
-        refuse_moved(store, [root for root, _ in places])
-        roots = _enter(store, configured, list(dict.fromkeys(root for root, _ in places)))
+        refuse_moved(database, [root for root, _ in places])
+        roots = _enter(database, configured, list(dict.fromkeys(root for root, _ in places)))
         by_path = {root.path: root for root in roots}
         parts = tuple((by_path[path], folder) for path, folder in places)
         for root, folder in parts:
-            _require_part(store, root, folder)
+            _require_part(database, root, folder)
         if within is None:
-            _tell_of_unconfigured(store, roots)
-        retry_faults(store, settings)
-        matcher = Matcher(store, matching, settings.publishers.publishers())
-        if lost := lost_since(store):
+            _tell_of_unconfigured(database, roots)
+        retry_faults(database, settings)
+        matcher = Matcher(database, matching, settings.publishers.publishers())
+        if lost := lost_since(database):
             _log.warning("%s", lost)
             matcher.open()  # which puts the index right: it is said once
-        yield Session(store, settings, options, matcher, policy_of(settings), roots, alert_on_import, parts)
+        yield Session(database, settings, options, matcher, policy_of(settings), roots, alert_on_import, parts)
 
 
-def _enter(store: Writer, configured: dict[str, str], paths: Sequence[bytes]) -> tuple[Root, ...]:
+def _enter(database: WritableDatabase, configured: dict[str, str], paths: Sequence[bytes]) -> tuple[Root, ...]:
     """The crawl directories at these paths, with the recipes kept. Where all of it is known nothing is written: there might be no
     room, and the work that follows says so again and again, where a start would fail once."""
-    known = {path: store.known_directory(path) for path in paths}
-    if not known.keys() <= store.directories_in_use().keys():
-        with store.transaction():
-            store.recall_directories(number for number in known.values() if number is not None)
-    if None in known.values() or any(store.setting(key) != recipe for key, recipe in configured.items()):
-        with store.transaction():
+    known = {path: store.directories.find(database, path) for path in paths}
+    if not known.keys() <= store.directories.in_use(database).keys():
+        with database.transaction() as transaction:
+            store.directories.reinstate(transaction, (number for number in known.values() if number is not None))
+    if None in known.values() or any(store.settings.get(database, key) != recipe for key, recipe in configured.items()):
+        with database.transaction() as transaction:
             for key, recipe in configured.items():
-                store.set_setting(key, recipe)
-            return tuple(Root(store.directory(path, printable_path(path)), path) for path in paths)
+                store.settings.put(transaction, key, recipe)
+            return tuple(Root(store.directories.get_or_insert(transaction, path, printable_path(path)), path) for path in paths)
     return tuple(Root(number, path) for path, number in known.items() if number is not None)
 
 
-def retry_faults(store: Writer, settings: Settings) -> int:
+def retry_faults(database: WritableDatabase, settings: Settings) -> int:
     """Queue files with faults for reading where settings, or another version of the program, may have cured them. Returns how many."""
     recipe = recipes.faults_recipe(settings)
-    if store.setting(recipes.FAULTS) == recipe:
+    if store.settings.get(database, recipes.FAULTS) == recipe:
         return 0
-    with store.transaction():
-        number = store.queue_faults()
-        store.set_setting(recipes.FAULTS, recipe)
+    with database.transaction() as transaction:
+        number = store.rereads.queue_faults(transaction)
+        store.settings.put(transaction, recipes.FAULTS, recipe)
     if number:
         _log.info("settings that read files, or the program, changed: %d files with faults are read again", number)
     return number
 
 
-def lost_since(store: Reader) -> str | None:
+def lost_since(database: Database) -> str | None:
     """What the candidate index tells of a database that came before this one: another that lay here, or a later state of it. None
     where it tells of none."""
-    state = state_of(store.index_path())
+    state = state_of(database.index_path())
     if state is None or not state.last_text:
         return None
-    _, last = store.last_batch()
-    told = f"Beside the database {printable_path(os.fsencode(store.path))} lies the index of"
-    if state.uuid != uuid.UUID(store.setting("uuid") or "0" * 32).bytes:
+    _, last = store.batches.latest(database)
+    told = f"Beside the database {printable_path(os.fsencode(database.path))} lies the index of"
+    if state.uuid != uuid.UUID(store.settings.get(database, "uuid") or "0" * 32).bytes:
         if last:
             return None
         return f"{told} another one, which held {state.last_text:,} texts; this one is new or was emptied. {_RESTORE}"
-    if state.token != NO_COMMIT and state.last_text > last and store.batch_text(state.token) is None:
+    if state.token != NO_COMMIT and state.last_text > last and store.batches.last_text(database, state.token) is None:
         return (
             f"{told} a later state of it, with {state.last_text - last:,} texts more: an older copy was put in its place, or its log"
             f" was lost. Files that are still there are taken in again; what no file shows any more is lost. {_RESTORE}"
@@ -194,18 +195,18 @@ def _require_outside(database: str, directories: Sequence[bytes]) -> None:
             raise DatabaseInsideError(database=printable_path(os.fsencode(database)), directory=printable_path(directory))
 
 
-def _require_part(store: Writer, root: Root, folder: bytes) -> None:
+def _require_part(database: Database, root: Root, folder: bytes) -> None:
     """Raise PartMissingError for a folder that is not there and of which nothing is recorded: it was probably misspelt."""
     path = os.path.join(root.path, folder)
-    if folder and not os.path.isdir(path) and (os.path.lexists(path) or not store.folders(root.id, folder)):
+    if folder and not os.path.isdir(path) and (os.path.lexists(path) or not store.files.folders(database, root.id, folder)):
         raise PartMissingError(path=printable_path(path), root=root.shown)
 
 
-def _tell_of_unconfigured(store: Writer, roots: Sequence[Root]) -> None:
+def _tell_of_unconfigured(database: Database, roots: Sequence[Root]) -> None:
     """Crawl directories that the database knows and the configuration does not name: their files still count as there."""
-    if store.directories_in_use().keys() <= {root.path for root in roots}:
+    if store.directories.in_use(database).keys() <= {root.path for root in roots}:
         return
-    for row in store.known_directories():
+    for row in store.directories.list_all(database):
         if row.forgotten_at is None and row.files and row.id not in {root.id for root in roots}:
             told = "%s is not configured, and %d files of it still count as there; see 'dedup roots --help'"
             _log.warning(told, printable_path(row.path), row.files)
@@ -218,9 +219,9 @@ def _tell_of_exposure(path: str) -> None:
         _log.warning(told, printable_path(os.fsencode(place)))
 
 
-def _tell_of_predecessor(store: Writer) -> None:
+def _tell_of_predecessor(database: WritableDatabase) -> None:
     """Whoever held the database before and was killed left word of what it was at."""
-    left = store.lock.left
+    left = database.lock.left
     if left is None:
         return
     if left.doing:

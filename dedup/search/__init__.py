@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
+from dedup import store
 from dedup.errors import SearchFailedError
 from dedup.files.descriptors import is_exhausted
 from dedup.heartbeat import beat, beating
@@ -26,9 +27,9 @@ from dedup.search.index_file import Standing, offered
 from dedup.search.query import parse
 from dedup.search.searcher import NOT_OFFERED, TAIL, Found, Hit, Reach, continues, find, plain, reach
 from dedup.search.tokenizer import PUBLISHER, RECIPE, TITLE, URL, cut, split, within
-from dedup.store import Reader
+from dedup.store import Database
 from dedup.store.rows import WordsRow
-from dedup.store.searching import STATE_BYTES
+from dedup.store.search import STATE_BYTES
 
 __all__ = [
     "NOT_OFFERED",
@@ -83,9 +84,9 @@ class Search:
     """The index of a database, for the one writer of that: filled a little at a time, whenever there is time. Whatever is wrong with
     the index is told in the log and never raised; errors of the database are."""
 
-    def __init__(self, store: Reader) -> None:
-        self._store = store
-        self._path = store.search_path()
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._path = database.search_path()
         self._index: sqlite3.Connection | None = None
         self._inode: tuple[int, int] | None = None
         self._sure = False  # what is held is of this database's past
@@ -177,7 +178,7 @@ class Search:
             yield number
 
     def _open(self) -> None:
-        uuid = self._store.setting("uuid") or ""
+        uuid = store.settings.get(self._database, "uuid") or ""
         if self._index is not None and self._inode == _inode(self._path):
             return
         self.close()
@@ -197,19 +198,23 @@ class Search:
         assert self._index is not None
         with self._own():
             now, held = index_file.standing(self._index), index_file.last_held(self._index, TAIL)
-        known = now.token in (b"", NO_COMMIT) or self._store.batch_text(now.token) is not None
-        if held and not (known and continues(self._store, now, held)):
+        known = now.token in (b"", NO_COMMIT) or store.batches.last_text(self._database, now.token) is not None
+        if held and not (known and continues(self._database, now, held)):
             self._compare(now)
         self._sure = True
 
     def _compare(self, now: Standing) -> None:
         """What is held may be of another past than the database's: hold all of it against that, which reads no body."""
-        place, token, pruned = self._store.last_altered(), self._store.last_batch()[0], self._store.with_pruned_body()
+        place, token, pruned = (
+            store.search.last_altered(self._database),
+            store.batches.latest(self._database)[0],
+            store.search.pruned_revisions(self._database),
+        )
         failed: list[sqlite3.Error] = []
 
         def there() -> Iterator[tuple[int, bytes, bool]]:
             try:
-                for revision, state in self._store.state_digests():
+                for revision, state in store.search.state_digests(self._database):
                     yield revision, state, revision not in pruned
             except sqlite3.Error as error:  # of the database, not of the index
                 failed.append(error)
@@ -218,7 +223,7 @@ class Search:
         try:
             with self._transaction() as index:
                 index_file.compare(index, there())
-                last = min(now.last, self._store.last_revision())
+                last = min(now.last, store.search.last_revision(self._database))
                 index_file.set_standing(index, replace(now, altered=place, token=token, last=last, held=_count(index)))
         except _BrokenError:
             if failed:
@@ -228,23 +233,23 @@ class Search:
     def _step(self, most: int) -> int | None:
         """Enter the next revisions: those that were altered, those that are due, then new ones. Returns how many; None: no more."""
         assert self._index is not None
-        token = self._store.last_batch()[0]  # before what is read: it may bring more
+        token = store.batches.latest(self._database)[0]  # before what is read: it may bring more
         with self._own():
             now, again = index_file.standing(self._index), index_file.due(self._index, most)
-        altered = self._store.altered_beyond(now.altered, most)
+        altered = store.search.altered_after(self._database, now.altered, most)
         if altered is None:
             self._compare(now)
             return 0
         if altered:
             touched = {revision for _, revision in altered}
-            last = min(now.last, self._store.last_revision())  # greater keys went, and may be given out again
-            rows = self._store.words_of({revision for revision in touched if revision <= last})
+            last = min(now.last, store.search.last_revision(self._database))  # greater keys went, and may be given out again
+            rows = store.search.revisions(self._database, {revision for revision in touched if revision <= last})
             return self._enter(replace(now, altered=altered[-1][0], token=token, last=last), rows, touched)
         if again:
-            rows = self._store.words_of(again, STEP_CHARACTERS)
+            rows = store.search.revisions(self._database, again, STEP_CHARACTERS)
             enough = sum(len(r.body or "") for r in rows) >= STEP_CHARACTERS
             return self._enter(replace(now, token=token), rows, {r for r in again if not enough or r <= rows[-1].id})
-        rows = self._store.words_beyond(now.last, most, STEP_CHARACTERS)
+        rows = store.search.revisions_after(self._database, now.last, most, STEP_CHARACTERS)
         if not rows:
             if now.token != token:
                 self._enter(replace(now, token=token), [], set())
@@ -268,7 +273,7 @@ class Search:
         with self._own():
             now = index_file.standing(self._index)
             owing = int(self._index.execute("SELECT count(*) FROM due").fetchone()[0])
-        return owing + self._store.revisions_beyond(now.last)
+        return owing + store.search.count_revisions_after(self._database, now.last)
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -298,16 +303,16 @@ class Search:
             raise _BrokenError(error.strerror or error, lasting=False) from error
 
 
-def make_again(store: Reader, progress: Callable[[int], None] = lambda _: None) -> int:
+def make_again(database: Database, progress: Callable[[int], None] = lambda _: None) -> int:
     """An index of all that is stored in place of whatever there is; returns of how many revisions. Raises SearchFailedError."""
-    search = Search(store)
+    search = Search(database)
     search.restart()
     try:
         filled = search.fill(progress=progress)
     finally:
         search.close()
     if filled.problem:
-        raise SearchFailedError(path=index_file.shown(store.search_path()), problem=filled.problem)
+        raise SearchFailedError(path=index_file.shown(database.search_path()), problem=filled.problem)
     return filled.done
 
 

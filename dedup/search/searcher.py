@@ -8,12 +8,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 
+from dedup import store
 from dedup.files.descriptors import is_exhausted
 from dedup.search import index_file
 from dedup.search.highlight import Pieces, marked, snippet
 from dedup.search.query import Query, Term, parse
 from dedup.search.tokenizer import PUBLISHER, RECIPE, TITLE, URL, blanked
-from dedup.store import Reader
+from dedup.store import Database
 from dedup.store.rows import FoundRow
 from dedup.text.normalise import fold
 from dedup.text.publishers import Publishers
@@ -69,7 +70,7 @@ class Found:
 
 
 def find(
-    store: Reader, publishers: Publishers, asked: str, before: str | None = None, limit: int = 20, looked_at: int = LOOKED_AT
+    database: Database, publishers: Publishers, asked: str, before: str | None = None, limit: int = 20, looked_at: int = LOOKED_AT
 ) -> Found:
     """What somebody looks for, whatever that is; `before` is what an earlier page gave as `next`. A page may have fewer than `limit`
     hits (none even) and still a next one: so many rows at most are `looked_at`. Errors of the database itself are raised.
@@ -83,21 +84,21 @@ def find(
     if not problem and not index_file.offered():
         problem = NOT_OFFERED
     if problem or place is None:
-        return Found(reach=reach(store), problem=problem)
+        return Found(reach=reach(database), problem=problem)
     try:
-        with closing(_opened(store)) as index:
+        with closing(_opened(database)) as index:
             with _of_index():
                 standing = index_file.standing(index)
-            if (standing.uuid, standing.recipe) != (store.setting("uuid"), RECIPE):
-                return Found(reach=Reach(0, _all(store)), problem=_ANOTHERS)
-            hits, following = _page(store, publishers, query, _candidates(index, query, publishers, place), limit, looked_at)
-            return Found(hits, following, _reach(store, index, standing))
+            if (standing.uuid, standing.recipe) != (store.settings.get(database, "uuid"), RECIPE):
+                return Found(reach=Reach(0, _all(database)), problem=_ANOTHERS)
+            hits, following = _page(database, publishers, query, _candidates(index, query, publishers, place), limit, looked_at)
+            return Found(hits, following, _reach(database, index, standing))
     except FileNotFoundError:
-        return Found(reach=Reach(0, _all(store)), problem=_MISSING)
+        return Found(reach=Reach(0, _all(database)), problem=_MISSING)
     except (OSError, ValueError, _IndexError) as error:
         if isinstance(error, OSError) and is_exhausted(error):
             raise
-        return Found(reach=Reach(0, _all(store)), problem=_DAMAGED.format(problem=error))
+        return Found(reach=Reach(0, _all(database)), problem=_DAMAGED.format(problem=error))
 
 
 class _IndexError(Exception):
@@ -112,42 +113,42 @@ def _of_index() -> Iterator[None]:
         raise _IndexError(str(error)) from error
 
 
-def _opened(store: Reader) -> sqlite3.Connection:
+def _opened(database: Database) -> sqlite3.Connection:
     with _of_index():
-        return index_file.open_reading(store.search_path())
+        return index_file.open_reading(database.search_path())
 
 
-def reach(store: Reader) -> Reach:
+def reach(database: Database) -> Reach:
     """How far search reaches; nothing is held where there is no index that fits."""
-    with suppress(OSError, ValueError, _IndexError), closing(_opened(store)) as index:
+    with suppress(OSError, ValueError, _IndexError), closing(_opened(database)) as index:
         with _of_index():
             standing = index_file.standing(index)
-        if (standing.uuid, standing.recipe) == (store.setting("uuid"), RECIPE):
-            return _reach(store, index, standing)
-    return Reach(0, _all(store))
+        if (standing.uuid, standing.recipe) == (store.settings.get(database, "uuid"), RECIPE):
+            return _reach(database, index, standing)
+    return Reach(0, _all(database))
 
 
-def continues(store: Reader, standing: index_file.Standing, held: dict[int, bytes]) -> bool:
+def continues(database: Database, standing: index_file.Standing, held: dict[int, bytes]) -> bool:
     """Whether what an index `held` last is what the database has there, or had and knows to have altered since."""
-    altered = store.altered_beyond(standing.altered, 10 * TAIL)
+    altered = store.search.altered_after(database, standing.altered, 10 * TAIL)
     if altered is None:
         return False
     touched = {revision for _, revision in altered}
-    there = store.state_digests_of(held)
+    there = store.search.state_digests_of(database, held)
     return len(altered) == 10 * TAIL or all(there.get(r) == state or r in touched for r, state in held.items())
 
 
-def _reach(store: Reader, index: sqlite3.Connection, standing: index_file.Standing) -> Reach:
+def _reach(database: Database, index: sqlite3.Connection, standing: index_file.Standing) -> Reach:
     with _of_index():
         held = index_file.last_held(index, TAIL)
         due = int(index.execute("SELECT count(*) FROM due").fetchone()[0])
-    if not continues(store, standing, held):
-        return Reach(0, _all(store))
-    return Reach(standing.held, standing.held + due + store.revisions_beyond(standing.last))
+    if not continues(database, standing, held):
+        return Reach(0, _all(database))
+    return Reach(standing.held, standing.held + due + store.search.count_revisions_after(database, standing.last))
 
 
-def _all(store: Reader) -> int:
-    return store.count("revisions")
+def _all(database: Database) -> int:
+    return store.statistics.count(database, "revisions")
 
 
 def _candidates(index: sqlite3.Connection, query: Query, publishers: Publishers, place: int) -> Iterator[int]:
@@ -158,7 +159,7 @@ def _candidates(index: sqlite3.Connection, query: Query, publishers: Publishers,
 
 
 def _page(
-    store: Reader, publishers: Publishers, query: Query, candidates: Iterator[int], limit: int, looked_at: int
+    database: Database, publishers: Publishers, query: Query, candidates: Iterator[int], limit: int, looked_at: int
 ) -> tuple[tuple[Hit, ...], str | None]:
     hits: list[Hit] = []
     last = _MOST_KEY
@@ -168,7 +169,7 @@ def _page(
         chunk = [revision for revision, _ in zip(candidates, range(min(max(limit + 1, _CHUNK), looked_at - looked)), strict=False)]
         if not chunk:
             return tuple(hits), None if looked < looked_at else _named(last)
-        for row in store.found(chunk):
+        for row in store.search.counted_revisions(database, chunk):
             if _fits(row, query, publishers):
                 if len(hits) == limit:
                     return tuple(hits), _named(last)

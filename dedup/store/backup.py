@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from sqlite_utils import Database
+import sqlite_utils
 
 from dedup.errors import (
     BackupFailedError,
@@ -37,11 +37,11 @@ from dedup.errors import (
 )
 from dedup.files.atomic import BESIDE, PART, part, sync_folder
 from dedup.files.protected import Protected
-from dedup.store import schema, wal
+from dedup.store import schema, statistics, wal
 from dedup.store.connection import connect, connect_reading, refuse_newer
+from dedup.store.database import Database
 from dedup.store.lock import Lock, held
 from dedup.store.ownership import require_own
-from dedup.store.reading import Reader
 from dedup.text import times
 from dedup.text.normalise import printable_path
 
@@ -165,7 +165,7 @@ def _reading(path: str) -> Iterator[tuple[sqlite3.Connection, str]]:
             connection.execute("PRAGMA query_only=ON")
             connection.execute("BEGIN")
             uuid = _uuid(connection)
-            refuse_newer(Database(connection), path)
+            refuse_newer(sqlite_utils.Database(connection), path)
         except sqlite3.Error as error:
             raise DatabaseUnreadableError(path=path, problem=error) from error
         if uuid is None:
@@ -227,8 +227,14 @@ def _check(part: str, uuid: str, rows: dict[str, int], progress: Heard, unsound:
             raise unsound("; ".join(f"row {row} of {table} refers to what is not there in {parent}" for table, row, parent, _ in orphans))
         if _uuid(connection) != uuid or _rows(connection) != rows:
             raise unsound("it does not hold what was copied")
-        store = Reader(Database(connection), part)
-        return Copied(part, os.path.getsize(part), store.count("pages"), store.count("files"), store.counted_revisions())
+        database = Database(sqlite_utils.Database(connection), part)
+        return Copied(
+            part,
+            os.path.getsize(part),
+            statistics.count(database, "pages"),
+            statistics.count(database, "files"),
+            statistics.count_counted_revisions(database),
+        )
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:  # what a signal raises within a callback comes out as this
             raise KeyboardInterrupt from None

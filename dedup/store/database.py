@@ -136,6 +136,14 @@ class Database:
 class Transaction(Database):
     """An open transaction of the one writer. Functions that write take a Transaction."""
 
+    def __init__(self, writer: WritableDatabase) -> None:
+        super().__init__(writer.db, writer.path, writer.connection)
+        self._writer = writer
+
+    def require_sound(self, error: Exception) -> None:
+        """Raise DatabaseDamagedError if `error` comes from damage to the database. The transaction stays open."""
+        self._writer.require_sound(error, rollback=False)
+
     def execute(self, sql: str, *values: Any) -> None:
         """Run one statement."""
         self.connection.execute(sql, values)
@@ -258,7 +266,7 @@ class WritableDatabase(Database):
         self._begin()
         try:
             self._count_commit()
-            yield Transaction(self.db, self.path, self.connection)
+            yield Transaction(self)
             self.connection.execute("COMMIT")
         except BaseException:
             self._commit_count = None

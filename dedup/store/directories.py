@@ -75,8 +75,8 @@ def absent_mounts(database: Database, directory: int) -> dict[bytes, int]:
 
 def list_all(database: Database) -> list[DirectoryRow]:
     """Every crawl directory that the database knows, by path."""
-    files = dict(database.rows("SELECT directory_id, count(*) FROM files GROUP BY directory_id"))
-    gone = dict(database.rows("SELECT directory_id, count(*) FROM files INDEXED BY files_gone WHERE gone = 1 GROUP BY directory_id"))
+    files: dict[int, int] = dict(database.rows("SELECT directory_id, count(*) FROM files GROUP BY directory_id"))
+    gone: dict[int, int] = dict(database.rows("SELECT directory_id, count(*) FROM files INDEXED BY files_gone WHERE gone = 1 GROUP BY directory_id"))
     rows = database.rows("SELECT id, path, scanned_at, forgotten_at FROM directories ORDER BY path")
     return [DirectoryRow(r[0], r[1], files.get(r[0], 0) - gone.get(r[0], 0), gone.get(r[0], 0), r[2], r[3]) for r in rows]
 

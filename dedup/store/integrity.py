@@ -367,7 +367,7 @@ def newest_paths(database: Database, most: int) -> list[bytes]:
         " ORDER BY f.id DESC LIMIT ?",
         most,
     )
-    return [os.path.join(*row) for row in rows]
+    return [os.path.join(*map(bytes, row)) for row in rows]
 
 
 def last_revision(database: Database) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 
 from dedup.errors import NoRoomError
 from dedup.store import texts
-from dedup.store.database import Database, Row, Transaction
+from dedup.store.database import Database, Row, Transaction, WritableDatabase
 from dedup.store.revisions import body_digest
 from dedup.store.rows import StoredState
 
@@ -109,44 +109,44 @@ def set_fingerprints(transaction: Transaction, rows: Iterable[Row]) -> None:
     transaction.execute_many("UPDATE passages SET keys = ? WHERE text_id = ?", rows)
 
 
-def release_pages(transaction: Transaction, progress: Callable[[int], None]) -> int:
+def release_pages(database: WritableDatabase, progress: Callable[[int], None]) -> int:
     """Give free pages back to the disk, if the database was made for that; `progress` hears of pages. Returns the bytes."""
-    if transaction.value("PRAGMA auto_vacuum") != _INCREMENTAL:
+    if database.value("PRAGMA auto_vacuum") != _INCREMENTAL:
         return 0
-    before = free_bytes(transaction)
-    while transaction.value("PRAGMA freelist_count"):
-        with transaction.transaction():
+    before = free_bytes(database)
+    while database.value("PRAGMA freelist_count"):
+        with database.transaction() as transaction:
             for _ in range(STEP):  # a row for each page comes of it, and Python takes the first
                 transaction.execute("PRAGMA incremental_vacuum(1)")
         progress(STEP)
-    transaction.rows("PRAGMA wal_checkpoint(TRUNCATE)")  # only then the file is shorter
-    return before - free_bytes(transaction)
+    database.rows("PRAGMA wal_checkpoint(TRUNCATE)")  # only then the file is shorter
+    return before - free_bytes(database)
 
 
-def rewrite(transaction: Transaction) -> int:
+def rewrite(database: Database) -> int:
     """Write the whole database anew, without free pages and so that those to come can be given back in steps. Returns by how
     many bytes it is smaller. Raises NoRoomError, and KeyboardInterrupt where that arrives: all is as it was then."""
-    before = _size(transaction)
-    needed = 2 * (before - free_bytes(transaction))  # a copy, and the log by which that takes the place of what was there
-    folder = os.path.dirname(os.path.realpath(transaction.path))
+    before = _size(database)
+    needed = 2 * (before - free_bytes(database))  # a copy, and the log by which that takes the place of what was there
+    folder = os.path.dirname(os.path.realpath(database.path))
     place = os.statvfs(folder)
     if (free := place.f_bavail * place.f_frsize) < needed:
-        raise NoRoomError(path=transaction.path, needed=f"{needed / 1e6:,.1f} MB", free=f"{free / 1e6:,.1f} MB", folder=folder)
-    transaction.connection.set_progress_handler(lambda: 0, WORK)  # where signals are heard
+        raise NoRoomError(path=database.path, needed=f"{needed / 1e6:,.1f} MB", free=f"{free / 1e6:,.1f} MB", folder=folder)
+    database.connection.set_progress_handler(lambda: 0, WORK)  # where signals are heard
     try:
         quoted = folder.replace("'", "''")
-        transaction.execute(f"PRAGMA temp_store_directory='{quoted}'")
-        transaction.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
-        transaction.execute("VACUUM")
+        database.connection.execute(f"PRAGMA temp_store_directory='{quoted}'")
+        database.connection.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
+        database.connection.execute("VACUUM")
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
             raise KeyboardInterrupt from None
         raise
     finally:
-        transaction.connection.set_progress_handler(None, 0)
-        transaction.execute("PRAGMA temp_store_directory=''")
-    transaction.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-    return before - _size(transaction)
+        database.connection.set_progress_handler(None, 0)
+        database.connection.execute("PRAGMA temp_store_directory=''")
+    database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+    return before - _size(database)
 
 
 def _size(database: Database) -> int:

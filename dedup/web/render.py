@@ -27,8 +27,7 @@ from dedup.errors import (
     RecipeChangedError,
     UnknownPageError,
 )
-from dedup.store.connection import open_reading
-from dedup.store.listing import Listing
+from dedup.store import Database, open_database
 from dedup.text import times
 from dedup.text.normalise import printable_json
 from dedup.web import filters
@@ -113,7 +112,7 @@ class Raw:
     media: str
 
 
-View = Callable[[Listing, Asked], Answer | Raw]
+View = Callable[[Database, Asked], Answer | Raw]
 
 
 class Desk:
@@ -140,8 +139,8 @@ class Desk:
         links = Links(request.url.path)
         try:
             asked = Asked(self._settings, request.query_params, links)
-            with open_reading(self._settings.database.path, Listing) as store:
-                found = view(store, asked)
+            with open_database(self._settings.database.path) as database:
+                found = view(database, asked)
         except DedupError as error:
             found = failed(error)
         return self.made(found, area, request)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from dedup import store
 from dedup.config import Channel
 from dedup.rules import alert_id
-from dedup.store import open_reader
+from dedup.store import open_database
 from tests.alerting import Receiver, event, receiver, settings, written
 from tests.crawl import Made
 from tests.daemon import Daemon, watching
@@ -58,8 +59,8 @@ def outbox_of(db: Path, channels: dict[str, Channel], number: int = ALERTS) -> l
 
 
 def all_sent(db: Path) -> bool:
-    with open_reader(str(db)) as store:
-        return not store.outstanding()
+    with open_database(str(db)) as database:
+        return not store.alerts.outstanding(database)
 
 
 ENV = {"HOOK_SECRET": "s3cret"}

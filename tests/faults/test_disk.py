@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from dedup import store
 from dedup.errors import DatabaseFailedError
 from dedup.files import disk_errors as disks
 from dedup.index.lsh import CandidateIndex
@@ -333,7 +334,7 @@ def test_what_fails_while_a_folder_is_compared_is_no_fault_of_the_folder(crawl: 
             patch.setattr(Examiners, "give", no_room)
             with pytest.raises(DatabaseFailedError, match="No space left on device"):
                 Scan(session).run()
-        assert session.store.count("faults") == 0
+        assert store.statistics.count(session.database, "faults") == 0
         assert Scan(session).run().new == 5
 
 

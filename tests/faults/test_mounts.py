@@ -83,14 +83,14 @@ def test_a_mount_point_that_was_removed_with_its_mount_is_absent_until_it_is_acc
     mount(*arguments)
     running.scan(crawl, db)
     with running.session(crawl, db) as session, pytest.raises(NoAbsentMountError):
-        forget_mount(session.store, session.roots, os.fsencode(at))
+        forget_mount(session.database, session.roots, os.fsencode(at))
     unmount(at)
     at.rmdir()
     assert _outcome(running.scan(crawl, db)) == (0, 0, [str(at)])
     with running.session(crawl, db) as session:
         with pytest.raises(NoAbsentMountError):
-            forget_mount(session.store, session.roots, os.fsencode(at.parent))
-        forget_mount(session.store, session.roots, os.fsencode(at))
+            forget_mount(session.database, session.roots, os.fsencode(at.parent))
+        forget_mount(session.database, session.roots, os.fsencode(at))
     assert _outcome(running.scan(crawl, db)) == (0, 3, [])
 
 

@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from dedup import store
 from dedup.model import CLUSTERED, CheckStatus, Relation
 from dedup.reports.export.schema import LISTS, Row, Table
 from dedup.similarity.clustering import Graph, Link
-from dedup.store.exporting import Exporting, Standing
+from dedup.store import Database
+from dedup.store.export import Standing
 from dedup.text.normalise import printable_path
 from dedup.text.publishers import Publishers
 
@@ -91,20 +93,20 @@ class Rule:
         return (f"{', '.join(self.prefer)}, then " if self.prefer else "") + self.keep
 
 
-def kept(store: Exporting, rule: Rule) -> Table:
+def kept(database: Database, rule: Rule) -> Table:
     """The articles to keep, by URL."""
-    return Table("keep", LISTS, _rows(store, rule, dropped_ones=False))
+    return Table("keep", LISTS, _rows(database, rule, dropped_ones=False))
 
 
-def dropped(store: Exporting, rule: Rule) -> Table:
+def dropped(database: Database, rule: Rule) -> Table:
     """The others, each with the one that is kept in its place."""
-    return Table("drop", LISTS, _rows(store, rule, dropped_ones=True))
+    return Table("drop", LISTS, _rows(database, rule, dropped_ones=True))
 
 
-def _rows(store: Exporting, rule: Rule, *, dropped_ones: bool) -> Iterator[Row]:
-    dropped_by, urls = _decided(store, rule)
+def _rows(database: Database, rule: Rule, *, dropped_ones: bool) -> Iterator[Row]:
+    dropped_by, urls = _decided(database, rule)
     stands_for = {d.page_id for d in dropped_by.values()}
-    for page, files in groupby(store.articles_with_files(), key=lambda f: f[0]):
+    for page, files in groupby(store.export.articles_with_files(database), key=lambda f: f[0]):
         of_page = list(files)
         _, url, article_id, publisher, oid, title, *_ = of_page[0]
         paths = [b"/".join(p for p in f[6:] if p) for f in of_page]
@@ -117,7 +119,7 @@ def _rows(store: Exporting, rule: Rule, *, dropped_ones: bool) -> Iterator[Row]:
         if gone is None:
             yield (*head, url, None, None, None, None, f"chosen: {rule.told}" if page in stands_for else "no copies")
         else:
-            via = None if gone.via is None else store.url_of_text(gone.via)
+            via = None if gone.via is None else store.texts.url(database, gone.via)
             numbers = gone.link.numbers
             yield (
                 *head, urls[gone.page_id], gone.link.relation, round(numbers.similarity, 4), round(numbers.coverage, 4), via,
@@ -125,13 +127,13 @@ def _rows(store: Exporting, rule: Rule, *, dropped_ones: bool) -> Iterator[Row]:
             )  # fmt: skip
 
 
-def _decided(store: Exporting, rule: Rule) -> tuple[dict[int, _Dropped], dict[int, str]]:
+def _decided(database: Database, rule: Rule) -> tuple[dict[int, _Dropped], dict[int, str]]:
     """(page → for what it is dropped; page that something is dropped for → URL)"""
     articles = [
         _Article(a.page_id, a.text_id, a.url, a.published_at, a.crawled_at, a.check_status, bool(a.crowded), rule.key(a))  # type: ignore[arg-type]
-        for a in store.standing(matched=True)
+        for a in store.export.current_articles(database, matched=True)
     ]
-    graph = Graph(articles, store.copies(rule.relations))
+    graph = Graph(articles, store.export.copies(database, rule.relations))
     decided: dict[int, _Dropped] = {}
     urls: dict[int, str] = {}
     keep: set[int] = set()

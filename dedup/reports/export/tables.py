@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from dedup import store
 from dedup.reports.changes import one_change
 from dedup.reports.export.schema import ARTICLES, CHANGES, CLUSTERS, MATCHES, Row, Table
 from dedup.reports.history import STATE_RECIPE
-from dedup.store.exporting import ExportedMatch, ExportedMember, Exporting, Side
+from dedup.store import Database
+from dedup.store.export import ExportedMatch, ExportedMember, Side
 from dedup.text import times
 from dedup.text.publishers import Publishers
 
@@ -37,14 +39,14 @@ class Chosen:
         return self.publishers.house(publisher, oid, url)
 
 
-def articles(store: Exporting, chosen: Chosen, *, every: bool = False, body: bool = True) -> Table:
+def articles(database: Database, chosen: Chosen, *, every: bool = False, body: bool = True) -> Table:
     """Pages as they stand now, or `every` state of them."""
     shown = ARTICLES if body else ARTICLES[:-1]
-    return Table("articles", shown, _articles(store, chosen, every=every, body=body))
+    return Table("articles", shown, _articles(database, chosen, every=every, body=body))
 
 
-def _articles(store: Exporting, chosen: Chosen, *, every: bool, body: bool) -> Iterator[Row]:
-    for a in store.articles(every=every, body=body):
+def _articles(database: Database, chosen: Chosen, *, every: bool, body: bool) -> Iterator[Row]:
+    for a in store.export.articles(database, every=every, body=body):
         if not chosen.within(a.first_crawled_at) or not chosen.by(a.publisher, a.oid, a.url):
             continue
         row = (
@@ -55,13 +57,13 @@ def _articles(store: Exporting, chosen: Chosen, *, every: bool, body: bool) -> I
         yield (*row, a.body) if body else row
 
 
-def matches(store: Exporting, chosen: Chosen, *, every: bool = False) -> Table:
+def matches(database: Database, chosen: Chosen, *, every: bool = False) -> Table:
     """Texts that match, each with an article that shows it; and articles that show one text, each with the first of them by URL."""
-    return Table("matches", MATCHES, _matches(store, chosen, every=every))
+    return Table("matches", MATCHES, _matches(database, chosen, every=every))
 
 
-def _matches(store: Exporting, chosen: Chosen, *, every: bool) -> Iterator[Row]:
-    for text, same in groupby(store.same_texts(every=every), key=lambda row: row[0]):
+def _matches(database: Database, chosen: Chosen, *, every: bool) -> Iterator[Row]:
+    for text, same in groupby(store.export.same_texts(database, every=every), key=lambda row: row[0]):
         sides = (side for _, side in same)
         first = next(sides)
         told: int | None = None
@@ -69,7 +71,7 @@ def _matches(store: Exporting, chosen: Chosen, *, every: bool) -> Iterator[Row]:
             if side.page_id not in (first.page_id, told):
                 told = side.page_id
                 yield from _match(chosen, ExportedMatch(text, text, "exact", 1.0, 1.0, 1.0, -1, -1, 0.0, first, side))
-    for m in store.matches(every=every):
+    for m in store.export.matches(database, every=every):
         yield from _match(chosen, m)
 
 
@@ -95,13 +97,13 @@ def _lag(earlier: str | None, later: str | None) -> float | None:
     return times.seconds_between(earlier, later) if earlier and later else None
 
 
-def clusters(store: Exporting, chosen: Chosen) -> Table:
+def clusters(database: Database, chosen: Chosen) -> Table:
     """Clusters, a row an article, the representative first."""
-    return Table("clusters", CLUSTERS, _clusters(store, chosen))
+    return Table("clusters", CLUSTERS, _clusters(database, chosen))
 
 
-def _clusters(store: Exporting, chosen: Chosen) -> Iterator[Row]:
-    for _, members in groupby(store.members(), key=lambda m: m.cluster):
+def _clusters(database: Database, chosen: Chosen) -> Iterator[Row]:
+    for _, members in groupby(store.export.members(database), key=lambda m: m.cluster):
         held: list[ExportedMember] = []
         told = False
         representative: ExportedMember | None = None
@@ -122,14 +124,14 @@ def _member(chosen: Chosen, representative: ExportedMember, m: ExportedMember) -
     )  # fmt: skip
 
 
-def changed(store: Exporting, chosen: Chosen) -> Table:
+def changed(database: Database, chosen: Chosen) -> Table:
     """Every change by itself, the latest first."""
-    return Table("changes", CHANGES, _changes(store, chosen))
+    return Table("changes", CHANGES, _changes(database, chosen))
 
 
-def _changes(store: Exporting, chosen: Chosen) -> Iterator[Row]:
+def _changes(database: Database, chosen: Chosen) -> Iterator[Row]:
     names = [c.name for c in CHANGES]
-    for c in store.judged(since=chosen.since, until=chosen.until):
+    for c in store.changes.list_latest(database, since=chosen.since, until=chosen.until):
         if chosen.by(c.publisher, c.oid, c.url):
             told = one_change(c) | {"publisher": chosen.house(c.publisher, c.oid, c.url)}
             yield tuple(told[name] for name in names)

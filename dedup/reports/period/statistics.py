@@ -11,9 +11,11 @@ from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from dedup import store
 from dedup.reports.period.lags import LEADERS, Lags
 from dedup.reports.period.time_buckets import day_of, hour_of
-from dedup.store.counting import Counting, Period
+from dedup.store import Database
+from dedup.store.statistics import Period
 from dedup.text import times, urls
 from dedup.text.publishers import Publishers
 
@@ -189,45 +191,55 @@ class Figures:
         return asdict(self)
 
 
-def compute_statistics(store: Counting, period: Period, zone: ZoneInfo, publishers: Publishers) -> Figures:
+def compute_statistics(database: Database, period: Period, zone: ZoneInfo, publishers: Publishers) -> Figures:
     """Count everything that a report tells. `period.house` is a house."""
-    houses = [House(name, n, copies, own, _share(copies, n)) for name, n, copies, own in store.articles_by_publisher(period)]
+    houses = [
+        House(name, n, copies, own, _share(copies, n)) for name, n, copies, own in store.statistics.articles_by_publisher(database, period)
+    ]
     leading = {h.publisher for h in houses[: LEADERS - 1]}
-    hours, rhythm = _by_hour(store, period, zone, leading)
-    largest = store.clusters(period, "largest", LISTED)
-    clusters, clustered, exact, near, copy = store.clusters_in_all(period)
+    hours, rhythm = _by_hour(database, period, zone, leading)
+    largest = store.statistics.clusters(database, period, "largest", LISTED)
+    clusters, clustered, exact, near, copy = store.statistics.cluster_totals(database, period)
     after = {begin: [0, 0] for begin in (0, *EDIT_HOURS)}
     beside = Counter[int]()
-    for hour, changes, stealth in store.edits_after_publication(period):
+    for hour, changes, stealth in store.statistics.edit_delays(database, period):
         if hour < 0:
             beside[hour] += changes
             continue
         sums = after[max(begin for begin in after if begin <= hour)]
         sums[0] += changes
         sums[1] += stealth
-    kinds = tuple(Kind(*r) for r in store.changes_by_kind(period))
-    stealthy = [_stealth(*r) for r in store.stealth_edits(period, STEALTH)]
-    uuid = store.setting("uuid") or ""
+    kinds = tuple(Kind(*r) for r in store.statistics.changes_by_kind(database, period))
+    stealthy = [_stealth(*r) for r in store.statistics.silent_edits(database, period, STEALTH)]
+    uuid = store.settings.get(database, "uuid") or ""
     return Figures(
-        head=Head(period.since, period.until, period.house, zone.key, uuid[:8], store.last_crawl(), store.pages_due()),
+        head=Head(
+            period.since,
+            period.until,
+            period.house,
+            zone.key,
+            uuid[:8],
+            store.statistics.latest_crawl(database),
+            store.statistics.count_unsummarised_pages(database),
+        ),
         publishers=tuple(_folded(houses)),
         hours=hours,
         rhythm=rhythm,
-        checks=tuple(_checks(store, period, publishers)),
+        checks=tuple(_checks(database, period, publishers)),
         clusters={"clusters": clusters, "articles": clustered, "exact": exact, "near": near, "copy": copy},
         largest=tuple(_told(r) for r in largest),
-        newest=tuple(_told(r) for r in store.clusters(period, "newest", LISTED)),
-        fastest=tuple(_told(r) for r in store.clusters(period, "fastest", LISTED)),
-        spread=tuple(s for r in largest[:PICTURED] if (s := _spread(store, *r[:3]))),
-        lags=Lags.of(_races(store, period), period.house),
-        edited=tuple(Edited(urls.shown(r[0]), *r[1:]) for r in store.most_edited(period, LISTED)),
+        newest=tuple(_told(r) for r in store.statistics.clusters(database, period, "newest", LISTED)),
+        fastest=tuple(_told(r) for r in store.statistics.clusters(database, period, "fastest", LISTED)),
+        spread=tuple(s for r in largest[:PICTURED] if (s := _spread(database, *r[:3]))),
+        lags=Lags.of(_races(database, period), period.house),
+        edited=tuple(Edited(urls.shown(r[0]), *r[1:]) for r in store.statistics.most_edited_pages(database, period, LISTED)),
         changes=kinds,
         after=tuple(After(b, e, *after[b]) for b, e in zip((0, *EDIT_HOURS), (*EDIT_HOURS, None), strict=True)),
         after_unknown=beside[-1],
         after_before=beside[-2],
         stealth=tuple(stealthy),
         stealth_more=sum(k.stealth for k in kinds) - len(stealthy),
-        faults=None if period.house is not None else tuple(FaultKind(*r) for r in store.faults_by_kind(period)),
+        faults=None if period.house is not None else tuple(FaultKind(*r) for r in store.statistics.faults_by_kind(database, period)),
     )
 
 
@@ -242,10 +254,10 @@ def _folded(houses: list[House]) -> Iterator[House]:
         yield House(None, articles, copies, sum(h.own_copies for h in rest), _share(copies, articles))
 
 
-def _by_hour(store: Counting, period: Period, zone: ZoneInfo, leading: set[str | None]) -> tuple[tuple[Hour, ...], tuple[Rhythm, ...]]:
+def _by_hour(database: Database, period: Period, zone: ZoneInfo, leading: set[str | None]) -> tuple[tuple[Hour, ...], tuple[Rhythm, ...]]:
     hours: dict[str, list[int]] = {}
     days: dict[str | None, list[int]] = {}
-    for quarter, publisher, articles, copies in store.articles_by_quarter(period):
+    for quarter, publisher, articles, copies in store.statistics.articles_by_quarter_hour(database, period):
         hour = hour_of(quarter, zone)
         sums = hours.setdefault(hour, [0, 0])
         sums[0] += articles
@@ -255,11 +267,11 @@ def _by_hour(store: Counting, period: Period, zone: ZoneInfo, leading: set[str |
     return tuple(Hour(hour, *sums) for hour, sums in hours.items()), tuple(Rhythm(name, tuple(days[name])) for name in in_order)
 
 
-def _checks(store: Counting, period: Period, publishers: Publishers) -> Iterator[Checked]:
+def _checks(database: Database, period: Period, publishers: Publishers) -> Iterator[Checked]:
     by: Counter[tuple[str, str, str | None]] = Counter()
-    for publisher, check, cause, crawls in store.checks(period):
+    for publisher, check, cause, crawls in store.statistics.checks(database, period):
         by[publisher, check, cause] += crawls
-    for printed, oid, url, check, cause in store.checks_beside(period):
+    for printed, oid, url, check, cause in store.statistics.checks_of_unsummarised_pages(database, period):
         house = publishers.house(printed, oid, url)
         if period.house in (None, house):
             by[house, check, cause] += 1
@@ -278,8 +290,8 @@ def _told(row: tuple[Any, ...]) -> Told:
     return Told(urls.shown(row[1]), *row[2:])
 
 
-def _spread(store: Counting, cluster: int, url: str, title: str) -> Spread | None:
-    published = store.published_in(cluster)
+def _spread(database: Database, cluster: int, url: str, title: str) -> Spread | None:
+    published = store.statistics.publication_times(database, cluster)
     if len(published) < 2:
         return None
     grown: dict[int, int] = {}
@@ -291,9 +303,9 @@ def _spread(store: Counting, cluster: int, url: str, title: str) -> Spread | Non
     return Spread(urls.shown(url), title, tuple(points))
 
 
-def _races(store: Counting, period: Period) -> Iterator[list[tuple[str, str, bool]]]:
+def _races(database: Database, period: Period) -> Iterator[list[tuple[str, str, bool]]]:
     """Of each cluster with several publishers: (publisher, when it published first, whether that is told of), the earliest first."""
-    for _, rows in groupby(store.first_of_houses(period), key=lambda r: r[0]):
+    for _, rows in groupby(store.statistics.first_articles_by_publisher(database, period), key=lambda r: r[0]):
         race = [(publisher, at, bool(told)) for _, publisher, at, told in rows]
         if len(race) > 1:
             yield race

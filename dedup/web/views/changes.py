@@ -8,13 +8,13 @@ from typing import Any, get_args
 
 from markupsafe import Markup, escape
 
-from dedup import reports
+from dedup import reports, store
 from dedup.alerts import atom
 from dedup.alerts.messages import Entry
 from dedup.model import SEVERITIES, ChangeKind
 from dedup.reports import Folding, Wanted
-from dedup.store.around import Around
-from dedup.store.feed import Spot
+from dedup.store import Database
+from dedup.store.changes import Spot
 from dedup.text.normalise import printable
 from dedup.web.filters import marked_sides
 from dedup.web.links import digest, key, unkey
@@ -26,10 +26,10 @@ FILTERS = ("since", "until", "publisher", "url", "kind", "min_severity", "stealt
 """Parameters that narrow what is told."""
 
 
-def view(store: Around, asked: Asked) -> Answer:
+def view(database: Database, asked: Asked) -> Answer:
     """What was edited on all pages, the latest first; the same edit of many pages is told once."""
     place = unkey(asked.text("after"), str, str, str)
-    found = _found(store, asked, Spot(place[0], place[1], digest(place[2])) if place else None, SHOWN + 1)
+    found = _found(database, asked, Spot(place[0], place[1], digest(place[2])) if place else None, SHOWN + 1)
     rows = found[:SHOWN]
     after = key(rows[-1]["at"], rows[-1]["url"], rows[-1]["to"].partition(":")[2]) if len(found) > SHOWN else None
     given = {name: asked.text(name) for name in FILTERS if name != "kind"} | {"kind": asked.several("kind", get_args(ChangeKind))}
@@ -39,14 +39,14 @@ def view(store: Around, asked: Asked) -> Answer:
         "kinds": get_args(ChangeKind),
         "severities": SEVERITIES,
         "begun": place is None,
-        "unjudged": store.unjudged() if any(c["kind"] is None for c in rows) else 0,
-        "any": bool(rows) or store.count("changes") > 0,
+        "unjudged": store.changes.count_unclassified(database) if any(c["kind"] is None for c in rows) else 0,
+        "any": bool(rows) or store.statistics.count(database, "changes") > 0,
         "feed": asked.links.to("changes.atom", **given),
     }
     return Answer("changes.html", "Changes", told, more)
 
 
-def _found(store: Around, asked: Asked, after: Spot | None, most: int) -> list[dict[str, Any]]:
+def _found(database: Database, asked: Asked, after: Spot | None, most: int) -> list[dict[str, Any]]:
     settings = asked.settings
     url = asked.text("url") or None
     if url is not None and "*" not in url:
@@ -59,12 +59,12 @@ def _found(store: Around, asked: Asked, after: Spot | None, most: int) -> list[d
         stealth=asked.flag("stealth"), publishers=settings.publishers.publishers(), edit=edit,
     )  # fmt: skip
     folding = None if asked.flag("each") else Folding(settings.changes.incident_pages, settings.changes.incident_hours)
-    return list(islice(reports.changes(store, wanted, folding, after), most))
+    return list(islice(reports.changes(database, wanted, folding, after), most))
 
 
-def feed(store: Around, asked: Asked) -> Raw:
+def feed(database: Database, asked: Asked) -> Raw:
     """The latest of the same as Atom, with an id for each change that stays the same."""
-    found = _found(store, asked, None, SHOWN)
+    found = _found(database, asked, None, SHOWN)
     entries = [_entry(change) for change in found]
     given = {name: asked.query.getlist(name) for name in FILTERS}
     written = atom.document(entries, "changes", asked.links.to("changes.atom", **given))

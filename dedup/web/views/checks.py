@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, get_args
 
+from dedup import store
 from dedup.model import Cause
 from dedup.similarity.clustering import CHECKS
-from dedup.store.listing import Listing
+from dedup.store import Database
 from dedup.web.links import key, unkey
 from dedup.web.render import Answer, Asked
 
@@ -15,14 +16,14 @@ SHOWN = 50
 CAUSES = get_args(Cause)
 
 
-def view(store: Listing, asked: Asked) -> Answer:
+def view(database: Database, asked: Asked) -> Answer:
     """What pages' current crawls claim, by publisher; and every crawl that claims what does not fit, the latest first."""
     cause = asked.one_of("cause", ("", *CAUSES), "") or None
     publisher = asked.house("publisher")
     place = unkey(asked.text("after"), str, str)
-    found = store.mismatched(cause, publisher, (place[0], place[1]) if place else None, SHOWN + 1)
+    found = store.lists.mismatches(database, cause, publisher, (place[0], place[1]) if place else None, SHOWN + 1)
     rows = found[:SHOWN]
-    counted = store.checks_by_publisher()
+    counted = store.lists.checks_by_publisher(database)
     status: Counter[str] = Counter()
     causes: Counter[str] = Counter()
     by_publisher: dict[str, dict[str, int]] = {}
@@ -42,7 +43,7 @@ def view(store: Listing, asked: Asked) -> Answer:
         "publishers": [{"publisher": house, **counts} for house, counts in worst],
         "mismatched": [row._asdict() for row in rows],
         "after": key(rows[-1].crawled_at, rows[-1].url) if len(found) > SHOWN else None,
-        "due": store.not_summed_up(),
+        "due": store.lists.count_unsummarised_pages(database),
     }
     return Answer("checks.html", "Checks", told, {"meaning": MEANING, "begun": place is None, "cause": cause, "publisher": publisher or ""})
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dedup import charts, reports
+from dedup import charts, reports, store
 from dedup.model import CLUSTERED
-from dedup.store.listing import CLUSTER_ORDERS, ClusterFilter, ListedCluster, Listing
+from dedup.store import Database
+from dedup.store.lists import CLUSTER_ORDERS, ClusterFilter, ListedCluster
 from dedup.text import times
 from dedup.web.filters import span
 from dedup.web.links import key, unkey
@@ -20,7 +21,7 @@ ORDERS = tuple(CLUSTER_ORDERS)
 FILTERS = ("order", "publisher", "relation", "size", "across", "since", "until")
 
 
-def view(store: Listing, asked: Asked) -> Answer:
+def view(database: Database, asked: Asked) -> Answer:
     """Clusters, those that grew last first."""
     order = asked.one_of("order", ORDERS, ORDERS[0])
     place = unkey(asked.text("after"), str if order == "newest" else int, str)
@@ -29,7 +30,7 @@ def view(store: Listing, asked: Asked) -> Answer:
         publisher, asked.one_of("relation", ("", *CLUSTERED), "") or None, asked.whole("size", 0, 10**9), asked.flag("across"),
         asked.moment("since"), asked.moment("until"),
     )  # fmt: skip
-    found = store.clustered(wanted, order, (place[0], place[1]) if place else None, SHOWN + 1)
+    found = store.lists.list_clusters(database, wanted, order, (place[0], place[1]) if place else None, SHOWN + 1)
     rows = found[:SHOWN]
     after = key(getattr(rows[-1], CLUSTER_ORDERS[order]), rows[-1].url) if len(found) > SHOWN else None
     given = {name: asked.text(name) for name in FILTERS}
@@ -38,11 +39,11 @@ def view(store: Listing, asked: Asked) -> Answer:
         "order": order,
         "clusters": [as_told(c) for c in rows],
         "after": after,
-        "due": store.not_summed_up(),
+        "due": store.lists.count_unsummarised_pages(database),
     }
     more = {
-        "given": given, "orders": ORDERS, "relations": CLUSTERED, "publishers": store.publishers(), "begun": place is None,
-        "any": bool(rows) or store.count("clusters") > 0,
+        "given": given, "orders": ORDERS, "relations": CLUSTERED, "publishers": store.lists.publishers(database), "begun": place is None,
+        "any": bool(rows) or store.statistics.count(database, "clusters") > 0,
     }  # fmt: skip
     return Answer("clusters.html", "Clusters", told, more)
 
@@ -54,23 +55,25 @@ def as_told(c: ListedCluster) -> dict[str, Any]:
     return c._asdict() | {"span_seconds": span}
 
 
-def one(store: Listing, asked: Asked) -> Answer:
+def one(database: Database, asked: Asked) -> Answer:
     """The cluster that a page is in: its own, or the largest of those it is a member of, the others by name. `of` names
     another of them."""
     wanted = asked.text("url")
     if not wanted:
         return Answer("cluster.html", "A cluster", {"url": None}, {})
     canonicaliser = asked.settings.urls.canonicaliser()
-    page = reports.find_page(store, canonicaliser, wanted, None)
+    page = reports.find_page(database, canonicaliser, wanted, None)
     place = unkey(asked.text("after"), str, str)
-    url = store.page_url(page)
-    within = store.clusters_of(page)
+    url = store.pages.url(database, page)
+    within = store.lists.clusters_of_page(database, page)
     if not within:
-        return Answer("cluster.html", "No cluster", {"url": url, "cluster": None, "due": store.not_summed_up()}, {})
+        return Answer(
+            "cluster.html", "No cluster", {"url": url, "cluster": None, "due": store.lists.count_unsummarised_pages(database)}, {}
+        )
     chosen = next((c for c in within if c.url == asked.text("of")), within[0])
-    cluster = store.page_by_url(chosen.url)
+    cluster = store.pages.get_by_url(database, chosen.url)
     assert cluster is not None
-    found = store.members(cluster, (place[0], place[1]) if place else None, SHOWN + 1)
+    found = store.lists.cluster_members(database, cluster, (place[0], place[1]) if place else None, SHOWN + 1)
     rows = found[:SHOWN]
     first = chosen.first_published
     members = [
@@ -81,7 +84,7 @@ def one(store: Listing, asked: Asked) -> Answer:
         }
         for m in rows
     ]
-    spread = store.spread(cluster)
+    spread = store.lists.publication_times(database, cluster)
     told = {
         "url": url,
         "cluster": as_told(chosen),
@@ -89,7 +92,7 @@ def one(store: Listing, asked: Asked) -> Answer:
         "members": members,
         "after": key(rows[-1].published_at or rows[-1].first_at, rows[-1].url) if len(found) > SHOWN else None,
         "spread": [{"at": at, "publisher": publisher} for at, publisher in spread[:1000]],
-        "due": store.not_summed_up(),
+        "due": store.lists.count_unsummarised_pages(database),
     }
     begun = place is None
     more = {"begun": begun, "chart": _chart([at for at, _ in spread]) if begun else None, "titles": {c.url: c.title for c in within}}

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dedup import reports
+from dedup import reports, store
 from dedup.changes.diff import Operation, render
 from dedup.errors import NoRevisionError
 from dedup.model import SEVERITIES
 from dedup.reports import STATE_RECIPE, Wanted
-from dedup.store.around import Around
+from dedup.store import Database
 from dedup.store.rows import RevisionRow
 from dedup.web.links import DIGITS
 from dedup.web.render import Answer, Asked
@@ -32,18 +32,18 @@ class Cell:
     skipped: int = 0
 
 
-def view(store: Around, asked: Asked) -> Answer:
+def view(database: Database, asked: Asked) -> Answer:
     """The revisions `from` and `to` of a page, each a number or (the beginning of) a digest; by default those of its last change."""
     if not asked.text("url"):
         return Answer("compare.html", "Two revisions", {"url": None})
-    page = reports.find_page(store, asked.settings.urls.canonicaliser(), asked.text("url"), None)
+    page = reports.find_page(database, asked.settings.urls.canonicaliser(), asked.text("url"), None)
     how, full = asked.one_of("view", ("words", "sides"), "words"), asked.flag("full")
-    revisions = store.revisions(page)
-    url = store.page_url(page)
+    revisions = store.revisions.of_page(database, page)
+    url = store.pages.url(database, page)
     from_, to = (_ordinal(url, revisions, asked.text(name)) for name in ("from", "to"))
-    found = reports.compare_revisions(store, page, from_, to)
+    found = reports.compare_revisions(database, page, from_, to)
     from_, to = found["from"], found["to"]
-    changes = list(reports.changes(store, Wanted(url=url, min_severity=SEVERITIES[0])))
+    changes = list(reports.changes(database, Wanted(url=url, min_severity=SEVERITIES[0])))
     digests = [f"{STATE_RECIPE}:{r.digest.hex()}" for r in revisions]
     before, after = digests[from_ - 1], digests[to - 1]
     those = [c for c in changes if (c["from"], c["to"]) == (before, after)]

@@ -9,11 +9,11 @@ from zoneinfo import ZoneInfo
 
 from markupsafe import Markup
 
-from dedup import charts, reports
+from dedup import charts, reports, store
 from dedup.model import SEVERITIES
 from dedup.reports import Folding, Wanted
 from dedup.reports.status import daemon, told
-from dedup.store.listing import Listing
+from dedup.store import Database
 from dedup.text import times
 from dedup.web.render import Answer, Asked
 from dedup.web.views.clusters import as_told
@@ -25,17 +25,17 @@ ALERT = ("name", "topic", "kind", "severity", "title", "publisher", "url", "at",
 """What is told of an alert."""
 
 
-def view(store: Listing, asked: Asked) -> Answer:
+def view(database: Database, asked: Asked) -> Answer:
     """The daemon in short; pages that arrived in the last 24 hours (or in those before the last crawl, where nothing did); growing
     clusters, stealthy edits, alerts."""
-    last = store.last_crawl()
+    last = store.lists.latest_crawl(database)
     now = times.now()
     since, until = _day(now)
-    arrivals = store.arrivals(since, until)
+    arrivals = store.lists.arrivals_by_hour(database, since, until)
     live = bool(arrivals)
     if not live and last is not None:
         since, until = _day(last)
-        arrivals = store.arrivals(since, until)
+        arrivals = store.lists.arrivals_by_hour(database, since, until)
     hours = _hours(since, {h: (n, c) for h, n, c in arrivals}, ZoneInfo(asked.settings.delivery.zone))
     changes = asked.settings.changes
     folding = Folding(changes.incident_pages, changes.incident_hours)
@@ -44,8 +44,8 @@ def view(store: Listing, asked: Asked) -> Answer:
         "problems": state["problems"],
         "daemon": state["daemon"],
         "writer": state["writer"],
-        "pages": store.count("pages"),
-        "due": store.not_summed_up(),
+        "pages": store.statistics.count(database, "pages"),
+        "due": store.lists.count_unsummarised_pages(database),
         "last_crawled_at": last,
         "since": since,
         "until": until,
@@ -53,11 +53,11 @@ def view(store: Listing, asked: Asked) -> Answer:
         "hours": hours,
         "arrived": sum(h["pages"] for h in hours),
         "copies": sum(h["copies"] for h in hours),
-        "growing": [as_told(c) | {"grown": grown} for c, grown in store.growing(since, SHOWN)],
-        "stealth": list(islice(reports.changes(store, Wanted(stealth=True, min_severity=SEVERITIES[0]), folding), SHOWN)),
-        "alerts": [{name: getattr(a, name) for name in ALERT} for a in store.latest_alerts(SHOWN, standing=True)],
-        "mismatched": sum(n for _, status, _, n in store.checks_by_publisher() if status == "mismatched"),
-        "faults": store.count("faults"),
+        "growing": [as_told(c) | {"grown": grown} for c, grown in store.lists.growing_clusters(database, since, SHOWN)],
+        "stealth": list(islice(reports.changes(database, Wanted(stealth=True, min_severity=SEVERITIES[0]), folding), SHOWN)),
+        "alerts": [{name: getattr(a, name) for name in ALERT} for a in store.alerts.list_latest(database, SHOWN, standing=True)],
+        "mismatched": sum(n for _, status, _, n in store.lists.checks_by_publisher(database) if status == "mismatched"),
+        "faults": store.statistics.count(database, "faults"),
     }
     return Answer("overview.html", "Overview", found, {"chart": _chart(hours)})
 

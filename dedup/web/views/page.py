@@ -7,10 +7,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from dedup import reports
+from dedup import reports, store
 from dedup.model import SEVERITIES
 from dedup.reports import STATE_RECIPE, Wanted
-from dedup.store.around import Around
+from dedup.store import Database
 from dedup.store.rows import RevisionRow, TimelineRow
 from dedup.text import urls
 from dedup.web import charts
@@ -23,7 +23,7 @@ TEXT = 20_000
 """Characters of a text that are shown."""
 
 
-def view(store: Around, asked: Asked) -> Answer:
+def view(database: Database, asked: Asked) -> Answer:
     """The page that a URL in any spelling, or an article's id, stands for. `after` goes on in its sightings, `before` in its
     revisions."""
     wanted = asked.text("url")
@@ -31,12 +31,12 @@ def view(store: Around, asked: Asked) -> Answer:
         return Answer("page.html", "Find a page", {"url": None}, {})
     place = unkey(asked.text("after"), str, str)
     before = unkey(asked.text("before"), int)
-    page = reports.find_page(store, asked.settings.urls.canonicaliser(), wanted, None)
-    revisions = store.revisions(page)
-    told, crawls = _told(store, page, revisions, place, before[0] if before else len(revisions) + 1)
-    current = store.current_state(page)
+    page = reports.find_page(database, asked.settings.urls.canonicaliser(), wanted, None)
+    revisions = store.revisions.of_page(database, page)
+    told, crawls = _told(database, page, revisions, place, before[0] if before else len(revisions) + 1)
+    current = store.pages.current_state(database, page)
     shown = next((n for n, r in enumerate(revisions, 1) if r.digest == current), None)
-    body = None if current is None else store.body_of_state(page, current)
+    body = None if current is None else store.revisions.body_of_state(database, page, current)
     more = {
         "chart": _chart(crawls, {r.id: n for n, r in enumerate(revisions, 1)}),
         "shown": shown,
@@ -49,19 +49,19 @@ def view(store: Around, asked: Asked) -> Answer:
 
 
 def _told(
-    store: Around, page: int, revisions: list[RevisionRow], place: tuple[Any, ...] | None, before: int
+    database: Database, page: int, revisions: list[RevisionRow], place: tuple[Any, ...] | None, before: int
 ) -> tuple[dict[str, Any], list[TimelineRow]]:
-    url = store.page_url(page)
+    url = store.pages.url(database, page)
     number = {r.id: n for n, r in enumerate(revisions, 1)}
     by_digest = {f"{STATE_RECIPE}:{r.digest.hex()}": n for n, r in enumerate(revisions, 1)}
-    crawls = store.crawls(page, (place[0], digest(place[1])) if place else None, CRAWLS + 1)
+    crawls = store.sightings.list_of_page(database, page, (place[0], digest(place[1])) if place else None, CRAWLS + 1)
     seen = [list(rows) for _, rows in groupby(crawls, key=lambda r: r.sighting_id)]
     more = len(seen) > CRAWLS
     seen = seen[:CRAWLS]
-    changes = list(islice(reports.changes(store, Wanted(url=url, min_severity=SEVERITIES[0])), CHANGES + 1))
-    copies, more_copies = reports.copies(store, page, COPIES)
+    changes = list(islice(reports.changes(database, Wanted(url=url, min_severity=SEVERITIES[0])), CHANGES + 1))
+    copies, more_copies = reports.copies(database, page, COPIES)
     listed = [(n, r) for n, r in enumerate(revisions, 1) if n < before][::-1]
-    m, now = store.current_metadata(page), store.showing([page]).get(page)
+    m, now = store.pages.current_metadata(database, page), store.pages.current_articles(database, [page]).get(page)
     told = {
         "url": url,
         "title": now.title if now else "",
@@ -73,8 +73,8 @@ def _told(
         "first_crawled_at": min((r.first_crawled_at for r in revisions), default=None),
         "last_crawled_at": max((r.last_crawled_at for r in revisions), default=None),
         "revisions": len(revisions),
-        "sightings": store.sightings(page),
-        "aliases": sorted({urls.shown(spelling) for spelling in store.aliases(page)} - {url}),
+        "sightings": store.sightings.count_of_page(database, page),
+        "aliases": sorted({urls.shown(spelling) for spelling in store.pages.aliases(database, page)} - {url}),
         "states": [reports.revision(n, r) for n, r in listed[:REVISIONS]],
         "before": key(listed[REVISIONS - 1][0]) if len(listed) > REVISIONS else None,
         "changes": [

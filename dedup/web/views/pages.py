@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dedup import store
 from dedup.similarity.clustering import CHECKS
-from dedup.store.listing import PAGE_ORDERS, Listing, PageFilter
+from dedup.store import Database
+from dedup.store.lists import PAGE_ORDERS, PageFilter
 from dedup.web.links import key, unkey
 from dedup.web.render import Answer, Asked
 
@@ -14,7 +16,7 @@ PLACES = ("alone", "representative", "member")
 FILTERS = ("order", "publisher", "place", "check", "edited", "since", "until")
 
 
-def view(store: Listing, asked: Asked) -> Answer:
+def view(database: Database, asked: Asked) -> Answer:
     """Pages, those that were crawled last first."""
     order = asked.one_of("order", ORDERS, ORDERS[0])
     place = unkey(asked.text("after"), int if order == "edited" else str, str)
@@ -23,7 +25,7 @@ def view(store: Listing, asked: Asked) -> Answer:
         publisher, asked.one_of("place", ("", *PLACES), "") or None, asked.one_of("check", ("", *CHECKS), "") or None,
         asked.flag("edited"), asked.moment("since"), asked.moment("until"),
     )  # fmt: skip
-    found = store.listed(wanted, order, (place[0], place[1]) if place else None, SHOWN + 1)
+    found = store.lists.list_pages(database, wanted, order, (place[0], place[1]) if place else None, SHOWN + 1)
     rows = found[:SHOWN]
     after = key(getattr(rows[-1], PAGE_ORDERS[order]), rows[-1].url) if len(found) > SHOWN else None
     given = {name: asked.text(name) for name in FILTERS}
@@ -32,10 +34,10 @@ def view(store: Listing, asked: Asked) -> Answer:
         "order": order,
         "pages": [p._asdict() for p in rows],
         "after": after,
-        "due": store.not_summed_up(),
+        "due": store.lists.count_unsummarised_pages(database),
     }
     more = {
-        "given": given, "orders": ORDERS, "places": PLACES, "checks": CHECKS, "publishers": store.publishers(), "begun": place is None,
-        "any": bool(rows) or store.count("summaries") > 0,
+        "given": given, "orders": ORDERS, "places": PLACES, "checks": CHECKS, "publishers": store.lists.publishers(database), "begun": place is None,
+        "any": bool(rows) or store.statistics.count(database, "summaries") > 0,
     }  # fmt: skip
     return Answer("pages.html", "Pages", told, more)

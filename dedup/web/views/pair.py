@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dedup import reports
 from dedup.errors import ParameterError
 from dedup.reports import explain
-from dedup.store.around import Around
+from dedup.store import Database
 from dedup.web.render import Answer, Asked
 
 TEXT = 200_000
@@ -24,13 +24,13 @@ class Stretch:
     begins: tuple[int, ...]
 
 
-def view(store: Around, asked: Asked) -> Answer:
+def view(database: Database, asked: Asked) -> Answer:
     """Pages `a` and `b`, as they are now or in a revision (`a_revision`, `b_revision`): what is alike in them, and why they are told as
     copies of each other or are not."""
     if not asked.text("a") or not asked.text("b"):
         return Answer("pair.html", "Two articles", {"a": None, "b": None, "passages": []})
-    sides = [_side(store, asked, name) for name in ("a", "b")]
-    found = explain.explain(store, asked.settings, *sides)
+    sides = [_side(database, asked, name) for name in ("a", "b")]
+    found = explain.explain(database, asked.settings, *sides)
     passages = [{"a": p["a"], "b": p["b"], "characters": p["characters"]} for p in found["passages"]]
     told = {**found, "passages": passages}
     more = {
@@ -43,12 +43,12 @@ def view(store: Around, asked: Asked) -> Answer:
     return Answer("pair.html", "Two articles", told, more)
 
 
-def _side(store: Around, asked: Asked, name: str) -> explain.Side:
-    page = reports.find_page(store, asked.settings.urls.canonicaliser(), asked.text(name), None)
+def _side(database: Database, asked: Asked, name: str) -> explain.Side:
+    page = reports.find_page(database, asked.settings.urls.canonicaliser(), asked.text(name), None)
     given = asked.text(f"{name}_revision")
     if given and not (given.isascii() and given.isdigit() and len(given) < 7):
         raise ParameterError(name=f"{name}_revision", problem="must be the number of a revision")
-    return explain.from_page(store, asked.settings, page, int(given) if given else None)
+    return explain.from_page(database, asked.settings, page, int(given) if given else None)
 
 
 def _stretches(body: str, passages: Sequence[tuple[int, int]]) -> Iterator[Stretch]:

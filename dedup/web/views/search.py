@@ -6,21 +6,21 @@ from typing import Any
 
 from dedup.reports import STATE_RECIPE
 from dedup.search import Hit, find, reach
-from dedup.store.listing import Listing
+from dedup.store import Database
 from dedup.web.render import Answer, Asked
 
 SHOWN = 30
 
 
-def view(store: Listing, asked: Asked) -> Answer:
+def view(database: Database, asked: Asked) -> Answer:
     """Revisions that hold what is looked for, the last recorded first, and how far search reaches."""
     wanted = asked.text("q")
     if not wanted:
-        far = reach(store)
+        far = reach(database)
         told: dict[str, Any] = {"q": "", "hits": [], "after": None, "reached": far.held, "texts": far.all}
         return Answer("search.html", "Search", told, {"begun": True, "index": asked.settings.search.index})
     before = asked.text("after") or None
-    found = find(store, asked.settings.publishers.publishers(), wanted, before, SHOWN)
+    found = find(database, asked.settings.publishers.publishers(), wanted, before, SHOWN)
     told = {
         "q": wanted,
         "problem": found.problem or None,
