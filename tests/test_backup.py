@@ -876,11 +876,10 @@ import os, signal, sys
 from pathlib import Path
 from dedup.scan import record
 from tests import running
-from dedup.store import Writer
-whole = Writer.set_setting
+from dedup.store import settings
 with running.session(Path(sys.argv[1]), Path(sys.argv[2])) as session:
-    with session.store.transaction():
-        session.store.set_setting("left", "in the log")
+    with session.database.transaction() as transaction:
+        settings.put(transaction, "left", "in the log")
     os.kill(os.getpid(), signal.SIGKILL)
 """
 

@@ -269,23 +269,24 @@ _DYING = """
 import os, signal, sys
 from pathlib import Path
 from dedup.scan import scanner
-from dedup.store import Writer
+from dedup import store
 from tests import running
 scanner.BATCH_FILES = 4
-moment, left = sys.argv[3], int(sys.argv[4])
-whole = getattr(Writer, moment)
+module, left = getattr(store, sys.argv[3]), int(sys.argv[4])
+whole = module.insert
 def dying(*args):
     global left
-    whole(*args)
+    found = whole(*args)
     left -= 1
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
-setattr(Writer, moment, dying)
+    return found
+module.insert = dying
 running.scan(Path(sys.argv[1]), Path(sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize(("moment", "times"), [("add_boilerplate", 1), ("insert_passages", 2), ("add_batch", 2)])
+@pytest.mark.parametrize(("moment", "times"), [("boilerplate", 1), ("passages", 2), ("batches", 2)])
 def test_a_scan_killed_as_it_learns_leaves_nothing_half_learned(crawl: Path, db: Path, moment: str, times: int) -> None:
     for n in range(12):
         printed(n, 4, tail=LONG_TAIL).write(crawl)
@@ -447,7 +448,7 @@ def test_a_passage_of_twenty_letters_is_long_enough(taught: Path) -> None:
 
 
 def test_a_database_that_another_one_writes_to_is_left_alone(taught: Path) -> None:
-    hold = "import sys\nfrom dedup.store import open_writer\nwith open_writer(sys.argv[1], 'watch'):\n    print('open', flush=True)\n"
+    hold = "import sys\nfrom dedup.store import open_writable\nwith open_writable(sys.argv[1], 'watch'):\n    print('open', flush=True)\n"
     hold += "    input()"
     name, before = known(taught)[0]["name"], known(taught)
     command = [sys.executable, "-c", hold, str(taught / "dedup.db")]

@@ -478,8 +478,8 @@ def test_full_buckets_lack_nothing(tmp_path: Path) -> None:
 
 _HOLD = """
 import sys
-from dedup.store import open_writer
-with open_writer(sys.argv[1], "watch"):
+from dedup.store import open_writable
+with open_writable(sys.argv[1], "watch"):
     print("open", flush=True)
     sys.stdin.read()
 """

@@ -328,8 +328,8 @@ def test_a_backup_that_was_put_in_place(tmp_path: Path) -> None:
 
 _WRITE = """
 import sys
-from dedup.store import open_writer
-with open_writer(sys.argv[1], "watch") as store:
+from dedup.store import open_writable
+with open_writable(sys.argv[1], "watch") as store:
     print("open", flush=True)
     sys.stdin.read()
 """

@@ -65,12 +65,12 @@ STAGES: dict[str, tuple[str, int | None, Callable[..., bool]]] = {
     "signing": ("dedup.scan.extract.sign", 0, lambda bodies, options: any(MARK in b for b in bodies)),
     "digesting": ("dedup.scan.extract.state_digest", None, lambda title, body: MARK in body),
     "metadata": ("dedup.scan.record.metadata_values", None, lambda m: MARK in m.author),
-    "files": ("dedup.store.writing.Writer.insert_files", 1, lambda database, rows: _of_rows(*rows)),
-    "pages": ("dedup.store.writing.Writer.insert_pages", 1, lambda database, rows: _of_rows(*rows)),
-    "revisions": ("dedup.store.writing.Writer.insert_revisions", 1, lambda database, rows: _of_rows(*rows)),
+    "files": ("dedup.store.files.insert", 1, lambda database, rows: _of_rows(*rows)),
+    "pages": ("dedup.store.pages.insert", 1, lambda database, rows: _of_rows(*rows)),
+    "revisions": ("dedup.store.revisions.insert", 1, lambda database, rows: _of_rows(*rows)),
     "meeting": ("dedup.matching.matcher.Matcher.meet", None, lambda matcher, new, again: any(MARK in t.body for t in new)),
-    "confirming": ("dedup.matching.matcher.Matcher.confirm", None, lambda matcher, meeting: any(MARK in t.body for t in meeting.new)),
-    "aliases": ("dedup.store.writing.Writer.insert_aliases", 1, lambda database, rows: _of_rows(*rows)),
+    "confirming": ("dedup.matching.matcher.Matcher.confirm", None, lambda matcher, transaction, meeting: any(MARK in t.body for t in meeting.new)),
+    "aliases": ("dedup.store.pages.insert_aliases", 1, lambda database, rows: _of_rows(*rows)),
 }
 """Stage → (what fails there, which of its arguments is an iterator, whether its arguments are a culprit's)."""
 
@@ -207,7 +207,7 @@ def test_trouble_of_the_database_or_the_system_is_no_fault_of_a_file(
     crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, trouble: Callable[..., None]
 ) -> None:
     lay(crawl, 5, set(), 0)
-    monkeypatch.setattr(WritableDatabase, "insert_revisions", trouble)
+    monkeypatch.setattr("dedup.store.revisions.insert", trouble)
     with pytest.raises(DatabaseFailedError):
         running.scan(crawl, db)
     monkeypatch.undo()
@@ -249,7 +249,7 @@ def test_an_error_that_comes_of_damage_blames_no_file(tmp_path: Path, monkeypatc
     damaging.fill(crawl, 1, first=40)
     with closing(sqlite3.connect(db)) as connection, connection:
         connection.execute("DELETE FROM revisions WHERE id % 2 = 0")
-    monkeypatch.setattr(WritableDatabase, "insert_pages", _missing)
+    monkeypatch.setattr("dedup.store.pages.insert", _missing)
     with pytest.raises(DatabaseDamagedError):
         running.scan(crawl, db)
 

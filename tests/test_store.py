@@ -39,8 +39,8 @@ def db(tmp_path: Path) -> Path:
 def test_a_second_writer_is_refused_at_once_and_told_who_writes(db: Path) -> None:
     hold = """
 import sys
-from dedup.store import open_writer
-with open_writer(sys.argv[1], "watch"):
+from dedup.store import open_writable
+with open_writable(sys.argv[1], "watch"):
     print("open", flush=True)
     sys.stdin.read()
 """
@@ -133,9 +133,9 @@ def test_eight_processes_that_start_at_once_make_one_good_database(tmp_path: Pat
 import sys
 from dedup import errors
 from dedup.store import schema
-from dedup.store import open_writer
+from dedup.store import open_writable
 try:
-    with open_writer(sys.argv[1], "scan"):
+    with open_writable(sys.argv[1], "scan"):
         print("made")
 except errors.DatabaseBusyError:
     print("busy")
@@ -154,9 +154,9 @@ def test_a_commit_waits_for_the_disk_and_a_database_is_made_alike_in_a_process_o
     """What these tests do otherwise within their process, to take less time."""
     ask = """
 import sys
-from dedup.store import open_writer
-with open_writer(sys.argv[1], "scan") as store:
-    print(store._value("PRAGMA synchronous"), store._value("PRAGMA journal_mode"))
+from dedup.store import open_writable
+with open_writable(sys.argv[1], "scan") as store:
+    print(store.value("PRAGMA synchronous"), store.value("PRAGMA journal_mode"))
 """
     theirs, ours = tmp_path / "theirs.db", tmp_path / "ours.db"
     told = subprocess.run([sys.executable, "-c", ask, str(theirs)], capture_output=True, text=True, check=True).stdout

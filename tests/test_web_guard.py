@@ -120,7 +120,7 @@ def test_an_error_of_the_programs_own_tells_nothing_and_carries_the_headers(samp
     def broken(*_: object) -> None:
         raise RuntimeError("secret place")
 
-    monkeypatch.setattr("dedup.web.render.open_reading", broken)
+    monkeypatch.setattr("dedup.web.render.open_database", broken)
     site = client_of(sampled.folder)
     with pytest.raises(RuntimeError):
         site.get("/status")

@@ -128,7 +128,7 @@ from dedup.web import render
 def hang(*_):
     print("asked", flush=True)
     time.sleep(600)
-render.open_reading = hang
+render.open_database = hang
 sys.argv = ["dedup", "serve", "--listen", "127.0.0.1:0"]
 main()
 """

@@ -267,12 +267,15 @@ class WritableDatabase(Database):
         try:
             self._count_commit()
             yield Transaction(self)
-            self.connection.execute("COMMIT")
+            self._commit()
         except BaseException:
             self._commit_count = None
             if self.connection.in_transaction:
                 self.connection.rollback()
             raise
+
+    def _commit(self) -> None:
+        self.connection.execute("COMMIT")
 
     def is_free(self) -> bool:
         """Whether no other program holds the database for writing now."""

@@ -152,14 +152,14 @@ def test_a_large_scan_is_left_in_time_with_nothing_half_done_and_completed_by_th
 
 _WITHIN = """
 import os, sys, time
-from dedup.store import Writer
-insert = Writer.insert_readings
-def slowly(self, rows):
-    insert(self, rows)
+from dedup.store import readings
+insert = readings.insert
+def slowly(transaction, rows):
+    insert(transaction, rows)
     print("within a transaction", file=sys.stderr, flush=True)
-    while not os.path.exists(self.path + ".go"):
+    while not os.path.exists(transaction.path + ".go"):
         time.sleep(0.01)
-Writer.insert_readings = slowly
+readings.insert = slowly
 """
 
 

@@ -39,7 +39,7 @@ import os, signal, threading, time
 from dedup.daemon import health_file
 from dedup.index import hashtable
 from dedup.matching.matcher import Matcher
-from dedup.store.writing import Writer
+from dedup.store import WritableDatabase, sightings
 left = {calls}
 def die(): os.kill(os.getpid(), signal.SIGKILL)
 def dies(owner, name, *, before=False, which=lambda *_: True):
@@ -52,22 +52,20 @@ def dies(owner, name, *, before=False, which=lambda *_: True):
         if left <= 0 and which(*args): die()
         return made
     setattr(owner, name, called)
-def commits(_, sql, *parameters): return sql == "COMMIT"
 """
 _CHECKPOINTS = """
-opened = Writer.__init__
+opened = WritableDatabase.__init__
 def copying(self, *args):
     opened(self, *args)
-    self._connection.execute("PRAGMA wal_autocheckpoint = 1")
-Writer.__init__ = copying
-execute = Writer._execute
-def soon(self, sql, *args):
+    self.connection.execute("PRAGMA wal_autocheckpoint = 1")
+WritableDatabase.__init__ = copying
+commit = WritableDatabase._commit
+def soon(self):
     global left
-    if sql == "COMMIT":
-        left -= 1
-        if left <= 0: threading.Thread(target=lambda: (time.sleep({delay}), die()), daemon=True).start()
-    return execute(self, sql, *args)
-Writer._execute = soon
+    left -= 1
+    if left <= 0: threading.Thread(target=lambda: (time.sleep({delay}), die()), daemon=True).start()
+    commit(self)
+WritableDatabase._commit = soon
 """
 _HALF_A_REPORT = """
 write = health_file._write_all
@@ -79,9 +77,9 @@ def half(fd, told):
 health_file._write_all = half
 """
 POINTS = {
-    "within a transaction": "dies(Writer, 'insert_sightings')",
-    "before COMMIT": "dies(Writer, '_execute', before=True, which=commits)",
-    "after COMMIT": "dies(Writer, '_execute', which=commits)",
+    "within a transaction": "dies(sightings, 'insert')",
+    "before COMMIT": "dies(WritableDatabase, '_commit', before=True)",
+    "after COMMIT": "dies(WritableDatabase, '_commit')",
     "before the indexes": "dies(Matcher, 'committed', before=True)",
     "within an index": "dies(hashtable.Table, 'add')",
     "before an index counts": "dies(hashtable.Table, 'settle', before=True)",
