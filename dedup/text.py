@@ -164,8 +164,14 @@ def unicode_form(form: Literal["NFC", "NFKC"], text: str) -> str:
     if text.isascii():
         return text
     if _SIGN.search(text[::_STRIDE]):  # a long run meets a stride
-        text = _LONG_RUN.sub(_ordered, text)
+        return _form_of_runs(form, text)
     return unicodedata.normalize(form, text)
+
+
+@lru_cache(maxsize=2)
+def _form_of_runs(form: Literal["NFC", "NFKC"], text: str) -> str:
+    """`unicode_form` of a text with long runs. The latest two are cached: two states of a page are normalised several times each."""
+    return unicodedata.normalize(form, _LONG_RUN.sub(_ordered, text))
 
 
 def _ordered(run: re.Match[str]) -> str:

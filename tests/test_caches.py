@@ -31,7 +31,7 @@ BOUNDS = (
     "dedup.ingest.stories.MOST_PUBLISHERS",
 )
 """What bounds the caches that are objects of `Cache`."""
-RESULTS = ("dedup.minhash.permutations", "dedup.store.lookups._places", "dedup.urls._general")
+RESULTS = ("dedup.minhash.permutations", "dedup.store.lookups._places", "dedup.urls._general", "dedup.text._form_of_runs")
 """Functions of which the latest results are kept."""
 BATCHES = (
     "dedup.ingest.matcher.LOADED_AT_ONCE",
