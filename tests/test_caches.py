@@ -31,7 +31,12 @@ BOUNDS = (
     "dedup.matching.passage_matcher.MOST_PUBLISHERS",
 )
 """What bounds the caches that are objects of `Cache`."""
-RESULTS = ("dedup.similarity.minhash.permutations", "dedup.store.database._value_rows", "dedup.text.urls._general")
+RESULTS = (
+    "dedup.similarity.minhash.permutations",
+    "dedup.store.database._value_rows",
+    "dedup.text.normalise._form_of_runs",
+    "dedup.text.urls._general",
+)
 """Functions of which the latest results are kept."""
 BATCHES = (
     "dedup.matching.matcher.LOADED_AT_ONCE",

@@ -457,12 +457,13 @@ def test_a_crawl_directory_that_is_another(tmp_path: Path) -> None:
     assert (one["severity"], "is not the directory it was" in one["what"]) == ("warning", True)
 
 
-def test_a_database_inside_the_crawl_directory(tmp_path: Path) -> None:
-    (tmp_path / "crawl").mkdir()
-    _configured(tmp_path, tmp_path / "crawl", database=tmp_path / "crawl" / "dedup.db")
-    assert run(tmp_path, "scan").code == 0
-    (one,) = found(tmp_path)
-    assert (one["severity"], "lies inside the crawl directory" in one["what"]) == ("warning", True)
+def test_a_database_that_lies_inside_a_crawl_directory_by_now(folder: Path, scanned: Path) -> None:
+    """As `scan` refuses to make one there, somebody moved it, or named a directory around it."""
+    (folder / "dedup.db").rename(scanned / "dedup.db")
+    _configured(folder, scanned, database=scanned / "dedup.db")
+    assert [one["severity"] for one in found(folder) if "lies inside the crawl directory" in one["what"]] == ["error"]
+    refused = run(folder, "scan")
+    assert (refused.code, "lies inside the crawl directory" in refused.err) == (2, True)
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph"])

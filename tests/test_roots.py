@@ -150,9 +150,14 @@ def test_a_part_of_an_absent_directory_marks_nothing_as_gone(two: Path) -> None:
 
 
 def test_directories_that_would_record_files_twice_are_refused_with_what_to_do(two: Path) -> None:
-    outer = run(two, "scan", ".")
+    inside = run(two, "scan", ".")
+    assert (inside.code, inside.err.count("\n")) == (2, 1)
+    assert "The database" in inside.err
+    (two / "dedup.db").rename(two.parent / "moved.db")
+    outer = run(two, "-d", two.parent / "moved.db", "scan", ".")
     assert (outer.code, outer.err.count("\n")) == (2, 1)
     assert "dedup roots forget" in outer.err
+    (two.parent / "moved.db").rename(two / "dedup.db")
     configure(two, "one/2026-03-02", "two")
     inner = run(two, "scan")
     assert (inner.code, inner.err.count("\n")) == (2, 1)

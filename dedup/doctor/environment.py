@@ -124,8 +124,8 @@ def _directory(case: Case, directory: bytes, known: tuple[int | None, int | None
         )
         yield Finding(DIRECTORIES, "warning", what, "Run dedup on the machine that holds it, or set crawl.scan_interval_seconds lower.")
     if os.path.realpath(os.fsencode(case.path)).startswith(os.path.realpath(directory) + b"/"):
-        what = f"the database lies inside the crawl directory {shown}: every commit of it raises events there"
-        yield Finding(DIRECTORIES, "warning", what, "Stop dedup, move it elsewhere, and correct [database] path.")
+        what = f"the database lies inside the crawl directory {shown}: 'scan' and 'watch' refuse to write there"
+        yield Finding(DIRECTORIES, "error", what, "Stop dedup, move it elsewhere, and correct [database] path.")
     if unlisted := case.walked(directory).unlisted:
         some = ", ".join(map(printable_path, unlisted[:3])) + (", …" if len(unlisted) > 3 else "")
         what = f"folders below {shown} that may not be listed by this user: {len(unlisted):,} ({some})"

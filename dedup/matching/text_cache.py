@@ -44,10 +44,11 @@ class Kept:
         self._texts.end_batch()
 
     def put(self, number: int, body: str) -> None:
-        """Keep a text whose body is at hand. It may not be stored yet, so it stays in memory until the group of comparisons ends."""
+        """Keep a text of this batch, whose body is at hand. It may not be stored yet, so it stays in memory until the group of comparisons
+        ends. It is new, so no other body of it has been stored."""
         self._put.add(number)
         if self._texts.missing([number]):
-            self._texts[number] = self._prepared(number, body, store.texts.quoted_masks(self._database, [number]))
+            self._texts[number] = self._prepared(number, body, {})
             beat()
 
     def _prepared(self, number: int, body: str, stored: Mapping[int, bytes]) -> Prepared:

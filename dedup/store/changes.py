@@ -38,7 +38,7 @@ class Spot(NamedTuple):
     state: bytes
 
 
-_JUDGED = (
+_SELECT_LATEST = (
     "SELECT c.sighting_id, c.page_id, p.url, m.publisher, m.oid, c.at, x.crawled_at, a.title, b.title, a.digest, b.digest, c.kind,"
     " c.severity, c.channels, c.evidence, c.stealth, c.corrected, c.edit, c.fields, c.body_similarity"
     " FROM changes c INDEXED BY {index} CROSS JOIN pages p ON p.id = c.page_id CROSS JOIN sightings y ON y.id = c.sighting_id"
@@ -48,7 +48,7 @@ _JUDGED = (
 """From the changes on, in the order of an index: who wants the first few reads no more than those."""
 
 
-_JUDGED = "c.kind, c.severity, c.channels, c.evidence, c.stealth, c.corrected, c.edit, c.past, c.judged_by"
+_CLASSIFICATION = "c.kind, c.severity, c.channels, c.evidence, c.stealth, c.corrected, c.edit, c.past, c.judged_by"
 
 
 ChangeRecord = tuple[int, Change, bool, bool, float | None, JudgedRow]
@@ -99,7 +99,7 @@ def list_latest(
         name = f"takes_{next(_numbers)}"  # one cannot be put in another's place while that is asked
         database.connection.create_function(name, 3, takes)
         where.add(f"{name}(m.publisher, m.oid, p.url)")
-    sql = f"{_JUDGED.format(index=index)} WHERE {where} ORDER BY c.at DESC, p.url, b.digest"
+    sql = f"{_SELECT_LATEST.format(index=index)} WHERE {where} ORDER BY c.at DESC, p.url, b.digest"
     for row in database.connection.execute(sql, where.values):
         yield JudgedChange(*row)
 
@@ -168,7 +168,7 @@ def known_comparisons(database: Database, pages: Iterable[int]) -> dict[tuple[in
     """(a revision, another) of these pages → whether their bodies differ and how alike they are, as stored changes tell, with the
     judgement of the one that led there; of the way back only what is the same both ways."""
     select = (
-        f"SELECT x.revision_id, y.revision_id, c.body_changed, c.body_similarity, {_JUDGED}"
+        f"SELECT x.revision_id, y.revision_id, c.body_changed, c.body_similarity, {_CLASSIFICATION}"
         " FROM wanted w CROSS JOIN changes c ON c.page_id = w.id"
         " JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id WHERE c.body_similarity IS NOT NULL"
     )
@@ -182,7 +182,7 @@ def known_comparisons(database: Database, pages: Iterable[int]) -> dict[tuple[in
 def classifications(database: Database, sightings: Iterable[int]) -> dict[int, tuple[bool, bool, float | None, JudgedRow]]:
     """Later sighting of a stored change → whether its title and its body changed, how similar the bodies are, and its judgement."""
     select = (
-        f"SELECT c.sighting_id, c.title_changed, c.body_changed, c.body_similarity, {_JUDGED}"
+        f"SELECT c.sighting_id, c.title_changed, c.body_changed, c.body_similarity, {_CLASSIFICATION}"
         " FROM wanted w CROSS JOIN changes c ON c.sighting_id = w.id"
     )
     return {r[0]: (bool(r[1]), bool(r[2]), r[3], JudgedRow(*r[4:])) for r in database.select_by_ids(sightings, select)}

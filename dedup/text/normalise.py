@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -164,19 +164,23 @@ def unicode_form(form: Literal["NFC", "NFKC"], text: str) -> str:
     if text.isascii():
         return text
     if _SIGN.search(text[::_STRIDE]):  # a long run meets a stride
-        text = _LONG_RUN.sub(_ordered, text)
+        return _form_of_runs(form, text)
     return unicodedata.normalize(form, text)
+
+
+@lru_cache(maxsize=2)
+def _form_of_runs(form: Literal["NFC", "NFKC"], text: str) -> str:
+    """`unicode_form` of a text with long runs. The latest two are cached: two states of a page are normalised several times each."""
+    return unicodedata.normalize(form, _LONG_RUN.sub(_ordered, text))
 
 
 def _ordered(run: re.Match[str]) -> str:
     """A run in canonical decomposition, its marks in canonical order (Unicode Standard, 3.11, D109)."""
     import numpy as np
 
-    classes_of, composed = _combining()
-    points = to_points(run[0])
-    if composed[points].any():
-        points = to_points(run[0].translate(_DECOMPOSED))
-    classes = classes_of[points]
+    table = _combining()
+    points = _decomposed(to_points(run[0]), table)
+    classes = table.classes[points]
     if not classes.any():
         return run[0]
     # a stable sort by class within each stretch that a character of class 0 begins
@@ -184,28 +188,45 @@ def _ordered(run: re.Match[str]) -> str:
     return from_points(points if (keys[1:] >= keys[:-1]).all() else points[np.argsort(keys, kind="stable")])
 
 
-class _Decomposed(dict[int, str]):
-    """A `str.translate` table that learns the canonical decomposition of single characters."""
+def _decomposed(points: NDArray[np.uint32], table: _Combining) -> NDArray[np.uint32]:
+    """Code points, each replaced by its canonical decomposition."""
+    import numpy as np
 
-    def __missing__(self, code: int) -> str:
-        self[code] = unicodedata.normalize("NFD", chr(code))
-        return self[code]
+    rows = table.rows[points]
+    if not rows.any():
+        return points
+    lengths = table.lengths[rows]
+    found = np.repeat(points, lengths)
+    starts = np.cumsum(lengths) - lengths
+    for place in range(table.decompositions.shape[1]):
+        longer = np.flatnonzero((rows > 0) & (lengths > place))
+        found[starts[longer] + place] = table.decompositions[rows[longer], place]
+    return found
 
 
-_DECOMPOSED = _Decomposed()
+class _Combining(NamedTuple):
+    """`classes`: the canonical combining class of every code point. `rows`: for every code point the row of `decompositions` that holds
+    its canonical decomposition, 0 where it has none; `lengths`: how many code points each row has. Planes 4 and up have neither."""
+
+    classes: NDArray[np.uint8]
+    rows: NDArray[np.uint16]
+    lengths: NDArray[np.int64]
+    decompositions: NDArray[np.uint32]
 
 
 @lru_cache(maxsize=1)
-def _combining() -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """For every code point its canonical combining class, and whether it has a canonical decomposition. Planes 4 and up have
-    neither."""
+def _combining() -> _Combining:
     import numpy as np
 
-    classes, composed = np.zeros(0x110000, np.uint8), np.zeros(0x110000, np.bool_)
+    classes, rows = np.zeros(0x110000, np.uint8), np.zeros(0x110000, np.uint16)
     classes[:0x40000] = [unicodedata.combining(chr(code)) for code in range(0x40000)]
-    composed[:0x40000] = [unicodedata.decomposition(chr(code))[:1] not in ("", "<") for code in range(0x40000)]
-    composed[0xAC00:0xD7A4] = True
-    return classes, composed
+    composed = [code for code in range(0x40000) if unicodedata.decomposition(chr(code))[:1] not in ("", "<")]
+    composed += range(0xAC00, 0xD7A4)
+    decompositions = [unicodedata.normalize("NFD", chr(code)) for code in composed]
+    rows[composed] = np.arange(1, len(composed) + 1)
+    lengths = np.array([1, *map(len, decompositions)])
+    padded = "".join(one.ljust(lengths.max(), "\0") for one in ("", *decompositions))
+    return _Combining(classes, rows, lengths, to_points(padded).reshape(len(lengths), -1))
 
 
 def shingles(normalised: str) -> frozenset[str]:

@@ -5,7 +5,6 @@ Graphemes are those of UAX #29 (extended grapheme clusters), as the package `reg
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Literal
@@ -18,9 +17,9 @@ TokenKind = Literal["number", "word", "ideograph", "blank", "sign", "address"]
 
 _JOINING = regex.compile(r"[\p{M}\p{Cf}\p{Sk}\p{RI}\p{GCB=Prepend}\p{GCB=L}\p{GCB=V}\p{GCB=T}]")
 """Where two characters may be one grapheme."""
-_INVISIBLE = re.compile(r"[\u00ad\u200b\u2060\ufeff]")
-_BLANKS = re.compile(r"\s{2,}|[^\S \n]")
-_LINE_ENDS = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
+_INVISIBLE = "\u00ad\u200b\u2060\ufeff"
+_LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
+_BLANKS = "".join(character for character in map(chr, range(0x3001)) if character.isspace() and character not in _LINE_ENDS)
 
 _DIGITS = r"\d++(?:[.,:]\d++)*+"
 _DATE = r"\d{4}(?P<separator>[-./])\d{1,2}(?P=separator)\d{1,2}(?!\d)"
@@ -57,11 +56,15 @@ class Token:
 def clean(text: str) -> str:
     """`text` without what is no difference: NFC, `\\n` for any line end with the blanks around it and those that follow, one
     blank for several, none at either end, no invisible characters (soft hyphens, zero-width spaces)."""
-    return _BLANKS.sub(_blank, _INVISIBLE.sub("", nfc(text))).strip()
-
-
-def _blank(run: re.Match[str]) -> str:
-    return " " if _LINE_ENDS.isdisjoint(run[0]) else "\n"
+    text = nfc(text)
+    for characters, one in ((_INVISIBLE, ""), (_BLANKS, " "), (_LINE_ENDS, "\n")):
+        for character in characters if not text.isascii() else filter(str.isascii, characters):
+            if character != one:
+                text = text.replace(character, one)
+    for pair, one in (("  ", " "), ("\n ", "\n"), (" \n", "\n"), ("\n\n", "\n")):
+        while pair in text:  # each pass halves a run
+            text = text.replace(pair, one)
+    return text.strip()
 
 
 def tokens(text: str) -> list[Token]:

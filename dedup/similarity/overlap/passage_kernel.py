@@ -16,6 +16,8 @@ from dedup.similarity.overlap.pieces import in_pieces
 BLOCK = RUN // 2
 VISITS = 4
 """Blocks met per character of both texts; texts that repeat themselves meet more."""
+EARLY = 0.1
+"""Share of the work allowed that may be spent before it is compared with how far the text has been read."""
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
 
 
@@ -202,8 +204,11 @@ def _extend(
     the length of the longest passage without a mask; -1 where the texts repeat themselves so much that it takes too long."""
     characters = len(a) + len(b)
     at = np.array([0, VISITS * characters, _steps(characters), 0], np.int64)
+    visits, steps = at[1], at[2]
     while _extend_some(a, table, next_, b, masked_a, masked_b, covered_a, covered_b, base, at, piece):
         beat()
+        if 1 - min(at[1] / visits, at[2] / steps) > EARLY + 2 * at[0] / len(b):  # at this rate it takes too long
+            return -1
     beat()
     return -1 if at[1] < 0 or at[2] < 0 else int(at[3])
 
