@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 import click
 
 from benchmarks.corpus import language
-from dedup.changes import Past, State, classify_change, diff
+from dedup.changes import PageHistory, PageState, classify_change, diff
 from dedup.changes.diff import render
 from dedup.config import Settings
-from dedup.scan.recipes import rules_of
+from dedup.scan.recipes import build_change_rules
 
 METADATA = (("author", ""), ("category", ""), ("published_at", "2026-03-05T01:30:00+00:00"), ("publisher", "한빛일보"))
 
@@ -32,7 +32,7 @@ def _edits(bodies: Sequence[str], another: Sequence[str]) -> dict[str, Callable[
 @click.option("--characters", "sizes", type=int, multiple=True, default=(1_400, 20_000), show_default=True, help="Sizes of bodies.")
 def main(articles: int, sizes: tuple[int, ...]) -> None:
     """Measure judging, and working out the difference that an alert shows, and print a table."""
-    rules = rules_of(Settings())
+    rules = build_change_rules(Settings())
     print("| characters | edit | judging | difference of an alert |\n|---:|---|---:|---:|")
     for size in sizes:
         bodies, another = (language.make_bodies(language.korean(), range(n, n + articles), size) for n in (1, 1 + articles))
@@ -40,10 +40,10 @@ def main(articles: int, sizes: tuple[int, ...]) -> None:
             pairs = [(was, edited(n)) for n, was in enumerate(bodies)]
             begun = time.process_time()
             for was, now in pairs:
-                classify_change(State("제목", was, METADATA), State("제목", now, METADATA), Past(), rules)
+                classify_change(PageState("제목", was, METADATA), PageState("제목", PageHistory, METADATA), PageHistory(), rules)
             judged = time.process_time()
             for was, now in pairs:
-                render.as_json(render.folded(diff.compare(diff.clean(was), diff.clean(now))))
+                render.as_json(render.fold_unchanged(diff.compare(diff.clean(was), diff.clean(now))))
             spent = (judged - begun, time.process_time() - judged)
             print(f"| {size:,} | {edit} | {spent[0] / articles * 1e6:,.0f} µs | {spent[1] / articles * 1e6:,.0f} µs |", flush=True)
 

@@ -13,12 +13,11 @@ from typing import Any, cast
 
 import xxhash
 
-from dedup.index.lsh import CandidateIndex, Met
+from dedup.index.lsh import CandidateIndex, LshCandidates
 from dedup.matching.matcher import Matcher
-from dedup.scan.extract import Options
-from dedup.scan.extract import examine as examine_function
+from dedup.scan.extract import ExtractOptions
 from dedup.similarity import minhash
-from dedup.similarity.minhash import Signed
+from dedup.similarity.minhash import SignedText
 from dedup.text import normalise
 
 NEVER = 1 << 40
@@ -36,7 +35,7 @@ def install(engine: str, threshold: float, num_perm: int) -> None:
         from benchmarks.peers import datasketch
         from benchmarks.peers.harness import load
 
-        lsh = load("datasketch").MinHashLSH(num_perm=num_perm, params=minhash.bands(threshold, num_perm))
+        lsh = load("datasketch").MinHashLSH(num_perm=num_perm, params=minhash.choose_bands(threshold, num_perm))
         _exchange(
             datasketch.sketches,
             lambda sketch: sketch.digest().tobytes(),
@@ -47,7 +46,7 @@ def install(engine: str, threshold: float, num_perm: int) -> None:
         from benchmarks.peers import rensa
         from benchmarks.peers.harness import load
 
-        bands, rows = minhash.bands(threshold, num_perm)
+        bands, rows = minhash.choose_bands(threshold, num_perm)
         index = load("rensa").RMinHashLSH(threshold, bands * rows, bands)
         numpy = load("numpy")
         # Its bands must divide the number of permutations; the signature that is stored is filled up to the length of the others.
@@ -66,14 +65,14 @@ class _Index:
         self._sketches, self._query, self._insert = sketches, query, insert
         self._last_text = 0
 
-    def meet(self, texts: Sequence[int], signatures: Sequence[bytes], few: int | None = None) -> list[Met]:  # noqa: ARG002
+    def meet(self, texts: Sequence[int], signatures: Sequence[bytes], few: int | None = None) -> list[LshCandidates]:  # noqa: ARG002
         met = []
         for number, signature in zip(texts, signatures, strict=True):
             sketch = self._sketches.get(signature)
             if sketch is None:  # a text that is met again; its pages may have become two
-                met.append(Met())
+                met.append(LshCandidates())
                 continue
-            met.append(Met(dict.fromkeys((other for other in self._query(sketch) if other != number), 1)))
+            met.append(LshCandidates(dict.fromkeys((other for other in self._query(sketch) if other != number), 1)))
             if number > self._last_text:
                 self._insert(number, sketch)
                 self._last_text = number
@@ -92,21 +91,21 @@ def _exchange(
 ) -> None:
     waiting: dict[bytes, Any] = {}
 
-    def sign(bodies: Iterable[str], options: Options) -> list[tuple[Signed, None]]:
+    def sign(bodies: Iterable[str], options: ExtractOptions) -> list[tuple[SignedText, None]]:
         least = options.min_characters
         normalised = [normalise.normalise(one) for one in bodies]
         made = iter(sketches([one for one in normalised if one and len(one) >= least]))
-        signed: list[tuple[Signed, None]] = []
+        signed: list[tuple[SignedText, None]] = []
         for one in normalised:
             signature = None
             if one and len(one) >= least:
                 sketch = next(made)
                 signature = stored(sketch)
                 waiting[signature] = sketch
-            signed.append((Signed(xxhash.xxh3_128_digest(one.encode()) if one else None, len(one), signature), None))
+            signed.append((SignedText(xxhash.xxh3_128_digest(one.encode()) if one else None, len(one), signature), None))
         return signed
 
     index = cast(CandidateIndex, _Index(waiting, query, insert))
-    examine: Any = importlib.import_module(examine_function.__module__)
+    examine: Any = importlib.import_module(extract_files.__module__)
     examine.sign = sign
-    Matcher.open = lambda self: index  # type: ignore[method-assign]  # noqa: ARG005
+    Matcher.open_candidate_index = lambda self: index  # type: ignore[method-assign]  # noqa: ARG005

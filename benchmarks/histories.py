@@ -23,7 +23,7 @@ from pathlib import Path
 import click
 
 from dedup import reports
-from dedup.config import Crawl, Database, Settings
+from dedup.config import CrawlConfig, DatabaseConfig, Settings
 from dedup.scan.scanner import Scan
 from dedup.scan.session import Session, open_session
 from dedup.store import open_database
@@ -99,7 +99,8 @@ def _ordered(crawls: Sequence[Showing], order: str) -> list[Showing]:
 @contextmanager
 def _session(folder: Path) -> Iterator[Session]:
     settings = Settings(
-        crawl=Crawl(directories=(str(folder / "crawl"),), settle_seconds=0.0, workers=1), database=Database(path=str(folder / "dedup.db"))
+        crawl=CrawlConfig(directories=(str(folder / "crawl"),), settle_seconds=0.0, workers=1),
+        database=DatabaseConfig(path=str(folder / "dedup.db")),
     )
     with open_session(settings, "benchmark") as session:
         yield session
@@ -124,12 +125,12 @@ def recorded(shape: str, order: str, size: int) -> tuple[float, str]:
                 for crawl in crawls:
                     (folder / "crawl" / crawl.name.decode()).write_text(crawl.render(), encoding="utf-8")
                     begun = time.process_time()
-                    scan.take(session.roots[0], [crawl.name])
+                    scan.check_paths(session.directories[0], [crawl.name])
                     seconds += time.process_time() - begun
                 scan.close()
         digest = hashlib.sha256()
         with open_database(str(folder / "dedup.db")) as database:
-            for row in reports.dump(database):
+            for row in reports.dump_rows(database):
                 digest.update(json.dumps(row).encode())
     return seconds, digest.hexdigest()
 

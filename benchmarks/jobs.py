@@ -18,13 +18,13 @@ from benchmarks.machine import field
 from benchmarks.peers.environment import UnavailableError, last_line
 from benchmarks.stages import stages
 from dedup import store
-from dedup.config import Crawl, Database, Duplicates, Settings
-from dedup.matching.thresholds import Judged, Matching
+from dedup.config import CrawlConfig, DatabaseConfig, DuplicatesConfig, Settings
+from dedup.matching.thresholds import Assessment, MatchCriteria
 from dedup.scan.scanner import Scan
 from dedup.scan.session import open_session
-from dedup.search import find, make_again
+from dedup.search import rebuild, search_revisions
 from dedup.store import open_database, open_writable
-from dedup.text.publishers import Publishers
+from dedup.text.publishers import PublisherResolver
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLED_SECONDS = 0.05
@@ -45,11 +45,11 @@ class Done:
 def settings(crawl: Path, database: Path, *, workers: int, engine: str = "dedup", **duplicates: object) -> Settings:
     """The shipped configuration for a crawl directory, but for how long a file must stand, and what is told of `[duplicates]`;
     other engines know nothing of passages."""
-    usual = Duplicates().model_copy(update={"passages": engine == "dedup", **duplicates})
+    usual = DuplicatesConfig().model_copy(update={"passages": engine == "dedup", **duplicates})
     least = engines.least_characters(engine, usual.min_characters)
     return Settings(
-        crawl=Crawl(directories=(str(crawl),), settle_seconds=0.0, workers=workers),
-        database=Database(path=str(database)),
+        crawl=CrawlConfig(directories=(str(crawl),), settle_seconds=0.0, workers=workers),
+        database=DatabaseConfig(path=str(database)),
         duplicates=usual.model_copy(update={"min_characters": least}),
     )
 
@@ -114,7 +114,7 @@ def anonymous(pid: int) -> int:
 
 def _scan(crawl: str, database: str, engine: str, workers: int, **duplicates: object) -> dict[str, Any]:
     """Files on disk to committed database; `compared` pairs, and those of them that `matched`."""
-    usual = Duplicates()
+    usual = DuplicatesConfig()
     engines.install(engine, usual.threshold, usual.num_perm)
     judged = _counted()
     begun = time.perf_counter()
@@ -126,15 +126,15 @@ def _scan(crawl: str, database: str, engine: str, workers: int, **duplicates: ob
 def _counted() -> dict[str, int]:
     """Count the pairs that are compared from now on."""
     counts = {"compared": 0, "matched": 0}
-    judge = Matching.judge
+    judge = MatchCriteria.assess
 
-    def counting(*arguments: Any, **named: Any) -> Judged:
+    def counting(*arguments: Any, **named: Any) -> Assessment:
         found = judge(*arguments, **named)
         counts["compared"] += 1
         counts["matched"] += found.relation is not None
         return found
 
-    Matching.judge = counting  # type: ignore[method-assign]
+    MatchCriteria.assess = counting  # type: ignore[method-assign]
     return counts
 
 
@@ -160,7 +160,7 @@ def _walk(folder: bytes) -> None:
 def _open_index(crawl: str, database: str) -> dict[str, Any]:
     """Seconds until the candidate index and the passage index are ready."""
     with open_session(settings(Path(crawl), Path(database), workers=1), "benchmark") as session:
-        return {"seconds": _timed(session.matcher.open) + _timed(session.matcher.open_passages)}
+        return {"seconds": _timed(session.matcher.open_candidate_index) + _timed(session.matcher.open_passage_index)}
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -178,17 +178,17 @@ def _search(path: str) -> dict[str, Any]:
     is, its seconds of processor time and the hits on its first page."""
     marks = [(0, time.process_time())]
     with open_writable(path, "benchmark") as database:
-        make_again(database, lambda number: marks.append((marks[-1][0] + number, time.process_time())))
-        size = os.path.getsize(database.search_path())
+        rebuild(database, lambda number: marks.append((marks[-1][0] + number, time.process_time())))
+        size = os.path.getsize(database.search_index_path())
     late = next(mark for mark in marks if mark[0] >= 0.9 * marks[-1][0])
     with open_database(path) as database:
-        body = store.search.revisions(database, [store.search.last_revision(database) // 2])[0].body or ""
+        body = store.search.revisions(database, [store.search.last_revision_id(database) // 2])[0].body or ""
         taken = {}
         for what, asked in _asked(body.split()).items():
             seconds = []
             for _ in range(REPEATS):
                 begun = time.process_time()
-                found = find(database, Publishers(), asked)
+                found = search_revisions(database, PublisherResolver(), asked)
                 seconds.append(time.process_time() - begun)
             taken[what] = asked, sorted(seconds)[REPEATS // 2], len(found.hits)
     last = marks[-1]

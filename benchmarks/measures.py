@@ -15,7 +15,7 @@ from benchmarks.jobs import Done
 from benchmarks.peers.environment import UnavailableError, prepare
 from benchmarks.peers.harness import Measured
 from benchmarks.table import Cell, Figure, Measurement, Target, peers, ratio
-from dedup.config import Duplicates
+from dedup.config import DuplicatesConfig
 from dedup.text import normalise
 
 SAME_PIPELINE = 100_000
@@ -74,7 +74,7 @@ def packages(place: Place) -> list[Measurement]:
     texts, pairs = place.folder / "texts.jsonl", place.folder / "pairs.jsonl"
     others.write_texts(texts, raw, normalised)
     place.say(f"comparing all pairs of {SIGNED:,} texts")
-    oracle.write(pairs, oracle.alike(normalised, Duplicates().threshold))
+    oracle.write(pairs, oracle.alike(normalised, DuplicatesConfig().threshold))
     results = []
     for name in (others.OURS.name, *others.PEERS):
         place.say(f"measuring {name}")
@@ -253,7 +253,7 @@ def sizes_of(place: Place, sizes: Sequence[int]) -> Measurement:
 
 def truths(place: Place) -> Measurement:
     """(h): recall and precision of the database against brute force."""
-    threshold = Duplicates().threshold
+    threshold = DuplicatesConfig().threshold
     place.scanned(SIGNED)
     place.say("comparing the database with brute force")
     judged = truth.judge(place.database(SIGNED), threshold)

@@ -378,7 +378,7 @@ def alone(*args: str) -> None:
         now = time.process_time()
         silence, last = max(silence, now - last), now
 
-    with heartbeat.heard_by(listen):
+    with heartbeat.listen_to_beats(listen):
         code = _asked(args[1]) if args[0] == "GET" else _run("--quiet", *args)
     listen()
     print(json.dumps((code, last - begun, silence, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)), flush=True)
@@ -389,13 +389,13 @@ def _asked(view: str) -> int:
     from starlette.testclient import TestClient
 
     from dedup.config import load
-    from dedup.web.app import make
+    from dedup.web.app import create_app
 
     view, _, how = view.partition("?")
     with contextlib.closing(sqlite3.connect("dedup.db")) as database:
         urls = [url for (url,) in database.execute("SELECT url FROM pages ORDER BY id")]
     asked = {"a": urls[0], "b": urls[-1]} if view == "pair" else {"url": urls[0]}
-    answer = TestClient(make(load().settings), base_url="http://127.0.0.1:8765").get(f"/{view}?{how}", params=asked)
+    answer = TestClient(create_app(load().settings), base_url="http://127.0.0.1:8765").get(f"/{view}?{how}", params=asked)
     return 0 if answer.status_code == 200 else answer.status_code
 
 

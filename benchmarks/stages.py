@@ -13,10 +13,9 @@ from dedup.config import Settings
 from dedup.index.lsh import CandidateIndex
 from dedup.index.passages import PassageIndex
 from dedup.matching.matcher import Matcher
-from dedup.matching.passage_matcher import Stories
-from dedup.matching.thresholds import Matching
-from dedup.scan.counts import Tally
-from dedup.scan.extract import examine as examine_function
+from dedup.matching.passage_matcher import PassageMatcher
+from dedup.matching.thresholds import MatchCriteria
+from dedup.scan.counts import ScanCounts
 from dedup.scan.scanner import Scan
 from dedup.scan.session import open_session
 from dedup.similarity import winnowing
@@ -88,7 +87,7 @@ class _Cursor(list[Any]):
 
 def stages(settings: Settings) -> dict[str, Any]:
     """Scan in one process; `marks` are [articles recorded, {stage: own seconds so far}] after each batch."""
-    examine: Any = importlib.import_module(examine_function.__module__)
+    examine: Any = importlib.import_module(extract_files.__module__)
     clock = _Clock()
     for owner, name, stage in (
         (importlib.import_module(Scan.__module__), "record", "working rows out"),
@@ -100,17 +99,17 @@ def stages(settings: Settings) -> dict[str, Any]:
         (winnowing, "packed", "winnowing"),
         (CandidateIndex, "meet", "candidate index: lookup"),
         (CandidateIndex, "add", "candidate index: insertion"),
-        (Stories, "begin", "passage index: lookup"),
-        (Stories, "propose", "passages: proposing, learning"),
-        (Stories, "enter", "passages: entering"),
+        (PassageMatcher, "begin", "passage index: lookup"),
+        (PassageMatcher, "propose", "passages: proposing, learning"),
+        (PassageMatcher, "enter", "passages: entering"),
         (PassageIndex, "add", "passage index: insertion"),
-        (Matching, "judge", "comparing pairs"),
+        (MatchCriteria, "judge", "comparing pairs"),
         (Matcher, "confirm", "confirming candidates"),
     ):
         clock.wrap(owner, name, stage)
     marks: list[tuple[int, dict[str, float]]] = []
 
-    def mark(tally: Tally) -> None:
+    def mark(tally: ScanCounts) -> None:
         if not marks or tally.new > marks[-1][0]:
             marks.append((tally.new, dict(clock.own)))
 

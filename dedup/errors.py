@@ -40,12 +40,12 @@ class NoDirectoryError(DedupError):
     exit_code = 2
 
 
-class OverlapError(DedupError):
+class DirectoriesOverlapError(DedupError):
     message = "The crawl directories {first} and {second} overlap; a file would be recorded twice. Keep the outer one."
     exit_code = 2
 
 
-class RootInsideError(DedupError):
+class DirectoryInsideError(DedupError):
     message = (
         "{inner} lies inside the crawl directory {outer}, where its files are recorded. Name {outer} instead; 'dedup scan {inner}' scans"
         " that part alone. 'dedup roots forget {outer}' retires the whole directory."
@@ -54,7 +54,7 @@ class RootInsideError(DedupError):
     exit_code = 2
 
 
-class RootContainsError(DedupError):
+class DirectoryContainsError(DedupError):
     message = (
         "{outer} contains the crawl directory {inner}; files would be recorded twice. Name {inner}, or run 'dedup roots forget {inner}'."
     )
@@ -62,7 +62,7 @@ class RootContainsError(DedupError):
     exit_code = 2
 
 
-class RootMovedError(DedupError):
+class DirectoryMovedError(DedupError):
     message = (
         "{new} holds the files of {old}, which is not there any more; run 'dedup roots move {old} {new}' or 'dedup roots forget {old}'."
     )
@@ -79,31 +79,31 @@ class DatabaseInsideError(DedupError):
     exit_code = 2
 
 
-class PartMissingError(DedupError):
+class SubdirectoryMissingError(DedupError):
     message = "{path} is not a directory, and no file below it is recorded in the crawl directory {root}."
 
     exit_code = 2
 
 
-class UnknownRootError(DedupError):
+class UnknownDirectoryError(DedupError):
     message = "The database knows no crawl directory {wanted}; it knows {known}."
 
     exit_code = 2
 
 
-class RootMoveRefusedError(DedupError):
+class DirectoryMoveRefusedError(DedupError):
     message = "The crawl directory {old} was not moved to {new}: {problem}."
 
     exit_code = 2
 
 
-class RootConfiguredError(DedupError):
+class DirectoryConfiguredError(DedupError):
     message = "{path} is configured, and the next scan would find its files again. Take it out of [crawl] directories first."
 
     exit_code = 2
 
 
-class FileExistsInWayError(DedupError):
+class OutputExistsError(DedupError):
     message = "{path} exists already and is left as it is; move it away or choose another name."
 
 
@@ -132,7 +132,7 @@ class DatabaseDamagedError(DatabaseUnreadableError):
     message = "The database {path} is damaged: {problem}. Nothing was half recorded. 'dedup doctor' tells what is lost and what to do."
 
 
-class ForeignLogError(DatabaseUnreadableError):
+class ForeignWalError(DatabaseUnreadableError):
     message = (
         "The log {log} is not of the database {path} beside it and would ruin it; nothing was touched. 'dedup doctor' tells what to do."
     )
@@ -153,7 +153,7 @@ class DatabaseOpenError(DedupError):
     message = "The database {path} is open in another program; close that first. Nothing was changed."
 
 
-class NoRoomError(DedupError):
+class NotEnoughSpaceError(DedupError):
     message = "Rewriting the database {path} takes {needed} of free room meanwhile, and {free} are free in {folder}. It was not rewritten."
 
 
@@ -166,7 +166,7 @@ class BackupFailedError(DedupError):
     message = "{path} was not backed up to {file}: {problem}. What was begun was removed; what stood there before stands there still."
 
 
-class BackupUnsoundError(DedupError):
+class BackupCheckFailedError(DedupError):
     message = (
         "The copy of {path} for {file} did not pass its check and was removed: {problem}. Either the database is damaged or the disk is."
     )
@@ -198,7 +198,7 @@ class DatabaseFailedError(DedupError):
     message = "Writing to the database {path} failed: {problem}. What was committed before stands; nothing was half recorded."
 
 
-class DatabaseCutShortError(DatabaseDamagedError):
+class DatabaseTruncatedError(DatabaseDamagedError):
     message = "The database {path} is damaged: {problem}. Nothing more is written to it. Stop dedup and restore the newest backup."
 
 
@@ -206,13 +206,13 @@ class DatabaseLockLostError(DedupError):
     message = "The lock {lock} was removed or replaced; another process may write to the database {path}. Start again to go on."
 
 
-class DatabaseLogLostError(DedupError):
+class WalLostError(DedupError):
     message = (
         "{log} was removed or replaced while the database {path} was open. What was committed is in the database. It must be opened again."
     )
 
 
-class DatabaseLogCutShortError(DatabaseLogLostError):
+class WalTruncatedError(WalLostError):
     message = (
         "{log} was cut short while the database {path} was open: what was committed since it was last copied back is lost. Scan again."
     )
@@ -241,7 +241,7 @@ class AmbiguousPageError(DedupError):
     exit_code = 2
 
 
-class SearchFailedError(DedupError):
+class SearchIndexError(DedupError):
     message = "The search index {path} could not be made: {problem}. It is derived: nothing is lost with it."
 
 
@@ -254,12 +254,12 @@ class QueryError(DedupError):
     exit_code = 2
 
 
-class NoRevisionError(DedupError):
+class UnknownRevisionError(DedupError):
     message = "{url} has no revision {wanted}; it has {have}."
     exit_code = 2
 
 
-class PrunedError(DedupError):
+class RevisionPrunedError(DedupError):
     message = "The text of revision {revision} of {url} was pruned on {at} by the rule of [history]; it cannot be measured again."
 
 
@@ -286,7 +286,7 @@ class WebError(DedupError):
     message = "The dashboard cannot be served on {listen}: {problem}."
 
 
-class WebOpenError(DedupError):
+class WebExposedError(DedupError):
     message = """Other machines could reach {listen}: set [web] token (better "env:NAME" than the token itself), or listen on 127.0.0.1."""
     exit_code = 2
 

@@ -26,7 +26,7 @@ def beat() -> None:
 
 
 @contextmanager
-def heard_by(listener: Callable[[], None]) -> Iterator[None]:
+def listen_to_beats(listener: Callable[[], None]) -> Iterator[None]:
     """Call `listener` at every beat of this thread. It must be quick, and must not touch what the work is about."""
     token = _listener.set(listener)
     try:
@@ -35,9 +35,9 @@ def heard_by(listener: Callable[[], None]) -> Iterator[None]:
         _listener.reset(token)
 
 
-def beating(items: Iterable[_T], every: int = 1) -> Iterator[_T]:
+def with_beats(items: Iterable[_T], interval: int = 1) -> Iterator[_T]:
     """The items, with a beat after each `every` of them."""
     for number, item in enumerate(items, 1):
         yield item
-        if number % every == 0:
+        if number % interval == 0:
             beat()

@@ -20,19 +20,19 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from dedup.log_limits import Limiter, LogLimit
+from dedup.log_limits import LogLimiter, LogLimitFilter
 
-GRACE = 1
+GRACE_SECONDS = 1
 """Seconds that answers may still take when the server ends."""
-QUEUE = 128
+ACCEPT_BACKLOG = 128
 """Connections that the kernel keeps until they are accepted."""
 _LOGGERS = ("uvicorn.error", "asyncio")
-LINES = 5
+MAX_LOG_LINES_PER_MINUTE = 5
 """Lines of one kind that the server logs a minute: clients can provoke them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ConnectionLimits:
     """What the clients of one server can take.
 
     `connections`: connections at a time. `batch`: connections that are accepted at a time; a few batches exist beside `connections` for a
@@ -42,28 +42,28 @@ class Limits:
     read, of all connections together; above that the oldest are cut off.
     """
 
-    connections: int = 64
-    batch: int = 16
+    max_connections: int = 64
+    accept_batch: int = 16
     request_seconds: float = 10.0
-    request_bytes: int = 1 << 20
-    answer_seconds: float = 30.0
-    answer_rate: int = 16_384
-    answer_bytes: int = 64 << 20
+    max_request_bytes: int = 1 << 20
+    response_seconds: float = 30.0
+    response_bytes_per_second: int = 16_384
+    max_buffered_bytes: int = 64 << 20
 
 
-def limits_of(descriptors: int, most: int = 64) -> Limits:
+def limits_for(max_descriptors: int, limit: int = 64) -> ConnectionLimits:
     """Limits for a process that may have so many descriptors open: connections and batches together take at most a quarter of them."""
-    connections = max(4, min(most, descriptors // 8))
-    return Limits(connections, batch=max(1, connections // 4))
+    max_connections = max(4, min(limit, max_descriptors // 8))
+    return ConnectionLimits(max_connections, accept_batch=max(1, max_connections // 4))
 
 
 class Connections:
     """The open connections of one server, and what the limits do to them. Everything runs in the server's event loop."""
 
-    def __init__(self, limits: Limits, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limits: ConnectionLimits, clock: Callable[[], float] = time.monotonic) -> None:
         self.limits, self.clock = limits, clock
         self._open: dict[_Connection, None] = {}  # in the order in which they were made
-        self.cut = 0
+        self.dropped_count = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -72,15 +72,15 @@ class Connections:
         """A connection was made. Where there are too many, one is closed: an idle one before one that reads an answer; the new one itself
         if all others are being answered."""
         self._open[connection] = None
-        if len(self._open) <= self.limits.connections:
+        if len(self._open) <= self.limits.max_connections:
             return
         others = [c for c in self._open if c is not connection]
-        idle = [c for c in others if c.owes_request and not c.buffered]
-        reading = [c for c in others if c.buffered]
+        idle = [c for c in others if c.is_awaiting_request and not c.buffered_bytes]
+        receiving = [c for c in others if c.buffered_bytes]
         if idle:
-            self.drop(min(idle, key=lambda c: c.owing_since))
-        elif reading:
-            self.drop(min(reading, key=lambda c: c.owing_since))
+            self.drop(min(idle, key=lambda c: c.waiting_since))
+        elif receiving:
+            self.drop(min(receiving, key=lambda c: c.waiting_since))
         else:
             self.drop(connection)
 
@@ -90,7 +90,7 @@ class Connections:
 
     def drop(self, connection: _Connection) -> None:
         """End a connection at once, whatever waits to be sent."""
-        self.cut += 1
+        self.dropped_count += 1
         self.remove(connection)
         connection.transport.abort()
 
@@ -99,21 +99,21 @@ class Connections:
         now, limits = self.clock(), self.limits
         waiting: list[tuple[float, int, _Connection]] = []
         for connection in list(self._open):
-            size = connection.buffered
+            size = connection.buffered_bytes
             if not size:
-                connection.read_by = None
-                if connection.owes_request and now - connection.owing_since >= limits.request_seconds:
+                connection.read_deadline = None
+                if connection.is_awaiting_request and now - connection.waiting_since >= limits.request_seconds:
                     self.drop(connection)
                 continue
-            if connection.read_by is None:
-                connection.read_by = now + limits.answer_seconds + size / limits.answer_rate
-            if now >= connection.read_by:
+            if connection.read_deadline is None:
+                connection.read_deadline = now + limits.response_seconds + size / limits.response_bytes_per_second
+            if now >= connection.read_deadline:
                 self.drop(connection)
             else:
-                waiting.append((connection.read_by, size, connection))
+                waiting.append((connection.read_deadline, size, connection))
         total = sum(size for _, size, _ in waiting)
         for _, size, connection in sorted(waiting, key=lambda w: w[0])[:-1]:
-            if total <= limits.answer_bytes:
+            if total <= limits.max_buffered_bytes:
                 break
             total -= size
             self.drop(connection)
@@ -124,39 +124,39 @@ class _Connection(H11Protocol):
 
     def __init__(self, *args: Any, connections: Connections, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._others = connections
-        self._received = 0
-        self.owing_since = connections.clock()
-        self.read_by: float | None = None
+        self._all_connections = connections
+        self._received_bytes = 0
+        self.waiting_since = connections.clock()
+        self.read_deadline: float | None = None
 
     @property
-    def owes_request(self) -> bool:
+    def is_awaiting_request(self) -> bool:
         """Whether the client has not sent all of the request that is awaited, or of the one that is being answered."""
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request
         return cycle is None or cycle.response_complete or cycle.more_body
 
     @property
-    def buffered(self) -> int:
+    def buffered_bytes(self) -> int:
         """Bytes that the client has not read, beyond what the kernel holds."""
         return self.transport.get_write_buffer_size()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._others.add(self)
+        self._all_connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._others.remove(self)
+        self._all_connections.remove(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        self._received += len(data)
-        if self._received > self._others.limits.request_bytes:
-            self._others.drop(self)
+        self._received_bytes += len(data)
+        if self._received_bytes > self._all_connections.limits.max_request_bytes:
+            self._all_connections.drop(self)
         elif not self.transport.is_closing():
             super().data_received(data)
 
     def on_response_complete(self) -> None:
-        self.owing_since, self._received = self._others.clock(), 0
+        self.waiting_since, self._received_bytes = self._all_connections.clock(), 0
         super().on_response_complete()
 
 
@@ -167,32 +167,32 @@ class HttpServer:
     def __init__(
         self,
         app: Any,
-        listening: socket.socket,
-        limits: Limits | None = None,
+        listening_socket: socket.socket,
+        limits: ConnectionLimits | None = None,
         *,
         log: bool = False,
         prepare: Callable[[], None] | None = None,
     ) -> None:
-        limits = limits or limits_of(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        limits = limits or limits_for(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
         self.connections = Connections(limits)
-        self.socket = listening
+        self.socket = listening_socket
         config = uvicorn.Config(
             app, log_config=None, access_log=log, server_header=False, proxy_headers=False, lifespan="off", ws="none",
             http=partial(_Connection, connections=self.connections),  # type: ignore[arg-type]  # what makes the protocol
-            loop="asyncio", interface="asgi3", timeout_graceful_shutdown=GRACE, backlog=limits.batch,
-            limit_concurrency=2 * limits.connections + 1,
+            loop="asyncio", interface="asgi3", timeout_graceful_shutdown=GRACE_SECONDS, backlog=limits.accept_batch,
+            limit_concurrency=2 * limits.max_connections + 1,
         )  # fmt: skip
         for name in _LOGGERS:
             logger = logging.getLogger(name)
-            if not any(isinstance(f, LogLimit) for f in logger.filters):
-                logger.addFilter(LogLimit(logger, Limiter(LINES)))
+            if not any(isinstance(f, LogLimitFilter) for f in logger.filters):
+                logger.addFilter(LogLimitFilter(logger, LogLimiter(MAX_LOG_LINES_PER_MINUTE)))
         self._server = _Server(config, self.connections, prepare)
 
     def run(self) -> None:
         """Answer until `end` is called."""
         self._server.run(sockets=[self.socket])
 
-    def end(self) -> None:
+    def stop(self) -> None:
         """Finish the answers that are under way, and return from `run`. May be called from any thread and from a signal handler."""
         self._server.should_exit = True
 
@@ -211,8 +211,8 @@ class _Server(uvicorn.Server):
         if self._prepare is not None:
             self._prepare()
         await super().startup(sockets)
-        for listening in sockets or ():
-            listening.listen(QUEUE)  # asyncio has set it to what it accepts at a time
+        for listening_socket in sockets or ():
+            listening_socket.listen(ACCEPT_BACKLOG)  # asyncio has set it to what it accepts at a time
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second."""
@@ -220,18 +220,20 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter)
 
 
-def listen_at(listen: str) -> socket.socket:
+def open_listening_socket(address: str) -> socket.socket:
     """A listening socket at "address:port", not inherited by other programs. Raises OSError."""
-    host, _, port = listen.rpartition(":")
-    (family, _, _, _, place), *_ = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio lets small answers wait (Nagle)
+    host, _, port = address.rpartition(":")
+    (family, _, _, _, socket_address), *_ = socket.getaddrinfo(
+        host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio lets small answers wait (Nagle)
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(place)
-        made.listen(QUEUE)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(socket_address)
+        sock.listen(ACCEPT_BACKLOG)
     except OSError:
         with suppress(OSError):
-            made.close()
+            sock.close()
         raise
-    made.set_inheritable(False)
-    return made
+    sock.set_inheritable(False)
+    return sock

@@ -13,40 +13,40 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-MOST = 100
+MAX_LINES = 100
 """Lines of one kind that are written in one period."""
-SECONDS = 60.0
+PERIOD_SECONDS = 60.0
 """Length of a period, in seconds. It begins with the first line of its kind."""
-MOST_KINDS = 500
+MAX_KINDS = 500
 """Kinds that are counted separately; all others share one count."""
-OTHER = "other messages"
+OTHER_KIND = "other messages"
 
 
 @dataclass(slots=True)
 class _Period:
     """`begun` is a time of the limiter's clock."""
 
-    begun: float
-    written: int = 0
-    suppressed: int = 0
+    started_at: float
+    written_count: int = 0
+    suppressed_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Suppressed:
+class SuppressedCount:
     """How many messages of a kind were not written in a period that is over."""
 
     kind: str
-    number: int
+    count: int
 
     def __str__(self) -> str:
-        return f"and {self.number:,} more of this kind: {self.kind}"
+        return f"and {self.count:,} more of this kind: {self.kind}"
 
 
-class Limiter:
+class LogLimiter:
     """Decides which messages are written. Safe to use from several threads; `clock` gives seconds that never run backwards."""
 
-    def __init__(self, most: int = MOST, seconds: float = SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
-        self._most, self.seconds, self._clock = most, seconds, clock
+    def __init__(self, max_lines: int = MAX_LINES, seconds: float = PERIOD_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._max_lines, self.seconds, self._clock = max_lines, seconds, clock
         self._lock = threading.Lock()
         self._periods: dict[str, _Period] = {}
 
@@ -55,39 +55,39 @@ class Limiter:
         now = self._clock()
         with self._lock:
             period = self._periods.get(kind)
-            if period is None and len(self._periods) >= MOST_KINDS:
-                self._periods = {k: p for k, p in self._periods.items() if p.suppressed or now - p.begun < self.seconds}
-                if len(self._periods) >= MOST_KINDS:
-                    kind = OTHER
+            if period is None and len(self._periods) >= MAX_KINDS:
+                self._periods = {k: p for k, p in self._periods.items() if p.suppressed_count or now - p.started_at < self.seconds}
+                if len(self._periods) >= MAX_KINDS:
+                    kind = OTHER_KIND
                     period = self._periods.get(kind)
-            if period is None or (not period.suppressed and now - period.begun >= self.seconds):
+            if period is None or (not period.suppressed_count and now - period.started_at >= self.seconds):
                 period = self._periods[kind] = _Period(now)
-            if period.written < self._most:
-                period.written += 1
+            if period.written_count < self._max_lines:
+                period.written_count += 1
                 return True
-            period.suppressed += 1
+            period.suppressed_count += 1
             return False
 
-    def over(self, *, everything: bool = False) -> list[Suppressed]:
+    def pop_suppressed(self, *, include_running: bool = False) -> list[SuppressedCount]:
         """What was suppressed in periods that are over (with `everything`: in all), each reported once. Those periods end."""
         now = self._clock()
         with self._lock:
-            ended = [k for k, p in self._periods.items() if everything or now - p.begun >= self.seconds]
-            periods = [(kind, self._periods.pop(kind)) for kind in ended]
-        return [Suppressed(kind, period.suppressed) for kind, period in periods if period.suppressed]
+            kinds = [k for k, p in self._periods.items() if include_running or now - p.started_at >= self.seconds]
+            periods = [(kind, self._periods.pop(kind)) for kind in kinds]
+        return [SuppressedCount(kind, period.suppressed_count) for kind, period in periods if period.suppressed_count]
 
 
-class LogLimit(logging.Filter):
+class LogLimitFilter(logging.Filter):
     """A filter for a handler or a logger, which is `target`: add it with `target.addFilter`, and `close` it at the end.
 
     The kind of a record is its attribute `kind` (`extra={"kind": ...}`), else its message before arguments are put in. How many
     records were suppressed is written by the next record after the period, by a timer, or by `close`.
     """
 
-    def __init__(self, target: logging.Handler | logging.Logger, limiter: Limiter | None = None) -> None:
+    def __init__(self, target: logging.Handler | logging.Logger, limiter: LogLimiter | None = None) -> None:
         super().__init__()
         self._target = target
-        self._limiter = limiter or Limiter()
+        self._limiter = limiter or LogLimiter()
         self._levels: dict[str, int] = {}
         self._timer: threading.Timer | None = None
         self._closed = False
@@ -96,23 +96,23 @@ class LogLimit(logging.Filter):
         """Whether the record is written."""
         if getattr(record, "summary", False):
             return True
-        self.report()
-        kind = _kind(record)
+        self.report_suppressed()
+        kind = _record_kind(record)
         if self._limiter.admit(kind):
             return True
-        if len(self._levels) < MOST_KINDS:
+        if len(self._levels) < MAX_KINDS:
             self._levels[kind] = record.levelno
         if self._timer is None and not self._closed:
-            timer = self._timer = threading.Timer(self._limiter.seconds, self._wake)
+            timer = self._timer = threading.Timer(self._limiter.seconds, self._on_timer)
             timer.daemon = True
             with suppress(RuntimeError, MemoryError):  # there may be no room for another thread; the next record reports
                 timer.start()
         return False
 
-    def report(self, *, everything: bool = False) -> None:
+    def report_suppressed(self, *, include_running: bool = False) -> None:
         """Write how many records were suppressed in the periods that are over, or in all."""
-        for suppressed in self._limiter.over(everything=everything):
-            record = logging.LogRecord("dedup", self._levels.pop(suppressed.kind, logging.WARNING), __file__, 0, "%s", (suppressed,), None)
+        for summary in self._limiter.pop_suppressed(include_running=include_running):
+            record = logging.LogRecord("dedup", self._levels.pop(summary.kind, logging.WARNING), __file__, 0, "%s", (summary,), None)
             record.summary = True
             self._target.handle(record)
 
@@ -121,13 +121,13 @@ class LogLimit(logging.Filter):
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
-        self.report(everything=True)
+        self.report_suppressed(include_running=True)
 
-    def _wake(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
-        self.report()
+        self.report_suppressed()
 
 
-def _kind(record: logging.LogRecord) -> str:
-    given = getattr(record, "kind", None)
-    return str(given) if given else str(record.msg)[:200]
+def _record_kind(record: logging.LogRecord) -> str:
+    kind = getattr(record, "kind", None)
+    return str(kind) if kind else str(record.msg)[:200]

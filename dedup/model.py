@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 CheckStatus = Literal["verified", "mismatched", "unclaimed"]
-Cause = Literal["truncated", "stale", "altered", "malformed"]
+MismatchCause = Literal["truncated", "stale", "altered", "malformed"]
 Relation = Literal["exact", "near", "copy", "excerpt", "quote"]
 """In the order of their precedence. Clusters are made of the first three."""
 Masking = Literal["learned", "masked", "allowed"]
 """What is done with a publisher's passage: `learned` and `masked` (by hand) count for nothing, `allowed` counts."""
-Standing = Literal["counted", "truncated", "overruled", "superseded"]
+SightingStatus = Literal["counted", "truncated", "overruled", "superseded"]
 """What a sighting is worth: `counted` takes part in runs, changes and clusters; `truncated` was cut short; `overruled`
 came after a verified reading of the same crawl; `superseded` was read again otherwise without anything vouching for it."""
 
@@ -23,7 +23,7 @@ ChangeKind = Literal[
 ]
 Severity = Literal["trivial", "minor", "notable", "major"]
 SEVERITIES: tuple[Severity, ...] = ("trivial", "minor", "notable", "major")
-Topic = Literal["change", "mismatch", "duplicate", "cluster", "faults", "daemon"]
+AlertTopic = Literal["change", "mismatch", "duplicate", "cluster", "faults", "daemon"]
 """What can be alerted to."""
 Language = Literal["ko", "en"]
 """In which messages are worded."""
@@ -40,7 +40,7 @@ FaultKind = Literal[
     "internal",
 ]
 
-FAULTS: dict[FaultKind, str] = {
+FAULT_MESSAGES: dict[FaultKind, str] = {
     "empty": "the file is empty",
     "truncated_before_body": "the file ends before the article's body begins",
     "not_an_article": "the file does not begin with an article's header",
@@ -57,7 +57,7 @@ NO_COMMIT = bytes(16)
 """The token of no commit: what the candidate index holds before any, and while it is being filled."""
 
 
-class Packed:
+class PickleBySlots:
     """What travels between processes: pickled as its constructor's arguments, in the order of its fields."""
 
     __slots__: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ class Packed:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault(Packed):
+class Fault(PickleBySlots):
     """Why a file (or a part of it) could not be read as an article: a kind and a sentence for people."""
 
     kind: FaultKind
@@ -75,7 +75,7 @@ class Fault(Packed):
 
 
 @dataclass(frozen=True, slots=True)
-class Check(Packed):
+class Check(PickleBySlots):
     """The verdict on an article's `content_hash`.
 
     `claimed` is the text in the file; `computed` the hex digest of the body by `recipe`: the recipe that matched, or
@@ -83,14 +83,14 @@ class Check(Packed):
     """
 
     status: CheckStatus
-    cause: Cause | None
+    cause: MismatchCause | None
     claimed: str
     computed: str
     recipe: str
 
 
 @dataclass(frozen=True, slots=True)
-class Metadata(Packed):
+class Metadata(PickleBySlots):
     """What a file says of its article beside title, body, URL and crawl time; unescaped, blanks trimmed, else as printed;
     `extra` without credentials in addresses."""
 
@@ -106,7 +106,7 @@ class Metadata(Packed):
 
 
 @dataclass(frozen=True, slots=True)
-class Article(Packed):
+class Article(PickleBySlots):
     """One parsed file. `url` is as spelt in the file; `crawled_at` is None where the file has no usable one."""
 
     title: str
@@ -119,7 +119,7 @@ class Article(Packed):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ParseResult:
     """What reading one file gave: an article, or none and why; an article may carry faults of its own (a bad time). `complete`: the
     content shows that its writer had finished: the claimed digest verifies, or nothing is claimed and the format's end mark is there."""
 
@@ -129,11 +129,11 @@ class Reading:
 
 
 RELATIONS: tuple[Relation, ...] = ("exact", "near", "copy", "excerpt", "quote")
-CLUSTERED: tuple[Relation, ...] = RELATIONS[:3]
+CLUSTER_RELATIONS: tuple[Relation, ...] = RELATIONS[:3]
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
+class MatchScores:
     """What was measured of two texts. `similarity` is Jaccard of the shingle sets, `containment` the share of the smaller one
     that the larger holds; `coverage` the share of the shorter text that runs alike in the other, `shared` in normalised
     characters, `longest` the longest passage, `quoted` the share of what is shared that is quoted. `masked` names the
@@ -148,7 +148,7 @@ class Numbers:
     masked: tuple[str, ...] = ()
 
 
-ALIKE = Numbers(1.0, 1.0, 1.0, 0, 0, 0.0)
+IDENTICAL = MatchScores(1.0, 1.0, 1.0, 0, 0, 0.0)
 """Of texts that are the same; how many characters that are is not told."""
 
 
@@ -159,7 +159,7 @@ class Match:
     a: int
     b: int
     relation: Relation
-    numbers: Numbers
+    scores: MatchScores
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,56 +12,56 @@ import os
 import sys
 from typing import TextIO
 
-_ASCII = ("ascii", "us-ascii", "ansi_x3.4-1968", "646")
-_UTF8 = "PYTHONUTF8"
+_ASCII_ENCODINGS = ("ascii", "us-ascii", "ansi_x3.4-1968", "646")
+_UTF8_VARIABLE = "PYTHONUTF8"
 
 
 def prepare() -> None:
     """Make this process fit to work in. Where the locale knows ASCII alone, its program is started again in its place, in UTF-8."""
-    _keep_own_permissions()
-    _fill_descriptors()
-    _speak_utf8()
-    sys.stdout = _stream(sys.stdout, _Output(1, "w", closefd=False))
-    sys.stderr = _stream(sys.stderr, _Remarks(2, "w", closefd=False))
-    show_fatal_signals()
+    _keep_owner_permissions()
+    _open_missing_streams()
+    _ensure_utf8()
+    sys.stdout = _wrap_stream(sys.stdout, _StandardOutput(1, "w", closefd=False))
+    sys.stderr = _wrap_stream(sys.stderr, _StandardError(2, "w", closefd=False))
+    enable_fault_handler()
 
 
-def show_fatal_signals() -> None:
+def enable_fault_handler() -> None:
     """Write what every thread was doing to standard error when a signal such as SIGBUS or SIGSEGV ends this process. A file that is
     truncated by something else while it is mapped ends it so."""
     with contextlib.suppress(OSError, ValueError):
         faulthandler.enable(2)
 
 
-def _keep_own_permissions() -> None:
+def _keep_owner_permissions() -> None:
     """A umask says what others may not do; what it takes from the owner would keep the program from its own files."""
     os.umask(os.umask(0o077) & 0o077)
 
 
-def _fill_descriptors() -> None:
+def _open_missing_streams() -> None:
     """A closed standard stream leads nowhere; else the first file that is opened would take its number, and what is meant for the
     stream would be written into it."""
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
         except OSError:
-            opened = os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)
-            os.dup2(opened, number)
-            if opened != number:
-                os.close(opened)
+            descriptor = os.open(os.devnull, os.O_RDONLY if mode == "r" else os.O_WRONLY)
+            os.dup2(descriptor, number)
+            if descriptor != number:
+                os.close(descriptor)
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  for as long as the process runs
 
 
-def _speak_utf8() -> None:
+def _ensure_utf8() -> None:
     """Arguments and names of files are UTF-8 whatever the locale is, as those of the configuration are. Python decides that once, when
     it starts."""
-    if sys.getfilesystemencoding().lower() in _ASCII and os.environ.get(_UTF8) != "1" and sys.executable:
-        os.environ[_UTF8] = "1"
+    if sys.getfilesystemencoding().lower() in _ASCII_ENCODINGS and os.environ.get(_UTF8_VARIABLE) != "1" and sys.executable:
+        os.environ[_UTF8_VARIABLE] = "1"
         os.execv(sys.executable, [sys.executable, "-X", "utf8=1", *sys.orig_argv[1:]])  # noqa: S606  this program
 
 
-class _Output(io.FileIO):
+class _StandardOutput(io.FileIO):
     """Standard output, whose errors name it."""
 
     def write(self, data: object) -> int:
@@ -71,7 +71,7 @@ class _Output(io.FileIO):
             raise type(error)(error.errno, error.strerror, "standard output") from None
 
 
-class _Remarks(io.FileIO):
+class _StandardError(io.FileIO):
     """Standard error: what cannot be said there is no reason to leave work undone."""
 
     def write(self, data: object) -> int:
@@ -81,13 +81,13 @@ class _Remarks(io.FileIO):
             return len(memoryview(data))  # type: ignore[arg-type]
 
 
-def _stream(given: TextIO, raw: io.FileIO) -> TextIO:
+def _wrap_stream(original: TextIO, raw_file: io.FileIO) -> TextIO:
     """A stream like the given one, over `raw`."""
-    known = given if isinstance(given, io.TextIOWrapper) else None
+    text_stream = original if isinstance(original, io.TextIOWrapper) else None
     return io.TextIOWrapper(
-        io.BufferedWriter(raw),
-        encoding=given.encoding,
+        io.BufferedWriter(raw_file),
+        encoding=original.encoding,
         errors="backslashreplace",  # a terminal whose encoding lacks a character is no reason to stop
-        line_buffering=known is None or known.line_buffering,
-        write_through=known is not None and known.write_through,
+        line_buffering=text_stream is None or text_stream.line_buffering,
+        write_through=text_stream is not None and text_stream.write_through,
     )

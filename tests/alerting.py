@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from dedup.config import AlertRule, Changes, Channel, Delivery, Settings
+from dedup.config import AlertRuleConfig, ChangesConfig, ChannelConfig, DeliveryConfig, Settings
 from dedup.rules import Event
 from dedup.store import WritableDatabase, open_writable, outbox
 
@@ -51,14 +51,14 @@ def event(n: int = 1, **given: Any) -> Event:
     return Event(**{**values, **given})
 
 
-def settings(channels: Mapping[str, Channel], *rules: AlertRule, incident_pages: int = 5, **delivery: Any) -> Settings:
+def settings(channels: Mapping[str, ChannelConfig], *rules: AlertRuleConfig, incident_pages: int = 5, **delivery: Any) -> Settings:
     """Settings with these channels, and a rule that sends every change to all of them where none is given."""
-    chosen = rules or (AlertRule(name="all", on=("change",), to=tuple(channels)),)
+    chosen = rules or (AlertRuleConfig(name="all", on=("change",), to=tuple(channels)),)
     return Settings(
-        changes=Changes(incident_pages=incident_pages),
+        changes=ChangesConfig(incident_pages=incident_pages),
         channels=dict(channels),
         alerts=chosen,
-        delivery=Delivery(**{"gather_seconds": 0.0, **delivery}),
+        delivery=DeliveryConfig(**{"gather_seconds": 0.0, **delivery}),
     )
 
 
@@ -67,7 +67,7 @@ def written(db: Path, chosen: Settings, events: Iterable[Event], now: str) -> It
     """A database whose outbox has what these events ask for."""
     with open_writable(str(db), "test") as database:
         with database.transaction() as transaction:
-            outbox.write(transaction, events, chosen.alerting(), now)
+            outbox.write(transaction, events, chosen.alert_policy(), now)
         yield database
 
 

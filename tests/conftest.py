@@ -145,8 +145,8 @@ def sampled(tmp_path_factory: pytest.TempPathFactory) -> Sampled:
 @pytest.fixture
 def plain(monkeypatch: pytest.MonkeyPatch) -> None:
     """The forms without numba, however much there is to do."""
-    monkeypatch.setattr(jit._State, "engaged", False)
-    monkeypatch.setattr(jit._State, "missing", True)
+    monkeypatch.setattr(jit._JitState, "enabled", False)
+    monkeypatch.setattr(jit._JitState, "unavailable", True)
 
 
 @pytest.fixture
@@ -154,13 +154,13 @@ def machine_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """The compiled forms where numba is, however little there is to do: what signs a few hundred articles is quicker so, since it is
     compiled once a run."""
     there = find_spec("numba") is not None
-    monkeypatch.setattr(jit._State, "engaged", there)
-    monkeypatch.setattr(jit._State, "missing", not there)
+    monkeypatch.setattr(jit._JitState, "enabled", there)
+    monkeypatch.setattr(jit._JitState, "unavailable", not there)
 
 
 @pytest.fixture(params=["plain", "compiled"])
 def either(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Once in the forms without numba, once in the compiled ones."""
-    monkeypatch.setattr(jit._State, "engaged", request.param == "compiled")
-    monkeypatch.setattr(jit._State, "missing", request.param == "plain")
+    monkeypatch.setattr(jit._JitState, "enabled", request.param == "compiled")
+    monkeypatch.setattr(jit._JitState, "unavailable", request.param == "plain")
     return str(request.param)

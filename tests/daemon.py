@@ -15,7 +15,7 @@ from pathlib import Path
 from dedup import store
 from dedup.daemon.health_file import Health
 from dedup.reports import status
-from dedup.search import reach
+from dedup.search import index_coverage
 from dedup.store import open_database
 from tests import running
 
@@ -64,22 +64,22 @@ class Daemon:
     def idle(self) -> bool:
         """Whether what it recorded is summed up and can be searched for: it opens no more files for that then."""
         with open_database(str(self.db)) as database:
-            far = reach(database)
-            return store.statistics.count(database, "due") == 0 and far.held == far.all
+            far = index_coverage(database)
+            return store.statistics.count(database, "due") == 0 and far.indexed == far.total
 
     def report(self) -> Health:
         """What it says of itself."""
-        found = status.daemon(str(self.db)).report
+        found = status.daemon_status(str(self.db)).health
         assert found is not None
         return found
 
     def problems(self) -> list[str]:
         """What a monitor would be told."""
-        return status.problems(status.daemon(str(self.db)))
+        return status.find_problems(status.daemon_status(str(self.db)))
 
     def degraded(self, reason: str) -> bool:
         """Whether it says that it is, for this reason."""
-        found = status.daemon(str(self.db)).report
+        found = status.daemon_status(str(self.db)).health
         return found is not None and any(d.reason == reason for d in found.degraded)
 
     def leave(self, number: int = signal.SIGTERM, seconds: float = 30) -> int:

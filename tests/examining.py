@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from dedup.config import Settings, load
-from dedup.doctor import Finding, Surroundings, examine
-from dedup.store.integrity import BASE
+from dedup.doctor import Finding, SystemProbes, run_checks
+from dedup.store.integrity import BASE_TABLES
 from tests import damaging
 from tests.conftest import Ran, run
 
@@ -58,15 +58,15 @@ def told(those: list[dict[str, Any]]) -> str:
     return "\n".join(f"{f['check']} {f['severity']}: {f['what']}" for f in those)
 
 
-def examined(folder: Path, around: Surroundings | None = None, **options: Any) -> list[Finding]:
+def examined(folder: Path, around: SystemProbes | None = None, **options: Any) -> list[Finding]:
     """The findings, with other surroundings."""
     settings = load(str(folder / "config.toml")).settings
-    return examine(settings, around=around, **options)[0]
+    return run_checks(settings, probes=around, **options)[0]
 
 
 def wrong(settings: Settings, *, writing: bool = False) -> list[str]:
     """Errors and warnings about what a database holds; `writing`: this process holds its lock."""
-    return [f.what for f in examine(settings, writing=writing)[0] if f.check in CONTENT and f.severity != "ok"]
+    return [f.message for f in run_checks(settings, holds_lock=writing)[0] if f.check in CONTENT and f.severity != "ok"]
 
 
 def base_rows(db: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -78,7 +78,7 @@ def base_rows(db: Path) -> dict[str, list[tuple[Any, ...]]]:
         "readings": "id, file_id, sighting_id, alias_id, metadata_id, standing, check_status, claimed, recipe, encoding, crawled_at_from",
     }
     with closing(sqlite3.connect(db)) as connection:
-        tables = (*BASE, "faults", "boilerplate", "publishers")
+        tables = (*BASE_TABLES, "faults", "boilerplate", "publishers")
         return {t: connection.execute(f"SELECT {derived.get(t, '*')} FROM {t} ORDER BY 1").fetchall() for t in tables}
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 from starlette.testclient import TestClient
 
 from dedup.config import Settings, load
-from dedup.web.app import make
+from dedup.web.app import create_app
 
 BASE = "http://localhost:8765"
 VOID = {"meta", "link", "br", "input", "hr", "img"}
@@ -21,7 +21,7 @@ VOID = {"meta", "link", "br", "input", "hr", "img"}
 
 def client(settings: Settings, token: str = "") -> TestClient:
     """A browser on this machine."""
-    return TestClient(make(settings, token), base_url=BASE)
+    return TestClient(create_app(settings, token), base_url=BASE)
 
 
 def client_of(folder: Path) -> TestClient:

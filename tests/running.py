@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from dedup import reports, store
-from dedup.config import Crawl, Database, Duplicates, Settings
-from dedup.scan.counts import Tally
+from dedup.config import CrawlConfig, DatabaseConfig, DuplicatesConfig, Settings
+from dedup.scan.counts import ScanCounts
 from dedup.scan.scanner import Scan
 from dedup.scan.session import Session, open_session
 from dedup.store import open_database
@@ -19,9 +19,9 @@ def settings(
     crawl: Path, db: Path, *, settle: float = 0.0, patterns: tuple[str, ...] = ("*.md",), workers: int = 1, **duplicates: Any
 ) -> Settings:
     return Settings(
-        crawl=Crawl(directories=(str(crawl),), settle_seconds=settle, patterns=patterns, workers=workers),
-        database=Database(path=str(db)),
-        duplicates=Duplicates(**duplicates),
+        crawl=CrawlConfig(directories=(str(crawl),), settle_seconds=settle, patterns=patterns, workers=workers),
+        database=DatabaseConfig(path=str(db)),
+        duplicates=DuplicatesConfig(**duplicates),
     )
 
 
@@ -31,7 +31,7 @@ def session(crawl: Path, db: Path, **kw: Any) -> Iterator[Session]:
         yield opened
 
 
-def scan(crawl: Path, db: Path, **kw: Any) -> Tally:
+def scan(crawl: Path, db: Path, **kw: Any) -> ScanCounts:
     """One pass, as `dedup scan` makes it."""
     with session(crawl, db, **kw) as opened:
         return Scan(opened).run()
@@ -40,11 +40,11 @@ def scan(crawl: Path, db: Path, **kw: Any) -> Tally:
 def dump(db: Path, *tables: str) -> list[dict[str, Any]]:
     """The logical dump, of some tables or of all."""
     with open_database(str(db)) as database:
-        return [row for row in reports.dump(database) if not tables or row["table"] in tables]
+        return [row for row in reports.dump_rows(database) if not tables or row["table"] in tables]
 
 
 def history(db: Path, url: str) -> dict[str, Any]:
     with open_database(str(db)) as database:
         page = store.pages.get_by_url(database, url)
         assert page is not None, url
-        return reports.history(database, page)
+        return reports.page_history(database, page)

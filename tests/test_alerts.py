@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dedup import store
-from dedup.config import Channel
+from dedup.config import ChannelConfig
 from dedup.rules import alert_id
 from dedup.store import open_database, open_writable
 from dedup.text import times
@@ -21,7 +21,7 @@ IDS = [alert_id("all", f"change:{n}") for n in range(3)]
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
     """A folder with a database that has three alerts due at `hook`, and no configuration yet."""
-    with written(tmp_path / "dedup.db", settings({"hook": Channel(kind="log")}), [event(n) for n in range(3)], times.now()):
+    with written(tmp_path / "dedup.db", settings({"hook": ChannelConfig(kind="log")}), [event(n) for n in range(3)], times.now()):
         pass
     return tmp_path
 
@@ -83,7 +83,7 @@ def test_list_and_show_tell_what_became_of_each(here: Path) -> None:
     assert "Body: 예산안 규모는 [-638조원-]{+639조원+}으로 늘었다." in shown.out
     assert "hook        sent" in shown.out
     told = run(here, "alerts", "show", IDS[1], "-f", "json").json()
-    assert (told["id"], told["deliveries"][0]["attempts"], told["told"]) == (IDS[1], 1, json.loads(json.dumps(event(1).told)))
+    assert (told["id"], told["deliveries"][0]["attempts"], told["told"]) == (IDS[1], 1, json.loads(json.dumps(event(1).payload)))
 
 
 @pytest.mark.parametrize("name", ["", "zz", "'; --", "0" * 32, "%"])
@@ -96,8 +96,8 @@ def test_an_alert_that_is_not_there_is_told_in_a_line(here: Path, name: str) -> 
 def test_retry_sends_anew_what_was_given_up_and_nothing_that_was_taken(here: Path) -> None:
     with open_writable(str(here / "dedup.db"), "test") as database, database.transaction() as transaction:
         store.alerts.mark_sent(transaction, [1], times.now(), "m")
-        store.alerts.mark_failed(transaction, [2], times.now(), "no", times.after(9999), 60, -1)
-        store.alerts.mark_failed(transaction, [3], times.now(), "no", times.after(9999), 60, 9)
+        store.alerts.mark_failed(transaction, [2], times.now(), "no", times.seconds_from_now(9999), 60, -1)
+        store.alerts.mark_failed(transaction, [3], times.now(), "no", times.seconds_from_now(9999), 60, 9)
     configured(here, "http://127.0.0.1/")
     assert states(here) == ["pending", "dead", "sent"]
     assert run(here, "alerts", "retry").code == 2

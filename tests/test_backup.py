@@ -23,7 +23,7 @@ import pytest
 import sqlite_utils
 
 from dedup import errors, store
-from dedup.files.atomic import PART
+from dedup.files.atomic import PART_PREFIX
 from dedup.scan.scanner import Scan
 from dedup.store import backup, open_database, open_writable, schema
 from dedup.text import times
@@ -68,7 +68,7 @@ def uuid_of(path: Path) -> str:
 
 
 def left_behind(folder: Path) -> list[str]:
-    return sorted(name for name in os.listdir(folder) if name.startswith(PART))
+    return sorted(name for name in os.listdir(folder) if name.startswith(PART_PREFIX))
 
 
 def beside(path: Path) -> list[str]:
@@ -126,7 +126,7 @@ def test_it_ends_and_is_of_its_first_moment_though_batches_are_committed_between
     crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Begun anew at each commit it would never end."""
-    monkeypatch.setattr(backup, "STEP", 8)
+    monkeypatch.setattr(backup, "PAGES_PER_STEP", 8)
     some = articles(60, TAIL)
     write(crawl, some)
     names = iter([os.fsencode(f"{n:04}_{made.name}") for n, made in enumerate(some)])
@@ -135,7 +135,7 @@ def test_it_ends_and_is_of_its_first_moment_though_batches_are_committed_between
         def take() -> bool:
             name = next(names, None)
             if name is not None:
-                Scan(session).take(session.roots[0], [name])
+                Scan(session).check_paths(session.directories[0], [name])
             return name is not None
 
         for _ in range(5):
@@ -164,7 +164,7 @@ def test_it_ends_and_is_of_its_first_moment_though_batches_are_committed_between
 
 
 def test_an_earlier_backup_stands_until_the_new_one_is_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backup, "STEP", 4)
+    monkeypatch.setattr(backup, "PAGES_PER_STEP", 4)
     db, kept = folder / "dedup.db", folder / "kept.db"
     backup.write(str(db), str(kept))
     first = running.dump(kept)
@@ -497,14 +497,14 @@ def cut(part: Path) -> None:
 @pytest.mark.parametrize("happens", [flip, lose_a_row, lose_a_page, lose_its_name, disagree, cut], ids=lambda f: f.__name__)
 def test_a_copy_that_the_disk_spoilt_is_found_out(folder: Path, monkeypatch: pytest.MonkeyPatch, happens: Callable[[Path], None]) -> None:
     assert run(folder, "backup", "kept.db").code == 0
-    settle = backup._settle
+    settle = backup._sync_to_disk
 
     def spoil(fd: int) -> None:
         settle(fd)
         (part,) = left_behind(folder)
         happens(folder / part)
 
-    monkeypatch.setattr(backup, "_settle", spoil)
+    monkeypatch.setattr(backup, "_sync_to_disk", spoil)
     with unchanged(folder / "kept.db", folder / "dedup.db"):
         refused(folder, "backup", "kept.db", code=3, told="did not pass its check")
         refused(folder, "restore", "kept.db", code=3, told="The database")
@@ -585,7 +585,7 @@ def test_interrupted_it_leaves_with_130_and_everything_as_it_was(folder: Path, a
 def test_interrupted_while_it_checks_it_leaves_everything_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLite calls back within the check, where an exception cannot pass."""
     backup.write(str(folder / "dedup.db"), str(folder / "kept.db"))
-    monkeypatch.setattr(backup, "WORK", 1)
+    monkeypatch.setattr(backup, "CHECK_INSTRUCTIONS", 1)
 
     def heard(what: str, _: int, __: int) -> None:
         if what == "check":
@@ -665,7 +665,7 @@ def test_what_is_restored_after_damage_goes_on_as_if_nothing_had_been(crawl: Pat
         assert daemon.leave() == 0
     equals_a_scan(crawl, db)
     with running.session(crawl, db) as session:
-        session.matcher.open()
+        session.matcher.open_candidate_index()
         check_index(session, [])
     assert sound(db)
 
@@ -687,7 +687,9 @@ def test_a_restored_database_finds_the_copies_that_one_that_was_never_gone_finds
     clean = db.with_name("clean.db")
     for last in (12, 40):
         with running.session(crawl, clean) as session:
-            Scan(session).take(session.roots[0], [name for name in map(os.fsencode, sorted(os.listdir(crawl))) if int(name[:4]) < last])
+            Scan(session).check_paths(
+                session.directories[0], [name for name in map(os.fsencode, sorted(os.listdir(crawl))) if int(name[:4]) < last]
+            )
     assert running.dump(db) == running.dump(clean)
     assert derived(db) == derived(clean)
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from dedup.files.nofollow import Beneath
-from dedup.scan.extract import Found, examine
+from dedup.files.nofollow import NoFollowTree
+from dedup.scan.extract import CrawlFile, extract_files
 from dedup.scan.scanner import Scan
-from dedup.scan.session import options_of
-from dedup.store.rows import Stat
+from dedup.scan.session import build_extract_options
+from dedup.store.rows import FileStamp
 from tests import running
 from tests.conftest import run
 from tests.crawl import Made
@@ -63,8 +63,8 @@ def outside(tmp_path: Path) -> Path:
     return tmp_path / "outside"
 
 
-def found_at(crawl: Path, folder: str) -> Found:
-    return Found(1, os.fsencode(crawl), folder.encode(), b"a.md", Stat(0, 0, 0, 0))
+def found_at(crawl: Path, folder: str) -> CrawlFile:
+    return CrawlFile(1, os.fsencode(crawl), folder.encode(), b"a.md", FileStamp(0, 0, 0, 0))
 
 
 @pytest.mark.parametrize(("folder", "link", "target"), [("in", "in", "."), ("in/deep", "in", "in"), ("in/deep", "in/deep", "in/deep")])
@@ -73,13 +73,13 @@ def test_a_folder_that_became_a_link_after_it_was_listed_is_not_read_through(
 ) -> None:
     """What the walk found is read later; a crawler's account that was taken over has all the time in between."""
     Made().write(crawl / folder, "a.md")
-    found, options = found_at(crawl, folder), options_of(running.settings(crawl, db))
-    assert examine([found], options)[0].outcome == "article"
+    found, options = found_at(crawl, folder), build_extract_options(running.settings(crawl, db))
+    assert extract_files([found], options)[0].outcome == "article"
     shutil.rmtree(crawl / link)
     (crawl / link).symlink_to(outside / target)
     assert os.path.isfile(found.path)
     with opened(outside, outside / "in", outside / "in/deep") as read:
-        (e,) = examine([found], options)
+        (e,) = extract_files([found], options)
     assert (e.outcome, e.article) == ("vanished", None)
     assert read == set()
 
@@ -92,9 +92,9 @@ def test_the_walk_and_events_do_not_go_through_a_link_that_took_a_folders_place(
     (crawl / "in").symlink_to(crawl.parent / "moved away")
     with opened(crawl.parent / "moved away") as read, running.session(crawl, db) as session:
         scan = Scan(session)
-        (root,) = session.roots
-        scan.subtree(root, b"in")
-        scan.take(root, [b"in/a.md", b"in/more/a.md"])
+        (root,) = session.directories
+        scan.reconcile_folder(root, b"in")
+        scan.check_paths(root, [b"in/a.md", b"in/more/a.md"])
         scan.close()
     assert read == set()
     assert {(row["path"], row["gone"]) for row in running.dump(db, "files")} == {("in/a.md", 1), ("b.md", 0)}
@@ -137,26 +137,26 @@ def test_folders_are_told_apart_whatever_was_asked_before(crawl: Path) -> None:
         (crawl / folder).mkdir()
         (crawl / folder / "f").write_text(folder)
     root = os.fsencode(crawl)
-    with Beneath() as beneath:
-        found = [beneath.stat(root, place, b"f") for place in (b"a", b"b", b"a/b", b"a", b"")]
+    with NoFollowTree() as beneath:
+        found = [beneath.stat_path(root, place, b"f") for place in (b"a", b"b", b"a/b", b"a", b"")]
         assert [f and f.st_size for f in found] == [1, 1, 3, 1, None]
-        with beneath.listed(root, b"a") as entries:
+        with beneath.list_folder(root, b"a") as entries:
             assert {entry.name for entry in entries} == {"b", "f"}
         with pytest.raises(NotADirectoryError):
-            beneath.folder(root, b"a/f")
-        assert beneath.stat(root, b"a/f", b"x") is None
-        assert beneath.stat(root, b"none", b"x") is None
+            beneath.open_folder(root, b"a/f")
+        assert beneath.stat_path(root, b"a/f", b"x") is None
+        assert beneath.stat_path(root, b"none", b"x") is None
     before = set(os.listdir("/proc/self/fd"))
-    with Beneath() as beneath:
+    with NoFollowTree() as beneath:
         for place in (b"a", b"a/b", b"none", b"a/f", b"b"):
-            beneath.stat(root, place, b"f")
+            beneath.stat_path(root, place, b"f")
     assert set(os.listdir("/proc/self/fd")) == before, "nothing stays open"
 
 
 def test_swapping_a_folder_for_a_link_again_and_again_never_lets_a_byte_through(crawl: Path, db: Path, outside: Path) -> None:
     """Whatever moment the swap hits."""
     Made(body="안에 있는 글이다. " * 30).write(crawl / "in", "a.md")
-    found, options = found_at(crawl, "in"), options_of(running.settings(crawl, db))
+    found, options = found_at(crawl, "in"), build_extract_options(running.settings(crawl, db))
     (crawl / "link").symlink_to(outside)
     over = threading.Event()
 
@@ -168,7 +168,7 @@ def test_swapping_a_folder_for_a_link_again_and_again_never_lets_a_byte_through(
     swapping = threading.Thread(target=swap)
     swapping.start()
     try:
-        outcomes = [examine([found], options)[0] for _ in range(1500)]
+        outcomes = [extract_files([found], options)[0] for _ in range(1500)]
     finally:
         over.set()
         swapping.join()

@@ -25,25 +25,25 @@ from tests.test_stories import derived, families, in_many_scripts, mixed, paper,
 pytestmark = pytest.mark.usefixtures("machine_code")
 
 BOUNDS = (
-    "dedup.matching.boilerplate.MASKED_CHARACTERS",
-    "dedup.scan.mismatch_causes.MOST_DIGESTS",
-    "dedup.matching.text_cache.CACHED_CHARACTERS",
-    "dedup.matching.passage_matcher.MOST_PUBLISHERS",
+    "dedup.matching.boilerplate.MAX_CACHED_MASK_CHARACTERS",
+    "dedup.scan.mismatch_causes.MAX_DIGESTS",
+    "dedup.matching.text_cache.MAX_CACHED_CHARACTERS",
+    "dedup.matching.passage_matcher.MAX_CACHED_PUBLISHERS",
 )
 """What bounds the caches that are objects of `Cache`."""
 RESULTS = (
     "dedup.similarity.minhash.permutations",
     "dedup.store.database._value_rows",
     "dedup.text.normalise._form_of_runs",
-    "dedup.text.urls._general",
+    "dedup.text.urls._normalise",
 )
 """Functions of which the latest results are kept."""
 BATCHES = (
-    "dedup.matching.matcher.LOADED_AT_ONCE",
+    "dedup.matching.matcher.COMPARISONS_PER_CHUNK",
     "dedup.maintenance.reindex.CHUNK",
     "dedup.scan.scanner.BATCH_FILES",
     "dedup.scan.scanner.BATCH_BYTES",
-    "dedup.text.normalise.BATCH_CHARACTERS",
+    "dedup.text.normalise.MAX_BATCH_CHARACTERS",
 )
 """How much is worked on at once."""
 

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from dedup import store
-from dedup.reports import Folding, Wanted, changes
+from dedup.reports import ChangeFilter, IncidentGrouping, list_changes
 from dedup.store import open_database
-from dedup.store.changes import Spot
+from dedup.store.changes import FeedCursor
 from tests import running
 from tests.conftest import Ran, run
 from tests.crawl import Made
@@ -143,35 +143,40 @@ def test_too_few_pages_or_too_long_between_them_is_no_incident(crawl: Path, db: 
     _template(other, 6, days=(3, 13))
     running.scan(other, far)
     with open_database(str(far)) as feed:
-        (edit,) = {change.edit for change in store.changes.list_latest(feed)}
+        (edit,) = {change.edit_digest for change in store.changes.list_latest(feed)}
         assert edit is not None
         assert store.changes.incidents(feed, edit, 5, 24.0) == []
-        assert [i.pages for i in store.changes.incidents(feed, edit, 5, 24 * 30.0)] == [6]
+        assert [i.page_count for i in store.changes.incidents(feed, edit, 5, 24 * 30.0)] == [6]
 
 
 @pytest.mark.parametrize("large", [1, 3, 100])
 def test_a_feed_taken_in_pieces_is_the_feed(crawl: Path, db: Path, large: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it is cut: nothing is missed, nothing twice, and an incident is told in the piece in which its latest change stands."""
-    monkeypatch.setattr(sys.modules["dedup.reports.changes"], "LARGE", large)
+    monkeypatch.setattr(sys.modules["dedup.reports.list_changes"], "LARGE", large)
     _template(crawl, 7, days=(3, 4))
     _template(crawl, 4, days=(20,), first=50)
     single = replace(PAGE, aid="0000000099")
     lay(crawl, [crawl_of(single, 2), crawl_of(single, 3, body=BODY.replace("638조원", "640조원")), crawl_of(single, 5)])
     running.scan(crawl, db)
     with open_database(str(db)) as feed:
-        for wanted in (Wanted(), Wanted(until="2026-03-04T00:00:00+00:00"), Wanted(url="*/901/000000000*"), Wanted(url="*[345]")):
-            for folding in (None, Folding(3, 48.0)):
-                whole = list(changes(feed, wanted, folding))
+        for wanted in (
+            ChangeFilter(),
+            ChangeFilter(until="2026-03-04T00:00:00+00:00"),
+            ChangeFilter(url="*/901/000000000*"),
+            ChangeFilter(url="*[345]"),
+        ):
+            for folding in (None, IncidentGrouping(3, 48.0)):
+                whole = list(list_changes(feed, wanted, folding))
                 assert len(whole) > (1 if folding is None else 0)
                 for size in (1, 2, 3):
                     pieces: list[dict[str, Any]] = []
-                    while piece := list(itertools.islice(changes(feed, wanted, folding, spot(pieces)), size)):
+                    while piece := list(itertools.islice(list_changes(feed, wanted, folding, spot(pieces)), size)):
                         pieces += piece
                     assert pieces == whole
 
 
-def spot(told: list[dict[str, Any]]) -> Spot | None:
-    return Spot(told[-1]["at"], told[-1]["url"], bytes.fromhex(told[-1]["to"].partition(":")[2])) if told else None
+def spot(told: list[dict[str, Any]]) -> FeedCursor | None:
+    return FeedCursor(told[-1]["at"], told[-1]["url"], bytes.fromhex(told[-1]["to"].partition(":")[2])) if told else None
 
 
 def test_what_is_asked_for_narrows_what_is_told(crawl: Path, db: Path) -> None:

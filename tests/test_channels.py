@@ -34,21 +34,21 @@ from hypothesis import settings as trying
 from hypothesis import strategies as st
 
 from dedup.alerts import atom
-from dedup.alerts.channels import LEFT_BEHIND, SENDERS, SIGNATURE, body_of, send, signature
-from dedup.alerts.messages import Entry, Message, machine, message, trial
-from dedup.alerts.secrets import without
-from dedup.config import AlertRule, Channel, Delivery, load
+from dedup.alerts.channels import MAX_HANGING_ATTEMPTS, SENDERS, SIGNATURE_HEADER, encode_body, send_message, sign_body
+from dedup.alerts.messages import FeedEntry, Message, alert_to_json, build_message, build_test_message
+from dedup.alerts.secrets import redact
+from dedup.config import AlertRuleConfig, ChannelConfig, DeliveryConfig, load
 from dedup.errors import ChannelError
-from dedup.rules import DETAILS, KINDS, Why
+from dedup.rules import DETAIL_FIELDS, EVENT_KINDS, DigestReason
 from tests.alerting import event, free_port, receiver
 from tests.test_messages import EN, KO, NASTY, alert, hostile
 
-TOLD = message([alert()], KO)
+TOLD = build_message([alert()], KO)
 
 
-def refused(channel: Channel, told: Message = TOLD, timeout: float = 5.0) -> str:
+def refused(channel: ChannelConfig, told: Message = TOLD, timeout: float = 5.0) -> str:
     with pytest.raises(ChannelError) as failed:
-        send("x", channel, told, timeout)
+        send_message("x", channel, told, timeout)
     assert "\n" not in str(failed.value)
     return str(failed.value)
 
@@ -56,7 +56,7 @@ def refused(channel: Channel, told: Message = TOLD, timeout: float = 5.0) -> str
 def test_every_kind_of_channel_has_a_sender() -> None:
     from typing import get_args
 
-    assert set(SENDERS) == set(get_args(Channel.model_fields["kind"].annotation))
+    assert set(SENDERS) == set(get_args(ChannelConfig.model_fields["kind"].annotation))
 
 
 # Webhook
@@ -74,12 +74,12 @@ def verified(secret: str, header: str, body: bytes, *, now: float, tolerance: fl
 def test_a_webhook_gets_signed_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOOK_SECRET", SECRET)
     with receiver() as hook:
-        send("hook", Channel(kind="webhook", url=hook.url, secret="env:HOOK_SECRET"), TOLD, 5)
+        send_message("hook", ChannelConfig(kind="webhook", url=hook.url, secret="env:HOOK_SECRET"), TOLD, 5)
     (got,) = hook.received
-    assert got.json == json.loads(json.dumps(TOLD.machine))
+    assert got.json == json.loads(json.dumps(TOLD.json_body))
     assert got.json["alerts"][0]["id"] == got.headers["X-Dedup-Id"] == TOLD.id
     assert got.headers["Content-Type"] == "application/json"
-    header = got.headers[SIGNATURE]
+    header = got.headers[SIGNATURE_HEADER]
     assert verified(SECRET, header, got.body, now=time.time())
     assert not verified("another", header, got.body, now=time.time())
     assert not verified(SECRET, header, got.body + b" ", now=time.time())
@@ -89,37 +89,37 @@ def test_a_webhook_gets_signed_json(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_user_and_password_of_a_webhook_s_address_go_into_a_header_of_their_own() -> None:
     with receiver() as hook:
-        send("hook", Channel(kind="webhook", url=hook.url.replace("http://", "http://me:p%40ss@")), TOLD, 5)
+        send_message("hook", ChannelConfig(kind="webhook", url=hook.url.replace("http://", "http://me:p%40ss@")), TOLD, 5)
     assert hook.received[0].headers["Authorization"] == "Basic " + base64.b64encode(b"me:p@ss").decode()
     assert hook.received[0].path == "/hook"
 
 
 def test_without_a_secret_it_is_not_signed() -> None:
     with receiver() as hook:
-        send("hook", Channel(kind="webhook", url=hook.url), TOLD, 5)
-    assert SIGNATURE not in hook.received[0].headers
+        send_message("hook", ChannelConfig(kind="webhook", url=hook.url), TOLD, 5)
+    assert SIGNATURE_HEADER not in hook.received[0].headers
 
 
 @pytest.mark.parametrize("code", [400, 404, 410, 429, 500, 503])
 def test_what_a_webhook_does_not_accept_is_not_sent(code: int) -> None:
     with receiver() as hook:
         hook.answers.append(code)
-        assert f"it answered {code}" in refused(Channel(kind="webhook", url=hook.url))
+        assert f"it answered {code}" in refused(ChannelConfig(kind="webhook", url=hook.url))
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 def test_a_webhook_s_redirect_is_not_followed(code: int) -> None:
     with receiver() as hook:
         hook.answers.append(code)
-        assert f"it answered {code}" in refused(Channel(kind="webhook", url=hook.url))
+        assert f"it answered {code}" in refused(ChannelConfig(kind="webhook", url=hook.url))
     assert [r.path for r in hook.received] == ["/hook"]
 
 
 def test_a_webhook_that_does_not_answer_is_not_waited_for() -> None:
     with receiver() as hook:
         hook.hold.clear()
-        assert "timed out" in refused(Channel(kind="webhook", url=hook.url), timeout=0.2)
-    assert "refused" in refused(Channel(kind="webhook", url=f"http://127.0.0.1:{free_port()}/"))
+        assert "timed out" in refused(ChannelConfig(kind="webhook", url=hook.url), timeout=0.2)
+    assert "refused" in refused(ChannelConfig(kind="webhook", url=f"http://127.0.0.1:{free_port()}/"))
 
 
 @contextmanager
@@ -189,24 +189,24 @@ def once(answer: bytes) -> Callable[[socket.socket], None]:
 def test_the_time_limit_of_a_webhook_is_that_of_the_whole_request(script: Callable[[socket.socket], None]) -> None:
     """However steadily the answer comes: the server goes on until the client has left."""
     with raw_server(script) as (place, _):
-        assert refused(Channel(kind="webhook", url=f"http://{place}"), timeout=0.5) == "Channel x: timed out after 0.5 seconds"
+        assert refused(ChannelConfig(kind="webhook", url=f"http://{place}"), timeout=0.5) == "Channel x: timed out after 0.5 seconds"
         if script is silent:
-            assert "timed out" in refused(Channel(kind="webhook", url=f"https://{place}"), timeout=0.5)
+            assert "timed out" in refused(ChannelConfig(kind="webhook", url=f"https://{place}"), timeout=0.5)
 
 
 def test_a_receiver_that_does_not_read_is_not_waited_for() -> None:
     """It is the size of the request that keeps the kernel from taking all of it."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        large = replace(TOLD, machine={**TOLD.machine, "text": "x" * (64 << 20)})
+        large = replace(TOLD, json_body={**TOLD.json_body, "text": "x" * (64 << 20)})
         url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
-        assert "timed out" in refused(Channel(kind="webhook", url=url), large, timeout=2.0)
+        assert "timed out" in refused(ChannelConfig(kind="webhook", url=url), large, timeout=2.0)
 
 
 def test_a_name_that_is_not_resolved_in_time_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     resolved = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: resolved.wait(60) and [])
     try:
-        assert "timed out" in refused(Channel(kind="webhook", url="http://paper.example/"), timeout=0.2)
+        assert "timed out" in refused(ChannelConfig(kind="webhook", url="http://paper.example/"), timeout=0.2)
     finally:
         resolved.set()
 
@@ -214,7 +214,7 @@ def test_a_name_that_is_not_resolved_in_time_is_not_waited_for(monkeypatch: pyte
 @pytest.mark.parametrize("piece", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
 def test_interim_answers_without_end_are_no_answer(piece: bytes) -> None:
     with raw_server(flood(piece)) as (place, _):
-        assert "interim answers" in refused(Channel(kind="webhook", url=f"http://{place}"), timeout=60)
+        assert "interim answers" in refused(ChannelConfig(kind="webhook", url=f"http://{place}"), timeout=60)
 
 
 TAKEN = b"HTTP/1.1 200 OK\r\n"
@@ -239,14 +239,14 @@ TAKEN = b"HTTP/1.1 200 OK\r\n"
 )
 def test_a_2xx_status_is_a_success_whatever_follows(script: Callable[[socket.socket], None]) -> None:
     with raw_server(script) as (place, requests):
-        send("x", Channel(kind="webhook", url=f"http://{place}"), TOLD, 1.0)
+        send_message("x", ChannelConfig(kind="webhook", url=f"http://{place}"), TOLD, 1.0)
     assert len(requests) == 1
 
 
 def test_a_redirect_is_refused_with_what_to_do() -> None:
     with receiver() as hook:
         hook.answers.append(308)
-        assert "redirects are not followed: set the url to the final address" in refused(Channel(kind="webhook", url=hook.url))
+        assert "redirects are not followed: set the url to the final address" in refused(ChannelConfig(kind="webhook", url=hook.url))
 
 
 @pytest.mark.parametrize("kind", ["apprise", "atom"])
@@ -259,21 +259,21 @@ def test_a_channel_that_hangs_in_a_library_or_on_a_disk_is_left_after_the_time_l
         released.wait(60)
 
     monkeypatch.setitem(SENDERS, kind, hang)
-    channel = Channel(kind=kind, url="json://paper.example" if kind == "apprise" else "", path="/x" if kind == "atom" else "")
-    for _ in range(LEFT_BEHIND):
+    channel = ChannelConfig(kind=kind, url="json://paper.example" if kind == "apprise" else "", path="/x" if kind == "atom" else "")
+    for _ in range(MAX_HANGING_ATTEMPTS):
         assert "it was not done within 0.1 seconds" in refused(channel, timeout=0.1)
     assert "earlier attempts hang" in refused(channel, timeout=0.1)
-    assert len(begun) == LEFT_BEHIND
+    assert len(begun) == MAX_HANGING_ATTEMPTS
     released.set()
     for thread in begun:
         thread.join(60)
-    send("x", channel, TOLD, 60)
+    send_message("x", channel, TOLD, 60)
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "nonsense"])
 def test_an_environment_variable_that_holds_another_address_is_refused(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("HOOK", url)
-    assert refused(Channel(kind="webhook", url="env:HOOK"))
+    assert refused(ChannelConfig(kind="webhook", url="env:HOOK"))
 
 
 # Secrets
@@ -281,7 +281,7 @@ def test_an_environment_variable_that_holds_another_address_is_refused(monkeypat
 
 def test_a_secret_that_is_not_there_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NOT_THERE", raising=False)
-    assert refused(Channel(kind="webhook", url="http://127.0.0.1/", secret="env:NOT_THERE")) == (
+    assert refused(ChannelConfig(kind="webhook", url="http://127.0.0.1/", secret="env:NOT_THERE")) == (
         "Channel x: the environment variable NOT_THERE is not set"
     )
 
@@ -291,7 +291,7 @@ def test_a_secret_that_is_not_there_is_named_by_its_variable(monkeypatch: pytest
 def test_a_secret_that_is_empty_is_an_error_and_signs_nothing(monkeypatch: pytest.MonkeyPatch, key: str, value: str) -> None:
     monkeypatch.setenv("GIVEN", value)
     given: dict[str, Any] = {"url": "http://127.0.0.1/", "secret": "", key: "env:GIVEN"}
-    assert refused(Channel(kind="webhook", **given)) == "Channel x: the environment variable GIVEN is empty"
+    assert refused(ChannelConfig(kind="webhook", **given)) == "Channel x: the environment variable GIVEN is empty"
 
 
 PARTS = ("gu3st", "pa55w0rd", "t0ken-in-path", "t0ken-in-query")
@@ -310,7 +310,7 @@ def test_nothing_secret_is_in_what_is_told_or_logged_of_a_failure(kind: Any, url
     handler = logging.StreamHandler(logged)
     logging.getLogger().addHandler(handler)  # pytest's own would hear what nobody else does
     try:
-        told = refused(Channel(kind=kind, url=url.format(port=free_port())), timeout=1.0)
+        told = refused(ChannelConfig(kind=kind, url=url.format(port=free_port())), timeout=1.0)
     finally:
         logging.getLogger().removeHandler(handler)
     out, err = capfd.readouterr()
@@ -319,7 +319,7 @@ def test_nothing_secret_is_in_what_is_told_or_logged_of_a_failure(kind: Any, url
 
 @given(st.text(st.characters(categories=("L", "N")), min_size=4, max_size=20), st.text(max_size=50), st.text(max_size=50))
 def test_a_secret_is_taken_out_wherever_it_stands(secret: str, before: str, after: str) -> None:
-    told = without(f"{before}{secret}{after}", [f"https://user:{secret}@a.example/x"])
+    told = redact(f"{before}{secret}{after}", [f"https://user:{secret}@a.example/x"])
     assert secret not in told or secret in "user:a.example/x***"
     assert "\n" not in told
 
@@ -341,19 +341,19 @@ class _Inbox:
 
 
 @contextmanager
-def smtp() -> Iterator[tuple[_Inbox, Channel]]:
+def smtp() -> Iterator[tuple[_Inbox, ChannelConfig]]:
     inbox, port = _Inbox(), free_port()
     controller = Controller(inbox, hostname="127.0.0.1", port=port)
     controller.start()
     try:
-        yield inbox, Channel(kind="apprise", url=f"mailto://127.0.0.1:{port}?from=dedup@a.example&to=desk@b.example")
+        yield inbox, ChannelConfig(kind="apprise", url=f"mailto://127.0.0.1:{port}?from=dedup@a.example&to=desk@b.example")
     finally:
         controller.stop()
 
 
 def test_mail_has_a_subject_html_and_the_same_as_text() -> None:
     with smtp() as (inbox, channel):
-        send("mail", channel, TOLD, 5)
+        send_message("mail", channel, TOLD, 5)
     (mail,) = inbox.mails
     assert mail["Subject"] == TOLD.subject
     assert mail["To"] == "desk@b.example"
@@ -374,7 +374,9 @@ def test_mail_that_is_not_accepted_is_not_sent() -> None:
 def test_hostile_titles_put_nothing_into_the_head_of_a_mail() -> None:
     with smtp() as (inbox, channel):
         for nasty in NASTY:
-            send("mail", channel, message([alert(event(title=f"가 {nasty}\r\nBcc: evil@c.example\r\n\r\nx", publisher=nasty))], EN), 5)
+            send_message(
+                "mail", channel, build_message([alert(event(title=f"가 {nasty}\r\nBcc: evil@c.example\r\n\r\nx", publisher=nasty))], EN), 5
+            )
     assert len(inbox.mails) == len(NASTY)
     for mail in inbox.mails:
         assert mail["Bcc"] is None
@@ -389,7 +391,7 @@ def test_apprise_posts_json_in_the_form_that_is_asked_for() -> None:
     with receiver() as hook:
         url = hook.url.replace("http://", "json://")
         for form in ("", "?format=markdown", "?format=html"):
-            send("hook", Channel(kind="apprise", url=url + form), TOLD, 5)
+            send_message("hook", ChannelConfig(kind="apprise", url=url + form), TOLD, 5)
     bodies = [r.json["message"] for r in hook.received]
     assert [r.json["title"] for r in hook.received] == [TOLD.subject] * 3
     assert [b.strip() for b in bodies] == [form.strip() for form in (TOLD.text, TOLD.markdown, TOLD.html)]
@@ -409,7 +411,7 @@ def slack_payloads(told: Message, monkeypatch: pytest.MonkeyPatch, form: str = "
         return Answer()
 
     monkeypatch.setattr(requests, "request", request)
-    send("slack", Channel(kind="apprise", url=f"slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#news{form}"), told, 5)
+    send_message("slack", ChannelConfig(kind="apprise", url=f"slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ/#news{form}"), told, 5)
     return posted
 
 
@@ -419,7 +421,9 @@ def slack_payloads(told: Message, monkeypatch: pytest.MonkeyPatch, form: str = "
 )
 def test_slack_calls_nobody_and_shows_no_link_by_another_name(monkeypatch: pytest.MonkeyPatch, nasty: str, form: str) -> None:
     diff = {"body": [{"kind": "removed", "text": nasty}]}
-    (posted,) = slack_payloads(message([alert(event(title=f"a {nasty} b", publisher=nasty, told={"diff": diff}))], EN), monkeypatch, form)
+    (posted,) = slack_payloads(
+        build_message([alert(event(title=f"a {nasty} b", publisher=nasty, told={"diff": diff}))], EN), monkeypatch, form
+    )
     told = json.dumps(posted["attachments"], ensure_ascii=False)
     assert not re.search(r"<[!@#]|@(channel|everyone|here)", told)
     assert not re.search(r"<https?://[^>]*\|[^>]*한빛일보", told)
@@ -429,22 +433,22 @@ def test_slack_calls_nobody_and_shows_no_link_by_another_name(monkeypatch: pytes
 
 def test_without_apprise_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
-    assert "install dedup[alerts]" in refused(Channel(kind="apprise", url="json://a.example"))
+    assert "install dedup[alerts]" in refused(ChannelConfig(kind="apprise", url="json://a.example"))
 
 
 # Command
 
 
-def script(place: Path, program: str) -> Channel:
+def script(place: Path, program: str) -> ChannelConfig:
     (place / "program.py").write_text(program)
-    return Channel(kind="command", command=(sys.executable, str(place / "program.py"), "an argument; $(touch x)"))
+    return ChannelConfig(kind="command", command=(sys.executable, str(place / "program.py"), "an argument; $(touch x)"))
 
 
 def test_a_command_gets_json_on_its_standard_input_and_its_arguments_as_they_are(tmp_path: Path) -> None:
     got = "[json.load(sys.stdin), sys.argv[1], os.environ['DEDUP_ALERT_ID']]"
     write = f"import json, os, sys; json.dump({got}, open({str(tmp_path / 'got')!r}, 'w'))"
-    send("x", script(tmp_path, write), TOLD, 30)
-    assert json.loads((tmp_path / "got").read_text()) == [json.loads(json.dumps(TOLD.machine)), "an argument; $(touch x)", TOLD.id]
+    send_message("x", script(tmp_path, write), TOLD, 30)
+    assert json.loads((tmp_path / "got").read_text()) == [json.loads(json.dumps(TOLD.json_body)), "an argument; $(touch x)", TOLD.id]
 
 
 def test_a_command_that_leaves_with_an_error_has_not_taken_it_and_its_last_words_are_told(tmp_path: Path) -> None:
@@ -472,20 +476,20 @@ def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> No
 def test_a_command_that_leaves_somebody_behind_is_not_waited_for(tmp_path: Path) -> None:
     program = "import subprocess, sys\nsubprocess.Popen([sys.executable, '-c', 'import time; time.sleep(20)'])\n"
     begun = time.monotonic()
-    send("x", script(tmp_path, program), TOLD, 60)
+    send_message("x", script(tmp_path, program), TOLD, 60)
     assert time.monotonic() - begun < 15
 
 
 def test_a_command_that_is_not_there_is_told() -> None:
-    assert "No such file" in refused(Channel(kind="command", command=("/no/such/command",)))
+    assert "No such file" in refused(ChannelConfig(kind="command", command=("/no/such/command",)))
 
 
 # Atom
 
 
-def entry(n: int, **given: Any) -> Entry:
+def entry(n: int, **given: Any) -> FeedEntry:
     return replace(
-        Entry(f"{n:032x}", f"제목 {n}", f"2026-03-05T09:{n % 60:02d}:00+00:00", f"https://paper.example/{n}", f"<p>{n}</p>"), **given
+        FeedEntry(f"{n:032x}", f"제목 {n}", f"2026-03-05T09:{n % 60:02d}:00+00:00", f"https://paper.example/{n}", f"<p>{n}</p>"), **given
     )
 
 
@@ -513,7 +517,7 @@ def strictly(path: Path) -> Any:
 
 def test_a_feed_has_an_entry_for_each_alert_the_newest_first(tmp_path: Path) -> None:
     path = tmp_path / "alerts.atom"
-    send("feed", Channel(kind="atom", path=str(path)), message([alert(event(n)) for n in (1, 2)], KO, "cap"), 5)
+    send_message("feed", ChannelConfig(kind="atom", path=str(path)), build_message([alert(event(n)) for n in (1, 2)], KO, "cap"), 5)
     parsed = strictly(path)
     assert [e.link for e in parsed.entries] == ["https://paper.example/1", "https://paper.example/2"]
     assert parsed.entries[0].title == "[중대] 한빛일보 · 내용 수정 · 새솔시 의회, 예산안 의결 1"
@@ -524,16 +528,16 @@ def test_a_feed_has_an_entry_for_each_alert_the_newest_first(tmp_path: Path) -> 
 
 def test_an_alert_that_is_sent_again_is_in_the_feed_once(tmp_path: Path) -> None:
     path = tmp_path / "a.atom"
-    atom.add(path, [entry(1), entry(2)], 10)
-    atom.add(path, [entry(2, title="anew"), entry(3)], 10)
+    atom.add_entries(path, [entry(1), entry(2)], 10)
+    atom.add_entries(path, [entry(2, title="anew"), entry(3)], 10)
     assert [e.title for e in strictly(path).entries] == ["제목 3", "anew", "제목 1"]
 
 
 def test_a_feed_keeps_the_newest(tmp_path: Path) -> None:
     path = tmp_path / "a.atom"
     for n in range(10):
-        atom.add(path, [entry(n)], 4)
-    atom.add(path, [entry(0)], 4)
+        atom.add_entries(path, [entry(n)], 4)
+    atom.add_entries(path, [entry(0)], 4)
     assert [e.title for e in strictly(path).entries] == [f"제목 {n}" for n in (9, 8, 7, 6)]
 
 
@@ -553,7 +557,7 @@ def test_a_feed_keeps_the_newest(tmp_path: Path) -> None:
 def test_a_file_that_is_no_feed_of_ours_is_left_as_it_is(tmp_path: Path, held: bytes) -> None:
     path = tmp_path / "a.atom"
     path.write_bytes(held)
-    assert "what is there is no feed of dedup" in refused(Channel(kind="atom", path=str(path)))
+    assert "what is there is no feed of dedup" in refused(ChannelConfig(kind="atom", path=str(path)))
     assert path.read_bytes() == held
     assert os.listdir(tmp_path) == ["a.atom"]
 
@@ -561,9 +565,9 @@ def test_a_file_that_is_no_feed_of_ours_is_left_as_it_is(tmp_path: Path, held: b
 @pytest.mark.parametrize("kept", [0, -20])
 def test_a_feed_of_ours_that_is_empty_or_damaged_is_begun_again(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "a.atom"
-    atom.add(path, [entry(1)], 4)
+    atom.add_entries(path, [entry(1)], 4)
     path.write_bytes(path.read_bytes()[:kept])
-    atom.add(path, [entry(2)], 4)
+    atom.add_entries(path, [entry(2)], 4)
     assert [e.title for e in strictly(path).entries] == ["제목 2"]
 
 
@@ -575,14 +579,14 @@ def test_a_feed_is_not_written_through_a_link_that_comes_in_its_way(tmp_path: Pa
     (tmp_path / "link").symlink_to("folder")
     for path in ("a.atom", "link/a.atom"):
         with pytest.raises(OSError, match=r"link|directory|symbolic"):
-            atom.add(tmp_path / path, [entry(1)], 4)
+            atom.add_entries(tmp_path / path, [entry(1)], 4)
     assert (tmp_path / "precious").read_text() == ""
     assert os.listdir(tmp_path / "folder") == []
 
 
 def test_a_feed_that_cannot_be_written_stays_as_it_was_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.atom"
-    atom.add(path, [entry(1)], 4)
+    atom.add_entries(path, [entry(1)], 4)
     before = path.read_bytes()
 
     def full(_: int) -> None:
@@ -590,10 +594,10 @@ def test_a_feed_that_cannot_be_written_stays_as_it_was_and_is_told(tmp_path: Pat
 
     with monkeypatch.context() as within:
         within.setattr(os, "fsync", full)
-        assert "No space left" in refused(Channel(kind="atom", path=str(path)))
+        assert "No space left" in refused(ChannelConfig(kind="atom", path=str(path)))
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["a.atom"]
-    assert "No such file" in refused(Channel(kind="atom", path=str(tmp_path / "none" / "a.atom")))
+    assert "No such file" in refused(ChannelConfig(kind="atom", path=str(tmp_path / "none" / "a.atom")))
 
 
 @given(hostile, hostile, hostile)
@@ -601,8 +605,8 @@ def test_a_feed_that_cannot_be_written_stays_as_it_was_and_is_told(tmp_path: Pat
 def test_a_feed_is_valid_whatever_is_in_it(tmp_path: Path, title: str, publisher: str, url: str) -> None:
     path = tmp_path / "a.atom"
     path.unlink(missing_ok=True)
-    told = message([alert(event(title=title, publisher=publisher, url=url))], EN)
-    send("feed", Channel(kind="atom", path=str(path)), told, 5)
+    told = build_message([alert(event(title=title, publisher=publisher, url=url))], EN)
+    send_message("feed", ChannelConfig(kind="atom", path=str(path)), told, 5)
     (read,) = strictly(path).entries
     assert "".join(read.title.split()) == "".join(told.subject.split())
     assert "<script" not in read.content[0].value
@@ -613,21 +617,21 @@ def test_a_feed_is_valid_whatever_is_in_it(tmp_path: Path, title: str, publisher
 
 def test_the_log_has_a_line_for_each_alert(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "dedup"):
-        send("journal", Channel(kind="log"), message([alert(event(n)) for n in (1, 2)], EN, "cap"), 5)
+        send_message("journal", ChannelConfig(kind="log"), build_message([alert(event(n)) for n in (1, 2)], EN, "cap"), 5)
     line = "alert ID: [major] 한빛일보 · substance changed · 새솔시 의회, 예산안 의결 {n} https://paper.example/{n}"
     assert [re.sub("[0-9a-f]{32}", "ID", r.getMessage()) for r in caplog.records] == [line.format(n=n) for n in (1, 2)]
 
 
 def test_a_trial_reaches_every_kind(tmp_path: Path) -> None:
     with receiver() as hook, smtp() as (inbox, mail):
-        told = trial("x", KO)
+        told = build_test_message("x", KO)
         for channel in (
-            Channel(kind="webhook", url=hook.url),
+            ChannelConfig(kind="webhook", url=hook.url),
             mail,
-            Channel(kind="atom", path=str(tmp_path / "a.atom")),
-            Channel(kind="log"),
+            ChannelConfig(kind="atom", path=str(tmp_path / "a.atom")),
+            ChannelConfig(kind="log"),
         ):
-            send("x", channel, told, 5)
+            send_message("x", channel, told, 5)
     assert hook.received[0].json["kind"] == "test"
     assert inbox.mails[0]["Subject"] == told.subject
     assert len(strictly(tmp_path / "a.atom").entries) == 1
@@ -648,10 +652,10 @@ def test_the_verification_that_is_documented_verifies() -> None:
     (program,) = re.findall(r"```python\n(.*?)```", DOCS, re.DOTALL)
     told: dict[str, Any] = {}
     exec(program, told)
-    body, now = body_of(TOLD), int(time.time())
-    header = signature(SECRET, now, body)
+    body, now = encode_body(TOLD), int(time.time())
+    header = sign_body(SECRET, now, body)
     assert told["verified"](SECRET, header, body)
-    assert not told["verified"](SECRET, signature(SECRET, now - 400, body), body)
+    assert not told["verified"](SECRET, sign_body(SECRET, now - 400, body), body)
     assert not any(told["verified"](SECRET, wrong, body) for wrong in ("", "t=1", header[:-1], header.replace("v1=", "v2="), "t=x,v1=y"))
     assert not told["verified"](SECRET, header, body + b" ")
 
@@ -669,8 +673,15 @@ def test_the_recipes_are_configurations(tmp_path: Path) -> None:
 def test_the_documentation_tells_of_every_key_kind_and_reason() -> None:
     from typing import get_args
 
-    names = {*AlertRule.model_fields, *Channel.model_fields, *Delivery.model_fields, *SENDERS, *DETAILS, *machine(alert())}
-    names |= {kind for kinds in KINDS.values() for kind in kinds} | set(get_args(Why)) - {"incident"}
+    names = {
+        *AlertRuleConfig.model_fields,
+        *ChannelConfig.model_fields,
+        *DeliveryConfig.model_fields,
+        *SENDERS,
+        *DETAIL_FIELDS,
+        *alert_to_json(alert()),
+    }
+    names |= {kind for kinds in EVENT_KINDS.values() for kind in kinds} | set(get_args(DigestReason)) - {"incident"}
     assert [
         name for name in sorted(names) if f"`{name}`" not in DOCS and f'"{name}"' not in DOCS and f"`[delivery]` {name}" not in DOCS
     ] == []

@@ -10,12 +10,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dedup import charts
-from dedup.charts import Column, Steps, Tick
+from dedup.charts import AxisTick, ChartColumn, StepLine
 
 ATTACK = '</svg><script>alert(1)</script>"\' onload="alert(1)" & <img src=x>'
 
 words = st.one_of(st.just(ATTACK), st.text(st.characters(exclude_categories=("Cc", "Cs")), max_size=20))
-some_columns = st.lists(st.builds(Column, words, st.tuples(st.integers(0, 10**7), st.integers(0, 10**7)), words), min_size=1, max_size=120)
+some_columns = st.lists(
+    st.builds(ChartColumn, words, st.tuples(st.integers(0, 10**7), st.integers(0, 10**7)), words), min_size=1, max_size=120
+)
 points = st.lists(st.tuples(st.floats(-1, 2), st.integers(0, 10**6)), min_size=1, max_size=30).map(tuple)
 
 
@@ -29,24 +31,29 @@ def parsed(svg: str) -> Tree.Element:
 
 
 @given(words, words, some_columns, st.integers(1, 8))
-def test_columns_are_well_formed_whatever_they_are_called(title: str, described: str, shown: list[Column], labels: int) -> None:
-    root = parsed(charts.columns(title, described, shown, labels=labels))
+def test_columns_are_well_formed_whatever_they_are_called(title: str, described: str, shown: list[ChartColumn], labels: int) -> None:
+    root = parsed(charts.render_columns(title, described, shown, max_labels=labels))
     assert (root.findtext("title"), root.findtext("desc")) == (title, described)
-    assert [g.findtext("title") for g in root.iter("g")] == [c.told for c in shown]
-    assert len([t for t in root.iter("text") if t.get("y") == str(charts.HEIGHT - 6)]) <= labels
+    assert [g.findtext("title") for g in root.iter("g")] == [c.tooltip for c in shown]
+    assert len([t for t in root.iter("text") if t.get("y") == str(charts.CHART_HEIGHT - 6)]) <= labels
 
 
-@given(words, words, st.lists(st.builds(Steps, points, words), min_size=1, max_size=8), st.lists(st.builds(Tick, st.floats(0, 1), words)))
-def test_steps_are_well_formed_whatever_they_are_called(title: str, described: str, lines: list[Steps], ticks: list[Tick]) -> None:
-    root = parsed(charts.steps(title, described, lines, ticks))
-    assert [p.findtext("title") for p in root.iter("path")] == [line.told for line in lines[: charts.SERIES]]
+@given(
+    words,
+    words,
+    st.lists(st.builds(StepLine, points, words), min_size=1, max_size=8),
+    st.lists(st.builds(AxisTick, st.floats(0, 1), words)),
+)
+def test_steps_are_well_formed_whatever_they_are_called(title: str, described: str, lines: list[StepLine], ticks: list[AxisTick]) -> None:
+    root = parsed(charts.render_step_lines(title, described, lines, ticks))
+    assert [p.findtext("title") for p in root.iter("path")] == [line.tooltip for line in lines[: charts.MAX_SERIES]]
     assert [t.text or "" for t in root.iter("text")][2:] == [t.label for t in ticks]
 
 
 @given(some_columns)
-def test_columns_are_as_high_as_their_numbers_and_stand_on_each_other(shown: list[Column]) -> None:
-    root = parsed(charts.columns("title", "", shown))
-    top = charts.nice(max(sum(c.values) for c in shown))
+def test_columns_are_as_high_as_their_numbers_and_stand_on_each_other(shown: list[ChartColumn]) -> None:
+    root = parsed(charts.render_columns("title", "", shown))
+    top = charts.round_up_axis(max(sum(c.values) for c in shown))
     for group, column in zip(root.iter("g"), shown, strict=True):
         drawn = {r.get("class"): r for r in group.iter("rect")}
         bottom = float(drawn["reach"].get("y", 0)) + float(drawn["reach"].get("height", 0))
@@ -61,7 +68,7 @@ def test_columns_are_as_high_as_their_numbers_and_stand_on_each_other(shown: lis
 
 @given(points)
 def test_steps_never_leave_the_picture(points: tuple[tuple[float, int], ...]) -> None:
-    root = parsed(charts.steps("title", "", [Steps(points, "")], []))
+    root = parsed(charts.render_step_lines("title", "", [StepLine(points, "")], []))
     (path,) = root.iter("path")
     plot = next(root.iter("svg")).find("svg")
     assert plot is not None
@@ -76,17 +83,17 @@ def test_steps_never_leave_the_picture(points: tuple[tuple[float, int], ...]) ->
 @example(0)
 @given(st.integers(0, 10**9))
 def test_a_scale_ends_at_a_round_number_that_is_not_much_too_large(most: int) -> None:
-    top = charts.nice(most)
+    top = charts.round_up_axis(most)
     assert max(2, most) <= top <= max(2, 2.5 * most)
     assert top % 2 == 0
     assert str(top).rstrip("0") in {"1", "2", "4", "5"}
 
 
 def test_nothing_makes_no_picture() -> None:
-    assert charts.columns("title", "", []) == charts.steps("title", "", [], []) == ""
-    parsed(charts.columns("title", "", [Column("", (0, 0), "")]))
+    assert charts.render_columns("title", "", []) == charts.render_step_lines("title", "", [], []) == ""
+    parsed(charts.render_columns("title", "", [ChartColumn("", (0, 0), "")]))
 
 
 @pytest.mark.parametrize("kind", ["columns", "steps"])
 def test_a_swatch_is_a_picture_too(kind: str) -> None:
-    assert parsed(charts.swatch(1, kind)).get("aria-hidden") == "true"
+    assert parsed(charts.render_swatch(1, kind)).get("aria-hidden") == "true"

@@ -24,8 +24,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dedup.cli import COMMANDS
-from dedup.cli.setup import _toml
-from dedup.text.sanitise import cell, dumps
+from dedup.cli.setup import _format_toml_string
+from dedup.text.sanitise import format_csv_cell, format_json
 from tests.conftest import Ran, Sampled, command, run, spawn
 from tests.crawl import Made, edited, words
 
@@ -700,14 +700,14 @@ hostile = st.text(st.one_of(st.characters(), st.sampled_from(EVIL + "\ud800\udcf
 @example(EVIL, None)
 def test_json_carries_any_text_without_steering(text: str, indent: int | None) -> None:
     value = {"title" + text: [text, {"inner": text}], "number": 1.5}
-    shown = dumps(value, indent)
+    shown = format_json(value, indent)
     assert not steering(shown)
     assert json.loads(shown) == value
 
 
 @given(st.one_of(hostile, st.sampled_from("=+-@\t\r\n").flatmap(lambda c: hostile.map(lambda t: c + t))))
 def test_csv_cells_are_neither_formulas_nor_steering(text: str) -> None:
-    shown = cell(text)
+    shown = format_csv_cell(text)
     assert not shown.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
     assert not steering(shown)
     assert "\n" not in shown
@@ -715,7 +715,7 @@ def test_csv_cells_are_neither_formulas_nor_steering(text: str) -> None:
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_any_directory_name_survives_toml(name: str) -> None:
-    assert tomllib.loads(f"x = [{_toml(name)}]")["x"] == [name]
+    assert tomllib.loads(f"x = [{_format_toml_string(name)}]")["x"] == [name]
 
 
 def test_names_that_are_not_utf8(tmp_path: Path) -> None:

@@ -20,27 +20,27 @@ from tests.crawl import Made, words
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("done", 0), ("engaged", False), ("missing", False), ("beside", None)):
-        monkeypatch.setattr(jit._State, name, value)
+        monkeypatch.setattr(jit._JitState, name, value)
 
 
 def test_few_texts_are_not_worth_it() -> None:
-    assert not jit.worth(jit.ENOUGH - 1)
-    assert not jit.engaged()
+    assert not jit.count_work(jit.MIN_WORK - 1)
+    assert not jit.is_enabled()
 
 
 def test_many_are_and_it_stays() -> None:
-    assert not jit.worth(jit.ENOUGH - 1)
-    assert jit.worth(1)
-    assert jit.worth(1)
-    assert jit.engaged()
+    assert not jit.count_work(jit.MIN_WORK - 1)
+    assert jit.count_work(1)
+    assert jit.count_work(1)
+    assert jit.is_enabled()
 
 
 def test_a_function_is_itself_until_then() -> None:
     def double(x: int) -> int:
         return 2 * x
 
-    assert jit.of(double) is double
-    assert jit.worth(jit.ENOUGH)
+    assert jit.compiled(double) is double
+    assert jit.count_work(jit.MIN_WORK)
 
 
 @pytest.mark.parametrize("error", [ImportError("no such module"), OSError("a library does not fit")])
@@ -57,21 +57,21 @@ def test_without_numba_the_plain_forms_serve_and_one_line_says_so(
     monkeypatch.setattr(builtins, "__import__", refuse)
     body = " ".join(words(__import__("random").Random(1), 60))
     with caplog.at_level(logging.INFO, "dedup"):
-        assert not jit.worth(jit.ENOUGH)
-        signed = minhash.sign([body], 128, 80)
-        assert not jit.worth(jit.ENOUGH)
+        assert not jit.count_work(jit.MIN_WORK)
+        signed = minhash.sign_texts([body], 128, 80)
+        assert not jit.count_work(jit.MIN_WORK)
     assert [r.getMessage() for r in caplog.records if "numba" in r.getMessage()] == [
         f"numba cannot be used ({error}): signatures are made with numpy, which gives the same and takes longer"
     ]
     monkeypatch.undo()
-    monkeypatch.setattr(jit._State, "engaged", True)
-    assert minhash.sign([body], 128, 80) == signed
+    monkeypatch.setattr(jit._JitState, "enabled", True)
+    assert minhash.sign_texts([body], 128, 80) == signed
 
 
 def _cache(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     try:
-        return jit.choose_cache()
+        return jit.choose_cache_folder()
     finally:
         os.environ.pop("NUMBA_CACHE_DIR", None)
 
@@ -84,14 +84,14 @@ def test_code_is_kept_in_the_users_state_directory(monkeypatch: pytest.MonkeyPat
 def test_else_beside_the_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    jit.keep_beside(str(tmp_path / "dedup.db"))
+    jit.set_fallback_folder(str(tmp_path / "dedup.db"))
     assert _cache(monkeypatch) == str(tmp_path / "dedup.db.compiled")
 
 
 def test_else_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    jit.keep_beside(str(tmp_path / "file" / "dedup.db"))
+    jit.set_fallback_folder(str(tmp_path / "file" / "dedup.db"))
     chosen = _cache(monkeypatch)
     assert os.path.isdir(chosen)
     os.rmdir(chosen)
@@ -99,7 +99,7 @@ def test_else_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_a_cache_of_the_users_own_is_respected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
-    assert jit.choose_cache() == str(tmp_path)
+    assert jit.choose_cache_folder() == str(tmp_path)
 
 
 def test_the_first_compile_says_so_and_no_other(tmp_path: Path) -> None:

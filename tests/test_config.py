@@ -242,7 +242,7 @@ def test_files_are_looked_for_from_the_nearest_to_the_users_own(here: Path, tmp_
     def threshold(explicit: str | None = None) -> float:
         return load(explicit).settings.duplicates.threshold
 
-    assert (config.find(None), threshold()) == (None, 0.7)
+    assert (config.find_config_file(None), threshold()) == (None, 0.7)
     written(tmp_path / "home" / ".config" / "dedup" / "config.toml", "[duplicates]\nthreshold = 0.81")
     assert threshold() == 0.81
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
@@ -300,9 +300,9 @@ def test_seconds_may_be_whole_numbers(here: Path, key: str) -> None:
 
 def test_ones_own_site_rules_replace_the_shipped_ones(here: Path) -> None:
     file = written(here / "mine.toml", "[[urls.rules]]\npattern = 'a.example/{x:d}'\ntemplate = 'https://b.example/{x}'")
-    canonicaliser = load(str(file)).settings.urls.canonicaliser()
-    assert canonicaliser.canonical("https://a.example/1?x") == "https://b.example/1"
-    assert canonicaliser.canonical("https://m.news.naver.com/article/1/2") == "https://m.news.naver.com/article/1/2"
+    canonicaliser = load(str(file)).settings.urls.build_canonicaliser()
+    assert canonicaliser.canonicalise("https://a.example/1?x") == "https://b.example/1"
+    assert canonicaliser.canonicalise("https://m.news.naver.com/article/1/2") == "https://m.news.naver.com/article/1/2"
 
 
 @pytest.mark.parametrize("key", _SHARES)
@@ -331,12 +331,12 @@ def test_aliases_find_the_house_of_an_article(here: Path) -> None:
         here / "mine.toml",
         "[publishers]\naliases = [{ name = '한빛일보', names = ['Hanbit'], oids = ['901'], hosts = ['hanbit.example'] }, { name = 'B' }]",
     )
-    publishers = load(str(file)).settings.publishers.publishers()
-    assert publishers.house("", "901", "") == "한빛일보"
-    assert publishers.house("HANBIT", "", "") == "한빛일보"
-    assert publishers.house("", "", "https://m.hanbit.example/1") == "한빛일보"
-    assert publishers.house("b", "", "") == "B"
-    assert publishers.house("다른 신문", "902", "https://other.example/") == "다른 신문"
+    publishers = load(str(file)).settings.publishers.build_publishers()
+    assert publishers.canonical_name("", "901", "") == "한빛일보"
+    assert publishers.canonical_name("HANBIT", "", "") == "한빛일보"
+    assert publishers.canonical_name("", "", "https://m.hanbit.example/1") == "한빛일보"
+    assert publishers.canonical_name("b", "", "") == "B"
+    assert publishers.canonical_name("다른 신문", "902", "https://other.example/") == "다른 신문"
 
 
 # Alerts
@@ -377,7 +377,7 @@ def test_no_mistake_in_a_channel_shows_its_secrets(here: Path, wrong: str) -> No
     ],
 )
 def test_what_is_shown_of_a_secret_is_where_it_is_or_which_service_it_is_for(given: str, shown: str) -> None:
-    assert config.masked(given) == shown
+    assert config.mask_secret(given) == shown
 
 
 NO_VARIABLE = [
@@ -404,7 +404,7 @@ def test_what_looks_like_a_variable_and_names_none_is_refused_and_not_taken_lite
         load(str(written(here / "mine.toml", lines)))
     assert f"{key}: names no environment variable; write 'env:NAME'" in str(refused.value)
     assert value not in str(refused.value).replace("env:NAME", "")
-    assert config.masked(value) == "***"
+    assert config.mask_secret(value) == "***"
 
 
 @pytest.mark.parametrize("value", ["env:HOOK_SECRET", "env:_a1", "", "secret", "environment:x", "my env:x"])
@@ -412,7 +412,7 @@ def test_names_of_variables_and_other_values_are_taken(here: Path, value: str) -
     file = written(here / "mine.toml", f'[channels.m]\nkind = "webhook"\nurl = "env:URL"\nsecret = "{value}"\n[web]\ntoken = "{value}"\n')
     settings = load(str(file)).settings
     assert (settings.channels["m"].secret, settings.web.token) == (value, value)
-    assert config.variable(value) == (value[4:] if value.startswith("env:") else None)
+    assert config.env_variable_name(value) == (value[4:] if value.startswith("env:") else None)
 
 
 def test_a_token_of_the_wrong_type_is_not_shown(here: Path) -> None:
@@ -439,10 +439,10 @@ def test_a_rule_without_a_zone_has_that_of_delivery_and_one_with_its_own(here: P
         + _RULE.partition("}\n")[2].replace("'a'", "'b'")
         + "zone = 'UTC'",
     )
-    first, second = load(str(file)).settings.alerting().rules
-    assert (str(first.rhythm.zone), str(second.rhythm.zone)) == ("Europe/Berlin", "UTC")
-    assert first.rhythm.quiet == (time(22), time(7))
-    assert second.rhythm.quiet is None
+    first, second = load(str(file)).settings.alert_policy().rules
+    assert (str(first.schedule.zone), str(second.schedule.zone)) == ("Europe/Berlin", "UTC")
+    assert first.schedule.quiet_hours == (time(22), time(7))
+    assert second.schedule.quiet_hours is None
 
 
 def test_a_feed_s_path_counts_from_the_file(here: Path, tmp_path: Path) -> None:

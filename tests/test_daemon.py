@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from dedup.daemon.systemd import notify
+from dedup.daemon.systemd import notify_systemd
 from dedup.reports import status
 from dedup.store import open_writable
 from tests.conftest import command, run
@@ -46,9 +46,9 @@ def test_systemd_hears_ready_after_the_first_scan_then_signs_of_life_then_stoppi
 
 def test_without_systemd_nothing_is_told_and_a_socket_that_is_gone_harms_nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
-    notify("READY=1")
+    notify_systemd("READY=1")
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
-    notify("READY=1")
+    notify_systemd("READY=1")
 
 
 _AS_IN_THE_JOURNAL = """
@@ -127,12 +127,12 @@ def test_a_report_that_is_old_or_missing_is_a_problem(crawl: Path, db: Path) -> 
     with watching(crawl, db) as daemon:
         daemon.wait_until(lambda: daemon.problems() == [])
         daemon.process.send_signal(signal.SIGSTOP)  # it hangs
-        found = status.daemon(str(db))
+        found = status.daemon_status(str(db))
         assert found.writer is not None
-        assert found.report is not None
-        late = status.Daemon(found.writer, None, found.report, 61.0)
-        assert status.problems(late) == [f"{found.writer.holder} has not reported for 61 seconds"]
-        Path(found.writer.health).unlink()
+        assert found.health is not None
+        late = status.DaemonStatus(found.writer, None, found.health, 61.0)
+        assert status.find_problems(late) == [f"{found.writer.description} has not reported for 61 seconds"]
+        Path(found.writer.health_path).unlink()
         assert "has not reported in" in daemon.problems()[0]
 
 
@@ -142,8 +142,8 @@ def test_what_had_not_settled_at_the_first_scan_is_told_of_it(crawl: Path, db: P
         last = run(tmp_path, "-d", db, "status", "-f", "json").json()["last_scan"]
         writing.close()
         daemon.wait_until(lambda: daemon.recorded() == 1)
-        daemon.wait_until(lambda: daemon.report().seen["new"] == 1)
-        seen = daemon.report().seen
+        daemon.wait_until(lambda: daemon.report().counts["new"] == 1)
+        seen = daemon.report().counts
         assert seen["files"] == seen["new"] + seen["unchanged"], "its being closed is looked into as well"
         assert daemon.leave() == 0
     assert (last["files"], last["unsettled"]) == (1, 1)
@@ -161,7 +161,7 @@ def test_status_of_a_running_daemon_adds_up_and_is_followed(crawl: Path, db: Pat
     with watching(crawl, db, settle=0.0) as daemon:
         Made(aid="0000000009").write(crawl, age=0)
         daemon.wait_until(lambda: daemon.recorded() == 5)
-        daemon.wait_until(lambda: daemon.report().seen["new"] == 5)
+        daemon.wait_until(lambda: daemon.report().counts["new"] == 5)
         told = run(tmp_path, "-d", db, "status", "-f", "json").json()
         with subprocess.Popen(
             command("-d", db, "status", "--watch", "--every", "0.2"), stdout=subprocess.PIPE, text=True, cwd=tmp_path

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from dedup import errors, store
-from dedup.index.hashtable import HEADER, Table
+from dedup.index.hashtable import HEADER_BYTES, HashTable
 from dedup.maintenance.reindex import reindex_signatures
 from dedup.matching.matcher import Matcher
-from dedup.scan.session import matching_of, options_of
+from dedup.scan.session import build_extract_options, build_matching
 from dedup.store import open_database, open_writable, wal
 from tests import damaging, running
 from tests.conftest import Ran, run, spawn
@@ -96,7 +96,7 @@ def _reindex(folder: Path) -> dict[str, int]:
     settings = running.settings(folder / "crawl", folder / "dedup.db")
     with open_writable(settings.database.path, "reindex") as database:
         return reindex_signatures(
-            database, options_of(settings), Matcher(database, matching_of(settings), settings.publishers.publishers())
+            database, build_extract_options(settings), Matcher(database, build_matching(settings), settings.publishers.build_publishers())
         )
 
 
@@ -178,7 +178,7 @@ def test_a_log_that_a_killed_process_left_is_taken_over(folder: Path) -> None:
     db = folder / "dedup.db"
     damaging.fill(folder / "crawl", 30, first=50)
     damaging.scan_and_be_killed(folder / "crawl", db)
-    assert not wal.is_foreign(str(db), written=False)
+    assert not wal.is_foreign(str(db), has_writer=False)
     with open_database(str(db)) as database:
         assert store.statistics.count(database, "files") == len(list((folder / "crawl").rglob("*.md")))
     assert run(folder, "scan").err == ""
@@ -233,8 +233,8 @@ def test_a_log_older_than_the_database_that_was_put_in_its_place_is_refused_too(
     damaging.fill(folder / "crawl", 10, first=60)
     assert run(folder, "scan").code == 0
     shutil.copy(db, old / "dedup.db")
-    assert wal.is_foreign(str(old / "dedup.db"), written=False)
-    assert not wal.is_foreign(str(old / "dedup.db"), written=True), "while somebody writes, the file may be ahead of what was read"
+    assert wal.is_foreign(str(old / "dedup.db"), has_writer=False)
+    assert not wal.is_foreign(str(old / "dedup.db"), has_writer=True), "while somebody writes, the file may be ahead of what was read"
 
 
 def test_the_log_of_another_database_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_the_log_of_another_database_is_refused(folder: Path, tmp_path: Path) ->
     damaging.fill(tmp_path / "others", 5, first=210)
     damaging.scan_and_be_killed(tmp_path / "others", other)
     shutil.copy(f"{other}-wal", f"{db}-wal")
-    assert wal.is_foreign(str(db), written=False)
+    assert wal.is_foreign(str(db), has_writer=False)
     assert _told_of_damage(run(folder, "scan"))
 
 
@@ -260,13 +260,13 @@ def test_a_log_that_goes_on_is_never_refused(folder: Path) -> None:
                     store.pages.get_or_insert(transaction, f"https://one.example/{n}")
             else:
                 database.connection.execute("UPDATE settings SET value = ? WHERE key = 'last_scan'", (f'{{"n": {n}}}',))  # not counted
-            assert not wal.is_foreign(path, written=True)
-            assert not wal.is_foreign(path, written=False)
+            assert not wal.is_foreign(path, has_writer=True)
+            assert not wal.is_foreign(path, has_writer=False)
             with open(path + "-wal", "rb") as log:
                 salts.add(log.read(24)[16:])
     began_anew = len(salts)
     assert began_anew > 5
-    assert wal.counted(path) != 0
+    assert wal.read_commit_count(path) != 0
 
 
 def test_the_count_goes_over_its_end(folder: Path) -> None:
@@ -274,9 +274,9 @@ def test_the_count_goes_over_its_end(folder: Path) -> None:
     damaging.by_sql(db, "PRAGMA user_version = -2")  # the second but greatest of 32 bits
     damaging.fill(folder / "crawl", 20, first=50)
     damaging.scan_and_be_killed(folder / "crawl", db)
-    assert not wal.is_foreign(str(db), written=False)
+    assert not wal.is_foreign(str(db), has_writer=False)
     assert run(folder, "scan").code == 0
-    assert 0 <= wal.counted(str(db)) < 100
+    assert 0 <= wal.read_commit_count(str(db)) < 100
 
 
 def test_a_database_that_never_counted_is_taken_as_it_is_and_counts_from_then_on(folder: Path) -> None:
@@ -284,8 +284,8 @@ def test_a_database_that_never_counted_is_taken_as_it_is_and_counts_from_then_on
     damaging.by_sql(db, "PRAGMA user_version = 0")
     damaging.fill(folder / "crawl", 5, first=50)
     damaging.scan_and_be_killed(folder / "crawl", db)
-    assert not wal.is_foreign(str(db), written=False)
-    assert wal.counted(str(db)) != 0, "the first count is in the file before the log begins"
+    assert not wal.is_foreign(str(db), has_writer=False)
+    assert wal.read_commit_count(str(db)) != 0, "the first count is in the file before the log begins"
 
 
 def test_what_an_earlier_log_left_behind_the_end_of_this_one_is_not_read(folder: Path) -> None:
@@ -301,16 +301,16 @@ def test_what_an_earlier_log_left_behind_the_end_of_this_one_is_not_read(folder:
             store.pages.get_or_insert(transaction, "https://last.example/")
         database.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         assert Path(path + "-wal").stat().st_size > 10 * damaging.PAGE
-        assert not wal.is_foreign(path, written=False)
+        assert not wal.is_foreign(path, has_writer=False)
 
 
 def test_a_log_whose_beginning_is_not_sound_is_none_to_sqlite_either(folder: Path) -> None:
     db = _restore_over_log(folder)
-    assert wal.is_foreign(str(db), written=False)
+    assert wal.is_foreign(str(db), has_writer=False)
     with open(f"{db}-wal", "r+b") as log:
         log.seek(26)
         log.write(b"?")
-    assert not wal.is_foreign(str(db), written=False)
+    assert not wal.is_foreign(str(db), has_writer=False)
     before = running.dump(db.with_name("backup.db"))
     Path(f"{db}-shm").unlink()
     assert running.dump(db) == before
@@ -319,7 +319,7 @@ def test_a_log_whose_beginning_is_not_sound_is_none_to_sqlite_either(folder: Pat
 @pytest.mark.parametrize("log", [b"", b"x" * 10, b"x" * 100_000, b"\x37\x7f\x06\x82" + bytes(100_000)])
 def test_a_log_that_is_none_is_nobodys(folder: Path, log: bytes) -> None:
     Path(f"{folder / 'dedup.db'}-wal").write_bytes(log)
-    assert not wal.is_foreign(str(folder / "dedup.db"), written=False)
+    assert not wal.is_foreign(str(folder / "dedup.db"), has_writer=False)
     assert run(folder, "scan").code == 0
 
 
@@ -338,9 +338,9 @@ def test_a_damaged_index_is_made_again_by_itself(folder: Path, end: str, harm: s
     elif harm == "noise":
         index.write_bytes(os.urandom(len(content)))
     else:
-        content[HEADER + next(i for i, b in enumerate(content[HEADER:]) if b)] ^= 4
+        content[HEADER_BYTES + next(i for i, b in enumerate(content[HEADER_BYTES:]) if b)] ^= 4
         index.write_bytes(content)
     assert run(folder, "scan").code == 0
     assert running.dump(folder / "dedup.db") == running.dump(_clean(folder))
-    table, why = Table.view(str(index))
+    table, why = HashTable.load_read_only(str(index))
     assert table is not None, why

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dedup.formats.decoding import Decoded, decode
+from dedup.formats.decoding import DecodedText, decode
 from tests.crawl import Made, words
 
 ARTICLE = Made(body=" ".join(words(random.Random(5), 60)), title="가람항 “자동화” 부두").render()
@@ -21,8 +21,8 @@ ANY = st.text(st.characters(exclude_categories=["Cs"]))
 @settings(deadline=None)
 def test_utf8_is_read_as_it_is(content: str) -> None:
     whole = "---\n" + content
-    assert decode(whole.encode()) == Decoded(whole, "utf-8", truncated=False)
-    assert decode(codecs.BOM_UTF8 + whole.encode()) == Decoded(whole, "utf-8", truncated=False)
+    assert decode(whole.encode()) == DecodedText(whole, "utf-8", truncated=False)
+    assert decode(codecs.BOM_UTF8 + whole.encode()) == DecodedText(whole, "utf-8", truncated=False)
 
 
 @pytest.mark.parametrize(("encoding", "bom"), [("utf-16-le", codecs.BOM_UTF16_LE), ("utf-16-be", codecs.BOM_UTF16_BE)])
@@ -30,14 +30,14 @@ def test_utf8_is_read_as_it_is(content: str) -> None:
 @settings(deadline=None)
 def test_utf16_is_read_with_and_without_a_bom(encoding: str, bom: bytes, content: str) -> None:
     whole = "---\n" + content
-    assert decode(bom + whole.encode(encoding)) == Decoded(whole, encoding, truncated=False)
-    assert decode(whole.encode(encoding)) == Decoded(whole, encoding, truncated=False)
+    assert decode(bom + whole.encode(encoding)) == DecodedText(whole, encoding, truncated=False)
+    assert decode(whole.encode(encoding)) == DecodedText(whole, encoding, truncated=False)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("lost", [1, 2, 3])
 def test_half_a_utf16_character_at_the_end_is_truncation(encoding: str, lost: int) -> None:
-    assert decode("---\n가😀".encode(encoding)[:-lost]) == Decoded("---\n가", encoding, truncated=True)
+    assert decode("---\n가😀".encode(encoding)[:-DecodedText]) == DecodedText("---\n가", encoding, truncated=True)
 
 
 def test_a_lone_surrogate_within_utf16_is_undecodable() -> None:
@@ -49,13 +49,13 @@ def test_a_lone_surrogate_within_utf16_is_undecodable() -> None:
 def test_cp949_and_euc_kr_are_read(seed: int, encoding: str) -> None:
     syllables = [c for c in map(chr, range(0xAC00, 0xD7A4)) if len(c.encode(encoding)) == 2]
     content = Made(body="".join(random.Random(seed).choices(syllables, k=500))).render()
-    assert decode(content.encode(encoding)) == Decoded(content, "cp949", truncated=False)
+    assert decode(content.encode(encoding)) == DecodedText(content, "cp949", truncated=False)
 
 
 def test_half_a_cp949_character_at_the_end_is_truncation() -> None:
     raw = KOREAN.encode("cp949")
     end = raw.index("부두".encode("cp949")) + 1
-    assert decode(raw[:end]) == Decoded(raw[: end - 1].decode("cp949"), "cp949", truncated=True)
+    assert decode(raw[:end]) == DecodedText(raw[: end - 1].decode("cp949"), "cp949", truncated=True)
 
 
 @given(st.integers(0, len(ARTICLE.encode())))

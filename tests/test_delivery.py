@@ -19,9 +19,9 @@ from hypothesis import settings as trying
 from hypothesis import strategies as st
 
 from dedup import store
-from dedup.alerts import Post, delivery
+from dedup.alerts import DeliveryService, delivery
 from dedup.alerts.messages import Message
-from dedup.config import AlertRule, Channel, Settings
+from dedup.config import AlertRuleConfig, ChannelConfig, Settings
 from dedup.errors import ChannelError
 from dedup.rules import Event
 from dedup.store import WritableDatabase, outbox
@@ -29,7 +29,7 @@ from dedup.text import times
 from tests.alerting import event, receiver, rows, settings, written
 from tests.faults.processes import until
 
-LOG = Channel(kind="log")
+LOG = ChannelConfig(kind="log")
 
 
 class Clock:
@@ -60,7 +60,7 @@ class Sent:
     tried: int = 0
     refusing: Callable[[str, Message], str | None] = lambda _, __: None
 
-    def __call__(self, name: str, _: Channel, message: Message, __: float) -> None:
+    def __call__(self, name: str, _: ChannelConfig, message: Message, __: float) -> None:
         self.tried += 1
         why = self.refusing(name, message)
         if why:
@@ -69,7 +69,7 @@ class Sent:
 
     def events(self, channel: str | None = None) -> list[list[str]]:
         """For each message the events that it tells of."""
-        return [[a["event"] for a in m.machine["alerts"]] for name, m in self.messages if channel in (None, name)]
+        return [[a["event"] for a in m.json_body["alerts"]] for name, m in self.messages if channel in (None, name)]
 
 
 @pytest.fixture
@@ -96,23 +96,23 @@ class Longest(random.Random):
         return b
 
 
-def post_of(chosen: Settings) -> Post:
-    return Post(chosen, rng=Longest())
+def post_of(chosen: Settings) -> DeliveryService:
+    return DeliveryService(chosen, rng=Longest())
 
 
-def round_(post: Post, database: WritableDatabase) -> None:
+def round_(post: DeliveryService, database: WritableDatabase) -> None:
     """Hand over what is due, and mark what became of it."""
-    post.exchange(database, at_once=True)
+    post.exchange(database, immediately=True)
     came_back(post)
-    post.exchange(database, at_once=True, taking=False)
+    post.exchange(database, immediately=True, take_new=False)
 
 
-def came_back(post: Post) -> None:
+def came_back(post: DeliveryService) -> None:
     """Wait until every message has been tried."""
-    until(lambda: post._outcomes.qsize() >= sum(s.out for s in post._states.values()))
+    until(lambda: post._results.qsize() >= sum(s.in_flight for s in post._channel_states.values()))
 
 
-def rounds(post: Post, database: WritableDatabase) -> None:
+def rounds(post: DeliveryService, database: WritableDatabase) -> None:
     """Until nothing is due any more."""
     for _ in range(50):
         round_(post, database)
@@ -122,7 +122,7 @@ def rounds(post: Post, database: WritableDatabase) -> None:
 
 
 @contextmanager
-def posting(db: Path, chosen: Settings, *events: Event) -> Iterator[tuple[WritableDatabase, Post]]:
+def posting(db: Path, chosen: Settings, *events: Event) -> Iterator[tuple[WritableDatabase, DeliveryService]]:
     with written(db, chosen, events, times.now()) as database:
         post = post_of(chosen)
         try:
@@ -134,21 +134,21 @@ def posting(db: Path, chosen: Settings, *events: Event) -> Iterator[tuple[Writab
 def test_an_alert_is_marked_as_sent_after_its_channel_has_accepted_it(db: Path) -> None:
     with receiver() as hook:
         hook.hold.clear()
-        chosen = settings({"hook": Channel(kind="webhook", url=hook.url)})
+        chosen = settings({"hook": ChannelConfig(kind="webhook", url=hook.url)})
         with posting(db, chosen, event()) as (database, post):
-            post.exchange(database, at_once=True)
+            post.exchange(database, immediately=True)
             hook.wait_for(1)
-            post.exchange(database, at_once=True)
+            post.exchange(database, immediately=True)
             assert rows(database, "state", "attempts") == [("pending", 0)]
-            assert post.busy
+            assert post.is_busy
             hook.hold.set()
-            until(lambda: (post.exchange(database, at_once=True), not post.busy)[1])
+            until(lambda: (post.exchange(database, immediately=True), not post.is_busy)[1])
             assert rows(database, "state", "attempts", "last_error") == [("sent", 1, None)]
         assert len(hook.received) == 1
 
 
 def test_what_is_not_due_is_not_sent(db: Path, clock: Clock, sent: Sent) -> None:
-    rule = AlertRule(name="hourly", on=("change",), to=("log",), rhythm="hourly")
+    rule = AlertRuleConfig(name="hourly", on=("change",), to=("log",), schedule="hourly")
     with posting(db, settings({"log": LOG}, rule), event(1), event(2)) as (database, post):
         round_(post, database)
         assert sent.messages == []
@@ -158,7 +158,7 @@ def test_what_is_not_due_is_not_sent(db: Path, clock: Clock, sent: Sent) -> None
         clock.pass_(seconds=1)
         round_(post, database)
         assert sent.events() == [["change:1", "change:2"]]
-        assert sent.messages[0][1].machine["digest"] == "rhythm"
+        assert sent.messages[0][1].json_body["digest"] == "rhythm"
 
 
 def test_pauses_double_up_to_the_most_and_every_attempt_has_the_same_id(db: Path, clock: Clock, sent: Sent) -> None:
@@ -181,8 +181,8 @@ def test_pauses_double_up_to_the_most_and_every_attempt_has_the_same_id(db: Path
 
 
 def test_pauses_are_drawn_from_all_there_are_so_that_not_all_come_back_together(db: Path) -> None:
-    post = Post(settings({"log": LOG}, retry_seconds=64, most_retry_seconds=3600), rng=random.Random(1))
-    drawn = sorted(post._pause(3) for _ in range(1000))
+    post = DeliveryService(settings({"log": LOG}, retry_seconds=64, most_retry_seconds=3600), rng=random.Random(1))
+    drawn = sorted(post._retry_delay_seconds(3) for _ in range(1000))
     assert drawn[0] < 8
     assert drawn[-1] > 504
     assert abs(sum(drawn) / 1000 - 256) < 16
@@ -227,8 +227,8 @@ def test_a_channel_that_hangs_delays_neither_the_others_nor_the_work_nor_leaving
     with written(db, chosen, [event(n) for n in range(5)], times.now()) as database:
         post = post_of(chosen)
         begun = clocks.monotonic()
-        post.exchange(database, at_once=True)
-        until(lambda: (post.exchange(database, at_once=True), len(sent.events("good")) == 5)[1])
+        post.exchange(database, immediately=True)
+        until(lambda: (post.exchange(database, immediately=True), len(sent.events("good")) == 5)[1])
         assert len(sent.events("good")) == 5
         begun = clocks.monotonic()
         post.finish(database, 0.3)
@@ -241,11 +241,11 @@ def test_a_channel_that_does_not_answer_is_told_of(db: Path, sent: Sent, monkeyp
     held = threading.Event()
     sent.refusing = hanging(held, "bad")
     with posting(db, settings({"bad": LOG}, timeout_seconds=1), event()) as (database, post):
-        post.exchange(database, at_once=True)
-        assert post.failing() == []
+        post.exchange(database, immediately=True)
+        assert post.describe_failures() == []
         now = clocks.monotonic()
         monkeypatch.setattr(clocks, "monotonic", lambda: now + 100)
-        (told,) = post.failing()
+        (told,) = post.describe_failures()
         assert told.startswith("Channel bad: it does not answer")
         monkeypatch.undo()
         held.set()
@@ -255,8 +255,8 @@ def test_a_channel_that_fails_is_tried_with_one_message_at_a_time_and_told_of(db
     sent.refusing = lambda *_: "no"
     with posting(db, settings({"log": LOG}), *(event(n) for n in range(50))) as (database, post):
         rounds(post, database)
-        assert sent.tried <= delivery.FAILING
-        assert post.failing() == [f"Channel log: no (since {times.now()})"]
+        assert sent.tried <= delivery.FAILURES_UNTIL_FAILING
+        assert post.describe_failures() == [f"Channel log: no (since {times.now()})"]
         clock.pass_(hours=2)
         before = sent.tried
         rounds(post, database)
@@ -264,7 +264,7 @@ def test_a_channel_that_fails_is_tried_with_one_message_at_a_time_and_told_of(db
         sent.refusing = lambda *_: None
         clock.pass_(hours=2)
         rounds(post, database)
-        assert post.failing() == []
+        assert post.describe_failures() == []
         assert sorted(e for m in sent.events() for e in m) == sorted(f"change:{n}" for n in range(50))
 
 
@@ -279,7 +279,7 @@ def test_what_waits_for_a_channel_that_fails_dies_of_age_with_the_reason(db: Pat
 
 
 def test_one_message_that_is_never_taken_holds_up_no_other(db: Path, clock: Clock, sent: Sent) -> None:
-    sent.refusing = lambda _, m: "poison" if "change:3" in str(m.machine) else None
+    sent.refusing = lambda _, m: "poison" if "change:3" in str(m.json_body) else None
     with posting(db, settings({"log": LOG}), *(event(n) for n in range(10))) as (database, post):
         rounds(post, database)
         assert len(sent.events()) == 9
@@ -289,7 +289,7 @@ def test_one_message_that_is_never_taken_holds_up_no_other(db: Path, clock: Cloc
 def test_an_error_of_the_program_in_one_message_ends_no_channel(
     db: Path, clock: Clock, sent: Sent, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with posting(db, settings({"log": LOG}), event(1, told={**event().told, "evidence": "nonsense"}), event(2)) as (database, post):
+    with posting(db, settings({"log": LOG}), event(1, told={**event().payload, "evidence": "nonsense"}), event(2)) as (database, post):
         rounds(post, database)
         assert sent.events() == [["change:2"]]
         assert ("pending", "Channel log: an error of the program (TypeError)") in rows(database, "state", "last_error")
@@ -305,13 +305,13 @@ def test_a_channel_that_is_configured_no_more_keeps_what_it_had(db: Path, clock:
 
 def test_what_could_not_be_marked_is_not_sent_again_but_marked_the_next_time(db: Path, clock: Clock, sent: Sent) -> None:
     with posting(db, settings({"log": LOG}), event()) as (database, post):
-        post.exchange(database, at_once=True)
+        post.exchange(database, immediately=True)
         until(lambda: len(sent.messages) == 1)
-        until(lambda: not post._outcomes.empty())
+        until(lambda: not post._results.empty())
         database.connection.execute("PRAGMA query_only=ON")
         for _ in range(3):
             with pytest.raises(sqlite3.OperationalError):
-                post.exchange(database, at_once=True)
+                post.exchange(database, immediately=True)
         database.connection.execute("PRAGMA query_only=OFF")
         round_(post, database)
         assert rows(database, "state", "attempts") == [("sent", 1)]
@@ -322,27 +322,27 @@ def test_what_could_not_be_marked_is_not_sent_again_but_marked_the_next_time(db:
 
 
 def test_over_the_cap_the_rest_of_the_hour_is_one_digest_that_says_so(db: Path, clock: Clock, sent: Sent) -> None:
-    rule = AlertRule(name="capped", on=("change",), to=("log",), most_per_hour=3)
+    rule = AlertRuleConfig(name="capped", on=("change",), to=("log",), max_per_hour=3)
     with posting(db, settings({"log": LOG}, rule), *(event(n) for n in range(10))) as (database, post):
         rounds(post, database)
         assert sent.events() == [["change:0"], ["change:1"], ["change:2"]]
         with database.transaction() as transaction:
-            outbox.write(transaction, [event(10)], settings({"log": LOG}, rule).alerting(), times.now())
+            outbox.write(transaction, [event(10)], settings({"log": LOG}, rule).alert_policy(), times.now())
         rounds(post, database)
         assert len(sent.messages) == 3
         clock.pass_(minutes=45)
         rounds(post, database)
         assert sent.events()[3:] == [[f"change:{n}" for n in range(3, 11)]]
-        assert sent.messages[3][1].machine["digest"] == "cap"
+        assert sent.messages[3][1].json_body["digest"] == "cap"
         with database.transaction() as transaction:
-            outbox.write(transaction, [event(11)], settings({"log": LOG}, rule).alerting(), times.now())
+            outbox.write(transaction, [event(11)], settings({"log": LOG}, rule).alert_policy(), times.now())
         rounds(post, database)
         assert sent.events()[4:] == [["change:11"]]
 
 
 def test_the_cap_holds_however_much_is_due(db: Path, clock: Clock, sent: Sent) -> None:
-    rule = AlertRule(name="capped", on=("change",), to=("log",), most_per_hour=3)
-    with posting(db, settings({"log": LOG}, rule), *(event(n) for n in range(2 * delivery.TOGETHER + 50))) as (database, post):
+    rule = AlertRuleConfig(name="capped", on=("change",), to=("log",), max_per_hour=3)
+    with posting(db, settings({"log": LOG}, rule), *(event(n) for n in range(2 * delivery.MAX_BATCH + 50))) as (database, post):
         rounds(post, database)
         assert sent.events() == [["change:0"], ["change:1"], ["change:2"]]
         clock.pass_(minutes=45)
@@ -351,7 +351,7 @@ def test_the_cap_holds_however_much_is_due(db: Path, clock: Clock, sent: Sent) -
 
 
 def test_each_rule_and_channel_has_a_cap_of_its_own(db: Path, clock: Clock, sent: Sent) -> None:
-    rules = [AlertRule(name=n, on=("change",), to=(to,), most_per_hour=2) for n, to in (("a", "x"), ("b", "x"), ("c", "y"))]
+    rules = [AlertRuleConfig(name=n, on=("change",), to=(to,), max_per_hour=2) for n, to in (("a", "x"), ("b", "x"), ("c", "y"))]
     rules[0] = rules[0].model_copy(update={"publishers": ("한빛일보",)})
     happened = [event(n, publisher="한빛일보" if n < 5 else "물결방송") for n in range(10)]
     with posting(db, settings({"x": LOG, "y": LOG}, *rules), *happened) as (database, post):
@@ -361,20 +361,20 @@ def test_each_rule_and_channel_has_a_cap_of_its_own(db: Path, clock: Clock, sent
 
 
 def test_nothing_is_sent_in_quiet_hours_not_even_what_is_tried_again(db: Path, clock: Clock, sent: Sent) -> None:
-    rule = AlertRule(name="quiet", on=("change",), to=("log",), zone="UTC", quiet=("01:20", "07:00"))
+    rule = AlertRuleConfig(name="quiet", on=("change",), to=("log",), zone="UTC", quiet_hours=("01:20", "07:00"))
     sent.refusing = lambda *_: "no"
     with posting(db, settings({"log": LOG}, rule, retry_seconds=600), event(1)) as (database, post):
         round_(post, database)
         sent.refusing = lambda *_: None
         clock.pass_(minutes=10)
         with database.transaction() as transaction:
-            outbox.write(transaction, [event(2), event(3)], settings({"log": LOG}, rule).alerting(), times.now())
+            outbox.write(transaction, [event(2), event(3)], settings({"log": LOG}, rule).alert_policy(), times.now())
         rounds(post, database)
         assert sent.messages == []
         clock.now = datetime(2026, 3, 5, 7, tzinfo=UTC)
         rounds(post, database)
         assert sent.events() == [["change:1", "change:2", "change:3"]]
-        assert sent.messages[0][1].machine["digest"] == "quiet"
+        assert sent.messages[0][1].json_body["digest"] == "quiet"
 
 
 def test_what_was_left_by_a_daemon_that_was_down_is_one_message_that_says_so(db: Path, clock: Clock, sent: Sent) -> None:
@@ -382,7 +382,7 @@ def test_what_was_left_by_a_daemon_that_was_down_is_one_message_that_says_so(db:
         clock.pass_(hours=5)
         rounds(post, database)
         assert sent.events() == [[f"change:{n}" for n in range(6)]]
-        assert sent.messages[0][1].machine["digest"] == "late"
+        assert sent.messages[0][1].json_body["digest"] == "late"
 
 
 def test_what_was_left_is_told_by_itself_if_it_is_only_a_few(db: Path, clock: Clock, sent: Sent) -> None:
@@ -397,8 +397,8 @@ def test_a_backlog_is_told_in_one_message_for_each_rule(db: Path, clock: Clock, 
     with posting(db, chosen, *(event(n, backlog=True) for n in range(600))) as (database, post):
         clock.pass_(seconds=60)
         rounds(post, database)
-        assert [len(m) for m in sent.events()] == [delivery.TOGETHER, 100]
-        assert {m.machine["digest"] for _, m in sent.messages} == {"backlog"}
+        assert [len(m) for m in sent.events()] == [delivery.MAX_BATCH, 100]
+        assert {m.json_body["digest"] for _, m in sent.messages} == {"backlog"}
 
 
 def test_an_incident_is_a_message_of_its_own_once_its_pages_are_gathered(db: Path, clock: Clock, sent: Sent) -> None:
@@ -409,20 +409,20 @@ def test_an_incident_is_a_message_of_its_own_once_its_pages_are_gathered(db: Pat
         clock.pass_(seconds=60)
         rounds(post, database)
         assert sent.events() == [["change:9"], ["incident:ab:1"]]
-        assert sent.messages[1][1].machine["alerts"][0]["pages"] == 5
+        assert sent.messages[1][1].json_body["alerts"][0]["pages"] == 5
 
 
 def test_a_digest_that_is_sent_again_has_the_same_id_whatever_came_meanwhile(db: Path, clock: Clock, sent: Sent) -> None:
     """As after a process that was killed before it could mark it."""
-    rule = AlertRule(name="hourly", on=("change",), to=("log",), rhythm="hourly")
+    rule = AlertRuleConfig(name="hourly", on=("change",), to=("log",), schedule="hourly")
     chosen = settings({"log": LOG}, rule)
     with written(db, chosen, [event(n) for n in range(5)], times.now()) as database:
         clock.pass_(hours=1)
         killed = post_of(chosen)
-        killed.exchange(database, at_once=True)
+        killed.exchange(database, immediately=True)
         until(lambda: len(sent.messages) == 1)
         with database.transaction() as transaction:
-            outbox.write(transaction, [event(9)], chosen.alerting(), times.now())
+            outbox.write(transaction, [event(9)], chosen.alert_policy(), times.now())
         clock.pass_(hours=2)
         rounds(post_of(chosen), database)
     first, again, rest = (m for _, m in sent.messages)
@@ -439,8 +439,8 @@ def test_with_channels_that_fail_at_random_and_processes_that_end_each_alert_is_
     rng = random.Random(seed)
     clock, sent = Clock(), Sent()
     sent.refusing = lambda *_: "no" if rng.random() < 0.4 else None
-    rule = AlertRule(
-        name="r", on=("change",), to=("x", "y"), rhythm=every, quiet=("02:00", "05:00"), zone="UTC", most_per_hour=rng.randint(0, 3)
+    rule = AlertRuleConfig(
+        name="r", on=("change",), to=("x", "y"), schedule=every, quiet_hours=("02:00", "05:00"), zone="UTC", max_per_hour=rng.randint(0, 3)
     )
     chosen = settings({"x": LOG, "y": LOG}, rule, give_up_hours=8000, most_retry_seconds=600)
     db = tmp_path_factory.mktemp("delivery") / "dedup.db"
@@ -448,12 +448,12 @@ def test_with_channels_that_fail_at_random_and_processes_that_end_each_alert_is_
         patch.setattr(times, "now", clock)
         patch.setattr(delivery, "send", sent)
         with written(db, chosen, [event(n, backlog=rng.random() < 0.2) for n in range(number)], times.now()) as database:
-            post = Post(chosen, rng=rng)
+            post = DeliveryService(chosen, rng=rng)
             for _ in range(400):
                 if rng.random() < 0.2:
-                    post.exchange(database, at_once=True)
+                    post.exchange(database, immediately=True)
                     came_back(post)
-                    post = Post(chosen, rng=rng)  # killed: nothing was marked
+                    post = DeliveryService(chosen, rng=rng)  # killed: nothing was marked
                 else:
                     round_(post, database)
                 if not store.alerts.outstanding(database):
@@ -461,7 +461,7 @@ def test_with_channels_that_fail_at_random_and_processes_that_end_each_alert_is_
                 clock.pass_(seconds=rng.choice([1, 60, 600, 7200]))
             assert store.alerts.outstanding(database) == {}
     for channel in "xy":
-        ids = [a["id"] for name, m in sent.messages if name == channel for a in m.machine["alerts"]]
+        ids = [a["id"] for name, m in sent.messages if name == channel for a in m.json_body["alerts"]]
         assert len(set(ids)) == number
 
 
@@ -470,8 +470,8 @@ def test_with_channels_that_fail_at_random_and_processes_that_end_each_alert_is_
 DAY = 86_400
 
 
-def hourly(**given: Any) -> AlertRule:
-    return AlertRule(**{"name": "r", "on": ("change",), "to": ("log",), "rhythm": "hourly", "zone": "UTC", **given})
+def hourly(**given: Any) -> AlertRuleConfig:
+    return AlertRuleConfig(**{"name": "r", "on": ("change",), "to": ("log",), "rhythm": "hourly", "zone": "UTC", **given})
 
 
 def test_an_attempt_that_was_put_off_while_the_clock_was_ahead_is_made_as_soon_as_it_would_have_been(
@@ -510,7 +510,7 @@ def test_what_was_sent_tomorrow_does_not_count_as_sent_in_this_hour(db: Path, cl
         rounds(post, database)
         clock.pass_(days=-1)
         with database.transaction() as transaction:
-            outbox.write(transaction, [event(2)], settings({"log": LOG}, rule).alerting(), times.now())
+            outbox.write(transaction, [event(2)], settings({"log": LOG}, rule).alert_policy(), times.now())
         rounds(post, database)
         assert sent.events() == [["change:1"], ["change:2"]]
 
@@ -553,11 +553,11 @@ def test_pages_join_no_incident_that_was_sent_while_the_clock_was_ahead(db: Path
         assert sent.events() == [["incident:ab:1"]]
         clock.pass_(days=-1)
         with database.transaction() as transaction:
-            outbox.write(transaction, [event(n, incident="ab") for n in range(3, 5)], chosen.alerting(), times.now())
+            outbox.write(transaction, [event(n, incident="ab") for n in range(3, 5)], chosen.alert_policy(), times.now())
         clock.pass_(hours=24, seconds=60)
         rounds(post, database)
         assert sent.events() == [["incident:ab:1"], ["incident:ab:2"]]
-        assert sent.messages[1][1].machine["alerts"][0]["pages"] == 2
+        assert sent.messages[1][1].json_body["alerts"][0]["pages"] == 2
 
 
 def test_an_incident_that_gathers_while_the_clock_is_set_back_takes_its_pages_and_no_longer(db: Path, clock: Clock, sent: Sent) -> None:
@@ -567,11 +567,11 @@ def test_an_incident_that_gathers_while_the_clock_is_set_back_takes_its_pages_an
         clock.pass_(days=-1)
         rounds(post, database)
         with database.transaction() as transaction:
-            outbox.write(transaction, [event(3, incident="ab")], chosen.alerting(), times.now())
+            outbox.write(transaction, [event(3, incident="ab")], chosen.alert_policy(), times.now())
         clock.pass_(seconds=60)
         rounds(post, database)
         assert sent.events() == [["incident:ab:1"]]
-        assert sent.messages[0][1].machine["alerts"][0]["pages"] == 4
+        assert sent.messages[0][1].json_body["alerts"][0]["pages"] == 4
 
 
 LONGEST = timedelta(hours=48)
@@ -600,7 +600,7 @@ def test_whatever_the_clock_did_each_alert_is_sent_once_within_two_days_from_whe
                 clock.pass_(seconds=seconds)
                 sent.refusing = (lambda *_: "no") if refused else (lambda *_: None)
                 with database.transaction() as transaction:
-                    outbox.write(transaction, [event(n, backlog=n % 2 == 0)], chosen.alerting(), times.now())
+                    outbox.write(transaction, [event(n, backlog=n % 2 == 0)], chosen.alert_policy(), times.now())
                 round_(post, database)
             sent.refusing = lambda *_: None
             right = clock.now

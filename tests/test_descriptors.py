@@ -13,13 +13,13 @@ import pytest
 
 from dedup.daemon import health_file
 from dedup.daemon.watch import Watcher
-from dedup.daemon.watch.coverage import coverage
+from dedup.daemon.watch.coverage import read_watched_inodes
 from dedup.doctor import folder_walk
 from dedup.errors import DatabaseFailedError
 from dedup.files import descriptors, mounts
-from dedup.files.nofollow import Beneath
+from dedup.files.nofollow import NoFollowTree
 from dedup.index import hashtable
-from dedup.scan.roots import identity, is_absent
+from dedup.scan.roots import is_absent, read_identity
 from dedup.scan.scanner import Scan
 from dedup.store import lock, wal
 from tests import running
@@ -50,16 +50,16 @@ def watched() -> frozenset[str]:
 
 
 LOOKS: dict[str, Callable[[Path, Path], object]] = {
-    "the identity of a crawl directory": lambda crawl, db: identity(os.fsencode(crawl)),
-    "a file below it": lambda crawl, db: Beneath().stat(os.fsencode(crawl), b"", b"no such file"),
-    "its folders": lambda crawl, db: folder_walk.walk(os.fsencode(crawl)),
-    "what inotify watches": lambda crawl, db: coverage(watched()),
-    "mounts": lambda crawl, db: mounts.read(),
-    "who holds the lock": lambda crawl, db: lock.held(str(db)),
-    "the report of a daemon": lambda crawl, db: health_file.read(str(crawl)),
-    "whether a log is foreign": lambda crawl, db: wal.is_foreign(str(db), written=False),
-    "an index": lambda crawl, db: hashtable.Table.load(f"{db}.index"),
-    "the header of an index": lambda crawl, db: hashtable.state_of(f"{db}.index"),
+    "the identity of a crawl directory": lambda crawl, db: read_identity(os.fsencode(crawl)),
+    "a file below it": lambda crawl, db: NoFollowTree().stat_path(os.fsencode(crawl), b"", b"no such file"),
+    "its folders": lambda crawl, db: folder_walk.count_folders(os.fsencode(crawl)),
+    "what inotify watches": lambda crawl, db: read_watched_inodes(watched()),
+    "mounts": lambda crawl, db: mounts.read_mounts(),
+    "who holds the lock": lambda crawl, db: lock.current_holder(str(db)),
+    "the report of a daemon": lambda crawl, db: health_file.read_report(str(crawl)),
+    "whether a log is foreign": lambda crawl, db: wal.is_foreign(str(db), has_writer=False),
+    "an index": lambda crawl, db: hashtable.HashTable.load(f"{db}.index"),
+    "the header of an index": lambda crawl, db: hashtable.read_state(f"{db}.index"),
 }
 
 
@@ -80,15 +80,15 @@ def test_a_scan_takes_nothing_for_gone_and_no_directory_for_absent(crawl: Path, 
         Made(aid=f"{n:010d}").write(crawl)
     with running.session(crawl, db) as session:
         Scan(session).run()
-        (root,) = session.roots
+        (root,) = session.directories
         before = running.dump(db)
         with exhausted():
             with pytest.raises(OSError):
                 is_absent(session.database, root)
             scan = Scan(session)
-            with pytest.raises(DatabaseFailedError, match=r"Too many open files.*LimitNOFILE"), session.database.work():
+            with pytest.raises(DatabaseFailedError, match=r"Too many open files.*LimitNOFILE"), session.database.translate_errors():
                 scan.reconcile()
-            assert (scan.tally.absent, scan.tally.gone, scan.tally.faults) == ([], 0, 0)
+            assert (scan.counts.absent_directories, scan.counts.gone, scan.counts.faults) == ([], 0, 0)
         assert Scan(session).run().unchanged == 3
     assert running.dump(db) == before
 
@@ -96,17 +96,17 @@ def test_a_scan_takes_nothing_for_gone_and_no_directory_for_absent(crawl: Path, 
 def test_the_watcher_goes_on_and_reports_no_folder_as_unwatched(crawl: Path, db: Path) -> None:
     (crawl / "folder").mkdir()
     with running.session(crawl, db) as session:
-        watcher = Watcher(session.roots)
+        watcher = Watcher(session.directories)
         watcher.start()
         try:
-            watcher.visited(session.roots[0], b"folder")
-            watcher.book.take()
+            watcher.add_visited_folder(session.directories[0], b"folder")
+            watcher.change_queue.take_all()
             with exhausted():
                 watcher.check()
                 watcher.check()
-            assert (watcher.restarts, watcher.unwatched()[0], watcher.book.take().everything) == (0, 0, None)
+            assert (watcher.restarts, watcher.unwatched_folders()[0], watcher.change_queue.take_all().full_scan_reason) == (0, 0, None)
             watcher.check()
-            assert (watcher.restarts, watcher.incomplete) == (0, False)
+            assert (watcher.restarts, watcher.is_incomplete) == (0, False)
         finally:
             watcher.close()
 
@@ -115,10 +115,10 @@ def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, soft), hard))
     try:
-        raised = descriptors.raise_limit()
+        raised = descriptors.raise_open_file_limit()
         assert raised == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        assert raised == (descriptors.MOST if hard == resource.RLIM_INFINITY else min(hard, descriptors.MOST))
-        assert descriptors.raise_limit() == raised
+        assert raised == (descriptors.MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, descriptors.MAX_OPEN_FILES))
+        assert descriptors.raise_open_file_limit() == raised
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 

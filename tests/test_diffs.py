@@ -64,7 +64,7 @@ def test_cleaning_twice_is_cleaning_once_and_leaves_letters_alone(raw: str) -> N
 @example("\u1112\u1161\u11ab\u1100")
 def test_tokens_and_sentences_joined_are_the_text_and_split_no_grapheme(text: str) -> None:
     graphemes = {m.end() for m in regex.finditer(r"\X", text)} | {0}
-    for parts in ([t.text for t in diff.tokens(text)], diff.sentences(text)):
+    for parts in ([t.text for t in diff.tokenise(text)], diff.split_sentences(text)):
         assert "".join(parts) == text
         assert all(parts)
         at = 0
@@ -86,17 +86,17 @@ def test_tokens_and_sentences_joined_are_the_text_and_split_no_grapheme(text: st
     ],
 )
 def test_a_number_has_its_sign_separators_powers_and_unit(text: str, expected: list[str]) -> None:
-    assert [t.text for t in diff.tokens(text) if t.kind == "number"] == expected
+    assert [t.text for t in diff.tokenise(text) if t.kind == "number"] == expected
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**7), st.sampled_from(["원", "%", "명", "조", "", "km"])), min_size=1, max_size=6))
 def test_no_number_is_ever_split(made: list[tuple[int, str]]) -> None:
     numbers = [f"{n:,}{unit}" for n, unit in made]
-    assert [t.text for t in diff.tokens(" 그리고 ".join(numbers)) if t.kind == "number"] == numbers
+    assert [t.text for t in diff.tokenise(" 그리고 ".join(numbers)) if t.kind == "number"] == numbers
 
 
 def test_hangul_and_latin_words_are_whole_and_ideographs_stand_alone() -> None:
-    assert [t.text for t in diff.tokens("don't 대통령은 金利é, 한e")] == [
+    assert [t.text for t in diff.tokenise("don't 대통령은 金利é, 한e")] == [
         "don't",
         " ",
         "대통령은",
@@ -128,7 +128,7 @@ def test_hangul_and_latin_words_are_whole_and_ideographs_stand_alone() -> None:
     ],
 )
 def test_sentences_end_glued_or_not_and_keep_quotations_whole(text: str, expected: list[str]) -> None:
-    assert diff.sentences(text) == expected
+    assert diff.split_sentences(text) == expected
 
 
 @given(CLEAN, CLEAN)
@@ -138,7 +138,7 @@ def test_sentences_end_glued_or_not_and_keep_quotations_whole(text: str, expecte
 @example("가나다라마바사아. 하나다.", "하나다. 가나다라마바사아.")
 def test_either_side_comes_back_from_a_difference(one: str, other: str) -> None:
     found = diff.compare(one, other)
-    assert (diff.before(found), diff.after(found)) == (one, other)
+    assert (diff.text_before(found), diff.text_after(found)) == (one, other)
     assert all(o.text for o in found)
     assert all(a.kind != b.kind or a.move is not None for a, b in pairwise(found))
 
@@ -154,9 +154,9 @@ def test_differences_begin_and_end_between_tokens(one: str, other: str) -> None:
     found = diff.compare(one, other)
     for side, kinds in ((one, ("same", "removed", "moved_from")), (other, ("same", "added", "moved_to"))):
         ends = {0}
-        for sentence in diff.sentences(side):
+        for sentence in diff.split_sentences(side):
             start = max(ends)
-            for t in diff.tokens(sentence):
+            for t in diff.tokenise(sentence):
                 start += len(t.text)
                 ends.add(start)
                 if t.kind == "blank":  # of a sentence that stayed, what follows it may differ
@@ -172,7 +172,7 @@ def test_differences_begin_and_end_between_tokens(one: str, other: str) -> None:
 @settings(deadline=None, max_examples=200)
 def test_rows_side_by_side_are_the_two_sides(one: str, other: str) -> None:
     found = diff.compare(one, other)
-    rows = list(render.rows(found))
+    rows = list(render.to_rows(found))
     assert "".join(o.text for row in rows for o in row.left) == one
     assert "".join(o.text for row in rows for o in row.right) == other
 
@@ -245,13 +245,13 @@ def _prose(seed: int, sentences: int, between: str) -> str:
 def test_a_megabyte_is_told_more_coarsely_rather_than_never(one: str, other: str) -> None:
     one, other = diff.clean(one), diff.clean(other)
     found = diff.compare(one, other)
-    assert (diff.before(found), diff.after(found)) == (one, other)
+    assert (diff.text_before(found), diff.text_after(found)) == (one, other)
 
 
 def test_unchanged_stretches_are_folded_and_the_differences_stay() -> None:
     rng = random.Random(8)
     before = " ".join(words(rng, 300))
-    found = render.folded(diff.compare(before, before.replace(before.split()[150], "바뀐말", 1)), 20)
+    found = render.fold_unchanged(diff.compare(before, before.replace(before.split()[150], "바뀐말", 1)), 20)
     assert len("".join(o.text for o in found)) < 120
     assert any(o.kind == "added" and o.text == "바뀐말" for o in found)
     assert [o.kind for o in found].count("same") == 2
@@ -260,7 +260,7 @@ def test_unchanged_stretches_are_folded_and_the_differences_stay() -> None:
 def test_unified_text_has_a_line_for_each_sentence() -> None:
     one = "하나는 그대로다. 둘은 3명이다. 셋도 그대로다. 넷도 그대로 있다. 다섯은 간다."
     other = "하나는 그대로다. 둘은 4명이다. 셋도 그대로다. 넷도 그대로 있다."
-    assert list(render.unified(diff.compare(one, other))) == [
+    assert list(render.to_unified(diff.compare(one, other))) == [
         " 하나는 그대로다.", "-둘은 3명이다.", "+둘은 4명이다.", " 셋도 그대로다.", " 넷도 그대로 있다.", "-다섯은 간다.",
     ]  # fmt: skip
 
@@ -268,7 +268,7 @@ def test_unified_text_has_a_line_for_each_sentence() -> None:
 @given(ANY.map(lambda s: diff.clean(s + '<script>&"')), CLEAN)
 @settings(deadline=None)
 def test_html_has_no_tags_but_its_own(one: str, other: str) -> None:
-    shown = render.html(diff.compare(one, other))
+    shown = render.to_html(diff.compare(one, other))
     assert not regex.search(r"<(?!/?(?:del|ins)(?: class=\"moved\" data-move=\"\d+\")?>|br>)", shown)
     assert not regex.search(r"&(?!amp;|lt;|gt;|quot;|#x27;)", shown)
 

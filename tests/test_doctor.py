@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from dedup import store
-from dedup.doctor.summaries import CLUSTER, SUMMARY
+from dedup.doctor.summaries import WRONG_CLUSTERS, WRONG_SUMMARIES
 from dedup.index import lsh, passages
-from dedup.index.hashtable import HEADER, Table, state_of
+from dedup.index.hashtable import HEADER_BYTES, HashTable, read_state
 from dedup.model import NO_COMMIT
 from dedup.similarity import winnowing
 from dedup.store import open_database
@@ -158,20 +158,20 @@ DERIVED: dict[str, tuple[str, str]] = {
         "pages whose changes are not those between their crawls",
     ),
     "no commits": ("DELETE FROM batches", "the last commit does not count all texts"),
-    "a summary": ("UPDATE summaries SET changes = 99 WHERE page_id = 5", SUMMARY),
-    "a summary's publisher": ("UPDATE summaries SET publisher = 'x' WHERE page_id = 5", SUMMARY),
+    "a summary": ("UPDATE summaries SET changes = 99 WHERE page_id = 5", WRONG_SUMMARIES),
+    "a summary's publisher": ("UPDATE summaries SET publisher = 'x' WHERE page_id = 5", WRONG_SUMMARIES),
     "a summary gone": ("DELETE FROM summaries WHERE page_id = 5", "pages without a summary of their current crawl"),
-    "a place": ("UPDATE summaries SET place = 'alone' WHERE place = 'member'", CLUSTER),
+    "a place": ("UPDATE summaries SET place = 'alone' WHERE place = 'member'", WRONG_CLUSTERS),
     "a cluster gone": (
         f"DELETE FROM clusters WHERE page_id = {CLUSTERED}",
         "rows of cluster_members that name one of clusters that is not there",
     ),
     "a cluster gone with its members": (
         f"DELETE FROM cluster_members WHERE cluster_id = {CLUSTERED}; DELETE FROM clusters WHERE page_id = {CLUSTERED}",
-        CLUSTER,
+        WRONG_CLUSTERS,
     ),
-    "a cluster's figures": (f"UPDATE clusters SET publishers = 9, near = 7 WHERE page_id = {CLUSTERED}", CLUSTER),
-    "a member's figures": (f"UPDATE cluster_members SET coverage = 0.1 WHERE cluster_id = {CLUSTERED}", CLUSTER),
+    "a cluster's figures": (f"UPDATE clusters SET publishers = 9, near = 7 WHERE page_id = {CLUSTERED}", WRONG_CLUSTERS),
+    "a member's figures": (f"UPDATE cluster_members SET coverage = 0.1 WHERE cluster_id = {CLUSTERED}", WRONG_CLUSTERS),
     "a member gone": (f"DELETE FROM cluster_members WHERE cluster_id = {CLUSTERED}", "clusters that do not have the articles"),
     "a cluster of pages that do not match": (
         (
@@ -180,7 +180,7 @@ DERIVED: dict[str, tuple[str, str]] = {
             " FROM clusters c, summaries v WHERE c.first_hour = 0 AND c.near = 1 AND c.first_published IS NULL"
             " AND v.place = 'alone' AND v.page_id <> c.page_id LIMIT 1"
         ),
-        CLUSTER,
+        WRONG_CLUSTERS,
     ),
 }
 
@@ -393,7 +393,7 @@ def test_a_damaged_index_is_found_and_made_again(folder: Path, end: str, harm: s
         elif harm == "another's":
             content[16] ^= 1
         else:
-            content[HEADER + next(i for i, b in enumerate(content[HEADER:]) if b)] ^= 4
+            content[HEADER_BYTES + next(i for i, b in enumerate(content[HEADER_BYTES:]) if b)] ^= 4
         index.write_bytes(content)
     (one,) = found(folder)
     assert (one["check"], one["severity"], one["repairable"]) == ("indexes", "ok" if harm == "gone" else "warning", True)
@@ -412,17 +412,17 @@ def _made(folder: Path, end: str, leave_out: int, *, doubled: bool = False) -> N
         stored = [(text, winnowing.unpack(keys)) for text, keys in store.passages.all_fingerprints(database)]
     if end == ".index":
         index = lsh.new_index(path + end, own, 0.7, 128)
-        index.enter([t for t, _ in signatures[leave_out:]], [s for _, s in signatures[leave_out:]])
+        index.insert([t for t, _ in signatures[leave_out:]], [s for _, s in signatures[leave_out:]])
         if doubled:
-            index.enter([signatures[0][0]], [signatures[-1][1]])
+            index.insert([signatures[0][0]], [signatures[-1][1]])
         index.add([], [], token)
-        index._table.settle(token, last)
+        index._table.commit(token, last)
     else:
         held = passages.new_index(path + end, own)
-        passages.enter(held._table, [t for t, _ in stored[leave_out:]], [k for _, k in stored[leave_out:]])
+        passages.insert_texts(held._table, [t for t, _ in stored[leave_out:]], [k for _, k in stored[leave_out:]])
         if doubled:
-            passages.enter(held._table, [stored[0][0]], [stored[-1][1]])
-        held._table.settle(token, last)
+            passages.insert_texts(held._table, [stored[0][0]], [stored[-1][1]])
+        held._table.commit(token, last)
 
 
 @pytest.mark.parametrize("end", [".index", ".passages"])
@@ -506,13 +506,13 @@ def test_beside_a_writer_only_headers_are_compared_and_nothing_is_repaired(folde
 def test_looking_at_an_index_does_not_reach_the_file(folder: Path) -> None:
     index = _index(folder, ".index")
     before = index.read_bytes()
-    table, why = Table.view(str(index))
+    table, why = HashTable.load_read_only(str(index))
     assert (table is None, why) == (False, "")
     assert table is not None
-    table.settle(NO_COMMIT, 1)
-    table.parts()[0][:] = 7
+    table.commit(NO_COMMIT, 1)
+    table.slots_and_mapping()[0][:] = 7
     assert index.read_bytes() == before
-    assert state_of(str(index)) is not None
+    assert read_state(str(index)) is not None
 
 
 # How it is told
@@ -591,7 +591,7 @@ def test_a_check_that_fails_leaves_what_it_found_before(folder: Path, monkeypatc
 
     monkeypatch.setitem(records.RECORD_STEPS, "changes", fails)
     those = examined(folder)
-    assert [f.what for f in those if f.check == "records"] == ["seen before", "not checked: changes: no luck (/somewhere)"]
+    assert [f.message for f in those if f.check == "records"] == ["seen before", "not checked: changes: no luck (/somewhere)"]
 
 
 def test_a_copy_that_lost_its_text_shares_it_with_the_other_again(tmp_path: Path) -> None:

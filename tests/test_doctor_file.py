@@ -17,11 +17,11 @@ from typing import Any
 
 import pytest
 
-from dedup.doctor import Surroundings
+from dedup.doctor import SystemProbes
 from dedup.doctor.context import Finding
 from dedup.files import leases, mounts
-from dedup.files.inotify_limits import Limits
-from dedup.files.leases import Rights
+from dedup.files.inotify_limits import InotifyLimits
+from dedup.files.leases import LeaseRights
 from dedup.files.mounts import Mount
 from dedup.store import schema
 from tests import damaging, running
@@ -85,7 +85,7 @@ def test_wherever_a_body_is_altered_it_is_found(scanned: Path, tmp_path: Path) -
         (tmp_path / "altered.db").write_bytes(content)
         those = [f for f in examined_at(tmp_path, "altered.db") if f.severity == "error"]
         assert [f.check for f in those] == ["digests"]
-        assert those[0].what.startswith("revisions whose title or body is not what their digest was made from: 1 (")
+        assert those[0].message.startswith("revisions whose title or body is not what their digest was made from: 1 (")
 
 
 def examined_at(folder: Path, name: str) -> list[Finding]:
@@ -235,7 +235,7 @@ def test_a_newer_and_an_older_database(folder: Path) -> None:
     damaging.by_sql(db, "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('dedup', '9999_later', 'x')")
     (one,) = found(folder)
     assert (one["severity"], "9999_later" in one["what"], one["remedy"]) == ("error", True, "Install that version.")
-    last = max(schema.NAMES)
+    last = max(schema.MIGRATION_NAMES)
     damaging.by_sql(db, f"DELETE FROM _sqlite_migrations WHERE name IN ('9999_later', '{last}')")
     before = db.read_bytes()
     (one,) = found(folder)
@@ -352,10 +352,10 @@ def test_a_file_put_in_place_under_the_writer(folder: Path) -> None:
 # Watches
 
 
-def _around(**told: Any) -> Surroundings:
+def _around(**told: Any) -> SystemProbes:
     plenty = os.statvfs_result((4096, 4096, 1 << 40, 1 << 40, 1 << 40, 1 << 30, 1 << 30, 1 << 30, 0, 255))
-    usual: dict[str, Any] = {"limits": lambda: Limits(1 << 20, 128), "mounts": list, "space": lambda _: plenty}
-    return Surroundings(**usual | told)
+    usual: dict[str, Any] = {"limits": lambda: InotifyLimits(1 << 20, 128), "mounts": list, "space": lambda _: plenty}
+    return SystemProbes(**usual | told)
 
 
 def test_a_machine_with_room_for_everything_has_no_findings(folder: Path) -> None:
@@ -369,22 +369,22 @@ NAMESPACE = "/proc/sys/user/max_inotify_watches"
 @pytest.mark.parametrize(
     ("limits", "words", "remedy"),
     [
-        (Limits(2, 128, KERNEL + "watches"), "folders to watch: 3, where 2 is the most", "sysctl -w fs.inotify.max_user_watches=131072"),
-        (Limits(2, 128, NAMESPACE), "(/proc/sys/user/max_inotify_watches); files that arrive there", f"echo 131072 > {NAMESPACE}"),
-        (Limits(0, 128, NAMESPACE), "where 0 is the most", "echo"),
-        (Limits(3, 128, NAMESPACE), "little is left", "echo"),
-        (Limits(99, 0, "", KERNEL + "instances"), "crawl directories to watch: 1, where 0 is the most", "max_user_instances=128"),
+        (InotifyLimits(2, 128, KERNEL + "watches"), "folders to watch: 3, where 2 is the most", "sysctl -w fs.inotify.max_user_watches=131072"),
+        (InotifyLimits(2, 128, NAMESPACE), "(/proc/sys/user/max_inotify_watches); files that arrive there", f"echo 131072 > {NAMESPACE}"),
+        (InotifyLimits(0, 128, NAMESPACE), "where 0 is the most", "echo"),
+        (InotifyLimits(3, 128, NAMESPACE), "little is left", "echo"),
+        (InotifyLimits(99, 0, "", KERNEL + "instances"), "crawl directories to watch: 1, where 0 is the most", "max_user_instances=128"),
     ],
 )  # fmt: skip
-def test_watches_that_will_not_do(folder: Path, limits: Limits, words: str, remedy: str) -> None:
+def test_watches_that_will_not_do(folder: Path, limits: InotifyLimits, words: str, remedy: str) -> None:
     (one,) = (f for f in examined(folder, _around(limits=lambda: limits)) if f.check == "watching")
     assert one.severity == "warning", "the timer's scan finds what no event tells of"
-    assert words in one.what
+    assert words in one.message
     assert remedy in one.remedy
 
 
 def test_limits_that_nothing_says_are_no_finding(folder: Path) -> None:
-    assert [f for f in examined(folder, _around(limits=lambda: Limits(None, None))) if f.check == "watching"] == []
+    assert [f for f in examined(folder, _around(limits=lambda: InotifyLimits(None, None))) if f.check == "watching"] == []
 
 
 @pytest.mark.system
@@ -470,10 +470,10 @@ def test_a_database_that_lies_inside_a_crawl_directory_by_now(folder: Path, scan
 def test_network_file_systems(folder: Path, scanned: Path, kind: str) -> None:
     there = [Mount(b"/", "ext4"), Mount(os.fsencode(scanned), kind)]
     (one,) = (f for f in examined(folder, _around(mounts=lambda: there)) if f.check == "directories")
-    assert (one.severity, f"network file system ({kind} at {scanned})" in one.what) == ("warning", True)
+    assert (one.severity, f"network file system ({kind} at {scanned})" in one.message) == ("warning", True)
     there = [Mount(b"/", "ext4"), Mount(os.fsencode(folder), kind)]
     (one,) = (f for f in examined(folder, _around(mounts=lambda: there)) if f.check == "directories")
-    assert (one.severity, "the database is on a network file system" in one.what) == ("error", True)
+    assert (one.severity, "the database is on a network file system" in one.message) == ("error", True)
     there = [Mount(b"/", kind), Mount(os.fsencode(folder), "ext4"), Mount(os.fsencode(scanned), "xfs")]
     assert [f for f in examined(folder, _around(mounts=lambda: there)) if f.check == "directories"] == []
 
@@ -486,17 +486,17 @@ def test_mounts_as_the_kernel_writes_them(tmp_path: Path) -> None:
         b"38 35 98:0 / /srv/with rw - fuse.sshfs a@b: rw\n39 35 98:0 / /srv/with rw - tmpfs none rw\n"
     )
     (tmp_path / "mountinfo").write_bytes(written)
-    read = mounts.read(str(tmp_path / "mountinfo"))
-    assert [(m.at, m.type) for m in read] == [
+    read = mounts.read_mounts(str(tmp_path / "mountinfo"))
+    assert [(m.mount_point, m.type) for m in read] == [
         (b"/", "ext4"), (b"/srv/with blank\tand\\more", "nfs4"), (b"/srv", "xfs"), (b"/srv/with", "fuse.sshfs"), (b"/srv/with", "tmpfs"),
     ]  # fmt: skip
     for path, kind in ((b"/srv/without", "xfs"), (b"/srv/with/x", "tmpfs"), (b"/srv/with blank\tand\\more/x", "nfs4"), (b"/etc", "ext4")):
-        found_there = mounts.of(path, read)
+        found_there = mounts.find_mount(path, read)
         assert found_there is not None
         assert found_there.type == kind
-    assert mounts.of(b"/x", []) is None
-    assert mounts.read(str(tmp_path / "none")) == []
-    assert mounts.of(os.fsencode(tmp_path), mounts.read()) is not None, "of this machine too"
+    assert mounts.find_mount(b"/x", []) is None
+    assert mounts.read_mounts(str(tmp_path / "none")) == []
+    assert mounts.find_mount(os.fsencode(tmp_path), mounts.read_mounts()) is not None, "of this machine too"
 
 
 # Disk
@@ -519,9 +519,9 @@ def _space(megabytes: int, files: int = 1 << 20) -> Callable[[str], os.statvfs_r
     ],
 )
 def test_room(folder: Path, space: Callable[[str], os.statvfs_result], severity: str | None, words: str) -> None:
-    those = [f for f in examined(folder, _around(space=space)) if f.check == "disk" and "temporary" not in f.what]
+    those = [f for f in examined(folder, _around(space=space)) if f.check == "disk" and "temporary" not in f.message]
     assert [f.severity for f in those] == [severity] * (severity is not None)
-    assert words in "".join(f.what for f in those)
+    assert words in "".join(f.message for f in those)
 
 
 def test_room_for_a_large_database(folder: Path) -> None:
@@ -532,7 +532,7 @@ def test_room_for_a_large_database(folder: Path) -> None:
         file.truncate(500_000_000)
     there = examined(folder, _around(space=_space(2900)), quick=True)
     (one,) = (f for f in there if f.check == "disk")
-    assert "3,000 MB should be: the database has 8.0 GB" in one.what
+    assert "3,000 MB should be: the database has 8.0 GB" in one.message
 
 
 def test_a_file_system_that_cannot_be_asked(folder: Path) -> None:
@@ -540,25 +540,25 @@ def test_a_file_system_that_cannot_be_asked(folder: Path) -> None:
         raise OSError(5, "Input/output error")
 
     (one,) = (f for f in examined(folder, _around(space=refuse)) if f.check == "disk")
-    assert (one.severity, "Input/output error" in one.what) == ("error", True)
+    assert (one.severity, "Input/output error" in one.message) == ("error", True)
 
 
 def test_no_place_for_temporary_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dedup.doctor.environment.temporary_folder", lambda _: None)
+    monkeypatch.setattr("dedup.doctor.environment.find_temporary_folder", lambda _: None)
     (one,) = (f for f in examined(folder, _around()) if f.check == "disk")
-    assert (one.severity, "no folder for SQLite's temporary files" in one.what) == ("error", True)
+    assert (one.severity, "no folder for SQLite's temporary files" in one.message) == ("error", True)
 
 
 # Clock and packages
 
 
 def test_a_clock_that_was_set_back(folder: Path) -> None:
-    those = {f.what.split(":")[0].split(" at ")[0]: f for f in examined(folder, _around(now=lambda: "2026-03-02T12:00:00+00:00"))}
+    those = {f.message.split(":")[0].split(" at ")[0]: f for f in examined(folder, _around(now=lambda: "2026-03-02T12:00:00+00:00"))}
     told_ = "\n".join(those)
-    assert "the clock says 2026-03-02T12" in told_ or any("it was set back" in f.what for f in those.values())
-    assert any(f.what.startswith("a file was changed in the future") for f in those.values())
+    assert "the clock says 2026-03-02T12" in told_ or any("it was set back" in f.message for f in those.values())
+    assert any(f.message.startswith("a file was changed in the future") for f in those.values())
     assert any(
-        f.what.startswith("crawls that lie in the future, and are what their pages show until then: 10 (") and "zone" in f.remedy
+        f.message.startswith("crawls that lie in the future, and are what their pages show until then: 10 (") and "zone" in f.remedy
         for f in those.values()
     )
     assert {f.severity for f in those.values()} == {"error", "warning"}
@@ -579,7 +579,7 @@ def test_a_package_that_makes_it_faster(folder: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("dedup.doctor.environment.version", missing)
     (one,) = (f for f in examined(folder, _around()) if f.check == "packages")
-    assert (one.severity, "numba is not installed" in one.what) == ("ok", True)
+    assert (one.severity, "numba is not installed" in one.message) == ("ok", True)
 
 
 def test_a_sqlite_that_is_too_old(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -616,11 +616,11 @@ def test_a_backup_is_examined_as_it_is(folder: Path) -> None:
     assert sorted(p.name for p in folder.glob("copy.db*") if p.stat().st_size) == ["copy.db"]
 
 
-@pytest.mark.parametrize(("rights", "warned"), [(Rights(os.geteuid() + 1, False), True), (Rights(os.geteuid() + 1, True), False)])
+@pytest.mark.parametrize(("rights", "warned"), [(LeaseRights(os.geteuid() + 1, False), True), (LeaseRights(os.geteuid() + 1, True), False)])
 def test_files_whose_writers_cannot_be_detected_are_named_with_what_to_do(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, rights: Rights, warned: bool
+    folder: Path, monkeypatch: pytest.MonkeyPatch, rights: LeaseRights, warned: bool
 ) -> None:
-    monkeypatch.setattr(leases, "rights", lambda *_: rights)
-    those = [f for f in examined(folder) if "cannot be detected" in f.what]
+    monkeypatch.setattr(leases, "read_rights", lambda *_: rights)
+    those = [f for f in examined(folder) if "cannot be detected" in f.message]
     assert [(f.check, f.severity) for f in those] == [("directories", "warning")] * warned
-    assert all(f"files of user {os.geteuid()}" in f.what and "CAP_LEASE" in f.remedy for f in those)
+    assert all(f"files of user {os.geteuid()}" in f.message and "CAP_LEASE" in f.remedy for f in those)

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from dedup.changes import Judgement, State, classify_change
+from dedup.changes import Classification, PageState, classify_change
 from dedup.doctor import histories
-from dedup.doctor.histories import CAUSE, JUDGEMENT, WORTH
-from dedup.doctor.matches import MISMEASURED
+from dedup.doctor.histories import WRONG_CAUSES, WRONG_CLASSIFICATIONS, WRONG_SIGHTINGS
+from dedup.doctor.matches import WRONG_MATCHES
 from tests import damaging, running
 from tests.conftest import run
 from tests.crawl import Made
@@ -97,73 +97,73 @@ OTHER = "d.sighting_id = sightings.id AND d.metadata_id <> sightings.metadata_id
 
 HARMS: dict[tuple[str, str], list[tuple[str, str]]] = {
     ("sightings", "standing"): [
-        ("standing = 'truncated' WHERE id = (SELECT min(previous_id) FROM changes)", WORTH),
-        ("standing = 'superseded' WHERE id = (SELECT max(sighting_id) FROM changes)", WORTH),
-        ("standing = 'overruled' WHERE id = 1", WORTH),
-        ("standing = 'counted' WHERE standing = 'truncated'", WORTH),
+        ("standing = 'truncated' WHERE id = (SELECT min(previous_id) FROM changes)", WRONG_SIGHTINGS),
+        ("standing = 'superseded' WHERE id = (SELECT max(sighting_id) FROM changes)", WRONG_SIGHTINGS),
+        ("standing = 'overruled' WHERE id = 1", WRONG_SIGHTINGS),
+        ("standing = 'counted' WHERE standing = 'truncated'", WRONG_SIGHTINGS),
     ],
     ("sightings", "check_status"): [
-        ("check_status = 'mismatched' WHERE id = 1", WORTH),
-        ("check_status = 'verified' WHERE check_status = 'mismatched'", WORTH),
-        ("check_status = 'verified' WHERE check_status = 'unclaimed'", WORTH),
+        ("check_status = 'mismatched' WHERE id = 1", WRONG_SIGHTINGS),
+        ("check_status = 'verified' WHERE check_status = 'mismatched'", WRONG_SIGHTINGS),
+        ("check_status = 'verified' WHERE check_status = 'unclaimed'", WRONG_SIGHTINGS),
     ],
     ("sightings", "check_cause"): [
-        ("check_cause = 'altered' WHERE check_cause = 'stale'", WORTH),
-        ("check_cause = NULL WHERE check_cause = 'malformed'", WORTH),
-        ("check_cause = 'truncated' WHERE id = 1", WORTH),
+        ("check_cause = 'altered' WHERE check_cause = 'stale'", WRONG_SIGHTINGS),
+        ("check_cause = NULL WHERE check_cause = 'malformed'", WRONG_SIGHTINGS),
+        ("check_cause = 'truncated' WHERE id = 1", WRONG_SIGHTINGS),
     ],
     ("sightings", "metadata_id"): [
-        (f"metadata_id = (SELECT metadata_id FROM readings d WHERE {OTHER}) WHERE {TWICE}", WORTH),
-        ("metadata_id = 1 WHERE id = 5", WORTH),
+        (f"metadata_id = (SELECT metadata_id FROM readings d WHERE {OTHER}) WHERE {TWICE}", WRONG_SIGHTINGS),
+        ("metadata_id = 1 WHERE id = 5", WRONG_SIGHTINGS),
     ],
     ("sightings", "crawled_at_from"): [
-        ("crawled_at_from = 'mtime' WHERE id = 1", WORTH),
-        ("crawled_at_from = 'file' WHERE crawled_at_from = 'mtime'", WORTH),
+        ("crawled_at_from = 'mtime' WHERE id = 1", WRONG_SIGHTINGS),
+        ("crawled_at_from = 'file' WHERE crawled_at_from = 'mtime'", WRONG_SIGHTINGS),
     ],
     ("readings", "check_cause"): [
-        ("check_cause = 'altered' WHERE check_cause = 'stale'", CAUSE),
-        ("check_cause = 'stale' WHERE check_cause = 'altered'", CAUSE),
+        ("check_cause = 'altered' WHERE check_cause = 'stale'", WRONG_CAUSES),
+        ("check_cause = 'stale' WHERE check_cause = 'altered'", WRONG_CAUSES),
     ],
     ("revisions", "text_id"): [
         ("text_id = (SELECT text_id FROM revisions WHERE id = 1) WHERE text_id IS NULL", "states with a text though only readings"),
         ("text_id = NULL WHERE id = 1", "revisions whose text is not that of their body"),
     ],
-    ("matches", "relation"): [("relation = 'copy' WHERE relation = 'near'", MISMEASURED)],
-    ("matches", "similarity"): [("similarity = 0.99", MISMEASURED), (f"similarity = 0.1 WHERE {PAIR}", MISMEASURED)],
-    ("matches", "containment"): [(f"containment = 0.1 WHERE {PAIR}", MISMEASURED)],
-    ("matches", "coverage"): [(f"coverage = 0.0 WHERE {PAIR}", MISMEASURED)],
-    ("matches", "shared"): [(f"shared = shared + 1 WHERE {PAIR}", MISMEASURED)],
-    ("matches", "longest"): [(f"longest = 0 WHERE {PAIR}", MISMEASURED)],
-    ("matches", "masked"): [(f"masked = '[\"x\"]' WHERE {PAIR}", MISMEASURED)],
+    ("matches", "relation"): [("relation = 'copy' WHERE relation = 'near'", WRONG_MATCHES)],
+    ("matches", "similarity"): [("similarity = 0.99", WRONG_MATCHES), (f"similarity = 0.1 WHERE {PAIR}", WRONG_MATCHES)],
+    ("matches", "containment"): [(f"containment = 0.1 WHERE {PAIR}", WRONG_MATCHES)],
+    ("matches", "coverage"): [(f"coverage = 0.0 WHERE {PAIR}", WRONG_MATCHES)],
+    ("matches", "shared"): [(f"shared = shared + 1 WHERE {PAIR}", WRONG_MATCHES)],
+    ("matches", "longest"): [(f"longest = 0 WHERE {PAIR}", WRONG_MATCHES)],
+    ("matches", "masked"): [(f"masked = '[\"x\"]' WHERE {PAIR}", WRONG_MATCHES)],
     ("changes", "title_changed"): [
-        (f"title_changed = 1 WHERE {SUBSTANCE}", JUDGEMENT),
-        ("title_changed = 0 WHERE title_changed = 1", JUDGEMENT),
+        (f"title_changed = 1 WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
+        ("title_changed = 0 WHERE title_changed = 1", WRONG_CLASSIFICATIONS),
     ],
-    ("changes", "body_changed"): [(f"body_changed = 0 WHERE {SUBSTANCE}", JUDGEMENT), (f"body_changed = 1 WHERE {METADATA}", JUDGEMENT)],
+    ("changes", "body_changed"): [(f"body_changed = 0 WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS), (f"body_changed = 1 WHERE {METADATA}", WRONG_CLASSIFICATIONS)],
     ("changes", "body_similarity"): [
-        (f"body_similarity = 0.5 WHERE {SUBSTANCE}", JUDGEMENT),
-        (f"body_similarity = NULL WHERE {SUBSTANCE}", JUDGEMENT),
-        (f"body_similarity = 0.9 WHERE {METADATA}", JUDGEMENT),
+        (f"body_similarity = 0.5 WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
+        (f"body_similarity = NULL WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
+        (f"body_similarity = 0.9 WHERE {METADATA}", WRONG_CLASSIFICATIONS),
     ],
     ("changes", "kind"): [
-        (f"kind = 'cosmetic' WHERE {SUBSTANCE}", JUDGEMENT),
-        (f"kind = 'removed' WHERE {SUBSTANCE}", JUDGEMENT),
-        (f"kind = 'wording' WHERE {REMOVAL}", JUDGEMENT),
-        (f"kind = NULL, severity = NULL WHERE {SUBSTANCE}", JUDGEMENT),
-        ("kind = 'typo'", JUDGEMENT),
+        (f"kind = 'cosmetic' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
+        (f"kind = 'removed' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
+        (f"kind = 'wording' WHERE {REMOVAL}", WRONG_CLASSIFICATIONS),
+        (f"kind = NULL, severity = NULL WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
+        ("kind = 'typo'", WRONG_CLASSIFICATIONS),
     ],
-    ("changes", "severity"): [(f"severity = 'trivial' WHERE {SUBSTANCE}", JUDGEMENT)],
-    ("changes", "channels"): [(f"channels = '[]' WHERE {SUBSTANCE}", JUDGEMENT), (f"channels = NULL WHERE {SUBSTANCE}", JUDGEMENT)],
-    ("changes", "evidence"): [(f"evidence = '[]' WHERE {SUBSTANCE}", JUDGEMENT), (f"evidence = 'x' WHERE {SUBSTANCE}", JUDGEMENT)],
-    ("changes", "stealth"): [("stealth = 0 WHERE stealth = 1", JUDGEMENT), (f"stealth = 1 WHERE {METADATA}", JUDGEMENT)],
-    ("changes", "corrected"): [("corrected = 0 WHERE corrected = 1", JUDGEMENT), (f"corrected = 1 WHERE {SUBSTANCE}", JUDGEMENT)],
-    ("changes", "edit"): [(f"edit = randomblob(16) WHERE {SUBSTANCE}", JUDGEMENT), (f"edit = NULL WHERE {SUBSTANCE}", JUDGEMENT)],
+    ("changes", "severity"): [(f"severity = 'trivial' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS)],
+    ("changes", "channels"): [(f"channels = '[]' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS), (f"channels = NULL WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS)],
+    ("changes", "evidence"): [(f"evidence = '[]' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS), (f"evidence = 'x' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS)],
+    ("changes", "stealth"): [("stealth = 0 WHERE stealth = 1", WRONG_CLASSIFICATIONS), (f"stealth = 1 WHERE {METADATA}", WRONG_CLASSIFICATIONS)],
+    ("changes", "corrected"): [("corrected = 0 WHERE corrected = 1", WRONG_CLASSIFICATIONS), (f"corrected = 1 WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS)],
+    ("changes", "edit"): [(f"edit = randomblob(16) WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS), (f"edit = NULL WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS)],
     ("changes", "past"): [
-        (f"past = '' WHERE {RETURN}", JUDGEMENT),
-        (f"past = '{{}}' WHERE {SUBSTANCE}", JUDGEMENT),
-        (f"past = NULL WHERE {SUBSTANCE}", JUDGEMENT),
+        (f"past = '' WHERE {RETURN}", WRONG_CLASSIFICATIONS),
+        (f"past = '{{}}' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
+        (f"past = NULL WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
     ],
-    ("changes", "judged_by"): [(f"judged_by = 'older' WHERE {SUBSTANCE}", JUDGEMENT), ("judged_by = NULL", JUDGEMENT)],
+    ("changes", "judged_by"): [(f"judged_by = 'older' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS), ("judged_by = NULL", WRONG_CLASSIFICATIONS)],
 }  # fmt: skip
 """(table, column) → statements after UPDATE … SET that alter it, each with what `doctor` reports."""
 KEYS = {
@@ -226,10 +226,10 @@ def test_what_is_computed_in_parts_is_what_is_computed_at_once(folder: Path, mon
         monkeypatch.setattr(module, name, 2)
     assert found(folder) == []
     damaging.by_sql(folder / "dedup.db", "UPDATE changes SET severity = 'trivial'", "UPDATE sightings SET crawled_at_from = 'mtime'")
-    whats = [f.what for f in examined(folder) if f.check == "histories"]
+    whats = [f.message for f in examined(folder) if f.check == "histories"]
     number = _rows(folder / "dedup.db", "SELECT count(*) FROM sightings")[0][0]
-    assert f"{WORTH}: {int(str(number)) - 1:,} (" in whats[0]
-    assert f"{JUDGEMENT}: 5 (" in whats[1]
+    assert f"{WRONG_SIGHTINGS}: {int(str(number)) - 1:,} (" in whats[0]
+    assert f"{WRONG_CLASSIFICATIONS}: 5 (" in whats[1]
 
 
 def test_quick_leaves_histories_out(folder: Path) -> None:
@@ -319,7 +319,7 @@ def test_beside_pruned_bodies_the_rest_is_repaired_and_their_judgements_are_kept
     assert found(pruned) == []
     before = running.dump(db)
     assert damaging.by_sql(db, f"UPDATE changes SET {sql}") > 0
-    assert JUDGEMENT in told(found(pruned))
+    assert WRONG_CLASSIFICATIONS in told(found(pruned))
     assert run(pruned, "doctor", "--repair").code == 0
     assert found(pruned) == []
     assert running.dump(db) == before
@@ -343,14 +343,14 @@ def test_judging_again_keeps_each_judgement_of_pruned_bodies(pruned: Path) -> No
 
 
 def test_a_page_that_cannot_be_judged_does_not_hide_the_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(before: State, *rest: Any) -> Judgement:
+    def fails(before: PageState, *rest: Any) -> Classification:
         if before.title == "의회 소식":
             raise ArithmeticError("no such article")
         return classify_change(before, *rest)
 
     monkeypatch.setattr("dedup.scan.judgements.classify_change", fails)
     damaging.by_sql(folder / "dedup.db", f"UPDATE changes SET severity = 'trivial' WHERE {SUBSTANCE}")
-    those = [(f.severity, f.what) for f in examined(folder) if f.check == "histories"]
+    those = [(f.severity, f.message) for f in examined(folder) if f.check == "histories"]
     assert [severity for severity, _ in those] == ["error", "warning"]
-    assert those[0][1].startswith(f"{JUDGEMENT}: 1 (")
+    assert those[0][1].startswith(f"{WRONG_CLASSIFICATIONS}: 1 (")
     assert those[1][1].startswith("pages whose changes could not be judged, because the program fails on them: 1 (")

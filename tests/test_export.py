@@ -22,18 +22,25 @@ import pyarrow.parquet
 import pytest
 
 from dedup import reports, store
-from dedup.files.atomic import PART
-from dedup.reports.export import Chosen, articles, changed, clusters, matches, writers
-from dedup.reports.export.schema import ARTICLES, CHANGES, CLUSTERS, LISTS, MATCHES, Column
+from dedup.files.atomic import PART_PREFIX
+from dedup.reports.export import ExportFilter, articles_table, changes_table, clusters_table, matches_table, writers
+from dedup.reports.export.schema import ARTICLES_SCHEMA, CHANGES_SCHEMA, CLUSTERS_SCHEMA, MATCHES_SCHEMA, SELECTION_SCHEMA, ExportColumn
 from dedup.store import open_database
-from dedup.text.sanitise import cell, dumps
+from dedup.text.sanitise import format_csv_cell, format_json
 from tests.conftest import Sampled, run
 from tests.crawl import Made, edited, words
 from tests.faults.disks import memory
 from tests.running import dump, history
 from tests.test_summaries import CONFIG, crawls
 
-TABLES = {"articles": ARTICLES, "matches": MATCHES, "clusters": CLUSTERS, "changes": CHANGES, "keep": LISTS, "drop": LISTS}
+TABLES = {
+    "articles": ARTICLES_SCHEMA,
+    "matches": MATCHES_SCHEMA,
+    "clusters": CLUSTERS_SCHEMA,
+    "changes": CHANGES_SCHEMA,
+    "keep": SELECTION_SCHEMA,
+    "drop": SELECTION_SCHEMA,
+}
 
 
 @pytest.fixture
@@ -67,7 +74,7 @@ def rows(folder: Path, *args: str | Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in ran.out.splitlines()]
 
 
-def stored(value: Any, column: Column) -> Any:
+def stored(value: Any, column: ExportColumn) -> Any:
     """A value of Parquet as JSON has it."""
     if column.type == "time" and value is not None:
         assert isinstance(value, datetime)
@@ -89,7 +96,10 @@ def test_every_form_has_the_same_rows(random_folder: Path, tmp_path: Path, name:
     assert run(random_folder, "export", name, "-f", "json").json() == found
     read = list(csv.DictReader(io.StringIO(run(random_folder, "export", name, "-f", "csv").out)))
     flat = [
-        {c.name: cell(dumps(r[c.name]) if c.type in ("list", "json") and r[c.name] is not None else r[c.name]) for c in columns}
+        {
+            c.name: format_csv_cell(format_json(r[c.name]) if c.type in ("list", "json") and r[c.name] is not None else r[c.name])
+            for c in columns
+        }
         for r in found
     ]
     assert read == flat
@@ -185,11 +195,11 @@ def test_matches_are_those_of_the_duplicates(random_folder: Path, every: bool) -
     more = ["--all"] if every else []
     texts = {(r["url"], r["text"]) for r in rows(random_folder, "articles", "--no-body", *more)}
     with open_database(str(random_folder / "dedup.db")) as database:
-        shown = {(a.url, a.digest): a.text_id for a in store.matches.matched_articles(database, every=every)}
+        shown = {(a.url, a.digest): a.text_id for a in store.matches.matched_articles(database, all_revisions=every)}
         digests = {t: d.hex() for t, d in database.rows("SELECT id, digest FROM texts")}
         pairs = [
             (a.url, a.text_id, b.url, b.text_id, link)
-            for a, b, link in reports.duplicates._pairs(database, reports.Filter(every_revision=every))
+            for a, b, link in reports.duplicates._matching_pairs(database, reports.DuplicateFilter(all_revisions=every))
         ]
     assert shown
     wanted = {(frozenset((digests[a], digests[b])), link.relation) for _, a, _, b, link in pairs}
@@ -220,7 +230,7 @@ def test_clusters_are_those_of_the_duplicates(random_folder: Path) -> None:
 
 def test_changes_are_those_of_the_feed(random_folder: Path) -> None:
     wanted = run(random_folder, "changes", "--each", "--min-severity", "trivial", "-f", "json").json()
-    names = [c.name for c in CHANGES]
+    names = [c.name for c in CHANGES_SCHEMA]
     assert rows(random_folder, "changes") == [{name: c[name] for name in names} for c in wanted]
 
 
@@ -230,7 +240,7 @@ def test_periods_that_follow_each_other_hold_everything_once(random_folder: Path
     before, after = rows(random_folder, name, "--until", at), rows(random_folder, name, "--since", at)
     assert before
     assert after
-    assert Counter(map(dumps, before + after)) == Counter(map(dumps, rows(random_folder, name)))
+    assert Counter(map(format_json, before + after)) == Counter(map(format_json, rows(random_folder, name)))
 
 
 def test_a_match_is_as_new_as_the_later_of_its_articles(random_folder: Path) -> None:
@@ -280,7 +290,7 @@ def test_a_publisher_is_asked_for_by_name(random_folder: Path, name: str) -> Non
 
 
 def test_nothing_is_held_but_the_row_in_hand(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writers, "GROUP_CHARACTERS", 1 << 18)
+    monkeypatch.setattr(writers, "MAX_GROUP_CHARACTERS", 1 << 18)
     body = " ".join(words(random.Random(1), 8000))
     for n in range(400):
         Made(f"{n} {body}", aid=f"{n:04}").write(folder / "crawl")
@@ -301,9 +311,16 @@ def test_statements_do_not_grow_with_the_rows(folder: Path) -> None:
         with open_database(str(folder / "dedup.db")) as database:
             heard: list[str] = []
             database.connection.set_trace_callback(heard.append)
-            tables = [articles(database, Chosen(), every=every) for every in (False, True)] + [matches(database, Chosen(), every=True)]
+            tables = [articles_table(database, ExportFilter(), all_revisions=every) for every in (False, True)] + [
+                matches_table(database, ExportFilter(), all_revisions=True)
+            ]
             for number, table in enumerate(
-                [*tables, matches(database, Chosen()), clusters(database, Chosen()), changed(database, Chosen())]
+                [
+                    *tables,
+                    matches_table(database, ExportFilter()),
+                    clusters_table(database, ExportFilter()),
+                    changes_table(database, ExportFilter()),
+                ]
             ):
                 heard.clear()
                 assert list(table.rows)
@@ -351,7 +368,7 @@ def half_way(sampled: Sampled, tmp_path: Path) -> Iterator[subprocess.Popen[byte
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_what_is_killed_leaves_no_half_file(half_way: subprocess.Popen[bytes], tmp_path: Path, number: int) -> None:
-    assert [n for n in os.listdir(tmp_path) if n.startswith(PART)]
+    assert [n for n in os.listdir(tmp_path) if n.startswith(PART_PREFIX)]
     half_way.send_signal(number)
     half_way.wait(60)
     assert (tmp_path / "a.jsonl").read_text() == "what stood there"

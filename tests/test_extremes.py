@@ -20,7 +20,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from dedup.cli import COMMANDS
-from dedup.scan.extract import signature
+from dedup.scan.extract import to_file_stamp
 from dedup.text import times
 from dedup.text.normalise import is_storable
 from dedup.web.views import VIEWS
@@ -299,7 +299,7 @@ def test_time_stamps_of_files_are_stored_as_the_nearest_that_fits(tmp_path: Path
     class Shown:
         st_size, st_ino, st_mtime_ns, st_ctime_ns = 1, (1 << 64) - 5, nanoseconds, -nanoseconds
 
-    stat = signature(Shown)  # type: ignore[arg-type]
+    stat = to_file_stamp(Shown)  # type: ignore[arg-type]
     assert all(is_storable(value) for value in (stat.size, stat.mtime_ns, stat.inode, stat.ctime_ns))
     assert (stat.mtime_ns > 0) == (nanoseconds > 0)
     assert stat.inode == -5
@@ -309,9 +309,9 @@ def test_time_stamps_of_files_are_stored_as_the_nearest_that_fits(tmp_path: Path
 @pytest.mark.parametrize("iso", ["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59.999999+00:00", "2026-03-02T09:00:00+00:00"])
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"])
 def test_times_at_both_ends_of_the_calendar_can_be_shown_and_moved(iso: str, zone: str) -> None:
-    there = times.local(iso, ZoneInfo(zone))
+    there = times.to_local(iso, ZoneInfo(zone))
     assert there == datetime.fromisoformat(iso)
-    assert len(times.printed(there)) == 16
+    assert len(times.format_time(there)) == 16
     for by in (timedelta(days=1), timedelta(days=-1), timedelta.max, timedelta.min):
-        moved = times.shifted(datetime.fromisoformat(iso), by)
+        moved = times.add_clamped(datetime.fromisoformat(iso), by)
         assert times.EARLIEST <= moved.astimezone(UTC) <= datetime.max.replace(tzinfo=UTC)

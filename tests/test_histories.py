@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from dedup import reports
-from dedup.config import Crawl, Database, Duplicates, Settings
+from dedup.config import CrawlConfig, DatabaseConfig, DuplicatesConfig, Settings
 from dedup.scan.scanner import Scan
 from dedup.scan.session import Session, open_session
 from dedup.store import open_database
@@ -60,8 +60,8 @@ class World:
             (self.folder / root).mkdir()
             (self.folder / root / "keep.txt").touch()  # a directory that is empty might not be there at all
         self.db = self.folder / "dedup.db"
-        crawl = Crawl(directories=tuple(str(self.folder / root) for root in ROOTS), settle_seconds=0.0, workers=1)
-        found = Settings(crawl=crawl, database=Database(path=str(self.db)), duplicates=Duplicates(passages=False))
+        crawl = CrawlConfig(directories=tuple(str(self.folder / root) for root in ROOTS), settle_seconds=0.0, workers=1)
+        found = Settings(crawl=crawl, database=DatabaseConfig(path=str(self.db)), duplicates=DuplicatesConfig(passages=False))
         self.session: Session = self._stack.enter_context(open_session(found, "test"))
         Scan(self.session).run()
 
@@ -82,20 +82,20 @@ class World:
 
     def take(self, paths: Sequence[Path_]) -> None:
         scan = Scan(self.session)
-        for root, name in zip(self.session.roots, ROOTS, strict=True):
-            scan.take(root, [p[1].encode() for p in paths if p[0] == name])
+        for root, name in zip(self.session.directories, ROOTS, strict=True):
+            scan.check_paths(root, [p[1].encode() for p in paths if p[0] == name])
         scan.close()
 
     def subtrees(self, paths: Sequence[Path_]) -> None:
         scan = Scan(self.session)
-        for root, name in zip(self.session.roots, ROOTS, strict=True):
+        for root, name in zip(self.session.directories, ROOTS, strict=True):
             for folder in sorted({p[1].rpartition("/")[0] for p in paths if p[0] == name}):
-                scan.subtree(root, folder.encode())
+                scan.reconcile_folder(root, folder.encode())
         scan.close()
 
     def dump(self) -> list[dict[str, Any]]:
         with open_database(str(self.db)) as database:
-            return list(reports.dump(database))
+            return list(reports.dump_rows(database))
 
 
 def claim_of(kind: str, body: str, other: str) -> str:

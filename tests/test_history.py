@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from dedup.model import Metadata, Sighting
 from dedup.scan import history, page_history
-from dedup.scan.extract import Found, examine, signature
-from dedup.scan.record import record
+from dedup.scan.extract import CrawlFile, extract_files, to_file_stamp
+from dedup.scan.record import record_extractions
 from dedup.scan.scanner import Scan
 from tests import examining, running
 from tests.crawl import Made, edited, words
@@ -109,7 +109,7 @@ def test_any_order_of_arrival_gives_the_history_of_a_clean_rebuild(
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["", "홍길동", "김영희"])), max_size=12))
 def test_changes_are_those_between_neighbours_and_returns_are_to_states_seen_before(seen: list[tuple[int, str]]) -> None:
     sightings = [Sighting(i, f"2026-03-02T00:{i:02}:00+00:00", r, bytes([r]), Metadata(author=a)) for i, (r, a) in enumerate(seen)]
-    found = {c.sighting.id: c for c in history.changes(sightings)}
+    found = {c.sighting.id: c for c in history.find_changes(sightings)}
     for i in range(1, len(seen)):
         (before, author_before), (after, author_after) = seen[i - 1], seen[i]
         if (before, author_before) == (after, author_after):
@@ -235,7 +235,7 @@ def _recorded(place: Path, *scans: list[tuple[str, Made]], short: int | None = N
     crawl.mkdir(parents=True)
     with running.session(crawl, db, min_characters=20) as session, pytest.MonkeyPatch.context() as patch:
         if short is not None:
-            patch.setattr(page_history, "SHORT", short)
+            patch.setattr(page_history, "FULL_RECOMPUTE_LIMIT", short)
         for files in scans:
             for name, article in files:
                 article.write(crawl, name + ".md", age=0)
@@ -342,13 +342,13 @@ def test_a_batch_that_names_a_path_twice_compares_what_its_parts_bring(
     with running.session(crawl, db, min_characters=20, passages=passages) as session:
         scan = Scan(session)
         scan.reconcile()
-        root, batch = session.roots[0], []
+        root, batch = session.directories[0], []
         for part in (similar, [replace(a, aid="0000000003") for a in similar]):
             for n, article in enumerate(part):
                 path = article.write(crawl, f"{n}.md")
-                found = Found(root.id, root.path, b"", path.name.encode(), signature(path.stat()))
-                batch += examine([found], session.options)
-        record(session.database, batch, session.matcher, session.policy, scan.tally)
+                found = CrawlFile(root.id, root.path, b"", path.name.encode(), to_file_stamp(path.stat()))
+                batch += extract_files([found], session.options)
+        record_extractions(session.database, batch, session.matcher, session.policy, scan.counts)
     assert [r["relation"] for r in running.dump(db, "matches")] == ["near"]
 
 

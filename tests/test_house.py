@@ -19,7 +19,7 @@ import pytest
 import dedup
 from dedup import errors, store
 from dedup.cli import COMMANDS, cli
-from dedup.config import AlertRule, Channel, Settings, flatten, load
+from dedup.config import AlertRuleConfig, ChannelConfig, Settings, flatten, load
 from dedup.store import open_database
 from tests.crawl import Made
 
@@ -264,8 +264,8 @@ def test_what_the_shipped_configuration_shows_in_comments_loads_once_they_are_ta
     (tmp_path / "config.toml").write_text("\n".join(shown), "utf-8")
     settings = load(str(tmp_path / "config.toml")).settings
     assert {c.kind for c in settings.channels.values()} == {"apprise", "webhook", "command", "atom", "log"}
-    assert set(AlertRule.model_fields) == settings.alerts[0].model_fields_set
-    assert set(Channel.model_fields) == {key for c in settings.channels.values() for key in c.model_fields_set}
+    assert set(AlertRuleConfig.model_fields) == settings.alerts[0].model_fields_set
+    assert set(ChannelConfig.model_fields) == {key for c in settings.channels.values() for key in c.model_fields_set}
     assert all("#" in line for line in shown if not re.match(r"\[|(name|url|secret|kind|command|path) = ", line)), shown
 
 

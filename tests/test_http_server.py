@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from dedup.http_server import Connections, HttpServer, Limits, limits_of, listen_at
-from dedup.log_limits import LogLimit
+from dedup.http_server import ConnectionLimits, Connections, HttpServer, limits_for, open_listening_socket
+from dedup.log_limits import LogLimitFilter
 
 LARGE = 32 << 20
 """Bytes of an answer: more than the kernel keeps for a client that does not read."""
@@ -59,13 +59,13 @@ def rest(client: socket.socket) -> bytes:
 
 @contextmanager
 def serving(**limits: Any) -> Iterator[Served]:
-    server = HttpServer(app, listen_at("127.0.0.1:0"), Limits(**limits))
+    server = HttpServer(app, open_listening_socket("127.0.0.1:0"), ConnectionLimits(**limits))
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
         yield Served(server)
     finally:
-        server.end()
+        server.stop()
         thread.join(60)
         assert not thread.is_alive()
 
@@ -96,7 +96,7 @@ def test_any_number_of_idle_connections_leaves_room_for_the_next_one(sent: bytes
             assert sockets() - before - n <= 8 + 16
         assert served.get().endswith(b"hello")
         assert len(served.connections) <= 8
-        assert served.connections.cut >= 300 - 8
+        assert served.connections.dropped_count >= 300 - 8
 
 
 def test_the_oldest_idle_connection_makes_room_not_one_that_is_answered() -> None:
@@ -114,7 +114,7 @@ def test_where_all_are_being_answered_the_new_one_is_refused() -> None:
     with serving(connections=2, batch=1) as served, ExitStack() as stack:
         for _ in range(2):
             stack.enter_context(served.connect(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n"))
-        until(lambda: len(served.connections) == 2 and not any(c.owes_request for c in list(served.connections._open)))
+        until(lambda: len(served.connections) == 2 and not any(c.is_awaiting_request for c in list(served.connections._open)))
         assert served.get() == b""
 
 
@@ -154,21 +154,21 @@ def send_until_refused(client: socket.socket, piece: bytes) -> None:
 def test_dripping_does_not_extend_the_time_of_a_request() -> None:
     with serving(request_seconds=0.3) as served, served.connect(HEAD) as client:
         send_until_refused(client, b"a: 1\r\n")
-        assert served.connections.cut == 1
+        assert served.connections.dropped_count == 1
 
 
 def test_a_request_has_a_size() -> None:
     with serving(request_bytes=100_000, request_seconds=600) as served:
         with served.connect(HEAD + b"Content-Length: 900000000\r\n\r\n") as client:
             send_until_refused(client, b"x" * 65536)
-        assert served.connections.cut == 1
+        assert served.connections.dropped_count == 1
 
 
 def test_an_answer_that_nobody_reads_is_dropped_with_its_memory() -> None:
     with serving(answer_seconds=0.3, answer_rate=1 << 40) as served:
         large = HEAD.replace(b"/ ", b"/large ")
         with served.connect(large + b"\r\n"), served.connect(large + b"Connection: close\r\n\r\n"):
-            until(lambda: served.connections.cut >= 2)
+            until(lambda: served.connections.dropped_count >= 2)
             until(lambda: len(served.connections) == 0)
 
 
@@ -180,7 +180,7 @@ def test_an_answer_that_is_read_slowly_but_fast_enough_arrives() -> None:
 def test_answers_that_wait_to_be_read_have_a_size_together_and_the_oldest_is_dropped() -> None:
     with serving(answer_seconds=600, answer_bytes=LARGE + LARGE // 2) as served, ExitStack() as stack:
         first, *_, last = [stack.enter_context(served.connect(HEAD.replace(b"/ ", b"/large ") + b"\r\n")) for _ in range(4)]
-        until(lambda: served.connections.cut >= 2)
+        until(lambda: served.connections.dropped_count >= 2)
         assert len(rest(first)) < LARGE
         last.shutdown(socket.SHUT_WR)
         assert len(rest(last)) > LARGE
@@ -188,9 +188,9 @@ def test_answers_that_wait_to_be_read_have_a_size_together_and_the_oldest_is_dro
 
 @pytest.mark.parametrize("descriptors", [64, 256, 1024, 8192, 1 << 20])
 def test_clients_get_a_quarter_of_the_descriptors_at_most(descriptors: int) -> None:
-    limits = limits_of(descriptors)
-    assert limits.connections + 4 * limits.batch <= descriptors // 4
-    assert limits.connections <= 64
+    limits = limits_for(descriptors)
+    assert limits.max_connections + 4 * limits.accept_batch <= descriptors // 4
+    assert limits.max_connections <= 64
 
 
 def test_what_clients_provoke_is_logged_a_few_times_only(caplog: pytest.LogCaptureFixture) -> None:
@@ -199,4 +199,4 @@ def test_what_clients_provoke_is_logged_a_few_times_only(caplog: pytest.LogCaptu
             with served.connect(b"\x00\r\n\r\n") as client:
                 assert b"400" in rest(client)
     assert 0 < sum("Invalid HTTP" in r.getMessage() for r in caplog.records) <= 5
-    assert any(isinstance(f, LogLimit) for f in logging.getLogger("asyncio").filters)
+    assert any(isinstance(f, LogLimitFilter) for f in logging.getLogger("asyncio").filters)

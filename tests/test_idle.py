@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dedup.daemon.background import LONG, MOMENT, REST, Idle
+from dedup.daemon.background import REST_FACTOR, SLICE_SECONDS, SLOW_BATCH_SECONDS, BackgroundWorker
 from dedup.maintenance import summaries
 from dedup.scan.session import Session
-from dedup.search import Filled, Search
+from dedup.search import IndexProgress, SearchIndexer
 from tests import running
 from tests.crawl import Made
 
@@ -35,12 +35,12 @@ class Told:
         self.now += self.pieces.pop(0)
         return 1
 
-    def fill(self, *_: object, **__: object) -> Filled:
+    def fill(self, *_: object, **__: object) -> IndexProgress:
         self.done.append(("search", self.now))
-        return Filled(0, self.entering)
+        return IndexProgress(0, self.entering)
 
 
-Make = Callable[..., tuple[Idle, Told]]
+Make = Callable[..., tuple[BackgroundWorker, Told]]
 
 
 @pytest.fixture
@@ -52,47 +52,47 @@ def session(tmp_path: Path) -> Iterator[Session]:
 
 @pytest.fixture
 def made(session: Session, monkeypatch: pytest.MonkeyPatch) -> Make:
-    def make(*pieces: float, least: int = 0, entering: int = 0) -> tuple[Idle, Told]:
+    def make(*pieces: float, least: int = 0, entering: int = 0) -> tuple[BackgroundWorker, Told]:
         told = Told([*pieces], entering)
-        monkeypatch.setattr(summaries, "work_off", told.work_off)
-        monkeypatch.setattr(Search, "fill", told.fill)
-        return Idle(session, lambda: len(told.pieces) < least, lambda: False, clock=told.clock), told
+        monkeypatch.setattr(summaries, "update_summaries", told.work_off)
+        monkeypatch.setattr(SearchIndexer, "update", told.fill)
+        return BackgroundWorker(session, lambda: len(told.pieces) < least, lambda: False, clock=told.clock), told
 
     return make
 
 
 def test_what_is_due_is_summed_up_first_and_then_search_is_filled(made: Make) -> None:
     work, told = made(0.01, 0.01, entering=3)
-    assert work.work()
+    assert work.run_slice()
     assert [what for what, _ in told.done] == ["summed", "summed", "summed", "search"]
     told.entering = 0
-    assert not work.work(), "there is nothing left"
+    assert not work.run_slice(), "there is nothing left"
 
 
 def test_a_round_is_over_after_a_moment_and_goes_on_at_once(made: Make) -> None:
-    work, told = made(*[MOMENT / 2] * 9)
-    assert work.work()
+    work, told = made(*[SLICE_SECONDS / 2] * 9)
+    assert work.run_slice()
     assert len(told.pieces) == 7
-    assert work.work()
+    assert work.run_slice()
     assert len(told.pieces) == 5
 
 
 def test_after_a_long_piece_summing_up_rests_nine_times_as_long_and_search_goes_on(made: Make) -> None:
-    work, told = made(2 * LONG, 2 * LONG)
-    assert work.work()
+    work, told = made(2 * SLOW_BATCH_SECONDS, 2 * SLOW_BATCH_SECONDS)
+    assert work.run_slice()
     ended = told.now
     told.done.clear()
-    while told.now < ended + REST * 2 * LONG:
-        work.work()
+    while told.now < ended + REST_FACTOR * 2 * SLOW_BATCH_SECONDS:
+        work.run_slice()
         told.now += 1
     assert {what for what, _ in told.done} == {"search"}
-    work.work()
+    work.run_slice()
     assert not told.pieces
 
 
 def test_it_gives_way_to_files_between_two_pieces(made: Make) -> None:
     work, told = made(0.01, 0.01, 0.01, least=2)
-    assert not work.work()
+    assert not work.run_slice()
     assert len(told.pieces) == 1
-    assert not work.work()
+    assert not work.run_slice()
     assert len(told.pieces) == 1

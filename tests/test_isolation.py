@@ -25,9 +25,9 @@ from dedup.maintenance import summaries
 from dedup.maintenance.reindex import reindex_signatures
 from dedup.matching.matcher import Matcher
 from dedup.scan import isolation
-from dedup.scan.isolation import each_apart, is_of_file, summary
-from dedup.scan.session import matching_of, options_of
-from dedup.store import WritableDatabase, corruption, open_writable, writing
+from dedup.scan.isolation import is_file_error, isolate_failures, summarise_error
+from dedup.scan.session import build_extract_options, build_matching
+from dedup.store import corruption, open_writable, writing
 from tests import damaging, running
 from tests.conftest import run
 from tests.crawl import Made, edited, words
@@ -61,15 +61,19 @@ def _materialised(args: tuple[Any, ...], at: int) -> tuple[Any, ...]:
 
 
 STAGES: dict[str, tuple[str, int | None, Callable[..., bool]]] = {
-    "parsing": ("dedup.formats.read", None, lambda name, raw, options: MARK.encode() in raw),
-    "signing": ("dedup.scan.extract.sign", 0, lambda bodies, options: any(MARK in b for b in bodies)),
+    "parsing": ("dedup.formats.read_article", None, lambda name, raw, options: MARK.encode() in raw),
+    "signing": ("dedup.scan.extract.sign_bodies", 0, lambda bodies, options: any(MARK in b for b in bodies)),
     "digesting": ("dedup.scan.extract.state_digest", None, lambda title, body: MARK in body),
     "metadata": ("dedup.scan.record.metadata_values", None, lambda m: MARK in m.author),
     "files": ("dedup.store.files.insert", 1, lambda database, rows: _of_rows(*rows)),
     "pages": ("dedup.store.pages.insert", 1, lambda database, rows: _of_rows(*rows)),
     "revisions": ("dedup.store.revisions.insert", 1, lambda database, rows: _of_rows(*rows)),
-    "meeting": ("dedup.matching.matcher.Matcher.meet", None, lambda matcher, new, again: any(MARK in t.body for t in new)),
-    "confirming": ("dedup.matching.matcher.Matcher.confirm", None, lambda matcher, transaction, meeting: any(MARK in t.body for t in meeting.new)),
+    "meeting": ("dedup.matching.matcher.Matcher.query", None, lambda matcher, new, again: any(MARK in t.body for t in new)),
+    "confirming": (
+        "dedup.matching.matcher.Matcher.confirm_candidates",
+        None,
+        lambda matcher, transaction, meeting: any(MARK in t.body for t in meeting.new),
+    ),
     "aliases": ("dedup.store.pages.insert_aliases", 1, lambda database, rows: _of_rows(*rows)),
 }
 """Stage → (what fails there, which of its arguments is an iterator, whether its arguments are a culprit's)."""
@@ -184,7 +188,7 @@ def test_the_message_is_one_line_that_says_what_and_where(crawl: Path, db: Path)
 def test_the_traceback_is_logged_once_for_a_kind_and_not_once_for_a_file(
     crawl: Path, db: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(isolation, "_logged", set())
+    monkeypatch.setattr(isolation, "_logged_errors", set())
     lay(crawl, 9, set(range(9)), 0)
     with failing("pages", ERRORS[3]), caplog.at_level(logging.ERROR, "dedup"):
         running.scan(crawl, db)
@@ -217,7 +221,7 @@ def test_trouble_of_the_database_or_the_system_is_no_fault_of_a_file(
 @pytest.mark.parametrize("stage", ["parsing", "revisions"])
 def test_where_memory_is_short_for_everything_no_file_is_blamed(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, stage: str) -> None:
     lay(crawl, 5, {2}, 0)
-    monkeypatch.setattr(isolation, "PROBE", 1 << 60)
+    monkeypatch.setattr(isolation, "PROBE_BYTES", 1 << 60)
     with failing(stage, MemoryError), pytest.raises(DatabaseFailedError, match="memory"):
         running.scan(crawl, db)
     assert faults(db) == {}
@@ -256,7 +260,7 @@ def test_an_error_that_comes_of_damage_blames_no_file(tmp_path: Path, monkeypatc
 
 def test_an_index_that_fails_is_made_again_and_no_file_is_blamed(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lay(crawl, 14, set(), 0)
-    meet = lsh.CandidateIndex.meet
+    meet = lsh.CandidateIndex.query
     failed: list[int] = []
 
     def once(self: lsh.CandidateIndex, *args: Any) -> Any:
@@ -266,7 +270,7 @@ def test_an_index_that_fails_is_made_again_and_no_file_is_blamed(crawl: Path, db
         return meet(self, *args)
 
     exec("def _fail_in_the_index(): raise IndexError('out of bounds')", lsh.__dict__)  # its frame lies in that module
-    monkeypatch.setattr(lsh.CandidateIndex, "meet", once)
+    monkeypatch.setattr(lsh.CandidateIndex, "query", once)
     try:
         tally = running.scan(crawl, db)
     finally:
@@ -302,8 +306,8 @@ def test_reindexing_leaves_out_the_text_that_it_fails_on(crawl: Path, db: Path) 
 
     def reindexed() -> dict[str, int]:
         with open_writable(str(db), "test") as database:
-            matcher = Matcher(database, matching_of(settings), settings.publishers.publishers())
-            return reindex_signatures(database, options_of(settings), matcher)
+            matcher = Matcher(database, build_matching(settings), settings.publishers.build_publishers())
+            return reindex_signatures(database, build_extract_options(settings), matcher)
 
     before = running.dump(db)
     with failing("confirming", ERRORS[0]):
@@ -351,25 +355,25 @@ def test_an_error_while_summing_up_leaves_everything_else_summed_up(crawl: Path,
     lay(crawl, 14, {5}, 0)
     running.scan(crawl, db)
     settings = running.settings(crawl, db)
-    summarise = summaries._Work._summarise
+    summarise = summaries._SummaryUpdate._summarise
 
-    def fail(self: summaries._Work, pages: set[int]) -> None:
+    def fail(self: summaries._SummaryUpdate, pages: set[int]) -> None:
         if any(MARK in store.pages.url(self._transaction, page) for page in pages):
             raise ValueError("year 10000 is out of range")
         summarise(self, pages)
 
     with open_writable(str(db), "test") as database:
         with monkeypatch.context() as patch:
-            patch.setattr(summaries._Work, "_summarise", fail)
-            failed = summaries.Failed()
-            summaries.work_all_off(database, settings, failed=failed)
-            assert isinstance(failed.error, ValueError)
-            due, _ = store.summaries.due_batch(database, 100)
+            patch.setattr(summaries._SummaryUpdate, "_summarise", fail)
+            failed = summaries.SummaryFailures()
+            summaries.update_all_summaries(database, settings, failures=failed)
+            assert isinstance(failed.last_error, ValueError)
+            due, _ = store.summaries.dirty_batch(database, 100)
             assert due == failed.pages
             assert any(MARK in store.pages.url(database, page) for page in due)
             assert store.statistics.count(database, "summaries") > 0
-        summaries.work_all_off(database, settings)
-        assert store.summaries.due_batch(database, 100) == (set(), set())
+        summaries.update_all_summaries(database, settings)
+        assert store.summaries.dirty_batch(database, 100) == (set(), set())
 
 
 @given(st.lists(st.integers(0, 50), unique=True), st.sets(st.integers(0, 50)))
@@ -383,7 +387,7 @@ def test_each_apart_keeps_the_order_and_tries_few_parts(items: list[int], bad: s
             raise ValueError
         return list(part)
 
-    done = each_apart(items, work, lambda one, _: aside.append(one))
+    done = isolate_failures(items, work, lambda one, _: aside.append(one))
     assert [i for part in done for i in part] == [i for i in items if i not in bad]
     assert aside == [i for i in items if i in bad]
     assert len(tried) <= 1 + 2 * len(aside) * (len(items).bit_length() + 1)
@@ -392,10 +396,10 @@ def test_each_apart_keeps_the_order_and_tries_few_parts(items: list[int], bad: s
 def test_errors_are_told_apart() -> None:
     full = sqlite3.OperationalError("database or disk is full")
     full.sqlite_errorcode = sqlite3.SQLITE_FULL
-    assert not is_of_file(full)
-    assert not is_of_file(sqlite3.OperationalError("no such table: files"))
-    assert not is_of_file(sqlite3.ProgrammingError("Cannot operate on a closed database."))
-    assert not is_of_file(OSError(errno.ENOMEM, "Cannot allocate memory"))
-    assert not is_of_file(DatabaseFailedError(path="x", problem="y"))
-    assert all(is_of_file(error()) for error in ERRORS)
-    assert summary(ValueError("\n".join("ab"))) == "ValueError: a b"
+    assert not is_file_error(full)
+    assert not is_file_error(sqlite3.OperationalError("no such table: files"))
+    assert not is_file_error(sqlite3.ProgrammingError("Cannot operate on a closed database."))
+    assert not is_file_error(OSError(errno.ENOMEM, "Cannot allocate memory"))
+    assert not is_file_error(DatabaseFailedError(path="x", problem="y"))
+    assert all(is_file_error(error()) for error in ERRORS)
+    assert summarise_error(ValueError("\n".join("ab"))) == "ValueError: a b"

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dedup import reports
-from dedup.model import CLUSTERED, Match, Numbers
-from dedup.reports.export.selection import RULES, Rule, _decided
+from dedup.model import CLUSTER_RELATIONS, Match, MatchScores
+from dedup.reports.export.selection import KEEP_ORDERS, KeepRule, _decide_drops
 from dedup.store import open_database
-from dedup.store.export import Standing
+from dedup.store.export import CurrentArticleRow
 from tests.conftest import run
 from tests.crawl import Made, words
 from tests.running import dump
@@ -54,7 +54,7 @@ def matching(folder: Path) -> dict[frozenset[str], tuple[str, float]]:
     with open_database(str(folder / "dedup.db")) as database:
         return {
             frozenset((p["a"]["url"], p["b"]["url"])): (p["relation"], p["similarity"])
-            for p in reports.pairs(database, reports.Filter(kinds=frozenset(CLUSTERED)))
+            for p in reports.list_pairs(database, reports.DuplicateFilter(relations=frozenset(CLUSTER_RELATIONS)))
         }
 
 
@@ -76,7 +76,7 @@ def test_every_article_is_kept_or_dropped_for_one_that_it_matches(folder: Path, 
         assert not kept & dropped
         assert kept | dropped == wanted
         assert dropped
-        relations = {options[n + 1] for n, o in enumerate(options) if o == "--relation"} or set(CLUSTERED)
+        relations = {options[n + 1] for n, o in enumerate(options) if o == "--relation"} or set(CLUSTER_RELATIONS)
         for r in drop:
             assert r["kept_url"] in kept
             assert r["via"] is None
@@ -109,10 +109,10 @@ def order(article: dict[str, Any], options: tuple[str, ...]) -> tuple[Any, ...]:
 class Stub:
     """What a choice is made from."""
 
-    def __init__(self, articles: list[Standing], matches: list[Match]) -> None:
+    def __init__(self, articles: list[CurrentArticleRow], matches: list[Match]) -> None:
         self._articles, self._matches = articles, matches
 
-    def standing(self, *, matched: bool) -> list[Standing]:
+    def standing(self, *, matched: bool) -> list[CurrentArticleRow]:
         return self._articles
 
     def copies(self, relations: frozenset[str]) -> list[Match]:
@@ -120,11 +120,11 @@ class Stub:
 
 
 @st.composite
-def graphs(draw: st.DrawFn) -> tuple[list[Standing], list[Match]]:
+def graphs(draw: st.DrawFn) -> tuple[list[CurrentArticleRow], list[Match]]:
     texts = draw(st.integers(1, 8))
     crowded = draw(st.sets(st.integers(1, texts)))
     articles = [
-        Standing(
+        CurrentArticleRow(
             page, text, f"https://a.example/{page}", draw(st.sampled_from([None, "2026-03-01", "2026-03-02"])), "2026-03-03",
             draw(st.sampled_from(["verified", "mismatched", "unclaimed"])), int(text in crowded), draw(st.sampled_from("ABC")), "",
             draw(st.integers(0, 3)),
@@ -132,31 +132,34 @@ def graphs(draw: st.DrawFn) -> tuple[list[Standing], list[Match]]:
         for page in range(draw(st.integers(1, 12))) if (text := draw(st.integers(1, texts)))
     ]  # fmt: skip
     pairs = draw(st.sets(st.tuples(st.integers(1, texts), st.integers(1, texts)).filter(lambda p: p[0] < p[1])))
-    matches = [Match(a, b, draw(st.sampled_from(CLUSTERED)), Numbers(0.8, 0.9, 0.9, 100, 50, 0.0)) for a, b in sorted(pairs)]
+    matches = [Match(a, b, draw(st.sampled_from(CLUSTER_RELATIONS)), MatchScores(0.8, 0.9, 0.9, 100, 50, 0.0)) for a, b in sorted(pairs)]
     return articles, matches
 
 
 @given(
-    graphs(), st.sampled_from(list(RULES)), st.lists(st.sampled_from("ABC"), unique=True), st.sets(st.sampled_from(CLUSTERED), min_size=1)
+    graphs(),
+    st.sampled_from(list(KEEP_ORDERS)),
+    st.lists(st.sampled_from("ABC"), unique=True),
+    st.sets(st.sampled_from(CLUSTER_RELATIONS), min_size=1),
 )
 def test_what_is_dropped_matches_what_is_kept_and_no_two_that_are_kept_match(
-    graph: tuple[list[Standing], list[Match]], keep: str, prefer: list[str], relations: set[Any]
+    graph: tuple[list[CurrentArticleRow], list[Match]], keep: str, prefer: list[str], relations: set[Any]
 ) -> None:
     articles, matches = graph
-    rule = Rule(keep, tuple(prefer), frozenset(relations))
-    decided, urls = _decided(Stub(articles, matches), rule)  # type: ignore[arg-type]
+    rule = KeepRule(keep, tuple(prefer), frozenset(relations))
+    decided, urls = _decide_drops(Stub(articles, matches), rule)  # type: ignore[arg-type]
     by_page = {a.page_id: a for a in articles}
     direct = {frozenset((m.a, m.b)): m.relation for m in matches if m.relation in relations}
     for page, gone in decided.items():
-        a, b = by_page[page], by_page[gone.page_id]
+        a, b = by_page[page], by_page[gone.kept_page_id]
         assert b.page_id not in decided
         assert urls[b.page_id] == b.url
         assert gone.link.relation in relations
-        assert rule.key(b) < rule.key(a)
-        if gone.via is not None:
+        assert rule.sort_key(b) < rule.sort_key(a)
+        if gone.via_text_id is not None:
             assert a.crowded or b.crowded
-            assert {b.text_id, gone.via} in [*direct]
-            assert direct[frozenset(x for x in (gone.via, a.text_id) if x)] == gone.link.relation
+            assert {b.text_id, gone.via_text_id} in [*direct]
+            assert direct[frozenset(x for x in (gone.via_text_id, a.text_id) if x)] == gone.link.relation
         elif a.text_id == b.text_id:
             assert gone.link.relation == "exact"
         else:

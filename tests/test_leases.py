@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from dedup.config import Crawl, Database, Settings
-from dedup.daemon.watch import Notebook
+from dedup.config import CrawlConfig, DatabaseConfig, Settings
+from dedup.daemon.watch import ChangeQueue
 from dedup.files import leases
 from dedup.scan.scanner import Scan
 from dedup.scan.session import open_session
@@ -24,12 +24,12 @@ ARTICLE = Made(body=("The council met on Monday. " * 20).strip())
 
 @pytest.fixture(autouse=True)
 def _no_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leases, "probe", lambda _: ("unknown", errno.EACCES))
+    monkeypatch.setattr(leases, "probe_lease", lambda _: ("unknown", errno.EACCES))
 
 
 def _settings(crawl: Path, db: Path, seconds: float) -> Settings:
-    own = Crawl(directories=(str(crawl),), settle_seconds=0.0, unprobed_settle_seconds=seconds, workers=1)
-    return Settings(crawl=own, database=Database(path=str(db)))
+    own = CrawlConfig(directories=(str(crawl),), settle_seconds=0.0, unprobed_settle_seconds=seconds, workers=1)
+    return Settings(crawl=own, database=DatabaseConfig(path=str(db)))
 
 
 def _cut(raw: bytes) -> bytes:
@@ -61,8 +61,8 @@ def test_a_young_file_is_read_at_once_only_if_it_shows_that_it_is_complete(
     with open_session(_settings(crawl, db, 3600), "test") as session:
         scan = Scan(session)
         tally = scan.reconcile()
-        assert (tally.new, tally.faults, scan.waiting()) == (taken, 0, 1 - taken)
-        assert session.unprobed == (set() if taken else {os.geteuid()})
+        assert (tally.new, tally.faults, scan.count_waiting()) == (taken, 0, 1 - taken)
+        assert session.unprobed_owners == (set() if taken else {os.geteuid()})
         scan.close()
 
 
@@ -78,38 +78,38 @@ def test_an_incomplete_file_is_read_in_the_end_and_the_warning_is_logged_once(
 
 
 def test_a_file_that_its_writer_was_seen_to_close_needs_no_other_sign(crawl: Path, db: Path) -> None:
-    book = Notebook()
+    book = ChangeQueue()
     (crawl / "a.md").write_bytes(_without_footer(replace(ARTICLE, claim="").render().encode()))
     with open_session(_settings(crawl, db, 3600), "test") as session:
-        root = session.roots[0]
-        scan = Scan(session, closed=book.was_closed)
-        assert (scan.reconcile().new, scan.waiting()) == (0, 1)
-        book.closed(root.id, b"a.md")
-        scan.settled()
+        root = session.directories[0]
+        scan = Scan(session, was_closed=book.was_closed)
+        assert (scan.reconcile().new, scan.count_waiting()) == (0, 1)
+        book.record_closed(root.id, b"a.md")
+        scan.queue_settled()
         scan.flush()
-        assert (scan.tally.new, scan.waiting()) == (1, 0)
+        assert (scan.counts.new, scan.count_waiting()) == (1, 0)
         (crawl / "a.md").write_bytes(_cut(ARTICLE.render().encode()))  # after it was closed: by a writer that nobody saw
-        scan.take(root, [b"a.md"])
-        assert (scan.tally.changed, scan.waiting()) == (0, 1)
+        scan.check_paths(root, [b"a.md"])
+        assert (scan.counts.changed, scan.count_waiting()) == (0, 1)
         scan.close()
     assert len(running.dump(db, "revisions")) == 1
 
 
 def test_what_is_known_of_a_writer_goes_with_the_file() -> None:
-    book, modified = Notebook(), time.time_ns()
+    book, modified = ChangeQueue(), time.time_ns()
     assert book.was_closed(1, b"a", modified) is None
-    book.opened(1, b"a.part")
+    book.record_opened(1, b"a.part")
     assert book.was_closed(1, b"a.part", modified) is False
-    book.closed(1, b"a.part")
-    book.renamed(1, b"a.part", b"a")
+    book.record_closed(1, b"a.part")
+    book.record_renamed(1, b"a.part", b"a")
     assert (book.was_closed(1, b"a", modified), book.was_closed(1, b"a.part", modified)) == (True, None)
     assert book.was_closed(1, b"a", time.time_ns() + 1) is None
     assert book.was_closed(2, b"a", modified) is None
 
 
 def test_the_rights_of_a_process_are_those_that_the_kernel_goes_by() -> None:
-    rights = leases.rights()
+    rights = leases.read_rights()
     assert rights is not None
-    assert rights.user == os.geteuid()
-    assert rights.cover(rights.user)
-    assert leases.rights(2**22) is None
+    assert rights.user_id == os.geteuid()
+    assert rights.can_lease(rights.user_id)
+    assert leases.read_rights(2**22) is None

@@ -9,31 +9,31 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dedup.index.passages import STORIES
+from dedup.index.passages import MAX_BUCKET
 from dedup.matching import passage_matcher
-from dedup.matching.passage_matcher import CANDIDATES, PROPOSED
+from dedup.matching.passage_matcher import MAX_CANDIDATES, MAX_PROPOSED
 
 Buckets = list[list[int]]
 """What stands under each key of a text."""
 
-BUCKETS: st.SearchStrategy[Buckets] = st.lists(st.lists(st.integers(1, 40), max_size=STORIES + 1, unique=True), max_size=40)
+BUCKETS: st.SearchStrategy[Buckets] = st.lists(st.lists(st.integers(1, 40), max_size=MAX_BUCKET + 1, unique=True), max_size=40)
 
 
 def chosen(texts: list[Buckets]) -> list[list[int]]:
     numbers = [len(there) for buckets in texts for there in buckets]
     found = [text for buckets in texts for there in buckets for text in there]
     ends = np.cumsum([len(buckets) for buckets in texts])
-    return passage_matcher._likeliest(ends, np.array(numbers, np.int64), np.array(found, np.int64))
+    return passage_matcher._choose_candidates(ends, np.array(numbers, np.int64), np.array(found, np.int64))
 
 
 def expected(buckets: Buckets) -> list[int]:
     met: dict[int, list[Fraction]] = {}
     for there in buckets:
-        if len(there) <= STORIES:
-            for other in there[:PROPOSED]:
+        if len(there) <= MAX_BUCKET:
+            for other in there[:MAX_PROPOSED]:
                 met.setdefault(other, []).append(Fraction(1, len(there)))
     enough = [other for other, said in met.items() if sum(said) >= Fraction(49, 100)]
-    return sorted(enough, key=lambda other: (-len(met[other]), other))[:CANDIDATES]
+    return sorted(enough, key=lambda other: (-len(met[other]), other))[:MAX_CANDIDATES]
 
 
 @given(st.lists(BUCKETS, min_size=1, max_size=5))
@@ -51,18 +51,18 @@ def test_those_of_most_keys_come_first_and_the_earliest_of_equal_ones(either: st
 )
 def test_a_key_of_many_stories_says_little(either: str, stories_there: int, keys: int, enough: bool) -> None:
     (found,) = chosen([[list(range(1, stories_there + 1))] * keys])
-    assert found == (list(range(1, min(stories_there, PROPOSED) + 1)) if enough else [])
+    assert found == (list(range(1, min(stories_there, MAX_PROPOSED) + 1)) if enough else [])
 
 
 def test_a_key_of_more_stories_than_count_proposes_nothing(either: str) -> None:
-    full, over = list(range(1, STORIES + 1)), list(range(1, STORIES + 2))
-    assert chosen([[full] * STORIES, [over] * STORIES]) == [full[:PROPOSED], []]
+    full, over = list(range(1, MAX_BUCKET + 1)), list(range(1, MAX_BUCKET + 2))
+    assert chosen([[full] * MAX_BUCKET, [over] * MAX_BUCKET]) == [full[:MAX_PROPOSED], []]
 
 
 def test_so_many_candidates_are_chosen_and_no_more(either: str) -> None:
-    alone = [[number] for number in range(100, 100 + 3 * CANDIDATES)]
+    alone = [[number] for number in range(100, 100 + 3 * MAX_CANDIDATES)]
     assert chosen([[*alone, alone[-1]], alone[:3]]) == [
-        [alone[-1][0], *(there[0] for there in alone[: CANDIDATES - 1])],
+        [alone[-1][0], *(there[0] for there in alone[: MAX_CANDIDATES - 1])],
         [there[0] for there in alone[:3]],
     ]
 

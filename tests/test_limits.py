@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dedup.files import inotify_limits
-from dedup.files.inotify_limits import Limits
+from dedup.files.inotify_limits import InotifyLimits
 
 
 def _files(folder: Path, *contents: str | None) -> list[str]:
@@ -36,27 +36,27 @@ def _files(folder: Path, *contents: str | None) -> list[str]:
 )
 def test_the_smaller_limit_counts_and_is_named(tmp_path: Path, contents: list[str | None], least: int, which: int) -> None:
     paths = _files(tmp_path, *contents)
-    assert inotify_limits.read(paths, paths) == Limits(least, least, paths[which], paths[which])
+    assert inotify_limits.read_limits(paths, paths) == InotifyLimits(least, least, paths[which], paths[which])
 
 
 def test_watches_and_instances_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "watches").mkdir()
     (tmp_path / "instances").mkdir()
     watches, instances = _files(tmp_path / "watches", "500", "400"), _files(tmp_path / "instances", "3", "4")
-    assert inotify_limits.read(watches, instances) == Limits(400, 3, watches[1], instances[0])
+    assert inotify_limits.read_limits(watches, instances) == InotifyLimits(400, 3, watches[1], instances[0])
 
 
 def test_where_nothing_is_said_nothing_is_known(tmp_path: Path) -> None:
-    assert inotify_limits.read(_files(tmp_path, None, "?"), []) == Limits(None, None)
+    assert inotify_limits.read_limits(_files(tmp_path, None, "?"), []) == InotifyLimits(None, None)
 
 
 def test_this_machine_has_limits() -> None:
-    found = inotify_limits.read()
-    assert found.watches is not None
-    assert found.watches >= 0
-    assert found.watches_from in inotify_limits.WATCHES
-    assert found.instances is not None
-    assert found.instances_from in inotify_limits.INSTANCES
+    found = inotify_limits.read_limits()
+    assert found.max_watches is not None
+    assert found.max_watches >= 0
+    assert found.watches_source in inotify_limits.WATCH_LIMIT_PATHS
+    assert found.max_instances is not None
+    assert found.instances_source in inotify_limits.INSTANCE_LIMIT_PATHS
 
 
 @pytest.mark.system
@@ -66,4 +66,4 @@ def test_the_limit_of_a_user_namespace_is_seen() -> None:
     inner = 'echo 20 > /proc/sys/user/max_inotify_watches && exec "$0" -c "$1"'
     done = subprocess.run(["unshare", "-Ur", "sh", "-c", inner, sys.executable, read], capture_output=True, text=True, check=True)
     assert done.stdout == "20 /proc/sys/user/max_inotify_watches\n"
-    assert inotify_limits.read().watches != 20
+    assert inotify_limits.read_limits().max_watches != 20

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import pytest
 
 from dedup import reports, store
-from dedup.reports import Filter
+from dedup.reports import DuplicateFilter
 from dedup.store import Database, open_database
 from dedup.store.lists import ClusterFilter, ClusterOrder, PageFilter, PageOrder
 from tests.conftest import run
@@ -63,8 +63,8 @@ def test_pages_in_pieces_are_all_pages_that_fit_in_order(folder: Path, order: Pa
             p
             for p in every
             if (wanted.publisher in (None, p.publisher))
-            and wanted.place in (None, p.place)
-            and wanted.check in (None, p.check_status)
+            and wanted.cluster_role in (None, p.cluster_role)
+            and wanted.check_status in (None, p.check_status)
             and (p.changes > 0 or not (wanted.edited or order == "edited"))
             and (wanted.since is None or getattr(p, at) >= wanted.since)
             and (wanted.until is None or getattr(p, at) < wanted.until)
@@ -83,7 +83,7 @@ def test_pages_in_pieces_are_all_pages_that_fit_in_order(folder: Path, order: Pa
 def test_clusters_in_pieces_are_those_that_duplicates_tells(folder: Path, order: ClusterOrder) -> None:
     column = {"newest": "newest_at", "largest": "size", "widest": "publishers", "fastest": "first_hour"}[order]
     with listing(folder) as database:
-        expected = {c["representative"]["url"]: c for c in reports.clusters(database, Filter())}
+        expected = {c["representative"]["url"]: c for c in reports.list_clusters(database, DuplicateFilter())}
         found: list[Any] = []
         place = None
         while piece := store.lists.list_clusters(database, ClusterFilter(), order, place, 2):
@@ -104,13 +104,13 @@ def test_clusters_in_pieces_are_those_that_duplicates_tells(folder: Path, order:
     ("wanted", "fits"),
     [(ClusterFilter(publisher="신문 2"), lambda c: "신문 2" in c["houses"]),
      (ClusterFilter(relation="exact"), lambda c: "exact" in c["relations"]),
-     (ClusterFilter(size=4), lambda c: c["size"] >= 4), (ClusterFilter(across=True), lambda c: len(c["houses"]) > 1)],
+     (ClusterFilter(min_size=4), lambda c: c["size"] >= 4), (ClusterFilter(across_publishers=True), lambda c: len(c["houses"]) > 1)],
     ids=["publisher", "relation", "size", "across"],
 )  # fmt: skip
 def test_clusters_are_narrowed(folder: Path, wanted: ClusterFilter, fits: Any) -> None:
     with listing(folder) as database:
         told = {}
-        for c in reports.clusters(database, Filter()):
+        for c in reports.list_clusters(database, DuplicateFilter()):
             everybody = [c["representative"], *c["members"]]
             told[c["representative"]["url"]] = {
                 "houses": {a["publisher"] for a in everybody}, "relations": {m["relation"] for m in c["members"]}, "size": len(everybody),
@@ -122,14 +122,14 @@ def test_clusters_are_narrowed(folder: Path, wanted: ClusterFilter, fits: Any) -
 
 def test_members_in_pieces_are_the_cluster_in_the_order_of_publication(folder: Path) -> None:
     with listing(folder) as database:
-        for c in reports.clusters(database, Filter()):
+        for c in reports.list_clusters(database, DuplicateFilter()):
             cluster = store.pages.get_by_url(database, c["representative"]["url"])
             assert cluster is not None
             found: list[Any] = []
             place = None
             while piece := store.lists.cluster_members(database, cluster, place, 2):
                 found += piece
-                place = (piece[-1].published_at or piece[-1].first_at, piece[-1].url)
+                place = (piece[-1].published_at or piece[-1].first_crawled_at, piece[-1].url)
             assert {(m.url, m.relation, round(m.similarity, 4), round(m.coverage, 4)) for m in found if m.relation} == {
                 (m["url"], m["relation"], m["similarity"], m["coverage"]) for m in c["members"]
             }
@@ -148,21 +148,23 @@ def test_arrivals_are_counted_by_the_hour_of_the_first_crawl(folder: Path) -> No
         every = store.lists.list_pages(database, PageFilter(), "arrived", None, 1000)
         told = store.lists.arrivals_by_hour(database, "2026-03-02T00:00:00+00:00", "2026-03-03T00:00:00+00:00")
         assert {h: (n, c) for h, n, c in told} == {
-            hour: (len(there), sum(p.place == "member" for p in there))
-            for hour in {p.first_at[:13] for p in every}
-            for there in [[p for p in every if p.first_at[:13] == hour]]
+            hour: (len(there), sum(p.cluster_role == "member" for p in there))
+            for hour in {p.first_crawled_at[:13] for p in every}
+            for there in [[p for p in every if p.first_crawled_at[:13] == hour]]
         }
         grown = store.lists.growing_clusters(database, "2026-03-02T06:00:00+00:00", 100)
         assert grown
         for cluster, number in grown:
             page = store.pages.get_by_url(database, cluster.url)
             assert page is not None
-            assert number == sum(m.first_at >= "2026-03-02T06:00:00+00:00" for m in store.lists.cluster_members(database, page, None, 100))
+            assert number == sum(
+                m.first_crawled_at >= "2026-03-02T06:00:00+00:00" for m in store.lists.cluster_members(database, page, None, 100)
+            )
 
 
 def test_mismatches_are_told_by_publisher_and_one_by_one(folder: Path) -> None:
     with listing(folder) as database:
-        every = store.lists.list_pages(database, PageFilter(check="mismatched"), "crawled", None, 1000)
+        every = store.lists.list_pages(database, PageFilter(check_status="mismatched"), "crawled", None, 1000)
         counted = {(h, c, w): n for h, c, w, n in store.lists.checks_by_publisher(database) if c == "mismatched"}
         assert sum(counted.values()) == len(every)
         assert counted == {

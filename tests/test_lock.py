@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dedup.errors import DatabaseBusyError, DatabaseUnreadableError
-from dedup.store.lock import Held, Lock, held, left_behind
+from dedup.store.lock import Lock, LockHolder, crashed_holder, current_holder
 
 _HOLD = """
 import sys
@@ -33,33 +33,33 @@ def _holding(db: Path) -> subprocess.Popen[str]:
 
 
 def test_who_holds_it_is_told_with_what_they_do(db: Path) -> None:
-    assert held(str(db)) is None
+    assert current_holder(str(db)) is None
     with _holding(db) as process:
-        found = held(str(db))
+        found = current_holder(str(db))
         assert found is not None
-        assert f"'dedup watch' (process {process.pid}, since 20" in found.holder
-        assert (found.health, found.doing) == ("/run/dedup/\udcff.health", "reading 기사\\ud800 of a batch")
+        assert f"'dedup watch' (process {process.pid}, since 20" in found.description
+        assert (found.health_path, found.activity) == ("/run/dedup/\udcff.health", "reading 기사\\ud800 of a batch")
         with pytest.raises(DatabaseBusyError, match=f"process {process.pid}"):
             Lock(str(db), "scan")
-        assert left_behind(str(db)) is None
+        assert crashed_holder(str(db)) is None
         process.communicate("")
-    assert (held(str(db)), left_behind(str(db))) == (None, None)
+    assert (current_holder(str(db)), crashed_holder(str(db))) == (None, None)
     lock = Lock(str(db), "scan")
-    assert lock.left is None
+    assert lock.previous_holder is None
     lock.release()
 
 
 def test_of_one_who_was_killed_word_is_left_until_the_next_comes(db: Path) -> None:
     with _holding(db) as process:
         process.send_signal(signal.SIGKILL)
-    assert held(str(db)) is None
-    left = left_behind(str(db))
+    assert current_holder(str(db)) is None
+    left = crashed_holder(str(db))
     assert left is not None
-    assert left.doing == "reading 기사\\ud800 of a batch"
+    assert left.activity == "reading 기사\\ud800 of a batch"
     lock = Lock(str(db), "scan")
-    assert lock.left == left
+    assert lock.previous_holder == left
     lock.release()
-    assert left_behind(str(db)) is None
+    assert crashed_holder(str(db)) is None
 
 
 _LOOK = """
@@ -90,19 +90,19 @@ def test_it_is_one_lock_by_whatever_link_the_database_is_reached(db: Path, tmp_p
     (tmp_path / "linked").symlink_to(tmp_path)
     with _holding(db):
         for other in (tmp_path / "link.db", tmp_path / "linked" / db.name):
-            assert held(str(other)) == held(str(db))
+            assert current_holder(str(other)) == current_holder(str(db))
             with pytest.raises(DatabaseBusyError):
                 Lock(str(other), "scan")
 
 
 def test_long_words_are_cut_and_short_ones_leave_nothing_of_them(db: Path) -> None:
     lock = Lock(str(db), "scan")
-    lock.doing("가" * 5000)
-    found = held(str(db))
+    lock.set_activity("가" * 5000)
+    found = current_holder(str(db))
     assert found is not None
-    assert found.doing.startswith("가가가")
-    lock.doing("")
-    assert held(str(db)) == Held(found.holder)
+    assert found.activity.startswith("가가가")
+    lock.set_activity("")
+    assert current_holder(str(db)) == LockHolder(found.description)
     lock.release()
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dedup.log_limits import MOST_KINDS, OTHER, Limiter, LogLimit, Suppressed
+from dedup.log_limits import MAX_KINDS, OTHER_KIND, LogLimiter, LogLimitFilter, SuppressedCount
 
 
 class Clock:
@@ -33,9 +33,9 @@ class Lines(logging.Handler):
         self.written.append(record.getMessage())
 
 
-def limited(most: int = 3) -> tuple[Clock, Lines, LogLimit, logging.Logger]:
+def limited(most: int = 3) -> tuple[Clock, Lines, LogLimitFilter, logging.Logger]:
     clock, lines = Clock(), Lines()
-    limit = LogLimit(lines, Limiter(most, 60.0, clock))
+    limit = LogLimitFilter(lines, LogLimiter(most, 60.0, clock))
     lines.addFilter(limit)
     log = logging.Logger("dedup")
     log.addHandler(lines)
@@ -80,7 +80,7 @@ def test_after_its_period_a_kind_is_written_again_and_what_was_left_out_comes_fi
 def test_the_number_is_reported_even_when_no_further_line_comes() -> None:
     lines = Lines()
     reported = threading.Event()
-    limit = LogLimit(lines, Limiter(1, 0.05))
+    limit = LogLimitFilter(lines, LogLimiter(1, 0.05))
     lines.addFilter(limit)
     handle = lines.handle
 
@@ -102,7 +102,7 @@ def test_the_number_is_reported_even_when_no_further_line_comes() -> None:
 def test_a_filter_on_a_logger_works_likewise() -> None:
     lines, log = Lines(), logging.Logger("uvicorn.error")
     log.addHandler(lines)
-    limit = LogLimit(log, Limiter(1))
+    limit = LogLimitFilter(log, LogLimiter(1))
     log.addFilter(limit)
     for _ in range(3):
         log.warning("Invalid HTTP request received.")
@@ -119,27 +119,27 @@ def test_a_filter_on_a_logger_works_likewise() -> None:
 )
 def test_every_message_is_written_or_counted_once(messages: list[tuple[str, float]], most: int) -> None:
     clock = Clock()
-    limiter = Limiter(most, 60.0, clock)
+    limiter = LogLimiter(most, 60.0, clock)
     written: Counter[str] = Counter()
     counted: Counter[str] = Counter()
     begun: dict[str, list[float]] = {}
     for kind, passed in messages:
         clock.now += passed
-        for s in limiter.over():
-            counted[s.kind] += s.number
+        for s in limiter.pop_suppressed():
+            counted[s.kind] += s.count
         if limiter.admit(kind):
             written[kind] += 1
             begun.setdefault(kind, []).append(clock.now)
-    for s in limiter.over(everything=True):
-        counted[s.kind] += s.number
+    for s in limiter.pop_suppressed(include_running=True):
+        counted[s.kind] += s.count
     assert written + counted == Counter(kind for kind, _ in messages)
-    assert limiter.over(everything=True) == []
+    assert limiter.pop_suppressed(include_running=True) == []
     for times in begun.values():
         assert all(later - first >= 60.0 for first, later in zip(times, times[2 * most :], strict=False))
 
 
 def test_kinds_beyond_a_bound_share_one_count() -> None:
-    limiter = Limiter(1, 60.0, Clock())
-    admitted = [limiter.admit(f"kind {i}") for i in range(MOST_KINDS + 10)]
-    assert sum(admitted) == MOST_KINDS + 1
-    assert limiter.over(everything=True) == [Suppressed(OTHER, 9)]
+    limiter = LogLimiter(1, 60.0, Clock())
+    admitted = [limiter.admit(f"kind {i}") for i in range(MAX_KINDS + 10)]
+    assert sum(admitted) == MAX_KINDS + 1
+    assert limiter.pop_suppressed(include_running=True) == [SuppressedCount(OTHER_KIND, 9)]

@@ -31,7 +31,7 @@ def signatures(number: int, share: float = 0.1, families: int = 1) -> list[bytes
     rng = random.Random(4)
     stories = [words(rng, 80) for _ in range(families)]
     bodies = [" ".join(edited(rng, stories[n % families], share)) for n in range(number)]
-    return [s.signature for s in minhash.sign(bodies, 128, 0) if s.signature]
+    return [s.signature for s in minhash.sign_texts(bodies, 128, 0) if s.signature]
 
 
 def unlike(number: int) -> list[bytes]:
@@ -69,7 +69,7 @@ class Store:
 
 
 def answers(index: lsh.CandidateIndex, those: list[bytes]) -> list[dict[int, int]]:
-    return [m.candidates for s in those for m in index.meet([0], [s])]
+    return [m.candidates for s in those for m in index.query([0], [s])]
 
 
 # Candidates
@@ -78,25 +78,25 @@ def answers(index: lsh.CandidateIndex, those: list[bytes]) -> list[dict[int, int
 @pytest.mark.parametrize("threshold", [0.5, 0.7, 0.9])
 def test_candidates_are_those_of_datasketch(either: str, tmp_path: Path, threshold: float) -> None:
     index = fresh(tmp_path / "index", threshold)
-    oracle = MinHashLSH(num_perm=128, params=minhash.bands(threshold, 128))
+    oracle = MinHashLSH(num_perm=128, params=minhash.choose_bands(threshold, 128))
     those = signatures(60, 0.03)
     for start in range(0, 60, 7):  # in batches: those before it in the batch are met too
         part = those[start : start + 7]
         numbers = list(range(start + 1, start + 1 + len(part)))
-        met = index.meet(numbers, part)
+        met = index.query(numbers, part)
         for number, signature, found in zip(numbers, part, met, strict=True):
-            assert sorted(found.candidates) == sorted(oracle.query(minhash.load(signature)))
+            assert sorted(found.candidates) == sorted(oracle.query(minhash.to_datasketch(signature)))
             assert not found.crowded
-            oracle.insert(number, minhash.load(signature))
+            oracle.insert(number, minhash.to_datasketch(signature))
         index.add(numbers, part, TOKEN)
     assert max(map(len, answers(index, those))) > 5
 
 
 def test_the_bands_shared_are_counted(either: str, tmp_path: Path) -> None:
     those = signatures(30)
-    bands, rows = minhash.bands(0.7, 128)
+    bands, rows = minhash.choose_bands(0.7, 128)
     cut = [[s[4 * rows * b : 4 * rows * (b + 1)] for b in range(bands)] for s in those]
-    for i, met in enumerate(fresh(tmp_path / "index").meet(list(range(1, 31)), those)):
+    for i, met in enumerate(fresh(tmp_path / "index").query(list(range(1, 31)), those)):
         shared = {j + 1: sum(x == y for x, y in zip(cut[i], cut[j], strict=True)) for j in range(i)}
         assert met.candidates == {j: n for j, n in shared.items() if n}
 
@@ -107,14 +107,14 @@ def test_a_text_is_not_its_own_candidate_and_adding_twice_changes_nothing(either
     index.add([1], [signature], TOKEN)
     index.add([1], [signature], TOKEN)
     assert answers(index, [signature]) == [{1: 25}]
-    assert index.meet([1], [signature]) == [lsh.Met({}, crowded=False)]
+    assert index.query([1], [signature]) == [lsh.LshCandidates({}, crowded=False)]
 
 
 def test_both_forms_make_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     those = [*signatures(150), *unlike(300)]
     made = []
     for engaged in (False, True):
-        monkeypatch.setattr(jit._State, "engaged", engaged)
+        monkeypatch.setattr(jit._JitState, "enabled", engaged)
         filled(tmp_path / "index", those)
         made.append((tmp_path / "index").read_bytes())
     assert made[0] == made[1]
@@ -126,14 +126,14 @@ def test_both_forms_make_the_same_file(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_full_bucket_keeps_so_many_gives_a_few_and_says_so(either: str, tmp_path: Path) -> None:
     (signature,) = signatures(1, 0)
     index = fresh(tmp_path / "index")
-    numbers = list(range(1, lsh.BUCKET + 11))
-    met = index.meet(numbers, [signature] * len(numbers))
-    assert [m.crowded for m in met] == [False] * lsh.BUCKET + [True] * 10
-    assert list(met[lsh.BUCKET - 1].candidates) == list(range(1, lsh.BUCKET))
-    assert list(met[-1].candidates) == list(range(1, lsh.FEW + 1))
+    numbers = list(range(1, lsh.MAX_BUCKET + 11))
+    met = index.query(numbers, [signature] * len(numbers))
+    assert [m.crowded for m in met] == [False] * lsh.MAX_BUCKET + [True] * 10
+    assert list(met[lsh.MAX_BUCKET - 1].candidates) == list(range(1, lsh.MAX_BUCKET))
+    assert list(met[-1].candidates) == list(range(1, lsh.INITIAL_CANDIDATES + 1))
     index.add(numbers, [signature] * len(numbers), TOKEN)
-    assert index.meet([999], [signature]) == [lsh.Met(dict.fromkeys(range(1, lsh.FEW + 1), 25), crowded=True)]
-    assert list(index.meet([999], [signature], few=lsh.BUCKET)[0].candidates) == list(range(1, lsh.BUCKET + 1))
+    assert index.query([999], [signature]) == [lsh.LshCandidates(dict.fromkeys(range(1, lsh.INITIAL_CANDIDATES + 1), 25), crowded=True)]
+    assert list(index.query([999], [signature], initial_limit=lsh.MAX_BUCKET)[0].candidates) == list(range(1, lsh.MAX_BUCKET + 1))
 
 
 def test_a_bucket_that_fills_over_several_batches_is_the_same(either: str, tmp_path: Path) -> None:
@@ -150,11 +150,13 @@ def test_the_table_holds_what_a_dictionary_of_lists_would(either: str, entries: 
     hashes = np.array([(1 << 35) - 1 - h * 3 for h, _ in entries], np.int64)
     texts = np.arange(1, len(entries) + 1, dtype=np.int64)
     slots = np.zeros(300, np.int64)
-    run = jit.of
-    made, sum_ = run(probing.add)(hashtable.plain(slots), 30, hashtable.plain(hashes), hashtable.plain(texts), 1, cap)
+    run = jit.compiled
+    made, sum_ = run(probing.insert)(
+        hashtable.to_kernel_array(slots), 30, hashtable.to_kernel_array(hashes), hashtable.to_kernel_array(texts), 1, cap
+    )
     if grown:
         larger = np.zeros(400, np.int64)
-        moved, sum_ = run(probing.move)(hashtable.plain(slots), hashtable.plain(larger), 77)
+        moved, sum_ = run(probing.rehash)(hashtable.to_kernel_array(slots), hashtable.to_kernel_array(larger), 77)
         assert moved == made
         slots = larger
     held: dict[int, list[int]] = {}
@@ -164,7 +166,7 @@ def test_the_table_holds_what_a_dictionary_of_lists_would(either: str, entries: 
     there = [(s >> 28, s & (1 << 28) - 1) for s in slots.tolist() if s]
     assert {h: [t for x, t in there if x == h] for h in held} == held
     assert made == sum(map(len, held.values()))
-    assert hashtable._sum(slots) == (sum_ % (1 << 64), made)
+    assert hashtable._compute_checksum(slots) == (sum_ % (1 << 64), made)
 
 
 # Growth
@@ -176,15 +178,15 @@ def test_it_grows_with_what_it_holds_and_is_never_much_larger(either: str, tmp_p
     for start in range(0, len(those), 60):
         index.add(list(range(start + 1, start + 61)), those[start : start + 60], TOKEN)
         needed = 8 * 25 * (start + 60)
-        assert index.size == os.path.getsize(tmp_path / "index")
-        assert index.size <= 2.5 * needed + hashtable.HEADER + 8 * (hashtable.TAIL + hashtable.LEAST)
+        assert index.size_bytes == os.path.getsize(tmp_path / "index")
+        assert index.size_bytes <= 2.5 * needed + hashtable.HEADER_BYTES + 8 * (hashtable.TAIL_SLOTS + hashtable.MIN_HOMES)
     assert answers(index, those) == [{n: 25} for n in range(1, 1501)]
     assert not (tmp_path / "index.new").exists()
 
 
 def test_a_table_whose_tail_is_full_grows(either: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hashtable, "TAIL", 8)
-    monkeypatch.setattr(lsh, "BUCKET", 1000)
+    monkeypatch.setattr(hashtable, "TAIL_SLOTS", 8)
+    monkeypatch.setattr(lsh, "MAX_BUCKET", 1000)
     those = [s for s in unlike(3) for _ in range(40)]
     index = filled(tmp_path / "index", those)
     assert answers(index, those[::40]) == [dict.fromkeys(range(n, n + 40), 25) for n in (1, 41, 81)]
@@ -251,17 +253,17 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "number of homes scribbled over": lambda p: scribble(p, 80),
     "sum scribbled over": lambda p: scribble(p, 88),
     "padding of the header scribbled over": lambda p: scribble(p, 3000),
-    "an entry scribbled over": lambda p: scribble(p, hashtable.HEADER + 8 * first_entry(p)),
-    "an empty slot scribbled over": lambda p: scribble(p, hashtable.HEADER + 8 * first_gap(p)),
+    "an entry scribbled over": lambda p: scribble(p, hashtable.HEADER_BYTES + 8 * first_entry(p)),
+    "an empty slot scribbled over": lambda p: scribble(p, hashtable.HEADER_BYTES + 8 * first_gap(p)),
     "two entries exchanged": lambda p: exchange(p),
-    "one entry lost": lambda p: scribble(p, hashtable.HEADER + 8 * first_entry(p), bytes(8)),
+    "one entry lost": lambda p: scribble(p, hashtable.HEADER_BYTES + 8 * first_entry(p), bytes(8)),
     "zeros from the middle on": lambda p: scribble(p, p.stat().st_size // 2, bytes(p.stat().st_size // 2)),
     "the last slot taken": lambda p: scribble(p, p.stat().st_size - 8),
 }
 
 
 def slots_of(path: Path) -> list[int]:
-    found: list[int] = np.frombuffer(path.read_bytes()[hashtable.HEADER :], "<i8").tolist()
+    found: list[int] = np.frombuffer(path.read_bytes()[hashtable.HEADER_BYTES :], "<i8").tolist()
     return found
 
 
@@ -289,7 +291,7 @@ def exchange(path: Path) -> None:
     i = first_entry(path)
     j = next(k for k in range(i + 1, len(slots)) if slots[k] and slots[k] != slots[i])
     for at, slot in ((i, slots[j]), (j, slots[i])):
-        scribble(path, hashtable.HEADER + 8 * at, slot.to_bytes(8, "little"))
+        scribble(path, hashtable.HEADER_BYTES + 8 * at, slot.to_bytes(8, "little"))
 
 
 @pytest.mark.parametrize("how", DAMAGE)
@@ -329,7 +331,7 @@ def test_texts_and_signatures_that_do_not_fit_each_other_are_refused(tmp_path: P
     index = fresh(tmp_path / "index")
     for texts, rows in (([1, 2, 3], those), ([1], those), ([1, 2], [those[0], those[1][:-1]])):
         with pytest.raises(ValueError, match=r"signatures|buffer size"):
-            index.meet(texts, rows)
+            index.query(texts, rows)
         with pytest.raises(ValueError, match=r"signatures|buffer size"):
             index.add(texts, rows, TOKEN)
 
@@ -337,11 +339,11 @@ def test_texts_and_signatures_that_do_not_fit_each_other_are_refused(tmp_path: P
 def test_more_texts_than_a_slot_has_room_for_are_refused(tmp_path: Path) -> None:
     (signature,) = signatures(1)
     index = fresh(tmp_path / "index")
-    index.add([hashtable.MOST_TEXTS], [signature], TOKEN)
-    assert answers(index, [signature]) == [{hashtable.MOST_TEXTS: 25}]
-    for refuse in (lambda n: index.meet([n], [signature]), lambda n: index.add([n], [signature], TOKEN)):
+    index.add([hashtable.MAX_TEXT_ID], [signature], TOKEN)
+    assert answers(index, [signature]) == [{hashtable.MAX_TEXT_ID: 25}]
+    for refuse in (lambda n: index.query([n], [signature]), lambda n: index.add([n], [signature], TOKEN)):
         with pytest.raises(TooManyTextsError, match="268,435,455"):
-            refuse(hashtable.MOST_TEXTS + 1)
+            refuse(hashtable.MAX_TEXT_ID + 1)
 
 
 def test_an_index_ahead_of_a_restored_backup_is_made_again(tmp_path: Path) -> None:
@@ -358,7 +360,7 @@ def test_entries_of_a_batch_that_was_not_finished_are_not_believed(tmp_path: Pat
     """The slots were written, then the process ended: the header still speaks of the commit before."""
     those = signatures(80)
     index = filled(tmp_path / "index", those[:60])
-    index._table.add(*index._hashes(range(61, 81), those[60:]), 25, lsh.BUCKET)
+    index._table.insert(*index._hash_bands(range(61, 81), those[60:]), 25, lsh.MAX_BUCKET)
     database = Store(those)
     assert answers(database.open(tmp_path / "index"), those) == answers(filled(tmp_path / "other", those), those)
     assert database.asked == [0]

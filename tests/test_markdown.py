@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dedup import formats
 from dedup.formats import ReadOptions, markdown
-from dedup.model import Article, Check, FaultKind, Reading
+from dedup.model import Article, Check, FaultKind, ParseResult
 from dedup.text.digests import RECIPES, Recipe
 from tests.crawl import DIGESTS, Made, escape
 
@@ -23,8 +23,8 @@ OPTIONS = ReadOptions(tuple(RECIPES.values()), ZoneInfo("Asia/Seoul"), ZoneInfo(
 WRONG = "0" * 64
 
 
-def read(content: str | bytes) -> Reading:
-    return markdown.read(content if isinstance(content, bytes) else content.encode(), OPTIONS)
+def read(content: str | bytes) -> ParseResult:
+    return markdown.read_markdown(content if isinstance(content, bytes) else content.encode(), OPTIONS)
 
 
 def article(content: str | bytes) -> Article:
@@ -335,7 +335,7 @@ def test_damaged_utf8_is_a_fault() -> None:
 def test_the_reader_never_raises_on_arbitrary_bytes(raw: bytes) -> None:
     for content in (raw, b"---\n" + raw, b"---\nid: 1_2\n---\n" + raw, codecs.BOM_UTF16_LE + raw):
         for name in (b"a.md", b"a.TXT", b"a", b".md", b"\xff.html"):
-            reading = formats.read(name, content, OPTIONS)
+            reading = formats.read_article(name, content, OPTIONS)
             assert (reading.article is None) <= bool(reading.faults)
 
 
@@ -379,7 +379,7 @@ def test_every_recipe_verifies(recipe: Recipe, comments: str | None, spelt: str)
 
 def test_of_recipes_that_agree_the_first_configured_one_is_named() -> None:
     last_first = ReadOptions(tuple(reversed(RECIPES.values())), OPTIONS.published_zone, OPTIONS.crawled_zone)
-    found = markdown.read(Made(body="no entities").render().encode(), last_first).article
+    found = markdown.read_markdown(Made(body="no entities").render().encode(), last_first).article
     assert found is not None
     assert found.check.recipe == "sha256(escaped)"
 
@@ -387,7 +387,7 @@ def test_of_recipes_that_agree_the_first_configured_one_is_named() -> None:
 def test_a_recipe_that_is_not_configured_does_not_verify() -> None:
     only = ReadOptions((RECIPES["sha256(body)"],), OPTIONS.published_zone, OPTIONS.crawled_zone)
     raw = Made(claim=hashlib.md5(Made().body.encode()).hexdigest()).render().encode()
-    found = markdown.read(raw, only).article
+    found = markdown.read_markdown(raw, only).article
     assert found is not None
     assert verdict(found.check) == ("mismatched", "malformed")
 
@@ -576,13 +576,13 @@ def test_hundreds_of_thousands_of_spilt_keys_are_put_together_once() -> None:
 @pytest.mark.parametrize(("lines", "most"), [(10, 25), (400_000, 3)])
 def test_a_huge_header_is_not_taken_apart_for_every_line_that_may_close_it(lines: int, most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
-    apart = markdown._header_values
+    apart = markdown._parse_header
 
     def counted(header: str) -> dict[str, str]:
         taken.append(len(header))
         return apart(header)
 
-    monkeypatch.setattr(markdown, "_header_values", counted)
+    monkeypatch.setattr(markdown, "_parse_header", counted)
     read(b"---\n" + b"url: value\n" * lines + b"---\n\n# t\n" * 40)
     assert 1 <= len(taken) <= most
     assert lines > 10 or len(taken) == 21, "usual headers are looked at with care"

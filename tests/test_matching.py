@@ -16,13 +16,13 @@ import numpy as np
 import pytest
 
 from dedup import reports, store
-from dedup.config import Duplicates
+from dedup.config import DuplicatesConfig
 from dedup.errors import DatabaseFailedError
-from dedup.matching.thresholds import Matching
+from dedup.matching.thresholds import MatchCriteria
 from dedup.reports import status
 from dedup.scan.scanner import Scan
 from dedup.similarity import overlap
-from dedup.similarity.overlap import Overlap, Shared
+from dedup.similarity.overlap import SharedPassages, ShingleOverlap
 from dedup.store import open_database
 from dedup.text import normalise
 from tests import relations, running
@@ -45,7 +45,7 @@ def _corpus(families: int, shares: tuple[float, ...] = (0, 0.01, 0.02, 0.04, 0.0
 
 def _pairs(db: Path) -> dict[frozenset[str], dict[str, Any]]:
     with open_database(str(db)) as database:
-        return {frozenset((p["a"]["url"], p["b"]["url"])): p for p in reports.pairs(database, reports.Filter())}
+        return {frozenset((p["a"]["url"], p["b"]["url"])): p for p in reports.list_pairs(database, reports.DuplicateFilter())}
 
 
 @cache
@@ -167,7 +167,7 @@ def test_texts_without_a_letter_or_number_are_no_copies_of_each_other(tmp_path: 
 
 def _clusters(db: Path) -> list[dict[str, Any]]:
     with open_database(str(db)) as database:
-        return list(reports.clusters(database, reports.Filter()))
+        return list(reports.list_clusters(database, reports.DuplicateFilter()))
 
 
 def test_the_representative_is_the_earliest_published_and_members_tell_their_lag(tmp_path: Path) -> None:
@@ -236,9 +236,9 @@ def test_asked_for_all_revisions_a_copy_of_an_earlier_one_is_told_with_its_numbe
     replace(_article(1, " ".join(words(rng, 100))), crawled_at="2026-03-07 00:00:00").write(crawl, "1c.md")
     running.scan(crawl, db)
     with open_database(str(db)) as database:
-        assert list(reports.clusters(database, reports.Filter())) == []
-        found = list(reports.pairs(database, reports.Filter(every_revision=True)))
-        stars = list(reports.clusters(database, reports.Filter(every_revision=True)))
+        assert list(reports.list_clusters(database, reports.DuplicateFilter())) == []
+        found = list(reports.list_pairs(database, reports.DuplicateFilter(all_revisions=True)))
+        stars = list(reports.list_clusters(database, reports.DuplicateFilter(all_revisions=True)))
     told = {(p["relation"], *sorted((p[side]["url"][-1], p[side]["revision"]) for side in "ab")) for p in found}
     assert told == {("exact", ("1", 1), ("2", 1)), ("exact", ("1", 3), ("2", 1)), ("near", ("1", 2), ("2", 1))}
     assert len(found) == 3, "revisions of one page with the same letters are no pair"
@@ -255,8 +255,8 @@ def test_asked_for_all_revisions_a_copy_of_an_earlier_one_is_told_with_its_numbe
 def _relation(jaccard: tuple[int, int], shared: int, shorter: int, longest: int, outside: int | None = None, **kw: Any) -> str | None:
     """By (common, all) shingles, characters shared and of the shorter text, the longest passage and what is not quoted."""
     common, every = jaccard
-    part = Shared(shared, shared if outside is None else outside, shorter, longest)
-    return Matching(Duplicates(**kw)).relation(Overlap(every, common, common), part)
+    part = SharedPassages(shared, shared if outside is None else outside, shorter, longest)
+    return MatchCriteria(DuplicatesConfig(**kw)).choose_relation(ShingleOverlap(every, common, common), part)
 
 
 @pytest.mark.parametrize(
@@ -309,33 +309,33 @@ BOUNDS: list[tuple[str, Any, Any]] = [
 def test_each_bound_is_a_setting_and_a_change_of_it_another_recipe(key: str, higher: Any, numbers: Any) -> None:
     assert _relation(*numbers) is not None
     assert _relation(*numbers, **{key: higher}) is None
-    assert Matching(Duplicates(**{key: higher})).recipe != Matching(Duplicates()).recipe
+    assert MatchCriteria(DuplicatesConfig(**{key: higher})).recipe != MatchCriteria(DuplicatesConfig()).recipe
 
 
 def test_every_setting_that_matches_depend_on_is_in_the_recipe() -> None:
     """But for how many articles teach boilerplate: what was learned is in the database."""
     others: dict[str, Any] = {"quote_share": 0.8, "min_characters": 90, "num_perm": 64, "passages": False}
-    recipes = [Matching(Duplicates(**{key: value})).recipe for key, value in others.items()]
-    assert len({*recipes, Matching(Duplicates()).recipe}) == len(others) + 1
-    assert {key for key, _, _ in BOUNDS} | others.keys() | {"boilerplate_articles"} == Duplicates.model_fields.keys()
+    recipes = [MatchCriteria(DuplicatesConfig(**{key: value})).recipe for key, value in others.items()]
+    assert len({*recipes, MatchCriteria(DuplicatesConfig()).recipe}) == len(others) + 1
+    assert {key for key, _, _ in BOUNDS} | others.keys() | {"boilerplate_articles"} == DuplicatesConfig.model_fields.keys()
 
 
 @pytest.mark.parametrize("korean", [True, False])
 def test_two_texts_are_judged_by_the_definitions_whichever_way_round_and_whatever_proposed_them(korean: bool) -> None:
     rng = random.Random(12)
-    source, matching, met = words(rng, 100, korean=korean), Matching(Duplicates()), set()
+    source, matching, met = words(rng, 100, korean=korean), MatchCriteria(DuplicatesConfig()), set()
     for n in range(60):
         cut = rng.choice((rng.randint(5, 40), rng.randint(40, 100), 100))
         own = words(rng, rng.randint(1, 30) ** 2 // 5, korean=korean)
         taken = " ".join(edited(rng, source[:cut], rng.choice((0.0, 0.02, 0.1))))
         body = f"{' '.join(own[:9])} {'“' * (n % 3 == 0)}{taken}{'”' * (n % 3 == 0)} {' '.join(own[9:])}"
-        sides = overlap.prepare(" ".join(source)), overlap.prepare(body)
+        sides = overlap.prepare_text(" ".join(source)), overlap.prepare_text(body)
         masks = [np.array([n % 4 == 0 and 30 <= i < 60 for i in range(len(side.points))]) for side in sides]
         wanted = [(sides, masks), (sides[::-1], masks[::-1])]
         expected = relations.relation(" ".join(source), body, *({i for i, m in enumerate(mask) if m} for mask in masks))
         for (a, b), (x, y) in wanted:
             for by_passages in (True, False):
-                found = matching.judge(a, b, lambda x=x, y=y: (x, y), by_passages=by_passages)  # type: ignore[misc]
+                found = matching.assess(a, b, lambda x=x, y=y: (x, y), by_passages=by_passages)  # type: ignore[misc]
                 assert found.relation == expected
         met.add(expected)
     assert met == {"near", "copy", "excerpt", "quote", None}
@@ -359,7 +359,7 @@ def _crowd(crawl: Path, db: Path, number: int = 150) -> dict[str, Any]:
         article.write(crawl, f"{article.aid}.md")
     running.scan(crawl, db)
     with open_database(str(db)) as database:
-        return status.holds(database)
+        return status.database_summary(database)
 
 
 def test_every_article_of_a_full_bucket_is_matched_and_those_that_met_it_are_flagged(either: str, crawl: Path, db: Path) -> None:
@@ -378,7 +378,7 @@ def test_a_cluster_holds_the_crowded_by_way_of_what_they_were_matched_with(crawl
         replace(article, published_at="2026-03-01 09:00" if n == 30 else article.published_at).write(crawl, f"{article.aid}.md")
     running.scan(crawl, db)
     with open_database(str(db)) as database:
-        largest = max(reports.clusters(database, reports.Filter()), key=lambda c: len(c["members"]))
+        largest = max(reports.list_clusters(database, reports.DuplicateFilter()), key=lambda c: len(c["members"]))
     assert len(largest["members"]) == 149
     assert len([m for m in largest["members"] if m["via"] is not None]) > 50
     direct = {m["url"] for m in largest["members"] if m["via"] is None}
@@ -389,8 +389,8 @@ def test_a_cluster_holds_the_crowded_by_way_of_what_they_were_matched_with(crawl
 def test_an_article_whose_match_is_not_among_the_first_of_a_full_bucket_finds_it(
     either: str, crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dedup.index.lsh.BUCKET", 1)
-    monkeypatch.setattr("dedup.index.lsh.FEW", 0)
+    monkeypatch.setattr("dedup.index.lsh.MAX_BUCKET", 1)
+    monkeypatch.setattr("dedup.index.lsh.INITIAL_CANDIDATES", 0)
     for article in _corpus(20, (0, 0.01, 0.02)):  # all of a family match the first, which alone is in the buckets
         article.write(crawl)
     running.scan(crawl, db)
@@ -452,7 +452,7 @@ def test_a_batch_that_was_rolled_back_leaves_nothing_in_the_index(crawl: Path, d
         with pytest.raises(DatabaseFailedError, match="on purpose"):
             Scan(session).run()
         monkeypatch.undo()
-        assert session.matcher.open().last_text == 0
+        assert session.matcher.open_candidate_index().last_text == 0
         Scan(session).run()
     running.scan(crawl, db.with_name("other.db"))
     assert running.dump(db) == running.dump(db.with_name("other.db"))

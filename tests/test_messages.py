@@ -18,24 +18,24 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from dedup.alerts import render
-from dedup.alerts.content import Style, subject
-from dedup.alerts.messages import SHOWN, Message, message, trial
-from dedup.alerts.render import Line, Piece, Section
-from dedup.alerts.strings import WORDS
-from dedup.changes import What
+from dedup.alerts.content import MessageStyle, format_subject
+from dedup.alerts.messages import MAX_DIGEST_ALERTS, Message, build_message, build_test_message
+from dedup.alerts.render import MessageLine, MessagePiece, MessageSection
+from dedup.alerts.strings import STRINGS
+from dedup.changes import EvidenceKind
 from dedup.model import SEVERITIES
-from dedup.rules import KINDS, Event, Why, alert_id
+from dedup.rules import EVENT_KINDS, DigestReason, Event, alert_id
 from dedup.store.rows import AlertRow
 from dedup.text import sanitise
 from tests.alerting import AT, event
 
-KO = Style("ko", ZoneInfo("Asia/Seoul"))
-EN = Style("en", ZoneInfo("America/New_York"))
+KO = MessageStyle("ko", ZoneInfo("Asia/Seoul"))
+EN = MessageStyle("en", ZoneInfo("America/New_York"))
 
 
 def alert(happened: Event | None = None, **given: Any) -> AlertRow:
     e = happened or event()
-    told = json.loads(json.dumps(dict(e.told)))
+    told = json.loads(json.dumps(dict(e.payload)))
     kept = AlertRow(
         1, alert_id("grave edits", e.key), "grave edits", e.key, e.topic, e.kind, e.severity, e.url, e.title, e.publisher, e.at,
         e.details(), told, AT,
@@ -43,8 +43,8 @@ def alert(happened: Event | None = None, **given: Any) -> AlertRow:
     return replace(kept, **given)
 
 
-def one(happened: Event | None = None, style: Style = KO) -> Message:
-    return message([alert(happened)], style)
+def one(happened: Event | None = None, style: MessageStyle = KO) -> Message:
+    return build_message([alert(happened)], style)
 
 
 def test_a_message_of_a_change_says_what_where_when_why_and_where_to_see_it() -> None:
@@ -102,31 +102,31 @@ TOPICS = [
 
 @pytest.mark.parametrize(("happened", "words"), TOPICS, ids=lambda v: f"{v.topic} {v.kind}" if isinstance(v, Event) else "")
 @pytest.mark.parametrize("style", [KO, EN], ids=["ko", "en"])
-def test_every_topic_says_what_it_is_about(happened: Event, words: list[str], style: Style) -> None:
+def test_every_topic_says_what_it_is_about(happened: Event, words: list[str], style: MessageStyle) -> None:
     told = one(happened, style)
     assert all(word in told.text for word in words if style is KO or word.isascii())
     assert told.id in told.text
-    assert told.machine["alerts"][0]["told"] == happened.told
+    assert told.json_body["alerts"][0]["told"] == happened.payload
 
 
 def test_an_incident_says_how_many_pages_and_names_some() -> None:
     examples = [{"url": f"https://paper.example/{n}", "title": f"제목 {n}", "publisher": "한빛일보", "at": AT} for n in range(20)]
-    told = message([alert(pages=36, told={**event().told, "pages": 36, "examples": examples, "times": 1})], KO)
+    told = build_message([alert(pages=36, told={**event().payload, "pages": 36, "examples": examples, "times": 1})], KO)
     assert "36개 페이지에서 같은 수정" in told.subject
     assert "제목 9 https://paper.example/9; … +26" in told.text
-    again = message([alert(pages=2, told={**event().told, "examples": examples[:2], "times": 2})], EN)
+    again = build_message([alert(pages=2, told={**event().payload, "examples": examples[:2], "times": 2})], EN)
     assert "the same edit on 2 further pages" in again.subject
 
 
 def test_every_kind_severity_evidence_and_reason_has_words_in_both_languages() -> None:
     from typing import get_args
 
-    assert WORDS["ko"].keys() == WORDS["en"].keys()
-    needed = {f"{topic}.{kind}" for topic, kinds in KINDS.items() for kind in kinds} | set(SEVERITIES) | set(get_args(What))
-    needed |= {f"digest.{why}" for why in get_args(Why)} | {"title", "body", "author", "publisher", "category", "published_at"}
-    assert needed <= WORDS["ko"].keys()
-    for table in WORDS.values():
-        assert all(re.findall(r"\{(.*?)\}", told) == re.findall(r"\{(.*?)\}", WORDS["en"][key]) for key, told in table.items())
+    assert STRINGS["ko"].keys() == STRINGS["en"].keys()
+    needed = {f"{topic}.{kind}" for topic, kinds in EVENT_KINDS.items() for kind in kinds} | set(SEVERITIES) | set(get_args(EvidenceKind))
+    needed |= {f"digest.{why}" for why in get_args(DigestReason)} | {"title", "body", "author", "publisher", "category", "published_at"}
+    assert needed <= STRINGS["ko"].keys()
+    for table in STRINGS.values():
+        assert all(re.findall(r"\{(.*?)\}", told) == re.findall(r"\{(.*?)\}", STRINGS["en"][key]) for key, told in table.items())
 
 
 # Digests
@@ -134,32 +134,32 @@ def test_every_kind_severity_evidence_and_reason_has_words_in_both_languages() -
 
 def test_a_digest_says_why_it_is_one_how_many_and_the_gravest() -> None:
     alerts = [alert(event(n, severity="major" if n == 7 else "minor")) for n in range(9)]
-    told = message(alerts, KO, "cap")
+    told = build_message(alerts, KO, "cap")
     assert told.subject == "[중대] 알림 9건"
     assert told.text.startswith("한 시간에 보낼 수 있는 수를 넘어 모아서 보냅니다.\n\n")
-    assert [a["id"] for a in told.machine["alerts"]] == [a.name for a in alerts]
-    assert told.machine["digest"] == "cap"
-    assert message([alert()], KO, "quiet").subject == one().subject
+    assert [a["id"] for a in told.json_body["alerts"]] == [a.public_id for a in alerts]
+    assert told.json_body["digest"] == "cap"
+    assert build_message([alert()], KO, "quiet").subject == one().subject
 
 
 def test_of_a_long_digest_people_are_told_the_rest_by_its_number_and_programs_and_feeds_all() -> None:
-    told = message([alert(event(n)) for n in range(SHOWN + 12)], EN, "backlog")
-    assert told.text.count("Alert: ") == SHOWN
+    told = build_message([alert(event(n)) for n in range(MAX_DIGEST_ALERTS + 12)], EN, "backlog")
+    assert told.text.count("Alert: ") == MAX_DIGEST_ALERTS
     assert told.text.rstrip().endswith("and 12 more: dedup alerts list")
-    assert len(told.machine["alerts"]) == len(told.entries) == SHOWN + 12
+    assert len(told.json_body["alerts"]) == len(told.entries) == MAX_DIGEST_ALERTS + 12
 
 
 def test_a_message_is_known_by_what_it_tells_of_whatever_the_order() -> None:
     alerts = [alert(event(n)) for n in range(5)]
-    assert message(alerts, KO, "cap").id == message(alerts[::-1], EN, "rhythm").id != message(alerts[1:], KO, "cap").id
-    assert one().id == alert().name
+    assert build_message(alerts, KO, "cap").id == build_message(alerts[::-1], EN, "rhythm").id != build_message(alerts[1:], KO, "cap").id
+    assert one().id == alert().public_id
 
 
 def test_a_trial_is_no_alert() -> None:
-    told = trial("mail", EN)
-    assert told.machine["kind"] == "test"
-    assert told.machine["alerts"] == []
-    assert trial("mail", EN).id != told.id
+    told = build_test_message("mail", EN)
+    assert told.json_body["kind"] == "test"
+    assert told.json_body["alerts"] == []
+    assert build_test_message("mail", EN).id != told.id
 
 
 def test_long_values_are_cut() -> None:
@@ -189,9 +189,10 @@ NASTY = [
 hostile = st.one_of(st.sampled_from(NASTY), st.text(max_size=30), st.text("<>&\"'@\\`*_[]()~#|!{}-+=.\r\n\t 가a1", max_size=30))
 hostile = st.lists(hostile, max_size=4).map("".join)
 kinds = st.sampled_from(["plain", "removed", "added", "link", "code"])
-pieces = st.lists(st.builds(Piece, kinds, hostile), max_size=4).map(tuple)
+pieces = st.lists(st.builds(MessagePiece, kinds, hostile), max_size=4).map(tuple)
 sections = st.lists(
-    st.builds(Section, hostile, st.lists(st.builds(Line, st.sampled_from(["", "제목"]), pieces), max_size=3).map(tuple)), max_size=2
+    st.builds(MessageSection, hostile, st.lists(st.builds(MessageLine, st.sampled_from(["", "제목"]), pieces), max_size=3).map(tuple)),
+    max_size=2,
 )
 
 STEERING = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -210,26 +211,26 @@ def calls(shown: str) -> bool:
 @trying(deadline=None)
 @given(hostile)
 def test_one_line_is_one_fit_to_be_shown_and_stays_as_it_is(raw: str) -> None:
-    shown = sanitise.one_line(raw)
+    shown = sanitise.to_one_line(raw)
     assert clean(shown)
     assert "\n" not in shown
     assert not re.search(r"@(everyone|here|channel)", shown, re.IGNORECASE)
-    assert sanitise.one_line(shown) == shown
+    assert sanitise.to_one_line(shown) == shown
 
 
 @trying(deadline=None)
 @given(sections)
-def test_text_steers_nothing_and_calls_nobody(said: list[Section]) -> None:
-    shown = render.text(said)
+def test_text_steers_nothing_and_calls_nobody(said: list[MessageSection]) -> None:
+    shown = render.to_text(said)
     assert clean(shown)
     assert not calls(shown)
     assert shown.count("\n") <= sum(len(s.lines) + 3 for s in said) + 1
 
 
-def expected(said: list[Section]) -> str:
+def expected(said: list[MessageSection]) -> str:
     """What is to be read of it, without blanks: letters only, as every form has them."""
     raw = "".join(s.heading + "".join(line.label + "".join(p.text for p in line.pieces) for line in s.lines) for s in said)
-    return letters(sanitise.one_line(raw))
+    return letters(sanitise.to_one_line(raw))
 
 
 def letters(shown: str) -> str:
@@ -262,8 +263,8 @@ class _Read(HTMLParser):
 
 @trying(deadline=None)
 @given(sections)
-def test_html_has_our_own_tags_alone_and_reads_as_it_should(said: list[Section]) -> None:
-    shown = render.html(said)
+def test_html_has_our_own_tags_alone_and_reads_as_it_should(said: list[MessageSection]) -> None:
+    shown = render.to_html(said)
     read = _Read()
     read.feed(shown)
     read.close()
@@ -275,10 +276,10 @@ def test_html_has_our_own_tags_alone_and_reads_as_it_should(said: list[Section])
 
 @trying(deadline=None)
 @given(sections)
-@example([Section("\r", ())])
-def test_markdown_makes_nothing_of_what_a_page_holds(said: list[Section]) -> None:
+@example([MessageSection("\r", ())])
+def test_markdown_makes_nothing_of_what_a_page_holds(said: list[MessageSection]) -> None:
     """Read by a CommonMark parser: bold labels and headings, links to addresses, code; no image, no heading, no list, no HTML."""
-    shown = render.markdown(said)
+    shown = render.to_markdown(said)
     assert clean(shown)
     tokens = [t for block in MarkdownIt("commonmark").parse(shown) for t in (block, *(block.children or ()))]
     assert {t.type for t in tokens} <= {
@@ -297,7 +298,7 @@ def test_subjects_are_one_line_whatever_is_in_them(given_: list[str], topic: Any
     title, publisher, url, rule, kind = given_
     kept = alert(event(topic=topic, title=title, publisher=publisher, url=url, kind=kind), rule=rule)
     for style in (KO, EN):
-        shown = subject(kept, style)
+        shown = format_subject(kept, style)
         assert clean(shown)
         assert "\n" not in shown
         assert not re.search(r"@(everyone|here|channel)", shown, re.IGNORECASE)
@@ -316,10 +317,10 @@ def test_a_message_of_hostile_text_is_made_in_every_form(title: str, body: str, 
         "counts": {title: 3},
         "path": body,
     }
-    made = message([alert(event(title=title, publisher=body, url=url, told=told), told=told, pages=3)], EN, "late")
+    made = build_message([alert(event(title=title, publisher=body, url=url, told=told), told=told, pages=3)], EN, "late")
     assert all(clean(form) for form in (made.subject, made.text, made.markdown, made.html, *(e.title + e.html for e in made.entries)))
     assert not any(calls(form) for form in (made.subject, made.text, made.markdown))
-    json.dumps(made.machine)
+    json.dumps(made.json_body)
 
 
 @pytest.mark.parametrize(
@@ -335,9 +336,9 @@ def test_a_message_of_hostile_text_is_made_in_every_form(title: str, body: str, 
     ],
 )
 def test_what_is_no_plain_address_is_never_a_link(url: str) -> None:
-    said = [Section("", (Line("", (Piece("link", url),)),))]
-    assert "<a" not in render.html(said)
-    assert not any(t.type == "link_open" for b in MarkdownIt().parse(render.markdown(said)) for t in b.children or ())
+    said = [MessageSection("", (MessageLine("", (MessagePiece("link", url),)),))]
+    assert "<a" not in render.to_html(said)
+    assert not any(t.type == "link_open" for b in MarkdownIt().parse(render.to_markdown(said)) for t in b.children or ())
 
 
 def test_a_command_can_be_pasted_into_a_shell() -> None:
@@ -347,5 +348,5 @@ def test_a_command_can_be_pasted_into_a_shell() -> None:
 
 
 def test_printable_ascii_is_told_as_it_is() -> None:
-    said = [Section("", (Line("", (Piece("plain", string.printable.strip().replace("@", "")),)),))]
-    assert render.text(said).strip() == string.printable.strip().replace("@", "")
+    said = [MessageSection("", (MessageLine("", (MessagePiece("plain", string.printable.strip().replace("@", "")),)),))]
+    assert render.to_text(said).strip() == string.printable.strip().replace("@", "")

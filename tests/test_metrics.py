@@ -12,9 +12,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from dedup.daemon import metrics
-from dedup.daemon.health_file import Degraded
+from dedup.daemon.health_file import Degradation
 from dedup.errors import MetricsError
-from dedup.scan.counts import Tally
+from dedup.scan.counts import ScanCounts
 from tests.alerting import free_port
 from tests.crawl import Made
 from tests.daemon import watching
@@ -29,12 +29,12 @@ def scraped(listen: str) -> dict[tuple[str, ...], float]:
 
 
 def test_every_number_of_a_report_is_served_as_it_is(tmp_path: Path) -> None:
-    tally = Tally(new=5, changed=2, unchanged=9, moved=1, faults=3, unsettled=1, gone=4)
+    tally = ScanCounts(new=5, changed=2, unchanged=9, moved=1, faults=3, unsettled=1, gone=4)
     tally.ignored.update(pattern=6)
-    report = replace(REPORT, seen=tally.as_json() | {"ignored_by": dict(tally.ignored)}, last_scan_at=REPORT.at, last_scan_seconds=2.5)
+    report = replace(REPORT, counts=tally.as_json() | {"ignored_by": dict(tally.ignored)}, last_scan_at=REPORT.at, last_scan_seconds=2.5)
     (tmp_path / "dedup.db").write_bytes(b"x" * 100)
     listen = f"127.0.0.1:{free_port()}"
-    end = metrics.serve(listen, lambda: report, str(tmp_path / "dedup.db"))
+    end = metrics.serve_metrics(listen, lambda: report, str(tmp_path / "dedup.db"))
     try:
         found = scraped(listen)
     finally:
@@ -68,6 +68,6 @@ def test_without_the_package_or_the_port_it_says_so(tmp_path: Path) -> None:
         taken.listen()
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(MetricsError, match="in use"):
-            metrics.serve(listen, lambda: replace(REPORT, degraded=(Degraded("absent", REPORT.at, ""),)), "x.db")
+            metrics.serve_metrics(listen, lambda: replace(REPORT, degraded=(Degradation("absent", REPORT.at, ""),)), "x.db")
     with mock.patch.dict("sys.modules", {"prometheus_client": None}), pytest.raises(MetricsError, match=r"install dedup\[metrics\]"):
-        metrics.serve("127.0.0.1:1", lambda: REPORT, "x.db")
+        metrics.serve_metrics("127.0.0.1:1", lambda: REPORT, "x.db")

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from dedup import store
-from dedup.errors import DatabaseBusyError, DatabaseCutShortError, DatabaseLogCutShortError, DatabaseLogLostError
+from dedup.errors import DatabaseBusyError, DatabaseTruncatedError, WalLostError, WalTruncatedError
 from dedup.store import Lock, WritableDatabase, open_database, open_writable
-from dedup.store.lock import held
+from dedup.store.lock import current_holder
 
 
 def _wal(db: Path) -> Path:
@@ -64,22 +64,22 @@ def test_without_its_lock_file_a_writer_is_still_the_only_one(db: Path, how: str
         lock.unlink()
         if how == "replaced":
             lock.touch(0o600)
-        assert held(str(db)) is not None
+        assert current_holder(str(db)) is not None
         with pytest.raises(DatabaseBusyError), open_writable(str(db), "second"):
             pass
         _put(database, "b")
         with pytest.raises(DatabaseBusyError, match="first"):
             Lock(str(db), "second")
-        found = held(str(db))
+        found = current_holder(str(db))
         assert found is not None
-        assert "first" in found.holder
+        assert "first" in found.description
     Lock(str(db), "second").release()
 
 
 def test_looking_at_a_database_keeps_the_locks_that_sqlite_holds_in_this_process(db: Path) -> None:
     with open_writable(str(db), "test") as database:
         _put(database, "a")
-        assert held(str(db)) is not None
+        assert current_holder(str(db)) is not None
         with open_database(str(db)) as reader:
             assert store.settings.get(reader, "a") == "there"
         assert "locked" in _sqlite(db, "PRAGMA journal_mode=DELETE")
@@ -103,14 +103,14 @@ def _replaced(path: Path) -> None:
 def test_what_was_committed_is_saved_when_the_log_or_its_index_goes(
     db: Path, which: Callable[[Path], Path], how: Callable[[Path], None]
 ) -> None:
-    with pytest.raises(DatabaseLogLostError), open_writable(str(db), "test") as database:  # noqa: PT012 - what happens within is the case
+    with pytest.raises(WalLostError), open_writable(str(db), "test") as database:  # noqa: PT012 - what happens within is the case
         _put(database, "a")
         assert not _in_main_file(db, "a")
         how(which(db))
-        with pytest.raises(DatabaseLogLostError):
+        with pytest.raises(WalLostError):
             _put(database, "b")
         assert _in_main_file(db, "a")
-        database.require_in_place()
+        database.require_files_unchanged()
     assert _in_main_file(db, "a")
     if how is _replaced:
         assert which(db).read_bytes() == b"something else"
@@ -124,7 +124,7 @@ def test_what_was_committed_is_saved_when_the_log_or_its_index_goes(
 def test_a_log_that_was_cut_short_is_noticed_and_the_database_stays_sound(db: Path, size: int) -> None:
     with open_writable(str(db), "test") as database:
         _put(database, "a")
-    with pytest.raises(DatabaseLogCutShortError), open_writable(str(db), "test") as database:  # noqa: PT012 - what happens within is the case
+    with pytest.raises(WalTruncatedError), open_writable(str(db), "test") as database:  # noqa: PT012 - what happens within is the case
         for n in range(20):
             _put(database, f"b{n}")
         with _wal(db).open("r+b") as file:
@@ -146,7 +146,7 @@ def test_an_index_of_the_log_that_was_cut_short_is_made_again(db: Path) -> None:
 
 
 def test_a_database_that_was_cut_short_is_not_written_any_more(db: Path) -> None:
-    with pytest.raises(DatabaseCutShortError), open_writable(str(db), "test") as database:  # noqa: PT012 - what happens within is the case
+    with pytest.raises(DatabaseTruncatedError), open_writable(str(db), "test") as database:  # noqa: PT012 - what happens within is the case
         _put(database, "a")
         db.write_bytes(b"")
         _put(database, "b")

@@ -15,12 +15,12 @@ from hypothesis import settings as trying
 from hypothesis import strategies as st
 
 from dedup import store
-from dedup.config import AlertRule, Channel
-from dedup.rules import Alerting, alert_id
+from dedup.config import AlertRuleConfig, ChannelConfig
+from dedup.rules import AlertPolicy, alert_id
 from dedup.store import WritableDatabase, open_database, open_writable, outbox
 from tests.alerting import AT, event, rows, settings
 
-LOG = Channel(kind="log")
+LOG = ChannelConfig(kind="log")
 TWO = {"a": LOG, "b": LOG}
 
 
@@ -28,9 +28,9 @@ def after(seconds: float) -> str:
     return (datetime.fromisoformat(AT) + timedelta(seconds=seconds)).isoformat()
 
 
-ONE = settings({"a": LOG}).alerting()
-BOTH = settings(TWO).alerting()
-INCIDENTS = settings(TWO, incident_pages=3, gather_seconds=60).alerting()
+ONE = settings({"a": LOG}).alert_policy()
+BOTH = settings(TWO).alert_policy()
+INCIDENTS = settings(TWO, incident_pages=3, gather_seconds=60).alert_policy()
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def database(db: Path) -> Iterator[WritableDatabase]:
         yield opened
 
 
-def write(database: WritableDatabase, alerting: Alerting, *events: Any, now: str = AT) -> int:
+def write(database: WritableDatabase, alerting: AlertPolicy, *events: Any, now: str = AT) -> int:
     with database.transaction() as transaction:
         return outbox.write(transaction, events, alerting, now)
 
@@ -56,7 +56,7 @@ def test_an_alert_keeps_its_own_copy_of_what_it_tells_and_is_due_at_each_channel
         (alert_id("all", "change:1"), "all", channel, "pending", AT, 0) for channel in ("a", "b")
     ]
     (kept,) = store.alerts.list_latest(database, 9)
-    assert kept.told == happened.told
+    assert kept.payload == happened.payload
     assert kept.details == happened.details()
     assert (kept.url, kept.title, kept.publisher, kept.at) == (happened.url, happened.title, happened.publisher, happened.at)
 
@@ -66,7 +66,7 @@ def test_without_a_rule_that_it_meets_nothing_is_written_or_asked(database: Writ
     database.connection.set_trace_callback(asked.append)
     with database.transaction() as transaction:
         begun = len(asked)
-        assert outbox.write(transaction, [event(n) for n in range(100)], Alerting(), AT) == 0
+        assert outbox.write(transaction, [event(n) for n in range(100)], AlertPolicy(), AT) == 0
         assert outbox.write(transaction, [event(severity="trivial")], ONE, AT) == 0
         assert asked[begun:] == []
     database.connection.set_trace_callback(None)
@@ -89,18 +89,18 @@ def test_the_same_event_again_writes_nothing_whatever_became_of_it(database: Wri
     with database.transaction() as transaction:
         store.alerts.mark_sent(transaction, [1], AT, "m")
     before = rows(database, "name", "channel", "state", "due_at", "told")
-    assert write(database, BOTH, event(at=after(5), told={**event().told, "published_at": AT}), now=after(9)) == 0
+    assert write(database, BOTH, event(at=after(5), told={**event().payload, "published_at": AT}), now=after(9)) == 0
     assert rows(database, "name", "channel", "state", "due_at", "told") == before
 
 
 def test_what_several_rules_send_to_one_channel_goes_there_by_the_first(database: WritableDatabase) -> None:
-    first = AlertRule(name="first", on=("change",), to=("a",))
-    second = AlertRule(name="second", on=("change",), to=("a", "b"))
-    third = AlertRule(name="third", on=("change",), to=("b", "a"))
-    write(database, settings(TWO, first, second, third).alerting(), event())
+    first = AlertRuleConfig(name="first", on=("change",), to=("a",))
+    second = AlertRuleConfig(name="second", on=("change",), to=("a", "b"))
+    third = AlertRuleConfig(name="third", on=("change",), to=("b", "a"))
+    write(database, settings(TWO, first, second, third).alert_policy(), event())
     assert rows(database, "rule", "channel") == [("first", "a"), ("second", "b")]
-    renamed = AlertRule(name="renamed", on=("change",), to=("a", "b"))
-    assert write(database, settings(TWO, renamed).alerting(), event()) == 0
+    renamed = AlertRuleConfig(name="renamed", on=("change",), to=("a", "b"))
+    assert write(database, settings(TWO, renamed).alert_policy(), event()) == 0
 
 
 def test_what_is_withdrawn_before_it_is_sent_is_not_sent_and_what_was_sent_stays(database: WritableDatabase) -> None:
@@ -122,7 +122,7 @@ def test_what_was_withdrawn_and_is_so_again_is_sent_where_it_was_not(database: W
     with database.transaction() as transaction:
         store.alerts.mark_sent(transaction, [1], AT, "m")
     withdraw(database, "change:1")
-    told = {**event().told, "published_at": AT}
+    told = {**event().payload, "published_at": AT}
     write(database, BOTH, event(told=told), now=after(5))
     assert rows(database, "channel", "state", "due_at", "withdrawn_at") == [("a", "sent", AT, None), ("b", "pending", after(5), None)]
     assert json.loads(rows(database, "told")[0][0]) == told
@@ -135,7 +135,7 @@ def test_a_backlog_is_due_later_and_all_of_it_at_once(database: WritableDatabase
 
 
 def test_text_that_no_encoding_has_does_not_stop_the_work(database: WritableDatabase) -> None:
-    write(database, ONE, event(told={**event().told, "path": "\ud800"}))
+    write(database, ONE, event(told={**event().payload, "path": "\ud800"}))
     assert json.loads(rows(database, "told")[0][0])["path"] == "?"
 
 
@@ -159,8 +159,8 @@ def send_due(database: WritableDatabase, now: str) -> list[str]:
     with database.transaction() as transaction:
         due = store.alerts.due_deliveries(transaction, "a", now, 1000)
         store.alerts.mark_sent(transaction, [d.id for d in due], now, "m")
-    alerts = store.alerts.get(database, [d.alert for d in due])
-    return [alerts[d.alert].event for d in due]
+    alerts = store.alerts.get(database, [d.alert_id for d in due])
+    return [alerts[d.alert_id].event_key for d in due]
 
 
 def test_the_same_edit_on_few_pages_is_told_of_each(database: WritableDatabase) -> None:
@@ -171,10 +171,10 @@ def test_the_same_edit_on_few_pages_is_told_of_each(database: WritableDatabase) 
 def test_the_same_edit_on_many_pages_is_told_once_with_its_pages(database: WritableDatabase) -> None:
     write(database, INCIDENTS, *edits(1, 2, 3, 4), event(9))
     assert told(database) == [("change:9", None, "pending"), ("incident:ab:1", 4, "pending")]
-    incident = next(a for a in store.alerts.list_latest(database, 9) if a.pages)
-    assert incident.told["pages"] == 4
-    assert [e["url"] for e in incident.told["examples"]] == [f"https://paper.example/{n}" for n in (1, 2, 3, 4)]
-    assert incident.told["diff"] == event().told["diff"]
+    incident = next(a for a in store.alerts.list_latest(database, 9) if a.page_count)
+    assert incident.payload["pages"] == 4
+    assert [e["url"] for e in incident.payload["examples"]] == [f"https://paper.example/{n}" for n in (1, 2, 3, 4)]
+    assert incident.payload["diff"] == event().payload["diff"]
     assert incident.severity == "major"
 
 
@@ -297,19 +297,22 @@ def test_whatever_happens_in_whatever_order_each_change_that_stands_is_told_once
 
 
 def test_readers_see_the_outbox_by_state_and_rule(db: Path) -> None:
-    rules = (AlertRule(name="grave", on=("change",), to=("a",), min_severity="major"), AlertRule(name="rest", on=("change",), to=("b",)))
+    rules = (
+        AlertRuleConfig(name="grave", on=("change",), to=("a",), min_severity="major"),
+        AlertRuleConfig(name="rest", on=("change",), to=("b",)),
+    )
     with open_writable(str(db), "test") as database:
-        write(database, settings(TWO, *rules).alerting(), event(1), event(2, severity="minor"))
+        write(database, settings(TWO, *rules).alert_policy(), event(1), event(2, severity="minor"))
         with database.transaction() as transaction:
             store.alerts.mark_sent(transaction, [1], AT, "m")
             store.alerts.mark_failed(transaction, [2], AT, "no", after(60), 60, -1)
     with open_database(str(db)) as reader:
-        assert [a.event for a in store.alerts.list_latest(reader, 9, state="sent")] == ["change:1"]
-        assert [a.event for a in store.alerts.list_latest(reader, 9, rule="rest")] == ["change:2", "change:1"]
-        assert [a.event for a in store.alerts.list_latest(reader, 1)] == ["change:2"]
+        assert [a.event_key for a in store.alerts.list_latest(reader, 9, status="sent")] == ["change:1"]
+        assert [a.event_key for a in store.alerts.list_latest(reader, 9, rule="rest")] == ["change:2", "change:1"]
+        assert [a.event_key for a in store.alerts.list_latest(reader, 1)] == ["change:2"]
         assert store.alerts.outstanding(reader)["b"].dead == 1
         name = alert_id("grave", "change:1")
-        assert [a.name for a in store.alerts.find_by_prefix(reader, name[:10])] == [name]
+        assert [a.public_id for a in store.alerts.find_by_prefix(reader, name[:10])] == [name]
         assert len(store.alerts.find_by_prefix(reader, "")) == 2
         assert store.alerts.count_sent_since(reader, "grave", "a", AT, AT) == 1
         assert store.alerts.count_sent_since(reader, "grave", "a", after(1), after(9)) == 0

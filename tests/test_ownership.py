@@ -15,7 +15,7 @@ import pytest
 from dedup import store
 from dedup.errors import DatabaseUnreadableError
 from dedup.store import descriptors, open_database, open_writable
-from dedup.store.ownership import APPLICATION_ID, require_own
+from dedup.store.ownership import APPLICATION_ID, require_dedup_database
 from tests.conftest import Ran, run
 from tests.crawl import Made
 
@@ -211,7 +211,7 @@ def test_a_database_of_an_earlier_version_is_adopted(folder: Path, logged: bool)
     path = folder / "other.db"
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA application_id=0")
-    require_own(str(path))
+    require_dedup_database(str(path))
     with open_database(str(path)) as database:
         assert store.statistics.count(database, "files") == 1
     assert marked(path) == 0
@@ -228,7 +228,7 @@ def test_a_database_without_tables_is_fine(tmp_path: Path) -> None:
     """Its process was killed before it had made any."""
     with closing(sqlite3.connect(tmp_path / "a.db")) as connection:
         connection.execute("PRAGMA journal_mode=WAL")
-    require_own(str(tmp_path / "a.db"))
+    require_dedup_database(str(tmp_path / "a.db"))
     with open_writable(str(tmp_path / "a.db"), "test") as database:
         assert store.statistics.count(database, "files") == 0
 

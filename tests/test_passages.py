@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from dedup.errors import TooManyTextsError
 from dedup.index import hashtable, passages
-from dedup.index.passages import STORIES, PassageIndex
+from dedup.index.passages import MAX_BUCKET, PassageIndex
 from dedup.similarity import jit, winnowing
 from dedup.text import normalise
 from tests.crawl import words
@@ -35,7 +35,7 @@ def keys(*numbers: int) -> Keys:
 def of_texts(number: int, per_text: int = 20, common: int = 0) -> list[Keys]:
     """Keys that no other text has, and of each text one of so many common ones."""
     rng = np.random.default_rng(5)
-    those = rng.integers(0, 1 << winnowing.KEY_BITS, (number, per_text))
+    those = rng.integers(0, 1 << winnowing.FINGERPRINT_BITS, (number, per_text))
     if common:
         those[:, 0] = np.arange(number) % common
     return [np.unique(row) for row in those]
@@ -55,7 +55,7 @@ def filled(path: Path, those: list[Keys], step: int = 100) -> PassageIndex:
 
 def told(index: PassageIndex, asked: Keys) -> list[tuple[int, list[int]]]:
     """(place among the keys, the texts there) for keys that any are under."""
-    numbers, texts = index.stories(asked)
+    numbers, texts = index.query(asked)
     there = np.split(texts, np.cumsum(numbers)[:-1])
     return [(place, those.tolist()) for place, those in enumerate(there) if len(those)]
 
@@ -69,7 +69,7 @@ def held(those: list[Keys]) -> Held:
     found: Held = {}
     for number, own in enumerate(those, 1):
         for key in own.tolist():
-            if len(found.setdefault(key, [])) <= STORIES:
+            if len(found.setdefault(key, [])) <= MAX_BUCKET:
                 found[key].append(number)
     return found
 
@@ -114,8 +114,8 @@ def test_stories_are_those_of_a_dictionary_of_lists(
 
 def test_no_key_gives_more_stories_than_one_above_the_limit(either: str, tmp_path: Path) -> None:
     index = filled(tmp_path / "index", [keys(7)] * 40, step=3)
-    assert told(index, keys(7)) == [(0, list(range(1, STORIES + 2)))]
-    assert STORIES == 16
+    assert told(index, keys(7)) == [(0, list(range(1, MAX_BUCKET + 2)))]
+    assert MAX_BUCKET == 16
 
 
 def test_stories_are_given_in_the_order_of_adding(either: str, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_more_stories_than_there_is_room_for_at_first(either: str, tmp_path: Pat
     """Hundreds of keys, each as full as may be."""
     (full,) = of_texts(1, 800)
     index = filled(tmp_path / "index", [full] * 20)
-    assert told(index, full) == [(place, list(range(1, STORIES + 2))) for place in range(len(full))]
+    assert told(index, full) == [(place, list(range(1, MAX_BUCKET + 2))) for place in range(len(full))]
 
 
 def test_texts_without_keys_are_held_as_added(either: str, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_texts_without_keys_are_held_as_added(either: str, tmp_path: Path) -> No
 def test_both_forms_make_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
     for engaged in (False, True):
-        monkeypatch.setattr(jit._State, "engaged", engaged)
+        monkeypatch.setattr(jit._JitState, "enabled", engaged)
         filled(tmp_path / "index", of_texts(300, common=10))
         made.append((tmp_path / "index").read_bytes())
     assert made[0] == made[1]
@@ -161,7 +161,7 @@ def test_a_story_is_found_by_a_passage_of_it(either: str, tmp_path: Path) -> Non
     rng = random.Random(3)
     bodies = [" ".join(words(rng, 120)) for _ in range(30)]
     bodies.append(" ".join(words(rng, 40)) + bodies[17][100:250] + " ".join(words(rng, 40)))
-    found = [k for folded in normalise.folded(bodies) for k in winnowing.keys(folded, 80) if k is not None]
+    found = [k for folded in normalise.fold_batches(bodies) for k in winnowing.fingerprint_texts(folded, 80) if k is not None]
     index = filled(tmp_path / "index", found[:30])
     assert {story for _, stories in told(index, found[30]) for story in stories} == {18}
 
@@ -175,8 +175,8 @@ def test_it_grows_with_what_it_holds(either: str, tmp_path: Path) -> None:
     sizes = set()
     for start in range(0, 400, 25):
         index.add(range(start + 1, start + 26), those[start : start + 25], TOKEN, start + 25)
-        assert index.size == os.path.getsize(tmp_path / "index")
-        sizes.add(index.size)
+        assert index.size_bytes == os.path.getsize(tmp_path / "index")
+        sizes.add(index.size_bytes)
     assert len(sizes) >= 3  # it has grown twice and more
     oracle = held(those)
     assert answers(index, those) == [expected(oracle, k) for k in those]
@@ -226,8 +226,8 @@ def scribble(path: Path, at: int, what: bytes) -> None:
 
 def entry(path: Path) -> int:
     """Where in the file the first slot stands that is taken."""
-    slots = np.frombuffer(path.read_bytes()[hashtable.HEADER :], "<i8")
-    return hashtable.HEADER + 8 * int(np.flatnonzero(slots)[0])
+    slots = np.frombuffer(path.read_bytes()[hashtable.HEADER_BYTES :], "<i8")
+    return hashtable.HEADER_BYTES + 8 * int(np.flatnonzero(slots)[0])
 
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
@@ -237,7 +237,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "last text scribbled over": lambda p: scribble(p, 64, bytes([33])),
     "a story scribbled over": lambda p: scribble(p, entry(p), b"\x11\x22"),
     "an entry lost": lambda p: scribble(p, entry(p), bytes(8)),
-    "zeros from the middle on": lambda p: scribble(p, hashtable.HEADER + 8192, bytes(p.stat().st_size - hashtable.HEADER - 8192)),
+    "zeros from the middle on": lambda p: scribble(
+        p, hashtable.HEADER_BYTES + 8192, bytes(p.stat().st_size - hashtable.HEADER_BYTES - 8192)
+    ),
 }
 
 
@@ -273,12 +275,12 @@ def test_an_index_of_other_keys_or_another_limit_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, value: object
 ) -> None:
     """The recipe that the file bears is made of both."""
-    stories, recipe = (value, winnowing.RECIPE) if name == "STORIES" else (STORIES, value)
+    stories, recipe = (value, winnowing.RECIPE) if name == "STORIES" else (MAX_BUCKET, value)
     other = xxhash.xxh3_128_digest(f"{recipe}/{stories}".encode())
-    assert passages._RECIPE == xxhash.xxh3_128_digest(f"{winnowing.RECIPE}/{STORIES}".encode()) != other
+    assert passages._RECIPE_DIGEST == xxhash.xxh3_128_digest(f"{winnowing.RECIPE}/{MAX_BUCKET}".encode()) != other
     those = of_texts(30)
     with monkeypatch.context() as patch:
-        patch.setattr(passages, "_RECIPE", other)
+        patch.setattr(passages, "_RECIPE_DIGEST", other)
         filled(tmp_path / "index", those)
     with caplog.at_level(logging.INFO, "dedup"):
         index = Store(those).open(tmp_path / "index")
@@ -287,7 +289,7 @@ def test_an_index_of_other_keys_or_another_limit_is_made_again(
 
 
 def test_the_candidate_index_is_no_passage_index(tmp_path: Path) -> None:
-    hashtable.Table.empty(str(tmp_path / "index"), UUID, b"r" * 16).settle(TOKEN, 30)
+    hashtable.HashTable.create(str(tmp_path / "index"), UUID, b"r" * 16).commit(TOKEN, 30)
     those = of_texts(30)
     database = Store(those)
     assert answers(database.open(tmp_path / "index"), those) == answers(filled(tmp_path / "other", those), those)
@@ -298,7 +300,7 @@ def test_entries_of_a_batch_that_was_not_finished_are_not_believed(tmp_path: Pat
     """The slots were written, then the process ended: the header still speaks of the commit before."""
     those = of_texts(60)
     index = filled(tmp_path / "index", those[:40])
-    passages.enter(index._table, range(41, 61), [k + 1 for k in those[40:]])
+    passages.insert_texts(index._table, range(41, 61), [k + 1 for k in those[40:]])
     database = Store(those, {TOKEN: 40, b"n" * 16: 60})
     assert answers(database.open(tmp_path / "index", token=b"n" * 16), those) == answers(filled(tmp_path / "other", those), those)
     assert database.asked == [0]
@@ -317,14 +319,14 @@ def test_texts_and_lists_of_keys_that_do_not_fit_each_other_are_refused(tmp_path
 
 def test_more_texts_than_a_slot_has_room_for_are_refused(tmp_path: Path) -> None:
     index = fresh(tmp_path / "index")
-    index.add([hashtable.MOST_TEXTS], [keys(1)], TOKEN, hashtable.MOST_TEXTS)
-    assert told(index, keys(1)) == [(0, [hashtable.MOST_TEXTS])]
+    index.add([hashtable.MAX_TEXT_ID], [keys(1)], TOKEN, hashtable.MAX_TEXT_ID)
+    assert told(index, keys(1)) == [(0, [hashtable.MAX_TEXT_ID])]
     with pytest.raises(TooManyTextsError, match="268,435,455"):
-        index.add([hashtable.MOST_TEXTS + 1], [keys(1)], TOKEN, hashtable.MOST_TEXTS + 1)
+        index.add([hashtable.MAX_TEXT_ID + 1], [keys(1)], TOKEN, hashtable.MAX_TEXT_ID + 1)
 
 
 def test_keys_that_somebody_made_to_stand_side_by_side_do_not_make_the_index_grow(tmp_path: Path) -> None:
-    keys = [np.arange((1 << winnowing.KEY_BITS) - 500 * (n + 1), (1 << winnowing.KEY_BITS) - 500 * n) for n in range(20)]
+    keys = [np.arange((1 << winnowing.FINGERPRINT_BITS) - 500 * (n + 1), (1 << winnowing.FINGERPRINT_BITS) - 500 * n) for n in range(20)]
     index = filled(tmp_path / "index", keys)
-    assert index.size < 1_000_000
+    assert index.size_bytes < 1_000_000
     assert answers(index, keys) == [expected(held(keys), k) for k in keys]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dedup.similarity import overlap
 from dedup.similarity.overlap import spans
-from dedup.similarity.overlap.model import STEPS
+from dedup.similarity.overlap.model import MAX_STEPS_PER_CHARACTER
 from dedup.text import normalise
 from tests import relations
 from tests.crawl import edited, words
@@ -44,10 +44,10 @@ def check_origins(body: str) -> None:
 
 
 def check_parts(body: str) -> None:
-    begins, ends = spans._parts(body)
+    begins, ends = spans._nfc_parts(body)
     parts = list(zip(begins.tolist(), ends.tolist(), strict=True))
     assert [0, *(end for _, end in parts)] == [*(begin for begin, _ in parts), len(body)]
-    assert "".join(normalise.nfc(body[begin:end]) for begin, end in parts) == normalise.nfc(body)
+    assert "".join(normalise.to_nfc(body[begin:end]) for begin, end in parts) == normalise.to_nfc(body)
 
 
 @given(ANY)
@@ -68,14 +68,14 @@ def test_vowel_signs_that_decompose_into_marks_belong_to_what_is_before(mark: st
 
 def test_nothing_that_a_cut_goes_before_joins_what_is_before_it() -> None:
     """Whatever comes first in a part's decomposition neither composes with nor is reordered with what is before."""
-    joined = spans._joining()
+    joined = spans._joining_characters()
     starting = [c for c in map(chr, range(0x110000)) if not unicodedata.combining(c) and c not in joined]
     joining = [c for c in starting if unicodedata.combining(first := unicodedata.normalize("NFD", c)[0]) or first in joined]
     assert ascii(joining) == "[]"
 
 
 def test_whatever_composes_with_one_before_it_is_not_cut_off() -> None:
-    joined = spans._joining()
+    joined = spans._joining_characters()
     for code in range(0x110000):
         parts = unicodedata.normalize("NFD", composed := chr(code))
         if len(parts) > 1 and unicodedata.normalize("NFC", composed) == composed:
@@ -126,10 +126,10 @@ def inside(passage: tuple[int, int], origins: Sequence[tuple[int, int]]) -> set[
 def test_passages_are_alike_on_both_sides_and_cannot_be_made_longer(a: str, b: str) -> None:
     na, nb = normalise.normalise(a), normalise.normalise(b)
     origins_a, origins_b = spans.origins(a), spans.origins(b)
-    for p in spans.passages(a, b):
+    for p in spans.find_passages(a, b):
         one, other = normalise.normalise(a[p.a_begin : p.a_end]), normalise.normalise(b[p.b_begin : p.b_end])
         assert one == other
-        assert len(one) == p.characters >= overlap.RUN
+        assert len(one) == p.characters >= overlap.RUN_CHARACTERS
         i, j = origins_a.index((p.a_begin, p.a_begin + 1)), origins_b.index((p.b_begin, p.b_begin + 1))
         assert not i or not j or na[i - 1] != nb[j - 1]
         assert na[i + p.characters :][:1] != nb[j + p.characters :][:1] or i + p.characters == len(na)
@@ -143,7 +143,7 @@ def test_a_passage_whose_edges_lie_within_a_character_takes_in_that_character(a:
     """There are as many characters alike in the normalised texts, the first and the last of which come from the edges of both."""
     na, nb = normalise.normalise(a), normalise.normalise(b)
     origins_a, origins_b = spans.origins(a), spans.origins(b)
-    for p in spans.passages(a, b):
+    for p in spans.find_passages(a, b):
         n = p.characters
         ones = {na[i : i + n] for i in range(len(na) - n + 1) if (origins_a[i][0], origins_a[i + n - 1][1]) == (p.a_begin, p.a_end)}
         others = {nb[j : j + n] for j in range(len(nb) - n + 1) if (origins_b[j][0], origins_b[j + n - 1][1]) == (p.b_begin, p.b_end)}
@@ -153,7 +153,7 @@ def test_a_passage_whose_edges_lie_within_a_character_takes_in_that_character(a:
 @given(PLAIN | MIXED, PLAIN | MIXED)
 @settings(deadline=None, max_examples=300)
 def test_passages_together_are_what_is_covered(a: str, b: str) -> None:
-    found = spans.passages(a, b)
+    found = spans.find_passages(a, b)
     na, nb = normalise.normalise(a), normalise.normalise(b)
     for body, own, other, stretches in (
         (a, na, nb, [(p.a_begin, p.a_end) for p in found]),
@@ -167,7 +167,7 @@ def test_passages_together_are_what_is_covered(a: str, b: str) -> None:
 @given(PLAIN, PLAIN)
 @settings(deadline=None, max_examples=200)
 def test_every_passage_is_told_once_in_order_and_none_that_others_hold(a: str, b: str) -> None:
-    found = spans.passages(a, b)
+    found = spans.find_passages(a, b)
     told = [(p.a_begin, p.b_begin) for p in found]
     assert told == sorted(set(told))
     origins_a, origins_b = spans.origins(a), spans.origins(b)
@@ -182,17 +182,19 @@ def test_every_passage_is_told_once_in_order_and_none_that_others_hold(a: str, b
 def test_one_place_against_several_is_told_of_each() -> None:
     passage = "".join(words(random.Random(2), 12))
     n = len(passage)
-    assert spans.passages(passage, passage + "x" + passage) == [
-        spans.Passage(0, n, 0, n, n),
-        spans.Passage(0, n, n + 1, 2 * n + 1, n),
+    assert spans.find_passages(passage, passage + "x" + passage) == [
+        spans.PassageSpans(0, n, 0, n, n),
+        spans.PassageSpans(0, n, n + 1, 2 * n + 1, n),
     ]
-    assert spans.passages(passage + "x" + passage, passage + "x" + passage) == [spans.Passage(0, 2 * n + 1, 0, 2 * n + 1, 2 * n + 1)]
+    assert spans.find_passages(passage + "x" + passage, passage + "x" + passage) == [
+        spans.PassageSpans(0, 2 * n + 1, 0, 2 * n + 1, 2 * n + 1)
+    ]
 
 
 def test_spacing_marks_and_spelling_of_each_body_are_its_own() -> None:
     sentence = "달빛마을 주민들은 새로 놓인 돌다리를 건너며 등불을 밝혔다"
     a, b = "“" + sentence + ".”", "앞 " + unicodedata.normalize("NFD", sentence.replace(" ", "  ")) + "\n"
-    (p,) = spans.passages(a, b)
+    (p,) = spans.find_passages(a, b)
     assert a[p.a_begin : p.a_end] == sentence
     assert unicodedata.normalize("NFC", b[p.b_begin : p.b_end]) == sentence.replace(" ", "  ")
     assert p.characters == len(sentence.replace(" ", ""))
@@ -201,8 +203,8 @@ def test_spacing_marks_and_spelling_of_each_body_are_its_own() -> None:
 def test_unlike_texts_share_no_passage() -> None:
     rng = random.Random(6)
     a, b = (" ".join(words(rng, 200)) for _ in range(2))
-    assert spans.passages(a, b) == spans.passages("", a) == spans.passages(a, "") == []
-    assert spans.passages(a[:19], a[:19]) == []
+    assert spans.find_passages(a, b) == spans.find_passages("", a) == spans.find_passages(a, "") == []
+    assert spans.find_passages(a[:19], a[:19]) == []
 
 
 @pytest.mark.parametrize("share", [0.02, 0.1])
@@ -210,22 +212,22 @@ def test_passages_of_edited_articles_are_what_is_measured(share: float) -> None:
     rng = random.Random(7)
     story = words(rng, 200)
     a, b = " ".join(story), unicodedata.normalize("NFD", ", ".join(edited(rng, story[90:] + story[:90], share)))
-    found = spans.passages(a, b)
-    measured = overlap.shared(overlap.prepare(a), overlap.prepare(b))
-    assert max(p.characters for p in found) == measured.longest
+    found = spans.find_passages(a, b)
+    measured = overlap.measure_passages(overlap.prepare_text(a), overlap.prepare_text(b))
+    assert max(p.characters for p in found) == measured.longest_passage
     assert len({i for p in found for i in inside((p.a_begin, p.a_end), spans.origins(a))}) >= measured.characters
 
 
 @pytest.mark.parametrize(("a", "b"), [("가" * 20_000, "가" * 20_000), ("가나다라" * 5_000, "x" + "가나다라" * 5_000)], ids=["1", "4"])
 def test_texts_that_repeat_themselves_do_end(a: str, b: str) -> None:
-    (first, *_) = sorted(spans.passages(a, b), key=lambda p: -p.characters)
-    assert first == spans.Passage(0, len(a), len(b) - len(a), len(b), len(a))
+    (first, *_) = sorted(spans.find_passages(a, b), key=lambda p: -p.characters)
+    assert first == spans.PassageSpans(0, len(a), len(b) - len(a), len(b), len(a))
 
 
 @pytest.mark.parametrize("period", ["가", "가나다라"])
 def test_no_more_is_compared_in_them_than_is_allowed(period: str) -> None:
     a, b = period * (4000 // len(period)), "x" + period * (4000 // len(period))
-    assert sum(n for n, _, _ in spans._alike(a, b)) <= STEPS * (len(a) + len(b)) + len(a)
+    assert sum(n for n, _, _ in spans._find_common_runs(a, b)) <= MAX_STEPS_PER_CHARACTER * (len(a) + len(b)) + len(a)
 
 
 def test_long_texts_take_some_tens_of_bytes_a_character() -> None:
@@ -233,11 +235,11 @@ def test_long_texts_take_some_tens_of_bytes_a_character() -> None:
     rng = random.Random(4)
     a = "".join(rng.choices("abcdefghijklmnop", k=200_000))
     b = a[100_000:] + a[:100_000]
-    spans.passages("warm", "warm")
+    spans.find_passages("warm", "warm")
     spans.origins("가")
     tracemalloc.start()
     try:
-        found = spans.passages(a, b)
+        found = spans.find_passages(a, b)
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -247,6 +249,6 @@ def test_long_texts_take_some_tens_of_bytes_a_character() -> None:
 
 @pytest.mark.parametrize("period", ["가", "가나다라마바사"])
 def test_however_long_texts_are_what_is_compared_over_and_over_is_bounded(period: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spans, "_MOST_STEPS", 50_000)
+    monkeypatch.setattr(spans, "_MAX_STEPS", 50_000)
     a = period * (30_000 // len(period))
-    assert sum(n for n, _, _ in spans._alike(a, "x" + a)) <= 2 * (2 * len(a) + 1) + 50_000 + len(a)
+    assert sum(n for n, _, _ in spans._find_common_runs(a, "x" + a)) <= 2 * (2 * len(a) + 1) + 50_000 + len(a)

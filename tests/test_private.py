@@ -15,10 +15,10 @@ from dedup.daemon import health_file
 from dedup.daemon.health_file import Health
 from dedup.errors import DatabaseUnreadableError
 from dedup.files import secure
-from dedup.index.hashtable import Table
+from dedup.index.hashtable import HashTable
 from dedup.similarity import jit
 from dedup.store import open_database, open_writable
-from dedup.store.lock import Lock, held
+from dedup.store.lock import Lock, current_holder
 from tests import running
 from tests.conftest import Ran, command, run
 from tests.crawl import Made, words
@@ -66,7 +66,7 @@ def test_compiled_code_is_kept_where_nobody_else_may_write(tmp_path: Path, umask
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     os.chmod(tmp_path, 0o700)
-    chosen = Path(jit._cache_folder())
+    chosen = Path(jit._find_cache_folder())
     assert chosen == tmp_path / "state/dedup/compiled"
     assert {mode_of(p) for p in (chosen, chosen.parent, chosen.parent.parent)} == {0o700}
 
@@ -101,8 +101,8 @@ def test_compiled_code_that_others_could_have_planted_is_never_run(
         pytest.skip("only root can give a folder away")
     planted(tmp_path / "state/dedup/compiled")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setattr(jit._State, "beside", None)
-    chosen = Path(jit._cache_folder())
+    monkeypatch.setattr(jit._JitState, "fallback_folder", None)
+    chosen = Path(jit._find_cache_folder())
     assert tmp_path not in chosen.parents
     assert mode_of(chosen) == 0o700
     chosen.rmdir()
@@ -139,7 +139,7 @@ def test_a_lock_that_is_something_else_is_not_touched(db: Path, kind: str) -> No
     target = plant(Path(f"{db}.lock"), kind)
     with pytest.raises(DatabaseUnreadableError, match=r"\.lock cannot be made"):
         Lock(str(db), "scan")
-    assert held(str(db)) is None
+    assert current_holder(str(db)) is None
     assert unharmed(target, kind)
 
 
@@ -160,13 +160,13 @@ def test_an_index_that_is_something_else_is_replaced_and_its_target_untouched(cr
 @pytest.mark.parametrize("kind", ["link", "hard link"])
 def test_an_index_of_another_database_is_not_written_through_a_link(db: Path, tmp_path: Path, kind: str) -> None:
     """A table that is whole would be mapped and written to."""
-    Table.empty(str(tmp_path / "other"), UUID, RECIPE).settle(b"t" * 16, 0)
-    assert Table.load(str(tmp_path / "other")) is not None
+    HashTable.create(str(tmp_path / "other"), UUID, RECIPE).commit(b"t" * 16, 0)
+    assert HashTable.load(str(tmp_path / "other")) is not None
     if kind == "link":
         os.symlink(tmp_path / "other", f"{db}.index")
     else:
         os.link(tmp_path / "other", f"{db}.index")
-    assert Table.load(f"{db}.index") is None
+    assert HashTable.load(f"{db}.index") is None
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -176,11 +176,11 @@ def test_a_report_that_is_something_else_is_not_written_through(tmp_path: Path, 
     target = plant(tmp_path / place, kind)
     report = Health(1, "2026-03-02T00:00:00+00:00", "2026-03-02T00:00:00+00:00", "watching")
     try:
-        health_file.write(str(path), report)
+        health_file.write_report(str(path), report)
     except OSError:
-        assert health_file.read(str(path)) is None
+        assert health_file.read_report(str(path)) is None
     else:
-        assert health_file.read(str(path)) == report
+        assert health_file.read_report(str(path)) == report
         assert mode_of(path) == 0o600
     assert unharmed(target, kind)
 
@@ -240,18 +240,18 @@ def test_a_database_that_others_may_replace_is_told_of_once_a_run(folder: Path, 
 
 def test_a_sticky_folder_is_safe(folder: Path) -> None:
     (folder / "in/deeper").chmod(0o1777)
-    assert secure.exposed(str(folder / "in/deeper/dedup.db")) is None
+    assert secure.find_world_writable(str(folder / "in/deeper/dedup.db")) is None
     assert scanned(folder).err == ""
 
 
 def test_a_file_is_cut_short_only_once_it_is_known_to_be_ones_own(tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.write_text("before")
-    os.close(secure.open_own(str(own), os.O_WRONLY | os.O_TRUNC))
+    os.close(secure.open_private(str(own), os.O_WRONLY | os.O_TRUNC))
     assert own.read_text() == ""
     target = plant(tmp_path / "other", "hard link")
     with pytest.raises(OSError, match="something else"):
-        secure.open_own(str(tmp_path / "other"), os.O_WRONLY | os.O_TRUNC)
+        secure.open_private(str(tmp_path / "other"), os.O_WRONLY | os.O_TRUNC)
     assert unharmed(target, "hard link")
 
 

@@ -104,22 +104,22 @@ def test_a_quota_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     written = os.write
 
     def refused(fd: int, data: bytes) -> int:
-        if len(data) == disk_errors._LEAST:
+        if len(data) == disk_errors._MIN_FREE_BYTES:
             raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
         return written(fd, data)
 
-    assert disk_errors.trouble(str(tmp_path / "a.db")) == ""
+    assert disk_errors.find_write_problem(str(tmp_path / "a.db")) == ""
     monkeypatch.setattr(os, "write", refused)
-    assert f"the disk quota of user {os.geteuid()} on the file system mounted on " in disk_errors.trouble(str(tmp_path / "a.db"))
+    assert f"the disk quota of user {os.geteuid()} on the file system mounted on " in disk_errors.find_write_problem(str(tmp_path / "a.db"))
 
 
 def test_temporary_files_are_kept_beside_the_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SQLITE_TMPDIR", raising=False)
     with open_writable(str(tmp_path / "a.db"), "test") as database:
         assert database.connection.execute("PRAGMA temp_store_directory").fetchone() == (str(tmp_path),)
-    assert disk_errors.temporary_folder(str(tmp_path / "a.db")) == str(tmp_path)
+    assert disk_errors.find_temporary_folder(str(tmp_path / "a.db")) == str(tmp_path)
     monkeypatch.setenv("SQLITE_TMPDIR", str(tmp_path.parent))
-    assert disk_errors.temporary_folder(str(tmp_path / "a.db")) == str(tmp_path.parent)
+    assert disk_errors.find_temporary_folder(str(tmp_path / "a.db")) == str(tmp_path.parent)
 
 
 def test_a_full_folder_for_temporary_files_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +135,6 @@ def test_a_full_folder_for_temporary_files_is_named(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(os, "statvfs", full)
     error = sqlite3.OperationalError("database or disk is full")
     error.sqlite_errorcode = sqlite3.SQLITE_FULL
-    told = disk_errors.explained(error, str(tmp_path / "a.db"))
+    told = disk_errors.explain_error(error, str(tmp_path / "a.db"))
     assert "has 0 bytes left" in told
     assert f"SQLite keeps temporary files in {tmp_path / 'temporary'}" in told

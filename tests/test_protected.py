@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from dedup.alerts.channels import placed
-from dedup.config import Channel, load
+from dedup.alerts.channels import resolve_path
+from dedup.config import ChannelConfig, load
 from dedup.errors import ChannelError
-from dedup.files.atomic import BESIDE, OWN
-from dedup.files.protected import Protected
+from dedup.files.atomic import DATABASE_SUFFIXES, SQLITE_SUFFIXES
+from dedup.files.protected import ProtectedFiles
 from dedup.reports.export import FORMATS
-from dedup.reports.period import FORMS
+from dedup.reports.period import REPORT_FORMATS
 from tests.conftest import Ran, Sampled, run
 from tests.crawl import Made
 
@@ -50,7 +50,7 @@ def configured(folder: Path, channel: str | Path) -> None:
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file, but for what SQLite and the lock keep while somebody looks."""
-    left_out = (*BESIDE, ".lock")
+    left_out = (*SQLITE_SUFFIXES, ".lock")
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file() and not p.name.endswith(left_out)}
 
 
@@ -79,7 +79,7 @@ def beneath_a_link(path: Path) -> Path:
 
 
 SPELLINGS: list[Spelling] = [lambda path: path, relative, linked, beneath_a_link]
-PLACES = ["dedup.db", *(f"dedup.db{end}" for end in OWN), "crawl/a.md", "crawl/new.atom", "crawl/inner/new", "config.toml"]
+PLACES = ["dedup.db", *(f"dedup.db{end}" for end in DATABASE_SUFFIXES), "crawl/a.md", "crawl/new.atom", "crawl/inner/new", "config.toml"]
 
 
 @pytest.fixture
@@ -94,31 +94,31 @@ def moved(tmp_path: Path) -> Path:
 def test_a_place_is_refused_whichever_way_it_is_spelt(moved: Path, place: str, spelling: Spelling) -> None:
     (moved / "crawl" / "inner").mkdir(parents=True)
     (moved / "config.toml").touch()
-    protected = Protected(str(moved / "dedup.db"), (str(moved / "crawl"),), str(moved / "config.toml"))
-    assert protected.problem(str(spelling(moved / place))) is not None
-    assert protected.problem(str(moved / "crawl.atom")) is None
-    assert protected.problem(str(moved / "dedup.dbx")) is None
+    protected = ProtectedFiles(str(moved / "dedup.db"), (str(moved / "crawl"),), str(moved / "config.toml"))
+    assert protected.find_problem(str(spelling(moved / place))) is not None
+    assert protected.find_problem(str(moved / "crawl.atom")) is None
+    assert protected.find_problem(str(moved / "dedup.dbx")) is None
 
 
 @pytest.mark.parametrize("place", ["dedup.db", "dedup.db.index", "config.toml"])
 def test_a_hard_link_is_the_same_file(moved: Path, place: str) -> None:
     (moved / place).touch()
-    protected = Protected(str(moved / "dedup.db"), (), str(moved / "config.toml"))
-    assert protected.problem(str(hard_linked(moved / place))) is not None
+    protected = ProtectedFiles(str(moved / "dedup.db"), (), str(moved / "config.toml"))
+    assert protected.find_problem(str(hard_linked(moved / place))) is not None
 
 
 def test_the_root_of_the_file_system_may_be_a_crawl_directory(tmp_path: Path) -> None:
-    assert Protected("", ("/",)).problem(str(tmp_path / "a")) is not None
+    assert ProtectedFiles("", ("/",)).find_problem(str(tmp_path / "a")) is not None
 
 
 def test_files_of_any_database_are_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "photos")) as other:
         other.execute("CREATE TABLE photos (id)")
-    protected = Protected(str(tmp_path / "dedup.db"))
-    for end in ("", *OWN):
-        assert protected.problem(str(tmp_path / f"photos{end}")) is not None
-        assert protected.problem(str(tmp_path / f"nothing{end}")) is None
-    assert protected.problem(str(tmp_path / "photos"), database_allowed=True) is None
+    protected = ProtectedFiles(str(tmp_path / "dedup.db"))
+    for end in ("", *DATABASE_SUFFIXES):
+        assert protected.find_problem(str(tmp_path / f"photos{end}")) is not None
+        assert protected.find_problem(str(tmp_path / f"nothing{end}")) is None
+    assert protected.find_problem(str(tmp_path / "photos"), database_allowed=True) is None
 
 
 # Channels
@@ -151,7 +151,7 @@ def test_a_link_that_is_put_there_later_leads_nowhere(folder: Path) -> None:
         settings = load(str(folder / "config.toml")).settings
         (folder / "ok.atom").symlink_to(target)
         with pytest.raises(ChannelError, match="is not written"):
-            placed("feed", settings.channels["feed"], settings.protected(file=folder / "config.toml"))
+            resolve_path("feed", settings.channels["feed"], settings.protected_paths(file=folder / "config.toml"))
         assert run(folder, "alerts", "test", "feed").code in (2, 3)
         (folder / "ok.atom").unlink()
         assert contents(folder) == before
@@ -172,8 +172,8 @@ def test_a_crawl_directory_that_only_the_database_knows_is_none_to_write_to(fold
 def test_a_channel_whose_path_is_a_link_writes_what_that_leads_to(tmp_path: Path) -> None:
     (tmp_path / "served").mkdir()
     (tmp_path / "a.atom").symlink_to("served/a.atom")
-    channel = Channel(kind="atom", path=str(tmp_path / "a.atom"))
-    assert placed("feed", channel, Protected(str(tmp_path / "dedup.db"))).path == str(tmp_path / "served" / "a.atom")
+    channel = ChannelConfig(kind="atom", path=str(tmp_path / "a.atom"))
+    assert resolve_path("feed", channel, ProtectedFiles(str(tmp_path / "dedup.db"))).path == str(tmp_path / "served" / "a.atom")
 
 
 # Reports and exports
@@ -210,7 +210,7 @@ def test_a_file_of_another_kind_is_replaced_by_force_alone(sampled: Sampled, tmp
     assert path.read_bytes() == sampled(*command).out.encode()
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", REPORT_FORMATS)
 def test_a_report_takes_the_place_of_an_earlier_one(sampled: Sampled, tmp_path: Path, form: str) -> None:
     for more in ((), ("--publisher", "Hanbit"), ("--since", "2030-01-01")):
         assert sampled("report", "-f", form, *more, "-o", tmp_path / "file").code == 0

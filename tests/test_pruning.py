@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dedup.config import History
-from dedup.maintenance.retention import Pruned, Rule, doomed, kept, prune, rule_of
+from dedup.config import HistoryConfig
+from dedup.maintenance.retention import PruneResult, RetentionRule, build_retention_rule, find_keep_reasons, find_prunable, prune
 from dedup.store.connection import open_locked
 from dedup.store.lock import Lock
-from dedup.store.rows import StoredState
+from dedup.store.rows import RetentionState
 from tests import running
 from tests.aged import ask
 from tests.crawl import Made
@@ -58,7 +58,7 @@ def stay(crawls: Sequence[Crawl], *, first: bool, since: str) -> set[str]:
     return found
 
 
-def rows(crawls: Sequence[Crawl]) -> list[StoredState]:
+def rows(crawls: Sequence[Crawl]) -> list[RetentionState]:
     """The page's states as they are stored."""
     those = sorted((c for c in crawls if c.counted), key=lambda c: (c.at, digest(c.state)))
     found = []
@@ -67,7 +67,7 @@ def rows(crawls: Sequence[Crawl]) -> list[StoredState]:
         counted = [c.at for c in own if c.counted]
         current = bool(those) and those[-1].state == state
         times = min(counted, default=None), max(counted, default=None), max(c.at for c in own)
-        found.append(StoredState(1, number, digest(state), *times, current, any(c.there for c in own), pruned=False))
+        found.append(RetentionState(1, number, digest(state), *times, current, any(c.there for c in own), is_pruned=False))
     return found
 
 
@@ -85,7 +85,7 @@ def test_what_stays_is_what_the_rule_says(crawls: list[Crawl], first: bool, day:
     since = f"2026-03-{day:02}T00:30:00+00:00"
     states = rows(crawls)
     names = dict(enumerate(dict.fromkeys(c.state for c in crawls), 1))
-    found = kept(states, Rule(frozenset({"first", "last"} if first else {"last"}), since))
+    found = find_keep_reasons(states, RetentionRule(frozenset({"first", "last"} if first else {"last"}), since))
     assert {names[revision] for revision in found} == stay(crawls, first=first, since=since)
 
 
@@ -115,12 +115,12 @@ def test_what_goes_from_a_database_is_all_the_rest(crawls: list[Crawl], first: b
         wanted = stay_by_digest(crawls, dict(ask(db, "SELECT body, digest FROM revisions")), first=first, since=since)
         before = ask(db, "SELECT id, page_id, digest, title, text_id FROM revisions ORDER BY 1")
         lengths = dict(ask(db, "SELECT id, length(body) FROM revisions"))
-        pruned = pruned_by(db, History(keep=("first", "last") if first else ("last",), days=days))
+        pruned = pruned_by(db, HistoryConfig(keep=("first", "last") if first else ("last",), days=days))
         assert {row[0] for row in ask(db, "SELECT body FROM revisions WHERE pruned_at IS NULL")} == wanted | {"다른 글"}
         assert {row[0] for row in ask(db, "SELECT body FROM revisions WHERE pruned_at IS NOT NULL")} <= {""}
         assert ask(db, "SELECT id, page_id, digest, title, text_id FROM revisions ORDER BY 1") == before
         assert dict(ask(db, "SELECT id, coalesce(pruned_characters, length(body)) FROM revisions")) == lengths
-        assert (pruned.states, pruned.states + pruned.kept.total()) == (len(bodies) - len(wanted), len(before))
+        assert (pruned.states, pruned.states + pruned.kept_by_reason.total()) == (len(bodies) - len(wanted), len(before))
 
 
 def stay_by_digest(crawls: Sequence[Crawl], digests: dict[object, object], *, first: bool, since: str) -> set[str]:
@@ -131,12 +131,12 @@ def stay_by_digest(crawls: Sequence[Crawl], digests: dict[object, object], *, fi
     return {names[s] for s in stay([replace(c, state=back[c.state]) for c in crawls], first=first, since=since)}
 
 
-def pruned_by(db: Path, history: History) -> Pruned:
-    pruned = Pruned()
+def pruned_by(db: Path, history: HistoryConfig) -> PruneResult:
+    pruned = PruneResult()
     lock = Lock(str(db), "test")
     try:
         with open_locked(str(db), lock) as database:
-            rule = rule_of(history, database)
+            rule = build_retention_rule(history, database)
             assert rule is not None
             prune(database, rule, pruned)
     finally:
@@ -149,7 +149,7 @@ def test_all_is_kept_by_default(crawl: Path, db: Path) -> None:
     running.scan(crawl, db)
     lock = Lock(str(db), "test")
     with open_locked(str(db), lock) as database:
-        assert rule_of(History(), database) is None
+        assert build_retention_rule(HistoryConfig(), database) is None
     lock.release()
 
 
@@ -161,9 +161,9 @@ def test_days_are_counted_from_the_last_crawl_that_is_not_in_the_future(crawl: P
     lock = Lock(str(db), "test")
     with open_locked(str(db), lock) as database:
         for days, since in ((0, "2026-03-02T00:30:00+00:00"), (30, "2026-01-31T00:30:00+00:00")):
-            assert rule_of(History(keep=("last",), days=days), database) == Rule(frozenset({"last"}), since)
-        earliest = rule_of(History(keep=("last",), days=36_500), database)
+            assert build_retention_rule(HistoryConfig(keep=("last",), days=days), database) == RetentionRule(frozenset({"last"}), since)
+        earliest = build_retention_rule(HistoryConfig(keep=("last",), days=36_500), database)
         assert earliest is not None
         assert earliest.since.startswith("1926-")
-        assert list(doomed(database, earliest, Pruned())) == []
+        assert list(find_prunable(database, earliest, PruneResult())) == []
     lock.release()

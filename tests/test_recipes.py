@@ -13,7 +13,7 @@ import pytest
 
 from dedup.config import Settings, flatten
 from dedup.scan import recipes
-from dedup.scan.recipes import EFFECTS, RECIPES
+from dedup.scan.recipes import RECIPES, SETTING_EFFECTS
 from tests import running
 from tests.conftest import run
 from tests.crawl import DIGESTS, Made, words
@@ -151,28 +151,30 @@ def apply(folder: Path) -> list[str]:
 
 def test_every_key_has_a_row_and_another_value() -> None:
     keys = [key for key, _ in flatten(Settings())]
-    assert list(EFFECTS) == keys
+    assert list(SETTING_EFFECTS) == keys
     assert list(CHANGED) == keys
-    assert all(effect.recipe in RECIPES if effect.kind == "reindex" else not effect.recipe for effect in EFFECTS.values())
+    assert all(effect.recipe in RECIPES if effect.kind == "reindex" else not effect.recipe for effect in SETTING_EFFECTS.values())
 
 
 def test_the_documentation_has_the_table() -> None:
     text = (Path(__file__).parent.parent / "docs" / "settings.md").read_text("utf-8")
     commands = {"matches": "`dedup reindex`"} | {step: f"`dedup reindex --{step}`" for step in ("urls", "changes", "readings")}
     when = {"free": "at once", "scan": "next scan"}
-    rows = [f"| `{key}` | {commands[RECIPES[e.recipe].step] if e.recipe else when[e.kind]} | {e.why} |" for key, e in EFFECTS.items()]
+    rows = [
+        f"| `{key}` | {commands[RECIPES[e.recipe].step] if e.recipe else when[e.kind]} | {e.reason} |" for key, e in SETTING_EFFECTS.items()
+    ]
     assert [line for line in text.splitlines() if line.startswith("| `")] == rows
 
 
-@pytest.mark.parametrize("key", EFFECTS)
+@pytest.mark.parametrize("key", SETTING_EFFECTS)
 def test_a_stored_recipe_depends_on_exactly_the_keys_whose_rows_name_it(tmp_path: Path, key: str) -> None:
     from dedup.config import load
 
     configure(tmp_path)
-    before = recipes.configured(load(str(tmp_path / "config.toml")).settings)
+    before = recipes.configured_recipes(load(str(tmp_path / "config.toml")).settings)
     configure(tmp_path, key)
-    after = recipes.configured(load(str(tmp_path / "config.toml")).settings)
-    assert {name for name in before if before[name] != after[name]} == {EFFECTS[key].recipe} - {""}
+    after = recipes.configured_recipes(load(str(tmp_path / "config.toml")).settings)
+    assert {name for name in before if before[name] != after[name]} == {SETTING_EFFECTS[key].recipe} - {""}
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +192,7 @@ def prepare(filled: Path, folder: Path) -> None:
 FREE_OF_SCANS = ("database", "metrics", "web", "delivery", "channels", "history")
 
 
-@pytest.mark.parametrize("key", [key for key in EFFECTS if key.split(".")[0] not in FREE_OF_SCANS])
+@pytest.mark.parametrize("key", [key for key in SETTING_EFFECTS if key.split(".")[0] not in FREE_OF_SCANS])
 def test_a_changed_key_ends_in_the_database_that_a_fresh_scan_makes(tmp_path: Path, filled: Path, key: str) -> None:
     prepare(filled, tmp_path)
     configure(tmp_path)
@@ -198,7 +200,7 @@ def test_a_changed_key_ends_in_the_database_that_a_fresh_scan_makes(tmp_path: Pa
     default = dumped(tmp_path, "dedup.db")
     configure(tmp_path, key)
     remedies = apply(tmp_path)
-    effect = EFFECTS[key]
+    effect = SETTING_EFFECTS[key]
     step = RECIPES[effect.recipe].step if effect.recipe else None
     assert remedies == ([] if step is None else ["reindex" if step == "matches" else f"reindex --{step}"])
     found = dumped(tmp_path, "dedup.db")

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from dedup import errors, store
-from dedup.config import PublisherAlias, PublisherNames, Settings, UrlRule, Urls
+from dedup.config import PublisherAliasConfig, PublishersConfig, Settings, UrlRuleConfig, UrlsConfig
 from dedup.index import passages
 from dedup.maintenance.reindex import reindex_signatures, reindex_urls
 from dedup.matching.matcher import Matcher
-from dedup.scan.recipes import rules_of
+from dedup.scan.recipes import build_change_rules
 from dedup.scan.scanner import Scan
-from dedup.scan.session import matching_of, open_session, options_of
+from dedup.scan.session import build_extract_options, build_matching, open_session
 from dedup.similarity import winnowing
 from dedup.similarity.winnowing import recipe
 from dedup.store import open_database, open_writable
@@ -34,7 +34,7 @@ def _scan(settings: Settings) -> None:
 
 
 def _with_rules(settings: Settings, rules: list[tuple[str, str]]) -> Settings:
-    return settings.model_copy(update={"urls": Urls(rules=tuple(UrlRule(pattern=p, template=t) for p, t in rules))})
+    return settings.model_copy(update={"urls": UrlsConfig(rules=tuple(UrlRuleConfig(pattern=p, template=t) for p, t in rules))})
 
 
 def _fill(crawl: Path) -> None:
@@ -71,7 +71,12 @@ def test_regrouping_gives_what_a_clean_scan_by_the_new_rules_gives(
         with pytest.raises(errors.RecipeChangedError, match="dedup reindex --urls"):
             _scan(new)
     with open_writable(str(db), "reindex") as database:
-        reindex_urls(database, options_of(new), Matcher(database, matching_of(new), new.publishers.publishers()), rules_of(new))
+        reindex_urls(
+            database,
+            build_extract_options(new),
+            Matcher(database, build_matching(new), new.publishers.build_publishers()),
+            build_change_rules(new),
+        )
     _scan(_with_rules(running.settings(crawl, clean), after))
     assert running.dump(db) == running.dump(clean)
     _scan(new)
@@ -90,7 +95,7 @@ def test_signing_again_gives_what_a_clean_scan_by_the_new_settings_gives(tmp_pat
         running.scan(crawl, db, **after)
     new = running.settings(crawl, db, **after)
     with open_writable(str(db), "reindex") as database:
-        reindex_signatures(database, options_of(new), Matcher(database, matching_of(new), new.publishers.publishers()))
+        reindex_signatures(database, build_extract_options(new), Matcher(database, build_matching(new), new.publishers.build_publishers()))
     running.scan(crawl, clean, **after)
     assert running.dump(db) == running.dump(clean)
 
@@ -98,7 +103,7 @@ def test_signing_again_gives_what_a_clean_scan_by_the_new_settings_gives(tmp_pat
 def _reindex(settings: Settings) -> dict[str, int]:
     with open_writable(settings.database.path, "reindex") as database:
         return reindex_signatures(
-            database, options_of(settings), Matcher(database, matching_of(settings), settings.publishers.publishers())
+            database, build_extract_options(settings), Matcher(database, build_matching(settings), settings.publishers.build_publishers())
         )
 
 
@@ -107,10 +112,10 @@ def test_a_database_whose_keys_were_chosen_in_another_way_is_refused_until_they_
     for article in in_many_scripts(8, 6):
         article.write(crawl)
     with pytest.MonkeyPatch.context() as earlier:
-        weights = np.where(recipe.weights() > 0, np.uint8(recipe.NARROW_WEIGHT), np.uint8(0))
-        earlier.setattr(recipe, "weights", lambda: weights)
+        weights = np.where(recipe.code_point_weights() > 0, np.uint8(recipe.NARROW_WEIGHT), np.uint8(0))
+        earlier.setattr(recipe, "code_point_weights", lambda: weights)
         earlier.setattr(winnowing, "RECIPE", "winnow/by letters")
-        earlier.setattr(passages, "_RECIPE", bytes(16))
+        earlier.setattr(passages, "_RECIPE_DIGEST", bytes(16))
         running.scan(crawl, db)
     running.scan(crawl, clean)
     assert derived(db)["passages"] != derived(clean)["passages"]
@@ -194,8 +199,8 @@ def test_other_names_of_a_house_are_applied_by_matching_again(crawl: Path, db: P
     for article in articles:
         article.write(crawl)
     running.scan(crawl, db)
-    aliases = tuple(PublisherAlias(name=f"신문 {n}", names=(f"신문 {n} 스포츠",)) for n in range(3))
-    settings = running.settings(crawl, db).model_copy(update={"publishers": PublisherNames(aliases=aliases)})
+    aliases = tuple(PublisherAliasConfig(name=f"신문 {n}", names=(f"신문 {n} 스포츠",)) for n in range(3))
+    settings = running.settings(crawl, db).model_copy(update={"publishers": PublishersConfig(aliases=aliases)})
     _reindex(settings)
     with open_database(str(db)) as database:
         assert {
@@ -218,7 +223,9 @@ def test_what_is_learned_while_matching_again_counts_for_those_before_too(tmp_pa
     assert len(running.dump(db, "matches")) > 20
     new = running.settings(crawl, db)
     with open_writable(str(db), "reindex") as database:
-        counts = reindex_signatures(database, options_of(new), Matcher(database, matching_of(new), new.publishers.publishers()))
+        counts = reindex_signatures(
+            database, build_extract_options(new), Matcher(database, build_matching(new), new.publishers.build_publishers())
+        )
         assert len(store.boilerplate.list_passages(database)) == 1
     assert (counts, running.dump(db, "matches")) == ({"texts": 8, "matches": 0, "failed": 0}, [])
     running.scan(crawl, db)

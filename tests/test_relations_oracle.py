@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from dedup.config import Settings
-from dedup.formats import ReadOptions, read
+from dedup.formats import ReadOptions, read_article
 from dedup.model import Article
 from dedup.text.digests import RECIPES
 from tests import relations
@@ -124,7 +124,7 @@ def articles() -> dict[str, Article]:
     found = {}
     for e in FILES:
         if e.fault is None and e.cause != "truncated":
-            article = read(os.fsencode(os.path.basename(e.path)), (CRAWL / e.path).read_bytes(), options).article
+            article = read_article(os.fsencode(os.path.basename(e.path)), (CRAWL / e.path).read_bytes(), options).article
             assert article is not None
             found[e.path] = article
     return found

@@ -25,10 +25,10 @@ from hypothesis import strategies as st
 
 from dedup.reports.period import html, render
 from dedup.reports.period.render import CSV_COLUMNS
-from dedup.reports.period.statistics import EDIT_HOURS
-from dedup.reports.period.tables import Cell, duration
-from dedup.reports.period.time_buckets import gathered, hour_of
-from dedup.text.normalise import printable
+from dedup.reports.period.statistics import EDIT_DELAY_HOURS
+from dedup.reports.period.tables import ReportCell, format_duration
+from dedup.reports.period.time_buckets import group_hours, local_hour
+from dedup.text.normalise import to_printable
 from tests.conftest import Ran, Sampled, run
 from tests.crawl import Made, edited, words
 from tests.running import dump
@@ -139,7 +139,7 @@ class Brute:
         return found
 
     def after(self) -> tuple[list[list[int]], int, int]:
-        classes = [[0, 0] for _ in (0, *EDIT_HOURS)]
+        classes = [[0, 0] for _ in (0, *EDIT_DELAY_HOURS)]
         unknown = before = 0
         for c in self.edits:
             published = self.articles[c["url"]]["published_at"]
@@ -150,7 +150,7 @@ class Brute:
             if hours < 0:
                 before += 1
                 continue
-            place = sum(hours >= end for end in EDIT_HOURS)
+            place = sum(hours >= end for end in EDIT_DELAY_HOURS)
             classes[place][0] += 1
             classes[place][1] += c["stealth"]
         return classes, unknown, before
@@ -299,7 +299,7 @@ def test_hours_at_the_ends_of_the_calendar_are_hours(folder: Path) -> None:
 @given(st.lists(st.tuples(st.datetimes(datetime(1, 1, 1), datetime(9999, 12, 31)), st.integers(1, 9)), min_size=1), st.integers(1, 60))
 def test_hours_are_gathered_without_loss_into_spans_that_follow_each_other(hours: list[tuple[datetime, int]], most: int) -> None:
     shown = [(h.replace(minute=0, second=0, microsecond=0).isoformat() + "+09:00", (n,)) for h, n in hours]
-    found = gathered(shown, most)
+    found = group_hours(shown, most)
     assert found is not None
     assert len(found.begins) <= most
     assert sum(n for (n,) in found.sums) == sum(n for _, n in hours)
@@ -312,7 +312,7 @@ def test_hours_are_gathered_without_loss_into_spans_that_follow_each_other(hours
 
 def test_days_begin_at_midnight_and_weeks_on_mondays() -> None:
     hours = [((datetime(2026, 3, 4, 13) + timedelta(days=n)).isoformat() + "+09:00", (1,)) for n in range(20)]
-    by_day, by_week = gathered(hours, 48), gathered(hours, 5)
+    by_day, by_week = group_hours(hours, 48), group_hours(hours, 5)
     assert by_day
     assert by_week
     assert (by_day.unit, by_day.begins[0]) == ("day", datetime(2026, 3, 4))
@@ -328,12 +328,12 @@ def test_a_quarter_lies_in_the_hour_of_the_zone_that_its_moments_lie_in(at: date
     ahead = local.utcoffset()
     if ahead is None or ahead % timedelta(minutes=15):  # local mean times of old
         return
-    assert hour_of(quarter, ZoneInfo(zone)) == local.replace(minute=0, second=0, microsecond=0).isoformat()
+    assert local_hour(quarter, ZoneInfo(zone)) == local.replace(minute=0, second=0, microsecond=0).isoformat()
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0, "0 min"), (59, "1 min"), (3600, "1 h"), (11_700, "3 h 15 min"), (90_000, "1 d 1 h")])
 def test_a_duration_is_told_in_two_units(seconds: int, words: str) -> None:
-    assert duration(seconds) == words
+    assert format_duration(seconds) == words
 
 
 # Forms
@@ -486,7 +486,7 @@ def test_nothing_that_an_article_tries_comes_out_of_a_report(hostile: Path, form
     assert ran.code == 0, ran.err
     assert SECRET not in ran.out
     lines = re.split("\r?\n", ran.out.replace("\u2060", "") if form == "markdown" else ran.out)
-    assert [line for line in lines if printable(line) != line] == []
+    assert [line for line in lines if to_printable(line) != line] == []
     assert "script" in ran.out, "what was laid was there to be shown"
     if form == "html":
         page = check_alone(ran.out)
@@ -517,10 +517,10 @@ def test_a_link_leads_to_the_web_and_nowhere_else(hostile: Path) -> None:
 @pytest.mark.parametrize("url", ["javascript:alert(1)", "ftp://a.example/", "//a.example/", "oid 1 aid 2", 'https://a.example/"onclick="x'])
 def test_what_is_no_address_of_the_web_is_no_link(url: str) -> None:
     """Canonical URLs all are; that is not relied on."""
-    shown = Page(str(html._cell(Cell("title", url=url))))
+    shown = Page(str(html._format_cell(ReportCell("title", url=url))))
     assert [tag for tag, _ in shown.tags] == ["bdi", "small"]
     assert shown.inner["small"] == url
-    assert render._md_cell(Cell("title", url=url)) == "title"
+    assert render._markdown_cell(ReportCell("title", url=url)) == "title"
 
 
 # Where it goes

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from dedup import formats, store
-from dedup.config import AlertRule, Channel, Integrity, Settings, Time, Urls
+from dedup.config import AlertRuleConfig, ChannelConfig, IntegrityConfig, Settings, TimeConfig, UrlsConfig
 from dedup.maintenance.reindex import reindex_readings
 from dedup.scan import recipes
-from dedup.scan.counts import Tally
+from dedup.scan.counts import ScanCounts
 from dedup.scan.scanner import Scan
 from dedup.scan.session import open_session
 from tests import running
@@ -27,20 +27,20 @@ pytestmark = pytest.mark.usefixtures("plain")
 PAGE = "https://one.example/1"
 FIRST = Made(url=PAGE, crawled_at="2026-03-02 01:00:00", body="Der Rat tagt am Montag um 10 Uhr im alten Haus am Markt.")
 SECOND = replace(FIRST, crawled_at="2026-03-02 05:00:00", body="Der Rat tagt am Dienstag um 12 Uhr im neuen Haus am Markt.")
-SEOUL = Time(crawled_at="Asia/Seoul")
+SEOUL = TimeConfig(crawled_at="Asia/Seoul")
 
 
 def settings(crawl: Path, db: Path, **sections: Any) -> Settings:
     return running.settings(crawl, db).model_copy(update=sections)
 
 
-def scan(settings: Settings) -> Tally:
+def scan(settings: Settings) -> ScanCounts:
     with open_session(settings, "test", alert_on_import=True) as session:
         return Scan(session).run()
 
 
 def reread(settings: Settings) -> dict[str, int]:
-    with open_session(settings, "test", alert_on_import=True, applying=[recipes.READINGS]) as session:
+    with open_session(settings, "test", alert_on_import=True, exempt_recipes=[recipes.READINGS]) as session:
         return reindex_readings(session)
 
 
@@ -115,8 +115,8 @@ def test_alerts_that_wait_are_sent_with_the_new_time_and_those_that_were_sent_ar
 ) -> None:
     monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", batch)
     told = {
-        "channels": {"log": Channel(kind="log")},
-        "alerts": (AlertRule(name="all", on=("change", "mismatch"), to=("log",), min_severity="trivial"),),
+        "channels": {"log": ChannelConfig(kind="log")},
+        "alerts": (AlertRuleConfig(name="all", on=("change", "mismatch"), to=("log",), min_severity="trivial"),),
     }
     FIRST.write(crawl, "a.md")
     SECOND.write(crawl, "b.md")
@@ -136,9 +136,12 @@ def test_alerts_that_wait_are_sent_with_the_new_time_and_those_that_were_sent_ar
 
 
 def test_a_mismatch_that_a_recipe_explains_is_withdrawn_and_makes_no_alert_the_other_way(crawl: Path, db: Path) -> None:
-    told = {"channels": {"log": Channel(kind="log")}, "alerts": (AlertRule(name="all", on=("mismatch", "change"), to=("log",)),)}
+    told = {
+        "channels": {"log": ChannelConfig(kind="log")},
+        "alerts": (AlertRuleConfig(name="all", on=("mismatch", "change"), to=("log",)),),
+    }
     replace(FIRST, claim=DIGESTS["md5"](FIRST.body.encode())).write(crawl)
-    few = settings(crawl, db, integrity=Integrity(recipes=("sha256(body)",)), **told)
+    few = settings(crawl, db, integrity=IntegrityConfig(recipes=("sha256(body)",)), **told)
     scan(few)
     assert [state for *_, state in deliveries(db)] == ["pending"]
     reread(settings(crawl, db, **told))
@@ -154,16 +157,16 @@ def test_reading_again_goes_on_where_it_was_ended(crawl: Path, db: Path, tmp_pat
     new = settings(crawl, db, time=SEOUL)
     stop = threading.Event()
 
-    def end(tally: Tally) -> None:
+    def end(tally: ScanCounts) -> None:
         if tally.reread >= 10:
             stop.set()
 
-    with open_session(new, "test", applying=[recipes.READINGS]) as session:
+    with open_session(new, "test", exempt_recipes=[recipes.READINGS]) as session:
         with session.database.transaction() as transaction:
             store.rereads.queue_all(transaction)
-            store.settings.put(transaction, recipes.READINGS, recipes.configured(new)[recipes.READINGS])
+            store.settings.put(transaction, recipes.READINGS, recipes.configured_recipes(new)[recipes.READINGS])
         ended = Scan(session, stop, end)
-        ended.reread(session.places)
+        ended.reread(session.scopes)
         assert store.rereads.count(session.database) == 13
     assert "13 files still to be read again" in run(tmp_path, "-d", db, "status").out
     tally = scan(new)
@@ -177,7 +180,7 @@ def test_faults_are_read_again_once_a_setting_or_a_new_version_may_have_cured_th
 ) -> None:
     replace(FIRST, url="").write(crawl, "ids.md")
     (crawl / "other.md").write_text("kein Artikel")
-    none = settings(crawl, db, urls=Urls(from_ids=""))
+    none = settings(crawl, db, urls=UrlsConfig(from_ids=""))
     assert scan(none).faults == 2
     assert (scan(none).reread, scan(none).faults) == (0, 2)
     monkeypatch.setattr("dedup.scan.recipes.__version__", "9.9")
@@ -190,7 +193,7 @@ def test_faults_are_read_again_once_a_setting_or_a_new_version_may_have_cured_th
 def test_another_version_of_the_readers_is_a_changed_recipe(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     FIRST.write(crawl)
     scan(settings(crawl, db))
-    monkeypatch.setattr(formats, "VERSION", formats.VERSION + 1)
+    monkeypatch.setattr(formats, "READERS_VERSION", formats.READERS_VERSION + 1)
     (crawl.parent / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n')
     assert "dedup reindex --readings" in run(crawl.parent, "scan").err
     assert json.loads(run(crawl.parent, "status", "-f", "json").out)["pending"][0]["remedy"] == "dedup reindex --readings"

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from dedup.daemon import health_file
 from dedup.model import SEVERITIES
-from dedup.rules import KINDS, Event, Rhythm, Rule, alert_id, due, hour_of, matching_rules
+from dedup.rules import EVENT_KINDS, AlertRule, Event, Schedule, alert_id, delivery_time, matching_rules, start_of_hour
 from tests.alerting import event
 
-ANY = Rule("any", tuple(KINDS), ("mail",), min_severity="trivial")
+ANY = AlertRule("any", tuple(EVENT_KINDS), ("mail",), min_severity="trivial")
 
 
 def meets(happened: Event, **asked: Any) -> bool:
@@ -62,7 +62,7 @@ def test_publishers_are_met_whatever_the_unicode_form_or_case() -> None:
 
 @pytest.mark.parametrize("topic", ["mismatch", "duplicate", "cluster", "faults", "daemon"])
 def test_what_is_asked_of_changes_keeps_no_other_topic_away(topic: Any) -> None:
-    happened = event(topic=topic, kind=KINDS[topic][0], channels=(), similarity=0.9, across=True, size=9)
+    happened = event(topic=topic, kind=EVENT_KINDS[topic][0], channels=(), similarity=0.9, across=True, size=9)
     assert meets(happened, parts=("title",), stealth=True)
 
 
@@ -71,7 +71,7 @@ def test_similarity_and_across_are_asked_of_duplicates_and_sizes_of_clusters_and
     assert meets(duplicate, min_similarity=0.8, min_size=7)
     assert not meets(duplicate, min_similarity=0.81)
     assert not meets(duplicate, across_publishers=True)
-    assert meets(replace(duplicate, across=True), across_publishers=True)
+    assert meets(replace(duplicate, across_publishers=True), across_publishers=True)
     assert meets(event(), min_similarity=1.0, across_publishers=True, min_size=100)
     for topic, kind in (("cluster", "growing"), ("faults", "rate")):
         assert meets(event(topic=topic, kind=kind, size=5), min_size=5)
@@ -98,7 +98,7 @@ def test_a_change_of_metadata_alone_has_something_to_show() -> None:
 
 
 def test_the_daemon_s_kinds_are_the_reasons_of_its_report() -> None:
-    assert KINDS["daemon"] == get_args(health_file.Reason)
+    assert EVENT_KINDS["daemon"] == get_args(health_file.DegradationReason)
 
 
 @given(st.lists(st.tuples(st.text(max_size=5), st.text(max_size=5)), min_size=2, max_size=6, unique=True))
@@ -118,34 +118,34 @@ clocks = st.times().map(lambda t: t.replace(second=0, microsecond=0, fold=0))  #
 
 @given(moments, zones)
 def test_at_once_is_now(now: datetime, zone: ZoneInfo) -> None:
-    found = due(now, Rhythm(zone=zone))
-    assert (found.at, found.digest) == (now, None)
+    found = delivery_time(now, Schedule(zone=zone))
+    assert (found.at, found.digest_reason) == (now, None)
 
 
 @given(moments, zones)
 def test_hourly_is_the_next_full_hour_of_the_zone(now: datetime, zone: ZoneInfo) -> None:
-    found = due(now, Rhythm("hourly", zone=zone))
+    found = delivery_time(now, Schedule("hourly", zone=zone))
     assert timedelta(0) < found.at - now <= timedelta(hours=1)
     assert found.at.astimezone(zone).minute == 0
-    assert found.digest == "rhythm"
+    assert found.digest_reason == "rhythm"
 
 
 @given(moments, zones, clocks)
 def test_daily_is_the_next_time_that_clocks_show_it(now: datetime, zone: ZoneInfo, at: time) -> None:
-    found = due(now, Rhythm("daily", at, zone))
+    found = delivery_time(now, Schedule("daily", at, zone))
     assert timedelta(0) < found.at - now <= timedelta(hours=26)
     local = found.at.astimezone(zone)
     leapt = local.utcoffset() != (found.at - timedelta(hours=3)).astimezone(zone).utcoffset()
     assert (local.hour, local.minute) == (at.hour, at.minute) or leapt
-    assert found.digest == "rhythm"
+    assert found.digest_reason == "rhythm"
 
 
 def test_daily_keeps_to_the_clocks_when_they_are_changed() -> None:
-    berlin = Rhythm("daily", time(8), ZoneInfo("Europe/Berlin"))
-    assert due(datetime(2026, 3, 28, 7, tzinfo=UTC), berlin).at == datetime(2026, 3, 29, 6, tzinfo=UTC)
-    assert due(datetime(2026, 3, 27, 8, tzinfo=UTC), berlin).at == datetime(2026, 3, 28, 7, tzinfo=UTC)
-    leapt = Rhythm("daily", time(2, 30), ZoneInfo("Europe/Berlin"))  # clocks go from 2:00 to 3:00
-    assert due(datetime(2026, 3, 28, 23, tzinfo=UTC), leapt).at == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+    berlin = Schedule("daily", time(8), ZoneInfo("Europe/Berlin"))
+    assert delivery_time(datetime(2026, 3, 28, 7, tzinfo=UTC), berlin).at == datetime(2026, 3, 29, 6, tzinfo=UTC)
+    assert delivery_time(datetime(2026, 3, 27, 8, tzinfo=UTC), berlin).at == datetime(2026, 3, 28, 7, tzinfo=UTC)
+    leapt = Schedule("daily", time(2, 30), ZoneInfo("Europe/Berlin"))  # clocks go from 2:00 to 3:00
+    assert delivery_time(datetime(2026, 3, 28, 23, tzinfo=UTC), leapt).at == datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 
 
 def is_quiet(moment: datetime, zone: ZoneInfo, begin: time, end: time) -> bool:
@@ -191,9 +191,9 @@ begins_and_ends = st.lists(clocks | st.sampled_from([time(1, 30), time(2, 30), t
 @given(near_a_change | anywhere, begins_and_ends)
 def test_what_falls_into_quiet_hours_is_due_in_the_first_moment_after_them(where: tuple[ZoneInfo, datetime], quiet: list[time]) -> None:
     (zone, now), (begin, end) = where, quiet
-    found = due(now, Rhythm(zone=zone, quiet=(begin, end)))
+    found = delivery_time(now, Schedule(zone=zone, quiet_hours=(begin, end)))
     assert found.at == first_loud(now, zone, begin, end)
-    assert (found.digest == "quiet") == (found.at != now)
+    assert (found.digest_reason == "quiet") == (found.at != now)
 
 
 @given(near_a_change | anywhere, begins_and_ends, st.sampled_from(["at once", "hourly", "daily"]), clocks, st.integers(0, 2) | st.none())
@@ -202,20 +202,20 @@ def test_nothing_is_due_in_quiet_hours_nor_before_now(
 ) -> None:
     (zone, now), (begin, end) = where, quiet
     given = {"sent_this_hour": 5, "gather": None if gather is None else timedelta(minutes=gather)}
-    loud = due(now, Rhythm(every, at, zone, most_per_hour=5), **given)  # type: ignore[arg-type]
-    found = due(now, Rhythm(every, at, zone, (begin, end), most_per_hour=5), **given)  # type: ignore[arg-type]
+    loud = delivery_time(now, Schedule(every, at, zone, max_per_hour=5), **given)  # type: ignore[arg-type]
+    found = delivery_time(now, Schedule(every, at, zone, (begin, end), max_per_hour=5), **given)  # type: ignore[arg-type]
     assert found.at == first_loud(loud.at, zone, begin, end) >= now
-    assert found.digest == loud.digest
+    assert found.digest_reason == loud.digest_reason
 
 
 @given(near_a_change, clocks)
 def test_daily_is_due_once_for_every_date_that_clocks_show(where: tuple[ZoneInfo, datetime], at: time) -> None:
     """At `at`, the first time where clocks show it twice; as long after midnight as on other days where they leap over it."""
     zone, now = where
-    daily = Rhythm("daily", at, zone)
+    daily = Schedule("daily", at, zone)
     found, until = [], now + timedelta(days=5)
     moment = now - timedelta(days=5)
-    while (moment := due(moment, daily).at) < until:
+    while (moment := delivery_time(moment, daily).at) < until:
         found.append(moment)
     for before, after in pairwise(found):
         local = after.astimezone(zone)
@@ -235,39 +235,39 @@ def test_hourly_is_the_first_moment_at_which_clocks_show_a_full_hour(where: tupl
     expected = now.replace(second=0) + timedelta(minutes=1)
     while expected.astimezone(zone).minute:
         expected += timedelta(minutes=1)
-    assert due(now, Rhythm("hourly", zone=zone)).at == expected
+    assert delivery_time(now, Schedule("hourly", zone=zone)).at == expected
 
 
 def test_what_falls_into_quiet_hours_waits_for_their_end_and_says_so() -> None:
-    seoul = Rhythm(zone=ZoneInfo("Asia/Seoul"), quiet=(time(22), time(7)))
-    night = due(datetime(2026, 3, 5, 14, tzinfo=UTC), seoul)  # 23:00 in Seoul
-    assert (night.at, night.digest) == (datetime(2026, 3, 5, 22, tzinfo=UTC), "quiet")
-    assert due(datetime(2026, 3, 5, 22, tzinfo=UTC), seoul).digest is None
+    seoul = Schedule(zone=ZoneInfo("Asia/Seoul"), quiet_hours=(time(22), time(7)))
+    night = delivery_time(datetime(2026, 3, 5, 14, tzinfo=UTC), seoul)  # 23:00 in Seoul
+    assert (night.at, night.digest_reason) == (datetime(2026, 3, 5, 22, tzinfo=UTC), "quiet")
+    assert delivery_time(datetime(2026, 3, 5, 22, tzinfo=UTC), seoul).digest_reason is None
 
 
 @given(moments, zones, st.integers(1, 50), st.integers(0, 100))
 def test_over_the_cap_it_is_the_next_hour_and_says_so(now: datetime, zone: ZoneInfo, most: int, sent: int) -> None:
-    found = due(now, Rhythm(zone=zone, most_per_hour=most), sent_this_hour=sent)
+    found = delivery_time(now, Schedule(zone=zone, max_per_hour=most), sent_this_hour=sent)
     if sent < most:
-        assert (found.at, found.digest) == (now, None)
+        assert (found.at, found.digest_reason) == (now, None)
     else:
-        assert found.digest == "cap"
-        assert found.at == hour_of(now, zone) + timedelta(hours=1) > now
+        assert found.digest_reason == "cap"
+        assert found.at == start_of_hour(now, zone) + timedelta(hours=1) > now
 
 
 def test_without_a_cap_there_is_none() -> None:
     now = datetime(2026, 3, 5, tzinfo=UTC)
-    assert due(now, Rhythm(most_per_hour=0), sent_this_hour=10_000).digest is None
+    assert delivery_time(now, Schedule(max_per_hour=0), sent_this_hour=10_000).digest_reason is None
 
 
 @pytest.mark.parametrize(("every", "why"), [("at once", "backlog"), ("hourly", "rhythm"), ("daily", "rhythm")])
 def test_what_comes_of_a_backlog_waits_for_more_of_it(every: Any, why: str) -> None:
     now = datetime(2026, 3, 5, 1, 30, tzinfo=UTC)
-    found = due(now, Rhythm(every), gather=timedelta(seconds=90))
-    assert found.digest == why
+    found = delivery_time(now, Schedule(every), gather_time=timedelta(seconds=90))
+    assert found.digest_reason == why
     assert every != "at once" or found.at == now + timedelta(seconds=90)
 
 
 def test_the_kinds_of_topics_are_distinct_from_one_another_but_for_what_is_meant() -> None:
-    twice = [k for a, b in itertools.combinations(KINDS.values(), 2) for k in set(a) & set(b)]
+    twice = [k for a, b in itertools.combinations(EVENT_KINDS.values(), 2) for k in set(a) & set(b)]
     assert twice == []

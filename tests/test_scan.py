@@ -18,16 +18,16 @@ from typing import Any
 import pytest
 
 from dedup import errors, store
-from dedup.config import AlertRule, Channel
+from dedup.config import AlertRuleConfig, ChannelConfig
 from dedup.reports import status
-from dedup.scan.counts import Tally
-from dedup.scan.extract import Found, examine
-from dedup.scan.record import record
-from dedup.scan.roots import Root
+from dedup.scan.counts import ScanCounts
+from dedup.scan.extract import CrawlFile, extract_files
+from dedup.scan.record import record_extractions
+from dedup.scan.roots import CrawlDirectory
 from dedup.scan.scanner import Scan
 from dedup.scan.session import open_session
 from dedup.store import open_database
-from dedup.store.rows import Stat
+from dedup.store.rows import FileStamp
 from tests import running
 from tests.crawl import Made, words
 
@@ -138,7 +138,7 @@ def test_a_tree_that_is_absent_deletes_nothing(crawl: Path, db: Path, how: str) 
     elif how == "a file in its place":
         crawl.write_text("?")
     tally = running.scan(crawl, db)
-    assert (tally.files, tally.gone, len(tally.absent)) == (0, 0, 1)
+    assert (tally.files, tally.gone, len(tally.absent_directories)) == (0, 0, 1)
     assert running.dump(db) == before
 
 
@@ -148,7 +148,7 @@ def test_a_tree_emptied_by_an_archiving_job_is_gone(crawl: Path, db: Path) -> No
     for path in paths:
         path.unlink()
     tally = running.scan(crawl, db)
-    assert (tally.gone, tally.absent) == (3, [])
+    assert (tally.gone, tally.absent_directories) == (3, [])
 
 
 def test_links_fifos_and_sockets_are_ignored_by_name_and_loops_end(crawl: Path, db: Path) -> None:
@@ -191,13 +191,13 @@ def test_every_fault_keeps_its_path_is_counted_and_goes_when_the_file_is_whole(c
         tally = running.scan(crawl, db)
         assert (tally.files, tally.faults) == (1, 1)
         with open_database(str(db)) as database:
-            assert status.holds(database)["faults"] == {kind: 1}
-            assert status.faults(database)[0]["path"] == str(path)
+            assert status.database_summary(database)["faults"] == {kind: 1}
+            assert status.list_faults(database)[0]["path"] == str(path)
     _articles(1)[0].write(crawl, "a.md")
     tally = running.scan(crawl, db)
     assert (tally.faults, tally.changed) == (0, 1)
     with open_database(str(db)) as database:
-        assert status.holds(database)["faults"] == {}
+        assert status.database_summary(database)["faults"] == {}
 
 
 def test_a_bad_time_is_a_fault_beside_the_article(crawl: Path, db: Path) -> None:
@@ -205,7 +205,7 @@ def test_a_bad_time_is_a_fault_beside_the_article(crawl: Path, db: Path) -> None
     tally = running.scan(crawl, db)
     assert (tally.new, tally.faults) == (1, 0)
     with open_database(str(db)) as database:
-        assert status.holds(database)["faults"] == {"unparsable_time": 1}
+        assert status.database_summary(database)["faults"] == {"unparsable_time": 1}
 
 
 def test_a_file_held_open_by_a_writer_waits_and_is_taken_when_closed(crawl: Path, db: Path) -> None:
@@ -231,12 +231,12 @@ def test_what_settles_while_others_are_taken_in_is_taken_in_too(crawl: Path, db:
             time.sleep(0.01)
 
     def slow(*given: Any) -> None:
-        record(*given)
+        record_extractions(*given)
         stands(young, 4 * settle)
 
     stands(Made(aid="1").write(crawl), 0.5 * settle)  # it settles before the other, and is taken in then
     young = Made(aid="2").write(crawl, age=0)
-    monkeypatch.setattr("dedup.scan.scanner.record", slow)
+    monkeypatch.setattr("dedup.scan.scanner.record_extractions", slow)
     tally = running.scan(crawl, db, settle=settle)
     assert (tally.new, tally.unsettled) == (2, 0)
 
@@ -245,14 +245,14 @@ def test_nothing_is_read_before_it_has_stood_for_the_time_to_settle(crawl: Path,
     path = _articles(1)[0].write(crawl, age=0)
     with running.session(crawl, db, settle=60) as session:
         scan = Scan(session)
-        assert (scan.reconcile().files, scan.waiting()) == (0, 1)
-        assert scan.settled() > 0
-        scan.take(session.roots[0], [os.fsencode(path.name)])
-        assert (scan.tally.files, scan.waiting()) == (0, 1)
+        assert (scan.reconcile().files, scan.count_waiting()) == (0, 1)
+        assert scan.queue_settled() > 0
+        scan.check_paths(session.directories[0], [os.fsencode(path.name)])
+        assert (scan.counts.files, scan.count_waiting()) == (0, 1)
         os.utime(path, (time.time() - 61,) * 2)  # by its own time, but not by that of its change: that only standing makes old
-        scan.settled()
+        scan.queue_settled()
         scan.flush()
-        assert (scan.tally.files, scan.waiting()) == (0, 1)
+        assert (scan.counts.files, scan.count_waiting()) == (0, 1)
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,13 +284,13 @@ def test_a_tree_that_goes_while_it_is_walked_marks_nothing_as_gone(crawl: Path, 
     aside = crawl.with_name("aside")
     with running.session(crawl, db) as session:
 
-        def go(_: Root, folder: bytes) -> None:
+        def go(_: CrawlDirectory, folder: bytes) -> None:
             if folder == b"1":
                 crawl.rename(aside)
                 if back:
                     articles[0].write(crawl / "other")
 
-        tally = Scan(session, visit=go).run()
+        tally = Scan(session, on_folder=go).run()
     assert tally.gone == 0
     assert _paths(db, gone=1) == set()
     if back:
@@ -314,7 +314,7 @@ def test_where_the_process_has_no_descriptor_left_nothing_is_a_fault_and_all_is_
 
     with running.session(crawl, db) as session, monkeypatch.context() as patch:
         patch.setattr(os, "open", exhausted)
-        with pytest.raises(errors.DatabaseFailedError, match=r"Too many open files.*LimitNOFILE"), session.database.work():
+        with pytest.raises(errors.DatabaseFailedError, match=r"Too many open files.*LimitNOFILE"), session.database.translate_errors():
             Scan(session).run()
     assert running.dump(db, "faults") == []
     assert running.scan(crawl, db).new == 4
@@ -326,7 +326,7 @@ def test_overlapping_crawl_directories_are_refused(crawl: Path, db: Path) -> Non
     nested = nested.model_copy(update={"crawl": nested.crawl.model_copy(update={"directories": (str(crawl), str(crawl / "inner"))})})
     from dedup.scan.session import open_session
 
-    with pytest.raises(errors.OverlapError, match="overlap"), open_session(nested, "test"):
+    with pytest.raises(errors.DirectoriesOverlapError, match="overlap"), open_session(nested, "test"):
         pass
 
 
@@ -355,11 +355,11 @@ def test_a_folder_that_may_not_be_listed_is_a_fault_and_nothing_in_it_is_gone(cr
     finally:
         (crawl / "locked").chmod(0o755)
     with open_database(str(db)) as database:
-        assert status.holds(database)["faults"] == {"unreadable": 1}
+        assert status.database_summary(database)["faults"] == {"unreadable": 1}
     tally = running.scan(crawl, db)
     assert (tally.faults, tally.unchanged) == (0, 3)
     with open_database(str(db)) as database:
-        assert status.holds(database)["faults"] == {}
+        assert status.database_summary(database)["faults"] == {}
 
 
 def test_a_file_that_may_not_be_read_is_a_fault_until_it_may(crawl: Path, db: Path) -> None:
@@ -369,12 +369,12 @@ def test_a_file_that_may_not_be_read_is_a_fault_until_it_may(crawl: Path, db: Pa
     for _ in range(2):
         assert _scan_without_power(crawl, db) == ["2", "0"]
         with open_database(str(db)) as database:
-            assert status.holds(database)["faults"] == {"unreadable": 2}
+            assert status.database_summary(database)["faults"] == {"unreadable": 2}
     for path in paths:
         path.chmod(0o644)
     assert running.scan(crawl, db).changed == 2
     with open_database(str(db)) as database:
-        assert status.holds(database)["faults"] == {}
+        assert status.database_summary(database)["faults"] == {}
 
 
 def _scan_without_power(crawl: Path, db: Path) -> list[str]:
@@ -435,7 +435,7 @@ def _calls(monkeypatch: pytest.MonkeyPatch, crawl: Path, db: Path, number: int, 
             )
         with running.session(crawl, db) as session:
             scan = Scan(session)
-            session.matcher.open()
+            session.matcher.open_candidate_index()
             counting = _Counting(session.database.connection)
             monkeypatch.setattr(session.database, "_connection", counting)
             scan.run()
@@ -457,12 +457,12 @@ def _calls_for_copies(monkeypatch: pytest.MonkeyPatch, crawl: Path, db: Path, nu
             body = " ".join([*drawn[:50], *(words(random.Random(n), 1) if nearly else drawn[50:])])
             Made(body=body, aid=f"{nearly:d}{n:09}").write(crawl, f"{nearly:d}{n}.md")
     told = {
-        "channels": {"log": Channel(kind="log")},
-        "alerts": (AlertRule(name="all", on=("duplicate",), to=("log",), min_severity="trivial"),),
+        "channels": {"log": ChannelConfig(kind="log")},
+        "alerts": (AlertRuleConfig(name="all", on=("duplicate",), to=("log",), min_severity="trivial"),),
     }
     with open_session(running.settings(crawl, db).model_copy(update=told), "test", alert_on_import=True) as session:
         scan = Scan(session)
-        session.matcher.open()
+        session.matcher.open_candidate_index()
         counting = _Counting(session.database.connection)
         monkeypatch.setattr(session.database, "_connection", counting)
         scan.run()
@@ -476,7 +476,7 @@ def test_nor_do_they_where_all_of_it_is_told(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("part", [1, 2, 7])
 def test_a_folder_is_compared_in_parts_with_the_same_result(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
-    monkeypatch.setattr("dedup.scan.scanner.PART", part)
+    monkeypatch.setattr("dedup.scan.scanner.CHUNK_ENTRIES", part)
     for n in range(9):
         Made(aid=f"{n:010}", body=f"본문 {n}").write(crawl / "deep", f"{n}.md")
     (crawl / "deep" / "notes.txt").touch()
@@ -498,12 +498,12 @@ def test_a_folder_is_compared_in_parts_with_the_same_result(crawl: Path, db: Pat
 def test_the_same_path_twice_in_a_batch_is_recorded_once_and_the_last_stands(crawl: Path, db: Path) -> None:
     path = Made(body="먼저").write(crawl, "a.md")
     with running.session(crawl, db) as session:
-        found = Found(session.roots[0].id, session.roots[0].path, b"", b"a.md", Stat(0, 0, 0, 0))
-        first = examine([found], session.options)
+        found = CrawlFile(session.directories[0].id, session.directories[0].path, b"", b"a.md", FileStamp(0, 0, 0, 0))
+        first = extract_files([found], session.options)
         Made(body="나중", crawled_at="2026-03-03 00:30:00").write(crawl, "a.md")
-        again = examine([found], session.options)
-        tally = Tally()
-        record(session.database, [*first, *again, *again], session.matcher, session.policy, tally)
+        again = extract_files([found], session.options)
+        tally = ScanCounts()
+        record_extractions(session.database, [*first, *again, *again], session.matcher, session.policy, tally)
         assert (tally.new, tally.changed, tally.unchanged) == (1, 1, 1)
         assert store.statistics.count(session.database, "files") == 1
     assert path.exists()
@@ -523,8 +523,8 @@ def test_of_two_new_paths_with_the_bytes_of_one_that_went_one_moved_and_one_is_n
 @pytest.mark.parametrize("follows", [False, True], ids=["a scan waits for them", "a daemon goes on with them"])
 def test_what_of_a_first_import_settles_late_is_no_news_either(crawl: Path, db: Path, follows: bool) -> None:
     told = {
-        "channels": {"log": Channel(kind="log")},
-        "alerts": (AlertRule(name="all", on=("change",), to=("log",), min_severity="trivial"),),
+        "channels": {"log": ChannelConfig(kind="log")},
+        "alerts": (AlertRuleConfig(name="all", on=("change",), to=("log",), min_severity="trivial"),),
     }
     for day in (2, 3):
         Made(body=f"시의회는 {day}명을 불렀다.", crawled_at=f"2026-03-0{day} 00:30:00").write(crawl, f"{day}.md", age=0)
@@ -534,18 +534,18 @@ def test_what_of_a_first_import_settles_late_is_no_news_either(crawl: Path, db: 
             scan.reconcile()
             following = Scan(session)
             following.adopt(scan)
-            assert following.waiting() == 2
-            while following.waiting():
-                following.settled()
+            assert following.count_waiting() == 2
+            while following.count_waiting():
+                following.queue_settled()
                 following.flush()
         else:
             scan.run()
         assert (store.statistics.count(session.database, "changes"), store.statistics.count(session.database, "alerts")) == (1, 0)
         Made(body="시의회는 4명을 불렀다.", crawled_at="2026-03-04 00:30:00").write(crawl, "4.md", age=0)
         if follows:
-            following.take(session.roots[0], [b"4.md"])
-            while following.waiting():
-                following.settled()
+            following.check_paths(session.directories[0], [b"4.md"])
+            while following.count_waiting():
+                following.queue_settled()
                 following.flush()
         else:
             Scan(session).run()

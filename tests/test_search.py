@@ -15,26 +15,37 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dedup.scan.scanner import Scan
-from dedup.search import Filled, Found, Search, find, highlight, make_again, plain, reach, searcher, tokenizer
-from dedup.search.query import parse
+from dedup.search import (
+    IndexProgress,
+    SearchIndexer,
+    SearchPage,
+    highlight,
+    index_coverage,
+    pieces_to_text,
+    rebuild,
+    search_revisions,
+    searcher,
+    tokenizer,
+)
+from dedup.search.query import parse_query
 from dedup.store import open_database, open_writable
 from dedup.text.normalise import fold
-from dedup.text.publishers import House, Publishers
+from dedup.text.publishers import Publisher, PublisherResolver
 from tests import running
 from tests.conftest import run
 from tests.crawl import Made
 from tests.crawl import words as invented
 from tests.faults.oracle import assert_holds
 
-NOBODY = Publishers()
+NOBODY = PublisherResolver()
 
 
-def filled(db: Path, seconds: float = float("inf")) -> Filled:
+def filled(db: Path, seconds: float = float("inf")) -> IndexProgress:
     """What the one writer does in a quiet hour."""
     with open_writable(str(db), "test") as database:
-        search = Search(database)
+        search = SearchIndexer(database)
         try:
-            return search.fill(seconds)
+            return search.update(seconds)
         finally:
             search.close()
 
@@ -46,17 +57,17 @@ def scanned(crawl: Path, db: Path, *articles: Made) -> None:
     filled(db)
 
 
-def looked_for(db: Path, asked: str, before: str | None = None, limit: int = 100, publishers: Publishers = NOBODY) -> Found:
+def looked_for(db: Path, asked: str, before: str | None = None, limit: int = 100, publishers: PublisherResolver = NOBODY) -> SearchPage:
     with open_database(str(db)) as database:
-        return find(database, publishers, asked, before, limit)
+        return search_revisions(database, publishers, asked, before, limit)
 
 
-def titles(db: Path, asked: str, publishers: Publishers = NOBODY) -> list[str]:
+def titles(db: Path, asked: str, publishers: PublisherResolver = NOBODY) -> list[str]:
     """The titles of what is found, in order of the alphabet."""
     found = looked_for(db, asked, publishers=publishers)
     assert found.problem == ""
-    assert found.next is None
-    return sorted(plain(hit.title) for hit in found.hits)
+    assert found.next_cursor is None
+    return sorted(pieces_to_text(hit.title) for hit in found.hits)
 
 
 def numbered(number: int, body: str, **more: Any) -> Made:
@@ -86,7 +97,7 @@ def numbered(number: int, body: str, **more: Any) -> Made:
     ],
 )
 def test_a_text_is_found_by_pairs_of_its_hangul_and_by_whole_words(text: str, expected: str) -> None:
-    assert tokenizer.words(text) == expected.split()
+    assert tokenizer.tokenise(text) == expected.split()
 
 
 TEXTS = st.text(st.one_of(st.sampled_from("가나다각 a1美ㄱ-'\"*\0\u0301é日ー\ue000"), st.characters()), max_size=40)
@@ -95,8 +106,8 @@ TEXTS = st.text(st.one_of(st.sampled_from("가나다각 a1美ㄱ-'\"*\0\u0301é�
 @settings(deadline=None)
 @given(st.lists(TEXTS, max_size=6))
 def test_texts_are_split_together_as_each_alone(texts: list[str]) -> None:
-    assert [one.split() for one in tokenizer.split(texts)] == [tokenizer.words(text) for text in texts]
-    assert [len(tokenizer.blanked(fold(text))) for text in texts] == [len(fold(text)) for text in texts]
+    assert [one.split() for one in tokenizer.tokenise_texts(texts)] == [tokenizer.tokenise(text) for text in texts]
+    assert [len(tokenizer.blank_separators(fold(text))) for text in texts] == [len(fold(text)) for text in texts]
 
 
 @settings(deadline=None)
@@ -104,10 +115,10 @@ def test_texts_are_split_together_as_each_alone(texts: list[str]) -> None:
 @example("예산안이 의결됐다", 1, 3)
 def test_what_stands_in_a_text_is_asked_of_the_index_by_words_that_the_text_has(text: str, begin: int, number: int) -> None:
     """For any piece of any text that its own pattern finds in it: nothing is looked for that would leave the text out."""
-    piece = tokenizer.blanked(fold(text))[begin : begin + number].strip()
-    for term in parse(f'"{piece}"').terms:
-        if term.pattern.search(tokenizer.blanked(fold(text))):
-            assert set(term.words) <= set(tokenizer.words(text))
+    piece = tokenizer.blank_separators(fold(text))[begin : begin + number].strip()
+    for term in parse_query(f'"{piece}"').terms:
+        if term.pattern.search(tokenizer.blank_separators(fold(text))):
+            assert set(term.words) <= set(tokenizer.tokenise(text))
 
 
 # What is found
@@ -187,7 +198,7 @@ def test_every_two_syllables_of_a_text_find_it(crawl: Path, db: Path) -> None:
         assert titles(db, piece) == sorted(m.title for m in made if piece in m.body), piece
 
 
-HOUSE = Publishers([House("새물결", ("한빛일보", "Hanbit"), ("901",), ("hanbit.example",))])
+HOUSE = PublisherResolver([Publisher("새물결", ("한빛일보", "Hanbit"), ("901",), ("hanbit.example",))])
 
 
 @pytest.mark.parametrize("asked", ["새물결", "한빛일보", "한빛", "hanbit"])
@@ -274,7 +285,7 @@ def test_results_come_newest_first_in_pages_that_join(crawl: Path, db: Path) -> 
         found = looked_for(db, "예산", before, 10)
         seen += [hit.url for hit in found.hits]
         pages += 1
-        before = found.next
+        before = found.next_cursor
         if before is None:
             break
     with closing(sqlite3.connect(db)) as asked:
@@ -294,13 +305,13 @@ def test_a_place_that_is_none_is_told(five: Path, before: str) -> None:
 
 def test_a_page_that_looked_at_enough_goes_on_on_the_next(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows that the index gives and that are not meant cost time; nothing is left out for it."""
-    monkeypatch.setattr(searcher, "_CHUNK", 4)
+    monkeypatch.setattr(searcher, "_CHUNK_ROWS", 4)
     scanned(crawl, db, numbered(0, "예산안 하나"), *(numbered(n, f"예산 산안 {n}") for n in range(1, 30)))
     before, pages, hits = None, 0, 0
     while True:
         with open_database(str(db)) as database:
-            found = find(database, NOBODY, "예산안", before, 1, 7)
-        pages, hits, before = pages + 1, hits + len(found.hits), found.next
+            found = search_revisions(database, NOBODY, "예산안", before, 1, 7)
+        pages, hits, before = pages + 1, hits + len(found.hits), found.next_cursor
         if before is None:
             break
     assert hits == 1
@@ -310,7 +321,7 @@ def test_a_page_that_looked_at_enough_goes_on_on_the_next(crawl: Path, db: Path,
 # What is shown
 
 
-def hit_texts(pieces: highlight.Pieces | None) -> list[str]:
+def hit_texts(pieces: highlight.HighlightedText | None) -> list[str]:
     assert pieces is not None
     return [text for text, hit in pieces if hit]
 
@@ -326,10 +337,10 @@ def test_a_hit_shows_its_page_its_last_crawl_and_what_stands_around_it(crawl: Pa
     assert hit.current
     assert hit.publisher == "한빛일보"
     assert hit.title == (("예산", True), (" 소식", False))
-    assert hit.text is not None
-    assert hit_texts(hit.text) == ["예산", "의결"]
-    assert hit.text[0][0] == hit.text[-1][0][-1] == highlight.CUT
-    assert len(plain(hit.text)) < 300
+    assert hit.snippet is not None
+    assert hit_texts(hit.snippet) == ["예산", "의결"]
+    assert hit.snippet[0][0] == hit.snippet[-1][0][-1] == highlight.ELLIPSIS
+    assert len(pieces_to_text(hit.snippet)) < 300
 
 
 def test_an_earlier_text_is_found_and_is_told_not_to_be_what_the_page_shows(crawl: Path, db: Path) -> None:
@@ -337,7 +348,7 @@ def test_an_earlier_text_is_found_and_is_told_not_to_be_what_the_page_shows(craw
     numbered(1, "예산은 200억이다", crawled_at="2026-03-03 00:30:00").write(crawl, "later.md")
     running.scan(crawl, db)
     filled(db)
-    assert [(hit_texts(hit.text), hit.current) for hit in looked_for(db, "예산은").hits] == [(["예산은"], True), (["예산은"], False)]
+    assert [(hit_texts(hit.snippet), hit.current) for hit in looked_for(db, "예산은").hits] == [(["예산은"], True), (["예산은"], False)]
     assert [hit.current for hit in looked_for(db, "100억").hits] == [False]
 
 
@@ -347,12 +358,12 @@ def test_an_earlier_text_is_found_and_is_told_not_to_be_what_the_page_shows(craw
 @example("👩‍👧 예산 " * 60, "예산")
 @example("ßß예산ß", "예산")
 def test_a_snippet_is_a_stretch_of_the_text_and_its_hits_are_whole_characters(text: str, asked: str) -> None:
-    terms = parse(asked).terms
+    terms = parse_query(asked).terms
     shown = " ".join(unicodedata.normalize("NFC", text).split())
     pieces = highlight.snippet(text, terms)
-    whole = highlight.marked(text, terms)
-    assert plain(whole) == shown
-    assert plain(pieces).strip(highlight.CUT) in shown
+    whole = highlight.highlight(text, terms)
+    assert pieces_to_text(whole) == shown
+    assert pieces_to_text(pieces).strip(highlight.ELLIPSIS) in shown
     edges = {0, *(m.end() for m in highlight._GRAPHEMES.finditer(shown))}
     at = 0
     for piece, _ in whole:
@@ -364,27 +375,27 @@ def test_a_snippet_is_a_stretch_of_the_text_and_its_hits_are_whole_characters(te
 
 
 def test_the_index_is_filled_in_steps_and_search_tells_how_far_it_reaches(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dedup.search.STEP", 4)
+    monkeypatch.setattr("dedup.search.MAX_STEP_REVISIONS", 4)
     for n in range(10):
         numbered(n, f"예산 이야기 {n}").write(crawl)
     running.scan(crawl, db)
     asked = iter([False, False, True])
     with open_writable(str(db), "test") as database:
-        search = Search(database)
-        assert search.fill(stop=lambda: next(asked)) == Filled(8, 2)
+        search = SearchIndexer(database)
+        assert search.update(should_stop=lambda: next(asked)) == IndexProgress(8, 2)
         search.close()
-        assert reach(database) == searcher.Reach(8, 10)
-    assert looked_for(db, "예산").reach == searcher.Reach(8, 10)
+        assert index_coverage(database) == searcher.IndexCoverage(8, 10)
+    assert looked_for(db, "예산").reach == searcher.IndexCoverage(8, 10)
     assert len(looked_for(db, "예산").hits) == 8
-    assert filled(db) == Filled(2, 0)
-    assert filled(db) == Filled(0, 0)
+    assert filled(db) == IndexProgress(2, 0)
+    assert filled(db) == IndexProgress(0, 0)
     assert len(looked_for(db, "예산").hits) == 10
 
 
 def test_no_time_enters_nothing(crawl: Path, db: Path) -> None:
     numbered(1, "예산 이야기").write(crawl)
     running.scan(crawl, db)
-    assert filled(db, 0.0) == Filled(0, 1)
+    assert filled(db, 0.0) == IndexProgress(0, 1)
 
 
 def overwritten(crawl: Path, db: Path) -> None:
@@ -411,7 +422,7 @@ def test_a_key_that_another_text_has_by_now_finds_that_and_nothing_of_the_one_be
     assert titles(db, "육교") == []
     assert titles(db, "항구") == ["제목2"]
     assert titles(db, "소식") == ["제목1", "제목2"]
-    assert looked_for(db, "소식").reach == searcher.Reach(2, 2)
+    assert looked_for(db, "소식").reach == searcher.IndexCoverage(2, 2)
     assert_holds(crawl, db)
 
 
@@ -422,13 +433,13 @@ def test_a_process_that_goes_on_notices_that_a_key_was_given_out_again(crawl: Pa
     whole.write(crawl)
     replace(again, body="철거된 육교 이야기", claim=again.digest).write(crawl, "again.md")
     with running.session(crawl, db) as opened:
-        search = Search(opened.database)
+        search = SearchIndexer(opened.database)
         for article, name in ((again, "again.md"), (numbered(2, "항구에서 온 소식"), None)):
             Scan(opened).run()
-            search.fill()
+            search.update()
             article.write(crawl, name)
         Scan(opened).run()
-        search.fill()
+        search.update()
         search.close()
     assert titles(db, "항구") == ["제목2"]
     assert titles(db, "육교") == []
@@ -477,7 +488,7 @@ def test_a_pruned_text_is_found_by_its_title_alone_and_wholly_when_a_file_shows_
     found = [hit for hit in looked_for(db, "title:제목1").hits if hit.text is None]
     assert [hit.pruned_at is not None for hit in found] == [True]
     with open_writable(str(db), "test") as database:
-        make_again(database)
+        rebuild(database)
     assert titles(db, "육교") == []
     old.write(folder / "crawl")
     assert run(folder, "scan").code == 0

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dedup.search import Filled, Search, index_file, reach, searcher
+from dedup.search import IndexProgress, SearchIndexer, index_coverage, index_file, searcher
 from dedup.store import open_database, open_writable
 from tests import running
 from tests.conftest import Ran, run
@@ -41,8 +41,8 @@ def test_the_index_is_its_owners_alone(crawl: Path, db: Path) -> None:
         place = three(crawl, db)
         assert mode_of(place) == 0o600
         with open_writable(str(db), "test") as database:
-            search = Search(database)
-            search.fill()
+            search = SearchIndexer(database)
+            search.update()
             beside = {p.name for p in place.parent.iterdir() if p.name.startswith(place.name) and mode_of(p) & 0o077}
             search.close()
         assert beside == set()
@@ -62,7 +62,7 @@ def test_something_else_in_its_place_is_not_touched_and_never_in_the_way(crawl: 
         assert made.problem
         assert looked_for(db, "예산").hits == ()
     else:
-        assert made == Filled(1, 0)
+        assert made == IndexProgress(1, 0)
         assert revisions_found(db) == 1
 
 
@@ -75,7 +75,7 @@ def test_nothing_is_written_through_a_link_beside_an_index_that_is_whole(crawl: 
     numbered(9, "예산 이야기 9").write(crawl)
     running.scan(crawl, db)
     assert looked_for(db, "이야기").problem
-    assert filled(db) == Filled(4, 0)
+    assert filled(db) == IndexProgress(4, 0)
     assert unharmed(target, kind)
     assert revisions_found(db) == 4
 
@@ -128,7 +128,7 @@ def test_whatever_is_wrong_with_the_index_it_is_made_again(crawl: Path, db: Path
     numbered(9, "예산 이야기 9").write(crawl)
     running.scan(crawl, db)
     made = filled(db)
-    assert (made.left, made.problem) == (0, "")
+    assert (made.remaining, made.problem) == (0, "")
     assert revisions_found(db) == 4
     assert_sound(db)
 
@@ -153,7 +153,7 @@ def test_an_older_copy_of_the_database_finds_what_it_has_and_nothing_else(crawl:
     assert looked_for(db, "이야기").reach.held == 0
     filled(db)
     assert [titles(db, asked) for asked in ("육교", "터널", "다리", "항구")] == [[], [], ["제목9"], ["제목10"]]
-    assert looked_for(db, "이야기").reach == searcher.Reach(5, 5)
+    assert looked_for(db, "이야기").reach == searcher.IndexCoverage(5, 5)
 
 
 def test_a_restored_backup_is_not_searched_by_the_index_of_what_was_there_before(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_restored_backup_is_not_searched_by_the_index_of_what_was_there_before
 
 def test_a_backup_cannot_take_the_place_of_the_index(crawl: Path, db: Path) -> None:
     three(crawl, db)
-    for end in index_file.ENDS:
+    for end in index_file.FILE_SUFFIXES:
         assert run(db.parent, "--database", db, "backup", f"{db}.search{end}").code == 2
 
 
@@ -188,21 +188,21 @@ def test_an_index_that_cannot_be_written_is_told_once_and_hinders_nothing(
         error.sqlite_errorcode = sqlite3.SQLITE_FULL
         raise error
 
-    monkeypatch.setattr("dedup.search.PAUSE", 0.0)
+    monkeypatch.setattr("dedup.search.RETRY_SECONDS", 0.0)
     with monkeypatch.context() as patch, open_writable(str(db), "test") as database:
-        patch.setattr(index_file, "enter", full)
-        search = Search(database)
-        assert search.fill().problem == "database or disk is full"
-        assert search.fill().problem == "database or disk is full"
+        patch.setattr(index_file, "add_revisions", full)
+        search = SearchIndexer(database)
+        assert search.update().problem == "database or disk is full"
+        assert search.update().problem == "database or disk is full"
         assert len(caplog.records) == 1
         patch.undo()
-        assert search.fill() == Filled(1, 0)
+        assert search.update() == IndexProgress(1, 0)
         search.close()
 
 
 def test_without_fts5_search_says_so_and_nothing_else_is_different(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dedup.search.offered", lambda: False)
-    monkeypatch.setattr(index_file, "offered", lambda: False)
+    monkeypatch.setattr("dedup.search.is_available", lambda: False)
+    monkeypatch.setattr(index_file, "is_available", lambda: False)
     numbered(1, "예산 이야기").write(crawl)
     assert run(db.parent, "--database", db, "scan", crawl, "--format", "json").json()["new"] == 1
     assert not Path(f"{db}.search").exists()
@@ -297,7 +297,7 @@ search.Search._enter = slowly
 
 def held(db: Path) -> int:
     with open_database(str(db)) as database:
-        return reach(database).held
+        return index_coverage(database).indexed
 
 
 def test_files_go_before_search_and_the_daemon_leaves_however_much_is_to_be_entered(crawl: Path, db: Path) -> None:

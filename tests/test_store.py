@@ -19,7 +19,7 @@ import sqlite_utils
 from dedup import errors, store
 from dedup.config import Settings
 from dedup.maintenance.reindex import reindex_changes
-from dedup.scan.recipes import rules_of
+from dedup.scan.recipes import build_change_rules
 from dedup.store import Database, open_database, open_writable, schema
 from tests import running
 from tests.conftest import run
@@ -198,7 +198,7 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(crawl: Path, tmp_
     with open_writable(str(old), "test") as database:
         token, last = store.batches.latest(database)
         assert (len(token), last) == (16, 4)
-        assert reindex_changes(database, rules_of(Settings())) == {"changes": 6, "judged": 6}
+        assert reindex_changes(database, build_change_rules(Settings())) == {"changes": 6, "judged": 6}
     assert running.dump(old) == before
     assert len(before) > 50
     Made(body="새 본문", aid="0000000099").write(crawl)
@@ -212,15 +212,15 @@ def test_a_database_of_the_first_version_is_brought_up_to_date(crawl: Path, tmp_
 
 
 def test_old_tokens_of_commits_are_forgotten(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dedup.store.batches.KEPT_BATCHES", 3)
+    monkeypatch.setattr("dedup.store.batches.MAX_BATCHES", 3)
     with open_writable(str(db), "test") as database:
         with database.transaction() as transaction:
             tokens = [store.batches.insert(transaction, n) for n in range(5)]
-        assert [store.batches.last_text(database, t) for t in tokens] == [None, None, 2, 3, 4]
+        assert [store.batches.last_text_of_token(database, t) for t in tokens] == [None, None, 2, 3, 4]
         assert store.batches.latest(database) == (tokens[-1], 4)
         with database.transaction() as transaction:
             again = store.batches.restart(transaction)
-        assert [store.batches.last_text(database, t) for t in tokens] == [None] * 5
+        assert [store.batches.last_text_of_token(database, t) for t in tokens] == [None] * 5
         assert store.batches.latest(database) == (
             again,
             database.value("SELECT coalesce(max(id), 0) FROM texts WHERE signature IS NOT NULL"),

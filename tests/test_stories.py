@@ -20,19 +20,19 @@ import pytest
 
 from dedup import reports, store
 from dedup.errors import DatabaseFailedError
-from dedup.index.hashtable import HEADER
-from dedup.index.passages import STORIES
-from dedup.matching.passage_matcher import Keys, Proposed, Stories
-from dedup.matching.thresholds import Judged, Matching
+from dedup.index.hashtable import HEADER_BYTES
+from dedup.index.passages import MAX_BUCKET
+from dedup.matching.passage_matcher import CandidateProposal, Int64Array, PassageMatcher
+from dedup.matching.thresholds import Assessment, MatchCriteria
 from dedup.scan import scanner as scanning
-from dedup.scan.counts import Tally
-from dedup.scan.extract import Examined, Found, examine, signature
-from dedup.scan.record import record
+from dedup.scan.counts import ScanCounts
+from dedup.scan.extract import CrawlFile, Extraction, extract_files, to_file_stamp
+from dedup.scan.record import record_extractions
 from dedup.scan.scanner import Scan
 from dedup.scan.session import Session
 from dedup.similarity import winnowing
 from dedup.store import open_database
-from dedup.text.normalise import folded, normalise
+from dedup.text.normalise import fold_batches, normalise
 from tests import relations, running
 from tests.conftest import Ran, run
 from tests.crawl import Made, words
@@ -133,13 +133,13 @@ def matches(db: Path) -> dict[Pair, Any]:
 def pairs(db: Path, **kw: Any) -> dict[Pair, dict[str, Any]]:
     """What is told of pairs of pages, by their URLs."""
     with open_database(str(db)) as database:
-        return {frozenset((p["a"]["url"], p["b"]["url"])): p for p in reports.pairs(database, reports.Filter(**kw))}
+        return {frozenset((p["a"]["url"], p["b"]["url"])): p for p in reports.list_pairs(database, reports.DuplicateFilter(**kw))}
 
 
 def clusters(db: Path, **kw: Any) -> list[set[str]]:
     """The URLs of each cluster."""
     with open_database(str(db)) as database:
-        found = list(reports.clusters(database, reports.Filter(**kw)))
+        found = list(reports.list_clusters(database, reports.DuplicateFilter(**kw)))
     return [{c["representative"]["url"], *(m["url"] for m in c["members"])} for c in found]
 
 
@@ -249,7 +249,7 @@ def in_order(db: Path, crawl: Path, names: Sequence[str], passes: int = 1, **kw:
     size = -(-len(names) // passes)
     for begin in range(0, len(names), size):
         with running.session(crawl, db, **kw) as session:
-            Scan(session).take(session.roots[0], [os.fsencode(name) for name in names[begin : begin + size]])
+            Scan(session).check_paths(session.directories[0], [os.fsencode(name) for name in names[begin : begin + size]])
     return running.dump(db)
 
 
@@ -317,12 +317,12 @@ def test_every_paper_that_ran_a_story_is_matched_and_in_its_cluster_beyond_all_b
     assert set().union(*clusters(db)) == everybody
 
 
-def counted_by_articles(self: Stories, proposed: Proposed, _: Iterable[int]) -> Keys:
+def counted_by_articles(self: PassageMatcher, proposed: CandidateProposal, _: Iterable[int]) -> Int64Array:
     """How texts would be entered if a bucket counted articles: each stands there for itself."""
     return enter(self, proposed, ())
 
 
-enter = Stories.enter
+enter = PassageMatcher.enter
 
 
 def test_a_story_that_sixty_papers_ran_does_not_silence_its_own_keys(crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,7 +344,7 @@ def test_a_story_that_sixty_papers_ran_does_not_silence_its_own_keys(crawl: Path
 
     assert articles[0].address in late_is_matched_with(tmp_path / "stories.db")
     assert {a.address for a in (*articles, late)} in clusters(tmp_path / "stories.db")
-    monkeypatch.setattr(Stories, "enter", counted_by_articles)
+    monkeypatch.setattr(PassageMatcher, "enter", counted_by_articles)
     assert late_is_matched_with(tmp_path / "articles.db") == set()
 
 
@@ -369,11 +369,11 @@ def test_a_phrase_of_more_stories_than_a_key_proposes_is_stored_with_no_further_
     monkeypatch.setattr(scanning, "BATCH_FILES", batch)
     rng = random.Random(30)
     phrase = prose([sentence(rng)])
-    articles = [paper(n, f"{story(rng, 4).body} {phrase} {story(rng, 2).body}") for n in range(STORIES + 9)]
+    articles = [paper(n, f"{story(rng, 4).body} {phrase} {story(rng, 2).body}") for n in range(MAX_BUCKET + 9)]
     write(crawl, articles)
     running.scan(crawl, db, boilerplate_articles=0)
     assert matches(db) == {}, "nobody stands behind anybody"
-    assert max(under_one_key(db).values()) == STORIES + 1
+    assert max(under_one_key(db).values()) == MAX_BUCKET + 1
     with running.session(crawl, db, boilerplate_articles=0) as session:
         check_index(session, [a.body for a in articles])
 
@@ -480,7 +480,7 @@ def test_those_that_were_compared_only_with_a_revision_that_went_are_in_one_clus
     one, *_, other = (p.address for p in papers)
     assert {url for pair in pairs(db) for url in pair} == {papers[0].address, papers[1].address}, "the others have none left"
     with open_database(str(db)) as database:
-        found = list(reports.clusters(database, reports.Filter()))
+        found = list(reports.list_clusters(database, reports.DuplicateFilter()))
     members = {m["url"]: m for c in found for m in c["members"]}
     assert {one, other} < members.keys() | {c["representative"]["url"] for c in found}
     assert set().union(*clusters(db)) == {p.address for p in papers}
@@ -539,13 +539,13 @@ def test_what_one_path_showed_one_after_the_other_within_a_batch_is_matched(eith
     """Their signatures share no band: what stands in the index only once this is committed has to propose it."""
     source = story(random.Random(25), 12)
     copy = next(b for n in count() if relations.numbers(source.body, b := wire_copy(random.Random(n), source, cut=0.4)).similarity < 0.25)
-    examined: list[Examined] = []
+    examined: list[Extraction] = []
     with running.session(crawl, db) as session:
         for article in (paper(1, source.body), paper(2, copy)):
             path = article.write(crawl, "a.md")
-            found = Found(session.roots[0].id, session.roots[0].path, b"", b"a.md", signature(path.stat()))
-            examined += examine([found], session.options)
-        record(session.database, examined, session.matcher, session.policy, Tally())
+            found = CrawlFile(session.directories[0].id, session.directories[0].path, b"", b"a.md", to_file_stamp(path.stat()))
+            examined += extract_files([found], session.options)
+        record_extractions(session.database, examined, session.matcher, session.policy, ScanCounts())
     ((pair, match),) = matches(db).items()
     assert (len(pair), match.relation) == (2, "copy")
 
@@ -570,13 +570,13 @@ def test_what_is_boilerplate_of_those_that_stand_in_a_bucket_proposes_them_to_no
     running.scan(crawl, db)
     assert derived(db)["boilerplate"]
     compared: list[tuple[Any, ...]] = []
-    judge = Matching.judge
+    judge = MatchCriteria.assess
 
-    def watched(*args: Any, **kw: Any) -> Judged:
+    def watched(*args: Any, **kw: Any) -> Assessment:
         compared.append(args)
         return judge(*args, **kw)
 
-    monkeypatch.setattr(Matching, "judge", watched)
+    monkeypatch.setattr(MatchCriteria, "assess", watched)
     write(crawl, [paper(7, f"{story(rng).body} {TAIL}")])
     running.scan(crawl, db)
     assert compared == []
@@ -603,7 +603,7 @@ def test_matches_are_those_of_an_undisturbed_run_whatever_happened_to_the_passag
         elif how == "cut":
             index.write_bytes(now[:-1000])
         elif how == "scribbled":
-            index.write_bytes(now[:HEADER] + bytes(len(now) - HEADER))
+            index.write_bytes(now[:HEADER_BYTES] + bytes(len(now) - HEADER_BYTES))
         elif how == "an old copy" and old:
             index.write_bytes(old)
         elif how == "another database's":
@@ -623,17 +623,17 @@ def check_index(session: Session, bodies: Iterable[str]) -> None:
     for number, packed in store.passages.all_fingerprints(session.database):
         for key in winnowing.unpack(packed).tolist():
             stored.setdefault(key, []).append(number)
-    index = session.matcher.open_passages()
+    index = session.matcher.open_passage_index()
     assert index.last_text == store.batches.latest(session.database)[1]
     asked = {key for body in bodies for key in keys_of(body)} | stored.keys()
     keys = np.array(sorted(asked), np.int64)
-    numbers, texts = index.stories(keys)
+    numbers, texts = index.query(keys)
     found = {int(key): there.tolist() for key, there in zip(keys, np.split(texts, np.cumsum(numbers)[:-1]), strict=True) if len(there)}
-    assert found == {key: numbers[: STORIES + 1] for key, numbers in stored.items()}
+    assert found == {key: numbers[: MAX_BUCKET + 1] for key, numbers in stored.items()}
 
 
 def keys_of(body: str) -> list[int]:
-    (found,) = winnowing.keys(next(folded([body])), 1)
+    (found,) = winnowing.fingerprint_texts(next(fold_batches([body])), 1)
     assert found is not None
     return [int(key) for key in found]
 

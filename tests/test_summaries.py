@@ -15,8 +15,8 @@ import pytest
 from dedup import reports, store
 from dedup.config import load
 from dedup.maintenance import summaries
-from dedup.maintenance.summaries import work_off
-from dedup.similarity.clustering import Graph
+from dedup.maintenance.summaries import update_summaries
+from dedup.similarity.clustering import MatchGraph
 from dedup.store import open_database, open_writable
 from tests.conftest import run
 from tests.crawl import Made, edited, words
@@ -49,12 +49,12 @@ def stored(folder: Path) -> dict[str, Any]:
 def anew(folder: Path) -> dict[str, Any]:
     """The same, worked out of all articles and matches at once."""
     with open_database(str(folder / "dedup.db")) as database:
-        graph = Graph(store.matches.matched_articles(database), store.matches.list_all(database))
+        graph = MatchGraph(store.matches.matched_articles(database), store.matches.list_all(database))
         return {
             star.representative.url: {
-                (a.url, link.relation, link.similarity, link.numbers.coverage, via) for a, link, via in star.members
+                (a.url, link.relation, link.similarity, link.scores.coverage, via) for a, link, via in star.members
             }
-            for star in graph.stars()
+            for star in graph.find_clusters()
         }  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def counted(folder: Path) -> dict[str, tuple[Any, ...]]:
     with open_database(str(folder / "dedup.db")) as database:
         urls = [r[0] for r in database.rows("SELECT url FROM pages WHERE current_sighting_id IS NOT NULL")]
         for url in urls:
-            told = reports.history(database, reports.find_page(database, settings.urls.canonicaliser(), url, None))
+            told = reports.page_history(database, reports.find_page(database, settings.urls.build_canonicaliser(), url, None))
             crawls = sorted({(t["crawled_at"], t["revision"]) for t in told["timeline"] if t["standing"] == "counted"})
             found[url] = (crawls[0][0], crawls[-1][0], len(told["revisions"]), len(crawls), len(told["changes"]))
     return found
@@ -109,7 +109,7 @@ def crawls(rng: random.Random, pages: int) -> Iterator[Made]:
 def test_what_is_due_comes_out_as_if_everything_were_worked_out_anew(
     folder: Path, monkeypatch: pytest.MonkeyPatch, at_once: int, seed: int
 ) -> None:
-    monkeypatch.setattr(summaries, "SLICE", at_once)
+    monkeypatch.setattr(summaries, "PAGES_PER_BATCH", at_once)
     rng = random.Random(seed)
     made = crawls(rng, 24)
     for step in range(5):
@@ -175,7 +175,7 @@ def test_what_a_killed_process_left_due_is_worked_off_by_the_next_scan(folder: P
     for n in range(30):
         next(made).write(folder / "crawl", f"{n}.md")
     with monkeypatch.context() as patch:
-        patch.setattr(summaries, "work_all_off", lambda *_: 0)
+        patch.setattr(summaries, "update_all_summaries", lambda *_: 0)
         assert run(folder, "scan").code == 0
     with closing(sqlite3.connect(folder / "dedup.db")) as db:
         assert db.execute("SELECT count(*) FROM due").fetchone()[0] > 0
@@ -208,7 +208,7 @@ def test_working_off_is_all_or_nothing(folder: Path, monkeypatch: pytest.MonkeyP
     settings = load(str(folder / "config.toml")).settings
     settings = settings.model_copy(update={"database": settings.database.model_copy(update={"path": str(folder / "dedup.db")})})
     with monkeypatch.context() as patch:
-        patch.setattr(summaries, "work_all_off", lambda *_: 0)
+        patch.setattr(summaries, "update_all_summaries", lambda *_: 0)
         assert run(folder, "scan").code == 0
 
     def fails(*_: Any) -> None:
@@ -217,9 +217,9 @@ def test_working_off_is_all_or_nothing(folder: Path, monkeypatch: pytest.MonkeyP
     with open_writable(settings.database.path, "test") as database:
         due = store.statistics.count(database, "due")
         with monkeypatch.context() as patch:
-            patch.setattr(summaries, "_cluster", fails)
+            patch.setattr(summaries, "_update_clusters", fails)
             with pytest.raises(RuntimeError, match="as if killed"):
-                work_off(database, settings, 100)
+                update_summaries(database, settings, 100)
         assert (store.statistics.count(database, "due"), store.statistics.count(database, "summaries")) == (due, 0)
 
 
@@ -234,21 +234,21 @@ def test_where_there_is_no_time_for_it_everything_is_due_as_before(folder: Path,
         with database.transaction() as transaction:
             store.summaries.delete_all(transaction)
         due, asked = store.statistics.count(database, "due"), iter([False] * looks)
-        assert work_off(database, settings, 1000, lambda: next(asked, True)) == 0
+        assert update_summaries(database, settings, 1000, lambda: next(asked, True)) == 0
         assert [store.statistics.count(database, t) for t in ("due", "summaries", "clusters")] == [due, 0, 0]
-        assert database.lock.at == ""
-        assert work_off(database, settings, 1000, lambda: False) == due
+        assert database.lock.activity == ""
+        assert update_summaries(database, settings, 1000, lambda: False) == due
 
 
 def test_whether_there_is_time_is_asked_before_anything_is_summed_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Made().write(folder / "crawl")
     assert run(folder, "scan").code == 0
     settings, summarised = load(str(folder / "config.toml")).settings, []
-    monkeypatch.setattr(summaries._Work, "_summarise", lambda _, pages: summarised.append(pages))
+    monkeypatch.setattr(summaries._SummaryUpdate, "_summarise", lambda _, pages: summarised.append(pages))
     with open_writable(str(folder / "dedup.db"), "test") as database:
         with database.transaction() as transaction:
-            store.summaries.mark_all_due(transaction)
-        assert work_off(database, settings, 100, lambda: True) == 0
+            store.summaries.mark_all_dirty(transaction)
+        assert update_summaries(database, settings, 100, lambda: True) == 0
     assert summarised == []
 
 
@@ -258,9 +258,9 @@ def test_once_it_is_worked_off_nobody_is_told_that_it_is_being_worked_off(folder
     settings = load(str(folder / "config.toml")).settings
     with open_writable(str(folder / "dedup.db"), "test") as database:
         with database.transaction() as transaction:
-            store.summaries.mark_all_due(transaction)
-        assert work_off(database, settings, 100) == 1
-        assert database.lock.at == ""
+            store.summaries.mark_all_dirty(transaction)
+        assert update_summaries(database, settings, 100) == 1
+        assert database.lock.activity == ""
 
 
 def test_doctor_finds_summaries_that_are_not_as_they_should_be_and_repairs_them(folder: Path) -> None:

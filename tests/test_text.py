@@ -47,7 +47,7 @@ def test_composed_and_decomposed_spellings_are_the_same_text(raw: str) -> None:
 @example("한" + "\u0323\u0344" * 100 + "…")
 @example("," * 10 + "—" * 90 + "\u0301")
 def test_long_runs_of_combining_marks_are_composed_as_unicode_says(raw: str) -> None:
-    assert normalise.nfc(raw) == unicodedata.normalize("NFC", raw)
+    assert normalise.to_nfc(raw) == unicodedata.normalize("NFC", raw)
 
 
 @pytest.mark.parametrize("marks", ["\u0301\u0323", "\u0f73", "\u0344\u0323"])
@@ -72,18 +72,18 @@ def test_a_text_no_longer_than_a_shingle_is_one_and_an_empty_one_has_none(short:
 
 
 def test_the_table_of_kept_characters_is_that_of_unicode() -> None:
-    kept = normalise.kept_codes()
+    kept = normalise.alphanumeric_flags()
     assert [bool(k) for k in kept] == [unicodedata.category(chr(code))[0] in "LMN" for code in range(0x110000)]
 
 
 @given(ANY)
 @settings(deadline=None)
 def test_choosing_from_the_folded_text_is_normalising(a: str) -> None:
-    kept = normalise.kept_codes()
+    kept = normalise.alphanumeric_flags()
     assert "".join(c for c in normalise.fold(a) if kept[ord(c)]) == normalise.normalise(a)
 
 
-def unfolded(batch: normalise.Folded) -> list[str]:
+def unfolded(batch: normalise.FoldedTexts) -> list[str]:
     ends = batch.starts.tolist()
     return [batch.points[a:b].astype("<u4").tobytes().decode("utf-32-le", "surrogatepass") for a, b in pairwise(ends)]
 
@@ -93,8 +93,8 @@ def unfolded(batch: normalise.Folded) -> list[str]:
 def test_texts_are_folded_in_batches_that_hold_no_more_than_they_must(texts: list[str], size: int) -> None:
     """Each batch but the last reaches the size, and does so by its last text."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(normalise, "BATCH_CHARACTERS", size)
-        batches = list(normalise.folded(iter(texts)))
+        patch.setattr(normalise, "MAX_BATCH_CHARACTERS", size)
+        batches = list(normalise.fold_batches(iter(texts)))
     assert [t for batch in batches for t in unfolded(batch)] == [normalise.fold(t) for t in texts]
     for batch in batches:
         assert (batch.points.dtype, batch.starts.dtype) == (np.dtype("<u4"), np.dtype(np.int64))
@@ -105,11 +105,11 @@ def test_texts_are_folded_in_batches_that_hold_no_more_than_they_must(texts: lis
 
 
 def test_texts_are_folded_only_as_they_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(normalise, "BATCH_CHARACTERS", 10)
+    monkeypatch.setattr(normalise, "MAX_BATCH_CHARACTERS", 10)
     rest = iter(["가" * 10] * 3)
-    next(normalise.folded(rest))
+    next(normalise.fold_batches(rest))
     assert len(list(rest)) == 2
-    assert list(normalise.folded([])) == []
+    assert list(normalise.fold_batches([])) == []
 
 
 _WIDE_NAMES = ("HANGUL ", "HIRAGANA ", "KATAKANA ", "BOPOMOFO ", "CJK UNIFIED IDEOGRAPH", "CJK COMPATIBILITY IDEOGRAPH")
@@ -118,9 +118,9 @@ _ELSEWHERE = {*range(0x302E, 0x3030), *range(0x3200, 0x3400), *range(0xFF00, 0xF
 
 
 def test_the_wide_characters_are_those_named_after_hangul_kana_bopomofo_and_ideographs() -> None:
-    wide = normalise.wide_array()
+    wide = normalise.wide_mask()
     assert (wide.shape, wide.dtype) == ((0x110000,), np.dtype(np.bool_))
-    for code in np.flatnonzero(normalise.kept_array()).tolist():
+    for code in np.flatnonzero(normalise.alphanumeric_mask()).tolist():
         if code not in _ELSEWHERE:
             name = unicodedata.name(chr(code), "")
             if name.startswith(_WIDE_NAMES):
@@ -131,12 +131,12 @@ def test_the_wide_characters_are_those_named_after_hangul_kana_bopomofo_and_ideo
 
 @pytest.mark.parametrize("alphabet", ["azAZéßø", "абвЯ", "αωΣ", "אבג", "عربي", "ไทย", "हिन्दी", "0123４５", "𝔸𐍈"])
 def test_letters_of_alphabets_and_figures_are_not_wide(alphabet: str) -> None:
-    assert not any(normalise.wide_array()[ord(c)] for c in alphabet)
+    assert not any(normalise.wide_mask()[ord(c)] for c in alphabet)
 
 
 def test_the_wide_characters_never_change() -> None:
     """Stored keys depend on them: they go by blocks, whatever Unicode adds to those."""
-    wide = normalise.wide_array()
+    wide = normalise.wide_mask()
     edges = np.flatnonzero(np.diff(np.concatenate(([False], wide, [False])).astype(np.int8))).tolist()
     assert [(hex(a), hex(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)] == [
         ("0x1100", "0x1200"), ("0x2e80", "0x2fe0"), ("0x3040", "0x3100"), ("0x3105", "0x3190"), ("0x31a0", "0x31c0"),
@@ -152,9 +152,9 @@ STEERING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 @settings(deadline=None)
 @example("\x1b[2J\x9b31m\u202eevil\u2028\r\n\t\x00\ud800\U000e0001")
 def test_what_is_shown_has_nothing_that_steers_a_terminal(raw: str) -> None:
-    shown = normalise.printable(raw)
+    shown = normalise.to_printable(raw)
     assert not [c for c in shown if unicodedata.category(c) in STEERING and c not in "\u200c\u200d"]
-    assert normalise.printable(shown) == shown
+    assert normalise.to_printable(shown) == shown
 
 
 @pytest.mark.parametrize(
@@ -169,22 +169,22 @@ def test_what_is_shown_has_nothing_that_steers_a_terminal(raw: str) -> None:
     ],
 )
 def test_only_steering_characters_are_spelt_out(raw: str, shown: str) -> None:
-    assert normalise.printable(raw) == shown
+    assert normalise.to_printable(raw) == shown
 
 
 @given(st.binary())
 @settings(deadline=None)
 def test_any_path_can_be_shown_on_one_line(path: bytes) -> None:
-    shown = normalise.printable_path(path)
-    assert shown == normalise.printable(shown)
+    shown = normalise.to_printable_path(path)
+    assert shown == normalise.to_printable(shown)
 
 
 def test_bytes_of_a_path_that_are_not_utf8_are_spelt_out() -> None:
-    assert normalise.printable_path("기사\n".encode() + b"\xff.md") == "기사\\x0a\\xff.md"
+    assert normalise.to_printable_path("기사\n".encode() + b"\xff.md") == "기사\\x0a\\xff.md"
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")), min_size=1))
 @settings(deadline=None)
 def test_a_block_is_shown_line_by_line(lines: list[str]) -> None:
-    shown = normalise.printable_block("\n".join(lines) + "\n").rstrip("\n")
-    assert shown == "\n".join(normalise.printable(line.replace("\t", "    ")) for line in lines).rstrip("\n")
+    shown = normalise.to_printable_block("\n".join(lines) + "\n").rstrip("\n")
+    assert shown == "\n".join(normalise.to_printable(line.replace("\t", "    ")) for line in lines).rstrip("\n")

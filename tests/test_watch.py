@@ -11,9 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from dedup import store
-from dedup.daemon.watch import MOST_PATHS, Notebook, Watcher
-from dedup.daemon.watch.change_queue import tops
-from dedup.scan.roots import Root
+from dedup.daemon.watch import MAX_PATHS, ChangeQueue, Watcher
+from dedup.daemon.watch.change_queue import topmost_folders
+from dedup.scan.roots import CrawlDirectory
 from dedup.store import open_database
 from tests import running
 from tests.crawl import Made, edited, words
@@ -169,39 +169,39 @@ def test_a_folder_made_in_the_place_of_one_that_went_is_followed_and_so_is_that_
 
 
 def test_notes_are_bounded_first_by_folders_then_by_everything() -> None:
-    book = Notebook()
-    for n in range(MOST_PATHS + 1):
-        book.file(1, b"%d/%d.md" % (n % 7, n))
-    notes = book.take()
-    assert (notes.files, notes.everything) == ({}, None)
+    book = ChangeQueue()
+    for n in range(MAX_PATHS + 1):
+        book.add_file(1, b"%d/%d.md" % (n % 7, n))
+    notes = book.take_all()
+    assert (notes.files, notes.full_scan_reason) == ({}, None)
     assert notes.folders == {1: {b"%d" % n for n in range(7)}}
-    for n in range(MOST_PATHS + 1):
-        book.file(1, b"%d/a.md" % n)
-    assert book.take().everything
-    assert not book.take()
+    for n in range(MAX_PATHS + 1):
+        book.add_file(1, b"%d/a.md" % n)
+    assert book.take_all().full_scan_reason
+    assert not book.take_all()
 
 
 def test_what_lies_below_a_folder_that_is_looked_at_is_not_looked_at_again() -> None:
-    assert tops({b"a/b/c", b"a", b"a/b", b"a-b", b"ab", b"c/d", b"c-d/e"}) == [b"a-b", b"a", b"ab", b"c-d/e", b"c/d"]
-    assert tops({b"", b"a", b"\xff"}) == [b""]
-    assert tops(set()) == []
+    assert topmost_folders({b"a/b/c", b"a", b"a/b", b"a-b", b"ab", b"c/d", b"c-d/e"}) == [b"a-b", b"a", b"ab", b"c-d/e", b"c/d"]
+    assert topmost_folders({b"", b"a", b"\xff"}) == [b""]
+    assert topmost_folders(set()) == []
 
 
 def test_a_dead_observer_is_noticed_rebuilt_and_everything_scanned(tmp_path: Path) -> None:
-    watcher = Watcher([Root(1, os.fsencode(tmp_path))])
+    watcher = Watcher([CrawlDirectory(1, os.fsencode(tmp_path))])
     watcher.start()
     try:
         watcher.check()
-        assert (watcher.restarts, bool(watcher.book.take())) == (0, False)
+        assert (watcher.restarts, bool(watcher.change_queue.take_all())) == (0, False)
         assert watcher._observer is not None
         for emitter in watcher._observer.emitters:
             emitter.stop()
             emitter.join()
         watcher.check()
         assert watcher.restarts == 1
-        assert watcher.book.take().everything
+        assert watcher.change_queue.take_all().full_scan_reason
         (tmp_path / "a.md").write_text("x")
-        assert watcher.book.woken.wait(10)
+        assert watcher.change_queue.wakeup.wait(10)
         shutil.rmtree(tmp_path)
     finally:
         watcher.close()

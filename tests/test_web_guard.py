@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import pytest
 
-from dedup.config import Settings, Web
-from dedup.errors import WebError, WebOpenError
-from dedup.web.middleware import is_own_machine
-from dedup.web.server import token_of
+from dedup.config import Settings, WebConfig
+from dedup.errors import WebError, WebExposedError
+from dedup.web.middleware import is_loopback
+from dedup.web.server import load_token
 from tests import running
 from tests.conftest import Sampled
 from tests.crawl import Made
@@ -21,7 +21,7 @@ TOKEN = "벽 token:with a colon"
 
 
 def settings(**web: object) -> Settings:
-    return Settings(web=Web.model_validate(web))
+    return Settings(web=WebConfig.model_validate(web))
 
 
 EVERYWHERE = ("/", "/status", "/changes.atom", "/none", "/static/dedup.css", "/status?format=json", "/page?url=none")
@@ -139,17 +139,17 @@ def test_an_error_of_the_programs_own_tells_nothing_and_carries_the_headers(samp
     ],
 )  # fmt: skip
 def test_an_address_that_others_reach_wants_a_token(listen: str, own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert is_own_machine(listen) is own
+    assert is_loopback(listen) is own
     if not own:
-        with pytest.raises(WebOpenError, match="set \\[web\\] token"):
-            token_of(settings(listen=listen))
+        with pytest.raises(WebExposedError, match="set \\[web\\] token"):
+            load_token(settings(listen=listen))
     else:
-        assert token_of(settings(listen=listen)) == ""
+        assert load_token(settings(listen=listen)) == ""
     monkeypatch.setenv("DESK", "s3cret")
-    assert token_of(settings(listen=listen, token="env:DESK")) == "s3cret"
+    assert load_token(settings(listen=listen, token="env:DESK")) == "s3cret"
     monkeypatch.setenv("DESK", "")
     with pytest.raises(WebError, match="DESK of \\[web\\] token is empty"):
-        token_of(settings(listen=listen, token="env:DESK"))
+        load_token(settings(listen=listen, token="env:DESK"))
 
 
 def test_addresses_of_a_crawl_are_links_only_where_a_browser_may_go(crawl: Path, db: Path) -> None:

@@ -254,7 +254,7 @@ def test_nothing_is_shown_by_a_key_of_the_database(site: TestClient, sampled: Sa
     """Figures name pages by URL, states by digest or ordinal."""
     settings = load(str(sampled.folder / "config.toml")).settings
     with open_database(settings.database.path) as database:
-        found = reports.history(database, store.pages.get_by_url(database, RETURNED) or 0)
+        found = reports.page_history(database, store.pages.get_by_url(database, RETURNED) or 0)
     assert found["url"] == RETURNED
     those = f"/pair?a={quote(FIRST)}&b={quote(SECOND)}"
     for address in ("/changes", f"/page?url={quote(RETURNED)}", f"/compare?url={quote(RETURNED)}", those):

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from dedup.config import load
-from dedup.web.app import STATIC, make
+from dedup.web.app import STATIC_FILES, create_app
 from dedup.web.views import VIEWS
 from tests.conftest import Sampled
 from tests.pages import Parsed
@@ -22,7 +22,7 @@ OUTSIDE = "https://desk.example/dedup"
 def proxied(folder: Path) -> TestClient:
     """A browser that asks nginx, which asks the dashboard: `location /dedup/`, `proxy_pass http://127.0.0.1:8765/`, `Host` as it came."""
     settings = load(str(folder / "config.toml")).settings
-    app = make(settings.model_copy(update={"web": settings.web.model_copy(update={"hosts": ("desk.example",)})}))
+    app = create_app(settings.model_copy(update={"web": settings.web.model_copy(update={"hosts": ("desk.example",)})}))
 
     async def nginx(scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["path"].startswith("/dedup/"), f"{scope['path']} is outside of what is served"
@@ -32,7 +32,7 @@ def proxied(folder: Path) -> TestClient:
     return TestClient(nginx, base_url=OUTSIDE)
 
 
-PATHS = [view.path for view in VIEWS if view.path != "/"] + [f"/static/{name}" for name in STATIC]
+PATHS = [view.path for view in VIEWS if view.path != "/"] + [f"/static/{name}" for name in STATIC_FILES]
 
 
 @pytest.mark.parametrize("path", PATHS)

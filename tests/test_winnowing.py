@@ -31,7 +31,7 @@ def fmix64(h: int) -> int:
 
 def run_at(normalised: str, at: int) -> str:
     """The run that begins there; empty where the rest of the text is too light for one."""
-    wide = normalise.wide_array()
+    wide = normalise.wide_mask()
     weight, end = 0, at
     while weight < FULL and end < len(normalised):
         weight += 8 if wide[ord(normalised[end])] else 5
@@ -73,7 +73,7 @@ def naive(body: str, least: int) -> list[int] | None:
 
 
 def arrays(bodies: list[str], least: int = 1) -> list[NDArray[np.int64] | None]:
-    return [k for folded in normalise.folded(bodies) for k in winnowing.keys(folded, least)]
+    return [k for folded in normalise.fold_batches(bodies) for k in winnowing.fingerprint_texts(folded, least)]
 
 
 def keys(bodies: list[str], least: int = 1) -> list[list[int] | None]:
@@ -81,7 +81,7 @@ def keys(bodies: list[str], least: int = 1) -> list[list[int] | None]:
 
 
 def packed(bodies: list[str], least: int = 1) -> list[bytes | None]:
-    return [p for folded in normalise.folded(bodies) for p in winnowing.packed(folded, least)]
+    return [p for folded in normalise.fold_batches(bodies) for p in winnowing.fingerprint_texts_packed(folded, least)]
 
 
 RNG = random.Random(12)
@@ -142,10 +142,10 @@ def test_runs_of_both_forms_are_those_of_the_definition() -> None:
         " ".join([*words(RNG, 30), *words(RNG, 20, korean=False), *words(RNG, 9), "2026", "漢字カナ", *words(RNG, 4)])
     )
     points = normalise.to_points(body)
-    own = numpy_kernel.lengths(points).tolist()
+    own = numpy_kernel.measure_runs(points).tolist()
     assert [body[at : at + n] for at, n in enumerate(own)] == runs(body)
     assert {20, 32} < set(own)
-    assert len(numpy_kernel.hashes(points)) == len(own)
+    assert len(numpy_kernel.hash_runs(points)) == len(own)
 
 
 def falling(number: int) -> str:
@@ -179,8 +179,8 @@ def test_a_text_of_a_million_characters_has_about_a_thousand_keys_and_the_same_i
     body = of_length(600_000) + of_length(400_000, korean=False)
     found = []
     for engaged in (True, False):
-        monkeypatch.setattr(jit._State, "engaged", engaged)
-        monkeypatch.setattr(jit._State, "missing", not engaged)
+        monkeypatch.setattr(jit._JitState, "enabled", engaged)
+        monkeypatch.setattr(jit._JitState, "unavailable", not engaged)
         found += keys([body])
     assert found[0] == found[1]
     assert len(found[0] or ()) == pytest.approx(EXPECTED_EVER, abs=100)
@@ -245,9 +245,9 @@ def test_how_many_characters_a_passage_needs_at_most(seed: int, shares: Sequence
 
 
 def test_up_to_which_length_a_window_serves() -> None:
-    assert [recipe.window(n) for n in (0, 820, 821, 1280, 32_000, 32_001, 64_000)] == [40, 40, 41, 63, 63, 64, 127]
-    assert [recipe.window(n) for n in range(40_000)] == sorted(recipe.window(n) for n in range(40_000))
-    assert [recipe.window(n) for n in range(1, 40_000, 7)] == [window(n) for n in range(1, 40_000, 7)]
+    assert [recipe.window_size(n) for n in (0, 820, 821, 1280, 32_000, 32_001, 64_000)] == [40, 40, 41, 63, 63, 64, 127]
+    assert [recipe.window_size(n) for n in range(40_000)] == sorted(recipe.window_size(n) for n in range(40_000))
+    assert [recipe.window_size(n) for n in range(1, 40_000, 7)] == [window(n) for n in range(1, 40_000, 7)]
 
 
 def test_unlike_texts_share_none(either: str) -> None:
@@ -264,7 +264,7 @@ def test_unlike_texts_share_none(either: str) -> None:
 @settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_keys_do_not_depend_on_the_batch(either: str, bodies: list[str], least: int, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(normalise, "BATCH_CHARACTERS", size)
+        patch.setattr(normalise, "MAX_BATCH_CHARACTERS", size)
         together = keys(bodies, least)
     assert together == [k for body in bodies for k in keys([body], least)]
 
@@ -297,20 +297,25 @@ def test_a_text_that_is_too_short_has_none(either: str) -> None:
 @given(TEXTS, st.sampled_from([" ", "\n\n", "…", "”"]))
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_spacing_and_punctuation_make_no_difference(either: str, body: str, mark: str) -> None:
-    body = normalise.nfc(body)
+    body = normalise.to_nfc(body)
     assert keys([mark.join(["", *normalise.normalise(body), ""])]) == keys([body])
 
 
 def test_the_recipe_names_all_that_a_key_depends_on() -> None:
     assert winnowing.RECIPE == "winnow/poly64/160by8-5/40to63/40-32-1000/35bits/text1"
-    assert (recipe.FULL, recipe.WIDE_WEIGHT, recipe.NARROW_WEIGHT, recipe.WINDOW, recipe.WIDER) == (160, 8, 5, 40, 63)
-    assert (recipe.EXPECTED, recipe.PER_KEY, recipe.EXPECTED_EVER, recipe.KEY_BITS) == (40, 32, 1000, 35)
-    assert (recipe.BASE, recipe.SPREAD, recipe.AGAIN) == (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xC2B2AE3D27D4EB4F)
+    assert (recipe.RUN_WEIGHT, recipe.WIDE_WEIGHT, recipe.NARROW_WEIGHT, recipe.WINDOW, recipe.MAX_SHORT_TEXT_WINDOW) == (160, 8, 5, 40, 63)
+    assert (recipe.EXPECTED_FINGERPRINTS, recipe.CHARACTERS_PER_FINGERPRINT, recipe.MAX_EXPECTED_FINGERPRINTS, recipe.FINGERPRINT_BITS) == (
+        40,
+        32,
+        1000,
+        35,
+    )
+    assert (recipe.BASE, recipe.LENGTH_FACTOR, recipe.FINGERPRINT_SALT) == (0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xC2B2AE3D27D4EB4F)
 
 
 @pytest.mark.parametrize(("characters", "keys"), [(0, 80), (1311, 80), (1312, 82), (31_999, 1998), (32_000, 2000), (10**9, 2000)])
 def test_how_many_keys_a_text_has_at_most(characters: int, keys: int) -> None:
-    assert recipe.most(characters) == keys
+    assert recipe.max_fingerprints(characters) == keys
 
 
 KOREAN = (

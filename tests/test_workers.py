@@ -15,84 +15,85 @@ import pytest
 
 from dedup.config import Settings
 from dedup.scan import workers
-from dedup.scan.extract import Found, examine
-from dedup.scan.session import options_of
-from dedup.scan.workers import Examiners
-from dedup.store.rows import Stat
+from dedup.scan.extract import CrawlFile, extract_files
+from dedup.scan.session import build_extract_options
+from dedup.scan.workers import WorkerPool
+from dedup.store.rows import FileStamp
 from tests import running
 from tests.crawl import Made, edited, words
 
-OPTIONS = options_of(Settings())
+OPTIONS = build_extract_options(Settings())
 
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "WORTHWHILE", 0)
+    monkeypatch.setattr(workers, "MIN_FILES_FOR_PROCESSES", 0)
 
 
-def founds(folder: Path, number: int) -> list[Found]:
+def founds(folder: Path, number: int) -> list[CrawlFile]:
     rng = __import__("random").Random(2)
     story = words(rng, 60)
     made = [Made(body=" ".join(edited(rng, story, 0.05)), aid=f"{n:010}").write(folder) for n in range(number)]
     (folder / "bad.md").write_bytes(b"\xff\xfe\xff")
     return [
-        Found(1, os.fsencode(folder), b"", os.fsencode(p.name), Stat(0, 0, 0, 0)) for p in (*made, folder / "bad.md", folder / "none.md")
+        CrawlFile(1, os.fsencode(folder), b"", os.fsencode(p.name), FileStamp(0, 0, 0, 0))
+        for p in (*made, folder / "bad.md", folder / "none.md")
     ]
 
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_results_are_the_same_and_in_order_however_many_there_are(crawl: Path, number: int) -> None:
     those = founds(crawl, 40)
-    examiners = Examiners(OPTIONS, number)
+    examiners = WorkerPool(OPTIONS, number)
     for start in range(0, len(those), 5):
-        examiners.give(those[start : start + 5])
-    found = [e for _ in range(len(examiners)) for e in examiners.take(threading.Event())]
+        examiners.submit(those[start : start + 5])
+    found = [e for _ in range(len(examiners)) for e in examiners.take_oldest(threading.Event())]
     assert len(examiners._processes) == (number if number > 1 else 0)
     examiners.close()
-    assert found == examine(those, OPTIONS)
+    assert found == extract_files(those, OPTIONS)
     assert [e.outcome for e in found][-3:] == ["article", "fault", "vanished"]
 
 
 def test_a_process_is_not_started_for_few_files(crawl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "WORTHWHILE", 1000)
-    examiners = Examiners(OPTIONS, 2)
-    examiners.give(founds(crawl, 3))
-    assert len(examiners.take(threading.Event())) == 5
+    monkeypatch.setattr(workers, "MIN_FILES_FOR_PROCESSES", 1000)
+    examiners = WorkerPool(OPTIONS, 2)
+    examiners.submit(founds(crawl, 3))
+    assert len(examiners.take_oldest(threading.Event())) == 5
     assert examiners._processes == []
 
 
 def test_what_a_process_that_died_was_reading_is_read_again(crawl: Path, caplog: pytest.LogCaptureFixture) -> None:
     those = founds(crawl, 10)
-    examiners = Examiners(OPTIONS, 2)
+    examiners = WorkerPool(OPTIONS, 2)
     for _ in range(2):
-        examiners.give(those)
-        assert len(examiners.take(threading.Event())) == len(those)
+        examiners.submit(those)
+        assert len(examiners.take_oldest(threading.Event())) == len(those)
     for process in examiners._processes:
         process.kill()
         process.wait()
     for _ in range(4):
-        examiners.give(those)
+        examiners.submit(those)
     with caplog.at_level(logging.WARNING, "dedup"):
-        found = [examiners.take(threading.Event()) for _ in range(4)]
-    assert found == [examine(those, OPTIONS)] * 4
+        found = [examiners.take_oldest(threading.Event()) for _ in range(4)]
+    assert found == [extract_files(those, OPTIONS)] * 4
     assert "a process that reads files died" in caplog.text
     examiners.close()
 
 
 def test_one_that_hangs_does_not_keep_the_program_from_stopping(crawl: Path) -> None:
     those = founds(crawl, 10)
-    examiners = Examiners(OPTIONS, 2)
+    examiners = WorkerPool(OPTIONS, 2)
     for _ in range(4):
-        examiners.give(those)
+        examiners.submit(those)
     for _ in range(4):
-        examiners.take(threading.Event())
+        examiners.take_oldest(threading.Event())
     for process in examiners._processes:
         process.send_signal(signal.SIGSTOP)
     for _ in range(4):
-        examiners.give(those)
+        examiners.submit(those)
     stop = threading.Event()
     stop.set()
-    assert examiners.take(stop, patience=0.2) == []
+    assert examiners.take_oldest(stop, patience_seconds=0.2) == []
     assert len(examiners) == 0
     processes = list(examiners._processes)
     examiners.close()
@@ -102,12 +103,12 @@ def test_one_that_hangs_does_not_keep_the_program_from_stopping(crawl: Path) -> 
 def test_a_file_that_the_program_fails_on_is_a_fault_and_its_traceback_is_logged_here(
     crawl: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    those = [Found(1, b"a\0b", b"", b"null.md", Stat(0, 0, 0, 0)), *founds(crawl, 3)]
-    examiners = Examiners(OPTIONS, 2)
-    examiners.give(those)
+    those = [CrawlFile(1, b"a\0b", b"", b"null.md", FileStamp(0, 0, 0, 0)), *founds(crawl, 3)]
+    examiners = WorkerPool(OPTIONS, 2)
+    examiners.submit(those)
     try:
         with caplog.at_level(logging.ERROR, "dedup"):
-            found = examiners.take(threading.Event())
+            found = examiners.take_oldest(threading.Event())
     finally:
         examiners.close()
     assert [e.outcome for e in found] == ["fault", "article", "article", "article", "fault", "vanished"]
@@ -139,15 +140,15 @@ def test_a_file_that_ends_every_process_is_a_fault_and_the_others_are_read(
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     those = founds(crawl, 6)
     Made(body="deadly").write(crawl, "deadly.md")
-    those.insert(3, Found(1, os.fsencode(crawl), b"", b"deadly.md", Stat(0, 0, 0, 0)))
-    examiners = Examiners(OPTIONS, 2)
-    examiners.give(those)
+    those.insert(3, CrawlFile(1, os.fsencode(crawl), b"", b"deadly.md", FileStamp(0, 0, 0, 0)))
+    examiners = WorkerPool(OPTIONS, 2)
+    examiners.submit(those)
     try:
-        found = examiners.take(threading.Event())
+        found = examiners.take_oldest(threading.Event())
     finally:
         examiners.close()
-    assert [e.found.name for e in found] == [f.name for f in those]
-    assert [e for e in found if e.found.name != b"deadly.md"] == examine([f for f in those if f.name != b"deadly.md"], OPTIONS)
+    assert [e.file.name for e in found] == [f.name for f in those]
+    assert [e for e in found if e.file.name != b"deadly.md"] == extract_files([f for f in those if f.name != b"deadly.md"], OPTIONS)
     (fault,) = found[3].faults
     assert fault.kind == "internal"
     assert "signal 11" in fault.message

@@ -8,32 +8,32 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 
 from benchmarks.peers.harness import NUM_PERM, THRESHOLD, Pair, Way, run
-from dedup.index.lsh import Met, new_index
+from dedup.index.lsh import LshCandidates, new_index
 from dedup.model import NO_COMMIT
 from dedup.scan.scanner import BATCH_FILES
 from dedup.similarity import jit, minhash
-from dedup.similarity.minhash import Signed
+from dedup.similarity.minhash import SignedText
 
 
-def _signed(texts: Sequence[str]) -> Iterator[list[Signed]]:
-    jit.worth(jit.ENOUGH)  # a scan of so many texts is past the first thousand
+def _signed(texts: Sequence[str]) -> Iterator[list[SignedText]]:
+    jit.count_work(jit.MIN_WORK)  # a scan of so many texts is past the first thousand
     for start in range(0, len(texts), BATCH_FILES):
-        yield minhash.sign(texts[start : start + BATCH_FILES], NUM_PERM, 0)
+        yield minhash.sign_texts(texts[start : start + BATCH_FILES], NUM_PERM, 0)
 
 
-def _worked(texts: Sequence[str]) -> list[Met]:
-    met: list[Met] = []
+def _worked(texts: Sequence[str]) -> list[LshCandidates]:
+    met: list[LshCandidates] = []
     with tempfile.TemporaryDirectory() as folder:
         index = new_index(os.path.join(folder, "index"), bytes(16), THRESHOLD, NUM_PERM)
         for batch in _signed(texts):
             numbers = list(range(len(met) + 1, len(met) + 1 + len(batch)))
             signatures = [signed.signature or bytes(4 * NUM_PERM) for signed in batch]
-            met += index.meet(numbers, signatures)
+            met += index.query(numbers, signatures)
             index.add(numbers, signatures, NO_COMMIT)
     return met
 
 
-def _pairs(met: Iterable[Met]) -> Iterator[Pair]:
+def _pairs(met: Iterable[LshCandidates]) -> Iterator[Pair]:
     return ((other - 1, place) for place, one in enumerate(met) for other in one.candidates)
 
 

@@ -3,6 +3,6 @@ when (`delivery`)."""
 
 from __future__ import annotations
 
-from dedup.alerts.delivery import Post
+from dedup.alerts.delivery import DeliveryService
 
-__all__ = ["Post"]
+__all__ = ["DeliveryService"]

@@ -24,99 +24,99 @@ from urllib.parse import unquote, urlsplit
 from dedup import __version__
 from dedup.alerts import atom, webhook
 from dedup.alerts.messages import Message
-from dedup.alerts.secrets import reveal, without
-from dedup.config import Channel
+from dedup.alerts.secrets import redact, resolve_secret
+from dedup.config import ChannelConfig
 from dedup.errors import ChannelError
-from dedup.files.protected import Protected
+from dedup.files.protected import ProtectedFiles
 
-SIGNATURE = "X-Dedup-Signature"
+SIGNATURE_HEADER = "X-Dedup-Signature"
 """Header of a signed request: `t=<seconds since 1970>,v1=<hex of HMAC-SHA-256 over "<t>." and the body>`."""
 
 _log = logging.getLogger("dedup")
 
 
-def send(name: str, channel: Channel, message: Message, timeout: float) -> None:
+def send_message(name: str, channel: ChannelConfig, message: Message, timeout_seconds: float) -> None:
     """Send a message to the channel of that name; returns once it is accepted. Raises ChannelError, with nothing secret in it."""
     secrets: list[str] = []
     try:
-        given = {key: reveal(getattr(channel, key), name) for key in ("url", "secret")}
-        secrets += [value for value in given.values() if value]
-        sender, own = SENDERS[channel.kind], channel.model_copy(update=given)
-        if channel.kind in _UNTIMED:
-            _within(timeout, name, lambda: sender(own, message, timeout))
+        resolved = {key: resolve_secret(getattr(channel, key), name) for key in ("url", "secret")}
+        secrets += [value for value in resolved.values() if value]
+        sender, resolved_channel = SENDERS[channel.kind], channel.model_copy(update=resolved)
+        if channel.kind in _KINDS_WITHOUT_TIMEOUT:
+            _run_with_timeout(timeout_seconds, name, lambda: sender(resolved_channel, message, timeout_seconds))
         else:
-            sender(own, message, timeout)
+            sender(resolved_channel, message, timeout_seconds)
     except ChannelError:
         raise
     except Exception as error:
-        told = without(f"{error}" or type(error).__name__, secrets)
-        raise ChannelError(channel=name, problem=told) from None
+        problem = redact(f"{error}" or type(error).__name__, secrets)
+        raise ChannelError(channel=name, problem=problem) from None
 
 
-_UNTIMED = ("apprise", "atom")
+_KINDS_WITHOUT_TIMEOUT = ("apprise", "atom")
 """Kinds whose work has no time limit of its own: a service that Apprise asks, a disk."""
-LEFT_BEHIND = 3
+MAX_HANGING_ATTEMPTS = 3
 """Attempts of one channel that may hang at a time. As long as they do, further attempts are refused."""
-_hanging: dict[str, list[threading.Thread]] = {}
+_hanging_threads: dict[str, list[threading.Thread]] = {}
 
 
-def _within(seconds: float, name: str, work: Callable[[], None]) -> None:
+def _run_with_timeout(timeout_seconds: float, name: str, work: Callable[[], None]) -> None:
     """Do the work for a channel in a thread, and wait for it no longer than that. A thread cannot be ended: one that is late is left
     behind. Raises what the work raises."""
-    hanging = _hanging[name] = [t for t in _hanging.get(name, []) if t.is_alive()]
-    if len(hanging) >= LEFT_BEHIND:
-        raise _Refused(f"{len(hanging)} earlier attempts hang; the next one is made when one of them has ended")
-    failed: list[BaseException] = []
+    hanging = _hanging_threads[name] = [t for t in _hanging_threads.get(name, []) if t.is_alive()]
+    if len(hanging) >= MAX_HANGING_ATTEMPTS:
+        raise _SendRefusedError(f"{len(hanging)} earlier attempts hang; the next one is made when one of them has ended")
+    errors: list[BaseException] = []
 
     def run() -> None:
         try:
             work()
         except BaseException as error:
-            failed.append(error)
+            errors.append(error)
 
     thread = threading.Thread(target=run, name=f"an alert to {name}", daemon=True)
     thread.start()
-    thread.join(seconds)
+    thread.join(timeout_seconds)
     if thread.is_alive():
         hanging.append(thread)
-        raise _Refused(f"it was not done within {seconds:g} seconds")
-    if failed:
-        raise failed[0]
+        raise _SendRefusedError(f"it was not done within {timeout_seconds:g} seconds")
+    if errors:
+        raise errors[0]
 
 
-def placed(name: str, channel: Channel, protected: Protected) -> Channel:
+def resolve_path(name: str, channel: ChannelConfig, protected: ProtectedFiles) -> ChannelConfig:
     """The channel of that name with the file that it writes as a path without links; senders follow none from there on. Raises
     ChannelError for a file that must not be written."""
     if not channel.path:
         return channel
-    place = os.path.realpath(channel.path)
-    if problem := protected.problem(place):
+    real_path = os.path.realpath(channel.path)
+    if problem := protected.find_problem(real_path):
         raise ChannelError(channel=name, problem=f"{channel.path} is not written: {problem}")
-    return channel.model_copy(update={"path": place})
+    return channel.model_copy(update={"path": real_path})
 
 
-class _Refused(Exception):  # noqa: N818  a word for what it is
+class _SendRefusedError(Exception):
     """The channel has not taken it, and why."""
 
 
-def _apprise(channel: Channel, message: Message, _: float) -> None:
+def _send_apprise(channel: ChannelConfig, message: Message, _: float) -> None:
     try:
         from apprise import Apprise, AppriseAsset, NotifyFormat
     except ImportError:
-        raise _Refused("Apprise is not installed; install dedup[alerts]") from None
+        raise _SendRefusedError("Apprise is not installed; install dedup[alerts]") from None
     asset = AppriseAsset(app_id="dedup", app_desc="dedup", app_url="", async_mode=False)
-    with _Overheard() as heard:
+    with _LogCapture() as log_capture:
         service = Apprise.instantiate(channel.url, asset=asset)
         if service is None or isinstance(service, list):
-            raise _Refused("the url is none that Apprise knows" + heard.told)
-        usual = service.resolve_format()
-        form = usual if usual == NotifyFormat.HTML else service.resolve_format(NotifyFormat.TEXT)
-        body = {NotifyFormat.HTML: message.html, NotifyFormat.MARKDOWN: message.markdown}.get(form, message.text)
-        if not service.notify(body=body, title=message.subject, body_format=form):
-            raise _Refused("it was not accepted" + heard.told)
+            raise _SendRefusedError("the url is none that Apprise knows" + log_capture.summary)
+        default_format = service.resolve_format()
+        body_format = default_format if default_format == NotifyFormat.HTML else service.resolve_format(NotifyFormat.TEXT)
+        body = {NotifyFormat.HTML: message.html, NotifyFormat.MARKDOWN: message.markdown}.get(body_format, message.text)
+        if not service.notify(body=body, title=message.subject, body_format=body_format):
+            raise _SendRefusedError("it was not accepted" + log_capture.summary)
 
 
-class _Overheard(logging.Handler):
+class _LogCapture(logging.Handler):
     """What Apprise logs in this thread, which goes nowhere else: it may hold parts of an address."""
 
     def __init__(self) -> None:
@@ -125,7 +125,7 @@ class _Overheard(logging.Handler):
         self._lines: list[str] = []
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         return ": " + "; ".join(self._lines) if self._lines else ""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -142,100 +142,100 @@ class _Overheard(logging.Handler):
         logging.getLogger("apprise").removeHandler(self)
 
 
-def body_of(message: Message) -> bytes:
+def encode_body(message: Message) -> bytes:
     """What programs are given of a message: JSON in UTF-8."""
-    return json.dumps(message.machine, ensure_ascii=False).encode("utf-8", "replace")
+    return json.dumps(message.json_body, ensure_ascii=False).encode("utf-8", "replace")
 
 
-def signature(secret: str, at: int, body: bytes) -> str:
+def sign_body(secret: str, timestamp: int, body: bytes) -> str:
     """The value of the header that signs a request made at a time, in seconds since 1970."""
-    made = hmac.new(secret.encode(), b"%d." % at + body, hashlib.sha256).hexdigest()
-    return f"t={at},v1={made}"
+    digest = hmac.new(secret.encode(), b"%d." % timestamp + body, hashlib.sha256).hexdigest()
+    return f"t={timestamp},v1={digest}"
 
 
-def _webhook(channel: Channel, message: Message, timeout: float) -> None:
-    body = body_of(message)
+def _send_webhook(channel: ChannelConfig, message: Message, timeout_seconds: float) -> None:
+    body = encode_body(message)
     headers = {"Content-Type": "application/json", "User-Agent": f"dedup/{__version__}", "X-Dedup-Id": message.id}
     if channel.secret:
-        headers[SIGNATURE] = signature(channel.secret, int(time.time()), body)
-    url, authorisation = _without_credentials(channel.url)
+        headers[SIGNATURE_HEADER] = sign_body(channel.secret, int(time.time()), body)
+    url, authorisation = _split_credentials(channel.url)
     if urlsplit(url).scheme not in ("http", "https"):
-        raise _Refused("the url is neither http:// nor https://")
+        raise _SendRefusedError("the url is neither http:// nor https://")
     try:
-        status, reason = webhook.post(url, body, headers | authorisation, timeout)
+        status, reason = webhook.post(url, body, headers | authorisation, timeout_seconds)
     except (OSError, HTTPException) as error:
-        raise _Refused(f"{error}" or type(error).__name__) from None
+        raise _SendRefusedError(f"{error}" or type(error).__name__) from None
     if 300 <= status < 400:
-        raise _Refused(f"it answered {status} {reason}; redirects are not followed: set the url to the final address")
+        raise _SendRefusedError(f"it answered {status} {reason}; redirects are not followed: set the url to the final address")
     if not 200 <= status < 300:
-        raise _Refused(f"it answered {status} {reason}")
+        raise _SendRefusedError(f"it answered {status} {reason}")
 
 
-def _without_credentials(url: str) -> tuple[str, dict[str, str]]:
+def _split_credentials(url: str) -> tuple[str, dict[str, str]]:
     """An address without user and password, and the header that has them (RFC 7617)."""
     split = urlsplit(url)
-    credentials, at, host = split.netloc.rpartition("@")
-    if not at:
+    credentials, separator, host = split.netloc.rpartition("@")
+    if not separator:
         return url, {}
-    told = b64encode(unquote(credentials).encode()).decode()
-    return split._replace(netloc=host).geturl(), {"Authorization": f"Basic {told}"}
+    encoded = b64encode(unquote(credentials).encode()).decode()
+    return split._replace(netloc=host).geturl(), {"Authorization": f"Basic {encoded}"}
 
 
-def _command(channel: Channel, message: Message, timeout: float) -> None:
+def _send_command(channel: ChannelConfig, message: Message, timeout_seconds: float) -> None:
     """Files, not pipes: nobody waits for a process that outlives the command and keeps its output open."""
-    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
-        given.write(body_of(message))
-        given.seek(0)
+    with tempfile.TemporaryFile() as stdin_file, tempfile.TemporaryFile() as stderr_file:
+        stdin_file.write(encode_body(message))
+        stdin_file.seek(0)
         process = subprocess.Popen(  # noqa: S603  no shell, and the user's own command
-            channel.command, stdin=given, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True,
+            channel.command, stdin=stdin_file, stdout=subprocess.DEVNULL, stderr=stderr_file, start_new_session=True,
             env=os.environ | {"DEDUP_ALERT_ID": message.id},
         )  # fmt: skip
         try:
-            code = process.wait(timeout)
+            code = process.wait(timeout_seconds)
         except subprocess.TimeoutExpired:
-            raise _Refused(f"the command did not end within {timeout:g} seconds") from None
+            raise _SendRefusedError(f"the command did not end within {timeout_seconds:g} seconds") from None
         finally:
-            _end(process)
+            _kill(process)
         if code:
-            raise _Refused(f"the command left with exit code {code}{_tail(said)}")
+            raise _SendRefusedError(f"the command left with exit code {code}{_stderr_tail(stderr_file)}")
 
 
-ENDING = 5.0
+KILL_WAIT_SECONDS = 5.0
 """Seconds that a process has to end in once it is killed."""
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         with suppress(subprocess.TimeoutExpired):  # the kernel may hold it, on a disk that does not answer
-            process.wait(ENDING)
+            process.wait(KILL_WAIT_SECONDS)
 
 
-def _tail(said: IO[bytes]) -> str:
-    said.seek(0, os.SEEK_END)
-    said.seek(max(0, said.tell() - 200))
-    told = said.read().decode("utf-8", "replace").strip()
-    return f": {told}" if told else ""
+def _stderr_tail(stderr_file: IO[bytes]) -> str:
+    stderr_file.seek(0, os.SEEK_END)
+    stderr_file.seek(max(0, stderr_file.tell() - 200))
+    text = stderr_file.read().decode("utf-8", "replace").strip()
+    return f": {text}" if text else ""
 
 
-def _atom(channel: Channel, message: Message, _: float) -> None:
+def _send_atom(channel: ChannelConfig, message: Message, _: float) -> None:
     try:
-        atom.add(Path(channel.path), message.entries, channel.entries)
+        atom.add_entries(Path(channel.path), message.entries, channel.entries)
     except OSError as error:
-        raise _Refused(f"{channel.path}: {error.strerror or error}") from None
+        raise _SendRefusedError(f"{channel.path}: {error.strerror or error}") from None
 
 
-def _to_log(_: Channel, message: Message, __: float) -> None:
+def _send_to_log(_: ChannelConfig, message: Message, __: float) -> None:
     for entry in message.entries:
         _log.warning("alert %s: %s %s", entry.id, entry.title, entry.url)
 
 
-SENDERS: dict[str, Callable[[Channel, Message, float], None]] = {
-    "apprise": _apprise,
-    "webhook": _webhook,
-    "command": _command,
-    "atom": _atom,
-    "log": _to_log,
+SENDERS: dict[str, Callable[[ChannelConfig, Message, float], None]] = {
+    "apprise": _send_apprise,
+    "webhook": _send_webhook,
+    "command": _send_command,
+    "atom": _send_atom,
+    "log": _send_to_log,
 }
 """Kind of channel → what sends there. Another kind is a row here and one in dedup.config."""

@@ -19,311 +19,325 @@ from itertools import groupby
 from zoneinfo import ZoneInfo
 
 from dedup import store
-from dedup.alerts.channels import placed, send
-from dedup.alerts.content import Style
-from dedup.alerts.messages import Message, message
-from dedup.config import Delivery, Settings
+from dedup.alerts.channels import resolve_path, send_message
+from dedup.alerts.content import MessageStyle
+from dedup.alerts.messages import Message, build_message
+from dedup.config import DeliveryConfig, Settings
 from dedup.errors import ChannelError
-from dedup.files.protected import Protected
-from dedup.rules import Alerting, Rhythm, due, hour_of
+from dedup.files.protected import ProtectedFiles
+from dedup.rules import AlertPolicy, Schedule, delivery_time, start_of_hour
 from dedup.store import Database, Transaction, WritableDatabase
-from dedup.store.rows import Ahead, AlertRow, DeliveryRow
+from dedup.store.rows import AlertRow, DeliveryRow, MistimedDelivery
 from dedup.text import times
 
-EVERY = 0.5
+POLL_SECONDS = 0.5
 """Seconds between two looks into the outbox."""
-TOGETHER = 500
+MAX_BATCH = 500
 """Deliveries of a channel that are taken at once, and told in one message at most."""
-LATE, FEW = timedelta(minutes=10), 3
+LATE_AFTER, MAX_SINGLE_LATE = timedelta(minutes=10), 3
 """What should have been sent so long ago is told in one message, if it is more than a few."""
-FAILING = 3
+FAILURES_UNTIL_FAILING = 3
 """Attempts in a row that a channel has not taken, from which it counts as failing: it is tried with one message at a time."""
-HANGING = 2
+TIMEOUTS_UNTIL_HANGING = 2
 """Times that a channel may take its time, beside once for each message, until it counts as failing."""
-SLACK = 60
+SLACK_SECONDS = 60
 """Seconds by which an attempt may be late. What the clock says beyond that has passed between two attempts does not count as trying: the
 clock leapt, or no process ran."""
-PATIENCE = 3.0
+FINISH_SECONDS = 3.0
 """Seconds that are left to channels when leaving."""
 
-_BY_ITSELF = (None, "incident")
+_SINGLE_DIGESTS = (None, "incident")
 
 _log = logging.getLogger("dedup")
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class OutgoingMessage:
     """Deliveries of one channel that are told in one message; `digest` tells why, None: it is one by itself."""
 
     channel: str
-    deliveries: tuple[int, ...]
+    delivery_ids: tuple[int, ...]
     alerts: tuple[AlertRow, ...]
-    digest: str | None
+    digest_reason: str | None
     attempts: int
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SendResult:
     """What became of a parcel: the `message` that it went in, or why it was not taken; neither: it was not tried."""
 
-    parcel: Parcel
+    outgoing: OutgoingMessage
     at: str
-    message: str | None
+    message_id: str | None
     error: str | None
 
 
 @dataclass(slots=True)
-class _State:
+class _ChannelState:
     """One channel: what has been handed over to it and not come back, failures in a row and since when."""
 
-    out: int = 0
-    handed: tuple[float, str] = (0.0, "")
+    in_flight: int = 0
+    last_handover: tuple[float, str] = (0.0, "")
     failures: int = 0
-    since: str | None = None
-    error: str = ""
-    inbox: queue.SimpleQueue[Parcel | None] = field(default_factory=queue.SimpleQueue)
+    failing_since: str | None = None
+    last_error: str = ""
+    inbox: queue.SimpleQueue[OutgoingMessage | None] = field(default_factory=queue.SimpleQueue)
     thread: threading.Thread | None = None
 
 
-class Post:
+class DeliveryService:
     """Sends what is due. Everything but the sending is done by whoever calls `exchange`, who holds the database for writing."""
 
-    def __init__(self, settings: Settings, protected: Protected | None = None, *, rng: random.Random | None = None) -> None:
+    def __init__(self, settings: Settings, protected: ProtectedFiles | None = None, *, rng: random.Random | None = None) -> None:
         """`protected`: where channels must not write; what the settings name by default."""
-        self._settings: Delivery = settings.delivery
-        self._protected = protected or settings.protected()
-        self._alerting: Alerting = settings.alerting()
+        self._settings: DeliveryConfig = settings.delivery
+        self._protected = protected or settings.protected_paths()
+        self._policy: AlertPolicy = settings.alert_policy()
         self._channels = settings.channels
-        self._style = Style(settings.delivery.language, ZoneInfo(settings.delivery.zone))
+        self._style = MessageStyle(settings.delivery.language, ZoneInfo(settings.delivery.zone))
         self._rng = rng or random.SystemRandom()
-        self._step = round(settings.delivery.most_retry_seconds + settings.delivery.timeout_seconds) + SLACK
-        self._outcomes: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
-        self._unmarked: list[Outcome] = []
-        self._states: dict[str, _State] = {}
-        self._next = 0.0
-        self._leaving = threading.Event()
-        self.sent = self.failed = 0
+        self._max_step_seconds = round(settings.delivery.max_retry_seconds + settings.delivery.timeout_seconds) + SLACK_SECONDS
+        self._results: queue.SimpleQueue[SendResult] = queue.SimpleQueue()
+        self._unmarked_results: list[SendResult] = []
+        self._channel_states: dict[str, _ChannelState] = {}
+        self._next_exchange = 0.0
+        self._should_stop = threading.Event()
+        self.sent_count = self.failed_count = 0
 
     @property
-    def busy(self) -> bool:
+    def is_busy(self) -> bool:
         """Whether something is being sent, or not yet marked."""
-        return bool(self._unmarked) or any(s.out for s in self._states.values())
+        return bool(self._unmarked_results) or any(s.in_flight for s in self._channel_states.values())
 
-    def exchange(self, database: WritableDatabase, *, at_once: bool = False, taking: bool = True) -> int:
+    def exchange(self, database: WritableDatabase, *, immediately: bool = False, take_new: bool = True) -> int:
         """Mark what was sent, and hand over what is due; nothing more often than EVERY, unless `at_once`. To be called outside of a
         transaction; raises what SQLite raises, and then marks it the next time. Returns the number of messages handed over."""
-        if not at_once and time.monotonic() < self._next:
+        if not immediately and time.monotonic() < self._next_exchange:
             return 0
-        self._next = time.monotonic() + EVERY
-        self._collect()
-        if self._unmarked:
+        self._next_exchange = time.monotonic() + POLL_SECONDS
+        self._collect_results()
+        if self._unmarked_results:
             with database.transaction() as transaction:
-                for outcome in self._unmarked:
-                    self._mark(transaction, outcome)
-            self._unmarked.clear()
-        return self._take(database) if taking else 0
+                for result in self._unmarked_results:
+                    self._record_result(transaction, result)
+            self._unmarked_results.clear()
+        return self._hand_over_due(database) if take_new else 0
 
-    def _collect(self) -> None:
-        while not self._outcomes.empty():
-            outcome = self._outcomes.get()
-            state = self._states[outcome.parcel.channel]
-            state.out -= 1
-            if outcome.error is not None:
-                self.failed += 1
+    def _collect_results(self) -> None:
+        while not self._results.empty():
+            result = self._results.get()
+            state = self._channel_states[result.outgoing.channel]
+            state.in_flight -= 1
+            if result.error is not None:
+                self.failed_count += 1
                 state.failures += 1
-                state.since, state.error = state.since or outcome.at, outcome.error
-                if state.failures in (1, FAILING):
-                    _log.warning("%s; it is tried again", outcome.error)
-            elif outcome.message is not None:
-                self.sent += 1
-                if state.failures >= FAILING:
-                    _log.info("channel %s takes alerts again", outcome.parcel.channel)
-                state.failures, state.since, state.error = 0, None, ""
+                state.failing_since, state.last_error = state.failing_since or result.at, result.error
+                if state.failures in (1, FAILURES_UNTIL_FAILING):
+                    _log.warning("%s; it is tried again", result.error)
+            elif result.message_id is not None:
+                self.sent_count += 1
+                if state.failures >= FAILURES_UNTIL_FAILING:
+                    _log.info("channel %s takes alerts again", result.outgoing.channel)
+                state.failures, state.failing_since, state.last_error = 0, None, ""
             else:
                 continue
-            self._unmarked.append(outcome)
+            self._unmarked_results.append(result)
 
     # Marks
 
-    def _mark(self, transaction: Transaction, outcome: Outcome) -> None:
-        parcel = outcome.parcel
-        if outcome.error is None:
-            assert outcome.message is not None
-            store.alerts.mark_sent(transaction, parcel.deliveries, outcome.at, outcome.message)
+    def _record_result(self, transaction: Transaction, result: SendResult) -> None:
+        outgoing = result.outgoing
+        if result.error is None:
+            assert result.message_id is not None
+            store.alerts.mark_sent(transaction, outgoing.delivery_ids, result.at, result.message_id)
             return
-        failures = self._states[parcel.channel].failures
-        now = datetime.fromisoformat(outcome.at)
-        again = _later(now, self._pause(max(parcel.attempts, failures - 1)))
-        give_up = round(self._settings.give_up_hours * 3600)
-        store.alerts.mark_failed(transaction, parcel.deliveries, outcome.at, outcome.error, again, self._step, give_up)
-        if failures >= FAILING:
-            store.alerts.postpone_channel(transaction, parcel.channel, outcome.at, f"not tried: {outcome.error}", again, self._step, give_up)
+        failures = self._channel_states[outgoing.channel].failures
+        now = datetime.fromisoformat(result.at)
+        retry_at = _add_seconds(now, self._retry_delay_seconds(max(outgoing.attempts, failures - 1)))
+        give_up_seconds = round(self._settings.give_up_hours * 3600)
+        store.alerts.mark_failed(
+            transaction, outgoing.delivery_ids, result.at, result.error, retry_at, self._max_step_seconds, give_up_seconds
+        )
+        if failures >= FAILURES_UNTIL_FAILING:
+            store.alerts.postpone_channel(
+                transaction, outgoing.channel, result.at, f"not tried: {result.error}", retry_at, self._max_step_seconds, give_up_seconds
+            )
 
-    def _pause(self, attempts: int) -> float:
+    def _retry_delay_seconds(self, attempts: int) -> float:
         """Seconds until the next attempt: any time within what doubles with each, so that not all come back together."""
-        most = min(self._settings.retry_seconds * 2.0 ** min(attempts, 40), self._settings.most_retry_seconds)
-        return self._rng.uniform(0.0, most)
+        longest = min(self._settings.retry_seconds * 2.0 ** min(attempts, 40), self._settings.max_retry_seconds)
+        return self._rng.uniform(0.0, longest)
 
     # Taking
 
-    def _take(self, database: WritableDatabase) -> int:
+    def _hand_over_due(self, database: WritableDatabase) -> int:
         now = times.now()
-        self._reschedule(database, now)
-        number = 0
+        self._reschedule_early(database, now)
+        count = 0
         for channel in store.alerts.channels_with_due_deliveries(database, now):
-            state = self._states.setdefault(channel, _State())
-            if state.out:
+            state = self._channel_states.setdefault(channel, _ChannelState())
+            if state.in_flight:
                 continue
-            parcels = list(self._parcels(database, channel, now))
-            if state.failures >= FAILING:
-                parcels = parcels[:1]
-            for parcel in parcels:
-                self._hand_over(state, parcel)
-            number += len(parcels)
-        return number
+            messages = list(self._group_due(database, channel, now))
+            if state.failures >= FAILURES_UNTIL_FAILING:
+                messages = messages[:1]
+            for outgoing in messages:
+                self._hand_over(state, outgoing)
+            count += len(messages)
+        return count
 
-    def _reschedule(self, database: WritableDatabase, now: str) -> None:
+    def _reschedule_early(self, database: WritableDatabase, now: str) -> None:
         """Due times that were set by a clock that was ahead are set again."""
-        while ahead := store.alerts.deliveries_scheduled_after(database, now, TOGETHER):
+        while early_deliveries := store.alerts.deliveries_scheduled_after(database, now, MAX_BATCH):
             with database.transaction() as transaction:
-                for delivery in ahead:
+                for delivery in early_deliveries:
                     store.alerts.reschedule(
-                        transaction, delivery.id, delivery.alert, self._due_again(delivery, datetime.fromisoformat(now)), now
+                        transaction, delivery.id, delivery.alert_id, self._new_due_at(delivery, datetime.fromisoformat(now)), now
                     )
 
-    def _due_again(self, delivery: Ahead, now: datetime) -> str:
+    def _new_due_at(self, delivery: MistimedDelivery, now: datetime) -> str:
         """What waited for a time of the clock waits for the next such time. What waited for so many seconds waits for as many from now."""
-        rule = self._alerting.rule(delivery.rule)
-        rhythm = rule.rhythm if rule else Rhythm()
-        planned = max(0.0, times.seconds_between(delivery.scheduled_at, delivery.due_at))
-        if delivery.failed:
-            return _later(now, min(planned, self._settings.most_retry_seconds))
-        if delivery.digest in ("backlog", "incident"):
-            gather = self._settings.gather_seconds
-            longest = gather if delivery.digest == "backlog" else gather + 3600 * (24 + self._alerting.incident_hours)
-            return _later(now, min(planned, longest))
-        if delivery.digest == "rhythm":
-            return due(now, rhythm).at.isoformat()
-        return due(now, Rhythm(zone=rhythm.zone, quiet=rhythm.quiet)).at.isoformat()  # a cap is looked at when it is sent
+        rule = self._policy.find_rule(delivery.rule)
+        schedule = rule.schedule if rule else Schedule()
+        planned_seconds = max(0.0, times.seconds_between(delivery.scheduled_at, delivery.due_at))
+        if delivery.is_retry:
+            return _add_seconds(now, min(planned_seconds, self._settings.max_retry_seconds))
+        if delivery.digest_reason in ("backlog", "incident"):
+            gather_seconds = self._settings.gather_seconds
+            longest = gather_seconds if delivery.digest_reason == "backlog" else gather_seconds + 3600 * (24 + self._policy.incident_hours)
+            return _add_seconds(now, min(planned_seconds, longest))
+        if delivery.digest_reason == "rhythm":
+            return delivery_time(now, schedule).at.isoformat()
+        return delivery_time(
+            now, Schedule(zone=schedule.zone, quiet_hours=schedule.quiet_hours)
+        ).at.isoformat()  # a cap is looked at when it is sent
 
-    def _parcels(self, database: WritableDatabase, channel: str, now: str) -> Iterator[Parcel]:
+    def _group_due(self, database: WritableDatabase, channel: str, now: str) -> Iterator[OutgoingMessage]:
         """What is to be sent now; what is not, though it is due, is put off."""
-        found = store.alerts.due_deliveries(database, channel, now, TOGETHER)
-        holds = list(_holds(database, found, self._alerting, datetime.fromisoformat(now)))
+        due_rows = store.alerts.due_deliveries(database, channel, now, MAX_BATCH)
+        holds = list(_find_holds(database, due_rows, self._policy, datetime.fromisoformat(now)))
         if holds:
             with database.transaction() as transaction:
-                for deliveries, due_at, why in holds:
-                    store.alerts.postpone(transaction, deliveries, due_at, why, now, self._step)
-            held = {d: (due_at, why) for deliveries, due_at, why in holds for d in deliveries}
-            found = [replace(d, due_at=held[d.id][0], digest=held[d.id][1]) if d.id in held else d for d in found]
-            found = [d for d in found if d.due_at <= now]
-        alerts = store.alerts.get(database, [d.alert for d in found])
-        together = groupby(
-            sorted(found, key=lambda d: (d.due_at, d.rule, d.digest or "", d.id)),
-            key=lambda d: (d.due_at, d.rule, d.digest, d.id if d.digest in _BY_ITSELF else 0),
+                for deliveries, due_at, reason in holds:
+                    store.alerts.postpone(transaction, deliveries, due_at, reason, now, self._max_step_seconds)
+            postponed = {d: (due_at, reason) for deliveries, due_at, reason in holds for d in deliveries}
+            due_rows = [
+                replace(d, due_at=postponed[d.id][0], digest_reason=postponed[d.id][1]) if d.id in postponed else d for d in due_rows
+            ]
+            due_rows = [d for d in due_rows if d.due_at <= now]
+        alerts = store.alerts.get(database, [d.alert_id for d in due_rows])
+        groups = groupby(
+            sorted(due_rows, key=lambda d: (d.due_at, d.rule, d.digest_reason or "", d.id)),
+            key=lambda d: (d.due_at, d.rule, d.digest_reason, d.id if d.digest_reason in _SINGLE_DIGESTS else 0),
         )
-        for (_, _, digest, _), rows in together:
-            of_one = list(rows)
-            yield Parcel(
+        for (_, _, digest, _), rows in groups:
+            group = list(rows)
+            yield OutgoingMessage(
                 channel,
-                tuple(d.id for d in of_one),
-                tuple(alerts[d.alert] for d in of_one),
-                None if digest in _BY_ITSELF else digest,
-                max(d.attempts for d in of_one),
+                tuple(d.id for d in group),
+                tuple(alerts[d.alert_id] for d in group),
+                None if digest in _SINGLE_DIGESTS else digest,
+                max(d.attempts for d in group),
             )
 
-    def _hand_over(self, state: _State, parcel: Parcel) -> None:
+    def _hand_over(self, state: _ChannelState, outgoing: OutgoingMessage) -> None:
         if state.thread is None:
-            name = f"alerts to {parcel.channel}"
-            state.thread = threading.Thread(target=self._serve, args=(parcel.channel, state.inbox), name=name, daemon=True)
+            name = f"alerts to {outgoing.channel}"
+            state.thread = threading.Thread(target=self._run_channel, args=(outgoing.channel, state.inbox), name=name, daemon=True)
             state.thread.start()
-        state.out += 1
-        state.handed = time.monotonic(), times.now()
-        state.inbox.put(parcel)
+        state.in_flight += 1
+        state.last_handover = time.monotonic(), times.now()
+        state.inbox.put(outgoing)
 
     # Sending: the rest runs in the thread of a channel
 
-    def _serve(self, channel: str, inbox: queue.SimpleQueue[Parcel | None]) -> None:
-        while (parcel := inbox.get()) is not None:
-            outcome = self._outcome(channel, parcel)
-            while outcome.message is None and not inbox.empty():  # what follows is not tried now
-                rest = inbox.get()
-                if rest is None:
+    def _run_channel(self, channel: str, inbox: queue.SimpleQueue[OutgoingMessage | None]) -> None:
+        while (outgoing := inbox.get()) is not None:
+            result = self._try_send(channel, outgoing)
+            while result.message_id is None and not inbox.empty():  # what follows is not tried now
+                skipped = inbox.get()
+                if skipped is None:
                     break
-                self._outcomes.put(Outcome(rest, outcome.at, None, None))
-            self._outcomes.put(outcome)
+                self._results.put(SendResult(skipped, result.at, None, None))
+            self._results.put(result)
 
-    def _outcome(self, channel: str, parcel: Parcel) -> Outcome:
+    def _try_send(self, channel: str, outgoing: OutgoingMessage) -> SendResult:
         at = times.now()
-        if self._leaving.is_set():
-            return Outcome(parcel, at, None, None)
+        if self._should_stop.is_set():
+            return SendResult(outgoing, at, None, None)
         try:
-            told = message(parcel.alerts, self._style, parcel.digest)
-            self._send(channel, told)
+            content = build_message(outgoing.alerts, self._style, outgoing.digest_reason)
+            self._send(channel, content)
         except ChannelError as refused:
-            return Outcome(parcel, at, None, str(refused))
+            return SendResult(outgoing, at, None, str(refused))
         except Exception as wrong:  # one message must not end the channel
             _log.exception("an error of the program kept a message from channel %s", channel)
-            return Outcome(parcel, at, None, f"Channel {channel}: an error of the program ({type(wrong).__name__})")
-        return Outcome(parcel, times.now(), told.id, None)
+            return SendResult(outgoing, at, None, f"Channel {channel}: an error of the program ({type(wrong).__name__})")
+        return SendResult(outgoing, times.now(), content.id, None)
 
-    def _send(self, name: str, told: Message) -> None:
+    def _send(self, name: str, content: Message) -> None:
         channel = self._channels.get(name)
         if channel is None:
             raise ChannelError(channel=name, problem="the configuration has no channel of that name")
-        send(name, placed(name, channel, self._protected), told, self._settings.timeout_seconds)
+        send_message(name, resolve_path(name, channel, self._protected), content, self._settings.timeout_seconds)
 
     # How it is
 
-    def failing(self) -> list[str]:
+    def describe_failures(self) -> list[str]:
         """A sentence for each channel that takes nothing."""
-        told = [f"{s.error} (since {s.since})" for s in self._states.values() if s.failures >= FAILING]
-        for name, s in self._states.items():
-            if s.out and time.monotonic() - s.handed[0] > self._settings.timeout_seconds * (HANGING + s.out):
-                told.append(f"Channel {name}: it does not answer (since {s.handed[1]})")
-        return told
+        problems = [
+            f"{s.last_error} (since {s.failing_since})" for s in self._channel_states.values() if s.failures >= FAILURES_UNTIL_FAILING
+        ]
+        for name, s in self._channel_states.items():
+            if s.in_flight and time.monotonic() - s.last_handover[0] > self._settings.timeout_seconds * (
+                TIMEOUTS_UNTIL_HANGING + s.in_flight
+            ):
+                problems.append(f"Channel {name}: it does not answer (since {s.last_handover[1]})")
+        return problems
 
-    def finish(self, database: WritableDatabase, seconds: float = PATIENCE) -> None:
+    def finish(self, database: WritableDatabase, seconds: float = FINISH_SECONDS) -> None:
         """Leave: take nothing more, give channels a while to end what they are at, and mark it."""
-        self._leaving.set()
+        self._should_stop.set()
         deadline = time.monotonic() + seconds
-        for state in self._states.values():
+        for state in self._channel_states.values():
             state.inbox.put(None)
-        while any(s.out for s in self._states.values()) and time.monotonic() < deadline:
+        while any(s.in_flight for s in self._channel_states.values()) and time.monotonic() < deadline:
             time.sleep(0.02)
-            self._collect()
-        self.exchange(database, at_once=True, taking=False)
+            self._collect_results()
+        self.exchange(database, immediately=True, take_new=False)
 
 
-def _later(now: datetime, seconds: float) -> str:
+def _add_seconds(now: datetime, seconds: float) -> str:
     """A time so much later, in whole seconds, at least one."""
     return (now + timedelta(seconds=max(1, round(seconds)))).isoformat()
 
 
-def _holds(
-    database: Database, found: Sequence[DeliveryRow], alerting: Alerting, now: datetime
+def _find_holds(
+    database: Database, deliveries: Sequence[DeliveryRow], policy: AlertPolicy, now: datetime
 ) -> Iterator[tuple[list[int], str, str]]:
     """(deliveries, when they are due instead, why) of what is due and must not be sent now, or not by itself."""
     by_rule: dict[str, list[DeliveryRow]] = {}
-    for d in found:
+    for d in deliveries:
         by_rule.setdefault(d.rule, []).append(d)
     for name, rows in by_rule.items():
-        rule = alerting.rule(name)
-        rhythm = rule.rhythm if rule else Rhythm()
-        quiet = due(now, Rhythm(zone=rhythm.zone, quiet=rhythm.quiet))
-        if quiet.digest is not None:
-            for digest, of_digest in groupby(sorted(rows, key=lambda d: d.digest or ""), key=lambda d: d.digest):
-                yield [d.id for d in of_digest], quiet.at.isoformat(), "quiet" if digest in _BY_ITSELF else str(digest)
+        rule = policy.find_rule(name)
+        schedule = rule.schedule if rule else Schedule()
+        after_quiet = delivery_time(now, Schedule(zone=schedule.zone, quiet_hours=schedule.quiet_hours))
+        if after_quiet.digest_reason is not None:
+            for digest, group in groupby(sorted(rows, key=lambda d: d.digest_reason or ""), key=lambda d: d.digest_reason):
+                yield [d.id for d in group], after_quiet.at.isoformat(), "quiet" if digest in _SINGLE_DIGESTS else str(digest)
             continue
-        single = [d for d in rows if d.digest in _BY_ITSELF]
-        late = [d for d in single if not d.attempts and now - datetime.fromisoformat(d.due_at) > LATE]
-        if len(late) > FEW:
-            yield [d.id for d in late], now.isoformat(), "late"
-            gathered = {d.id for d in late}
-            single = [d for d in single if d.id not in gathered]
-        if rhythm.most_per_hour and single:
-            sent = store.alerts.count_sent_since(database, name, single[0].channel, hour_of(now, rhythm.zone).isoformat(), now.isoformat())
-            over = single[max(0, rhythm.most_per_hour - sent) :]
-            if over:
-                then = due(now, rhythm, sent_this_hour=rhythm.most_per_hour)
-                yield [d.id for d in over], then.at.isoformat(), "cap"
+        single = [d for d in rows if d.digest_reason in _SINGLE_DIGESTS]
+        late_deliveries = [d for d in single if not d.attempts and now - datetime.fromisoformat(d.due_at) > LATE_AFTER]
+        if len(late_deliveries) > MAX_SINGLE_LATE:
+            yield [d.id for d in late_deliveries], now.isoformat(), "late"
+            late_ids = {d.id for d in late_deliveries}
+            single = [d for d in single if d.id not in late_ids]
+        if schedule.max_per_hour and single:
+            sent_count = store.alerts.count_sent_since(
+                database, name, single[0].channel, start_of_hour(now, schedule.zone).isoformat(), now.isoformat()
+            )
+            excess = single[max(0, schedule.max_per_hour - sent_count) :]
+            if excess:
+                next_slot = delivery_time(now, schedule, sent_this_hour=schedule.max_per_hour)
+                yield [d.id for d in excess], next_slot.at.isoformat(), "cap"

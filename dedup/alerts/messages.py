@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from dedup.alerts import render
-from dedup.alerts.content import DIFF_IN_DIGEST, Style, gravest, section, subject
-from dedup.alerts.render import Line, Piece, Section
+from dedup.alerts.content import MAX_DIGEST_DIFF_CHARACTERS, MessageStyle, build_section, format_subject, highest_severity
+from dedup.alerts.render import MessageLine, MessagePiece, MessageSection
 from dedup.store.rows import AlertRow
 from dedup.text import times
 
-SHOWN = 50
+MAX_DIGEST_ALERTS = 50
 """Alerts of a digest that are told in words; of the rest their number. Programs and feeds get all of them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FeedEntry:
     """One alert for a feed; `html` is a fragment."""
 
     id: str
@@ -39,41 +39,45 @@ class Message:
     text: str
     markdown: str
     html: str
-    machine: dict[str, Any]
-    entries: tuple[Entry, ...] = ()
+    json_body: dict[str, Any]
+    entries: tuple[FeedEntry, ...] = ()
 
 
-def message(alerts: Sequence[AlertRow], style: Style, why: str | None = None) -> Message:
+def build_message(alerts: Sequence[AlertRow], style: MessageStyle, digest_reason: str | None = None) -> Message:
     """The message that tells of some alerts; `why` it is a digest (see dedup.rules.Why), None where it is one alert by itself."""
-    if why is None:
+    if digest_reason is None:
         (alert,) = alerts
-        return _made(alert.name, "alert", subject(alert, style), [section(alert, style)], alerts, style)
-    id_ = hashlib.sha256("\0".join(sorted(a.name for a in alerts)).encode()).hexdigest()[:32]
-    head = f"[{style.word(gravest(alerts))}] {style.word('digest', n=len(alerts))}"
+        return _assemble_message(alert.public_id, "alert", format_subject(alert, style), [build_section(alert, style)], alerts, style)
+    message_id = hashlib.sha256("\0".join(sorted(a.public_id for a in alerts)).encode()).hexdigest()[:32]
+    subject_line = f"[{style.translate(highest_severity(alerts))}] {style.translate('digest', n=len(alerts))}"
     if len(alerts) == 1:
-        head = subject(alerts[0], style)
-    sections = [Section("", (Line("", (Piece("plain", style.word(f"digest.{why}")),)),))]
-    sections += [section(a, style, most=DIFF_IN_DIGEST) for a in alerts[:SHOWN]]
-    if len(alerts) > SHOWN:
-        sections.append(Section("", (Line("", (Piece("plain", style.word("more", n=len(alerts) - SHOWN)),)),)))
-    return _made(id_, "digest", head, sections, alerts, style, why)
+        subject_line = format_subject(alerts[0], style)
+    sections = [MessageSection("", (MessageLine("", (MessagePiece("plain", style.translate(f"digest.{digest_reason}")),)),))]
+    sections += [build_section(a, style, limit=MAX_DIGEST_DIFF_CHARACTERS) for a in alerts[:MAX_DIGEST_ALERTS]]
+    if len(alerts) > MAX_DIGEST_ALERTS:
+        sections.append(
+            MessageSection("", (MessageLine("", (MessagePiece("plain", style.translate("more", n=len(alerts) - MAX_DIGEST_ALERTS)),)),))
+        )
+    return _assemble_message(message_id, "digest", subject_line, sections, alerts, style, digest_reason)
 
 
-def trial(channel: str, style: Style) -> Message:
+def build_test_message(channel: str, style: MessageStyle) -> Message:
     """What `dedup alerts test` sends."""
-    lines = (Line("", (Piece("plain", style.word("test.text")),)), Line("", (Piece("plain", channel),)))
-    head = f"dedup: {style.word('test')}"
-    made = _made(secrets.token_hex(16), "test", head, [Section("", lines)], (), style)
-    entry = Entry(made.id, head, times.now(), "", made.html)
-    return Message(made.id, entry.at, made.subject, made.text, made.markdown, made.html, made.machine, (entry,))
+    lines = (MessageLine("", (MessagePiece("plain", style.translate("test.text")),)), MessageLine("", (MessagePiece("plain", channel),)))
+    subject_line = f"dedup: {style.translate('test')}"
+    assembled = _assemble_message(secrets.token_hex(16), "test", subject_line, [MessageSection("", lines)], (), style)
+    entry = FeedEntry(assembled.id, subject_line, times.now(), "", assembled.html)
+    return Message(
+        assembled.id, entry.at, assembled.subject, assembled.text, assembled.markdown, assembled.html, assembled.json_body, (entry,)
+    )
 
 
-def machine(alert: AlertRow) -> dict[str, Any]:
+def alert_to_json(alert: AlertRow) -> dict[str, Any]:
     """An alert for programs: the documented form."""
     return {
-        "id": alert.name,
+        "id": alert.public_id,
         "rule": alert.rule,
-        "event": alert.event,
+        "event": alert.event_key,
         "topic": alert.topic,
         "kind": alert.kind,
         "severity": alert.severity,
@@ -81,19 +85,34 @@ def machine(alert: AlertRow) -> dict[str, Any]:
         "title": alert.title,
         "publisher": alert.publisher,
         "at": alert.at,
-        "made_at": alert.made_at,
+        "made_at": alert.created_at,
         "incident": alert.incident,
-        "pages": alert.pages,
+        "pages": alert.page_count,
         **alert.details,
-        "told": alert.told,
+        "told": alert.payload,
     }
 
 
-def _made(
-    id_: str, kind: str, head: str, sections: Sequence[Section], alerts: Sequence[AlertRow], style: Style, why: str | None = None
+def _assemble_message(
+    message_id: str,
+    kind: str,
+    subject_line: str,
+    sections: Sequence[MessageSection],
+    alerts: Sequence[AlertRow],
+    style: MessageStyle,
+    digest_reason: str | None = None,
 ) -> Message:
-    text = render.text(sections)
-    entries = tuple(Entry(a.name, subject(a, style), a.made_at, a.url, render.html([section(a, style)])) for a in alerts)
-    told = {"id": id_, "kind": kind, "digest": why, "subject": head, "text": text, "alerts": [machine(a) for a in alerts]}
-    at = max((a.made_at for a in alerts), default=times.now())
-    return Message(id_, at, head, text, render.markdown(sections), render.html(sections), told, entries)
+    text = render.to_text(sections)
+    entries = tuple(
+        FeedEntry(a.public_id, format_subject(a, style), a.created_at, a.url, render.to_html([build_section(a, style)])) for a in alerts
+    )
+    json_body = {
+        "id": message_id,
+        "kind": kind,
+        "digest": digest_reason,
+        "subject": subject_line,
+        "text": text,
+        "alerts": [alert_to_json(a) for a in alerts],
+    }
+    at = max((a.created_at for a in alerts), default=times.now())
+    return Message(message_id, at, subject_line, text, render.to_markdown(sections), render.to_html(sections), json_body, entries)

@@ -197,4 +197,4 @@ _EN = {
     "feed": "dedup alerts",
 }
 
-WORDS: Mapping[Language, Mapping[str, str]] = {"ko": _KO, "en": _EN}
+STRINGS: Mapping[Language, Mapping[str, str]] = {"ko": _KO, "en": _EN}

@@ -18,9 +18,9 @@ from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
-INTERIM = 20
+MAX_INTERIM_RESPONSES = 20
 """Interim answers (1xx) before the one that counts."""
-_PIECE = 16_384
+_CHUNK_BYTES = 16_384
 
 
 class Deadline:
@@ -29,37 +29,37 @@ class Deadline:
     def __init__(self, seconds: float) -> None:
         self._at = time.monotonic() + seconds
 
-    def left(self) -> float:
+    def remaining_seconds(self) -> float:
         """Seconds that are left; raises TimeoutError where there are none."""
-        left = self._at - time.monotonic()
-        if left <= 0:
+        remaining = self._at - time.monotonic()
+        if remaining <= 0:
             raise TimeoutError("timed out")
-        return left
+        return remaining
 
 
-class _Timed:
+class _DeadlineMixin:
     """Of a socket: reading and sending within the time that is left."""
 
     deadline: Deadline
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
-        self.settimeout(self.deadline.left())  # type: ignore[attr-defined]
+        self.settimeout(self.deadline.remaining_seconds())  # type: ignore[attr-defined]
         return super().recv_into(*args, **kwargs)  # type: ignore[misc,no-any-return]
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         rest = memoryview(data).cast("B")
         while rest:
-            self.settimeout(self.deadline.left())  # type: ignore[attr-defined]
-            rest = rest[self.send(rest[:_PIECE], flags) :]  # type: ignore[attr-defined]
+            self.settimeout(self.deadline.remaining_seconds())  # type: ignore[attr-defined]
+            rest = rest[self.send(rest[:_CHUNK_BYTES], flags) :]  # type: ignore[attr-defined]
 
 
-class _Socket(_Timed, socket.socket):
+class _DeadlineSocket(_DeadlineMixin, socket.socket):
     pass
 
 
-class _TlsSocket(_Timed, ssl.SSLSocket):
+class _DeadlineTlsSocket(_DeadlineMixin, ssl.SSLSocket):
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  its name and place are given
-        self.settimeout(self.deadline.left())
+        self.settimeout(self.deadline.remaining_seconds())
         super().do_handshake(block)
 
 
@@ -71,13 +71,13 @@ class _Response(HTTPResponse):
         self._exchange = exchange
 
     def _read_status(self) -> tuple[str, int, str]:
-        for _ in range(INTERIM):
+        for _ in range(MAX_INTERIM_RESPONSES):
             version, status, reason = super()._read_status()  # type: ignore[misc]
             if not 100 <= status < 200 or status == 101:
                 self._exchange.status, self._exchange.reason = status, reason
                 return version, status, reason
             parse_headers(self.fp)
-        raise HTTPException(f"more than {INTERIM} interim answers (1xx)")
+        raise HTTPException(f"more than {MAX_INTERIM_RESPONSES} interim answers (1xx)")
 
 
 class _Exchange:
@@ -91,56 +91,56 @@ class _Exchange:
     def connect(self, address: tuple[str, int], *_: Any) -> socket.socket:
         """As `socket.create_connection`, within the time that is left."""
         error: OSError | None = None
-        for family, kind, protocol, _, place in self._resolve(*address):
-            made = _Socket(family, kind, protocol)
-            made.deadline = self.deadline
+        for family, kind, protocol, _, socket_address in self._resolve(*address):
+            sock = _DeadlineSocket(family, kind, protocol)
+            sock.deadline = self.deadline
             try:
-                made.settimeout(self.deadline.left())
-                made.connect(place)
+                sock.settimeout(self.deadline.remaining_seconds())
+                sock.connect(socket_address)
             except OSError as failed:
-                made.close()
+                sock.close()
                 error = failed
             else:
-                return made
-        self.deadline.left()
+                return sock
+        self.deadline.remaining_seconds()
         raise error or OSError("the host has no address")
 
     def _resolve(self, host: str, port: int) -> list[Any]:
         """Addresses of a host. The resolver has no time limit of ours: it is asked in a thread, which is left behind if it is late."""
-        found: queue.SimpleQueue[list[Any] | Exception] = queue.SimpleQueue()
+        results: queue.SimpleQueue[list[Any] | Exception] = queue.SimpleQueue()
 
-        def ask() -> None:
+        def look_up() -> None:
             try:
-                found.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+                results.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
             except Exception as error:
-                found.put(error)
+                results.put(error)
 
-        threading.Thread(target=ask, name=f"address of {host}", daemon=True).start()
+        threading.Thread(target=look_up, name=f"address of {host}", daemon=True).start()
         try:
-            answer = found.get(timeout=self.deadline.left())
+            answer = results.get(timeout=self.deadline.remaining_seconds())
         except queue.Empty:
-            self.deadline.left()
+            self.deadline.remaining_seconds()
             raise TimeoutError("timed out") from None
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    def connection(self, host: str, **kwargs: Any) -> HTTPConnection:
+    def http_connection(self, host: str, **kwargs: Any) -> HTTPConnection:
         """For an address of http."""
-        return self._timed(HTTPConnection(host, **kwargs))
+        return self._with_deadline(HTTPConnection(host, **kwargs))
 
     def tls_connection(self, host: str, **kwargs: Any) -> HTTPConnection:
         """For an address of https: certificate and host name are checked."""
         context = ssl.create_default_context()
         context.set_alpn_protocols(["http/1.1"])
-        context.sslsocket_class = type("_OfThisExchange", (_TlsSocket,), {"deadline": self.deadline})
+        context.sslsocket_class = type("_OfThisExchange", (_DeadlineTlsSocket,), {"deadline": self.deadline})
         kwargs["context"] = context
-        return self._timed(HTTPSConnection(host, **kwargs))
+        return self._with_deadline(HTTPSConnection(host, **kwargs))
 
-    def _timed(self, made: HTTPConnection) -> HTTPConnection:
-        made._create_connection = self.connect  # type: ignore[attr-defined]  # noqa: SLF001  http.client has no other place for it
-        made.response_class = partial(_Response, exchange=self)  # type: ignore[assignment]
-        return made
+    def _with_deadline(self, connection: HTTPConnection) -> HTTPConnection:
+        connection._create_connection = self.connect  # type: ignore[attr-defined]  # noqa: SLF001  http.client has no other place for it
+        connection.response_class = partial(_Response, exchange=self)  # type: ignore[assignment]
+        return connection
 
 
 class _Http(HTTPHandler):
@@ -149,7 +149,7 @@ class _Http(HTTPHandler):
         self._exchange = exchange
 
     def http_open(self, req: Request) -> HTTPResponse:
-        return self.do_open(self._exchange.connection, req)
+        return self.do_open(self._exchange.http_connection, req)
 
 
 class _Https(HTTPSHandler):
@@ -161,35 +161,35 @@ class _Https(HTTPSHandler):
         return self.do_open(self._exchange.tls_connection, req)
 
 
-class _Stay(HTTPRedirectHandler):
+class _NoRedirects(HTTPRedirectHandler):
     """Redirects are not followed: what is sent is meant for one address."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
-def post(url: str, body: bytes, headers: dict[str, str], seconds: float) -> tuple[int, str]:
+def post(url: str, body: bytes, headers: dict[str, str], timeout_seconds: float) -> tuple[int, str]:
     """POST a body; returns the status and the reason of the answer. The answer's body is not read: a receiver that has sent its status has
     decided, whatever follows. `url` is of http or https, without credentials. Proxies are taken from the environment.
 
     Raises TimeoutError where no status has come within `seconds` from now, other OSError or HTTPException where none comes.
     """
-    exchange = _Exchange(seconds)
+    exchange = _Exchange(timeout_seconds)
     request = Request(url, body, headers, method="POST")  # noqa: S310  the caller has checked it
     try:
-        with build_opener(_Stay, _Http(exchange), _Https(exchange)).open(request, timeout=seconds):
+        with build_opener(_NoRedirects, _Http(exchange), _Https(exchange)).open(request, timeout=timeout_seconds):
             pass
     except HTTPError as error:
         with suppress(Exception):
             error.close()
     except (OSError, HTTPException) as error:
-        why = error.reason if isinstance(error, URLError) else error
+        cause = error.reason if isinstance(error, URLError) else error
         if exchange.status is not None:
             pass  # what broke came after it
-        elif isinstance(why, TimeoutError):
-            raise TimeoutError(f"timed out after {seconds:g} seconds") from None
+        elif isinstance(cause, TimeoutError):
+            raise TimeoutError(f"timed out after {timeout_seconds:g} seconds") from None
         else:
-            raise why if isinstance(why, OSError | HTTPException) else OSError(str(why)) from None
+            raise cause if isinstance(cause, OSError | HTTPException) else OSError(str(cause)) from None
     if exchange.status is None:
         raise HTTPException("no answer")
     return exchange.status, exchange.reason

@@ -8,7 +8,7 @@ from typing import Literal
 
 import regex
 
-SPELT = regex.compile(
+NUMBER_WORDS = regex.compile(
     r"(?i)\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|(?:thir|four|fif|six|seven|eigh|nine)teen"
     r"|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|thousand|million|billion|half|dozen)s?\b"
     r"|(?<!\p{Hangul})(?:다섯|여섯|일곱|여덟|아홉|열(?:하나|한|둘|두|셋|세|넷|네|다섯|여섯|일곱|여덟|아홉)|스물?|서른|마흔|쉰|예순|일흔|여든|아흔)"
@@ -38,33 +38,33 @@ NAMES = regex.compile(
 """A person before a title, capitals within a sentence, acronyms: what can be told as a name without a dictionary."""
 
 
-def stands_in(name: str, text: str) -> bool:
+def contains_korean_name(name: str, text: str) -> bool:
     """Whether a Korean name stands somewhere in a text, and not as a part of a longer one."""
-    behind = rf"(?=\P{{Hangul}}|$|[{_PARTICLES}]|(?:전\x20)?(?:{_TITLES}))"
-    return regex.search(rf"(?<!\p{{Hangul}}){regex.escape(name)}{behind}", text) is not None
+    boundary = rf"(?=\P{{Hangul}}|$|[{_PARTICLES}]|(?:전\x20)?(?:{_TITLES}))"
+    return regex.search(rf"(?<!\p{{Hangul}}){regex.escape(name)}{boundary}", text) is not None
 
 
-_MARK = re.compile("[“\"「『‘']")
-_CLOSED_BY = {"“": ("”", 2), '"': ('"', 2), "「": ("」", 2), "『": ("』", 2), "‘": ("’", 4), "'": ("'", 4)}
+_OPENING_QUOTE = re.compile("[“\"「『‘']")
+_CLOSING_QUOTES = {"“": ("”", 2), '"': ('"', 2), "「": ("」", 2), "『": ("』", 2), "‘": ("’", 4), "'": ("'", 4)}
 """Opening mark → (closing mark, characters between them at least)."""
-_MOST_QUOTED = 600
+_MAX_QUOTATION_CHARACTERS = 600
 
 
-def quotations(text: str) -> list[str]:
+def find_quotations(text: str) -> list[str]:
     """What is between quotation marks on one line, at most 600 characters, from left to right; an apostrophe within a word is none."""
-    found: list[str] = []
-    at = 0
-    while mark := _MARK.search(text, at):
-        begin = at = mark.end()
-        closing, least = _CLOSED_BY[mark[0]]
-        end = text.find(closing, begin, begin + _MOST_QUOTED + 1)
-        if end - begin < least or "\n" in text[begin:end]:
+    quoted_texts: list[str] = []
+    position = 0
+    while mark := _OPENING_QUOTE.search(text, position):
+        begin = position = mark.end()
+        closing, minimum = _CLOSING_QUOTES[mark[0]]
+        end = text.find(closing, begin, begin + _MAX_QUOTATION_CHARACTERS + 1)
+        if end - begin < minimum or "\n" in text[begin:end]:
             continue
         if closing == "'" and (_is_word(text[begin - 2 : begin - 1]) or _is_word(text[end + 1 : end + 2])):
             continue
-        found.append(text[begin:end])
-        at = end + 1
-    return found
+        quoted_texts.append(text[begin:end])
+        position = end + 1
+    return quoted_texts
 
 
 def _is_word(character: str) -> bool:
@@ -73,26 +73,26 @@ def _is_word(character: str) -> bool:
 
 _WORD = regex.compile(r"\w")
 
-STAMPS = regex.compile(
+TIME_STAMP_LINE = regex.compile(
     r"(?i)^\W{0,20}(?:기사\s?)?(?:입력|수정|등록|승인|송고|최종\s?수정|최종\s?업데이트|업데이트"
     r"|published|posted|updated|last updated|modified)"
     r"(?:\s?(?:시간|일시|on|at))?\s?[:：]?\s?(?:\d|\p{L}{3,9}\.?\s\d)[^\n]{0,80}$",
 )
 """A line that says when a page was entered or updated, and nothing else."""
 
-AGO = regex.compile(
+RELATIVE_TIME_LINE = regex.compile(
     r"(?i)^\W{0,20}(?:updated|posted|published|last updated)\s[^\n\d.]{0,20}\d{0,4}[^\n\d.]{0,20}"
     r"\b(?:ago|week|month|year|today|yesterday)\W{0,20}$"
     r"|^\W{0,20}\d{1,4}\s?(?:초|분|시간|일|주|개월|달|년)\s?전(?:\s?(?:입력|수정|업데이트))?\W{0,20}$",
 )
 """A line that says how long ago that was: it changes by itself."""
 
-TARGET = regex.compile(r"(?<=\]\()(?=[^\s()/#:.]*+[/#:.])[^\s()]*+(?:\([^\s()]*+\)[^\s()]*+)?+(?:\s++\"[^\"\n]*+\")?+(?=\))")
+LINK_TARGET = regex.compile(r"(?<=\]\()(?=[^\s()/#:.]*+[/#:.])[^\s()]*+(?:\([^\s()]*+\)[^\s()]*+)?+(?:\s++\"[^\"\n]*+\")?+(?=\))")
 """Where a link of Markdown leads, or a picture lies, with its title."""
-LINK = regex.compile(r"!?\[[^\[\]\n]*+\]\(\)")
+LINK_WITHOUT_TARGET = regex.compile(r"!?\[[^\[\]\n]*+\]\(\)")
 """A link without its target."""
 
-CREDITS = regex.compile(
+CREDIT_LINE = regex.compile(
     r"(?i)^\W{0,20}(?:사진|영상|그래픽|자료|photo|image|video|graphic|credit)s?\s?(?:제공|출처|편집|by|courtesy of|credit)?"
     r"\s?[=:：/|·ⓒ©][^\n]{0,80}$"
     r"|^\W{0,20}[/|]\s?[^\n]{0,30}(?:제공|캡처|갈무리|뉴스|연합)\W{0,20}$|^\W{0,20}[ⓒ©][^\n]{0,100}$"
@@ -101,14 +101,14 @@ CREDITS = regex.compile(
 )
 """A line or a sentence of credits alone: photographs, rights, a reporter's address."""
 
-Number = Literal["percentage", "date", "amount", "number"]
+NumberKind = Literal["percentage", "date", "amount", "number"]
 """Sorts of numbers."""
 _PERCENT = regex.compile(r"%|퍼센트|포인트|‰")
 _DATE = regex.compile(r"[년월일]$|\d{4}[-./]\d|:\d\d|[시분초]$|am$|pm$", regex.IGNORECASE)
 _MONEY = regex.compile(r"^[+\-−±]?[$€£¥₩₤￦]|(?:원|달러|유로|엔|위안|파운드)$")
 
 
-def sort_of_number(number: str) -> Number:
+def number_kind(number: str) -> NumberKind:
     """`percentage`, `date`, `amount` (of money) or `number`."""
     if _PERCENT.search(number):
         return "percentage"

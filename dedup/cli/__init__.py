@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 import click
 
 from dedup import __version__
-from dedup.cli.common import VERDICT, common
+from dedup.cli.common import VERDICT_KEY, common_options
 from dedup.errors import DedupError
-from dedup.text.normalise import printable, printable_block
+from dedup.text.normalise import to_printable, to_printable_block
 
 COMMANDS = {
     "init": "setup",
@@ -46,7 +46,7 @@ COMMANDS = {
 """Command → module of this package that holds it, in the order in which one meets them."""
 
 
-class _Group(click.Group):
+class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
@@ -61,7 +61,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            raise _ReaderGoneError(ctx.meta.get(VERDICT, 0)) from None  # click would leave with 1, which means findings
+            raise _ReaderGoneError(ctx.meta.get(VERDICT_KEY, 0)) from None  # click would leave with 1, which means findings
 
 
 class _ReaderGoneError(Exception):
@@ -73,13 +73,13 @@ class _ReaderGoneError(Exception):
 
 
 @click.group(
-    cls=_Group,
+    cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done; 1 findings, where asked to judge; 2 usage or configuration; 3 the work could not be done; "
     "130 interrupted. JSON goes to standard output, progress and errors to standard error.",
 )
 @click.version_option(__version__, prog_name="dedup")
-@common
+@common_options
 def cli() -> None:
     """Deduplication and change tracking for crawled articles.
 
@@ -102,9 +102,9 @@ def main() -> NoReturn:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        _forget_output()
+        _discard_output()
     except OSError as error:
-        code = code or _failed(error)
+        code = code or _report_os_error(error)
     sys.exit(code)
 
 
@@ -115,21 +115,21 @@ def _run() -> int:
     except SystemExit as left:
         code = left.code
     except click.ClickException as error:
-        told = io.StringIO()
-        error.show(told)
-        click.echo(printable_block(told.getvalue().rstrip()), err=True)
+        buffer = io.StringIO()
+        error.show(buffer)
+        click.echo(to_printable_block(buffer.getvalue().rstrip()), err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("Interrupted. What was finished is recorded; run the command again to go on.", err=True)
         return 130
     except DedupError as error:
-        click.echo(f"dedup: {printable(str(error))}", err=True)
+        click.echo(f"dedup: {to_printable(str(error))}", err=True)
         return error.exit_code
     except _ReaderGoneError as gone:
-        _forget_output()
+        _discard_output()
         return gone.code
     except OSError as error:
-        return _failed(error)
+        return _report_os_error(error)
     except MemoryError:
         click.echo("dedup: out of memory; raise the limit of this process (ulimit -v, MemoryMax), or close what else runs", err=True)
         return DedupError.exit_code
@@ -144,20 +144,20 @@ def _print_bug(error: Exception) -> None:
     import traceback
 
     with suppress(Exception):
-        told = "".join(traceback.format_exception(error))
-        click.echo(printable_block(told.rstrip()), err=True)
-        line = printable(" ".join(f"{type(error).__name__}: {error}".split()))
+        traceback_text = "".join(traceback.format_exception(error))
+        click.echo(to_printable_block(traceback_text.rstrip()), err=True)
+        line = to_printable(" ".join(f"{type(error).__name__}: {error}".split()))
         click.echo(f"dedup: an error of the program: {line}. Nothing was half recorded; please report it with the lines above.", err=True)
 
 
-def _failed(error: OSError) -> int:
+def _report_os_error(error: OSError) -> int:
     """Say what the system refused; the exit code for it."""
-    _forget_output()
-    place = f": {error.filename!r}" if error.filename else ""
-    click.echo(f"dedup: {printable((error.strerror or str(error)) + place)}", err=True)
+    _discard_output()
+    filename = f": {error.filename!r}" if error.filename else ""
+    click.echo(f"dedup: {to_printable((error.strerror or str(error)) + filename)}", err=True)
     return DedupError.exit_code
 
 
-def _forget_output() -> None:
+def _discard_output() -> None:
     """What is still buffered has nowhere to go."""
     sys.stdout = io.StringIO()

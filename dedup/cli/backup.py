@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, remark
-from dedup.cli.progress import Progress
-from dedup.text.normalise import printable_path
+from dedup.cli.common import CommonOptions, common_options, format_count, format_option, print_json, print_note, shows_progress
+from dedup.cli.progress import ProgressBar
+from dedup.text.normalise import to_printable_path
 
 if TYPE_CHECKING:
-    from dedup.store.backup import Copied, Heard
+    from dedup.store.backup import BackupResult, ProgressCallback
 
 
 @click.command()
 @click.argument("file", metavar="FILE", type=click.Path())
 @click.option("--force", is_flag=True, help="Replace FILE even if it is a backup of another database.")
-@formats("text", "json")
-@common
+@format_option("text", "json")
+@common_options
 @click.pass_obj
-def backup(options: Common, file: str, force: bool, form: str) -> None:
+def backup(options: CommonOptions, file: str, force: bool, output_format: str) -> None:
     """Copy the database to FILE, whole and as of one moment, while 'dedup watch' goes on writing.
 
     The copy is checked (integrity, foreign keys, number of rows) and on the disk before it takes FILE's place, so an earlier
@@ -37,23 +37,23 @@ def backup(options: Common, file: str, force: bool, form: str) -> None:
     """
     from dedup.store import backup as copying
 
-    begun = time.monotonic()
+    started = time.monotonic()
     loaded = options.load()
-    path, protected = loaded.settings.database.path, loaded.settings.protected(file=loaded.file)
-    with _heard(options, "backup", f"What was begun was removed; {printable_path(os.fsencode(file))} is as it was.") as heard:
-        copied = copying.write(path, file, protected=protected, force=force, progress=heard)
-    if form == "json":
-        print_json({"backup": _path(copied.path), **_numbers(copied, begun)})
+    path, protected = loaded.settings.database.path, loaded.settings.protected_paths(file=loaded.file)
+    with _progress_bar(options, "backup", f"What was begun was removed; {to_printable_path(os.fsencode(file))} is as it was.") as progress:
+        copied = copying.write(path, file, protected=protected, force=force, progress=progress)
+    if output_format == "json":
+        print_json({"backup": _printable_path(copied.path), **_counts_as_json(copied, started)})
     else:
-        click.echo(f"{_path(copied.path)}: {_summary(copied)}")
+        click.echo(f"{_printable_path(copied.path)}: {_format_summary(copied)}")
 
 
 @click.command()
 @click.argument("file", metavar="FILE", type=click.Path())
-@formats("text", "json")
-@common
+@format_option("text", "json")
+@common_options
 @click.pass_obj
-def restore(options: Common, file: str, form: str) -> None:
+def restore(options: CommonOptions, file: str, output_format: str) -> None:
     """Put a backup into the database's place.
 
     Stop 'dedup watch' before, and start it after: what was crawled since the backup is taken in again as far as its files are
@@ -66,57 +66,61 @@ def restore(options: Common, file: str, form: str) -> None:
     """
     from dedup.store import backup as copying
 
-    begun = time.monotonic()
+    started = time.monotonic()
     path = options.load().settings.database.path
-    with _heard(options, "restore", f"The database {printable_path(os.fsencode(path))} is as it was.") as heard:
-        restored = copying.restore(path, file, progress=heard)
-    copied = restored.copied
-    if form == "json":
+    with _progress_bar(options, "restore", f"The database {to_printable_path(os.fsencode(path))} is as it was.") as progress:
+        restored = copying.restore(path, file, progress=progress)
+    copied = restored.backup
+    if output_format == "json":
         print_json(
             {
-                "database": _path(copied.path),
-                "backup": _path(os.path.realpath(file)),
-                **_numbers(copied, begun),
-                "aside": [_path(p) for p in restored.aside],
+                "database": _printable_path(copied.path),
+                "backup": _printable_path(os.path.realpath(file)),
+                **_counts_as_json(copied, started),
+                "aside": [_printable_path(p) for p in restored.previous_files],
             }
         )
     else:
-        click.echo(f"{_path(copied.path)}: {_summary(copied)}")
-        for path in restored.aside[:1]:
-            click.echo(f"What stood there is {_path(path)} now.")
+        click.echo(f"{_printable_path(copied.path)}: {_format_summary(copied)}")
+        for path in restored.previous_files[:1]:
+            click.echo(f"What stood there is {_printable_path(path)} now.")
 
 
 @contextmanager
-def _heard(options: Common, what: str, interrupted: str) -> Iterator[Heard]:
+def _progress_bar(options: CommonOptions, title: str, interrupt_message: str) -> Iterator[ProgressCallback]:
     """A bar that hears how far it is, and what to say when somebody stops it."""
-    checking = False
+    is_checking = False
 
-    def heard(now: str, done: int, total: int) -> None:
-        nonlocal checking
-        if now == "copy":
+    def progress(stage: str, done: int, total: int) -> None:
+        nonlocal is_checking
+        if stage == "copy":
             bar.expect(total // 1_000_000)
             bar.update(done // 1_000_000)
-        elif not checking:
-            checking = True
+        elif not is_checking:
+            is_checking = True
             bar.stage("check")
 
     try:
-        with Progress(what, "MB", shown=on_terminal(options)) as bar:
-            yield heard
+        with ProgressBar(title, "MB", is_shown=shows_progress(options)) as bar:
+            yield progress
     except KeyboardInterrupt:
-        remark(options, interrupted)
+        print_note(options, interrupt_message)
         raise
 
 
-def _path(path: str) -> str:
-    return printable_path(os.fsencode(path))
+def _printable_path(path: str) -> str:
+    return to_printable_path(os.fsencode(path))
 
 
-def _numbers(copied: Copied, begun: float) -> dict[str, Any]:
-    numbers = {"bytes": copied.bytes, "pages": copied.pages, "files": copied.files, "revisions": copied.revisions}
-    return numbers | {"seconds": round(time.monotonic() - begun, 3), "verified": True}
+def _counts_as_json(copied: BackupResult, started: float) -> dict[str, Any]:
+    counts = {"bytes": copied.size_bytes, "pages": copied.page_count, "files": copied.file_count, "revisions": copied.revision_count}
+    return counts | {"seconds": round(time.monotonic() - started, 3), "verified": True}
 
 
-def _summary(copied: Copied) -> str:
-    numbers = plural(copied.pages, "page"), plural(copied.files, "file"), plural(copied.revisions, "revision")
-    return f"{', '.join(numbers)}, {copied.bytes / 1e6:,.1f} MB; checked"
+def _format_summary(copied: BackupResult) -> str:
+    counts = (
+        format_count(copied.page_count, "page"),
+        format_count(copied.file_count, "file"),
+        format_count(copied.revision_count, "revision"),
+    )
+    return f"{', '.join(counts)}, {copied.size_bytes / 1e6:,.1f} MB; checked"

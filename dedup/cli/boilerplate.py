@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import Common, common, formats, plural, print_csv, print_json_array, remark
-from dedup.text.normalise import printable
+from dedup.cli.common import CommonOptions, common_options, format_count, format_option, print_csv, print_json_array, print_note
+from dedup.text.normalise import to_printable
 
 if TYPE_CHECKING:
     from dedup.model import Masking
@@ -31,51 +31,51 @@ def boilerplate() -> None:
 @boilerplate.command("list")
 @click.option("--publisher", metavar="NAME", help="Only this publisher's.")
 @click.option("--status", type=click.Choice(["learned", "masked", "allowed"]), help="Only those.")
-@formats("text", "json", "csv")
-@common
+@format_option("text", "json", "csv")
+@common_options
 @click.pass_obj
-def list_(options: Common, publisher: str | None, status: str | None, form: str) -> None:
+def list_(options: CommonOptions, publisher: str | None, status: str | None, output_format: str) -> None:
     """List the passages: by publisher, then by when they were learned."""
     from dedup import reports
     from dedup.store import open_database
 
     with open_database(options.load().settings.database.path) as database:
-        found = [row for row in reports.boilerplate(database, publisher) if status in (None, row["status"])]
-    if form == "json":
-        print_json_array(found)
-    elif form == "csv":
-        print_csv(COLUMNS, found)
+        rows = [row for row in reports.list_boilerplate(database, publisher) if status in (None, row["status"])]
+    if output_format == "json":
+        print_json_array(rows)
+    elif output_format == "csv":
+        print_csv(COLUMNS, rows)
     else:
-        _print(found)
+        _print(rows)
 
 
-def _print(found: list[dict[str, Any]]) -> None:
-    for row in found:
-        told = f"from {plural(row['articles'], 'article')}" if row["articles"] else "told by hand"
-        head = f"{row['name']}  {row['status']:<8}{printable(row['publisher'])}, {told}, {row['since'][:10]}"
+def _print(rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        origin = f"from {format_count(row['articles'], 'article')}" if row["articles"] else "told by hand"
+        head = f"{row['name']}  {row['status']:<8}{to_printable(row['publisher'])}, {origin}, {row['since'][:10]}"
         click.echo(click.style(head, bold=True))
-        click.echo(f"    {printable(row['text'])}")
-    click.echo(plural(len(found), "passage") if found else "No boilerplate is known.")
+        click.echo(f"    {to_printable(row['text'])}")
+    click.echo(format_count(len(rows), "passage") if rows else "No boilerplate is known.")
 
 
 @boilerplate.command("allow")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@formats("text", "json")
-@common
+@format_option("text", "json")
+@common_options
 @click.pass_obj
-def allow(options: Common, names: tuple[str, ...], form: str) -> None:
+def allow(options: CommonOptions, names: tuple[str, ...], output_format: str) -> None:
     """Let passages count again, by the names that 'dedup boilerplate list' shows (or their first characters)."""
-    _tell(options, _decide(options, names, "allowed"), form)
+    _print_passages(options, _set_status(options, names, "allowed"), output_format)
 
 
 @boilerplate.command("mask")
 @click.argument("names", nargs=-1, metavar="NAME...")
 @click.option("--publisher", metavar="NAME", help="With --text: whose boilerplate it is.")
 @click.option("--text", "passage", metavar="TEXT", help="A passage that was not learned, as it stands in an article.")
-@formats("text", "json")
-@common
+@format_option("text", "json")
+@common_options
 @click.pass_obj
-def mask(options: Common, names: tuple[str, ...], publisher: str | None, passage: str | None, form: str) -> None:
+def mask(options: CommonOptions, names: tuple[str, ...], publisher: str | None, passage: str | None, output_format: str) -> None:
     """Let passages count for nothing: those with these names, or one that is told with --publisher and --text.
 
     \b
@@ -84,11 +84,13 @@ def mask(options: Common, names: tuple[str, ...], publisher: str | None, passage
     """
     if (passage is None) != (publisher is None) or (not names and passage is None):
         raise click.UsageError("name passages that are known, or tell a new one with both --publisher and --text")
-    told = (publisher, passage) if publisher is not None and passage is not None else None
-    _tell(options, _decide(options, names, "masked", told), form)
+    new_passage = (publisher, passage) if publisher is not None and passage is not None else None
+    _print_passages(options, _set_status(options, names, "masked", new_passage), output_format)
 
 
-def _decide(options: Common, names: tuple[str, ...], status: Masking, told: tuple[str, str] | None = None) -> list[BoilerplateRow]:
+def _set_status(
+    options: CommonOptions, names: tuple[str, ...], status: Masking, new_passage: tuple[str, str] | None = None
+) -> list[BoilerplateRow]:
     """Give passages a status, all or none of them, and write down one that is `told` as (publisher, text)."""
     from dedup import store
     from dedup.errors import DatabaseMissingError
@@ -99,20 +101,24 @@ def _decide(options: Common, names: tuple[str, ...], status: Masking, told: tupl
     if not os.path.exists(settings.database.path):
         raise DatabaseMissingError(path=settings.database.path)
     with open_writable(settings.database.path, "boilerplate") as database, database.transaction() as transaction:
-        rows = [replace(known.find(transaction, name), status=status) for name in names]
+        rows = [replace(known.find_passage(transaction, name), status=status) for name in names]
         for row in rows:
             store.boilerplate.set_status(transaction, row.name, status)
-        if told is not None:
-            rows.append(known.tell(transaction, settings.publishers.publishers().house(told[0], "", ""), told[1]))
+        if new_passage is not None:
+            rows.append(
+                known.mask_passage(
+                    transaction, settings.publishers.build_publishers().canonical_name(new_passage[0], "", ""), new_passage[1]
+                )
+            )
     return rows
 
 
-def _tell(options: Common, rows: list[BoilerplateRow], form: str) -> None:
+def _print_passages(options: CommonOptions, rows: list[BoilerplateRow], output_format: str) -> None:
     from dedup import reports
 
-    if form == "json":
-        print_json_array(map(reports.passage, rows))
+    if output_format == "json":
+        print_json_array(map(reports.boilerplate_as_json, rows))
         return
     for row in rows:
-        click.echo(f"{row.name}  {row.status}  {printable(row.publisher)}: {printable(row.shown)}")
-    remark(options, "That holds for what arrives from now on; 'dedup reindex' applies it to everything.")
+        click.echo(f"{row.name}  {row.status}  {to_printable(row.publisher)}: {to_printable(row.example)}")
+    print_note(options, "That holds for what arrives from now on; 'dedup reindex' applies it to everything.")

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from dedup.cli.common import Common, common, formats, moment, plural, print_csv, print_json_array, remark
+from dedup.cli.common import CommonOptions, common_options, format_count, format_option, parse_time, print_csv, print_json_array, print_note
 from dedup.model import SEVERITIES, ChangeKind
-from dedup.text.normalise import printable
+from dedup.text.normalise import to_printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _COLOURS = {"major": "red", "notable": "yellow"}
-SHOWN = 5
+MAX_EVIDENCE = 5
 """Pieces of evidence that are shown of a change."""
 
 
@@ -32,21 +32,21 @@ SHOWN = 5
 @click.option("--stealth", is_flag=True, help="Only edits of substance that the page does not own up to.")
 @click.option("--each", is_flag=True, help="Every change by itself; else the same edit of many pages is told once.")
 @click.option("--incident", metavar="HEX", help="Only this edit, as 'incident' of the JSON names it: every page that has it.")
-@formats("text", "json", "csv")
-@common
+@format_option("text", "json", "csv")
+@common_options
 @click.pass_obj
 def changes(
-    options: Common,
+    options: CommonOptions,
     since: str | None,
     until: str | None,
     kinds: tuple[str, ...],
     min_severity: str,
     publisher: str | None,
     url: str | None,
-    stealth: bool,
-    each: bool,
+    silent: bool,
+    expand_incidents: bool,
     incident: str | None,
-    form: str,
+    output_format: str,
 ) -> None:
     """What was edited between one crawl of a page and the next, the latest first, with what each judgement rests on.
 
@@ -68,58 +68,71 @@ def changes(
     from dedup import reports, store
     from dedup.store import open_database
 
-    begin, end = moment("--since", since), moment("--until", until)
+    begin, end = parse_time("--since", since), parse_time("--until", until)
     try:
         edit = None if incident is None else bytes.fromhex(incident)
     except ValueError:
         raise click.BadParameter("is no name of an incident: those are hexadecimal digits", param_hint="--incident") from None
     settings = options.load().settings
     if url is not None and "*" not in url:
-        url = settings.urls.canonicaliser().canonical(url) or url
-    wanted = reports.Wanted(begin, end, frozenset(kinds), min_severity, publisher, url, stealth, settings.publishers.publishers(), edit)
+        url = settings.urls.build_canonicaliser().canonicalise(url) or url
+    criteria = reports.ChangeFilter(
+        begin, end, frozenset(kinds), min_severity, publisher, url, silent, settings.publishers.build_publishers(), edit
+    )
     with open_database(settings.database.path) as database:
-        c = settings.changes
-        found = reports.changes(database, wanted, None if each else reports.Folding(c.incident_pages, c.incident_hours))
-        if form == "json":
-            print_json_array(found)
-        elif form == "csv":
-            print_csv(reports.CHANGE_COLUMNS, reports.flat_changes(found))
+        change_settings = settings.changes
+        rows = reports.list_changes(
+            database,
+            criteria,
+            None if expand_incidents else reports.IncidentGrouping(change_settings.incident_pages, change_settings.incident_hours),
+        )
+        if output_format == "json":
+            print_json_array(rows)
+        elif output_format == "csv":
+            print_csv(reports.CHANGE_COLUMNS, reports.flatten_changes(rows))
         else:
-            _print(found)
-        if unjudged := store.changes.count_unclassified(database):
-            remark(options, f"{plural(unjudged, 'change')} from before changes were judged; 'dedup reindex --changes' judges them.")
+            _print(rows)
+        if unclassified := store.changes.count_unclassified(database):
+            print_note(
+                options, f"{format_count(unclassified, 'change')} from before changes were judged; 'dedup reindex --changes' judges them."
+            )
 
 
-def _print(found: Iterator[dict[str, Any]]) -> None:
+def _print(rows: Iterator[dict[str, Any]]) -> None:
     from dedup import reports
 
-    number = 0
-    for c in found:
-        number += 1
-        colour = _COLOURS.get(c["severity"])
-        click.echo(f"{c['at'][:19].replace('T', ' ')}  {click.style(', '.join(reports.in_words(c)), fg=colour)}  {printable(_who(c))}")
-        click.echo(f"    {printable(c['url'])}" + (f" and {c['pages'] - 1:,} other pages, the same edit" if c["pages"] > 1 else ""))
-        if c["title_before"] != c["title"]:
-            click.echo(f"    title: {_arrow(c['title_before'], c['title'])}")
-        for name, sides in c["fields"].items():
-            click.echo(f"    {name}: {_arrow(sides['before'], sides['after'])}")
-        for e in c["evidence"][:SHOWN]:
-            click.echo(f"    {e['what'].replace('_', ' ')}: {_arrow(e['before'], e['after'])}")
-        if len(c["evidence"]) > SHOWN:
-            click.echo(f"    and {len(c['evidence']) - SHOWN} more; 'dedup diff' shows all")
-    click.echo(f"{plural(number, 'change')}")
+    count = 0
+    for change in rows:
+        count += 1
+        colour = _COLOURS.get(change["severity"])
+        click.echo(
+            f"{change['at'][:19].replace('T', ' ')}  {click.style(', '.join(reports.describe_classification(change)), fg=colour)}  {to_printable(_format_title(change))}"
+        )
+        click.echo(
+            f"    {to_printable(change['url'])}"
+            + (f" and {change['pages'] - 1:,} other pages, the same edit" if change["pages"] > 1 else "")
+        )
+        if change["title_before"] != change["title"]:
+            click.echo(f"    title: {_format_before_after(change['title_before'], change['title'])}")
+        for name, sides in change["fields"].items():
+            click.echo(f"    {name}: {_format_before_after(sides['before'], sides['after'])}")
+        for e in change["evidence"][:MAX_EVIDENCE]:
+            click.echo(f"    {e['what'].replace('_', ' ')}: {_format_before_after(e['before'], e['after'])}")
+        if len(change["evidence"]) > MAX_EVIDENCE:
+            click.echo(f"    and {len(change['evidence']) - MAX_EVIDENCE} more; 'dedup diff' shows all")
+    click.echo(f"{format_count(count, 'change')}")
 
 
-def _who(c: dict[str, Any]) -> str:
-    return f"{c['publisher']}: {c['title']}" if c["publisher"] else c["title"]
+def _format_title(change: dict[str, Any]) -> str:
+    return f"{change['publisher']}: {change['title']}" if change["publisher"] else change["title"]
 
 
-def _arrow(before: str, after: str) -> str:
+def _format_before_after(before: str, after: str) -> str:
     before, after = (" ".join(side.split()) for side in (before, after))
     if not before:
-        return click.style(f"+ {printable(after)}", fg="green")
+        return click.style(f"+ {to_printable(after)}", fg="green")
     if not after:
-        return click.style(f"- {printable(before)}", fg="red")
+        return click.style(f"- {to_printable(before)}", fg="red")
     if before == after:
-        return printable(after)
-    return f"{click.style(printable(before), fg='red')} → {click.style(printable(after), fg='green')}"
+        return to_printable(after)
+    return f"{click.style(to_printable(before), fg='red')} → {click.style(to_printable(after), fg='green')}"

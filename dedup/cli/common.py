@@ -14,32 +14,32 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dedup.log_limits import LogLimit
-from dedup.text.normalise import is_storable, printable, printable_path
-from dedup.text.sanitise import cell, csv_line, dumps
+from dedup.log_limits import LogLimitFilter
+from dedup.text.normalise import is_storable, to_printable, to_printable_path
+from dedup.text.sanitise import format_csv_cell, format_csv_row, format_json
 
 if TYPE_CHECKING:
-    from dedup.config import Loaded
+    from dedup.config import LoadedSettings
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
-class Common:
+class CommonOptions:
     """The options every command takes, before or after its name."""
 
     config: str | None = None
     database: str | None = None
     verbosity: int = 0
 
-    def load(self, directories: tuple[str, ...] = ()) -> Loaded:
+    def load(self, directories: tuple[str, ...] = ()) -> LoadedSettings:
         """The settings in force."""
         from dedup.config import load
 
         return load(self.config, directories=directories, database=self.database)
 
 
-def common(command: _Command) -> _Command:
+def common_options(command: _Command) -> _Command:
     """Add `--config`, `--database`, `--verbose` and `--quiet`."""
 
     @click.option(
@@ -52,9 +52,9 @@ def common(command: _Command) -> _Command:
     def wrapped(*args: Any, config: str | None, database: str | None, verbose: bool, quiet: bool, **kw: Any) -> Any:
         ctx = click.get_current_context()
         _require_storable(ctx)
-        given = ctx.obj if isinstance(ctx.obj, Common) else Common()
-        verbosity = 1 if verbose else -1 if quiet else given.verbosity
-        ctx.obj = replace(given, config=config or given.config, database=database or given.database, verbosity=verbosity)
+        inherited = ctx.obj if isinstance(ctx.obj, CommonOptions) else CommonOptions()
+        verbosity = 1 if verbose else -1 if quiet else inherited.verbosity
+        ctx.obj = replace(inherited, config=config or inherited.config, database=database or inherited.database, verbosity=verbosity)
         return ctx.invoke(command, *args, **kw)
 
     wrapped.__doc__ = command.__doc__ or _docstring(command)
@@ -68,11 +68,11 @@ def _require_storable(ctx: click.Context) -> None:
         if isinstance(parameter.type, click.Path):
             continue
         value = ctx.params.get(parameter.name or "")
-        for one in value if isinstance(value, tuple) else (value,):
-            if not is_storable(one):
-                shown = printable_path(os.fsencode(one)) if isinstance(one, str) else str(one)
-                problem = "is not UTF-8 text" if isinstance(one, str) else "is not a number of 64 bits"
-                raise click.BadParameter(f"'{shown}' {problem}.", ctx=ctx, param=parameter)
+        for item in value if isinstance(value, tuple) else (value,):
+            if not is_storable(item):
+                display = to_printable_path(os.fsencode(item)) if isinstance(item, str) else str(item)
+                problem = "is not UTF-8 text" if isinstance(item, str) else "is not a number of 64 bits"
+                raise click.BadParameter(f"'{display}' {problem}.", ctx=ctx, param=parameter)
 
 
 def _docstring(command: Callable[..., Any]) -> str | None:
@@ -83,50 +83,50 @@ def _docstring(command: Callable[..., Any]) -> str | None:
     import textwrap
 
     try:
-        (found, *_) = ast.parse(textwrap.dedent(inspect.getsource(command))).body
+        (node, *_) = ast.parse(textwrap.dedent(inspect.getsource(command))).body
     except (OSError, SyntaxError, ValueError):
         return None
-    return ast.get_docstring(found) if isinstance(found, ast.FunctionDef) else None
+    return ast.get_docstring(node) if isinstance(node, ast.FunctionDef) else None
 
 
-def formats(*names: str) -> Callable[[_Command], _Command]:
+def format_option(*names: str) -> Callable[[_Command], _Command]:
     """Add `--format`, the first name being the default."""
     return click.option(
         "-f", "--format", "form", type=click.Choice(names), default=names[0], show_default=True, help="How results are printed."
     )
 
 
-def moment(option: str, value: str | None) -> str | None:
+def parse_time(option: str, value: str | None) -> str | None:
     """A time that somebody gave, as ISO 8601 in UTC; None where none was given. Raises BadParameter."""
     if value is None:
         return None
     from dedup.text import times
 
-    found = times.to_utc(value, UTC)
-    if found is None:
+    utc = times.to_utc(value, UTC)
+    if utc is None:
         raise click.BadParameter(f"{value!r} is no time; write one like 2026-03-02 or 2026-03-02T09:00:00+09:00", param_hint=option)
-    return found
+    return utc
 
 
-def remark(options: Common, sentence: str) -> None:
+def print_note(options: CommonOptions, sentence: str) -> None:
     """A line for people on standard error, unless they asked for quiet."""
     if options.verbosity >= 0:
-        click.echo(printable(sentence), err=True)
+        click.echo(to_printable(sentence), err=True)
 
 
-class _Told(logging.Handler):
+class _StderrHandler(logging.Handler):
     """What the program logs, as a line on standard error, wherever that is by then (a progress bar takes it over)."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(printable(record.getMessage()), err=True)
+        click.echo(to_printable(record.getMessage()), err=True)
 
 
 @contextmanager
-def told(options: Common) -> Iterator[None]:
+def log_to_stderr(options: CommonOptions) -> Iterator[None]:
     """Tell people on a terminal, or who asked for more, what the work logs; everybody but the quiet of what is not well."""
     log = logging.getLogger("dedup")
-    handler = _Told(logging.ERROR if options.verbosity < 0 else logging.INFO if _watched(options) else logging.WARNING)
-    limit = LogLimit(handler)
+    handler = _StderrHandler(logging.ERROR if options.verbosity < 0 else logging.INFO if _is_verbose(options) else logging.WARNING)
+    limit = LogLimitFilter(handler)
     handler.addFilter(limit)
     log.addHandler(handler)
     log.setLevel(logging.INFO)
@@ -137,50 +137,50 @@ def told(options: Common) -> Iterator[None]:
         log.removeHandler(handler)
 
 
-def _watched(options: Common) -> bool:
+def _is_verbose(options: CommonOptions) -> bool:
     return options.verbosity > 0 or sys.stderr.isatty()
 
 
-VERDICT = "dedup.verdict"
+VERDICT_KEY = "dedup.verdict"
 """Key of a context's `meta`: the exit code where whoever reads the output leaves before its end."""
 
 
-def judge(*, bad: bool) -> None:
+def set_verdict(*, has_findings: bool) -> None:
     """Note, before it is printed, whether what was found makes the command exit with 1."""
-    click.get_current_context().meta[VERDICT] = int(bad)
+    click.get_current_context().meta[VERDICT_KEY] = int(has_findings)
 
 
 def print_json(value: Any) -> None:
     """One JSON value, indented, as UTF-8."""
-    click.echo(dumps(value, indent=2))
+    click.echo(format_json(value, indent=2))
 
 
 def print_json_array(rows: Iterable[Any]) -> int:
     """A JSON array, row by row as they come; returns how many."""
-    number = 0
+    count = 0
     for row in rows:
-        click.echo(("[\n" if number == 0 else ",\n") + dumps(row), nl=False)
-        number += 1
-    click.echo("\n]" if number else "[]")
-    return number
+        click.echo(("[\n" if count == 0 else ",\n") + format_json(row), nl=False)
+        count += 1
+    click.echo("\n]" if count else "[]")
+    return count
 
 
 def print_csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> int:
     """CSV with a head (RFC 4180); cells that a spreadsheet would take for a formula get an apostrophe before them."""
     columns = list(columns)
-    number = 0
-    click.echo(csv_line(columns), nl=False)
+    count = 0
+    click.echo(format_csv_row(columns), nl=False)
     for row in rows:
-        click.echo(csv_line([cell(row.get(c)) for c in columns]), nl=False)
-        number += 1
-    return number
+        click.echo(format_csv_row([format_csv_cell(row.get(c)) for c in columns]), nl=False)
+        count += 1
+    return count
 
 
-def on_terminal(options: Common) -> bool:
+def shows_progress(options: CommonOptions) -> bool:
     """Whether progress can be shown: somebody is looking at standard error and did not ask for quiet."""
     return options.verbosity >= 0 and sys.stderr.isatty()
 
 
-def plural(number: int, one: str, many: str = "") -> str:
+def format_count(number: int, singular: str, plural_form: str = "") -> str:
     """`3 files`"""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {singular if number == 1 else plural_form or singular + 's'}"

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import Common, common, formats, print_json
-from dedup.cli.history import page_of
-from dedup.text.normalise import printable, printable_block
+from dedup.cli.common import CommonOptions, common_options, format_option, print_json
+from dedup.cli.history import resolve_page
+from dedup.text.normalise import to_printable, to_printable_block
 
 if TYPE_CHECKING:
     from dedup.changes.diff import Operation
     from dedup.config import Settings
     from dedup.model import Article
-    from dedup.scan.extract import Examined
+    from dedup.scan.extract import Extraction
 
 
 @click.command()
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 @click.option("--from", "from_", type=int, metavar="N", help="Revision to compare from (default: the one before the last change).")
 @click.option("--to", type=int, metavar="M", help="Revision to compare to (default: the one after the last change).")
 @click.option("--full", is_flag=True, help="Unchanged stretches too, as a whole.")
-@formats("text", "unified", "side", "html", "json")
-@common
+@format_option("text", "unified", "side", "html", "json")
+@common_options
 @click.pass_obj
-def diff(options: Common, page: str, other: str | None, from_: int | None, to: int | None, full: bool, form: str) -> None:
+def diff(options: CommonOptions, page: str, other: str | None, from_: int | None, to: int | None, full: bool, output_format: str) -> None:
     """What changed between two revisions of a page, or between two files: sentences, and the words and numbers in them.
 
     As text removed words stand in [-brackets-], added ones in {+braces+}, sentences that moved in <-1 …-> where they were and in
@@ -44,95 +44,95 @@ def diff(options: Common, page: str, other: str | None, from_: int | None, to: i
     if other is not None:
         if from_ is not None or to is not None:
             raise click.UsageError("--from and --to name revisions of one page; of two files there is one each")
-        found = _of_files(settings, page, other)
+        result = _diff_files(settings, page, other)
     else:
-        found = _of_revisions(settings, page, from_, to)
-    if form == "json":
-        print_json(found)
-    elif form == "html":
-        _print_html(found)
+        result = _diff_revisions(settings, page, from_, to)
+    if output_format == "json":
+        print_json(result)
+    elif output_format == "html":
+        _print_html(result)
     else:
-        _print(found, form, full=full)
+        _print(result, output_format, full=full)
 
 
-def _of_revisions(settings: Settings, page: str, from_: int | None, to: int | None) -> dict[str, Any]:
+def _diff_revisions(settings: Settings, page: str, from_: int | None, to: int | None) -> dict[str, Any]:
     from dedup import reports
     from dedup.store import open_database
 
     with open_database(settings.database.path) as database:
-        return reports.compare_revisions(database, page_of(database, settings, page), from_, to)
+        return reports.compare_revisions(database, resolve_page(database, settings, page), from_, to)
 
 
-def _of_files(settings: Settings, one: str, other: str) -> dict[str, Any]:
+def _diff_files(settings: Settings, path_a: str, path_b: str) -> dict[str, Any]:
     """The same of two article files, without a database."""
     from dedup import reports
     from dedup.changes.diff import render
-    from dedup.reports.similar import examined
+    from dedup.reports.similar import extract_article
 
-    before, after = (article_of(examined(settings, os.fsencode(path))) for path in (one, other))
+    before, after = (require_article(extract_article(settings, os.fsencode(path))) for path in (path_a, path_b))
     return {
-        "from": one,
-        "to": other,
-        "title": render.as_json(reports.difference(before.title, after.title)),
-        "body": render.as_json(reports.difference(before.body, after.body)),
+        "from": path_a,
+        "to": path_b,
+        "title": render.as_json(reports.diff_texts(before.title, after.title)),
+        "body": render.as_json(reports.diff_texts(before.body, after.body)),
     }
 
 
-def article_of(e: Examined) -> Article:
+def require_article(extraction: Extraction) -> Article:
     """What a file holds that was examined as an article."""
-    assert e.article is not None
-    return e.article
+    assert extraction.article is not None
+    return extraction.article
 
 
-def _operations(told: list[dict[str, Any]]) -> list[Operation]:
+def _parse_operations(rows: list[dict[str, Any]]) -> list[Operation]:
     from dedup.changes.diff import Operation
 
-    return [Operation(o["kind"], o["text"], o["move"] - 1 if "move" in o else None) for o in told]
+    return [Operation(o["kind"], o["text"], o["move"] - 1 if "move" in o else None) for o in rows]
 
 
-def _print(found: dict[str, Any], form: str, *, full: bool) -> None:
-    if "url" in found:
-        click.echo(click.style(f"{printable(found['url'])}  revision {found['from']} → {found['to']}", bold=True))
-        if found["from"] == found["to"]:
+def _print(result: dict[str, Any], output_format: str, *, full: bool) -> None:
+    if "url" in result:
+        click.echo(click.style(f"{to_printable(result['url'])}  revision {result['from']} → {result['to']}", bold=True))
+        if result["from"] == result["to"]:
             click.echo("There is one revision only.")
             return
     else:
-        click.echo(click.style(f"{printable(found['from'])} → {printable(found['to'])}", bold=True))
+        click.echo(click.style(f"{to_printable(result['from'])} → {to_printable(result['to'])}", bold=True))
     for part in ("title", "body"):
         click.echo(f"\n{part}")
-        if found[part] is None:
-            for side, at in found["pruned_at"].items():
+        if result[part] is None:
+            for side, at in result["pruned_at"].items():
                 if at is not None:
-                    click.echo(f"The text of revision {found[side]} was pruned on {at[:10]} by the rule of [history].")
+                    click.echo(f"The text of revision {result[side]} was pruned on {at[:10]} by the rule of [history].")
             continue
-        _PRINTED[form](_operations(found[part]), full=full)
+        _PRINTERS[output_format](_parse_operations(result[part]), full=full)
 
 
-def _text(operations: list[Operation], *, full: bool) -> None:
+def _print_text(operations: list[Operation], *, full: bool) -> None:
     from dedup.changes.diff import render
 
-    click.echo("".join(_marked(o) for o in (operations if full else render.folded(operations))))
+    click.echo("".join(_format_operation(o) for o in (operations if full else render.fold_unchanged(operations))))
 
 
-def _marked(o: Operation) -> str:
-    shown = printable_block(o.text)
-    move = "" if o.move is None else f"{o.move + 1} "
-    if o.kind in ("removed", "moved_from"):
-        return click.style(f"{'[' if not move else '<'}-{move}{shown}-{']' if not move else '>'}", fg="red", strikethrough=True)
-    if o.kind in ("added", "moved_to"):
-        return click.style(f"{'{' if not move else '<'}+{move}{shown}+{'}' if not move else '>'}", fg="green")
-    return shown
+def _format_operation(operation: Operation) -> str:
+    text = to_printable_block(operation.text)
+    move = "" if operation.move is None else f"{operation.move + 1} "
+    if operation.kind in ("removed", "moved_from"):
+        return click.style(f"{'[' if not move else '<'}-{move}{text}-{']' if not move else '>'}", fg="red", strikethrough=True)
+    if operation.kind in ("added", "moved_to"):
+        return click.style(f"{'{' if not move else '<'}+{move}{text}+{'}' if not move else '>'}", fg="green")
+    return text
 
 
-def _unified(operations: list[Operation], *, full: bool) -> None:
+def _print_unified(operations: list[Operation], *, full: bool) -> None:
     from dedup.changes.diff import render
 
     colours = {"-": "red", "<": "red", "+": "green", ">": "green", "@": "cyan"}
-    for line in render.unified(operations, 1_000_000 if full else 1):
-        click.echo(click.style(printable(line), fg=colours.get(line[:1])))
+    for line in render.to_unified(operations, 1_000_000 if full else 1):
+        click.echo(click.style(to_printable(line), fg=colours.get(line[:1])))
 
 
-def _side(operations: list[Operation], *, full: bool) -> None:
+def _print_side_by_side(operations: list[Operation], *, full: bool) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -142,36 +142,38 @@ def _side(operations: list[Operation], *, full: bool) -> None:
     table.add_column(ratio=1, overflow="fold")
     table.add_column(ratio=1, overflow="fold")
     skipped = False
-    for row in render.rows(operations):
+    for row in render.to_rows(operations):
         if not full and not row.differs:
             skipped = True
             continue
         if skipped:
             table.add_row("…", "…", style="dim")
             skipped = False
-        table.add_row(_cell(row.left), _cell(row.right))
+        table.add_row(_format_side(row.left), _format_side(row.right))
     if skipped:
         table.add_row("…", "…", style="dim")
     Console(highlight=False, markup=False, soft_wrap=False).print(table)
 
 
-def _cell(side: Iterable[Operation]) -> Any:
+def _format_side(side: Iterable[Operation]) -> Any:
     from rich.text import Text
 
     cell = Text()
-    for o in side:
-        style = {"same": "", "removed": "red strike", "added": "green", "moved_from": "red", "moved_to": "green"}[o.kind]
-        mark = {"removed": ("[-", "-]"), "added": ("{+", "+}"), "moved_from": ("<-", "->"), "moved_to": ("<+", "+>")}.get(o.kind, ("", ""))
-        cell.append(mark[0] + printable(o.text.rstrip("\n").replace("\n", " ")) + mark[1], style)
+    for operation in side:
+        style = {"same": "", "removed": "red strike", "added": "green", "moved_from": "red", "moved_to": "green"}[operation.kind]
+        mark = {"removed": ("[-", "-]"), "added": ("{+", "+}"), "moved_from": ("<-", "->"), "moved_to": ("<+", "+>")}.get(
+            operation.kind, ("", "")
+        )
+        cell.append(mark[0] + to_printable(operation.text.rstrip("\n").replace("\n", " ")) + mark[1], style)
     return cell
 
 
-_PRINTED = {"text": _text, "unified": _unified, "side": _side}
+_PRINTERS = {"text": _print_text, "unified": _print_unified, "side": _print_side_by_side}
 
 
-def _print_html(found: dict[str, Any]) -> None:
+def _print_html(result: dict[str, Any]) -> None:
     from dedup.changes.diff import render
 
     for part, tag in (("title", "h1"), ("body", "div")):
-        if found[part] is not None:
-            click.echo(f"<{tag}>{printable_block(render.html(_operations(found[part])))}</{tag}>")
+        if result[part] is not None:
+            click.echo(f"<{tag}>{to_printable_block(render.to_html(_parse_operations(result[part])))}</{tag}>")

@@ -7,9 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dedup.cli.common import Common, common, formats, judge, on_terminal, plural, print_json, told
-from dedup.cli.progress import Progress
-from dedup.text.normalise import printable
+from dedup.cli.common import (
+    CommonOptions,
+    common_options,
+    format_count,
+    format_option,
+    log_to_stderr,
+    print_json,
+    set_verdict,
+    shows_progress,
+)
+from dedup.cli.progress import ProgressBar
+from dedup.text.normalise import to_printable
 
 if TYPE_CHECKING:
     from dedup.doctor import Finding
@@ -35,10 +44,10 @@ _COLOURS = {"error": "red", "warning": "yellow", "ok": "green"}
 @click.command()
 @click.option("--quick", is_flag=True, help="Leave out what reads every body, histories and summaries: minutes for a large database.")
 @click.option("--repair", is_flag=True, help="Make again what is derived from the rest, and examine again. Nobody may write meanwhile.")
-@formats("text", "json")
-@common
+@format_option("text", "json")
+@common_options
 @click.pass_obj
-def doctor(options: Common, quick: bool, repair: bool, form: str) -> None:
+def doctor(options: CommonOptions, quick: bool, repair: bool, output_format: str) -> None:
     """Examine the database, its indexes, the crawl directories and the machine, and say what to do about what is found.
 
     Nothing is changed, and it can run beside 'dedup watch'. With --repair it computes again what is derived: indexes, texts,
@@ -49,52 +58,52 @@ def doctor(options: Common, quick: bool, repair: bool, form: str) -> None:
     dedup doctor
     dedup doctor --quick --format json
     """
-    from dedup.doctor import CHECKS, examine
-    from dedup.doctor.repair import repair as mend
+    from dedup.doctor import CHECKS, run_checks
     from dedup.similarity import jit
 
     settings = options.load().settings
-    done: list[str] = []
-    total = 0
+    repairs: list[str] = []
+    examined = 0
     if repair:
-        jit.keep_beside(settings.database.path)
-    with told(options), Progress("doctor", "things looked at", shown=on_terminal(options)) as progress:
+        jit.set_fallback_folder(settings.database.path)
+    with log_to_stderr(options), ProgressBar("doctor", "things looked at", is_shown=shows_progress(options)) as progress:
 
         def looked(check: str, number: int) -> None:
-            nonlocal total
-            total += number
-            progress.update(total, check)
+            nonlocal examined
+            examined += number
+            progress.update(examined, check)
 
         if repair:
-            repaired = mend(settings, quick=quick, progress=looked)
-            findings, checked, done = repaired.findings, repaired.checked, repaired.done
+            repaired = repair_database(settings, quick=quick, progress=looked)
+            findings, checked, repairs = repaired.findings, repaired.checked_counts, repaired.actions
         else:
-            findings, checked = examine(settings, quick=quick, progress=looked)
-    judge(bad=any(f.severity == "error" for f in findings))
-    if form == "json":
+            findings, checked = run_checks(settings, quick=quick, progress=looked)
+    set_verdict(has_findings=any(f.severity == "error" for f in findings))
+    if output_format == "json":
         rows = [
-            {"check": f.check, "severity": f.severity, "what": f.what, "remedy": f.remedy, "repairable": f.repairable} for f in findings
+            {"check": f.check, "severity": f.severity, "what": f.message, "remedy": f.remedy, "repairable": f.is_repairable}
+            for f in findings
         ]
-        print_json({"findings": rows, "checked": checked} | ({"repaired": done} if repair else {}))
+        print_json({"findings": rows, "checked": checked} | ({"repaired": repairs} if repair else {}))
     else:
-        for sentence in done:
-            click.echo(click.style(f"{'repaired':<15}", fg="green") + printable(sentence))
-        said: set[str] = set()
+        for sentence in repairs:
+            click.echo(click.style(f"{'repaired':<15}", fg="green") + to_printable(sentence))
+        shown_remedies: set[str] = set()
         for check in dict.fromkeys((*(f.check for f in findings if f.check not in CHECKS), *CHECKS)):
-            _print(check, [f for f in findings if f.check == check], checked.get(check), said)
+            _print(check, [f for f in findings if f.check == check], checked.get(check), shown_remedies)
     if any(f.severity == "error" for f in findings):
         sys.exit(1)
 
 
-def _print(check: str, findings: list[Finding], looked_at: int | None, said: set[str]) -> None:
+def _print(check: str, findings: list[Finding], examined: int | None, shown_remedies: set[str]) -> None:
     """A line where all is well; else a line a finding, and what to do, which is `said` once."""
     if not findings:
-        told = "not looked at" if looked_at is None else f"{click.style('ok', fg='green')}: {plural(looked_at, *_UNITS[check])}"
-        click.echo(f"{check:<15}{told}")
+        summary = "not looked at" if examined is None else f"{click.style('ok', fg='green')}: {format_count(examined, *_UNITS[check])}"
+        click.echo(f"{check:<15}{summary}")
         return
     for i, f in enumerate(findings):
         head = check if i == 0 else ""
-        click.echo(f"{head:<15}{click.style(f.severity, fg=_COLOURS[f.severity])}: {printable(f.what)}")
+        click.echo(f"{head:<15}{click.style(f.severity, fg=_COLOURS[f.severity])}: {to_printable(f.message)}")
         if f.remedy and (i + 1 == len(findings) or findings[i + 1].remedy != f.remedy):
-            click.echo(f"{'':<15}→ {'the same as above' if f.remedy in said else printable(f.remedy)}")
-            said.add(f.remedy)
+            click.echo(f"{'':<15}→ {'the same as above' if f.remedy in shown_remedies else to_printable(f.remedy)}")
+            shown_remedies.add(f.remedy)

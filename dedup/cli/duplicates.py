@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from dedup.cli.common import Common, common, formats, moment, plural, print_csv, print_json_array
-from dedup.model import CLUSTERED, RELATIONS
-from dedup.text.normalise import printable
-from dedup.text.sanitise import dumps
+from dedup.cli.common import CommonOptions, common_options, format_count, format_option, parse_time, print_csv, print_json_array
+from dedup.model import CLUSTER_RELATIONS, RELATIONS
+from dedup.text.normalise import to_printable
+from dedup.text.sanitise import format_json
 
 _RELATION = click.Choice(RELATIONS)
 
@@ -25,20 +25,20 @@ _RELATION = click.Choice(RELATIONS)
 @click.option("--min-similarity", type=click.FloatRange(0, 1), default=0.0, help="Only matches at least so similar (Jaccard, 0 to 1).")
 @click.option("--all", "every", is_flag=True, help="Every revision of a page, not only the one it shows now.")
 @click.option("--fail-on", multiple=True, type=_RELATION, help="Exit with 1 if any is shown.")
-@formats("text", "json", "csv")
-@common
+@format_option("text", "json", "csv")
+@common_options
 @click.pass_obj
 def duplicates(
-    options: Common,
+    options: CommonOptions,
     as_pairs: bool,
     passages: bool,
-    kind: tuple[str, ...],
+    relations: tuple[str, ...],
     since: str | None,
     publisher: str | None,
     min_similarity: float,
-    every: bool,
+    all_revisions: bool,
     fail_on: tuple[str, ...],
-    form: str,
+    output_format: str,
 ) -> None:
     """Clusters of articles on different pages that share their text.
 
@@ -54,72 +54,80 @@ def duplicates(
     from dedup import reports
     from dedup.store import open_database
 
-    if kind and not as_pairs and not set(kind) & set(CLUSTERED):
-        raise click.UsageError(f"there are no clusters of {' and '.join(kind)}; add --pairs to list such matches")
-    if passages and not (as_pairs and form == "json"):
+    if relations and not as_pairs and not set(relations) & set(CLUSTER_RELATIONS):
+        raise click.UsageError(f"there are no clusters of {' and '.join(relations)}; add --pairs to list such matches")
+    if passages and not (as_pairs and output_format == "json"):
         raise click.UsageError("--passages goes with --pairs --format json; 'dedup why' shows those of one pair")
-    from_ = moment("--since", since)
+    since_utc = parse_time("--since", since)
     settings = options.load().settings
-    wanted = reports.Filter(frozenset(kind), from_, publisher, min_similarity, every, settings.publishers.publishers())
-    met: set[str] = set()
+    criteria = reports.DuplicateFilter(
+        frozenset(relations), since_utc, publisher, min_similarity, all_revisions, settings.publishers.build_publishers()
+    )
+    seen_relations: set[str] = set()
 
-    def noted(rows: Any) -> Any:
+    def collect_relations(rows: Any) -> Any:
         for row in rows:
-            met.update(m["relation"] for m in row.get("members", [row]))
+            seen_relations.update(m["relation"] for m in row.get("members", [row]))
             yield row
 
     with open_database(settings.database.path) as database:
-        found = noted(reports.pairs(database, wanted, passages=passages) if as_pairs else reports.clusters(database, wanted))
-        if form == "json":
-            print_json_array(found)
-        elif form == "csv" and as_pairs:
-            print_csv(reports.PAIR_COLUMNS, reports.flat_pairs(found))
-        elif form == "csv":
-            print_csv(reports.CLUSTER_COLUMNS, reports.flat_clusters(found))
+        rows = collect_relations(
+            reports.list_pairs(database, criteria, passages=passages) if as_pairs else reports.list_clusters(database, criteria)
+        )
+        if output_format == "json":
+            print_json_array(rows)
+        elif output_format == "csv" and as_pairs:
+            print_csv(reports.PAIR_COLUMNS, reports.flatten_pairs(rows))
+        elif output_format == "csv":
+            print_csv(reports.CLUSTER_COLUMNS, reports.flatten_clusters(rows))
         elif as_pairs:
-            _print_pairs(found)
+            _print_pairs(rows)
         else:
-            _print_clusters(found)
-    if met & set(fail_on):
+            _print_clusters(rows)
+    if seen_relations & set(fail_on):
         sys.exit(1)
 
 
-def _print_clusters(found: Any) -> None:
-    number = members = 0
-    for cluster in found:
-        number += 1
-        members += len(cluster["members"])
-        click.echo(click.style(_line(cluster["representative"]), bold=True))
-        click.echo(f"    {printable(cluster['representative']['url'])}")
+def _print_clusters(clusters: Any) -> None:
+    cluster_count = member_count = 0
+    for cluster in clusters:
+        cluster_count += 1
+        member_count += len(cluster["members"])
+        click.echo(click.style(_format_article(cluster["representative"]), bold=True))
+        click.echo(f"    {to_printable(cluster['representative']['url'])}")
         for m in cluster["members"]:
-            click.echo(f"  {m['relation']:<8}{_numbers(m):<14} {_line(m)}{_lag(m['lag_seconds'])}")
-            click.echo(f"    {printable(m['url'])}{_closest(m, cluster['representative']['revision'], m['revision'])}")
+            click.echo(f"  {m['relation']:<8}{_format_scores(m):<14} {_format_article(m)}{_format_lag(m['lag_seconds'])}")
+            click.echo(f"    {to_printable(m['url'])}{_format_closest(m, cluster['representative']['revision'], m['revision'])}")
         click.echo()
-    click.echo(f"{plural(number, 'cluster')}, {plural(members, 'copy', 'copies')}" if number else "No duplicates.")
+    click.echo(
+        f"{format_count(cluster_count, 'cluster')}, {format_count(member_count, 'copy', 'copies')}" if cluster_count else "No duplicates."
+    )
 
 
-def _print_pairs(found: Any) -> None:
-    number = 0
-    for number, pair in enumerate(found, 1):  # noqa: B007 - the last number is printed
-        best = _closest(pair, pair["a"]["revision"], pair["b"]["revision"])
-        click.echo(f"{pair['relation']:<8}{_numbers(pair):<14} {_line(pair['a'])}  |  {_line(pair['b'])}{best}")
-    click.echo(plural(number, "pair") if number else "No duplicates.")
+def _print_pairs(pairs: Any) -> None:
+    count = 0
+    for count, pair in enumerate(pairs, 1):  # noqa: B007 - the last number is printed
+        closest = _format_closest(pair, pair["a"]["revision"], pair["b"]["revision"])
+        click.echo(
+            f"{pair['relation']:<8}{_format_scores(pair):<14} {_format_article(pair['a'])}  |  {_format_article(pair['b'])}{closest}"
+        )
+    click.echo(format_count(count, "pair") if count else "No duplicates.")
 
 
-def _numbers(row: dict[str, Any]) -> str:
+def _format_scores(row: dict[str, Any]) -> str:
     return "" if row["relation"] == "exact" else f"{row['similarity']:.2f} {row['coverage']:>4.0%}"
 
 
-def _closest(row: dict[str, Any], a: int | None, b: int | None) -> str:
+def _format_closest(row: dict[str, Any], a: int | None, b: int | None) -> str:
     """Other revisions than the two shown that are closer to each other."""
-    best = row["closest"]
-    if best is None or (best["a"], best["b"]) == (a, b):
+    closest = row["closest"]
+    if closest is None or (closest["a"], closest["b"]) == (a, b):
         return ""
-    return f"  (closest: revision {best['a']} and {best['b']}, {best['relation']} {best['coverage']:.0%})"
+    return f"  (closest: revision {closest['a']} and {closest['b']}, {closest['relation']} {closest['coverage']:.0%})"
 
 
-def _line(article: dict[str, Any]) -> str:
-    shown = f"{printable(article['publisher'] or 'no publisher')}: {printable(article['title'] or 'no title')}"
+def _format_article(article: dict[str, Any]) -> str:
+    heading = f"{to_printable(article['publisher'] or 'no publisher')}: {to_printable(article['title'] or 'no title')}"
     marks = [
         m
         for m in (
@@ -130,10 +138,10 @@ def _line(article: dict[str, Any]) -> str:
         )
         if m
     ]
-    return shown + (f" [{', '.join(marks)}]" if marks else "")
+    return heading + (f" [{', '.join(marks)}]" if marks else "")
 
 
-def _lag(seconds: float | None) -> str:
+def _format_lag(seconds: float | None) -> str:
     if seconds is None:
         return ""
     sign, minutes = ("-" if seconds < 0 else "+"), int(abs(seconds) // 60)
@@ -145,10 +153,10 @@ def _lag(seconds: float | None) -> str:
 @click.argument("path", type=click.Path())
 @click.option("--all", "every", is_flag=True, help="Every revision of a page, not only the one it shows now.")
 @click.option("--fail-on", multiple=True, type=_RELATION, help="Exit with 1 if any is found.")
-@formats("text", "json", "csv")
-@common
+@format_option("text", "json", "csv")
+@common_options
 @click.pass_obj
-def similar(options: Common, path: str, every: bool, fail_on: tuple[str, ...], form: str) -> None:
+def similar(options: CommonOptions, path: str, all_revisions: bool, fail_on: tuple[str, ...], output_format: str) -> None:
     """What a file resembles among the articles of the database, without recording it.
 
     Other crawls of the file's own page are left out.
@@ -159,16 +167,16 @@ def similar(options: Common, path: str, every: bool, fail_on: tuple[str, ...], f
 
     settings = options.load().settings
     with open_database(settings.database.path) as database:
-        found = similarity_report.resemble(database, settings, os.fsencode(path), every=every)
-    if form == "json":
-        click.echo(dumps(found, indent=2))
-    elif form == "csv":
-        print_csv(reports.RESEMBLANCE_COLUMNS, map(reports.flat, found))
+        rows = similarity_report.find_similar(database, settings, os.fsencode(path), all_revisions=all_revisions)
+    if output_format == "json":
+        click.echo(format_json(rows, indent=2))
+    elif output_format == "csv":
+        print_csv(reports.SIMILAR_COLUMNS, map(reports.flatten_match, rows))
     else:
-        for m in found:
-            click.echo(f"{m['relation']:<8}{_numbers(m):<14} {_line(m)}")
-            click.echo(f"    {printable(m['url'])}")
-        if not found:
+        for m in rows:
+            click.echo(f"{m['relation']:<8}{_format_scores(m):<14} {_format_article(m)}")
+            click.echo(f"    {to_printable(m['url'])}")
+        if not rows:
             click.echo("It resembles nothing in the database.")
-    if {m["relation"] for m in found} & set(fail_on):
+    if {m["relation"] for m in rows} & set(fail_on):
         sys.exit(1)

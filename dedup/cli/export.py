@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dedup.cli.common import Common, common, formats, moment, on_terminal, plural, remark
-from dedup.cli.output import Output, output, written
-from dedup.cli.progress import Progress
-from dedup.model import CLUSTERED
+from dedup.cli.common import CommonOptions, common_options, format_count, format_option, parse_time, print_note, shows_progress
+from dedup.cli.output import Output, open_output, output_options
+from dedup.cli.progress import ProgressBar
+from dedup.model import CLUSTER_RELATIONS
 
 if TYPE_CHECKING:
-    from dedup.reports.export import Chosen, Table
+    from dedup.reports.export import ExportFilter, ExportTable
     from dedup.store import Database
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-KEEP = ("earliest", "longest", "latest")
+KEEP_ORDERS = ("earliest", "longest", "latest")
 """Rules of keeping, by name."""
 
 
 @click.group()
-@common
+@common_options
 def export() -> None:
     """Tables for pandas, DuckDB and the like, streamed however long they are; and lists of what to keep and what to drop.
 
@@ -36,7 +36,7 @@ def export() -> None:
     """
 
 
-def _period(command: _Command) -> _Command:
+def _period_options(command: _Command) -> _Command:
     """Add `--since`, `--until` and `--publisher`, given as one."""
 
     @click.option("--since", metavar="TIME", help="Only what came at or after TIME (ISO 8601; UTC if it has no offset).")
@@ -44,78 +44,95 @@ def _period(command: _Command) -> _Command:
     @click.option("--publisher", metavar="NAME", help="Only articles by this publisher, under any name of its house.")
     @functools.wraps(command)
     def wrapped(*args: Any, since: str | None, until: str | None, publisher: str | None, **kw: Any) -> Any:
-        return command(*args, period=(moment("--since", since), moment("--until", until), publisher), **kw)
+        return command(*args, period=(parse_time("--since", since), parse_time("--until", until), publisher), **kw)
 
     return wrapped  # type: ignore[return-value]
 
 
-_forms = formats("jsonl", "json", "csv", "parquet")
-_all = click.option("--all", "every", is_flag=True, help="Every revision of a page, not only the one it shows now.")
-Period = tuple[str | None, str | None, str | None]
+_format_option = format_option("jsonl", "json", "csv", "parquet")
+_all_option = click.option("--all", "every", is_flag=True, help="Every revision of a page, not only the one it shows now.")
+PeriodArguments = tuple[str | None, str | None, str | None]
 
 
 @export.command()
-@_period
-@_all
+@_period_options
+@_all_option
 @click.option("--no-body", is_flag=True, help="Without the bodies.")
-@_forms
-@output
-@common
+@_format_option
+@output_options
+@common_options
 @click.pass_obj
-def articles(options: Common, period: Period, every: bool, no_body: bool, form: str, output: Output) -> None:
+def articles(
+    options: CommonOptions, period: PeriodArguments, all_revisions: bool, no_body: bool, output_format: str, output: Output
+) -> None:
     """Articles: each page as it stands now, with its body."""
     from dedup.reports import export as tables
 
-    _write(options, output, form, lambda database, chosen: tables.articles(database, chosen, every=every, body=not no_body), period)
+    _write(
+        options,
+        output,
+        output_format,
+        lambda database, chosen: tables.articles_table(database, chosen, all_revisions=all_revisions, with_body=not no_body),
+        period,
+    )
 
 
 @export.command()
-@_period
-@_all
-@_forms
-@output
-@common
+@_period_options
+@_all_option
+@_format_option
+@output_options
+@common_options
 @click.pass_obj
-def matches(options: Common, period: Period, every: bool, form: str, output: Output) -> None:
+def matches(options: CommonOptions, period: PeriodArguments, all_revisions: bool, output_format: str, output: Output) -> None:
     """Texts that match, each with an article that shows it; n copies of one text are n - 1 rows."""
     from dedup.reports import export as tables
 
-    _write(options, output, form, lambda database, chosen: tables.matches(database, chosen, every=every), period)
+    _write(
+        options, output, output_format, lambda database, chosen: tables.matches_table(database, chosen, all_revisions=all_revisions), period
+    )
 
 
 @export.command()
-@_period
-@_forms
-@output
-@common
+@_period_options
+@_format_option
+@output_options
+@common_options
 @click.pass_obj
-def clusters(options: Common, period: Period, form: str, output: Output) -> None:
+def clusters(options: CommonOptions, period: PeriodArguments, output_format: str, output: Output) -> None:
     """Clusters: a row an article, the representative of each first."""
     from dedup.reports import export as tables
 
-    _write(options, output, form, tables.clusters, period, summed=True)
+    _write(options, output, output_format, tables.clusters_table, period, uses_summaries=True)
 
 
 @export.command()
-@_period
-@_forms
-@output
-@common
+@_period_options
+@_format_option
+@output_options
+@common_options
 @click.pass_obj
-def changes(options: Common, period: Period, form: str, output: Output) -> None:
+def changes(options: CommonOptions, period: PeriodArguments, output_format: str, output: Output) -> None:
     """Changes, every one by itself, the latest first."""
     from dedup.reports import export as tables
 
-    _write(options, output, form, tables.changed, period)
+    _write(options, output, output_format, tables.changes_table, period)
 
 
-def _rule(command: _Command) -> _Command:
+def _rule_options(command: _Command) -> _Command:
     """Add what is kept."""
 
-    @click.option("--keep", type=click.Choice(KEEP), default=KEEP[0], show_default=True, help="Which of several copies is kept.")
+    @click.option(
+        "--keep", type=click.Choice(KEEP_ORDERS), default=KEEP_ORDERS[0], show_default=True, help="Which of several copies is kept."
+    )
     @click.option("--prefer", multiple=True, metavar="NAME", help="Rather articles by this publisher. May be repeated, the first first.")
     @click.option(
-        "--relation", multiple=True, type=click.Choice(CLUSTERED), default=CLUSTERED, show_default=True, help="What counts as a copy."
+        "--relation",
+        multiple=True,
+        type=click.Choice(CLUSTER_RELATIONS),
+        default=CLUSTER_RELATIONS,
+        show_default=True,
+        help="What counts as a copy.",
     )
     @functools.wraps(command)
     def wrapped(*args: Any, keep: str, prefer: tuple[str, ...], relation: tuple[str, ...], **kw: Any) -> Any:
@@ -124,73 +141,75 @@ def _rule(command: _Command) -> _Command:
     return wrapped  # type: ignore[return-value]
 
 
-Ruled = tuple[str, tuple[str, ...], tuple[str, ...]]
+RuleArguments = tuple[str, tuple[str, ...], tuple[str, ...]]
 
 
 @export.command()
-@_rule
-@_forms
-@output
-@common
+@_rule_options
+@_format_option
+@output_options
+@common_options
 @click.pass_obj
-def keep(options: Common, rule: Ruled, form: str, output: Output) -> None:
+def keep(options: CommonOptions, rule: RuleArguments, output_format: str, output: Output) -> None:
     """The articles to keep of a corpus: one of every set of copies, and all that have none."""
     from dedup.reports import export as tables
 
-    _write_list(options, output, form, rule, tables.kept)
+    _write_list(options, output, output_format, rule, tables.kept_table)
 
 
 @export.command()
-@_rule
-@_forms
-@output
-@common
+@_rule_options
+@_format_option
+@output_options
+@common_options
 @click.pass_obj
-def drop(options: Common, rule: Ruled, form: str, output: Output) -> None:
+def drop(options: CommonOptions, rule: RuleArguments, output_format: str, output: Output) -> None:
     """The articles to leave out, each with the one that is kept in its place. Nothing is deleted."""
     from dedup.reports import export as tables
 
-    _write_list(options, output, form, rule, tables.dropped)
+    _write_list(options, output, output_format, rule, tables.dropped_table)
 
 
-def _write_list(options: Common, to: Output, form: str, ruled: Ruled, table: Callable[..., Table]) -> None:
+def _write_list(
+    options: CommonOptions, output: Output, output_format: str, rule_arguments: RuleArguments, build_table: Callable[..., ExportTable]
+) -> None:
     from dedup import store
-    from dedup.reports.export import Rule
+    from dedup.reports.export import KeepRule
 
-    name, prefer, relations = ruled
+    order, prefer, relations = rule_arguments
 
-    def made(database: Database, chosen: Chosen) -> Table:
-        rule = Rule(name, prefer, frozenset(relations), chosen.publishers)
-        if left := store.export.count_without_files(database):
-            remark(options, f"{plural(left, 'page')} whose latest crawl no file holds any more are in neither list.")
-        return table(database, rule)
+    def build(database: Database, criteria: ExportFilter) -> ExportTable:
+        rule = KeepRule(order, prefer, frozenset(relations), criteria.publishers)
+        if page_count := store.export.count_without_files(database):
+            print_note(options, f"{format_count(page_count, 'page')} whose latest crawl no file holds any more are in neither list.")
+        return build_table(database, rule)
 
-    _write(options, to, form, made, (None, None, None))
+    _write(options, output, output_format, build, (None, None, None))
 
 
 def _write(
-    options: Common,
-    to: Output,
-    form: str,
-    table: Callable[[Database, Chosen], Table],
-    period: Period,
+    options: CommonOptions,
+    output: Output,
+    output_format: str,
+    build_table: Callable[[Database, ExportFilter], ExportTable],
+    period: PeriodArguments,
     *,
-    summed: bool = False,
+    uses_summaries: bool = False,
 ) -> None:
     from dedup import store
-    from dedup.reports.export import FORMATS, Chosen
+    from dedup.reports.export import FORMATS, ExportFilter
     from dedup.store import open_database
 
-    if form == "parquet" and to.path is None:
+    if output_format == "parquet" and output.path is None:
         raise click.UsageError("Parquet is written to a file; name one with -o")
     loaded = options.load()
     settings = loaded.settings
-    chosen = Chosen(*period, settings.publishers.publishers())
+    criteria = ExportFilter(*period, settings.publishers.build_publishers())
     with (
         open_database(settings.database.path) as database,
-        Progress("export", "rows", shown=to.path is not None and on_terminal(options)) as bar,
-        written(loaded, to, store.directories.paths(database)) as file,
+        ProgressBar("export", "rows", is_shown=output.path is not None and shows_progress(options)) as bar,
+        open_output(loaded, output, store.directories.paths(database)) as file,
     ):
-        if summed and (due := store.statistics.count(database, "due")):
-            remark(options, f"{plural(due, 'page')} that were just recorded are not in it yet.")
-        FORMATS[form](table(database, chosen), file, bar.update)
+        if uses_summaries and (dirty_pages := store.statistics.count(database, "due")):
+            print_note(options, f"{format_count(dirty_pages, 'page')} that were just recorded are not in it yet.")
+        FORMATS[output_format](build_table(database, criteria), file, bar.update)

@@ -15,13 +15,13 @@ import click
 
 from dedup.errors import OutputFailedError, OutputRefusedError
 from dedup.files import atomic
-from dedup.text.normalise import printable_path
+from dedup.text.normalise import to_printable_path
 
 if TYPE_CHECKING:
-    from dedup.config import Loaded
+    from dedup.config import LoadedSettings
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_SAMPLE = 1 << 16
+_SAMPLE_BYTES = 1 << 16
 """Bytes of either end of a file by which it is known what it holds."""
 
 
@@ -33,7 +33,7 @@ class Output:
     force: bool = False
 
 
-def output(command: _Command) -> _Command:
+def output_options(command: _Command) -> _Command:
     """Add `--output` and `--force`, given as one."""
 
     @click.option(
@@ -49,55 +49,55 @@ def output(command: _Command) -> _Command:
 
 
 @contextmanager
-def written(loaded: Loaded, to: Output, known: Iterable[bytes] = ()) -> Iterator[BinaryIO]:
+def open_output(loaded: LoadedSettings, output: Output, directories: Iterable[bytes] = ()) -> Iterator[BinaryIO]:
     """What to write to. A file takes its place when the block is done, and else is not there; `known` are crawl directories that the
     database knows.
 
     Raises OutputRefusedError where nothing may be written, or where something else than an output of ours would be replaced, and
     OutputFailedError.
     """
-    if to.path is None:
+    if output.path is None:
         sys.stdout.flush()
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    shown, place = printable_path(os.fsencode(to.path)), os.path.realpath(to.path)
-    protected = loaded.settings.protected(known, loaded.file)
+    display_path, path = to_printable_path(os.fsencode(output.path)), os.path.realpath(output.path)
+    protected = loaded.settings.protected_paths(directories, loaded.file)
 
-    def check(there: int | None) -> None:
-        problem = protected.problem(place)
-        if problem is None and there is not None and not to.force:
-            problem = _problem_of_content(there)
+    def check(descriptor: int | None) -> None:
+        problem = protected.find_problem(path)
+        if problem is None and descriptor is not None and not output.force:
+            problem = _content_problem(descriptor)
         if problem:
-            raise OutputRefusedError(file=shown, problem=problem)
+            raise OutputRefusedError(file=display_path, problem=problem)
 
-    if problem := protected.problem(place) or _problem_of_place(place):
-        raise OutputRefusedError(file=shown, problem=problem)
+    if problem := protected.find_problem(path) or _path_problem(path):
+        raise OutputRefusedError(file=display_path, problem=problem)
     try:
-        with atomic.replaced(place, check) as file:
+        with atomic.replace_atomically(path, check) as file:
             yield file
     except OSError as error:
-        raise OutputFailedError(file=shown, problem=error.strerror or str(error)) from error
+        raise OutputFailedError(file=display_path, problem=error.strerror or str(error)) from error
 
 
-def _problem_of_place(place: str) -> str | None:
+def _path_problem(path: str) -> str | None:
     """Why there cannot be a file at a place."""
-    if not os.path.isdir(os.path.dirname(place)):
-        return f"there is no folder {printable_path(os.fsencode(os.path.dirname(place)))}"
+    if not os.path.isdir(os.path.dirname(path)):
+        return f"there is no folder {to_printable_path(os.fsencode(os.path.dirname(path)))}"
     try:
-        kind = os.lstat(place).st_mode
+        mode = os.lstat(path).st_mode
     except OSError:
         return None
-    if stat.S_ISDIR(kind):
+    if stat.S_ISDIR(mode):
         return "it is a folder"
-    return None if stat.S_ISREG(kind) else "it is no regular file; without -o the result goes to standard output"
+    return None if stat.S_ISREG(mode) else "it is no regular file; without -o the result goes to standard output"
 
 
-def _problem_of_content(there: int) -> str | None:
+def _content_problem(descriptor: int) -> str | None:
     """Why a file must not be replaced without --force."""
     from dedup.reports.outputs import is_output
 
-    size = os.fstat(there).st_size
-    if not size or is_output(os.pread(there, _SAMPLE, 0), os.pread(there, _SAMPLE, max(0, size - _SAMPLE))):
+    size = os.fstat(descriptor).st_size
+    if not size or is_output(os.pread(descriptor, _SAMPLE_BYTES, 0), os.pread(descriptor, _SAMPLE_BYTES, max(0, size - _SAMPLE_BYTES))):
         return None
     return "a file is there that is neither a report nor an export of dedup; choose another name, or replace it with --force"

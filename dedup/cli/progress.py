@@ -6,34 +6,34 @@ import time
 from typing import Any, Self
 
 
-class Progress:
+class ProgressBar:
     """A bar while somebody watches; nothing at all where nobody does."""
 
-    def __init__(self, what: str, unit: str, *, shown: bool) -> None:
-        self.shown = shown
-        self._what, self._unit = what, unit
-        self._begun = time.monotonic()
+    def __init__(self, title: str, unit: str, *, is_shown: bool) -> None:
+        self.is_shown = is_shown
+        self._title, self._unit = title, unit
+        self._started = time.monotonic()
         self._done = 0
-        self._beside: dict[str, int] = {}
+        self._other_counts: dict[str, int] = {}
         self._bar: Any = None
 
     def __enter__(self) -> Self:
-        if self.shown:
+        if self.is_shown:
             from rich.console import Console
             from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
 
-            told = TextColumn("{task.fields[told]}", markup=False)
+            status_column = TextColumn("{task.fields[told]}", markup=False)
             self._bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(),
-                told,
+                status_column,
                 TimeElapsedColumn(),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,
             )
-            self._task = self._bar.add_task(self._what, total=None, told="")
+            self._task = self._bar.add_task(self._title, total=None, told="")
             self._bar.start()
         return self
 
@@ -42,29 +42,29 @@ class Progress:
         if self._bar is not None:
             self._bar.update(self._task, total=total)
 
-    def update(self, done: int, beside: str = "") -> None:
+    def update(self, done: int, note: str = "") -> None:
         """So many are done."""
         self._done = done
         if self._bar is not None:
-            rate = done / max(1e-9, time.monotonic() - self._begun)
-            told = f"{done:,} {self._unit}  {rate:,.0f}/s" + (f"  {beside}" if beside else "")
-            self._bar.update(self._task, completed=done, told=told)
+            rate = done / max(1e-9, time.monotonic() - self._started)
+            status = f"{done:,} {self._unit}  {rate:,.0f}/s" + (f"  {note}" if note else "")
+            self._bar.update(self._task, completed=done, told=status)
 
-    def stage(self, what: str) -> None:
+    def stage(self, title: str) -> None:
         """Something else is done from now on, and there is no telling how much of it there is."""
         if self._bar is not None:
             self._bar.remove_task(self._task)
-            self._task = self._bar.add_task(what, total=None, told="")
+            self._task = self._bar.add_task(title, total=None, told="")
 
-    def advance(self, by: int) -> None:
+    def advance(self, count: int) -> None:
         """So many more are done."""
-        self.update(self._done + by)
+        self.update(self._done + count)
 
-    def beside(self, what: str, by: int) -> None:
+    def count_other(self, label: str, count: int) -> None:
         """So many more of something else are done, which the bar does not count."""
-        self._beside[what] = self._beside.get(what, 0) + by
+        self._other_counts[label] = self._other_counts.get(label, 0) + count
         if self._bar is not None:
-            self._bar.update(self._task, told=f"{self._beside[what]:,} {what}")
+            self._bar.update(self._task, told=f"{self._other_counts[label]:,} {label}")
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:

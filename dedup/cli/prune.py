@@ -7,24 +7,33 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, remark, told
-from dedup.cli.progress import Progress
-from dedup.text.normalise import printable_path
+from dedup.cli.common import (
+    CommonOptions,
+    common_options,
+    format_count,
+    format_option,
+    log_to_stderr,
+    print_json,
+    print_note,
+    shows_progress,
+)
+from dedup.cli.progress import ProgressBar
+from dedup.text.normalise import to_printable_path
 
 if TYPE_CHECKING:
-    from dedup.config import Loaded, Settings
-    from dedup.maintenance.retention import Pruned, Rule
+    from dedup.config import LoadedSettings, Settings
+    from dedup.maintenance.retention import PruneResult, RetentionRule
 
-_WHY = {"last": "the last of their page", "first": "the first of their page", "there": "what a file that is there holds"}
+_KEEP_REASONS = {"last": "the last of their page", "first": "the first of their page", "there": "what a file that is there holds"}
 
 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only tell what would go. Nothing is written, and a daemon may run.")
 @click.option("--vacuum", is_flag=True, help="Rewrite the database too, which gives all free room back to the disk. Takes as much again.")
-@formats("text", "json")
-@common
+@format_option("text", "json")
+@common_options
 @click.pass_obj
-def prune(options: Common, dry_run: bool, vacuum: bool, form: str) -> None:
+def prune(options: CommonOptions, dry_run: bool, vacuum: bool, output_format: str) -> None:
     """Let the text of old states of pages go, as [history] in the configuration says; nothing else ever does.
 
     A state keeps its title, digest, crawls, changes and matches, so that 'dedup history' still tells it and a file that shows it
@@ -38,119 +47,121 @@ def prune(options: Common, dry_run: bool, vacuum: bool, form: str) -> None:
     """
     from dedup import store
     from dedup.errors import DatabaseMissingError
-    from dedup.maintenance.retention import Pruned, doomed, rule_of
+    from dedup.maintenance.retention import PruneResult, build_retention_rule, find_prunable
     from dedup.store import open_database
 
     if dry_run and vacuum:
         raise click.UsageError("--dry-run writes nothing, and --vacuum everything anew")
     loaded = options.load()
-    settings, pruned, given_back = loaded.settings, Pruned(), 0
-    database = settings.database.path
-    if not os.path.exists(database):
-        raise DatabaseMissingError(path=database)
+    settings, pruned, released_bytes = loaded.settings, PruneResult(), 0
+    path = settings.database.path
+    if not os.path.exists(path):
+        raise DatabaseMissingError(path=path)
     if dry_run or (settings.history.keep == "all" and not vacuum):
-        with open_database(database) as states:
-            rule = rule_of(settings.history, states)
+        with open_database(path) as database:
+            rule = build_retention_rule(settings.history, database)
             if rule is None:
-                pruned.kept["all"] = store.statistics.count(states, "revisions", "pruned_at IS NULL")
+                pruned.kept_by_reason["all"] = store.statistics.count(database, "revisions", "pruned_at IS NULL")
             else:
-                for _ in doomed(states, rule, pruned):
+                for _ in find_prunable(database, rule, pruned):
                     pass
-            free = store.prune.free_bytes(states)
+            free_bytes = store.prune.free_bytes(database)
     else:
-        rule, given_back, free = _prune(options, settings, pruned, vacuum=vacuum)
-    if form == "json":
+        rule, released_bytes, free_bytes = _prune(options, settings, pruned, vacuum=vacuum)
+    if output_format == "json":
         keep = settings.history.keep
         print_json(
             {
                 "dry_run": dry_run,
                 "keep": keep if isinstance(keep, str) else list(keep),
                 "since": rule.since if rule else None,
-                "pruned": {"states": pruned.states, "pages": pruned.pages, "bytes": pruned.bytes},
-                "kept": {why: pruned.kept[why] for why in ("all", "last", "first", "there", "young")},
-                "given_back_bytes": given_back,
-                "free_bytes": free,
+                "pruned": {"states": pruned.states, "pages": pruned.pages, "bytes": pruned.body_bytes},
+                "kept": {why: pruned.kept_by_reason[why] for why in ("all", "last", "first", "there", "young")},
+                "given_back_bytes": released_bytes,
+                "free_bytes": free_bytes,
             }
         )
     else:
-        _print(loaded, pruned, rule, dry_run=dry_run, given_back=given_back, free=free)
+        _print(loaded, pruned, rule, dry_run=dry_run, released_bytes=released_bytes, free_bytes=free_bytes)
 
 
-def _prune(options: Common, settings: Settings, pruned: Pruned, *, vacuum: bool) -> tuple[Rule | None, int, int]:
+def _prune(options: CommonOptions, settings: Settings, pruned: PruneResult, *, vacuum: bool) -> tuple[RetentionRule | None, int, int]:
     """(the rule, bytes that were given back to the disk, bytes that are free within the file)."""
     from dedup import store
     from dedup.errors import RecipeChangedError
+    from dedup.maintenance.retention import build_retention_rule
     from dedup.maintenance.retention import prune as let_go
-    from dedup.maintenance.retention import rule_of
     from dedup.matching.matcher import Matcher
     from dedup.scan import recipes
-    from dedup.scan.session import matching_of
+    from dedup.scan.session import build_matching
     from dedup.similarity import jit
     from dedup.store.connection import open_locked
     from dedup.store.lock import Lock
-    from dedup.store.ownership import require_own
+    from dedup.store.ownership import require_dedup_database
 
-    path, given_back = settings.database.path, 0
-    jit.keep_beside(path)
-    require_own(path)
+    path, released_bytes = settings.database.path, 0
+    jit.set_fallback_folder(path)
+    require_dedup_database(path)
     lock = Lock(path, "prune")
     try:
         with (
-            told(options),
+            log_to_stderr(options),
             open_locked(path, lock) as database,
-            database.work(),
-            Progress("prune", "states", shown=on_terminal(options)) as bar,
+            database.translate_errors(),
+            ProgressBar("prune", "states", is_shown=shows_progress(options)) as bar,
         ):
-            rule, touched = rule_of(settings.history, database), False
+            rule, has_changes = build_retention_rule(settings.history, database), False
             if rule is not None:
-                touched = let_go(database, rule, pruned, bar.advance)
-            if touched:
-                matching = matching_of(settings)
-                matcher = Matcher(database, matching, settings.publishers.publishers())
+                has_changes = let_go(database, rule, pruned, bar.advance)
+            if has_changes:
+                matching = build_matching(settings)
+                matcher = Matcher(database, matching, settings.publishers.build_publishers())
                 try:
-                    recipes.require(database, recipes.configured(settings, [recipes.MATCHES]))
+                    recipes.require_recipes(database, recipes.configured_recipes(settings, [recipes.MATCHES]))
                 except RecipeChangedError:
                     pass  # 'dedup reindex' is to come, and makes the indexes
                 else:
                     bar.stage("indexes")
-                    lock.doing("making the indexes again")
-                    matcher.open()
+                    lock.set_activity("making the indexes again")
+                    matcher.open_candidate_index()
                     if settings.duplicates.passages:
-                        matcher.open_passages()
+                        matcher.open_passage_index()
             bar.stage("room")
-            lock.doing("giving free room back")
-            given_back = (
-                store.prune.rewrite(database)
+            lock.set_activity("giving free room back")
+            released_bytes = (
+                store.prune.vacuum(database)
                 if vacuum
-                else store.prune.release_pages(database, lambda n: bar.beside("pages given back", n))
+                else store.prune.release_pages(database, lambda n: bar.count_other("pages given back", n))
             )
-            return rule, given_back, store.prune.free_bytes(database)
+            return rule, released_bytes, store.prune.free_bytes(database)
     except KeyboardInterrupt:
-        remark(options, f"Until then the text of {plural(pruned.states, 'state')} was pruned.")
+        print_note(options, f"Until then the text of {format_count(pruned.states, 'state')} was pruned.")
         raise
     finally:
         lock.release()
 
 
-def _print(loaded: Loaded, pruned: Pruned, rule: Rule | None, *, dry_run: bool, given_back: int, free: int) -> None:
+def _print(
+    loaded: LoadedSettings, pruned: PruneResult, rule: RetentionRule | None, *, dry_run: bool, released_bytes: int, free_bytes: int
+) -> None:
     if rule is None:
-        file = printable_path(os.fsencode(loaded.file.absolute())) if loaded.file else "a configuration"
+        file = to_printable_path(os.fsencode(loaded.file.absolute())) if loaded.file else "a configuration"
         click.echo(f'Nothing is pruned: [history] keep is "all". To let old states go, write into {file}, for example:')
         click.echo('[history]\nkeep = ["first", "last"]\ndays = 365')
     else:
-        would = "would be pruned" if dry_run else "pruned"
-        size = f"{pruned.bytes / 1e6:,.1f} MB of text"
-        click.echo(f"{plural(pruned.states, 'state')} of {plural(pruned.pages, 'page')} {would}, {size}")
-        why = _WHY | {"young": f"seen at {rule.since[:19].replace('T', ' ')} (UTC) or later"}
-        for reason, words in why.items():
-            if pruned.kept[reason]:
-                click.echo(f"  {plural(pruned.kept[reason], 'state')} kept: {words}")
-    for line in _room(dry_run=dry_run, given_back=given_back, free=free):
+        outcome = "would be pruned" if dry_run else "pruned"
+        size = f"{pruned.body_bytes / 1e6:,.1f} MB of text"
+        click.echo(f"{format_count(pruned.states, 'state')} of {format_count(pruned.pages, 'page')} {outcome}, {size}")
+        reasons = _KEEP_REASONS | {"young": f"seen at {rule.since[:19].replace('T', ' ')} (UTC) or later"}
+        for reason, explanation in reasons.items():
+            if pruned.kept_by_reason[reason]:
+                click.echo(f"  {format_count(pruned.kept_by_reason[reason], 'state')} kept: {explanation}")
+    for line in _space_lines(dry_run=dry_run, released_bytes=released_bytes, free_bytes=free_bytes):
         click.echo(line)
 
 
-def _room(*, dry_run: bool, given_back: int, free: int) -> Any:
-    if given_back:
-        yield f"{given_back / 1e6:,.1f} MB were given back to the disk"
-    if free and not dry_run:
-        yield f"{free / 1e6:,.1f} MB are free within the database and used for what comes; 'dedup prune --vacuum' gives them back too"
+def _space_lines(*, dry_run: bool, released_bytes: int, free_bytes: int) -> Any:
+    if released_bytes:
+        yield f"{released_bytes / 1e6:,.1f} MB were given back to the disk"
+    if free_bytes and not dry_run:
+        yield f"{free_bytes / 1e6:,.1f} MB are free within the database and used for what comes; 'dedup prune --vacuum' gives them back too"

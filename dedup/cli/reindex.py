@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dedup.cli.common import Common, common, formats, on_terminal, plural, print_json, remark, told
-from dedup.cli.progress import Progress
+from dedup.cli.common import (
+    CommonOptions,
+    common_options,
+    format_count,
+    format_option,
+    log_to_stderr,
+    print_json,
+    print_note,
+    shows_progress,
+)
+from dedup.cli.progress import ProgressBar
 from dedup.store import Database
 
 if TYPE_CHECKING:
@@ -25,10 +34,12 @@ STEPS = ("matches", "urls", "changes", "readings", "summaries", "search")
 @click.option("--readings", is_flag=True, help="Read every recorded file again by [time] and [integrity].")
 @click.option("--summaries", is_flag=True, help="Sum up every page and make the clusters again.")
 @click.option("--search", is_flag=True, help="Make the search index again.")
-@formats("text", "json")
-@common
+@format_option("text", "json")
+@common_options
 @click.pass_obj
-def reindex(options: Common, matches: bool, urls: bool, changes: bool, readings: bool, summaries: bool, search: bool, form: str) -> None:
+def reindex(
+    options: CommonOptions, matches: bool, urls: bool, changes: bool, readings: bool, summaries: bool, search: bool, output_format: str
+) -> None:
     """Apply the settings in force to what is recorded.
 
     Without an option it does all that is pending: what 'dedup scan' refuses for after a setting changed. Where nothing is pending it
@@ -43,61 +54,66 @@ def reindex(options: Common, matches: bool, urls: bool, changes: bool, readings:
     from dedup.scan import recipes
     from dedup.store import open_database
 
-    asked = zip(STEPS, (matches, urls, changes, readings, summaries, search), strict=True)
-    given = [name for name, flag in asked if flag]
-    if len(given) > 1:
+    flags = zip(STEPS, (matches, urls, changes, readings, summaries, search), strict=True)
+    steps = [step for step, flag in flags if flag]
+    if len(steps) > 1:
         raise click.UsageError("--matches, --urls, --changes, --readings, --summaries and --search are several steps; name one, or none")
     settings = options.load().settings
     if not os.path.exists(settings.database.path):
         raise DatabaseMissingError(path=settings.database.path)
     pending: list[recipes.Pending] = []
-    if not given:
+    if not steps:
         with open_database(settings.database.path) as reader:
-            pending = recipes.pending(reader, recipes.configured(settings))
-        wanted = {str(p.recipe.step) for p in pending} or {"matches"}
-        given = [name for name in STEPS if name in wanted and not (name == "matches" and "urls" in wanted)]
+            pending = recipes.find_pending_recipes(reader, recipes.configured_recipes(settings))
+        pending_steps = {str(p.recipe.step) for p in pending} or {"matches"}
+        steps = [step for step in STEPS if step in pending_steps and not (step == "matches" and "urls" in pending_steps)]
     for p in pending:
-        remark(options, f"{p.recipe.what[0].upper()}{p.recipe.what[1:].rstrip(',')} changed (--{p.recipe.step}).")
+        print_note(options, f"{p.recipe.description[0].upper()}{p.recipe.description[1:].rstrip(',')} changed (--{p.recipe.step}).")
     counts: dict[str, int] = {}
-    with told(options):
-        for name in given:
-            found = _readings(options, settings) if name == "readings" else _derived(options, settings, name)
-            if form == "text":
-                click.echo(_sentence(name, found))
-            if found.get("failed"):
-                remark(options, f"The program failed on {plural(found['failed'], 'text')}: they have exact copies only. See the log above.")
-            counts |= found
-    if form == "json":
+    with log_to_stderr(options):
+        for step in steps:
+            step_counts = _reread_files(options, settings) if step == "readings" else _reindex_derived(options, settings, step)
+            if output_format == "text":
+                click.echo(_format_result(step, step_counts))
+            if step_counts.get("failed"):
+                print_note(
+                    options,
+                    f"The program failed on {format_count(step_counts['failed'], 'text')}: they have exact copies only. See the log above.",
+                )
+            counts |= step_counts
+    if output_format == "json":
         print_json(counts)
 
 
-def _derived(options: Common, settings: Settings, name: str) -> dict[str, int]:
+def _reindex_derived(options: CommonOptions, settings: Settings, step: str) -> dict[str, int]:
     """Recompute what is derived from the records alone; returns counts."""
     from dedup.maintenance import summaries
     from dedup.maintenance.reindex import reindex_changes, reindex_signatures, reindex_urls
     from dedup.matching.matcher import Matcher
     from dedup.scan import recipes
-    from dedup.scan.session import matching_of, options_of
+    from dedup.scan.session import build_extract_options, build_matching
     from dedup.store import open_writable
 
-    chosen, matching = options_of(settings), matching_of(settings)
-    shown = on_terminal(options)
-    with open_writable(settings.database.path, "reindex") as database, Progress("reindex", "done", shown=shown) as progress:
-        matcher = Matcher(database, matching, settings.publishers.publishers())
-        publishers = recipes.configured(settings, [recipes.PUBLISHERS])[recipes.PUBLISHERS]
-        if name == "search":
-            return _make_index(database, progress)
-        if name == "urls":
-            return reindex_urls(database, chosen, matcher, recipes.rules_of(settings), progress.advance, publishers=publishers)
-        if name == "changes":
-            return reindex_changes(database, recipes.rules_of(settings), progress.advance)
-        if name == "summaries":
-            return {"pages": summaries.work_all_again(database, settings, progress.advance)}
-        recipes.require(database, recipes.configured(settings, [recipes.URLS]))
-        return reindex_signatures(database, chosen, matcher, progress.advance, publishers=publishers)
+    read_options, matching = build_extract_options(settings), build_matching(settings)
+    is_shown = shows_progress(options)
+    with open_writable(settings.database.path, "reindex") as database, ProgressBar("reindex", "done", is_shown=is_shown) as progress:
+        matcher = Matcher(database, matching, settings.publishers.build_publishers())
+        publishers = recipes.configured_recipes(settings, [recipes.PUBLISHERS])[recipes.PUBLISHERS]
+        if step == "search":
+            return _rebuild_search_index(database, progress)
+        if step == "urls":
+            return reindex_urls(
+                database, read_options, matcher, recipes.build_change_rules(settings), progress.advance, publishers=publishers
+            )
+        if step == "changes":
+            return reindex_changes(database, recipes.build_change_rules(settings), progress.advance)
+        if step == "summaries":
+            return {"pages": summaries.rebuild_summaries(database, settings, progress.advance)}
+        recipes.require_recipes(database, recipes.configured_recipes(settings, [recipes.URLS]))
+        return reindex_signatures(database, read_options, matcher, progress.advance, publishers=publishers)
 
 
-def _readings(options: Common, settings: Settings) -> dict[str, int]:
+def _reread_files(options: CommonOptions, settings: Settings) -> dict[str, int]:
     """Read files again, of the recorded crawl directories where none is configured; returns counts."""
     from dedup import store
     from dedup.maintenance import summaries
@@ -108,40 +124,44 @@ def _readings(options: Common, settings: Settings) -> dict[str, int]:
 
     if not settings.crawl.directories:
         with open_database(settings.database.path) as reader:
-            recorded = tuple(os.fsdecode(path) for path in store.directories.in_use(reader))
-        settings = settings.model_copy(update={"crawl": settings.crawl.model_copy(update={"directories": recorded})})
+            directories = tuple(os.fsdecode(path) for path in store.directories.active_ids(reader))
+        settings = settings.model_copy(update={"crawl": settings.crawl.model_copy(update={"directories": directories})})
     with (
-        open_session(settings, "reindex", applying=[recipes.READINGS]) as session,
-        Progress("reindex", "files read again", shown=on_terminal(options)) as progress,
+        open_session(settings, "reindex", exempt_recipes=[recipes.READINGS]) as session,
+        ProgressBar("reindex", "files read again", is_shown=shows_progress(options)) as progress,
     ):
         progress.expect(store.rereads.count(session.database) or store.statistics.count(session.database, "files", "gone = 0"))
         counts = reindex_readings(session, progress.advance)
-        summaries.work_all_off(session.database, settings, lambda n: progress.beside("summing up", n))
+        summaries.update_all_summaries(session.database, settings, lambda n: progress.count_other("summing up", n))
         return counts
 
 
-def _sentence(name: str, counts: dict[str, int]) -> str:
+def _format_result(step: str, counts: dict[str, int]) -> str:
     """What a step did, for people."""
-    if name == "search":
-        return f"{plural(counts['entered'], 'text')} can be found."
-    if name == "urls":
+    if step == "search":
+        return f"{format_count(counts['entered'], 'text')} can be found."
+    if step == "urls":
         unplaceable = counts["unplaceable"]
-        moved = f"{plural(counts['moved'], 'reading')} of {counts['readings']:,} belong to another page now."
-        left = f" {plural(unplaceable, 'address', 'addresses')} name no page by these rules; the next scan reads those files again."
-        return moved + (left if unplaceable else "")
-    if name == "changes":
-        return f"{counts['judged']:,} of {plural(counts['changes'], 'change')} judged."
-    if name == "summaries":
-        return f"{plural(counts['pages'], 'page')} summed up."
-    if name == "readings":
-        left = f"; {plural(counts['waiting'], 'file')} could not be reached, and the next scan reads them" if counts["waiting"] else ""
-        return f"{plural(counts['reread'], 'file')} read again{left}."
-    return f"{plural(counts['texts'], 'text')} signed again, {plural(counts['matches'], 'match', 'matches')} found."
+        summary = f"{format_count(counts['moved'], 'reading')} of {counts['readings']:,} belong to another page now."
+        remainder = (
+            f" {format_count(unplaceable, 'address', 'addresses')} name no page by these rules; the next scan reads those files again."
+        )
+        return summary + (remainder if unplaceable else "")
+    if step == "changes":
+        return f"{counts['judged']:,} of {format_count(counts['changes'], 'change')} judged."
+    if step == "summaries":
+        return f"{format_count(counts['pages'], 'page')} summed up."
+    if step == "readings":
+        remainder = (
+            f"; {format_count(counts['waiting'], 'file')} could not be reached, and the next scan reads them" if counts["waiting"] else ""
+        )
+        return f"{format_count(counts['reread'], 'file')} read again{remainder}."
+    return f"{format_count(counts['texts'], 'text')} signed again, {format_count(counts['matches'], 'match', 'matches')} found."
 
 
-def _make_index(database: Database, progress: Progress) -> dict[str, int]:
+def _rebuild_search_index(database: Database, progress: ProgressBar) -> dict[str, int]:
     from dedup import store
-    from dedup.search import make_again
+    from dedup.search import rebuild
 
     progress.expect(store.statistics.count(database, "revisions"))
-    return {"entered": make_again(database, progress.advance)}
+    return {"entered": rebuild(database, progress.advance)}

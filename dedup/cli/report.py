@@ -6,19 +6,19 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from dedup.cli.common import Common, common, formats, moment
-from dedup.cli.output import Output, output, written
+from dedup.cli.common import CommonOptions, common_options, format_option, parse_time
+from dedup.cli.output import Output, open_output, output_options
 
 
 @click.command()
 @click.option("--since", metavar="TIME", help="Only what came at or after TIME (ISO 8601; UTC if it has no offset).")
 @click.option("--until", metavar="TIME", help="Only what came before TIME.")
 @click.option("--publisher", metavar="NAME", help="Only articles by this publisher, under any name of its house.")
-@formats("text", "html", "json", "csv", "markdown")
-@output
-@common
+@format_option("text", "html", "json", "csv", "markdown")
+@output_options
+@common_options
 @click.pass_obj
-def report(options: Common, since: str | None, until: str | None, publisher: str | None, form: str, output: Output) -> None:
+def report(options: CommonOptions, since: str | None, until: str | None, publisher: str | None, output_format: str, output: Output) -> None:
     """A period in figures: articles, checks, clusters, who was first, edits, faults.
 
     Articles count by their first crawl, clusters by their articles, changes and checks by their crawl, faults by when they came.
@@ -30,19 +30,18 @@ def report(options: Common, since: str | None, until: str | None, publisher: str
     dedup report --since 2026-03-02 --format html -o week.html
     """
     from dedup import store
-    from dedup.reports.period import FORMS, compute_statistics
+    from dedup.reports.period import REPORT_FORMATS, compute_statistics
     from dedup.store import open_database
     from dedup.store.statistics import Period
-    from dedup.text.publishers import Publishers
 
-    begin, end = moment("--since", since), moment("--until", until)
+    begin, end = parse_time("--since", since), parse_time("--until", until)
     loaded = options.load()
     settings = loaded.settings
-    publishers: Publishers = settings.publishers.publishers()
-    house = None if publisher is None else publishers.house(publisher, "", "")
+    publishers: Publishers = settings.publishers.build_publishers()
+    canonical = None if publisher is None else publishers.canonical_name(publisher, "", "")
     with open_database(settings.database.path) as database:
-        found = compute_statistics(database, Period(begin, end, house), ZoneInfo(settings.delivery.zone), publishers)
-        known = store.directories.paths(database)
-    with written(loaded, output, known) as file:
-        for piece in FORMS[form](found):
-            file.write(piece.encode())
+        statistics = compute_statistics(database, Period(begin, end, canonical), ZoneInfo(settings.delivery.zone), publishers)
+        directories = store.directories.paths(database)
+    with open_output(loaded, output, directories) as file:
+        for chunk in REPORT_FORMATS[output_format](statistics):
+            file.write(chunk.encode())

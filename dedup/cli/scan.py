@@ -10,24 +10,36 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dedup.cli.common import Common, common, formats, judge, on_terminal, plural, print_json, remark, told
-from dedup.cli.progress import Progress
+from dedup.cli.common import (
+    CommonOptions,
+    common_options,
+    format_count,
+    format_option,
+    log_to_stderr,
+    print_json,
+    print_note,
+    set_verdict,
+    shows_progress,
+)
+from dedup.cli.progress import ProgressBar
 from dedup.model import RELATIONS
 from dedup.store import Database
 
 if TYPE_CHECKING:
-    from dedup.scan.counts import Tally
+    from dedup.scan.counts import ScanCounts
 
-JUDGED = ("mismatched", "fault", "unsettled", "gone", *RELATIONS, "change")
-FILLING = 2.0
+FAIL_CONDITIONS = ("mismatched", "fault", "unsettled", "gone", *RELATIONS, "change")
+MIN_INDEX_SECONDS = 2.0
 """Seconds after a scan for which the search index is filled, at most,"""
-FILLING_SHARE = 0.1
+INDEX_TIME_SHARE = 0.1
 """unless this share of the scan's own time is more."""
 
 
 @click.command()
 @click.argument("directories", nargs=-1, metavar="[DIR]...", type=click.Path())
-@click.option("--fail-on", multiple=True, type=click.Choice(JUDGED), help="Exit with 1 if the scan met any of these. May be repeated.")
+@click.option(
+    "--fail-on", multiple=True, type=click.Choice(FAIL_CONDITIONS), help="Exit with 1 if the scan met any of these. May be repeated."
+)
 @click.option("--alert-on-import", is_flag=True, help="Alerts of what is in a crawl directory that is taken in for the first time, too.")
 @click.option(
     "--accept-absent",
@@ -37,11 +49,16 @@ FILLING_SHARE = 0.1
     type=click.Path(),
     help="What was mounted at PATH, in or around a crawl directory, is retired for good: its files are gone. May be repeated.",
 )
-@formats("text", "json")
-@common
+@format_option("text", "json")
+@common_options
 @click.pass_obj
 def scan(
-    options: Common, directories: tuple[str, ...], fail_on: tuple[str, ...], alert_on_import: bool, retired: tuple[str, ...], form: str
+    options: CommonOptions,
+    directories: tuple[str, ...],
+    fail_on: tuple[str, ...],
+    alert_on_import: bool,
+    accepted_absent: tuple[str, ...],
+    output_format: str,
 ) -> None:
     """Compare the crawl directories with the database and take in what differs.
 
@@ -57,82 +74,85 @@ def scan(
     from dedup.errors import DirectoryAbsentError
     from dedup.maintenance import summaries
     from dedup.scan.counts import save_last_scan
-    from dedup.scan.roots import forget_mount
+    from dedup.scan.roots import retire_mount
     from dedup.scan.scanner import Scan
     from dedup.scan.session import open_session
 
     loaded = options.load(directories)
-    within = options.load().settings.crawl.directories if directories else None
-    with told(options), open_session(loaded.settings, "scan", alert_on_import=alert_on_import, within=within) as session:
-        for path in retired:
-            forget_mount(session.database, session.roots, os.fsencode(path))
+    configured = options.load().settings.crawl.directories if directories else None
+    with (
+        log_to_stderr(options),
+        open_session(loaded.settings, "scan", alert_on_import=alert_on_import, configured_directories=configured) as session,
+    ):
+        for path in accepted_absent:
+            retire_mount(session.database, session.directories, os.fsencode(path))
         stop = threading.Event()
-        with Progress("scan", "files", shown=on_terminal(options)) as progress:
-            pass_ = Scan(session, stop, lambda t: progress.update(t.files, f"{t.faults:,} faults"))
-            session.matcher.progress = lambda n: progress.beside("signatures into the candidate index", n)
-            if progress.shown:
-                progress.expect(pass_.expected())
-            tally = pass_.run()
-            progress.beside("summing up", 0)
-            failed = summaries.Failed()
-            summaries.work_all_off(session.database, loaded.settings, lambda n: progress.beside("summing up", n), failed)
-        save_last_scan(session.database, tally, "scan", session.places)
-        if loaded.settings.search.index and not tally.absent:
-            _fill(session.database, tally.seconds)
-    if failed.error is not None:
-        remark(
+        with ProgressBar("scan", "files", is_shown=shows_progress(options)) as progress:
+            scanner = Scan(session, stop, lambda t: progress.update(t.files, f"{t.faults:,} faults"))
+            session.matcher.progress = lambda n: progress.count_other("signatures into the candidate index", n)
+            if progress.is_shown:
+                progress.expect(scanner.estimate_entries())
+            counts = scanner.run()
+            progress.count_other("summing up", 0)
+            failures = summaries.SummaryFailures()
+            summaries.update_all_summaries(session.database, loaded.settings, lambda n: progress.count_other("summing up", n), failures)
+        save_last_scan(session.database, counts, "scan", session.scopes)
+        if loaded.settings.search.index and not counts.absent_directories:
+            _update_search_index(session.database, counts.seconds)
+    if failures.last_error is not None:
+        print_note(
             options,
-            f"Everything is recorded, but {plural(len(failed), 'page or text', 'pages or texts')} could not be summed up for reports and"
-            f" dashboard ({type(failed.error).__name__}); the next scan tries again.",
+            f"Everything is recorded, but {format_count(len(failures), 'page or text', 'pages or texts')} could not be summed up for reports and"
+            f" dashboard ({type(failures.last_error).__name__}); the next scan tries again.",
         )
-    absent = tally.absent + tally.unmounted
-    judge(bad=any(_met(tally)[kind] for kind in fail_on))
-    if form == "json":
-        print_json(tally.as_json() | ({"absent": absent} if absent else {}))
+    absent = counts.absent_directories + counts.absent_mounts
+    set_verdict(has_findings=any(_count_conditions(counts)[kind] for kind in fail_on))
+    if output_format == "json":
+        print_json(counts.as_json() | ({"absent": absent} if absent else {}))
     else:
-        _print(tally)
-    for path in tally.absent:
-        remark(options, f"{path} is missing, unreadable, or empty and not the directory it was: nothing there was marked as gone.")
-    for path in tally.unmounted:
+        _print(counts)
+    for path in counts.absent_directories:
+        print_note(options, f"{path} is missing, unreadable, or empty and not the directory it was: nothing there was marked as gone.")
+    for path in counts.absent_mounts:
         hint = f"If it is retired for good: dedup scan --accept-absent {shlex.quote(path)}"
-        remark(options, f"{path} was a mount and is not mounted: nothing there was marked as gone. {hint}")
+        print_note(options, f"{path} was a mount and is not mounted: nothing there was marked as gone. {hint}")
     if absent:
         raise DirectoryAbsentError(paths=", ".join(absent))
-    if any(_met(tally)[kind] for kind in fail_on):
+    if any(_count_conditions(counts)[kind] for kind in fail_on):
         sys.exit(1)
 
 
-def _fill(database: Database, seconds: float) -> None:
+def _update_search_index(database: Database, seconds: float) -> None:
     """Let search reach further, for a while that stands in proportion."""
-    from dedup.search import Search
+    from dedup.search import SearchIndexer
 
-    search = Search(database)
+    index = SearchIndexer(database)
     try:
-        search.fill(max(FILLING, FILLING_SHARE * seconds))
+        index.update(max(MIN_INDEX_SECONDS, INDEX_TIME_SHARE * seconds))
     finally:
-        search.close()
+        index.close()
 
 
-def _met(tally: Tally) -> dict[str, int]:
-    met: dict[str, int] = {k: tally.matches[k] for k in RELATIONS}
-    met |= {"mismatched": tally.checks["mismatched"], "fault": tally.faults, "unsettled": tally.unsettled}
-    return met | {"gone": tally.gone, "change": tally.changes}
+def _count_conditions(counts: ScanCounts) -> dict[str, int]:
+    conditions: dict[str, int] = {k: counts.matches[k] for k in RELATIONS}
+    conditions |= {"mismatched": counts.checks["mismatched"], "fault": counts.faults, "unsettled": counts.unsettled}
+    return conditions | {"gone": counts.gone, "change": counts.changes}
 
 
-def _print(tally: Tally) -> None:
-    t = tally
+def _print(counts: ScanCounts) -> None:
+    t = counts
     click.echo(
-        f"{plural(t.files, 'file')} in {t.seconds:.1f} s: {t.new:,} new, {t.changed:,} changed, {t.unchanged:,} unchanged,", nl=False
+        f"{format_count(t.files, 'file')} in {t.seconds:.1f} s: {t.new:,} new, {t.changed:,} changed, {t.unchanged:,} unchanged,", nl=False
     )
     rules = f" ({', '.join(f'{n:,} by {rule}' for rule, n in sorted(t.ignored.items()))})" if t.ignored else ""
     click.echo(
         f" {t.moved:,} moved, {t.ignored.total():,} ignored{rules}, {t.faults:,} with faults, {t.unsettled:,} unsettled; {t.gone:,} gone"
     )
     if t.reread:
-        click.echo(f"{plural(t.reread, 'recorded file')} read again because settings or the program changed")
+        click.echo(f"{format_count(t.reread, 'recorded file')} read again because settings or the program changed")
     if t.checks.total():
-        shown = ", ".join(f"{t.checks[c]:,} {c}" for c in ("verified", "mismatched", "unclaimed"))
-        click.echo(f"content_hash: {shown}")
+        checks = ", ".join(f"{t.checks[c]:,} {c}" for c in ("verified", "mismatched", "unclaimed"))
+        click.echo(f"content_hash: {checks}")
     matches = ", ".join(f"{t.matches[r]:,} {r}" for r in RELATIONS)
-    click.echo(f"found: {plural(t.revisions, 'revision')}, {plural(t.sightings, 'sighting')}, matches: {matches}; ", nl=False)
-    click.echo(plural(t.changes, "change"))
+    click.echo(f"found: {format_count(t.revisions, 'revision')}, {format_count(t.sightings, 'sighting')}, matches: {matches}; ", nl=False)
+    click.echo(format_count(t.changes, "change"))

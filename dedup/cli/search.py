@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import Common, common, formats, plural, print_csv, print_json_array, remark
-from dedup.text.normalise import printable
+from dedup.cli.common import CommonOptions, common_options, format_count, format_option, print_csv, print_json_array, print_note
+from dedup.text.normalise import to_printable
 
 if TYPE_CHECKING:
     from dedup.config import Settings
-    from dedup.search import Hit, Reach
-    from dedup.search.highlight import Pieces
+    from dedup.search import IndexCoverage, SearchHit
+    from dedup.search.highlight import HighlightedText
     from dedup.store import Database
 
 COLUMNS = ("url", "title", "publisher", "crawled_at", "current", "state", "text", "pruned_at")
@@ -21,10 +21,10 @@ COLUMNS = ("url", "title", "publisher", "crawled_at", "current", "state", "text"
 @click.command()
 @click.argument("query", nargs=-1, required=True)
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many texts, the newest.")
-@formats("text", "json", "csv")
-@common
+@format_option("text", "json", "csv")
+@common_options
 @click.pass_obj
-def search(options: Common, query: tuple[str, ...], limit: int, form: str) -> None:
+def search(options: CommonOptions, query: tuple[str, ...], limit: int, output_format: str) -> None:
     """Find texts, of today or of earlier revisions, by what stands in title, body, URL or publisher; the last recorded come first.
 
     All words of QUERY must be there, in any order. Hangul is found from two syllables on, wherever they stand in a word; words of
@@ -40,70 +40,71 @@ def search(options: Common, query: tuple[str, ...], limit: int, form: str) -> No
     dedup search '"salmon pens" -opinion publisher:courier'
     """
     from dedup.errors import QueryError
-    from dedup.search import parse, plain
+    from dedup.search import parse_query, pieces_to_text
     from dedup.store import open_database
 
     settings = options.load().settings
-    asked = " ".join(query)
-    if problem := parse(asked).problem:
-        raise QueryError(query=asked[:80], problem=problem)
+    query_text = " ".join(query)
+    if problem := parse_query(query_text).problem:
+        raise QueryError(query=query_text[:80], problem=problem)
     with open_database(settings.database.path) as database:
-        hits, far, more = _found(database, settings, asked, limit)
-    if form == "json":
-        print_json_array(_row(hit) for hit in hits)
-    elif form == "csv":
-        print_csv(COLUMNS, (_row(hit) | {"text": None if hit.text is None else plain(hit.text)} for hit in hits))
+        hits, coverage, has_more = _find_hits(database, settings, query_text, limit)
+    if output_format == "json":
+        print_json_array(_hit_as_json(hit) for hit in hits)
+    elif output_format == "csv":
+        print_csv(COLUMNS, (_hit_as_json(hit) | {"text": None if hit.snippet is None else pieces_to_text(hit.snippet)} for hit in hits))
     else:
         for hit in hits:
             _print(hit)
-        click.echo(plural(len(hits), "text") + (", and there are more; --limit shows them" if more else ""))
-    if far.held < far.all:
-        remark(
-            options, f"Search reaches {far.held:,} of {far.all:,} texts; 'dedup scan' and 'dedup watch' go on, 'reindex --search' ends it."
+        click.echo(format_count(len(hits), "text") + (", and there are more; --limit shows them" if has_more else ""))
+    if coverage.indexed < coverage.total:
+        print_note(
+            options,
+            f"Search reaches {coverage.indexed:,} of {coverage.total:,} texts; 'dedup scan' and 'dedup watch' go on, 'reindex --search' ends it.",
         )
 
 
-def _found(database: Database, settings: Settings, asked: str, limit: int) -> tuple[list[Hit], Reach, bool]:
+def _find_hits(database: Database, settings: Settings, query_text: str, limit: int) -> tuple[list[SearchHit], IndexCoverage, bool]:
     """(so many hits, how far search reaches, whether there are more). Raises SearchUnavailableError."""
     from dedup.errors import SearchUnavailableError
-    from dedup.search import find
+    from dedup.search import search_revisions
 
-    hits: list[Hit] = []
-    before = far = None
+    hits: list[SearchHit] = []
+    cursor = coverage = None
     while True:
-        page = find(database, settings.publishers.publishers(), asked, before, limit - len(hits))
+        page = search_revisions(database, settings.publishers.build_publishers(), query_text, cursor, limit - len(hits))
         if page.problem:
             raise SearchUnavailableError(problem=page.problem)
         hits += page.hits
-        far = far or page.reach  # later, this reader may be behind the index
-        before = page.next
-        if before is None or len(hits) == limit:
-            return hits, far, before is not None
+        coverage = coverage or page.coverage  # later, this reader may be behind the index
+        cursor = page.next_cursor
+        if cursor is None or len(hits) == limit:
+            return hits, coverage, cursor is not None
 
 
-def _row(hit: Hit) -> dict[str, Any]:
+def _hit_as_json(hit: SearchHit) -> dict[str, Any]:
     from dedup.reports.history import STATE_RECIPE
-    from dedup.search import plain
+    from dedup.search import pieces_to_text
 
     return {
         "url": hit.url,
-        "title": plain(hit.title),
+        "title": pieces_to_text(hit.title),
         "publisher": hit.publisher,
         "crawled_at": hit.crawled_at,
         "current": hit.current,
-        "state": f"{STATE_RECIPE}:{hit.state.hex()}",
-        "text": None if hit.text is None else [{"text": text, "hit": is_hit} for text, is_hit in hit.text],
+        "state": f"{STATE_RECIPE}:{hit.state_digest.hex()}",
+        "text": None if hit.snippet is None else [{"text": text, "hit": is_hit} for text, is_hit in hit.snippet],
         "pruned_at": hit.pruned_at,
     }
 
 
-def _print(hit: Hit) -> None:
-    earlier = "" if hit.current else "  (an earlier text)"
-    who = f"{printable(hit.publisher)}: " if hit.publisher else ""
-    click.echo(f"{hit.crawled_at[:19].replace('T', ' ')}  {who}{_shown(hit.title)}{earlier}")
-    click.echo(f"    {printable(hit.url)}")
-    click.echo(f"    its text was pruned on {(hit.pruned_at or '')[:10]}" if hit.text is None else f"    {_shown(hit.text)}")
+def _print(hit: SearchHit) -> None:
+    suffix = "" if hit.current else "  (an earlier text)"
+    prefix = f"{to_printable(hit.publisher)}: " if hit.publisher else ""
+    click.echo(f"{hit.crawled_at[:19].replace('T', ' ')}  {prefix}{_format_pieces(hit.title)}{suffix}")
+    click.echo(f"    {to_printable(hit.url)}")
+    click.echo(f"    its text was pruned on {(hit.pruned_at or '')[:10]}" if hit.snippet is None else f"    {_format_pieces(hit.snippet)}")
 
 
-def _shown(pieces: Pieces) -> str:
-    return "".join(click.style(printable(text), fg="yellow", bold=True) if is_hit else printable(text) for text, is_hit in pieces)
+def _format_pieces(pieces: HighlightedText) -> str:
+    return "".join(click.style(to_printable(text), fg="yellow", bold=True) if is_hit else to_printable(text) for text, is_hit in pieces)

@@ -11,26 +11,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from dedup.cli.common import Common, common, formats, told
+from dedup.cli.common import CommonOptions, common_options, format_option, log_to_stderr
 from dedup.files import descriptors
-from dedup.text.normalise import printable
-from dedup.text.sanitise import dumps
+from dedup.text.normalise import to_printable
+from dedup.text.sanitise import format_json
 
 if TYPE_CHECKING:
     from dedup.config import Settings
-    from dedup.web.server import Serving
+    from dedup.web.server import DashboardServer
 
-LEAVING = 1.8
+SHUTDOWN_SECONDS = 1.8
 """Seconds after which it leaves whatever it is still answering: it only reads, nothing is lost."""
 
 
 @click.command()
 @click.option("--listen", metavar="ADDRESS:PORT", help="Where to answer, in place of [web] listen; port 0 takes any that is free.")
 @click.option("--open", "shown", is_flag=True, help="Open it in the browser too.")
-@formats("text", "json")
-@common
+@format_option("text", "json")
+@common_options
 @click.pass_obj
-def serve(options: Common, listen: str | None, shown: bool, form: str) -> None:
+def serve(options: CommonOptions, listen: str | None, open_browser: bool, output_format: str) -> None:
     """The dashboard: pages about clusters, pages, changes, checks and faults, for a browser.
 
     It says where it is and answers until Ctrl-C. It only reads, and can run beside 'dedup watch'; with [web] enabled the daemon
@@ -43,65 +43,67 @@ def serve(options: Common, listen: str | None, shown: bool, form: str) -> None:
     """
     settings = options.load().settings
     if listen is not None:
-        settings = settings.model_copy(update={"web": settings.web.model_copy(update={"listen": _address(listen)})})
-    descriptors.raise_limit()
-    serving = opened(settings, log=options.verbosity > 0)
-    caught: list[int] = []
+        settings = settings.model_copy(update={"web": settings.web.model_copy(update={"listen": _parse_address(listen)})})
+    descriptors.raise_open_file_limit()
+    server = open_dashboard(settings, log=options.verbosity > 0)
+    signals: list[int] = []
 
-    def leave(number: int, _: object) -> None:
-        if not caught:
-            late = threading.Timer(LEAVING, os._exit, (_code(number),))
-            late.daemon = True
-            late.start()
-        caught.append(number)
-        serving.end()
+    def shut_down(number: int, _: object) -> None:
+        if not signals:
+            timer = threading.Timer(SHUTDOWN_SECONDS, os._exit, (_exit_code(number),))
+            timer.daemon = True
+            timer.start()
+        signals.append(number)
+        server.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, leave)
+        signal.signal(number, shut_down)
     if options.verbosity > 0:
         _log_requests()
-    click.echo(dumps({"address": serving.address}) if form == "json" else f"The dashboard is at {serving.address} (Ctrl-C ends it).")
+    click.echo(
+        format_json({"address": server.address}) if output_format == "json" else f"The dashboard is at {server.address} (Ctrl-C ends it)."
+    )
     sys.stdout.flush()
-    if shown:
-        click.launch(serving.address)
-    with told(options):
-        serving.run()
-    sys.exit(_code(*caught[:1]))
+    if open_browser:
+        click.launch(server.address)
+    with log_to_stderr(options):
+        server.run()
+    sys.exit(_exit_code(*signals[:1]))
 
 
-def opened(settings: Settings, *, log: bool = False) -> Serving:
+def open_dashboard(settings: Settings, *, log: bool = False) -> DashboardServer:
     """The dashboard, listening. Raises WebError, WebOpenError, and DatabaseUnreadableError for what is no database of dedup."""
     from dedup.errors import WebError
-    from dedup.store.ownership import require_own
+    from dedup.store.ownership import require_dedup_database
 
-    require_own(settings.database.path)
+    require_dedup_database(settings.database.path)
     try:
-        from dedup.web.server import Serving
+        from dedup.web.server import DashboardServer
     except ImportError as error:
         raise WebError(listen=settings.web.listen, problem=f"{error.name} is not installed; install dedup[web]") from error
-    return Serving(settings, log=log)
+    return DashboardServer(settings, log=log)
 
 
 def _log_requests() -> None:
     log = logging.getLogger("uvicorn.access")
     log.setLevel(logging.INFO)
     handler = logging.StreamHandler()
-    handler.setFormatter(_Line("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    handler.setFormatter(_LineFormatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
     log.addHandler(handler)
 
 
-class _Line(logging.Formatter):
+class _LineFormatter(logging.Formatter):
     """One line a request, whatever was asked for."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        return to_printable(super().format(record))
 
 
-def _code(number: int = 0) -> int:
+def _exit_code(number: int = 0) -> int:
     return 130 if number == signal.SIGINT else 0
 
 
-def _address(listen: str) -> str:
+def _parse_address(listen: str) -> str:
     host, colon, port = listen.rpartition(":")
     if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65536):
         raise click.BadParameter("is no address and port; write one like 127.0.0.1:8765", param_hint="--listen")

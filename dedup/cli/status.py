@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from dedup.cli.common import Common, common, formats, judge, plural, print_json
-from dedup.text.normalise import printable
-from dedup.text.sanitise import dumps
+from dedup.cli.common import CommonOptions, common_options, format_count, format_option, print_json, set_verdict
+from dedup.text.normalise import to_printable
+from dedup.text.sanitise import format_json
 
 
 @click.command()
@@ -22,10 +22,18 @@ from dedup.text.sanitise import dumps
 @click.option(
     "--every", type=click.FloatRange(0.2, 3600), default=2.0, show_default=True, metavar="SECONDS", help="How often, with --watch."
 )
-@formats("text", "json")
-@common
+@format_option("text", "json")
+@common_options
 @click.pass_obj
-def status(options: Common, with_faults: bool, fail_on: tuple[str, ...], check: bool, watched: bool, every: float, form: str) -> None:
+def status(
+    options: CommonOptions,
+    with_faults: bool,
+    fail_on: tuple[str, ...],
+    check: bool,
+    follow: bool,
+    interval_seconds: float,
+    output_format: str,
+) -> None:
     """How things stand: what the database holds, the last scan, and how the daemon is.
 
     Files that are gone are counted among the files, and beside them. The faults are those that stand: one is dropped when
@@ -40,135 +48,142 @@ def status(options: Common, with_faults: bool, fail_on: tuple[str, ...], check: 
     settings = options.load().settings
     path = settings.database.path
     if check:
-        _check(path, form)
+        _check(path, output_format)
         return
-    if watched:
-        _watch(path, every, form)
+    if follow:
+        _watch(path, interval_seconds, output_format)
         return
-    from dedup.reports.status import daemon, faults, holds, pending, roots, told
+    from dedup.reports.status import daemon_as_json, daemon_status, database_summary, list_directories, list_faults, list_pending
     from dedup.store import open_database
 
     with open_database(path) as database:
-        found = holds(database) | {"roots": roots(database, settings), "pending": pending(database, settings)} | told(daemon(path))
-        listed = faults(database) if with_faults else []
-    judge(bad=("fault" in fail_on and bool(found["faults"])) or ("mismatched" in fail_on and bool(found["checks"]["mismatched"])))
-    if form == "json":
-        print_json(found | ({"fault_list": listed} if with_faults else {}))
+        report = (
+            database_summary(database)
+            | {"roots": list_directories(database, settings), "pending": list_pending(database, settings)}
+            | daemon_as_json(daemon_status(path))
+        )
+        fault_list = list_faults(database) if with_faults else []
+    set_verdict(
+        has_findings=("fault" in fail_on and bool(report["faults"])) or ("mismatched" in fail_on and bool(report["checks"]["mismatched"]))
+    )
+    if output_format == "json":
+        print_json(report | ({"fault_list": fault_list} if with_faults else {}))
     else:
-        for line in _lines(found):
+        for line in _format_lines(report):
             click.echo(line)
-        for f in listed:
-            click.echo(f"{f['kind']:<22} {f['path']}: {printable(f['message'])}")
-    if ("fault" in fail_on and found["faults"]) or ("mismatched" in fail_on and found["checks"]["mismatched"]):
+        for f in fault_list:
+            click.echo(f"{f['kind']:<22} {f['path']}: {to_printable(f['message'])}")
+    if ("fault" in fail_on and report["faults"]) or ("mismatched" in fail_on and report["checks"]["mismatched"]):
         sys.exit(1)
 
 
-def _check(path: str, form: str) -> None:
+def _check(path: str, output_format: str) -> None:
     from dedup.errors import DatabaseUnreadableError
-    from dedup.reports.status import daemon, problems
+    from dedup.reports.status import daemon_status, find_problems
     from dedup.store import open_database
-    from dedup.store.lock import held
+    from dedup.store.lock import current_holder
 
-    found = problems(daemon(path))
+    messages = find_problems(daemon_status(path))
     try:
         with open_database(path):
             pass
     except DatabaseUnreadableError as error:  # nor, perhaps, its lock
-        found = [str(error), *(found if held(path) else ())]
-    judge(bad=bool(found))
-    if form == "json":
-        print_json({"healthy": not found, "problems": found})
+        messages = [str(error), *(messages if current_holder(path) else ())]
+    set_verdict(has_findings=bool(messages))
+    if output_format == "json":
+        print_json({"healthy": not messages, "problems": messages})
     else:
-        for problem in found or ["healthy"]:
-            click.echo(printable(problem))
-    if found:
+        for problem in messages or ["healthy"]:
+            click.echo(to_printable(problem))
+    if messages:
         sys.exit(1)
 
 
-def _watch(path: str, every: float, form: str) -> None:
+def _watch(path: str, interval_seconds: float, output_format: str) -> None:
     """Again and again. What takes long to count is counted less often."""
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
-    from dedup.reports.status import daemon, holds, told
+    from dedup.reports.status import daemon_as_json, daemon_status, database_summary
     from dedup.store import open_database
 
-    counted: dict[str, Any] = {}
+    summary: dict[str, Any] = {}
     next_count = 0.0
     console = Console()
-    in_place = form == "text" and console.is_terminal
+    in_place = output_format == "text" and console.is_terminal
     with Live(console=console, auto_refresh=False, transient=False) if in_place else nullcontext() as live:
         while True:
-            begun = time.monotonic()
-            if begun >= next_count:
+            started = time.monotonic()
+            if started >= next_count:
                 with open_database(path) as database:
-                    counted = holds(database)
-                next_count = begun + max(5.0, 20 * (time.monotonic() - begun))
-            found = counted | told(daemon(path))
+                    summary = database_summary(database)
+                next_count = started + max(5.0, 20 * (time.monotonic() - started))
+            report = summary | daemon_as_json(daemon_status(path))
             if live is not None:
-                live.update(Text("\n".join(_lines(found))), refresh=True)
-            elif form == "json":
-                click.echo(dumps(found))
+                live.update(Text("\n".join(_format_lines(report))), refresh=True)
+            elif output_format == "json":
+                click.echo(format_json(report))
             else:
-                click.echo(_line(found))
+                click.echo(_format_line(report))
             sys.stdout.flush()
-            time.sleep(max(0.0, every - (time.monotonic() - begun)))
+            time.sleep(max(0.0, interval_seconds - (time.monotonic() - started)))
 
 
-def _lines(found: dict[str, Any]) -> list[str]:
+def _format_lines(report: dict[str, Any]) -> list[str]:
     """For people: a line for each thing there is to tell."""
-    lines = [f"{key:<12}{found[key]:>12,}" for key in ("files", "gone", "pages", "revisions", "sightings", "changes")]
-    lines += [f"{key:<12}" + (_listed(found[key]) or "none") for key in ("checks", "matches", "alerts", "faults")]
-    lines += [f"{'database':<12}{found['database_bytes'] / 1e6:,.1f} MB", f"{'index':<12}{found['index_bytes'] / 1e6:,.1f} MB"]
-    search = found["search"]
+    lines = [f"{key:<12}{report[key]:>12,}" for key in ("files", "gone", "pages", "revisions", "sightings", "changes")]
+    lines += [f"{key:<12}" + (_format_counts(report[key]) or "none") for key in ("checks", "matches", "alerts", "faults")]
+    lines += [f"{'database':<12}{report['database_bytes'] / 1e6:,.1f} MB", f"{'index':<12}{report['index_bytes'] / 1e6:,.1f} MB"]
+    search = report["search"]
     if search["reached"] < search["texts"]:
-        lines.append(f"{'search':<12}reaches {search['reached']:,} of {plural(search['texts'], 'text')}")
-    for row in found.get("roots", ()):
+        lines.append(f"{'search':<12}reaches {search['reached']:,} of {format_count(search['texts'], 'text')}")
+    for row in report.get("roots", ()):
         if row["state"] == "not configured" and row["files"]:
-            still = f"{plural(row['files'], 'file')} still count as there; see 'dedup roots'"
-            lines.append(f"{'directory':<12}{printable(row['path'])} is not configured: {still}")
-    for change in found.get("pending", ()):
+            remainder = f"{format_count(row['files'], 'file')} still count as there; see 'dedup roots'"
+            lines.append(f"{'directory':<12}{to_printable(row['path'])} is not configured: {remainder}")
+    for change in report.get("pending", ()):
         lines.append(f"{'settings':<12}{change['what']} changed: run '{change['remedy']}'")
-    if found["rereads"]:
-        lines.append(f"{'rereads':<12}{plural(found['rereads'], 'file')} still to be read again by the settings in force")
-    if found["pruned"]:
-        lines.append(f"{'pruned':<12}{plural(found['pruned'], 'revision')} without text")
-    if found["crowded"]:
-        lines.append(f"{'crowded':<12}{plural(found['crowded'], 'text')} with more copies than were compared")
-    last = found["last_scan"]
-    lines.append(f"{'last scan':<12}" + (f"{last['finished_at']} ({last['seconds']:.1f} s)" if last else "never"))
-    if last:
-        lines.append(f"{'':<12}{_seen(last)}")
-        lines += [f"{'absent':<12}{path}: nothing there was marked as gone" for path in last.get("absent", ())]
-    lines.append(f"{'writer':<12}" + printable(found["writer"] or "nobody"))
-    if found["killed"]:
-        doing = f" while {found['killed']['doing']}" if found["killed"]["doing"] else ""
-        lines.append(f"{'':<12}" + printable(f"the last, {found['killed']['holder']}, was killed{doing}"))
-    if found["daemon"]:
-        lines += _daemon_lines(found["daemon"])
+    if report["rereads"]:
+        lines.append(f"{'rereads':<12}{format_count(report['rereads'], 'file')} still to be read again by the settings in force")
+    if report["pruned"]:
+        lines.append(f"{'pruned':<12}{format_count(report['pruned'], 'revision')} without text")
+    if report["crowded"]:
+        lines.append(f"{'crowded':<12}{format_count(report['crowded'], 'text')} with more copies than were compared")
+    last_scan = report["last_scan"]
+    lines.append(f"{'last scan':<12}" + (f"{last_scan['finished_at']} ({last_scan['seconds']:.1f} s)" if last_scan else "never"))
+    if last_scan:
+        lines.append(f"{'':<12}{_format_scan_counts(last_scan)}")
+        lines += [f"{'absent':<12}{path}: nothing there was marked as gone" for path in last_scan.get("absent", ())]
+    lines.append(f"{'writer':<12}" + to_printable(report["writer"] or "nobody"))
+    if report["killed"]:
+        activity = f" while {report['killed']['doing']}" if report["killed"]["doing"] else ""
+        lines.append(f"{'':<12}" + to_printable(f"the last, {report['killed']['holder']}, was killed{activity}"))
+    if report["daemon"]:
+        lines += _daemon_lines(report["daemon"])
     return lines
 
 
-def _daemon_lines(d: dict[str, Any]) -> list[str]:
-    from dedup.files.leases import subject
+def _daemon_lines(daemon: dict[str, Any]) -> list[str]:
+    from dedup.files.leases import describe_files
 
-    backlog, unwatched = d["backlog"], plural(d["unwatched"], "folder")
-    waited = f", for {backlog['oldest_seconds']:,.0f} s at most" if backlog["oldest_seconds"] else ""
-    rates = [", ".join(f"{rate:,.1f}" for rate in d["rates"][what]) for what in ("files", "recorded")]
-    some = f": {', '.join(d['unwatched_some'])}" if d["unwatched"] else ""
-    told = {
-        "daemon": f"{d['phase']}; reported {d['age_seconds']:.0f} s ago" + (f"; {printable(d['doing'])}" if d["doing"] else ""),
-        "seen": _seen(d["seen"]),
-        "backlog": f"{plural(backlog['files'], 'file')} waiting{waited}",
+    backlog, unwatched = daemon["backlog"], format_count(daemon["unwatched"], "folder")
+    oldest = f", for {backlog['oldest_seconds']:,.0f} s at most" if backlog["oldest_seconds"] else ""
+    rates = [", ".join(f"{rate:,.1f}" for rate in daemon["rates"][what]) for what in ("files", "recorded")]
+    examples = f": {', '.join(daemon['unwatched_some'])}" if daemon["unwatched"] else ""
+    rows = {
+        "daemon": f"{daemon['phase']}; reported {daemon['age_seconds']:.0f} s ago"
+        + (f"; {to_printable(daemon['doing'])}" if daemon["doing"] else ""),
+        "seen": _format_scan_counts(daemon["seen"]),
+        "backlog": f"{format_count(backlog['files'], 'file')} waiting{oldest}",
         "rates": f"{rates[0]} files/s; {rates[1]} recorded/s (over 1, 5, 15 min)",
-        "alerts": _alerts_line(d["alerts"]),
-        "scans": f"{d['scans']:,}; the next at {d['next_scan_at'] or 'once'}",
-        "events": f"{plural(d['overflows'], 'overflow')}, {plural(d['restarts'], 'restart')}, {unwatched} not watched{some}",
+        "alerts": _alerts_line(daemon["alerts"]),
+        "scans": f"{daemon['scans']:,}; the next at {daemon['next_scan_at'] or 'once'}",
+        "events": f"{format_count(daemon['overflows'], 'overflow')}, {format_count(daemon['restarts'], 'restart')}, {unwatched} not watched{examples}",
     }
-    lines = [f"{key:<12}{line}" for key, line in told.items()]
-    lines += [f"{'writers':<12}not detected for {subject(owner)}: see 'dedup doctor'" for owner in d["unprobed"]]
-    return lines + [click.style(f"{'DEGRADED':<12}since {x['since']}: {printable(x['message'])}", fg="red") for x in d["degraded"]]
+    lines = [f"{key:<12}{line}" for key, line in rows.items()]
+    lines += [f"{'writers':<12}not detected for {describe_files(owner)}: see 'dedup doctor'" for owner in daemon["unprobed"]]
+    return lines + [click.style(f"{'DEGRADED':<12}since {x['since']}: {to_printable(x['message'])}", fg="red") for x in daemon["degraded"]]
 
 
 def _alerts_line(alerts: dict[str, Any]) -> str:
@@ -176,36 +191,36 @@ def _alerts_line(alerts: dict[str, Any]) -> str:
     return f"{alerts['pending']:,} on their way{overdue}; {alerts['dead']:,} given up"
 
 
-def _line(found: dict[str, Any]) -> str:
+def _format_line(report: dict[str, Any]) -> str:
     """All of it that moves, in one line."""
-    d = found["daemon"]
-    if d is None:
-        return printable(f"{found['files']:,} files; " + "; ".join(found["problems"]))
-    told = f"{d['phase']}: {_seen(d['seen'])}; {d['backlog']['files']:,} waiting, {d['rates']['files'][0]:,.1f} files/s"
-    return printable("; ".join([told, *found["problems"]]))
+    daemon = report["daemon"]
+    if daemon is None:
+        return to_printable(f"{report['files']:,} files; " + "; ".join(report["problems"]))
+    summary = f"{daemon['phase']}: {_format_scan_counts(daemon['seen'])}; {daemon['backlog']['files']:,} waiting, {daemon['rates']['files'][0]:,.1f} files/s"
+    return to_printable("; ".join([summary, *report["problems"]]))
 
 
-def _seen(tally: dict[str, Any]) -> str:
+def _format_scan_counts(counts: dict[str, Any]) -> str:
     """What became of the files that were looked at; the parts add up."""
-    recorded = tally["new"] + tally["changed"] + tally["moved"]
-    ignored, faults = _listed(tally.get("ignored_by", {})), _listed(tally.get("faults_by", {}))
+    recorded = counts["new"] + counts["changed"] + counts["moved"]
+    ignored, faults = _format_counts(counts.get("ignored_by", {})), _format_counts(counts.get("faults_by", {}))
     return (
-        f"{plural(tally['files'], 'file')} = {recorded:,} recorded + {tally['unchanged']:,} unchanged"
-        f" + {tally['ignored']:,} ignored{f' ({ignored})' if ignored else ''}"
-        f" + {tally['faults']:,} with faults{f' ({faults})' if faults else ''} + {tally['unsettled']:,} unsettled"
+        f"{format_count(counts['files'], 'file')} = {recorded:,} recorded + {counts['unchanged']:,} unchanged"
+        f" + {counts['ignored']:,} ignored{f' ({ignored})' if ignored else ''}"
+        f" + {counts['faults']:,} with faults{f' ({faults})' if faults else ''} + {counts['unsettled']:,} unsettled"
     )
 
 
-def _listed(counts: dict[str, int]) -> str:
+def _format_counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{n:,} {what}" for what, n in counts.items())
 
 
 @click.command()
 @click.option("--logical", is_flag=True, required=True, help="Content only: no surrogate keys, no times of observation.")
-@formats("json")
-@common
+@format_option("json")
+@common_options
 @click.pass_obj
-def dump(options: Common, logical: bool, form: str) -> None:
+def dump(options: CommonOptions, logical: bool, output_format: str) -> None:
     """Print the database's content as JSON lines in an order that depends on nothing else, for comparing two databases.
 
     \b
@@ -215,7 +230,7 @@ def dump(options: Common, logical: bool, form: str) -> None:
     from dedup.store import open_database
 
     assert logical
-    assert form == "json"
+    assert output_format == "json"
     with open_database(options.load().settings.database.path) as database:
-        for row in reports.dump(database):
-            sys.stdout.write(dumps(row) + "\n")
+        for row in reports.dump_rows(database):
+            sys.stdout.write(format_json(row) + "\n")

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import Common, common, formats, print_json
-from dedup.cli.history import page_of
-from dedup.text.normalise import printable, printable_block
+from dedup.cli.common import CommonOptions, common_options, format_option, print_json
+from dedup.cli.history import resolve_page
+from dedup.text.normalise import to_printable, to_printable_block
 
 if TYPE_CHECKING:
     from dedup.config import Settings
-    from dedup.reports.explain import Side
+    from dedup.reports.explain import ComparedArticle
     from dedup.store import Database
 
 
 @click.command()
 @click.argument("a", metavar="A", type=click.Path())
 @click.argument("b", metavar="B", type=click.Path())
-@formats("text", "json")
-@common
+@format_option("text", "json")
+@common_options
 @click.pass_obj
-def why(options: Common, a: str, b: str, form: str) -> None:
+def why(options: CommonOptions, a: str, b: str, output_format: str) -> None:
     """Why two articles are told as copies of each other, or are not.
 
     Each is named by the path of a file, an article's id or a URL in any spelling; a URL or id with #N at its end (#1) stands
@@ -39,48 +39,54 @@ def why(options: Common, a: str, b: str, form: str) -> None:
 
     settings = options.load().settings
     with open_database(settings.database.path) as database:
-        found = module.explain(database, settings, _side(database, settings, a), _side(database, settings, b))
-    if form == "json":
-        print_json(found)
+        explanation = module.explain_pair(
+            database, settings, _resolve_article(database, settings, a), _resolve_article(database, settings, b)
+        )
+    if output_format == "json":
+        print_json(explanation)
     else:
-        _print(found)
+        _print(explanation)
 
 
-def _side(database: Database, settings: Settings, named: str) -> Side:
-    from dedup.reports.explain import from_file, from_page
+def _resolve_article(database: Database, settings: Settings, reference: str) -> ComparedArticle:
+    from dedup.reports.explain import article_from_file, article_from_page
 
-    if os.path.isfile(named):
-        return from_file(database, settings, os.fsencode(named))
-    numbered = re.fullmatch(r"(?s)(.*)#([0-9]{1,9})", named)
-    page, number = (numbered[1], int(numbered[2])) if numbered else (named, None)
-    return from_page(database, settings, page_of(database, settings, page), number)
+    if os.path.isfile(reference):
+        return article_from_file(database, settings, os.fsencode(reference))
+    match = re.fullmatch(r"(?s)(.*)#([0-9]{1,9})", reference)
+    page, number = (match[1], int(match[2])) if match else (reference, None)
+    return article_from_page(database, settings, resolve_page(database, settings, page), number)
 
 
-def _print(found: dict[str, Any]) -> None:
+def _print(explanation: dict[str, Any]) -> None:
     for name in "ab":
-        side = found[name]
-        revision = f", revision {side['revision']}" if side["revision"] else ""
-        click.echo(click.style(f"{name}: {printable(side['publisher'] or 'no publisher')}: {printable(side['title'])}", bold=True))
-        click.echo(f"   {printable(side['url'])}{revision}, {side['characters']:,} letters and digits")
-        if side["house"] != side["publisher"]:
-            click.echo(f"   counted as {printable(side['house'])}")
-    click.echo(f"\n{printable(found['why'])}\n")
-    shingles, bands, keys = found["shingles"], found["bands"], found["keys"]
+        article = explanation[name]
+        revision = f", revision {article['revision']}" if article["revision"] else ""
+        click.echo(
+            click.style(f"{name}: {to_printable(article['publisher'] or 'no publisher')}: {to_printable(article['title'])}", bold=True)
+        )
+        click.echo(f"   {to_printable(article['url'])}{revision}, {article['characters']:,} letters and digits")
+        if article["house"] != article["publisher"]:
+            click.echo(f"   counted as {to_printable(article['house'])}")
+    click.echo(f"\n{to_printable(explanation['why'])}\n")
+    shingles, bands, fingerprints = explanation["shingles"], explanation["bands"], explanation["keys"]
     click.echo(
         f"shingles    {shingles['a']:,} and {shingles['b']:,}, {shingles['common']:,} in common:"
-        f" Jaccard {found['similarity']:.2f}, containment {found['containment']:.2f}"
+        f" Jaccard {explanation['similarity']:.2f}, containment {explanation['containment']:.2f}"
     )
     click.echo(f"bands       {bands['shared']} of {bands['of']} are the same")
-    click.echo(f"keys        {keys['a']} and {keys['b']}, {keys['shared']} the same")
-    click.echo(f"passages    {found['shared']:,} letters and digits, coverage {found['coverage']:.2f}, {found['quoted']:.0%} of it quoted")
-    if found["closest"]:
-        best = found["closest"]
+    click.echo(f"keys        {fingerprints['a']} and {fingerprints['b']}, {fingerprints['shared']} the same")
+    click.echo(
+        f"passages    {explanation['shared']:,} letters and digits, coverage {explanation['coverage']:.2f}, {explanation['quoted']:.0%} of it quoted"
+    )
+    if explanation["closest"]:
+        closest = explanation["closest"]
         click.echo(
-            f"closest     revision {best['a']} of a and revision {best['b']} of b: {best['relation']}, coverage {best['coverage']:.2f}"
+            f"closest     revision {closest['a']} of a and revision {closest['b']} of b: {closest['relation']}, coverage {closest['coverage']:.2f}"
         )
-    for p in found["passages"]:
-        shown = printable_block(p["text"]).replace("\n", " ")
-        click.echo(f"\n  {p['characters']:,} at {p['a'][0]:,} of a and {p['b'][0]:,} of b\n    {shown}")
+    for p in explanation["passages"]:
+        text = to_printable_block(p["text"]).replace("\n", " ")
+        click.echo(f"\n  {p['characters']:,} at {p['a'][0]:,} of a and {p['b'][0]:,} of b\n    {text}")
     for name in "ab":
-        for passage in found["masked"][name]["passages"]:
-            click.echo(f"\n  boilerplate of {name}, left out: {passage['name']}\n    {printable(passage['text'])}")
+        for passage in explanation["masked"][name]["passages"]:
+            click.echo(f"\n  boilerplate of {name}, left out: {passage['name']}\n    {to_printable(passage['text'])}")

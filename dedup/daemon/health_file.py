@@ -14,9 +14,9 @@ from dedup.files import secure
 from dedup.files.descriptors import is_exhausted
 
 Phase = Literal["starting", "scanning", "watching", "stopping"]
-Reason = Literal["database", "absent", "unwatched", "events", "alerts", "derived", "internal"]
+DegradationReason = Literal["database", "absent", "unwatched", "events", "alerts", "derived", "internal"]
 
-REASONS: dict[Reason, str] = {
+REASON_DESCRIPTIONS: dict[DegradationReason, str] = {
     "database": "the database cannot be written",
     "absent": "a crawl directory is missing, unreadable, or empty and not the directory it was, or a mount in it is absent",
     "unwatched": "folders are not watched; the timer's scans find what changes there",
@@ -26,19 +26,19 @@ REASONS: dict[Reason, str] = {
     "internal": "the program failed at part of its work; that is tried again",
 }
 
-EVERY = 2.0
+REPORT_INTERVAL_SECONDS = 2.0
 """Seconds between two reports, at most, while the daemon gets on."""
-STALE = 60.0
+STALE_SECONDS = 60.0
 """Seconds after which a report is too old to be believed."""
-_PADDED = 4096
+_BLOCK_BYTES = 4096
 """Bytes: in a file of such a size a report can be written over where there is no room for another file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Degraded:
+class Degradation:
     """Something that the daemon cannot do now: why (one of REASONS), since when (ISO 8601), and what exactly."""
 
-    reason: Reason
+    reason: DegradationReason
     since: str
     message: str
 
@@ -61,7 +61,7 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
-class Alerts:
+class DeliveryBacklog:
     """Deliveries of alerts that are on their way, for how long the first of them has been due, and those that were given up."""
 
     pending: int = 0
@@ -78,7 +78,7 @@ class Health:
     started_at: str
     at: str
     phase: Phase
-    seen: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)
     backlog: Backlog = Backlog()
     rates: Rates = Rates()
     scans: int = 0
@@ -88,66 +88,66 @@ class Health:
     overflows: int = 0
     restarts: int = 0
     unwatched: int = 0
-    unwatched_some: tuple[str, ...] = ()
-    alerts: Alerts = Alerts()
-    unprobed: tuple[int, ...] = ()
-    degraded: tuple[Degraded, ...] = ()
+    unwatched_examples: tuple[str, ...] = ()
+    alerts: DeliveryBacklog = DeliveryBacklog()
+    unprobed_owners: tuple[int, ...] = ()
+    degraded: tuple[Degradation, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The documented form."""
         return asdict(self)
 
 
-def place(database: str) -> str:
+def report_path(database: str) -> str:
     """Where the daemon of a database reports: in the directory that systemd made for it (RUNTIME_DIRECTORY), else in the
     user's own for such files (XDG_RUNTIME_DIR), else beside the database."""
     name = os.path.basename(database)
-    for variable, folder in (("RUNTIME_DIRECTORY", ""), ("XDG_RUNTIME_DIR", "dedup")):
-        given = os.environ.get(variable, "").split(":")[0]
-        if given and os.access(given, os.W_OK):
-            where = os.path.join(given, folder)
+    for variable, subfolder in (("RUNTIME_DIRECTORY", ""), ("XDG_RUNTIME_DIR", "dedup")):
+        runtime_directory = os.environ.get(variable, "").split(":")[0]
+        if runtime_directory and os.access(runtime_directory, os.W_OK):
+            directory = os.path.join(runtime_directory, subfolder)
             with contextlib.suppress(OSError):
-                os.makedirs(where, mode=0o700, exist_ok=True)
-                mark = hashlib.sha256(os.fsencode(os.path.abspath(database))).hexdigest()[:8]
-                return os.path.join(where, f"{name}-{mark}.health")
+                os.makedirs(directory, mode=0o700, exist_ok=True)
+                digest = hashlib.sha256(os.fsencode(os.path.abspath(database))).hexdigest()[:8]
+                return os.path.join(directory, f"{name}-{digest}.health")
     return database + ".health"
 
 
-def write(path: str, health: Health) -> None:
+def write_report(path: str, health: Health) -> None:
     """Replace the report at `path` as a whole. Where there is no room for a second file (a full disk) it is written over in one
     write; raises OSError where that fails too."""
-    told = json.dumps(health.as_json(), ensure_ascii=False, indent=1).encode("utf-8", "surrogateescape")
-    told = told.ljust(-(-len(told) // _PADDED) * _PADDED)
-    new = path + ".new"
+    report = json.dumps(health.as_json(), ensure_ascii=False, indent=1).encode("utf-8", "surrogateescape")
+    report = report.ljust(-(-len(report) // _BLOCK_BYTES) * _BLOCK_BYTES)
+    new_path = path + ".new"
     try:
-        fd = secure.open_own(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        fd = secure.open_private(new_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
-            _write_all(fd, told)
+            _write_all(fd, report)
         finally:
             os.close(fd)
-        os.replace(new, path)
+        os.replace(new_path, path)
     except OSError:
         with contextlib.suppress(OSError):
-            os.unlink(new)
-        fd = secure.open_own(path, os.O_WRONLY)
+            os.unlink(new_path)
+        fd = secure.open_private(path, os.O_WRONLY)
         try:
-            _write_all(fd, told.ljust(os.fstat(fd).st_size))
+            _write_all(fd, report.ljust(os.fstat(fd).st_size))
         finally:
             os.close(fd)
 
 
-def read(path: str) -> Health | None:
+def read_report(path: str) -> Health | None:
     """The report at `path`; None where there is none that can be understood."""
     try:
-        with open(secure.open_own(path, os.O_RDONLY), "rb") as file:
-            told = json.loads(file.read().decode("utf-8", "surrogateescape"))
-        told["backlog"] = Backlog(**told["backlog"])
-        told["rates"] = Rates(**{name: tuple(values) for name, values in told["rates"].items()})
-        told["alerts"] = Alerts(**told["alerts"])
-        told["degraded"] = tuple(Degraded(**d) for d in told["degraded"])
-        told["unwatched_some"] = tuple(told["unwatched_some"])
-        told["unprobed"] = tuple(told["unprobed"])
-        return Health(**{f.name: told[f.name] for f in fields(Health)})
+        with open(secure.open_private(path, os.O_RDONLY), "rb") as file:
+            payload = json.loads(file.read().decode("utf-8", "surrogateescape"))
+        payload["backlog"] = Backlog(**payload["backlog"])
+        payload["rates"] = Rates(**{name: tuple(values) for name, values in payload["rates"].items()})
+        payload["alerts"] = DeliveryBacklog(**payload["alerts"])
+        payload["degraded"] = tuple(Degradation(**d) for d in payload["degraded"])
+        payload["unwatched_some"] = tuple(payload["unwatched_some"])
+        payload["unprobed"] = tuple(payload["unprobed"])
+        return Health(**{f.name: payload[f.name] for f in fields(Health)})
     except OSError as error:
         if is_exhausted(error):
             raise
@@ -156,12 +156,12 @@ def read(path: str) -> Health | None:
         return None
 
 
-def remove(path: str) -> None:
+def remove_report(path: str) -> None:
     """The daemon leaves; it has nothing to say any more."""
     with contextlib.suppress(OSError):
         os.unlink(path)
 
 
-def _write_all(fd: int, told: bytes) -> None:
-    if os.pwrite(fd, told, 0) != len(told):
+def _write_all(fd: int, report: bytes) -> None:
+    if os.pwrite(fd, report, 0) != len(report):
         raise OSError(errno.ENOSPC, "there is no room for the report")

@@ -9,186 +9,186 @@ from collections import deque
 from collections.abc import Collection
 
 from dedup.daemon import health_file
-from dedup.daemon.health_file import Alerts, Backlog, Degraded, Health, Phase, Rates, Reason
-from dedup.daemon.systemd import notify
+from dedup.daemon.health_file import Backlog, Degradation, DegradationReason, DeliveryBacklog, Health, Phase, Rates
+from dedup.daemon.systemd import notify_systemd
 from dedup.daemon.watch import Watcher
 from dedup.files import disk_errors
-from dedup.scan.counts import Tally
+from dedup.scan.counts import ScanCounts
 from dedup.scan.scanner import Scan
 from dedup.store.lock import Lock
 from dedup.text import times
 
-_SPANS = (60.0, 300.0, 900.0)
-_BEAT = 1.0
+_RATE_SPANS_SECONDS = (60.0, 300.0, 900.0)
+_WATCHDOG_INTERVAL_SECONDS = 1.0
 """Seconds between two signs of life for systemd, at most."""
 
 _log = logging.getLogger("dedup")
 
 
-class Vitals:
+class HealthReporter:
     """Reports to the file at `path`, and by the `lock` that it cannot; `told` is the last report. `scan` is the pass that is under
     way, `following` the one that events feed; `owing` is when (of the monotonic clock) work began to wait that no pass holds, as
     while the database cannot be written; `unprobed` are owners of files whose writers
     cannot be detected; `alerts` is how their delivery stands, `news` what could not be done
     lately, until somebody takes it from there."""
 
-    def __init__(self, path: str, lock: Lock, watcher: Watcher, following: Scan, unprobed: Collection[int] = ()) -> None:
-        self.following = following
-        self.scan: Scan | None = None
-        self.owing: float | None = None
-        self.alerts = Alerts()
-        self.news: list[Degraded] = []
-        self._path, self._lock, self._watcher, self._unprobed = path, lock, watcher, unprobed
+    def __init__(self, path: str, lock: Lock, watcher: Watcher, live_scan: Scan, unprobed: Collection[int] = ()) -> None:
+        self.live_scan = live_scan
+        self.full_scan: Scan | None = None
+        self.retry_since: float | None = None
+        self.delivery_backlog = DeliveryBacklog()
+        self.new_degradations: list[Degradation] = []
+        self._path, self._lock, self._watcher, self._unprobed_owners = path, lock, watcher, unprobed
         self._started_at = times.now()
         self._phase: Phase = "starting"
-        self._over = Tally()
-        self._scans = 0
-        self._last: tuple[str, float] | None = None
+        self._ended_counts = ScanCounts()
+        self._full_scan_count = 0
+        self._last_full_scan: tuple[str, float] | None = None
         self._next_scan = 0.0
-        self._degraded: dict[Reason, Degraded] = {}
-        self._since = _earlier(path)
+        self._degradations: dict[DegradationReason, Degradation] = {}
+        self._previous_since = _previous_degradations(path)
         self._samples: deque[tuple[float, int, int]] = deque([(time.monotonic(), 0, 0)])
         self._next_beat = self._next_report = 0.0
-        self._failing = False
-        self.told = self.health()
+        self._cannot_write = False
+        self.last_report = self.current_health()
 
-    def phase(self, phase: Phase) -> None:
+    def set_phase(self, phase: Phase) -> None:
         """What is done from now on."""
         if phase != self._phase:
             self._phase = phase
-            self.report()
+            self.write_report()
 
-    def finished(self, scan: Scan, next_scan: float) -> None:
+    def record_full_scan(self, finished_scan: Scan, next_scan: float) -> None:
         """A pass over everything has come to its end; the next one is due at `next_scan` of the monotonic clock."""
-        self._scans += 1
-        self._last = times.now(), scan.tally.seconds
+        self._full_scan_count += 1
+        self._last_full_scan = times.now(), finished_scan.counts.seconds
         self._next_scan = next_scan
 
-    def over(self, scan: Scan) -> None:
+    def add_ended_scan(self, ended_scan: Scan) -> None:
         """A pass is over, finished or not: what it saw was seen."""
-        self._over.add(scan.tally)
+        self._ended_counts.add(ended_scan.counts)
 
-    def degrade(self, reason: Reason, message: str) -> bool:
+    def degrade(self, reason: DegradationReason, message: str) -> bool:
         """Something cannot be done; whether that is news."""
-        known = self._degraded.get(reason)
-        if known and known.message == message:
+        existing = self._degradations.get(reason)
+        if existing and existing.message == message:
             return False
-        since = known.since if known else self._since.pop(reason, times.now())
-        now = self._degraded[reason] = Degraded(reason, since, message)
-        if known is None:
-            self.news.append(now)
-        self.report()
+        since = existing.since if existing else self._previous_since.pop(reason, times.now())
+        degradation = self._degradations[reason] = Degradation(reason, since, message)
+        if existing is None:
+            self.new_degradations.append(degradation)
+        self.write_report()
         return True
 
-    def recover(self, reason: Reason) -> Degraded | None:
+    def recover(self, reason: DegradationReason) -> Degradation | None:
         """It can be done again; what was told of it, if anything was."""
-        known = self._degraded.pop(reason, None)
-        self._since.pop(reason, None)
-        if known:
-            self.report()
-        return known
+        degradation = self._degradations.pop(reason, None)
+        self._previous_since.pop(reason, None)
+        if degradation:
+            self.write_report()
+        return degradation
 
     def beat(self) -> None:
         """The loop gets on. Tells systemd so, and reports when it is time to."""
         now = time.monotonic()
         if now >= self._next_beat:
-            self._next_beat = now + _BEAT
-            notify("WATCHDOG=1")
+            self._next_beat = now + _WATCHDOG_INTERVAL_SECONDS
+            notify_systemd("WATCHDOG=1")
         if now >= self._next_report:
-            self.report()
+            self.write_report()
 
-    def report(self) -> None:
+    def write_report(self) -> None:
         """Write a report."""
-        self._next_report = time.monotonic() + health_file.EVERY
-        told = self.told = self.health()
+        self._next_report = time.monotonic() + health_file.REPORT_INTERVAL_SECONDS
+        health = self.last_report = self.current_health()
         try:
-            health_file.write(self._path, told)
+            health_file.write_report(self._path, health)
         except OSError as error:
-            if not self._failing:
-                self._failing = True
-                self._lock.mute(on=True)
-                _log.warning("the report %s cannot be written: %s", self._path, disk_errors.explained(error, self._path))
+            if not self._cannot_write:
+                self._cannot_write = True
+                self._lock.set_cannot_report(on=True)
+                _log.warning("the report %s cannot be written: %s", self._path, disk_errors.explain_error(error, self._path))
         else:
-            if self._failing:
-                self._failing = False
-                self._lock.mute(on=False)
-        notify("STATUS=" + _sentence(told))
+            if self._cannot_write:
+                self._cannot_write = False
+                self._lock.set_cannot_report(on=False)
+        notify_systemd("STATUS=" + _format_status(health))
 
-    def health(self) -> Health:
+    def current_health(self) -> Health:
         """The report of this moment."""
-        watcher, seen = self._watcher, self.seen()
-        unwatched, some = watcher.unwatched()
-        self._note_unwatched(unwatched, some)
+        watcher, counts = self._watcher, self.total_counts()
+        unwatched_count, examples = watcher.unwatched_folders()
+        self._update_watch_degradations(unwatched_count, examples)
         return Health(
             process=os.getpid(),
             started_at=self._started_at,
             at=times.now(),
             phase=self._phase,
-            seen=seen.as_json() | {"ignored_by": dict(sorted(seen.ignored.items()))},
+            counts=counts.as_json() | {"ignored_by": dict(sorted(counts.ignored.items()))},
             backlog=self._backlog(),
-            rates=self._rates(seen),
-            scans=self._scans,
-            last_scan_at=self._last[0] if self._last else None,
-            last_scan_seconds=round(self._last[1], 3) if self._last else None,
-            next_scan_at=times.after(self._next_scan - time.monotonic()) if self._last else None,
+            rates=self._rates(counts),
+            scans=self._full_scan_count,
+            last_scan_at=self._last_full_scan[0] if self._last_full_scan else None,
+            last_scan_seconds=round(self._last_full_scan[1], 3) if self._last_full_scan else None,
+            next_scan_at=times.seconds_from_now(self._next_scan - time.monotonic()) if self._last_full_scan else None,
             overflows=watcher.overflows,
             restarts=watcher.restarts,
-            unwatched=unwatched,
-            unwatched_some=tuple(some),
-            alerts=self.alerts,
-            unprobed=tuple(sorted(self._unprobed)),
-            degraded=tuple(sorted(self._degraded.values(), key=lambda d: d.since)),
+            unwatched=unwatched_count,
+            unwatched_examples=tuple(examples),
+            alerts=self.delivery_backlog,
+            unprobed_owners=tuple(sorted(self._unprobed_owners)),
+            degraded=tuple(sorted(self._degradations.values(), key=lambda d: d.since)),
         )
 
-    def seen(self) -> Tally:
+    def total_counts(self) -> ScanCounts:
         """Everything looked at since the start."""
-        seen = Tally()
-        for tally in (self._over, self.following.tally, self.scan.tally if self.scan else Tally()):
-            seen.add(tally)
-        return seen
+        total = ScanCounts()
+        for counts in (self._ended_counts, self.live_scan.counts, self.full_scan.counts if self.full_scan else ScanCounts()):
+            total.add(counts)
+        return total
 
-    def _note_unwatched(self, number: int, some: list[str]) -> None:
-        told: dict[Reason, str | None] = {
+    def _update_watch_degradations(self, unwatched_count: int, examples: list[str]) -> None:
+        messages: dict[DegradationReason, str | None] = {
             "events": self._watcher.problem,
-            "unwatched": f"{number} folders, {some[0]} among them" if number and not self._watcher.problem else None,
+            "unwatched": f"{unwatched_count} folders, {examples[0]} among them" if unwatched_count and not self._watcher.problem else None,
         }
-        for reason, message in told.items():
-            known = self._degraded.pop(reason, None)
+        for reason, message in messages.items():
+            existing = self._degradations.pop(reason, None)
             if message:
-                since = known.since if known else self._since.pop(reason, times.now())
-                now = self._degraded[reason] = Degraded(reason, since, message)
-                if known is None:
-                    self.news.append(now)
+                since = existing.since if existing else self._previous_since.pop(reason, times.now())
+                degradation = self._degradations[reason] = Degradation(reason, since, message)
+                if existing is None:
+                    self.new_degradations.append(degradation)
 
     def _backlog(self) -> Backlog:
-        noted, since = self._watcher.book.waiting()
-        parts = [(noted, since), self.following.backlog(), (0, self.owing)]
-        if self.scan:
-            parts.append(self.scan.backlog())
-        oldest = min((begun for _, begun in parts if begun is not None), default=None)
-        return Backlog(sum(n for n, _ in parts), round(time.monotonic() - oldest, 1) if oldest is not None else 0.0)
+        queued, since = self._watcher.change_queue.backlog()
+        backlogs = [(queued, since), self.live_scan.backlog(), (0, self.retry_since)]
+        if self.full_scan:
+            backlogs.append(self.full_scan.backlog())
+        oldest = min((begun for _, begun in backlogs if begun is not None), default=None)
+        return Backlog(sum(n for n, _ in backlogs), round(time.monotonic() - oldest, 1) if oldest is not None else 0.0)
 
-    def _rates(self, seen: Tally) -> Rates:
+    def _rates(self, counts: ScanCounts) -> Rates:
         now = time.monotonic()
         samples = self._samples
-        samples.append((now, seen.files, seen.new + seen.changed + seen.moved))
-        while len(samples) > 2 and now - samples[1][0] >= _SPANS[-1]:
+        samples.append((now, counts.files, counts.new + counts.changed + counts.moved))
+        while len(samples) > 2 and now - samples[1][0] >= _RATE_SPANS_SECONDS[-1]:
             samples.popleft()
         files, recorded = [], []
-        for span in _SPANS:
-            then = next((s for s in samples if now - s[0] <= span), samples[-1])
-            passed = max(now - then[0], 1e-9)
-            files.append(round((seen.files - then[1]) / passed, 2))
-            recorded.append(round((samples[-1][2] - then[2]) / passed, 2))
+        for span in _RATE_SPANS_SECONDS:
+            oldest = next((s for s in samples if now - s[0] <= span), samples[-1])
+            elapsed = max(now - oldest[0], 1e-9)
+            files.append(round((counts.files - oldest[1]) / elapsed, 2))
+            recorded.append(round((samples[-1][2] - oldest[2]) / elapsed, 2))
         return Rates((files[0], files[1], files[2]), (recorded[0], recorded[1], recorded[2]))
 
 
-def _earlier(path: str) -> dict[Reason, str]:
+def _previous_degradations(path: str) -> dict[DegradationReason, str]:
     """Since when what this process reported last could not be done, before it opened the database again."""
-    last = health_file.read(path)
-    return {d.reason: d.since for d in last.degraded} if last and last.process == os.getpid() else {}
+    previous = health_file.read_report(path)
+    return {d.reason: d.since for d in previous.degraded} if previous and previous.process == os.getpid() else {}
 
 
-def _sentence(told: Health) -> str:
-    trouble = "".join(f"; DEGRADED: {d.message}" for d in told.degraded)
-    return f"{told.phase}: {told.seen['files']} files seen, {told.backlog.files} waiting{trouble}"
+def _format_status(health: Health) -> str:
+    degradations = "".join(f"; DEGRADED: {d.message}" for d in health.degraded)
+    return f"{health.phase}: {health.counts['files']} files seen, {health.backlog.files} waiting{degradations}"

@@ -9,27 +9,27 @@ from collections.abc import Callable
 
 from dedup import heartbeat
 from dedup.daemon import health_file
-from dedup.daemon.alert_pump import Posting
-from dedup.daemon.background import Idle
-from dedup.daemon.health_file import Reason
-from dedup.daemon.health_reporter import Vitals
-from dedup.daemon.systemd import notify
-from dedup.daemon.watch import Notes, Watcher
-from dedup.daemon.watch.change_queue import tops
-from dedup.errors import DatabaseFailedError, DatabaseLogLostError, DatabaseUnreadableError, DedupError
-from dedup.scan.counts import Tally, save_last_scan
-from dedup.scan.isolation import log_once, summary
-from dedup.scan.roots import Root, absent_mounts, is_absent
+from dedup.daemon.alert_pump import AlertPump
+from dedup.daemon.background import BackgroundWorker
+from dedup.daemon.health_file import DegradationReason
+from dedup.daemon.health_reporter import HealthReporter
+from dedup.daemon.systemd import notify_systemd
+from dedup.daemon.watch import PendingPaths, Watcher
+from dedup.daemon.watch.change_queue import topmost_folders
+from dedup.errors import DatabaseFailedError, DatabaseUnreadableError, DedupError, WalLostError
+from dedup.scan.counts import ScanCounts, save_last_scan
+from dedup.scan.isolation import log_error_once, summarise_error
+from dedup.scan.roots import CrawlDirectory, find_absent_mounts, is_absent
 from dedup.scan.scanner import Scan
 from dedup.scan.session import Session
 
-TICK = 1.0
+TICK_SECONDS = 1.0
 """Seconds between looks at the observer's health."""
-LEAST_RATIO = 50
+MIN_INTERVAL_FACTOR = 50
 """The timer leaves at least so many times the time that the last scan took to compare between scans."""
-SOONER = 10.0
+INCOMPLETE_INTERVAL_SECONDS = 10.0
 """Seconds that it leaves at least between scans while folders are not watched that could be: each tries to watch them again."""
-PAUSES = (2.0, 60.0)
+RETRY_SECONDS = (2.0, 60.0)
 """Seconds until what failed is tried again: at first, and at most, doubling."""
 
 _log = logging.getLogger("dedup")
@@ -41,7 +41,7 @@ def run(session: Session, stop: threading.Event) -> None:
     A full scan comes first, on the timer, and whenever events cannot be trusted. What cannot be recorded (a full disk) is told
     of and tried again, for as long as it takes. Raises DatabaseLogLostError where the database must be opened again.
     """
-    watcher = Watcher(session.roots)
+    watcher = Watcher(session.directories)
     watcher.start()  # before the first scan: nothing can fall between the two
     try:
         _Loop(session, stop, watcher).run()
@@ -52,49 +52,49 @@ def run(session: Session, stop: threading.Event) -> None:
 class _Loop:
     def __init__(self, session: Session, stop: threading.Event, watcher: Watcher) -> None:
         self._session, self._stop, self._watcher = session, stop, watcher
-        self._absent: set[Root] = set()
-        self._unmounted: dict[int, list[bytes]] = {}
-        self._following = self._new_following()
-        path = health_file.place(session.settings.database.path)
-        self._vitals = Vitals(path, session.database.lock, watcher, self._following, session.unprobed)
-        self._posting = Posting(session.settings, session.database, session.policy, self._vitals)
-        self._idle = Idle(session, self._busy, stop.is_set, self._derived)
+        self._absent_directories: set[CrawlDirectory] = set()
+        self._absent_mounts: dict[int, list[bytes]] = {}
+        self._live_scan = self._new_live_scan()
+        path = health_file.report_path(session.settings.database.path)
+        self._health_reporter = HealthReporter(path, session.database.lock, watcher, self._live_scan, session.unprobed_owners)
+        self._alert_pump = AlertPump(session.settings, session.database, session.policy, self._health_reporter)
+        self._background = BackgroundWorker(session, self._is_busy, stop.is_set, self._report_derived_problem)
         self._report_path = path
-        self._roots = {root.id: root for root in session.roots}
-        self._serving = False
-        self._next_scan = self._sooner = 0.0
+        self._directories = {root.id: root for root in session.directories}
+        self._is_serving = False
+        self._next_scan = self._next_incomplete_scan = 0.0
         self._next_check = 0.0
-        self._not_before = 0.0
-        self._pause = PAUSES[0]
+        self._retry_at = 0.0
+        self._retry_seconds = RETRY_SECONDS[0]
 
     def run(self) -> None:
         """Serve until stopped."""
-        self._vitals.report()  # before anybody is told where: a predecessor's may lie there
-        self._session.database.lock.report_in(self._report_path)
+        self._health_reporter.write_report()  # before anybody is told where: a predecessor's may lie there
+        self._session.database.lock.set_health_path(self._report_path)
         self._session.database.is_shutting_down = self._stop.is_set
-        end_metrics = self._serve_metrics()
-        self._session.matcher.progress = self._indexing
-        leaving = True
+        stop_metrics = self._serve_metrics()
+        self._session.matcher.progress = self._on_index_progress
+        is_stopping = True
         try:
             while not self._stop.is_set():
-                with heartbeat.heard_by(self._vitals.beat):
-                    pause = self._round()
-                self._vitals.beat()
+                with heartbeat.listen_to_beats(self._health_reporter.beat):
+                    pause = self._run_round()
+                self._health_reporter.beat()
                 if not self._stop.is_set():
                     now = time.monotonic()
-                    due = max(self._due(), self._not_before) - now
-                    self._watcher.book.woken.wait(max(0.02, min(pause, due, TICK)))
-        except DatabaseLogLostError:
-            leaving = False  # the caller opens the database again
+                    scan_delay = max(self._next_scan_time(), self._retry_at) - now
+                    self._watcher.change_queue.wakeup.wait(max(0.02, min(pause, scan_delay, TICK_SECONDS)))
+        except WalLostError:
+            is_stopping = False  # the caller opens the database again
             raise
         finally:
-            if leaving:
-                notify("STOPPING=1")
-            self._following.close()
-            self._posting.finish()
-            self._idle.close()
-            end_metrics()
-        health_file.remove(self._report_path)
+            if is_stopping:
+                notify_systemd("STOPPING=1")
+            self._live_scan.close()
+            self._alert_pump.finish()
+            self._background.close()
+            stop_metrics()
+        health_file.remove_report(self._report_path)
 
     def _serve_metrics(self) -> Callable[[], None]:
         settings = self._session.settings
@@ -102,208 +102,218 @@ class _Loop:
             return lambda: None
         from dedup.daemon import metrics
 
-        end = metrics.serve(settings.metrics.listen, lambda: self._vitals.told, settings.database.path)
+        stop_metrics = metrics.serve_metrics(settings.metrics.listen, lambda: self._health_reporter.last_report, settings.database.path)
         _log.info("metrics on http://%s/metrics", settings.metrics.listen)
-        return end
+        return stop_metrics
 
-    def _round(self) -> float:
+    def _run_round(self) -> float:
         """One round of work; returns the seconds until the next one is due for settling files."""
         now = time.monotonic()
-        if now >= self._next_check or self._watcher.alarmed:
+        if now >= self._next_check or self._watcher.has_trouble:
             self._watcher.check()
-            self._next_check = now + TICK
-        if now < self._not_before:
-            self._watcher.book.woken.clear()  # it would wake us again and again
-            return TICK
+            self._next_check = now + TICK_SECONDS
+        if now < self._retry_at:
+            self._watcher.change_queue.wakeup.clear()  # it would wake us again and again
+            return TICK_SECONDS
         try:
-            with self._session.database.work():
-                self._session.database.require_in_place()
-                self._work(now)
-                pause = self._following.settled()
-                self._following.flush()
-                if not self._following.waiting():
-                    self._following.close()
-                self._posting.exchange()
-                more = self._serving and self._idle.work()
-        except _LeavingError:
-            return TICK
+            with self._session.database.translate_errors():
+                self._session.database.require_files_unchanged()
+                self._scan_or_follow(now)
+                pause = self._live_scan.queue_settled()
+                self._live_scan.flush()
+                if not self._live_scan.count_waiting():
+                    self._live_scan.close()
+                self._alert_pump.run_once()
+                has_more_work = self._is_serving and self._background.run_slice()
+        except ShutdownRequested:
+            return TICK_SECONDS
         except (DatabaseFailedError, DatabaseUnreadableError) as error:
-            self._failed("database", str(error))
-            return TICK
+            self._handle_failure("database", str(error))
+            return TICK_SECONDS
         except DedupError:
             raise
         except Exception as error:
-            doing = self._session.database.lock.at or "it was idle"
-            log_once(error, doing)
-            self._failed("internal", f"{summary(error)}, while {doing}.")
-            return TICK
+            activity = self._session.database.lock.activity or "it was idle"
+            log_error_once(error, activity)
+            self._handle_failure("internal", f"{summarise_error(error)}, while {activity}.")
+            return TICK_SECONDS
         if not self._stop.is_set():  # else it was perhaps not even tried
-            self._succeeded()
-        return 0.0 if more else pause if self._following.waiting() else TICK
+            self._handle_success()
+        return 0.0 if has_more_work else pause if self._live_scan.count_waiting() else TICK_SECONDS
 
-    def _busy(self) -> bool:
-        return self._stop.is_set() or self._watcher.book.woken.is_set() or self._following.pressing()
+    def _is_busy(self) -> bool:
+        return self._stop.is_set() or self._watcher.change_queue.wakeup.is_set() or self._live_scan.has_settling_files()
 
-    def _work(self, now: float) -> None:
-        if not self._serving:
-            self._scan("starting")
-            self._session.matcher.open()  # not when the first article comes
+    def _scan_or_follow(self, now: float) -> None:
+        if not self._is_serving:
+            self._run_full_scan("starting")
+            self._session.matcher.open_candidate_index()  # not when the first article comes
             if not self._stop.is_set():
-                self._serving = True
-                self._vitals.phase("watching")
-                notify("READY=1")
-                _log.info("watching %s", ", ".join(root.shown for root in self._session.roots))
+                self._is_serving = True
+                self._health_reporter.set_phase("watching")
+                notify_systemd("READY=1")
+                _log.info("watching %s", ", ".join(root.display_path for root in self._session.directories))
             return
-        if any(not is_absent(self._session.database, root) for root in self._absent):
-            self._watcher.book.everything("a crawl directory is there again")
-        if self._mounts_changed():
-            self._watcher.renew()  # what is mounted is not watched yet, and what was cannot be any more
-            self._watcher.book.everything("something was mounted or unmounted in a crawl directory")
-        notes = self._watcher.book.take()
-        if notes.everything:
-            self._scan(notes.everything)
-        elif now >= self._due():
-            self._scan("timer")
+        if any(not is_absent(self._session.database, root) for root in self._absent_directories):
+            self._watcher.change_queue.request_full_scan("a crawl directory is there again")
+        if self._have_mounts_changed():
+            self._watcher.restart()  # what is mounted is not watched yet, and what was cannot be any more
+            self._watcher.change_queue.request_full_scan("something was mounted or unmounted in a crawl directory")
+        pending = self._watcher.change_queue.take_all()
+        if pending.full_scan_reason:
+            self._run_full_scan(pending.full_scan_reason)
+        elif now >= self._next_scan_time():
+            self._run_full_scan("timer")
         else:
-            self._look(notes)
+            self._follow_changes(pending)
 
-    def _mounts_changed(self) -> bool:
+    def _have_mounts_changed(self) -> bool:
         """Whether other mounts of the crawl directories are absent than when this was last asked."""
-        before, database = self._unmounted, self._session.database
-        self._unmounted = {root.id: absent_mounts(database, root) for root in self._session.roots if root not in self._absent}
-        return any(before.get(root, absent) != absent for root, absent in self._unmounted.items())
+        previous, database = self._absent_mounts, self._session.database
+        self._absent_mounts = {
+            root.id: find_absent_mounts(database, root) for root in self._session.directories if root not in self._absent_directories
+        }
+        return any(previous.get(root, absent) != absent for root, absent in self._absent_mounts.items())
 
-    def _due(self) -> float:
+    def _next_scan_time(self) -> float:
         """When the timer's next scan is due."""
-        return min(self._next_scan, self._sooner) if self._watcher.incomplete else self._next_scan
+        return min(self._next_scan, self._next_incomplete_scan) if self._watcher.is_incomplete else self._next_scan
 
-    def _look(self, notes: Notes) -> None:
-        for root, folders in notes.folders.items():
-            for folder in tops(folders):
+    def _follow_changes(self, pending: PendingPaths) -> None:
+        for directory_id, folders in pending.folders.items():
+            for folder in topmost_folders(folders):
                 if not self._stop.is_set():
-                    self._following.subtree(self._roots[root], folder)
-        for root, folders in notes.permissions.items():
+                    self._live_scan.reconcile_folder(self._directories[directory_id], folder)
+        for directory_id, folders in pending.permission_changes.items():
             for folder in sorted(folders):
-                if not self._stop.is_set() and self._following.opened_or_closed(self._roots[root], folder):
-                    self._following.subtree(self._roots[root], folder)
-        for root, paths in notes.files.items():
-            self._following.take(self._roots[root], sorted(paths))
+                if not self._stop.is_set() and self._live_scan.has_access_changed(self._directories[directory_id], folder):
+                    self._live_scan.reconcile_folder(self._directories[directory_id], folder)
+        for directory_id, paths in pending.files.items():
+            self._live_scan.check_paths(self._directories[directory_id], sorted(paths))
 
-    def _scan(self, why: str) -> None:
+    def _run_full_scan(self, reason: str) -> None:
         """A full scan; files that are not settled yet stay in mind and are taken as they settle."""
-        begun = time.monotonic()
-        if why == "timer" and self._watcher.incomplete:
-            self._watcher.renew()  # limits may have been raised
-        renewing = time.monotonic() - begun
-        scan = self._new_scan(None if why == "starting" else _note)
-        self._vitals.scan = scan
-        self._vitals.phase("scanning" if self._serving else "starting")
+        started_at = time.monotonic()
+        if reason == "timer" and self._watcher.is_incomplete:
+            self._watcher.restart()  # limits may have been raised
+        restart_seconds = time.monotonic() - started_at
+        scan = self._new_scan(None if reason == "starting" else _log_event)
+        self._health_reporter.full_scan = scan
+        self._health_reporter.set_phase("scanning" if self._is_serving else "starting")
         try:
-            tally = scan.reconcile()
+            counts = scan.reconcile()
         finally:
             scan.close()
-            self._vitals.scan = None
-            self._vitals.over(scan)
-        self._following.adopt(scan)
-        tally.unsettled = scan.waiting()  # each is counted as seen once it has settled
+            self._health_reporter.full_scan = None
+            self._health_reporter.add_ended_scan(scan)
+        self._live_scan.adopt(scan)
+        counts.unsettled = scan.count_waiting()  # each is counted as seen once it has settled
         if self._stop.is_set():
             return
         interval = self._session.settings.crawl.scan_interval_seconds
         now = time.monotonic()
-        self._next_scan = now + max(interval, LEAST_RATIO * scan.comparing)
-        self._sooner = now + max(SOONER, LEAST_RATIO * (renewing + scan.comparing))
-        save_last_scan(self._session.database, tally, "watch", self._session.places)
-        self._vitals.finished(scan, self._next_scan)
-        self._note_absent(tally)
-        level = logging.DEBUG if why == "timer" and not _differs(tally) else logging.INFO
-        _log.log(level, "scan (%s): %s", why, _told(tally))
-        self._vitals.phase("watching")
+        self._next_scan = now + max(interval, MIN_INTERVAL_FACTOR * scan.compare_seconds)
+        self._next_incomplete_scan = now + max(INCOMPLETE_INTERVAL_SECONDS, MIN_INTERVAL_FACTOR * (restart_seconds + scan.compare_seconds))
+        save_last_scan(self._session.database, counts, "watch", self._session.scopes)
+        self._health_reporter.record_full_scan(scan, self._next_scan)
+        self._report_absent(counts)
+        level = logging.DEBUG if reason == "timer" and not _has_changes(counts) else logging.INFO
+        _log.log(level, "scan (%s): %s", reason, _format_counts(counts))
+        self._health_reporter.set_phase("watching")
 
-    def _new_scan(self, tell: Callable[[str, str], None] | None) -> Scan:
-        return Scan(self._session, self._stop, self._between, tell, self._watcher.visited, self._away, self._watcher.book.was_closed)
+    def _new_scan(self, report: Callable[[str, str], None] | None) -> Scan:
+        return Scan(
+            self._session,
+            self._stop,
+            self._between_batches,
+            report,
+            self._watcher.add_visited_folder,
+            self._on_absent_directory,
+            self._watcher.change_queue.was_closed,
+        )
 
-    def _between(self, _: Tally) -> None:
+    def _between_batches(self, _: ScanCounts) -> None:
         """Between two batches of a pass."""
-        self._vitals.beat()
-        self._posting.exchange()
+        self._health_reporter.beat()
+        self._alert_pump.run_once()
 
-    def _new_following(self) -> Scan:
-        return self._new_scan(_note)
+    def _new_live_scan(self) -> Scan:
+        return self._new_scan(_log_event)
 
-    def _indexing(self, _: int) -> None:
+    def _on_index_progress(self, _: int) -> None:
         """An index is being made again, which may take minutes; the next start does it anew."""
-        self._vitals.beat()
+        self._health_reporter.beat()
         if self._stop.is_set():
-            raise _LeavingError
+            raise ShutdownRequested
 
-    def _away(self, root: Root) -> None:
+    def _on_absent_directory(self, directory: CrawlDirectory) -> None:
         """What changed in a crawl directory cannot be known now; a scan has to tell, if it is not known to be absent."""
-        if root not in self._absent:
-            self._watcher.book.everything("a crawl directory was not there")
+        if directory not in self._absent_directories:
+            self._watcher.change_queue.request_full_scan("a crawl directory was not there")
 
-    def _derived(self, problem: str) -> None:
+    def _report_derived_problem(self, problem: str) -> None:
         """What keeps derived data from being brought up to date; empty: nothing does any more."""
         if problem:
-            if self._vitals.degrade("derived", problem):
+            if self._health_reporter.degrade("derived", problem):
                 _log.error("%s. Articles are recorded all the same; it is tried again.", problem)
-        elif known := self._vitals.recover("derived"):
-            _log.info("summaries and search index are brought up to date again, which failed since %s", known.since)
+        elif degradation := self._health_reporter.recover("derived"):
+            _log.info("summaries and search index are brought up to date again, which failed since %s", degradation.since)
 
-    def _note_absent(self, tally: Tally) -> None:
-        self._absent = {root for root in self._session.roots if root.shown in tally.absent}
-        if tally.absent or tally.unmounted:
-            told = "; ".join(
+    def _report_absent(self, counts: ScanCounts) -> None:
+        self._absent_directories = {root for root in self._session.directories if root.display_path in counts.absent_directories}
+        if counts.absent_directories or counts.absent_mounts:
+            message = "; ".join(
                 f"{', '.join(paths)} {what}; nothing there was marked as gone"
                 for paths, what in (
-                    (tally.absent, "missing, unreadable, or empty and not the directory it was"),
-                    (tally.unmounted, "not mounted"),
+                    (counts.absent_directories, "missing, unreadable, or empty and not the directory it was"),
+                    (counts.absent_mounts, "not mounted"),
                 )
                 if paths
             )
-            if self._vitals.degrade("absent", told):
-                _log.warning("%s", told)
-        elif self._vitals.recover("absent"):
+            if self._health_reporter.degrade("absent", message):
+                _log.warning("%s", message)
+        elif self._health_reporter.recover("absent"):
             _log.info("all crawl directories are there again")
 
-    def _failed(self, reason: Reason, problem: str) -> None:
+    def _handle_failure(self, reason: DegradationReason, problem: str) -> None:
         """What was begun is not recorded. All of it is found again by a scan, once that can be."""
-        if self._vitals.owing is None:
-            self._vitals.owing = time.monotonic()
-        self._following.close()
-        self._vitals.over(self._following)
-        self._vitals.following = self._following = self._new_following()
-        self._watcher.book.everything("what could not be recorded")
-        if self._vitals.degrade(reason, problem):
-            later = "The next start finds it again." if self._stop.is_set() else "Trying again until it can be recorded."
-            _log.error("%s %s", problem, later)
-        self._not_before = time.monotonic() + self._pause
-        self._pause = min(2 * self._pause, PAUSES[1])
+        if self._health_reporter.retry_since is None:
+            self._health_reporter.retry_since = time.monotonic()
+        self._live_scan.close()
+        self._health_reporter.add_ended_scan(self._live_scan)
+        self._health_reporter.live_scan = self._live_scan = self._new_live_scan()
+        self._watcher.change_queue.request_full_scan("what could not be recorded")
+        if self._health_reporter.degrade(reason, problem):
+            outlook = "The next start finds it again." if self._stop.is_set() else "Trying again until it can be recorded."
+            _log.error("%s %s", problem, outlook)
+        self._retry_at = time.monotonic() + self._retry_seconds
+        self._retry_seconds = min(2 * self._retry_seconds, RETRY_SECONDS[1])
 
-    def _succeeded(self) -> None:
-        self._pause = PAUSES[0]
-        self._vitals.owing = None
-        if known := self._vitals.recover("database"):
-            _log.info("the database can be written again; what had to wait since %s is recorded", known.since)
-        if known := self._vitals.recover("internal"):
-            _log.info("the work that failed is done; what had to wait since %s is recorded", known.since)
+    def _handle_success(self) -> None:
+        self._retry_seconds = RETRY_SECONDS[0]
+        self._health_reporter.retry_since = None
+        if degradation := self._health_reporter.recover("database"):
+            _log.info("the database can be written again; what had to wait since %s is recorded", degradation.since)
+        if degradation := self._health_reporter.recover("internal"):
+            _log.info("the work that failed is done; what had to wait since %s is recorded", degradation.since)
 
 
-class _LeavingError(BaseException):
+class ShutdownRequested(BaseException):
     """What is being done takes too long to be finished before leaving; nothing of it is recorded. No error: nothing handles it as one."""
 
 
-def _note(kind: str, line: str) -> None:
+def _log_event(kind: str, line: str) -> None:
     """Log what was recorded; lines of one kind are limited."""
     _log.info("%s", line, extra={"kind": kind})
 
 
-def _differs(t: Tally) -> bool:
-    return bool(t.new or t.changed or t.moved or t.gone)
+def _has_changes(counts: ScanCounts) -> bool:
+    return bool(counts.new or counts.changed or counts.moved or counts.gone)
 
 
-def _told(t: Tally) -> str:
+def _format_counts(counts: ScanCounts) -> str:
     return (
-        f"{t.files} files in {t.seconds:.1f} s: {t.new} new, {t.changed} changed, {t.unchanged} unchanged, {t.moved} moved,"
-        f" {t.ignored.total()} ignored, {t.faults} with faults, {t.unsettled} unsettled, {t.gone} gone;"
-        f" {t.matches.total()} duplicates, {t.changes} changes"
+        f"{counts.files} files in {counts.seconds:.1f} s: {counts.new} new, {counts.changed} changed, {counts.unchanged} unchanged, {counts.moved} moved,"
+        f" {counts.ignored.total()} ignored, {counts.faults} with faults, {counts.unsettled} unsettled, {counts.gone} gone;"
+        f" {counts.matches.total()} duplicates, {counts.changes} changes"
     )

@@ -7,7 +7,7 @@ import socket
 from contextlib import suppress
 
 
-def notify(*states: str) -> None:
+def notify_systemd(*states: str) -> None:
     """Send states such as `READY=1` to the socket in NOTIFY_SOCKET; nothing where systemd did not ask for it. Never raises and
     never waits."""
     address = os.environ.get("NOTIFY_SOCKET", "")

@@ -11,142 +11,146 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, version
 
 from dedup import store
-from dedup.doctor.context import Case, Finding, Severity
-from dedup.errors import OverlapError, RecipeChangedError
+from dedup.doctor.context import CheckContext, Finding, Severity
+from dedup.errors import DirectoriesOverlapError, RecipeChangedError
 from dedup.files import leases, mounts
-from dedup.files.disk_errors import temporary_folder
+from dedup.files.disk_errors import find_temporary_folder
 from dedup.scan import recipes
-from dedup.scan.roots import Root, absent_mounts, check_roots, identity
+from dedup.scan.roots import CrawlDirectory, check_directories, find_absent_mounts, read_identity
 from dedup.store import schema
 from dedup.text import times
-from dedup.text.normalise import printable, printable_path
+from dedup.text.normalise import to_printable, to_printable_path
 
-WATCHING, DIRECTORIES, DISK, CONFIGURATION, CLOCK, PACKAGES = "watching", "directories", "disk", "configuration", "clock", "packages"
+WATCHES, DIRECTORIES, DISK, CONFIGURATION, CLOCK, PACKAGES = "watching", "directories", "disk", "configuration", "clock", "packages"
 
-ROOM = 1_000_000_000
+RECOMMENDED_FREE_BYTES = 1_000_000_000
 """Bytes that should be free: room for 150,000 articles and their index entries."""
-LEAST_ROOM = 64 << 20
+MIN_FREE_BYTES = 64 << 20
 """Bytes without which writing soon fails: SQLite's log alone takes so many before it is copied back."""
-NEWEST = 200
+MAX_NEWEST_FILES = 200
 """Files, the latest that were recorded, whose owners are looked at."""
-LEAST_FILES = 100
+MIN_FREE_INODES = 100
 """Files that must still be possible: logs, indexes that are made anew, temporary ones."""
-AHEAD = timedelta(minutes=5)
+MAX_CLOCK_SKEW = timedelta(minutes=5)
 """By how much clocks of several machines may differ without being wrong."""
 
 
-def watching(case: Case) -> Iterator[Finding]:
+def check_watches(context: CheckContext) -> Iterator[Finding]:
     """Whether every folder can have its watch."""
-    limits = case.surroundings.limits()
-    directories = [d for d in case.directories() if identity(d) is not None]
-    folders = sum(case.walked(d).folders for d in directories)
-    case.checked[WATCHING] += folders
-    late = f"files that arrive there are found by the timer's scan alone, every {case.settings.crawl.scan_interval_seconds:g} s"
-    for what, needed, most, said_by, key in (
-        ("folders to watch", folders, limits.watches, limits.watches_from, "max_user_watches"),
-        ("crawl directories to watch", len(directories), limits.instances, limits.instances_from, "max_user_instances"),
+    limits = context.probes.read_inotify_limits()
+    directories = [d for d in context.crawl_directories() if read_identity(d) is not None]
+    folder_count = sum(context.folder_counts(d).folders for d in directories)
+    context.checked_counts[WATCHES] += folder_count
+    consequence = f"files that arrive there are found by the timer's scan alone, every {context.settings.crawl.scan_interval_seconds:g} s"
+    for label, needed, limit, source, setting in (
+        ("folders to watch", folder_count, limits.max_watches, limits.watches_source, "max_user_watches"),
+        ("crawl directories to watch", len(directories), limits.max_instances, limits.instances_source, "max_user_instances"),
     ):
-        if most is None or 4 * needed <= 3 * most:
+        if limit is None or 4 * needed <= 3 * limit:
             continue
-        enough = 1 << max(17 if what.startswith("folders") else 7, (2 * needed).bit_length())
-        remedy = f"sysctl -w fs.inotify.{key}={enough}, and that line in a file of /etc/sysctl.d to keep it."
-        if said_by.startswith("/proc/sys/user/"):
-            remedy = f"In the user namespace (the container) that this runs in: echo {enough} > {said_by}; and {remedy}"
-        told = f"{what}: {needed:,}, where {most:,} is the most for all processes of this user ({said_by})"
-        if needed > most:
-            yield Finding(WATCHING, "warning", f"{told}; {late}", remedy)
+        suggested = 1 << max(17 if label.startswith("folders") else 7, (2 * needed).bit_length())
+        remedy = f"sysctl -w fs.inotify.{setting}={suggested}, and that line in a file of /etc/sysctl.d to keep it."
+        if source.startswith("/proc/sys/user/"):
+            remedy = f"In the user namespace (the container) that this runs in: echo {suggested} > {source}; and {remedy}"
+        message = f"{label}: {needed:,}, where {limit:,} is the most for all processes of this user ({source})"
+        if needed > limit:
+            yield Finding(WATCHES, "warning", f"{message}; {consequence}", remedy)
         else:
-            yield Finding(WATCHING, "warning", f"{told}; little is left for others, and for new folders", remedy)
+            yield Finding(WATCHES, "warning", f"{message}; little is left for others, and for new folders", remedy)
 
 
-def directories(case: Case) -> Iterator[Finding]:
+def check_crawl_directories(context: CheckContext) -> Iterator[Finding]:
     """Whether the crawl directories are there, are what they were, and tell of changes."""
-    found = case.directories()
-    case.look(DIRECTORIES, len(found))
-    if not found:
+    paths = context.crawl_directories()
+    context.add_checked(DIRECTORIES, len(paths))
+    if not paths:
         yield Finding(DIRECTORIES, "warning", "no crawl directory is configured", "Name them in config.toml: [crawl] directories.")
         return
     try:
-        check_roots([os.fsdecode(d) for d in found])
-    except OverlapError as error:
+        check_directories([os.fsdecode(d) for d in paths])
+    except DirectoriesOverlapError as error:
         yield Finding(DIRECTORIES, "error", str(error), "Take the inner one out of [crawl] directories.")
-    known = {path: (device, inode) for path, device, inode in store.integrity.directories(case.database)} if case.database else {}
-    mounted = case.surroundings.mounts()
-    for directory in found:
-        yield from _directory(case, directory, known.get(directory), mounted)
-    yield from _unconfigured(case)
-    mount = mounts.of(os.fsencode(case.path), mounted)
+    identities = (
+        {path: (device, inode) for path, device, inode in store.integrity.directories(context.database)} if context.database else {}
+    )
+    current_mounts = context.probes.read_mounts()
+    for directory in paths:
+        yield from _check_directory(context, directory, identities.get(directory), current_mounts)
+    yield from _check_unconfigured(context)
+    mount = mounts.find_mount(os.fsencode(context.path), current_mounts)
     if mount is not None and mount.is_network:
-        what = f"the database is on a network file system ({mount.type} at {printable_path(mount.at)}), where SQLite's log is not safe"
-        yield Finding(DIRECTORIES, "error", what, "Move it to a local disk: [database] path.")
+        message = f"the database is on a network file system ({mount.type} at {to_printable_path(mount.mount_point)}), where SQLite's log is not safe"
+        yield Finding(DIRECTORIES, "error", message, "Move it to a local disk: [database] path.")
 
 
-def _unconfigured(case: Case) -> Iterator[Finding]:
+def _check_unconfigured(context: CheckContext) -> Iterator[Finding]:
     """Crawl directories that the database knows and the configuration does not name."""
-    configured = {os.path.realpath(os.fsencode(d)) for d in case.settings.crawl.directories}
-    if case.database is None or not configured:
+    configured = {os.path.realpath(os.fsencode(d)) for d in context.settings.crawl.directories}
+    if context.database is None or not configured:
         return
-    for row in store.directories.list_all(case.database):
-        if os.path.realpath(row.path) in configured or row.forgotten_at is not None or not row.files:
+    for row in store.directories.list_all(context.database):
+        if os.path.realpath(row.path) in configured or row.retired_at is not None or not row.file_count:
             continue
-        case.look(DIRECTORIES, 1)
-        shown = printable_path(row.path)
-        absent = " and not there" if identity(row.path) is None else ""
-        what = f"{shown} is not configured{absent}, and files of it that still count as there: {row.files:,}"
-        remedy = f"Configure it; or where it lies elsewhere now 'dedup roots move {shown} NEW'; or 'dedup roots forget {shown}'."
-        yield Finding(DIRECTORIES, "warning", what, remedy)
+        context.add_checked(DIRECTORIES, 1)
+        path_text = to_printable_path(row.path)
+        absence = " and not there" if read_identity(row.path) is None else ""
+        message = f"{path_text} is not configured{absence}, and files of it that still count as there: {row.file_count:,}"
+        remedy = f"Configure it; or where it lies elsewhere now 'dedup roots move {path_text} NEW'; or 'dedup roots forget {path_text}'."
+        yield Finding(DIRECTORIES, "warning", message, remedy)
 
 
-def _directory(case: Case, directory: bytes, known: tuple[int | None, int | None] | None, mounted: list[mounts.Mount]) -> Iterator[Finding]:
-    shown = printable_path(directory)
-    now = identity(directory)
-    if now is None:
+def _check_directory(
+    context: CheckContext, directory: bytes, stored_identity: tuple[int | None, int | None] | None, current_mounts: list[mounts.Mount]
+) -> Iterator[Finding]:
+    path_text = to_printable_path(directory)
+    current_identity = read_identity(directory)
+    if current_identity is None:
         missing = not os.path.isdir(directory)
-        what = (
-            f"{shown} {'is not there' if missing else 'may not be listed by this user'}: nothing of it is read, and nothing marked as gone"
-        )
+        message = f"{path_text} {'is not there' if missing else 'may not be listed by this user'}: nothing of it is read, and nothing marked as gone"
         remedy = "Mount it, or correct [crawl] directories." if missing else f"Give this user (number {os.geteuid()}) leave to read it."
-        yield Finding(DIRECTORIES, "error", what, remedy)
+        yield Finding(DIRECTORIES, "error", message, remedy)
         return
-    if known is not None and known[0] is not None and known != now:
+    if stored_identity is not None and stored_identity[0] is not None and stored_identity != current_identity:
         if not os.listdir(directory):
-            what = f"{shown} is empty and not the directory it was: nothing of it is marked as gone, it is taken to be not mounted"
-            yield Finding(DIRECTORIES, "error", what, "Mount it.")
+            message = f"{path_text} is empty and not the directory it was: nothing of it is marked as gone, it is taken to be not mounted"
+            yield Finding(DIRECTORIES, "error", message, "Mount it.")
         else:
-            what = f"{shown} is not the directory it was when it was last scanned (moved, mounted anew, restored)"
-            yield Finding(DIRECTORIES, "warning", what, "See that it is the one that is meant; the next scan takes it for the one it is.")
-    mount = mounts.of(directory, mounted)
+            message = f"{path_text} is not the directory it was when it was last scanned (moved, mounted anew, restored)"
+            yield Finding(
+                DIRECTORIES, "warning", message, "See that it is the one that is meant; the next scan takes it for the one it is."
+            )
+    mount = mounts.find_mount(directory, current_mounts)
     if mount is not None and mount.is_network:
-        seconds = f"{case.settings.crawl.scan_interval_seconds:g}"
-        what = (
-            f"{shown} is on a network file system ({mount.type} at {printable_path(mount.at)}): what other machines write there raises no"
+        seconds = f"{context.settings.crawl.scan_interval_seconds:g}"
+        message = (
+            f"{path_text} is on a network file system ({mount.type} at {to_printable_path(mount.mount_point)}): what other machines write there raises no"
             f" event and is found by the timer's scan alone, every {seconds} s"
         )
-        yield Finding(DIRECTORIES, "warning", what, "Run dedup on the machine that holds it, or set crawl.scan_interval_seconds lower.")
-    if os.path.realpath(os.fsencode(case.path)).startswith(os.path.realpath(directory) + b"/"):
-        what = f"the database lies inside the crawl directory {shown}: 'scan' and 'watch' refuse to write there"
-        yield Finding(DIRECTORIES, "error", what, "Stop dedup, move it elsewhere, and correct [database] path.")
-    if unlisted := case.walked(directory).unlisted:
-        some = ", ".join(map(printable_path, unlisted[:3])) + (", …" if len(unlisted) > 3 else "")
-        what = f"folders below {shown} that may not be listed by this user: {len(unlisted):,} ({some})"
-        yield Finding(DIRECTORIES, "warning", what, "Give the user that runs dedup leave to read them; until then each is a fault.")
+        yield Finding(DIRECTORIES, "warning", message, "Run dedup on the machine that holds it, or set crawl.scan_interval_seconds lower.")
+    if os.path.realpath(os.fsencode(context.path)).startswith(os.path.realpath(directory) + b"/"):
+        message = f"the database lies inside the crawl directory {path_text}: 'scan' and 'watch' refuse to write there"
+        yield Finding(DIRECTORIES, "error", message, "Stop dedup, move it elsewhere, and correct [database] path.")
+    if unlisted := context.folder_counts(directory).unreadable:
+        examples = ", ".join(map(to_printable_path, unlisted[:3])) + (", …" if len(unlisted) > 3 else "")
+        message = f"folders below {path_text} that may not be listed by this user: {len(unlisted):,} ({examples})"
+        yield Finding(DIRECTORIES, "warning", message, "Give the user that runs dedup leave to read them; until then each is a fault.")
 
 
-def writers(case: Case) -> Iterator[Finding]:
+def check_writers(context: CheckContext) -> Iterator[Finding]:
     """Whether writers of the files can be detected, by the daemon if one runs, else by this user."""
-    process = case.writer.process if case.writer else None
-    rights = (leases.rights(process) if process else None) or leases.rights()
-    if case.database is None or rights is None or rights.may_lease:
+    process = context.writer.process_id if context.writer else None
+    rights = (leases.read_rights(process) if process else None) or leases.read_rights()
+    if context.database is None or rights is None or rights.has_cap_lease:
         return
-    for owner in sorted(_owners(store.integrity.newest_paths(case.database, NEWEST)) - {rights.user}):
-        what = (
-            f"writers of {leases.subject(owner)} cannot be detected by user {rights.user}: a file that does not show that it is complete"
-            f" is read once it has not changed for {case.settings.crawl.unprobed_settle_seconds:g} s"
+    for owner in sorted(_file_owners(store.integrity.newest_paths(context.database, MAX_NEWEST_FILES)) - {rights.user_id}):
+        message = (
+            f"writers of {leases.describe_files(owner)} cannot be detected by user {rights.user_id}: a file that does not show that it is complete"
+            f" is read once it has not changed for {context.settings.crawl.unprobed_settle_seconds:g} s"
         )
-        yield Finding(DIRECTORIES, "warning", what, leases.REMEDY)
+        yield Finding(DIRECTORIES, "warning", message, leases.REMEDY)
 
 
-def _owners(paths: Iterable[bytes]) -> set[int]:
+def _file_owners(paths: Iterable[bytes]) -> set[int]:
     owners = set()
     for path in paths:
         with suppress(OSError):
@@ -154,99 +158,113 @@ def _owners(paths: Iterable[bytes]) -> set[int]:
     return owners
 
 
-def mounted(case: Case) -> Iterator[Finding]:
+def check_mounts(context: CheckContext) -> Iterator[Finding]:
     """Whether what was mounted in the crawl directories is mounted."""
-    if case.database is None:
+    if context.database is None:
         return
-    keys = store.integrity.directory_keys(case.database)
-    roots = [Root(keys[path], path) for path in case.directories() if path in keys]
-    for shown in (printable_path(os.path.join(root.path, path)) for root in roots for path in absent_mounts(case.database, root)):
-        what = f"{shown} was a mount and is not mounted: nothing of it is marked as gone"
-        yield Finding(DIRECTORIES, "error", what, f"Mount it; if it is retired for good: dedup scan --accept-absent {shlex.quote(shown)}")
+    directory_ids = store.integrity.directory_ids(context.database)
+    known_directories = [CrawlDirectory(directory_ids[path], path) for path in context.crawl_directories() if path in directory_ids]
+    for path_text in (
+        to_printable_path(os.path.join(root.path, path))
+        for root in known_directories
+        for path in find_absent_mounts(context.database, root)
+    ):
+        message = f"{path_text} was a mount and is not mounted: nothing of it is marked as gone"
+        yield Finding(
+            DIRECTORIES, "error", message, f"Mount it; if it is retired for good: dedup scan --accept-absent {shlex.quote(path_text)}"
+        )
 
 
-def disk(case: Case) -> Iterator[Finding]:
+def check_disk(context: CheckContext) -> Iterator[Finding]:
     """Whether there is room where the database is, and where SQLite sorts."""
-    folder = os.path.dirname(os.path.realpath(case.path))
-    beside = sum(os.path.getsize(p) for end in (".index", ".passages") if os.path.exists(p := os.path.realpath(case.path) + end))
-    own = os.path.getsize(case.path) if os.path.exists(case.path) else 0
+    folder = os.path.dirname(os.path.realpath(context.path))
+    index_bytes = sum(os.path.getsize(p) for end in (".index", ".passages") if os.path.exists(p := os.path.realpath(context.path) + end))
+    database_bytes = os.path.getsize(context.path) if os.path.exists(context.path) else 0
     # the most that is written at once: 'dedup reindex' puts a quarter of the database into its log, and both indexes beside the old
-    yield from _room(case, folder, "the database", max(ROOM, own // 4 + 2 * beside), f"the database has {own / 1e9:,.1f} GB")
-    temporary = temporary_folder(case.path)
-    if temporary is None:
-        what = "no folder for SQLite's temporary files can be written"
-        yield Finding(DISK, "error", what, "Set SQLITE_TMPDIR to a folder that this user may write.")
-    elif os.stat(temporary).st_dev != os.stat(folder).st_dev:
-        yield from _room(case, temporary, "temporary files", LEAST_ROOM, "large sorts need it")
+    yield from _check_free_space(
+        context,
+        folder,
+        "the database",
+        max(RECOMMENDED_FREE_BYTES, database_bytes // 4 + 2 * index_bytes),
+        f"the database has {database_bytes / 1e9:,.1f} GB",
+    )
+    temporary_path = find_temporary_folder(context.path)
+    if temporary_path is None:
+        message = "no folder for SQLite's temporary files can be written"
+        yield Finding(DISK, "error", message, "Set SQLITE_TMPDIR to a folder that this user may write.")
+    elif os.stat(temporary_path).st_dev != os.stat(folder).st_dev:
+        yield from _check_free_space(context, temporary_path, "temporary files", MIN_FREE_BYTES, "large sorts need it")
 
 
-def _room(case: Case, folder: str, what_for: str, wanted: int, why: str) -> Iterator[Finding]:
+def _check_free_space(context: CheckContext, folder: str, purpose: str, needed_bytes: int, reason: str) -> Iterator[Finding]:
     try:
-        space = case.surroundings.space(folder)
+        space = context.probes.read_space(folder)
     except OSError as error:
-        yield Finding(DISK, "error", f"{printable(folder)} cannot be looked at: {error.strerror}", "See that it is there.")
+        yield Finding(DISK, "error", f"{to_printable(folder)} cannot be looked at: {error.strerror}", "See that it is there.")
         return
-    case.look(DISK, 1)
-    free = space.f_bavail * space.f_frsize
-    if free < wanted:
-        severity: Severity = "error" if free < LEAST_ROOM else "warning"
-        what = f"{free / 1e6:,.0f} MB are free for {what_for} in {printable(folder)}, and {wanted / 1e6:,.0f} MB should be: {why}"
+    context.add_checked(DISK, 1)
+    free_bytes = space.f_bavail * space.f_frsize
+    if free_bytes < needed_bytes:
+        severity: Severity = "error" if free_bytes < MIN_FREE_BYTES else "warning"
+        message = f"{free_bytes / 1e6:,.0f} MB are free for {purpose} in {to_printable(folder)}, and {needed_bytes / 1e6:,.0f} MB should be: {reason}"
         remedy = "Free some, or move it to a larger disk. When the disk is full nothing is recorded, and nothing that was is lost."
-        yield Finding(DISK, severity, what, remedy)
-    if space.f_files and space.f_favail < LEAST_FILES:
-        what = f"files that can still be made in {printable(folder)} (inodes): {space.f_favail:,}"
-        yield Finding(DISK, "error", what, "Remove small files that are not needed from that file system.")
+        yield Finding(DISK, severity, message, remedy)
+    if space.f_files and space.f_favail < MIN_FREE_INODES:
+        message = f"files that can still be made in {to_printable(folder)} (inodes): {space.f_favail:,}"
+        yield Finding(DISK, "error", message, "Remove small files that are not needed from that file system.")
 
 
-def configuration(case: Case) -> Iterator[Finding]:
+def check_configuration(context: CheckContext) -> Iterator[Finding]:
     """Whether the database was written by the settings in force. (That they are settings at all was seen when they were read.)"""
-    database = case.database
+    database = context.database
     if database is None:
         return
-    configured = recipes.configured(case.settings)
-    case.look(CONFIGURATION, len(configured))
+    configured = recipes.configured_recipes(context.settings)
+    context.add_checked(CONFIGURATION, len(configured))
     for name, recipe in configured.items():
         try:
-            recipes.require(database, {name: recipe})
+            recipes.require_recipes(database, {name: recipe})
         except RecipeChangedError as error:
             remedy = f"Run '{error.facts['remedy']}', or set the configuration as it was."
-            yield Finding(CONFIGURATION, "error", printable(str(error)), remedy)
-    waiting = store.rereads.count(database)
-    if waiting:
-        what = f"files that are still to be read again by the settings in force: {waiting:,}"
-        yield Finding(CONFIGURATION, "warning", what, "The next scan reads them; see that their crawl directories are there.")
+            yield Finding(CONFIGURATION, "error", to_printable(str(error)), remedy)
+    reread_count = store.rereads.count(database)
+    if reread_count:
+        message = f"files that are still to be read again by the settings in force: {reread_count:,}"
+        yield Finding(CONFIGURATION, "warning", message, "The next scan reads them; see that their crawl directories are there.")
 
 
-def clock(case: Case) -> Iterator[Finding]:
+def check_clock(context: CheckContext) -> Iterator[Finding]:
     """Whether times that were recorded lie ahead of the clock."""
-    database, now = case.database, case.surroundings.now()
+    database, now = context.database, context.probes.current_time()
     if database is None:
         return
-    limit = (datetime.fromisoformat(now) + AHEAD).astimezone(UTC).isoformat()
-    case.look(CLOCK, 3)
-    written = store.integrity.newest_write(database)
-    if written is not None and written > limit:
-        what = f"the clock says {now}, and the database was written at {written}: it was set back, or is wrong"
-        yield Finding(CLOCK, "error", what, "Set the clock (NTP). Until it has caught up, new files count as not settled.")
+    limit = (datetime.fromisoformat(now) + MAX_CLOCK_SKEW).astimezone(UTC).isoformat()
+    context.add_checked(CLOCK, 3)
+    written_at = store.integrity.newest_write(database)
+    if written_at is not None and written_at > limit:
+        message = f"the clock says {now}, and the database was written at {written_at}: it was set back, or is wrong"
+        yield Finding(CLOCK, "error", message, "Set the clock (NTP). Until it has caught up, new files count as not settled.")
     newest = store.integrity.newest_file(database)
-    if newest is not None and (at := times.from_ns(newest[0])) > limit:
-        what = f"a file was changed in the future: {printable(newest[1])} at {at}"
-        yield Finding(CLOCK, "warning", what, "Set the clocks of this machine and of the crawler's.")
-    told = store.integrity.count_pages_crawled_after(database, limit)
-    if told.number:
-        what = f"crawls that lie in the future, and are what their pages show until then: {told.number:,} ({printable(told.names[0])})"
-        zone = case.settings.time.crawled_at
-        yield Finding(CLOCK, "warning", what, f"See whether crawled_at is printed in another zone than {zone} ([time] crawled_at).")
+    if newest is not None and (changed_at := times.from_ns(newest[0])) > limit:
+        message = f"a file was changed in the future: {to_printable(newest[1])} at {changed_at}"
+        yield Finding(CLOCK, "warning", message, "Set the clocks of this machine and of the crawler's.")
+    future_crawls = store.integrity.count_pages_crawled_after(database, limit)
+    if future_crawls.count:
+        message = f"crawls that lie in the future, and are what their pages show until then: {future_crawls.count:,} ({to_printable(future_crawls.examples[0])})"
+        zone = context.settings.time.crawled_at
+        yield Finding(CLOCK, "warning", message, f"See whether crawled_at is printed in another zone than {zone} ([time] crawled_at).")
 
 
-def packages(case: Case) -> Iterator[Finding]:
+def check_packages(context: CheckContext) -> Iterator[Finding]:
     """What the program runs on: remarks, where something is slower than it could be."""
-    case.look(PACKAGES, 2)
-    if sqlite3.sqlite_version_info < schema.NEEDED_SQLITE:
-        needed = ".".join(map(str, schema.NEEDED_SQLITE))
-        yield Finding(PACKAGES, "error", f"SQLite {sqlite3.sqlite_version} is too old", f"Install a Python with SQLite {needed} or newer.")
+    context.add_checked(PACKAGES, 2)
+    if sqlite3.sqlite_version_info < schema.MIN_SQLITE_VERSION:
+        required = ".".join(map(str, schema.MIN_SQLITE_VERSION))
+        yield Finding(
+            PACKAGES, "error", f"SQLite {sqlite3.sqlite_version} is too old", f"Install a Python with SQLite {required} or newer."
+        )
     try:
         version("numba")
     except PackageNotFoundError:
-        what = "numba is not installed: signatures are made with numpy, which gives the same and takes longer"
-        yield Finding(PACKAGES, "ok", what, "pip install numba, where there is one for this Python.")
+        message = "numba is not installed: signatures are made with numpy, which gives the same and takes longer"
+        yield Finding(PACKAGES, "ok", message, "pip install numba, where there is one for this Python.")

@@ -9,132 +9,142 @@ from functools import partial
 from itertools import islice
 
 from dedup import search, store
-from dedup.doctor.context import Case, Finding, Severity, Steps
+from dedup.doctor.context import CheckContext, Finding, Severity, Steps
 from dedup.index import lsh, passages
-from dedup.index.hashtable import State, Table, misfit, state_of
+from dedup.index.hashtable import HashTable, TableState, find_mismatch, read_state
 from dedup.similarity import jit, winnowing
-from dedup.text.normalise import printable_path
+from dedup.text.normalise import to_printable_path
 
 CHECK = "indexes"
-CHUNK = 4000
+BATCH_SIZE = 4000
 
-_MADE_AGAIN = "It is made again by itself when 'dedup scan' next takes an article in, or now by 'dedup doctor --repair'."
-_FORCED = "Run 'dedup doctor --repair': it is made again from what the database stores."
+_REBUILD_REMEDY = "It is made again by itself when 'dedup scan' next takes an article in, or now by 'dedup doctor --repair'."
+_REPAIR_REMEDY = "Run 'dedup doctor --repair': it is made again from what the database stores."
 
 
-def candidates(case: Case) -> Iterator[Finding]:
+def check_candidate_index(context: CheckContext) -> Iterator[Finding]:
     """The candidate index; while somebody writes to it, its header alone."""
-    d, database = case.settings.duplicates, case.asked
-    yield from _index(
-        case, database.index_path(), "the candidate index", lsh.recipe(d.threshold, d.num_perm), partial(store.texts.all_signatures, database),
-        lambda table, rows: lsh.CandidateIndex(table, d.threshold, d.num_perm).lacking([t for t, _ in rows], [s for _, s in rows]),
-        lambda signature: len(signature) == 4 * d.num_perm,
+    duplicates, database = context.settings.duplicates, context.readable_database
+    yield from _check_index(
+        context, database.lsh_index_path(), "the candidate index", lsh.recipe_digest(duplicates.threshold, duplicates.num_perm), partial(store.texts.all_signatures, database),
+        lambda table, rows: lsh.CandidateIndex(table, duplicates.threshold, duplicates.num_perm).count_missing([t for t, _ in rows], [s for _, s in rows]),
+        lambda signature: len(signature) == 4 * duplicates.num_perm,
     )  # fmt: skip
 
 
-def shared(case: Case) -> Iterator[Finding]:
+def check_passage_index(context: CheckContext) -> Iterator[Finding]:
     """The passage index, likewise."""
-    if case.settings.duplicates.passages:
-        database = case.asked
-        yield from _index(
-            case, database.passages_path(), "the passage index", passages.recipe(), partial(store.passages.all_fingerprints, database),
-            lambda table, rows: passages.PassageIndex(table).lacking([t for t, _ in rows], [winnowing.unpack(k) for _, k in rows]),
-            lambda keys: len(keys) % winnowing.KEY_BYTES == 0,
+    if context.settings.duplicates.passages:
+        database = context.readable_database
+        yield from _check_index(
+            context, database.passage_index_path(), "the passage index", passages.recipe_digest(), partial(store.passages.all_fingerprints, database),
+            lambda table, rows: passages.PassageIndex(table).count_missing([t for t, _ in rows], [winnowing.unpack(k) for _, k in rows]),
+            lambda keys: len(keys) % winnowing.FINGERPRINT_BYTES == 0,
         )  # fmt: skip
 
 
-def searched(case: Case) -> Iterator[Finding]:
+def check_search_index(context: CheckContext) -> Iterator[Finding]:
     """The search index; while somebody writes to it, what it says of itself alone."""
-    if not case.settings.search.index:
+    if not context.settings.search.index:
         return
-    database = case.asked
-    shown = f"the search index {printable_path(os.fsencode(database.search_path()))}"
-    if not search.offered():
-        yield Finding(CHECK, "ok", f"there is no search: {search.NOT_OFFERED}", "With another SQLite it comes by itself.")
+    database = context.readable_database
+    label = f"the search index {to_printable_path(os.fsencode(database.search_index_path()))}"
+    if not search.is_available():
+        yield Finding(CHECK, "ok", f"there is no search: {search.NOT_AVAILABLE}", "With another SQLite it comes by itself.")
         return
-    looked = search.look(database, deep=not case.writer)
-    case.look(CHECK, looked.held)
-    if looked.missing:
+    index_check = search.check_index(database, deep=not context.writer)
+    context.add_checked(CHECK, index_check.indexed)
+    if index_check.is_missing:
         if store.statistics.count(database, "revisions"):
-            yield Finding(CHECK, "ok", f"{shown} is missing", _FILLED, "search")
-    elif looked.problem:
-        yield Finding(CHECK, "warning", f"{shown} is {looked.problem}", _FILLED, "search")
-    elif looked.lacking:
-        what = f"{shown} lacks what is stored, and it would not be found: {looked.lacking:,}"
-        yield Finding(CHECK, "error", what, _FORCED, "search")
-    elif looked.left:
-        what = f"{shown} is behind: it reaches {looked.held:,} of {looked.held + looked.left:,} texts"
-        yield Finding(CHECK, "ok", what, "It is filled after scans and while 'dedup watch' is idle; at once by 'dedup reindex --search'.")
+            yield Finding(CHECK, "ok", f"{label} is missing", _SEARCH_REMEDY, "search")
+    elif index_check.problem:
+        yield Finding(CHECK, "warning", f"{label} is {index_check.problem}", _SEARCH_REMEDY, "search")
+    elif index_check.missing_count:
+        message = f"{label} lacks what is stored, and it would not be found: {index_check.missing_count:,}"
+        yield Finding(CHECK, "error", message, _REPAIR_REMEDY, "search")
+    elif index_check.remaining:
+        message = f"{label} is behind: it reaches {index_check.indexed:,} of {index_check.indexed + index_check.remaining:,} texts"
+        yield Finding(
+            CHECK, "ok", message, "It is filled after scans and while 'dedup watch' is idle; at once by 'dedup reindex --search'."
+        )
 
 
-_FILLED = "It is made again by itself, after scans and while 'dedup watch' is idle; at once by 'dedup reindex --search'."
+_SEARCH_REMEDY = "It is made again by itself, after scans and while 'dedup watch' is idle; at once by 'dedup reindex --search'."
 
-STEPS: Steps = {"the candidate index": candidates, "the passage index": shared, "the search index": searched}
+STEPS: Steps = {
+    "the candidate index": check_candidate_index,
+    "the passage index": check_passage_index,
+    "the search index": check_search_index,
+}
 
-Rows = Sequence[tuple[int, bytes]]
+IndexRows = Sequence[tuple[int, bytes]]
 
 
-def _index(
-    case: Case, path: str, name: str, recipe: bytes,
-    stored: Callable[[int], Iterable[tuple[int, bytes]]], lacking: Callable[[Table, Rows], tuple[int, int]], fits: Callable[[bytes], bool],
+def _check_index(
+    context: CheckContext, path: str, name: str, recipe: bytes,
+    read_rows: Callable[[int], Iterable[tuple[int, bytes]]], count_entries: Callable[[HashTable, IndexRows], tuple[int, int]], is_well_formed: Callable[[bytes], bool],
 ) -> Iterator[Finding]:  # fmt: skip
-    database = case.asked
-    shown = f"{name} {printable_path(path.encode('utf-8', 'surrogateescape'))}"
-    table, why = (None, "") if case.writer else Table.view(path)
-    state = table.state if table else state_of(path)
-    if not why and state is None:
-        why = "missing or has no header"
-    token, last = store.batches.latest(database)  # after the header: whatever commit it holds is in the database by now
-    if state is None or why:
-        if last:
+    database = context.readable_database
+    label = f"{name} {to_printable_path(path.encode('utf-8', 'surrogateescape'))}"
+    table, problem = (None, "") if context.writer else HashTable.load_read_only(path)
+    state = table.state if table else read_state(path)
+    if not problem and state is None:
+        problem = "missing or has no header"
+    last_token, last_text = store.batches.latest(database)  # after the header: whatever commit it holds is in the database by now
+    if state is None or problem:
+        if last_text:
             severity: Severity = "warning" if os.path.exists(path) else "ok"  # a backup has none, and it may always be deleted
-            yield Finding(CHECK, severity, f"{shown} is {why}", _MADE_AGAIN, "indexes")
+            yield Finding(CHECK, severity, f"{label} is {problem}", _REBUILD_REMEDY, "indexes")
         return
-    if why := misfit(state, _uuid(case), recipe, partial(store.batches.last_text, database)):
-        yield Finding(CHECK, "warning", f"{shown} is {why}", _MADE_AGAIN, "indexes")
+    if problem := find_mismatch(state, _database_uuid(context), recipe, partial(store.batches.last_text_of_token, database)):
+        yield Finding(CHECK, "warning", f"{label} is {problem}", _REBUILD_REMEDY, "indexes")
         return
-    if case.writer:
-        case.look(CHECK, state.last_text)
-        what = f"{shown}: only its header was looked at, since {case.writer.holder} writes to it"
-        yield Finding(CHECK, "ok", what, "Stop it and examine again to have every entry looked at.")
+    if context.writer:
+        context.add_checked(CHECK, state.last_text)
+        message = f"{label}: only its header was looked at, since {context.writer.description} writes to it"
+        yield Finding(CHECK, "ok", message, "Stop it and examine again to have every entry looked at.")
         return
     assert table is not None
-    yield from _entries(case, table, shown, stored, lacking, fits)
-    if state.token != token:
-        what = f"{shown} is behind: it holds texts up to number {state.last_text:,} of {last:,}"
-        yield Finding(CHECK, "ok", what, "It is caught up by itself.")
+    yield from _check_entries(context, table, label, read_rows, count_entries, is_well_formed)
+    if state.token != last_token:
+        message = f"{label} is behind: it holds texts up to number {state.last_text:,} of {last_text:,}"
+        yield Finding(CHECK, "ok", message, "It is caught up by itself.")
 
 
-def _entries(
-    case: Case, table: Table, shown: str,
-    stored: Callable[[int], Iterable[tuple[int, bytes]]], lacking: Callable[[Table, Rows], tuple[int, int]], fits: Callable[[bytes], bool],
+def _check_entries(
+    context: CheckContext, table: HashTable, label: str,
+    read_rows: Callable[[int], Iterable[tuple[int, bytes]]], count_entries: Callable[[HashTable, IndexRows], tuple[int, int]], is_well_formed: Callable[[bytes], bool],
 ) -> Iterator[Finding]:  # fmt: skip
     """Every entry that what is stored should have, and that there are no others."""
-    there = missing = 0
-    for rows in _parts(stored(0), table.state):
-        jit.worth(len(rows))
-        sound = [row for row in rows if fits(row[1])]
-        has, lacks = lacking(table, sound)
-        there += has
-        missing += lacks + len(rows) - len(sound)
-        case.look(CHECK, len(rows))
+    present = missing = 0
+    for rows in _row_batches(read_rows(0), table.state):
+        jit.count_work(len(rows))
+        well_formed = [row for row in rows if is_well_formed(row[1])]
+        batch_present, batch_missing = count_entries(table, well_formed)
+        present += batch_present
+        missing += batch_missing + len(rows) - len(well_formed)
+        context.add_checked(CHECK, len(rows))
     if missing:
         yield Finding(
-            CHECK, "error", f"{shown} lacks entries of what is stored, and duplicates would be missed: {missing:,}", _FORCED, "indexes"
+            CHECK,
+            "error",
+            f"{label} lacks entries of what is stored, and duplicates would be missed: {missing:,}",
+            _REPAIR_REMEDY,
+            "indexes",
         )
-    elif there != table.state.used:
-        what = f"{shown} has entries that nothing stored makes: {table.state.used - there:,}"
-        yield Finding(CHECK, "warning", what, _FORCED, "indexes")
+    elif present != table.state.used_slots:
+        message = f"{label} has entries that nothing stored makes: {table.state.used_slots - present:,}"
+        yield Finding(CHECK, "warning", message, _REPAIR_REMEDY, "indexes")
 
 
-def _parts(rows: Iterable[tuple[int, bytes]], state: State) -> Iterator[Rows]:
-    held = (row for row in rows if row[0] <= state.last_text)
-    while part := list(islice(held, CHUNK)):
-        yield part
+def _row_batches(rows: Iterable[tuple[int, bytes]], state: TableState) -> Iterator[IndexRows]:
+    indexed_rows = (row for row in rows if row[0] <= state.last_text)
+    while batch := list(islice(indexed_rows, BATCH_SIZE)):
+        yield batch
 
 
-def _uuid(case: Case) -> bytes:
+def _database_uuid(context: CheckContext) -> bytes:
     try:
-        return uuid.UUID(store.settings.get(case.asked, "uuid") or "").bytes
+        return uuid.UUID(store.settings.get(context.readable_database, "uuid") or "").bytes
     except ValueError:
         return b""

@@ -9,231 +9,241 @@ from itertools import islice
 from typing import TypeVar
 
 from dedup import store
-from dedup.doctor.context import Case, Cure, Finding, Steps
-from dedup.doctor.database import RESTORE
+from dedup.doctor.context import CheckContext, Finding, RepairKind, Steps
+from dedup.doctor.database import RESTORE_REMEDY
 from dedup.errors import RecipeChangedError
 from dedup.model import Sighting
 from dedup.scan import history, recipes
-from dedup.scan.extract import Options, sign, state_digest
-from dedup.scan.session import options_of
+from dedup.scan.extract import ExtractOptions, sign_bodies, state_digest
+from dedup.scan.session import build_extract_options
 from dedup.similarity import winnowing
 from dedup.store import Database
 from dedup.store.changes import fields_json
-from dedup.store.integrity import MISFITS, StateRow, Told
-from dedup.store.rows import KeptSighting
-from dedup.text.normalise import printable
+from dedup.store.integrity import MISFIT_QUERIES, MisfitCount, StateWithText
+from dedup.store.rows import SightingRow
+from dedup.text.normalise import to_printable
 
 RECORDS, DIGESTS = "records", "digests"
-CHUNK = 500
+BATCH_SIZE = 500
 """Bodies in memory at once."""
 
 _Row = TypeVar("_Row")
 
-_CURED = "Run 'dedup doctor --repair': it is made again from the rest."
-_UNCURED = "Rows were lost or altered by something else than dedup. " + RESTORE
-_ADDRESSED = "Run 'dedup reindex --urls': it puts every crawl under the page it belongs to."
-_CURES: dict[str, tuple[Cure | None, str]] = {
-    "readings of another page's address": (None, _ADDRESSED),
-    "texts with a signature and without passages": ("matches", _CURED),
-    "states with a text though only readings that do not count show them": ("texts", _CURED),
-    "texts that are looked up though their bodies were pruned": ("matches", _CURED),
-    "matches by other rules than those in force": ("matches", _CURED),
-    "pages without a summary of their current crawl": ("summaries", _CURED),
-    "clusters that do not have the articles they tell of": ("summaries", _CURED),
+_REPAIR_REMEDY = "Run 'dedup doctor --repair': it is made again from the rest."
+_LOST_ROWS_REMEDY = "Rows were lost or altered by something else than dedup. " + RESTORE_REMEDY
+_URLS_REMEDY = "Run 'dedup reindex --urls': it puts every crawl under the page it belongs to."
+_MISFIT_REPAIRS: dict[str, tuple[RepairKind | None, str]] = {
+    "readings of another page's address": (None, _URLS_REMEDY),
+    "texts with a signature and without passages": ("matches", _REPAIR_REMEDY),
+    "states with a text though only readings that do not count show them": ("texts", _REPAIR_REMEDY),
+    "texts that are looked up though their bodies were pruned": ("matches", _REPAIR_REMEDY),
+    "matches by other rules than those in force": ("matches", _REPAIR_REMEDY),
+    "pages without a summary of their current crawl": ("summaries", _REPAIR_REMEDY),
+    "clusters that do not have the articles they tell of": ("summaries", _REPAIR_REMEDY),
 }
 """What is repaired, or done otherwise, of `auditing.MISFITS`; the rest was lost."""
 
 
-def in_force(case: Case, *, addresses: bool = True) -> bool:
+def has_current_recipes(context: CheckContext, *, with_urls: bool = True) -> bool:
     """Whether the database was written by the settings that are configured; only then can what depends on them be compared or
     made again. Without `addresses`, by those of [duplicates] alone."""
-    return written_with(case, [recipes.MATCHES, *([recipes.URLS] if addresses else [])])
+    return has_recipes(context, [recipes.MATCHES, *([recipes.URLS] if with_urls else [])])
 
 
-def written_with(case: Case, names: Sequence[str]) -> bool:
+def has_recipes(context: CheckContext, names: Sequence[str]) -> bool:
     """Whether the stored recipes of these names are those of the configuration."""
     try:
-        recipes.require(case.asked, recipes.configured(case.settings, names))
+        recipes.require_recipes(context.readable_database, recipes.configured_recipes(context.settings, names))
     except RecipeChangedError:
         return False
     return True
 
 
-def counted(case: Case) -> Iterator[Finding]:
+def check_row_count(context: CheckContext) -> Iterator[Finding]:
     """How many rows there are."""
-    case.look(RECORDS, store.integrity.count_rows(case.asked))
+    context.add_checked(RECORDS, store.integrity.count_rows(context.readable_database))
     yield from ()
 
 
-def misfits(what: str, case: Case) -> Iterator[Finding]:
+def check_misfits(kind: str, context: CheckContext) -> Iterator[Finding]:
     """Rows of one kind of `auditing.MISFITS`."""
-    if "passages" in what and not (case.settings.duplicates.passages and in_force(case, addresses=False)):
+    if "passages" in kind and not (context.settings.duplicates.passages and has_current_recipes(context, with_urls=False)):
         return
-    told = store.integrity.misfits(case.asked, what)
-    if told.number:
-        cure, remedy = _CURES.get(what, (None, _UNCURED))
-        yield finding(told, what, cure if in_force(case) else None, remedy)
+    misfit = store.integrity.count_misfits(context.readable_database, kind)
+    if misfit.count:
+        repair_kind, remedy = _MISFIT_REPAIRS.get(kind, (None, _LOST_ROWS_REMEDY))
+        yield rows_finding(misfit, kind, repair_kind if has_current_recipes(context) else None, remedy)
 
 
-def current(case: Case) -> Iterator[Finding]:
+def check_current_sightings(context: CheckContext) -> Iterator[Finding]:
     """What pages show now."""
-    if pages := store.integrity.pages_with_wrong_current_sighting(case.asked):
-        yield finding(named_pages(case, pages), "pages whose current crawl is not the latest that counts", "histories")
+    if pages := store.integrity.pages_with_wrong_current_sighting(context.readable_database):
+        yield rows_finding(name_pages(context, pages), "pages whose current crawl is not the latest that counts", "histories")
 
 
-def changes(case: Case) -> Iterator[Finding]:
+def check_changes(context: CheckContext) -> Iterator[Finding]:
     """Stored changes against those that the crawls make."""
-    if stray := store.integrity.stray_changes(case.asked):
-        yield finding(Told(len(stray), ()), "changes that do not lie between two crawls of their page that count", "histories")
+    if stray := store.integrity.stray_changes(context.readable_database):
+        yield rows_finding(MisfitCount(len(stray), ()), "changes that do not lie between two crawls of their page that count", "histories")
     wrong: list[int] = []
-    for pages in parts(store.changes.pages_with_changes(case.asked)):
-        with case.asked.snapshot():
-            wrong += unlike(case.asked, pages)
+    for pages in in_batches(store.changes.pages_with_changes(context.readable_database)):
+        with context.readable_database.snapshot():
+            wrong += find_wrong_changes(context.readable_database, pages)
     if wrong:
-        yield finding(named_pages(case, wrong), "pages whose changes are not those between their crawls", "histories")
+        yield rows_finding(name_pages(context, wrong), "pages whose changes are not those between their crawls", "histories")
 
 
-def addresses(case: Case) -> Iterator[Finding]:
+def check_urls(context: CheckContext) -> Iterator[Finding]:
     """URLs of pages against those that the rules of [urls] make of the addresses in their files. Left out by `quick`."""
-    if case.quick or not in_force(case):
+    if context.quick or not has_current_recipes(context):
         return
-    urls = case.settings.urls.canonicaliser()
+    canonicaliser = context.settings.urls.build_canonicaliser()
     wrong: dict[int, None] = {}
-    for some in parts(store.pages.all_aliases(case.asked)):
-        shown = store.pages.urls(case.asked, {page for _, page, *_ in some})
-        made = ((page, urls.page(spelling, oid, aid)) for _, page, spelling, oid, aid in some if page in shown)
-        wrong |= dict.fromkeys(page for page, url in made if url is not None and url != shown[page])
+    for batch in in_batches(store.pages.all_aliases(context.readable_database)):
+        stored_urls = store.pages.urls(context.readable_database, {page for _, page, *_ in batch})
+        expected_urls = ((page, canonicaliser.page_url(spelling, oid, aid)) for _, page, spelling, oid, aid in batch if page in stored_urls)
+        wrong |= dict.fromkeys(page for page, url in expected_urls if url is not None and url != stored_urls[page])
     if wrong:
-        yield finding(named_pages(case, list(wrong)), "pages with another URL than the addresses in their files give", None, _ADDRESSED)
+        yield rows_finding(
+            name_pages(context, list(wrong)), "pages with another URL than the addresses in their files give", None, _URLS_REMEDY
+        )
 
 
-def commits(case: Case) -> Iterator[Finding]:
+def check_last_commit(context: CheckContext) -> Iterator[Finding]:
     """What the indexes go by."""
-    if store.batches.latest(case.asked)[1] < store.integrity.last_signed_text(case.asked):
-        yield Finding(RECORDS, "error", "the last commit does not count all texts that have a signature", _CURED, "matches")
+    if store.batches.latest(context.readable_database)[1] < store.integrity.last_signed_text_id(context.readable_database):
+        yield Finding(RECORDS, "error", "the last commit does not count all texts that have a signature", _REPAIR_REMEDY, "matches")
 
 
 RECORD_STEPS: Steps = {
-    "the number of rows": counted,
-    **{what: partial(misfits, what) for what in MISFITS},
-    "addresses": addresses,
-    "current crawls": current,
-    "changes": changes,
-    "commits": commits,
+    "the number of rows": check_row_count,
+    **{what: partial(check_misfits, what) for what in MISFIT_QUERIES},
+    "addresses": check_urls,
+    "current crawls": check_current_sightings,
+    "changes": check_changes,
+    "commits": check_last_commit,
 }
 
 
-def finding(told: Told, what: str, cure: Cure | None, remedy: str = _CURED) -> Finding:
+def rows_finding(misfit: MisfitCount, message: str, repair_kind: RepairKind | None, remedy: str = _REPAIR_REMEDY) -> Finding:
     """An error about rows, with the first of their names."""
-    names = ", ".join(map(printable, told.names)) + (", …" if told.number > len(told.names) else "")
-    return Finding(RECORDS, "error", f"{what}: {told.number:,}" + (f" ({names})" if told.names else ""), remedy, cure)
+    names = ", ".join(map(to_printable, misfit.examples)) + (", …" if misfit.number > len(misfit.names) else "")
+    return Finding(RECORDS, "error", f"{message}: {misfit.count:,}" + (f" ({names})" if misfit.examples else ""), remedy, repair_kind)
 
 
-def named_pages(case: Case, pages: Sequence[int]) -> Told:
+def name_pages(context: CheckContext, pages: Sequence[int]) -> MisfitCount:
     """The number of pages, with the URLs of the first."""
-    return Told(len(pages), tuple(store.pages.urls(case.asked, pages[:3]).values()))
+    return MisfitCount(len(pages), tuple(store.pages.urls(context.readable_database, pages[:3]).values()))
 
 
-def unlike(database: Database, pages: Sequence[int]) -> list[int]:
+def find_wrong_changes(database: Database, pages: Sequence[int]) -> list[int]:
     """Those of the pages whose stored changes are not what their sightings make."""
-    kept, stored = store.sightings.of_pages(database, pages), store.changes.of_pages(database, pages)
-    told = {page: {s: (c.previous, c.returned, c.fields) for s, c in of_page.items()} for page, of_page in stored.items()}
-    return [page for page in pages if _changes(kept.get(page, [])) != told.get(page, {})]
+    sightings, stored = store.sightings.of_pages(database, pages), store.changes.of_pages(database, pages)
+    stored_changes = {
+        page: {s: (c.previous_sighting_id, c.returned, c.fields) for s, c in of_page.items()} for page, of_page in stored.items()
+    }
+    return [page for page in pages if _expected_changes(sightings.get(page, [])) != stored_changes.get(page, {})]
 
 
-def _changes(kept: Sequence[KeptSighting]) -> dict[int, tuple[int, bool, str]]:
-    sightings = [Sighting(s.id, s.crawled_at, s.revision_id, s.digest, s.metadata) for s in kept if s.standing == "counted"]
-    return {c.sighting.id: (c.previous.id, c.returned, fields_json(c)) for c in history.changes(sightings)}
+def _expected_changes(rows: Sequence[SightingRow]) -> dict[int, tuple[int, bool, str]]:
+    sightings = [Sighting(s.id, s.crawled_at, s.revision_id, s.digest, s.metadata) for s in rows if s.status == "counted"]
+    return {c.sighting.id: (c.previous.id, c.returned, fields_json(c)) for c in history.find_changes(sightings)}
 
 
-def parts(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
+def in_batches(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
     """So many rows at a time."""
-    rest = iter(rows)
-    while part := list(islice(rest, CHUNK)):
-        yield part
+    iterator = iter(rows)
+    while batch := list(islice(iterator, BATCH_SIZE)):
+        yield batch
 
 
-def digests(case: Case) -> Iterator[Finding]:
+def check_digests(context: CheckContext) -> Iterator[Finding]:
     """Every body against what is stored of it."""
-    database = case.asked
-    options = replace(options_of(case.settings), passages=True)
-    signed = in_force(case, addresses=False)
-    wrong = {what: Told(0, ()) for what in _WRONG}
-    read = 0
-    rows = store.integrity.read_in_parts(partial(store.integrity.states, database), 1, store.integrity.last_revision(database), CHUNK)
-    for some in parts(rows):
-        for row, faults in compare(some, options, signed=signed):
-            for what in faults:
-                told = wrong[what]
-                wrong[what] = Told(told.number + 1, (*told.names, row.url)[:3])
-        read += len(some)
-        case.look(DIGESTS, len(some))
-    for what, told in wrong.items():
-        if told.number:
-            cure, remedy = _WRONG[what]
-            yield replace(finding(told, what, cure if in_force(case) else None, remedy), check=DIGESTS)
-    if (unread := store.statistics.count(database, "revisions") - read) > 0:
-        what = f"revisions that could not be checked, since they or what belongs to them cannot be read: {unread:,}"
-        yield Finding(DIGESTS, "error", what, RESTORE)
-    if not signed:
-        what = "texts were signed by other settings than those configured: their signatures and passages were not compared"
-        yield Finding(DIGESTS, "warning", what, "Run 'dedup reindex' first; 'configuration' below tells which settings.")
+    database = context.readable_database
+    options = replace(build_extract_options(context.settings), passages=True)
+    with_signatures = has_current_recipes(context, with_urls=False)
+    wrong = {message: MisfitCount(0, ()) for message in _REVISION_REPAIRS}
+    checked_count = 0
+    rows = store.integrity.read_in_ranges(
+        partial(store.integrity.states, database), 1, store.integrity.last_revision_id(database), BATCH_SIZE
+    )
+    for batch in in_batches(rows):
+        for row, problems in compare_revisions(batch, options, with_signatures=with_signatures):
+            for message in problems:
+                misfit = wrong[message]
+                wrong[message] = MisfitCount(misfit.count + 1, (*misfit.examples, row.url)[:3])
+        checked_count += len(batch)
+        context.add_checked(DIGESTS, len(batch))
+    for message, misfit in wrong.items():
+        if misfit.count:
+            repair_kind, remedy = _REVISION_REPAIRS[message]
+            yield replace(rows_finding(misfit, message, repair_kind if has_current_recipes(context) else None, remedy), check=DIGESTS)
+    if (unread_count := store.statistics.count(database, "revisions") - checked_count) > 0:
+        message = f"revisions that could not be checked, since they or what belongs to them cannot be read: {unread_count:,}"
+        yield Finding(DIGESTS, "error", message, RESTORE_REMEDY)
+    if not with_signatures:
+        message = "texts were signed by other settings than those configured: their signatures and passages were not compared"
+        yield Finding(DIGESTS, "warning", message, "Run 'dedup reindex' first; 'configuration' below tells which settings.")
 
 
-STATE = "revisions whose title or body is not what their digest was made from"
-TEXT = "revisions whose text is not that of their body"
-SIGNATURE = "revisions whose text has another signature or length than their body"
-KEYS = "revisions whose text is looked up by passages that their body does not have"
-_WRONG: dict[str, tuple[Cure | None, str]] = {
-    STATE: (None, "A body was altered by something else than dedup, the disk perhaps. " + RESTORE),
-    TEXT: ("texts", _CURED),
-    SIGNATURE: ("matches", _CURED),
-    KEYS: ("matches", _CURED),
+WRONG_DIGEST = "revisions whose title or body is not what their digest was made from"
+WRONG_TEXT = "revisions whose text is not that of their body"
+WRONG_SIGNATURE = "revisions whose text has another signature or length than their body"
+WRONG_FINGERPRINTS = "revisions whose text is looked up by passages that their body does not have"
+_REVISION_REPAIRS: dict[str, tuple[RepairKind | None, str]] = {
+    WRONG_DIGEST: (None, "A body was altered by something else than dedup, the disk perhaps. " + RESTORE_REMEDY),
+    WRONG_TEXT: ("texts", _REPAIR_REMEDY),
+    WRONG_SIGNATURE: ("matches", _REPAIR_REMEDY),
+    WRONG_FINGERPRINTS: ("matches", _REPAIR_REMEDY),
 }
 
 
-def compare(rows: Sequence[StateRow], options: Options, *, signed: bool) -> Iterator[tuple[StateRow, list[str]]]:
+def compare_revisions(
+    rows: Sequence[StateWithText], options: ExtractOptions, *, with_signatures: bool
+) -> Iterator[tuple[StateWithText, list[str]]]:
     """Each revision with what is wrong with what is stored of it; of one whose body is altered nothing else is told, and of one
     whose body was pruned nothing can be."""
-    bodies = [_text(row.body) for row in rows]
-    intact = [not row.pruned and is_intact(row.digest, row.title, row.body) for row in rows]
-    made = iter(sign((body or "" for body, ok in zip(bodies, intact, strict=True) if ok), options))
+    bodies = [_decode(row.body) for row in rows]
+    intact = [not row.is_pruned and is_intact(row.digest, row.title, row.body) for row in rows]
+    signatures = iter(sign_bodies((body or "" for body, ok in zip(bodies, intact, strict=True) if ok), options))
     for row, ok in zip(rows, intact, strict=True):
         if not ok:
-            yield row, [] if row.pruned and not row.body else [STATE]
+            yield row, [] if row.is_pruned and not row.body else [WRONG_DIGEST]
             continue
-        own, keys = next(made)
-        wrong = []
-        if has_other_text(row, own.digest):
-            wrong.append(TEXT)
-        elif signed and row.text_digest is not None:
-            if (row.characters, row.signature) != (own.characters, own.signature):
-                wrong.append(SIGNATURE)
-            if row.keys is not None and not set(_keys(row.keys)) <= set(_keys(keys or b"")):
-                wrong.append(KEYS)
-        yield row, wrong
+        computed, fingerprints = next(signatures)
+        problems = []
+        if has_wrong_text(row, computed.digest):
+            problems.append(WRONG_TEXT)
+        elif with_signatures and row.text_digest is not None:
+            if (row.characters, row.signature) != (computed.characters, computed.signature):
+                problems.append(WRONG_SIGNATURE)
+            if row.fingerprints is not None and not set(_unpack_fingerprints(row.fingerprints)) <= set(
+                _unpack_fingerprints(fingerprints or b"")
+            ):
+                problems.append(WRONG_FINGERPRINTS)
+        yield row, problems
 
 
-def has_other_text(row: StateRow, digest: bytes | None) -> bool:
+def has_wrong_text(row: StateWithText, digest: bytes | None) -> bool:
     """Whether a revision has another text than its body, whose text has this digest. One that no crawl counts needs none."""
     if row.text_id is None:
-        return row.counted and digest is not None
+        return row.is_counted and digest is not None
     return row.text_digest != digest
 
 
 def is_intact(digest: bytes, title: bytes, body: bytes) -> bool:
     """Whether title and body, as the bytes that are stored, are what the digest of their state was made from."""
-    texts = _text(title), _text(body)
+    texts = _decode(title), _decode(body)
     return texts[0] is not None and texts[1] is not None and state_digest(texts[0], texts[1]) == digest
 
 
-def _text(raw: bytes) -> str | None:
+def _decode(encoded: bytes) -> str | None:
     try:
-        return raw.decode()
+        return encoded.decode()
     except UnicodeDecodeError:
         return None
 
 
-def _keys(stored: bytes) -> list[int]:
-    found: list[int] = winnowing.unpack(stored[: len(stored) // winnowing.KEY_BYTES * winnowing.KEY_BYTES]).tolist()
-    return found if len(stored) % winnowing.KEY_BYTES == 0 else [*found, -1]
+def _unpack_fingerprints(packed: bytes) -> list[int]:
+    fingerprints: list[int] = winnowing.unpack(packed[: len(packed) // winnowing.FINGERPRINT_BYTES * winnowing.FINGERPRINT_BYTES]).tolist()
+    return fingerprints if len(packed) % winnowing.FINGERPRINT_BYTES == 0 else [*fingerprints, -1]

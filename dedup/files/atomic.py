@@ -13,38 +13,47 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
-PART = ".dedup-part-"
+PART_PREFIX = ".dedup-part-"
 """How the name of a file begins that is not finished."""
-BESIDE = ("-wal", "-shm", "-journal")
+SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database, by the ends of the names."""
-OWN = (*BESIDE, ".lock", ".health", ".index", ".passages", ".search", *(".search" + end for end in BESIDE), ".compiled")
+DATABASE_SUFFIXES = (
+    *SQLITE_SUFFIXES,
+    ".lock",
+    ".health",
+    ".index",
+    ".passages",
+    ".search",
+    *(".search" + end for end in SQLITE_SUFFIXES),
+    ".compiled",
+)
 """All that lies beside a database of ours, likewise."""
 
 
-Check = Callable[[int | None], None]
+ReplaceCheck = Callable[[int | None], None]
 """Gets a descriptor for reading of the file that is to be replaced (None: there is none) and raises what keeps it from being replaced."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartFile:
     """A file that is not finished: its path, a descriptor of it, and one of the folder that it is in."""
 
     path: str
     fd: int
-    folder: int
+    folder_fd: int
 
-    def take_place(self, place: str) -> None:
+    def move_to(self, target: str) -> None:
         """Rename it to `place`, a path in the same folder, and have the new name on the disk. Raises OSError."""
-        os.rename(os.path.basename(self.path), os.path.basename(place), src_dir_fd=self.folder, dst_dir_fd=self.folder)
-        os.fsync(self.folder)
+        os.rename(os.path.basename(self.path), os.path.basename(target), src_dir_fd=self.folder_fd, dst_dir_fd=self.folder_fd)
+        os.fsync(self.folder_fd)
 
 
-def _anything(_: int | None) -> None:
+def _allow_any(_: int | None) -> None:
     """Whatever is there may be replaced."""
 
 
 @contextmanager
-def replaced(place: str, check: Check = _anything, *, mode: int | None = None) -> Iterator[BinaryIO]:
+def replace_atomically(path: str, check: ReplaceCheck = _allow_any, *, mode: int | None = None) -> Iterator[BinaryIO]:
     """A file to be written that takes the place of `place` after the block; `place` is a path without links. If the block is left
     otherwise, nothing is left of it, and what was at `place` is there still.
 
@@ -52,25 +61,25 @@ def replaced(place: str, check: Check = _anything, *, mode: int | None = None) -
     `place`, or in place of a folder above it, is not followed. The file has `mode`, or the permissions of what it replaces. Raises
     OSError.
     """
-    name = os.path.basename(place)
-    with part(os.path.dirname(place)) as new:
-        with _existing(new.folder, name) as there:
-            check(there)
-            os.fchmod(new.fd, _mode(there) if mode is None else mode)
-        with open(os.dup(new.fd), "wb") as file:
+    name = os.path.basename(path)
+    with create_part(os.path.dirname(path)) as part_file:
+        with _open_existing(part_file.folder_fd, name) as existing_fd:
+            check(existing_fd)
+            os.fchmod(part_file.fd, _choose_mode(existing_fd) if mode is None else mode)
+        with open(os.dup(part_file.fd), "wb") as file:
             yield file
             file.flush()
-        os.fsync(new.fd)
-        with _existing(new.folder, name) as there:
-            check(there)
-        new.take_place(place)
+        os.fsync(part_file.fd)
+        with _open_existing(part_file.folder_fd, name) as existing_fd:
+            check(existing_fd)
+        part_file.move_to(path)
 
 
 @contextmanager
-def _existing(folder: int, name: str) -> Iterator[int | None]:
+def _open_existing(folder_fd: int, name: str) -> Iterator[int | None]:
     """A descriptor of the file of that name, if there is one. Raises OSError for a link and for what is no regular file."""
     try:
-        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder_fd)
     except FileNotFoundError:
         yield None
         return
@@ -86,35 +95,35 @@ def _existing(folder: int, name: str) -> Iterator[int | None]:
         os.close(fd)
 
 
-def _mode(there: int | None) -> int:
+def _choose_mode(existing_fd: int | None) -> int:
     """Permissions of a file, or where there is none, of one that is made now."""
-    if there is not None:
-        return stat.S_IMODE(os.fstat(there).st_mode)
+    if existing_fd is not None:
+        return stat.S_IMODE(os.fstat(existing_fd).st_mode)
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask
 
 
 @contextmanager
-def part(folder: str) -> Iterator[Part]:
+def create_part(folder: str) -> Iterator[PartFile]:
     """An empty file in `folder` that only its owner may read. It is gone after the block, unless it was renamed. Those that a killed
     process left are cleared away; a lock tells them from those that are in use. Raises OSError."""
-    where = open_folder(folder)
+    folder_fd = open_folder(folder)
     try:
-        _clear(where)
+        _remove_stale_parts(folder_fd)
         while True:
-            name = PART + secrets.token_hex(8)
-            fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=where)
+            name = PART_PREFIX + secrets.token_hex(8)
+            fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder_fd)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX)
                 if os.fstat(fd).st_nlink:  # else another process cleared it away before it was locked
-                    yield Part(os.path.join(folder, name), fd, where)
+                    yield PartFile(os.path.join(folder, name), fd, folder_fd)
                     return
             finally:
                 os.close(fd)
-                _remove(where, name)
+                _unlink_with_sidecars(folder_fd, name)
     finally:
-        os.close(where)
+        os.close(folder_fd)
 
 
 def open_folder(path: str) -> int:
@@ -123,9 +132,9 @@ def open_folder(path: str) -> int:
     fd = os.open("/", os.O_PATH | flags)
     try:
         for name in (*(name for name in os.path.abspath(path).split("/") if name), "."):
-            inner = os.open(name, (os.O_RDONLY if name == "." else os.O_PATH) | flags, dir_fd=fd)
+            next_fd = os.open(name, (os.O_RDONLY if name == "." else os.O_PATH) | flags, dir_fd=fd)
             os.close(fd)
-            fd = inner
+            fd = next_fd
     except OSError as error:
         os.close(fd)
         error.filename = path
@@ -133,24 +142,24 @@ def open_folder(path: str) -> int:
     return fd
 
 
-def _clear(folder: int) -> None:
+def _remove_stale_parts(folder_fd: int) -> None:
     """Remove the unfinished files that nobody is at work on."""
-    for name in os.listdir(folder):
-        if not name.startswith(PART) or name.endswith(BESIDE):
+    for name in os.listdir(folder_fd):
+        if not name.startswith(PART_PREFIX) or name.endswith(SQLITE_SUFFIXES):
             continue
         with suppress(OSError):  # another user's, or gone by now
-            fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(folder, name)
+                _unlink_with_sidecars(folder_fd, name)
             finally:
                 os.close(fd)
 
 
-def _remove(folder: int, name: str) -> None:
-    for each in (name, *(name + end for end in BESIDE)):
+def _unlink_with_sidecars(folder_fd: int, name: str) -> None:
+    for file_name in (name, *(name + end for end in SQLITE_SUFFIXES)):
         with suppress(FileNotFoundError):
-            os.unlink(each, dir_fd=folder)
+            os.unlink(file_name, dir_fd=folder_fd)
 
 
 def sync_folder(path: str) -> None:

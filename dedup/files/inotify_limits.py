@@ -5,34 +5,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-WATCHES = ("/proc/sys/fs/inotify/max_user_watches", "/proc/sys/user/max_inotify_watches")
-INSTANCES = ("/proc/sys/fs/inotify/max_user_instances", "/proc/sys/user/max_inotify_instances")
+WATCH_LIMIT_PATHS = ("/proc/sys/fs/inotify/max_user_watches", "/proc/sys/user/max_inotify_watches")
+INSTANCE_LIMIT_PATHS = ("/proc/sys/fs/inotify/max_user_instances", "/proc/sys/user/max_inotify_instances")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class InotifyLimits:
     """The most watches (one a folder) and inotify instances (one a crawl directory) of all processes of this user together, and
     the files that say so; None: nothing says."""
 
-    watches: int | None
-    instances: int | None
-    watches_from: str = ""
-    instances_from: str = ""
+    max_watches: int | None
+    max_instances: int | None
+    watches_source: str = ""
+    instances_source: str = ""
 
 
-def read(watches: Sequence[str] = WATCHES, instances: Sequence[str] = INSTANCES) -> Limits:
+def read_limits(watch_paths: Sequence[str] = WATCH_LIMIT_PATHS, instance_paths: Sequence[str] = INSTANCE_LIMIT_PATHS) -> InotifyLimits:
     """The smaller limit of each kind among files that hold a number each; one that cannot be read says nothing."""
-    most_watches, watches_from = _least(watches)
-    most_instances, instances_from = _least(instances)
-    return Limits(most_watches, most_instances, watches_from, instances_from)
+    max_watches, watches_from = _smallest_limit(watch_paths)
+    max_instances, instances_from = _smallest_limit(instance_paths)
+    return InotifyLimits(max_watches, max_instances, watches_from, instances_from)
 
 
-def _least(paths: Sequence[str]) -> tuple[int | None, str]:
-    found = [(number, path) for path in paths if (number := _number(path)) is not None]
-    return min(found, key=lambda f: f[0]) if found else (None, "")
+def _smallest_limit(paths: Sequence[str]) -> tuple[int | None, str]:
+    limits = [(number, path) for path in paths if (number := _read_number(path)) is not None]
+    return min(limits, key=lambda f: f[0]) if limits else (None, "")
 
 
-def _number(path: str) -> int | None:
+def _read_number(path: str) -> int | None:
     try:
         with open(path, "rb") as file:
             return int(file.read(64))

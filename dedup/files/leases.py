@@ -15,10 +15,10 @@ import signal
 from dataclasses import dataclass
 from typing import Literal
 
-Probe = Literal["free", "written", "unknown"]
+LeaseState = Literal["free", "written", "unknown"]
 """`free`: nobody has the file open for writing. `written`: somebody has. `unknown`: the kernel gives no lease on the file."""
 
-NO_LEASES = -1
+NO_LEASE_SUPPORT = -1
 """In place of the owner of a file: the file system supports no leases, whoever asks."""
 _CAP_LEASE = 28
 REMEDY = (
@@ -28,18 +28,18 @@ REMEDY = (
 
 
 @dataclass(frozen=True, slots=True)
-class Rights:
+class LeaseRights:
     """The effective user of a process, and whether it has CAP_LEASE."""
 
-    user: int
-    may_lease: bool
+    user_id: int
+    has_cap_lease: bool
 
-    def cover(self, owner: int) -> bool:
+    def can_lease(self, owner_id: int) -> bool:
         """Whether the process can have a lease on files of this user."""
-        return self.may_lease or self.user == owner
+        return self.has_cap_lease or self.user_id == owner_id
 
 
-def probe(fd: int) -> tuple[Probe, int]:
+def probe_lease(fd: int) -> tuple[LeaseState, int]:
     """(state of a file opened O_RDONLY, errno of the refusal or 0). The lease is released at once."""
     if signal.getsignal(signal.SIGIO) is signal.SIG_DFL:
         return "free", 0  # nobody prepared for SIGIO: a writer that comes meanwhile would end the process
@@ -53,10 +53,10 @@ def probe(fd: int) -> tuple[Probe, int]:
     return "free", 0
 
 
-def rights(process: int | Literal["self"] = "self") -> Rights | None:
+def read_rights(process_id: int | Literal["self"] = "self") -> LeaseRights | None:
     """What a process may do; None where /proc does not show it."""
     try:
-        with open(f"/proc/{process}/status", "rb") as file:
+        with open(f"/proc/{process_id}/status", "rb") as file:
             status = file.read()
     except OSError:
         return None
@@ -64,24 +64,24 @@ def rights(process: int | Literal["self"] = "self") -> Rights | None:
     capabilities = re.search(rb"^CapEff:\t([0-9a-f]+)", status, re.MULTILINE)
     if user is None or capabilities is None:
         return None
-    return Rights(int(user[1]), bool(int(capabilities[1], 16) >> _CAP_LEASE & 1))
+    return LeaseRights(int(user[1]), bool(int(capabilities[1], 16) >> _CAP_LEASE & 1))
 
 
-def subject(owner: int) -> str:
+def describe_files(owner_id: int) -> str:
     """The files that cannot be probed, for a message: those of this user, or those of a file system (NO_LEASES)."""
-    if owner == NO_LEASES:
+    if owner_id == NO_LEASE_SUPPORT:
         return "files on a file system without leases"
     try:
-        name = f" ({pwd.getpwuid(owner).pw_name})"
+        name = f" ({pwd.getpwuid(owner_id).pw_name})"
     except (KeyError, OverflowError):
         name = ""
-    return f"files of user {owner}{name}"
+    return f"files of user {owner_id}{name}"
 
 
-def warning(owner: int, settle_seconds: float) -> str:
+def format_warning(owner_id: int, settle_seconds: float) -> str:
     """A sentence on what is not known about these files, what follows, and what to do."""
-    what = (
-        f"writers of {subject(owner)} cannot be detected by user {os.geteuid()}: a file that does not show that it is complete is read"
+    message = (
+        f"writers of {describe_files(owner_id)} cannot be detected by user {os.geteuid()}: a file that does not show that it is complete is read"
         f" once it has not changed for {settle_seconds:g} s"
     )
-    return f"{what}." if owner == NO_LEASES else f"{what}. {REMEDY}"
+    return f"{message}." if owner_id == NO_LEASE_SUPPORT else f"{message}. {REMEDY}"

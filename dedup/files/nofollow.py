@@ -14,15 +14,15 @@ from typing import Self
 
 from dedup.files.descriptors import is_exhausted
 
-_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_FOLDER_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-class Beneath:
+class NoFollowTree:
     """Keeps the folder open that was asked for last: files come folder by folder."""
 
     def __init__(self) -> None:
-        self._place: tuple[bytes, bytes] | None = None
-        self._fd = -1
+        self._open_path: tuple[bytes, bytes] | None = None
+        self._folder_fd = -1
 
     def __enter__(self) -> Self:
         return self
@@ -32,56 +32,56 @@ class Beneath:
 
     def close(self) -> None:
         """Let go of the folder."""
-        if self._place is not None:
-            os.close(self._fd)
-            self._place = None
+        if self._open_path is not None:
+            os.close(self._folder_fd)
+            self._open_path = None
 
-    def folder(self, root: bytes, folder: bytes) -> int:
+    def open_folder(self, root: bytes, folder: bytes) -> int:
         """A descriptor (O_PATH) of a folder relative to `root`, valid until another is asked for. Raises OSError:
         NotADirectoryError where there is a link, or something else that is no folder, on the way."""
-        if self._place != (root, folder):
+        if self._open_path != (root, folder):
             self.close()
-            self._fd = _open(root, folder)
-            self._place = (root, folder)
-        return self._fd
+            self._folder_fd = _open_folder(root, folder)
+            self._open_path = (root, folder)
+        return self._folder_fd
 
     @contextlib.contextmanager
-    def listed(self, root: bytes, folder: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
+    def list_folder(self, root: bytes, folder: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
         """The entries of a folder, their names as `os.fsdecode` gives them. Raises OSError as `folder` does, and where it may not
         be listed."""
-        fd = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.folder(root, folder))
+        fd = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.open_folder(root, folder))
         try:
             with os.scandir(fd) as entries:
                 yield entries
         finally:
             os.close(fd)
 
-    def stat(self, root: bytes, folder: bytes, name: bytes) -> os.stat_result | None:
+    def stat_path(self, root: bytes, folder: bytes, name: bytes) -> os.stat_result | None:
         """What a path is (lstat(2)); None where it is not there, or there is a link on the way to it. Raises OSError where it
         may not be asked about."""
         try:
-            return os.stat(name, dir_fd=self.folder(root, folder), follow_symlinks=False)
+            return os.stat(name, dir_fd=self.open_folder(root, folder), follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def files(self, root: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def walk_files(self, root: bytes) -> Iterator[tuple[bytes, bytes]]:
         """(folder, name) of everything below a directory that is neither a folder nor a link, in order of their names; folders
         that cannot be listed are left out."""
         folders = [b""]
         while folders:
             folder = folders.pop()
-            inner, names = [], []
-            with contextlib.suppress(OSError), self.listed(root, folder) as entries:
+            subfolders, names = [], []
+            with contextlib.suppress(OSError), self.list_folder(root, folder) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
-                        inner.append(os.path.join(folder, os.fsencode(entry.name)))
+                        subfolders.append(os.path.join(folder, os.fsencode(entry.name)))
                     elif not entry.is_symlink():
                         names.append(os.fsencode(entry.name))
             yield from ((folder, name) for name in sorted(names))
-            folders += sorted(inner, reverse=True)
+            folders += sorted(subfolders, reverse=True)
 
 
-def barrier_to(root: bytes, folder: bytes) -> bytes | None:
+def find_barrier(root: bytes, folder: bytes) -> bytes | None:
     """The outermost folder on the way to one, itself among them, that may not be entered; relative to `root`. None: there is none."""
     names = folder.split(b"/") if folder else []
     for depth in range(len(names) + 1):
@@ -96,16 +96,16 @@ def barrier_to(root: bytes, folder: bytes) -> bytes | None:
     return None
 
 
-def _open(root: bytes, folder: bytes) -> int:
-    fd = os.open(root, _FOLDER)
+def _open_folder(root: bytes, folder: bytes) -> int:
+    fd = os.open(root, _FOLDER_FLAGS)
     for name in folder.split(b"/") if folder else ():
         try:
-            inner = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=fd)
+            next_fd = os.open(name, _FOLDER_FLAGS | os.O_NOFOLLOW, dir_fd=fd)
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from error
             raise
         finally:
             os.close(fd)
-        fd = inner
+        fd = next_fd
     return fd

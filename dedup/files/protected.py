@@ -7,40 +7,40 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from dedup.files.atomic import OWN
+from dedup.files.atomic import DATABASE_SUFFIXES
 
-SQLITE = b"SQLite format 3\0"
+SQLITE_MAGIC = b"SQLite format 3\0"
 """How every SQLite database begins (https://www.sqlite.org/fileformat2.html)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Protected:
+class ProtectedFiles:
     """What no output may be written to: the `database` in use, the crawl `directories`, the `configuration` file. Paths are absolute
     or count from the current directory."""
 
-    database: str
-    directories: tuple[str, ...] = ()
-    configuration: str | None = None
+    database_path: str
+    crawl_directories: tuple[str, ...] = ()
+    configuration_path: str | None = None
 
-    def problem(self, path: str, *, database_allowed: bool = False) -> str | None:
+    def find_problem(self, path: str, *, database_allowed: bool = False) -> str | None:
         """Why nothing may be written to `path`, whichever way that is spelt and whatever links lead there; None if it may be.
 
         `database_allowed`: a database may be there that is not the one in use.
         """
-        place = os.path.realpath(path)
-        known = _Known(place)
-        if any(known.is_at(own) for own in _files_of(self.database)):
+        real_path = os.path.realpath(path)
+        target = _ResolvedPath(real_path)
+        if any(target.is_at(own) for own in _database_files(self.database_path)):
             return "it is the database itself, or lies where that keeps a file of its own"
-        if self.configuration is not None and known.is_at(self.configuration):
+        if self.configuration_path is not None and target.is_at(self.configuration_path):
             return "it is the configuration file"
-        for directory in self.directories:
-            if known.is_within(directory):
+        for directory in self.crawl_directories:
+            if target.is_within(directory):
                 return f"it would lie in the crawl directory {directory}, where nothing is ever written"
-        for end in OWN:
-            other = place.removesuffix(end)
-            if other != place and is_sqlite(other):
-                return f"it lies where the database {other} keeps a file of its own"
-        if not database_allowed and is_sqlite(place):
+        for end in DATABASE_SUFFIXES:
+            database = real_path.removesuffix(end)
+            if database != real_path and is_sqlite(database):
+                return f"it lies where the database {database} keeps a file of its own"
+        if not database_allowed and is_sqlite(real_path):
             return "it is a SQLite database"
         return None
 
@@ -50,46 +50,48 @@ def is_sqlite(path: str) -> bool:
     with suppress(OSError):
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            return os.read(fd, len(SQLITE)) == SQLITE
+            return os.read(fd, len(SQLITE_MAGIC)) == SQLITE_MAGIC
         finally:
             os.close(fd)
     return False
 
 
-class _Known:
+class _ResolvedPath:
     """A path without links, and the identities of the file there and of the folders above it."""
 
-    def __init__(self, place: str) -> None:
-        self._place = place
-        self._identity = _identity(place)
-        self._above = {found for folder in _above(place) if (found := _identity(folder)) is not None}
+    def __init__(self, real_path: str) -> None:
+        self._real_path = real_path
+        self._identity = _file_identity(real_path)
+        self._parent_identities = {identity for folder in _parent_folders(real_path) if (identity := _file_identity(folder)) is not None}
 
     def is_at(self, path: str) -> bool:
         """Whether `path` names the same file: by its name, or as a link of either kind."""
-        found = _identity(path)
-        return self._place == os.path.realpath(path) or (found is not None and found == self._identity)
+        identity = _file_identity(path)
+        return self._real_path == os.path.realpath(path) or (identity is not None and identity == self._identity)
 
     def is_within(self, directory: str) -> bool:
         """Whether it is `directory` or lies anywhere below: by its name, or where that is mounted a second time."""
         real = os.path.realpath(directory)
-        found = _identity(directory)
-        return f"{self._place}/".startswith(f"{real.rstrip('/')}/") or (found is not None and found in {self._identity, *self._above})
+        identity = _file_identity(directory)
+        return f"{self._real_path}/".startswith(f"{real.rstrip('/')}/") or (
+            identity is not None and identity in {self._identity, *self._parent_identities}
+        )
 
 
-def _files_of(database: str) -> Iterator[str]:
+def _database_files(database: str) -> Iterator[str]:
     """A database and everything that lies beside it."""
     real = os.path.realpath(database)
-    yield from (real + end for end in ("", *OWN))
+    yield from (real + end for end in ("", *DATABASE_SUFFIXES))
 
 
-def _above(path: str) -> Iterator[str]:
-    while (above := os.path.dirname(path)) != path:
-        yield above
-        path = above
+def _parent_folders(path: str) -> Iterator[str]:
+    while (parent := os.path.dirname(path)) != path:
+        yield parent
+        path = parent
 
 
-def _identity(path: str) -> tuple[int, int] | None:
+def _file_identity(path: str) -> tuple[int, int] | None:
     with suppress(OSError):
-        found = os.stat(path)
-        return found.st_dev, found.st_ino
+        status = os.stat(path)
+        return status.st_dev, status.st_ino
     return None

@@ -13,21 +13,21 @@ import xxhash
 from numpy.typing import NDArray
 
 from dedup.index import probing
-from dedup.index.hashtable import HASH_BITS, Table, numbered, open_table, plain
+from dedup.index.hashtable import HASH_BITS, HashTable, open_table, to_kernel_array, to_text_id_array
 from dedup.similarity import jit, winnowing
 
-assert winnowing.KEY_BITS == HASH_BITS
+assert winnowing.FINGERPRINT_BITS == HASH_BITS
 
-STORIES = 16
+MAX_BUCKET = 16
 """Stories that a key may hold and still propose candidates; one more is kept, to know."""
 
-Keys = NDArray[np.int64]
+Int64Array = NDArray[np.int64]
 
 
 class PassageIndex:
     """Key → texts. `stories` asks, `add` takes in what was committed."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: HashTable) -> None:
         self._table = table
 
     def is_intact(self) -> bool:
@@ -35,71 +35,80 @@ class PassageIndex:
         return self._table.is_intact()
 
     @property
-    def size(self) -> int:
+    def size_bytes(self) -> int:
         """Bytes of the file."""
-        return self._table.size
+        return self._table.size_bytes
 
     @property
     def last_text(self) -> int:
         """All texts up to this key are held."""
         return self._table.state.last_text
 
-    def add(self, texts: Sequence[int], keys: Sequence[Keys], token: bytes, last_text: int) -> None:
+    def add(self, text_ids: Sequence[int], fingerprints: Sequence[Int64Array], token: bytes, last_text: int) -> None:
         """Take in texts (rising) under these keys of theirs; the commit `token` brought texts up to `last_text`."""
-        enter(self._table, texts, keys)
-        self._table.settle(token, last_text)
+        insert_texts(self._table, text_ids, fingerprints)
+        self._table.commit(token, last_text)
 
-    def stories(self, keys: Keys) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def query(self, fingerprints: Int64Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """(how many texts stand under each key, STORIES + 1 at most; those texts, the earliest of a key first, one key's after
         the other's)."""
-        numbers = np.zeros(len(keys), np.int64)
-        keys = self._table.scattered(keys)
-        gather = jit.of(probing.gather)
-        room = 2 * len(keys) + 256
+        bucket_sizes = np.zeros(len(fingerprints), np.int64)
+        fingerprints = self._table.permute_hashes(fingerprints)
+        gather = jit.compiled(probing.gather)
+        capacity = 2 * len(fingerprints) + 256
         while True:
-            found = np.zeros(room, np.int64)
-            all_ = gather(self._table.slots(), self._table.state.homes, plain(keys), STORIES + 1, plain(numbers), plain(found))
-            if all_ >= 0:
-                return numbers, found[:all_]
-            room *= 4
+            bucket_texts = np.zeros(capacity, np.int64)
+            count = gather(
+                self._table.kernel_slots(),
+                self._table.state.homes,
+                to_kernel_array(fingerprints),
+                MAX_BUCKET + 1,
+                to_kernel_array(bucket_sizes),
+                to_kernel_array(bucket_texts),
+            )
+            if count >= 0:
+                return bucket_sizes, bucket_texts[:count]
+            capacity *= 4
 
-    def lacking(self, texts: Sequence[int], keys: Sequence[Keys]) -> tuple[int, int]:
+    def count_missing(self, text_ids: Sequence[int], fingerprints: Sequence[Int64Array]) -> tuple[int, int]:
         """(entries that these texts have under their keys, entries that they lack)."""
-        if not sum(lengths := [len(k) for k in keys]):
+        if not sum(lengths := [len(k) for k in fingerprints]):
             return 0, 0
-        return self._table.lacking(self._table.scattered(np.concatenate(keys)), np.repeat(numbered(texts), lengths), 1, STORIES + 1)
+        return self._table.count_missing(
+            self._table.permute_hashes(np.concatenate(fingerprints)), np.repeat(to_text_id_array(text_ids), lengths), 1, MAX_BUCKET + 1
+        )
 
 
-def enter(table: Table, texts: Sequence[int], keys: Sequence[Keys]) -> None:
+def insert_texts(table: HashTable, text_ids: Sequence[int], fingerprints: Sequence[Int64Array]) -> None:
     """Enter texts under their keys, in this order."""
-    if len(texts) != len(keys):
-        raise ValueError(f"{len(texts)} texts and {len(keys)} lists of keys")
-    lengths = [len(k) for k in keys]
+    if len(text_ids) != len(fingerprints):
+        raise ValueError(f"{len(text_ids)} texts and {len(fingerprints)} lists of keys")
+    lengths = [len(k) for k in fingerprints]
     if sum(lengths):
-        table.add(table.scattered(np.concatenate(keys)), np.repeat(numbered(texts), lengths), 1, STORIES + 1)
+        table.insert(table.permute_hashes(np.concatenate(fingerprints)), np.repeat(to_text_id_array(text_ids), lengths), 1, MAX_BUCKET + 1)
 
 
 def new_index(path: str, uuid: bytes) -> PassageIndex:
     """An empty index in place of whatever is at `path`."""
-    return PassageIndex(Table.empty(path, uuid, _RECIPE))
+    return PassageIndex(HashTable.create(path, uuid, _RECIPE_DIGEST))
 
 
-def recipe() -> bytes:
+def recipe_digest() -> bytes:
     """What the header of an index holds."""
-    return _RECIPE
+    return _RECIPE_DIGEST
 
 
-_RECIPE = xxhash.xxh3_128_digest(f"{winnowing.RECIPE}/{STORIES}".encode())
+_RECIPE_DIGEST = xxhash.xxh3_128_digest(f"{winnowing.RECIPE}/{MAX_BUCKET}".encode())
 
 
 def open_index(
     path: str, uuid: bytes, token: bytes, last_text_of: Callable[[bytes], int | None],
-    stored: Callable[[int], Iterable[tuple[int, bytes]]], progress: Callable[[int], None] = lambda _: None,
+    fingerprints_after: Callable[[int], Iterable[tuple[int, bytes]]], progress: Callable[[int], None] = lambda _: None,
 ) -> PassageIndex:  # fmt: skip
     """The index of a database as of its commit `token`; see `table.open_table`. `stored` gives (text, the packed keys under
     which it stands for a story) beyond a text, in order of their keys."""
 
-    def add(table: Table, rows: Sequence[tuple[int, bytes]]) -> None:
-        enter(table, [t for t, _ in rows], [winnowing.unpack(k) for _, k in rows])
+    def add(table: HashTable, rows: Sequence[tuple[int, bytes]]) -> None:
+        insert_texts(table, [t for t, _ in rows], [winnowing.unpack(k) for _, k in rows])
 
-    return PassageIndex(open_table(path, "the passage index", uuid, _RECIPE, token, last_text_of, stored, add, progress))
+    return PassageIndex(open_table(path, "the passage index", uuid, _RECIPE_DIGEST, token, last_text_of, fingerprints_after, add, progress))

@@ -11,42 +11,42 @@ from __future__ import annotations
 from typing import Any
 
 
-def add(table: Any, homes: int, hashes: Any, texts: Any, bands: int, cap: int) -> tuple[int, int]:
+def insert(table: Any, homes: int, hashes: Any, text_ids: Any, hashes_per_text: int, max_bucket: int) -> tuple[int, int]:
     """Enter each text under its `bands` hashes, unless it is there or the bucket holds `cap`; text t has
     hashes[t·bands:(t+1)·bands].
 
     Gives (entries made, what they add to the table's sum); the first is -1 where the tail is full and the table must grow.
     """
-    made = 0
-    sum_ = 0
-    for t in range(len(texts)):
-        text = texts[t]
-        for i in range(t * bands, (t + 1) * bands):
+    added = 0
+    checksum = 0
+    for t in range(len(text_ids)):
+        text_id = text_ids[t]
+        for i in range(t * hashes_per_text, (t + 1) * hashes_per_text):
             h = hashes[i]
-            at = ((h >> 3) * homes) >> 32
-            own = (h << 28) | text
-            there = 0
+            position = ((h >> 3) * homes) >> 32
+            new_slot = (h << 28) | text_id
+            bucket_size = 0
             while True:
-                slot = table[at]
+                slot = table[position]
                 if slot == 0:
-                    if at >= len(table) - 1:
+                    if position >= len(table) - 1:
                         return -1, 0
-                    if there < cap:
-                        table[at] = own
-                        made += 1
-                        sum_ += own * (2 * at + 1)
+                    if bucket_size < max_bucket:
+                        table[position] = new_slot
+                        added += 1
+                        checksum += new_slot * (2 * position + 1)
                     break
                 if slot >> 28 == h:
-                    there += 1
-                    if slot == own or there >= cap:
+                    bucket_size += 1
+                    if slot == new_slot or bucket_size >= max_bucket:
                         break
-                at += 1
-    return made, sum_
+                position += 1
+    return added, checksum
 
 
-def meet(
-    table: Any, homes: int, local: Any, local_homes: int, hashes: Any, texts: Any, bands: int, limits: Any,
-    owners: Any, candidates: Any, shared: Any, crowded: Any,
+def query(
+    table: Any, homes: int, local: Any, local_homes: int, hashes: Any, text_ids: Any, hashes_per_text: int, limits: Any,
+    owners: Any, candidates: Any, shared_bands: Any, is_crowded: Any,
 ) -> int:  # fmt: skip
     """The candidates of each text: those of the table and those before it in the batch, which `local` (empty before) takes in.
 
@@ -54,101 +54,101 @@ def meet(
     candidates[c], and met it in shared[c] bands; crowded[t] is set where a bucket of text t was full. Returns their number;
     -1 where the arrays for them are too short.
     """
-    cap, few = limits[0], limits[1]
+    max_bucket, initial_limit = limits[0], limits[1]
     mask = (1 << 28) - 1
-    number = 0
-    for t in range(len(texts)):
-        begin = number
-        text = texts[t]
-        for i in range(t * bands, (t + 1) * bands):
+    count = 0
+    for t in range(len(text_ids)):
+        begin = count
+        text_id = text_ids[t]
+        for i in range(t * hashes_per_text, (t + 1) * hashes_per_text):
             h = hashes[i]
-            first = number
-            there = 0
-            for turn in range(2):
-                probed = table if turn == 0 else local
-                at = ((h >> 3) * (homes if turn == 0 else local_homes)) >> 32
-                while at < len(probed):
-                    slot = probed[at]
+            first = count
+            bucket_size = 0
+            for pass_number in range(2):
+                probed = table if pass_number == 0 else local
+                position = ((h >> 3) * (homes if pass_number == 0 else local_homes)) >> 32
+                while position < len(probed):
+                    slot = probed[position]
                     if slot == 0:
                         break
                     if slot >> 28 == h:
-                        there += 1
-                        other = slot & mask
-                        if other != text and there <= cap:
-                            if number >= len(candidates):
+                        bucket_size += 1
+                        candidate = slot & mask
+                        if candidate != text_id and bucket_size <= max_bucket:
+                            if count >= len(candidates):
                                 return -1
-                            owners[number] = t
-                            candidates[number] = other
-                            number += 1
-                        if there >= cap:
+                            owners[count] = t
+                            candidates[count] = candidate
+                            count += 1
+                        if bucket_size >= max_bucket:
                             break
-                    at += 1
-            if there >= cap:
-                crowded[t] = 1
-                number = min(number, first + few)
+                    position += 1
+            if bucket_size >= max_bucket:
+                is_crowded[t] = 1
+                count = min(count, first + initial_limit)
             else:
-                at = ((h >> 3) * local_homes) >> 32
-                while local[at] != 0:
-                    at += 1
-                local[at] = (h << 28) | text
+                position = ((h >> 3) * local_homes) >> 32
+                while local[position] != 0:
+                    position += 1
+                local[position] = (h << 28) | text_id
             # what this bucket gave becomes part of the text's own list, each candidate once
-            met = first
-            for c in range(first, number):
-                other = candidates[c]
-                known = -1
+            unique_end = first
+            for c in range(first, count):
+                candidate = candidates[c]
+                existing = -1
                 for k in range(begin, first):
-                    if candidates[k] == other:
-                        known = k
+                    if candidates[k] == candidate:
+                        existing = k
                         break
-                if known >= 0:
-                    shared[known] += 1
+                if existing >= 0:
+                    shared_bands[existing] += 1
                 else:
-                    candidates[met] = other
-                    owners[met] = t
-                    shared[met] = 1
-                    met += 1
-            number = met
-    return number
+                    candidates[unique_end] = candidate
+                    owners[unique_end] = t
+                    shared_bands[unique_end] = 1
+                    unique_end += 1
+            count = unique_end
+    return count
 
 
-def gather(table: Any, homes: int, hashes: Any, cap: int, numbers: Any, found: Any) -> int:
+def gather(table: Any, homes: int, hashes: Any, max_bucket: int, bucket_sizes: Any, out_texts: Any) -> int:
     """What stands under each hash, the earliest `cap` entries: hash i has numbers[i] texts, one hash's after the other's in
     `found`. Returns how many; -1 where `found` is too short."""
     mask = (1 << 28) - 1
-    all_ = 0
+    count = 0
     for i in range(len(hashes)):
         h = hashes[i]
-        at = ((h >> 3) * homes) >> 32
-        there = 0
-        while at < len(table) and there < cap:
-            slot = table[at]
+        position = ((h >> 3) * homes) >> 32
+        bucket_size = 0
+        while position < len(table) and bucket_size < max_bucket:
+            slot = table[position]
             if slot == 0:
                 break
             if slot >> 28 == h:
-                if all_ >= len(found):
+                if count >= len(out_texts):
                     return -1
-                found[all_] = slot & mask
-                all_ += 1
-                there += 1
-            at += 1
-        numbers[i] = there
-    return all_
+                out_texts[count] = slot & mask
+                count += 1
+                bucket_size += 1
+            position += 1
+        bucket_sizes[i] = bucket_size
+    return count
 
 
-def move(old: Any, new: Any, homes: int) -> tuple[int, int]:
+def rehash(old: Any, new: Any, homes: int) -> tuple[int, int]:
     """Enter everything of one table into a larger, empty one; gives (entries, the new table's sum), the first -1 where the
     new tail is too short."""
-    number = 0
-    sum_ = 0
+    count = 0
+    checksum = 0
     for i in range(len(old)):
         slot = old[i]
         if slot != 0:
-            at = (((slot >> 28) >> 3) * homes) >> 32
-            while new[at] != 0:
-                at += 1
-            if at >= len(new) - 1:
+            position = (((slot >> 28) >> 3) * homes) >> 32
+            while new[position] != 0:
+                position += 1
+            if position >= len(new) - 1:
                 return -1, 0
-            new[at] = slot
-            number += 1
-            sum_ += slot * (2 * at + 1)
-    return number, sum_
+            new[position] = slot
+            count += 1
+            checksum += slot * (2 * position + 1)
+    return count, checksum

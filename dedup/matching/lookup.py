@@ -11,96 +11,103 @@ import numpy as np
 
 from dedup import store
 from dedup.matching.boilerplate import Boilerplate
-from dedup.matching.thresholds import Matching
-from dedup.model import Numbers, Relation
+from dedup.matching.thresholds import MatchCriteria
+from dedup.model import MatchScores, Relation
 from dedup.similarity import minhash, winnowing
-from dedup.similarity.overlap import Prepared, prepare
+from dedup.similarity.overlap import PreparedText, prepare_text
 from dedup.store import Database
 
-_CHUNK = 4096
+_CHUNK_ROWS = 4096
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Resemblance:
+class SimilarText:
     """A text of the database that a given one matches."""
 
-    text: int
+    text_id: int
     relation: Relation
-    numbers: Numbers
+    scores: MatchScores
 
 
-def resembling(database: Database, matching: Matching, body: str, signature: bytes, keys: bytes, house: str) -> list[Resemblance]:
+def find_similar_texts(
+    database: Database, criteria: MatchCriteria, body: str, signature: bytes, fingerprints: bytes, publisher: str
+) -> list[SimilarText]:
     """Texts of the database that match a body, of a publisher's, which need not be in it; signature and packed keys are its own.
 
     Everything that is stored of every text is looked at: a reader has no use of indexes that a writer may be changing.
     """
-    own = prepare(body)
-    judge = Judge(database, matching)
-    mask = judge.mask(own, store.publishers.find(database, house))
-    proposed = dict.fromkeys(_by_signature(database, matching, signature), False)
-    for number in _by_passages(database, keys):
-        proposed.setdefault(number, True)
-    found = []
-    for number, by_passages in proposed.items():
-        other = store.texts.body(database, number)
-        if other is None:
+    prepared = prepare_text(body)
+    boilerplate_masker = BoilerplateMasker(database, criteria)
+    mask = boilerplate_masker.mask(prepared, store.publishers.find(database, publisher))
+    candidates = dict.fromkeys(_candidates_by_signature(database, criteria, signature), False)
+    for text_id in _candidates_by_passages(database, fingerprints):
+        candidates.setdefault(text_id, True)
+    similar = []
+    for text_id, by_passages in candidates.items():
+        other_body = store.texts.body(database, text_id)
+        if other_body is None:
             continue
-        theirs = prepare(other)
-        if np.array_equal(own.points, theirs.points):
+        other_prepared = prepare_text(other_body)
+        if np.array_equal(prepared.points, other_prepared.points):
             continue
-        publisher = store.passages.publisher(database, number)
-        judged = matching.judge(own, theirs, lambda t=theirs, p=publisher: (mask, judge.mask(t, p)), by_passages=by_passages)  # type: ignore[misc]
-        if judged.relation:
-            found.append(Resemblance(number, judged.relation, judged.numbers))
-    return found
+        publisher_id = store.passages.publisher(database, text_id)
+        assessment = criteria.assess(
+            prepared,
+            other_prepared,
+            lambda t=other_prepared, p=publisher_id: (mask, boilerplate_masker.mask(t, p)),
+            by_passages=by_passages,
+        )  # type: ignore[misc]
+        if assessment.relation:
+            similar.append(SimilarText(text_id, assessment.relation, assessment.scores))
+    return similar
 
 
-class Judge:
+class BoilerplateMasker:
     """Judges texts as the writer would, from a database that is only read."""
 
-    def __init__(self, database: Database, matching: Matching) -> None:
-        self._database, self._matching = database, matching
+    def __init__(self, database: Database, criteria: MatchCriteria) -> None:
+        self._database, self._criteria = database, criteria
         self._boilerplate = Boilerplate(0)
 
-    def mask(self, own: Prepared, publisher: int | None) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
+    def mask(self, text: PreparedText, publisher_id: int | None) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
         """What of a text is boilerplate of its publisher; see `Boilerplate.mask`."""
-        if publisher is None or not self._matching.limits.passages:
+        if publisher_id is None or not self._criteria.settings.passages:
             return None
-        return self._boilerplate.mask(self._database, publisher, own.points)
+        return self._boilerplate.mask(self._database, publisher_id, text.points)
 
-    def names(self, own: Prepared, publisher: int | None) -> set[str]:
+    def masked_passage_names(self, text: PreparedText, publisher_id: int | None) -> set[str]:
         """The names of the passages that are masked in a text."""
-        if publisher is None:
+        if publisher_id is None:
             return set()
-        return self._boilerplate.names(self._database, publisher, own.points, self.mask(own, publisher))
+        return self._boilerplate.masked_passage_names(self._database, publisher_id, text.points, self.mask(text, publisher_id))
 
 
-def _by_signature(database: Database, matching: Matching, signature: bytes) -> Iterator[int]:
+def _candidates_by_signature(database: Database, criteria: MatchCriteria, signature: bytes) -> Iterator[int]:
     """Texts that share a band with a signature."""
-    d = matching.limits
-    bands, rows = minhash.bands(d.threshold, d.num_perm)
-    own = np.frombuffer(signature, "<u4")[: bands * rows].reshape(bands, rows)
+    settings = criteria.settings
+    bands, rows = minhash.choose_bands(settings.threshold, settings.num_perm)
+    own_bands = np.frombuffer(signature, "<u4")[: bands * rows].reshape(bands, rows)
     for chunk in _chunks(store.texts.all_signatures(database)):
-        theirs = np.frombuffer(b"".join(s for _, s in chunk), "<u4").reshape(len(chunk), -1)[:, : bands * rows]
-        for i in np.flatnonzero((theirs.reshape(-1, bands, rows) == own).all(axis=2).any(axis=1)):
+        chunk_bands = np.frombuffer(b"".join(s for _, s in chunk), "<u4").reshape(len(chunk), -1)[:, : bands * rows]
+        for i in np.flatnonzero((chunk_bands.reshape(-1, bands, rows) == own_bands).all(axis=2).any(axis=1)):
             yield chunk[i][0]
 
 
-def _by_passages(database: Database, keys: bytes) -> Iterator[int]:
+def _candidates_by_passages(database: Database, packed: bytes) -> Iterator[int]:
     """Texts that stand for a story under one of these keys, and those that stand behind them."""
-    own = winnowing.unpack(keys)
-    if not len(own):
+    fingerprints = winnowing.unpack(packed)
+    if not len(fingerprints):
         return
     for chunk in _chunks(store.passages.all_fingerprints(database)):
         ends = np.cumsum([len(k) // 5 for _, k in chunk])
-        met = np.flatnonzero(np.isin(winnowing.unpack(b"".join(k for _, k in chunk)), own))
-        for i in np.unique(np.searchsorted(ends, met, "right")):
+        hits = np.flatnonzero(np.isin(winnowing.unpack(b"".join(k for _, k in chunk)), fingerprints))
+        for i in np.unique(np.searchsorted(ends, hits, "right")):
             yield chunk[i][0]
             yield from store.passages.followers(database, chunk[i][0])
 
 
 def _chunks(rows: Iterable[_T]) -> Iterator[list[_T]]:
-    rest = iter(rows)
-    while chunk := list(islice(rest, _CHUNK)):
+    remaining = iter(rows)
+    while chunk := list(islice(remaining, _CHUNK_ROWS)):
         yield chunk

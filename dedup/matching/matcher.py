@@ -13,29 +13,29 @@ from typing import TYPE_CHECKING
 
 from dedup import store
 from dedup.matching.boilerplate import Boilerplate
-from dedup.matching.newsletters import Bundles
-from dedup.matching.passage_matcher import FAMILY, Lookup, Proposed, Stories
-from dedup.matching.text_cache import Kept
-from dedup.matching.thresholds import Matching
-from dedup.model import CLUSTERED, NO_COMMIT, Match
+from dedup.matching.newsletters import NewsletterDetector
+from dedup.matching.passage_matcher import MAX_FOLLOWERS, CandidateProposal, FingerprintQuery, PassageMatcher
+from dedup.matching.text_cache import PreparedTextCache
+from dedup.matching.thresholds import MatchCriteria
+from dedup.model import CLUSTER_RELATIONS, NO_COMMIT, Match
 from dedup.similarity import winnowing
 from dedup.store import Database, Transaction
 from dedup.store.rows import TextPages
 from dedup.text import normalise
-from dedup.text.publishers import Publishers
+from dedup.text.publishers import PublisherResolver
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from dedup.index.lsh import CandidateIndex, Met
+    from dedup.index.lsh import CandidateIndex, LshCandidates
     from dedup.index.passages import PassageIndex
 
-LOADED_AT_ONCE = 500
-MOST_COMPARED = 16_000_000
+COMPARISONS_PER_CHUNK = 500
+MAX_COMPARED_CHARACTERS = 16_000_000
 """Normalised characters, of a text and of those that it is compared with, after which one match is enough; three times as many without
 any match. A text of the usual length comes to that with thousands of others."""
-_CUT = "%s was cut short or overwritten by something else; it is made again from what the database stores"
+_DAMAGED_INDEX = "%s was cut short or overwritten by something else; it is made again from what the database stores"
 _log = logging.getLogger("dedup")
 
 
@@ -45,448 +45,478 @@ class NewText:
     `keys` are its packed winnowed keys, `publisher`, `oid` and `url` those of the article that brought it. `returned`: it was known
     before its bodies were pruned, and has the matches of that time."""
 
-    number: int
+    text_id: int
     signature: bytes | None
     body: str
-    keys: bytes | None = None
+    packed_fingerprints: bytes | None = None
     publisher: str = ""
     oid: str = ""
     url: str = ""
-    returned: bool = False
+    was_known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
+class CandidateSet:
     """Text → its candidates by signature, the likeliest first. A `crowded` one met a full bucket: its first match is enough.
     `new` and `again` are what was asked for."""
 
     candidates: dict[int, list[int]]
     crowded: frozenset[int]
-    new: tuple[NewText, ...] = ()
-    again: tuple[int, ...] = ()
+    new_texts: tuple[NewText, ...] = ()
+    requery_ids: tuple[int, ...] = ()
 
 
 @dataclass(slots=True)
-class _Round:
+class _ConfirmState:
     """What is found out while the texts of one meeting are confirmed. `fresh` are texts that no batch has confirmed before: they
     have no stored matches."""
 
-    fresh: frozenset[int]
-    stored: dict[tuple[int, int], Match]
-    judged: dict[tuple[int, int], Match | None] = field(default_factory=dict)
+    unmatched_ids: frozenset[int]
+    stored_matches: dict[tuple[int, int], Match]
+    assessed: dict[tuple[int, int], Match | None] = field(default_factory=dict)
     pages: dict[int, TextPages | None] = field(default_factory=dict)
     crowded: set[int] = field(default_factory=set)
-    compared: int = 0
-    matched: bool = False
-    further: dict[int, list[int]] = field(default_factory=dict)
+    compared_characters: int = 0
+    has_match: bool = False
+    remaining_candidates: dict[int, list[int]] = field(default_factory=dict)
 
 
 class Matcher:
     """Finds the matches of texts; keeps the candidate index and the passage index, which are opened when first needed
     (`progress` hears of texts that have to be added then). `token` is that of the commit that is being made."""
 
-    def __init__(self, database: Database, matching: Matching, publishers: Publishers) -> None:
-        self.matching = matching
+    def __init__(self, database: Database, criteria: MatchCriteria, publishers: PublisherResolver) -> None:
+        self.criteria = criteria
         self.progress: Callable[[int], None] = lambda _: None
-        self.token: bytes | None = None
+        self.commit_token: bytes | None = None
         self._database = database
-        self._houses = publishers
-        self._index: CandidateIndex | None = None
-        self._passages: PassageIndex | None = None
-        self._pending: dict[int, bytes] = {}
-        self._kept = Kept(database)
-        self._boilerplate = Boilerplate(matching.limits.boilerplate_articles)
-        self._stories = Stories(database, self._boilerplate, self._kept)
-        self._bundles = Bundles(database, matching, self._kept, self._mask)
-        self._publisher_keys: dict[str, int] = {}
-        self._discarded = False
+        self._publishers = publishers
+        self._candidate_index: CandidateIndex | None = None
+        self._passage_index: PassageIndex | None = None
+        self._pending_signatures: dict[int, bytes] = {}
+        self._text_cache = PreparedTextCache(database)
+        self._boilerplate = Boilerplate(criteria.settings.boilerplate_articles)
+        self._passage_matcher = PassageMatcher(database, self._boilerplate, self._text_cache)
+        self._newsletters = NewsletterDetector(database, criteria, self._text_cache, self._boilerplate_mask)
+        self._publisher_ids: dict[str, int] = {}
+        self._indexes_discarded = False
 
-    def forget(self) -> None:
+    def rollback(self) -> None:
         """A batch was rolled back: what it brought was never there."""
-        self._pending.clear()
-        self._kept.clear()
-        self._stories.forget()
-        self._boilerplate.forget()
-        self._publisher_keys.clear()
-        self.token = None
+        self._pending_signatures.clear()
+        self._text_cache.clear()
+        self._passage_matcher.rollback()
+        self._boilerplate.clear()
+        self._publisher_ids.clear()
+        self.commit_token = None
 
     def discard_indexes(self) -> bool:
         """Remove the files of both indexes, so that they are made again from the database when they are next opened: their content may
         be what fails. Does nothing and returns False if that was done before: then it did not help."""
-        if self._discarded:
+        if self._indexes_discarded:
             return False
-        self._discarded = True
-        self._index = self._passages = None
-        for path in (self._database.index_path(), self._database.passages_path()):
+        self._indexes_discarded = True
+        self._candidate_index = self._passage_index = None
+        for path in (self._database.lsh_index_path(), self._database.passage_index_path()):
             with suppress(FileNotFoundError):
                 os.unlink(path)
         return True
 
-    def house_called(self, name: str) -> str:
+    def canonical_publisher(self, name: str) -> str:
         """The publisher of this name, by the aliases in force."""
-        return self._houses.house(name, "", "")
+        return self._publishers.canonical_name(name, "", "")
 
-    def open(self) -> CandidateIndex:
+    def open_candidate_index(self) -> CandidateIndex:
         """The candidate index: loaded, caught up or made anew."""
-        if self._index is not None and not self._index.is_intact():
-            _log.warning(_CUT, self._database.index_path())
-            self._index = None
-        if self._index is None:
+        if self._candidate_index is not None and not self._candidate_index.is_intact():
+            _log.warning(_DAMAGED_INDEX, self._database.lsh_index_path())
+            self._candidate_index = None
+        if self._candidate_index is None:
             from dedup.index.lsh import open_index
 
-            database, d = self._database, self.matching.limits
-            self._index = open_index(
-                database.index_path(), self._uuid(), d.threshold, d.num_perm,
-                store.batches.latest(database)[0], partial(store.batches.last_text, database), partial(store.texts.all_signatures, database), self.progress,
+            database, settings = self._database, self.criteria.settings
+            self._candidate_index = open_index(
+                database.lsh_index_path(), self._uuid(), settings.threshold, settings.num_perm,
+                store.batches.latest(database)[0], partial(store.batches.last_text_of_token, database), partial(store.texts.all_signatures, database), self.progress,
             )  # fmt: skip
-        return self._index
+        return self._candidate_index
 
-    def open_passages(self) -> PassageIndex:
+    def open_passage_index(self) -> PassageIndex:
         """The passage index, likewise."""
-        if self._passages is not None and not self._passages.is_intact():
-            _log.warning(_CUT, self._database.passages_path())
-            self._passages = None
-        if self._passages is None:
+        if self._passage_index is not None and not self._passage_index.is_intact():
+            _log.warning(_DAMAGED_INDEX, self._database.passage_index_path())
+            self._passage_index = None
+        if self._passage_index is None:
             from dedup.index.passages import open_index
 
             database = self._database
-            self._passages = open_index(
-                database.passages_path(),
+            self._passage_index = open_index(
+                database.passage_index_path(),
                 self._uuid(),
                 store.batches.latest(database)[0],
-                partial(store.batches.last_text, database),
+                partial(store.batches.last_text_of_token, database),
                 partial(store.passages.all_fingerprints, database),
                 self.progress,
             )
-        return self._passages
+        return self._passage_index
 
-    def restart(self) -> None:
+    def reset_indexes(self) -> None:
         """Begin with empty indexes: all texts will be met again, in order of their keys."""
         from dedup.index import lsh, passages
 
-        d = self.matching.limits
-        self._index = lsh.new_index(self._database.index_path(), self._uuid(), d.threshold, d.num_perm)
-        if d.passages:
-            self._passages = passages.new_index(self._database.passages_path(), self._uuid())
-        self.forget()
+        settings = self.criteria.settings
+        self._candidate_index = lsh.new_index(self._database.lsh_index_path(), self._uuid(), settings.threshold, settings.num_perm)
+        if settings.passages:
+            self._passage_index = passages.new_index(self._database.passage_index_path(), self._uuid())
+        self.rollback()
 
     def _uuid(self) -> bytes:
         return uuid.UUID(store.settings.get(self._database, "uuid")).bytes
 
-    def meet(self, new: Sequence[NewText], again: Collection[int]) -> Meeting:
+    def query(self, new_texts: Sequence[NewText], requery_ids: Collection[int]) -> CandidateSet:
         """Candidates by signature of new texts among all others, and of known texts that now form pairs which did not count before:
         texts that a second page has come to show (pairs within the first page were left out), and texts that no page showed.
 
         Texts that earlier parts of the same transaction brought are not in the index yet; they are among the others all the same.
         """
-        signed = {t.number: t.signature for t in new if t.signature is not None}
-        if not signed and not again:
-            return Meeting({}, frozenset())
-        index = self.open()
-        if self.matching.limits.passages:
-            self.open_passages()
-        known = store.texts.signatures(self._database, again)
-        earlier = dict(self._pending)
-        indexed = {number: signature for number, signature in known.items() if number not in earlier}
-        met: dict[int, Met] = {}
-        if indexed:
-            found = _met(index, {**earlier, **indexed})
-            met = {number: found[number] for number in indexed}
-        met |= _met(index, {**earlier, **signed})
-        for number in earlier:  # each has met those before it; a known one meets those after it too
-            for other, bands in met[number].candidates.items():
-                if other in earlier and other in known:
-                    met[other].candidates.setdefault(number, bands)
-        for number in earlier.keys() - known.keys():
-            del met[number]
-        self._pending |= signed
-        for t in new:
-            if t.number in met and met[t.number].candidates:
-                self._kept.put(t.number, t.body)
-        return Meeting(
-            {number: _likeliest_first(m) for number, m in met.items() if m.candidates or m.crowded},
-            frozenset(number for number, m in met.items() if m.crowded),
-            tuple(t for t in new if t.signature is not None),
-            tuple(known),
+        new_signatures = {new_text.text_id: new_text.signature for new_text in new_texts if new_text.signature is not None}
+        if not new_signatures and not requery_ids:
+            return CandidateSet({}, frozenset())
+        index = self.open_candidate_index()
+        if self.criteria.settings.passages:
+            self.open_passage_index()
+        known_signatures = store.texts.signatures(self._database, requery_ids)
+        pending = dict(self._pending_signatures)
+        known_in_index = {text_id: signature for text_id, signature in known_signatures.items() if text_id not in pending}
+        results_by_text: dict[int, LshCandidates] = {}
+        if known_in_index:
+            results = _query_index(index, {**pending, **known_in_index})
+            results_by_text = {text_id: results[text_id] for text_id in known_in_index}
+        results_by_text |= _query_index(index, {**pending, **new_signatures})
+        for text_id in pending:  # each has met those before it; a known one meets those after it too
+            for other_id, bands in results_by_text[text_id].candidates.items():
+                if other_id in pending and other_id in known_signatures:
+                    results_by_text[other_id].candidates.setdefault(text_id, bands)
+        for text_id in pending.keys() - known_signatures.keys():
+            del results_by_text[text_id]
+        self._pending_signatures |= new_signatures
+        for new_text in new_texts:
+            if new_text.text_id in results_by_text and results_by_text[new_text.text_id].candidates:
+                self._text_cache.put(new_text.text_id, new_text.body)
+        return CandidateSet(
+            {text_id: _rank_candidates(m) for text_id, m in results_by_text.items() if m.candidates or m.crowded},
+            frozenset(text_id for text_id, m in results_by_text.items() if m.crowded),
+            tuple(new_text for new_text in new_texts if new_text.signature is not None),
+            tuple(known_signatures),
         )
 
-    def committed(self) -> None:
+    def index_committed(self) -> None:
         """What was met is in the database now."""
-        token, self.token = self.token, None
-        if self._pending and token is not None:
-            self._take(token)
+        token, self.commit_token = self.commit_token, None
+        if self._pending_signatures and token is not None:
+            self._index_pending(token)
 
-    def taken(self) -> None:
+    def index_uncommitted(self) -> None:
         """What was met counts as there, for those to come; nothing is committed yet."""
-        self._take(NO_COMMIT)
+        self._index_pending(NO_COMMIT)
 
-    def settled(self) -> None:
+    def mark_indexes_committed(self) -> None:
         """All that was taken is committed now."""
-        assert self.token is not None
-        self._take(self.token)
-        self.token = None
+        assert self.commit_token is not None
+        self._index_pending(self.commit_token)
+        self.commit_token = None
 
-    def _take(self, token: bytes) -> None:
-        pending, self._pending = self._pending, {}
-        entered = self._stories.committed()
+    def _index_pending(self, token: bytes) -> None:
+        pending, self._pending_signatures = self._pending_signatures, {}
+        passage_entries = self._passage_matcher.take_entered()
         try:
-            index = self.open()
+            index = self.open_candidate_index()
             index.add(list(pending), list(pending.values()), token)
-            if self.matching.limits.passages:
-                self.open_passages().add([n for n, _ in entered], [k for _, k in entered], token, index.last_text)
+            if self.criteria.settings.passages:
+                self.open_passage_index().add([n for n, _ in passage_entries], [k for _, k in passage_entries], token, index.last_text)
         except BaseException:  # what they hold is not known; opened again they are caught up from what is stored
-            self._index = self._passages = None
+            self._candidate_index = self._passage_index = None
             raise
 
-    def requoted(self, quoted: Mapping[int, bytes]) -> None:
+    def set_quoted_masks(self, quoted_masks: Mapping[int, bytes]) -> None:
         """These texts have other quoted characters than before (see `ingest.quoted`)."""
-        self._kept.requoted(quoted)
+        self._text_cache.set_quoted_masks(quoted_masks)
 
-    def measured_again(self, transaction: Transaction, texts: Collection[int]) -> list[Match]:
+    def reassess(self, transaction: Transaction, text_ids: Collection[int]) -> list[Match]:
         """The stored matches of these texts that have another relation or share of quotations now, as they are now."""
         changed: list[Match] = []
-        stored = store.matches.of_texts(self._database, texts)
-        self._stories.load_publishers({number for pair in stored for number in pair})
-        for pair, match in stored.items():
-            found = self._judge(*pair, by_passages=True)
-            if found is None or found.numbers.quoted == match.numbers.quoted:
+        stored_matches = store.matches.of_texts(self._database, text_ids)
+        self._passage_matcher.load_publishers({number for pair in stored_matches for number in pair})
+        for pair, match in stored_matches.items():
+            assessed = self._assess(*pair, by_passages=True)
+            if assessed is None or assessed.scores.quoted == match.scores.quoted:
                 continue
-            numbers = replace(match.numbers, quoted=found.numbers.quoted)
-            flipped = "quote" in (match.relation, found.relation)
-            (again,) = self._bundles.sort(transaction, [replace(found, numbers=numbers)]) if flipped else (replace(match, numbers=numbers),)
-            changed.append(again)
-        self._kept.end_group()
+            scores = replace(match.scores, quoted=assessed.scores.quoted)
+            quote_changed = "quote" in (match.relation, assessed.relation)
+            (reassessed,) = (
+                self._newsletters.relabel_parts(transaction, [replace(assessed, scores=scores)])
+                if quote_changed
+                else (replace(match, scores=scores),)
+            )
+            changed.append(reassessed)
+        self._text_cache.end_group()
         return changed
 
-    def confirm(self, transaction: Transaction, meeting: Meeting) -> list[Match]:
+    def confirm_candidates(self, transaction: Transaction, candidate_set: CandidateSet) -> list[Match]:
         """The matches among the candidates that are not stored yet; their texts are in the database by now. What is found on
         the way is stored: under which keys the new texts stand for a story, which of them are crowded, what was learned.
 
         Texts are taken one by one, in order of their keys: what comes of them does not depend on which came together. Only
         pairs that two different pages can show: revisions of one page are never matched with each other.
         """
-        fresh = frozenset(t.number for t in meeting.new if not t.returned)
-        known = {*meeting.candidates, *meeting.again, *(t.number for t in meeting.new)} - fresh
-        round_ = _Round(fresh, store.matches.of_texts(self._database, known))
-        lookups = self._lookups(transaction, meeting)
-        if lookups:
-            self._stories.begin(self.open_passages(), list(lookups.values()))
-        self._stories.load_publishers({other for others in meeting.candidates.values() for other in others})
-        entered: list[NDArray[np.int64]] = []
-        likely = {n: self._likely(n, meeting, lookups.get(n)) for n in sorted({*meeting.candidates, *lookups})}
-        for some in _chunks(likely):
-            self._load(some, round_)
-            for number in some:
-                crowded = number in meeting.crowded
-                round_.compared, round_.matched = 0, False
-                one = lookups.get(number)
-                proposed = self._stories.propose(transaction, one) if one else None
-                self._confirm_signatures(number, meeting, round_, crowded=crowded)
-                if proposed:
-                    behind = self._confirm_stories(proposed, round_, crowded=crowded)
-                    if proposed.lookup.body is not None:
-                        entered.append(self._stories.enter(proposed, behind))
-        new = [one for one in lookups.values() if one.body is not None]
-        store.passages.insert(transaction, ((one.number, one.publisher, keys) for one, keys in zip(new, _packed(entered), strict=True)))
-        self._stories.finish(transaction)
-        store.texts.set_crowded(transaction, round_.crowded)
-        found = [m for pair, m in round_.judged.items() if m and pair not in round_.stored]
-        matches = self._bundles.sort(transaction, found)
-        self._kept.end_group()
-        self._stories.end_batch()
+        unmatched_ids = frozenset(t.text_id for t in candidate_set.new_texts if not t.was_known)
+        known_ids = {*candidate_set.candidates, *candidate_set.requery_ids, *(t.text_id for t in candidate_set.new_texts)} - unmatched_ids
+        state = _ConfirmState(unmatched_ids, store.matches.of_texts(self._database, known_ids))
+        queries = self._fingerprint_queries(transaction, candidate_set)
+        if queries:
+            self._passage_matcher.begin_batch(self.open_passage_index(), list(queries.values()))
+        self._passage_matcher.load_publishers({other for others in candidate_set.candidates.values() for other in others})
+        entered_fingerprints: list[NDArray[np.int64]] = []
+        expected = {n: self._expected_comparisons(n, candidate_set, queries.get(n)) for n in sorted({*candidate_set.candidates, *queries})}
+        for chunk in _split_chunks(expected):
+            self._load_texts(chunk, state)
+            for text_id in chunk:
+                crowded = text_id in candidate_set.crowded
+                state.compared_characters, state.has_match = 0, False
+                query = queries.get(text_id)
+                proposal = self._passage_matcher.propose(transaction, query) if query else None
+                self._confirm_by_signature(text_id, candidate_set, state, crowded=crowded)
+                if proposal:
+                    leaders = self._confirm_by_passages(proposal, state, crowded=crowded)
+                    if proposal.query.body is not None:
+                        entered_fingerprints.append(self._passage_matcher.enter(proposal, leaders))
+        entered_queries = [query for query in queries.values() if query.body is not None]
+        store.passages.insert(
+            transaction,
+            (
+                (query.text_id, query.publisher_id, keys)
+                for query, keys in zip(entered_queries, _pack_each(entered_fingerprints), strict=True)
+            ),
+        )
+        self._passage_matcher.store_followers(transaction)
+        store.texts.set_crowded(transaction, state.crowded)
+        new_matches = [m for pair, m in state.assessed.items() if m and pair not in state.stored_matches]
+        matches = self._newsletters.relabel_parts(transaction, new_matches)
+        self._text_cache.end_group()
+        self._passage_matcher.end_batch()
         self._boilerplate.end_batch()
         return matches
 
-    def _likely(self, number: int, meeting: Meeting, one: Lookup | None) -> list[int]:
+    def _expected_comparisons(self, text_id: int, candidate_set: CandidateSet, query: FingerprintQuery | None) -> list[int]:
         """What a text will be compared with, as far as is known now."""
-        by_signature = meeting.candidates.get(number, [])
-        if number in meeting.crowded:
+        by_signature = candidate_set.candidates.get(text_id, [])
+        if text_id in candidate_set.crowded:
             by_signature = by_signature[:1]
-        by_passages = self._stories.likely(one) if one else []
-        behind = [other for text in by_passages for other in self._stories.family(text)[:FAMILY]]
-        own = self._stories.own_family(one) if one else []
-        return list(dict.fromkeys((*by_signature, *by_passages, *behind, *own)))
+        by_passages = self._passage_matcher.expected_candidates(query) if query else []
+        followers = [other for text in by_passages for other in self._passage_matcher.followers_of(text)[:MAX_FOLLOWERS]]
+        own_followers = self._passage_matcher.own_followers_of(query) if query else []
+        return list(dict.fromkeys((*by_signature, *by_passages, *followers, *own_followers)))
 
-    def _load(self, some: dict[int, list[int]], round_: _Round) -> None:
+    def _load_texts(self, candidates: dict[int, list[int]], state: _ConfirmState) -> None:
         """Have what is needed for these texts and what they will be compared with in memory, in place of what was before."""
-        self._kept.end_group()
-        some = {number: others for number, others in some.items() if others}
-        self._load_pages({*some, *(other for others in some.values() for other in others)}, round_)
-        wanted = {number: [other for other in others if _fits(number, other, round_)] for number, others in some.items()}
-        self._kept.load({n for number, others in wanted.items() if others for n in (number, *others)})
+        self._text_cache.end_group()
+        candidates = {number: others for number, others in candidates.items() if others}
+        self._load_pages({*candidates, *(other for others in candidates.values() for other in others)}, state)
+        comparable = {number: [other for other in others if _can_match(number, other, state)] for number, others in candidates.items()}
+        self._text_cache.load({n for number, others in comparable.items() if others for n in (number, *others)})
 
-    def _load_pages(self, texts: Iterable[int], round_: _Round) -> None:
-        wanted = [n for n in texts if n not in round_.pages]
-        if wanted:
-            found = store.texts.pages_showing_any(self._database, wanted)
-            round_.pages |= {n: found.get(n) for n in wanted}
+    def _load_pages(self, text_ids: Iterable[int], state: _ConfirmState) -> None:
+        missing = [n for n in text_ids if n not in state.pages]
+        if missing:
+            pages = store.texts.pages_showing_any(self._database, missing)
+            state.pages |= {n: pages.get(n) for n in missing}
 
     # By signature
 
-    def _confirm_signatures(self, number: int, meeting: Meeting, round_: _Round, *, crowded: bool) -> None:
-        candidates = meeting.candidates.get(number, [])
-        if not self._any(number, candidates, round_, first=crowded) and crowded:
-            self._any(number, [other for other in self._further(number, round_) if other not in candidates], round_, first=True)
+    def _confirm_by_signature(self, text_id: int, candidate_set: CandidateSet, state: _ConfirmState, *, crowded: bool) -> None:
+        candidates = candidate_set.candidates.get(text_id, [])
+        if not self._confirm_any(text_id, candidates, state, stop_at_first=crowded) and crowded:
+            self._confirm_any(
+                text_id,
+                [other for other in self._remaining_candidates(text_id, state) if other not in candidates],
+                state,
+                stop_at_first=True,
+            )
 
-    def _any(self, number: int, others: list[int], round_: _Round, *, first: bool) -> bool:
+    def _confirm_any(self, text_id: int, candidates: list[int], state: _ConfirmState, *, stop_at_first: bool) -> bool:
         """Confirm a text's candidates, or only until one is a match; whether any is."""
-        if not others:
+        if not candidates:
             return False
-        found = False
-        self._load_pages(others, round_)
-        for other in others:
-            found |= _fits(number, other, round_) and self._confirm(number, other, round_) is not None
-            if found and first:
+        has_match = False
+        self._load_pages(candidates, state)
+        for candidate in candidates:
+            has_match |= _can_match(text_id, candidate, state) and self._confirm_pair(text_id, candidate, state) is not None
+            if has_match and stop_at_first:
                 break
-        return found
+        return has_match
 
-    def _further(self, number: int, round_: _Round) -> list[int]:
+    def _remaining_candidates(self, text_id: int, state: _ConfirmState) -> list[int]:
         """What full buckets hold beyond the few that they gave first."""
-        from dedup.index.lsh import BUCKET
+        from dedup.index.lsh import MAX_BUCKET
 
-        if number not in round_.further:
-            if number in round_.fresh:  # those of the batch are met all at once: each meets those before it
-                texts = self._pending
+        if text_id not in state.remaining_candidates:
+            if text_id in state.unmatched_ids:  # those of the batch are met all at once: each meets those before it
+                signatures = self._pending_signatures
             else:  # it meets all of them
-                texts = {text: signature for text, signature in self._pending.items() if text != number}
-                texts |= store.texts.signatures(self._database, [number])
-            met = _met(self.open(), texts, few=BUCKET)
-            wanted = round_.fresh.intersection(met) if number in round_.fresh else {number}
-            round_.further |= {text: _likeliest_first(met[text]) for text in wanted if text in met}
-        return round_.further.get(number, [])
+                signatures = {text: signature for text, signature in self._pending_signatures.items() if text != text_id}
+                signatures |= store.texts.signatures(self._database, [text_id])
+            results = _query_index(self.open_candidate_index(), signatures, initial_limit=MAX_BUCKET)
+            updated_ids = state.unmatched_ids.intersection(results) if text_id in state.unmatched_ids else {text_id}
+            state.remaining_candidates |= {text: _rank_candidates(results[text]) for text in updated_ids if text in results}
+        return state.remaining_candidates.get(text_id, [])
 
     # By passages
 
-    def _lookups(self, transaction: Transaction, meeting: Meeting) -> dict[int, Lookup]:
+    def _fingerprint_queries(self, transaction: Transaction, candidate_set: CandidateSet) -> dict[int, FingerprintQuery]:
         """What is to be looked up by passages: new texts, and known ones that are met again; in order of their keys."""
-        if not self.matching.limits.passages:
+        if not self.criteria.settings.passages:
             return {}
-        known = store.texts.bodies(self._database, meeting.again)
-        found = [Lookup(n, p, _keys(body), None) for n, body in known.items() if (p := self._stories.publisher(n)) is not None]
-        packed = [t.keys or b"" for t in meeting.new]
-        keys = winnowing.unpack(b"".join(packed))
+        bodies = store.texts.bodies(self._database, candidate_set.requery_ids)
+        queries = [
+            FingerprintQuery(n, p, _fingerprint_body(body), None)
+            for n, body in bodies.items()
+            if (p := self._passage_matcher.publisher_of(n)) is not None
+        ]
+        packed = [t.packed_fingerprints or b"" for t in candidate_set.new_texts]
+        fingerprints = winnowing.unpack(b"".join(packed))
         end = 0
-        for new, own in zip(meeting.new, packed, strict=True):
-            begin, end = end, end + len(own) // winnowing.KEY_BYTES
-            found.append(Lookup(new.number, self._publisher(transaction, new), keys[begin:end], new.body))
-        return {one.number: one for one in sorted(found, key=lambda one: one.number)}
+        for new_text, packed_own in zip(candidate_set.new_texts, packed, strict=True):
+            begin, end = end, end + len(packed_own) // winnowing.FINGERPRINT_BYTES
+            queries.append(
+                FingerprintQuery(new_text.text_id, self._publisher_id(transaction, new_text), fingerprints[begin:end], new_text.body)
+            )
+        return {one.text_id: one for one in sorted(queries, key=lambda one: one.text_id)}
 
-    def _publisher(self, transaction: Transaction, new: NewText) -> int:
-        house = self._houses.house(new.publisher, new.oid, new.url)
-        if house not in self._publisher_keys:
-            self._publisher_keys[house] = store.publishers.get_or_insert(transaction, house)
-        return self._publisher_keys[house]
+    def _publisher_id(self, transaction: Transaction, new_text: NewText) -> int:
+        publisher = self._publishers.canonical_name(new_text.publisher, new_text.oid, new_text.url)
+        if publisher not in self._publisher_ids:
+            self._publisher_ids[publisher] = store.publishers.get_or_insert(transaction, publisher)
+        return self._publisher_ids[publisher]
 
-    def _confirm_stories(self, proposed: Proposed, round_: _Round, *, crowded: bool) -> list[int]:
+    def _confirm_by_passages(self, proposal: CandidateProposal, state: _ConfirmState, *, crowded: bool) -> list[int]:
         """Confirm a text's candidates and those that stand behind them. Gives those that it may go behind itself: what it
         copies, and other states of its page."""
-        one, candidates = proposed.lookup, proposed.candidates
-        families = self._stories.own_family(one)
-        if not candidates and not families:
+        query, candidates = proposal.query, proposal.candidates
+        followers = self._passage_matcher.own_followers_of(query)
+        if not candidates and not followers:
             return []
-        if one.body is not None:
-            self._kept.put(one.number, one.body)
-        self._load_pages((one.number, *candidates), round_)
-        behind: list[int] = []
-        for other in candidates:
-            before = self._confirm(one.number, other, round_, by_passages=True) if _fits(one.number, other, round_) else None
-            copied = before is not None and before.relation in CLUSTERED
-            if copied or _same_page(one.number, other, round_):
-                behind.append(other)
-            family = self._stories.family(other)
-            if copied and len(family) > FAMILY:
-                round_.crowded.add(one.number)
-            elif not (copied and crowded):
-                families = [*families, *family[:FAMILY]]
-        self._load_pages(families, round_)
-        for other in dict.fromkeys(families):
-            if other != one.number and _fits(one.number, other, round_):
-                self._confirm(one.number, other, round_, by_passages=True)
-        return behind
+        if query.body is not None:
+            self._text_cache.put(query.text_id, query.body)
+        self._load_pages((query.text_id, *candidates), state)
+        leaders: list[int] = []
+        for candidate in candidates:
+            match = (
+                self._confirm_pair(query.text_id, candidate, state, by_passages=True)
+                if _can_match(query.text_id, candidate, state)
+                else None
+            )
+            is_copy = match is not None and match.relation in CLUSTER_RELATIONS
+            if is_copy or _is_same_page(query.text_id, candidate, state):
+                leaders.append(candidate)
+            candidate_followers = self._passage_matcher.followers_of(candidate)
+            if is_copy and len(candidate_followers) > MAX_FOLLOWERS:
+                state.crowded.add(query.text_id)
+            elif not (is_copy and crowded):
+                followers = [*followers, *candidate_followers[:MAX_FOLLOWERS]]
+        self._load_pages(followers, state)
+        for candidate in dict.fromkeys(followers):
+            if candidate != query.text_id and _can_match(query.text_id, candidate, state):
+                self._confirm_pair(query.text_id, candidate, state, by_passages=True)
+        return leaders
 
     # Pairs
 
-    def _confirm(self, number: int, other: int, round_: _Round, *, by_passages: bool = False) -> Match | None:
-        pair = min(number, other), max(number, other)
-        if pair in round_.stored:
-            return round_.stored[pair]
-        if pair not in round_.judged:
-            if round_.compared > MOST_COMPARED * (1 if round_.matched else 3):
-                round_.crowded.add(number)
+    def _confirm_pair(self, text_id: int, other_id: int, state: _ConfirmState, *, by_passages: bool = False) -> Match | None:
+        pair = min(text_id, other_id), max(text_id, other_id)
+        if pair in state.stored_matches:
+            return state.stored_matches[pair]
+        if pair not in state.assessed:
+            if state.compared_characters > MAX_COMPARED_CHARACTERS * (1 if state.has_match else 3):
+                state.crowded.add(text_id)
                 return None
-            judged = round_.judged[pair] = self._judge(*pair, by_passages=by_passages)
-            round_.compared += sum(len(self._kept.get(n).points) for n in pair)
-            round_.matched |= judged is not None
-        return round_.judged[pair]
+            match = state.assessed[pair] = self._assess(*pair, by_passages=by_passages)
+            state.compared_characters += sum(len(self._text_cache.get(n).points) for n in pair)
+            state.has_match |= match is not None
+        return state.assessed[pair]
 
-    def _judge(self, a: int, b: int, *, by_passages: bool) -> Match | None:
-        judged = self.matching.judge(self._kept.get(a), self._kept.get(b), lambda: (self._mask(a), self._mask(b)), by_passages=by_passages)
-        if judged.relation is None:
+    def _assess(self, a_id: int, b_id: int, *, by_passages: bool) -> Match | None:
+        assessment = self.criteria.assess(
+            self._text_cache.get(a_id),
+            self._text_cache.get(b_id),
+            lambda: (self._boilerplate_mask(a_id), self._boilerplate_mask(b_id)),
+            by_passages=by_passages,
+        )
+        if assessment.relation is None:
             return None
         names: set[str] = set()
-        for number in (a, b):
-            publisher = self._stories.publisher(number) if self.matching.limits.passages else None
-            if publisher is not None:
-                names |= self._boilerplate.names_of(self._database, publisher, number, self._kept.get(number).points)
-        return Match(a, b, judged.relation, replace(judged.numbers, masked=tuple(sorted(names))))
+        for text_id in (a_id, b_id):
+            publisher_id = self._passage_matcher.publisher_of(text_id) if self.criteria.settings.passages else None
+            if publisher_id is not None:
+                names |= self._boilerplate.cached_passage_names(self._database, publisher_id, text_id, self._text_cache.get(text_id).points)
+        return Match(a_id, b_id, assessment.relation, replace(assessment.scores, masked=tuple(sorted(names))))
 
-    def _mask(self, number: int) -> NDArray[np.bool_] | None:
-        publisher = self._stories.publisher(number)
-        if publisher is None or not self.matching.limits.passages:
+    def _boilerplate_mask(self, text_id: int) -> NDArray[np.bool_] | None:
+        publisher_id = self._passage_matcher.publisher_of(text_id)
+        if publisher_id is None or not self.criteria.settings.passages:
             return None
-        return self._boilerplate.mask_of(self._database, publisher, number, self._kept.get(number).points)
+        return self._boilerplate.cached_mask(self._database, publisher_id, text_id, self._text_cache.get(text_id).points)
 
 
-def _met(index: CandidateIndex, texts: dict[int, bytes], few: int | None = None) -> dict[int, Met]:
+def _query_index(index: CandidateIndex, signatures: dict[int, bytes], initial_limit: int | None = None) -> dict[int, LshCandidates]:
     """Text → what it meets, of texts with their signatures, in their order."""
-    return dict(zip(texts, index.meet(list(texts), list(texts.values()), few), strict=True))
+    return dict(zip(signatures, index.query(list(signatures), list(signatures.values()), initial_limit), strict=True))
 
 
-def _chunks(candidates: dict[int, list[int]]) -> Iterator[dict[int, list[int]]]:
+def _split_chunks(candidates: dict[int, list[int]]) -> Iterator[dict[int, list[int]]]:
     """So many texts at a time that what they are compared with fits into memory."""
-    some: dict[int, list[int]] = {}
+    chunk: dict[int, list[int]] = {}
     size = 0
-    for number, others in candidates.items():
-        some[number] = others
-        size += len(others)
-        if size >= LOADED_AT_ONCE:
-            yield some
-            some, size = {}, 0
-    if some:
-        yield some
+    for text_id, candidate_ids in candidates.items():
+        chunk[text_id] = candidate_ids
+        size += len(candidate_ids)
+        if size >= COMPARISONS_PER_CHUNK:
+            yield chunk
+            chunk, size = {}, 0
+    if chunk:
+        yield chunk
 
 
-def _packed(keys: Sequence[NDArray[np.int64]]) -> list[bytes]:
+def _pack_each(fingerprints: Sequence[NDArray[np.int64]]) -> list[bytes]:
     """Each text's keys as stored."""
     import numpy as np
 
-    if not keys:
+    if not fingerprints:
         return []
-    whole = winnowing.pack(np.concatenate(keys))
-    ends = (winnowing.KEY_BYTES * np.cumsum([len(k) for k in keys])).tolist()
-    return [whole[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
+    packed = winnowing.pack(np.concatenate(fingerprints))
+    ends = (winnowing.FINGERPRINT_BYTES * np.cumsum([len(k) for k in fingerprints])).tolist()
+    return [packed[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
 
 
-def _keys(body: str) -> NDArray[np.int64]:
+def _fingerprint_body(body: str) -> NDArray[np.int64]:
     """The keys of one body."""
-    (found,) = winnowing.keys(next(normalise.folded([body])), 1)
-    assert found is not None
-    return found
+    (result,) = winnowing.fingerprint_texts(next(normalise.fold_batches([body])), 1)
+    assert result is not None
+    return result
 
 
-def _fits(number: int, other: int, round_: _Round) -> bool:
+def _can_match(text_id: int, other_id: int, state: _ConfirmState) -> bool:
     """Whether two different pages can show these two texts."""
-    a, b = round_.pages.get(number), round_.pages.get(other)
-    return a is not None and b is not None and (a.several or b.several or a.first != b.first)
+    a, b = state.pages.get(text_id), state.pages.get(other_id)
+    return a is not None and b is not None and (a.has_several or b.has_several or a.first_page_id != b.first_page_id)
 
 
-def _same_page(number: int, other: int, round_: _Round) -> bool:
+def _is_same_page(text_id: int, other_id: int, state: _ConfirmState) -> bool:
     """Whether one page shows both, as far as the first and last page of each tell."""
-    a, b = round_.pages.get(number), round_.pages.get(other)
-    return a is not None and b is not None and bool({a.first, a.last} & {b.first, b.last})
+    a, b = state.pages.get(text_id), state.pages.get(other_id)
+    return a is not None and b is not None and bool({a.first_page_id, a.last_page_id} & {b.first_page_id, b.last_page_id})
 
 
-def _likeliest_first(met: Met) -> list[int]:
+def _rank_candidates(candidates: LshCandidates) -> list[int]:
     """Candidates met in at least half as many bands as the best one before the others, the earliest text first."""
-    most = max(met.candidates.values(), default=0)
-    return sorted(met.candidates, key=lambda number: (2 * met.candidates[number] < most, number))
+    max_bands = max(candidates.candidates.values(), default=0)
+    return sorted(candidates.candidates, key=lambda number: (2 * candidates.candidates[number] < max_bands, number))

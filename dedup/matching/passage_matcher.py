@@ -16,92 +16,92 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dedup import store
-from dedup.index.hashtable import plain
-from dedup.index.passages import STORIES, PassageIndex
+from dedup.index.hashtable import to_kernel_array
+from dedup.index.passages import MAX_BUCKET, PassageIndex
 from dedup.matching.boilerplate import Boilerplate
 from dedup.matching.cache import Cache
-from dedup.matching.text_cache import Kept
-from dedup.matching.top_candidates import likeliest
+from dedup.matching.text_cache import PreparedTextCache
+from dedup.matching.top_candidates import choose_top_candidates
 from dedup.similarity import jit
 from dedup.store import Database, Transaction
 
-PROPOSED = 4
+MAX_PROPOSED = 4
 """Texts of a bucket that are proposed: the earliest."""
-CANDIDATES = 16
+MAX_CANDIDATES = 16
 """Texts that stand in the buckets of a text and are confirmed, those first that share most keys."""
-EVIDENCE = 0.49
+MIN_EVIDENCE = 0.49
 """What the keys that a candidate shares must say for it, each one part of as many as there are stories under it: one key of two
 stories is enough, or three of six."""
-FAMILY = 32
+MAX_FOLLOWERS = 32
 """Texts that stand behind a candidate and are confirmed too; one with more has a match, and the copies of that are many."""
-MOST_PUBLISHERS = 200_000
+MAX_CACHED_PUBLISHERS = 200_000
 """Texts of which the publisher stays in memory between batches."""
 
-Keys = NDArray[np.int64]
+Int64Array = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
-class Lookup:
+class FingerprintQuery:
     """A text that is looked up by its keys. `body` None: it is not entered (it stands in the index already)."""
 
-    number: int
-    publisher: int
-    keys: Keys
+    text_id: int
+    publisher_id: int
+    fingerprints: Int64Array
     body: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Proposed:
+class CandidateProposal:
     """What a text's buckets propose: candidates, those first that share most keys. `unmasked`: which of its keys do not lie in
     boilerplate."""
 
-    lookup: Lookup
+    query: FingerprintQuery
     unmasked: NDArray[np.bool_]
     candidates: list[int]
 
 
-class _Held:
+class _IndexSnapshot:
     """What the index holds under the keys of a batch's texts, looked up all at once. A place is that of a key among all of them."""
 
-    def __init__(self, index: PassageIndex, lookups: Sequence[Lookup]) -> None:
-        self.lookups = lookups
-        self.every = np.concatenate([one.keys for one in lookups])
-        self.ends = np.cumsum([len(one.keys) for one in lookups])
-        self.numbers_under, self.texts_under = index.stories(self.every)
-        self.keys: list[int] = self.every.tolist()
-        self.numbers: list[int] = self.numbers_under.tolist()
-        self._texts: list[int] = self.texts_under.tolist()
-        self._behind: list[int] = np.cumsum(self.numbers_under).tolist()
+    def __init__(self, index: PassageIndex, queries: Sequence[FingerprintQuery]) -> None:
+        self.queries = queries
+        self.fingerprint_array = np.concatenate([one.fingerprints for one in queries])
+        self.ends = np.cumsum([len(one.fingerprints) for one in queries])
+        self.bucket_size_array, self.bucket_text_array = index.query(self.fingerprint_array)
+        self.fingerprints: list[int] = self.fingerprint_array.tolist()
+        self.bucket_sizes: list[int] = self.bucket_size_array.tolist()
+        self._bucket_texts: list[int] = self.bucket_text_array.tolist()
+        self._bucket_ends: list[int] = np.cumsum(self.bucket_size_array).tolist()
         begins = [0, *self.ends.tolist()]
-        self.places = {one.number: range(begin, end) for one, begin, end in zip(lookups, begins, begins[1:], strict=False)}
+        self.positions_of = {one.text_id: range(begin, end) for one, begin, end in zip(queries, begins, begins[1:], strict=False)}
 
-    def under(self, place: int) -> list[int]:
+    def bucket(self, position: int) -> list[int]:
         """The texts that the index holds under a key."""
-        behind = self._behind[place]
-        return self._texts[behind - self.numbers[place] : behind]
+        end = self._bucket_ends[position]
+        return self._bucket_texts[end - self.bucket_sizes[position] : end]
 
-    def met(self) -> set[int]:
+    def proposing_texts(self) -> set[int]:
         """The texts of all buckets that may propose any."""
-        return set(self.texts_under[np.repeat(self.numbers_under <= STORIES, self.numbers_under)].tolist())
+        return set(self.bucket_text_array[np.repeat(self.bucket_size_array <= MAX_BUCKET, self.bucket_size_array)].tolist())
 
-    def owned(self, which: NDArray[np.bool_]) -> Iterator[tuple[int, Lookup]]:
+    def with_queries(self, mask: NDArray[np.bool_]) -> Iterator[tuple[int, FingerprintQuery]]:
         """(place, whose key it is) of these keys."""
-        places = np.flatnonzero(which)
-        owners = np.searchsorted(self.ends, places, side="right")
-        return ((place, self.lookups[owner]) for place, owner in zip(places.tolist(), owners.tolist(), strict=True))
+        positions = np.flatnonzero(mask)
+        owners = np.searchsorted(self.ends, positions, side="right")
+        return ((place, self.queries[owner]) for place, owner in zip(positions.tolist(), owners.tolist(), strict=True))
 
-    def repeated(self) -> NDArray[np.bool_]:
+    def find_repeated(self) -> NDArray[np.bool_]:
         """Which keys are there more than once."""
-        order = np.argsort(self.every)
-        same = self.every[order[1:]] == self.every[order[:-1]]
-        found = np.zeros(len(order), np.bool_)
-        found[order[1:][same]] = True
-        found[order[:-1][same]] = True
-        return found
+        order = np.argsort(self.fingerprint_array)
+        is_equal = self.fingerprint_array[order[1:]] == self.fingerprint_array[order[:-1]]
+        is_repeated = np.zeros(len(order), np.bool_)
+        is_repeated[order[1:][is_equal]] = True
+        is_repeated[order[:-1][is_equal]] = True
+        return is_repeated
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _BatchLookahead:
     """What can be told of a batch before its texts are taken one by one.
 
     Most texts have candidates that the index alone tells. More counts for those whose keys others of the batch have had
@@ -109,227 +109,275 @@ class _Seen:
     are that of other publishers."""
 
     unmasked: NDArray[np.bool_]
-    repeated: dict[int, list[int]]
-    intricate: set[int]
+    repeated_positions: dict[int, list[int]]
+    intricate_ids: set[int]
     candidates: dict[int, list[int]]
 
 
-class Stories:
+class PassageMatcher:
     """Proposes candidates and enters texts, on top of an index of what is committed."""
 
-    def __init__(self, database: Database, boilerplate: Boilerplate, kept: Kept) -> None:
-        self._database, self._boilerplate, self._kept = database, boilerplate, kept
-        self._held: _Held
-        self._seen: _Seen
-        self._publishers: Cache[int, int] = Cache(MOST_PUBLISHERS)
-        self._families: dict[int, list[int]] = {}
-        self._own_families: dict[int, list[int]] = {}
-        self._local: dict[int, tuple[int, ...]] = {}
-        self._entered: list[tuple[int, Keys]] = []
-        self._represented: list[tuple[int, int]] = []
+    def __init__(self, database: Database, boilerplate: Boilerplate, text_cache: PreparedTextCache) -> None:
+        self._database, self._boilerplate, self._text_cache = database, boilerplate, text_cache
+        self._snapshot: _IndexSnapshot
+        self._lookahead: _BatchLookahead
+        self._publishers: Cache[int, int] = Cache(MAX_CACHED_PUBLISHERS)
+        self._followers: dict[int, list[int]] = {}
+        self._own_followers: dict[int, list[int]] = {}
+        self._local_buckets: dict[int, tuple[int, ...]] = {}
+        self._new_entries: list[tuple[int, Int64Array]] = []
+        self._new_followers: list[tuple[int, int]] = []
 
-    def forget(self) -> None:
+    def rollback(self) -> None:
         """A batch was rolled back: what it brought was never there."""
         self._publishers.clear()
-        for kept in (self._families, self._own_families, self._local, self._entered, self._represented):
-            kept.clear()
+        for container in (self._followers, self._own_followers, self._local_buckets, self._new_entries, self._new_followers):
+            container.clear()
 
-    def committed(self) -> list[tuple[int, Keys]]:
+    def take_entered(self) -> list[tuple[int, Int64Array]]:
         """What was entered since the last time, for the index."""
-        entered, self._entered = self._entered, []
-        return entered
+        entries, self._new_entries = self._new_entries, []
+        return entries
 
-    def begin(self, index: PassageIndex, lookups: Sequence[Lookup]) -> None:
+    def begin_batch(self, index: PassageIndex, queries: Sequence[FingerprintQuery]) -> None:
         """Look up the texts of a batch, and all that will be asked of those that stand under their keys."""
-        self._held = held = _Held(index, lookups)
-        met = held.met() | {number for number, _ in self._entered}
-        self._families = store.passages.first_followers(self._database, met, FAMILY + 1)
-        self._own_families = store.passages.first_followers(self._database, [one.number for one in lookups if one.body is None], None)
-        families = (*self._families.values(), *self._own_families.values())
-        self.load_publishers({*met, *(text for family in families for text in family)})
-        self._publishers.update({one.number: one.publisher for one in lookups})
-        self._boilerplate.load(self._database, {one.publisher for one in lookups})
-        self._local = {}
-        for number, keys in self._entered:  # by an earlier part of the same commit
-            for key in keys.tolist():
-                self._local[key] = (*self._local.get(key, ()), number)
-        self._seen = self._look_ahead(held)
+        self._snapshot = snapshot = _IndexSnapshot(index, queries)
+        bucket_text_ids = snapshot.proposing_texts() | {text_id for text_id, _ in self._new_entries}
+        self._followers = store.passages.first_followers(self._database, bucket_text_ids, MAX_FOLLOWERS + 1)
+        self._own_followers = store.passages.first_followers(self._database, [one.text_id for one in queries if one.body is None], None)
+        follower_lists = (*self._followers.values(), *self._own_followers.values())
+        self.load_publishers({*bucket_text_ids, *(text for family in follower_lists for text in family)})
+        self._publishers.update({one.text_id: one.publisher_id for one in queries})
+        self._boilerplate.load(self._database, {one.publisher_id for one in queries})
+        self._local_buckets = {}
+        for text_id, fingerprints in self._new_entries:  # by an earlier part of the same commit
+            for fingerprint in fingerprints.tolist():
+                self._local_buckets[fingerprint] = (*self._local_buckets.get(fingerprint, ()), text_id)
+        self._lookahead = self._look_ahead(snapshot)
 
-    def _look_ahead(self, held: _Held) -> _Seen:
-        again = held.repeated()
-        if self._local:
-            again |= np.isin(held.every, list(self._local))
-        repeated: dict[int, list[int]] = {}
-        for place, one in held.owned(again):
-            repeated.setdefault(one.number, []).append(place)
-        intricate: set[int] = set()
-        unmasked = np.ones(len(held.keys), np.bool_)
-        known = self._boilerplate.keys.intersection(held.keys)
-        needed = self._boilerplate.articles - 1
-        doubtful = (held.numbers_under >= needed) & (held.numbers_under <= STORIES) if needed > 0 else np.zeros(len(held.keys), np.bool_)
-        if known:
-            doubtful |= np.isin(held.every, list(known))
-        for place, one in held.owned(doubtful):
-            if held.keys[place] in self._boilerplate.masked_keys(self._database, one.publisher):
-                unmasked[place] = False
-            elif held.keys[place] in known or self._common(one, held.keys[place], held.under(place)):
-                intricate.add(one.number)
-        for _, one in held.owned(~unmasked):
-            places = held.places[one.number]
-            if 2 * np.count_nonzero(unmasked[places.start : places.stop]) < len(places):
-                intricate.add(one.number)
-        numbers = np.where(unmasked, held.numbers_under, 0)
-        candidates = _likeliest(held.ends, numbers, held.texts_under[np.repeat(unmasked, held.numbers_under)])
-        of_text = {one.number: others for one, others in zip(held.lookups, candidates, strict=True)}
-        return _Seen(unmasked, repeated, intricate, of_text)
+    def _look_ahead(self, snapshot: _IndexSnapshot) -> _BatchLookahead:
+        is_repeated = snapshot.find_repeated()
+        if self._local_buckets:
+            is_repeated |= np.isin(snapshot.fingerprint_array, list(self._local_buckets))
+        repeated_positions: dict[int, list[int]] = {}
+        for position, query in snapshot.with_queries(is_repeated):
+            repeated_positions.setdefault(query.text_id, []).append(position)
+        intricate_ids: set[int] = set()
+        unmasked = np.ones(len(snapshot.fingerprints), np.bool_)
+        known_fingerprints = self._boilerplate.masked_fingerprints.intersection(snapshot.fingerprints)
+        min_others = self._boilerplate.min_articles - 1
+        needs_check = (
+            (snapshot.bucket_size_array >= min_others) & (snapshot.bucket_size_array <= MAX_BUCKET)
+            if min_others > 0
+            else np.zeros(len(snapshot.fingerprints), np.bool_)
+        )
+        if known_fingerprints:
+            needs_check |= np.isin(snapshot.fingerprint_array, list(known_fingerprints))
+        for position, query in snapshot.with_queries(needs_check):
+            if snapshot.fingerprints[position] in self._boilerplate.fingerprints_masked_for(self._database, query.publisher_id):
+                unmasked[position] = False
+            elif snapshot.fingerprints[position] in known_fingerprints or self._boilerplate_evidence(
+                query, snapshot.fingerprints[position], snapshot.bucket(position)
+            ):
+                intricate_ids.add(query.text_id)
+        for _, query in snapshot.with_queries(~unmasked):
+            positions = snapshot.positions_of[query.text_id]
+            if 2 * np.count_nonzero(unmasked[positions.start : positions.stop]) < len(positions):
+                intricate_ids.add(query.text_id)
+        bucket_sizes = np.where(unmasked, snapshot.bucket_size_array, 0)
+        candidates = _choose_candidates(
+            snapshot.ends, bucket_sizes, snapshot.bucket_text_array[np.repeat(unmasked, snapshot.bucket_size_array)]
+        )
+        candidates_of_text = {query.text_id: others for query, others in zip(snapshot.queries, candidates, strict=True)}
+        return _BatchLookahead(unmasked, repeated_positions, intricate_ids, candidates_of_text)
 
-    def finish(self, transaction: Transaction) -> None:
+    def store_followers(self, transaction: Transaction) -> None:
         """Store which texts stand for which."""
-        store.passages.insert_followers(transaction, self._represented)
-        self._represented.clear()
+        store.passages.insert_followers(transaction, self._new_followers)
+        self._new_followers.clear()
 
     def end_batch(self) -> None:
         """The texts of the batch are asked for no more."""
         self._publishers.end_batch()
 
-    def likely(self, one: Lookup) -> list[int]:
+    def expected_candidates(self, query: FingerprintQuery) -> list[int]:
         """What will be proposed, as far as the index alone tells."""
-        return self._seen.candidates[one.number]
+        return self._lookahead.candidates[query.text_id]
 
-    def propose(self, transaction: Transaction, one: Lookup) -> Proposed:
+    def propose(self, transaction: Transaction, query: FingerprintQuery) -> CandidateProposal:
         """The candidates of a text. Passages that so many articles of its publisher share are learned on the way, and are no
         reason to propose anything."""
-        held, seen = self._held, self._seen
-        places = held.places[one.number]
-        repeated = seen.repeated.get(one.number, ())
-        local = bool(self._local) and any(held.keys[place] in self._local for place in repeated)
-        if not local and one.number not in seen.intricate:
-            unmasked, candidates = seen.unmasked[places.start : places.stop], seen.candidates[one.number]
+        snapshot, lookahead = self._snapshot, self._lookahead
+        positions = snapshot.positions_of[query.text_id]
+        repeated = lookahead.repeated_positions.get(query.text_id, ())
+        has_local = bool(self._local_buckets) and any(snapshot.fingerprints[place] in self._local_buckets for place in repeated)
+        if not has_local and query.text_id not in lookahead.intricate_ids:
+            unmasked, candidates = lookahead.unmasked[positions.start : positions.stop], lookahead.candidates[query.text_id]
         else:
-            met = sorted({*repeated, *(place for place in places if held.numbers[place])})
-            buckets = {key: there for place in met if (there := self._under(place, key := held.keys[place]))}
-            unmasked = self._unmasked(one)
-            learned = self._learn(transaction, one, one.keys[unmasked].tolist(), buckets) if one.body is not None else set()
+            shared_positions = sorted({*repeated, *(place for place in positions if snapshot.bucket_sizes[place])})
+            buckets = {
+                fingerprint: bucket
+                for place in shared_positions
+                if (bucket := self._bucket(place, fingerprint := snapshot.fingerprints[place]))
+            }
+            unmasked = self._find_unmasked(query)
+            learned = (
+                self._learn_boilerplate(transaction, query, query.fingerprints[unmasked].tolist(), buckets)
+                if query.body is not None
+                else set()
+            )
             if learned:
-                unmasked = self._unmasked(one)
-                seen.intricate.update(other.number for _, other in held.owned(np.isin(held.every, list(learned))))
-            left = set(one.keys[unmasked].tolist())
-            proposing = [
-                [text for text in there if not self._masked(text, key)] if key in self._boilerplate.keys else there
-                for key, there in buckets.items()
-                if key in left
+                unmasked = self._find_unmasked(query)
+                lookahead.intricate_ids.update(
+                    other.text_id for _, other in snapshot.with_queries(np.isin(snapshot.fingerprint_array, list(learned)))
+                )
+            remaining = set(query.fingerprints[unmasked].tolist())
+            proposing_buckets = [
+                [text for text in bucket if not self._is_masked(text, fingerprint)]
+                if fingerprint in self._boilerplate.masked_fingerprints
+                else bucket
+                for fingerprint, bucket in buckets.items()
+                if fingerprint in remaining
             ]
-            texts = [text for there in proposing for text in there]
-            (candidates,) = _likeliest(_array([len(proposing)]), _array([len(there) for there in proposing]), _array(texts))
-        return Proposed(one, unmasked, [other for other in candidates if other != one.number])
+            text_ids = [text for bucket in proposing_buckets for text in bucket]
+            (candidates,) = _choose_candidates(
+                _to_array([len(proposing_buckets)]), _to_array([len(bucket) for bucket in proposing_buckets]), _to_array(text_ids)
+            )
+        return CandidateProposal(query, unmasked, [other for other in candidates if other != query.text_id])
 
-    def _under(self, place: int, key: int) -> list[int]:
+    def _bucket(self, position: int, fingerprint: int) -> list[int]:
         """What stands under a key, in the index and by this commit."""
-        there = self._held.under(place)
-        return [*there, *self._local[key]] if key in self._local else there
+        text_ids = self._snapshot.bucket(position)
+        return [*text_ids, *self._local_buckets[fingerprint]] if fingerprint in self._local_buckets else text_ids
 
-    def enter(self, proposed: Proposed, behind: Iterable[int]) -> Keys:
+    def enter(self, proposal: CandidateProposal, leader_ids: Iterable[int]) -> Int64Array:
         """Enter a text under those of its keys where none of those stands that it goes behind, and remember which they are.
         Gives the keys."""
-        number, theirs, held = proposed.lookup.number, set(behind), self._held
-        places = held.places[number]
-        repeated = set(self._seen.repeated.get(number, ()))
-        if not theirs and not repeated and proposed.unmasked.all() and max(held.numbers[places.start : places.stop], default=0) <= STORIES:
-            self._entered.append((number, proposed.lookup.keys))
-            return proposed.lookup.keys
-        entering = proposed.unmasked & (held.numbers_under[places.start : places.stop] <= STORIES)
-        represented: set[int] = set()
-        for place in {*repeated, *(place for place in places if held.numbers[place])} if theirs else repeated:
-            if not proposed.unmasked[place - places.start]:
+        text_id, leaders, snapshot = proposal.query.text_id, set(leader_ids), self._snapshot
+        positions = snapshot.positions_of[text_id]
+        repeated_positions = set(self._lookahead.repeated_positions.get(text_id, ()))
+        if (
+            not leaders
+            and not repeated_positions
+            and proposal.unmasked.all()
+            and max(snapshot.bucket_sizes[positions.start : positions.stop], default=0) <= MAX_BUCKET
+        ):
+            self._new_entries.append((text_id, proposal.query.fingerprints))
+            return proposal.query.fingerprints
+        is_entered = proposal.unmasked & (snapshot.bucket_size_array[positions.start : positions.stop] <= MAX_BUCKET)
+        representing: set[int] = set()
+        for position in (
+            {*repeated_positions, *(position for position in positions if snapshot.bucket_sizes[position])}
+            if leaders
+            else repeated_positions
+        ):
+            if not proposal.unmasked[position - positions.start]:
                 continue
-            key = held.keys[place]
-            there = self._under(place, key)
-            before = theirs.intersection(there)
-            if before or len(there) > STORIES:
-                represented |= before
-                entering[place - places.start] = False
-            elif place in repeated:
-                self._local[key] = (*self._local.get(key, ()), number)
-        for by in sorted(represented):
-            self._represented.append((by, number))
-            self._families.setdefault(by, []).append(number)
-        found = proposed.lookup.keys[entering]
-        self._entered.append((number, found))
-        return found
+            fingerprint = snapshot.fingerprints[position]
+            bucket = self._bucket(position, fingerprint)
+            leaders_here = leaders.intersection(bucket)
+            if leaders_here or len(bucket) > MAX_BUCKET:
+                representing |= leaders_here
+                is_entered[position - positions.start] = False
+            elif position in repeated_positions:
+                self._local_buckets[fingerprint] = (*self._local_buckets.get(fingerprint, ()), text_id)
+        for leader_id in sorted(representing):
+            self._new_followers.append((leader_id, text_id))
+            self._followers.setdefault(leader_id, []).append(text_id)
+        entry_fingerprints = proposal.query.fingerprints[is_entered]
+        self._new_entries.append((text_id, entry_fingerprints))
+        return entry_fingerprints
 
-    def family(self, text: int) -> list[int]:
+    def followers_of(self, text_id: int) -> list[int]:
         """The texts that stand behind one; of more than `FAMILY` the earliest so many and some."""
-        return self._families.get(text, [])
+        return self._followers.get(text_id, [])
 
-    def own_family(self, one: Lookup) -> list[int]:
+    def own_followers_of(self, query: FingerprintQuery) -> list[int]:
         """All texts that are represented by one that is in the index already: none of its keys leads to them."""
-        return self._own_families.get(one.number, [])
+        return self._own_followers.get(query.text_id, [])
 
-    def publisher(self, text: int) -> int | None:
+    def publisher_of(self, text_id: int) -> int | None:
         """The publisher of a text; None for one that is too short to be looked up."""
-        if text not in self._publishers:
-            self.load_publishers([text])
-        return self._publishers.get(text)
+        if text_id not in self._publishers:
+            self.load_publishers([text_id])
+        return self._publishers.get(text_id)
 
-    def load_publishers(self, texts: Iterable[int]) -> None:
+    def load_publishers(self, text_ids: Iterable[int]) -> None:
         """Have the publishers of these texts at hand."""
-        if unknown := self._publishers.missing(texts):
-            found = store.passages.publishers(self._database, unknown)
-            self._boilerplate.load(self._database, set(found.values()))
-            self._publishers.update(found)
+        if missing := self._publishers.missing(text_ids):
+            publishers = store.passages.publishers(self._database, missing)
+            self._boilerplate.load(self._database, set(publishers.values()))
+            self._publishers.update(publishers)
 
-    def _masked(self, text: int, key: int) -> bool:
+    def _is_masked(self, text_id: int, fingerprint: int) -> bool:
         """Whether a key under which a text was entered lies in what has been learned since."""
-        publisher = self.publisher(text)
-        if publisher is None or key not in self._boilerplate.masked_keys(self._database, publisher):
+        publisher_id = self.publisher_of(text_id)
+        if publisher_id is None or fingerprint not in self._boilerplate.fingerprints_masked_for(self._database, publisher_id):
             return False
-        return self._boilerplate.mask_of(self._database, publisher, text, self._kept.get(text).points) is not None
+        return self._boilerplate.cached_mask(self._database, publisher_id, text_id, self._text_cache.get(text_id).points) is not None
 
-    def _unmasked(self, one: Lookup) -> NDArray[np.bool_]:
+    def _find_unmasked(self, query: FingerprintQuery) -> NDArray[np.bool_]:
         """Which keys do not lie in boilerplate; all of them where that is over half of the text."""
-        masked = self._boilerplate.masked_keys(self._database, one.publisher)
-        found = np.array([key not in masked for key in one.keys.tolist()], np.bool_)
-        if 2 * np.count_nonzero(found) < len(found):
-            if one.body is not None:
-                self._kept.put(one.number, one.body)
-            if self._boilerplate.mask(self._database, one.publisher, self._kept.get(one.number).points) is None:
-                found[:] = True
-        return found
+        masked_fingerprints = self._boilerplate.fingerprints_masked_for(self._database, query.publisher_id)
+        is_unmasked = np.array([key not in masked_fingerprints for key in query.fingerprints.tolist()], np.bool_)
+        if 2 * np.count_nonzero(is_unmasked) < len(is_unmasked):
+            if query.body is not None:
+                self._text_cache.put(query.text_id, query.body)
+            if self._boilerplate.mask(self._database, query.publisher_id, self._text_cache.get(query.text_id).points) is None:
+                is_unmasked[:] = True
+        return is_unmasked
 
-    def _common(self, one: Lookup, key: int, there: Sequence[int]) -> list[int]:
+    def _boilerplate_evidence(self, query: FingerprintQuery, fingerprint: int, bucket: Sequence[int]) -> list[int]:
         """The texts that show that a key lies in boilerplate, if there are as many as that takes."""
-        needed = self._boilerplate.articles - 1
-        if not 1 <= needed <= len(there) <= STORIES or not self._boilerplate.doubtful(self._database, one.publisher, key):
+        min_others = self._boilerplate.min_articles - 1
+        if not 1 <= min_others <= len(bucket) <= MAX_BUCKET or not self._boilerplate.needs_examination(
+            self._database, query.publisher_id, fingerprint
+        ):
             return []
-        same = [text for text in there if self.publisher(text) == one.publisher][:needed]
-        return same if len(same) == needed else []
+        same_publisher = [text for text in bucket if self.publisher_of(text) == query.publisher_id][:min_others]
+        return same_publisher if len(same_publisher) == min_others else []
 
-    def _learn(self, transaction: Transaction, one: Lookup, keys: list[int], buckets: dict[int, list[int]]) -> set[int]:
+    def _learn_boilerplate(
+        self, transaction: Transaction, query: FingerprintQuery, unmasked_fingerprints: list[int], buckets: dict[int, list[int]]
+    ) -> set[int]:
         """Learn what this text and so many others of its publisher share. Gives the keys that lie in it."""
-        assert one.body is not None
-        learned: set[int] = set()
-        needed = self._boilerplate.articles - 1
-        frequent = {key for key, there in buckets.items() if 1 <= needed <= len(there) <= STORIES}
-        for key in sorted(frequent.intersection(keys)) if frequent else ():
-            same = self._common(one, key, buckets[key])
-            if not same:
+        assert query.body is not None
+        learned_fingerprints: set[int] = set()
+        min_others = self._boilerplate.min_articles - 1
+        frequent_fingerprints = {fingerprint for fingerprint, there in buckets.items() if 1 <= min_others <= len(there) <= MAX_BUCKET}
+        for fingerprint in sorted(frequent_fingerprints.intersection(unmasked_fingerprints)) if frequent_fingerprints else ():
+            same_publisher = self._boilerplate_evidence(query, fingerprint, buckets[fingerprint])
+            if not same_publisher:
                 continue
-            self._kept.put(one.number, one.body)
-            self._kept.load(same)
-            own, others = self._kept.get(one.number).points, [self._kept.get(text).points for text in same]
-            learned |= self._boilerplate.learn(transaction, one.publisher, key, one.body, own, others)
-        return learned
+            self._text_cache.put(query.text_id, query.body)
+            self._text_cache.load(same_publisher)
+            points, other_points = (
+                self._text_cache.get(query.text_id).points,
+                [self._text_cache.get(text).points for text in same_publisher],
+            )
+            learned_fingerprints |= self._boilerplate.learn_passage(
+                transaction, query.publisher_id, fingerprint, query.body, points, other_points
+            )
+        return learned_fingerprints
 
 
-def _likeliest(ends: Keys, numbers: Keys, texts: Keys) -> list[list[int]]:
+def _choose_candidates(ends: Int64Array, bucket_sizes: Int64Array, text_ids: Int64Array) -> list[list[int]]:
     """See `likeliest`."""
-    chosen = np.zeros(len(ends) * CANDIDATES, np.int64)
-    chosen_numbers = np.zeros(len(ends), np.int64)
-    limits = _array([STORIES, PROPOSED, CANDIDATES])
-    jit.of(likeliest)(plain(ends), plain(numbers), plain(texts), plain(limits), EVIDENCE, plain(chosen), plain(chosen_numbers))
-    found: list[int] = chosen.tolist()
-    return [found[i * CANDIDATES : i * CANDIDATES + number] for i, number in enumerate(chosen_numbers.tolist())]
+    candidates = np.zeros(len(ends) * MAX_CANDIDATES, np.int64)
+    candidate_counts = np.zeros(len(ends), np.int64)
+    limits = _to_array([MAX_BUCKET, MAX_PROPOSED, MAX_CANDIDATES])
+    jit.compiled(choose_top_candidates)(
+        to_kernel_array(ends),
+        to_kernel_array(bucket_sizes),
+        to_kernel_array(text_ids),
+        to_kernel_array(limits),
+        MIN_EVIDENCE,
+        to_kernel_array(candidates),
+        to_kernel_array(candidate_counts),
+    )
+    flat: list[int] = candidates.tolist()
+    return [flat[i * MAX_CANDIDATES : i * MAX_CANDIDATES + number] for i, number in enumerate(candidate_counts.tolist())]
 
 
-def _array(numbers: Sequence[int]) -> Keys:
-    return np.array(numbers, np.int64)
+def _to_array(values: Sequence[int]) -> Int64Array:
+    return np.array(values, np.int64)

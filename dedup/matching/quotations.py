@@ -9,27 +9,27 @@ from collections.abc import Iterable
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from dedup.similarity.overlap import prepare
+from dedup.similarity.overlap import prepare_text
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 
-def common(bodies: Iterable[str], packed: bytes | None = None) -> bytes | None:
+def pack_common_quotations(bodies: Iterable[str], packed: bytes | None = None) -> bytes | None:
     """The characters that all these bodies of one text quote, and those of `packed` too if given, as `packed`; None where no body and
     no `packed` has others."""
     import numpy as np
 
-    masks = [prepare(body).quoted for body in bodies]
+    masks = [prepare_text(body).is_quoted for body in bodies]
     if packed is not None:
-        masks.append(unpacked(packed, len(masks[0])))
-    shared = reduce(np.logical_and, masks)
-    return None if all(np.array_equal(mask, shared) for mask in masks) else np.packbits(shared).tobytes()
+        masks.append(unpack_mask(packed, len(masks[0])))
+    common_mask = reduce(np.logical_and, masks)
+    return None if all(np.array_equal(mask, common_mask) for mask in masks) else np.packbits(common_mask).tobytes()
 
 
-def unpacked(packed: bytes, characters: int) -> NDArray[np.bool_]:
+def unpack_mask(packed: bytes, length: int) -> NDArray[np.bool_]:
     """One truth value for each of the characters."""
     import numpy as np
 
-    return np.unpackbits(np.frombuffer(packed, np.uint8), count=characters).astype(np.bool_)
+    return np.unpackbits(np.frombuffer(packed, np.uint8), count=length).astype(np.bool_)

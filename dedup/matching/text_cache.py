@@ -8,73 +8,73 @@ from dataclasses import replace
 from dedup import store
 from dedup.heartbeat import beat
 from dedup.matching.cache import Cache
-from dedup.matching.quotations import unpacked
-from dedup.similarity.overlap import Prepared, prepare
+from dedup.matching.quotations import unpack_mask
+from dedup.similarity.overlap import PreparedText, prepare_text
 from dedup.store import Database
 
-CACHED_CHARACTERS = 4_000_000
+MAX_CACHED_CHARACTERS = 4_000_000
 """Normalised characters that stay in memory between one group of comparisons and the next (5 bytes each). Within a group there may be
 more: the texts that are not stored yet, and the two that were asked for last."""
 
 
-class Kept:
+class PreparedTextCache:
     """The texts of the current group of comparisons, and the latest of earlier ones."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._texts: Cache[int, Prepared] = Cache(CACHED_CHARACTERS, lambda text: max(len(text.points), 1))
-        self._put: set[int] = set()
-        self._requoted: dict[int, bytes] = {}
-        self._last = 0
+        self._prepared_texts: Cache[int, PreparedText] = Cache(MAX_CACHED_CHARACTERS, lambda text: max(len(text.points), 1))
+        self._pinned_ids: set[int] = set()
+        self._quoted_masks: dict[int, bytes] = {}
+        self._last_id = 0
 
     def clear(self) -> None:
-        self._texts.clear()
-        self._put.clear()
-        self._requoted.clear()
+        self._prepared_texts.clear()
+        self._pinned_ids.clear()
+        self._quoted_masks.clear()
 
-    def requoted(self, quoted: Mapping[int, bytes]) -> None:
+    def set_quoted_masks(self, quoted_masks: Mapping[int, bytes]) -> None:
         """These texts have other quoted characters than before, which may not be stored yet."""
-        self._requoted = dict(quoted)
-        for number in quoted:
-            self._texts.drop(number)
+        self._quoted_masks = dict(quoted_masks)
+        for text_id in quoted_masks:
+            self._prepared_texts.drop(text_id)
 
     def end_group(self) -> None:
         """What was compared so far is compared no more."""
-        self._put.clear()
-        self._texts.end_batch()
+        self._pinned_ids.clear()
+        self._prepared_texts.end_batch()
 
-    def put(self, number: int, body: str) -> None:
+    def put(self, text_id: int, body: str) -> None:
         """Keep a text of this batch, whose body is at hand. It may not be stored yet, so it stays in memory until the group of comparisons
         ends. It is new, so no other body of it has been stored."""
-        self._put.add(number)
-        if self._texts.missing([number]):
-            self._texts[number] = self._prepared(number, body, {})
+        self._pinned_ids.add(text_id)
+        if self._prepared_texts.missing([text_id]):
+            self._prepared_texts[text_id] = self._prepare(text_id, body, {})
             beat()
 
-    def _prepared(self, number: int, body: str, stored: Mapping[int, bytes]) -> Prepared:
-        own, packed = prepare(body), self._requoted.get(number) or stored.get(number)
-        return own if packed is None else replace(own, quoted=unpacked(packed, len(own.points)))
+    def _prepare(self, text_id: int, body: str, stored_masks: Mapping[int, bytes]) -> PreparedText:
+        prepared, packed_mask = prepare_text(body), self._quoted_masks.get(text_id) or stored_masks.get(text_id)
+        return prepared if packed_mask is None else replace(prepared, is_quoted=unpack_mask(packed_mask, len(prepared.points)))
 
-    def load(self, numbers: Collection[int]) -> None:
+    def load(self, text_ids: Collection[int]) -> None:
         """Have these texts in memory, as far as they fit; `get` loads the others one by one."""
-        absent = self._texts.missing(set(numbers))
-        left = CACHED_CHARACTERS
-        fitting: list[int] = []
-        for number, characters in sorted(store.texts.lengths(self._database, absent).items()):
-            if characters <= left:
-                left -= characters
-                fitting.append(number)
-        stored = store.texts.quoted_masks(self._database, fitting)
-        for number, body in store.texts.bodies(self._database, fitting).items():
-            self._texts[number] = self._prepared(number, body, stored)
+        missing = self._prepared_texts.missing(set(text_ids))
+        remaining_characters = MAX_CACHED_CHARACTERS
+        loadable_ids: list[int] = []
+        for text_id, characters in sorted(store.texts.lengths(self._database, missing).items()):
+            if characters <= remaining_characters:
+                remaining_characters -= characters
+                loadable_ids.append(text_id)
+        stored_masks = store.texts.quoted_masks(self._database, loadable_ids)
+        for text_id, body in store.texts.bodies(self._database, loadable_ids).items():
+            self._prepared_texts[text_id] = self._prepare(text_id, body, stored_masks)
             beat()
 
-    def get(self, number: int) -> Prepared:
-        if number not in self._texts:
-            self._texts[number] = self._prepared(
-                number, store.texts.body(self._database, number) or "", store.texts.quoted_masks(self._database, [number])
+    def get(self, text_id: int) -> PreparedText:
+        if text_id not in self._prepared_texts:
+            self._prepared_texts[text_id] = self._prepare(
+                text_id, store.texts.body(self._database, text_id) or "", store.texts.quoted_masks(self._database, [text_id])
             )
             beat()
-            self._texts.trim({*self._put, self._last, number})
-        self._last = number
-        return self._texts[number]
+            self._prepared_texts.trim({*self._pinned_ids, self._last_id, text_id})
+        self._last_id = text_id
+        return self._prepared_texts[text_id]

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dedup.config import Duplicates
+from dedup.config import DuplicatesConfig
 from dedup.heartbeat import beat
-from dedup.model import Numbers, Relation
+from dedup.model import MatchScores, Relation
 from dedup.similarity import minhash, winnowing
-from dedup.similarity.overlap import NOTHING, Overlap, Prepared, Shared, overlap, shared
+from dedup.similarity.overlap import NO_PASSAGES, PreparedText, SharedPassages, ShingleOverlap, measure_overlap, measure_passages
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,90 +18,105 @@ if TYPE_CHECKING:
 
     Mask = NDArray[np.bool_]
 
-WORTH_JACCARD = 0.2
+MIN_COVERAGE_FOR_JACCARD = 0.2
 """Coverage under which a pair that shared passages alone proposed is not looked at for its Jaccard: `near` would have been met
 by its signature."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Assessment:
     """What was measured of a pair, and the relation that follows; None: they are not alike enough."""
 
     relation: Relation | None
-    numbers: Numbers
+    scores: MatchScores
 
 
 @dataclass(frozen=True, slots=True)
-class Matching:
+class MatchCriteria:
     """What makes a match; `recipe` is stored with each."""
 
-    limits: Duplicates
+    settings: DuplicatesConfig
 
     @property
     def recipe(self) -> str:
-        d = self.limits
-        banded = minhash.banded_recipe(d.threshold, d.num_perm)
-        copy = f"copy{d.copy_coverage:g},{d.copy_characters},{d.copy_unquoted:g}"
-        excerpt = f"excerpt{d.excerpt_coverage:g},{d.excerpt_characters},{d.excerpt_passage}"
-        long = f"{d.long_excerpt_characters},{d.long_excerpt_passage}"
-        looked_up = winnowing.RECIPE if d.passages else "no passages"
-        rest = f"quote{d.quote_share:g}/min{d.min_characters}/{looked_up}/boilerplate{d.boilerplate_articles}"
-        return f"{banded}/near{d.threshold:g}/{copy}/{excerpt},{long}/{rest}"
+        settings = self.settings
+        banded = minhash.banded_recipe(settings.threshold, settings.num_perm)
+        copy_recipe = f"copy{settings.copy_coverage:g},{settings.copy_characters},{settings.copy_unquoted:g}"
+        excerpt_recipe = f"excerpt{settings.excerpt_coverage:g},{settings.excerpt_characters},{settings.excerpt_passage}"
+        long_recipe = f"{settings.long_excerpt_characters},{settings.long_excerpt_passage}"
+        passage_recipe = winnowing.RECIPE if settings.passages else "no passages"
+        suffix = f"quote{settings.quote_share:g}/min{settings.min_characters}/{passage_recipe}/boilerplate{settings.boilerplate_articles}"
+        return f"{banded}/near{settings.threshold:g}/{copy_recipe}/{excerpt_recipe},{long_recipe}/{suffix}"
 
-    def judge(
+    def assess(
         self,
-        a: Prepared,
-        b: Prepared,
+        a: PreparedText,
+        b: PreparedText,
         masks: Callable[[], tuple[Mask | None, Mask | None]] = lambda: (None, None),
         *,
         by_passages: bool = False,
-    ) -> Judged:
+    ) -> Assessment:
         """Two different texts, measured and judged; what is masked counts for nothing but Jaccard and containment, and is asked
         for where it matters.
 
         `by_passages`: only their passages proposed them."""
-        part = shared(a, b)
+        passages = measure_passages(a, b)
         beat()
-        could = self._could(part)
-        if by_passages and not could and part.coverage < WORTH_JACCARD:
-            return Judged(None, numbers(Overlap(0, 0, 0), part))
-        whole = overlap(a.points, b.points)
+        is_possible = self._has_possible_relation(passages)
+        if by_passages and not is_possible and passages.coverage < MIN_COVERAGE_FOR_JACCARD:
+            return Assessment(None, to_match_scores(ShingleOverlap(0, 0, 0), passages))
+        shingles = measure_overlap(a.points, b.points)
         beat()
-        if could or whole.jaccard >= self.limits.threshold:
-            masked = masks()
-            if any(mask is not None for mask in masked):
-                part = shared(a, b, *masked)
+        if is_possible or shingles.jaccard >= self.settings.threshold:
+            mask_pair = masks()
+            if any(mask is not None for mask in mask_pair):
+                passages = measure_passages(a, b, *mask_pair)
                 beat()
-        return Judged(self.relation(whole, part), numbers(whole, part))
+        return Assessment(self.choose_relation(shingles, passages), to_match_scores(shingles, passages))
 
-    def _could(self, part: Shared) -> bool:
+    def _has_possible_relation(self, passages: SharedPassages) -> bool:
         """Whether a relation may follow from what is shared, whatever is masked: at most half of each text is."""
-        d = self.limits
-        return part.characters >= min(d.copy_characters, d.excerpt_characters, d.long_excerpt_characters) and (
-            2 * part.coverage >= min(d.copy_coverage, d.excerpt_coverage) or part.characters >= d.long_excerpt_characters
+        settings = self.settings
+        return passages.characters >= min(settings.copy_characters, settings.excerpt_characters, settings.long_excerpt_characters) and (
+            2 * passages.coverage >= min(settings.copy_coverage, settings.excerpt_coverage)
+            or passages.characters >= settings.long_excerpt_characters
         )
 
-    def relation(self, whole: Overlap, part: Shared) -> Relation | None:
+    def choose_relation(self, shingles: ShingleOverlap, passages: SharedPassages) -> Relation | None:
         """The first relation that holds, in the order of their precedence."""
-        return "near" if whole.jaccard >= self.limits.threshold else self._by_passages(part)
+        return "near" if shingles.jaccard >= self.settings.threshold else self._relation_by_passages(passages)
 
-    def _by_passages(self, part: Shared) -> Relation | None:
-        d = self.limits
-        much = part.coverage >= d.copy_coverage and part.characters >= d.copy_characters
-        if much and part.unquoted >= d.copy_unquoted:
+    def _relation_by_passages(self, passages: SharedPassages) -> Relation | None:
+        settings = self.settings
+        is_mostly_shared = passages.coverage >= settings.copy_coverage and passages.characters >= settings.copy_characters
+        if is_mostly_shared and passages.unquoted_coverage >= settings.copy_unquoted:
             return "copy"
-        some = part.coverage >= d.excerpt_coverage and part.characters >= d.excerpt_characters and part.longest >= d.excerpt_passage
-        long = part.characters >= d.long_excerpt_characters and part.longest >= d.long_excerpt_passage
-        if part.quoted >= d.quote_share:
-            return "quote" if much or some or long else None
-        return "excerpt" if some or long else None
+        is_excerpt = (
+            passages.coverage >= settings.excerpt_coverage
+            and passages.characters >= settings.excerpt_characters
+            and passages.longest_passage >= settings.excerpt_passage
+        )
+        is_long_excerpt = (
+            passages.characters >= settings.long_excerpt_characters and passages.longest_passage >= settings.long_excerpt_passage
+        )
+        if passages.quoted_share >= settings.quote_share:
+            return "quote" if is_mostly_shared or is_excerpt or is_long_excerpt else None
+        return "excerpt" if is_excerpt or is_long_excerpt else None
 
-    def could_be_bundled(self, relation: Relation, n: Numbers) -> bool:
+    def is_possible_part(self, relation: Relation, scores: MatchScores) -> bool:
         """Whether a match is a copy, or would be if the one text did not bundle others beside it."""
-        d = self.limits
-        return relation in ("copy", "excerpt") and n.coverage >= d.copy_coverage and n.shared >= d.copy_characters
+        settings = self.settings
+        return relation in ("copy", "excerpt") and scores.coverage >= settings.copy_coverage and scores.shared >= settings.copy_characters
 
 
-def numbers(whole: Overlap, part: Shared = NOTHING, masked: tuple[str, ...] = ()) -> Numbers:
+def to_match_scores(shingles: ShingleOverlap, passages: SharedPassages = NO_PASSAGES, masked_names: tuple[str, ...] = ()) -> MatchScores:
     """What was measured, as matches carry it."""
-    return Numbers(whole.jaccard, whole.containment, part.coverage, part.characters, part.longest, part.quoted, masked)
+    return MatchScores(
+        shingles.jaccard,
+        shingles.containment,
+        passages.coverage,
+        passages.characters,
+        passages.longest_passage,
+        passages.quoted_share,
+        masked_names,
+    )

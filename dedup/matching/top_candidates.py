@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 
-def likeliest(ends: Any, numbers: Any, texts: Any, limits: Any, evidence: float, chosen: Any, chosen_numbers: Any) -> None:
+def choose_top_candidates(
+    ends: Any, bucket_sizes: Any, text_ids: Any, limits: Any, min_evidence: float, out_candidates: Any, out_counts: Any
+) -> None:
     """The candidates of each text, those first that most of its keys propose, then the earliest.
 
     Text t has the keys up to ends[t]; under key i stand numbers[i] texts, one key's after the other's in `texts`. `limits` is
@@ -16,47 +18,47 @@ def likeliest(ends: Any, numbers: Any, texts: Any, limits: Any, evidence: float,
     candidates are chosen. A key of many stories holds a phrase, and says little of each: 1 / stories; what all of a
     candidate's say must come to `evidence`. Those of text t are chosen[t·candidates:][:chosen_numbers[t]].
     """
-    stories, proposed, candidates = limits[0], limits[1], limits[2]
-    key = at = 0
+    max_bucket, max_proposed, max_candidates = limits[0], limits[1], limits[2]
+    fingerprint = offset = 0
     for t in range(len(ends)):
-        first, begin, met = key, at, 0
-        while key < ends[t]:
-            if numbers[key] <= stories:
-                met += min(numbers[key], proposed)
-            at += numbers[key]
-            key += 1
-        if met == 0:
+        first, bucket_start, proposal_count = fingerprint, offset, 0
+        while fingerprint < ends[t]:
+            if bucket_sizes[fingerprint] <= max_bucket:
+                proposal_count += min(bucket_sizes[fingerprint], max_proposed)
+            offset += bucket_sizes[fingerprint]
+            fingerprint += 1
+        if proposal_count == 0:
             continue
-        others = np.empty(met, np.int64)
-        said = np.empty(met, np.float64)
-        met, place = 0, begin
-        for i in range(first, key):
-            if numbers[i] <= stories:
-                for k in range(min(numbers[i], proposed)):
-                    others[met] = texts[place + k]
-                    said[met] = 1 / numbers[i]
-                    met += 1
-            place += numbers[i]
-        order = np.argsort(others, kind="mergesort")
-        top = np.empty(candidates, np.int64)  # in how many keys each of those chosen was met
-        number = i = 0
-        while i < met:
-            other, keys, weight = others[order[i]], 0, 0.0
-            while i < met and others[order[i]] == other:
-                weight += said[order[i]]
-                keys += 1
+        proposals = np.empty(proposal_count, np.int64)
+        weights = np.empty(proposal_count, np.float64)
+        proposal_count, position = 0, bucket_start
+        for i in range(first, fingerprint):
+            if bucket_sizes[i] <= max_bucket:
+                for k in range(min(bucket_sizes[i], max_proposed)):
+                    proposals[proposal_count] = text_ids[position + k]
+                    weights[proposal_count] = 1 / bucket_sizes[i]
+                    proposal_count += 1
+            position += bucket_sizes[i]
+        by_text = np.argsort(proposals, kind="mergesort")
+        shared_counts = np.empty(max_candidates, np.int64)  # in how many keys each of those chosen was met
+        chosen_count = i = 0
+        while i < proposal_count:
+            other, shared, weight = proposals[by_text[i]], 0, 0.0
+            while i < proposal_count and proposals[by_text[i]] == other:
+                weight += weights[by_text[i]]
+                shared += 1
                 i += 1
-            if weight < evidence:
+            if weight < min_evidence:
                 continue
-            place = number
-            while place > 0 and top[place - 1] < keys:
-                place -= 1
-            if place == candidates:
+            position = chosen_count
+            while position > 0 and shared_counts[position - 1] < shared:
+                position -= 1
+            if position == max_candidates:
                 continue
-            number = min(number + 1, candidates)
-            for k in range(number - 1, place, -1):
-                top[k] = top[k - 1]
-                chosen[t * candidates + k] = chosen[t * candidates + k - 1]
-            top[place] = keys
-            chosen[t * candidates + place] = other
-        chosen_numbers[t] = number
+            chosen_count = min(chosen_count + 1, max_candidates)
+            for k in range(chosen_count - 1, position, -1):
+                shared_counts[k] = shared_counts[k - 1]
+                out_candidates[t * max_candidates + k] = out_candidates[t * max_candidates + k - 1]
+            shared_counts[position] = shared
+            out_candidates[t * max_candidates + position] = other
+        out_counts[t] = chosen_count

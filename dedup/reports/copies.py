@@ -5,35 +5,35 @@ from __future__ import annotations
 from typing import Any
 
 from dedup import store
-from dedup.model import ALIKE, RELATIONS
-from dedup.reports.duplicates import told
+from dedup.model import IDENTICAL, RELATIONS
+from dedup.reports.duplicates import scores_as_json
 from dedup.store import Database
-from dedup.store.matches import Likeness
+from dedup.store.matches import RelatedState
 from dedup.text import times
 
-LOOKED_AT = 2000
+MAX_MATCHES = 2000
 """Matches of each sort that are looked at; one page has more only where thousands show its very text."""
 
 
-def copies(database: Database, page: int, most: int) -> tuple[list[dict[str, Any]], bool]:
+def list_copies(database: Database, page: int, limit: int) -> tuple[list[dict[str, Any]], bool]:
     """Other pages of which any state matches any state of this one, each by its closest: the best relation first, then by coverage and
     similarity; and whether there are more than `most`. `revision` is this page's, `other_revision` the other one's; numbers as shown."""
-    own = [r.digest for r in store.revisions.of_page(database, page)]
-    found = store.matches.list_of_page(database, page, LOOKED_AT)
-    closest: dict[int, Likeness] = {}
-    for likeness in sorted(found, key=_closeness):
-        if likeness.own in own:
-            closest.setdefault(likeness.page, likeness)
-    chosen = sorted(closest.values(), key=_closeness)
-    here = store.pages.current_articles(database, [page]).get(page)
-    there = store.pages.current_articles(database, [likeness.page for likeness in chosen[:most]])
+    own_digests = [r.digest for r in store.revisions.of_page(database, page)]
+    matches = store.matches.list_of_page(database, page, MAX_MATCHES)
+    closest_by_page: dict[int, RelatedState] = {}
+    for likeness in sorted(matches, key=closeness_key):
+        if likeness.digest in own_digests:
+            closest_by_page.setdefault(likeness.page_id, likeness)
+    ranking = sorted(closest_by_page.values(), key=closeness_key)
+    article = store.pages.current_articles(database, [page]).get(page)
+    other_articles = store.pages.current_articles(database, [likeness.page_id for likeness in ranking[:limit]])
     rows = []
-    for likeness in chosen[:most]:
-        other = there[likeness.page]
-        numbers = [r.digest for r in store.revisions.of_page(database, likeness.page)]
-        lag = None
-        if here is not None and here.published_at and other.published_at:
-            lag = times.seconds_between(here.published_at, other.published_at)
+    for likeness in ranking[:limit]:
+        other = other_articles[likeness.page_id]
+        other_digests = [r.digest for r in store.revisions.of_page(database, likeness.page_id)]
+        lag_seconds = None
+        if article is not None and article.published_at and other.published_at:
+            lag_seconds = times.seconds_between(article.published_at, other.published_at)
         match = likeness.match
         rows.append(
             {
@@ -42,16 +42,16 @@ def copies(database: Database, page: int, most: int) -> tuple[list[dict[str, Any
                 "publisher": other.publisher,
                 "published_at": other.published_at,
                 "crawled_at": other.crawled_at,
-                **told(match.relation if match else "exact", match.numbers if match else ALIKE),
-                "lag_seconds": lag,
-                "revision": own.index(likeness.own) + 1,
-                "other_revision": numbers.index(likeness.other) + 1 if likeness.other in numbers else None,
+                **scores_as_json(match.relation if match else "exact", match.scores if match else IDENTICAL),
+                "lag_seconds": lag_seconds,
+                "revision": own_digests.index(likeness.digest) + 1,
+                "other_revision": other_digests.index(likeness.other_digest) + 1 if likeness.other_digest in other_digests else None,
             }
         )
-    return rows, len(chosen) > most or len(found) >= LOOKED_AT
+    return rows, len(ranking) > limit or len(matches) >= MAX_MATCHES
 
 
-def _closeness(likeness: Likeness) -> tuple[int, float, float]:
+def closeness_key(likeness: RelatedState) -> tuple[int, float, float]:
     if likeness.match is None:
         return 0, -1.0, -1.0
-    return RELATIONS.index(likeness.match.relation), -likeness.match.numbers.coverage, -likeness.match.numbers.similarity
+    return RELATIONS.index(likeness.match.relation), -likeness.match.scores.coverage, -likeness.match.scores.similarity

@@ -10,26 +10,26 @@ from dedup.store import Database
 from dedup.store.rows import BoilerplateRow
 
 
-def boilerplate(database: Database, publisher: str | None = None) -> list[dict[str, Any]]:
+def list_boilerplate(database: Database, publisher: str | None = None) -> list[dict[str, Any]]:
     """What is known of publishers' boilerplate, or of one house's."""
-    return [passage(row) for row in store.boilerplate.list_passages(database, publisher)]
+    return [boilerplate_as_json(row) for row in store.boilerplate.list_passages(database, publisher)]
 
 
-def passage(row: BoilerplateRow) -> dict[str, Any]:
+def boilerplate_as_json(row: BoilerplateRow) -> dict[str, Any]:
     """A passage of boilerplate as every command shows it."""
     return {
         "name": row.name,
         "publisher": row.publisher,
         "status": row.status,
-        "articles": row.articles,
-        "since": row.since,
+        "articles": row.article_count,
+        "since": row.added_at,
         "characters": len(row.passage),
-        "text": row.shown,
+        "text": row.example,
         "passage": row.passage,
     }
 
 
-def dump(database: Database) -> Iterator[dict[str, Any]]:
+def dump_rows(database: Database) -> Iterator[dict[str, Any]]:
     """The database's content as rows in an order of its own, without surrogate keys and times of observation."""
     columns = store.dump.columns(database)
     for table, row in store.dump.rows(database):

@@ -7,40 +7,53 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dedup import store
-from dedup.model import ALIKE, RELATIONS, Numbers, Relation
-from dedup.similarity.clustering import EXACT, Graph, Link, precedence
+from dedup.model import IDENTICAL, RELATIONS, MatchScores, Relation
+from dedup.similarity.clustering import EXACT_LINK, MatchGraph, MatchLink, representative_order
 from dedup.similarity.overlap import spans
 from dedup.store import Database
 from dedup.store.rows import ArticleRow
 from dedup.text import times
-from dedup.text.publishers import Publishers
+from dedup.text.publishers import PublisherResolver
 
-NUMBERS = ("similarity", "containment", "relation", "coverage", "shared", "longest", "quoted", "masked")
+SCORE_COLUMNS = ("similarity", "containment", "relation", "coverage", "shared", "longest", "quoted", "masked")
 """What `told` tells of a match."""
-CLOSEST = ("closest_a", "closest_b", "closest_relation", "closest_coverage")
+CLOSEST_COLUMNS = ("closest_a", "closest_b", "closest_relation", "closest_coverage")
 """What `closest` tells, as columns."""
-ARTICLE = ("id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check", "gone", "crowded", "pruned_at")
+ARTICLE_COLUMNS = (
+    "id",
+    "url",
+    "title",
+    "publisher",
+    "published_at",
+    "crawled_at",
+    "path",
+    "revision",
+    "check",
+    "gone",
+    "crowded",
+    "pruned_at",
+)
 """What `article` tells."""
-RESEMBLANCE_COLUMNS = (*ARTICLE, *NUMBERS)
-CLUSTER_COLUMNS = ("cluster", *ARTICLE, *NUMBERS, "lag_seconds", "via", *CLOSEST)
-PAIR_COLUMNS = (*(f"{side}_{name}" for side in ("a", "b") for name in ARTICLE), *NUMBERS, *CLOSEST)
+SIMILAR_COLUMNS = (*ARTICLE_COLUMNS, *SCORE_COLUMNS)
+CLUSTER_COLUMNS = ("cluster", *ARTICLE_COLUMNS, *SCORE_COLUMNS, "lag_seconds", "via", *CLOSEST_COLUMNS)
+PAIR_COLUMNS = (*(f"{side}_{name}" for side in ("a", "b") for name in ARTICLE_COLUMNS), *SCORE_COLUMNS, *CLOSEST_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class DuplicateFilter:
     """Which duplicates to tell of; the empty filter tells of all."""
 
-    kinds: frozenset[str] = frozenset()
+    relations: frozenset[str] = frozenset()
     since: str | None = None
     publisher: str | None = None
     min_similarity: float = 0.0
-    every_revision: bool = False
-    publishers: Publishers = field(default_factory=Publishers)
+    all_revisions: bool = False
+    publishers: PublisherResolver = field(default_factory=PublisherResolver)
 
-    def pair(self, a: ArticleRow, b: ArticleRow, link: Link) -> bool:
+    def accepts_pair(self, a: ArticleRow, b: ArticleRow, link: MatchLink) -> bool:
         """Whether a pair is told of: `since` counts the later crawl of the two, `publisher` either, by any name of its house."""
         return (
-            self.link(link)
+            self.accepts_link(link)
             and (self.since is None or max(a.crawled_at, b.crawled_at) >= self.since)
             and (self.publisher is None or self._is_by(a) or self._is_by(b))
         )
@@ -48,147 +61,171 @@ class Filter:
     def _is_by(self, article: ArticleRow) -> bool:
         return self.publishers.is_by(self.publisher or "", article.publisher, article.oid, article.url)
 
-    def link(self, link: Link) -> bool:
-        return (not self.kinds or link.relation in self.kinds) and link.similarity >= self.min_similarity
+    def accepts_link(self, link: MatchLink) -> bool:
+        return (not self.relations or link.relation in self.relations) and link.similarity >= self.min_similarity
 
 
-def article(database: Database, row: ArticleRow) -> dict[str, Any]:
+def article_as_json(database: Database, row: ArticleRow) -> dict[str, Any]:
     """An article as every command shows it."""
-    numbers = [r.digest for r in store.revisions.of_page(database, row.page_id)]
+    digests = [r.digest for r in store.revisions.of_page(database, row.page_id)]
     return {
-        "id": row.id,
+        "id": row.article_id,
         "url": row.url,
         "title": row.title,
         "publisher": row.publisher,
         "published_at": row.published_at,
         "crawled_at": row.crawled_at,
         "path": row.path,
-        "revision": numbers.index(row.digest) + 1 if row.digest in numbers else None,
+        "revision": digests.index(row.digest) + 1 if row.digest in digests else None,
         "check": row.check_status,
-        "gone": row.gone,
+        "gone": row.is_gone,
         "crowded": row.crowded,
         "pruned_at": row.pruned_at,
     }
 
 
-def clusters(database: Database, wanted: Filter) -> Iterator[dict[str, Any]]:
+def list_clusters(database: Database, criteria: DuplicateFilter) -> Iterator[dict[str, Any]]:
     """The stars: a representative and every article that matches it, in the order of the representatives. Excerpts and quotes make
     no clusters; `pairs` tells them."""
-    for star in _graph(database, wanted).stars(wanted.link):
-        if any(wanted.pair(star.representative, other, link) for other, link, _ in star.members):
+    for star in _match_graph(database, criteria).find_clusters(criteria.accepts_link):
+        if any(criteria.accepts_pair(star.representative, other, link) for other, link, _ in star.members):
             yield {
-                "representative": article(database, star.representative),
-                "members": [_member(database, star.representative, *m) for m in star.members],
+                "representative": article_as_json(database, star.representative),
+                "members": [_member_as_json(database, star.representative, *m) for m in star.members],
             }
 
 
-def _graph(database: Database, wanted: Filter) -> Graph[ArticleRow]:
+def _match_graph(database: Database, criteria: DuplicateFilter) -> MatchGraph[ArticleRow]:
     """The matches between articles: each page's current one, or every revision."""
-    return Graph(store.matches.matched_articles(database, every=wanted.every_revision), store.matches.list_all(database))
+    return MatchGraph(store.matches.matched_articles(database, all_revisions=criteria.all_revisions), store.matches.list_all(database))
 
 
-def _member(database: Database, representative: ArticleRow, row: ArticleRow, link: Link, way: int | None) -> dict[str, Any]:
-    lag = None
+def _member_as_json(
+    database: Database, representative: ArticleRow, row: ArticleRow, link: MatchLink, via_text_id: int | None
+) -> dict[str, Any]:
+    lag_seconds = None
     if representative.published_at and row.published_at:
-        lag = times.seconds_between(representative.published_at, row.published_at)
-    via = None if way is None else store.texts.url(database, way)
-    best = closest(database, representative.page_id, row.page_id)
-    return {**article(database, row), **told(link.relation, link.numbers), "lag_seconds": lag, "via": via, "closest": best}
-
-
-def told(relation: Relation, n: Numbers) -> dict[str, Any]:
-    """What was measured of a match, as every command shows it."""
+        lag_seconds = times.seconds_between(representative.published_at, row.published_at)
+    via = None if via_text_id is None else store.texts.url(database, via_text_id)
+    closest_pair = closest_revisions(database, representative.page_id, row.page_id)
     return {
-        "similarity": round(n.similarity, 4),
-        "containment": round(n.containment, 4),
-        "relation": relation,
-        "coverage": round(n.coverage, 4),
-        "shared": None if relation == "exact" else n.shared,
-        "longest": None if relation == "exact" else n.longest,
-        "quoted": round(n.quoted, 4),
-        "masked": list(n.masked),
+        **article_as_json(database, row),
+        **scores_as_json(link.relation, link.scores),
+        "lag_seconds": lag_seconds,
+        "via": via,
+        "closest": closest_pair,
     }
 
 
-def pairs(database: Database, wanted: Filter, *, passages: bool = False) -> Iterator[dict[str, Any]]:
+def scores_as_json(relation: Relation, scores: MatchScores) -> dict[str, Any]:
+    """What was measured of a match, as every command shows it."""
+    return {
+        "similarity": round(scores.similarity, 4),
+        "containment": round(scores.containment, 4),
+        "relation": relation,
+        "coverage": round(scores.coverage, 4),
+        "shared": None if relation == "exact" else scores.shared,
+        "longest": None if relation == "exact" else scores.longest,
+        "quoted": round(scores.quoted, 4),
+        "masked": list(scores.masked),
+    }
+
+
+def list_pairs(database: Database, criteria: DuplicateFilter, *, passages: bool = False) -> Iterator[dict[str, Any]]:
     """Every pair of articles of different pages that match, `exact` ones first, each once; with the places of the passages they
     share, if asked for."""
-    for a, b, link in _pairs(database, wanted):
-        told = _pair(database, a, b, link)
-        yield with_passages(database, told, a, b) if passages else told
+    for a, b, link in _matching_pairs(database, criteria):
+        row = _pair_as_json(database, a, b, link)
+        yield add_passages(database, row, a, b) if passages else row
 
 
-def _pairs(database: Database, wanted: Filter) -> Iterator[tuple[ArticleRow, ArticleRow, Link]]:
-    graph = _graph(database, wanted)
-    for group in graph.by_text.values():
+def _matching_pairs(database: Database, criteria: DuplicateFilter) -> Iterator[tuple[ArticleRow, ArticleRow, MatchLink]]:
+    graph = _match_graph(database, criteria)
+    for group in graph.articles_by_text.values():
         for i, a in enumerate(group):
             for b in group[i + 1 :]:
-                if a.page_id != b.page_id and wanted.pair(a, b, EXACT):
-                    yield a, b, EXACT
-    for p in sorted(graph.matches, key=lambda p: (RELATIONS.index(p.relation), -p.numbers.coverage, -p.numbers.similarity, p.a, p.b)):
-        link = Link(p.relation, p.numbers)
-        for a in graph.by_text[p.a]:
-            for b in graph.by_text[p.b]:
-                if a.page_id != b.page_id and wanted.pair(a, b, link):
-                    first, second = sorted((a, b), key=precedence)
+                if a.page_id != b.page_id and criteria.accepts_pair(a, b, EXACT_LINK):
+                    yield a, b, EXACT_LINK
+    for match in sorted(graph.matches, key=lambda p: (RELATIONS.index(p.relation), -p.scores.coverage, -p.scores.similarity, p.a, p.b)):
+        link = MatchLink(match.relation, match.scores)
+        for a in graph.articles_by_text[match.a]:
+            for b in graph.articles_by_text[match.b]:
+                if a.page_id != b.page_id and criteria.accepts_pair(a, b, link):
+                    first, second = sorted((a, b), key=representative_order)
                     yield first, second, link
 
 
-def _pair(database: Database, a: ArticleRow, b: ArticleRow, link: Link) -> dict[str, Any]:
-    best = closest(database, a.page_id, b.page_id)
-    return {"a": article(database, a), "b": article(database, b), **told(link.relation, link.numbers), "closest": best}
-
-
-def with_passages(database: Database, pair: dict[str, Any], a: ArticleRow, b: ArticleRow) -> dict[str, Any]:
-    """A pair with the passages that its bodies share: [begin, end, begin, end] in code points of the one and the other. None where
-    a body was pruned."""
-    one, other = store.revisions.body_of_state(database, a.page_id, a.digest), store.revisions.body_of_state(database, b.page_id, b.digest)
-    found = None if one is None or other is None else spans.passages(one, other)
-    return {**pair, "passages": None if found is None else [[p.a_begin, p.a_end, p.b_begin, p.b_end] for p in found]}
-
-
-def closest(database: Database, a: int | None, b: int | None) -> dict[str, Any] | None:
-    """Which revisions of two pages are closest, the best relation first, then by coverage and similarity: which state of a page
-    the other one copied. None where no two match."""
-    if a is None or b is None or a == b:
-        return None
-    found = [
-        (RELATIONS.index(m.relation), -m.numbers.coverage, -m.numbers.similarity, x, y, m) if m else (0, -1.0, -1.0, x, y, None)
-        for x, y, m in store.matches.between_pages(database, a, b)
-    ]
-    numbers = [[r.digest for r in store.revisions.of_page(database, page)] for page in (a, b)]
-    found = [row for row in found if row[3] in numbers[0] and row[4] in numbers[1]]
-    if not found:
-        return None
-    order, _, _, x, y, m = min(found, key=lambda row: (*row[:3], numbers[0].index(row[3]), numbers[1].index(row[4])))
-    n = m.numbers if m else ALIKE
+def _pair_as_json(database: Database, a: ArticleRow, b: ArticleRow, link: MatchLink) -> dict[str, Any]:
+    closest_pair = closest_revisions(database, a.page_id, b.page_id)
     return {
-        "a": numbers[0].index(x) + 1,
-        "b": numbers[1].index(y) + 1,
-        "relation": RELATIONS[order],
-        "similarity": round(n.similarity, 4),
-        "coverage": round(n.coverage, 4),
+        "a": article_as_json(database, a),
+        "b": article_as_json(database, b),
+        **scores_as_json(link.relation, link.scores),
+        "closest": closest_pair,
     }
 
 
-def flat_clusters(found: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def add_passages(database: Database, pair: dict[str, Any], a: ArticleRow, b: ArticleRow) -> dict[str, Any]:
+    """A pair with the passages that its bodies share: [begin, end, begin, end] in code points of the one and the other. None where
+    a body was pruned."""
+    body_a, body_b = (
+        store.revisions.body_of_state(database, a.page_id, a.digest),
+        store.revisions.body_of_state(database, b.page_id, b.digest),
+    )
+    passages = None if body_a is None or body_b is None else spans.find_passages(body_a, body_b)
+    return {**pair, "passages": None if passages is None else [[p.a_begin, p.a_end, p.b_begin, p.b_end] for p in passages]}
+
+
+def closest_revisions(database: Database, page_a: int | None, page_b: int | None) -> dict[str, Any] | None:
+    """Which revisions of two pages are closest, the best relation first, then by coverage and similarity: which state of a page
+    the other one copied. None where no two match."""
+    if page_a is None or page_b is None or page_a == page_b:
+        return None
+    matches = [
+        (RELATIONS.index(match.relation), -match.scores.coverage, -match.scores.similarity, digest_a, digest_b, match)
+        if match
+        else (0, -1.0, -1.0, digest_a, digest_b, None)
+        for digest_a, digest_b, match in store.matches.between_pages(database, page_a, page_b)
+    ]
+    digests = [[r.digest for r in store.revisions.of_page(database, page)] for page in (page_a, page_b)]
+    matches = [row for row in matches if row[3] in digests[0] and row[4] in digests[1]]
+    if not matches:
+        return None
+    relation_index, _, _, digest_a, digest_b, match = min(
+        matches, key=lambda row: (*row[:3], digests[0].index(row[3]), digests[1].index(row[4]))
+    )
+    scores = match.scores if match else IDENTICAL
+    return {
+        "a": digests[0].index(digest_a) + 1,
+        "b": digests[1].index(digest_b) + 1,
+        "relation": RELATIONS[relation_index],
+        "similarity": round(scores.similarity, 4),
+        "coverage": round(scores.coverage, 4),
+    }
+
+
+def flatten_clusters(clusters: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Clusters as rows for CSV: the representative first, then its members."""
-    for number, cluster in enumerate(found, 1):
-        none = dict.fromkeys((*NUMBERS, *CLOSEST, "lag_seconds", "via"), "") | {"relation": "representative"}
-        yield {"cluster": number, **cluster["representative"], **none}
+    for number, cluster in enumerate(clusters, 1):
+        no_match = dict.fromkeys((*SCORE_COLUMNS, *CLOSEST_COLUMNS, "lag_seconds", "via"), "") | {"relation": "representative"}
+        yield {"cluster": number, **cluster["representative"], **no_match}
         for member in cluster["members"]:
-            yield {"cluster": number, **flat(member)}
+            yield {"cluster": number, **flatten_match(member)}
 
 
-def flat_pairs(found: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def flatten_pairs(pairs: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Pairs as rows for CSV: `a_url`, `b_url` and so on."""
-    for pair in found:
+    for pair in pairs:
         sides = {f"{side}_{key}": value for side in ("a", "b") for key, value in pair[side].items()}
-        yield {**sides, **flat({k: v for k, v in pair.items() if k not in ("a", "b")})}
+        yield {**sides, **flatten_match({k: v for k, v in pair.items() if k not in ("a", "b")})}
 
 
-def flat(row: dict[str, Any]) -> dict[str, Any]:
+def flatten_match(row: dict[str, Any]) -> dict[str, Any]:
     """A match as a row for CSV."""
-    best = row.get("closest") or {}
-    told = {k: v for k, v in row.items() if k not in ("closest", "passages")}
-    return {**told, "masked": " ".join(row["masked"]), **{name: best.get(name.removeprefix("closest_"), "") for name in CLOSEST}}
+    closest_pair = row.get("closest") or {}
+    scalars = {k: v for k, v in row.items() if k not in ("closest", "passages")}
+    return {
+        **scalars,
+        "masked": " ".join(row["masked"]),
+        **{name: closest_pair.get(name.removeprefix("closest_"), "") for name in CLOSEST_COLUMNS},
+    }

@@ -15,73 +15,77 @@ from dedup.daemon.health_file import Health
 from dedup.files import disk_errors
 from dedup.model import RELATIONS
 from dedup.scan import recipes
-from dedup.scan.roots import identity
+from dedup.scan.roots import read_identity
 from dedup.store import Database
-from dedup.store.lock import Held, held, left_behind
+from dedup.store.lock import LockHolder, crashed_holder, current_holder
 from dedup.store.rows import DirectoryRow
-from dedup.text.normalise import printable_path
+from dedup.text.normalise import to_printable_path
 
 
 @dataclass(frozen=True, slots=True)
-class Daemon:
+class DaemonStatus:
     """Who holds a database: `writer`, or None; `killed`, who held it last and did not end by itself; `report` of a running
     daemon, and the seconds since it was written."""
 
-    writer: Held | None
-    killed: Held | None
-    report: Health | None
-    age: float = 0.0
+    writer: LockHolder | None
+    killed_writer: LockHolder | None
+    health: Health | None
+    age_seconds: float = 0.0
 
 
-def daemon(database: str) -> Daemon:
+def daemon_status(database: str) -> DaemonStatus:
     """Who holds the database now and how they say they are; the database itself is not opened."""
-    writer = held(database)
+    writer = current_holder(database)
     if writer is None:
-        return Daemon(None, left_behind(database), None)
-    report = health_file.read(writer.health) if writer.health else None
-    if report is None:
-        return Daemon(writer, None, None)
-    return Daemon(writer, None, report, abs((datetime.now(UTC) - datetime.fromisoformat(report.at)).total_seconds()))
+        return DaemonStatus(None, crashed_holder(database), None)
+    health = health_file.read_report(writer.health_path) if writer.health_path else None
+    if health is None:
+        return DaemonStatus(writer, None, None)
+    return DaemonStatus(writer, None, health, abs((datetime.now(UTC) - datetime.fromisoformat(health.at)).total_seconds()))
 
 
-def problems(found: Daemon) -> list[str]:
+def find_problems(status: DaemonStatus) -> list[str]:
     """What a monitor has to know, each in a sentence; empty: a daemon runs, gets on, and can do all of its work."""
-    if found.writer is None:
-        killed = f"; the last, {found.killed.holder}, was killed" if found.killed else ""
-        return [f"no daemon is running{killed}"]
-    if not found.writer.health:
-        return [f"no daemon is running; {found.writer.holder} is writing"]
-    late = []
-    if found.writer.mute:
-        why = disk_errors.trouble(found.writer.health)
-        late = [f"{found.writer.holder} cannot write its reports to {found.writer.health}" + (f": {why}" if why else "")]
-    elif found.report is None:
-        late = [f"{found.writer.holder} has not reported in {found.writer.health}"]
-    elif found.age > health_file.STALE:
-        late = [f"{found.writer.holder} has not reported for {found.age:.0f} seconds"]
-    degraded = found.report.degraded if found.report else ()
-    return late + [f"degraded since {d.since}: {health_file.REASONS[d.reason]}: {d.message}" for d in degraded]
+    if status.writer is None:
+        suffix = f"; the last, {status.killed_writer.description}, was killed" if status.killed_writer else ""
+        return [f"no daemon is running{suffix}"]
+    if not status.writer.health_path:
+        return [f"no daemon is running; {status.writer.description} is writing"]
+    messages = []
+    if status.writer.cannot_report:
+        cause = disk_errors.find_write_problem(status.writer.health_path)
+        messages = [
+            f"{status.writer.description} cannot write its reports to {status.writer.health_path}" + (f": {cause}" if cause else "")
+        ]
+    elif status.health is None:
+        messages = [f"{status.writer.description} has not reported in {status.writer.health_path}"]
+    elif status.age_seconds > health_file.STALE_SECONDS:
+        messages = [f"{status.writer.description} has not reported for {status.age_seconds:.0f} seconds"]
+    degraded = status.health.degraded if status.health else ()
+    return messages + [f"degraded since {d.since}: {health_file.REASON_DESCRIPTIONS[d.reason]}: {d.message}" for d in degraded]
 
 
-def told(found: Daemon) -> dict[str, Any]:
+def daemon_as_json(status: DaemonStatus) -> dict[str, Any]:
     """The same for machines."""
-    report = found.report
+    health = status.health
     return {
-        "writer": found.writer.holder if found.writer else None,
-        "killed": {"holder": found.killed.holder, "doing": found.killed.doing} if found.killed else None,
-        "daemon": report.as_json() | {"age_seconds": round(found.age, 1), "doing": found.writer.doing} if report and found.writer else None,
-        "problems": problems(found),
+        "writer": status.writer.description if status.writer else None,
+        "killed": {"holder": status.killed_writer.description, "doing": status.killed_writer.activity} if status.killed_writer else None,
+        "daemon": health.as_json() | {"age_seconds": round(status.age_seconds, 1), "doing": status.writer.activity}
+        if health and status.writer
+        else None,
+        "problems": find_problems(status),
     }
 
 
-def holds(database: Database) -> dict[str, Any]:
+def database_summary(database: Database) -> dict[str, Any]:
     """Counts of what the database holds, its size, and the last scan."""
-    from dedup.search import reach
+    from dedup.search import index_coverage
 
-    last = store.settings.get(database, "last_scan")
+    last_scan = store.settings.get(database, "last_scan")
     matches = store.statistics.count_by(database, "matches", "relation")
     checks, causes = store.statistics.count_checks(database)
-    found = reach(database)
+    coverage = index_coverage(database)
     return {
         "files": store.statistics.count(database, "files"),
         "gone": store.statistics.count(database, "files", "gone = 1"),
@@ -103,40 +107,43 @@ def holds(database: Database) -> dict[str, Any]:
         "rereads": store.rereads.count(database),
         "database_bytes": database.database_bytes(),
         "index_bytes": database.index_bytes(),
-        "search": {"reached": found.held, "texts": found.all},
-        "last_scan": json.loads(last) if last else None,
+        "search": {"reached": coverage.indexed, "texts": coverage.total},
+        "last_scan": json.loads(last_scan) if last_scan else None,
     }
 
 
-def roots(database: Database, settings: Settings) -> list[dict[str, Any]]:
+def list_directories(database: Database, settings: Settings) -> list[dict[str, Any]]:
     """Every crawl directory that is configured or known, by path: its state (`configured`, `not configured`, `forgotten`), whether it is
     absent, its files that are there and that are gone, and the end of the last scan of all of it. Where none is configured, those that
     are known count as configured: they were named on the command line."""
     paths = [os.path.abspath(os.fsencode(d)) for d in settings.crawl.directories]
     configured = {os.path.realpath(p) for p in paths}
-    known = store.directories.list_all(database)
-    rows = known + [
-        DirectoryRow(0, p, 0, 0, None, None) for p in paths if os.path.realpath(p) not in {os.path.realpath(r.path) for r in known}
+    recorded = store.directories.list_all(database)
+    rows = recorded + [
+        DirectoryRow(0, p, 0, 0, None, None) for p in paths if os.path.realpath(p) not in {os.path.realpath(r.path) for r in recorded}
     ]
     return [
         {
-            "path": printable_path(row.path),
-            "state": "configured" if os.path.realpath(row.path) in configured or (not configured and row.forgotten_at is None)
-            else "forgotten" if row.forgotten_at is not None else "not configured",
-            "absent": identity(row.path) is None,
-            "files": row.files,
-            "gone": row.gone,
+            "path": to_printable_path(row.path),
+            "state": "configured" if os.path.realpath(row.path) in configured or (not configured and row.retired_at is None)
+            else "forgotten" if row.retired_at is not None else "not configured",
+            "absent": read_identity(row.path) is None,
+            "files": row.file_count,
+            "gone": row.gone_count,
             "scanned_at": row.scanned_at,
         }
         for row in sorted(rows, key=lambda r: r.path)
     ]  # fmt: skip
 
 
-def pending(database: Database, settings: Settings) -> list[dict[str, str]]:
+def list_pending(database: Database, settings: Settings) -> list[dict[str, str]]:
     """Settings that changed and are still to be applied to what is recorded, each with the command that does it."""
-    return [{"what": p.recipe.what.rstrip(","), "remedy": p.remedy} for p in recipes.pending(database, recipes.configured(settings))]
+    return [
+        {"what": p.recipe.description.rstrip(","), "remedy": p.remedy}
+        for p in recipes.find_pending_recipes(database, recipes.configured_recipes(settings))
+    ]
 
 
-def faults(database: Database) -> list[dict[str, str]]:
+def list_faults(database: Database) -> list[dict[str, str]]:
     """Every fault that stands: path, kind, message, since when."""
     return [{"path": p, "kind": k, "message": m, "since": s} for p, k, m, s in store.faults.list_all(database)]

@@ -1,22 +1,22 @@
 """Which of what happens is told, to whom, and when. Pure: events and rules in, decisions out."""
 
-from dedup.rules.event import DETAILS, Event, alert_id, incident_key
-from dedup.rules.rules import KINDS, Alerting, Rule, matching_rules, meets
-from dedup.rules.schedule import Due, Rhythm, Why, due, hour_of
+from dedup.rules.event import DETAIL_FIELDS, Event, alert_id, incident_key
+from dedup.rules.rules import EVENT_KINDS, AlertPolicy, AlertRule, matches_rule, matching_rules
+from dedup.rules.schedule import DeliveryTime, DigestReason, Schedule, delivery_time, start_of_hour
 
 __all__ = [
-    "DETAILS",
-    "KINDS",
-    "Alerting",
-    "Due",
+    "DETAIL_FIELDS",
+    "EVENT_KINDS",
+    "AlertPolicy",
+    "AlertRule",
+    "DeliveryTime",
+    "DigestReason",
     "Event",
-    "Rhythm",
-    "Rule",
-    "Why",
+    "Schedule",
     "alert_id",
-    "due",
-    "hour_of",
+    "delivery_time",
     "incident_key",
+    "matches_rule",
     "matching_rules",
-    "meets",
+    "start_of_hour",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dedup.model import Severity, Topic
+from dedup.model import AlertTopic, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Event:
     or a number of faults. `backlog`: it was found after a time in which nobody looked. `told` is all that a message shows beside, as
     JSON takes it: docs/alerts.md tells of each key."""
 
-    topic: Topic
+    topic: AlertTopic
     key: str
     at: str
     kind: str
@@ -27,27 +27,27 @@ class Event:
     title: str = ""
     publisher: str = ""
     category: str = ""
-    channels: tuple[str, ...] = ()
-    stealth: bool = False
+    parts: tuple[str, ...] = ()
+    silent: bool = False
     corrected: bool = False
     similarity: float | None = None
-    across: bool = False
+    across_publishers: bool = False
     size: int = 0
     incident: str | None = None
     backlog: bool = False
-    told: Mapping[str, Any] = field(default_factory=dict)
+    payload: Mapping[str, Any] = field(default_factory=dict)
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether it is a change that has nothing to show: no word of it differs."""
-        return self.topic == "change" and not any(_differences(self.told))
+        return self.topic == "change" and not any(_differing_parts(self.payload))
 
     def details(self) -> dict[str, Any]:
         """What an alert keeps of it in one piece, beside `told`."""
-        return {name: list(value) if isinstance(value := getattr(self, name), tuple) else value for name in DETAILS}
+        return {name: list(value) if isinstance(value := getattr(self, name), tuple) else value for name in DETAIL_FIELDS}
 
 
-DETAILS = ("category", "channels", "stealth", "corrected", "similarity", "across", "size", "backlog")
+DETAIL_FIELDS = ("category", "channels", "stealth", "corrected", "similarity", "across", "size", "backlog")
 """Names of what an alert keeps of its event in one piece."""
 
 
@@ -62,7 +62,7 @@ def incident_key(incident: str, number: int) -> str:
     return f"incident:{incident}:{number}"
 
 
-def _differences(told: Mapping[str, Any]) -> Iterator[bool]:
-    for operations in told.get("diff", {}).values():
+def _differing_parts(payload: Mapping[str, Any]) -> Iterator[bool]:
+    for operations in payload.get("diff", {}).values():
         yield from (o["kind"] != "same" and bool(o["text"]) for o in operations)
-    yield from (before != after for _, before, after in told.get("fields", ()))
+    yield from (before != after for _, before, after in payload.get("fields", ()))

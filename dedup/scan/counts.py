@@ -11,14 +11,14 @@ from typing import Any
 
 from dedup import store
 from dedup.model import RELATIONS
-from dedup.scan.roots import Root
+from dedup.scan.roots import CrawlDirectory
 from dedup.store import WritableDatabase
 from dedup.text import times
-from dedup.text.normalise import printable_path
+from dedup.text.normalise import to_printable_path
 
 
 @dataclass(slots=True)
-class Tally:
+class ScanCounts:
     """Counts of one scan; `files` is the sum of what can become of a file. `reread` are recorded files that were read again because
     settings changed; they are counted as what they are, too."""
 
@@ -36,8 +36,8 @@ class Tally:
     sightings: int = 0
     matches: Counter[str] = field(default_factory=Counter)
     changes: int = 0
-    absent: list[str] = field(default_factory=list)
-    unmounted: list[str] = field(default_factory=list)
+    absent_directories: list[str] = field(default_factory=list)
+    absent_mounts: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -45,7 +45,7 @@ class Tally:
         """Every directory entry met, folders left out."""
         return self.new + self.changed + self.unchanged + self.moved + self.ignored.total() + self.faults + self.unsettled
 
-    def add(self, other: Tally) -> None:
+    def add(self, other: ScanCounts) -> None:
         """Take another tally's counts over."""
         for name in ("new", "changed", "unchanged", "moved", "faults", "unsettled", "gone", "reread", "revisions", "sightings", "changes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
@@ -75,20 +75,22 @@ class Tally:
         }
 
 
-def save_last_scan(database: WritableDatabase, tally: Tally, command: str, places: Collection[tuple[Root, bytes]]) -> None:
+def save_last_scan(database: WritableDatabase, counts: ScanCounts, command: str, scopes: Collection[tuple[CrawlDirectory, bytes]]) -> None:
     """Keep what a scan met for `status`; the faults by kind too, as they stand after it. `places` are what was scanned: (crawl directory,
     folder in it, empty for all of it)."""
     with database.transaction() as transaction:
         store.directories.set_scanned(
-            transaction, [root.id for root, folder in places if not folder and root.shown not in tally.absent], times.now()
+            transaction,
+            [root.id for root, folder in scopes if not folder and root.display_path not in counts.absent_directories],
+            times.now(),
         )
-        parts = [printable_path(os.path.join(root.path, folder)) for root, folder in places if folder]
-        told = {
+        folder_paths = [to_printable_path(os.path.join(root.path, folder)) for root, folder in scopes if folder]
+        report = {
             "command": command,
             "finished_at": times.now(),
-            **tally.as_json(),
-            "ignored_by": dict(sorted(tally.ignored.items())),
-            "faults_by": store.faults.count_in_places(transaction, [(root.id, folder) for root, folder in places]),
-            "absent": tally.absent + tally.unmounted,
-        } | ({"parts": parts} if parts else {})
-        store.settings.put(transaction, "last_scan", json.dumps(told))
+            **counts.as_json(),
+            "ignored_by": dict(sorted(counts.ignored.items())),
+            "faults_by": store.faults.count_in_folders(transaction, [(root.id, folder) for root, folder in scopes]),
+            "absent": counts.absent_directories + counts.absent_mounts,
+        } | ({"parts": folder_paths} if folder_paths else {})
+        store.settings.put(transaction, "last_scan", json.dumps(report))

@@ -8,116 +8,120 @@ from dataclasses import dataclass
 
 from dedup import store
 from dedup.errors import (
-    OverlapError,
-    RootConfiguredError,
-    RootContainsError,
-    RootInsideError,
-    RootMovedError,
-    RootMoveRefusedError,
-    UnknownRootError,
+    DirectoriesOverlapError,
+    DirectoryConfiguredError,
+    DirectoryContainsError,
+    DirectoryInsideError,
+    DirectoryMovedError,
+    DirectoryMoveRefusedError,
+    UnknownDirectoryError,
 )
-from dedup.files.nofollow import Beneath
-from dedup.scan.extract import signature
-from dedup.scan.roots import identity, placed
+from dedup.files.nofollow import NoFollowTree
+from dedup.scan.extract import to_file_stamp
+from dedup.scan.roots import locate_directories, read_identity
 from dedup.store import Database, WritableDatabase
-from dedup.store.rows import DirectoryRow, Stat
+from dedup.store.rows import DirectoryRow, FileStamp
 from dedup.text import times
-from dedup.text.normalise import printable_path
+from dedup.text.normalise import to_printable_path
 
-SAMPLE = 200
+SAMPLE_FILES = 200
 """Files that are looked at before a crawl directory is moved."""
-ENOUGH = 0.9
+MIN_SAMPLE_SHARE = 0.9
 """Share of those that must be at the new place as they are recorded: a crawler may have been at work meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class MoveResult:
     """A crawl directory that was moved: its `files` that are there, and how many of the `sample` of them were found at the new place."""
 
     files: int
-    sample: int
-    found: int
+    sample_files: int
+    present_files: int
 
 
-def known(database: Database, path: bytes) -> DirectoryRow:
+def find_directory(database: Database, path: bytes) -> DirectoryRow:
     """The crawl directory at a path, which is absolute. Raises UnknownRootError."""
     rows = store.directories.list_all(database)
     row = next((r for r in rows if r.path == path), None) or next(
         (r for r in rows if os.path.realpath(r.path) == os.path.realpath(path)), None
     )
     if row is None:
-        names = ", ".join(printable_path(r.path) for r in rows) or "none"
-        raise UnknownRootError(wanted=printable_path(path), known=names)
+        known_paths = ", ".join(to_printable_path(r.path) for r in rows) or "none"
+        raise UnknownDirectoryError(wanted=to_printable_path(path), known=known_paths)
     return row
 
 
-def move(database: WritableDatabase, old: bytes, new: bytes, configured: Sequence[bytes], *, force: bool) -> Moved:
+def move_directory(
+    database: WritableDatabase, old_path: bytes, new_path: bytes, configured_paths: Sequence[bytes], *, force: bool
+) -> MoveResult:
     """A crawl directory lies at another path now (both absolute): its files follow, and nothing is read again. `force`: it need not be
     there, nor hold the files. Raises UnknownRootError, RootMoveRefusedError."""
 
-    def refused(problem: str) -> RootMoveRefusedError:
-        return RootMoveRefusedError(old=printable_path(old), new=printable_path(new), problem=problem)
+    def to_refusal(problem: str) -> DirectoryMoveRefusedError:
+        return DirectoryMoveRefusedError(old=to_printable_path(old_path), new=to_printable_path(new_path), problem=problem)
 
-    row = known(database, old)
-    others = [r for r in store.directories.list_all(database) if r.id != row.id]
-    if any(r.path == new for r in others):
-        raise refused(f"the database knows that directory already; run 'dedup roots forget {printable_path(old)}' instead")
-    in_use = [r.path for r in others if r.forgotten_at is None] + [p for p in configured if p not in (old, new)]
+    row = find_directory(database, old_path)
+    other_rows = [r for r in store.directories.list_all(database) if r.id != row.id]
+    if any(r.path == new_path for r in other_rows):
+        raise to_refusal(f"the database knows that directory already; run 'dedup roots forget {to_printable_path(old_path)}' instead")
+    paths_in_use = [r.path for r in other_rows if r.retired_at is None] + [p for p in configured_paths if p not in (old_path, new_path)]
     try:
-        place = placed([new], in_use, parts=False)
-    except (OverlapError, RootContainsError, RootInsideError) as error:
-        raise refused(f"it would overlap with another crawl directory: {error}") from error
-    if place[0][0] != new:
-        raise refused(f"that is another path to the crawl directory {printable_path(place[0][0])}")
-    there = identity(new)
-    if there is None and not force:
-        raise refused("there is no directory at the new path that can be listed; mount it, or move it all the same with --force")
-    sample = store.directories.sample_files(database, row.id, SAMPLE)
-    found = held(new, sample)
-    if found < ENOUGH * len(sample) and not force:
-        problem = f"only {found:,} of {len(sample):,} files that were looked at are there with their size and modification time"
-        raise refused(f"{problem}; move it all the same with --force")
+        locations = locate_directories([new_path], paths_in_use, allow_subfolders=False)
+    except (DirectoriesOverlapError, DirectoryContainsError, DirectoryInsideError) as error:
+        raise to_refusal(f"it would overlap with another crawl directory: {error}") from error
+    if locations[0][0] != new_path:
+        raise to_refusal(f"that is another path to the crawl directory {to_printable_path(locations[0][0])}")
+    new_identity = read_identity(new_path)
+    if new_identity is None and not force:
+        raise to_refusal("there is no directory at the new path that can be listed; mount it, or move it all the same with --force")
+    sample = store.directories.sample_files(database, row.id, SAMPLE_FILES)
+    present_files = count_present_files(new_path, sample)
+    if present_files < MIN_SAMPLE_SHARE * len(sample) and not force:
+        problem = f"only {present_files:,} of {len(sample):,} files that were looked at are there with their size and modification time"
+        raise to_refusal(f"{problem}; move it all the same with --force")
     with database.transaction() as transaction:
-        store.directories.move(transaction, row.id, new, printable_path(new), there)
-    return Moved(row.files, len(sample), found)
+        store.directories.move(transaction, row.id, new_path, to_printable_path(new_path), new_identity)
+    return MoveResult(row.file_count, len(sample), present_files)
 
 
-def refuse_moved(database: Database, wanted: Sequence[bytes]) -> None:
+def require_unmoved(database: Database, paths: Sequence[bytes]) -> None:
     """Raise RootMovedError where a directory that is not known is one that the database knows at another path: it was renamed, and all of
     its files would be recorded once more."""
-    in_use = store.directories.in_use(database)
-    away = {path: number for path, number in in_use.items() if path not in wanted and identity(path) is None}
-    for new in wanted if away else ():
-        here = None if new in in_use else identity(new)
-        for old, number in away.items():
+    ids_by_path = store.directories.active_ids(database)
+    missing_directories = {
+        path: directory_id for path, directory_id in ids_by_path.items() if path not in paths and read_identity(path) is None
+    }
+    for new_path in paths if missing_directories else ():
+        new_identity = None if new_path in ids_by_path else read_identity(new_path)
+        for old_path, directory_id in missing_directories.items():
             if (
-                here is not None
-                and store.directories.identity(database, number) == here
-                and held(new, store.directories.sample_files(database, number, 10))
+                new_identity is not None
+                and store.directories.identity(database, directory_id) == new_identity
+                and count_present_files(new_path, store.directories.sample_files(database, directory_id, 10))
             ):
-                raise RootMovedError(old=printable_path(old), new=printable_path(new))
+                raise DirectoryMovedError(old=to_printable_path(old_path), new=to_printable_path(new_path))
 
 
-def held(path: bytes, sample: Sequence[tuple[bytes, bytes, Stat]]) -> int:
+def count_present_files(path: bytes, sample: Sequence[tuple[bytes, bytes, FileStamp]]) -> int:
     """How many of these files (folder, name, recorded state) lie below a path with their size and modification time."""
-    found = 0
-    with Beneath() as beneath:
-        for folder, name, stat in sample:
+    count = 0
+    with NoFollowTree() as tree:
+        for folder, name, stamp in sample:
             try:
-                now = beneath.stat(path, folder, name)
+                stat_result = tree.stat_path(path, folder, name)
             except OSError:
                 continue
-            if now is not None:
-                state = signature(now)
-                found += (state.size, state.mtime_ns) == (stat.size, stat.mtime_ns)
-    return found
+            if stat_result is not None:
+                current_stamp = to_file_stamp(stat_result)
+                count += (current_stamp.size, current_stamp.mtime_ns) == (stamp.size, stamp.mtime_ns)
+    return count
 
 
-def forget(database: WritableDatabase, path: bytes, configured: Sequence[bytes]) -> int:
+def retire_directory(database: WritableDatabase, path: bytes, configured_paths: Sequence[bytes]) -> int:
     """Retire a crawl directory: its files are marked as gone, and their history stays. Returns how many files went. Raises
     UnknownRootError, RootConfiguredError."""
-    row = known(database, path)
-    if os.path.realpath(row.path) in {os.path.realpath(p) for p in configured}:
-        raise RootConfiguredError(path=printable_path(row.path))
+    row = find_directory(database, path)
+    if os.path.realpath(row.path) in {os.path.realpath(p) for p in configured_paths}:
+        raise DirectoryConfiguredError(path=to_printable_path(row.path))
     with database.transaction() as transaction:
         return store.directories.retire(transaction, row.id, times.now())

@@ -18,47 +18,47 @@ import xxhash
 from dedup import formats
 from dedup.files import leases
 from dedup.files.descriptors import is_exhausted
-from dedup.files.leases import NO_LEASES, Probe
-from dedup.files.nofollow import Beneath
+from dedup.files.leases import NO_LEASE_SUPPORT, LeaseState
+from dedup.files.nofollow import NoFollowTree
 from dedup.formats import ReadOptions
-from dedup.heartbeat import beat, beating
-from dedup.model import FAULTS, Article, Fault, Packed
-from dedup.scan.isolation import each_apart, fault_of, is_of_file
+from dedup.heartbeat import beat, with_beats
+from dedup.model import FAULT_MESSAGES, Article, Fault, PickleBySlots
+from dedup.scan.isolation import internal_fault, is_file_error, isolate_failures
 from dedup.similarity import minhash, winnowing
-from dedup.store.rows import Stat
+from dedup.store.rows import FileStamp
 from dedup.text import normalise
-from dedup.text.urls import Canonicaliser, without_credentials
+from dedup.text.urls import Canonicaliser, strip_credentials
 
-OPEN_SETTLES = 10
+OPEN_SETTLE_FACTOR = 10
 """Times `unprobed_settle_seconds` that a file is left alone which was created and not closed, as far as events show. Events can be
 lost: the file is read in the end."""
 
-Outcome = Literal["article", "fault", "unsettled", "unproven", "barred", "vanished", "symlink", "special"]
+FileOutcome = Literal["article", "fault", "unsettled", "unproven", "barred", "vanished", "symlink", "special"]
 """`barred`: it lies in a folder that may not be entered, so that nothing is known of it. `unproven`: writers of the file cannot be
 detected, it changed lately, and nothing shows that it is complete."""
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class FileContent:
     """The bytes of a file, the state that they were read in, whether somebody was writing it, and who the file belongs to (NO_LEASES:
     the file system has none)."""
 
     raw: bytes
-    stat: Stat
-    probe: Probe
-    owner: int
+    stamp: FileStamp
+    probe: LeaseState
+    owner_uid: int
 
 
-Read = Content | Fault | Outcome
+ReadResult = FileContent | Fault | FileOutcome
 """What came of reading a file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class ExtractOptions:
     """What the pure half needs to know of the configuration."""
 
-    read: ReadOptions
-    urls: Canonicaliser
+    read_options: ReadOptions
+    canonicaliser: Canonicaliser
     max_file_bytes: int
     min_characters: int
     num_perm: int
@@ -67,99 +67,99 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Found(Packed):
+class CrawlFile(PickleBySlots):
     """A file as the directory shows it; `path` is the whole path, `folder` and `name` are relative to the crawl directory. `trusted`:
     its writer closed it, or it was watched for long enough; no further sign is needed that it is complete. `open`: it was created and
     not closed, as far as events show. `reread`: it is as recorded, and is read again because settings changed."""
 
-    directory: int
-    root: bytes
+    directory_id: int
+    directory_path: bytes
     folder: bytes
     name: bytes
-    stat: Stat
-    trusted: bool = False
-    open: bool = False
-    reread: bool = False
+    stamp: FileStamp
+    is_trusted: bool = False
+    is_open: bool = False
+    is_reread: bool = False
 
     @property
-    def relative(self) -> bytes:
+    def relative_path(self) -> bytes:
         return self.folder + b"/" + self.name if self.folder else self.name
 
     @property
     def path(self) -> bytes:
-        return os.path.join(self.root, self.relative)
+        return os.path.join(self.directory_path, self.relative_path)
 
 
 @dataclass(frozen=True, slots=True)
-class Examined(Packed):
+class Extraction(PickleBySlots):
     """What became of one file. For an article: its page's canonical URL, the digest of its state (SHA-256 of title, 0xFF,
     body), of its normalised text (XXH3-128; None for a text without letters or numbers), its signature and its packed
     winnowed keys (None for one that is shorter than `min_characters`). `unprobed`: the owner of a file whose writers could not be
     detected when it was too young to be read without that."""
 
-    found: Found
-    outcome: Outcome
-    content: bytes | None = None
+    file: CrawlFile
+    outcome: FileOutcome
+    content_digest: bytes | None = None
     faults: tuple[Fault, ...] = ()
     article: Article | None = None
     url: str | None = None
-    state: bytes = b""
-    text: bytes | None = None
+    state_digest: bytes = b""
+    text_digest: bytes | None = None
     characters: int = 0
     signature: bytes | None = None
-    keys: bytes | None = None
-    unprobed: int | None = None
+    fingerprints: bytes | None = None
+    unprobed_owner: int | None = None
 
 
-def examine(found: Iterable[Found], options: Options) -> list[Examined]:
+def extract_files(files: Iterable[CrawlFile], options: ExtractOptions) -> list[Extraction]:
     """Each file read and worked out; order kept. Never raises for what a file is or holds: a file that the program fails on is a fault
     of the kind `internal`. Raises OSError where the process has no descriptors (EMFILE) or no memory (ENOMEM) left."""
-    with Beneath() as beneath:
-        read = [_read(f, options, beneath) for f in beating(found)]
-    signed = iter(_signed([r for r in read if isinstance(r, _Read)], options))
-    return [r if isinstance(r, Examined) else next(signed) for r in read]
+    with NoFollowTree() as tree:
+        results = [_extract_file(f, options, tree) for f in with_beats(files)]
+    signed_results = iter(_sign_articles([r for r in results if isinstance(r, _UnsignedArticle)], options))
+    return [r if isinstance(r, Extraction) else next(signed_results) for r in results]
 
 
-def _signed(read: Sequence[_Read], options: Options) -> list[Examined]:
+def _sign_articles(articles: Sequence[_UnsignedArticle], options: ExtractOptions) -> list[Extraction]:
     """These articles signed; order kept."""
 
-    def work(some: Sequence[_Read]) -> list[Examined]:
-        signed = sign((r.article.body for r in some), options)
+    def sign_batch(batch: Sequence[_UnsignedArticle]) -> list[Extraction]:
+        signatures = sign_bodies((r.article.body for r in batch), options)
         return [
-            Examined(
-                r.found, "article", r.content, r.faults, r.article, r.url, state_digest(r.article.title, r.article.body),
+            Extraction(
+                r.file, "article", r.content_digest, r.faults, r.article, r.url, state_digest(r.article.title, r.article.body),
                 s.digest, s.characters, s.signature, keys,
             )
-            for r, (s, keys) in zip(some, signed, strict=True)
+            for r, (s, keys) in zip(batch, signatures, strict=True)
         ]  # fmt: skip
 
-    failed: dict[int, Examined] = {}
+    failures: dict[int, Extraction] = {}
 
-    def one(part: Sequence[int]) -> list[tuple[int, Examined]]:
-        return list(zip(part, work([read[i] for i in part]), strict=True))
+    def sign_positions(positions: Sequence[int]) -> list[tuple[int, Extraction]]:
+        return list(zip(positions, sign_batch([articles[i] for i in positions]), strict=True))
 
-    def aside(i: int, error: Exception) -> None:
-        failed[i] = Examined(read[i].found, "fault", read[i].content, (fault_of(error, "signing"),))
+    def add_fault(i: int, error: Exception) -> None:
+        failures[i] = Extraction(articles[i].file, "fault", articles[i].content_digest, (internal_fault(error, "signing"),))
 
-    done = {i: e for part in each_apart(range(len(read)), one, aside) for i, e in part} | failed
-    return [done[i] for i in range(len(read))]
+    results = {i: e for part in isolate_failures(range(len(articles)), sign_positions, add_fault) for i, e in part} | failures
+    return [results[i] for i in range(len(articles))]
 
 
-def as_fault(e: Examined, fault: Fault) -> Examined:
+def to_fault(extraction: Extraction, fault: Fault) -> Extraction:
     """The file as one that could not be read as an article."""
-    return Examined(e.found, "fault", e.content, (fault,))
+    return Extraction(extraction.file, "fault", extraction.content_digest, (fault,))
 
 
-def sign(bodies: Iterable[str], options: Options) -> list[tuple[minhash.Signed, bytes | None]]:
+def sign_bodies(bodies: Iterable[str], options: ExtractOptions) -> list[tuple[minhash.SignedText, bytes | None]]:
     """Each body normalised and signed, with its packed winnowed keys; order kept."""
-    signed: list[tuple[minhash.Signed, bytes | None]] = []
-    for folded in normalise.folded(bodies):
+    results: list[tuple[minhash.SignedText, bytes | None]] = []
+    for folded in normalise.fold_batches(bodies):
         beat()
-        made = minhash.sign_folded(folded, options.num_perm, options.min_characters)
+        signatures = minhash.sign_folded(folded, options.num_perm, options.min_characters)
         beat()
-        keys = winnowing.packed(folded, options.min_characters) if options.passages else [None] * len(made)
-        signed += zip(made, keys, strict=True)
-    return signed
+        fingerprints = winnowing.fingerprint_texts_packed(folded, options.min_characters) if options.passages else [None] * len(signatures)
+        results += zip(signatures, fingerprints, strict=True)
+    return results
 
 
 def state_digest(title: str, body: str) -> bytes:
@@ -167,113 +167,119 @@ def state_digest(title: str, body: str) -> bytes:
     return hashlib.sha256(title.encode() + b"\xff" + body.encode()).digest()
 
 
-class _Read(NamedTuple):
+class _UnsignedArticle(NamedTuple):
     """An article that is still to be signed."""
 
-    found: Found
-    content: bytes
+    file: CrawlFile
+    content_digest: bytes
     faults: tuple[Fault, ...]
     article: Article
     url: str
 
 
-def _read(found: Found, options: Options, beneath: Beneath) -> Examined | _Read:
-    content: bytes | None = None
+def _extract_file(file: CrawlFile, options: ExtractOptions, tree: NoFollowTree) -> Extraction | _UnsignedArticle:
+    content_digest: bytes | None = None
 
-    def keep(as_read: Found, digest: bytes) -> None:
-        nonlocal found, content
-        found, content = as_read, digest
+    def on_read(file_as_read: CrawlFile, digest: bytes) -> None:
+        nonlocal file, content_digest
+        file, content_digest = file_as_read, digest
 
     try:
-        return _parsed(found, options, beneath, keep)
+        return _parse_file(file, options, tree, on_read)
     except Exception as error:
-        if not is_of_file(error):
+        if not is_file_error(error):
             raise
-        return Examined(found, "fault", content, (fault_of(error, "reading"),))
+        return Extraction(file, "fault", content_digest, (internal_fault(error, "reading"),))
 
 
-def _parsed(found: Found, options: Options, beneath: Beneath, keep: Callable[[Found, bytes], None]) -> Examined | _Read:
+def _parse_file(
+    file: CrawlFile, options: ExtractOptions, tree: NoFollowTree, on_read: Callable[[CrawlFile, bytes], None]
+) -> Extraction | _UnsignedArticle:
     """A file as an article; `keep` gets its state and the digest of its bytes once they are read."""
-    read = read_beneath(beneath, found.root, found.folder, found.name, options.max_file_bytes)
-    if isinstance(read, Fault):
-        return Examined(found, "fault", faults=(read,))
-    if isinstance(read, str):
-        return Examined(found, read)
-    found = Found(found.directory, found.root, found.folder, found.name, read.stat, found.trusted, found.open, found.reread)
-    content = xxhash.xxh3_128_digest(read.raw)
-    keep(found, content)
-    reading = formats.read(found.name, read.raw, options.read)
-    settle = 0.0 if read.probe == "free" or reading.complete else unproven_settle(found, options.unprobed_settle_seconds)
-    if settle and unchanged_for(read.stat) < settle:
-        return Examined(found, "unproven", unprobed=read.owner)
-    article = reading.article
+    result = read_in_directory(tree, file.directory_path, file.folder, file.name, options.max_file_bytes)
+    if isinstance(result, Fault):
+        return Extraction(file, "fault", faults=(result,))
+    if isinstance(result, str):
+        return Extraction(file, result)
+    file = CrawlFile(
+        file.directory_id, file.directory_path, file.folder, file.name, result.stamp, file.is_trusted, file.is_open, file.is_reread
+    )
+    content_digest = xxhash.xxh3_128_digest(result.raw)
+    on_read(file, content_digest)
+    parse_result = formats.read_article(file.name, result.raw, options.read_options)
+    settle_seconds = (
+        0.0 if result.probe == "free" or parse_result.complete else unproven_settle_seconds(file, options.unprobed_settle_seconds)
+    )
+    if settle_seconds and seconds_since_change(result.stamp) < settle_seconds:
+        return Extraction(file, "unproven", unprobed_owner=result.owner_uid)
+    article = parse_result.article
     if article is None:
-        return Examined(found, "fault", content, reading.faults)
-    url = options.urls.page(article.url, article.metadata.oid, article.metadata.aid)
+        return Extraction(file, "fault", content_digest, parse_result.faults)
+    url = options.canonicaliser.page_url(article.url, article.metadata.oid, article.metadata.aid)
     if url is None:
-        return Examined(found, "fault", content, (*reading.faults, Fault("no_url", _no_url(article))))
-    return _Read(found, content, reading.faults, article, url)
+        return Extraction(file, "fault", content_digest, (*parse_result.faults, Fault("no_url", _describe_missing_url(article))))
+    return _UnsignedArticle(file, content_digest, parse_result.faults, article, url)
 
 
-def _no_url(article: Article) -> str:
+def _describe_missing_url(article: Article) -> str:
     if not article.url:
-        return FAULTS["no_url"]
-    return f"{without_credentials(article.url)[:120]!r} is no http or https address, and there is no oid and aid to make one of"
+        return FAULT_MESSAGES["no_url"]
+    return f"{strip_credentials(article.url)[:120]!r} is no http or https address, and there is no oid and aid to make one of"
 
 
-_READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def read_file(path: bytes, max_bytes: int) -> Read:
+def read_file(path: bytes, max_bytes: int) -> ReadResult:
     """A file that somebody named: its bytes and the state they were read in; or why not: a fault, or an outcome that is none.
 
     The file must be the same before and after reading, and nobody may have it open for writing (see `leases`; where that cannot be
     known, the `probe` of the content says so). A link at the path's end is not followed, and what is no file is never opened: a fifo's
     writer would take this for its reader.
     """
-    return _content(path, lambda: None, max_bytes)
+    return _read_content(path, lambda: None, max_bytes)
 
 
-def read_beneath(beneath: Beneath, root: bytes, folder: bytes, name: bytes, max_bytes: int) -> Read:
+def read_in_directory(tree: NoFollowTree, directory_path: bytes, folder: bytes, name: bytes, max_bytes: int) -> ReadResult:
     """The same for a file below a crawl directory. No link on the way to it is followed."""
-    return _content(name, lambda: beneath.folder(root, folder), max_bytes)
+    return _read_content(name, lambda: tree.open_folder(directory_path, folder), max_bytes)
 
 
-def _content(path: bytes, folder: Callable[[], int | None], max_bytes: int) -> Read:
+def _read_content(path: bytes, open_folder: Callable[[], int | None], max_bytes: int) -> ReadResult:
     try:
-        within = folder()
-        mode = os.stat(path, dir_fd=within, follow_symlinks=False).st_mode
+        folder_fd = open_folder()
+        mode = os.stat(path, dir_fd=folder_fd, follow_symlinks=False).st_mode
     except PermissionError:
         return "barred"
     except OSError as error:
-        return _refused(error)
+        return _open_error_outcome(error)
     try:
         if not modes.S_ISREG(mode):
             return "symlink" if modes.S_ISLNK(mode) else "vanished" if modes.S_ISDIR(mode) else "special"
-        fd = os.open(path, _READING, dir_fd=within)
+        fd = os.open(path, _OPEN_FLAGS, dir_fd=folder_fd)
     except OSError as error:
-        return _refused(error)
+        return _open_error_outcome(error)
     try:
-        before = os.fstat(fd)
-        if not modes.S_ISREG(before.st_mode):
+        stat_before = os.fstat(fd)
+        if not modes.S_ISREG(stat_before.st_mode):
             return "special"
-        if before.st_size > max_bytes:
-            return Fault("too_large", f"the file has {before.st_size} bytes, more than max_file_bytes = {max_bytes}")
-        probe, refused = leases.probe(fd)
+        if stat_before.st_size > max_bytes:
+            return Fault("too_large", f"the file has {stat_before.st_size} bytes, more than max_file_bytes = {max_bytes}")
+        probe, lease_errno = leases.probe_lease(fd)
         if probe == "written":
             return "unsettled"
-        raw = os.read(fd, before.st_size)
-        stat = signature(before)
-        if stat != signature(os.fstat(fd)) or len(raw) != before.st_size:
+        raw = os.read(fd, stat_before.st_size)
+        stamp = to_file_stamp(stat_before)
+        if stamp != to_file_stamp(os.fstat(fd)) or len(raw) != stat_before.st_size:
             return "unsettled"
-        return Content(raw, stat, probe, before.st_uid if refused in (0, errno.EACCES, errno.EPERM) else NO_LEASES)
+        return FileContent(raw, stamp, probe, stat_before.st_uid if lease_errno in (0, errno.EACCES, errno.EPERM) else NO_LEASE_SUPPORT)
     except OSError as error:
-        return unreadable_because(error)
+        return unreadable_fault(error)
     finally:
         os.close(fd)
 
 
-def _refused(error: OSError) -> Fault | Outcome:
+def _open_error_outcome(error: OSError) -> Fault | FileOutcome:
     """What it means that a file could not be opened."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return "vanished"
@@ -283,39 +289,39 @@ def _refused(error: OSError) -> Fault | Outcome:
         return "special"
     if error.errno == errno.EAGAIN:
         return "unsettled"  # somebody has a write lease, who is asked by this to give it up
-    return unreadable_because(error)
+    return unreadable_fault(error)
 
 
-def unreadable_because(error: OSError) -> Fault:
+def unreadable_fault(error: OSError) -> Fault:
     """The fault of a file or folder that the system does not let be read. Where it is this process that has no descriptor or memory
     left, the error is raised on: that is no fault of the file's, and can be tried again."""
     if is_exhausted(error):
         raise error
-    return Fault("unreadable", f"{FAULTS['unreadable']}: {os.strerror(error.errno or 0)}")
+    return Fault("unreadable", f"{FAULT_MESSAGES['unreadable']}: {os.strerror(error.errno or 0)}")
 
 
-def signature(stat: os.stat_result) -> Stat:
+def to_file_stamp(stat: os.stat_result) -> FileStamp:
     """What tells one state of a file from another, in signed 64-bit numbers, which SQLite stores: an inode number beyond them is the
     negative number of the same bits; a time stamp before 1677-09-21 or after 2262-04-11 is the nearest that fits."""
     inode = stat.st_ino if stat.st_ino < 1 << 63 else stat.st_ino - (1 << 64)
-    return Stat(stat.st_size, _clamped(stat.st_mtime_ns), inode, _clamped(stat.st_ctime_ns))
+    return FileStamp(stat.st_size, _clamp_to_int64(stat.st_mtime_ns), inode, _clamp_to_int64(stat.st_ctime_ns))
 
 
-def _clamped(nanoseconds: int) -> int:
+def _clamp_to_int64(nanoseconds: int) -> int:
     return max(-(1 << 63), min(nanoseconds, (1 << 63) - 1))
 
 
-def unchanged_for(stat: Stat) -> float:
+def seconds_since_change(stamp: FileStamp) -> float:
     """Seconds since the file last changed, by its own time stamps; negative where they are in the future."""
-    return (time.time_ns() - max(stat.mtime_ns, stat.ctime_ns)) / 1e9
+    return (time.time_ns() - max(stamp.mtime_ns, stamp.ctime_ns)) / 1e9
 
 
-def unproven_settle(found: Found, seconds: float) -> float:
+def unproven_settle_seconds(file: CrawlFile, unprobed_settle_seconds: float) -> float:
     """Seconds for which a file must not have changed to be read though its writers cannot be detected and nothing in it shows that it is
     complete; `seconds` is `unprobed_settle_seconds`."""
-    if found.trusted:
+    if file.is_trusted:
         return 0.0
-    return seconds * OPEN_SETTLES if found.open else seconds
+    return unprobed_settle_seconds * OPEN_SETTLE_FACTOR if file.is_open else unprobed_settle_seconds
 
 
 def ignore_lease_breaks() -> None:
@@ -323,6 +329,6 @@ def ignore_lease_breaks() -> None:
     signal.signal(signal.SIGIO, signal.SIG_IGN)
 
 
-def collect_rarely() -> None:
+def reduce_gc_frequency() -> None:
     """Let Python's collector of cycles look less often: a batch is some 20,000 objects without any, and all of them go at its end."""
     gc.set_threshold(50_000, 20, 100)

@@ -7,111 +7,123 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from dedup.changes import Judgement, Past, Rules, State, classify_change
-from dedup.changes.classify import CACHED_CHARACTERS
+from dedup.changes import Classification, ClassificationRules, PageHistory, PageState, classify_change
+from dedup.changes.classify import MAX_CACHED_CHARACTERS
 from dedup.heartbeat import beat
 from dedup.model import Change, Sighting
 from dedup.scan import history
 from dedup.similarity import overlap
 from dedup.store.changes import ChangeRecord, fields_json
 from dedup.store.revisions import body_digest
-from dedup.store.rows import JudgedRow, KeptSighting, StateBody, StoredChange
+from dedup.store.rows import ClassificationRow, SightingRow, StateBody, StoredChange
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class PageChange:
     """A change that is new, or was and leads from another sighting now (`known`), with its two states; the judgement is None where a
     body was pruned."""
 
-    page: int
+    page_id: int
     change: Change
     before: StateBody
     after: StateBody
-    judgement: Judgement | None
-    known: bool = False
+    classification: Classification | None
+    is_known: bool = False
 
 
-Superseded = tuple[int, bytes, bytes, str]
+ChangeIdentity = tuple[int, bytes, bytes, str]
 """(page, digest of the state before, of that after, later crawl) of a change that is none any more."""
 
-Compared = Mapping[tuple[int, int], tuple[bool, float, JudgedRow]]
+KnownComparisons = Mapping[tuple[int, int], tuple[bool, float, ClassificationRow]]
 """(a revision, another) → what was found out of them while both bodies were there."""
 
 
-def sighting_of(kept: KeptSighting) -> Sighting:
+def to_sighting(row: SightingRow) -> Sighting:
     """A stored sighting as its page's history needs it."""
-    return Sighting(kept.id, kept.crawled_at, kept.revision_id, kept.digest, kept.metadata)
+    return Sighting(row.id, row.crawled_at, row.revision_id, row.digest, row.metadata)
 
 
-def is_as_stored(change: Change, past: Past, stored: StoredChange) -> bool:
+def is_as_stored(change: Change, page_history: PageHistory, stored_change: StoredChange) -> bool:
     """Whether a stored change is this one, judged with this past (or never judged)."""
-    return (change.previous.id, change.returned, fields_json(change)) == (stored.previous, stored.returned, stored.fields) and (
-        stored.past is None or stored.past == past_json(past)
-    )
+    return (change.previous.id, change.returned, fields_json(change)) == (
+        stored_change.previous_sighting_id,
+        stored_change.returned,
+        stored_change.fields,
+    ) and (stored_change.page_history is None or stored_change.page_history == format_page_history(page_history))
 
 
-def past_json(past: Past) -> str:
+def format_page_history(page_history: PageHistory) -> str:
     """What a change was judged with, as stored: empty where there was nothing to say."""
-    if past == Past():
+    if page_history == PageHistory():
         return ""
-    values = {"returned": past.returned, "returns": past.returns, "was_removed": past.was_removed, "stood": past.stood}
+    values = {
+        "returned": page_history.returned,
+        "returns": page_history.return_count,
+        "was_removed": page_history.was_removed,
+        "stood": page_history.state_durations,
+    }
     return json.dumps(values, separators=(",", ":"))
 
 
-def was_removed(stored: StoredChange) -> bool:
+def is_after_removal(stored_change: StoredChange) -> bool:
     """Whether a stored change was judged as one of a page that showed no article before."""
-    return bool(stored.past) and bool(json.loads(stored.past or "{}").get("was_removed"))
+    return bool(stored_change.page_history) and bool(json.loads(stored_change.page_history or "{}").get("was_removed"))
 
 
-def judged(
-    page: int, change: Change, past: Past, bodies: Mapping[int, StateBody], known: Compared, rules: Rules
-) -> tuple[Settled, ChangeRecord]:
+def classify_page_change(
+    page: int,
+    change: Change,
+    page_history: PageHistory,
+    bodies: Mapping[int, StateBody],
+    comparisons: KnownComparisons,
+    rules: ClassificationRules,
+) -> tuple[PageChange, ChangeRecord]:
     """Judge a change; returns it with the row to store. Of a body that was pruned its digest is known; what was found out before it was
     is `known`."""
-    pair = change.previous.revision, change.sighting.revision
-    before, after = bodies[pair[0]], bodies[pair[1]]
-    differ = before.title != after.title, _differ(before, after)
+    revisions = change.previous.revision, change.sighting.revision
+    before, after = bodies[revisions[0]], bodies[revisions[1]]
+    differences = before.title != after.title, _has_body_change(before, after)
     if before.body is None or after.body is None:
-        similarity, row = None if differ[1] else 1.0, JudgedRow()
-        if pair in known:
-            _, similarity, row = known[pair]
-        return Settled(page, change, before, after, None), (page, change, *differ, similarity, row)
-    similarity = _similarity(before.body, after.body)
+        similarity, row = None if differences[1] else 1.0, ClassificationRow()
+        if revisions in comparisons:
+            _, similarity, row = comparisons[revisions]
+        return PageChange(page, change, before, after, None), (page, change, *differences, similarity, row)
+    similarity = _compute_similarity(before.body, after.body)
     beat()
-    found = classify_change(
-        _state(before.title, before.body, change.previous), _state(after.title, after.body, change.sighting), past, rules
+    classification = classify_change(
+        _to_state(before.title, before.body, change.previous), _to_state(after.title, after.body, change.sighting), page_history, rules
     )
     beat()
-    row = JudgedRow(
-        found.kind,
-        found.severity,
-        json.dumps(found.channels),
-        json.dumps([[e.what, e.before, e.after] for e in found.evidence], ensure_ascii=False),
-        int(found.stealth),
-        int(found.corrected),
-        found.edit,
-        past_json(past),
+    row = ClassificationRow(
+        classification.kind,
+        classification.severity,
+        json.dumps(classification.parts),
+        json.dumps([[e.kind, e.before, e.after] for e in classification.evidence], ensure_ascii=False),
+        int(classification.silent),
+        int(classification.corrected),
+        classification.edit_digest,
+        format_page_history(page_history),
         rules.recipe,
     )
-    return Settled(page, change, before, after, found), (page, change, *differ, similarity, row)
+    return PageChange(page, change, before, after, classification), (page, change, *differences, similarity, row)
 
 
-def _similarity(a: str, b: str) -> float:
+def _compute_similarity(a: str, b: str) -> float:
     if a == b:
         return 1.0
-    return _cached_similarity(a, b) if len(a) + len(b) <= CACHED_CHARACTERS else overlap.body_similarity(a, b)
+    return _compute_similarity_cached(a, b) if len(a) + len(b) <= MAX_CACHED_CHARACTERS else overlap.body_similarity(a, b)
 
 
-_cached_similarity = lru_cache(maxsize=32)(overlap.body_similarity)
+_compute_similarity_cached = lru_cache(maxsize=32)(overlap.body_similarity)
 
 
-def _state(title: str, body: str, sighting: Sighting) -> State:
-    return State(title, body, tuple((name, getattr(sighting.metadata, name) or "") for name in history.TRACKED))
+def _to_state(title: str, body: str, sighting: Sighting) -> PageState:
+    return PageState(title, body, tuple((name, getattr(sighting.metadata, name) or "") for name in history.TRACKED_METADATA))
 
 
-def _differ(before: StateBody, after: StateBody) -> bool:
-    return before.body != after.body if None not in (before.body, after.body) else _digest(before) != _digest(after)
+def _has_body_change(before: StateBody, after: StateBody) -> bool:
+    return before.body != after.body if None not in (before.body, after.body) else _get_body_digest(before) != _get_body_digest(after)
 
 
-def _digest(state: StateBody) -> bytes | None:
-    return state.digest if state.body is None else body_digest(state.body)
+def _get_body_digest(state: StateBody) -> bytes | None:
+    return state.body_digest if state.body is None else body_digest(state.body)

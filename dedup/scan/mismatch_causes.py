@@ -11,114 +11,137 @@ from dataclasses import dataclass
 
 from dedup import store
 from dedup.matching.cache import Cache
-from dedup.model import Cause
-from dedup.scan.sighting_status import worth
+from dedup.model import MismatchCause
+from dedup.scan.sighting_status import merge_readings
 from dedup.store import Database, Transaction
-from dedup.store.rows import DoubtfulReading, FirstCrawl
-from dedup.store.timeline import Place
+from dedup.store.rows import FirstCrawl, StaleCandidate
+from dedup.store.timeline import SightingPosition
 from dedup.text import digests
 
 CHUNK = 256
 """States whose bodies are in memory at a time."""
-MOST_DIGESTS = 50_000
+MAX_DIGESTS = 50_000
 """Digests of states that are kept in memory, 200 bytes each at most."""
 
-_cache: Cache[tuple[bytes, str], str] = Cache(MOST_DIGESTS)
+_digest_cache: Cache[tuple[bytes, str], str] = Cache(MAX_DIGESTS)
 """(digest of a state, recipe) → digest by that recipe."""
 
 
-def settle_causes(transaction: Transaction, pages: Iterable[int]) -> None:
+def recompute_causes(transaction: Transaction, pages: Iterable[int]) -> None:
     """`stale` where the claim of a mismatched reading of these pages is the digest of an earlier revision, `altered` where it is not."""
-    _settle(transaction, store.readings.doubtful_of_pages(transaction, pages))
+    _recompute(transaction, store.readings.stale_candidates_of_pages(transaction, pages))
 
 
-def cause_differences(database: Database, pages: Iterable[int]) -> list[tuple[DoubtfulReading, Cause]]:
+def find_cause_differences(database: Database, pages: Iterable[int]) -> list[tuple[StaleCandidate, MismatchCause]]:
     """(reading, its cause) for each mismatched reading of these pages that is stored with another cause. Nothing is written."""
-    return _differences(database, store.readings.doubtful_of_pages(database, pages))
+    return _find_differences(database, store.readings.stale_candidates_of_pages(database, pages))
 
 
-def settle_causes_near(transaction: Transaction, page: int, touched: Mapping[int, Place], read: Collection[int]) -> None:
+def recompute_causes_near(
+    transaction: Transaction, page: int, touched_sightings: Mapping[int, SightingPosition], read_sightings: Collection[int]
+) -> None:
     """The same of one page, for readings that can have another cause since the sightings `touched` changed and the sightings `read` were
     read from a file."""
-    readings = {r.id: r for r in store.readings.doubtful_of_sightings(transaction, {*touched, *read}) if r.page == page}
-    since = _first_to_move(transaction, touched.values())
+    readings = {
+        r.id: r
+        for r in store.readings.stale_candidates_of_sightings(transaction, {*touched_sightings, *read_sightings})
+        if r.page_id == page
+    }
+    since = _earliest_affected_time(transaction, touched_sightings.values())
     if since is not None:
-        readings |= {r.id: r for r in store.readings.doubtful_of_pages(transaction, [page]) if r.crawled_at > since}
-    _settle(transaction, list(readings.values()))
+        readings |= {r.id: r for r in store.readings.stale_candidates_of_pages(transaction, [page]) if r.crawled_at > since}
+    _recompute(transaction, list(readings.values()))
 
 
-def _first_to_move(database: Database, touched: Iterable[Place]) -> str | None:
+def _earliest_affected_time(database: Database, positions: Iterable[SightingPosition]) -> str | None:
     """The earliest time since which it can be different whether a state was shown; None: there is none."""
     earliest: dict[int, str] = {}
-    for place in touched:
-        earliest[place.revision] = min(place.at[0], earliest.get(place.revision, place.at[0]))
-    moved = [at for revision, at in earliest.items() if next(store.timeline.crawls_of_revision(database, revision), at) >= at]
-    return min(moved, default=None)
+    for position in positions:
+        earliest[position.revision_id] = min(position.position[0], earliest.get(position.revision_id, position.position[0]))
+    affected_times = [at for revision, at in earliest.items() if next(store.timeline.crawls_of_revision(database, revision), at) >= at]
+    return min(affected_times, default=None)
 
 
-def _settle(transaction: Transaction, readings: Sequence[DoubtfulReading]) -> None:
-    causes = _differences(transaction, readings)
+def _recompute(transaction: Transaction, readings: Sequence[StaleCandidate]) -> None:
+    causes = _find_differences(transaction, readings)
     if not causes:
         return
     store.readings.set_causes(transaction, ((reading.id, cause) for reading, cause in causes))
-    of_sightings = store.readings.of_sightings(transaction, {reading.sighting for reading, _ in causes})
-    store.sightings.update(transaction, ((sighting, worth(rows)) for sighting, rows in of_sightings.items()))
+    rows_by_sighting = store.readings.of_sightings(transaction, {reading.sighting_id for reading, _ in causes})
+    store.sightings.update(transaction, ((sighting, merge_readings(rows)) for sighting, rows in rows_by_sighting.items()))
 
 
-def _differences(database: Database, readings: Sequence[DoubtfulReading]) -> list[tuple[DoubtfulReading, Cause]]:
-    doubtful = [(reading, claim) for reading in readings if (claim := digests.claim_hex(reading.claimed))]
-    if not doubtful:
+def _find_differences(database: Database, readings: Sequence[StaleCandidate]) -> list[tuple[StaleCandidate, MismatchCause]]:
+    claimed_readings = [(reading, claim) for reading in readings if (claim := digests.parse_claim(reading.claimed_digest))]
+    if not claimed_readings:
         return []
-    of_pages = store.sightings.first_crawls(database, {reading.page for reading, _ in doubtful})
-    states = [state for of_page in of_pages.values() for state in of_page]
-    there = _digests(database, {claim for _, claim in doubtful}, [state for state in states if not state.pruned])
-    verified = store.readings.verified_claims(database, (state.revision for state in states if state.pruned))
-    earliest = {page: _earliest(of_page, there, verified) for page, of_page in of_pages.items()}
-    return [(reading, cause) for reading, claim in doubtful if (cause := earliest[reading.page].cause(reading, claim)) != reading.cause]
+    crawls_by_page = store.sightings.first_crawls(database, {reading.page_id for reading, _ in claimed_readings})
+    states = [state for of_page in crawls_by_page.values() for state in of_page]
+    digests_by_revision = _compute_digests(
+        database, {claim for _, claim in claimed_readings}, [state for state in states if not state.is_pruned]
+    )
+    verified_claims = store.readings.verified_claims(database, (state.revision_id for state in states if state.is_pruned))
+    earliest_by_page = {
+        page: _find_earliest_crawls(of_page, digests_by_revision, verified_claims) for page, of_page in crawls_by_page.items()
+    }
+    return [
+        (reading, cause)
+        for reading, claim in claimed_readings
+        if (cause := earliest_by_page[reading.page_id].cause(reading, claim)) != reading.cause
+    ]
 
 
 @dataclass(frozen=True, slots=True)
-class _Earliest:
+class _EarliestCrawls:
     """Of one page: digest that may be claimed → (first crawl, revision) of the revisions that have it; and the first crawl of a revision
     whose digests are not all known any more, since its body was pruned."""
 
     by_digest: dict[str, list[tuple[str, int]]]
-    pruned: str | None
+    first_pruned_crawl: str | None
 
-    def cause(self, reading: DoubtfulReading, claim: str) -> Cause:
-        first = self.by_digest.get(claim, ())
-        if any(crawled_at < reading.crawled_at and revision != reading.revision for crawled_at, revision in first):
+    def cause(self, reading: StaleCandidate, claim: str) -> MismatchCause:
+        crawls = self.by_digest.get(claim, ())
+        if any(crawled_at < reading.crawled_at and revision != reading.revision_id for crawled_at, revision in crawls):
             return "stale"
-        if reading.cause == "stale" and self.pruned is not None and self.pruned < reading.crawled_at:
+        if reading.cause == "stale" and self.first_pruned_crawl is not None and self.first_pruned_crawl < reading.crawled_at:
             return "stale"  # found out while that body was there
         return "altered"
 
 
-def _earliest(states: Sequence[FirstCrawl], there: Mapping[int, list[str]], verified: Mapping[int, list[str]]) -> _Earliest:
-    found: dict[str, list[tuple[str, int]]] = {}
+def _find_earliest_crawls(
+    states: Sequence[FirstCrawl], digests_by_revision: Mapping[int, list[str]], verified_claims: Mapping[int, list[str]]
+) -> _EarliestCrawls:
+    crawls_by_digest: dict[str, list[tuple[str, int]]] = {}
     for state in states:
-        claimed = filter(None, map(digests.claim_hex, verified.get(state.revision, ())))
-        for digest in claimed if state.pruned else there[state.revision]:
-            found.setdefault(digest, []).append((state.crawled_at, state.revision))
-    return _Earliest(found, min((state.crawled_at for state in states if state.pruned), default=None))
+        known_digests = filter(None, map(digests.parse_claim, verified_claims.get(state.revision_id, ())))
+        for digest in known_digests if state.is_pruned else digests_by_revision[state.revision_id]:
+            crawls_by_digest.setdefault(digest, []).append((state.crawled_at, state.revision_id))
+    return _EarliestCrawls(crawls_by_digest, min((state.crawled_at for state in states if state.is_pruned), default=None))
 
 
-def _digests(database: Database, claims: Collection[str], states: Sequence[FirstCrawl]) -> dict[int, list[str]]:
+def _compute_digests(database: Database, claims: Collection[str], states: Sequence[FirstCrawl]) -> dict[int, list[str]]:
     """Revision → its digests by every recipe that makes such claims."""
-    lengths = {len(claim): claim for claim in claims}
-    recipes = [r for claim in lengths.values() for r in digests.fitting(tuple(digests.RECIPES.values()), claim)]
-    names = [(recipe, str(recipe)) for recipe in recipes]
-    found = {state.revision: [_cache.get((state.digest, name)) or "" for _, name in names] for state in states}
-    lacking = {state.revision: state.digest for state in states if "" in found[state.revision]}
-    for some in _parts(list(lacking)):
-        for revision, body in store.revisions.bodies(database, some).items():
+    claim_by_length = {len(claim): claim for claim in claims}
+    recipes = [r for claim in claim_by_length.values() for r in digests.recipes_of_length(tuple(digests.RECIPES.values()), claim)]
+    recipe_names = [(recipe, str(recipe)) for recipe in recipes]
+    digests_by_revision = {
+        state.revision_id: [_digest_cache.get((state.digest, name)) or "" for _, name in recipe_names] for state in states
+    }
+    uncached_states = {state.revision_id: state.digest for state in states if "" in digests_by_revision[state.revision_id]}
+    for batch in _split_batches(list(uncached_states)):
+        for revision, body in store.revisions.bodies(database, batch).items():
             assert body.body is not None
-            escaped = digests.escape(body.body) if any(recipe.text == "escaped" for recipe, _ in names) else ""
-            found[revision] = [digests.digest(recipe, body.title, body.body, escaped) for recipe, _ in names]
-            _cache.update({(lacking[revision], name): digest for (_, name), digest in zip(names, found[revision], strict=True)})
-    _cache.end_batch()
-    return found
+            escaped = digests.escape_html(body.body) if any(recipe.text == "escaped" for recipe, _ in recipe_names) else ""
+            digests_by_revision[revision] = [digests.compute_digest(recipe, body.title, body.body, escaped) for recipe, _ in recipe_names]
+            _digest_cache.update(
+                {
+                    (uncached_states[revision], name): digest
+                    for (_, name), digest in zip(recipe_names, digests_by_revision[revision], strict=True)
+                }
+            )
+    _digest_cache.end_batch()
+    return digests_by_revision
 
 
-def _parts(revisions: Sequence[int]) -> Iterator[Sequence[int]]:
+def _split_batches(revisions: Sequence[int]) -> Iterator[Sequence[int]]:
     return (revisions[start : start + CHUNK] for start in range(0, len(revisions), CHUNK))

@@ -12,82 +12,82 @@ from dataclasses import dataclass, replace
 
 from dedup import store
 from dedup.errors import DedupError
-from dedup.files.nofollow import Beneath
-from dedup.matching.matcher import Matcher, Meeting, NewText
-from dedup.matching.quotations import common
-from dedup.model import Article, Cause, CheckStatus, Match, Standing, TimeSource
-from dedup.scan.counts import Tally
-from dedup.scan.events import Happened, Met, Policy, announce, announce_faults
-from dedup.scan.extract import Examined, Found, as_fault
-from dedup.scan.isolation import each_apart, fault_of, is_of_file, log_once, passed_through
-from dedup.scan.judgements import Settled
-from dedup.scan.page_history import Touched, settle_pages, settle_sightings
-from dedup.scan.rereads import Rereads, is_put_off, is_reread
-from dedup.scan.roots import Root, absent_mounts, below
-from dedup.scan.sighting_status import worth
+from dedup.files.nofollow import NoFollowTree
+from dedup.matching.matcher import CandidateSet, Matcher, NewText
+from dedup.matching.quotations import pack_common_quotations
+from dedup.model import Article, CheckStatus, Match, MismatchCause, SightingStatus, TimeSource
+from dedup.scan.counts import ScanCounts
+from dedup.scan.events import BatchOutcome, Policy, RecordedArticle, write_alerts, write_fault_alert
+from dedup.scan.extract import CrawlFile, Extraction, to_fault
+from dedup.scan.isolation import has_passed_through, internal_fault, is_file_error, isolate_failures, log_error_once
+from dedup.scan.judgements import PageChange
+from dedup.scan.page_history import TouchedSightings, recompute_pages, recompute_sightings
+from dedup.scan.rereads import Rereads, is_deferred, is_reread
+from dedup.scan.roots import CrawlDirectory, find_absent_mounts, is_below
+from dedup.scan.sighting_status import merge_readings
 from dedup.store import Database, Transaction, WritableDatabase
-from dedup.store.corruption import UNEXPECTED
+from dedup.store.corruption import SUSPICIOUS_ERRORS
 from dedup.store.database import Row
-from dedup.store.files import Path
+from dedup.store.files import FilePath
 from dedup.store.pages import metadata_values
-from dedup.store.rows import FileReading, FileRow, KnownState, ReadingRow
-from dedup.store.timeline import Place
+from dedup.store.rows import ExistingState, FileReadingRow, FileRow, ReadingRow
+from dedup.store.timeline import SightingPosition
 from dedup.text import normalise, times
-from dedup.text.urls import without_credentials
+from dedup.text.urls import strip_credentials
 
 
 @dataclass(slots=True)
-class _Seen:
+class _PendingArticle:
     """An article on its way into the database: its keys, as they become known. `pruned`: its state is known, the body of that was
     let go; `same`: the file holds what it held last; `again`: its bytes were recorded before, and are read again because settings
     changed; `copy`: it is another file with the same bytes, of which the same holds, and was not looked at."""
 
-    e: Examined
+    extraction: Extraction
     article: Article
     url: str
-    file: int
-    row: FileRow | None
-    page: int = 0
-    alias: int = 0
-    metadata: int = 0
+    file_id: int
+    file_row: FileRow | None
+    page_id: int = 0
+    alias_id: int = 0
+    metadata_id: int = 0
     metadata_digest: bytes = b""
-    revision: int = 0
-    revision_text: int | None = None
-    pruned: bool = False
-    same: bool = False
-    again: bool = False
-    copy: bool = False
+    revision_id: int = 0
+    revision_text_id: int | None = None
+    is_pruned: bool = False
+    is_unchanged: bool = False
+    is_reread: bool = False
+    is_copy: bool = False
     crawled_at: str = ""
     crawled_at_from: TimeSource = "file"
-    sighting: int = 0
-    new_sighting: bool = False
-    status: CheckStatus = "unclaimed"
-    cause: Cause | None = None
-    standing: Standing = "counted"
+    sighting_id: int = 0
+    is_new_sighting: bool = False
+    check_status: CheckStatus = "unclaimed"
+    check_cause: MismatchCause | None = None
+    status: SightingStatus = "counted"
 
 
-class _Keys(dict[str, Iterator[int]]):
+class _IdAllocator(dict[str, Iterator[int]]):
     """Table → keys for rows that are not written yet."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def __missing__(self, table: str) -> Iterator[int]:
-        self[table] = keys = itertools.count(self._database.next_id(table))
-        return keys
+        self[table] = ids = itertools.count(self._database.next_id(table))
+        return ids
 
-    def give(self, table: str) -> int:
+    def next_id(self, table: str) -> int:
         return next(self[table])
 
 
-def record(
+def record_extractions(
     database: WritableDatabase,
-    examined: Sequence[Examined],
+    extractions: Sequence[Extraction],
     matcher: Matcher,
     policy: Policy,
-    tally: Tally,
-    tell: Callable[[str, str], None] | None = None,
-    quiet: Collection[int] = (),
+    counts: ScanCounts,
+    report: Callable[[str, str], None] | None = None,
+    suppressed_directories: Collection[int] = (),
 ) -> None:
     """Take a batch into the database in one transaction, with the alerts that the `policy` makes of it, but for what lies in crawl
     directories that are `quiet`; `tally` is added to once it is committed, and `tell` gets a
@@ -96,91 +96,95 @@ def record(
     A file that makes this fail becomes a fault of the kind `internal`: the batch is recorded in halves then, until that file is alone.
     Raises errors of SQLite, of the system (OSError) and DedupError; what is not recorded then can be recorded again.
     """
-    checked = False
+    has_checked_database = False
 
-    def attempt(part: Sequence[Examined]) -> None:
-        nonlocal checked
+    def record_part(batch: Sequence[Extraction]) -> None:
+        nonlocal has_checked_database
         try:
-            _record(database, part, matcher, policy, tally, tell, quiet)
+            _record_batch(database, batch, matcher, policy, counts, report, suppressed_directories)
         except Exception as error:
-            if checked or not is_of_file(error):
+            if has_checked_database or not is_file_error(error):
                 raise
-            checked = True  # once for all that this batch brings
-            if isinstance(error, UNEXPECTED):
+            has_checked_database = True  # once for all that this batch brings
+            if isinstance(error, SUSPICIOUS_ERRORS):
                 database.require_sound(error)
-            if not (passed_through(error, INDEXES) and matcher.discard_indexes()):
+            if not (has_passed_through(error, INDEX_MODULES) and matcher.discard_indexes()):
                 raise
-            log_once(error, "using an index, which is made again")
-            _record(database, part, matcher, policy, tally, tell, quiet)
+            log_error_once(error, "using an index, which is made again")
+            _record_batch(database, batch, matcher, policy, counts, report, suppressed_directories)
 
-    def aside(e: Examined, error: Exception) -> None:
-        fault = fault_of(error, "recording")
+    def record_fault(extraction: Extraction, error: Exception) -> None:
+        fault = internal_fault(error, "recording")
         try:
-            if e.outcome in ("article", "fault"):
-                _record(database, [as_fault(e, fault)], matcher, policy, tally, tell, quiet)
+            if extraction.outcome in ("article", "fault"):
+                _record_batch(database, [to_fault(extraction, fault)], matcher, policy, counts, report, suppressed_directories)
                 return
         except Exception as again:
-            if not is_of_file(again):
+            if not is_file_error(again):
                 raise
-            log_once(again, "recording a fault")
+            log_error_once(again, "recording a fault")
         with database.transaction() as transaction:  # the row of the file itself cannot be written
-            store.faults.replace(transaction, [(e.found.directory, e.found.relative, _shown(e), (fault,))], times.now())
-        tally.faults += 1
+            store.faults.replace(
+                transaction,
+                [(extraction.file.directory_id, extraction.file.relative_path, _format_relative_path(extraction), (fault,))],
+                times.now(),
+            )
+        counts.faults += 1
 
-    each_apart(examined, attempt, aside)
+    isolate_failures(extractions, record_part, record_fault)
 
 
-INDEXES = ("dedup.index.lsh", "dedup.index.passages", "dedup.index.hashtable")
+INDEX_MODULES = ("dedup.index.lsh", "dedup.index.passages", "dedup.index.hashtable")
 """Where errors may mean that an index file is damaged, which can be made again from the database."""
 
 
-def _record(
+def _record_batch(
     database: WritableDatabase,
-    examined: Sequence[Examined],
+    extractions: Sequence[Extraction],
     matcher: Matcher,
     policy: Policy,
-    tally: Tally,
-    tell: Callable[[str, str], None] | None,
-    quiet: Collection[int],
+    counts: ScanCounts,
+    report: Callable[[str, str], None] | None,
+    suppressed_directories: Collection[int],
 ) -> None:
     """All of a batch or nothing of it."""
-    count = Tally()
-    told: list[tuple[str, str]] = []
+    batch_counts = ScanCounts()
+    messages: list[tuple[str, str]] = []
     try:
         with database.transaction() as transaction:
-            for part in _distinct(examined):
-                _Batch(transaction, matcher, policy, count, told if tell else None, quiet).take(part)
+            for part in _split_by_path(extractions):
+                _Batch(transaction, matcher, policy, batch_counts, messages if report else None, suppressed_directories).record_files(part)
     except BaseException:
-        matcher.forget()
+        matcher.rollback()
         raise
-    database.lock.doing("entering into the indexes what was recorded")
-    tally.add(count)
+    database.lock.set_activity("entering into the indexes what was recorded")
+    counts.add(batch_counts)
     try:
-        matcher.committed()
+        matcher.index_committed()
     except (OSError, DedupError):
         raise
     except Exception as error:  # all is recorded; the indexes catch up when they are opened again
-        log_once(error, "entering texts into an index")
-    if tell:
-        for kind, line in told:
-            tell(kind, line)
+        log_error_once(error, "entering texts into an index")
+    if report:
+        for kind, line in messages:
+            report(kind, line)
 
 
-def _distinct(examined: Iterable[Examined]) -> Iterator[list[Examined]]:
+def _split_by_path(extractions: Iterable[Extraction]) -> Iterator[list[Extraction]]:
     """The batch in parts that name no path twice, order kept."""
-    part: dict[Path, Examined] = {}
-    for e in examined:
-        path = _path(e)
-        if path in part:
-            yield list(part.values())
-            part = {}
-        part[path] = e
-    if part:
-        yield list(part.values())
+    group: dict[FilePath, Extraction] = {}
+    for extraction in extractions:
+        path = _path_of(extraction)
+        if path in group:
+            yield list(group.values())
+            group = {}
+        group[path] = extraction
+    if group:
+        yield list(group.values())
 
 
-def _path(e: Examined) -> Path:
-    return e.found.directory, e.found.folder, e.found.name
+def _path_of(extraction: Extraction) -> FilePath:
+    return extraction.file.directory_id, extraction.file.folder, extraction.file.name
 
 
 class _Batch:
@@ -191,521 +195,673 @@ class _Batch:
         transaction: Transaction,
         matcher: Matcher,
         policy: Policy,
-        count: Tally,
-        told: list[tuple[str, str]] | None,
-        quiet: Collection[int],
+        counts: ScanCounts,
+        messages: list[tuple[str, str]] | None,
+        suppressed_directories: Collection[int],
     ) -> None:
-        self._transaction, self._matcher, self._policy, self._count, self._told = transaction, matcher, policy, count, told
-        self._quiet = quiet
-        self._happened = Happened()
+        self._transaction, self._matcher, self._policy, self._counts, self._messages = transaction, matcher, policy, counts, messages
+        self._suppressed_directories = suppressed_directories
+        self._outcome = BatchOutcome()
         self._now = times.now()
-        self._keys = _Keys(transaction)
-        self._unmounted: dict[int, list[bytes]] = {}
+        self._ids = _IdAllocator(transaction)
+        self._absent_mounts: dict[int, list[bytes]] = {}
 
-    def take(self, examined: Sequence[Examined]) -> None:
+    def record_files(self, extractions: Sequence[Extraction]) -> None:
         """Everything that these files say, which name no path twice."""
-        known = store.files.find_by_path(self._transaction, (_path(e) for e in examined if e.outcome != "unsettled"))
-        self._seen: list[_Seen] = []
-        self._new_files: dict[int, Examined] = {}
-        self._readings: dict[int, int | None] = {}
-        self._again = Rereads(self._transaction, self._policy)
-        self._files(examined, known)
-        if self._seen:
-            self._articles()
+        rows_by_path = store.files.find_by_path(self._transaction, (_path_of(e) for e in extractions if e.outcome != "unsettled"))
+        self._entries: list[_PendingArticle] = []
+        self._new_files: dict[int, Extraction] = {}
+        self._reading_ids: dict[int, int | None] = {}
+        self._rereads = Rereads(self._transaction, self._policy)
+        self._record_files(extractions, rows_by_path)
+        if self._entries:
+            self._record_articles()
         else:
             self._write_files()
-            self._again.finish(self._again.drop(), [], self._now)
+            self._rereads.finish(self._rereads.delete_dropped_readings(), [], self._now)
 
-    def _say(self, kind: str, line: str) -> None:
-        if self._told is not None:
-            self._told.append((kind, line))
+    def _report(self, kind: str, line: str) -> None:
+        if self._messages is not None:
+            self._messages.append((kind, line))
 
     # Files
 
-    def _files(self, examined: Sequence[Examined], known: dict[Path, FileRow]) -> None:
-        count = self._count
-        gone, updated = [], []
-        faulted: list[Examined] = []
-        faults_again: dict[int, int | None] = {}
-        for e in examined:
-            if e.outcome == "unsettled":
-                count.unsettled += 1
+    def _record_files(self, extractions: Sequence[Extraction], rows_by_path: dict[FilePath, FileRow]) -> None:
+        counts = self._counts
+        gone_ids, file_updates = [], []
+        fault_updates: list[Extraction] = []
+        reread_faults: dict[int, int | None] = {}
+        for extraction in extractions:
+            if extraction.outcome == "unsettled":
+                counts.unsettled += 1
                 continue
-            row = known.get(_path(e))
-            if e.outcome in ("symlink", "special", "vanished"):
-                if e.outcome != "vanished":
-                    count.ignored[e.outcome] += 1
-                if row and not row.gone:
-                    gone.append(row.id)
-                    count.gone += 1
+            row = rows_by_path.get(_path_of(extraction))
+            if extraction.outcome in ("symlink", "special", "vanished"):
+                if extraction.outcome != "vanished":
+                    counts.ignored[extraction.outcome] += 1
+                if row and not row.is_gone:
+                    gone_ids.append(row.id)
+                    counts.gone += 1
                 continue
-            same = row is not None and e.content is not None and row.content == e.content
-            if row is not None and is_put_off(row, e):
-                faulted.append(e)
-                count.faults += not e.found.reread
+            is_unchanged = row is not None and extraction.content_digest is not None and row.content_digest == extraction.content_digest
+            if row is not None and is_deferred(row, extraction):
+                fault_updates.append(extraction)
+                counts.faults += not extraction.file.is_reread
                 continue
-            again = row is not None and is_reread(row, e)
+            is_reread_now = row is not None and is_reread(row, extraction)
             if row is not None:
-                updated.append((row.id, e.found.stat, e.content))
-                if row.stale is not None:
-                    self._again.files.add(row.id)
-            if row is not None and same and row.is_article == (e.article is not None) and not row.pruned and not again:
-                if row.gone or e.article is None:
-                    faulted.append(e)
-                if e.article is None:
-                    count.faults += 1
+                file_updates.append((row.id, extraction.file.stamp, extraction.content_digest))
+                if row.reread_digest is not None:
+                    self._rereads.file_ids.add(row.id)
+            if (
+                row is not None
+                and is_unchanged
+                and row.is_article == (extraction.article is not None)
+                and not row.is_pruned
+                and not is_reread_now
+            ):
+                if row.is_gone or extraction.article is None:
+                    fault_updates.append(extraction)
+                if extraction.article is None:
+                    counts.faults += 1
                 else:
-                    count.unchanged += 1
+                    counts.unchanged += 1
                 continue
-            file = row.id if row else self._keys.give("files")
+            file_id = row.id if row else self._ids.next_id("files")
             if row is None:
-                self._new_files[file] = e
-            faulted.append(e)
-            if self._told is not None and not again:
-                shown = normalise.printable_path(e.found.path)
-                self._told += [(f"fault, {f.kind}", f"fault: {shown}: {normalise.printable(f.message)}") for f in e.faults]
-            if e.article is None or e.url is None:
-                self._readings[file] = None
-                count.faults += not e.found.reread
-                count.reread += e.found.reread
-                if row is not None and again:
-                    faults_again[file] = row.reading
+                self._new_files[file_id] = extraction
+            fault_updates.append(extraction)
+            if self._messages is not None and not is_reread_now:
+                display_path = normalise.to_printable_path(extraction.file.path)
+                self._messages += [
+                    (f"fault, {f.kind}", f"fault: {display_path}: {normalise.to_printable(f.message)}") for f in extraction.faults
+                ]
+            if extraction.article is None or extraction.url is None:
+                self._reading_ids[file_id] = None
+                counts.faults += not extraction.file.is_reread
+                counts.reread += extraction.file.is_reread
+                if row is not None and is_reread_now:
+                    reread_faults[file_id] = row.reading_id
             else:
-                self._seen.append(
-                    _Seen(e, e.article, e.url, file, row, same=same and (again or (row is not None and row.pruned)), again=again)
+                self._entries.append(
+                    _PendingArticle(
+                        extraction,
+                        extraction.article,
+                        extraction.url,
+                        file_id,
+                        row,
+                        is_unchanged=is_unchanged and (is_reread_now or (row is not None and row.is_pruned)),
+                        is_reread=is_reread_now,
+                    )
                 )
-        self._copies(faulted, faults_again)
-        store.files.mark_gone(self._transaction, gone, self._now)
-        store.files.update(self._transaction, updated)
+        self._add_copies(fault_updates, reread_faults)
+        store.files.mark_gone(self._transaction, gone_ids, self._now)
+        store.files.update(self._transaction, file_updates)
         store.faults.replace(
-            self._transaction, [(e.found.directory, e.found.relative, _shown(e) if e.faults else "", e.faults) for e in faulted], self._now
+            self._transaction,
+            [
+                (
+                    extraction.file.directory_id,
+                    extraction.file.relative_path,
+                    _format_relative_path(extraction) if extraction.faults else "",
+                    extraction.faults,
+                )
+                for extraction in fault_updates
+            ],
+            self._now,
         )
-        if any(e.faults and e.found.directory not in self._quiet and not e.found.reread for e in faulted):
-            announce_faults(self._transaction, self._policy, self._now)
+        if any(
+            extraction.faults and extraction.file.directory_id not in self._suppressed_directories and not extraction.file.is_reread
+            for extraction in fault_updates
+        ):
+            write_fault_alert(self._transaction, self._policy, self._now)
 
-    def _copies(self, read: Iterable[Examined], faults_again: dict[int, int | None]) -> None:
+    def _add_copies(self, extractions: Iterable[Extraction], reread_faults: dict[int, int | None]) -> None:
         """Extend what was read to files with the same bytes that are to be read again, and begin to replace their readings."""
-        by_content = {e.content: e for e in read if e.content is not None}
-        copies = self._again.copies(by_content)
-        rows = store.files.find_by_path(self._transaction, (path for of_content in copies.values() for _, path in of_content))
-        for content, of_content in copies.items():
-            e = by_content[content]
-            for file, path in of_content:
-                row = rows[path]
-                away = row.gone or (path[0] == e.found.directory and not _there(e.found.root, path[1], path[2]))
-                if row.content != content or not row.is_article or not away:
+        by_digest = {extraction.content_digest: extraction for extraction in extractions if extraction.content_digest is not None}
+        copies_by_content = self._rereads.find_copies(by_digest)
+        rows_by_path = store.files.find_by_path(self._transaction, (path for copies in copies_by_content.values() for _, path in copies))
+        for content_digest, copies in copies_by_content.items():
+            extraction = by_digest[content_digest]
+            for file_id, path in copies:
+                row = rows_by_path[path]
+                is_missing = row.is_gone or (
+                    path[0] == extraction.file.directory_id and not _has_file(extraction.file.directory_path, path[1], path[2])
+                )
+                if row.content_digest != content_digest or not row.is_article or not is_missing:
                     continue  # it holds other bytes by now, or is read again by itself
-                if e.article is None or e.url is None:
-                    faults_again[file] = row.reading
-                elif not row.pruned:
-                    there = replace(e, found=replace(e.found, directory=path[0], folder=path[1], name=path[2], stat=row.stat))
-                    self._seen.append(_Seen(there, e.article, e.url, file, row, same=True, again=True, copy=True))
-                self._again.files.add(file)
-        known = {s.e.content for s in self._seen if s.copy}
-        for s in self._seen:
-            s.again = s.again or s.e.content in known
-        self._again.begin({s.file: s.row.reading for s in self._seen if s.again and s.row}, faults_again)
+                if extraction.article is None or extraction.url is None:
+                    reread_faults[file_id] = row.reading_id
+                elif not row.is_pruned:
+                    copy_extraction = replace(
+                        extraction, file=replace(extraction.file, directory_id=path[0], folder=path[1], name=path[2], stamp=row.stamp)
+                    )
+                    self._entries.append(
+                        _PendingArticle(
+                            copy_extraction,
+                            extraction.article,
+                            extraction.url,
+                            file_id,
+                            row,
+                            is_unchanged=True,
+                            is_reread=True,
+                            is_copy=True,
+                        )
+                    )
+                self._rereads.file_ids.add(file_id)
+        copied_contents = {entry.extraction.content_digest for entry in self._entries if entry.is_copy}
+        for entry in self._entries:
+            entry.is_reread = entry.is_reread or entry.extraction.content_digest in copied_contents
+        self._rereads.begin(
+            {entry.file_id: entry.file_row.reading_id for entry in self._entries if entry.is_reread and entry.file_row}, reread_faults
+        )
 
     def _write_files(self) -> None:
         """New files with the readings they hold; and known ones that hold another now."""
         store.files.insert(
-            self._transaction, ((file, e.found.directory, e.found.folder, e.found.name, _shown(e), e.found.stat.size, e.found.stat.mtime_ns,
-             e.found.stat.inode, e.found.stat.ctime_ns, e.content, self._readings.get(file), self._now)
+            self._transaction, ((file, e.file.directory_id, e.file.folder, e.file.name, _format_relative_path(e), e.file.stamp.size, e.file.stamp.mtime_ns,
+             e.file.stamp.inode, e.file.stamp.ctime_ns, e.content_digest, self._reading_ids.get(file), self._now)
             for file, e in self._new_files.items())
         )  # fmt: skip
-        store.files.set_readings(self._transaction, ((f, r) for f, r in self._readings.items() if f not in self._new_files))
+        store.files.set_readings(self._transaction, ((f, r) for f, r in self._reading_ids.items() if f not in self._new_files))
 
     # Articles
 
-    def _articles(self) -> None:
-        transaction, keys, seen = self._transaction, self._keys, self._seen
-        pages = store.pages.find_by_url(transaction, {s.url for s in seen})
+    def _record_articles(self) -> None:
+        transaction, ids, entries = self._transaction, self._ids, self._entries
+        pages = store.pages.find_by_url(transaction, {entry.url for entry in entries})
         self._known_pages = frozenset(pages.values())
-        new_pages = [(pages.setdefault(url, keys.give("pages")), url) for url in dict.fromkeys(s.url for s in seen) if url not in pages]
-        for s in seen:
-            s.page = pages[s.url]
-        new_aliases = self._give_aliases()
-        new_metadata = self._give_metadata()
-        new_states = self._give_revisions()
-        self._date()
-        prior = store.readings.find_by_crawl(
-            transaction, ((s.file, s.page, s.crawled_at) for s in seen if s.row and s.page in self._known_pages)
+        new_pages = [
+            (pages.setdefault(url, ids.next_id("pages")), url) for url in dict.fromkeys(entry.url for entry in entries) if url not in pages
+        ]
+        for entry in entries:
+            entry.page_id = pages[entry.url]
+        new_aliases = self._assign_aliases()
+        new_metadata = self._assign_metadata()
+        new_states = self._assign_revisions()
+        self._assign_crawl_times()
+        earlier_readings = store.readings.find_by_crawl(
+            transaction,
+            (
+                (entry.file_id, entry.page_id, entry.crawled_at)
+                for entry in entries
+                if entry.file_row and entry.page_id in self._known_pages
+            ),
         )
-        settled, replaced, superseded = self._overrule(prior)
-        self._give_sightings()
-        for s in seen:
-            earlier = self._again.replaced.get(s.row.reading) if s.again and s.row and s.row.reading else None
-            if earlier is not None and s.row and s.row.reading and earlier[0] != s.sighting:
-                settled.add(earlier[0])
-                replaced.append(s.row.reading)
-        new_texts, again = self._give_texts()
+        affected_sightings, replaced_readings, superseded_readings = self._compare_with_earlier(earlier_readings)
+        self._assign_sightings()
+        for entry in entries:
+            earlier_sighting = (
+                self._rereads.replaced_readings.get(entry.file_row.reading_id)
+                if entry.is_reread and entry.file_row and entry.file_row.reading_id
+                else None
+            )
+            if earlier_sighting is not None and entry.file_row and entry.file_row.reading_id and earlier_sighting[0] != entry.sighting_id:
+                affected_sightings.add(earlier_sighting[0])
+                replaced_readings.append(entry.file_row.reading_id)
+        new_texts, recompared_texts = self._assign_texts()
 
-        new_sightings = self._new_sightings()
-        current = self._settled_pages(new_sightings)
+        new_sightings = self._build_new_sightings()
+        current_sightings = self._find_single_sightings(new_sightings)
 
-        store.pages.insert(transaction, ((page, url, current.get(page)) for page, url in new_pages))
+        store.pages.insert(transaction, ((page, url, current_sightings.get(page)) for page, url in new_pages))
         store.pages.insert_aliases(transaction, new_aliases)
         store.pages.insert_metadata(transaction, new_metadata)
-        meeting = self._matcher.meet([_new_text(n, s, returned=n in self._returned) for n, s in new_texts.items()], list(again))
-        if self._returned:
-            store.texts.release_digests(transaction, self._returned.values())
-        store.texts.insert(
-            transaction, ((number, s.e.text, s.e.characters, s.e.signature, int(number in meeting.crowded)) for number, s in new_texts.items())
+        candidates = self._matcher.query(
+            [_to_new_text(n, entry, is_returned=n in self._replaced_texts) for n, entry in new_texts.items()], list(recompared_texts)
         )
-        if self._requoted:
-            store.texts.set_quoted_masks(transaction, self._requoted.items())
-            self._matcher.requoted(self._requoted)
-        store.texts.set_crowded(transaction, meeting.crowded & again.keys())
-        if self._returned:
-            store.texts.replace(transaction, ((before, number) for number, before in self._returned.items()))
+        if self._replaced_texts:
+            store.texts.release_digests(transaction, self._replaced_texts.values())
+        store.texts.insert(
+            transaction,
+            (
+                (
+                    number,
+                    entry.extraction.text_digest,
+                    entry.extraction.characters,
+                    entry.extraction.signature,
+                    int(number in candidates.crowded),
+                )
+                for number, entry in new_texts.items()
+            ),
+        )
+        if self._quoted_masks:
+            store.texts.set_quoted_masks(transaction, self._quoted_masks.items())
+            self._matcher.set_quoted_masks(self._quoted_masks)
+        store.texts.set_crowded(transaction, candidates.crowded & recompared_texts.keys())
+        if self._replaced_texts:
+            store.texts.replace(transaction, ((before, number) for number, before in self._replaced_texts.items()))
         self._write_revisions(new_states)
-        if self._returned:
-            store.matches.delete_outdated(transaction, self._returned, self._matcher.matching.recipe)
-        store.readings.supersede(transaction, superseded)
-        store.readings.delete(transaction, replaced)
-        store.sightings.insert(transaction, ((sighting, p.page, p.at[0], p.revision, *p.worth) for sighting, p in new_sightings.items()))
-        made_again = self._write_readings(prior)
-        self._settle(settled | made_again | {s.sighting for s in seen if s.sighting not in new_sightings}, new_sightings, current.keys())
-        self._matches(meeting)
-        signed = [number for number, s in new_texts.items() if s.e.signature is not None]
-        if signed:
-            self._matcher.token = store.batches.insert(transaction, signed[-1])
+        if self._replaced_texts:
+            store.matches.delete_outdated(transaction, self._replaced_texts, self._matcher.criteria.recipe)
+        store.readings.supersede(transaction, superseded_readings)
+        store.readings.delete(transaction, replaced_readings)
+        store.sightings.insert(
+            transaction, ((sighting, p.page_id, p.position[0], p.revision_id, *p.readings) for sighting, p in new_sightings.items())
+        )
+        reread_sightings = self._write_readings(earlier_readings)
+        self._recompute(
+            affected_sightings | reread_sightings | {entry.sighting_id for entry in entries if entry.sighting_id not in new_sightings},
+            new_sightings,
+            current_sightings.keys(),
+        )
+        self._record_matches(candidates)
+        signed_texts = [number for number, entry in new_texts.items() if entry.extraction.signature is not None]
+        if signed_texts:
+            self._matcher.commit_token = store.batches.insert(transaction, signed_texts[-1])
         self._count_articles(new_states)
-        self._announce(again | new_texts)
+        self._write_alerts(recompared_texts | new_texts)
 
-    def _announce(self, met_texts: dict[int, _Seen]) -> None:
+    def _write_alerts(self, compared_texts: dict[int, _PendingArticle]) -> None:
         """Write the alerts that rules ask for."""
-        settled = [*self._happened.settled, *self._again.drop()]
+        page_changes = [*self._outcome.page_changes, *self._rereads.delete_dropped_readings()]
         if not self._policy.alerting.rules:
-            self._again.finish(settled, [], self._now)
+            self._rereads.finish(page_changes, [], self._now)
             return
-        numbers = {s.sighting: number for number, s in met_texts.items()}
-        met = {
+        texts_by_sighting = {s.sighting_id: number for number, s in compared_texts.items()}
+        articles_by_reread = {
             again: [
-                Met(s.sighting, s.page, s.url, s.e, s.article, s.crawled_at, s.status == "mismatched", numbers.get(s.sighting))
-                for s in self._seen
-                if s.e.found.directory not in self._quiet and s.again == again
+                RecordedArticle(
+                    s.sighting_id,
+                    s.page_id,
+                    s.url,
+                    s.extraction,
+                    s.article,
+                    s.crawled_at,
+                    s.check_status == "mismatched",
+                    texts_by_sighting.get(s.sighting_id),
+                )
+                for s in self._entries
+                if s.extraction.file.directory_id not in self._suppressed_directories and s.is_reread == again
             ]
             for again in (False, True)
         }
-        self._again.finish(settled, met[True], self._now)
-        arrived = self._arrived()
-        self._happened.settled = [s for s in self._happened.settled if self._again.is_news(s, arrived)]
-        announce(self._transaction, self._policy, self._happened, met[False], self._now)
+        self._rereads.finish(page_changes, articles_by_reread[True], self._now)
+        arrived_sightings = self._arrived_sightings()
+        self._outcome.page_changes = [s for s in self._outcome.page_changes if self._rereads.is_news(s, arrived_sightings)]
+        write_alerts(self._transaction, self._policy, self._outcome, articles_by_reread[False], self._now)
 
-    def _arrived(self) -> frozenset[int]:
+    def _arrived_sightings(self) -> frozenset[int]:
         """Sightings that files of this batch showed for the first time, rather than by another interpretation."""
-        return frozenset(s.sighting for s in self._seen if not s.again)
+        return frozenset(s.sighting_id for s in self._entries if not s.is_reread)
 
-    def _give_aliases(self) -> list[Row]:
-        keys = [(s.page, without_credentials(s.article.url), m.oid, m.aid) for s in self._seen for m in (s.article.metadata,)]
-        known = store.pages.find_aliases(self._transaction, (k for k in dict.fromkeys(keys) if k[0] in self._known_pages))
-        new = []
-        for s, key in zip(self._seen, keys, strict=True):
-            if key not in known:
-                known[key] = self._keys.give("aliases")
-                new.append((known[key], *key))
-            s.alias = known[key]
-        return new
+    def _assign_aliases(self) -> list[Row]:
+        keys = [
+            (entry.page_id, strip_credentials(entry.article.url), m.oid, m.aid)
+            for entry in self._entries
+            for m in (entry.article.metadata,)
+        ]
+        ids_by_key = store.pages.find_aliases(self._transaction, (k for k in dict.fromkeys(keys) if k[0] in self._known_pages))
+        new_rows = []
+        for entry, key in zip(self._entries, keys, strict=True):
+            if key not in ids_by_key:
+                ids_by_key[key] = self._ids.next_id("aliases")
+                new_rows.append((ids_by_key[key], *key))
+            entry.alias_id = ids_by_key[key]
+        return new_rows
 
-    def _give_metadata(self) -> list[tuple[int, int, bytes, Row]]:
-        values = [metadata_values(s.article.metadata) for s in self._seen]
-        keys = [(s.page, digest) for s, (digest, _) in zip(self._seen, values, strict=True)]
-        known = store.pages.find_metadata(self._transaction, (k for k in dict.fromkeys(keys) if k[0] in self._known_pages))
-        new = []
-        for s, key, (digest, row) in zip(self._seen, keys, values, strict=True):
-            if key not in known:
-                known[key] = self._keys.give("metadata")
-                new.append((known[key], s.page, digest, row))
-            s.metadata, s.metadata_digest = known[key], digest
-        return new
+    def _assign_metadata(self) -> list[tuple[int, int, bytes, Row]]:
+        values = [metadata_values(entry.article.metadata) for entry in self._entries]
+        keys = [(entry.page_id, digest) for entry, (digest, _) in zip(self._entries, values, strict=True)]
+        ids_by_key = store.pages.find_metadata(self._transaction, (k for k in dict.fromkeys(keys) if k[0] in self._known_pages))
+        new_rows = []
+        for entry, key, (digest, row) in zip(self._entries, keys, values, strict=True):
+            if key not in ids_by_key:
+                ids_by_key[key] = self._ids.next_id("metadata")
+                new_rows.append((ids_by_key[key], entry.page_id, digest, row))
+            entry.metadata_id, entry.metadata_digest = ids_by_key[key], digest
+        return new_rows
 
-    def _give_revisions(self) -> dict[int, _Seen]:
-        known = store.revisions.find_by_state(self._transaction, ((s.page, s.e.state) for s in self._seen if s.page in self._known_pages))
-        new: dict[int, _Seen] = {}
-        for s in self._seen:
-            key = (s.page, s.e.state)
-            if key not in known:
-                known[key] = KnownState(self._keys.give("revisions"), None, pruned=False)
-                new[known[key].revision] = s
-            s.revision, s.revision_text, s.pruned = known[key].revision, known[key].text, known[key].pruned
-        return new
+    def _assign_revisions(self) -> dict[int, _PendingArticle]:
+        states_by_key = store.revisions.find_by_state(
+            self._transaction,
+            ((entry.page_id, entry.extraction.state_digest) for entry in self._entries if entry.page_id in self._known_pages),
+        )
+        new_revisions: dict[int, _PendingArticle] = {}
+        for entry in self._entries:
+            key = (entry.page_id, entry.extraction.state_digest)
+            if key not in states_by_key:
+                states_by_key[key] = ExistingState(self._ids.next_id("revisions"), None, is_pruned=False)
+                new_revisions[states_by_key[key].revision_id] = entry
+            entry.revision_id, entry.revision_text_id, entry.is_pruned = (
+                states_by_key[key].revision_id,
+                states_by_key[key].text_id,
+                states_by_key[key].is_pruned,
+            )
+        return new_revisions
 
-    def _date(self) -> None:
+    def _assign_crawl_times(self) -> None:
         """When each article was crawled: as the file says; as was taken when the file began to show this state, if it has shown nothing
         else since; or by its mtime."""
-        undated = [s for s in self._seen if not s.article.crawled_at]
-        last = store.readings.latest_of_files(self._transaction, (s.file for s in undated if s.row))
-        for s in self._seen:
-            s.crawled_at = s.article.crawled_at or ""
-        for s in undated:
-            before = last.get(s.file)
-            same = before and (before.page_id, before.revision_id, before.crawled_at_from) == (s.page, s.revision, "mtime")
-            s.crawled_at = before.crawled_at if before and same else times.from_ns(s.e.found.stat.mtime_ns)
-            s.crawled_at_from = "mtime"
+        undated_entries = [entry for entry in self._entries if not entry.article.crawled_at]
+        latest_readings = store.readings.latest_of_files(self._transaction, (entry.file_id for entry in undated_entries if entry.file_row))
+        for entry in self._entries:
+            entry.crawled_at = entry.article.crawled_at or ""
+        for entry in undated_entries:
+            latest = latest_readings.get(entry.file_id)
+            is_same_state = latest and (latest.page_id, latest.revision_id, latest.crawled_at_source) == (
+                entry.page_id,
+                entry.revision_id,
+                "mtime",
+            )
+            entry.crawled_at = latest.crawled_at if latest and is_same_state else times.from_ns(entry.extraction.file.stamp.mtime_ns)
+            entry.crawled_at_from = "mtime"
 
-    def _overrule(self, prior: dict[int, list[FileReading]]) -> tuple[set[int], list[int], list[int]]:
+    def _compare_with_earlier(self, earlier_readings: dict[int, list[FileReadingRow]]) -> tuple[set[int], list[int], list[int]]:
         """Weigh each article against earlier readings of the same crawl from the same file that gave another state. Returns
         (sightings to settle again, readings that are replaced, readings that are superseded)."""
-        settled: set[int] = set()
-        replaced: list[int] = []
-        superseded: list[int] = []
-        for s in self._seen:
-            check = s.article.check
-            s.status, s.cause = check.status, check.cause
-            s.standing = "truncated" if check.cause == "truncated" else "counted"
-            for r in prior.get(s.file, ()):
-                if r.revision_id == s.revision or r.standing == "overruled":
+        affected_sightings: set[int] = set()
+        replaced_readings: list[int] = []
+        superseded_readings: list[int] = []
+        for entry in self._entries:
+            check = entry.article.check
+            entry.check_status, entry.check_cause = check.status, check.cause
+            entry.status = "truncated" if check.cause == "truncated" else "counted"
+            for reading in earlier_readings.get(entry.file_id, ()):
+                if reading.revision_id == entry.revision_id or reading.status == "overruled":
                     continue
-                if s.again and s.row and r.id == s.row.reading:
+                if entry.is_reread and entry.file_row and reading.id == entry.file_row.reading_id:
                     continue  # it is replaced, whatever it was
-                if r.check_status == "verified":
-                    s.status, s.cause, s.standing = "mismatched", "altered", "overruled"
+                if reading.check_status == "verified":
+                    entry.check_status, entry.check_cause, entry.status = "mismatched", "altered", "overruled"
                     continue
-                settled.add(r.sighting_id)
-                (superseded if r.check_status == "unclaimed" else replaced).append(r.id)
-        return settled, replaced, superseded
+                affected_sightings.add(reading.sighting_id)
+                (superseded_readings if reading.check_status == "unclaimed" else replaced_readings).append(reading.id)
+        return affected_sightings, replaced_readings, superseded_readings
 
-    def _give_sightings(self) -> None:
-        keys = [(s.page, s.crawled_at, s.revision) for s in self._seen]
-        known = store.sightings.find(self._transaction, (k for k in keys if k[0] in self._known_pages))
-        for s, key in zip(self._seen, keys, strict=True):
-            s.new_sighting = key not in known
-            s.sighting = known.setdefault(key, 0) or self._keys.give("sightings")
-            known[key] = s.sighting
+    def _assign_sightings(self) -> None:
+        keys = [(entry.page_id, entry.crawled_at, entry.revision_id) for entry in self._entries]
+        ids_by_key = store.sightings.find_by_crawl(self._transaction, (k for k in keys if k[0] in self._known_pages))
+        for entry, key in zip(self._entries, keys, strict=True):
+            entry.is_new_sighting = key not in ids_by_key
+            entry.sighting_id = ids_by_key.setdefault(key, 0) or self._ids.next_id("sightings")
+            ids_by_key[key] = entry.sighting_id
 
-    def _give_texts(self) -> tuple[dict[int, _Seen], dict[int, _Seen]]:
+    def _assign_texts(self) -> tuple[dict[int, _PendingArticle], dict[int, _PendingArticle]]:
         """Give counted revisions their texts; returns (new texts, each with the first article that has it; known texts that form
         pairs which did not count before, likewise). Those are texts that a second page has come to show, and texts that no page
         showed any more: while none did, they were compared with nothing. A text whose bodies were all pruned is a new one where an
         article brings it again (`_returned`: its key → that which it had)."""
-        transaction, count = self._transaction, self._count
-        had = {s.revision for s in self._seen if s.pruned and s.revision_text is not None}  # whatever this crawl counts for
-        counted = [s for s in self._seen if (s.standing == "counted" or s.revision in had) and s.e.text is not None]
-        texts = store.texts.find_by_digest(transaction, {s.e.text for s in counted if s.e.text and (s.revision_text is None or s.pruned)})
-        bodiless = store.texts.without_body(transaction, texts.values())
-        shown = store.texts.pages_showing_any(transaction, texts.values())
-        shows = store.texts.pages_showing_among(
-            transaction, ((texts[s.e.text], s.page) for s in counted if s.e.text in texts and s.page in self._known_pages)
+        transaction, counts = self._transaction, self._counts
+        pruned_with_text = {
+            entry.revision_id for entry in self._entries if entry.is_pruned and entry.revision_text_id is not None
+        }  # whatever this crawl counts for
+        counted_entries = [
+            entry
+            for entry in self._entries
+            if (entry.status == "counted" or entry.revision_id in pruned_with_text) and entry.extraction.text_digest is not None
+        ]
+        ids_by_digest = store.texts.find_by_digest(
+            transaction,
+            {
+                entry.extraction.text_digest
+                for entry in counted_entries
+                if entry.extraction.text_digest and (entry.revision_text_id is None or entry.is_pruned)
+            },
         )
-        pages = {number: {p.first, p.last} for number, p in shown.items()}
-        given: dict[int, int] = {}
-        returned: dict[int, int] = {}
-        new: dict[int, _Seen] = {}
-        again: dict[int, _Seen] = {}
-        copies: list[tuple[_Seen, int]] = []
-        for s in counted:
-            assert s.e.text is not None
-            if (s.revision_text is not None and not s.pruned) or s.revision in given:
+        bodiless_texts = store.texts.without_body(transaction, ids_by_digest.values())
+        pages_by_text = store.texts.pages_showing_any(transaction, ids_by_digest.values())
+        shown_pairs = store.texts.pages_showing_among(
+            transaction,
+            (
+                (ids_by_digest[entry.extraction.text_digest], entry.page_id)
+                for entry in counted_entries
+                if entry.extraction.text_digest in ids_by_digest and entry.page_id in self._known_pages
+            ),
+        )
+        page_ids_by_text = {text_id: {p.first_page_id, p.last_page_id} for text_id, p in pages_by_text.items()}
+        ids_by_revision: dict[int, int] = {}
+        replaced_texts: dict[int, int] = {}
+        new_texts: dict[int, _PendingArticle] = {}
+        recompared_texts: dict[int, _PendingArticle] = {}
+        copies: list[tuple[_PendingArticle, int]] = []
+        for entry in counted_entries:
+            assert entry.extraction.text_digest is not None
+            if (entry.revision_text_id is not None and not entry.is_pruned) or entry.revision_id in ids_by_revision:
                 continue
-            number = texts.get(s.e.text)
-            if number is None:
-                number = texts[s.e.text] = self._keys.give("texts")
-                new[number] = s
-            elif number in bodiless and s.e.signature is not None:
-                known, number = number, self._keys.give("texts")
-                texts[s.e.text], returned[number], new[number] = number, known, s
-                pages[number] = pages.get(known, set())
-                shows |= {(number, page) for text_, page in shows if text_ == known}
-            given[s.revision] = number
-            before = pages.setdefault(number, set())
-            further = (number, s.page) not in shows
-            if further and before:
-                count.matches["exact"] += 1
-                copies.append((s, min(before)))
-            if further and len(before) < 2 and number not in new:
-                again.setdefault(number, s)
-            before.add(s.page)
-            shows.add((number, s.page))
-        self._texts = given
-        self._returned = returned
-        self._requoted = self._quoted_otherwise(counted, new)
-        self._happened.copies = [(given[s.revision], s.page, page) for s, page in copies]
-        if self._told is not None and copies:
-            urls = {s.page: s.url for s in self._seen} | store.pages.urls(transaction, {page for _, page in copies})
-            for s, page in copies:
-                self._say(
-                    "exact duplicate", f"exact duplicate: {normalise.printable(s.url)} has the text of {normalise.printable(urls[page])}"
+            text_id = ids_by_digest.get(entry.extraction.text_digest)
+            if text_id is None:
+                text_id = ids_by_digest[entry.extraction.text_digest] = self._ids.next_id("texts")
+                new_texts[text_id] = entry
+            elif text_id in bodiless_texts and entry.extraction.signature is not None:
+                old_text_id, text_id = text_id, self._ids.next_id("texts")
+                ids_by_digest[entry.extraction.text_digest], replaced_texts[text_id], new_texts[text_id] = text_id, old_text_id, entry
+                page_ids_by_text[text_id] = page_ids_by_text.get(old_text_id, set())
+                shown_pairs |= {(text_id, page) for text_, page in shown_pairs if text_ == old_text_id}
+            ids_by_revision[entry.revision_id] = text_id
+            earlier_pages = page_ids_by_text.setdefault(text_id, set())
+            is_new_pair = (text_id, entry.page_id) not in shown_pairs
+            if is_new_pair and earlier_pages:
+                counts.matches["exact"] += 1
+                copies.append((entry, min(earlier_pages)))
+            if is_new_pair and len(earlier_pages) < 2 and text_id not in new_texts:
+                recompared_texts.setdefault(text_id, entry)
+            earlier_pages.add(entry.page_id)
+            shown_pairs.add((text_id, entry.page_id))
+        self._text_ids = ids_by_revision
+        self._replaced_texts = replaced_texts
+        self._quoted_masks = self._find_changed_masks(counted_entries, new_texts)
+        self._outcome.copies = [(ids_by_revision[entry.revision_id], entry.page_id, page) for entry, page in copies]
+        if self._messages is not None and copies:
+            urls = {entry.page_id: entry.url for entry in self._entries} | store.pages.urls(transaction, {page for _, page in copies})
+            for entry, page in copies:
+                self._report(
+                    "exact duplicate",
+                    f"exact duplicate: {normalise.to_printable(entry.url)} has the text of {normalise.to_printable(urls[page])}",
                 )
-        return new, again
+        return new_texts, recompared_texts
 
-    def _quoted_otherwise(self, counted: Sequence[_Seen], new: Collection[int]) -> dict[int, bytes]:
+    def _find_changed_masks(self, counted_entries: Sequence[_PendingArticle], new_texts: Collection[int]) -> dict[int, bytes]:
         """Text → its quoted characters, of texts of which this batch brings a body that differs from others in quotation marks."""
-        bodies: dict[int, set[str]] = {}
-        for s in counted:
-            if s.revision in self._texts and s.e.signature is not None:
-                bodies.setdefault(self._texts[s.revision], set()).add(s.article.body)
-        known = [number for number in bodies if number not in new]
-        packed, stored = store.texts.quoted_masks(self._transaction, known), store.texts.bodies(self._transaction, known)
-        for number, body in stored.items():
-            bodies[number].add(body)
-        found = {number: common(b, packed.get(number)) for number, b in bodies.items() if len(b) > 1}
-        return {number: mask for number, mask in found.items() if mask is not None and mask != packed.get(number)}
+        bodies_by_text: dict[int, set[str]] = {}
+        for entry in counted_entries:
+            if entry.revision_id in self._text_ids and entry.extraction.signature is not None:
+                bodies_by_text.setdefault(self._text_ids[entry.revision_id], set()).add(entry.article.body)
+        known_texts = [text_id for text_id in bodies_by_text if text_id not in new_texts]
+        stored_masks, stored_bodies = (
+            store.texts.quoted_masks(self._transaction, known_texts),
+            store.texts.bodies(self._transaction, known_texts),
+        )
+        for text_id, body in stored_bodies.items():
+            bodies_by_text[text_id].add(body)
+        masks = {text_id: pack_common_quotations(b, stored_masks.get(text_id)) for text_id, b in bodies_by_text.items() if len(b) > 1}
+        return {text_id: mask for text_id, mask in masks.items() if mask is not None and mask != stored_masks.get(text_id)}
 
-    def _write_revisions(self, new: dict[int, _Seen]) -> None:
+    def _write_revisions(self, new_revisions: dict[int, _PendingArticle]) -> None:
         store.revisions.insert(
             self._transaction,
-            ((revision, s.page, s.e.state, self._texts.get(revision), s.article.title, s.article.body) for revision, s in new.items()),
+            (
+                (revision, s.page_id, s.extraction.state_digest, self._text_ids.get(revision), s.article.title, s.article.body)
+                for revision, s in new_revisions.items()
+            ),
         )
-        store.revisions.set_texts(self._transaction, ((revision, number) for revision, number in self._texts.items() if revision not in new))
-        if again := {s.revision: s.article.body for s in self._seen if s.pruned}:
-            store.revisions.restore_bodies(self._transaction, again.items())
+        store.revisions.set_texts(
+            self._transaction, ((revision, number) for revision, number in self._text_ids.items() if revision not in new_revisions)
+        )
+        if bodies_by_revision := {s.revision_id: s.article.body for s in self._entries if s.is_pruned}:
+            store.revisions.restore_bodies(self._transaction, bodies_by_revision.items())
 
-    def _new_sightings(self) -> dict[int, Place]:
+    def _build_new_sightings(self) -> dict[int, SightingPosition]:
         """Sighting → where it is, with what this batch's readings make of it."""
-        new: dict[int, list[_Seen]] = {}
-        for s in self._seen:
-            if s.new_sighting or s.sighting in new:
-                new.setdefault(s.sighting, []).append(s)
-        found: dict[int, Place] = {}
-        for sighting, seen in new.items():
-            s = seen[0]
-            made = [ReadingRow(o.standing, o.status, o.cause, o.metadata, o.metadata_digest, o.crawled_at_from) for o in seen]
-            found[sighting] = Place(s.page, (s.crawled_at, s.e.state), s.revision, worth(made))
-        return found
+        entries_by_sighting: dict[int, list[_PendingArticle]] = {}
+        for entry in self._entries:
+            if entry.is_new_sighting or entry.sighting_id in entries_by_sighting:
+                entries_by_sighting.setdefault(entry.sighting_id, []).append(entry)
+        positions: dict[int, SightingPosition] = {}
+        for sighting_id, entries in entries_by_sighting.items():
+            entry = entries[0]
+            rows = [
+                ReadingRow(o.status, o.check_status, o.check_cause, o.metadata_id, o.metadata_digest, o.crawled_at_from) for o in entries
+            ]
+            positions[sighting_id] = SightingPosition(
+                entry.page_id, (entry.crawled_at, entry.extraction.state_digest), entry.revision_id, merge_readings(rows)
+            )
+        return positions
 
-    def _settled_pages(self, new_sightings: dict[int, Place]) -> dict[int, int | None]:
+    def _find_single_sightings(self, new_sightings: dict[int, SightingPosition]) -> dict[int, int | None]:
         """Page → current sighting, of new pages with one sighting: there is nothing more to settle about them."""
-        sightings: dict[int, set[int]] = {}
-        for s in self._seen:
-            if s.page not in self._known_pages:
-                sightings.setdefault(s.page, set()).add(s.sighting)
-        single = {page: next(iter(of_page)) for page, of_page in sightings.items() if len(of_page) == 1}
-        return {page: sighting if new_sightings[sighting].worth.standing == "counted" else None for page, sighting in single.items()}
+        sightings_by_page: dict[int, set[int]] = {}
+        for entry in self._entries:
+            if entry.page_id not in self._known_pages:
+                sightings_by_page.setdefault(entry.page_id, set()).add(entry.sighting_id)
+        single_sightings = {page: next(iter(of_page)) for page, of_page in sightings_by_page.items() if len(of_page) == 1}
+        return {
+            page: sighting if new_sightings[sighting].readings.status == "counted" else None for page, sighting in single_sightings.items()
+        }
 
-    def _write_readings(self, prior: dict[int, list[FileReading]]) -> set[int]:
+    def _write_readings(self, earlier_readings: dict[int, list[FileReadingRow]]) -> set[int]:
         """Record which file showed which sighting; returns the sightings that had been read from the same file before."""
-        added: list[Row] = []
-        again: list[Row] = []
-        made_again: set[int] = set()
-        for s in self._seen:
-            there = next((r.id for r in prior.get(s.file, ()) if r.sighting_id == s.sighting), None)
-            check = s.article.check
-            reading = there or self._keys.give("readings")
+        new_rows: list[Row] = []
+        updated_rows: list[Row] = []
+        reread_sightings: set[int] = set()
+        for entry in self._entries:
+            existing_id = next((r.id for r in earlier_readings.get(entry.file_id, ()) if r.sighting_id == entry.sighting_id), None)
+            check = entry.article.check
+            reading_id = existing_id or self._ids.next_id("readings")
             row = (
-                reading, s.file, s.sighting, s.alias, s.metadata, s.standing, s.status, s.cause, check.claimed, check.recipe,
-                s.article.encoding, s.crawled_at_from, self._now,
+                reading_id, entry.file_id, entry.sighting_id, entry.alias_id, entry.metadata_id, entry.status, entry.check_status, entry.check_cause, check.claimed, check.recipe,
+                entry.article.encoding, entry.crawled_at_from, self._now,
             )  # fmt: skip
-            (again if there else added).append(row)
-            if there:
-                made_again.add(s.sighting)
-            self._readings[s.file] = reading
+            (updated_rows if existing_id else new_rows).append(row)
+            if existing_id:
+                reread_sightings.add(entry.sighting_id)
+            self._reading_ids[entry.file_id] = reading_id
         self._write_files()
-        store.readings.insert(self._transaction, added)
-        store.readings.update(self._transaction, again)
-        return made_again
+        store.readings.insert(self._transaction, new_rows)
+        store.readings.update(self._transaction, updated_rows)
+        return reread_sightings
 
-    def _settle(self, sightings: set[int], new: dict[int, Place], settled_pages: Collection[int]) -> None:
+    def _recompute(self, affected_sightings: set[int], new_sightings: dict[int, SightingPosition], finished_pages: Collection[int]) -> None:
         """Put right the sightings that were there before, and the histories of all pages but those that are settled already."""
-        happened = self._happened
-        superseded = happened.superseded if self._policy.alerting.rules else None
-        touched: Touched = settle_sightings(self._transaction, sightings, superseded)
-        for sighting, place in new.items():
-            touched.setdefault(place.page, {})[sighting] = place
-        pages = {s.page for s in self._seen}.difference(settled_pages) | self._again.pages
-        whole = {s.page for s in self._seen if s.pruned} | self._again.pages  # any of their changes may be another now
-        known = {page: touched.get(page, {}) for page in pages - whole}
-        settled = happened.settled = settle_pages(
+        outcome = self._outcome
+        superseded_changes = outcome.superseded_changes if self._policy.alerting.rules else None
+        touched_sightings: TouchedSightings = recompute_sightings(self._transaction, affected_sightings, superseded_changes)
+        for sighting_id, position in new_sightings.items():
+            touched_sightings.setdefault(position.page_id, {})[sighting_id] = position
+        pages = {s.page_id for s in self._entries}.difference(finished_pages) | self._rereads.page_ids
+        whole_pages = {s.page_id for s in self._entries if s.is_pruned} | self._rereads.page_ids  # any of their changes may be another now
+        touched_by_page = {page: touched_sightings.get(page, {}) for page in pages - whole_pages}
+        page_changes = outcome.page_changes = recompute_pages(
             self._transaction, sorted(pages), self._policy.rules,
-            touched=known, read={s.sighting for s in self._seen}, superseded=superseded,
+            touched_sightings=touched_by_page, read_sightings={s.sighting_id for s in self._entries}, superseded_changes=superseded_changes,
         )  # fmt: skip
-        arrived = self._arrived()
-        news = [s for s in settled if self._again.is_news(s, arrived)]
-        self._count.changes += sum(not s.known for s in news)
-        if self._told is not None and news:
-            urls = store.pages.urls(self._transaction, {s.page for s in news})
-            self._told += [("change", _told_change(s, urls[s.page])) for s in news]
+        arrived_sightings = self._arrived_sightings()
+        new_changes = [s for s in page_changes if self._rereads.is_news(s, arrived_sightings)]
+        self._counts.changes += sum(not s.is_known for s in new_changes)
+        if self._messages is not None and new_changes:
+            urls = store.pages.urls(self._transaction, {s.page_id for s in new_changes})
+            self._messages += [("change", _describe_change(s, urls[s.page_id])) for s in new_changes]
 
-    def _matches(self, meeting: Meeting) -> None:
-        matches = self._happened.matches = self._matcher.confirm(self._transaction, meeting)
-        store.matches.insert(self._transaction, matches, self._matcher.matching.recipe, self._now)
-        if self._requoted:
-            store.matches.update(self._transaction, self._matcher.measured_again(self._transaction, self._requoted))
+    def _record_matches(self, candidates: CandidateSet) -> None:
+        matches = self._outcome.matches = self._matcher.confirm_candidates(self._transaction, candidates)
+        store.matches.insert(self._transaction, matches, self._matcher.criteria.recipe, self._now)
+        if self._quoted_masks:
+            store.matches.update(self._transaction, self._matcher.reassess(self._transaction, self._quoted_masks))
         for match in matches:
-            self._count.matches[match.relation] += 1
-            if self._told is not None:
-                self._say(f"{match.relation} duplicate", _told_match(self._transaction, match))
+            self._counts.matches[match.relation] += 1
+            if self._messages is not None:
+                self._report(f"{match.relation} duplicate", _describe_match(self._transaction, match))
 
-    def _count_articles(self, new_states: dict[int, _Seen]) -> None:
-        count = self._count
-        moved = self._moved()
-        for s in self._seen:
-            if s.copy:
+    def _count_articles(self, new_revisions: dict[int, _PendingArticle]) -> None:
+        counts = self._counts
+        moved_files = self._find_moved_files()
+        for entry in self._entries:
+            if entry.is_copy:
                 continue
-            if not s.again:
-                count.sightings += s.new_sighting
-                count.checks[s.status] += 1
-                if s.status == "mismatched":
-                    self._say("mismatched content_hash", f"mismatched content_hash ({s.cause}): {normalise.printable_path(s.e.found.path)}")
-            if s.e.found.reread:
-                count.reread += 1
-            elif s.row is not None:
-                count.changed += not s.same
-                count.unchanged += s.same
-            elif s.file in moved:
-                count.moved += 1
+            if not entry.is_reread:
+                counts.sightings += entry.is_new_sighting
+                counts.checks[entry.check_status] += 1
+                if entry.check_status == "mismatched":
+                    self._report(
+                        "mismatched content_hash",
+                        f"mismatched content_hash ({entry.check_cause}): {normalise.to_printable_path(entry.extraction.file.path)}",
+                    )
+            if entry.extraction.file.is_reread:
+                counts.reread += 1
+            elif entry.file_row is not None:
+                counts.changed += not entry.is_unchanged
+                counts.unchanged += entry.is_unchanged
+            elif entry.file_id in moved_files:
+                counts.moved += 1
             else:
-                count.new += 1
-        count.revisions += len(new_states.keys() & {s.revision for s in self._seen if s.standing == "counted" and not s.again})
+                counts.new += 1
+        counts.revisions += len(
+            new_revisions.keys() & {entry.revision_id for entry in self._entries if entry.status == "counted" and not entry.is_reread}
+        )
 
-    def _moved(self) -> set[int]:
+    def _find_moved_files(self) -> set[int]:
         """New files whose bytes were last seen at another path of the same crawl directory that is no longer there."""
-        copied = {s.sighting for s in self._seen if s.copy}
-        doubtful = [s for s in self._seen if s.row is None and (not s.new_sighting or s.sighting in copied)]
-        own = {s.file for s in self._seen if not s.copy}
-        copies = store.files.files_of_sightings(self._transaction, {s.sighting for s in doubtful})
-        moved: set[int] = set()
-        gone: list[int] = []
-        taken: set[tuple[int, int]] = set()  # one of this batch's files already stands for what was there
-        for s in doubtful:
-            found = s.e.found
-            left = False
-            for file, content, directory, folder, name, known_gone in copies.get(s.sighting, ()):
-                if file in own or content != s.e.content or directory != found.directory:
+        copied_sightings = {entry.sighting_id for entry in self._entries if entry.is_copy}
+        possibly_moved = [
+            entry
+            for entry in self._entries
+            if entry.file_row is None and (not entry.is_new_sighting or entry.sighting_id in copied_sightings)
+        ]
+        own_files = {entry.file_id for entry in self._entries if not entry.is_copy}
+        files_by_sighting = store.files.files_of_sightings(self._transaction, {entry.sighting_id for entry in possibly_moved})
+        moved_files: set[int] = set()
+        gone_ids: list[int] = []
+        used_sightings: set[tuple[int, int]] = set()  # one of this batch's files already stands for what was there
+        for entry in possibly_moved:
+            crawl_file = entry.extraction.file
+            has_left = False
+            for file_id, content_digest, directory_id, folder, name, is_gone in files_by_sighting.get(entry.sighting_id, ()):
+                if file_id in own_files or content_digest != entry.extraction.content_digest or directory_id != crawl_file.directory_id:
                     continue
-                if not known_gone:
-                    if _there(found.root, folder, name) or self._is_out_of_sight(found, file, folder):
-                        left = False
+                if not is_gone:
+                    if _has_file(crawl_file.directory_path, folder, name) or self._is_out_of_sight(crawl_file, file_id, folder):
+                        has_left = False
                         break
-                    gone.append(file)
-                left = True
-            if left and (s.sighting, found.directory) not in taken:
-                moved.add(s.file)
-                taken.add((s.sighting, found.directory))
-        store.files.mark_gone(self._transaction, gone, self._now)
-        return moved
+                    gone_ids.append(file_id)
+                has_left = True
+            if has_left and (entry.sighting_id, crawl_file.directory_id) not in used_sightings:
+                moved_files.add(entry.file_id)
+                used_sightings.add((entry.sighting_id, crawl_file.directory_id))
+        store.files.mark_gone(self._transaction, gone_ids, self._now)
+        return moved_files
 
-    def _is_out_of_sight(self, found: Found, file: int, folder: bytes) -> bool:
+    def _is_out_of_sight(self, crawl_file: CrawlFile, file_id: int, folder: bytes) -> bool:
         """Whether a file of the same crawl directory lies on a mount that is absent, or below one that hides it."""
-        if found.directory not in self._unmounted:
-            self._unmounted[found.directory] = absent_mounts(self._transaction, Root(found.directory, found.root))
-        return any(below(folder, path) for path in self._unmounted[found.directory]) or bool(
-            store.files.hidden_among(self._transaction, [file])
+        if crawl_file.directory_id not in self._absent_mounts:
+            self._absent_mounts[crawl_file.directory_id] = find_absent_mounts(
+                self._transaction, CrawlDirectory(crawl_file.directory_id, crawl_file.directory_path)
+            )
+        return any(is_below(folder, path) for path in self._absent_mounts[crawl_file.directory_id]) or bool(
+            store.files.hidden_among(self._transaction, [file_id])
         )
 
 
-def _new_text(number: int, s: _Seen, *, returned: bool) -> NewText:
-    m = s.article.metadata
-    return NewText(number, s.e.signature, s.article.body, s.e.keys, m.publisher, m.oid, s.url, returned)
+def _to_new_text(text_id: int, entry: _PendingArticle, *, is_returned: bool) -> NewText:
+    metadata = entry.article.metadata
+    return NewText(
+        text_id,
+        entry.extraction.signature,
+        entry.article.body,
+        entry.extraction.fingerprints,
+        metadata.publisher,
+        metadata.oid,
+        entry.url,
+        is_returned,
+    )
 
 
-def _told_match(database: Database, match: Match) -> str:
-    a, b = (normalise.printable(url) for url in store.texts.urls_of_pair(database, match.a, match.b))
-    n = match.numbers
-    return f"{match.relation}, similarity {n.similarity:.2f}, coverage {n.coverage:.2f}: {a} and {b}"
+def _describe_match(database: Database, match: Match) -> str:
+    a, b = (normalise.to_printable(url) for url in store.texts.urls_of_pair(database, match.a, match.b))
+    scores = match.scores
+    return f"{match.relation}, similarity {scores.similarity:.2f}, coverage {scores.coverage:.2f}: {a} and {b}"
 
 
-def _told_change(settled: Settled, url: str) -> str:
-    j = settled.judgement
-    how = f" ({j.kind}, {j.severity}{', stealth' if j.stealth else ''})" if j else ""
-    return f"changed{how}: {normalise.printable(url)}"
+def _describe_change(page_change: PageChange, url: str) -> str:
+    classification = page_change.classification
+    summary = f" ({classification.kind}, {classification.severity}{', stealth' if classification.silent else ''})" if classification else ""
+    return f"changed{summary}: {normalise.to_printable(url)}"
 
 
-def _there(root: bytes, folder: bytes, name: bytes) -> bool:
-    with Beneath() as beneath, suppress(OSError):
-        return beneath.stat(root, folder, name) is not None
+def _has_file(directory_path: bytes, folder: bytes, name: bytes) -> bool:
+    with NoFollowTree() as tree, suppress(OSError):
+        return tree.stat_path(directory_path, folder, name) is not None
     return True  # it may not be asked about
 
 
-def _shown(e: Examined) -> str:
-    return normalise.printable_path(e.found.relative)
+def _format_relative_path(extraction: Extraction) -> str:
+    return normalise.to_printable_path(extraction.file.relative_path)

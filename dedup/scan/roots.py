@@ -9,78 +9,80 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 
 from dedup import store
-from dedup.errors import NoAbsentMountError, NoDirectoryError, OverlapError, RootContainsError, RootInsideError
+from dedup.errors import DirectoriesOverlapError, DirectoryContainsError, DirectoryInsideError, NoAbsentMountError, NoDirectoryError
 from dedup.files import mounts
 from dedup.files.descriptors import is_exhausted
-from dedup.files.nofollow import Beneath
+from dedup.files.nofollow import NoFollowTree
 from dedup.store import Database, WritableDatabase
 from dedup.text import normalise
 
-MOST_SOUGHT = 100
+MAX_PROBED_FILES = 100
 """Recorded files that are looked for to know a volume again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Root:
+class CrawlDirectory:
     """A crawl directory of the database; `path` is absolute."""
 
     id: int
     path: bytes
 
     @property
-    def shown(self) -> str:
-        return normalise.printable_path(self.path)
+    def display_path(self) -> str:
+        return normalise.to_printable_path(self.path)
 
 
-def check_roots(directories: Sequence[str]) -> list[bytes]:
+def check_directories(directories: Sequence[str]) -> list[bytes]:
     """The directories as absolute paths; raises NoDirectoryError or OverlapError (links resolved)."""
     if not directories:
         raise NoDirectoryError
     paths = [os.path.abspath(os.fsencode(d)) for d in dict.fromkeys(directories)]
-    _refuse_nested((b"", os.path.realpath(path), path) for path in paths)
-    mounted = mounts.read()
-    _refuse_nested((*mounts.location(path, mounted), path) for path in paths)  # one may be mounted a second time
+    _require_disjoint((b"", os.path.realpath(path), path) for path in paths)
+    mount_table = mounts.read_mounts()
+    _require_disjoint((*mounts.locate(path, mount_table), path) for path in paths)  # one may be mounted a second time
     return paths
 
 
-def _refuse_nested(places: Iterable[tuple[bytes, bytes, bytes]]) -> None:
+def _require_disjoint(locations: Iterable[tuple[bytes, bytes, bytes]]) -> None:
     """Raise OverlapError where one directory lies in another, by (file system, path in it, path as given)."""
-    for (device, outer, a), (other, inner, b) in pairwise(sorted((device, _slashed(path), given) for device, path, given in places)):
+    for (device, outer, a), (other, inner, b) in pairwise(
+        sorted((device, _with_trailing_slash(path), given) for device, path, given in locations)
+    ):
         if device == other and inner.startswith(outer):
-            raise OverlapError(first=normalise.printable_path(a), second=normalise.printable_path(b))
+            raise DirectoriesOverlapError(first=normalise.to_printable_path(a), second=normalise.to_printable_path(b))
 
 
-def placed(wanted: Sequence[bytes], known: Sequence[bytes], *, parts: bool) -> list[tuple[bytes, bytes]]:
+def locate_directories(paths: Sequence[bytes], known_paths: Sequence[bytes], *, allow_subfolders: bool) -> list[tuple[bytes, bytes]]:
     """Where directories lie among the crawl directories that are known: (crawl directory, folder in it, empty for all of it) of each. One
     that is another path to a known one is that. With `parts` a folder of a known one is a part of it.
 
     Raises RootInsideError for a folder of a known one without `parts`, RootContainsError for one that holds a known one.
     """
-    found = []
-    real = {path: os.path.realpath(path) for path in known}
-    for path in wanted:
-        own = os.path.realpath(path)
-        root, folder = path, b""
-        for other, place in real.items():
-            if path in real and other != path:
+    locations = []
+    real_paths = {path: os.path.realpath(path) for path in known_paths}
+    for path in paths:
+        real_path = os.path.realpath(path)
+        directory_path, folder = path, b""
+        for other, known_real_path in real_paths.items():
+            if path in real_paths and other != path:
                 continue
-            if own == place:
-                root = other
-            elif own.startswith(_slashed(place)):
-                if not parts:
-                    raise RootInsideError(inner=normalise.printable_path(path), outer=normalise.printable_path(other))
-                root, folder = other, own[len(_slashed(place)) :]
-            elif place.startswith(_slashed(own)):
-                raise RootContainsError(outer=normalise.printable_path(path), inner=normalise.printable_path(other))
-        found.append((root, folder))
-    return found
+            if real_path == known_real_path:
+                directory_path = other
+            elif real_path.startswith(_with_trailing_slash(known_real_path)):
+                if not allow_subfolders:
+                    raise DirectoryInsideError(inner=normalise.to_printable_path(path), outer=normalise.to_printable_path(other))
+                directory_path, folder = other, real_path[len(_with_trailing_slash(known_real_path)) :]
+            elif known_real_path.startswith(_with_trailing_slash(real_path)):
+                raise DirectoryContainsError(outer=normalise.to_printable_path(path), inner=normalise.to_printable_path(other))
+        locations.append((directory_path, folder))
+    return locations
 
 
-def _slashed(path: bytes) -> bytes:
+def _with_trailing_slash(path: bytes) -> bytes:
     return path if path.endswith(b"/") else path + b"/"
 
 
-def identity(path: bytes) -> tuple[int, int] | None:
+def read_identity(path: bytes) -> tuple[int, int] | None:
     """(st_dev, st_ino) of a directory that can be listed and entered, as signed 64-bit numbers; None where there is none.
 
     Raises OSError where this process has no descriptor or memory left to look: that says nothing about the directory.
@@ -92,116 +94,129 @@ def identity(path: bytes) -> tuple[int, int] | None:
         if is_exhausted(error):
             raise
         return None
-    return identity_of(stat)
+    return to_identity(stat)
 
 
-def is_absent(database: Database, root: Root) -> bool:
+def is_absent(database: Database, directory: CrawlDirectory) -> bool:
     """Whether the directory is missing or unreadable, or is another than it was and either empty or no longer on the mount that it was
     on: an unmounted tree. Nothing may be marked gone then. Raises OSError as `identity` does."""
-    found = identity(root.path)
-    if found is None:
+    current_identity = read_identity(directory.path)
+    if current_identity is None:
         return True
-    known = store.directories.identity(database, root.id)
-    if known is None or known == found:
+    recorded_identity = store.directories.identity(database, directory.id)
+    if recorded_identity is None or recorded_identity == current_identity:
         return False
-    return _is_empty(root.path) or _has_left_its_mount(database, root)
+    return _is_empty(directory.path) or _is_off_its_mount(database, directory)
 
 
-def _has_left_its_mount(database: Database, root: Root) -> bool:
-    mounted = {m.at for m in mounts.read()}
-    return bool(mounted) and any(path.startswith(b"/") and path not in mounted for path in store.directories.mounts(database, root.id))
-
-
-def remember(database: WritableDatabase, root: Root) -> None:
-    """Note the identity of a directory that is there, and the mount that it is on, for telling an unmounted tree from an emptied one."""
-    found = identity(root.path)
-    if found is None:
-        return
-    mount = mounts.of(root.path, mounts.read())
-    now = {mount.at: found} if mount is not None and mount.at != b"/" else {}
-    identified = store.directories.identity(database, root.id)
-    known = (
-        {path: i for path, i in store.directories.mounts(database, root.id).items() if path.startswith(b"/")} if now or identified else {}
+def _is_off_its_mount(database: Database, directory: CrawlDirectory) -> bool:
+    mount_points = {m.mount_point for m in mounts.read_mounts()}
+    return bool(mount_points) and any(
+        path.startswith(b"/") and path not in mount_points for path in store.directories.mounts(database, directory.id)
     )
-    if found != identified or now != known:
+
+
+def save_identity(database: WritableDatabase, directory: CrawlDirectory) -> None:
+    """Note the identity of a directory that is there, and the mount that it is on, for telling an unmounted tree from an emptied one."""
+    current_identity = read_identity(directory.path)
+    if current_identity is None:
+        return
+    mount = mounts.find_mount(directory.path, mounts.read_mounts())
+    current_mounts = {mount.mount_point: current_identity} if mount is not None and mount.mount_point != b"/" else {}
+    recorded_identity = store.directories.identity(database, directory.id)
+    recorded_mounts = (
+        {path: i for path, i in store.directories.mounts(database, directory.id).items() if path.startswith(b"/")}
+        if current_mounts or recorded_identity
+        else {}
+    )
+    if current_identity != recorded_identity or current_mounts != recorded_mounts:
         with database.transaction() as transaction:
-            store.directories.set_identity(transaction, root.id, *found)
-            store.directories.delete_mounts(transaction, root.id, known.keys() - now.keys())
-            if now:
-                store.directories.set_mounts(transaction, root.id, now)
+            store.directories.set_identity(transaction, directory.id, *current_identity)
+            store.directories.delete_mounts(transaction, directory.id, recorded_mounts.keys() - current_mounts.keys())
+            if current_mounts:
+                store.directories.set_mounts(transaction, directory.id, current_mounts)
 
 
-def points_below(root: bytes) -> frozenset[bytes]:
+def mount_points_below(directory_path: bytes) -> frozenset[bytes]:
     """Where something is mounted below a crawl directory, by path relative to it."""
-    real = os.path.realpath(root).rstrip(b"/") + b"/"
-    return frozenset(m.at[len(real) :] for m in mounts.read() if m.at.startswith(real))
+    prefix = os.path.realpath(directory_path).rstrip(b"/") + b"/"
+    return frozenset(m.mount_point[len(prefix) :] for m in mounts.read_mounts() if m.mount_point.startswith(prefix))
 
 
-def absent_mounts(database: Database, root: Root) -> list[bytes]:
+def find_absent_mounts(database: Database, directory: CrawlDirectory) -> list[bytes]:
     """Mounts seen below a crawl directory that are not there now, by path relative to it: the path is missing, unreadable, an ordinary
     directory, or something else is mounted there that has none of the recorded files."""
-    known = {path: i for path, i in store.directories.mounts(database, root.id).items() if not path.startswith(b"/")}
-    if not known:
+    recorded_mounts = {path: i for path, i in store.directories.mounts(database, directory.id).items() if not path.startswith(b"/")}
+    if not recorded_mounts:
         return []
-    points = points_below(root.path)
-    with Beneath() as beneath:
-        return sorted(path for path, i in known.items() if not _is_mounted(database, beneath, root, path, i, points))
+    mount_points = mount_points_below(directory.path)
+    with NoFollowTree() as tree:
+        return sorted(path for path, i in recorded_mounts.items() if not _is_mounted(database, tree, directory, path, i, mount_points))
 
 
-def holds_recorded(database: Database, root: Root, path: bytes, before: int) -> bool:
+def has_recorded_file(database: Database, directory: CrawlDirectory, path: bytes, before_file_id: int) -> bool:
     """Whether what is at `path` (relative to the crawl directory) has one of the files that were recorded below it, or none were. `before`:
     files from this key on do not count. `MOST_SOUGHT` files are looked for."""
-    recorded = (
+    recorded_files = (
         (folder, name)
-        for folder in store.files.folders(database, root.id, path)
-        for file, name in store.files.present_in_folder(database, root.id, folder)
-        if file < before
+        for folder in store.files.folders(database, directory.id, path)
+        for file, name in store.files.present_in_folder(database, directory.id, folder)
+        if file < before_file_id
     )
-    sought = list(islice(recorded, MOST_SOUGHT))
-    with Beneath() as beneath:
-        for folder, name in sought:
+    probed_files = list(islice(recorded_files, MAX_PROBED_FILES))
+    with NoFollowTree() as tree:
+        for folder, name in probed_files:
             with suppress(OSError):
-                if beneath.stat(root.path, folder, name) is not None:
+                if tree.stat_path(directory.path, folder, name) is not None:
                     return True
-    return not sought
+    return not probed_files
 
 
-def forget_mount(database: WritableDatabase, roots: Sequence[Root], path: bytes) -> None:
+def retire_mount(database: WritableDatabase, directories: Sequence[CrawlDirectory], path: bytes) -> None:
     """Expect nothing to be mounted at a path any more: the next scan marks the files as gone that it does not find there. Raises
     NoAbsentMountError for a path where no mount was seen, or where there still is one."""
-    at = os.path.abspath(path)
-    for root in roots:
-        relative = at[len(root.path) + 1 :] if at.startswith(root.path + b"/") else None
-        if relative in absent_mounts(database, root):
-            key = relative
-        elif at in store.directories.mounts(database, root.id) and at not in {m.at for m in mounts.read()}:
-            key = at
+    absolute_path = os.path.abspath(path)
+    for directory in directories:
+        relative_path = absolute_path[len(directory.path) + 1 :] if absolute_path.startswith(directory.path + b"/") else None
+        if relative_path in find_absent_mounts(database, directory):
+            recorded_path = relative_path
+        elif absolute_path in store.directories.mounts(database, directory.id) and absolute_path not in {
+            m.mount_point for m in mounts.read_mounts()
+        }:
+            recorded_path = absolute_path
         else:
             continue
         with database.transaction() as transaction:
-            store.directories.delete_mounts(transaction, root.id, [key])
+            store.directories.delete_mounts(transaction, directory.id, [recorded_path])
         return
-    raise NoAbsentMountError(path=normalise.printable_path(at))
+    raise NoAbsentMountError(path=normalise.to_printable_path(absolute_path))
 
 
-def _is_mounted(database: Database, beneath: Beneath, root: Root, path: bytes, known: tuple[int, int], points: frozenset[bytes]) -> bool:
+def _is_mounted(
+    database: Database,
+    tree: NoFollowTree,
+    directory: CrawlDirectory,
+    path: bytes,
+    recorded_identity: tuple[int, int],
+    mount_points: frozenset[bytes],
+) -> bool:
     try:
-        above = os.fstat(beneath.folder(root.path, path.rpartition(b"/")[0])).st_dev
-        with beneath.listed(root.path, path) as entries:
-            found = os.fstat(beneath.folder(root.path, path))
-            empty = next(entries, None) is None
+        parent_device = os.fstat(tree.open_folder(directory.path, path.rpartition(b"/")[0])).st_dev
+        with tree.list_folder(directory.path, path) as entries:
+            stat = os.fstat(tree.open_folder(directory.path, path))
+            is_empty = next(entries, None) is None
     except OSError:
         return False
-    if identity_of(found) == known:
+    if to_identity(stat) == recorded_identity:
         return True
-    if empty or (found.st_dev == above and path not in points):
+    if is_empty or (stat.st_dev == parent_device and path not in mount_points):
         return False
-    return holds_recorded(database, root, path, store.directories.absent_mounts(database, root.id).get(path, 1 << 62))
+    return has_recorded_file(database, directory, path, store.directories.absent_mounts(database, directory.id).get(path, 1 << 62))
 
 
-def identity_of(stat: os.stat_result) -> tuple[int, int]:
+def to_identity(stat: os.stat_result) -> tuple[int, int]:
     """(st_dev, st_ino) as signed 64-bit numbers."""
-    return _signed(stat.st_dev), _signed(stat.st_ino)
+    return _to_int64(stat.st_dev), _to_int64(stat.st_ino)
 
 
 def _is_empty(path: bytes) -> bool:
@@ -214,10 +229,10 @@ def _is_empty(path: bytes) -> bool:
         return True
 
 
-def _signed(number: int) -> int:
+def _to_int64(number: int) -> int:
     return number if number < 1 << 63 else number - (1 << 64)
 
 
-def below(folder: bytes, top: bytes) -> bool:
+def is_below(folder: bytes, top: bytes) -> bool:
     """Whether a folder is `top` or lies below it; the empty path is the crawl directory itself."""
     return not top or folder == top or folder.startswith(top + b"/")

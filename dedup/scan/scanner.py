@@ -17,40 +17,50 @@ from operator import itemgetter
 
 from dedup import store
 from dedup.files.descriptors import is_exhausted
-from dedup.files.nofollow import Beneath, barrier_to
-from dedup.scan.counts import Tally
-from dedup.scan.extract import Examined, Found, signature, unchanged_for, unproven_settle, unreadable_because
-from dedup.scan.record import record
-from dedup.scan.roots import Root, absent_mounts, below, holds_recorded, identity, identity_of, is_absent, points_below, remember
+from dedup.files.nofollow import NoFollowTree, find_barrier
+from dedup.scan.counts import ScanCounts
+from dedup.scan.extract import CrawlFile, Extraction, seconds_since_change, to_file_stamp, unproven_settle_seconds, unreadable_fault
+from dedup.scan.record import record_extractions
+from dedup.scan.roots import (
+    CrawlDirectory,
+    find_absent_mounts,
+    has_recorded_file,
+    is_absent,
+    is_below,
+    mount_points_below,
+    read_identity,
+    save_identity,
+    to_identity,
+)
 from dedup.scan.session import Session
-from dedup.scan.workers import Examiners, processors
-from dedup.store.rows import ARTICLE, FAULT, GONE, Recorded, Stat
+from dedup.scan.workers import WorkerPool, count_processors
+from dedup.store.rows import ARTICLE, FAULT, GONE, FileStamp, RecordedFile
 from dedup.text import normalise, times
 
 BATCH_FILES = 512
 BATCH_BYTES = 8_000_000
-PART = 20_000
+CHUNK_ENTRIES = 20_000
 """Entries of a folder compared at once."""
-MOST_WAITING = 20_000
+MAX_WAITING = 20_000
 """Unsettled files kept in mind before the walk stops to work them off."""
 
 _Entry = tuple[bytes, os.DirEntry[str]]
 """An entry of a folder and its name."""
-_name = itemgetter(0)
+_entry_name = itemgetter(0)
 
 
-def _keys() -> array[int]:
+def _new_id_array() -> array[int]:
     return array("q")
 
 
 @dataclass(slots=True)
-class _Waiting:
+class _WaitingFile:
     """A file that is not yet safe to read: what it was like when first looked at, and when that was. `unproven`: it was read, and
     nothing showed that it was complete."""
 
-    found: Found
-    since: float
-    unproven: bool = False
+    file: CrawlFile
+    since_monotonic: float
+    is_unproven: bool = False
 
 
 @dataclass(slots=True)
@@ -63,572 +73,615 @@ class Scan:
 
     session: Session
     stop: threading.Event = field(default_factory=threading.Event)
-    progress: Callable[[Tally], None] = lambda _: None
-    tell: Callable[[str, str], None] | None = None
-    visit: Callable[[Root, bytes], None] = lambda _root, _folder: None
-    away: Callable[[Root], None] = lambda _root: None
-    closed: Callable[[int, bytes, int], bool | None] = lambda _root, _path, _modified: None
-    tally: Tally = field(default_factory=Tally)
-    _batch: list[Found] = field(default_factory=list)
-    _bytes: int = 0
-    _recording: int = 0
-    _waiting: dict[bytes, _Waiting] = field(default_factory=dict)
-    _missing: array[int] = field(default_factory=_keys)
-    _new: set[int] = field(default_factory=set)
-    _taking_in: float = 0.0
-    _wanted: re.Pattern[str] = field(init=False)
-    _examiners: Examiners = field(init=False)
+    progress: Callable[[ScanCounts], None] = lambda _: None
+    report: Callable[[str, str], None] | None = None
+    on_folder: Callable[[CrawlDirectory, bytes], None] = lambda _root, _folder: None
+    on_absent: Callable[[CrawlDirectory], None] = lambda _root: None
+    was_closed: Callable[[int, bytes, int], bool | None] = lambda _root, _path, _modified: None
+    counts: ScanCounts = field(default_factory=ScanCounts)
+    _batch: list[CrawlFile] = field(default_factory=list)
+    _batch_bytes: int = 0
+    _recording_count: int = 0
+    _waiting: dict[bytes, _WaitingFile] = field(default_factory=dict)
+    _missing_ids: array[int] = field(default_factory=_new_id_array)
+    _first_time_ids: set[int] = field(default_factory=set)
+    _recording_seconds: float = 0.0
+    _name_pattern: re.Pattern[str] = field(init=False)
+    _workers: WorkerPool = field(init=False)
 
     def __post_init__(self) -> None:
         patterns = self.session.settings.crawl.patterns
-        self._wanted = re.compile("|".join(fnmatch.translate(p) for p in patterns) or "(?!)")
-        self._examiners = Examiners(self.session.options, self.session.settings.crawl.workers or processors())
+        self._name_pattern = re.compile("|".join(fnmatch.translate(p) for p in patterns) or "(?!)")
+        self._workers = WorkerPool(self.session.options, self.session.settings.crawl.workers or count_processors())
 
-    def run(self) -> Tally:
+    def run(self) -> ScanCounts:
         """`reconcile`, with patience for files that are not settled yet."""
         try:
-            return self.reconcile(patient=True)
+            return self.reconcile(wait_for_unsettled=True)
         finally:
             self.close()
 
     @property
-    def comparing(self) -> float:
+    def compare_seconds(self) -> float:
         """Seconds of a pass that went into comparing, which the next pass will take too: not those of taking in what differed."""
-        return max(0.0, self.tally.seconds - self._taking_in)
+        return max(0.0, self.counts.seconds - self._recording_seconds)
 
     def close(self) -> None:
         """End what helped with many files."""
-        self._examiners.close()
+        self._workers.close()
 
-    def reconcile(self, *, patient: bool = False) -> Tally:
+    def reconcile(self, *, wait_for_unsettled: bool = False) -> ScanCounts:
         """Walk every crawl directory that is there, take in what differs, mark what is gone. Absent ones are in
         `tally.absent`, absent mounts below one in `tally.unmounted`; nothing of theirs is marked gone. Unsettled files stay in mind, or
         with `patient` are waited for."""
-        begun = time.monotonic()
-        self.reread(self.session.places)
-        walked: list[tuple[Root, tuple[int, int] | None, array[int]]] = []
-        for root, top in self.session.places:
-            if is_absent(self.session.database, root):
-                self.tally.absent.append(root.shown)
+        started = time.monotonic()
+        self.reread(self.session.scopes)
+        walks: list[tuple[CrawlDirectory, tuple[int, int] | None, array[int]]] = []
+        for directory, top in self.session.scopes:
+            if is_absent(self.session.database, directory):
+                self.counts.absent_directories.append(directory.display_path)
             elif not self.stop.is_set():
-                if store.directories.identity(self.session.database, root.id) is None:
-                    self._new.add(root.id)
-                begun_as, self._missing = identity(root.path), _keys()
-                self._folder(root, top, begun_as)
-                walked.append((root, begun_as, self._missing))
+                if store.directories.identity(self.session.database, directory.id) is None:
+                    self._first_time_ids.add(directory.id)
+                identity_before, self._missing_ids = read_identity(directory.path), _new_id_array()
+                self._walk(directory, top, identity_before)
+                walks.append((directory, identity_before, self._missing_ids))
         self._flush()
-        if patient:
+        if wait_for_unsettled:
             self.settle()
-        for root, begun_as, missing in walked:
+        for directory, identity_before, missing_ids in walks:
             if not self.stop.is_set():  # by now a file that moved is known by its new path
-                self._mark_gone(root, begun_as, missing, whole=True)
-        self.tally.seconds = time.monotonic() - begun
-        return self.tally
+                self._mark_gone(directory, identity_before, missing_ids, is_whole=True)
+        self.counts.seconds = time.monotonic() - started
+        return self.counts
 
-    def reread(self, places: Iterable[tuple[Root, bytes]]) -> None:
+    def reread(self, scopes: Iterable[tuple[CrawlDirectory, bytes]]) -> None:
         """Read recorded files again that are queued for it, and are as they were recorded; the others are found by comparing. Where a
         crawl directory is absent its files stay in the queue. `places` as in `Session`."""
         database = self.session.database
-        if not store.rereads.any_queued(database):
+        if not store.rereads.has_queued(database):
             return
-        for root, top in places:
-            if is_absent(database, root):
+        for directory, top in scopes:
+            if is_absent(database, directory):
                 continue
-            last = 0
-            with Beneath() as beneath:
-                while not self.stop.is_set() and (rows := store.rereads.queued(database, root.id, last, BATCH_FILES)):
-                    for _, folder, name, stat in rows:
-                        if below(folder, top) and self.matches(name) and _stat(beneath, root.path, folder, name) == stat:
-                            self._queue(Found(root.id, root.path, folder, name, stat, reread=True))
-                    last = rows[-1][0]
+            after_id = 0
+            with NoFollowTree() as tree:
+                while not self.stop.is_set() and (rows := store.rereads.list_queued(database, directory.id, after_id, BATCH_FILES)):
+                    for _, folder, name, stamp in rows:
+                        if is_below(folder, top) and self.is_included(name) and _read_stamp(tree, directory.path, folder, name) == stamp:
+                            self._queue(CrawlFile(directory.id, directory.path, folder, name, stamp, is_reread=True))
+                    after_id = rows[-1][0]
         self._flush()
 
-    def expected(self) -> int:
+    def estimate_entries(self) -> int:
         """About how many directory entries a pass will meet: a quick count of names, for telling the time left."""
-        with Beneath() as beneath:
-            return sum(1 for root, top in self.session.places for _ in beneath.files(os.path.join(root.path, top)))
+        with NoFollowTree() as tree:
+            return sum(1 for root, top in self.session.scopes for _ in tree.walk_files(os.path.join(root.path, top)))
 
-    def subtree(self, root: Root, folder: bytes) -> None:
+    def reconcile_folder(self, directory: CrawlDirectory, folder: bytes) -> None:
         """Reconcile one folder (relative to `root`) and all below it, whether it is still there or not."""
-        if self._is_away(root):
+        if self._is_absent(directory):
             return
-        begun_as, self._missing = identity(root.path), _keys()
-        self._folder(root, folder, begun_as)
+        identity_before, self._missing_ids = read_identity(directory.path), _new_id_array()
+        self._walk(directory, folder, identity_before)
         self._flush()
         if not self.stop.is_set():
-            self._mark_gone(root, begun_as, self._missing)
+            self._mark_gone(directory, identity_before, self._missing_ids)
 
     def settle(self) -> None:
         """Wait for unsettled files, up to twice `settle_seconds`, and take in those that settled."""
         self._settle_waiting()
 
-    def opened_or_closed(self, root: Root, folder: bytes) -> bool:
+    def has_access_changed(self, directory: CrawlDirectory, folder: bytes) -> bool:
         """Whether a folder may be listed and entered now and could not be, or the other way round, as is recorded."""
-        may = os.access(os.path.join(root.path, folder), os.R_OK | os.X_OK, effective_ids=True)
-        return may == self._is_unreadable(root, folder)
+        is_accessible = os.access(os.path.join(directory.path, folder), os.R_OK | os.X_OK, effective_ids=True)
+        return is_accessible == self._is_unreadable(directory, folder)
 
-    def take(self, root: Root, paths: Iterable[bytes]) -> None:
+    def check_paths(self, directory: CrawlDirectory, paths: Iterable[bytes]) -> None:
         """Look at single paths (relative to `root`) as a scan would; unsettled ones are kept for `settled`."""
-        if self._is_away(root):
+        if self._is_absent(directory):
             return
-        with Beneath() as beneath:
-            for relative in paths:
+        with NoFollowTree() as tree:
+            for relative_path in paths:
                 if self.stop.is_set():
                     break
-                folder, _, name = relative.rpartition(b"/")
-                if self.matches(name):
-                    self._look(root, folder, name, beneath)
+                folder, _, name = relative_path.rpartition(b"/")
+                if self.is_included(name):
+                    self._check_path(directory, folder, name, tree)
         self._flush()
 
-    def waiting(self) -> int:
+    def count_waiting(self) -> int:
         """How many files are not settled yet."""
         return len(self._waiting)
 
-    def pressing(self) -> bool:
+    def has_settling_files(self) -> bool:
         """Whether files wait that may be read soon, not counting those that wait because nothing shows that they are complete."""
-        return any(not w.unproven for w in self._waiting.values())
+        return any(not w.is_unproven for w in self._waiting.values())
 
     def backlog(self) -> tuple[int, float | None]:
         """(files that are known of and not recorded yet, when the oldest of the unsettled was met: seconds of the monotonic
         clock)."""
-        oldest = min((w.since for w in self._waiting.values()), default=None)
-        return len(self._waiting) + len(self._batch) + self._examiners.files + self._recording, oldest
+        oldest = min((w.since_monotonic for w in self._waiting.values()), default=None)
+        return len(self._waiting) + len(self._batch) + self._workers.pending_files + self._recording_count, oldest
 
     def adopt(self, other: Scan) -> None:
         """Keep in mind what another pass left unsettled; of a crawl directory that it took in for the first time that is no news either."""
-        self._new |= other._new
+        self._first_time_ids |= other._first_time_ids
         for path, waiting in other._waiting.items():
             self._waiting.setdefault(path, waiting)
 
-    def settled(self) -> float:
+    def queue_settled(self) -> float:
         """Queue those waiting files that have settled; returns the seconds until the next one may have (at most
         `settle_seconds`, unless that is 0)."""
-        with Beneath() as beneath:
-            return self._settled(beneath)
+        with NoFollowTree() as tree:
+            return self._queue_settled(tree)
 
-    def _settled(self, beneath: Beneath) -> float:
+    def _queue_settled(self, tree: NoFollowTree) -> float:
         crawl = self.session.settings.crawl
-        soonest = crawl.settle_seconds
-        for path, known in list(self._waiting.items()):
+        next_seconds = crawl.settle_seconds
+        for path, waiting in list(self._waiting.items()):
             if self.stop.is_set():
                 break
-            f = known.found
-            now = _stat(beneath, f.root, f.folder, f.name)
-            if now is None:
+            file = waiting.file
+            stamp = _read_stamp(tree, file.directory_path, file.folder, file.name)
+            if stamp is None:
                 del self._waiting[path]
-                self._queue(known.found)  # reading it will tell that it is gone
+                self._queue(waiting.file)  # reading it will tell that it is gone
                 continue
-            w = known
-            if now != known.found.stat:
-                w = _Waiting(replace(known.found, stat=now), time.monotonic())
-                self._waiting[path] = w
-            settle = crawl.settle_seconds
-            if w.unproven:
-                settle = max(settle, unproven_settle(self._with_writer(w.found), crawl.unprobed_settle_seconds))
-            left = settle - max(unchanged_for(now), time.monotonic() - w.since)
-            if left <= 0:
+            current = waiting
+            if stamp != waiting.file.stamp:
+                current = _WaitingFile(replace(waiting.file, stamp=stamp), time.monotonic())
+                self._waiting[path] = current
+            settle_seconds = crawl.settle_seconds
+            if current.is_unproven:
+                settle_seconds = max(
+                    settle_seconds, unproven_settle_seconds(self._with_writer_state(current.file), crawl.unprobed_settle_seconds)
+                )
+            remaining_seconds = settle_seconds - max(seconds_since_change(stamp), time.monotonic() - current.since_monotonic)
+            if remaining_seconds <= 0:
                 del self._waiting[path]
-                self._queue(replace(w.found, trusted=w.unproven))
+                self._queue(replace(current.file, is_trusted=current.is_unproven))
             else:
-                soonest = min(soonest, left) if soonest > 0 else left
-        return soonest
+                next_seconds = min(next_seconds, remaining_seconds) if next_seconds > 0 else remaining_seconds
+        return next_seconds
 
-    def _with_writer(self, found: Found) -> Found:
+    def _with_writer_state(self, file: CrawlFile) -> CrawlFile:
         """The file with what events show of its writer."""
-        closed = self.closed(found.directory, found.relative, found.stat.mtime_ns)
+        was_closed = self.was_closed(file.directory_id, file.relative_path, file.stamp.mtime_ns)
         # A finished file that was linked or moved here was not closed here either: its ctime is that of the link, its mtime is older.
-        is_open = closed is False and found.stat.mtime_ns == found.stat.ctime_ns
-        return replace(found, trusted=found.trusted or closed is True, open=is_open)
+        is_open = was_closed is False and file.stamp.mtime_ns == file.stamp.ctime_ns
+        return replace(file, is_trusted=file.is_trusted or was_closed is True, is_open=is_open)
 
     def flush(self) -> None:
         """Take in whatever is queued, unless it is time to stop."""
         self._flush()
         if not self._waiting:
-            self._new.clear()  # all that was there at the first pass is in
+            self._first_time_ids.clear()  # all that was there at the first pass is in
 
     # The walk
 
-    def _folder(self, root: Root, top: bytes, begun_as: tuple[int, int] | None) -> None:
+    def _walk(self, directory: CrawlDirectory, top: bytes, identity_before: tuple[int, int] | None) -> None:
         database = self.session.database
-        visited: set[bytes] = set()
-        unreadable: list[bytes] = []
-        mounted: dict[bytes, tuple[int, int]] = {}
-        points, begun_at = points_below(root.path), database.next_id("files")
-        folders: list[tuple[bytes, int | None, int | None]] = [(top, _device_above(root, top), None)]
+        visited_folders: set[bytes] = set()
+        unreadable_folders: list[bytes] = []
+        current_mounts: dict[bytes, tuple[int, int]] = {}
+        mount_points, first_new_id = mount_points_below(directory.path), database.next_id("files")
+        folders: list[tuple[bytes, int | None, int | None]] = [(top, _parent_device(directory, top), None)]
         while folders and not self.stop.is_set():
-            folder, above, entry_inode = folders.pop()
-            inner: dict[bytes, int] = {}
+            folder, parent_device, entry_inode = folders.pop()
+            subfolders: dict[bytes, int] = {}
             try:
-                stat = self._compare(root, folder, inner)
+                stat = self._compare_folder(directory, folder, subfolders)
             except (FileNotFoundError, NotADirectoryError):
                 continue  # it went while we walked, or is a link now; what it held is found to be gone
             except OSError as error:
-                barrier = barrier_to(root.path, folder) or folder
-                unreadable.append(barrier)
-                self.tally.faults += 1
-                self._folder_fault(root, barrier, error)
+                barrier = find_barrier(directory.path, folder) or folder
+                unreadable_folders.append(barrier)
+                self.counts.faults += 1
+                self._record_folder_fault(directory, barrier, error)
                 continue
-            visited.add(folder)
-            self.visit(root, folder)
+            visited_folders.add(folder)
+            self.on_folder(directory, folder)
             # The entry of a directory has the inode of what is mounted over. Mounts that show a directory in its own place are none.
-            if folder and (stat.st_dev != above or (folder in points and entry_inode not in (None, stat.st_ino))):
-                mounted[folder] = identity_of(stat)
-            folders.extend((os.path.join(folder, name), stat.st_dev, inner[name]) for name in sorted(inner, reverse=True))
+            if folder and (stat.st_dev != parent_device or (folder in mount_points and entry_inode not in (None, stat.st_ino))):
+                current_mounts[folder] = to_identity(stat)
+            folders.extend((os.path.join(folder, name), stat.st_dev, subfolders[name]) for name in sorted(subfolders, reverse=True))
         self._flush()
         if self.stop.is_set():
             return
-        self._note_foreign_mounts(root, mounted, begun_at)
-        self._note_mounts(root, mounted, visited)
-        for folder in store.files.folders(database, root.id, top):
-            if folder not in visited and not any(below(folder, u) for u in unreadable):
-                self._missing.extend(file for file, _ in store.files.present_in_folder(database, root.id, folder))
-        over = [f for f in store.faults.folders_with_faults(database, root.id) if below(f, top) and f not in unreadable]
-        if over:
+        self._exclude_foreign_mounts(directory, current_mounts, first_new_id)
+        self._save_mounts(directory, current_mounts, visited_folders)
+        for folder in store.files.folders(database, directory.id, top):
+            if folder not in visited_folders and not any(is_below(folder, u) for u in unreadable_folders):
+                self._missing_ids.extend(file for file, _ in store.files.present_in_folder(database, directory.id, folder))
+        recovered_folders = [
+            f for f in store.faults.folders_with_faults(database, directory.id) if is_below(f, top) and f not in unreadable_folders
+        ]
+        if recovered_folders:
             with database.transaction() as transaction:
-                store.faults.replace(transaction, [(root.id, folder, "", ()) for folder in over], times.now())
-        if not top and identity(root.path) == begun_as:
-            remember(database, root)
+                store.faults.replace(transaction, [(directory.id, folder, "", ()) for folder in recovered_folders], times.now())
+        if not top and read_identity(directory.path) == identity_before:
+            save_identity(database, directory)
 
-    def _note_foreign_mounts(self, root: Root, mounted: dict[bytes, tuple[int, int]], begun_at: int) -> None:
+    def _exclude_foreign_mounts(self, directory: CrawlDirectory, current_mounts: dict[bytes, tuple[int, int]], first_new_id: int) -> None:
         """Take out of `mounted` what lies where another volume was and has none of its files: that volume is absent. `begun_at` is the key
         that the next file had when the walk began."""
         database = self.session.database
-        known = store.directories.mounts(database, root.id)
-        replaced = [path for path, identity_ in mounted.items() if known.get(path, identity_) != identity_]
-        absent_from = store.directories.absent_mounts(database, root.id)
-        foreign = [path for path in replaced if not holds_recorded(database, root, path, absent_from.get(path, begun_at))]
-        for path in foreign:
-            del mounted[path]
-        if set(foreign) - absent_from.keys():
+        recorded_mounts = store.directories.mounts(database, directory.id)
+        replaced_mounts = [path for path, identity_ in current_mounts.items() if recorded_mounts.get(path, identity_) != identity_]
+        absent_from_ids = store.directories.absent_mounts(database, directory.id)
+        foreign_mounts = [
+            path for path in replaced_mounts if not has_recorded_file(database, directory, path, absent_from_ids.get(path, first_new_id))
+        ]
+        for path in foreign_mounts:
+            del current_mounts[path]
+        if set(foreign_mounts) - absent_from_ids.keys():
             with database.transaction() as transaction:
-                store.directories.set_absent(transaction, root.id, foreign, begun_at)
+                store.directories.set_mounts_absent(transaction, directory.id, foreign_mounts, first_new_id)
 
-    def _note_mounts(self, root: Root, mounted: dict[bytes, tuple[int, int]], visited: set[bytes]) -> None:
+    def _save_mounts(self, directory: CrawlDirectory, current_mounts: dict[bytes, tuple[int, int]], visited_folders: set[bytes]) -> None:
         """Record what is mounted below a crawl directory. Files that were there before and are not found are hidden by it."""
-        if not mounted:
+        if not current_mounts:
             return
         database = self.session.database
-        known, absent_from = store.directories.mounts(database, root.id), store.directories.absent_mounts(database, root.id)
-        new = {path: i for path, i in mounted.items() if known.get(path) != i or path in absent_from}
-        if not new:
+        recorded_mounts, absent_from_ids = (
+            store.directories.mounts(database, directory.id),
+            store.directories.absent_mounts(database, directory.id),
+        )
+        new_mounts = {path: i for path, i in current_mounts.items() if recorded_mounts.get(path) != i or path in absent_from_ids}
+        if not new_mounts:
             return
         # Of a mount that comes back, files that were recorded while it was away are hidden; what else is missing of it is gone.
-        first = {path: absent_from.get(path, 0) for path in new if path not in known or path in absent_from}
-        hidden: list[int] = []
-        if first:
-            missing = set(self._missing)
-            for folder in store.files.folders(database, root.id, b""):
-                over = [key for path, key in first.items() if below(folder, path)]
-                if over:
-                    files = (file for file, _ in store.files.present_in_folder(database, root.id, folder) if file >= min(over))
-                    hidden += [file for file in files if file in missing or folder not in visited]
+        first_hidden_ids = {
+            path: absent_from_ids.get(path, 0) for path in new_mounts if path not in recorded_mounts or path in absent_from_ids
+        }
+        hidden_ids: list[int] = []
+        if first_hidden_ids:
+            missing_ids = set(self._missing_ids)
+            for folder in store.files.folders(database, directory.id, b""):
+                first_ids = [key for path, key in first_hidden_ids.items() if is_below(folder, path)]
+                if first_ids:
+                    files = (file for file, _ in store.files.present_in_folder(database, directory.id, folder) if file >= min(first_ids))
+                    hidden_ids += [file for file in files if file in missing_ids or folder not in visited_folders]
         with database.transaction() as transaction:
-            store.directories.set_mounts(transaction, root.id, new)
-            store.files.hide(transaction, hidden)
+            store.directories.set_mounts(transaction, directory.id, new_mounts)
+            store.files.hide(transaction, hidden_ids)
 
-    def _compare(self, root: Root, folder: bytes, inner: dict[bytes, int]) -> os.stat_result:
+    def _compare_folder(self, directory: CrawlDirectory, folder: bytes, subfolders: dict[bytes, int]) -> os.stat_result:
         """Compare one folder with what is recorded of it; returns what it is, and adds the folders in it to `inner` (name → inode of the
         entry). What is ignored is counted; links are not followed. However many files it has, so many at a time are in memory."""
         database = self.session.database
-        with Beneath() as beneath, beneath.listed(root.path, folder) as entries:
-            stat = os.fstat(beneath.folder(root.path, folder))
-            part, more = self._listed(entries, inner)
-            if not more:
-                known = store.files.recorded_in_folder(database, root.id, folder)
-                self._entries(root, folder, part, known)
-                self._missing.extend(row[1] for row in known.values() if row[6] != GONE)
+        with NoFollowTree() as tree, tree.list_folder(directory.path, folder) as entries:
+            stat = os.fstat(tree.open_folder(directory.path, folder))
+            chunk, has_more = self._list_entries(entries, subfolders)
+            if not has_more:
+                rows_by_name = store.files.recorded_in_folder(database, directory.id, folder)
+                self._compare_entries(directory, folder, chunk, rows_by_name)
+                self._missing_ids.extend(row[1] for row in rows_by_name.values() if row[6] != GONE)
                 return stat
-            seen = bytearray(database.next_id("files") // 8 + 1)  # a bit for every file
-            while part and not self.stop.is_set():
-                known = store.files.recorded_by_name(database, root.id, folder, (name for name, _ in part))
-                for row in known.values():
-                    if row[1] // 8 < len(seen):
-                        seen[row[1] // 8] |= 1 << row[1] % 8
-                self._entries(root, folder, part, known)
-                part, more = self._listed(entries, inner)
+            seen_bits = bytearray(database.next_id("files") // 8 + 1)  # a bit for every file
+            while chunk and not self.stop.is_set():
+                rows_by_name = store.files.recorded_by_name(database, directory.id, folder, (name for name, _ in chunk))
+                for row in rows_by_name.values():
+                    if row[1] // 8 < len(seen_bits):
+                        seen_bits[row[1] // 8] |= 1 << row[1] % 8
+                self._compare_entries(directory, folder, chunk, rows_by_name)
+                chunk, has_more = self._list_entries(entries, subfolders)
         if not self.stop.is_set():
-            for file, _ in store.files.present_in_folder(database, root.id, folder):
-                if file // 8 < len(seen) and not seen[file // 8] >> file % 8 & 1:
-                    self._missing.append(file)
+            for file_id, _ in store.files.present_in_folder(database, directory.id, folder):
+                if file_id // 8 < len(seen_bits) and not seen_bits[file_id // 8] >> file_id % 8 & 1:
+                    self._missing_ids.append(file_id)
         return stat
 
-    def _listed(self, entries: Iterator[os.DirEntry[str]], inner: dict[bytes, int]) -> tuple[list[_Entry], bool]:
+    def _list_entries(self, entries: Iterator[os.DirEntry[str]], subfolders: dict[bytes, int]) -> tuple[list[_Entry], bool]:
         """The next candidates of a folder by name, and whether there may be more; folders are added to `inner`."""
-        ignored = self.tally.ignored
-        part: list[_Entry] = []
-        wanted, encode = self._wanted.match, os.fsencode
+        ignored = self.counts.ignored
+        chunk: list[_Entry] = []
+        match_name, encode = self._name_pattern.match, os.fsencode
         for entry in entries:
             if entry.is_file(follow_symlinks=False):
-                if wanted(entry.name):
-                    part.append((encode(entry.name), entry))
-                    if len(part) >= PART:
+                if match_name(entry.name):
+                    chunk.append((encode(entry.name), entry))
+                    if len(chunk) >= CHUNK_ENTRIES:
                         break
                 else:
                     ignored["pattern"] += 1
             elif entry.is_symlink():
                 ignored["symlink"] += 1
             elif entry.is_dir(follow_symlinks=False):
-                inner[encode(entry.name)] = entry.inode()
+                subfolders[encode(entry.name)] = entry.inode()
             else:
                 ignored["special"] += 1
-        part.sort(key=_name)
-        return part, len(part) >= PART
+        chunk.sort(key=_entry_name)
+        return chunk, len(chunk) >= CHUNK_ENTRIES
 
-    def _entries(self, root: Root, folder: bytes, entries: list[_Entry], known: dict[bytes, Recorded]) -> None:
+    def _compare_entries(
+        self, directory: CrawlDirectory, folder: bytes, entries: list[_Entry], rows_by_name: dict[bytes, RecordedFile]
+    ) -> None:
         """Count the files that are as recorded, queue the others; those met are taken out of `known`."""
-        take = known.pop
-        articles = faults = 0
-        most = self.session.settings.crawl.max_file_bytes
-        stopped = self.stop.is_set
+        pop_row = rows_by_name.pop
+        article_count = fault_count = 0
+        max_bytes = self.session.settings.crawl.max_file_bytes
+        is_stopped = self.stop.is_set
         for name, entry in entries:
-            if stopped():
+            if is_stopped():
                 break
-            row = take(name, None)
+            row = pop_row(name, None)
             try:
                 stat = entry.stat(follow_symlinks=False)
             except OSError as error:
-                if error.errno == errno.EACCES and not os.access(os.path.join(root.path, folder), os.X_OK, effective_ids=True):
+                if error.errno == errno.EACCES and not os.access(os.path.join(directory.path, folder), os.X_OK, effective_ids=True):
                     raise  # the folder may be listed and not entered: that is one fault
-                with Beneath() as beneath:
-                    self._look(root, folder, name, beneath)
+                with NoFollowTree() as tree:
+                    self._check_path(directory, folder, name, tree)
                 continue
             if row is not None and (
                 (stat.st_mtime_ns == row[3] and stat.st_size == row[2] and stat.st_ctime_ns == row[5] and stat.st_ino == row[4])
-                or signature(stat) == Stat(row[2], row[3], row[4], row[5])  # numbers beyond 64 bits are stored otherwise
+                or to_file_stamp(stat) == FileStamp(row[2], row[3], row[4], row[5])  # numbers beyond 64 bits are stored otherwise
             ):
-                if row[6] == ARTICLE and row[2] <= most:
-                    articles += 1
+                if row[6] == ARTICLE and row[2] <= max_bytes:
+                    article_count += 1
                     continue
                 if row[6] == FAULT:
-                    faults += 1
+                    fault_count += 1
                     continue
-            self._differs(Found(root.id, root.path, folder, name, signature(stat)))
-        self.tally.unchanged += articles
-        self.tally.faults += faults
-        self.progress(self.tally)
+            self._queue_or_wait(CrawlFile(directory.id, directory.path, folder, name, to_file_stamp(stat)))
+        self.counts.unchanged += article_count
+        self.counts.faults += fault_count
+        self.progress(self.counts)
 
-    def matches(self, name: bytes) -> bool:
+    def is_included(self, name: bytes) -> bool:
         """Whether the configured patterns take this file name."""
-        return self._wanted.match(os.fsdecode(name)) is not None
+        return self._name_pattern.match(os.fsdecode(name)) is not None
 
-    def _look(self, root: Root, folder: bytes, name: bytes, beneath: Beneath) -> None:
+    def _check_path(self, directory: CrawlDirectory, folder: bytes, name: bytes, tree: NoFollowTree) -> None:
         """Look at one path by itself."""
-        path = (root.id, folder, name)
-        known = store.files.find_by_path(self.session.database, [path]).get(path)
-        found = Found(root.id, root.path, folder, name, known.stat if known else Stat(0, 0, 0, 0))
-        stat = _stat(beneath, root.path, folder, name)
-        if stat is None:
-            if known:
-                self._queue(found)
-        elif known and known.stat == stat and not known.gone and known.content is not None:
-            if known.is_article:
-                self.tally.unchanged += 1
+        path = (directory.id, folder, name)
+        row = store.files.find_by_path(self.session.database, [path]).get(path)
+        file = CrawlFile(directory.id, directory.path, folder, name, row.stamp if row else FileStamp(0, 0, 0, 0))
+        stamp = _read_stamp(tree, directory.path, folder, name)
+        if stamp is None:
+            if row:
+                self._queue(file)
+        elif row and row.stamp == stamp and not row.is_gone and row.content_digest is not None:
+            if row.is_article:
+                self.counts.unchanged += 1
             else:
-                self.tally.faults += 1
+                self.counts.faults += 1
         else:
-            self._differs(replace(found, stat=stat))
+            self._queue_or_wait(replace(file, stamp=stamp))
 
-    def _differs(self, found: Found) -> None:
+    def _queue_or_wait(self, file: CrawlFile) -> None:
         """A file that is not as recorded: queue it if it has settled, else keep it in mind."""
-        if self._unsettled_for(found.stat) > 0:
-            self._waiting.setdefault(found.path, _Waiting(found, time.monotonic()))
-            if len(self._waiting) >= MOST_WAITING:
+        if self._seconds_to_settle(file.stamp) > 0:
+            self._waiting.setdefault(file.path, _WaitingFile(file, time.monotonic()))
+            if len(self._waiting) >= MAX_WAITING:
                 self._flush()
                 self._settle_waiting()
             return
-        self._queue(found)
+        self._queue(file)
 
-    def _is_away(self, root: Root) -> bool:
-        absent = is_absent(self.session.database, root)
+    def _is_absent(self, directory: CrawlDirectory) -> bool:
+        absent = is_absent(self.session.database, directory)
         if absent:
-            self.away(root)
+            self.on_absent(directory)
         return absent
 
-    def _unsettled_for(self, stat: Stat) -> float:
+    def _seconds_to_settle(self, stamp: FileStamp) -> float:
         """Seconds until the file has stood unchanged for `settle_seconds` by its own time stamps; ≤ 0: it has."""
-        return self.session.settings.crawl.settle_seconds - unchanged_for(stat)
+        return self.session.settings.crawl.settle_seconds - seconds_since_change(stamp)
 
-    def _queue(self, found: Found) -> None:
+    def _queue(self, file: CrawlFile) -> None:
         if self._waiting:
-            self._waiting.pop(found.path, None)
-        self._batch.append(self._with_writer(found))
-        self._bytes += found.stat.size
-        if len(self._batch) >= BATCH_FILES or self._bytes >= BATCH_BYTES:
-            self._give()
-            while self._examiners.busy and not self.stop.is_set():
-                self._record()
+            self._waiting.pop(file.path, None)
+        self._batch.append(self._with_writer_state(file))
+        self._batch_bytes += file.stamp.size
+        if len(self._batch) >= BATCH_FILES or self._batch_bytes >= BATCH_BYTES:
+            self._submit_batch()
+            while self._workers.is_full and not self.stop.is_set():
+                self._record_oldest()
 
-    def _give(self) -> None:
-        batch, self._batch, self._bytes = self._batch, [], 0
+    def _submit_batch(self) -> None:
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
         if batch:
-            self._tell("reading", batch[0], len(batch))
-            with self._work():
-                self._examiners.give(batch)
+            self._set_activity("reading", batch[0], len(batch))
+            with self._measure_work():
+                self._workers.submit(batch)
 
     def _flush(self) -> None:
         """Take in whatever is queued; what is queued when `stop` is set is forgotten, and found again by a later scan."""
         if not self.stop.is_set():
-            self._give()
-        while len(self._examiners):
+            self._submit_batch()
+        while len(self._workers):
             if self.stop.is_set():
-                self._examiners.forget()
-                self.session.database.lock.doing("")
+                self._workers.discard_pending()
+                self.session.database.lock.set_activity("")
                 return
-            self._record()
+            self._record_oldest()
 
-    def _record(self) -> None:
+    def _record_oldest(self) -> None:
         """Take the oldest batch that is being examined into the database."""
-        with self._work():
-            examined = self._examiners.take(self.stop)
-        known = []
-        for e in map(self._unbarred, examined):
-            if e is not None and e.outcome in ("unsettled", "unproven"):
-                self._waiting.setdefault(e.found.path, _Waiting(e.found, time.monotonic(), e.outcome == "unproven"))
-                if e.unprobed is not None:
-                    self.session.note_unprobed(e.unprobed)
-            elif e is not None:
-                known.append(e)
-        if any(e.outcome == "vanished" for e in known):
-            away = {root.path: [b""] if self._is_away(root) else absent_mounts(self.session.database, root) for root in self.session.roots}
-            known = [e for e in known if e.outcome != "vanished" or not any(below(e.found.folder, path) for path in away[e.found.root])]
-        self._recording = len(known)
-        if known:
-            self._tell("recording", known[0].found, len(known))
-            with self._work():
-                record(self.session.database, known, self.session.matcher, self.session.policy, self.tally, self.tell, self._quiet(known))
-            self._recording = 0
-            self.progress(self.tally)
-        if self._examiners:
-            self._tell("reading", *self._examiners.oldest)
+        with self._measure_work():
+            extractions = self._workers.take_oldest(self.stop)
+        recordable = []
+        for extraction in map(self._resolve_barred, extractions):
+            if extraction is not None and extraction.outcome in ("unsettled", "unproven"):
+                self._waiting.setdefault(
+                    extraction.file.path, _WaitingFile(extraction.file, time.monotonic(), extraction.outcome == "unproven")
+                )
+                if extraction.unprobed_owner is not None:
+                    self.session.warn_unprobed(extraction.unprobed_owner)
+            elif extraction is not None:
+                recordable.append(extraction)
+        if any(extraction.outcome == "vanished" for extraction in recordable):
+            absent_paths = {
+                root.path: [b""] if self._is_absent(root) else find_absent_mounts(self.session.database, root)
+                for root in self.session.directories
+            }
+            recordable = [
+                extraction
+                for extraction in recordable
+                if extraction.outcome != "vanished"
+                or not any(is_below(extraction.file.folder, path) for path in absent_paths[extraction.file.directory_path])
+            ]
+        self._recording_count = len(recordable)
+        if recordable:
+            self._set_activity("recording", recordable[0].file, len(recordable))
+            with self._measure_work():
+                record_extractions(
+                    self.session.database,
+                    recordable,
+                    self.session.matcher,
+                    self.session.policy,
+                    self.counts,
+                    self.report,
+                    self._suppressed_directories(recordable),
+                )
+            self._recording_count = 0
+            self.progress(self.counts)
+        if self._workers:
+            self._set_activity("reading", *self._workers.oldest_batch)
         else:
-            self.session.database.lock.doing("")
+            self.session.database.lock.set_activity("")
 
-    def _unbarred(self, e: Examined) -> Examined | None:
+    def _resolve_barred(self, extraction: Extraction) -> Extraction | None:
         """Of a file in a folder that may not be entered nothing is known: None, and the folder's fault says so. What became of it
         is found once that may be entered."""
-        if e.outcome != "barred":
-            return e
-        found = e.found
-        barrier = barrier_to(found.root, found.folder)
+        if extraction.outcome != "barred":
+            return extraction
+        file = extraction.file
+        barrier = find_barrier(file.directory_path, file.folder)
         if barrier is None:
             try:
-                with Beneath() as beneath:
-                    beneath.stat(found.root, found.folder, found.name)
+                with NoFollowTree() as tree:
+                    tree.stat_path(file.directory_path, file.folder, file.name)
             except OSError as error:
-                return replace(e, outcome="fault", faults=(unreadable_because(error),))
-            return replace(e, outcome="unsettled")  # it may be entered again
-        root = next(r for r in self.session.roots if r.id == found.directory)
-        if not self._is_away(root) and not self._is_unreadable(root, barrier):
-            self.tally.faults += 1
-            self._folder_fault(root, barrier, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
+                return replace(extraction, outcome="fault", faults=(unreadable_fault(error),))
+            return replace(extraction, outcome="unsettled")  # it may be entered again
+        directory = next(r for r in self.session.directories if r.id == file.directory_id)
+        if not self._is_absent(directory) and not self._is_unreadable(directory, barrier):
+            self.counts.faults += 1
+            self._record_folder_fault(directory, barrier, PermissionError(errno.EACCES, os.strerror(errno.EACCES)))
         return None
 
-    def _quiet(self, examined: Sequence[Examined]) -> set[int]:
+    def _suppressed_directories(self, extractions: Sequence[Extraction]) -> set[int]:
         """The crawl directories of a batch that are taken in for the first time: what is there is no news."""
         if self.session.alert_on_import or not self.session.policy.alerting.rules:
             return set()
-        directories = {e.found.directory for e in examined}
-        return {d for d in directories if d in self._new or store.directories.identity(self.session.database, d) is None}
+        directory_ids = {e.file.directory_id for e in extractions}
+        return {d for d in directory_ids if d in self._first_time_ids or store.directories.identity(self.session.database, d) is None}
 
     @contextmanager
-    def _work(self) -> Iterator[None]:
+    def _measure_work(self) -> Iterator[None]:
         """Time that is not spent on comparing, with errors that are not those of listing a folder."""
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
-            with self.session.database.work():
+            with self.session.database.translate_errors():
                 yield
         finally:
-            self._taking_in += time.monotonic() - begun
+            self._recording_seconds += time.monotonic() - started
 
-    def _tell(self, what: str, first: Found, number: int) -> None:
+    def _set_activity(self, activity: str, first_file: CrawlFile, count: int) -> None:
         """Leave word of what is being done, should this process be killed."""
-        self.session.database.lock.doing(f"{what} {number} files, {normalise.printable_path(first.path)} the first of them")
+        self.session.database.lock.set_activity(
+            f"{activity} {count} files, {normalise.to_printable_path(first_file.path)} the first of them"
+        )
 
     def _settle_waiting(self) -> None:
         """Give unsettled files up to twice `settle_seconds` of waiting, and those that nothing shows to be complete
         `unprobed_settle_seconds` more; those that do not settle are counted, and found again."""
         crawl = self.session.settings.crawl
-        waited = 0.0
+        waited_seconds = 0.0
         while self._waiting and not self.stop.is_set():
-            pause = self.settled()
+            pause_seconds = self.queue_settled()
             self._flush()
-            unproven = any(w.unproven for w in self._waiting.values())
-            patience = 2 * crawl.settle_seconds + unproven * crawl.unprobed_settle_seconds - waited
-            if not self._waiting or patience <= 0:
+            has_unproven = any(w.is_unproven for w in self._waiting.values())
+            patience_seconds = 2 * crawl.settle_seconds + has_unproven * crawl.unprobed_settle_seconds - waited_seconds
+            if not self._waiting or patience_seconds <= 0:
                 break
-            begun = time.monotonic()
-            self.stop.wait(max(0.01, min(pause, patience)))
-            waited += time.monotonic() - begun  # what the work takes is no waiting: files may have settled meanwhile
-        self.tally.unsettled += len(self._waiting)
+            started = time.monotonic()
+            self.stop.wait(max(0.01, min(pause_seconds, patience_seconds)))
+            waited_seconds += time.monotonic() - started  # what the work takes is no waiting: files may have settled meanwhile
+        self.counts.unsettled += len(self._waiting)
         self._waiting.clear()
 
-    def _mark_gone(self, root: Root, begun_as: tuple[int, int] | None, missing: Sequence[int], *, whole: bool = False) -> None:
+    def _mark_gone(
+        self, directory: CrawlDirectory, identity_before: tuple[int, int] | None, missing_ids: Sequence[int], *, is_whole: bool = False
+    ) -> None:
         """Mark files as gone that were not listed and are not there, unless the whole directory went meanwhile, what was mounted there
         is not now, or something is mounted over them. `whole`: the whole directory was walked."""
         database = self.session.database
-        held: set[bytes] = set()
-        for start in range(0, len(missing), BATCH_FILES):
-            some = store.files.paths(database, missing[start : start + BATCH_FILES])
-            with Beneath() as beneath:
-                really = {
+        mounts_with_missing: set[bytes] = set()
+        for start in range(0, len(missing_ids), BATCH_FILES):
+            rows = store.files.paths(database, missing_ids[start : start + BATCH_FILES])
+            with NoFollowTree() as tree:
+                folders_by_file = {
                     file: f
-                    for file, _, f, name, gone in some
-                    if not gone and (not self.matches(name) or _stat(beneath, root.path, f, name) is None)
+                    for file, _, f, name, gone in rows
+                    if not gone and (not self.is_included(name) or _read_stamp(tree, directory.path, f, name) is None)
                 }
-            if begun_as is None or identity(root.path) != begun_as:
-                self.away(root)
+            if identity_before is None or read_identity(directory.path) != identity_before:
+                self.on_absent(directory)
                 return
-            absent = absent_mounts(database, root)
-            held |= {path for path in absent if any(below(folder, path) for folder in really.values())}
-            hidden = store.files.hidden_among(database, really)
+            absent_mounts = find_absent_mounts(database, directory)
+            mounts_with_missing |= {path for path in absent_mounts if any(is_below(folder, path) for folder in folders_by_file.values())}
+            hidden_ids = store.files.hidden_among(database, folders_by_file)
             with database.transaction() as transaction:
-                gone = (f for f, folder in really.items() if f not in hidden and not any(below(folder, path) for path in absent))
-                self.tally.gone += store.files.mark_gone(transaction, gone, times.now())
-        if whole:
-            self._note_absent_mounts(root, held)
+                gone = (
+                    f
+                    for f, folder in folders_by_file.items()
+                    if f not in hidden_ids and not any(is_below(folder, path) for path in absent_mounts)
+                )
+                self.counts.gone += store.files.mark_gone(transaction, gone, times.now())
+        if is_whole:
+            self._save_absent_mounts(directory, mounts_with_missing)
 
-    def _note_absent_mounts(self, root: Root, held: set[bytes]) -> None:
+    def _save_absent_mounts(self, directory: CrawlDirectory, mounts_with_missing: set[bytes]) -> None:
         """Count the mounts as absent that files are missing of. One that nothing is missing of is not expected any more."""
         database = self.session.database
-        absent = absent_mounts(database, root)
-        self.tally.unmounted += [normalise.printable_path(os.path.join(root.path, path)) for path in absent if path in held]
-        over = [path for path in absent if path not in held]
-        if over or (held and held - store.directories.absent_mounts(database, root.id).keys()):
+        absent_mounts = find_absent_mounts(database, directory)
+        self.counts.absent_mounts += [
+            normalise.to_printable_path(os.path.join(directory.path, path)) for path in absent_mounts if path in mounts_with_missing
+        ]
+        expired_mounts = [path for path in absent_mounts if path not in mounts_with_missing]
+        if expired_mounts or (mounts_with_missing and mounts_with_missing - store.directories.absent_mounts(database, directory.id).keys()):
             with database.transaction() as transaction:
-                store.directories.delete_mounts(transaction, root.id, over)
-                store.directories.set_absent(transaction, root.id, held)
+                store.directories.delete_mounts(transaction, directory.id, expired_mounts)
+                store.directories.set_mounts_absent(transaction, directory.id, mounts_with_missing)
 
-    def _folder_fault(self, root: Root, folder: bytes, error: OSError) -> None:
-        fault, news = unreadable_because(error), not self._is_unreadable(root, folder)
+    def _record_folder_fault(self, directory: CrawlDirectory, folder: bytes, error: OSError) -> None:
+        fault, is_new = unreadable_fault(error), not self._is_unreadable(directory, folder)
         with self.session.database.transaction() as transaction:
-            store.faults.replace(transaction, [(root.id, folder, normalise.printable_path(folder), (fault,))], times.now())
-        if news and self.tell:
-            self.tell("fault, unreadable folder", f"fault: {normalise.printable_path(os.path.join(root.path, folder))}: {fault.message}")
+            store.faults.replace(transaction, [(directory.id, folder, normalise.to_printable_path(folder), (fault,))], times.now())
+        if is_new and self.report:
+            self.report(
+                "fault, unreadable folder", f"fault: {normalise.to_printable_path(os.path.join(directory.path, folder))}: {fault.message}"
+            )
 
-    def _is_unreadable(self, root: Root, folder: bytes) -> bool:
+    def _is_unreadable(self, directory: CrawlDirectory, folder: bytes) -> bool:
         """Whether that is recorded of a folder."""
-        place = (root.id, folder)
-        return "unreadable" in store.faults.kinds_at(self.session.database, [place]).get(place, ())
+        location = (directory.id, folder)
+        return "unreadable" in store.faults.kinds_at(self.session.database, [location]).get(location, ())
 
 
-def _stat(beneath: Beneath, root: bytes, folder: bytes, name: bytes) -> Stat | None:
+def _read_stamp(tree: NoFollowTree, directory_path: bytes, folder: bytes, name: bytes) -> FileStamp | None:
     """What a file is like now; None: it is not there, or something else is (a folder, a link). One that may not be asked about is
     left to reading to explain. Raises OSError where this process has no descriptor or memory left to look."""
     try:
-        found = beneath.stat(root, folder, name)
+        stat = tree.stat_path(directory_path, folder, name)
     except OSError as error:
         if is_exhausted(error):
             raise
-        return Stat(0, 0, 0, 0)
-    return signature(found) if found is not None and modes.S_ISREG(found.st_mode) else None
+        return FileStamp(0, 0, 0, 0)
+    return to_file_stamp(stat) if stat is not None and modes.S_ISREG(stat.st_mode) else None
 
 
-def _device_above(root: Root, folder: bytes) -> int | None:
+def _parent_device(directory: CrawlDirectory, folder: bytes) -> int | None:
     """st_dev of the folder that holds one; None for the crawl directory itself, or where it is not there."""
     if not folder:
         return None
     try:
-        with Beneath() as beneath:
-            return os.fstat(beneath.folder(root.path, folder.rpartition(b"/")[0])).st_dev
+        with NoFollowTree() as tree:
+            return os.fstat(tree.open_folder(directory.path, folder.rpartition(b"/")[0])).st_dev
     except OSError:
         return None

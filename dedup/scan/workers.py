@@ -21,29 +21,29 @@ from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 from dedup import heartbeat
-from dedup.model import FAULTS, Fault
-from dedup.process import show_fatal_signals
-from dedup.scan.extract import Examined, Found, Options, collect_rarely, examine, ignore_lease_breaks
+from dedup.model import FAULT_MESSAGES, Fault
+from dedup.process import enable_fault_handler
+from dedup.scan.extract import CrawlFile, Extraction, ExtractOptions, extract_files, ignore_lease_breaks, reduce_gc_frequency
 from dedup.similarity import jit
 
-WORTHWHILE = 20_000
+MIN_FILES_FOR_PROCESSES = 20_000
 """Files of one pass from which on processes are started: what they save on fewer does not pay for their coming up."""
-BEAT = 0.5
+HEARTBEAT_SECONDS = 0.5
 """Seconds between two signs of life of a process, at least."""
-MOST = 8
+MAX_PROCESSES = 8
 """Processes that the one writer can keep up with."""
 
-TRIES = 2
+MAX_TRIES = 2
 """Processes that may die of one file before it is a fault: something else may have ended one."""
 
 _log = logging.getLogger("dedup")
 
 
-class _NoProcessError(Exception):
+class _ProcessStartError(Exception):
     """No process could be started."""
 
 
-class _DiedError(Exception):
+class _ProcessDiedError(Exception):
     """A process ended before it answered."""
 
 
@@ -54,12 +54,12 @@ class _Worker(NamedTuple):
     connection: Connection
 
 
-def _how_it_ended(code: int) -> str:
+def _format_exit(exit_code: int) -> str:
     """`signal 9 (Killed)`, `exit code 1`"""
-    return f"exit code {code}" if code >= 0 else f"signal {-code} ({signal.strsignal(-code) or 'unknown'})"
+    return f"exit code {exit_code}" if exit_code >= 0 else f"signal {-exit_code} ({signal.strsignal(-exit_code) or 'unknown'})"
 
 
-class _Collector(QueueHandler):
+class _LogCollector(QueueHandler):
     """Keeps log records, ready to be pickled, for the process that writes the log."""
 
     def __init__(self, records: list[logging.LogRecord]) -> None:
@@ -70,87 +70,89 @@ class _Collector(QueueHandler):
         self._records.append(record)
 
 
-def processors() -> int:
+def count_processors() -> int:
     """Processors that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
-class Examiners:
+class WorkerPool:
     """Examines batches in the order in which they are given, in this process at first and in `number` others once there are
     many. What comes out does not depend on their number or timing."""
 
-    def __init__(self, options: Options, number: int) -> None:
-        self._options, self._number = options, min(number, MOST)
-        self._given = 0
-        self._beats = 0
-        self._pending: deque[tuple[Sequence[Found], Future[list[Examined]]]] = deque()
+    def __init__(self, options: ExtractOptions, max_processes: int) -> None:
+        self._options, self._max_processes = options, min(max_processes, MAX_PROCESSES)
+        self._submitted_files = 0
+        self._heartbeats = 0
+        self._pending: deque[tuple[Sequence[CrawlFile], Future[list[Extraction]]]] = deque()
         self._threads: ThreadPoolExecutor | None = None
-        self._local = threading.local()
+        self._thread_local = threading.local()
         self._processes: list[subprocess.Popen[bytes]] = []
         self._closed = False
 
-    def give(self, batch: Sequence[Found]) -> None:
+    def submit(self, batch: Sequence[CrawlFile]) -> None:
         """A batch to examine."""
-        self._given += len(batch)
-        if self._threads is None and self._number > 1 and self._given > WORTHWHILE:
-            self._threads = ThreadPoolExecutor(self._number, "examine")
+        self._submitted_files += len(batch)
+        if self._threads is None and self._max_processes > 1 and self._submitted_files > MIN_FILES_FOR_PROCESSES:
+            self._threads = ThreadPoolExecutor(self._max_processes, "examine")
         if self._threads is None:
-            done: Future[list[Examined]] = Future()
-            self._pending.append((batch, done))
+            future: Future[list[Extraction]] = Future()
+            self._pending.append((batch, future))
             try:
-                done.set_result(examine(batch, self._options))
+                future.set_result(extract_files(batch, self._options))
             except BaseException:
                 self._pending.pop()
                 raise
         else:
-            self._pending.append((batch, self._threads.submit(self._elsewhere, batch)))
+            self._pending.append((batch, self._threads.submit(self._extract_in_process, batch)))
 
     def __len__(self) -> int:
         return len(self._pending)
 
     @property
-    def oldest(self) -> tuple[Found, int]:
+    def oldest_batch(self) -> tuple[CrawlFile, int]:
         """(the first file, how many files) of the batch that is taken next."""
         batch, _ = self._pending[0]
         return batch[0], len(batch)
 
     @property
-    def files(self) -> int:
+    def pending_files(self) -> int:
         """How many files are in the batches that were given and not taken."""
         return sum(len(batch) for batch, _ in self._pending)
 
     @property
-    def busy(self) -> bool:
+    def is_full(self) -> bool:
         """Whether enough batches are under way; the oldest should be taken first."""
-        return len(self._pending) > (0 if self._threads is None else 2 * self._number)
+        return len(self._pending) > (0 if self._threads is None else 2 * self._max_processes)
 
-    def take(self, stop: threading.Event, patience: float = 2.0) -> list[Examined]:
+    def take_oldest(self, stop: threading.Event, patience_seconds: float = 2.0) -> list[Extraction]:
         """The oldest batch, once it is done. After `stop` is set no longer than `patience` seconds are waited, and what is not
         done by then is forgotten: nothing is returned, and a later scan finds those files."""
         batch, future = self._pending[0]
         try:
-            return self._taken(batch, future, stop, patience)
+            return self._wait_for(batch, future, stop, patience_seconds)
         finally:
             if self._pending:
                 self._pending.popleft()
 
-    def _taken(self, batch: Sequence[Found], future: Future[list[Examined]], stop: threading.Event, patience: float) -> list[Examined]:
-        heard = self._beats
+    def _wait_for(
+        self, batch: Sequence[CrawlFile], future: Future[list[Extraction]], stop: threading.Event, patience_seconds: float
+    ) -> list[Extraction]:
+        last_heartbeats = self._heartbeats
         while True:
             try:
-                return future.result(patience if stop.is_set() else 0.5)
+                return future.result(patience_seconds if stop.is_set() else 0.5)
             except NotYetError:
-                if self._beats != heard:  # some process gets on
-                    heard = self._beats
+                if self._heartbeats != last_heartbeats:  # some process gets on
+                    last_heartbeats = self._heartbeats
                     heartbeat.beat()
                 if stop.is_set():
-                    self.forget()
+                    self.discard_pending()
                     return []
-            except _NoProcessError as error:
+            except _ProcessStartError as error:
                 _log.warning("no process can be started to read files (%s); they are read here", error)
-                return examine(batch, self._options)
+                return extract_files(batch, self._options)
 
-    def forget(self) -> None:
+    def discard_pending(self) -> None:
         """Whatever was given and not taken is not wanted any more."""
         for _, future in self._pending:
             future.cancel()
@@ -168,72 +170,72 @@ class Examiners:
             process.wait()
         self._processes.clear()
         self._threads = None
-        self._local = threading.local()
+        self._thread_local = threading.local()
         self._pending.clear()
-        self._given = 0
+        self._submitted_files = 0
         self._closed = False
 
-    def _elsewhere(self, batch: Sequence[Found]) -> list[Examined]:
+    def _extract_in_process(self, batch: Sequence[CrawlFile]) -> list[Extraction]:
         """In the process that belongs to this thread. If it dies, the batch is given to new processes in halves, until the file that
         ends them is alone; that one is a fault."""
-        examined: list[Examined] = []
-        waiting = [(batch, TRIES)]
-        while waiting:
-            part, tries = waiting.pop()
+        extractions: list[Extraction] = []
+        pending = [(batch, MAX_TRIES)]
+        while pending:
+            part_files, tries_left = pending.pop()
             try:
-                examined += self._ask(part)
-            except _DiedError as error:
+                extractions += self._request_extraction(part_files)
+            except _ProcessDiedError as error:
                 if self._closed:
                     raise
                 _log.warning("a process that reads files died (%s); what it was reading is read again", error)
-                if len(part) > 1:
-                    middle = len(part) // 2
-                    waiting += [(part[middle:], TRIES), (part[:middle], TRIES)]
-                elif tries > 1:
-                    waiting.append((part, tries - 1))
+                if len(part_files) > 1:
+                    middle = len(part_files) // 2
+                    pending += [(part_files[middle:], MAX_TRIES), (part_files[:middle], MAX_TRIES)]
+                elif tries_left > 1:
+                    pending.append((part_files, tries_left - 1))
                 else:
-                    fault = Fault("internal", f"{FAULTS['internal']}: every process that reads it dies ({error})")
-                    examined.append(Examined(part[0], "fault", faults=(fault,)))
-        return examined
+                    fault = Fault("internal", f"{FAULT_MESSAGES['internal']}: every process that reads it dies ({error})")
+                    extractions.append(Extraction(part_files[0], "fault", faults=(fault,)))
+        return extractions
 
-    def _ask(self, batch: Sequence[Found]) -> list[Examined]:
+    def _request_extraction(self, batch: Sequence[CrawlFile]) -> list[Extraction]:
         """The batch examined by this thread's process. Raises _DiedError, _NoProcessError, and OSError that the process met."""
-        worker: _Worker | None = getattr(self._local, "worker", None)
+        worker: _Worker | None = getattr(self._thread_local, "worker", None)
         if worker is None:
             try:
-                worker = self._local.worker = self._start()
+                worker = self._thread_local.worker = self._start_process()
             except (OSError, MemoryError) as error:
-                raise _NoProcessError(str(error) or "out of memory") from error
+                raise _ProcessStartError(str(error) or "out of memory") from error
         try:
             worker.connection.send(batch)
-            while (answered := worker.connection.recv()) is None:
-                self._beats += 1
-            examined: list[Examined] | OSError
-            examined, records = answered
+            while (answer := worker.connection.recv()) is None:
+                self._heartbeats += 1
+            result: list[Extraction] | OSError
+            result, records = answer
         except (EOFError, OSError, MemoryError, pickle.UnpicklingError) as error:
-            self._local.worker = None
+            self._thread_local.worker = None
             worker.connection.close()
             worker.process.kill()
-            raise _DiedError(_how_it_ended(worker.process.wait())) from error
+            raise _ProcessDiedError(_format_exit(worker.process.wait())) from error
         for record in records:
             _log.handle(record)
-        if isinstance(examined, OSError):
-            raise examined
-        return examined
+        if isinstance(result, OSError):
+            raise result
+        return result
 
-    def _start(self) -> _Worker:
+    def _start_process(self) -> _Worker:
         """A process of the same interpreter that runs `serve`: unlike multiprocessing's, it does not run the main module again."""
-        jit.choose_cache()
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
+        jit.choose_cache_folder()
+        parent_socket, child_socket = socket.socketpair()
+        with parent_socket, child_socket:
             process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-                [sys.executable, "-c", f"from dedup.scan.workers import serve; serve({theirs.fileno()})"],
+                [sys.executable, "-c", f"from dedup.scan.workers import serve; serve({child_socket.fileno()})"],
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[child_socket.fileno()],
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(p or os.curdir for p in sys.path)},
             )
             self._processes.append(process)
-            connection = Connection(ours.detach())
+            connection = Connection(parent_socket.detach())
         with contextlib.suppress(OSError):  # it died already, which shows when it is asked
             connection.send(self._options)
         return _Worker(process, connection)
@@ -244,28 +246,28 @@ def serve(descriptor: int) -> None:
     None goes out now and then as a sign of life, before the answer."""
     connection = Connection(descriptor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
-    show_fatal_signals()
+    enable_fault_handler()
     ignore_lease_breaks()
-    collect_rarely()
-    jit.worth(jit.ENOUGH)
+    reduce_gc_frequency()
+    jit.count_work(jit.MIN_WORK)
     records: list[logging.LogRecord] = []
-    _log.addHandler(_Collector(records))
+    _log.addHandler(_LogCollector(records))
     _log.propagate = False
-    last = time.monotonic()
+    last_heartbeat = time.monotonic()
 
-    def answer() -> None:
-        nonlocal last
-        if time.monotonic() - last >= BEAT:
-            last = time.monotonic()
+    def send_heartbeat() -> None:
+        nonlocal last_heartbeat
+        if time.monotonic() - last_heartbeat >= HEARTBEAT_SECONDS:
+            last_heartbeat = time.monotonic()
             connection.send(None)
 
-    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt), heartbeat.heard_by(answer):
+    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt), heartbeat.listen_to_beats(send_heartbeat):
         options = connection.recv()
         while True:
             batch = connection.recv()
             try:
-                examined: list[Examined] | OSError = examine(batch, options)
+                result: list[Extraction] | OSError = extract_files(batch, options)
             except OSError as error:  # it is raised again where the batch was given
-                examined = error
-            connection.send((examined, records))
+                result = error
+            connection.send((result, records))
             records.clear()

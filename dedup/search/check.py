@@ -8,81 +8,81 @@ from dataclasses import dataclass
 
 from dedup import store
 from dedup.search import index_file, tokenizer
-from dedup.search.searcher import continues
+from dedup.search.searcher import is_same_history
 from dedup.search.tokenizer import RECIPE, TITLE
 from dedup.store import Database
 
-_ALL = 1 << 62
-SAMPLE = 500
+_NO_LIMIT = 1 << 62
+SAMPLE_SIZE = 500
 """Revisions, spread over all, of which every word of the title is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class IndexCheck:
     """What an index was found to be. `held` revisions can be found, `left` are still to be entered, `lacking` should be there and are
     not; with a `problem` nothing of that is known."""
 
-    held: int = 0
-    left: int = 0
-    lacking: int = 0
+    indexed: int = 0
+    remaining: int = 0
+    missing_count: int = 0
     problem: str = ""
-    missing: bool = False
+    is_missing: bool = False
 
 
-def look(database: Database, *, deep: bool) -> Looked:
+def check_index(database: Database, *, deep: bool) -> IndexCheck:
     """Look at the index of a database, as deeply as can be while nobody writes, else at what it says of itself."""
     try:
-        index = index_file.open_reading(database.search_path())
+        index = index_file.open_for_reading(database.search_index_path())
     except FileNotFoundError:
-        return Looked(missing=True)
+        return IndexCheck(is_missing=True)
     except OSError as error:
-        return Looked(problem=f"not to be read ({error.strerror})")
+        return IndexCheck(problem=f"not to be read ({error.strerror})")
     except sqlite3.Error as error:
-        return Looked(problem=f"damaged: {error}")
+        return IndexCheck(problem=f"damaged: {error}")
     with closing(index):
-        return _look(database, index, deep=deep)
+        return _check_open_index(database, index, deep=deep)
 
 
-def _look(database: Database, index: sqlite3.Connection, *, deep: bool) -> Looked:
+def _check_open_index(database: Database, index: sqlite3.Connection, *, deep: bool) -> IndexCheck:
     try:
-        now = index_file.standing(index)
-        last, held = index_file.last_held(index, 32), index_file.held(index) if deep else {}
-        due = set(index_file.due(index, _ALL))
+        index_state = index_file.read_state(index)
+        last_indexed, indexed = index_file.last_indexed(index, 32), index_file.indexed_revisions(index) if deep else {}
+        pending = set(index_file.pending_revisions(index, _NO_LIMIT))
         complaint = index.execute("PRAGMA quick_check(1)").fetchone() if deep else ("ok",)
     except (sqlite3.Error, ValueError) as error:
-        return Looked(problem=f"damaged: {error}")
+        return IndexCheck(problem=f"damaged: {error}")
     if complaint != ("ok",):
-        return Looked(problem=f"damaged: {' '.join(str(complaint[0]).split())}")
-    if now.uuid != store.settings.get(database, "uuid"):
-        return Looked(problem="another database's")
-    if now.recipe != RECIPE:
-        return Looked(problem="of another version")
-    if deep and not continues(database, now, last):
-        return Looked(problem="not of this state of the database")
-    left = len(due) + store.search.count_revisions_after(database, now.last)
+        return IndexCheck(problem=f"damaged: {' '.join(str(complaint[0]).split())}")
+    if index_state.uuid != store.settings.get(database, "uuid"):
+        return IndexCheck(problem="another database's")
+    if index_state.recipe != RECIPE:
+        return IndexCheck(problem="of another version")
+    if deep and not is_same_history(database, index_state, last_indexed):
+        return IndexCheck(problem="not of this state of the database")
+    remaining = len(pending) + store.search.count_revisions_after(database, index_state.last_revision)
     if not deep:
-        return Looked(now.held, left)
-    altered = {revision for _, revision in store.search.altered_after(database, now.altered, _ALL) or ()}
-    lacking = {
+        return IndexCheck(index_state.indexed, remaining)
+    altered = {revision for _, revision in store.search.log_entries_after(database, index_state.altered_position, _NO_LIMIT) or ()}
+    missing_revisions = {
         revision
         for revision, state in store.search.state_digests(database)
-        if revision <= now.last and held.get(revision) != state and revision not in altered and revision not in due
+        if revision <= index_state.last_revision and indexed.get(revision) != state and revision not in altered and revision not in pending
     }
-    sample = [r for r in sorted(held)[:: max(1, len(held) // SAMPLE)] if r not in altered]
+    sample = [r for r in sorted(indexed)[:: max(1, len(indexed) // SAMPLE_SIZE)] if r not in altered]
     try:
-        lacking |= _unfound(database, index, sample)
+        missing_revisions |= _find_unsearchable(database, index, sample)
     except sqlite3.Error as error:
-        return Looked(problem=f"damaged: {error}")
-    return Looked(now.held, left, len(lacking))
+        return IndexCheck(problem=f"damaged: {error}")
+    return IndexCheck(index_state.indexed, remaining, len(missing_revisions))
 
 
-def _unfound(database: Database, index: sqlite3.Connection, revisions: list[int]) -> set[int]:
+def _find_unsearchable(database: Database, index: sqlite3.Connection, revisions: list[int]) -> set[int]:
     """Those of the revisions that are not found by the words of their title."""
-    found: set[int] = set()
+    missing_revisions: set[int] = set()
     for begin in range(0, len(revisions), 100):
         for row in store.search.revisions(database, revisions[begin : begin + 100]):
-            asked = [tokenizer.cut(word) for word in tokenizer.words(row.title)]
-            expression = " AND ".join(f'"{place}{word}"' for word in asked for place in ("", TITLE))
-            if asked and not index.execute("SELECT 1 FROM words WHERE words MATCH ? AND rowid = ?", (expression, row.id)).fetchone():
-                found.add(row.id)
-    return found
+            words = [tokenizer.truncate_words(word) for word in tokenizer.tokenise(row.title)]
+            expression = " AND ".join(f'"{place}{word}"' for word in words for place in ("", TITLE))
+            if words and not index.execute("SELECT 1 FROM words WHERE words MATCH ? AND rowid = ?", (expression, row.id)).fetchone():
+                missing_revisions.add(row.id)
+    return missing_revisions

@@ -9,84 +9,88 @@ from itertools import accumulate
 import regex
 
 from dedup.search.query import Term
-from dedup.search.tokenizer import blanked
-from dedup.text.normalise import nfc
+from dedup.search.tokenizer import blank_separators
+from dedup.text.normalise import to_nfc
 
-BEFORE = 50
+CHARACTERS_BEFORE_HIT = 50
 """Characters that are shown before the first hit, about."""
-SHOWN = 200
+SNIPPET_CHARACTERS = 200
 """Characters that are shown in all, about."""
-_LATEST = 20
+_MAX_CUT_SHIFT = 20
 """Characters within which a blank is looked for to cut at."""
-CUT = "…"
+ELLIPSIS = "…"
 
-Pieces = tuple[tuple[str, bool], ...]
+HighlightedText = tuple[tuple[str, bool], ...]
 """A text in pieces: (text, whether it is what was looked for)."""
 
 _GRAPHEMES = regex.compile(r"\X")
 
 
-def marked(text: str, terms: Iterable[Term]) -> Pieces:
+def highlight(text: str, terms: Iterable[Term]) -> HighlightedText:
     """All of a text (in NFC, every stretch of white space a blank), in pieces."""
-    shown = " ".join(nfc(text).split())
-    return _pieces(shown, _hits(shown, terms), 0, len(shown))
+    flat_text = " ".join(to_nfc(text).split())
+    return _split_pieces(flat_text, _find_hits(flat_text, terms), 0, len(flat_text))
 
 
-def snippet(text: str, terms: Iterable[Term]) -> Pieces:
+def snippet(text: str, terms: Iterable[Term]) -> HighlightedText:
     """The stretch of a text around the first hit, or its beginning where there is none, likewise; `CUT` stands where it was cut."""
-    shown = " ".join(nfc(text).split())
-    hits = _hits(shown, terms)
+    flat_text = " ".join(to_nfc(text).split())
+    hits = _find_hits(flat_text, terms)
     first = hits[0][0] if hits else 0
-    begin = _cut(shown, first - BEFORE) if first > BEFORE + _LATEST else 0
-    end = _cut(shown, begin + SHOWN, back=True) if len(shown) > begin + SHOWN + _LATEST else len(shown)
-    pieces = _pieces(shown, hits, begin, end)
-    return ((CUT, False),) * (begin > 0) + pieces + ((CUT, False),) * (end < len(shown))
+    begin = _find_cut(flat_text, first - CHARACTERS_BEFORE_HIT) if first > CHARACTERS_BEFORE_HIT + _MAX_CUT_SHIFT else 0
+    end = (
+        _find_cut(flat_text, begin + SNIPPET_CHARACTERS, back=True)
+        if len(flat_text) > begin + SNIPPET_CHARACTERS + _MAX_CUT_SHIFT
+        else len(flat_text)
+    )
+    pieces = _split_pieces(flat_text, hits, begin, end)
+    return ((ELLIPSIS, False),) * (begin > 0) + pieces + ((ELLIPSIS, False),) * (end < len(flat_text))
 
 
-def _hits(shown: str, terms: Iterable[Term]) -> list[tuple[int, int]]:
+def _find_hits(flat_text: str, terms: Iterable[Term]) -> list[tuple[int, int]]:
     """(begin, end) of what is found, in order; they may meet."""
-    folded = shown.casefold()
-    places = None if len(folded) == len(shown) else [0, *accumulate(len(c.casefold()) for c in shown)]
-    text = blanked(folded)
-    found = [match.span() for term in terms for match in term.pattern.finditer(text)]
-    if places is not None:
-        found = [(bisect_right(places, begin) - 1, bisect_left(places, end)) for begin, end in found]
-    return sorted(found)
+    folded = flat_text.casefold()
+    offsets = None if len(folded) == len(flat_text) else [0, *accumulate(len(c.casefold()) for c in flat_text)]
+    searchable = blank_separators(folded)
+    spans = [match.span() for term in terms for match in term.pattern.finditer(searchable)]
+    if offsets is not None:
+        spans = [(bisect_right(offsets, begin) - 1, bisect_left(offsets, end)) for begin, end in spans]
+    return sorted(spans)
 
 
-def _cut(shown: str, place: int, *, back: bool = False) -> int:
+def _find_cut(flat_text: str, position: int, *, back: bool = False) -> int:
     """Near a place where to cut: at a blank, or between two characters as a reader sees them."""
-    near = shown[place - _LATEST : place] if back else shown[place : place + _LATEST]
-    blank = near.rfind(" ") if back else near.find(" ")
+    window = flat_text[position - _MAX_CUT_SHIFT : position] if back else flat_text[position : position + _MAX_CUT_SHIFT]
+    blank = window.rfind(" ") if back else window.find(" ")
     if blank >= 0:
-        return place - _LATEST + blank if back else place + blank + 1
-    begin = max(0, place - 4 * _LATEST)
-    edges = [begin + m.end() for m in _GRAPHEMES.finditer(shown, begin, place + 4 * _LATEST)]
-    return next((edge for edge in edges if edge >= place), place)
+        return position - _MAX_CUT_SHIFT + blank if back else position + blank + 1
+    begin = max(0, position - 4 * _MAX_CUT_SHIFT)
+    edges = [begin + m.end() for m in _GRAPHEMES.finditer(flat_text, begin, position + 4 * _MAX_CUT_SHIFT)]
+    return next((edge for edge in edges if edge >= position), position)
 
 
-def _pieces(shown: str, hits: list[tuple[int, int]], begin: int, end: int) -> Pieces:
+def _split_pieces(flat_text: str, hits: list[tuple[int, int]], begin: int, end: int) -> HighlightedText:
     """What lies between two places, with the hits marked as whole characters, as a reader sees them."""
-    edges = [begin, *(m.end() for m in _GRAPHEMES.finditer(shown, begin, end))]
-    found: list[tuple[str, bool]] = []
-    at = begin
+    edges = [begin, *(m.end() for m in _GRAPHEMES.finditer(flat_text, begin, end))]
+    pieces: list[tuple[str, bool]] = []
+    position = begin
     for first, last in ((max(first, begin), min(last, end)) for first, last in hits):
         if first >= last:
             continue
-        first_edge, last_edge = max(at, edges[bisect_right(edges, first) - 1]), edges[bisect_left(edges, last)]
-        if last_edge <= at:
+        first_edge, last_edge = max(position, edges[bisect_right(edges, first) - 1]), edges[bisect_left(edges, last)]
+        if last_edge <= position:
             continue
-        found += [(shown[at:first_edge], False), (shown[first_edge:last_edge], True)]
-        at = last_edge
-    return _joined((*found, (shown[at:end], False)))
+        pieces += [(flat_text[position:first_edge], False), (flat_text[first_edge:last_edge], True)]
+        position = last_edge
+    return _merge_pieces((*pieces, (flat_text[position:end], False)))
 
 
-def _joined(pieces: Iterable[tuple[str, bool]]) -> Pieces:
+def _merge_pieces(pieces: Iterable[tuple[str, bool]]) -> HighlightedText:
     """Without empty ones, and those of a kind that meet as one."""
-    found: list[tuple[str, bool]] = []
+    result: list[tuple[str, bool]] = []
     for text, hit in pieces:
-        if found and found[-1][1] is hit:
-            found[-1] = found[-1][0] + text, hit
+        if result and result[-1][1] is hit:
+            result[-1] = result[-1][0] + text, hit
         elif text:
-            found.append((text, hit))
-    return tuple(found)
+            result.append((text, hit))
+    return tuple(result)

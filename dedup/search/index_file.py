@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 from dedup.files import secure
 from dedup.search.tokenizer import RECIPE
-from dedup.text.normalise import printable_path
+from dedup.text.normalise import to_printable_path
 
-ENDS = ("", "-wal", "-shm", "-journal")
+FILE_SUFFIXES = ("", "-wal", "-shm", "-journal")
 """What belongs to it, by the ends of the names."""
 
 _DDL = (
@@ -32,20 +32,20 @@ _DDL = (
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class IndexState:
     """What an index holds: all revisions of a database (`uuid`) up to key `last`, by a `recipe`, `held` of them there still; what
     was altered is looked at up to the place `altered`, as of the commit `token`."""
 
     uuid: str
     recipe: str
-    last: int
-    held: int
-    altered: int
+    last_revision: int
+    indexed: int
+    altered_position: int
     token: bytes
 
 
 @lru_cache(maxsize=1)
-def offered() -> bool:
+def is_available() -> bool:
     """Whether this SQLite has what full-text search is made of (FTS5)."""
     connection = sqlite3.connect(":memory:")
     try:
@@ -56,31 +56,31 @@ def offered() -> bool:
 
 def remove(path: str) -> None:
     """Throw an index away, with what belongs to it. Raises OSError for what is no file and cannot be removed as one."""
-    for end in reversed(ENDS):
+    for suffix in reversed(FILE_SUFFIXES):
         with suppress(FileNotFoundError):
-            os.unlink(path + end)
+            os.unlink(path + suffix)
 
 
-def is_own(path: str) -> bool:
+def has_only_own_files(path: str) -> bool:
     """Whether nothing lies in the places of the index and of what belongs to it that somebody else may have put there."""
-    for end in ENDS:
+    for suffix in FILE_SUFFIXES:
         with suppress(FileNotFoundError):
-            found = os.lstat(path + end)
-            if not modes.S_ISREG(found.st_mode) or found.st_nlink > 1:
+            file_stat = os.lstat(path + suffix)
+            if not modes.S_ISREG(file_stat.st_mode) or file_stat.st_nlink > 1:
                 return False
     return True
 
 
-def make(path: str, uuid: str) -> sqlite3.Connection:
+def create(path: str, uuid: str) -> sqlite3.Connection:
     """An empty index in place of whatever is at `path`. Raises OSError and sqlite3.Error."""
     remove(path)
-    os.close(secure.open_own(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
-    connection = _writing(path)
+    os.close(secure.open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
+    connection = _connect_for_writing(path)
     try:
         connection.execute("BEGIN IMMEDIATE")
         for statement in _DDL:
             connection.execute(statement)
-        set_standing(connection, Standing(uuid, RECIPE, 0, 0, 0, b""))
+        write_state(connection, IndexState(uuid, RECIPE, 0, 0, 0, b""))
         connection.execute("COMMIT")
     except BaseException:
         connection.close()
@@ -88,17 +88,17 @@ def make(path: str, uuid: str) -> sqlite3.Connection:
     return connection
 
 
-def open_writing(path: str) -> sqlite3.Connection:
+def open_for_writing(path: str) -> sqlite3.Connection:
     """The index that is at `path`. Raises OSError and sqlite3.Error."""
-    os.close(secure.open_own(path, os.O_RDWR))
-    return _writing(path)
+    os.close(secure.open_private(path, os.O_RDWR))
+    return _connect_for_writing(path)
 
 
-def open_reading(path: str) -> sqlite3.Connection:
+def open_for_reading(path: str) -> sqlite3.Connection:
     """The same for asking alone, as of this moment; where SQLite's files beside it cannot be made, as an unchanging file. Raises OSError
     and sqlite3.Error."""
-    os.close(secure.open_own(path, os.O_RDONLY))
-    if not is_own(path):
+    os.close(secure.open_private(path, os.O_RDONLY))
+    if not has_only_own_files(path):
         raise OSError(0, "a link lies beside it")
     uri = "file:" + quote(os.fsencode(os.path.abspath(path)))
     for mode in ("?mode=ro", "?immutable=1"):
@@ -121,8 +121,8 @@ def open_reading(path: str) -> sqlite3.Connection:
     raise AssertionError
 
 
-def _writing(path: str) -> sqlite3.Connection:
-    if not is_own(path):
+def _connect_for_writing(path: str) -> sqlite3.Connection:
+    if not has_only_own_files(path):
         raise OSError(0, "a link lies beside it")
     connection = sqlite3.connect(path, isolation_level=None, timeout=1, check_same_thread=False)
     try:
@@ -136,26 +136,26 @@ def _writing(path: str) -> sqlite3.Connection:
     return connection
 
 
-def standing(connection: sqlite3.Connection) -> Standing:
+def read_state(connection: sqlite3.Connection) -> IndexState:
     """What an index says that it holds. Raises sqlite3.Error and ValueError for what is none."""
-    found = dict(connection.execute("SELECT key, value FROM meta"))
+    values = dict(connection.execute("SELECT key, value FROM meta"))
     try:
-        made = Standing(*(found[name] for name in Standing.__slots__))
+        state = IndexState(*(values[name] for name in IndexState.__slots__))
     except KeyError as error:
         raise ValueError(f"it does not tell {error}") from None
     kinds = (str, str, int, int, int, bytes)
-    if not all(isinstance(found[name], kind) for name, kind in zip(Standing.__slots__, kinds, strict=True)):
+    if not all(isinstance(values[name], kind) for name, kind in zip(IndexState.__slots__, kinds, strict=True)):
         raise ValueError("what it tells of itself is damaged")
-    return made
+    return state
 
 
-def set_standing(connection: sqlite3.Connection, now: Standing) -> None:
+def write_state(connection: sqlite3.Connection, state: IndexState) -> None:
     """Note what is held now, within a transaction."""
-    values = ((name, getattr(now, name)) for name in Standing.__slots__)
+    values = ((name, getattr(state, name)) for name in IndexState.__slots__)
     connection.executemany("INSERT INTO meta VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value", values)
 
 
-def enter(connection: sqlite3.Connection, rows: Iterable[tuple[int, str, bytes, bool]]) -> None:
+def add_revisions(connection: sqlite3.Connection, rows: Iterable[tuple[int, str, bytes, bool]]) -> None:
     """(revision, what it is found by, digest of its state, whether that is with its body), within a transaction. What a revision of
     that key was found by before goes on finding it; who finds it looks at the row itself."""
     rows = list(rows)
@@ -163,32 +163,32 @@ def enter(connection: sqlite3.Connection, rows: Iterable[tuple[int, str, bytes, 
     connection.executemany("INSERT OR REPLACE INTO held VALUES (?, ?, ?)", ((r[0], r[2], r[3]) for r in rows))
 
 
-def forget(connection: sqlite3.Connection, revisions: Iterable[int]) -> None:
+def remove_revisions(connection: sqlite3.Connection, revisions: Iterable[int]) -> None:
     """These revisions are not there any more; what they were found by stays, and leads to nothing."""
     connection.executemany("DELETE FROM held WHERE revision = ?", ((r,) for r in revisions))
 
 
-def last_held(connection: sqlite3.Connection, most: int) -> dict[int, bytes]:
+def last_indexed(connection: sqlite3.Connection, limit: int) -> dict[int, bytes]:
     """(revision, digest of its state) of the last that are held."""
-    return dict(connection.execute("SELECT revision, state FROM held ORDER BY revision DESC LIMIT ?", (most,)))
+    return dict(connection.execute("SELECT revision, state FROM held ORDER BY revision DESC LIMIT ?", (limit,)))
 
 
-def held(connection: sqlite3.Connection) -> dict[int, bytes]:
+def indexed_revisions(connection: sqlite3.Connection) -> dict[int, bytes]:
     """The same of all."""
     return dict(connection.execute("SELECT revision, state FROM held"))
 
 
-def due(connection: sqlite3.Connection, most: int) -> list[int]:
+def pending_revisions(connection: sqlite3.Connection, limit: int) -> list[int]:
     """The next revisions that are to be entered again."""
-    return [r[0] for r in connection.execute("SELECT revision FROM due ORDER BY revision LIMIT ?", (most,))]
+    return [r[0] for r in connection.execute("SELECT revision FROM due ORDER BY revision LIMIT ?", (limit,))]
 
 
-def compare(connection: sqlite3.Connection, there: Iterable[tuple[int, bytes, bool]]) -> None:
+def mark_differences(connection: sqlite3.Connection, revisions: Iterable[tuple[int, bytes, bool]]) -> None:
     """Hold what is held against (revision, digest of its state, whether it has its body) of all that there are, within a transaction:
     those that are others are due, those that went are forgotten."""
     connection.execute("CREATE TEMP TABLE IF NOT EXISTS there (revision INTEGER PRIMARY KEY, state BLOB, whole INTEGER)")
     connection.execute("DELETE FROM there")
-    connection.executemany("INSERT INTO there VALUES (?, ?, ?)", there)
+    connection.executemany("INSERT INTO there VALUES (?, ?, ?)", revisions)
     connection.execute(
         "INSERT OR IGNORE INTO due SELECT t.revision FROM there t LEFT JOIN held h ON h.revision = t.revision"
         " WHERE t.revision <= (SELECT value FROM meta WHERE key = 'last') AND (h.state IS NOT t.state OR h.whole < t.whole)"
@@ -198,6 +198,6 @@ def compare(connection: sqlite3.Connection, there: Iterable[tuple[int, bytes, bo
     connection.execute("DROP TABLE there")
 
 
-def shown(path: str) -> str:
+def printable_index_path(path: str) -> str:
     """Its path for people."""
-    return printable_path(os.fsencode(path))
+    return to_printable_path(os.fsencode(path))

@@ -11,217 +11,232 @@ from dataclasses import dataclass
 from dedup import store
 from dedup.files.descriptors import is_exhausted
 from dedup.search import index_file
-from dedup.search.highlight import Pieces, marked, snippet
-from dedup.search.query import Query, Term, parse
-from dedup.search.tokenizer import PUBLISHER, RECIPE, TITLE, URL, blanked
+from dedup.search.highlight import HighlightedText, highlight, snippet
+from dedup.search.query import SearchQuery, Term, parse_query
+from dedup.search.tokenizer import PUBLISHER, RECIPE, TITLE, URL, blank_separators
 from dedup.store import Database
-from dedup.store.rows import FoundRow
+from dedup.store.rows import SearchHitRow
 from dedup.text.normalise import fold
-from dedup.text.publishers import Publishers
+from dedup.text.publishers import PublisherResolver
 
-LOOKED_AT = 300
+MAX_ROWS_CHECKED = 300
 """Rows that are held against a query at once; a page of results may be short for that, and the next one goes on."""
-TAIL = 32
+TAIL_REVISIONS = 32
 """Revisions, the last that are held, by which an index shows that it is of this database's past."""
-_CHUNK = 32
-_MOST_KEY = (1 << 63) - 1
+_CHUNK_ROWS = 32
+_MAX_REVISION_ID = (1 << 63) - 1
 
-NOT_OFFERED = "the SQLite of this machine has no full-text search (FTS5)"
+NOT_AVAILABLE = "the SQLite of this machine has no full-text search (FTS5)"
 _MISSING = "there is no search index yet; 'dedup scan' makes one little by little, 'dedup reindex --search' at once"
 _DAMAGED = "the search index cannot be read ({problem}); 'dedup reindex --search' makes it again"
-_ANOTHERS = (
+_WRONG_INDEX = (
     "the search index is another database's or of another version; the next 'dedup scan' makes it again, 'dedup reindex --search' at once"
 )
-_NO_PLACE = "'{before}' is no place in its results"
+_BAD_CURSOR = "'{before}' is no place in its results"
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class IndexCoverage:
     """How many revisions can be found, of how many there are."""
 
-    held: int
-    all: int
+    indexed: int
+    total: int
 
 
 @dataclass(frozen=True, slots=True)
-class Hit:
+class SearchHit:
     """A revision that was found. `state` is its digest; `crawled_at` when it was last seen; `current`: its page shows it now; `text`
     what stands around the first hit in its body, None where that was pruned."""
 
     url: str
-    state: bytes
-    title: Pieces
+    state_digest: bytes
+    title: HighlightedText
     publisher: str
     crawled_at: str
     current: bool
-    text: Pieces | None
+    snippet: HighlightedText | None
     pruned_at: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchPage:
     """A page of results, the newest revisions first; `next` is where the next page begins, None: that was all. With a `problem`
     nothing could be looked for, and this is why."""
 
-    hits: tuple[Hit, ...] = ()
-    next: str | None = None
-    reach: Reach = Reach(0, 0)
+    hits: tuple[SearchHit, ...] = ()
+    next_cursor: str | None = None
+    coverage: IndexCoverage = IndexCoverage(0, 0)
     problem: str = ""
 
 
-def find(
-    database: Database, publishers: Publishers, asked: str, before: str | None = None, limit: int = 20, looked_at: int = LOOKED_AT
-) -> Found:
+def search_revisions(
+    database: Database,
+    publishers: PublisherResolver,
+    query_text: str,
+    cursor: str | None = None,
+    limit: int = 20,
+    max_rows: int = MAX_ROWS_CHECKED,
+) -> SearchPage:
     """What somebody looks for, whatever that is; `before` is what an earlier page gave as `next`. A page may have fewer than `limit`
     hits (none even) and still a next one: so many rows at most are `looked_at`. Errors of the database itself are raised.
 
     A reader that was opened for this sees all that the index has; one that was asked something before may be behind it, and is told
     a reach of 0 then, since the index could as well be another state's.
     """
-    query = parse(asked)
-    place = _MOST_KEY if before is None else _place(before)
-    problem = query.problem or ("" if place is not None else _NO_PLACE.format(before=before))
-    if not problem and not index_file.offered():
-        problem = NOT_OFFERED
-    if problem or place is None:
-        return Found(reach=reach(database), problem=problem)
+    query = parse_query(query_text)
+    before_revision = _MAX_REVISION_ID if cursor is None else _decode_cursor(cursor)
+    problem = query.problem or ("" if before_revision is not None else _BAD_CURSOR.format(before=cursor))
+    if not problem and not index_file.is_available():
+        problem = NOT_AVAILABLE
+    if problem or before_revision is None:
+        return SearchPage(coverage=index_coverage(database), problem=problem)
     try:
-        with closing(_opened(database)) as index:
-            with _of_index():
-                standing = index_file.standing(index)
-            if (standing.uuid, standing.recipe) != (store.settings.get(database, "uuid"), RECIPE):
-                return Found(reach=Reach(0, _all(database)), problem=_ANOTHERS)
-            hits, following = _page(database, publishers, query, _candidates(index, query, publishers, place), limit, looked_at)
-            return Found(hits, following, _reach(database, index, standing))
+        with closing(_open_index(database)) as index:
+            with _index_errors():
+                index_state = index_file.read_state(index)
+            if (index_state.uuid, index_state.recipe) != (store.settings.get(database, "uuid"), RECIPE):
+                return SearchPage(coverage=IndexCoverage(0, _count_revisions(database)), problem=_WRONG_INDEX)
+            hits, next_cursor = _collect_page(
+                database, publishers, query, _candidates(index, query, publishers, before_revision), limit, max_rows
+            )
+            return SearchPage(hits, next_cursor, _measure_coverage(database, index, index_state))
     except FileNotFoundError:
-        return Found(reach=Reach(0, _all(database)), problem=_MISSING)
-    except (OSError, ValueError, _IndexError) as error:
+        return SearchPage(coverage=IndexCoverage(0, _count_revisions(database)), problem=_MISSING)
+    except (OSError, ValueError, _SearchIndexError) as error:
         if isinstance(error, OSError) and is_exhausted(error):
             raise
-        return Found(reach=Reach(0, _all(database)), problem=_DAMAGED.format(problem=error))
+        return SearchPage(coverage=IndexCoverage(0, _count_revisions(database)), problem=_DAMAGED.format(problem=error))
 
 
-class _IndexError(Exception):
+class _SearchIndexError(Exception):
     """SQLite cannot ask the index; the database is another file, and its errors are others."""
 
 
 @contextmanager
-def _of_index() -> Iterator[None]:
+def _index_errors() -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise _IndexError(str(error)) from error
+        raise _SearchIndexError(str(error)) from error
 
 
-def _opened(database: Database) -> sqlite3.Connection:
-    with _of_index():
-        return index_file.open_reading(database.search_path())
+def _open_index(database: Database) -> sqlite3.Connection:
+    with _index_errors():
+        return index_file.open_for_reading(database.search_index_path())
 
 
-def reach(database: Database) -> Reach:
+def index_coverage(database: Database) -> IndexCoverage:
     """How far search reaches; nothing is held where there is no index that fits."""
-    with suppress(OSError, ValueError, _IndexError), closing(_opened(database)) as index:
-        with _of_index():
-            standing = index_file.standing(index)
-        if (standing.uuid, standing.recipe) == (store.settings.get(database, "uuid"), RECIPE):
-            return _reach(database, index, standing)
-    return Reach(0, _all(database))
+    with suppress(OSError, ValueError, _SearchIndexError), closing(_open_index(database)) as index:
+        with _index_errors():
+            index_state = index_file.read_state(index)
+        if (index_state.uuid, index_state.recipe) == (store.settings.get(database, "uuid"), RECIPE):
+            return _measure_coverage(database, index, index_state)
+    return IndexCoverage(0, _count_revisions(database))
 
 
-def continues(database: Database, standing: index_file.Standing, held: dict[int, bytes]) -> bool:
+def is_same_history(database: Database, index_state: index_file.IndexState, indexed: dict[int, bytes]) -> bool:
     """Whether what an index `held` last is what the database has there, or had and knows to have altered since."""
-    altered = store.search.altered_after(database, standing.altered, 10 * TAIL)
+    altered = store.search.log_entries_after(database, index_state.altered_position, 10 * TAIL_REVISIONS)
     if altered is None:
         return False
-    touched = {revision for _, revision in altered}
-    there = store.search.state_digests_of(database, held)
-    return len(altered) == 10 * TAIL or all(there.get(r) == state or r in touched for r, state in held.items())
+    altered_revisions = {revision for _, revision in altered}
+    stored_digests = store.search.state_digests_of(database, indexed)
+    return len(altered) == 10 * TAIL_REVISIONS or all(
+        stored_digests.get(r) == state or r in altered_revisions for r, state in indexed.items()
+    )
 
 
-def _reach(database: Database, index: sqlite3.Connection, standing: index_file.Standing) -> Reach:
-    with _of_index():
-        held = index_file.last_held(index, TAIL)
-        due = int(index.execute("SELECT count(*) FROM due").fetchone()[0])
-    if not continues(database, standing, held):
-        return Reach(0, _all(database))
-    return Reach(standing.held, standing.held + due + store.search.count_revisions_after(database, standing.last))
+def _measure_coverage(database: Database, index: sqlite3.Connection, index_state: index_file.IndexState) -> IndexCoverage:
+    with _index_errors():
+        last_indexed = index_file.last_indexed(index, TAIL_REVISIONS)
+        pending_count = int(index.execute("SELECT count(*) FROM due").fetchone()[0])
+    if not is_same_history(database, index_state, last_indexed):
+        return IndexCoverage(0, _count_revisions(database))
+    return IndexCoverage(
+        index_state.indexed, index_state.indexed + pending_count + store.search.count_revisions_after(database, index_state.last_revision)
+    )
 
 
-def _all(database: Database) -> int:
+def _count_revisions(database: Database) -> int:
     return store.statistics.count(database, "revisions")
 
 
-def _candidates(index: sqlite3.Connection, query: Query, publishers: Publishers, place: int) -> Iterator[int]:
+def _candidates(index: sqlite3.Connection, query: SearchQuery, publishers: PublisherResolver, before_revision: int) -> Iterator[int]:
     sql = "SELECT rowid FROM words WHERE words MATCH ? AND rowid < ? ORDER BY rowid DESC"
-    with _of_index():
-        for (revision,) in index.execute(sql, (query.expression(publishers), place)):
+    with _index_errors():
+        for (revision,) in index.execute(sql, (query.to_fts5(publishers), before_revision)):
             yield revision
 
 
-def _page(
-    database: Database, publishers: Publishers, query: Query, candidates: Iterator[int], limit: int, looked_at: int
-) -> tuple[tuple[Hit, ...], str | None]:
-    hits: list[Hit] = []
-    last = _MOST_KEY
-    looked = 0
+def _collect_page(
+    database: Database, publishers: PublisherResolver, query: SearchQuery, candidates: Iterator[int], limit: int, max_rows: int
+) -> tuple[tuple[SearchHit, ...], str | None]:
+    hits: list[SearchHit] = []
+    last = _MAX_REVISION_ID
+    rows_checked = 0
     chunk: list[int] = []
     while True:
-        chunk = [revision for revision, _ in zip(candidates, range(min(max(limit + 1, _CHUNK), looked_at - looked)), strict=False)]
+        chunk = [
+            revision for revision, _ in zip(candidates, range(min(max(limit + 1, _CHUNK_ROWS), max_rows - rows_checked)), strict=False)
+        ]
         if not chunk:
-            return tuple(hits), None if looked < looked_at else _named(last)
-        for row in store.search.counted_revisions(database, chunk):
-            if _fits(row, query, publishers):
+            return tuple(hits), None if rows_checked < max_rows else _encode_cursor(last)
+        for row in store.search.hits(database, chunk):
+            if _is_match(row, query, publishers):
                 if len(hits) == limit:
-                    return tuple(hits), _named(last)
-                hits.append(_hit(row, query, publishers))
+                    return tuple(hits), _encode_cursor(last)
+                hits.append(_build_hit(row, query, publishers))
                 last = row.id
-        looked += len(chunk)
+        rows_checked += len(chunk)
         if len(hits) < limit:
             last = chunk[-1]
 
 
-def _fits(row: FoundRow, query: Query, publishers: Publishers) -> bool:
+def _is_match(row: SearchHitRow, query: SearchQuery, publishers: PublisherResolver) -> bool:
     """Whether the row has all that is wanted and nothing of what is excluded."""
     texts = {TITLE: (row.title,), URL: (row.url,), PUBLISHER: (row.publisher,)}
-    blank: dict[str, list[str]] = {}
+    blanked_texts: dict[str, list[str]] = {}
 
     def has(term: Term) -> bool:
-        if term.place not in blank:
-            looked = texts.get(term.place) or (row.title, row.body or "", row.url, row.publisher)
-            blank[term.place] = [blanked(fold(text)) for text in looked]
-        return any(term.pattern.search(text) for text in blank[term.place]) or (term.place == PUBLISHER and _is_by(row, term, publishers))
+        if term.field_prefix not in blanked_texts:
+            looked = texts.get(term.field_prefix) or (row.title, row.body or "", row.url, row.publisher)
+            blanked_texts[term.field_prefix] = [blank_separators(fold(text)) for text in looked]
+        return any(term.pattern.search(text) for text in blanked_texts[term.field_prefix]) or (
+            term.field_prefix == PUBLISHER and _has_publisher(row, term, publishers)
+        )
 
     return all(has(term) is not term.excluded for term in query.terms)
 
 
-def _is_by(row: FoundRow, term: Term, publishers: Publishers) -> bool:
-    house = publishers.house(row.publisher, row.oid, row.url)
-    return term.finds(house) or any(house == known.name for known in publishers.called(term.finds))
+def _has_publisher(row: SearchHitRow, term: Term, publishers: PublisherResolver) -> bool:
+    publisher = publishers.canonical_name(row.publisher, row.oid, row.url)
+    return term.occurs_in(publisher) or any(publisher == known.name for known in publishers.find_by_name(term.occurs_in))
 
 
-def _hit(row: FoundRow, query: Query, publishers: Publishers) -> Hit:
-    wanted = [term for term in query.terms if not term.excluded and term.place in ("", TITLE)]
-    within = [term for term in wanted if term.place == ""]
-    return Hit(
-        row.url, row.digest, marked(row.title, wanted), publishers.house(row.publisher, row.oid, row.url), row.crawled_at, row.current,
-        None if row.body is None else snippet(row.body, within), row.pruned_at,
+def _build_hit(row: SearchHitRow, query: SearchQuery, publishers: PublisherResolver) -> SearchHit:
+    included_terms = [term for term in query.terms if not term.excluded and term.field_prefix in ("", TITLE)]
+    body_terms = [term for term in included_terms if term.field_prefix == ""]
+    return SearchHit(
+        row.url, row.digest, highlight(row.title, included_terms), publishers.canonical_name(row.publisher, row.oid, row.url), row.crawled_at, row.is_current,
+        None if row.body is None else snippet(row.body, body_terms), row.pruned_at,
     )  # fmt: skip
 
 
-def _named(revision: int) -> str:
+def _encode_cursor(revision: int) -> str:
     """A place in the results, as a page's address may bear it: no number that would seem to count something."""
     return base64.urlsafe_b64encode(revision.to_bytes(8, "big")).rstrip(b"=").decode()
 
 
-def _place(named: str) -> int | None:
+def _decode_cursor(cursor: str) -> int | None:
     try:
-        raw = base64.b64decode(named.encode("ascii") + b"=", altchars=b"-_", validate=True)
+        raw = base64.b64decode(cursor.encode("ascii") + b"=", altchars=b"-_", validate=True)
     except ValueError:
         return None
-    place = int.from_bytes(raw, "big")
-    return place if len(raw) == 8 and 0 <= place <= _MOST_KEY else None
+    revision = int.from_bytes(raw, "big")
+    return revision if len(raw) == 8 and 0 <= revision <= _MAX_REVISION_ID else None
 
 
-def plain(pieces: Sequence[tuple[str, bool]]) -> str:
+def pieces_to_text(pieces: Sequence[tuple[str, bool]]) -> str:
     """The text of pieces."""
     return "".join(text for text, _ in pieces)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from dedup.model import ALIKE, CLUSTERED, CheckStatus, Match, Numbers, Relation
+from dedup.model import CLUSTER_RELATIONS, IDENTICAL, CheckStatus, Match, MatchScores, Relation
 
-CHECKS: tuple[CheckStatus, ...] = ("verified", "unclaimed", "mismatched")
+CHECK_ORDER: tuple[CheckStatus, ...] = ("verified", "unclaimed", "mismatched")
 """By how much is known of an article."""
 
 
-class Article(Protocol):
+class ClusterArticle(Protocol):
     """What the order of candidates for representative needs of an article: see `precedence`."""
 
     @property
@@ -33,56 +33,56 @@ class Article(Protocol):
     def crowded(self) -> bool: ...
 
 
-A = TypeVar("A", bound=Article)
+A = TypeVar("A", bound=ClusterArticle)
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class MatchLink:
     """How two articles match."""
 
     relation: Relation
-    numbers: Numbers
+    scores: MatchScores
 
     @property
     def similarity(self) -> float:
-        return self.numbers.similarity
+        return self.scores.similarity
 
 
-EXACT = Link("exact", ALIKE)
+EXACT_LINK = MatchLink("exact", IDENTICAL)
 
-Member = tuple[A, Link, int | None]
+ClusterMember = tuple[A, MatchLink, int | None]
 """An article of a cluster, how it matches, and the text by way of which it does (None: it matches the representative itself)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Star(Generic[A]):
+class StarCluster(Generic[A]):
     """A cluster, its members in the order in which they were published."""
 
     representative: A
-    members: tuple[Member[A], ...]
+    members: tuple[ClusterMember[A], ...]
 
 
-class Graph(Generic[A]):
+class MatchGraph(Generic[A]):
     """Articles of which some match, and the matches of their texts; articles by text, texts by text."""
 
     def __init__(self, articles: Iterable[A], matches: Iterable[Match]) -> None:
-        self.articles = sorted(articles, key=precedence)
-        self.by_text: dict[int, list[A]] = {}
+        self.articles = sorted(articles, key=representative_order)
+        self.articles_by_text: dict[int, list[A]] = {}
         for article in self.articles:
             if article.text_id is not None:
-                self.by_text.setdefault(article.text_id, []).append(article)
-        self._links: dict[int, list[tuple[int, Link]]] = {}
+                self.articles_by_text.setdefault(article.text_id, []).append(article)
+        self._links_by_text: dict[int, list[tuple[int, MatchLink]]] = {}
         self.matches: list[Match] = []
         """Those of which articles show both texts."""
-        for m in matches:
-            if m.relation in CLUSTERED:
-                link = Link(m.relation, m.numbers)
-                self._links.setdefault(m.a, []).append((m.b, link))
-                self._links.setdefault(m.b, []).append((m.a, link))
-            if m.a in self.by_text and m.b in self.by_text:
-                self.matches.append(m)
+        for match in matches:
+            if match.relation in CLUSTER_RELATIONS:
+                link = MatchLink(match.relation, match.scores)
+                self._links_by_text.setdefault(match.a, []).append((match.b, link))
+                self._links_by_text.setdefault(match.b, []).append((match.a, link))
+            if match.a in self.articles_by_text and match.b in self.articles_by_text:
+                self.matches.append(match)
 
-    def stars(self, takes: Callable[[Link], bool] = lambda _: True) -> Iterator[Star[A]]:
+    def find_clusters(self, accepts: Callable[[MatchLink], bool] = lambda _: True) -> Iterator[StarCluster[A]]:
         """The clusters that these matches make, in the order of the representatives.
 
         An article that no star covers yet opens one. A mismatched one leaves that to the first of its matches that is not.
@@ -91,45 +91,45 @@ class Graph(Generic[A]):
         for opener in self.articles:
             if (opener.page_id, opener.digest) in covered:
                 continue
-            members = [m for m in self.star(opener) if takes(m[1])]
+            members = [m for m in self.find_members(opener) if accepts(m[1])]
             if not members:
                 continue
             representative = opener
             if opener.check_status == "mismatched":
-                representative = min((opener, *(other for other, _, way in members if way is None)), key=precedence)
-                members = [m for m in self.star(representative) if takes(m[1])]
+                representative = min((opener, *(other for other, _, way in members if way is None)), key=representative_order)
+                members = [m for m in self.find_members(representative) if accepts(m[1])]
             covered.update((a.page_id, a.digest) for a in (representative, *(other for other, _, _ in members)))
-            members.sort(key=lambda m: precedence(m[0])[1:])
-            yield Star(representative, tuple(members))
+            members.sort(key=lambda m: representative_order(m[0])[1:])
+            yield StarCluster(representative, tuple(members))
 
-    def star(self, representative: A) -> Iterator[Member[A]]:
+    def find_members(self, representative: A) -> Iterator[ClusterMember[A]]:
         """Every article that matches this one; and, by way of one text that does, those of its matches that were compared with
         few of the texts they share a bucket with: those that are crowded, or all where the representative is. That way may be a
         text that no page shows any more."""
-        direct = list(self._matching(representative))
-        there = {representative.text_id, *(other.text_id for other, _ in direct)}
+        direct = list(self._direct_members(representative))
+        covered_texts = {representative.text_id, *(other.text_id for other, _ in direct)}
         yield from ((other, link, None) for other, link in direct)
-        for way, _ in self._links.get(representative.text_id or 0, ()):
-            for text, link in self._links.get(way, ()):
-                shown = self.by_text.get(text, ())
-                if text not in there and shown and (shown[0].crowded or representative.crowded):
-                    there.add(text)
-                    yield from ((other, link, way) for other in shown if other.page_id != representative.page_id)
+        for via_text, _ in self._links_by_text.get(representative.text_id or 0, ()):
+            for text_id, link in self._links_by_text.get(via_text, ()):
+                articles = self.articles_by_text.get(text_id, ())
+                if text_id not in covered_texts and articles and (articles[0].crowded or representative.crowded):
+                    covered_texts.add(text_id)
+                    yield from ((other, link, via_text) for other in articles if other.page_id != representative.page_id)
 
-    def _matching(self, article: A) -> Iterator[tuple[A, Link]]:
+    def _direct_members(self, article: A) -> Iterator[tuple[A, MatchLink]]:
         """Every article of another page that a cluster with this one would hold."""
         if article.text_id is None:
             return
-        for text, link in ((article.text_id, EXACT), *self._links.get(article.text_id, ())):
-            for other in self.by_text.get(text, ()):
+        for text_id, link in ((article.text_id, EXACT_LINK), *self._links_by_text.get(article.text_id, ())):
+            for other in self.articles_by_text.get(text_id, ()):
                 if other.page_id != article.page_id:
                     yield other, link
 
 
-def precedence(article: Article) -> tuple[int, bool, str, str, str]:
+def representative_order(article: ClusterArticle) -> tuple[int, bool, str, str, str]:
     """Candidates for representative in order: by what is known of them, earliest published (unknown last), earliest crawled."""
     return (
-        CHECKS.index(article.check_status),
+        CHECK_ORDER.index(article.check_status),
         article.published_at is None,
         article.published_at or "",
         article.crawled_at,

@@ -18,121 +18,121 @@ from typing import Any, TypeVar, cast
 
 from dedup.files import secure
 
-ENOUGH = 1_000
+MIN_WORK = 1_000
 """Texts from which on compiling pays."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _log = logging.getLogger("dedup")
 
 
-class _State:
+class _JitState:
     """Of this process: what has been done so far without numba, and whether it has come in."""
 
-    done = 0
-    engaged = False
-    missing = False
-    beside: str | None = None
-    functions: dict[Callable[..., Any], Callable[..., Any]] = {}  # noqa: RUF012
+    work_done = 0
+    enabled = False
+    unavailable = False
+    fallback_folder: str | None = None
+    compiled_functions: dict[Callable[..., Any], Callable[..., Any]] = {}  # noqa: RUF012
 
 
-def keep_beside(database: str) -> None:
+def set_fallback_folder(database_path: str) -> None:
     """Where compiled code may be kept if the user has no state directory: in a folder beside the database."""
-    _State.beside = database + ".compiled"
+    _JitState.fallback_folder = database_path + ".compiled"
 
 
-def worth(texts: int) -> bool:
+def count_work(texts: int) -> bool:
     """Count `texts` more; whether compiled code is to be used for them (and is there)."""
-    _State.done += texts
-    if not _State.engaged and not _State.missing and _State.done >= ENOUGH:
-        _engage()
-    return _State.engaged
+    _JitState.work_done += texts
+    if not _JitState.enabled and not _JitState.unavailable and _JitState.work_done >= MIN_WORK:
+        _enable()
+    return _JitState.enabled
 
 
-def engaged() -> bool:
+def is_enabled() -> bool:
     """Whether compiled code is in use."""
-    return _State.engaged
+    return _JitState.enabled
 
 
-def of(function: _F) -> _F:
+def compiled(function: _F) -> _F:
     """The compiled form of a function that needs none but its arguments, once numba has come in; until then itself."""
-    if not _State.engaged:
+    if not _JitState.enabled:
         return function
-    if function not in _State.functions:
-        _State.functions[function] = machine_code(function)
-    return _State.functions[function]  # type: ignore[return-value]
+    if function not in _JitState.compiled_functions:
+        _JitState.compiled_functions[function] = jit_compile(function)
+    return _JitState.compiled_functions[function]  # type: ignore[return-value]
 
 
-def machine_code(function: _F) -> _F:
+def jit_compile(function: _F) -> _F:
     """The form that numba compiles for each kind of arguments when it is first called with them. What it compiled is kept in a file
     for the next process; where that cannot be (a full disk, a folder that became read-only, a file that a power cut left torn)
     it serves this process all the same."""
     import numba
 
-    compiled: Any = numba.njit(nogil=True)(function)
+    dispatcher: Any = numba.njit(nogil=True)(function)
     try:
-        compiled.enable_caching()
+        dispatcher.enable_caching()
     except (RuntimeError, OSError) as error:  # no folder takes files
         _log.debug("compiled code cannot be kept: %s", error)
     else:
-        compiled._cache = _Kept(compiled._cache)  # noqa: SLF001 - numba lets its own errors of writing end the work
-    return cast("_F", compiled)
+        dispatcher._cache = _FaultTolerantCache(dispatcher._cache)  # noqa: SLF001 - numba lets its own errors of writing end the work
+    return cast("_F", dispatcher)
 
 
-class _Kept:
+class _FaultTolerantCache:
     """numba's files of compiled code, without which everything goes on."""
 
-    def __init__(self, files: Any) -> None:
-        self._files = files
+    def __init__(self, numba_cache: Any) -> None:
+        self._numba_cache = numba_cache
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         try:
-            return self._files.load_overload(signature, context)
+            return self._numba_cache.load_overload(signature, context)
         except Exception:  # whatever unpickling half a file comes to: it is compiled again
             with contextlib.suppress(Exception):
-                self._files.flush()
+                self._numba_cache.flush()
             return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
         with contextlib.suppress(Exception):  # no room, or half a file still
-            self._files.save_overload(signature, result)
+            self._numba_cache.save_overload(signature, result)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._files, name)
+        return getattr(self._numba_cache, name)
 
 
-def choose_cache() -> str:
+def choose_cache_folder() -> str:
     """Where this process and those it starts keep compiled code: NUMBA_CACHE_DIR, which is set if it is not."""
     if "NUMBA_CACHE_DIR" not in os.environ:
-        os.environ["NUMBA_CACHE_DIR"] = _cache_folder()
+        os.environ["NUMBA_CACHE_DIR"] = _find_cache_folder()
     return os.environ["NUMBA_CACHE_DIR"]
 
 
-def _engage() -> None:
-    folder = choose_cache()
+def _enable() -> None:
+    folder = choose_cache_folder()
     try:
         import numba  # noqa: F401
     except Exception as error:  # not installed, or broken by a library it does not fit: the plain forms serve
-        _State.missing = True
+        _JitState.unavailable = True
         _log.info("numba cannot be used (%s): signatures are made with numpy, which gives the same and takes longer", error)
         return
-    _State.engaged = True
-    if not _holds_code(folder):
+    _JitState.enabled = True
+    if not _has_compiled_code(folder):
         _log.info("compiling the inner loops for this machine, once; this takes a few seconds")
 
 
-def _cache_folder() -> str:
+def _find_cache_folder() -> str:
     """A folder of this user's where compiled code can be kept; the system's temporary one where there is none at all."""
-    state = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
-    for folder in (os.path.join(state, "dedup", "compiled"), _State.beside):
-        if folder is not None and secure.own_folder(folder):  # what lies there is run
+    state_home = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
+    for folder in (os.path.join(state_home, "dedup", "compiled"), _JitState.fallback_folder):
+        if folder is not None and secure.ensure_private_folder(folder):  # what lies there is run
             return folder
     try:
         folder = tempfile.mkdtemp(prefix="dedup-compiled-")
     except OSError:  # nowhere: nothing is kept
-        return os.path.join(state, "dedup", "compiled")
+        return os.path.join(state_home, "dedup", "compiled")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
-def _holds_code(folder: str) -> bool:
+def _has_compiled_code(folder: str) -> bool:
     return any(name.endswith(".nbi") for _, _, names in os.walk(folder) for name in names)

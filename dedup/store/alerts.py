@@ -7,35 +7,35 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from dedup.store.database import Database, Row, Transaction, placeholders
-from dedup.store.rows import Ahead, AlertRow, DeliveryRow, KnownAlert, Outstanding, Told
+from dedup.store.rows import AlertRow, DeliveryRow, ExistingAlert, IncidentState, MistimedDelivery, OutstandingDeliveries
 
-_ALERT = (
+_ALERT_COLUMNS = (
     "a.id, a.name, a.rule, a.event, a.topic, a.kind, a.severity, a.url, a.title, a.publisher, a.at, a.details, a.told, a.made_at,"
     " a.withdrawn_at, a.incident, a.pages, a.open_until, a.folded_into"
 )
 
 
-_DELIVERY = (
+_DELIVERY_COLUMNS = (
     "d.id, d.alert_id, a.rule, d.channel, d.state, d.due_at, d.digest, d.attempts, d.first_attempt, d.last_attempt, d.last_error,"
     " d.sent_at, d.message"
 )
 
 
-_STATE = "EXISTS (SELECT 1 FROM deliveries d WHERE d.alert_id = a.id AND d.state = ?2)"
+_HAS_DELIVERY_STATUS = "EXISTS (SELECT 1 FROM deliveries d WHERE d.alert_id = a.id AND d.state = ?2)"
 
 
-_WAITED = (
+_RETRY_SECONDS = (
     "CASE WHEN first_attempt IS NULL THEN 0 ELSE waited_seconds + max(0, min(:most,"
     " coalesce(CAST(strftime('%s', :now) AS INTEGER) - CAST(strftime('%s', scheduled_at) AS INTEGER), 0))) END"
 )
 """Of a delivery: seconds since its first attempt, with those since it was scheduled, of which at most `:most` count."""
 
 
-_SENT = "EXISTS (SELECT 1 FROM deliveries d WHERE d.alert_id = a.id AND d.state = 'sent')"
+_IS_SENT = "EXISTS (SELECT 1 FROM deliveries d WHERE d.alert_id = a.id AND d.state = 'sent')"
 """Whether a channel has taken an alert."""
 
 
-_UNTOLD = "a.pages IS NULL AND a.folded_into IS NULL AND a.withdrawn_at IS NULL"
+_IS_UNREPORTED = "a.pages IS NULL AND a.folded_into IS NULL AND a.withdrawn_at IS NULL"
 
 
 def channels_with_due_deliveries(database: Database, now: str) -> list[str]:
@@ -43,24 +43,24 @@ def channels_with_due_deliveries(database: Database, now: str) -> list[str]:
     return [r[0] for r in database.rows("SELECT DISTINCT channel FROM deliveries WHERE state = 'pending' AND due_at <= ?", now)]
 
 
-def due_deliveries(database: Database, channel: str, now: str, most: int) -> list[DeliveryRow]:
+def due_deliveries(database: Database, channel: str, now: str, limit: int) -> list[DeliveryRow]:
     """Deliveries that are due, what has been due for longest first."""
     rows = database.rows(
-        f"SELECT {_DELIVERY} FROM deliveries d JOIN alerts a ON a.id = d.alert_id"
+        f"SELECT {_DELIVERY_COLUMNS} FROM deliveries d JOIN alerts a ON a.id = d.alert_id"
         " WHERE d.channel = ? AND d.state = 'pending' AND d.due_at <= ? ORDER BY d.due_at, d.id LIMIT ?",
-        channel, now, most,
+        channel, now, limit,
     )  # fmt: skip
     return [DeliveryRow(*r) for r in rows]
 
 
-def deliveries_scheduled_after(database: Database, now: str, most: int) -> list[Ahead]:
+def deliveries_scheduled_after(database: Database, now: str, limit: int) -> list[MistimedDelivery]:
     """Pending deliveries whose due time was set later than now: the clock was ahead then, and has been set right."""
     rows = database.rows(
         "SELECT d.id, d.alert_id, a.rule, d.due_at, d.digest, d.last_error IS NOT NULL, d.scheduled_at"
         " FROM deliveries d JOIN alerts a ON a.id = d.alert_id WHERE d.state = 'pending' AND d.scheduled_at > ? ORDER BY d.id LIMIT ?",
-        now, most,
+        now, limit,
     )  # fmt: skip
-    return [Ahead(r[0], r[1], r[2], r[3], r[4], bool(r[5]), r[6]) for r in rows]
+    return [MistimedDelivery(r[0], r[1], r[2], r[3], r[4], bool(r[5]), r[6]) for r in rows]
 
 
 def count_sent_since(database: Database, rule: str, channel: str, since: str, now: str) -> int:
@@ -74,76 +74,78 @@ def count_sent_since(database: Database, rule: str, channel: str, since: str, no
 
 def get(database: Database, ids: Collection[int]) -> dict[int, AlertRow]:
     """Alerts by their keys."""
-    found: dict[int, AlertRow] = {}
-    wanted = list(ids)
-    for start in range(0, len(wanted), 1000):
-        some = wanted[start : start + 1000]
-        for r in database.rows(f"SELECT {_ALERT} FROM alerts a WHERE a.id IN ({placeholders(some)})", *some):
-            found[r[0]] = _alert(r)
-    return found
+    alerts_by_id: dict[int, AlertRow] = {}
+    id_list = list(ids)
+    for start in range(0, len(id_list), 1000):
+        chunk = id_list[start : start + 1000]
+        for r in database.rows(f"SELECT {_ALERT_COLUMNS} FROM alerts a WHERE a.id IN ({placeholders(chunk)})", *chunk):
+            alerts_by_id[r[0]] = _alert_row(r)
+    return alerts_by_id
 
 
-def find_by_prefix(database: Database, beginning: str) -> list[AlertRow]:
+def find_by_prefix(database: Database, prefix: str) -> list[AlertRow]:
     """Alerts whose name begins so, two at most."""
-    sql = f"SELECT {_ALERT} FROM alerts a WHERE a.name >= ? AND a.name < ? ORDER BY a.name LIMIT 2"
-    return [_alert(r) for r in database.rows(sql, beginning, beginning + "g")]  # names are hexadecimal digits
+    sql = f"SELECT {_ALERT_COLUMNS} FROM alerts a WHERE a.name >= ? AND a.name < ? ORDER BY a.name LIMIT 2"
+    return [_alert_row(r) for r in database.rows(sql, prefix, prefix + "g")]  # names are hexadecimal digits
 
 
 def list_latest(
-    database: Database, most: int, *, state: str | None = None, rule: str | None = None, standing: bool = False
+    database: Database, limit: int, *, status: str | None = None, rule: str | None = None, active_only: bool = False
 ) -> list[AlertRow]:
     """The alerts made last, the newest first: those with a delivery in that state, those of that rule, or all; `standing`: without
     those that were withdrawn or are told as part of an incident."""
     sql = (
-        f"SELECT {_ALERT} FROM alerts a WHERE (?2 IS NULL OR {_STATE}) AND (?3 IS NULL OR a.rule = ?3)"
+        f"SELECT {_ALERT_COLUMNS} FROM alerts a WHERE (?2 IS NULL OR {_HAS_DELIVERY_STATUS}) AND (?3 IS NULL OR a.rule = ?3)"
         " AND (?4 = 0 OR (a.withdrawn_at IS NULL AND a.folded_into IS NULL)) ORDER BY a.id DESC LIMIT ?1"
     )
-    return [_alert(r) for r in database.rows(sql, most, state, rule, standing)]
+    return [_alert_row(r) for r in database.rows(sql, limit, status, rule, active_only)]
 
 
 def deliveries(database: Database, alerts: Collection[int]) -> dict[int, list[DeliveryRow]]:
     """Alert → its deliveries."""
-    found: dict[int, list[DeliveryRow]] = {alert: [] for alert in alerts}
-    for alert in found:
-        rows = database.rows(f"SELECT {_DELIVERY} FROM deliveries d JOIN alerts a ON a.id = d.alert_id WHERE a.id = ? ORDER BY d.id", alert)
-        found[alert] = [DeliveryRow(*r) for r in rows]
-    return found
+    deliveries_by_alert: dict[int, list[DeliveryRow]] = {alert: [] for alert in alerts}
+    for alert in deliveries_by_alert:
+        rows = database.rows(
+            f"SELECT {_DELIVERY_COLUMNS} FROM deliveries d JOIN alerts a ON a.id = d.alert_id WHERE a.id = ? ORDER BY d.id", alert
+        )
+        deliveries_by_alert[alert] = [DeliveryRow(*r) for r in rows]
+    return deliveries_by_alert
 
 
-def outstanding(database: Database) -> dict[str, Outstanding]:
+def outstanding(database: Database) -> dict[str, OutstandingDeliveries]:
     """Channel → what is on its way to it, or could not be delivered; channels without either are left out."""
     rows = database.rows(
         "SELECT channel, sum(pending), min(due_at), sum(dead) FROM ("
         "SELECT channel, 1 AS pending, due_at, 0 AS dead FROM deliveries WHERE state = 'pending' UNION ALL"
         " SELECT channel, 0, NULL, 1 FROM deliveries WHERE state = 'dead') GROUP BY channel ORDER BY channel"
     )
-    return {r[0]: Outstanding(r[1], r[2], r[3]) for r in rows}
+    return {r[0]: OutstandingDeliveries(r[1], r[2], r[3]) for r in rows}
 
 
-def withdrawn_with_prefix(database: Database, beginnings: Iterable[str]) -> set[str]:
+def withdrawn_with_prefix(database: Database, prefixes: Iterable[str]) -> set[str]:
     """Those of the beginnings of event keys for which an alert was withdrawn before any channel took it, and none was sent."""
-    found = set()
-    for beginning in dict.fromkeys(beginnings):
+    withdrawn = set()
+    for prefix in dict.fromkeys(prefixes):
         row = database.row(
             "SELECT count(*), count(a.withdrawn_at), sum(EXISTS (SELECT 1 FROM deliveries d WHERE d.state = 'sent'"
             " AND d.alert_id IN (a.id, a.folded_into))) FROM alerts a WHERE a.event >= ?1 AND a.event < ?1 || char(1114111)",
-            beginning,
+            prefix,
         )
         if row and row[0] and row[0] == row[1] and not row[2]:
-            found.add(beginning)
-    return found
+            withdrawn.add(prefix)
+    return withdrawn
 
 
-def find_by_event(database: Database, events: Iterable[str]) -> dict[str, list[KnownAlert]]:
+def find_by_event(database: Database, event_keys: Iterable[str]) -> dict[str, list[ExistingAlert]]:
     """Event → the alerts that tell of it."""
     select = (
         "SELECT a.event, a.id, a.rule, a.withdrawn_at, a.folded_into, (SELECT json_group_array(d.channel) FROM deliveries d"
         " WHERE d.alert_id = a.id) FROM wanted w CROSS JOIN alerts a ON a.event = w.event"
     )
-    found: dict[str, list[KnownAlert]] = {}
-    for r in database.select_by_keys("event", ((e,) for e in events), select):
-        found.setdefault(r[0], []).append(KnownAlert(r[1], r[2], r[3], r[4], frozenset(json.loads(r[5]))))
-    return found
+    alerts_by_event: dict[str, list[ExistingAlert]] = {}
+    for r in database.select_by_keys("event", ((e,) for e in event_keys), select):
+        alerts_by_event.setdefault(r[0], []).append(ExistingAlert(r[1], r[2], r[3], r[4], frozenset(json.loads(r[5]))))
+    return alerts_by_event
 
 
 def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
@@ -163,18 +165,18 @@ def insert_deliveries(transaction: Transaction, rows: Iterable[Row]) -> None:
     )
 
 
-def revive(transaction: Transaction, alert: int, told: str) -> None:
+def revive(transaction: Transaction, alert: int, payload: str) -> None:
     """What an alert tells of is so again."""
-    transaction.execute("UPDATE alerts SET withdrawn_at = NULL, told = ? WHERE id = ?", told, alert)
+    transaction.execute("UPDATE alerts SET withdrawn_at = NULL, told = ? WHERE id = ?", payload, alert)
 
 
-def requeue_withdrawn(transaction: Transaction, alert: int, due_at: str, digest: str | None, now: str) -> None:
+def requeue_withdrawn(transaction: Transaction, alert: int, due_at: str, digest_reason: str | None, now: str) -> None:
     """What was withdrawn of an alert before it was sent is to be sent; it stands by itself again."""
     transaction.execute("UPDATE alerts SET folded_into = NULL WHERE id = ?", alert)
     transaction.execute(
         "UPDATE deliveries SET state = 'pending', due_at = ?, digest = ?, attempts = 0, first_attempt = NULL, last_error = NULL,"
         " scheduled_at = ?, waited_seconds = 0 WHERE alert_id = ? AND state = 'withdrawn'",
-        due_at, digest, now, alert,
+        due_at, digest_reason, now, alert,
     )  # fmt: skip
 
 
@@ -186,36 +188,36 @@ def withdraw(transaction: Transaction, alerts: Iterable[int], at: str) -> int:
 
 
 def _withdraw_deliveries(transaction: Transaction, ids: Iterable[tuple[int]]) -> int:
-    before = transaction.connection.total_changes
+    changes_before = transaction.connection.total_changes
     transaction.execute_many("UPDATE deliveries SET state = 'withdrawn' WHERE alert_id = ? AND state = 'pending'", ids)
-    return transaction.connection.total_changes - before
+    return transaction.connection.total_changes - changes_before
 
 
 def unreported_pages_of_incident(database: Database, rule: str, incident: str, since: str) -> list[tuple[int, str]]:
     """(alert, URL) of those made since then that no alert of the incident tells of."""
-    sql = f"SELECT a.id, a.url FROM alerts a WHERE a.incident = ? AND a.rule = ? AND a.made_at >= ? AND {_UNTOLD}"
+    sql = f"SELECT a.id, a.url FROM alerts a WHERE a.incident = ? AND a.rule = ? AND a.made_at >= ? AND {_IS_UNREPORTED}"
     return [(r[0], r[1]) for r in database.rows(sql, incident, rule, since)]
 
 
-def latest_of_incident(database: Database, rule: str, incident: str) -> Told | None:
+def latest_of_incident(database: Database, rule: str, incident: str) -> IncidentState | None:
     """What was told last of an incident; None: nothing yet."""
     row = database.row(
         "SELECT a.id, a.open_until, (SELECT count(*) FROM alerts b WHERE b.incident = a.incident AND b.rule = a.rule"
-        f" AND b.pages IS NOT NULL), {_SENT} FROM alerts a WHERE a.incident = ? AND a.rule = ? AND a.pages IS NOT NULL"
+        f" AND b.pages IS NOT NULL), {_IS_SENT} FROM alerts a WHERE a.incident = ? AND a.rule = ? AND a.pages IS NOT NULL"
         " ORDER BY a.id DESC LIMIT 1",
         incident, rule,
     )  # fmt: skip
-    return Told(row[0], row[1], row[2], bool(row[3])) if row else None
+    return IncidentState(row[0], row[1], row[2], bool(row[3])) if row else None
 
 
-def open_incident(transaction: Transaction, alert: int, until: str) -> None:
+def open_incident(transaction: Transaction, alert: int, open_until: str) -> None:
     """An alert tells of an incident, which further pages join until then."""
-    transaction.execute("UPDATE alerts SET pages = 0, open_until = ? WHERE id = ?", until, alert)
+    transaction.execute("UPDATE alerts SET pages = 0, open_until = ? WHERE id = ?", open_until, alert)
 
 
-def fold_into_incident(transaction: Transaction, alerts: Collection[int], into: int) -> None:
+def fold_into_incident(transaction: Transaction, alerts: Collection[int], incident: int) -> None:
     """The alert of an incident tells of what these tell of; what of them was not sent is not."""
-    transaction.execute_many("UPDATE alerts SET folded_into = ? WHERE id = ?", ((into, a) for a in alerts))
+    transaction.execute_many("UPDATE alerts SET folded_into = ? WHERE id = ?", ((incident, a) for a in alerts))
     _withdraw_deliveries(transaction, ((a,) for a in alerts))
 
 
@@ -226,59 +228,63 @@ def was_incident_open(database: Database, incident: int, at: str) -> bool:
 
 def is_incident_open(database: Database, incident: int, now: str) -> bool:
     """Whether further pages join an incident's alert. Once a channel has taken it none do, whatever the clock says."""
-    return bool(database.value(f"SELECT a.open_until > ? AND NOT {_SENT} FROM alerts a WHERE a.id = ?", now, incident))
+    return bool(database.value(f"SELECT a.open_until > ? AND NOT {_IS_SENT} FROM alerts a WHERE a.id = ?", now, incident))
 
 
-def incident_members(database: Database, incident: int, most: int) -> tuple[int, list[str], list[Row]]:
+def incident_members(database: Database, incident: int, limit: int) -> tuple[int, list[str], list[Row]]:
     """(pages, severities, (URL, title, publisher, time) of the first) that an incident's alert tells of."""
     where = "FROM alerts WHERE folded_into = ? AND withdrawn_at IS NULL"
     pages = int(database.value(f"SELECT count(DISTINCT url) {where}", incident))
     severities = [r[0] for r in database.rows(f"SELECT DISTINCT severity {where}", incident)]
-    return pages, severities, database.rows(f"SELECT url, title, publisher, at {where} ORDER BY at, url LIMIT ?", incident, most)
+    return pages, severities, database.rows(f"SELECT url, title, publisher, at {where} ORDER BY at, url LIMIT ?", incident, limit)
 
 
-def set_incident_members(transaction: Transaction, incident: int, pages: int, severity: str, told: str) -> None:
+def set_incident_members(transaction: Transaction, incident: int, page_count: int, severity: str, payload: str) -> None:
     """What the alert of an incident tells, as it stands."""
     transaction.execute(
-        "UPDATE alerts SET pages = ?, severity = ?, told = ?, withdrawn_at = NULL WHERE id = ?", pages, severity, told, incident
+        "UPDATE alerts SET pages = ?, severity = ?, told = ?, withdrawn_at = NULL WHERE id = ?", page_count, severity, payload, incident
     )
 
 
-def mark_sent(transaction: Transaction, deliveries: Iterable[int], at: str, message: str) -> None:
+def mark_sent(transaction: Transaction, deliveries: Iterable[int], at: str, message_id: str) -> None:
     """A channel has taken them in a message of that name. What was withdrawn meanwhile was sent all the same."""
     transaction.execute_many(
         "UPDATE deliveries SET state = 'sent', sent_at = ?, last_attempt = ?, first_attempt = coalesce(first_attempt, ?),"
         " attempts = attempts + 1, last_error = NULL, message = ? WHERE id = ?",
-        ((at, at, at, message, d) for d in deliveries),
+        ((at, at, at, message_id, d) for d in deliveries),
     )
 
 
-def mark_failed(transaction: Transaction, deliveries: Iterable[int], at: str, error: str, due_at: str, most: int, give_up: int) -> None:
+def mark_failed(
+    transaction: Transaction, deliveries: Iterable[int], at: str, error: str, due_at: str, max_gap_seconds: int, give_up_seconds: int
+) -> None:
     """A channel has not taken them: to be tried again at `due_at`. They are dead after `give_up` seconds of trying, of which at most
     `most` count between two attempts."""
     transaction.connection.executemany(
         "UPDATE deliveries SET attempts = attempts + 1, last_attempt = :now, first_attempt = coalesce(first_attempt, :now),"
-        f" last_error = :error, due_at = :due_at, scheduled_at = :now, waited_seconds = {_WAITED},"
-        f" state = CASE WHEN {_WAITED} > :give_up THEN 'dead' ELSE state END WHERE id = :id AND state = 'pending'",
-        ({"now": at, "error": error, "due_at": due_at, "most": most, "give_up": give_up, "id": d} for d in deliveries),
+        f" last_error = :error, due_at = :due_at, scheduled_at = :now, waited_seconds = {_RETRY_SECONDS},"
+        f" state = CASE WHEN {_RETRY_SECONDS} > :give_up THEN 'dead' ELSE state END WHERE id = :id AND state = 'pending'",
+        ({"now": at, "error": error, "due_at": due_at, "most": max_gap_seconds, "give_up": give_up_seconds, "id": d} for d in deliveries),
     )
 
 
-def postpone_channel(transaction: Transaction, channel: str, now: str, error: str, due_at: str, most: int, give_up: int) -> None:
+def postpone_channel(
+    transaction: Transaction, channel: str, now: str, error: str, due_at: str, max_gap_seconds: int, give_up_seconds: int
+) -> None:
     """What else is due of a channel that takes nothing is put off without an attempt of its own; it is dead as in `mark_failed`."""
     transaction.connection.execute(
         "UPDATE deliveries SET first_attempt = coalesce(first_attempt, :now), last_error = :error, due_at = :due_at,"
-        f" scheduled_at = :now, waited_seconds = {_WAITED}, state = CASE WHEN {_WAITED} > :give_up THEN 'dead' ELSE state END"
+        f" scheduled_at = :now, waited_seconds = {_RETRY_SECONDS}, state = CASE WHEN {_RETRY_SECONDS} > :give_up THEN 'dead' ELSE state END"
         " WHERE channel = :channel AND state = 'pending' AND due_at <= :now",
-        {"now": now, "error": error, "due_at": due_at, "most": most, "give_up": give_up, "channel": channel},
+        {"now": now, "error": error, "due_at": due_at, "most": max_gap_seconds, "give_up": give_up_seconds, "channel": channel},
     )
 
 
-def postpone(transaction: Transaction, deliveries: Iterable[int], due_at: str, digest: str, now: str, most: int) -> None:
+def postpone(transaction: Transaction, deliveries: Iterable[int], due_at: str, digest_reason: str, now: str, max_gap_seconds: int) -> None:
     """To be told at another time, in a digest; of the time since they were scheduled at most `most` seconds count as tried."""
     transaction.connection.executemany(
-        f"UPDATE deliveries SET due_at = :due_at, digest = :digest, waited_seconds = {_WAITED}, scheduled_at = :now WHERE id = :id",
-        ({"due_at": due_at, "digest": digest, "now": now, "most": most, "id": d} for d in deliveries),
+        f"UPDATE deliveries SET due_at = :due_at, digest = :digest, waited_seconds = {_RETRY_SECONDS}, scheduled_at = :now WHERE id = :id",
+        ({"due_at": due_at, "digest": digest_reason, "now": now, "most": max_gap_seconds, "id": d} for d in deliveries),
     )
 
 
@@ -290,17 +296,17 @@ def reschedule(transaction: Transaction, delivery: int, alert: int, due_at: str,
 
 def retry(transaction: Transaction, now: str, alerts: Collection[int] | None = None) -> int:
     """Send now what is dead, and of these alerts what waits too; of all alerts where none are named. Returns how many."""
-    before = transaction.connection.total_changes
-    again = (
+    changes_before = transaction.connection.total_changes
+    sql = (
         "UPDATE deliveries SET state = 'pending', due_at = ?1, scheduled_at = ?1, waited_seconds = 0, attempts = 0,"
         " first_attempt = NULL"
         " WHERE (state = 'dead' OR (?2 IS NOT NULL AND state = 'pending')) AND (?2 IS NULL OR alert_id = ?2)"
     )
-    transaction.execute_many(again, ((now, a) for a in (alerts if alerts is not None else [None])))
-    return transaction.connection.total_changes - before
+    transaction.execute_many(sql, ((now, a) for a in (alerts if alerts is not None else [None])))
+    return transaction.connection.total_changes - changes_before
 
 
-def _alert(r: tuple[Any, ...]) -> AlertRow:
+def _alert_row(r: tuple[Any, ...]) -> AlertRow:
     values = list(r)
     values[11:13] = json.loads(r[11]), json.loads(r[12])
     return AlertRow(*values)

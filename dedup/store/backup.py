@@ -26,62 +26,62 @@ from dataclasses import dataclass, replace
 import sqlite_utils
 
 from dedup.errors import (
+    BackupCheckFailedError,
     BackupFailedError,
     BackupRefusedError,
-    BackupUnsoundError,
     DatabaseMissingError,
     DatabaseOpenError,
     DatabaseUnreadableError,
     DedupError,
     RestoreFailedError,
 )
-from dedup.files.atomic import BESIDE, PART, part, sync_folder
-from dedup.files.protected import Protected
+from dedup.files.atomic import PART_PREFIX, SQLITE_SUFFIXES, create_part, sync_folder
+from dedup.files.protected import ProtectedFiles
 from dedup.store import schema, statistics, wal
-from dedup.store.connection import connect, connect_reading, refuse_newer
+from dedup.store.connection import connect, connect_readonly, refuse_newer
 from dedup.store.database import Database
-from dedup.store.lock import Lock, held
-from dedup.store.ownership import require_own
+from dedup.store.lock import Lock, current_holder
+from dedup.store.ownership import require_dedup_database
 from dedup.text import times
-from dedup.text.normalise import printable_path
+from dedup.text.normalise import to_printable_path
 
-STEP = 2048
+PAGES_PER_STEP = 2048
 """Pages of the database that are copied at a time: 8 MB."""
-WORK = 1_000_000
+CHECK_INSTRUCTIONS = 1_000_000
 """Instructions of SQLite's after which the check is heard of again, and can be interrupted."""
-_SHARED_BYTES = 0x40000002, 510
+_SQLITE_LOCK_RANGE = 0x40000002, 510
 """Where in a database file SQLite locks what it has open: (first byte, bytes)."""
 
-Heard = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 """Hears ("copy", bytes copied, bytes in all), then ("check", 0, 0) again and again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class BackupResult:
     """A copy that passed its check: its path, its size in bytes, and how much it holds, as `status` counts."""
 
     path: str
-    bytes: int
-    pages: int
-    files: int
-    revisions: int
+    size_bytes: int
+    page_count: int
+    file_count: int
+    revision_count: int
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class RestoreResult:
     """A backup that stands in the database's place, and where what stood there before is now."""
 
-    copied: Copied
-    aside: tuple[str, ...]
+    backup: BackupResult
+    previous_files: tuple[str, ...]
 
 
-def _nobody(_: str, __: int, ___: int) -> None:
+def _ignore_progress(_: str, __: int, ___: int) -> None:
     pass
 
 
 def write(
-    database: str, target: str, *, protected: Protected | None = None, force: bool = False, progress: Heard = _nobody
-) -> Copied:  # fmt: skip
+    database: str, target: str, *, protected: ProtectedFiles | None = None, force: bool = False, progress: ProgressCallback = _ignore_progress
+) -> BackupResult:  # fmt: skip
     """Copy the database to `target` (where that is a link, to what it stands for), for its owner alone to read; an earlier backup
     of the same database there is replaced, with `force` one of another database too. Nothing is written where `protected` says that
     nothing may be, nor in a crawl directory that the database knows.
@@ -90,81 +90,81 @@ def write(
     is not to be written to, BackupUnsoundError for a copy that did not pass its check, and BackupFailedError for what the system
     or SQLite would not do. Whatever it raises (KeyboardInterrupt too), what stood at `target` stands there still.
     """
-    place = os.path.realpath(target)
+    target_path = os.path.realpath(target)
 
-    def unsound(problem: object) -> BackupUnsoundError:
-        return BackupUnsoundError(path=database, file=_shown(place), problem=problem)
+    def unsound_error(problem: object) -> BackupCheckFailedError:
+        return BackupCheckFailedError(path=database, file=_printable(target_path), problem=problem)
 
-    with _reading(database) as (source, uuid):
-        guard = _protection(source, database, protected)
-        _refuse(guard, place, uuid, force=force)
+    with _open_source(database) as (source, uuid):
+        protection = _with_known_directories(source, database, protected)
+        _require_replaceable(protection, target_path, uuid, force=force)
         try:
-            with part(os.path.dirname(place)) as new:
-                rows = _copy(source, new.path, new.fd, progress)
+            with create_part(os.path.dirname(target_path)) as partial:
+                row_counts = _copy_database(source, partial.path, partial.fd, progress)
                 source.execute("ROLLBACK")
-                _settle(new.fd)
-                copied = replace(_check(new.path, uuid, rows, progress, unsound), path=place)
-                _refuse(guard, place, uuid, force=force)
-                new.take_place(place)
+                _sync_to_disk(partial.fd)
+                result = replace(_check_copy(partial.path, uuid, row_counts, progress, unsound_error), path=target_path)
+                _require_replaceable(protection, target_path, uuid, force=force)
+                partial.move_to(target_path)
         except (sqlite3.Error, OSError) as error:
-            raise BackupFailedError(path=database, file=_shown(place), problem=_told(error)) from error
-    return copied
+            raise BackupFailedError(path=database, file=_printable(target_path), problem=_describe_error(error)) from error
+    return result
 
 
-def restore(database: str, backup: str, *, progress: Heard = _nobody) -> Restored:
+def restore(database: str, backup: str, *, progress: ProgressCallback = _ignore_progress) -> RestoreResult:
     """Put a copy of a backup into the database's place. What stood there, and its log, is kept beside it as
     `<database>.damaged-<time>`. The backup may be any whole database of dedup.
 
     Raises DatabaseBusyError and DatabaseOpenError where somebody has the database open, and RestoreFailedError for a backup that
     is damaged or not to be read and for what the system would not do. Whatever it raises, the database is as it was.
     """
-    place = os.path.realpath(database)
+    database_path = os.path.realpath(database)
 
-    def failed(problem: object) -> RestoreFailedError:
-        return RestoreFailedError(path=database, file=_shown(backup), problem=problem)
+    def restore_error(problem: object) -> RestoreFailedError:
+        return RestoreFailedError(path=database, file=_printable(backup), problem=problem)
 
     try:
-        require_own(database, damaged=True)
+        require_dedup_database(database, allow_damaged=True)
     except DatabaseUnreadableError as error:
-        raise failed(f"{database} is not replaced: {error.facts['problem']}") from error
+        raise restore_error(f"{database} is not replaced: {error.facts['problem']}") from error
     if not os.path.isfile(backup):
-        raise failed("there is no such file")
-    if _same(backup, place):
-        raise failed("it is the database itself")
+        raise restore_error("there is no such file")
+    if _is_same_file(backup, database_path):
+        raise restore_error("it is the database itself")
     with ExitStack() as stack:
-        stack.callback(Lock(place, "restore").release)
+        stack.callback(Lock(database_path, "restore").release)
         try:
-            source, uuid = stack.enter_context(_reading(backup))
-            new = stack.enter_context(part(os.path.dirname(place)))
-            rows = _copy(source, new.path, new.fd, progress)
-            _inherit(new.fd, place)
-            _settle(new.fd)
-            copied = replace(_check(new.path, uuid, rows, progress, failed), path=place)
-            with _alone(place):
-                aside = _swap(new.path, place)
+            source, uuid = stack.enter_context(_open_source(backup))
+            partial = stack.enter_context(create_part(os.path.dirname(database_path)))
+            row_counts = _copy_database(source, partial.path, partial.fd, progress)
+            _copy_ownership(partial.fd, database_path)
+            _sync_to_disk(partial.fd)
+            result = replace(_check_copy(partial.path, uuid, row_counts, progress, restore_error), path=database_path)
+            with _exclusive_access(database_path):
+                previous_files = _swap_into_place(partial.path, database_path)
         except DatabaseUnreadableError as error:
-            raise failed(error.facts["problem"]) from error
+            raise restore_error(error.facts["problem"]) from error
         except (sqlite3.Error, OSError) as error:
-            raise failed(_told(error)) from error
-    return Restored(copied, aside)
+            raise restore_error(_describe_error(error)) from error
+    return RestoreResult(result, previous_files)
 
 
 # What is copied
 
 
 @contextmanager
-def _reading(path: str) -> Iterator[tuple[sqlite3.Connection, str]]:
+def _open_source(path: str) -> Iterator[tuple[sqlite3.Connection, str]]:
     """A database of dedup, of whatever version that this program knows, within a read transaction; and its uuid."""
     schema.require_sqlite()
-    require_own(path)
+    require_dedup_database(path)
     if not os.path.exists(path):
         raise DatabaseMissingError(path=path)
-    connection = connect_reading(path)
+    connection = connect_readonly(path)
     try:
         try:
             connection.execute("PRAGMA query_only=ON")
             connection.execute("BEGIN")
-            uuid = _uuid(connection)
+            uuid = _read_uuid(connection)
             refuse_newer(sqlite_utils.Database(connection), path)
         except sqlite3.Error as error:
             raise DatabaseUnreadableError(path=path, problem=error) from error
@@ -175,62 +175,71 @@ def _reading(path: str) -> Iterator[tuple[sqlite3.Connection, str]]:
         connection.close()
 
 
-def _uuid(connection: sqlite3.Connection) -> str | None:
+def _read_uuid(connection: sqlite3.Connection) -> str | None:
     """What tells the database from every other; None for one that is not dedup's."""
-    wanted = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('settings', '_sqlite_migrations', 'revisions')"
-    if connection.execute(wanted).fetchone() != (3,):
+    sql = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('settings', '_sqlite_migrations', 'revisions')"
+    if connection.execute(sql).fetchone() != (3,):
         return None
     row = connection.execute("SELECT value FROM settings WHERE key = 'uuid'").fetchone()
     return None if row is None else str(row[0])
 
 
-def _rows(connection: sqlite3.Connection) -> dict[str, int]:
+def _count_rows(connection: sqlite3.Connection) -> dict[str, int]:
     """Table → rows."""
     names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'").fetchall()
     quoted = ((name, name.replace('"', '""')) for (name,) in names)
     return {name: connection.execute(f'SELECT count(*) FROM "{inner}"').fetchone()[0] for name, inner in quoted}
 
 
-def _copy(source: sqlite3.Connection, part: str, fd: int, progress: Heard) -> dict[str, int]:
+def _copy_database(source: sqlite3.Connection, part_path: str, fd: int, progress: ProgressCallback) -> dict[str, int]:
     """Copy what `source` sees within its transaction into the empty file `part`, of which `fd` is a descriptor. Gives the rows that
     there are."""
-    (size,), (pages,) = source.execute("PRAGMA page_size").fetchone(), source.execute("PRAGMA page_count").fetchone()
-    there = os.statvfs(part)
-    free = there.f_bavail * there.f_frsize
-    if free < size * pages:  # told before the disk is full, which may be the database's own
-        raise OSError(errno.ENOSPC, f"it takes {size * pages / 1e6:,.1f} MB, and {free / 1e6:,.1f} MB are free in {os.path.dirname(part)}")
-    rows = _rows(source)
-    target = sqlite3.connect(part, isolation_level=None)
+    (page_bytes,), (page_count,) = source.execute("PRAGMA page_size").fetchone(), source.execute("PRAGMA page_count").fetchone()
+    filesystem = os.statvfs(part_path)
+    free_bytes = filesystem.f_bavail * filesystem.f_frsize
+    if free_bytes < page_bytes * page_count:  # told before the disk is full, which may be the database's own
+        raise OSError(
+            errno.ENOSPC,
+            f"it takes {page_bytes * page_count / 1e6:,.1f} MB, and {free_bytes / 1e6:,.1f} MB are free in {os.path.dirname(part_path)}",
+        )
+    row_counts = _count_rows(source)
+    target = sqlite3.connect(part_path, isolation_level=None)
     try:
         target.execute("PRAGMA journal_mode=OFF")  # a copy that fails is thrown away
         target.execute("PRAGMA synchronous=OFF")  # and one that is whole is made durable at the end
-        source.backup(target, pages=STEP, progress=lambda _, left, all_: progress("copy", (all_ - left) * size, all_ * size))
+        source.backup(
+            target, pages=PAGES_PER_STEP, progress=lambda _, left, all_: progress("copy", (all_ - left) * page_bytes, all_ * page_bytes)
+        )
     finally:
         target.close()
     # In the header: by PRAGMA it would become a WAL database on the way, for which there may be no room.
     os.pwrite(fd, b"\1\1", 18)
-    os.pwrite(fd, wal.BACKUP.to_bytes(4, "big"), wal.COUNT_AT)
-    return rows
+    os.pwrite(fd, wal.BACKUP_COUNT.to_bytes(4, "big"), wal.COUNT_OFFSET)
+    return row_counts
 
 
-def _check(part: str, uuid: str, rows: dict[str, int], progress: Heard, unsound: Callable[[object], DedupError]) -> Copied:
+def _check_copy(
+    part_path: str, uuid: str, row_counts: dict[str, int], progress: ProgressCallback, make_error: Callable[[object], DedupError]
+) -> BackupResult:
     """What the copy holds. Raises what `unsound` makes of a problem, if it has any, and KeyboardInterrupt where that arrives."""
-    connection = connect(part)
-    connection.set_progress_handler(lambda: progress("check", 0, 0), WORK)
+    connection = connect(part_path)
+    connection.set_progress_handler(lambda: progress("check", 0, 0), CHECK_INSTRUCTIONS)
     try:
         connection.execute("PRAGMA cache_size=-65536")
-        broken = [str(told) for (told,) in connection.execute("PRAGMA integrity_check(3)")]
-        if broken != ["ok"]:
-            raise unsound("; ".join(" ".join(told.split()) for told in broken))
-        orphans = connection.execute("PRAGMA foreign_key_check").fetchmany(3)
-        if orphans:
-            raise unsound("; ".join(f"row {row} of {table} refers to what is not there in {parent}" for table, row, parent, _ in orphans))
-        if _uuid(connection) != uuid or _rows(connection) != rows:
-            raise unsound("it does not hold what was copied")
-        database = Database(sqlite_utils.Database(connection), part)
-        return Copied(
-            part,
-            os.path.getsize(part),
+        problems = [str(told) for (told,) in connection.execute("PRAGMA integrity_check(3)")]
+        if problems != ["ok"]:
+            raise make_error("; ".join(" ".join(told.split()) for told in problems))
+        broken_references = connection.execute("PRAGMA foreign_key_check").fetchmany(3)
+        if broken_references:
+            raise make_error(
+                "; ".join(f"row {row} of {table} refers to what is not there in {parent}" for table, row, parent, _ in broken_references)
+            )
+        if _read_uuid(connection) != uuid or _count_rows(connection) != row_counts:
+            raise make_error("it does not hold what was copied")
+        database = Database(sqlite_utils.Database(connection), part_path)
+        return BackupResult(
+            part_path,
+            os.path.getsize(part_path),
             statistics.count(database, "pages"),
             statistics.count(database, "files"),
             statistics.count_counted_revisions(database),
@@ -238,7 +247,7 @@ def _check(part: str, uuid: str, rows: dict[str, int], progress: Heard, unsound:
     except sqlite3.DatabaseError as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:  # what a signal raises within a callback comes out as this
             raise KeyboardInterrupt from None
-        raise unsound(error) from error
+        raise make_error(error) from error
     finally:
         connection.close()
 
@@ -246,52 +255,52 @@ def _check(part: str, uuid: str, rows: dict[str, int], progress: Heard, unsound:
 # Where to
 
 
-def _protection(source: sqlite3.Connection, database: str, protected: Protected | None) -> Protected:
+def _with_known_directories(source: sqlite3.Connection, database: str, base: ProtectedFiles | None) -> ProtectedFiles:
     """What no backup may be written to, with the crawl directories that the database knows."""
-    given = protected or Protected(database)
-    known = (os.fsdecode(path) for (path,) in source.execute("SELECT path FROM directories ORDER BY path"))
-    return replace(given, directories=tuple(dict.fromkeys((*given.directories, *known))))
+    combined = base or ProtectedFiles(database)
+    known_directories = (os.fsdecode(path) for (path,) in source.execute("SELECT path FROM directories ORDER BY path"))
+    return replace(combined, crawl_directories=tuple(dict.fromkeys((*combined.crawl_directories, *known_directories))))
 
 
-def _refuse(protected: Protected, target: str, uuid: str, *, force: bool) -> None:
+def _require_replaceable(protected: ProtectedFiles, target: str, uuid: str, *, force: bool) -> None:
     """Raise BackupRefusedError for a place where something is that must not be replaced."""
 
-    def refused(problem: str) -> BackupRefusedError:
-        return BackupRefusedError(path=protected.database, file=_shown(target), problem=problem)
+    def refused_error(problem: str) -> BackupRefusedError:
+        return BackupRefusedError(path=protected.database_path, file=_printable(target), problem=problem)
 
-    if problem := protected.problem(target, database_allowed=True):
-        raise refused(problem)
+    if problem := protected.find_problem(target, database_allowed=True):
+        raise refused_error(problem)
     for end in ("-wal", "-journal"):
         if os.path.exists(target + end) and os.path.getsize(target + end):
-            raise refused(f"{target + end} lies beside it, which SQLite would take for a part of the backup; move it away")
+            raise refused_error(f"{target + end} lies beside it, which SQLite would take for a part of the backup; move it away")
     try:
-        kind = os.lstat(target).st_mode
+        mode = os.lstat(target).st_mode
     except FileNotFoundError:
         return
     except OSError as error:
-        raise refused(_told(error)) from error
-    if not stat.S_ISREG(kind):
-        raise refused("it is a folder" if stat.S_ISDIR(kind) else "it is no regular file")
+        raise refused_error(_describe_error(error)) from error
+    if not stat.S_ISREG(mode):
+        raise refused_error("it is a folder" if stat.S_ISDIR(mode) else "it is no regular file")
     try:
-        with _reading(target) as (_, other):
+        with _open_source(target) as (_, other_uuid):
             pass
     except DatabaseUnreadableError as error:
-        told = f"what stands there is no backup ({error.facts['problem']}); move it away or choose another name"
-        raise refused(told) from error
-    writer = held(target)
+        message = f"what stands there is no backup ({error.facts['problem']}); move it away or choose another name"
+        raise refused_error(message) from error
+    writer = current_holder(target)
     if writer:
-        raise refused(f"it is in use, by {writer.holder}")
-    if other != uuid and not force:
-        raise refused("a backup of another database stands there; choose another name, or replace it with --force")
+        raise refused_error(f"it is in use, by {writer.description}")
+    if other_uuid != uuid and not force:
+        raise refused_error("a backup of another database stands there; choose another name, or replace it with --force")
 
 
-def _same(one: str, other: str) -> bool:
+def _is_same_file(one: str, other: str) -> bool:
     with suppress(OSError):
         return os.path.samefile(one, other)
     return False
 
 
-def _settle(fd: int) -> None:
+def _sync_to_disk(fd: int) -> None:
     """Have a file on the disk, and read from there from now on."""
     os.fsync(fd)
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -300,75 +309,75 @@ def _settle(fd: int) -> None:
 # In the database's place
 
 
-def _inherit(fd: int, place: str) -> None:
+def _copy_ownership(fd: int, path: str) -> None:
     """Give a file the owner and the permissions of what it will replace, so that the daemon may still write to it."""
     with suppress(FileNotFoundError):
-        before = os.stat(place)
+        existing = os.stat(path)
         with suppress(PermissionError):
-            os.fchown(fd, before.st_uid, before.st_gid)
-        os.fchmod(fd, stat.S_IMODE(before.st_mode))
+            os.fchown(fd, existing.st_uid, existing.st_gid)
+        os.fchmod(fd, stat.S_IMODE(existing.st_mode))
 
 
 @contextmanager
-def _alone(place: str) -> Iterator[None]:
+def _exclusive_access(path: str) -> Iterator[None]:
     """Nobody has the database open, nor opens it within the block. Whoever had it open would remove its log by name when leaving,
     and that would be another database's by then. Raises DatabaseOpenError."""
     try:
-        fd = os.open(place, os.O_RDWR | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         yield
         return
     try:
-        begin, length = _SHARED_BYTES
+        start, length = _SQLITE_LOCK_RANGE
         try:
-            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, length, begin)
+            fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, length, start)
         except OSError:
-            raise DatabaseOpenError(path=place) from None
+            raise DatabaseOpenError(path=path) from None
         yield
     finally:
         os.close(fd)
 
 
-def _swap(part: str, place: str) -> tuple[str, ...]:
+def _swap_into_place(part_path: str, database_path: str) -> tuple[str, ...]:
     """Rename a file over the database, which is kept under another name, and its log under that name alone, so that the file has
     none beside it. All is as it was where that fails. Gives the new names."""
-    base = name = f"{place}.damaged-{times.now()[:19].replace('-', '').replace(':', '')}Z"
+    base = name = f"{database_path}.damaged-{times.now()[:19].replace('-', '').replace(':', '')}Z"
     numbers = itertools.count(2)
-    while any(os.path.lexists(name + end) for end in ("", *BESIDE)):
+    while any(os.path.lexists(name + end) for end in ("", *SQLITE_SUFFIXES)):
         name = f"{base}-{next(numbers)}"
     try:
-        if os.path.lexists(place):
+        if os.path.lexists(database_path):
             try:
-                os.link(place, name)
+                os.link(database_path, name)
             except OSError:  # a file system without links: for a moment there is no database
-                os.rename(place, name)
-        for end in BESIDE:  # before the database, which must never stand beside another one's log
+                os.rename(database_path, name)
+        for end in SQLITE_SUFFIXES:  # before the database, which must never stand beside another one's log
             with suppress(FileNotFoundError):
-                os.rename(place + end, name + end)
-        sync_folder(place)
-        os.replace(part, place)
+                os.rename(database_path + end, name + end)
+        sync_folder(database_path)
+        os.replace(part_path, database_path)
     except BaseException:
-        if os.path.lexists(part):  # else it has taken the place, and somebody interrupted after that
-            for end in BESIDE:
+        if os.path.lexists(part_path):  # else it has taken the place, and somebody interrupted after that
+            for end in SQLITE_SUFFIXES:
                 with suppress(OSError):  # that was not renamed yet
-                    os.rename(name + end, place + end)
+                    os.rename(name + end, database_path + end)
             with suppress(FileNotFoundError):
-                if os.path.lexists(place):
+                if os.path.lexists(database_path):
                     os.unlink(name)
                 else:
-                    os.rename(name, place)
+                    os.rename(name, database_path)
         raise
-    sync_folder(place)
-    return tuple(path for path in (name, *(name + end for end in BESIDE)) if os.path.lexists(path))
+    sync_folder(database_path)
+    return tuple(path for path in (name, *(name + end for end in SQLITE_SUFFIXES)) if os.path.lexists(path))
 
 
-def _shown(path: str) -> str:
-    return printable_path(os.fsencode(path))
+def _printable(path: str) -> str:
+    return to_printable_path(os.fsencode(path))
 
 
-def _told(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     """What went wrong, and where."""
     if not isinstance(error, OSError):
         return str(error)
-    named = error.filename if isinstance(error.filename, str) and PART not in error.filename else ""
-    return (error.strerror or str(error)) + (f": {named}" if named else "")
+    filename = error.filename if isinstance(error.filename, str) and PART_PREFIX not in error.filename else ""
+    return (error.strerror or str(error)) + (f": {filename}" if filename else "")

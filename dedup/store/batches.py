@@ -7,7 +7,7 @@ import os
 from dedup.model import NO_COMMIT
 from dedup.store.database import Database, Transaction
 
-KEPT_BATCHES = 1000
+MAX_BATCHES = 1000
 """Commits that the candidate index can be behind and still be caught up."""
 
 
@@ -17,25 +17,25 @@ def latest(database: Database) -> tuple[bytes, int]:
     return (row[0], row[1]) if row else (NO_COMMIT, 0)
 
 
-def last_text(database: Database, token: bytes) -> int | None:
+def last_text_of_token(database: Database, token: bytes) -> int | None:
     """The last text as of the commit with this token; None for one that this database does not know (any more)."""
     if token == NO_COMMIT:
         return 0
-    found: int | None = database.value("SELECT text_id FROM batches WHERE token = ?", token)
-    return found
+    text_id: int | None = database.value("SELECT text_id FROM batches WHERE token = ?", token)
+    return text_id
 
 
-def insert(transaction: Transaction, last_text: int) -> bytes:
+def insert(transaction: Transaction, last_text_id: int) -> bytes:
     """A token for this commit, which brought texts with signatures up to a key. Old tokens are forgotten."""
     token = os.urandom(16)
-    number = transaction.insert("INSERT INTO batches (token, text_id) VALUES (?, ?)", (token, last_text))
-    transaction.execute("DELETE FROM batches WHERE id <= ?", number - KEPT_BATCHES)
+    batch_id = transaction.insert("INSERT INTO batches (token, text_id) VALUES (?, ?)", (token, last_text_id))
+    transaction.execute("DELETE FROM batches WHERE id <= ?", batch_id - MAX_BATCHES)
     return token
 
 
 def restart(transaction: Transaction) -> bytes:
     """Signatures were made anew: no candidate index holds them. The token of this commit."""
-    last = transaction.value("SELECT coalesce(max(id), 0) FROM texts WHERE signature IS NOT NULL")
-    number = transaction.insert("INSERT INTO batches (token, text_id) VALUES (?, ?)", (os.urandom(16), last))
-    transaction.execute("DELETE FROM batches WHERE id < ?", number)
+    last_text_id = transaction.value("SELECT coalesce(max(id), 0) FROM texts WHERE signature IS NOT NULL")
+    batch_id = transaction.insert("INSERT INTO batches (token, text_id) VALUES (?, ?)", (os.urandom(16), last_text_id))
+    transaction.execute("DELETE FROM batches WHERE id < ?", batch_id)
     return latest(transaction)[0]

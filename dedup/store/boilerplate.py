@@ -25,24 +25,26 @@ def list_passages(database: Database, publisher: str | None = None) -> list[Boil
 
 
 def insert(
-    transaction: Transaction, name: str, publisher: int, passage: str, shown: str, articles: int, status: Masking, since: str
+    transaction: Transaction, name: str, publisher: int, passage: str, example: str, article_count: int, status: Masking, added_at: str
 ) -> None:
     """A passage of a publisher, learned or told by hand."""
     transaction.execute(
         "INSERT INTO boilerplate (name, publisher_id, passage, shown, articles, status, since) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        name, publisher, passage, shown, articles, status, since,
+        name, publisher, passage, example, article_count, status, added_at,
     )  # fmt: skip
 
 
-def delete_learned(transaction: Transaction, called: Callable[[str], str]) -> None:
+def delete_learned(transaction: Transaction, canonical_name: Callable[[str], str]) -> None:
     """Forget the boilerplate that was learned. What was decided by hand belongs to the publisher that `called` gives for its name."""
     transaction.execute("DELETE FROM boilerplate WHERE status = 'learned'")
-    for number, name in transaction.rows("SELECT b.id, o.name FROM boilerplate b JOIN publishers o ON o.id = b.publisher_id ORDER BY b.id"):
-        if called(name) != name:
+    for boilerplate_id, name in transaction.rows(
+        "SELECT b.id, o.name FROM boilerplate b JOIN publishers o ON o.id = b.publisher_id ORDER BY b.id"
+    ):
+        if canonical_name(name) != name:
             transaction.execute(
                 "UPDATE OR IGNORE boilerplate SET publisher_id = ? WHERE id = ?",
-                publishers.get_or_insert(transaction, called(name)),
-                number,
+                publishers.get_or_insert(transaction, canonical_name(name)),
+                boilerplate_id,
             )
 
 

@@ -13,24 +13,24 @@ from dedup.store import statistics
 from dedup.store.database import Database, Transaction, Where, placeholders
 from dedup.store.rows import (
     ChangeRow,
-    JudgedChange,
-    JudgedRow,
+    ClassificationRow,
+    ClassifiedChange,
     StoredChange,
 )
 
-_numbers = count()
+_function_numbers = count()
 
 
 class Incident(NamedTuple):
     """One edit made to many pages: from the first to the last crawl that showed it."""
 
-    edit: bytes
-    begin: str
-    end: str
-    pages: int
+    edit_digest: bytes
+    first_at: str
+    last_at: str
+    page_count: int
 
 
-class Spot(NamedTuple):
+class FeedCursor(NamedTuple):
     """Where a change stands in the feed: the latest first, then by URL and state."""
 
     at: str
@@ -51,7 +51,7 @@ _SELECT_LATEST = (
 _CLASSIFICATION = "c.kind, c.severity, c.channels, c.evidence, c.stealth, c.corrected, c.edit, c.past, c.judged_by"
 
 
-ChangeRecord = tuple[int, Change, bool, bool, float | None, JudgedRow]
+ChangeRecord = tuple[int, Change, bool, bool, float | None, ClassificationRow]
 """(page, change, whether the title changed, whether the body did, the bodies' similarity if it can be known, judgement)."""
 
 
@@ -63,17 +63,17 @@ def list_latest(
     page: int | None = None,
     kinds: Collection[str] = (),
     severities: Collection[str] = (),
-    stealth: bool = False,
-    edit: bytes | None = None,
-    after: Spot | None = None,
-    upto: Spot | None = None,
-    without: Collection[Incident] = (),
-    takes: Callable[[str, str, str], bool] | None = None,
-) -> Iterator[JudgedChange]:
+    silent: bool = False,
+    edit_digest: bytes | None = None,
+    cursor: FeedCursor | None = None,
+    end_cursor: FeedCursor | None = None,
+    excluded_incidents: Collection[Incident] = (),
+    accepts: Callable[[str, str, str], bool] | None = None,
+) -> Iterator[ClassifiedChange]:
     """Changes, the latest first: of one page, of these kinds or severities (those that were not judged among them), stealthy ones,
     of one edit; those that come after a spot, or up to it; none that is part of some incidents; those that `takes` says yes to, by
     publisher as printed, oid and URL, before more of them is read. Times are ISO 8601 in UTC, `until` is not included."""
-    index = "changes_edit" if edit is not None else "changes_page" if page is not None else "changes_at"
+    index = "changes_edit" if edit_digest is not None else "changes_page" if page is not None else "changes_at"
     where = Where()
     if since is not None:
         where.add("c.at >= ?", since)
@@ -81,38 +81,38 @@ def list_latest(
         where.add("c.at < ?", until)
     if page is not None:
         where.add("c.page_id = ?", page)
-    if edit is not None:
-        where.add("c.edit = ?", edit)
-    if stealth:
+    if edit_digest is not None:
+        where.add("c.edit = ?", edit_digest)
+    if silent:
         where.add("c.stealth = 1")
     if kinds:
         where.add(f"c.kind IN ({placeholders(kinds)})", *kinds)
     if severities:
         where.add(f"(c.severity IS NULL OR c.severity IN ({placeholders(severities)}))", *severities)
-    if after is not None:
-        where.add("c.at <= ? AND (c.at < ? OR (p.url, b.digest) > (?, ?))", after.at, after.at, after.url, after.state)
-    if upto is not None:
-        where.add("c.at >= ? AND (c.at > ? OR (p.url, b.digest) <= (?, ?))", upto.at, upto.at, upto.url, upto.state)
-    for i in without:
-        where.add("NOT (c.edit IS ? AND c.at BETWEEN ? AND ?)", i.edit, i.begin, i.end)
-    if takes is not None:
-        name = f"takes_{next(_numbers)}"  # one cannot be put in another's place while that is asked
-        database.connection.create_function(name, 3, takes)
-        where.add(f"{name}(m.publisher, m.oid, p.url)")
+    if cursor is not None:
+        where.add("c.at <= ? AND (c.at < ? OR (p.url, b.digest) > (?, ?))", cursor.at, cursor.at, cursor.url, cursor.state)
+    if end_cursor is not None:
+        where.add("c.at >= ? AND (c.at > ? OR (p.url, b.digest) <= (?, ?))", end_cursor.at, end_cursor.at, end_cursor.url, end_cursor.state)
+    for incident in excluded_incidents:
+        where.add("NOT (c.edit IS ? AND c.at BETWEEN ? AND ?)", incident.edit_digest, incident.first_at, incident.last_at)
+    if accepts is not None:
+        function_name = f"takes_{next(_function_numbers)}"  # one cannot be put in another's place while that is asked
+        database.connection.create_function(function_name, 3, accepts)
+        where.add(f"{function_name}(m.publisher, m.oid, p.url)")
     sql = f"{_SELECT_LATEST.format(index=index)} WHERE {where} ORDER BY c.at DESC, p.url, b.digest"
     for row in database.connection.execute(sql, where.values):
-        yield JudgedChange(*row)
+        yield ClassifiedChange(*row)
 
 
-def incidents(database: Database, edit: bytes, pages: int, hours: float) -> list[Incident]:
+def incidents(database: Database, edit_digest: bytes, min_pages: int, max_gap_hours: float) -> list[Incident]:
     """When an edit was made to so many pages at least, no more than so many hours lying between one and the next."""
-    found: list[Incident] = []
-    rows = database.rows("SELECT at, page_id FROM changes WHERE edit = ? ORDER BY at", edit)
-    for run in _runs(rows, timedelta(hours=hours)) if len(rows) >= pages else ():
-        number = len({page for _, page in run})
-        if number >= pages:
-            found.append(Incident(edit, run[0][0], run[-1][0], number))
-    return found
+    result: list[Incident] = []
+    rows = database.rows("SELECT at, page_id FROM changes WHERE edit = ? ORDER BY at", edit_digest)
+    for run in _runs(rows, timedelta(hours=max_gap_hours)) if len(rows) >= min_pages else ():
+        page_count = len({page for _, page in run})
+        if page_count >= min_pages:
+            result.append(Incident(edit_digest, run[0][0], run[-1][0], page_count))
+    return result
 
 
 def count_unclassified(database: Database) -> int:
@@ -154,17 +154,19 @@ def states(database: Database, sightings: Iterable[int]) -> list[tuple[int, byte
 def states_around(database: Database, sightings: Iterable[int]) -> list[tuple[int, bytes, bytes, str]]:
     """The same of the changes that lead to or from these sightings."""
     ids = list(sightings)
-    later = {r[0] for r in database.select_by_ids(ids, "SELECT c.sighting_id FROM wanted w CROSS JOIN changes c ON c.previous_id = w.id")}
-    return states(database, {*ids, *later})
+    later_ids = {
+        r[0] for r in database.select_by_ids(ids, "SELECT c.sighting_id FROM wanted w CROSS JOIN changes c ON c.previous_id = w.id")
+    }
+    return states(database, {*ids, *later_ids})
 
 
-def incomplete(database: Database, pages: Iterable[int]) -> set[int]:
+def without_similarity(database: Database, pages: Iterable[int]) -> set[int]:
     """The later sightings of those stored changes of these pages of which the bodies could not be compared."""
     select = "SELECT c.sighting_id FROM wanted w CROSS JOIN changes c ON c.page_id = w.id WHERE c.body_similarity IS NULL"
     return {r[0] for r in database.select_by_ids(pages, select)}
 
 
-def known_comparisons(database: Database, pages: Iterable[int]) -> dict[tuple[int, int], tuple[bool, float, JudgedRow]]:
+def known_comparisons(database: Database, pages: Iterable[int]) -> dict[tuple[int, int], tuple[bool, float, ClassificationRow]]:
     """(a revision, another) of these pages → whether their bodies differ and how alike they are, as stored changes tell, with the
     judgement of the one that led there; of the way back only what is the same both ways."""
     select = (
@@ -172,20 +174,20 @@ def known_comparisons(database: Database, pages: Iterable[int]) -> dict[tuple[in
         " FROM wanted w CROSS JOIN changes c ON c.page_id = w.id"
         " JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id WHERE c.body_similarity IS NOT NULL"
     )
-    found: dict[tuple[int, int], tuple[bool, float, JudgedRow]] = {}
+    comparisons: dict[tuple[int, int], tuple[bool, float, ClassificationRow]] = {}
     for r in database.select_by_ids(pages, select):
-        found[r[0], r[1]] = bool(r[2]), r[3], JudgedRow(*r[4:])
-        found.setdefault((r[1], r[0]), (bool(r[2]), r[3], JudgedRow()))
-    return found
+        comparisons[r[0], r[1]] = bool(r[2]), r[3], ClassificationRow(*r[4:])
+        comparisons.setdefault((r[1], r[0]), (bool(r[2]), r[3], ClassificationRow()))
+    return comparisons
 
 
-def classifications(database: Database, sightings: Iterable[int]) -> dict[int, tuple[bool, bool, float | None, JudgedRow]]:
+def classifications(database: Database, sightings: Iterable[int]) -> dict[int, tuple[bool, bool, float | None, ClassificationRow]]:
     """Later sighting of a stored change → whether its title and its body changed, how similar the bodies are, and its judgement."""
     select = (
         f"SELECT c.sighting_id, c.title_changed, c.body_changed, c.body_similarity, {_CLASSIFICATION}"
         " FROM wanted w CROSS JOIN changes c ON c.sighting_id = w.id"
     )
-    return {r[0]: (bool(r[1]), bool(r[2]), r[3], JudgedRow(*r[4:])) for r in database.select_by_ids(sightings, select)}
+    return {r[0]: (bool(r[1]), bool(r[2]), r[3], ClassificationRow(*r[4:])) for r in database.select_by_ids(sightings, select)}
 
 
 def of_page(database: Database, page: int) -> list[ChangeRow]:
@@ -225,22 +227,22 @@ def insert(transaction: Transaction, changes: Iterable[ChangeRecord]) -> None:
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             (c.sighting.id, c.previous.id, page, c.sighting.crawled_at, int(title), int(body), similarity, int(c.returned),
-             fields_json(c), j.kind, j.severity, j.channels, j.evidence, j.stealth, j.corrected, j.edit, j.past, j.judged_by)
+             fields_json(c), j.kind, j.severity, j.parts, j.evidence, j.silent, j.corrected, j.edit_digest, j.page_history, j.classified_by)
             for page, c, title, body, similarity, j in changes
         ),
     )  # fmt: skip
 
 
-def _runs(crawls: list[tuple[Any, ...]], most: timedelta) -> Iterator[list[tuple[Any, ...]]]:
+def _runs(crawls: list[tuple[Any, ...]], max_gap: timedelta) -> Iterator[list[tuple[Any, ...]]]:
     run: list[tuple[Any, ...]] = []
-    last: datetime | None = None
+    previous: datetime | None = None
     for at, page in crawls:
-        time = datetime.fromisoformat(at)
-        if last is not None and time - last > most:
+        crawled_at = datetime.fromisoformat(at)
+        if previous is not None and crawled_at - previous > max_gap:
             yield run
             run = []
         run.append((at, page))
-        last = time
+        previous = crawled_at
     if run:
         yield run
 

@@ -13,19 +13,19 @@ from typing import Any
 
 import sqlite_utils
 
-from dedup.errors import DatabaseCutShortError, DatabaseFailedError, DatabaseLogCutShortError, DatabaseLogLostError
+from dedup.errors import DatabaseFailedError, DatabaseTruncatedError, WalLostError, WalTruncatedError
 from dedup.files import disk_errors
-from dedup.store.corruption import UNEXPECTED, failure, require_sound
+from dedup.store.corruption import SUSPICIOUS_ERRORS, require_sound, to_dedup_error
 from dedup.store.database_files import OpenFiles
 from dedup.store.lock import Lock
 
 MAX_VARIABLES = 30_000
 """Bound values in one statement; SQLite's own limit is 32,766 by default."""
 
-SOUND_FOR = 20
+SOUND_CHECK_TRUST_FACTOR = 20
 """A check that found the database sound is trusted for this many times as long as it took, because it reads the whole file."""
 
-LOCK_TIMEOUT = 10.0
+LOCK_TIMEOUT_SECONDS = 10.0
 """Seconds that a transaction waits while another program, such as a shell or a copying tool, holds the database."""
 
 Row = tuple[Any, ...]
@@ -80,12 +80,12 @@ class Database:
         The LIMIT in `wanted` tells SQLite how many keys there are. Without it SQLite assumes a million and may read a whole table
         to build a Bloom filter.
         """
-        width = columns.count(",") + 1
-        rest = iter(keys)
-        while chunk := list(islice(rest, MAX_VARIABLES // width)):
+        column_count = columns.count(",") + 1
+        remaining = iter(keys)
+        while chunk := list(islice(remaining, MAX_VARIABLES // column_count)):
             values = list(chain.from_iterable(chunk))
-            few = f"SELECT * FROM (VALUES {_value_rows(width, len(chunk))}) LIMIT {len(chunk)}"
-            yield from self.connection.execute(f"WITH wanted ({columns}) AS ({few}) {select}", values)
+            wanted_rows = f"SELECT * FROM (VALUES {_value_rows(column_count, len(chunk))}) LIMIT {len(chunk)}"
+            yield from self.connection.execute(f"WITH wanted ({columns}) AS ({wanted_rows}) {select}", values)
 
     def select_by_ids(self, ids: Iterable[int], select: str) -> Iterator[Row]:
         """Rows of `select`, which joins the table `wanted` (one column, `id`) with other tables."""
@@ -115,21 +115,21 @@ class Database:
         """Bytes on disk of the database and its write-ahead log."""
         return sum(os.path.getsize(p) for p in (self.path, self.path + "-wal") if os.path.exists(p))
 
-    def index_path(self) -> str:
+    def lsh_index_path(self) -> str:
         """Path of the MinHash LSH index, beside the database."""
         return os.path.realpath(self.path) + ".index"
 
-    def passages_path(self) -> str:
+    def passage_index_path(self) -> str:
         """Path of the passage index."""
         return os.path.realpath(self.path) + ".passages"
 
-    def search_path(self) -> str:
+    def search_index_path(self) -> str:
         """Path of the full-text search index."""
         return os.path.realpath(self.path) + ".search"
 
     def index_bytes(self) -> int:
         """Bytes on disk of the three indexes. An index that does not exist yet counts 0."""
-        indexes = self.index_path(), self.passages_path(), self.search_path(), self.search_path() + "-wal"
+        indexes = self.lsh_index_path(), self.passage_index_path(), self.search_index_path(), self.search_index_path() + "-wal"
         return sum(os.path.getsize(p) for p in indexes if os.path.exists(p))
 
 
@@ -185,65 +185,65 @@ class WritableDatabase(Database):
         self.is_shutting_down: Callable[[], bool] = lambda: False
         self._files = OpenFiles(path)
         self._commit_count: int | None = None
-        self._sound_until = float("-inf")
+        self._trusted_until = float("-inf")
 
-    def require_in_place(self) -> None:
+    def require_files_unchanged(self) -> None:
         """Raise an error where the files of the database are not those that were opened; see `OpenFiles.check`. What is written then
         would be lost, or be in a place where nobody looks. A lock file that was removed is made again.
 
         Where the log was removed or replaced, what it holds is first copied back to the database: nothing that was committed is lost.
         """
-        self.lock.keep()
+        self.lock.ensure_file()
         try:
             self._files.check()
-        except (DatabaseCutShortError, DatabaseLogCutShortError):
-            self.lock.leave_files()  # to copy the rest of the log back would mix pages of different commits
+        except (DatabaseTruncatedError, WalTruncatedError):
+            self.lock.prevent_checkpoint()  # to copy the rest of the log back would mix pages of different commits
             raise
-        except DatabaseLogLostError:
-            self.lock.leave_files()  # at its name there may be somebody else's by now, which SQLite would remove when it closes
-            self._copy_back()
+        except WalLostError:
+            self.lock.prevent_checkpoint()  # at its name there may be somebody else's by now, which SQLite would remove when it closes
+            self._checkpoint_log()
             raise
 
     def close_files(self) -> None:
         """Release what `require_in_place` needs, after the connection was closed."""
         self._files.close()
 
-    def _copy_back(self) -> None:
+    def _checkpoint_log(self) -> None:
         """Copy all of the log, which may have no name any more, back to the database."""
-        deadline = time.monotonic() + LOCK_TIMEOUT
+        deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
         while True:
-            busy, frames, copied = self.connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
-            if not busy and copied >= frames:
+            busy, frames, checkpointed = self.connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+            if not busy and checkpointed >= frames:
                 return
             if time.monotonic() > deadline:
                 raise DatabaseFailedError(path=self.path, problem="its log was removed, and a reader keeps it from being copied back")
 
     @contextmanager
-    def work(self) -> Iterator[None]:
+    def translate_errors(self) -> Iterator[None]:
         """Errors of SQLite, and of the system (no room, no further process), that come out of the block leave as
         DatabaseFailedError; no transaction stays open."""
         try:
-            with self.failures():
+            with self.translate_sqlite_errors():
                 yield
         except OSError as error:
-            raise DatabaseFailedError(path=self.path, problem=disk_errors.explained(error, self.path)) from error
+            raise DatabaseFailedError(path=self.path, problem=disk_errors.explain_error(error, self.path)) from error
 
     @contextmanager
-    def failures(self) -> Iterator[None]:
+    def translate_sqlite_errors(self) -> Iterator[None]:
         """Errors of SQLite that come out of the block leave as DatabaseFailedError, or DatabaseDamagedError; so does what meets a
         damaged database and is an error for that. No transaction stays open."""
         try:
             yield
-        except UNEXPECTED as error:
+        except SUSPICIOUS_ERRORS as error:
             self.require_sound(error)
             if isinstance(error, sqlite3.Error):
-                raise failure(DatabaseFailedError, self.path, error) from error
+                raise to_dedup_error(DatabaseFailedError, self.path, error) from error
             raise
         except sqlite3.Error as error:
             if self.connection.in_transaction:
                 with suppress(sqlite3.Error):
                     self.connection.rollback()
-            raise failure(DatabaseFailedError, self.path, error) from error
+            raise to_dedup_error(DatabaseFailedError, self.path, error) from error
 
     def require_sound(self, error: Exception, *, rollback: bool = True) -> None:
         """Raise DatabaseDamagedError if the database is what is wrong where `error` was met. An open transaction is rolled back, unless
@@ -251,18 +251,18 @@ class WritableDatabase(Database):
         if rollback and self.connection.in_transaction:
             with suppress(sqlite3.Error):
                 self.connection.rollback()
-        begun = time.monotonic()
-        if begun < self._sound_until:
+        started = time.monotonic()
+        if started < self._trusted_until:
             return
         require_sound(self.connection, self.path, error)
-        ended = time.monotonic()
-        self._sound_until = ended + SOUND_FOR * (ended - begun)
+        finished = time.monotonic()
+        self._trusted_until = finished + SOUND_CHECK_TRUST_FACTOR * (finished - started)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """All of the block is written or nothing of it. It is durable when the block ends (WAL, synchronous=FULL). Raises what
         `require_in_place` raises."""
-        self.require_in_place()
+        self.require_files_unchanged()
         self._begin()
         try:
             self._count_commit()
@@ -293,7 +293,7 @@ class WritableDatabase(Database):
 
     def _begin(self) -> None:
         """In short waits, between which signals are heard."""
-        deadline = time.monotonic() + LOCK_TIMEOUT
+        deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
         while True:
             try:
                 self.connection.execute("BEGIN IMMEDIATE")

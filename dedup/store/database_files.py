@@ -13,23 +13,23 @@ import struct
 from contextlib import suppress
 from typing import NamedTuple
 
-from dedup.errors import DatabaseCutShortError, DatabaseFailedError, DatabaseLogCutShortError, DatabaseLogLostError, DatabaseReplacedError
+from dedup.errors import DatabaseFailedError, DatabaseReplacedError, DatabaseTruncatedError, WalLostError, WalTruncatedError
 
-_HEADER = struct.Struct("=14xHII")
+_INDEX_HEADER = struct.Struct("=14xHII")
 """The page size, the valid frames of the log, and the pages of the database as of the last commit; from the index of the log."""
-_COPIED = struct.Struct("=96xI")
+_CHECKPOINTED = struct.Struct("=96xI")
 """How many of those frames are copied back to the database."""
 _FRAME_BYTES = 24
-_LOG_HEADER = 32
+_LOG_HEADER_BYTES = 32
 
 _log = logging.getLogger("dedup")
 
 
-class _Index(NamedTuple):
-    page: int
-    frames: int
-    pages: int
-    copied: int
+class _LogIndex(NamedTuple):
+    page_bytes: int
+    frame_count: int
+    page_count: int
+    checkpointed_frames: int
 
 
 class OpenFiles:
@@ -39,12 +39,12 @@ class OpenFiles:
     def __init__(self, path: str) -> None:
         self._path = path
         real = os.path.realpath(path)
-        self._names = {end: real + end for end in ("-wal", "-shm")}
-        self._database = os.stat(path)
-        self._size = self._database.st_size
-        self._beside = {end: os.stat(name) for end, name in self._names.items() if os.path.exists(name)}
-        self._index_size = self._beside["-shm"].st_size if "-shm" in self._beside else 0
-        self._fd = os.open(self._names["-shm"], os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW) if self._index_size else -1
+        self._side_paths = {end: real + end for end in ("-wal", "-shm")}
+        self._database_stat = os.stat(path)
+        self._size_bytes = self._database_stat.st_size
+        self._side_stats = {end: os.stat(name) for end, name in self._side_paths.items() if os.path.exists(name)}
+        self._index_bytes = self._side_stats["-shm"].st_size if "-shm" in self._side_stats else 0
+        self._fd = os.open(self._side_paths["-shm"], os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW) if self._index_bytes else -1
 
     def close(self) -> None:
         """Close what was opened."""
@@ -60,53 +60,55 @@ class OpenFiles:
         DatabaseLogCutShortError: its log was truncated.
         """
         try:
-            found = os.stat(self._path)
+            current = os.stat(self._path)
         except OSError as error:
             raise DatabaseFailedError(path=self._path, problem=f"it is not there any more ({error.strerror})") from error
-        if not os.path.samestat(found, self._database):
+        if not os.path.samestat(current, self._database_stat):
             raise DatabaseReplacedError(path=self._path)
         if self._fd < 0:
             return
-        self._keep_index_whole()
-        index = self._index()
-        size = os.stat(self._path).st_size
-        least = min(self._size, index.page * index.pages) if index.pages else self._size
-        if size < least:
-            raise DatabaseCutShortError(path=self._path, problem=f"it was cut short to {size:,} of {least:,} bytes by something else")
-        self._size = size
-        for end, name in self._names.items():
-            if not _is_at(name, self._beside[end]):
-                raise DatabaseLogLostError(path=self._path, log=name)
+        self._restore_index_length()
+        index = self._read_index()
+        size_bytes = os.stat(self._path).st_size
+        min_bytes = min(self._size_bytes, index.page_bytes * index.page_count) if index.page_count else self._size_bytes
+        if size_bytes < min_bytes:
+            raise DatabaseTruncatedError(
+                path=self._path, problem=f"it was cut short to {size_bytes:,} of {min_bytes:,} bytes by something else"
+            )
+        self._size_bytes = size_bytes
+        for suffix, side_path in self._side_paths.items():
+            if not _is_same_file(side_path, self._side_stats[suffix]):
+                raise WalLostError(path=self._path, log=side_path)
         self._check_log(index)
 
-    def _check_log(self, index: _Index) -> None:
-        name = self._names["-wal"]
+    def _check_log(self, index: _LogIndex) -> None:
+        log_path = self._side_paths["-wal"]
         for _ in range(3):  # another program may copy the log back and truncate it between the two looks
-            if index.copied >= index.frames:
+            if index.checkpointed_frames >= index.frame_count:
                 return
-            needed = _LOG_HEADER + index.frames * (_FRAME_BYTES + index.page)
+            needed_bytes = _LOG_HEADER_BYTES + index.frame_count * (_FRAME_BYTES + index.page_bytes)
             with suppress(FileNotFoundError):
-                if os.stat(name).st_size >= needed:
+                if os.stat(log_path).st_size >= needed_bytes:
                     return
-            before, index = index, self._index()
-            if index == before:
-                raise DatabaseLogCutShortError(path=self._path, log=name)
+            previous, index = index, self._read_index()
+            if index == previous:
+                raise WalTruncatedError(path=self._path, log=log_path)
 
-    def _keep_index_whole(self) -> None:
+    def _restore_index_length(self) -> None:
         """SQLite maps the index of the log, and reading beyond the end of a mapped file ends the process (SIGBUS). Zeros in its place
         make SQLite build it again from the log."""
-        size = os.fstat(self._fd).st_size
-        if size < self._index_size:
-            os.ftruncate(self._fd, self._index_size)
-            _log.warning("%s was cut short by something else; it is made again from the log", self._names["-shm"])
+        size_bytes = os.fstat(self._fd).st_size
+        if size_bytes < self._index_bytes:
+            os.ftruncate(self._fd, self._index_bytes)
+            _log.warning("%s was cut short by something else; it is made again from the log", self._side_paths["-shm"])
         else:
-            self._index_size = size
+            self._index_bytes = size_bytes
 
-    def _index(self) -> _Index:
-        raw = os.pread(self._fd, _COPIED.size, 0)
-        page, frames, pages = _HEADER.unpack_from(raw)
-        (copied,) = _COPIED.unpack(raw)
-        return _Index(1 << 16 if page == 1 else page, frames, pages, copied)
+    def _read_index(self) -> _LogIndex:
+        raw = os.pread(self._fd, _CHECKPOINTED.size, 0)
+        page_bytes, frame_count, page_count = _INDEX_HEADER.unpack_from(raw)
+        (checkpointed_frames,) = _CHECKPOINTED.unpack(raw)
+        return _LogIndex(1 << 16 if page_bytes == 1 else page_bytes, frame_count, page_count, checkpointed_frames)
 
 
 def are_open(path: str) -> bool:
@@ -120,8 +122,8 @@ def are_open(path: str) -> bool:
     return False
 
 
-def _is_at(path: str, was: os.stat_result) -> bool:
+def _is_same_file(path: str, expected: os.stat_result) -> bool:
     try:
-        return os.path.samestat(os.stat(path, follow_symlinks=False), was)
+        return os.path.samestat(os.stat(path, follow_symlinks=False), expected)
     except OSError:
         return False

@@ -8,21 +8,21 @@ import os
 import stat
 import threading
 
-_MOST = 16
+_MAX_DESCRIPTORS = 16
 _descriptors: dict[tuple[int, int], int] = {}
 _lock = threading.Lock()
 
 
-def kept_open(path: str) -> int:
+def shared_descriptor(path: str) -> int:
     """A descriptor of a regular file, to read from; never close it. Raises OSError."""
     with _lock:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):
+        file_stat = os.stat(path)
+        if not stat.S_ISREG(file_stat.st_mode):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
-        if (found.st_dev, found.st_ino) not in _descriptors:
-            if len(_descriptors) >= _MOST:
+        if (file_stat.st_dev, file_stat.st_ino) not in _descriptors:
+            if len(_descriptors) >= _MAX_DESCRIPTORS:
                 os.close(_descriptors.pop(next(iter(_descriptors))))
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-            found = os.fstat(fd)  # another file may be in its place by now
-            _descriptors[found.st_dev, found.st_ino] = fd
-        return _descriptors[found.st_dev, found.st_ino]
+            file_stat = os.fstat(fd)  # another file may be in its place by now
+            _descriptors[file_stat.st_dev, file_stat.st_ino] = fd
+        return _descriptors[file_stat.st_dev, file_stat.st_ino]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dedup.store.database import Database, Transaction
 from dedup.store.rows import (
     DirectoryRow,
-    Stat,
+    FileStamp,
 )
 
 
@@ -22,11 +22,11 @@ def move(transaction: Transaction, directory: int, path: bytes, path_text: str, 
 def retire(transaction: Transaction, directory: int, at: str) -> int:
     """Mark all files of a crawl directory as gone, and the directory as retired; returns how many files went now."""
     transaction.execute("DELETE FROM faults WHERE directory_id = ?", directory)
-    before = transaction.connection.total_changes
+    changes_before = transaction.connection.total_changes
     transaction.execute("UPDATE files SET gone = 1, gone_at = ? WHERE directory_id = ? AND gone = 0", at, directory)
-    number = transaction.connection.total_changes - before
+    gone_count = transaction.connection.total_changes - changes_before
     transaction.execute("UPDATE directories SET forgotten_at = ? WHERE id = ?", at, directory)
-    return number
+    return gone_count
 
 
 def reinstate(transaction: Transaction, directories: Iterable[int]) -> None:
@@ -41,23 +41,23 @@ def set_scanned(transaction: Transaction, directories: Iterable[int], at: str) -
     transaction.connection.executemany("UPDATE directories SET scanned_at = ? WHERE id = ?", ((at, d) for d in directories))
 
 
-def sample_files(database: Database, directory: int, most: int) -> list[tuple[bytes, bytes, Stat]]:
+def sample_files(database: Database, directory: int, limit: int) -> list[tuple[bytes, bytes, FileStamp]]:
     """(folder, name, recorded state) of files of a crawl directory that are there, at most so many, from all over it."""
     row = database.row("SELECT min(id), max(id) FROM files WHERE directory_id = ?", directory)
     if row is None or row[0] is None:
         return []
     first, last = row
-    step = max(1, (last - first) // most)
-    found = {}
+    step = max(1, (last - first) // limit)
+    samples = {}
     for start in range(first, last + 1, step):
-        near = database.row(
+        file_row = database.row(
             "SELECT id, folder, name, size, mtime_ns, inode, ctime_ns FROM files WHERE id >= ? AND id < ? AND directory_id = ?"
             " AND gone = 0 ORDER BY id LIMIT 1",
             start, start + step, directory,
         )  # fmt: skip
-        if near is not None:
-            found[near[0]] = (bytes(near[1]), bytes(near[2]), Stat(*near[3:]))
-    return list(found.values())[:most]
+        if file_row is not None:
+            samples[file_row[0]] = (bytes(file_row[1]), bytes(file_row[2]), FileStamp(*file_row[3:]))
+    return list(samples.values())[:limit]
 
 
 def mounts(database: Database, directory: int) -> dict[bytes, tuple[int, int]]:
@@ -76,12 +76,14 @@ def absent_mounts(database: Database, directory: int) -> dict[bytes, int]:
 def list_all(database: Database) -> list[DirectoryRow]:
     """Every crawl directory that the database knows, by path."""
     files: dict[int, int] = dict(database.rows("SELECT directory_id, count(*) FROM files GROUP BY directory_id"))
-    gone: dict[int, int] = dict(database.rows("SELECT directory_id, count(*) FROM files INDEXED BY files_gone WHERE gone = 1 GROUP BY directory_id"))
+    gone: dict[int, int] = dict(
+        database.rows("SELECT directory_id, count(*) FROM files INDEXED BY files_gone WHERE gone = 1 GROUP BY directory_id")
+    )
     rows = database.rows("SELECT id, path, scanned_at, forgotten_at FROM directories ORDER BY path")
     return [DirectoryRow(r[0], r[1], files.get(r[0], 0) - gone.get(r[0], 0), gone.get(r[0], 0), r[2], r[3]) for r in rows]
 
 
-def in_use(database: Database) -> dict[bytes, int]:
+def active_ids(database: Database) -> dict[bytes, int]:
     """Path → key of every crawl directory that was not retired."""
     return dict(database.rows("SELECT path, id FROM directories WHERE forgotten_at IS NULL ORDER BY path"))
 
@@ -92,8 +94,10 @@ def paths(database: Database) -> list[bytes]:
 
 def get_or_insert(transaction: Transaction, path: bytes, path_text: str) -> int:
     """The key of a crawl directory, made at first sight."""
-    known = find(transaction, path)
-    return transaction.insert("INSERT INTO directories (path, path_text) VALUES (?, ?)", (path, path_text)) if known is None else known
+    existing = find(transaction, path)
+    return (
+        transaction.insert("INSERT INTO directories (path, path_text) VALUES (?, ?)", (path, path_text)) if existing is None else existing
+    )
 
 
 def find(database: Database, path: bytes) -> int | None:
@@ -120,13 +124,13 @@ def set_mounts(transaction: Transaction, directory: int, mounts: Mapping[bytes, 
     )
 
 
-def set_absent(transaction: Transaction, directory: int, paths: Iterable[bytes], following: int | None = None) -> None:
+def set_mounts_absent(transaction: Transaction, directory: int, paths: Iterable[bytes], next_file_id: int | None = None) -> None:
     """Mounts that are absent now; files from the key `following` on (None: the next that is given) are not of them."""
-    if following is None:
-        following = transaction.next_id("files")
+    if next_file_id is None:
+        next_file_id = transaction.next_id("files")
     transaction.execute_many(
         "UPDATE mounts SET absent_from = coalesce(absent_from, ?) WHERE directory_id = ? AND path = ?",
-        ((following, directory, path) for path in paths),
+        ((next_file_id, directory, path) for path in paths),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from dedup.store.database import Database
 
-_DUMP = {
+_DUMP_QUERIES = {
     "pages": "SELECT p.url, s.crawled_at AS current_at, lower(hex(r.digest)) AS current_state FROM pages p"
     " LEFT JOIN sightings s ON s.id = p.current_sighting_id LEFT JOIN revisions r ON r.id = s.revision_id ORDER BY p.url",
     "aliases": "SELECT p.url, a.spelling, a.oid, a.aid FROM aliases a JOIN pages p ON p.id = a.page_id"
@@ -48,15 +48,15 @@ _DUMP = {
 
 def rows(database: Database) -> Iterator[tuple[str, tuple[Any, ...]]]:
     """(table, row) of everything that is content, in an order that depends on nothing but the content."""
-    for table, sql in _DUMP.items():
+    for table, sql in _DUMP_QUERIES.items():
         for row in database.connection.execute(sql):
             yield table, row
 
 
 def columns(database: Database) -> dict[str, list[str]]:
     """Table → names of the columns that `dump` gives."""
-    found = {}
-    for table, sql in _DUMP.items():
+    names_by_table = {}
+    for table, sql in _DUMP_QUERIES.items():
         cursor = database.connection.execute(f"SELECT * FROM ({sql}) LIMIT 0")
-        found[table] = [c[0] for c in cursor.description]
-    return found
+        names_by_table[table] = [c[0] for c in cursor.description]
+    return names_by_table

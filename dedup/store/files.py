@@ -12,36 +12,40 @@ from dedup.store.rows import (
     GONE,
     UNREAD,
     FileRow,
-    Recorded,
-    Stat,
+    FileStamp,
+    RecordedFile,
 )
 
-Path = tuple[int, bytes, bytes]
+FilePath = tuple[int, bytes, bytes]
 """(crawl directory, folder, name)."""
 
 
-_RECORDED = (
+_RECORDED_COLUMNS = (
     f"f.name, f.id, f.size, f.mtime_ns, f.inode, f.ctime_ns, CASE WHEN f.gone = 1 THEN {GONE} WHEN f.content IS NULL THEN {UNREAD}"
     f" WHEN f.reading_id IS NULL THEN {FAULT} ELSE {ARTICLE} END"
 )
 
 
-_FILE = (
+_FILE_COLUMNS = (
     "f.id, f.size, f.mtime_ns, f.inode, f.ctime_ns, f.content, f.reading_id IS NOT NULL, f.gone, f.gone = 1 AND EXISTS (SELECT 1"
     " FROM readings d JOIN sightings s ON s.id = d.sighting_id JOIN revisions r ON r.id = s.revision_id"
     " WHERE d.id = f.reading_id AND r.pruned_at IS NOT NULL), f.reading_id, (SELECT q.content FROM rereads q WHERE q.file_id = f.id)"
 )
 
 
-def recorded_in_folder(database: Database, directory: int, folder: bytes) -> dict[bytes, Recorded]:
+def recorded_in_folder(database: Database, directory: int, folder: bytes) -> dict[bytes, RecordedFile]:
     """Name → what is recorded of the file, of one folder; files that are gone included."""
-    rows = database.connection.execute(f"SELECT {_RECORDED} FROM files f WHERE directory_id = ? AND folder = ?", (directory, folder))
+    rows = database.connection.execute(
+        f"SELECT {_RECORDED_COLUMNS} FROM files f WHERE directory_id = ? AND folder = ?", (directory, folder)
+    )
     return {row[0]: row for row in rows}
 
 
-def recorded_by_name(database: Database, directory: int, folder: bytes, names: Iterable[bytes]) -> dict[bytes, Recorded]:
+def recorded_by_name(database: Database, directory: int, folder: bytes, names: Iterable[bytes]) -> dict[bytes, RecordedFile]:
     """The same of those files of a folder that have one of these names."""
-    select = f"SELECT {_RECORDED} FROM wanted w CROSS JOIN files f ON f.directory_id = w.d AND f.folder = w.folder AND f.name = w.name"
+    select = (
+        f"SELECT {_RECORDED_COLUMNS} FROM wanted w CROSS JOIN files f ON f.directory_id = w.d AND f.folder = w.folder AND f.name = w.name"
+    )
     return {row[0]: row for row in database.select_by_keys("d, folder, name", ((directory, folder, n) for n in names), select)}
 
 
@@ -52,26 +56,26 @@ def present_in_folder(database: Database, directory: int, folder: bytes) -> Iter
     )
 
 
-def find_by_path(database: Database, paths: Iterable[Path]) -> dict[Path, FileRow]:
+def find_by_path(database: Database, paths: Iterable[FilePath]) -> dict[FilePath, FileRow]:
     """Path → file."""
     rows = database.select_by_keys(
         "d, folder, name", paths,
-        f"SELECT w.d, w.folder, w.name, {_FILE} FROM wanted w CROSS JOIN files f"
+        f"SELECT w.d, w.folder, w.name, {_FILE_COLUMNS} FROM wanted w CROSS JOIN files f"
         " ON f.directory_id = w.d AND f.folder = w.folder AND f.name = w.name",
     )  # fmt: skip
-    return {(row[0], row[1], row[2]): _file(row[3:]) for row in rows}
+    return {(row[0], row[1], row[2]): _file_row(row[3:]) for row in rows}
 
 
 def folders(database: Database, directory: int, top: bytes = b"") -> list[bytes]:
     """Folders from `top` down in which files are recorded. One look into the index for each, however many files it has."""
-    first, last = (b"", None) if not top else (top, top + b"0")  # "0" follows "/"
-    found = []
-    row = database.row("SELECT folder FROM files WHERE directory_id = ? AND folder >= ? ORDER BY folder LIMIT 1", directory, first)
-    while row and (last is None or row[0] < last):
+    lower, upper = (b"", None) if not top else (top, top + b"0")  # "0" follows "/"
+    result = []
+    row = database.row("SELECT folder FROM files WHERE directory_id = ? AND folder >= ? ORDER BY folder LIMIT 1", directory, lower)
+    while row and (upper is None or row[0] < upper):
         if not top or row[0] == top or row[0].startswith(top + b"/"):
-            found.append(row[0])
+            result.append(row[0])
         row = database.row("SELECT folder FROM files WHERE directory_id = ? AND folder > ? ORDER BY folder LIMIT 1", directory, row[0])
-    return found
+    return result
 
 
 def paths(database: Database, files: Iterable[int]) -> list[tuple[int, int, bytes, bytes, bool]]:
@@ -108,7 +112,7 @@ def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
     )
 
 
-def update(transaction: Transaction, files: Iterable[tuple[int, Stat, bytes | None]]) -> None:
+def update(transaction: Transaction, files: Iterable[tuple[int, FileStamp, bytes | None]]) -> None:
     """The new state of each file; one that was gone is there again."""
     transaction.execute_many(
         "UPDATE files SET size = ?, mtime_ns = ?, inode = ?, ctime_ns = ?, content = ?, gone = 0, gone_at = NULL WHERE id = ?",
@@ -124,14 +128,14 @@ def set_readings(transaction: Transaction, rows: Iterable[tuple[int, int | None]
 def mark_gone(transaction: Transaction, files: Iterable[int], at: str) -> int:
     """The files are no longer there, if they were; their readings stay. What was wrong with them no longer matters.
     Returns how many went now."""
-    there = [(file, directory, folder, name) for file, directory, folder, name, gone in paths(transaction, files) if not gone]
-    transaction.execute_many("UPDATE files SET gone = 1, gone_at = ? WHERE id = ?", ((at, file) for file, *_ in there))
+    present = [(file, directory, folder, name) for file, directory, folder, name, gone in paths(transaction, files) if not gone]
+    transaction.execute_many("UPDATE files SET gone = 1, gone_at = ? WHERE id = ?", ((at, file) for file, *_ in present))
     transaction.execute_many(
         "DELETE FROM faults WHERE directory_id = ? AND path = ?",
-        ((directory, folder + b"/" + name if folder else name) for _, directory, folder, name in there),
+        ((directory, folder + b"/" + name if folder else name) for _, directory, folder, name in present),
     )
-    return len(there)
+    return len(present)
 
 
-def _file(row: tuple[Any, ...]) -> FileRow:
-    return FileRow(row[0], Stat(row[1], row[2], row[3], row[4]), row[5], bool(row[6]), bool(row[7]), bool(row[8]), row[9], row[10])
+def _file_row(row: tuple[Any, ...]) -> FileRow:
+    return FileRow(row[0], FileStamp(row[1], row[2], row[3], row[4]), row[5], bool(row[6]), bool(row[7]), bool(row[8]), row[9], row[10])

@@ -21,26 +21,26 @@ CLUSTER_ORDERS: dict[ClusterOrder, str] = {"newest": "newest_at", "largest": "si
 """What a list is ordered by → the field that is greatest at its beginning."""
 
 
-class ListedPage(NamedTuple):
+class PageListRow(NamedTuple):
     """A page with its summary."""
 
     url: str
     title: str
     publisher: str
     published_at: str | None
-    first_at: str
-    last_at: str
+    first_crawled_at: str
+    last_crawled_at: str
     check_status: str
     check_cause: str | None
     revisions: int
     sightings: int
     changes: int
-    stealth: int
+    silent_changes: int
     characters: int
-    place: str
+    cluster_role: str
 
 
-class ListedCluster(NamedTuple):
+class ClusterListRow(NamedTuple):
     """A cluster, told by its representative."""
 
     url: str
@@ -51,38 +51,38 @@ class ListedCluster(NamedTuple):
     exact: int
     near: int
     copy: int
-    first_published: str | None
-    last_published: str | None
-    begun_at: str
-    newest_at: str
-    first_hour: int
+    first_published_at: str | None
+    last_published_at: str | None
+    started_at: str
+    last_joined_at: str
+    first_hour_articles: int
 
 
-class ListedMember(NamedTuple):
+class MemberListRow(NamedTuple):
     """An article of a cluster; of the representative `relation` is empty. `via`: the page by way of which it belongs there."""
 
     url: str
     title: str
     publisher: str
     published_at: str | None
-    first_at: str
+    first_crawled_at: str
     check_status: str
     changes: int
     relation: str
     similarity: float
     coverage: float
-    via: str | None
+    via_url: str | None
 
 
-class ListedCheck(NamedTuple):
+class MismatchListRow(NamedTuple):
     """A crawl whose `content_hash` did not fit."""
 
     url: str
     title: str
     publisher: str
     crawled_at: str
-    cause: str | None
-    standing: str
+    check_cause: str | None
+    status: str
     path: str
 
 
@@ -91,8 +91,8 @@ class PageFilter:
     """Which pages; times are ISO 8601 in UTC and of the crawl that the order is by (`until` is not included)."""
 
     publisher: str | None = None
-    place: str | None = None
-    check: str | None = None
+    cluster_role: str | None = None
+    check_status: str | None = None
     edited: bool = False
     since: str | None = None
     until: str | None = None
@@ -104,20 +104,20 @@ class ClusterFilter:
 
     publisher: str | None = None
     relation: str | None = None
-    size: int = 0
-    across: bool = False
+    min_size: int = 0
+    across_publishers: bool = False
     since: str | None = None
     until: str | None = None
 
 
-_SHOWN = "CROSS JOIN sightings s ON s.id = p.current_sighting_id CROSS JOIN revisions r ON r.id = s.revision_id"
+_CURRENT_REVISION_JOIN = "CROSS JOIN sightings s ON s.id = p.current_sighting_id CROSS JOIN revisions r ON r.id = s.revision_id"
 """From a page to what it shows now."""
 
 
-_CLUSTER = (
+_CLUSTER_QUERY = (
     "SELECT p.url, r.title, v.publisher, c.size, c.publishers, c.exact, c.near, c.copy, c.first_published, c.last_published, c.begun_at,"
     " c.newest_at, c.first_hour FROM clusters c CROSS JOIN summaries v ON v.page_id = c.page_id"
-    f" CROSS JOIN pages p ON p.id = c.page_id {_SHOWN}"
+    f" CROSS JOIN pages p ON p.id = c.page_id {_CURRENT_REVISION_JOIN}"
 )
 
 
@@ -135,93 +135,99 @@ def count_unsummarised_pages(database: Database) -> int:
     return statistics.count(database, "due")
 
 
-def list_pages(database: Database, wanted: PageFilter, order: PageOrder, after: tuple[Any, str] | None, most: int) -> list[ListedPage]:
+def list_pages(
+    database: Database, page_filter: PageFilter, order: PageOrder, cursor: tuple[Any, str] | None, limit: int
+) -> list[PageListRow]:
     """So many pages, the latest (or most edited) first, from the one after a value of the order and a URL."""
     column = PAGE_ORDERS[order]
     where = Where()
-    if order == "edited" or wanted.edited:
+    if order == "edited" or page_filter.edited:
         where.add("v.changes > 0")
-    for name, value in (("publisher", wanted.publisher), ("place", wanted.place), ("check_status", wanted.check)):
+    for name, value in (
+        ("publisher", page_filter.publisher),
+        ("place", page_filter.cluster_role),
+        ("check_status", page_filter.check_status),
+    ):
         if value is not None:
             where.add(f"v.{name} = ?", value)
-    at = "first_at" if order == "arrived" else "last_at"
-    if wanted.since is not None:
-        where.add(f"v.{at} >= ?", wanted.since)
-    if wanted.until is not None:
-        where.add(f"v.{at} < ?", wanted.until)
-    _continue_after(database, where, f"v.{column}", after)
+    time_column = "first_at" if order == "arrived" else "last_at"
+    if page_filter.since is not None:
+        where.add(f"v.{time_column} >= ?", page_filter.since)
+    if page_filter.until is not None:
+        where.add(f"v.{time_column} < ?", page_filter.until)
+    _continue_after(database, where, f"v.{column}", cursor)
     return [
-        ListedPage(*r)
+        PageListRow(*r)
         for r in database.rows(
             "SELECT p.url, r.title, v.publisher, v.published_at, v.first_at, v.last_at, v.check_status, v.check_cause, v.revisions,"
             " v.sightings, v.changes, v.stealth, v.characters, v.place FROM summaries v CROSS JOIN pages p ON p.id = v.page_id"
-            f" {_SHOWN} WHERE {where} ORDER BY v.{column} DESC, v.page_id DESC LIMIT ?",
-            *where.values, most,
+            f" {_CURRENT_REVISION_JOIN} WHERE {where} ORDER BY v.{column} DESC, v.page_id DESC LIMIT ?",
+            *where.values, limit,
         )
     ]  # fmt: skip
 
 
-def _continue_after(database: Database, where: Where, column: str, after: tuple[Any, str] | None) -> None:
+def _continue_after(database: Database, where: Where, column: str, cursor: tuple[Any, str] | None) -> None:
     """Go on after a value and the page of a URL, as rows are ordered by both, the greatest first."""
-    if after is not None:
-        page = pages.get_by_url(database, after[1])
-        where.add(f"({column}, v.page_id) < (?, ?)", after[0], page or 0)
+    if cursor is not None:
+        page = pages.get_by_url(database, cursor[1])
+        where.add(f"({column}, v.page_id) < (?, ?)", cursor[0], page or 0)
 
 
 def list_clusters(
-    database: Database, wanted: ClusterFilter, order: ClusterOrder, after: tuple[Any, str] | None, most: int
-) -> list[ListedCluster]:
+    database: Database, cluster_filter: ClusterFilter, order: ClusterOrder, cursor: tuple[Any, str] | None, limit: int
+) -> list[ClusterListRow]:
     """So many clusters, those first that are greatest in what they are ordered by."""
     column = CLUSTER_ORDERS[order]
     where = Where()
-    if wanted.publisher is not None:
+    if cluster_filter.publisher is not None:
         where.add(
             "c.page_id IN (SELECT m.cluster_id FROM summaries o CROSS JOIN cluster_members m ON m.page_id = o.page_id"
             " WHERE o.publisher = ? AND o.place <> 'alone' UNION SELECT o.page_id FROM summaries o WHERE o.publisher = ?"
             " AND o.place = 'representative')",
-            wanted.publisher, wanted.publisher,
+            cluster_filter.publisher, cluster_filter.publisher,
         )  # fmt: skip
-    if wanted.relation is not None:
-        where.add({"exact": "c.exact > 0", "near": "c.near > 0", "copy": "c.copy > 0"}[wanted.relation])
-    if wanted.size:
-        where.add("c.size >= ?", wanted.size)
-    if wanted.across:
+    if cluster_filter.relation is not None:
+        where.add({"exact": "c.exact > 0", "near": "c.near > 0", "copy": "c.copy > 0"}[cluster_filter.relation])
+    if cluster_filter.min_size:
+        where.add("c.size >= ?", cluster_filter.min_size)
+    if cluster_filter.across_publishers:
         where.add("c.publishers > 1")
-    if wanted.since is not None:
-        where.add("c.newest_at >= ?", wanted.since)
-    if wanted.until is not None:
-        where.add("c.newest_at < ?", wanted.until)
-    _continue_after(database, where, f"c.{column}", after)
-    sql = f"{_CLUSTER} WHERE {where} ORDER BY c.{column} DESC, v.page_id DESC LIMIT ?"
-    return [ListedCluster(*r) for r in database.rows(sql, *where.values, most)]
+    if cluster_filter.since is not None:
+        where.add("c.newest_at >= ?", cluster_filter.since)
+    if cluster_filter.until is not None:
+        where.add("c.newest_at < ?", cluster_filter.until)
+    _continue_after(database, where, f"c.{column}", cursor)
+    sql = f"{_CLUSTER_QUERY} WHERE {where} ORDER BY c.{column} DESC, v.page_id DESC LIMIT ?"
+    return [ClusterListRow(*r) for r in database.rows(sql, *where.values, limit)]
 
 
-def clusters_of_page(database: Database, page: int) -> list[ListedCluster]:
+def clusters_of_page(database: Database, page: int) -> list[ClusterListRow]:
     """The clusters that a page is in: its own first, then the largest."""
     return [
-        ListedCluster(*r)
+        ClusterListRow(*r)
         for r in database.rows(
-            f"{_CLUSTER} WHERE c.page_id IN (SELECT ?1 UNION SELECT cluster_id FROM cluster_members WHERE page_id = ?1)"
+            f"{_CLUSTER_QUERY} WHERE c.page_id IN (SELECT ?1 UNION SELECT cluster_id FROM cluster_members WHERE page_id = ?1)"
             " ORDER BY c.page_id <> ?1, c.size DESC, p.url",
             page,
         )
     ]
 
 
-def cluster_members(database: Database, cluster: int, after: tuple[str, str] | None, most: int) -> list[ListedMember]:
+def cluster_members(database: Database, cluster: int, cursor: tuple[str, str] | None, limit: int) -> list[MemberListRow]:
     """So many articles of the cluster of a representative, that among them, in the order of publication (of arrival where that is
     not known), from the one after a time and a URL."""
-    at, url = after or ("", "")
+    at, url = cursor or ("", "")
     rows = database.rows(
         "SELECT * FROM (SELECT p.url AS url, r.title, v.publisher, v.published_at, v.first_at, v.check_status, v.changes, m.relation,"
         " m.similarity, m.coverage, (SELECT q.url FROM revisions x JOIN pages q ON q.id = x.page_id WHERE x.text_id = m.via"
         " ORDER BY q.url LIMIT 1), coalesce(v.published_at, v.first_at) AS at"
         " FROM (SELECT page_id, relation, similarity, coverage, via FROM cluster_members WHERE cluster_id = ?1"
         " UNION ALL SELECT ?1, '', 1.0, 1.0, NULL) m JOIN summaries v ON v.page_id = m.page_id"
-        f" JOIN pages p ON p.id = v.page_id {_SHOWN}) WHERE (at, url) > (?2, ?3) ORDER BY at, url LIMIT ?4",
-        cluster, at, url, most,
+        f" JOIN pages p ON p.id = v.page_id {_CURRENT_REVISION_JOIN}) WHERE (at, url) > (?2, ?3) ORDER BY at, url LIMIT ?4",
+        cluster, at, url, limit,
     )  # fmt: skip
-    return [ListedMember(*r[:-1]) for r in rows]
+    return [MemberListRow(*r[:-1]) for r in rows]
 
 
 def publication_times(database: Database, cluster: int) -> list[tuple[str, str]]:
@@ -238,8 +244,8 @@ def publication_times(database: Database, cluster: int) -> list[tuple[str, str]]
 
 def latest_crawl(database: Database) -> str | None:
     """When anything was last crawled."""
-    found: str | None = database.value("SELECT max(last_at) FROM summaries")
-    return found
+    crawled_at: str | None = database.value("SELECT max(last_at) FROM summaries")
+    return crawled_at
 
 
 def arrivals_by_hour(database: Database, since: str, until: str) -> list[tuple[str, int, int]]:
@@ -254,16 +260,16 @@ def arrivals_by_hour(database: Database, since: str, until: str) -> list[tuple[s
     ]  # fmt: skip
 
 
-def growing_clusters(database: Database, since: str, most: int) -> list[tuple[ListedCluster, int]]:
+def growing_clusters(database: Database, since: str, limit: int) -> list[tuple[ClusterListRow, int]]:
     """Clusters that grew since then, those first that grew most, with the articles that came; of the 200 that grew last."""
     rows = database.rows(
         "SELECT c.page_id, (SELECT count(*) FROM (SELECT page_id FROM cluster_members m WHERE m.cluster_id = c.page_id"
         " UNION ALL SELECT c.page_id) m JOIN summaries v ON v.page_id = m.page_id WHERE v.first_at >= ?1) AS grown"
         " FROM (SELECT page_id, size FROM clusters WHERE newest_at >= ?1 ORDER BY newest_at DESC LIMIT 200) c"
         " ORDER BY grown DESC, c.size DESC, c.page_id LIMIT ?2",
-        since, most,
+        since, limit,
     )  # fmt: skip
-    return [(ListedCluster(*database.rows(f"{_CLUSTER} WHERE c.page_id = ?", page)[0]), grown) for page, grown in rows]
+    return [(ClusterListRow(*database.rows(f"{_CLUSTER_QUERY} WHERE c.page_id = ?", page)[0]), grown) for page, grown in rows]
 
 
 def checks_by_publisher(database: Database) -> list[tuple[str, str, str | None, int]]:
@@ -272,15 +278,17 @@ def checks_by_publisher(database: Database) -> list[tuple[str, str, str | None, 
     return [(r[0], r[1], r[2], r[3]) for r in database.rows(sql)]
 
 
-def mismatches(database: Database, cause: str | None, publisher: str | None, after: tuple[str, str] | None, most: int) -> list[ListedCheck]:
+def mismatches(
+    database: Database, cause: str | None, publisher: str | None, cursor: tuple[str, str] | None, limit: int
+) -> list[MismatchListRow]:
     """So many crawls with a mismatched `content_hash`, the latest first, from the one after a time and a URL."""
     where = Where(["s.check_status = 'mismatched'"])
     if cause is not None:
         where.add("s.check_cause = ?", cause)
     if publisher is not None:
         where.add("v.publisher = ?", publisher)
-    if after is not None:
-        where.add("s.crawled_at <= ? AND (s.crawled_at < ? OR p.url > ?)", after[0], after[0], after[1])
+    if cursor is not None:
+        where.add("s.crawled_at <= ? AND (s.crawled_at < ? OR p.url > ?)", cursor[0], cursor[0], cursor[1])
     rows = database.rows(
         "SELECT p.url, r.title, coalesce(v.publisher, ''), s.crawled_at, s.check_cause, s.standing,"
         " coalesce((SELECT min(o.path_text || '/' || f.path_text) FROM readings d JOIN files f ON f.id = d.file_id"
@@ -288,6 +296,6 @@ def mismatches(database: Database, cause: str | None, publisher: str | None, aft
         " FROM sightings s INDEXED BY sightings_mismatched CROSS JOIN pages p ON p.id = s.page_id"
         f" CROSS JOIN revisions r ON r.id = s.revision_id LEFT JOIN summaries v ON v.page_id = s.page_id WHERE {where}"
         " ORDER BY s.crawled_at DESC, p.url LIMIT ?",
-        *where.values, most,
+        *where.values, limit,
     )  # fmt: skip
-    return [ListedCheck(*r) for r in rows]
+    return [MismatchListRow(*r) for r in rows]

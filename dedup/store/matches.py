@@ -6,57 +6,61 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from dedup.model import Match, Numbers, Relation
+from dedup.model import Match, MatchScores, Relation
 from dedup.store.database import Database, Transaction
 from dedup.store.rows import (
     ArticleRow,
 )
-from dedup.store.texts import _SHOWN, BODILESS, article
+from dedup.store.texts import ARTICLE_QUERIES, TEXTS_WITHOUT_BODY, article_from_row
 
 
-class Likeness(NamedTuple):
+class RelatedState(NamedTuple):
     """A state of one page that matches a state of another; `match` None: their texts are the same."""
 
-    own: bytes
-    page: int
-    other: bytes
+    digest: bytes
+    page_id: int
+    other_digest: bytes
     match: Match | None
 
 
-MATCH = "m.a, m.b, m.relation, m.similarity, m.containment, m.coverage, m.shared, m.longest, m.quoted, m.masked"
+MATCH_COLUMNS = "m.a, m.b, m.relation, m.similarity, m.containment, m.coverage, m.shared, m.longest, m.quoted, m.masked"
 
 
-def list_of_page(database: Database, page: int, most: int) -> list[Likeness]:
+def list_of_page(database: Database, page: int, limit: int) -> list[RelatedState]:
     """Matches of any state of a page with states of others: those of the same text first, then those with most in common."""
-    same = database.rows(
+    exact_rows = database.rows(
         "SELECT x.digest, y.page_id, y.digest FROM revisions x JOIN revisions y ON y.text_id = x.text_id AND y.page_id <> x.page_id"
         " WHERE x.page_id = ? LIMIT ?",
-        page, most,
+        page, limit,
     )  # fmt: skip
     rows = database.rows(
-        f"SELECT x.digest, y.page_id, y.digest, {MATCH} FROM revisions x JOIN matches m ON m.a = x.text_id JOIN revisions y"
+        f"SELECT x.digest, y.page_id, y.digest, {MATCH_COLUMNS} FROM revisions x JOIN matches m ON m.a = x.text_id JOIN revisions y"
         " ON y.text_id = m.b WHERE x.page_id = ?1 AND y.page_id <> ?1 UNION ALL"
-        f" SELECT x.digest, y.page_id, y.digest, {MATCH} FROM revisions x JOIN matches m ON m.b = x.text_id JOIN revisions y"
+        f" SELECT x.digest, y.page_id, y.digest, {MATCH_COLUMNS} FROM revisions x JOIN matches m ON m.b = x.text_id JOIN revisions y"
         " ON y.text_id = m.a WHERE x.page_id = ?1 AND y.page_id <> ?1 ORDER BY coverage DESC, similarity DESC LIMIT ?2",
-        page, most,
+        page, limit,
     )  # fmt: skip
-    return [Likeness(r[0], r[1], r[2], None) for r in same] + [Likeness(r[0], r[1], r[2], match(r[3:])) for r in rows]
+    return [RelatedState(r[0], r[1], r[2], None) for r in exact_rows] + [
+        RelatedState(r[0], r[1], r[2], match_from_row(r[3:])) for r in rows
+    ]
 
 
 def of_texts(database: Database, texts: Iterable[int]) -> dict[tuple[int, int], Match]:
     """Stored pairs that one of the texts is in."""
-    select = f"SELECT {MATCH} FROM wanted w CROSS JOIN matches m ON m.a = w.id"
-    wanted = list(texts)
-    return {(r[0], r[1]): match(r) for s in (select, select.replace("m.a = w", "m.b = w")) for r in database.select_by_ids(wanted, s)}
+    select = f"SELECT {MATCH_COLUMNS} FROM wanted w CROSS JOIN matches m ON m.a = w.id"
+    text_ids = list(texts)
+    return {
+        (r[0], r[1]): match_from_row(r) for s in (select, select.replace("m.a = w", "m.b = w")) for r in database.select_by_ids(text_ids, s)
+    }
 
 
-def matched_articles(database: Database, *, every: bool = False) -> list[ArticleRow]:
+def matched_articles(database: Database, *, all_revisions: bool = False) -> list[ArticleRow]:
     """Articles whose text another page shows too, or that a stored match names: each page's current one, or with `every`
     all its revisions."""
     return [
-        article(r)
+        article_from_row(r)
         for r in database.connection.execute(
-            _SHOWN[every] + " WHERE r.text_id IN (SELECT a FROM matches UNION SELECT b FROM matches UNION"
+            ARTICLE_QUERIES[all_revisions] + " WHERE r.text_id IN (SELECT a FROM matches UNION SELECT b FROM matches UNION"
             " SELECT text_id FROM revisions WHERE text_id IS NOT NULL GROUP BY text_id HAVING count(DISTINCT page_id) > 1)"
         )
     ]
@@ -64,29 +68,29 @@ def matched_articles(database: Database, *, every: bool = False) -> list[Article
 
 def list_all(database: Database) -> list[Match]:
     """Every stored match of two texts."""
-    return [match(r) for r in database.connection.execute(f"SELECT {MATCH} FROM matches m ORDER BY a, b")]
+    return [match_from_row(r) for r in database.connection.execute(f"SELECT {MATCH_COLUMNS} FROM matches m ORDER BY a, b")]
 
 
 def get(database: Database, a: int, b: int) -> Match | None:
     """The stored match of two texts."""
-    row = database.row(f"SELECT {MATCH} FROM matches m WHERE m.a = ? AND m.b = ?", min(a, b), max(a, b))
-    return match(row) if row else None
+    row = database.row(f"SELECT {MATCH_COLUMNS} FROM matches m WHERE m.a = ? AND m.b = ?", min(a, b), max(a, b))
+    return match_from_row(row) if row else None
 
 
 def between_pages(database: Database, a: int, b: int) -> list[tuple[bytes, bytes, Match | None]]:
     """(state of page `a`, state of page `b`, their match) of any revisions of two pages; None: their texts are the same."""
     rows = database.rows(
-        f"SELECT x.digest, y.digest, {MATCH} FROM revisions x JOIN matches m ON m.a = x.text_id JOIN revisions y ON y.text_id = m.b"
+        f"SELECT x.digest, y.digest, {MATCH_COLUMNS} FROM revisions x JOIN matches m ON m.a = x.text_id JOIN revisions y ON y.text_id = m.b"
         " WHERE x.page_id = ?1 AND y.page_id = ?2 UNION ALL"
-        f" SELECT x.digest, y.digest, {MATCH} FROM revisions x JOIN matches m ON m.b = x.text_id JOIN revisions y ON y.text_id = m.a"
+        f" SELECT x.digest, y.digest, {MATCH_COLUMNS} FROM revisions x JOIN matches m ON m.b = x.text_id JOIN revisions y ON y.text_id = m.a"
         " WHERE x.page_id = ?1 AND y.page_id = ?2",
         a, b,
     )  # fmt: skip
-    same = database.rows(
+    exact_rows = database.rows(
         "SELECT x.digest, y.digest FROM revisions x JOIN revisions y ON y.text_id = x.text_id WHERE x.page_id = ? AND y.page_id = ?",
         a, b,
     )  # fmt: skip
-    return [(r[0], r[1], match(r[2:])) for r in rows] + [(r[0], r[1], None) for r in same]
+    return [(r[0], r[1], match_from_row(r[2:])) for r in rows] + [(r[0], r[1], None) for r in exact_rows]
 
 
 def delete_outdated(transaction: Transaction, texts: Iterable[int], recipe: str) -> None:
@@ -102,7 +106,7 @@ def delete_outdated(transaction: Transaction, texts: Iterable[int], recipe: str)
 def update(transaction: Transaction, matches: Iterable[Match]) -> None:
     """Give stored pairs another relation and another share of quoted characters."""
     transaction.execute_many(
-        "UPDATE matches SET relation = ?, quoted = ? WHERE a = ? AND b = ?", ((m.relation, m.numbers.quoted, m.a, m.b) for m in matches)
+        "UPDATE matches SET relation = ?, quoted = ? WHERE a = ? AND b = ?", ((m.relation, m.scores.quoted, m.a, m.b) for m in matches)
     )
 
 
@@ -114,7 +118,7 @@ def insert(transaction: Transaction, matches: Iterable[Match], recipe: str, foun
         (
             (m.a, m.b, m.relation, n.similarity, n.containment, n.coverage, n.shared, n.longest, n.quoted,
              json.dumps(n.masked, ensure_ascii=False), recipe, found_at)
-            for m in matches for n in (m.numbers,)
+            for m in matches for n in (m.scores,)
         ),
     )  # fmt: skip
 
@@ -128,16 +132,16 @@ def delete_all(transaction: Transaction) -> None:
     """Forget matches, and which texts stand for which: everything will be matched again, but for texts whose bodies were
     pruned. Nothing can be measured of them, and what was stays."""
     transaction.execute(
-        f"DELETE FROM matches WHERE (a NOT IN ({BODILESS}) AND b NOT IN ({BODILESS}))"
+        f"DELETE FROM matches WHERE (a NOT IN ({TEXTS_WITHOUT_BODY}) AND b NOT IN ({TEXTS_WITHOUT_BODY}))"
         " OR NOT EXISTS (SELECT 1 FROM revisions WHERE text_id = a) OR NOT EXISTS (SELECT 1 FROM revisions WHERE text_id = b)"
     )
-    transaction.execute(f"UPDATE texts SET signature = NULL WHERE signature IS NOT NULL AND id IN ({BODILESS})")
+    transaction.execute(f"UPDATE texts SET signature = NULL WHERE signature IS NOT NULL AND id IN ({TEXTS_WITHOUT_BODY})")
     transaction.execute("DELETE FROM represented")
     transaction.execute("DELETE FROM passages")
     transaction.execute("UPDATE texts SET crowded = 0 WHERE crowded = 1")
 
 
-def match(r: tuple[Any, ...]) -> Match:
+def match_from_row(row: tuple[Any, ...]) -> Match:
     """A row of `MATCH`."""
-    masked = tuple(json.loads(r[9])) if r[9] != "[]" else ()
-    return Match(r[0], r[1], r[2], Numbers(r[3], r[4], r[5], r[6], r[7], r[8], masked))
+    masked = tuple(json.loads(row[9])) if row[9] != "[]" else ()
+    return Match(row[0], row[1], row[2], MatchScores(row[3], row[4], row[5], row[6], row[7], row[8], masked))

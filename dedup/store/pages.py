@@ -13,10 +13,10 @@ from dedup.store.database import Database, Row, Transaction
 
 
 @dataclass(frozen=True, slots=True)
-class Showing:
+class CurrentArticle:
     """What a page shows now: by its current crawl, or where none counts, by its latest."""
 
-    page: int
+    page_id: int
     url: str
     title: str
     publisher: str
@@ -24,9 +24,9 @@ class Showing:
     crawled_at: str
 
 
-def current_articles(database: Database, pages: Collection[int]) -> dict[int, Showing]:
+def current_articles(database: Database, pages: Collection[int]) -> dict[int, CurrentArticle]:
     """Page → what it shows now."""
-    found: dict[int, Showing] = {}
+    articles: dict[int, CurrentArticle] = {}
     for page in pages:
         row = database.row(
             "SELECT p.id, p.url, r.title, m.publisher, m.published_at, s.crawled_at FROM pages p JOIN sightings s ON s.id = coalesce("
@@ -35,8 +35,8 @@ def current_articles(database: Database, pages: Collection[int]) -> dict[int, Sh
             page,
         )
         if row is not None:
-            found[page] = Showing(*row)
-    return found
+            articles[page] = CurrentArticle(*row)
+    return articles
 
 
 def current_metadata(database: Database, page: int) -> Metadata | None:
@@ -57,10 +57,10 @@ def find_by_url(database: Database, urls: Iterable[str]) -> dict[str, int]:
 
 def all_aliases(database: Database) -> Iterator[tuple[int, int, str, str, str]]:
     """(alias, page, spelling, oid, aid) of every alias, in parts: rows may be written between them."""
-    last = 0
-    while some := database.rows("SELECT id, page_id, spelling, oid, aid FROM aliases WHERE id > ? ORDER BY id LIMIT 1000", last):
-        last = some[-1][0]
-        yield from ((r[0], r[1], r[2], r[3], r[4]) for r in some)
+    cursor = 0
+    while rows := database.rows("SELECT id, page_id, spelling, oid, aid FROM aliases WHERE id > ? ORDER BY id LIMIT 1000", cursor):
+        cursor = rows[-1][0]
+        yield from ((r[0], r[1], r[2], r[3], r[4]) for r in rows)
 
 
 def find_aliases(database: Database, keys: Iterable[tuple[int, str, str, str]]) -> dict[tuple[int, str, str, str], int]:
@@ -85,8 +85,8 @@ def urls(database: Database, pages: Iterable[int]) -> dict[int, str]:
 
 
 def get_by_url(database: Database, url: str) -> int | None:
-    found: int | None = database.value("SELECT id FROM pages WHERE url = ?", url)
-    return found
+    page_id: int | None = database.value("SELECT id FROM pages WHERE url = ?", url)
+    return page_id
 
 
 def find_by_article_id(database: Database, article_id: str) -> list[tuple[int, str]]:
@@ -117,12 +117,12 @@ def find_by_path(database: Database, directory: bytes, folder: bytes, name: byte
 
 def current_state(database: Database, page: int) -> bytes | None:
     """The digest of the state that a page shows now; None where no crawl of it counts."""
-    found: bytes | None = database.value(
+    digest: bytes | None = database.value(
         "SELECT r.digest FROM pages p JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id"
         " WHERE p.id = ?",
         page,
     )
-    return found
+    return digest
 
 
 def url(database: Database, page: int) -> str:
@@ -141,7 +141,7 @@ def aliases(database: Database, page: int) -> list[str]:
 
 def delete_without_sightings(transaction: Transaction, pages: Iterable[int]) -> None:
     """Forget those of the pages that no crawl shows any more."""
-    bare = [
+    ids = [
         (r[0],)
         for r in transaction.select_by_ids(
             pages,
@@ -149,8 +149,8 @@ def delete_without_sightings(transaction: Transaction, pages: Iterable[int]) -> 
             " WHERE NOT EXISTS (SELECT 1 FROM sightings s WHERE s.page_id = p.id)",
         )
     ]
-    transaction.connection.executemany("DELETE FROM aliases WHERE page_id = ?", bare)
-    transaction.connection.executemany("DELETE FROM pages WHERE id = ?", bare)
+    transaction.connection.executemany("DELETE FROM aliases WHERE page_id = ?", ids)
+    transaction.connection.executemany("DELETE FROM pages WHERE id = ?", ids)
 
 
 def get_or_insert(transaction: Transaction, url: str) -> int:

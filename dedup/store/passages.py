@@ -12,20 +12,20 @@ def publishers(database: Database, texts: Iterable[int]) -> dict[int, int]:
     return dict(database.select_by_ids(texts, "SELECT p.text_id, p.publisher_id FROM wanted w CROSS JOIN passages p ON p.text_id = w.id"))
 
 
-def first_followers(database: Database, texts: Iterable[int], most: int | None) -> dict[int, list[int]]:
+def first_followers(database: Database, texts: Iterable[int], limit: int | None) -> dict[int, list[int]]:
     """Text → the earliest `most` texts that it represents in the passage index (None: all of them); texts that represent none are left
     out."""
     select = "SELECT w.id, r.text_id FROM wanted w CROSS JOIN represented r ON r.by = w.id"
-    if most is not None:
-        last = f"(SELECT text_id FROM represented WHERE by = w.id ORDER BY text_id LIMIT 1 OFFSET {most - 1})"
-        select += f" AND r.text_id <= coalesce({last}, 1 << 62)"
+    if limit is not None:
+        last_follower = f"(SELECT text_id FROM represented WHERE by = w.id ORDER BY text_id LIMIT 1 OFFSET {limit - 1})"
+        select += f" AND r.text_id <= coalesce({last_follower}, 1 << 62)"
     select += " ORDER BY w.id, r.text_id"
     return {text: [r[0] for r in rows] for text, rows in database.group_by_ids(texts, select).items()}
 
 
-def all_fingerprints(database: Database, beyond: int = 0) -> Iterator[tuple[int, bytes]]:
+def all_fingerprints(database: Database, after_id: int = 0) -> Iterator[tuple[int, bytes]]:
     """(text, the packed keys under which it stands for a story) in order of the keys, from the text after `beyond`."""
-    yield from database.connection.execute("SELECT text_id, keys FROM passages WHERE text_id > ? ORDER BY text_id", (beyond,))
+    yield from database.connection.execute("SELECT text_id, keys FROM passages WHERE text_id > ? ORDER BY text_id", (after_id,))
 
 
 def followers(database: Database, text: int) -> list[int]:
@@ -35,8 +35,8 @@ def followers(database: Database, text: int) -> list[int]:
 
 def publisher(database: Database, text: int) -> int | None:
     """The publisher of the first article with a text; None for one that is not looked up by passages."""
-    found: int | None = database.value("SELECT publisher_id FROM passages WHERE text_id = ?", text)
-    return found
+    publisher_id: int | None = database.value("SELECT publisher_id FROM passages WHERE text_id = ?", text)
+    return publisher_id
 
 
 def insert(transaction: Transaction, rows: Iterable[Row]) -> None:

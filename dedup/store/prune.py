@@ -6,24 +6,24 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator
 
-from dedup.errors import NoRoomError
+from dedup.errors import NotEnoughSpaceError
 from dedup.store import texts
 from dedup.store.database import Database, Row, Transaction, WritableDatabase
 from dedup.store.revisions import body_digest
-from dedup.store.rows import StoredState
+from dedup.store.rows import RetentionState
 
-STEP = 1024
+PAGES_PER_STEP = 1024
 """Pages that are given back at a time."""
 
 
-WORK = 1_000_000
+INTERRUPT_INSTRUCTIONS = 1_000_000
 """Instructions of SQLite's after which a rewriting can be interrupted."""
 
 
-_INCREMENTAL = 2
+_AUTO_VACUUM_INCREMENTAL = 2
 
 
-_STATES = (
+_STATES_QUERY = (
     "SELECT r.page_id, r.id, r.digest, min(CASE s.standing WHEN 'counted' THEN s.crawled_at END),"
     " max(CASE s.standing WHEN 'counted' THEN s.crawled_at END), max(s.crawled_at),"
     " r.id = coalesce((SELECT c.revision_id FROM pages p JOIN sightings c ON c.id = p.current_sighting_id WHERE p.id = r.page_id), 0),"
@@ -35,20 +35,20 @@ _STATES = (
 
 def latest_crawl(database: Database, until: str) -> str | None:
     """The time of the last crawl that is not later than a time; None where there is none."""
-    found: str | None = database.value("SELECT max(crawled_at) FROM sightings WHERE crawled_at <= ?", until)
-    return found
+    crawled_at: str | None = database.value("SELECT max(crawled_at) FROM sightings WHERE crawled_at <= ?", until)
+    return crawled_at
 
 
-def pages_with_several_states(database: Database, beyond: int, most: int) -> list[int]:
+def pages_with_several_states(database: Database, after_id: int, limit: int) -> list[int]:
     """The next `most` pages after one, in order of their keys, that have more than one state."""
     sql = "SELECT page_id FROM revisions WHERE page_id > ? GROUP BY page_id HAVING count(*) > 1 ORDER BY page_id LIMIT ?"
-    return [r[0] for r in database.rows(sql, beyond, most)]
+    return [r[0] for r in database.rows(sql, after_id, limit)]
 
 
-def states(database: Database, pages: Collection[int]) -> Iterator[StoredState]:
+def states(database: Database, pages: Collection[int]) -> Iterator[RetentionState]:
     """Every state of these pages that a crawl showed, page by page."""
-    for r in database.connection.execute(_STATES.format(", ".join("?" * len(pages))), tuple(pages)):
-        yield StoredState(r[0], r[1], r[2], r[3], r[4], r[5], bool(r[6]), bool(r[7]), bool(r[8]))
+    for r in database.connection.execute(_STATES_QUERY.format(", ".join("?" * len(pages))), tuple(pages)):
+        yield RetentionState(r[0], r[1], r[2], r[3], r[4], r[5], bool(r[6]), bool(r[7]), bool(r[8]))
 
 
 def body_bytes(database: Database, revisions: Collection[int]) -> int:
@@ -94,14 +94,14 @@ def followers(database: Database, texts: Iterable[int]) -> dict[int, list[int]]:
     return {text: [r[0] for r in rows] for text, rows in database.group_by_ids(texts, select).items()}
 
 
-def withdraw_texts(transaction: Transaction, texts: Collection[int]) -> None:
+def remove_from_indexes(transaction: Transaction, texts: Collection[int]) -> None:
     """No index is to hold these texts any more."""
     ids = [(t,) for t in texts]
     transaction.execute_many("UPDATE texts SET signature = NULL WHERE id = ?", ids)
     transaction.execute_many("DELETE FROM passages WHERE text_id = ?", ids)
     transaction.execute_many("DELETE FROM represented WHERE by = ?", ids)
-    for some in (ids[i : i + STEP] for i in range(0, len(ids), STEP)):  # no index has them by this: all at once
-        transaction.execute(f"DELETE FROM represented WHERE text_id IN ({', '.join('?' * len(some))})", *(t for (t,) in some))
+    for chunk in (ids[i : i + PAGES_PER_STEP] for i in range(0, len(ids), PAGES_PER_STEP)):  # no index has them by this: all at once
+        transaction.execute(f"DELETE FROM represented WHERE text_id IN ({', '.join('?' * len(chunk))})", *(t for (t,) in chunk))
 
 
 def set_fingerprints(transaction: Transaction, rows: Iterable[Row]) -> None:
@@ -111,32 +111,34 @@ def set_fingerprints(transaction: Transaction, rows: Iterable[Row]) -> None:
 
 def release_pages(database: WritableDatabase, progress: Callable[[int], None]) -> int:
     """Give free pages back to the disk, if the database was made for that; `progress` hears of pages. Returns the bytes."""
-    if database.value("PRAGMA auto_vacuum") != _INCREMENTAL:
+    if database.value("PRAGMA auto_vacuum") != _AUTO_VACUUM_INCREMENTAL:
         return 0
-    before = free_bytes(database)
+    free_before = free_bytes(database)
     while database.value("PRAGMA freelist_count"):
         with database.transaction() as transaction:
-            for _ in range(STEP):  # a row for each page comes of it, and Python takes the first
+            for _ in range(PAGES_PER_STEP):  # a row for each page comes of it, and Python takes the first
                 transaction.execute("PRAGMA incremental_vacuum(1)")
-        progress(STEP)
+        progress(PAGES_PER_STEP)
     database.rows("PRAGMA wal_checkpoint(TRUNCATE)")  # only then the file is shorter
-    return before - free_bytes(database)
+    return free_before - free_bytes(database)
 
 
-def rewrite(database: Database) -> int:
+def vacuum(database: Database) -> int:
     """Write the whole database anew, without free pages and so that those to come can be given back in steps. Returns by how
     many bytes it is smaller. Raises NoRoomError, and KeyboardInterrupt where that arrives: all is as it was then."""
-    before = _size(database)
-    needed = 2 * (before - free_bytes(database))  # a copy, and the log by which that takes the place of what was there
+    bytes_before = _size_bytes(database)
+    needed_bytes = 2 * (bytes_before - free_bytes(database))  # a copy, and the log by which that takes the place of what was there
     folder = os.path.dirname(os.path.realpath(database.path))
-    place = os.statvfs(folder)
-    if (free := place.f_bavail * place.f_frsize) < needed:
-        raise NoRoomError(path=database.path, needed=f"{needed / 1e6:,.1f} MB", free=f"{free / 1e6:,.1f} MB", folder=folder)
-    database.connection.set_progress_handler(lambda: 0, WORK)  # where signals are heard
+    filesystem = os.statvfs(folder)
+    if (available_bytes := filesystem.f_bavail * filesystem.f_frsize) < needed_bytes:
+        raise NotEnoughSpaceError(
+            path=database.path, needed=f"{needed_bytes / 1e6:,.1f} MB", free=f"{available_bytes / 1e6:,.1f} MB", folder=folder
+        )
+    database.connection.set_progress_handler(lambda: 0, INTERRUPT_INSTRUCTIONS)  # where signals are heard
     try:
         quoted = folder.replace("'", "''")
         database.connection.execute(f"PRAGMA temp_store_directory='{quoted}'")
-        database.connection.execute(f"PRAGMA auto_vacuum={_INCREMENTAL}")
+        database.connection.execute(f"PRAGMA auto_vacuum={_AUTO_VACUUM_INCREMENTAL}")
         database.connection.execute("VACUUM")
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
@@ -146,8 +148,8 @@ def rewrite(database: Database) -> int:
         database.connection.set_progress_handler(None, 0)
         database.connection.execute("PRAGMA temp_store_directory=''")
     database.rows("PRAGMA wal_checkpoint(TRUNCATE)")
-    return before - _size(database)
+    return bytes_before - _size_bytes(database)
 
 
-def _size(database: Database) -> int:
+def _size_bytes(database: Database) -> int:
     return int(database.value("PRAGMA page_count")) * int(database.value("PRAGMA page_size"))

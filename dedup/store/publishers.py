@@ -5,17 +5,17 @@ from __future__ import annotations
 from dedup.store.database import Database, Transaction
 
 
-def find(database: Database, house: str) -> int | None:
+def find(database: Database, canonical_name: str) -> int | None:
     """The key of a house; None for one that no article is from."""
-    found: int | None = database.value("SELECT id FROM publishers WHERE name = ?", house)
-    return found
+    publisher_id: int | None = database.value("SELECT id FROM publishers WHERE name = ?", canonical_name)
+    return publisher_id
 
 
 def name(database: Database, publisher: int) -> str:
     return str(database.value("SELECT name FROM publishers WHERE id = ?", publisher))
 
 
-def get_or_insert(transaction: Transaction, name: str) -> int:
+def get_or_insert(transaction: Transaction, canonical_name: str) -> int:
     """The key of a house, made at first sight."""
-    row = transaction.row("SELECT id FROM publishers WHERE name = ?", name)
-    return row[0] if row else transaction.insert("INSERT INTO publishers (name) VALUES (?)", (name,))
+    row = transaction.row("SELECT id FROM publishers WHERE name = ?", canonical_name)
+    return row[0] if row else transaction.insert("INSERT INTO publishers (name) VALUES (?)", (canonical_name,))

@@ -4,43 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from dedup.model import Cause
+from dedup.model import MismatchCause
 from dedup.store.database import Database, Row, Transaction
 from dedup.store.rows import (
-    DoubtfulReading,
-    FileReading,
+    FileReadingRow,
     ReadingRow,
+    StaleCandidate,
 )
 
-_DOUBTFUL = "d.id, s.page_id, s.id, s.crawled_at, s.revision_id, d.claimed, d.check_cause"
+_STALE_CANDIDATE_COLUMNS = "d.id, s.page_id, s.id, s.crawled_at, s.revision_id, d.claimed, d.check_cause"
 
 
 _MAY_BE_STALE = "(d.check_cause = 'altered' OR d.check_cause = 'stale')"
 
 
-_FILE_READING = "d.id, d.sighting_id, d.check_status, d.standing, s.page_id, s.crawled_at, d.crawled_at_from, s.revision_id"
+_FILE_READING_COLUMNS = "d.id, d.sighting_id, d.check_status, d.standing, s.page_id, s.crawled_at, d.crawled_at_from, s.revision_id"
 
 
-def latest_of_files(database: Database, files: Iterable[int]) -> dict[int, FileReading]:
+def latest_of_files(database: Database, files: Iterable[int]) -> dict[int, FileReadingRow]:
     """File → the reading of the article that it showed last."""
     select = (
-        f"SELECT w.id, {_FILE_READING} FROM wanted w CROSS JOIN files f ON f.id = w.id"
+        f"SELECT w.id, {_FILE_READING_COLUMNS} FROM wanted w CROSS JOIN files f ON f.id = w.id"
         " JOIN readings d ON d.id = coalesce(f.reading_id, (SELECT max(id) FROM readings WHERE file_id = f.id))"
         " JOIN sightings s ON s.id = d.sighting_id"
     )
-    return {r[0]: FileReading(*r[1:]) for r in database.select_by_ids(files, select)}
+    return {r[0]: FileReadingRow(*r[1:]) for r in database.select_by_ids(files, select)}
 
 
-def find_by_crawl(database: Database, crawls: Iterable[tuple[int, int, str]]) -> dict[int, list[FileReading]]:
+def find_by_crawl(database: Database, crawls: Iterable[tuple[int, int, str]]) -> dict[int, list[FileReadingRow]]:
     """File → its readings of one crawl, of the (file, page, crawl time) that are asked for."""
     select = (
-        f"SELECT w.file, {_FILE_READING} FROM wanted w CROSS JOIN sightings s ON s.page_id = w.page AND s.crawled_at = w.crawled_at"
+        f"SELECT w.file, {_FILE_READING_COLUMNS} FROM wanted w CROSS JOIN sightings s ON s.page_id = w.page AND s.crawled_at = w.crawled_at"
         " CROSS JOIN readings d ON d.sighting_id = s.id AND d.file_id = w.file ORDER BY w.file, d.id"
     )
-    found: dict[int, list[FileReading]] = {}
+    readings_by_file: dict[int, list[FileReadingRow]] = {}
     for row in database.select_by_keys("file, page, crawled_at", crawls, select):
-        found.setdefault(row[0], []).append(FileReading(*row[1:]))
-    return found
+        readings_by_file.setdefault(row[0], []).append(FileReadingRow(*row[1:]))
+    return readings_by_file
 
 
 def of_sightings(database: Database, sightings: Iterable[int]) -> dict[int, list[ReadingRow]]:
@@ -53,23 +53,23 @@ def of_sightings(database: Database, sightings: Iterable[int]) -> dict[int, list
     return {sighting: [ReadingRow(*r) for r in of_sighting] for sighting, of_sighting in rows.items()}
 
 
-def doubtful_of_pages(database: Database, pages: Iterable[int]) -> list[DoubtfulReading]:
+def stale_candidates_of_pages(database: Database, pages: Iterable[int]) -> list[StaleCandidate]:
     """Every counted reading of these pages whose claim may be the digest of an earlier state."""
     select = (
-        f"SELECT {_DOUBTFUL} FROM wanted w CROSS JOIN aliases a ON a.page_id = w.id"
+        f"SELECT {_STALE_CANDIDATE_COLUMNS} FROM wanted w CROSS JOIN aliases a ON a.page_id = w.id"
         " CROSS JOIN readings d INDEXED BY readings_doubted ON d.alias_id = a.id AND d.check_status = 'mismatched'"
         f" AND d.standing = 'counted' CROSS JOIN sightings s ON s.id = d.sighting_id WHERE {_MAY_BE_STALE}"
     )
-    return [DoubtfulReading(*r) for r in database.select_by_ids(pages, select)]
+    return [StaleCandidate(*r) for r in database.select_by_ids(pages, select)]
 
 
-def doubtful_of_sightings(database: Database, sightings: Iterable[int]) -> list[DoubtfulReading]:
+def stale_candidates_of_sightings(database: Database, sightings: Iterable[int]) -> list[StaleCandidate]:
     """Those of these sightings."""
     select = (
-        f"SELECT {_DOUBTFUL} FROM wanted w CROSS JOIN sightings s ON s.id = w.id CROSS JOIN readings d ON d.sighting_id = s.id"
+        f"SELECT {_STALE_CANDIDATE_COLUMNS} FROM wanted w CROSS JOIN sightings s ON s.id = w.id CROSS JOIN readings d ON d.sighting_id = s.id"
         f" WHERE d.check_status = 'mismatched' AND d.standing = 'counted' AND {_MAY_BE_STALE}"
     )
-    return [DoubtfulReading(*r) for r in database.select_by_ids(sightings, select)]
+    return [StaleCandidate(*r) for r in database.select_by_ids(sightings, select)]
 
 
 def verified_claims(database: Database, revisions: Iterable[int]) -> dict[int, list[str]]:
@@ -117,12 +117,12 @@ def delete(transaction: Transaction, readings: Collection[int]) -> None:
     transaction.execute_many("DELETE FROM readings WHERE id = ?", ((r,) for r in readings))
 
 
-def set_causes(transaction: Transaction, causes: Iterable[tuple[int, Cause]]) -> None:
+def set_causes(transaction: Transaction, causes: Iterable[tuple[int, MismatchCause]]) -> None:
     """(reading, another cause for its mismatch), now that more of the page's history is known."""
     transaction.execute_many("UPDATE readings SET check_cause = ? WHERE id = ?", ((cause, reading) for reading, cause in causes))
 
 
-def misplaced(database: Database) -> list[tuple[int, int, int, int]]:
+def list_misplaced(database: Database) -> list[tuple[int, int, int, int]]:
     """(reading, sighting, revision, page it belongs to) where a reading's alias is another page's than its sighting."""
     return [
         (r[0], r[1], r[2], r[3])
@@ -136,8 +136,8 @@ def misplaced(database: Database) -> list[tuple[int, int, int, int]]:
 def move(transaction: Transaction, reading: int, sighting: int) -> None:
     """Hang a reading on another sighting; one that the file has there already gives way to it."""
     file = transaction.value("SELECT file_id FROM readings WHERE id = ?", reading)
-    there = transaction.row("SELECT id FROM readings WHERE sighting_id = ? AND file_id = ?", sighting, file)
-    if there:
-        transaction.execute("UPDATE files SET reading_id = ? WHERE reading_id = ?", reading, there[0])
-        transaction.execute("DELETE FROM readings WHERE id = ?", there[0])
+    existing = transaction.row("SELECT id FROM readings WHERE sighting_id = ? AND file_id = ?", sighting, file)
+    if existing:
+        transaction.execute("UPDATE files SET reading_id = ? WHERE reading_id = ?", reading, existing[0])
+        transaction.execute("DELETE FROM readings WHERE id = ?", existing[0])
     transaction.execute("UPDATE readings SET sighting_id = ? WHERE id = ?", sighting, reading)

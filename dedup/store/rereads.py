@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 from dedup.store import files, statistics
 from dedup.store.database import Database, Transaction
-from dedup.store.files import Path
-from dedup.store.rows import Stat
+from dedup.store.files import FilePath
+from dedup.store.rows import FileStamp
 
-_QUEUE = "INSERT INTO rereads (file_id, content) SELECT f.id, f.content FROM files f WHERE f.content IS NOT NULL"
+_ENQUEUE = "INSERT INTO rereads (file_id, content) SELECT f.id, f.content FROM files f WHERE f.content IS NOT NULL"
 
 
-_REPLACING = " ON CONFLICT (file_id) DO UPDATE SET content = excluded.content"
+_ON_CONFLICT = " ON CONFLICT (file_id) DO UPDATE SET content = excluded.content"
 
 
 def count(database: Database) -> int:
@@ -23,58 +23,58 @@ def count(database: Database) -> int:
 def queue_all(transaction: Transaction) -> int:
     """Queue every file whose bytes were read, those that are gone too: their bytes may be at another path by now. Returns how many
     are in the queue."""
-    transaction.execute(_QUEUE + _REPLACING)
+    transaction.execute(_ENQUEUE + _ON_CONFLICT)
     return statistics.count(transaction, "rereads")
 
 
 def queue_faults(transaction: Transaction) -> int:
     """Queue every file that is there and has a fault. Returns how many have."""
-    at = {
+    paths = {
         (directory, folder, name): None
         for directory, path in transaction.rows("SELECT DISTINCT directory_id, path FROM faults")
         for folder, _, name in (bytes(path).rpartition(b"/"),)
     }
-    ids = [row.id for row in files.find_by_path(transaction, at).values() if not row.gone and row.content is not None]
-    _queue(transaction, ids)
+    ids = [row.id for row in files.find_by_path(transaction, paths).values() if not row.is_gone and row.content_digest is not None]
+    _enqueue(transaction, ids)
     return len(ids)
 
 
 def queue_files_of_aliases(transaction: Transaction, aliases: Iterable[int]) -> None:
     """Queue the files that are there and hold an article of these aliases."""
     select = "SELECT f.id FROM wanted w CROSS JOIN readings d ON d.alias_id = w.id JOIN files f ON f.reading_id = d.id WHERE f.gone = 0"
-    _queue(transaction, [r[0] for r in transaction.select_by_ids(aliases, select)])
+    _enqueue(transaction, [r[0] for r in transaction.select_by_ids(aliases, select)])
 
 
-def _queue(transaction: Transaction, files: Iterable[int]) -> None:
-    transaction.connection.executemany(f"{_QUEUE} AND f.id = ?{_REPLACING}", ((f,) for f in files))
+def _enqueue(transaction: Transaction, files: Iterable[int]) -> None:
+    transaction.connection.executemany(f"{_ENQUEUE} AND f.id = ?{_ON_CONFLICT}", ((f,) for f in files))
 
 
-def queued(database: Database, directory: int, beyond: int, most: int) -> list[tuple[int, bytes, bytes, Stat]]:
+def list_queued(database: Database, directory: int, after_id: int, limit: int) -> list[tuple[int, bytes, bytes, FileStamp]]:
     """(file, folder, name, recorded state) of queued files of a crawl directory that are not gone, by key, from the one after
     `beyond`; at most `most`."""
     rows = database.rows(
         "SELECT f.id, f.folder, f.name, f.size, f.mtime_ns, f.inode, f.ctime_ns FROM rereads q CROSS JOIN files f ON f.id = q.file_id"
         " WHERE q.file_id > ? AND f.directory_id = ? AND f.gone = 0 ORDER BY q.file_id LIMIT ?",
-        beyond, directory, most,
+        after_id, directory, limit,
     )  # fmt: skip
-    return [(r[0], r[1], r[2], Stat(r[3], r[4], r[5], r[6])) for r in rows]
+    return [(r[0], r[1], r[2], FileStamp(r[3], r[4], r[5], r[6])) for r in rows]
 
 
-def any_queued(database: Database) -> bool:
+def has_queued(database: Database) -> bool:
     """Whether any file is in the queue."""
     return database.row("SELECT 1 FROM rereads LIMIT 1") is not None
 
 
-def queued_by_content(database: Database, contents: Iterable[bytes]) -> dict[bytes, list[tuple[int, Path]]]:
+def queued_by_content(database: Database, contents: Iterable[bytes]) -> dict[bytes, list[tuple[int, FilePath]]]:
     """Content → (file, path) of every queued file with that content, gone or not."""
     select = (
         "SELECT q.content, q.file_id, f.directory_id, f.folder, f.name FROM wanted w CROSS JOIN rereads q ON q.content = w.content"
         " JOIN files f ON f.id = q.file_id ORDER BY q.file_id"
     )
-    found: dict[bytes, list[tuple[int, Path]]] = {}
+    queued_files: dict[bytes, list[tuple[int, FilePath]]] = {}
     for content, file, directory, folder, name in database.select_by_keys("content", ((c,) for c in contents), select):
-        found.setdefault(content, []).append((file, (directory, folder, name)))
-    return found
+        queued_files.setdefault(content, []).append((file, (directory, folder, name)))
+    return queued_files
 
 
 def unqueue(transaction: Transaction, files: Iterable[int]) -> None:

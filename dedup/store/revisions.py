@@ -8,27 +8,27 @@ import xxhash
 
 from dedup.store.database import Database, Row, Transaction
 from dedup.store.rows import (
-    KnownState,
+    ExistingState,
     RevisionRow,
     StateBody,
 )
 
-STATE_BODY = "r.title, CASE WHEN r.pruned_at IS NULL THEN r.body END, r.pruned_at, r.pruned_digest"
+STATE_BODY_COLUMNS = "r.title, CASE WHEN r.pruned_at IS NULL THEN r.body END, r.pruned_at, r.pruned_digest"
 """What a `StateBody` is made of."""
 
 
-def find_by_state(database: Database, states: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], KnownState]:
+def find_by_state(database: Database, states: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], ExistingState]:
     """(page, state digest) → what is stored of it."""
     select = (
         "SELECT r.page_id, r.digest, r.id, r.text_id, r.pruned_at IS NOT NULL FROM wanted w"
         " CROSS JOIN revisions r ON r.page_id = w.page AND r.digest = w.digest"
     )
-    return {(r[0], r[1]): KnownState(r[2], r[3], bool(r[4])) for r in database.select_by_keys("page, digest", states, select)}
+    return {(r[0], r[1]): ExistingState(r[2], r[3], bool(r[4])) for r in database.select_by_keys("page, digest", states, select)}
 
 
 def bodies(database: Database, revisions: Collection[int]) -> dict[int, StateBody]:
     """Revision → its title and body."""
-    select = f"SELECT r.id, {STATE_BODY} FROM wanted w CROSS JOIN revisions r ON r.id = w.id"
+    select = f"SELECT r.id, {STATE_BODY_COLUMNS} FROM wanted w CROSS JOIN revisions r ON r.id = w.id"
     return {r[0]: StateBody(*r[1:]) for r in database.select_by_ids(revisions, select)}
 
 
@@ -39,14 +39,14 @@ def clear_text(transaction: Transaction, revision: int) -> None:
 
 def body(database: Database, revision: int) -> StateBody:
     """Title and body of a state."""
-    row = database.row(f"SELECT {STATE_BODY} FROM revisions r WHERE r.id = ?", revision)
+    row = database.row(f"SELECT {STATE_BODY_COLUMNS} FROM revisions r WHERE r.id = ?", revision)
     assert row is not None
     return StateBody(*row)
 
 
 def text(database: Database, revision: int) -> int | None:
-    found: int | None = database.value("SELECT text_id FROM revisions WHERE id = ?", revision)
-    return found
+    text_id: int | None = database.value("SELECT text_id FROM revisions WHERE id = ?", revision)
+    return text_id
 
 
 def publisher(database: Database, revision: int) -> tuple[str, str]:
@@ -114,14 +114,14 @@ def copy_to_page(transaction: Transaction, revision: int, page: int) -> int:
     columns = "digest, title, body, text_id, pruned_at, pruned_characters, pruned_digest"
     row = transaction.row(f"SELECT {columns} FROM revisions WHERE id = ?", revision)
     assert row is not None
-    there = transaction.row("SELECT id, text_id, pruned_at FROM revisions WHERE page_id = ? AND digest = ?", page, row[0])
-    if there is None:
+    existing = transaction.row("SELECT id, text_id, pruned_at FROM revisions WHERE page_id = ? AND digest = ?", page, row[0])
+    if existing is None:
         return transaction.insert(f"INSERT INTO revisions (page_id, {columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (page, *row))
-    if there[2] is not None and row[4] is None:
-        restore_bodies(transaction, [(there[0], row[2])])
+    if existing[2] is not None and row[4] is None:
+        restore_bodies(transaction, [(existing[0], row[2])])
     if row[3] is not None:
-        set_texts(transaction, [(there[0], row[3])])
-    return int(there[0])
+        set_texts(transaction, [(existing[0], row[3])])
+    return int(existing[0])
 
 
 def body_digest(body: str) -> bytes:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dedup.model import Cause, CheckStatus, Masking, Metadata, Packed, Severity, Standing, TimeSource, Topic
+from dedup.model import AlertTopic, CheckStatus, Masking, Metadata, MismatchCause, PickleBySlots, Severity, SightingStatus, TimeSource
 
 
 @dataclass(frozen=True, slots=True)
-class Stat(Packed):
+class FileStamp(PickleBySlots):
     """What tells one state of a file from another without reading it; inode as a signed 64-bit number."""
 
     size: int
@@ -21,7 +21,7 @@ class Stat(Packed):
 ARTICLE, FAULT, UNREAD, GONE = 1, 2, 3, 4
 """What a file was found to be: read as an article, read as a fault, not read, or no longer there."""
 
-Recorded = tuple[bytes, int, int, int, int, int, int]
+RecordedFile = tuple[bytes, int, int, int, int, int, int]
 """What a scan compares: (name, file, size, mtime_ns, inode, ctime_ns, one of the four above). A plain row: there are millions."""
 
 
@@ -32,36 +32,36 @@ class FileRow:
     again by the settings in force."""
 
     id: int
-    stat: Stat
-    content: bytes | None
+    stamp: FileStamp
+    content_digest: bytes | None
     is_article: bool
-    gone: bool
-    pruned: bool = False
-    reading: int | None = None
-    stale: bytes | None = None
+    is_gone: bool
+    is_pruned: bool = False
+    reading_id: int | None = None
+    reread_digest: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class FileReading:
+class FileReadingRow:
     """One reading of a file, with the crawl that it showed. `crawled_at_from` is where this reading has the crawl time from."""
 
     id: int
     sighting_id: int
     check_status: CheckStatus
-    standing: Standing
+    status: SightingStatus
     page_id: int
     crawled_at: str
-    crawled_at_from: TimeSource
+    crawled_at_source: TimeSource
     revision_id: int
 
 
 @dataclass(frozen=True, slots=True)
-class KnownState:
+class ExistingState:
     """A stored state of a page: its revision, the text of that if it has one, and whether its body was pruned."""
 
-    revision: int
-    text: int | None
-    pruned: bool
+    revision_id: int
+    text_id: int | None
+    is_pruned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,93 +72,93 @@ class StateBody:
     title: str
     body: str | None
     pruned_at: str | None = None
-    digest: bytes | None = None
+    body_digest: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class StoredState:
+class RetentionState:
     """A state of a page as a rule of retention sees it. `first` and `last` are the crawls that showed it and count (None: no such
     one), `seen` the last crawl of any standing; `current`: the page shows it now; `there`: a file that is there holds it."""
 
-    page: int
-    revision: int
+    page_id: int
+    revision_id: int
     digest: bytes
-    first: str | None
-    last: str | None
-    seen: str
-    current: bool
-    there: bool
-    pruned: bool
+    first_crawled_at: str | None
+    last_crawled_at: str | None
+    last_seen_at: str
+    is_current: bool
+    has_file: bool
+    is_pruned: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ReadingRow:
     """What a reading says of its sighting."""
 
-    standing: Standing
+    status: SightingStatus
     check_status: CheckStatus
-    check_cause: Cause | None
+    check_cause: MismatchCause | None
     metadata_id: int
     metadata_digest: bytes
-    crawled_at_from: TimeSource
+    crawled_at_source: TimeSource
 
 
-class Worth(NamedTuple):
+class MergedReadings(NamedTuple):
     """What its readings make of a sighting."""
 
-    standing: Standing
+    status: SightingStatus
     check_status: CheckStatus
-    check_cause: Cause | None
-    metadata: int
-    crawled_at_from: TimeSource
+    check_cause: MismatchCause | None
+    metadata_id: int
+    crawled_at_source: TimeSource
 
 
 @dataclass(frozen=True, slots=True)
-class DoubtfulReading:
+class StaleCandidate:
     """A counted reading whose claim is a digest, but not that of its own state."""
 
     id: int
-    page: int
-    sighting: int
+    page_id: int
+    sighting_id: int
     crawled_at: str
-    revision: int
-    claimed: str
-    cause: Cause
+    revision_id: int
+    claimed_digest: str
+    cause: MismatchCause
 
 
 class FirstCrawl(NamedTuple):
     """A revision with the digest of its state and the first counted crawl that showed it; `pruned`: its body was let go."""
 
-    revision: int
+    revision_id: int
     digest: bytes
     crawled_at: str
-    pruned: int
+    is_pruned: int
 
 
 @dataclass(frozen=True, slots=True)
 class TextPages:
     """The first and the last page that show a text."""
 
-    first: int
-    last: int
+    first_page_id: int
+    last_page_id: int
 
     @property
-    def several(self) -> bool:
+    def has_several(self) -> bool:
         """Whether more pages than one show it."""
-        return self.first != self.last
+        return self.first_page_id != self.last_page_id
 
 
 @dataclass(frozen=True, slots=True)
-class KeptSighting:
+class SightingRow:
     """A sighting with what its page's history is worked out from."""
 
     id: int
     crawled_at: str
     revision_id: int
     digest: bytes
-    standing: Standing
+    status: SightingStatus
     check_status: CheckStatus
-    check_cause: Cause | None
+    check_cause: MismatchCause | None
     metadata: Metadata
 
 
@@ -174,10 +174,10 @@ class ArticleRow:
     publisher: str
     published_at: str | None
     crawled_at: str
-    id: str | None
+    article_id: str | None
     check_status: CheckStatus
     path: str
-    gone: bool
+    is_gone: bool
     crowded: bool
     oid: str
     pruned_at: str | None
@@ -202,10 +202,10 @@ class BoilerplateRow:
     name: str
     publisher: str
     passage: str
-    shown: str
-    articles: int
+    example: str
+    article_count: int
     status: Masking
-    since: str
+    added_at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,14 +214,14 @@ class TimelineRow:
 
     sighting_id: int
     crawled_at: str
-    crawled_at_from: str
+    crawled_at_source: str
     revision_id: int
     digest: bytes
-    standing: Standing
+    status: SightingStatus
     check_status: CheckStatus
-    check_cause: Cause | None
+    check_cause: MismatchCause | None
     path: str
-    gone: bool
+    is_gone: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,7 @@ class RevisionRow:
     title: str
     first_crawled_at: str
     last_crawled_at: str
-    sightings: int
+    sighting_count: int
     check_rank: int
     pruned_at: str | None
 
@@ -243,8 +243,8 @@ class ChangeRow:
     """A stored change; `fields` is JSON, name → [before, after]. `body_similarity` None: a body was pruned before they were
     compared; `kind` None: it was not judged."""
 
-    from_revision: int
-    to_revision: int
+    from_revision_id: int
+    to_revision_id: int
     at: str
     title_changed: bool
     body_changed: bool
@@ -253,7 +253,7 @@ class ChangeRow:
     fields: str
     kind: str | None
     severity: str | None
-    stealth: bool
+    silent: bool
     corrected: bool
 
 
@@ -262,35 +262,35 @@ class StoredChange:
     """A change as stored, by its later sighting: the earlier one, the two revisions, what it was worked out from (`past` None: it was
     never judged), and the judgement."""
 
-    previous: int
+    previous_sighting_id: int
     returned: bool
     fields: str
-    past: str | None
+    page_history: str | None
     kind: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedRow:
+class ClassificationRow:
     """A stored judgement: columns `kind` to `judged_by` of a change."""
 
     kind: str | None = None
     severity: str | None = None
-    channels: str | None = None
+    parts: str | None = None
     evidence: str | None = None
-    stealth: int = 0
+    silent: int = 0
     corrected: int = 0
-    edit: bytes | None = None
-    past: str | None = None
-    judged_by: str | None = None
+    edit_digest: bytes | None = None
+    page_history: str | None = None
+    classified_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedChange:
+class ClassifiedChange:
     """A change of a page with its judgement (`kind` None: it has none), as told in a feed; states are their digests; `stealth` and
     `corrected` are 0 or 1; `channels`, `evidence` and `fields` are JSON."""
 
-    id: int
-    page: int
+    sighting_id: int
+    page_id: int
     url: str
     publisher: str
     oid: str
@@ -302,11 +302,11 @@ class JudgedChange:
     state: bytes
     kind: str | None
     severity: str | None
-    channels: str | None
+    parts: str | None
     evidence: str | None
-    stealth: int
+    silent: int
     corrected: int
-    edit: bytes | None
+    edit_digest: bytes | None
     fields: str
     body_similarity: float | None
 
@@ -317,10 +317,10 @@ class AlertRow:
     `pages`: it tells of an incident on so many pages."""
 
     id: int
-    name: str
+    public_id: str
     rule: str
-    event: str
-    topic: Topic
+    event_key: str
+    topic: AlertTopic
     kind: str
     severity: Severity
     url: str
@@ -328,13 +328,13 @@ class AlertRow:
     publisher: str
     at: str
     details: dict[str, Any]
-    told: dict[str, Any]
-    made_at: str
+    payload: dict[str, Any]
+    created_at: str
     withdrawn_at: str | None = None
     incident: str | None = None
-    pages: int | None = None
+    page_count: int | None = None
     open_until: str | None = None
-    folded_into: int | None = None
+    folded_into_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,66 +342,66 @@ class DeliveryRow:
     """An alert on its way to a channel; `state` is pending, sent, dead or withdrawn, `digest` why it is told together with others."""
 
     id: int
-    alert: int
+    alert_id: int
     rule: str
     channel: str
-    state: str
+    status: str
     due_at: str
-    digest: str | None
+    digest_reason: str | None
     attempts: int
-    first_attempt: str | None
-    last_attempt: str | None
+    first_attempt_at: str | None
+    last_attempt_at: str | None
     last_error: str | None
     sent_at: str | None
-    message: str | None
+    message_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
+class MistimedDelivery:
     """A pending delivery whose due time was set when the clock was ahead; `failed`: it waits for another attempt."""
 
     id: int
-    alert: int
+    alert_id: int
     rule: str
     due_at: str
-    digest: str | None
-    failed: bool
+    digest_reason: str | None
+    is_retry: bool
     scheduled_at: str
 
 
 @dataclass(frozen=True, slots=True)
-class Outstanding:
+class OutstandingDeliveries:
     """Of one channel: deliveries that are pending, when the first of them is or was due, and those that are dead."""
 
     pending: int
-    first_due: str | None
+    first_due_at: str | None
     dead: int
 
 
 @dataclass(frozen=True, slots=True)
-class KnownAlert:
+class ExistingAlert:
     """What an event that is met again has to know: of which rule an alert tells of it already, and how that stands; the channels that it
     was or will be sent to."""
 
     id: int
     rule: str
     withdrawn_at: str | None
-    folded_into: int | None
+    folded_into_id: int | None
     channels: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class IncidentState:
     """What was told last of an incident, how many times it was told by then, and whether a channel has taken it."""
 
-    id: int
+    alert_id: int
     open_until: str
-    times: int
-    sent: bool = False
+    report_count: int
+    is_sent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class WordsRow:
+class SearchDocument:
     """What a revision is found by: `publishers` are the (publisher as printed, oid) of its crawls, `body` is None where it was pruned."""
 
     id: int
@@ -413,7 +413,7 @@ class WordsRow:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundRow:
+class SearchHitRow:
     """A revision as search results show it, by its last counted crawl; `current`: its page shows it now, `body` is None where it was
     pruned."""
 
@@ -426,7 +426,7 @@ class FoundRow:
     publisher: str
     oid: str
     crawled_at: str
-    current: bool
+    is_current: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,7 +436,7 @@ class DirectoryRow:
 
     id: int
     path: bytes
-    files: int
-    gone: int
+    file_count: int
+    gone_count: int
     scanned_at: str | None
-    forgotten_at: str | None
+    retired_at: str | None

@@ -16,11 +16,11 @@ from sqlite_utils import Database, Migrations
 
 from dedup.errors import SqliteTooOldError
 
-NEEDED_SQLITE = (3, 37, 0)
+MIN_SQLITE_VERSION = (3, 37, 0)
 
 migrations = Migrations("dedup")
 
-NAMES = frozenset(
+MIGRATION_NAMES = frozenset(
     {
         "0001_first", "0002_batches", "0003_passages", "0004_pruned", "0005_judged", "0006_alerts", "0007_summaries", "0008_altered",
         "0009_counted", "0011_summaries_again", "0012_rereads", "0013_neighbours", "0014_mounts", "0015_schedules",
@@ -844,27 +844,27 @@ def _quoted(db: Database) -> None:
 
 def _statements(script: str) -> list[str]:
     """The script's statements; `executescript` would commit the transaction that migrations run in."""
-    found, statement = [], ""
+    statements, statement = [], ""
     for line in script.splitlines(keepends=True):
         statement += line
         if sqlite3.complete_statement(statement):
-            found.append(statement.strip())
+            statements.append(statement.strip())
             statement = ""
-    return found
+    return statements
 
 
 def require_sqlite() -> None:
     """Raises SqliteTooOldError where STRICT tables are not to be had."""
-    if sqlite3.sqlite_version_info < NEEDED_SQLITE:
-        raise SqliteTooOldError(found=sqlite3.sqlite_version, needed=".".join(map(str, NEEDED_SQLITE)))
+    if sqlite3.sqlite_version_info < MIN_SQLITE_VERSION:
+        raise SqliteTooOldError(found=sqlite3.sqlite_version, needed=".".join(map(str, MIN_SQLITE_VERSION)))
 
 
-def unknown(db: Database) -> list[str]:
+def unknown_migrations(db: Database) -> list[str]:
     """Names of applied migrations that this program does not know: the database is newer."""
-    return sorted({m.name for m in migrations.applied(db)} - NAMES)
+    return sorted({m.name for m in migrations.applied(db)} - MIGRATION_NAMES)
 
 
-def pending(db: Database) -> bool:
+def has_pending_migrations(db: Database) -> bool:
     """Whether the database lacks a migration of this program."""
     return bool(migrations.pending(db))
 
@@ -877,9 +877,9 @@ def migrate(db: Database) -> None:
         if {"0004_pruned", "0005_judged"} & {m.name for m in migrations.pending(db)} == {"0005_judged"}:
             db.execute("DROP VIEW IF EXISTS changes_view")  # an early form of 0004 made it, and 0005 makes it
         migrations.apply(db)
-        broken = db.execute("PRAGMA foreign_key_check").fetchall()
-        if broken:
-            raise sqlite3.IntegrityError(f"foreign keys would be broken: {broken[:3]}")
+        violations = db.execute("PRAGMA foreign_key_check").fetchall()
+        if violations:
+            raise sqlite3.IntegrityError(f"foreign keys would be broken: {violations[:3]}")
         db.execute("COMMIT")
     except BaseException:
         if db.conn.in_transaction:
@@ -889,58 +889,58 @@ def migrate(db: Database) -> None:
         db.execute("PRAGMA foreign_keys=ON")
 
 
-Kind = Literal["table", "index", "trigger", "view"]
+ObjectKind = Literal["table", "index", "trigger", "view"]
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class SchemaDifference:
     """An object of the database's schema that is `missing`, or other than the migrations make it; `sql` makes it as they do."""
 
-    kind: Kind
+    kind: ObjectKind
     name: str
-    missing: bool
+    is_missing: bool
     sql: str
 
 
-def differences(db: Database) -> list[Difference]:
+def differences(db: Database) -> list[SchemaDifference]:
     """What of the schema is not as the migrations make it: tables first, then indexes, triggers and views, each by name. Objects that
     others added are left out, and tables are compared by their columns."""
-    found = _objects(db)
-    wanted = _wanted()
+    actual = _schema_objects(db)
+    expected = _expected_objects()
     return [
-        Difference(kind, name, (kind, name) not in found, sql)
-        for (kind, name), (shape, sql) in sorted(wanted.items(), key=lambda item: (_KINDS.index(item[0][0]), item[0][1]))
-        if (kind, name) not in found or found[kind, name][0] != shape
+        SchemaDifference(kind, name, (kind, name) not in actual, sql)
+        for (kind, name), (shape, sql) in sorted(expected.items(), key=lambda item: (_OBJECT_KINDS.index(item[0][0]), item[0][1]))
+        if (kind, name) not in actual or actual[kind, name][0] != shape
     ]
 
 
-_KINDS: tuple[Kind, ...] = ("table", "index", "trigger", "view")
+_OBJECT_KINDS: tuple[ObjectKind, ...] = ("table", "index", "trigger", "view")
 
 
 @lru_cache(maxsize=1)
-def _wanted() -> dict[tuple[Kind, str], tuple[str, str]]:
+def _expected_objects() -> dict[tuple[ObjectKind, str], tuple[str, str]]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
         db = Database(connection)
         migrations.apply(db)
-        return _objects(db)
+        return _schema_objects(db)
     finally:
         connection.close()
 
 
-def _objects(db: Database) -> dict[tuple[Kind, str], tuple[str, str]]:
+def _schema_objects(db: Database) -> dict[tuple[ObjectKind, str], tuple[str, str]]:
     """(kind, name) → (what is compared of it, the SQL that makes it)."""
     rows = db.execute(
         "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
     ).fetchall()
-    return {(kind, name): (_columns(db, name) if kind == "table" else _plain(sql), sql) for kind, name, sql in rows}
+    return {(kind, name): (_table_shape(db, name) if kind == "table" else _normalise_sql(sql), sql) for kind, name, sql in rows}
 
 
-def _columns(db: Database, table: str) -> str:
+def _table_shape(db: Database, table: str) -> str:
     rows = db.execute('SELECT name, type, "notnull", pk FROM pragma_table_xinfo(?)', (table,)).fetchall()
     return "; ".join(" ".join(map(str, row)) for row in rows)
 
 
-def _plain(sql: str) -> str:
+def _normalise_sql(sql: str) -> str:
     """SQL without comments, quotation of names and the way that it is laid out."""
     return " ".join(re.sub(r"--[^\n]*", "", sql).replace('"', "").split())

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from dedup.model import Cause, Metadata
+from dedup.model import Metadata, MismatchCause
 from dedup.store.database import Database, Row, Transaction
 from dedup.store.rows import (
     FirstCrawl,
-    KeptSighting,
+    MergedReadings,
+    SightingRow,
     TimelineRow,
-    Worth,
 )
 
 
@@ -20,10 +20,10 @@ def count_of_page(database: Database, page: int) -> int:
     return int(database.value("SELECT count(*) FROM sightings WHERE page_id = ?", page))
 
 
-def list_of_page(database: Database, page: int, after: tuple[str, bytes] | None, most: int) -> list[TimelineRow]:
+def list_of_page(database: Database, page: int, cursor: tuple[str, bytes] | None, limit: int) -> list[TimelineRow]:
     """So many sightings of a page, the latest first, with a row for each path that showed them; from the one after that of a time
     and a state."""
-    at, state = after or ("\x7f", b"")
+    at, state = cursor or ("\x7f", b"")
     rows = database.rows(
         "SELECT s.id, s.crawled_at, s.crawled_at_from, s.revision_id, s.digest, s.standing, d.check_status, d.check_cause,"
         " o.path_text || '/' || f.path_text, f.gone FROM (SELECT s.*, r.digest FROM sightings s"
@@ -32,12 +32,12 @@ def list_of_page(database: Database, page: int, after: tuple[str, bytes] | None,
         " ORDER BY s.crawled_at DESC, r.digest LIMIT ?4) s"
         " JOIN readings d ON d.sighting_id = s.id JOIN files f ON f.id = d.file_id JOIN directories o ON o.id = f.directory_id"
         " ORDER BY s.crawled_at DESC, s.digest, f.path_text",
-        page, at, state, most,
+        page, at, state, limit,
     )  # fmt: skip
-    return [timeline_row(r) for r in rows]
+    return [timeline_from_row(r) for r in rows]
 
 
-def find(database: Database, keys: Iterable[tuple[int, str, int]]) -> dict[tuple[int, str, int], int]:
+def find_by_crawl(database: Database, keys: Iterable[tuple[int, str, int]]) -> dict[tuple[int, str, int], int]:
     """(page, crawl time, revision) → sighting."""
     select = (
         "SELECT s.page_id, s.crawled_at, s.revision_id, s.id FROM wanted w CROSS JOIN sightings s"
@@ -55,7 +55,7 @@ def first_crawls(database: Database, pages: Iterable[int]) -> dict[int, list[Fir
     return {page: [FirstCrawl(*r) for r in rows] for page, rows in database.group_by_ids(pages, select).items()}
 
 
-def of_pages(database: Database, pages: Iterable[int]) -> dict[int, list[KeptSighting]]:
+def of_pages(database: Database, pages: Iterable[int]) -> dict[int, list[SightingRow]]:
     """Page → every sighting of it in the order of its history: by crawl time, then state digest."""
     rows = database.group_by_ids(
         pages,
@@ -64,11 +64,11 @@ def of_pages(database: Database, pages: Iterable[int]) -> dict[int, list[KeptSig
         " JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id ORDER BY w.id, s.crawled_at, r.digest",
     )
     return {
-        page: [KeptSighting(r[0], r[1], r[2], r[3], r[4], r[5], r[6], Metadata(*r[7:])) for r in of_page] for page, of_page in rows.items()
+        page: [SightingRow(r[0], r[1], r[2], r[3], r[4], r[5], r[6], Metadata(*r[7:])) for r in of_page] for page, of_page in rows.items()
     }
 
 
-def mismatch_causes(database: Database, sightings: Iterable[int]) -> dict[int, Cause]:
+def mismatch_causes(database: Database, sightings: Iterable[int]) -> dict[int, MismatchCause]:
     """Sighting → why it is mismatched, of those that are."""
     select = "SELECT s.id, s.check_cause FROM wanted w CROSS JOIN sightings s ON s.id = w.id WHERE s.check_cause IS NOT NULL"
     return dict(database.select_by_ids(sightings, select))
@@ -77,7 +77,7 @@ def mismatch_causes(database: Database, sightings: Iterable[int]) -> dict[int, C
 def timeline(database: Database, page: int) -> list[TimelineRow]:
     """The page's sightings by crawl time, then state digest, one row for each path that showed them."""
     return [
-        timeline_row(r)
+        timeline_from_row(r)
         for r in database.rows(
             "SELECT s.id, s.crawled_at, s.crawled_at_from, s.revision_id, r.digest, s.standing, d.check_status, d.check_cause,"
             " o.path_text || '/' || f.path_text, f.gone FROM sightings s JOIN revisions r ON r.id = s.revision_id"
@@ -106,7 +106,7 @@ def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
     )
 
 
-def update(transaction: Transaction, rows: Iterable[tuple[int, Worth]]) -> None:
+def update(transaction: Transaction, rows: Iterable[tuple[int, MergedReadings]]) -> None:
     """(sighting, what its readings make of it)."""
     transaction.execute_many(
         "UPDATE sightings SET standing = ?, check_status = ?, check_cause = ?, metadata_id = ?, crawled_at_from = ? WHERE id = ?",
@@ -117,8 +117,10 @@ def update(transaction: Transaction, rows: Iterable[tuple[int, Worth]]) -> None:
 def delete(transaction: Transaction, sightings: Collection[int]) -> None:
     """Forget sightings without readings, and their states if nothing else showed them. Their texts keep their rows: the
     candidate index may still name them."""
-    shown = transaction.select_by_ids(sightings, "SELECT DISTINCT s.revision_id FROM wanted w CROSS JOIN sightings s ON s.id = w.id")
-    revisions = [(r[0], r[0]) for r in shown]
+    revision_rows = transaction.select_by_ids(
+        sightings, "SELECT DISTINCT s.revision_id FROM wanted w CROSS JOIN sightings s ON s.id = w.id"
+    )
+    revisions = [(r[0], r[0]) for r in revision_rows]
     ids = [(s,) for s in sightings]
     transaction.execute_many("UPDATE pages SET current_sighting_id = NULL WHERE current_sighting_id = ?1"
                " AND id = (SELECT page_id FROM sightings WHERE id = ?1)", ids)  # fmt: skip
@@ -133,9 +135,9 @@ def copy_to_page(transaction: Transaction, sighting: int, page: int, revision: i
     row = transaction.row("SELECT crawled_at, crawled_at_from, metadata_id FROM sightings WHERE id = ?", sighting)
     assert row is not None
     key = (page, row[0], revision)
-    there = find(transaction, [key]).get(key)
-    if there is not None:
-        return there
+    existing = find_by_crawl(transaction, [key]).get(key)
+    if existing is not None:
+        return existing
     return transaction.insert(
         "INSERT INTO sightings (page_id, crawled_at, revision_id, crawled_at_from, metadata_id, standing, check_status)"
         " VALUES (?, ?, ?, ?, ?, 'counted', 'unclaimed')",
@@ -143,6 +145,6 @@ def copy_to_page(transaction: Transaction, sighting: int, page: int, revision: i
     )
 
 
-def timeline_row(r: tuple[Any, ...]) -> TimelineRow:
+def timeline_from_row(row: tuple[Any, ...]) -> TimelineRow:
     """A sighting as one path showed it."""
-    return TimelineRow(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], bool(r[9]))
+    return TimelineRow(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], bool(row[9]))

@@ -15,43 +15,43 @@ class Period:
 
     since: str | None = None
     until: str | None = None
-    house: str | None = None
+    publisher: str | None = None
 
 
-_BY = "(:house IS NULL OR v.publisher = :house)"
+_BY_PUBLISHER = "(:house IS NULL OR v.publisher = :house)"
 
 
-_SECONDS = "(CAST(strftime('%s', substr(c.at, 1, 19)) AS INTEGER) - CAST(strftime('%s', substr(v.published_at, 1, 19)) AS INTEGER))"
+_DELAY_SECONDS = "(CAST(strftime('%s', substr(c.at, 1, 19)) AS INTEGER) - CAST(strftime('%s', substr(v.published_at, 1, 19)) AS INTEGER))"
 """Whole seconds of times in UTC: SQLite rounds fractions, which at the end of the year 9999 leads beyond its calendar, to NULL."""
 
 
-_BUCKET = f"CASE WHEN v.published_at IS NULL THEN -1 WHEN {_SECONDS} < 0 THEN -2 ELSE {_SECONDS} / 3600 END"
+_DELAY_BUCKET = f"CASE WHEN v.published_at IS NULL THEN -1 WHEN {_DELAY_SECONDS} < 0 THEN -2 ELSE {_DELAY_SECONDS} / 3600 END"
 
 
-def _within(column: str) -> str:
+def _in_period(column: str) -> str:
     return f"(:since IS NULL OR {column} >= :since) AND (:until IS NULL OR {column} < :until)"
 
 
-_ARRIVED = f"{_within('v.first_at')} AND {_BY}"
+_ARRIVED_IN_PERIOD = f"{_in_period('v.first_at')} AND {_BY_PUBLISHER}"
 """Of summaries `v`."""
 
 
-_CLUSTERS = (
-    f"SELECT v.page_id FROM summaries v WHERE v.place = 'representative' AND {_ARRIVED} UNION SELECT m.cluster_id FROM summaries v"
-    f" JOIN cluster_members m ON m.page_id = v.page_id WHERE v.place <> 'alone' AND {_ARRIVED}"
+_CLUSTERS_OF_PERIOD = (
+    f"SELECT v.page_id FROM summaries v WHERE v.place = 'representative' AND {_ARRIVED_IN_PERIOD} UNION SELECT m.cluster_id FROM summaries v"
+    f" JOIN cluster_members m ON m.page_id = v.page_id WHERE v.place <> 'alone' AND {_ARRIVED_IN_PERIOD}"
 )
 """Those that hold an article of the period."""
 
 
-_ORDERS = {
+_CLUSTER_ORDERS = {
     "largest": "c.size DESC",
     "newest": "c.newest_at DESC",
     "fastest": "c.first_hour DESC, c.publishers DESC, c.size DESC",
 }
 
 
-def _period_rows(database: Database, period: Period, sql: str, **more: Any) -> Iterator[Row]:
-    values = {"since": period.since, "until": period.until, "house": period.house, **more}
+def _period_rows(database: Database, period: Period, sql: str, **extra_values: Any) -> Iterator[Row]:
+    values = {"since": period.since, "until": period.until, "house": period.publisher, **extra_values}
     yield from database.connection.execute(sql, values)
 
 
@@ -62,22 +62,22 @@ def count_unsummarised_pages(database: Database) -> int:
 
 def latest_crawl(database: Database) -> str | None:
     """The latest crawl of all that count."""
-    found: str | None = database.value("SELECT max(last_at) FROM summaries")
-    return found
+    crawled_at: str | None = database.value("SELECT max(last_at) FROM summaries")
+    return crawled_at
 
 
 def articles_by_publisher(database: Database, period: Period) -> list[Row]:
     """(publisher, articles, of those copies of another publisher's article, copies of its own), the most articles first."""
-    copies = (
+    copies_sql = (
         "SELECT v.page_id, max(r.publisher <> v.publisher) AS others FROM summaries v JOIN cluster_members m ON m.page_id = v.page_id"
-        f" JOIN summaries r ON r.page_id = m.cluster_id WHERE v.place = 'member' AND {_ARRIVED} GROUP BY v.page_id"
+        f" JOIN summaries r ON r.page_id = m.cluster_id WHERE v.place = 'member' AND {_ARRIVED_IN_PERIOD} GROUP BY v.page_id"
     )
     return list(
         _period_rows(
             database,
             period,
             "SELECT v.publisher, count(*), coalesce(sum(k.others), 0), coalesce(sum(1 - k.others), 0)"
-            f" FROM summaries v LEFT JOIN ({copies}) k ON k.page_id = v.page_id WHERE {_ARRIVED} GROUP BY 1 ORDER BY 2 DESC, 1",
+            f" FROM summaries v LEFT JOIN ({copies_sql}) k ON k.page_id = v.page_id WHERE {_ARRIVED_IN_PERIOD} GROUP BY 1 ORDER BY 2 DESC, 1",
         )
     )
 
@@ -89,7 +89,7 @@ def articles_by_quarter_hour(database: Database, period: Period) -> Iterator[Row
         database,
         period,
         "SELECT substr(v.first_at, 1, 14) || (substr(v.first_at, 15, 2) / 15), v.publisher, count(*), sum(v.place = 'member')"
-        f" FROM summaries v WHERE {_ARRIVED} GROUP BY 1, 2 ORDER BY 1, 2",
+        f" FROM summaries v WHERE {_ARRIVED_IN_PERIOD} GROUP BY 1, 2 ORDER BY 1, 2",
     )
 
 
@@ -100,7 +100,7 @@ def checks(database: Database, period: Period) -> list[Row]:
             database,
             period,
             "SELECT v.publisher, s.check_status, s.check_cause, count(*) FROM sightings s JOIN summaries v ON v.page_id = s.page_id"
-            f" WHERE {_within('s.crawled_at')} AND {_BY} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
+            f" WHERE {_in_period('s.crawled_at')} AND {_BY_PUBLISHER} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
         )
     )
 
@@ -114,7 +114,7 @@ def checks_of_unsummarised_pages(database: Database, period: Period) -> list[Row
             period,
             "SELECT m.publisher, m.oid, p.url, s.check_status, s.check_cause FROM pages p JOIN sightings s ON s.page_id = p.id"
             " JOIN metadata m ON m.id = s.metadata_id"
-            f" WHERE NOT EXISTS (SELECT 1 FROM summaries v WHERE v.page_id = p.id) AND {_within('s.crawled_at')}",
+            f" WHERE NOT EXISTS (SELECT 1 FROM summaries v WHERE v.page_id = p.id) AND {_in_period('s.crawled_at')}",
         )
     )
 
@@ -125,14 +125,16 @@ def cluster_totals(database: Database, period: Period) -> Row:
         _period_rows(
             database,
             period,
-            f"SELECT count(*), sum(c.exact), sum(c.near), sum(c.copy) FROM clusters c WHERE c.page_id IN ({_CLUSTERS})",
+            f"SELECT count(*), sum(c.exact), sum(c.near), sum(c.copy) FROM clusters c WHERE c.page_id IN ({_CLUSTERS_OF_PERIOD})",
         )
     )
-    (articles,) = next(_period_rows(database, period, f"SELECT count(*) FROM summaries v WHERE v.place <> 'alone' AND {_ARRIVED}"))
+    (articles,) = next(
+        _period_rows(database, period, f"SELECT count(*) FROM summaries v WHERE v.place <> 'alone' AND {_ARRIVED_IN_PERIOD}")
+    )
     return (row[0], articles, *(n or 0 for n in row[1:]))
 
 
-def clusters(database: Database, period: Period, order: str, most: int) -> list[Row]:
+def clusters(database: Database, period: Period, order: str, limit: int) -> list[Row]:
     """(key, URL, title, publisher, articles, publishers, first published, last published, begun, newest, within the first hour) of
     the first clusters in an order: `largest`, `newest`, `fastest`."""
     return list(
@@ -142,8 +144,8 @@ def clusters(database: Database, period: Period, order: str, most: int) -> list[
             "SELECT c.page_id, p.url, r.title, v.publisher, c.size, c.publishers, c.first_published, c.last_published, c.begun_at,"
             " c.newest_at, c.first_hour FROM clusters c JOIN pages p ON p.id = c.page_id JOIN summaries v ON v.page_id = c.page_id"
             " JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id"
-            f" WHERE c.page_id IN ({_CLUSTERS}) ORDER BY {_ORDERS[order]}, p.url LIMIT :most",
-            most=most,
+            f" WHERE c.page_id IN ({_CLUSTERS_OF_PERIOD}) ORDER BY {_CLUSTER_ORDERS[order]}, p.url LIMIT :most",
+            most=limit,
         )
     )
 
@@ -161,18 +163,18 @@ def publication_times(database: Database, cluster: int) -> list[str]:
 def first_articles_by_publisher(database: Database, period: Period) -> Iterator[Row]:
     """(cluster, publisher, when its first article there was published, whether that article is in the period) of every publisher in
     a cluster that holds an article of the period, the earliest first."""
-    period_only = _within("v.first_at")
+    in_period = _in_period("v.first_at")
     return _period_rows(
         database,
         period,
-        f"SELECT k.cluster_id, v.publisher, min(v.published_at) AS at, {period_only} FROM"
+        f"SELECT k.cluster_id, v.publisher, min(v.published_at) AS at, {in_period} FROM"
         " (SELECT page_id AS cluster_id, page_id FROM clusters UNION ALL SELECT cluster_id, page_id FROM cluster_members) k"
-        f" JOIN summaries v ON v.page_id = k.page_id WHERE v.published_at IS NOT NULL AND k.cluster_id IN ({_CLUSTERS})"
+        f" JOIN summaries v ON v.page_id = k.page_id WHERE v.published_at IS NOT NULL AND k.cluster_id IN ({_CLUSTERS_OF_PERIOD})"
         " GROUP BY k.cluster_id, v.publisher ORDER BY k.cluster_id, at, v.publisher",
     )
 
 
-def most_edited_pages(database: Database, period: Period, most: int) -> list[Row]:
+def most_edited_pages(database: Database, period: Period, limit: int) -> list[Row]:
     """(URL, title, publisher, changes of title or body, of those stealthy, the last) of the pages that changed most often."""
     return list(
         _period_rows(
@@ -181,8 +183,8 @@ def most_edited_pages(database: Database, period: Period, most: int) -> list[Row
             "SELECT p.url, r.title, v.publisher, count(*), sum(c.stealth), max(c.at) FROM changes c JOIN pages p ON p.id = c.page_id"
             " JOIN summaries v ON v.page_id = p.id JOIN sightings s ON s.id = p.current_sighting_id"
             " JOIN revisions r ON r.id = s.revision_id WHERE (c.title_changed = 1 OR c.body_changed = 1)"
-            f" AND {_within('c.at')} AND {_BY} GROUP BY p.id ORDER BY 4 DESC, 1 LIMIT :most",
-            most=most,
+            f" AND {_in_period('c.at')} AND {_BY_PUBLISHER} GROUP BY p.id ORDER BY 4 DESC, 1 LIMIT :most",
+            most=limit,
         )
     )
 
@@ -194,7 +196,7 @@ def changes_by_kind(database: Database, period: Period) -> list[Row]:
             database,
             period,
             "SELECT c.kind, c.severity, count(*), sum(c.stealth) FROM changes c JOIN summaries v ON v.page_id = c.page_id"
-            f" WHERE {_within('c.at')} AND {_BY} GROUP BY 1, 2 ORDER BY 1, 2",
+            f" WHERE {_in_period('c.at')} AND {_BY_PUBLISHER} GROUP BY 1, 2 ORDER BY 1, 2",
         )
     )
 
@@ -206,13 +208,13 @@ def edit_delays(database: Database, period: Period) -> list[Row]:
         _period_rows(
             database,
             period,
-            f"SELECT {_BUCKET}, count(*), sum(c.stealth) FROM changes c JOIN summaries v ON v.page_id = c.page_id"
-            f" WHERE (c.title_changed = 1 OR c.body_changed = 1) AND {_within('c.at')} AND {_BY} GROUP BY 1 ORDER BY 1",
+            f"SELECT {_DELAY_BUCKET}, count(*), sum(c.stealth) FROM changes c JOIN summaries v ON v.page_id = c.page_id"
+            f" WHERE (c.title_changed = 1 OR c.body_changed = 1) AND {_in_period('c.at')} AND {_BY_PUBLISHER} GROUP BY 1 ORDER BY 1",
         )
     )
 
 
-def silent_edits(database: Database, period: Period, most: int) -> list[Row]:
+def silent_edits(database: Database, period: Period, limit: int) -> list[Row]:
     """(URL, title, publisher, when, kind, severity, evidence as JSON) of the newest edits of substance that were not owned up to."""
     return list(
         _period_rows(
@@ -220,15 +222,17 @@ def silent_edits(database: Database, period: Period, most: int) -> list[Row]:
             period,
             "SELECT p.url, r.title, v.publisher, c.at, c.kind, c.severity, c.evidence FROM changes c JOIN pages p ON p.id = c.page_id"
             " JOIN summaries v ON v.page_id = p.id JOIN sightings s ON s.id = c.sighting_id JOIN revisions r ON r.id = s.revision_id"
-            f" WHERE c.stealth = 1 AND {_within('c.at')} AND {_BY} ORDER BY c.at DESC, p.url, r.digest LIMIT :most",
-            most=most,
+            f" WHERE c.stealth = 1 AND {_in_period('c.at')} AND {_BY_PUBLISHER} ORDER BY c.at DESC, p.url, r.digest LIMIT :most",
+            most=limit,
         )
     )
 
 
 def faults_by_kind(database: Database, period: Period) -> list[Row]:
     """(kind, files and folders) of what cannot be read since a time in the period."""
-    return list(_period_rows(database, period, f"SELECT kind, count(*) FROM faults WHERE {_within('since')} GROUP BY 1 ORDER BY 2 DESC, 1"))
+    return list(
+        _period_rows(database, period, f"SELECT kind, count(*) FROM faults WHERE {_in_period('since')} GROUP BY 1 ORDER BY 2 DESC, 1")
+    )
 
 
 def count(database: Database, table: str, where: str = "1") -> int:
@@ -238,21 +242,21 @@ def count(database: Database, table: str, where: str = "1") -> int:
 
 def count_counted_revisions(database: Database) -> int:
     """Revisions that a counted sighting shows."""
-    others = (
+    uncounted_sql = (
         "SELECT count(DISTINCT s.revision_id) FROM sightings s WHERE s.standing <> 'counted' AND NOT EXISTS"
         " (SELECT 1 FROM sightings o WHERE o.revision_id = s.revision_id AND o.standing = 'counted')"
     )
-    return count(database, "revisions") - int(database.value(others))
+    return count(database, "revisions") - int(database.value(uncounted_sql))
 
 
 def count_checks(database: Database) -> tuple[dict[str, int], dict[str, int]]:
     """(check → crawls, cause of a mismatch → crawls)."""
-    doubted = database.rows(
+    unverified = database.rows(
         "SELECT check_status, check_cause, count(*) FROM sightings WHERE check_status <> 'verified' GROUP BY 1, 2 ORDER BY 1, 2"
     )
-    by = {status: sum(n for s, _, n in doubted if s == status) for status in ("mismatched", "unclaimed")}
-    verified = count(database, "sightings") - sum(by.values())
-    return {"verified": verified, **by}, {cause: n for _, cause, n in doubted if cause is not None}
+    counts = {status: sum(n for s, _, n in unverified if s == status) for status in ("mismatched", "unclaimed")}
+    verified = count(database, "sightings") - sum(counts.values())
+    return {"verified": verified, **counts}, {cause: n for _, cause, n in unverified if cause is not None}
 
 
 def count_pruned_revisions(database: Database) -> int:
@@ -267,5 +271,7 @@ def count_by(database: Database, table: str, column: str, where: str = "1") -> d
 
 def count_exact_copies(database: Database) -> int:
     """Pages beyond the first for each text that several pages show, in any revision."""
-    shown = int(database.value("SELECT count(*) FROM (SELECT DISTINCT text_id, page_id FROM revisions WHERE text_id IS NOT NULL)"))
-    return shown - int(database.value("SELECT count(DISTINCT text_id) FROM revisions"))
+    text_page_pairs = int(
+        database.value("SELECT count(*) FROM (SELECT DISTINCT text_id, page_id FROM revisions WHERE text_id IS NOT NULL)")
+    )
+    return text_page_pairs - int(database.value("SELECT count(DISTINCT text_id) FROM revisions"))

@@ -6,16 +6,16 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from dedup.model import CLUSTERED, Cause, CheckStatus, Match
+from dedup.model import CLUSTER_RELATIONS, CheckStatus, Match, MismatchCause
 from dedup.store.database import Database, Row, Transaction, placeholders
-from dedup.store.matches import MATCH, match
+from dedup.store.matches import MATCH_COLUMNS, match_from_row
 
-IN_CLUSTERS = ", ".join(f"'{relation}'" for relation in CLUSTERED)
+CLUSTERED_RELATIONS_SQL = ", ".join(f"'{relation}'" for relation in CLUSTER_RELATIONS)
 """The relations that clusters are made of, as SQL has them in a list."""
 
 
 @dataclass(frozen=True, slots=True)
-class Summed:
+class ClusterableArticle:
     """A page's summary as far as clusters are made of it: an article, see `dedup.similarity.clustering`."""
 
     page_id: int
@@ -23,11 +23,11 @@ class Summed:
     url: str
     publisher: str
     published_at: str | None
-    first_at: str
+    first_crawled_at: str
     crawled_at: str
     check_status: CheckStatus
     crowded: bool
-    place: str
+    cluster_role: str
     digest: bytes = b""
 
 
@@ -37,14 +37,14 @@ class SummaryRow(NamedTuple):
     page_id: int
     publisher: str
     published_at: str | None
-    first_at: str
-    last_at: str
+    first_crawled_at: str
+    last_crawled_at: str
     check_status: CheckStatus
-    check_cause: Cause | None
+    check_cause: MismatchCause | None
     revisions: int
     sightings: int
     changes: int
-    stealth: int
+    silent_changes: int
     characters: int
     text_id: int | None
 
@@ -58,11 +58,11 @@ class ClusterRow(NamedTuple):
     exact: int
     near: int
     copy: int
-    first_published: str | None
-    last_published: str | None
-    begun_at: str
-    newest_at: str
-    first_hour: int
+    first_published_at: str | None
+    last_published_at: str | None
+    started_at: str
+    last_joined_at: str
+    first_hour_articles: int
 
 
 class MemberRow(NamedTuple):
@@ -73,31 +73,31 @@ class MemberRow(NamedTuple):
     relation: str
     similarity: float
     coverage: float
-    via: int | None
+    via_text_id: int | None
 
 
-def due_batch(database: Database, most: int) -> tuple[set[int], set[int]]:
+def dirty_batch(database: Database, limit: int) -> tuple[set[int], set[int]]:
     """(pages, texts) that are due, so many of each at most."""
-    pages = database.connection.execute("SELECT page_id FROM due ORDER BY page_id LIMIT ?", (most,))
-    texts = database.connection.execute("SELECT text_id FROM due_texts ORDER BY text_id LIMIT ?", (most,))
+    pages = database.connection.execute("SELECT page_id FROM due ORDER BY page_id LIMIT ?", (limit,))
+    texts = database.connection.execute("SELECT text_id FROM due_texts ORDER BY text_id LIMIT ?", (limit,))
     return {r[0] for r in pages}, {r[0] for r in texts}
 
 
-def due_pages_among(database: Database, pages: Iterable[int]) -> set[int]:
+def dirty_pages_among(database: Database, pages: Iterable[int]) -> set[int]:
     return {r[0] for r in database.select_by_ids(pages, "SELECT d.page_id FROM wanted w CROSS JOIN due d ON d.page_id = w.id")}
 
 
-def due_texts_among(database: Database, texts: Iterable[int]) -> set[int]:
+def dirty_texts_among(database: Database, texts: Iterable[int]) -> set[int]:
     return {r[0] for r in database.select_by_ids(texts, "SELECT d.text_id FROM wanted w CROSS JOIN due_texts d ON d.text_id = w.id")}
 
 
-def mark_done(transaction: Transaction, pages: Iterable[int], texts: Iterable[int]) -> None:
+def clear_dirty(transaction: Transaction, pages: Iterable[int], texts: Iterable[int]) -> None:
     """These are not due any more."""
     transaction.connection.executemany("DELETE FROM due WHERE page_id = ?", ((p,) for p in pages))
     transaction.connection.executemany("DELETE FROM due_texts WHERE text_id = ?", ((t,) for t in texts))
 
 
-def mark_all_due(transaction: Transaction) -> None:
+def mark_all_dirty(transaction: Transaction) -> None:
     """Everything is to be worked out again."""
     transaction.execute("INSERT OR IGNORE INTO due SELECT id FROM pages")
 
@@ -106,7 +106,7 @@ def delete_all(transaction: Transaction) -> None:
     """No page has a summary, no cluster is known; everything is due."""
     for table in ("cluster_members", "clusters", "summaries"):
         transaction.execute(f"DELETE FROM {table}")
-    mark_all_due(transaction)
+    mark_all_dirty(transaction)
 
 
 def summarised_texts(database: Database, pages: Iterable[int]) -> dict[int, int]:
@@ -140,10 +140,11 @@ def pages_showing(database: Database, texts: Iterable[int]) -> set[int]:
 
 def texts_in_same_cluster(database: Database, texts: Iterable[int]) -> set[int]:
     """The texts that match one of these so that a cluster would hold both."""
-    wanted = list(texts)
+    text_ids = list(texts)
     sides = [
         database.select_by_ids(
-            wanted, f"SELECT m.{other} FROM wanted w CROSS JOIN matches m ON m.{side} = w.id WHERE m.relation IN ({IN_CLUSTERS})"
+            text_ids,
+            f"SELECT m.{other} FROM wanted w CROSS JOIN matches m ON m.{side} = w.id WHERE m.relation IN ({CLUSTERED_RELATIONS_SQL})",
         )
         for side, other in (("a", "b"), ("b", "a"))
     ]
@@ -159,8 +160,8 @@ def clusters_with_pages(database: Database, pages: Collection[int]) -> set[int]:
 
 def cluster_matches(database: Database, texts: Iterable[int]) -> Iterator[Match]:
     """The matches whose first text is among these."""
-    select = f"SELECT {MATCH} FROM wanted w CROSS JOIN matches m ON m.a = w.id WHERE m.relation IN ({IN_CLUSTERS})"
-    yield from map(match, database.select_by_ids(texts, select))
+    select = f"SELECT {MATCH_COLUMNS} FROM wanted w CROSS JOIN matches m ON m.a = w.id WHERE m.relation IN ({CLUSTERED_RELATIONS_SQL})"
+    yield from map(match_from_row, database.select_by_ids(texts, select))
 
 
 def current_crawls(database: Database, pages: Iterable[int]) -> Iterator[Row]:
@@ -193,7 +194,7 @@ def count_changes(database: Database, pages: Iterable[int]) -> dict[int, tuple[i
     return {r[0]: (r[1], r[2]) for r in database.select_by_ids(pages, select)}
 
 
-def write(transaction: Transaction, rows: Iterable[SummaryRow]) -> None:
+def upsert(transaction: Transaction, rows: Iterable[SummaryRow]) -> None:
     """Insert or update these summaries; `place` stays as it was."""
     transaction.connection.executemany(
         "INSERT INTO summaries (page_id, publisher, published_at, first_at, last_at, check_status, check_cause, revisions, sightings,"
@@ -204,17 +205,17 @@ def write(transaction: Transaction, rows: Iterable[SummaryRow]) -> None:
     )
 
 
-def page_ids(database: Database, *, after: int, most: int) -> list[int]:
+def page_ids(database: Database, *, after_id: int, limit: int) -> list[int]:
     """The keys of the next `most` pages, in order."""
-    return [r[0] for r in database.rows("SELECT id FROM pages WHERE id > ? ORDER BY id LIMIT ?", after, most)]
+    return [r[0] for r in database.rows("SELECT id FROM pages WHERE id > ? ORDER BY id LIMIT ?", after_id, limit)]
 
 
-def stored(database: Database, pages: Iterable[int]) -> set[SummaryRow]:
+def stored_rows(database: Database, pages: Iterable[int]) -> set[SummaryRow]:
     select = f"SELECT {', '.join('v.' + name for name in SummaryRow._fields)} FROM wanted w CROSS JOIN summaries v ON v.page_id = w.id"
     return {SummaryRow(*r) for r in database.select_by_ids(pages, select)}
 
 
-def cluster_positions(database: Database, pages: Iterable[int]) -> dict[int, str]:
+def cluster_roles(database: Database, pages: Iterable[int]) -> dict[int, str]:
     """Page → its stored place in clusters."""
     return dict(database.select_by_ids(pages, "SELECT v.page_id, v.place FROM wanted w CROSS JOIN summaries v ON v.page_id = w.id"))
 
@@ -223,17 +224,19 @@ def delete(transaction: Transaction, pages: Iterable[int]) -> None:
     transaction.connection.executemany("DELETE FROM summaries WHERE page_id = ?", ((p,) for p in pages))
 
 
-def articles(database: Database, pages: Iterable[int]) -> list[Summed]:
+def articles(database: Database, pages: Iterable[int]) -> list[ClusterableArticle]:
     """The pages that have a summary, as articles of clusters."""
     select = (
         "SELECT v.page_id, v.text_id, p.url, v.publisher, v.published_at, v.first_at, v.last_at, v.check_status,"
         " EXISTS (SELECT 1 FROM texts t INDEXED BY texts_crowded WHERE t.id = v.text_id AND t.crowded = 1), v.place"
         " FROM wanted w CROSS JOIN summaries v ON v.page_id = w.id JOIN pages p ON p.id = v.page_id"
     )
-    return [Summed(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], bool(r[8]), r[9]) for r in database.select_by_ids(pages, select)]
+    return [
+        ClusterableArticle(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], bool(r[8]), r[9]) for r in database.select_by_ids(pages, select)
+    ]
 
 
-def set_cluster_positions(transaction: Transaction, rows: Iterable[tuple[int, str]]) -> None:
+def set_cluster_roles(transaction: Transaction, rows: Iterable[tuple[int, str]]) -> None:
     """(page, where it stands in clusters)"""
     transaction.connection.executemany("UPDATE summaries SET place = ? WHERE page_id = ?", ((place, page) for page, place in rows))
 
@@ -248,20 +251,20 @@ def member_rows(database: Database, ids: Collection[int]) -> set[MemberRow]:
     return {MemberRow(*r) for r in database.select_by_ids(ids, select)}
 
 
-def replace_clusters(transaction: Transaction, rows: Collection[ClusterRow], gone: Iterable[int]) -> None:
+def replace_clusters(transaction: Transaction, rows: Collection[ClusterRow], removed_ids: Iterable[int]) -> None:
     """Write these; those that are `gone` go with their members."""
-    transaction.connection.executemany("DELETE FROM clusters WHERE page_id = ?", ((c,) for c in gone))
+    transaction.connection.executemany("DELETE FROM clusters WHERE page_id = ?", ((c,) for c in removed_ids))
     names = ClusterRow._fields
-    told = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
+    assignments = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
     transaction.connection.executemany(
-        f"INSERT INTO clusters ({', '.join(names)}) VALUES ({placeholders(names)}) ON CONFLICT (page_id) DO UPDATE SET {told}", rows
+        f"INSERT INTO clusters ({', '.join(names)}) VALUES ({placeholders(names)}) ON CONFLICT (page_id) DO UPDATE SET {assignments}", rows
     )
 
 
-def replace_members(transaction: Transaction, rows: Collection[MemberRow], gone: Iterable[MemberRow]) -> None:
+def replace_members(transaction: Transaction, rows: Collection[MemberRow], removed: Iterable[MemberRow]) -> None:
     """Write these, once those that are `gone` are."""
     transaction.connection.executemany(
-        "DELETE FROM cluster_members WHERE cluster_id = ? AND page_id = ?", ((m.cluster_id, m.page_id) for m in gone)
+        "DELETE FROM cluster_members WHERE cluster_id = ? AND page_id = ?", ((m.cluster_id, m.page_id) for m in removed)
     )
     names = MemberRow._fields
     transaction.connection.executemany(f"INSERT INTO cluster_members ({', '.join(names)}) VALUES ({placeholders(names)})", rows)

@@ -12,7 +12,7 @@ from dedup.store.rows import (
     TextRow,
 )
 
-_ARTICLE = """
+_ARTICLE_QUERY = """
 SELECT p.id, p.url, r.text_id, r.digest, r.title, m.publisher, m.published_at, s.crawled_at, m.article_id, s.check_status,
        coalesce((SELECT o.path_text || '/' || f.path_text FROM readings d JOIN files f ON f.id = d.file_id
                  JOIN directories o ON o.id = f.directory_id WHERE d.sighting_id = s.id
@@ -23,31 +23,33 @@ FROM {first}pages p JOIN sightings s ON {sighting} JOIN revisions r ON r.id = s.
 """
 
 
-_COUNTED = (
+_LATEST_COUNTED = (
     "s.page_id = p.id AND s.id = (SELECT x.id FROM sightings x WHERE x.revision_id = s.revision_id"
     " AND x.standing = 'counted' ORDER BY x.crawled_at DESC LIMIT 1)"
 )
 
 
-_SHOWN = {
-    False: _ARTICLE.format(first="", sighting="s.id = p.current_sighting_id"),
-    True: _ARTICLE.format(first="", sighting=_COUNTED),
+ARTICLE_QUERIES = {
+    False: _ARTICLE_QUERY.format(first="", sighting="s.id = p.current_sighting_id"),
+    True: _ARTICLE_QUERY.format(first="", sighting=_LATEST_COUNTED),
 }
 """Articles as their pages stand now, or (True) every counted revision, by its latest crawl."""
 
 
-ARTICLE_OF_PAGE = _ARTICLE.format(first="wanted w CROSS JOIN ", sighting=_COUNTED) + " WHERE p.id = w.page AND r.text_id = w.text"
+ARTICLE_OF_PAGE_QUERY = (
+    _ARTICLE_QUERY.format(first="wanted w CROSS JOIN ", sighting=_LATEST_COUNTED) + " WHERE p.id = w.page AND r.text_id = w.text"
+)
 """The same of the pages and texts in a table `wanted`."""
 
 
-BODILESS = (
+TEXTS_WITHOUT_BODY = (
     "SELECT r.text_id FROM revisions r INDEXED BY revisions_pruned WHERE r.pruned_at IS NOT NULL AND r.text_id IS NOT NULL"
     " AND NOT EXISTS (SELECT 1 FROM revisions o WHERE o.text_id = r.text_id AND o.pruned_at IS NULL)"
 )
 """Texts of which every body was pruned."""
 
 
-_TEXT = (
+_TEXT_QUERY = (
     "SELECT r.text_id, (SELECT body FROM revisions WHERE text_id = r.text_id AND pruned_at IS NULL ORDER BY id LIMIT 1), m.publisher,"
     " m.oid, p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
     " JOIN sightings s ON s.revision_id = r.id JOIN metadata m ON m.id = s.metadata_id"
@@ -78,7 +80,7 @@ def pages_showing_among(database: Database, pairs: Iterable[tuple[int, int]]) ->
 
 def latest_articles(database: Database, pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, int], ArticleRow]:
     """(text, page) → the article, by the latest crawl that showed that text there; of those that are so."""
-    rows = [article(r) for r in database.select_by_keys("text, page", pairs, ARTICLE_OF_PAGE)]
+    rows = [article_from_row(r) for r in database.select_by_keys("text, page", pairs, ARTICLE_OF_PAGE_QUERY)]
     return {(a.text_id, a.page_id): a for a in sorted(rows, key=lambda a: a.crawled_at) if a.text_id is not None}
 
 
@@ -124,20 +126,22 @@ def lengths(database: Database, texts: Iterable[int]) -> dict[int, int]:
     return dict(database.select_by_ids(texts, "SELECT t.id, t.characters FROM wanted w CROSS JOIN texts t ON t.id = w.id"))
 
 
-def all_signatures(database: Database, beyond: int = 0) -> Iterator[tuple[int, bytes]]:
+def all_signatures(database: Database, after_id: int = 0) -> Iterator[tuple[int, bytes]]:
     """(text, signature) of every text long enough for near duplicates, in order of the keys, from the one after `beyond`."""
-    yield from database.connection.execute("SELECT id, signature FROM texts WHERE id > ? AND signature IS NOT NULL ORDER BY id", (beyond,))
+    yield from database.connection.execute(
+        "SELECT id, signature FROM texts WHERE id > ? AND signature IS NOT NULL ORDER BY id", (after_id,)
+    )
 
 
 def get_by_digest(database: Database, digest: bytes) -> int | None:
-    found: int | None = database.value("SELECT id FROM texts WHERE digest = ?", digest)
-    return found
+    text_id: int | None = database.value("SELECT id FROM texts WHERE digest = ?", digest)
+    return text_id
 
 
 def all_with_body(database: Database) -> Iterator[TextRow]:
     """Every text that a revision with a body has, in order of their keys, for recomputing what is derived from it."""
-    for (number,) in database.rows("SELECT DISTINCT text_id FROM revisions WHERE text_id IS NOT NULL ORDER BY 1"):
-        row = database.row(_TEXT, number)
+    for (text_id,) in database.rows("SELECT DISTINCT text_id FROM revisions WHERE text_id IS NOT NULL ORDER BY 1"):
+        row = database.row(_TEXT_QUERY, text_id)
         assert row is not None
         if row[1] is not None:
             yield TextRow(*row)
@@ -145,8 +149,8 @@ def all_with_body(database: Database) -> Iterator[TextRow]:
 
 def body(database: Database, text: int) -> str | None:
     """The body of any revision with this text; None where none is left."""
-    found: str | None = database.value("SELECT body FROM revisions WHERE text_id = ? AND pruned_at IS NULL LIMIT 1", text)
-    return found
+    result: str | None = database.value("SELECT body FROM revisions WHERE text_id = ? AND pruned_at IS NULL LIMIT 1", text)
+    return result
 
 
 def urls_of_pair(database: Database, a: int, b: int) -> tuple[str, str]:
@@ -162,25 +166,25 @@ def urls_of_pair(database: Database, a: int, b: int) -> tuple[str, str]:
 
 def url(database: Database, text: int) -> str | None:
     """The canonical URL of a page that shows a text, now if there is one that does, else in any revision."""
-    found: str | None = database.value(
+    result: str | None = database.value(
         "SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id LEFT JOIN sightings s ON s.id = p.current_sighting_id"
         " WHERE r.text_id = ? ORDER BY s.revision_id IS NOT r.id, p.url LIMIT 1",
         text,
     )
-    return found
+    return result
 
 
-def articles(database: Database, text: int, *, every: bool = False) -> list[ArticleRow]:
+def articles(database: Database, text: int, *, all_revisions: bool = False) -> list[ArticleRow]:
     """Articles with this text: of pages that show it now, or with `every` in any revision."""
-    return [article(r) for r in database.rows(_SHOWN[every] + " WHERE r.text_id = ? ORDER BY p.url", text)]
+    return [article_from_row(r) for r in database.rows(ARTICLE_QUERIES[all_revisions] + " WHERE r.text_id = ? ORDER BY p.url", text)]
 
 
 def cluster_size(database: Database, text: int, relations: Collection[str]) -> int:
     """How many pages show this text now, or one that matches it in one of these relations."""
-    named = placeholders(relations)
+    relation_list = placeholders(relations)
     sql = (
-        f"SELECT count(DISTINCT s.page_id) FROM (SELECT ?1 AS id UNION SELECT b FROM matches WHERE a = ?1 AND relation IN ({named})"
-        f" UNION SELECT a FROM matches WHERE b = ?1 AND relation IN ({named})) t JOIN revisions r ON r.text_id = t.id"
+        f"SELECT count(DISTINCT s.page_id) FROM (SELECT ?1 AS id UNION SELECT b FROM matches WHERE a = ?1 AND relation IN ({relation_list})"
+        f" UNION SELECT a FROM matches WHERE b = ?1 AND relation IN ({relation_list})) t JOIN revisions r ON r.text_id = t.id"
         " JOIN sightings s ON s.revision_id = r.id JOIN pages p ON p.id = s.page_id AND p.current_sighting_id = s.id"
     )
     return int(database.value(sql, text, *relations, *relations))
@@ -203,10 +207,10 @@ def release_digests(transaction: Transaction, texts: Iterable[int]) -> None:
 
 def replace(transaction: Transaction, rows: Iterable[tuple[int, int]]) -> None:
     """(text, the greater key of the one that stands for it from now on). The first goes on as a text that nothing shows."""
-    moved = [(new, text) for text, new in rows]
-    transaction.execute_many("UPDATE revisions SET text_id = ? WHERE text_id = ?", moved)
-    transaction.execute_many("UPDATE matches SET a = b, b = ? WHERE a = ?", moved)
-    transaction.execute_many("UPDATE matches SET b = ? WHERE b = ?", moved)
+    new_ids = [(new, text) for text, new in rows]
+    transaction.execute_many("UPDATE revisions SET text_id = ? WHERE text_id = ?", new_ids)
+    transaction.execute_many("UPDATE matches SET a = b, b = ? WHERE a = ?", new_ids)
+    transaction.execute_many("UPDATE matches SET b = ? WHERE b = ?", new_ids)
 
 
 def delete_unshown(transaction: Transaction) -> None:
@@ -231,6 +235,22 @@ def clear_signature(transaction: Transaction, text: int) -> None:
     transaction.execute("UPDATE texts SET signature = NULL WHERE id = ?", text)
 
 
-def article(r: tuple[Any, ...]) -> ArticleRow:
+def article_from_row(row: tuple[Any, ...]) -> ArticleRow:
     """A row of `_ARTICLE`."""
-    return ArticleRow(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10], bool(r[11]), bool(r[12]), r[13], r[14])
+    return ArticleRow(
+        row[0],
+        row[1],
+        row[2],
+        row[3],
+        row[4],
+        row[5],
+        row[6],
+        row[7],
+        row[8],
+        row[9],
+        row[10],
+        bool(row[11]),
+        bool(row[12]),
+        row[13],
+        row[14],
+    )

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from dedup.model import Metadata
 from dedup.store.database import Database
-from dedup.store.rows import KeptSighting, StoredChange, Worth
+from dedup.store.rows import MergedReadings, SightingRow, StoredChange
 
 Position = tuple[str, bytes]
 """(crawl time, digest of the state): the order of a page's history."""
@@ -17,33 +17,33 @@ BEGINNING: Position = ("", b"")
 """Before every crawl."""
 
 
-class Place(NamedTuple):
+class SightingPosition(NamedTuple):
     """Where a sighting is in its page's history, and what it is worth as stored."""
 
-    page: int
-    at: Position
-    revision: int
-    worth: Worth
+    page_id: int
+    position: Position
+    revision_id: int
+    readings: MergedReadings
 
 
-class Start(NamedTuple):
+class RunStart(NamedTuple):
     """The beginning of a run of one state."""
 
-    at: Position
+    position: Position
     returned: bool
 
 
-class ChangeAt(NamedTuple):
+class PositionedChange(NamedTuple):
     """A stored change with the position of its later sighting. `incomplete`: the bodies could not be compared."""
 
-    sighting: int
-    at: Position
-    stored: StoredChange
-    of_state: bool
-    incomplete: bool
+    sighting_id: int
+    position: Position
+    change: StoredChange
+    is_state_change: bool
+    is_incomplete: bool
 
 
-_SIGHTING = (
+_SIGHTING_QUERY = (
     "SELECT s.id, s.crawled_at, s.revision_id, r.digest, s.standing, s.check_status, s.check_cause, m.publisher, m.author, m.category,"
     " m.published_at FROM sightings s JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id"
 )
@@ -55,63 +55,63 @@ _ASCENDING = " ORDER BY s.crawled_at, r.digest"
 _DESCENDING = " ORDER BY s.crawled_at DESC, r.digest DESC"
 
 
-_OF_STATE = "(c.title_changed = 1 OR c.body_changed = 1)"
+_IS_STATE_CHANGE = "(c.title_changed = 1 OR c.body_changed = 1)"
 
 
-_CHANGE_FROM = "FROM changes c JOIN sightings s ON s.id = c.sighting_id JOIN revisions r ON r.id = s.revision_id"
+_CHANGE_JOINS = "FROM changes c JOIN sightings s ON s.id = c.sighting_id JOIN revisions r ON r.id = s.revision_id"
 
 
-_CHANGE = (
-    f"SELECT c.sighting_id, c.at, r.digest, c.previous_id, c.returned, c.fields, c.past, c.kind, {_OF_STATE}, c.body_similarity IS NULL"
-    f" {_CHANGE_FROM}"
+_CHANGE_QUERY = (
+    f"SELECT c.sighting_id, c.at, r.digest, c.previous_id, c.returned, c.fields, c.past, c.kind, {_IS_STATE_CHANGE}, c.body_similarity IS NULL"
+    f" {_CHANGE_JOINS}"
 )
 
 
-_CHANGES_UP = "ORDER BY c.at, r.digest"
+_CHANGES_ASCENDING = "ORDER BY c.at, r.digest"
 
 
-_CHANGES_DOWN = "ORDER BY c.at DESC, r.digest DESC"
+_CHANGES_DESCENDING = "ORDER BY c.at DESC, r.digest DESC"
 
 
-def positions(database: Database, sightings: Iterable[int]) -> dict[int, Place]:
+def positions(database: Database, sightings: Iterable[int]) -> dict[int, SightingPosition]:
     """Sighting → where it is."""
     select = (
         "SELECT s.id, s.page_id, s.crawled_at, r.digest, s.revision_id, s.standing, s.check_status, s.check_cause, s.metadata_id,"
         " s.crawled_at_from FROM wanted w CROSS JOIN sightings s ON s.id = w.id JOIN revisions r ON r.id = s.revision_id"
     )
-    return {r[0]: Place(r[1], (r[2], r[3]), r[4], Worth(*r[5:])) for r in database.select_by_ids(sightings, select)}
+    return {r[0]: SightingPosition(r[1], (r[2], r[3]), r[4], MergedReadings(*r[5:])) for r in database.select_by_ids(sightings, select)}
 
 
-def longer_than(database: Database, pages: dict[int, int]) -> set[int]:
+def pages_longer_than(database: Database, limits: dict[int, int]) -> set[int]:
     """Those of the pages that have more sightings than the number given for each."""
-    most = max(pages.values(), default=0) + 1
-    few = f"(SELECT count(*) FROM (SELECT 1 FROM sightings WHERE page_id = w.id LIMIT {most}))"
-    return {r[0] for r in database.select_by_ids(pages, f"SELECT w.id, {few} FROM wanted w") if r[1] > pages[r[0]]}
+    max_count = max(limits.values(), default=0) + 1
+    count_sql = f"(SELECT count(*) FROM (SELECT 1 FROM sightings WHERE page_id = w.id LIMIT {max_count}))"
+    return {r[0] for r in database.select_by_ids(limits, f"SELECT w.id, {count_sql} FROM wanted w") if r[1] > limits[r[0]]}
 
 
-def counted_at(database: Database, page: int, at: Position) -> KeptSighting | None:
+def counted_at(database: Database, page: int, position: Position) -> SightingRow | None:
     """The sighting at a position."""
-    return _neighbour(database, "s.crawled_at = ?2 AND r.digest = ?3", page, at)
+    return _neighbour(database, "s.crawled_at = ?2 AND r.digest = ?3", page, position)
 
 
-def counted_before(database: Database, page: int, at: Position) -> KeptSighting | None:
+def counted_before(database: Database, page: int, position: Position) -> SightingRow | None:
     """The last sighting before a position."""
-    return _neighbour(database, "s.crawled_at <= ?2 AND (s.crawled_at < ?2 OR r.digest < ?3)" + _DESCENDING, page, at)
+    return _neighbour(database, "s.crawled_at <= ?2 AND (s.crawled_at < ?2 OR r.digest < ?3)" + _DESCENDING, page, position)
 
 
-def counted_after(database: Database, page: int, at: Position) -> KeptSighting | None:
+def counted_after(database: Database, page: int, position: Position) -> SightingRow | None:
     """The first sighting after a position."""
-    return _neighbour(database, "s.crawled_at >= ?2 AND (s.crawled_at > ?2 OR r.digest > ?3)" + _ASCENDING, page, at)
+    return _neighbour(database, "s.crawled_at >= ?2 AND (s.crawled_at > ?2 OR r.digest > ?3)" + _ASCENDING, page, position)
 
 
 def last_counted(database: Database, page: int) -> int | None:
     """The last sighting of a page."""
-    found: int | None = database.value(
+    sighting_id: int | None = database.value(
         "SELECT s.id FROM sightings s JOIN revisions r ON r.id = s.revision_id WHERE s.page_id = ? AND s.standing = 'counted'"
         f" {_DESCENDING} LIMIT 1",
         page,
     )
-    return found
+    return sighting_id
 
 
 def crawls_of_revision(database: Database, revision: int, since: str = "") -> Iterator[str]:
@@ -120,45 +120,51 @@ def crawls_of_revision(database: Database, revision: int, since: str = "") -> It
     return (r[0] for r in database.connection.execute(sql, (revision, since)))
 
 
-def change_at(database: Database, sighting: int) -> ChangeAt | None:
+def change_at(database: Database, sighting: int) -> PositionedChange | None:
     """The stored change that leads to a sighting."""
-    row = database.row(f"{_CHANGE} WHERE c.sighting_id = ?", sighting)
-    return _change(row) if row else None
+    row = database.row(f"{_CHANGE_QUERY} WHERE c.sighting_id = ?", sighting)
+    return _positioned_change(row) if row else None
 
 
-def change_after(database: Database, page: int, at: Position) -> ChangeAt | None:
+def change_after(database: Database, page: int, position: Position) -> PositionedChange | None:
     """The first stored change after a position."""
-    row = database.row(f"{_CHANGE} WHERE c.page_id = ?1 AND c.at >= ?2 AND (c.at > ?2 OR r.digest > ?3) {_CHANGES_UP} LIMIT 1", page, *at)
-    return _change(row) if row else None
+    row = database.row(
+        f"{_CHANGE_QUERY} WHERE c.page_id = ?1 AND c.at >= ?2 AND (c.at > ?2 OR r.digest > ?3) {_CHANGES_ASCENDING} LIMIT 1",
+        page,
+        *position,
+    )
+    return _positioned_change(row) if row else None
 
 
-def state_changes_after(database: Database, page: int, at: Position, most: int) -> list[Position]:
+def state_changes_after(database: Database, page: int, position: Position, limit: int) -> list[Position]:
     """The positions of the next `most` stored changes of state."""
-    sql = f"SELECT c.at, r.digest {_CHANGE_FROM} WHERE c.page_id = ?1 AND {_OF_STATE} AND c.at >= ?2 AND (c.at > ?2 OR r.digest > ?3)"
-    return [(r[0], r[1]) for r in database.rows(f"{sql} {_CHANGES_UP} LIMIT ?4", page, *at, most)]
+    sql = (
+        f"SELECT c.at, r.digest {_CHANGE_JOINS} WHERE c.page_id = ?1 AND {_IS_STATE_CHANGE} AND c.at >= ?2 AND (c.at > ?2 OR r.digest > ?3)"
+    )
+    return [(r[0], r[1]) for r in database.rows(f"{sql} {_CHANGES_ASCENDING} LIMIT ?4", page, *position, limit)]
 
 
-def run_starts_before(database: Database, page: int, at: Position, most: int) -> list[Start]:
+def run_starts_before(database: Database, page: int, position: Position, limit: int) -> list[RunStart]:
     """The beginnings of the last `most` runs that a stored change leads to, the latest first."""
-    sql = f"SELECT c.at, r.digest, c.returned {_CHANGE_FROM} WHERE c.page_id = ?1 AND {_OF_STATE}"
-    sql += f" AND c.at <= ?2 AND (c.at < ?2 OR r.digest < ?3) {_CHANGES_DOWN} LIMIT ?4"
-    return [Start((r[0], r[1]), bool(r[2])) for r in database.rows(sql, page, *at, most)]
+    sql = f"SELECT c.at, r.digest, c.returned {_CHANGE_JOINS} WHERE c.page_id = ?1 AND {_IS_STATE_CHANGE}"
+    sql += f" AND c.at <= ?2 AND (c.at < ?2 OR r.digest < ?3) {_CHANGES_DESCENDING} LIMIT ?4"
+    return [RunStart((r[0], r[1]), bool(r[2])) for r in database.rows(sql, page, *position, limit)]
 
 
-def is_removed_before(database: Database, page: int, at: Position) -> bool:
+def is_removed_before(database: Database, page: int, position: Position) -> bool:
     """Whether the page showed no article by then: the last change of that kind before the position was a removal."""
     kind = database.value(
-        f"SELECT c.kind {_CHANGE_FROM} WHERE c.page_id = ?1 AND (c.kind = 'removed' OR c.kind = 'restored')"
-        f" AND c.at <= ?2 AND (c.at < ?2 OR r.digest < ?3) {_CHANGES_DOWN} LIMIT 1",
-        page, *at,
+        f"SELECT c.kind {_CHANGE_JOINS} WHERE c.page_id = ?1 AND (c.kind = 'removed' OR c.kind = 'restored')"
+        f" AND c.at <= ?2 AND (c.at < ?2 OR r.digest < ?3) {_CHANGES_DESCENDING} LIMIT 1",
+        page, *position,
     )  # fmt: skip
     return bool(kind == "removed")
 
 
-def _neighbour(database: Database, where: str, page: int, at: Position) -> KeptSighting | None:
-    row = database.row(f"{_SIGHTING} WHERE s.page_id = ?1 AND s.standing = 'counted' AND {where} LIMIT 1", page, *at)
-    return KeptSighting(row[0], row[1], row[2], row[3], row[4], row[5], row[6], Metadata(*row[7:])) if row else None
+def _neighbour(database: Database, where: str, page: int, position: Position) -> SightingRow | None:
+    row = database.row(f"{_SIGHTING_QUERY} WHERE s.page_id = ?1 AND s.standing = 'counted' AND {where} LIMIT 1", page, *position)
+    return SightingRow(row[0], row[1], row[2], row[3], row[4], row[5], row[6], Metadata(*row[7:])) if row else None
 
 
-def _change(r: tuple[Any, ...]) -> ChangeAt:
-    return ChangeAt(r[0], (r[1], r[2]), StoredChange(r[3], bool(r[4]), r[5], r[6], r[7]), bool(r[8]), bool(r[9]))
+def _positioned_change(r: tuple[Any, ...]) -> PositionedChange:
+    return PositionedChange(r[0], (r[1], r[2]), StoredChange(r[3], bool(r[4]), r[5], r[6], r[7]), bool(r[8]), bool(r[9]))

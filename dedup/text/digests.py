@@ -14,14 +14,14 @@ from typing import NamedTuple, Protocol
 import xxhash
 
 
-class Hash(Protocol):
+class HashState(Protocol):
     """What hashlib's and xxhash's objects have in common."""
 
     def update(self, content: bytes, /) -> None: ...
     def hexdigest(self) -> str: ...
 
 
-ALGORITHMS: dict[str, tuple[Callable[[], Hash], int]] = {
+ALGORITHMS: dict[str, tuple[Callable[[], HashState], int]] = {
     "sha256": (hashlib.sha256, 64),
     "sha1": (hashlib.sha1, 40),
     "md5": (hashlib.md5, 32),
@@ -32,7 +32,7 @@ ALGORITHMS: dict[str, tuple[Callable[[], Hash], int]] = {
 }
 """Name → (constructor, hex digits of a digest). xxhash with seed 0, digests in canonical (big-endian) order."""
 
-TEXTS = ("body", "escaped", "title+newline+body")
+HASHED_TEXTS = ("body", "escaped", "title+newline+body")
 """What is hashed, as UTF-8: the body unescaped, the body as it stands in the file, or title, newline and body."""
 
 
@@ -47,39 +47,39 @@ class Recipe:
         return f"{self.algorithm}({self.text})"
 
 
-RECIPES: dict[str, Recipe] = {str(r): r for a in ALGORITHMS for t in TEXTS for r in (Recipe(a, t),)}
+RECIPES: dict[str, Recipe] = {str(r): r for a in ALGORITHMS for t in HASHED_TEXTS for r in (Recipe(a, t),)}
 """Every known recipe by its stored form, the usual ones first."""
 
-BLANKS = " \t\r\n"
+WHITESPACE = " \t\r\n"
 """White space that every trim function agrees on; bodies are free of it at both ends."""
 
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;", "`": "&#x60;", "=": "&#x3D;"}
 """Each character in turn, `&` first: what it becomes has none of those that follow."""
 
-_CLAIM = re.compile(r"(?:[A-Za-z][A-Za-z0-9_-]{0,15}:)?([0-9a-fA-F]{16,128})")
+_CLAIM_PATTERN = re.compile(r"(?:[A-Za-z][A-Za-z0-9_-]{0,15}:)?([0-9a-fA-F]{16,128})")
 
 
-class Piece(NamedTuple):
+class BodySegment(NamedTuple):
     """One stretch of an article's text up to a possible end of the body (at offset `end`, beginning where the stretch before
     ended): `escaped` as in the file, `plain` unescaped."""
 
     end: int
     escaped: str
-    plain: str
+    unescaped: str
 
 
-def claim_hex(claimed: str) -> str | None:
+def parse_claim(claim: str) -> str | None:
     """The lower-case hex of a usable claim (a prefix like `sha256:` is allowed); None for one that is no digest."""
-    match = _CLAIM.fullmatch(claimed)
+    match = _CLAIM_PATTERN.fullmatch(claim)
     return match[1].lower() if match else None
 
 
-def fitting(recipes: Sequence[Recipe], hexdigest: str) -> list[Recipe]:
+def recipes_of_length(recipes: Sequence[Recipe], claim: str) -> list[Recipe]:
     """Those recipes whose digests have as many hex digits as the claim."""
-    return [r for r in recipes if ALGORITHMS[r.algorithm][1] == len(hexdigest)]
+    return [r for r in recipes if ALGORITHMS[r.algorithm][1] == len(claim)]
 
 
-def digest(recipe: Recipe, title: str, body: str, escaped: str) -> str:
+def compute_digest(recipe: Recipe, title: str, body: str, escaped: str) -> str:
     """Hex digest of one body by one recipe."""
     state = ALGORITHMS[recipe.algorithm][0]()
     if recipe.text == "title+newline+body":
@@ -88,23 +88,23 @@ def digest(recipe: Recipe, title: str, body: str, escaped: str) -> str:
     return state.hexdigest()
 
 
-def first_claimed(recipes: Sequence[Recipe], title: str, pieces: Iterable[Piece], claim: str) -> tuple[Recipe, int] | None:
+def find_claimed(recipes: Sequence[Recipe], title: str, segments: Iterable[BodySegment], claim: str) -> tuple[Recipe, int] | None:
     """The first of the recipes by which the text up to the end of some piece has the claimed digest (lower-case hex), and the first such
     end; None where there is none. One pass over the pieces, however many recipes there are."""
-    found: tuple[Recipe, int] | None = None
-    prefixes = [_Prefix(recipe, title) for recipe in recipes]
-    for piece in pieces:
-        for number, prefix in enumerate(prefixes):
-            if prefix.extended(piece) == claim:
-                found = prefix.recipe, piece.end
-                del prefixes[number:]  # only an earlier recipe counts for more
+    result: tuple[Recipe, int] | None = None
+    running_digests = [_RunningDigest(recipe, title) for recipe in recipes]
+    for segment in segments:
+        for index, running_digest in enumerate(running_digests):
+            if running_digest.extend(segment) == claim:
+                result = running_digest.recipe, segment.end
+                del running_digests[index:]  # only an earlier recipe counts for more
                 break
-        if not prefixes:
+        if not running_digests:
             break
-    return found
+    return result
 
 
-class _Prefix:
+class _RunningDigest:
     """The digest of a text that grows piece by piece."""
 
     def __init__(self, recipe: Recipe, title: str) -> None:
@@ -112,24 +112,24 @@ class _Prefix:
         self._state = ALGORITHMS[recipe.algorithm][0]()
         if recipe.text == "title+newline+body":
             self._state.update(title.encode() + b"\n")
-        self._blanks, self._begun = "", False
+        self._pending_whitespace, self._has_text = "", False
 
-    def extended(self, piece: Piece) -> str:
+    def extend(self, segment: BodySegment) -> str:
         """The hex digest with this piece at the end."""
-        text = piece.escaped if self.recipe.text == "escaped" else piece.plain
-        if not self._begun:
-            text = text.lstrip(BLANKS)
-            self._begun = bool(text)
-        solid = text.rstrip(BLANKS)
-        if solid:
-            self._state.update((self._blanks + solid).encode())
-            self._blanks = text[len(solid) :]
+        text = segment.escaped if self.recipe.text == "escaped" else segment.unescaped
+        if not self._has_text:
+            text = text.lstrip(WHITESPACE)
+            self._has_text = bool(text)
+        stripped = text.rstrip(WHITESPACE)
+        if stripped:
+            self._state.update((self._pending_whitespace + stripped).encode())
+            self._pending_whitespace = text[len(stripped) :]
         else:
-            self._blanks += text
+            self._pending_whitespace += text
         return self._state.hexdigest()
 
 
-def escape(text: str) -> str:
+def escape_html(text: str) -> str:
     """`text` as the crawler writes it: HTML-escaped by Handlebars' rules."""
     for character, reference in _ESCAPES.items():
         text = text.replace(character, reference)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-SHINGLE = 5
+SHINGLE_CHARACTERS = 5
 """Characters in a shingle."""
-BATCH_CHARACTERS = 1_000_000
+MAX_BATCH_CHARACTERS = 1_000_000
 """Characters worked on at once, unless one text alone has more."""
 
 
@@ -33,16 +33,16 @@ def is_storable(value: object) -> bool:
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-class _Kept(dict[int, int | None]):
+class _AlphanumericTable(dict[int, int | None]):
     """A `str.translate` table that learns which characters count as text: Unicode letters, marks and numbers."""
 
     def __missing__(self, code: int) -> int | None:
-        kept = code if unicodedata.category(chr(code))[0] in "LMN" else None
-        self[code] = kept
-        return kept
+        result = code if unicodedata.category(chr(code))[0] in "LMN" else None
+        self[code] = result
+        return result
 
 
-_KEPT = _Kept()
+_ALPHANUMERIC_TABLE = _AlphanumericTable()
 
 
 def normalise(text: str) -> str:
@@ -50,46 +50,46 @@ def normalise(text: str) -> str:
 
     NFC, case-folded, only Unicode L*, M* and N*: Korean copies differ in spacing and punctuation, so both are left out.
     """
-    return kept(fold(text))
+    return keep_alphanumeric(fold(text))
 
 
-def kept(folded: str) -> str:
+def keep_alphanumeric(folded: str) -> str:
     """The characters of a folded text that are Unicode L*, M* or N*."""
-    if len(folded) < _SHORT:
-        return folded.translate(_KEPT)
+    if len(folded) < _MAX_TRANSLATED_CHARACTERS:
+        return folded.translate(_ALPHANUMERIC_TABLE)
     points = to_points(folded)
-    return from_points(points[kept_array()[points]])
+    return from_points(points[alphanumeric_mask()[points]])
 
 
-_SHORT = 10_000
+_MAX_TRANSLATED_CHARACTERS = 10_000
 """Characters of a text up to which Python's own `translate` is the quicker way."""
 
 
 def fold(text: str) -> str:
     """`text` in NFC and case-folded: what `normalise` chooses its characters from."""
-    return nfc(text).casefold()
+    return to_nfc(text).casefold()
 
 
 @dataclass(frozen=True, slots=True)
-class Folded:
+class FoldedTexts:
     """Folded texts as code points in one array: text t is points[starts[t]:starts[t+1]]."""
 
     points: NDArray[np.uint32]
     starts: NDArray[np.int64]
 
 
-def folded(texts: Iterable[str]) -> Iterator[Folded]:
+def fold_batches(texts: Iterable[str]) -> Iterator[FoldedTexts]:
     """The texts folded, order kept, so many at a time that they have `BATCH_CHARACTERS` characters."""
     batch: list[str] = []
     size = 0
-    for one in texts:
-        batch.append(fold(one))
+    for text in texts:
+        batch.append(fold(text))
         size += len(batch[-1])
-        if size >= BATCH_CHARACTERS:
-            yield _joined(batch)
+        if size >= MAX_BATCH_CHARACTERS:
+            yield _join_batch(batch)
             batch, size = [], 0
     if batch:
-        yield _joined(batch)
+        yield _join_batch(batch)
 
 
 def to_points(text: str) -> NDArray[np.uint32]:
@@ -104,29 +104,29 @@ def from_points(points: NDArray[np.uint32]) -> str:
     return points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
 
-def _joined(batch: list[str]) -> Folded:
+def _join_batch(batch: list[str]) -> FoldedTexts:
     import numpy as np
 
     starts = np.zeros(len(batch) + 1, np.int64)
     np.cumsum([len(f) for f in batch], out=starts[1:])
-    return Folded(to_points("".join(batch)), starts)
+    return FoldedTexts(to_points("".join(batch)), starts)
 
 
 @lru_cache(maxsize=1)
-def kept_codes() -> bytes:
+def alphanumeric_flags() -> bytes:
     """One byte for every code point: 1 where `normalise` keeps it. Planes 4 to 13 are unassigned, 15 and 16 private."""
-    kept = bytearray(0x110000)
+    flags = bytearray(0x110000)
     for begin, end in ((0, 0x40000), (0xE0000, 0xF0000)):
-        kept[begin:end] = bytes(unicodedata.category(chr(code))[0] in "LMN" for code in range(begin, end))
-    return bytes(kept)
+        flags[begin:end] = bytes(unicodedata.category(chr(code))[0] in "LMN" for code in range(begin, end))
+    return bytes(flags)
 
 
 @lru_cache(maxsize=1)
-def kept_array() -> NDArray[np.bool_]:
+def alphanumeric_mask() -> NDArray[np.bool_]:
     """`kept_codes` as an array, for choosing from code points."""
     import numpy as np
 
-    return np.frombuffer(kept_codes(), np.bool_)
+    return np.frombuffer(alphanumeric_flags(), np.bool_)
 
 
 _WIDE_BLOCKS = (
@@ -136,7 +136,7 @@ _WIDE_BLOCKS = (
 
 
 @lru_cache(maxsize=1)
-def wide_array() -> NDArray[np.bool_]:
+def wide_mask() -> NDArray[np.bool_]:
     """For every code point whether it is Hangul, kana, bopomofo or a CJK ideograph (by Unicode block): what says as much as
     several letters of an alphabet."""
     import numpy as np
@@ -148,22 +148,22 @@ def wide_array() -> NDArray[np.bool_]:
 
 
 _STRIDE = 32
-_SIGN = re.compile(r"[^\w\x00-\x7f]")
+_NON_ASCII_SYMBOL = re.compile(r"[^\w\x00-\x7f]")
 _LONG_RUN = re.compile(rf"(?<![^\w\x00-\x7f])[^\w\x00-\x7f]{{{2 * _STRIDE},}}")
 """Where a run of combining marks can be long: they are no word characters. It is tried where a run begins, not within."""
 
 
-def nfc(text: str) -> str:
+def to_nfc(text: str) -> str:
     """NFC in linear time."""
-    return unicode_form("NFC", text)
+    return to_unicode_form("NFC", text)
 
 
-def unicode_form(form: Literal["NFC", "NFKC"], text: str) -> str:
+def to_unicode_form(form: Literal["NFC", "NFKC"], text: str) -> str:
     """A normalisation form of Unicode in linear time. Unicodedata orders a run of combining marks in the square of its length, so a
     long run, which no language has, is brought to canonical order first."""
     if text.isascii():
         return text
-    if _SIGN.search(text[::_STRIDE]):  # a long run meets a stride
+    if _NON_ASCII_SYMBOL.search(text[::_STRIDE]):  # a long run meets a stride
         return _form_of_runs(form, text)
     return unicodedata.normalize(form, text)
 
@@ -171,21 +171,21 @@ def unicode_form(form: Literal["NFC", "NFKC"], text: str) -> str:
 @lru_cache(maxsize=2)
 def _form_of_runs(form: Literal["NFC", "NFKC"], text: str) -> str:
     """`unicode_form` of a text with long runs. The latest two are cached: two states of a page are normalised several times each."""
-    return unicodedata.normalize(form, _LONG_RUN.sub(_ordered, text))
+    return unicodedata.normalize(form, _LONG_RUN.sub(_order_marks, text))
 
 
-def _ordered(run: re.Match[str]) -> str:
+def _order_marks(run: re.Match[str]) -> str:
     """A run in canonical decomposition, its marks in canonical order (Unicode Standard, 3.11, D109)."""
     import numpy as np
 
-    table = _combining()
+    table = _combining_arrays()
     points = _decomposed(to_points(run[0]), table)
     classes = table.classes[points]
     if not classes.any():
         return run[0]
     # a stable sort by class within each stretch that a character of class 0 begins
-    keys = np.cumsum(classes == 0) << 8 | classes
-    return from_points(points if (keys[1:] >= keys[:-1]).all() else points[np.argsort(keys, kind="stable")])
+    sort_keys = np.cumsum(classes == 0) << 8 | classes
+    return from_points(points if (sort_keys[1:] >= sort_keys[:-1]).all() else points[np.argsort(sort_keys, kind="stable")])
 
 
 def _decomposed(points: NDArray[np.uint32], table: _Combining) -> NDArray[np.uint32]:
@@ -215,15 +215,15 @@ class _Combining(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def _combining() -> _Combining:
+def _combining_arrays() -> _Combining:
     import numpy as np
 
     classes, rows = np.zeros(0x110000, np.uint8), np.zeros(0x110000, np.uint16)
     classes[:0x40000] = [unicodedata.combining(chr(code)) for code in range(0x40000)]
-    composed = [code for code in range(0x40000) if unicodedata.decomposition(chr(code))[:1] not in ("", "<")]
-    composed += range(0xAC00, 0xD7A4)
-    decompositions = [unicodedata.normalize("NFD", chr(code)) for code in composed]
-    rows[composed] = np.arange(1, len(composed) + 1)
+    is_composed = [code for code in range(0x40000) if unicodedata.decomposition(chr(code))[:1] not in ("", "<")]
+    is_composed += range(0xAC00, 0xD7A4)
+    decompositions = [unicodedata.normalize("NFD", chr(code)) for code in is_composed]
+    rows[is_composed] = np.arange(1, len(is_composed) + 1)
     lengths = np.array([1, *map(len, decompositions)])
     padded = "".join(one.ljust(lengths.max(), "\0") for one in ("", *decompositions))
     return _Combining(classes, rows, lengths, to_points(padded).reshape(len(lengths), -1))
@@ -231,62 +231,62 @@ def _combining() -> _Combining:
 
 def shingles(normalised: str) -> frozenset[str]:
     """The distinct overlapping runs of 5 characters; a shorter text is one shingle, an empty one has none."""
-    if len(normalised) <= SHINGLE:
+    if len(normalised) <= SHINGLE_CHARACTERS:
         return frozenset((normalised,)) if normalised else frozenset()
-    return frozenset(normalised[i : i + SHINGLE] for i in range(len(normalised) - SHINGLE + 1))
+    return frozenset(normalised[i : i + SHINGLE_CHARACTERS] for i in range(len(normalised) - SHINGLE_CHARACTERS + 1))
 
 
-class _Printable(dict[int, str]):
+class _PrintableTable(dict[int, str]):
     """A `str.translate` table that spells out what could steer a terminal or reorder a line."""
 
     def __missing__(self, code: int) -> str:
         # C*: controls, format characters (bidirectional overrides among them), surrogates, private use, unassigned;
         # Zl, Zp: line and paragraph separators. Zero-width joiners are part of scripts and emoji and stay.
-        steering = unicodedata.category(chr(code)) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") and code not in (
+        is_unsafe = unicodedata.category(chr(code)) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") and code not in (
             0x200C,
             0x200D,
         )
-        shown = chr(code)
+        escaped = chr(code)
         if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as Python keeps it in names and arguments
-            shown = f"\\x{code - 0xDC00:02x}"
-        elif steering:
-            shown = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-        self[code] = shown
-        return shown
+            escaped = f"\\x{code - 0xDC00:02x}"
+        elif is_unsafe:
+            escaped = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+        self[code] = escaped
+        return escaped
 
 
-_PRINTABLE = _Printable()
+_PRINTABLE_TABLE = _PrintableTable()
 
 
-def printable(text: str) -> str:
+def to_printable(text: str) -> str:
     """`text` on one line, with every character that could steer a terminal spelt out (`\\x1b`, `\\u202e`)."""
-    return text if text.isprintable() else text.translate(_PRINTABLE)
+    return text if text.isprintable() else text.translate(_PRINTABLE_TABLE)
 
 
-def printable_path(path: bytes) -> str:
+def to_printable_path(path: bytes) -> str:
     """A path's bytes as text for people: UTF-8 where it is, bytes that are not and control characters as `\\xNN`."""
-    return printable(path.decode("utf-8", "backslashreplace"))
+    return to_printable(path.decode("utf-8", "backslashreplace"))
 
 
-def printable_json(value: Any, indent: int | None = None) -> str:
+def to_printable_json(value: Any, indent: int | None = None) -> str:
     """JSON; characters that could steer a terminal are escaped, as JSON allows for any character."""
-    shown = json.dumps(value, ensure_ascii=False, indent=indent)
-    return shown if shown.replace("\n", "").isprintable() else shown.translate(_JSON)
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return text if text.replace("\n", "").isprintable() else text.translate(_JSON_TABLE)
 
 
-class _Json(dict[int, str]):
+class _JsonTable(dict[int, str]):
     """A `str.translate` table that escapes what could steer, but line ends, which stand between values only."""
 
     def __missing__(self, code: int) -> str:
-        c = chr(code)
-        escaped = f"\\u{code:04x}" if code < 0x10000 else json.dumps(c)[1:-1]
-        self[code] = c if c == "\n" or printable(c) == c else escaped
+        character = chr(code)
+        escaped = f"\\u{code:04x}" if code < 0x10000 else json.dumps(character)[1:-1]
+        self[code] = character if character == "\n" or to_printable(character) == character else escaped
         return self[code]
 
 
-_JSON = _Json()
+_JSON_TABLE = _JsonTable()
 
 
-def printable_block(text: str) -> str:
+def to_printable_block(text: str) -> str:
     """Like `printable`, over several lines: line ends stay, a tab is four blanks."""
-    return "\n".join(line.replace("\t", "    ").translate(_PRINTABLE) for line in text.split("\n"))
+    return "\n".join(line.replace("\t", "    ").translate(_PRINTABLE_TABLE) for line in text.split("\n"))

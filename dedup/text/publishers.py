@@ -6,66 +6,66 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from dedup.text.normalise import nfc
+from dedup.text.normalise import to_nfc
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Publisher:
     """One publisher under the `name` it goes by here, with the other names, ids (`oid`) and hosts that are its own."""
 
     name: str
-    names: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
     oids: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
 
 
-class Publishers:
+class PublisherResolver:
     """Finds the house of an article. Raises ValueError where two houses claim the same name, id or host."""
 
-    def __init__(self, houses: Iterable[House] = ()) -> None:
-        self._names: dict[str, str] = {}
-        self._oids: dict[str, str] = {}
-        self._hosts: dict[str, str] = {}
-        self._houses = tuple(houses)
-        for house in self._houses:
-            for known, keys in (
-                (self._names, [_folded(name) for name in (house.name, *house.names)]),
-                (self._oids, list(house.oids)),
-                (self._hosts, [host.lower() for host in house.hosts]),
+    def __init__(self, publishers: Iterable[Publisher] = ()) -> None:
+        self._by_name: dict[str, str] = {}
+        self._by_oid: dict[str, str] = {}
+        self._by_host: dict[str, str] = {}
+        self._publishers = tuple(publishers)
+        for publisher in self._publishers:
+            for name_of, aliases in (
+                (self._by_name, [_fold_name(name) for name in (publisher.name, *publisher.aliases)]),
+                (self._by_oid, list(publisher.oids)),
+                (self._by_host, [host.lower() for host in publisher.hosts]),
             ):
-                for key in keys:
-                    if known.setdefault(key, house.name) != house.name:
-                        raise ValueError(f"{key!r} is claimed by {known[key]!r} and by {house.name!r}")
+                for alias in aliases:
+                    if name_of.setdefault(alias, publisher.name) != publisher.name:
+                        raise ValueError(f"{alias!r} is claimed by {name_of[alias]!r} and by {publisher.name!r}")
 
-    def house(self, publisher: str, oid: str, url: str) -> str:
+    def canonical_name(self, printed_name: str, oid: str, url: str) -> str:
         """The name of an article's house: by its `oid`, by its publisher's name, by the host of its URL or one above that
         (`news.example.kr`, `example.kr`); else the name as printed, or where there is none the id, or the host."""
-        known = self._oids.get(oid) or (self._names.get(_folded(publisher)) if self._names else None)
-        host = _host(url) if self._hosts else ""
-        while not known and "." in host:
-            known = self._hosts.get(host)
+        canonical = self._by_oid.get(oid) or (self._by_name.get(_fold_name(printed_name)) if self._by_name else None)
+        host = _host_of(url) if self._by_host else ""
+        while not canonical and "." in host:
+            canonical = self._by_host.get(host)
             host = host.partition(".")[2]
-        return known or _plain(publisher) or (f"oid {oid}" if oid else _host(url))
+        return canonical or _clean_name(printed_name) or (f"oid {oid}" if oid else _host_of(url))
 
-    def called(self, fits: Callable[[str], bool]) -> list[House]:
+    def find_by_name(self, is_match: Callable[[str], bool]) -> list[Publisher]:
         """The houses of which some name fits."""
-        return [house for house in self._houses if any(fits(name) for name in (house.name, *house.names))]
+        return [house for house in self._publishers if any(is_match(name) for name in (house.name, *house.aliases))]
 
-    def is_by(self, wanted: str, publisher: str, oid: str, url: str) -> bool:
+    def is_by(self, name: str, printed_name: str, oid: str, url: str) -> bool:
         """Whether an article is by the publisher that somebody names, under any name of its house."""
-        return wanted == publisher or self.house(wanted, "", "") == self.house(publisher, oid, url)
+        return name == printed_name or self.canonical_name(name, "", "") == self.canonical_name(printed_name, oid, url)
 
 
-def _host(url: str) -> str:
+def _host_of(url: str) -> str:
     try:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
 
 
-def _plain(name: str) -> str:
-    return " ".join(nfc(name).split())
+def _clean_name(name: str) -> str:
+    return " ".join(to_nfc(name).split())
 
 
-def _folded(name: str) -> str:
-    return _plain(name).casefold()
+def _fold_name(name: str) -> str:
+    return _clean_name(name).casefold()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, tzinfo
 
 
-def to_utc(printed: str, zone: tzinfo) -> str | None:
+def to_utc(text: str, zone: tzinfo) -> str | None:
     """ISO 8601 in UTC with offset for a time as printed in a file; None if it is not one.
 
     Anything `datetime.fromisoformat` takes is read; a time without an offset is wall-clock time in `zone` (the earlier
     of two where a clock change repeats an hour).
     """
     try:
-        time = datetime.fromisoformat(printed)
+        time = datetime.fromisoformat(text)
         return (time if time.tzinfo else time.replace(tzinfo=zone)).astimezone(UTC).isoformat()
     except (ValueError, OverflowError):
         return None
@@ -30,27 +30,27 @@ EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
-def local(iso: str, zone: tzinfo) -> datetime:
+def to_local(iso: str, zone: tzinfo) -> datetime:
     """An ISO 8601 time in a zone. At the ends of the calendar, where the zone's own time would be in the year 0 or 10000, it stays in
     UTC. Raises ValueError for what is no time."""
-    moment = datetime.fromisoformat(iso)
+    time = datetime.fromisoformat(iso)
     try:
-        return moment.astimezone(zone)
+        return time.astimezone(zone)
     except OverflowError:
-        return moment.astimezone(UTC)
+        return time.astimezone(UTC)
 
 
-def shifted(moment: datetime, by: timedelta) -> datetime:
+def add_clamped(time: datetime, delta: timedelta) -> datetime:
     """A time in UTC so much later, or earlier; the calendar's last or first second where it would lie beyond."""
     try:
-        return moment + by
+        return time + delta
     except OverflowError:
-        return LATEST if by > timedelta() else EARLIEST
+        return LATEST if delta > timedelta() else EARLIEST
 
 
-def printed(moment: datetime, *, seconds: bool = False) -> str:
+def format_time(time: datetime, *, with_seconds: bool = False) -> str:
     """`2026-03-02 09:00` or `2026-03-02 09:00:00`; the year always has four digits, which strftime(3) does not promise."""
-    return moment.replace(tzinfo=None, microsecond=0).isoformat(" ", "seconds" if seconds else "minutes")
+    return time.replace(tzinfo=None, microsecond=0).isoformat(" ", "seconds" if with_seconds else "minutes")
 
 
 def now() -> str:
@@ -58,7 +58,7 @@ def now() -> str:
     return datetime.now(UTC).replace(microsecond=0).isoformat()
 
 
-def after(seconds: float) -> str:
+def seconds_from_now(seconds: float) -> str:
     """The time in so many seconds, ISO 8601 in UTC, whole seconds."""
     return (datetime.now(UTC) + timedelta(seconds=seconds)).replace(microsecond=0).isoformat()
 

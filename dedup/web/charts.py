@@ -10,11 +10,11 @@ from itertools import pairwise
 
 from markupsafe import Markup
 
-ROW = 26
+ROW_HEIGHT = 26
 """Pixels from one row to the next."""
-LEFT, RIGHT = 6.0, 98.0
+AXIS_LEFT, AXIS_RIGHT = 6.0, 98.0
 """Where the time axis begins and ends, in percent of the width."""
-ROWS = 24
+MAX_ROWS = 24
 """Rows that a picture has at most."""
 
 
@@ -24,31 +24,36 @@ class Point:
 
     at: str
     row: int
-    told: str
-    full: bool = True
+    description: str
+    is_filled: bool = True
 
 
-def steps(points: Sequence[Point], rows: int, title: str, described: str) -> Markup:
+def timeline_chart(points: Sequence[Point], rows: int, title: str, description: str) -> Markup:
     """Points over time, joined in their order where they are full: which state something was in, and when. Nothing where there are no
     points, or more rows than can be told apart."""
-    if not points or rows > ROWS:
+    if not points or rows > MAX_ROWS:
         return Markup("")
     seconds = [datetime.fromisoformat(p.at).timestamp() for p in points]
     first, last = min(seconds), max(seconds)
-    places = [LEFT + (RIGHT - LEFT) * ((s - first) / (last - first) if last > first else 0.5) for s in seconds]
-    height = (rows + 1) * ROW
-    drawn = [
-        _SVG.format(kind="steps", height=height, title=title, described=described),
-        *(_LANE.format(y=row * ROW, x1=f"{LEFT - 1.5}%", x2=f"{RIGHT + 1}%", row=row, below=row * ROW + 5) for row in range(1, rows + 1)),
+    positions = [AXIS_LEFT + (AXIS_RIGHT - AXIS_LEFT) * ((s - first) / (last - first) if last > first else 0.5) for s in seconds]
+    height = (rows + 1) * ROW_HEIGHT
+    elements = [
+        _SVG.format(kind="steps", height=height, title=title, described=description),
+        *(
+            _LANE.format(y=row * ROW_HEIGHT, x1=f"{AXIS_LEFT - 1.5}%", x2=f"{AXIS_RIGHT + 1}%", row=row, below=row * ROW_HEIGHT + 5)
+            for row in range(1, rows + 1)
+        ),
     ]
-    joined = [(place, p.row * ROW) for place, p in zip(places, points, strict=True) if p.full]
-    for (x1, y1), (x2, y2) in pairwise(joined):
-        drawn.append(_LINE.format(kind="run", x1=f"{x1:.2f}%", y1=y1, x2=f"{x2:.2f}%", y2=y1))
+    filled = [(position, p.row * ROW_HEIGHT) for position, p in zip(positions, points, strict=True) if p.is_filled]
+    for (x1, y1), (x2, y2) in pairwise(filled):
+        elements.append(_LINE.format(kind="run", x1=f"{x1:.2f}%", y1=y1, x2=f"{x2:.2f}%", y2=y1))
         if y1 != y2:
-            drawn.append(_LINE.format(kind="step", x1=f"{x2:.2f}%", y1=y1, x2=f"{x2:.2f}%", y2=y2))
-    for place, p in zip(places, points, strict=True):
-        drawn.append(_DOT.format(x=f"{place:.2f}%", y=p.row * ROW, kind="full" if p.full else "hollow", told=p.told))
-    return Markup("").join([*drawn, Markup("</svg>")])
+            elements.append(_LINE.format(kind="step", x1=f"{x2:.2f}%", y1=y1, x2=f"{x2:.2f}%", y2=y2))
+    for position, p in zip(positions, points, strict=True):
+        elements.append(
+            _DOT.format(x=f"{position:.2f}%", y=p.row * ROW_HEIGHT, kind="full" if p.is_filled else "hollow", told=p.description)
+        )
+    return Markup("").join([*elements, Markup("</svg>")])
 
 
 _SVG = Markup(

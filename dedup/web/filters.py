@@ -12,78 +12,82 @@ from markupsafe import Markup, escape
 
 from dedup.changes.diff import Operation, render
 from dedup.text import times, urls
-from dedup.text.normalise import printable, printable_block
+from dedup.text.normalise import to_printable, to_printable_block
 
 _HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
 
 
-def finished(value: Any) -> Any:
+def finalize(value: Any) -> Any:
     """What any expression of a template gives, before it is escaped: on one line, with what steers spelt out."""
-    return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value)
+    return value if isinstance(value, Markup) or not isinstance(value, str) else to_printable(value)
 
 
 _BEGIN = {"ko": Markup('<bdi lang="ko">'), "": Markup('<bdi lang="">')}
 _END = Markup("</bdi>")
 
 
-def line(text: str) -> Markup:
+def format_line(text: str) -> Markup:
     """Text of a crawl, on one line; it turns nothing round that stands beside it."""
-    return _BEGIN[_lang(text)] + escape(printable(" ".join(text.split()))) + _END
+    return _BEGIN[_language_tag(text)] + escape(to_printable(" ".join(text.split()))) + _END
 
 
-def block(text: str) -> Markup:
+def format_block(text: str) -> Markup:
     """The same over several lines, in paragraphs."""
-    paragraphs = [p for p in printable_block(text).split("\n\n") if p.strip()]
-    told = [Markup("<p>") + Markup("<br>").join(escape(row) for row in p.strip("\n").split("\n")) + Markup("</p>") for p in paragraphs]
-    return Markup('<div class="text" dir="auto" lang="{}">').format(_lang(text)) + Markup("").join(told) + Markup("</div>")
+    paragraphs = [p for p in to_printable_block(text).split("\n\n") if p.strip()]
+    html_paragraphs = [
+        Markup("<p>") + Markup("<br>").join(escape(row) for row in p.strip("\n").split("\n")) + Markup("</p>") for p in paragraphs
+    ]
+    return (
+        Markup('<div class="text" dir="auto" lang="{}">').format(_language_tag(text)) + Markup("").join(html_paragraphs) + Markup("</div>")
+    )
 
 
-def piece(text: str) -> Markup:
+def format_fragment(text: str) -> Markup:
     """A piece of such a text, line ends and all."""
-    return Markup("<br>").join(escape(row) for row in printable_block(text).split("\n"))
+    return Markup("<br>").join(escape(row) for row in to_printable_block(text).split("\n"))
 
 
-def marked_sides(what: str, before: str, after: str) -> Markup:
+def format_before_after(label: str, before: str, after: str) -> Markup:
     """What was, and what is, for readers of feeds."""
-    sides = [Markup("<{0}>{1}</{0}>").format(tag, printable(text)) for tag, text in (("del", before), ("ins", after)) if text]
-    return Markup("{}: ").format(words(what)) + Markup(" → ").join(sides)
+    sides = [Markup("<{0}>{1}</{0}>").format(tag, to_printable(text)) for tag, text in (("del", before), ("ins", after)) if text]
+    return Markup("{}: ").format(format_name(label)) + Markup(" → ").join(sides)
 
 
-def _lang(text: str) -> str:
+def _language_tag(text: str) -> str:
     """Korean, or of no language that we know."""
     return "ko" if _HANGUL.search(text) else ""
 
 
-def marked(operations: Iterable[Operation]) -> Markup:
+def format_diff(operations: Iterable[Operation]) -> Markup:
     """A difference: `<del>`, `<ins>`."""
-    return Markup(render.html(replace(o, text=printable_block(o.text)) for o in operations))  # noqa: S704  it escapes
+    return Markup(render.to_html(replace(o, text=to_printable_block(o.text)) for o in operations))  # noqa: S704  it escapes
 
 
-def moment(iso: str | None, zone: ZoneInfo, *, seconds: bool = False) -> Markup:
+def format_time(iso: str | None, zone: ZoneInfo, *, seconds: bool = False) -> Markup:
     """A time in `zone`; the reader's browser makes it one of theirs. What was stored is in its title."""
     if not iso:
         return Markup('<span class="none">unknown</span>')
     try:
-        there = times.local(iso, zone)
+        local_time = times.to_local(iso, zone)
     except ValueError:
-        return line(iso)
-    told = times.printed(there, seconds=seconds)
-    return Markup('<time datetime="{iso}" title="{iso}">{told}</time>').format(iso=iso, told=told)
+        return format_line(iso)
+    text = times.format_time(local_time, with_seconds=seconds)
+    return Markup('<time datetime="{iso}" title="{iso}">{told}</time>').format(iso=iso, told=text)
 
 
-def number(value: float | None, digits: int = 0) -> str:
+def format_number(value: float | None, digits: int = 0) -> str:
     """1,234"""
     return "–" if value is None else f"{value:,.{digits}f}"
 
 
-def share(value: float | None) -> str:
+def format_share(value: float | None) -> str:
     """A share as a percentage; what is not all is never told as 100 %."""
     if value is None:
         return "–"
     return f"{min(value * 100, 99.9) if value < 1 else 100:.0f} %" if not 0.995 <= value < 1 else "> 99 %"
 
 
-def size(value: float) -> str:
+def format_bytes(value: float) -> str:
     """Bytes, for people."""
     for unit in ("B", "kB", "MB", "GB"):
         if abs(value) < 1000 or unit == "GB":
@@ -92,7 +96,7 @@ def size(value: float) -> str:
     return ""
 
 
-def span(seconds: float | None) -> str:
+def format_time_span(seconds: float | None) -> str:
     """A span of time: `+3:15`, `+2 d 1:00`."""
     if seconds is None:
         return "–"
@@ -101,30 +105,30 @@ def span(seconds: float | None) -> str:
     return ("-" if seconds < 0 else "+") + (f"{days} d " if days else "") + f"{minutes // 60}:{minutes % 60:02}"
 
 
-def plural(number: int, one: str, many: str = "") -> str:
+def format_count(number: int, singular: str, plural_form: str = "") -> str:
     """`3 pages`"""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {singular if number == 1 else plural_form or singular + 's'}"
 
 
-def outward(url: str) -> Markup:
+def external_link(url: str) -> Markup:
     """An address of the crawl: a link only if it is one for browsers, never with credentials; else as text."""
-    told = urls.shown(url)
-    if not re.match(r"https?://", told) or printable(told) != told or not is_web(told):
-        return line(told)
-    return Markup('<a class="outward" href="{0}" rel="noreferrer noopener"><bdi>{0}</bdi></a>').format(told)
+    address = urls.to_display_url(url)
+    if not re.match(r"https?://", address) or to_printable(address) != address or not is_web_url(address):
+        return format_line(address)
+    return Markup('<a class="outward" href="{0}" rel="noreferrer noopener"><bdi>{0}</bdi></a>').format(address)
 
 
-def is_web(url: str) -> bool:
+def is_web_url(url: str) -> bool:
     """Whether it is an address of http or https with a host, as `dedup.text.urls` reads it."""
     return re.match(r"https?://[^\s/?#\\@]+(?:[/?#]|$)", url) is not None
 
 
-def words(name: str) -> str:
+def format_name(name: str) -> str:
     """A name of the program's as words: `time_stamp` is `time stamp`."""
     return name.replace("_", " ")
 
 
 FILTERS = {
-    "line": line, "block": block, "piece": piece, "marked": marked, "outward": outward, "words": words,
-    "number": number, "share": share, "size": size, "span": span,
+    "line": format_line, "block": format_block, "piece": format_fragment, "marked": format_diff, "outward": external_link, "words": format_name,
+    "number": format_number, "share": format_share, "size": format_bytes, "span": format_time_span,
 }  # fmt: skip

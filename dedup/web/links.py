@@ -23,10 +23,10 @@ AREAS = (
     ("status", "Status"),
 )
 """What the navigation leads to: (name of the view, what it is called); the overview is at the root."""
-DIGITS = 16
+DIGEST_DIGITS = 16
 """Hexadecimal digits of a state's digest by which a link names it."""
 
-Value = str | int | bool | None | list[str] | tuple[str, ...]
+QueryValue = str | int | bool | None | list[str] | tuple[str, ...]
 
 
 class Links:
@@ -35,58 +35,58 @@ class Links:
     def __init__(self, path: str) -> None:
         self.root = "../" * (path.count("/") - 1)
 
-    def to(self, view: str, /, **query: Value) -> str:
+    def to(self, view: str, /, **query: QueryValue) -> str:
         """The address of a view; what is empty, None or False is left out of it, a list is a parameter for each."""
-        given: list[tuple[str, str]] = []
+        parameters: list[tuple[str, str]] = []
         for name, value in query.items():
-            several = value if isinstance(value, list | tuple) else (value,)
-            given += [(name.rstrip("_"), "1" if v is True else str(v)) for v in several if v not in (None, False, "")]
-        place = self.root + ("" if view == "overview" else view)
-        return (place or "./") + (f"?{urlencode(given)}" if given else "")
+            values = value if isinstance(value, list | tuple) else (value,)
+            parameters += [(name.rstrip("_"), "1" if v is True else str(v)) for v in values if v not in (None, False, "")]
+        path = self.root + ("" if view == "overview" else view)
+        return (path or "./") + (f"?{urlencode(parameters)}" if parameters else "")
 
     def static(self, name: str, version: str) -> str:
         """The address of a file that is shipped; another version has another."""
         return f"{self.root}static/{name}?v={version}"
 
-    def page(self, url: str, **query: Value) -> str:
+    def page(self, url: str, **query: QueryValue) -> str:
         """The page of a canonical URL."""
         return self.to("page", url=url, **query)
 
-    def compare(self, url: str, from_: str, to: str, **query: Value) -> str:
+    def compare(self, url: str, from_: str, to: str, **query: QueryValue) -> str:
         """Two states of a page, named by their digests (with or without the recipe before them)."""
-        return self.to("compare", url=url, from_=state(from_), to=state(to), **query)
+        return self.to("compare", url=url, from_=short_digest(from_), to=short_digest(to), **query)
 
-    def pair(self, a: str, b: str, **query: Value) -> str:
+    def pair(self, a: str, b: str, **query: QueryValue) -> str:
         """Two articles beside each other."""
         return self.to("pair", a=a, b=b, **query)
 
 
-def state(digest: str) -> str:
+def short_digest(digest: str) -> str:
     """A digest as a link has it."""
-    return digest.rpartition(":")[2][:DIGITS]
+    return digest.rpartition(":")[2][:DIGEST_DIGITS]
 
 
-def digest(digits: str, name: str = "after", problem: str = "is no place in this list; begin again without it") -> bytes:
+def parse_digest(text: str, name: str = "after", problem: str = "is no place in this list; begin again without it") -> bytes:
     """The digest that the hexadecimal digits of a parameter stand for. Raises ParameterError, which tells the `problem`."""
     try:
-        return bytes.fromhex(digits)
+        return bytes.fromhex(text)
     except ValueError:
         raise ParameterError(name=name, problem=problem) from None
 
 
-def key(*values: Any) -> str:
+def encode_cursor(*values: Any) -> str:
     """Where a page of a list ended, as an opaque word."""
     return base64.urlsafe_b64encode(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()).decode().rstrip("=")
 
 
-def unkey(word: str, *kinds: type) -> tuple[Any, ...] | None:
+def decode_cursor(cursor: str, *types: type) -> tuple[Any, ...] | None:
     """What `key` was given, of these kinds; None of an empty word. Raises ParameterError for one that it did not make."""
-    if not word:
+    if not cursor:
         return None
     try:
-        found = json.loads(base64.urlsafe_b64decode(word + "=" * (-len(word) % 4)))
+        values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, binascii.Error, RecursionError):
-        found = None
-    if not isinstance(found, list) or [type(v) for v in found] != list(kinds) or not all(map(is_storable, found)):
+        values = None
+    if not isinstance(values, list) or [type(v) for v in values] != list(types) or not all(map(is_storable, values)):
         raise ParameterError(name="after", problem="is no place in this list; begin again without it")
-    return tuple(found)
+    return tuple(values)

@@ -14,30 +14,30 @@ from starlette.datastructures import Headers
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-POLICY = (
+CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
 """What a page may load and do: what is shipped with it, and nothing else."""
-HEADERS = (
-    (b"content-security-policy", POLICY.encode()),
+SECURITY_HEADERS = (
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-METHODS = ("GET", "HEAD")
-_OWN = ("localhost", "127.0.0.1", "[::1]")
+ALLOWED_METHODS = ("GET", "HEAD")
+_LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
-class Guard:
+class AccessMiddleware:
     """Around an application: lets GET and HEAD through, for hosts that are meant, with the token where one is set, and not for other
     sites."""
 
     def __init__(self, app: ASGIApp, listen: str, token: str, hosts: Collection[str]) -> None:
         self._app = app
         self._token = token.encode()
-        self._hosts = frozenset(bare(host) for host in (listen, *_OWN, *hosts)) - {""}
+        self._hosts = frozenset(normalise_host(host) for host in (listen, *_LOCAL_HOSTS, *hosts)) - {""}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -45,75 +45,77 @@ class Guard:
         if scope["type"] != "http":
             return  # nothing here speaks anything else
 
-        begun = False
+        has_started = False
 
-        async def guarded(message: Message) -> None:
-            nonlocal begun
-            begun = True
+        async def send_with_headers(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
             if message["type"] == "http.response.start":
-                given = list(message.get("headers", ()))
-                if not any(name == b"cache-control" for name, _ in given):
-                    given.append((b"cache-control", b"no-store"))
-                message = {**message, "headers": [*given, *HEADERS]}
+                headers = list(message.get("headers", ()))
+                if not any(name == b"cache-control" for name, _ in headers):
+                    headers.append((b"cache-control", b"no-store"))
+                message = {**message, "headers": [*headers, *SECURITY_HEADERS]}
             await send(message)
 
         refusal = self._refusal(scope)
         try:
-            await (refusal or self._app)(scope, receive, guarded)
+            await (refusal or self._app)(scope, receive, send_with_headers)
         except Exception:
-            if not begun:  # else what is around this would answer, without these headers
-                await _told(500, "This is an error of the program's own; its log says which.")(scope, receive, guarded)
+            if not has_started:  # else what is around this would answer, without these headers
+                await _plain_response(500, "This is an error of the program's own; its log says which.")(scope, receive, send_with_headers)
             raise
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         headers = Headers(scope=scope)
-        if scope["method"] not in METHODS:
-            return _told(405, "The dashboard only reads: GET and HEAD.", {"allow": ", ".join(METHODS)})
+        if scope["method"] not in ALLOWED_METHODS:
+            return _plain_response(405, "The dashboard only reads: GET and HEAD.", {"allow": ", ".join(ALLOWED_METHODS)})
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not hosts[0]:
-            return _told(400, "A request names one host.")
-        if not self._is_own(hosts[0], scope):
-            return _told(421, "This host is not served here; name it in [web] hosts.")
-        if self._token and not self._is_known(headers.get("authorization", "")):
-            return _told(401, "The token is wanted, as the password or by 'Authorization: Bearer'.", {"www-authenticate": _BASIC})
+            return _plain_response(400, "A request names one host.")
+        if not self._is_served_host(hosts[0], scope):
+            return _plain_response(421, "This host is not served here; name it in [web] hosts.")
+        if self._token and not self._is_authorised(headers.get("authorization", "")):
+            return _plain_response(
+                401, "The token is wanted, as the password or by 'Authorization: Bearer'.", {"www-authenticate": _BASIC_CHALLENGE}
+            )
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
-            return _told(403, "Other sites may link here, not load from here.")
+            return _plain_response(403, "Other sites may link here, not load from here.")
         return None
 
-    def _is_own(self, host: str, scope: Scope) -> bool:
+    def _is_served_host(self, host: str, scope: Scope) -> bool:
         """A name that is meant, or the very address that the request came to: no other site can have that for a name."""
         server: Any = scope.get("server")
-        name = bare(host)
+        name = normalise_host(host)
         return name in self._hosts or bool(name and server and name == server[0])
 
-    def _is_known(self, authorization: str) -> bool:
-        return any(hmac.compare_digest(tried, self._token) for tried in _tried(authorization))
+    def _is_authorised(self, authorization: str) -> bool:
+        return any(hmac.compare_digest(tried, self._token) for tried in _presented_tokens(authorization))
 
 
-_BASIC = 'Basic realm="dedup", charset="UTF-8"'
+_BASIC_CHALLENGE = 'Basic realm="dedup", charset="UTF-8"'
 
 
-def _tried(authorization: str) -> Iterable[bytes]:
-    kind, _, given = authorization.partition(" ")
-    if kind.lower() == "bearer":
-        yield given.strip().encode("latin-1")
-    elif kind.lower() == "basic":
+def _presented_tokens(authorization: str) -> Iterable[bytes]:
+    scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        yield credentials.strip().encode("latin-1")
+    elif scheme.lower() == "basic":
         try:
-            yield base64.b64decode(given.strip(), validate=True).partition(b":")[2]
+            yield base64.b64decode(credentials.strip(), validate=True).partition(b":")[2]
         except (ValueError, binascii.Error):
             return
 
 
-def _told(status: int, sentence: str, headers: dict[str, str] | None = None) -> PlainTextResponse:
+def _plain_response(status: int, sentence: str, headers: dict[str, str] | None = None) -> PlainTextResponse:
     return PlainTextResponse(sentence + "\n", status, headers)
 
 
-def host_of(listen: str) -> str:
+def parse_host(listen: str) -> str:
     """The address in "address:port"."""
     return listen.rpartition(":")[0].strip("[]")
 
 
-def bare(host: str) -> str:
+def normalise_host(host: str) -> str:
     """A host without port, brackets and letter case; empty where it is none."""
     try:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")
@@ -121,9 +123,9 @@ def bare(host: str) -> str:
         return ""
 
 
-def is_own_machine(listen: str) -> bool:
+def is_loopback(listen: str) -> bool:
     """Whether only this machine can reach "address:port"."""
-    host = host_of(listen)
+    host = parse_host(listen)
     if host == "localhost":
         return True
     try:

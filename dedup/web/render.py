@@ -21,15 +21,15 @@ from dedup.errors import (
     DatabaseNewerError,
     DatabaseUnreadableError,
     DedupError,
-    NoRevisionError,
     ParameterError,
-    PrunedError,
     RecipeChangedError,
+    RevisionPrunedError,
     UnknownPageError,
+    UnknownRevisionError,
 )
 from dedup.store import Database, open_database
 from dedup.text import times
-from dedup.text.normalise import printable_json
+from dedup.text.normalise import to_printable_json
 from dedup.web import filters
 from dedup.web.links import AREAS, Links
 
@@ -37,85 +37,85 @@ _Word = TypeVar("_Word", bound=str)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class QueryParameters:
     """What a request asks for."""
 
     settings: Settings
-    query: QueryParams
+    parameters: QueryParams
     links: Links
 
     def text(self, name: str) -> str:
         """A parameter, without blanks around it; empty where it was not given."""
-        return self.query.get(name, "").strip()
+        return self.parameters.get(name, "").strip()
 
-    def one_of(self, name: str, known: tuple[_Word, ...], default: _Word) -> _Word:
+    def choice(self, name: str, allowed: tuple[_Word, ...], default: _Word) -> _Word:
         """A parameter that is one of a few words. Raises ParameterError."""
-        found = self.text(name) or default
-        for word in known:
-            if word == found:
+        value = self.text(name) or default
+        for word in allowed:
+            if word == value:
                 return word
-        raise ParameterError(name=name, problem=f"must be one of {', '.join(w for w in known if w)}")
+        raise ParameterError(name=name, problem=f"must be one of {', '.join(w for w in allowed if w)}")
 
-    def several(self, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
+    def choices(self, name: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
         """The same, given any number of times."""
-        found = tuple(dict.fromkeys(v.strip() for v in self.query.getlist(name) if v.strip()))
-        for value in found:
-            if value not in known:
-                raise ParameterError(name=name, problem=f"must be one of {', '.join(known)}")
-        return found
+        values = tuple(dict.fromkeys(v.strip() for v in self.parameters.getlist(name) if v.strip()))
+        for value in values:
+            if value not in allowed:
+                raise ParameterError(name=name, problem=f"must be one of {', '.join(allowed)}")
+        return values
 
     def flag(self, name: str) -> bool:
         """Whether a box is ticked."""
         return self.text(name) not in ("", "0", "false", "no")
 
-    def whole(self, name: str, least: int, most: int) -> int:
+    def integer(self, name: str, minimum: int, maximum: int) -> int:
         """A whole number; the least where none was given. Raises ParameterError."""
-        given = self.text(name)
-        if not given:
-            return least
-        if not (given.isascii() and given.isdigit() and len(given) < 12 and least <= int(given) <= most):
+        text = self.text(name)
+        if not text:
+            return minimum
+        if not (text.isascii() and text.isdigit() and len(text) < 12 and minimum <= int(text) <= maximum):
             raise ParameterError(name=name, problem="is no whole number, or too great")
-        return int(given)
+        return int(text)
 
-    def house(self, name: str) -> str | None:
+    def publisher(self, name: str) -> str | None:
         """The house that goes by a name; None where none was given."""
-        given = self.text(name)
-        return self.settings.publishers.publishers().house(given, "", "") if given else None
+        name_printed = self.text(name)
+        return self.settings.publishers.build_publishers().canonical_name(name_printed, "", "") if name_printed else None
 
-    def moment(self, name: str) -> str | None:
+    def timestamp(self, name: str) -> str | None:
         """A time, as ISO 8601 in UTC; one without an offset is read in the dashboard's zone. Raises ParameterError."""
-        given = self.text(name)
-        if not given:
+        text = self.text(name)
+        if not text:
             return None
-        found = times.to_utc(given, ZoneInfo(self.settings.delivery.zone))
-        if found is None:
+        utc = times.to_utc(text, ZoneInfo(self.settings.delivery.zone))
+        if utc is None:
             raise ParameterError(name=name, problem="is no time; write one like 2026-03-02 or 2026-03-02T09:00")
-        return found
+        return utc
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Page:
     """A page: `told` are its figures, the same that `?format=json` gives; `more` is what only the page shows."""
 
     template: str
     title: str
-    told: dict[str, Any]
-    more: dict[str, Any] = field(default_factory=dict)
+    content: dict[str, Any]
+    context: dict[str, Any] = field(default_factory=dict)
     status: int = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Raw:
+class RawResponse:
     """What is no page: its bytes and media type."""
 
     body: bytes
-    media: str
+    media_type: str
 
 
-View = Callable[[Database, Asked], Answer | Raw]
+View = Callable[[Database, QueryParameters], Page | RawResponse]
 
 
-class Desk:
+class PageRenderer:
     """Answers requests, with these settings; `areas` are the views that the navigation leads to."""
 
     def __init__(self, settings: Settings, versions: dict[str, str], views: set[str]) -> None:
@@ -124,54 +124,54 @@ class Desk:
         self._views = frozenset(views)
         self._areas = [(name, told) for name, told in AREAS if name in views]
         zone = ZoneInfo(settings.delivery.zone)
-        self._pages = Environment(
-            loader=PackageLoader("dedup.web"), autoescape=True, undefined=StrictUndefined, finalize=filters.finished, trim_blocks=True,
+        self._environment = Environment(
+            loader=PackageLoader("dedup.web"), autoescape=True, undefined=StrictUndefined, finalize=filters.finalize, trim_blocks=True,
             lstrip_blocks=True, auto_reload=False,
         )  # fmt: skip
-        self._pages.filters |= filters.FILTERS | {
-            "moment": lambda iso: filters.moment(iso, zone),
-            "exact": lambda iso: filters.moment(iso, zone, seconds=True),
+        self._environment.filters |= filters.FILTERS | {
+            "moment": lambda iso: filters.format_time(iso, zone),
+            "exact": lambda iso: filters.format_time(iso, zone, seconds=True),
         }
-        self._pages.globals |= {"plural": filters.plural, "version": __version__, "zone": settings.delivery.zone}
+        self._environment.globals |= {"plural": filters.format_count, "version": __version__, "zone": settings.delivery.zone}
 
-    def answer(self, view: View, area: str, request: Request) -> Response:
+    def respond(self, view: View, area: str, request: Request) -> Response:
         """The answer of a view. Runs in a thread of its own."""
         links = Links(request.url.path)
         try:
-            asked = Asked(self._settings, request.query_params, links)
+            query = QueryParameters(self._settings, request.query_params, links)
             with open_database(self._settings.database.path) as database:
-                found = view(database, asked)
+                result = view(database, query)
         except DedupError as error:
-            found = failed(error)
-        return self.made(found, area, request)
+            result = error_page(error)
+        return self.render(result, area, request)
 
-    def made(self, found: Answer | Raw, area: str, request: Request) -> Response:
+    def render(self, result: Page | RawResponse, area: str, request: Request) -> Response:
         """An answer in the form that was asked for."""
-        if isinstance(found, Raw):
-            return Response(found.body, media_type=found.media)
-        headers = {"retry-after": "5"} if found.status == 503 else None
+        if isinstance(result, RawResponse):
+            return Response(result.body, media_type=result.media_type)
+        headers = {"retry-after": "5"} if result.status == 503 else None
         if request.query_params.get("format") == "json":
-            told = printable_json(found.told, 1).encode("utf-8")
-            return Response(told, found.status, headers, media_type="application/json")
+            body = to_printable_json(result.content, 1).encode("utf-8")
+            return Response(body, result.status, headers, media_type="application/json")
         links = Links(request.url.path)
         query = [(name, value) for name, value in request.query_params.multi_items() if name != "format"]
-        written = self._pages.get_template(found.template).render(
-            title=found.title, told=found.told, link=links, area=area, areas=self._areas, views=self._views, query=query,
-            static=lambda name: links.static(name, self._versions[name]), **found.more,
+        html = self._environment.get_template(result.template).render(
+            title=result.title, told=result.content, link=links, area=area, areas=self._areas, views=self._views, query=query,
+            static=lambda name: links.static(name, self._versions[name]), **result.context,
         )  # fmt: skip
-        return HTMLResponse(written.encode("utf-8", "replace"), found.status, headers)
+        return HTMLResponse(html.encode("utf-8", "replace"), result.status, headers)
 
 
-def failed(error: DedupError) -> Answer:
+def error_page(error: DedupError) -> Page:
     """What went wrong, as a page that says what to do about it."""
     status, title, remedy = 500, "This did not work", ""
-    for kinds, code, heading, what in _FAILURES:
+    for kinds, code, heading, advice in _FAILURES:
         if isinstance(error, kinds):
-            status, title, remedy = code, heading, what
+            status, title, remedy = code, heading, advice
             break
     choices = error.facts.get("urls") if isinstance(error, AmbiguousPageError) else None
-    told = {"error": {"status": status, "title": title, "message": str(error), "remedy": remedy}}
-    return Answer("failed.html", title, told, {"choices": str(choices).split(", ") if choices else []}, status)
+    content = {"error": {"status": status, "title": title, "message": str(error), "remedy": remedy}}
+    return Page("failed.html", title, content, {"choices": str(choices).split(", ") if choices else []}, status)
 
 
 _FAILURES: tuple[tuple[type[DedupError] | tuple[type[DedupError], ...], int, str, str], ...] = (
@@ -180,8 +180,8 @@ _FAILURES: tuple[tuple[type[DedupError] | tuple[type[DedupError], ...], int, str
     (DatabaseUnreadableError, 503, "The database cannot be read now", "If it is only busy, load this page again in a moment."),
     (UnknownPageError, 404, "No such page", "Look at how it is spelt; a page is found by any spelling of its URL, or by an article's id."),
     (AmbiguousPageError, 404, "Several pages carry this id", "Choose one of them."),
-    (NoRevisionError, 404, "No such revision", "The page shows which it has."),
-    (PrunedError, 410, "This text was pruned", "Its digest, crawls and matches are still known; the page shows them."),
+    (UnknownRevisionError, 404, "No such revision", "The page shows which it has."),
+    (RevisionPrunedError, 410, "This text was pruned", "Its digest, crawls and matches are still known; the page shows them."),
     (RecipeChangedError, 409, "The database is not of these settings", "What is stored was measured with others."),
     (ParameterError, 400, "This cannot be asked", ""),
 )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from dedup.store.lock import held, left_behind
+from dedup.store.lock import crashed_holder, current_holder
 
 _PATCHED = """
 import sys
@@ -57,5 +57,5 @@ def until(holds: Callable[[], bool], seconds: float = 60) -> None:
 
 def doing(db: Path) -> str:
     """What the process that holds the database says that it does; or said last, if it was killed."""
-    found = held(str(db)) or left_behind(str(db))
-    return found.doing if found else ""
+    found = current_holder(str(db)) or crashed_holder(str(db))
+    return found.activity if found else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dedup import store
-from dedup.config import Channel
+from dedup.config import ChannelConfig
 from dedup.rules import alert_id
 from dedup.store import open_database
 from tests.alerting import Receiver, event, receiver, settings, written
@@ -48,7 +48,7 @@ most_per_hour = 0
 """
 
 
-def outbox_of(db: Path, channels: dict[str, Channel], number: int = ALERTS) -> list[str]:
+def outbox_of(db: Path, channels: dict[str, ChannelConfig], number: int = ALERTS) -> list[str]:
     """A database with alerts that are due; their ids."""
     chosen = settings(channels)
     from dedup.text import times
@@ -68,7 +68,7 @@ ENV = {"HOOK_SECRET": "s3cret"}
 
 def test_a_daemon_killed_between_sending_and_marking_sends_again_under_the_same_ids(crawl: Path, db: Path) -> None:
     Made().write(crawl)
-    ids = outbox_of(db, {"hook": Channel(kind="webhook", url="http://x/")}, 3)
+    ids = outbox_of(db, {"hook": ChannelConfig(kind="webhook", url="http://x/")}, 3)
     with receiver() as hook:
         with watching(crawl, db, more=told(hook), env=ENV, under=patched(_KILLED_BEFORE_MARKING), until=None) as daemon:
             assert daemon.wait() == -signal.SIGKILL
@@ -89,7 +89,11 @@ def test_a_daemon_killed_again_and_again_loses_no_alert_at_any_receiver(crawl: P
     Made().write(crawl)
     feed = db.with_name("alerts.atom")
     with receiver() as hook, smtp() as (inbox, mail):
-        channels = {"hook": Channel(kind="webhook", url="http://x/"), "mail": mail, "feed": Channel(kind="atom", path=str(feed))}
+        channels = {
+            "hook": ChannelConfig(kind="webhook", url="http://x/"),
+            "mail": mail,
+            "feed": ChannelConfig(kind="atom", path=str(feed)),
+        }
         ids = outbox_of(db, channels)
         more = told(hook, f'[channels.mail]\nkind = "apprise"\nurl = "{mail.url}"\n[channels.feed]\nkind = "atom"\npath = "{feed}"\n')
         for kill in range(5):
@@ -109,7 +113,7 @@ def test_a_daemon_killed_again_and_again_loses_no_alert_at_any_receiver(crawl: P
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_daemon_leaves_in_time_while_a_channel_hangs_and_its_work_goes_on_meanwhile(crawl: Path, db: Path, number: int) -> None:
-    outbox_of(db, {"hook": Channel(kind="webhook", url="http://x/")}, 3)
+    outbox_of(db, {"hook": ChannelConfig(kind="webhook", url="http://x/")}, 3)
     with receiver() as hook:
         hook.hold.clear()
         with watching(crawl, db, more=told(hook), env=ENV) as daemon:
@@ -129,7 +133,7 @@ def degraded(daemon: Daemon) -> bool:
 
 
 def test_a_daemon_says_that_a_channel_takes_nothing_and_that_it_does_again_and_tells_no_secret(crawl: Path, db: Path) -> None:
-    outbox_of(db, {"hook": Channel(kind="webhook", url="http://x/")}, 4)
+    outbox_of(db, {"hook": ChannelConfig(kind="webhook", url="http://x/")}, 4)
     with receiver() as hook:
         hook.answers += [500] * 4
         secret = hook.url.replace("http://", "http://gu3st:pa55w0rd@")

@@ -94,9 +94,9 @@ def test_a_file_of_the_future_settles_by_standing_unchanged(crawl: Path, db: Pat
         scan.reconcile()
 
         def waits() -> bool:
-            scan.settled()
+            scan.queue_settled()
             scan.flush()
-            return scan.waiting() == 1 and recorded(db) == {}
+            return scan.count_waiting() == 1 and recorded(db) == {}
 
         for size in (1, 2, 3):
             now += 9.0

@@ -22,7 +22,7 @@ from dedup.index.lsh import CandidateIndex
 from dedup.matching.matcher import Matcher
 from dedup.scan import scanner
 from dedup.scan.scanner import Scan
-from dedup.scan.workers import Examiners
+from dedup.scan.workers import WorkerPool
 from tests import running
 from tests.conftest import spawn
 from tests.crawl import Made, edited, words
@@ -84,12 +84,12 @@ def test_a_full_disk_is_told_claims_nothing_and_is_made_up_for(crawl: Path, tmp_
             assert "the database cannot be written" in told
             assert _FULL.format(disk) in told
             assert "bytes left; make room there" in told
-            assert report.seen["new"] == recorded < len(articles)
+            assert report.counts["new"] == recorded < len(articles)
             daemon.wait_until(lambda: daemon.report().backlog.oldest_seconds > 0)
             assert_sound(db, _bodies(articles))
             ballast.unlink()
             daemon.wait_until(lambda: caught_up(crawl, db) and daemon.problems() == [], 180, every=0.2)
-            daemon.wait_until(lambda: daemon.report().seen["new"] == len(articles))
+            daemon.wait_until(lambda: daemon.report().counts["new"] == len(articles))
             assert daemon.leave() == 0
         assert_holds(crawl, db, _bodies(articles))
         equals_a_scan(crawl, db)
@@ -170,7 +170,7 @@ def test_a_limit_of_file_sizes_is_told_and_made_up_for_once_it_is_raised(crawl: 
         daemon.wait_until(lambda: daemon.degraded("database"), 120)
         told = _check(daemon)
         assert f"this process may not write files of more than {size + 40_000:,} bytes (ulimit -f); raise that" in told
-        assert daemon.report().seen["new"] == daemon.recorded() < len(articles)
+        assert daemon.report().counts["new"] == daemon.recorded() < len(articles)
         resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         daemon.wait_until(lambda: caught_up(crawl, db) and daemon.problems() == [], 180, every=0.2)
         assert daemon.leave() == 0
@@ -227,7 +227,7 @@ def test_files_that_take_no_writing_for_a_while_are_written_again_by_the_same_pr
                 a.write(crawl, age=0)
             daemon.wait_until(lambda: daemon.degraded("database"), 120)
             assert "disk I/O error" in _check(daemon)
-            assert daemon.recorded() == daemon.report().seen["new"] == BEFORE
+            assert daemon.recorded() == daemon.report().counts["new"] == BEFORE
         finally:
             for path in held:
                 immutable(path, on=False)
@@ -282,8 +282,8 @@ def test_a_folder_that_is_read_only_from_the_start_is_told_in_one_line_and_can_b
             assert line.startswith(f"dedup: The database {db} cannot be opened: ")
             assert f"the file system mounted on {place} is read-only; mount it for writing" in line
         assert spawn(tmp_path, "-d", db, "history", Made().address).code == 0
-        assert disks.trouble(str(db)) == f"the file system mounted on {place} is read-only; mount it for writing"
-    assert disks.trouble(str(db)) == ""
+        assert disks.find_write_problem(str(db)) == f"the file system mounted on {place} is read-only; mount it for writing"
+    assert disks.find_write_problem(str(db)) == ""
     running.scan(crawl, db)
     assert_holds(crawl, db)
 
@@ -331,7 +331,7 @@ def test_what_fails_while_a_folder_is_compared_is_no_fault_of_the_folder(crawl: 
             patch.setattr(scanner, "record", no_room)
             with pytest.raises(DatabaseFailedError, match="No space left on device"):
                 Scan(session).run()
-            patch.setattr(Examiners, "give", no_room)
+            patch.setattr(WorkerPool, "submit", no_room)
             with pytest.raises(DatabaseFailedError, match="No space left on device"):
                 Scan(session).run()
         assert store.statistics.count(session.database, "faults") == 0
@@ -359,7 +359,10 @@ def test_what_an_index_could_not_take_in_is_caught_up(crawl: Path, db: Path, mon
 
 
 def test_what_is_known_to_be_wrong_with_a_disk(tmp_path: Path) -> None:
-    assert disks.trouble(str(tmp_path / "dedup.db")) == ""
-    assert disks.trouble(str(tmp_path / "nowhere" / "dedup.db")) == f"{tmp_path}/nowhere cannot be reached (No such file or directory)"
-    assert disks.explained(OSError(28, "No space left on device"), str(tmp_path)) == "No space left on device"
-    assert disks.explained(sqlite3.OperationalError("database is locked"), "/nowhere/dedup.db") == "database is locked"
+    assert disks.find_write_problem(str(tmp_path / "dedup.db")) == ""
+    assert (
+        disks.find_write_problem(str(tmp_path / "nowhere" / "dedup.db"))
+        == f"{tmp_path}/nowhere cannot be reached (No such file or directory)"
+    )
+    assert disks.explain_error(OSError(28, "No space left on device"), str(tmp_path)) == "No space left on device"
+    assert disks.explain_error(sqlite3.OperationalError("database is locked"), "/nowhere/dedup.db") == "database is locked"

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 
 from dedup.reports import status
-from dedup.scan.extract import examine
+from dedup.scan.extract import extract_files
 from dedup.scan.scanner import Scan
-from dedup.scan.workers import Examiners
+from dedup.scan.workers import WorkerPool
 from tests import running
 from tests.conftest import command, run, spawn
 from tests.crawl import Made
@@ -90,7 +90,7 @@ def test_a_predecessors_report_is_never_taken_for_its_own(crawl: Path, db: Path)
         daemon.process.kill()
     slow = "import time; from dedup.scan import scanner; scanner.is_absent = lambda *_: time.sleep(1)"
     with watching(crawl, db, under=patched(slow), until="was killed") as daemon:
-        daemon.wait_until(lambda: status.daemon(str(db)).report is not None, every=0.001)
+        daemon.wait_until(lambda: status.daemon_status(str(db)).health is not None, every=0.001)
         assert (daemon.report().process, daemon.report().phase) == (daemon.process.pid, "starting")
 
 
@@ -282,22 +282,22 @@ def test_files_that_wait_are_not_taken_one_after_the_other_when_it_is_time_to_st
 
     with running.session(crawl, db, settle=60) as session:
         scan = Scan(session, stop)
-        scan.take(session.roots[0], noted())
-        assert (asked, scan.waiting()) == (6, 5)
+        scan.check_paths(session.directories[0], noted())
+        assert (asked, scan.count_waiting()) == (6, 5)
         for path in paths:
             path.unlink()
-        scan.settled()
-        assert scan.waiting() == 5  # that they went was not looked at
+        scan.queue_settled()
+        assert scan.count_waiting() == 5  # that they went was not looked at
         stop.clear()
-        scan.settled()
-        assert scan.waiting() == 0
+        scan.queue_settled()
+        assert scan.count_waiting() == 0
 
 
 def test_what_others_read_is_not_recorded_batch_after_batch_when_it_is_time_to_stop(
     crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dedup.scan.workers.WORTHWHILE", 0)
-    monkeypatch.setattr(Examiners, "_elsewhere", lambda self, batch: examine(batch, self._options))  # in threads of its own
+    monkeypatch.setattr("dedup.scan.workers.MIN_FILES_FOR_PROCESSES", 0)
+    monkeypatch.setattr(WorkerPool, "_extract_in_process", lambda self, batch: extract_files(batch, self._options))  # in threads of its own
     monkeypatch.setattr("dedup.scan.scanner.BATCH_FILES", 4)
     for n in range(20):
         Made(aid=f"{n:010d}").write(crawl)

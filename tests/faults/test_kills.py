@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from dedup.store.lock import left_behind
+from dedup.store.lock import crashed_holder
 from tests.conftest import run
 from tests.daemon import Daemon, equals_a_scan, watching
 from tests.faults.laying import made
@@ -182,7 +182,7 @@ def _survive(crawl: Path, db: Path, kills: int, seed: int, *, whole: bool) -> Co
             crawler.go_on()
             point = min(POINTS, key=lambda p: (died[p], tried[p])) if n % 2 else None  # not all come every time
             tried[point or ""] += 1
-            before = left_behind(str(db))
+            before = crashed_holder(str(db))
             if point == "as an index is made again":
                 for end in (".index", ".passages"):
                     Path(f"{db}{end}").unlink(missing_ok=True)
@@ -191,13 +191,13 @@ def _survive(crawl: Path, db: Path, kills: int, seed: int, *, whole: bool) -> Co
             if point and by_itself:
                 died[point] += 1
             if before is not None:
-                _tells_of(daemon, before.holder)
-            after = left_behind(str(db))
+                _tells_of(daemon, before.description)
+            after = crashed_holder(str(db))
             if daemon.log:
                 assert after is not None
-                assert after.process == daemon.process.pid
+                assert after.process_id == daemon.process.pid
                 told = run(db.parent, "-d", db, "status")
-                assert f"the last, {after.holder}, was killed" in told.out, told
+                assert f"the last, {after.description}, was killed" in told.out, told
             if after is not None:
                 assert_sound(db)
                 assert stood <= _bodies(db)
@@ -205,15 +205,15 @@ def _survive(crawl: Path, db: Path, kills: int, seed: int, *, whole: bool) -> Co
                 stood |= _all_that_stands(crawl, db, crawler)
         crawler.rested()
         completed = {made(seed, n).body for n in range(crawler.done)}
-    last = left_behind(str(db))
+    last = crashed_holder(str(db))
     assert last is not None
     with watching(crawl, db, settle=0.1) as daemon:
-        assert f"{last.holder} was killed" in daemon.log.decode()
+        assert f"{last.description} was killed" in daemon.log.decode()
         daemon.wait_until(lambda: caught_up(crawl, db), every=0.2)
         assert daemon.leave() == 0
     assert_holds(crawl, db, completed)
     assert stood <= _bodies(db)
-    assert left_behind(str(db)) is None
+    assert crashed_holder(str(db)) is None
     return died
 
 

@@ -35,7 +35,7 @@ def test_a_file_that_its_writer_holds_open_is_not_recorded_half(privileges: Priv
         with watching(crawl, db, settle=0.1, more=more, until="watching") as daemon:
             daemon.wait_until(lambda: daemon.recorded() == 1)
             assert _recorded(db) == {"whole.md"}
-            assert daemon.report().unprobed == ((0,) if privileges == "service" else ())
+            assert daemon.report().unprobed_owners == ((0,) if privileges == "service" else ())
             file.write(raw[len(raw) // 2 :])
             file.close()
             daemon.wait_until(lambda: daemon.recorded() == 2)

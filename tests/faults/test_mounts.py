@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dedup.errors import NoAbsentMountError, OverlapError
-from dedup.scan.counts import Tally
-from dedup.scan.roots import forget_mount
+from dedup.errors import DirectoriesOverlapError, NoAbsentMountError
+from dedup.scan.counts import ScanCounts
+from dedup.scan.roots import retire_mount
 from dedup.scan.session import open_session
 from tests import running
 from tests.crawl import Made
@@ -24,8 +24,8 @@ def _fill(folder: Path, first: int, number: int = 3) -> None:
         Made(aid=f"{n:010d}", title=f"기사 {n}", body=f"본문 {n} 이 있다. " * 20).write(folder, f"{n}.md")
 
 
-def _outcome(tally: Tally) -> tuple[int, int, list[str]]:
-    return tally.new, tally.gone, tally.unmounted
+def _outcome(tally: ScanCounts) -> tuple[int, int, list[str]]:
+    return tally.new, tally.gone, tally.absent_mounts
 
 
 def _there(db: Path) -> set[str]:
@@ -83,14 +83,14 @@ def test_a_mount_point_that_was_removed_with_its_mount_is_absent_until_it_is_acc
     mount(*arguments)
     running.scan(crawl, db)
     with running.session(crawl, db) as session, pytest.raises(NoAbsentMountError):
-        forget_mount(session.database, session.roots, os.fsencode(at))
+        retire_mount(session.database, session.directories, os.fsencode(at))
     unmount(at)
     at.rmdir()
     assert _outcome(running.scan(crawl, db)) == (0, 0, [str(at)])
     with running.session(crawl, db) as session:
         with pytest.raises(NoAbsentMountError):
-            forget_mount(session.database, session.roots, os.fsencode(at.parent))
-        forget_mount(session.database, session.roots, os.fsencode(at))
+            retire_mount(session.database, session.directories, os.fsencode(at.parent))
+        retire_mount(session.database, session.directories, os.fsencode(at))
     assert _outcome(running.scan(crawl, db)) == (0, 3, [])
 
 
@@ -154,7 +154,7 @@ def test_a_crawl_directory_that_is_mounted_a_second_time_overlaps_itself(crawl: 
     mount("--bind", crawl / "2025", second)
     settings = running.settings(crawl, db)
     both = settings.model_copy(update={"crawl": settings.crawl.model_copy(update={"directories": (str(crawl), str(second))})})
-    with pytest.raises(OverlapError), open_session(both, "test"):
+    with pytest.raises(DirectoriesOverlapError), open_session(both, "test"):
         pass
 
 
@@ -182,7 +182,7 @@ def test_a_crawl_directory_on_a_disk_with_another_of_its_name_below_is_absent_wh
     assert running.scan(root, db).new == 3
     unmount(crawl)
     tally = running.scan(root, db)
-    assert (tally.files, tally.gone, tally.absent) == (0, 0, [str(root)])
+    assert (tally.files, tally.gone, tally.absent_directories) == (0, 0, [str(root)])
 
 
 @in_own_mounts

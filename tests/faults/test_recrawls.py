@@ -88,7 +88,7 @@ def _more_than(received: int, hook: Receiver, db: Path) -> Callable[[], bool]:
 
 def nothing_due(db: Path) -> bool:
     """Whether nothing waits but what tells of an incident's growth, which is told once a day."""
-    soon = times.after(60)
+    soon = times.seconds_from_now(60)
     with sqlite3.connect(f"file:{db}?mode=ro", uri=True) as connection:
         waiting = connection.execute("SELECT 1 FROM deliveries WHERE state = 'pending' AND due_at < ? LIMIT 1", (soon,)).fetchone()
     connection.close()

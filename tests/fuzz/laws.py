@@ -13,24 +13,23 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from dedup import formats
-from dedup.changes import Past, State, classify_change, diff
+from dedup.changes import PageHistory, PageState, classify_change, diff
 from dedup.changes.diff import render
-from dedup.config import Settings, Urls
+from dedup.config import Settings, UrlsConfig
 from dedup.formats import ReadOptions
-from dedup.model import FAULTS, Article
+from dedup.model import FAULT_MESSAGES, Article
 from dedup.scan.extract import state_digest
-from dedup.scan.recipes import rules_of
+from dedup.scan.recipes import build_change_rules
 from dedup.similarity import minhash, overlap, winnowing
 from dedup.similarity.overlap import spans
 from dedup.text import digests, normalise, times, urls
-from dedup.text.digests import BLANKS, RECIPES
-from dedup.text.sanitise import cell as as_cell
-from dedup.text.sanitise import dumps
+from dedup.text.digests import RECIPES, WHITESPACE
+from dedup.text.sanitise import format_json
 
 SEOUL = ZoneInfo("Asia/Seoul")
 OPTIONS = ReadOptions(tuple(RECIPES.values()), SEOUL, UTC)
-RULES = rules_of(Settings())
-SHIPPED = Urls().canonicaliser()
+RULES = build_change_rules(Settings())
+SHIPPED = UrlsConfig().build_canonicaliser()
 STEERING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
 
@@ -42,9 +41,9 @@ def steering(shown: str) -> list[str]:
 
 def reader(raw: bytes) -> None:
     """A file is an article that can be recorded, or one fault; and the same each time."""
-    reading = formats.read(b"a.md", raw, OPTIONS)
-    assert formats.read(b"a.md", raw, OPTIONS) == reading
-    assert all(f.kind in FAULTS and f.message for f in reading.faults)
+    reading = formats.read_article(b"a.md", raw, OPTIONS)
+    assert formats.read_article(b"a.md", raw, OPTIONS) == reading
+    assert all(f.kind in FAULT_MESSAGES and f.message for f in reading.faults)
     article = reading.article
     if article is None:
         assert len(reading.faults) == 1
@@ -52,11 +51,11 @@ def reader(raw: bytes) -> None:
     assert {f.kind for f in reading.faults} <= {"unparsable_time"}
     _recordable(article)
     _checked(article)
-    page = SHIPPED.page(article.url, article.metadata.oid, article.metadata.aid)
-    assert page is None or SHIPPED.canonical(page) == page
-    (folded,) = normalise.folded([article.body])
+    page = SHIPPED.page_url(article.url, article.metadata.oid, article.metadata.aid)
+    assert page is None or SHIPPED.canonicalise(page) == page
+    (folded,) = normalise.fold_batches([article.body])
     minhash.sign_folded(folded, 16, 5)
-    winnowing.packed(folded, 5)
+    winnowing.fingerprint_texts_packed(folded, 5)
 
 
 def _recordable(article: Article) -> None:
@@ -64,7 +63,7 @@ def _recordable(article: Article) -> None:
     values = [article.title, article.body, article.url, m.publisher, m.author, m.category, m.published_printed, m.id or "", m.oid, m.aid]
     for value in (*values, *(part for pair in m.extra for part in pair)):
         value.encode()  # SQLite takes no lone surrogates
-    assert article.body == article.body.strip(BLANKS)
+    assert article.body == article.body.strip(WHITESPACE)
     assert len(state_digest(article.title, article.body)) == 32
     for time in (article.crawled_at, m.published_at):
         assert time is None or datetime.fromisoformat(time).utcoffset() == timedelta(0)
@@ -75,17 +74,17 @@ def _checked(article: Article) -> None:
     recipe = RECIPES[check.recipe]
     assert (check.status == "mismatched") == (check.cause is not None)
     if check.status == "verified":
-        assert digests.claim_hex(check.claimed) == check.computed
+        assert digests.parse_claim(check.claimed) == check.computed
     if recipe.text != "escaped":
-        assert digests.digest(recipe, article.title, article.body, "") == check.computed
+        assert digests.compute_digest(recipe, article.title, article.body, "") == check.computed
 
 
 def addresses(raw: bytes) -> None:
     """A canonical URL is its own, is ASCII, names a host without credentials; credentials decide nothing and are not shown."""
     url = _any_text(raw)
-    once = SHIPPED.canonical(url)
+    once = SHIPPED.canonicalise(url)
     if once is not None:
-        assert SHIPPED.canonical(once) == once
+        assert SHIPPED.canonicalise(once) == once
         assert once.startswith("https://")
         assert once.isascii()
         assert once.isprintable()
@@ -93,16 +92,16 @@ def addresses(raw: bytes) -> None:
         split = urlsplit(once)
         assert split.hostname
         assert "@" not in split.netloc
-        bare = urls.without_credentials(url)
-        assert urls.without_credentials(bare) == bare
+        bare = urls.strip_credentials(url)
+        assert urls.strip_credentials(bare) == bare
         assert urlsplit(bare.strip()).username is None
-        assert SHIPPED.canonical(bare) == SHIPPED.canonical(urls.shown(url)) == once
-        assert urls.shown(url).partition("//")[2].partition("/")[0].partition("?")[0].partition("#")[0].isascii()
+        assert SHIPPED.canonicalise(bare) == SHIPPED.canonicalise(urls.to_display_url(url)) == once
+        assert urls.to_display_url(url).partition("//")[2].partition("/")[0].partition("?")[0].partition("#")[0].isascii()
     if url.lower().startswith(("http://", "https://")):
-        assert "@" not in _host(urls.without_credentials(url)) + _host(urls.shown(url))
+        assert "@" not in _host(urls.strip_credentials(url)) + _host(urls.to_display_url(url))
     half = len(url) // 2
-    page = SHIPPED.page(url[:half], url[half:], url[half:][:7])
-    assert page is None or SHIPPED.canonical(page) == page
+    page = SHIPPED.page_url(url[:half], url[half:], url[half:][:7])
+    assert page is None or SHIPPED.canonicalise(page) == page
 
 
 def _host(url: str) -> str:
@@ -135,21 +134,21 @@ def difference(raw: bytes) -> None:
     a, _, b = raw.decode("utf-8", "replace").partition("\n\n")
     one, other = diff.clean(a), diff.clean(b)
     operations = diff.compare(one, other)
-    assert (diff.before(operations), diff.after(operations)) == (one, other)
+    assert (diff.text_before(operations), diff.text_after(operations)) == (one, other)
     assert all(o.text for o in operations)
-    assert "".join(o.text for row in render.rows(operations) for o in row.left) == one
-    assert not steering("".join(render.unified(operations)).translate(dict.fromkeys(map(ord, set(one + other)))))
-    assert not re.search(r"<(?!/?(?:del|ins)\b|br>)", render.html(operations))
+    assert "".join(o.text for row in render.to_rows(operations) for o in row.left) == one
+    assert not steering("".join(render.to_unified(operations)).translate(dict.fromkeys(map(ord, set(one + other)))))
+    assert not re.search(r"<(?!/?(?:del|ins)\b|br>)", render.to_html(operations))
     if (a, b) != (b, a):
-        judged = classify_change(State(a[:80], a), State(b[:80], b), Past(), RULES)
-        assert judged.channels
+        judged = classify_change(PageState(a[:80], a), PageState(b[:80], b), PageHistory(), RULES)
+        assert judged.parts
         assert 0 <= judged.similarity <= 1
         assert (judged.kind == "cosmetic") == (judged.severity == "trivial")
     assert 0 <= overlap.body_similarity(a, b) <= 1
-    shared = overlap.shared(overlap.prepare(a), overlap.prepare(b))
-    assert 0 <= shared.outside <= shared.characters <= shared.shorter
-    assert shared.longest <= shared.shorter
-    for p in spans.passages(a, b):
+    shared = overlap.measure_passages(overlap.prepare_text(a), overlap.prepare_text(b))
+    assert 0 <= shared.unquoted_characters <= shared.characters <= shared.shorter_length
+    assert shared.longest_passage <= shared.shorter_length
+    for p in spans.find_passages(a, b):
         assert 0 <= p.a_begin < p.a_end <= len(a)
         assert 0 <= p.b_begin < p.b_end <= len(b)
 
@@ -157,24 +156,24 @@ def difference(raw: bytes) -> None:
 def words(raw: bytes) -> None:
     """Text is composed as Unicode says, in whatever form it is asked for; and what is shown of it steers nothing."""
     told = _any_text(raw)
-    assert normalise.nfc(told) == unicodedata.normalize("NFC", told)
+    assert normalise.to_nfc(told) == unicodedata.normalize("NFC", told)
     normalised = normalise.normalise(told)
-    kept = normalise.kept_codes()
+    kept = normalise.alphanumeric_flags()
     assert "".join(c for c in normalise.fold(told) if kept[ord(c)]) == normalised
-    assert overlap.points(told).astype("<u4").tobytes() == normalised.encode("utf-32-le", "surrogatepass")
-    assert all(0 < begin <= end for begin, end in overlap.quotations(told))
-    assert all(end < begin for (_, end), (begin, _) in pairwise(overlap.quotations(told)))
-    shown = normalise.printable(told)
+    assert overlap.normalised_points(told).astype("<u4").tobytes() == normalised.encode("utf-32-le", "surrogatepass")
+    assert all(0 < begin <= end for begin, end in overlap.find_quotations(told))
+    assert all(end < begin for (_, end), (begin, _) in pairwise(overlap.find_quotations(told)))
+    shown = normalise.to_printable(told)
     assert not steering(shown)
-    assert normalise.printable(shown) == shown
+    assert normalise.to_printable(shown) == shown
     assert "\n" not in shown
-    path = normalise.printable_path(raw)
-    assert normalise.printable(path) == path
-    assert not steering(normalise.printable_block(told).replace("\n", ""))
-    cell = as_cell(told)
+    path = normalise.to_printable_path(raw)
+    assert normalise.to_printable(path) == path
+    assert not steering(normalise.to_printable_block(told).replace("\n", ""))
+    cell = format_csv_cell(told)
     assert not steering(cell)
     assert not cell.lstrip().startswith(FORMULA)
-    assert not steering(dumps([told]))
+    assert not steering(format_json([told]))
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

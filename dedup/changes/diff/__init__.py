@@ -5,24 +5,24 @@ operations; what it keeps and removes is the one side, what it keeps and adds th
 """
 
 from dedup.changes.diff import render
-from dedup.changes.diff.align import Kind, Operation, after, aligned, before, compare
-from dedup.changes.diff.sentences import MOST_SENTENCED, sentences
-from dedup.changes.diff.stretches import split
-from dedup.changes.diff.tokens import Token, TokenKind, clean, tokens
+from dedup.changes.diff.align import Operation, OperationKind, align_sentences, compare, text_after, text_before
+from dedup.changes.diff.sentences import MAX_SPLIT_CHARACTERS, split_sentences
+from dedup.changes.diff.stretches import split_pair
+from dedup.changes.diff.tokens import Token, TokenKind, clean, tokenise
 
 __all__ = [
-    "MOST_SENTENCED",
-    "Kind",
+    "MAX_SPLIT_CHARACTERS",
     "Operation",
+    "OperationKind",
     "Token",
     "TokenKind",
-    "after",
-    "aligned",
-    "before",
+    "align_sentences",
     "clean",
     "compare",
     "render",
-    "sentences",
-    "split",
-    "tokens",
+    "split_pair",
+    "split_sentences",
+    "text_after",
+    "text_before",
+    "tokenise",
 ]

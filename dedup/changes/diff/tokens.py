@@ -11,11 +11,11 @@ from typing import Literal
 
 import regex
 
-from dedup.text.normalise import nfc
+from dedup.text.normalise import to_nfc
 
 TokenKind = Literal["number", "word", "ideograph", "blank", "sign", "address"]
 
-_JOINING = regex.compile(r"[\p{M}\p{Cf}\p{Sk}\p{RI}\p{GCB=Prepend}\p{GCB=L}\p{GCB=V}\p{GCB=T}]")
+_JOINING_CHARACTER = regex.compile(r"[\p{M}\p{Cf}\p{Sk}\p{RI}\p{GCB=Prepend}\p{GCB=L}\p{GCB=V}\p{GCB=T}]")
 """Where two characters may be one grapheme."""
 _INVISIBLE = "\u00ad\u200b\u2060\ufeff"
 _LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
@@ -56,7 +56,7 @@ class Token:
 def clean(text: str) -> str:
     """`text` without what is no difference: NFC, `\\n` for any line end with the blanks around it and those that follow, one
     blank for several, none at either end, no invisible characters (soft hyphens, zero-width spaces)."""
-    text = nfc(text)
+    text = to_nfc(text)
     for characters, one in ((_INVISIBLE, ""), (_BLANKS, " "), (_LINE_ENDS, "\n")):
         for character in characters if not text.isascii() else filter(str.isascii, characters):
             if character != one:
@@ -67,45 +67,47 @@ def clean(text: str) -> str:
     return text.strip()
 
 
-def tokens(text: str) -> list[Token]:
+def tokenise(text: str) -> list[Token]:
     """The tokens of a cleaned text; joined they are the text.
 
     A number has its sign, currency, separators, powers of ten and unit (`-3.5%`, `3억 5천만원`, `2026-03-05`, `10:30`). Words are
     runs of Hangul, or of letters of other alphabets; Chinese characters and signs stand alone; URLs and mail addresses are whole.
     """
-    found = list(_TOKEN.finditer(text))
-    kinds = {m.start(): m.lastgroup for m in found}
-    parts = whole([m[0] for m in found], text)
+    matches = list(_TOKEN.finditer(text))
+    kinds = {m.start(): m.lastgroup for m in matches}
+    parts = join_graphemes([m[0] for m in matches], text)
     starts = accumulate(map(len, parts), initial=0)
     return [Token(kinds[start], part) for start, part in zip(starts, parts, strict=False)]  # type: ignore[arg-type]  # its groups
 
 
-def words(text: str) -> list[str]:
+def split_tokens(text: str) -> list[str]:
     """The texts of the tokens alone."""
-    return whole([m[0] for m in _TOKEN.finditer(text)], text)
+    return join_graphemes([m[0] for m in _TOKEN.finditer(text)], text)
 
 
 def is_joining(character: str) -> bool:
     """Whether a character may belong to the grapheme of the one before or behind it."""
-    return _JOINING.match(character) is not None
+    return _JOINING_CHARACTER.match(character) is not None
 
 
-def _doubtful(parts: list[str]) -> bool:
+def _may_split_grapheme(parts: list[str]) -> bool:
     """Whether a grapheme might be split between two of them."""
-    return any(_JOINING.match(a[-1]) or _JOINING.match(b[0]) for a, b in pairwise(parts) if not (a[-1] + b[0]).isascii())
+    return any(
+        _JOINING_CHARACTER.match(a[-1]) or _JOINING_CHARACTER.match(b[0]) for a, b in pairwise(parts) if not (a[-1] + b[0]).isascii()
+    )
 
 
-def whole(parts: list[str], text: str) -> list[str]:
+def join_graphemes(parts: list[str], text: str) -> list[str]:
     """The parts of a text, with those joined between which a grapheme would be split."""
-    if not _doubtful(parts):
+    if not _may_split_grapheme(parts):
         return parts
     ends = {m.end() for m in regex.finditer(r"\X", text)}
-    found: list[str] = []
+    result: list[str] = []
     at, part = 0, ""
     for more in parts:
         part += more
         at += len(more)
         if at in ends:
-            found.append(part)
+            result.append(part)
             part = ""
-    return found
+    return result

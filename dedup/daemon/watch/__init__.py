@@ -7,7 +7,7 @@ be trusted becomes a note to scan everything.
 
 from __future__ import annotations
 
-from dedup.daemon.watch.change_queue import MOST_PATHS, Notebook, Notes
+from dedup.daemon.watch.change_queue import MAX_PATHS, ChangeQueue, PendingPaths
 from dedup.daemon.watch.watcher import Watcher
 
-__all__ = ["MOST_PATHS", "Notebook", "Notes", "Watcher"]
+__all__ = ["MAX_PATHS", "ChangeQueue", "PendingPaths", "Watcher"]

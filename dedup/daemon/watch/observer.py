@@ -10,14 +10,14 @@ from watchdog.observers.api import BaseObserver
 from watchdog.observers.inotify import InotifyEmitter, InotifyObserver, InotifyWatchGroup
 from watchdog.observers.inotify_c import InotifyConstants, InotifyEvent, InotifyFD, Mask
 
-from dedup.daemon.watch.coverage import is_instance
+from dedup.daemon.watch.coverage import is_inotify_instance
 
 
 class Observer(InotifyObserver):
     """One of `_Emitter`s and a `_Reader`."""
 
     def __init__(self) -> None:
-        self._inotify_fd = self._reader = _Reader()
+        self._inotify_fd = self._reader = _EventReader()
         BaseObserver.__init__(self, _Emitter, inotify_fd=self._reader)
 
     @property
@@ -32,11 +32,11 @@ class Observer(InotifyObserver):
 
     def on_thread_stop(self) -> None:
         """What is lost is replaced first: watchdog stops half way where it cannot remove what it watched."""
-        self._reader.replace_lost()
+        self._reader.replace_lost_descriptor()
         try:
             super().on_thread_stop()
         finally:
-            self._reader.let_go()
+            self._reader.release()
 
 
 class _Emitter(InotifyEmitter):
@@ -46,7 +46,7 @@ class _Emitter(InotifyEmitter):
         return Mask(super().get_event_mask_from_filter() | InotifyConstants.IN_ATTRIB)
 
     def on_thread_start(self) -> None:
-        self._inotify = _Group(
+        self._inotify = _WatchGroup(
             self._inotify_fd,
             os.fsencode(self.watch.path),
             is_recursive=self.watch.is_recursive,
@@ -55,18 +55,18 @@ class _Emitter(InotifyEmitter):
         )
 
 
-class _Group(InotifyWatchGroup):
+class _WatchGroup(InotifyWatchGroup):
     """Of folders made in one another each has an event of its own, and at each watchdog walks, watches and tells all that is below it
     again: a minute for 300, hours for 1,000. The walk that watched the uppermost has watched the others."""
 
-    _new: bool = False
+    _is_new_folder: bool = False
 
     def on_event(self, event: InotifyEvent) -> None:
-        self._new = event.is_create
+        self._is_new_folder = event.is_create
         super().on_event(event)
 
     def _add_all_callbacks(self, path: bytes) -> None:
-        if self._new and path in self._active_callbacks_by_path:
+        if self._is_new_folder and path in self._active_callbacks_by_path:
             watch = self._active_callbacks_by_path[path]
             self._add_callback(path)
             if self._active_callbacks_by_path.get(path) == watch:
@@ -78,7 +78,7 @@ class _Group(InotifyWatchGroup):
         return []
 
 
-class _Reader(InotifyFD):
+class _EventReader(InotifyFD):
     """The thread that reads events. `descriptor` is its inotify instance, as /proc names it."""
 
     def __init__(self) -> None:
@@ -89,20 +89,20 @@ class _Reader(InotifyFD):
                 os.close(self._inotify_fd)  # there was room for the instance, and none for the pipe beside it
             raise
         self.descriptor = str(self._inotify_fd)
-        self._holds = True
+        self._has_resources = True
 
-    def replace_lost(self) -> None:
+    def replace_lost_descriptor(self) -> None:
         """Where the instance was closed under it, have something to be read from and closed in its place: the number may be
         somebody else's by now."""
-        if not is_instance(self.descriptor):
+        if not is_inotify_instance(self.descriptor):
             self._inotify_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """Close what it holds, once it has ended: watchdog leaves that to the thread, even to one that died."""
         if not self.is_alive():
             self._close_resources()
 
     def _close_resources(self) -> None:
-        if self._holds:
-            self._holds = False
+        if self._has_resources:
+            self._has_resources = False
             super()._close_resources()

@@ -1,8 +1,20 @@
 """Tables for other programs, and lists of what to keep of a corpus and what to drop."""
 
-from dedup.reports.export.schema import Table
-from dedup.reports.export.selection import RULES, Rule, dropped, kept
-from dedup.reports.export.tables import Chosen, articles, changed, clusters, matches
+from dedup.reports.export.schema import ExportTable
+from dedup.reports.export.selection import KEEP_ORDERS, KeepRule, dropped_table, kept_table
+from dedup.reports.export.tables import ExportFilter, articles_table, changes_table, clusters_table, matches_table
 from dedup.reports.export.writers import FORMATS
 
-__all__ = ["FORMATS", "RULES", "Chosen", "Rule", "Table", "articles", "changed", "clusters", "dropped", "kept", "matches"]
+__all__ = [
+    "FORMATS",
+    "KEEP_ORDERS",
+    "ExportFilter",
+    "ExportTable",
+    "KeepRule",
+    "articles_table",
+    "changes_table",
+    "clusters_table",
+    "dropped_table",
+    "kept_table",
+    "matches_table",
+]

@@ -6,26 +6,26 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Type = Literal["text", "integer", "real", "boolean", "time", "list", "json"]
+ColumnType = Literal["text", "integer", "real", "boolean", "time", "list", "json"]
 """`time` is ISO 8601 in UTC, `list` one of texts, `json` what JSON has (text in CSV and Parquet)."""
 
 Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class ExportColumn:
     """A column; any may hold null."""
 
     name: str
-    type: Type
+    type: ColumnType
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ExportTable:
     """Rows as they come, in the order of the columns."""
 
     name: str
-    columns: tuple[Column, ...]
+    columns: tuple[ExportColumn, ...]
     rows: Iterable[Row]
 
     def records(self) -> Iterator[dict[str, Any]]:
@@ -35,32 +35,34 @@ class Table:
             yield dict(zip(names, row, strict=True))
 
 
-def columns(told: str) -> tuple[Column, ...]:
+def parse_columns(specification: str) -> tuple[ExportColumn, ...]:
     """`name type, name type`; a type that is left out is text."""
-    found = []
-    for one in told.split(","):
-        name, _, kind = one.strip().partition(" ")
-        found.append(Column(name, kind or "text"))  # type: ignore[arg-type]
-    return tuple(found)
+    result = []
+    for item in specification.split(","):
+        name, _, type_ = item.strip().partition(" ")
+        result.append(ExportColumn(name, type_ or "text"))  # type: ignore[arg-type]
+    return tuple(result)
 
 
-ARTICLES = columns(
+ARTICLES_SCHEMA = parse_columns(
     "url, id, title, publisher, publisher_printed, author, category, published_at time, crawled_at time, first_crawled_at time,"
     " check, cause, revision integer, current boolean, state, text, characters integer, place, pruned_at time, path, gone boolean, body"
 )
-MATCHES = columns(
+MATCHES_SCHEMA = parse_columns(
     "relation, similarity real, containment real, coverage real, shared integer, longest integer, quoted real, text_a, text_b,"
     " url_a, publisher_a, published_at_a time, crawled_at_a time, url_b, publisher_b, published_at_b time, crawled_at_b time,"
     " lag_seconds real"
 )
-CLUSTERS = columns(
+CLUSTERS_SCHEMA = parse_columns(
     "cluster, url, id, title, publisher, published_at time, crawled_at time, first_crawled_at time, relation, similarity real,"
     " coverage real, via, lag_seconds real"
 )
-CHANGES = columns(
+CHANGES_SCHEMA = parse_columns(
     "url, title, title_before, publisher, at time, previous_at time, kind, severity, stealth boolean, corrected boolean, channels list,"
     " evidence json, fields json, from, to, body_similarity real"
 )
-LISTS = columns("url, id, title, publisher, paths list, paths_hex list, kept_url, relation, similarity real, coverage real, via, reason")
-ALL = (ARTICLES, MATCHES, CLUSTERS, CHANGES, LISTS)
+SELECTION_SCHEMA = parse_columns(
+    "url, id, title, publisher, paths list, paths_hex list, kept_url, relation, similarity real, coverage real, via, reason"
+)
+ALL_SCHEMAS = (ARTICLES_SCHEMA, MATCHES_SCHEMA, CLUSTERS_SCHEMA, CHANGES_SCHEMA, SELECTION_SCHEMA)
 """Every table."""

@@ -13,21 +13,21 @@ from itertools import groupby
 from typing import Any
 
 from dedup import store
-from dedup.model import CLUSTERED, CheckStatus, Relation
-from dedup.reports.export.schema import LISTS, Row, Table
-from dedup.similarity.clustering import Graph, Link
+from dedup.model import CLUSTER_RELATIONS, CheckStatus, Relation
+from dedup.reports.export.schema import SELECTION_SCHEMA, ExportTable, Row
+from dedup.similarity.clustering import MatchGraph, MatchLink
 from dedup.store import Database
-from dedup.store.export import Standing
-from dedup.text.normalise import printable_path
-from dedup.text.publishers import Publishers
+from dedup.store.export import CurrentArticleRow
+from dedup.text.normalise import to_printable_path
+from dedup.text.publishers import PublisherResolver
 
-Key = tuple[Any, ...]
-REASONS: dict[Relation, str] = {"exact": "the same text", "near": "nearly the same text", "copy": "its passages run alike"}
+SortKey = tuple[Any, ...]
+DROP_REASONS: dict[Relation, str] = {"exact": "the same text", "near": "nearly the same text", "copy": "its passages run alike"}
 """Why an article is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Article:
+class _RankedArticle:
     """An article as `dedup.similarity.clustering` knows it, and by what a rule orders it."""
 
     page_id: int
@@ -37,112 +37,124 @@ class _Article:
     crawled_at: str
     check_status: CheckStatus
     crowded: bool
-    key: Key
+    sort_key: SortKey
     digest: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
-class _Dropped:
+class _DropDecision:
     """For which page an article is dropped, how it matches, and by way of which text."""
 
-    page_id: int
-    link: Link
-    via: int | None
+    kept_page_id: int
+    link: MatchLink
+    via_text_id: int | None
 
 
-def _earliest(a: Standing) -> Key:
-    return a.published_at is None, a.published_at or "", a.crawled_at
+def _earliest_first(article: CurrentArticleRow) -> SortKey:
+    return article.published_at is None, article.published_at or "", article.crawled_at
 
 
-def _latest(a: Standing) -> Key:
-    return a.published_at is None, _backwards(a.published_at or ""), _backwards(a.crawled_at)
+def _latest_first(article: CurrentArticleRow) -> SortKey:
+    return article.published_at is None, _descending_key(article.published_at or ""), _descending_key(article.crawled_at)
 
 
-def _longest(a: Standing) -> Key:
-    return (-a.characters, *_earliest(a))
+def _longest_first(article: CurrentArticleRow) -> SortKey:
+    return (-article.characters, *_earliest_first(article))
 
 
-def _backwards(iso: str) -> tuple[int, ...]:
+def _descending_key(iso: str) -> tuple[int, ...]:
     """Later times first."""
     return tuple(-ord(c) for c in iso)
 
 
-RULES: dict[str, Callable[[Standing], Key]] = {"earliest": _earliest, "longest": _longest, "latest": _latest}
+KEEP_ORDERS: dict[str, Callable[[CurrentArticleRow], SortKey]] = {
+    "earliest": _earliest_first,
+    "longest": _longest_first,
+    "latest": _latest_first,
+}
 """Which of two articles is kept rather: what is smaller comes first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class KeepRule:
     """What is kept: articles that are not mismatched before those that are, then those of `prefer` in that order, then by `keep`;
     `relations` are those that make copies."""
 
-    keep: str = "earliest"
+    order: str = "earliest"
     prefer: tuple[str, ...] = ()
-    relations: frozenset[str] = frozenset(CLUSTERED)
-    publishers: Publishers = field(default_factory=Publishers)
+    relations: frozenset[str] = frozenset(CLUSTER_RELATIONS)
+    publishers: PublisherResolver = field(default_factory=PublisherResolver)
 
-    def key(self, a: Standing) -> Key:
+    def sort_key(self, article: CurrentArticleRow) -> SortKey:
         """Articles in the order in which they are kept rather; no two are equal."""
-        preferred = (n for n, name in enumerate(self.prefer) if self.publishers.is_by(name, a.publisher, a.oid, a.url))
-        rank = next(preferred, len(self.prefer)) if self.prefer else 0
-        return a.check_status == "mismatched", rank, *RULES[self.keep](a), a.url
+        positions = (n for n, name in enumerate(self.prefer) if self.publishers.is_by(name, article.publisher, article.oid, article.url))
+        rank = next(positions, len(self.prefer)) if self.prefer else 0
+        return article.check_status == "mismatched", rank, *KEEP_ORDERS[self.order](article), article.url
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """The rule in words."""
-        return (f"{', '.join(self.prefer)}, then " if self.prefer else "") + self.keep
+        return (f"{', '.join(self.prefer)}, then " if self.prefer else "") + self.order
 
 
-def kept(database: Database, rule: Rule) -> Table:
+def kept_table(database: Database, rule: KeepRule) -> ExportTable:
     """The articles to keep, by URL."""
-    return Table("keep", LISTS, _rows(database, rule, dropped_ones=False))
+    return ExportTable("keep", SELECTION_SCHEMA, _selection_rows(database, rule, want_dropped=False))
 
 
-def dropped(database: Database, rule: Rule) -> Table:
+def dropped_table(database: Database, rule: KeepRule) -> ExportTable:
     """The others, each with the one that is kept in its place."""
-    return Table("drop", LISTS, _rows(database, rule, dropped_ones=True))
+    return ExportTable("drop", SELECTION_SCHEMA, _selection_rows(database, rule, want_dropped=True))
 
 
-def _rows(database: Database, rule: Rule, *, dropped_ones: bool) -> Iterator[Row]:
-    dropped_by, urls = _decided(database, rule)
-    stands_for = {d.page_id for d in dropped_by.values()}
-    for page, files in groupby(store.export.articles_with_files(database), key=lambda f: f[0]):
-        of_page = list(files)
-        _, url, article_id, publisher, oid, title, *_ = of_page[0]
-        paths = [b"/".join(p for p in f[6:] if p) for f in of_page]
-        hexes = [p.hex() for p in paths] if any(printable_path(p).encode() != p for p in paths) else None
-        gone = dropped_by.get(page)
-        if (gone is not None) != dropped_ones:
+def _selection_rows(database: Database, rule: KeepRule, *, want_dropped: bool) -> Iterator[Row]:
+    decisions, kept_urls = _decide_drops(database, rule)
+    kept_page_ids = {d.kept_page_id for d in decisions.values()}
+    for page_id, files in groupby(store.export.articles_with_files(database), key=lambda f: f[0]):
+        page_rows = list(files)
+        _, url, article_id, publisher_printed, oid, title, *_ = page_rows[0]
+        paths = [b"/".join(p for p in f[6:] if p) for f in page_rows]
+        paths_hex = [p.hex() for p in paths] if any(to_printable_path(p).encode() != p for p in paths) else None
+        decision = decisions.get(page_id)
+        if (decision is not None) != want_dropped:
             continue
-        house = rule.publishers.house(publisher, oid, url)
-        head = (url, article_id, title, house, [printable_path(p) for p in paths], hexes)
-        if gone is None:
-            yield (*head, url, None, None, None, None, f"chosen: {rule.told}" if page in stands_for else "no copies")
-        else:
-            via = None if gone.via is None else store.texts.url(database, gone.via)
-            numbers = gone.link.numbers
+        publisher = rule.publishers.canonical_name(publisher_printed, oid, url)
+        article_columns = (url, article_id, title, publisher, [to_printable_path(p) for p in paths], paths_hex)
+        if decision is None:
             yield (
-                *head, urls[gone.page_id], gone.link.relation, round(numbers.similarity, 4), round(numbers.coverage, 4), via,
-                REASONS[gone.link.relation],
+                *article_columns,
+                url,
+                None,
+                None,
+                None,
+                None,
+                f"chosen: {rule.description}" if page_id in kept_page_ids else "no copies",
+            )
+        else:
+            via = None if decision.via_text_id is None else store.texts.url(database, decision.via_text_id)
+            scores = decision.link.scores
+            yield (
+                *article_columns, kept_urls[decision.kept_page_id], decision.link.relation, round(scores.similarity, 4), round(scores.coverage, 4), via,
+                DROP_REASONS[decision.link.relation],
             )  # fmt: skip
 
 
-def _decided(database: Database, rule: Rule) -> tuple[dict[int, _Dropped], dict[int, str]]:
+def _decide_drops(database: Database, rule: KeepRule) -> tuple[dict[int, _DropDecision], dict[int, str]]:
     """(page → for what it is dropped; page that something is dropped for → URL)"""
     articles = [
-        _Article(a.page_id, a.text_id, a.url, a.published_at, a.crawled_at, a.check_status, bool(a.crowded), rule.key(a))  # type: ignore[arg-type]
-        for a in store.export.current_articles(database, matched=True)
+        _RankedArticle(a.page_id, a.text_id, a.url, a.published_at, a.crawled_at, a.check_status, bool(a.crowded), rule.sort_key(a))  # type: ignore[arg-type]
+        for a in store.export.current_articles(database, matched_only=True)
     ]
-    graph = Graph(articles, store.export.copies(database, rule.relations))
-    decided: dict[int, _Dropped] = {}
-    urls: dict[int, str] = {}
-    keep: set[int] = set()
-    for article in sorted(graph.articles, key=lambda a: a.key):
-        if article.page_id in decided:
+    graph = MatchGraph(articles, store.export.copies(database, rule.relations))
+    decisions: dict[int, _DropDecision] = {}
+    kept_urls: dict[int, str] = {}
+    kept_page_ids: set[int] = set()
+    for article in sorted(graph.articles, key=lambda a: a.sort_key):
+        if article.page_id in decisions:
             continue
-        keep.add(article.page_id)
-        for other, link, via in graph.star(article):
-            if link.relation in rule.relations and other.page_id not in keep and other.page_id not in decided:
-                decided[other.page_id] = _Dropped(article.page_id, link, via)
-                urls[article.page_id] = article.url
-    return decided, urls
+        kept_page_ids.add(article.page_id)
+        for other, link, via in graph.find_members(article):
+            if link.relation in rule.relations and other.page_id not in kept_page_ids and other.page_id not in decisions:
+                decisions[other.page_id] = _DropDecision(article.page_id, link, via)
+                kept_urls[article.page_id] = article.url
+    return decisions, kept_urls

@@ -7,59 +7,63 @@ from datetime import datetime
 from typing import Any, BinaryIO
 
 from dedup.errors import MissingExtraError
-from dedup.reports.export.schema import Column, Row, Table, Type
-from dedup.text.sanitise import cell, csv_line, dumps
+from dedup.reports.export.schema import ColumnType, ExportColumn, ExportTable, Row
+from dedup.text.sanitise import format_csv_cell, format_csv_row, format_json
 
-GROUP = 5000
+MAX_GROUP_ROWS = 5000
 """Rows of a row group of Parquet at most."""
-GROUP_CHARACTERS = 1 << 24
+MAX_GROUP_CHARACTERS = 1 << 24
 """Characters of it, about."""
-CHUNK = 1 << 16
+CHUNK_CHARACTERS = 1 << 16
 """Characters that are written at once."""
 
-Heard = Callable[[int], Any]
+RowProgress = Callable[[int], Any]
 """Hears how many rows are written."""
 
 
-def jsonl(table: Table, file: BinaryIO, heard: Heard) -> None:
+def write_jsonl(table: ExportTable, file: BinaryIO, progress: RowProgress) -> None:
     """An object a line."""
-    _lines(file, heard, (dumps(record) + "\n" for record in table.records()))
+    _write_lines(file, progress, (format_json(record) + "\n" for record in table.records()))
 
 
-def json(table: Table, file: BinaryIO, heard: Heard) -> None:
+def write_json(table: ExportTable, file: BinaryIO, progress: RowProgress) -> None:
     """An array of the same objects."""
     file.write(b"[")
-    _lines(file, heard, (("\n" if n == 0 else ",\n") + dumps(record) for n, record in enumerate(table.records())))
+    _write_lines(file, progress, (("\n" if n == 0 else ",\n") + format_json(record) for n, record in enumerate(table.records())))
     file.write(b"\n]\n")
 
 
-def csv(table: Table, file: BinaryIO, heard: Heard) -> None:
+def write_csv(table: ExportTable, file: BinaryIO, progress: RowProgress) -> None:
     """RFC 4180 with a head; what steers is spelt out, formulas are none."""
-    kinds = [c.type for c in table.columns]
-    file.write(csv_line([c.name for c in table.columns]).encode())
-    _lines(file, heard, (csv_line([cell(_flat(v, k)) for v, k in zip(row, kinds, strict=True)]) for row in table.rows))
+    types = [c.type for c in table.columns]
+    file.write(format_csv_row([c.name for c in table.columns]).encode())
+    _write_lines(
+        file,
+        progress,
+        (format_csv_row([format_csv_cell(_flatten_value(v, k)) for v, k in zip(row, types, strict=True)]) for row in table.rows),
+    )
 
 
-def _flat(value: Any, kind: Type) -> Any:
-    return dumps(value) if kind in ("list", "json") and value is not None else value
+def _flatten_value(value: Any, type_: ColumnType) -> Any:
+    return format_json(value) if type_ in ("list", "json") and value is not None else value
 
 
-def _lines(file: BinaryIO, heard: Heard, lines: Iterator[str]) -> None:
-    held: list[str] = []
-    size = number = 0
-    for number, line in enumerate(lines, 1):
-        held.append(line)
+def _write_lines(file: BinaryIO, progress: RowProgress, lines: Iterator[str]) -> None:
+    buffer: list[str] = []
+    size = row_count = 0
+    for row_count, line in enumerate(lines, 1):
+        buffer.append(line)
         size += len(line)
-        if size >= CHUNK:
-            file.write("".join(held).encode())
-            heard(number)
-            held.clear()
+        if size >= CHUNK_CHARACTERS:
+            file.write("".join(buffer).encode())
+            progress(row_count)
+            buffer.clear()
             size = 0
-    file.write("".join(held).encode())
-    heard(number)
+    file.write("".join(buffer).encode())
+    progress(row_count)
 
 
-def parquet(table: Table, file: BinaryIO, heard: Heard) -> None:
+def write_parquet(table: ExportTable, file: BinaryIO, progress: RowProgress) -> None:
     """Apache Parquet, in row groups. Raises MissingExtraError."""
     try:
         import pyarrow as arrow
@@ -76,35 +80,40 @@ def parquet(table: Table, file: BinaryIO, heard: Heard) -> None:
         "list": arrow.list_(arrow.string()),
     }
     schema = arrow.schema([(c.name, types[c.type]) for c in table.columns])
-    number = 0
+    row_count = 0
     with format_.ParquetWriter(file, schema, compression="zstd") as writer:
-        for group in _groups(table):
-            arrays = [arrow.array([_stored(row[n], c) for row in group], type=types[c.type]) for n, c in enumerate(table.columns)]
+        for group in _row_groups(table):
+            arrays = [arrow.array([_parquet_value(row[n], c) for row in group], type=types[c.type]) for n, c in enumerate(table.columns)]
             writer.write_batch(arrow.RecordBatch.from_arrays(arrays, schema=schema))
-            number += len(group)
-            heard(number)
+            row_count += len(group)
+            progress(row_count)
 
 
-def _groups(table: Table) -> Iterator[list[Row]]:
-    held: list[Row] = []
+def _row_groups(table: ExportTable) -> Iterator[list[Row]]:
+    group: list[Row] = []
     size = 0
     for row in table.rows:
-        held.append(row)
+        group.append(row)
         size += sum(len(v) for v in row if isinstance(v, str))
-        if len(held) >= GROUP or size >= GROUP_CHARACTERS:
-            yield held
-            held, size = [], 0
-    if held:
-        yield held
+        if len(group) >= MAX_GROUP_ROWS or size >= MAX_GROUP_CHARACTERS:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
-def _stored(value: Any, column: Column) -> Any:
+def _parquet_value(value: Any, column: ExportColumn) -> Any:
     if value is None:
         return None
     if column.type == "time":
         return datetime.fromisoformat(value)
-    return dumps(value) if column.type == "json" else value
+    return format_json(value) if column.type == "json" else value
 
 
-FORMATS: dict[str, Callable[[Table, BinaryIO, Heard], None]] = {"jsonl": jsonl, "json": json, "csv": csv, "parquet": parquet}
+FORMATS: dict[str, Callable[[ExportTable, BinaryIO, RowProgress], None]] = {
+    "jsonl": write_jsonl,
+    "json": write_json,
+    "csv": write_csv,
+    "parquet": write_parquet,
+}
 """What a table can be had as."""

@@ -16,15 +16,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from dedup import charts
-from dedup.charts import Column, Steps, Tick
-from dedup.reports.period.statistics import Figures, Spread
-from dedup.reports.period.tables import Cell, duration, edit_span, heading, sections, spans
-from dedup.text.normalise import printable
-from dedup.text.sanitise import cut, is_address
+from dedup.charts import AxisTick, ChartColumn, StepLine
+from dedup.reports.period.statistics import ClusterGrowth, PeriodStatistics
+from dedup.reports.period.tables import ReportCell, articles_by_time, format_delay_range, format_duration, report_heading, report_sections
+from dedup.text.normalise import to_printable
+from dedup.text.sanitise import is_linkable_url, truncate
 
-COLUMNS = 96
+MAX_COLUMNS = 96
 """Columns of the picture of hours at most."""
-SCALE = (
+TIME_SCALE = (
     (900, "15 min"),
     (3600, "1 h"),
     (21_600, "6 h"),
@@ -38,7 +38,7 @@ _HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ReportChart:
     """An SVG, what it is of, and what each of its series is."""
 
     svg: Markup
@@ -46,126 +46,139 @@ class Picture:
     legend: tuple[tuple[Markup, str], ...]
 
 
-def page(f: Figures, figures: str) -> Iterator[str]:
+def render_page(statistics: PeriodStatistics, statistics_json: str) -> Iterator[str]:
     """The page; `figures` are the same as JSON."""
     environment = _environment()
     style = environment.get_template("report.css").render()
-    title, period, remarks = heading(f)
+    title, period, notes = report_heading(statistics)
     template = environment.get_template("report.html")
     yield from template.generate(
         title=title,
         period=period,
-        remarks=remarks,
-        sections=list(sections(f)),
-        pictures={"articles": _hours(f), "clusters": _spread(f), "changes": _edits(f)},
+        remarks=notes,
+        sections=list(report_sections(statistics)),
+        pictures={
+            "articles": _articles_chart(statistics),
+            "clusters": _cluster_growth_chart(statistics),
+            "changes": _edit_delay_chart(statistics),
+        },
         style=Markup(style),  # noqa: S704  it is ours
         style_digest=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-        figures=Markup(figures.replace("<", "\\u003c")),  # noqa: S704  neither a tag nor a comment begins in it
+        figures=Markup(statistics_json.replace("<", "\\u003c")),  # noqa: S704  neither a tag nor a comment begins in it
     )
     yield "\n"
 
 
 @lru_cache
 def _environment() -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("dedup", "share/report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_finished,
+        finalize=_finalize,
     )
-    made.filters["cell"] = _cell
-    return made
+    environment.filters["cell"] = _format_cell
+    return environment
 
 
-def _finished(value: Any) -> Any:
+def _finalize(value: Any) -> Any:
     """What any expression of a template gives, before it is escaped: on one line, with what steers spelt out."""
-    return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value)
+    return value if isinstance(value, Markup) or not isinstance(value, str) else to_printable(value)
 
 
-def _cell(cell: Cell) -> Markup:
+def _format_cell(cell: ReportCell) -> Markup:
     """Words of a crawl turn nothing round that stands beside them; an address is a link if it is one of the web."""
-    if cell.ours:
-        shown = Markup("{}").format(cell.text)
+    if cell.is_trusted:
+        markup = Markup("{}").format(cell.text)
     else:
         lang = "ko" if _HANGUL.search(cell.text) else ""
-        shown = Markup('<bdi lang="{}">{}</bdi>').format(lang, printable(" ".join(cell.text.split())))
+        markup = Markup('<bdi lang="{}">{}</bdi>').format(lang, to_printable(" ".join(cell.text.split())))
     if cell.url:
-        if is_address(cell.url):
-            shown = Markup('<a href="{}" rel="noreferrer">{}</a>').format(cell.url, shown)
+        if is_linkable_url(cell.url):
+            markup = Markup('<a href="{}" rel="noreferrer">{}</a>').format(cell.url, markup)
         elif cell.url != cell.text:
-            shown += Markup("<small>{}</small>").format(printable(cell.url))
-    if cell.beneath:
-        shown += Markup("<small>{}</small>").format(cell.beneath)
-    return shown
+            markup += Markup("<small>{}</small>").format(to_printable(cell.url))
+    if cell.subtext:
+        markup += Markup("<small>{}</small>").format(cell.subtext)
+    return markup
 
 
 def _legend(names: tuple[str, ...], kind: str = "columns") -> tuple[tuple[Markup, str], ...]:
-    return tuple((Markup(charts.swatch(n, kind)), name) for n, name in enumerate(names, 1))  # noqa: S704
+    return tuple((Markup(charts.render_swatch(n, kind)), name) for n, name in enumerate(names, 1))  # noqa: S704
 
 
-def _hours(f: Figures) -> Picture | None:
-    found = spans(f, COLUMNS)
-    if found is None:
+def _articles_chart(statistics: PeriodStatistics) -> ReportChart | None:
+    series = articles_by_time(statistics, MAX_COLUMNS)
+    if series is None:
         return None
-    hourly = found.unit == "hour"
-    shown = [
-        Column(
-            begin.strftime("%m-%d %H:00") if hourly else begin.date().isoformat(),
+    is_hourly = series.unit == "hour"
+    columns = [
+        ChartColumn(
+            begin.strftime("%m-%d %H:00") if is_hourly else begin.date().isoformat(),
             values,
-            f"{begin.isoformat(' ', 'minutes') if hourly else begin.date().isoformat()}: {sum(values):,} articles, {values[1]:,} copies",
+            f"{begin.isoformat(' ', 'minutes') if is_hourly else begin.date().isoformat()}: {sum(values):,} articles, {values[1]:,} copies",
         )
-        for begin, values in zip(found.begins, found.sums, strict=True)
+        for begin, values in zip(series.begins, series.sums, strict=True)
     ]
-    caption = f"Articles by {found.unit}, by their first crawl"
-    most = max(shown, key=lambda c: sum(c.values))
-    svg = charts.columns(caption, f"{len(shown)} columns, one for each {found.unit}. The most: {most.told}.", shown)
-    return Picture(Markup(svg), caption, _legend(("articles of their own, or the first of them", "copies")))  # noqa: S704
+    caption = f"Articles by {series.unit}, by their first crawl"
+    highest = max(columns, key=lambda c: sum(c.values))
+    svg = charts.render_columns(caption, f"{len(columns)} columns, one for each {series.unit}. The most: {highest.tooltip}.", columns)
+    return ReportChart(Markup(svg), caption, _legend(("articles of their own, or the first of them", "copies")))  # noqa: S704
 
 
-def _spread(f: Figures) -> Picture | None:
-    if not f.spread:
+def _cluster_growth_chart(statistics: PeriodStatistics) -> ReportChart | None:
+    if not statistics.cluster_growth:
         return None
-    longest = max(s.points[-1][0] for s in f.spread)
-    ticks = [t for t in SCALE if t[0] <= longest][-5:] or [SCALE[0]]
-    lines = [Steps(tuple((_place(seconds, longest), n) for seconds, n in s.points), _grown(s)) for s in f.spread]
+    longest_seconds = max(s.points[-1][0] for s in statistics.cluster_growth)
+    ticks = [t for t in TIME_SCALE if t[0] <= longest_seconds][-5:] or [TIME_SCALE[0]]
+    lines = [
+        StepLine(tuple((_scale_position(seconds, longest_seconds), n) for seconds, n in s.points), _describe_growth(s))
+        for s in statistics.cluster_growth
+    ]
     caption = "How the largest clusters grew after their first publication"
-    told = "; ".join(line.told for line in lines)
-    svg = charts.steps(caption, printable(told), lines, [Tick(_place(s, longest), label) for s, label in ticks])
-    names = tuple(cut(" ".join(printable(s.title).split()), 60) or s.url for s in f.spread)
-    return Picture(Markup(svg), f"{caption}; the time is drawn closer the later it is", _legend(names, "steps"))  # noqa: S704
+    description = "; ".join(line.tooltip for line in lines)
+    svg = charts.render_step_lines(
+        caption, to_printable(description), lines, [AxisTick(_scale_position(s, longest_seconds), label) for s, label in ticks]
+    )
+    labels = tuple(truncate(" ".join(to_printable(s.title).split()), 60) or s.url for s in statistics.cluster_growth)
+    return ReportChart(Markup(svg), f"{caption}; the time is drawn closer the later it is", _legend(labels, "steps"))  # noqa: S704
 
 
-def _grown(s: Spread) -> str:
-    seconds, articles = s.points[-1]
-    return printable(f"{cut(' '.join(s.title.split()), 60)}: {articles:,} articles within {duration(seconds)}")
+def _describe_growth(growth: ClusterGrowth) -> str:
+    seconds, articles = growth.points[-1]
+    return to_printable(f"{truncate(' '.join(growth.title.split()), 60)}: {articles:,} articles within {format_duration(seconds)}")
 
 
-def _place(seconds: int, longest: int) -> float:
+def _scale_position(seconds: int, longest_seconds: int) -> float:
     """Between 0 and 1: even from tick to tick of the scale, and so beyond the last."""
-    return _along(seconds) / (_along(longest) or 1.0)
+    return _ticks_before(seconds) / (_ticks_before(longest_seconds) or 1.0)
 
 
-def _along(seconds: float) -> float:
+def _ticks_before(seconds: float) -> float:
     """Ticks that lie before it; between two of them by the logarithm."""
-    first = SCALE[0][0]
+    first = TIME_SCALE[0][0]
     if seconds <= first:
         return seconds / first
-    for n, ((before, _), (at, _)) in enumerate(pairwise(SCALE), 1):
+    for n, ((before, _), (at, _)) in enumerate(pairwise(TIME_SCALE), 1):
         if seconds < at:
             return n + log(seconds / before) / log(at / before)
-    return len(SCALE) + log(seconds / SCALE[-1][0]) / log(12)
+    return len(TIME_SCALE) + log(seconds / TIME_SCALE[-1][0]) / log(12)
 
 
-def _edits(f: Figures) -> Picture | None:
-    if not any(a.changes for a in f.after):
+def _edit_delay_chart(statistics: PeriodStatistics) -> ReportChart | None:
+    if not any(a.changes for a in statistics.edit_delays):
         return None
-    shown = [
-        Column(edit_span(a), (a.changes - a.stealth, a.stealth), f"{edit_span(a)}: {a.changes:,} changes, {a.stealth:,} of them stealthy")
-        for a in f.after
+    columns = [
+        ChartColumn(
+            format_delay_range(a),
+            (a.changes - a.silent, a.silent),
+            f"{format_delay_range(a)}: {a.changes:,} changes, {a.silent:,} of them stealthy",
+        )
+        for a in statistics.edit_delays
     ]
     caption = "Changes of title or body by time after publication"
-    most = max(shown, key=lambda c: sum(c.values))
-    svg = charts.columns(caption, f"The most: {most.told}.", shown, labels=5)
-    return Picture(Markup(svg), caption, _legend(("owned up to, or of no substance", "stealthy")))  # noqa: S704
+    highest = max(columns, key=lambda c: sum(c.values))
+    svg = charts.render_columns(caption, f"The most: {highest.tooltip}.", columns, max_labels=5)
+    return ReportChart(Markup(svg), caption, _legend(("owned up to, or of no substance", "stealthy")))  # noqa: S704

@@ -11,7 +11,7 @@ from typing import Self
 
 from dedup.text import times
 
-LEADERS = 12
+MAX_LAG_PUBLISHERS = 12
 """Publishers that a matrix has at most, the others together among them."""
 
 
@@ -27,7 +27,7 @@ class Lag:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PublisherRank:
     """In how many clusters a publisher was the first, and in how many it followed, with the median of the seconds."""
 
     publisher: str | None
@@ -37,57 +37,67 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Lags:
+class FollowLags:
     """The matrix, row by row, with `named` publishers in the order of rows and columns; `others`: so many more are told together."""
 
-    named: tuple[str, ...]
-    others: int
-    standings: tuple[Standing, ...]
+    publishers: tuple[str, ...]
+    other_publishers: int
+    ranks: tuple[PublisherRank, ...]
     matrix: tuple[Lag, ...]
 
     @classmethod
-    def of(cls, races: Iterable[list[tuple[str, str, bool]]], house: str | None = None) -> Self:
+    def from_sequences(cls, sequences: Iterable[list[tuple[str, str, bool]]], publisher: str | None = None) -> Self:
         """Of races: (publisher, when it published first, whether that is told of), the earliest first, whose first one leads. With a
         `house`, of those that it led or followed in."""
-        seconds: dict[tuple[str, str], array[int]] = {}
-        led: Counter[str] = Counter()
-        for race in races:
-            leader, began, _ = race[0]
-            counted = False
-            for follower, at, told in race[1:]:
-                if told and (house is None or house in (leader, follower)):
-                    seconds.setdefault((leader, follower), array("q")).append(int(times.seconds_between(began, at)))
-                    counted = True
-            led[leader] += counted
-        active: Counter[str] = Counter()
-        for (leader, follower), lags in seconds.items():
-            active[leader] += len(lags)
-            active[follower] += len(lags)
-        in_order = sorted(active, key=lambda name: (-active[name], name))
-        named = in_order if len(in_order) <= LEADERS else in_order[: LEADERS - 1]
-        return cls(tuple(named), len(in_order) - len(named), _standings(seconds, led, named), _matrix(seconds, named))
+        lag_seconds: dict[tuple[str, str], array[int]] = {}
+        lead_counts: Counter[str] = Counter()
+        for sequence in sequences:
+            leader, first_at, _ = sequence[0]
+            has_follower = False
+            for follower, at, is_counted in sequence[1:]:
+                if is_counted and (publisher is None or publisher in (leader, follower)):
+                    lag_seconds.setdefault((leader, follower), array("q")).append(int(times.seconds_between(first_at, at)))
+                    has_follower = True
+            lead_counts[leader] += has_follower
+        activity: Counter[str] = Counter()
+        for (leader, follower), lags in lag_seconds.items():
+            activity[leader] += len(lags)
+            activity[follower] += len(lags)
+        by_activity = sorted(activity, key=lambda name: (-activity[name], name))
+        publishers = by_activity if len(by_activity) <= MAX_LAG_PUBLISHERS else by_activity[: MAX_LAG_PUBLISHERS - 1]
+        return cls(
+            tuple(publishers),
+            len(by_activity) - len(publishers),
+            _ranks(lag_seconds, lead_counts, publishers),
+            _matrix(lag_seconds, publishers),
+        )
 
 
-def _matrix(seconds: dict[tuple[str, str], array[int]], named: list[str]) -> tuple[Lag, ...]:
-    folded: dict[tuple[str | None, str | None], array[int]] = {}
-    for (leader, follower), lags in sorted(seconds.items()):
-        key = _named(leader, named), _named(follower, named)
-        folded.setdefault(key, array("q")).extend(lags)
-    places: dict[str | None, int] = {name: n for n, name in enumerate([*named, None])}
-    keys = sorted(folded, key=lambda k: (places[k[0]], places[k[1]]))
-    return tuple(Lag(*key, len(folded[key]), round(median(folded[key]))) for key in keys)
+def _matrix(lag_seconds: dict[tuple[str, str], array[int]], publishers: list[str]) -> tuple[Lag, ...]:
+    lags_by_pair: dict[tuple[str | None, str | None], array[int]] = {}
+    for (leader, follower), lags in sorted(lag_seconds.items()):
+        pair = _name_or_none(leader, publishers), _name_or_none(follower, publishers)
+        lags_by_pair.setdefault(pair, array("q")).extend(lags)
+    positions: dict[str | None, int] = {name: n for n, name in enumerate([*publishers, None])}
+    pairs = sorted(lags_by_pair, key=lambda k: (positions[k[0]], positions[k[1]]))
+    return tuple(Lag(*pair, len(lags_by_pair[pair]), round(median(lags_by_pair[pair]))) for pair in pairs)
 
 
-def _standings(seconds: dict[tuple[str, str], array[int]], led: Counter[str], named: list[str]) -> tuple[Standing, ...]:
-    behind: dict[str | None, array[int]] = {}
-    first: Counter[str | None] = Counter()
-    for name, times_ in led.items():
-        first[_named(name, named)] += times_
-    for (_, follower), lags in seconds.items():
-        behind.setdefault(_named(follower, named), array("q")).extend(lags)
-    told = [n for n in [*named, None] if first[n] or n in behind]
-    return tuple(Standing(n, first[n], len(behind.get(n, ())), round(median(behind[n])) if n in behind else None) for n in told)
+def _ranks(lag_seconds: dict[tuple[str, str], array[int]], lead_counts: Counter[str], publishers: list[str]) -> tuple[PublisherRank, ...]:
+    lags_by_follower: dict[str | None, array[int]] = {}
+    first_counts: Counter[str | None] = Counter()
+    for name, count in lead_counts.items():
+        first_counts[_name_or_none(name, publishers)] += count
+    for (_, follower), lags in lag_seconds.items():
+        lags_by_follower.setdefault(_name_or_none(follower, publishers), array("q")).extend(lags)
+    names = [n for n in [*publishers, None] if first_counts[n] or n in lags_by_follower]
+    return tuple(
+        PublisherRank(
+            n, first_counts[n], len(lags_by_follower.get(n, ())), round(median(lags_by_follower[n])) if n in lags_by_follower else None
+        )
+        for n in names
+    )
 
 
-def _named(name: str, named: list[str]) -> str | None:
-    return name if name in named else None
+def _name_or_none(name: str, publishers: list[str]) -> str | None:
+    return name if name in publishers else None

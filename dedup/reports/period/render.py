@@ -7,44 +7,46 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
 
-from dedup.reports.period.statistics import Figures
-from dedup.reports.period.tables import Cell, Section, Table, heading, sections
+from dedup.reports.period.statistics import PeriodStatistics
+from dedup.reports.period.tables import ReportCell, ReportSection, ReportTable, report_heading, report_sections
 from dedup.text import sanitise
-from dedup.text.normalise import printable
-from dedup.text.sanitise import cell, csv_line, dumps, is_address, one_line, uncalling
+from dedup.text.normalise import to_printable
+from dedup.text.sanitise import escape_mentions, format_csv_cell, format_csv_row, format_json, is_linkable_url, to_one_line
 
-WIDEST = 44
+MAX_CELL_WIDTH = 44
 """Columns of a terminal that a cell takes at most, unless it is the last one."""
 CSV_COLUMNS = ("section", "publisher", "other", "hour", "kind", "severity", "url", "title", "measure", "value")
 
 
-def json(f: Figures) -> Iterator[str]:
+def render_json(statistics: PeriodStatistics) -> Iterator[str]:
     """All figures as one JSON object."""
-    yield dumps(f.as_json(), indent=2) + "\n"
+    yield format_json(statistics.as_json(), indent=2) + "\n"
 
 
 # For terminals
 
 
-def text(f: Figures) -> Iterator[str]:
+def render_text(statistics: PeriodStatistics) -> Iterator[str]:
     """Lines for a terminal."""
-    title, period, remarks = heading(f)
-    yield f"{printable(title)}, {period}\n" + "".join(f"{printable(r)}\n" for r in remarks)
-    for section in sections(f):
-        yield f"\n{section.title.upper()}\n" + "".join(f"{printable(line)}\n" for line in section.lead)
-        for table in _plain(section):
+    title, period, notes = report_heading(statistics)
+    yield f"{to_printable(title)}, {period}\n" + "".join(f"{to_printable(r)}\n" for r in notes)
+    for section in report_sections(statistics):
+        yield f"\n{section.title.upper()}\n" + "".join(f"{to_printable(line)}\n" for line in section.lead)
+        for table in _text_tables(section):
             yield f"\n{table.caption}\n"
-            yield from _text_table(table)
+            yield from _render_text_table(table)
 
 
-def _plain(section: Section) -> Iterator[Table]:
-    return (table for table in section.tables if table.rows and table.where != "html")
+def _text_tables(section: ReportSection) -> Iterator[ReportTable]:
+    return (table for table in section.tables if table.rows and table.medium != "html")
 
 
-def _text_table(table: Table) -> Iterator[str]:
-    rows = [[_cut(printable(c.text), WIDEST if n < len(row) - 1 else 10**6) for n, c in enumerate(row)] for row in table.rows]
-    heads = [printable(h.text) for h, _ in table.columns]
-    widths = [max(_width(r[n]) for r in (heads, *rows)) for n in range(len(heads))]
+def _render_text_table(table: ReportTable) -> Iterator[str]:
+    rows = [
+        [_truncate(to_printable(c.text), MAX_CELL_WIDTH if n < len(row) - 1 else 10**6) for n, c in enumerate(row)] for row in table.rows
+    ]
+    headings = [to_printable(h.text) for h, _ in table.columns]
+    widths = [max(_width(r[n]) for r in (headings, *rows)) for n in range(len(headings))]
     aligns = [align for _, align in table.columns]
 
     def line(cells: list[str]) -> str:
@@ -54,60 +56,60 @@ def _text_table(table: Table) -> Iterator[str]:
         )
         return ("  " + "  ".join(padded)).rstrip() + "\n"
 
-    yield line(heads)
-    for row, shown in zip(table.rows, rows, strict=True):
-        yield line(shown)
-        yield from (f"    {printable(c.url)}\n" for c in row if c.url and c.url != c.text)
-    if table.more:
-        yield f"  {printable(table.more)}\n"
+    yield line(headings)
+    for row, cells in zip(table.rows, rows, strict=True):
+        yield line(cells)
+        yield from (f"    {to_printable(c.url)}\n" for c in row if c.url and c.url != c.text)
+    if table.footnote:
+        yield f"  {to_printable(table.footnote)}\n"
 
 
-def _width(shown: str) -> int:
+def _width(value: str) -> int:
     """Columns of a terminal."""
-    return sum(0 if unicodedata.combining(c) or c in "\u200c\u200d" else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in shown)
+    return sum(0 if unicodedata.combining(c) or c in "\u200c\u200d" else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in value)
 
 
-def _cut(shown: str, most: int) -> str:
-    if _width(shown) <= most:
-        return shown
-    kept, width = [], 1
-    for c in shown:
+def _truncate(value: str, max_width: int) -> str:
+    if _width(value) <= max_width:
+        return value
+    characters, width = [], 1
+    for c in value:
         width += _width(c)
-        if width > most:
+        if width > max_width:
             break
-        kept.append(c)
-    return "".join(kept).rstrip() + "…"
+        characters.append(c)
+    return "".join(characters).rstrip() + "…"
 
 
 # For Markdown
 
 
-def markdown(f: Figures) -> Iterator[str]:
+def render_markdown(statistics: PeriodStatistics) -> Iterator[str]:
     """CommonMark with tables, as GitHub has them."""
-    title, period, remarks = heading(f)
-    yield f"# {_md(title)}, {period}\n\n" + "".join(f"{_md(r)}\n" for r in remarks)
-    for section in sections(f):
-        yield f"\n## {section.title}\n\n" + "".join(f"{_md(line)}\n" for line in section.lead)
-        for table in _plain(section):
-            yield f"\n{table.caption}:\n\n{_md_row(_md(h.text) for h, _ in table.columns)}"
-            yield _md_row("--:" if align == "number" else "---" for _, align in table.columns)
-            yield from (_md_row(map(_md_cell, row)) for row in table.rows)
-            if table.more:
-                yield f"\n{_md(table.more)}\n"
+    title, period, notes = report_heading(statistics)
+    yield f"# {_escape_markdown(title)}, {period}\n\n" + "".join(f"{_escape_markdown(r)}\n" for r in notes)
+    for section in report_sections(statistics):
+        yield f"\n## {section.title}\n\n" + "".join(f"{_escape_markdown(line)}\n" for line in section.lead)
+        for table in _text_tables(section):
+            yield f"\n{table.caption}:\n\n{_markdown_row(_escape_markdown(h.text) for h, _ in table.columns)}"
+            yield _markdown_row("--:" if align == "number" else "---" for _, align in table.columns)
+            yield from (_markdown_row(map(_markdown_cell, row)) for row in table.rows)
+            if table.footnote:
+                yield f"\n{_escape_markdown(table.footnote)}\n"
 
 
-def _md(words: str) -> str:
-    return sanitise.markdown(one_line(words))
+def _escape_markdown(value: str) -> str:
+    return sanitise.escape_markdown(to_one_line(value))
 
 
-def _md_cell(c: Cell) -> str:
-    shown = _md(c.text).replace("|", "\\|")
-    if c.url and is_address(c.url):
-        return f"[{shown}](<{uncalling(c.url)}>)"
-    return shown
+def _markdown_cell(table_cell: ReportCell) -> str:
+    label = _escape_markdown(table_cell.text).replace("|", "\\|")
+    if table_cell.url and is_linkable_url(table_cell.url):
+        return f"[{label}](<{escape_mentions(table_cell.url)}>)"
+    return label
 
 
-def _md_row(cells: Iterable[str]) -> str:
+def _markdown_row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |\n"
 
 
@@ -122,7 +124,7 @@ class Fact:
     measure: str
     value: Any
     publisher: str | None = None
-    other: str | None = None
+    other_publisher: str | None = None
     hour: str | None = None
     kind: str | None = None
     severity: str | None = None
@@ -130,71 +132,87 @@ class Fact:
     title: str | None = None
 
 
-def csv(f: Figures) -> Iterator[str]:
+def render_csv(statistics: PeriodStatistics) -> Iterator[str]:
     """One tidy table: a row for each figure."""
-    yield csv_line(list(CSV_COLUMNS))
-    for fact in facts(f):
-        yield csv_line([cell(getattr(fact, name)) for name in CSV_COLUMNS])
+    yield format_csv_row(list(CSV_COLUMNS))
+    for fact in facts(statistics):
+        yield format_csv_row([format_csv_cell(getattr(fact, name)) for name in CSV_COLUMNS])
 
 
-def facts(f: Figures) -> Iterator[Fact]:
+def facts(statistics: PeriodStatistics) -> Iterator[Fact]:
     """Every figure by itself. Publishers that are told together are `*`."""
-    yield from (Fact("report", x.name, v) for x in fields(f.head) if (v := getattr(f.head, x.name)) is not None)
-    for h in f.publishers:
-        values = {"articles": h.articles, "copies": h.copies, "own_copies": h.own_copies, "share": h.share}
-        yield from (Fact("publishers", m, v, publisher=_all(h.publisher)) for m, v in values.items())
-    for hour in f.hours:
+    yield from (Fact("report", x.name, v) for x in fields(statistics.header) if (v := getattr(statistics.header, x.name)) is not None)
+    for h in statistics.publishers:
+        values = {"articles": h.articles, "copies": h.copies, "own_copies": h.own_copies, "share": h.copy_share}
+        yield from (Fact("publishers", m, v, publisher=_publisher_or_star(h.publisher)) for m, v in values.items())
+    for hour in statistics.hours:
         yield Fact("hours", "articles", hour.articles, hour=hour.hour)
         yield Fact("hours", "copies", hour.copies, hour=hour.hour)
-    for r in f.rhythm:
-        yield from (Fact("rhythm", "articles", n, publisher=_all(r.publisher), hour=f"{h}") for h, n in enumerate(r.articles) if n)
-    for c in f.checks:
-        yield Fact("checks", "crawls", c.crawls, publisher=_all(c.publisher), kind=c.cause or c.check)
-    yield from (Fact("clusters", name, n) for name, n in f.clusters.items())
-    for which in ("largest", "newest", "fastest"):
-        for t in getattr(f, which):
+    for r in statistics.hourly_histograms:
+        yield from (
+            Fact("rhythm", "articles", n, publisher=_publisher_or_star(r.publisher), hour=f"{h}") for h, n in enumerate(r.articles) if n
+        )
+    for c in statistics.checks:
+        yield Fact("checks", "crawls", c.crawls, publisher=_publisher_or_star(c.publisher), kind=c.cause or c.check)
+    yield from (Fact("clusters", name, n) for name, n in statistics.clusters.items())
+    for list_name in ("largest", "newest", "fastest"):
+        for t in getattr(statistics, list_name):
             for m in ("articles", "publishers", "first_published", "last_published", "begun_at", "newest_at", "first_hour"):
-                yield Fact(which, m, getattr(t, m), publisher=t.publisher, url=t.url, title=t.title)
-    for s in f.spread:
+                yield Fact(list_name, m, getattr(t, m), publisher=t.publisher, url=t.url, title=t.title)
+    for s in statistics.cluster_growth:
         yield from (Fact("spread", "articles", n, hour=f"{seconds / 3600:g}", url=s.url, title=s.title) for seconds, n in s.points)
-    for st in f.lags.standings:
-        yield Fact("standings", "first", st.first, publisher=_all(st.publisher))
-        yield Fact("standings", "followed", st.followed, publisher=_all(st.publisher))
+    for st in statistics.lags.ranks:
+        yield Fact("standings", "first", st.first, publisher=_publisher_or_star(st.publisher))
+        yield Fact("standings", "followed", st.followed, publisher=_publisher_or_star(st.publisher))
         if st.median_seconds is not None:
-            yield Fact("standings", "median_seconds", st.median_seconds, publisher=_all(st.publisher))
-    for lag in f.lags.matrix:
-        yield Fact("lags", "followed", lag.followed, publisher=_all(lag.leader), other=_all(lag.follower))
-        yield Fact("lags", "median_seconds", lag.median_seconds, publisher=_all(lag.leader), other=_all(lag.follower))
-    for e in f.edited:
+            yield Fact("standings", "median_seconds", st.median_seconds, publisher=_publisher_or_star(st.publisher))
+    for lag in statistics.lags.matrix:
+        yield Fact(
+            "lags", "followed", lag.followed, publisher=_publisher_or_star(lag.leader), other_publisher=_publisher_or_star(lag.follower)
+        )
+        yield Fact(
+            "lags",
+            "median_seconds",
+            lag.median_seconds,
+            publisher=_publisher_or_star(lag.leader),
+            other_publisher=_publisher_or_star(lag.follower),
+        )
+    for e in statistics.edited_pages:
         for m in ("changes", "stealth", "last_at"):
             yield Fact("edited", m, getattr(e, m), publisher=e.publisher, url=e.url, title=e.title)
-    for k in f.changes:
+    for k in statistics.changes_by_kind:
         yield Fact("changes", "changes", k.changes, kind=k.kind, severity=k.severity)
-        yield Fact("changes", "stealth", k.stealth, kind=k.kind, severity=k.severity)
-    for a in f.after:
-        span = f"{a.begin}-{a.end}" if a.end is not None else f"{a.begin}-"
+        yield Fact("changes", "stealth", k.silent, kind=k.kind, severity=k.severity)
+    for a in statistics.edit_delays:
+        span = f"{a.begin_hours}-{a.end_hours}" if a.end_hours is not None else f"{a.begin_hours}-"
         yield Fact("after", "changes", a.changes, hour=span)
-        yield Fact("after", "stealth", a.stealth, hour=span)
-    yield Fact("after", "changes", f.after_unknown, kind="unknown")
-    yield Fact("after", "changes", f.after_before, kind="before")
-    for edit in f.stealth:
+        yield Fact("after", "stealth", a.silent, hour=span)
+    yield Fact("after", "changes", statistics.edits_without_publication_time, kind="unknown")
+    yield Fact("after", "changes", statistics.edits_before_publication, kind="before")
+    for edit in statistics.silent_edits:
         yield Fact(
             "stealth", "at", edit.at, publisher=edit.publisher, kind=edit.kind, severity=edit.severity, url=edit.url, title=edit.title
         )
-    yield Fact("stealth", "more", f.stealth_more)
-    yield from (Fact("faults", "files", t.files, kind=t.kind) for t in f.faults or ())
+    yield Fact("stealth", "more", statistics.more_silent_edits)
+    yield from (Fact("faults", "files", t.files, kind=t.kind) for t in statistics.faults or ())
 
 
-def _all(publisher: str | None) -> str:
+def _publisher_or_star(publisher: str | None) -> str:
     return "*" if publisher is None else publisher
 
 
-def html(f: Figures) -> Iterator[str]:
+def render_html(statistics: PeriodStatistics) -> Iterator[str]:
     """One page with all of it, that needs nothing else."""
-    from dedup.reports.period.html import page
+    from dedup.reports.period.html import render_page
 
-    yield from page(f, dumps(f.as_json(), indent=2))
+    yield from render_page(statistics, format_json(statistics.as_json(), indent=2))
 
 
-FORMS: dict[str, Callable[[Figures], Iterator[str]]] = {"html": html, "text": text, "json": json, "csv": csv, "markdown": markdown}
+REPORT_FORMATS: dict[str, Callable[[PeriodStatistics], Iterator[str]]] = {
+    "html": render_html,
+    "text": render_text,
+    "json": render_json,
+    "csv": render_csv,
+    "markdown": render_markdown,
+}
 """What a report can be had as."""

@@ -12,29 +12,29 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dedup import store
-from dedup.reports.period.lags import LEADERS, Lags
-from dedup.reports.period.time_buckets import day_of, hour_of
+from dedup.reports.period.lags import MAX_LAG_PUBLISHERS, FollowLags
+from dedup.reports.period.time_buckets import hour_of_day, local_hour
 from dedup.store import Database
 from dedup.store.statistics import Period
 from dedup.text import times, urls
-from dedup.text.publishers import Publishers
+from dedup.text.publishers import PublisherResolver
 
-LISTED = 10
+MAX_LISTED = 10
 """Clusters and pages in each list."""
-PICTURED = 5
+MAX_GROWTH_CLUSTERS = 5
 """Clusters whose spread is told."""
-STEPS = 200
+MAX_GROWTH_POINTS = 200
 """Points of a spread at most."""
-STEALTH = 20
+MAX_SILENT_EDITS = 20
 """Stealth edits that are listed; the rest is counted."""
-HOUSES = 500
+MAX_PUBLISHERS = 500
 """Publishers that are told one by one; the rest is told together, under no name."""
-EDIT_HOURS = (1, 2, 3, 6, 12, 24, 48, 168)
+EDIT_DELAY_HOURS = (1, 2, 3, 6, 12, 24, 48, 168)
 """Where the classes of hours after publication end; the last has none."""
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ReportHeader:
     """What a report is of. `due`: pages that are not in it yet as they are now."""
 
     since: str | None
@@ -43,22 +43,22 @@ class Head:
     zone: str
     database: str
     last_crawl: str | None
-    due: int
+    dirty_pages: int
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class PublisherArticles:
     """A publisher's articles; of those, copies of another publisher's article, and of its own. `publisher` None: all others."""
 
     publisher: str | None
     articles: int
     copies: int
     own_copies: int
-    share: float
+    copy_share: float
 
 
 @dataclass(frozen=True, slots=True)
-class Hour:
+class HourCount:
     """Articles of an hour (its beginning, in the report's zone, with offset); of those, copies."""
 
     hour: str
@@ -67,7 +67,7 @@ class Hour:
 
 
 @dataclass(frozen=True, slots=True)
-class Rhythm:
+class HourlyHistogram:
     """A publisher's articles by hour of the day, from 0 to 23."""
 
     publisher: str | None
@@ -75,7 +75,7 @@ class Rhythm:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckCount:
     """Crawls of a publisher's pages with a verdict; `cause` is of a mismatch."""
 
     publisher: str | None
@@ -85,7 +85,7 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ClusterRow:
     """A cluster in a list."""
 
     url: str
@@ -101,7 +101,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class ClusterGrowth:
     """How a cluster grew: (seconds after its first publication, articles published by then)."""
 
     url: str
@@ -110,39 +110,39 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
-class Edited:
+class EditedPage:
     """A page and how often its title or body changed."""
 
     url: str
     title: str
     publisher: str
     changes: int
-    stealth: int
+    silent: int
     last_at: str
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ChangeKindCount:
     """Changes of a kind and severity; None: not judged."""
 
     kind: str | None
     severity: str | None
     changes: int
-    stealth: int
+    silent: int
 
 
 @dataclass(frozen=True, slots=True)
-class After:
+class EditDelayBucket:
     """Changes of title or body so many hours after publication: from `begin` on, before `end` (None: no end)."""
 
-    begin: int
-    end: int | None
+    begin_hours: int
+    end_hours: int | None
     changes: int
-    stealth: int
+    silent: int
 
 
 @dataclass(frozen=True, slots=True)
-class Stealth:
+class SilentEdit:
     """A stealth edit; `evidence` is what it rests on."""
 
     url: str
@@ -155,7 +155,7 @@ class Stealth:
 
 
 @dataclass(frozen=True, slots=True)
-class FaultKind:
+class FaultKindCount:
     """Files and folders that cannot be read since a time in the period."""
 
     kind: str
@@ -163,154 +163,165 @@ class FaultKind:
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class PeriodStatistics:
     """All of a report. `faults` is None where they are not known: they are of no publisher."""
 
-    head: Head
-    publishers: tuple[House, ...]
-    hours: tuple[Hour, ...]
-    rhythm: tuple[Rhythm, ...]
-    checks: tuple[Checked, ...]
+    header: ReportHeader
+    publishers: tuple[PublisherArticles, ...]
+    hours: tuple[HourCount, ...]
+    hourly_histograms: tuple[HourlyHistogram, ...]
+    checks: tuple[CheckCount, ...]
     clusters: dict[str, int]
-    largest: tuple[Told, ...]
-    newest: tuple[Told, ...]
-    fastest: tuple[Told, ...]
-    spread: tuple[Spread, ...]
-    lags: Lags
-    edited: tuple[Edited, ...]
-    changes: tuple[Kind, ...]
-    after: tuple[After, ...]
-    after_unknown: int
-    after_before: int
-    stealth: tuple[Stealth, ...]
-    stealth_more: int
-    faults: tuple[FaultKind, ...] | None
+    largest_clusters: tuple[ClusterRow, ...]
+    newest_clusters: tuple[ClusterRow, ...]
+    fastest_clusters: tuple[ClusterRow, ...]
+    cluster_growth: tuple[ClusterGrowth, ...]
+    lags: FollowLags
+    edited_pages: tuple[EditedPage, ...]
+    changes_by_kind: tuple[ChangeKindCount, ...]
+    edit_delays: tuple[EditDelayBucket, ...]
+    edits_without_publication_time: int
+    edits_before_publication: int
+    silent_edits: tuple[SilentEdit, ...]
+    more_silent_edits: int
+    faults: tuple[FaultKindCount, ...] | None
 
     def as_json(self) -> dict[str, Any]:
         """The same as JSON has it."""
         return asdict(self)
 
 
-def compute_statistics(database: Database, period: Period, zone: ZoneInfo, publishers: Publishers) -> Figures:
+def compute_statistics(database: Database, period: Period, zone: ZoneInfo, publishers: PublisherResolver) -> PeriodStatistics:
     """Count everything that a report tells. `period.house` is a house."""
-    houses = [
-        House(name, n, copies, own, _share(copies, n)) for name, n, copies, own in store.statistics.articles_by_publisher(database, period)
+    publisher_rows = [
+        PublisherArticles(name, n, copies, own, _share(copies, n))
+        for name, n, copies, own in store.statistics.articles_by_publisher(database, period)
     ]
-    leading = {h.publisher for h in houses[: LEADERS - 1]}
-    hours, rhythm = _by_hour(database, period, zone, leading)
-    largest = store.statistics.clusters(database, period, "largest", LISTED)
-    clusters, clustered, exact, near, copy = store.statistics.cluster_totals(database, period)
-    after = {begin: [0, 0] for begin in (0, *EDIT_HOURS)}
-    beside = Counter[int]()
-    for hour, changes, stealth in store.statistics.edit_delays(database, period):
+    leading_publishers = {h.publisher for h in publisher_rows[: MAX_LAG_PUBLISHERS - 1]}
+    hours, histograms = _count_by_hour(database, period, zone, leading_publishers)
+    largest = store.statistics.clusters(database, period, "largest", MAX_LISTED)
+    clusters, clustered_articles, exact, near, copy = store.statistics.cluster_totals(database, period)
+    edit_delays = {begin: [0, 0] for begin in (0, *EDIT_DELAY_HOURS)}
+    special_delays = Counter[int]()
+    for hour, changes, silent in store.statistics.edit_delays(database, period):
         if hour < 0:
-            beside[hour] += changes
+            special_delays[hour] += changes
             continue
-        sums = after[max(begin for begin in after if begin <= hour)]
+        sums = edit_delays[max(begin for begin in edit_delays if begin <= hour)]
         sums[0] += changes
-        sums[1] += stealth
-    kinds = tuple(Kind(*r) for r in store.statistics.changes_by_kind(database, period))
-    stealthy = [_stealth(*r) for r in store.statistics.silent_edits(database, period, STEALTH)]
+        sums[1] += silent
+    kinds = tuple(ChangeKindCount(*r) for r in store.statistics.changes_by_kind(database, period))
+    silent_edits = [_silent_edit(*r) for r in store.statistics.silent_edits(database, period, MAX_SILENT_EDITS)]
     uuid = store.settings.get(database, "uuid") or ""
-    return Figures(
-        head=Head(
+    return PeriodStatistics(
+        header=ReportHeader(
             period.since,
             period.until,
-            period.house,
+            period.publisher,
             zone.key,
             uuid[:8],
             store.statistics.latest_crawl(database),
             store.statistics.count_unsummarised_pages(database),
         ),
-        publishers=tuple(_folded(houses)),
+        publishers=tuple(_fold_publishers(publisher_rows)),
         hours=hours,
-        rhythm=rhythm,
-        checks=tuple(_checks(database, period, publishers)),
-        clusters={"clusters": clusters, "articles": clustered, "exact": exact, "near": near, "copy": copy},
-        largest=tuple(_told(r) for r in largest),
-        newest=tuple(_told(r) for r in store.statistics.clusters(database, period, "newest", LISTED)),
-        fastest=tuple(_told(r) for r in store.statistics.clusters(database, period, "fastest", LISTED)),
-        spread=tuple(s for r in largest[:PICTURED] if (s := _spread(database, *r[:3]))),
-        lags=Lags.of(_races(database, period), period.house),
-        edited=tuple(Edited(urls.shown(r[0]), *r[1:]) for r in store.statistics.most_edited_pages(database, period, LISTED)),
-        changes=kinds,
-        after=tuple(After(b, e, *after[b]) for b, e in zip((0, *EDIT_HOURS), (*EDIT_HOURS, None), strict=True)),
-        after_unknown=beside[-1],
-        after_before=beside[-2],
-        stealth=tuple(stealthy),
-        stealth_more=sum(k.stealth for k in kinds) - len(stealthy),
-        faults=None if period.house is not None else tuple(FaultKind(*r) for r in store.statistics.faults_by_kind(database, period)),
+        hourly_histograms=histograms,
+        checks=tuple(_count_checks(database, period, publishers)),
+        clusters={"clusters": clusters, "articles": clustered_articles, "exact": exact, "near": near, "copy": copy},
+        largest_clusters=tuple(_cluster_row(r) for r in largest),
+        newest_clusters=tuple(_cluster_row(r) for r in store.statistics.clusters(database, period, "newest", MAX_LISTED)),
+        fastest_clusters=tuple(_cluster_row(r) for r in store.statistics.clusters(database, period, "fastest", MAX_LISTED)),
+        cluster_growth=tuple(s for r in largest[:MAX_GROWTH_CLUSTERS] if (s := _cluster_growth(database, *r[:3]))),
+        lags=FollowLags.from_sequences(_publication_sequences(database, period), period.publisher),
+        edited_pages=tuple(
+            EditedPage(urls.to_display_url(r[0]), *r[1:]) for r in store.statistics.most_edited_pages(database, period, MAX_LISTED)
+        ),
+        changes_by_kind=kinds,
+        edit_delays=tuple(
+            EditDelayBucket(b, e, *edit_delays[b]) for b, e in zip((0, *EDIT_DELAY_HOURS), (*EDIT_DELAY_HOURS, None), strict=True)
+        ),
+        edits_without_publication_time=special_delays[-1],
+        edits_before_publication=special_delays[-2],
+        silent_edits=tuple(silent_edits),
+        more_silent_edits=sum(k.silent for k in kinds) - len(silent_edits),
+        faults=None
+        if period.publisher is not None
+        else tuple(FaultKindCount(*r) for r in store.statistics.faults_by_kind(database, period)),
     )
 
 
-def _share(part: int, whole: int) -> float:
-    return round(part / whole, 4) if whole else 0.0
+def _share(part: int, total: int) -> float:
+    return round(part / total, 4) if total else 0.0
 
 
-def _folded(houses: list[House]) -> Iterator[House]:
-    yield from houses[:HOUSES]
-    if rest := houses[HOUSES:]:
+def _fold_publishers(rows: list[PublisherArticles]) -> Iterator[PublisherArticles]:
+    yield from rows[:MAX_PUBLISHERS]
+    if rest := rows[MAX_PUBLISHERS:]:
         articles, copies = sum(h.articles for h in rest), sum(h.copies for h in rest)
-        yield House(None, articles, copies, sum(h.own_copies for h in rest), _share(copies, articles))
+        yield PublisherArticles(None, articles, copies, sum(h.own_copies for h in rest), _share(copies, articles))
 
 
-def _by_hour(database: Database, period: Period, zone: ZoneInfo, leading: set[str | None]) -> tuple[tuple[Hour, ...], tuple[Rhythm, ...]]:
+def _count_by_hour(
+    database: Database, period: Period, zone: ZoneInfo, leading_publishers: set[str | None]
+) -> tuple[tuple[HourCount, ...], tuple[HourlyHistogram, ...]]:
     hours: dict[str, list[int]] = {}
-    days: dict[str | None, list[int]] = {}
+    hours_of_day: dict[str | None, list[int]] = {}
     for quarter, publisher, articles, copies in store.statistics.articles_by_quarter_hour(database, period):
-        hour = hour_of(quarter, zone)
+        hour = local_hour(quarter, zone)
         sums = hours.setdefault(hour, [0, 0])
         sums[0] += articles
         sums[1] += copies
-        days.setdefault(publisher if publisher in leading else None, [0] * 24)[day_of(hour)] += articles
-    in_order = sorted(days, key=lambda name: (name is None, -sum(days[name]), name or ""))
-    return tuple(Hour(hour, *sums) for hour, sums in hours.items()), tuple(Rhythm(name, tuple(days[name])) for name in in_order)
+        hours_of_day.setdefault(publisher if publisher in leading_publishers else None, [0] * 24)[hour_of_day(hour)] += articles
+    names = sorted(hours_of_day, key=lambda name: (name is None, -sum(hours_of_day[name]), name or ""))
+    return tuple(HourCount(hour, *sums) for hour, sums in hours.items()), tuple(
+        HourlyHistogram(name, tuple(hours_of_day[name])) for name in names
+    )
 
 
-def _checks(database: Database, period: Period, publishers: Publishers) -> Iterator[Checked]:
-    by: Counter[tuple[str, str, str | None]] = Counter()
+def _count_checks(database: Database, period: Period, publishers: PublisherResolver) -> Iterator[CheckCount]:
+    crawls_by_check: Counter[tuple[str, str, str | None]] = Counter()
     for publisher, check, cause, crawls in store.statistics.checks(database, period):
-        by[publisher, check, cause] += crawls
-    for printed, oid, url, check, cause in store.statistics.checks_of_unsummarised_pages(database, period):
-        house = publishers.house(printed, oid, url)
-        if period.house in (None, house):
-            by[house, check, cause] += 1
-    crawls_of: Counter[str] = Counter()
-    for (house, _, _), crawls in by.items():
-        crawls_of[house] += crawls
-    told = {house for house, _ in sorted(crawls_of.items(), key=lambda h: (-h[1], h[0]))[:HOUSES]}
-    folded: Counter[tuple[str | None, str, str | None]] = Counter()
-    for (house, check, cause), crawls in by.items():
-        folded[house if house in told else None, check, cause] += crawls
-    for house_, check, cause in sorted(folded, key=lambda k: (k[0] is None, k[0] or "", k[1], k[2] or "")):
-        yield Checked(house_, check, cause, folded[house_, check, cause])
+        crawls_by_check[publisher, check, cause] += crawls
+    for publisher_printed, oid, url, check, cause in store.statistics.checks_of_unsummarised_pages(database, period):
+        canonical = publishers.canonical_name(publisher_printed, oid, url)
+        if period.publisher in (None, canonical):
+            crawls_by_check[canonical, check, cause] += 1
+    crawls_by_publisher: Counter[str] = Counter()
+    for (canonical, _, _), crawls in crawls_by_check.items():
+        crawls_by_publisher[canonical] += crawls
+    named_publishers = {canonical for canonical, _ in sorted(crawls_by_publisher.items(), key=lambda h: (-h[1], h[0]))[:MAX_PUBLISHERS]}
+    totals: Counter[tuple[str | None, str, str | None]] = Counter()
+    for (canonical, check, cause), crawls in crawls_by_check.items():
+        totals[canonical if canonical in named_publishers else None, check, cause] += crawls
+    for name, check, cause in sorted(totals, key=lambda k: (k[0] is None, k[0] or "", k[1], k[2] or "")):
+        yield CheckCount(name, check, cause, totals[name, check, cause])
 
 
-def _told(row: tuple[Any, ...]) -> Told:
-    return Told(urls.shown(row[1]), *row[2:])
+def _cluster_row(row: tuple[Any, ...]) -> ClusterRow:
+    return ClusterRow(urls.to_display_url(row[1]), *row[2:])
 
 
-def _spread(database: Database, cluster: int, url: str, title: str) -> Spread | None:
-    published = store.statistics.publication_times(database, cluster)
-    if len(published) < 2:
+def _cluster_growth(database: Database, cluster: int, url: str, title: str) -> ClusterGrowth | None:
+    publication_times = store.statistics.publication_times(database, cluster)
+    if len(publication_times) < 2:
         return None
-    grown: dict[int, int] = {}
-    for number, at in enumerate(published, 1):
-        grown[int(times.seconds_between(published[0], at))] = number
-    points = list(grown.items())
-    if len(points) > STEPS:
-        points = [points[round(i * (len(points) - 1) / (STEPS - 1))] for i in range(STEPS)]
-    return Spread(urls.shown(url), title, tuple(points))
+    counts_by_second: dict[int, int] = {}
+    for number, at in enumerate(publication_times, 1):
+        counts_by_second[int(times.seconds_between(publication_times[0], at))] = number
+    points = list(counts_by_second.items())
+    if len(points) > MAX_GROWTH_POINTS:
+        points = [points[round(i * (len(points) - 1) / (MAX_GROWTH_POINTS - 1))] for i in range(MAX_GROWTH_POINTS)]
+    return ClusterGrowth(urls.to_display_url(url), title, tuple(points))
 
 
-def _races(database: Database, period: Period) -> Iterator[list[tuple[str, str, bool]]]:
+def _publication_sequences(database: Database, period: Period) -> Iterator[list[tuple[str, str, bool]]]:
     """Of each cluster with several publishers: (publisher, when it published first, whether that is told of), the earliest first."""
     for _, rows in groupby(store.statistics.first_articles_by_publisher(database, period), key=lambda r: r[0]):
-        race = [(publisher, at, bool(told)) for _, publisher, at, told in rows]
-        if len(race) > 1:
-            yield race
+        sequence = [(publisher, at, bool(told)) for _, publisher, at, told in rows]
+        if len(sequence) > 1:
+            yield sequence
 
 
-def _stealth(url: str, title: str, publisher: str, at: str, kind: str | None, severity: str | None, evidence: str | None) -> Stealth:
-    pieces = tuple(dict(zip(("what", "before", "after"), e, strict=True)) for e in json.loads(evidence or "[]"))
-    return Stealth(urls.shown(url), title, publisher, at, kind, severity, pieces)
+def _silent_edit(url: str, title: str, publisher: str, at: str, kind: str | None, severity: str | None, evidence: str | None) -> SilentEdit:
+    evidence_items = tuple(dict(zip(("what", "before", "after"), e, strict=True)) for e in json.loads(evidence or "[]"))
+    return SilentEdit(urls.to_display_url(url), title, publisher, at, kind, severity, evidence_items)

@@ -9,99 +9,101 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from dedup.model import SEVERITIES
-from dedup.reports.period.statistics import After, Figures, Stealth, Told
-from dedup.reports.period.time_buckets import Gathered, gathered
+from dedup.reports.period.statistics import ClusterRow, EditDelayBucket, PeriodStatistics, SilentEdit
+from dedup.reports.period.time_buckets import TimeSeries, group_hours
 from dedup.text import times
-from dedup.text.sanitise import cut
+from dedup.text.sanitise import truncate
 
 Align = Literal["text", "number"]
-SPANS = 48
+MAX_TIME_ROWS = 48
 """Rows of the table of hours at most."""
-PAIRS = 20
+MAX_PAIR_ROWS = 20
 """Rows of the list of who followed whom at most."""
-PUBLISHERS = 30
+MAX_PUBLISHER_ROWS = 30
 """Rows of tables by publisher at most."""
-EVIDENCE = 3
+MAX_EVIDENCE = 3
 """Pieces of evidence that are told of an edit."""
-LONGEST = 80
+MAX_CHARACTERS = 80
 """Characters of a title, or of a side of evidence."""
-OTHERS = "all others"
-NOBODY = "no publisher"
+ALL_OTHERS = "all others"
+NO_PUBLISHER = "no publisher"
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class ReportCell:
     """What stands in a table. `url`: it names a page, and may be a link; `beneath`: smaller, under it; `weight` from 0 to 4: how much it is
     beside the others; `ours`: a word of the program's, not of a crawl."""
 
     text: str
     url: str = ""
-    beneath: str = ""
+    subtext: str = ""
     weight: int = 0
-    ours: bool = False
+    is_trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     """`columns` are (heading, how it is aligned). `where`: the form that it is for, or all."""
 
     name: str
     caption: str
-    columns: tuple[tuple[Cell, Align], ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    more: str = ""
-    where: Literal["", "html", "plain"] = ""
+    columns: tuple[tuple[ReportCell, Align], ...]
+    rows: tuple[tuple[ReportCell, ...], ...]
+    footnote: str = ""
+    medium: Literal["", "html", "plain"] = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ReportSection:
     """What is told of one matter: sentences, then tables."""
 
     name: str
     title: str
     lead: tuple[str, ...]
-    tables: tuple[Table, ...]
+    tables: tuple[ReportTable, ...]
 
 
-def heading(f: Figures) -> tuple[str, str, tuple[str, ...]]:
+def report_heading(statistics: PeriodStatistics) -> tuple[str, str, tuple[str, ...]]:
     """(title, period, remarks) of a report."""
-    zone = ZoneInfo(f.head.zone)
-    since, until = (_moment(t, zone) if t else None for t in (f.head.since, f.head.until))
+    zone = ZoneInfo(statistics.header.zone)
+    since, until = (_format_time(t, zone) if t else None for t in (statistics.header.since, statistics.header.until))
     period = f"{since} to {until}" if since and until else f"since {since}" if since else f"until {until}" if until else "all crawls"
-    last = _moment(f.head.last_crawl, zone) if f.head.last_crawl else "none"
-    remarks = [f"Times and hours are those of {f.head.zone}. Last crawl: {last}. Database {f.head.database}."]
-    if f.head.due:
-        remarks.append(f"{_plural(f.head.due, 'page')} {'was' if f.head.due == 1 else 'were'} just recorded and not in it yet.")
-    return "Report" + (f": {f.head.publisher}" if f.head.publisher is not None else ""), period, tuple(remarks)
+    last_crawl = _format_time(statistics.header.last_crawl, zone) if statistics.header.last_crawl else "none"
+    notes = [f"Times and hours are those of {statistics.header.zone}. Last crawl: {last_crawl}. Database {statistics.header.database}."]
+    if statistics.header.dirty_pages:
+        notes.append(
+            f"{_format_count(statistics.header.dirty_pages, 'page')} {'was' if statistics.header.dirty_pages == 1 else 'were'} just recorded and not in it yet."
+        )
+    return "Report" + (f": {statistics.header.publisher}" if statistics.header.publisher is not None else ""), period, tuple(notes)
 
 
-def sections(f: Figures) -> Iterator[Section]:
+def report_sections(statistics: PeriodStatistics) -> Iterator[ReportSection]:
     """All of a report."""
-    zone = ZoneInfo(f.head.zone)
-    yield _articles(f)
-    yield _checks(f)
-    yield _clusters(f, zone)
-    yield _lags(f)
-    yield _changes(f, zone)
-    yield _stealth(f, zone)
-    yield _faults(f)
+    zone = ZoneInfo(statistics.header.zone)
+    yield _articles_section(statistics)
+    yield _checks_section(statistics)
+    yield _clusters_section(statistics, zone)
+    yield _lags_section(statistics)
+    yield _changes_section(statistics, zone)
+    yield _silent_edits_section(statistics, zone)
+    yield _faults_section(statistics)
 
 
-def spans(f: Figures, most: int) -> Gathered | None:
+def articles_by_time(statistics: PeriodStatistics, limit: int) -> TimeSeries | None:
     """Articles that are no copies, and those that are, by spans of time; no more than so many."""
-    return gathered([(h.hour, (h.articles - h.copies, h.copies)) for h in f.hours], most)
+    return group_hours([(h.hour, (h.articles - h.copies, h.copies)) for h in statistics.hours], limit)
 
 
-def edit_span(after: After) -> str:
+def format_delay_range(bucket: EditDelayBucket) -> str:
     """`1–2 h`"""
-    if after.end is None:
-        return f"over {after.begin // 24} d"
-    if after.begin >= 24:
-        return f"{after.begin // 24}–{after.end // 24} d"
-    return f"{after.begin}–{after.end} h"
+    if bucket.end_hours is None:
+        return f"over {bucket.begin_hours // 24} d"
+    if bucket.begin_hours >= 24:
+        return f"{bucket.begin_hours // 24}–{bucket.end // 24} d"
+    return f"{bucket.begin_hours}–{bucket.end} h"
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`3 h 15 min`"""
     minutes = round(abs(seconds) / 60)
     days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
@@ -110,90 +112,105 @@ def duration(seconds: float) -> str:
     return f"{hours} h" + (f" {minutes} min" if minutes else "") if hours else f"{minutes} min"
 
 
-def _articles(f: Figures) -> Section:
-    articles, copies = sum(h.articles for h in f.publishers), sum(h.copies + h.own_copies for h in f.publishers)
-    lead = f"{_plural(articles, 'article')} of {_plural(sum(1 for h in f.publishers if h.publisher is not None), 'publisher')} came"
-    lead += f", {copies:,} of them copies ({_share(copies, articles)})." if articles else "."
-    by = Table(
+def _articles_section(statistics: PeriodStatistics) -> ReportSection:
+    articles, copies = sum(h.articles for h in statistics.publishers), sum(h.copies + h.own_copies for h in statistics.publishers)
+    lead = f"{_format_count(articles, 'article')} of {_format_count(sum(1 for h in statistics.publishers if h.publisher is not None), 'publisher')} came"
+    lead += f", {copies:,} of them copies ({_format_share(copies, articles)})." if articles else "."
+    publisher_table = ReportTable(
         "publishers",
         "Articles by publisher, and which share of them copies another publisher's article",
         _columns("Publisher", "#Articles", "#Copies of others", "#Share", "#Copies of its own"),
         tuple(
-            (_house(h.publisher), _number(h.articles), _number(h.copies), Cell(f"{h.share:.0%}", ours=True), _number(h.own_copies))
-            for h in f.publishers[:PUBLISHERS]
+            (
+                _publisher_cell(h.publisher),
+                _number_cell(h.articles),
+                _number_cell(h.copies),
+                ReportCell(f"{h.copy_share:.0%}", is_trusted=True),
+                _number_cell(h.own_copies),
+            )
+            for h in statistics.publishers[:MAX_PUBLISHER_ROWS]
         ),
-        _more(len(f.publishers) - PUBLISHERS),
+        _format_more(len(statistics.publishers) - MAX_PUBLISHER_ROWS),
     )
-    found = spans(f, SPANS)
-    hours = Table(
+    series = articles_by_time(statistics, MAX_TIME_ROWS)
+    hours_table = ReportTable(
         "hours",
-        f"Articles by {found.unit if found else 'hour'}",
+        f"Articles by {series.unit if series else 'hour'}",
         _columns("From", "#Articles", "#Copies"),
         tuple(
             (
-                _ours(begin.isoformat(" ", "minutes") if found.unit == "hour" else begin.date().isoformat()),
-                _number(sum(values)),
-                _number(values[1]),
+                _trusted_cell(begin.isoformat(" ", "minutes") if series.unit == "hour" else begin.date().isoformat()),
+                _number_cell(sum(values)),
+                _number_cell(values[1]),
             )
-            for begin, values in zip(found.begins, found.sums, strict=True)
+            for begin, values in zip(series.begins, series.sums, strict=True)
             if sum(values)
         )
-        if found
+        if series
         else (),
     )
-    most = max((n for r in f.rhythm if r.publisher is not None for n in r.articles), default=0)
-    rhythm = Table(
+    maximum = max((n for r in statistics.hourly_histograms if r.publisher is not None for n in r.articles), default=0)
+    histogram_table = ReportTable(
         "rhythm",
         "Articles by publisher and hour of the day",
-        ((_ours("Publisher"), "text"), *((_ours(f"{hour}"), "number") for hour in range(24))),
-        tuple((_house(r.publisher), *(Cell(f"{n or '·'}", weight=_weight(n, most), ours=True) for n in r.articles)) for r in f.rhythm),
+        ((_trusted_cell("Publisher"), "text"), *((_trusted_cell(f"{hour}"), "number") for hour in range(24))),
+        tuple(
+            (_publisher_cell(r.publisher), *(ReportCell(f"{n or '·'}", weight=_weight(n, maximum), ours=True) for n in r.articles))
+            for r in statistics.rhythm
+        ),
     )
-    return Section("articles", "Articles", (lead,), (by, hours, rhythm))
+    return ReportSection("articles", "Articles", (lead,), (publisher_table, hours_table, histogram_table))
 
 
-def _checks(f: Figures) -> Section:
-    by_check = Counter[str]()
-    for c in f.checks:
-        by_check[c.check] += c.crawls
-    told = ", ".join(f"{by_check[name]:,} {name}" for name in ("verified", "mismatched", "unclaimed"))
-    causes = sorted({c.cause for c in f.checks if c.cause})
-    bad: dict[str | None, Counter[str]] = {}
-    crawls: Counter[str | None] = Counter()
-    for c in f.checks:
-        crawls[c.publisher] += c.crawls
+def _checks_section(statistics: PeriodStatistics) -> ReportSection:
+    crawls_by_check = Counter[str]()
+    for c in statistics.checks:
+        crawls_by_check[c.check] += c.crawls
+    summary = ", ".join(f"{crawls_by_check[name]:,} {name}" for name in ("verified", "mismatched", "unclaimed"))
+    causes = sorted({c.cause for c in statistics.checks if c.cause})
+    mismatches_by_publisher: dict[str | None, Counter[str]] = {}
+    crawls_by_publisher: Counter[str | None] = Counter()
+    for c in statistics.checks:
+        crawls_by_publisher[c.publisher] += c.crawls
         if c.cause:
-            bad.setdefault(c.publisher, Counter())[c.cause] += c.crawls
-    in_order = sorted(bad, key=lambda name: (name is None, -sum(bad[name].values()), name or ""))
-    table = Table(
+            mismatches_by_publisher.setdefault(c.publisher, Counter())[c.cause] += c.crawls
+    names = sorted(mismatches_by_publisher, key=lambda name: (name is None, -sum(mismatches_by_publisher[name].values()), name or ""))
+    table = ReportTable(
         "mismatches",
         "Crawls whose body does not fit its content_hash, by cause and publisher",
         _columns("Publisher", *(f"#{cause}" for cause in causes), "#All", "#Of crawls"),
         tuple(
             (
-                _house(name),
-                *(_number(bad[name][cause]) for cause in causes),
-                _number(sum(bad[name].values())),
-                Cell(_share(sum(bad[name].values()), crawls[name]), ours=True),
+                _publisher_cell(name),
+                *(_number_cell(mismatches_by_publisher[name][cause]) for cause in causes),
+                _number_cell(sum(mismatches_by_publisher[name].values())),
+                ReportCell(_format_share(sum(mismatches_by_publisher[name].values()), crawls_by_publisher[name]), is_trusted=True),
             )
-            for name in in_order[:PUBLISHERS]
+            for name in names[:MAX_PUBLISHER_ROWS]
         ),
-        _more(len(in_order) - PUBLISHERS),
+        _format_more(len(names) - MAX_PUBLISHER_ROWS),
     )
-    return Section("checks", "Checks", (f"{_plural(sum(by_check.values()), 'crawl')}: {told}.",), (table,))
+    return ReportSection("checks", "Checks", (f"{_format_count(sum(crawls_by_check.values()), 'crawl')}: {summary}.",), (table,))
 
 
-def _clusters(f: Figures, zone: ZoneInfo) -> Section:
-    c = f.clusters
+def _clusters_section(statistics: PeriodStatistics, zone: ZoneInfo) -> ReportSection:
+    counts = statistics.clusters
     lead = (
-        f"{_plural(c['clusters'], 'cluster')} with {_plural(c['articles'], 'article')} of the period"
-        f" ({c['exact']:,} exact, {c['near']:,} near, {c['copy']:,} other copies of representatives)."
+        f"{_format_count(counts['clusters'], 'cluster')} with {_format_count(counts['articles'], 'article')} of the period"
+        f" ({counts['exact']:,} exact, {counts['near']:,} near, {counts['copy']:,} other copies of representatives)."
     )
 
-    def table(name: str, caption: str, told: Sequence[Told], heads: Sequence[str], of: Callable[[Told], Iterable[Cell]]) -> Table:
-        rows = tuple((_page(t.title, t.url), _house(t.publisher), *of(t)) for t in told)
-        return Table(name, caption, _columns("Representative", "Publisher", *heads), rows)
+    def table(
+        name: str,
+        caption: str,
+        clusters: Sequence[ClusterRow],
+        headings: Sequence[str],
+        to_cells: Callable[[ClusterRow], Iterable[ReportCell]],
+    ) -> ReportTable:
+        rows = tuple((_page_cell(t.title, t.url), _publisher_cell(t.publisher), *to_cells(t)) for t in clusters)
+        return ReportTable(name, caption, _columns("Representative", "Publisher", *headings), rows)
 
-    return Section(
+    return ReportSection(
         "clusters",
         "Clusters",
         (lead,),
@@ -201,220 +218,251 @@ def _clusters(f: Figures, zone: ZoneInfo) -> Section:
             table(
                 "largest",
                 "The largest",
-                f.largest,
+                statistics.largest_clusters,
                 ("#Articles", "#Publishers", "#Published within"),
-                lambda t: (_number(t.articles), _number(t.publishers), _between(t.first_published, t.last_published)),
+                lambda t: (_number_cell(t.articles), _number_cell(t.publishers), _duration_cell(t.first_published, t.last_published)),
             ),
             table(
                 "newest",
                 "The newest: those that an article came to last",
-                f.newest,
+                statistics.newest_clusters,
                 ("Newest article", "#Articles", "#Publishers"),
-                lambda t: (_ours(_moment(t.newest_at, zone)), _number(t.articles), _number(t.publishers)),
+                lambda t: (_trusted_cell(_format_time(t.newest_at, zone)), _number_cell(t.articles), _number_cell(t.publishers)),
             ),
             table(
                 "fastest",
                 "The fastest: most articles published within an hour of the first",
-                f.fastest,
+                statistics.fastest_clusters,
                 ("#Within the hour", "#Articles", "#Publishers"),
-                lambda t: (_number(t.first_hour), _number(t.articles), _number(t.publishers)),
+                lambda t: (_number_cell(t.first_hour), _number_cell(t.articles), _number_cell(t.publishers)),
             ),
         ),
     )
 
 
-def _lags(f: Figures) -> Section:
+def _lags_section(statistics: PeriodStatistics) -> ReportSection:
     lead = ["Who published first is counted once a cluster, and so is each publisher that followed, with the time until its first article."]
-    if f.lags.others:
-        lead.append(f"The {len(f.lags.named)} publishers that did either most often are named; {f.lags.others:,} others are told together.")
-    standings = Table(
+    if statistics.lags.other_publishers:
+        lead.append(
+            f"The {len(statistics.lags.publishers)} publishers that did either most often are named; {statistics.lags.other_publishers:,} others are told together."
+        )
+    rank_table = ReportTable(
         "standings",
         "First, and behind",
         _columns("Publisher", "#First", "#Followed", "#Median lag"),
         tuple(
             (
-                _house(s.publisher),
-                _number(s.first),
-                _number(s.followed),
-                _ours("–" if s.median_seconds is None else duration(s.median_seconds)),
+                _publisher_cell(s.publisher),
+                _number_cell(s.first),
+                _number_cell(s.followed),
+                _trusted_cell("–" if s.median_seconds is None else format_duration(s.median_seconds)),
             )
-            for s in f.lags.standings
+            for s in statistics.lags.ranks
         ),
     )
-    names: list[str | None] = [*f.lags.named, *([None] if f.lags.others else [])]
-    by = {(lag.leader, lag.follower): lag for lag in f.lags.matrix}
-    most = max((lag.followed for lag in f.lags.matrix if None not in (lag.leader, lag.follower)), default=0)
-    matrix = Table(
+    names: list[str | None] = [*statistics.lags.publishers, *([None] if statistics.lags.other_publishers else [])]
+    lags_by_pair = {(lag.leader, lag.follower): lag for lag in statistics.lags.matrix}
+    maximum = max((lag.followed for lag in statistics.lags.matrix if None not in (lag.leader, lag.follower)), default=0)
+    matrix_table = ReportTable(
         "matrix",
         "Down: who was first. Across: who followed, how often, and the median lag",
-        ((_ours("First"), "text"), *((_house(name), "number") for name in names)),
+        ((_trusted_cell("First"), "text"), *((_publisher_cell(name), "number") for name in names)),
         tuple(
             (
-                _house(leader),
+                _publisher_cell(leader),
                 *(
-                    Cell(f"{lag.followed:,}", beneath=duration(lag.median_seconds), weight=_weight(lag.followed, most), ours=True)
-                    if (lag := by.get((leader, follower)))
-                    else _ours("·")
+                    ReportCell(
+                        f"{lag.followed:,}",
+                        subtext=format_duration(lag.median_seconds),
+                        weight=_weight(lag.followed, maximum),
+                        is_trusted=True,
+                    )
+                    if (lag := lags_by_pair.get((leader, follower)))
+                    else _trusted_cell("·")
                     for follower in names
                 ),
             )
             for leader in names
-            if any(lag.leader == leader for lag in f.lags.matrix)
+            if any(lag.leader == leader for lag in statistics.lags.matrix)
         ),
-        where="html",
+        medium="html",
     )
-    pairs = sorted(f.lags.matrix, key=lambda p: (-p.followed, p.leader is None, p.leader or "", p.follower is None, p.follower or ""))
-    listed = Table(
+    pairs = sorted(
+        statistics.lags.matrix, key=lambda p: (-p.followed, p.leader is None, p.leader or "", p.follower is None, p.follower or "")
+    )
+    pairs_table = ReportTable(
         "pairs",
         "Who followed whom",
         _columns("First", "Followed by", "#Times", "#Median lag"),
-        tuple((_house(p.leader), _house(p.follower), _number(p.followed), _ours(duration(p.median_seconds))) for p in pairs[:PAIRS]),
-        _more(len(pairs) - PAIRS),
-        where="plain",
+        tuple(
+            (
+                _publisher_cell(p.leader),
+                _publisher_cell(p.follower),
+                _number_cell(p.followed),
+                _trusted_cell(format_duration(p.median_seconds)),
+            )
+            for p in pairs[:MAX_PAIR_ROWS]
+        ),
+        _format_more(len(pairs) - MAX_PAIR_ROWS),
+        medium="plain",
     )
-    return Section("lags", "Who was first", tuple(lead), (standings, matrix, listed))
+    return ReportSection("lags", "Who was first", tuple(lead), (rank_table, matrix_table, pairs_table))
 
 
-def _changes(f: Figures, zone: ZoneInfo) -> Section:
-    number = sum(k.changes for k in f.changes)
-    kinds: dict[str | None, Counter[str | None]] = {}
-    stealth: Counter[str | None] = Counter()
-    for k in f.changes:
-        kinds.setdefault(k.kind, Counter())[k.severity] += k.changes
-        stealth[k.kind] += k.stealth
-    in_order = sorted(kinds, key=lambda kind: (kind is None, -sum(kinds[kind].values()), kind or ""))
-    by_kind = Table(
+def _changes_section(statistics: PeriodStatistics, zone: ZoneInfo) -> ReportSection:
+    change_count = sum(k.changes for k in statistics.changes_by_kind)
+    counts_by_kind: dict[str | None, Counter[str | None]] = {}
+    silent_by_kind: Counter[str | None] = Counter()
+    for k in statistics.changes_by_kind:
+        counts_by_kind.setdefault(k.kind, Counter())[k.severity] += k.changes
+        silent_by_kind[k.kind] += k.silent
+    ordered_kinds = sorted(counts_by_kind, key=lambda kind: (kind is None, -sum(counts_by_kind[kind].values()), kind or ""))
+    kind_table = ReportTable(
         "kinds",
         "Changes by kind and severity",
         _columns("Kind", *(f"#{severity}" for severity in SEVERITIES), "#All", "#Stealth"),
         tuple(
             (
-                _ours(kind or "not judged"),
-                *(_number(kinds[kind][severity]) for severity in SEVERITIES),
-                _number(sum(kinds[kind].values())),
-                _number(stealth[kind]),
+                _trusted_cell(kind or "not judged"),
+                *(_number_cell(counts_by_kind[kind][severity]) for severity in SEVERITIES),
+                _number_cell(sum(counts_by_kind[kind].values())),
+                _number_cell(silent_by_kind[kind]),
             )
-            for kind in in_order
+            for kind in ordered_kinds
         ),
     )
-    any_after = any(a.changes for a in f.after)
-    beside = [
-        _plural(n, "change") + told
+    has_delays = any(a.changes for a in statistics.edit_delays)
+    other_changes = [
+        _format_count(n, "change") + told
         for n, told in (
-            (f.after_unknown, " of pages without a publication time"),
-            (f.after_before, " crawled before the publication time"),
+            (statistics.edits_without_publication_time, " of pages without a publication time"),
+            (statistics.edits_before_publication, " crawled before the publication time"),
         )
         if n
     ]
-    after = Table(
+    delay_table = ReportTable(
         "after",
         "Changes of title or body by time after publication",
         _columns("After", "#Changes", "#Stealth"),
-        tuple((_ours(edit_span(a)), _number(a.changes), _number(a.stealth)) for a in f.after) if any_after else (),
-        f"Beside these: {' and '.join(beside)}." if beside else "",
+        tuple((_trusted_cell(format_delay_range(a)), _number_cell(a.changes), _number_cell(a.silent)) for a in statistics.edit_delays)
+        if has_delays
+        else (),
+        f"Beside these: {' and '.join(other_changes)}." if other_changes else "",
     )
-    edited = Table(
+    edited_table = ReportTable(
         "edited",
         "The most edited pages",
         _columns("Page", "Publisher", "#Changes", "#Stealth", "Last"),
         tuple(
-            (_page(e.title, e.url), _house(e.publisher), _number(e.changes), _number(e.stealth), _ours(_moment(e.last_at, zone)))
-            for e in f.edited
+            (
+                _page_cell(e.title, e.url),
+                _publisher_cell(e.publisher),
+                _number_cell(e.changes),
+                _number_cell(e.silent),
+                _trusted_cell(_format_time(e.last_at, zone)),
+            )
+            for e in statistics.edited_pages
         ),
     )
-    return Section("changes", "Changes", (f"{_plural(number, 'change')}.",), (by_kind, after, edited))
+    return ReportSection("changes", "Changes", (f"{_format_count(change_count, 'change')}.",), (kind_table, delay_table, edited_table))
 
 
-def _stealth(f: Figures, zone: ZoneInfo) -> Section:
-    number = len(f.stealth) + f.stealth_more
-    table = Table(
+def _silent_edits_section(statistics: PeriodStatistics, zone: ZoneInfo) -> ReportSection:
+    edit_count = len(statistics.silent_edits) + statistics.more_silent_edits
+    table = ReportTable(
         "stealth",
         "Edits of substance that the page does not own up to, the newest first",
         _columns("When", "Page", "Publisher", "Kind", "Evidence"),
         tuple(
             (
-                _ours(_moment(s.at, zone)),
-                _page(s.title, s.url),
-                _house(s.publisher),
-                _ours(f"{s.kind}, {s.severity}"),
-                Cell(_evidence(s)),
+                _trusted_cell(_format_time(s.at, zone)),
+                _page_cell(s.title, s.url),
+                _publisher_cell(s.publisher),
+                _trusted_cell(f"{s.kind}, {s.severity}"),
+                ReportCell(_format_evidence(s)),
             )
-            for s in f.stealth
+            for s in statistics.silent_edits
         ),
-        f"And {_plural(f.stealth_more, 'earlier edit')}: dedup changes --stealth" if f.stealth_more else "",
+        f"And {_format_count(statistics.more_silent_edits, 'earlier edit')}: dedup changes --stealth"
+        if statistics.more_silent_edits
+        else "",
     )
-    return Section("stealth", "Stealth edits", (f"{_plural(number, 'stealth edit')}.",), (table,))
+    return ReportSection("stealth", "Stealth edits", (f"{_format_count(edit_count, 'stealth edit')}.",), (table,))
 
 
-def _faults(f: Figures) -> Section:
-    if f.faults is None:
-        return Section("faults", "Faults", ("Files that cannot be read are of no publisher.",), ())
-    number = sum(t.files for t in f.faults)
-    table = Table(
+def _faults_section(statistics: PeriodStatistics) -> ReportSection:
+    if statistics.faults is None:
+        return ReportSection("faults", "Faults", ("Files that cannot be read are of no publisher.",), ())
+    file_count = sum(t.files for t in statistics.faults)
+    table = ReportTable(
         "faults",
         "What could not be read, by kind",
         _columns("Kind", "#Files"),
-        tuple((_ours(t.kind), _number(t.files)) for t in f.faults),
+        tuple((_trusted_cell(t.kind), _number_cell(t.files)) for t in statistics.faults),
     )
-    lead = f"{_plural(number, 'file')} that came in the period cannot be read." if number else "Everything that came could be read."
-    return Section("faults", "Faults", (lead,), (table,))
+    lead = (
+        f"{_format_count(file_count, 'file')} that came in the period cannot be read."
+        if file_count
+        else "Everything that came could be read."
+    )
+    return ReportSection("faults", "Faults", (lead,), (table,))
 
 
 # Cells
 
 
-def _columns(*names: str) -> tuple[tuple[Cell, Align], ...]:
+def _columns(*names: str) -> tuple[tuple[ReportCell, Align], ...]:
     """Headings; one that begins with `#` is over numbers."""
-    return tuple((_ours(n.removeprefix("#")), "number" if n.startswith("#") else "text") for n in names)
+    return tuple((_trusted_cell(n.removeprefix("#")), "number" if n.startswith("#") else "text") for n in names)
 
 
-def _ours(text: str) -> Cell:
-    return Cell(text, ours=True)
+def _trusted_cell(text: str) -> ReportCell:
+    return ReportCell(text, is_trusted=True)
 
 
-def _number(n: int) -> Cell:
-    return Cell(f"{n:,}", ours=True)
+def _number_cell(n: int) -> ReportCell:
+    return ReportCell(f"{n:,}", is_trusted=True)
 
 
-def _house(name: str | None) -> Cell:
-    return Cell(name, ours=False) if name else _ours(OTHERS if name is None else NOBODY)
+def _publisher_cell(name: str | None) -> ReportCell:
+    return ReportCell(name, is_trusted=False) if name else _trusted_cell(ALL_OTHERS if name is None else NO_PUBLISHER)
 
 
-def _page(title: str, url: str) -> Cell:
-    return Cell(cut(" ".join(title.split()), LONGEST) or url, url=url)
+def _page_cell(title: str, url: str) -> ReportCell:
+    return ReportCell(truncate(" ".join(title.split()), MAX_CHARACTERS) or url, url=url)
 
 
-def _between(first: str | None, last: str | None) -> Cell:
+def _duration_cell(first: str | None, last: str | None) -> ReportCell:
     if first is None or last is None:
-        return _ours("–")
-    return _ours(duration(times.seconds_between(first, last)))
+        return _trusted_cell("–")
+    return _trusted_cell(format_duration(times.seconds_between(first, last)))
 
 
-def _evidence(s: Stealth) -> str:
+def _format_evidence(edit: SilentEdit) -> str:
     def side(text: str) -> str:
-        return cut(" ".join(text.split()), LONGEST // 2)
+        return truncate(" ".join(text.split()), MAX_CHARACTERS // 2)
 
-    told = [f"{e['what'].replace('_', ' ')}: {side(e['before']) or '–'} → {side(e['after']) or '–'}" for e in s.evidence[:EVIDENCE]]
-    if len(s.evidence) > EVIDENCE:
-        told.append(f"and {len(s.evidence) - EVIDENCE} more")
-    return "; ".join(told)
-
-
-def _moment(iso: str, zone: ZoneInfo) -> str:
-    return times.printed(times.local(iso, zone))
+    items = [f"{e['what'].replace('_', ' ')}: {side(e['before']) or '–'} → {side(e['after']) or '–'}" for e in edit.evidence[:MAX_EVIDENCE]]
+    if len(edit.evidence) > MAX_EVIDENCE:
+        items.append(f"and {len(edit.evidence) - MAX_EVIDENCE} more")
+    return "; ".join(items)
 
 
-def _share(part: int, whole: int) -> str:
-    return f"{part / whole:.0%}" if whole else "0%"
+def _format_time(iso: str, zone: ZoneInfo) -> str:
+    return times.format_time(times.to_local(iso, zone))
 
 
-def _weight(number: int, most: int) -> int:
-    return min(4, -(-4 * number // most)) if most else 0
+def _format_share(part: int, total: int) -> str:
+    return f"{part / total:.0%}" if total else "0%"
 
 
-def _more(number: int) -> str:
+def _weight(number: int, maximum: int) -> int:
+    return min(4, -(-4 * number // maximum)) if maximum else 0
+
+
+def _format_more(number: int) -> str:
     return f"And {number:,} more." if number > 0 else ""
 
 
-def _plural(number: int, one: str) -> str:
-    return f"{number:,} {one if number == 1 else one + 's'}"
+def _format_count(number: int, singular: str) -> str:
+    return f"{number:,} {singular if number == 1 else singular + 's'}"

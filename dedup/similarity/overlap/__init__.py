@@ -12,104 +12,120 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from dedup.similarity import jit
-from dedup.similarity.overlap.model import NOTHING, RUN, Overlap, Prepared, Shared
+from dedup.similarity.overlap.model import NO_PASSAGES, RUN_CHARACTERS, PreparedText, SharedPassages, ShingleOverlap
 from dedup.text import normalise
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["NOTHING", "RUN", "Overlap", "Prepared", "Shared", "Sought", "body_similarity", "overlap", "points", "prepare", "quotations",
-           "runs_in", "shared", "sought"]  # fmt: skip
+__all__ = [
+    "NO_PASSAGES",
+    "RUN_CHARACTERS",
+    "PassageSet",
+    "PreparedText",
+    "SharedPassages",
+    "ShingleOverlap",
+    "body_similarity",
+    "find_quotations",
+    "mark_passages",
+    "measure_overlap",
+    "measure_passages",
+    "normalised_points",
+    "prepare_passages",
+    "prepare_text",
+]  # fmt: skip
 
-LONGEST_QUOTATION = 1000
+MAX_QUOTATION_CHARACTERS = 1000
 """Characters from an opening quotation mark to its closing one, at most: beyond, the mark is taken for a stray one."""
-_CLOSING = {"“": "”", "‘": "’", "「": "」", "『": "』", "«": "»", '"': '"', "\uff02": "\uff02"}
-_OPENING = re.compile(f"[{''.join(_CLOSING)}]")
-_BEYOND_CASE = 0x20000
+_CLOSING_MARKS = {"“": "”", "‘": "’", "「": "」", "『": "』", "«": "»", '"': '"', "\uff02": "\uff02"}
+_OPENING_MARK = re.compile(f"[{''.join(_CLOSING_MARKS)}]")
+_FIRST_CASELESS = 0x20000
 """No code point from here on has a case."""
-_BASE = secrets.randbits(63) | 1
+_HASH_BASE = secrets.randbits(63) | 1
 """Of the rolling hash that runs are looked up by. They are compared character by character: results do not depend on it, and
 nobody can prepare a text whose runs all meet in one place."""
 
 
-def points(body: str) -> NDArray[np.uint32]:
+def normalised_points(body: str) -> NDArray[np.uint32]:
     """The code points of a body, normalised."""
     folded = normalise.to_points(normalise.fold(body))
-    return folded[normalise.kept_array()[folded]]
+    return folded[normalise.alphanumeric_mask()[folded]]
 
 
-def prepare(body: str) -> Prepared:
+def prepare_text(body: str) -> PreparedText:
     """A body as `shared` wants it."""
     import numpy as np
 
-    composed = normalise.nfc(body)
-    if jit.engaged():
-        from dedup.similarity.overlap.passage_kernel import prepared
+    composed = normalise.to_nfc(body)
+    if jit.is_enabled():
+        from dedup.similarity.overlap.passage_kernel import fill_prepared
 
         codes = normalise.to_points(composed)
         points, quoted = np.empty(len(codes), np.uint32), np.empty(len(codes), np.bool_)
-        number = prepared(codes, *_folds(), LONGEST_QUOTATION, points, quoted)
-        if number >= 0:
-            return Prepared(points[:number].copy(), quoted[:number].copy())
+        count = fill_prepared(codes, *_fold_table(), MAX_QUOTATION_CHARACTERS, points, quoted)
+        if count >= 0:
+            return PreparedText(points[:count].copy(), quoted[:count].copy())
     folded = composed.casefold()
     codes = normalise.to_points(folded)
     quoted = np.zeros(len(codes), np.bool_)
-    for begin, end in quotations(folded):
+    for begin, end in find_quotations(folded):
         quoted[begin:end] = True
-    kept = normalise.kept_array()[codes]
-    return Prepared(codes[kept], quoted[kept])
+    alphanumeric = normalise.alphanumeric_mask()[codes]
+    return PreparedText(codes[alphanumeric], quoted[alphanumeric])
 
 
 @lru_cache(maxsize=1)
-def _folds() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+def _fold_table() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
     """For every code point what it is to `prepared`, and the closing marks."""
     import numpy as np
 
     codes = np.arange(0x110000, dtype=np.uint32)
-    folds = codes | (normalise.kept_array().astype(np.uint32) << np.uint32(24))
-    for code in range(_BEYOND_CASE):
+    table = codes | (normalise.alphanumeric_mask().astype(np.uint32) << np.uint32(24))
+    for code in range(_FIRST_CASELESS):
         folded = chr(code).casefold()
         if len(folded) > 1:
-            folds[code] = 2 << 24
+            table[code] = 2 << 24
         elif folded != chr(code):
-            folds[code] = folds[ord(folded)]
-    for number, mark in enumerate(_CLOSING):
-        folds[ord(mark)] = (3 + number) << 24
-    return folds, normalise.to_points("".join(_CLOSING.values()))
+            table[code] = table[ord(folded)]
+    for index, mark in enumerate(_CLOSING_MARKS):
+        table[ord(mark)] = (3 + index) << 24
+    return table, normalise.to_points("".join(_CLOSING_MARKS.values()))
 
 
-def quotations(folded: str) -> list[tuple[int, int]]:
+def find_quotations(folded: str) -> list[tuple[int, int]]:
     """(begin, end) of what stands between quotation marks, from left to right; marks inside a quotation mean nothing. A mark
     whose nearest closing one is missing or further off than `LONGEST_QUOTATION` opens none (it is an inch, or a slip)."""
-    found: list[tuple[int, int]] = []
-    closing: dict[str, int] = {}
-    over = 0
-    for mark in _OPENING.finditer(folded):
-        at, closer = mark.start(), _CLOSING[mark[0]]
-        if at < over:
+    spans: list[tuple[int, int]] = []
+    next_closing: dict[str, int] = {}
+    previous_end = 0
+    for mark in _OPENING_MARK.finditer(folded):
+        start, closer = mark.start(), _CLOSING_MARKS[mark[0]]
+        if start < previous_end:
             continue
-        if closing.get(closer, 0) <= at:
-            next_ = folded.find(closer, at + 1)
-            closing[closer] = len(folded) + LONGEST_QUOTATION if next_ < 0 else next_
-        end = closing[closer]
-        if end - at <= LONGEST_QUOTATION and end < len(folded):
-            found.append((at + 1, end))
-            over = end + 1
-    return found
+        if next_closing.get(closer, 0) <= start:
+            next_ = folded.find(closer, start + 1)
+            next_closing[closer] = len(folded) + MAX_QUOTATION_CHARACTERS if next_ < 0 else next_
+        end = next_closing[closer]
+        if end - start <= MAX_QUOTATION_CHARACTERS and end < len(folded):
+            spans.append((start + 1, end))
+            previous_end = end + 1
+    return spans
 
 
-def overlap(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> Overlap:
+def measure_overlap(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> ShingleOverlap:
     """The overlap of two normalised texts."""
-    if jit.worth(1 + (len(a) + len(b)) // 600):
+    if jit.count_work(1 + (len(a) + len(b)) // 600):
         from dedup.similarity.overlap.jaccard_kernel import overlap
 
-        return Overlap(*overlap(a, b, _BASE))
+        return ShingleOverlap(*overlap(a, b, _HASH_BASE))
     x, y = (normalise.shingles(normalise.from_points(p)) for p in (a, b))
-    return Overlap(len(x), len(y), len(x & y))
+    return ShingleOverlap(len(x), len(y), len(x & y))
 
 
-def shared(a: Prepared, b: Prepared, masked_a: NDArray[np.bool_] | None = None, masked_b: NDArray[np.bool_] | None = None) -> Shared:
+def measure_passages(
+    a: PreparedText, b: PreparedText, masked_a: NDArray[np.bool_] | None = None, masked_b: NDArray[np.bool_] | None = None
+) -> SharedPassages:
     """What two texts share; characters that are masked (boilerplate) count neither as shared nor as length.
 
     In texts that repeat themselves endlessly `longest` may be less than the longest passage: the search ends after
@@ -118,17 +134,17 @@ def shared(a: Prepared, b: Prepared, masked_a: NDArray[np.bool_] | None = None, 
     import numpy as np
 
     hidden_a, hidden_b = (np.zeros(len(p.points), np.bool_) if m is None else m for p, m in ((a, masked_a), (b, masked_b)))
-    if jit.worth(1 + (len(a.points) + len(b.points)) // 600):  # the plain form takes as long as signing so many texts
-        from dedup.similarity.overlap.passage_kernel import shared
+    if jit.count_work(1 + (len(a.points) + len(b.points)) // 600):  # the plain form takes as long as signing so many texts
+        from dedup.similarity.overlap.passage_kernel import measure_passages
 
-        return Shared(*shared(a.points, b.points, a.quoted, b.quoted, hidden_a, hidden_b, _BASE))
-    from dedup.similarity.overlap.passage_python import shared as plain
+        return SharedPassages(*measure_passages(a.points, b.points, a.is_quoted, b.is_quoted, hidden_a, hidden_b, _HASH_BASE))
+    from dedup.similarity.overlap.passage_python import measure_passages as plain
 
-    return plain(a, b, hidden_a, hidden_b)
+    return measure_in_python(a, b, hidden_a, hidden_b)
 
 
 @dataclass(frozen=True, slots=True)
-class Sought:
+class PassageSet:
     """Passages prepared for being looked for in many texts."""
 
     points: NDArray[np.uint32]
@@ -136,30 +152,30 @@ class Sought:
     runs: frozenset[str]
 
 
-def sought(passages: NDArray[np.uint32]) -> Sought:
+def prepare_passages(passages: NDArray[np.uint32]) -> PassageSet:
     """Normalised passages, one after the other with a 0 between them, as `runs_in` looks for them."""
-    if jit.worth(0):
-        from dedup.similarity.overlap.passage_kernel import prepare
+    if jit.count_work(0):
+        from dedup.similarity.overlap.passage_kernel import prepare_blocks
 
-        return Sought(passages, prepare(passages, _BASE), frozenset())
-    from dedup.similarity.overlap.passage_python import runs
+        return PassageSet(passages, prepare_blocks(passages, _HASH_BASE), frozenset())
+    from dedup.similarity.overlap.passage_python import list_runs
 
-    return Sought(passages, None, runs(passages))
+    return PassageSet(passages, None, list_runs(passages))
 
 
-def runs_in(own: NDArray[np.uint32], those: Sought) -> NDArray[np.bool_]:
+def mark_passages(text: NDArray[np.uint32], passages: PassageSet) -> NDArray[np.bool_]:
     """Which characters of a normalised text lie in a run of `RUN` that is found in the passages too."""
-    if those.blocks is not None:
-        from dedup.similarity.overlap.passage_kernel import runs_in
+    if passages.blocks is not None:
+        from dedup.similarity.overlap.passage_kernel import mark_passages
 
-        found: NDArray[np.bool_] = runs_in(own, those.points, *those.blocks, _BASE)
-        return found
-    from dedup.similarity.overlap.passage_python import runs_in as plain
+        mask: NDArray[np.bool_] = mark_passages(text, passages.points, *passages.blocks, _HASH_BASE)
+        return mask
+    from dedup.similarity.overlap.passage_python import mark_passages as plain
 
-    return plain(own, those.runs)
+    return mark_in_python(text, passages.runs)
 
 
 def body_similarity(a: str, b: str) -> float:
     """Jaccard of the shingles of two bodies; two bodies without any letter or number are alike."""
-    found = overlap(points(a), points(b))
-    return 1.0 if not found.a and not found.b else found.jaccard
+    measured = measure_overlap(normalised_points(a), normalised_points(b))
+    return 1.0 if not measured.size_a and not measured.size_b else measured.jaccard

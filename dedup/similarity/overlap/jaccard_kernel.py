@@ -8,17 +8,17 @@ import numpy as np
 from numba import njit
 
 from dedup.heartbeat import beat
-from dedup.similarity.jit import machine_code
-from dedup.similarity.overlap.pieces import in_pieces
-from dedup.text.normalise import SHINGLE
+from dedup.similarity.jit import jit_compile
+from dedup.similarity.overlap.pieces import run_piecewise
+from dedup.text.normalise import SHINGLE_CHARACTERS
 
-assert SHINGLE == 5  # `_hash` is written for it
+assert SHINGLE_CHARACTERS == 5  # `_hash` is written for it
 
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
 
 
 @njit(inline="always")
-def _hash(points: Any, at: Any, width: Any, base: Any) -> Any:
+def _hash_shingle(points: Any, at: Any, width: Any, base: Any) -> Any:
     """Where to look for a shingle: any mixture will do that nobody can foresee, for characters are compared."""
     h = np.uint64(points[at])
     if width == 5:
@@ -29,65 +29,65 @@ def _hash(points: Any, at: Any, width: Any, base: Any) -> Any:
     return np.uint64(h ^ (h >> np.uint64(32)))
 
 
-@machine_code
-def _enter_first(a: Any, table: Any, factor: Any, begin: Any, end: Any) -> Any:
+@jit_compile
+def _insert_first(a: Any, table: Any, factor: Any, begin: Any, end: Any) -> Any:
     """Enter the shingles of `a` from `begin` to `end`; gives how many were not there yet."""
-    width = min(len(a), SHINGLE)
+    width = min(len(a), SHINGLE_CHARACTERS)
     mask = np.uint64(len(table) - 1)
     distinct = 0
     begin, end = np.int64(np.uint32(begin)), np.int64(np.uint32(end))  # never negative, so that no index is from the end: quicker
     for i in range(begin, end):
-        slot = np.int64(_hash(a, i, width, factor) & mask)
+        slot = np.int64(_hash_shingle(a, i, width, factor) & mask)
         while True:
-            there = table[slot]
-            if there == 0:
+            entry = table[slot]
+            if entry == 0:
                 table[slot] = i + 1
                 distinct += 1
                 break
-            same = True
+            is_equal = True
             for k in range(width):
-                if a[there - 1 + k] != a[i + k]:
-                    same = False
+                if a[entry - 1 + k] != a[i + k]:
+                    is_equal = False
                     break
-            if same:
+            if is_equal:
                 break
             slot = np.int64(np.uint64(slot + 1) & mask)
     return distinct
 
 
-@machine_code
-def _enter_second(a: Any, b: Any, table: Any, met: Any, factor: Any, begin: Any, end: Any) -> Any:
+@jit_compile
+def _insert_second(a: Any, b: Any, table: Any, is_common: Any, factor: Any, begin: Any, end: Any) -> Any:
     """Enter the shingles of `b` from `begin` to `end`; gives (those that were not there yet, those of `a` that `b` has too). Marks
     the latter in `met`."""
-    width_a, width_b, shingles_a = min(len(a), SHINGLE), min(len(b), SHINGLE), len(met)
+    width_a, width_b, shingles_a = min(len(a), SHINGLE_CHARACTERS), min(len(b), SHINGLE_CHARACTERS), len(is_common)
     mask = np.uint64(len(table) - 1)
     distinct = common = 0
     begin, end = np.int64(np.uint32(begin)), np.int64(np.uint32(end))  # never negative, so that no index is from the end: quicker
     for i in range(begin, end):
-        slot = np.int64(_hash(b, i, width_b, factor) & mask)
+        slot = np.int64(_hash_shingle(b, i, width_b, factor) & mask)
         while True:
-            there = table[slot]
-            if there == 0:
+            entry = table[slot]
+            if entry == 0:
                 table[slot] = shingles_a + i + 1
                 distinct += 1
                 break
-            in_a = there <= shingles_a
-            same = True
+            in_a = entry <= shingles_a
+            is_equal = True
             if in_a:
-                same = width_a == width_b
-                if same:
+                is_equal = width_a == width_b
+                if is_equal:
                     for k in range(width_b):
-                        if a[there - 1 + k] != b[i + k]:
-                            same = False
+                        if a[entry - 1 + k] != b[i + k]:
+                            is_equal = False
                             break
             else:
                 for k in range(width_b):
-                    if b[there - 1 - shingles_a + k] != b[i + k]:
-                        same = False
+                    if b[entry - 1 - shingles_a + k] != b[i + k]:
+                        is_equal = False
                         break
-            if same:
-                if in_a and not met[there - 1]:
-                    met[there - 1] = True
+            if is_equal:
+                if in_a and not is_common[entry - 1]:
+                    is_common[entry - 1] = True
                     common += 1
                 break
             slot = np.int64(np.uint64(slot + 1) & mask)
@@ -102,7 +102,7 @@ def _overlap(a: Any, b: Any, base: int, piece: int) -> tuple[int, int, int]:
     equal the characters are compared, so that the numbers are exact.
     """
     length_a, length_b = len(a), len(b)
-    width_a, width_b = min(length_a, SHINGLE), min(length_b, SHINGLE)
+    width_a, width_b = min(length_a, SHINGLE_CHARACTERS), min(length_b, SHINGLE_CHARACTERS)
     shingles_a = length_a - width_a + 1 if length_a else 0
     shingles_b = length_b - width_b + 1 if length_b else 0
     size = 16
@@ -110,17 +110,17 @@ def _overlap(a: Any, b: Any, base: int, piece: int) -> tuple[int, int, int]:
         size *= 2
     factor = np.uint64(base)
     table = np.zeros(size, np.int32)  # 1 + where the shingle stands
-    met = np.zeros(shingles_a, np.bool_)
+    is_common = np.zeros(shingles_a, np.bool_)
     distinct_a = distinct_b = common = 0
     for begin in range(0, shingles_a, piece):
-        distinct_a += _enter_first(a, table, factor, begin, min(begin + piece, shingles_a))
+        distinct_a += _insert_first(a, table, factor, begin, min(begin + piece, shingles_a))
         beat()
     for begin in range(0, shingles_b, piece):
-        own, both = _enter_second(a, b, table, met, factor, begin, min(begin + piece, shingles_b))
-        distinct_b += own + both
-        common += both
+        only_b, in_both = _insert_second(a, b, table, is_common, factor, begin, min(begin + piece, shingles_b))
+        distinct_b += only_b + in_both
+        common += in_both
         beat()
     return distinct_a, distinct_b, common
 
 
-overlap = in_pieces(_overlap)
+overlap = run_piecewise(_overlap)

@@ -5,63 +5,75 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from dedup.similarity.overlap.model import RUN, STEPS, STEPS_BEYOND, STEPS_LONG, Prepared, Shared
+from dedup.similarity.overlap.model import (
+    LONG_TEXT_STEPS,
+    LONG_TEXT_STEPS_PER_CHARACTER,
+    MAX_STEPS_PER_CHARACTER,
+    RUN_CHARACTERS,
+    PreparedText,
+    SharedPassages,
+)
 from dedup.text.normalise import from_points
 
 
-def shared(a: Prepared, b: Prepared, masked_a: NDArray[np.bool_], masked_b: NDArray[np.bool_]) -> Shared:
+def measure_passages(a: PreparedText, b: PreparedText, masked_a: NDArray[np.bool_], masked_b: NDArray[np.bool_]) -> SharedPassages:
     """See `dedup.similarity.overlap.shared`."""
-    one, other = from_points(a.points), from_points(b.points)
-    places, theirs = _places(one), _places(other)
+    text_a, text_b = from_points(a.points), from_points(b.points)
+    positions_a, positions_b = _run_positions(text_a), _run_positions(text_b)
     sides = []
-    for side, mine, there, masked in ((a, places, theirs, masked_a), (b, theirs, places, masked_b)):
-        covered = _covered(len(side.points), [at for run in mine.keys() & there.keys() for at in mine[run]]) & ~masked
-        sides.append((int(np.count_nonzero(covered)), int(np.count_nonzero(covered & ~side.quoted))))
+    for side, own_positions, other_positions, masked in ((a, positions_a, positions_b, masked_a), (b, positions_b, positions_a, masked_b)):
+        covered = (
+            _mark_covered(len(side.points), [at for run in own_positions.keys() & other_positions.keys() for at in own_positions[run]])
+            & ~masked
+        )
+        sides.append((int(np.count_nonzero(covered)), int(np.count_nonzero(covered & ~side.is_quoted))))
     shorter = min(len(p.points) - int(np.count_nonzero(m)) for p, m in ((a, masked_a), (b, masked_b)))
-    longest = _longest(one, other, places, masked_a.tolist(), masked_b.tolist())
-    return Shared(min(s for s, _ in sides), min(o for _, o in sides), shorter, longest if longest >= RUN else 0)
+    longest = _longest_passage(text_a, text_b, positions_a, masked_a.tolist(), masked_b.tolist())
+    return SharedPassages(min(s for s, _ in sides), min(o for _, o in sides), shorter, longest if longest >= RUN_CHARACTERS else 0)
 
 
-def runs(points: NDArray[np.uint32]) -> frozenset[str]:
+def list_runs(points: NDArray[np.uint32]) -> frozenset[str]:
     """Every run of `RUN` characters."""
-    return frozenset(_places(from_points(points)))
+    return frozenset(_run_positions(from_points(points)))
 
 
-def runs_in(own: NDArray[np.uint32], there: frozenset[str]) -> NDArray[np.bool_]:
+def mark_passages(text: NDArray[np.uint32], passage_runs: frozenset[str]) -> NDArray[np.bool_]:
     """See `dedup.similarity.overlap.runs_in`."""
-    return _covered(len(own), [at for run, places in _places(from_points(own)).items() if run in there for at in places])
+    return _mark_covered(
+        len(text), [at for run, places in _run_positions(from_points(text)).items() if run in passage_runs for at in places]
+    )
 
 
-def _places(normalised: str) -> dict[str, list[int]]:
+def _run_positions(normalised: str) -> dict[str, list[int]]:
     """Every run of `RUN` characters → where it stands."""
-    places: dict[str, list[int]] = {}
-    for i in range(len(normalised) - RUN + 1):
-        places.setdefault(normalised[i : i + RUN], []).append(i)
-    return places
+    positions: dict[str, list[int]] = {}
+    for i in range(len(normalised) - RUN_CHARACTERS + 1):
+        positions.setdefault(normalised[i : i + RUN_CHARACTERS], []).append(i)
+    return positions
 
 
-def _covered(length: int, starts: list[int]) -> NDArray[np.bool_]:
+def _mark_covered(length: int, starts: list[int]) -> NDArray[np.bool_]:
     edges = np.zeros(length + 1, np.int64)
     np.add.at(edges, starts, 1)
-    np.add.at(edges, [at + RUN for at in starts], -1)
+    np.add.at(edges, [at + RUN_CHARACTERS for at in starts], -1)
     return np.cumsum(edges[:-1]) > 0
 
 
-def _longest(a: str, b: str, places: dict[str, list[int]], masked_a: list[bool], masked_b: list[bool]) -> int:
+def _longest_passage(a: str, b: str, positions: dict[str, list[int]], masked_a: list[bool], masked_b: list[bool]) -> int:
     """The longest stretch of a passage of both in which nothing is masked."""
     characters = len(a) + len(b)
-    longest, steps = 0, min(STEPS * characters, STEPS_LONG + STEPS_BEYOND * characters)
-    for i in range(len(b) - RUN + 1):
-        for j in places.get(b[i : i + RUN], ()):
+    longest, steps = 0, min(MAX_STEPS_PER_CHARACTER * characters, LONG_TEXT_STEPS + LONG_TEXT_STEPS_PER_CHARACTER * characters)
+    for i in range(len(b) - RUN_CHARACTERS + 1):
+        for j in positions.get(b[i : i + RUN_CHARACTERS], ()):
             if steps < 0:
                 return longest
             steps -= 1
             if i and j and a[j - 1] == b[i - 1]:
                 continue  # met when it began
-            stretch = at = 0
-            while i + at < len(b) and j + at < len(a) and a[j + at] == b[i + at]:
-                stretch = 0 if masked_a[j + at] or masked_b[i + at] else stretch + 1
+            stretch = offset = 0
+            while i + offset < len(b) and j + offset < len(a) and a[j + offset] == b[i + offset]:
+                stretch = 0 if masked_a[j + offset] or masked_b[i + offset] else stretch + 1
                 longest = max(longest, stretch)
-                at += 1
-            steps -= at
+                offset += 1
+            steps -= offset
     return longest

@@ -16,74 +16,91 @@ from typing import TYPE_CHECKING
 
 from dedup.similarity import jit
 from dedup.similarity.winnowing import recipe
-from dedup.similarity.winnowing.recipe import KEY_BITS, KEY_BYTES, NARROW, RECIPE, WIDE, most
+from dedup.similarity.winnowing.recipe import (
+    FINGERPRINT_BITS,
+    FINGERPRINT_BYTES,
+    NARROW_RUN_CHARACTERS,
+    RECIPE,
+    WIDE_RUN_CHARACTERS,
+    max_fingerprints,
+)
 from dedup.text import normalise
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["KEY_BITS", "KEY_BYTES", "NARROW", "RECIPE", "WIDE", "keys", "pack", "packed", "unpack"]
+__all__ = [
+    "FINGERPRINT_BITS",
+    "FINGERPRINT_BYTES",
+    "NARROW_RUN_CHARACTERS",
+    "RECIPE",
+    "WIDE_RUN_CHARACTERS",
+    "fingerprint_texts",
+    "fingerprint_texts_packed",
+    "pack",
+    "unpack",
+]
 
 
-def keys(folded: normalise.Folded, least: int) -> list[NDArray[np.int64] | None]:
+def fingerprint_texts(folded: normalise.FoldedTexts, min_characters: int) -> list[NDArray[np.int64] | None]:
     """The distinct keys of each text, rising; None for one that has fewer than `least` characters (normalised).
 
     A key is a number of `KEY_BITS` bits. The hash of a run p of k characters is fmix64(Σ p[j]·BASE^(k-1-j) + k·SPREAD) mod 2^64,
     its key the highest bits of fmix64(hash ^ AGAIN), fmix64 being MurmurHash3's 64-bit finaliser (Appleby).
     """
-    rows, found = _winnowed(folded, least)
-    return [None if n < 0 else rows[t][:n] for t, n in enumerate(found)]
+    rows, counts = _winnow(folded, min_characters)
+    return [None if n < 0 else rows[t][:n] for t, n in enumerate(counts)]
 
 
-def packed(folded: normalise.Folded, least: int) -> list[bytes | None]:
+def fingerprint_texts_packed(folded: normalise.FoldedTexts, min_characters: int) -> list[bytes | None]:
     """The keys of each text as stored: `KEY_BITS` fit into `KEY_BYTES` bytes, little-endian."""
-    rows, found = _winnowed(folded, least)
-    bytes_ = rows.astype("<i8", copy=False).view("u1").reshape(*rows.shape, 8)[:, :, :KEY_BYTES]
-    return [None if n < 0 else bytes_[t, :n].tobytes() for t, n in enumerate(found)]
+    rows, counts = _winnow(folded, min_characters)
+    row_bytes = rows.astype("<i8", copy=False).view("u1").reshape(*rows.shape, 8)[:, :, :FINGERPRINT_BYTES]
+    return [None if n < 0 else row_bytes[t, :n].tobytes() for t, n in enumerate(counts)]
 
 
-def _winnowed(folded: normalise.Folded, least: int) -> tuple[NDArray[np.int64], list[int]]:
+def _winnow(folded: normalise.FoldedTexts, min_characters: int) -> tuple[NDArray[np.int64], list[int]]:
     """A row of keys for each text, and how many of the row are its own; -1: it is too short."""
     import numpy as np
 
-    number = len(folded.starts) - 1
-    rows = np.zeros((number, _room(folded)), np.int64)
-    found = np.full(number, -1, np.int64)
-    if jit.worth(0):
+    text_count = len(folded.starts) - 1
+    rows = np.zeros((text_count, _max_row_length(folded)), np.int64)
+    counts = np.full(text_count, -1, np.int64)
+    if jit.count_work(0):
         from dedup.similarity.winnowing.numba_kernel import winnow
 
-        winnow(folded.points, folded.starts, recipe.weights(), least, rows, found)
+        winnow(folded.points, folded.starts, recipe.code_point_weights(), min_characters, rows, counts)
     else:
         from dedup.similarity.winnowing.numpy_kernel import winnow as plain
 
-        kept = normalise.kept_array()
-        for t in range(number):
+        alphanumeric = normalise.alphanumeric_mask()
+        for t in range(text_count):
             points = folded.points[folded.starts[t] : folded.starts[t + 1]]
-            own = plain(points[kept[points]], least)
-            if own is not None:
-                rows[t, : len(own)] = own
-                found[t] = len(own)
-    return rows, found.tolist()
+            fingerprints = winnow_with_numpy(points[alphanumeric[points]], min_characters)
+            if fingerprints is not None:
+                rows[t, : len(fingerprints)] = fingerprints
+                counts[t] = len(fingerprints)
+    return rows, counts.tolist()
 
 
-def _room(folded: normalise.Folded) -> int:
+def _max_row_length(folded: normalise.FoldedTexts) -> int:
     """Keys that the longest of the texts may have."""
     lengths = folded.starts[1:] - folded.starts[:-1]
-    return most(int(lengths.max())) if len(lengths) else 0
+    return max_fingerprints(int(lengths.max())) if len(lengths) else 0
 
 
-def pack(found: NDArray[np.int64]) -> bytes:
+def pack(fingerprints: NDArray[np.int64]) -> bytes:
     """Keys as stored: `KEY_BYTES` bytes each, little-endian."""
     import numpy as np
 
-    return found.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :KEY_BYTES].tobytes()
+    return fingerprints.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :FINGERPRINT_BYTES].tobytes()
 
 
-def unpack(stored: bytes) -> NDArray[np.int64]:
+def unpack(packed_rows: bytes) -> NDArray[np.int64]:
     """Keys as they were before `pack`."""
     import numpy as np
 
-    wide = np.zeros((len(stored) // KEY_BYTES, 8), np.uint8)
-    wide[:, :KEY_BYTES] = np.frombuffer(stored, np.uint8).reshape(-1, KEY_BYTES)
-    return wide.view("<i8").ravel().astype(np.int64)
+    padded = np.zeros((len(packed_rows) // FINGERPRINT_BYTES, 8), np.uint8)
+    padded[:, :FINGERPRINT_BYTES] = np.frombuffer(packed_rows, np.uint8).reshape(-1, FINGERPRINT_BYTES)
+    return padded.view("<i8").ravel().astype(np.int64)

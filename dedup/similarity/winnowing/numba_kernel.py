@@ -7,27 +7,27 @@ from typing import Any
 import numpy as np
 from numba import njit, uint64
 
-from dedup.similarity.jit import machine_code
+from dedup.similarity.jit import jit_compile
 from dedup.similarity.winnowing import recipe
 
-_BASE, _SPREAD, _AGAIN = np.uint64(recipe.BASE), np.uint64(recipe.SPREAD), np.uint64(recipe.AGAIN)
+_BASE, _LENGTH_FACTOR, _FINGERPRINT_SALT = np.uint64(recipe.BASE), np.uint64(recipe.LENGTH_FACTOR), np.uint64(recipe.FINGERPRINT_SALT)
 _M1, _M2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
-_SHIFT = np.uint64(64 - recipe.KEY_BITS)
-_FULL = recipe.FULL
-_POWERS = np.array([pow(recipe.BASE, n, 1 << 64) for n in range(recipe.NARROW)], np.uint64)
-_window: Any = njit(recipe.window)
-_most: Any = njit(recipe.most)
+_SHIFT = np.uint64(64 - recipe.FINGERPRINT_BITS)
+_RUN_WEIGHT = recipe.RUN_WEIGHT
+_POWERS = np.array([pow(recipe.BASE, n, 1 << 64) for n in range(recipe.NARROW_RUN_CHARACTERS)], np.uint64)
+_window: Any = njit(recipe.window_size)
+_max_fingerprints: Any = njit(recipe.max_fingerprints)
 
 
 @njit(inline="always")
-def _mixed(h: Any) -> Any:
+def _fmix64(h: Any) -> Any:
     h = uint64((h ^ uint64(h >> uint64(33))) * _M1)
     h = uint64((h ^ uint64(h >> uint64(33))) * _M2)
     return uint64(h ^ uint64(h >> uint64(33)))
 
 
-@machine_code
-def winnow(points: Any, starts: Any, weights: Any, least: int, keys: Any, found: Any) -> None:
+@jit_compile
+def winnow(points: Any, starts: Any, weights: Any, min_characters: int, fingerprints: Any, counts: Any) -> None:
     """Write the keys of each text into its row of `keys`, rising, and their number into `found`, -1 for a text that is too short.
 
     points: code points (uint32) of all texts, of which text t has [starts[t], starts[t + 1]). weights: see `recipe.weights`. least:
@@ -35,68 +35,68 @@ def winnow(points: Any, starts: Any, weights: Any, least: int, keys: Any, found:
     longest = 0
     for text in range(len(starts) - 1):
         longest = max(longest, starts[text + 1] - starts[text])
-    own = np.empty(longest, np.uint32)
+    characters = np.empty(longest, np.uint32)
     own_weights = np.empty(longest, np.uint8)
     hashes = np.empty(longest, np.uint64)
-    chosen = np.empty(longest, np.uint64)
+    minima = np.empty(longest, np.uint64)
     for text in range(len(starts) - 1):
-        n = number = total = 0
+        character_count = run_count = weight_sum = 0
         rolled = uint64(0)
         for i in range(starts[text], starts[text + 1]):
             weight = weights[points[i]]
             if weight == 0:
                 continue
-            own[n] = points[i]
-            own_weights[n] = weight
-            total += weight
-            rolled = uint64(uint64(rolled * _BASE) + uint64(own[n]))
-            n += 1
-            while total >= _FULL:  # a run ends here, or several do that begin one after the other
-                length = n - number
-                hashes[number] = _mixed(uint64(rolled + uint64(uint64(length) * _SPREAD)))
-                rolled = uint64(rolled - uint64(uint64(own[number]) * _POWERS[length - 1]))
-                total -= own_weights[number]
-                number += 1
-        if n < least or n == 0:
-            found[text] = -1
+            characters[character_count] = points[i]
+            own_weights[character_count] = weight
+            weight_sum += weight
+            rolled = uint64(uint64(rolled * _BASE) + uint64(characters[character_count]))
+            character_count += 1
+            while weight_sum >= _RUN_WEIGHT:  # a run ends here, or several do that begin one after the other
+                length = character_count - run_count
+                hashes[run_count] = _fmix64(uint64(rolled + uint64(uint64(length) * _LENGTH_FACTOR)))
+                rolled = uint64(rolled - uint64(uint64(characters[run_count]) * _POWERS[length - 1]))
+                weight_sum -= own_weights[run_count]
+                run_count += 1
+        if character_count < min_characters or character_count == 0:
+            counts[text] = -1
             continue
-        if number == 0:
-            found[text] = 0
+        if run_count == 0:
+            counts[text] = 0
             continue
-        window = _window(n)
-        least_at = 0
-        for i in range(1, min(window, number)):
-            if hashes[i] <= hashes[least_at]:
-                least_at = i
-        picked = 1
-        chosen[0] = hashes[least_at]
-        for end in range(window, number):
-            if hashes[end] <= hashes[least_at]:
-                least_at = end
-            elif least_at <= end - window:
-                least_at = end - window + 1
-                for i in range(least_at + 1, end + 1):
-                    if hashes[i] <= hashes[least_at]:
-                        least_at = i
+        window = _window(character_count)
+        minimum_at = 0
+        for i in range(1, min(window, run_count)):
+            if hashes[i] <= hashes[minimum_at]:
+                minimum_at = i
+        minimum_count = 1
+        minima[0] = hashes[minimum_at]
+        for end in range(window, run_count):
+            if hashes[end] <= hashes[minimum_at]:
+                minimum_at = end
+            elif minimum_at <= end - window:
+                minimum_at = end - window + 1
+                for i in range(minimum_at + 1, end + 1):
+                    if hashes[i] <= hashes[minimum_at]:
+                        minimum_at = i
             else:
                 continue
-            chosen[picked] = hashes[least_at]
-            picked += 1
-        some = np.sort(chosen[:picked])
-        most = _most(n)
-        row = keys[text]
+            minima[minimum_count] = hashes[minimum_at]
+            minimum_count += 1
+        sorted_minima = np.sort(minima[:minimum_count])
+        limit = _max_fingerprints(character_count)
+        row = fingerprints[text]
         distinct = 0
-        for i in range(picked):
-            if i and some[i] == some[i - 1]:
+        for i in range(minimum_count):
+            if i and sorted_minima[i] == sorted_minima[i - 1]:
                 continue
-            if distinct == most:
+            if distinct == limit:
                 break
-            row[distinct] = np.int64(_mixed(uint64(some[i] ^ _AGAIN)) >> _SHIFT)
+            row[distinct] = np.int64(_fmix64(uint64(sorted_minima[i] ^ _FINGERPRINT_SALT)) >> _SHIFT)
             distinct += 1
         row[:distinct] = np.sort(row[:distinct])
-        last = 0
+        last_unique = 0
         for i in range(1, distinct):
-            if row[i] != row[last]:
-                last += 1
-                row[last] = row[i]
-        found[text] = last + 1
+            if row[i] != row[last_unique]:
+                last_unique += 1
+                row[last_unique] = row[i]
+        counts[text] = last_unique + 1

@@ -9,7 +9,7 @@ from dedup.web.views import changes, checks, clusters, compare, faults, overview
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ViewRoute:
     """A view, its address, and the area of the navigation that it belongs to."""
 
     path: str
@@ -22,17 +22,17 @@ class Place:
 
 
 VIEWS = (
-    Place("/", overview.view, "overview"),
-    Place("/clusters", clusters.view, "clusters"),
-    Place("/cluster", clusters.one, "clusters"),
-    Place("/pages", pages.view, "pages"),
-    Place("/page", page.view, "pages"),
-    Place("/compare", compare.view, "pages"),
-    Place("/pair", pair.view, "clusters"),
-    Place("/changes", changes.view, "changes"),
-    Place("/changes.atom", changes.feed, "changes"),
-    Place("/checks", checks.view, "checks"),
-    Place("/faults", faults.view, "faults"),
-    Place("/search", search.view, "search"),
-    Place("/status", status.view, "status"),
+    ViewRoute("/", overview.view, "overview"),
+    ViewRoute("/clusters", clusters.view, "clusters"),
+    ViewRoute("/cluster", clusters.view_one, "clusters"),
+    ViewRoute("/pages", pages.view, "pages"),
+    ViewRoute("/page", page.view, "pages"),
+    ViewRoute("/compare", compare.view, "pages"),
+    ViewRoute("/pair", pair.view, "clusters"),
+    ViewRoute("/changes", changes.view, "changes"),
+    ViewRoute("/changes.atom", changes.atom_feed, "changes"),
+    ViewRoute("/checks", checks.view, "checks"),
+    ViewRoute("/faults", faults.view, "faults"),
+    ViewRoute("/search", search.view, "search"),
+    ViewRoute("/status", status.view, "status"),
 )

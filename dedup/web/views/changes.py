@@ -10,74 +10,82 @@ from markupsafe import Markup, escape
 
 from dedup import reports, store
 from dedup.alerts import atom
-from dedup.alerts.messages import Entry
+from dedup.alerts.messages import FeedEntry
 from dedup.model import SEVERITIES, ChangeKind
-from dedup.reports import Folding, Wanted
+from dedup.reports import ChangeFilter, IncidentGrouping
 from dedup.store import Database
-from dedup.store.changes import Spot
-from dedup.text.normalise import printable
-from dedup.web.filters import marked_sides
-from dedup.web.links import digest, key, unkey
-from dedup.web.render import Answer, Asked, Raw
+from dedup.store.changes import FeedCursor
+from dedup.text.normalise import to_printable
+from dedup.web.filters import format_before_after
+from dedup.web.links import decode_cursor, encode_cursor, parse_digest
+from dedup.web.render import Page, QueryParameters, RawResponse
 
-SHOWN = 50
+PAGE_SIZE = 50
 """Changes on one page, and in the Atom feed."""
-FILTERS = ("since", "until", "publisher", "url", "kind", "min_severity", "stealth", "each", "incident")
+FILTER_PARAMETERS = ("since", "until", "publisher", "url", "kind", "min_severity", "stealth", "each", "incident")
 """Parameters that narrow what is told."""
 
 
-def view(database: Database, asked: Asked) -> Answer:
+def view(database: Database, query: QueryParameters) -> Page:
     """What was edited on all pages, the latest first; the same edit of many pages is told once."""
-    place = unkey(asked.text("after"), str, str, str)
-    found = _found(database, asked, Spot(place[0], place[1], digest(place[2])) if place else None, SHOWN + 1)
-    rows = found[:SHOWN]
-    after = key(rows[-1]["at"], rows[-1]["url"], rows[-1]["to"].partition(":")[2]) if len(found) > SHOWN else None
-    given = {name: asked.text(name) for name in FILTERS if name != "kind"} | {"kind": asked.several("kind", get_args(ChangeKind))}
-    told = {"filters": {name: value for name, value in given.items() if value}, "changes": rows, "after": after}
-    more = {
-        "given": given,
+    cursor = decode_cursor(query.text("after"), str, str, str)
+    results = _list_changes(database, query, FeedCursor(cursor[0], cursor[1], parse_digest(cursor[2])) if cursor else None, PAGE_SIZE + 1)
+    rows = results[:PAGE_SIZE]
+    next_cursor = encode_cursor(rows[-1]["at"], rows[-1]["url"], rows[-1]["to"].partition(":")[2]) if len(results) > PAGE_SIZE else None
+    parameters = {name: query.text(name) for name in FILTER_PARAMETERS if name != "kind"} | {
+        "kind": query.choices("kind", get_args(ChangeKind))
+    }
+    content = {"filters": {name: value for name, value in parameters.items() if value}, "changes": rows, "after": next_cursor}
+    context = {
+        "given": parameters,
         "kinds": get_args(ChangeKind),
         "severities": SEVERITIES,
-        "begun": place is None,
+        "begun": cursor is None,
         "unjudged": store.changes.count_unclassified(database) if any(c["kind"] is None for c in rows) else 0,
         "any": bool(rows) or store.statistics.count(database, "changes") > 0,
-        "feed": asked.links.to("changes.atom", **given),
+        "feed": query.links.to("changes.atom", **parameters),
     }
-    return Answer("changes.html", "Changes", told, more)
+    return Page("changes.html", "Changes", content, context)
 
 
-def _found(database: Database, asked: Asked, after: Spot | None, most: int) -> list[dict[str, Any]]:
-    settings = asked.settings
-    url = asked.text("url") or None
+def _list_changes(database: Database, query: QueryParameters, cursor: FeedCursor | None, limit: int) -> list[dict[str, Any]]:
+    settings = query.settings
+    url = query.text("url") or None
     if url is not None and "*" not in url:
-        url = settings.urls.canonicaliser().canonical(url) or url
-    incident = asked.text("incident")
-    edit = digest(incident, "incident", "is no name of an incident: those are hexadecimal digits") if incident else None
-    wanted = Wanted(
-        since=asked.moment("since"), until=asked.moment("until"), kinds=frozenset(asked.several("kind", get_args(ChangeKind))),
-        min_severity=asked.one_of("min_severity", SEVERITIES, SEVERITIES[1]), publisher=asked.text("publisher") or None, url=url,
-        stealth=asked.flag("stealth"), publishers=settings.publishers.publishers(), edit=edit,
+        url = settings.urls.build_canonicaliser().canonicalise(url) or url
+    incident = query.text("incident")
+    edit = parse_digest(incident, "incident", "is no name of an incident: those are hexadecimal digits") if incident else None
+    criteria = ChangeFilter(
+        since=query.timestamp("since"), until=query.timestamp("until"), kinds=frozenset(query.choices("kind", get_args(ChangeKind))),
+        min_severity=query.choice("min_severity", SEVERITIES, SEVERITIES[1]), publisher=query.text("publisher") or None, url=url,
+        silent=query.flag("stealth"), publishers=settings.publishers.build_publishers(), edit=edit,
     )  # fmt: skip
-    folding = None if asked.flag("each") else Folding(settings.changes.incident_pages, settings.changes.incident_hours)
-    return list(islice(reports.changes(database, wanted, folding, after), most))
+    grouping = None if query.flag("each") else IncidentGrouping(settings.changes.incident_pages, settings.changes.incident_hours)
+    return list(islice(reports.list_changes(database, criteria, grouping, cursor), limit))
 
 
-def feed(database: Database, asked: Asked) -> Raw:
+def atom_feed(database: Database, query: QueryParameters) -> RawResponse:
     """The latest of the same as Atom, with an id for each change that stays the same."""
-    found = _found(database, asked, None, SHOWN)
-    entries = [_entry(change) for change in found]
-    given = {name: asked.query.getlist(name) for name in FILTERS}
-    written = atom.document(entries, "changes", asked.links.to("changes.atom", **given))
-    return Raw(written, "application/atom+xml")
+    changes = _list_changes(database, query, None, PAGE_SIZE)
+    entries = [_atom_entry(change) for change in changes]
+    parameters = {name: query.parameters.getlist(name) for name in FILTER_PARAMETERS}
+    document = atom.render_feed(entries, "changes", query.links.to("changes.atom", **parameters))
+    return RawResponse(document, "application/atom+xml")
 
 
-def _entry(c: dict[str, Any]) -> Entry:
-    lines = [escape(", ".join(reports.in_words(c)))]
-    lines += [marked_sides("title", c["title_before"], c["title"])] if c["title_before"] != c["title"] else []
-    lines += [marked_sides(name, sides["before"], sides["after"]) for name, sides in c["fields"].items()]
-    lines += [marked_sides(e["what"], e["before"], e["after"]) for e in c["evidence"]]
-    if c["pages"] > 1:
-        lines.append(escape(f"the same edit on {c['pages']:,} pages"))
-    who = f"{c['publisher']}: " if c["publisher"] else ""
-    name = hashlib.sha256("\0".join((c["url"], c["from"], c["to"], c["at"])).encode()).hexdigest()[:32]
-    return Entry(f"change:{name}", printable(f"{who}{c['title'] or c['url']}"), c["at"], c["url"], str(Markup("<br>").join(lines)))
+def _atom_entry(change: dict[str, Any]) -> FeedEntry:
+    lines = [escape(", ".join(reports.describe_classification(change)))]
+    lines += [format_before_after("title", change["title_before"], change["title"])] if change["title_before"] != change["title"] else []
+    lines += [format_before_after(entry_id, sides["before"], sides["after"]) for entry_id, sides in change["fields"].items()]
+    lines += [format_before_after(e["what"], e["before"], e["after"]) for e in change["evidence"]]
+    if change["pages"] > 1:
+        lines.append(escape(f"the same edit on {change['pages']:,} pages"))
+    prefix = f"{change['publisher']}: " if change["publisher"] else ""
+    entry_id = hashlib.sha256("\0".join((change["url"], change["from"], change["to"], change["at"])).encode()).hexdigest()[:32]
+    return FeedEntry(
+        f"change:{entry_id}",
+        to_printable(f"{prefix}{change['title'] or change['url']}"),
+        change["at"],
+        change["url"],
+        str(Markup("<br>").join(lines)),
+    )

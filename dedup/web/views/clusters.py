@@ -7,105 +7,107 @@ from typing import Any
 from markupsafe import Markup
 
 from dedup import charts, reports, store
-from dedup.model import CLUSTERED
+from dedup.model import CLUSTER_RELATIONS
 from dedup.store import Database
-from dedup.store.lists import CLUSTER_ORDERS, ClusterFilter, ListedCluster
+from dedup.store.lists import CLUSTER_ORDERS, ClusterFilter, ClusterListRow
 from dedup.text import times
-from dedup.web.filters import span
-from dedup.web.links import key, unkey
-from dedup.web.render import Answer, Asked
+from dedup.web.filters import format_time_span
+from dedup.web.links import decode_cursor, encode_cursor
+from dedup.web.render import Page, QueryParameters
 
-SHOWN = 50
+PAGE_SIZE = 50
 """Clusters, or articles of one, on one page."""
 ORDERS = tuple(CLUSTER_ORDERS)
-FILTERS = ("order", "publisher", "relation", "size", "across", "since", "until")
+FILTER_PARAMETERS = ("order", "publisher", "relation", "size", "across", "since", "until")
 
 
-def view(database: Database, asked: Asked) -> Answer:
+def view(database: Database, query: QueryParameters) -> Page:
     """Clusters, those that grew last first."""
-    order = asked.one_of("order", ORDERS, ORDERS[0])
-    place = unkey(asked.text("after"), str if order == "newest" else int, str)
-    publisher = asked.house("publisher")
-    wanted = ClusterFilter(
-        publisher, asked.one_of("relation", ("", *CLUSTERED), "") or None, asked.whole("size", 0, 10**9), asked.flag("across"),
-        asked.moment("since"), asked.moment("until"),
+    order = query.choice("order", ORDERS, ORDERS[0])
+    cursor = decode_cursor(query.text("after"), str if order == "newest" else int, str)
+    publisher = query.publisher("publisher")
+    criteria = ClusterFilter(
+        publisher, query.choice("relation", ("", *CLUSTER_RELATIONS), "") or None, query.integer("size", 0, 10**9), query.flag("across"),
+        query.timestamp("since"), query.timestamp("until"),
     )  # fmt: skip
-    found = store.lists.list_clusters(database, wanted, order, (place[0], place[1]) if place else None, SHOWN + 1)
-    rows = found[:SHOWN]
-    after = key(getattr(rows[-1], CLUSTER_ORDERS[order]), rows[-1].url) if len(found) > SHOWN else None
-    given = {name: asked.text(name) for name in FILTERS}
-    told = {
-        "filters": {name: value for name, value in given.items() if value},
+    results = store.lists.list_clusters(database, criteria, order, (cursor[0], cursor[1]) if cursor else None, PAGE_SIZE + 1)
+    rows = results[:PAGE_SIZE]
+    next_cursor = encode_cursor(getattr(rows[-1], CLUSTER_ORDERS[order]), rows[-1].url) if len(results) > PAGE_SIZE else None
+    parameters = {name: query.text(name) for name in FILTER_PARAMETERS}
+    content = {
+        "filters": {name: value for name, value in parameters.items() if value},
         "order": order,
-        "clusters": [as_told(c) for c in rows],
-        "after": after,
+        "clusters": [cluster_as_json(c) for c in rows],
+        "after": next_cursor,
         "due": store.lists.count_unsummarised_pages(database),
     }
-    more = {
-        "given": given, "orders": ORDERS, "relations": CLUSTERED, "publishers": store.lists.publishers(database), "begun": place is None,
+    context = {
+        "given": parameters, "orders": ORDERS, "relations": CLUSTER_RELATIONS, "publishers": store.lists.publishers(database), "begun": cursor is None,
         "any": bool(rows) or store.statistics.count(database, "clusters") > 0,
     }  # fmt: skip
-    return Answer("clusters.html", "Clusters", told, more)
+    return Page("clusters.html", "Clusters", content, context)
 
 
-def as_told(c: ListedCluster) -> dict[str, Any]:
+def cluster_as_json(cluster: ClusterListRow) -> dict[str, Any]:
     """A cluster with how long it took to spread."""
-    known = c.first_published is not None and c.last_published is not None
-    span = times.seconds_between(c.first_published or "", c.last_published or "") if known else None
-    return c._asdict() | {"span_seconds": span}
+    has_times = cluster.first_published_at is not None and cluster.last_published_at is not None
+    span_seconds = times.seconds_between(cluster.first_published_at or "", cluster.last_published_at or "") if has_times else None
+    return cluster._asdict() | {"span_seconds": span_seconds}
 
 
-def one(database: Database, asked: Asked) -> Answer:
+def view_one(database: Database, query: QueryParameters) -> Page:
     """The cluster that a page is in: its own, or the largest of those it is a member of, the others by name. `of` names
     another of them."""
-    wanted = asked.text("url")
-    if not wanted:
-        return Answer("cluster.html", "A cluster", {"url": None}, {})
-    canonicaliser = asked.settings.urls.canonicaliser()
-    page = reports.find_page(database, canonicaliser, wanted, None)
-    place = unkey(asked.text("after"), str, str)
+    reference = query.text("url")
+    if not reference:
+        return Page("cluster.html", "A cluster", {"url": None}, {})
+    canonicaliser = query.settings.urls.build_canonicaliser()
+    page = reports.find_page(database, canonicaliser, reference, None)
+    cursor = decode_cursor(query.text("after"), str, str)
     url = store.pages.url(database, page)
-    within = store.lists.clusters_of_page(database, page)
-    if not within:
-        return Answer(
-            "cluster.html", "No cluster", {"url": url, "cluster": None, "due": store.lists.count_unsummarised_pages(database)}, {}
-        )
-    chosen = next((c for c in within if c.url == asked.text("of")), within[0])
-    cluster = store.pages.get_by_url(database, chosen.url)
-    assert cluster is not None
-    found = store.lists.cluster_members(database, cluster, (place[0], place[1]) if place else None, SHOWN + 1)
-    rows = found[:SHOWN]
-    first = chosen.first_published
+    clusters = store.lists.clusters_of_page(database, page)
+    if not clusters:
+        return Page("cluster.html", "No cluster", {"url": url, "cluster": None, "due": store.lists.count_unsummarised_pages(database)}, {})
+    cluster = next((c for c in clusters if c.url == query.text("of")), clusters[0])
+    cluster_page_id = store.pages.get_by_url(database, cluster.url)
+    assert cluster_page_id is not None
+    results = store.lists.cluster_members(database, cluster_page_id, (cursor[0], cursor[1]) if cursor else None, PAGE_SIZE + 1)
+    rows = results[:PAGE_SIZE]
+    first_published = cluster.first_published_at
     members = [
         m._asdict()
         | {
-            "lag_seconds": times.seconds_between(first, m.published_at) if first and m.published_at else None,
+            "lag_seconds": times.seconds_between(first_published, m.published_at) if first_published and m.published_at else None,
             "representative": not m.relation,
         }
         for m in rows
     ]
-    spread = store.lists.publication_times(database, cluster)
-    told = {
+    publication_times = store.lists.publication_times(database, cluster_page_id)
+    content = {
         "url": url,
-        "cluster": as_told(chosen),
-        "others": [c.url for c in within if c.url != chosen.url],
+        "cluster": cluster_as_json(cluster),
+        "others": [c.url for c in clusters if c.url != cluster.url],
         "members": members,
-        "after": key(rows[-1].published_at or rows[-1].first_at, rows[-1].url) if len(found) > SHOWN else None,
-        "spread": [{"at": at, "publisher": publisher} for at, publisher in spread[:1000]],
+        "after": encode_cursor(rows[-1].published_at or rows[-1].first_crawled_at, rows[-1].url) if len(results) > PAGE_SIZE else None,
+        "spread": [{"at": at, "publisher": publisher} for at, publisher in publication_times[:1000]],
         "due": store.lists.count_unsummarised_pages(database),
     }
-    begun = place is None
-    more = {"begun": begun, "chart": _chart([at for at, _ in spread]) if begun else None, "titles": {c.url: c.title for c in within}}
-    return Answer("cluster.html", chosen.title or chosen.url, told, more)
+    is_first_page = cursor is None
+    context = {
+        "begun": is_first_page,
+        "chart": _chart([at for at, _ in publication_times]) if is_first_page else None,
+        "titles": {c.url: c.title for c in clusters},
+    }
+    return Page("cluster.html", cluster.title or cluster.url, content, context)
 
 
-def _chart(published: list[str]) -> Markup:
+def _chart(publication_times: list[str]) -> Markup:
     """How many articles of the cluster had been published by when."""
-    if len(published) < 2:
+    if len(publication_times) < 2:
         return Markup("")
-    whole = times.seconds_between(published[0], published[-1]) or 1.0
-    points = tuple((times.seconds_between(published[0], at) / whole, n) for n, at in enumerate(published, 1))
-    ticks = [charts.Tick(place, span(whole * place)) for place in (0.0, 0.5, 1.0)]
-    told = "A line that rises with each article, by the time after the first."
-    line = charts.Steps(points, f"{len(published):,} articles")
-    return Markup(charts.steps("Articles over time", told, [line], ticks))  # noqa: S704  it escapes
+    total_seconds = times.seconds_between(publication_times[0], publication_times[-1]) or 1.0
+    points = tuple((times.seconds_between(publication_times[0], at) / total_seconds, n) for n, at in enumerate(publication_times, 1))
+    ticks = [charts.AxisTick(place, format_time_span(total_seconds * place)) for place in (0.0, 0.5, 1.0)]
+    description = "A line that rises with each article, by the time after the first."
+    line = charts.StepLine(points, f"{len(publication_times):,} articles")
+    return Markup(charts.render_step_lines("Articles over time", description, [line], ticks))  # noqa: S704  it escapes

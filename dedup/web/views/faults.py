@@ -5,26 +5,26 @@ from __future__ import annotations
 from typing import get_args
 
 from dedup import store
-from dedup.model import FAULTS, FaultKind
+from dedup.model import FAULT_MESSAGES, FaultKind
 from dedup.store import Database
-from dedup.web.links import key, unkey
-from dedup.web.render import Answer, Asked
+from dedup.web.links import decode_cursor, encode_cursor
+from dedup.web.render import Page, QueryParameters
 
-SHOWN = 100
+PAGE_SIZE = 100
 """Faults on one page."""
 
 
-def view(database: Database, asked: Asked) -> Answer:
+def view(database: Database, query: QueryParameters) -> Page:
     """Every fault that stands, by path, and how many there are of each kind."""
-    kind = asked.one_of("kind", ("", *get_args(FaultKind)), "")
-    place = unkey(asked.text("after"), str, str)
-    found = store.faults.list_after(database, (place[0], place[1]) if place else None, SHOWN + 1, kind or None)
-    rows = [{"path": p, "kind": k, "message": m, "since": s} for p, k, m, s in found[:SHOWN]]
-    after = key(rows[-1]["path"], rows[-1]["kind"]) if len(found) > SHOWN else None
-    told = {"kinds": store.statistics.count_by(database, "faults", "kind"), "kind": kind or None, "faults": rows, "after": after}
-    return Answer(
+    kind = query.choice("kind", ("", *get_args(FaultKind)), "")
+    cursor = decode_cursor(query.text("after"), str, str)
+    results = store.faults.list_after(database, (cursor[0], cursor[1]) if cursor else None, PAGE_SIZE + 1, kind or None)
+    rows = [{"path": p, "kind": k, "message": m, "since": s} for p, k, m, s in results[:PAGE_SIZE]]
+    next_cursor = encode_cursor(rows[-1]["path"], rows[-1]["kind"]) if len(results) > PAGE_SIZE else None
+    content = {"kinds": store.statistics.count_by(database, "faults", "kind"), "kind": kind or None, "faults": rows, "after": next_cursor}
+    return Page(
         "faults.html",
         "Faults",
-        told,
-        {"meaning": FAULTS, "files": 0 if rows else store.statistics.count(database, "files", "gone = 0"), "begun": place is None},
+        content,
+        {"meaning": FAULT_MESSAGES, "files": 0 if rows else store.statistics.count(database, "files", "gone = 0"), "begun": cursor is None},
     )

@@ -9,102 +9,104 @@ from markupsafe import Markup
 
 from dedup import reports, store
 from dedup.model import SEVERITIES
-from dedup.reports import STATE_RECIPE, Wanted
+from dedup.reports import STATE_RECIPE, ChangeFilter
 from dedup.store import Database
 from dedup.store.rows import RevisionRow, TimelineRow
 from dedup.text import urls
 from dedup.web import charts
-from dedup.web.links import digest, key, unkey
-from dedup.web.render import Answer, Asked
+from dedup.web.links import decode_cursor, encode_cursor, parse_digest
+from dedup.web.render import Page, QueryParameters
 
-CRAWLS, REVISIONS, CHANGES, COPIES = 200, 50, 50, 100
+MAX_CRAWLS, MAX_REVISIONS, MAX_CHANGES, MAX_COPIES = 200, 50, 50, 100
 """What is shown at once."""
-TEXT = 20_000
+MAX_TEXT_CHARACTERS = 20_000
 """Characters of a text that are shown."""
 
 
-def view(database: Database, asked: Asked) -> Answer:
+def view(database: Database, query: QueryParameters) -> Page:
     """The page that a URL in any spelling, or an article's id, stands for. `after` goes on in its sightings, `before` in its
     revisions."""
-    wanted = asked.text("url")
-    if not wanted:
-        return Answer("page.html", "Find a page", {"url": None}, {})
-    place = unkey(asked.text("after"), str, str)
-    before = unkey(asked.text("before"), int)
-    page = reports.find_page(database, asked.settings.urls.canonicaliser(), wanted, None)
+    reference = query.text("url")
+    if not reference:
+        return Page("page.html", "Find a page", {"url": None}, {})
+    cursor = decode_cursor(query.text("after"), str, str)
+    revision_cursor = decode_cursor(query.text("before"), int)
+    page = reports.find_page(database, query.settings.urls.build_canonicaliser(), reference, None)
     revisions = store.revisions.of_page(database, page)
-    told, crawls = _told(database, page, revisions, place, before[0] if before else len(revisions) + 1)
+    content, crawls = _page_content(database, page, revisions, cursor, revision_cursor[0] if revision_cursor else len(revisions) + 1)
     current = store.pages.current_state(database, page)
-    shown = next((n for n, r in enumerate(revisions, 1) if r.digest == current), None)
+    current_number = next((n for n, r in enumerate(revisions, 1) if r.digest == current), None)
     body = None if current is None else store.revisions.body_of_state(database, page, current)
-    more = {
+    context = {
         "chart": _chart(crawls, {r.id: n for n, r in enumerate(revisions, 1)}),
-        "shown": shown,
-        "body": body and body[:TEXT],
-        "cut": bool(body) and len(body or "") > TEXT,
-        "begun": place is None and before is None,
+        "shown": current_number,
+        "body": body and body[:MAX_TEXT_CHARACTERS],
+        "cut": bool(body) and len(body or "") > MAX_TEXT_CHARACTERS,
+        "begun": cursor is None and revision_cursor is None,
         "latest": revisions[-1] if revisions else None,
     }
-    return Answer("page.html", told["title"] or told["url"], told, more)
+    return Page("page.html", content["title"] or content["url"], content, context)
 
 
-def _told(
-    database: Database, page: int, revisions: list[RevisionRow], place: tuple[Any, ...] | None, before: int
+def _page_content(
+    database: Database, page: int, revisions: list[RevisionRow], cursor: tuple[Any, ...] | None, before_number: int
 ) -> tuple[dict[str, Any], list[TimelineRow]]:
     url = store.pages.url(database, page)
-    number = {r.id: n for n, r in enumerate(revisions, 1)}
-    by_digest = {f"{STATE_RECIPE}:{r.digest.hex()}": n for n, r in enumerate(revisions, 1)}
-    crawls = store.sightings.list_of_page(database, page, (place[0], digest(place[1])) if place else None, CRAWLS + 1)
-    seen = [list(rows) for _, rows in groupby(crawls, key=lambda r: r.sighting_id)]
-    more = len(seen) > CRAWLS
-    seen = seen[:CRAWLS]
-    changes = list(islice(reports.changes(database, Wanted(url=url, min_severity=SEVERITIES[0])), CHANGES + 1))
-    copies, more_copies = reports.copies(database, page, COPIES)
-    listed = [(n, r) for n, r in enumerate(revisions, 1) if n < before][::-1]
-    m, now = store.pages.current_metadata(database, page), store.pages.current_articles(database, [page]).get(page)
-    told = {
+    numbers = {r.id: n for n, r in enumerate(revisions, 1)}
+    numbers_by_digest = {f"{STATE_RECIPE}:{r.digest.hex()}": n for n, r in enumerate(revisions, 1)}
+    crawls = store.sightings.list_of_page(database, page, (cursor[0], parse_digest(cursor[1])) if cursor else None, MAX_CRAWLS + 1)
+    sighting_groups = [list(rows) for _, rows in groupby(crawls, key=lambda r: r.sighting_id)]
+    has_more = len(sighting_groups) > MAX_CRAWLS
+    sighting_groups = sighting_groups[:MAX_CRAWLS]
+    changes = list(islice(reports.list_changes(database, ChangeFilter(url=url, min_severity=SEVERITIES[0])), MAX_CHANGES + 1))
+    copies, more_copies = reports.list_copies(database, page, MAX_COPIES)
+    numbered_revisions = [(n, r) for n, r in enumerate(revisions, 1) if n < before_number][::-1]
+    metadata, article = store.pages.current_metadata(database, page), store.pages.current_articles(database, [page]).get(page)
+    content = {
         "url": url,
-        "title": now.title if now else "",
-        "publisher": now.publisher if now else "",
-        "author": m.author if m else "",
-        "category": m.category if m else "",
-        "published_at": m.published_at if m else None,
-        "id": m.id if m else None,
+        "title": article.title if article else "",
+        "publisher": article.publisher if article else "",
+        "author": metadata.author if metadata else "",
+        "category": metadata.category if metadata else "",
+        "published_at": metadata.published_at if metadata else None,
+        "id": metadata.id if metadata else None,
         "first_crawled_at": min((r.first_crawled_at for r in revisions), default=None),
         "last_crawled_at": max((r.last_crawled_at for r in revisions), default=None),
         "revisions": len(revisions),
         "sightings": store.sightings.count_of_page(database, page),
-        "aliases": sorted({urls.shown(spelling) for spelling in store.pages.aliases(database, page)} - {url}),
-        "states": [reports.revision(n, r) for n, r in listed[:REVISIONS]],
-        "before": key(listed[REVISIONS - 1][0]) if len(listed) > REVISIONS else None,
+        "aliases": sorted({urls.to_display_url(spelling) for spelling in store.pages.aliases(database, page)} - {url}),
+        "states": [reports.revision_as_json(n, r) for n, r in numbered_revisions[:MAX_REVISIONS]],
+        "before": encode_cursor(numbered_revisions[MAX_REVISIONS - 1][0]) if len(numbered_revisions) > MAX_REVISIONS else None,
         "changes": [
-            {**c, "from_revision": by_digest.get(c["from"]), "to_revision": by_digest.get(c["to"])} for c in changes[:CHANGES]
+            {**c, "from_revision": numbers_by_digest.get(c["from"]), "to_revision": numbers_by_digest.get(c["to"])} for c in changes[:MAX_CHANGES]
         ],
-        "more_changes": len(changes) > CHANGES,
+        "more_changes": len(changes) > MAX_CHANGES,
         "copies": copies,
         "more_copies": more_copies,
-        "crawls": [_crawl(rows, number) for rows in seen],
-        "after": key(seen[-1][0].crawled_at, seen[-1][0].digest.hex()) if more else None,
+        "crawls": [_crawl_as_json(rows, numbers) for rows in sighting_groups],
+        "after": encode_cursor(sighting_groups[-1][0].crawled_at, sighting_groups[-1][0].digest.hex()) if has_more else None,
     }  # fmt: skip
-    return told, [rows[0] for rows in seen]
+    return content, [rows[0] for rows in sighting_groups]
 
 
-def _crawl(rows: list[TimelineRow], number: dict[int, int]) -> dict[str, Any]:
+def _crawl_as_json(rows: list[TimelineRow], numbers: dict[int, int]) -> dict[str, Any]:
     first = rows[0]
     return {
         "crawled_at": first.crawled_at,
-        "revision": number.get(first.revision_id) if first.standing == "counted" else None,
-        "standing": first.standing,
-        "crawled_at_from": first.crawled_at_from,
-        "files": [{"path": r.path, "check": r.check_status, "cause": r.check_cause, "gone": r.gone} for r in rows],
+        "revision": numbers.get(first.revision_id) if first.status == "counted" else None,
+        "standing": first.status,
+        "crawled_at_from": first.crawled_at_source,
+        "files": [{"path": r.path, "check": r.check_status, "cause": r.check_cause, "gone": r.is_gone} for r in rows],
     }
 
 
-def _chart(crawls: list[TimelineRow], number: dict[int, int]) -> Markup:
+def _chart(crawls: list[TimelineRow], numbers: dict[int, int]) -> Markup:
     points = []
-    for c in reversed(crawls):
-        row = number.get(c.revision_id)
-        counted = c.standing == "counted"
-        points.append(charts.Point(c.crawled_at, row or 1, f"revision {row or '–'}" + ("" if counted else f", {c.standing}"), counted))
+    for crawl in reversed(crawls):
+        row = numbers.get(crawl.revision_id)
+        is_counted = crawl.status == "counted"
+        points.append(
+            charts.Point(crawl.crawled_at, row or 1, f"revision {row or '–'}" + ("" if is_counted else f", {crawl.standing}"), is_counted)
+        )
     title = "Which revision the page showed, by time of crawl"
-    return charts.steps(points, len(number) or 1, title, "The same is in the table of crawls below.")
+    return charts.timeline_chart(points, len(numbers) or 1, title, "The same is in the table of crawls below.")

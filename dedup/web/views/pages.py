@@ -3,41 +3,41 @@
 from __future__ import annotations
 
 from dedup import store
-from dedup.similarity.clustering import CHECKS
+from dedup.similarity.clustering import CHECK_ORDER
 from dedup.store import Database
 from dedup.store.lists import PAGE_ORDERS, PageFilter
-from dedup.web.links import key, unkey
-from dedup.web.render import Answer, Asked
+from dedup.web.links import decode_cursor, encode_cursor
+from dedup.web.render import Page, QueryParameters
 
-SHOWN = 100
+PAGE_SIZE = 100
 """Pages at once."""
 ORDERS = tuple(PAGE_ORDERS)
-PLACES = ("alone", "representative", "member")
-FILTERS = ("order", "publisher", "place", "check", "edited", "since", "until")
+CLUSTER_ROLES = ("alone", "representative", "member")
+FILTER_PARAMETERS = ("order", "publisher", "place", "check", "edited", "since", "until")
 
 
-def view(database: Database, asked: Asked) -> Answer:
+def view(database: Database, query: QueryParameters) -> Page:
     """Pages, those that were crawled last first."""
-    order = asked.one_of("order", ORDERS, ORDERS[0])
-    place = unkey(asked.text("after"), int if order == "edited" else str, str)
-    publisher = asked.house("publisher")
-    wanted = PageFilter(
-        publisher, asked.one_of("place", ("", *PLACES), "") or None, asked.one_of("check", ("", *CHECKS), "") or None,
-        asked.flag("edited"), asked.moment("since"), asked.moment("until"),
+    order = query.choice("order", ORDERS, ORDERS[0])
+    cursor = decode_cursor(query.text("after"), int if order == "edited" else str, str)
+    publisher = query.publisher("publisher")
+    criteria = PageFilter(
+        publisher, query.choice("place", ("", *CLUSTER_ROLES), "") or None, query.choice("check", ("", *CHECK_ORDER), "") or None,
+        query.flag("edited"), query.timestamp("since"), query.timestamp("until"),
     )  # fmt: skip
-    found = store.lists.list_pages(database, wanted, order, (place[0], place[1]) if place else None, SHOWN + 1)
-    rows = found[:SHOWN]
-    after = key(getattr(rows[-1], PAGE_ORDERS[order]), rows[-1].url) if len(found) > SHOWN else None
-    given = {name: asked.text(name) for name in FILTERS}
-    told = {
-        "filters": {name: value for name, value in given.items() if value},
+    results = store.lists.list_pages(database, criteria, order, (cursor[0], cursor[1]) if cursor else None, PAGE_SIZE + 1)
+    rows = results[:PAGE_SIZE]
+    next_cursor = encode_cursor(getattr(rows[-1], PAGE_ORDERS[order]), rows[-1].url) if len(results) > PAGE_SIZE else None
+    parameters = {name: query.text(name) for name in FILTER_PARAMETERS}
+    content = {
+        "filters": {name: value for name, value in parameters.items() if value},
         "order": order,
         "pages": [p._asdict() for p in rows],
-        "after": after,
+        "after": next_cursor,
         "due": store.lists.count_unsummarised_pages(database),
     }
-    more = {
-        "given": given, "orders": ORDERS, "places": PLACES, "checks": CHECKS, "publishers": store.lists.publishers(database), "begun": place is None,
+    context = {
+        "given": parameters, "orders": ORDERS, "places": CLUSTER_ROLES, "checks": CHECK_ORDER, "publishers": store.lists.publishers(database), "begun": cursor is None,
         "any": bool(rows) or store.statistics.count(database, "summaries") > 0,
     }  # fmt: skip
-    return Answer("pages.html", "Pages", told, more)
+    return Page("pages.html", "Pages", content, context)

@@ -9,14 +9,14 @@ from dedup import reports
 from dedup.errors import ParameterError
 from dedup.reports import explain
 from dedup.store import Database
-from dedup.web.render import Answer, Asked
+from dedup.web.render import Page, QueryParameters
 
-TEXT = 200_000
+MAX_TEXT_CHARACTERS = 200_000
 """Characters of either text that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class TextRun:
     """A run of one side's text, and the numbers of the passages that it is part of; `begins`: those that begin with it."""
 
     text: str
@@ -24,47 +24,47 @@ class Stretch:
     begins: tuple[int, ...]
 
 
-def view(database: Database, asked: Asked) -> Answer:
+def view(database: Database, query: QueryParameters) -> Page:
     """Pages `a` and `b`, as they are now or in a revision (`a_revision`, `b_revision`): what is alike in them, and why they are told as
     copies of each other or are not."""
-    if not asked.text("a") or not asked.text("b"):
-        return Answer("pair.html", "Two articles", {"a": None, "b": None, "passages": []})
-    sides = [_side(database, asked, name) for name in ("a", "b")]
-    found = explain.explain(database, asked.settings, *sides)
-    passages = [{"a": p["a"], "b": p["b"], "characters": p["characters"]} for p in found["passages"]]
-    told = {**found, "passages": passages}
-    more = {
+    if not query.text("a") or not query.text("b"):
+        return Page("pair.html", "Two articles", {"a": None, "b": None, "passages": []})
+    articles = [_compared_article(database, query, name) for name in ("a", "b")]
+    explanation = explain.explain_pair(database, query.settings, *articles)
+    passages = [{"a": p["a"], "b": p["b"], "characters": p["characters"]} for p in explanation["passages"]]
+    content = {**explanation, "passages": passages}
+    context = {
         "texts": {
-            name: list(_stretches(side.body[:TEXT], [(p[name][0], p[name][1]) for p in passages]))
-            for name, side in zip("ab", sides, strict=True)
+            name: list(_text_runs(side.body[:MAX_TEXT_CHARACTERS], [(p[name][0], p[name][1]) for p in passages]))
+            for name, side in zip("ab", articles, strict=True)
         },
-        "cut": any(len(side.body) > TEXT for side in sides),
+        "cut": any(len(side.body) > MAX_TEXT_CHARACTERS for side in articles),
     }  # fmt: skip
-    return Answer("pair.html", "Two articles", told, more)
+    return Page("pair.html", "Two articles", content, context)
 
 
-def _side(database: Database, asked: Asked, name: str) -> explain.Side:
-    page = reports.find_page(database, asked.settings.urls.canonicaliser(), asked.text(name), None)
-    given = asked.text(f"{name}_revision")
-    if given and not (given.isascii() and given.isdigit() and len(given) < 7):
+def _compared_article(database: Database, query: QueryParameters, name: str) -> explain.ComparedArticle:
+    page = reports.find_page(database, query.settings.urls.build_canonicaliser(), query.text(name), None)
+    revision = query.text(f"{name}_revision")
+    if revision and not (revision.isascii() and revision.isdigit() and len(revision) < 7):
         raise ParameterError(name=f"{name}_revision", problem="must be the number of a revision")
-    return explain.from_page(database, asked.settings, page, int(given) if given else None)
+    return explain.article_from_page(database, query.settings, page, int(revision) if revision else None)
 
 
-def _stretches(body: str, passages: Sequence[tuple[int, int]]) -> Iterator[Stretch]:
+def _text_runs(body: str, passages: Sequence[tuple[int, int]]) -> Iterator[TextRun]:
     """The text cut where a passage begins or ends."""
-    cuts: dict[int, tuple[list[int], list[int]]] = {}
+    boundaries: dict[int, tuple[list[int], list[int]]] = {}
     for number, (begin, end) in enumerate(passages, 1):
         if begin < len(body):
-            cuts.setdefault(begin, ([], []))[0].append(number)
-            cuts.setdefault(min(end, len(body)), ([], []))[1].append(number)
-    within: list[int] = []
-    at = 0
-    begun: tuple[int, ...] = ()
-    for place in [*sorted(cuts), len(body)]:
-        if place > at:
-            yield Stretch(body[at:place], tuple(within), begun)
-        begins, ends = cuts.get(place, ([], []))
-        within = [n for n in within if n not in ends] + begins
-        begun = tuple(begins)
-        at = place
+            boundaries.setdefault(begin, ([], []))[0].append(number)
+            boundaries.setdefault(min(end, len(body)), ([], []))[1].append(number)
+    open_passages: list[int] = []
+    position = 0
+    starting: tuple[int, ...] = ()
+    for boundary in [*sorted(boundaries), len(body)]:
+        if boundary > position:
+            yield TextRun(body[position:boundary], tuple(open_passages), starting)
+        begins, ends = boundaries.get(boundary, ([], []))
+        open_passages = [n for n in open_passages if n not in ends] + begins
+        starting = tuple(begins)
+        position = boundary

@@ -5,41 +5,41 @@ from __future__ import annotations
 from typing import Any
 
 from dedup.reports import STATE_RECIPE
-from dedup.search import Hit, find, reach
+from dedup.search import SearchHit, index_coverage, search_revisions
 from dedup.store import Database
-from dedup.web.render import Answer, Asked
+from dedup.web.render import Page, QueryParameters
 
-SHOWN = 30
+PAGE_SIZE = 30
 
 
-def view(database: Database, asked: Asked) -> Answer:
+def view(database: Database, query: QueryParameters) -> Page:
     """Revisions that hold what is looked for, the last recorded first, and how far search reaches."""
-    wanted = asked.text("q")
-    if not wanted:
-        far = reach(database)
-        told: dict[str, Any] = {"q": "", "hits": [], "after": None, "reached": far.held, "texts": far.all}
-        return Answer("search.html", "Search", told, {"begun": True, "index": asked.settings.search.index})
-    before = asked.text("after") or None
-    found = find(database, asked.settings.publishers.publishers(), wanted, before, SHOWN)
-    told = {
-        "q": wanted,
-        "problem": found.problem or None,
-        "hits": [_told(hit) for hit in found.hits],
-        "after": found.next,
-        "reached": found.reach.held,
-        "texts": found.reach.all,
+    query_text = query.text("q")
+    if not query_text:
+        coverage = index_coverage(database)
+        content: dict[str, Any] = {"q": "", "hits": [], "after": None, "reached": coverage.indexed, "texts": coverage.total}
+        return Page("search.html", "Search", content, {"begun": True, "index": query.settings.search.index})
+    cursor = query.text("after") or None
+    result = search_revisions(database, query.settings.publishers.build_publishers(), query_text, cursor, PAGE_SIZE)
+    content = {
+        "q": query_text,
+        "problem": result.problem or None,
+        "hits": [_hit_as_json(hit) for hit in result.hits],
+        "after": result.next_cursor,
+        "reached": result.coverage.indexed,
+        "texts": result.coverage.total,
     }
-    return Answer("search.html", f"{wanted} · Search", told, {"begun": before is None, "index": asked.settings.search.index})
+    return Page("search.html", f"{query_text} · Search", content, {"begun": cursor is None, "index": query.settings.search.index})
 
 
-def _told(hit: Hit) -> dict[str, Any]:
+def _hit_as_json(hit: SearchHit) -> dict[str, Any]:
     return {
         "url": hit.url,
         "title": [list(piece) for piece in hit.title],
         "publisher": hit.publisher,
         "crawled_at": hit.crawled_at,
         "current": hit.current,
-        "state": f"{STATE_RECIPE}:{hit.state.hex()}",
-        "text": None if hit.text is None else [list(piece) for piece in hit.text],
+        "state": f"{STATE_RECIPE}:{hit.state_digest.hex()}",
+        "text": None if hit.snippet is None else [list(piece) for piece in hit.snippet],
         "pruned_at": hit.pruned_at,
     }

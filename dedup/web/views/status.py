@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dedup.daemon import health_file
-from dedup.reports.status import daemon, holds, told
+from dedup.reports.status import daemon_as_json, daemon_status, database_summary
 from dedup.store import Database
-from dedup.web.render import Answer, Asked
+from dedup.web.render import Page, QueryParameters
 
 
-def view(database: Database, asked: Asked) -> Answer:
+def view(database: Database, query: QueryParameters) -> Page:
     """What `dedup status` tells."""
-    found = holds(database) | told(daemon(asked.settings.database.path))
-    more = {"reasons": health_file.REASONS, "database": asked.settings.database.path, "directories": asked.settings.crawl.directories}
-    return Answer("status.html", "Status", found, more)
+    content = database_summary(database) | daemon_as_json(daemon_status(query.settings.database.path))
+    context = {
+        "reasons": health_file.REASON_DESCRIPTIONS,
+        "database": query.settings.database.path,
+        "directories": query.settings.crawl.directories,
+    }
+    return Page("status.html", "Status", content, context)
