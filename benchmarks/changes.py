@@ -40,7 +40,7 @@ def main(articles: int, sizes: tuple[int, ...]) -> None:
             pairs = [(was, edited(n)) for n, was in enumerate(bodies)]
             begun = time.process_time()
             for was, now in pairs:
-                classify_change(PageState("제목", was, METADATA), PageState("제목", PageHistory, METADATA), PageHistory(), rules)
+                classify_change(PageState("제목", was, METADATA), PageState("제목", now, METADATA), PageHistory(), rules)
             judged = time.process_time()
             for was, now in pairs:
                 render.as_json(render.fold_unchanged(diff.compare(diff.clean(was), diff.clean(now))))

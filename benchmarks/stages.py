@@ -16,6 +16,7 @@ from dedup.matching.matcher import Matcher
 from dedup.matching.passage_matcher import PassageMatcher
 from dedup.matching.thresholds import MatchCriteria
 from dedup.scan.counts import ScanCounts
+from dedup.scan.extract import extract_files
 from dedup.scan.scanner import Scan
 from dedup.scan.session import open_session
 from dedup.similarity import winnowing

@@ -398,7 +398,7 @@ def test_texts_that_do_not_fit_are_prepared_when_they_are_asked_for(crawl: Path,
     running.scan(crawl, db)
     prepared: list[str] = []
 
-    def counted(body: str) -> overlap.Prepared:
+    def counted(body: str) -> overlap.PreparedText:
         prepared.append(body)
         return overlap.prepare_text(body)
 

@@ -37,7 +37,7 @@ def test_utf16_is_read_with_and_without_a_bom(encoding: str, bom: bytes, content
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
 @pytest.mark.parametrize("lost", [1, 2, 3])
 def test_half_a_utf16_character_at_the_end_is_truncation(encoding: str, lost: int) -> None:
-    assert decode("---\n가😀".encode(encoding)[:-DecodedText]) == DecodedText("---\n가", encoding, truncated=True)
+    assert decode("---\n가😀".encode(encoding)[:-lost]) == DecodedText("---\n가", encoding, truncated=True)
 
 
 def test_a_lone_surrogate_within_utf16_is_undecodable() -> None:

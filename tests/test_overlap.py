@@ -20,7 +20,7 @@ from tests.crawl import edited, words
 ANY = st.text(st.characters(exclude_categories=["Cs"]), max_size=40) | st.text(st.sampled_from("가나ab1. 𝔸"), max_size=60)
 
 
-def naive(a: str, b: str) -> overlap.Overlap:
+def naive(a: str, b: str) -> overlap.ShingleOverlap:
     x, y = (normalise.shingles(normalise.normalise(body)) for body in (a, b))
     return overlap.ShingleOverlap(len(x), len(y), len(x & y))
 
@@ -104,7 +104,7 @@ def positions(flags: NDArray[np.bool_]) -> set[int]:
     return set(np.flatnonzero(flags).tolist())
 
 
-def compare(a: str, b: str, masks: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])) -> overlap.Shared:
+def compare(a: str, b: str, masks: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])) -> overlap.SharedPassages:
     """What `shared` finds, once it is held against the definitions, both ways round."""
     x, y = overlap.prepare_text(a), overlap.prepare_text(b)
     hidden_x, hidden_y = mask(len(x.points), masks[0]), mask(len(y.points), masks[1])

@@ -106,7 +106,7 @@ def test_a_house_is_called_as_it_was_first_configured() -> None:
         (Publisher("B", aliases=("hanbit  ilbo",)), "hanbit ilbo"),
         (Publisher("한빛 일보"), "한빛 일보"),
         (Publisher("hanbit ILBO"), "hanbit ilbo"),
-        (Publisher("B", names=(unicodedata.normalize("NFD", "한빛일보"),)), "한빛일보"),
+        (Publisher("B", aliases=(unicodedata.normalize("NFD", "한빛일보"),)), "한빛일보"),
         (Publisher("B", oids=("1", "902")), "902"),
         (Publisher("B", hosts=("HANBIT.example",)), "hanbit.example"),
     ],
@@ -130,4 +130,4 @@ def test_a_host_below_another_houses_is_no_conflict() -> None:
 
 
 def test_an_address_that_is_none_has_no_host() -> None:
-    assert PublisherResolver([Publisher("한빛일보", hosts=("hanbit.example",))]).house("", "", "http://[x") == ""
+    assert PublisherResolver([Publisher("한빛일보", hosts=("hanbit.example",))]).canonical_name("", "", "http://[x") == ""

@@ -295,7 +295,7 @@ def test_results_come_newest_first_in_pages_that_join(crawl: Path, db: Path) -> 
 
 def test_a_page_that_is_full_and_the_last_has_no_next_one(crawl: Path, db: Path) -> None:
     scanned(crawl, db, *(numbered(n, f"예산 이야기 {n}") for n in range(10)))
-    assert looked_for(db, "예산", limit=10).next is None
+    assert looked_for(db, "예산", limit=10).next_cursor is None
 
 
 @pytest.mark.parametrize("before", ["", "x", "AAAA", "9" * 400, "가", "__________8"])
@@ -385,7 +385,7 @@ def test_the_index_is_filled_in_steps_and_search_tells_how_far_it_reaches(crawl:
         assert search.update(should_stop=lambda: next(asked)) == IndexProgress(8, 2)
         search.close()
         assert index_coverage(database) == searcher.IndexCoverage(8, 10)
-    assert looked_for(db, "예산").reach == searcher.IndexCoverage(8, 10)
+    assert looked_for(db, "예산").coverage == searcher.IndexCoverage(8, 10)
     assert len(looked_for(db, "예산").hits) == 8
     assert filled(db) == IndexProgress(2, 0)
     assert filled(db) == IndexProgress(0, 0)
@@ -422,7 +422,7 @@ def test_a_key_that_another_text_has_by_now_finds_that_and_nothing_of_the_one_be
     assert titles(db, "육교") == []
     assert titles(db, "항구") == ["제목2"]
     assert titles(db, "소식") == ["제목1", "제목2"]
-    assert looked_for(db, "소식").reach == searcher.IndexCoverage(2, 2)
+    assert looked_for(db, "소식").coverage == searcher.IndexCoverage(2, 2)
     assert_holds(crawl, db)
 
 
@@ -485,7 +485,7 @@ def test_a_pruned_text_is_found_by_its_title_alone_and_wholly_when_a_file_shows_
     assert run(folder, "scan").code == 0
     assert run(folder, "prune").code == 0
     assert titles(db, "육교") == []
-    found = [hit for hit in looked_for(db, "title:제목1").hits if hit.text is None]
+    found = [hit for hit in looked_for(db, "title:제목1").hits if hit.snippet is None]
     assert [hit.pruned_at is not None for hit in found] == [True]
     with open_writable(str(db), "test") as database:
         rebuild(database)

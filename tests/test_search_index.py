@@ -145,15 +145,15 @@ def test_an_older_copy_of_the_database_finds_what_it_has_and_nothing_else(crawl:
     for gone in crawl.glob("*_000000000[78]*"):
         gone.unlink()
     shutil.copy(tmp_path / "older", db)
-    assert looked_for(db, "이야기").reach.held == 0
+    assert looked_for(db, "이야기").coverage.indexed == 0
     assert titles(db, "육교") == []
     numbered(9, "다리 이야기").write(crawl)
     numbered(10, "항구 이야기").write(crawl)
     running.scan(crawl, db)
-    assert looked_for(db, "이야기").reach.held == 0
+    assert looked_for(db, "이야기").coverage.indexed == 0
     filled(db)
     assert [titles(db, asked) for asked in ("육교", "터널", "다리", "항구")] == [[], [], ["제목9"], ["제목10"]]
-    assert looked_for(db, "이야기").reach == searcher.IndexCoverage(5, 5)
+    assert looked_for(db, "이야기").coverage == searcher.IndexCoverage(5, 5)
 
 
 def test_a_restored_backup_is_not_searched_by_the_index_of_what_was_there_before(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_spellings_that_mean_the_same_are_one_page(spellings: list[str]) -> None
 
 def test_an_international_host_is_the_same_in_either_spelling() -> None:
     spelt = "한빛.example".encode("idna").decode()
-    assert SHIPPED.canonicalise("https://한빛.example/a") == SHIPPED.canonical(f"https://{spelt}/a") == f"https://{spelt}/a"
+    assert SHIPPED.canonicalise("https://한빛.example/a") == SHIPPED.canonicalise(f"https://{spelt}/a") == f"https://{spelt}/a"
 
 
 DIFFERENT = [

@@ -103,7 +103,7 @@ def _format_when(alert: AlertRow, style: MessageStyle) -> str:
     crawled_at = alert.payload.get("crawled_at")
     text = style.format_time(alert.at)
     if isinstance(crawled_at, list) and len(crawled_at) == 2:
-        text = f"{style.translate('crawled')} {style.format_time(crawled_at[0])} → {style.time(crawled_at[1])}"
+        text = f"{style.translate('crawled')} {style.format_time(crawled_at[0])} → {style.format_time(crawled_at[1])}"
     if published_at := alert.payload.get("published_at"):
         text += f", {style.translate('published')} {style.format_time(str(published_at))}"
     return text

@@ -119,7 +119,7 @@ def retry(options: CommonOptions, names: tuple[str, ...], dead: bool, output_for
 @click.pass_obj
 def test(options: CommonOptions, name: str, output_format: str) -> None:
     """Send a test message to a channel of the configuration. Exits with 3 and says why if it is not taken; needs no database."""
-    from dedup.alerts.channels import resolve_path
+    from dedup.alerts.channels import resolve_path, send_message
     from dedup.alerts.messages import build_test_message
     from dedup.errors import UnknownChannelError
 

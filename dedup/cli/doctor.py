@@ -62,6 +62,8 @@ def doctor(options: CommonOptions, quick: bool, repair: bool, output_format: str
     from dedup.similarity import jit
 
     settings = options.load().settings
+    from dedup.doctor.repair import repair_database
+
     repairs: list[str] = []
     examined = 0
     if repair:

@@ -61,7 +61,7 @@ def reindex(
     settings = options.load().settings
     if not os.path.exists(settings.database.path):
         raise DatabaseMissingError(path=settings.database.path)
-    pending: list[recipes.Pending] = []
+    pending: list[recipes.PendingRecipe] = []
     if not steps:
         with open_database(settings.database.path) as reader:
             pending = recipes.find_pending_recipes(reader, recipes.configured_recipes(settings))

@@ -37,7 +37,7 @@ def report(options: CommonOptions, since: str | None, until: str | None, publish
     begin, end = parse_time("--since", since), parse_time("--until", until)
     loaded = options.load()
     settings = loaded.settings
-    publishers: Publishers = settings.publishers.build_publishers()
+    publishers = settings.publishers.build_publishers()
     canonical = None if publisher is None else publishers.canonical_name(publisher, "", "")
     with open_database(settings.database.path) as database:
         statistics = compute_statistics(database, Period(begin, end, canonical), ZoneInfo(settings.delivery.zone), publishers)

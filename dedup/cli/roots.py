@@ -46,6 +46,7 @@ def list_(options: CommonOptions, output_format: str) -> None:
 
 
 def _print_directories(options: CommonOptions, output_format: str) -> None:
+    from dedup.reports.status import list_directories
     from dedup.store import open_database
 
     settings = options.load().settings

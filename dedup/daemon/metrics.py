@@ -29,7 +29,7 @@ def serve_metrics(listen: str, latest_health: Callable[[], Health], database: st
     except ImportError as error:
         raise MetricsError(listen=listen, problem=f"{error.name} is not installed; install dedup[metrics]") from error
 
-    class Reported(Collector):
+    class HealthCollector(Collector):
         def collect(self) -> Iterator[Metric]:
             for name, kind, help_, label, values in _metric_families(latest_health(), database):
                 family = (CounterMetricFamily if kind == "counter" else GaugeMetricFamily)(name, help_, labels=[label] if label else None)

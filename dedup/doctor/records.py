@@ -127,7 +127,7 @@ RECORD_STEPS: Steps = {
 
 def rows_finding(misfit: MisfitCount, message: str, repair_kind: RepairKind | None, remedy: str = _REPAIR_REMEDY) -> Finding:
     """An error about rows, with the first of their names."""
-    names = ", ".join(map(to_printable, misfit.examples)) + (", …" if misfit.number > len(misfit.names) else "")
+    names = ", ".join(map(to_printable, misfit.examples)) + (", …" if misfit.count > len(misfit.examples) else "")
     return Finding(RECORDS, "error", f"{message}: {misfit.count:,}" + (f" ({names})" if misfit.examples else ""), remedy, repair_kind)
 
 

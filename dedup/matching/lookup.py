@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dedup import store
 from dedup.matching.boilerplate import Boilerplate
@@ -19,6 +21,7 @@ from dedup.store import Database
 
 _CHUNK_ROWS = 4096
 _T = TypeVar("_T")
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +55,17 @@ def find_similar_texts(
         if np.array_equal(prepared.points, other_prepared.points):
             continue
         publisher_id = store.passages.publisher(database, text_id)
-        assessment = criteria.assess(
-            prepared,
-            other_prepared,
-            lambda t=other_prepared, p=publisher_id: (mask, boilerplate_masker.mask(t, p)),
-            by_passages=by_passages,
-        )  # type: ignore[misc]
+        masks = partial(_mask_both, boilerplate_masker, mask, other_prepared, publisher_id)
+        assessment = criteria.assess(prepared, other_prepared, masks, by_passages=by_passages)
         if assessment.relation:
             similar.append(SimilarText(text_id, assessment.relation, assessment.scores))
     return similar
+
+
+def _mask_both(
+    masker: BoilerplateMasker, mask: Mask | None, other: PreparedText, publisher_id: int | None
+) -> tuple[Mask | None, Mask | None]:
+    return mask, masker.mask(other, publisher_id)
 
 
 class BoilerplateMasker:
@@ -70,7 +75,7 @@ class BoilerplateMasker:
         self._database, self._criteria = database, criteria
         self._boilerplate = Boilerplate(0)
 
-    def mask(self, text: PreparedText, publisher_id: int | None) -> np.ndarray[tuple[int], np.dtype[np.bool_]] | None:
+    def mask(self, text: PreparedText, publisher_id: int | None) -> Mask | None:
         """What of a text is boilerplate of its publisher; see `Boilerplate.mask`."""
         if publisher_id is None or not self._criteria.settings.passages:
             return None

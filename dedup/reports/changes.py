@@ -84,7 +84,7 @@ def list_changes(
     position, has_more = cursor, True
     while has_more:
         has_more = False
-        for change in read_changes(after=position, without=[i for i in reported if i.page_count > LARGE_INCIDENT]):
+        for change in read_changes(cursor=position, excluded_incidents=[i for i in reported if i.page_count > LARGE_INCIDENT]):
             incident = None
             if grouping and change.edit_digest is not None:
                 if change.edit_digest not in incidents_by_edit:
@@ -108,7 +108,7 @@ def _incidents_before(
     """Incidents of which a change that is wanted stands before the spot, where all of it was told."""
     for incident in incidents:
         if cursor is not None and incident.last_at >= cursor.at:
-            earlier = read_changes(edit=incident.edit_digest, upto=cursor)
+            earlier = read_changes(edit_digest=incident.edit_digest, end_cursor=cursor)
             if any(incident.first_at <= c.at <= incident.last_at for c in earlier):
                 yield incident
 

@@ -24,7 +24,7 @@ from dedup.similarity import minhash, overlap, winnowing
 from dedup.similarity.overlap import spans
 from dedup.text import digests, normalise, times, urls
 from dedup.text.digests import RECIPES, WHITESPACE
-from dedup.text.sanitise import format_json
+from dedup.text.sanitise import format_csv_cell, format_json
 
 SEOUL = ZoneInfo("Asia/Seoul")
 OPTIONS = ReadOptions(tuple(RECIPES.values()), SEOUL, UTC)

@@ -99,8 +99,8 @@ def format_delay_range(bucket: EditDelayBucket) -> str:
     if bucket.end_hours is None:
         return f"over {bucket.begin_hours // 24} d"
     if bucket.begin_hours >= 24:
-        return f"{bucket.begin_hours // 24}–{bucket.end // 24} d"
-    return f"{bucket.begin_hours}–{bucket.end} h"
+        return f"{bucket.begin_hours // 24}–{bucket.end_hours // 24} d"
+    return f"{bucket.begin_hours}–{bucket.end_hours} h"
 
 
 def format_duration(seconds: float) -> str:
@@ -155,8 +155,8 @@ def _articles_section(statistics: PeriodStatistics) -> ReportSection:
         "Articles by publisher and hour of the day",
         ((_trusted_cell("Publisher"), "text"), *((_trusted_cell(f"{hour}"), "number") for hour in range(24))),
         tuple(
-            (_publisher_cell(r.publisher), *(ReportCell(f"{n or '·'}", weight=_weight(n, maximum), ours=True) for n in r.articles))
-            for r in statistics.rhythm
+            (_publisher_cell(r.publisher), *(ReportCell(f"{n or '·'}", weight=_weight(n, maximum), is_trusted=True) for n in r.articles))
+            for r in statistics.hourly_histograms
         ),
     )
     return ReportSection("articles", "Articles", (lead,), (publisher_table, hours_table, histogram_table))

@@ -138,7 +138,7 @@ def measure_passages(
         from dedup.similarity.overlap.passage_kernel import measure_passages
 
         return SharedPassages(*measure_passages(a.points, b.points, a.is_quoted, b.is_quoted, hidden_a, hidden_b, _HASH_BASE))
-    from dedup.similarity.overlap.passage_python import measure_passages as plain
+    from dedup.similarity.overlap.passage_python import measure_passages as measure_in_python
 
     return measure_in_python(a, b, hidden_a, hidden_b)
 
@@ -170,7 +170,7 @@ def mark_passages(text: NDArray[np.uint32], passages: PassageSet) -> NDArray[np.
 
         mask: NDArray[np.bool_] = mark_passages(text, passages.points, *passages.blocks, _HASH_BASE)
         return mask
-    from dedup.similarity.overlap.passage_python import mark_passages as plain
+    from dedup.similarity.overlap.passage_python import mark_passages as mark_in_python
 
     return mark_in_python(text, passages.runs)
 

@@ -72,7 +72,7 @@ def _winnow(folded: normalise.FoldedTexts, min_characters: int) -> tuple[NDArray
 
         winnow(folded.points, folded.starts, recipe.code_point_weights(), min_characters, rows, counts)
     else:
-        from dedup.similarity.winnowing.numpy_kernel import winnow as plain
+        from dedup.similarity.winnowing.numpy_kernel import winnow as winnow_with_numpy
 
         alphanumeric = normalise.alphanumeric_mask()
         for t in range(text_count):

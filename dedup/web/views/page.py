@@ -106,7 +106,7 @@ def _chart(crawls: list[TimelineRow], numbers: dict[int, int]) -> Markup:
         row = numbers.get(crawl.revision_id)
         is_counted = crawl.status == "counted"
         points.append(
-            charts.Point(crawl.crawled_at, row or 1, f"revision {row or '–'}" + ("" if is_counted else f", {crawl.standing}"), is_counted)
+            charts.Point(crawl.crawled_at, row or 1, f"revision {row or '–'}" + ("" if is_counted else f", {crawl.status}"), is_counted)
         )
     title = "Which revision the page showed, by time of crawl"
     return charts.timeline_chart(points, len(numbers) or 1, title, "The same is in the table of crawls below.")
