@@ -222,7 +222,7 @@ def test_what_is_computed_in_parts_is_what_is_computed_at_once(folder: Path, mon
     from dedup.doctor import records
     from dedup.scan import mismatch_causes, page_history
 
-    for module, name in ((histories, "SLICE"), (records, "CHUNK"), (page_history, "CHUNK"), (mismatch_causes, "CHUNK")):
+    for module, name in ((histories, "BATCH_SIZE"), (records, "BATCH_SIZE"), (page_history, "CHUNK"), (mismatch_causes, "CHUNK")):
         monkeypatch.setattr(module, name, 2)
     assert found(folder) == []
     damaging.by_sql(folder / "dedup.db", "UPDATE changes SET severity = 'trivial'", "UPDATE sightings SET crawled_at_from = 'mtime'")

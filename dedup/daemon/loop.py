@@ -16,7 +16,7 @@ from dedup.daemon.health_reporter import HealthReporter
 from dedup.daemon.systemd import notify_systemd
 from dedup.daemon.watch import PendingPaths, Watcher
 from dedup.daemon.watch.change_queue import topmost_folders
-from dedup.errors import DatabaseFailedError, DatabaseUnreadableError, DedupError, WalLostError
+from dedup.errors import DatabaseFailedError, DatabaseUnreadableError, DedupError, ShutdownRequested, WalLostError
 from dedup.scan.counts import ScanCounts, save_last_scan
 from dedup.scan.isolation import log_error_once, summarise_error
 from dedup.scan.roots import CrawlDirectory, find_absent_mounts, is_absent
@@ -296,10 +296,6 @@ class _Loop:
             _log.info("the database can be written again; what had to wait since %s is recorded", degradation.since)
         if degradation := self._health_reporter.recover("internal"):
             _log.info("the work that failed is done; what had to wait since %s is recorded", degradation.since)
-
-
-class ShutdownRequested(BaseException):
-    """What is being done takes too long to be finished before leaving; nothing of it is recorded. No error: nothing handles it as one."""
 
 
 def _log_event(kind: str, line: str) -> None:

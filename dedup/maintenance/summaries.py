@@ -19,6 +19,7 @@ import xxhash
 
 from dedup import store
 from dedup.config import Settings
+from dedup.errors import ShutdownRequested
 from dedup.heartbeat import beat
 from dedup.model import Match
 from dedup.scan.isolation import is_file_error, isolate_failures, log_error_once
@@ -36,10 +37,6 @@ ROWS_PER_CHECK = 1000
 """Rows after which it is asked whether there is time for more."""
 RECIPE_SETTING = "recipe.summaries"
 _T = TypeVar("_T")
-
-
-class ShutdownRequested(Exception):
-    """It takes too long to be finished; nothing of it is written."""
 
 
 @dataclass(slots=True)

@@ -47,7 +47,7 @@ class Event:
         return {name: list(value) if isinstance(value := getattr(self, name), tuple) else value for name in DETAIL_FIELDS}
 
 
-DETAIL_FIELDS = ("category", "channels", "stealth", "corrected", "similarity", "across", "size", "backlog")
+DETAIL_FIELDS = ("category", "parts", "silent", "corrected", "similarity", "across_publishers", "size", "backlog")
 """Names of what an alert keeps of its event in one piece."""
 
 

@@ -16,8 +16,7 @@ from urllib.parse import quote
 from dedup.errors import DatabaseUnreadableError
 from dedup.files import disk_errors
 from dedup.files.protected import SQLITE_MAGIC
-from dedup.store.corruption import SQLITE_ERRORS
-from dedup.store.corruption import to_dedup_error
+from dedup.store.corruption import SQLITE_ERRORS, to_dedup_error
 from dedup.store.descriptors import shared_descriptor
 
 APPLICATION_ID = 0x6464_7570
