@@ -39,7 +39,7 @@ def run(session: Session, stop: threading.Event) -> None:
     """Watch until `stop` is set: what was begun is finished, nothing is left half done.
 
     A full scan comes first, on the timer, and whenever events cannot be trusted. What cannot be recorded (a full disk) is told
-    of and tried again, for as long as it takes. Raises DatabaseLogLostError where the database must be opened again.
+    of and tried again, for as long as it takes. Raises WalLostError where the database must be opened again.
     """
     watcher = Watcher(session.directories)
     watcher.start()  # before the first scan: nothing can fall between the two

@@ -53,7 +53,7 @@ def find_temporary_folder(path: str) -> str | None:
 
 
 def _find_temporary_problem(path: str) -> str:
-    """What is wrong with the folder for temporary files, as `trouble` says it."""
+    """What is wrong with the folder for temporary files, as `find_write_problem` says it."""
     folder = find_temporary_folder(path) or os.curdir
     problem = _find_read_only_problem(folder) or _find_space_problem(folder) or _find_quota_problem(folder)
     return f"{problem} (SQLite keeps temporary files in {folder}; SQLITE_TMPDIR names another folder)" if problem else ""

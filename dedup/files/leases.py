@@ -68,7 +68,7 @@ def read_rights(process_id: int | Literal["self"] = "self") -> LeaseRights | Non
 
 
 def describe_files(owner_id: int) -> str:
-    """The files that cannot be probed, for a message: those of this user, or those of a file system (NO_LEASES)."""
+    """The files that cannot be probed, for a message: those of this user, or those of a file system (NO_LEASE_SUPPORT)."""
     if owner_id == NO_LEASE_SUPPORT:
         return "files on a file system without leases"
     try:

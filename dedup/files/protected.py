@@ -15,7 +15,7 @@ SQLITE_MAGIC = b"SQLite format 3\0"
 
 @dataclass(frozen=True, slots=True)
 class ProtectedFiles:
-    """What no output may be written to: the `database` in use, the crawl `directories`, the `configuration` file. Paths are absolute
+    """What no output may be written to: the `database_path` in use, the crawl `crawl_directories`, the `configuration_path` file. Paths are absolute
     or count from the current directory."""
 
     database_path: str

@@ -72,7 +72,7 @@ class TableExtent:
 
 @dataclass(frozen=True, slots=True)
 class StateWithText:
-    """A revision beside its text: title and body as the bytes that are stored; `counted`: some crawl of it is; `pruned`: its body
+    """A revision beside its text: title and body as the bytes that are stored; `is_counted`: some crawl of it is; `is_pruned`: its body
     was let go, and nothing can be made of it. Without a text, or where that is not there, the last four are None."""
 
     id: int
@@ -221,7 +221,7 @@ def broken_foreign_keys(database: Database) -> Counter[tuple[str, str]]:
 
 
 def count_readable_rows(database: Database, table: str) -> TableExtent:
-    """How much of one of the `BASE` tables can be read, every column of it."""
+    """How much of one of the `BASE_TABLES` tables can be read, every column of it."""
     known_ids = set(_referenced_ids(database, table))
     readable_ids: set[int] = set()
     sql = f"SELECT * FROM {table} NOT INDEXED WHERE id {_BETWEEN}"
@@ -232,7 +232,7 @@ def count_readable_rows(database: Database, table: str) -> TableExtent:
 
 
 def read_in_ranges(fetch: Callable[[int, int], Iterator[_Row]], low: int, high: int, range_size: int = 512) -> Iterator[_Row]:
-    """The rows that `ask` gives for keys between two, so many keys at once; what meets a damaged page is asked again for fewer."""
+    """The rows that `fetch` gives for keys between two, so many keys at once; what meets a damaged page is asked again for fewer."""
     for start in range(low, high + 1, range_size):
         ranges = [(start, min(start + range_size - 1, high))]
         while ranges:
@@ -293,7 +293,7 @@ def _count_misfits(database: Database, sql: str) -> MisfitCount:
 
 
 def count_misfits(database: Database, description: str) -> MisfitCount:
-    """The rows of one kind of `MISFITS`."""
+    """The rows of one kind of `MISFIT_QUERIES`."""
     return _count_misfits(database, MISFIT_QUERIES[description])
 
 
@@ -313,7 +313,7 @@ def stray_changes(database: Database) -> list[int]:
 
 
 def sighting_ids(database: Database, *, after_id: int, limit: int) -> list[int]:
-    """The keys of the next `most` sightings, in order."""
+    """The keys of the next `limit` sightings, in order."""
     return [r[0] for r in database.rows("SELECT id FROM sightings WHERE id > ? ORDER BY id LIMIT ?", after_id, limit)]
 
 

@@ -98,7 +98,7 @@ def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
 
 
 def update(transaction: Transaction, rows: Iterable[Row]) -> None:
-    """Readings made again: rows as `insert_readings` takes them."""
+    """Readings made again: rows as `insert` takes them."""
     transaction.execute_many(
         "UPDATE readings SET alias_id = ?, metadata_id = ?, standing = ?, check_status = ?, check_cause = ?, claimed = ?, recipe = ?,"
         " encoding = ?, crawled_at_from = ?, read_at = ? WHERE id = ?",
