@@ -17,8 +17,8 @@ _HOLD = """
 import sys
 from dedup.store.lock import Lock
 lock = Lock(sys.argv[1], "watch")
-lock.report_in("/run/dedup/\\udcff.health")
-lock.doing("reading 기사\\ud800 of a batch")
+lock.set_health_path("/run/dedup/\\udcff.health")
+lock.set_activity("reading 기사\\ud800 of a batch")
 print("held", flush=True)
 sys.stdin.read()
 lock.release()

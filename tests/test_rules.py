@@ -201,7 +201,7 @@ def test_nothing_is_due_in_quiet_hours_nor_before_now(
     where: tuple[ZoneInfo, datetime], quiet: list[time], every: Any, at: time, gather: int | None
 ) -> None:
     (zone, now), (begin, end) = where, quiet
-    given = {"sent_this_hour": 5, "gather": None if gather is None else timedelta(minutes=gather)}
+    given = {"sent_this_hour": 5, "gather_time": None if gather is None else timedelta(minutes=gather)}
     loud = delivery_time(now, Schedule(every, at, zone, max_per_hour=5), **given)  # type: ignore[arg-type]
     found = delivery_time(now, Schedule(every, at, zone, (begin, end), max_per_hour=5), **given)  # type: ignore[arg-type]
     assert found.at == first_loud(loud.at, zone, begin, end) >= now

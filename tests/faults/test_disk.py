@@ -190,7 +190,7 @@ with running.session(crawl, db) as session:
     for a in articles[:BEFORE]:
         a.write(crawl)
     Scan(session).run()
-    pragma = session.store._connection.execute
+    pragma = session.database.connection.execute
     pragma("PRAGMA wal_checkpoint(TRUNCATE)")
     pragma("PRAGMA wal_autocheckpoint=1")
     size = os.path.getsize(db)
