@@ -73,7 +73,7 @@ def format_subject(alert: AlertRow, style: MessageStyle) -> str:
 
 
 def build_section(alert: AlertRow, style: MessageStyle, *, limit: int = MAX_DIFF_CHARACTERS) -> MessageSection:
-    """All that is said of one alert; of differences `limit` characters."""
+    """All that is said of one alert; of differences `most` characters."""
     return MessageSection(alert.title or describe_kind(alert, style), tuple(_section_lines(alert, style, limit)))
 
 

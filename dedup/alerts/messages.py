@@ -31,7 +31,7 @@ class FeedEntry:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What goes to a channel. `id` is the same whenever the same message is sent again; `json_body` is for programs, as JSON takes it."""
+    """What goes to a channel. `id` is the same whenever the same message is sent again; `machine` is for programs, as JSON takes it."""
 
     id: str
     at: str
@@ -44,7 +44,7 @@ class Message:
 
 
 def build_message(alerts: Sequence[AlertRow], style: MessageStyle, digest_reason: str | None = None) -> Message:
-    """The message that tells of some alerts; `digest_reason`: why it is a digest (see dedup.rules.DigestReason), None where it is one alert by itself."""
+    """The message that tells of some alerts; `why` it is a digest (see dedup.rules.Why), None where it is one alert by itself."""
     if digest_reason is None:
         (alert,) = alerts
         return _assemble_message(alert.public_id, "alert", format_subject(alert, style), [build_section(alert, style)], alerts, style)

@@ -18,7 +18,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`frequency`: `at once`, `hourly` (at the full hour) or `daily` at the time `at`; `quiet_hours` from one time to another nothing is told, at
+    """`every`: `at once`, `hourly` (at the full hour) or `daily` at the time `at`; `quiet` from one time to another nothing is told, at
     most so many messages an hour (0: no limit). All times are those of the `zone`."""
 
     frequency: Literal["at once", "hourly", "daily"] = "at once"
@@ -30,14 +30,14 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryTime:
-    """`at` in UTC; `digest_reason` tells why it is told together with what else is due then, None: by itself."""
+    """`at` in UTC; `digest` tells why it is told together with what else is due then, None: by itself."""
 
     at: datetime
     digest_reason: DigestReason | None = None
 
 
 def delivery_time(now: datetime, schedule: Schedule, *, sent_this_hour: int = 0, gather_time: timedelta | None = None) -> DeliveryTime:
-    """When what happened now is told. `sent_this_hour` messages of this rule went out since `hour_of(now)`. `gather_time`: it comes of a
+    """When what happened now is told. `sent_this_hour` messages of this rule went out since `hour_of(now)`. `gather`: it comes of a
     backlog and waits so long for more. What would be due in quiet hours is due at the first moment that is not among them, whatever
     happens to the clocks of the zone meanwhile."""
     if schedule.frequency == "hourly":

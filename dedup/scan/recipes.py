@@ -48,7 +48,7 @@ class SettingEffect:
     """What changing a key means.
 
     `free`: it takes effect at once, and nothing that is recorded depends on it. `scan`: the next scan applies it. `reindex`: `scan`
-    and `watch` refuse until `dedup reindex` applied it; `recipe` names the stored recipe. `reason` is a sentence for people.
+    and `watch` refuse until `dedup reindex` applied it; `recipe` names the stored recipe. `why` is a sentence for people.
     """
 
     kind: Literal["free", "scan", "reindex"]

@@ -24,7 +24,7 @@ def first_followers(database: Database, texts: Iterable[int], limit: int | None)
 
 
 def all_fingerprints(database: Database, after_id: int = 0) -> Iterator[tuple[int, bytes]]:
-    """(text, the packed keys under which it stands for a story) in order of the keys, from the text after `after_id`."""
+    """(text, the packed keys under which it stands for a story) in order of the keys, from the text after `beyond`."""
     yield from database.connection.execute("SELECT text_id, keys FROM passages WHERE text_id > ? ORDER BY text_id", (after_id,))
 
 

@@ -196,7 +196,7 @@ def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
 
 
 def set_quoted_masks(transaction: Transaction, rows: Iterable[tuple[int, bytes]]) -> None:
-    """(text, its quoted characters as `matching.quotations.pack_common_quotations` packs them)."""
+    """(text, its quoted characters as `quoted_of` gives them)."""
     transaction.execute_many("UPDATE texts SET quoted = ? WHERE id = ?", ((quoted, text) for text, quoted in rows))
 
 
