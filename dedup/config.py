@@ -400,8 +400,8 @@ class Settings(_ConfigSection):
         )
 
     def protected_paths(self, known_directories: Iterable[bytes] = (), file: str | os.PathLike[str] | None = None) -> ProtectedFiles:
-        """What nothing may be written to: beside what is configured, crawl directories that are `known_directories` to the database, and the
-        configuration `file`."""
+        """What nothing may be written to: beside what is configured, crawl directories that are `known_directories` to the database, and
+        the configuration `file`."""
         directories = (*self.crawl.directories, *map(os.fsdecode, known_directories))
         return ProtectedFiles(self.database.path, tuple(dict.fromkeys(directories)), None if file is None else os.fspath(file))
 

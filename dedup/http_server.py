@@ -35,11 +35,11 @@ MAX_LOG_LINES_PER_MINUTE = 5
 class ConnectionLimits:
     """What the clients of one server can take.
 
-    `max_connections`: connections at a time. `accept_batch`: connections that are accepted at a time; a few batches exist beside `max_connections` for a
-    moment. `request_seconds`: a request has to be complete this long after the connection was made or the previous answer was given; a
-    connection without a request is closed then. `max_request_bytes`: bytes of one request. `response_seconds` and `response_bytes_per_second`: an answer has to
-    be read within these seconds, and a second more for each `response_bytes_per_second` bytes of it. `max_buffered_bytes`: bytes of answers that wait to be
-    read, of all connections together; above that the oldest are cut off.
+    `max_connections`: connections at a time. `accept_batch`: connections that are accepted at a time; a few batches exist beside
+    `max_connections` for a moment. `request_seconds`: a request has to be complete this long after the connection was made or the previous
+    answer was given; a connection without a request is closed then. `max_request_bytes`: bytes of one request. `response_seconds` and
+    `response_bytes_per_second`: an answer has to be read within these seconds, and a second more for each `response_bytes_per_second` bytes
+    of it. `max_buffered_bytes`: bytes of answers that wait to be read, of all connections together; above that the oldest are cut off.
     """
 
     max_connections: int = 64

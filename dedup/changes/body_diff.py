@@ -22,8 +22,8 @@ MAX_HEADINGS = 200
 
 @dataclass(frozen=True, slots=True)
 class BodyDiff:
-    """What differs between two bodies; `non_content` is what differs in lines that are credits, time stamps or links, `new_sentences` the sentences
-    that only the later one has. `is_form_only`: the letters are the same."""
+    """What differs between two bodies; `non_content` is what differs in lines that are credits, time stamps or links, `new_sentences` the
+    sentences that only the later one has. `is_form_only`: the letters are the same."""
 
     operations: list[Operation]
     evidence: list[Evidence]

@@ -41,8 +41,8 @@ _SUBSTANTIVE_EVIDENCE = _MAJOR_EVIDENCE | {"name", "sentence"}
 @dataclass(frozen=True, slots=True)
 class ClassificationRules:
     """What of judging is configured, see `[changes]`: `correction_phrases` are words by which a page owns up to an edit, where they stand
-    out (in brackets, before a colon or a time, at the head of a sentence); `placeholder_phrases` phrases of pages that stand in for an article
-    that is not there. Both in NFC and case-folded."""
+    out (in brackets, before a colon or a time, at the head of a sentence); `placeholder_phrases` phrases of pages that stand in for an
+    article that is not there. Both in NFC and case-folded."""
 
     rewrite_similarity: float
     stub_share: float

@@ -59,8 +59,8 @@ def update_summaries(
     should_stop: Callable[[], bool] = lambda: False,
     failures: SummaryFailures | None = None,
 ) -> int:
-    """Work off some of what is due in a transaction of its own; returns the number of pages, 0 once nothing is due, or where `should_stop` says
-    that there is no time for it: then it is due as before.
+    """Work off some of what is due in a transaction of its own; returns the number of pages, 0 once nothing is due, or where `should_stop`
+    says that there is no time for it: then it is due as before.
 
     With `failures`, whatever the program fails at is added to that and left out: what is due is worked off in smaller parts then, until
     the page or text that it fails at is alone. Raises errors of SQLite and the system, and without `failures` all.

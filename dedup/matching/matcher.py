@@ -42,8 +42,8 @@ _log = logging.getLogger("dedup")
 @dataclass(frozen=True, slots=True)
 class NewText:
     """A distinct normalised text that is new to the indexes; `signature` None: too short for anything but exact matching.
-    `packed_fingerprints` are its packed winnowed keys, `publisher`, `oid` and `url` those of the article that brought it. `was_known`: it was known
-    before its bodies were pruned, and has the matches of that time."""
+    `packed_fingerprints` are its packed winnowed keys, `publisher`, `oid` and `url` those of the article that brought it. `was_known`: it
+    was known before its bodies were pruned, and has the matches of that time."""
 
     text_id: int
     signature: bytes | None

@@ -32,7 +32,8 @@ MIN_SAMPLE_SHARE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class MoveResult:
-    """A crawl directory that was moved: its `files` that are there, and how many of the `sample_files` of them were found at the new place."""
+    """A crawl directory that was moved: its `files` that are there, and how many of the `sample_files` of them were found at the new
+    place."""
 
     files: int
     sample_files: int
@@ -85,8 +86,8 @@ def move_directory(
 
 
 def require_unmoved(database: Database, paths: Sequence[bytes]) -> None:
-    """Raise DirectoryMovedError where a directory that is not known is one that the database knows at another path: it was renamed, and all of
-    its files would be recorded once more."""
+    """Raise DirectoryMovedError where a directory that is not known is one that the database knows at another path: it was renamed, and all
+    of its files would be recorded once more."""
     ids_by_path = store.directories.active_ids(database)
     missing_directories = {
         path: directory_id for path, directory_id in ids_by_path.items() if path not in paths and read_identity(path) is None

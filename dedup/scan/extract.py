@@ -40,8 +40,8 @@ detected, it changed lately, and nothing shows that it is complete."""
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """The bytes of a file, the state that they were read in, whether somebody was writing it, and who the file belongs to (NO_LEASE_SUPPORT:
-    the file system has none)."""
+    """The bytes of a file, the state that they were read in, whether somebody was writing it, and who the file belongs to
+    (NO_LEASE_SUPPORT: the file system has none)."""
 
     raw: bytes
     stamp: FileStamp

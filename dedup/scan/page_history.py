@@ -80,8 +80,8 @@ def recompute_pages(
     """Put the pages' current sightings, their mismatches' causes and their changes right after their sightings changed; with `reclassify`
     every change is judged once more. To `superseded_changes` is added which changes are none any more.
 
-    `touched_sightings` are the sightings that changed, of those pages of which they are known, and `read_sightings` are those of which a file was read: only
-    what is around them is looked at where the history is long. The result does not depend on that.
+    `touched_sightings` are the sightings that changed, of those pages of which they are known, and `read_sightings` are those of which a
+    file was read: only what is around them is looked at where the history is long. The result does not depend on that.
 
     Returns the changes of state or metadata that are new.
     """
@@ -210,8 +210,8 @@ def find_misclassified_pages(database: Database, pages: Collection[int], rules: 
 def _classify_changes(
     database: Database, timelines: Sequence[_PageTimeline], rules: ClassificationRules, *, reclassify: bool
 ) -> Iterator[_ClassifiedChange]:
-    """Judge the changes of these courses that are not stored as they are, or all of them with `reclassify`, in their order. What is stored of a
-    pruned change is kept."""
+    """Judge the changes of these courses that are not stored as they are, or all of them with `reclassify`, in their order. What is stored
+    of a pruned change is kept."""
     incomplete = store.changes.without_similarity(database, (course.page_id for course in timelines))
     steps = ((course, change) for course in timelines for change in course.changes)
     while batch := list(islice(steps, CHUNK)):

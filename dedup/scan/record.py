@@ -39,8 +39,8 @@ from dedup.text.urls import strip_credentials
 @dataclass(slots=True)
 class _PendingArticle:
     """An article on its way into the database: its keys, as they become known. `is_pruned`: its state is known, the body of that was
-    let go; `is_unchanged`: the file holds what it held last; `is_reread`: its bytes were recorded before, and are read again because settings
-    changed; `is_copy`: it is another file with the same bytes, of which the same holds, and was not looked at."""
+    let go; `is_unchanged`: the file holds what it held last; `is_reread`: its bytes were recorded before, and are read again because
+    settings changed; `is_copy`: it is another file with the same bytes, of which the same holds, and was not looked at."""
 
     extraction: Extraction
     article: Article

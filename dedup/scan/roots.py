@@ -56,7 +56,8 @@ def locate_directories(paths: Sequence[bytes], known_paths: Sequence[bytes], *, 
     """Where directories lie among the crawl directories that are known: (crawl directory, folder in it, empty for all of it) of each. One
     that is another path to a known one is that. With `allow_subfolders` a folder of a known one is a part of it.
 
-    Raises DirectoryInsideError for a folder of a known one without `allow_subfolders`, DirectoryContainsError for one that holds a known one.
+    Raises DirectoryInsideError for a folder of a known one without `allow_subfolders`, DirectoryContainsError for one that holds a known
+    one.
     """
     locations = []
     real_paths = {path: os.path.realpath(path) for path in known_paths}
@@ -155,8 +156,8 @@ def find_absent_mounts(database: Database, directory: CrawlDirectory) -> list[by
 
 
 def has_recorded_file(database: Database, directory: CrawlDirectory, path: bytes, before_file_id: int) -> bool:
-    """Whether what is at `path` (relative to the crawl directory) has one of the files that were recorded below it, or none were. `before_file_id`:
-    files from this key on do not count. `MAX_PROBED_FILES` files are looked for."""
+    """Whether what is at `path` (relative to the crawl directory) has one of the files that were recorded below it, or none were.
+    `before_file_id`: files from this key on do not count. `MAX_PROBED_FILES` files are looked for."""
     recorded_files = (
         (folder, name)
         for folder in store.files.folders(database, directory.id, path)

@@ -112,8 +112,8 @@ class Scan:
 
     def reconcile(self, *, wait_for_unsettled: bool = False) -> ScanCounts:
         """Walk every crawl directory that is there, take in what differs, mark what is gone. Absent ones are in
-        `counts.absent_directories`, absent mounts below one in `counts.absent_mounts`; nothing of theirs is marked gone. Unsettled files stay in mind, or
-        with `wait_for_unsettled` are waited for."""
+        `counts.absent_directories`, absent mounts below one in `counts.absent_mounts`; nothing of theirs is marked gone. Unsettled files
+        stay in mind, or with `wait_for_unsettled` are waited for."""
         started = time.monotonic()
         self.reread(self.session.scopes)
         walks: list[tuple[CrawlDirectory, tuple[int, int] | None, array[int]]] = []
@@ -304,8 +304,8 @@ class Scan:
             save_identity(database, directory)
 
     def _exclude_foreign_mounts(self, directory: CrawlDirectory, current_mounts: dict[bytes, tuple[int, int]], first_new_id: int) -> None:
-        """Take out of `current_mounts` what lies where another volume was and has none of its files: that volume is absent. `first_new_id` is the key
-        that the next file had when the walk began."""
+        """Take out of `current_mounts` what lies where another volume was and has none of its files: that volume is absent. `first_new_id`
+        is the key that the next file had when the walk began."""
         database = self.session.database
         recorded_mounts = store.directories.mounts(database, directory.id)
         replaced_mounts = [path for path, identity_ in current_mounts.items() if recorded_mounts.get(path, identity_) != identity_]
@@ -348,8 +348,8 @@ class Scan:
             store.files.hide(transaction, hidden_ids)
 
     def _compare_folder(self, directory: CrawlDirectory, folder: bytes, subfolders: dict[bytes, int]) -> os.stat_result:
-        """Compare one folder with what is recorded of it; returns what it is, and adds the folders in it to `subfolders` (name → inode of the
-        entry). What is ignored is counted; links are not followed. However many files it has, so many at a time are in memory."""
+        """Compare one folder with what is recorded of it; returns what it is, and adds the folders in it to `subfolders` (name → inode of
+        the entry). What is ignored is counted; links are not followed. However many files it has, so many at a time are in memory."""
         database = self.session.database
         with NoFollowTree() as tree, tree.list_folder(directory.path, folder) as entries:
             stat = os.fstat(tree.open_folder(directory.path, folder))

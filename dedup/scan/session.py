@@ -98,11 +98,11 @@ def open_session(
     configured_directories: Sequence[str] | None = None,
 ) -> Iterator[Session]:
     """The database held for writing by this process, its recipes those of the configuration, but for those named in `exempt_recipes`,
-    which the caller is about to apply. `configured_directories`: the configured directories, where those of `settings` were named in their place; a
-    folder of a known or configured one is then a part of it.
+    which the caller is about to apply. `configured_directories`: the configured directories, where those of `settings` were named in their
+    place; a folder of a known or configured one is then a part of it.
 
-    Raises NoDirectoryError, DirectoriesOverlapError, DatabaseInsideError, DirectoryInsideError, DirectoryContainsError, SubdirectoryMissingError, RecipeChangedError
-    and the errors of opening.
+    Raises NoDirectoryError, DirectoriesOverlapError, DatabaseInsideError, DirectoryInsideError, DirectoryContainsError,
+    SubdirectoryMissingError, RecipeChangedError and the errors of opening.
     """
     directory_paths = check_directories(settings.crawl.directories)
     _require_outside(settings.database.path, directory_paths)

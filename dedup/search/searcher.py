@@ -45,8 +45,8 @@ class IndexCoverage:
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """A revision that was found. `state_digest` is its digest; `crawled_at` when it was last seen; `current`: its page shows it now; `snippet`
-    what stands around the first hit in its body, None where that was pruned."""
+    """A revision that was found. `state_digest` is its digest; `crawled_at` when it was last seen; `current`: its page shows it now;
+    `snippet` what stands around the first hit in its body, None where that was pruned."""
 
     url: str
     state_digest: bytes

@@ -258,8 +258,8 @@ def mark_sent(transaction: Transaction, deliveries: Iterable[int], at: str, mess
 def mark_failed(
     transaction: Transaction, deliveries: Iterable[int], at: str, error: str, due_at: str, max_gap_seconds: int, give_up_seconds: int
 ) -> None:
-    """A channel has not taken them: to be tried again at `due_at`. They are dead after `give_up_seconds` seconds of trying, of which at most
-    `max_gap_seconds` count between two attempts."""
+    """A channel has not taken them: to be tried again at `due_at`. They are dead after `give_up_seconds` seconds of trying, of which at
+    most `max_gap_seconds` count between two attempts."""
     transaction.connection.executemany(
         "UPDATE deliveries SET attempts = attempts + 1, last_attempt = :now, first_attempt = coalesce(first_attempt, :now),"
         f" last_error = :error, due_at = :due_at, scheduled_at = :now, waited_seconds = {_RETRY_SECONDS},"

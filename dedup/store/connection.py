@@ -74,8 +74,8 @@ def open_locked(path: str, lock: Lock) -> Iterator[WritableDatabase]:
 
 
 def _set_temporary_folder(connection: sqlite3.Connection, path: str) -> None:
-    """Have SQLite keep its temporary files where `disk_errors.find_temporary_folder` says: where the database has room, they have. It is said for the
-    whole process, by the one writer before it works; a SQLite that was built without this goes by TMPDIR."""
+    """Have SQLite keep its temporary files where `disk_errors.find_temporary_folder` says: where the database has room, they have. It is
+    said for the whole process, by the one writer before it works; a SQLite that was built without this goes by TMPDIR."""
     folder = disk_errors.find_temporary_folder(path)
     if folder is None or "SQLITE_TMPDIR" in os.environ:
         return

@@ -52,8 +52,8 @@ class LockHolder:
 
 class Lock:
     """An advisory lock on `<database>.lock` and on a byte of the database, of the open files (fcntl(2), F_OFD_SETLK): the kernel
-    releases it when the process ends, however it ends, and can be asked for it by others who do not take it themselves. `previous_holder` is what
-    the last holder left behind if it did not end by itself. Release it after every connection to the database was closed: closing a
+    releases it when the process ends, however it ends, and can be asked for it by others who do not take it themselves. `previous_holder`
+    is what the last holder left behind if it did not end by itself. Release it after every connection to the database was closed: closing a
     descriptor of the database drops the locks of SQLite."""
 
     def __init__(self, database: str, purpose: str) -> None:

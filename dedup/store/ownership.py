@@ -36,8 +36,8 @@ _SIDE_SUFFIXES = (".lock", ".index", ".passages", ".search", "-wal")
 
 def require_dedup_database(path: str, *, allow_damaged: bool = False) -> None:
     """Raise DatabaseUnreadableError for what is at `path` and is no database of dedup, and DatabaseDamagedError for one that cannot be
-    known any more. An empty file is fine; so is nothing, or a link to where a file can be made; and with `allow_damaged`, a file that SQLite
-    does not know.
+    known any more. An empty file is fine; so is nothing, or a link to where a file can be made; and with `allow_damaged`, a file that
+    SQLite does not know.
 
     Nothing is written, and nothing waits: not for a pipe, and not for another program.
     """

@@ -27,9 +27,9 @@ RecordedFile = tuple[bytes, int, int, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """One path under a crawl directory as last recorded. `content_digest` None: it could not be read. `is_pruned`: it is gone, and so is the
-    body that it held last. `reading_id`: the key of what it holds now, None for a fault. `reread_digest`: what of its content is still to be read
-    again by the settings in force."""
+    """One path under a crawl directory as last recorded. `content_digest` None: it could not be read. `is_pruned`: it is gone, and so is
+    the body that it held last. `reading_id`: the key of what it holds now, None for a fault. `reread_digest`: what of its content is still
+    to be read again by the settings in force."""
 
     id: int
     stamp: FileStamp
@@ -77,8 +77,9 @@ class StateBody:
 
 @dataclass(frozen=True, slots=True)
 class RetentionState:
-    """A state of a page as a rule of retention sees it. `first_crawled_at` and `last_crawled_at` are the crawls that showed it and count (None: no such
-    one), `last_seen_at` the last crawl of any standing; `is_current`: the page shows it now; `has_file`: a file that is there holds it."""
+    """A state of a page as a rule of retention sees it. `first_crawled_at` and `last_crawled_at` are the crawls that showed it and count
+    (None: no such one), `last_seen_at` the last crawl of any standing; `is_current`: the page shows it now; `has_file`: a file that is
+    there holds it."""
 
     page_id: int
     revision_id: int
@@ -259,8 +260,8 @@ class ChangeRow:
 
 @dataclass(frozen=True, slots=True)
 class StoredChange:
-    """A change as stored, by its later sighting: the earlier one, the two revisions, what it was worked out from (`page_history` None: it was
-    never judged), and the judgement."""
+    """A change as stored, by its later sighting: the earlier one, the two revisions, what it was worked out from (`page_history` None: it
+    was never judged), and the judgement."""
 
     previous_sighting_id: int
     returned: bool
@@ -313,8 +314,8 @@ class ClassifiedChange:
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """An alert as it is kept. `public_id` is what it is known by; `details` and `payload` are what its event brought (see dedup.rules.Event);
-    `page_count`: it tells of an incident on so many pages."""
+    """An alert as it is kept. `public_id` is what it is known by; `details` and `payload` are what its event brought (see
+    dedup.rules.Event); `page_count`: it tells of an incident on so many pages."""
 
     id: int
     public_id: str
@@ -339,7 +340,8 @@ class AlertRow:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
-    """An alert on its way to a channel; `status` is pending, sent, dead or withdrawn, `digest_reason` why it is told together with others."""
+    """An alert on its way to a channel; `status` is pending, sent, dead or withdrawn, `digest_reason` why it is told together with
+    others."""
 
     id: int
     alert_id: int
@@ -431,8 +433,8 @@ class SearchHitRow:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryRow:
-    """A crawl directory that the database knows: `file_count` of it that are there, and files that are `gone_count`. `scanned_at`: the end of the last
-    scan of all of it; `retired_at`: when it was retired."""
+    """A crawl directory that the database knows: `file_count` of it that are there, and files that are `gone_count`. `scanned_at`: the end
+    of the last scan of all of it; `retired_at`: when it was retired."""
 
     id: int
     path: bytes

@@ -242,8 +242,8 @@ def _find_piece(
     begin: Any,
     end: Any,
 ) -> Any:
-    """Fill `positions` from `begin` to `end` with the first place in a of each run of b, or -1, and mark those places in `is_shared`. `position` is the
-    place of the run before `begin`. Returns the last place found."""
+    """Fill `positions` from `begin` to `end` with the first place in a of each run of b, or -1, and mark those places in `is_shared`.
+    `position` is the place of the run before `begin`. Returns the last place found."""
     for j in range(begin, end):
         if 0 <= position < len(rolled_a) - 1 and a[position + RUN_CHARACTERS] == b[j + RUN_CHARACTERS - 1]:  # the run before went on
             position = first[position + 1]
@@ -334,8 +334,8 @@ measure_passages = run_piecewise(_measure_passages)
 
 @jit_compile
 def fill_prepared(codes: Any, folds: Any, closing: Any, max_distance: int, points: Any, quoted: Any) -> int:
-    """Fills `points` and `quoted` of `dedup.similarity.overlap.PreparedText` from the code points of a body in NFC; gives their number, or -1
-    for a body with a character that is folded into several.
+    """Fills `points` and `quoted` of `dedup.similarity.overlap.PreparedText` from the code points of a body in NFC; gives their number, or
+    -1 for a body with a character that is folded into several.
 
     folds[c] is what c is folded into, and beside it in the highest byte 0: it is left out, 1: it is kept, 2: it becomes
     several, 3 + n: it opens a quotation that closing[n] ends; see `dedup.similarity.overlap.find_quotations`."""
