@@ -106,7 +106,8 @@ def delete_outdated(transaction: Transaction, texts: Iterable[int], recipe: str)
 def update(transaction: Transaction, matches: Iterable[Match]) -> None:
     """Give stored pairs another relation and another share of quoted characters."""
     transaction.execute_many(
-        "UPDATE matches SET relation = ?, quoted = ? WHERE a = ? AND b = ?", ((m.relation, m.scores.quoted, m.a, m.b) for m in matches)
+        "UPDATE matches SET relation = ?, quoted = ? WHERE a = ? AND b = ?",
+        ((m.relation, m.scores.quoted_share, m.a, m.b) for m in matches),
     )
 
 
@@ -116,8 +117,8 @@ def insert(transaction: Transaction, matches: Iterable[Match], recipe: str, foun
         "INSERT INTO matches (a, b, relation, similarity, containment, coverage, shared, longest, quoted, masked, recipe, found_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            (m.a, m.b, m.relation, n.similarity, n.containment, n.coverage, n.shared, n.longest, n.quoted,
-             json.dumps(n.masked, ensure_ascii=False), recipe, found_at)
+            (m.a, m.b, m.relation, n.similarity, n.containment, n.coverage, n.shared_characters, n.longest_passage, n.quoted_share,
+             json.dumps(n.masked_boilerplate, ensure_ascii=False), recipe, found_at)
             for m in matches for n in (m.scores,)
         ),
     )  # fmt: skip

@@ -856,7 +856,7 @@ def _statements(script: str) -> list[str]:
 def require_sqlite() -> None:
     """Raises SqliteTooOldError where STRICT tables are not to be had."""
     if sqlite3.sqlite_version_info < MIN_SQLITE_VERSION:
-        raise SqliteTooOldError(found=sqlite3.sqlite_version, needed=".".join(map(str, MIN_SQLITE_VERSION)))
+        raise SqliteTooOldError(version=sqlite3.sqlite_version, needed=".".join(map(str, MIN_SQLITE_VERSION)))
 
 
 def unknown_migrations(db: Database) -> list[str]:
