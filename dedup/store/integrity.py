@@ -183,6 +183,11 @@ def unknown_migrations(database: Database) -> list[str]:
     return schema.unknown_migrations(database.db)
 
 
+def is_of_development(database: Database) -> bool:
+    """Whether a version before the first release made the database."""
+    return schema.is_of_development(database.db)
+
+
 def is_older(database: Database) -> bool:
     """Whether the database lacks a migration of this program."""
     return schema.has_pending_migrations(database.db)
