@@ -258,7 +258,7 @@ def _check_copy(
 def _with_known_directories(source: sqlite3.Connection, database: str, base: ProtectedFiles | None) -> ProtectedFiles:
     """What no backup may be written to, with the crawl directories that the database knows."""
     combined = base or ProtectedFiles(database)
-    known_directories = (os.fsdecode(path) for (path,) in source.execute("SELECT path FROM directories ORDER BY path"))
+    known_directories = (os.fsdecode(path) for (path,) in source.execute("SELECT path FROM crawl_directories ORDER BY path"))
     return replace(combined, crawl_directories=tuple(dict.fromkeys((*combined.crawl_directories, *known_directories))))
 
 
