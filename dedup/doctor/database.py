@@ -133,9 +133,9 @@ _REPAIR_REMEDY = "Run 'dedup doctor --repair': it is made again from the rest."
 _LOST_ROWS_REMEDY = "Rows were lost. " + RESTORE_REMEDY
 _FOREIGN_KEY_REPAIRS: dict[tuple[str, str], RepairKind] = {
     ("matches", "texts"): "matches",
-    ("passages", "texts"): "matches",
-    ("passages", "publishers"): "matches",
-    ("represented", "texts"): "matches",
+    ("text_fingerprints", "texts"): "matches",
+    ("text_fingerprints", "publishers"): "matches",
+    ("followers", "texts"): "matches",
     ("changes", "sightings"): "histories",
     ("changes", "pages"): "histories",
     ("pages", "sightings"): "histories",
