@@ -142,6 +142,13 @@ class DatabaseNewerError(DedupError):
     message = "The database {path} was written by a newer version of dedup (it holds {unknown}); install that version."
 
 
+class DatabaseTooOldError(DedupError):
+    message = (
+        "The database {path} was written by a development version of dedup, before the first release, and cannot be migrated; scan the"
+        " crawl into a new database."
+    )
+
+
 class DatabaseBusyError(DedupError):
     message = (
         "The database {path} is being written by {holder}; only one process may write at a time. Stop that one first, or wait until it"

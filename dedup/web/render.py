@@ -19,6 +19,7 @@ from dedup.errors import (
     AmbiguousPageError,
     DatabaseMissingError,
     DatabaseNewerError,
+    DatabaseTooOldError,
     DatabaseUnreadableError,
     DedupError,
     ParameterError,
@@ -177,6 +178,7 @@ def error_page(error: DedupError) -> Page:
 _FAILURES: tuple[tuple[type[DedupError] | tuple[type[DedupError], ...], int, str, str], ...] = (
     (DatabaseMissingError, 503, "There is no database yet", "Run 'dedup scan' or 'dedup watch'; then load this page again."),
     (DatabaseNewerError, 503, "The database is of a newer version", "Install that version here, and start 'dedup serve' again."),
+    (DatabaseTooOldError, 503, "The database is of a development version", "Run 'dedup scan' with a new database."),
     (DatabaseUnreadableError, 503, "The database cannot be read now", "If it is only busy, load this page again in a moment."),
     (UnknownPageError, 404, "No such page", "Look at how it is spelt; a page is found by any spelling of its URL, or by an article's id."),
     (AmbiguousPageError, 404, "Several pages carry this id", "Choose one of them."),
