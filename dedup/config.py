@@ -564,9 +564,9 @@ def _check_alerts(settings: Settings, file: str) -> None:
             if not any(kind in EVENT_KINDS[topic] for topic in rule.on):
                 raise config_error(f"alerts.{n}.kinds", f"{kind!r} is no kind of {' or '.join(rule.on)}")
         if rule.quiet_hours and (len(rule.quiet_hours) != 2 or rule.quiet_hours[0] == rule.quiet_hours[1]):
-            raise config_error(f"alerts.{n}.quiet", "must be two different times of day, e.g. ['22:00', '07:00']")
+            raise config_error(f"alerts.{n}.quiet_hours", "must be two different times of day, e.g. ['22:00', '07:00']")
     if settings.delivery.max_retry_seconds < settings.delivery.retry_seconds:
-        raise config_error("delivery.most_retry_seconds", "must not be less than delivery.retry_seconds")
+        raise config_error("delivery.max_retry_seconds", "must not be less than delivery.retry_seconds")
 
 
 def _lists_to_tuples(value: Any) -> Any:

@@ -30,7 +30,7 @@ from dedup.text.normalise import keep_alphanumeric, to_unicode_form
 
 EvidenceKind = Literal[
     "number", "amount", "date", "percentage", "quotation", "name", "negation", "sentence", "moved", "words", "address",
-    "form", "credit", "time_stamp", "failure", "stub", "states",
+    "form", "credit", "time_stamp", "placeholder", "stub", "state_durations",
 ]  # fmt: skip
 """`form` is blanks, punctuation, Unicode form or letter case alone; `states` how long each stood of those that a page goes between."""
 

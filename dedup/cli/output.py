@@ -90,7 +90,7 @@ def _path_problem(path: str) -> str | None:
         return None
     if stat.S_ISDIR(mode):
         return "it is a folder"
-    return None if stat.S_ISREG(mode) else "it is no regular file; without -o the result goes to standard output"
+    return None if stat.S_ISREG(mode) else "it is not a regular file; without -o the result goes to standard output"
 
 
 def _content_problem(descriptor: int) -> str | None:

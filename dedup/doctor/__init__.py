@@ -27,7 +27,7 @@ CONTENT_CHECKS: dict[str, Steps] = {
 }
 """Checks that are left out where the database cannot be asked."""
 SYSTEM_CHECKS: dict[str, Steps] = {
-    "watching": {"watches": environment.check_watches},
+    "watches": {"watches": environment.check_watches},
     "directories": {
         "crawl directories": environment.check_crawl_directories,
         "what is mounted in them": environment.check_mounts,

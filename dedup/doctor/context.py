@@ -95,7 +95,7 @@ class CheckContext:
     def folder_counts(self, directory: bytes) -> FolderCounts:
         """The folders of a crawl directory, walked once."""
         if directory not in self._folder_counts:
-            self._folder_counts[directory] = count_folders(directory, partial(self.progress, "watching"))
+            self._folder_counts[directory] = count_folders(directory, partial(self.progress, "watches"))
         return self._folder_counts[directory]
 
 

@@ -77,7 +77,13 @@ def check_integrity(context: CheckContext) -> Iterator[Finding]:
 
 def check_schema_version(context: CheckContext) -> Iterator[Finding]:
     """Whether the tables are this program's; afterwards `case.store` is None where they are not, and nothing can be asked."""
-    if unknown := store.integrity.unknown_migrations(context.readable_database):
+    if store.integrity.is_of_development(context.readable_database):
+        context.database = None
+        yield _error(
+            "it was written by a development version of dedup, before the first release, and cannot be migrated",
+            "Scan the crawl into a new database.",
+        )
+    elif unknown := store.integrity.unknown_migrations(context.readable_database):
         context.database = None
         yield _error(f"it was written by a newer version of dedup (it holds {to_printable(', '.join(unknown))})", "Install that version.")
     elif store.integrity.is_older(context.readable_database):
@@ -127,9 +133,9 @@ _REPAIR_REMEDY = "Run 'dedup doctor --repair': it is made again from the rest."
 _LOST_ROWS_REMEDY = "Rows were lost. " + RESTORE_REMEDY
 _FOREIGN_KEY_REPAIRS: dict[tuple[str, str], RepairKind] = {
     ("matches", "texts"): "matches",
-    ("passages", "texts"): "matches",
-    ("passages", "publishers"): "matches",
-    ("represented", "texts"): "matches",
+    ("text_fingerprints", "texts"): "matches",
+    ("text_fingerprints", "publishers"): "matches",
+    ("followers", "texts"): "matches",
     ("changes", "sightings"): "histories",
     ("changes", "pages"): "histories",
     ("pages", "sightings"): "histories",

@@ -21,7 +21,7 @@ from dedup.store import schema
 from dedup.text import times
 from dedup.text.normalise import to_printable, to_printable_path
 
-WATCHES, DIRECTORIES, DISK, CONFIGURATION, CLOCK, PACKAGES = "watching", "directories", "disk", "configuration", "clock", "packages"
+WATCHES, DIRECTORIES, DISK, CONFIGURATION, CLOCK, PACKAGES = "watches", "directories", "disk", "configuration", "clock", "packages"
 
 RECOMMENDED_FREE_BYTES = 1_000_000_000
 """Bytes that should be free: room for 150,000 articles and their index entries."""

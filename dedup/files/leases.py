@@ -15,8 +15,8 @@ import signal
 from dataclasses import dataclass
 from typing import Literal
 
-LeaseState = Literal["free", "written", "unknown"]
-"""`free`: nobody has the file open for writing. `written`: somebody has. `unknown`: the kernel gives no lease on the file."""
+LeaseState = Literal["free", "open_for_writing", "unknown"]
+"""`free`: nobody has the file open for writing. `open_for_writing`: somebody has. `unknown`: the kernel gives no lease on the file."""
 
 NO_LEASE_SUPPORT = -1
 """In place of the owner of a file: the file system supports no leases, whoever asks."""
@@ -47,7 +47,7 @@ def probe_lease(fd: int) -> tuple[LeaseState, int]:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
         if error.errno == errno.EAGAIN:
-            return "written", 0
+            return "open_for_writing", 0
         return "unknown", error.errno or errno.EINVAL
     fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return "free", 0

@@ -303,7 +303,7 @@ def _catch_up(
 def to_text_id_array(text_ids: Sequence[int]) -> Int64Array:
     """Keys of texts for the slots; raises TooManyTextsError for one that has no room there."""
     if text_ids and max(text_ids) > MAX_TEXT_ID:
-        raise TooManyTextsError(most=f"{MAX_TEXT_ID:,}")
+        raise TooManyTextsError(limit=f"{MAX_TEXT_ID:,}")
     return np.array(text_ids, np.int64)
 
 

@@ -62,10 +62,10 @@ def build_retention_rule(history: HistoryConfig, database: Database) -> Retentio
 
 
 def find_keep_reasons(states: Sequence[RetentionState], rule: RetentionRule) -> dict[int, str]:
-    """Revision → why it is kept, of one page's states: the `last` one always, and always what a file that is `there` holds, which
+    """Revision → why it is kept, of one page's states: the `last` one always, and always what a file `on_disk` holds, which
     the next reading of that file would bring back."""
-    reasons = {s.revision_id: "young" for s in states if s.last_seen_at >= rule.since}
-    reasons |= {s.revision_id: "there" for s in states if s.has_file}
+    reasons = {s.revision_id: "recent" for s in states if s.last_seen_at >= rule.since}
+    reasons |= {s.revision_id: "on_disk" for s in states if s.has_file}
     counted_states = [s for s in states if s.first_crawled_at is not None]
     if "first" in rule.keep and counted_states:
         reasons[min(counted_states, key=lambda s: (s.first_crawled_at or "", s.digest)).revision_id] = "first"

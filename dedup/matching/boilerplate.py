@@ -213,9 +213,9 @@ def find_passage(database: Database, name_prefix: str) -> BoilerplateRow:
     """The passage of this name, or whose name begins so. Raises UnknownBoilerplateError, AmbiguousBoilerplateError."""
     matches = [row for row in store.boilerplate.list_passages(database) if row.name.startswith(name_prefix.lower())] if name_prefix else []
     if not matches:
-        raise UnknownBoilerplateError(wanted=name_prefix)
+        raise UnknownBoilerplateError(name=name_prefix)
     if len(matches) > 1:
-        raise AmbiguousBoilerplateError(wanted=name_prefix, names=", ".join(row.name for row in matches[:10]))
+        raise AmbiguousBoilerplateError(name=name_prefix, names=", ".join(row.name for row in matches[:10]))
     return matches[0]
 
 
@@ -223,7 +223,7 @@ def mask_passage(transaction: Transaction, publisher: str, example: str) -> Boil
     """Mask a passage that is told by hand. Raises ShortBoilerplateError for one that is too short to be found."""
     passage = normalise.normalise(example)
     if len(passage) < RUN_CHARACTERS:
-        raise ShortBoilerplateError(characters=len(passage), least=RUN_CHARACTERS)
+        raise ShortBoilerplateError(characters=len(passage), minimum=RUN_CHARACTERS)
     existing = next((row for row in store.boilerplate.list_passages(transaction, publisher) if row.passage == passage), None)
     if existing is None:
         return insert_passage(

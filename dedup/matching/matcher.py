@@ -249,9 +249,9 @@ class Matcher:
         self._passage_matcher.load_publishers({number for pair in stored_matches for number in pair})
         for pair, match in stored_matches.items():
             assessed = self._assess(*pair, by_passages=True)
-            if assessed is None or assessed.scores.quoted == match.scores.quoted:
+            if assessed is None or assessed.scores.quoted_share == match.scores.quoted_share:
                 continue
-            scores = replace(match.scores, quoted=assessed.scores.quoted)
+            scores = replace(match.scores, quoted_share=assessed.scores.quoted_share)
             quote_changed = "quote" in (match.relation, assessed.relation)
             (reassessed,) = (
                 self._newsletters.relabel_parts(transaction, [replace(assessed, scores=scores)])
@@ -458,7 +458,7 @@ class Matcher:
             publisher_id = self._passage_matcher.publisher_of(text_id) if self.criteria.settings.passages else None
             if publisher_id is not None:
                 names |= self._boilerplate.cached_passage_names(self._database, publisher_id, text_id, self._text_cache.get(text_id).points)
-        return Match(a_id, b_id, assessment.relation, replace(assessment.scores, masked=tuple(sorted(names))))
+        return Match(a_id, b_id, assessment.relation, replace(assessment.scores, masked_boilerplate=tuple(sorted(names))))
 
     def _boilerplate_mask(self, text_id: int) -> NDArray[np.bool_] | None:
         publisher_id = self._passage_matcher.publisher_of(text_id)

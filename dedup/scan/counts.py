@@ -92,5 +92,5 @@ def save_last_scan(database: WritableDatabase, counts: ScanCounts, command: str,
             "ignored_by": dict(sorted(counts.ignored.items())),
             "faults_by": store.faults.count_in_folders(transaction, [(root.id, folder) for root, folder in scopes]),
             "absent": counts.absent_directories + counts.absent_mounts,
-        } | ({"parts": folder_paths} if folder_paths else {})
+        } | ({"folders": folder_paths} if folder_paths else {})
         store.settings.put(transaction, "last_scan", json.dumps(report))

@@ -48,7 +48,7 @@ def find_directory(database: Database, path: bytes) -> DirectoryRow:
     )
     if row is None:
         known_paths = ", ".join(to_printable_path(r.path) for r in rows) or "none"
-        raise UnknownDirectoryError(wanted=to_printable_path(path), known=known_paths)
+        raise UnknownDirectoryError(path=to_printable_path(path), available=known_paths)
     return row
 
 

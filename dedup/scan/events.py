@@ -85,7 +85,7 @@ def change_event(page_change: PageChange, url: str, *, backlog: bool) -> Event |
 
 
 def change_payload(page_change: PageChange) -> dict[str, Any]:
-    """What is told of a change that was judged; its difference is worked out here, which takes as long as judging did."""
+    """The payload of a classified change; its difference is computed here, which takes as long as the classification did."""
     classification, change = page_change.classification, page_change.change
     before, after = page_change.before, page_change.after
     assert classification is not None
@@ -95,7 +95,7 @@ def change_payload(page_change: PageChange) -> dict[str, Any]:
         "crawled_at": [change.previous.crawled_at, change.sighting.crawled_at],
         "published_at": change.sighting.metadata.published_at,
         "title_before": before.title,
-        "evidence": [{"what": e.kind, "before": e.before, "after": e.after} for e in classification.evidence],
+        "evidence": [{"kind": e.kind, "before": e.before, "after": e.after} for e in classification.evidence],
         "diff": {
             part: render.as_json(render.fold_unchanged(diff.compare(diff.clean(was), diff.clean(now))))
             for part, was, now in (("title", before.title, after.title), ("body", before.body, after.body))

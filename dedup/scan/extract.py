@@ -33,8 +33,8 @@ OPEN_SETTLE_FACTOR = 10
 """Times `unprobed_settle_seconds` that a file is left alone which was created and not closed, as far as events show. Events can be
 lost: the file is read in the end."""
 
-FileOutcome = Literal["article", "fault", "unsettled", "unproven", "barred", "vanished", "symlink", "special"]
-"""`barred`: it lies in a folder that may not be entered, so that nothing is known of it. `unproven`: writers of the file cannot be
+FileOutcome = Literal["article", "fault", "unsettled", "unproven", "inaccessible", "vanished", "symlink", "special"]
+"""`inaccessible`: it is in a folder that may not be entered, so that nothing is known of it. `unproven`: writers of the file cannot be
 detected, it changed lately, and nothing shows that it is complete."""
 
 
@@ -250,7 +250,7 @@ def _read_content(path: bytes, open_folder: Callable[[], int | None], max_bytes:
         folder_fd = open_folder()
         mode = os.stat(path, dir_fd=folder_fd, follow_symlinks=False).st_mode
     except PermissionError:
-        return "barred"
+        return "inaccessible"
     except OSError as error:
         return _open_error_outcome(error)
     try:
@@ -266,7 +266,7 @@ def _read_content(path: bytes, open_folder: Callable[[], int | None], max_bytes:
         if stat_before.st_size > max_bytes:
             return Fault("too_large", f"the file has {stat_before.st_size} bytes, more than max_file_bytes = {max_bytes}")
         probe, lease_errno = leases.probe_lease(fd)
-        if probe == "written":
+        if probe == "open_for_writing":
             return "unsettled"
         raw = os.read(fd, stat_before.st_size)
         stamp = to_file_stamp(stat_before)

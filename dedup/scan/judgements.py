@@ -58,9 +58,9 @@ def format_page_history(page_history: PageHistory) -> str:
         return ""
     values = {
         "returned": page_history.returned,
-        "returns": page_history.return_count,
+        "return_count": page_history.return_count,
         "was_removed": page_history.was_removed,
-        "stood": page_history.state_durations,
+        "state_durations": page_history.state_durations,
     }
     return json.dumps(values, separators=(",", ":"))
 

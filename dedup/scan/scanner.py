@@ -547,7 +547,7 @@ class Scan:
     def _resolve_barred(self, extraction: Extraction) -> Extraction | None:
         """Of a file in a folder that may not be entered nothing is known: None, and the folder's fault says so. What became of it
         is found once that may be entered."""
-        if extraction.outcome != "barred":
+        if extraction.outcome != "inaccessible":
             return extraction
         file = extraction.file
         barrier = find_barrier(file.directory_path, file.folder)

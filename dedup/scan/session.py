@@ -205,7 +205,7 @@ def _require_folder(database: Database, directory: CrawlDirectory, folder: bytes
     """Raise SubdirectoryMissingError for a folder that is not there and of which nothing is recorded: it was probably misspelt."""
     path = os.path.join(directory.path, folder)
     if folder and not os.path.isdir(path) and (os.path.lexists(path) or not store.files.folders(database, directory.id, folder)):
-        raise SubdirectoryMissingError(path=to_printable_path(path), root=directory.display_path)
+        raise SubdirectoryMissingError(path=to_printable_path(path), directory=directory.display_path)
 
 
 def _warn_unconfigured_directories(database: Database, directories: Sequence[CrawlDirectory]) -> None:

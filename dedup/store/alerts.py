@@ -10,44 +10,46 @@ from dedup.store.database import Database, Row, Transaction, placeholders
 from dedup.store.rows import AlertRow, DeliveryRow, ExistingAlert, IncidentState, MistimedDelivery, OutstandingDeliveries
 
 _ALERT_COLUMNS = (
-    "a.id, a.name, a.rule, a.event, a.topic, a.kind, a.severity, a.url, a.title, a.publisher, a.at, a.details, a.told, a.made_at,"
-    " a.withdrawn_at, a.incident, a.pages, a.open_until, a.folded_into"
+    "a.id, a.public_id, a.rule, a.event_key, a.topic, a.kind, a.severity, a.url, a.title, a.publisher, a.at, a.details, a.payload,"
+    " a.created_at,"
+    " a.withdrawn_at, a.incident, a.page_count, a.open_until, a.folded_into_id"
 )
 
 
 _DELIVERY_COLUMNS = (
-    "d.id, d.alert_id, a.rule, d.channel, d.state, d.due_at, d.digest, d.attempts, d.first_attempt, d.last_attempt, d.last_error,"
-    " d.sent_at, d.message"
+    "d.id, d.alert_id, a.rule, d.channel, d.status, d.due_at, d.digest_reason, d.attempts, d.first_attempt_at, d.last_attempt_at,"
+    " d.last_error,"
+    " d.sent_at, d.message_id"
 )
 
 
-_HAS_DELIVERY_STATUS = "EXISTS (SELECT 1 FROM deliveries d WHERE d.alert_id = a.id AND d.state = ?2)"
+_HAS_DELIVERY_STATUS = "EXISTS (SELECT 1 FROM deliveries d WHERE d.alert_id = a.id AND d.status = ?2)"
 
 
 _RETRY_SECONDS = (
-    "CASE WHEN first_attempt IS NULL THEN 0 ELSE waited_seconds + max(0, min(:most,"
+    "CASE WHEN first_attempt_at IS NULL THEN 0 ELSE retry_seconds + max(0, min(:max_gap_seconds,"
     " coalesce(CAST(strftime('%s', :now) AS INTEGER) - CAST(strftime('%s', scheduled_at) AS INTEGER), 0))) END"
 )
 """Of a delivery: seconds since its first attempt, with those since it was scheduled, of which at most `:most` count."""
 
 
-_IS_SENT = "EXISTS (SELECT 1 FROM deliveries d WHERE d.alert_id = a.id AND d.state = 'sent')"
+_IS_SENT = "EXISTS (SELECT 1 FROM deliveries d WHERE d.alert_id = a.id AND d.status = 'sent')"
 """Whether a channel has taken an alert."""
 
 
-_IS_UNREPORTED = "a.pages IS NULL AND a.folded_into IS NULL AND a.withdrawn_at IS NULL"
+_IS_UNREPORTED = "a.page_count IS NULL AND a.folded_into_id IS NULL AND a.withdrawn_at IS NULL"
 
 
 def channels_with_due_deliveries(database: Database, now: str) -> list[str]:
     """Names of the channels for which something is due."""
-    return [r[0] for r in database.rows("SELECT DISTINCT channel FROM deliveries WHERE state = 'pending' AND due_at <= ?", now)]
+    return [r[0] for r in database.rows("SELECT DISTINCT channel FROM deliveries WHERE status = 'pending' AND due_at <= ?", now)]
 
 
 def due_deliveries(database: Database, channel: str, now: str, limit: int) -> list[DeliveryRow]:
     """Deliveries that are due, what has been due for longest first."""
     rows = database.rows(
         f"SELECT {_DELIVERY_COLUMNS} FROM deliveries d JOIN alerts a ON a.id = d.alert_id"
-        " WHERE d.channel = ? AND d.state = 'pending' AND d.due_at <= ? ORDER BY d.due_at, d.id LIMIT ?",
+        " WHERE d.channel = ? AND d.status = 'pending' AND d.due_at <= ? ORDER BY d.due_at, d.id LIMIT ?",
         channel, now, limit,
     )  # fmt: skip
     return [DeliveryRow(*r) for r in rows]
@@ -56,8 +58,8 @@ def due_deliveries(database: Database, channel: str, now: str, limit: int) -> li
 def deliveries_scheduled_after(database: Database, now: str, limit: int) -> list[MistimedDelivery]:
     """Pending deliveries whose due time was set later than now: the clock was ahead then, and has been set right."""
     rows = database.rows(
-        "SELECT d.id, d.alert_id, a.rule, d.due_at, d.digest, d.last_error IS NOT NULL, d.scheduled_at"
-        " FROM deliveries d JOIN alerts a ON a.id = d.alert_id WHERE d.state = 'pending' AND d.scheduled_at > ? ORDER BY d.id LIMIT ?",
+        "SELECT d.id, d.alert_id, a.rule, d.due_at, d.digest_reason, d.last_error IS NOT NULL, d.scheduled_at"
+        " FROM deliveries d JOIN alerts a ON a.id = d.alert_id WHERE d.status = 'pending' AND d.scheduled_at > ? ORDER BY d.id LIMIT ?",
         now, limit,
     )  # fmt: skip
     return [MistimedDelivery(r[0], r[1], r[2], r[3], r[4], bool(r[5]), r[6]) for r in rows]
@@ -66,8 +68,8 @@ def deliveries_scheduled_after(database: Database, now: str, limit: int) -> list
 def count_sent_since(database: Database, rule: str, channel: str, since: str, now: str) -> int:
     """How many messages of a rule a channel has taken since then; none that it took later than now, by a clock that was ahead."""
     sql = (
-        "SELECT count(DISTINCT d.message) FROM deliveries d JOIN alerts a ON a.id = d.alert_id"
-        " WHERE d.channel = ? AND d.state = 'sent' AND d.sent_at BETWEEN ? AND ? AND a.rule = ?"
+        "SELECT count(DISTINCT d.message_id) FROM deliveries d JOIN alerts a ON a.id = d.alert_id"
+        " WHERE d.channel = ? AND d.status = 'sent' AND d.sent_at BETWEEN ? AND ? AND a.rule = ?"
     )
     return int(database.value(sql, channel, since, now, rule))
 
@@ -85,7 +87,7 @@ def get(database: Database, ids: Collection[int]) -> dict[int, AlertRow]:
 
 def find_by_prefix(database: Database, prefix: str) -> list[AlertRow]:
     """Alerts whose name begins so, two at most."""
-    sql = f"SELECT {_ALERT_COLUMNS} FROM alerts a WHERE a.name >= ? AND a.name < ? ORDER BY a.name LIMIT 2"
+    sql = f"SELECT {_ALERT_COLUMNS} FROM alerts a WHERE a.public_id >= ? AND a.public_id < ? ORDER BY a.public_id LIMIT 2"
     return [_alert_row(r) for r in database.rows(sql, prefix, prefix + "g")]  # names are hexadecimal digits
 
 
@@ -96,7 +98,7 @@ def list_latest(
     those that were withdrawn or are told as part of an incident."""
     sql = (
         f"SELECT {_ALERT_COLUMNS} FROM alerts a WHERE (?2 IS NULL OR {_HAS_DELIVERY_STATUS}) AND (?3 IS NULL OR a.rule = ?3)"
-        " AND (?4 = 0 OR (a.withdrawn_at IS NULL AND a.folded_into IS NULL)) ORDER BY a.id DESC LIMIT ?1"
+        " AND (?4 = 0 OR (a.withdrawn_at IS NULL AND a.folded_into_id IS NULL)) ORDER BY a.id DESC LIMIT ?1"
     )
     return [_alert_row(r) for r in database.rows(sql, limit, status, rule, active_only)]
 
@@ -116,8 +118,8 @@ def outstanding(database: Database) -> dict[str, OutstandingDeliveries]:
     """Channel → what is on its way to it, or could not be delivered; channels without either are left out."""
     rows = database.rows(
         "SELECT channel, sum(pending), min(due_at), sum(dead) FROM ("
-        "SELECT channel, 1 AS pending, due_at, 0 AS dead FROM deliveries WHERE state = 'pending' UNION ALL"
-        " SELECT channel, 0, NULL, 1 FROM deliveries WHERE state = 'dead') GROUP BY channel ORDER BY channel"
+        "SELECT channel, 1 AS pending, due_at, 0 AS dead FROM deliveries WHERE status = 'pending' UNION ALL"
+        " SELECT channel, 0, NULL, 1 FROM deliveries WHERE status = 'dead') GROUP BY channel ORDER BY channel"
     )
     return {r[0]: OutstandingDeliveries(r[1], r[2], r[3]) for r in rows}
 
@@ -127,8 +129,8 @@ def withdrawn_with_prefix(database: Database, prefixes: Iterable[str]) -> set[st
     withdrawn = set()
     for prefix in dict.fromkeys(prefixes):
         row = database.row(
-            "SELECT count(*), count(a.withdrawn_at), sum(EXISTS (SELECT 1 FROM deliveries d WHERE d.state = 'sent'"
-            " AND d.alert_id IN (a.id, a.folded_into))) FROM alerts a WHERE a.event >= ?1 AND a.event < ?1 || char(1114111)",
+            "SELECT count(*), count(a.withdrawn_at), sum(EXISTS (SELECT 1 FROM deliveries d WHERE d.status = 'sent'"
+            " AND d.alert_id IN (a.id, a.folded_into_id))) FROM alerts a WHERE a.event_key >= ?1 AND a.event_key < ?1 || char(1114111)",
             prefix,
         )
         if row and row[0] and row[0] == row[1] and not row[2]:
@@ -139,8 +141,8 @@ def withdrawn_with_prefix(database: Database, prefixes: Iterable[str]) -> set[st
 def find_by_event(database: Database, event_keys: Iterable[str]) -> dict[str, list[ExistingAlert]]:
     """Event → the alerts that tell of it."""
     select = (
-        "SELECT a.event, a.id, a.rule, a.withdrawn_at, a.folded_into, (SELECT json_group_array(d.channel) FROM deliveries d"
-        " WHERE d.alert_id = a.id) FROM wanted w CROSS JOIN alerts a ON a.event = w.event"
+        "SELECT a.event_key, a.id, a.rule, a.withdrawn_at, a.folded_into_id, (SELECT json_group_array(d.channel) FROM deliveries d"
+        " WHERE d.alert_id = a.id) FROM wanted w CROSS JOIN alerts a ON a.event_key = w.event"
     )
     alerts_by_event: dict[str, list[ExistingAlert]] = {}
     for r in database.select_by_keys("event", ((e,) for e in event_keys), select):
@@ -151,7 +153,8 @@ def find_by_event(database: Database, event_keys: Iterable[str]) -> dict[str, li
 def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
     """(alert, name, rule, event, topic, kind, severity, url, title, publisher, at, details, told, made_at, incident)"""
     transaction.execute_many(
-        "INSERT INTO alerts (id, name, rule, event, topic, kind, severity, url, title, publisher, at, details, told, made_at, incident)"
+        "INSERT INTO alerts (id, public_id, rule, event_key, topic, kind, severity, url, title, publisher, at, details, payload,"
+        " created_at, incident)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         rows,
     )
@@ -160,22 +163,23 @@ def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
 def insert_deliveries(transaction: Transaction, rows: Iterable[Row]) -> None:
     """(alert, channel, due_at, why in a digest, now)"""
     transaction.execute_many(
-        "INSERT INTO deliveries (alert_id, channel, state, due_at, digest, attempts, scheduled_at) VALUES (?, ?, 'pending', ?, ?, 0, ?)",
+        "INSERT INTO deliveries (alert_id, channel, status, due_at, digest_reason, attempts, scheduled_at)"
+        " VALUES (?, ?, 'pending', ?, ?, 0, ?)",
         rows,
     )
 
 
 def revive(transaction: Transaction, alert: int, payload: str) -> None:
     """What an alert tells of is so again."""
-    transaction.execute("UPDATE alerts SET withdrawn_at = NULL, told = ? WHERE id = ?", payload, alert)
+    transaction.execute("UPDATE alerts SET withdrawn_at = NULL, payload = ? WHERE id = ?", payload, alert)
 
 
 def requeue_withdrawn(transaction: Transaction, alert: int, due_at: str, digest_reason: str | None, now: str) -> None:
     """What was withdrawn of an alert before it was sent is to be sent; it stands by itself again."""
-    transaction.execute("UPDATE alerts SET folded_into = NULL WHERE id = ?", alert)
+    transaction.execute("UPDATE alerts SET folded_into_id = NULL WHERE id = ?", alert)
     transaction.execute(
-        "UPDATE deliveries SET state = 'pending', due_at = ?, digest = ?, attempts = 0, first_attempt = NULL, last_error = NULL,"
-        " scheduled_at = ?, waited_seconds = 0 WHERE alert_id = ? AND state = 'withdrawn'",
+        "UPDATE deliveries SET status = 'pending', due_at = ?, digest_reason = ?, attempts = 0, first_attempt_at = NULL, last_error = NULL,"
+        " scheduled_at = ?, retry_seconds = 0 WHERE alert_id = ? AND status = 'withdrawn'",
         due_at, digest_reason, now, alert,
     )  # fmt: skip
 
@@ -189,13 +193,13 @@ def withdraw(transaction: Transaction, alerts: Iterable[int], at: str) -> int:
 
 def _withdraw_deliveries(transaction: Transaction, ids: Iterable[tuple[int]]) -> int:
     changes_before = transaction.connection.total_changes
-    transaction.execute_many("UPDATE deliveries SET state = 'withdrawn' WHERE alert_id = ? AND state = 'pending'", ids)
+    transaction.execute_many("UPDATE deliveries SET status = 'withdrawn' WHERE alert_id = ? AND status = 'pending'", ids)
     return transaction.connection.total_changes - changes_before
 
 
 def unreported_pages_of_incident(database: Database, rule: str, incident: str, since: str) -> list[tuple[int, str]]:
     """(alert, URL) of those made since then that no alert of the incident tells of."""
-    sql = f"SELECT a.id, a.url FROM alerts a WHERE a.incident = ? AND a.rule = ? AND a.made_at >= ? AND {_IS_UNREPORTED}"
+    sql = f"SELECT a.id, a.url FROM alerts a WHERE a.incident = ? AND a.rule = ? AND a.created_at >= ? AND {_IS_UNREPORTED}"
     return [(r[0], r[1]) for r in database.rows(sql, incident, rule, since)]
 
 
@@ -203,7 +207,7 @@ def latest_of_incident(database: Database, rule: str, incident: str) -> Incident
     """What was told last of an incident; None: nothing yet."""
     row = database.row(
         "SELECT a.id, a.open_until, (SELECT count(*) FROM alerts b WHERE b.incident = a.incident AND b.rule = a.rule"
-        f" AND b.pages IS NOT NULL), {_IS_SENT} FROM alerts a WHERE a.incident = ? AND a.rule = ? AND a.pages IS NOT NULL"
+        f" AND b.page_count IS NOT NULL), {_IS_SENT} FROM alerts a WHERE a.incident = ? AND a.rule = ? AND a.page_count IS NOT NULL"
         " ORDER BY a.id DESC LIMIT 1",
         incident, rule,
     )  # fmt: skip
@@ -212,12 +216,12 @@ def latest_of_incident(database: Database, rule: str, incident: str) -> Incident
 
 def open_incident(transaction: Transaction, alert: int, open_until: str) -> None:
     """An alert tells of an incident, which further pages join until then."""
-    transaction.execute("UPDATE alerts SET pages = 0, open_until = ? WHERE id = ?", open_until, alert)
+    transaction.execute("UPDATE alerts SET page_count = 0, open_until = ? WHERE id = ?", open_until, alert)
 
 
 def fold_into_incident(transaction: Transaction, alerts: Collection[int], incident: int) -> None:
     """The alert of an incident tells of what these tell of; what of them was not sent is not."""
-    transaction.execute_many("UPDATE alerts SET folded_into = ? WHERE id = ?", ((incident, a) for a in alerts))
+    transaction.execute_many("UPDATE alerts SET folded_into_id = ? WHERE id = ?", ((incident, a) for a in alerts))
     _withdraw_deliveries(transaction, ((a,) for a in alerts))
 
 
@@ -233,7 +237,7 @@ def is_incident_open(database: Database, incident: int, now: str) -> bool:
 
 def incident_members(database: Database, incident: int, limit: int) -> tuple[int, list[str], list[Row]]:
     """(pages, severities, (URL, title, publisher, time) of the first) that an incident's alert tells of."""
-    where = "FROM alerts WHERE folded_into = ? AND withdrawn_at IS NULL"
+    where = "FROM alerts WHERE folded_into_id = ? AND withdrawn_at IS NULL"
     pages = int(database.value(f"SELECT count(DISTINCT url) {where}", incident))
     severities = [r[0] for r in database.rows(f"SELECT DISTINCT severity {where}", incident)]
     return pages, severities, database.rows(f"SELECT url, title, publisher, at {where} ORDER BY at, url LIMIT ?", incident, limit)
@@ -242,15 +246,19 @@ def incident_members(database: Database, incident: int, limit: int) -> tuple[int
 def set_incident_members(transaction: Transaction, incident: int, page_count: int, severity: str, payload: str) -> None:
     """What the alert of an incident tells, as it stands."""
     transaction.execute(
-        "UPDATE alerts SET pages = ?, severity = ?, told = ?, withdrawn_at = NULL WHERE id = ?", page_count, severity, payload, incident
+        "UPDATE alerts SET page_count = ?, severity = ?, payload = ?, withdrawn_at = NULL WHERE id = ?",
+        page_count,
+        severity,
+        payload,
+        incident,
     )
 
 
 def mark_sent(transaction: Transaction, deliveries: Iterable[int], at: str, message_id: str) -> None:
     """A channel has taken them in a message of that name. What was withdrawn meanwhile was sent all the same."""
     transaction.execute_many(
-        "UPDATE deliveries SET state = 'sent', sent_at = ?, last_attempt = ?, first_attempt = coalesce(first_attempt, ?),"
-        " attempts = attempts + 1, last_error = NULL, message = ? WHERE id = ?",
+        "UPDATE deliveries SET status = 'sent', sent_at = ?, last_attempt_at = ?, first_attempt_at = coalesce(first_attempt_at, ?),"
+        " attempts = attempts + 1, last_error = NULL, message_id = ? WHERE id = ?",
         ((at, at, at, message_id, d) for d in deliveries),
     )
 
@@ -261,10 +269,13 @@ def mark_failed(
     """A channel has not taken them: to be tried again at `due_at`. They are dead after `give_up_seconds` seconds of trying, of which at
     most `max_gap_seconds` count between two attempts."""
     transaction.connection.executemany(
-        "UPDATE deliveries SET attempts = attempts + 1, last_attempt = :now, first_attempt = coalesce(first_attempt, :now),"
-        f" last_error = :error, due_at = :due_at, scheduled_at = :now, waited_seconds = {_RETRY_SECONDS},"
-        f" state = CASE WHEN {_RETRY_SECONDS} > :give_up THEN 'dead' ELSE state END WHERE id = :id AND state = 'pending'",
-        ({"now": at, "error": error, "due_at": due_at, "most": max_gap_seconds, "give_up": give_up_seconds, "id": d} for d in deliveries),
+        "UPDATE deliveries SET attempts = attempts + 1, last_attempt_at = :now, first_attempt_at = coalesce(first_attempt_at, :now),"
+        f" last_error = :error, due_at = :due_at, scheduled_at = :now, retry_seconds = {_RETRY_SECONDS},"
+        f" status = CASE WHEN {_RETRY_SECONDS} > :give_up_seconds THEN 'dead' ELSE status END WHERE id = :id AND status = 'pending'",
+        (
+            {"now": at, "error": error, "due_at": due_at, "max_gap_seconds": max_gap_seconds, "give_up_seconds": give_up_seconds, "id": d}
+            for d in deliveries
+        ),
     )
 
 
@@ -273,34 +284,43 @@ def postpone_channel(
 ) -> None:
     """What else is due of a channel that takes nothing is put off without an attempt of its own; it is dead as in `mark_failed`."""
     transaction.connection.execute(
-        "UPDATE deliveries SET first_attempt = coalesce(first_attempt, :now), last_error = :error, due_at = :due_at,"
-        f" scheduled_at = :now, waited_seconds = {_RETRY_SECONDS}, state = CASE WHEN {_RETRY_SECONDS} > :give_up THEN 'dead' ELSE state END"
-        " WHERE channel = :channel AND state = 'pending' AND due_at <= :now",
-        {"now": now, "error": error, "due_at": due_at, "most": max_gap_seconds, "give_up": give_up_seconds, "channel": channel},
+        "UPDATE deliveries SET first_attempt_at = coalesce(first_attempt_at, :now), last_error = :error, due_at = :due_at,"
+        f" scheduled_at = :now, retry_seconds = {_RETRY_SECONDS}, status = CASE WHEN {_RETRY_SECONDS} > :give_up_seconds THEN 'dead'"
+        " ELSE status END"
+        " WHERE channel = :channel AND status = 'pending' AND due_at <= :now",
+        {
+            "now": now,
+            "error": error,
+            "due_at": due_at,
+            "max_gap_seconds": max_gap_seconds,
+            "give_up_seconds": give_up_seconds,
+            "channel": channel,
+        },
     )
 
 
 def postpone(transaction: Transaction, deliveries: Iterable[int], due_at: str, digest_reason: str, now: str, max_gap_seconds: int) -> None:
     """To be told at another time, in a digest; of the time since they were scheduled at most `max_gap_seconds` seconds count as tried."""
     transaction.connection.executemany(
-        f"UPDATE deliveries SET due_at = :due_at, digest = :digest, waited_seconds = {_RETRY_SECONDS}, scheduled_at = :now WHERE id = :id",
-        ({"due_at": due_at, "digest": digest_reason, "now": now, "most": max_gap_seconds, "id": d} for d in deliveries),
+        f"UPDATE deliveries SET due_at = :due_at, digest_reason = :digest_reason, retry_seconds = {_RETRY_SECONDS}, scheduled_at = :now"
+        " WHERE id = :id",
+        ({"due_at": due_at, "digest_reason": digest_reason, "now": now, "max_gap_seconds": max_gap_seconds, "id": d} for d in deliveries),
     )
 
 
 def reschedule(transaction: Transaction, delivery: int, alert: int, due_at: str, now: str) -> None:
     """Another due time, in place of one that was set by a clock that was ahead. An incident gathers pages until then."""
     transaction.execute("UPDATE deliveries SET due_at = ?, scheduled_at = ? WHERE id = ?", due_at, now, delivery)
-    transaction.execute("UPDATE alerts SET open_until = ? WHERE id = ? AND pages IS NOT NULL", due_at, alert)
+    transaction.execute("UPDATE alerts SET open_until = ? WHERE id = ? AND page_count IS NOT NULL", due_at, alert)
 
 
 def retry(transaction: Transaction, now: str, alerts: Collection[int] | None = None) -> int:
     """Send now what is dead, and of these alerts what waits too; of all alerts where none are named. Returns how many."""
     changes_before = transaction.connection.total_changes
     sql = (
-        "UPDATE deliveries SET state = 'pending', due_at = ?1, scheduled_at = ?1, waited_seconds = 0, attempts = 0,"
-        " first_attempt = NULL"
-        " WHERE (state = 'dead' OR (?2 IS NOT NULL AND state = 'pending')) AND (?2 IS NULL OR alert_id = ?2)"
+        "UPDATE deliveries SET status = 'pending', due_at = ?1, scheduled_at = ?1, retry_seconds = 0, attempts = 0,"
+        " first_attempt_at = NULL"
+        " WHERE (status = 'dead' OR (?2 IS NOT NULL AND status = 'pending')) AND (?2 IS NULL OR alert_id = ?2)"
     )
     transaction.execute_many(sql, ((now, a) for a in (alerts if alerts is not None else [None])))
     return transaction.connection.total_changes - changes_before

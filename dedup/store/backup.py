@@ -38,7 +38,7 @@ from dedup.errors import (
 from dedup.files.atomic import PART_PREFIX, SQLITE_SUFFIXES, create_part, sync_folder
 from dedup.files.protected import ProtectedFiles
 from dedup.store import schema, statistics, wal
-from dedup.store.connection import connect, connect_readonly, refuse_newer
+from dedup.store.connection import connect, connect_readonly, refuse_unknown_version
 from dedup.store.database import Database
 from dedup.store.lock import Lock, current_holder
 from dedup.store.ownership import require_dedup_database
@@ -165,7 +165,7 @@ def _open_source(path: str) -> Iterator[tuple[sqlite3.Connection, str]]:
             connection.execute("PRAGMA query_only=ON")
             connection.execute("BEGIN")
             uuid = _read_uuid(connection)
-            refuse_newer(sqlite_utils.Database(connection), path)
+            refuse_unknown_version(sqlite_utils.Database(connection), path)
         except sqlite3.Error as error:
             raise DatabaseUnreadableError(path=path, problem=error) from error
         if uuid is None:
@@ -258,7 +258,7 @@ def _check_copy(
 def _with_known_directories(source: sqlite3.Connection, database: str, base: ProtectedFiles | None) -> ProtectedFiles:
     """What no backup may be written to, with the crawl directories that the database knows."""
     combined = base or ProtectedFiles(database)
-    known_directories = (os.fsdecode(path) for (path,) in source.execute("SELECT path FROM directories ORDER BY path"))
+    known_directories = (os.fsdecode(path) for (path,) in source.execute("SELECT path FROM crawl_directories ORDER BY path"))
     return replace(combined, crawl_directories=tuple(dict.fromkeys((*combined.crawl_directories, *known_directories))))
 
 

@@ -17,8 +17,8 @@ def list_passages(database: Database, publisher: str | None = None) -> list[Boil
     return [
         BoilerplateRow(*r)
         for r in database.rows(
-            "SELECT b.name, o.name, b.passage, b.shown, b.articles, b.status, b.since FROM boilerplate b"
-            " JOIN publishers o ON o.id = b.publisher_id WHERE ?1 IS NULL OR o.name = ?1 ORDER BY o.name, b.since, b.id",
+            "SELECT b.name, o.name, b.passage, b.example, b.article_count, b.status, b.added_at FROM boilerplate b"
+            " JOIN publishers o ON o.id = b.publisher_id WHERE ?1 IS NULL OR o.name = ?1 ORDER BY o.name, b.added_at, b.id",
             publisher,
         )
     ]
@@ -29,7 +29,7 @@ def insert(
 ) -> None:
     """A passage of a publisher, learned or told by hand."""
     transaction.execute(
-        "INSERT INTO boilerplate (name, publisher_id, passage, shown, articles, status, since) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO boilerplate (name, publisher_id, passage, example, article_count, status, added_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
         name, publisher, passage, example, article_count, status, added_at,
     )  # fmt: skip
 

@@ -39,16 +39,16 @@ class FeedCursor(NamedTuple):
 
 
 _SELECT_LATEST = (
-    "SELECT c.sighting_id, c.page_id, p.url, m.publisher, m.oid, c.at, x.crawled_at, a.title, b.title, a.digest, b.digest, c.kind,"
-    " c.severity, c.channels, c.evidence, c.stealth, c.corrected, c.edit, c.fields, c.body_similarity"
+    "SELECT c.sighting_id, c.page_id, p.url, m.publisher_printed, m.oid, c.at, x.crawled_at, a.title, b.title, a.digest, b.digest, c.kind,"
+    " c.severity, c.parts, c.evidence, c.silent, c.corrected, c.edit_digest, c.fields, c.body_similarity"
     " FROM changes c INDEXED BY {index} CROSS JOIN pages p ON p.id = c.page_id CROSS JOIN sightings y ON y.id = c.sighting_id"
     " CROSS JOIN metadata m ON m.id = y.metadata_id CROSS JOIN revisions b ON b.id = y.revision_id"
-    " CROSS JOIN sightings x ON x.id = c.previous_id CROSS JOIN revisions a ON a.id = x.revision_id"
+    " CROSS JOIN sightings x ON x.id = c.previous_sighting_id CROSS JOIN revisions a ON a.id = x.revision_id"
 )
 """From the changes on, in the order of an index: who wants the first few reads no more than those."""
 
 
-_CLASSIFICATION = "c.kind, c.severity, c.channels, c.evidence, c.stealth, c.corrected, c.edit, c.past, c.judged_by"
+_CLASSIFICATION = "c.kind, c.severity, c.parts, c.evidence, c.silent, c.corrected, c.edit_digest, c.page_history, c.classified_by"
 
 
 ChangeRecord = tuple[int, Change, bool, bool, float | None, ClassificationRow]
@@ -73,7 +73,7 @@ def list_latest(
     """Changes, the latest first: of one page, of these kinds or severities (those that were not judged among them), stealthy ones,
     of one edit; those that come after a spot, or up to it; none that is part of some incidents; those that `accepts` says yes to, by
     publisher as printed, oid and URL, before more of them is read. Times are ISO 8601 in UTC, `until` is not included."""
-    index = "changes_edit" if edit_digest is not None else "changes_page" if page is not None else "changes_at"
+    index = "changes_edit_digest" if edit_digest is not None else "changes_page" if page is not None else "changes_at"
     where = Where()
     if since is not None:
         where.add("c.at >= ?", since)
@@ -82,9 +82,9 @@ def list_latest(
     if page is not None:
         where.add("c.page_id = ?", page)
     if edit_digest is not None:
-        where.add("c.edit = ?", edit_digest)
+        where.add("c.edit_digest = ?", edit_digest)
     if silent:
-        where.add("c.stealth = 1")
+        where.add("c.silent = 1")
     if kinds:
         where.add(f"c.kind IN ({placeholders(kinds)})", *kinds)
     if severities:
@@ -94,11 +94,11 @@ def list_latest(
     if end_cursor is not None:
         where.add("c.at >= ? AND (c.at > ? OR (p.url, b.digest) <= (?, ?))", end_cursor.at, end_cursor.at, end_cursor.url, end_cursor.state)
     for incident in excluded_incidents:
-        where.add("NOT (c.edit IS ? AND c.at BETWEEN ? AND ?)", incident.edit_digest, incident.first_at, incident.last_at)
+        where.add("NOT (c.edit_digest IS ? AND c.at BETWEEN ? AND ?)", incident.edit_digest, incident.first_at, incident.last_at)
     if accepts is not None:
-        function_name = f"takes_{next(_function_numbers)}"  # one cannot be put in another's place while that is asked
+        function_name = f"accepts_{next(_function_numbers)}"  # one cannot be put in another's place while that is asked
         database.connection.create_function(function_name, 3, accepts)
-        where.add(f"{function_name}(m.publisher, m.oid, p.url)")
+        where.add(f"{function_name}(m.publisher_printed, m.oid, p.url)")
     sql = f"{_SELECT_LATEST.format(index=index)} WHERE {where} ORDER BY c.at DESC, p.url, b.digest"
     for row in database.connection.execute(sql, where.values):
         yield ClassifiedChange(*row)
@@ -107,7 +107,7 @@ def list_latest(
 def incidents(database: Database, edit_digest: bytes, min_pages: int, max_gap_hours: float) -> list[Incident]:
     """When an edit was made to so many pages at least, no more than so many hours lying between one and the next."""
     result: list[Incident] = []
-    rows = database.rows("SELECT at, page_id FROM changes WHERE edit = ? ORDER BY at", edit_digest)
+    rows = database.rows("SELECT at, page_id FROM changes WHERE edit_digest = ? ORDER BY at", edit_digest)
     for run in _runs(rows, timedelta(hours=max_gap_hours)) if len(rows) >= min_pages else ():
         page_count = len({page for _, page in run})
         if page_count >= min_pages:
@@ -117,7 +117,7 @@ def incidents(database: Database, edit_digest: bytes, min_pages: int, max_gap_ho
 
 def count_unclassified(database: Database) -> int:
     """Changes from before there were judgements."""
-    return statistics.count(database, "changes", "judged_by IS NULL")
+    return statistics.count(database, "changes", "classified_by IS NULL")
 
 
 def pages_with_changes(database: Database) -> list[int]:
@@ -134,7 +134,7 @@ def pages_with_changes(database: Database) -> list[int]:
 def of_pages(database: Database, pages: Iterable[int]) -> dict[int, dict[int, StoredChange]]:
     """Page → its stored changes, by their later sightings."""
     select = (
-        "SELECT w.id, c.sighting_id, c.previous_id, c.returned, c.fields, c.past, c.kind"
+        "SELECT w.id, c.sighting_id, c.previous_sighting_id, c.returned, c.fields, c.page_history, c.kind"
         " FROM wanted w CROSS JOIN changes c ON c.page_id = w.id"
     )
     rows = database.group_by_ids(pages, select)
@@ -145,7 +145,7 @@ def states(database: Database, sightings: Iterable[int]) -> list[tuple[int, byte
     """(page, digest of the state before, of that after, later crawl) of the changes with these later sightings."""
     select = (
         "SELECT c.page_id, a.digest, b.digest, c.at FROM wanted w CROSS JOIN changes c ON c.sighting_id = w.id"
-        " JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id"
+        " JOIN sightings x ON x.id = c.previous_sighting_id JOIN sightings y ON y.id = c.sighting_id"
         " JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id"
     )
     return [(r[0], r[1], r[2], r[3]) for r in database.select_by_ids(sightings, select)]
@@ -155,7 +155,8 @@ def states_around(database: Database, sightings: Iterable[int]) -> list[tuple[in
     """The same of the changes that lead to or from these sightings."""
     ids = list(sightings)
     later_ids = {
-        r[0] for r in database.select_by_ids(ids, "SELECT c.sighting_id FROM wanted w CROSS JOIN changes c ON c.previous_id = w.id")
+        r[0]
+        for r in database.select_by_ids(ids, "SELECT c.sighting_id FROM wanted w CROSS JOIN changes c ON c.previous_sighting_id = w.id")
     }
     return states(database, {*ids, *later_ids})
 
@@ -172,7 +173,7 @@ def known_comparisons(database: Database, pages: Iterable[int]) -> dict[tuple[in
     select = (
         f"SELECT x.revision_id, y.revision_id, c.body_changed, c.body_similarity, {_CLASSIFICATION}"
         " FROM wanted w CROSS JOIN changes c ON c.page_id = w.id"
-        " JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id WHERE c.body_similarity IS NOT NULL"
+        " JOIN sightings x ON x.id = c.previous_sighting_id JOIN sightings y ON y.id = c.sighting_id WHERE c.body_similarity IS NOT NULL"
     )
     comparisons: dict[tuple[int, int], tuple[bool, float, ClassificationRow]] = {}
     for r in database.select_by_ids(pages, select):
@@ -196,7 +197,7 @@ def of_page(database: Database, page: int) -> list[ChangeRow]:
         ChangeRow(r[0], r[1], r[2], bool(r[3]), bool(r[4]), r[5], bool(r[6]), r[7], r[8], r[9], bool(r[10]), bool(r[11]))
         for r in database.rows(
             "SELECT x.revision_id, y.revision_id, c.at, c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields,"
-            " c.kind, c.severity, c.stealth, c.corrected FROM changes c JOIN sightings x ON x.id = c.previous_id"
+            " c.kind, c.severity, c.silent, c.corrected FROM changes c JOIN sightings x ON x.id = c.previous_sighting_id"
             " JOIN sightings y ON y.id = c.sighting_id"
             " JOIN revisions r ON r.id = y.revision_id WHERE c.page_id = ? ORDER BY c.at, r.digest",
             page,
@@ -208,7 +209,7 @@ def keys_of_pages(database: Database, pages: Iterable[int]) -> set[tuple[int, by
     """(page, digest of the state before, of that after, later crawl) of every change of these pages."""
     select = (
         "SELECT c.page_id, a.digest, b.digest, c.at FROM wanted w CROSS JOIN changes c ON c.page_id = w.id"
-        " JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id"
+        " JOIN sightings x ON x.id = c.previous_sighting_id JOIN sightings y ON y.id = c.sighting_id"
         " JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id"
     )
     return {(r[0], r[1], r[2], r[3]) for r in database.select_by_ids(pages, select)}
@@ -222,8 +223,9 @@ def delete(transaction: Transaction, sightings: Iterable[int]) -> None:
 def insert(transaction: Transaction, changes: Iterable[ChangeRecord]) -> None:
     """Record changes that are not stored."""
     transaction.execute_many(
-        "INSERT INTO changes (sighting_id, previous_id, page_id, at, title_changed, body_changed, body_similarity, returned, fields,"
-        " kind, severity, channels, evidence, stealth, corrected, edit, past, judged_by)"
+        "INSERT INTO changes (sighting_id, previous_sighting_id, page_id, at, title_changed, body_changed, body_similarity, returned,"
+        " fields,"
+        " kind, severity, parts, evidence, silent, corrected, edit_digest, page_history, classified_by)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             (c.sighting.id, c.previous.id, page, c.sighting.crawled_at, int(title), int(body), similarity, int(c.returned),

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import sqlite_utils
 
-from dedup.errors import DatabaseMissingError, DatabaseNewerError, DatabaseUnreadableError, ForeignWalError
+from dedup.errors import DatabaseMissingError, DatabaseNewerError, DatabaseTooOldError, DatabaseUnreadableError, ForeignWalError
 from dedup.files import disk_errors
 from dedup.store import schema, wal
 from dedup.store.corruption import SQLITE_ERRORS, SUSPICIOUS_ERRORS, require_sound, to_dedup_error
@@ -32,8 +32,8 @@ def open_writable(path: str, purpose: str) -> Iterator[WritableDatabase]:
     the lock.
 
     An SQLite error in the block becomes a DatabaseFailedError or a DatabaseDamagedError. Any error becomes a DatabaseDamagedError if a
-    damaged database caused it. Raises DatabaseBusyError if another process has the lock, DatabaseUnreadableError and
-    DatabaseNewerError if the file cannot be used.
+    damaged database caused it. Raises DatabaseBusyError if another process has the lock, DatabaseUnreadableError,
+    DatabaseTooOldError and DatabaseNewerError if the file cannot be used.
     """
     schema.require_sqlite()
     require_dedup_database(path)
@@ -97,7 +97,7 @@ def _configure(connection: sqlite3.Connection, path: str) -> sqlite_utils.Databa
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the mark is looked for in the file
     connection.execute(f"PRAGMA synchronous={SYNCHRONOUS}")
     db = sqlite_utils.Database(connection)
-    refuse_newer(db, path)
+    refuse_unknown_version(db, path)
     if schema.has_pending_migrations(db):
         schema.migrate(db)
     connection.execute("PRAGMA foreign_keys=ON")
@@ -127,7 +127,7 @@ def open_database(path: str) -> Iterator[Database]:
     try:
         try:
             db = sqlite_utils.Database(connection)
-            refuse_newer(db, path)
+            refuse_unknown_version(db, path)
             if schema.has_pending_migrations(db):
                 raise DatabaseUnreadableError(path=path, problem="it is empty or of an older version; 'dedup scan' brings it up to date")
             connection.execute("BEGIN")
@@ -211,8 +211,10 @@ def _missing_access_hint(path: str) -> str:
     )
 
 
-def refuse_newer(db: sqlite_utils.Database, path: str) -> None:
-    """Raise DatabaseNewerError for what a later version of the program made."""
+def refuse_unknown_version(db: sqlite_utils.Database, path: str) -> None:
+    """Raise DatabaseTooOldError for a database of a development version, DatabaseNewerError for one of a later version."""
+    if schema.is_of_development(db):
+        raise DatabaseTooOldError(path=path)
     unknown_migrations = schema.unknown_migrations(db)
     if unknown_migrations:
         raise DatabaseNewerError(path=path, unknown=", ".join(unknown_migrations))

@@ -14,9 +14,9 @@ from dedup.store.rows import (
 def move(transaction: Transaction, directory: int, path: bytes, path_text: str, identity: tuple[int, int] | None) -> None:
     """A crawl directory lies at another path now. Its files keep their relative paths. `identity`: its (st_dev, st_ino), or None where
     it is not there."""
-    transaction.execute("UPDATE directories SET path = ?, path_text = ?, forgotten_at = NULL WHERE id = ?", path, path_text, directory)
+    transaction.execute("UPDATE crawl_directories SET path = ?, path_text = ?, retired_at = NULL WHERE id = ?", path, path_text, directory)
     if identity is not None:
-        transaction.execute("UPDATE directories SET device = ?, inode = ? WHERE id = ?", *identity, directory)
+        transaction.execute("UPDATE crawl_directories SET device = ?, inode = ? WHERE id = ?", *identity, directory)
 
 
 def retire(transaction: Transaction, directory: int, at: str) -> int:
@@ -25,20 +25,20 @@ def retire(transaction: Transaction, directory: int, at: str) -> int:
     changes_before = transaction.connection.total_changes
     transaction.execute("UPDATE files SET gone = 1, gone_at = ? WHERE directory_id = ? AND gone = 0", at, directory)
     gone_count = transaction.connection.total_changes - changes_before
-    transaction.execute("UPDATE directories SET forgotten_at = ? WHERE id = ?", at, directory)
+    transaction.execute("UPDATE crawl_directories SET retired_at = ? WHERE id = ?", at, directory)
     return gone_count
 
 
 def reinstate(transaction: Transaction, directories: Iterable[int]) -> None:
     """Crawl directories that were retired are scanned again."""
     transaction.connection.executemany(
-        "UPDATE directories SET forgotten_at = NULL WHERE id = ? AND forgotten_at IS NOT NULL", ((d,) for d in directories)
+        "UPDATE crawl_directories SET retired_at = NULL WHERE id = ? AND retired_at IS NOT NULL", ((d,) for d in directories)
     )
 
 
 def set_scanned(transaction: Transaction, directories: Iterable[int], at: str) -> None:
     """All of these crawl directories was scanned, until then."""
-    transaction.connection.executemany("UPDATE directories SET scanned_at = ? WHERE id = ?", ((at, d) for d in directories))
+    transaction.connection.executemany("UPDATE crawl_directories SET scanned_at = ? WHERE id = ?", ((at, d) for d in directories))
 
 
 def sample_files(database: Database, directory: int, limit: int) -> list[tuple[bytes, bytes, FileStamp]]:
@@ -69,7 +69,9 @@ def mounts(database: Database, directory: int) -> dict[bytes, tuple[int, int]]:
 
 def absent_mounts(database: Database, directory: int) -> dict[bytes, int]:
     """Mounts that were absent last → the key that the next file had when they were first found to be."""
-    rows = database.rows("SELECT path, absent_from FROM mounts WHERE directory_id = ? AND absent_from IS NOT NULL", directory)
+    rows = database.rows(
+        "SELECT path, absent_since_file_id FROM mounts WHERE directory_id = ? AND absent_since_file_id IS NOT NULL", directory
+    )
     return dict(rows)
 
 
@@ -79,41 +81,43 @@ def list_all(database: Database) -> list[DirectoryRow]:
     gone: dict[int, int] = dict(
         database.rows("SELECT directory_id, count(*) FROM files INDEXED BY files_gone WHERE gone = 1 GROUP BY directory_id")
     )
-    rows = database.rows("SELECT id, path, scanned_at, forgotten_at FROM directories ORDER BY path")
+    rows = database.rows("SELECT id, path, scanned_at, retired_at FROM crawl_directories ORDER BY path")
     return [DirectoryRow(r[0], r[1], files.get(r[0], 0) - gone.get(r[0], 0), gone.get(r[0], 0), r[2], r[3]) for r in rows]
 
 
 def active_ids(database: Database) -> dict[bytes, int]:
     """Path → key of every crawl directory that was not retired."""
-    return dict(database.rows("SELECT path, id FROM directories WHERE forgotten_at IS NULL ORDER BY path"))
+    return dict(database.rows("SELECT path, id FROM crawl_directories WHERE retired_at IS NULL ORDER BY path"))
 
 
 def paths(database: Database) -> list[bytes]:
-    return [r[0] for r in database.rows("SELECT path FROM directories ORDER BY path")]
+    return [r[0] for r in database.rows("SELECT path FROM crawl_directories ORDER BY path")]
 
 
 def get_or_insert(transaction: Transaction, path: bytes, path_text: str) -> int:
     """The key of a crawl directory, made at first sight."""
     existing = find(transaction, path)
     return (
-        transaction.insert("INSERT INTO directories (path, path_text) VALUES (?, ?)", (path, path_text)) if existing is None else existing
+        transaction.insert("INSERT INTO crawl_directories (path, path_text) VALUES (?, ?)", (path, path_text))
+        if existing is None
+        else existing
     )
 
 
 def find(database: Database, path: bytes) -> int | None:
     """The key of a crawl directory, if it was seen before."""
-    row = database.row("SELECT id FROM directories WHERE path = ?", path)
+    row = database.row("SELECT id FROM crawl_directories WHERE path = ?", path)
     return row[0] if row else None
 
 
 def identity(database: Database, directory: int) -> tuple[int, int] | None:
     """(st_dev, st_ino) of the crawl directory when it was last seen with something in it."""
-    row = database.row("SELECT device, inode FROM directories WHERE id = ? AND device IS NOT NULL", directory)
+    row = database.row("SELECT device, inode FROM crawl_directories WHERE id = ? AND device IS NOT NULL", directory)
     return (row[0], row[1]) if row else None
 
 
 def set_identity(transaction: Transaction, directory: int, device: int, inode: int) -> None:
-    transaction.execute("UPDATE directories SET device = ?, inode = ? WHERE id = ?", device, inode, directory)
+    transaction.execute("UPDATE crawl_directories SET device = ?, inode = ? WHERE id = ?", device, inode, directory)
 
 
 def set_mounts(transaction: Transaction, directory: int, mounts: Mapping[bytes, tuple[int, int]]) -> None:
@@ -129,7 +133,7 @@ def set_mounts_absent(transaction: Transaction, directory: int, paths: Iterable[
     if next_file_id is None:
         next_file_id = transaction.next_id("files")
     transaction.execute_many(
-        "UPDATE mounts SET absent_from = coalesce(absent_from, ?) WHERE directory_id = ? AND path = ?",
+        "UPDATE mounts SET absent_since_file_id = coalesce(absent_since_file_id, ?) WHERE directory_id = ? AND path = ?",
         ((next_file_id, directory, path) for path in paths),
     )
 
@@ -139,7 +143,7 @@ def delete_mounts(transaction: Transaction, directory: int, paths: Iterable[byte
     for path in paths:
         transaction.execute("DELETE FROM mounts WHERE directory_id = ? AND path = ?", directory, path)
         transaction.execute(
-            "DELETE FROM hidden_files WHERE file_id IN (SELECT id FROM files WHERE directory_id = ?1"
+            "DELETE FROM files_under_mounts WHERE file_id IN (SELECT id FROM files WHERE directory_id = ?1"
             " AND (folder = ?2 OR substr(folder, 1, length(?2) + 1) = ?2 || x'2f'))",
             directory, path,
         )  # fmt: skip

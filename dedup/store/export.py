@@ -10,20 +10,20 @@ from dedup.store.database import Database
 from dedup.store.matches import MATCH_COLUMNS, match_from_row
 from dedup.store.summaries import CLUSTERED_RELATIONS_SQL
 
-_FIRST_CRAWLED_AT = "(SELECT min(x.crawled_at) FROM sightings x WHERE x.page_id = {page} AND x.standing = 'counted')"
+_FIRST_CRAWLED_AT = "(SELECT min(x.crawled_at) FROM sightings x WHERE x.page_id = {page} AND x.status = 'counted')"
 
 
 _LATEST_SIGHTING = (
-    "(SELECT x.id FROM sightings x WHERE x.revision_id = r.id AND x.standing = 'counted' ORDER BY x.crawled_at DESC, x.id LIMIT 1)"
+    "(SELECT x.id FROM sightings x WHERE x.revision_id = r.id AND x.status = 'counted' ORDER BY x.crawled_at DESC, x.id LIMIT 1)"
 )
 
 
-_STATE_FIRST_CRAWLED_AT = "(SELECT min(x.crawled_at) FROM sightings x WHERE x.revision_id = r.id AND x.standing = 'counted')"
+_STATE_FIRST_CRAWLED_AT = "(SELECT min(x.crawled_at) FROM sightings x WHERE x.revision_id = r.id AND x.status = 'counted')"
 
 
 _ORDINAL = (
     "(SELECT count(*) FROM (SELECT x.revision_id, min(x.crawled_at) AS first_at FROM sightings x WHERE x.page_id = p.id"
-    " AND x.standing = 'counted' GROUP BY x.revision_id) y JOIN revisions z ON z.id = y.revision_id"
+    " AND x.status = 'counted' GROUP BY x.revision_id) y JOIN revisions z ON z.id = y.revision_id"
     f" WHERE y.first_at < {_STATE_FIRST_CRAWLED_AT} OR (y.first_at = {_STATE_FIRST_CRAWLED_AT} AND z.digest <= r.digest))"
 )
 """The shown number of a state among those of its page."""
@@ -120,17 +120,18 @@ class CurrentArticleRow(NamedTuple):
     characters: int
 
 
-_PRESENT_FILES = "readings d JOIN files f ON f.id = d.file_id AND f.reading_id = d.id AND f.gone = 0 WHERE d.sighting_id = s.id"
+_PRESENT_FILES = "readings d JOIN files f ON f.id = d.file_id AND f.current_reading_id = d.id AND f.gone = 0 WHERE d.sighting_id = s.id"
 
 
 _ARTICLE_COLUMNS = (
-    "{p}.id, {p}.url, {m}.publisher, {m}.oid, {m}.published_at, {s}.crawled_at,"
-    " (SELECT min(w.crawled_at) FROM sightings w WHERE w.page_id = {p}.id AND w.standing = 'counted')"
+    "{p}.id, {p}.url, {m}.publisher_printed, {m}.oid, {m}.published_at, {s}.crawled_at,"
+    " (SELECT min(w.crawled_at) FROM sightings w WHERE w.page_id = {p}.id AND w.status = 'counted')"
 )
 
 
 _MATCH_QUERY = (
-    "SELECT m.a, m.b, m.relation, m.similarity, m.containment, m.coverage, m.shared, m.longest, m.quoted, {a} AS pa, {b} AS pb"
+    "SELECT m.text_a_id, m.text_b_id, m.relation, m.similarity, m.containment, m.coverage, m.shared_characters, m.longest_passage,"
+    " m.quoted_share, {a} AS pa, {b} AS pb"
     " FROM matches m"
 )
 
@@ -139,10 +140,10 @@ def articles(database: Database, *, all_revisions: bool, with_body: bool) -> Ite
     """The current state of every page, by URL; or with `all_revisions` all states that a counted crawl shows, by their first crawl."""
     sighting_condition = f"s.id = {_LATEST_SIGHTING}" if all_revisions else "s.id = p.current_sighting_id"
     sql = (
-        f"SELECT p.id, p.url, m.article_id, r.title, m.publisher, m.oid, m.author, m.category, m.published_at, s.crawled_at,"
+        f"SELECT p.id, p.url, m.article_id, r.title, m.publisher_printed, m.oid, m.author, m.category, m.published_at, s.crawled_at,"
         f" {_FIRST_CRAWLED_AT.format(page='p.id')}, s.check_status, s.check_cause, lower(hex(r.digest)), lower(hex(t.digest)), t.characters,"
-        f" {_ORDINAL}, s.id = p.current_sighting_id, v.place, r.pruned_at,"
-        " coalesce((SELECT o.path_text || '/' || f.path_text FROM readings d JOIN files f ON f.id = d.file_id JOIN directories o"
+        f" {_ORDINAL}, s.id = p.current_sighting_id, v.cluster_role, r.pruned_at,"
+        " coalesce((SELECT o.path_text || '/' || f.path_text FROM readings d JOIN files f ON f.id = d.file_id JOIN crawl_directories o"
         " ON o.id = f.directory_id WHERE d.sighting_id = s.id ORDER BY f.gone, f.path_text LIMIT 1), ''),"
         " NOT EXISTS (SELECT 1 FROM readings d JOIN files f ON f.id = d.file_id WHERE d.sighting_id = s.id AND f.gone = 0),"
         f" {'CASE WHEN r.pruned_at IS NULL THEN r.body END' if with_body else 'NULL'}"
@@ -173,18 +174,20 @@ def matches(database: Database, *, all_revisions: bool) -> Iterator[ExportedMatc
     """Every match of two distinct texts that pages show, by text: each side is the first by URL that shows it."""
     side, other_side = _ARTICLE_COLUMNS.format(p="p", m="x", s="s"), _ARTICLE_COLUMNS.format(p="q", m="y", s="z")
     sql = (
-        f"WITH chosen AS ({_MATCH_QUERY.format(a=_first_page_sql('m.a', all_revisions), b=_first_page_sql('m.b', all_revisions))}),"
+        "WITH chosen AS"
+        f" ({_MATCH_QUERY.format(a=_first_page_sql('m.text_a_id', all_revisions), b=_first_page_sql('m.text_b_id', all_revisions))}),"
         " sided AS (SELECT c.*, "
-        f" {_first_page_sql('c.a', all_revisions, 'c.pb')} AS pa2, {_first_page_sql('c.b', all_revisions, 'c.pa')} AS pb2 FROM chosen c WHERE c.pa = c.pb"
+        f" {_first_page_sql('c.text_a_id', all_revisions, 'c.pb')} AS pa2, {_first_page_sql('c.text_b_id', all_revisions, 'c.pa')} AS pb2"
+        " FROM chosen c WHERE c.pa = c.pb"
         " UNION ALL SELECT c.*, NULL, NULL FROM chosen c WHERE c.pa <> c.pb),"
         " paired AS (SELECT c.*, CASE WHEN c.pa <> c.pb OR c.pb2 IS NOT NULL THEN c.pa ELSE c.pa2 END AS one,"
         " CASE WHEN c.pa = c.pb AND c.pb2 IS NOT NULL THEN c.pb2 ELSE c.pb END AS two FROM sided c)"
         " SELECT lower(hex(ta.digest)), lower(hex(tb.digest)),"
-        " c.relation, c.similarity, c.containment, c.coverage, c.shared, c.longest,"
-        f" c.quoted, {side}, {other_side} FROM paired c JOIN texts ta ON ta.id = c.a JOIN texts tb ON tb.id = c.b"
-        f" JOIN pages p ON p.id = c.one JOIN sightings s ON s.id = {_latest_sighting_sql('p', 'c.a', all_revisions)}"
+        " c.relation, c.similarity, c.containment, c.coverage, c.shared_characters, c.longest_passage,"
+        f" c.quoted_share, {side}, {other_side} FROM paired c JOIN texts ta ON ta.id = c.text_a_id JOIN texts tb ON tb.id = c.text_b_id"
+        f" JOIN pages p ON p.id = c.one JOIN sightings s ON s.id = {_latest_sighting_sql('p', 'c.text_a_id', all_revisions)}"
         " JOIN metadata x ON x.id = s.metadata_id"
-        f" JOIN pages q ON q.id = c.two JOIN sightings z ON z.id = {_latest_sighting_sql('q', 'c.b', all_revisions)}"
+        f" JOIN pages q ON q.id = c.two JOIN sightings z ON z.id = {_latest_sighting_sql('q', 'c.text_b_id', all_revisions)}"
         " JOIN metadata y ON y.id = z.metadata_id"
         " ORDER BY min(ta.digest, tb.digest), max(ta.digest, tb.digest)"
     )
@@ -197,13 +200,13 @@ def matches(database: Database, *, all_revisions: bool) -> Iterator[ExportedMatc
 def members(database: Database) -> Iterator[ExportedMemberRow]:
     """The articles of every cluster, by the representative's URL: that first, then the others by URL."""
     sql = (
-        "SELECT c.url, p.url, m.article_id, r.title, m.publisher, m.oid, m.published_at, s.crawled_at,"
+        "SELECT c.url, p.url, m.article_id, r.title, m.publisher_printed, m.oid, m.published_at, s.crawled_at,"
         f" {_FIRST_CRAWLED_AT.format(page='p.id')}, k.relation, k.similarity, k.coverage,"
-        " CASE WHEN k.via IS NOT NULL THEN (SELECT y.url FROM revisions x JOIN pages y ON y.id = x.page_id LEFT JOIN sightings z"
-        " ON z.id = y.current_sighting_id WHERE x.text_id = k.via ORDER BY z.revision_id IS NOT x.id, y.url LIMIT 1) END"
+        " CASE WHEN k.via_text_id IS NOT NULL THEN (SELECT y.url FROM revisions x JOIN pages y ON y.id = x.page_id LEFT JOIN sightings z"
+        " ON z.id = y.current_sighting_id WHERE x.text_id = k.via_text_id ORDER BY z.revision_id IS NOT x.id, y.url LIMIT 1) END"
         " FROM pages c CROSS JOIN clusters g ON g.page_id = c.id CROSS JOIN"
-        " (SELECT page_id AS cluster_id, page_id, NULL AS relation, NULL AS similarity, NULL AS coverage, NULL AS via FROM clusters"
-        " UNION ALL SELECT cluster_id, page_id, relation, similarity, coverage, via FROM cluster_members) k ON k.cluster_id = c.id"
+        " (SELECT page_id AS cluster_id, page_id, NULL AS relation, NULL AS similarity, NULL AS coverage, NULL AS via_text_id FROM clusters"
+        " UNION ALL SELECT cluster_id, page_id, relation, similarity, coverage, via_text_id FROM cluster_members) k ON k.cluster_id = c.id"
         " JOIN pages p ON p.id = k.page_id JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id"
         " JOIN metadata m ON m.id = s.metadata_id ORDER BY c.url, k.relation IS NOT NULL, p.url"
     )
@@ -215,7 +218,7 @@ def current_articles(database: Database, *, matched_only: bool) -> Iterator[Curr
     """Every page whose current crawl a file that is there holds, by URL; with `matched_only` those alone whose text another page has
     shown or a match names."""
     sql = (
-        "SELECT p.id, r.text_id, p.url, m.published_at, s.crawled_at, s.check_status, coalesce(t.crowded, 0), m.publisher, m.oid,"
+        "SELECT p.id, r.text_id, p.url, m.published_at, s.crawled_at, s.check_status, coalesce(t.crowded, 0), m.publisher_printed, m.oid,"
         " coalesce(t.characters, 0) FROM pages p JOIN sightings s ON s.id = p.current_sighting_id"
         " JOIN revisions r ON r.id = s.revision_id"
         " JOIN metadata m ON m.id = s.metadata_id LEFT JOIN texts t ON t.id = r.text_id"
@@ -223,7 +226,7 @@ def current_articles(database: Database, *, matched_only: bool) -> Iterator[Curr
     )
     if matched_only:
         sql += (
-            " AND r.text_id IN (SELECT a FROM matches UNION SELECT b FROM matches UNION SELECT text_id FROM revisions"
+            " AND r.text_id IN (SELECT text_a_id FROM matches UNION SELECT text_b_id FROM matches UNION SELECT text_id FROM revisions"
             " WHERE text_id IS NOT NULL GROUP BY text_id HAVING count(DISTINCT page_id) > 1)"
         )
     for row in database.connection.execute(sql + " ORDER BY p.url"):
@@ -232,7 +235,7 @@ def current_articles(database: Database, *, matched_only: bool) -> Iterator[Curr
 
 def copies(database: Database, relations: frozenset[str]) -> Iterator[Match]:
     """Every match of these relations that clusters are made of."""
-    sql = f"SELECT {MATCH_COLUMNS} FROM matches m WHERE m.relation IN ({CLUSTERED_RELATIONS_SQL}) ORDER BY a, b"
+    sql = f"SELECT {MATCH_COLUMNS} FROM matches m WHERE m.relation IN ({CLUSTERED_RELATIONS_SQL}) ORDER BY text_a_id, text_b_id"
     yield from (m for m in map(match_from_row, database.connection.execute(sql)) if m.relation in relations)
 
 
@@ -240,10 +243,11 @@ def articles_with_files(database: Database) -> Iterator[tuple[int, str, str | No
     """(page, URL, id, publisher as printed, oid, title, crawl directory, folder, name) of each file that holds the current crawl of
     a page, by URL, then path."""
     sql = (
-        "SELECT p.id, p.url, m.article_id, m.publisher, m.oid, r.title, o.path, f.folder, f.name FROM pages p"
+        "SELECT p.id, p.url, m.article_id, m.publisher_printed, m.oid, r.title, o.path, f.folder, f.name FROM pages p"
         " CROSS JOIN sightings s ON s.id = p.current_sighting_id CROSS JOIN readings d ON d.sighting_id = s.id"
-        " CROSS JOIN files f ON f.id = d.file_id AND f.reading_id = d.id AND f.gone = 0"
-        " JOIN directories o ON o.id = f.directory_id JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id"
+        " CROSS JOIN files f ON f.id = d.file_id AND f.current_reading_id = d.id AND f.gone = 0"
+        " JOIN crawl_directories o ON o.id = f.directory_id JOIN revisions r ON r.id = s.revision_id"
+        " JOIN metadata m ON m.id = s.metadata_id"
         " ORDER BY p.url, o.path, f.folder, f.name"
     )
     for r in database.connection.execute(sql):
@@ -258,7 +262,7 @@ def count_without_files(database: Database) -> int:
 
 def _first_page_sql(text_sql: str, all_revisions: bool, excluded_page_sql: str = "") -> str:  # noqa: FBT001
     """The first page by URL that shows a text, of those that are not `besides`."""
-    sighting_condition = "u.standing = 'counted'" if all_revisions else "u.id = h.current_sighting_id"
+    sighting_condition = "u.status = 'counted'" if all_revisions else "u.id = h.current_sighting_id"
     exclusion = f" AND h.id <> {excluded_page_sql}" if excluded_page_sql else ""
     return (
         "(SELECT h.id FROM revisions g JOIN pages h ON h.id = g.page_id JOIN sightings u ON u.revision_id = g.id"
@@ -272,5 +276,5 @@ def _latest_sighting_sql(page_alias: str, text_sql: str, all_revisions: bool) ->
         return f"{page_alias}.current_sighting_id"
     return (
         f"(SELECT u.id FROM revisions g JOIN sightings u ON u.revision_id = g.id WHERE g.page_id = {page_alias}.id AND g.text_id = {text_sql}"
-        " AND u.standing = 'counted' ORDER BY u.crawled_at DESC, u.id LIMIT 1)"
+        " AND u.status = 'counted' ORDER BY u.crawled_at DESC, u.id LIMIT 1)"
     )

@@ -15,8 +15,8 @@ def list_after(database: Database, cursor: tuple[str, str] | None, limit: int, k
     """(path, kind, message, since) of what could not be read, by path and kind, from the one after `cursor` on."""
     path, last_kind = cursor or ("", "")
     return database.rows(
-        "SELECT * FROM (SELECT o.path_text || '/' || t.path_text AS path, t.kind AS kind, t.message, t.since FROM faults t"
-        " JOIN directories o ON o.id = t.directory_id WHERE ?4 IS NULL OR t.kind = ?4)"
+        "SELECT * FROM (SELECT o.path_text || '/' || t.path_text AS path, t.kind AS kind, t.message, t.first_seen_at FROM faults t"
+        " JOIN crawl_directories o ON o.id = t.directory_id WHERE ?4 IS NULL OR t.kind = ?4)"
         " WHERE (path, kind) > (?1, ?2) ORDER BY path, kind LIMIT ?3",
         path, last_kind, limit, kind,
     )  # fmt: skip
@@ -33,7 +33,7 @@ def kinds_at(database: Database, paths: Iterable[tuple[int, bytes]]) -> dict[tup
 
 def count_between(database: Database, since: str, until: str) -> dict[str, int]:
     """Kind → faults that came within a time, both ends included, and are still there."""
-    rows = database.rows("SELECT kind, count(*) FROM faults WHERE since BETWEEN ? AND ? GROUP BY kind ORDER BY kind", since, until)
+    rows = database.rows("SELECT kind, count(*) FROM faults WHERE first_seen_at BETWEEN ? AND ? GROUP BY kind ORDER BY kind", since, until)
     return {r[0]: r[1] for r in rows}
 
 
@@ -42,8 +42,8 @@ def list_all(database: Database) -> list[tuple[str, str, str, str]]:
     return [
         (r[0], r[1], r[2], r[3])
         for r in database.rows(
-            "SELECT o.path_text || '/' || t.path_text, t.kind, t.message, t.since FROM faults t"
-            " JOIN directories o ON o.id = t.directory_id ORDER BY 1, 2"
+            "SELECT o.path_text || '/' || t.path_text, t.kind, t.message, t.first_seen_at FROM faults t"
+            " JOIN crawl_directories o ON o.id = t.directory_id ORDER BY 1, 2"
         )
     ]
 
@@ -73,7 +73,7 @@ def replace(transaction: Transaction, faults: Collection[tuple[int, bytes, str, 
         rows += [(directory, path, kind, message, path_text, at) for kind, message in kinds.items()]
     transaction.execute_many("DELETE FROM faults WHERE directory_id = ? AND path = ? AND kind = ?", outdated)
     transaction.execute_many(
-        "INSERT INTO faults (directory_id, path, kind, message, path_text, since) VALUES (?, ?, ?, ?, ?, ?)"
+        "INSERT INTO faults (directory_id, path, kind, message, path_text, first_seen_at) VALUES (?, ?, ?, ?, ?, ?)"
         " ON CONFLICT DO UPDATE SET message = excluded.message",
         rows,
     )

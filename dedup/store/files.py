@@ -21,15 +21,17 @@ FilePath = tuple[int, bytes, bytes]
 
 
 _RECORDED_COLUMNS = (
-    f"f.name, f.id, f.size, f.mtime_ns, f.inode, f.ctime_ns, CASE WHEN f.gone = 1 THEN {GONE} WHEN f.content IS NULL THEN {UNREAD}"
-    f" WHEN f.reading_id IS NULL THEN {FAULT} ELSE {ARTICLE} END"
+    f"f.name, f.id, f.size, f.mtime_ns, f.inode, f.ctime_ns, CASE WHEN f.gone = 1 THEN {GONE} WHEN f.content_digest IS NULL THEN {UNREAD}"
+    f" WHEN f.current_reading_id IS NULL THEN {FAULT} ELSE {ARTICLE} END"
 )
 
 
 _FILE_COLUMNS = (
-    "f.id, f.size, f.mtime_ns, f.inode, f.ctime_ns, f.content, f.reading_id IS NOT NULL, f.gone, f.gone = 1 AND EXISTS (SELECT 1"
+    "f.id, f.size, f.mtime_ns, f.inode, f.ctime_ns, f.content_digest, f.current_reading_id IS NOT NULL, f.gone, f.gone = 1"
+    " AND EXISTS (SELECT 1"
     " FROM readings d JOIN sightings s ON s.id = d.sighting_id JOIN revisions r ON r.id = s.revision_id"
-    " WHERE d.id = f.reading_id AND r.pruned_at IS NOT NULL), f.reading_id, (SELECT q.content FROM rereads q WHERE q.file_id = f.id)"
+    " WHERE d.id = f.current_reading_id AND r.pruned_at IS NOT NULL), f.current_reading_id, (SELECT q.content_digest FROM reread_queue q"
+    " WHERE q.file_id = f.id)"
 )
 
 
@@ -88,25 +90,26 @@ def files_of_sightings(database: Database, sightings: Iterable[int]) -> dict[int
     """Sighting → (file, content, directory, folder, name, whether it is gone) of every file that showed it."""
     return database.group_by_ids(
         sightings,
-        "SELECT w.id, f.id, f.content, f.directory_id, f.folder, f.name, f.gone FROM wanted w CROSS JOIN readings d"
+        "SELECT w.id, f.id, f.content_digest, f.directory_id, f.folder, f.name, f.gone FROM wanted w CROSS JOIN readings d"
         " ON d.sighting_id = w.id JOIN files f ON f.id = d.file_id",
     )
 
 
 def hide(transaction: Transaction, files: Iterable[int]) -> None:
     """Files that something was mounted over."""
-    transaction.execute_many("INSERT OR IGNORE INTO hidden_files VALUES (?)", ((file,) for file in files))
+    transaction.execute_many("INSERT OR IGNORE INTO files_under_mounts VALUES (?)", ((file,) for file in files))
 
 
 def hidden_among(database: Database, files: Iterable[int]) -> set[int]:
     """Those of these files that something was mounted over."""
-    return {row[0] for row in database.select_by_ids(files, "SELECT h.file_id FROM wanted w JOIN hidden_files h ON h.file_id = w.id")}
+    return {row[0] for row in database.select_by_ids(files, "SELECT h.file_id FROM wanted w JOIN files_under_mounts h ON h.file_id = w.id")}
 
 
 def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
     """Rows (id, directory, folder, name, path as text, size, mtime_ns, inode, ctime_ns, content, reading, seen at)."""
     transaction.execute_many(
-        "INSERT INTO files (id, directory_id, folder, name, path_text, size, mtime_ns, inode, ctime_ns, content, reading_id, seen_at)"
+        "INSERT INTO files (id, directory_id, folder, name, path_text, size, mtime_ns, inode, ctime_ns, content_digest,"
+        " current_reading_id, first_seen_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         rows,
     )
@@ -115,14 +118,14 @@ def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
 def update(transaction: Transaction, files: Iterable[tuple[int, FileStamp, bytes | None]]) -> None:
     """The new state of each file; one that was gone is there again."""
     transaction.execute_many(
-        "UPDATE files SET size = ?, mtime_ns = ?, inode = ?, ctime_ns = ?, content = ?, gone = 0, gone_at = NULL WHERE id = ?",
+        "UPDATE files SET size = ?, mtime_ns = ?, inode = ?, ctime_ns = ?, content_digest = ?, gone = 0, gone_at = NULL WHERE id = ?",
         ((stat.size, stat.mtime_ns, stat.inode, stat.ctime_ns, content, file) for file, stat, content in files),
     )
 
 
 def set_readings(transaction: Transaction, rows: Iterable[tuple[int, int | None]]) -> None:
     """(file, the reading of what it holds now; None where it is a fault)."""
-    transaction.execute_many("UPDATE files SET reading_id = ? WHERE id = ?", ((reading, file) for file, reading in rows))
+    transaction.execute_many("UPDATE files SET current_reading_id = ? WHERE id = ?", ((reading, file) for file, reading in rows))
 
 
 def mark_gone(transaction: Transaction, files: Iterable[int], at: str) -> int:

@@ -26,30 +26,30 @@ from dedup.store.texts import TEXTS_WITHOUT_BODY
 _Row = TypeVar("_Row")
 
 
-BASE_TABLES = ("directories", "pages", "aliases", "metadata", "revisions", "sightings", "files", "readings")
+BASE_TABLES = ("crawl_directories", "pages", "aliases", "metadata", "revisions", "sightings", "files", "readings")
 """Tables that nothing else in the database could be made from, with keys of their own."""
 
 
 DERIVED_TABLES = frozenset(
     {
         "texts",
-        "passages",
-        "represented",
+        "text_fingerprints",
+        "followers",
         "matches",
         "changes",
         "batches",
-        "altered",
+        "revision_log",
         "summaries",
         "clusters",
         "cluster_members",
-        "due",
-        "due_texts",
+        "dirty_pages",
+        "dirty_texts",
     }
 )
 """Tables that are made from the others."""
 
 
-REBUILDABLE_TABLES = frozenset({"summaries", "clusters", "cluster_members", "due", "due_texts", "altered"})
+REBUILDABLE_TABLES = frozenset({"summaries", "clusters", "cluster_members", "dirty_pages", "dirty_texts", "revision_log"})
 """Tables of which everything is made from the others, when they are empty."""
 
 
@@ -100,7 +100,7 @@ _BETWEEN = "BETWEEN ?1 AND ?2 ORDER BY 1 LIMIT ?2 - ?1 + 1"
 _URL_OF_PAGE = "coalesce((SELECT url FROM pages WHERE id = {}), 'a page that is not there')"
 
 
-_PATH_OF_FILE = "(SELECT o.path_text FROM directories o WHERE o.id = f.directory_id) || '/' || f.path_text"
+_PATH_OF_FILE = "(SELECT o.path_text FROM crawl_directories o WHERE o.id = f.directory_id) || '/' || f.path_text"
 
 
 _READINGS_OF_REVISION = "SELECT 1 FROM sightings s JOIN readings d ON d.sighting_id = s.id WHERE s.revision_id = r.id"
@@ -108,7 +108,7 @@ _READINGS_OF_REVISION = "SELECT 1 FROM sightings s JOIN readings d ON d.sighting
 
 _UNCOUNTED_REVISIONS = (
     "FROM revisions r WHERE r.text_id IS NOT NULL AND r.pruned_at IS NULL"
-    f" AND EXISTS ({_READINGS_OF_REVISION}) AND NOT EXISTS ({_READINGS_OF_REVISION} AND (d.standing = 'counted' OR d.standing = 'superseded'))"
+    f" AND EXISTS ({_READINGS_OF_REVISION}) AND NOT EXISTS ({_READINGS_OF_REVISION} AND (d.status = 'counted' OR d.status = 'superseded'))"
 )
 
 
@@ -119,25 +119,27 @@ MISFIT_QUERIES = {
     " (SELECT 1 FROM readings d WHERE d.sighting_id = s.id)",
     "crawls of another page's revision": f"SELECT {_URL_OF_PAGE.format('s.page_id')} FROM sightings s JOIN revisions r ON r.id = s.revision_id"
     " WHERE r.page_id <> s.page_id",
-    "files whose reading is another file's": f"SELECT {_PATH_OF_FILE} FROM files f JOIN readings d ON d.id = f.reading_id WHERE d.file_id <> f.id",
-    "files that are neither an article nor a fault": f"SELECT {_PATH_OF_FILE} FROM files f WHERE f.gone = 0 AND f.reading_id IS NULL"
+    "files whose reading is another file's": f"SELECT {_PATH_OF_FILE} FROM files f JOIN readings d ON d.id = f.current_reading_id"
+    " WHERE d.file_id <> f.id",
+    "files that are neither an article nor a fault": f"SELECT {_PATH_OF_FILE} FROM files f WHERE f.gone = 0"
+    " AND f.current_reading_id IS NULL"
     " AND NOT EXISTS (SELECT 1 FROM faults t WHERE t.directory_id = f.directory_id"
     " AND t.path = CASE f.folder WHEN x'' THEN f.name ELSE CAST(f.folder || x'2f' || f.name AS BLOB) END)",
     "readings of another page's address": f"SELECT {_URL_OF_PAGE.format('s.page_id')} FROM readings d JOIN aliases a ON a.id = d.alias_id"
     " JOIN sightings s ON s.id = d.sighting_id WHERE a.page_id <> s.page_id",
     "texts with a signature and without passages": "SELECT (SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
     " WHERE r.text_id = t.id LIMIT 1) AS url FROM texts t WHERE t.signature IS NOT NULL AND url IS NOT NULL"
-    " AND NOT EXISTS (SELECT 1 FROM passages x WHERE x.text_id = t.id)",
+    " AND NOT EXISTS (SELECT 1 FROM text_fingerprints x WHERE x.text_id = t.id)",
     "states with a text though only readings that do not count show them": f"SELECT {_URL_OF_PAGE.format('r.page_id')} {_UNCOUNTED_REVISIONS}",
     "texts that are looked up though their bodies were pruned": "SELECT (SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
     f" WHERE r.text_id = t.id LIMIT 1) FROM texts t WHERE t.id IN ({TEXTS_WITHOUT_BODY}) AND (t.signature IS NOT NULL"
-    " OR EXISTS (SELECT 1 FROM passages x WHERE x.text_id = t.id))",
-    "matches by other rules than those in force": "SELECT m.recipe FROM matches m"
-    " WHERE m.recipe <> (SELECT value FROM settings WHERE key = 'recipe.matches')"
-    f" AND m.a NOT IN ({TEXTS_WITHOUT_BODY}) AND m.b NOT IN ({TEXTS_WITHOUT_BODY})",
+    " OR EXISTS (SELECT 1 FROM text_fingerprints x WHERE x.text_id = t.id))",
+    "matches by other rules than those in force": "SELECT m.match_recipe FROM matches m"
+    " WHERE m.match_recipe <> (SELECT value FROM settings WHERE key = 'recipe.matches')"
+    f" AND m.text_a_id NOT IN ({TEXTS_WITHOUT_BODY}) AND m.text_b_id NOT IN ({TEXTS_WITHOUT_BODY})",
     "pages without a summary of their current crawl": "SELECT p.url FROM pages p LEFT JOIN summaries v ON v.page_id = p.id"
-    " LEFT JOIN sightings s ON s.id = p.current_sighting_id WHERE v.last_at IS NOT s.crawled_at"
-    " AND NOT EXISTS (SELECT 1 FROM due d WHERE d.page_id = p.id)",
+    " LEFT JOIN sightings s ON s.id = p.current_sighting_id WHERE v.last_crawled_at IS NOT s.crawled_at"
+    " AND NOT EXISTS (SELECT 1 FROM dirty_pages d WHERE d.page_id = p.id)",
     "clusters that do not have the articles they tell of": f"SELECT {_URL_OF_PAGE.format('c.page_id')} FROM clusters c WHERE c.size <> 1 +"
     " (SELECT count(*) FROM cluster_members m WHERE m.cluster_id = c.page_id)",
 }
@@ -146,22 +148,23 @@ MISFIT_QUERIES = {
 
 _WRONG_CURRENT_SIGHTING = (
     "SELECT p.id FROM pages p WHERE p.current_sighting_id IS NOT (SELECT s.id FROM sightings s JOIN revisions r ON r.id = s.revision_id"
-    " WHERE s.page_id = p.id AND s.standing = 'counted' ORDER BY s.crawled_at DESC, r.digest DESC LIMIT 1)"
+    " WHERE s.page_id = p.id AND s.status = 'counted' ORDER BY s.crawled_at DESC, r.digest DESC LIMIT 1)"
 )
 
 
 STRAY_CHANGES_QUERY = (
-    "SELECT c.sighting_id FROM changes c LEFT JOIN sightings y ON y.id = c.sighting_id LEFT JOIN sightings x ON x.id = c.previous_id"
-    " WHERE x.id IS NULL OR y.id IS NULL OR x.page_id <> c.page_id OR y.page_id <> c.page_id OR x.standing <> 'counted'"
-    " OR y.standing <> 'counted' OR c.at <> y.crawled_at OR x.id = y.id"
+    "SELECT c.sighting_id FROM changes c LEFT JOIN sightings y ON y.id = c.sighting_id LEFT"
+    " JOIN sightings x ON x.id = c.previous_sighting_id"
+    " WHERE x.id IS NULL OR y.id IS NULL OR x.page_id <> c.page_id OR y.page_id <> c.page_id OR x.status <> 'counted'"
+    " OR y.status <> 'counted' OR c.at <> y.crawled_at OR x.id = y.id"
 )
 
 
 _STATES_QUERY = (
     f"SELECT r.id, {_URL_OF_PAGE.format('r.page_id')}, r.digest, CAST(r.title AS BLOB), CAST(r.body AS BLOB),"
-    " EXISTS (SELECT 1 FROM sightings s WHERE s.revision_id = r.id AND s.standing = 'counted'),"
-    " r.pruned_at IS NOT NULL, r.text_id, t.digest, t.characters, t.signature, x.keys"
-    " FROM revisions r LEFT JOIN texts t ON t.id = r.text_id LEFT JOIN passages x ON x.text_id = r.text_id"
+    " EXISTS (SELECT 1 FROM sightings s WHERE s.revision_id = r.id AND s.status = 'counted'),"
+    " r.pruned_at IS NOT NULL, r.text_id, t.digest, t.characters, t.signature, x.fingerprints"
+    " FROM revisions r LEFT JOIN texts t ON t.id = r.text_id LEFT JOIN text_fingerprints x ON x.text_id = r.text_id"
     f" WHERE r.id {_BETWEEN}"
 )
 
@@ -181,6 +184,11 @@ def count_database_pages(database: Database) -> int:
 def unknown_migrations(database: Database) -> list[str]:
     """Names of applied migrations that this program does not know."""
     return schema.unknown_migrations(database.db)
+
+
+def is_of_development(database: Database) -> bool:
+    """Whether a version before the first release made the database."""
+    return schema.is_of_development(database.db)
 
 
 def is_older(database: Database) -> bool:
@@ -321,7 +329,9 @@ def stored_matches(database: Database, batch_size: int = 500) -> Iterator[Match]
     """Every match, by its texts; read in parts, so that no statement stays open between them."""
     cursor = (0, 0)
     while rows := database.rows(
-        f"SELECT {MATCH_COLUMNS} FROM matches m WHERE (m.a, m.b) > (?, ?) ORDER BY m.a, m.b LIMIT ?", *cursor, batch_size
+        f"SELECT {MATCH_COLUMNS} FROM matches m WHERE (m.text_a_id, m.text_b_id) > (?, ?) ORDER BY m.text_a_id, m.text_b_id LIMIT ?",
+        *cursor,
+        batch_size,
     ):
         cursor = rows[-1][:2]
         yield from map(match_from_row, rows)
@@ -342,7 +352,7 @@ def pages_with_mismatched_readings(database: Database) -> list[int]:
         r[0]
         for r in database.rows(
             "SELECT DISTINCT a.page_id FROM readings d JOIN aliases a ON a.id = d.alias_id"
-            " WHERE d.check_status = 'mismatched' AND d.standing = 'counted' ORDER BY 1"
+            " WHERE d.check_status = 'mismatched' AND d.status = 'counted' ORDER BY 1"
         )
     ]
 
@@ -354,18 +364,18 @@ def last_signed_text_id(database: Database) -> int:
 
 def directories(database: Database) -> list[tuple[bytes, int | None, int | None]]:
     """(path, device, inode) of every crawl directory that was ever scanned."""
-    return [(r[0], r[1], r[2]) for r in database.rows("SELECT path, device, inode FROM directories ORDER BY path")]
+    return [(r[0], r[1], r[2]) for r in database.rows("SELECT path, device, inode FROM crawl_directories ORDER BY path")]
 
 
 def directory_ids(database: Database) -> dict[bytes, int]:
     """Path → key of every crawl directory that was ever scanned."""
-    return dict(database.rows("SELECT path, id FROM directories"))
+    return dict(database.rows("SELECT path, id FROM crawl_directories"))
 
 
 def newest_paths(database: Database, limit: int) -> list[bytes]:
     """Whole paths of the files that were first recorded last, of those that are there."""
     rows = database.rows(
-        "SELECT d.path, f.folder, f.name FROM files f JOIN directories d ON d.id = f.directory_id WHERE f.gone = 0"
+        "SELECT d.path, f.folder, f.name FROM files f JOIN crawl_directories d ON d.id = f.directory_id WHERE f.gone = 0"
         " ORDER BY f.id DESC LIMIT ?",
         limit,
     )
@@ -397,7 +407,7 @@ def newest_write(database: Database) -> str | None:
     scan_finished_at = json.loads(settings.get(database, "last_scan") or "{}").get("finished_at")
     timestamps = [
         scan_finished_at,
-        *(database.value(sql) for sql in ("SELECT max(read_at) FROM readings", "SELECT max(seen_at) FROM files")),
+        *(database.value(sql) for sql in ("SELECT max(read_at) FROM readings", "SELECT max(first_seen_at) FROM files")),
     ]
     return max((str(f) for f in timestamps if f), default=None)
 
@@ -406,7 +416,7 @@ def newest_file(database: Database) -> tuple[int, str] | None:
     """(nanoseconds, path) of the newest time stamp of a file that is there."""
     row = database.row(
         "SELECT max(max(f.mtime_ns, f.ctime_ns)), o.path_text || '/' || f.path_text FROM files f"
-        " JOIN directories o ON o.id = f.directory_id WHERE f.gone = 0"
+        " JOIN crawl_directories o ON o.id = f.directory_id WHERE f.gone = 0"
     )
     return (row[0], row[1]) if row and row[0] is not None else None
 

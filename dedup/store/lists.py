@@ -14,10 +14,15 @@ PageOrder = Literal["crawled", "arrived", "edited"]
 ClusterOrder = Literal["newest", "largest", "widest", "fastest"]
 
 
-PAGE_ORDERS: dict[PageOrder, str] = {"crawled": "last_at", "arrived": "first_at", "edited": "changes"}
+PAGE_ORDERS: dict[PageOrder, str] = {"crawled": "last_crawled_at", "arrived": "first_crawled_at", "edited": "changes"}
 
 
-CLUSTER_ORDERS: dict[ClusterOrder, str] = {"newest": "newest_at", "largest": "size", "widest": "publishers", "fastest": "first_hour"}
+CLUSTER_ORDERS: dict[ClusterOrder, str] = {
+    "newest": "last_joined_at",
+    "largest": "size",
+    "widest": "publishers",
+    "fastest": "first_hour_articles",
+}
 """What a list is ordered by → the field that is greatest at its beginning."""
 
 
@@ -115,8 +120,9 @@ _CURRENT_REVISION_JOIN = "CROSS JOIN sightings s ON s.id = p.current_sighting_id
 
 
 _CLUSTER_QUERY = (
-    "SELECT p.url, r.title, v.publisher, c.size, c.publishers, c.exact, c.near, c.copy, c.first_published, c.last_published, c.begun_at,"
-    " c.newest_at, c.first_hour FROM clusters c CROSS JOIN summaries v ON v.page_id = c.page_id"
+    "SELECT p.url, r.title, v.publisher, c.size, c.publishers, c.exact, c.near, c.copy, c.first_published_at, c.last_published_at,"
+    " c.started_at,"
+    " c.last_joined_at, c.first_hour_articles FROM clusters c CROSS JOIN summaries v ON v.page_id = c.page_id"
     f" CROSS JOIN pages p ON p.id = c.page_id {_CURRENT_REVISION_JOIN}"
 )
 
@@ -132,7 +138,7 @@ def publishers(database: Database) -> list[str]:
 
 def count_unsummarised_pages(database: Database) -> int:
     """Pages that are not summed up as they are now."""
-    return statistics.count(database, "due")
+    return statistics.count(database, "dirty_pages")
 
 
 def list_pages(
@@ -145,12 +151,12 @@ def list_pages(
         where.add("v.changes > 0")
     for name, value in (
         ("publisher", page_filter.publisher),
-        ("place", page_filter.cluster_role),
+        ("cluster_role", page_filter.cluster_role),
         ("check_status", page_filter.check_status),
     ):
         if value is not None:
             where.add(f"v.{name} = ?", value)
-    time_column = "first_at" if order == "arrived" else "last_at"
+    time_column = "first_crawled_at" if order == "arrived" else "last_crawled_at"
     if page_filter.since is not None:
         where.add(f"v.{time_column} >= ?", page_filter.since)
     if page_filter.until is not None:
@@ -159,8 +165,10 @@ def list_pages(
     return [
         PageListRow(*r)
         for r in database.rows(
-            "SELECT p.url, r.title, v.publisher, v.published_at, v.first_at, v.last_at, v.check_status, v.check_cause, v.revisions,"
-            " v.sightings, v.changes, v.stealth, v.characters, v.place FROM summaries v CROSS JOIN pages p ON p.id = v.page_id"
+            "SELECT p.url, r.title, v.publisher, v.published_at, v.first_crawled_at, v.last_crawled_at, v.check_status, v.check_cause,"
+            " v.revisions,"
+            " v.sightings, v.changes, v.silent_changes, v.characters, v.cluster_role FROM summaries v CROSS"
+            " JOIN pages p ON p.id = v.page_id"
             f" {_CURRENT_REVISION_JOIN} WHERE {where} ORDER BY v.{column} DESC, v.page_id DESC LIMIT ?",
             *where.values, limit,
         )
@@ -183,8 +191,8 @@ def list_clusters(
     if cluster_filter.publisher is not None:
         where.add(
             "c.page_id IN (SELECT m.cluster_id FROM summaries o CROSS JOIN cluster_members m ON m.page_id = o.page_id"
-            " WHERE o.publisher = ? AND o.place <> 'alone' UNION SELECT o.page_id FROM summaries o WHERE o.publisher = ?"
-            " AND o.place = 'representative')",
+            " WHERE o.publisher = ? AND o.cluster_role <> 'alone' UNION SELECT o.page_id FROM summaries o WHERE o.publisher = ?"
+            " AND o.cluster_role = 'representative')",
             cluster_filter.publisher, cluster_filter.publisher,
         )  # fmt: skip
     if cluster_filter.relation is not None:
@@ -194,9 +202,9 @@ def list_clusters(
     if cluster_filter.across_publishers:
         where.add("c.publishers > 1")
     if cluster_filter.since is not None:
-        where.add("c.newest_at >= ?", cluster_filter.since)
+        where.add("c.last_joined_at >= ?", cluster_filter.since)
     if cluster_filter.until is not None:
-        where.add("c.newest_at < ?", cluster_filter.until)
+        where.add("c.last_joined_at < ?", cluster_filter.until)
     _continue_after(database, where, f"c.{column}", cursor)
     sql = f"{_CLUSTER_QUERY} WHERE {where} ORDER BY c.{column} DESC, v.page_id DESC LIMIT ?"
     return [ClusterListRow(*r) for r in database.rows(sql, *where.values, limit)]
@@ -219,10 +227,11 @@ def cluster_members(database: Database, cluster: int, cursor: tuple[str, str] | 
     not known), from the one after a time and a URL."""
     at, url = cursor or ("", "")
     rows = database.rows(
-        "SELECT * FROM (SELECT p.url AS url, r.title, v.publisher, v.published_at, v.first_at, v.check_status, v.changes, m.relation,"
-        " m.similarity, m.coverage, (SELECT q.url FROM revisions x JOIN pages q ON q.id = x.page_id WHERE x.text_id = m.via"
-        " ORDER BY q.url LIMIT 1), coalesce(v.published_at, v.first_at) AS at"
-        " FROM (SELECT page_id, relation, similarity, coverage, via FROM cluster_members WHERE cluster_id = ?1"
+        "SELECT * FROM (SELECT p.url AS url, r.title, v.publisher, v.published_at, v.first_crawled_at, v.check_status, v.changes,"
+        " m.relation,"
+        " m.similarity, m.coverage, (SELECT q.url FROM revisions x JOIN pages q ON q.id = x.page_id WHERE x.text_id = m.via_text_id"
+        " ORDER BY q.url LIMIT 1), coalesce(v.published_at, v.first_crawled_at) AS at"
+        " FROM (SELECT page_id, relation, similarity, coverage, via_text_id FROM cluster_members WHERE cluster_id = ?1"
         " UNION ALL SELECT ?1, '', 1.0, 1.0, NULL) m JOIN summaries v ON v.page_id = m.page_id"
         f" JOIN pages p ON p.id = v.page_id {_CURRENT_REVISION_JOIN}) WHERE (at, url) > (?2, ?3) ORDER BY at, url LIMIT ?4",
         cluster, at, url, limit,
@@ -244,7 +253,7 @@ def publication_times(database: Database, cluster: int) -> list[tuple[str, str]]
 
 def latest_crawl(database: Database) -> str | None:
     """When anything was last crawled."""
-    crawled_at: str | None = database.value("SELECT max(last_at) FROM summaries")
+    crawled_at: str | None = database.value("SELECT max(last_crawled_at) FROM summaries")
     return crawled_at
 
 
@@ -253,7 +262,8 @@ def arrivals_by_hour(database: Database, since: str, until: str) -> list[tuple[s
     return [
         (r[0], r[1], r[2])
         for r in database.rows(
-            "SELECT substr(first_at, 1, 13), count(*), sum(place = 'member') FROM summaries WHERE first_at >= ? AND first_at < ?"
+            "SELECT substr(first_crawled_at, 1, 13), count(*), sum(cluster_role = 'member') FROM summaries"
+            " WHERE first_crawled_at >= ? AND first_crawled_at < ?"
             " GROUP BY 1 ORDER BY 1",
             since, until,
         )
@@ -264,8 +274,8 @@ def growing_clusters(database: Database, since: str, limit: int) -> list[tuple[C
     """Clusters that grew since then, those first that grew most, with the articles that came; of the 200 that grew last."""
     rows = database.rows(
         "SELECT c.page_id, (SELECT count(*) FROM (SELECT page_id FROM cluster_members m WHERE m.cluster_id = c.page_id"
-        " UNION ALL SELECT c.page_id) m JOIN summaries v ON v.page_id = m.page_id WHERE v.first_at >= ?1) AS grown"
-        " FROM (SELECT page_id, size FROM clusters WHERE newest_at >= ?1 ORDER BY newest_at DESC LIMIT 200) c"
+        " UNION ALL SELECT c.page_id) m JOIN summaries v ON v.page_id = m.page_id WHERE v.first_crawled_at >= ?1) AS grown"
+        " FROM (SELECT page_id, size FROM clusters WHERE last_joined_at >= ?1 ORDER BY last_joined_at DESC LIMIT 200) c"
         " ORDER BY grown DESC, c.size DESC, c.page_id LIMIT ?2",
         since, limit,
     )  # fmt: skip
@@ -290,9 +300,9 @@ def mismatches(
     if cursor is not None:
         where.add("s.crawled_at <= ? AND (s.crawled_at < ? OR p.url > ?)", cursor[0], cursor[0], cursor[1])
     rows = database.rows(
-        "SELECT p.url, r.title, coalesce(v.publisher, ''), s.crawled_at, s.check_cause, s.standing,"
+        "SELECT p.url, r.title, coalesce(v.publisher, ''), s.crawled_at, s.check_cause, s.status,"
         " coalesce((SELECT min(o.path_text || '/' || f.path_text) FROM readings d JOIN files f ON f.id = d.file_id"
-        " JOIN directories o ON o.id = f.directory_id WHERE d.sighting_id = s.id), '')"
+        " JOIN crawl_directories o ON o.id = f.directory_id WHERE d.sighting_id = s.id), '')"
         " FROM sightings s INDEXED BY sightings_mismatched CROSS JOIN pages p ON p.id = s.page_id"
         f" CROSS JOIN revisions r ON r.id = s.revision_id LEFT JOIN summaries v ON v.page_id = s.page_id WHERE {where}"
         " ORDER BY s.crawled_at DESC, p.url LIMIT ?",

@@ -23,7 +23,10 @@ class RelatedState(NamedTuple):
     match: Match | None
 
 
-MATCH_COLUMNS = "m.a, m.b, m.relation, m.similarity, m.containment, m.coverage, m.shared, m.longest, m.quoted, m.masked"
+MATCH_COLUMNS = (
+    "m.text_a_id, m.text_b_id, m.relation, m.similarity, m.containment, m.coverage, m.shared_characters, m.longest_passage,"
+    " m.quoted_share, m.masked_boilerplate"
+)
 
 
 def list_of_page(database: Database, page: int, limit: int) -> list[RelatedState]:
@@ -34,10 +37,11 @@ def list_of_page(database: Database, page: int, limit: int) -> list[RelatedState
         page, limit,
     )  # fmt: skip
     rows = database.rows(
-        f"SELECT x.digest, y.page_id, y.digest, {MATCH_COLUMNS} FROM revisions x JOIN matches m ON m.a = x.text_id JOIN revisions y"
-        " ON y.text_id = m.b WHERE x.page_id = ?1 AND y.page_id <> ?1 UNION ALL"
-        f" SELECT x.digest, y.page_id, y.digest, {MATCH_COLUMNS} FROM revisions x JOIN matches m ON m.b = x.text_id JOIN revisions y"
-        " ON y.text_id = m.a WHERE x.page_id = ?1 AND y.page_id <> ?1 ORDER BY coverage DESC, similarity DESC LIMIT ?2",
+        f"SELECT x.digest, y.page_id, y.digest, {MATCH_COLUMNS} FROM revisions x JOIN matches m ON m.text_a_id = x.text_id JOIN revisions y"
+        " ON y.text_id = m.text_b_id WHERE x.page_id = ?1 AND y.page_id <> ?1 UNION ALL"
+        f" SELECT x.digest, y.page_id, y.digest, {MATCH_COLUMNS} FROM revisions x JOIN matches m ON m.text_b_id = x.text_id"
+        " JOIN revisions y"
+        " ON y.text_id = m.text_a_id WHERE x.page_id = ?1 AND y.page_id <> ?1 ORDER BY coverage DESC, similarity DESC LIMIT ?2",
         page, limit,
     )  # fmt: skip
     return [RelatedState(r[0], r[1], r[2], None) for r in exact_rows] + [
@@ -47,10 +51,12 @@ def list_of_page(database: Database, page: int, limit: int) -> list[RelatedState
 
 def of_texts(database: Database, texts: Iterable[int]) -> dict[tuple[int, int], Match]:
     """Stored pairs that one of the texts is in."""
-    select = f"SELECT {MATCH_COLUMNS} FROM wanted w CROSS JOIN matches m ON m.a = w.id"
+    select = f"SELECT {MATCH_COLUMNS} FROM wanted w CROSS JOIN matches m ON m.text_a_id = w.id"
     text_ids = list(texts)
     return {
-        (r[0], r[1]): match_from_row(r) for s in (select, select.replace("m.a = w", "m.b = w")) for r in database.select_by_ids(text_ids, s)
+        (r[0], r[1]): match_from_row(r)
+        for s in (select, select.replace("m.text_a_id = w", "m.text_b_id = w"))
+        for r in database.select_by_ids(text_ids, s)
     }
 
 
@@ -60,7 +66,7 @@ def matched_articles(database: Database, *, all_revisions: bool = False) -> list
     return [
         article_from_row(r)
         for r in database.connection.execute(
-            ARTICLE_QUERIES[all_revisions] + " WHERE r.text_id IN (SELECT a FROM matches UNION SELECT b FROM matches UNION"
+            ARTICLE_QUERIES[all_revisions] + " WHERE r.text_id IN (SELECT text_a_id FROM matches UNION SELECT text_b_id FROM matches UNION"
             " SELECT text_id FROM revisions WHERE text_id IS NOT NULL GROUP BY text_id HAVING count(DISTINCT page_id) > 1)"
         )
     ]
@@ -68,21 +74,23 @@ def matched_articles(database: Database, *, all_revisions: bool = False) -> list
 
 def list_all(database: Database) -> list[Match]:
     """Every stored match of two texts."""
-    return [match_from_row(r) for r in database.connection.execute(f"SELECT {MATCH_COLUMNS} FROM matches m ORDER BY a, b")]
+    return [match_from_row(r) for r in database.connection.execute(f"SELECT {MATCH_COLUMNS} FROM matches m ORDER BY text_a_id, text_b_id")]
 
 
 def get(database: Database, a: int, b: int) -> Match | None:
     """The stored match of two texts."""
-    row = database.row(f"SELECT {MATCH_COLUMNS} FROM matches m WHERE m.a = ? AND m.b = ?", min(a, b), max(a, b))
+    row = database.row(f"SELECT {MATCH_COLUMNS} FROM matches m WHERE m.text_a_id = ? AND m.text_b_id = ?", min(a, b), max(a, b))
     return match_from_row(row) if row else None
 
 
 def between_pages(database: Database, a: int, b: int) -> list[tuple[bytes, bytes, Match | None]]:
     """(state of page `a`, state of page `b`, their match) of any revisions of two pages; None: their texts are the same."""
     rows = database.rows(
-        f"SELECT x.digest, y.digest, {MATCH_COLUMNS} FROM revisions x JOIN matches m ON m.a = x.text_id JOIN revisions y ON y.text_id = m.b"
+        f"SELECT x.digest, y.digest, {MATCH_COLUMNS} FROM revisions x JOIN matches m ON m.text_a_id = x.text_id"
+        " JOIN revisions y ON y.text_id = m.text_b_id"
         " WHERE x.page_id = ?1 AND y.page_id = ?2 UNION ALL"
-        f" SELECT x.digest, y.digest, {MATCH_COLUMNS} FROM revisions x JOIN matches m ON m.b = x.text_id JOIN revisions y ON y.text_id = m.a"
+        f" SELECT x.digest, y.digest, {MATCH_COLUMNS} FROM revisions x JOIN matches m ON m.text_b_id = x.text_id"
+        " JOIN revisions y ON y.text_id = m.text_a_id"
         " WHERE x.page_id = ?1 AND y.page_id = ?2",
         a, b,
     )  # fmt: skip
@@ -96,9 +104,9 @@ def between_pages(database: Database, a: int, b: int) -> list[tuple[bytes, bytes
 def delete_outdated(transaction: Transaction, texts: Iterable[int], recipe: str) -> None:
     """Forget the matches of these texts that were found by other rules and can be measured again."""
     transaction.execute_many(
-        "DELETE FROM matches WHERE (a = ?1 OR b = ?1) AND recipe <> ?2"
-        " AND EXISTS (SELECT 1 FROM revisions WHERE text_id = a AND pruned_at IS NULL)"
-        " AND EXISTS (SELECT 1 FROM revisions WHERE text_id = b AND pruned_at IS NULL)",
+        "DELETE FROM matches WHERE (text_a_id = ?1 OR text_b_id = ?1) AND match_recipe <> ?2"
+        " AND EXISTS (SELECT 1 FROM revisions WHERE text_id = text_a_id AND pruned_at IS NULL)"
+        " AND EXISTS (SELECT 1 FROM revisions WHERE text_id = text_b_id AND pruned_at IS NULL)",
         ((t, recipe) for t in texts),
     )
 
@@ -106,18 +114,20 @@ def delete_outdated(transaction: Transaction, texts: Iterable[int], recipe: str)
 def update(transaction: Transaction, matches: Iterable[Match]) -> None:
     """Give stored pairs another relation and another share of quoted characters."""
     transaction.execute_many(
-        "UPDATE matches SET relation = ?, quoted = ? WHERE a = ? AND b = ?", ((m.relation, m.scores.quoted, m.a, m.b) for m in matches)
+        "UPDATE matches SET relation = ?, quoted_share = ? WHERE text_a_id = ? AND text_b_id = ?",
+        ((m.relation, m.scores.quoted_share, m.a, m.b) for m in matches),
     )
 
 
 def insert(transaction: Transaction, matches: Iterable[Match], recipe: str, found_at: str) -> None:
     """Record confirmed pairs of texts that are not stored yet."""
     transaction.execute_many(
-        "INSERT INTO matches (a, b, relation, similarity, containment, coverage, shared, longest, quoted, masked, recipe, found_at)"
+        "INSERT INTO matches (text_a_id, text_b_id, relation, similarity, containment, coverage, shared_characters, longest_passage,"
+        " quoted_share, masked_boilerplate, match_recipe, confirmed_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            (m.a, m.b, m.relation, n.similarity, n.containment, n.coverage, n.shared, n.longest, n.quoted,
-             json.dumps(n.masked, ensure_ascii=False), recipe, found_at)
+            (m.a, m.b, m.relation, n.similarity, n.containment, n.coverage, n.shared_characters, n.longest_passage, n.quoted_share,
+             json.dumps(n.masked_boilerplate, ensure_ascii=False), recipe, found_at)
             for m in matches for n in (m.scores,)
         ),
     )  # fmt: skip
@@ -125,19 +135,22 @@ def insert(transaction: Transaction, matches: Iterable[Match], recipe: str, foun
 
 def set_relations(transaction: Transaction, rows: Iterable[tuple[int, int, Relation]]) -> None:
     """(a, b, what the stored match is now that more is known)."""
-    transaction.execute_many("UPDATE matches SET relation = ? WHERE a = ? AND b = ?", ((relation, a, b) for a, b, relation in rows))
+    transaction.execute_many(
+        "UPDATE matches SET relation = ? WHERE text_a_id = ? AND text_b_id = ?", ((relation, a, b) for a, b, relation in rows)
+    )
 
 
 def delete_all(transaction: Transaction) -> None:
     """Forget matches, and which texts stand for which: everything will be matched again, but for texts whose bodies were
     pruned. Nothing can be measured of them, and what was stays."""
     transaction.execute(
-        f"DELETE FROM matches WHERE (a NOT IN ({TEXTS_WITHOUT_BODY}) AND b NOT IN ({TEXTS_WITHOUT_BODY}))"
-        " OR NOT EXISTS (SELECT 1 FROM revisions WHERE text_id = a) OR NOT EXISTS (SELECT 1 FROM revisions WHERE text_id = b)"
+        f"DELETE FROM matches WHERE (text_a_id NOT IN ({TEXTS_WITHOUT_BODY}) AND text_b_id NOT IN ({TEXTS_WITHOUT_BODY}))"
+        " OR NOT EXISTS (SELECT 1 FROM revisions WHERE text_id = text_a_id) OR NOT EXISTS (SELECT 1 FROM revisions"
+        " WHERE text_id = text_b_id)"
     )
     transaction.execute(f"UPDATE texts SET signature = NULL WHERE signature IS NOT NULL AND id IN ({TEXTS_WITHOUT_BODY})")
-    transaction.execute("DELETE FROM represented")
-    transaction.execute("DELETE FROM passages")
+    transaction.execute("DELETE FROM followers")
+    transaction.execute("DELETE FROM text_fingerprints")
     transaction.execute("UPDATE texts SET crowded = 0 WHERE crowded = 1")
 
 

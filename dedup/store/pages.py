@@ -29,7 +29,8 @@ def current_articles(database: Database, pages: Collection[int]) -> dict[int, Cu
     articles: dict[int, CurrentArticle] = {}
     for page in pages:
         row = database.row(
-            "SELECT p.id, p.url, r.title, m.publisher, m.published_at, s.crawled_at FROM pages p JOIN sightings s ON s.id = coalesce("
+            "SELECT p.id, p.url, r.title, m.publisher_printed, m.published_at, s.crawled_at FROM pages p"
+            " JOIN sightings s ON s.id = coalesce("
             "p.current_sighting_id, (SELECT id FROM sightings WHERE page_id = p.id ORDER BY crawled_at DESC LIMIT 1))"
             " JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id WHERE p.id = ?",
             page,
@@ -42,7 +43,7 @@ def current_articles(database: Database, pages: Collection[int]) -> dict[int, Cu
 def current_metadata(database: Database, page: int) -> Metadata | None:
     """What the page's current crawl says of the article beside its text; None where no crawl counts."""
     row = database.row(
-        "SELECT m.publisher, m.author, m.category, m.published_at, m.published_printed, m.article_id, m.oid, m.aid FROM pages p"
+        "SELECT m.publisher_printed, m.author, m.category, m.published_at, m.published_printed, m.article_id, m.oid, m.aid FROM pages p"
         " JOIN sightings s ON s.id = p.current_sighting_id JOIN metadata m ON m.id = s.metadata_id WHERE p.id = ?",
         page,
     )
@@ -58,7 +59,7 @@ def find_by_url(database: Database, urls: Iterable[str]) -> dict[str, int]:
 def all_aliases(database: Database) -> Iterator[tuple[int, int, str, str, str]]:
     """(alias, page, spelling, oid, aid) of every alias, in parts: rows may be written between them."""
     cursor = 0
-    while rows := database.rows("SELECT id, page_id, spelling, oid, aid FROM aliases WHERE id > ? ORDER BY id LIMIT 1000", cursor):
+    while rows := database.rows("SELECT id, page_id, url_printed, oid, aid FROM aliases WHERE id > ? ORDER BY id LIMIT 1000", cursor):
         cursor = rows[-1][0]
         yield from ((r[0], r[1], r[2], r[3], r[4]) for r in rows)
 
@@ -66,10 +67,10 @@ def all_aliases(database: Database) -> Iterator[tuple[int, int, str, str, str]]:
 def find_aliases(database: Database, keys: Iterable[tuple[int, str, str, str]]) -> dict[tuple[int, str, str, str], int]:
     """(page, spelling, oid, aid) → alias."""
     select = (
-        "SELECT a.page_id, a.spelling, a.oid, a.aid, a.id FROM wanted w CROSS JOIN aliases a"
-        " ON a.page_id = w.page AND a.spelling = w.spelling AND a.oid = w.oid AND a.aid = w.aid"
+        "SELECT a.page_id, a.url_printed, a.oid, a.aid, a.id FROM wanted w CROSS JOIN aliases a"
+        " ON a.page_id = w.page AND a.url_printed = w.url_printed AND a.oid = w.oid AND a.aid = w.aid"
     )
-    return {(r[0], r[1], r[2], r[3]): r[4] for r in database.select_by_keys("page, spelling, oid, aid", keys, select)}
+    return {(r[0], r[1], r[2], r[3]): r[4] for r in database.select_by_keys("page, url_printed, oid, aid", keys, select)}
 
 
 def find_metadata(database: Database, keys: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], int]:
@@ -106,8 +107,8 @@ def find_by_path(database: Database, directory: bytes, folder: bytes, name: byte
     return [
         (r[0], r[1])
         for r in database.rows(
-            "SELECT DISTINCT p.id, p.url FROM files f JOIN directories o ON o.id = f.directory_id"
-            " JOIN readings d ON d.id = coalesce(f.reading_id, (SELECT max(id) FROM readings WHERE file_id = f.id))"
+            "SELECT DISTINCT p.id, p.url FROM files f JOIN crawl_directories o ON o.id = f.directory_id"
+            " JOIN readings d ON d.id = coalesce(f.current_reading_id, (SELECT max(id) FROM readings WHERE file_id = f.id))"
             " JOIN sightings s ON s.id = d.sighting_id JOIN pages p ON p.id = s.page_id"
             " WHERE o.path = ? AND f.folder = ? AND f.name = ?",
             directory, folder, name,
@@ -132,8 +133,8 @@ def url(database: Database, page: int) -> str:
 def aliases(database: Database, page: int) -> list[str]:
     """Every spelling of the page's URL that files had, without the canonical one."""
     rows = database.rows(
-        "SELECT DISTINCT a.spelling FROM aliases a JOIN pages p ON p.id = a.page_id"
-        " WHERE p.id = ? AND a.spelling NOT IN ('', p.url) ORDER BY 1",
+        "SELECT DISTINCT a.url_printed FROM aliases a JOIN pages p ON p.id = a.page_id"
+        " WHERE p.id = ? AND a.url_printed NOT IN ('', p.url) ORDER BY 1",
         page,
     )
     return [r[0] for r in rows]
@@ -166,13 +167,14 @@ def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
 
 def insert_aliases(transaction: Transaction, rows: Iterable[Row]) -> None:
     """Rows (id, page, spelling, oid, aid)."""
-    transaction.execute_many("INSERT INTO aliases (id, page_id, spelling, oid, aid) VALUES (?, ?, ?, ?, ?)", rows)
+    transaction.execute_many("INSERT INTO aliases (id, page_id, url_printed, oid, aid) VALUES (?, ?, ?, ?, ?)", rows)
 
 
 def insert_metadata(transaction: Transaction, rows: Iterable[tuple[int, int, bytes, Row]]) -> None:
     """(id, page, digest, values), the last two by `metadata_values`."""
     transaction.execute_many(
-        "INSERT INTO metadata (id, page_id, digest, article_id, publisher, author, category, published_at, published_printed, oid, aid,"
+        "INSERT INTO metadata (id, page_id, digest, article_id, publisher_printed, author, category, published_at, published_printed,"
+        " oid, aid,"
         " extra) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         ((number, page, digest, *values) for number, page, digest, values in rows),
     )

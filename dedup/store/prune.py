@@ -24,10 +24,10 @@ _AUTO_VACUUM_INCREMENTAL = 2
 
 
 _STATES_QUERY = (
-    "SELECT r.page_id, r.id, r.digest, min(CASE s.standing WHEN 'counted' THEN s.crawled_at END),"
-    " max(CASE s.standing WHEN 'counted' THEN s.crawled_at END), max(s.crawled_at),"
+    "SELECT r.page_id, r.id, r.digest, min(CASE s.status WHEN 'counted' THEN s.crawled_at END),"
+    " max(CASE s.status WHEN 'counted' THEN s.crawled_at END), max(s.crawled_at),"
     " r.id = coalesce((SELECT c.revision_id FROM pages p JOIN sightings c ON c.id = p.current_sighting_id WHERE p.id = r.page_id), 0),"
-    " EXISTS (SELECT 1 FROM sightings x JOIN readings d ON d.sighting_id = x.id JOIN files f ON f.reading_id = d.id"
+    " EXISTS (SELECT 1 FROM sightings x JOIN readings d ON d.sighting_id = x.id JOIN files f ON f.current_reading_id = d.id"
     " WHERE x.revision_id = r.id AND f.gone = 0), r.pruned_at IS NOT NULL"
     " FROM revisions r JOIN sightings s ON s.revision_id = r.id WHERE r.page_id IN ({}) GROUP BY r.id ORDER BY r.page_id, r.id"
 )
@@ -85,12 +85,14 @@ def delete_bodies(transaction: Transaction, revisions: Collection[int], at: str)
 
 def fingerprints(database: Database, texts: Iterable[int]) -> dict[int, bytes]:
     """Text → the packed keys under which it stands for a story."""
-    return dict(database.select_by_ids(texts, "SELECT p.text_id, p.keys FROM wanted w CROSS JOIN passages p ON p.text_id = w.id"))
+    return dict(
+        database.select_by_ids(texts, "SELECT p.text_id, p.fingerprints FROM wanted w CROSS JOIN text_fingerprints p ON p.text_id = w.id")
+    )
 
 
 def followers(database: Database, texts: Iterable[int]) -> dict[int, list[int]]:
     """Text → the texts that it stands for, the earliest first."""
-    select = "SELECT w.id, r.text_id FROM wanted w CROSS JOIN represented r ON r.by = w.id ORDER BY w.id, r.text_id"
+    select = "SELECT w.id, f.follower_id FROM wanted w CROSS JOIN followers f ON f.leader_id = w.id ORDER BY w.id, f.follower_id"
     return {text: [r[0] for r in rows] for text, rows in database.group_by_ids(texts, select).items()}
 
 
@@ -98,15 +100,15 @@ def remove_from_indexes(transaction: Transaction, texts: Collection[int]) -> Non
     """No index is to hold these texts any more."""
     ids = [(t,) for t in texts]
     transaction.execute_many("UPDATE texts SET signature = NULL WHERE id = ?", ids)
-    transaction.execute_many("DELETE FROM passages WHERE text_id = ?", ids)
-    transaction.execute_many("DELETE FROM represented WHERE by = ?", ids)
+    transaction.execute_many("DELETE FROM text_fingerprints WHERE text_id = ?", ids)
+    transaction.execute_many("DELETE FROM followers WHERE leader_id = ?", ids)
     for chunk in (ids[i : i + PAGES_PER_STEP] for i in range(0, len(ids), PAGES_PER_STEP)):  # no index has them by this: all at once
-        transaction.execute(f"DELETE FROM represented WHERE text_id IN ({', '.join('?' * len(chunk))})", *(t for (t,) in chunk))
+        transaction.execute(f"DELETE FROM followers WHERE follower_id IN ({', '.join('?' * len(chunk))})", *(t for (t,) in chunk))
 
 
 def set_fingerprints(transaction: Transaction, rows: Iterable[Row]) -> None:
     """(packed keys, text)."""
-    transaction.execute_many("UPDATE passages SET keys = ? WHERE text_id = ?", rows)
+    transaction.execute_many("UPDATE text_fingerprints SET fingerprints = ? WHERE text_id = ?", rows)
 
 
 def release_pages(database: WritableDatabase, progress: Callable[[int], None]) -> int:

@@ -12,20 +12,20 @@ from dedup.store.rows import (
     StaleCandidate,
 )
 
-_STALE_CANDIDATE_COLUMNS = "d.id, s.page_id, s.id, s.crawled_at, s.revision_id, d.claimed, d.check_cause"
+_STALE_CANDIDATE_COLUMNS = "d.id, s.page_id, s.id, s.crawled_at, s.revision_id, d.claimed_digest, d.check_cause"
 
 
 _MAY_BE_STALE = "(d.check_cause = 'altered' OR d.check_cause = 'stale')"
 
 
-_FILE_READING_COLUMNS = "d.id, d.sighting_id, d.check_status, d.standing, s.page_id, s.crawled_at, d.crawled_at_from, s.revision_id"
+_FILE_READING_COLUMNS = "d.id, d.sighting_id, d.check_status, d.status, s.page_id, s.crawled_at, d.crawled_at_source, s.revision_id"
 
 
 def latest_of_files(database: Database, files: Iterable[int]) -> dict[int, FileReadingRow]:
     """File → the reading of the article that it showed last."""
     select = (
         f"SELECT w.id, {_FILE_READING_COLUMNS} FROM wanted w CROSS JOIN files f ON f.id = w.id"
-        " JOIN readings d ON d.id = coalesce(f.reading_id, (SELECT max(id) FROM readings WHERE file_id = f.id))"
+        " JOIN readings d ON d.id = coalesce(f.current_reading_id, (SELECT max(id) FROM readings WHERE file_id = f.id))"
         " JOIN sightings s ON s.id = d.sighting_id"
     )
     return {r[0]: FileReadingRow(*r[1:]) for r in database.select_by_ids(files, select)}
@@ -47,7 +47,7 @@ def of_sightings(database: Database, sightings: Iterable[int]) -> dict[int, list
     """Sighting → its readings, by metadata digest."""
     rows = database.group_by_ids(
         sightings,
-        "SELECT w.id, d.standing, d.check_status, d.check_cause, d.metadata_id, m.digest, d.crawled_at_from FROM wanted w"
+        "SELECT w.id, d.status, d.check_status, d.check_cause, d.metadata_id, m.digest, d.crawled_at_source FROM wanted w"
         " CROSS JOIN readings d ON d.sighting_id = w.id JOIN metadata m ON m.id = d.metadata_id ORDER BY w.id, m.digest, d.id",
     )
     return {sighting: [ReadingRow(*r) for r in of_sighting] for sighting, of_sighting in rows.items()}
@@ -57,8 +57,8 @@ def stale_candidates_of_pages(database: Database, pages: Iterable[int]) -> list[
     """Every counted reading of these pages whose claim may be the digest of an earlier state."""
     select = (
         f"SELECT {_STALE_CANDIDATE_COLUMNS} FROM wanted w CROSS JOIN aliases a ON a.page_id = w.id"
-        " CROSS JOIN readings d INDEXED BY readings_doubted ON d.alias_id = a.id AND d.check_status = 'mismatched'"
-        f" AND d.standing = 'counted' CROSS JOIN sightings s ON s.id = d.sighting_id WHERE {_MAY_BE_STALE}"
+        " CROSS JOIN readings d INDEXED BY readings_mismatched_by_alias ON d.alias_id = a.id AND d.check_status = 'mismatched'"
+        f" AND d.status = 'counted' CROSS JOIN sightings s ON s.id = d.sighting_id WHERE {_MAY_BE_STALE}"
     )
     return [StaleCandidate(*r) for r in database.select_by_ids(pages, select)]
 
@@ -67,7 +67,7 @@ def stale_candidates_of_sightings(database: Database, sightings: Iterable[int]) 
     """Those of these sightings."""
     select = (
         f"SELECT {_STALE_CANDIDATE_COLUMNS} FROM wanted w CROSS JOIN sightings s ON s.id = w.id CROSS JOIN readings d ON d.sighting_id = s.id"
-        f" WHERE d.check_status = 'mismatched' AND d.standing = 'counted' AND {_MAY_BE_STALE}"
+        f" WHERE d.check_status = 'mismatched' AND d.status = 'counted' AND {_MAY_BE_STALE}"
     )
     return [StaleCandidate(*r) for r in database.select_by_ids(sightings, select)]
 
@@ -75,7 +75,7 @@ def stale_candidates_of_sightings(database: Database, sightings: Iterable[int]) 
 def verified_claims(database: Database, revisions: Iterable[int]) -> dict[int, list[str]]:
     """Revision → the distinct claims that were found to be true of it."""
     select = (
-        "SELECT DISTINCT w.id, d.claimed FROM wanted w CROSS JOIN sightings s ON s.revision_id = w.id"
+        "SELECT DISTINCT w.id, d.claimed_digest FROM wanted w CROSS JOIN sightings s ON s.revision_id = w.id"
         " JOIN readings d ON d.sighting_id = s.id WHERE d.check_status = 'verified' ORDER BY 1, 2"
     )
     return {revision: [r[0] for r in rows] for revision, rows in database.group_by_ids(revisions, select).items()}
@@ -91,8 +91,9 @@ def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
     """Rows (id, file, sighting, alias, metadata, standing, check, cause, claimed, recipe, encoding, where the crawl time is from,
     read at)."""
     transaction.execute_many(
-        "INSERT INTO readings (id, file_id, sighting_id, alias_id, metadata_id, standing, check_status, check_cause, claimed, recipe,"
-        " encoding, crawled_at_from, read_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO readings (id, file_id, sighting_id, alias_id, metadata_id, status, check_status, check_cause, claimed_digest,"
+        " digest_recipe,"
+        " encoding, crawled_at_source, read_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         rows,
     )
 
@@ -100,20 +101,21 @@ def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
 def update(transaction: Transaction, rows: Iterable[Row]) -> None:
     """Readings made again: rows as `insert` takes them."""
     transaction.execute_many(
-        "UPDATE readings SET alias_id = ?, metadata_id = ?, standing = ?, check_status = ?, check_cause = ?, claimed = ?, recipe = ?,"
-        " encoding = ?, crawled_at_from = ?, read_at = ? WHERE id = ?",
+        "UPDATE readings SET alias_id = ?, metadata_id = ?, status = ?, check_status = ?, check_cause = ?, claimed_digest = ?,"
+        " digest_recipe = ?,"
+        " encoding = ?, crawled_at_source = ?, read_at = ? WHERE id = ?",
         ((*row[3:], row[0]) for row in rows),
     )
 
 
 def supersede(transaction: Transaction, readings: Iterable[int]) -> None:
     """Readings of crawls that were read again otherwise without anything vouching for either."""
-    transaction.execute_many("UPDATE readings SET standing = 'superseded' WHERE id = ?", ((r,) for r in readings))
+    transaction.execute_many("UPDATE readings SET status = 'superseded' WHERE id = ?", ((r,) for r in readings))
 
 
 def delete(transaction: Transaction, readings: Collection[int]) -> None:
     """Forget readings that other ones of the same crawls replaced."""
-    transaction.execute_many("UPDATE files SET reading_id = NULL WHERE reading_id = ?", ((r,) for r in readings))
+    transaction.execute_many("UPDATE files SET current_reading_id = NULL WHERE current_reading_id = ?", ((r,) for r in readings))
     transaction.execute_many("DELETE FROM readings WHERE id = ?", ((r,) for r in readings))
 
 
@@ -138,6 +140,6 @@ def move(transaction: Transaction, reading: int, sighting: int) -> None:
     file = transaction.value("SELECT file_id FROM readings WHERE id = ?", reading)
     existing = transaction.row("SELECT id FROM readings WHERE sighting_id = ? AND file_id = ?", sighting, file)
     if existing:
-        transaction.execute("UPDATE files SET reading_id = ? WHERE reading_id = ?", reading, existing[0])
+        transaction.execute("UPDATE files SET current_reading_id = ? WHERE current_reading_id = ?", reading, existing[0])
         transaction.execute("DELETE FROM readings WHERE id = ?", existing[0])
     transaction.execute("UPDATE readings SET sighting_id = ? WHERE id = ?", sighting, reading)

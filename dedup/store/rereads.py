@@ -9,22 +9,24 @@ from dedup.store.database import Database, Transaction
 from dedup.store.files import FilePath
 from dedup.store.rows import FileStamp
 
-_ENQUEUE = "INSERT INTO rereads (file_id, content) SELECT f.id, f.content FROM files f WHERE f.content IS NOT NULL"
+_ENQUEUE = (
+    "INSERT INTO reread_queue (file_id, content_digest) SELECT f.id, f.content_digest FROM files f WHERE f.content_digest IS NOT NULL"
+)
 
 
-_ON_CONFLICT = " ON CONFLICT (file_id) DO UPDATE SET content = excluded.content"
+_ON_CONFLICT = " ON CONFLICT (file_id) DO UPDATE SET content_digest = excluded.content_digest"
 
 
 def count(database: Database) -> int:
     """Files that are there and are still to be read again by the settings in force."""
-    return int(database.value("SELECT count(*) FROM rereads q CROSS JOIN files f ON f.id = q.file_id WHERE f.gone = 0"))
+    return int(database.value("SELECT count(*) FROM reread_queue q CROSS JOIN files f ON f.id = q.file_id WHERE f.gone = 0"))
 
 
 def queue_all(transaction: Transaction) -> int:
     """Queue every file whose bytes were read, those that are gone too: their bytes may be at another path by now. Returns how many
     are in the queue."""
     transaction.execute(_ENQUEUE + _ON_CONFLICT)
-    return statistics.count(transaction, "rereads")
+    return statistics.count(transaction, "reread_queue")
 
 
 def queue_faults(transaction: Transaction) -> int:
@@ -41,7 +43,9 @@ def queue_faults(transaction: Transaction) -> int:
 
 def queue_files_of_aliases(transaction: Transaction, aliases: Iterable[int]) -> None:
     """Queue the files that are there and hold an article of these aliases."""
-    select = "SELECT f.id FROM wanted w CROSS JOIN readings d ON d.alias_id = w.id JOIN files f ON f.reading_id = d.id WHERE f.gone = 0"
+    select = (
+        "SELECT f.id FROM wanted w CROSS JOIN readings d ON d.alias_id = w.id JOIN files f ON f.current_reading_id = d.id WHERE f.gone = 0"
+    )
     _enqueue(transaction, [r[0] for r in transaction.select_by_ids(aliases, select)])
 
 
@@ -53,7 +57,7 @@ def list_queued(database: Database, directory: int, after_id: int, limit: int) -
     """(file, folder, name, recorded state) of queued files of a crawl directory that are not gone, by key, from the one after
     `after_id`; at most `limit`."""
     rows = database.rows(
-        "SELECT f.id, f.folder, f.name, f.size, f.mtime_ns, f.inode, f.ctime_ns FROM rereads q CROSS JOIN files f ON f.id = q.file_id"
+        "SELECT f.id, f.folder, f.name, f.size, f.mtime_ns, f.inode, f.ctime_ns FROM reread_queue q CROSS JOIN files f ON f.id = q.file_id"
         " WHERE q.file_id > ? AND f.directory_id = ? AND f.gone = 0 ORDER BY q.file_id LIMIT ?",
         after_id, directory, limit,
     )  # fmt: skip
@@ -62,13 +66,14 @@ def list_queued(database: Database, directory: int, after_id: int, limit: int) -
 
 def has_queued(database: Database) -> bool:
     """Whether any file is in the queue."""
-    return database.row("SELECT 1 FROM rereads LIMIT 1") is not None
+    return database.row("SELECT 1 FROM reread_queue LIMIT 1") is not None
 
 
 def queued_by_content(database: Database, contents: Iterable[bytes]) -> dict[bytes, list[tuple[int, FilePath]]]:
     """Content → (file, path) of every queued file with that content, gone or not."""
     select = (
-        "SELECT q.content, q.file_id, f.directory_id, f.folder, f.name FROM wanted w CROSS JOIN rereads q ON q.content = w.content"
+        "SELECT q.content_digest, q.file_id, f.directory_id, f.folder, f.name FROM wanted w CROSS"
+        " JOIN reread_queue q ON q.content_digest = w.content"
         " JOIN files f ON f.id = q.file_id ORDER BY q.file_id"
     )
     queued_files: dict[bytes, list[tuple[int, FilePath]]] = {}
@@ -79,4 +84,4 @@ def queued_by_content(database: Database, contents: Iterable[bytes]) -> dict[byt
 
 def unqueue(transaction: Transaction, files: Iterable[int]) -> None:
     """Take files out of the queue."""
-    transaction.connection.executemany("DELETE FROM rereads WHERE file_id = ?", ((f,) for f in files))
+    transaction.connection.executemany("DELETE FROM reread_queue WHERE file_id = ?", ((f,) for f in files))

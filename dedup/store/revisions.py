@@ -52,7 +52,7 @@ def text(database: Database, revision: int) -> int | None:
 def publisher(database: Database, revision: int) -> tuple[str, str]:
     """(publisher as printed, oid) of the latest crawl that showed a state."""
     row = database.row(
-        "SELECT m.publisher, m.oid FROM sightings s JOIN metadata m ON m.id = s.metadata_id WHERE s.revision_id = ?"
+        "SELECT m.publisher_printed, m.oid FROM sightings s JOIN metadata m ON m.id = s.metadata_id WHERE s.revision_id = ?"
         " ORDER BY s.crawled_at DESC LIMIT 1",
         revision,
     )
@@ -75,7 +75,7 @@ def of_page(database: Database, page: int) -> list[RevisionRow]:
             "SELECT r.id, r.digest, r.title, min(s.crawled_at), max(s.crawled_at), count(*),"
             " min(CASE s.check_status WHEN 'verified' THEN 0 WHEN 'unclaimed' THEN 1 ELSE 2 END), r.pruned_at"
             " FROM revisions r JOIN sightings s ON s.revision_id = r.id"
-            " WHERE r.page_id = ? AND s.standing = 'counted' GROUP BY r.id ORDER BY 4, r.digest",
+            " WHERE r.page_id = ? AND s.status = 'counted' GROUP BY r.id ORDER BY 4, r.digest",
             page,
         )
     ]
@@ -104,7 +104,7 @@ def clear_uncounted_texts(transaction: Transaction, revisions: Iterable[int]) ->
     transaction.execute_many(
         "UPDATE revisions SET text_id = NULL WHERE id = ? AND text_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sightings s"
         " JOIN readings d ON d.sighting_id = s.id WHERE s.revision_id = revisions.id"
-        " AND (d.standing = 'counted' OR d.standing = 'superseded'))",
+        " AND (d.status = 'counted' OR d.status = 'superseded'))",
         ((r,) for r in revisions),
     )
 

@@ -1,7 +1,12 @@
-"""The database's tables and views: the only DDL. Migrations are append-only; each has run somewhere already.
+"""The database's tables and views: the only DDL.
+
+No database of a version before the first release is migrated. From the first release on migrations are append-only: each has
+run somewhere already.
 
 Times are ISO 8601 text in UTC with offset. Digests are BLOBs. Surrogate keys (`id`) are never shown to people. Paths are
-stored as bytes, with a printable text beside them. Tables are STRICT, which wants SQLite 3.37.
+stored as bytes, with a printable text beside them. Tables are STRICT, which needs SQLite 3.37.
+
+SQLite stores the comments within a statement. They are written for people who open the file with other tools.
 """
 
 from __future__ import annotations
@@ -20,96 +25,119 @@ MIN_SQLITE_VERSION = (3, 37, 0)
 
 migrations = Migrations("dedup")
 
-MIGRATION_NAMES = frozenset(
-    {
-        "0001_first", "0002_batches", "0003_passages", "0004_pruned", "0005_judged", "0006_alerts", "0007_summaries", "0008_altered",
-        "0009_counted", "0011_summaries_again", "0012_rereads", "0013_neighbours", "0014_mounts", "0015_schedules",
-        "0016_quoted",
-    }
-)  # fmt: skip
+MIGRATION_NAMES = frozenset({"0001_base"})
 """Every migration this program knows."""
+
+_DEVELOPMENT_MIGRATION = "0001_first"
+"""The first migration of every database of a version before the first release."""
 
 _TABLES = """
 CREATE TABLE settings (
+    -- Values that dedup stores about the database itself.
     key TEXT PRIMARY KEY,                 -- 'uuid', 'recipe.signature', 'last_scan', …
     value TEXT NOT NULL
 ) STRICT;
 
-CREATE TABLE directories (
+CREATE TABLE crawl_directories (
+    -- Folders that a crawler writes into.
     id INTEGER PRIMARY KEY,
-    path BLOB NOT NULL UNIQUE,            -- the crawl directory, absolute
+    path BLOB NOT NULL UNIQUE,            -- absolute
     path_text TEXT NOT NULL,
-    device INTEGER,                       -- (st_dev, st_ino) when it was last seen with files in it
-    inode INTEGER
+    device INTEGER,                       -- st_dev and st_ino when the directory was last seen with files in it
+    inode INTEGER,
+    scanned_at TEXT,                      -- end of the last scan of the whole directory
+    retired_at TEXT                       -- when 'dedup roots forget' retired it; NULL: its files count
 ) STRICT;
 
 CREATE TABLE pages (
+    -- What one canonical URL identifies.
     id INTEGER PRIMARY KEY,
     url TEXT NOT NULL UNIQUE,             -- canonical URL
-    current_sighting_id INTEGER REFERENCES sightings(id) DEFERRABLE INITIALLY DEFERRED
+    current_sighting_id INTEGER REFERENCES sightings(id) DEFERRABLE INITIALLY DEFERRED -- the latest counted one; NULL: none counts
 ) STRICT;
+CREATE INDEX pages_current_sighting ON pages (current_sighting_id);
 
 CREATE TABLE aliases (
+    -- Each form in which files print the URL and the ids of a page.
     id INTEGER PRIMARY KEY,
     page_id INTEGER NOT NULL REFERENCES pages(id),
-    spelling TEXT NOT NULL,               -- the URL as a file spelt it, without credentials; empty: known by oid and aid alone
-    oid TEXT NOT NULL,
-    aid TEXT NOT NULL,
-    UNIQUE (spelling, oid, aid)
+    url_printed TEXT NOT NULL,            -- as the file has it, without credentials; empty: the file has only oid and aid
+    oid TEXT NOT NULL,                    -- publisher's id on the portal
+    aid TEXT NOT NULL,                    -- article's id on the portal
+    UNIQUE (page_id, url_printed, oid, aid)
 ) STRICT;
-CREATE INDEX aliases_page ON aliases (page_id);
 
 CREATE TABLE texts (
+    -- Distinct normalised texts. Revisions with the same text are exact copies.
     id INTEGER PRIMARY KEY,
     digest BLOB NOT NULL UNIQUE,          -- XXH3-128 of the normalised text
-    characters INTEGER NOT NULL,          -- of the normalised text
-    signature BLOB                        -- MinHash, little-endian uint32; NULL: too short for near duplicates
+    characters INTEGER NOT NULL,          -- length of the normalised text
+    signature BLOB,                       -- MinHash, little-endian uint32; NULL: too short for near duplicates
+    crowded INTEGER NOT NULL DEFAULT 0 CHECK (crowded IN (0, 1)), -- 1: it met a full bucket, so that it may have more matches
+    quoted_mask BLOB                      -- a bit for each character, 1: quoted in every body; NULL: the bodies quote the same characters
 ) STRICT;
+CREATE INDEX texts_crowded ON texts (id) WHERE crowded = 1;
 
 CREATE TABLE revisions (
+    -- The distinct states (title and body) of each page.
     id INTEGER PRIMARY KEY,
     page_id INTEGER NOT NULL REFERENCES pages(id),
-    digest BLOB NOT NULL,                 -- the state: SHA-256 of title, 0xFF, body in UTF-8
-    text_id INTEGER REFERENCES texts(id), -- NULL: no letters or numbers, or known only from uncounted sightings
+    digest BLOB NOT NULL,                 -- state digest: SHA-256 of title, 0xFF, body in UTF-8
+    text_id INTEGER REFERENCES texts(id), -- NULL: no letters or numbers, or known only from sightings that are not counted
     title TEXT NOT NULL,
-    body TEXT NOT NULL,
+    body TEXT NOT NULL,                   -- plain text; empty after pruning
+    pruned_at TEXT CHECK (pruned_at IS NULL OR body = ''), -- when 'dedup prune' deleted the body
+    pruned_characters INTEGER CHECK ((pruned_characters IS NULL) = (pruned_at IS NULL)), -- length of the deleted body
+    pruned_digest BLOB CHECK ((pruned_digest IS NULL) = (pruned_at IS NULL)), -- XXH3-128 of the deleted body in UTF-8
     UNIQUE (page_id, digest)
 ) STRICT;
 CREATE INDEX revisions_text ON revisions (text_id, page_id);
+CREATE INDEX revisions_pruned ON revisions (text_id) WHERE pruned_at IS NOT NULL;
 
 CREATE TABLE metadata (
+    -- What files say of an article besides title and body: a row for each value that a page has had.
     id INTEGER PRIMARY KEY,
-    digest BLOB NOT NULL UNIQUE,          -- XXH3-128 of the row's content
+    digest BLOB NOT NULL,                 -- XXH3-128 of the row's content
     article_id TEXT,
-    publisher TEXT NOT NULL,
+    publisher_printed TEXT NOT NULL,      -- as the file has it; publishers.name is the canonical name
     author TEXT NOT NULL,
     category TEXT NOT NULL,
     published_at TEXT,
     published_printed TEXT NOT NULL,      -- as the file has it, without a zone
     oid TEXT NOT NULL,
     aid TEXT NOT NULL,
-    extra TEXT NOT NULL                   -- JSON object: the other keys of the header
+    extra TEXT NOT NULL,                  -- JSON object: the other keys of the header
+    page_id INTEGER                       -- the page whose crawls have it
 ) STRICT;
 CREATE INDEX metadata_article ON metadata (article_id);
+CREATE INDEX metadata_page_digest ON metadata (page_id, digest);
 
 CREATE TABLE sightings (
+    -- Crawls of pages. Two states with the same crawl time are two sightings.
     id INTEGER PRIMARY KEY,
     page_id INTEGER NOT NULL REFERENCES pages(id),
     crawled_at TEXT NOT NULL,
     revision_id INTEGER NOT NULL REFERENCES revisions(id),
-    crawled_at_from TEXT NOT NULL CHECK (crawled_at_from IN ('file', 'mtime')),
+    crawled_at_source TEXT NOT NULL CHECK (crawled_at_source = 'file' OR crawled_at_source = 'mtime'),
     metadata_id INTEGER NOT NULL REFERENCES metadata(id),
-    standing TEXT NOT NULL CHECK (standing IN ('counted', 'truncated', 'overruled', 'superseded')),
-    check_status TEXT NOT NULL CHECK (check_status IN ('verified', 'mismatched', 'unclaimed')),
-    check_cause TEXT CHECK (check_cause IN ('truncated', 'stale', 'altered', 'malformed')),
+    status TEXT NOT NULL                  -- only counted sightings take part in histories, changes and clusters
+        CHECK (status = 'counted' OR status = 'truncated' OR status = 'overruled' OR status = 'superseded'),
+    check_status TEXT NOT NULL CHECK (check_status = 'verified' OR check_status = 'mismatched' OR check_status = 'unclaimed'),
+    check_cause TEXT                      -- why it is mismatched
+        CHECK (check_cause = 'truncated' OR check_cause = 'stale' OR check_cause = 'altered' OR check_cause = 'malformed'),
     UNIQUE (page_id, crawled_at, revision_id)
 ) STRICT;
-CREATE INDEX sightings_revision ON sightings (revision_id);
+CREATE INDEX sightings_revision ON sightings (revision_id, status, crawled_at);
 CREATE INDEX sightings_metadata ON sightings (metadata_id);
+CREATE INDEX sightings_counted_by_page ON sightings (page_id, crawled_at) WHERE status = 'counted';
+CREATE INDEX sightings_not_counted ON sightings (revision_id) WHERE status <> 'counted';
+CREATE INDEX sightings_mismatched ON sightings (crawled_at, id) WHERE check_status = 'mismatched';
+CREATE INDEX sightings_unverified ON sightings (check_status, check_cause) WHERE check_status <> 'verified';
 
 CREATE TABLE files (
+    -- Every file that a scan recorded, as it was last seen.
     id INTEGER PRIMARY KEY,
-    directory_id INTEGER NOT NULL REFERENCES directories(id),
+    directory_id INTEGER NOT NULL REFERENCES crawl_directories(id),
     folder BLOB NOT NULL,                 -- relative to the crawl directory, no slash at either end
     name BLOB NOT NULL,
     path_text TEXT NOT NULL,
@@ -117,728 +145,397 @@ CREATE TABLE files (
     mtime_ns INTEGER NOT NULL,
     inode INTEGER NOT NULL,
     ctime_ns INTEGER NOT NULL,
-    content BLOB,                         -- XXH3-128 of the bytes; NULL: not read (too large, unreadable)
-    reading_id INTEGER REFERENCES readings(id) DEFERRABLE INITIALLY DEFERRED, -- what it holds now; NULL: a fault
-    gone INTEGER NOT NULL DEFAULT 0 CHECK (gone IN (0, 1)),
-    seen_at TEXT NOT NULL,
-    gone_at TEXT,
+    content_digest BLOB,                  -- XXH3-128 of the bytes; NULL: not read (too large, unreadable)
+    current_reading_id INTEGER REFERENCES readings(id) DEFERRABLE INITIALLY DEFERRED, -- of the content; NULL: a fault
+    gone INTEGER NOT NULL DEFAULT 0 CHECK (gone IN (0, 1)), -- 1: the file no longer exists
+    first_seen_at TEXT NOT NULL,
+    gone_at TEXT,                         -- when a scan no longer found the file
     UNIQUE (directory_id, folder, name)
 ) STRICT;
+CREATE INDEX files_current_reading ON files (current_reading_id);
+CREATE INDEX files_gone ON files (id) WHERE gone = 1;
 
 CREATE TABLE readings (
+    -- What one file showed at one time. Readings of the same crawl support one sighting.
     id INTEGER PRIMARY KEY,
     file_id INTEGER NOT NULL REFERENCES files(id),
     sighting_id INTEGER NOT NULL REFERENCES sightings(id),
     alias_id INTEGER NOT NULL REFERENCES aliases(id),
     metadata_id INTEGER NOT NULL REFERENCES metadata(id),
-    standing TEXT NOT NULL CHECK (standing IN ('counted', 'truncated', 'overruled', 'superseded')),
-    check_status TEXT NOT NULL CHECK (check_status IN ('verified', 'mismatched', 'unclaimed')),
-    check_cause TEXT CHECK (check_cause IN ('truncated', 'stale', 'altered', 'malformed')),
-    claimed TEXT NOT NULL,
-    recipe TEXT NOT NULL,                 -- the one that matched, or the first that fits
+    status TEXT NOT NULL
+        CHECK (status = 'counted' OR status = 'truncated' OR status = 'overruled' OR status = 'superseded'),
+    check_status TEXT NOT NULL CHECK (check_status = 'verified' OR check_status = 'mismatched' OR check_status = 'unclaimed'),
+    check_cause TEXT                      -- why it is mismatched
+        CHECK (check_cause = 'truncated' OR check_cause = 'stale' OR check_cause = 'altered' OR check_cause = 'malformed'),
+    claimed_digest TEXT NOT NULL,         -- content digest that the file claims
+    digest_recipe TEXT NOT NULL,          -- recipe that matches the claim, or the first that fits
     encoding TEXT NOT NULL,
     read_at TEXT NOT NULL,
+    crawled_at_source TEXT NOT NULL DEFAULT 'file'
+        CHECK (crawled_at_source = 'file' OR crawled_at_source = 'mtime'), -- source of this file's crawl time
     UNIQUE (sighting_id, file_id)
 ) STRICT;
 CREATE INDEX readings_file ON readings (file_id);
-CREATE INDEX readings_alias ON readings (alias_id);
+CREATE INDEX readings_mismatched_by_alias ON readings (alias_id) WHERE check_status = 'mismatched' AND status = 'counted';
 
 CREATE TABLE faults (
-    directory_id INTEGER NOT NULL REFERENCES directories(id),
-    path BLOB NOT NULL,                   -- relative to the crawl directory; a folder's too
+    -- Files and folders that cannot be read as articles.
+    directory_id INTEGER NOT NULL REFERENCES crawl_directories(id),
+    path BLOB NOT NULL,                   -- of a file or a folder, relative to the crawl directory
     kind TEXT NOT NULL,
     message TEXT NOT NULL,
     path_text TEXT NOT NULL,
-    since TEXT NOT NULL,
+    first_seen_at TEXT NOT NULL,
     PRIMARY KEY (directory_id, path, kind)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE matches (
-    a INTEGER NOT NULL REFERENCES texts(id),
-    b INTEGER NOT NULL REFERENCES texts(id),
-    relation TEXT NOT NULL CHECK (relation IN ('near', 'excerpt')),
-    similarity REAL NOT NULL,             -- Jaccard of the shingle sets
-    containment REAL NOT NULL,            -- share of the smaller shingle set in the larger
-    recipe TEXT NOT NULL,
-    found_at TEXT NOT NULL,
-    PRIMARY KEY (a, b),
-    CHECK (a < b)
+CREATE TABLE reread_queue (
+    -- Files to read again because settings that interpret them changed.
+    file_id INTEGER PRIMARY KEY REFERENCES files(id),
+    content_digest BLOB NOT NULL          -- XXH3-128 of the bytes that were read with the earlier settings
+) STRICT;
+CREATE INDEX reread_queue_content_digest ON reread_queue (content_digest);
+
+CREATE TABLE mounts (
+    -- File systems that are mounted in crawl directories.
+    directory_id INTEGER NOT NULL REFERENCES crawl_directories(id) ON DELETE CASCADE,
+    path BLOB NOT NULL,                   -- relative to the crawl directory; absolute: the mount that holds the crawl directory
+    device INTEGER NOT NULL,              -- st_dev and st_ino when it was last seen mounted
+    inode INTEGER NOT NULL,
+    absent_since_file_id INTEGER,         -- id of the next file when the mount was found absent; NULL: it was mounted last
+    PRIMARY KEY (directory_id, path)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX matches_b ON matches (b);
+
+CREATE TABLE files_under_mounts (
+    -- Files that existed when something was mounted over them.
+    file_id INTEGER PRIMARY KEY REFERENCES files(id) ON DELETE CASCADE
+) STRICT;
 
 CREATE TABLE changes (
-    sighting_id INTEGER PRIMARY KEY REFERENCES sightings(id), -- the later one of the two
-    previous_id INTEGER NOT NULL REFERENCES sightings(id),
+    -- Differences between two successive counted sightings of a page.
+    sighting_id INTEGER PRIMARY KEY REFERENCES sightings(id), -- the later sighting
+    previous_sighting_id INTEGER NOT NULL REFERENCES sightings(id),
     page_id INTEGER NOT NULL REFERENCES pages(id),
-    at TEXT NOT NULL,
+    at TEXT NOT NULL,                     -- crawl time of the later sighting
     title_changed INTEGER NOT NULL CHECK (title_changed IN (0, 1)),
     body_changed INTEGER NOT NULL CHECK (body_changed IN (0, 1)),
-    body_similarity REAL NOT NULL,        -- Jaccard of the shingles of the two bodies
-    returned INTEGER NOT NULL CHECK (returned IN (0, 1)),
-    fields TEXT NOT NULL                  -- JSON object: tracked metadata that differ, name → [before, after]
+    body_similarity REAL,                 -- Jaccard of the shingles of the two bodies; NULL: one was pruned before they were compared
+    returned INTEGER NOT NULL CHECK (returned IN (0, 1)), -- 1: the page had this state before
+    fields TEXT NOT NULL,                 -- JSON object: tracked metadata that differ, name → [before, after]
+    kind TEXT,                            -- 'cosmetic', 'substantive', 'removed', …; NULL: not classified
+    severity TEXT CHECK ((severity IS NULL) = (kind IS NULL)), -- 'trivial', 'minor', 'notable', 'major'
+    parts TEXT,                           -- JSON list: 'title', 'body' and tracked metadata that differ
+    evidence TEXT,                        -- JSON list of [kind, before, after]
+    silent INTEGER NOT NULL DEFAULT 0 CHECK (silent = 0 OR silent = 1), -- 1: substance changed and nothing on the page says so
+    corrected INTEGER NOT NULL DEFAULT 0 CHECK (corrected = 0 OR corrected = 1), -- 1: marked as a correction
+    edit_digest BLOB,                     -- XXH3-128; equal for the same edit on another page
+    page_history TEXT,                    -- JSON: the facts of the earlier history that the classification used
+    classified_by TEXT                    -- recipe of the classification; NULL: not classified
 ) STRICT;
 CREATE INDEX changes_page ON changes (page_id, at);
 CREATE INDEX changes_at ON changes (at);
+CREATE INDEX changes_previous_sighting ON changes (previous_sighting_id);
+CREATE INDEX changes_edit_digest ON changes (edit_digest, at) WHERE edit_digest IS NOT NULL;
+CREATE INDEX changes_silent ON changes (at) WHERE silent = 1;
+CREATE INDEX changes_unclassified ON changes (sighting_id) WHERE classified_by IS NULL;
+CREATE INDEX changes_state ON changes (page_id, at) WHERE title_changed = 1 OR body_changed = 1;
+CREATE INDEX changes_removed_restored ON changes (page_id, at) WHERE kind = 'removed' OR kind = 'restored';
+
+CREATE TABLE batches (
+    -- Commits that added texts with signatures. An index stores the token of the last commit that it holds.
+    id INTEGER PRIMARY KEY,
+    token BLOB NOT NULL,                  -- random
+    last_text_id INTEGER NOT NULL         -- last text with a signature as of this commit
+) STRICT;
+
+CREATE TABLE publishers (
+    -- Publishers by their canonical names.
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE             -- by the publisher aliases that were in force when it was first recorded
+) STRICT;
+
+CREATE TABLE text_fingerprints (
+    -- Winnowed fingerprints of the texts in the passage index.
+    text_id INTEGER PRIMARY KEY REFERENCES texts(id),
+    publisher_id INTEGER NOT NULL REFERENCES publishers(id), -- of the first article with this text
+    fingerprints BLOB NOT NULL            -- those in whose buckets the text is a leader: 5 bytes each, little-endian
+) STRICT;
+
+CREATE TABLE followers (
+    -- Texts that are not in the passage index, because their leader is: copies of it, or other states of its page.
+    leader_id INTEGER NOT NULL REFERENCES texts(id),
+    follower_id INTEGER NOT NULL REFERENCES texts(id),
+    PRIMARY KEY (leader_id, follower_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE boilerplate (
+    -- Passages that a publisher prints in many articles.
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,            -- shown to people: the beginning of a digest of publisher and passage
+    publisher_id INTEGER NOT NULL REFERENCES publishers(id),
+    passage TEXT NOT NULL,                -- normalised
+    example TEXT NOT NULL,                -- as printed in the last article that it was learned from
+    article_count INTEGER NOT NULL,       -- articles that it was learned from; 0: added by hand
+    status TEXT NOT NULL CHECK (status = 'learned' OR status = 'masked' OR status = 'allowed'), -- masked and allowed: set by hand
+    added_at TEXT NOT NULL,
+    UNIQUE (publisher_id, passage)
+) STRICT;
+
+CREATE TABLE matches (
+    -- Confirmed matches of two distinct texts. Exact copies are not in here: they have one text.
+    text_a_id INTEGER NOT NULL REFERENCES texts(id),
+    text_b_id INTEGER NOT NULL REFERENCES texts(id),
+    relation TEXT NOT NULL CHECK (relation = 'near' OR relation = 'copy' OR relation = 'excerpt' OR relation = 'quote'),
+    similarity REAL NOT NULL,             -- Jaccard of the shingle sets
+    containment REAL NOT NULL,            -- share of the smaller shingle set in the larger
+    coverage REAL NOT NULL,               -- share of the shorter text that occurs in common passages of 20 characters or more
+    shared_characters INTEGER NOT NULL,   -- normalised characters in common passages, of the side that has fewer
+    longest_passage INTEGER NOT NULL,     -- normalised characters of the longest common passage
+    quoted_share REAL NOT NULL,           -- share of the common passages that is inside quotation marks
+    masked_boilerplate TEXT NOT NULL,     -- JSON list: names of the boilerplate passages that were left out
+    match_recipe TEXT NOT NULL,
+    confirmed_at TEXT NOT NULL,
+    PRIMARY KEY (text_a_id, text_b_id),
+    CHECK (text_a_id < text_b_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX matches_text_b ON matches (text_b_id);
+CREATE INDEX matches_relation ON matches (relation);
+
+CREATE TABLE alerts (
+    -- Events that an alert rule asks for.
+    id INTEGER PRIMARY KEY,
+    public_id TEXT NOT NULL UNIQUE,       -- shown to people and receivers; made from rule and event, so that it is stable
+    rule TEXT NOT NULL,                   -- the rule's name in the configuration
+    event_key TEXT NOT NULL,
+    topic TEXT NOT NULL,                  -- 'change', 'mismatch', 'duplicate', …
+    kind TEXT NOT NULL,
+    severity TEXT NOT NULL,
+    url TEXT NOT NULL,                    -- canonical URL; empty: the event concerns no page
+    title TEXT NOT NULL,
+    publisher TEXT NOT NULL,
+    at TEXT NOT NULL,                     -- time of the event
+    details TEXT NOT NULL,                -- JSON object: what else is known of the event
+    payload TEXT NOT NULL,                -- JSON object: what messages show; a copy that does not change with the page
+    created_at TEXT NOT NULL,
+    withdrawn_at TEXT,                    -- when the event turned out not to be so any more
+    incident TEXT,                        -- equal for the same edit on other pages; NULL: no incident
+    page_count INTEGER,                   -- pages of the incident that this alert reports; NULL: it reports one event
+    open_until TEXT,                      -- until then further pages join the incident
+    folded_into_id INTEGER REFERENCES alerts(id) -- the incident's alert that reports this one
+) STRICT;
+CREATE INDEX alerts_event_key ON alerts (event_key);
+CREATE INDEX alerts_incident ON alerts (incident, rule) WHERE incident IS NOT NULL;
+CREATE INDEX alerts_folded_into ON alerts (folded_into_id) WHERE folded_into_id IS NOT NULL;
+
+CREATE TABLE deliveries (
+    -- The outbox: an alert on its way to one channel.
+    id INTEGER PRIMARY KEY,
+    alert_id INTEGER NOT NULL REFERENCES alerts(id),
+    channel TEXT NOT NULL,                -- the channel's name in the configuration
+    status TEXT NOT NULL CHECK (status = 'pending' OR status = 'sent' OR status = 'dead' OR status = 'withdrawn'),
+    due_at TEXT NOT NULL,
+    digest_reason TEXT,                   -- why one message holds it and the rule's other due alerts; NULL: sent by itself
+    attempts INTEGER NOT NULL,
+    first_attempt_at TEXT,
+    last_attempt_at TEXT,
+    last_error TEXT,                      -- without secrets
+    sent_at TEXT,                         -- when the channel accepted it
+    message_id TEXT,                      -- the message that it was sent in
+    scheduled_at TEXT,                    -- when due_at was set, by the clock of that time
+    retry_seconds INTEGER NOT NULL DEFAULT 0, -- seconds of retrying since the first failed attempt
+    UNIQUE (alert_id, channel)
+) STRICT;
+CREATE INDEX deliveries_due ON deliveries (channel, due_at) WHERE status = 'pending';
+CREATE INDEX deliveries_dead ON deliveries (channel) WHERE status = 'dead';
+CREATE INDEX deliveries_sent ON deliveries (channel, sent_at) WHERE status = 'sent';
+CREATE INDEX deliveries_scheduled ON deliveries (scheduled_at) WHERE status = 'pending';
+
+CREATE TABLE dirty_pages (
+    -- Pages whose summary and clusters must be recomputed. Triggers add them.
+    page_id INTEGER PRIMARY KEY
+) STRICT;
+
+CREATE TABLE dirty_texts (
+    -- Texts whose matches changed: the summaries and clusters of all pages that show them must be recomputed. Triggers add them.
+    text_id INTEGER PRIMARY KEY
+) STRICT;
+
+CREATE TABLE summaries (
+    -- Derived: a row for each page that has a current sighting.
+    page_id INTEGER PRIMARY KEY REFERENCES pages(id) ON DELETE CASCADE,
+    publisher TEXT NOT NULL,              -- canonical name, by the publisher aliases in force
+    published_at TEXT,
+    first_crawled_at TEXT NOT NULL,       -- first counted crawl
+    last_crawled_at TEXT NOT NULL,        -- last counted crawl
+    check_status TEXT NOT NULL,           -- of the last counted crawl
+    check_cause TEXT,
+    revisions INTEGER NOT NULL,           -- number of states that counted crawls showed
+    sightings INTEGER NOT NULL,           -- number of counted crawls
+    changes INTEGER NOT NULL,             -- number of changes of title or body
+    silent_changes INTEGER NOT NULL,      -- number of silent changes
+    characters INTEGER NOT NULL,          -- length of the normalised text
+    text_id INTEGER,                      -- text of the current state; NULL: no letters or numbers
+    cluster_role TEXT NOT NULL CHECK (cluster_role = 'alone' OR cluster_role = 'representative' OR cluster_role = 'member')
+) STRICT;
+CREATE INDEX summaries_first_crawled ON summaries (first_crawled_at, page_id, cluster_role);
+CREATE INDEX summaries_last_crawled ON summaries (last_crawled_at, page_id);
+CREATE INDEX summaries_publisher ON summaries (publisher, last_crawled_at, page_id);
+CREATE INDEX summaries_change_count ON summaries (changes, page_id) WHERE changes > 0;
+CREATE INDEX summaries_checks ON summaries (check_status, check_cause, publisher);
+
+CREATE TABLE clusters (
+    -- Derived: a star of matches around one article, the representative.
+    page_id INTEGER PRIMARY KEY REFERENCES pages(id) ON DELETE CASCADE, -- page of the representative
+    size INTEGER NOT NULL,                -- number of articles, with the representative
+    publishers INTEGER NOT NULL,          -- number of distinct publishers
+    exact INTEGER NOT NULL,               -- number of members with this relation
+    near INTEGER NOT NULL,
+    copy INTEGER NOT NULL,
+    first_published_at TEXT,
+    last_published_at TEXT,
+    started_at TEXT NOT NULL,             -- first crawl of the article that was crawled first
+    last_joined_at TEXT NOT NULL,         -- first crawl of the article that joined last
+    first_hour_articles INTEGER NOT NULL  -- number of articles published within an hour of the first, with the first
+) STRICT;
+CREATE INDEX clusters_size ON clusters (size, page_id);
+CREATE INDEX clusters_last_joined ON clusters (last_joined_at, page_id);
+CREATE INDEX clusters_publishers ON clusters (publishers, page_id);
+CREATE INDEX clusters_first_hour_articles ON clusters (first_hour_articles, page_id);
+
+CREATE TABLE cluster_members (
+    -- Derived: the articles of a cluster, without the representative.
+    cluster_id INTEGER NOT NULL REFERENCES clusters(page_id) ON DELETE CASCADE,
+    page_id INTEGER NOT NULL REFERENCES pages(id) ON DELETE CASCADE,
+    relation TEXT NOT NULL CHECK (relation = 'exact' OR relation = 'near' OR relation = 'copy'),
+    similarity REAL NOT NULL,
+    coverage REAL NOT NULL,
+    via_text_id INTEGER,                  -- text that connects the article to the cluster; NULL: it matches the representative itself
+    PRIMARY KEY (cluster_id, page_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX cluster_members_page ON cluster_members (page_id);
+
+CREATE TABLE revision_log (
+    -- Revisions that the search index must read again: deleted, with other words, or with another publisher. New ones are not listed.
+    id INTEGER PRIMARY KEY,               -- in the order of the events; the last 100,000 are kept
+    revision_id INTEGER NOT NULL
+) STRICT;
 """
 
-_OLD_DUPLICATES = """
-CREATE VIEW duplicates AS
-SELECT 'exact' AS relation, 1.0 AS similarity, 1.0 AS containment, a.url AS url_a, b.url AS url_b,
-       a.publisher AS publisher_a, b.publisher AS publisher_b, a.title AS title_a, b.title AS title_b
-FROM current_articles a JOIN current_articles b ON a.text_id = b.text_id AND a.page_id < b.page_id
-UNION ALL
-SELECT x.relation, x.similarity, x.containment, a.url, b.url, a.publisher, b.publisher, a.title, b.title
-FROM matches x JOIN current_articles a ON a.text_id = x.a JOIN current_articles b ON b.text_id = x.b
-WHERE a.page_id <> b.page_id;
+_TRIGGERS = """
+CREATE TRIGGER dirty_page_sighting_inserted AFTER INSERT ON sightings
+BEGIN INSERT OR IGNORE INTO dirty_pages VALUES (NEW.page_id); END;
+CREATE TRIGGER dirty_page_sighting_updated AFTER UPDATE ON sightings
+BEGIN INSERT OR IGNORE INTO dirty_pages VALUES (NEW.page_id); END;
+CREATE TRIGGER dirty_page_sighting_deleted AFTER DELETE ON sightings
+BEGIN INSERT OR IGNORE INTO dirty_pages VALUES (OLD.page_id); END;
+CREATE TRIGGER dirty_page_current_sighting_updated AFTER UPDATE OF current_sighting_id ON pages
+WHEN OLD.current_sighting_id IS NOT NEW.current_sighting_id
+BEGIN INSERT OR IGNORE INTO dirty_pages VALUES (NEW.id); END;
+CREATE TRIGGER dirty_pages_page_deleted BEFORE DELETE ON pages BEGIN
+    INSERT OR IGNORE INTO dirty_pages SELECT page_id FROM cluster_members WHERE cluster_id = OLD.id;
+    INSERT OR IGNORE INTO dirty_pages SELECT cluster_id FROM cluster_members WHERE page_id = OLD.id;
+    DELETE FROM dirty_pages WHERE page_id = OLD.id;
+END;
+CREATE TRIGGER dirty_page_revision_text_updated AFTER UPDATE OF text_id ON revisions
+BEGIN INSERT OR IGNORE INTO dirty_pages VALUES (NEW.page_id); END;
+CREATE TRIGGER dirty_page_change_inserted AFTER INSERT ON changes
+BEGIN INSERT OR IGNORE INTO dirty_pages VALUES (NEW.page_id); END;
+CREATE TRIGGER dirty_page_change_updated AFTER UPDATE ON changes
+BEGIN INSERT OR IGNORE INTO dirty_pages VALUES (NEW.page_id); END;
+CREATE TRIGGER dirty_page_change_deleted AFTER DELETE ON changes
+BEGIN INSERT OR IGNORE INTO dirty_pages VALUES (OLD.page_id); END;
+
+CREATE TRIGGER dirty_texts_match_inserted AFTER INSERT ON matches
+BEGIN INSERT OR IGNORE INTO dirty_texts VALUES (NEW.text_a_id), (NEW.text_b_id); END;
+CREATE TRIGGER dirty_texts_match_updated AFTER UPDATE ON matches
+BEGIN INSERT OR IGNORE INTO dirty_texts VALUES (NEW.text_a_id), (NEW.text_b_id); END;
+CREATE TRIGGER dirty_texts_match_deleted AFTER DELETE ON matches
+BEGIN INSERT OR IGNORE INTO dirty_texts VALUES (OLD.text_a_id), (OLD.text_b_id); END;
+CREATE TRIGGER dirty_texts_crowded_updated AFTER UPDATE OF crowded ON texts WHEN OLD.crowded <> NEW.crowded
+BEGIN INSERT OR IGNORE INTO dirty_texts VALUES (NEW.id); END;
+
+CREATE TRIGGER revision_log_deleted AFTER DELETE ON revisions BEGIN
+    INSERT INTO revision_log (revision_id) VALUES (old.id);
+END;
+CREATE TRIGGER revision_log_text_updated AFTER UPDATE OF title, body ON revisions BEGIN
+    INSERT INTO revision_log (revision_id) VALUES (new.id);
+END;
+CREATE TRIGGER revision_log_metadata_updated AFTER UPDATE OF metadata_id ON sightings WHEN new.metadata_id <> old.metadata_id BEGIN
+    INSERT INTO revision_log (revision_id) VALUES (new.revision_id);
+END;
+CREATE TRIGGER revision_log_publisher_changed AFTER INSERT ON changes WHEN instr(new.fields, '"publisher"') > 0 BEGIN
+    INSERT INTO revision_log (revision_id) SELECT revision_id FROM sightings WHERE id = new.sighting_id;
+END;
+CREATE TRIGGER revision_log_trimmed AFTER INSERT ON revision_log BEGIN
+    DELETE FROM revision_log WHERE id <= new.id - 100000;
+END;
 """
 
 _VIEWS = """
 CREATE VIEW history AS
-SELECT p.url, s.crawled_at, r.title, s.check_status, s.check_cause, s.standing, m.publisher, m.author, m.category,
-       m.published_at, lower(hex(r.digest)) AS state, length(r.body) AS body_characters,
+-- Every sighting of every page, with the state that it shows.
+SELECT p.url, s.crawled_at, r.title, s.check_status, s.check_cause, s.status, m.publisher_printed, m.author, m.category,
+       m.published_at, lower(hex(r.digest)) AS state, coalesce(r.pruned_characters, length(r.body)) AS body_characters, r.pruned_at,
        (SELECT min(f.path_text) FROM readings d JOIN files f ON f.id = d.file_id WHERE d.sighting_id = s.id) AS path
 FROM sightings s JOIN pages p ON p.id = s.page_id JOIN revisions r ON r.id = s.revision_id
      JOIN metadata m ON m.id = s.metadata_id
 ORDER BY p.url, s.crawled_at, r.digest;
 
 CREATE VIEW current_articles AS
-SELECT p.id AS page_id, p.url, r.text_id, r.title, m.publisher, m.published_at, s.crawled_at, s.check_status
+-- Each page that has a counted sighting, as its latest one shows it.
+SELECT p.id AS page_id, p.url, r.text_id, r.title, m.publisher_printed, m.published_at, s.crawled_at, s.check_status
 FROM pages p JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id
      JOIN metadata m ON m.id = s.metadata_id;
 
-CREATE VIEW changes_view AS
-SELECT p.url, c.at, c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields,
-       x.crawled_at AS previous_at, a.title AS title_before, b.title AS title_after, a.body AS body_before, b.body AS body_after
-FROM changes c JOIN pages p ON p.id = c.page_id
-     JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id
-     JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id;
-"""
-
-
-@migrations(name="0001_first")
-def _first(db: Database) -> None:
-    for statement in _statements(_TABLES + _VIEWS + _OLD_DUPLICATES):
-        db.execute(statement)
-
-
-_BATCHES = """
-CREATE TABLE batches (
-    id INTEGER PRIMARY KEY,
-    token BLOB NOT NULL,                  -- random: by it the candidate index knows which commit it holds
-    text_id INTEGER NOT NULL              -- the last text with a signature as of this commit
-) STRICT;
-
-INSERT INTO batches (token, text_id)
-SELECT randomblob(16), last FROM (SELECT max(id) AS last FROM texts WHERE signature IS NOT NULL) WHERE last IS NOT NULL;
-
-ALTER TABLE texts ADD COLUMN crowded INTEGER NOT NULL DEFAULT 0 CHECK (crowded IN (0, 1)); -- met a full bucket
-
-CREATE INDEX texts_crowded ON texts (id) WHERE crowded = 1;
-
-DROP VIEW history;
-DROP VIEW current_articles;
-DROP VIEW duplicates;
-DROP VIEW changes_view;
-
-CREATE TABLE aliases_2 (
-    id INTEGER PRIMARY KEY,
-    page_id INTEGER NOT NULL REFERENCES pages(id),
-    spelling TEXT NOT NULL,               -- the URL as a file spelt it, without credentials; empty: known by oid and aid alone
-    oid TEXT NOT NULL,
-    aid TEXT NOT NULL,
-    UNIQUE (page_id, spelling, oid, aid)
-) STRICT;
-INSERT INTO aliases_2 SELECT id, page_id, spelling, oid, aid FROM aliases;
-DROP TABLE aliases;
-ALTER TABLE aliases_2 RENAME TO aliases;
-
-CREATE TABLE metadata_2 (
-    id INTEGER PRIMARY KEY,
-    digest BLOB NOT NULL,                 -- XXH3-128 of the row's content; one row for each value that a page has had
-    article_id TEXT,
-    publisher TEXT NOT NULL,
-    author TEXT NOT NULL,
-    category TEXT NOT NULL,
-    published_at TEXT,
-    published_printed TEXT NOT NULL,      -- as the file has it, without a zone
-    oid TEXT NOT NULL,
-    aid TEXT NOT NULL,
-    extra TEXT NOT NULL                   -- JSON object: the other keys of the header
-) STRICT;
-INSERT INTO metadata_2 SELECT id, digest, article_id, publisher, author, category, published_at, published_printed, oid, aid, extra
-FROM metadata;
-DROP TABLE metadata;
-ALTER TABLE metadata_2 RENAME TO metadata;
-CREATE INDEX metadata_article ON metadata (article_id);
-
-CREATE TABLE sightings_2 (
-    id INTEGER PRIMARY KEY,
-    page_id INTEGER NOT NULL REFERENCES pages(id),
-    crawled_at TEXT NOT NULL,
-    revision_id INTEGER NOT NULL REFERENCES revisions(id),
-    crawled_at_from TEXT NOT NULL CHECK (crawled_at_from = 'file' OR crawled_at_from = 'mtime'),
-    metadata_id INTEGER NOT NULL REFERENCES metadata(id),
-    standing TEXT NOT NULL
-        CHECK (standing = 'counted' OR standing = 'truncated' OR standing = 'overruled' OR standing = 'superseded'),
-    check_status TEXT NOT NULL CHECK (check_status = 'verified' OR check_status = 'mismatched' OR check_status = 'unclaimed'),
-    check_cause TEXT
-        CHECK (check_cause = 'truncated' OR check_cause = 'stale' OR check_cause = 'altered' OR check_cause = 'malformed'),
-    UNIQUE (page_id, crawled_at, revision_id)
-) STRICT;
-INSERT INTO sightings_2 SELECT id, page_id, crawled_at, revision_id, crawled_at_from, metadata_id, standing, check_status, check_cause
-FROM sightings;
-DROP TABLE sightings;
-ALTER TABLE sightings_2 RENAME TO sightings;
-CREATE INDEX sightings_revision ON sightings (revision_id);
-CREATE INDEX sightings_metadata ON sightings (metadata_id);
-
-CREATE TABLE readings_2 (
-    id INTEGER PRIMARY KEY,
-    file_id INTEGER NOT NULL REFERENCES files(id),
-    sighting_id INTEGER NOT NULL REFERENCES sightings(id),
-    alias_id INTEGER NOT NULL REFERENCES aliases(id),
-    metadata_id INTEGER NOT NULL REFERENCES metadata(id),
-    standing TEXT NOT NULL
-        CHECK (standing = 'counted' OR standing = 'truncated' OR standing = 'overruled' OR standing = 'superseded'),
-    check_status TEXT NOT NULL CHECK (check_status = 'verified' OR check_status = 'mismatched' OR check_status = 'unclaimed'),
-    check_cause TEXT
-        CHECK (check_cause = 'truncated' OR check_cause = 'stale' OR check_cause = 'altered' OR check_cause = 'malformed'),
-    claimed TEXT NOT NULL,
-    recipe TEXT NOT NULL,                 -- the one that matched, or the first that fits
-    encoding TEXT NOT NULL,
-    read_at TEXT NOT NULL,
-    UNIQUE (sighting_id, file_id)
-) STRICT;
-INSERT INTO readings_2 SELECT id, file_id, sighting_id, alias_id, metadata_id, standing, check_status, check_cause, claimed, recipe,
-encoding, read_at FROM readings;
-DROP TABLE readings;
-ALTER TABLE readings_2 RENAME TO readings;
-CREATE INDEX readings_file ON readings (file_id);
-
-CREATE INDEX files_reading ON files (reading_id);
-CREATE INDEX pages_current ON pages (current_sighting_id);
-CREATE INDEX changes_previous ON changes (previous_id);
-"""
-
-
-@migrations(name="0002_batches")
-def _batches(db: Database) -> None:
-    """Commits that the candidate index can name. Cheaper rows: keys of aliases and metadata that grow at one end, as pages do,
-    instead of all over their index; checks that SQLite does not build a table for (it does for IN of three and more). Indexes
-    for what foreign keys look up when a reading or a sighting is forgotten."""
-    for statement in _statements(_BATCHES + _VIEWS + _OLD_DUPLICATES):
-        db.execute(statement)
-
-
-_PASSAGES = """
-CREATE TABLE publishers (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE             -- the house, by the aliases in force when it was first met
-) STRICT;
-
-CREATE TABLE passages (
-    text_id INTEGER PRIMARY KEY REFERENCES texts(id),
-    publisher_id INTEGER NOT NULL REFERENCES publishers(id), -- of the first article with this text
-    keys BLOB NOT NULL                    -- the winnowed keys under which it stands for a story: 5 bytes each, little-endian
-) STRICT;
-
-CREATE TABLE represented (
-    by INTEGER NOT NULL REFERENCES texts(id),
-    text_id INTEGER NOT NULL REFERENCES texts(id), -- not entered under keys of `by`: a copy of it, or another state of its page
-    PRIMARY KEY (by, text_id)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE boilerplate (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,            -- what people call it by: the beginning of a digest of publisher and passage
-    publisher_id INTEGER NOT NULL REFERENCES publishers(id),
-    passage TEXT NOT NULL,                -- normalised
-    shown TEXT NOT NULL,                  -- as it stood in the last of the articles it was learned from
-    articles INTEGER NOT NULL,            -- it was learned from so many; 0: told by hand
-    status TEXT NOT NULL CHECK (status = 'learned' OR status = 'masked' OR status = 'allowed'), -- the last two by hand
-    since TEXT NOT NULL,
-    UNIQUE (publisher_id, passage)
-) STRICT;
-
-DROP VIEW duplicates;
-
-CREATE TABLE matches_2 (
-    a INTEGER NOT NULL REFERENCES texts(id),
-    b INTEGER NOT NULL REFERENCES texts(id),
-    relation TEXT NOT NULL CHECK (relation = 'near' OR relation = 'copy' OR relation = 'excerpt' OR relation = 'quote'),
-    similarity REAL NOT NULL,             -- Jaccard of the shingle sets
-    containment REAL NOT NULL,            -- share of the smaller shingle set in the larger
-    coverage REAL NOT NULL,               -- share of the shorter text in runs of 20 characters that the other has too
-    shared INTEGER NOT NULL,              -- normalised characters in such runs, of the side that has fewer
-    longest INTEGER NOT NULL,             -- normalised characters of the longest passage
-    quoted REAL NOT NULL,                 -- share of what is shared that stands inside quotation marks
-    masked TEXT NOT NULL,                 -- JSON: names of the boilerplate passages that were left out, '[]' where none was
-    recipe TEXT NOT NULL,
-    found_at TEXT NOT NULL,
-    PRIMARY KEY (a, b),
-    CHECK (a < b)
-) STRICT, WITHOUT ROWID;
-INSERT INTO matches_2 SELECT a, b, relation, similarity, containment, 0.0, 0, 0, 0.0, '[]', recipe, found_at FROM matches;
-DROP TABLE matches;
-ALTER TABLE matches_2 RENAME TO matches;
-CREATE INDEX matches_b ON matches (b);
-"""
-
-_DUPLICATES = """
-CREATE VIEW duplicates AS
-SELECT 'exact' AS relation, 1.0 AS similarity, 1.0 AS containment, 1.0 AS coverage, a.url AS url_a, b.url AS url_b,
-       a.publisher AS publisher_a, b.publisher AS publisher_b, a.title AS title_a, b.title AS title_b
-FROM current_articles a JOIN current_articles b ON a.text_id = b.text_id AND a.page_id < b.page_id
-UNION ALL
-SELECT x.relation, x.similarity, x.containment, x.coverage, a.url, b.url, a.publisher, b.publisher, a.title, b.title
-FROM matches x JOIN current_articles a ON a.text_id = x.a JOIN current_articles b ON b.text_id = x.b
-WHERE a.page_id <> b.page_id;
-"""
-
-
-@migrations(name="0003_passages")
-def _passages(db: Database) -> None:
-    """Copies by shared passages: what the passage index is made of, what was learned of publishers, and what a match measured.
-    Matches found before have nothing of it; `dedup reindex`, which other settings ask for, finds them again."""
-    for statement in _statements(_PASSAGES + _DUPLICATES):
-        db.execute(statement)
-
-
-_PRUNED = """
-DROP VIEW history;
-DROP VIEW changes_view;
-
-ALTER TABLE revisions ADD COLUMN pruned_at TEXT CHECK (pruned_at IS NULL OR body = ''); -- its body went then, by 'dedup prune'
-ALTER TABLE revisions ADD COLUMN pruned_characters INTEGER CHECK ((pruned_characters IS NULL) = (pruned_at IS NULL)); -- of that body
-ALTER TABLE revisions ADD COLUMN pruned_digest BLOB CHECK ((pruned_digest IS NULL) = (pruned_at IS NULL)); -- XXH3-128 of it, in UTF-8
-
-CREATE INDEX revisions_pruned ON revisions (text_id) WHERE pruned_at IS NOT NULL;
-
-CREATE TABLE changes_2 (
-    sighting_id INTEGER PRIMARY KEY REFERENCES sightings(id), -- the later one of the two
-    previous_id INTEGER NOT NULL REFERENCES sightings(id),
-    page_id INTEGER NOT NULL REFERENCES pages(id),
-    at TEXT NOT NULL,
-    title_changed INTEGER NOT NULL CHECK (title_changed IN (0, 1)),
-    body_changed INTEGER NOT NULL CHECK (body_changed IN (0, 1)),
-    body_similarity REAL,                 -- Jaccard of the shingles of the two bodies; NULL: one was pruned before they were compared
-    returned INTEGER NOT NULL CHECK (returned IN (0, 1)),
-    fields TEXT NOT NULL                  -- JSON object: tracked metadata that differ, name → [before, after]
-) STRICT;
-INSERT INTO changes_2 SELECT sighting_id, previous_id, page_id, at, title_changed, body_changed, body_similarity, returned, fields
-FROM changes;
-DROP TABLE changes;
-ALTER TABLE changes_2 RENAME TO changes;
-CREATE INDEX changes_page ON changes (page_id, at);
-CREATE INDEX changes_at ON changes (at);
-CREATE INDEX changes_previous ON changes (previous_id);
-
-CREATE VIEW history AS
-SELECT p.url, s.crawled_at, r.title, s.check_status, s.check_cause, s.standing, m.publisher, m.author, m.category,
-       m.published_at, lower(hex(r.digest)) AS state, coalesce(r.pruned_characters, length(r.body)) AS body_characters, r.pruned_at,
-       (SELECT min(f.path_text) FROM readings d JOIN files f ON f.id = d.file_id WHERE d.sighting_id = s.id) AS path
-FROM sightings s JOIN pages p ON p.id = s.page_id JOIN revisions r ON r.id = s.revision_id
-     JOIN metadata m ON m.id = s.metadata_id
-ORDER BY p.url, s.crawled_at, r.digest;
-"""
-
-
-@migrations(name="0004_pruned")
-def _pruned(db: Database) -> None:
-    """States whose body was let go by the rule of [history]: an empty one with a time beside it, so that nothing is written anew. A
-    change that involves one may be known without how alike the bodies were."""
-    for statement in _statements(_PRUNED):
-        db.execute(statement)
-
-
-_JUDGED = """
-ALTER TABLE changes ADD COLUMN kind TEXT;                          -- 'cosmetic', 'substantive', 'removed', …; NULL: not judged
-ALTER TABLE changes ADD COLUMN severity TEXT CHECK ((severity IS NULL) = (kind IS NULL)); -- 'trivial', 'minor', 'notable', 'major'
-ALTER TABLE changes ADD COLUMN channels TEXT;                      -- JSON list: 'title', 'body' and tracked metadata that differ
-ALTER TABLE changes ADD COLUMN evidence TEXT;                      -- JSON list of [what, before, after]
-ALTER TABLE changes ADD COLUMN stealth INTEGER NOT NULL DEFAULT 0 CHECK (stealth = 0 OR stealth = 1);     -- substance, and not owned up to
-ALTER TABLE changes ADD COLUMN corrected INTEGER NOT NULL DEFAULT 0 CHECK (corrected = 0 OR corrected = 1); -- marked as a correction
-ALTER TABLE changes ADD COLUMN edit BLOB;                          -- the same for the same edit on another page: XXH3-128
-ALTER TABLE changes ADD COLUMN past TEXT;                          -- JSON: what of the history before it was judged with
-ALTER TABLE changes ADD COLUMN judged_by TEXT;                     -- recipe
-
-CREATE INDEX changes_edit ON changes (edit, at) WHERE edit IS NOT NULL;
-
-CREATE VIEW changes_view AS
-SELECT p.url, c.at, c.kind, c.severity, c.stealth, c.corrected, c.channels, c.evidence, c.title_changed, c.body_changed,
+CREATE VIEW change_details AS
+-- Every change, with title and body before and after it.
+SELECT p.url, c.at, c.kind, c.severity, c.silent, c.corrected, c.parts, c.evidence, c.title_changed, c.body_changed,
        c.body_similarity, c.returned, c.fields,
        x.crawled_at AS previous_at, a.title AS title_before, b.title AS title_after,
        CASE WHEN a.pruned_at IS NULL THEN a.body END AS body_before, CASE WHEN b.pruned_at IS NULL THEN b.body END AS body_after,
        a.pruned_at AS pruned_before, b.pruned_at AS pruned_after
 FROM changes c JOIN pages p ON p.id = c.page_id
-     JOIN sightings x ON x.id = c.previous_id JOIN sightings y ON y.id = c.sighting_id
+     JOIN sightings x ON x.id = c.previous_sighting_id JOIN sightings y ON y.id = c.sighting_id
      JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id;
-"""
 
-
-@migrations(name="0005_judged")
-def _judged(db: Database) -> None:
-    """What kind of change each change is, and on what evidence. Those of before are judged by `dedup reindex --changes`."""
-    for statement in _statements(_JUDGED):
-        db.execute(statement)
-
-
-_ALERTS = """
-CREATE TABLE alerts (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE,            -- what it is known by, to its receivers too: of rule and event, stable
-    rule TEXT NOT NULL,                   -- its name in the configuration
-    event TEXT NOT NULL,                  -- the key of what it tells of
-    topic TEXT NOT NULL,                  -- 'change', 'mismatch', 'duplicate', …
-    kind TEXT NOT NULL,
-    severity TEXT NOT NULL,
-    url TEXT NOT NULL,                    -- canonical; empty: it is of no page
-    title TEXT NOT NULL,
-    publisher TEXT NOT NULL,
-    at TEXT NOT NULL,                     -- when what it tells of was
-    details TEXT NOT NULL,                -- JSON object: what else is known of the event
-    told TEXT NOT NULL,                   -- JSON object: what messages show; its own copy, whatever becomes of the page
-    made_at TEXT NOT NULL,
-    withdrawn_at TEXT,                    -- what it tells of is not so any more
-    incident TEXT,                        -- the same for the same edit on other pages; NULL: of its own
-    pages INTEGER,                        -- it tells of an incident on so many; NULL: of one event
-    open_until TEXT,                      -- of an incident: until then further pages join it
-    folded_into INTEGER REFERENCES alerts(id) -- the incident's alert that tells of it
-) STRICT;
-CREATE INDEX alerts_event ON alerts (event);
-CREATE INDEX alerts_incident ON alerts (incident, rule) WHERE incident IS NOT NULL;
-CREATE INDEX alerts_folded ON alerts (folded_into) WHERE folded_into IS NOT NULL;
-
-CREATE TABLE deliveries (
-    id INTEGER PRIMARY KEY,
-    alert_id INTEGER NOT NULL REFERENCES alerts(id),
-    channel TEXT NOT NULL,                -- its name in the configuration
-    state TEXT NOT NULL CHECK (state = 'pending' OR state = 'sent' OR state = 'dead' OR state = 'withdrawn'),
-    due_at TEXT NOT NULL,
-    digest TEXT,                          -- why it is told together with what else of its rule is due then; NULL: by itself
-    attempts INTEGER NOT NULL,
-    first_attempt TEXT,
-    last_attempt TEXT,
-    last_error TEXT,                      -- without secrets
-    sent_at TEXT,                         -- when the channel had accepted it
-    message TEXT,                         -- the name of the message that it was sent in
-    UNIQUE (alert_id, channel)
-) STRICT;
-CREATE INDEX deliveries_due ON deliveries (channel, due_at) WHERE state = 'pending';
-CREATE INDEX deliveries_dead ON deliveries (channel) WHERE state = 'dead';
-CREATE INDEX deliveries_sent ON deliveries (channel, sent_at) WHERE state = 'sent';
-
-CREATE VIEW alerts_view AS
-SELECT a.name, a.rule, a.topic, a.kind, a.severity, a.url, a.publisher, a.title, a.at, a.made_at, a.pages, a.withdrawn_at,
-       (SELECT f.name FROM alerts f WHERE f.id = a.folded_into) AS folded_into, d.channel, d.state, d.due_at, d.attempts, d.sent_at,
-       d.last_error, a.told
+CREATE VIEW alert_deliveries AS
+-- Every alert, with a row for each of its deliveries.
+SELECT a.public_id, a.rule, a.topic, a.kind, a.severity, a.url, a.publisher, a.title, a.at, a.created_at, a.page_count, a.withdrawn_at,
+       (SELECT f.public_id FROM alerts f WHERE f.id = a.folded_into_id) AS incident_alert, d.channel, d.status, d.due_at, d.attempts,
+       d.sent_at, d.last_error, a.payload
 FROM alerts a LEFT JOIN deliveries d ON d.alert_id = a.id
 ORDER BY a.id, d.id;
-"""
-
-
-@migrations(name="0006_alerts")
-def _alerts(db: Database) -> None:
-    """The outbox: alerts, written with what they tell of, and their deliveries."""
-    for statement in _statements(_ALERTS):
-        db.execute(statement)
-
-
-_SUMMARIES = """
-CREATE TABLE due (
-    page_id INTEGER PRIMARY KEY           -- its summary and its clusters are to be worked out again
-) STRICT;
-
-CREATE TABLE due_texts (
-    text_id INTEGER PRIMARY KEY           -- the same of all pages that show it: its matches are others
-) STRICT;
-
-CREATE TABLE summaries (                  -- derived: a row for each page that has a current sighting
-    page_id INTEGER PRIMARY KEY REFERENCES pages(id) ON DELETE CASCADE,
-    publisher TEXT NOT NULL,              -- the house, by the aliases in force
-    published_at TEXT,
-    first_at TEXT NOT NULL,               -- the first crawl that counts, and the last
-    last_at TEXT NOT NULL,
-    check_status TEXT NOT NULL,           -- of the last
-    check_cause TEXT,
-    revisions INTEGER NOT NULL,           -- states that counted crawls showed
-    sightings INTEGER NOT NULL,           -- counted crawls
-    changes INTEGER NOT NULL,             -- of title or body
-    stealth INTEGER NOT NULL,             -- of those
-    characters INTEGER NOT NULL,          -- of the normalised text
-    text_id INTEGER,                      -- that it shows; NULL: no letters or numbers
-    place TEXT NOT NULL CHECK (place = 'alone' OR place = 'representative' OR place = 'member') -- in clusters
-) STRICT;
-CREATE INDEX summaries_first ON summaries (first_at, page_id, place);
-CREATE INDEX summaries_last ON summaries (last_at, page_id);
-CREATE INDEX summaries_publisher ON summaries (publisher, last_at, page_id);
-CREATE INDEX summaries_published ON summaries (published_at, page_id);
-CREATE INDEX summaries_edited ON summaries (changes, page_id) WHERE changes > 0;
-CREATE INDEX summaries_checks ON summaries (check_status, check_cause, publisher);
-
-CREATE TABLE clusters (                   -- derived: a representative, and how many articles match it
-    page_id INTEGER PRIMARY KEY REFERENCES pages(id) ON DELETE CASCADE, -- the representative's
-    size INTEGER NOT NULL,                -- articles, the representative among them
-    publishers INTEGER NOT NULL,          -- distinct houses
-    exact INTEGER NOT NULL,               -- members by relation
-    near INTEGER NOT NULL,
-    copy INTEGER NOT NULL,
-    first_published TEXT,
-    last_published TEXT,
-    begun_at TEXT NOT NULL,               -- first crawl of the article that was met first
-    newest_at TEXT NOT NULL,              -- first crawl of the article that came last
-    first_hour INTEGER NOT NULL           -- articles published within an hour of the first, that among them
-) STRICT;
-CREATE INDEX clusters_size ON clusters (size, page_id);
-CREATE INDEX clusters_newest ON clusters (newest_at, page_id);
-CREATE INDEX clusters_publishers ON clusters (publishers, page_id);
-CREATE INDEX clusters_first_hour ON clusters (first_hour, page_id);
-
-CREATE TABLE cluster_members (            -- derived
-    cluster_id INTEGER NOT NULL REFERENCES clusters(page_id) ON DELETE CASCADE,
-    page_id INTEGER NOT NULL REFERENCES pages(id) ON DELETE CASCADE,
-    relation TEXT NOT NULL CHECK (relation = 'exact' OR relation = 'near' OR relation = 'copy'),
-    similarity REAL NOT NULL,
-    coverage REAL NOT NULL,
-    via INTEGER,                          -- the text by way of which it belongs here; NULL: it matches the representative itself
-    PRIMARY KEY (cluster_id, page_id)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX cluster_members_page ON cluster_members (page_id);
-
-INSERT INTO due SELECT id FROM pages;
-
-CREATE TRIGGER due_sighting_new AFTER INSERT ON sightings BEGIN INSERT OR IGNORE INTO due VALUES (NEW.page_id); END;
-CREATE TRIGGER due_sighting_other AFTER UPDATE ON sightings BEGIN INSERT OR IGNORE INTO due VALUES (NEW.page_id); END;
-CREATE TRIGGER due_sighting_gone AFTER DELETE ON sightings BEGIN INSERT OR IGNORE INTO due VALUES (OLD.page_id); END;
-CREATE TRIGGER due_current AFTER UPDATE OF current_sighting_id ON pages WHEN OLD.current_sighting_id IS NOT NEW.current_sighting_id
-BEGIN INSERT OR IGNORE INTO due VALUES (NEW.id); END;
-CREATE TRIGGER due_page_gone BEFORE DELETE ON pages BEGIN
-    INSERT OR IGNORE INTO due SELECT page_id FROM cluster_members WHERE cluster_id = OLD.id;
-    INSERT OR IGNORE INTO due SELECT cluster_id FROM cluster_members WHERE page_id = OLD.id;
-    DELETE FROM due WHERE page_id = OLD.id;
-END;
-CREATE TRIGGER due_revision_text AFTER UPDATE OF text_id ON revisions BEGIN INSERT OR IGNORE INTO due VALUES (NEW.page_id); END;
-CREATE TRIGGER due_change_new AFTER INSERT ON changes BEGIN INSERT OR IGNORE INTO due VALUES (NEW.page_id); END;
-CREATE TRIGGER due_change_other AFTER UPDATE ON changes BEGIN INSERT OR IGNORE INTO due VALUES (NEW.page_id); END;
-CREATE TRIGGER due_change_gone AFTER DELETE ON changes BEGIN INSERT OR IGNORE INTO due VALUES (OLD.page_id); END;
-CREATE TRIGGER due_match_new AFTER INSERT ON matches BEGIN INSERT OR IGNORE INTO due_texts VALUES (NEW.a), (NEW.b); END;
-CREATE TRIGGER due_match_other AFTER UPDATE ON matches BEGIN INSERT OR IGNORE INTO due_texts VALUES (NEW.a), (NEW.b); END;
-CREATE TRIGGER due_match_gone AFTER DELETE ON matches BEGIN INSERT OR IGNORE INTO due_texts VALUES (OLD.a), (OLD.b); END;
-CREATE TRIGGER due_crowded AFTER UPDATE OF crowded ON texts WHEN OLD.crowded <> NEW.crowded
-BEGIN INSERT OR IGNORE INTO due_texts VALUES (NEW.id); END;
-
-CREATE INDEX sightings_mismatched ON sightings (crawled_at, id) WHERE check_status = 'mismatched';
-CREATE INDEX sightings_doubted ON sightings (check_status, check_cause) WHERE check_status <> 'verified';
-CREATE INDEX sightings_uncounted ON sightings (revision_id) WHERE standing <> 'counted';
-CREATE INDEX files_gone ON files (id) WHERE gone = 1;
-CREATE INDEX changes_stealth ON changes (at) WHERE stealth = 1;
-CREATE INDEX changes_unjudged ON changes (sighting_id) WHERE judged_by IS NULL;
 
 CREATE VIEW articles AS
-SELECT p.url, r.title, v.publisher, v.published_at, v.first_at, v.last_at, v.check_status, v.check_cause, v.revisions, v.sightings,
-       v.changes, v.stealth, v.characters, v.place
+-- The summary of each page, with its URL and its title.
+SELECT p.url, r.title, v.publisher, v.published_at, v.first_crawled_at, v.last_crawled_at, v.check_status, v.check_cause, v.revisions,
+       v.sightings, v.changes, v.silent_changes, v.characters, v.cluster_role
 FROM summaries v JOIN pages p ON p.id = v.page_id JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id;
 
-CREATE VIEW clusters_view AS
-SELECT p.url, r.title, v.publisher, c.size, c.publishers, c.exact, c.near, c.copy, c.first_published, c.last_published, c.begun_at,
-       c.newest_at, c.first_hour
+CREATE VIEW cluster_details AS
+-- Every cluster, with URL, title and publisher of its representative.
+SELECT p.url, r.title, v.publisher, c.size, c.publishers, c.exact, c.near, c.copy, c.first_published_at, c.last_published_at, c.started_at,
+       c.last_joined_at, c.first_hour_articles
 FROM clusters c JOIN pages p ON p.id = c.page_id JOIN summaries v ON v.page_id = c.page_id
      JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id;
 """
 
-
-@migrations(name="0007_summaries")
-def _summaries(db: Database) -> None:
-    """What reports and pages of figures are made of: one row a page, one a cluster. Derived, and worked out when there is time; triggers
-    keep what is due in the transaction that made it so."""
-    for statement in _statements(_SUMMARIES):
-        db.execute(statement)
-
-
-_ALTERED = """
-CREATE TABLE altered (
-    id INTEGER PRIMARY KEY,               -- in the order in which it happened; the last 100,000 are kept
-    revision_id INTEGER NOT NULL          -- went, or has another body, or its page another publisher: see `dedup.search`
-) STRICT;
-
-CREATE TRIGGER altered_gone AFTER DELETE ON revisions BEGIN
-    INSERT INTO altered (revision_id) VALUES (old.id);
-END;
-CREATE TRIGGER altered_words AFTER UPDATE OF title, body ON revisions BEGIN
-    INSERT INTO altered (revision_id) VALUES (new.id);
-END;
-CREATE TRIGGER altered_metadata AFTER UPDATE OF metadata_id ON sightings WHEN new.metadata_id <> old.metadata_id BEGIN
-    INSERT INTO altered (revision_id) VALUES (new.revision_id);
-END;
-CREATE TRIGGER altered_publisher AFTER INSERT ON changes WHEN instr(new.fields, '"publisher"') > 0 BEGIN
-    INSERT INTO altered (revision_id) SELECT revision_id FROM sightings WHERE id = new.sighting_id;
-END;
-CREATE TRIGGER altered_kept AFTER INSERT ON altered BEGIN
-    DELETE FROM altered WHERE id <= new.id - 100000;
-END;
+_DUPLICATES = """
+CREATE VIEW duplicates AS
+-- Pairs of current articles of different pages that match.
+SELECT 'exact' AS relation, 1.0 AS similarity, 1.0 AS containment, 1.0 AS coverage, a.url AS url_a, b.url AS url_b,
+       a.publisher_printed AS publisher_a, b.publisher_printed AS publisher_b, a.title AS title_a, b.title AS title_b
+FROM current_articles a JOIN current_articles b ON a.text_id = b.text_id AND a.page_id < b.page_id
+UNION ALL
+SELECT x.relation, x.similarity, x.containment, x.coverage, a.url, b.url, a.publisher_printed, b.publisher_printed, a.title, b.title
+FROM matches x JOIN current_articles a ON a.text_id = x.text_a_id JOIN current_articles b ON b.text_id = x.text_b_id
+WHERE a.page_id <> b.page_id;
 """
 
 
-@migrations(name="0008_altered")
-def _altered(db: Database) -> None:
-    """Which revisions are to be looked at again by what is made from their words, that is the search index: keys come in order, so
-    that it needs to be told only of what happened to those that it has. A new revision is not written down here, and costs nothing."""
-    for statement in _statements(_ALTERED):
-        db.execute(statement)
-
-
-@migrations(name="0009_counted")
-def _counted(db: Database) -> None:
-    """Matches are counted by relation for every look at how things stand; no question asks for pages by when they were published."""
-    db.execute("CREATE INDEX IF NOT EXISTS matches_relation ON matches (relation)")
-    db.execute("DROP INDEX IF EXISTS summaries_published")
-
-
-_INDEXES_AGAIN = """
-CREATE INDEX IF NOT EXISTS sightings_doubted ON sightings (check_status, check_cause) WHERE check_status <> 'verified';
-CREATE INDEX IF NOT EXISTS sightings_uncounted ON sightings (revision_id) WHERE standing <> 'counted';
-CREATE INDEX IF NOT EXISTS files_gone ON files (id) WHERE gone = 1;
-CREATE INDEX IF NOT EXISTS changes_unjudged ON changes (sighting_id) WHERE judged_by IS NULL;
-"""
-_SUMMARIES_AGAIN = """
-DROP TABLE summaries;
-CREATE TABLE summaries (                  -- derived: a row for each page that has a current sighting
-    page_id INTEGER PRIMARY KEY REFERENCES pages(id) ON DELETE CASCADE,
-    publisher TEXT NOT NULL,              -- the house, by the aliases in force
-    published_at TEXT,
-    first_at TEXT NOT NULL,               -- the first crawl that counts, and the last
-    last_at TEXT NOT NULL,
-    check_status TEXT NOT NULL,           -- of the last
-    check_cause TEXT,
-    revisions INTEGER NOT NULL,           -- states that counted crawls showed
-    sightings INTEGER NOT NULL,           -- counted crawls
-    changes INTEGER NOT NULL,             -- of title or body
-    stealth INTEGER NOT NULL,             -- of those
-    characters INTEGER NOT NULL,          -- of the normalised text
-    text_id INTEGER,                      -- that it shows; NULL: no letters or numbers
-    place TEXT NOT NULL CHECK (place = 'alone' OR place = 'representative' OR place = 'member') -- in clusters
-) STRICT;
-CREATE INDEX summaries_first ON summaries (first_at, page_id, place);
-CREATE INDEX summaries_last ON summaries (last_at, page_id);
-CREATE INDEX summaries_publisher ON summaries (publisher, last_at, page_id);
-CREATE INDEX summaries_edited ON summaries (changes, page_id) WHERE changes > 0;
-CREATE INDEX summaries_checks ON summaries (check_status, check_cause, publisher);
-INSERT OR IGNORE INTO due SELECT id FROM pages;
-"""
-
-
-@migrations(name="0011_summaries_again")
-def _summaries_again(db: Database) -> None:
-    """0007 was altered after databases had been made with it: those lack indexes, and a column of a derived table."""
-    for statement in _statements(_INDEXES_AGAIN):
-        db.execute(statement)
-    columns = {row[1] for row in db.execute("PRAGMA table_info(summaries)").fetchall()}
-    if "text_id" not in columns:
-        for statement in _statements(_SUMMARIES_AGAIN):
-            db.execute(statement)
-
-
-_REREADS = """
-CREATE TABLE rereads (                    -- files that are to be read again because settings that interpret them changed
-    file_id INTEGER PRIMARY KEY REFERENCES files(id),
-    content BLOB NOT NULL                 -- what was read by the earlier settings: XXH3-128 of the bytes
-) STRICT;
-CREATE INDEX rereads_content ON rereads (content);
-
-ALTER TABLE directories ADD COLUMN scanned_at TEXT;   -- the end of the last scan of all of it
-ALTER TABLE directories ADD COLUMN forgotten_at TEXT; -- by 'dedup roots forget'; NULL: its files count
-"""
-
-
-@migrations(name="0012_rereads")
-def _rereads(db: Database) -> None:
-    """Files that are to be read again, and what became of each crawl directory."""
-    for statement in _statements(_REREADS):
-        db.execute(statement)
-
-
-_NEIGHBOURS = """
-ALTER TABLE readings ADD COLUMN crawled_at_from TEXT NOT NULL DEFAULT 'file'
-    CHECK (crawled_at_from = 'file' OR crawled_at_from = 'mtime'); -- where this file's crawl time is from
-ALTER TABLE metadata ADD COLUMN page_id INTEGER;  -- the page whose crawls have it; NULL: unknown, its value is stored again when needed
-"""
-
-_NEIGHBOURS_OF_ROWS = """
-UPDATE readings SET crawled_at_from = 'mtime'
-WHERE sighting_id IN (SELECT id FROM sightings WHERE crawled_at_from = 'mtime');
-UPDATE metadata SET page_id = found.page_id
-FROM (SELECT d.metadata_id, min(s.page_id) AS page_id FROM readings d JOIN sightings s ON s.id = d.sighting_id GROUP BY 1) AS found
-WHERE metadata.id = found.metadata_id;
-"""
-
-_NEIGHBOURS_INDEXES = """
-CREATE INDEX metadata_page ON metadata (page_id, digest);
-DROP INDEX sightings_revision;
-CREATE INDEX sightings_revision ON sightings (revision_id, standing, crawled_at);
-CREATE INDEX sightings_counted ON sightings (page_id, crawled_at) WHERE standing = 'counted';
-CREATE INDEX readings_doubted ON readings (alias_id) WHERE check_status = 'mismatched' AND standing = 'counted';
-CREATE INDEX changes_of_state ON changes (page_id, at) WHERE title_changed = 1 OR body_changed = 1;
-CREATE INDEX changes_of_presence ON changes (page_id, at) WHERE kind = 'removed' OR kind = 'restored';
-"""
-
-
-@migrations(name="0013_neighbours")
-def _neighbours(db: Database) -> None:
-    """What is around one crawl in a page's history can be looked up, however long that is. Each reading records where its crawl time is
-    from: a crawl that one file dates and another does not must not depend on which was read first."""
-    rows = _NEIGHBOURS_OF_ROWS if db.execute("SELECT 1 FROM readings LIMIT 1").fetchone() else ""
-    for statement in _statements(_NEIGHBOURS + rows + _NEIGHBOURS_INDEXES):
-        db.execute(statement)
-
-
-_MOUNTS = """
-CREATE TABLE mounts (
-    directory_id INTEGER NOT NULL REFERENCES directories(id) ON DELETE CASCADE,
-    path BLOB NOT NULL,                   -- relative to the crawl directory; absolute: the mount that the crawl directory itself is on
-    device INTEGER NOT NULL,              -- (st_dev, st_ino) when it was last seen mounted
-    inode INTEGER NOT NULL,
-    absent_from INTEGER,                  -- the key of the next file when it was found not to be mounted; NULL: it was mounted last
-    PRIMARY KEY (directory_id, path)
-) STRICT, WITHOUT ROWID;
-
-CREATE TABLE hidden_files (
-    file_id INTEGER PRIMARY KEY REFERENCES files(id) ON DELETE CASCADE  -- was there when something was mounted over it
-) STRICT;
-"""
-
-
-@migrations(name="0014_mounts")
-def _mounts(db: Database) -> None:
-    """File systems that are mounted in crawl directories: what is below one that is not mounted is not gone."""
-    for statement in _statements(_MOUNTS):
-        db.execute(statement)
-
-
-_SCHEDULES = """
-ALTER TABLE deliveries ADD COLUMN scheduled_at TEXT;                 -- when due_at was set, by the clock of that time
-ALTER TABLE deliveries ADD COLUMN waited_seconds INTEGER NOT NULL DEFAULT 0; -- since the first failed attempt, while it was tried
-UPDATE deliveries SET scheduled_at = coalesce(last_attempt, (SELECT a.made_at FROM alerts a WHERE a.id = deliveries.alert_id));
-CREATE INDEX deliveries_scheduled ON deliveries (scheduled_at) WHERE state = 'pending';
-"""
-
-
-@migrations(name="0015_schedules")
-def _schedules(db: Database) -> None:
-    """When the due time of a delivery was set: a clock that has been set back since shows that the due time is not to be believed. How long
-    a channel has been tried is counted instead of being taken from two times of a clock."""
-    for statement in _statements(_SCHEDULES):
-        db.execute(statement)
-
-
-_QUOTED = """
-ALTER TABLE texts ADD COLUMN quoted BLOB;  -- where bodies of the text differ in quotation marks: a bit for each character that all quote
-"""
-
-
-@migrations(name="0016_quoted")
-def _quoted(db: Database) -> None:
-    """What a text quotes must not depend on which of its bodies was recorded first."""
-    for statement in _statements(_QUOTED):
+@migrations(name="0001_base")
+def _base(db: Database) -> None:
+    for statement in _statements(_TABLES + _TRIGGERS + _VIEWS + _DUPLICATES):
         db.execute(statement)
 
 
@@ -856,12 +553,17 @@ def _statements(script: str) -> list[str]:
 def require_sqlite() -> None:
     """Raises SqliteTooOldError where STRICT tables are not to be had."""
     if sqlite3.sqlite_version_info < MIN_SQLITE_VERSION:
-        raise SqliteTooOldError(found=sqlite3.sqlite_version, needed=".".join(map(str, MIN_SQLITE_VERSION)))
+        raise SqliteTooOldError(version=sqlite3.sqlite_version, needed=".".join(map(str, MIN_SQLITE_VERSION)))
 
 
 def unknown_migrations(db: Database) -> list[str]:
     """Names of applied migrations that this program does not know: the database is newer."""
     return sorted({m.name for m in migrations.applied(db)} - MIGRATION_NAMES)
+
+
+def is_of_development(db: Database) -> bool:
+    """Whether a version before the first release made the database. Such a database is not migrated."""
+    return any(m.name == _DEVELOPMENT_MIGRATION for m in migrations.applied(db))
 
 
 def has_pending_migrations(db: Database) -> bool:
@@ -874,8 +576,6 @@ def migrate(db: Database) -> None:
     db.execute("PRAGMA foreign_keys=OFF")
     db.execute("BEGIN IMMEDIATE")
     try:
-        if {"0004_pruned", "0005_judged"} & {m.name for m in migrations.pending(db)} == {"0005_judged"}:
-            db.execute("DROP VIEW IF EXISTS changes_view")  # an early form of 0004 made it, and 0005 makes it
         migrations.apply(db)
         violations = db.execute("PRAGMA foreign_key_check").fetchall()
         if violations:

@@ -23,7 +23,7 @@ def rebuild_schema(transaction: Transaction) -> list[SchemaDifference]:
         if is_repairable(d):
             transaction.execute(d.sql)
     if repairable:
-        transaction.execute("INSERT OR IGNORE INTO due SELECT id FROM pages")
+        transaction.execute("INSERT OR IGNORE INTO dirty_pages SELECT id FROM pages")
     return repairable
 
 

@@ -27,10 +27,10 @@ _DOCUMENT_QUERY = (
 
 
 _HIT_QUERY = (
-    "SELECT r.id, p.url, r.digest, r.title, CASE WHEN r.pruned_at IS NULL THEN r.body END, r.pruned_at, m.publisher, m.oid,"
+    "SELECT r.id, p.url, r.digest, r.title, CASE WHEN r.pruned_at IS NULL THEN r.body END, r.pruned_at, m.publisher_printed, m.oid,"
     " s.crawled_at, r.id IS (SELECT c.revision_id FROM sightings c WHERE c.id = p.current_sighting_id)"
     " FROM revisions r JOIN pages p ON p.id = r.page_id JOIN sightings s ON s.id = (SELECT x.id FROM sightings x"
-    " WHERE x.revision_id = r.id AND x.standing = 'counted' ORDER BY x.crawled_at DESC LIMIT 1) JOIN metadata m ON m.id = s.metadata_id"
+    " WHERE x.revision_id = r.id AND x.status = 'counted' ORDER BY x.crawled_at DESC LIMIT 1) JOIN metadata m ON m.id = s.metadata_id"
 )
 
 
@@ -61,7 +61,7 @@ def _limited_rows(database: Database, remaining: float, sql: str, *values: Any) 
 
 
 def _documents(database: Database, rows: Collection[tuple[Any, ...]]) -> list[SearchDocument]:
-    sql = "SELECT DISTINCT s.revision_id, m.publisher, m.oid FROM sightings s JOIN metadata m ON m.id = s.metadata_id"
+    sql = "SELECT DISTINCT s.revision_id, m.publisher_printed, m.oid FROM sightings s JOIN metadata m ON m.id = s.metadata_id"
     publishers: dict[int, list[tuple[str, str]]] = {r[0]: [] for r in rows}
     for revision, name, oid in database.rows(f"{sql} WHERE s.revision_id IN ({placeholders(rows)}) ORDER BY 1, 2, 3", *publishers):
         publishers[revision].append((name, oid))
@@ -80,16 +80,18 @@ def count_revisions_after(database: Database, after_id: int) -> int:
 
 def last_log_id(database: Database) -> int:
     """The place in `altered` up to which all is written down now."""
-    return int(database.value("SELECT coalesce(max(id), 0) FROM altered"))
+    return int(database.value("SELECT coalesce(max(id), 0) FROM revision_log"))
 
 
 def log_entries_after(database: Database, position: int, limit: int) -> list[tuple[int, int]] | None:
     """The next (place, revision) that went or changed; None where what came after `position` is not known any more, or `position` is not
     of this database's past."""
-    first_id, last_id = database.row("SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM altered") or (1, 0)
+    first_id, last_id = database.row("SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM revision_log") or (1, 0)
     if not first_id - 1 <= position <= last_id:
         return None
-    return [(r[0], r[1]) for r in database.rows("SELECT id, revision_id FROM altered WHERE id > ? ORDER BY id LIMIT ?", position, limit)]
+    return [
+        (r[0], r[1]) for r in database.rows("SELECT id, revision_id FROM revision_log WHERE id > ? ORDER BY id LIMIT ?", position, limit)
+    ]
 
 
 def state_digests(database: Database) -> Iterator[tuple[int, bytes]]:

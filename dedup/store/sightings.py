@@ -25,12 +25,12 @@ def list_of_page(database: Database, page: int, cursor: tuple[str, bytes] | None
     and a state."""
     at, state = cursor or ("\x7f", b"")
     rows = database.rows(
-        "SELECT s.id, s.crawled_at, s.crawled_at_from, s.revision_id, s.digest, s.standing, d.check_status, d.check_cause,"
+        "SELECT s.id, s.crawled_at, s.crawled_at_source, s.revision_id, s.digest, s.status, d.check_status, d.check_cause,"
         " o.path_text || '/' || f.path_text, f.gone FROM (SELECT s.*, r.digest FROM sightings s"
         " JOIN revisions r ON r.id = s.revision_id WHERE s.page_id = ?1"
         " AND (s.crawled_at < ?2 OR (s.crawled_at = ?2 AND r.digest > ?3))"
         " ORDER BY s.crawled_at DESC, r.digest LIMIT ?4) s"
-        " JOIN readings d ON d.sighting_id = s.id JOIN files f ON f.id = d.file_id JOIN directories o ON o.id = f.directory_id"
+        " JOIN readings d ON d.sighting_id = s.id JOIN files f ON f.id = d.file_id JOIN crawl_directories o ON o.id = f.directory_id"
         " ORDER BY s.crawled_at DESC, s.digest, f.path_text",
         page, at, state, limit,
     )  # fmt: skip
@@ -49,7 +49,7 @@ def find_by_crawl(database: Database, keys: Iterable[tuple[int, str, int]]) -> d
 def first_crawls(database: Database, pages: Iterable[int]) -> dict[int, list[FirstCrawl]]:
     """Page → the revisions that counted crawls show."""
     select = (
-        "SELECT w.id, r.id, r.digest, (SELECT min(s.crawled_at) FROM sightings s WHERE s.revision_id = r.id AND s.standing = 'counted')"
+        "SELECT w.id, r.id, r.digest, (SELECT min(s.crawled_at) FROM sightings s WHERE s.revision_id = r.id AND s.status = 'counted')"
         " AS first_at, r.pruned_at IS NOT NULL FROM wanted w CROSS JOIN revisions r ON r.page_id = w.id WHERE first_at IS NOT NULL"
     )
     return {page: [FirstCrawl(*r) for r in rows] for page, rows in database.group_by_ids(pages, select).items()}
@@ -59,8 +59,8 @@ def of_pages(database: Database, pages: Iterable[int]) -> dict[int, list[Sightin
     """Page → every sighting of it in the order of its history: by crawl time, then state digest."""
     rows = database.group_by_ids(
         pages,
-        "SELECT w.id, s.id, s.crawled_at, s.revision_id, r.digest, s.standing, s.check_status, s.check_cause,"
-        " m.publisher, m.author, m.category, m.published_at FROM wanted w CROSS JOIN sightings s ON s.page_id = w.id"
+        "SELECT w.id, s.id, s.crawled_at, s.revision_id, r.digest, s.status, s.check_status, s.check_cause,"
+        " m.publisher_printed, m.author, m.category, m.published_at FROM wanted w CROSS JOIN sightings s ON s.page_id = w.id"
         " JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id ORDER BY w.id, s.crawled_at, r.digest",
     )
     return {
@@ -79,9 +79,9 @@ def timeline(database: Database, page: int) -> list[TimelineRow]:
     return [
         timeline_from_row(r)
         for r in database.rows(
-            "SELECT s.id, s.crawled_at, s.crawled_at_from, s.revision_id, r.digest, s.standing, d.check_status, d.check_cause,"
+            "SELECT s.id, s.crawled_at, s.crawled_at_source, s.revision_id, r.digest, s.status, d.check_status, d.check_cause,"
             " o.path_text || '/' || f.path_text, f.gone FROM sightings s JOIN revisions r ON r.id = s.revision_id"
-            " JOIN readings d ON d.sighting_id = s.id JOIN files f ON f.id = d.file_id JOIN directories o ON o.id = f.directory_id"
+            " JOIN readings d ON d.sighting_id = s.id JOIN files f ON f.id = d.file_id JOIN crawl_directories o ON o.id = f.directory_id"
             " WHERE s.page_id = ? ORDER BY s.crawled_at, r.digest, f.path_text",
             page,
         )
@@ -100,8 +100,8 @@ def mismatches_of_pages(database: Database, pages: Iterable[int]) -> set[tuple[i
 def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
     """Rows (id, page, crawl time, revision, then what its readings make of it: see `MergedReadings`)."""
     transaction.execute_many(
-        "INSERT INTO sightings (id, page_id, crawled_at, revision_id, standing, check_status, check_cause, metadata_id,"
-        " crawled_at_from) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO sightings (id, page_id, crawled_at, revision_id, status, check_status, check_cause, metadata_id,"
+        " crawled_at_source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         rows,
     )
 
@@ -109,7 +109,7 @@ def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
 def update(transaction: Transaction, rows: Iterable[tuple[int, MergedReadings]]) -> None:
     """(sighting, what its readings make of it)."""
     transaction.execute_many(
-        "UPDATE sightings SET standing = ?, check_status = ?, check_cause = ?, metadata_id = ?, crawled_at_from = ? WHERE id = ?",
+        "UPDATE sightings SET status = ?, check_status = ?, check_cause = ?, metadata_id = ?, crawled_at_source = ? WHERE id = ?",
         ((*worth, sighting) for sighting, worth in rows),
     )
 
@@ -125,21 +125,23 @@ def delete(transaction: Transaction, sightings: Collection[int]) -> None:
     transaction.execute_many("UPDATE pages SET current_sighting_id = NULL WHERE current_sighting_id = ?1"
                " AND id = (SELECT page_id FROM sightings WHERE id = ?1)", ids)  # fmt: skip
     transaction.execute_many("DELETE FROM changes WHERE sighting_id = ?", ids)
-    transaction.execute_many("DELETE FROM changes WHERE previous_id = ?1 AND page_id = (SELECT page_id FROM sightings WHERE id = ?1)", ids)
+    transaction.execute_many(
+        "DELETE FROM changes WHERE previous_sighting_id = ?1 AND page_id = (SELECT page_id FROM sightings WHERE id = ?1)", ids
+    )
     transaction.execute_many("DELETE FROM sightings WHERE id = ?", ids)
     transaction.execute_many("DELETE FROM revisions WHERE id = ? AND NOT EXISTS (SELECT 1 FROM sightings WHERE revision_id = ?)", revisions)
 
 
 def copy_to_page(transaction: Transaction, sighting: int, page: int, revision: int) -> int:
     """The key of the same crawl under another page, made at first need."""
-    row = transaction.row("SELECT crawled_at, crawled_at_from, metadata_id FROM sightings WHERE id = ?", sighting)
+    row = transaction.row("SELECT crawled_at, crawled_at_source, metadata_id FROM sightings WHERE id = ?", sighting)
     assert row is not None
     key = (page, row[0], revision)
     existing = find_by_crawl(transaction, [key]).get(key)
     if existing is not None:
         return existing
     return transaction.insert(
-        "INSERT INTO sightings (page_id, crawled_at, revision_id, crawled_at_from, metadata_id, standing, check_status)"
+        "INSERT INTO sightings (page_id, crawled_at, revision_id, crawled_at_source, metadata_id, status, check_status)"
         " VALUES (?, ?, ?, ?, ?, 'counted', 'unclaimed')",
         (*key, row[1], row[2]),
     )

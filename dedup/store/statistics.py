@@ -18,7 +18,7 @@ class Period:
     publisher: str | None = None
 
 
-_BY_PUBLISHER = "(:house IS NULL OR v.publisher = :house)"
+_BY_PUBLISHER = "(:publisher IS NULL OR v.publisher = :publisher)"
 
 
 _DELAY_SECONDS = "(CAST(strftime('%s', substr(c.at, 1, 19)) AS INTEGER) - CAST(strftime('%s', substr(v.published_at, 1, 19)) AS INTEGER))"
@@ -32,37 +32,38 @@ def _in_period(column: str) -> str:
     return f"(:since IS NULL OR {column} >= :since) AND (:until IS NULL OR {column} < :until)"
 
 
-_ARRIVED_IN_PERIOD = f"{_in_period('v.first_at')} AND {_BY_PUBLISHER}"
+_ARRIVED_IN_PERIOD = f"{_in_period('v.first_crawled_at')} AND {_BY_PUBLISHER}"
 """Of summaries `v`."""
 
 
 _CLUSTERS_OF_PERIOD = (
-    f"SELECT v.page_id FROM summaries v WHERE v.place = 'representative' AND {_ARRIVED_IN_PERIOD} UNION SELECT m.cluster_id FROM summaries v"
-    f" JOIN cluster_members m ON m.page_id = v.page_id WHERE v.place <> 'alone' AND {_ARRIVED_IN_PERIOD}"
+    f"SELECT v.page_id FROM summaries v WHERE v.cluster_role = 'representative' AND {_ARRIVED_IN_PERIOD} UNION SELECT m.cluster_id"
+    " FROM summaries v"
+    f" JOIN cluster_members m ON m.page_id = v.page_id WHERE v.cluster_role <> 'alone' AND {_ARRIVED_IN_PERIOD}"
 )
 """Those that hold an article of the period."""
 
 
 _CLUSTER_ORDERS = {
     "largest": "c.size DESC",
-    "newest": "c.newest_at DESC",
-    "fastest": "c.first_hour DESC, c.publishers DESC, c.size DESC",
+    "newest": "c.last_joined_at DESC",
+    "fastest": "c.first_hour_articles DESC, c.publishers DESC, c.size DESC",
 }
 
 
 def _period_rows(database: Database, period: Period, sql: str, **extra_values: Any) -> Iterator[Row]:
-    values = {"since": period.since, "until": period.until, "house": period.publisher, **extra_values}
+    values = {"since": period.since, "until": period.until, "publisher": period.publisher, **extra_values}
     yield from database.connection.execute(sql, values)
 
 
 def count_unsummarised_pages(database: Database) -> int:
     """Pages that are not summed up as they are now."""
-    return count(database, "due")
+    return count(database, "dirty_pages")
 
 
 def latest_crawl(database: Database) -> str | None:
     """The latest crawl of all that count."""
-    crawled_at: str | None = database.value("SELECT max(last_at) FROM summaries")
+    crawled_at: str | None = database.value("SELECT max(last_crawled_at) FROM summaries")
     return crawled_at
 
 
@@ -70,7 +71,7 @@ def articles_by_publisher(database: Database, period: Period) -> list[Row]:
     """(publisher, articles, of those copies of another publisher's article, copies of its own), the most articles first."""
     copies_sql = (
         "SELECT v.page_id, max(r.publisher <> v.publisher) AS others FROM summaries v JOIN cluster_members m ON m.page_id = v.page_id"
-        f" JOIN summaries r ON r.page_id = m.cluster_id WHERE v.place = 'member' AND {_ARRIVED_IN_PERIOD} GROUP BY v.page_id"
+        f" JOIN summaries r ON r.page_id = m.cluster_id WHERE v.cluster_role = 'member' AND {_ARRIVED_IN_PERIOD} GROUP BY v.page_id"
     )
     return list(
         _period_rows(
@@ -88,7 +89,8 @@ def articles_by_quarter_hour(database: Database, period: Period) -> Iterator[Row
     return _period_rows(
         database,
         period,
-        "SELECT substr(v.first_at, 1, 14) || (substr(v.first_at, 15, 2) / 15), v.publisher, count(*), sum(v.place = 'member')"
+        "SELECT substr(v.first_crawled_at, 1, 14) || (substr(v.first_crawled_at, 15, 2) / 15), v.publisher, count(*), sum(v.cluster_role"
+        " = 'member')"
         f" FROM summaries v WHERE {_ARRIVED_IN_PERIOD} GROUP BY 1, 2 ORDER BY 1, 2",
     )
 
@@ -112,7 +114,7 @@ def checks_of_unsummarised_pages(database: Database, period: Period) -> list[Row
         _period_rows(
             database,
             period,
-            "SELECT m.publisher, m.oid, p.url, s.check_status, s.check_cause FROM pages p JOIN sightings s ON s.page_id = p.id"
+            "SELECT m.publisher_printed, m.oid, p.url, s.check_status, s.check_cause FROM pages p JOIN sightings s ON s.page_id = p.id"
             " JOIN metadata m ON m.id = s.metadata_id"
             f" WHERE NOT EXISTS (SELECT 1 FROM summaries v WHERE v.page_id = p.id) AND {_in_period('s.crawled_at')}",
         )
@@ -129,7 +131,7 @@ def cluster_totals(database: Database, period: Period) -> Row:
         )
     )
     (articles,) = next(
-        _period_rows(database, period, f"SELECT count(*) FROM summaries v WHERE v.place <> 'alone' AND {_ARRIVED_IN_PERIOD}")
+        _period_rows(database, period, f"SELECT count(*) FROM summaries v WHERE v.cluster_role <> 'alone' AND {_ARRIVED_IN_PERIOD}")
     )
     return (row[0], articles, *(n or 0 for n in row[1:]))
 
@@ -141,11 +143,12 @@ def clusters(database: Database, period: Period, order: str, limit: int) -> list
         _period_rows(
             database,
             period,
-            "SELECT c.page_id, p.url, r.title, v.publisher, c.size, c.publishers, c.first_published, c.last_published, c.begun_at,"
-            " c.newest_at, c.first_hour FROM clusters c JOIN pages p ON p.id = c.page_id JOIN summaries v ON v.page_id = c.page_id"
+            "SELECT c.page_id, p.url, r.title, v.publisher, c.size, c.publishers, c.first_published_at, c.last_published_at, c.started_at,"
+            " c.last_joined_at, c.first_hour_articles FROM clusters c JOIN pages p ON p.id = c.page_id"
+            " JOIN summaries v ON v.page_id = c.page_id"
             " JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id"
-            f" WHERE c.page_id IN ({_CLUSTERS_OF_PERIOD}) ORDER BY {_CLUSTER_ORDERS[order]}, p.url LIMIT :most",
-            most=limit,
+            f" WHERE c.page_id IN ({_CLUSTERS_OF_PERIOD}) ORDER BY {_CLUSTER_ORDERS[order]}, p.url LIMIT :limit",
+            limit=limit,
         )
     )
 
@@ -163,7 +166,7 @@ def publication_times(database: Database, cluster: int) -> list[str]:
 def first_articles_by_publisher(database: Database, period: Period) -> Iterator[Row]:
     """(cluster, publisher, when its first article there was published, whether that article is in the period) of every publisher in
     a cluster that holds an article of the period, the earliest first."""
-    in_period = _in_period("v.first_at")
+    in_period = _in_period("v.first_crawled_at")
     return _period_rows(
         database,
         period,
@@ -180,11 +183,11 @@ def most_edited_pages(database: Database, period: Period, limit: int) -> list[Ro
         _period_rows(
             database,
             period,
-            "SELECT p.url, r.title, v.publisher, count(*), sum(c.stealth), max(c.at) FROM changes c JOIN pages p ON p.id = c.page_id"
+            "SELECT p.url, r.title, v.publisher, count(*), sum(c.silent), max(c.at) FROM changes c JOIN pages p ON p.id = c.page_id"
             " JOIN summaries v ON v.page_id = p.id JOIN sightings s ON s.id = p.current_sighting_id"
             " JOIN revisions r ON r.id = s.revision_id WHERE (c.title_changed = 1 OR c.body_changed = 1)"
-            f" AND {_in_period('c.at')} AND {_BY_PUBLISHER} GROUP BY p.id ORDER BY 4 DESC, 1 LIMIT :most",
-            most=limit,
+            f" AND {_in_period('c.at')} AND {_BY_PUBLISHER} GROUP BY p.id ORDER BY 4 DESC, 1 LIMIT :limit",
+            limit=limit,
         )
     )
 
@@ -195,7 +198,7 @@ def changes_by_kind(database: Database, period: Period) -> list[Row]:
         _period_rows(
             database,
             period,
-            "SELECT c.kind, c.severity, count(*), sum(c.stealth) FROM changes c JOIN summaries v ON v.page_id = c.page_id"
+            "SELECT c.kind, c.severity, count(*), sum(c.silent) FROM changes c JOIN summaries v ON v.page_id = c.page_id"
             f" WHERE {_in_period('c.at')} AND {_BY_PUBLISHER} GROUP BY 1, 2 ORDER BY 1, 2",
         )
     )
@@ -208,7 +211,7 @@ def edit_delays(database: Database, period: Period) -> list[Row]:
         _period_rows(
             database,
             period,
-            f"SELECT {_DELAY_BUCKET}, count(*), sum(c.stealth) FROM changes c JOIN summaries v ON v.page_id = c.page_id"
+            f"SELECT {_DELAY_BUCKET}, count(*), sum(c.silent) FROM changes c JOIN summaries v ON v.page_id = c.page_id"
             f" WHERE (c.title_changed = 1 OR c.body_changed = 1) AND {_in_period('c.at')} AND {_BY_PUBLISHER} GROUP BY 1 ORDER BY 1",
         )
     )
@@ -222,8 +225,8 @@ def silent_edits(database: Database, period: Period, limit: int) -> list[Row]:
             period,
             "SELECT p.url, r.title, v.publisher, c.at, c.kind, c.severity, c.evidence FROM changes c JOIN pages p ON p.id = c.page_id"
             " JOIN summaries v ON v.page_id = p.id JOIN sightings s ON s.id = c.sighting_id JOIN revisions r ON r.id = s.revision_id"
-            f" WHERE c.stealth = 1 AND {_in_period('c.at')} AND {_BY_PUBLISHER} ORDER BY c.at DESC, p.url, r.digest LIMIT :most",
-            most=limit,
+            f" WHERE c.silent = 1 AND {_in_period('c.at')} AND {_BY_PUBLISHER} ORDER BY c.at DESC, p.url, r.digest LIMIT :limit",
+            limit=limit,
         )
     )
 
@@ -231,7 +234,9 @@ def silent_edits(database: Database, period: Period, limit: int) -> list[Row]:
 def faults_by_kind(database: Database, period: Period) -> list[Row]:
     """(kind, files and folders) of what cannot be read since a time in the period."""
     return list(
-        _period_rows(database, period, f"SELECT kind, count(*) FROM faults WHERE {_in_period('since')} GROUP BY 1 ORDER BY 2 DESC, 1")
+        _period_rows(
+            database, period, f"SELECT kind, count(*) FROM faults WHERE {_in_period('first_seen_at')} GROUP BY 1 ORDER BY 2 DESC, 1"
+        )
     )
 
 
@@ -243,8 +248,8 @@ def count(database: Database, table: str, where: str = "1") -> int:
 def count_counted_revisions(database: Database) -> int:
     """Revisions that a counted sighting shows."""
     uncounted_sql = (
-        "SELECT count(DISTINCT s.revision_id) FROM sightings s WHERE s.standing <> 'counted' AND NOT EXISTS"
-        " (SELECT 1 FROM sightings o WHERE o.revision_id = s.revision_id AND o.standing = 'counted')"
+        "SELECT count(DISTINCT s.revision_id) FROM sightings s WHERE s.status <> 'counted' AND NOT EXISTS"
+        " (SELECT 1 FROM sightings o WHERE o.revision_id = s.revision_id AND o.status = 'counted')"
     )
     return count(database, "revisions") - int(database.value(uncounted_sql))
 

@@ -78,28 +78,28 @@ class MemberRow(NamedTuple):
 
 def dirty_batch(database: Database, limit: int) -> tuple[set[int], set[int]]:
     """(pages, texts) that are due, so many of each at most."""
-    pages = database.connection.execute("SELECT page_id FROM due ORDER BY page_id LIMIT ?", (limit,))
-    texts = database.connection.execute("SELECT text_id FROM due_texts ORDER BY text_id LIMIT ?", (limit,))
+    pages = database.connection.execute("SELECT page_id FROM dirty_pages ORDER BY page_id LIMIT ?", (limit,))
+    texts = database.connection.execute("SELECT text_id FROM dirty_texts ORDER BY text_id LIMIT ?", (limit,))
     return {r[0] for r in pages}, {r[0] for r in texts}
 
 
 def dirty_pages_among(database: Database, pages: Iterable[int]) -> set[int]:
-    return {r[0] for r in database.select_by_ids(pages, "SELECT d.page_id FROM wanted w CROSS JOIN due d ON d.page_id = w.id")}
+    return {r[0] for r in database.select_by_ids(pages, "SELECT d.page_id FROM wanted w CROSS JOIN dirty_pages d ON d.page_id = w.id")}
 
 
 def dirty_texts_among(database: Database, texts: Iterable[int]) -> set[int]:
-    return {r[0] for r in database.select_by_ids(texts, "SELECT d.text_id FROM wanted w CROSS JOIN due_texts d ON d.text_id = w.id")}
+    return {r[0] for r in database.select_by_ids(texts, "SELECT d.text_id FROM wanted w CROSS JOIN dirty_texts d ON d.text_id = w.id")}
 
 
 def clear_dirty(transaction: Transaction, pages: Iterable[int], texts: Iterable[int]) -> None:
     """These are not due any more."""
-    transaction.connection.executemany("DELETE FROM due WHERE page_id = ?", ((p,) for p in pages))
-    transaction.connection.executemany("DELETE FROM due_texts WHERE text_id = ?", ((t,) for t in texts))
+    transaction.connection.executemany("DELETE FROM dirty_pages WHERE page_id = ?", ((p,) for p in pages))
+    transaction.connection.executemany("DELETE FROM dirty_texts WHERE text_id = ?", ((t,) for t in texts))
 
 
 def mark_all_dirty(transaction: Transaction) -> None:
     """Everything is to be worked out again."""
-    transaction.execute("INSERT OR IGNORE INTO due SELECT id FROM pages")
+    transaction.execute("INSERT OR IGNORE INTO dirty_pages SELECT id FROM pages")
 
 
 def delete_all(transaction: Transaction) -> None:
@@ -146,7 +146,7 @@ def texts_in_same_cluster(database: Database, texts: Iterable[int]) -> set[int]:
             text_ids,
             f"SELECT m.{other} FROM wanted w CROSS JOIN matches m ON m.{side} = w.id WHERE m.relation IN ({CLUSTERED_RELATIONS_SQL})",
         )
-        for side, other in (("a", "b"), ("b", "a"))
+        for side, other in (("text_a_id", "text_b_id"), ("text_b_id", "text_a_id"))
     ]
     return {r[0] for rows in sides for r in rows}
 
@@ -160,7 +160,9 @@ def clusters_with_pages(database: Database, pages: Collection[int]) -> set[int]:
 
 def cluster_matches(database: Database, texts: Iterable[int]) -> Iterator[Match]:
     """The matches whose first text is among these."""
-    select = f"SELECT {MATCH_COLUMNS} FROM wanted w CROSS JOIN matches m ON m.a = w.id WHERE m.relation IN ({CLUSTERED_RELATIONS_SQL})"
+    select = (
+        f"SELECT {MATCH_COLUMNS} FROM wanted w CROSS JOIN matches m ON m.text_a_id = w.id WHERE m.relation IN ({CLUSTERED_RELATIONS_SQL})"
+    )
     yield from map(match_from_row, database.select_by_ids(texts, select))
 
 
@@ -168,7 +170,7 @@ def current_crawls(database: Database, pages: Iterable[int]) -> Iterator[Row]:
     """(page, URL, publisher as printed, oid, published_at, crawled_at, check, cause, characters, text) of each page that has
     a current sighting."""
     select = (
-        "SELECT p.id, p.url, m.publisher, m.oid, m.published_at, s.crawled_at, s.check_status, s.check_cause,"
+        "SELECT p.id, p.url, m.publisher_printed, m.oid, m.published_at, s.crawled_at, s.check_status, s.check_cause,"
         " coalesce((SELECT t.characters FROM texts t WHERE t.id = r.text_id), 0), r.text_id"
         " FROM wanted w CROSS JOIN pages p ON p.id = w.id JOIN sightings s ON s.id = p.current_sighting_id"
         " JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id"
@@ -180,7 +182,7 @@ def counted_crawls(database: Database, pages: Iterable[int]) -> Iterator[tuple[i
     """(page, crawled_at, revision) of every counted sighting, page by page, in the order of crawl."""
     select = (
         "SELECT s.page_id, s.crawled_at, s.revision_id FROM wanted w CROSS JOIN sightings s ON s.page_id = w.id"
-        " WHERE s.standing = 'counted' ORDER BY w.id, s.crawled_at"
+        " WHERE s.status = 'counted' ORDER BY w.id, s.crawled_at"
     )
     yield from database.select_by_ids(pages, select)
 
@@ -188,7 +190,7 @@ def counted_crawls(database: Database, pages: Iterable[int]) -> Iterator[tuple[i
 def count_changes(database: Database, pages: Iterable[int]) -> dict[int, tuple[int, int]]:
     """Page → (changes of title or body, stealthy ones), of pages that have any change."""
     select = (
-        "SELECT c.page_id, sum(c.title_changed = 1 OR c.body_changed = 1), sum(c.stealth) FROM wanted w"
+        "SELECT c.page_id, sum(c.title_changed = 1 OR c.body_changed = 1), sum(c.silent) FROM wanted w"
         " CROSS JOIN changes c ON c.page_id = w.id GROUP BY c.page_id"
     )
     return {r[0]: (r[1], r[2]) for r in database.select_by_ids(pages, select)}
@@ -197,10 +199,13 @@ def count_changes(database: Database, pages: Iterable[int]) -> dict[int, tuple[i
 def upsert(transaction: Transaction, rows: Iterable[SummaryRow]) -> None:
     """Insert or update these summaries; `cluster_role` stays as it was."""
     transaction.connection.executemany(
-        "INSERT INTO summaries (page_id, publisher, published_at, first_at, last_at, check_status, check_cause, revisions, sightings,"
-        " changes, stealth, characters, text_id, place) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 'alone')"
-        " ON CONFLICT (page_id) DO UPDATE SET publisher = ?2, published_at = ?3, first_at = ?4, last_at = ?5, check_status = ?6,"
-        " check_cause = ?7, revisions = ?8, sightings = ?9, changes = ?10, stealth = ?11, characters = ?12, text_id = ?13",
+        "INSERT INTO summaries (page_id, publisher, published_at, first_crawled_at, last_crawled_at, check_status, check_cause,"
+        " revisions, sightings,"
+        " changes, silent_changes, characters, text_id, cluster_role) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,"
+        " 'alone')"
+        " ON CONFLICT (page_id) DO UPDATE SET publisher = ?2, published_at = ?3, first_crawled_at = ?4, last_crawled_at = ?5,"
+        " check_status = ?6,"
+        " check_cause = ?7, revisions = ?8, sightings = ?9, changes = ?10, silent_changes = ?11, characters = ?12, text_id = ?13",
         rows,
     )
 
@@ -217,7 +222,7 @@ def stored_rows(database: Database, pages: Iterable[int]) -> set[SummaryRow]:
 
 def cluster_roles(database: Database, pages: Iterable[int]) -> dict[int, str]:
     """Page → its stored place in clusters."""
-    return dict(database.select_by_ids(pages, "SELECT v.page_id, v.place FROM wanted w CROSS JOIN summaries v ON v.page_id = w.id"))
+    return dict(database.select_by_ids(pages, "SELECT v.page_id, v.cluster_role FROM wanted w CROSS JOIN summaries v ON v.page_id = w.id"))
 
 
 def delete(transaction: Transaction, pages: Iterable[int]) -> None:
@@ -227,8 +232,8 @@ def delete(transaction: Transaction, pages: Iterable[int]) -> None:
 def articles(database: Database, pages: Iterable[int]) -> list[ClusterableArticle]:
     """The pages that have a summary, as articles of clusters."""
     select = (
-        "SELECT v.page_id, v.text_id, p.url, v.publisher, v.published_at, v.first_at, v.last_at, v.check_status,"
-        " EXISTS (SELECT 1 FROM texts t INDEXED BY texts_crowded WHERE t.id = v.text_id AND t.crowded = 1), v.place"
+        "SELECT v.page_id, v.text_id, p.url, v.publisher, v.published_at, v.first_crawled_at, v.last_crawled_at, v.check_status,"
+        " EXISTS (SELECT 1 FROM texts t INDEXED BY texts_crowded WHERE t.id = v.text_id AND t.crowded = 1), v.cluster_role"
         " FROM wanted w CROSS JOIN summaries v ON v.page_id = w.id JOIN pages p ON p.id = v.page_id"
     )
     return [
@@ -238,7 +243,7 @@ def articles(database: Database, pages: Iterable[int]) -> list[ClusterableArticl
 
 def set_cluster_roles(transaction: Transaction, rows: Iterable[tuple[int, str]]) -> None:
     """(page, where it stands in clusters)"""
-    transaction.connection.executemany("UPDATE summaries SET place = ? WHERE page_id = ?", ((place, page) for page, place in rows))
+    transaction.connection.executemany("UPDATE summaries SET cluster_role = ? WHERE page_id = ?", ((place, page) for page, place in rows))
 
 
 def cluster_rows(database: Database, ids: Collection[int]) -> set[ClusterRow]:

@@ -13,9 +13,9 @@ from dedup.store.rows import (
 )
 
 _ARTICLE_QUERY = """
-SELECT p.id, p.url, r.text_id, r.digest, r.title, m.publisher, m.published_at, s.crawled_at, m.article_id, s.check_status,
+SELECT p.id, p.url, r.text_id, r.digest, r.title, m.publisher_printed, m.published_at, s.crawled_at, m.article_id, s.check_status,
        coalesce((SELECT o.path_text || '/' || f.path_text FROM readings d JOIN files f ON f.id = d.file_id
-                 JOIN directories o ON o.id = f.directory_id WHERE d.sighting_id = s.id
+                 JOIN crawl_directories o ON o.id = f.directory_id WHERE d.sighting_id = s.id
                  ORDER BY f.gone, f.path_text LIMIT 1), ''),
        NOT EXISTS (SELECT 1 FROM readings d JOIN files f ON f.id = d.file_id WHERE d.sighting_id = s.id AND f.gone = 0),
        EXISTS (SELECT 1 FROM texts t WHERE t.id = r.text_id AND t.crowded = 1), m.oid, r.pruned_at
@@ -25,7 +25,7 @@ FROM {first}pages p JOIN sightings s ON {sighting} JOIN revisions r ON r.id = s.
 
 _LATEST_COUNTED = (
     "s.page_id = p.id AND s.id = (SELECT x.id FROM sightings x WHERE x.revision_id = s.revision_id"
-    " AND x.standing = 'counted' ORDER BY x.crawled_at DESC LIMIT 1)"
+    " AND x.status = 'counted' ORDER BY x.crawled_at DESC LIMIT 1)"
 )
 
 
@@ -50,7 +50,8 @@ TEXTS_WITHOUT_BODY = (
 
 
 _TEXT_QUERY = (
-    "SELECT r.text_id, (SELECT body FROM revisions WHERE text_id = r.text_id AND pruned_at IS NULL ORDER BY id LIMIT 1), m.publisher,"
+    "SELECT r.text_id, (SELECT body FROM revisions WHERE text_id = r.text_id AND pruned_at IS NULL"
+    " ORDER BY id LIMIT 1), m.publisher_printed,"
     " m.oid, p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
     " JOIN sightings s ON s.revision_id = r.id JOIN metadata m ON m.id = s.metadata_id"
     " WHERE r.id = (SELECT min(id) FROM revisions WHERE text_id = ?) ORDER BY s.id LIMIT 1"
@@ -102,7 +103,9 @@ def bodies(database: Database, texts: Iterable[int]) -> dict[int, str]:
 def quoted_masks(database: Database, texts: Iterable[int]) -> dict[int, bytes]:
     """Text → its quoted characters (numpy.packbits), of texts whose bodies differ in quotation marks."""
     return dict(
-        database.select_by_ids(texts, "SELECT t.id, t.quoted FROM wanted w CROSS JOIN texts t ON t.id = w.id WHERE t.quoted IS NOT NULL")
+        database.select_by_ids(
+            texts, "SELECT t.id, t.quoted_mask FROM wanted w CROSS JOIN texts t ON t.id = w.id WHERE t.quoted_mask IS NOT NULL"
+        )
     )
 
 
@@ -183,8 +186,10 @@ def cluster_size(database: Database, text: int, relations: Collection[str]) -> i
     """How many pages show this text now, or one that matches it in one of these relations."""
     relation_list = placeholders(relations)
     sql = (
-        f"SELECT count(DISTINCT s.page_id) FROM (SELECT ?1 AS id UNION SELECT b FROM matches WHERE a = ?1 AND relation IN ({relation_list})"
-        f" UNION SELECT a FROM matches WHERE b = ?1 AND relation IN ({relation_list})) t JOIN revisions r ON r.text_id = t.id"
+        "SELECT count(DISTINCT s.page_id) FROM (SELECT ?1 AS id UNION SELECT text_b_id FROM matches"
+        f" WHERE text_a_id = ?1 AND relation IN ({relation_list})"
+        f" UNION SELECT text_a_id FROM matches WHERE text_b_id = ?1 AND relation IN ({relation_list})) t"
+        " JOIN revisions r ON r.text_id = t.id"
         " JOIN sightings s ON s.revision_id = r.id JOIN pages p ON p.id = s.page_id AND p.current_sighting_id = s.id"
     )
     return int(database.value(sql, text, *relations, *relations))
@@ -197,7 +202,7 @@ def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
 
 def set_quoted_masks(transaction: Transaction, rows: Iterable[tuple[int, bytes]]) -> None:
     """(text, its quoted characters as `quoted_of` gives them)."""
-    transaction.execute_many("UPDATE texts SET quoted = ? WHERE id = ?", ((quoted, text) for text, quoted in rows))
+    transaction.execute_many("UPDATE texts SET quoted_mask = ? WHERE id = ?", ((quoted, text) for text, quoted in rows))
 
 
 def release_digests(transaction: Transaction, texts: Iterable[int]) -> None:
@@ -209,8 +214,8 @@ def replace(transaction: Transaction, rows: Iterable[tuple[int, int]]) -> None:
     """(text, the greater key of the one that stands for it from now on). The first goes on as a text that nothing shows."""
     new_ids = [(new, text) for text, new in rows]
     transaction.execute_many("UPDATE revisions SET text_id = ? WHERE text_id = ?", new_ids)
-    transaction.execute_many("UPDATE matches SET a = b, b = ? WHERE a = ?", new_ids)
-    transaction.execute_many("UPDATE matches SET b = ? WHERE b = ?", new_ids)
+    transaction.execute_many("UPDATE matches SET text_a_id = text_b_id, text_b_id = ? WHERE text_a_id = ?", new_ids)
+    transaction.execute_many("UPDATE matches SET text_b_id = ? WHERE text_b_id = ?", new_ids)
 
 
 def delete_unshown(transaction: Transaction) -> None:

@@ -44,7 +44,8 @@ class PositionedChange(NamedTuple):
 
 
 _SIGHTING_QUERY = (
-    "SELECT s.id, s.crawled_at, s.revision_id, r.digest, s.standing, s.check_status, s.check_cause, m.publisher, m.author, m.category,"
+    "SELECT s.id, s.crawled_at, s.revision_id, r.digest, s.status, s.check_status, s.check_cause, m.publisher_printed, m.author,"
+    " m.category,"
     " m.published_at FROM sightings s JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id"
 )
 
@@ -62,7 +63,8 @@ _CHANGE_JOINS = "FROM changes c JOIN sightings s ON s.id = c.sighting_id JOIN re
 
 
 _CHANGE_QUERY = (
-    f"SELECT c.sighting_id, c.at, r.digest, c.previous_id, c.returned, c.fields, c.past, c.kind, {_IS_STATE_CHANGE}, c.body_similarity IS NULL"
+    f"SELECT c.sighting_id, c.at, r.digest, c.previous_sighting_id, c.returned, c.fields, c.page_history, c.kind, {_IS_STATE_CHANGE},"
+    " c.body_similarity IS NULL"
     f" {_CHANGE_JOINS}"
 )
 
@@ -76,8 +78,8 @@ _CHANGES_DESCENDING = "ORDER BY c.at DESC, r.digest DESC"
 def positions(database: Database, sightings: Iterable[int]) -> dict[int, SightingPosition]:
     """Sighting → where it is."""
     select = (
-        "SELECT s.id, s.page_id, s.crawled_at, r.digest, s.revision_id, s.standing, s.check_status, s.check_cause, s.metadata_id,"
-        " s.crawled_at_from FROM wanted w CROSS JOIN sightings s ON s.id = w.id JOIN revisions r ON r.id = s.revision_id"
+        "SELECT s.id, s.page_id, s.crawled_at, r.digest, s.revision_id, s.status, s.check_status, s.check_cause, s.metadata_id,"
+        " s.crawled_at_source FROM wanted w CROSS JOIN sightings s ON s.id = w.id JOIN revisions r ON r.id = s.revision_id"
     )
     return {r[0]: SightingPosition(r[1], (r[2], r[3]), r[4], MergedReadings(*r[5:])) for r in database.select_by_ids(sightings, select)}
 
@@ -107,7 +109,7 @@ def counted_after(database: Database, page: int, position: Position) -> Sighting
 def last_counted(database: Database, page: int) -> int | None:
     """The last sighting of a page."""
     sighting_id: int | None = database.value(
-        "SELECT s.id FROM sightings s JOIN revisions r ON r.id = s.revision_id WHERE s.page_id = ? AND s.standing = 'counted'"
+        "SELECT s.id FROM sightings s JOIN revisions r ON r.id = s.revision_id WHERE s.page_id = ? AND s.status = 'counted'"
         f" {_DESCENDING} LIMIT 1",
         page,
     )
@@ -116,7 +118,7 @@ def last_counted(database: Database, page: int) -> int | None:
 
 def crawls_of_revision(database: Database, revision: int, since: str = "") -> Iterator[str]:
     """The times of the crawls that showed a revision, from one on, in their order."""
-    sql = "SELECT crawled_at FROM sightings WHERE revision_id = ? AND standing = 'counted' AND crawled_at >= ? ORDER BY crawled_at"
+    sql = "SELECT crawled_at FROM sightings WHERE revision_id = ? AND status = 'counted' AND crawled_at >= ? ORDER BY crawled_at"
     return (r[0] for r in database.connection.execute(sql, (revision, since)))
 
 
@@ -162,7 +164,7 @@ def is_removed_before(database: Database, page: int, position: Position) -> bool
 
 
 def _neighbour(database: Database, where: str, page: int, position: Position) -> SightingRow | None:
-    row = database.row(f"{_SIGHTING_QUERY} WHERE s.page_id = ?1 AND s.standing = 'counted' AND {where} LIMIT 1", page, *position)
+    row = database.row(f"{_SIGHTING_QUERY} WHERE s.page_id = ?1 AND s.status = 'counted' AND {where} LIMIT 1", page, *position)
     return SightingRow(row[0], row[1], row[2], row[3], row[4], row[5], row[6], Metadata(*row[7:])) if row else None
 
 
