@@ -178,7 +178,10 @@ def test_where_only_what_is_derived_is_damaged_that_is_said(folder: Path) -> Non
     db = folder / "dedup.db"
     damaging.overwrite(db, damaging.leaves(db, "followers"), bytes)
     those = told(found(folder))
-    assert "all rows of crawl_directories, pages, aliases, metadata, revisions, sightings, files, readings that are known of can be read" in those
+    assert (
+        "all rows of crawl_directories, pages, aliases, metadata, revisions, sightings, files, readings that are known of can be read"
+        in those
+    )
     assert "only what is derived is damaged (followers)" in those
 
 
