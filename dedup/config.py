@@ -327,7 +327,9 @@ class AlertRuleConfig(_ConfigSection):
             name=self.name, on=self.on, to=tuple(dict.fromkeys(self.to)), kinds=self.kinds, min_severity=self.min_severity,
             parts=self.parts, publishers=self.publishers, urls=self.urls, silent=self.silent, min_similarity=self.min_similarity,
             across_publishers=self.across_publishers, min_size=self.min_size,
-            schedule=Schedule(self.schedule, time.fromisoformat(self.at), ZoneInfo(self.zone or default_zone), quiet_hours, self.max_per_hour),
+            schedule=Schedule(
+                self.schedule, time.fromisoformat(self.at), ZoneInfo(self.zone or default_zone), quiet_hours, self.max_per_hour
+            ),
         )  # fmt: skip
 
 

@@ -376,7 +376,8 @@ NAMESPACE = "/proc/sys/user/max_inotify_watches"
 @pytest.mark.parametrize(
     ("limits", "words", "remedy"),
     [
-        (InotifyLimits(2, 128, KERNEL + "watches"), "folders to watch: 3, where 2 is the most", "sysctl -w fs.inotify.max_user_watches=131072"),
+        (InotifyLimits(2, 128, KERNEL + "watches"), "folders to watch: 3, where 2 is the most",
+         "sysctl -w fs.inotify.max_user_watches=131072"),
         (InotifyLimits(2, 128, NAMESPACE), "(/proc/sys/user/max_inotify_watches); files that arrive there", f"echo 131072 > {NAMESPACE}"),
         (InotifyLimits(0, 128, NAMESPACE), "where 0 is the most", "echo"),
         (InotifyLimits(3, 128, NAMESPACE), "little is left", "echo"),

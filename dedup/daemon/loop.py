@@ -309,7 +309,7 @@ def _has_changes(counts: ScanCounts) -> bool:
 
 def _format_counts(counts: ScanCounts) -> str:
     return (
-        f"{counts.files} files in {counts.seconds:.1f} s: {counts.new} new, {counts.changed} changed, {counts.unchanged} unchanged, {counts.moved} moved,"
-        f" {counts.ignored.total()} ignored, {counts.faults} with faults, {counts.unsettled} unsettled, {counts.gone} gone;"
-        f" {counts.matches.total()} duplicates, {counts.changes} changes"
+        f"{counts.files} files in {counts.seconds:.1f} s: {counts.new} new, {counts.changed} changed, {counts.unchanged} unchanged,"
+        f" {counts.moved} moved, {counts.ignored.total()} ignored, {counts.faults} with faults, {counts.unsettled} unsettled,"
+        f" {counts.gone} gone; {counts.matches.total()} duplicates, {counts.changes} changes"
     )

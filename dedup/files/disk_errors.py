@@ -85,7 +85,10 @@ def _find_quota_problem(folder: str) -> str:
     except OSError as error:
         mount_point, _ = _find_mount(folder)
         if error.errno == errno.EDQUOT:
-            return f"the disk quota of user {os.geteuid()} on the file system mounted on {mount_point} is used up; make room there, or raise it"
+            return (
+                f"the disk quota of user {os.geteuid()} on the file system mounted on {mount_point} is used up; make room there, or raise"
+                " it"
+            )
         if error.errno == errno.ENOSPC:
             return f"the file system mounted on {mount_point} has no room left for user {os.geteuid()}; make room there"
     return ""

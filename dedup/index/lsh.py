@@ -82,8 +82,9 @@ class CandidateIndex:
             owners, candidates, shared = (np.zeros(capacity, np.int64) for _ in range(3))
             crowded = np.zeros(len(text_ids), np.int64)
             count = query(
-                self._table.kernel_slots(), self._table.state.homes, to_kernel_array(local), local_homes, to_kernel_array(hashes), to_kernel_array(text_id_array), self._bands,
-                to_kernel_array(limits), to_kernel_array(owners), to_kernel_array(candidates), to_kernel_array(shared), to_kernel_array(crowded),
+                self._table.kernel_slots(), self._table.state.homes, to_kernel_array(local), local_homes, to_kernel_array(hashes),
+                to_kernel_array(text_id_array), self._bands, to_kernel_array(limits), to_kernel_array(owners), to_kernel_array(candidates),
+                to_kernel_array(shared), to_kernel_array(crowded),
             )  # fmt: skip
             if count >= 0:
                 break

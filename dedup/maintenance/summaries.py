@@ -200,7 +200,8 @@ def compute_summary_rows(database: Database, publishers: PublisherResolver, page
             page, publishers.canonical_name(printed, oid, url), published, crawls[page][0][1], crawled, status, cause,
             len({revision for _, _, revision in crawls[page]}), len(crawls[page]), *changes.get(page, (0, 0)), characters, text,
         )
-        for page, url, printed, oid, published, crawled, status, cause, characters, text in store.summaries.current_crawls(database, page_ids)
+        for page, url, printed, oid, published, crawled, status, cause, characters, text
+        in store.summaries.current_crawls(database, page_ids)
     ]  # fmt: skip
 
 

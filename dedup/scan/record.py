@@ -359,9 +359,10 @@ class _Batch:
     def _write_files(self) -> None:
         """New files with the readings they hold; and known ones that hold another now."""
         store.files.insert(
-            self._transaction, ((file, e.file.directory_id, e.file.folder, e.file.name, _format_relative_path(e), e.file.stamp.size, e.file.stamp.mtime_ns,
-             e.file.stamp.inode, e.file.stamp.ctime_ns, e.content_digest, self._reading_ids.get(file), self._now)
-            for file, e in self._new_files.items())
+            self._transaction, ((
+                file, e.file.directory_id, e.file.folder, e.file.name, _format_relative_path(e), e.file.stamp.size, e.file.stamp.mtime_ns,
+                e.file.stamp.inode, e.file.stamp.ctime_ns, e.content_digest, self._reading_ids.get(file), self._now,
+            ) for file, e in self._new_files.items())
         )  # fmt: skip
         store.files.set_readings(self._transaction, ((f, r) for f, r in self._reading_ids.items() if f not in self._new_files))
 
@@ -719,8 +720,8 @@ class _Batch:
             check = entry.article.check
             reading_id = existing_id or self._ids.next_id("readings")
             row = (
-                reading_id, entry.file_id, entry.sighting_id, entry.alias_id, entry.metadata_id, entry.status, entry.check_status, entry.check_cause, check.claimed, check.recipe,
-                entry.article.encoding, entry.crawled_at_from, self._now,
+                reading_id, entry.file_id, entry.sighting_id, entry.alias_id, entry.metadata_id, entry.status, entry.check_status,
+                entry.check_cause, check.claimed, check.recipe, entry.article.encoding, entry.crawled_at_from, self._now,
             )  # fmt: skip
             (updated_rows if existing_id else new_rows).append(row)
             if existing_id:

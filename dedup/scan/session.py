@@ -182,8 +182,8 @@ def describe_lost_texts(database: Database) -> str | None:
         return f"{message_start} another one, which held {state.last_text:,} texts; this one is new or was emptied. {_RESTORE_HINT}"
     if state.token != NO_COMMIT and state.last_text > last_text and store.batches.last_text_of_token(database, state.token) is None:
         return (
-            f"{message_start} a later state of it, with {state.last_text - last_text:,} texts more: an older copy was put in its place, or its log"
-            f" was lost. Files that are still there are taken in again; what no file shows any more is lost. {_RESTORE_HINT}"
+            f"{message_start} a later state of it, with {state.last_text - last_text:,} texts more: an older copy was put in its place, or"
+            f" its log was lost. Files that are still there are taken in again; what no file shows any more is lost. {_RESTORE_HINT}"
         )
     return None
 

@@ -218,8 +218,8 @@ def _build_hit(row: SearchHitRow, query: SearchQuery, publishers: PublisherResol
     included_terms = [term for term in query.terms if not term.excluded and term.field_prefix in ("", TITLE)]
     body_terms = [term for term in included_terms if term.field_prefix == ""]
     return SearchHit(
-        row.url, row.digest, highlight(row.title, included_terms), publishers.canonical_name(row.publisher, row.oid, row.url), row.crawled_at, row.is_current,
-        None if row.body is None else snippet(row.body, body_terms), row.pruned_at,
+        row.url, row.digest, highlight(row.title, included_terms), publishers.canonical_name(row.publisher, row.oid, row.url),
+        row.crawled_at, row.is_current, None if row.body is None else snippet(row.body, body_terms), row.pruned_at,
     )  # fmt: skip
 
 

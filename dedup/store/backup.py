@@ -80,8 +80,13 @@ def _ignore_progress(_: str, __: int, ___: int) -> None:
 
 
 def write(
-    database: str, target: str, *, protected: ProtectedFiles | None = None, force: bool = False, progress: ProgressCallback = _ignore_progress
-) -> BackupResult:  # fmt: skip
+    database: str,
+    target: str,
+    *,
+    protected: ProtectedFiles | None = None,
+    force: bool = False,
+    progress: ProgressCallback = _ignore_progress,
+) -> BackupResult:
     """Copy the database to `target` (where that is a link, to what it stands for), for its owner alone to read; an earlier backup
     of the same database there is replaced, with `force` one of another database too. Nothing is written where `protected` says that
     nothing may be, nor in a crawl directory that the database knows.

@@ -141,8 +141,8 @@ def articles(database: Database, *, all_revisions: bool, with_body: bool) -> Ite
     sighting_condition = f"s.id = {_LATEST_SIGHTING}" if all_revisions else "s.id = p.current_sighting_id"
     sql = (
         f"SELECT p.id, p.url, m.article_id, r.title, m.publisher_printed, m.oid, m.author, m.category, m.published_at, s.crawled_at,"
-        f" {_FIRST_CRAWLED_AT.format(page='p.id')}, s.check_status, s.check_cause, lower(hex(r.digest)), lower(hex(t.digest)), t.characters,"
-        f" {_ORDINAL}, s.id = p.current_sighting_id, v.cluster_role, r.pruned_at,"
+        f" {_FIRST_CRAWLED_AT.format(page='p.id')}, s.check_status, s.check_cause, lower(hex(r.digest)), lower(hex(t.digest)),"
+        f" t.characters, {_ORDINAL}, s.id = p.current_sighting_id, v.cluster_role, r.pruned_at,"
         " coalesce((SELECT o.path_text || '/' || f.path_text FROM readings d JOIN files f ON f.id = d.file_id JOIN crawl_directories o"
         " ON o.id = f.directory_id WHERE d.sighting_id = s.id ORDER BY f.gone, f.path_text LIMIT 1), ''),"
         " NOT EXISTS (SELECT 1 FROM readings d JOIN files f ON f.id = d.file_id WHERE d.sighting_id = s.id AND f.gone = 0),"
@@ -275,6 +275,6 @@ def _latest_sighting_sql(page_alias: str, text_sql: str, all_revisions: bool) ->
     if not all_revisions:
         return f"{page_alias}.current_sighting_id"
     return (
-        f"(SELECT u.id FROM revisions g JOIN sightings u ON u.revision_id = g.id WHERE g.page_id = {page_alias}.id AND g.text_id = {text_sql}"
-        " AND u.status = 'counted' ORDER BY u.crawled_at DESC, u.id LIMIT 1)"
+        f"(SELECT u.id FROM revisions g JOIN sightings u ON u.revision_id = g.id WHERE g.page_id = {page_alias}.id"
+        f" AND g.text_id = {text_sql} AND u.status = 'counted' ORDER BY u.crawled_at DESC, u.id LIMIT 1)"
     )

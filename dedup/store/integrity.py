@@ -117,8 +117,8 @@ MISFIT_QUERIES = {
     " (SELECT 1 FROM sightings s WHERE s.revision_id = r.id)",
     "crawls that no file shows": f"SELECT {_URL_OF_PAGE.format('s.page_id')} FROM sightings s WHERE NOT EXISTS"
     " (SELECT 1 FROM readings d WHERE d.sighting_id = s.id)",
-    "crawls of another page's revision": f"SELECT {_URL_OF_PAGE.format('s.page_id')} FROM sightings s JOIN revisions r ON r.id = s.revision_id"
-    " WHERE r.page_id <> s.page_id",
+    "crawls of another page's revision": f"SELECT {_URL_OF_PAGE.format('s.page_id')} FROM sightings s"
+    " JOIN revisions r ON r.id = s.revision_id WHERE r.page_id <> s.page_id",
     "files whose reading is another file's": f"SELECT {_PATH_OF_FILE} FROM files f JOIN readings d ON d.id = f.current_reading_id"
     " WHERE d.file_id <> f.id",
     "files that are neither an article nor a fault": f"SELECT {_PATH_OF_FILE} FROM files f WHERE f.gone = 0"
@@ -130,7 +130,8 @@ MISFIT_QUERIES = {
     "texts with a signature and without passages": "SELECT (SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
     " WHERE r.text_id = t.id LIMIT 1) AS url FROM texts t WHERE t.signature IS NOT NULL AND url IS NOT NULL"
     " AND NOT EXISTS (SELECT 1 FROM text_fingerprints x WHERE x.text_id = t.id)",
-    "states with a text though only readings that do not count show them": f"SELECT {_URL_OF_PAGE.format('r.page_id')} {_UNCOUNTED_REVISIONS}",
+    "states with a text though only readings that do not count show them": f"SELECT {_URL_OF_PAGE.format('r.page_id')}"
+    f" {_UNCOUNTED_REVISIONS}",
     "texts that are looked up though their bodies were pruned": "SELECT (SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
     f" WHERE r.text_id = t.id LIMIT 1) FROM texts t WHERE t.id IN ({TEXTS_WITHOUT_BODY}) AND (t.signature IS NOT NULL"
     " OR EXISTS (SELECT 1 FROM text_fingerprints x WHERE x.text_id = t.id))",
