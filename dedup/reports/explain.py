@@ -25,7 +25,7 @@ from dedup.text import normalise
 
 @dataclass(frozen=True, slots=True)
 class ComparedArticle:
-    """One of the two. `page`, `text` and `revision` are None for what the database does not hold."""
+    """One of the two. `page_id`, `text_id` and `revision` are None for what the database does not hold."""
 
     url: str
     title: str

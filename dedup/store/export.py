@@ -261,7 +261,7 @@ def count_without_files(database: Database) -> int:
 
 
 def _first_page_sql(text_sql: str, all_revisions: bool, excluded_page_sql: str = "") -> str:  # noqa: FBT001
-    """The first page by URL that shows a text, of those that are not `besides`."""
+    """The first page by URL that shows a text, of those that are not `excluded_page_sql`."""
     sighting_condition = "u.status = 'counted'" if all_revisions else "u.id = h.current_sighting_id"
     exclusion = f" AND h.id <> {excluded_page_sql}" if excluded_page_sql else ""
     return (

@@ -26,7 +26,7 @@ def first_followers(database: Database, texts: Iterable[int], limit: int | None)
 
 
 def all_fingerprints(database: Database, after_id: int = 0) -> Iterator[tuple[int, bytes]]:
-    """(text, the packed keys under which it stands for a story) in order of the keys, from the text after `beyond`."""
+    """(text, the packed keys under which it stands for a story) in order of the keys, from the text after `after_id`."""
     yield from database.connection.execute(
         "SELECT text_id, fingerprints FROM text_fingerprints WHERE text_id > ? ORDER BY text_id", (after_id,)
     )

@@ -47,7 +47,7 @@ class DashboardServer:
         self.address = f"http://{f'[{display_host}]' if ':' in display_host else display_host}:{port}/"
 
     def run(self) -> None:
-        """Answer until `end` is called."""
+        """Answer until `stop` is called."""
         self._server.run()
 
     def stop(self) -> None:
