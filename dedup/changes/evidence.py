@@ -72,7 +72,7 @@ def normalise_letters(text: str) -> str:
 
 
 def has_letters(text: str) -> bool:
-    """Whether anything is left of it when it is `normalise_letters`."""
+    """Whether anything is left of it after `normalise_letters`."""
     return bool(normalise_letters(text[:_PROBE_CHARACTERS])) or (len(text) > _PROBE_CHARACTERS and bool(normalise_letters(text)))
 
 

@@ -57,7 +57,7 @@ class SystemProbes:
 
 @dataclass(slots=True)
 class CheckContext:
-    """One examination. `store` None: the database cannot be asked (`can_open`: the file is one that SQLite may be asked about);
+    """One examination. `database` None: the database cannot be asked (`can_open`: the file is one that SQLite may be asked about);
     `writer`: who writes to it now; `checked_counts`: check → how many things it looked at; `progress` hears which check has looked at so
     many more."""
 

@@ -69,7 +69,7 @@ class CandidateIndex:
 
     def query(self, text_ids: Sequence[int], signatures: Sequence[bytes], initial_limit: int | None = None) -> list[LshCandidates]:
         """The candidates of each text: among those of the index, and those before it in the batch. A full bucket gives the first
-        `initial_limit` (FEW) of its own."""
+        `initial_limit` (INITIAL_CANDIDATES) of its own."""
         if not text_ids:
             return []
         hashes, text_id_array = self._hash_bands(text_ids, signatures)
@@ -132,7 +132,7 @@ def open_index(
     token: bytes, last_text_of: Callable[[bytes], int | None],
     signatures: Callable[[int], Iterable[tuple[int, bytes]]], progress: Callable[[int], None] = lambda _: None,
 ) -> CandidateIndex:  # fmt: skip
-    """The index of a database as of its commit `token`; see `table.open_table`. `signatures` gives the (text, signature) pairs
+    """The index of a database as of its commit `token`; see `hashtable.open_table`. `signatures` gives the (text, signature) pairs
     beyond a text, in order of their keys."""
 
     def add(table: HashTable, rows: Sequence[tuple[int, bytes]]) -> None:

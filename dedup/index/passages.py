@@ -105,7 +105,7 @@ def open_index(
     path: str, uuid: bytes, token: bytes, last_text_of: Callable[[bytes], int | None],
     fingerprints_after: Callable[[int], Iterable[tuple[int, bytes]]], progress: Callable[[int], None] = lambda _: None,
 ) -> PassageIndex:  # fmt: skip
-    """The index of a database as of its commit `token`; see `table.open_table`. `fingerprints_after` gives (text, the packed keys under
+    """The index of a database as of its commit `token`; see `hashtable.open_table`. `fingerprints_after` gives (text, the packed keys under
     which it stands for a story) beyond a text, in order of their keys."""
 
     def add(table: HashTable, rows: Sequence[tuple[int, bytes]]) -> None:

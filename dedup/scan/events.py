@@ -223,7 +223,7 @@ class RecordedArticle:
 
 
 def write_alerts(transaction: Transaction, policy: Policy, outcome: BatchOutcome, articles: Sequence[RecordedArticle], now: str) -> None:
-    """Write the alerts that rules ask for, of what was `articles`, into the outbox; those of changes that are none any more are withdrawn.
+    """Write the alerts that rules ask for, of these `articles`, into the outbox; those of changes that are none any more are withdrawn.
     To be called within the transaction of the batch."""
     if outcome.superseded_changes:
         urls = store.pages.urls(transaction, {page for page, *_ in outcome.superseded_changes})

@@ -318,7 +318,7 @@ def seconds_since_change(stamp: FileStamp) -> float:
 
 def unproven_settle_seconds(file: CrawlFile, unprobed_settle_seconds: float) -> float:
     """Seconds for which a file must not have changed to be read though its writers cannot be detected and nothing in it shows that it is
-    complete; `unprobed_settle_seconds` is `unprobed_settle_seconds`."""
+    complete; `unprobed_settle_seconds` is that of `[crawl]`."""
     if file.is_trusted:
         return 0.0
     return unprobed_settle_seconds * OPEN_SETTLE_FACTOR if file.is_open else unprobed_settle_seconds

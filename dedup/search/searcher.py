@@ -78,7 +78,7 @@ def search_revisions(
     max_rows: int = MAX_ROWS_CHECKED,
 ) -> SearchPage:
     """What somebody looks for, whatever that is; `cursor` is what an earlier page gave as `next_cursor`. A page may have fewer than `limit`
-    hits (none even) and still a next one: so many rows at most are `max_rows`. Errors of the database itself are raised.
+    hits (none even) and still a next one: it looks at `max_rows` rows at most. Errors of the database itself are raised.
 
     A reader that was opened for this sees all that the index has; one that was asked something before may be behind it, and is told
     a reach of 0 then, since the index could as well be another state's.
@@ -136,7 +136,7 @@ def index_coverage(database: Database) -> IndexCoverage:
 
 
 def is_same_history(database: Database, index_state: index_file.IndexState, indexed: dict[int, bytes]) -> bool:
-    """Whether what an index `indexed` last is what the database has there, or had and knows to have altered since."""
+    """Whether what the index took in last is what the database has there, or had and knows to have altered since."""
     altered = store.search.log_entries_after(database, index_state.altered_position, 10 * TAIL_REVISIONS)
     if altered is None:
         return False

@@ -35,7 +35,7 @@ _log = logging.getLogger("dedup")
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
-    """What the lock's file says: `description` as it calls itself, where it reports (a path, or empty), what it is `activity` (or
+    """What the lock's file says: `description` as it calls itself, where it reports (a path, or empty), what it does (`activity`, or
     empty). Of a process that was killed the file still says so. `cannot_report`: it runs, and cannot write its reports."""
 
     description: str

@@ -197,8 +197,8 @@ class TextRow:
 
 @dataclass(frozen=True, slots=True)
 class BoilerplateRow:
-    """A passage that a publisher's articles share: `passage` normalised, `example` as it stood in one of them; learned from so
-    many `article_count` (0: told by hand)."""
+    """A passage that a publisher's articles share: `passage` normalised, `example` as it stood in one of them; learned from
+    `article_count` articles (0: entered by hand)."""
 
     name: str
     publisher: str
@@ -433,8 +433,8 @@ class SearchHitRow:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryRow:
-    """A crawl directory that the database knows: `file_count` of it that are there, and files that are `gone_count`. `scanned_at`: the end
-    of the last scan of all of it; `retired_at`: when it was retired."""
+    """A crawl directory that the database knows: `file_count`: its files that are there; `gone_count`: those that are
+    gone. `scanned_at`: the end of the last scan of all of it; `retired_at`: when it was retired."""
 
     id: int
     path: bytes
