@@ -33,7 +33,7 @@ def judge(database: Path, threshold: float) -> Judged:
         for number, page, body in db.execute("SELECT text_id, page_id, body FROM revisions WHERE text_id IS NOT NULL"):
             bodies.setdefault(number, body)
             pages.setdefault(number, set()).add(page)
-        found = set(db.execute("SELECT a, b FROM matches WHERE relation = 'near'"))
+        found = set(db.execute("SELECT text_a_id, text_b_id FROM matches WHERE relation = 'near'"))
     numbers = list(bodies)
     alike = oracle.alike([normalise.normalise(body) for body in bodies.values()], threshold)
     truth = {}
@@ -68,7 +68,7 @@ SELECT EXISTS (
     WHERE p.url = ?1 AND q.url = ?2 AND (
         r.text_id = s.text_id OR EXISTS (
             SELECT 1 FROM matches m
-            WHERE m.a = min(r.text_id, s.text_id) AND m.b = max(r.text_id, s.text_id) AND m.relation IN ('near', 'copy')
+            WHERE m.text_a_id = min(r.text_id, s.text_id) AND m.text_b_id = max(r.text_id, s.text_id) AND m.relation IN ('near', 'copy')
         )
     )
 )

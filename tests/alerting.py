@@ -72,8 +72,8 @@ def written(db: Path, chosen: Settings, events: Iterable[Event], now: str) -> It
 
 
 def rows(database: WritableDatabase, *columns: str) -> list[tuple[Any, ...]]:
-    """Columns of `alerts_view`, in order of the alerts."""
-    return database.rows(f"SELECT {', '.join(columns)} FROM alerts_view")
+    """Columns of `alert_deliveries`, in order of the alerts."""
+    return database.rows(f"SELECT {', '.join(columns)} FROM alert_deliveries")
 
 
 @dataclass

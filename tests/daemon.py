@@ -59,13 +59,13 @@ class Daemon:
     def recorded(self) -> int:
         """Files that are there and hold an article, as the database says."""
         with open_database(str(self.db)) as database:
-            return store.statistics.count(database, "files", "reading_id IS NOT NULL AND gone = 0")
+            return store.statistics.count(database, "files", "current_reading_id IS NOT NULL AND gone = 0")
 
     def idle(self) -> bool:
         """Whether what it recorded is summed up and can be searched for: it opens no more files for that then."""
         with open_database(str(self.db)) as database:
             far = index_coverage(database)
-            return store.statistics.count(database, "due") == 0 and far.indexed == far.total
+            return store.statistics.count(database, "dirty_pages") == 0 and far.indexed == far.total
 
     def report(self) -> Health:
         """What it says of itself."""

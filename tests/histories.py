@@ -254,8 +254,8 @@ def rows_of(dump: Iterable[dict[str, Any]]) -> Rows:
         table: _sorted(tuple(r[c] for c in columns) for r in tables.get(table, ()))
         for table, columns in {
             "pages": ("url", "current_at", "current_state"),
-            "sightings": ("url", "crawled_at", "state", "standing", "check_status", "check_cause", "crawled_at_from"),
-            "readings": ("url", "crawled_at", "state", "path", "standing", "check_status", "check_cause"),
+            "sightings": ("url", "crawled_at", "state", "status", "check_status", "check_cause", "crawled_at_source"),
+            "readings": ("url", "crawled_at", "state", "path", "status", "check_status", "check_cause"),
             "changes": ("url", "at", "state_before", "state_after", "returned"),
             "files": ("path", "gone", "url", "crawled_at"),
             "faults": ("path",),

@@ -20,17 +20,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlite_utils
 
 from dedup import errors, store
 from dedup.files.atomic import PART_PREFIX
 from dedup.scan.scanner import Scan
-from dedup.store import backup, open_database, open_writable, schema
+from dedup.store import backup, open_database, open_writable
 from dedup.text import times
 from tests import running
 from tests.conftest import Ran, run, spawn
 from tests.crawl import Made, edited
 from tests.daemon import equals_a_scan, watching
+from tests.test_schema import later
 from tests.test_stories import TAIL, check_index, command_scan, derived, families, paper
 
 pytestmark = pytest.mark.usefixtures("machine_code")
@@ -784,12 +784,9 @@ def test_a_backup_of_an_older_version_is_taken_restored_and_brought_up_to_date(
 ) -> None:
     """Before an upgrade is when one is wanted."""
     old = tmp_path / "old.db"
-    with monkeypatch.context() as patch:
-        first = sqlite_utils.Migrations("dedup")
-        first(name="0001_first")(schema._first)
-        patch.setattr(schema, "migrations", first)
-        with open_writable(str(old), "test"):
-            pass
+    with open_writable(str(old), "test"):
+        pass
+    later(monkeypatch, "ALTER TABLE pages ADD COLUMN more TEXT")
     assert run(folder, "--database", old, "backup", "kept.db").code == 0
     assert run(folder, "restore", "kept.db").code == 0
     assert command_scan(folder).code == 0

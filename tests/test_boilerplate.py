@@ -294,7 +294,7 @@ def test_a_scan_killed_as_it_learns_leaves_nothing_half_learned(crawl: Path, db:
     assert done.returncode == -signal.SIGKILL
     with open_database(str(db)) as database:
         assert store.boilerplate.list_passages(database) == []
-        assert store.statistics.count(database, "passages") == store.statistics.count(database, "texts") == 4
+        assert store.statistics.count(database, "text_fingerprints") == store.statistics.count(database, "texts") == 4
     running.scan(crawl, db)
     running.scan(crawl, db.with_name("clean.db"))
     assert running.dump(db) == running.dump(db.with_name("clean.db"))

@@ -383,7 +383,7 @@ def test_large_texts_are_compared_with_few_others_and_each_keeps_a_match(crawl: 
     monkeypatch.setattr(matcher, "MAX_COMPARED_CHARACTERS", 10)
     assert set(compared(crawl, db, monkeypatch).values()) == {1}
     with open_database(str(db)) as database:
-        matched = {n for row in database.rows("SELECT a, b FROM matches") for n in row}
+        matched = {n for row in database.rows("SELECT text_a_id, text_b_id FROM matches") for n in row}
         assert matched == {n for (n,) in database.rows("SELECT id FROM texts")}
         assert database.value("SELECT count(*) FROM texts WHERE crowded = 1") == 7
 

@@ -235,8 +235,8 @@ def test_changes_from_before_there_were_judgements_are_told_and_judged_when_aske
     before = running.dump(db, "changes")
     with sqlite3.connect(db) as connection:
         connection.execute(
-            "UPDATE changes SET kind = NULL, severity = NULL, channels = NULL, evidence = NULL, stealth = 0, corrected = 0, edit = NULL,"
-            " past = NULL, judged_by = NULL"
+            "UPDATE changes SET kind = NULL, severity = NULL, parts = NULL, evidence = NULL, silent = 0, corrected = 0, edit_digest = NULL,"
+            " page_history = NULL, classified_by = NULL"
         )
     connection.close()
     shown = asked(crawl, db)
@@ -251,7 +251,7 @@ def test_the_view_for_people_tells_the_judgement(crawl: Path, db: Path) -> None:
     lay(crawl, COURSE[:2])
     running.scan(crawl, db)
     with sqlite3.connect(db) as connection:
-        ((kind, severity, evidence),) = connection.execute("SELECT kind, severity, evidence FROM changes_view").fetchall()
+        ((kind, severity, evidence),) = connection.execute("SELECT kind, severity, evidence FROM change_details").fetchall()
     connection.close()
     assert (kind, severity) == ("headline", "notable")
     assert json.loads(evidence)[0][0] == "sentence"

@@ -110,7 +110,7 @@ def test_rows_that_are_missing_are_told_as_damage(folder: Path) -> None:
 def test_a_constraint_that_fails_over_damage_is_told_as_damage(folder: Path) -> None:
     def name_nothing() -> None:
         with open_writable(str(folder / "dedup.db"), "test") as database:
-            database.connection.execute("INSERT INTO aliases (page_id, spelling, oid, aid) VALUES (9999, '', '', '')")
+            database.connection.execute("INSERT INTO aliases (page_id, url_printed, oid, aid) VALUES (9999, '', '', '')")
 
     with pytest.raises(errors.DatabaseFailedError, match="FOREIGN KEY"):
         name_nothing()

@@ -17,11 +17,11 @@ from tests.conftest import run
 pytestmark = pytest.mark.system
 
 METADATA = files("dedup") / "share" / "datasette.yaml"
-VIEWS = ("articles", "clusters_view", "duplicates", "history", "changes_view", "alerts_view", "summaries")
+VIEWS = ("articles", "cluster_details", "duplicates", "history", "change_details", "alert_deliveries", "summaries")
 QUESTIONS = (
     "first_and_followers?publisher=",
     "copies_by_publisher",
-    "stealth_edits",
+    "silent_edits",
     "most_edited",
     "mismatches",
     f"history_of_a_page?url={quote('https://n.news.naver.com/mnews/article/903/0000100015', safe='')}",
@@ -62,4 +62,4 @@ def test_a_question_has_rows_on_the_sample(database: Path, question: str) -> Non
 def test_a_view_has_its_facets(database: Path, view: str) -> None:
     found = asked(database, f"/dedup/{view}.json?_shape=objects")
     assert found["facet_results"]
-    assert bool(found["rows"]) == (view != "alerts_view")
+    assert bool(found["rows"]) == (view != "alert_deliveries")

@@ -118,7 +118,7 @@ def rounds(post: DeliveryService, database: WritableDatabase) -> None:
         round_(post, database)
         if not store.alerts.channels_with_due_deliveries(database, times.now()):
             return
-    raise AssertionError(rows(database, "event", "state", "due_at"))
+    raise AssertionError(rows(database, "public_id", "status", "due_at"))
 
 
 @contextmanager
@@ -139,11 +139,11 @@ def test_an_alert_is_marked_as_sent_after_its_channel_has_accepted_it(db: Path) 
             post.exchange(database, immediately=True)
             hook.wait_for(1)
             post.exchange(database, immediately=True)
-            assert rows(database, "state", "attempts") == [("pending", 0)]
+            assert rows(database, "status", "attempts") == [("pending", 0)]
             assert post.is_busy
             hook.hold.set()
             until(lambda: (post.exchange(database, immediately=True), not post.is_busy)[1])
-            assert rows(database, "state", "attempts", "last_error") == [("sent", 1, None)]
+            assert rows(database, "status", "attempts", "last_error") == [("sent", 1, None)]
         assert len(hook.received) == 1
 
 
@@ -193,7 +193,7 @@ def test_after_the_configured_age_it_is_dead_and_can_be_sent_again(db: Path, clo
     with posting(db, settings({"log": LOG}, give_up_hours=1), event()) as (database, post):
         for _ in range(100):
             round_(post, database)
-            if rows(database, "state") == [("dead",)]:
+            if rows(database, "status") == [("dead",)]:
                 break
             clock.pass_(minutes=5)
         assert clock.now - datetime(2026, 3, 5, 1, 15, tzinfo=UTC) > timedelta(hours=1)
@@ -209,7 +209,7 @@ def test_after_the_configured_age_it_is_dead_and_can_be_sent_again(db: Path, clo
         sent.refusing = lambda *_: None
         round_(post, database)
         assert sent.events() == [["change:1"]]
-        assert rows(database, "state") == [("sent",)]
+        assert rows(database, "status") == [("sent",)]
 
 
 def test_one_channel_that_fails_delays_no_other(db: Path, clock: Clock, sent: Sent) -> None:
@@ -274,7 +274,7 @@ def test_what_waits_for_a_channel_that_fails_dies_of_age_with_the_reason(db: Pat
         for _ in range(8):
             rounds(post, database)
             clock.pass_(hours=1)
-        assert {row[0] for row in rows(database, "state")} == {"dead"}
+        assert {row[0] for row in rows(database, "status")} == {"dead"}
         assert any("not tried: Channel log: no" in str(row[0]) for row in rows(database, "last_error"))
 
 
@@ -292,7 +292,7 @@ def test_an_error_of_the_program_in_one_message_ends_no_channel(
     with posting(db, settings({"log": LOG}), event(1, told={**event().payload, "evidence": "nonsense"}), event(2)) as (database, post):
         rounds(post, database)
         assert sent.events() == [["change:2"]]
-        assert ("pending", "Channel log: an error of the program (TypeError)") in rows(database, "state", "last_error")
+        assert ("pending", "Channel log: an error of the program (TypeError)") in rows(database, "status", "last_error")
     assert "an error of the program kept a message" in caplog.text
 
 
@@ -300,7 +300,7 @@ def test_a_channel_that_is_configured_no_more_keeps_what_it_had(db: Path, clock:
     with written(db, settings({"old": LOG}), [event()], times.now()) as database:
         post = post_of(settings({"new": LOG}))
         round_(post, database)
-        assert rows(database, "state", "last_error") == [("pending", "Channel old: the configuration has no channel of that name")]
+        assert rows(database, "status", "last_error") == [("pending", "Channel old: the configuration has no channel of that name")]
 
 
 def test_what_could_not_be_marked_is_not_sent_again_but_marked_the_next_time(db: Path, clock: Clock, sent: Sent) -> None:
@@ -314,7 +314,7 @@ def test_what_could_not_be_marked_is_not_sent_again_but_marked_the_next_time(db:
                 post.exchange(database, immediately=True)
         database.connection.execute("PRAGMA query_only=OFF")
         round_(post, database)
-        assert rows(database, "state", "attempts") == [("sent", 1)]
+        assert rows(database, "status", "attempts") == [("sent", 1)]
         assert len(sent.messages) == 1
 
 
@@ -535,7 +535,7 @@ def test_a_clock_that_leaps_gives_nothing_up(db: Path, clock: Clock, sent: Sent,
             rounds(post, database)
             clock.pass_(days=leap)
         rounds(post, database)
-        assert {row[0] for row in rows(database, "state")} == {"pending"}
+        assert {row[0] for row in rows(database, "status")} == {"pending"}
         sent.refusing = lambda *_: None
         clock.pass_(days=-3 * leap, hours=2)
         for _ in range(3):
@@ -606,8 +606,8 @@ def test_whatever_the_clock_did_each_alert_is_sent_once_within_two_days_from_whe
             right = clock.now
             while store.alerts.outstanding(database):
                 rounds(post, database)
-                assert {row[0] for row in rows(database, "state")} <= {"pending", "sent"}
-                pending = [datetime.fromisoformat(due) for due, state in rows(database, "due_at", "state") if state == "pending"]
+                assert {row[0] for row in rows(database, "status")} <= {"pending", "sent"}
+                pending = [datetime.fromisoformat(due) for due, state in rows(database, "due_at", "status") if state == "pending"]
                 assert all(due - clock.now <= LONGEST for due in pending)
                 assert clock.now - right <= LONGEST + timedelta(hours=3)
                 clock.pass_(minutes=20)

@@ -48,7 +48,7 @@ def test_a_sound_database_has_no_findings_and_everything_was_looked_at(either: s
     assert found(folder) == []
     checked = run(folder, "doctor", "--format", "json").json()["checked"]
     db = folder / "dedup.db"
-    tables = ("directories", "pages", "aliases", "metadata", "revisions", "sightings", "files", "readings")
+    tables = ("crawl_directories", "pages", "aliases", "metadata", "revisions", "sightings", "files", "readings")
     signed = _count(db, "SELECT count(*) FROM texts WHERE signature IS NOT NULL")
     assert {name: checked[name] for name in ("database", "records", "digests", "histories", "summaries", "indexes", "directories")} == {
         "database": damaging.pages(db),
@@ -56,7 +56,7 @@ def test_a_sound_database_has_no_findings_and_everything_was_looked_at(either: s
         "digests": _count(db, "SELECT count(*) FROM revisions"),
         "histories": _count(db, "SELECT count(*) FROM sightings"),
         "summaries": _count(db, "SELECT count(*) FROM pages"),
-        "indexes": signed + _count(db, "SELECT count(*) FROM passages") + _count(db, "SELECT count(*) FROM revisions"),
+        "indexes": signed + _count(db, "SELECT count(*) FROM text_fingerprints") + _count(db, "SELECT count(*) FROM revisions"),
         "directories": 1,
     }
     assert checked["watching"] == 3, "the crawl directory and its two folders"
@@ -84,34 +84,35 @@ DERIVED: dict[str, tuple[str, str]] = {
     "a length": ("UPDATE texts SET characters = 17 WHERE id = 5", "another signature or length than their body"),
     "no text": ("UPDATE revisions SET text_id = NULL WHERE id = 5", "revisions whose text is not that of their body"),
     "another text": ("UPDATE revisions SET text_id = 6 WHERE id = 5", "revisions whose text is not that of their body"),
-    "passages gone": ("DELETE FROM passages WHERE text_id = 5", "texts with a signature and without passages"),
+    "passages gone": ("DELETE FROM text_fingerprints WHERE text_id = 5", "texts with a signature and without passages"),
     "a passage": (
-        "UPDATE passages SET keys = CAST(x'0102030405' || substr(keys, 6) AS BLOB) WHERE text_id = 5",
+        "UPDATE text_fingerprints SET fingerprints = CAST(x'0102030405' || substr(fingerprints, 6) AS BLOB) WHERE text_id = 5",
         "looked up by passages that their body does not have",
     ),
     "a passage cut short": (
-        "UPDATE passages SET keys = x'010203' WHERE text_id = 5",
+        "UPDATE text_fingerprints SET fingerprints = x'010203' WHERE text_id = 5",
         "looked up by passages that their body does not have",
     ),
-    "passages of nothing": ("INSERT INTO passages VALUES (9999, 1, x'')", "rows of passages that name one of texts that is not there"),
+    "passages of nothing": ("INSERT INTO text_fingerprints VALUES (9999, 1, x'')", "rows of text_fingerprints that name one of texts that is not there"),
     "passages of nobody": (
-        "UPDATE passages SET publisher_id = 77 WHERE text_id = 5",
-        "rows of passages that name one of publishers that is not there",
+        "UPDATE text_fingerprints SET publisher_id = 77 WHERE text_id = 5",
+        "rows of text_fingerprints that name one of publishers that is not there",
     ),
-    "a story for nothing": ("INSERT INTO represented VALUES (3, 9999)", "rows of represented that name one of texts that is not there"),
+    "a story for nothing": ("INSERT INTO followers VALUES (3, 9999)", "rows of followers that name one of texts that is not there"),
     "a match of nothing": (
         (
-            "INSERT INTO matches SELECT a, 9999, relation, similarity, containment, coverage, shared, longest, quoted, masked, recipe,"
-            " found_at FROM matches LIMIT 1"
+            "INSERT INTO matches SELECT text_a_id, 9999, relation, similarity, containment, coverage, shared_characters,"
+            " longest_passage, quoted_share, masked_boilerplate, match_recipe,"
+            " confirmed_at FROM matches LIMIT 1"
         ),
         "rows of matches that name one of texts that is not there",
     ),
-    "a match by other rules": ("UPDATE matches SET recipe = 'older' WHERE rowid_ = 1", "matches by other rules than those in force"),
+    "a match by other rules": ("UPDATE matches SET match_recipe = 'older' WHERE rowid_ = 1", "matches by other rules than those in force"),
     "no current crawl": ("UPDATE pages SET current_sighting_id = NULL WHERE id = 5", "pages whose current crawl is not the latest"),
     "another page's crawl": ("UPDATE pages SET current_sighting_id = 6 WHERE id = 2", "pages whose current crawl is not the latest"),
     "an earlier crawl": (
         (
-            f"UPDATE pages SET current_sighting_id = (SELECT previous_id FROM changes WHERE sighting_id = {CHANGED})"
+            f"UPDATE pages SET current_sighting_id = (SELECT previous_sighting_id FROM changes WHERE sighting_id = {CHANGED})"
             f" WHERE id = (SELECT page_id FROM changes WHERE sighting_id = {CHANGED})"
         ),
         "pages whose current crawl is not the latest",
@@ -124,7 +125,7 @@ DERIVED: dict[str, tuple[str, str]] = {
     "all changes gone": ("DELETE FROM changes", "pages whose changes are not those between their crawls"),
     "a change from another page": (
         (
-            f"UPDATE changes SET previous_id = (SELECT min(s.id) FROM sightings s WHERE s.page_id <> changes.page_id)"
+            f"UPDATE changes SET previous_sighting_id = (SELECT min(s.id) FROM sightings s WHERE s.page_id <> changes.page_id)"
             f" WHERE sighting_id = {CHANGED}"
         ),
         "changes that do not lie between two crawls of their page that count",
@@ -134,7 +135,7 @@ DERIVED: dict[str, tuple[str, str]] = {
         "changes that do not lie between two crawls of their page that count",
     ),
     "a change to itself": (
-        f"UPDATE changes SET previous_id = sighting_id WHERE sighting_id = {CHANGED}",
+        f"UPDATE changes SET previous_sighting_id = sighting_id WHERE sighting_id = {CHANGED}",
         "changes that do not lie between two crawls of their page that count",
     ),
     "a change at another time": (
@@ -142,7 +143,7 @@ DERIVED: dict[str, tuple[str, str]] = {
         "changes that do not lie between two crawls of their page that count",
     ),
     "a change from nothing": (
-        f"UPDATE changes SET previous_id = 9999 WHERE sighting_id = {CHANGED}",
+        f"UPDATE changes SET previous_sighting_id = 9999 WHERE sighting_id = {CHANGED}",
         "rows of changes that name one of sightings that is not there",
     ),
     "a change of nothing": (
@@ -161,7 +162,7 @@ DERIVED: dict[str, tuple[str, str]] = {
     "a summary": ("UPDATE summaries SET changes = 99 WHERE page_id = 5", WRONG_SUMMARIES),
     "a summary's publisher": ("UPDATE summaries SET publisher = 'x' WHERE page_id = 5", WRONG_SUMMARIES),
     "a summary gone": ("DELETE FROM summaries WHERE page_id = 5", "pages without a summary of their current crawl"),
-    "a place": ("UPDATE summaries SET place = 'alone' WHERE place = 'member'", WRONG_CLUSTERS),
+    "a place": ("UPDATE summaries SET cluster_role = 'alone' WHERE cluster_role = 'member'", WRONG_CLUSTERS),
     "a cluster gone": (
         f"DELETE FROM clusters WHERE page_id = {CLUSTERED}",
         "rows of cluster_members that name one of clusters that is not there",
@@ -175,10 +176,10 @@ DERIVED: dict[str, tuple[str, str]] = {
     "a member gone": (f"DELETE FROM cluster_members WHERE cluster_id = {CLUSTERED}", "clusters that do not have the articles"),
     "a cluster of pages that do not match": (
         (
-            "INSERT INTO clusters SELECT page_id, 2, 1, 0, 1, 0, NULL, NULL, first_at, first_at, 0 FROM summaries"
-            " WHERE place = 'alone' LIMIT 1; INSERT INTO cluster_members SELECT c.page_id, v.page_id, 'near', 0.9, 0.9, NULL"
+            "INSERT INTO clusters SELECT page_id, 2, 1, 0, 1, 0, NULL, NULL, first_crawled_at, first_crawled_at, 0 FROM summaries"
+            " WHERE cluster_role = 'alone' LIMIT 1; INSERT INTO cluster_members SELECT c.page_id, v.page_id, 'near', 0.9, 0.9, NULL"
             " FROM clusters c, summaries v WHERE c.first_hour = 0 AND c.near = 1 AND c.first_published IS NULL"
-            " AND v.place = 'alone' AND v.page_id <> c.page_id LIMIT 1"
+            " AND v.cluster_role = 'alone' AND v.page_id <> c.page_id LIMIT 1"
         ),
         WRONG_CLUSTERS,
     ),
@@ -189,7 +190,7 @@ DERIVED: dict[str, tuple[str, str]] = {
 def test_what_is_derived_is_found_altered_and_made_again(folder: Path, harm: str) -> None:
     db = folder / "dedup.db"
     sql, words = DERIVED[harm]
-    sql = sql.replace("rowid_ = 1", "(a, b) = (SELECT a, b FROM matches LIMIT 1)")
+    sql = sql.replace("rowid_ = 1", "(text_a_id, text_b_id) = (SELECT text_a_id, text_b_id FROM matches LIMIT 1)")
     before, base, summed = running.dump(db), base_rows(db), summed_rows(db)
     assert damaging.by_sql(db, *sql.split("; ")) > 0
     those = found(folder)
@@ -210,7 +211,7 @@ def test_every_way_at_once_is_put_right_at_once(either: str, folder: Path) -> No
     before, base = running.dump(db), base_rows(db)
     for n, harm in enumerate(DERIVED):
         if not harm.startswith(("all ", "no commits")):
-            sql = DERIVED[harm][0].replace("rowid_ = 1", "(a, b) = (SELECT a, b FROM matches LIMIT 1)")
+            sql = DERIVED[harm][0].replace("rowid_ = 1", "(text_a_id, text_b_id) = (SELECT text_a_id, text_b_id FROM matches LIMIT 1)")
             damaging.by_sql(db, *sql.replace("= 5", f"= {5 + n}").split("; "))
     (folder / "dedup.db.index").write_bytes(b"none")
     assert run(folder, "doctor", "--repair").code == 0
@@ -247,10 +248,10 @@ LOST: dict[str, tuple[str, str]] = {
     "metadata gone": ("DELETE FROM metadata WHERE id = 5", "rows of sightings that name one of metadata that is not there"),
     "an alias gone": ("DELETE FROM aliases WHERE id = 5", "rows of readings that name one of aliases that is not there"),
     "a file gone": ("DELETE FROM files WHERE id = 5", "rows of readings that name one of files that is not there"),
-    "a directory gone": ("DELETE FROM directories", "rows of files that name one of directories that is not there"),
+    "a directory gone": ("DELETE FROM crawl_directories", "rows of files that name one of crawl_directories that is not there"),
     "another page's revision": ("UPDATE sightings SET revision_id = 9 WHERE id = 5", "crawls of another page's revision"),
-    "another file's reading": ("UPDATE files SET reading_id = 9 WHERE id = 5", "files whose reading is another file's: 1 (/"),
-    "no reading": ("UPDATE files SET reading_id = NULL WHERE id = 5", "files that are neither an article nor a fault: 1 (/"),
+    "another file's reading": ("UPDATE files SET current_reading_id = 9 WHERE id = 5", "files whose reading is another file's: 1 (/"),
+    "no reading": ("UPDATE files SET current_reading_id = NULL WHERE id = 5", "files that are neither an article nor a fault: 1 (/"),
     "a page's URL": (
         "UPDATE pages SET url = 'https://gazette.example/other' WHERE id = 5",
         "pages with another URL than the addresses in their files give: 1 (https://gazette.example/other)",
@@ -305,7 +306,7 @@ def test_the_altered_page_is_named_and_its_text_is_not_made_from_what_is_altered
 def test_what_cannot_be_repaired_does_not_keep_the_rest_from_it(folder: Path) -> None:
     db = folder / "dedup.db"
     damaging.by_sql(
-        db, "UPDATE revisions SET body = body || '.' WHERE id = 5", "DELETE FROM changes", "DELETE FROM passages WHERE text_id = 9"
+        db, "UPDATE revisions SET body = body || '.' WHERE id = 5", "DELETE FROM changes", "DELETE FROM text_fingerprints WHERE text_id = 9"
     )
     assert {f["repairable"] for f in found(folder)} == {True, False}
     run(folder, "doctor", "--repair")
@@ -317,7 +318,7 @@ def test_a_repair_that_damage_stops_takes_back_what_it_began_and_says_so(folder:
     """Without its crawl a revision cannot be matched again; current crawls can be put right all the same."""
     db = folder / "dedup.db"
     damaging.by_sql(
-        db, "DELETE FROM sightings WHERE id = 7", "DELETE FROM passages WHERE text_id = 9", "UPDATE pages SET current_sighting_id = 4"
+        db, "DELETE FROM sightings WHERE id = 7", "DELETE FROM text_fingerprints WHERE text_id = 9", "UPDATE pages SET current_sighting_id = 4"
     )
     matches = running.dump(db, "matches")
     ran = run(folder, "doctor", "--repair", "--format", "json")
@@ -454,8 +455,8 @@ def test_an_index_that_is_behind_is_no_fault(folder: Path) -> None:
     with open_database(str(folder / "dedup.db")) as database:
         own, signatures = uuid.UUID(store.settings.get(database, "uuid")).bytes, list(store.texts.all_signatures(database))
     with closing(sqlite3.connect(folder / "dedup.db")) as connection:
-        first = connection.execute("SELECT token, text_id FROM batches ORDER BY id LIMIT 1").fetchone()
-        connection.execute("INSERT INTO batches (token, text_id) SELECT randomblob(16), max(id) FROM texts")
+        first = connection.execute("SELECT token, last_text_id FROM batches ORDER BY id LIMIT 1").fetchone()
+        connection.execute("INSERT INTO batches (token, last_text_id) SELECT randomblob(16), max(id) FROM texts")
         connection.commit()
     index = lsh.new_index(str(_index(folder, ".index")), own, 0.7, 128)
     index.add([t for t, _ in signatures if t <= first[1]], [s for t, s in signatures if t <= first[1]], first[0])

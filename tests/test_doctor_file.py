@@ -176,10 +176,10 @@ def test_entries_of_rows_that_are_gone_are_no_reason_to_forget_them(folder: Path
 
 def test_where_only_what_is_derived_is_damaged_that_is_said(folder: Path) -> None:
     db = folder / "dedup.db"
-    damaging.overwrite(db, damaging.leaves(db, "represented"), bytes)
+    damaging.overwrite(db, damaging.leaves(db, "followers"), bytes)
     those = told(found(folder))
-    assert "all rows of directories, pages, aliases, metadata, revisions, sightings, files, readings that are known of can be read" in those
-    assert "only what is derived is damaged (represented)" in those
+    assert "all rows of crawl_directories, pages, aliases, metadata, revisions, sightings, files, readings that are known of can be read" in those
+    assert "only what is derived is damaged (followers)" in those
 
 
 def test_tables_that_cannot_be_listed(folder: Path) -> None:

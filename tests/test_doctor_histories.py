@@ -86,21 +86,21 @@ def _rows(db: Path, sql: str) -> list[tuple[object, ...]]:
         return connection.execute(sql).fetchall()
 
 
-SUBSTANCE = "sighting_id = (SELECT min(sighting_id) FROM changes WHERE stealth = 1)"
+SUBSTANCE = "sighting_id = (SELECT min(sighting_id) FROM changes WHERE silent = 1)"
 REMOVAL = "sighting_id = (SELECT min(sighting_id) FROM changes WHERE kind = 'removed')"
 RETURN = "sighting_id = (SELECT min(sighting_id) FROM changes WHERE returned = 1)"
 CORRECTION = "sighting_id = (SELECT min(sighting_id) FROM changes WHERE corrected = 1)"
 METADATA = "sighting_id = (SELECT min(sighting_id) FROM changes WHERE kind = 'metadata')"
 TWICE = "id IN (SELECT sighting_id FROM readings GROUP BY sighting_id HAVING count(DISTINCT metadata_id) > 1)"
-PAIR = "(a, b) = (SELECT a, b FROM matches LIMIT 1)"
+PAIR = "(text_a_id, text_b_id) = (SELECT text_a_id, text_b_id FROM matches LIMIT 1)"
 OTHER = "d.sighting_id = sightings.id AND d.metadata_id <> sightings.metadata_id"
 
 HARMS: dict[tuple[str, str], list[tuple[str, str]]] = {
-    ("sightings", "standing"): [
-        ("standing = 'truncated' WHERE id = (SELECT min(previous_id) FROM changes)", WRONG_SIGHTINGS),
-        ("standing = 'superseded' WHERE id = (SELECT max(sighting_id) FROM changes)", WRONG_SIGHTINGS),
-        ("standing = 'overruled' WHERE id = 1", WRONG_SIGHTINGS),
-        ("standing = 'counted' WHERE standing = 'truncated'", WRONG_SIGHTINGS),
+    ("sightings", "status"): [
+        ("status = 'truncated' WHERE id = (SELECT min(previous_sighting_id) FROM changes)", WRONG_SIGHTINGS),
+        ("status = 'superseded' WHERE id = (SELECT max(sighting_id) FROM changes)", WRONG_SIGHTINGS),
+        ("status = 'overruled' WHERE id = 1", WRONG_SIGHTINGS),
+        ("status = 'counted' WHERE status = 'truncated'", WRONG_SIGHTINGS),
     ],
     ("sightings", "check_status"): [
         ("check_status = 'mismatched' WHERE id = 1", WRONG_SIGHTINGS),
@@ -116,9 +116,9 @@ HARMS: dict[tuple[str, str], list[tuple[str, str]]] = {
         (f"metadata_id = (SELECT metadata_id FROM readings d WHERE {OTHER}) WHERE {TWICE}", WRONG_SIGHTINGS),
         ("metadata_id = 1 WHERE id = 5", WRONG_SIGHTINGS),
     ],
-    ("sightings", "crawled_at_from"): [
-        ("crawled_at_from = 'mtime' WHERE id = 1", WRONG_SIGHTINGS),
-        ("crawled_at_from = 'file' WHERE crawled_at_from = 'mtime'", WRONG_SIGHTINGS),
+    ("sightings", "crawled_at_source"): [
+        ("crawled_at_source = 'mtime' WHERE id = 1", WRONG_SIGHTINGS),
+        ("crawled_at_source = 'file' WHERE crawled_at_source = 'mtime'", WRONG_SIGHTINGS),
     ],
     ("readings", "check_cause"): [
         ("check_cause = 'altered' WHERE check_cause = 'stale'", WRONG_CAUSES),
@@ -132,9 +132,9 @@ HARMS: dict[tuple[str, str], list[tuple[str, str]]] = {
     ("matches", "similarity"): [("similarity = 0.99", WRONG_MATCHES), (f"similarity = 0.1 WHERE {PAIR}", WRONG_MATCHES)],
     ("matches", "containment"): [(f"containment = 0.1 WHERE {PAIR}", WRONG_MATCHES)],
     ("matches", "coverage"): [(f"coverage = 0.0 WHERE {PAIR}", WRONG_MATCHES)],
-    ("matches", "shared"): [(f"shared = shared + 1 WHERE {PAIR}", WRONG_MATCHES)],
-    ("matches", "longest"): [(f"longest = 0 WHERE {PAIR}", WRONG_MATCHES)],
-    ("matches", "masked"): [(f"masked = '[\"x\"]' WHERE {PAIR}", WRONG_MATCHES)],
+    ("matches", "shared_characters"): [(f"shared_characters = shared_characters + 1 WHERE {PAIR}", WRONG_MATCHES)],
+    ("matches", "longest_passage"): [(f"longest_passage = 0 WHERE {PAIR}", WRONG_MATCHES)],
+    ("matches", "masked_boilerplate"): [(f"masked_boilerplate = '[\"x\"]' WHERE {PAIR}", WRONG_MATCHES)],
     ("changes", "title_changed"): [
         (f"title_changed = 1 WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
         ("title_changed = 0 WHERE title_changed = 1", WRONG_CLASSIFICATIONS),
@@ -153,23 +153,23 @@ HARMS: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("kind = 'typo'", WRONG_CLASSIFICATIONS),
     ],
     ("changes", "severity"): [(f"severity = 'trivial' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS)],
-    ("changes", "channels"): [(f"channels = '[]' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS), (f"channels = NULL WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS)],
+    ("changes", "parts"): [(f"parts = '[]' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS), (f"parts = NULL WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS)],
     ("changes", "evidence"): [(f"evidence = '[]' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS), (f"evidence = 'x' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS)],
-    ("changes", "stealth"): [("stealth = 0 WHERE stealth = 1", WRONG_CLASSIFICATIONS), (f"stealth = 1 WHERE {METADATA}", WRONG_CLASSIFICATIONS)],
+    ("changes", "silent"): [("silent = 0 WHERE silent = 1", WRONG_CLASSIFICATIONS), (f"silent = 1 WHERE {METADATA}", WRONG_CLASSIFICATIONS)],
     ("changes", "corrected"): [("corrected = 0 WHERE corrected = 1", WRONG_CLASSIFICATIONS), (f"corrected = 1 WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS)],
-    ("changes", "edit"): [(f"edit = randomblob(16) WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS), (f"edit = NULL WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS)],
-    ("changes", "past"): [
-        (f"past = '' WHERE {RETURN}", WRONG_CLASSIFICATIONS),
-        (f"past = '{{}}' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
-        (f"past = NULL WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
+    ("changes", "edit_digest"): [(f"edit_digest = randomblob(16) WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS), (f"edit_digest = NULL WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS)],
+    ("changes", "page_history"): [
+        (f"page_history = '' WHERE {RETURN}", WRONG_CLASSIFICATIONS),
+        (f"page_history = '{{}}' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
+        (f"page_history = NULL WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
     ],
-    ("changes", "judged_by"): [(f"judged_by = 'older' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS), ("judged_by = NULL", WRONG_CLASSIFICATIONS)],
+    ("changes", "classified_by"): [(f"classified_by = 'older' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS), ("classified_by = NULL", WRONG_CLASSIFICATIONS)],
 }  # fmt: skip
 """(table, column) → statements after UPDATE … SET that alter it, each with what `doctor` reports."""
 KEYS = {
-    "matches": {"a", "b", "recipe", "found_at", "quoted"},
+    "matches": {"text_a_id", "text_b_id", "match_recipe", "confirmed_at", "quoted_share"},
     "sightings": {"id", "page_id", "crawled_at", "revision_id"},
-    "changes": {"sighting_id", "previous_id", "page_id", "at", "returned", "fields"},
+    "changes": {"sighting_id", "previous_sighting_id", "page_id", "at", "returned", "fields"},
 }
 """Columns that are keys, are compared by the check `records`, or cannot be computed from what is stored."""
 EACH = [pytest.param(table, sql, words, id=f"{table}: {sql[:60]}") for (table, _), those in HARMS.items() for sql, words in those]
@@ -225,7 +225,7 @@ def test_what_is_computed_in_parts_is_what_is_computed_at_once(folder: Path, mon
     for module, name in ((histories, "SLICE"), (records, "CHUNK"), (page_history, "CHUNK"), (mismatch_causes, "CHUNK")):
         monkeypatch.setattr(module, name, 2)
     assert found(folder) == []
-    damaging.by_sql(folder / "dedup.db", "UPDATE changes SET severity = 'trivial'", "UPDATE sightings SET crawled_at_from = 'mtime'")
+    damaging.by_sql(folder / "dedup.db", "UPDATE changes SET severity = 'trivial'", "UPDATE sightings SET crawled_at_source = 'mtime'")
     whats = [f.message for f in examined(folder) if f.check == "histories"]
     number = _rows(folder / "dedup.db", "SELECT count(*) FROM sightings")[0][0]
     assert f"{WRONG_SIGHTINGS}: {int(str(number)) - 1:,} (" in whats[0]
@@ -306,8 +306,8 @@ def pruned(pruned_crawl: Path, tmp_path: Path) -> Path:
 
 
 BODILESS = "(SELECT s.id FROM sightings s JOIN revisions r ON r.id = s.revision_id WHERE r.pruned_at IS NOT NULL)"
-OF_PRUNED = f"sighting_id IN {BODILESS} AND previous_id IN {BODILESS}"
-OF_REST = f"sighting_id NOT IN {BODILESS} AND previous_id NOT IN {BODILESS}"
+OF_PRUNED = f"sighting_id IN {BODILESS} AND previous_sighting_id IN {BODILESS}"
+OF_REST = f"sighting_id NOT IN {BODILESS} AND previous_sighting_id NOT IN {BODILESS}"
 ON_ONE_PAGE = f"page_id IN (SELECT page_id FROM changes WHERE {OF_PRUNED} AND returned = 1) AND kind IS NOT NULL AND {OF_REST}"
 
 
@@ -328,7 +328,7 @@ def test_beside_pruned_bodies_the_rest_is_repaired_and_their_judgements_are_kept
 def test_judging_again_keeps_each_judgement_of_pruned_bodies(pruned: Path) -> None:
     """A page that went from one state to another twice was judged differently each time."""
     db = pruned / "dedup.db"
-    pairs = "SELECT count(DISTINCT kind || severity || past) AS n FROM changes c JOIN sightings x ON x.id = c.previous_id"
+    pairs = "SELECT count(DISTINCT kind || severity || page_history) AS n FROM changes c JOIN sightings x ON x.id = c.previous_sighting_id"
     pairs += (
         f" JOIN sightings y ON y.id = c.sighting_id WHERE c.{OF_PRUNED.replace('AND ', 'AND c.')} GROUP BY x.revision_id, y.revision_id"
     )

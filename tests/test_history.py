@@ -273,7 +273,7 @@ def test_the_source_of_a_crawl_time_does_not_depend_on_which_file_came_first(tmp
             running.scan(crawl, db)
         found.append(running.dump(db))
     assert found[0] == found[1]
-    assert [r["crawled_at_from"] for r in found[0] if r["table"] == "sightings"] == ["file"]
+    assert [r["crawled_at_source"] for r in found[0] if r["table"] == "sightings"] == ["file"]
 
 
 def test_a_file_without_crawl_times_that_goes_back_is_crawled_again(place: tuple[Path, Path]) -> None:

@@ -149,7 +149,7 @@ def test_what_a_text_quotes_does_not_depend_on_which_of_its_bodies_came_first(tm
         expected = found if expected is None else expected
         assert found == expected, order
     assert expected is not None
-    assert [(m["relation"], m["quoted"]) for m in expected] == [("copy", 0.0)]
+    assert [(m["relation"], m["quoted_share"]) for m in expected] == [("copy", 0.0)]
 
 
 def test_texts_under_min_characters_take_part_in_exact_matching_only(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def withdraw(database: WritableDatabase, *keys: str, now: str = AT) -> int:
 def test_an_alert_keeps_its_own_copy_of_what_it_tells_and_is_due_at_each_channel(database: WritableDatabase) -> None:
     happened = event(stealth=True, similarity=0.5)
     assert write(database, BOTH, happened) == 1
-    assert rows(database, "name", "rule", "channel", "state", "due_at", "attempts") == [
+    assert rows(database, "public_id", "rule", "channel", "status", "due_at", "attempts") == [
         (alert_id("all", "change:1"), "all", channel, "pending", AT, 0) for channel in ("a", "b")
     ]
     (kept,) = store.alerts.list_latest(database, 9)
@@ -70,7 +70,7 @@ def test_without_a_rule_that_it_meets_nothing_is_written_or_asked(database: Writ
         assert outbox.write(transaction, [event(severity="trivial")], ONE, AT) == 0
         assert asked[begun:] == []
     database.connection.set_trace_callback(None)
-    assert rows(database, "name") == []
+    assert rows(database, "public_id") == []
 
 
 def test_what_is_rolled_back_tells_nothing(database: WritableDatabase) -> None:
@@ -81,16 +81,16 @@ def test_what_is_rolled_back_tells_nothing(database: WritableDatabase) -> None:
 
     with pytest.raises(RuntimeError):
         fail()
-    assert rows(database, "name") == []
+    assert rows(database, "public_id") == []
 
 
 def test_the_same_event_again_writes_nothing_whatever_became_of_it(database: WritableDatabase) -> None:
     assert write(database, BOTH, event(), event()) == 1
     with database.transaction() as transaction:
         store.alerts.mark_sent(transaction, [1], AT, "m")
-    before = rows(database, "name", "channel", "state", "due_at", "told")
+    before = rows(database, "public_id", "channel", "status", "due_at", "payload")
     assert write(database, BOTH, event(at=after(5), told={**event().payload, "published_at": AT}), now=after(9)) == 0
-    assert rows(database, "name", "channel", "state", "due_at", "told") == before
+    assert rows(database, "public_id", "channel", "status", "due_at", "payload") == before
 
 
 def test_what_several_rules_send_to_one_channel_goes_there_by_the_first(database: WritableDatabase) -> None:
@@ -108,7 +108,7 @@ def test_what_is_withdrawn_before_it_is_sent_is_not_sent_and_what_was_sent_stays
     with database.transaction() as transaction:
         store.alerts.mark_sent(transaction, [1], AT, "m")
     assert withdraw(database, "change:1", "change:9") == 1
-    assert rows(database, "url", "channel", "state") == [
+    assert rows(database, "url", "channel", "status") == [
         ("https://paper.example/1", "a", "sent"),
         ("https://paper.example/1", "b", "withdrawn"),
         ("https://paper.example/2", "a", "pending"),
@@ -124,8 +124,8 @@ def test_what_was_withdrawn_and_is_so_again_is_sent_where_it_was_not(database: W
     withdraw(database, "change:1")
     told = {**event().payload, "published_at": AT}
     write(database, BOTH, event(told=told), now=after(5))
-    assert rows(database, "channel", "state", "due_at", "withdrawn_at") == [("a", "sent", AT, None), ("b", "pending", after(5), None)]
-    assert json.loads(rows(database, "told")[0][0]) == told
+    assert rows(database, "channel", "status", "due_at", "withdrawn_at") == [("a", "sent", AT, None), ("b", "pending", after(5), None)]
+    assert json.loads(rows(database, "payload")[0][0]) == told
 
 
 def test_a_backlog_is_due_later_and_all_of_it_at_once(database: WritableDatabase) -> None:
@@ -136,7 +136,7 @@ def test_a_backlog_is_due_later_and_all_of_it_at_once(database: WritableDatabase
 
 def test_text_that_no_encoding_has_does_not_stop_the_work(database: WritableDatabase) -> None:
     write(database, ONE, event(told={**event().payload, "path": "\ud800"}))
-    assert json.loads(rows(database, "told")[0][0])["path"] == "?"
+    assert json.loads(rows(database, "payload")[0][0])["path"] == "?"
 
 
 # Incidents
@@ -149,8 +149,8 @@ def edits(*numbers: int, **given: Any) -> list[Any]:
 def told(database: WritableDatabase) -> list[tuple[Any, ...]]:
     """(pages, state) of what is told of the incident, at channel `a`; and of pages by themselves."""
     return database.rows(
-        "SELECT a.event, a.pages, d.state FROM alerts a JOIN deliveries d ON d.alert_id = a.id"
-        " WHERE d.channel = 'a' AND d.state <> 'withdrawn'"
+        "SELECT a.event_key, a.page_count, d.status FROM alerts a JOIN deliveries d ON d.alert_id = a.id"
+        " WHERE d.channel = 'a' AND d.status <> 'withdrawn'"
     )
 
 
@@ -187,7 +187,7 @@ def test_pages_join_until_the_incident_is_told_whatever_batch_they_come_in(datab
     for n in range(1, 6):
         write(database, INCIDENTS, *edits(n), now=after(n))
     assert told(database) == [("incident:ab:1", 5, "pending")]
-    assert (5, after(63)) in rows(database, "pages", "due_at")
+    assert (5, after(63)) in rows(database, "page_count", "due_at")
 
 
 def test_pages_that_were_told_of_by_themselves_are_among_the_incident_s_and_stay_sent(database: WritableDatabase) -> None:
@@ -200,9 +200,9 @@ def test_pages_that_were_told_of_by_themselves_are_among_the_incident_s_and_stay
 def test_what_an_incident_tells_never_changes_once_it_is_due(database: WritableDatabase) -> None:
     """It may have been sent, and not be marked yet."""
     write(database, INCIDENTS, *edits(1, 2, 3))
-    before = rows(database, "pages", "told")[-1]
+    before = rows(database, "page_count", "payload")[-1]
     write(database, INCIDENTS, *edits(4), now=after(60))
-    assert before in rows(database, "pages", "told")
+    assert before in rows(database, "page_count", "payload")
     assert told(database) == [("incident:ab:1", 3, "pending"), ("incident:ab:2", 1, "pending")]
 
 
@@ -274,20 +274,20 @@ def test_whatever_happens_in_whatever_order_each_change_that_stands_is_told_once
                 standing -= {f"change:{n}" for n in numbers}
             else:
                 send_due(database, after(now))
-        on_its_way = "EXISTS (SELECT 1 FROM deliveries d WHERE d.alert_id = {} AND d.channel = 'a' AND d.state {})"
-        alone, folded = on_its_way.format("a.id", "= 'pending'"), on_its_way.format("a.folded_into", "IN ('pending', 'sent')")
+        on_its_way = "EXISTS (SELECT 1 FROM deliveries d WHERE d.alert_id = {} AND d.channel = 'a' AND d.status {})"
+        alone, folded = on_its_way.format("a.id", "= 'pending'"), on_its_way.format("a.folded_into_id", "IN ('pending', 'sent')")
         sent = on_its_way.format("a.id", "= 'sent'")
         for key, stands, pending, is_folded, was_sent in database.rows(
-            f"SELECT a.event, a.withdrawn_at IS NULL, {alone}, coalesce({folded}, 0), {sent} FROM alerts a WHERE a.pages IS NULL"
+            f"SELECT a.event_key, a.withdrawn_at IS NULL, {alone}, coalesce({folded}, 0), {sent} FROM alerts a WHERE a.page_count IS NULL"
         ):
             assert stands == (key in standing)
             assert not (pending and (is_folded or was_sent))
             assert pending or is_folded or was_sent or not stands
             assert stands or not pending
         for pages, members in database.rows(
-            "SELECT a.pages, (SELECT count(DISTINCT m.url) FROM alerts m WHERE m.folded_into = a.id AND m.withdrawn_at IS NULL)"
-            " FROM alerts a JOIN deliveries d ON d.alert_id = a.id AND d.channel = 'a' AND d.state = 'pending'"
-            " WHERE a.pages IS NOT NULL AND a.open_until > ?",
+            "SELECT a.page_count, (SELECT count(DISTINCT m.url) FROM alerts m WHERE m.folded_into_id = a.id AND m.withdrawn_at IS NULL)"
+            " FROM alerts a JOIN deliveries d ON d.alert_id = a.id AND d.channel = 'a' AND d.status = 'pending'"
+            " WHERE a.page_count IS NOT NULL AND a.open_until > ?",
             after(now),
         ):
             assert pages == members > 0
@@ -323,4 +323,4 @@ def test_an_alert_s_rule_and_texts_are_bound_not_spliced(database: WritableDatab
     write(database, ONE, replace(event(), key=attack, title=attack, url=attack, publisher=attack))
     assert withdraw(database, attack) == 1
     assert store.alerts.list_latest(database, 9, rule=attack) == []
-    assert rows(database, "title", "state") == [(attack, "withdrawn")]
+    assert rows(database, "title", "status") == [(attack, "withdrawn")]

@@ -386,7 +386,7 @@ def test_what_was_stale_stays_so_though_the_state_that_it_claims_has_no_body(tmp
     (row,) = (s for s in running.dump(db, "sightings") if s["check_status"] == "mismatched")
     assert row["check_cause"] == "stale"
     replace(Made(aged.some_words(5), title="또", crawled_at="2026-03-05 00:30:00"), claim=None).write(tmp_path / "crawl", "5.md")
-    first = next(s for s in running.dump(db, "readings") if s["check_status"] == "verified")["claimed"]
+    first = next(s for s in running.dump(db, "readings") if s["check_status"] == "verified")["claimed_digest"]
     Made(aged.some_words(6), title="또", crawled_at="2026-03-06 00:30:00", claim=first).write(tmp_path / "crawl", "6.md")
     assert run(tmp_path, "scan").code == 0
     causes = [s["check_cause"] for s in running.dump(db, "sightings") if s["check_status"] == "mismatched"]
@@ -433,7 +433,7 @@ def test_every_command_copes_with_states_without_a_body(db: Path) -> None:
     assert "revisions without text" in run(folder, "status").out
     with closing(sqlite3.connect(db)) as connection:
         assert connection.execute("SELECT count(*) FROM history WHERE pruned_at IS NOT NULL AND body_characters > 100").fetchone()[0] > 0
-        assert connection.execute("SELECT DISTINCT body_before FROM changes_view WHERE pruned_before IS NOT NULL").fetchall() == [(None,)]
+        assert connection.execute("SELECT DISTINCT body_before FROM change_details WHERE pruned_before IS NOT NULL").fetchall() == [(None,)]
     assert run(folder, "backup", "backup.db").code == 0
     before = running.dump(db)
     assert running.dump(folder / "backup.db") == before

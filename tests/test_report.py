@@ -63,7 +63,7 @@ class Brute:
         self.since, self.until, self.house = since, until, house
         self.sightings = dump(db, "sightings")
         self.articles: dict[str, dict[str, Any]] = {}
-        for s in sorted((s for s in self.sightings if s["standing"] == "counted"), key=lambda s: (s["crawled_at"], s["state"])):
+        for s in sorted((s for s in self.sightings if s["status"] == "counted"), key=lambda s: (s["crawled_at"], s["state"])):
             first = self.articles.get(s["url"], {}).get("first_at", s["crawled_at"])
             self.articles[s["url"]] = {**s, "first_at": first}
         self.clusters: dict[str, list[str]] = {url: [url, *{m[0] for m in members}] for url, members in anew(folder).items()}
@@ -79,7 +79,7 @@ class Brute:
 
     def of(self, url: str) -> str:
         found = self.articles.get(url) or next(s for s in self.sightings if s["url"] == url)
-        return str(found["publisher"])
+        return str(found["publisher_printed"])
 
     def by(self, url: str) -> bool:
         return self.house is None or self.of(url) == self.house
@@ -124,9 +124,9 @@ class Brute:
             for u in self.clusters[c]:
                 a = self.articles[u]
                 if a["published_at"]:
-                    known = first.get(a["publisher"])
+                    known = first.get(a["publisher_printed"])
                     if known is None or a["published_at"] < known[0]:
-                        first[a["publisher"]] = a["published_at"], u
+                        first[a["publisher_printed"]] = a["published_at"], u
             order = sorted((at, name) for name, (at, _) in first.items())
             for at, name in order[1:]:
                 leader = order[0]
@@ -152,7 +152,7 @@ class Brute:
                 continue
             place = sum(hours >= end for end in EDIT_DELAY_HOURS)
             classes[place][0] += 1
-            classes[place][1] += c["stealth"]
+            classes[place][1] += c["silent"]
         return classes, unknown, before
 
 
@@ -194,7 +194,7 @@ def check(folder: Path, since: str | None, until: str | None, house: str | None)
     assert [(e["changes"], e["url"]) for e in f["edited"]] == sorted(((n, u) for u, n in edits.items()), key=lambda e: (-e[0], e[1]))[:10]
     classes, unknown, before = brute.after()
     assert ([[a["changes"], a["stealth"]] for a in f["after"]], f["after_unknown"], f["after_before"]) == (classes, unknown, before)
-    stealthy = sorted((c["at"] for c in brute.changes if c["stealth"]), reverse=True)
+    stealthy = sorted((c["at"] for c in brute.changes if c["silent"]), reverse=True)
     assert [s["at"] for s in f["stealth"]] == stealthy[:20]
     assert f["stealth_more"] == max(0, len(stealthy) - 20)
     return len(brute.arrived)
@@ -254,7 +254,7 @@ def test_pages_that_are_not_summed_up_are_said_to_be_missing(folder: Path) -> No
     assert run(folder, "scan").code == 0
     assert "just recorded" not in run(folder, "report").out
     with closing(sqlite3.connect(folder / "dedup.db")) as db, db:
-        db.execute("INSERT INTO due SELECT id FROM pages")
+        db.execute("INSERT INTO dirty_pages SELECT id FROM pages")
     assert told(folder)["head"]["due"] == 1
     for form in ("text", "html", "markdown"):
         assert "1 page was just recorded and not in it yet." in run(folder, "report", "-f", form).out

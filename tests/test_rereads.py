@@ -55,7 +55,7 @@ def deliveries(db: Path) -> list[tuple[str, str, str]]:
     """(kind, time of the event, state) of each."""
     with sqlite3.connect(db) as connection:
         return connection.execute(
-            "SELECT a.kind, a.at, d.state FROM alerts a JOIN deliveries d ON d.alert_id = a.id ORDER BY a.id"
+            "SELECT a.kind, a.at, d.status FROM alerts a JOIN deliveries d ON d.alert_id = a.id ORDER BY a.id"
         ).fetchall()
 
 
@@ -128,7 +128,7 @@ def test_alerts_that_wait_are_sent_with_the_new_time_and_those_that_were_sent_ar
     pending = sorted((kind, at[11:16]) for kind, at, state in deliveries(db) if state == "pending")
     assert pending == sorted([(change[0], "20:00"), (mismatch[0], "16:00")])
     with sqlite3.connect(db) as connection:
-        connection.execute("UPDATE deliveries SET state = 'sent' WHERE state = 'pending'")
+        connection.execute("UPDATE deliveries SET status = 'sent' WHERE status = 'pending'")
     before = deliveries(db)
     reread(settings(crawl, db, **told))
     assert [d for d in deliveries(db) if d[2] == "pending"] == []

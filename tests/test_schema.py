@@ -9,31 +9,17 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database
+from sqlite_utils import Database, Migrations
 
-from dedup.store import open_writable, schema
+from dedup import errors
+from dedup.store import open_database, open_writable, schema
 from tests.conftest import Ran, run
 from tests.crawl import Made
 
-DIGESTS = {
-    "0001_first": "8b976f348e5b77a0151a008f21c1f4d609801d653284eb52a3157f066ec39240",
-    "0002_batches": "0539b97c6f3138941414a5b6791892ebc40418fd046ef084ec84e3fc265f033f",
-    "0003_passages": "64fbffc7670334cd768af7f6e475829aa12067db66ce9973c7f1d2de529572a4",
-    "0004_pruned": "9bdeff592694ca8e18055eca9421ada94ead9a113cf1b07a01def8723db86b2c",
-    "0005_judged": "30ee8d556b4e470c8825b13a120400328bf5edc4a5c181d4e53fbc353f4ab8ca",
-    "0006_alerts": "277fa66188470e29d995948d337cb8e5ae65a52f8a914232f3915dedef200778",
-    "0007_summaries": "702c5918bedf029d44aa2db9efacc646d92bd36d2b7d47f1b58ce5ca40ac4b6f",
-    "0008_altered": "1ab32becebe49cf3597c2b4480ee1ba14d44ec9e4e35ff3c9e8c2d6c9f0a840b",
-    "0009_counted": "f031e8a7b68ef06a1bc0c4b5527167b257318bf02fd8734c9bd2b4162f70a5f0",
-    "0011_summaries_again": "df9ca54557e7a97c78bc06cca7f071d3c8a9c164133ccad1c725cbce50f2fb3d",
-    "0012_rereads": "224a14e598ac5240734dc4562e1a8fd6bb5e4f2dc78f315f02c83fc5ecc60362",
-    "0013_neighbours": "9a8add161bb884818d6e77496a09b9450575805f9ff89bab2fdce3158fc39cda",
-    "0014_mounts": "e0b70cb37acf97e781a4bc232dbcc17ae246dd36013cee65bb1fe14dacf30f51",
-    "0015_schedules": "6478378cb5349785e180c9d5b0da4b166ce6db8ee47bc74bba01a453e1adcca2",
-    "0016_quoted": "afa9e240cd3c4e3b7a8caa5ae4d6c372c947d7d16847a12b47b2b375f727de0b",
-}
-"""Migration → SHA-256 of the statements that it runs on a new database, one a line. A line is added with a migration and never changed:
-databases that ran another form of it would stay different for good. Write another migration instead."""
+DIGESTS = {"0001_base": "?"}
+"""Migration → SHA-256 of the statements that it runs on a new database, one a line. From the first
+release on a line is added with a migration and never changed: databases that ran another form of it would stay different for good. Write
+another migration instead."""
 
 
 def statements() -> Iterator[tuple[str, str]]:
@@ -55,7 +41,7 @@ def test_a_migration_is_never_altered() -> None:
     assert found.keys() == schema.MIGRATION_NAMES
 
 
-# Databases of before
+# Databases of other versions
 
 
 def made(path: Path) -> sqlite3.Connection:
@@ -74,48 +60,78 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def forget(connection: sqlite3.Connection, *names: str) -> None:
-    connection.executemany("DELETE FROM _sqlite_migrations WHERE name = ?", ((name,) for name in names))
+def later(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
+    """A later version of the program, which has another migration."""
+    migrations = Migrations(schema.migrations.name)
+    migrations(name="0001_base")(schema._base)
+    migrations(name="9999_later")(lambda db: db.execute(sql))
+    monkeypatch.setattr(schema, "migrations", migrations)
+    monkeypatch.setattr(schema, "MIGRATION_NAMES", schema.MIGRATION_NAMES | {"9999_later"})
+    monkeypatch.setattr(schema, "_expected_objects", schema._expected_objects.__wrapped__)
 
 
-def test_an_early_form_of_the_summaries_is_brought_up_to_date(folder: Path) -> None:
-    """0007 once made no column `text_id`, and fewer indexes."""
-    with closing(made(folder / "dedup.db")) as connection:
-        forget(connection, "0009_counted", "0011_summaries_again")
-        connection.execute("DROP VIEW articles")
-        connection.execute("DROP VIEW clusters_view")
-        connection.execute("DROP INDEX sightings_doubted")
-        connection.execute("DROP INDEX files_gone")
-        connection.execute("ALTER TABLE summaries DROP COLUMN text_id")
-        for sql in (d.sql for d in schema.differences(Database(connection)) if d.kind == "view"):
-            connection.execute(sql)
-    Made(aid="9999").write(folder / "crawl")
+def test_a_database_of_an_older_version_is_brought_up_to_date(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = run(folder, "dump", "--logical", "-f", "json").out
+    later(monkeypatch, "ALTER TABLE pages ADD COLUMN more TEXT")
+    with pytest.raises(errors.DatabaseUnreadableError, match="dedup scan"), open_database(str(folder / "dedup.db")):
+        pass
+    assert "older version" in doctor(folder).out
     assert run(folder, "scan").code == 0
+    assert run(folder, "dump", "--logical", "-f", "json").out == before
+    assert doctor(folder).json()["findings"] == []
     with closing(made(folder / "dedup.db")) as connection:
+        assert connection.execute("SELECT count(*), count(more) FROM pages").fetchone() == (3, 0)
         assert schema.differences(Database(connection)) == []
-        assert connection.execute("SELECT count(*), count(text_id) FROM summaries").fetchone() == (4, 4)
+    monkeypatch.undo()
+    ran = run(folder, "scan")
+    assert (ran.code, "newer version" in ran.err, "9999_later" in ran.err) == (3, True, True)
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("CREATE TABLE publishers (id INTEGER)", "already exists"),
+        ("UPDATE revisions SET page_id = page_id + 99", "foreign keys would be broken"),
+    ],
+)
+def test_a_migration_that_fails_leaves_the_database_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch, sql: str, words: str) -> None:
+    before = run(folder, "dump", "--logical", "-f", "json").out
+    later(monkeypatch, sql)
+    with pytest.raises(errors.DatabaseUnreadableError, match=words), open_writable(str(folder / "dedup.db"), "test"):
+        pass
+    monkeypatch.undo()
+    assert run(folder, "dump", "--logical", "-f", "json").out == before
     assert run(folder, "doctor").code == 0
 
 
-def test_an_early_form_of_0004_is_brought_up_to_date(tmp_path: Path) -> None:
-    """It made the view that 0005 makes."""
-    with closing(made(tmp_path / "a.db")) as connection:
-        db = Database(connection)
-        schema.migrations.apply(db, stop_before="0005_judged")
-        connection.execute("CREATE VIEW changes_view AS SELECT 1")
-    with open_writable(str(tmp_path / "a.db"), "test"):
-        pass
-    with closing(made(tmp_path / "a.db")) as connection:
-        assert schema.differences(Database(connection)) == []
+def content(connection: sqlite3.Connection) -> list[str]:
+    """All tables with their rows, without SQLite's own."""
+    return [line for line in connection.iterdump() if "sqlite_stat" not in line and "ANALYZE" not in line]
+
+
+@pytest.mark.parametrize("args", [("scan",), ("status",), ("reindex",), ("backup", "kept.db"), ("doctor",), ("doctor", "--repair")])
+def test_a_database_of_a_development_version_is_refused(folder: Path, args: tuple[str, ...]) -> None:
+    with closing(made(folder / "dedup.db")) as connection:
+        connection.execute("UPDATE _sqlite_migrations SET name = '0001_first'")
+        before = content(connection)
+    ran = run(folder, *args)
+    assert ran.code == (1 if args[0] == "doctor" else 3)
+    told = ran.out + ran.err
+    assert "was written by a development version of dedup, before the first release, and cannot be migrated" in told
+    assert "the crawl into a new database." in told
+    assert args[0] == "doctor" or ran.err.count("\n") == 1
+    with closing(made(folder / "dedup.db")) as connection:
+        assert content(connection) == before
+    assert not (folder / "kept.db").exists()
 
 
 # What the doctor says and does
 
 ALTERED = {
-    "an index that is missing": "DROP INDEX matches_b",
-    "an index of other columns": "DROP INDEX matches_b; CREATE INDEX matches_b ON matches (relation)",
-    "a trigger that is missing": "DROP TRIGGER due_sighting_new",
-    "a trigger that does nothing": "DROP TRIGGER due_change_new; CREATE TRIGGER due_change_new AFTER INSERT ON changes BEGIN SELECT 1; END",
+    "an index that is missing": "DROP INDEX matches_text_b",
+    "an index of other columns": "DROP INDEX matches_text_b; CREATE INDEX matches_text_b ON matches (relation)",
+    "a trigger that is missing": "DROP TRIGGER dirty_page_sighting_inserted",
+    "a trigger that does nothing": "DROP TRIGGER dirty_page_change_inserted; CREATE TRIGGER dirty_page_change_inserted AFTER INSERT ON changes BEGIN SELECT 1; END",
     "a view that is missing": "DROP VIEW history",
     "a view of other columns": "DROP VIEW history; CREATE VIEW history AS SELECT 1",
     "summaries that are missing": "DROP TABLE summaries",
@@ -150,9 +166,9 @@ def test_what_is_derived_of_the_schema_is_found_and_made_again(folder: Path, scr
 @pytest.mark.parametrize("script", ["PRAGMA foreign_keys=OFF; DROP TABLE readings", "ALTER TABLE pages DROP COLUMN current_sighting_id"])
 def test_a_table_that_was_lost_is_told_and_not_made_again(folder: Path, script: str) -> None:
     with closing(made(folder / "dedup.db")) as connection:
-        for view in ("history", "articles", "clusters_view", "current_articles", "duplicates"):
+        for view in ("history", "articles", "cluster_details", "current_articles", "duplicates"):
             connection.execute(f"DROP VIEW {view}")
-        connection.executescript(f"DROP INDEX pages_current; DROP TRIGGER due_current; {script}")
+        connection.executescript(f"DROP INDEX pages_current_sighting; DROP TRIGGER dirty_page_current_sighting_updated; {script}")
     for options in ((), ("--repair",)):
         ran = doctor(folder, *options)
         assert ran.code == 1

@@ -465,7 +465,7 @@ def test_the_same_crawl_read_again_with_another_publisher_is_found_by_that(crawl
 def test_a_text_that_no_counted_crawl_shows_is_not_found(crawl: Path, db: Path) -> None:
     scanned(crawl, db, numbered(1, "예산안 이야기"))
     with closing(sqlite3.connect(db, isolation_level=None)) as asked:
-        asked.execute("UPDATE sightings SET standing = 'overruled'")
+        asked.execute("UPDATE sightings SET status = 'overruled'")
     assert titles(db, "예산안") == []
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
 import stat
 import subprocess
@@ -17,14 +16,9 @@ import pytest
 import sqlite_utils
 
 from dedup import errors, store
-from dedup.config import Settings
-from dedup.maintenance.reindex import reindex_changes
-from dedup.scan.recipes import build_change_rules
-from dedup.store import Database, open_database, open_writable, schema
+from dedup.store import Database, open_database, open_writable
 from tests import running
-from tests.conftest import run
-from tests.crawl import Made, words
-from tests.test_stories import command_scan, derived, paper, story, wire_copy
+from tests.crawl import Made
 
 
 @pytest.fixture
@@ -122,7 +116,7 @@ def test_the_views_speak_for_themselves(db: Path) -> None:
         "2026-03-02T00:30:00+00:00",
         "2026-03-03T00:00:00+00:00",
     ]
-    assert [(r["body_changed"], r["body_after"]) for r in opened["changes_view"].rows] == [(1, "고쳐 쓴 본문")]
+    assert [(r["body_changed"], r["body_after"]) for r in opened["change_details"].rows] == [(1, "고쳐 쓴 본문")]
     assert list(opened["duplicates"].rows) == []
     opened.close()
 
@@ -171,46 +165,6 @@ with open_writable(sys.argv[1], "scan") as store:
     assert shapes[0] == shapes[1]
 
 
-def test_a_database_of_the_first_version_is_brought_up_to_date(crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows written by the tables of today, poured into those of the first version, come out the same."""
-    for n in range(12):
-        body = " ".join(words(random.Random(n % 4), 60))
-        Made(body=body, aid=f"{n // 2:010}", crawled_at=f"2026-03-0{n % 2 + 2} 00:30:00").write(crawl, f"{n}.md")
-    now, old = tmp_path / "now.db", tmp_path / "old.db"
-    running.scan(crawl, now)
-    with monkeypatch.context() as patch:
-        first = sqlite_utils.Migrations("dedup")
-        first(name="0001_first")(schema._first)
-        patch.setattr(schema, "migrations", first)
-        with open_writable(str(old), "test"):
-            pass
-    connection = sqlite3.connect(old)
-    connection.execute("ATTACH ? AS now", (str(now),))
-    for (table,) in connection.execute(
-        "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE '%migrations'"
-    ).fetchall():
-        columns = ", ".join(r[1] for r in connection.execute(f"PRAGMA main.table_info({table})"))
-        connection.execute(f"DELETE FROM main.{table}")
-        connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM now.{table}")
-    connection.commit()
-    connection.close()
-    before = running.dump(now)
-    with open_writable(str(old), "test") as database:
-        token, last = store.batches.latest(database)
-        assert (len(token), last) == (16, 4)
-        assert reindex_changes(database, build_change_rules(Settings())) == {"changes": 6, "judged": 6}
-    assert running.dump(old) == before
-    assert len(before) > 50
-    Made(body="새 본문", aid="0000000099").write(crawl)
-    running.scan(crawl, old)
-    running.scan(crawl, now)
-    assert running.dump(old) == running.dump(now)
-    connection = sqlite3.connect(old)
-    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-    connection.close()
-
-
 def test_old_tokens_of_commits_are_forgotten(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dedup.store.batches.MAX_BATCHES", 3)
     with open_writable(str(db), "test") as database:
@@ -225,114 +179,6 @@ def test_old_tokens_of_commits_are_forgotten(db: Path, monkeypatch: pytest.Monke
             again,
             database.value("SELECT coalesce(max(id), 0) FROM texts WHERE signature IS NOT NULL"),
         )
-
-
-def _of_the_second_version(path: Path, full: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At `path` a database as migrations 1 and 2 made it, with what `full` holds of it; its match is a near one, beside which an
-    excerpt is put."""
-    with monkeypatch.context() as patch:
-        older = sqlite_utils.Migrations("dedup")
-        older(name="0001_first")(schema._first)
-        older(name="0002_batches")(schema._batches)
-        patch.setattr(schema, "migrations", older)
-        with open_writable(str(path), "test"):
-            pass
-    connection = sqlite3.connect(path)
-    connection.execute("ATTACH ? AS full", (str(full),))
-    for (table,) in connection.execute(
-        "SELECT name FROM main.sqlite_master WHERE type = 'table' AND name NOT LIKE '%migrations'"
-    ).fetchall():
-        columns = ", ".join(r[1] for r in connection.execute(f"PRAGMA main.table_info({table})"))
-        connection.execute(f"DELETE FROM main.{table}")
-        chosen = " WHERE relation = 'near'" if table == "matches" else ""
-        connection.execute(f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM full.{table}{chosen}")
-    connection.execute("INSERT INTO matches VALUES (1, 2, 'excerpt', 0.25, 0.875, 'older', 'then')")
-    connection.execute("UPDATE matches SET recipe = 'older'")
-    connection.execute("UPDATE settings SET value = 'older' WHERE key = 'recipe.matches'")
-    connection.commit()
-    connection.close()
-
-
-@pytest.fixture
-def second(crawl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A database of the second version, of a crawl that a database of today is made of too (`now.db`)."""
-    rng = random.Random(8)
-    source = story(rng, 6)
-    bodies = [source.body, wire_copy(rng, source), story(rng, 6).body, source.body.replace("1", "2") + " 끝"]
-    for n, body in enumerate(bodies):
-        paper(n, body).write(crawl)
-    running.scan(crawl, tmp_path / "now.db")
-    _of_the_second_version(tmp_path / "dedup.db", tmp_path / "now.db", monkeypatch)
-    return tmp_path / "dedup.db"
-
-
-def test_a_database_of_the_second_version_keeps_its_matches_and_gets_the_new_tables(second: Path) -> None:
-    with pytest.raises(errors.DatabaseUnreadableError, match="dedup scan"), open_database(str(second)):
-        pass
-    connection = sqlite3.connect(second)
-    stored = "SELECT a, b, relation, similarity, containment, recipe, found_at FROM matches ORDER BY 1, 2"
-    before = connection.execute(stored).fetchall()
-    connection.close()
-    assert sorted(row[2] for row in before) == ["excerpt", "near"]
-    with open_writable(str(second), "test"):
-        pass
-    connection = sqlite3.connect(second)
-    assert (
-        connection.execute("SELECT a, b, relation, similarity, containment, recipe, found_at FROM matches ORDER BY 1, 2").fetchall()
-        == before
-    )
-    assert set(connection.execute("SELECT coverage, shared, longest, quoted, masked FROM matches")) == {(0.0, 0, 0, 0.0, "[]")}
-    for table in ("publishers", "passages", "represented", "boilerplate"):
-        assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
-    assert {row[0] for row in connection.execute("SELECT relation FROM duplicates")} == {"excerpt", "near"}
-    with pytest.raises(sqlite3.IntegrityError):
-        connection.execute("UPDATE matches SET relation = 'else'")
-    connection.close()
-    connection = sqlite3.connect(second)
-    tables = connection.execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main' AND type = 'table'").fetchall()
-    assert {name for name, strict in tables if not strict and not name.startswith("sqlite_")} == {"_sqlite_migrations"}
-    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-    now = sqlite3.connect(second.with_name("now.db"))
-    shapes = [
-        c.execute("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_%' ORDER BY 1").fetchall() for c in (connection, now)
-    ]
-    assert shapes[0] == shapes[1], "made step by step or at once, the tables are the same"
-    now.close()
-    connection.close()
-
-
-def test_a_scan_of_a_database_of_the_second_version_asks_for_a_reindex_which_brings_it_up_to_date(second: Path) -> None:
-    folder, now = second.parent, second.with_name("now.db")
-    done = command_scan(folder)
-    assert done.code == 3
-    assert "dedup reindex" in done.err
-    assert len(running.dump(second, "matches")) == 2, "nothing was matched by rules that are mixed"
-    assert run(folder, "reindex").code == 0
-    assert running.dump(second) == running.dump(now)
-    assert {row["relation"] for row in running.dump(now, "matches")} == {"near", "copy"}
-    assert derived(second) == derived(now)
-    Made(body=running.dump(now, "revisions")[0]["body"] + " 그리고", aid="0000000099").write(folder / "crawl")
-    assert command_scan(folder).code == 0
-    running.scan(folder / "crawl", now)
-    assert running.dump(second) == running.dump(now)
-
-
-def test_a_migration_that_fails_leaves_the_database_as_it_was(second: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = second.read_bytes()
-    monkeypatch.setattr(schema, "_DUPLICATES", schema._DUPLICATES + "CREATE TABLE publishers (id INTEGER);\n")
-    with pytest.raises(errors.DatabaseUnreadableError, match="already exists"), open_writable(str(second), "test"):
-        pass
-    monkeypatch.undo()
-    connection = sqlite3.connect(second)
-    assert connection.execute("SELECT count(*) FROM sqlite_master WHERE name IN ('passages', 'boilerplate', 'matches_2')").fetchone() == (
-        0,
-    )
-    assert connection.execute("SELECT count(*) FROM matches").fetchone() == (2,)
-    connection.close()
-    assert len(second.read_bytes()) == len(before)
-    with open_writable(str(second), "test") as database:
-        assert store.statistics.count(database, "passages") == 0
 
 
 def test_few_keys_are_looked_up_without_reading_a_whole_table_once_there_are_statistics() -> None:

@@ -497,9 +497,9 @@ def derived(db: Path) -> dict[str, list[tuple[Any, ...]]]:
     with open_database(str(db)) as database:
         return {
             "publishers": database.rows("SELECT * FROM publishers ORDER BY 1"),
-            "passages": database.rows("SELECT * FROM passages ORDER BY 1"),
-            "represented": database.rows("SELECT * FROM represented ORDER BY 1, 2"),
-            "boilerplate": database.rows("SELECT id, name, publisher_id, passage, shown, articles, status FROM boilerplate ORDER BY 1"),
+            "passages": database.rows("SELECT * FROM text_fingerprints ORDER BY 1"),
+            "represented": database.rows("SELECT * FROM followers ORDER BY 1, 2"),
+            "boilerplate": database.rows("SELECT id, name, publisher_id, passage, example, article_count, status FROM boilerplate ORDER BY 1"),
             "crowded": database.rows("SELECT id FROM texts WHERE crowded = 1 ORDER BY 1"),
         }
 

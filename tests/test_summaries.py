@@ -37,7 +37,7 @@ def stored(folder: Path) -> dict[str, Any]:
     with closing(sqlite3.connect(folder / "dedup.db")) as db:
         members: dict[str, set[tuple[Any, ...]]] = {}
         select = (
-            "SELECT c.url, p.url, m.relation, m.similarity, m.coverage, m.via FROM cluster_members m JOIN pages c ON c.id = m.cluster_id"
+            "SELECT c.url, p.url, m.relation, m.similarity, m.coverage, m.via_text_id FROM cluster_members m JOIN pages c ON c.id = m.cluster_id"
             " JOIN pages p ON p.id = m.page_id"
         )
         for url, *row in db.execute(select):
@@ -61,9 +61,9 @@ def anew(folder: Path) -> dict[str, Any]:
 def rows(folder: Path) -> set[tuple[Any, ...]]:
     """Every summary, and every cluster with its numbers, without keys."""
     with closing(sqlite3.connect(folder / "dedup.db")) as db:
-        assert db.execute("SELECT (SELECT count(*) FROM due) + (SELECT count(*) FROM due_texts)").fetchone() == (0,)
+        assert db.execute("SELECT (SELECT count(*) FROM dirty_pages) + (SELECT count(*) FROM dirty_texts)").fetchone() == (0,)
         found = {("article", *r) for r in db.execute("SELECT * FROM articles")}
-        return found | {("cluster", *r) for r in db.execute("SELECT * FROM clusters_view")}
+        return found | {("cluster", *r) for r in db.execute("SELECT * FROM cluster_details")}
 
 
 def counted(folder: Path) -> dict[str, tuple[Any, ...]]:
@@ -136,12 +136,12 @@ def test_places_say_who_is_a_representative_and_who_a_member(folder: Path) -> No
     Made(body=" ".join(words(random.Random(2), 80)), aid=f"{9:010}").write(folder / "crawl")
     assert run(folder, "scan").code == 0
     with closing(sqlite3.connect(folder / "dedup.db")) as db:
-        assert db.execute("SELECT place, count(*) FROM summaries GROUP BY 1 ORDER BY 1").fetchall() == [
+        assert db.execute("SELECT cluster_role, count(*) FROM summaries GROUP BY 1 ORDER BY 1").fetchall() == [
             ("alone", 1),
             ("member", 2),
             ("representative", 1),
         ]
-        row = db.execute("SELECT size, publishers, exact, near, copy, first_hour FROM clusters").fetchone()
+        row = db.execute("SELECT size, publishers, exact, near, copy, first_hour_articles FROM clusters").fetchone()
     assert row == (3, 3, 2, 0, 0, 3)
 
 
@@ -155,7 +155,7 @@ def test_the_first_hour_is_counted_from_the_first_publication(folder: Path, betw
         Made(body=body, aid=f"{n:010}", oid=f"{901 + n}", published_at=f"2026-03-02 {at // 60:02}:{at % 60:02}").write(folder / "crawl")
     assert run(folder, "scan").code == 0
     with closing(sqlite3.connect(folder / "dedup.db")) as db:
-        assert db.execute("SELECT first_hour FROM clusters").fetchone() == (first_hour,)
+        assert db.execute("SELECT first_hour_articles FROM clusters").fetchone() == (first_hour,)
 
 
 def test_houses_of_other_aliases_are_worked_out_again(folder: Path) -> None:
@@ -178,7 +178,7 @@ def test_what_a_killed_process_left_due_is_worked_off_by_the_next_scan(folder: P
         patch.setattr(summaries, "update_all_summaries", lambda *_: 0)
         assert run(folder, "scan").code == 0
     with closing(sqlite3.connect(folder / "dedup.db")) as db:
-        assert db.execute("SELECT count(*) FROM due").fetchone()[0] > 0
+        assert db.execute("SELECT count(*) FROM dirty_pages").fetchone()[0] > 0
     assert run(folder, "status", "--format", "json").json()["due"] > 0
     assert run(folder, "scan").code == 0
     assert run(folder, "status", "--format", "json").json()["due"] == 0
@@ -215,12 +215,12 @@ def test_working_off_is_all_or_nothing(folder: Path, monkeypatch: pytest.MonkeyP
         raise RuntimeError("as if killed")
 
     with open_writable(settings.database.path, "test") as database:
-        due = store.statistics.count(database, "due")
+        due = store.statistics.count(database, "dirty_pages")
         with monkeypatch.context() as patch:
             patch.setattr(summaries, "_update_clusters", fails)
             with pytest.raises(RuntimeError, match="as if killed"):
                 update_summaries(database, settings, 100)
-        assert (store.statistics.count(database, "due"), store.statistics.count(database, "summaries")) == (due, 0)
+        assert (store.statistics.count(database, "dirty_pages"), store.statistics.count(database, "summaries")) == (due, 0)
 
 
 @pytest.mark.parametrize("looks", [0, 1, 2, 3])
@@ -233,9 +233,9 @@ def test_where_there_is_no_time_for_it_everything_is_due_as_before(folder: Path,
     with open_writable(str(folder / "dedup.db"), "test") as database:
         with database.transaction() as transaction:
             store.summaries.delete_all(transaction)
-        due, asked = store.statistics.count(database, "due"), iter([False] * looks)
+        due, asked = store.statistics.count(database, "dirty_pages"), iter([False] * looks)
         assert update_summaries(database, settings, 1000, lambda: next(asked, True)) == 0
-        assert [store.statistics.count(database, t) for t in ("due", "summaries", "clusters")] == [due, 0, 0]
+        assert [store.statistics.count(database, t) for t in ("dirty_pages", "summaries", "clusters")] == [due, 0, 0]
         assert database.lock.activity == ""
         assert update_summaries(database, settings, 1000, lambda: False) == due
 
@@ -304,4 +304,4 @@ def test_a_daemon_sums_up_while_nothing_waits(crawl: Path, db: Path) -> None:
 
 def _summed(db: Path) -> tuple[int, int]:
     with open_database(str(db)) as database:
-        return store.statistics.count(database, "summaries"), store.statistics.count(database, "due")
+        return store.statistics.count(database, "summaries"), store.statistics.count(database, "dirty_pages")

@@ -334,7 +334,7 @@ def test_the_same_edit_of_many_pages_is_told_once_with_their_number_in_the_overv
 def test_changes_from_before_there_were_judgements_are_told_as_such(sampled: Sampled, tmp_path: Path) -> None:
     assert run(sampled.folder, "backup", tmp_path / "dedup.db").code == 0
     with sqlite3.connect(tmp_path / "dedup.db") as connection:
-        connection.execute("UPDATE changes SET kind = NULL, severity = NULL, evidence = NULL, channels = NULL, judged_by = NULL")
+        connection.execute("UPDATE changes SET kind = NULL, severity = NULL, evidence = NULL, parts = NULL, classified_by = NULL")
     connection.close()
     (tmp_path / "config.toml").write_text("[crawl]\ndirectories = []\n")
     with client_of(tmp_path) as site:

@@ -81,7 +81,7 @@ def _content(name: bytes, within: int) -> bytes:
 def recorded(db: Path) -> Walked:
     """What the database says is there."""
     with sqlite3.connect(f"file:{db}?mode=ro", uri=True) as connection:
-        rows = connection.execute("SELECT folder, name, size, mtime_ns, content FROM files WHERE gone = 0").fetchall()
+        rows = connection.execute("SELECT folder, name, size, mtime_ns, content_digest FROM files WHERE gone = 0").fetchall()
     connection.close()
     return {folder + b"/" + name if folder else name: (size, mtime, content) for folder, name, size, mtime, content in rows}
 
@@ -116,8 +116,8 @@ _TWICE = {
     "a state": "SELECT page_id, title, body FROM revisions WHERE pruned_at IS NULL GROUP BY 1, 2, 3 HAVING count(*) > 1",
     "a crawl": "SELECT page_id, crawled_at, revision_id FROM sightings GROUP BY 1, 2, 3 HAVING count(*) > 1",
     "a reading": "SELECT sighting_id, file_id FROM readings GROUP BY 1, 2 HAVING count(*) > 1",
-    "a match": "SELECT min(a, b), max(a, b) FROM matches GROUP BY 1, 2 HAVING count(*) > 1",
-    "a change": "SELECT previous_id, sighting_id FROM changes GROUP BY 1, 2 HAVING count(*) > 1",
+    "a match": "SELECT min(text_a_id, text_b_id), max(text_a_id, text_b_id) FROM matches GROUP BY 1, 2 HAVING count(*) > 1",
+    "a change": "SELECT previous_sighting_id, sighting_id FROM changes GROUP BY 1, 2 HAVING count(*) > 1",
     "a sighting that no file showed": "SELECT id FROM sightings s WHERE NOT EXISTS (SELECT 1 FROM readings d WHERE d.sighting_id = s.id)",
-    "a file's reading of another file": "SELECT f.id FROM files f JOIN readings d ON d.id = f.reading_id WHERE d.file_id <> f.id",
+    "a file's reading of another file": "SELECT f.id FROM files f JOIN readings d ON d.id = f.current_reading_id WHERE d.file_id <> f.id",
 }

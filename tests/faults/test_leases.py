@@ -41,4 +41,4 @@ def test_a_file_that_its_writer_holds_open_is_not_recorded_half(privileges: Priv
             daemon.wait_until(lambda: daemon.recorded() == 2)
             assert daemon.leave() == 0
     assert {r["body"] for r in running.dump(db, "revisions")} == {half.body, whole.body}
-    assert {r["standing"] for r in running.dump(db, "readings")} == {"counted"}
+    assert {r["status"] for r in running.dump(db, "readings")} == {"counted"}

@@ -90,7 +90,7 @@ def nothing_due(db: Path) -> bool:
     """Whether nothing waits but what tells of an incident's growth, which is told once a day."""
     soon = times.seconds_from_now(60)
     with sqlite3.connect(f"file:{db}?mode=ro", uri=True) as connection:
-        waiting = connection.execute("SELECT 1 FROM deliveries WHERE state = 'pending' AND due_at < ? LIMIT 1", (soon,)).fetchone()
+        waiting = connection.execute("SELECT 1 FROM deliveries WHERE status = 'pending' AND due_at < ? LIMIT 1", (soon,)).fetchone()
     connection.close()
     return waiting is None
 
@@ -106,16 +106,16 @@ def _each_change_once(db: Path, told: dict[str, Any]) -> None:
             "SELECT p.url, c.at FROM changes c JOIN pages p ON p.id = c.page_id WHERE c.severity <> 'trivial'"
         ).fetchall()
         alerts = connection.execute(
-            "SELECT a.name, a.url, a.at, f.name FROM alerts a LEFT JOIN alerts f ON f.id = a.folded_into"
-            " WHERE a.withdrawn_at IS NULL AND a.pages IS NULL"
+            "SELECT a.public_id, a.url, a.at, f.public_id FROM alerts a LEFT JOIN alerts f ON f.id = a.folded_into_id"
+            " WHERE a.withdrawn_at IS NULL AND a.page_count IS NULL"
         ).fetchall()
         sent = connection.execute(
-            "SELECT DISTINCT a.name FROM alerts a JOIN deliveries d ON d.alert_id = a.id WHERE d.state = 'sent'"
+            "SELECT DISTINCT a.public_id FROM alerts a JOIN deliveries d ON d.alert_id = a.id WHERE d.status = 'sent'"
         ).fetchall()
         later = connection.execute(
-            "SELECT DISTINCT a.name FROM alerts a JOIN deliveries d ON d.alert_id = a.id WHERE d.state = 'pending' AND a.pages IS NOT NULL"
+            "SELECT DISTINCT a.public_id FROM alerts a JOIN deliveries d ON d.alert_id = a.id WHERE d.status = 'pending' AND a.page_count IS NOT NULL"
         ).fetchall()
-        states = dict(connection.execute("SELECT state, count(*) FROM deliveries GROUP BY 1"))
+        states = dict(connection.execute("SELECT status, count(*) FROM deliveries GROUP BY 1"))
     connection.close()
     assert sorted((url, at) for _, url, at, _ in alerts) == sorted(recorded)
     assert set(states) <= {"sent", "withdrawn", "pending"}

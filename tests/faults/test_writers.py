@@ -102,7 +102,7 @@ def _of(db: Path, table: str, name: str) -> list[dict[str, Any]]:
 
 
 def _checks(db: Path, name: str) -> list[tuple[str, str, str | None]]:
-    return [(r["standing"], r["check_status"], r["check_cause"]) for r in _of(db, "readings", name)]
+    return [(r["status"], r["check_status"], r["check_cause"]) for r in _of(db, "readings", name)]
 
 
 def _something_else(daemon: Daemon, crawl: Path, article: Made) -> None:
