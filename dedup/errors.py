@@ -1,13 +1,18 @@
 """Every error the program raises on purpose: `message` is what people read, `exit_code` what the process leaves with.
 
 A message is the docstring of its class too. It is not written as one, because Python leaves docstrings out when it is asked to
-optimise (-OO).
+optimise (-OO). `ShutdownRequested` is not an error and has no message.
 
 Exit codes: 2 usage or configuration, 3 the work could not be done. (0 is done, 1 findings where a command was asked to
 judge, 130 interrupted.)
 """
 
 from __future__ import annotations
+
+
+class ShutdownRequested(BaseException):
+    """The process is shutting down and the work in hand takes too long to finish. Its transaction is rolled back; the next start
+    does the work again. Not an Exception, so that no handler of failures catches it."""
 
 
 class DedupError(Exception):

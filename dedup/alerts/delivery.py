@@ -53,7 +53,7 @@ _log = logging.getLogger("dedup")
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """Deliveries of one channel that are told in one message; `digest` tells why, None: it is one by itself."""
+    """Deliveries of one channel that are told in one message; `digest_reason` tells why, None: it is one by itself."""
 
     channel: str
     delivery_ids: tuple[int, ...]
@@ -64,7 +64,7 @@ class OutgoingMessage:
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """What became of a parcel: the `message` that it went in, or why it was not taken; neither: it was not tried."""
+    """What became of a parcel: the `message_id` that it went in, or why it was not taken; neither: it was not tried."""
 
     outgoing: OutgoingMessage
     at: str
@@ -110,7 +110,7 @@ class DeliveryService:
         return bool(self._unmarked_results) or any(s.in_flight for s in self._channel_states.values())
 
     def exchange(self, database: WritableDatabase, *, immediately: bool = False, take_new: bool = True) -> int:
-        """Mark what was sent, and hand over what is due; nothing more often than EVERY, unless `at_once`. To be called outside of a
+        """Mark what was sent, and hand over what is due; nothing more often than EVERY, unless `immediately`. To be called outside of a
         transaction; raises what SQLite raises, and then marks it the next time. Returns the number of messages handed over."""
         if not immediately and time.monotonic() < self._next_exchange:
             return 0

@@ -40,9 +40,9 @@ _SUBSTANTIVE_EVIDENCE = _MAJOR_EVIDENCE | {"name", "sentence"}
 
 @dataclass(frozen=True, slots=True)
 class ClassificationRules:
-    """What of judging is configured, see `[changes]`: `corrections` are words by which a page owns up to an edit, where they stand
-    out (in brackets, before a colon or a time, at the head of a sentence); `failures` phrases of pages that stand in for an article
-    that is not there. Both in NFC and case-folded."""
+    """What of judging is configured, see `[changes]`: `correction_phrases` are words by which a page owns up to an edit, where they stand
+    out (in brackets, before a colon or a time, at the head of a sentence); `placeholder_phrases` phrases of pages that stand in for an
+    article that is not there. Both in NFC and case-folded."""
 
     rewrite_similarity: float
     stub_share: float
@@ -87,7 +87,7 @@ class PageHistory:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """`channels` are what differs: `title`, `body`, tracked metadata. `similarity` is of the bodies, by tokens. `edit` is the same for
+    """`parts` are what differs: `title`, `body`, tracked metadata. `similarity` is of the bodies, by tokens. `edit_digest` is the same for
     the same edit on another page; None for what cannot be one edit of many pages."""
 
     kind: ChangeKind

@@ -50,7 +50,7 @@ def output_options(command: _Command) -> _Command:
 
 @contextmanager
 def open_output(loaded: LoadedSettings, output: Output, directories: Iterable[bytes] = ()) -> Iterator[BinaryIO]:
-    """What to write to. A file takes its place when the block is done, and else is not there; `known` are crawl directories that the
+    """What to write to. A file takes its place when the block is done, and else is not there; `directories` are crawl directories that the
     database knows.
 
     Raises OutputRefusedError where nothing may be written, or where something else than an output of ours would be replaced, and

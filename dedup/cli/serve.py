@@ -72,7 +72,7 @@ def serve(options: CommonOptions, listen: str | None, open_browser: bool, output
 
 
 def open_dashboard(settings: Settings, *, log: bool = False) -> DashboardServer:
-    """The dashboard, listening. Raises WebError, WebOpenError, and DatabaseUnreadableError for what is no database of dedup."""
+    """The dashboard, listening. Raises WebError, WebExposedError, and DatabaseUnreadableError for what is no database of dedup."""
     from dedup.errors import WebError
     from dedup.store.ownership import require_dedup_database
 

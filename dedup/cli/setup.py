@@ -155,7 +155,7 @@ def sample(options: CommonOptions, directory: str, output_format: str) -> None:
 
 
 def _write_sample_file(protected: ProtectedFiles, path: Path, content: bytes) -> None:
-    """Make a file, unless it is there with that content. Raises FileExistsInWayError and OutputRefusedError."""
+    """Make a file, unless it is there with that content. Raises OutputExistsError and OutputRefusedError."""
     from dedup.errors import OutputExistsError, OutputRefusedError
 
     if os.path.lexists(path):

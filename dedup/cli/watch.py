@@ -108,7 +108,7 @@ def watch(options: CommonOptions, directories: tuple[str, ...], alert_on_import:
 
 @contextmanager
 def run_dashboard(settings: Settings) -> Iterator[None]:
-    """The dashboard beside the daemon, where [web] enables it. Raises WebError, WebOpenError."""
+    """The dashboard beside the daemon, where [web] enables it. Raises WebError, WebExposedError."""
     if not settings.web.enabled:
         yield
         return

@@ -68,7 +68,7 @@ def read_rights(process_id: int | Literal["self"] = "self") -> LeaseRights | Non
 
 
 def describe_files(owner_id: int) -> str:
-    """The files that cannot be probed, for a message: those of this user, or those of a file system (NO_LEASES)."""
+    """The files that cannot be probed, for a message: those of this user, or those of a file system (NO_LEASE_SUPPORT)."""
     if owner_id == NO_LEASE_SUPPORT:
         return "files on a file system without leases"
     try:
@@ -81,7 +81,7 @@ def describe_files(owner_id: int) -> str:
 def format_warning(owner_id: int, settle_seconds: float) -> str:
     """A sentence on what is not known about these files, what follows, and what to do."""
     message = (
-        f"writers of {describe_files(owner_id)} cannot be detected by user {os.geteuid()}: a file that does not show that it is complete is read"
-        f" once it has not changed for {settle_seconds:g} s"
+        f"writers of {describe_files(owner_id)} cannot be detected by user {os.geteuid()}: a file that does not show that it is complete is"
+        f" read once it has not changed for {settle_seconds:g} s"
     )
     return f"{message}." if owner_id == NO_LEASE_SUPPORT else f"{message}. {REMEDY}"

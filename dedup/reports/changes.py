@@ -68,7 +68,7 @@ def list_changes(
     database: Database, criteria: ChangeFilter, grouping: IncidentGrouping | None = None, cursor: FeedCursor | None = None
 ) -> Iterator[dict[str, Any]]:
     """Changes, the latest first; one that was not judged counts as grave, since nothing is known of it. One that is part of an incident
-    stands for all of it: `pages` tells how many, `incident` which. `after`: those that follow a spot, without incidents that were told
+    stands for all of it: `pages` tells how many, `incident` which. `cursor`: those that follow a spot, without incidents that were told
     before it. As many are read as are taken."""
     page = None if criteria.url is None or "*" in criteria.url else store.pages.get_by_url(database, criteria.url)
     if page is None and criteria.url is not None and "*" not in criteria.url:

@@ -25,7 +25,7 @@ from dedup.text import normalise
 
 @dataclass(frozen=True, slots=True)
 class ComparedArticle:
-    """One of the two. `page`, `text` and `revision` are None for what the database does not hold."""
+    """One of the two. `page_id`, `text_id` and `revision` are None for what the database does not hold."""
 
     url: str
     title: str
@@ -60,7 +60,7 @@ def article_from_file(database: Database, settings: Settings, path: bytes) -> Co
 
 
 def article_from_page(database: Database, settings: Settings, page_id: int, revision: int | None) -> ComparedArticle:
-    """A page as its latest crawl shows it, or one of its revisions by the shown number. Raises NoRevisionError, and PrunedError
+    """A page as its latest crawl shows it, or one of its revisions by the shown number. Raises UnknownRevisionError, and RevisionPrunedError
     where there is no body to be measured."""
     revisions, url = store.revisions.of_page(database, page_id), store.pages.url(database, page_id)
     current = store.pages.current_state(database, page_id)

@@ -18,8 +18,8 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`frequency`: `at once`, `hourly` (at the full hour) or `daily` at the time `at`; in `quiet_hours`, from one time to another, nothing is
-    sent, and at most `max_per_hour` messages an hour (0: no limit). All times are those of the `zone`."""
+    """`frequency`: `at once`, `hourly` (at the full hour) or `daily` at the time `at`; in `quiet_hours`, from one time to another, nothing
+    is sent, and at most `max_per_hour` messages an hour (0: no limit). All times are those of the `zone`."""
 
     frequency: Literal["at once", "hourly", "daily"] = "at once"
     at: time = time(8)
@@ -37,8 +37,8 @@ class DeliveryTime:
 
 
 def delivery_time(now: datetime, schedule: Schedule, *, sent_this_hour: int = 0, gather_time: timedelta | None = None) -> DeliveryTime:
-    """When what happened now is told. `sent_this_hour` messages of this rule went out since `start_of_hour(now)`. `gather_time`: it comes of a
-    backlog and waits this long for more. What would be due in quiet hours is due at the first moment that is not among them, whatever
+    """When what happened now is told. `sent_this_hour` messages of this rule went out since `start_of_hour(now)`. `gather_time`: it comes
+    of a backlog and waits this long for more. What would be due in quiet hours is due at the first moment that is not among them, whatever
     happens to the clocks of the zone meanwhile."""
     if schedule.frequency == "hourly":
         planned_time = DeliveryTime(_next_hour(now, schedule.zone), "schedule")

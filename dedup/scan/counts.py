@@ -76,7 +76,7 @@ class ScanCounts:
 
 
 def save_last_scan(database: WritableDatabase, counts: ScanCounts, command: str, scopes: Collection[tuple[CrawlDirectory, bytes]]) -> None:
-    """Keep what a scan met for `status`; the faults by kind too, as they stand after it. `places` are what was scanned: (crawl directory,
+    """Keep what a scan met for `status`; the faults by kind too, as they stand after it. `scopes` are what was scanned: (crawl directory,
     folder in it, empty for all of it)."""
     with database.transaction() as transaction:
         store.directories.set_scanned(

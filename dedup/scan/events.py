@@ -203,7 +203,7 @@ class BatchOutcome:
 
 @dataclass(frozen=True, slots=True)
 class RecordedArticle:
-    """An article of a batch as it was recorded; `text` where it brought one that was compared with others: a new one, or one that a
+    """An article of a batch as it was recorded; `text_id` where it brought one that was compared with others: a new one, or one that a
     second page shows now."""
 
     sighting_id: int
@@ -223,7 +223,7 @@ class RecordedArticle:
 
 
 def write_alerts(transaction: Transaction, policy: Policy, outcome: BatchOutcome, articles: Sequence[RecordedArticle], now: str) -> None:
-    """Write the alerts that rules ask for, of what was `met`, into the outbox; those of changes that are none any more are withdrawn.
+    """Write the alerts that rules ask for, of what was `articles`, into the outbox; those of changes that are none any more are withdrawn.
     To be called within the transaction of the batch."""
     if outcome.superseded_changes:
         urls = store.pages.urls(transaction, {page for page, *_ in outcome.superseded_changes})

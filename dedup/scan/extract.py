@@ -40,8 +40,8 @@ detected, it changed lately, and nothing shows that it is complete."""
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """The bytes of a file, the state that they were read in, whether somebody was writing it, and who the file belongs to (NO_LEASES:
-    the file system has none)."""
+    """The bytes of a file, the state that they were read in, whether somebody was writing it, and who the file belongs to
+    (NO_LEASE_SUPPORT: the file system has none)."""
 
     raw: bytes
     stamp: FileStamp
@@ -68,9 +68,9 @@ class ExtractOptions:
 
 @dataclass(frozen=True, slots=True)
 class CrawlFile(PickleBySlots):
-    """A file as the directory shows it; `path` is the whole path, `folder` and `name` are relative to the crawl directory. `trusted`:
-    its writer closed it, or it was watched for long enough; no further sign is needed that it is complete. `open`: it was created and
-    not closed, as far as events show. `reread`: it is as recorded, and is read again because settings changed."""
+    """A file as the directory shows it; `path` is the whole path, `folder` and `name` are relative to the crawl directory. `is_trusted`:
+    its writer closed it, or it was watched for long enough; no further sign is needed that it is complete. `is_open`: it was created and
+    not closed, as far as events show. `is_reread`: it is as recorded, and is read again because settings changed."""
 
     directory_id: int
     directory_path: bytes
@@ -94,7 +94,7 @@ class CrawlFile(PickleBySlots):
 class Extraction(PickleBySlots):
     """What became of one file. For an article: its page's canonical URL, the digest of its state (SHA-256 of title, 0xFF,
     body), of its normalised text (XXH3-128; None for a text without letters or numbers), its signature and its packed
-    winnowed keys (None for one that is shorter than `min_characters`). `unprobed`: the owner of a file whose writers could not be
+    winnowed keys (None for one that is shorter than `min_characters`). `unprobed_owner`: the owner of a file whose writers could not be
     detected when it was too young to be read without that."""
 
     file: CrawlFile
@@ -195,7 +195,7 @@ def _extract_file(file: CrawlFile, options: ExtractOptions, tree: NoFollowTree) 
 def _parse_file(
     file: CrawlFile, options: ExtractOptions, tree: NoFollowTree, on_read: Callable[[CrawlFile, bytes], None]
 ) -> Extraction | _UnsignedArticle:
-    """A file as an article; `keep` gets its state and the digest of its bytes once they are read."""
+    """A file as an article; `on_read` gets its state and the digest of its bytes once they are read."""
     result = read_in_directory(tree, file.directory_path, file.folder, file.name, options.max_file_bytes)
     if isinstance(result, Fault):
         return Extraction(file, "fault", faults=(result,))
@@ -318,7 +318,7 @@ def seconds_since_change(stamp: FileStamp) -> float:
 
 def unproven_settle_seconds(file: CrawlFile, unprobed_settle_seconds: float) -> float:
     """Seconds for which a file must not have changed to be read though its writers cannot be detected and nothing in it shows that it is
-    complete; `seconds` is `unprobed_settle_seconds`."""
+    complete; `unprobed_settle_seconds` is `unprobed_settle_seconds`."""
     if file.is_trusted:
         return 0.0
     return unprobed_settle_seconds * OPEN_SETTLE_FACTOR if file.is_open else unprobed_settle_seconds

@@ -20,7 +20,7 @@ from dedup.store.rows import ClassificationRow, SightingRow, StateBody, StoredCh
 
 @dataclass(frozen=True, slots=True)
 class PageChange:
-    """A change that is new, or was and leads from another sighting now (`known`), with its two states; the judgement is None where a
+    """A change that is new, or was and leads from another sighting now (`is_known`), with its two states; the judgement is None where a
     body was pruned."""
 
     page_id: int
@@ -79,7 +79,7 @@ def classify_page_change(
     rules: ClassificationRules,
 ) -> tuple[PageChange, ChangeRecord]:
     """Judge a change; returns it with the row to store. Of a body that was pruned its digest is known; what was found out before it was
-    is `known`."""
+    is `comparisons`."""
     revisions = change.previous.revision, change.sighting.revision
     before, after = bodies[revisions[0]], bodies[revisions[1]]
     differences = before.title != after.title, _has_body_change(before, after)

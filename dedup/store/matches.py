@@ -61,7 +61,7 @@ def of_texts(database: Database, texts: Iterable[int]) -> dict[tuple[int, int], 
 
 
 def matched_articles(database: Database, *, all_revisions: bool = False) -> list[ArticleRow]:
-    """Articles whose text another page shows too, or that a stored match names: each page's current one, or with `every`
+    """Articles whose text another page shows too, or that a stored match names: each page's current one, or with `all_revisions`
     all its revisions."""
     return [
         article_from_row(r)
@@ -155,6 +155,6 @@ def delete_all(transaction: Transaction) -> None:
 
 
 def match_from_row(row: tuple[Any, ...]) -> Match:
-    """A row of `MATCH`."""
+    """A row of `MATCH_COLUMNS`."""
     masked = tuple(json.loads(row[9])) if row[9] != "[]" else ()
     return Match(row[0], row[1], row[2], MatchScores(row[3], row[4], row[5], row[6], row[7], row[8], masked))

@@ -594,7 +594,7 @@ ObjectKind = Literal["table", "index", "trigger", "view"]
 
 @dataclass(frozen=True, slots=True)
 class SchemaDifference:
-    """An object of the database's schema that is `missing`, or other than the migrations make it; `sql` makes it as they do."""
+    """An object of the database's schema that is `is_missing`, or other than the migrations make it; `sql` makes it as they do."""
 
     kind: ObjectKind
     name: str

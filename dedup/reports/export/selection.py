@@ -77,7 +77,7 @@ KEEP_ORDERS: dict[str, Callable[[CurrentArticleRow], SortKey]] = {
 
 @dataclass(frozen=True, slots=True)
 class KeepRule:
-    """What is kept: articles that are not mismatched before those that are, then those of `prefer` in that order, then by `keep`;
+    """What is kept: articles that are not mismatched before those that are, then those of `prefer` in that order, then by `order`;
     `relations` are those that make copies."""
 
     order: str = "earliest"

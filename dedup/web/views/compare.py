@@ -68,7 +68,7 @@ def view(database: Database, query: QueryParameters) -> Page:
 
 
 def _revision_number(url: str, revisions: Sequence[RevisionRow], reference: str) -> int | None:
-    """A revision's number by what a link says. Raises NoRevisionError."""
+    """A revision's number by what a link says. Raises UnknownRevisionError."""
     if not reference:
         return None
     if reference.isascii() and reference.isdigit() and len(reference) < 7:
