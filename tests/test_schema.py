@@ -91,7 +91,7 @@ def test_a_database_of_an_older_version_is_brought_up_to_date(folder: Path, monk
     ("sql", "words"),
     [
         ("CREATE TABLE publishers (id INTEGER)", "already exists"),
-        ("UPDATE revisions SET page_id = 99", "foreign keys would be broken"),
+        ("UPDATE revisions SET page_id = page_id + 99", "foreign keys would be broken"),
     ],
 )
 def test_a_migration_that_fails_leaves_the_database_as_it_was(folder: Path, monkeypatch: pytest.MonkeyPatch, sql: str, words: str) -> None:
@@ -104,18 +104,24 @@ def test_a_migration_that_fails_leaves_the_database_as_it_was(folder: Path, monk
     assert run(folder, "doctor").code == 0
 
 
+def content(connection: sqlite3.Connection) -> list[str]:
+    """All tables with their rows, without SQLite's own."""
+    return [line for line in connection.iterdump() if "sqlite_stat" not in line and "ANALYZE" not in line]
+
+
 @pytest.mark.parametrize("args", [("scan",), ("status",), ("reindex",), ("backup", "kept.db"), ("doctor",), ("doctor", "--repair")])
 def test_a_database_of_a_development_version_is_refused(folder: Path, args: tuple[str, ...]) -> None:
     with closing(made(folder / "dedup.db")) as connection:
         connection.execute("UPDATE _sqlite_migrations SET name = '0001_first'")
-    before = (folder / "dedup.db").read_bytes()
+        before = content(connection)
     ran = run(folder, *args)
     assert ran.code == (1 if args[0] == "doctor" else 3)
     told = ran.out + ran.err
     assert "was written by a development version of dedup, before the first release, and cannot be migrated" in told
     assert "the crawl into a new database." in told
     assert args[0] == "doctor" or ran.err.count("\n") == 1
-    assert (folder / "dedup.db").read_bytes() == before
+    with closing(made(folder / "dedup.db")) as connection:
+        assert content(connection) == before
     assert not (folder / "kept.db").exists()
 
 
