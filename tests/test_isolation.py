@@ -181,7 +181,7 @@ def test_the_message_is_one_line_that_says_what_and_where(crawl: Path, db: Path)
         running.scan(crawl, db)
     (row,) = running.dump(db, "faults")
     assert re.fullmatch(
-        r"the program failed on it: TypeError: a \\x1b\[31m type of two lines \(dedup\.ingest\.record:\d+\)", row["message"]
+        r"the program failed on it: TypeError: a \\x1b\[31m type of two lines \(dedup\.scan\.record:\d+\)", row["message"]
     )
 
 
