@@ -557,7 +557,7 @@ def test_a_report_that_fails_leaves_nothing(sampled: Sampled, tmp_path: Path, mo
         yield "half of it"
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(__import__("dedup.reports.period", fromlist=["FORMS"]).FORMS, "html", breaks)
+    monkeypatch.setitem(__import__("dedup.reports.period", fromlist=["REPORT_FORMATS"]).REPORT_FORMATS, "html", breaks)
     (tmp_path / "report.html").write_text("what stood there")
     assert sampled("report", "-f", "html", "-o", tmp_path / "report.html", "--force").code == 130
     assert (tmp_path / "report.html").read_text() == "what stood there"
