@@ -79,7 +79,7 @@ def test_every_article_is_kept_or_dropped_for_one_that_it_matches(folder: Path, 
         relations = {options[n + 1] for n, o in enumerate(options) if o == "--relation"} or set(CLUSTER_RELATIONS)
         for r in drop:
             assert r["kept_url"] in kept
-            assert r["via"] is None
+            assert r["via_url"] is None
             assert pairs[frozenset((r["url"], r["kept_url"]))] == (r["relation"], r["similarity"])
             assert r["relation"] in relations
             assert order(facts[r["kept_url"]], options) < order(facts[r["url"]], options)
