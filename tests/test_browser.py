@@ -239,7 +239,10 @@ def test_search_finds_korean_from_two_syllables_on(opened: Browser, sample: str)
 
 def test_lists_go_on_page_by_page_and_hold_everything_once(opened: Browser, many: str) -> None:
     with tab(opened, many) as found:
-        for path, rows, number in (("/pages", "tbody th a.title", PAGES), ("/changes?min_severity=trivial&expand_incidents=1", ".change h2", PAGES)):
+        for path, rows, number in (
+            ("/pages", "tbody th a.title", PAGES),
+            ("/changes?min_severity=trivial&expand_incidents=1", ".change h2", PAGES),
+        ):
             found.open(path)
             met: list[str] = []
             pages = 1

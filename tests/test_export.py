@@ -397,7 +397,10 @@ def test_a_full_disk_leaves_no_half_file(sampled: Sampled, tmp_path: Path, form:
 
 def test_a_reader_that_has_what_it_wants_is_no_error(sampled: Sampled) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "dedup", "export", "articles", "--all-revisions"], cwd=sampled.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "dedup", "export", "articles", "--all-revisions"],
+        cwd=sampled.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         assert process.stdout
         assert process.stderr

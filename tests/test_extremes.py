@@ -198,7 +198,11 @@ def asked(path: str, urls: tuple[str, ...]) -> list[dict[str, str]]:
         every += [url | {"cursor": after, "order": order} for order in ("largest", "edited", "newest", "x")]
     for at in ("0001-01-01", "9999-12-31T23:59:59", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "99999-01-01", HUGE):
         every += [url | {name: at} for name in ("since", "until")]
-    every += [url | {name: v} for name in ("min_size", "q", "publisher", "incident", "representative", "kind") for v in (HUGE, "\ud800", "\0", "-1", "nan")]
+    every += [
+        url | {name: v}
+        for name in ("min_size", "q", "publisher", "incident", "representative", "kind")
+        for v in (HUGE, "\ud800", "\0", "-1", "nan")
+    ]
     return every
 
 

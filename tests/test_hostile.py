@@ -191,11 +191,16 @@ def every_command(folder: Path) -> Iterator[tuple[str | bytes, ...]]:
     yield from (("boilerplate", word, names[0]) for word in ("allow", "mask"))
     yield ("boilerplate", "mask", "--publisher", f"=1{ALL}", "--text", f"a passage of more than twenty letters {ALL}")
     yield from ((name, wanted) for name in ("history", "diff") for wanted in dict.fromkeys([*pages, *files[::4], *URLS]))
-    yield from (("changes", "--min-severity", "trivial", *more) for more in ((), ("--expand-incidents",), ("--url", f"*{ALL}*"), ("--publisher", ALL)))
+    yield from (
+        ("changes", "--min-severity", "trivial", *more)
+        for more in ((), ("--expand-incidents",), ("--url", f"*{ALL}*"), ("--publisher", ALL))
+    )
     yield from (("diff", files[0], files[1], *more) for more in ((), ("--format", "unified"), ("--format", "side"), ("--format", "html")))
     yield from (("report", *more) for more in ((), ("--publisher", f"=1+1{BIDI}{MARKUP}"), ("-f", "html"), ("-f", "markdown")))
     tables = ("articles", "matches", "clusters", "changes", "keep", "drop")
-    yield from (("export", table, *more) for table in tables for more in ((), ("--all-revisions",), ("--prefer", ALL), ("--publisher", ALL)))
+    yield from (
+        ("export", table, *more) for table in tables for more in ((), ("--all-revisions",), ("--prefer", ALL), ("--publisher", ALL))
+    )
     yield from (("export", "articles", "-f", "parquet"), ("export", "keep", "-f", "parquet", "-o", f"laid out {TERMINAL}.parquet"))
     yield from (("search", word) for word in ("script", "alert*", '"onerror alert"', "url:hostile", "title:drop", ALL.replace("\0", "")))
     yield from (("reindex", "--search"), ("reindex", "--summaries"))

@@ -151,7 +151,11 @@ def test_of_a_long_digest_people_are_told_the_rest_by_its_number_and_programs_an
 
 def test_a_message_is_known_by_what_it_tells_of_whatever_the_order() -> None:
     alerts = [alert(event(n)) for n in range(5)]
-    assert build_message(alerts, KO, "rate_limit").id == build_message(alerts[::-1], EN, "schedule").id != build_message(alerts[1:], KO, "rate_limit").id
+    assert (
+        build_message(alerts, KO, "rate_limit").id
+        == build_message(alerts[::-1], EN, "schedule").id
+        != build_message(alerts[1:], KO, "rate_limit").id
+    )
     assert one().id == alert().public_id
 
 

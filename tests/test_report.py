@@ -191,9 +191,15 @@ def check(folder: Path, since: str | None, until: str | None, house: str | None)
     kinds = Counter((c["kind"], c["severity"]) for c in brute.changes)
     assert {(k["kind"], k["severity"]): k["changes"] for k in f["changes"]} == kinds
     edits = Counter(c["url"] for c in brute.edits)
-    assert [(e["changes"], e["url"]) for e in f["edited_pages"]] == sorted(((n, u) for u, n in edits.items()), key=lambda e: (-e[0], e[1]))[:10]
+    assert [(e["changes"], e["url"]) for e in f["edited_pages"]] == sorted(((n, u) for u, n in edits.items()), key=lambda e: (-e[0], e[1]))[
+        :10
+    ]
     classes, unknown, before = brute.after()
-    assert ([[a["changes"], a["silent"]] for a in f["edit_delays"]], f["edits_without_publication_time"], f["edits_before_publication"]) == (classes, unknown, before)
+    assert (
+        [[a["changes"], a["silent"]] for a in f["edit_delays"]],
+        f["edits_without_publication_time"],
+        f["edits_before_publication"],
+    ) == (classes, unknown, before)
     stealthy = sorted((c["at"] for c in brute.changes if c["silent"]), reverse=True)
     assert [s["at"] for s in f["silent_edits"]] == stealthy[:20]
     assert f["more_silent_edits"] == max(0, len(stealthy) - 20)
