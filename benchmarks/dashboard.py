@@ -135,8 +135,8 @@ def _drawn(db: sqlite3.Connection) -> dict[str, Ask]:
     pages = some("SELECT url FROM pages")
     edited = some(
         "SELECT p.url, lower(hex(a.digest)), lower(hex(b.digest)) FROM changes c JOIN pages p ON p.id = c.page_id"
-        " JOIN sightings x ON x.id = c.previous_sighting_id JOIN sightings y ON y.id = c.sighting_id JOIN revisions a ON a.id = x.revision_id"
-        " JOIN revisions b ON b.id = y.revision_id WHERE c.body_changed = 1"
+        " JOIN sightings x ON x.id = c.previous_sighting_id JOIN sightings y ON y.id = c.sighting_id"
+        " JOIN revisions a ON a.id = x.revision_id JOIN revisions b ON b.id = y.revision_id WHERE c.body_changed = 1"
     )
     clusters = some("SELECT p.url FROM clusters c JOIN pages p ON p.id = c.page_id")
     pairs = some("SELECT p.url, q.url FROM cluster_members m JOIN pages p ON p.id = m.cluster_id JOIN pages q ON q.id = m.page_id")

@@ -91,21 +91,21 @@ def stages(settings: Settings) -> dict[str, Any]:
     examine: Any = importlib.import_module(extract_files.__module__)
     clock = _Clock()
     for owner, name, stage in (
-        (importlib.import_module(Scan.__module__), "record", "working rows out"),
+        (importlib.import_module(Scan.__module__), "record_extractions", "working rows out"),
         (examine, "read_file", "opening, reading, looking twice"),
-        (formats, "read", "decoding, parsing, checking content_hash"),
-        (Canonicaliser, "page", "canonical URL"),
+        (formats, "read_article", "decoding, parsing, checking content_hash"),
+        (Canonicaliser, "canonicalise", "canonical URL"),
         (examine, "state_digest", "digest of the state"),
-        (examine, "sign", "normalising and signing"),
-        (winnowing, "packed", "winnowing"),
-        (CandidateIndex, "meet", "candidate index: lookup"),
+        (examine, "sign_bodies", "normalising and signing"),
+        (winnowing, "fingerprint_texts_packed", "winnowing"),
+        (CandidateIndex, "query", "candidate index: lookup"),
         (CandidateIndex, "add", "candidate index: insertion"),
-        (PassageMatcher, "begin", "passage index: lookup"),
+        (PassageMatcher, "begin_batch", "passage index: lookup"),
         (PassageMatcher, "propose", "passages: proposing, learning"),
         (PassageMatcher, "enter", "passages: entering"),
         (PassageIndex, "add", "passage index: insertion"),
-        (MatchCriteria, "judge", "comparing pairs"),
-        (Matcher, "confirm", "confirming candidates"),
+        (MatchCriteria, "assess", "comparing pairs"),
+        (Matcher, "confirm_candidates", "confirming candidates"),
     ):
         clock.wrap(owner, name, stage)
     marks: list[tuple[int, dict[str, float]]] = []
@@ -121,4 +121,4 @@ def stages(settings: Settings) -> dict[str, Any]:
 
 
 def _time_statements(database: WritableDatabase, clock: _Clock) -> None:
-    vars(database)["_connection"] = _Connection(vars(database)["_connection"], clock)
+    vars(database)["connection"] = _Connection(vars(database)["connection"], clock)

@@ -58,14 +58,16 @@ def render_columns(title: str, description: str, columns: Sequence[ChartColumn],
         left, height = n * slot + (slot - width) / 2, 0.0
         elements.append(f"<g><title>{escape(column.tooltip)}</title>")
         elements.append(
-            f'<rect class="reach" x="{_format_number(n * slot)}%" y="{_TOP_MARGIN}" width="{_format_number(slot)}%" height="{_PLOT_HEIGHT}"/>'
+            f'<rect class="reach" x="{_format_number(n * slot)}%" y="{_TOP_MARGIN}" width="{_format_number(slot)}%"'
+            f' height="{_PLOT_HEIGHT}"/>'
         )
         for series, value in enumerate(column.values, 1):
             bar_height = _PLOT_HEIGHT * value / top
             if value:
                 y = _BASELINE - height - bar_height
                 elements.append(
-                    f'<rect class="s{series}" x="{_format_number(left)}%" y="{_format_number(y)}" width="{_format_number(width)}%" height="{_format_number(bar_height)}"/>'
+                    f'<rect class="s{series}" x="{_format_number(left)}%" y="{_format_number(y)}" width="{_format_number(width)}%"'
+                    f' height="{_format_number(bar_height)}"/>'
                 )
             height += bar_height
         elements.append("</g>")

@@ -327,7 +327,9 @@ class AlertRuleConfig(_ConfigSection):
             name=self.name, on=self.on, to=tuple(dict.fromkeys(self.to)), kinds=self.kinds, min_severity=self.min_severity,
             parts=self.parts, publishers=self.publishers, urls=self.urls, silent=self.silent, min_similarity=self.min_similarity,
             across_publishers=self.across_publishers, min_size=self.min_size,
-            schedule=Schedule(self.schedule, time.fromisoformat(self.at), ZoneInfo(self.zone or default_zone), quiet_hours, self.max_per_hour),
+            schedule=Schedule(
+                self.schedule, time.fromisoformat(self.at), ZoneInfo(self.zone or default_zone), quiet_hours, self.max_per_hour
+            ),
         )  # fmt: skip
 
 
@@ -400,8 +402,8 @@ class Settings(_ConfigSection):
         )
 
     def protected_paths(self, known_directories: Iterable[bytes] = (), file: str | os.PathLike[str] | None = None) -> ProtectedFiles:
-        """What nothing may be written to: beside what is configured, crawl directories that are `known` to the database, and the
-        configuration `file`."""
+        """What nothing may be written to: beside what is configured, crawl directories that are `known_directories` to the database, and
+        the configuration `file`."""
         directories = (*self.crawl.directories, *map(os.fsdecode, known_directories))
         return ProtectedFiles(self.database.path, tuple(dict.fromkeys(directories)), None if file is None else os.fspath(file))
 
@@ -564,9 +566,9 @@ def _check_alerts(settings: Settings, file: str) -> None:
             if not any(kind in EVENT_KINDS[topic] for topic in rule.on):
                 raise config_error(f"alerts.{n}.kinds", f"{kind!r} is no kind of {' or '.join(rule.on)}")
         if rule.quiet_hours and (len(rule.quiet_hours) != 2 or rule.quiet_hours[0] == rule.quiet_hours[1]):
-            raise config_error(f"alerts.{n}.quiet", "must be two different times of day, e.g. ['22:00', '07:00']")
+            raise config_error(f"alerts.{n}.quiet_hours", "must be two different times of day, e.g. ['22:00', '07:00']")
     if settings.delivery.max_retry_seconds < settings.delivery.retry_seconds:
-        raise config_error("delivery.most_retry_seconds", "must not be less than delivery.retry_seconds")
+        raise config_error("delivery.max_retry_seconds", "must not be less than delivery.retry_seconds")
 
 
 def _lists_to_tuples(value: Any) -> Any:

@@ -1,13 +1,18 @@
 """Every error the program raises on purpose: `message` is what people read, `exit_code` what the process leaves with.
 
 A message is the docstring of its class too. It is not written as one, because Python leaves docstrings out when it is asked to
-optimise (-OO).
+optimise (-OO). `ShutdownRequested` is not an error and has no message.
 
 Exit codes: 2 usage or configuration, 3 the work could not be done. (0 is done, 1 findings where a command was asked to
 judge, 130 interrupted.)
 """
 
 from __future__ import annotations
+
+
+class ShutdownRequested(BaseException):
+    """The process is shutting down and the work in hand takes too long to finish. Its transaction is rolled back; the next start
+    does the work again. Not an Exception, so that no handler of failures catches it."""
 
 
 class DedupError(Exception):
@@ -80,13 +85,13 @@ class DatabaseInsideError(DedupError):
 
 
 class SubdirectoryMissingError(DedupError):
-    message = "{path} is not a directory, and no file below it is recorded in the crawl directory {root}."
+    message = "{path} is not a directory, and no file below it is recorded in the crawl directory {directory}."
 
     exit_code = 2
 
 
 class UnknownDirectoryError(DedupError):
-    message = "The database knows no crawl directory {wanted}; it knows {known}."
+    message = "The database knows no crawl directory {path}; it knows {available}."
 
     exit_code = 2
 
@@ -193,12 +198,12 @@ class OutputFailedError(DedupError):
 
 
 class MissingExtraError(DedupError):
-    message = """{what} needs {package}, which is not installed: pip install "/path/to/clone[{extra}]" brings it."""
+    message = """{feature} needs {package}, which is not installed: pip install "/path/to/clone[{extra}]" brings it."""
     exit_code = 2
 
 
 class TooManyTextsError(DedupError):
-    message = "The candidate index has room for {most} texts, and the database has reached them. Begin another database for what is new."
+    message = "The candidate index has room for {limit} texts, and the database has reached them. Begin another database for what is new."
 
 
 class DatabaseFailedError(DedupError):
@@ -232,19 +237,19 @@ class DatabaseReplacedError(DedupError):
 
 
 class SqliteTooOldError(DedupError):
-    message = "SQLite {found} is too old; dedup needs {needed} or newer (STRICT tables)."
+    message = "SQLite {version} is too old; dedup needs {needed} or newer (STRICT tables)."
 
 
 class RecipeChangedError(DedupError):
-    message = "{what} changed since the database was written (stored: {stored}, configured: {configured}); run '{remedy}' first."
+    message = "{settings} changed since the database was written (stored: {stored}, configured: {configured}); run '{remedy}' first."
 
 
 class UnknownPageError(DedupError):
-    message = "The database holds no page for {wanted}."
+    message = "The database holds no page for {page}."
 
 
 class AmbiguousPageError(DedupError):
-    message = "{wanted} stands for several pages; name one of them by its URL: {urls}"
+    message = "{page} matches several pages; name one of them by its URL: {urls}"
     exit_code = 2
 
 
@@ -262,7 +267,7 @@ class QueryError(DedupError):
 
 
 class UnknownRevisionError(DedupError):
-    message = "{url} has no revision {wanted}; it has {have}."
+    message = "{url} has no revision {revision}; it has {available}."
     exit_code = 2
 
 
@@ -271,17 +276,17 @@ class RevisionPrunedError(DedupError):
 
 
 class UnknownBoilerplateError(DedupError):
-    message = "No boilerplate is called {wanted}; 'dedup boilerplate list' shows the names."
+    message = "No boilerplate is called {name}; 'dedup boilerplate list' shows the names."
     exit_code = 2
 
 
 class AmbiguousBoilerplateError(DedupError):
-    message = "{wanted} stands for several passages; write more of the name: {names}"
+    message = "{name} matches several passages; write more of the name: {names}"
     exit_code = 2
 
 
 class ShortBoilerplateError(DedupError):
-    message = "The passage has {characters} letters and digits; fewer than {least} are never looked for."
+    message = "The passage has {characters} letters and digits; fewer than {minimum} are never looked for."
     exit_code = 2
 
 
@@ -308,17 +313,17 @@ class ChannelError(DedupError):
 
 
 class UnknownChannelError(DedupError):
-    message = "No channel is called {wanted}; the configuration has {known}."
+    message = "No channel is called {name}; the configuration has {available}."
     exit_code = 2
 
 
 class UnknownAlertError(DedupError):
-    message = "No alert is called {wanted}; 'dedup alerts list' shows the names."
+    message = "No alert is called {name}; 'dedup alerts list' shows the names."
     exit_code = 2
 
 
 class AmbiguousAlertError(DedupError):
-    message = "{wanted} stands for several alerts; write more of the name."
+    message = "{name} matches several alerts; write more of the name."
     exit_code = 2
 
 

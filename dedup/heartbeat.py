@@ -36,7 +36,7 @@ def listen_to_beats(listener: Callable[[], None]) -> Iterator[None]:
 
 
 def with_beats(items: Iterable[_T], interval: int = 1) -> Iterator[_T]:
-    """The items, with a beat after each `every` of them."""
+    """The items, with a beat after each `interval` of them."""
     for number, item in enumerate(items, 1):
         yield item
         if number % interval == 0:

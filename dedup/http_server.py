@@ -35,11 +35,11 @@ MAX_LOG_LINES_PER_MINUTE = 5
 class ConnectionLimits:
     """What the clients of one server can take.
 
-    `connections`: connections at a time. `batch`: connections that are accepted at a time; a few batches exist beside `connections` for a
-    moment. `request_seconds`: a request has to be complete this long after the connection was made or the previous answer was given; a
-    connection without a request is closed then. `request_bytes`: bytes of one request. `answer_seconds` and `answer_rate`: an answer has to
-    be read within these seconds, and a second more for each `answer_rate` bytes of it. `answer_bytes`: bytes of answers that wait to be
-    read, of all connections together; above that the oldest are cut off.
+    `max_connections`: connections at a time. `accept_batch`: connections that are accepted at a time; a few batches exist beside
+    `max_connections` for a moment. `request_seconds`: a request has to be complete this long after the connection was made or the previous
+    answer was given; a connection without a request is closed then. `max_request_bytes`: bytes of one request. `response_seconds` and
+    `response_bytes_per_second`: an answer has to be read within these seconds, and a second more for each `response_bytes_per_second` bytes
+    of it. `max_buffered_bytes`: bytes of answers that wait to be read, of all connections together; above that the oldest are cut off.
     """
 
     max_connections: int = 64
@@ -120,7 +120,7 @@ class Connections:
 
 
 class _Connection(H11Protocol):
-    """One connection. `owing_since`: since when its next request is awaited; `read_by`: until when its answer has to be read."""
+    """One connection. `waiting_since`: since when its next request is awaited; `read_deadline`: until when its answer has to be read."""
 
     def __init__(self, *args: Any, connections: Connections, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -189,7 +189,7 @@ class HttpServer:
         self._server = _Server(config, self.connections, prepare)
 
     def run(self) -> None:
-        """Answer until `end` is called."""
+        """Answer until `stop` is called."""
         self._server.run(sockets=[self.socket])
 
     def stop(self) -> None:

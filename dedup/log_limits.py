@@ -1,7 +1,7 @@
 """Limits how many log lines of one kind are written, and counts the rest.
 
 A flood of one kind of message (200,000 unreadable files, a database that fails every two seconds) must not bury the other lines or
-fill the disk. Each kind may write `most` lines in `seconds`; one line then says how many more there were.
+fill the disk. Each kind may write `max_lines` lines in `seconds`; one line then says how many more there were.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OTHER_KIND = "other messages"
 
 @dataclass(slots=True)
 class _Period:
-    """`begun` is a time of the limiter's clock."""
+    """`started_at` is a time of the limiter's clock."""
 
     started_at: float
     written_count: int = 0
@@ -69,7 +69,7 @@ class LogLimiter:
             return False
 
     def pop_suppressed(self, *, include_running: bool = False) -> list[SuppressedCount]:
-        """What was suppressed in periods that are over (with `everything`: in all), each reported once. Those periods end."""
+        """What was suppressed in periods that are over (with `include_running`: in all), each reported once. Those periods end."""
         now = self._clock()
         with self._lock:
             kinds = [k for k, p in self._periods.items() if include_running or now - p.started_at >= self.seconds]

@@ -135,17 +135,17 @@ CLUSTER_RELATIONS: tuple[Relation, ...] = RELATIONS[:3]
 @dataclass(frozen=True, slots=True)
 class MatchScores:
     """What was measured of two texts. `similarity` is Jaccard of the shingle sets, `containment` the share of the smaller one
-    that the larger holds; `coverage` the share of the shorter text that runs alike in the other, `shared` in normalised
-    characters, `longest` the longest passage, `quoted` the share of what is shared that is quoted. `masked` names the
-    boilerplate that was left out of the last four."""
+    that the larger holds; `coverage` the share of the shorter text that occurs in the other, `shared_characters` the same in
+    normalised characters, `longest_passage` the length of the longest passage, `quoted_share` the share of what is shared that
+    is quoted. `masked_boilerplate` names the boilerplate that was left out of the last four."""
 
     similarity: float
     containment: float
     coverage: float
-    shared: int
-    longest: int
-    quoted: float
-    masked: tuple[str, ...] = ()
+    shared_characters: int
+    longest_passage: int
+    quoted_share: float
+    masked_boilerplate: tuple[str, ...] = ()
 
 
 IDENTICAL = MatchScores(1.0, 1.0, 1.0, 0, 0, 0.0)

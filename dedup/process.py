@@ -82,7 +82,7 @@ class _StandardError(io.FileIO):
 
 
 def _wrap_stream(original: TextIO, raw_file: io.FileIO) -> TextIO:
-    """A stream like the given one, over `raw`."""
+    """A stream like the given one, over `raw_file`."""
     text_stream = original if isinstance(original, io.TextIOWrapper) else None
     return io.TextIOWrapper(
         io.BufferedWriter(raw_file),

@@ -45,8 +45,8 @@ def event(n: int = 1, **given: Any) -> Event:
         "title": f"새솔시 의회, 예산안 의결 {n}",
         "publisher": "한빛일보",
         "category": "정치",
-        "channels": ("body",),
-        "told": told,
+        "parts": ("body",),
+        "payload": told,
     }
     return Event(**{**values, **given})
 

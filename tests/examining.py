@@ -75,7 +75,8 @@ def base_rows(db: Path) -> dict[str, list[tuple[Any, ...]]]:
         "revisions": "id, page_id, digest, CAST(title AS BLOB), CAST(body AS BLOB)",
         "pages": "id, url",
         "sightings": "id, page_id, crawled_at, revision_id",
-        "readings": "id, file_id, sighting_id, alias_id, metadata_id, status, check_status, claimed_digest, digest_recipe, encoding, crawled_at_source",
+        "readings": "id, file_id, sighting_id, alias_id, metadata_id, status, check_status, claimed_digest, digest_recipe, encoding,"
+        " crawled_at_source",
     }
     with closing(sqlite3.connect(db)) as connection:
         tables = (*BASE_TABLES, "faults", "boilerplate", "publishers")

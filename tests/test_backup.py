@@ -207,7 +207,7 @@ _WATCHED = """
 import sys
 from dedup.cli import main
 from dedup.store import backup
-backup.STEP, backup.WORK = 4, 1
+backup.PAGES_PER_STEP, backup.CHECK_INSTRUCTIONS = 4, 1
 sys.argv = ["dedup", *sys.argv[1:]]
 main()
 """
@@ -547,13 +547,13 @@ _PAUSED = """
 import sys
 from dedup.cli import main
 from dedup.store import backup
-copy = backup._copy
+copy = backup._copy_database
 def paused(source, part, fd, progress):
     def heard(*told):
         print("copying", flush=True)
         sys.stdin.readline()
     return copy(source, part, fd, heard)
-backup._copy = paused
+backup._copy_database = paused
 sys.argv = ["dedup", *sys.argv[1:]]
 main()
 """

@@ -257,7 +257,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stretches, "_MIN_PIECE_CHARACTERS", 16)
     monkeypatch.setattr(stretches, "_MAX_PIECE_CHARACTERS", 256)
     monkeypatch.setattr(stretches, "_MAX_TRIM_CHARACTERS", 100)
-    monkeypatch.setattr(stretches, "MOST_SENTENCED", 500)
+    monkeypatch.setattr(stretches, "MAX_SPLIT_CHARACTERS", 500)
 
 
 @pytest.mark.usefixtures("_short")
@@ -292,14 +292,14 @@ def test_stretches_find_most_of_what_two_long_texts_have_in_common() -> None:
 
 def test_of_long_texts_only_what_differs_is_split_into_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
     split: list[int] = []
-    real = diff.split_sentences.__globals__["_sentences"]
+    real = diff.split_sentences.__globals__["_split"]
 
     def counted(text: str) -> list[str]:
         split.append(len(text))
         found: list[str] = real(text)
         return found
 
-    monkeypatch.setitem(diff.split_sentences.__globals__, "_sentences", counted)
+    monkeypatch.setitem(diff.split_sentences.__globals__, "_split", counted)
     rng = random.Random(6)
     body = "\n".join(rng.choices("abcdefghijklmnop", k=150_000))
     body = body[:200_000] + "\nThe price is 300 dollars.\n" + body[200_001:]
@@ -348,7 +348,7 @@ def test_evidence_reads_so_many_characters_and_looks_for_so_many_names(monkeypat
         read.append(sum(len(o.text) for o in (*one, *other)))
         return row(one, other)
 
-    monkeypatch.setattr(evidence, "stands_in", counted)
+    monkeypatch.setattr(evidence, "contains_korean_name", counted)
     monkeypatch.setattr(evidence, "_row_evidence", counted_row)
     monkeypatch.setattr(evidence, "MAX_COMPARED_CHARACTERS", 3000)
     names = [f"{a}{b}{c} 의원" for a in "김이박최정" for b in "가나다라마바사아" for c in "하후호희"]
@@ -402,7 +402,7 @@ def test_texts_that_do_not_fit_are_prepared_when_they_are_asked_for(crawl: Path,
         prepared.append(body)
         return overlap.prepare_text(body)
 
-    monkeypatch.setattr(text_cache, "prepare", counted)
+    monkeypatch.setattr(text_cache, "prepare_text", counted)
     monkeypatch.setattr(text_cache, "MAX_CACHED_CHARACTERS", 100)
     with open_writable(str(db), "test") as database:
         held = PreparedTextCache(database)

@@ -152,7 +152,7 @@ def test_too_few_pages_or_too_long_between_them_is_no_incident(crawl: Path, db: 
 @pytest.mark.parametrize("large", [1, 3, 100])
 def test_a_feed_taken_in_pieces_is_the_feed(crawl: Path, db: Path, large: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Wherever it is cut: nothing is missed, nothing twice, and an incident is told in the piece in which its latest change stands."""
-    monkeypatch.setattr(sys.modules["dedup.reports.list_changes"], "LARGE", large)
+    monkeypatch.setattr(sys.modules["dedup.reports.changes"], "LARGE_INCIDENT", large)
     _template(crawl, 7, days=(3, 4))
     _template(crawl, 4, days=(20,), first=50)
     single = replace(PAGE, aid="0000000099")

@@ -422,7 +422,7 @@ def slack_payloads(told: Message, monkeypatch: pytest.MonkeyPatch, form: str = "
 def test_slack_calls_nobody_and_shows_no_link_by_another_name(monkeypatch: pytest.MonkeyPatch, nasty: str, form: str) -> None:
     diff = {"body": [{"kind": "removed", "text": nasty}]}
     (posted,) = slack_payloads(
-        build_message([alert(event(title=f"a {nasty} b", publisher=nasty, told={"diff": diff}))], EN), monkeypatch, form
+        build_message([alert(event(title=f"a {nasty} b", publisher=nasty, payload={"diff": diff}))], EN), monkeypatch, form
     )
     told = json.dumps(posted["attachments"], ensure_ascii=False)
     assert not re.search(r"<[!@#]|@(channel|everyone|here)", told)

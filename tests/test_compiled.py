@@ -19,7 +19,7 @@ from tests.crawl import Made, words
 
 @pytest.fixture(autouse=True)
 def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("done", 0), ("engaged", False), ("missing", False), ("beside", None)):
+    for name, value in (("work_done", 0), ("enabled", False), ("unavailable", False), ("fallback_folder", None)):
         monkeypatch.setattr(jit._JitState, name, value)
 
 
@@ -107,8 +107,8 @@ def test_the_first_compile_says_so_and_no_other(tmp_path: Path) -> None:
 import logging, sys
 logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
 from dedup.similarity import jit, minhash
-assert jit.worth(jit.ENOUGH)
-minhash.sign(["a text that is long enough"], 16, 1)
+assert jit.count_work(jit.MIN_WORK)
+minhash.sign_texts(["a text that is long enough"], 16, 1)
 """
     env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     told = [subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True).stdout for _ in "12"]
@@ -120,12 +120,12 @@ import resource, sys
 from dedup.similarity import jit
 def double(x):
     return 2 * x
-machine_code = jit.machine_code(double)
+compiled = jit.jit_compile(double)
 if sys.argv[1] == "no room":
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-assert machine_code(21) == 42
-assert machine_code.signatures
-print(sum(machine_code.stats.cache_hits.values()))
+assert compiled(21) == 42
+assert compiled.signatures
+print(sum(compiled.stats.cache_hits.values()))
 """
 
 
@@ -159,7 +159,7 @@ def test_code_that_no_folder_takes_serves_all_the_same(tmp_path: Path) -> None:
     program = (
         "import os, sys\nfrom dedup.similarity import jit\nfrom numba.core import caching\n"
         "caching.CacheImpl._locator_classes = [caching.UserProvidedCacheLocator]\n"
-        "from dedup.similarity.overlap import jaccard_kernel\nprint(type(jaccard_kernel._enter_first).__name__)\n"
+        "from dedup.similarity.overlap import jaccard_kernel\nprint(type(jaccard_kernel._insert_first).__name__)\n"
     )
     env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "file" / "nowhere")}
     done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)

@@ -75,7 +75,7 @@ class Sent:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> Sent:
     found = Sent()
-    monkeypatch.setattr(delivery, "send", found)
+    monkeypatch.setattr(delivery, "send_message", found)
     return found
 
 
@@ -170,7 +170,7 @@ def test_pauses_double_up_to_the_most_and_every_attempt_has_the_same_id(db: Path
 
     sent.refusing = refuse
     pauses = []
-    with posting(db, settings({"log": LOG}, retry_seconds=30, most_retry_seconds=200), event()) as (database, post):
+    with posting(db, settings({"log": LOG}, retry_seconds=30, max_retry_seconds=200), event()) as (database, post):
         for _ in range(6):
             round_(post, database)
             (due,) = {row[0] for row in rows(database, "due_at")}
@@ -181,7 +181,7 @@ def test_pauses_double_up_to_the_most_and_every_attempt_has_the_same_id(db: Path
 
 
 def test_pauses_are_drawn_from_all_there_are_so_that_not_all_come_back_together(db: Path) -> None:
-    post = DeliveryService(settings({"log": LOG}, retry_seconds=64, most_retry_seconds=3600), rng=random.Random(1))
+    post = DeliveryService(settings({"log": LOG}, retry_seconds=64, max_retry_seconds=3600), rng=random.Random(1))
     drawn = sorted(post._retry_delay_seconds(3) for _ in range(1000))
     assert drawn[0] < 8
     assert drawn[-1] > 504
@@ -289,7 +289,7 @@ def test_one_message_that_is_never_taken_holds_up_no_other(db: Path, clock: Cloc
 def test_an_error_of_the_program_in_one_message_ends_no_channel(
     db: Path, clock: Clock, sent: Sent, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with posting(db, settings({"log": LOG}), event(1, told={**event().payload, "evidence": "nonsense"}), event(2)) as (database, post):
+    with posting(db, settings({"log": LOG}), event(1, payload={**event().payload, "evidence": "nonsense"}), event(2)) as (database, post):
         rounds(post, database)
         assert sent.events() == [["change:2"]]
         assert ("pending", "Channel log: an error of the program (TypeError)") in rows(database, "status", "last_error")
@@ -442,11 +442,11 @@ def test_with_channels_that_fail_at_random_and_processes_that_end_each_alert_is_
     rule = AlertRuleConfig(
         name="r", on=("change",), to=("x", "y"), schedule=every, quiet_hours=("02:00", "05:00"), zone="UTC", max_per_hour=rng.randint(0, 3)
     )
-    chosen = settings({"x": LOG, "y": LOG}, rule, give_up_hours=8000, most_retry_seconds=600)
+    chosen = settings({"x": LOG, "y": LOG}, rule, give_up_hours=8000, max_retry_seconds=600)
     db = tmp_path_factory.mktemp("delivery") / "dedup.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(times, "now", clock)
-        patch.setattr(delivery, "send", sent)
+        patch.setattr(delivery, "send_message", sent)
         with written(db, chosen, [event(n, backlog=rng.random() < 0.2) for n in range(number)], times.now()) as database:
             post = DeliveryService(chosen, rng=rng)
             for _ in range(400):
@@ -471,7 +471,7 @@ DAY = 86_400
 
 
 def hourly(**given: Any) -> AlertRuleConfig:
-    return AlertRuleConfig(**{"name": "r", "on": ("change",), "to": ("log",), "rhythm": "hourly", "zone": "UTC", **given})
+    return AlertRuleConfig(**{"name": "r", "on": ("change",), "to": ("log",), "schedule": "hourly", "zone": "UTC", **given})
 
 
 def test_an_attempt_that_was_put_off_while_the_clock_was_ahead_is_made_as_soon_as_it_would_have_been(
@@ -494,7 +494,7 @@ def test_a_digest_that_was_planned_while_the_clock_was_ahead_is_sent_at_the_next
     db: Path, clock: Clock, sent: Sent, rhythm: Any
 ) -> None:
     clock.pass_(days=3)
-    with posting(db, settings({"log": LOG}, hourly(rhythm=rhythm, at="02:00")), event()) as (database, post):
+    with posting(db, settings({"log": LOG}, hourly(schedule=rhythm, at="02:00")), event()) as (database, post):
         clock.pass_(days=-3)
         rounds(post, database)
         assert (sent.events(), rows(database, "due_at")) == ([], [("2026-03-05T02:00:00+00:00",)])
@@ -504,7 +504,7 @@ def test_a_digest_that_was_planned_while_the_clock_was_ahead_is_sent_at_the_next
 
 
 def test_what_was_sent_tomorrow_does_not_count_as_sent_in_this_hour(db: Path, clock: Clock, sent: Sent) -> None:
-    rule = hourly(rhythm="at once", most_per_hour=1)
+    rule = hourly(schedule="at once", max_per_hour=1)
     clock.pass_(days=1)
     with posting(db, settings({"log": LOG}, rule), event(1)) as (database, post):
         rounds(post, database)
@@ -516,7 +516,7 @@ def test_what_was_sent_tomorrow_does_not_count_as_sent_in_this_hour(db: Path, cl
 
 
 def test_quiet_hours_of_tomorrow_hold_nothing_today(db: Path, clock: Clock, sent: Sent) -> None:
-    rule = hourly(rhythm="at once", quiet=("22:00", "23:00"))
+    rule = hourly(schedule="at once", quiet_hours=("22:00", "23:00"))
     clock.pass_(days=1, hours=21)
     with posting(db, settings({"log": LOG}, rule), event(1)) as (database, post):
         rounds(post, database)
@@ -589,11 +589,11 @@ def test_whatever_the_clock_did_each_alert_is_sent_once_within_two_days_from_whe
     tmp_path_factory: Any, steps: list[tuple[int, bool]], every: Any, quiet: tuple[str, ...], most: int
 ) -> None:
     clock, sent = Clock(), Sent()
-    chosen = settings({"log": LOG}, hourly(rhythm=every, quiet=quiet, most_per_hour=most), gather_seconds=60, incident_pages=2)
+    chosen = settings({"log": LOG}, hourly(schedule=every, quiet_hours=quiet, max_per_hour=most), gather_seconds=60, incident_pages=2)
     db = tmp_path_factory.mktemp("clock") / "dedup.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(times, "now", clock)
-        patch.setattr(delivery, "send", sent)
+        patch.setattr(delivery, "send_message", sent)
         with written(db, chosen, [event(1)], times.now()) as database:
             post = post_of(chosen)
             for n, (seconds, refused) in enumerate(steps, 2):

@@ -93,7 +93,10 @@ DERIVED: dict[str, tuple[str, str]] = {
         "UPDATE text_fingerprints SET fingerprints = x'010203' WHERE text_id = 5",
         "looked up by passages that their body does not have",
     ),
-    "passages of nothing": ("INSERT INTO text_fingerprints VALUES (9999, 1, x'')", "rows of text_fingerprints that name one of texts that is not there"),
+    "passages of nothing": (
+        "INSERT INTO text_fingerprints VALUES (9999, 1, x'')",
+        "rows of text_fingerprints that name one of texts that is not there",
+    ),
     "passages of nobody": (
         "UPDATE text_fingerprints SET publisher_id = 77 WHERE text_id = 5",
         "rows of text_fingerprints that name one of publishers that is not there",
@@ -318,7 +321,10 @@ def test_a_repair_that_damage_stops_takes_back_what_it_began_and_says_so(folder:
     """Without its crawl a revision cannot be matched again; current crawls can be put right all the same."""
     db = folder / "dedup.db"
     damaging.by_sql(
-        db, "DELETE FROM sightings WHERE id = 7", "DELETE FROM text_fingerprints WHERE text_id = 9", "UPDATE pages SET current_sighting_id = 4"
+        db,
+        "DELETE FROM sightings WHERE id = 7",
+        "DELETE FROM text_fingerprints WHERE text_id = 9",
+        "UPDATE pages SET current_sighting_id = 4",
     )
     matches = running.dump(db, "matches")
     ran = run(folder, "doctor", "--repair", "--format", "json")

@@ -178,7 +178,10 @@ def test_where_only_what_is_derived_is_damaged_that_is_said(folder: Path) -> Non
     db = folder / "dedup.db"
     damaging.overwrite(db, damaging.leaves(db, "followers"), bytes)
     those = told(found(folder))
-    assert "all rows of crawl_directories, pages, aliases, metadata, revisions, sightings, files, readings that are known of can be read" in those
+    assert (
+        "all rows of crawl_directories, pages, aliases, metadata, revisions, sightings, files, readings that are known of can be read"
+        in those
+    )
     assert "only what is derived is damaged (followers)" in those
 
 
@@ -354,7 +357,11 @@ def test_a_file_put_in_place_under_the_writer(folder: Path) -> None:
 
 def _around(**told: Any) -> SystemProbes:
     plenty = os.statvfs_result((4096, 4096, 1 << 40, 1 << 40, 1 << 40, 1 << 30, 1 << 30, 1 << 30, 0, 255))
-    usual: dict[str, Any] = {"limits": lambda: InotifyLimits(1 << 20, 128), "mounts": list, "space": lambda _: plenty}
+    usual: dict[str, Any] = {
+        "read_inotify_limits": lambda: InotifyLimits(1 << 20, 128),
+        "read_mounts": list,
+        "read_space": lambda _: plenty,
+    }
     return SystemProbes(**usual | told)
 
 
@@ -369,7 +376,8 @@ NAMESPACE = "/proc/sys/user/max_inotify_watches"
 @pytest.mark.parametrize(
     ("limits", "words", "remedy"),
     [
-        (InotifyLimits(2, 128, KERNEL + "watches"), "folders to watch: 3, where 2 is the most", "sysctl -w fs.inotify.max_user_watches=131072"),
+        (InotifyLimits(2, 128, KERNEL + "watches"), "folders to watch: 3, where 2 is the most",
+         "sysctl -w fs.inotify.max_user_watches=131072"),
         (InotifyLimits(2, 128, NAMESPACE), "(/proc/sys/user/max_inotify_watches); files that arrive there", f"echo 131072 > {NAMESPACE}"),
         (InotifyLimits(0, 128, NAMESPACE), "where 0 is the most", "echo"),
         (InotifyLimits(3, 128, NAMESPACE), "little is left", "echo"),
@@ -377,14 +385,14 @@ NAMESPACE = "/proc/sys/user/max_inotify_watches"
     ],
 )  # fmt: skip
 def test_watches_that_will_not_do(folder: Path, limits: InotifyLimits, words: str, remedy: str) -> None:
-    (one,) = (f for f in examined(folder, _around(limits=lambda: limits)) if f.check == "watching")
+    (one,) = (f for f in examined(folder, _around(read_inotify_limits=lambda: limits)) if f.check == "watching")
     assert one.severity == "warning", "the timer's scan finds what no event tells of"
     assert words in one.message
     assert remedy in one.remedy
 
 
 def test_limits_that_nothing_says_are_no_finding(folder: Path) -> None:
-    assert [f for f in examined(folder, _around(limits=lambda: InotifyLimits(None, None))) if f.check == "watching"] == []
+    assert [f for f in examined(folder, _around(read_inotify_limits=lambda: InotifyLimits(None, None))) if f.check == "watching"] == []
 
 
 @pytest.mark.system
@@ -469,13 +477,13 @@ def test_a_database_that_lies_inside_a_crawl_directory_by_now(folder: Path, scan
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph"])
 def test_network_file_systems(folder: Path, scanned: Path, kind: str) -> None:
     there = [Mount(b"/", "ext4"), Mount(os.fsencode(scanned), kind)]
-    (one,) = (f for f in examined(folder, _around(mounts=lambda: there)) if f.check == "directories")
+    (one,) = (f for f in examined(folder, _around(read_mounts=lambda: there)) if f.check == "directories")
     assert (one.severity, f"network file system ({kind} at {scanned})" in one.message) == ("warning", True)
     there = [Mount(b"/", "ext4"), Mount(os.fsencode(folder), kind)]
-    (one,) = (f for f in examined(folder, _around(mounts=lambda: there)) if f.check == "directories")
+    (one,) = (f for f in examined(folder, _around(read_mounts=lambda: there)) if f.check == "directories")
     assert (one.severity, "the database is on a network file system" in one.message) == ("error", True)
     there = [Mount(b"/", kind), Mount(os.fsencode(folder), "ext4"), Mount(os.fsencode(scanned), "xfs")]
-    assert [f for f in examined(folder, _around(mounts=lambda: there)) if f.check == "directories"] == []
+    assert [f for f in examined(folder, _around(read_mounts=lambda: there)) if f.check == "directories"] == []
 
 
 def test_mounts_as_the_kernel_writes_them(tmp_path: Path) -> None:
@@ -519,7 +527,7 @@ def _space(megabytes: int, files: int = 1 << 20) -> Callable[[str], os.statvfs_r
     ],
 )
 def test_room(folder: Path, space: Callable[[str], os.statvfs_result], severity: str | None, words: str) -> None:
-    those = [f for f in examined(folder, _around(space=space)) if f.check == "disk" and "temporary" not in f.message]
+    those = [f for f in examined(folder, _around(read_space=space)) if f.check == "disk" and "temporary" not in f.message]
     assert [f.severity for f in those] == [severity] * (severity is not None)
     assert words in "".join(f.message for f in those)
 
@@ -530,7 +538,7 @@ def test_room_for_a_large_database(folder: Path) -> None:
         file.truncate(8_000_000_000)
     with open(folder / "dedup.db.index", "r+b") as file:
         file.truncate(500_000_000)
-    there = examined(folder, _around(space=_space(2900)), quick=True)
+    there = examined(folder, _around(read_space=_space(2900)), quick=True)
     (one,) = (f for f in there if f.check == "disk")
     assert "3,000 MB should be: the database has 8.0 GB" in one.message
 
@@ -539,7 +547,7 @@ def test_a_file_system_that_cannot_be_asked(folder: Path) -> None:
     def refuse(_: str) -> os.statvfs_result:
         raise OSError(5, "Input/output error")
 
-    (one,) = (f for f in examined(folder, _around(space=refuse)) if f.check == "disk")
+    (one,) = (f for f in examined(folder, _around(read_space=refuse)) if f.check == "disk")
     assert (one.severity, "Input/output error" in one.message) == ("error", True)
 
 
@@ -553,7 +561,9 @@ def test_no_place_for_temporary_files(folder: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_clock_that_was_set_back(folder: Path) -> None:
-    those = {f.message.split(":")[0].split(" at ")[0]: f for f in examined(folder, _around(now=lambda: "2026-03-02T12:00:00+00:00"))}
+    those = {
+        f.message.split(":")[0].split(" at ")[0]: f for f in examined(folder, _around(current_time=lambda: "2026-03-02T12:00:00+00:00"))
+    }
     told_ = "\n".join(those)
     assert "the clock says 2026-03-02T12" in told_ or any("it was set back" in f.message for f in those.values())
     assert any(f.message.startswith("a file was changed in the future") for f in those.values())

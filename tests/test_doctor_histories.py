@@ -139,7 +139,10 @@ HARMS: dict[tuple[str, str], list[tuple[str, str]]] = {
         (f"title_changed = 1 WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
         ("title_changed = 0 WHERE title_changed = 1", WRONG_CLASSIFICATIONS),
     ],
-    ("changes", "body_changed"): [(f"body_changed = 0 WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS), (f"body_changed = 1 WHERE {METADATA}", WRONG_CLASSIFICATIONS)],
+    ("changes", "body_changed"): [
+        (f"body_changed = 0 WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
+        (f"body_changed = 1 WHERE {METADATA}", WRONG_CLASSIFICATIONS),
+    ],
     ("changes", "body_similarity"): [
         (f"body_similarity = 0.5 WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
         (f"body_similarity = NULL WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
@@ -153,18 +156,36 @@ HARMS: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("kind = 'typo'", WRONG_CLASSIFICATIONS),
     ],
     ("changes", "severity"): [(f"severity = 'trivial' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS)],
-    ("changes", "parts"): [(f"parts = '[]' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS), (f"parts = NULL WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS)],
-    ("changes", "evidence"): [(f"evidence = '[]' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS), (f"evidence = 'x' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS)],
-    ("changes", "silent"): [("silent = 0 WHERE silent = 1", WRONG_CLASSIFICATIONS), (f"silent = 1 WHERE {METADATA}", WRONG_CLASSIFICATIONS)],
-    ("changes", "corrected"): [("corrected = 0 WHERE corrected = 1", WRONG_CLASSIFICATIONS), (f"corrected = 1 WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS)],
-    ("changes", "edit_digest"): [(f"edit_digest = randomblob(16) WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS), (f"edit_digest = NULL WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS)],
+    ("changes", "parts"): [
+        (f"parts = '[]' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
+        (f"parts = NULL WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
+    ],
+    ("changes", "evidence"): [
+        (f"evidence = '[]' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
+        (f"evidence = 'x' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
+    ],
+    ("changes", "silent"): [
+        ("silent = 0 WHERE silent = 1", WRONG_CLASSIFICATIONS),
+        (f"silent = 1 WHERE {METADATA}", WRONG_CLASSIFICATIONS),
+    ],
+    ("changes", "corrected"): [
+        ("corrected = 0 WHERE corrected = 1", WRONG_CLASSIFICATIONS),
+        (f"corrected = 1 WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
+    ],
+    ("changes", "edit_digest"): [
+        (f"edit_digest = randomblob(16) WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
+        (f"edit_digest = NULL WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
+    ],
     ("changes", "page_history"): [
         (f"page_history = '' WHERE {RETURN}", WRONG_CLASSIFICATIONS),
         (f"page_history = '{{}}' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
         (f"page_history = NULL WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
     ],
-    ("changes", "classified_by"): [(f"classified_by = 'older' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS), ("classified_by = NULL", WRONG_CLASSIFICATIONS)],
-}  # fmt: skip
+    ("changes", "classified_by"): [
+        (f"classified_by = 'older' WHERE {SUBSTANCE}", WRONG_CLASSIFICATIONS),
+        ("classified_by = NULL", WRONG_CLASSIFICATIONS),
+    ],
+}
 """(table, column) → statements after UPDATE … SET that alter it, each with what `doctor` reports."""
 KEYS = {
     "matches": {"text_a_id", "text_b_id", "match_recipe", "confirmed_at", "quoted_share"},
@@ -222,7 +243,7 @@ def test_what_is_computed_in_parts_is_what_is_computed_at_once(folder: Path, mon
     from dedup.doctor import records
     from dedup.scan import mismatch_causes, page_history
 
-    for module, name in ((histories, "SLICE"), (records, "CHUNK"), (page_history, "CHUNK"), (mismatch_causes, "CHUNK")):
+    for module, name in ((histories, "BATCH_SIZE"), (records, "BATCH_SIZE"), (page_history, "CHUNK"), (mismatch_causes, "CHUNK")):
         monkeypatch.setattr(module, name, 2)
     assert found(folder) == []
     damaging.by_sql(folder / "dedup.db", "UPDATE changes SET severity = 'trivial'", "UPDATE sightings SET crawled_at_source = 'mtime'")

@@ -60,14 +60,14 @@ import resource, signal, sys
 from dedup.daemon import health_file
 from tests.test_health import REPORT
 import dataclasses
-health_file.write(sys.argv[1], dataclasses.replace(REPORT, unwatched_some=("x" * 5000,)))
+health_file.write_report(sys.argv[1], dataclasses.replace(REPORT, unwatched_examples=("x" * 5000,)))
 real = health_file.os.open
 def full(path, flags, *mode):
     if path.endswith(".new"):
         raise OSError(28, "No space left on device")
     return real(path, flags, *mode)
 health_file.os.open = full
-health_file.write(sys.argv[1], dataclasses.replace(REPORT, phase="scanning"))
+health_file.write_report(sys.argv[1], dataclasses.replace(REPORT, phase="scanning"))
 """
 
 

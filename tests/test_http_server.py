@@ -89,7 +89,7 @@ def sockets() -> int:
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: a\r\nX-a: ", b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"])
 def test_any_number_of_idle_connections_leaves_room_for_the_next_one(sent: bytes) -> None:
-    with serving(connections=8, batch=2, request_seconds=600) as served, ExitStack() as stack:
+    with serving(max_connections=8, accept_batch=2, request_seconds=600) as served, ExitStack() as stack:
         before = sockets()
         for n in range(1, 301):
             stack.enter_context(served.connect(sent))
@@ -100,7 +100,7 @@ def test_any_number_of_idle_connections_leaves_room_for_the_next_one(sent: bytes
 
 
 def test_the_oldest_idle_connection_makes_room_not_one_that_is_answered() -> None:
-    with serving(connections=2, batch=1, request_seconds=600) as served, ExitStack() as stack:
+    with serving(max_connections=2, accept_batch=1, request_seconds=600) as served, ExitStack() as stack:
         asking = stack.enter_context(served.connect(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n"))
         first = stack.enter_context(served.connect(b"GET"))
         stack.enter_context(served.connect(b"GET"))
@@ -111,7 +111,7 @@ def test_the_oldest_idle_connection_makes_room_not_one_that_is_answered() -> Non
 
 
 def test_where_all_are_being_answered_the_new_one_is_refused() -> None:
-    with serving(connections=2, batch=1) as served, ExitStack() as stack:
+    with serving(max_connections=2, accept_batch=1) as served, ExitStack() as stack:
         for _ in range(2):
             stack.enter_context(served.connect(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n"))
         until(lambda: len(served.connections) == 2 and not any(c.is_awaiting_request for c in list(served.connections._open)))
@@ -158,14 +158,14 @@ def test_dripping_does_not_extend_the_time_of_a_request() -> None:
 
 
 def test_a_request_has_a_size() -> None:
-    with serving(request_bytes=100_000, request_seconds=600) as served:
+    with serving(max_request_bytes=100_000, request_seconds=600) as served:
         with served.connect(HEAD + b"Content-Length: 900000000\r\n\r\n") as client:
             send_until_refused(client, b"x" * 65536)
         assert served.connections.dropped_count == 1
 
 
 def test_an_answer_that_nobody_reads_is_dropped_with_its_memory() -> None:
-    with serving(answer_seconds=0.3, answer_rate=1 << 40) as served:
+    with serving(response_seconds=0.3, response_bytes_per_second=1 << 40) as served:
         large = HEAD.replace(b"/ ", b"/large ")
         with served.connect(large + b"\r\n"), served.connect(large + b"Connection: close\r\n\r\n"):
             until(lambda: served.connections.dropped_count >= 2)
@@ -173,12 +173,12 @@ def test_an_answer_that_nobody_reads_is_dropped_with_its_memory() -> None:
 
 
 def test_an_answer_that_is_read_slowly_but_fast_enough_arrives() -> None:
-    with serving(answer_seconds=0.0, answer_rate=LARGE // 600) as served:
+    with serving(response_seconds=0.0, response_bytes_per_second=LARGE // 600) as served:
         assert len(served.get("/large")) > LARGE
 
 
 def test_answers_that_wait_to_be_read_have_a_size_together_and_the_oldest_is_dropped() -> None:
-    with serving(answer_seconds=600, answer_bytes=LARGE + LARGE // 2) as served, ExitStack() as stack:
+    with serving(response_seconds=600, max_buffered_bytes=LARGE + LARGE // 2) as served, ExitStack() as stack:
         first, *_, last = [stack.enter_context(served.connect(HEAD.replace(b"/ ", b"/large ") + b"\r\n")) for _ in range(4)]
         until(lambda: served.connections.dropped_count >= 2)
         assert len(rest(first)) < LARGE

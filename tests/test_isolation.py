@@ -27,7 +27,7 @@ from dedup.matching.matcher import Matcher
 from dedup.scan import isolation
 from dedup.scan.isolation import is_file_error, isolate_failures, summarise_error
 from dedup.scan.session import build_extract_options, build_matching
-from dedup.store import corruption, open_writable, writing
+from dedup.store import corruption, open_writable
 from tests import damaging, running
 from tests.conftest import run
 from tests.crawl import Made, edited, words
@@ -72,7 +72,7 @@ STAGES: dict[str, tuple[str, int | None, Callable[..., bool]]] = {
     "confirming": (
         "dedup.matching.matcher.Matcher.confirm_candidates",
         None,
-        lambda matcher, transaction, meeting: any(MARK in t.body for t in meeting.new),
+        lambda matcher, transaction, candidates: any(MARK in t.body for t in candidates.new_texts),
     ),
     "aliases": ("dedup.store.pages.insert_aliases", 1, lambda database, rows: _of_rows(*rows)),
 }
@@ -236,7 +236,7 @@ def test_a_database_is_checked_for_damage_once_however_many_files_fail(crawl: Pa
         checks.append(path)
         corruption.require_sound(connection, path, error)
 
-    monkeypatch.setattr(writing, "require_sound", counted)
+    monkeypatch.setattr("dedup.store.database.require_sound", counted)
     with failing("revisions", ERRORS[0]):
         running.scan(crawl, db)
     assert checks == [str(db)]

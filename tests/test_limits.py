@@ -62,7 +62,7 @@ def test_this_machine_has_limits() -> None:
 @pytest.mark.system
 def test_the_limit_of_a_user_namespace_is_seen() -> None:
     """It is a number of the namespace's own: what the kernel says of itself stays as it was."""
-    read = "from dedup.files import inotify_limits; found = inotify_limits.read(); print(found.watches, found.watches_from)"
+    read = "from dedup.files import inotify_limits; found = inotify_limits.read_limits(); print(found.max_watches, found.watches_source)"
     inner = 'echo 20 > /proc/sys/user/max_inotify_watches && exec "$0" -c "$1"'
     done = subprocess.run(["unshare", "-Ur", "sh", "-c", inner, sys.executable, read], capture_output=True, text=True, check=True)
     assert done.stdout == "20 /proc/sys/user/max_inotify_watches\n"

@@ -50,8 +50,8 @@ def listing(folder: Path) -> Iterator[Database]:
 @pytest.mark.parametrize("order", get_args(PageOrder))
 @pytest.mark.parametrize(
     "wanted",
-    [PageFilter(), PageFilter(publisher="신문 1"), PageFilter(cluster_role="member"), PageFilter(check_status="mismatched"), PageFilter(edited=True),
-     PageFilter(since="2026-03-02T06:00:00+00:00"), PageFilter(until="2026-03-03T00:00:00+00:00")],
+    [PageFilter(), PageFilter(publisher="신문 1"), PageFilter(cluster_role="member"), PageFilter(check_status="mismatched"),
+     PageFilter(edited=True), PageFilter(since="2026-03-02T06:00:00+00:00"), PageFilter(until="2026-03-03T00:00:00+00:00")],
 )  # fmt: skip
 def test_pages_in_pieces_are_all_pages_that_fit_in_order(folder: Path, order: PageOrder, wanted: PageFilter) -> None:
     column = {"crawled": "last_at", "arrived": "first_at", "edited": "changes"}[order]

@@ -17,8 +17,8 @@ _HOLD = """
 import sys
 from dedup.store.lock import Lock
 lock = Lock(sys.argv[1], "watch")
-lock.report_in("/run/dedup/\\udcff.health")
-lock.doing("reading 기사\\ud800 of a batch")
+lock.set_health_path("/run/dedup/\\udcff.health")
+lock.set_activity("reading 기사\\ud800 of a batch")
 print("held", flush=True)
 sys.stdin.read()
 lock.release()
@@ -64,10 +64,10 @@ def test_of_one_who_was_killed_word_is_left_until_the_next_comes(db: Path) -> No
 
 _LOOK = """
 import sys
-from dedup.store.lock import held, left_behind
+from dedup.store.lock import crashed_holder, current_holder
 print("looking", flush=True)
 while True:
-    held(sys.argv[1]), left_behind(sys.argv[1])
+    current_holder(sys.argv[1]), crashed_holder(sys.argv[1])
 """
 
 

@@ -448,7 +448,7 @@ def test_a_batch_that_was_rolled_back_leaves_nothing_in_the_index(crawl: Path, d
     for article in _corpus(4):
         article.write(crawl)
     with running.session(crawl, db) as session:
-        monkeypatch.setattr(type(session.database), "add_matches", _fail)
+        monkeypatch.setattr("dedup.store.matches.insert", _fail)
         with pytest.raises(DatabaseFailedError, match="on purpose"):
             Scan(session).run()
         monkeypatch.undo()

@@ -48,7 +48,7 @@ def one(happened: Event | None = None, style: MessageStyle = KO) -> Message:
 
 
 def test_a_message_of_a_change_says_what_where_when_why_and_where_to_see_it() -> None:
-    told = one(event(stealth=True))
+    told = one(event(silent=True))
     assert told.subject == "[중대] 한빛일보 · 내용 수정 · 새솔시 의회, 예산안 의결 1"
     assert told.text == (
         "새솔시 의회, 예산안 의결 1\n"
@@ -82,21 +82,21 @@ def test_markdown_and_html_say_the_same() -> None:
 OTHER = {"url": "https://other.example/1", "title": "다른 제목", "publisher": "물결방송"}
 TOPICS = [
     (
-        event(topic="mismatch", kind="altered", told={"path": "/srv/a.md", "claimed": "sha256:ab", "computed": "cd"}),
+        event(topic="mismatch", kind="altered", payload={"path": "/srv/a.md", "claimed": "sha256:ab", "computed": "cd"}),
         ["/srv/a.md", "sha256:ab", "cd"],
     ),
     (
-        event(topic="duplicate", kind="near", similarity=0.91, across=True, told={"other": OTHER, "coverage": 0.5}),
+        event(topic="duplicate", kind="near", similarity=0.91, across_publishers=True, payload={"other": OTHER, "coverage": 0.5}),
         ["91%", "50%", "물결방송: 다른 제목", "다른 매체"],
     ),
-    (event(topic="cluster", kind="growing", size=40, told={"members": [OTHER]}), ["(40)", "다른 제목", "+39"]),
+    (event(topic="cluster", kind="growing", size=40, payload={"members": [OTHER]}), ["(40)", "다른 제목", "+39"]),
     (
-        event(topic="faults", kind="rate", size=1200, url="", title="", told={"counts": {"empty": 3}, "message": "4 %"}),
+        event(topic="faults", kind="rate", size=1200, url="", title="", payload={"counts": {"empty": 3}, "message": "4 %"}),
         ["(1,200)", "empty 3", "4 %"],
     ),
-    (event(topic="daemon", kind="database", url="", title="", told={"message": "disk is full"}), ["데이터베이스", "disk is full"]),
-    (event(kind="metadata", told={"fields": [["author", "하늘봄", None]]}), ["기자: [-하늘봄-] → {+(없음)+}"]),
-    (event(kind="removed", told={"diff": {"body": [{"kind": "moved_from", "text": "가나다"}]}}), ["기사 삭제", "[-가나다-]"]),
+    (event(topic="daemon", kind="database", url="", title="", payload={"message": "disk is full"}), ["데이터베이스", "disk is full"]),
+    (event(kind="metadata", payload={"fields": [["author", "하늘봄", None]]}), ["기자: [-하늘봄-] → {+(없음)+}"]),
+    (event(kind="removed", payload={"diff": {"body": [{"kind": "moved_from", "text": "가나다"}]}}), ["기사 삭제", "[-가나다-]"]),
 ]
 
 
@@ -111,10 +111,10 @@ def test_every_topic_says_what_it_is_about(happened: Event, words: list[str], st
 
 def test_an_incident_says_how_many_pages_and_names_some() -> None:
     examples = [{"url": f"https://paper.example/{n}", "title": f"제목 {n}", "publisher": "한빛일보", "at": AT} for n in range(20)]
-    told = build_message([alert(pages=36, told={**event().payload, "pages": 36, "examples": examples, "times": 1})], KO)
+    told = build_message([alert(pages=36, payload={**event().payload, "pages": 36, "examples": examples, "times": 1})], KO)
     assert "36개 페이지에서 같은 수정" in told.subject
     assert "제목 9 https://paper.example/9; … +26" in told.text
-    again = build_message([alert(pages=2, told={**event().payload, "examples": examples[:2], "times": 2})], EN)
+    again = build_message([alert(pages=2, payload={**event().payload, "examples": examples[:2], "times": 2})], EN)
     assert "the same edit on 2 further pages" in again.subject
 
 
@@ -170,7 +170,7 @@ def test_long_values_are_cut() -> None:
             title=long,
             publisher=long,
             category=long,
-            told={"diff": diff, "message": long, "evidence": [{"what": "words", "before": long, "after": ""}]},
+            payload={"diff": diff, "message": long, "evidence": [{"what": "words", "before": long, "after": ""}]},
         )
     )
     assert len(told.subject) < 300
@@ -317,7 +317,7 @@ def test_a_message_of_hostile_text_is_made_in_every_form(title: str, body: str, 
         "counts": {title: 3},
         "path": body,
     }
-    made = build_message([alert(event(title=title, publisher=body, url=url, told=told), told=told, pages=3)], EN, "late")
+    made = build_message([alert(event(title=title, publisher=body, url=url, payload=told), payload=told, pages=3)], EN, "late")
     assert all(clean(form) for form in (made.subject, made.text, made.markdown, made.html, *(e.title + e.html for e in made.entries)))
     assert not any(calls(form) for form in (made.subject, made.text, made.markdown))
     json.dumps(made.json_body)

@@ -50,7 +50,7 @@ def withdraw(database: WritableDatabase, *keys: str, now: str = AT) -> int:
 
 
 def test_an_alert_keeps_its_own_copy_of_what_it_tells_and_is_due_at_each_channel(database: WritableDatabase) -> None:
-    happened = event(stealth=True, similarity=0.5)
+    happened = event(silent=True, similarity=0.5)
     assert write(database, BOTH, happened) == 1
     assert rows(database, "public_id", "rule", "channel", "status", "due_at", "attempts") == [
         (alert_id("all", "change:1"), "all", channel, "pending", AT, 0) for channel in ("a", "b")
@@ -89,7 +89,7 @@ def test_the_same_event_again_writes_nothing_whatever_became_of_it(database: Wri
     with database.transaction() as transaction:
         store.alerts.mark_sent(transaction, [1], AT, "m")
     before = rows(database, "public_id", "channel", "status", "due_at", "payload")
-    assert write(database, BOTH, event(at=after(5), told={**event().payload, "published_at": AT}), now=after(9)) == 0
+    assert write(database, BOTH, event(at=after(5), payload={**event().payload, "published_at": AT}), now=after(9)) == 0
     assert rows(database, "public_id", "channel", "status", "due_at", "payload") == before
 
 
@@ -123,7 +123,7 @@ def test_what_was_withdrawn_and_is_so_again_is_sent_where_it_was_not(database: W
         store.alerts.mark_sent(transaction, [1], AT, "m")
     withdraw(database, "change:1")
     told = {**event().payload, "published_at": AT}
-    write(database, BOTH, event(told=told), now=after(5))
+    write(database, BOTH, event(payload=told), now=after(5))
     assert rows(database, "channel", "status", "due_at", "withdrawn_at") == [("a", "sent", AT, None), ("b", "pending", after(5), None)]
     assert json.loads(rows(database, "payload")[0][0]) == told
 
@@ -135,7 +135,7 @@ def test_a_backlog_is_due_later_and_all_of_it_at_once(database: WritableDatabase
 
 
 def test_text_that_no_encoding_has_does_not_stop_the_work(database: WritableDatabase) -> None:
-    write(database, ONE, event(told={**event().payload, "path": "\ud800"}))
+    write(database, ONE, event(payload={**event().payload, "path": "\ud800"}))
     assert json.loads(rows(database, "payload")[0][0])["path"] == "?"
 
 

@@ -223,8 +223,8 @@ def pieces(machine_code: None, monkeypatch: pytest.MonkeyPatch) -> Callable[[int
     from dedup.similarity.overlap import pieces
 
     def set_(piece: int | None) -> None:
-        monkeypatch.setattr(pieces, "LONG", 1 << 62 if piece is None else 0)
-        monkeypatch.setattr(pieces, "PIECE", piece or 1 << 30)
+        monkeypatch.setattr(pieces, "MIN_PIECEWISE_CHARACTERS", 1 << 62 if piece is None else 0)
+        monkeypatch.setattr(pieces, "WORK_PER_PIECE", piece or 1 << 30)
 
     return set_
 

@@ -489,14 +489,14 @@ _PRUNE = """
 import sys
 from dedup.cli import main
 from dedup.maintenance import retention
-retention.BATCH = 7
-retention.PAGES = 5
-let_go = retention._let_go
+retention.STATES_PER_TRANSACTION = 7
+retention.PAGES_PER_BATCH = 5
+prune_batch = retention._prune_batch
 def told(*args):
-    found = let_go(*args)
+    found = prune_batch(*args)
     print("batch", flush=True)
     return found
-retention._let_go = told
+retention._prune_batch = told
 sys.argv = ["dedup", *sys.argv[1:]]
 main()
 """

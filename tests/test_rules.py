@@ -36,7 +36,7 @@ ASKED = [
     ("parts", ("title", "body"), ("title", "author")),
     ("publishers", ("다른신문", "한빛일보"), ("한빛",)),
     ("urls", ("https://other.example/*", "https://paper.example/*"), ("https://paper.example/",)),
-    ("stealth", False, True),
+    ("silent", False, True),
 ]
 
 
@@ -62,12 +62,12 @@ def test_publishers_are_met_whatever_the_unicode_form_or_case() -> None:
 
 @pytest.mark.parametrize("topic", ["mismatch", "duplicate", "cluster", "faults", "daemon"])
 def test_what_is_asked_of_changes_keeps_no_other_topic_away(topic: Any) -> None:
-    happened = event(topic=topic, kind=EVENT_KINDS[topic][0], channels=(), similarity=0.9, across=True, size=9)
-    assert meets(happened, parts=("title",), stealth=True)
+    happened = event(topic=topic, kind=EVENT_KINDS[topic][0], parts=(), similarity=0.9, across_publishers=True, size=9)
+    assert meets(happened, parts=("title",), silent=True)
 
 
 def test_similarity_and_across_are_asked_of_duplicates_and_sizes_of_clusters_and_faults() -> None:
-    duplicate = event(topic="duplicate", kind="near", similarity=0.8, across=False)
+    duplicate = event(topic="duplicate", kind="near", similarity=0.8, across_publishers=False)
     assert meets(duplicate, min_similarity=0.8, min_size=7)
     assert not meets(duplicate, min_similarity=0.81)
     assert not meets(duplicate, across_publishers=True)
@@ -89,12 +89,12 @@ NOTHING: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("told", NOTHING)
 def test_a_change_that_has_nothing_to_show_meets_no_rule(told: dict[str, Any]) -> None:
-    assert not meets(event(told=told))
-    assert meets(event(topic="mismatch", kind="altered", told=told))
+    assert not meets(event(payload=told))
+    assert meets(event(topic="mismatch", kind="altered", payload=told))
 
 
 def test_a_change_of_metadata_alone_has_something_to_show() -> None:
-    assert meets(event(kind="metadata", told={"fields": [["author", "하늘봄", "강물결"]]}))
+    assert meets(event(kind="metadata", payload={"fields": [["author", "하늘봄", "강물결"]]}))
 
 
 def test_the_daemon_s_kinds_are_the_reasons_of_its_report() -> None:
@@ -201,7 +201,7 @@ def test_nothing_is_due_in_quiet_hours_nor_before_now(
     where: tuple[ZoneInfo, datetime], quiet: list[time], every: Any, at: time, gather: int | None
 ) -> None:
     (zone, now), (begin, end) = where, quiet
-    given = {"sent_this_hour": 5, "gather": None if gather is None else timedelta(minutes=gather)}
+    given = {"sent_this_hour": 5, "gather_time": None if gather is None else timedelta(minutes=gather)}
     loud = delivery_time(now, Schedule(every, at, zone, max_per_hour=5), **given)  # type: ignore[arg-type]
     found = delivery_time(now, Schedule(every, at, zone, (begin, end), max_per_hour=5), **given)  # type: ignore[arg-type]
     assert found.at == first_loud(loud.at, zone, begin, end) >= now

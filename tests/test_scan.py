@@ -437,7 +437,7 @@ def _calls(monkeypatch: pytest.MonkeyPatch, crawl: Path, db: Path, number: int, 
             scan = Scan(session)
             session.matcher.open_candidate_index()
             counting = _Counting(session.database.connection)
-            monkeypatch.setattr(session.database, "_connection", counting)
+            monkeypatch.setattr(session.database, "connection", counting)
             scan.run()
     return counting.calls
 
@@ -464,7 +464,7 @@ def _calls_for_copies(monkeypatch: pytest.MonkeyPatch, crawl: Path, db: Path, nu
         scan = Scan(session)
         session.matcher.open_candidate_index()
         counting = _Counting(session.database.connection)
-        monkeypatch.setattr(session.database, "_connection", counting)
+        monkeypatch.setattr(session.database, "connection", counting)
         scan.run()
     return counting.calls
 

@@ -131,7 +131,8 @@ ALTERED = {
     "an index that is missing": "DROP INDEX matches_text_b",
     "an index of other columns": "DROP INDEX matches_text_b; CREATE INDEX matches_text_b ON matches (relation)",
     "a trigger that is missing": "DROP TRIGGER dirty_page_sighting_inserted",
-    "a trigger that does nothing": "DROP TRIGGER dirty_page_change_inserted; CREATE TRIGGER dirty_page_change_inserted AFTER INSERT ON changes BEGIN SELECT 1; END",
+    "a trigger that does nothing": "DROP TRIGGER dirty_page_change_inserted;"
+    " CREATE TRIGGER dirty_page_change_inserted AFTER INSERT ON changes BEGIN SELECT 1; END",
     "a view that is missing": "DROP VIEW history",
     "a view of other columns": "DROP VIEW history; CREATE VIEW history AS SELECT 1",
     "summaries that are missing": "DROP TABLE summaries",

@@ -286,12 +286,12 @@ def test_the_daemon_lets_search_reach_what_it_takes_in(crawl: Path, db: Path) ->
 SLOW = """
 import time
 from dedup import search
-search.STEP = 1
-enter = search.Search._enter
+search.MAX_STEP_REVISIONS = 1
+replace_revisions = search.SearchIndexer._replace_revisions
 def slowly(self, *what):
     time.sleep(0.3)
-    return enter(self, *what)
-search.Search._enter = slowly
+    return replace_revisions(self, *what)
+search.SearchIndexer._replace_revisions = slowly
 """
 
 

@@ -4,6 +4,7 @@ all bounds at least one, and over the revisions of pages."""
 from __future__ import annotations
 
 import os
+import pkgutil
 import random
 import sqlite3
 import unicodedata
@@ -20,8 +21,10 @@ import pytest
 
 from dedup import reports, store
 from dedup.errors import DatabaseFailedError
+from dedup.index import passages
 from dedup.index.hashtable import HEADER_BYTES
 from dedup.index.passages import MAX_BUCKET
+from dedup.matching import matcher, passage_matcher
 from dedup.matching.passage_matcher import CandidateProposal, Int64Array, PassageMatcher
 from dedup.matching.thresholds import Assessment, MatchCriteria
 from dedup.scan import scanner as scanning
@@ -272,8 +275,10 @@ def test_any_order_of_arrival_and_any_split_give_the_same_database(crawl: Path, 
 def small(monkeypatch: pytest.MonkeyPatch, **bounds: int) -> None:
     """Make bounds so small that a dozen articles are beyond them."""
     for name, value in bounds.items():
-        for module in ("dedup.index.passages", "dedup.matching.passage_matcher", "dedup.matching.matcher"):
-            monkeypatch.setattr(f"{module}.{name}", value, raising=False)
+        modules = [m for m in (passages, passage_matcher, matcher) if hasattr(m, name)]
+        assert modules, name
+        for module in modules:
+            monkeypatch.setattr(module, name, value)
 
 
 def ran_by(number: int, seed: int, **kw: Any) -> list[Made]:
@@ -296,7 +301,13 @@ def beyond() -> tuple[list[Made], set[Pair]]:
     return articles, related(articles, "near", "copy")
 
 
-BOUNDS = [{"FAMILY": 2}, {"CANDIDATES": 1}, {"PROPOSED": 1}, {"STORIES": 2}, {"FAMILY": 2, "CANDIDATES": 1, "STORIES": 2, "PROPOSED": 1}]
+BOUNDS = [
+    {"MAX_FOLLOWERS": 2},
+    {"MAX_CANDIDATES": 1},
+    {"MAX_PROPOSED": 1},
+    {"MAX_BUCKET": 2},
+    {"MAX_FOLLOWERS": 2, "MAX_CANDIDATES": 1, "MAX_BUCKET": 2, "MAX_PROPOSED": 1},
+]
 
 
 @pytest.mark.parametrize("bounds", BOUNDS, ids=lambda b: "-".join(b))
@@ -329,7 +340,7 @@ def test_a_story_that_sixty_papers_ran_does_not_silence_its_own_keys(crawl: Path
     """A bucket counts stories, not articles: a text that copies one that stands there is not entered beside it, so that sixty
     papers are one entry, and the key goes on proposing. Counted by articles the seventeenth would silence every key of the
     story, and the paper that comes after them, too far from each to be met by its signature, would be lost."""
-    small(monkeypatch, FAMILY=2)  # it would find as many, and take longer
+    small(monkeypatch, MAX_FOLLOWERS=2)  # it would find as many, and take longer
     rng = random.Random(5)
     source = story(rng, 5)
     articles = [paper(0, source.body)]
@@ -467,7 +478,7 @@ def test_those_that_were_compared_only_with_a_revision_that_went_are_in_one_clus
 ) -> None:
     """Papers 1 and 2 ran the one half of a story, 3 to 6 the other; the agency's own page, which they all copied, shows another
     text by now. 4 to 6 were compared with that one, and with 1 and 2, which stand behind it."""
-    small(monkeypatch, FAMILY=2, CANDIDATES=1)
+    small(monkeypatch, MAX_FOLLOWERS=2, MAX_CANDIDATES=1)
     monkeypatch.setattr(scanning, "BATCH_FILES", batch)
     source, rng = story(random.Random(19), 9), random.Random(20)
     halves = [source.sentences[:5] if n <= 2 else source.sentences[4:] for n in range(1, 7)]
@@ -499,7 +510,9 @@ def derived(db: Path) -> dict[str, list[tuple[Any, ...]]]:
             "publishers": database.rows("SELECT * FROM publishers ORDER BY 1"),
             "passages": database.rows("SELECT * FROM text_fingerprints ORDER BY 1"),
             "represented": database.rows("SELECT * FROM followers ORDER BY 1, 2"),
-            "boilerplate": database.rows("SELECT id, name, publisher_id, passage, example, article_count, status FROM boilerplate ORDER BY 1"),
+            "boilerplate": database.rows(
+                "SELECT id, name, publisher_id, passage, example, article_count, status FROM boilerplate ORDER BY 1"
+            ),
             "crowded": database.rows("SELECT id FROM texts WHERE crowded = 1 ORDER BY 1"),
         }
 
@@ -643,7 +656,7 @@ class _OnPurposeError(sqlite3.OperationalError):
 
 
 @pytest.mark.parametrize("failing", [2, 5])
-@pytest.mark.parametrize("moment", ["add_matches", "insert_passages", "add_represented"])
+@pytest.mark.parametrize("moment", ["matches.insert", "passages.insert", "passages.insert_followers"])
 def test_a_batch_that_was_rolled_back_leaves_nothing_behind(
     crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, moment: str, failing: int
 ) -> None:
@@ -651,16 +664,16 @@ def test_a_batch_that_was_rolled_back_leaves_nothing_behind(
     monkeypatch.setattr(scanning, "BATCH_FILES", 8)
     left = failing
     with running.session(crawl, db) as session:
-        whole = getattr(type(session.database), moment)
+        whole = pkgutil.resolve_name(f"dedup.store.{moment}")
 
-        def fail(database: Any, *args: Any) -> None:
+        def fail(*args: Any) -> None:
             nonlocal left
             left -= 1
-            whole(database, *args)
+            whole(*args)
             if left == 0:
                 raise _OnPurposeError
 
-        monkeypatch.setattr(type(session.database), moment, fail)
+        monkeypatch.setattr(f"dedup.store.{moment}", fail)
         with pytest.raises(DatabaseFailedError):
             Scan(session).run()
         Scan(session).run()
@@ -693,7 +706,7 @@ def test_what_a_batch_that_was_rolled_back_brought_plays_no_part_in_those_that_c
         Scan(undisturbed).run()
         write(crawl, articles(went, 10))
         with monkeypatch.context() as patch:
-            patch.setattr(type(session.database), "add_matches", fail_on_purpose)
+            patch.setattr("dedup.store.matches.insert", fail_on_purpose)
             with pytest.raises(DatabaseFailedError):
                 Scan(session).run()
         write(crawl, articles(came, 10))

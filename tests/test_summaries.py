@@ -37,8 +37,8 @@ def stored(folder: Path) -> dict[str, Any]:
     with closing(sqlite3.connect(folder / "dedup.db")) as db:
         members: dict[str, set[tuple[Any, ...]]] = {}
         select = (
-            "SELECT c.url, p.url, m.relation, m.similarity, m.coverage, m.via_text_id FROM cluster_members m JOIN pages c ON c.id = m.cluster_id"
-            " JOIN pages p ON p.id = m.page_id"
+            "SELECT c.url, p.url, m.relation, m.similarity, m.coverage, m.via_text_id FROM cluster_members m"
+            " JOIN pages c ON c.id = m.cluster_id JOIN pages p ON p.id = m.page_id"
         )
         for url, *row in db.execute(select):
             members.setdefault(url, set()).add(tuple(row))

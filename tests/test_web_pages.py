@@ -160,7 +160,7 @@ def test_lists_are_read_piece_by_piece_to_their_end(site: TestClient, monkeypatc
         name: told(site, address)
         for name, address in (("changes", "/changes"), ("faults", "/faults"), ("crawls", f"/page?url={quote(RETURNED)}"))
     }
-    for module, name, constant in ((changes, "changes", "SHOWN"), (faults, "faults", "SHOWN"), (page, "crawls", "CRAWLS")):
+    for module, name, constant in ((changes, "changes", "PAGE_SIZE"), (faults, "faults", "PAGE_SIZE"), (page, "crawls", "MAX_CRAWLS")):
         monkeypatch.setattr(module, constant, 2)
         address = {"changes": "/changes?", "faults": "/faults?", "crawls": f"/page?url={quote(RETURNED)}&"}[name]
         found: list[Any] = []

@@ -120,14 +120,14 @@ _DEADLY = """
 import os, signal
 from dedup import formats
 
-read = formats.read
+read_article = formats.read_article
 
 def deadly(name, raw, options):
     if b"deadly" in raw:
         os.kill(os.getpid(), signal.SIGSEGV)
-    return read(name, raw, options)
+    return read_article(name, raw, options)
 
-formats.read = deadly
+formats.read_article = deadly
 """
 
 
@@ -161,13 +161,13 @@ import os, threading, time
 from dedup.scan import workers
 from tests.test_workers import OPTIONS, founds
 from pathlib import Path
-workers.WORTHWHILE = 0
-examiners = workers.Examiners(OPTIONS, 2)
+workers.MIN_FILES_FOR_PROCESSES = 0
+examiners = workers.WorkerPool(OPTIONS, 2)
 those = founds(Path({str(crawl)!r}), 3)
 for _ in range(4):
-    examiners.give(those)
+    examiners.submit(those)
 for _ in range(4):
-    examiners.take(threading.Event())
+    examiners.take_oldest(threading.Event())
 print(*(p.pid for p in examiners._processes), flush=True)
 time.sleep(600)
 """

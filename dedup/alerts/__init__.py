@@ -1,4 +1,4 @@
-"""Alerts on their way: what messages say (`wording`, `telling`, `forms`, `messages`), where they go (`channels`, `atom`, `secrets`), and
+"""Alerts on their way: what messages say (`strings`, `content`, `render`, `messages`), where they go (`channels`, `atom`, `secrets`), and
 when (`delivery`)."""
 
 from __future__ import annotations

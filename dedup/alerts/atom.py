@@ -30,7 +30,7 @@ _OWN_FEED_START = re.compile(
 
 
 def add_entries(path: Path, entries: Sequence[FeedEntry], limit: int) -> None:
-    """Put entries into the feed at `path`, made where there is none; of all it keeps the newest `most`. One whose id is known takes the
+    """Put entries into the feed at `path`, made where there is none; of all it keeps the newest `limit`. One whose id is known takes the
     place of that.
 
     The feed is replaced as a whole, with mode 0644: it may be served. A file that is something else is left as it is, and no link on the

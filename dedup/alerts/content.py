@@ -57,7 +57,7 @@ def describe_kind(alert: AlertRow, style: MessageStyle) -> str:
     """What it is, in a few words."""
     text = style.translate(f"{alert.topic}.{alert.kind}")
     if alert.page_count is not None:
-        return f"{style.translate('incident.again' if alert.payload.get('times', 1) > 1 else 'incident', n=alert.page_count)}, {text}"
+        return f"{style.translate('incident.update' if alert.payload.get('times', 1) > 1 else 'incident', n=alert.page_count)}, {text}"
     if alert.topic == "faults":
         return f"{text} ({alert.details.get('size', 0):,})"
     if alert.topic == "cluster":
@@ -73,7 +73,7 @@ def format_subject(alert: AlertRow, style: MessageStyle) -> str:
 
 
 def build_section(alert: AlertRow, style: MessageStyle, *, limit: int = MAX_DIFF_CHARACTERS) -> MessageSection:
-    """All that is said of one alert; of differences `most` characters."""
+    """Everything about one alert; of differences `limit` characters."""
     return MessageSection(alert.title or describe_kind(alert, style), tuple(_section_lines(alert, style, limit)))
 
 
@@ -84,8 +84,8 @@ def _section_lines(alert: AlertRow, style: MessageStyle, limit: int) -> Iterator
         yield _plain_line("", source)
     if alert.url:
         yield MessageLine("", (MessagePiece("link", alert.url),))
-    marks = [translate(mark) for mark in ("stealth", "corrected", "across") if alert.details.get(mark)]
-    yield _plain_line(translate("why"), ", ".join([describe_kind(alert, style), translate(alert.severity), *marks]))
+    marks = [translate(mark) for mark in ("silent", "corrected", "across_publishers") if alert.details.get(mark)]
+    yield _plain_line(translate("classification"), ", ".join([describe_kind(alert, style), translate(alert.severity), *marks]))
     yield _plain_line(translate("when"), _format_when(alert, style))
     yield from _evidence_lines(payload, style)
     yield from _difference_lines(payload, style, limit)
@@ -114,7 +114,7 @@ def _evidence_lines(payload: Mapping[str, Any], style: MessageStyle) -> Iterator
     groups = []
     for e in items[:MAX_EVIDENCE]:
         before, after = (truncate(to_one_line(e[side]), MAX_VALUE_CHARACTERS) for side in ("before", "after"))
-        pieces = [MessagePiece("plain", style.translate(e["what"]) + " ")]
+        pieces = [MessagePiece("plain", style.translate(e["kind"]) + " ")]
         if before and before == after:
             pieces.append(MessagePiece("plain", before))
         else:
@@ -157,7 +157,7 @@ def _topic_lines(alert: AlertRow, style: MessageStyle) -> Iterator[MessageLine]:
     """What only some topics tell."""
     payload, translate = alert.payload, style.translate
     if other := payload.get("other"):
-        yield MessageLine(translate("other"), tuple(_article_pieces(other)))
+        yield MessageLine(translate("other_article"), tuple(_article_pieces(other)))
     numbers = [(translate("similarity"), alert.details.get("similarity")), (translate("coverage"), payload.get("coverage"))]
     if alert.topic == "duplicate":
         for label, value in numbers:
@@ -176,7 +176,9 @@ def _topic_lines(alert: AlertRow, style: MessageStyle) -> Iterator[MessageLine]:
 
 
 def _article_pieces(article: Mapping[str, Any]) -> Iterator[MessagePiece]:
-    parts = [truncate(to_one_line(str(article.get(key) or "")), most) for key, most in (("publisher", 60), ("title", MAX_TITLE_CHARACTERS))]
+    parts = [
+        truncate(to_one_line(str(article.get(key) or "")), limit) for key, limit in (("publisher", 60), ("title", MAX_TITLE_CHARACTERS))
+    ]
     yield MessagePiece("plain", ": ".join(part for part in parts if part) + " ")
     yield MessagePiece("link", str(article.get("url") or ""))
 
@@ -186,4 +188,4 @@ def _command_line(alert: AlertRow, style: MessageStyle) -> Iterator[MessageLine]
     commands = [f"dedup alerts show {alert.public_id}"]
     if is_linkable_url(alert.url) and to_one_line(alert.url) == alert.url:
         commands = [f"dedup {name} {shlex.quote(alert.url)}" for name in (("diff", "history") if alert.topic == "change" else ("history",))]
-    yield MessageLine(style.translate("whole"), join_pieces([(MessagePiece("code", command),) for command in commands], ", "))
+    yield MessageLine(style.translate("commands"), join_pieces([(MessagePiece("code", command),) for command in commands], ", "))

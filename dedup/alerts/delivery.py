@@ -53,7 +53,7 @@ _log = logging.getLogger("dedup")
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """Deliveries of one channel that are told in one message; `digest` tells why, None: it is one by itself."""
+    """Deliveries of one channel that are told in one message; `digest_reason` tells why, None: it is one by itself."""
 
     channel: str
     delivery_ids: tuple[int, ...]
@@ -64,7 +64,7 @@ class OutgoingMessage:
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """What became of a parcel: the `message` that it went in, or why it was not taken; neither: it was not tried."""
+    """What became of a parcel: the `message_id` that it went in, or why it was not taken; neither: it was not tried."""
 
     outgoing: OutgoingMessage
     at: str
@@ -110,7 +110,7 @@ class DeliveryService:
         return bool(self._unmarked_results) or any(s.in_flight for s in self._channel_states.values())
 
     def exchange(self, database: WritableDatabase, *, immediately: bool = False, take_new: bool = True) -> int:
-        """Mark what was sent, and hand over what is due; nothing more often than EVERY, unless `at_once`. To be called outside of a
+        """Mark what was sent, and hand over what is due; nothing more often than EVERY, unless `immediately`. To be called outside of a
         transaction; raises what SQLite raises, and then marks it the next time. Returns the number of messages handed over."""
         if not immediately and time.monotonic() < self._next_exchange:
             return 0
@@ -206,7 +206,7 @@ class DeliveryService:
             gather_seconds = self._settings.gather_seconds
             longest = gather_seconds if delivery.digest_reason == "backlog" else gather_seconds + 3600 * (24 + self._policy.incident_hours)
             return _add_seconds(now, min(planned_seconds, longest))
-        if delivery.digest_reason == "rhythm":
+        if delivery.digest_reason == "schedule":
             return delivery_time(now, schedule).at.isoformat()
         return delivery_time(
             now, Schedule(zone=schedule.zone, quiet_hours=schedule.quiet_hours)
@@ -325,7 +325,7 @@ def _find_holds(
         after_quiet = delivery_time(now, Schedule(zone=schedule.zone, quiet_hours=schedule.quiet_hours))
         if after_quiet.digest_reason is not None:
             for digest, group in groupby(sorted(rows, key=lambda d: d.digest_reason or ""), key=lambda d: d.digest_reason):
-                yield [d.id for d in group], after_quiet.at.isoformat(), "quiet" if digest in _SINGLE_DIGESTS else str(digest)
+                yield [d.id for d in group], after_quiet.at.isoformat(), "quiet_hours" if digest in _SINGLE_DIGESTS else str(digest)
             continue
         single = [d for d in rows if d.digest_reason in _SINGLE_DIGESTS]
         late_deliveries = [d for d in single if not d.attempts and now - datetime.fromisoformat(d.due_at) > LATE_AFTER]
@@ -340,4 +340,4 @@ def _find_holds(
             excess = single[max(0, schedule.max_per_hour - sent_count) :]
             if excess:
                 next_slot = delivery_time(now, schedule, sent_this_hour=schedule.max_per_hour)
-                yield [d.id for d in excess], next_slot.at.isoformat(), "cap"
+                yield [d.id for d in excess], next_slot.at.isoformat(), "rate_limit"

@@ -31,7 +31,7 @@ class FeedEntry:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What goes to a channel. `id` is the same whenever the same message is sent again; `machine` is for programs, as JSON takes it."""
+    """What goes to a channel. `id` is the same whenever the same message is sent again; `json_body` is for programs."""
 
     id: str
     at: str
@@ -44,7 +44,7 @@ class Message:
 
 
 def build_message(alerts: Sequence[AlertRow], style: MessageStyle, digest_reason: str | None = None) -> Message:
-    """The message that tells of some alerts; `why` it is a digest (see dedup.rules.Why), None where it is one alert by itself."""
+    """The message for some alerts; `digest_reason` says why it is a digest, None for one alert by itself."""
     if digest_reason is None:
         (alert,) = alerts
         return _assemble_message(alert.public_id, "alert", format_subject(alert, style), [build_section(alert, style)], alerts, style)
@@ -77,7 +77,7 @@ def alert_to_json(alert: AlertRow) -> dict[str, Any]:
     return {
         "id": alert.public_id,
         "rule": alert.rule,
-        "event": alert.event_key,
+        "event_key": alert.event_key,
         "topic": alert.topic,
         "kind": alert.kind,
         "severity": alert.severity,
@@ -85,11 +85,11 @@ def alert_to_json(alert: AlertRow) -> dict[str, Any]:
         "title": alert.title,
         "publisher": alert.publisher,
         "at": alert.at,
-        "made_at": alert.created_at,
+        "created_at": alert.created_at,
         "incident": alert.incident,
-        "pages": alert.page_count,
+        "page_count": alert.page_count,
         **alert.details,
-        "told": alert.payload,
+        "payload": alert.payload,
     }
 
 
@@ -109,7 +109,7 @@ def _assemble_message(
     json_body = {
         "id": message_id,
         "kind": kind,
-        "digest": digest_reason,
+        "digest_reason": digest_reason,
         "subject": subject_line,
         "text": text,
         "alerts": [alert_to_json(a) for a in alerts],

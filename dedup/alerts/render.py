@@ -64,7 +64,7 @@ def _mark_edit(kind: PieceKind, content: str) -> str:
 
 
 def _flatten_keeping_ends(text: str) -> str:
-    """Like `one_line`, keeping a blank at either end: pieces stand beside each other."""
+    """Like `to_one_line`, keeping a blank at either end: pieces stand beside each other."""
     return f"{' ' if text[:1].isspace() else ''}{to_one_line(text)}{' ' if text[-1:].isspace() and text.strip() else ''}"
 
 

@@ -172,7 +172,7 @@ def post(url: str, body: bytes, headers: dict[str, str], timeout_seconds: float)
     """POST a body; returns the status and the reason of the answer. The answer's body is not read: a receiver that has sent its status has
     decided, whatever follows. `url` is of http or https, without credentials. Proxies are taken from the environment.
 
-    Raises TimeoutError where no status has come within `seconds` from now, other OSError or HTTPException where none comes.
+    Raises TimeoutError where no status has come within `timeout_seconds` from now, other OSError or HTTPException where none comes.
     """
     exchange = _Exchange(timeout_seconds)
     request = Request(url, body, headers, method="POST")  # noqa: S310  the caller has checked it

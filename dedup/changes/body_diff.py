@@ -17,13 +17,13 @@ _Group = list[Operation]
 
 MAX_HEADINGS = 200
 """Sentences that came or went up to which headings among them are looked for in the rest of the text, where that has no more than
-`MOST_SENTENCED` characters."""
+`MAX_SPLIT_CHARACTERS` characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class BodyDiff:
-    """What differs between two bodies; `aside` is what differs in lines that are credits, time stamps or links, `new` the sentences
-    that only the later one has. `same_form`: the letters are the same."""
+    """What differs between two bodies; `non_content` is what differs in lines that are credits, time stamps or links, `new_sentences` the
+    sentences that only the later one has. `is_form_only`: the letters are the same."""
 
     operations: list[Operation]
     evidence: list[Evidence]

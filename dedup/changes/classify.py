@@ -22,7 +22,7 @@ from dedup.model import ChangeKind, Severity
 from dedup.text.normalise import to_nfc
 
 CLASSIFIER_VERSION = 2
-"""Of this judging; counted up where it comes to judge otherwise."""
+"""Version of the classification; raised when its results change."""
 MAX_PLACEHOLDER_CHARACTERS = 400
 """Letters and digits of a text that can be a page standing in for an article."""
 LONG_BODY_CHARACTERS = 2000
@@ -40,9 +40,9 @@ _SUBSTANTIVE_EVIDENCE = _MAJOR_EVIDENCE | {"name", "sentence"}
 
 @dataclass(frozen=True, slots=True)
 class ClassificationRules:
-    """What of judging is configured, see `[changes]`: `corrections` are words by which a page owns up to an edit, where they stand
-    out (in brackets, before a colon or a time, at the head of a sentence); `failures` phrases of pages that stand in for an article
-    that is not there. Both in NFC and case-folded."""
+    """What of judging is configured, see `[changes]`: `correction_phrases` are words by which a page owns up to an edit, where they stand
+    out (in brackets, before a colon or a time, at the head of a sentence); `placeholder_phrases` phrases of pages that stand in for an
+    article that is not there. Both in NFC and case-folded."""
 
     rewrite_similarity: float
     stub_share: float
@@ -52,7 +52,7 @@ class ClassificationRules:
 
     @property
     def recipe(self) -> str:
-        """What tells judgements by these rules from others."""
+        """What distinguishes classifications by these rules from others."""
         parameters = [
             self.rewrite_similarity,
             self.stub_share,
@@ -61,7 +61,7 @@ class ClassificationRules:
             "",
             *sorted(self.placeholder_phrases),
         ]
-        return f"judge{CLASSIFIER_VERSION}/" + xxhash.xxh3_64_hexdigest(json.dumps(parameters, ensure_ascii=False).encode())
+        return f"classify{CLASSIFIER_VERSION}/" + xxhash.xxh3_64_hexdigest(json.dumps(parameters, ensure_ascii=False).encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class PageHistory:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """`channels` are what differs: `title`, `body`, tracked metadata. `similarity` is of the bodies, by tokens. `edit` is the same for
+    """`parts` are what differs: `title`, `body`, tracked metadata. `similarity` is of the bodies, by tokens. `edit_digest` is the same for
     the same edit on another page; None for what cannot be one edit of many pages."""
 
     kind: ChangeKind
@@ -170,13 +170,13 @@ def _classify_with_history(
 ) -> _Verdict:
     if history.was_removed or _is_placeholder_page(before, rules):
         if not _is_still_absent(before, after, rules):
-            return "restored", "notable", [Evidence("failure", truncate(before.body), truncate(after.body))]
+            return "restored", "notable", [Evidence("placeholder", truncate(before.body), truncate(after.body))]
     elif (removal := _find_removal(before, after, rules)) is not None:
         return "removed", "major", [removal]
     kind, severity, evidence_items = differences.verdict
     if not history.returned:
         return kind, severity, evidence_items
-    durations = [Evidence("states", digest, str(seconds)) for digest, seconds in history.state_durations]
+    durations = [Evidence("state_durations", digest, str(seconds)) for digest, seconds in history.state_durations]
     if history.return_count >= 2:
         return "flapping", "minor" if kind in ("cosmetic", "typo", "wording", "headline") else "notable", [*durations, *evidence_items]
     return "returned", severity, evidence_items
@@ -224,7 +224,7 @@ def _first_form_difference(before: PageState, after: PageState) -> tuple[str, st
 def _find_removal(before: PageState, after: PageState, rules: ClassificationRules) -> Evidence | None:
     """Why an article that was there is not any more."""
     if _is_placeholder_page(after, rules):
-        return Evidence("failure", truncate(before.body), truncate(after.body or after.title))
+        return Evidence("placeholder", truncate(before.body), truncate(after.body or after.title))
     if len(after.body) > LONG_BODY_CHARACTERS:
         return None
     length_before, length_after = len(normalise_letters(before.body)), len(normalise_letters(after.body))

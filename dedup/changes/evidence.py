@@ -30,7 +30,7 @@ from dedup.text.normalise import keep_alphanumeric, to_unicode_form
 
 EvidenceKind = Literal[
     "number", "amount", "date", "percentage", "quotation", "name", "negation", "sentence", "moved", "words", "address",
-    "form", "credit", "time_stamp", "failure", "stub", "states",
+    "form", "credit", "time_stamp", "placeholder", "stub", "state_durations",
 ]  # fmt: skip
 """`form` is blanks, punctuation, Unicode form or letter case alone; `states` how long each stood of those that a page goes between."""
 
@@ -72,7 +72,7 @@ def normalise_letters(text: str) -> str:
 
 
 def has_letters(text: str) -> bool:
-    """Whether anything is left of it when it is `plain`."""
+    """Whether anything is left of it after `normalise_letters`."""
     return bool(normalise_letters(text[:_PROBE_CHARACTERS])) or (len(text) > _PROBE_CHARACTERS and bool(normalise_letters(text)))
 
 
@@ -119,7 +119,7 @@ def remove_link_targets(text: str) -> str:
 
 
 def collect_evidence(groups: Iterable[Sequence[Operation]]) -> list[Evidence]:
-    """What differs between two texts, as `diffs.aligned` tells it, the gravest first; without what is a matter of form alone."""
+    """What differs between two texts, as `diff.align_sentences` tells it, the gravest first; without what is a matter of form alone."""
     items: list[Evidence] = []
     quoted_texts: tuple[list[str], list[str]] = [], []
     rows = _pair_rows(groups)

@@ -112,8 +112,8 @@ def _run() -> int:
     """The exit code of the command line; what went wrong is said on standard error."""
     try:
         code = cli.main(standalone_mode=False)
-    except SystemExit as left:
-        code = left.code
+    except SystemExit as exit_:
+        code = exit_.code
     except click.ClickException as error:
         buffer = io.StringIO()
         error.show(buffer)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dedup.store import Database
     from dedup.store.rows import AlertRow, DeliveryRow
 
-DELIVERY_STATES = ("pending", "sent", "dead", "withdrawn")
+DELIVERY_STATUSES = ("pending", "sent", "dead", "withdrawn")
 
 
 @click.group()
@@ -30,13 +30,15 @@ def alerts() -> None:
 
 
 @alerts.command("list")
-@click.option("--state", type=click.Choice(DELIVERY_STATES), help="Only alerts with a delivery in that state.")
+@click.option("--status", type=click.Choice(DELIVERY_STATUSES), help="Only alerts with a delivery of that status.")
 @click.option("--rule", metavar="NAME", help="Only alerts of that rule.")
-@click.option("-n", "--most", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="So many at most, the newest.")
+@click.option(
+    "-n", "--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="Show at most this many, newest first."
+)
 @format_option("text", "json")
 @common_options
 @click.pass_obj
-def list_(options: CommonOptions, state: str | None, rule: str | None, limit: int, output_format: str) -> None:
+def list_(options: CommonOptions, status: str | None, rule: str | None, limit: int, output_format: str) -> None:
     """List alerts, the newest first, with what became of each."""
     from dedup import store
     from dedup.alerts.content import format_subject
@@ -44,16 +46,16 @@ def list_(options: CommonOptions, state: str | None, rule: str | None, limit: in
 
     settings = options.load().settings
     with open_database(settings.database.path) as database:
-        rows = store.alerts.list_latest(database, limit, status=state, rule=rule)
+        rows = store.alerts.list_latest(database, limit, status=status, rule=rule)
         deliveries = store.alerts.deliveries(database, [alert.id for alert in rows])
     if output_format == "json":
         print_json([_as_json(alert, deliveries[alert.id]) for alert in rows])
         return
     style = _style(settings)
     for alert in rows:
-        states = ", ".join(f"{d.channel} {d.status}" for d in deliveries[alert.id]) or "no delivery"
+        statuses = ", ".join(f"{d.channel} {d.status}" for d in deliveries[alert.id]) or "no delivery"
         click.echo(f"{alert.public_id[:12]}  {style.time(alert.created_at)}  {to_printable(format_subject(alert, style))}")
-        click.echo(f"{'':<12}  {to_printable(states + _format_fate(alert))}")
+        click.echo(f"{'':<12}  {to_printable(statuses + _format_fate(alert))}")
     print_note(options, format_count(len(rows), "alert"))
 
 
@@ -127,7 +129,7 @@ def test(options: CommonOptions, name: str, output_format: str) -> None:
     settings = loaded.settings
     channel = settings.channels.get(name)
     if channel is None:
-        raise UnknownChannelError(wanted=name, known=", ".join(settings.channels) or "none")
+        raise UnknownChannelError(name=name, available=", ".join(settings.channels) or "none")
     message = build_test_message(name, _style(settings))
     protected = settings.protected_paths(_known_directories(settings), loaded.file)
     with log_to_stderr(options):
@@ -165,7 +167,7 @@ def send(options: CommonOptions, output_format: str) -> None:
         outstanding = store.alerts.outstanding(database).values()
     pending = sum(o.pending for o in outstanding)
     if output_format == "json":
-        print_json({"sent": service.sent_count, "failed": service.failed_count, "waiting": pending})
+        print_json({"sent": service.sent_count, "failed": service.failed_count, "pending": pending})
     else:
         click.echo(f"{format_count(service.sent_count, 'message')} sent, {service.failed_count:,} not taken")
         if pending:
@@ -211,24 +213,26 @@ def _find_alert(database: Database, prefix: str) -> AlertRow:
 
     matches = store.alerts.find_by_prefix(database, prefix) if prefix else []
     if not matches:
-        raise UnknownAlertError(wanted=prefix)
+        raise UnknownAlertError(name=prefix)
     if len(matches) > 1:
-        raise AmbiguousAlertError(wanted=prefix)
+        raise AmbiguousAlertError(name=prefix)
     return matches[0]
 
 
 def _format_fate(alert: AlertRow) -> str:
     parts = [f"withdrawn {alert.withdrawn_at}"] if alert.withdrawn_at else []
-    parts += ["told as part of an incident"] if alert.folded_into_id is not None else []
+    parts += ["sent as part of an incident"] if alert.folded_into_id is not None else []
     return f" ({'; '.join(parts)})" if parts else ""
 
 
 def _as_json(alert: AlertRow, deliveries: list[DeliveryRow]) -> dict[str, Any]:
     from dedup.alerts.messages import alert_to_json
 
-    fields = ("channel", "state", "due_at", "digest", "attempts", "first_attempt", "last_attempt", "last_error", "sent_at", "message")
+    fields = (
+        "channel", "status", "due_at", "digest_reason", "attempts", "first_attempt_at", "last_attempt_at", "last_error", "sent_at", "message_id",
+    )  # fmt: skip
     return alert_to_json(alert) | {
         "withdrawn_at": alert.withdrawn_at,
-        "folded": alert.folded_into_id is not None,
+        "in_incident": alert.folded_into_id is not None,
         "deliveries": [{key: getattr(d, key) for key in fields} for d in deliveries],
     }

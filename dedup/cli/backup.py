@@ -35,13 +35,13 @@ def backup(options: CommonOptions, file: str, force: bool, output_format: str) -
     dedup backup /srv/backup/dedup.db
     dedup backup "/srv/backup/dedup-$(date +%F).db"
     """
-    from dedup.store import backup as copying
+    from dedup.store import backup as backups
 
     started = time.monotonic()
     loaded = options.load()
     path, protected = loaded.settings.database.path, loaded.settings.protected_paths(file=loaded.file)
     with _progress_bar(options, "backup", f"What was begun was removed; {to_printable_path(os.fsencode(file))} is as it was.") as progress:
-        copied = copying.write(path, file, protected=protected, force=force, progress=progress)
+        copied = backups.write(path, file, protected=protected, force=force, progress=progress)
     if output_format == "json":
         print_json({"backup": _printable_path(copied.path), **_counts_as_json(copied, started)})
     else:
@@ -64,12 +64,12 @@ def restore(options: CommonOptions, file: str, output_format: str) -> None:
     \b
     dedup restore /srv/backup/dedup.db
     """
-    from dedup.store import backup as copying
+    from dedup.store import backup as backups
 
     started = time.monotonic()
     path = options.load().settings.database.path
     with _progress_bar(options, "restore", f"The database {to_printable_path(os.fsencode(path))} is as it was.") as progress:
-        restored = copying.restore(path, file, progress=progress)
+        restored = backups.restore(path, file, progress=progress)
     copied = restored.backup
     if output_format == "json":
         print_json(
@@ -77,7 +77,7 @@ def restore(options: CommonOptions, file: str, output_format: str) -> None:
                 "database": _printable_path(copied.path),
                 "backup": _printable_path(os.path.realpath(file)),
                 **_counts_as_json(copied, started),
-                "aside": [_printable_path(p) for p in restored.previous_files],
+                "previous_files": [_printable_path(p) for p in restored.previous_files],
             }
         )
     else:

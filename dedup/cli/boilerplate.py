@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dedup.model import Masking
     from dedup.store.rows import BoilerplateRow
 
-COLUMNS = ("name", "publisher", "status", "articles", "since", "characters", "text", "passage")
+COLUMNS = ("name", "publisher", "status", "article_count", "added_at", "characters", "example", "passage")
 
 
 @click.group()
@@ -51,10 +51,10 @@ def list_(options: CommonOptions, publisher: str | None, status: str | None, out
 
 def _print(rows: list[dict[str, Any]]) -> None:
     for row in rows:
-        origin = f"from {format_count(row['articles'], 'article')}" if row["articles"] else "told by hand"
-        head = f"{row['name']}  {row['status']:<8}{to_printable(row['publisher'])}, {origin}, {row['since'][:10]}"
+        origin = f"from {format_count(row['article_count'], 'article')}" if row["article_count"] else "added by hand"
+        head = f"{row['name']}  {row['status']:<8}{to_printable(row['publisher'])}, {origin}, {row['added_at'][:10]}"
         click.echo(click.style(head, bold=True))
-        click.echo(f"    {to_printable(row['text'])}")
+        click.echo(f"    {to_printable(row['example'])}")
     click.echo(format_count(len(rows), "passage") if rows else "No boilerplate is known.")
 
 
@@ -76,14 +76,14 @@ def allow(options: CommonOptions, names: tuple[str, ...], output_format: str) ->
 @common_options
 @click.pass_obj
 def mask(options: CommonOptions, names: tuple[str, ...], publisher: str | None, passage: str | None, output_format: str) -> None:
-    """Let passages count for nothing: those with these names, or one that is told with --publisher and --text.
+    """Let passages count for nothing: those with these names, or one that --publisher and --text give.
 
     \b
     dedup boilerplate mask 3f2a
     dedup boilerplate mask --publisher 한빛일보 --text "저작권자 (c) 한빛일보. 무단전재 및 재배포 금지"
     """
     if (passage is None) != (publisher is None) or (not names and passage is None):
-        raise click.UsageError("name passages that are known, or tell a new one with both --publisher and --text")
+        raise click.UsageError("name passages that are known, or give a new one with both --publisher and --text")
     new_passage = (publisher, passage) if publisher is not None and passage is not None else None
     _print_passages(options, _set_status(options, names, "masked", new_passage), output_format)
 
@@ -91,22 +91,22 @@ def mask(options: CommonOptions, names: tuple[str, ...], publisher: str | None, 
 def _set_status(
     options: CommonOptions, names: tuple[str, ...], status: Masking, new_passage: tuple[str, str] | None = None
 ) -> list[BoilerplateRow]:
-    """Give passages a status, all or none of them, and write down one that is `told` as (publisher, text)."""
+    """Give passages a status, all or none of them, and add `new_passage`, a (publisher, text)."""
     from dedup import store
     from dedup.errors import DatabaseMissingError
-    from dedup.matching import boilerplate as known
+    from dedup.matching import boilerplate as matching_boilerplate
     from dedup.store import open_writable
 
     settings = options.load().settings
     if not os.path.exists(settings.database.path):
         raise DatabaseMissingError(path=settings.database.path)
     with open_writable(settings.database.path, "boilerplate") as database, database.transaction() as transaction:
-        rows = [replace(known.find_passage(transaction, name), status=status) for name in names]
+        rows = [replace(matching_boilerplate.find_passage(transaction, name), status=status) for name in names]
         for row in rows:
             store.boilerplate.set_status(transaction, row.name, status)
         if new_passage is not None:
             rows.append(
-                known.mask_passage(
+                matching_boilerplate.mask_passage(
                     transaction, settings.publishers.build_publishers().canonical_name(new_passage[0], "", ""), new_passage[1]
                 )
             )

@@ -22,15 +22,19 @@ MAX_EVIDENCE = 5
 @click.option("--since", metavar="TIME", help="Only changes crawled at or after TIME (ISO 8601; UTC if it has no offset).")
 @click.option("--until", metavar="TIME", help="Only changes crawled before TIME.")
 @click.option(
-    "--kind", "kinds", multiple=True, type=click.Choice(get_args(ChangeKind)), help="Only this kind, however grave. May be repeated."
+    "--kind", "kinds", multiple=True, type=click.Choice(get_args(ChangeKind)), help="Only this kind, of any severity. May be repeated."
 )
 @click.option(
-    "--min-severity", type=click.Choice(SEVERITIES), default=SEVERITIES[1], show_default=True, help="Only changes at least so grave."
+    "--min-severity",
+    type=click.Choice(SEVERITIES),
+    default=SEVERITIES[1],
+    show_default=True,
+    help="Only changes of at least this severity.",
 )
-@click.option("--publisher", metavar="NAME", help="Only articles by this publisher, under any name of its house.")
+@click.option("--publisher", metavar="NAME", help="Only articles by this publisher, under any of its names.")
 @click.option("--url", metavar="URL", help="Only this page, or pages whose canonical URL fits a pattern with *.")
-@click.option("--stealth", is_flag=True, help="Only edits of substance that the page does not own up to.")
-@click.option("--each", is_flag=True, help="Every change by itself; else the same edit of many pages is told once.")
+@click.option("--silent", is_flag=True, help="Only edits of substance that the page does not mark as a correction.")
+@click.option("--expand-incidents", is_flag=True, help="List every change; by default the same edit on many pages is listed once.")
 @click.option("--incident", metavar="HEX", help="Only this edit, as 'incident' of the JSON names it: every page that has it.")
 @format_option("text", "json", "csv")
 @common_options
@@ -48,7 +52,7 @@ def changes(
     incident: str | None,
     output_format: str,
 ) -> None:
-    """What was edited between one crawl of a page and the next, the latest first, with what each judgement rests on.
+    """What was edited between one crawl of a page and the next, the latest first, with the evidence for each classification.
 
     \b
     cosmetic     blanks, punctuation, Unicode form, credits, time stamps
@@ -62,7 +66,7 @@ def changes(
     metadata     author, publisher, category or publication time alone
 
     \b
-    dedup changes --stealth --since 2026-03-05
+    dedup changes --silent --since 2026-03-05
     dedup changes --kind removed --format csv > removed.csv
     """
     from dedup import reports, store
@@ -72,7 +76,7 @@ def changes(
     try:
         edit = None if incident is None else bytes.fromhex(incident)
     except ValueError:
-        raise click.BadParameter("is no name of an incident: those are hexadecimal digits", param_hint="--incident") from None
+        raise click.BadParameter("is not an incident id; use hexadecimal digits", param_hint="--incident") from None
     settings = options.load().settings
     if url is not None and "*" not in url:
         url = settings.urls.build_canonicaliser().canonicalise(url) or url
@@ -93,9 +97,7 @@ def changes(
         else:
             _print(rows)
         if unclassified := store.changes.count_unclassified(database):
-            print_note(
-                options, f"{format_count(unclassified, 'change')} from before changes were judged; 'dedup reindex --changes' judges them."
-            )
+            print_note(options, f"{format_count(unclassified, 'change')} not classified yet; run 'dedup reindex --changes'.")
 
 
 def _print(rows: Iterator[dict[str, Any]]) -> None:
@@ -117,7 +119,7 @@ def _print(rows: Iterator[dict[str, Any]]) -> None:
         for name, sides in change["fields"].items():
             click.echo(f"    {name}: {_format_before_after(sides['before'], sides['after'])}")
         for e in change["evidence"][:MAX_EVIDENCE]:
-            click.echo(f"    {e['what'].replace('_', ' ')}: {_format_before_after(e['before'], e['after'])}")
+            click.echo(f"    {e['kind'].replace('_', ' ')}: {_format_before_after(e['before'], e['after'])}")
         if len(change["evidence"]) > MAX_EVIDENCE:
             click.echo(f"    and {len(change['evidence']) - MAX_EVIDENCE} more; 'dedup diff' shows all")
     click.echo(f"{format_count(count, 'change')}")

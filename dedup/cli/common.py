@@ -92,7 +92,7 @@ def _docstring(command: Callable[..., Any]) -> str | None:
 def format_option(*names: str) -> Callable[[_Command], _Command]:
     """Add `--format`, the first name being the default."""
     return click.option(
-        "-f", "--format", "form", type=click.Choice(names), default=names[0], show_default=True, help="How results are printed."
+        "-f", "--format", "output_format", type=click.Choice(names), default=names[0], show_default=True, help="How results are printed."
     )
 
 
@@ -104,7 +104,7 @@ def parse_time(option: str, value: str | None) -> str | None:
 
     utc = times.to_utc(value, UTC)
     if utc is None:
-        raise click.BadParameter(f"{value!r} is no time; write one like 2026-03-02 or 2026-03-02T09:00:00+09:00", param_hint=option)
+        raise click.BadParameter(f"{value!r} is not a time; for example 2026-03-02 or 2026-03-02T09:00:00+09:00", param_hint=option)
     return utc
 
 

@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 @click.option("--from", "from_", type=int, metavar="N", help="Revision to compare from (default: the one before the last change).")
 @click.option("--to", type=int, metavar="M", help="Revision to compare to (default: the one after the last change).")
 @click.option("--full", is_flag=True, help="Unchanged stretches too, as a whole.")
-@format_option("text", "unified", "side", "html", "json")
+@format_option("text", "unified", "side-by-side", "html", "json")
 @common_options
 @click.pass_obj
 def diff(options: CommonOptions, page: str, other: str | None, from_: int | None, to: int | None, full: bool, output_format: str) -> None:
     """What changed between two revisions of a page, or between two files: sentences, and the words and numbers in them.
 
     As text removed words stand in [-brackets-], added ones in {+braces+}, sentences that moved in <-1 …-> where they were and in
-    <+1 …+> where they are; on a terminal they are coloured too. `unified` has a line for each sentence, `side` both sides beside
+    <+1 …+> where they are; on a terminal they are coloured too. `unified` has a line for each sentence, `side-by-side` both sides beside
     each other, `html` is a fragment for a page of yours (all text escaped), `json` every operation. Blanks, line ends and Unicode
     forms are no difference.
 
     \b
     dedup diff 903_0000100015 --from 1 --to 2
-    dedup diff before.md after.md --format side
+    dedup diff before.md after.md --format side-by-side
     """
     settings = options.load().settings
     if other is not None:
@@ -71,8 +71,8 @@ def _diff_files(settings: Settings, path_a: str, path_b: str) -> dict[str, Any]:
 
     before, after = (require_article(extract_article(settings, os.fsencode(path))) for path in (path_a, path_b))
     return {
-        "from": path_a,
-        "to": path_b,
+        "from_path": path_a,
+        "to_path": path_b,
         "title": render.as_json(reports.diff_texts(before.title, after.title)),
         "body": render.as_json(reports.diff_texts(before.body, after.body)),
     }
@@ -92,18 +92,18 @@ def _parse_operations(rows: list[dict[str, Any]]) -> list[Operation]:
 
 def _print(result: dict[str, Any], output_format: str, *, full: bool) -> None:
     if "url" in result:
-        click.echo(click.style(f"{to_printable(result['url'])}  revision {result['from']} → {result['to']}", bold=True))
-        if result["from"] == result["to"]:
+        click.echo(click.style(f"{to_printable(result['url'])}  revision {result['from_revision']} → {result['to_revision']}", bold=True))
+        if result["from_revision"] == result["to_revision"]:
             click.echo("There is one revision only.")
             return
     else:
-        click.echo(click.style(f"{to_printable(result['from'])} → {to_printable(result['to'])}", bold=True))
+        click.echo(click.style(f"{to_printable(result['from_path'])} → {to_printable(result['to_path'])}", bold=True))
     for part in ("title", "body"):
         click.echo(f"\n{part}")
         if result[part] is None:
             for side, at in result["pruned_at"].items():
                 if at is not None:
-                    click.echo(f"The text of revision {result[side]} was pruned on {at[:10]} by the rule of [history].")
+                    click.echo(f"The text of revision {result[f'{side}_revision']} was pruned on {at[:10]} by the rule of [history].")
             continue
         _PRINTERS[output_format](_parse_operations(result[part]), full=full)
 
@@ -168,7 +168,7 @@ def _format_side(side: Iterable[Operation]) -> Any:
     return cell
 
 
-_PRINTERS = {"text": _print_text, "unified": _print_unified, "side": _print_side_by_side}
+_PRINTERS = {"text": _print_text, "unified": _print_unified, "side-by-side": _print_side_by_side}
 
 
 def _print_html(result: dict[str, Any]) -> None:

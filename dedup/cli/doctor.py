@@ -30,7 +30,7 @@ _UNITS = {
     "histories": ("sighting", "sightings"),
     "summaries": ("page", "pages"),
     "indexes": ("text", "texts"),
-    "watching": ("folder", "folders"),
+    "watches": ("folder", "folders"),
     "directories": ("crawl directory", "crawl directories"),
     "disk": ("file system", "file systems"),
     "configuration": ("recipe", "recipes"),
@@ -68,22 +68,22 @@ def doctor(options: CommonOptions, quick: bool, repair: bool, output_format: str
     examined = 0
     if repair:
         jit.set_fallback_folder(settings.database.path)
-    with log_to_stderr(options), ProgressBar("doctor", "things looked at", is_shown=shows_progress(options)) as progress:
+    with log_to_stderr(options), ProgressBar("doctor", "items", is_shown=shows_progress(options)) as progress:
 
-        def looked(check: str, number: int) -> None:
+        def report_progress(check: str, count: int) -> None:
             nonlocal examined
-            examined += number
+            examined += count
             progress.update(examined, check)
 
         if repair:
-            repaired = repair_database(settings, quick=quick, progress=looked)
+            repaired = repair_database(settings, quick=quick, progress=report_progress)
             findings, checked, repairs = repaired.findings, repaired.checked_counts, repaired.actions
         else:
-            findings, checked = run_checks(settings, quick=quick, progress=looked)
+            findings, checked = run_checks(settings, quick=quick, progress=report_progress)
     set_verdict(has_findings=any(f.severity == "error" for f in findings))
     if output_format == "json":
         rows = [
-            {"check": f.check, "severity": f.severity, "what": f.message, "remedy": f.remedy, "repairable": f.is_repairable}
+            {"check": f.check, "severity": f.severity, "message": f.message, "remedy": f.remedy, "repairable": f.is_repairable}
             for f in findings
         ]
         print_json({"findings": rows, "checked": checked} | ({"repaired": repairs} if repair else {}))
@@ -98,7 +98,7 @@ def doctor(options: CommonOptions, quick: bool, repair: bool, output_format: str
 
 
 def _print(check: str, findings: list[Finding], examined: int | None, shown_remedies: set[str]) -> None:
-    """A line where all is well; else a line a finding, and what to do, which is `said` once."""
+    """A line where all is well; else a line a finding, and what to do, which is shown once."""
     if not findings:
         summary = "not looked at" if examined is None else f"{click.style('ok', fg='green')}: {format_count(examined, *_UNITS[check])}"
         click.echo(f"{check:<15}{summary}")

@@ -19,11 +19,11 @@ _RELATION = click.Choice(RELATIONS)
 @click.command()
 @click.option("--pairs", "as_pairs", is_flag=True, help="Every matching pair, in place of clusters.")
 @click.option("--passages", is_flag=True, help="With --pairs as JSON: where in the two bodies the shared passages stand.")
-@click.option("--relation", "--kind", "kind", multiple=True, type=_RELATION, help="Only this relation. May be repeated.")
+@click.option("--relation", "relations", multiple=True, type=_RELATION, help="Only this relation. May be repeated.")
 @click.option("--since", metavar="TIME", help="Only where an article was crawled at or after TIME (ISO 8601; UTC if it has no offset).")
-@click.option("--publisher", metavar="NAME", help="Only where an article is by this publisher, under any name of its house.")
+@click.option("--publisher", metavar="NAME", help="Only where an article is by this publisher, under any of its names.")
 @click.option("--min-similarity", type=click.FloatRange(0, 1), default=0.0, help="Only matches at least so similar (Jaccard, 0 to 1).")
-@click.option("--all", "every", is_flag=True, help="Every revision of a page, not only the one it shows now.")
+@click.option("--all-revisions", is_flag=True, help="Every revision of a page, not only the current one.")
 @click.option("--fail-on", multiple=True, type=_RELATION, help="Exit with 1 if any is shown.")
 @format_option("text", "json", "csv")
 @common_options
@@ -44,7 +44,7 @@ def duplicates(
 
     A cluster is a representative (verified first, then earliest published, then earliest crawled) and the articles that are
     exact, near or other copies of it. Excerpts and quotes make no clusters; --pairs lists them too. What counts is each page
-    as it stands now, by its latest crawl, or with --all every text it ever showed.
+    as it stands now, by its latest crawl, or with --all-revisions every text it ever showed.
 
     \b
     dedup duplicates --relation copy
@@ -120,10 +120,10 @@ def _format_scores(row: dict[str, Any]) -> str:
 
 def _format_closest(row: dict[str, Any], a: int | None, b: int | None) -> str:
     """Other revisions than the two shown that are closer to each other."""
-    closest = row["closest"]
-    if closest is None or (closest["a"], closest["b"]) == (a, b):
+    closest = row["closest_revisions"]
+    if closest is None or (closest["a_revision"], closest["b_revision"]) == (a, b):
         return ""
-    return f"  (closest: revision {closest['a']} and {closest['b']}, {closest['relation']} {closest['coverage']:.0%})"
+    return f"  (closest: revision {closest['a_revision']} and {closest['b_revision']}, {closest['relation']} {closest['coverage']:.0%})"
 
 
 def _format_article(article: dict[str, Any]) -> str:
@@ -151,7 +151,7 @@ def _format_lag(seconds: float | None) -> str:
 
 @click.command()
 @click.argument("path", type=click.Path())
-@click.option("--all", "every", is_flag=True, help="Every revision of a page, not only the one it shows now.")
+@click.option("--all-revisions", is_flag=True, help="Every revision of a page, not only the current one.")
 @click.option("--fail-on", multiple=True, type=_RELATION, help="Exit with 1 if any is found.")
 @format_option("text", "json", "csv")
 @common_options

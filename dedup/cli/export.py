@@ -41,7 +41,7 @@ def _period_options(command: _Command) -> _Command:
 
     @click.option("--since", metavar="TIME", help="Only what came at or after TIME (ISO 8601; UTC if it has no offset).")
     @click.option("--until", metavar="TIME", help="Only what came before TIME.")
-    @click.option("--publisher", metavar="NAME", help="Only articles by this publisher, under any name of its house.")
+    @click.option("--publisher", metavar="NAME", help="Only articles by this publisher, under any of its names.")
     @functools.wraps(command)
     def wrapped(*args: Any, since: str | None, until: str | None, publisher: str | None, **kw: Any) -> Any:
         return command(*args, period=(parse_time("--since", since), parse_time("--until", until), publisher), **kw)
@@ -50,13 +50,13 @@ def _period_options(command: _Command) -> _Command:
 
 
 _format_option = format_option("jsonl", "json", "csv", "parquet")
-_all_option = click.option("--all", "every", is_flag=True, help="Every revision of a page, not only the one it shows now.")
+_all_revisions_option = click.option("--all-revisions", is_flag=True, help="Every revision of a page, not only the current one.")
 PeriodArguments = tuple[str | None, str | None, str | None]
 
 
 @export.command()
 @_period_options
-@_all_option
+@_all_revisions_option
 @click.option("--no-body", is_flag=True, help="Without the bodies.")
 @_format_option
 @output_options
@@ -79,7 +79,7 @@ def articles(
 
 @export.command()
 @_period_options
-@_all_option
+@_all_revisions_option
 @_format_option
 @output_options
 @common_options

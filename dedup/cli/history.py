@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from dedup.config import Settings
     from dedup.store import Database
 
-TIMELINE_COLUMNS = ("crawled_at", "revision", "check", "cause", "standing", "crawled_at_from", "gone", "path")
+TIMELINE_COLUMNS = ("crawled_at", "revision", "check", "cause", "status", "crawled_at_source", "gone", "path")
 
 
 @click.command()
@@ -66,9 +66,9 @@ def _print(result: dict[str, Any]) -> None:
     click.echo("\ntimeline (UTC)")
     for t in result["timeline"]:
         number = t["revision"] if t["revision"] is not None else "-"
-        marks = [m for m in (t["check"], t["cause"], "" if t["standing"] == "counted" else t["standing"]) if m]
+        marks = [m for m in (t["check"], t["cause"], "" if t["status"] == "counted" else t["status"]) if m]
         marks += ["gone"] if t["gone"] else []
-        marks += ["time of the file"] if t["crawled_at_from"] == "mtime" else []
+        marks += ["time of the file"] if t["crawled_at_source"] == "mtime" else []
         click.echo(f"  {t['crawled_at'][:19].replace('T', ' ')}  revision {number}  {', '.join(marks)}  {to_printable(t['path'])}")
     if result["changes"] or result["metadata_changes"]:
         click.echo("\nchanges (UTC)")
@@ -77,8 +77,8 @@ def _print(result: dict[str, Any]) -> None:
         details += ["title changed"] if c["title_changed"] else []
         details += [f"{c['kind']}, {c['severity']}"] if c["kind"] else []
         details += ["returned to an earlier text"] if c["returned"] and c["kind"] not in ("returned", "flapping") else []
-        details += ["stealth"] if c["stealth"] else ["marked as a correction"] if c["corrected"] else []
-        click.echo(f"  {c['at'][:19].replace('T', ' ')}  {c['from']} → {c['to']}  {', '.join(details)}")
+        details += ["silent"] if c["silent"] else ["marked as a correction"] if c["corrected"] else []
+        click.echo(f"  {c['at'][:19].replace('T', ' ')}  {c['from_revision']} → {c['to_revision']}  {', '.join(details)}")
     for c in result["metadata_changes"]:
         before, after = to_printable(c["before"]) or "nothing", to_printable(c["after"]) or "nothing"
         click.echo(f"  {c['at'][:19].replace('T', ' ')}  {c['field']}: {before} → {after}")
@@ -87,4 +87,4 @@ def _print(result: dict[str, Any]) -> None:
 def _format_similarity(similarity: float | None) -> str:
     if similarity is None:
         return "body changed, by how much is not known any more"
-    return f"body {similarity:.0%} alike" if similarity < 1 else "body alike"
+    return f"body {similarity:.0%} similar" if similarity < 1 else "body similar"

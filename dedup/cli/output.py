@@ -50,7 +50,7 @@ def output_options(command: _Command) -> _Command:
 
 @contextmanager
 def open_output(loaded: LoadedSettings, output: Output, directories: Iterable[bytes] = ()) -> Iterator[BinaryIO]:
-    """What to write to. A file takes its place when the block is done, and else is not there; `known` are crawl directories that the
+    """What to write to. A file takes its place when the block is done, and else is not there; `directories` are crawl directories that the
     database knows.
 
     Raises OutputRefusedError where nothing may be written, or where something else than an output of ours would be replaced, and
@@ -90,7 +90,7 @@ def _path_problem(path: str) -> str | None:
         return None
     if stat.S_ISDIR(mode):
         return "it is a folder"
-    return None if stat.S_ISREG(mode) else "it is no regular file; without -o the result goes to standard output"
+    return None if stat.S_ISREG(mode) else "it is not a regular file; without -o the result goes to standard output"
 
 
 def _content_problem(descriptor: int) -> str | None:

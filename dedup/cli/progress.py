@@ -23,7 +23,7 @@ class ProgressBar:
             from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
 
-            status_column = TextColumn("{task.fields[told]}", markup=False)
+            status_column = TextColumn("{task.fields[status]}", markup=False)
             self._bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -33,7 +33,7 @@ class ProgressBar:
                 console=Console(stderr=True),
                 transient=True,
             )
-            self._task = self._bar.add_task(self._title, total=None, told="")
+            self._task = self._bar.add_task(self._title, total=None, status="")
             self._bar.start()
         return self
 
@@ -48,13 +48,13 @@ class ProgressBar:
         if self._bar is not None:
             rate = done / max(1e-9, time.monotonic() - self._started)
             status = f"{done:,} {self._unit}  {rate:,.0f}/s" + (f"  {note}" if note else "")
-            self._bar.update(self._task, completed=done, told=status)
+            self._bar.update(self._task, completed=done, status=status)
 
     def stage(self, title: str) -> None:
         """Something else is done from now on, and there is no telling how much of it there is."""
         if self._bar is not None:
             self._bar.remove_task(self._task)
-            self._task = self._bar.add_task(title, total=None, told="")
+            self._task = self._bar.add_task(title, total=None, status="")
 
     def advance(self, count: int) -> None:
         """So many more are done."""
@@ -64,7 +64,7 @@ class ProgressBar:
         """So many more of something else are done, which the bar does not count."""
         self._other_counts[label] = self._other_counts.get(label, 0) + count
         if self._bar is not None:
-            self._bar.update(self._task, told=f"{self._other_counts[label]:,} {label}")
+            self._bar.update(self._task, status=f"{self._other_counts[label]:,} {label}")
 
     def __exit__(self, *_: object) -> None:
         if self._bar is not None:

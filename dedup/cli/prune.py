@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from dedup.config import LoadedSettings, Settings
     from dedup.maintenance.retention import PruneResult, RetentionRule
 
-_KEEP_REASONS = {"last": "the last of their page", "first": "the first of their page", "there": "what a file that is there holds"}
+_KEEP_REASONS = {"last": "the last of their page", "first": "the first of their page", "on_disk": "a file on disk has them"}
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Only tell what would go. Nothing is written, and a daemon may run.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be pruned. Nothing is written, and a daemon may run.")
 @click.option("--vacuum", is_flag=True, help="Rewrite the database too, which gives all free room back to the disk. Takes as much again.")
 @format_option("text", "json")
 @common_options
@@ -75,9 +75,9 @@ def prune(options: CommonOptions, dry_run: bool, vacuum: bool, output_format: st
                 "dry_run": dry_run,
                 "keep": keep if isinstance(keep, str) else list(keep),
                 "since": rule.since if rule else None,
-                "pruned": {"states": pruned.states, "pages": pruned.pages, "bytes": pruned.body_bytes},
-                "kept": {why: pruned.kept_by_reason[why] for why in ("all", "last", "first", "there", "young")},
-                "given_back_bytes": released_bytes,
+                "pruned": {"revisions": pruned.states, "pages": pruned.pages, "bytes": pruned.body_bytes},
+                "kept": {why: pruned.kept_by_reason[why] for why in ("all", "last", "first", "on_disk", "recent")},
+                "released_bytes": released_bytes,
                 "free_bytes": free_bytes,
             }
         )
@@ -90,7 +90,7 @@ def _prune(options: CommonOptions, settings: Settings, pruned: PruneResult, *, v
     from dedup import store
     from dedup.errors import RecipeChangedError
     from dedup.maintenance.retention import build_retention_rule
-    from dedup.maintenance.retention import prune as let_go
+    from dedup.maintenance.retention import prune as prune_revisions
     from dedup.matching.matcher import Matcher
     from dedup.scan import recipes
     from dedup.scan.session import build_matching
@@ -108,11 +108,11 @@ def _prune(options: CommonOptions, settings: Settings, pruned: PruneResult, *, v
             log_to_stderr(options),
             open_locked(path, lock) as database,
             database.translate_errors(),
-            ProgressBar("prune", "states", is_shown=shows_progress(options)) as bar,
+            ProgressBar("prune", "revisions", is_shown=shows_progress(options)) as bar,
         ):
             rule, has_changes = build_retention_rule(settings.history, database), False
             if rule is not None:
-                has_changes = let_go(database, rule, pruned, bar.advance)
+                has_changes = prune_revisions(database, rule, pruned, bar.advance)
             if has_changes:
                 matching = build_matching(settings)
                 matcher = Matcher(database, matching, settings.publishers.build_publishers())
@@ -122,20 +122,20 @@ def _prune(options: CommonOptions, settings: Settings, pruned: PruneResult, *, v
                     pass  # 'dedup reindex' is to come, and makes the indexes
                 else:
                     bar.stage("indexes")
-                    lock.set_activity("making the indexes again")
+                    lock.set_activity("rebuilding indexes")
                     matcher.open_candidate_index()
                     if settings.duplicates.passages:
                         matcher.open_passage_index()
-            bar.stage("room")
-            lock.set_activity("giving free room back")
+            bar.stage("free space")
+            lock.set_activity("releasing free space")
             released_bytes = (
                 store.prune.vacuum(database)
                 if vacuum
-                else store.prune.release_pages(database, lambda n: bar.count_other("pages given back", n))
+                else store.prune.release_pages(database, lambda n: bar.count_other("pages released", n))
             )
             return rule, released_bytes, store.prune.free_bytes(database)
     except KeyboardInterrupt:
-        print_note(options, f"Until then the text of {format_count(pruned.states, 'state')} was pruned.")
+        print_note(options, f"Until then the text of {format_count(pruned.states, 'revision')} was pruned.")
         raise
     finally:
         lock.release()
@@ -151,11 +151,11 @@ def _print(
     else:
         outcome = "would be pruned" if dry_run else "pruned"
         size = f"{pruned.body_bytes / 1e6:,.1f} MB of text"
-        click.echo(f"{format_count(pruned.states, 'state')} of {format_count(pruned.pages, 'page')} {outcome}, {size}")
-        reasons = _KEEP_REASONS | {"young": f"seen at {rule.since[:19].replace('T', ' ')} (UTC) or later"}
+        click.echo(f"{format_count(pruned.states, 'revision')} of {format_count(pruned.pages, 'page')} {outcome}, {size}")
+        reasons = _KEEP_REASONS | {"recent": f"seen at {rule.since[:19].replace('T', ' ')} (UTC) or later"}
         for reason, explanation in reasons.items():
             if pruned.kept_by_reason[reason]:
-                click.echo(f"  {format_count(pruned.kept_by_reason[reason], 'state')} kept: {explanation}")
+                click.echo(f"  {format_count(pruned.kept_by_reason[reason], 'revision')} kept: {explanation}")
     for line in _space_lines(dry_run=dry_run, released_bytes=released_bytes, free_bytes=free_bytes):
         click.echo(line)
 

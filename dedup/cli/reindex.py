@@ -30,10 +30,10 @@ STEPS = ("matches", "urls", "changes", "readings", "summaries", "search")
 @click.command()
 @click.option("--matches", is_flag=True, help="Recompute signatures and matches by [duplicates] and [publishers].")
 @click.option("--urls", is_flag=True, help="Regroup the pages by the rules of [urls].")
-@click.option("--changes", is_flag=True, help="Judge every change again by [changes].")
+@click.option("--changes", is_flag=True, help="Classify every change again by [changes].")
 @click.option("--readings", is_flag=True, help="Read every recorded file again by [time] and [integrity].")
-@click.option("--summaries", is_flag=True, help="Sum up every page and make the clusters again.")
-@click.option("--search", is_flag=True, help="Make the search index again.")
+@click.option("--summaries", is_flag=True, help="Rebuild the summaries of pages and the clusters.")
+@click.option("--search", is_flag=True, help="Rebuild the search index.")
 @format_option("text", "json")
 @common_options
 @click.pass_obj
@@ -128,35 +128,37 @@ def _reread_files(options: CommonOptions, settings: Settings) -> dict[str, int]:
         settings = settings.model_copy(update={"crawl": settings.crawl.model_copy(update={"directories": directories})})
     with (
         open_session(settings, "reindex", exempt_recipes=[recipes.READINGS]) as session,
-        ProgressBar("reindex", "files read again", is_shown=shows_progress(options)) as progress,
+        ProgressBar("reindex", "files re-read", is_shown=shows_progress(options)) as progress,
     ):
         progress.expect(store.rereads.count(session.database) or store.statistics.count(session.database, "files", "gone = 0"))
         counts = reindex_readings(session, progress.advance)
-        summaries.update_all_summaries(session.database, settings, lambda n: progress.count_other("summing up", n))
+        summaries.update_all_summaries(session.database, settings, lambda n: progress.count_other("summarising", n))
         return counts
 
 
 def _format_result(step: str, counts: dict[str, int]) -> str:
     """What a step did, for people."""
     if step == "search":
-        return f"{format_count(counts['entered'], 'text')} can be found."
+        return f"{format_count(counts['indexed_texts'], 'text')} indexed."
     if step == "urls":
-        unplaceable = counts["unplaceable"]
+        without_page = counts["readings_without_page"]
         summary = f"{format_count(counts['moved'], 'reading')} of {counts['readings']:,} belong to another page now."
         remainder = (
-            f" {format_count(unplaceable, 'address', 'addresses')} name no page by these rules; the next scan reads those files again."
+            f" {format_count(without_page, 'address', 'addresses')} name no page by these rules; the next scan reads those files again."
         )
-        return summary + (remainder if unplaceable else "")
+        return summary + (remainder if without_page else "")
     if step == "changes":
-        return f"{counts['judged']:,} of {format_count(counts['changes'], 'change')} judged."
+        return f"{counts['classified']:,} of {format_count(counts['changes'], 'change')} classified."
     if step == "summaries":
-        return f"{format_count(counts['pages'], 'page')} summed up."
+        return f"{format_count(counts['pages'], 'page')} summarised."
     if step == "readings":
         remainder = (
-            f"; {format_count(counts['waiting'], 'file')} could not be reached, and the next scan reads them" if counts["waiting"] else ""
+            f"; {format_count(counts['unreachable_files'], 'file')} could not be reached, and the next scan reads them"
+            if counts["unreachable_files"]
+            else ""
         )
-        return f"{format_count(counts['reread'], 'file')} read again{remainder}."
-    return f"{format_count(counts['texts'], 'text')} signed again, {format_count(counts['matches'], 'match', 'matches')} found."
+        return f"{format_count(counts['reread_files'], 'file')} read again{remainder}."
+    return f"{format_count(counts['texts'], 'text')} re-signed, {format_count(counts['matches'], 'match', 'matches')} found."
 
 
 def _rebuild_search_index(database: Database, progress: ProgressBar) -> dict[str, int]:
@@ -164,4 +166,4 @@ def _rebuild_search_index(database: Database, progress: ProgressBar) -> dict[str
     from dedup.search import rebuild
 
     progress.expect(store.statistics.count(database, "revisions"))
-    return {"entered": rebuild(database, progress.advance)}
+    return {"indexed_texts": rebuild(database, progress.advance)}

@@ -13,7 +13,7 @@ from dedup.cli.output import Output, open_output, output_options
 @click.command()
 @click.option("--since", metavar="TIME", help="Only what came at or after TIME (ISO 8601; UTC if it has no offset).")
 @click.option("--until", metavar="TIME", help="Only what came before TIME.")
-@click.option("--publisher", metavar="NAME", help="Only articles by this publisher, under any name of its house.")
+@click.option("--publisher", metavar="NAME", help="Only articles by this publisher, under any of its names.")
 @format_option("text", "html", "json", "csv", "markdown")
 @output_options
 @common_options

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def roots(ctx: click.Context, output_format: str) -> None:
     """The crawl directories that the database knows: list them, move one, retire one.
 
-    A crawl directory that is no longer configured keeps its files: they count as there until the directory is moved or forgotten.
+    A crawl directory that is no longer configured keeps its files: they count as there until the directory is moved or retired.
 
     \b
     dedup roots
@@ -94,8 +94,8 @@ def move(options: CommonOptions, old: str, new: str, force: bool, output_format:
                 "old": to_printable_path(old_path),
                 "new": to_printable_path(new_path),
                 "files": result.files,
-                "sample": result.sample_files,
-                "found": result.present_files,
+                "sample_files": result.sample_files,
+                "present_files": result.present_files,
             }
         )
     else:

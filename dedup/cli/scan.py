@@ -43,7 +43,7 @@ INDEX_TIME_SHARE = 0.1
 @click.option("--alert-on-import", is_flag=True, help="Alerts of what is in a crawl directory that is taken in for the first time, too.")
 @click.option(
     "--accept-absent",
-    "retired",
+    "accepted_absent",
     multiple=True,
     metavar="PATH",
     type=click.Path(),
@@ -89,20 +89,20 @@ def scan(
         stop = threading.Event()
         with ProgressBar("scan", "files", is_shown=shows_progress(options)) as progress:
             scanner = Scan(session, stop, lambda t: progress.update(t.files, f"{t.faults:,} faults"))
-            session.matcher.progress = lambda n: progress.count_other("signatures into the candidate index", n)
+            session.matcher.progress = lambda n: progress.count_other("signatures indexed", n)
             if progress.is_shown:
                 progress.expect(scanner.estimate_entries())
             counts = scanner.run()
-            progress.count_other("summing up", 0)
+            progress.count_other("summarising", 0)
             failures = summaries.SummaryFailures()
-            summaries.update_all_summaries(session.database, loaded.settings, lambda n: progress.count_other("summing up", n), failures)
+            summaries.update_all_summaries(session.database, loaded.settings, lambda n: progress.count_other("summarising", n), failures)
         save_last_scan(session.database, counts, "scan", session.scopes)
         if loaded.settings.search.index and not counts.absent_directories:
             _update_search_index(session.database, counts.seconds)
     if failures.last_error is not None:
         print_note(
             options,
-            f"Everything is recorded, but {format_count(len(failures), 'page or text', 'pages or texts')} could not be summed up for reports and"
+            f"Everything is recorded, but {format_count(len(failures), 'page or text', 'pages or texts')} could not be summarised for reports and"
             f" dashboard ({type(failures.last_error).__name__}); the next scan tries again.",
         )
     absent = counts.absent_directories + counts.absent_mounts

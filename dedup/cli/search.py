@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dedup.search.highlight import HighlightedText
     from dedup.store import Database
 
-COLUMNS = ("url", "title", "publisher", "crawled_at", "current", "state", "text", "pruned_at")
+COLUMNS = ("url", "title", "publisher", "crawled_at", "current", "state_digest", "snippet", "pruned_at")
 
 
 @click.command()
@@ -52,7 +52,7 @@ def search(options: CommonOptions, query: tuple[str, ...], limit: int, output_fo
     if output_format == "json":
         print_json_array(_hit_as_json(hit) for hit in hits)
     elif output_format == "csv":
-        print_csv(COLUMNS, (_hit_as_json(hit) | {"text": None if hit.snippet is None else pieces_to_text(hit.snippet)} for hit in hits))
+        print_csv(COLUMNS, (_hit_as_json(hit) | {"snippet": None if hit.snippet is None else pieces_to_text(hit.snippet)} for hit in hits))
     else:
         for hit in hits:
             _print(hit)
@@ -92,8 +92,8 @@ def _hit_as_json(hit: SearchHit) -> dict[str, Any]:
         "publisher": hit.publisher,
         "crawled_at": hit.crawled_at,
         "current": hit.current,
-        "state": f"{STATE_RECIPE}:{hit.state_digest.hex()}",
-        "text": None if hit.snippet is None else [{"text": text, "hit": is_hit} for text, is_hit in hit.snippet],
+        "state_digest": f"{STATE_RECIPE}:{hit.state_digest.hex()}",
+        "snippet": None if hit.snippet is None else [{"text": text, "hit": is_hit} for text, is_hit in hit.snippet],
         "pruned_at": hit.pruned_at,
     }
 

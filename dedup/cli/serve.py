@@ -26,7 +26,7 @@ SHUTDOWN_SECONDS = 1.8
 
 @click.command()
 @click.option("--listen", metavar="ADDRESS:PORT", help="Where to answer, in place of [web] listen; port 0 takes any that is free.")
-@click.option("--open", "shown", is_flag=True, help="Open it in the browser too.")
+@click.option("--open", "open_browser", is_flag=True, help="Open it in the browser too.")
 @format_option("text", "json")
 @common_options
 @click.pass_obj
@@ -72,7 +72,7 @@ def serve(options: CommonOptions, listen: str | None, open_browser: bool, output
 
 
 def open_dashboard(settings: Settings, *, log: bool = False) -> DashboardServer:
-    """The dashboard, listening. Raises WebError, WebOpenError, and DatabaseUnreadableError for what is no database of dedup."""
+    """The dashboard, listening. Raises WebError, WebExposedError, and DatabaseUnreadableError for what is no database of dedup."""
     from dedup.errors import WebError
     from dedup.store.ownership import require_dedup_database
 
@@ -106,5 +106,5 @@ def _exit_code(number: int = 0) -> int:
 def _parse_address(listen: str) -> str:
     host, colon, port = listen.rpartition(":")
     if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65536):
-        raise click.BadParameter("is no address and port; write one like 127.0.0.1:8765", param_hint="--listen")
+        raise click.BadParameter("is not an address and port; for example 127.0.0.1:8765", param_hint="--listen")
     return listen

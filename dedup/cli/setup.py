@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from dedup.files.protected import ProtectedFiles
 
 _SAMPLE_ALERTS = """
-# What the sample tells of, in a file for feed readers, once 'dedup alerts send' or 'dedup watch' sends it.
+# What the sample reports, in a file for feed readers, once 'dedup alerts send' or 'dedup watch' sends it.
 
 [channels.feed]
 kind = "atom"
@@ -102,7 +102,7 @@ def config(options: CommonOptions, output_format: str) -> None:
     ]
     if output_format == "json":
         file = str(loaded.file.absolute()) if loaded.file else None
-        print_json({"file": file, "settings": {k: {"value": v, "from": o} for k, v, o in rows}})
+        print_json({"file": file, "settings": {k: {"value": v, "origin": o} for k, v, o in rows}})
         return
     click.echo(f"# {loaded.file.absolute() if loaded.file else 'no configuration file; defaults'}")
     for key, value, origin in rows:
@@ -119,8 +119,8 @@ def _plain_value(value: Any) -> Any:
         return [_plain_value(v) for v in value]
     if isinstance(value, dict):
         return {name: _plain_value(v) for name, v in value.items()}
-    if hasattr(value, "shown"):
-        return _plain_value(value.shown())
+    if hasattr(value, "to_masked_dict"):
+        return _plain_value(value.to_masked_dict())
     if hasattr(value, "model_dump"):
         dumped: Mapping[str, Any] = value.model_dump()
         return dict(dumped)
@@ -155,7 +155,7 @@ def sample(options: CommonOptions, directory: str, output_format: str) -> None:
 
 
 def _write_sample_file(protected: ProtectedFiles, path: Path, content: bytes) -> None:
-    """Make a file, unless it is there with that content. Raises FileExistsInWayError and OutputRefusedError."""
+    """Make a file, unless it is there with that content. Raises OutputExistsError and OutputRefusedError."""
     from dedup.errors import OutputExistsError, OutputRefusedError
 
     if os.path.lexists(path):

@@ -18,9 +18,15 @@ from dedup.text.sanitise import format_json
 @click.option("--faults", "with_faults", is_flag=True, help="List every file that could not be read, with the reason.")
 @click.option("--fail-on", multiple=True, type=click.Choice(["mismatched", "fault"]), help="Exit with 1 if there is any.")
 @click.option("--check", is_flag=True, help="Only whether a daemon runs and can do its work, quickly: exit with 1 if not, and say why.")
-@click.option("--watch", "watched", is_flag=True, help="Tell it again and again; on a terminal in place. Ctrl-C ends it.")
+@click.option("--follow", is_flag=True, help="Refresh until Ctrl-C; on a terminal in place.")
 @click.option(
-    "--every", type=click.FloatRange(0.2, 3600), default=2.0, show_default=True, metavar="SECONDS", help="How often, with --watch."
+    "--interval",
+    "interval_seconds",
+    type=click.FloatRange(0.2, 3600),
+    default=2.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How often, with --follow.",
 )
 @format_option("text", "json")
 @common_options
@@ -34,16 +40,16 @@ def status(
     interval_seconds: float,
     output_format: str,
 ) -> None:
-    """How things stand: what the database holds, the last scan, and how the daemon is.
+    """Show what the database holds, the last scan, and how the daemon is.
 
     Files that are gone are counted among the files, and beside them. The faults are those that stand: one is dropped when
     its file can be read, or is gone. What a daemon says of itself (backlog, rates, overflows, folders that are not watched, what
     it cannot do) is at most a few seconds old.
 
     \b
-    dedup status --check          for cron, systemd or a monitor
-    dedup status --watch          for a terminal
-    dedup status --watch -f json  a line of JSON every two seconds
+    dedup status --check           for cron, systemd or a monitor
+    dedup status --follow          for a terminal
+    dedup status --follow -f json  a line of JSON every two seconds
     """
     settings = options.load().settings
     path = settings.database.path
@@ -59,19 +65,19 @@ def status(
     with open_database(path) as database:
         report = (
             database_summary(database)
-            | {"roots": list_directories(database, settings), "pending": list_pending(database, settings)}
+            | {"directories": list_directories(database, settings), "pending_settings": list_pending(database, settings)}
             | daemon_as_json(daemon_status(path))
         )
-        fault_list = list_faults(database) if with_faults else []
+        fault_details = list_faults(database) if with_faults else []
     set_verdict(
         has_findings=("fault" in fail_on and bool(report["faults"])) or ("mismatched" in fail_on and bool(report["checks"]["mismatched"]))
     )
     if output_format == "json":
-        print_json(report | ({"fault_list": fault_list} if with_faults else {}))
+        print_json(report | ({"fault_details": fault_details} if with_faults else {}))
     else:
         for line in _format_lines(report):
             click.echo(line)
-        for f in fault_list:
+        for f in fault_details:
             click.echo(f"{f['kind']:<22} {f['path']}: {to_printable(f['message'])}")
     if ("fault" in fail_on and report["faults"]) or ("mismatched" in fail_on and report["checks"]["mismatched"]):
         sys.exit(1)
@@ -136,16 +142,16 @@ def _format_lines(report: dict[str, Any]) -> list[str]:
     lines += [f"{key:<12}" + (_format_counts(report[key]) or "none") for key in ("checks", "matches", "alerts", "faults")]
     lines += [f"{'database':<12}{report['database_bytes'] / 1e6:,.1f} MB", f"{'index':<12}{report['index_bytes'] / 1e6:,.1f} MB"]
     search = report["search"]
-    if search["reached"] < search["texts"]:
-        lines.append(f"{'search':<12}reaches {search['reached']:,} of {format_count(search['texts'], 'text')}")
-    for row in report.get("roots", ()):
+    if search["indexed"] < search["total"]:
+        lines.append(f"{'search':<12}reaches {search['indexed']:,} of {format_count(search['total'], 'text')}")
+    for row in report.get("directories", ()):
         if row["state"] == "not configured" and row["files"]:
             remainder = f"{format_count(row['files'], 'file')} still count as there; see 'dedup roots'"
             lines.append(f"{'directory':<12}{to_printable(row['path'])} is not configured: {remainder}")
-    for change in report.get("pending", ()):
-        lines.append(f"{'settings':<12}{change['what']} changed: run '{change['remedy']}'")
-    if report["rereads"]:
-        lines.append(f"{'rereads':<12}{format_count(report['rereads'], 'file')} still to be read again by the settings in force")
+    for change in report.get("pending_settings", ()):
+        lines.append(f"{'settings':<12}{change['setting']} changed: run '{change['remedy']}'")
+    if report["reread_queue"]:
+        lines.append(f"{'reread queue':<12} {format_count(report['reread_queue'], 'file')} to be read again by the settings in force")
     if report["pruned"]:
         lines.append(f"{'pruned':<12}{format_count(report['pruned'], 'revision')} without text")
     if report["crowded"]:
@@ -155,10 +161,11 @@ def _format_lines(report: dict[str, Any]) -> list[str]:
     if last_scan:
         lines.append(f"{'':<12}{_format_scan_counts(last_scan)}")
         lines += [f"{'absent':<12}{path}: nothing there was marked as gone" for path in last_scan.get("absent", ())]
-    lines.append(f"{'writer':<12}" + to_printable(report["writer"] or "nobody"))
-    if report["killed"]:
-        activity = f" while {report['killed']['doing']}" if report["killed"]["doing"] else ""
-        lines.append(f"{'':<12}" + to_printable(f"the last, {report['killed']['holder']}, was killed{activity}"))
+    lines.append(f"{'writer':<12}" + to_printable(report["writer"] or "none"))
+    killed_writer = report["killed_writer"]
+    if killed_writer:
+        activity = f" while {killed_writer['activity']}" if killed_writer["activity"] else ""
+        lines.append(f"{'':<12}" + to_printable(f"the last, {killed_writer['holder']}, was killed{activity}"))
     if report["daemon"]:
         lines += _daemon_lines(report["daemon"])
     return lines
@@ -170,11 +177,11 @@ def _daemon_lines(daemon: dict[str, Any]) -> list[str]:
     backlog, unwatched = daemon["backlog"], format_count(daemon["unwatched"], "folder")
     oldest = f", for {backlog['oldest_seconds']:,.0f} s at most" if backlog["oldest_seconds"] else ""
     rates = [", ".join(f"{rate:,.1f}" for rate in daemon["rates"][what]) for what in ("files", "recorded")]
-    examples = f": {', '.join(daemon['unwatched_some'])}" if daemon["unwatched"] else ""
+    examples = f": {', '.join(daemon['unwatched_examples'])}" if daemon["unwatched"] else ""
     rows = {
         "daemon": f"{daemon['phase']}; reported {daemon['age_seconds']:.0f} s ago"
-        + (f"; {to_printable(daemon['doing'])}" if daemon["doing"] else ""),
-        "seen": _format_scan_counts(daemon["seen"]),
+        + (f"; {to_printable(daemon['activity'])}" if daemon["activity"] else ""),
+        "scan counts": _format_scan_counts(daemon["counts"]),
         "backlog": f"{format_count(backlog['files'], 'file')} waiting{oldest}",
         "rates": f"{rates[0]} files/s; {rates[1]} recorded/s (over 1, 5, 15 min)",
         "alerts": _alerts_line(daemon["alerts"]),
@@ -182,7 +189,7 @@ def _daemon_lines(daemon: dict[str, Any]) -> list[str]:
         "events": f"{format_count(daemon['overflows'], 'overflow')}, {format_count(daemon['restarts'], 'restart')}, {unwatched} not watched{examples}",
     }
     lines = [f"{key:<12}{line}" for key, line in rows.items()]
-    lines += [f"{'writers':<12}not detected for {describe_files(owner)}: see 'dedup doctor'" for owner in daemon["unprobed"]]
+    lines += [f"{'writers':<12}not detected for {describe_files(owner)}: see 'dedup doctor'" for owner in daemon["unprobed_owners"]]
     return lines + [click.style(f"{'DEGRADED':<12}since {x['since']}: {to_printable(x['message'])}", fg="red") for x in daemon["degraded"]]
 
 
@@ -196,7 +203,7 @@ def _format_line(report: dict[str, Any]) -> str:
     daemon = report["daemon"]
     if daemon is None:
         return to_printable(f"{report['files']:,} files; " + "; ".join(report["problems"]))
-    summary = f"{daemon['phase']}: {_format_scan_counts(daemon['seen'])}; {daemon['backlog']['files']:,} waiting, {daemon['rates']['files'][0]:,.1f} files/s"
+    summary = f"{daemon['phase']}: {_format_scan_counts(daemon['counts'])}; {daemon['backlog']['files']:,} waiting, {daemon['rates']['files'][0]:,.1f} files/s"
     return to_printable("; ".join([summary, *report["problems"]]))
 
 

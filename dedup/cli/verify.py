@@ -86,7 +86,7 @@ def _check_safely(path: bytes, result: ReadResult, options: ExtractOptions) -> d
 
 
 def _check_file(path: bytes, result: ReadResult, options: ExtractOptions) -> dict[str, Any]:
-    from dedup import formats as readers
+    from dedup import formats
     from dedup.model import Fault
     from dedup.text.normalise import to_printable_path
 
@@ -96,12 +96,12 @@ def _check_file(path: bytes, result: ReadResult, options: ExtractOptions) -> dic
             "vanished": "there is no such file",
             "unsettled": "it is being written",
             "symlink": "it is a link",
-            "barred": "the folder may not be entered",
+            "inaccessible": "the folder may not be entered",
         }
-        return row | {"fault": f"unreadable: {reasons.get(result, 'it is no regular file')}"}
+        return row | {"fault": f"unreadable: {reasons.get(result, 'it is not a regular file')}"}
     if isinstance(result, Fault):
         return row | {"fault": f"{result.kind}: {result.message}"}
-    reading = readers.read_article(os.path.basename(path), result.raw, options.read_options)
+    reading = formats.read_article(os.path.basename(path), result.raw, options.read_options)
     if reading.article is None:
         return row | {"fault": f"{reading.faults[0].kind}: {reading.faults[0].message}"}
     if options.canonicaliser.page_url(reading.article.url, reading.article.metadata.oid, reading.article.metadata.aid) is None:

@@ -80,7 +80,7 @@ def watch(options: CommonOptions, directories: tuple[str, ...], alert_on_import:
     def log_thread_death(thread: threading.ExceptHookArgs) -> None:
         name = thread.thread.name if thread.thread else "?"
         exc_info = (thread.exc_type, thread.exc_value or thread.exc_type(), thread.exc_traceback)
-        log.error("%s died of %r", name, exc_info[1], exc_info=exc_info)
+        log.error("thread %s failed: %r", name, exc_info[1], exc_info=exc_info)
 
     threading.excepthook = log_thread_death
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -97,7 +97,7 @@ def watch(options: CommonOptions, directories: tuple[str, ...], alert_on_import:
                 log.warning("%s", error)
                 if are_open(settings.database.path):  # by a thread that hangs: what is opened beside it would use the old files
                     raise
-                log.info("opening the database again")
+                log.info("reopening the database")
     signal.setitimer(signal.ITIMER_REAL, 0)
     log.info("stopped")
     threading.excepthook = threading.__excepthook__
@@ -108,7 +108,7 @@ def watch(options: CommonOptions, directories: tuple[str, ...], alert_on_import:
 
 @contextmanager
 def run_dashboard(settings: Settings) -> Iterator[None]:
-    """The dashboard beside the daemon, where [web] enables it. Raises WebError, WebOpenError."""
+    """The dashboard beside the daemon, where [web] enables it. Raises WebError, WebExposedError."""
     if not settings.web.enabled:
         yield
         return

@@ -1,4 +1,4 @@
-"""`why`: what two articles have in common, and why they are told as copies or are not."""
+"""`why`: what two articles have in common, and why they count as copies or not."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @common_options
 @click.pass_obj
 def why(options: CommonOptions, a: str, b: str, output_format: str) -> None:
-    """Why two articles are told as copies of each other, or are not.
+    """Why two articles count as copies of each other, or not.
 
     Each is named by the path of a file, an article's id or a URL in any spelling; a URL or id with #N at its end (#1) stands
     for revision N of the page, else for the page as it stands now. A file need not be in the database.
@@ -34,12 +34,12 @@ def why(options: CommonOptions, a: str, b: str, output_format: str) -> None:
     dedup why crawl/a.md crawl/b.md
     dedup why 901_0000100001 https://www.example.com/story#1
     """
-    from dedup.reports import explain as module
+    from dedup.reports import explain
     from dedup.store import open_database
 
     settings = options.load().settings
     with open_database(settings.database.path) as database:
-        explanation = module.explain_pair(
+        explanation = explain.explain_pair(
             database, settings, _resolve_article(database, settings, a), _resolve_article(database, settings, b)
         )
     if output_format == "json":
@@ -63,30 +63,32 @@ def _print(explanation: dict[str, Any]) -> None:
         article = explanation[name]
         revision = f", revision {article['revision']}" if article["revision"] else ""
         click.echo(
-            click.style(f"{name}: {to_printable(article['publisher'] or 'no publisher')}: {to_printable(article['title'])}", bold=True)
+            click.style(
+                f"{name}: {to_printable(article['publisher_printed'] or 'no publisher')}: {to_printable(article['title'])}", bold=True
+            )
         )
         click.echo(f"   {to_printable(article['url'])}{revision}, {article['characters']:,} letters and digits")
-        if article["house"] != article["publisher"]:
-            click.echo(f"   counted as {to_printable(article['house'])}")
-    click.echo(f"\n{to_printable(explanation['why'])}\n")
-    shingles, bands, fingerprints = explanation["shingles"], explanation["bands"], explanation["keys"]
+        if article["publisher"] != article["publisher_printed"]:
+            click.echo(f"   counted as {to_printable(article['publisher'])}")
+    click.echo(f"\n{to_printable(explanation['reason'])}\n")
+    shingles, bands, fingerprints = explanation["shingles"], explanation["bands"], explanation["fingerprints"]
     click.echo(
-        f"shingles    {shingles['a']:,} and {shingles['b']:,}, {shingles['common']:,} in common:"
+        f"shingles    {shingles['a']:,} and {shingles['b']:,}, {shingles['shared']:,} shared:"
         f" Jaccard {explanation['similarity']:.2f}, containment {explanation['containment']:.2f}"
     )
-    click.echo(f"bands       {bands['shared']} of {bands['of']} are the same")
-    click.echo(f"keys        {fingerprints['a']} and {fingerprints['b']}, {fingerprints['shared']} the same")
+    click.echo(f"bands       {bands['shared']} of {bands['total']} shared")
+    click.echo(f"fingerprints {fingerprints['a']} and {fingerprints['b']}, {fingerprints['shared']} shared")
     click.echo(
-        f"passages    {explanation['shared']:,} letters and digits, coverage {explanation['coverage']:.2f}, {explanation['quoted']:.0%} of it quoted"
+        f"passages    {explanation['shared_characters']:,} letters and digits, coverage {explanation['coverage']:.2f}, {explanation['quoted_share']:.0%} of it quoted"
     )
-    if explanation["closest"]:
-        closest = explanation["closest"]
+    if explanation["closest_revisions"]:
+        closest = explanation["closest_revisions"]
         click.echo(
-            f"closest     revision {closest['a']} of a and revision {closest['b']} of b: {closest['relation']}, coverage {closest['coverage']:.2f}"
+            f"closest     revision {closest['a_revision']} of a and revision {closest['b_revision']} of b: {closest['relation']}, coverage {closest['coverage']:.2f}"
         )
     for p in explanation["passages"]:
         text = to_printable_block(p["text"]).replace("\n", " ")
         click.echo(f"\n  {p['characters']:,} at {p['a'][0]:,} of a and {p['b'][0]:,} of b\n    {text}")
     for name in "ab":
-        for passage in explanation["masked"][name]["passages"]:
+        for passage in explanation["masked_boilerplate"][name]["passages"]:
             click.echo(f"\n  boilerplate of {name}, left out: {passage['name']}\n    {to_printable(passage['text'])}")

@@ -46,11 +46,11 @@ class _RetryState:
 
 
 class BackgroundWorker:
-    """The idle work of a daemon. `busy`: files wait, or it is to leave; `leave`: it is to leave. A file that comes meanwhile waits until
-    the piece in hand is done, and summing up has no more than a tenth of the time where its pieces are long.
+    """The idle work of a daemon. `is_busy`: files wait, or it is to leave; `should_stop`: it is to leave. A file that comes meanwhile waits
+    until the piece in hand is done, and summing up has no more than a tenth of the time where its pieces are long.
 
-    Work that the program fails at is tried again after a pause: `report` gets what fails, and an empty text once nothing does any more.
-    Only trouble of the database and the system is raised.
+    Work that the program fails at is tried again after a pause: `report_problem` gets what fails, and an empty text once nothing does any
+    more. Only trouble of the database and the system is raised.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class BackgroundWorker:
         return False
 
     def _try_task(self, retry: _RetryState, task: Callable[[], int]) -> int:
-        """What `work` returns; 0 if it fails, or failed lately."""
+        """What `task` returns; 0 if it fails, or failed lately."""
         if not retry.can_run():
             return 0
         previous_problem = retry.problem

@@ -71,8 +71,8 @@ class DeliveryBacklog:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One report. `at` and the other times are ISO 8601 in UTC; `seen` is the tally of all files looked at since the start;
-    `unprobed` are owners of files whose writers cannot be detected (-1: files on a file system without leases)."""
+    """One report. `at` and the other times are ISO 8601 in UTC; `counts` are those of all files looked at since the start;
+    `unprobed_owners` are owners of files whose writers cannot be detected (-1: files on a file system without leases)."""
 
     process: int
     started_at: str
@@ -145,8 +145,8 @@ def read_report(path: str) -> Health | None:
         payload["rates"] = Rates(**{name: tuple(values) for name, values in payload["rates"].items()})
         payload["alerts"] = DeliveryBacklog(**payload["alerts"])
         payload["degraded"] = tuple(Degradation(**d) for d in payload["degraded"])
-        payload["unwatched_some"] = tuple(payload["unwatched_some"])
-        payload["unprobed"] = tuple(payload["unprobed"])
+        payload["unwatched_examples"] = tuple(payload["unwatched_examples"])
+        payload["unprobed_owners"] = tuple(payload["unprobed_owners"])
         return Health(**{f.name: payload[f.name] for f in fields(Health)})
     except OSError as error:
         if is_exhausted(error):

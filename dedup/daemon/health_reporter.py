@@ -26,11 +26,10 @@ _log = logging.getLogger("dedup")
 
 
 class HealthReporter:
-    """Reports to the file at `path`, and by the `lock` that it cannot; `told` is the last report. `scan` is the pass that is under
-    way, `following` the one that events feed; `owing` is when (of the monotonic clock) work began to wait that no pass holds, as
-    while the database cannot be written; `unprobed` are owners of files whose writers
-    cannot be detected; `alerts` is how their delivery stands, `news` what could not be done
-    lately, until somebody takes it from there."""
+    """Reports to the file at `path`, and by the `lock` that it cannot; `last_report` is the last report. `full_scan` is the pass that is
+    under way, `live_scan` the one that events feed; `retry_since` is when (of the monotonic clock) work began to wait that no pass holds,
+    as while the database cannot be written; `unprobed` are owners of files whose writers cannot be detected; `delivery_backlog` is how
+    their delivery stands, `new_degradations` what could not be done lately, until somebody takes it from there."""
 
     def __init__(self, path: str, lock: Lock, watcher: Watcher, live_scan: Scan, unprobed: Collection[int] = ()) -> None:
         self.live_scan = live_scan

@@ -16,7 +16,7 @@ from dedup.daemon.health_reporter import HealthReporter
 from dedup.daemon.systemd import notify_systemd
 from dedup.daemon.watch import PendingPaths, Watcher
 from dedup.daemon.watch.change_queue import topmost_folders
-from dedup.errors import DatabaseFailedError, DatabaseUnreadableError, DedupError, WalLostError
+from dedup.errors import DatabaseFailedError, DatabaseUnreadableError, DedupError, ShutdownRequested, WalLostError
 from dedup.scan.counts import ScanCounts, save_last_scan
 from dedup.scan.isolation import log_error_once, summarise_error
 from dedup.scan.roots import CrawlDirectory, find_absent_mounts, is_absent
@@ -39,7 +39,7 @@ def run(session: Session, stop: threading.Event) -> None:
     """Watch until `stop` is set: what was begun is finished, nothing is left half done.
 
     A full scan comes first, on the timer, and whenever events cannot be trusted. What cannot be recorded (a full disk) is told
-    of and tried again, for as long as it takes. Raises DatabaseLogLostError where the database must be opened again.
+    of and tried again, for as long as it takes. Raises WalLostError where the database must be opened again.
     """
     watcher = Watcher(session.directories)
     watcher.start()  # before the first scan: nothing can fall between the two
@@ -298,10 +298,6 @@ class _Loop:
             _log.info("the work that failed is done; what had to wait since %s is recorded", degradation.since)
 
 
-class ShutdownRequested(BaseException):
-    """What is being done takes too long to be finished before leaving; nothing of it is recorded. No error: nothing handles it as one."""
-
-
 def _log_event(kind: str, line: str) -> None:
     """Log what was recorded; lines of one kind are limited."""
     _log.info("%s", line, extra={"kind": kind})
@@ -313,7 +309,7 @@ def _has_changes(counts: ScanCounts) -> bool:
 
 def _format_counts(counts: ScanCounts) -> str:
     return (
-        f"{counts.files} files in {counts.seconds:.1f} s: {counts.new} new, {counts.changed} changed, {counts.unchanged} unchanged, {counts.moved} moved,"
-        f" {counts.ignored.total()} ignored, {counts.faults} with faults, {counts.unsettled} unsettled, {counts.gone} gone;"
-        f" {counts.matches.total()} duplicates, {counts.changes} changes"
+        f"{counts.files} files in {counts.seconds:.1f} s: {counts.new} new, {counts.changed} changed, {counts.unchanged} unchanged,"
+        f" {counts.moved} moved, {counts.ignored.total()} ignored, {counts.faults} with faults, {counts.unsettled} unsettled,"
+        f" {counts.gone} gone; {counts.matches.total()} duplicates, {counts.changes} changes"
     )

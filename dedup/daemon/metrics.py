@@ -18,7 +18,7 @@ MAX_CONNECTIONS = 16
 
 
 def serve_metrics(listen: str, latest_health: Callable[[], Health], database: str) -> Callable[[], None]:
-    """Answer at `listen` ("address:port") from a thread of its own, out of the latest `report` and the sizes of the files of a
+    """Answer at `listen` ("address:port") from a thread of its own, out of `latest_health` and the sizes of the files of a
     `database`; returns what ends it. Raises MetricsError where that cannot be."""
     try:
         from prometheus_client import CollectorRegistry, make_asgi_app

@@ -27,7 +27,7 @@ CONTENT_CHECKS: dict[str, Steps] = {
 }
 """Checks that are left out where the database cannot be asked."""
 SYSTEM_CHECKS: dict[str, Steps] = {
-    "watching": {"watches": environment.check_watches},
+    "watches": {"watches": environment.check_watches},
     "directories": {
         "crawl directories": environment.check_crawl_directories,
         "what is mounted in them": environment.check_mounts,
@@ -50,7 +50,7 @@ def run_checks(
 ) -> tuple[list[Finding], dict[str, int]]:  # fmt: skip
     """(what was found, check → how many things it looked at; checks that could not be made are not among them).
 
-    As much as possible is checked although something else is wrong; what SQLite or the system refuses is a finding. `writing`:
+    As much as possible is checked although something else is wrong; what SQLite or the system refuses is a finding. `holds_lock`:
     this process holds the writer's lock, and nobody else writes.
     """
     writer = None if holds_lock else current_holder(settings.database.path)

@@ -29,7 +29,7 @@ sightings and changes, the index files, summaries and clusters, the search index
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found by which check, how bad it is, and what to do about it. What `bars` a repair must be put right first: nothing
+    """What was found by which check, how bad it is, and what to do about it. What `blocks_repair` a repair must be put right first: nothing
     may be written until then."""
 
     check: str
@@ -57,8 +57,8 @@ class SystemProbes:
 
 @dataclass(slots=True)
 class CheckContext:
-    """One examination. `store` None: the database cannot be asked (`askable`: the file is one that SQLite may be asked about);
-    `writer`: who writes to it now; `checked`: check → how many things it looked at; `progress` hears which check has looked at so
+    """One examination. `database` None: the database cannot be asked (`can_open`: the file is one that SQLite may be asked about);
+    `writer`: who writes to it now; `checked_counts`: check → how many things it looked at; `progress` hears which check has looked at so
     many more."""
 
     settings: Settings
@@ -95,7 +95,7 @@ class CheckContext:
     def folder_counts(self, directory: bytes) -> FolderCounts:
         """The folders of a crawl directory, walked once."""
         if directory not in self._folder_counts:
-            self._folder_counts[directory] = count_folders(directory, partial(self.progress, "watching"))
+            self._folder_counts[directory] = count_folders(directory, partial(self.progress, "watches"))
         return self._folder_counts[directory]
 
 

@@ -226,7 +226,8 @@ def _check_replaced(context: CheckContext, file_stat: os.stat_result) -> Iterato
         return  # another user's process, or it ended
     if open_stats and not any((o.st_dev, o.st_ino) == (file_stat.st_dev, file_stat.st_ino) for o in open_stats):
         yield _error(
-            f"{context.writer.description} writes to a file that was there before {_path_text(context.path)} took its place: what it records is lost",
+            f"{context.writer.description} writes to a file that was there before {_path_text(context.path)} took its place:"
+            " what it records is lost",
             "Stop it, see that the file is the one that is meant, and start it again.",
         )
 
@@ -236,10 +237,10 @@ def _check_wal(context: CheckContext, header: bytes) -> Iterator[Finding]:
     wal_path = database_path + "-wal"
     if wal.is_foreign(database_path, has_writer=context.writer is not None):
         yield _error(
-            f"the log {_path_text(wal_path)} is not of this database: another file was put in its place, or the two were copied one after the"
-            " other while it was written. It is left out of what follows",
-            f"If this is a backup that was restored: move {_path_text(wal_path)} and {_path_text(database_path + '-shm')} away and run 'dedup scan'."
-            " If it is a copy of a database in use: make another, with 'dedup backup FILE'.",
+            f"the log {_path_text(wal_path)} is not of this database: another file was put in its place, or the two were copied one after"
+            " the other while it was written. It is left out of what follows",
+            f"If this is a backup that was restored: move {_path_text(wal_path)} and {_path_text(database_path + '-shm')} away and run"
+            " 'dedup scan'. If it is a copy of a database in use: make another, with 'dedup backup FILE'.",
         )
     size = os.path.getsize(wal_path) if os.path.exists(wal_path) else 0
     if size > LARGE_WAL_BYTES:

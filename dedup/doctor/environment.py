@@ -21,7 +21,7 @@ from dedup.store import schema
 from dedup.text import times
 from dedup.text.normalise import to_printable, to_printable_path
 
-WATCHES, DIRECTORIES, DISK, CONFIGURATION, CLOCK, PACKAGES = "watching", "directories", "disk", "configuration", "clock", "packages"
+WATCHES, DIRECTORIES, DISK, CONFIGURATION, CLOCK, PACKAGES = "watches", "directories", "disk", "configuration", "clock", "packages"
 
 RECOMMENDED_FREE_BYTES = 1_000_000_000
 """Bytes that should be free: room for 150,000 articles and their index entries."""
@@ -79,7 +79,10 @@ def check_crawl_directories(context: CheckContext) -> Iterator[Finding]:
     yield from _check_unconfigured(context)
     mount = mounts.find_mount(os.fsencode(context.path), current_mounts)
     if mount is not None and mount.is_network:
-        message = f"the database is on a network file system ({mount.type} at {to_printable_path(mount.mount_point)}), where SQLite's log is not safe"
+        message = (
+            f"the database is on a network file system ({mount.type} at {to_printable_path(mount.mount_point)}), where SQLite's log is not"
+            " safe"
+        )
         yield Finding(DIRECTORIES, "error", message, "Move it to a local disk: [database] path.")
 
 
@@ -106,7 +109,8 @@ def _check_directory(
     current_identity = read_identity(directory)
     if current_identity is None:
         missing = not os.path.isdir(directory)
-        message = f"{path_text} {'is not there' if missing else 'may not be listed by this user'}: nothing of it is read, and nothing marked as gone"
+        problem = "is not there" if missing else "may not be listed by this user"
+        message = f"{path_text} {problem}: nothing of it is read, and nothing marked as gone"
         remedy = "Mount it, or correct [crawl] directories." if missing else f"Give this user (number {os.geteuid()}) leave to read it."
         yield Finding(DIRECTORIES, "error", message, remedy)
         return
@@ -123,8 +127,8 @@ def _check_directory(
     if mount is not None and mount.is_network:
         seconds = f"{context.settings.crawl.scan_interval_seconds:g}"
         message = (
-            f"{path_text} is on a network file system ({mount.type} at {to_printable_path(mount.mount_point)}): what other machines write there raises no"
-            f" event and is found by the timer's scan alone, every {seconds} s"
+            f"{path_text} is on a network file system ({mount.type} at {to_printable_path(mount.mount_point)}): what other machines write"
+            f" there raises no event and is found by the timer's scan alone, every {seconds} s"
         )
         yield Finding(DIRECTORIES, "warning", message, "Run dedup on the machine that holds it, or set crawl.scan_interval_seconds lower.")
     if os.path.realpath(os.fsencode(context.path)).startswith(os.path.realpath(directory) + b"/"):
@@ -144,8 +148,8 @@ def check_writers(context: CheckContext) -> Iterator[Finding]:
         return
     for owner in sorted(_file_owners(store.integrity.newest_paths(context.database, MAX_NEWEST_FILES)) - {rights.user_id}):
         message = (
-            f"writers of {leases.describe_files(owner)} cannot be detected by user {rights.user_id}: a file that does not show that it is complete"
-            f" is read once it has not changed for {context.settings.crawl.unprobed_settle_seconds:g} s"
+            f"writers of {leases.describe_files(owner)} cannot be detected by user {rights.user_id}: a file that does not show that it is"
+            f" complete is read once it has not changed for {context.settings.crawl.unprobed_settle_seconds:g} s"
         )
         yield Finding(DIRECTORIES, "warning", message, leases.REMEDY)
 
@@ -206,7 +210,10 @@ def _check_free_space(context: CheckContext, folder: str, purpose: str, needed_b
     free_bytes = space.f_bavail * space.f_frsize
     if free_bytes < needed_bytes:
         severity: Severity = "error" if free_bytes < MIN_FREE_BYTES else "warning"
-        message = f"{free_bytes / 1e6:,.0f} MB are free for {purpose} in {to_printable(folder)}, and {needed_bytes / 1e6:,.0f} MB should be: {reason}"
+        message = (
+            f"{free_bytes / 1e6:,.0f} MB are free for {purpose} in {to_printable(folder)}, and {needed_bytes / 1e6:,.0f} MB should be:"
+            f" {reason}"
+        )
         remedy = "Free some, or move it to a larger disk. When the disk is full nothing is recorded, and nothing that was is lost."
         yield Finding(DISK, severity, message, remedy)
     if space.f_files and space.f_favail < MIN_FREE_INODES:
@@ -250,7 +257,10 @@ def check_clock(context: CheckContext) -> Iterator[Finding]:
         yield Finding(CLOCK, "warning", message, "Set the clocks of this machine and of the crawler's.")
     future_crawls = store.integrity.count_pages_crawled_after(database, limit)
     if future_crawls.count:
-        message = f"crawls that lie in the future, and are what their pages show until then: {future_crawls.count:,} ({to_printable(future_crawls.examples[0])})"
+        message = (
+            f"crawls that lie in the future, and are what their pages show until then: {future_crawls.count:,}"
+            f" ({to_printable(future_crawls.examples[0])})"
+        )
         zone = context.settings.time.crawled_at
         yield Finding(CLOCK, "warning", message, f"See whether crawled_at is printed in another zone than {zone} ([time] crawled_at).")
 

@@ -23,9 +23,9 @@ BATCH_SIZE = 500
 
 WRONG_SIGHTINGS = "sightings with another standing, check, metadata or source of their crawl time than their readings give"
 WRONG_CAUSES = "mismatched readings with another cause than the history of their page gives"
-WRONG_CLASSIFICATIONS = "pages whose changes have another judgement than the settings in force give"
+WRONG_CLASSIFICATIONS = "pages whose changes have another classification than the settings in force give"
 _REPAIR_REMEDY = "Run 'dedup doctor --repair': it is computed again from the records."
-_RECLASSIFY_REMEDY = "Run 'dedup doctor --repair' or 'dedup reindex --changes': they are judged again."
+_RECLASSIFY_REMEDY = "Run 'dedup doctor --repair' or 'dedup reindex --changes': they are classified again."
 
 
 def find_wrong_sightings(database: Database, sightings: Sequence[int]) -> dict[int, int]:
@@ -87,7 +87,7 @@ def check_classifications(context: CheckContext) -> Iterator[Finding]:
     if wrong_pages:
         yield _history_finding(context, wrong_pages, len(wrong_pages), WRONG_CLASSIFICATIONS, _RECLASSIFY_REMEDY)
     if failed_pages:
-        message = "pages whose changes could not be judged, because the program fails on them"
+        message = "pages whose changes could not be classified, because the program fails on them"
         failure = rows_finding(
             name_pages(context, failed_pages), message, None, "If nothing is found in 'database', report it as an error of dedup."
         )
@@ -124,4 +124,4 @@ def _history_finding(context: CheckContext, pages: Sequence[int], count: int, me
     return replace(rows_finding(misfit, message, "histories", remedy), check=CHECK)
 
 
-STEPS: Steps = {"sightings": check_sightings, "causes of mismatches": check_causes, "judgements of changes": check_classifications}
+STEPS: Steps = {"sightings": check_sightings, "causes of mismatches": check_causes, "classifications of changes": check_classifications}

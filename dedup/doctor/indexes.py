@@ -26,8 +26,11 @@ def check_candidate_index(context: CheckContext) -> Iterator[Finding]:
     """The candidate index; while somebody writes to it, its header alone."""
     duplicates, database = context.settings.duplicates, context.readable_database
     yield from _check_index(
-        context, database.lsh_index_path(), "the candidate index", lsh.recipe_digest(duplicates.threshold, duplicates.num_perm), partial(store.texts.all_signatures, database),
-        lambda table, rows: lsh.CandidateIndex(table, duplicates.threshold, duplicates.num_perm).count_missing([t for t, _ in rows], [s for _, s in rows]),
+        context, database.lsh_index_path(), "the candidate index", lsh.recipe_digest(duplicates.threshold, duplicates.num_perm),
+        partial(store.texts.all_signatures, database),
+        lambda table, rows: lsh.CandidateIndex(table, duplicates.threshold, duplicates.num_perm).count_missing(
+            [t for t, _ in rows], [s for _, s in rows]
+        ),
         lambda signature: len(signature) == 4 * duplicates.num_perm,
     )  # fmt: skip
 
@@ -37,7 +40,8 @@ def check_passage_index(context: CheckContext) -> Iterator[Finding]:
     if context.settings.duplicates.passages:
         database = context.readable_database
         yield from _check_index(
-            context, database.passage_index_path(), "the passage index", passages.recipe_digest(), partial(store.passages.all_fingerprints, database),
+            context, database.passage_index_path(), "the passage index", passages.recipe_digest(),
+            partial(store.passages.all_fingerprints, database),
             lambda table, rows: passages.PassageIndex(table).count_missing([t for t, _ in rows], [winnowing.unpack(k) for _, k in rows]),
             lambda keys: len(keys) % winnowing.FINGERPRINT_BYTES == 0,
         )  # fmt: skip
@@ -82,7 +86,8 @@ IndexRows = Sequence[tuple[int, bytes]]
 
 def _check_index(
     context: CheckContext, path: str, name: str, recipe: bytes,
-    read_rows: Callable[[int], Iterable[tuple[int, bytes]]], count_entries: Callable[[HashTable, IndexRows], tuple[int, int]], is_well_formed: Callable[[bytes], bool],
+    read_rows: Callable[[int], Iterable[tuple[int, bytes]]], count_entries: Callable[[HashTable, IndexRows], tuple[int, int]],
+    is_well_formed: Callable[[bytes], bool],
 ) -> Iterator[Finding]:  # fmt: skip
     database = context.readable_database
     label = f"{name} {to_printable_path(path.encode('utf-8', 'surrogateescape'))}"
@@ -113,7 +118,8 @@ def _check_index(
 
 def _check_entries(
     context: CheckContext, table: HashTable, label: str,
-    read_rows: Callable[[int], Iterable[tuple[int, bytes]]], count_entries: Callable[[HashTable, IndexRows], tuple[int, int]], is_well_formed: Callable[[bytes], bool],
+    read_rows: Callable[[int], Iterable[tuple[int, bytes]]], count_entries: Callable[[HashTable, IndexRows], tuple[int, int]],
+    is_well_formed: Callable[[bytes], bool],
 ) -> Iterator[Finding]:  # fmt: skip
     """Every entry that what is stored should have, and that there are no others."""
     present = missing = 0

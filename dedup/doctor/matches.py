@@ -86,9 +86,18 @@ def _is_as_assessed(m: Match, assessment: Assessment, *, unmasked: bool) -> bool
         return False
     if not unmasked:
         return True
-    if (scores.coverage, scores.shared, scores.longest, scores.masked) != (expected.coverage, expected.shared, expected.longest, ()):
+    if (scores.coverage, scores.shared_characters, scores.longest_passage, scores.masked_boilerplate) != (
+        expected.coverage,
+        expected.shared_characters,
+        expected.longest_passage,
+        (),
+    ):
         return False
-    return scores.quoted != expected.quoted or m.relation == assessment.relation or (m.relation, assessment.relation) == ("excerpt", "copy")
+    return (
+        scores.quoted_share != expected.quoted_share
+        or m.relation == assessment.relation
+        or (m.relation, assessment.relation) == ("excerpt", "copy")
+    )
 
 
 def _find_missing_pairs(context: CheckContext, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:

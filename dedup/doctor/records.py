@@ -41,12 +41,12 @@ _MISFIT_REPAIRS: dict[str, tuple[RepairKind | None, str]] = {
     "pages without a summary of their current crawl": ("summaries", _REPAIR_REMEDY),
     "clusters that do not have the articles they tell of": ("summaries", _REPAIR_REMEDY),
 }
-"""What is repaired, or done otherwise, of `auditing.MISFITS`; the rest was lost."""
+"""What is repaired, or done otherwise, of `integrity.MISFIT_QUERIES`; the rest was lost."""
 
 
 def has_current_recipes(context: CheckContext, *, with_urls: bool = True) -> bool:
     """Whether the database was written by the settings that are configured; only then can what depends on them be compared or
-    made again. Without `addresses`, by those of [duplicates] alone."""
+    made again. Without `with_urls`, by those of [duplicates] alone."""
     return has_recipes(context, [recipes.MATCHES, *([recipes.URLS] if with_urls else [])])
 
 
@@ -66,7 +66,7 @@ def check_row_count(context: CheckContext) -> Iterator[Finding]:
 
 
 def check_misfits(kind: str, context: CheckContext) -> Iterator[Finding]:
-    """Rows of one kind of `auditing.MISFITS`."""
+    """Rows of one kind of `integrity.MISFIT_QUERIES`."""
     if "passages" in kind and not (context.settings.duplicates.passages and has_current_recipes(context, with_urls=False)):
         return
     misfit = store.integrity.count_misfits(context.readable_database, kind)

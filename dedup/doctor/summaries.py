@@ -23,8 +23,8 @@ _REMEDY = "Run 'dedup doctor --repair' or 'dedup reindex --summaries': they are 
 
 @dataclass(frozen=True, slots=True)
 class _Component:
-    """Pages that matches connect, directly or through others, and the texts they show. The summaries of pages that are `due` wait to be
-    computed again. `stale`: so do some of its clusters."""
+    """Pages that matches connect, directly or through others, and the texts they show. The summaries of pages that are `dirty_pages` wait
+    to be computed again. `stale`: so do some of its clusters."""
 
     pages: frozenset[int]
     texts: frozenset[int]

@@ -43,7 +43,7 @@ class PartFile:
     folder_fd: int
 
     def move_to(self, target: str) -> None:
-        """Rename it to `place`, a path in the same folder, and have the new name on the disk. Raises OSError."""
+        """Rename it to `target`, a path in the same folder, and have the new name on the disk. Raises OSError."""
         os.rename(os.path.basename(self.path), os.path.basename(target), src_dir_fd=self.folder_fd, dst_dir_fd=self.folder_fd)
         os.fsync(self.folder_fd)
 
@@ -54,11 +54,11 @@ def _allow_any(_: int | None) -> None:
 
 @contextmanager
 def replace_atomically(path: str, check: ReplaceCheck = _allow_any, *, mode: int | None = None) -> Iterator[BinaryIO]:
-    """A file to be written that takes the place of `place` after the block; `place` is a path without links. If the block is left
-    otherwise, nothing is left of it, and what was at `place` is there still.
+    """A file to be written that takes the place of `path` after the block; `path` is a path without links. If the block is left
+    otherwise, nothing is left of it, and what was at `path` is there still.
 
-    What is at `place` is shown to `check` before anything is written, and again just before it is replaced. A link that was put at
-    `place`, or in place of a folder above it, is not followed. The file has `mode`, or the permissions of what it replaces. Raises
+    What is at `path` is shown to `check` before anything is written, and again just before it is replaced. A link that was put at
+    `path`, or in place of a folder above it, is not followed. The file has `mode`, or the permissions of what it replaces. Raises
     OSError.
     """
     name = os.path.basename(path)

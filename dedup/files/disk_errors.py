@@ -53,7 +53,7 @@ def find_temporary_folder(path: str) -> str | None:
 
 
 def _find_temporary_problem(path: str) -> str:
-    """What is wrong with the folder for temporary files, as `trouble` says it."""
+    """What is wrong with the folder for temporary files, as `find_write_problem` says it."""
     folder = find_temporary_folder(path) or os.curdir
     problem = _find_read_only_problem(folder) or _find_space_problem(folder) or _find_quota_problem(folder)
     return f"{problem} (SQLite keeps temporary files in {folder}; SQLITE_TMPDIR names another folder)" if problem else ""
@@ -85,7 +85,10 @@ def _find_quota_problem(folder: str) -> str:
     except OSError as error:
         mount_point, _ = _find_mount(folder)
         if error.errno == errno.EDQUOT:
-            return f"the disk quota of user {os.geteuid()} on the file system mounted on {mount_point} is used up; make room there, or raise it"
+            return (
+                f"the disk quota of user {os.geteuid()} on the file system mounted on {mount_point} is used up; make room there, or raise"
+                " it"
+            )
         if error.errno == errno.ENOSPC:
             return f"the file system mounted on {mount_point} has no room left for user {os.geteuid()}; make room there"
     return ""

@@ -15,8 +15,8 @@ import signal
 from dataclasses import dataclass
 from typing import Literal
 
-LeaseState = Literal["free", "written", "unknown"]
-"""`free`: nobody has the file open for writing. `written`: somebody has. `unknown`: the kernel gives no lease on the file."""
+LeaseState = Literal["free", "open_for_writing", "unknown"]
+"""`free`: nobody has the file open for writing. `open_for_writing`: somebody has. `unknown`: the kernel gives no lease on the file."""
 
 NO_LEASE_SUPPORT = -1
 """In place of the owner of a file: the file system supports no leases, whoever asks."""
@@ -47,7 +47,7 @@ def probe_lease(fd: int) -> tuple[LeaseState, int]:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
         if error.errno == errno.EAGAIN:
-            return "written", 0
+            return "open_for_writing", 0
         return "unknown", error.errno or errno.EINVAL
     fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     return "free", 0
@@ -68,7 +68,7 @@ def read_rights(process_id: int | Literal["self"] = "self") -> LeaseRights | Non
 
 
 def describe_files(owner_id: int) -> str:
-    """The files that cannot be probed, for a message: those of this user, or those of a file system (NO_LEASES)."""
+    """The files that cannot be probed, for a message: those of this user, or those of a file system (NO_LEASE_SUPPORT)."""
     if owner_id == NO_LEASE_SUPPORT:
         return "files on a file system without leases"
     try:
@@ -81,7 +81,7 @@ def describe_files(owner_id: int) -> str:
 def format_warning(owner_id: int, settle_seconds: float) -> str:
     """A sentence on what is not known about these files, what follows, and what to do."""
     message = (
-        f"writers of {describe_files(owner_id)} cannot be detected by user {os.geteuid()}: a file that does not show that it is complete is read"
-        f" once it has not changed for {settle_seconds:g} s"
+        f"writers of {describe_files(owner_id)} cannot be detected by user {os.geteuid()}: a file that does not show that it is complete is"
+        f" read once it has not changed for {settle_seconds:g} s"
     )
     return f"{message}." if owner_id == NO_LEASE_SUPPORT else f"{message}. {REMEDY}"

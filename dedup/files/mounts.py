@@ -21,7 +21,7 @@ _NETWORK_TYPES = frozenset((
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """Where a file system of this type is to be seen: its directory `root` is at the path `at`. `device` is "major:minor"."""
+    """Where a file system of this type is to be seen: its directory `root` is at the path `mount_point`. `device` is "major:minor"."""
 
     mount_point: bytes
     type: str

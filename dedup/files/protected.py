@@ -15,8 +15,8 @@ SQLITE_MAGIC = b"SQLite format 3\0"
 
 @dataclass(frozen=True, slots=True)
 class ProtectedFiles:
-    """What no output may be written to: the `database` in use, the crawl `directories`, the `configuration` file. Paths are absolute
-    or count from the current directory."""
+    """What no output may be written to: the `database_path` in use, the `crawl_directories`, the `configuration_path` file. Paths are
+    absolute or count from the current directory."""
 
     database_path: str
     crawl_directories: tuple[str, ...] = ()

@@ -37,7 +37,7 @@ TAIL_SLOTS = 4096
 """Slots beyond the last home."""
 MIN_HOMES = 2048
 MAX_LOAD = 0.8
-"""Share of the homes in use from which on the table grows; by `GROWTH`, so that it is never under two thirds."""
+"""Share of the homes in use from which on the table grows; by `GROWTH_FACTOR`, so that it is never under two thirds."""
 GROWTH_FACTOR = 1.2
 MAX_TEXT_ID = (1 << 28) - 1
 """The greatest key of a text that a slot has room for."""
@@ -55,7 +55,7 @@ _log = logging.getLogger("dedup")
 @dataclass(frozen=True, slots=True)
 class TableState:
     """What a table holds: every text of a database (`uuid`) up to key `last_text`, as of the commit `token`, by a `recipe`
-    (XXH3-128 of its name). `used` slots of `homes` and a tail; `sum_` of slot × (2 × place + 1), mod 2^64."""
+    (XXH3-128 of its name). `used_slots` slots of `homes` and a tail; `checksum` of slot × (2 × place + 1), mod 2^64."""
 
     uuid: bytes
     recipe: bytes
@@ -185,7 +185,7 @@ class HashTable:
         return h.astype(np.int64)
 
     def insert(self, hashes: Int64Array, text_ids: Int64Array, hashes_per_text: int, max_bucket: int) -> None:
-        """Enter texts under their hashes (n × bands, flat, `HASH_BITS` bits each); see `probing.add`."""
+        """Enter texts under their hashes (n × bands, flat, `HASH_BITS` bits each); see `probing.insert`."""
         while self.state.used_slots + len(hashes) > MAX_LOAD * self.state.homes:
             self._grow()
         insert = jit.compiled(probing.insert)
@@ -200,8 +200,8 @@ class HashTable:
         self.state = replace(self.state, used_slots=self.state.used_slots + added, checksum=(self.state.checksum + checksum) % (1 << 64))
 
     def count_missing(self, hashes: Int64Array, text_ids: Int64Array, hashes_per_text: int, max_bucket: int) -> tuple[int, int]:
-        """(entries that these texts have, entries that they lack), under their hashes as `add` takes them: what is not there
-        though fewer than `cap` are."""
+        """(entries that these texts have, entries that they lack), under their hashes as `insert` takes them: what is not there
+        though fewer than `max_bucket` are."""
         bucket_sizes = np.zeros(len(hashes), np.int64)
         gather = jit.compiled(probing.gather)
         capacity = 4 * len(hashes) + 1024
@@ -243,7 +243,7 @@ def open_table(
     token: bytes, last_text_of: Callable[[bytes], int | None],
     rows: Callable[[int], Iterable[_Row]], add: Callable[[HashTable, Sequence[_Row]], None], progress: Callable[[int], None],
 ) -> HashTable:  # fmt: skip
-    """The table of a database as of its commit `token`, loaded, caught up or made anew; `what` is its name for people.
+    """The table of a database as of its commit `token`, loaded, caught up or made anew; `label` is its name for people.
 
     `last_text_of` gives the last text that a commit brought, None for a commit that the database does not know; `rows` what
     is stored of the texts beyond one, in order of their keys, each (text, …); `add` enters such rows. `progress` hears of
@@ -303,7 +303,7 @@ def _catch_up(
 def to_text_id_array(text_ids: Sequence[int]) -> Int64Array:
     """Keys of texts for the slots; raises TooManyTextsError for one that has no room there."""
     if text_ids and max(text_ids) > MAX_TEXT_ID:
-        raise TooManyTextsError(most=f"{MAX_TEXT_ID:,}")
+        raise TooManyTextsError(limit=f"{MAX_TEXT_ID:,}")
     return np.array(text_ids, np.int64)
 
 

@@ -1,6 +1,6 @@
 """The candidate index: which texts share a band of their signatures. Derived from stored signatures, never a truth of its own.
 
-A bucket, (band, its rows' values), keeps the first `BUCKET` texts that came. The index is a file beside the database and
+A bucket, (band, its rows' values), keeps the first `MAX_BUCKET` texts that came. The index is a file beside the database and
 says which of its commits it holds: what it lacks is added from the stored signatures, what does not fit is made anew.
 """
 
@@ -31,7 +31,7 @@ class LshCandidates:
 
 
 class CandidateIndex:
-    """(band, key) → texts. `meet` asks, `add` takes in what was committed."""
+    """(band, key) → texts. `query` asks, `add` takes in what was committed."""
 
     def __init__(self, table: HashTable, threshold: float, num_perm: int) -> None:
         self._table = table
@@ -69,7 +69,7 @@ class CandidateIndex:
 
     def query(self, text_ids: Sequence[int], signatures: Sequence[bytes], initial_limit: int | None = None) -> list[LshCandidates]:
         """The candidates of each text: among those of the index, and those before it in the batch. A full bucket gives the first
-        `few` (FEW) of its own."""
+        `initial_limit` (INITIAL_CANDIDATES) of its own."""
         if not text_ids:
             return []
         hashes, text_id_array = self._hash_bands(text_ids, signatures)
@@ -82,8 +82,9 @@ class CandidateIndex:
             owners, candidates, shared = (np.zeros(capacity, np.int64) for _ in range(3))
             crowded = np.zeros(len(text_ids), np.int64)
             count = query(
-                self._table.kernel_slots(), self._table.state.homes, to_kernel_array(local), local_homes, to_kernel_array(hashes), to_kernel_array(text_id_array), self._bands,
-                to_kernel_array(limits), to_kernel_array(owners), to_kernel_array(candidates), to_kernel_array(shared), to_kernel_array(crowded),
+                self._table.kernel_slots(), self._table.state.homes, to_kernel_array(local), local_homes, to_kernel_array(hashes),
+                to_kernel_array(text_id_array), self._bands, to_kernel_array(limits), to_kernel_array(owners), to_kernel_array(candidates),
+                to_kernel_array(shared), to_kernel_array(crowded),
             )  # fmt: skip
             if count >= 0:
                 break
@@ -131,7 +132,7 @@ def open_index(
     token: bytes, last_text_of: Callable[[bytes], int | None],
     signatures: Callable[[int], Iterable[tuple[int, bytes]]], progress: Callable[[int], None] = lambda _: None,
 ) -> CandidateIndex:  # fmt: skip
-    """The index of a database as of its commit `token`; see `table.open_table`. `signatures` gives the (text, signature) pairs
+    """The index of a database as of its commit `token`; see `hashtable.open_table`. `signatures` gives the (text, signature) pairs
     beyond a text, in order of their keys."""
 
     def add(table: HashTable, rows: Sequence[tuple[int, bytes]]) -> None:

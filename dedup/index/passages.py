@@ -1,7 +1,7 @@
 """The passage index: which stories hold a passage. Derived from the keys stored with the texts, never a truth of its own.
 
 A bucket, a key, holds the texts that stand for a story there. A text that copies one of them is not entered: a wire story run
-by a hundred papers is one story. A phrase that more than `STORIES` stories hold says nothing, and proposes nothing.
+by a hundred papers is one story. A phrase that more than `MAX_BUCKET` stories hold says nothing, and proposes nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Int64Array = NDArray[np.int64]
 
 
 class PassageIndex:
-    """Key → texts. `stories` asks, `add` takes in what was committed."""
+    """Key → texts. `query` asks, `add` takes in what was committed."""
 
     def __init__(self, table: HashTable) -> None:
         self._table = table
@@ -105,7 +105,7 @@ def open_index(
     path: str, uuid: bytes, token: bytes, last_text_of: Callable[[bytes], int | None],
     fingerprints_after: Callable[[int], Iterable[tuple[int, bytes]]], progress: Callable[[int], None] = lambda _: None,
 ) -> PassageIndex:  # fmt: skip
-    """The index of a database as of its commit `token`; see `table.open_table`. `stored` gives (text, the packed keys under
+    """The index of a database as of its commit `token`; see `hashtable.open_table`. `fingerprints_after` gives (text, the packed keys under
     which it stands for a story) beyond a text, in order of their keys."""
 
     def add(table: HashTable, rows: Sequence[tuple[int, bytes]]) -> None:

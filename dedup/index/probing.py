@@ -12,7 +12,7 @@ from typing import Any
 
 
 def insert(table: Any, homes: int, hashes: Any, text_ids: Any, hashes_per_text: int, max_bucket: int) -> tuple[int, int]:
-    """Enter each text under its `bands` hashes, unless it is there or the bucket holds `cap`; text t has
+    """Enter each text under its `hashes_per_text` hashes, unless it is there or the bucket holds `max_bucket`; text t has
     hashes[t·bands:(t+1)·bands].
 
     Gives (entries made, what they add to the table's sum); the first is -1 where the tail is full and the table must grow.
@@ -112,8 +112,8 @@ def query(
 
 
 def gather(table: Any, homes: int, hashes: Any, max_bucket: int, bucket_sizes: Any, out_texts: Any) -> int:
-    """What stands under each hash, the earliest `cap` entries: hash i has numbers[i] texts, one hash's after the other's in
-    `found`. Returns how many; -1 where `found` is too short."""
+    """What stands under each hash, the earliest `max_bucket` entries: hash i has numbers[i] texts, one hash's after the other's in
+    `out_texts`. Returns how many; -1 where `out_texts` is too short."""
     mask = (1 << 28) - 1
     count = 0
     for i in range(len(hashes)):

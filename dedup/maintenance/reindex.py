@@ -145,15 +145,15 @@ def reindex_urls(
     are made by the settings given, too: neither can be right without the other. Files whose article has no page by these rules are
     queued for reading, so that the next scan records their fault. Returns counts.
     """
-    counts = {"readings": 0, "moved": 0, "unplaceable": 0}
+    counts = {"readings": 0, "moved": 0, "readings_without_page": 0}
     with database.transaction() as transaction:
         touched_pages: set[int] = set()
-        unplaceable_aliases: list[int] = []
+        aliases_without_page: list[int] = []
         for alias, page, spelling, oid, aid in store.pages.all_aliases(transaction):
             url = options.canonicaliser.page_url(spelling, oid, aid)
             if url is None:
-                counts["unplaceable"] += 1  # it keeps the page that it had until its file is read again
-                unplaceable_aliases.append(alias)
+                counts["readings_without_page"] += 1  # it keeps the page that it had until its file is read again
+                aliases_without_page.append(alias)
                 continue
             target_page = store.pages.get_or_insert(transaction, url)
             if target_page == page:
@@ -170,7 +170,7 @@ def reindex_urls(
             progress(1)
         recompute_sightings(transaction, sightings)
         recompute_pages(transaction, sorted(touched_pages), rules)
-        store.rereads.queue_files_of_aliases(transaction, unplaceable_aliases)
+        store.rereads.queue_files_of_aliases(transaction, aliases_without_page)
         store.pages.delete_empty(transaction)
         renew_signatures = _reset_boilerplate(transaction, matcher, publishers)
         _rematch(transaction, options, matcher, renew_signatures=renew_signatures)
@@ -184,22 +184,22 @@ def reindex_urls(
 def reindex_changes(
     database: WritableDatabase, rules: ClassificationRules, progress: Callable[[int], Any] = lambda _: None
 ) -> dict[str, int]:
-    """Judge every change again by the rules given; all or nothing, and no alert is made of it. What was pruned keeps its judgement.
+    """Classify every change again by the rules given; all or nothing, and no alert is made of it. What was pruned keeps its classification.
     Returns counts."""
     with database.transaction() as transaction:
         reclassify_changes(transaction, store.changes.pages_with_changes(transaction), rules, progress)
         store.settings.put(transaction, recipes.CHANGES, rules.recipe)
     return {
         "changes": store.statistics.count(database, "changes"),
-        "judged": store.statistics.count(database, "changes", "classified_by IS NOT NULL"),
+        "classified": store.statistics.count(database, "changes", "classified_by IS NOT NULL"),
     }
 
 
 def reclassify_changes(
     transaction: Transaction, pages: Iterable[int], rules: ClassificationRules, progress: Callable[[int], Any] = lambda _: None
 ) -> None:
-    """Judge every change of these pages again, within a transaction; no alert is made of it. A page that the program fails on keeps its
-    judgements."""
+    """Classify every change of these pages again, within a transaction; no alert is made of it. A page that the program fails on keeps its
+    classifications."""
 
     def reclassify_batch(pages: Sequence[int]) -> None:
         with transaction.savepoint():
@@ -207,7 +207,7 @@ def reclassify_changes(
 
     def log_failure(page: int, error: Exception) -> None:
         require_text_error(transaction, error)
-        log_error_once(error, f"judging the changes of {normalise.to_printable(store.pages.url(transaction, page))}")
+        log_error_once(error, f"classifying the changes of {normalise.to_printable(store.pages.url(transaction, page))}")
 
     remaining_pages = iter(pages)
     while batch := list(islice(remaining_pages, CHUNK)):
@@ -218,7 +218,7 @@ def reclassify_changes(
 def reindex_readings(session: Session, progress: Callable[[int], Any] = lambda _: None) -> dict[str, int]:
     """Read every recorded file again by the settings in force. What a file says now replaces what the same bytes said before; no alert is
     made of it. Each batch is recorded by itself, and a run that was killed goes on where it was. Returns counts: files that were read
-    again, and files that are there and could not be reached now (`waiting`); the next scan reads them."""
+    again, and files that are there and could not be reached now (`unreachable_files`); the next scan reads them."""
     database = session.database
     recipe_values = recipes.configured_recipes(session.settings, [recipes.READINGS])
     if recipes.find_pending_recipes(database, recipe_values) or not store.rereads.has_queued(database):
@@ -240,4 +240,4 @@ def reindex_readings(session: Session, progress: Callable[[int], Any] = lambda _
         scan.settle()
     finally:
         scan.close()
-    return {"reread": scan.counts.reread, "waiting": store.rereads.count(database)}
+    return {"reread_files": scan.counts.reread, "unreachable_files": store.rereads.count(database)}

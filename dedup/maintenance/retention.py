@@ -34,7 +34,7 @@ MAX_LOADED_TEXTS = 2000
 
 @dataclass(frozen=True, slots=True)
 class RetentionRule:
-    """`keep`: which states of a page are kept (`config.KEPT`), beside those that were seen at `since` or later."""
+    """`keep`: which states of a page are kept (`config.KEEPABLE_STATES`), beside those that were seen at `since` or later."""
 
     keep: frozenset[str]
     since: str
@@ -42,7 +42,7 @@ class RetentionRule:
 
 @dataclass(slots=True)
 class PruneResult:
-    """What went, or would go: states, the pages they are of, the bytes of their bodies. `kept`: reason → states that stay for it,
+    """What went, or would go: states, the pages they are of, the bytes of their bodies. `kept_by_reason`: reason → states that stay for it,
     the first that holds; those that were pruned before are not counted."""
 
     states: int = 0
@@ -62,10 +62,10 @@ def build_retention_rule(history: HistoryConfig, database: Database) -> Retentio
 
 
 def find_keep_reasons(states: Sequence[RetentionState], rule: RetentionRule) -> dict[int, str]:
-    """Revision → why it is kept, of one page's states: the `last` one always, and always what a file that is `there` holds, which
+    """Revision → why it is kept, of one page's states: the `last` one always, and always what a file `on_disk` holds, which
     the next reading of that file would bring back."""
-    reasons = {s.revision_id: "young" for s in states if s.last_seen_at >= rule.since}
-    reasons |= {s.revision_id: "there" for s in states if s.has_file}
+    reasons = {s.revision_id: "recent" for s in states if s.last_seen_at >= rule.since}
+    reasons |= {s.revision_id: "on_disk" for s in states if s.has_file}
     counted_states = [s for s in states if s.first_crawled_at is not None]
     if "first" in rule.keep and counted_states:
         reasons[min(counted_states, key=lambda s: (s.first_crawled_at or "", s.digest)).revision_id] = "first"
@@ -74,7 +74,7 @@ def find_keep_reasons(states: Sequence[RetentionState], rule: RetentionRule) -> 
 
 
 def find_prunable(database: Database, rule: RetentionRule, result: PruneResult) -> Iterator[list[int]]:
-    """Revisions whose bodies go by a rule, some at a time, in order of their pages; `pruned` is added to as they are given."""
+    """Revisions whose bodies go by a rule, some at a time, in order of their pages; `result` is added to as they are given."""
     result.kept_by_reason["last"] += store.statistics.count(
         database, "revisions", "pruned_at IS NULL"
     )  # of which what is looked at is taken away again
@@ -99,7 +99,7 @@ def find_prunable(database: Database, rule: RetentionRule, result: PruneResult) 
 
 
 def prune(database: WritableDatabase, rule: RetentionRule, result: PruneResult, progress: Callable[[int], None] = lambda _: None) -> bool:
-    """Let go what the rule does not keep; each batch is a transaction. `pruned` tells at any time what is committed, `progress` hears
+    """Let go what the rule does not keep; each batch is a transaction. `result` tells at any time what is committed, `progress` hears
     of states. Returns whether texts went out of the indexes, which are to be made again then."""
     pruned_at = times.now()
     indexes_stale = False

@@ -19,6 +19,7 @@ import xxhash
 
 from dedup import store
 from dedup.config import Settings
+from dedup.errors import ShutdownRequested
 from dedup.heartbeat import beat
 from dedup.model import Match
 from dedup.scan.isolation import is_file_error, isolate_failures, log_error_once
@@ -38,14 +39,10 @@ RECIPE_SETTING = "recipe.summaries"
 _T = TypeVar("_T")
 
 
-class ShutdownRequested(Exception):
-    """It takes too long to be finished; nothing of it is written."""
-
-
 @dataclass(slots=True)
 class SummaryFailures:
     """What could not be summed up lately, because the program fails at it: it stays due, and does not keep the rest from being summed
-    up. `error` is the last that was met."""
+    up. `last_error` is the last that was met."""
 
     pages: set[int] = field(default_factory=set)
     texts: set[int] = field(default_factory=set)
@@ -62,11 +59,11 @@ def update_summaries(
     should_stop: Callable[[], bool] = lambda: False,
     failures: SummaryFailures | None = None,
 ) -> int:
-    """Work off some of what is due in a transaction of its own; returns the number of pages, 0 once nothing is due, or where `leave` says
-    that there is no time for it: then it is due as before.
+    """Work off some of what is due in a transaction of its own; returns the number of pages, 0 once nothing is due, or where `should_stop`
+    says that there is no time for it: then it is due as before.
 
-    With `failed`, whatever the program fails at is added to that and left out: what is due is worked off in smaller parts then, until
-    the page or text that it fails at is alone. Raises errors of SQLite and the system, and without `failed` all.
+    With `failures`, whatever the program fails at is added to that and left out: what is due is worked off in smaller parts then, until
+    the page or text that it fails at is alone. Raises errors of SQLite and the system, and without `failures` all.
     """
     current_recipe = summaries_recipe(settings)
     if store.settings.get(database, RECIPE_SETTING) != current_recipe:
@@ -157,7 +154,7 @@ def summaries_recipe(settings: Settings) -> str:
 
 class _SummaryUpdate:
     """What is worked off at once: `pages` and `texts` that chains of matches, or clusters as they were, connect with what is due, those
-    of the pages that are `due` summed up."""
+    of the pages that are `dirty_pages` summed up."""
 
     def __init__(self, transaction: Transaction, publishers: PublisherResolver) -> None:
         self._transaction, self._publishers = transaction, publishers
@@ -203,7 +200,8 @@ def compute_summary_rows(database: Database, publishers: PublisherResolver, page
             page, publishers.canonical_name(printed, oid, url), published, crawls[page][0][1], crawled, status, cause,
             len({revision for _, _, revision in crawls[page]}), len(crawls[page]), *changes.get(page, (0, 0)), characters, text,
         )
-        for page, url, printed, oid, published, crawled, status, cause, characters, text in store.summaries.current_crawls(database, page_ids)
+        for page, url, printed, oid, published, crawled, status, cause, characters, text
+        in store.summaries.current_crawls(database, page_ids)
     ]  # fmt: skip
 
 

@@ -33,7 +33,8 @@ Mask = NDArray[np.bool_]
 
 @dataclass(slots=True)
 class _PublisherBoilerplate:
-    """What is known of one publisher. `keys`: those of its passages that are masked; `settled`: those of all its passages."""
+    """What is known of one publisher. `masked_fingerprints`: those of its passages that are masked; `examined_fingerprints`: those of all
+    its passages."""
 
     name: str
     passages: list[tuple[str, str]] = field(default_factory=list)
@@ -74,8 +75,8 @@ def _fingerprints_in(passage: str) -> set[int]:
 
 class Boilerplate:
     """The passages of every publisher, as far as they have been asked for; learns new ones within the store's transaction.
-    `articles`: in how many of a publisher a passage must return; 0: none is learned. `keys`: those that lie within boilerplate
-    of any of these publishers."""
+    `min_articles`: in how many of a publisher a passage must return; 0: none is learned. `masked_fingerprints`: those that lie within
+    boilerplate of any of these publishers."""
 
     def __init__(self, min_articles: int) -> None:
         self.min_articles = min_articles
@@ -170,7 +171,7 @@ class Boilerplate:
     def learn_passage(
         self, transaction: Transaction, publisher_id: int, fingerprint: int, body: str, points: Points, others: Sequence[Points]
     ) -> set[int]:
-        """Learn the passage around a key of a text (`body`, and `own` normalised) that runs alike through the others too.
+        """Learn the passage around a key of a text (`body`, and `points` normalised) that runs alike through the others too.
         Gives the keys that lie in it; none where there is no such passage."""
         if max(map(len, (points, *others))) > MAX_LEARNED_CHARACTERS:
             return set()
@@ -212,9 +213,9 @@ def find_passage(database: Database, name_prefix: str) -> BoilerplateRow:
     """The passage of this name, or whose name begins so. Raises UnknownBoilerplateError, AmbiguousBoilerplateError."""
     matches = [row for row in store.boilerplate.list_passages(database) if row.name.startswith(name_prefix.lower())] if name_prefix else []
     if not matches:
-        raise UnknownBoilerplateError(wanted=name_prefix)
+        raise UnknownBoilerplateError(name=name_prefix)
     if len(matches) > 1:
-        raise AmbiguousBoilerplateError(wanted=name_prefix, names=", ".join(row.name for row in matches[:10]))
+        raise AmbiguousBoilerplateError(name=name_prefix, names=", ".join(row.name for row in matches[:10]))
     return matches[0]
 
 
@@ -222,7 +223,7 @@ def mask_passage(transaction: Transaction, publisher: str, example: str) -> Boil
     """Mask a passage that is told by hand. Raises ShortBoilerplateError for one that is too short to be found."""
     passage = normalise.normalise(example)
     if len(passage) < RUN_CHARACTERS:
-        raise ShortBoilerplateError(characters=len(passage), least=RUN_CHARACTERS)
+        raise ShortBoilerplateError(characters=len(passage), minimum=RUN_CHARACTERS)
     existing = next((row for row in store.boilerplate.list_passages(transaction, publisher) if row.passage == passage), None)
     if existing is None:
         return insert_passage(

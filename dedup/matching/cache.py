@@ -15,7 +15,7 @@ def _count_as_one(_: object) -> int:
 
 
 class Cache(Generic[K, V]):
-    """The latest entries, of a total size of `most`.
+    """The latest entries, of a total size of `limit`.
 
     Nothing is dropped in the middle of a batch: the bound is applied when a batch ends, to the entries that were not used for the longest
     time first. An entry may be larger than the bound; it is dropped at the end of its batch too.

@@ -42,8 +42,8 @@ _log = logging.getLogger("dedup")
 @dataclass(frozen=True, slots=True)
 class NewText:
     """A distinct normalised text that is new to the indexes; `signature` None: too short for anything but exact matching.
-    `keys` are its packed winnowed keys, `publisher`, `oid` and `url` those of the article that brought it. `returned`: it was known
-    before its bodies were pruned, and has the matches of that time."""
+    `packed_fingerprints` are its packed winnowed keys, `publisher`, `oid` and `url` those of the article that brought it. `was_known`: it
+    was known before its bodies were pruned, and has the matches of that time."""
 
     text_id: int
     signature: bytes | None
@@ -58,7 +58,7 @@ class NewText:
 @dataclass(frozen=True, slots=True)
 class CandidateSet:
     """Text → its candidates by signature, the likeliest first. A `crowded` one met a full bucket: its first match is enough.
-    `new` and `again` are what was asked for."""
+    `new_texts` and `requery_ids` are what was asked for."""
 
     candidates: dict[int, list[int]]
     crowded: frozenset[int]
@@ -68,7 +68,7 @@ class CandidateSet:
 
 @dataclass(slots=True)
 class _ConfirmState:
-    """What is found out while the texts of one meeting are confirmed. `fresh` are texts that no batch has confirmed before: they
+    """What is found out while the texts of one meeting are confirmed. `unmatched_ids` are texts that no batch has confirmed before: they
     have no stored matches."""
 
     unmatched_ids: frozenset[int]
@@ -83,7 +83,7 @@ class _ConfirmState:
 
 class Matcher:
     """Finds the matches of texts; keeps the candidate index and the passage index, which are opened when first needed
-    (`progress` hears of texts that have to be added then). `token` is that of the commit that is being made."""
+    (`progress` hears of texts that have to be added then). `commit_token` is that of the commit that is being made."""
 
     def __init__(self, database: Database, criteria: MatchCriteria, publishers: PublisherResolver) -> None:
         self.criteria = criteria
@@ -137,7 +137,8 @@ class Matcher:
             database, settings = self._database, self.criteria.settings
             self._candidate_index = open_index(
                 database.lsh_index_path(), self._uuid(), settings.threshold, settings.num_perm,
-                store.batches.latest(database)[0], partial(store.batches.last_text_of_token, database), partial(store.texts.all_signatures, database), self.progress,
+                store.batches.latest(database)[0], partial(store.batches.last_text_of_token, database),
+                partial(store.texts.all_signatures, database), self.progress,
             )  # fmt: skip
         return self._candidate_index
 
@@ -239,7 +240,7 @@ class Matcher:
             raise
 
     def set_quoted_masks(self, quoted_masks: Mapping[int, bytes]) -> None:
-        """These texts have other quoted characters than before (see `ingest.quoted`)."""
+        """These texts have other quoted characters than before (see `store.texts.quoted_masks`)."""
         self._text_cache.set_quoted_masks(quoted_masks)
 
     def reassess(self, transaction: Transaction, text_ids: Collection[int]) -> list[Match]:
@@ -249,9 +250,9 @@ class Matcher:
         self._passage_matcher.load_publishers({number for pair in stored_matches for number in pair})
         for pair, match in stored_matches.items():
             assessed = self._assess(*pair, by_passages=True)
-            if assessed is None or assessed.scores.quoted == match.scores.quoted:
+            if assessed is None or assessed.scores.quoted_share == match.scores.quoted_share:
                 continue
-            scores = replace(match.scores, quoted=assessed.scores.quoted)
+            scores = replace(match.scores, quoted_share=assessed.scores.quoted_share)
             quote_changed = "quote" in (match.relation, assessed.relation)
             (reassessed,) = (
                 self._newsletters.relabel_parts(transaction, [replace(assessed, scores=scores)])
@@ -458,7 +459,7 @@ class Matcher:
             publisher_id = self._passage_matcher.publisher_of(text_id) if self.criteria.settings.passages else None
             if publisher_id is not None:
                 names |= self._boilerplate.cached_passage_names(self._database, publisher_id, text_id, self._text_cache.get(text_id).points)
-        return Match(a_id, b_id, assessment.relation, replace(assessment.scores, masked=tuple(sorted(names))))
+        return Match(a_id, b_id, assessment.relation, replace(assessment.scores, masked_boilerplate=tuple(sorted(names))))
 
     def _boilerplate_mask(self, text_id: int) -> NDArray[np.bool_] | None:
         publisher_id = self._passage_matcher.publisher_of(text_id)

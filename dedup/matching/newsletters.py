@@ -72,9 +72,12 @@ class NewsletterDetector:
         part_pairs: set[Pair] = set()
         compared_count = characters = 0
         for other in others:
-            smaller_shared = min(match.scores.shared, other.scores.shared)
+            smaller_shared = min(match.scores.shared_characters, other.scores.shared_characters)
             # what two stretches share is at least what they have more than there is room for
-            if other is match or match.scores.shared + other.scores.shared - length > MAX_COMMON_SHARE * smaller_shared:
+            if (
+                other is match
+                or match.scores.shared_characters + other.scores.shared_characters - length > MAX_COMMON_SHARE * smaller_shared
+            ):
                 continue
             compared_count += 1
             if compared_count > MAX_COMPARED_MATCHES or characters > MAX_SEARCHED_CHARACTERS:

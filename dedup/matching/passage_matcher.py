@@ -4,7 +4,7 @@ Texts are taken one after the other, in the order of their keys: whether a text 
 matched before it, and on nothing else. What was decided is stored with the text, so that the index can be made again exactly.
 
 A bucket's texts stand for all that hold its passage: for the copies of theirs that were not entered, and for other states of
-their pages. Those are candidates too (`represented`), so that a text that is no copy of the one may still be one of the other.
+their pages. Those are candidates too (`followers`), so that a text that is no copy of the one may still be one of the other.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class _BatchLookahead:
     """What can be told of a batch before its texts are taken one by one.
 
     Most texts have candidates that the index alone tells. More counts for those whose keys others of the batch have had
-    (`repeated`: text → places of keys that others have), and for `intricate` ones: with passages that may be boilerplate, or
+    (`repeated_positions`: text → places of keys that others have), and for `intricate_ids` ones: with passages that may be boilerplate, or
     are that of other publishers."""
 
     unmasked: NDArray[np.bool_]
@@ -289,7 +289,7 @@ class PassageMatcher:
         return entry_fingerprints
 
     def followers_of(self, text_id: int) -> list[int]:
-        """The texts that stand behind one; of more than `FAMILY` the earliest so many and some."""
+        """The texts that stand behind one; of more than `MAX_FOLLOWERS` the earliest so many and some."""
         return self._followers.get(text_id, [])
 
     def own_followers_of(self, query: FingerprintQuery) -> list[int]:
@@ -362,7 +362,7 @@ class PassageMatcher:
 
 
 def _choose_candidates(ends: Int64Array, bucket_sizes: Int64Array, text_ids: Int64Array) -> list[list[int]]:
-    """See `likeliest`."""
+    """See `choose_top_candidates`."""
     candidates = np.zeros(len(ends) * MAX_CANDIDATES, np.int64)
     candidate_counts = np.zeros(len(ends), np.int64)
     limits = _to_array([MAX_BUCKET, MAX_PROPOSED, MAX_CANDIDATES])

@@ -106,7 +106,11 @@ class MatchCriteria:
     def is_possible_part(self, relation: Relation, scores: MatchScores) -> bool:
         """Whether a match is a copy, or would be if the one text did not bundle others beside it."""
         settings = self.settings
-        return relation in ("copy", "excerpt") and scores.coverage >= settings.copy_coverage and scores.shared >= settings.copy_characters
+        return (
+            relation in ("copy", "excerpt")
+            and scores.coverage >= settings.copy_coverage
+            and scores.shared_characters >= settings.copy_characters
+        )
 
 
 def to_match_scores(shingles: ShingleOverlap, passages: SharedPassages = NO_PASSAGES, masked_names: tuple[str, ...] = ()) -> MatchScores:

@@ -13,10 +13,10 @@ def choose_top_candidates(
 ) -> None:
     """The candidates of each text, those first that most of its keys propose, then the earliest.
 
-    Text t has the keys up to ends[t]; under key i stand numbers[i] texts, one key's after the other's in `texts`. `limits` is
+    Text t has the keys up to ends[t]; under key i stand numbers[i] texts, one key's after the other's in `text_ids`. `limits` is
     (stories, proposed, candidates): a key with more stories proposes nothing, any other its first so many texts, and so many
     candidates are chosen. A key of many stories holds a phrase, and says little of each: 1 / stories; what all of a
-    candidate's say must come to `evidence`. Those of text t are chosen[t·candidates:][:chosen_numbers[t]].
+    candidate's say must come to `min_evidence`. Those of text t are chosen[t·candidates:][:chosen_numbers[t]].
     """
     max_bucket, max_proposed, max_candidates = limits[0], limits[1], limits[2]
     fingerprint = offset = 0

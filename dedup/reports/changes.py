@@ -18,7 +18,7 @@ from dedup.store.rows import ClassifiedChange
 from dedup.text.publishers import PublisherResolver
 
 CHANGE_COLUMNS = (
-    "url", "title", "publisher", "at", "previous_at", "kind", "severity", "stealth", "corrected", "channels", "evidence", "from", "to",
+    "url", "title", "publisher", "at", "previous_at", "kind", "severity", "silent", "corrected", "parts", "evidence", "from", "to",
     "body_similarity", "title_before", "incident", "pages",
 )  # fmt: skip
 
@@ -68,7 +68,7 @@ def list_changes(
     database: Database, criteria: ChangeFilter, grouping: IncidentGrouping | None = None, cursor: FeedCursor | None = None
 ) -> Iterator[dict[str, Any]]:
     """Changes, the latest first; one that was not judged counts as grave, since nothing is known of it. One that is part of an incident
-    stands for all of it: `pages` tells how many, `incident` which. `after`: those that follow a spot, without incidents that were told
+    stands for all of it: `pages` tells how many, `incident` which. `cursor`: those that follow a spot, without incidents that were told
     before it. As many are read as are taken."""
     page = None if criteria.url is None or "*" in criteria.url else store.pages.get_by_url(database, criteria.url)
     if page is None and criteria.url is not None and "*" not in criteria.url:
@@ -123,10 +123,10 @@ def change_as_json(change: ClassifiedChange, incident: Incident | None = None) -
         "previous_at": change.previous_at,
         "kind": change.kind,
         "severity": change.severity,
-        "stealth": bool(change.silent),
+        "silent": bool(change.silent),
         "corrected": bool(change.corrected),
-        "channels": json.loads(change.parts) if change.parts else [],
-        "evidence": [dict(zip(("what", "before", "after"), e, strict=True)) for e in json.loads(change.evidence or "[]")],
+        "parts": json.loads(change.parts) if change.parts else [],
+        "evidence": [dict(zip(("kind", "before", "after"), e, strict=True)) for e in json.loads(change.evidence or "[]")],
         "from": f"{STATE_RECIPE}:{change.state_before.hex()}",
         "to": f"{STATE_RECIPE}:{change.state.hex()}",
         "body_similarity": None if change.body_similarity is None else round(change.body_similarity, 4),
@@ -138,13 +138,13 @@ def change_as_json(change: ClassifiedChange, incident: Incident | None = None) -
 
 
 def describe_classification(change: dict[str, Any]) -> list[str]:
-    """What a change was judged to be, for people: kind and severity, then whether it was owned up to."""
-    kind = f"{change['kind']}, {change['severity']}" if change["kind"] else "not judged"
-    return [kind, *(["stealth"] if change["stealth"] else []), *(["marked as a correction"] if change["corrected"] else [])]
+    """The classification of a change in words: kind and severity, then whether it is silent or marked as a correction."""
+    kind = f"{change['kind']}, {change['severity']}" if change["kind"] else "not classified"
+    return [kind, *(["silent"] if change["silent"] else []), *(["marked as a correction"] if change["corrected"] else [])]
 
 
 def flatten_changes(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Changes as rows for CSV."""
     for change in rows:
-        evidence = "; ".join(f"{e['what']}: {e['before']} → {e['after']}" for e in change["evidence"])
-        yield {**change, "channels": " ".join(change["channels"]), "evidence": evidence}
+        evidence = "; ".join(f"{e['kind']}: {e['before']} → {e['after']}" for e in change["evidence"])
+        yield {**change, "parts": " ".join(change["parts"]), "evidence": evidence}

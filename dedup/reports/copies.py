@@ -17,7 +17,7 @@ MAX_MATCHES = 2000
 
 def list_copies(database: Database, page: int, limit: int) -> tuple[list[dict[str, Any]], bool]:
     """Other pages of which any state matches any state of this one, each by its closest: the best relation first, then by coverage and
-    similarity; and whether there are more than `most`. `revision` is this page's, `other_revision` the other one's; numbers as shown."""
+    similarity; and whether there are more than `limit`. `revision` is this page's, `other_revision` the other one's; numbers as shown."""
     own_digests = [r.digest for r in store.revisions.of_page(database, page)]
     matches = store.matches.list_of_page(database, page, MAX_MATCHES)
     closest_by_page: dict[int, RelatedState] = {}

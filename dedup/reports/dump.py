@@ -21,10 +21,10 @@ def boilerplate_as_json(row: BoilerplateRow) -> dict[str, Any]:
         "name": row.name,
         "publisher": row.publisher,
         "status": row.status,
-        "articles": row.article_count,
-        "since": row.added_at,
+        "article_count": row.article_count,
+        "added_at": row.added_at,
         "characters": len(row.passage),
-        "text": row.example,
+        "example": row.example,
         "passage": row.passage,
     }
 

@@ -15,10 +15,19 @@ from dedup.store.rows import ArticleRow
 from dedup.text import times
 from dedup.text.publishers import PublisherResolver
 
-SCORE_COLUMNS = ("similarity", "containment", "relation", "coverage", "shared", "longest", "quoted", "masked")
-"""What `told` tells of a match."""
-CLOSEST_COLUMNS = ("closest_a", "closest_b", "closest_relation", "closest_coverage")
-"""What `closest` tells, as columns."""
+SCORE_COLUMNS = (
+    "similarity",
+    "containment",
+    "relation",
+    "coverage",
+    "shared_characters",
+    "longest_passage",
+    "quoted_share",
+    "masked_boilerplate",
+)
+"""Keys of `scores_as_json`."""
+CLOSEST_COLUMNS = ("closest_a_revision", "closest_b_revision", "closest_relation", "closest_coverage")
+"""Keys of `closest_revisions`, as columns."""
 ARTICLE_COLUMNS = (
     "id",
     "url",
@@ -33,9 +42,9 @@ ARTICLE_COLUMNS = (
     "crowded",
     "pruned_at",
 )
-"""What `article` tells."""
+"""Keys of `article_as_json`."""
 SIMILAR_COLUMNS = (*ARTICLE_COLUMNS, *SCORE_COLUMNS)
-CLUSTER_COLUMNS = ("cluster", *ARTICLE_COLUMNS, *SCORE_COLUMNS, "lag_seconds", "via", *CLOSEST_COLUMNS)
+CLUSTER_COLUMNS = ("cluster", *ARTICLE_COLUMNS, *SCORE_COLUMNS, "lag_seconds", "via_url", *CLOSEST_COLUMNS)
 PAIR_COLUMNS = (*(f"{side}_{name}" for side in ("a", "b") for name in ARTICLE_COLUMNS), *SCORE_COLUMNS, *CLOSEST_COLUMNS)
 
 
@@ -86,7 +95,7 @@ def article_as_json(database: Database, row: ArticleRow) -> dict[str, Any]:
 
 def list_clusters(database: Database, criteria: DuplicateFilter) -> Iterator[dict[str, Any]]:
     """The stars: a representative and every article that matches it, in the order of the representatives. Excerpts and quotes make
-    no clusters; `pairs` tells them."""
+    no clusters; `list_pairs` lists them."""
     for star in _match_graph(database, criteria).find_clusters(criteria.accepts_link):
         if any(criteria.accepts_pair(star.representative, other, link) for other, link, _ in star.members):
             yield {
@@ -106,14 +115,14 @@ def _member_as_json(
     lag_seconds = None
     if representative.published_at and row.published_at:
         lag_seconds = times.seconds_between(representative.published_at, row.published_at)
-    via = None if via_text_id is None else store.texts.url(database, via_text_id)
+    via_url = None if via_text_id is None else store.texts.url(database, via_text_id)
     closest_pair = closest_revisions(database, representative.page_id, row.page_id)
     return {
         **article_as_json(database, row),
         **scores_as_json(link.relation, link.scores),
         "lag_seconds": lag_seconds,
-        "via": via,
-        "closest": closest_pair,
+        "via_url": via_url,
+        "closest_revisions": closest_pair,
     }
 
 
@@ -124,10 +133,10 @@ def scores_as_json(relation: Relation, scores: MatchScores) -> dict[str, Any]:
         "containment": round(scores.containment, 4),
         "relation": relation,
         "coverage": round(scores.coverage, 4),
-        "shared": None if relation == "exact" else scores.shared,
-        "longest": None if relation == "exact" else scores.longest,
-        "quoted": round(scores.quoted, 4),
-        "masked": list(scores.masked),
+        "shared_characters": None if relation == "exact" else scores.shared_characters,
+        "longest_passage": None if relation == "exact" else scores.longest_passage,
+        "quoted_share": round(scores.quoted_share, 4),
+        "masked_boilerplate": list(scores.masked_boilerplate),
     }
 
 
@@ -161,7 +170,7 @@ def _pair_as_json(database: Database, a: ArticleRow, b: ArticleRow, link: MatchL
         "a": article_as_json(database, a),
         "b": article_as_json(database, b),
         **scores_as_json(link.relation, link.scores),
-        "closest": closest_pair,
+        "closest_revisions": closest_pair,
     }
 
 
@@ -196,8 +205,8 @@ def closest_revisions(database: Database, page_a: int | None, page_b: int | None
     )
     scores = match.scores if match else IDENTICAL
     return {
-        "a": digests[0].index(digest_a) + 1,
-        "b": digests[1].index(digest_b) + 1,
+        "a_revision": digests[0].index(digest_a) + 1,
+        "b_revision": digests[1].index(digest_b) + 1,
         "relation": RELATIONS[relation_index],
         "similarity": round(scores.similarity, 4),
         "coverage": round(scores.coverage, 4),
@@ -207,7 +216,7 @@ def closest_revisions(database: Database, page_a: int | None, page_b: int | None
 def flatten_clusters(clusters: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Clusters as rows for CSV: the representative first, then its members."""
     for number, cluster in enumerate(clusters, 1):
-        no_match = dict.fromkeys((*SCORE_COLUMNS, *CLOSEST_COLUMNS, "lag_seconds", "via"), "") | {"relation": "representative"}
+        no_match = dict.fromkeys((*SCORE_COLUMNS, *CLOSEST_COLUMNS, "lag_seconds", "via_url"), "") | {"relation": "representative"}
         yield {"cluster": number, **cluster["representative"], **no_match}
         for member in cluster["members"]:
             yield {"cluster": number, **flatten_match(member)}
@@ -222,10 +231,10 @@ def flatten_pairs(pairs: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def flatten_match(row: dict[str, Any]) -> dict[str, Any]:
     """A match as a row for CSV."""
-    closest_pair = row.get("closest") or {}
-    scalars = {k: v for k, v in row.items() if k not in ("closest", "passages")}
+    closest_pair = row.get("closest_revisions") or {}
+    scalars = {k: v for k, v in row.items() if k not in ("closest_revisions", "passages")}
     return {
         **scalars,
-        "masked": " ".join(row["masked"]),
+        "masked_boilerplate": " ".join(row["masked_boilerplate"]),
         **{name: closest_pair.get(name.removeprefix("closest_"), "") for name in CLOSEST_COLUMNS},
     }

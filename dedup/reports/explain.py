@@ -1,4 +1,4 @@
-"""Why two articles are told as copies of each other, or are not: everything that was measured, and a sentence."""
+"""Why two articles count as copies of each other, or not: everything that was measured, and a sentence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from dedup.text import normalise
 
 @dataclass(frozen=True, slots=True)
 class ComparedArticle:
-    """One of the two. `page`, `text` and `revision` are None for what the database does not hold."""
+    """One of the two. `page_id`, `text_id` and `revision` are None for what the database does not hold."""
 
     url: str
     title: str
@@ -60,14 +60,14 @@ def article_from_file(database: Database, settings: Settings, path: bytes) -> Co
 
 
 def article_from_page(database: Database, settings: Settings, page_id: int, revision: int | None) -> ComparedArticle:
-    """A page as its latest crawl shows it, or one of its revisions by the shown number. Raises NoRevisionError, and PrunedError
+    """A page as its latest crawl shows it, or one of its revisions by the shown number. Raises UnknownRevisionError, and RevisionPrunedError
     where there is no body to be measured."""
     revisions, url = store.revisions.of_page(database, page_id), store.pages.url(database, page_id)
     current = store.pages.current_state(database, page_id)
     digests = [r.digest for r in revisions]
     number = revision if revision is not None else digests.index(current) + 1 if current in digests else len(digests)
     if not 1 <= number <= len(revisions):
-        raise UnknownRevisionError(url=url, wanted=number, have=f"1 to {len(revisions)}" if revisions else "none")
+        raise UnknownRevisionError(url=url, revision=number, available=f"1 to {len(revisions)}" if revisions else "none")
     row = revisions[number - 1]
     state = store.revisions.body(database, row.id)
     if state.body is None:
@@ -80,7 +80,7 @@ def article_from_page(database: Database, settings: Settings, page_id: int, revi
 
 
 def explain_pair(database: Database, settings: Settings, a: ComparedArticle, b: ComparedArticle) -> dict[str, Any]:
-    """What is alike in two articles, what was recorded of them, and in one sentence why."""
+    """What two articles share, what was recorded of them, and in one sentence why."""
     matching = build_matching(settings)
     recipes.require_recipes(database, recipes.configured_recipes(settings, [recipes.MATCHES]))
     thresholds = settings.duplicates
@@ -88,7 +88,7 @@ def explain_pair(database: Database, settings: Settings, a: ComparedArticle, b: 
     articles = (a, b)
     prepared = [overlap.prepare_text(side.body) for side in articles]
     publisher_ids = [_find_publisher_id(database, side) for side in articles]
-    masks = [assessor.mask(own, house) for own, house in zip(prepared, publisher_ids, strict=True)]
+    masks = [assessor.mask(own, publisher_id) for own, publisher_id in zip(prepared, publisher_ids, strict=True)]
     assessment = matching.assess(prepared[0], prepared[1], lambda: (masks[0], masks[1]))
     shingle_overlap = overlap.measure_overlap(prepared[0].points, prepared[1].points)
     is_identical = len(prepared[0].points) > 0 and np.array_equal(prepared[0].points, prepared[1].points)
@@ -98,7 +98,7 @@ def explain_pair(database: Database, settings: Settings, a: ComparedArticle, b: 
         if a.text_id is not None and b.text_id is not None and a.text_id != b.text_id
         else None
     )
-    masked_names = [assessor.masked_passage_names(own, house) for own, house in zip(prepared, publisher_ids, strict=True)]
+    masked_names = [assessor.masked_passage_names(own, publisher_id) for own, publisher_id in zip(prepared, publisher_ids, strict=True)]
     relation = (
         None
         if a.page_id is not None and a.page_id == b.page_id
@@ -114,17 +114,19 @@ def explain_pair(database: Database, settings: Settings, a: ComparedArticle, b: 
     return {
         **{name: _article_as_json(side, len(own.points)) for name, side, own in zip("ab", articles, prepared, strict=True)},
         "relation": relation,
-        "recorded": recorded_match.relation if recorded_match else None,
-        "why": _explain_relation(
+        "recorded_relation": recorded_match.relation if recorded_match else None,
+        "reason": _explain_relation(
             settings, a, b, too_short, recorded_match, assessment, is_identical=is_identical, has_masked=any(masked_names)
         ),
-        **{k: v for k, v in reports.scores_as_json("near", scores).items() if k not in ("relation", "masked")},
-        "shingles": {"a": shingle_overlap.size_a, "b": shingle_overlap.size_b, "common": shingle_overlap.common},
+        **{k: v for k, v in reports.scores_as_json("near", scores).items() if k not in ("relation", "masked_boilerplate")},
+        "shingles": {"a": shingle_overlap.size_a, "b": shingle_overlap.size_b, "shared": shingle_overlap.common},
         "bands": _count_bands(a, b, settings),
-        "keys": _count_fingerprints(a, b),
+        "fingerprints": _count_fingerprints(a, b),
         "passages": [_passage_as_json(p, a.body) for p in find_passages(a.body, b.body)],
-        "masked": {name: _masked_as_json(database, names, mask) for name, names, mask in zip("ab", masked_names, masks, strict=True)},
-        "closest": reports.closest_revisions(database, a.page_id, b.page_id),
+        "masked_boilerplate": {
+            name: _masked_as_json(database, names, mask) for name, names, mask in zip("ab", masked_names, masks, strict=True)
+        },
+        "closest_revisions": reports.closest_revisions(database, a.page_id, b.page_id),
         "thresholds": thresholds.model_dump(),
     }
 
@@ -136,7 +138,7 @@ def _find_publisher_id(database: Database, article: ComparedArticle) -> int | No
 
 
 def _article_as_json(article: ComparedArticle, characters: int) -> dict[str, Any]:
-    row = {name: getattr(article, name) for name in ("url", "title", "publisher", "house", "revision", "path")}
+    row = {name: getattr(article, name) for name in ("url", "title", "publisher", "publisher_printed", "revision", "path")}
     return {**row, "characters": characters}
 
 
@@ -163,7 +165,7 @@ def _count_bands(a: ComparedArticle, b: ComparedArticle, settings: Settings) -> 
         for s in minhash.sign_texts([a.body, b.body], thresholds.num_perm, 1)
     ]
     shared = 0 if bands[0] is None or bands[1] is None else int(np.count_nonzero((bands[0] == bands[1]).all(axis=1)))
-    return {"shared": shared, "of": band_count, "rows": rows_per_band}
+    return {"shared": shared, "total": band_count, "rows_per_band": rows_per_band}
 
 
 def _count_fingerprints(a: ComparedArticle, b: ComparedArticle) -> dict[str, int]:
@@ -178,7 +180,9 @@ def _count_fingerprints(a: ComparedArticle, b: ComparedArticle) -> dict[str, int
 def _is_newsletter_part(recorded_match: Match, assessment: Assessment) -> bool:
     """Whether a match that the numbers make a copy was recorded as a part of a bundle."""
     return (
-        recorded_match.relation == "excerpt" and assessment.relation == "copy" and recorded_match.scores.shared == assessment.scores.shared
+        recorded_match.relation == "excerpt"
+        and assessment.relation == "copy"
+        and recorded_match.scores.shared_characters == assessment.scores.shared_characters
     )
 
 
@@ -195,7 +199,7 @@ def _explain_relation(
 ) -> str:
     thresholds, scores = settings.duplicates, assessment.scores
     if a.page_id is not None and a.page_id == b.page_id:
-        return "Both are states of one page: that is history, which is never told as duplication."
+        return "Both are states of one page: that is history, not duplication."
     if is_identical:
         return "exact: they have the same letters and digits, in the same order."
     if too_short:
@@ -204,7 +208,7 @@ def _explain_relation(
         )
     if recorded_match and _is_newsletter_part(recorded_match, assessment):
         return (
-            f"excerpt: {_format_extent(scores)} runs alike, which would make a copy, but one of the two holds other articles beside this one:"
+            f"excerpt: {_format_extent(scores)} occurs in the other, which would make a copy, but one of the two holds other articles beside this one:"
             " a text that bundles several is a copy of none."
         )
     sentence = _explain_assessment(settings, assessment, has_masked=has_masked)
@@ -223,19 +227,19 @@ def _explain_assessment(settings: Settings, assessment: Assessment, *, has_maske
         return f"near: a Jaccard similarity of {scores.similarity:.2f} reaches threshold = {thresholds.threshold:g}."
     if assessment.relation == "copy":
         return (
-            f"copy: {_format_extent(scores)} runs alike in the other (copy_coverage = {thresholds.copy_coverage:g}, copy_characters = {thresholds.copy_characters}),"
-            " and enough of it stands outside quotation marks."
+            f"copy: {_format_extent(scores)} occurs in the other (copy_coverage = {thresholds.copy_coverage:g}, copy_characters = {thresholds.copy_characters}),"
+            " and enough of it is outside quotation marks."
         )
     if assessment.relation == "excerpt":
-        return f"excerpt: {_format_extent(scores)} runs alike in the other, the longest passage for {scores.longest} characters; for a copy that is too little."
+        return f"excerpt: {_format_extent(scores)} occurs in the other, the longest passage with {scores.longest_passage} characters; for a copy that is too little."
     if assessment.relation == "quote":
-        return f"quote: {_format_extent(scores)} runs alike, but {scores.quoted:.0%} of that stands inside quotation marks (quote_share = {thresholds.quote_share:g})."
-    if not scores.shared and has_masked:
-        return "none: what runs alike in both is boilerplate, which is left out."
-    if not scores.shared:
+        return f"quote: {_format_extent(scores)} occurs in the other, but {scores.quoted_share:.0%} of that is inside quotation marks (quote_share = {thresholds.quote_share:g})."
+    if not scores.shared_characters and has_masked:
+        return "none: what both share is boilerplate, which is left out."
+    if not scores.shared_characters:
         return f"none: no {overlap.RUN_CHARACTERS} letters or digits in a row are the same."
     return (
-        f"none: {_format_extent(scores)} runs alike, the longest passage for {scores.longest} characters; a copy needs {thresholds.copy_coverage:.0%} and"
+        f"none: {_format_extent(scores)} occurs in the other, the longest passage with {scores.longest_passage} characters; a copy needs {thresholds.copy_coverage:.0%} and"
         f" {thresholds.copy_characters}, an excerpt {thresholds.excerpt_coverage:.0%}, {thresholds.excerpt_characters} and a passage of {thresholds.excerpt_passage},"
         f" or {thresholds.long_excerpt_characters} and a passage of {thresholds.long_excerpt_passage}."
     )
@@ -251,4 +255,4 @@ def _explain_unrecorded(a: ComparedArticle, b: ComparedArticle) -> str:
 
 
 def _format_extent(scores: MatchScores) -> str:
-    return f"{scores.coverage:.0%} of the shorter text ({scores.shared} letters and digits)"
+    return f"{scores.coverage:.0%} of the shorter text ({scores.shared_characters} letters and digits)"

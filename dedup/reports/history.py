@@ -30,9 +30,9 @@ def find_page(database: Database, urls: Canonicaliser, reference: str, path: tup
     if not matches and path is not None:
         matches = store.pages.find_by_path(database, *path)
     if not matches:
-        raise UnknownPageError(wanted=strip_credentials(reference))
+        raise UnknownPageError(page=strip_credentials(reference))
     if len(matches) > 1:
-        raise AmbiguousPageError(wanted=strip_credentials(reference), urls=", ".join(url for _, url in matches))
+        raise AmbiguousPageError(page=strip_credentials(reference), urls=", ".join(url for _, url in matches))
     return matches[0][0]
 
 
@@ -68,23 +68,23 @@ def page_history(database: Database, page: int) -> dict[str, Any]:
                 "path": t.path,
                 "check": t.check_status,
                 "cause": t.check_cause,
-                "standing": t.status,
-                "crawled_at_from": t.crawled_at_source,
+                "status": t.status,
+                "crawled_at_source": t.crawled_at_source,
                 "gone": t.is_gone,
             }
             for t in store.sightings.timeline(database, page)
         ],
         "changes": [
             {
-                "from": numbers[c.from_revision_id],
-                "to": numbers[c.to_revision_id],
+                "from_revision": numbers[c.from_revision_id],
+                "to_revision": numbers[c.to_revision_id],
                 "at": c.at,
                 "title_changed": c.title_changed,
                 "body_similarity": None if c.body_similarity is None else round(c.body_similarity, 4),
                 "returned": c.returned,
                 "kind": c.kind,
                 "severity": c.severity,
-                "stealth": c.silent,
+                "silent": c.silent,
                 "corrected": c.corrected,
             }
             for c in changes
@@ -116,13 +116,13 @@ def compare_revisions(database: Database, page: int, from_: int | None, to: int 
     from_ = from_ if from_ is not None else max(1, to - 1)
     for revision_number in (from_, to):
         if not 1 <= revision_number <= len(revisions):
-            raise UnknownRevisionError(url=url, wanted=revision_number, have=f"1 to {len(revisions)}" if revisions else "none")
+            raise UnknownRevisionError(url=url, revision=revision_number, available=f"1 to {len(revisions)}" if revisions else "none")
     before, after = store.revisions.body(database, revisions[from_ - 1].id), store.revisions.body(database, revisions[to - 1].id)
     has_bodies = before.body is not None and after.body is not None
     return {
         "url": url,
-        "from": from_,
-        "to": to,
+        "from_revision": from_,
+        "to_revision": to,
         "title": render.as_json(diff_texts(before.title, after.title)),
         "body": render.as_json(diff_texts(before.body or "", after.body or "")) if has_bodies else None,
         "pruned_at": {"from": before.pruned_at, "to": after.pruned_at},

@@ -10,7 +10,7 @@ from dedup.reports.period.render import CSV_COLUMNS
 
 _HTML_REPORT = re.compile(rb"\s*<!doctype html>.{0,4000}?<title>Report\b", re.DOTALL | re.IGNORECASE)
 _TEXT_REPORT = re.compile(r"(?:# )?Report\b[^\n]*, [^\n]*\n\n?Times and hours are those of ")
-_JSON_REPORT = re.compile(r'\{\s*"head": \{\s*"')
+_JSON_REPORT = re.compile(r'\{\s*"header": \{\s*"')
 _KEY_COLUMNS = 4
 """Columns by which an export is known: others may come later."""
 

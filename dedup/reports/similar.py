@@ -19,7 +19,7 @@ from dedup.text import normalise
 
 
 def find_similar(database: Database, settings: Settings, path: bytes, *, all_revisions: bool) -> list[dict[str, Any]]:
-    """Articles of other pages that the file's article matches, the closest first: as the pages stand now, or with `every` any
+    """Articles of other pages that the file's article matches, the closest first: as the pages stand now, or with `all_revisions` any
     revision of theirs. Raises NotAnArticleError."""
     matching = build_matching(settings)
     recipes.require_recipes(database, recipes.configured_recipes(settings, [recipes.MATCHES]))

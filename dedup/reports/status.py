@@ -1,4 +1,4 @@
-"""How things stand: what the database holds, what the last scan met, and how the daemon is."""
+"""The state of things: what the database holds, what the last scan did, and how the daemon is."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dedup.text.normalise import to_printable_path
 
 @dataclass(frozen=True, slots=True)
 class DaemonStatus:
-    """Who holds a database: `writer`, or None; `killed`, who held it last and did not end by itself; `report` of a running
+    """Who holds a database: `writer`, or None; `killed_writer`, who held it last and did not end by itself; `health` of a running
     daemon, and the seconds since it was written."""
 
     writer: LockHolder | None
@@ -70,8 +70,10 @@ def daemon_as_json(status: DaemonStatus) -> dict[str, Any]:
     health = status.health
     return {
         "writer": status.writer.description if status.writer else None,
-        "killed": {"holder": status.killed_writer.description, "doing": status.killed_writer.activity} if status.killed_writer else None,
-        "daemon": health.as_json() | {"age_seconds": round(status.age_seconds, 1), "doing": status.writer.activity}
+        "killed_writer": {"holder": status.killed_writer.description, "activity": status.killed_writer.activity}
+        if status.killed_writer
+        else None,
+        "daemon": health.as_json() | {"age_seconds": round(status.age_seconds, 1), "activity": status.writer.activity}
         if health and status.writer
         else None,
         "problems": find_problems(status),
@@ -103,17 +105,17 @@ def database_summary(database: Database) -> dict[str, Any]:
         "changes": store.statistics.count(database, "changes"),
         "alerts": store.statistics.count_by(database, "deliveries", "status"),
         "faults": store.statistics.count_by(database, "faults", "kind"),
-        "due": store.statistics.count(database, "dirty_pages"),
-        "rereads": store.rereads.count(database),
+        "dirty_pages": store.statistics.count(database, "dirty_pages"),
+        "reread_queue": store.rereads.count(database),
         "database_bytes": database.database_bytes(),
         "index_bytes": database.index_bytes(),
-        "search": {"reached": coverage.indexed, "texts": coverage.total},
+        "search": {"indexed": coverage.indexed, "total": coverage.total},
         "last_scan": json.loads(last_scan) if last_scan else None,
     }
 
 
 def list_directories(database: Database, settings: Settings) -> list[dict[str, Any]]:
-    """Every crawl directory that is configured or known, by path: its state (`configured`, `not configured`, `forgotten`), whether it is
+    """Every crawl directory that is configured or known, by path: its state (`configured`, `not configured`, `retired`), whether it is
     absent, its files that are there and that are gone, and the end of the last scan of all of it. Where none is configured, those that
     are known count as configured: they were named on the command line."""
     paths = [os.path.abspath(os.fsencode(d)) for d in settings.crawl.directories]
@@ -126,7 +128,7 @@ def list_directories(database: Database, settings: Settings) -> list[dict[str, A
         {
             "path": to_printable_path(row.path),
             "state": "configured" if os.path.realpath(row.path) in configured or (not configured and row.retired_at is None)
-            else "forgotten" if row.retired_at is not None else "not configured",
+            else "retired" if row.retired_at is not None else "not configured",
             "absent": read_identity(row.path) is None,
             "files": row.file_count,
             "gone": row.gone_count,
@@ -139,11 +141,11 @@ def list_directories(database: Database, settings: Settings) -> list[dict[str, A
 def list_pending(database: Database, settings: Settings) -> list[dict[str, str]]:
     """Settings that changed and are still to be applied to what is recorded, each with the command that does it."""
     return [
-        {"what": p.recipe.description.rstrip(","), "remedy": p.remedy}
+        {"setting": p.recipe.description.rstrip(","), "remedy": p.remedy}
         for p in recipes.find_pending_recipes(database, recipes.configured_recipes(settings))
     ]
 
 
 def list_faults(database: Database) -> list[dict[str, str]]:
-    """Every fault that stands: path, kind, message, since when."""
-    return [{"path": p, "kind": k, "message": m, "since": s} for p, k, m, s in store.faults.list_all(database)]
+    """Every fault: path, kind, message, and when it was first seen."""
+    return [{"path": p, "kind": k, "message": m, "first_seen_at": s} for p, k, m, s in store.faults.list_all(database)]

@@ -13,10 +13,10 @@ from dedup.model import AlertTopic, Severity
 @dataclass(frozen=True, slots=True)
 class Event:
     """Something that happened. `key` names it: equal whenever the same thing is met again, different from any other. `kind` is of its
-    topic (see KINDS), `at` ISO 8601 in UTC. Of a change, `channels` are what differs (`title`, `body`, `author`…), `incident` is equal
-    for the same edit on other pages. Of a duplicate, `across` tells that the other one is of another publisher. `size` is a cluster's,
-    or a number of faults. `backlog`: it was found after a time in which nobody looked. `told` is all that a message shows beside, as
-    JSON takes it: docs/alerts.md tells of each key."""
+    topic (see EVENT_KINDS), `at` ISO 8601 in UTC. Of a change, `parts` are what differs (`title`, `body`, `author`…), `incident` is equal
+    for the same edit on other pages. Of a duplicate, `across_publishers`: the other one is of another publisher. `size` is a cluster's,
+    or a number of faults. `backlog`: it was found after a time in which nobody looked. `payload` is what else a message shows, as
+    JSON: docs/alerts.md describes each key."""
 
     topic: AlertTopic
     key: str
@@ -43,11 +43,11 @@ class Event:
         return self.topic == "change" and not any(_differing_parts(self.payload))
 
     def details(self) -> dict[str, Any]:
-        """What an alert keeps of it in one piece, beside `told`."""
+        """What an alert keeps of it in one piece, beside `payload`."""
         return {name: list(value) if isinstance(value := getattr(self, name), tuple) else value for name in DETAIL_FIELDS}
 
 
-DETAIL_FIELDS = ("category", "channels", "stealth", "corrected", "similarity", "across", "size", "backlog")
+DETAIL_FIELDS = ("category", "parts", "silent", "corrected", "similarity", "across_publishers", "size", "backlog")
 """Names of what an alert keeps of its event in one piece."""
 
 

@@ -25,7 +25,7 @@ EVENT_KINDS: dict[AlertTopic, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class AlertRule:
-    """What is told, to which channels, in what rhythm; see `[[alerts]]`. What is empty or None asks for nothing."""
+    """Which events go to which channels, and when; see `[[alerts]]`. What is empty or None asks for nothing."""
 
     name: str
     on: tuple[AlertTopic, ...]

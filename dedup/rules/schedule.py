@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-DigestReason = Literal["rhythm", "backlog", "quiet", "cap", "late", "incident"]
+DigestReason = Literal["schedule", "backlog", "quiet_hours", "rate_limit", "late", "incident"]
 """Why something is told in a digest, or later: by its rule, because nobody looked for a while, because of quiet hours, because
 too much was told in this hour, because it could not be sent in time; an incident waits for more of its pages."""
 
@@ -18,8 +18,8 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`every`: `at once`, `hourly` (at the full hour) or `daily` at the time `at`; `quiet` from one time to another nothing is told, at
-    most so many messages an hour (0: no limit). All times are those of the `zone`."""
+    """`frequency`: `at once`, `hourly` (at the full hour) or `daily` at the time `at`; in `quiet_hours`, from one time to another, nothing
+    is sent, and at most `max_per_hour` messages an hour (0: no limit). All times are those of the `zone`."""
 
     frequency: Literal["at once", "hourly", "daily"] = "at once"
     at: time = time(8)
@@ -30,31 +30,31 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryTime:
-    """`at` in UTC; `digest` tells why it is told together with what else is due then, None: by itself."""
+    """`at` in UTC; `digest_reason` says why it is sent together with what else is due then, None: by itself."""
 
     at: datetime
     digest_reason: DigestReason | None = None
 
 
 def delivery_time(now: datetime, schedule: Schedule, *, sent_this_hour: int = 0, gather_time: timedelta | None = None) -> DeliveryTime:
-    """When what happened now is told. `sent_this_hour` messages of this rule went out since `hour_of(now)`. `gather`: it comes of a
-    backlog and waits so long for more. What would be due in quiet hours is due at the first moment that is not among them, whatever
+    """When what happened now is told. `sent_this_hour` messages of this rule went out since `start_of_hour(now)`. `gather_time`: it comes
+    of a backlog and waits this long for more. What would be due in quiet hours is due at the first moment that is not among them, whatever
     happens to the clocks of the zone meanwhile."""
     if schedule.frequency == "hourly":
-        planned_time = DeliveryTime(_next_hour(now, schedule.zone), "rhythm")
+        planned_time = DeliveryTime(_next_hour(now, schedule.zone), "schedule")
     elif schedule.frequency == "daily":
-        planned_time = DeliveryTime(_next_time_of_day(now, schedule.at, schedule.zone), "rhythm")
+        planned_time = DeliveryTime(_next_time_of_day(now, schedule.at, schedule.zone), "schedule")
     elif gather_time is not None:
         planned_time = DeliveryTime(now + gather_time, "backlog")
     elif 0 < schedule.max_per_hour <= sent_this_hour:
-        planned_time = DeliveryTime(_next_hour(now, schedule.zone), "cap")
+        planned_time = DeliveryTime(_next_hour(now, schedule.zone), "rate_limit")
     else:
         planned_time = DeliveryTime(now)
     at = planned_time.at.astimezone(UTC)
     if schedule.quiet_hours is None:
         return DeliveryTime(at, planned_time.digest_reason)
     allowed_at = _end_of_quiet_hours(at, *schedule.quiet_hours, schedule.zone)
-    return DeliveryTime(allowed_at, planned_time.digest_reason or ("quiet" if allowed_at != at else None))
+    return DeliveryTime(allowed_at, planned_time.digest_reason or ("quiet_hours" if allowed_at != at else None))
 
 
 def start_of_hour(now: datetime, zone: ZoneInfo) -> datetime:

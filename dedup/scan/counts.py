@@ -76,7 +76,7 @@ class ScanCounts:
 
 
 def save_last_scan(database: WritableDatabase, counts: ScanCounts, command: str, scopes: Collection[tuple[CrawlDirectory, bytes]]) -> None:
-    """Keep what a scan met for `status`; the faults by kind too, as they stand after it. `places` are what was scanned: (crawl directory,
+    """Keep what a scan met for `status`; the faults by kind too, as they stand after it. `scopes` are what was scanned: (crawl directory,
     folder in it, empty for all of it)."""
     with database.transaction() as transaction:
         store.directories.set_scanned(
@@ -92,5 +92,5 @@ def save_last_scan(database: WritableDatabase, counts: ScanCounts, command: str,
             "ignored_by": dict(sorted(counts.ignored.items())),
             "faults_by": store.faults.count_in_folders(transaction, [(root.id, folder) for root, folder in scopes]),
             "absent": counts.absent_directories + counts.absent_mounts,
-        } | ({"parts": folder_paths} if folder_paths else {})
+        } | ({"folders": folder_paths} if folder_paths else {})
         store.settings.put(transaction, "last_scan", json.dumps(report))

@@ -32,7 +32,8 @@ MIN_SAMPLE_SHARE = 0.9
 
 @dataclass(frozen=True, slots=True)
 class MoveResult:
-    """A crawl directory that was moved: its `files` that are there, and how many of the `sample` of them were found at the new place."""
+    """A crawl directory that was moved: its `files` that are there, and how many of the `sample_files` of them were found at the new
+    place."""
 
     files: int
     sample_files: int
@@ -40,14 +41,14 @@ class MoveResult:
 
 
 def find_directory(database: Database, path: bytes) -> DirectoryRow:
-    """The crawl directory at a path, which is absolute. Raises UnknownRootError."""
+    """The crawl directory at a path, which is absolute. Raises UnknownDirectoryError."""
     rows = store.directories.list_all(database)
     row = next((r for r in rows if r.path == path), None) or next(
         (r for r in rows if os.path.realpath(r.path) == os.path.realpath(path)), None
     )
     if row is None:
         known_paths = ", ".join(to_printable_path(r.path) for r in rows) or "none"
-        raise UnknownDirectoryError(wanted=to_printable_path(path), known=known_paths)
+        raise UnknownDirectoryError(path=to_printable_path(path), available=known_paths)
     return row
 
 
@@ -55,7 +56,7 @@ def move_directory(
     database: WritableDatabase, old_path: bytes, new_path: bytes, configured_paths: Sequence[bytes], *, force: bool
 ) -> MoveResult:
     """A crawl directory lies at another path now (both absolute): its files follow, and nothing is read again. `force`: it need not be
-    there, nor hold the files. Raises UnknownRootError, RootMoveRefusedError."""
+    there, nor hold the files. Raises UnknownDirectoryError, DirectoryMoveRefusedError."""
 
     def to_refusal(problem: str) -> DirectoryMoveRefusedError:
         return DirectoryMoveRefusedError(old=to_printable_path(old_path), new=to_printable_path(new_path), problem=problem)
@@ -85,8 +86,8 @@ def move_directory(
 
 
 def require_unmoved(database: Database, paths: Sequence[bytes]) -> None:
-    """Raise RootMovedError where a directory that is not known is one that the database knows at another path: it was renamed, and all of
-    its files would be recorded once more."""
+    """Raise DirectoryMovedError where a directory that is not known is one that the database knows at another path: it was renamed, and all
+    of its files would be recorded once more."""
     ids_by_path = store.directories.active_ids(database)
     missing_directories = {
         path: directory_id for path, directory_id in ids_by_path.items() if path not in paths and read_identity(path) is None
@@ -119,7 +120,7 @@ def count_present_files(path: bytes, sample: Sequence[tuple[bytes, bytes, FileSt
 
 def retire_directory(database: WritableDatabase, path: bytes, configured_paths: Sequence[bytes]) -> int:
     """Retire a crawl directory: its files are marked as gone, and their history stays. Returns how many files went. Raises
-    UnknownRootError, RootConfiguredError."""
+    UnknownDirectoryError, DirectoryConfiguredError."""
     row = find_directory(database, path)
     if os.path.realpath(row.path) in {os.path.realpath(p) for p in configured_paths}:
         raise DirectoryConfiguredError(path=to_printable_path(row.path))

@@ -85,7 +85,7 @@ def change_event(page_change: PageChange, url: str, *, backlog: bool) -> Event |
 
 
 def change_payload(page_change: PageChange) -> dict[str, Any]:
-    """What is told of a change that was judged; its difference is worked out here, which takes as long as judging did."""
+    """The payload of a classified change; its difference is computed here, which takes as long as the classification did."""
     classification, change = page_change.classification, page_change.change
     before, after = page_change.before, page_change.after
     assert classification is not None
@@ -95,7 +95,7 @@ def change_payload(page_change: PageChange) -> dict[str, Any]:
         "crawled_at": [change.previous.crawled_at, change.sighting.crawled_at],
         "published_at": change.sighting.metadata.published_at,
         "title_before": before.title,
-        "evidence": [{"what": e.kind, "before": e.before, "after": e.after} for e in classification.evidence],
+        "evidence": [{"kind": e.kind, "before": e.before, "after": e.after} for e in classification.evidence],
         "diff": {
             part: render.as_json(render.fold_unchanged(diff.compare(diff.clean(was), diff.clean(now))))
             for part, was, now in (("title", before.title, after.title), ("body", before.body, after.body))
@@ -203,7 +203,7 @@ class BatchOutcome:
 
 @dataclass(frozen=True, slots=True)
 class RecordedArticle:
-    """An article of a batch as it was recorded; `text` where it brought one that was compared with others: a new one, or one that a
+    """An article of a batch as it was recorded; `text_id` where it brought one that was compared with others: a new one, or one that a
     second page shows now."""
 
     sighting_id: int
@@ -223,7 +223,7 @@ class RecordedArticle:
 
 
 def write_alerts(transaction: Transaction, policy: Policy, outcome: BatchOutcome, articles: Sequence[RecordedArticle], now: str) -> None:
-    """Write the alerts that rules ask for, of what was `met`, into the outbox; those of changes that are none any more are withdrawn.
+    """Write the alerts that rules ask for, of these `articles`, into the outbox; those of changes that are none any more are withdrawn.
     To be called within the transaction of the batch."""
     if outcome.superseded_changes:
         urls = store.pages.urls(transaction, {page for page, *_ in outcome.superseded_changes})

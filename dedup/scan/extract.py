@@ -33,15 +33,15 @@ OPEN_SETTLE_FACTOR = 10
 """Times `unprobed_settle_seconds` that a file is left alone which was created and not closed, as far as events show. Events can be
 lost: the file is read in the end."""
 
-FileOutcome = Literal["article", "fault", "unsettled", "unproven", "barred", "vanished", "symlink", "special"]
-"""`barred`: it lies in a folder that may not be entered, so that nothing is known of it. `unproven`: writers of the file cannot be
+FileOutcome = Literal["article", "fault", "unsettled", "unproven", "inaccessible", "vanished", "symlink", "special"]
+"""`inaccessible`: it is in a folder that may not be entered, so that nothing is known of it. `unproven`: writers of the file cannot be
 detected, it changed lately, and nothing shows that it is complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """The bytes of a file, the state that they were read in, whether somebody was writing it, and who the file belongs to (NO_LEASES:
-    the file system has none)."""
+    """The bytes of a file, the state that they were read in, whether somebody was writing it, and who the file belongs to
+    (NO_LEASE_SUPPORT: the file system has none)."""
 
     raw: bytes
     stamp: FileStamp
@@ -68,9 +68,9 @@ class ExtractOptions:
 
 @dataclass(frozen=True, slots=True)
 class CrawlFile(PickleBySlots):
-    """A file as the directory shows it; `path` is the whole path, `folder` and `name` are relative to the crawl directory. `trusted`:
-    its writer closed it, or it was watched for long enough; no further sign is needed that it is complete. `open`: it was created and
-    not closed, as far as events show. `reread`: it is as recorded, and is read again because settings changed."""
+    """A file as the directory shows it; `path` is the whole path, `folder` and `name` are relative to the crawl directory. `is_trusted`:
+    its writer closed it, or it was watched for long enough; no further sign is needed that it is complete. `is_open`: it was created and
+    not closed, as far as events show. `is_reread`: it is as recorded, and is read again because settings changed."""
 
     directory_id: int
     directory_path: bytes
@@ -94,7 +94,7 @@ class CrawlFile(PickleBySlots):
 class Extraction(PickleBySlots):
     """What became of one file. For an article: its page's canonical URL, the digest of its state (SHA-256 of title, 0xFF,
     body), of its normalised text (XXH3-128; None for a text without letters or numbers), its signature and its packed
-    winnowed keys (None for one that is shorter than `min_characters`). `unprobed`: the owner of a file whose writers could not be
+    winnowed keys (None for one that is shorter than `min_characters`). `unprobed_owner`: the owner of a file whose writers could not be
     detected when it was too young to be read without that."""
 
     file: CrawlFile
@@ -195,7 +195,7 @@ def _extract_file(file: CrawlFile, options: ExtractOptions, tree: NoFollowTree) 
 def _parse_file(
     file: CrawlFile, options: ExtractOptions, tree: NoFollowTree, on_read: Callable[[CrawlFile, bytes], None]
 ) -> Extraction | _UnsignedArticle:
-    """A file as an article; `keep` gets its state and the digest of its bytes once they are read."""
+    """A file as an article; `on_read` gets its state and the digest of its bytes once they are read."""
     result = read_in_directory(tree, file.directory_path, file.folder, file.name, options.max_file_bytes)
     if isinstance(result, Fault):
         return Extraction(file, "fault", faults=(result,))
@@ -250,7 +250,7 @@ def _read_content(path: bytes, open_folder: Callable[[], int | None], max_bytes:
         folder_fd = open_folder()
         mode = os.stat(path, dir_fd=folder_fd, follow_symlinks=False).st_mode
     except PermissionError:
-        return "barred"
+        return "inaccessible"
     except OSError as error:
         return _open_error_outcome(error)
     try:
@@ -266,7 +266,7 @@ def _read_content(path: bytes, open_folder: Callable[[], int | None], max_bytes:
         if stat_before.st_size > max_bytes:
             return Fault("too_large", f"the file has {stat_before.st_size} bytes, more than max_file_bytes = {max_bytes}")
         probe, lease_errno = leases.probe_lease(fd)
-        if probe == "written":
+        if probe == "open_for_writing":
             return "unsettled"
         raw = os.read(fd, stat_before.st_size)
         stamp = to_file_stamp(stat_before)
@@ -318,7 +318,7 @@ def seconds_since_change(stamp: FileStamp) -> float:
 
 def unproven_settle_seconds(file: CrawlFile, unprobed_settle_seconds: float) -> float:
     """Seconds for which a file must not have changed to be read though its writers cannot be detected and nothing in it shows that it is
-    complete; `seconds` is `unprobed_settle_seconds`."""
+    complete; `unprobed_settle_seconds` is that of `[crawl]`."""
     if file.is_trusted:
         return 0.0
     return unprobed_settle_seconds * OPEN_SETTLE_FACTOR if file.is_open else unprobed_settle_seconds

@@ -58,8 +58,8 @@ def build_page_histories(sightings: Sequence[Sighting]) -> dict[int, PageHistory
 
 
 def build_page_history(return_flags: Sequence[bool], run_starts: Sequence[tuple[str, bytes]]) -> PageHistory:
-    """What the history says before the last of these runs, the latest of their page (`MOST_RUNS` of them, or all): `returned` is
-    whether each shows a state that was shown before, `starts` the crawl time and state digest that each begins with."""
+    """What the history says before the last of these runs, the latest of their page (`MAX_RUNS` of them, or all): `return_flags` is
+    whether each shows a state that was shown before, `run_starts` the crawl time and state digest that each begins with."""
     if not return_flags[-1]:
         return PageHistory()
     return_count = next((n for n, again in enumerate(reversed(return_flags)) if not again), len(return_flags))

@@ -41,7 +41,7 @@ def is_file_error(error: Exception) -> bool:
 
 
 def internal_fault(error: Exception, activity: str) -> Fault:
-    """The fault of a file that the program failed on while it did `what` ("reading", "recording"). The traceback is logged once for
+    """The fault of a file that the program failed on while it did `activity` ("reading", "recording"). The traceback is logged once for
     each type of error and place. Raises OSError (ENOMEM) where memory is short for everything: that is no fault of the file."""
     if isinstance(error, MemoryError):
         error.__traceback__ = None  # its frames hold what did not fit
@@ -92,7 +92,7 @@ def log_error_once(error: BaseException, activity: str) -> None:
 
 def isolate_failures(items: Sequence[_T], work: Callable[[Sequence[_T]], _R], on_failure: Callable[[_T, Exception], None]) -> list[_R]:
     """Results of `work` on the items in order, on all at once if that succeeds, else on halves, down to single items. An item that
-    fails alone with an error that may be a file's goes to `aside`; other errors are raised. `work` must leave no trace if it fails."""
+    fails alone with an error that may be a file's goes to `on_failure`; other errors are raised. `work` must leave no trace if it fails."""
     results: list[_R] = []
     pending = [items] if items else []
     while pending:

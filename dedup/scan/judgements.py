@@ -20,7 +20,7 @@ from dedup.store.rows import ClassificationRow, SightingRow, StateBody, StoredCh
 
 @dataclass(frozen=True, slots=True)
 class PageChange:
-    """A change that is new, or was and leads from another sighting now (`known`), with its two states; the judgement is None where a
+    """A change that is new, or was and leads from another sighting now (`is_known`), with its two states; the judgement is None where a
     body was pruned."""
 
     page_id: int
@@ -58,9 +58,9 @@ def format_page_history(page_history: PageHistory) -> str:
         return ""
     values = {
         "returned": page_history.returned,
-        "returns": page_history.return_count,
+        "return_count": page_history.return_count,
         "was_removed": page_history.was_removed,
-        "stood": page_history.state_durations,
+        "state_durations": page_history.state_durations,
     }
     return json.dumps(values, separators=(",", ":"))
 
@@ -79,7 +79,7 @@ def classify_page_change(
     rules: ClassificationRules,
 ) -> tuple[PageChange, ChangeRecord]:
     """Judge a change; returns it with the row to store. Of a body that was pruned its digest is known; what was found out before it was
-    is `known`."""
+    is `comparisons`."""
     revisions = change.previous.revision, change.sighting.revision
     before, after = bodies[revisions[0]], bodies[revisions[1]]
     differences = before.title != after.title, _has_body_change(before, after)

@@ -40,8 +40,8 @@ def find_cause_differences(database: Database, pages: Iterable[int]) -> list[tup
 def recompute_causes_near(
     transaction: Transaction, page: int, touched_sightings: Mapping[int, SightingPosition], read_sightings: Collection[int]
 ) -> None:
-    """The same of one page, for readings that can have another cause since the sightings `touched` changed and the sightings `read` were
-    read from a file."""
+    """The same of one page, for readings that can have another cause since the sightings `touched_sightings` changed and the sightings
+    `read_sightings` were read from a file."""
     readings = {
         r.id: r
         for r in store.readings.stale_candidates_of_sightings(transaction, {*touched_sightings, *read_sightings})

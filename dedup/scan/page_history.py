@@ -33,7 +33,7 @@ def recompute_sightings(
     transaction: Transaction, sightings: Collection[int], superseded_changes: list[ChangeIdentity] | None = None
 ) -> TouchedSightings:
     """Give stored sightings what their readings make of them; those without readings are forgotten. Returns those that are different
-    now. To `superseded` are added changes that went with a sighting."""
+    now. To `superseded_changes` are added changes that went with a sighting."""
     positions, merged_readings = remerge_readings(transaction, sightings)
     updates = find_merge_differences(positions, merged_readings)
     deleted_sightings = [s for s in positions if s not in merged_readings]
@@ -77,11 +77,11 @@ def recompute_pages(
     reclassify: bool = False,
     superseded_changes: list[ChangeIdentity] | None = None,
 ) -> list[PageChange]:
-    """Put the pages' current sightings, their mismatches' causes and their changes right after their sightings changed; with `again`
-    every change is judged once more. To `superseded` is added which changes are none any more.
+    """Put the pages' current sightings, their mismatches' causes and their changes right after their sightings changed; with `reclassify`
+    every change is judged once more. To `superseded_changes` is added which changes are none any more.
 
-    `touched` are the sightings that changed, of those pages of which they are known, and `read` are those of which a file was read: only
-    what is around them is looked at where the history is long. The result does not depend on that.
+    `touched_sightings` are the sightings that changed, of those pages of which they are known, and `read_sightings` are those of which a
+    file was read: only what is around them is looked at where the history is long. The result does not depend on that.
 
     Returns the changes of state or metadata that are new.
     """
@@ -140,7 +140,7 @@ def _to_new_change(page_change: PageChange, stored_change: StoredChange | None) 
 
 @dataclass(slots=True)
 class _PageTimeline:
-    """A page's changes in order; `removed`: whether the page showed no article by now."""
+    """A page's changes in order; `is_removed`: whether the page showed no article by now."""
 
     page_id: int
     changes: list[Change]
@@ -210,8 +210,8 @@ def find_misclassified_pages(database: Database, pages: Collection[int], rules: 
 def _classify_changes(
     database: Database, timelines: Sequence[_PageTimeline], rules: ClassificationRules, *, reclassify: bool
 ) -> Iterator[_ClassifiedChange]:
-    """Judge the changes of these courses that are not stored as they are, or all of them with `again`, in their order. What is stored of a
-    pruned change is kept."""
+    """Judge the changes of these courses that are not stored as they are, or all of them with `reclassify`, in their order. What is stored
+    of a pruned change is kept."""
     incomplete = store.changes.without_similarity(database, (course.page_id for course in timelines))
     steps = ((course, change) for course in timelines for change in course.changes)
     while batch := list(islice(steps, CHUNK)):

@@ -1,7 +1,7 @@
 """Putting a long history right around the crawls that changed: the work does not grow with the number of crawls.
 
 A change depends on the two crawls it lies between; on whether the page showed its state before; on the runs of the last
-`history.MOST_RUNS` states; and on whether an article was there. So a crawl that comes, goes or changes can alter
+`history.MAX_RUNS` states; and on whether an article was there. So a crawl that comes, goes or changes can alter
 
 * the change that leads to it, and the one that leads from it,
 * the next changes of state, as many as look back so far,
@@ -32,8 +32,8 @@ LOOK_BACK_RUNS = history.MAX_RUNS - 1
 
 @dataclass(slots=True)
 class PartialHistory:
-    """The changes of one page around the crawls that changed. `settled` are those that were judged, each with the change that was
-    stored in its place; `superseded` are those that were replaced or are none any more."""
+    """The changes of one page around the crawls that changed. `page_changes` are those that were judged, each with the change that was
+    stored in its place; `superseded_changes` are those that were replaced or are none any more."""
 
     transaction: Transaction
     page_id: int

@@ -47,11 +47,11 @@ class Recipe:
 class SettingEffect:
     """What changing a key means.
 
-    `free`: it takes effect at once, and nothing that is recorded depends on it. `scan`: the next scan applies it. `reindex`: `scan`
-    and `watch` refuse until `dedup reindex` applied it; `recipe` names the stored recipe. `why` is a sentence for people.
+    `immediate`: it takes effect at once, and nothing that is recorded depends on it. `scan`: the next scan applies it. `reindex`: `scan`
+    and `watch` refuse until `dedup reindex` applied it; `recipe` names the stored recipe. `reason` is a sentence for people.
     """
 
-    kind: Literal["free", "scan", "reindex"]
+    kind: Literal["immediate", "scan", "reindex"]
     reason: str
     recipe: str = ""
 
@@ -71,9 +71,9 @@ class PendingRecipe:
 
 
 def build_change_rules(settings: Settings) -> ClassificationRules:
-    """How changes are judged, by the configuration."""
+    """How changes are classified, by the configuration."""
     changes = settings.changes
-    words = (tuple(fold(word) for word in some) for some in (changes.correction_phrases, changes.placeholder_phrases))
+    words = (tuple(fold(phrase) for phrase in phrases) for phrases in (changes.correction_phrases, changes.placeholder_phrases))
     return ClassificationRules(changes.rewrite_similarity, changes.stub_share, changes.typo_edits, *words)
 
 
@@ -109,15 +109,15 @@ RECIPES = {
 """Every stored recipe for which `scan` can refuse, in the order in which they are applied."""
 
 
-_READ_SCHEDULE = SettingEffect("free", "decides when and how files are read, not what they say")
+_READ_SCHEDULE = SettingEffect("immediate", "decides when and how files are read, not what they say")
 _MATCHING = SettingEffect("reindex", "signatures and matches are made with it", MATCHES)
 _PAGE_URLS = SettingEffect("reindex", "decides which page a crawl belongs to", URLS)
-_CLASSIFICATION = SettingEffect("reindex", "changes are judged by it", CHANGES)
+_CLASSIFICATION = SettingEffect("reindex", "changes are classified by it", CHANGES)
 _PARSING = SettingEffect("reindex", "what files say is read by it", READINGS)
-_INCIDENTS = SettingEffect("free", "alerts of new changes are gathered by it")
-_RETENTION = SettingEffect("free", "'dedup prune' applies it when it is run")
-_SERVING = SettingEffect("free", "nothing is recorded of it")
-_ALERTS = SettingEffect("free", "alerts of new events are made and sent by it")
+_INCIDENTS = SettingEffect("immediate", "it groups alerts of new changes")
+_RETENTION = SettingEffect("immediate", "'dedup prune' applies it when it is run")
+_SERVING = SettingEffect("immediate", "nothing is recorded of it")
+_ALERTS = SettingEffect("immediate", "alerts of new events are made and sent by it")
 
 SETTING_EFFECTS: dict[str, SettingEffect] = {
     "crawl.directories": SettingEffect("scan", "files of a directory that is not configured stay as they are; see 'dedup roots'"),
@@ -149,8 +149,8 @@ SETTING_EFFECTS: dict[str, SettingEffect] = {
     "changes.rewrite_similarity": _CLASSIFICATION,
     "changes.stub_share": _CLASSIFICATION,
     "changes.typo_edits": _CLASSIFICATION,
-    "changes.corrections": _CLASSIFICATION,
-    "changes.failures": _CLASSIFICATION,
+    "changes.correction_phrases": _CLASSIFICATION,
+    "changes.placeholder_phrases": _CLASSIFICATION,
     "changes.incident_pages": _INCIDENTS,
     "changes.incident_hours": _INCIDENTS,
     "publishers.aliases": SettingEffect("reindex", "boilerplate is learned and left out by publisher", PUBLISHERS),
@@ -159,8 +159,8 @@ SETTING_EFFECTS: dict[str, SettingEffect] = {
     "urls.rules": _PAGE_URLS,
     "history.keep": _RETENTION,
     "history.days": _RETENTION,
-    "search.index": SettingEffect("free", "the search index is derived; it is filled or left as it is"),
-    "database.path": SettingEffect("free", "it names another database"),
+    "search.index": SettingEffect("immediate", "the search index is derived; it is filled or left as it is"),
+    "database.path": SettingEffect("immediate", "it names another database"),
     "metrics.listen": _SERVING,
     "web.enabled": _SERVING,
     "web.listen": _SERVING,
@@ -170,7 +170,7 @@ SETTING_EFFECTS: dict[str, SettingEffect] = {
     "delivery.zone": _ALERTS,
     "delivery.gather_seconds": _ALERTS,
     "delivery.retry_seconds": _ALERTS,
-    "delivery.most_retry_seconds": _ALERTS,
+    "delivery.max_retry_seconds": _ALERTS,
     "delivery.give_up_hours": _ALERTS,
     "delivery.timeout_seconds": _ALERTS,
     "alerts": _ALERTS,
@@ -204,7 +204,7 @@ def require_recipes(database: Database, recipes: Mapping[str, str]) -> None:
     description = " and ".join(p.recipe.description for p in pending_recipes)
     remedies = {p.remedy for p in pending_recipes}
     raise RecipeChangedError(
-        what=description[0].upper() + description[1:],
+        settings=description[0].upper() + description[1:],
         stored=", ".join(p.stored_value for p in pending_recipes),
         configured=", ".join(p.configured_value for p in pending_recipes),
         remedy=remedies.pop() if len(remedies) == 1 else "dedup reindex",

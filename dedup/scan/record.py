@@ -38,9 +38,9 @@ from dedup.text.urls import strip_credentials
 
 @dataclass(slots=True)
 class _PendingArticle:
-    """An article on its way into the database: its keys, as they become known. `pruned`: its state is known, the body of that was
-    let go; `same`: the file holds what it held last; `again`: its bytes were recorded before, and are read again because settings
-    changed; `copy`: it is another file with the same bytes, of which the same holds, and was not looked at."""
+    """An article on its way into the database: its keys, as they become known. `is_pruned`: its state is known, the body of that was
+    let go; `is_unchanged`: the file holds what it held last; `is_reread`: its bytes were recorded before, and are read again because
+    settings changed; `is_copy`: it is another file with the same bytes, of which the same holds, and was not looked at."""
 
     extraction: Extraction
     article: Article
@@ -90,7 +90,7 @@ def record_extractions(
     suppressed_directories: Collection[int] = (),
 ) -> None:
     """Take a batch into the database in one transaction, with the alerts that the `policy` makes of it, but for what lies in crawl
-    directories that are `quiet`; `tally` is added to once it is committed, and `tell` gets a
+    directories that are `suppressed_directories`; `counts` is added to once it is committed, and `report` gets a
     kind and a line for each mismatch, fault, change and match.
 
     A file that makes this fail becomes a fault of the kind `internal`: the batch is recorded in halves then, until that file is alone.
@@ -188,7 +188,7 @@ def _path_of(extraction: Extraction) -> FilePath:
 
 
 class _Batch:
-    """One batch on its way into the transaction; `told` None: nobody listens."""
+    """One batch on its way into the transaction; `messages` None: nobody listens."""
 
     def __init__(
         self,
@@ -359,9 +359,10 @@ class _Batch:
     def _write_files(self) -> None:
         """New files with the readings they hold; and known ones that hold another now."""
         store.files.insert(
-            self._transaction, ((file, e.file.directory_id, e.file.folder, e.file.name, _format_relative_path(e), e.file.stamp.size, e.file.stamp.mtime_ns,
-             e.file.stamp.inode, e.file.stamp.ctime_ns, e.content_digest, self._reading_ids.get(file), self._now)
-            for file, e in self._new_files.items())
+            self._transaction, ((
+                file, e.file.directory_id, e.file.folder, e.file.name, _format_relative_path(e), e.file.stamp.size, e.file.stamp.mtime_ns,
+                e.file.stamp.inode, e.file.stamp.ctime_ns, e.content_digest, self._reading_ids.get(file), self._now,
+            ) for file, e in self._new_files.items())
         )  # fmt: skip
         store.files.set_readings(self._transaction, ((f, r) for f, r in self._reading_ids.items() if f not in self._new_files))
 
@@ -581,7 +582,7 @@ class _Batch:
         """Give counted revisions their texts; returns (new texts, each with the first article that has it; known texts that form
         pairs which did not count before, likewise). Those are texts that a second page has come to show, and texts that no page
         showed any more: while none did, they were compared with nothing. A text whose bodies were all pruned is a new one where an
-        article brings it again (`_returned`: its key → that which it had)."""
+        article brings it again (`_replaced_texts`: its key → that which it had)."""
         transaction, counts = self._transaction, self._counts
         pruned_with_text = {
             entry.revision_id for entry in self._entries if entry.is_pruned and entry.revision_text_id is not None
@@ -719,8 +720,8 @@ class _Batch:
             check = entry.article.check
             reading_id = existing_id or self._ids.next_id("readings")
             row = (
-                reading_id, entry.file_id, entry.sighting_id, entry.alias_id, entry.metadata_id, entry.status, entry.check_status, entry.check_cause, check.claimed, check.recipe,
-                entry.article.encoding, entry.crawled_at_from, self._now,
+                reading_id, entry.file_id, entry.sighting_id, entry.alias_id, entry.metadata_id, entry.status, entry.check_status,
+                entry.check_cause, check.claimed, check.recipe, entry.article.encoding, entry.crawled_at_from, self._now,
             )  # fmt: skip
             (updated_rows if existing_id else new_rows).append(row)
             if existing_id:

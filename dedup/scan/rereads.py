@@ -37,7 +37,7 @@ def is_deferred(row: FileRow, extraction: Extraction) -> bool:
 
 @dataclass(slots=True)
 class Rereads:
-    """What a batch reads again: `replaced` are the earlier readings, `pages` those that they are of."""
+    """What a batch reads again: `replaced_readings` are the earlier readings, `page_ids` those that they are of."""
 
     transaction: Transaction
     policy: Policy
@@ -97,7 +97,7 @@ class Rereads:
         return page_change.page_id not in self.page_ids or page_change.change.sighting.id in arrived_sightings
 
     def finish(self, page_changes: Sequence[PageChange], articles: Sequence[RecordedArticle], now: str) -> None:
-        """Put the outbox right, and forget pages that nothing shows any more. `settled` are the changes that followed, `met` the
+        """Put the outbox right, and forget pages that nothing shows any more. `page_changes` are the changes that followed, `articles` the
         articles that were read again."""
         transaction = self.transaction
         if not self.page_ids:

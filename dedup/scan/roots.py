@@ -33,7 +33,7 @@ class CrawlDirectory:
 
 
 def check_directories(directories: Sequence[str]) -> list[bytes]:
-    """The directories as absolute paths; raises NoDirectoryError or OverlapError (links resolved)."""
+    """The directories as absolute paths; raises NoDirectoryError or DirectoriesOverlapError (links resolved)."""
     if not directories:
         raise NoDirectoryError
     paths = [os.path.abspath(os.fsencode(d)) for d in dict.fromkeys(directories)]
@@ -44,7 +44,7 @@ def check_directories(directories: Sequence[str]) -> list[bytes]:
 
 
 def _require_disjoint(locations: Iterable[tuple[bytes, bytes, bytes]]) -> None:
-    """Raise OverlapError where one directory lies in another, by (file system, path in it, path as given)."""
+    """Raise DirectoriesOverlapError where one directory lies in another, by (file system, path in it, path as given)."""
     for (device, outer, a), (other, inner, b) in pairwise(
         sorted((device, _with_trailing_slash(path), given) for device, path, given in locations)
     ):
@@ -54,9 +54,10 @@ def _require_disjoint(locations: Iterable[tuple[bytes, bytes, bytes]]) -> None:
 
 def locate_directories(paths: Sequence[bytes], known_paths: Sequence[bytes], *, allow_subfolders: bool) -> list[tuple[bytes, bytes]]:
     """Where directories lie among the crawl directories that are known: (crawl directory, folder in it, empty for all of it) of each. One
-    that is another path to a known one is that. With `parts` a folder of a known one is a part of it.
+    that is another path to a known one is that. With `allow_subfolders` a folder of a known one is a part of it.
 
-    Raises RootInsideError for a folder of a known one without `parts`, RootContainsError for one that holds a known one.
+    Raises DirectoryInsideError for a folder of a known one without `allow_subfolders`, DirectoryContainsError for one that holds a known
+    one.
     """
     locations = []
     real_paths = {path: os.path.realpath(path) for path in known_paths}
@@ -155,8 +156,8 @@ def find_absent_mounts(database: Database, directory: CrawlDirectory) -> list[by
 
 
 def has_recorded_file(database: Database, directory: CrawlDirectory, path: bytes, before_file_id: int) -> bool:
-    """Whether what is at `path` (relative to the crawl directory) has one of the files that were recorded below it, or none were. `before`:
-    files from this key on do not count. `MOST_SOUGHT` files are looked for."""
+    """Whether what is at `path` (relative to the crawl directory) has one of the files that were recorded below it, or none were.
+    `before_file_id`: files from this key on do not count. `MAX_PROBED_FILES` files are looked for."""
     recorded_files = (
         (folder, name)
         for folder in store.files.folders(database, directory.id, path)

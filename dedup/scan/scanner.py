@@ -55,7 +55,7 @@ def _new_id_array() -> array[int]:
 
 @dataclass(slots=True)
 class _WaitingFile:
-    """A file that is not yet safe to read: what it was like when first looked at, and when that was. `unproven`: it was read, and
+    """A file that is not yet safe to read: what it was like when first looked at, and when that was. `is_unproven`: it was read, and
     nothing showed that it was complete."""
 
     file: CrawlFile
@@ -65,9 +65,9 @@ class _WaitingFile:
 
 @dataclass(slots=True)
 class Scan:
-    """Passes over the crawl directories. `stop` ends one between batches; `progress` hears of every batch, `tell` (kind, line) of every
-    noteworthy thing once it is recorded, `visit` of every folder that is listed, `away` of a crawl directory that was not there,
-    or no longer the same, when something in it was to be looked at: what changed there is not known. `closed` says whether a writer
+    """Passes over the crawl directories. `stop` ends one between batches; `progress` hears of every batch, `report` (kind, line) of every
+    noteworthy thing once it is recorded, `on_folder` of every folder that is listed, `on_absent` of a crawl directory that was not there,
+    or no longer the same, when something in it was to be looked at: what changed there is not known. `was_closed` says whether a writer
     closed a file (crawl directory, path relative to it) since it was modified (ns since 1970): False if the file was created and not
     closed, None if that is not known."""
 
@@ -112,8 +112,8 @@ class Scan:
 
     def reconcile(self, *, wait_for_unsettled: bool = False) -> ScanCounts:
         """Walk every crawl directory that is there, take in what differs, mark what is gone. Absent ones are in
-        `tally.absent`, absent mounts below one in `tally.unmounted`; nothing of theirs is marked gone. Unsettled files stay in mind, or
-        with `patient` are waited for."""
+        `counts.absent_directories`, absent mounts below one in `counts.absent_mounts`; nothing of theirs is marked gone. Unsettled files
+        stay in mind, or with `wait_for_unsettled` are waited for."""
         started = time.monotonic()
         self.reread(self.session.scopes)
         walks: list[tuple[CrawlDirectory, tuple[int, int] | None, array[int]]] = []
@@ -137,7 +137,7 @@ class Scan:
 
     def reread(self, scopes: Iterable[tuple[CrawlDirectory, bytes]]) -> None:
         """Read recorded files again that are queued for it, and are as they were recorded; the others are found by comparing. Where a
-        crawl directory is absent its files stay in the queue. `places` as in `Session`."""
+        crawl directory is absent its files stay in the queue. `scopes` as in `Session`."""
         database = self.session.database
         if not store.rereads.has_queued(database):
             return
@@ -159,7 +159,7 @@ class Scan:
             return sum(1 for root, top in self.session.scopes for _ in tree.walk_files(os.path.join(root.path, top)))
 
     def reconcile_folder(self, directory: CrawlDirectory, folder: bytes) -> None:
-        """Reconcile one folder (relative to `root`) and all below it, whether it is still there or not."""
+        """Reconcile one folder (relative to `directory`) and all below it, whether it is still there or not."""
         if self._is_absent(directory):
             return
         identity_before, self._missing_ids = read_identity(directory.path), _new_id_array()
@@ -178,7 +178,7 @@ class Scan:
         return is_accessible == self._is_unreadable(directory, folder)
 
     def check_paths(self, directory: CrawlDirectory, paths: Iterable[bytes]) -> None:
-        """Look at single paths (relative to `root`) as a scan would; unsettled ones are kept for `settled`."""
+        """Look at single paths (relative to `directory`) as a scan would; unsettled ones are kept for `queue_settled`."""
         if self._is_absent(directory):
             return
         with NoFollowTree() as tree:
@@ -304,8 +304,8 @@ class Scan:
             save_identity(database, directory)
 
     def _exclude_foreign_mounts(self, directory: CrawlDirectory, current_mounts: dict[bytes, tuple[int, int]], first_new_id: int) -> None:
-        """Take out of `mounted` what lies where another volume was and has none of its files: that volume is absent. `begun_at` is the key
-        that the next file had when the walk began."""
+        """Take out of `current_mounts` what lies where another volume was and has none of its files: that volume is absent. `first_new_id`
+        is the key that the next file had when the walk began."""
         database = self.session.database
         recorded_mounts = store.directories.mounts(database, directory.id)
         replaced_mounts = [path for path, identity_ in current_mounts.items() if recorded_mounts.get(path, identity_) != identity_]
@@ -348,8 +348,8 @@ class Scan:
             store.files.hide(transaction, hidden_ids)
 
     def _compare_folder(self, directory: CrawlDirectory, folder: bytes, subfolders: dict[bytes, int]) -> os.stat_result:
-        """Compare one folder with what is recorded of it; returns what it is, and adds the folders in it to `inner` (name → inode of the
-        entry). What is ignored is counted; links are not followed. However many files it has, so many at a time are in memory."""
+        """Compare one folder with what is recorded of it; returns what it is, and adds the folders in it to `subfolders` (name → inode of
+        the entry). What is ignored is counted; links are not followed. However many files it has, so many at a time are in memory."""
         database = self.session.database
         with NoFollowTree() as tree, tree.list_folder(directory.path, folder) as entries:
             stat = os.fstat(tree.open_folder(directory.path, folder))
@@ -374,7 +374,7 @@ class Scan:
         return stat
 
     def _list_entries(self, entries: Iterator[os.DirEntry[str]], subfolders: dict[bytes, int]) -> tuple[list[_Entry], bool]:
-        """The next candidates of a folder by name, and whether there may be more; folders are added to `inner`."""
+        """The next candidates of a folder by name, and whether there may be more; folders are added to `subfolders`."""
         ignored = self.counts.ignored
         chunk: list[_Entry] = []
         match_name, encode = self._name_pattern.match, os.fsencode
@@ -398,7 +398,7 @@ class Scan:
     def _compare_entries(
         self, directory: CrawlDirectory, folder: bytes, entries: list[_Entry], rows_by_name: dict[bytes, RecordedFile]
     ) -> None:
-        """Count the files that are as recorded, queue the others; those met are taken out of `known`."""
+        """Count the files that are as recorded, queue the others; those met are taken out of `rows_by_name`."""
         pop_row = rows_by_name.pop
         article_count = fault_count = 0
         max_bytes = self.session.settings.crawl.max_file_bytes
@@ -547,7 +547,7 @@ class Scan:
     def _resolve_barred(self, extraction: Extraction) -> Extraction | None:
         """Of a file in a folder that may not be entered nothing is known: None, and the folder's fault says so. What became of it
         is found once that may be entered."""
-        if extraction.outcome != "barred":
+        if extraction.outcome != "inaccessible":
             return extraction
         file = extraction.file
         barrier = find_barrier(file.directory_path, file.folder)
@@ -609,7 +609,7 @@ class Scan:
         self, directory: CrawlDirectory, identity_before: tuple[int, int] | None, missing_ids: Sequence[int], *, is_whole: bool = False
     ) -> None:
         """Mark files as gone that were not listed and are not there, unless the whole directory went meanwhile, what was mounted there
-        is not now, or something is mounted over them. `whole`: the whole directory was walked."""
+        is not now, or something is mounted over them. `is_whole`: the whole directory was walked."""
         database = self.session.database
         mounts_with_missing: set[bytes] = set()
         for start in range(0, len(missing_ids), BATCH_FILES):

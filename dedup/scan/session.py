@@ -35,7 +35,7 @@ _log = logging.getLogger("dedup")
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """An open database with everything needed to take files into it. `parts`: the folders of crawl directories that are scanned, where
+    """An open database with everything needed to take files into it. `selection`: the folders of crawl directories that are scanned, where
     it is not all of them."""
 
     database: WritableDatabase
@@ -47,7 +47,7 @@ class Session:
     alert_on_import: bool = False
     selection: tuple[tuple[CrawlDirectory, bytes], ...] = ()
     unprobed_owners: set[int] = field(default_factory=set)
-    """Owners of files whose writers could not be detected (NO_LEASES: of files on a file system without leases)."""
+    """Owners of files whose writers could not be detected (NO_LEASE_SUPPORT: of files on a file system without leases)."""
 
     @property
     def scopes(self) -> tuple[tuple[CrawlDirectory, bytes], ...]:
@@ -62,7 +62,7 @@ class Session:
 
 
 def build_extract_options(settings: Settings) -> ExtractOptions:
-    """What `examine` needs to know of the configuration."""
+    """What `extract_files` needs to know of the configuration."""
     return ExtractOptions(
         read_options=ReadOptions(
             recipes=tuple(RECIPES[name] for name in settings.integrity.recipes),
@@ -97,12 +97,12 @@ def open_session(
     exempt_recipes: Collection[str] = (),
     configured_directories: Sequence[str] | None = None,
 ) -> Iterator[Session]:
-    """The database held for writing by this process, its recipes those of the configuration, but for those named in `applying`,
-    which the caller is about to apply. `within`: the configured directories, where those of `settings` were named in their place; a
-    folder of a known or configured one is then a part of it.
+    """The database held for writing by this process, its recipes those of the configuration, but for those named in `exempt_recipes`,
+    which the caller is about to apply. `configured_directories`: the configured directories, where those of `settings` were named in their
+    place; a folder of a known or configured one is then a part of it.
 
-    Raises NoDirectoryError, OverlapError, DatabaseInsideError, RootInsideError, RootContainsError, PartMissingError, RecipeChangedError
-    and the errors of opening.
+    Raises NoDirectoryError, DirectoriesOverlapError, DatabaseInsideError, DirectoryInsideError, DirectoryContainsError,
+    SubdirectoryMissingError, RecipeChangedError and the errors of opening.
     """
     directory_paths = check_directories(settings.crawl.directories)
     _require_outside(settings.database.path, directory_paths)
@@ -182,8 +182,8 @@ def describe_lost_texts(database: Database) -> str | None:
         return f"{message_start} another one, which held {state.last_text:,} texts; this one is new or was emptied. {_RESTORE_HINT}"
     if state.token != NO_COMMIT and state.last_text > last_text and store.batches.last_text_of_token(database, state.token) is None:
         return (
-            f"{message_start} a later state of it, with {state.last_text - last_text:,} texts more: an older copy was put in its place, or its log"
-            f" was lost. Files that are still there are taken in again; what no file shows any more is lost. {_RESTORE_HINT}"
+            f"{message_start} a later state of it, with {state.last_text - last_text:,} texts more: an older copy was put in its place, or"
+            f" its log was lost. Files that are still there are taken in again; what no file shows any more is lost. {_RESTORE_HINT}"
         )
     return None
 
@@ -202,10 +202,10 @@ def _require_outside(database: str, directories: Sequence[bytes]) -> None:
 
 
 def _require_folder(database: Database, directory: CrawlDirectory, folder: bytes) -> None:
-    """Raise PartMissingError for a folder that is not there and of which nothing is recorded: it was probably misspelt."""
+    """Raise SubdirectoryMissingError for a folder that is not there and of which nothing is recorded: it was probably misspelt."""
     path = os.path.join(directory.path, folder)
     if folder and not os.path.isdir(path) and (os.path.lexists(path) or not store.files.folders(database, directory.id, folder)):
-        raise SubdirectoryMissingError(path=to_printable_path(path), root=directory.display_path)
+        raise SubdirectoryMissingError(path=to_printable_path(path), directory=directory.display_path)
 
 
 def _warn_unconfigured_directories(database: Database, directories: Sequence[CrawlDirectory]) -> None:

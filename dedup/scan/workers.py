@@ -1,4 +1,4 @@
-"""`examine` in processes of its own, where there are processors for them. Paths travel out, what was read travels back."""
+"""`extract_files` in processes of its own, where there are processors for them. Paths travel out, what was read travels back."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def count_processors() -> int:
 
 
 class WorkerPool:
-    """Examines batches in the order in which they are given, in this process at first and in `number` others once there are
+    """Examines batches in the order in which they are given, in this process at first and in `max_processes` others once there are
     many. What comes out does not depend on their number or timing."""
 
     def __init__(self, options: ExtractOptions, max_processes: int) -> None:
@@ -125,7 +125,7 @@ class WorkerPool:
         return len(self._pending) > (0 if self._threads is None else 2 * self._max_processes)
 
     def take_oldest(self, stop: threading.Event, patience_seconds: float = 2.0) -> list[Extraction]:
-        """The oldest batch, once it is done. After `stop` is set no longer than `patience` seconds are waited, and what is not
+        """The oldest batch, once it is done. After `stop` is set no longer than `patience_seconds` seconds are waited, and what is not
         done by then is forgotten: nothing is returned, and a later scan finds those files."""
         batch, future = self._pending[0]
         try:
@@ -199,7 +199,7 @@ class WorkerPool:
         return extractions
 
     def _request_extraction(self, batch: Sequence[CrawlFile]) -> list[Extraction]:
-        """The batch examined by this thread's process. Raises _DiedError, _NoProcessError, and OSError that the process met."""
+        """The batch examined by this thread's process. Raises _ProcessDiedError, _ProcessStartError, and OSError that the process met."""
         worker: _Worker | None = getattr(self._thread_local, "worker", None)
         if worker is None:
             try:

@@ -83,7 +83,7 @@ class IndexProgress:
 
 
 class _IndexUnusableError(Exception):
-    """The index cannot be used; `lasting`: it is to be made again."""
+    """The index cannot be used; `is_permanent`: it is to be made again."""
 
     def __init__(self, problem: object, *, is_permanent: bool) -> None:
         super().__init__(str(problem))
@@ -313,7 +313,7 @@ class SearchIndexer:
 
     @contextmanager
     def _index_errors(self) -> Iterator[None]:
-        """Errors of the index's own file leave as _BrokenError."""
+        """Errors of the index's own file leave as _IndexUnusableError."""
         try:
             yield
         except sqlite3.Error as error:
@@ -326,7 +326,7 @@ class SearchIndexer:
 
 
 def rebuild(database: Database, progress: Callable[[int], None] = lambda _: None) -> int:
-    """An index of all that is stored in place of whatever there is; returns of how many revisions. Raises SearchFailedError."""
+    """An index of all that is stored in place of whatever there is; returns of how many revisions. Raises SearchIndexError."""
     indexer = SearchIndexer(database)
     indexer.restart()
     try:

@@ -19,8 +19,8 @@ SAMPLE_SIZE = 500
 
 @dataclass(frozen=True, slots=True)
 class IndexCheck:
-    """What an index was found to be. `held` revisions can be found, `left` are still to be entered, `lacking` should be there and are
-    not; with a `problem` nothing of that is known."""
+    """What an index was found to be. `indexed` revisions can be found, `remaining` are still to be entered, `missing_count` should be there
+    and are not; with a `problem` nothing of that is known."""
 
     indexed: int = 0
     remaining: int = 0

@@ -33,7 +33,7 @@ def highlight(text: str, terms: Iterable[Term]) -> HighlightedText:
 
 
 def snippet(text: str, terms: Iterable[Term]) -> HighlightedText:
-    """The stretch of a text around the first hit, or its beginning where there is none, likewise; `CUT` stands where it was cut."""
+    """The stretch of a text around the first hit, or its beginning where there is none, likewise; `ELLIPSIS` stands where it was cut."""
     flat_text = " ".join(to_nfc(text).split())
     hits = _find_hits(flat_text, terms)
     first = hits[0][0] if hits else 0

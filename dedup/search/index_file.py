@@ -33,8 +33,8 @@ _DDL = (
 
 @dataclass(frozen=True, slots=True)
 class IndexState:
-    """What an index holds: all revisions of a database (`uuid`) up to key `last`, by a `recipe`, `held` of them there still; what
-    was altered is looked at up to the place `altered`, as of the commit `token`."""
+    """What an index holds: all revisions of a database (`uuid`) up to key `last_revision`, by a `recipe`, `indexed` of them there still;
+    what was altered is looked at up to the place `altered_position`, as of the commit `token`."""
 
     uuid: str
     recipe: str

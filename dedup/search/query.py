@@ -36,8 +36,9 @@ _ONLY_EXCLUDED = "it only says what is not to be there; add a word that is"
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One of the things looked for, in a `place` ("" for anywhere), or `excluded`. `pattern` finds it in a text as `blanked` makes
-    it; `wording` is what was looked for as `blanked` makes that; `words` are those that the index has for it."""
+    """One of the things looked for, in a `field_prefix` ("" for anywhere), or `excluded`. `pattern` finds it in a text as
+    `blank_separators` makes it; `normalised_text` is what was looked for as `blank_separators` makes that; `words` are those that the index
+    has for it."""
 
     field_prefix: str
     excluded: bool

@@ -45,8 +45,8 @@ class IndexCoverage:
 
 @dataclass(frozen=True, slots=True)
 class SearchHit:
-    """A revision that was found. `state` is its digest; `crawled_at` when it was last seen; `current`: its page shows it now; `text`
-    what stands around the first hit in its body, None where that was pruned."""
+    """A revision that was found. `state_digest` is its digest; `crawled_at` when it was last seen; `current`: its page shows it now;
+    `snippet` what stands around the first hit in its body, None where that was pruned."""
 
     url: str
     state_digest: bytes
@@ -60,7 +60,7 @@ class SearchHit:
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """A page of results, the newest revisions first; `next` is where the next page begins, None: that was all. With a `problem`
+    """A page of results, the newest revisions first; `next_cursor` is where the next page begins, None: that was all. With a `problem`
     nothing could be looked for, and this is why."""
 
     hits: tuple[SearchHit, ...] = ()
@@ -77,8 +77,8 @@ def search_revisions(
     limit: int = 20,
     max_rows: int = MAX_ROWS_CHECKED,
 ) -> SearchPage:
-    """What somebody looks for, whatever that is; `before` is what an earlier page gave as `next`. A page may have fewer than `limit`
-    hits (none even) and still a next one: so many rows at most are `looked_at`. Errors of the database itself are raised.
+    """What somebody looks for, whatever that is; `cursor` is what an earlier page gave as `next_cursor`. A page may have fewer than `limit`
+    hits (none even) and still a next one: it looks at `max_rows` rows at most. Errors of the database itself are raised.
 
     A reader that was opened for this sees all that the index has; one that was asked something before may be behind it, and is told
     a reach of 0 then, since the index could as well be another state's.
@@ -136,7 +136,7 @@ def index_coverage(database: Database) -> IndexCoverage:
 
 
 def is_same_history(database: Database, index_state: index_file.IndexState, indexed: dict[int, bytes]) -> bool:
-    """Whether what an index `held` last is what the database has there, or had and knows to have altered since."""
+    """Whether what the index took in last is what the database has there, or had and knows to have altered since."""
     altered = store.search.log_entries_after(database, index_state.altered_position, 10 * TAIL_REVISIONS)
     if altered is None:
         return False
@@ -218,8 +218,8 @@ def _build_hit(row: SearchHitRow, query: SearchQuery, publishers: PublisherResol
     included_terms = [term for term in query.terms if not term.excluded and term.field_prefix in ("", TITLE)]
     body_terms = [term for term in included_terms if term.field_prefix == ""]
     return SearchHit(
-        row.url, row.digest, highlight(row.title, included_terms), publishers.canonical_name(row.publisher, row.oid, row.url), row.crawled_at, row.is_current,
-        None if row.body is None else snippet(row.body, body_terms), row.pruned_at,
+        row.url, row.digest, highlight(row.title, included_terms), publishers.canonical_name(row.publisher, row.oid, row.url),
+        row.crawled_at, row.is_current, None if row.body is None else snippet(row.body, body_terms), row.pruned_at,
     )  # fmt: skip
 
 

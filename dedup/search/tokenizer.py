@@ -78,12 +78,12 @@ def tokenise(text: str) -> list[str]:
 
 
 def truncate_words(tokens: str) -> str:
-    """What `split` gave, with overlong words cut short."""
+    """What `tokenise_texts` gave, with overlong words cut short."""
     return " ".join(word[:_MAX_WORD_CHARACTERS] for word in tokens.split()) if _OVERLONG_WORD.search(tokens) else tokens
 
 
 def prefix_words(field_prefix: str, tokens: str) -> str:
-    """What `split` gave, as words of one place."""
+    """What `tokenise_texts` gave, as words of one place."""
     return " ".join(field_prefix + word for word in tokens.split())
 
 

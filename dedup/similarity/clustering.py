@@ -13,7 +13,7 @@ CHECK_ORDER: tuple[CheckStatus, ...] = ("verified", "unclaimed", "mismatched")
 
 
 class ClusterArticle(Protocol):
-    """What the order of candidates for representative needs of an article: see `precedence`."""
+    """What the order of candidates for representative needs of an article: see `representative_order`."""
 
     @property
     def page_id(self) -> int: ...

@@ -1,7 +1,7 @@
 """Machine code for the innermost loops, made by numba once there is enough to do for it to pay.
 
 Importing numba costs a third of a second, compiling two seconds the first time on a machine (kept in a cache after that).
-A few files are quicker without. So work is counted, and numba comes in at `ENOUGH`; where it is not installed, or not
+A few files are quicker without. So work is counted, and numba comes in at `MIN_WORK`; where it is not installed, or not
 for this platform, the plain forms serve throughout. Results are the same either way.
 """
 

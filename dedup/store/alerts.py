@@ -94,7 +94,7 @@ def find_by_prefix(database: Database, prefix: str) -> list[AlertRow]:
 def list_latest(
     database: Database, limit: int, *, status: str | None = None, rule: str | None = None, active_only: bool = False
 ) -> list[AlertRow]:
-    """The alerts made last, the newest first: those with a delivery in that state, those of that rule, or all; `standing`: without
+    """The alerts made last, the newest first: those with a delivery in that state, those of that rule, or all; `active_only`: without
     those that were withdrawn or are told as part of an incident."""
     sql = (
         f"SELECT {_ALERT_COLUMNS} FROM alerts a WHERE (?2 IS NULL OR {_HAS_DELIVERY_STATUS}) AND (?3 IS NULL OR a.rule = ?3)"
@@ -266,8 +266,8 @@ def mark_sent(transaction: Transaction, deliveries: Iterable[int], at: str, mess
 def mark_failed(
     transaction: Transaction, deliveries: Iterable[int], at: str, error: str, due_at: str, max_gap_seconds: int, give_up_seconds: int
 ) -> None:
-    """A channel has not taken them: to be tried again at `due_at`. They are dead after `give_up` seconds of trying, of which at most
-    `most` count between two attempts."""
+    """A channel has not taken them: to be tried again at `due_at`. They are dead after `give_up_seconds` seconds of trying, of which at
+    most `max_gap_seconds` count between two attempts."""
     transaction.connection.executemany(
         "UPDATE deliveries SET attempts = attempts + 1, last_attempt_at = :now, first_attempt_at = coalesce(first_attempt_at, :now),"
         f" last_error = :error, due_at = :due_at, scheduled_at = :now, retry_seconds = {_RETRY_SECONDS},"
@@ -300,7 +300,7 @@ def postpone_channel(
 
 
 def postpone(transaction: Transaction, deliveries: Iterable[int], due_at: str, digest_reason: str, now: str, max_gap_seconds: int) -> None:
-    """To be told at another time, in a digest; of the time since they were scheduled at most `most` seconds count as tried."""
+    """To be told at another time, in a digest; of the time since they were scheduled at most `max_gap_seconds` seconds count as tried."""
     transaction.connection.executemany(
         f"UPDATE deliveries SET due_at = :due_at, digest_reason = :digest_reason, retry_seconds = {_RETRY_SECONDS}, scheduled_at = :now"
         " WHERE id = :id",

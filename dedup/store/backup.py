@@ -7,7 +7,7 @@ be interrupted. A single step or VACUUM INTO would end too, but is silent until 
 price of either is that the write-ahead log is not used again meanwhile: it grows by what is written during the copy.
 
 A copy is made under a name of its own beside its place, checked there, made durable, and only then renamed: there is no moment
-without a whole file. It is no WAL database, so that it has no files beside it, and it bears a mark (`wal.BACKUP`), by which
+without a whole file. It is no WAL database, so that it has no files beside it, and it bears a mark (`wal.BACKUP_COUNT`), by which
 opening recognises a log of another database beside it.
 """
 
@@ -80,14 +80,19 @@ def _ignore_progress(_: str, __: int, ___: int) -> None:
 
 
 def write(
-    database: str, target: str, *, protected: ProtectedFiles | None = None, force: bool = False, progress: ProgressCallback = _ignore_progress
-) -> BackupResult:  # fmt: skip
+    database: str,
+    target: str,
+    *,
+    protected: ProtectedFiles | None = None,
+    force: bool = False,
+    progress: ProgressCallback = _ignore_progress,
+) -> BackupResult:
     """Copy the database to `target` (where that is a link, to what it stands for), for its owner alone to read; an earlier backup
     of the same database there is replaced, with `force` one of another database too. Nothing is written where `protected` says that
     nothing may be, nor in a crawl directory that the database knows.
 
     Raises DatabaseMissingError and DatabaseUnreadableError for what is no database of dedup, BackupRefusedError for a place that
-    is not to be written to, BackupUnsoundError for a copy that did not pass its check, and BackupFailedError for what the system
+    is not to be written to, BackupCheckFailedError for a copy that did not pass its check, and BackupFailedError for what the system
     or SQLite would not do. Whatever it raises (KeyboardInterrupt too), what stood at `target` stands there still.
     """
     target_path = os.path.realpath(target)
@@ -192,7 +197,7 @@ def _count_rows(connection: sqlite3.Connection) -> dict[str, int]:
 
 
 def _copy_database(source: sqlite3.Connection, part_path: str, fd: int, progress: ProgressCallback) -> dict[str, int]:
-    """Copy what `source` sees within its transaction into the empty file `part`, of which `fd` is a descriptor. Gives the rows that
+    """Copy what `source` sees within its transaction into the empty file `part_path`, of which `fd` is a descriptor. Gives the rows that
     there are."""
     (page_bytes,), (page_count,) = source.execute("PRAGMA page_size").fetchone(), source.execute("PRAGMA page_count").fetchone()
     filesystem = os.statvfs(part_path)
@@ -221,7 +226,7 @@ def _copy_database(source: sqlite3.Connection, part_path: str, fd: int, progress
 def _check_copy(
     part_path: str, uuid: str, row_counts: dict[str, int], progress: ProgressCallback, make_error: Callable[[object], DedupError]
 ) -> BackupResult:
-    """What the copy holds. Raises what `unsound` makes of a problem, if it has any, and KeyboardInterrupt where that arrives."""
+    """What the copy holds. Raises what `make_error` makes of a problem, if it has any, and KeyboardInterrupt where that arrives."""
     connection = connect(part_path)
     connection.set_progress_handler(lambda: progress("check", 0, 0), CHECK_INSTRUCTIONS)
     try:

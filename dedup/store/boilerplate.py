@@ -35,7 +35,8 @@ def insert(
 
 
 def delete_learned(transaction: Transaction, canonical_name: Callable[[str], str]) -> None:
-    """Forget the boilerplate that was learned. What was decided by hand belongs to the publisher that `called` gives for its name."""
+    """Forget the boilerplate that was learned. What was decided by hand belongs to the publisher that `canonical_name` gives for its
+    name."""
     transaction.execute("DELETE FROM boilerplate WHERE status = 'learned'")
     for boilerplate_id, name in transaction.rows(
         "SELECT b.id, o.name FROM boilerplate b JOIN publishers o ON o.id = b.publisher_id ORDER BY b.id"

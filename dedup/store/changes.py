@@ -71,7 +71,7 @@ def list_latest(
     accepts: Callable[[str, str, str], bool] | None = None,
 ) -> Iterator[ClassifiedChange]:
     """Changes, the latest first: of one page, of these kinds or severities (those that were not judged among them), stealthy ones,
-    of one edit; those that come after a spot, or up to it; none that is part of some incidents; those that `takes` says yes to, by
+    of one edit; those that come after a spot, or up to it; none that is part of some incidents; those that `accepts` says yes to, by
     publisher as printed, oid and URL, before more of them is read. Times are ISO 8601 in UTC, `until` is not included."""
     index = "changes_edit_digest" if edit_digest is not None else "changes_page" if page is not None else "changes_at"
     where = Where()

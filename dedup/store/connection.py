@@ -74,8 +74,8 @@ def open_locked(path: str, lock: Lock) -> Iterator[WritableDatabase]:
 
 
 def _set_temporary_folder(connection: sqlite3.Connection, path: str) -> None:
-    """Have SQLite keep its temporary files where `disk.temporary_folder` says: where the database has room, they have. It is said for the
-    whole process, by the one writer before it works; a SQLite that was built without this goes by TMPDIR."""
+    """Have SQLite keep its temporary files where `disk_errors.find_temporary_folder` says: where the database has room, they have. It is
+    said for the whole process, by the one writer before it works; a SQLite that was built without this goes by TMPDIR."""
     folder = disk_errors.find_temporary_folder(path)
     if folder is None or "SQLITE_TMPDIR" in os.environ:
         return
@@ -89,7 +89,7 @@ def _configure(connection: sqlite3.Connection, path: str) -> sqlite_utils.Databa
         connection.execute("PRAGMA journal_mode=DELETE")
         connection.execute("PRAGMA user_version=0")
     if connection.execute("PRAGMA page_count").fetchone() == (0,):
-        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # see `pruning`; said of one that is so already, it would be written
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # see `prune`; said of one that is so already, it would be written
     if not is_marked:  # before anything else is written: whoever looks later knows it by that
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     connection.execute("PRAGMA journal_mode=WAL")
@@ -145,7 +145,7 @@ def open_database(path: str) -> Iterator[Database]:
 
 def connect_readonly(path: str) -> sqlite3.Connection:
     """Read-only; where WAL's side files cannot be made (a read-only directory without a writer), as an unchanging file.
-    Raises DatabaseUnreadableError, DatabaseDamagedError, ForeignLogError."""
+    Raises DatabaseUnreadableError, DatabaseDamagedError, ForeignWalError."""
     _require_regular_side_files(path)
     refuse_foreign_log(path, has_writer=current_holder(path) is not None)
     last_error: sqlite3.Error | UnicodeDecodeError | None = None
@@ -170,7 +170,7 @@ def connect_readonly(path: str) -> sqlite3.Connection:
 
 
 def connect(path: str, *, immutable: bool = False) -> sqlite3.Connection:
-    """A connection that cannot write; nothing is read yet. `unchanging`: there is no log to be looked at, and no lock to be taken."""
+    """A connection that cannot write; nothing is read yet. `immutable`: there is no log to be looked at, and no lock to be taken."""
     uri = "file:" + quote(os.fsencode(os.path.abspath(path))) + ("?immutable=1" if immutable else "?mode=ro")
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10, check_same_thread=False)
     connection.execute("PRAGMA query_only=ON")
@@ -178,7 +178,7 @@ def connect(path: str, *, immutable: bool = False) -> sqlite3.Connection:
 
 
 def refuse_foreign_log(path: str, *, has_writer: bool) -> None:
-    """Raise ForeignLogError where the log that lies beside a database is another's; `written`: somebody writes to it now."""
+    """Raise ForeignWalError where the log that lies beside a database is another's; `has_writer`: somebody writes to it now."""
     real_path = os.path.realpath(path)
     if wal.is_foreign(real_path, has_writer=has_writer):
         raise ForeignWalError(path=path, log=real_path + "-wal")

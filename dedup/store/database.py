@@ -205,7 +205,7 @@ class WritableDatabase(Database):
             raise
 
     def close_files(self) -> None:
-        """Release what `require_in_place` needs, after the connection was closed."""
+        """Release what `require_files_unchanged` needs, after the connection was closed."""
         self._files.close()
 
     def _checkpoint_log(self) -> None:
@@ -261,7 +261,7 @@ class WritableDatabase(Database):
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """All of the block is written or nothing of it. It is durable when the block ends (WAL, synchronous=FULL). Raises what
-        `require_in_place` raises."""
+        `require_files_unchanged` raises."""
         self.require_files_unchanged()
         self._begin()
         try:

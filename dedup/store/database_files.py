@@ -55,9 +55,9 @@ class OpenFiles:
     def check(self) -> None:
         """Raise an error if a file is not what it was; no transaction may be open.
 
-        DatabaseFailedError: the database is not there. DatabaseReplacedError: another file is in its place. DatabaseCutShortError: it
-        was truncated. DatabaseLogLostError: its log, or the index of that, was removed or replaced; the connection still has it.
-        DatabaseLogCutShortError: its log was truncated.
+        DatabaseFailedError: the database is not there. DatabaseReplacedError: another file is in its place. DatabaseTruncatedError: it
+        was truncated. WalLostError: its log, or the index of that, was removed or replaced; the connection still has it.
+        WalTruncatedError: its log was truncated.
         """
         try:
             current = os.stat(self._path)

@@ -129,7 +129,7 @@ def set_mounts(transaction: Transaction, directory: int, mounts: Mapping[bytes, 
 
 
 def set_mounts_absent(transaction: Transaction, directory: int, paths: Iterable[bytes], next_file_id: int | None = None) -> None:
-    """Mounts that are absent now; files from the key `following` on (None: the next that is given) are not of them."""
+    """Mounts that are absent now; files from the key `next_file_id` on (None: the next that is given) are not of them."""
     if next_file_id is None:
         next_file_id = transaction.next_id("files")
     transaction.execute_many(

@@ -31,7 +31,7 @@ _ORDINAL = (
 
 class ExportedArticleRow(NamedTuple):
     """A state of a page by its latest crawl; digests are hexadecimal. `body` is None where it was pruned, or was not asked for;
-    `place` None where the page is not summed up yet."""
+    `cluster_role` None where the page is not summed up yet."""
 
     page_id: int
     url: str
@@ -137,12 +137,12 @@ _MATCH_QUERY = (
 
 
 def articles(database: Database, *, all_revisions: bool, with_body: bool) -> Iterator[ExportedArticleRow]:
-    """The current state of every page, by URL; or with `every` all states that a counted crawl shows, by their first crawl."""
+    """The current state of every page, by URL; or with `all_revisions` all states that a counted crawl shows, by their first crawl."""
     sighting_condition = f"s.id = {_LATEST_SIGHTING}" if all_revisions else "s.id = p.current_sighting_id"
     sql = (
         f"SELECT p.id, p.url, m.article_id, r.title, m.publisher_printed, m.oid, m.author, m.category, m.published_at, s.crawled_at,"
-        f" {_FIRST_CRAWLED_AT.format(page='p.id')}, s.check_status, s.check_cause, lower(hex(r.digest)), lower(hex(t.digest)), t.characters,"
-        f" {_ORDINAL}, s.id = p.current_sighting_id, v.cluster_role, r.pruned_at,"
+        f" {_FIRST_CRAWLED_AT.format(page='p.id')}, s.check_status, s.check_cause, lower(hex(r.digest)), lower(hex(t.digest)),"
+        f" t.characters, {_ORDINAL}, s.id = p.current_sighting_id, v.cluster_role, r.pruned_at,"
         " coalesce((SELECT o.path_text || '/' || f.path_text FROM readings d JOIN files f ON f.id = d.file_id JOIN crawl_directories o"
         " ON o.id = f.directory_id WHERE d.sighting_id = s.id ORDER BY f.gone, f.path_text LIMIT 1), ''),"
         " NOT EXISTS (SELECT 1 FROM readings d JOIN files f ON f.id = d.file_id WHERE d.sighting_id = s.id AND f.gone = 0),"
@@ -215,7 +215,7 @@ def members(database: Database) -> Iterator[ExportedMemberRow]:
 
 
 def current_articles(database: Database, *, matched_only: bool) -> Iterator[CurrentArticleRow]:
-    """Every page whose current crawl a file that is there holds, by URL; with `matched` those alone whose text another page has
+    """Every page whose current crawl a file that is there holds, by URL; with `matched_only` those alone whose text another page has
     shown or a match names."""
     sql = (
         "SELECT p.id, r.text_id, p.url, m.published_at, s.crawled_at, s.check_status, coalesce(t.crowded, 0), m.publisher_printed, m.oid,"
@@ -261,7 +261,7 @@ def count_without_files(database: Database) -> int:
 
 
 def _first_page_sql(text_sql: str, all_revisions: bool, excluded_page_sql: str = "") -> str:  # noqa: FBT001
-    """The first page by URL that shows a text, of those that are not `besides`."""
+    """The first page by URL that shows a text, of those that are not `excluded_page_sql`."""
     sighting_condition = "u.status = 'counted'" if all_revisions else "u.id = h.current_sighting_id"
     exclusion = f" AND h.id <> {excluded_page_sql}" if excluded_page_sql else ""
     return (
@@ -275,6 +275,6 @@ def _latest_sighting_sql(page_alias: str, text_sql: str, all_revisions: bool) ->
     if not all_revisions:
         return f"{page_alias}.current_sighting_id"
     return (
-        f"(SELECT u.id FROM revisions g JOIN sightings u ON u.revision_id = g.id WHERE g.page_id = {page_alias}.id AND g.text_id = {text_sql}"
-        " AND u.status = 'counted' ORDER BY u.crawled_at DESC, u.id LIMIT 1)"
+        f"(SELECT u.id FROM revisions g JOIN sightings u ON u.revision_id = g.id WHERE g.page_id = {page_alias}.id"
+        f" AND g.text_id = {text_sql} AND u.status = 'counted' ORDER BY u.crawled_at DESC, u.id LIMIT 1)"
     )

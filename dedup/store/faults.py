@@ -12,7 +12,7 @@ from dedup.store.database import Database, Transaction
 
 
 def list_after(database: Database, cursor: tuple[str, str] | None, limit: int, kind: str | None = None) -> list[tuple[Any, ...]]:
-    """(path, kind, message, since) of what could not be read, by path and kind, from the one after `after` on."""
+    """(path, kind, message, since) of what could not be read, by path and kind, from the one after `cursor` on."""
     path, last_kind = cursor or ("", "")
     return database.rows(
         "SELECT * FROM (SELECT o.path_text || '/' || t.path_text AS path, t.kind AS kind, t.message, t.first_seen_at FROM faults t"

@@ -72,7 +72,7 @@ class TableExtent:
 
 @dataclass(frozen=True, slots=True)
 class StateWithText:
-    """A revision beside its text: title and body as the bytes that are stored; `counted`: some crawl of it is; `pruned`: its body
+    """A revision beside its text: title and body as the bytes that are stored; `is_counted`: some crawl of it is; `is_pruned`: its body
     was let go, and nothing can be made of it. Without a text, or where that is not there, the last four are None."""
 
     id: int
@@ -117,8 +117,8 @@ MISFIT_QUERIES = {
     " (SELECT 1 FROM sightings s WHERE s.revision_id = r.id)",
     "crawls that no file shows": f"SELECT {_URL_OF_PAGE.format('s.page_id')} FROM sightings s WHERE NOT EXISTS"
     " (SELECT 1 FROM readings d WHERE d.sighting_id = s.id)",
-    "crawls of another page's revision": f"SELECT {_URL_OF_PAGE.format('s.page_id')} FROM sightings s JOIN revisions r ON r.id = s.revision_id"
-    " WHERE r.page_id <> s.page_id",
+    "crawls of another page's revision": f"SELECT {_URL_OF_PAGE.format('s.page_id')} FROM sightings s"
+    " JOIN revisions r ON r.id = s.revision_id WHERE r.page_id <> s.page_id",
     "files whose reading is another file's": f"SELECT {_PATH_OF_FILE} FROM files f JOIN readings d ON d.id = f.current_reading_id"
     " WHERE d.file_id <> f.id",
     "files that are neither an article nor a fault": f"SELECT {_PATH_OF_FILE} FROM files f WHERE f.gone = 0"
@@ -130,7 +130,8 @@ MISFIT_QUERIES = {
     "texts with a signature and without passages": "SELECT (SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
     " WHERE r.text_id = t.id LIMIT 1) AS url FROM texts t WHERE t.signature IS NOT NULL AND url IS NOT NULL"
     " AND NOT EXISTS (SELECT 1 FROM text_fingerprints x WHERE x.text_id = t.id)",
-    "states with a text though only readings that do not count show them": f"SELECT {_URL_OF_PAGE.format('r.page_id')} {_UNCOUNTED_REVISIONS}",
+    "states with a text though only readings that do not count show them": f"SELECT {_URL_OF_PAGE.format('r.page_id')}"
+    f" {_UNCOUNTED_REVISIONS}",
     "texts that are looked up though their bodies were pruned": "SELECT (SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
     f" WHERE r.text_id = t.id LIMIT 1) FROM texts t WHERE t.id IN ({TEXTS_WITHOUT_BODY}) AND (t.signature IS NOT NULL"
     " OR EXISTS (SELECT 1 FROM text_fingerprints x WHERE x.text_id = t.id))",
@@ -229,7 +230,7 @@ def broken_foreign_keys(database: Database) -> Counter[tuple[str, str]]:
 
 
 def count_readable_rows(database: Database, table: str) -> TableExtent:
-    """How much of one of the `BASE` tables can be read, every column of it."""
+    """How much of one of the `BASE_TABLES` tables can be read, every column of it."""
     known_ids = set(_referenced_ids(database, table))
     readable_ids: set[int] = set()
     sql = f"SELECT * FROM {table} NOT INDEXED WHERE id {_BETWEEN}"
@@ -240,7 +241,7 @@ def count_readable_rows(database: Database, table: str) -> TableExtent:
 
 
 def read_in_ranges(fetch: Callable[[int, int], Iterator[_Row]], low: int, high: int, range_size: int = 512) -> Iterator[_Row]:
-    """The rows that `ask` gives for keys between two, so many keys at once; what meets a damaged page is asked again for fewer."""
+    """The rows that `fetch` gives for keys between two, so many keys at once; what meets a damaged page is asked again for fewer."""
     for start in range(low, high + 1, range_size):
         ranges = [(start, min(start + range_size - 1, high))]
         while ranges:
@@ -301,7 +302,7 @@ def _count_misfits(database: Database, sql: str) -> MisfitCount:
 
 
 def count_misfits(database: Database, description: str) -> MisfitCount:
-    """The rows of one kind of `MISFITS`."""
+    """The rows of one kind of `MISFIT_QUERIES`."""
     return _count_misfits(database, MISFIT_QUERIES[description])
 
 
@@ -321,7 +322,7 @@ def stray_changes(database: Database) -> list[int]:
 
 
 def sighting_ids(database: Database, *, after_id: int, limit: int) -> list[int]:
-    """The keys of the next `most` sightings, in order."""
+    """The keys of the next `limit` sightings, in order."""
     return [r[0] for r in database.rows("SELECT id FROM sightings WHERE id > ? ORDER BY id LIMIT ?", after_id, limit)]
 
 

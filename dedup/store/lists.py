@@ -64,7 +64,7 @@ class ClusterListRow(NamedTuple):
 
 
 class MemberListRow(NamedTuple):
-    """An article of a cluster; of the representative `relation` is empty. `via`: the page by way of which it belongs there."""
+    """An article of a cluster; of the representative `relation` is empty. `via_url`: the page by way of which it belongs there."""
 
     url: str
     title: str

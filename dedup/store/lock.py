@@ -35,8 +35,8 @@ _log = logging.getLogger("dedup")
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
-    """What the lock's file says: `holder` as it calls itself, where it reports (a path, or empty), what it is `doing` (or
-    empty). Of a process that was killed the file still says so. `mute`: it runs, and cannot write its reports."""
+    """What the lock's file says: `description` as it calls itself, where it reports (a path, or empty), what it does (`activity`, or
+    empty). Of a process that was killed the file still says so. `cannot_report`: it runs, and cannot write its reports."""
 
     description: str
     health_path: str = ""
@@ -52,8 +52,8 @@ class LockHolder:
 
 class Lock:
     """An advisory lock on `<database>.lock` and on a byte of the database, of the open files (fcntl(2), F_OFD_SETLK): the kernel
-    releases it when the process ends, however it ends, and can be asked for it by others who do not take it themselves. `left` is what
-    the last holder left behind if it did not end by itself. Release it after every connection to the database was closed: closing a
+    releases it when the process ends, however it ends, and can be asked for it by others who do not take it themselves. `previous_holder`
+    is what the last holder left behind if it did not end by itself. Release it after every connection to the database was closed: closing a
     descriptor of the database drops the locks of SQLite."""
 
     def __init__(self, database: str, purpose: str) -> None:

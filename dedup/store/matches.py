@@ -61,7 +61,7 @@ def of_texts(database: Database, texts: Iterable[int]) -> dict[tuple[int, int], 
 
 
 def matched_articles(database: Database, *, all_revisions: bool = False) -> list[ArticleRow]:
-    """Articles whose text another page shows too, or that a stored match names: each page's current one, or with `every`
+    """Articles whose text another page shows too, or that a stored match names: each page's current one, or with `all_revisions`
     all its revisions."""
     return [
         article_from_row(r)
@@ -115,7 +115,7 @@ def update(transaction: Transaction, matches: Iterable[Match]) -> None:
     """Give stored pairs another relation and another share of quoted characters."""
     transaction.execute_many(
         "UPDATE matches SET relation = ?, quoted_share = ? WHERE text_a_id = ? AND text_b_id = ?",
-        ((m.relation, m.scores.quoted, m.a, m.b) for m in matches),
+        ((m.relation, m.scores.quoted_share, m.a, m.b) for m in matches),
     )
 
 
@@ -126,8 +126,8 @@ def insert(transaction: Transaction, matches: Iterable[Match], recipe: str, foun
         " quoted_share, masked_boilerplate, match_recipe, confirmed_at)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            (m.a, m.b, m.relation, n.similarity, n.containment, n.coverage, n.shared, n.longest, n.quoted,
-             json.dumps(n.masked, ensure_ascii=False), recipe, found_at)
+            (m.a, m.b, m.relation, n.similarity, n.containment, n.coverage, n.shared_characters, n.longest_passage, n.quoted_share,
+             json.dumps(n.masked_boilerplate, ensure_ascii=False), recipe, found_at)
             for m in matches for n in (m.scores,)
         ),
     )  # fmt: skip
@@ -155,6 +155,6 @@ def delete_all(transaction: Transaction) -> None:
 
 
 def match_from_row(row: tuple[Any, ...]) -> Match:
-    """A row of `MATCH`."""
+    """A row of `MATCH_COLUMNS`."""
     masked = tuple(json.loads(row[9])) if row[9] != "[]" else ()
     return Match(row[0], row[1], row[2], MatchScores(row[3], row[4], row[5], row[6], row[7], row[8], masked))

@@ -144,8 +144,9 @@ class _Batch:
         key = incident_key(incident, report_count)
         row_id, self._next_id = self._next_id, self._next_id + 1
         self._alerts.append(
-            (row_id, alert_id(rule.name, key), rule.name, key, template.topic, template.kind, template.severity, template.url, template.title, template.publisher, template.at,
-             as_json(template.details), as_json(template.payload | {"times": report_count}), self._now, incident)
+            (row_id, alert_id(rule.name, key), rule.name, key, template.topic, template.kind, template.severity, template.url,
+             template.title, template.publisher, template.at, as_json(template.details),
+             as_json(template.payload | {"times": report_count}), self._now, incident)
         )  # fmt: skip
         channels = {d.channel: None for of_alert in store.alerts.deliveries(self._transaction, members).values() for d in of_alert}
         digest_reason = "incident" if delivery.digest_reason == "backlog" else delivery.digest_reason

@@ -16,8 +16,7 @@ from urllib.parse import quote
 from dedup.errors import DatabaseUnreadableError
 from dedup.files import disk_errors
 from dedup.files.protected import SQLITE_MAGIC
-from dedup.store.corruption import SQLITE_ERRORS
-from dedup.store.corruption import to_dedup_error
+from dedup.store.corruption import SQLITE_ERRORS, to_dedup_error
 from dedup.store.descriptors import shared_descriptor
 
 APPLICATION_ID = 0x6464_7570
@@ -37,8 +36,8 @@ _SIDE_SUFFIXES = (".lock", ".index", ".passages", ".search", "-wal")
 
 def require_dedup_database(path: str, *, allow_damaged: bool = False) -> None:
     """Raise DatabaseUnreadableError for what is at `path` and is no database of dedup, and DatabaseDamagedError for one that cannot be
-    known any more. An empty file is fine; so is nothing, or a link to where a file can be made; and with `damaged`, a file that SQLite
-    does not know.
+    known any more. An empty file is fine; so is nothing, or a link to where a file can be made; and with `allow_damaged`, a file that
+    SQLite does not know.
 
     Nothing is written, and nothing waits: not for a pipe, and not for another program.
     """

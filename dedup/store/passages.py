@@ -15,7 +15,7 @@ def publishers(database: Database, texts: Iterable[int]) -> dict[int, int]:
 
 
 def first_followers(database: Database, texts: Iterable[int], limit: int | None) -> dict[int, list[int]]:
-    """Text → the earliest `most` texts that it represents in the passage index (None: all of them); texts that represent none are left
+    """Text → the earliest `limit` texts that it represents in the passage index (None: all of them); texts that represent none are left
     out."""
     select = "SELECT w.id, f.follower_id FROM wanted w CROSS JOIN followers f ON f.leader_id = w.id"
     if limit is not None:
@@ -26,7 +26,7 @@ def first_followers(database: Database, texts: Iterable[int], limit: int | None)
 
 
 def all_fingerprints(database: Database, after_id: int = 0) -> Iterator[tuple[int, bytes]]:
-    """(text, the packed keys under which it stands for a story) in order of the keys, from the text after `beyond`."""
+    """(text, the packed keys under which it stands for a story) in order of the keys, from the text after `after_id`."""
     yield from database.connection.execute(
         "SELECT text_id, fingerprints FROM text_fingerprints WHERE text_id > ? ORDER BY text_id", (after_id,)
     )

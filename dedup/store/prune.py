@@ -40,7 +40,7 @@ def latest_crawl(database: Database, until: str) -> str | None:
 
 
 def pages_with_several_states(database: Database, after_id: int, limit: int) -> list[int]:
-    """The next `most` pages after one, in order of their keys, that have more than one state."""
+    """The next `limit` pages after one, in order of their keys, that have more than one state."""
     sql = "SELECT page_id FROM revisions WHERE page_id > ? GROUP BY page_id HAVING count(*) > 1 ORDER BY page_id LIMIT ?"
     return [r[0] for r in database.rows(sql, after_id, limit)]
 
@@ -127,7 +127,7 @@ def release_pages(database: WritableDatabase, progress: Callable[[int], None]) -
 
 def vacuum(database: Database) -> int:
     """Write the whole database anew, without free pages and so that those to come can be given back in steps. Returns by how
-    many bytes it is smaller. Raises NoRoomError, and KeyboardInterrupt where that arrives: all is as it was then."""
+    many bytes it is smaller. Raises NotEnoughSpaceError, and KeyboardInterrupt where that arrives: all is as it was then."""
     bytes_before = _size_bytes(database)
     needed_bytes = 2 * (bytes_before - free_bytes(database))  # a copy, and the log by which that takes the place of what was there
     folder = os.path.dirname(os.path.realpath(database.path))

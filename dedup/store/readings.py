@@ -66,8 +66,8 @@ def stale_candidates_of_pages(database: Database, pages: Iterable[int]) -> list[
 def stale_candidates_of_sightings(database: Database, sightings: Iterable[int]) -> list[StaleCandidate]:
     """Those of these sightings."""
     select = (
-        f"SELECT {_STALE_CANDIDATE_COLUMNS} FROM wanted w CROSS JOIN sightings s ON s.id = w.id CROSS JOIN readings d ON d.sighting_id = s.id"
-        f" WHERE d.check_status = 'mismatched' AND d.status = 'counted' AND {_MAY_BE_STALE}"
+        f"SELECT {_STALE_CANDIDATE_COLUMNS} FROM wanted w CROSS JOIN sightings s ON s.id = w.id"
+        f" CROSS JOIN readings d ON d.sighting_id = s.id WHERE d.check_status = 'mismatched' AND d.status = 'counted' AND {_MAY_BE_STALE}"
     )
     return [StaleCandidate(*r) for r in database.select_by_ids(sightings, select)]
 
@@ -99,7 +99,7 @@ def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
 
 
 def update(transaction: Transaction, rows: Iterable[Row]) -> None:
-    """Readings made again: rows as `insert_readings` takes them."""
+    """Readings made again: rows as `insert` takes them."""
     transaction.execute_many(
         "UPDATE readings SET alias_id = ?, metadata_id = ?, status = ?, check_status = ?, check_cause = ?, claimed_digest = ?,"
         " digest_recipe = ?,"

@@ -55,7 +55,7 @@ def _enqueue(transaction: Transaction, files: Iterable[int]) -> None:
 
 def list_queued(database: Database, directory: int, after_id: int, limit: int) -> list[tuple[int, bytes, bytes, FileStamp]]:
     """(file, folder, name, recorded state) of queued files of a crawl directory that are not gone, by key, from the one after
-    `beyond`; at most `most`."""
+    `after_id`; at most `limit`."""
     rows = database.rows(
         "SELECT f.id, f.folder, f.name, f.size, f.mtime_ns, f.inode, f.ctime_ns FROM reread_queue q CROSS JOIN files f ON f.id = q.file_id"
         " WHERE q.file_id > ? AND f.directory_id = ? AND f.gone = 0 ORDER BY q.file_id LIMIT ?",

@@ -27,9 +27,9 @@ RecordedFile = tuple[bytes, int, int, int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """One path under a crawl directory as last recorded. `content` None: it could not be read. `pruned`: it is gone, and so is the
-    body that it held last. `reading`: the key of what it holds now, None for a fault. `stale`: what of its content is still to be read
-    again by the settings in force."""
+    """One path under a crawl directory as last recorded. `content_digest` None: it could not be read. `is_pruned`: it is gone, and so is
+    the body that it held last. `reading_id`: the key of what it holds now, None for a fault. `reread_digest`: what of its content is still
+    to be read again by the settings in force."""
 
     id: int
     stamp: FileStamp
@@ -43,7 +43,7 @@ class FileRow:
 
 @dataclass(frozen=True, slots=True)
 class FileReadingRow:
-    """One reading of a file, with the crawl that it showed. `crawled_at_from` is where this reading has the crawl time from."""
+    """One reading of a file, with the crawl that it showed. `crawled_at_source` is where this reading has the crawl time from."""
 
     id: int
     sighting_id: int
@@ -77,8 +77,9 @@ class StateBody:
 
 @dataclass(frozen=True, slots=True)
 class RetentionState:
-    """A state of a page as a rule of retention sees it. `first` and `last` are the crawls that showed it and count (None: no such
-    one), `seen` the last crawl of any standing; `current`: the page shows it now; `there`: a file that is there holds it."""
+    """A state of a page as a rule of retention sees it. `first_crawled_at` and `last_crawled_at` are the crawls that showed it and count
+    (None: no such one), `last_seen_at` the last crawl of any standing; `is_current`: the page shows it now; `has_file`: a file that is
+    there holds it."""
 
     page_id: int
     revision_id: int
@@ -127,7 +128,7 @@ class StaleCandidate:
 
 
 class FirstCrawl(NamedTuple):
-    """A revision with the digest of its state and the first counted crawl that showed it; `pruned`: its body was let go."""
+    """A revision with the digest of its state and the first counted crawl that showed it; `is_pruned`: its body was let go."""
 
     revision_id: int
     digest: bytes
@@ -196,8 +197,8 @@ class TextRow:
 
 @dataclass(frozen=True, slots=True)
 class BoilerplateRow:
-    """A passage that a publisher's articles share: `passage` normalised, `shown` as it stood in one of them; learned from so
-    many `articles` (0: told by hand)."""
+    """A passage that a publisher's articles share: `passage` normalised, `example` as it stood in one of them; learned from
+    `article_count` articles (0: entered by hand)."""
 
     name: str
     publisher: str
@@ -259,8 +260,8 @@ class ChangeRow:
 
 @dataclass(frozen=True, slots=True)
 class StoredChange:
-    """A change as stored, by its later sighting: the earlier one, the two revisions, what it was worked out from (`past` None: it was
-    never judged), and the judgement."""
+    """A change as stored, by its later sighting: the earlier one, the two revisions, what it was worked out from (`page_history` None: it
+    was never judged), and the judgement."""
 
     previous_sighting_id: int
     returned: bool
@@ -271,7 +272,7 @@ class StoredChange:
 
 @dataclass(frozen=True, slots=True)
 class ClassificationRow:
-    """A stored judgement: columns `kind` to `judged_by` of a change."""
+    """A stored judgement: columns `kind` to `classified_by` of a change."""
 
     kind: str | None = None
     severity: str | None = None
@@ -286,8 +287,8 @@ class ClassificationRow:
 
 @dataclass(frozen=True, slots=True)
 class ClassifiedChange:
-    """A change of a page with its judgement (`kind` None: it has none), as told in a feed; states are their digests; `stealth` and
-    `corrected` are 0 or 1; `channels`, `evidence` and `fields` are JSON."""
+    """A change of a page with its judgement (`kind` None: it has none), as told in a feed; states are their digests; `silent` and
+    `corrected` are 0 or 1; `parts`, `evidence` and `fields` are JSON."""
 
     sighting_id: int
     page_id: int
@@ -313,8 +314,8 @@ class ClassifiedChange:
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """An alert as it is kept. `name` is what it is known by; `details` and `told` are what its event brought (see dedup.rules.Event);
-    `pages`: it tells of an incident on so many pages."""
+    """An alert as it is kept. `public_id` is what it is known by; `details` and `payload` are what its event brought (see
+    dedup.rules.Event); `page_count`: it tells of an incident on so many pages."""
 
     id: int
     public_id: str
@@ -339,7 +340,8 @@ class AlertRow:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
-    """An alert on its way to a channel; `state` is pending, sent, dead or withdrawn, `digest` why it is told together with others."""
+    """An alert on its way to a channel; `status` is pending, sent, dead or withdrawn, `digest_reason` why it is told together with
+    others."""
 
     id: int
     alert_id: int
@@ -358,7 +360,7 @@ class DeliveryRow:
 
 @dataclass(frozen=True, slots=True)
 class MistimedDelivery:
-    """A pending delivery whose due time was set when the clock was ahead; `failed`: it waits for another attempt."""
+    """A pending delivery whose due time was set when the clock was ahead; `is_retry`: it waits for another attempt."""
 
     id: int
     alert_id: int
@@ -414,7 +416,7 @@ class SearchDocument:
 
 @dataclass(frozen=True, slots=True)
 class SearchHitRow:
-    """A revision as search results show it, by its last counted crawl; `current`: its page shows it now, `body` is None where it was
+    """A revision as search results show it, by its last counted crawl; `is_current`: its page shows it now, `body` is None where it was
     pruned."""
 
     id: int
@@ -431,8 +433,8 @@ class SearchHitRow:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryRow:
-    """A crawl directory that the database knows: `files` of it that are there, and files that are `gone`. `scanned_at`: the end of the last
-    scan of all of it; `forgotten_at`: when it was retired."""
+    """A crawl directory that the database knows: `file_count`: its files that are there; `gone_count`: those that are
+    gone. `scanned_at`: the end of the last scan of all of it; `retired_at`: when it was retired."""
 
     id: int
     path: bytes

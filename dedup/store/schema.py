@@ -553,7 +553,7 @@ def _statements(script: str) -> list[str]:
 def require_sqlite() -> None:
     """Raises SqliteTooOldError where STRICT tables are not to be had."""
     if sqlite3.sqlite_version_info < MIN_SQLITE_VERSION:
-        raise SqliteTooOldError(found=sqlite3.sqlite_version, needed=".".join(map(str, MIN_SQLITE_VERSION)))
+        raise SqliteTooOldError(version=sqlite3.sqlite_version, needed=".".join(map(str, MIN_SQLITE_VERSION)))
 
 
 def unknown_migrations(db: Database) -> list[str]:
@@ -594,7 +594,7 @@ ObjectKind = Literal["table", "index", "trigger", "view"]
 
 @dataclass(frozen=True, slots=True)
 class SchemaDifference:
-    """An object of the database's schema that is `missing`, or other than the migrations make it; `sql` makes it as they do."""
+    """An object of the database's schema that is `is_missing`, or other than the migrations make it; `sql` makes it as they do."""
 
     kind: ObjectKind
     name: str

@@ -35,7 +35,7 @@ _HIT_QUERY = (
 
 
 def revisions_after(database: Database, after_id: int, limit: int, max_characters: float = math.inf) -> list[SearchDocument]:
-    """The next `most` revisions after a key, in order of their keys; fewer where their bodies come to so many characters."""
+    """The next `limit` revisions after a key, in order of their keys; fewer where their bodies come to so many characters."""
     return _documents(
         database, _limited_rows(database, max_characters, f"{_DOCUMENT_QUERY} WHERE r.id > ? ORDER BY r.id LIMIT ?", after_id, limit)
     )
@@ -84,7 +84,7 @@ def last_log_id(database: Database) -> int:
 
 
 def log_entries_after(database: Database, position: int, limit: int) -> list[tuple[int, int]] | None:
-    """The next (place, revision) that went or changed; None where what came after `place` is not known any more, or `place` is not
+    """The next (place, revision) that went or changed; None where what came after `position` is not known any more, or `position` is not
     of this database's past."""
     first_id, last_id = database.row("SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM revision_log") or (1, 0)
     if not first_id - 1 <= position <= last_id:
@@ -95,7 +95,7 @@ def log_entries_after(database: Database, position: int, limit: int) -> list[tup
 
 
 def state_digests(database: Database) -> Iterator[tuple[int, bytes]]:
-    """(revision, the first `STATE_BYTES` of its state's digest) of all revisions, in no order; bodies are not read."""
+    """(revision, the first `DIGEST_PREFIX_BYTES` of its state's digest) of all revisions, in no order; bodies are not read."""
     yield from database.connection.execute(f"SELECT id, substr(digest, 1, {DIGEST_PREFIX_BYTES}) FROM revisions INDEXED BY {_STATE_INDEX}")
 
 

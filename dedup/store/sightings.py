@@ -98,7 +98,7 @@ def mismatches_of_pages(database: Database, pages: Iterable[int]) -> set[tuple[i
 
 
 def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
-    """Rows (id, page, crawl time, revision, then what its readings make of it: see `Worth`)."""
+    """Rows (id, page, crawl time, revision, then what its readings make of it: see `MergedReadings`)."""
     transaction.execute_many(
         "INSERT INTO sightings (id, page_id, crawled_at, revision_id, status, check_status, check_cause, metadata_id,"
         " crawled_at_source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",

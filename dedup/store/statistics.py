@@ -78,7 +78,8 @@ def articles_by_publisher(database: Database, period: Period) -> list[Row]:
             database,
             period,
             "SELECT v.publisher, count(*), coalesce(sum(k.others), 0), coalesce(sum(1 - k.others), 0)"
-            f" FROM summaries v LEFT JOIN ({copies_sql}) k ON k.page_id = v.page_id WHERE {_ARRIVED_IN_PERIOD} GROUP BY 1 ORDER BY 2 DESC, 1",
+            f" FROM summaries v LEFT JOIN ({copies_sql}) k ON k.page_id = v.page_id WHERE {_ARRIVED_IN_PERIOD}"
+            " GROUP BY 1 ORDER BY 2 DESC, 1",
         )
     )
 

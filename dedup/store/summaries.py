@@ -32,7 +32,7 @@ class ClusterableArticle:
 
 
 class SummaryRow(NamedTuple):
-    """A row of `summaries`, but for `place`."""
+    """A row of `summaries`, but for `cluster_role`."""
 
     page_id: int
     publisher: str
@@ -197,7 +197,7 @@ def count_changes(database: Database, pages: Iterable[int]) -> dict[int, tuple[i
 
 
 def upsert(transaction: Transaction, rows: Iterable[SummaryRow]) -> None:
-    """Insert or update these summaries; `place` stays as it was."""
+    """Insert or update these summaries; `cluster_role` stays as it was."""
     transaction.connection.executemany(
         "INSERT INTO summaries (page_id, publisher, published_at, first_crawled_at, last_crawled_at, check_status, check_cause,"
         " revisions, sightings,"
@@ -211,7 +211,7 @@ def upsert(transaction: Transaction, rows: Iterable[SummaryRow]) -> None:
 
 
 def page_ids(database: Database, *, after_id: int, limit: int) -> list[int]:
-    """The keys of the next `most` pages, in order."""
+    """The keys of the next `limit` pages, in order."""
     return [r[0] for r in database.rows("SELECT id FROM pages WHERE id > ? ORDER BY id LIMIT ?", after_id, limit)]
 
 
@@ -257,7 +257,7 @@ def member_rows(database: Database, ids: Collection[int]) -> set[MemberRow]:
 
 
 def replace_clusters(transaction: Transaction, rows: Collection[ClusterRow], removed_ids: Iterable[int]) -> None:
-    """Write these; those that are `gone` go with their members."""
+    """Write these; those that are `removed_ids` go with their members."""
     transaction.connection.executemany("DELETE FROM clusters WHERE page_id = ?", ((c,) for c in removed_ids))
     names = ClusterRow._fields
     assignments = ", ".join(f"{name} = excluded.{name}" for name in names[1:])
@@ -267,7 +267,7 @@ def replace_clusters(transaction: Transaction, rows: Collection[ClusterRow], rem
 
 
 def replace_members(transaction: Transaction, rows: Collection[MemberRow], removed: Iterable[MemberRow]) -> None:
-    """Write these, once those that are `gone` are."""
+    """Write these, once those that are `removed` are."""
     transaction.connection.executemany(
         "DELETE FROM cluster_members WHERE cluster_id = ? AND page_id = ?", ((m.cluster_id, m.page_id) for m in removed)
     )

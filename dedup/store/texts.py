@@ -130,7 +130,7 @@ def lengths(database: Database, texts: Iterable[int]) -> dict[int, int]:
 
 
 def all_signatures(database: Database, after_id: int = 0) -> Iterator[tuple[int, bytes]]:
-    """(text, signature) of every text long enough for near duplicates, in order of the keys, from the one after `beyond`."""
+    """(text, signature) of every text long enough for near duplicates, in order of the keys, from the one after `after_id`."""
     yield from database.connection.execute(
         "SELECT id, signature FROM texts WHERE id > ? AND signature IS NOT NULL ORDER BY id", (after_id,)
     )
@@ -178,7 +178,7 @@ def url(database: Database, text: int) -> str | None:
 
 
 def articles(database: Database, text: int, *, all_revisions: bool = False) -> list[ArticleRow]:
-    """Articles with this text: of pages that show it now, or with `every` in any revision."""
+    """Articles with this text: of pages that show it now, or with `all_revisions` in any revision."""
     return [article_from_row(r) for r in database.rows(ARTICLE_QUERIES[all_revisions] + " WHERE r.text_id = ? ORDER BY p.url", text)]
 
 
@@ -206,7 +206,7 @@ def set_quoted_masks(transaction: Transaction, rows: Iterable[tuple[int, bytes]]
 
 
 def release_digests(transaction: Transaction, texts: Iterable[int]) -> None:
-    """Texts that other rows will stand for: see `hand_over_texts`."""
+    """Texts that other rows will stand for: see `replace`."""
     transaction.execute_many("UPDATE texts SET digest = randomblob(16) WHERE id = ?", ((t,) for t in texts))
 
 
@@ -219,7 +219,7 @@ def replace(transaction: Transaction, rows: Iterable[tuple[int, int]]) -> None:
 
 
 def delete_unshown(transaction: Transaction) -> None:
-    """Forget texts that no revision has any more; after `drop_matches`, and with indexes that begin anew."""
+    """Forget texts that no revision has any more; after `matches.delete_all`, and with indexes that begin anew."""
     transaction.execute("DELETE FROM texts WHERE NOT EXISTS (SELECT 1 FROM revisions WHERE text_id = texts.id)")
 
 
@@ -241,7 +241,7 @@ def clear_signature(transaction: Transaction, text: int) -> None:
 
 
 def article_from_row(row: tuple[Any, ...]) -> ArticleRow:
-    """A row of `_ARTICLE`."""
+    """A row of `_ARTICLE_QUERY`."""
     return ArticleRow(
         row[0],
         row[1],

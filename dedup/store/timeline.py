@@ -34,7 +34,7 @@ class RunStart(NamedTuple):
 
 
 class PositionedChange(NamedTuple):
-    """A stored change with the position of its later sighting. `incomplete`: the bodies could not be compared."""
+    """A stored change with the position of its later sighting. `is_incomplete`: the bodies could not be compared."""
 
     sighting_id: int
     position: Position
@@ -139,7 +139,7 @@ def change_after(database: Database, page: int, position: Position) -> Positione
 
 
 def state_changes_after(database: Database, page: int, position: Position, limit: int) -> list[Position]:
-    """The positions of the next `most` stored changes of state."""
+    """The positions of the next `limit` stored changes of state."""
     sql = (
         f"SELECT c.at, r.digest {_CHANGE_JOINS} WHERE c.page_id = ?1 AND {_IS_STATE_CHANGE} AND c.at >= ?2 AND (c.at > ?2 OR r.digest > ?3)"
     )
@@ -147,7 +147,7 @@ def state_changes_after(database: Database, page: int, position: Position, limit
 
 
 def run_starts_before(database: Database, page: int, position: Position, limit: int) -> list[RunStart]:
-    """The beginnings of the last `most` runs that a stored change leads to, the latest first."""
+    """The beginnings of the last `limit` runs that a stored change leads to, the latest first."""
     sql = f"SELECT c.at, r.digest, c.returned {_CHANGE_JOINS} WHERE c.page_id = ?1 AND {_IS_STATE_CHANGE}"
     sql += f" AND c.at <= ?2 AND (c.at < ?2 OR r.digest < ?3) {_CHANGES_DESCENDING} LIMIT ?4"
     return [RunStart((r[0], r[1]), bool(r[2])) for r in database.rows(sql, page, *position, limit)]

@@ -3,7 +3,7 @@
 SQLite copies any log with sound frames into the file of its name. One that a killed process left, beside a backup that was
 copied over the database since, would be copied over pages that it does not fit, and the backup would be lost too. So every
 transaction of the program counts in the header of the database (`PRAGMA user_version`, which begins at a random number), and the
-first count of the log must go on from that of the file. A backup bears a mark in the count's place (`BACKUP`) until a writer opens
+first count of the log must go on from that of the file. A backup bears a mark in the count's place (`BACKUP_COUNT`) until a writer opens
 it: no log is its own. https://www.sqlite.org/fileformat2.html
 """
 
@@ -33,7 +33,7 @@ def read_commit_count(path: str) -> int:
 def is_foreign(path: str, *, has_writer: bool) -> bool:
     """Whether the log beside a database holds frames that SQLite would copy into it and that do not go on from it.
 
-    `written`: somebody writes now. The file may then be beyond what was read of the log a moment before.
+    `has_writer`: somebody writes now. The file may then be beyond what was read of the log a moment before.
     """
     try:
         with open(path + "-wal", "rb") as log:
@@ -52,7 +52,7 @@ def is_foreign(path: str, *, has_writer: bool) -> bool:
 
 
 def _commit_count_range(fd: int, *, to_end: bool) -> tuple[int, int] | None:
-    """The first and the last count in the committed frames of a log (the first alone unless `whole`); None where there is none."""
+    """The first and the last count in the committed frames of a log (the first alone unless `to_end`); None where there is none."""
     header = os.pread(fd, _LOG_HEADER.size, 0)
     if len(header) < _LOG_HEADER.size or not _is_valid_header(header):
         return None

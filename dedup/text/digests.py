@@ -61,7 +61,7 @@ _CLAIM_PATTERN = re.compile(r"(?:[A-Za-z][A-Za-z0-9_-]{0,15}:)?([0-9a-fA-F]{16,1
 
 class BodySegment(NamedTuple):
     """One stretch of an article's text up to a possible end of the body (at offset `end`, beginning where the stretch before
-    ended): `escaped` as in the file, `plain` unescaped."""
+    ended): `escaped` as in the file, `unescaped` unescaped."""
 
     end: int
     escaped: str

@@ -79,7 +79,7 @@ class FoldedTexts:
 
 
 def fold_batches(texts: Iterable[str]) -> Iterator[FoldedTexts]:
-    """The texts folded, order kept, so many at a time that they have `BATCH_CHARACTERS` characters."""
+    """The texts folded, order kept, so many at a time that they have `MAX_BATCH_CHARACTERS` characters."""
     batch: list[str] = []
     size = 0
     for text in texts:
@@ -123,7 +123,7 @@ def alphanumeric_flags() -> bytes:
 
 @lru_cache(maxsize=1)
 def alphanumeric_mask() -> NDArray[np.bool_]:
-    """`kept_codes` as an array, for choosing from code points."""
+    """`alphanumeric_flags` as an array, for choosing from code points."""
     import numpy as np
 
     return np.frombuffer(alphanumeric_flags(), np.bool_)
@@ -170,7 +170,7 @@ def to_unicode_form(form: Literal["NFC", "NFKC"], text: str) -> str:
 
 @lru_cache(maxsize=2)
 def _form_of_runs(form: Literal["NFC", "NFKC"], text: str) -> str:
-    """`unicode_form` of a text with long runs. The latest two are cached: two states of a page are normalised several times each."""
+    """`to_unicode_form` of a text with long runs. The latest two are cached: two states of a page are normalised several times each."""
     return unicodedata.normalize(form, _LONG_RUN.sub(_order_marks, text))
 
 
@@ -288,5 +288,5 @@ _JSON_TABLE = _JsonTable()
 
 
 def to_printable_block(text: str) -> str:
-    """Like `printable`, over several lines: line ends stay, a tab is four blanks."""
+    """Like `to_printable`, over several lines: line ends stay, a tab is four blanks."""
     return "\n".join(line.replace("\t", "    ").translate(_PRINTABLE_TABLE) for line in text.split("\n"))

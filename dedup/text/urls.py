@@ -2,7 +2,7 @@
 
 Site rules come first (a pattern and a template, for sites that serve one article under several addresses); what no rule
 knows is normalised in the general way: RFC 3986 through w3lib, https for http, no credentials, default port, fragment or
-tracking parameters, query parameters sorted. `Canonicaliser.canonical` is idempotent.
+tracking parameters, query parameters sorted. `Canonicaliser.canonicalise` is idempotent.
 """
 
 from __future__ import annotations

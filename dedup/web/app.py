@@ -35,7 +35,7 @@ def create_app(settings: Settings, token: str = "") -> Starlette:
         status = error.status_code if isinstance(error, HTTPException) else 500
         title = {404: "There is nothing at this address"}.get(status, "This did not work")
         content = {"error": {"status": status, "title": title, "message": "", "remedy": ""}}
-        return renderer.render(Page("failed.html", title, content, {"choices": []}, status), "", request)
+        return renderer.render(Page("error.html", title, content, {"page_urls": []}, status), "", request)
 
     def serve_static(request: Request) -> Response:
         name = request.path_params["name"]

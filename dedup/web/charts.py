@@ -20,7 +20,7 @@ MAX_ROWS = 24
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """Something at a time (ISO 8601), in a row (from 1); `full` or hollow; `told` of it in words."""
+    """Something at a time (ISO 8601), in a row (from 1); filled or hollow; `description` in words."""
 
     at: str
     row: int
@@ -38,7 +38,7 @@ def timeline_chart(points: Sequence[Point], rows: int, title: str, description: 
     positions = [AXIS_LEFT + (AXIS_RIGHT - AXIS_LEFT) * ((s - first) / (last - first) if last > first else 0.5) for s in seconds]
     height = (rows + 1) * ROW_HEIGHT
     elements = [
-        _SVG.format(kind="steps", height=height, title=title, described=description),
+        _SVG.format(kind="steps", height=height, title=title, description=description),
         *(
             _LANE.format(y=row * ROW_HEIGHT, x1=f"{AXIS_LEFT - 1.5}%", x2=f"{AXIS_RIGHT + 1}%", row=row, below=row * ROW_HEIGHT + 5)
             for row in range(1, rows + 1)
@@ -51,15 +51,15 @@ def timeline_chart(points: Sequence[Point], rows: int, title: str, description: 
             elements.append(_LINE.format(kind="step", x1=f"{x2:.2f}%", y1=y1, x2=f"{x2:.2f}%", y2=y2))
     for position, p in zip(positions, points, strict=True):
         elements.append(
-            _DOT.format(x=f"{position:.2f}%", y=p.row * ROW_HEIGHT, kind="full" if p.is_filled else "hollow", told=p.description)
+            _DOT.format(x=f"{position:.2f}%", y=p.row * ROW_HEIGHT, kind="full" if p.is_filled else "hollow", label=p.description)
         )
     return Markup("").join([*elements, Markup("</svg>")])
 
 
 _SVG = Markup(
     '<svg class="chart {kind}" role="img" width="100%" height="{height}" aria-label="{title}">'
-    "<title>{title}</title><desc>{described}</desc>"
+    "<title>{title}</title><desc>{description}</desc>"
 )  # fmt: skip
 _LANE = Markup('<line class="lane" x1="{x1}" y1="{y}" x2="{x2}" y2="{y}"/><text class="label" x="0.5%" y="{below}">{row}</text>')
 _LINE = Markup('<line class="{kind}" x1="{x1}" y1="{y1}" x2="{x2}" y2="{y2}"/>')
-_DOT = Markup('<circle class="{kind}" cx="{x}" cy="{y}" r="5"><title>{told}</title></circle>')
+_DOT = Markup('<circle class="{kind}" cx="{x}" cy="{y}" r="5"><title>{label}</title></circle>')

@@ -72,7 +72,7 @@ def format_time(iso: str | None, zone: ZoneInfo, *, seconds: bool = False) -> Ma
     except ValueError:
         return format_line(iso)
     text = times.format_time(local_time, with_seconds=seconds)
-    return Markup('<time datetime="{iso}" title="{iso}">{told}</time>').format(iso=iso, told=text)
+    return Markup('<time datetime="{iso}" title="{iso}">{label}</time>').format(iso=iso, label=text)
 
 
 def format_number(value: float | None, digits: int = 0) -> str:
@@ -81,7 +81,7 @@ def format_number(value: float | None, digits: int = 0) -> str:
 
 
 def format_share(value: float | None) -> str:
-    """A share as a percentage; what is not all is never told as 100 %."""
+    """A share as a percentage; less than all is never shown as 100 %."""
     if value is None:
         return "–"
     return f"{min(value * 100, 99.9) if value < 1 else 100:.0f} %" if not 0.995 <= value < 1 else "> 99 %"
@@ -115,7 +115,7 @@ def external_link(url: str) -> Markup:
     address = urls.to_display_url(url)
     if not re.match(r"https?://", address) or to_printable(address) != address or not is_web_url(address):
         return format_line(address)
-    return Markup('<a class="outward" href="{0}" rel="noreferrer noopener"><bdi>{0}</bdi></a>').format(address)
+    return Markup('<a class="external" href="{0}" rel="noreferrer noopener"><bdi>{0}</bdi></a>').format(address)
 
 
 def is_web_url(url: str) -> bool:
@@ -129,6 +129,6 @@ def format_name(name: str) -> str:
 
 
 FILTERS = {
-    "line": format_line, "block": format_block, "piece": format_fragment, "marked": format_diff, "outward": external_link, "words": format_name,
-    "number": format_number, "share": format_share, "size": format_bytes, "span": format_time_span,
+    "inline": format_line, "paragraphs": format_block, "fragment": format_fragment, "diff": format_diff, "external_link": external_link,
+    "spaced": format_name, "number": format_number, "percent": format_share, "bytes": format_bytes, "time_span": format_time_span,
 }  # fmt: skip

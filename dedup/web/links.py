@@ -66,8 +66,8 @@ def short_digest(digest: str) -> str:
     return digest.rpartition(":")[2][:DIGEST_DIGITS]
 
 
-def parse_digest(text: str, name: str = "after", problem: str = "is no place in this list; begin again without it") -> bytes:
-    """The digest that the hexadecimal digits of a parameter stand for. Raises ParameterError, which tells the `problem`."""
+def parse_digest(text: str, name: str = "cursor", problem: str = "is not a valid cursor; start again without it") -> bytes:
+    """The digest that the hexadecimal digits of a parameter stand for. Raises ParameterError with the `problem`."""
     try:
         return bytes.fromhex(text)
     except ValueError:
@@ -80,7 +80,7 @@ def encode_cursor(*values: Any) -> str:
 
 
 def decode_cursor(cursor: str, *types: type) -> tuple[Any, ...] | None:
-    """What `key` was given, of these kinds; None of an empty word. Raises ParameterError for one that it did not make."""
+    """The values that `encode_cursor` was given, of these types; None for an empty cursor. Raises ParameterError for an invalid one."""
     if not cursor:
         return None
     try:
@@ -88,5 +88,5 @@ def decode_cursor(cursor: str, *types: type) -> tuple[Any, ...] | None:
     except (ValueError, binascii.Error, RecursionError):
         values = None
     if not isinstance(values, list) or [type(v) for v in values] != list(types) or not all(map(is_storable, values)):
-        raise ParameterError(name="after", problem="is no place in this list; begin again without it")
+        raise ParameterError(name="cursor", problem="is not a valid cursor; start again without it")
     return tuple(values)

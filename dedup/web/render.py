@@ -75,11 +75,11 @@ class QueryParameters:
         if not text:
             return minimum
         if not (text.isascii() and text.isdigit() and len(text) < 12 and minimum <= int(text) <= maximum):
-            raise ParameterError(name=name, problem="is no whole number, or too great")
+            raise ParameterError(name=name, problem="is not a whole number or too large")
         return int(text)
 
     def publisher(self, name: str) -> str | None:
-        """The house that goes by a name; None where none was given."""
+        """The canonical name of a publisher; None where none was given."""
         name_printed = self.text(name)
         return self.settings.publishers.build_publishers().canonical_name(name_printed, "", "") if name_printed else None
 
@@ -90,13 +90,13 @@ class QueryParameters:
             return None
         utc = times.to_utc(text, ZoneInfo(self.settings.delivery.zone))
         if utc is None:
-            raise ParameterError(name=name, problem="is no time; write one like 2026-03-02 or 2026-03-02T09:00")
+            raise ParameterError(name=name, problem="is not a time; for example 2026-03-02 or 2026-03-02T09:00")
         return utc
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page: `told` are its figures, the same that `?format=json` gives; `more` is what only the page shows."""
+    """A page: `content` is what `?format=json` gives; `context` is what only the page shows."""
 
     template: str
     title: str
@@ -123,15 +123,15 @@ class PageRenderer:
         self._settings = settings
         self._versions = versions
         self._views = frozenset(views)
-        self._areas = [(name, told) for name, told in AREAS if name in views]
+        self._areas = [(name, label) for name, label in AREAS if name in views]
         zone = ZoneInfo(settings.delivery.zone)
         self._environment = Environment(
             loader=PackageLoader("dedup.web"), autoescape=True, undefined=StrictUndefined, finalize=filters.finalize, trim_blocks=True,
             lstrip_blocks=True, auto_reload=False,
         )  # fmt: skip
         self._environment.filters |= filters.FILTERS | {
-            "moment": lambda iso: filters.format_time(iso, zone),
-            "exact": lambda iso: filters.format_time(iso, zone, seconds=True),
+            "time": lambda iso: filters.format_time(iso, zone),
+            "time_seconds": lambda iso: filters.format_time(iso, zone, seconds=True),
         }
         self._environment.globals |= {"plural": filters.format_count, "version": __version__, "zone": settings.delivery.zone}
 
@@ -157,7 +157,7 @@ class PageRenderer:
         links = Links(request.url.path)
         query = [(name, value) for name, value in request.query_params.multi_items() if name != "format"]
         html = self._environment.get_template(result.template).render(
-            title=result.title, told=result.content, link=links, area=area, areas=self._areas, views=self._views, query=query,
+            title=result.title, content=result.content, link=links, area=area, areas=self._areas, views=self._views, query=query,
             static=lambda name: links.static(name, self._versions[name]), **result.context,
         )  # fmt: skip
         return HTMLResponse(html.encode("utf-8", "replace"), result.status, headers)
@@ -170,9 +170,9 @@ def error_page(error: DedupError) -> Page:
         if isinstance(error, kinds):
             status, title, remedy = code, heading, advice
             break
-    choices = error.facts.get("urls") if isinstance(error, AmbiguousPageError) else None
+    page_urls = error.facts.get("urls") if isinstance(error, AmbiguousPageError) else None
     content = {"error": {"status": status, "title": title, "message": str(error), "remedy": remedy}}
-    return Page("failed.html", title, content, {"choices": str(choices).split(", ") if choices else []}, status)
+    return Page("error.html", title, content, {"page_urls": str(page_urls).split(", ") if page_urls else []}, status)
 
 
 _FAILURES: tuple[tuple[type[DedupError] | tuple[type[DedupError], ...], int, str, str], ...] = (
@@ -184,6 +184,6 @@ _FAILURES: tuple[tuple[type[DedupError] | tuple[type[DedupError], ...], int, str
     (AmbiguousPageError, 404, "Several pages carry this id", "Choose one of them."),
     (UnknownRevisionError, 404, "No such revision", "The page shows which it has."),
     (RevisionPrunedError, 410, "This text was pruned", "Its digest, crawls and matches are still known; the page shows them."),
-    (RecipeChangedError, 409, "The database is not of these settings", "What is stored was measured with others."),
-    (ParameterError, 400, "This cannot be asked", ""),
+    (RecipeChangedError, 409, "Settings changed", "What is stored was measured with other settings."),
+    (ParameterError, 400, "Invalid request", ""),
 )

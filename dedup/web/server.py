@@ -18,7 +18,7 @@ MAX_THREADS = 8
 
 def load_token(settings: Settings) -> str:
     """The token that is configured, or the value of the environment variable which it names; empty: none is. Raises WebError where the
-    variable is not set or holds nothing but blanks, WebOpenError where there is no token and other machines could ask."""
+    variable is not set or holds nothing but blanks, WebExposedError where there is no token and other machines could ask."""
     configured_token, listen = settings.web.token, settings.web.listen
     name = env_variable_name(configured_token)
     token = configured_token if name is None else os.environ.get(name, "")
@@ -31,7 +31,7 @@ def load_token(settings: Settings) -> str:
 
 
 class DashboardServer:
-    """A dashboard that listens at its address already and answers once `run`. Raises WebError, WebOpenError."""
+    """A dashboard that listens at its address already and answers once `run`. Raises WebError, WebExposedError."""
 
     def __init__(self, settings: Settings, *, log: bool = False) -> None:
         listen = settings.web.listen
@@ -47,7 +47,7 @@ class DashboardServer:
         self.address = f"http://{f'[{display_host}]' if ':' in display_host else display_host}:{port}/"
 
     def run(self) -> None:
-        """Answer until `end` is called."""
+        """Answer until `stop` is called."""
         self._server.run()
 
     def stop(self) -> None:

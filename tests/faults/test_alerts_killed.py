@@ -26,7 +26,7 @@ ALERTS = 40
 _KILLED_BEFORE_MARKING = """
 import os, signal
 from dedup.alerts import delivery
-delivery.Post._mark = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+delivery.DeliveryService._record_result = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 """
 
 

@@ -190,7 +190,7 @@ with running.session(crawl, db) as session:
     for a in articles[:BEFORE]:
         a.write(crawl)
     Scan(session).run()
-    pragma = session.store._connection.execute
+    pragma = session.database.connection.execute
     pragma("PRAGMA wal_checkpoint(TRUNCATE)")
     pragma("PRAGMA wal_autocheckpoint=1")
     size = os.path.getsize(db)
@@ -328,7 +328,7 @@ def test_what_fails_while_a_folder_is_compared_is_no_fault_of_the_folder(crawl: 
     with running.session(crawl, db) as session:
         with monkeypatch.context() as patch:
             patch.setattr(scanner, "BATCH_FILES", 2)
-            patch.setattr(scanner, "record", no_room)
+            patch.setattr(scanner, "record_extractions", no_room)
             with pytest.raises(DatabaseFailedError, match="No space left on device"):
                 Scan(session).run()
             patch.setattr(WorkerPool, "submit", no_room)

@@ -22,8 +22,8 @@ from dedup.index import hashtable
 process.prepare()
 def truncated(self, *args):
     os.truncate(self.path, 0)
-    return add(self, *args)
-add, hashtable.Table.add = hashtable.Table.add, truncated
+    return insert(self, *args)
+insert, hashtable.HashTable.insert = hashtable.HashTable.insert, truncated
 """
 
 

@@ -244,13 +244,13 @@ def test_a_database_that_another_program_lets_go_of_is_written_on(crawl: Path, d
 _MAKING = """
 import sys, time
 from dedup.index import hashtable
-hashtable._ROWS = 1
-settle = hashtable.Table.settle
+hashtable._ROWS_PER_CHUNK = 1
+commit = hashtable.HashTable.commit
 def slowly(self, token, last_text):
-    settle(self, token, last_text)
+    commit(self, token, last_text)
     print("making an index", file=sys.stderr, flush=True)
     time.sleep(1)
-hashtable.Table.settle = slowly
+hashtable.HashTable.commit = slowly
 """
 
 

@@ -26,7 +26,7 @@ IN_TIME = 10.0
 
 _OFTEN = """
 from dedup.daemon import loop
-loop.TICK = 0.1
+loop.TICK_SECONDS = 0.1
 """
 """Looks at the observer more often than once a second."""
 
@@ -68,11 +68,11 @@ InotifyFD.handle_event = broken
 
 _CLOSES = """
 import os, threading
-from dedup.daemon.watch.coverage import is_instance
+from dedup.daemon.watch.coverage import is_inotify_instance
 def close():
     while True:
         with open("fifo"):
-            for fd in filter(is_instance, os.listdir("/proc/self/fd")):
+            for fd in filter(is_inotify_instance, os.listdir("/proc/self/fd")):
                 os.close(int(fd))
 threading.Thread(target=close, daemon=True).start()
 """

@@ -113,7 +113,8 @@ def _each_change_once(db: Path, told: dict[str, Any]) -> None:
             "SELECT DISTINCT a.public_id FROM alerts a JOIN deliveries d ON d.alert_id = a.id WHERE d.status = 'sent'"
         ).fetchall()
         later = connection.execute(
-            "SELECT DISTINCT a.public_id FROM alerts a JOIN deliveries d ON d.alert_id = a.id WHERE d.status = 'pending' AND a.page_count IS NOT NULL"
+            "SELECT DISTINCT a.public_id FROM alerts a JOIN deliveries d ON d.alert_id = a.id"
+            " WHERE d.status = 'pending' AND a.page_count IS NOT NULL"
         ).fetchall()
         states = dict(connection.execute("SELECT status, count(*) FROM deliveries GROUP BY 1"))
     connection.close()

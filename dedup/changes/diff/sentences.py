@@ -33,8 +33,8 @@ _CLOSING_QUOTES = {"“": "”", "‘": "’", "「": "」", "『": "』", '"': 
 
 def split_sentences(text: str) -> list[str]:
     """The sentences of a cleaned text, each with the blank or line end after it; joined they are the text. A quotation is never
-    split; a line's end is always the end of a sentence. Of a text with more than `MOST_SENTENCED` characters its beginning and its end
-    are split, and what is between them is one part."""
+    split; a line's end is always the end of a sentence. Of a text with more than `MAX_SPLIT_CHARACTERS` characters its beginning and its
+    end are split, and what is between them is one part."""
     if len(text) > MAX_SPLIT_CHARACTERS:
         begin, end = _split(text[: MAX_SPLIT_CHARACTERS // 2]), _split(text[-(MAX_SPLIT_CHARACTERS // 2) :])
         middle = begin[-1] + text[MAX_SPLIT_CHARACTERS // 2 : -(MAX_SPLIT_CHARACTERS // 2)] + end[0]

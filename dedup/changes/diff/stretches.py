@@ -1,8 +1,8 @@
 """Two texts cut for comparing: usual ones into sentences, long ones first where both are the same.
 
 Splitting and aligning sentences takes microseconds for each of them, and 10 MB can hold five million. Of texts with more than
-`MOST_SENTENCED` characters the stretches that both have are found first, by pieces of about a thousand characters. Each stretch is taken
-as one sentence; only what lies between two of them is split.
+`MAX_SPLIT_CHARACTERS` characters the stretches that both have are found first, by pieces of about a thousand characters. Each stretch is
+taken as one sentence; only what lies between two of them is split.
 """
 
 from __future__ import annotations
@@ -139,8 +139,8 @@ def _find_common_pieces(one: str, other: str) -> list[_Run]:
 
 
 def _find_cuts(text: str) -> list[int]:
-    """Where the pieces of a text begin and end: behind some windows of characters, whatever comes before those; every `_MOST` characters
-    where there is no such window."""
+    """Where the pieces of a text begin and end: behind some windows of characters, whatever comes before those; every
+    `_MAX_PIECE_CHARACTERS` characters where there is no such window."""
     import numpy as np
 
     cuts = [0]

@@ -13,7 +13,7 @@ _WATCH_LINE = re.compile(rb"^inotify wd:[0-9a-f]+ ino:([0-9a-f]+) sdev:([0-9a-f]
 
 @dataclass(frozen=True, slots=True)
 class WatchedInodes:
-    """The inodes that this process watches: `places` as (device, inode), `inodes` without the device, which some file systems
+    """The inodes that this process watches: `device_inodes` as (device, inode), `inodes` without the device, which some file systems
     (btrfs, overlays) tell otherwise here than stat(2) does."""
 
     device_inodes: frozenset[tuple[int, int]]

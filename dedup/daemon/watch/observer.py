@@ -14,7 +14,7 @@ from dedup.daemon.watch.coverage import is_inotify_instance
 
 
 class Observer(InotifyObserver):
-    """One of `_Emitter`s and a `_Reader`."""
+    """One of `_Emitter`s and a `_EventReader`."""
 
     def __init__(self) -> None:
         self._inotify_fd = self._reader = _EventReader()

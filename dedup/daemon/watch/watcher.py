@@ -64,7 +64,7 @@ _log = logging.getLogger("dedup")
 
 
 class _Handler(FileSystemEventHandler):
-    """Turns events into notes; `base` is the crawl directory's path with links resolved."""
+    """Turns events into notes; `base_path` is the crawl directory's path with links resolved."""
 
     def __init__(self, directory: CrawlDirectory, base_path: bytes, change_queue: ChangeQueue) -> None:
         self._directory, self._base_path, self._change_queue = directory, base_path, change_queue
@@ -222,7 +222,7 @@ class Watcher:
         return bool(self._unwatchable or self._unwatched_folders)
 
     def add_visited_folder(self, directory: CrawlDirectory, folder: bytes) -> None:
-        """A scan has come by a folder (relative to `root`): it should be watched."""
+        """A scan has come by a folder (relative to `directory`): it should be watched."""
         self._unchecked.append((directory.id, folder))
         if len(self._unchecked) >= CHUNK_FOLDERS:
             self._sort_unchecked()

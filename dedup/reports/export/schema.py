@@ -46,23 +46,24 @@ def parse_columns(specification: str) -> tuple[ExportColumn, ...]:
 
 ARTICLES_SCHEMA = parse_columns(
     "url, id, title, publisher, publisher_printed, author, category, published_at time, crawled_at time, first_crawled_at time,"
-    " check, cause, revision integer, current boolean, state, text, characters integer, place, pruned_at time, path, gone boolean, body"
+    " check, cause, revision integer, current boolean, state_digest, text_digest, characters integer, cluster_role, pruned_at time, path, gone boolean, body"
 )
 MATCHES_SCHEMA = parse_columns(
-    "relation, similarity real, containment real, coverage real, shared integer, longest integer, quoted real, text_a, text_b,"
+    "relation, similarity real, containment real, coverage real, shared_characters integer, longest_passage integer, quoted_share real,"
+    " text_digest_a, text_digest_b,"
     " url_a, publisher_a, published_at_a time, crawled_at_a time, url_b, publisher_b, published_at_b time, crawled_at_b time,"
     " lag_seconds real"
 )
 CLUSTERS_SCHEMA = parse_columns(
-    "cluster, url, id, title, publisher, published_at time, crawled_at time, first_crawled_at time, relation, similarity real,"
-    " coverage real, via, lag_seconds real"
+    "cluster_url, url, id, title, publisher, published_at time, crawled_at time, first_crawled_at time, relation, similarity real,"
+    " coverage real, via_url, lag_seconds real"
 )
 CHANGES_SCHEMA = parse_columns(
-    "url, title, title_before, publisher, at time, previous_at time, kind, severity, stealth boolean, corrected boolean, channels list,"
+    "url, title, title_before, publisher, at time, previous_at time, kind, severity, silent boolean, corrected boolean, parts list,"
     " evidence json, fields json, from, to, body_similarity real"
 )
 SELECTION_SCHEMA = parse_columns(
-    "url, id, title, publisher, paths list, paths_hex list, kept_url, relation, similarity real, coverage real, via, reason"
+    "url, id, title, publisher, paths list, paths_hex list, kept_url, relation, similarity real, coverage real, via_url, reason"
 )
 ALL_SCHEMAS = (ARTICLES_SCHEMA, MATCHES_SCHEMA, CLUSTERS_SCHEMA, CHANGES_SCHEMA, SELECTION_SCHEMA)
 """Every table."""

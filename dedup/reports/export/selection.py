@@ -1,7 +1,7 @@
 """Which articles to keep of a corpus, and which to drop: of articles that copy each other one is kept. Nothing is deleted.
 
 Articles are taken in the order of a rule. One that is not dropped yet is kept, and every article that matches it is dropped for it: so
-a dropped one always matches the very article that is kept in its place (or is `via` a text that does, where there are more copies than
+a dropped one always matches the very article that is kept in its place (or with the text of `via_url`, that does, where there are more copies than
 were compared), and no two that are kept match.
 """
 
@@ -22,7 +22,7 @@ from dedup.text.normalise import to_printable_path
 from dedup.text.publishers import PublisherResolver
 
 SortKey = tuple[Any, ...]
-DROP_REASONS: dict[Relation, str] = {"exact": "the same text", "near": "nearly the same text", "copy": "its passages run alike"}
+DROP_REASONS: dict[Relation, str] = {"exact": "the same text", "near": "nearly the same text", "copy": "it shares its passages"}
 """Why an article is dropped."""
 
 
@@ -77,7 +77,7 @@ KEEP_ORDERS: dict[str, Callable[[CurrentArticleRow], SortKey]] = {
 
 @dataclass(frozen=True, slots=True)
 class KeepRule:
-    """What is kept: articles that are not mismatched before those that are, then those of `prefer` in that order, then by `keep`;
+    """What is kept: articles that are not mismatched before those that are, then those of `prefer` in that order, then by `order`;
     `relations` are those that make copies."""
 
     order: str = "earliest"

@@ -40,7 +40,7 @@ class ExportFilter:
 
 
 def articles_table(database: Database, criteria: ExportFilter, *, all_revisions: bool = False, with_body: bool = True) -> ExportTable:
-    """Pages as they stand now, or `every` state of them."""
+    """Pages as they stand now, or with `all_revisions` every state of them."""
     columns = ARTICLES_SCHEMA if with_body else ARTICLES_SCHEMA[:-1]
     return ExportTable("articles", columns, _article_rows(database, criteria, all_revisions=all_revisions, with_body=with_body))
 

@@ -69,7 +69,7 @@ def write_parquet(table: ExportTable, file: BinaryIO, progress: RowProgress) -> 
         import pyarrow as arrow
         from pyarrow import parquet as format_
     except ImportError:
-        raise MissingExtraError(what="Parquet", package="pyarrow", extra="parquet") from None
+        raise MissingExtraError(feature="Parquet", package="pyarrow", extra="parquet") from None
     types = {
         "text": arrow.string(),
         "json": arrow.string(),

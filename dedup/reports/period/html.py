@@ -47,7 +47,7 @@ class ReportChart:
 
 
 def render_page(statistics: PeriodStatistics, statistics_json: str) -> Iterator[str]:
-    """The page; `figures` are the same as JSON."""
+    """The page; `statistics_json` are the same statistics as JSON."""
     environment = _environment()
     style = environment.get_template("report.css").render()
     title, period, notes = report_heading(statistics)
@@ -55,16 +55,16 @@ def render_page(statistics: PeriodStatistics, statistics_json: str) -> Iterator[
     yield from template.generate(
         title=title,
         period=period,
-        remarks=notes,
+        notes=notes,
         sections=list(report_sections(statistics)),
-        pictures={
+        charts={
             "articles": _articles_chart(statistics),
             "clusters": _cluster_growth_chart(statistics),
             "changes": _edit_delay_chart(statistics),
         },
         style=Markup(style),  # noqa: S704  it is ours
         style_digest=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-        figures=Markup(statistics_json.replace("<", "\\u003c")),  # noqa: S704  neither a tag nor a comment begins in it
+        statistics=Markup(statistics_json.replace("<", "\\u003c")),  # noqa: S704  neither a tag nor a comment begins in it
     )
     yield "\n"
 
@@ -174,11 +174,11 @@ def _edit_delay_chart(statistics: PeriodStatistics) -> ReportChart | None:
         ChartColumn(
             format_delay_range(a),
             (a.changes - a.silent, a.silent),
-            f"{format_delay_range(a)}: {a.changes:,} changes, {a.silent:,} of them stealthy",
+            f"{format_delay_range(a)}: {a.changes:,} changes, {a.silent:,} of them silent",
         )
         for a in statistics.edit_delays
     ]
     caption = "Changes of title or body by time after publication"
     highest = max(columns, key=lambda c: sum(c.values))
     svg = charts.render_columns(caption, f"The most: {highest.tooltip}.", columns, max_labels=5)
-    return ReportChart(Markup(svg), caption, _legend(("owned up to, or of no substance", "stealthy")))  # noqa: S704
+    return ReportChart(Markup(svg), caption, _legend(("marked as a correction, or not of substance", "silent")))  # noqa: S704

@@ -38,7 +38,7 @@ class PublisherRank:
 
 @dataclass(frozen=True, slots=True)
 class FollowLags:
-    """The matrix, row by row, with `named` publishers in the order of rows and columns; `others`: so many more are told together."""
+    """The matrix, row by row, with `publishers` in the order of rows and columns; `other_publishers`: the number of those that share one row."""
 
     publishers: tuple[str, ...]
     other_publishers: int
@@ -47,8 +47,8 @@ class FollowLags:
 
     @classmethod
     def from_sequences(cls, sequences: Iterable[list[tuple[str, str, bool]]], publisher: str | None = None) -> Self:
-        """Of races: (publisher, when it published first, whether that is told of), the earliest first, whose first one leads. With a
-        `house`, of those that it led or followed in."""
+        """Of races: (publisher, when it published first, whether that counts), the earliest first, whose first one leads. With a
+        `publisher`, of those that it led or followed in."""
         lag_seconds: dict[tuple[str, str], array[int]] = {}
         lead_counts: Counter[str] = Counter()
         for sequence in sequences:

@@ -15,7 +15,7 @@ from dedup.text.sanitise import escape_mentions, format_csv_cell, format_csv_row
 
 MAX_CELL_WIDTH = 44
 """Columns of a terminal that a cell takes at most, unless it is the last one."""
-CSV_COLUMNS = ("section", "publisher", "other", "hour", "kind", "severity", "url", "title", "measure", "value")
+CSV_COLUMNS = ("section", "publisher", "other_publisher", "hour", "kind", "severity", "url", "title", "measure", "value")
 
 
 def render_json(statistics: PeriodStatistics) -> Iterator[str]:
@@ -140,32 +140,42 @@ def render_csv(statistics: PeriodStatistics) -> Iterator[str]:
 
 
 def facts(statistics: PeriodStatistics) -> Iterator[Fact]:
-    """Every figure by itself. Publishers that are told together are `*`."""
-    yield from (Fact("report", x.name, v) for x in fields(statistics.header) if (v := getattr(statistics.header, x.name)) is not None)
+    """Every figure by itself. Publishers that are counted together are `*`."""
+    yield from (Fact("header", x.name, v) for x in fields(statistics.header) if (v := getattr(statistics.header, x.name)) is not None)
     for h in statistics.publishers:
-        values = {"articles": h.articles, "copies": h.copies, "own_copies": h.own_copies, "share": h.copy_share}
+        values = {"articles": h.articles, "copies": h.copies, "own_copies": h.own_copies, "copy_share": h.copy_share}
         yield from (Fact("publishers", m, v, publisher=_publisher_or_star(h.publisher)) for m, v in values.items())
     for hour in statistics.hours:
         yield Fact("hours", "articles", hour.articles, hour=hour.hour)
         yield Fact("hours", "copies", hour.copies, hour=hour.hour)
     for r in statistics.hourly_histograms:
         yield from (
-            Fact("rhythm", "articles", n, publisher=_publisher_or_star(r.publisher), hour=f"{h}") for h, n in enumerate(r.articles) if n
+            Fact("hourly_histograms", "articles", n, publisher=_publisher_or_star(r.publisher), hour=f"{h}")
+            for h, n in enumerate(r.articles)
+            if n
         )
     for c in statistics.checks:
         yield Fact("checks", "crawls", c.crawls, publisher=_publisher_or_star(c.publisher), kind=c.cause or c.check)
     yield from (Fact("clusters", name, n) for name, n in statistics.clusters.items())
-    for list_name in ("largest", "newest", "fastest"):
+    for list_name in ("largest_clusters", "newest_clusters", "fastest_clusters"):
         for t in getattr(statistics, list_name):
-            for m in ("articles", "publishers", "first_published", "last_published", "begun_at", "newest_at", "first_hour"):
+            for m in (
+                "articles",
+                "publishers",
+                "first_published_at",
+                "last_published_at",
+                "started_at",
+                "last_joined_at",
+                "first_hour_articles",
+            ):
                 yield Fact(list_name, m, getattr(t, m), publisher=t.publisher, url=t.url, title=t.title)
     for s in statistics.cluster_growth:
-        yield from (Fact("spread", "articles", n, hour=f"{seconds / 3600:g}", url=s.url, title=s.title) for seconds, n in s.points)
+        yield from (Fact("cluster_growth", "articles", n, hour=f"{seconds / 3600:g}", url=s.url, title=s.title) for seconds, n in s.points)
     for st in statistics.lags.ranks:
-        yield Fact("standings", "first", st.first, publisher=_publisher_or_star(st.publisher))
-        yield Fact("standings", "followed", st.followed, publisher=_publisher_or_star(st.publisher))
+        yield Fact("ranks", "first", st.first, publisher=_publisher_or_star(st.publisher))
+        yield Fact("ranks", "followed", st.followed, publisher=_publisher_or_star(st.publisher))
         if st.median_seconds is not None:
-            yield Fact("standings", "median_seconds", st.median_seconds, publisher=_publisher_or_star(st.publisher))
+            yield Fact("ranks", "median_seconds", st.median_seconds, publisher=_publisher_or_star(st.publisher))
     for lag in statistics.lags.matrix:
         yield Fact(
             "lags", "followed", lag.followed, publisher=_publisher_or_star(lag.leader), other_publisher=_publisher_or_star(lag.follower)
@@ -178,22 +188,22 @@ def facts(statistics: PeriodStatistics) -> Iterator[Fact]:
             other_publisher=_publisher_or_star(lag.follower),
         )
     for e in statistics.edited_pages:
-        for m in ("changes", "stealth", "last_at"):
-            yield Fact("edited", m, getattr(e, m), publisher=e.publisher, url=e.url, title=e.title)
+        for m in ("changes", "silent", "last_changed_at"):
+            yield Fact("edited_pages", m, getattr(e, m), publisher=e.publisher, url=e.url, title=e.title)
     for k in statistics.changes_by_kind:
-        yield Fact("changes", "changes", k.changes, kind=k.kind, severity=k.severity)
-        yield Fact("changes", "stealth", k.silent, kind=k.kind, severity=k.severity)
+        yield Fact("changes_by_kind", "changes", k.changes, kind=k.kind, severity=k.severity)
+        yield Fact("changes_by_kind", "silent", k.silent, kind=k.kind, severity=k.severity)
     for a in statistics.edit_delays:
         span = f"{a.begin_hours}-{a.end_hours}" if a.end_hours is not None else f"{a.begin_hours}-"
-        yield Fact("after", "changes", a.changes, hour=span)
-        yield Fact("after", "stealth", a.silent, hour=span)
-    yield Fact("after", "changes", statistics.edits_without_publication_time, kind="unknown")
-    yield Fact("after", "changes", statistics.edits_before_publication, kind="before")
+        yield Fact("edit_delays", "changes", a.changes, hour=span)
+        yield Fact("edit_delays", "silent", a.silent, hour=span)
+    yield Fact("edit_delays", "changes", statistics.edits_without_publication_time, kind="no_publication_time")
+    yield Fact("edit_delays", "changes", statistics.edits_before_publication, kind="before_publication")
     for edit in statistics.silent_edits:
         yield Fact(
-            "stealth", "at", edit.at, publisher=edit.publisher, kind=edit.kind, severity=edit.severity, url=edit.url, title=edit.title
+            "silent_edits", "at", edit.at, publisher=edit.publisher, kind=edit.kind, severity=edit.severity, url=edit.url, title=edit.title
         )
-    yield Fact("stealth", "more", statistics.more_silent_edits)
+    yield Fact("silent_edits", "more", statistics.more_silent_edits)
     yield from (Fact("faults", "files", t.files, kind=t.kind) for t in statistics.faults or ())
 
 

@@ -26,7 +26,7 @@ MAX_GROWTH_CLUSTERS = 5
 MAX_GROWTH_POINTS = 200
 """Points of a spread at most."""
 MAX_SILENT_EDITS = 20
-"""Stealth edits that are listed; the rest is counted."""
+"""Silent edits that are listed; the rest is counted."""
 MAX_PUBLISHERS = 500
 """Publishers that are told one by one; the rest is told together, under no name."""
 EDIT_DELAY_HOURS = (1, 2, 3, 6, 12, 24, 48, 168)
@@ -35,7 +35,7 @@ EDIT_DELAY_HOURS = (1, 2, 3, 6, 12, 24, 48, 168)
 
 @dataclass(frozen=True, slots=True)
 class ReportHeader:
-    """What a report is of. `due`: pages that are not in it yet as they are now."""
+    """What a report is of. `dirty_pages`: pages whose latest state is not in it yet."""
 
     since: str | None
     until: str | None
@@ -93,11 +93,11 @@ class ClusterRow:
     publisher: str
     articles: int
     publishers: int
-    first_published: str | None
-    last_published: str | None
-    begun_at: str
-    newest_at: str
-    first_hour: int
+    first_published_at: str | None
+    last_published_at: str | None
+    started_at: str
+    last_joined_at: str
+    first_hour_articles: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +118,12 @@ class EditedPage:
     publisher: str
     changes: int
     silent: int
-    last_at: str
+    last_changed_at: str
 
 
 @dataclass(frozen=True, slots=True)
 class ChangeKindCount:
-    """Changes of a kind and severity; None: not judged."""
+    """Changes of a kind and severity; None: not classified."""
 
     kind: str | None
     severity: str | None
@@ -133,7 +133,7 @@ class ChangeKindCount:
 
 @dataclass(frozen=True, slots=True)
 class EditDelayBucket:
-    """Changes of title or body so many hours after publication: from `begin` on, before `end` (None: no end)."""
+    """Changes of title or body from `begin_hours` on and before `end_hours` after publication (None: no end)."""
 
     begin_hours: int
     end_hours: int | None
@@ -143,7 +143,7 @@ class EditDelayBucket:
 
 @dataclass(frozen=True, slots=True)
 class SilentEdit:
-    """A stealth edit; `evidence` is what it rests on."""
+    """A silent edit with its `evidence`."""
 
     url: str
     title: str
@@ -192,7 +192,7 @@ class PeriodStatistics:
 
 
 def compute_statistics(database: Database, period: Period, zone: ZoneInfo, publishers: PublisherResolver) -> PeriodStatistics:
-    """Count everything that a report tells. `period.house` is a house."""
+    """Count everything that a report tells. `period.publisher` is a canonical name."""
     publisher_rows = [
         PublisherArticles(name, n, copies, own, _share(copies, n))
         for name, n, copies, own in store.statistics.articles_by_publisher(database, period)
@@ -315,13 +315,13 @@ def _cluster_growth(database: Database, cluster: int, url: str, title: str) -> C
 
 
 def _publication_sequences(database: Database, period: Period) -> Iterator[list[tuple[str, str, bool]]]:
-    """Of each cluster with several publishers: (publisher, when it published first, whether that is told of), the earliest first."""
+    """Of each cluster with several publishers: (publisher, when it published first, whether that counts), the earliest first."""
     for _, rows in groupby(store.statistics.first_articles_by_publisher(database, period), key=lambda r: r[0]):
-        sequence = [(publisher, at, bool(told)) for _, publisher, at, told in rows]
+        sequence = [(publisher, at, bool(counted)) for _, publisher, at, counted in rows]
         if len(sequence) > 1:
             yield sequence
 
 
 def _silent_edit(url: str, title: str, publisher: str, at: str, kind: str | None, severity: str | None, evidence: str | None) -> SilentEdit:
-    evidence_items = tuple(dict(zip(("what", "before", "after"), e, strict=True)) for e in json.loads(evidence or "[]"))
+    evidence_items = tuple(dict(zip(("kind", "before", "after"), e, strict=True)) for e in json.loads(evidence or "[]"))
     return SilentEdit(urls.to_display_url(url), title, publisher, at, kind, severity, evidence_items)

@@ -22,7 +22,7 @@ MAX_PAIR_ROWS = 20
 MAX_PUBLISHER_ROWS = 30
 """Rows of tables by publisher at most."""
 MAX_EVIDENCE = 3
-"""Pieces of evidence that are told of an edit."""
+"""Pieces of evidence that are shown of an edit."""
 MAX_CHARACTERS = 80
 """Characters of a title, or of a side of evidence."""
 ALL_OTHERS = "all others"
@@ -31,8 +31,8 @@ NO_PUBLISHER = "no publisher"
 
 @dataclass(frozen=True, slots=True)
 class ReportCell:
-    """What stands in a table. `url`: it names a page, and may be a link; `beneath`: smaller, under it; `weight` from 0 to 4: how much it is
-    beside the others; `ours`: a word of the program's, not of a crawl."""
+    """What stands in a table. `url`: it names a page, and may be a link; `subtext`: smaller, under it; `weight` from 0 to 4: how much it is
+    beside the others; `is_trusted`: a word of the program's, not of a crawl."""
 
     text: str
     url: str = ""
@@ -43,19 +43,19 @@ class ReportCell:
 
 @dataclass(frozen=True, slots=True)
 class ReportTable:
-    """`columns` are (heading, how it is aligned). `where`: the form that it is for, or all."""
+    """`columns` are (heading, how it is aligned). `medium`: the form that it is for, or all."""
 
     name: str
     caption: str
     columns: tuple[tuple[ReportCell, Align], ...]
     rows: tuple[tuple[ReportCell, ...], ...]
     footnote: str = ""
-    medium: Literal["", "html", "plain"] = ""
+    medium: Literal["", "html", "text"] = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportSection:
-    """What is told of one matter: sentences, then tables."""
+    """One subject of a report: sentences, then tables."""
 
     name: str
     title: str
@@ -151,7 +151,7 @@ def _articles_section(statistics: PeriodStatistics) -> ReportSection:
     )
     maximum = max((n for r in statistics.hourly_histograms if r.publisher is not None for n in r.articles), default=0)
     histogram_table = ReportTable(
-        "rhythm",
+        "hourly_histogram",
         "Articles by publisher and hour of the day",
         ((_trusted_cell("Publisher"), "text"), *((_trusted_cell(f"{hour}"), "number") for hour in range(24))),
         tuple(
@@ -216,25 +216,25 @@ def _clusters_section(statistics: PeriodStatistics, zone: ZoneInfo) -> ReportSec
         (lead,),
         (
             table(
-                "largest",
+                "largest_clusters",
                 "The largest",
                 statistics.largest_clusters,
                 ("#Articles", "#Publishers", "#Published within"),
-                lambda t: (_number_cell(t.articles), _number_cell(t.publishers), _duration_cell(t.first_published, t.last_published)),
+                lambda t: (_number_cell(t.articles), _number_cell(t.publishers), _duration_cell(t.first_published_at, t.last_published_at)),
             ),
             table(
-                "newest",
+                "newest_clusters",
                 "The newest: those that an article came to last",
                 statistics.newest_clusters,
                 ("Newest article", "#Articles", "#Publishers"),
-                lambda t: (_trusted_cell(_format_time(t.newest_at, zone)), _number_cell(t.articles), _number_cell(t.publishers)),
+                lambda t: (_trusted_cell(_format_time(t.last_joined_at, zone)), _number_cell(t.articles), _number_cell(t.publishers)),
             ),
             table(
-                "fastest",
+                "fastest_clusters",
                 "The fastest: most articles published within an hour of the first",
                 statistics.fastest_clusters,
                 ("#Within the hour", "#Articles", "#Publishers"),
-                lambda t: (_number_cell(t.first_hour), _number_cell(t.articles), _number_cell(t.publishers)),
+                lambda t: (_number_cell(t.first_hour_articles), _number_cell(t.articles), _number_cell(t.publishers)),
             ),
         ),
     )
@@ -244,10 +244,10 @@ def _lags_section(statistics: PeriodStatistics) -> ReportSection:
     lead = ["Who published first is counted once a cluster, and so is each publisher that followed, with the time until its first article."]
     if statistics.lags.other_publishers:
         lead.append(
-            f"The {len(statistics.lags.publishers)} publishers that did either most often are named; {statistics.lags.other_publishers:,} others are told together."
+            f"The {len(statistics.lags.publishers)} publishers that did either most often are named; {statistics.lags.other_publishers:,} others share one row."
         )
     rank_table = ReportTable(
-        "standings",
+        "ranks",
         "First, and behind",
         _columns("Publisher", "#First", "#Followed", "#Median lag"),
         tuple(
@@ -264,7 +264,7 @@ def _lags_section(statistics: PeriodStatistics) -> ReportSection:
     lags_by_pair = {(lag.leader, lag.follower): lag for lag in statistics.lags.matrix}
     maximum = max((lag.followed for lag in statistics.lags.matrix if None not in (lag.leader, lag.follower)), default=0)
     matrix_table = ReportTable(
-        "matrix",
+        "lag_matrix",
         "Down: who was first. Across: who followed, how often, and the median lag",
         ((_trusted_cell("First"), "text"), *((_publisher_cell(name), "number") for name in names)),
         tuple(
@@ -291,7 +291,7 @@ def _lags_section(statistics: PeriodStatistics) -> ReportSection:
         statistics.lags.matrix, key=lambda p: (-p.followed, p.leader is None, p.leader or "", p.follower is None, p.follower or "")
     )
     pairs_table = ReportTable(
-        "pairs",
+        "lag_pairs",
         "Who followed whom",
         _columns("First", "Followed by", "#Times", "#Median lag"),
         tuple(
@@ -304,7 +304,7 @@ def _lags_section(statistics: PeriodStatistics) -> ReportSection:
             for p in pairs[:MAX_PAIR_ROWS]
         ),
         _format_more(len(pairs) - MAX_PAIR_ROWS),
-        medium="plain",
+        medium="text",
     )
     return ReportSection("lags", "Who was first", tuple(lead), (rank_table, matrix_table, pairs_table))
 
@@ -318,12 +318,12 @@ def _changes_section(statistics: PeriodStatistics, zone: ZoneInfo) -> ReportSect
         silent_by_kind[k.kind] += k.silent
     ordered_kinds = sorted(counts_by_kind, key=lambda kind: (kind is None, -sum(counts_by_kind[kind].values()), kind or ""))
     kind_table = ReportTable(
-        "kinds",
+        "change_kinds",
         "Changes by kind and severity",
-        _columns("Kind", *(f"#{severity}" for severity in SEVERITIES), "#All", "#Stealth"),
+        _columns("Kind", *(f"#{severity}" for severity in SEVERITIES), "#All", "#Silent"),
         tuple(
             (
-                _trusted_cell(kind or "not judged"),
+                _trusted_cell(kind or "not classified"),
                 *(_number_cell(counts_by_kind[kind][severity]) for severity in SEVERITIES),
                 _number_cell(sum(counts_by_kind[kind].values())),
                 _number_cell(silent_by_kind[kind]),
@@ -333,33 +333,33 @@ def _changes_section(statistics: PeriodStatistics, zone: ZoneInfo) -> ReportSect
     )
     has_delays = any(a.changes for a in statistics.edit_delays)
     other_changes = [
-        _format_count(n, "change") + told
-        for n, told in (
+        _format_count(n, "change") + description
+        for n, description in (
             (statistics.edits_without_publication_time, " of pages without a publication time"),
             (statistics.edits_before_publication, " crawled before the publication time"),
         )
         if n
     ]
     delay_table = ReportTable(
-        "after",
+        "edit_delays",
         "Changes of title or body by time after publication",
-        _columns("After", "#Changes", "#Stealth"),
+        _columns("After", "#Changes", "#Silent"),
         tuple((_trusted_cell(format_delay_range(a)), _number_cell(a.changes), _number_cell(a.silent)) for a in statistics.edit_delays)
         if has_delays
         else (),
         f"Beside these: {' and '.join(other_changes)}." if other_changes else "",
     )
     edited_table = ReportTable(
-        "edited",
+        "edited_pages",
         "The most edited pages",
-        _columns("Page", "Publisher", "#Changes", "#Stealth", "Last"),
+        _columns("Page", "Publisher", "#Changes", "#Silent", "Last"),
         tuple(
             (
                 _page_cell(e.title, e.url),
                 _publisher_cell(e.publisher),
                 _number_cell(e.changes),
                 _number_cell(e.silent),
-                _trusted_cell(_format_time(e.last_at, zone)),
+                _trusted_cell(_format_time(e.last_changed_at, zone)),
             )
             for e in statistics.edited_pages
         ),
@@ -370,8 +370,8 @@ def _changes_section(statistics: PeriodStatistics, zone: ZoneInfo) -> ReportSect
 def _silent_edits_section(statistics: PeriodStatistics, zone: ZoneInfo) -> ReportSection:
     edit_count = len(statistics.silent_edits) + statistics.more_silent_edits
     table = ReportTable(
-        "stealth",
-        "Edits of substance that the page does not own up to, the newest first",
+        "silent_edits",
+        "Edits of substance that the page does not mark as a correction, the newest first",
         _columns("When", "Page", "Publisher", "Kind", "Evidence"),
         tuple(
             (
@@ -383,11 +383,11 @@ def _silent_edits_section(statistics: PeriodStatistics, zone: ZoneInfo) -> Repor
             )
             for s in statistics.silent_edits
         ),
-        f"And {_format_count(statistics.more_silent_edits, 'earlier edit')}: dedup changes --stealth"
+        f"And {_format_count(statistics.more_silent_edits, 'earlier edit')}: dedup changes --silent"
         if statistics.more_silent_edits
         else "",
     )
-    return ReportSection("stealth", "Stealth edits", (f"{_format_count(edit_count, 'stealth edit')}.",), (table,))
+    return ReportSection("silent_edits", "Silent edits", (f"{_format_count(edit_count, 'silent edit')}.",), (table,))
 
 
 def _faults_section(statistics: PeriodStatistics) -> ReportSection:
@@ -442,7 +442,7 @@ def _format_evidence(edit: SilentEdit) -> str:
     def side(text: str) -> str:
         return truncate(" ".join(text.split()), MAX_CHARACTERS // 2)
 
-    items = [f"{e['what'].replace('_', ' ')}: {side(e['before']) or '–'} → {side(e['after']) or '–'}" for e in edit.evidence[:MAX_EVIDENCE]]
+    items = [f"{e['kind'].replace('_', ' ')}: {side(e['before']) or '–'} → {side(e['after']) or '–'}" for e in edit.evidence[:MAX_EVIDENCE]]
     if len(edit.evidence) > MAX_EVIDENCE:
         items.append(f"and {len(edit.evidence) - MAX_EVIDENCE} more")
     return "; ".join(items)

@@ -41,7 +41,7 @@ def hour_of_day(hour: str) -> int:
 
 
 def group_hours(hours: Sequence[tuple[str, tuple[int, ...]]], limit: int) -> TimeSeries | None:
-    """Sums of hours (their beginning in a zone, with offset), in spans of one length so that there are no more than `most`. None where
+    """Sums of hours (their beginning in a zone, with offset), in spans of one length so that there are no more than `limit`. None where
     there are no hours. Days begin with the clocks of the zone, weeks on Mondays."""
     if not hours:
         return None

@@ -48,7 +48,7 @@ def banded_recipe(threshold: float, num_perm: int) -> str:
 
 
 def sign_texts(texts: Sequence[str], num_perm: int, min_characters: int) -> list[SignedText]:
-    """Each text normalised and signed, order kept; those under `least` characters (normalised) get no signature."""
+    """Each text normalised and signed, order kept; those under `min_characters` characters (normalised) get no signature."""
     return [signed for folded in normalise.fold_batches(texts) for signed in sign_folded(folded, num_perm, min_characters)]
 
 

@@ -24,7 +24,7 @@ def sign(
 
     Gives (utf8, ends, characters, signatures): the kept characters of all texts as UTF-8, text t being
     utf8[ends[t]:ends[t+1]]; its number of characters; and its n × permutations signature, all ones for a text that is
-    shorter than `least` or empty. Element k of a signature is min over the shingles of a[k]·h + b[k] mod 2^32, where h is
+    shorter than `min_characters` or empty. Element k of a signature is min over the shingles of a[k]·h + b[k] mod 2^32, where h is
     xxh32 of the shingle's UTF-8 put through MurmurHash3's 32-bit finaliser (datasketch's scheme `affine32`).
     """
     is_alphanumeric = alphanumeric[points]

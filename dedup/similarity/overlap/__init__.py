@@ -54,7 +54,7 @@ def normalised_points(body: str) -> NDArray[np.uint32]:
 
 
 def prepare_text(body: str) -> PreparedText:
-    """A body as `shared` wants it."""
+    """A body as `measure_passages` wants it."""
     import numpy as np
 
     composed = normalise.to_nfc(body)
@@ -95,7 +95,7 @@ def _fold_table() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
 
 def find_quotations(folded: str) -> list[tuple[int, int]]:
     """(begin, end) of what stands between quotation marks, from left to right; marks inside a quotation mean nothing. A mark
-    whose nearest closing one is missing or further off than `LONGEST_QUOTATION` opens none (it is an inch, or a slip)."""
+    whose nearest closing one is missing or further off than `MAX_QUOTATION_CHARACTERS` opens none (it is an inch, or a slip)."""
     spans: list[tuple[int, int]] = []
     next_closing: dict[str, int] = {}
     previous_end = 0
@@ -153,7 +153,7 @@ class PassageSet:
 
 
 def prepare_passages(passages: NDArray[np.uint32]) -> PassageSet:
-    """Normalised passages, one after the other with a 0 between them, as `runs_in` looks for them."""
+    """Normalised passages, one after the other with a 0 between them, as `mark_passages` looks for them."""
     if jit.count_work(0):
         from dedup.similarity.overlap.passage_kernel import prepare_blocks
 
@@ -164,7 +164,7 @@ def prepare_passages(passages: NDArray[np.uint32]) -> PassageSet:
 
 
 def mark_passages(text: NDArray[np.uint32], passages: PassageSet) -> NDArray[np.bool_]:
-    """Which characters of a normalised text lie in a run of `RUN` that is found in the passages too."""
+    """Which characters of a normalised text lie in a run of `RUN_CHARACTERS` that is found in the passages too."""
     if passages.blocks is not None:
         from dedup.similarity.overlap.passage_kernel import mark_passages
 

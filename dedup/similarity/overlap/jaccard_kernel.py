@@ -12,7 +12,7 @@ from dedup.similarity.jit import jit_compile
 from dedup.similarity.overlap.pieces import run_piecewise
 from dedup.text.normalise import SHINGLE_CHARACTERS
 
-assert SHINGLE_CHARACTERS == 5  # `_hash` is written for it
+assert SHINGLE_CHARACTERS == 5  # `_hash_shingle` is written for it
 
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
 
@@ -58,7 +58,7 @@ def _insert_first(a: Any, table: Any, factor: Any, begin: Any, end: Any) -> Any:
 @jit_compile
 def _insert_second(a: Any, b: Any, table: Any, is_common: Any, factor: Any, begin: Any, end: Any) -> Any:
     """Enter the shingles of `b` from `begin` to `end`; gives (those that were not there yet, those of `a` that `b` has too). Marks
-    the latter in `met`."""
+    the latter in `is_common`."""
     width_a, width_b, shingles_a = min(len(a), SHINGLE_CHARACTERS), min(len(b), SHINGLE_CHARACTERS), len(is_common)
     mask = np.uint64(len(table) - 1)
     distinct = common = 0

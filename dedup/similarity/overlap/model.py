@@ -52,9 +52,9 @@ class PreparedText:
 class SharedPassages:
     """What two texts share, in normalised characters without masked ones.
 
-    `characters`: those that lie in a run of `RUN` characters which the other text has too; `outside`: those of them that are
-    not quoted; both of the side that has fewer. `shorter`: the length of the shorter text. `longest`: the longest passage
-    that runs alike through both, 0 if it is under `RUN`.
+    `characters`: those that lie in a run of `RUN_CHARACTERS` characters which the other text has too; `unquoted_characters`: those of them
+    that are not quoted; both of the side that has fewer. `shorter_length`: the length of the shorter text. `longest_passage`: the longest
+    passage that runs alike through both, 0 if it is under `RUN_CHARACTERS`.
     """
 
     characters: int

@@ -97,7 +97,7 @@ def _find_run(table: Any, a: Any, rolled_a: Any, b: Any, j: Any, h: Any) -> Any:
 
 @jit_compile
 def _mark_covered(is_start: Any, covered: Any) -> None:
-    """Mark the characters of a text that lie in one of the runs that `starts` marks."""
+    """Mark the characters of a text that lie in one of the runs that `is_start` marks."""
     end = 0
     for i in range(len(covered)):
         if i < len(is_start) and is_start[i]:
@@ -120,8 +120,8 @@ def _count_covered(covered: Any, quoted: Any, masked: Any) -> tuple[int, int, in
 
 @jit_compile
 def _build_blocks(points: Any, base: Any) -> Any:
-    """(table, next): the blocks of `BLOCK` characters that a text is cut into, chained by their hashes; the table holds 1 + a
-    block's number. Any run of `RUN` characters holds a whole block."""
+    """(table, next): the blocks of `BLOCK_CHARACTERS` characters that a text is cut into, chained by their hashes; the table holds 1 + a
+    block's number. Any run of `RUN_CHARACTERS` characters holds a whole block."""
     count = len(points) // BLOCK_CHARACTERS
     bits = 6
     while (1 << bits) < 8 * count:
@@ -152,7 +152,7 @@ def _extend_piece(
     progress: Any,
     piece: Any,
 ) -> Any:
-    """Go on with `_extend` for about `piece` units of work. at: the place in b to begin with, visits and steps that are left, the
+    """Go on with `_extend_blocks` for about `piece` units of work. at: the place in b to begin with, visits and steps that are left, the
     longest stretch so far; it is updated. Gives whether there is more to do."""
     visits, steps, longest = progress[1], progress[2], progress[3]
     stop_at = visits + steps - piece
@@ -242,8 +242,8 @@ def _find_piece(
     begin: Any,
     end: Any,
 ) -> Any:
-    """Fill `found` from `begin` to `end` with the first place in a of each run of b, or -1, and mark those places in `met`. `here` is the
-    place of the run before `begin`. Returns the last place found."""
+    """Fill `positions` from `begin` to `end` with the first place in a of each run of b, or -1, and mark those places in `is_shared`.
+    `position` is the place of the run before `begin`. Returns the last place found."""
     for j in range(begin, end):
         if 0 <= position < len(rolled_a) - 1 and a[position + RUN_CHARACTERS] == b[j + RUN_CHARACTERS - 1]:  # the run before went on
             position = first[position + 1]
@@ -316,7 +316,7 @@ def _measure_repetitive(a: Any, b: Any, masked_a: Any, masked_b: Any, covered_a:
 def _measure_passages(
     a: Any, b: Any, quoted_a: Any, quoted_b: Any, masked_a: Any, masked_b: Any, base: int, piece: int
 ) -> tuple[int, int, int, int]:
-    """(characters, outside, shorter, longest) of `dedup.similarity.overlap.Shared`."""
+    """(characters, outside, shorter, longest) of `dedup.similarity.overlap.SharedPassages`."""
     covered_a, covered_b = np.zeros(len(a), np.bool_), np.zeros(len(b), np.bool_)
     table, next_ = _build_blocks(a, base)
     beat()
@@ -334,11 +334,11 @@ measure_passages = run_piecewise(_measure_passages)
 
 @jit_compile
 def fill_prepared(codes: Any, folds: Any, closing: Any, max_distance: int, points: Any, quoted: Any) -> int:
-    """Fills `points` and `quoted` of `dedup.similarity.overlap.Prepared` from the code points of a body in NFC; gives their number, or -1
-    for a body with a character that is folded into several.
+    """Fills `points` and `quoted` of `dedup.similarity.overlap.PreparedText` from the code points of a body in NFC; gives their number, or
+    -1 for a body with a character that is folded into several.
 
     folds[c] is what c is folded into, and beside it in the highest byte 0: it is left out, 1: it is kept, 2: it becomes
-    several, 3 + n: it opens a quotation that closing[n] ends; see `dedup.similarity.overlap.quotations`."""
+    several, 3 + n: it opens a quotation that closing[n] ends; see `dedup.similarity.overlap.find_quotations`."""
     nearest = np.zeros(len(closing), np.int64)
     begin = end = previous_end = count = 0
     for i in range(len(codes)):
@@ -364,13 +364,13 @@ def fill_prepared(codes: Any, folds: Any, closing: Any, max_distance: int, point
 
 
 def prepare_blocks(passages: Any, base: int) -> tuple[Any, Any]:
-    """The blocks of passages, for `runs_in`."""
+    """The blocks of passages, for `mark_passages`."""
     blocks: tuple[Any, Any] = _build_blocks(passages, base)
     return blocks
 
 
 def _mark_passages(text: Any, passages: Any, table: Any, next_: Any, base: int, piece: int) -> Any:
-    """See `dedup.similarity.overlap.runs_in`."""
+    """See `dedup.similarity.overlap.mark_passages`."""
     no_mask, covered = np.zeros(len(passages), np.bool_), np.zeros(len(passages), np.bool_)
     no_text_mask, text_covered = np.zeros(len(text), np.bool_), np.zeros(len(text), np.bool_)
     if _extend_blocks(passages, table, next_, text, no_mask, no_text_mask, covered, text_covered, base, piece) < 0:

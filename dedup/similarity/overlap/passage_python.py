@@ -17,7 +17,7 @@ from dedup.text.normalise import from_points
 
 
 def measure_passages(a: PreparedText, b: PreparedText, masked_a: NDArray[np.bool_], masked_b: NDArray[np.bool_]) -> SharedPassages:
-    """See `dedup.similarity.overlap.shared`."""
+    """See `dedup.similarity.overlap.measure_passages`."""
     text_a, text_b = from_points(a.points), from_points(b.points)
     positions_a, positions_b = _run_positions(text_a), _run_positions(text_b)
     sides = []
@@ -33,19 +33,19 @@ def measure_passages(a: PreparedText, b: PreparedText, masked_a: NDArray[np.bool
 
 
 def list_runs(points: NDArray[np.uint32]) -> frozenset[str]:
-    """Every run of `RUN` characters."""
+    """Every run of `RUN_CHARACTERS` characters."""
     return frozenset(_run_positions(from_points(points)))
 
 
 def mark_passages(text: NDArray[np.uint32], passage_runs: frozenset[str]) -> NDArray[np.bool_]:
-    """See `dedup.similarity.overlap.runs_in`."""
+    """See `dedup.similarity.overlap.mark_passages`."""
     return _mark_covered(
         len(text), [at for run, places in _run_positions(from_points(text)).items() if run in passage_runs for at in places]
     )
 
 
 def _run_positions(normalised: str) -> dict[str, list[int]]:
-    """Every run of `RUN` characters → where it stands."""
+    """Every run of `RUN_CHARACTERS` characters → where it stands."""
     positions: dict[str, list[int]] = {}
     for i in range(len(normalised) - RUN_CHARACTERS + 1):
         positions.setdefault(normalised[i : i + RUN_CHARACTERS], []).append(i)

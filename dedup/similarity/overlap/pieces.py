@@ -24,8 +24,9 @@ def run_piecewise(function: Callable[..., _T]) -> Callable[..., _T]:
     """A function (a, b, …, piece) of two texts whose loops are machine code and which calls `beat` between their pieces; the form
     returned takes no `piece`.
 
-    For short texts all of it is compiled, which saves the calls between the pieces and gives no beats. For texts of `LONG`
-    characters together it runs as Python. Both forms are made from the same lines, so that the results are the same.
+    For short texts all of it is compiled, which saves the calls between the pieces and gives no beats. For texts of
+    `MIN_PIECEWISE_CHARACTERS` characters together it runs as Python. Both forms are made from the same lines, so that the results are the
+    same.
     """
     compiled = jit_compile(function)
 

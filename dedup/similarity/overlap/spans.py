@@ -34,7 +34,7 @@ class PassageSpans:
 
 
 def find_passages(a: str, b: str) -> list[PassageSpans]:
-    """The passages of at least `RUN` normalised characters that two bodies share, each as long as it runs, in the order of the
+    """The passages of at least `RUN_CHARACTERS` normalised characters that two bodies share, each as long as it runs, in the order of the
     first body; one that lies within others on both sides is left out, and in texts that repeat themselves endlessly some are."""
     text_a, text_b = normalise.normalise(a), normalise.normalise(b)
     spans: list[tuple[int, int, int]] = []
@@ -52,8 +52,8 @@ def find_passages(a: str, b: str) -> list[PassageSpans]:
 
 
 def _find_common_runs(a: str, b: str) -> list[tuple[int, int, int]]:
-    """(length, place in a, place in b) of every passage that cannot be made longer: from the blocks of half a `RUN` that `a` is cut
-    into, one of which lies whole in any run, extended both ways. The search takes linear time, and `_MOST_STEPS` beyond."""
+    """(length, place in a, place in b) of every passage that cannot be made longer: from the blocks of half a `RUN_CHARACTERS` that `a` is
+    cut into, one of which lies whole in any run, extended both ways. The search takes linear time, and `_MAX_STEPS` beyond."""
     first: dict[str, int] = {}
     next_ = array("i", bytes(4 * (len(a) // _BLOCK_CHARACTERS)))
     for n in range(len(a) // _BLOCK_CHARACTERS - 1, -1, -1):

@@ -1,7 +1,7 @@
 """Which passages of a text are looked up: its keys, chosen by winnowing (Schleimer, Wilkerson, Aiken: *Winnowing: Local
 Algorithms for Document Fingerprinting*, SIGMOD 2003).
 
-A run begins at every character of the normalised text and has 20 to 32 characters: the fewest whose weights add up to `FULL`. A
+A run begins at every character of the normalised text and has 20 to 32 characters: the fewest whose weights add up to `RUN_WEIGHT`. A
 syllable or an ideograph weighs more than a letter, because it is rarer. So a run depends on its own characters alone, and a passage has
 the same runs in every text.
 
@@ -44,9 +44,9 @@ __all__ = [
 
 
 def fingerprint_texts(folded: normalise.FoldedTexts, min_characters: int) -> list[NDArray[np.int64] | None]:
-    """The distinct keys of each text, rising; None for one that has fewer than `least` characters (normalised).
+    """The distinct keys of each text, rising; None for one that has fewer than `min_characters` characters (normalised).
 
-    A key is a number of `KEY_BITS` bits. The hash of a run p of k characters is fmix64(Σ p[j]·BASE^(k-1-j) + k·SPREAD) mod 2^64,
+    A key is a number of `FINGERPRINT_BITS` bits. The hash of a run p of k characters is fmix64(Σ p[j]·BASE^(k-1-j) + k·SPREAD) mod 2^64,
     its key the highest bits of fmix64(hash ^ AGAIN), fmix64 being MurmurHash3's 64-bit finaliser (Appleby).
     """
     rows, counts = _winnow(folded, min_characters)
@@ -54,7 +54,7 @@ def fingerprint_texts(folded: normalise.FoldedTexts, min_characters: int) -> lis
 
 
 def fingerprint_texts_packed(folded: normalise.FoldedTexts, min_characters: int) -> list[bytes | None]:
-    """The keys of each text as stored: `KEY_BITS` fit into `KEY_BYTES` bytes, little-endian."""
+    """The keys of each text as stored: `FINGERPRINT_BITS` fit into `FINGERPRINT_BYTES` bytes, little-endian."""
     rows, counts = _winnow(folded, min_characters)
     row_bytes = rows.astype("<i8", copy=False).view("u1").reshape(*rows.shape, 8)[:, :, :FINGERPRINT_BYTES]
     return [None if n < 0 else row_bytes[t, :n].tobytes() for t, n in enumerate(counts)]
@@ -91,7 +91,7 @@ def _max_row_length(folded: normalise.FoldedTexts) -> int:
 
 
 def pack(fingerprints: NDArray[np.int64]) -> bytes:
-    """Keys as stored: `KEY_BYTES` bytes each, little-endian."""
+    """Keys as stored: `FINGERPRINT_BYTES` bytes each, little-endian."""
     import numpy as np
 
     return fingerprints.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :FINGERPRINT_BYTES].tobytes()

@@ -28,10 +28,10 @@ def _fmix64(h: Any) -> Any:
 
 @jit_compile
 def winnow(points: Any, starts: Any, weights: Any, min_characters: int, fingerprints: Any, counts: Any) -> None:
-    """Write the keys of each text into its row of `keys`, rising, and their number into `found`, -1 for a text that is too short.
+    """Write the keys of each text into its row of `fingerprints`, rising, and their number into `counts`, -1 for a text that is too short.
 
     points: code points (uint32) of all texts, of which text t has [starts[t], starts[t + 1]). weights: see `recipe.weights`. least:
-    the fewest normalised characters of a text that is not too short. See `dedup.similarity.winnowing.keys`."""
+    the fewest normalised characters of a text that is not too short. See `dedup.similarity.winnowing.fingerprint_texts`."""
     longest = 0
     for text in range(len(starts) - 1):
         longest = max(longest, starts[text + 1] - starts[text])

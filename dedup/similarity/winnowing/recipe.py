@@ -14,18 +14,21 @@ if TYPE_CHECKING:
 RUN_WEIGHT = 160
 """Weight of a run. The run that begins at a character ends with the character that brings its weight to at least this."""
 WIDE_WEIGHT, NARROW_WEIGHT = 8, 5
-"""Weight of a character of `text.wide_array`, and of any other one."""
+"""Weight of a character of `text.normalise.wide_mask`, and of any other one."""
 WIDE_RUN_CHARACTERS, NARROW_RUN_CHARACTERS = -(-RUN_WEIGHT // WIDE_WEIGHT), -(-RUN_WEIGHT // NARROW_WEIGHT)
 """Characters of a run that are all wide, and of one that are all narrow: the shortest and the longest run."""
 WINDOW = 40
-"""Successive runs of which the smallest hash is chosen, in texts that are short enough to have `EXPECTED` keys so."""
+"""Successive runs of which the smallest hash is chosen, in texts that are short enough to have `EXPECTED_FINGERPRINTS` keys so."""
 EXPECTED_FINGERPRINTS, CHARACTERS_PER_FINGERPRINT, MAX_EXPECTED_FINGERPRINTS = 40, 32, 1000
 """Keys that a text has on average at most; one of more than EXPECTED × PER_KEY characters has one for each PER_KEY, up to
-`EXPECTED_EVER`. Longer texts have wider windows for it."""
+`MAX_EXPECTED_FINGERPRINTS`. Longer texts have wider windows for it."""
 MAX_SHORT_TEXT_WINDOW = 2 * CHARACTERS_PER_FINGERPRINT - 1
 FINGERPRINT_BITS = 35
 FINGERPRINT_BYTES = 5
-RECIPE = f"winnow/poly64/{RUN_WEIGHT}by{WIDE_WEIGHT}-{NARROW_WEIGHT}/{WINDOW}to{MAX_SHORT_TEXT_WINDOW}/{EXPECTED_FINGERPRINTS}-{CHARACTERS_PER_FINGERPRINT}-{MAX_EXPECTED_FINGERPRINTS}/{FINGERPRINT_BITS}bits/text1"
+RECIPE = (
+    f"winnow/poly64/{RUN_WEIGHT}by{WIDE_WEIGHT}-{NARROW_WEIGHT}/{WINDOW}to{MAX_SHORT_TEXT_WINDOW}"
+    f"/{EXPECTED_FINGERPRINTS}-{CHARACTERS_PER_FINGERPRINT}-{MAX_EXPECTED_FINGERPRINTS}/{FINGERPRINT_BITS}bits/text1"
+)
 """The stored name of how keys are made."""
 
 BASE, LENGTH_FACTOR, FINGERPRINT_SALT = 0x9E3779B97F4A7C15, 0xD6E8FEB86659FD93, 0xC2B2AE3D27D4EB4F

@@ -22,28 +22,28 @@ from dedup.web.render import Page, QueryParameters, RawResponse
 
 PAGE_SIZE = 50
 """Changes on one page, and in the Atom feed."""
-FILTER_PARAMETERS = ("since", "until", "publisher", "url", "kind", "min_severity", "stealth", "each", "incident")
-"""Parameters that narrow what is told."""
+FILTER_PARAMETERS = ("since", "until", "publisher", "url", "kind", "min_severity", "silent", "expand_incidents", "incident")
+"""Parameters that filter the list."""
 
 
 def view(database: Database, query: QueryParameters) -> Page:
-    """What was edited on all pages, the latest first; the same edit of many pages is told once."""
-    cursor = decode_cursor(query.text("after"), str, str, str)
+    """What was edited on all pages, the latest first; the same edit of many pages is listed once."""
+    cursor = decode_cursor(query.text("cursor"), str, str, str)
     results = _list_changes(database, query, FeedCursor(cursor[0], cursor[1], parse_digest(cursor[2])) if cursor else None, PAGE_SIZE + 1)
     rows = results[:PAGE_SIZE]
     next_cursor = encode_cursor(rows[-1]["at"], rows[-1]["url"], rows[-1]["to"].partition(":")[2]) if len(results) > PAGE_SIZE else None
     parameters = {name: query.text(name) for name in FILTER_PARAMETERS if name != "kind"} | {
         "kind": query.choices("kind", get_args(ChangeKind))
     }
-    content = {"filters": {name: value for name, value in parameters.items() if value}, "changes": rows, "after": next_cursor}
+    content = {"filters": {name: value for name, value in parameters.items() if value}, "changes": rows, "next_cursor": next_cursor}
     context = {
-        "given": parameters,
+        "parameters": parameters,
         "kinds": get_args(ChangeKind),
         "severities": SEVERITIES,
-        "begun": cursor is None,
-        "unjudged": store.changes.count_unclassified(database) if any(c["kind"] is None for c in rows) else 0,
-        "any": bool(rows) or store.statistics.count(database, "changes") > 0,
-        "feed": query.links.to("changes.atom", **parameters),
+        "is_first_page": cursor is None,
+        "unclassified_count": store.changes.count_unclassified(database) if any(c["kind"] is None for c in rows) else 0,
+        "has_any": bool(rows) or store.statistics.count(database, "changes") > 0,
+        "feed_url": query.links.to("changes.atom", **parameters),
     }
     return Page("changes.html", "Changes", content, context)
 
@@ -54,13 +54,15 @@ def _list_changes(database: Database, query: QueryParameters, cursor: FeedCursor
     if url is not None and "*" not in url:
         url = settings.urls.build_canonicaliser().canonicalise(url) or url
     incident = query.text("incident")
-    edit = parse_digest(incident, "incident", "is no name of an incident: those are hexadecimal digits") if incident else None
+    edit = parse_digest(incident, "incident", "is not an incident id; use hexadecimal digits") if incident else None
     criteria = ChangeFilter(
         since=query.timestamp("since"), until=query.timestamp("until"), kinds=frozenset(query.choices("kind", get_args(ChangeKind))),
         min_severity=query.choice("min_severity", SEVERITIES, SEVERITIES[1]), publisher=query.text("publisher") or None, url=url,
-        silent=query.flag("stealth"), publishers=settings.publishers.build_publishers(), edit=edit,
+        silent=query.flag("silent"), publishers=settings.publishers.build_publishers(), edit=edit,
     )  # fmt: skip
-    grouping = None if query.flag("each") else IncidentGrouping(settings.changes.incident_pages, settings.changes.incident_hours)
+    grouping = (
+        None if query.flag("expand_incidents") else IncidentGrouping(settings.changes.incident_pages, settings.changes.incident_hours)
+    )
     return list(islice(reports.list_changes(database, criteria, grouping, cursor), limit))
 
 
@@ -76,8 +78,8 @@ def atom_feed(database: Database, query: QueryParameters) -> RawResponse:
 def _atom_entry(change: dict[str, Any]) -> FeedEntry:
     lines = [escape(", ".join(reports.describe_classification(change)))]
     lines += [format_before_after("title", change["title_before"], change["title"])] if change["title_before"] != change["title"] else []
-    lines += [format_before_after(entry_id, sides["before"], sides["after"]) for entry_id, sides in change["fields"].items()]
-    lines += [format_before_after(e["what"], e["before"], e["after"]) for e in change["evidence"]]
+    lines += [format_before_after(name, sides["before"], sides["after"]) for name, sides in change["fields"].items()]
+    lines += [format_before_after(e["kind"], e["before"], e["after"]) for e in change["evidence"]]
     if change["pages"] > 1:
         lines.append(escape(f"the same edit on {change['pages']:,} pages"))
     prefix = f"{change['publisher']}: " if change["publisher"] else ""

@@ -20,7 +20,7 @@ def view(database: Database, query: QueryParameters) -> Page:
     """What pages' current crawls claim, by publisher; and every crawl that claims what does not fit, the latest first."""
     cause = query.choice("cause", ("", *CAUSES), "") or None
     publisher = query.publisher("publisher")
-    cursor = decode_cursor(query.text("after"), str, str)
+    cursor = decode_cursor(query.text("cursor"), str, str)
     results = store.lists.mismatches(database, cause, publisher, (cursor[0], cursor[1]) if cursor else None, PAGE_SIZE + 1)
     rows = results[:PAGE_SIZE]
     counts = store.lists.checks_by_publisher(database)
@@ -41,12 +41,15 @@ def view(database: Database, query: QueryParameters) -> Page:
         "checks": {check: totals[check] for check in CHECK_ORDER},
         "causes": {mismatch_cause: causes[mismatch_cause] for mismatch_cause in CAUSES},
         "publishers": [{"publisher": name, **counts} for name, counts in worst],
-        "mismatched": [row._asdict() for row in rows],
-        "after": encode_cursor(rows[-1].crawled_at, rows[-1].url) if len(results) > PAGE_SIZE else None,
-        "due": store.lists.count_unsummarised_pages(database),
+        "mismatches": [row._asdict() for row in rows],
+        "next_cursor": encode_cursor(rows[-1].crawled_at, rows[-1].url) if len(results) > PAGE_SIZE else None,
+        "dirty_pages": store.lists.count_unsummarised_pages(database),
     }
     return Page(
-        "checks.html", "Checks", content, {"meaning": CAUSE_MEANINGS, "begun": cursor is None, "cause": cause, "publisher": publisher or ""}
+        "checks.html",
+        "Checks",
+        content,
+        {"meanings": CAUSE_MEANINGS, "is_first_page": cursor is None, "cause": cause, "publisher": publisher or ""},
     )
 
 

@@ -18,17 +18,17 @@ from dedup.web.render import Page, QueryParameters
 PAGE_SIZE = 50
 """Clusters, or articles of one, on one page."""
 ORDERS = tuple(CLUSTER_ORDERS)
-FILTER_PARAMETERS = ("order", "publisher", "relation", "size", "across", "since", "until")
+FILTER_PARAMETERS = ("order", "publisher", "relation", "min_size", "across_publishers", "since", "until")
 
 
 def view(database: Database, query: QueryParameters) -> Page:
     """Clusters, those that grew last first."""
     order = query.choice("order", ORDERS, ORDERS[0])
-    cursor = decode_cursor(query.text("after"), str if order == "newest" else int, str)
+    cursor = decode_cursor(query.text("cursor"), str if order == "newest" else int, str)
     publisher = query.publisher("publisher")
     criteria = ClusterFilter(
-        publisher, query.choice("relation", ("", *CLUSTER_RELATIONS), "") or None, query.integer("size", 0, 10**9), query.flag("across"),
-        query.timestamp("since"), query.timestamp("until"),
+        publisher, query.choice("relation", ("", *CLUSTER_RELATIONS), "") or None, query.integer("min_size", 0, 10**9),
+        query.flag("across_publishers"),         query.timestamp("since"), query.timestamp("until"),
     )  # fmt: skip
     results = store.lists.list_clusters(database, criteria, order, (cursor[0], cursor[1]) if cursor else None, PAGE_SIZE + 1)
     rows = results[:PAGE_SIZE]
@@ -38,12 +38,12 @@ def view(database: Database, query: QueryParameters) -> Page:
         "filters": {name: value for name, value in parameters.items() if value},
         "order": order,
         "clusters": [cluster_as_json(c) for c in rows],
-        "after": next_cursor,
-        "due": store.lists.count_unsummarised_pages(database),
+        "next_cursor": next_cursor,
+        "dirty_pages": store.lists.count_unsummarised_pages(database),
     }
     context = {
-        "given": parameters, "orders": ORDERS, "relations": CLUSTER_RELATIONS, "publishers": store.lists.publishers(database), "begun": cursor is None,
-        "any": bool(rows) or store.statistics.count(database, "clusters") > 0,
+        "parameters": parameters, "orders": ORDERS, "relations": CLUSTER_RELATIONS, "publishers": store.lists.publishers(database), "is_first_page": cursor is None,
+        "has_any": bool(rows) or store.statistics.count(database, "clusters") > 0,
     }  # fmt: skip
     return Page("clusters.html", "Clusters", content, context)
 
@@ -56,19 +56,21 @@ def cluster_as_json(cluster: ClusterListRow) -> dict[str, Any]:
 
 
 def view_one(database: Database, query: QueryParameters) -> Page:
-    """The cluster that a page is in: its own, or the largest of those it is a member of, the others by name. `of` names
+    """The cluster that a page is in: its own, or the largest of those it is a member of, the others by name. `representative` names
     another of them."""
     reference = query.text("url")
     if not reference:
         return Page("cluster.html", "A cluster", {"url": None}, {})
     canonicaliser = query.settings.urls.build_canonicaliser()
     page = reports.find_page(database, canonicaliser, reference, None)
-    cursor = decode_cursor(query.text("after"), str, str)
+    cursor = decode_cursor(query.text("cursor"), str, str)
     url = store.pages.url(database, page)
     clusters = store.lists.clusters_of_page(database, page)
     if not clusters:
-        return Page("cluster.html", "No cluster", {"url": url, "cluster": None, "due": store.lists.count_unsummarised_pages(database)}, {})
-    cluster = next((c for c in clusters if c.url == query.text("of")), clusters[0])
+        return Page(
+            "cluster.html", "No cluster", {"url": url, "cluster": None, "dirty_pages": store.lists.count_unsummarised_pages(database)}, {}
+        )
+    cluster = next((c for c in clusters if c.url == query.text("representative")), clusters[0])
     cluster_page_id = store.pages.get_by_url(database, cluster.url)
     assert cluster_page_id is not None
     results = store.lists.cluster_members(database, cluster_page_id, (cursor[0], cursor[1]) if cursor else None, PAGE_SIZE + 1)
@@ -86,15 +88,17 @@ def view_one(database: Database, query: QueryParameters) -> Page:
     content = {
         "url": url,
         "cluster": cluster_as_json(cluster),
-        "others": [c.url for c in clusters if c.url != cluster.url],
+        "other_clusters": [c.url for c in clusters if c.url != cluster.url],
         "members": members,
-        "after": encode_cursor(rows[-1].published_at or rows[-1].first_crawled_at, rows[-1].url) if len(results) > PAGE_SIZE else None,
-        "spread": [{"at": at, "publisher": publisher} for at, publisher in publication_times[:1000]],
-        "due": store.lists.count_unsummarised_pages(database),
+        "next_cursor": encode_cursor(rows[-1].published_at or rows[-1].first_crawled_at, rows[-1].url)
+        if len(results) > PAGE_SIZE
+        else None,
+        "publication_times": [{"at": at, "publisher": publisher} for at, publisher in publication_times[:1000]],
+        "dirty_pages": store.lists.count_unsummarised_pages(database),
     }
     is_first_page = cursor is None
     context = {
-        "begun": is_first_page,
+        "is_first_page": is_first_page,
         "chart": _chart([at for at, _ in publication_times]) if is_first_page else None,
         "titles": {c.url: c.title for c in clusters},
     }

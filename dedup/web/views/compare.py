@@ -37,12 +37,12 @@ def view(database: Database, query: QueryParameters) -> Page:
     if not query.text("url"):
         return Page("compare.html", "Two revisions", {"url": None})
     page = reports.find_page(database, query.settings.urls.build_canonicaliser(), query.text("url"), None)
-    layout, full = query.choice("view", ("words", "sides"), "words"), query.flag("full")
+    layout, full = query.choice("view", ("inline", "side-by-side"), "inline"), query.flag("full")
     revisions = store.revisions.of_page(database, page)
     url = store.pages.url(database, page)
     from_, to = (_revision_number(url, revisions, query.text(name)) for name in ("from", "to"))
     comparison = reports.compare_revisions(database, page, from_, to)
-    from_, to = comparison["from"], comparison["to"]
+    from_, to = comparison["from_revision"], comparison["to_revision"]
     changes = list(reports.list_changes(database, ChangeFilter(url=url, min_severity=SEVERITIES[0])))
     digests = [f"{STATE_RECIPE}:{r.digest.hex()}" for r in revisions]
     before, after = digests[from_ - 1], digests[to - 1]
@@ -57,17 +57,18 @@ def view(database: Database, query: QueryParameters) -> Page:
     }  # fmt: skip
     title, body = (_parse_operations(comparison[part] or []) for part in ("title", "body"))
     context = {
-        "how": layout, "full": full, "states": states, "change": matching_changes[0] if matching_changes else None, "digits": DIGEST_DIGITS,
-        "words": {"title": title, "body": body if full else render.fold_unchanged(body)},
-        "rows": list(_side_by_side_rows(body, full=full)) if layout == "sides" else [],
-        "differ": {"title": _has_differences(title), "body": _has_differences(body)},
-        "around": _adjacent_changes(changes, matching_changes),
+        "layout": layout, "full": full, "states": states, "change": matching_changes[0] if matching_changes else None,
+        "digest_digits": DIGEST_DIGITS,
+        "inline_diff": {"title": title, "body": body if full else render.fold_unchanged(body)},
+        "side_by_side_rows": list(_side_by_side_rows(body, full=full)) if layout == "side-by-side" else [],
+        "has_differences": {"title": _has_differences(title), "body": _has_differences(body)},
+        "adjacent_changes": _adjacent_changes(changes, matching_changes),
     }  # fmt: skip
     return Page("compare.html", f"Revision {from_} → {to}: {states[to - 1]['title'] or url}", content, context)
 
 
 def _revision_number(url: str, revisions: Sequence[RevisionRow], reference: str) -> int | None:
-    """A revision's number by what a link says. Raises NoRevisionError."""
+    """A revision's number by what a link says. Raises UnknownRevisionError."""
     if not reference:
         return None
     if reference.isascii() and reference.isdigit() and len(reference) < 7:
@@ -75,7 +76,7 @@ def _revision_number(url: str, revisions: Sequence[RevisionRow], reference: str)
     match = _DIGEST.fullmatch(reference.lower())
     numbers = [n for n, r in enumerate(revisions, 1) if match and r.digest.hex().startswith(match[1])]
     if len(numbers) != 1:
-        raise UnknownRevisionError(url=url, wanted=reference[:80], have=f"1 to {len(revisions)}" if revisions else "none")
+        raise UnknownRevisionError(url=url, revision=reference[:80], available=f"1 to {len(revisions)}" if revisions else "none")
     return numbers[0]
 
 

@@ -17,14 +17,23 @@ PAGE_SIZE = 100
 def view(database: Database, query: QueryParameters) -> Page:
     """Every fault that stands, by path, and how many there are of each kind."""
     kind = query.choice("kind", ("", *get_args(FaultKind)), "")
-    cursor = decode_cursor(query.text("after"), str, str)
+    cursor = decode_cursor(query.text("cursor"), str, str)
     results = store.faults.list_after(database, (cursor[0], cursor[1]) if cursor else None, PAGE_SIZE + 1, kind or None)
-    rows = [{"path": p, "kind": k, "message": m, "since": s} for p, k, m, s in results[:PAGE_SIZE]]
+    rows = [{"path": p, "kind": k, "message": m, "first_seen_at": s} for p, k, m, s in results[:PAGE_SIZE]]
     next_cursor = encode_cursor(rows[-1]["path"], rows[-1]["kind"]) if len(results) > PAGE_SIZE else None
-    content = {"kinds": store.statistics.count_by(database, "faults", "kind"), "kind": kind or None, "faults": rows, "after": next_cursor}
+    content = {
+        "kinds": store.statistics.count_by(database, "faults", "kind"),
+        "kind": kind or None,
+        "faults": rows,
+        "next_cursor": next_cursor,
+    }
     return Page(
         "faults.html",
         "Faults",
         content,
-        {"meaning": FAULT_MESSAGES, "files": 0 if rows else store.statistics.count(database, "files", "gone = 0"), "begun": cursor is None},
+        {
+            "meanings": FAULT_MESSAGES,
+            "file_count": 0 if rows else store.statistics.count(database, "files", "gone = 0"),
+            "is_first_page": cursor is None,
+        },
     )

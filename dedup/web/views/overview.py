@@ -21,13 +21,13 @@ from dedup.web.views.clusters import cluster_as_json
 MAX_LISTED = 6
 """Of each kind."""
 HOURS = 24
-ALERT_FIELDS = ("name", "topic", "kind", "severity", "title", "publisher", "url", "at", "pages")
-"""What is told of an alert."""
+ALERT_FIELDS = ("public_id", "topic", "kind", "severity", "title", "publisher", "url", "at", "page_count")
+"""Fields of an alert that are shown."""
 
 
 def view(database: Database, query: QueryParameters) -> Page:
     """The daemon in short; pages that arrived in the last 24 hours (or in those before the last crawl, where nothing did); growing
-    clusters, stealthy edits, alerts."""
+    clusters, silent edits, alerts."""
     last_crawled_at = store.lists.latest_crawl(database)
     now = times.now()
     since, until = _day_ending(now)
@@ -45,16 +45,18 @@ def view(database: Database, query: QueryParameters) -> Page:
         "daemon": daemon_state["daemon"],
         "writer": daemon_state["writer"],
         "pages": store.statistics.count(database, "pages"),
-        "due": store.lists.count_unsummarised_pages(database),
+        "dirty_pages": store.lists.count_unsummarised_pages(database),
         "last_crawled_at": last_crawled_at,
         "since": since,
         "until": until,
-        "live": is_today,
+        "is_today": is_today,
         "hours": hours,
-        "arrived": sum(h["pages"] for h in hours),
+        "new_pages": sum(h["pages"] for h in hours),
         "copies": sum(h["copies"] for h in hours),
-        "growing": [cluster_as_json(c) | {"grown": grown} for c, grown in store.lists.growing_clusters(database, since, MAX_LISTED)],
-        "stealth": list(
+        "growing": [
+            cluster_as_json(c) | {"added_articles": added} for c, added in store.lists.growing_clusters(database, since, MAX_LISTED)
+        ],
+        "silent_edits": list(
             islice(reports.list_changes(database, ChangeFilter(silent=True, min_severity=SEVERITIES[0]), grouping), MAX_LISTED)
         ),
         "alerts": [

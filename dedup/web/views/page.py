@@ -24,13 +24,13 @@ MAX_TEXT_CHARACTERS = 20_000
 
 
 def view(database: Database, query: QueryParameters) -> Page:
-    """The page that a URL in any spelling, or an article's id, stands for. `after` goes on in its sightings, `before` in its
+    """The page that a URL in any spelling, or an article's id, stands for. `cursor` continues its sightings, `revisions_cursor` its
     revisions."""
     reference = query.text("url")
     if not reference:
         return Page("page.html", "Find a page", {"url": None}, {})
-    cursor = decode_cursor(query.text("after"), str, str)
-    revision_cursor = decode_cursor(query.text("before"), int)
+    cursor = decode_cursor(query.text("cursor"), str, str)
+    revision_cursor = decode_cursor(query.text("revisions_cursor"), int)
     page = reports.find_page(database, query.settings.urls.build_canonicaliser(), reference, None)
     revisions = store.revisions.of_page(database, page)
     content, crawls = _page_content(database, page, revisions, cursor, revision_cursor[0] if revision_cursor else len(revisions) + 1)
@@ -39,11 +39,10 @@ def view(database: Database, query: QueryParameters) -> Page:
     body = None if current is None else store.revisions.body_of_state(database, page, current)
     context = {
         "chart": _chart(crawls, {r.id: n for n, r in enumerate(revisions, 1)}),
-        "shown": current_number,
+        "current_revision": current_number,
         "body": body and body[:MAX_TEXT_CHARACTERS],
-        "cut": bool(body) and len(body or "") > MAX_TEXT_CHARACTERS,
-        "begun": cursor is None and revision_cursor is None,
-        "latest": revisions[-1] if revisions else None,
+        "is_truncated": bool(body) and len(body or "") > MAX_TEXT_CHARACTERS,
+        "is_first_page": cursor is None and revision_cursor is None,
     }
     return Page("page.html", content["title"] or content["url"], content, context)
 
@@ -59,7 +58,7 @@ def _page_content(
     has_more = len(sighting_groups) > MAX_CRAWLS
     sighting_groups = sighting_groups[:MAX_CRAWLS]
     changes = list(islice(reports.list_changes(database, ChangeFilter(url=url, min_severity=SEVERITIES[0])), MAX_CHANGES + 1))
-    copies, more_copies = reports.list_copies(database, page, MAX_COPIES)
+    copies, has_more_copies = reports.list_copies(database, page, MAX_COPIES)
     numbered_revisions = [(n, r) for n, r in enumerate(revisions, 1) if n < before_number][::-1]
     metadata, article = store.pages.current_metadata(database, page), store.pages.current_articles(database, [page]).get(page)
     content = {
@@ -72,19 +71,19 @@ def _page_content(
         "id": metadata.id if metadata else None,
         "first_crawled_at": min((r.first_crawled_at for r in revisions), default=None),
         "last_crawled_at": max((r.last_crawled_at for r in revisions), default=None),
-        "revisions": len(revisions),
-        "sightings": store.sightings.count_of_page(database, page),
+        "revision_count": len(revisions),
+        "sighting_count": store.sightings.count_of_page(database, page),
         "aliases": sorted({urls.to_display_url(spelling) for spelling in store.pages.aliases(database, page)} - {url}),
-        "states": [reports.revision_as_json(n, r) for n, r in numbered_revisions[:MAX_REVISIONS]],
-        "before": encode_cursor(numbered_revisions[MAX_REVISIONS - 1][0]) if len(numbered_revisions) > MAX_REVISIONS else None,
+        "revisions": [reports.revision_as_json(n, r) for n, r in numbered_revisions[:MAX_REVISIONS]],
+        "next_revisions_cursor": encode_cursor(numbered_revisions[MAX_REVISIONS - 1][0]) if len(numbered_revisions) > MAX_REVISIONS else None,
         "changes": [
             {**c, "from_revision": numbers_by_digest.get(c["from"]), "to_revision": numbers_by_digest.get(c["to"])} for c in changes[:MAX_CHANGES]
         ],
-        "more_changes": len(changes) > MAX_CHANGES,
+        "has_more_changes": len(changes) > MAX_CHANGES,
         "copies": copies,
-        "more_copies": more_copies,
+        "has_more_copies": has_more_copies,
         "crawls": [_crawl_as_json(rows, numbers) for rows in sighting_groups],
-        "after": encode_cursor(sighting_groups[-1][0].crawled_at, sighting_groups[-1][0].digest.hex()) if has_more else None,
+        "next_cursor": encode_cursor(sighting_groups[-1][0].crawled_at, sighting_groups[-1][0].digest.hex()) if has_more else None,
     }  # fmt: skip
     return content, [rows[0] for rows in sighting_groups]
 
@@ -94,8 +93,8 @@ def _crawl_as_json(rows: list[TimelineRow], numbers: dict[int, int]) -> dict[str
     return {
         "crawled_at": first.crawled_at,
         "revision": numbers.get(first.revision_id) if first.status == "counted" else None,
-        "standing": first.status,
-        "crawled_at_from": first.crawled_at_source,
+        "status": first.status,
+        "crawled_at_source": first.crawled_at_source,
         "files": [{"path": r.path, "check": r.check_status, "cause": r.check_cause, "gone": r.is_gone} for r in rows],
     }
 

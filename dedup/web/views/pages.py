@@ -13,16 +13,16 @@ PAGE_SIZE = 100
 """Pages at once."""
 ORDERS = tuple(PAGE_ORDERS)
 CLUSTER_ROLES = ("alone", "representative", "member")
-FILTER_PARAMETERS = ("order", "publisher", "place", "check", "edited", "since", "until")
+FILTER_PARAMETERS = ("order", "publisher", "cluster_role", "check", "edited", "since", "until")
 
 
 def view(database: Database, query: QueryParameters) -> Page:
     """Pages, those that were crawled last first."""
     order = query.choice("order", ORDERS, ORDERS[0])
-    cursor = decode_cursor(query.text("after"), int if order == "edited" else str, str)
+    cursor = decode_cursor(query.text("cursor"), int if order == "edited" else str, str)
     publisher = query.publisher("publisher")
     criteria = PageFilter(
-        publisher, query.choice("place", ("", *CLUSTER_ROLES), "") or None, query.choice("check", ("", *CHECK_ORDER), "") or None,
+        publisher, query.choice("cluster_role", ("", *CLUSTER_ROLES), "") or None, query.choice("check", ("", *CHECK_ORDER), "") or None,
         query.flag("edited"), query.timestamp("since"), query.timestamp("until"),
     )  # fmt: skip
     results = store.lists.list_pages(database, criteria, order, (cursor[0], cursor[1]) if cursor else None, PAGE_SIZE + 1)
@@ -33,11 +33,12 @@ def view(database: Database, query: QueryParameters) -> Page:
         "filters": {name: value for name, value in parameters.items() if value},
         "order": order,
         "pages": [p._asdict() for p in rows],
-        "after": next_cursor,
-        "due": store.lists.count_unsummarised_pages(database),
+        "next_cursor": next_cursor,
+        "dirty_pages": store.lists.count_unsummarised_pages(database),
     }
     context = {
-        "given": parameters, "orders": ORDERS, "places": CLUSTER_ROLES, "checks": CHECK_ORDER, "publishers": store.lists.publishers(database), "begun": cursor is None,
-        "any": bool(rows) or store.statistics.count(database, "summaries") > 0,
+        "parameters": parameters, "orders": ORDERS, "cluster_roles": CLUSTER_ROLES, "checks": CHECK_ORDER, "publishers": store.lists.publishers(database),
+        "is_first_page": cursor is None,
+        "has_any": bool(rows) or store.statistics.count(database, "summaries") > 0,
     }  # fmt: skip
     return Page("pages.html", "Pages", content, context)

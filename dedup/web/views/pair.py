@@ -25,8 +25,8 @@ class TextRun:
 
 
 def view(database: Database, query: QueryParameters) -> Page:
-    """Pages `a` and `b`, as they are now or in a revision (`a_revision`, `b_revision`): what is alike in them, and why they are told as
-    copies of each other or are not."""
+    """Pages `a` and `b`, as they are now or in a revision (`a_revision`, `b_revision`): what they share, and why they count as
+    copies of each other or not."""
     if not query.text("a") or not query.text("b"):
         return Page("pair.html", "Two articles", {"a": None, "b": None, "passages": []})
     articles = [_compared_article(database, query, name) for name in ("a", "b")]
@@ -34,11 +34,11 @@ def view(database: Database, query: QueryParameters) -> Page:
     passages = [{"a": p["a"], "b": p["b"], "characters": p["characters"]} for p in explanation["passages"]]
     content = {**explanation, "passages": passages}
     context = {
-        "texts": {
+        "text_runs": {
             name: list(_text_runs(side.body[:MAX_TEXT_CHARACTERS], [(p[name][0], p[name][1]) for p in passages]))
             for name, side in zip("ab", articles, strict=True)
         },
-        "cut": any(len(side.body) > MAX_TEXT_CHARACTERS for side in articles),
+        "is_truncated": any(len(side.body) > MAX_TEXT_CHARACTERS for side in articles),
     }  # fmt: skip
     return Page("pair.html", "Two articles", content, context)
 

@@ -13,23 +13,23 @@ PAGE_SIZE = 30
 
 
 def view(database: Database, query: QueryParameters) -> Page:
-    """Revisions that hold what is looked for, the last recorded first, and how far search reaches."""
+    """Revisions that match the query, the last recorded first, and how much is indexed."""
     query_text = query.text("q")
     if not query_text:
         coverage = index_coverage(database)
-        content: dict[str, Any] = {"q": "", "hits": [], "after": None, "reached": coverage.indexed, "texts": coverage.total}
-        return Page("search.html", "Search", content, {"begun": True, "index": query.settings.search.index})
-    cursor = query.text("after") or None
+        content: dict[str, Any] = {"query": "", "hits": [], "next_cursor": None, "indexed": coverage.indexed, "total": coverage.total}
+        return Page("search.html", "Search", content, {"is_first_page": True, "index": query.settings.search.index})
+    cursor = query.text("cursor") or None
     result = search_revisions(database, query.settings.publishers.build_publishers(), query_text, cursor, PAGE_SIZE)
     content = {
-        "q": query_text,
+        "query": query_text,
         "problem": result.problem or None,
         "hits": [_hit_as_json(hit) for hit in result.hits],
-        "after": result.next_cursor,
-        "reached": result.coverage.indexed,
-        "texts": result.coverage.total,
+        "next_cursor": result.next_cursor,
+        "indexed": result.coverage.indexed,
+        "total": result.coverage.total,
     }
-    return Page("search.html", f"{query_text} · Search", content, {"begun": cursor is None, "index": query.settings.search.index})
+    return Page("search.html", f"{query_text} · Search", content, {"is_first_page": cursor is None, "index": query.settings.search.index})
 
 
 def _hit_as_json(hit: SearchHit) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def _hit_as_json(hit: SearchHit) -> dict[str, Any]:
         "publisher": hit.publisher,
         "crawled_at": hit.crawled_at,
         "current": hit.current,
-        "state": f"{STATE_RECIPE}:{hit.state_digest.hex()}",
-        "text": None if hit.snippet is None else [list(piece) for piece in hit.snippet],
+        "state_digest": f"{STATE_RECIPE}:{hit.state_digest.hex()}",
+        "snippet": None if hit.snippet is None else [list(piece) for piece in hit.snippet],
         "pruned_at": hit.pruned_at,
     }

@@ -1,4 +1,4 @@
-"""How things stand: the daemon, the database, the last scan."""
+"""Status: the daemon, the database, the last scan."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from dedup.web.render import Page, QueryParameters
 
 
 def view(database: Database, query: QueryParameters) -> Page:
-    """What `dedup status` tells."""
+    """What `dedup status` shows."""
     content = database_summary(database) | daemon_as_json(daemon_status(query.settings.database.path))
     context = {
-        "reasons": health_file.REASON_DESCRIPTIONS,
+        "reason_descriptions": health_file.REASON_DESCRIPTIONS,
         "database": query.settings.database.path,
         "directories": query.settings.crawl.directories,
     }
