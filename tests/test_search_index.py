@@ -324,7 +324,7 @@ def of_search(found: Iterable[dict[str, str]]) -> list[dict[str, str]]:
 
 def drop_held(place: Path) -> None:
     with closing(sqlite3.connect(place, isolation_level=None)) as asked:
-        asked.execute("DELETE FROM held WHERE revision = 2")
+        asked.execute("DELETE FROM indexed_revisions WHERE revision = 2")
 
 
 def drop_words(place: Path) -> None:
