@@ -192,7 +192,7 @@ def mark_differences(connection: sqlite3.Connection, revisions: Iterable[tuple[i
     connection.execute(
         "INSERT OR IGNORE INTO reindex_queue SELECT t.revision FROM stored_revisions t"
         " LEFT JOIN indexed_revisions h ON h.revision = t.revision"
-        " WHERE t.revision <= (SELECT value FROM meta WHERE key = 'last') AND (h.state IS NOT t.state OR h.whole < t.whole)"
+        " WHERE t.revision <= (SELECT value FROM meta WHERE key = 'last_revision') AND (h.state IS NOT t.state OR h.whole < t.whole)"
     )
     connection.execute(
         "DELETE FROM indexed_revisions WHERE revision IN (SELECT revision FROM reindex_queue)"
