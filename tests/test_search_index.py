@@ -88,7 +88,7 @@ def scribble(place: Path) -> None:
 
 def forget_meta(place: Path) -> None:
     with closing(sqlite3.connect(place, isolation_level=None)) as asked:
-        asked.execute("DELETE FROM meta WHERE key = 'last'")
+        asked.execute("DELETE FROM meta WHERE key = 'last_revision'")
 
 
 def another_recipe(place: Path) -> None:
@@ -103,7 +103,7 @@ def another_uuid(place: Path) -> None:
 
 def wrong_kind(place: Path) -> None:
     with closing(sqlite3.connect(place, isolation_level=None)) as asked:
-        asked.execute("UPDATE meta SET value = 'many' WHERE key = 'last'")
+        asked.execute("UPDATE meta SET value = 'many' WHERE key = 'last_revision'")
 
 
 DAMAGE = {
@@ -324,7 +324,7 @@ def of_search(found: Iterable[dict[str, str]]) -> list[dict[str, str]]:
 
 def drop_held(place: Path) -> None:
     with closing(sqlite3.connect(place, isolation_level=None)) as asked:
-        asked.execute("DELETE FROM held WHERE revision = 2")
+        asked.execute("DELETE FROM indexed_revisions WHERE revision = 2")
 
 
 def drop_words(place: Path) -> None:

@@ -286,7 +286,7 @@ class SearchIndexer:
                 index,
                 ((r.id, text, r.digest[:DIGEST_PREFIX_BYTES], r.body is not None) for r, text in with_beats(zip(rows, texts, strict=True))),
             )
-            index.executemany("DELETE FROM due WHERE revision = ?", ((r,) for r in replaced_revisions))
+            index.executemany("DELETE FROM reindex_queue WHERE revision = ?", ((r,) for r in replaced_revisions))
             index_file.write_state(index, replace(index_state, indexed=index_state.indexed - replaced_count + len(rows)))
         return len(rows)
 
@@ -294,7 +294,7 @@ class SearchIndexer:
         assert self._index is not None
         with self._index_errors():
             index_state = index_file.read_state(self._index)
-            pending_count = int(self._index.execute("SELECT count(*) FROM due").fetchone()[0])
+            pending_count = int(self._index.execute("SELECT count(*) FROM reindex_queue").fetchone()[0])
         return pending_count + store.search.count_revisions_after(self._database, index_state.last_revision)
 
     @contextmanager
@@ -348,8 +348,8 @@ def _inode(path: str) -> tuple[int, int] | None:
 
 def _count_indexed(index: sqlite3.Connection, revisions: set[int] | None = None) -> int:
     if revisions is None:
-        return int(index.execute("SELECT count(*) FROM held").fetchone()[0])
-    return sum(1 for r in revisions if index.execute("SELECT 1 FROM held WHERE revision = ?", (r,)).fetchone())
+        return int(index.execute("SELECT count(*) FROM indexed_revisions").fetchone()[0])
+    return sum(1 for r in revisions if index.execute("SELECT 1 FROM indexed_revisions WHERE revision = ?", (r,)).fetchone())
 
 
 def _index_texts_safely(rows: Sequence[SearchDocument]) -> list[str]:

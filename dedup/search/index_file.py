@@ -23,8 +23,8 @@ FILE_SUFFIXES = ("", "-wal", "-shm", "-journal")
 
 _DDL = (
     "CREATE TABLE meta (key TEXT PRIMARY KEY, value NOT NULL)",
-    "CREATE TABLE held (revision INTEGER PRIMARY KEY, state BLOB NOT NULL, whole INTEGER NOT NULL)",
-    "CREATE TABLE due (revision INTEGER PRIMARY KEY)",
+    "CREATE TABLE indexed_revisions (revision INTEGER PRIMARY KEY, state BLOB NOT NULL, whole INTEGER NOT NULL)",
+    "CREATE TABLE reindex_queue (revision INTEGER PRIMARY KEY)",
     "CREATE VIRTUAL TABLE words USING fts5 (text, content = '', columnsize = 0, detail = none, tokenize = 'ascii')",
     "INSERT INTO words (words, rank) VALUES ('automerge', 8)",
     "INSERT INTO words (words, rank) VALUES ('crisismerge', 64)",  # little by little: nobody is to wait for a large merge
@@ -160,42 +160,46 @@ def add_revisions(connection: sqlite3.Connection, rows: Iterable[tuple[int, str,
     that key was found by before goes on finding it; who finds it looks at the row itself."""
     rows = list(rows)
     connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", ((r[0], r[1]) for r in rows))
-    connection.executemany("INSERT OR REPLACE INTO held VALUES (?, ?, ?)", ((r[0], r[2], r[3]) for r in rows))
+    connection.executemany("INSERT OR REPLACE INTO indexed_revisions VALUES (?, ?, ?)", ((r[0], r[2], r[3]) for r in rows))
 
 
 def remove_revisions(connection: sqlite3.Connection, revisions: Iterable[int]) -> None:
     """These revisions are not there any more; what they were found by stays, and leads to nothing."""
-    connection.executemany("DELETE FROM held WHERE revision = ?", ((r,) for r in revisions))
+    connection.executemany("DELETE FROM indexed_revisions WHERE revision = ?", ((r,) for r in revisions))
 
 
 def last_indexed(connection: sqlite3.Connection, limit: int) -> dict[int, bytes]:
     """(revision, digest of its state) of the last that are held."""
-    return dict(connection.execute("SELECT revision, state FROM held ORDER BY revision DESC LIMIT ?", (limit,)))
+    return dict(connection.execute("SELECT revision, state FROM indexed_revisions ORDER BY revision DESC LIMIT ?", (limit,)))
 
 
 def indexed_revisions(connection: sqlite3.Connection) -> dict[int, bytes]:
     """The same of all."""
-    return dict(connection.execute("SELECT revision, state FROM held"))
+    return dict(connection.execute("SELECT revision, state FROM indexed_revisions"))
 
 
 def pending_revisions(connection: sqlite3.Connection, limit: int) -> list[int]:
     """The next revisions that are to be entered again."""
-    return [r[0] for r in connection.execute("SELECT revision FROM due ORDER BY revision LIMIT ?", (limit,))]
+    return [r[0] for r in connection.execute("SELECT revision FROM reindex_queue ORDER BY revision LIMIT ?", (limit,))]
 
 
 def mark_differences(connection: sqlite3.Connection, revisions: Iterable[tuple[int, bytes, bool]]) -> None:
     """Hold what is held against (revision, digest of its state, whether it has its body) of all that there are, within a transaction:
     those that are others are due, those that went are forgotten."""
-    connection.execute("CREATE TEMP TABLE IF NOT EXISTS there (revision INTEGER PRIMARY KEY, state BLOB, whole INTEGER)")
-    connection.execute("DELETE FROM there")
-    connection.executemany("INSERT INTO there VALUES (?, ?, ?)", revisions)
+    connection.execute("CREATE TEMP TABLE IF NOT EXISTS stored_revisions (revision INTEGER PRIMARY KEY, state BLOB, whole INTEGER)")
+    connection.execute("DELETE FROM stored_revisions")
+    connection.executemany("INSERT INTO stored_revisions VALUES (?, ?, ?)", revisions)
     connection.execute(
-        "INSERT OR IGNORE INTO due SELECT t.revision FROM there t LEFT JOIN held h ON h.revision = t.revision"
-        " WHERE t.revision <= (SELECT value FROM meta WHERE key = 'last') AND (h.state IS NOT t.state OR h.whole < t.whole)"
+        "INSERT OR IGNORE INTO reindex_queue SELECT t.revision FROM stored_revisions t"
+        " LEFT JOIN indexed_revisions h ON h.revision = t.revision"
+        " WHERE t.revision <= (SELECT value FROM meta WHERE key = 'last_revision') AND (h.state IS NOT t.state OR h.whole < t.whole)"
     )
-    connection.execute("DELETE FROM held WHERE revision IN (SELECT revision FROM due) OR revision NOT IN (SELECT revision FROM there)")
-    connection.execute("DELETE FROM due WHERE revision NOT IN (SELECT revision FROM there)")
-    connection.execute("DROP TABLE there")
+    connection.execute(
+        "DELETE FROM indexed_revisions WHERE revision IN (SELECT revision FROM reindex_queue)"
+        " OR revision NOT IN (SELECT revision FROM stored_revisions)"
+    )
+    connection.execute("DELETE FROM reindex_queue WHERE revision NOT IN (SELECT revision FROM stored_revisions)")
+    connection.execute("DROP TABLE stored_revisions")
 
 
 def printable_index_path(path: str) -> str:

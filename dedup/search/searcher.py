@@ -150,7 +150,7 @@ def is_same_history(database: Database, index_state: index_file.IndexState, inde
 def _measure_coverage(database: Database, index: sqlite3.Connection, index_state: index_file.IndexState) -> IndexCoverage:
     with _index_errors():
         last_indexed = index_file.last_indexed(index, TAIL_REVISIONS)
-        pending_count = int(index.execute("SELECT count(*) FROM due").fetchone()[0])
+        pending_count = int(index.execute("SELECT count(*) FROM reindex_queue").fetchone()[0])
     if not is_same_history(database, index_state, last_indexed):
         return IndexCoverage(0, _count_revisions(database))
     return IndexCoverage(

@@ -43,9 +43,9 @@ CREATE TABLE crawl_directories (
     id INTEGER PRIMARY KEY,
     path BLOB NOT NULL UNIQUE,            -- absolute
     path_text TEXT NOT NULL,
-    device INTEGER,                       -- st_dev and st_ino when the directory was last seen with files in it
+    device INTEGER,                       -- st_dev and st_ino when it was last seen with files in it
     inode INTEGER,
-    scanned_at TEXT,                      -- end of the last scan of the whole directory
+    scanned_at TEXT,                      -- end of the last scan of the whole crawl directory
     retired_at TEXT                       -- when 'dedup roots forget' retired it; NULL: its files count
 ) STRICT;
 
@@ -317,7 +317,7 @@ CREATE TABLE alerts (
     details TEXT NOT NULL,                -- JSON object: what else is known of the event
     payload TEXT NOT NULL,                -- JSON object: what messages show; a copy that does not change with the page
     created_at TEXT NOT NULL,
-    withdrawn_at TEXT,                    -- when the event turned out not to be so any more
+    withdrawn_at TEXT,                    -- when the alert was withdrawn: the event is no longer true
     incident TEXT,                        -- equal for the same edit on other pages; NULL: no incident
     page_count INTEGER,                   -- pages of the incident that this alert reports; NULL: it reports one event
     open_until TEXT,                      -- until then further pages join the incident
