@@ -65,20 +65,25 @@ class _Index:
         self._sketches, self._query, self._insert = sketches, query, insert
         self._last_text = 0
 
-    def meet(self, texts: Sequence[int], signatures: Sequence[bytes], few: int | None = None) -> list[LshCandidates]:  # noqa: ARG002
-        met = []
-        for number, signature in zip(texts, signatures, strict=True):
+    def query(
+        self,
+        text_ids: Sequence[int],
+        signatures: Sequence[bytes],
+        initial_limit: int | None = None,  # noqa: ARG002
+    ) -> list[LshCandidates]:
+        results = []
+        for number, signature in zip(text_ids, signatures, strict=True):
             sketch = self._sketches.get(signature)
             if sketch is None:  # a text that is met again; its pages may have become two
-                met.append(LshCandidates())
+                results.append(LshCandidates())
                 continue
-            met.append(LshCandidates(dict.fromkeys((other for other in self._query(sketch) if other != number), 1)))
+            results.append(LshCandidates(dict.fromkeys((other for other in self._query(sketch) if other != number), 1)))
             if number > self._last_text:
                 self._insert(number, sketch)
                 self._last_text = number
-        return met
+        return results
 
-    def add(self, texts: Sequence[int], signatures: Sequence[bytes], token: bytes) -> None:  # noqa: ARG002
+    def add(self, text_ids: Sequence[int], signatures: Sequence[bytes], token: bytes) -> None:  # noqa: ARG002
         for signature in signatures:
             self._sketches.pop(signature, None)
 
@@ -107,5 +112,5 @@ def _exchange(
 
     index = cast(CandidateIndex, _Index(waiting, query, insert))
     examine: Any = importlib.import_module(extract_files.__module__)
-    examine.sign = sign
+    examine.sign_bodies = sign
     Matcher.open_candidate_index = lambda self: index  # type: ignore[method-assign]  # noqa: ARG005

@@ -31,7 +31,7 @@ def event(n: int = 1, **given: Any) -> Event:
                 {"kind": "same", "text": "으로 늘었다."},
             ],
         },
-        "evidence": [{"what": "amount", "before": "638조원", "after": "639조원"}],
+        "evidence": [{"kind": "amount", "before": "638조원", "after": "639조원"}],
         "crawled_at": ["2026-03-05T00:30:00+00:00", AT],
         "published_at": "2026-03-05T00:00:00+00:00",
     }

@@ -16,7 +16,7 @@ from tests.conftest import Ran, run
 
 CONTENT = frozenset({"database", "records", "digests", "histories", "summaries", "indexes"})
 """Checks of what a database holds."""
-MACHINE = frozenset({"watching", "disk", "packages"})
+MACHINE = frozenset({"watches", "disk", "packages"})
 """Checks of the machine that tests run on: what they find is not this program's."""
 
 
@@ -43,7 +43,7 @@ def findings(ran: Ran) -> list[dict[str, Any]]:
     assert ran.err == ""
     found = ran.json()["findings"]
     assert ran.code == int(any(f["severity"] == "error" for f in found))
-    assert all(set(f) == {"check", "severity", "what", "remedy", "repairable"} for f in found)
+    assert all(set(f) == {"check", "severity", "message", "remedy", "repairable"} for f in found)
     assert all(f["remedy"] for f in found if f["severity"] != "ok")
     return [f for f in found if f["check"] not in MACHINE]
 

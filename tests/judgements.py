@@ -35,7 +35,7 @@ class Case:
     body: str = BODY
     first: tuple[tuple[str, str], ...] = ()
     after: str | None = None
-    stealth: bool = False
+    silent: bool = False
     corrected: bool = False
     metadata: tuple[dict[str, str], dict[str, str]] = field(default=({}, {}))
 
@@ -104,43 +104,43 @@ CASES = [
     _case("another headline", "headline", "notable", title=(TITLE, "야당 반발 속 내년 예산안 통과")),
     _case("headline with another number", "headline", "notable", title=(TITLE, "새솔시 의회, 639조원 예산안 의결"), evidence=(("amount", "638조원", "639조원"),)),
     # substance
-    _case("an amount", "substantive", "major", ("638조원", "639조원"), evidence=(("amount", "638조원", "639조원"),), stealth=True),
-    _case("an amount without its unit", "substantive", "major", ("638조원", "639조"), evidence=(("amount", "638조원", "639조"),), stealth=True),
-    _case("a percentage", "substantive", "major", ("3.5%", "5.3%"), evidence=(("percentage", "3.5%", "5.3%"),), stealth=True),
-    _case("a day", "substantive", "major", ("12일", "13일"), evidence=(("date", "12일", "13일"),), stealth=True),
-    _case("a time", "substantive", "major", ("10시", "11시"), evidence=(("date", "10시", "11시"),), stealth=True),
-    _case("a number of people", "substantive", "major", ("120명", "1200명"), evidence=(("number", "120명", "1200명"),), stealth=True),
-    _case("a score", "substantive", "major", ("24 to 11", "23 to 12"), body=ENGLISH, evidence=(("number", "24", "23"), ("number", "11", "12")), stealth=True),
-    _case("billions", "substantive", "major", ("$4.2bn", "$4.4bn"), body=ENGLISH, evidence=(("amount", "$4.2bn", "$4.4bn"),), stealth=True),
-    _case("a number in words", "substantive", "major", ("다섯 시간", "여섯 시간"), evidence=(("number", "다섯", "여섯"),), stealth=True),
+    _case("an amount", "substantive", "major", ("638조원", "639조원"), evidence=(("amount", "638조원", "639조원"),), silent=True),
+    _case("an amount without its unit", "substantive", "major", ("638조원", "639조"), evidence=(("amount", "638조원", "639조"),), silent=True),
+    _case("a percentage", "substantive", "major", ("3.5%", "5.3%"), evidence=(("percentage", "3.5%", "5.3%"),), silent=True),
+    _case("a day", "substantive", "major", ("12일", "13일"), evidence=(("date", "12일", "13일"),), silent=True),
+    _case("a time", "substantive", "major", ("10시", "11시"), evidence=(("date", "10시", "11시"),), silent=True),
+    _case("a number of people", "substantive", "major", ("120명", "1200명"), evidence=(("number", "120명", "1200명"),), silent=True),
+    _case("a score", "substantive", "major", ("24 to 11", "23 to 12"), body=ENGLISH, evidence=(("number", "24", "23"), ("number", "11", "12")), silent=True),
+    _case("billions", "substantive", "major", ("$4.2bn", "$4.4bn"), body=ENGLISH, evidence=(("amount", "$4.2bn", "$4.4bn"),), silent=True),
+    _case("a number in words", "substantive", "major", ("다섯 시간", "여섯 시간"), evidence=(("number", "다섯", "여섯"),), silent=True),
     _case("a number in English words", "substantive", "major", ("nineteen", "twenty"), body=ENGLISH, first=(("24 to 11", "nineteen to ten"),),
-          evidence=(("number", "nineteen", "twenty"),), stealth=True),
-    _case("a negation gone", "substantive", "major", ("참여하지 않았다", "참여했다"), evidence=(("negation", "않았다", ""),), stealth=True),
-    _case("a negation come", "substantive", "major", ("여섯 시간", "다섯 시간"), ("이어졌다", "이어지지 못했다"), stealth=True),
-    _case("not gone", "substantive", "major", ("would not raise", "would raise"), body=ENGLISH, evidence=(("negation", "not", ""),), stealth=True),
+          evidence=(("number", "nineteen", "twenty"),), silent=True),
+    _case("a negation gone", "substantive", "major", ("참여하지 않았다", "참여했다"), evidence=(("negation", "않았다", ""),), silent=True),
+    _case("a negation come", "substantive", "major", ("여섯 시간", "다섯 시간"), ("이어졌다", "이어지지 못했다"), silent=True),
+    _case("not gone", "substantive", "major", ("would not raise", "would raise"), body=ENGLISH, evidence=(("negation", "not", ""),), silent=True),
     _case(
         "a quotation", "substantive", "major", ("시민의 삶을 먼저 살피겠다", "시민의 삶을 다시 생각하겠다"),
-        evidence=(("quotation", "시민의 삶을 먼저 살피겠다", "시민의 삶을 다시 생각하겠다"),), stealth=True,
+        evidence=(("quotation", "시민의 삶을 먼저 살피겠다", "시민의 삶을 다시 생각하겠다"),), silent=True,
     ),
     _case("an English quotation", "substantive", "major", ("We kept our word", "We did our best"), body=ENGLISH,
-          evidence=(("quotation", "We kept our word,", "We did our best,"),), stealth=True),
-    _case("a name", "substantive", "major", ("박노을 의원", "박노을빛 의원"), evidence=(("name", "박노을", "박노을빛"),), stealth=True),
-    _case("an English name", "substantive", "major", ("Ada Kestrel", "Ida Falcon"), body=ENGLISH, evidence=(("name", "Ada Kestrel", "Ida Falcon"),), stealth=True),
+          evidence=(("quotation", "We kept our word,", "We did our best,"),), silent=True),
+    _case("a name", "substantive", "major", ("박노을 의원", "박노을빛 의원"), evidence=(("name", "박노을", "박노을빛"),), silent=True),
+    _case("an English name", "substantive", "major", ("Ada Kestrel", "Ida Falcon"), body=ENGLISH, evidence=(("name", "Ada Kestrel", "Ida Falcon"),), silent=True),
     _case(
         "a sentence out", "substantive", "major", (" 야당은 복지 예산이 줄었다며 반발했다.", ""),
-        evidence=(("sentence", "야당은 복지 예산이 줄었다며 반발했다.", ""),), stealth=True,
+        evidence=(("sentence", "야당은 복지 예산이 줄었다며 반발했다.", ""),), silent=True,
     ),
     _case(
         "a sentence in", "substantive", "major", ("예정이다.", "예정이다. 조례안에는 공원 이용료를 없애는 내용이 담겼다."),
-        evidence=(("sentence", "", "조례안에는 공원 이용료를 없애는 내용이 담겼다."),), stealth=True,
+        evidence=(("sentence", "", "조례안에는 공원 이용료를 없애는 내용이 담겼다."),), silent=True,
     ),
     _case("a clause in", "substantive", "major", ("반발했다", "시장이 거듭 약속했던 저소득층 지원을 되살리라고 반발했다"),
-          evidence=(("sentence", "", "시장이 거듭 약속했던 저소득층 지원을 되살리라고"),), stealth=True),
+          evidence=(("sentence", "", "시장이 거듭 약속했던 저소득층 지원을 되살리라고"),), silent=True),
     _case("a clause out", "substantive", "major", (", who had long argued against the new harbour,", ""), body=ENGLISH,
-          first=(("Kestrel said", "Kestrel, who had long argued against the new harbour, said"),), stealth=True),
+          first=(("Kestrel said", "Kestrel, who had long argued against the new harbour, said"),), silent=True),
     _case("an amount in a text that was wrapped anew", "substantive", "major", ("열고 내년도", "열고\n내년도"), ("638조원으로 올해보다", "639조원으로\n올해보다"),
-          evidence=(("amount", "638조원", "639조원"),), stealth=True),
-    _case("a paragraph in", "substantive", "major", ("\n박노을", "\n의장은 표결에 앞서 정회를 선언했다. 정회는 한 시간 이어졌다.\n박노을"), stealth=True),
+          evidence=(("amount", "638조원", "639조원"),), silent=True),
+    _case("a paragraph in", "substantive", "major", ("\n박노을", "\n의장은 표결에 앞서 정회를 선언했다. 정회는 한 시간 이어졌다.\n박노을"), silent=True),
     # owned up to
     _case(
         "corrected at the end", "substantive", "major", ("638조원", "639조원"), ("예정이다.", "예정이다.\n[정정] 예산안 규모를 바로잡았습니다."), corrected=True,
@@ -149,20 +149,20 @@ CASES = [
     _case("sentence of correction", "substantive", "notable", ("예정이다.", "예정이다.\n바로잡습니다. 참석자 이름을 고쳤습니다."), corrected=True),
     _case("correction in English", "substantive", "major", ("24 to 11", "23 to 12"), ("rule.", "rule.\nCorrection: An earlier version misstated the vote."), body=ENGLISH, corrected=True),
     _case("updated at", "substantive", "major", ("638조원", "639조원"), ("새솔시 의회는", "수정 2026.03.05 12:10\n새솔시 의회는"), corrected=True),
-    _case("a bill that is amended is no correction", "substantive", "major", ("예정이다.", "예정이다. 의회는 수정 예산안도 다룬다."), stealth=True),
+    _case("a bill that is amended is no correction", "substantive", "major", ("예정이다.", "예정이다. 의회는 수정 예산안도 다룬다."), silent=True),
     _case(
         "published anew", "substantive", "major", ("638조원", "639조원"),
         metadata=({"published_at": "2026-03-05T01:30:00+00:00"}, {"published_at": "2026-03-05T03:10:00+00:00"}),
     ),
     # the whole
     _case("another text", "rewrite", "major", after="해솔신문 문화면은 이번 주부터 새 연재를 싣는다. 첫 회는 바닷가 마을의 옛 우체국을 다룬다. "
-          "우체국은 백 년 전 모습 그대로 남아 있다. 글은 하늘봄 작가가 쓴다. 연재는 매주 금요일에 나온다. 독자는 누리집에서도 읽을 수 있다.", stealth=True),
+          "우체국은 백 년 전 모습 그대로 남아 있다. 글은 하늘봄 작가가 쓴다. 연재는 매주 금요일에 나온다. 독자는 누리집에서도 읽을 수 있다.", silent=True),
     _case("a page that is not there", "removed", "major", title=(TITLE, "Content not found"), after="Content not found"),
     _case("a notice in Korean", "removed", "major", after="언론사의 요청에 의해 삭제된 기사입니다."),
     _case("nothing but the first words", "removed", "major", after="새솔시 의회는 5일"),
     _case("an empty body", "removed", "major", after=""),
     _case("the text is there again", "restored", "notable", body="페이지를 찾을 수 없습니다.", after=BODY, title=("오류", TITLE)),
-    _case("a flash that became an article", "rewrite", "major", body="[속보] 새솔시 의회 예산안 의결", after=BODY, stealth=True),
+    _case("a flash that became an article", "rewrite", "major", body="[속보] 새솔시 의회 예산안 의결", after=BODY, silent=True),
     # around the text
     _case("another author", "metadata", "minor", metadata=({"author": "하늘봄"}, {"author": "하늘봄, 강물결"})),
     _case("another section", "metadata", "minor", metadata=({"category": "사회"}, {"category": "정치"})),

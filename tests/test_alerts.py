@@ -47,9 +47,9 @@ def sent(folder: Path, hook: Receiver) -> Ran:
 def test_send_sends_what_is_due_once(here: Path) -> None:
     with receiver() as hook:
         ran = sent(here, hook)
-        assert (ran.code, ran.json()) == (0, {"sent": 3, "failed": 0, "waiting": 0})
+        assert (ran.code, ran.json()) == (0, {"sent": 3, "failed": 0, "pending": 0})
         assert hook.ids() == IDS
-        assert sent(here, hook).json() == {"sent": 0, "failed": 0, "waiting": 0}
+        assert sent(here, hook).json() == {"sent": 0, "failed": 0, "pending": 0}
     assert states(here) == ["sent"] * 3
 
 
@@ -76,14 +76,14 @@ def test_list_and_show_tell_what_became_of_each(here: Path) -> None:
     assert listed.out.splitlines()[0].startswith(IDS[2][:12])
     assert "[major] 한빛일보 · substance changed · 새솔시 의회, 예산안 의결 2" in listed.out
     assert listed.out.splitlines()[1].split() == ["hook", "sent"]
-    assert run(here, "alerts", "list", "--state", "dead").out == ""
+    assert run(here, "alerts", "list", "--status", "dead").out == ""
     assert len(run(here, "alerts", "list", "-n", "2", "-f", "json").json()) == 2
     assert run(here, "alerts", "list", "--rule", "none", "-f", "json").json() == []
     shown = run(here, "alerts", "show", IDS[1][:8])
     assert "Body: 예산안 규모는 [-638조원-]{+639조원+}으로 늘었다." in shown.out
     assert "hook        sent" in shown.out
     told = run(here, "alerts", "show", IDS[1], "-f", "json").json()
-    assert (told["id"], told["deliveries"][0]["attempts"], told["told"]) == (IDS[1], 1, json.loads(json.dumps(event(1).payload)))
+    assert (told["id"], told["deliveries"][0]["attempts"], told["payload"]) == (IDS[1], 1, json.loads(json.dumps(event(1).payload)))
 
 
 @pytest.mark.parametrize("name", ["", "zz", "'; --", "0" * 32, "%"])

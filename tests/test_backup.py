@@ -646,7 +646,7 @@ def test_what_is_restored_after_damage_goes_on_as_if_nothing_had_been(crawl: Pat
     before = {end: Path(f"{db}{end}").read_bytes() for end in ("", "-wal")}
     told = run(tmp_path, "--config", f"{db}.toml", "restore", kept, "--format", "json").json()
     assert told.pop("seconds") >= 0
-    aside = Path(told["aside"][0])
+    aside = Path(told["previous_files"][0])
     assert told == {
         "database": str(db),
         "backup": str(kept),
@@ -655,7 +655,7 @@ def test_what_is_restored_after_damage_goes_on_as_if_nothing_had_been(crawl: Pat
         "files": 15,
         "revisions": 15,
         "verified": True,
-        "aside": [f"{aside}{end}" for end in ("", "-wal", "-shm")],
+        "previous_files": [f"{aside}{end}" for end in ("", "-wal", "-shm")],
     }
     assert aside.name.startswith("dedup.db.damaged-20")
     assert {end: Path(f"{aside}{end}").read_bytes() for end in before} == before
@@ -699,7 +699,7 @@ def test_without_a_database_one_is_made_of_the_backup(folder: Path) -> None:
     dumped = running.dump(folder / "dedup.db")
     (folder / "elsewhere").mkdir()
     told = run(folder, "--database", "elsewhere/new.db", "restore", "kept.db", "--format", "json").json()
-    assert told["aside"] == []
+    assert told["previous_files"] == []
     assert running.dump(folder / "elsewhere" / "new.db") == dumped
     assert stat.S_IMODE((folder / "elsewhere" / "new.db").stat().st_mode) == 0o600
     refused(folder, "--database", "none/new.db", "restore", "kept.db", code=3)

@@ -185,8 +185,8 @@ def test_it_is_masked_where_it_is_at_most_half_of_a_text(tmp_path: Path, sentenc
     n = relations.numbers(a.body, b.body, *hidden)
     (pair,) = run(tmp_path, "duplicates", "--pairs", "--format", "json").json()
     (row,) = known(tmp_path)
-    assert pair["masked"] == ([row["name"]] if masked else [])
-    assert (pair["shared"], pair["longest"], pair["coverage"]) == (n.shared, n.passage, round(n.coverage, 4))
+    assert pair["masked_boilerplate"] == ([row["name"]] if masked else [])
+    assert (pair["shared_characters"], pair["longest_passage"], pair["coverage"]) == (n.shared, n.passage, round(n.coverage, 4))
     assert pair["relation"] == relations.relation(a.body, b.body, *hidden)
 
 
@@ -207,8 +207,8 @@ def test_a_wire_copy_with_each_papers_own_tail_is_a_copy_still(tmp_path: Path) -
     masks = [relations.masked_by(made.body, [tail]) for made, tail in zip(copies, tails, strict=True)]
     assert pair["relation"] == "copy" == relations.relation(copies[0].body, copies[1].body, *masks)
     n = relations.numbers(copies[0].body, copies[1].body, *masks)
-    assert (pair["shared"], pair["coverage"]) == (n.shared, round(n.coverage, 4))
-    assert sorted(pair["masked"]) == sorted(row["name"] for row in known(tmp_path))
+    assert (pair["shared_characters"], pair["coverage"]) == (n.shared, round(n.coverage, 4))
+    assert sorted(pair["masked_boilerplate"]) == sorted(row["name"] for row in known(tmp_path))
 
 
 def test_what_is_learned_later_is_named_too_of_an_article_that_was_copied_before(crawl: Path, db: Path) -> None:

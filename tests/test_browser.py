@@ -194,12 +194,12 @@ def test_filters_narrow_with_and_without_a_script(opened: Browser, sample: str) 
             found.page.click("button.first")
             found.page.wait_for_url("**publisher=**")
             assert 0 < found.page.locator("tbody tr").count() < 6
-            assert ("size=" in found.page.url) != script, "a script leaves empty parameters out of the address"
+            assert ("min_size=" in found.page.url) != script, "a script leaves empty parameters out of the address"
             found.open("/changes")
             before = found.page.locator(".change").count()
-            found.page.check("#f-stealth")
+            found.page.check("#f-silent")
             found.page.click("button.first")
-            found.page.wait_for_url("**stealth=1**")
+            found.page.wait_for_url("**silent=1**")
             assert 0 < found.page.locator(".change").count() < before
 
 
@@ -212,7 +212,7 @@ def test_two_revisions_are_compared_in_words_and_side_by_side(opened: Browser, s
         assert "6명" in found.text()
         found.page.select_option("#f-view", "sides")
         found.page.click("main button.first")
-        found.page.wait_for_url("**view=sides**")
+        found.page.wait_for_url("**view=side-by-side**")
         assert found.page.locator("table.sides").count() == 1
 
 
@@ -239,7 +239,10 @@ def test_search_finds_korean_from_two_syllables_on(opened: Browser, sample: str)
 
 def test_lists_go_on_page_by_page_and_hold_everything_once(opened: Browser, many: str) -> None:
     with tab(opened, many) as found:
-        for path, rows, number in (("/pages", "tbody th a.title", PAGES), ("/changes?min_severity=trivial&each=1", ".change h2", PAGES)):
+        for path, rows, number in (
+            ("/pages", "tbody th a.title", PAGES),
+            ("/changes?min_severity=trivial&expand_incidents=1", ".change h2", PAGES),
+        ):
             found.open(path)
             met: list[str] = []
             pages = 1

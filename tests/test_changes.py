@@ -52,16 +52,16 @@ def test_a_change_is_judged_when_it_is_recorded(crawl: Path, db: Path) -> None:
     lay(crawl, [crawl_of(PAGE, 2), crawl_of(PAGE, 3, body=BODY.replace("638조원", "639조원"))])
     running.scan(crawl, db)
     (change,) = told(crawl, db)
-    assert change["evidence"] == [{"what": "amount", "before": "638조원", "after": "639조원"}]
-    named = {name: change[name] for name in ("url", "publisher", "kind", "severity", "stealth", "corrected", "channels", "at", "pages")}
+    assert change["evidence"] == [{"kind": "amount", "before": "638조원", "after": "639조원"}]
+    named = {name: change[name] for name in ("url", "publisher", "kind", "severity", "silent", "corrected", "parts", "at", "pages")}
     assert named == {
-        "url": PAGE.address, "publisher": "해솔신문", "kind": "substantive", "severity": "major", "stealth": True, "corrected": False,
-        "channels": ["body"], "at": "2026-03-03T00:30:00+00:00", "pages": 1,
+        "url": PAGE.address, "publisher": "해솔신문", "kind": "substantive", "severity": "major", "silent": True, "corrected": False,
+        "parts": ["body"], "at": "2026-03-03T00:30:00+00:00", "pages": 1,
     }  # fmt: skip
     history = running.history(db, PAGE.address)["changes"]
-    assert [(c["kind"], c["severity"], c["stealth"]) for c in history] == [("substantive", "major", True)]
+    assert [(c["kind"], c["severity"], c["silent"]) for c in history] == [("substantive", "major", True)]
     shown = asked(crawl, db).out
-    assert "substantive, major, stealth  해솔신문" in shown
+    assert "substantive, major, silent  해솔신문" in shown
     assert "amount: 638조원 → 639조원" in shown
 
 
@@ -91,7 +91,7 @@ def test_a_course_of_edits_is_told_as_what_it_is(crawl: Path, db: Path) -> None:
         ("headline", "notable"), ("returned", "notable"), ("flapping", "minor"), ("removed", "major"), ("cosmetic", "trivial"),
         ("restored", "notable"), ("metadata", "minor"),
     ]  # fmt: skip
-    stood = [e for e in found[2]["evidence"] if e["what"] == "states"]
+    stood = [e for e in found[2]["evidence"] if e["kind"] == "state_durations"]
     assert [int(e["after"]) for e in stood] == [86_400] * 3
     assert stood[0]["before"] == stood[2]["before"] != stood[1]["before"]
     assert found[-1]["fields"] == {"author": {"before": "하늘봄", "after": "하늘봄, 강물결"}}
@@ -126,11 +126,11 @@ def test_the_same_edit_of_many_pages_is_told_once(crawl: Path, db: Path) -> None
     running.scan(crawl, db)
     found = told(crawl, db)
     assert sorted((c["pages"], c["incident"] is not None) for c in found) == [(1, False), (6, True)]
-    assert len(told(crawl, db, "--each")) == 7
+    assert len(told(crawl, db, "--expand-incidents")) == 7
     assert "and 5 other pages, the same edit" in asked(crawl, db).out
     (incident,) = {c["incident"] for c in found if c["incident"]}
     of_it = told(crawl, db, "--incident", incident)
-    assert sorted(c["url"] for c in of_it) == sorted(c["url"] for c in told(crawl, db, "--each") if c["url"] != single.address)
+    assert sorted(c["url"] for c in of_it) == sorted(c["url"] for c in told(crawl, db, "--expand-incidents") if c["url"] != single.address)
     assert asked(crawl, db, "--incident", "no").code == 2
 
 
@@ -199,7 +199,7 @@ def test_what_is_asked_for_narrows_what_is_told(crawl: Path, db: Path) -> None:
     assert urls("--since", "2026-03-04") == [("901", "metadata"), ("902", "substantive")]
     assert urls("--since", "2026-03-04", "--until", "2026-03-05") == [("902", "substantive")]
     assert urls("--kind", "metadata") == [("901", "metadata")]
-    assert urls("--stealth") == [("901", "substantive")]
+    assert urls("--silent") == [("901", "substantive")]
     assert urls("--publisher", "갯마루일보") == [("902", "substantive")]
     assert urls("--url", other.address.replace("mnews/", "") + "?sid=100") == [("902", "substantive")]
     assert urls("--url", "*/901/*") == [("901", "metadata"), ("901", "substantive")]
@@ -225,7 +225,7 @@ def test_other_settings_judge_what_comes_and_what_was_only_when_asked(crawl: Pat
     config.write_text(config.read_text("utf-8") + "[changes]\ntypo_edits = 0\n", "utf-8")
     assert [c["kind"] for c in told(crawl, db)] == ["typo"]
     done = run(db.parent, "reindex", "--config", config, "--changes", "--format", "json")
-    assert (done.code, done.json()) == (0, {"changes": 1, "judged": 1})
+    assert (done.code, done.json()) == (0, {"changes": 1, "classified": 1})
     assert [c["kind"] for c in told(crawl, db)] == ["wording"]
 
 

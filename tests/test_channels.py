@@ -517,7 +517,7 @@ def strictly(path: Path) -> Any:
 
 def test_a_feed_has_an_entry_for_each_alert_the_newest_first(tmp_path: Path) -> None:
     path = tmp_path / "alerts.atom"
-    send_message("feed", ChannelConfig(kind="atom", path=str(path)), build_message([alert(event(n)) for n in (1, 2)], KO, "cap"), 5)
+    send_message("feed", ChannelConfig(kind="atom", path=str(path)), build_message([alert(event(n)) for n in (1, 2)], KO, "rate_limit"), 5)
     parsed = strictly(path)
     assert [e.link for e in parsed.entries] == ["https://paper.example/1", "https://paper.example/2"]
     assert parsed.entries[0].title == "[중대] 한빛일보 · 내용 수정 · 새솔시 의회, 예산안 의결 1"
@@ -617,7 +617,7 @@ def test_a_feed_is_valid_whatever_is_in_it(tmp_path: Path, title: str, publisher
 
 def test_the_log_has_a_line_for_each_alert(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "dedup"):
-        send_message("journal", ChannelConfig(kind="log"), build_message([alert(event(n)) for n in (1, 2)], EN, "cap"), 5)
+        send_message("journal", ChannelConfig(kind="log"), build_message([alert(event(n)) for n in (1, 2)], EN, "rate_limit"), 5)
     line = "alert ID: [major] 한빛일보 · substance changed · 새솔시 의회, 예산안 의결 {n} https://paper.example/{n}"
     assert [re.sub("[0-9a-f]{32}", "ID", r.getMessage()) for r in caplog.records] == [line.format(n=n) for n in (1, 2)]
 

@@ -121,7 +121,7 @@ def test_duplicates_as_json_and_csv(scanned: Path) -> None:
     assert {m["relation"]: m["lag_seconds"] for m in clusters[0]["members"]} == {"exact": 5400.0, "near": 7200.0}
     assert clusters[0]["representative"]["published_at"] == "2026-03-02T00:00:00+00:00"
     flat = rows_of(run(scanned, "duplicates", "-f", "csv"))
-    assert list(flat[0]) == ["cluster", *_article_head(), *_numbers_head(), "lag_seconds", "via", *_closest_head()]
+    assert list(flat[0]) == ["cluster", *_article_head(), *_numbers_head(), "lag_seconds", "via_url", *_closest_head()]
     assert [row["relation"] for row in flat] == ["representative", *(m["relation"] for m in clusters[0]["members"])]
     assert {row["cluster"] for row in flat} == {"1"}
 
@@ -135,7 +135,7 @@ def _numbers_head() -> list[str]:
 
 
 def _closest_head() -> list[str]:
-    return ["closest_a", "closest_b", "closest_relation", "closest_coverage"]
+    return ["closest_a_revision", "closest_b_revision", "closest_relation", "closest_coverage"]
 
 
 def test_pairs_as_json_and_csv(scanned: Path) -> None:
@@ -143,7 +143,7 @@ def test_pairs_as_json_and_csv(scanned: Path) -> None:
     assert [p["relation"] for p in pairs] == ["exact", "near", "near"]
     assert all(p.keys() >= {"a", "b"} | NUMBERS for p in pairs)
     assert all(p[side].keys() >= ARTICLE for p in pairs for side in "ab")
-    assert all(p["closest"].keys() == {"a", "b", "relation", "similarity", "coverage"} for p in pairs)
+    assert all(p["closest_revisions"].keys() == {"a_revision", "b_revision", "relation", "similarity", "coverage"} for p in pairs)
     flat = rows_of(run(scanned, "duplicates", "--pairs", "-f", "csv"))
     assert list(flat[0]) == [f"{s}_{c}" for s in "ab" for c in _article_head()] + _numbers_head() + _closest_head()
     assert [(row["a_url"], row["b_url"]) for row in flat] == [(p["a"]["url"], p["b"]["url"]) for p in pairs]
@@ -189,7 +189,7 @@ def test_similar_tells_of_an_earlier_revision_when_asked_for_all(scanned: Path) 
     Made("아주 다른 글이 같은 쪽에 들어섰다. " * 9, url=before[0], crawled_at="2026-04-01 00:00:00").write(scanned / "crawl", "newer.md")
     assert run(scanned, "scan", "-q").code == 0
     assert [m["url"] for m in json_of(run(scanned, "similar", outside, "-f", "json"))] == before[1:]
-    every = json_of(run(scanned, "similar", outside, "--all", "-f", "json"))
+    every = json_of(run(scanned, "similar", outside, "--all-revisions", "-f", "json"))
     assert {m["url"] for m in every} == set(before)
     assert {m["revision"] for m in every if m["url"] == before[0]} == {1, 3}, "it shows its fourth now"
 
@@ -209,9 +209,9 @@ def test_history_as_json_and_csv(scanned: Path) -> None:
     keys = {"revision", "title", "digest", "check", "first_crawled_at", "last_crawled_at", "sightings"}
     assert all(r.keys() >= keys for r in told["revisions"])
     assert all(t.keys() >= {"crawled_at", "revision", "path", "check"} for t in told["timeline"])
-    assert all(c.keys() >= {"from", "to", "at", "title_changed", "body_similarity", "returned"} for c in told["changes"])
+    assert all(c.keys() >= {"from_revision", "to_revision", "at", "title_changed", "body_similarity", "returned"} for c in told["changes"])
     assert [r["revision"] for r in told["revisions"]] == [1, 2, 3]
-    assert [(c["from"], c["to"], c["title_changed"]) for c in told["changes"]] == [(1, 2, True), (2, 3, True)]
+    assert [(c["from_revision"], c["to_revision"], c["title_changed"]) for c in told["changes"]] == [(1, 2, True), (2, 3, True)]
     flat = rows_of(run(scanned, "history", "901_0000000001", "-f", "csv"))
     assert [row["crawled_at"] for row in flat] == [t["crawled_at"] for t in told["timeline"]]
     assert {"crawled_at", "revision", "path", "check"} <= flat[0].keys()
@@ -297,9 +297,9 @@ def test_config_as_json_tells_where_values_come_from(crawl: Path) -> None:
     told = json_of(run(crawl, "config", "-f", "json", "-d", "other.db"))
     assert told["file"] == str(crawl / "config.toml")
     settings = told["settings"]
-    assert settings["crawl.settle_seconds"] == {"value": 0.0, "from": "config.toml"}
-    assert settings["duplicates.threshold"] == {"value": 0.7, "from": "default"}
-    assert settings["database.path"] == {"value": str(crawl / "other.db"), "from": "command line"}
+    assert settings["crawl.settle_seconds"] == {"value": 0.0, "origin": "config.toml"}
+    assert settings["duplicates.threshold"] == {"value": 0.7, "origin": "default"}
+    assert settings["database.path"] == {"value": str(crawl / "other.db"), "origin": "command line"}
     assert settings["crawl.directories"]["value"] == [str(crawl / "crawl")]
     text = run(crawl, "config").out
     assert all(key in text for key in settings)
@@ -327,7 +327,7 @@ def _sides(stretches: Iterable[Mapping[str, str]]) -> tuple[str, str]:
 
 def test_diff_tells_of_the_last_change_by_itself(scanned: Path) -> None:
     told = json_of(run(scanned, "diff", "901_0000000001", "-f", "json"))
-    assert (told["from"], told["to"]) == (2, 3)
+    assert (told["from_revision"], told["to_revision"]) == (2, 3)
 
 
 def test_diff_of_a_page_that_returned(tmp_path: Path) -> None:
@@ -336,9 +336,9 @@ def test_diff_of_a_page_that_returned(tmp_path: Path) -> None:
         Made(body, crawled_at=f"2026-03-{day} 00:30:00").write(tmp_path / "crawl" / day)
     assert run(tmp_path, "scan").code == 0
     told = json_of(run(tmp_path, "diff", "901_0000000001", "-f", "json"))
-    assert (told["from"], told["to"]) == (2, 1)
+    assert (told["from_revision"], told["to_revision"]) == (2, 1)
     changes = json_of(run(tmp_path, "history", "901_0000000001", "-f", "json"))["changes"]
-    assert [(c["from"], c["to"], c["returned"]) for c in changes] == [(1, 2, False), (2, 1, True)]
+    assert [(c["from_revision"], c["to_revision"], c["returned"]) for c in changes] == [(1, 2, False), (2, 1, True)]
 
 
 def test_diff_keeps_the_lines_of_a_body(tmp_path: Path) -> None:
@@ -798,7 +798,7 @@ def test_init_for_a_directory(tmp_path: Path, name: str) -> None:
     assert (ran.code, ran.out) == (0, "")
     told = json_of(run(tmp_path, "config", "-f", "json"))["settings"]
     assert told["crawl.directories"]["value"] == [str(tmp_path / name)]
-    assert {key for key, entry in told.items() if entry["from"] != "config.toml"} == {"alerts", "channels"}  # shown in comments
+    assert {key for key, entry in told.items() if entry["origin"] != "config.toml"} == {"alerts", "channels"}  # shown in comments
 
 
 def test_init_for_a_directory_by_its_whole_path(tmp_path: Path) -> None:

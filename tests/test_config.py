@@ -169,19 +169,19 @@ WRONG = [
     ("[delivery]\nzone = ''", "delivery.zone", "time zone"),
     ("[delivery]\ngive_up = 1", "delivery.give_up", "did you mean 'delivery.give_up_hours'"),
     ("[changes]\nincident_pages = 1", "changes.incident_pages", "2"),
-    ("[delivery]\nretry_seconds = 60\nmost_retry_seconds = 30", "delivery.most_retry_seconds", "less"),
+    ("[delivery]\nretry_seconds = 60\nmax_retry_seconds = 30", "delivery.max_retry_seconds", "less"),
     (_RULE + "kind = ['typo']", "alerts.0.kind", "did you mean 'alerts.0.kinds'"),
     (_RULE + "kinds = ['tipo']", "alerts.0.kinds.0", "did you mean 'typo'"),
     (_RULE + "kinds = ['near']", "alerts.0.kinds", "no kind of change"),
     (_RULE + "min_severity = 'grave'", "alerts.0.min_severity", "'notable'"),
     (_RULE + "parts = ['headline']", "alerts.0.parts.0", "'title'"),
     (_RULE + "publishers = ['']", "alerts.0.publishers.0", "empty"),
-    (_RULE + "rhythm = 'weekly'", "alerts.0.rhythm", "'daily'"),
+    (_RULE + "schedule = 'weekly'", "alerts.0.schedule", "'daily'"),
     (_RULE + "at = '8:00'", "alerts.0.at", "like '08:00'"),
     (_RULE + "at = '24:00'", "alerts.0.at", "like '08:00'"),
     (_RULE + "zone = 'Seoul'", "alerts.0.zone", "time zone"),
-    (_RULE + "quiet = ['22:00']", "alerts.0.quiet", "two different"),
-    (_RULE + "quiet = ['22:00', '22:00']", "alerts.0.quiet", "two different"),
+    (_RULE + "quiet_hours = ['22:00']", "alerts.0.quiet_hours", "two different"),
+    (_RULE + "quiet_hours = ['22:00', '22:00']", "alerts.0.quiet_hours", "two different"),
     (_RULE + "min_similarity = 2.0", "alerts.0.min_similarity", "2.0"),
     (_RULE + _RULE.partition("}\n")[2], "alerts.1.name", "another rule called 'a'"),
     (_RULE.replace("to = ['log']", "to = ['lgo']"), "alerts.0.to", "did you mean 'log'"),
@@ -435,7 +435,7 @@ def test_a_rule_without_a_zone_has_that_of_delivery_and_one_with_its_own(here: P
         here / "mine.toml",
         "[delivery]\nzone = 'Europe/Berlin'\n"
         + _RULE
-        + "quiet = ['22:00', '07:00']\n"
+        + "quiet_hours = ['22:00', '07:00']\n"
         + _RULE.partition("}\n")[2].replace("'a'", "'b'")
         + "zone = 'UTC'",
     )

@@ -91,13 +91,13 @@ def test_what_a_killed_process_was_at_is_told_by_status_and_by_the_next_start(cr
         pass
     killed = subprocess.run([sys.executable, "-c", _KILLED_AT_WORK, str(crawl), str(db)], check=False, timeout=60)
     assert killed.returncode == -signal.SIGKILL
-    told = run(tmp_path, "-d", db, "status", "-f", "json").json()["killed"]
+    told = run(tmp_path, "-d", db, "status", "-f", "json").json()["killed_writer"]
     assert "'dedup test' (process" in told["holder"]
-    assert str(path) in told["doing"]
+    assert str(path) in told["activity"]
     again = run(tmp_path, "-d", db, "scan", str(crawl))
     assert again.code == 0
     assert f"was killed while recording 1 files, {path} the first of them" in again.err
-    assert run(tmp_path, "-d", db, "status", "-f", "json").json()["killed"] is None
+    assert run(tmp_path, "-d", db, "status", "-f", "json").json()["killed_writer"] is None
 
 
 def test_check_says_in_its_exit_code_whether_a_daemon_does_all_of_its_work(crawl: Path, db: Path, tmp_path: Path) -> None:
@@ -164,14 +164,14 @@ def test_status_of_a_running_daemon_adds_up_and_is_followed(crawl: Path, db: Pat
         daemon.wait_until(lambda: daemon.report().counts["new"] == 5)
         told = run(tmp_path, "-d", db, "status", "-f", "json").json()
         with subprocess.Popen(
-            command("-d", db, "status", "--watch", "--every", "0.2"), stdout=subprocess.PIPE, text=True, cwd=tmp_path
+            command("-d", db, "status", "--follow", "--interval", "0.2"), stdout=subprocess.PIPE, text=True, cwd=tmp_path
         ) as process:
             assert process.stdout is not None
             lines = [process.stdout.readline() for _ in range(3)]
             process.send_signal(signal.SIGINT)
             assert process.wait(30) == 130
         assert daemon.leave() == 0
-    seen, last = told["daemon"]["seen"], told["last_scan"]
+    seen, last = told["daemon"]["counts"], told["last_scan"]
     assert (
         seen["files"]
         == seen["new"] + seen["changed"] + seen["moved"] + seen["unchanged"] + seen["ignored"] + seen["faults"] + seen["unsettled"]

@@ -158,7 +158,7 @@ def test_what_is_not_due_is_not_sent(db: Path, clock: Clock, sent: Sent) -> None
         clock.pass_(seconds=1)
         round_(post, database)
         assert sent.events() == [["change:1", "change:2"]]
-        assert sent.messages[0][1].json_body["digest"] == "rhythm"
+        assert sent.messages[0][1].json_body["digest_reason"] == "schedule"
 
 
 def test_pauses_double_up_to_the_most_and_every_attempt_has_the_same_id(db: Path, clock: Clock, sent: Sent) -> None:
@@ -333,7 +333,7 @@ def test_over_the_cap_the_rest_of_the_hour_is_one_digest_that_says_so(db: Path, 
         clock.pass_(minutes=45)
         rounds(post, database)
         assert sent.events()[3:] == [[f"change:{n}" for n in range(3, 11)]]
-        assert sent.messages[3][1].json_body["digest"] == "cap"
+        assert sent.messages[3][1].json_body["digest_reason"] == "rate_limit"
         with database.transaction() as transaction:
             outbox.write(transaction, [event(11)], settings({"log": LOG}, rule).alert_policy(), times.now())
         rounds(post, database)
@@ -374,7 +374,7 @@ def test_nothing_is_sent_in_quiet_hours_not_even_what_is_tried_again(db: Path, c
         clock.now = datetime(2026, 3, 5, 7, tzinfo=UTC)
         rounds(post, database)
         assert sent.events() == [["change:1", "change:2", "change:3"]]
-        assert sent.messages[0][1].json_body["digest"] == "quiet"
+        assert sent.messages[0][1].json_body["digest_reason"] == "quiet_hours"
 
 
 def test_what_was_left_by_a_daemon_that_was_down_is_one_message_that_says_so(db: Path, clock: Clock, sent: Sent) -> None:
@@ -409,7 +409,7 @@ def test_an_incident_is_a_message_of_its_own_once_its_pages_are_gathered(db: Pat
         clock.pass_(seconds=60)
         rounds(post, database)
         assert sent.events() == [["change:9"], ["incident:ab:1"]]
-        assert sent.messages[1][1].json_body["alerts"][0]["pages"] == 5
+        assert sent.messages[1][1].json_body["alerts"][0]["page_count"] == 5
 
 
 def test_a_digest_that_is_sent_again_has_the_same_id_whatever_came_meanwhile(db: Path, clock: Clock, sent: Sent) -> None:
@@ -557,7 +557,7 @@ def test_pages_join_no_incident_that_was_sent_while_the_clock_was_ahead(db: Path
         clock.pass_(hours=24, seconds=60)
         rounds(post, database)
         assert sent.events() == [["incident:ab:1"], ["incident:ab:2"]]
-        assert sent.messages[1][1].json_body["alerts"][0]["pages"] == 2
+        assert sent.messages[1][1].json_body["alerts"][0]["page_count"] == 2
 
 
 def test_an_incident_that_gathers_while_the_clock_is_set_back_takes_its_pages_and_no_longer(db: Path, clock: Clock, sent: Sent) -> None:
@@ -571,7 +571,7 @@ def test_an_incident_that_gathers_while_the_clock_is_set_back_takes_its_pages_an
         clock.pass_(seconds=60)
         rounds(post, database)
         assert sent.events() == [["incident:ab:1"]]
-        assert sent.messages[0][1].json_body["alerts"][0]["pages"] == 4
+        assert sent.messages[0][1].json_body["alerts"][0]["page_count"] == 4
 
 
 LONGEST = timedelta(hours=48)

@@ -59,7 +59,7 @@ def test_a_sound_database_has_no_findings_and_everything_was_looked_at(either: s
         "indexes": signed + _count(db, "SELECT count(*) FROM text_fingerprints") + _count(db, "SELECT count(*) FROM revisions"),
         "directories": 1,
     }
-    assert checked["watching"] == 3, "the crawl directory and its two folders"
+    assert checked["watches"] == 3, "the crawl directory and its two folders"
 
 
 def test_examining_changes_nothing(folder: Path) -> None:
@@ -314,7 +314,7 @@ def test_what_cannot_be_repaired_does_not_keep_the_rest_from_it(folder: Path) ->
     assert {f["repairable"] for f in found(folder)} == {True, False}
     run(folder, "doctor", "--repair")
     (left,) = found(folder)
-    assert left["what"].startswith("revisions whose title or body")
+    assert left["message"].startswith("revisions whose title or body")
 
 
 def test_a_repair_that_damage_stops_takes_back_what_it_began_and_says_so(folder: Path) -> None:
@@ -332,7 +332,7 @@ def test_a_repair_that_damage_stops_takes_back_what_it_began_and_says_so(folder:
     assert ran.err == ""
     those = ran.json()["findings"]
     assert those[0]["check"] == "repair"
-    assert "the repair could not be finished" in those[0]["what"]
+    assert "the repair could not be finished" in those[0]["message"]
     assert any("sightings and changes" in sentence for sentence in ran.json()["repaired"])
     assert "current crawl is not the latest" not in told(those)
     assert running.dump(db, "matches") == matches
@@ -344,11 +344,11 @@ def test_nothing_is_compared_with_settings_that_are_not_those_it_was_made_by(fol
     assert [(f["check"], f["severity"]) for f in those] == [
         ("digests", "warning"), ("indexes", "warning"), ("configuration", "error"),
     ]  # fmt: skip
-    assert "their signatures and passages were not compared" in those[0]["what"]
-    assert "The settings of [duplicates] changed" in those[2]["what"]
+    assert "their signatures and passages were not compared" in those[0]["message"]
+    assert "The settings of [duplicates] changed" in those[2]["message"]
     assert "dedup reindex" in those[2]["remedy"]
     damaging.by_sql(folder / "dedup.db", "UPDATE texts SET digest = randomblob(16) WHERE id = 5")
-    (text,) = (f for f in found(folder) if "whose text is not that of their body" in f["what"])
+    (text,) = (f for f in found(folder) if "whose text is not that of their body" in f["message"])
     assert not text["repairable"]
 
 
@@ -404,8 +404,8 @@ def test_a_damaged_index_is_found_and_made_again(folder: Path, end: str, harm: s
         index.write_bytes(content)
     (one,) = found(folder)
     assert (one["check"], one["severity"], one["repairable"]) == ("indexes", "ok" if harm == "gone" else "warning", True)
-    assert words in one["what"]
-    assert str(index) in one["what"]
+    assert words in one["message"]
+    assert str(index) in one["message"]
     assert run(folder, "doctor", "--repair").code == 0
     assert found(folder) == []
 
@@ -442,7 +442,7 @@ def test_entries_that_are_missing_are_counted(folder: Path, end: str) -> None:
     with open_database(str(folder / "dedup.db")) as database:
         keys = [len(winnowing.unpack(k)) for _, k in store.passages.all_fingerprints(database)][:2]
     expected = 50 if end == ".index" else sum(keys)
-    assert one["what"].endswith(f"duplicates would be missed: {expected}")
+    assert one["message"].endswith(f"duplicates would be missed: {expected}")
     assert run(folder, "doctor", "--repair").code == 0
     assert found(folder) == []
 
@@ -452,7 +452,7 @@ def test_entries_that_nothing_stored_makes_are_found(folder: Path, end: str) -> 
     _made(folder, end, 0, doubled=True)
     (one,) = found(folder)
     assert one["severity"] == "warning"
-    assert "has entries that nothing stored makes" in one["what"]
+    assert "has entries that nothing stored makes" in one["message"]
     assert run(folder, "doctor", "--repair").code == 0
     assert found(folder) == []
 
@@ -500,7 +500,7 @@ def test_beside_a_writer_only_headers_are_compared_and_nothing_is_repaired(folde
         assert process.stdout.readline() == b"open\n"
         those = found(folder)
         assert [(f["check"], f["severity"]) for f in those] == [("indexes", "ok")] * 2
-        assert f"only its header was looked at, since 'dedup watch' (process {process.pid}" in those[0]["what"]
+        assert f"only its header was looked at, since 'dedup watch' (process {process.pid}" in those[0]["message"]
         refused = run(folder, "doctor", "--repair")
         assert refused.code == 3
         assert "is being written by 'dedup watch'" in refused.err
@@ -529,7 +529,7 @@ def test_one_line_a_check_where_all_is_well(folder: Path) -> None:
     ran = run(folder, "doctor")
     lines = ran.out.splitlines()
     assert [line.split()[0] for line in lines if not line.startswith(" ")] == [
-        "database", "records", "digests", "histories", "summaries", "indexes", "watching", "directories", "disk", "configuration", "clock",
+        "database", "records", "digests", "histories", "summaries", "indexes", "watches", "directories", "disk", "configuration", "clock",
         "packages",
     ]  # fmt: skip
     assert lines[0].split(maxsplit=1)[1] == f"ok: {damaging.pages(folder / 'dedup.db')} pages"
@@ -577,7 +577,7 @@ def test_it_runs_beside_the_daemon(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-m", "dedup", "watch"], cwd=tmp_path, stderr=subprocess.PIPE) as daemon:
         assert daemon.stderr is not None
         for line in daemon.stderr:
-            if b"watching" in line:
+            if b"watches" in line:
                 break
         ran = spawn(tmp_path, "doctor", "--format", "json")
         those = ran.json()["findings"]

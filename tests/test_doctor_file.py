@@ -106,7 +106,7 @@ def test_the_rows_that_are_left_are_counted(folder: Path) -> None:
     lost = leaves[3:9] + leaves[-2:]
     damaging.overwrite(db, [page - 1 for page, _ in lost], bytes)
     those = found(folder)
-    assert not those[0]["what"].endswith("damaged: database disk image is malformed"), "SQLite's words for each page"
+    assert not those[0]["message"].endswith("damaged: database disk image is malformed"), "SQLite's words for each page"
     assert f"of {all_} rows of revisions that are known of, {all_ - sum(n for _, n in lost)} can be read" in told(those)
     assert told(those).count("that are known of") == 1, "the other tables are whole"
     assert (
@@ -143,7 +143,7 @@ def test_indexes_of_sqlite_are_made_again(folder: Path) -> None:
     damaging.overwrite(db, [page], lambda: b"\x0a\0\0\0\0\x10\0\0")  # a sound leaf without entries
     those = found(folder)
     (one,) = (f for f in those if f["check"] == "database")
-    assert one["what"].startswith("indexes of SQLite's own do not fit their tables: row 1 missing from index sightings_revision")
+    assert one["message"].startswith("indexes of SQLite's own do not fit their tables: row 1 missing from index sightings_revision")
     assert one["repairable"]
     assert "revisions that no crawl shows" in told(those), "asked by that index, no crawl shows them"
     assert run(folder, "doctor", "--repair").code == 0
@@ -170,7 +170,7 @@ def test_entries_of_rows_that_are_gone_are_no_reason_to_forget_them(folder: Path
     before = db.read_bytes()
     ran = run(folder, "doctor", "--repair", "--format", "json")
     assert (ran.code, ran.json()["repaired"]) == (1, [])
-    assert ran.json()["findings"][0]["what"].startswith("nothing was repaired: the file itself is damaged")
+    assert ran.json()["findings"][0]["message"].startswith("nothing was repaired: the file itself is damaged")
     assert db.read_bytes() == before
 
 
@@ -208,7 +208,7 @@ def test_a_database_that_is_not_there(folder: Path) -> None:
     for path in folder.glob("dedup.db*"):
         path.unlink()
     (one,) = found(folder)
-    assert (one["what"], one["remedy"]) == (f"there is no database at {folder / 'dedup.db'}", "'dedup scan' makes one.")
+    assert (one["message"], one["remedy"]) == (f"there is no database at {folder / 'dedup.db'}", "'dedup scan' makes one.")
     assert run(folder, "doctor", "--repair").code == 1
     assert not list(folder.glob("dedup.db*")), "nothing is made by asking"
 
@@ -223,26 +223,26 @@ def test_a_database_that_was_taken_away(folder: Path) -> None:
 def test_a_database_that_is_empty(folder: Path) -> None:
     (folder / "dedup.db").write_bytes(b"")
     (one,) = found(folder)
-    assert (one["severity"], one["what"]) == ("error", f"{folder / 'dedup.db'} is empty")
+    assert (one["severity"], one["message"]) == ("error", f"{folder / 'dedup.db'} is empty")
 
 
 def test_a_database_that_is_a_folder(folder: Path) -> None:
     (folder / "dedup.db").unlink()
     (folder / "dedup.db").mkdir()
     (one,) = found(folder)
-    assert one["what"].endswith("is no file")
+    assert one["message"].endswith("is no file")
 
 
 def test_a_newer_and_an_older_database(folder: Path) -> None:
     db = folder / "dedup.db"
     damaging.by_sql(db, "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('dedup', '9999_later', 'x')")
     (one,) = found(folder)
-    assert (one["severity"], "9999_later" in one["what"], one["remedy"]) == ("error", True, "Install that version.")
+    assert (one["severity"], "9999_later" in one["message"], one["remedy"]) == ("error", True, "Install that version.")
     last = max(schema.MIGRATION_NAMES)
     damaging.by_sql(db, f"DELETE FROM _sqlite_migrations WHERE name IN ('9999_later', '{last}')")
     before = db.read_bytes()
     (one,) = found(folder)
-    assert (one["severity"], "older version" in one["what"]) == ("warning", True)
+    assert (one["severity"], "older version" in one["message"]) == ("warning", True)
     assert run(folder, "doctor", "--repair").code == 0
     assert db.read_bytes() == before
 
@@ -252,7 +252,7 @@ def test_what_others_may_open_is_named(folder: Path, name: str) -> None:
     (folder / name).chmod(0o644)
     (one,) = found(folder)
     assert one["severity"] == "warning"
-    assert f"{folder / name} (mode 644)" in one["what"]
+    assert f"{folder / name} (mode 644)" in one["message"]
     assert one["remedy"] == f"chmod 600 {folder / name}"
 
 
@@ -260,7 +260,7 @@ def test_what_others_may_open_is_named(folder: Path, name: str) -> None:
 def test_files_of_other_users(folder: Path) -> None:
     os.chown(folder / "dedup.db.index", 12345, -1)
     (one,) = found(folder)
-    assert one["what"] == f"{folder / 'dedup.db.index'} belong to another user than the database"
+    assert one["message"] == f"{folder / 'dedup.db.index'} belong to another user than the database"
     assert f"chown {os.geteuid()}" in one["remedy"]
     os.chown(folder / "dedup.db.index", 0, -1)
 
@@ -268,7 +268,7 @@ def test_files_of_other_users(folder: Path) -> None:
 def test_a_folder_that_everybody_may_write(folder: Path) -> None:
     folder.chmod(0o777)
     (one,) = found(folder)
-    assert (one["severity"], "everybody may put another file in its place" in one["what"]) == ("error", True)
+    assert (one["severity"], "everybody may put another file in its place" in one["message"]) == ("error", True)
     folder.chmod(0o1777)
     assert found(folder) == [], "in one with the sticky bit nobody can"
 
@@ -284,7 +284,7 @@ def test_a_database_without_its_log_mode(folder: Path) -> None:
     with closing(sqlite3.connect(folder / "dedup.db")) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
     (one,) = found(folder)
-    assert (one["severity"], "not in WAL mode" in one["what"]) == ("warning", True)
+    assert (one["severity"], "not in WAL mode" in one["message"]) == ("warning", True)
     assert run(folder, "scan").code == 0
     assert found(folder) == []
 
@@ -295,7 +295,7 @@ def test_a_large_log(folder: Path) -> None:
         file.truncate(300 << 20)
     log.chmod(0o600)
     (one,) = found(folder)
-    assert (one["severity"], "has 315 MB" in one["what"]) == ("warning", True)
+    assert (one["severity"], "has 315 MB" in one["message"]) == ("warning", True)
 
 
 def test_a_log_of_another_database(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_a_log_of_another_database(tmp_path: Path) -> None:
     before = db.read_bytes()
     errors = [f for f in found(tmp_path) if f["severity"] == "error"]
     assert len(errors) == 1, "without that log the backup is sound"
-    assert "dedup.db-wal is not of this database" in errors[0]["what"]
+    assert "dedup.db-wal is not of this database" in errors[0]["message"]
     assert f"move {db}-wal and {db}-shm away" in errors[0]["remedy"]
     assert db.read_bytes() == before
 
@@ -347,8 +347,8 @@ def test_a_file_put_in_place_under_the_writer(folder: Path) -> None:
         assert "what it records is lost" not in told(found(folder))
         (folder / "backup.db").rename(db)
         (one,) = (f for f in found(folder) if f["severity"] == "error")
-        assert f"'dedup watch' (process {process.pid}" in one["what"]
-        assert "what it records is lost" in one["what"]
+        assert f"'dedup watch' (process {process.pid}" in one["message"]
+        assert "what it records is lost" in one["message"]
         process.communicate(b"")
 
 
@@ -385,14 +385,14 @@ NAMESPACE = "/proc/sys/user/max_inotify_watches"
     ],
 )  # fmt: skip
 def test_watches_that_will_not_do(folder: Path, limits: InotifyLimits, words: str, remedy: str) -> None:
-    (one,) = (f for f in examined(folder, _around(read_inotify_limits=lambda: limits)) if f.check == "watching")
+    (one,) = (f for f in examined(folder, _around(read_inotify_limits=lambda: limits)) if f.check == "watches")
     assert one.severity == "warning", "the timer's scan finds what no event tells of"
     assert words in one.message
     assert remedy in one.remedy
 
 
 def test_limits_that_nothing_says_are_no_finding(folder: Path) -> None:
-    assert [f for f in examined(folder, _around(read_inotify_limits=lambda: InotifyLimits(None, None))) if f.check == "watching"] == []
+    assert [f for f in examined(folder, _around(read_inotify_limits=lambda: InotifyLimits(None, None))) if f.check == "watches"] == []
 
 
 @pytest.mark.system
@@ -413,9 +413,9 @@ def _configured(folder: Path, *directories: Path, database: Path | None = None) 
 def test_a_crawl_directory_that_is_not_there(folder: Path) -> None:
     _configured(folder, folder / "nowhere")
     one, left = found(folder)
-    assert (left["severity"], "is not configured" in left["what"]) == ("warning", True), left
+    assert (left["severity"], "is not configured" in left["message"]) == ("warning", True), left
     assert (one["check"], one["severity"]) == ("directories", "error")
-    assert "nowhere is not there" in one["what"]
+    assert "nowhere is not there" in one["message"]
 
 
 def test_a_crawl_directory_that_may_not_be_listed_and_folders_in_one(folder: Path) -> None:
@@ -430,11 +430,11 @@ def test_a_crawl_directory_that_may_not_be_listed_and_folders_in_one(folder: Pat
     finally:
         for path in closed:
             path.chmod(0o755)
-    those = [f for f in ran.json()["findings"] if f["check"] == "directories" and "is not configured" not in f["what"]]
+    those = [f for f in ran.json()["findings"] if f["check"] == "directories" and "is not configured" not in f["message"]]
     assert [f["severity"] for f in those] == ["error", "warning"]
-    assert "locked may not be listed by this user" in those[0]["what"]
-    assert "that may not be listed by this user: 2 (" in those[1]["what"]
-    assert ran.json()["checked"]["watching"] == 4
+    assert "locked may not be listed by this user" in those[0]["message"]
+    assert "that may not be listed by this user: 2 (" in those[1]["message"]
+    assert ran.json()["checked"]["watches"] == 4
 
 
 def test_no_crawl_directory(folder: Path) -> None:
@@ -450,8 +450,8 @@ def test_overlapping_crawl_directories(folder: Path) -> None:
     (folder / "a" / "b").mkdir(parents=True)
     _configured(folder, folder / "a", folder / "a" / "b")
     one, left = found(folder)
-    assert (one["severity"], "overlap" in one["what"]) == ("error", True)
-    assert (left["severity"], "is not configured" in left["what"]) == ("warning", True), left
+    assert (one["severity"], "overlap" in one["message"]) == ("error", True)
+    assert (left["severity"], "is not configured" in left["message"]) == ("warning", True), left
 
 
 def test_a_crawl_directory_that_is_another(tmp_path: Path) -> None:
@@ -459,17 +459,17 @@ def test_a_crawl_directory_that_is_another(tmp_path: Path) -> None:
     (tmp_path / "crawl").rename(tmp_path / "away")
     (tmp_path / "crawl").mkdir()
     (one,) = found(tmp_path)
-    assert (one["severity"], "is taken to be not mounted" in one["what"], one["remedy"]) == ("error", True, "Mount it.")
+    assert (one["severity"], "is taken to be not mounted" in one["message"], one["remedy"]) == ("error", True, "Mount it.")
     (tmp_path / "crawl" / "file").touch()
     (one,) = found(tmp_path)
-    assert (one["severity"], "is not the directory it was" in one["what"]) == ("warning", True)
+    assert (one["severity"], "is not the directory it was" in one["message"]) == ("warning", True)
 
 
 def test_a_database_that_lies_inside_a_crawl_directory_by_now(folder: Path, scanned: Path) -> None:
     """As `scan` refuses to make one there, somebody moved it, or named a directory around it."""
     (folder / "dedup.db").rename(scanned / "dedup.db")
     _configured(folder, scanned, database=scanned / "dedup.db")
-    assert [one["severity"] for one in found(folder) if "lies inside the crawl directory" in one["what"]] == ["error"]
+    assert [one["severity"] for one in found(folder) if "lies inside the crawl directory" in one["message"]] == ["error"]
     refused = run(folder, "scan")
     assert (refused.code, "lies inside the crawl directory" in refused.err) == (2, True)
 
@@ -580,7 +580,7 @@ def test_a_crawl_of_tomorrow(tmp_path: Path) -> None:
     assert run(tmp_path, "scan").code == 0
     (one,) = found(tmp_path)
     assert (one["check"], one["severity"]) == ("clock", "warning")
-    assert "crawls that lie in the future" in one["what"]
+    assert "crawls that lie in the future" in one["message"]
 
 
 def test_a_package_that_makes_it_faster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -614,7 +614,7 @@ def test_a_database_behind_a_link(folder: Path) -> None:
     (folder / "real" / "kept.db-wal").write_bytes(bytes(100))
     (folder / "real" / "kept.db-wal").chmod(0o666)
     (one,) = found(folder)
-    assert f"{folder / 'real' / 'kept.db-wal'} (mode 666)" in one["what"]
+    assert f"{folder / 'real' / 'kept.db-wal'} (mode 666)" in one["message"]
 
 
 def test_a_backup_is_examined_as_it_is(folder: Path) -> None:

@@ -164,7 +164,7 @@ def test_articles_are_the_pages_as_they_stand_now(random_folder: Path) -> None:
             state["characters"],
         )
         told = history(random_folder / "dedup.db", url)
-        counted = [t for t in told["timeline"] if t["standing"] == "counted"]
+        counted = [t for t in told["timeline"] if t["status"] == "counted"]
         assert (row["first_crawled_at"], row["crawled_at"]) == (counted[0]["crawled_at"], counted[-1]["crawled_at"])
         assert row["revision"] == counted[-1]["revision"]
         assert row["current"]
@@ -172,7 +172,7 @@ def test_articles_are_the_pages_as_they_stand_now(random_folder: Path) -> None:
 
 
 def test_all_articles_are_every_state_that_counts_in_the_order_of_its_number(random_folder: Path) -> None:
-    found = rows(random_folder, "articles", "--all")
+    found = rows(random_folder, "articles", "--all-revisions")
     by_page: dict[str, list[dict[str, Any]]] = {}
     for row in found:
         by_page.setdefault(row["url"], []).append(row)
@@ -192,7 +192,7 @@ def test_no_body_leaves_out_the_column(random_folder: Path) -> None:
 @pytest.mark.parametrize("every", [False, True])
 def test_matches_are_those_of_the_duplicates(random_folder: Path, every: bool) -> None:
     """Text by text: no match is missing or new, and each side shows its text."""
-    more = ["--all"] if every else []
+    more = ["--all-revisions"] if every else []
     texts = {(r["url"], r["text"]) for r in rows(random_folder, "articles", "--no-body", *more)}
     with open_database(str(random_folder / "dedup.db")) as database:
         shown = {(a.url, a.digest): a.text_id for a in store.matches.matched_articles(database, all_revisions=every)}
@@ -204,15 +204,15 @@ def test_matches_are_those_of_the_duplicates(random_folder: Path, every: bool) -
     assert shown
     wanted = {(frozenset((digests[a], digests[b])), link.relation) for _, a, _, b, link in pairs}
     found = rows(random_folder, "matches", *more)
-    assert {(frozenset((r["text_a"], r["text_b"])), r["relation"]) for r in found} == wanted
-    seen = Counter((frozenset((r["text_a"], r["text_b"])), r["relation"]) for r in found if r["relation"] != "exact")
+    assert {(frozenset((r["text_digest_a"], r["text_digest_b"])), r["relation"]) for r in found} == wanted
+    seen = Counter((frozenset((r["text_digest_a"], r["text_digest_b"])), r["relation"]) for r in found if r["relation"] != "exact")
     assert set(seen.values()) <= {1}
     for r in found:
         assert r["url_a"] != r["url_b"]
-        assert {(r["url_a"], r["text_a"]), (r["url_b"], r["text_b"])} <= texts
-    for text in {r["text_a"] for r in found if r["relation"] == "exact"}:
+        assert {(r["url_a"], r["text_digest_a"]), (r["url_b"], r["text_digest_b"])} <= texts
+    for text in {r["text_digest_a"] for r in found if r["relation"] == "exact"}:
         copies = {url for url, t in texts if t == text}
-        assert sum(r["relation"] == "exact" and r["text_a"] == text for r in found) == len(copies) - 1
+        assert sum(r["relation"] == "exact" and r["text_digest_a"] == text for r in found) == len(copies) - 1
 
 
 def test_clusters_are_those_of_the_duplicates(random_folder: Path) -> None:
@@ -224,12 +224,12 @@ def test_clusters_are_those_of_the_duplicates(random_folder: Path) -> None:
     for url, members in found.items():
         assert members[0]["url"] == url
         assert members[0]["relation"] == "representative"
-        told = {(m["url"], m["relation"], m["similarity"], m["coverage"], m["lag_seconds"], m["via"]) for m in wanted[url]}
-        assert {(m["url"], m["relation"], m["similarity"], m["coverage"], m["lag_seconds"], m["via"]) for m in members[1:]} == told
+        told = {(m["url"], m["relation"], m["similarity"], m["coverage"], m["lag_seconds"], m["via_url"]) for m in wanted[url]}
+        assert {(m["url"], m["relation"], m["similarity"], m["coverage"], m["lag_seconds"], m["via_url"]) for m in members[1:]} == told
 
 
 def test_changes_are_those_of_the_feed(random_folder: Path) -> None:
-    wanted = run(random_folder, "changes", "--each", "--min-severity", "trivial", "-f", "json").json()
+    wanted = run(random_folder, "changes", "--expand-incidents", "--min-severity", "trivial", "-f", "json").json()
     names = [c.name for c in CHANGES_SCHEMA]
     assert rows(random_folder, "changes") == [{name: c[name] for name in names} for c in wanted]
 
@@ -265,9 +265,9 @@ def test_a_match_is_told_of_two_pages_though_one_page_showed_both_texts(folder: 
     other = Made(bodies[shown], aid="2")
     other.write(folder / "crawl")
     assert run(folder, "scan").code == 0
-    found = [r for r in rows(folder, "matches", "--all") if r["relation"] == "near"]
+    found = [r for r in rows(folder, "matches", "--all-revisions") if r["relation"] == "near"]
     assert [{r["url_a"], r["url_b"]} for r in found] == [{first.address, other.address}]
-    texts = {(r["url"], r["text"]) for r in rows(folder, "articles", "--all")}
+    texts = {(r["url"], r["text"]) for r in rows(folder, "articles", "--all-revisions")}
     assert {(r[f"url_{side}"], r[f"text_{side}"]) for r in found for side in "ab"} <= texts
 
 
@@ -397,7 +397,10 @@ def test_a_full_disk_leaves_no_half_file(sampled: Sampled, tmp_path: Path, form:
 
 def test_a_reader_that_has_what_it_wants_is_no_error(sampled: Sampled) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "dedup", "export", "articles", "--all"], cwd=sampled.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "dedup", "export", "articles", "--all-revisions"],
+        cwd=sampled.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     ) as process:
         assert process.stdout
         assert process.stderr

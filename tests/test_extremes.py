@@ -108,14 +108,14 @@ COMMAND_LINES: dict[str, list[list[str]]] = {
     "watch": [],
     "roots": [["roots"], ["roots", "list"]],
     "verify": [["verify", "crawl"]],
-    "duplicates": [["duplicates"], ["duplicates", "--pairs", "--all"], ["duplicates", "--since", "0001-01-01"]],
+    "duplicates": [["duplicates"], ["duplicates", "--pairs", "--all-revisions"], ["duplicates", "--since", "0001-01-01"]],
     "similar": [["similar", "crawl/0-a.md"]],
     "why": [["why", "crawl/0-a.md", "https://s.example/1"], ["why", "https://s.example/0#1", "https://s.example/2#2"]],
     "boilerplate": [["boilerplate", "list"]],
-    "alerts": [["alerts", "list"], ["alerts", "send"], ["alerts", "list", "--state", "sent"]],
+    "alerts": [["alerts", "list"], ["alerts", "send"], ["alerts", "list", "--status", "sent"]],
     "history": [["history", "https://s.example/0"], ["history", "https://s.example/2"], ["history", "https://t.example/2"]],
     "diff": [["diff", "https://s.example/0"], ["diff", "crawl/0-a.md", "crawl/2-a.md"]],
-    "changes": [["changes"], ["changes", "--each"], ["changes", "--since", "0001-01-01", "--until", "9999-12-31T23:59:59"]],
+    "changes": [["changes"], ["changes", "--expand-incidents"], ["changes", "--since", "0001-01-01", "--until", "9999-12-31T23:59:59"]],
     "search": [["search", "council"]],
     "report": [["report"], ["report", "--since", "0001-01-01"], ["report", "--since", "9999-12-31"], ["report", "--until", "0001-01-02"]],
     "export": [["export", "articles"], ["export", "changes"], ["export", "keep"]],
@@ -158,7 +158,7 @@ def test_every_command_shows_extreme_values(extreme: Extreme, args: list[str]) -
 
 def test_every_alert_is_sent_and_its_feed_is_valid(extreme: Extreme) -> None:
     extreme("alerts", "send")
-    assert extreme("alerts", "list", "--state", "dead", "--format", "json").json() == []
+    assert extreme("alerts", "list", "--status", "dead", "--format", "json").json() == []
     for alert in extreme("alerts", "list", "--format", "json").json():
         assert extreme("alerts", "show", alert["id"], "--format", "json").code == 0
         assert extreme("alerts", "show", alert["id"]).code == 0
@@ -194,11 +194,15 @@ def asked(path: str, urls: tuple[str, ...]) -> list[dict[str, str]]:
         every += [{"url": urls[0], "from": r, "to": t} for r, t in product(("1", "0", "x", HUGE, "\u00b2"), ("2", str(1 << 64)))]
     url = {"url": urls[0]} if path in values else {}
     for after in AFTER:
-        every += [url | {name: after} for name in ("after", "before")]
-        every += [url | {"after": after, "order": order} for order in ("largest", "edited", "newest", "x")]
+        every += [url | {name: after} for name in ("cursor", "revisions_cursor")]
+        every += [url | {"cursor": after, "order": order} for order in ("largest", "edited", "newest", "x")]
     for at in ("0001-01-01", "9999-12-31T23:59:59", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "99999-01-01", HUGE):
         every += [url | {name: at} for name in ("since", "until")]
-    every += [url | {name: v} for name in ("size", "q", "publisher", "incident", "of", "kind") for v in (HUGE, "\ud800", "\0", "-1", "nan")]
+    every += [
+        url | {name: v}
+        for name in ("min_size", "q", "publisher", "incident", "representative", "kind")
+        for v in (HUGE, "\ud800", "\0", "-1", "nan")
+    ]
     return every
 
 
@@ -242,7 +246,7 @@ def test_every_route_answers_or_refuses(extreme: Extreme, path: str) -> None:
     ],
 )
 def test_a_place_that_the_database_cannot_hold_is_refused(extreme: Extreme, path: str, after: str) -> None:
-    answer = extreme.web.get(f"{path}{'&' if '?' in path else '?'}after={after}")
+    answer = extreme.web.get(f"{path}{'&' if '?' in path else '?'}cursor={after}")
     assert answer.status_code == 400
 
 

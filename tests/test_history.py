@@ -147,26 +147,26 @@ def _seen(place: tuple[Path, Path], *articles: Made | str) -> dict[str, object]:
 def test_a_text_that_returns_is_two_revisions_and_two_changes(place: tuple[Path, Path]) -> None:
     found = _seen(place, A, B, replace(A, crawled_at="2026-03-04 00:00:00"))
     assert [r["sightings"] for r in found["revisions"]] == [2, 1]  # type: ignore[attr-defined]
-    assert [(c["from"], c["to"], c["returned"]) for c in found["changes"]] == [(1, 2, False), (2, 1, True)]  # type: ignore[attr-defined]
+    assert [(c["from_revision"], c["to_revision"], c["returned"]) for c in found["changes"]] == [(1, 2, False), (2, 1, True)]  # type: ignore[attr-defined]
 
 
 def test_an_earlier_crawl_that_arrives_late_takes_its_place(place: tuple[Path, Path]) -> None:
     found = _seen(place, B, A)
-    assert [(c["from"], c["to"]) for c in found["changes"]] == [(1, 2)]  # type: ignore[attr-defined]
+    assert [(c["from_revision"], c["to_revision"]) for c in found["changes"]] == [(1, 2)]  # type: ignore[attr-defined]
     assert found["timeline"][0]["crawled_at"] == "2026-03-02T00:30:00+00:00"  # type: ignore[index]
 
 
 def test_the_same_crawl_read_whole_replaces_what_was_torn(place: tuple[Path, Path]) -> None:
     torn = A.render()[: A.render().index(A.body) + 60]
     found = _seen(place, torn, A)
-    assert [(t["check"], t["standing"]) for t in found["timeline"]] == [("verified", "counted")]  # type: ignore[attr-defined]
+    assert [(t["check"], t["status"]) for t in found["timeline"]] == [("verified", "counted")]  # type: ignore[attr-defined]
 
 
 def test_a_state_known_only_from_a_torn_file_shows_and_does_not_count(place: tuple[Path, Path]) -> None:
     torn = B.render()[: B.render().index(B.body) + 60]
     found = _seen(place, A, torn)
     assert len(found["revisions"]) == 1  # type: ignore[arg-type]
-    assert [(t["revision"], t["standing"]) for t in found["timeline"]] == [(1, "counted"), (None, "truncated")]  # type: ignore[attr-defined]
+    assert [(t["revision"], t["status"]) for t in found["timeline"]] == [(1, "counted"), (None, "truncated")]  # type: ignore[attr-defined]
     assert found["changes"] == []
 
 
@@ -177,7 +177,7 @@ def test_a_mismatched_reading_of_the_same_crawl_is_replaced(place: tuple[Path, P
 
 def test_a_verified_reading_stays_and_what_came_over_it_is_altered(place: tuple[Path, Path]) -> None:
     found = _seen(place, A, replace(A, body=BODIES[2]))
-    told = {(t["check"], t["cause"], t["standing"]) for t in found["timeline"]}  # type: ignore[attr-defined]
+    told = {(t["check"], t["cause"], t["status"]) for t in found["timeline"]}  # type: ignore[attr-defined]
     assert told == {("verified", None, "counted"), ("mismatched", "altered", "overruled")}
     assert found["changes"] == []
     assert len(found["revisions"]) == 1  # type: ignore[arg-type]
@@ -185,7 +185,7 @@ def test_a_verified_reading_stays_and_what_came_over_it_is_altered(place: tuple[
 
 def test_what_nothing_vouched_for_gives_way_but_its_text_is_kept(place: tuple[Path, Path]) -> None:
     found = _seen(place, replace(A, claim=""), replace(A, body=BODIES[2], claim=""))
-    assert sorted(t["standing"] for t in found["timeline"]) == ["counted", "superseded"]  # type: ignore[attr-defined]
+    assert sorted(t["status"] for t in found["timeline"]) == ["counted", "superseded"]  # type: ignore[attr-defined]
     bodies = {row["body"] for row in running.dump(place[1], "revisions")}
     assert bodies == {BODIES[0], BODIES[2]}
 
@@ -226,7 +226,7 @@ def test_a_file_without_a_crawl_time_is_dated_by_its_own_and_says_so(place: tupl
     path.touch()
     running.scan(crawl, db)
     timeline = running.history(db, A.address)["timeline"]
-    assert [t["crawled_at_from"] for t in timeline] == ["mtime"]
+    assert [t["crawled_at_source"] for t in timeline] == ["mtime"]
 
 
 def _recorded(place: Path, *scans: list[tuple[str, Made]], short: int | None = None) -> list[dict[str, object]]:

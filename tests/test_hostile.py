@@ -183,7 +183,7 @@ def every_command(folder: Path) -> Iterator[tuple[str | bytes, ...]]:
     yield ("sample", f"laid out {TERMINAL}")
     yield from (("scan",), ("scan", "crawl"), ("scan", f"crawl/{TERMINAL}"))
     yield from (("verify", "crawl"), ("verify", "-v", "crawl"), ("verify", f"none{ALL.replace('/', '')}"))
-    yield from (("duplicates",), ("duplicates", "--pairs"), ("duplicates", "--all"), ("duplicates", "--publisher", f"=1+1{ALL}"))
+    yield from (("duplicates",), ("duplicates", "--pairs"), ("duplicates", "--all-revisions"), ("duplicates", "--publisher", f"=1+1{ALL}"))
     yield from (("similar", path) for path in files[::3])
     yield from (("why", a, b) for a, b in zip(files[::4], files[1::4], strict=False))
     yield from (("why", f"https://me:{SECRET}@none.example/", files[0]), ("why", pages[0], pages[-1]))
@@ -191,11 +191,16 @@ def every_command(folder: Path) -> Iterator[tuple[str | bytes, ...]]:
     yield from (("boilerplate", word, names[0]) for word in ("allow", "mask"))
     yield ("boilerplate", "mask", "--publisher", f"=1{ALL}", "--text", f"a passage of more than twenty letters {ALL}")
     yield from ((name, wanted) for name in ("history", "diff") for wanted in dict.fromkeys([*pages, *files[::4], *URLS]))
-    yield from (("changes", "--min-severity", "trivial", *more) for more in ((), ("--each",), ("--url", f"*{ALL}*"), ("--publisher", ALL)))
+    yield from (
+        ("changes", "--min-severity", "trivial", *more)
+        for more in ((), ("--expand-incidents",), ("--url", f"*{ALL}*"), ("--publisher", ALL))
+    )
     yield from (("diff", files[0], files[1], *more) for more in ((), ("--format", "unified"), ("--format", "side"), ("--format", "html")))
     yield from (("report", *more) for more in ((), ("--publisher", f"=1+1{BIDI}{MARKUP}"), ("-f", "html"), ("-f", "markdown")))
     tables = ("articles", "matches", "clusters", "changes", "keep", "drop")
-    yield from (("export", table, *more) for table in tables for more in ((), ("--all",), ("--prefer", ALL), ("--publisher", ALL)))
+    yield from (
+        ("export", table, *more) for table in tables for more in ((), ("--all-revisions",), ("--prefer", ALL), ("--publisher", ALL))
+    )
     yield from (("export", "articles", "-f", "parquet"), ("export", "keep", "-f", "parquet", "-o", f"laid out {TERMINAL}.parquet"))
     yield from (("search", word) for word in ("script", "alert*", '"onerror alert"', "url:hostile", "title:drop", ALL.replace("\0", "")))
     yield from (("reindex", "--search"), ("reindex", "--summaries"))
@@ -281,16 +286,16 @@ def test_nothing_that_an_article_tries_comes_out_of_any_page(laid: Path) -> None
         assert len(urls) > 8
         addresses = [
             "/changes?min_severity=trivial",
-            "/changes?each=1&min_severity=trivial",
+            "/changes?expand_incidents=1&min_severity=trivial",
             "/changes.atom",
             "/faults",
             "/status",
             f"/{quote(ALL)}",
         ]
         addresses += [f"/{view}?url={quote(url, safe='')}" for url in urls for view in ("page", "compare")]
-        addresses += [f"/compare?url={quote(url, safe='')}&view=sides&full=1" for url in urls]
+        addresses += [f"/compare?url={quote(url, safe='')}&view=side-by-side&full=1" for url in urls]
         addresses += [f"/pair?a={quote(a, safe='')}&b={quote(b, safe='')}" for a, b in itertools.pairwise(urls)]
-        for name in ("url", "after", "from", "view", "a", "kind", "since", "publisher", "format", ALL):
+        for name in ("url", "cursor", "from", "view", "a", "kind", "since", "publisher", "format", ALL):
             addresses += [f"/{view}?{quote(name)}={quote(ALL, safe='')}" for view in ("page", "compare", "pair", "changes", "faults")]
         addresses += [f"/{quote(ALL)}", f"/compare?url=x&from={quote(ALL)}", f"/page?url=https://me:{SECRET}@none.example/{quote(ALL)}"]
         met = 0

@@ -180,9 +180,7 @@ def test_the_message_is_one_line_that_says_what_and_where(crawl: Path, db: Path)
     with failing("pages", ERRORS[3]):
         running.scan(crawl, db)
     (row,) = running.dump(db, "faults")
-    assert re.fullmatch(
-        r"the program failed on it: TypeError: a \\x1b\[31m type of two lines \(dedup\.ingest\.record:\d+\)", row["message"]
-    )
+    assert re.fullmatch(r"the program failed on it: TypeError: a \\x1b\[31m type of two lines \(dedup\.scan\.record:\d+\)", row["message"])
 
 
 def test_the_traceback_is_logged_once_for_a_kind_and_not_once_for_a_file(

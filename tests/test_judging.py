@@ -31,7 +31,7 @@ def judged(case: Case, past: PageHistory = PageHistory()) -> Classification:  # 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_change_is_judged_as_a_reader_would(case: Case) -> None:
     found = judged(case)
-    assert (found.kind, found.severity, found.silent, found.corrected) == (case.kind, case.severity, case.stealth, case.corrected), found
+    assert (found.kind, found.severity, found.silent, found.corrected) == (case.kind, case.severity, case.silent, case.corrected), found
     told = {(e.kind, e.before, e.after) for e in found.evidence}
     assert set(case.evidence) <= told
 

@@ -380,10 +380,10 @@ def test_a_cluster_holds_the_crowded_by_way_of_what_they_were_matched_with(crawl
     with open_database(str(db)) as database:
         largest = max(reports.list_clusters(database, reports.DuplicateFilter()), key=lambda c: len(c["members"]))
     assert len(largest["members"]) == 149
-    assert len([m for m in largest["members"] if m["via"] is not None]) > 50
-    direct = {m["url"] for m in largest["members"] if m["via"] is None}
-    assert {m["via"] for m in largest["members"]} - {None} <= direct
-    assert all(m["crowded"] for m in largest["members"] if m["via"] is not None)
+    assert len([m for m in largest["members"] if m["via_url"] is not None]) > 50
+    direct = {m["url"] for m in largest["members"] if m["via_url"] is None}
+    assert {m["via_url"] for m in largest["members"]} - {None} <= direct
+    assert all(m["crowded"] for m in largest["members"] if m["via_url"] is not None)
 
 
 def test_an_article_whose_match_is_not_among_the_first_of_a_full_bucket_finds_it(

@@ -106,7 +106,7 @@ def test_every_topic_says_what_it_is_about(happened: Event, words: list[str], st
     told = one(happened, style)
     assert all(word in told.text for word in words if style is KO or word.isascii())
     assert told.id in told.text
-    assert told.json_body["alerts"][0]["told"] == happened.payload
+    assert told.json_body["alerts"][0]["payload"] == happened.payload
 
 
 def test_an_incident_says_how_many_pages_and_names_some() -> None:
@@ -134,12 +134,12 @@ def test_every_kind_severity_evidence_and_reason_has_words_in_both_languages() -
 
 def test_a_digest_says_why_it_is_one_how_many_and_the_gravest() -> None:
     alerts = [alert(event(n, severity="major" if n == 7 else "minor")) for n in range(9)]
-    told = build_message(alerts, KO, "cap")
+    told = build_message(alerts, KO, "rate_limit")
     assert told.subject == "[중대] 알림 9건"
     assert told.text.startswith("한 시간에 보낼 수 있는 수를 넘어 모아서 보냅니다.\n\n")
     assert [a["id"] for a in told.json_body["alerts"]] == [a.public_id for a in alerts]
-    assert told.json_body["digest"] == "cap"
-    assert build_message([alert()], KO, "quiet").subject == one().subject
+    assert told.json_body["digest_reason"] == "rate_limit"
+    assert build_message([alert()], KO, "quiet_hours").subject == one().subject
 
 
 def test_of_a_long_digest_people_are_told_the_rest_by_its_number_and_programs_and_feeds_all() -> None:
@@ -151,7 +151,11 @@ def test_of_a_long_digest_people_are_told_the_rest_by_its_number_and_programs_an
 
 def test_a_message_is_known_by_what_it_tells_of_whatever_the_order() -> None:
     alerts = [alert(event(n)) for n in range(5)]
-    assert build_message(alerts, KO, "cap").id == build_message(alerts[::-1], EN, "rhythm").id != build_message(alerts[1:], KO, "cap").id
+    assert (
+        build_message(alerts, KO, "rate_limit").id
+        == build_message(alerts[::-1], EN, "schedule").id
+        != build_message(alerts[1:], KO, "rate_limit").id
+    )
     assert one().id == alert().public_id
 
 
@@ -170,7 +174,7 @@ def test_long_values_are_cut() -> None:
             title=long,
             publisher=long,
             category=long,
-            payload={"diff": diff, "message": long, "evidence": [{"what": "words", "before": long, "after": ""}]},
+            payload={"diff": diff, "message": long, "evidence": [{"kind": "words", "before": long, "after": ""}]},
         )
     )
     assert len(told.subject) < 300
@@ -310,7 +314,7 @@ def test_a_message_of_hostile_text_is_made_in_every_form(title: str, body: str, 
     told = {
         "diff": {"title": [{"kind": "added", "text": title}], body: [{"kind": "removed", "text": body}]},
         "fields": [[title, body, url]],
-        "evidence": [{"what": body, "before": title, "after": body}],
+        "evidence": [{"kind": body, "before": title, "after": body}],
         "crawled_at": [title, body],
         "other": {"url": url, "title": title, "publisher": body},
         "examples": [{"url": url, "title": title, "publisher": body}],

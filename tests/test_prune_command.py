@@ -97,11 +97,11 @@ def test_a_dry_run_writes_nothing_and_tells_what_then_goes(db: Path) -> None:
     done = told(db.parent)
     assert done["pruned"] == would["pruned"]
     assert done["kept"] == would["kept"]
-    assert done["pruned"]["states"] > aged.PAGES
-    assert done["pruned"]["states"] + sum(done["kept"].values()) == states
+    assert done["pruned"]["revisions"] > aged.PAGES
+    assert done["pruned"]["revisions"] + sum(done["kept"].values()) == states
     assert done["pruned"]["bytes"] == size - bodies(db)
     assert done["pruned"]["pages"] == len({r["url"] for r in running.dump(db, "revisions") if r["pruned"]})
-    assert run(db.parent, "status", "-f", "json").json()["pruned"] == done["pruned"]["states"]
+    assert run(db.parent, "status", "-f", "json").json()["pruned"] == done["pruned"]["revisions"]
     shown = run(db.parent, "prune").out
     assert shown.startswith("0 states of 0 pages pruned")
     assert f"{done['kept']['last']} states kept: the last of their page" in shown
@@ -124,9 +124,9 @@ def test_the_first_state_stays_where_it_is_to_stay_and_young_ones_do(db: Path) -
     configure(db.parent, days=1)
     one = told(db.parent, "--dry-run")
     assert one["since"] == "2026-03-03T00:30:00+00:00"
-    assert one["kept"]["young"] > 0
+    assert one["kept"]["recent"] > 0
     configure(db.parent, days=2)
-    assert told(db.parent, "--dry-run")["pruned"]["states"] == 0
+    assert told(db.parent, "--dry-run")["pruned"]["revisions"] == 0
 
 
 def test_nothing_but_the_bodies_goes(db: Path) -> None:
@@ -145,14 +145,14 @@ def test_what_a_file_that_is_there_holds_stays(db: Path) -> None:
     brought_back(db.parent)
     assert run(db.parent, "scan").code == 0
     done = told(db.parent)
-    assert done["pruned"]["states"] == 0
-    assert done["kept"]["there"] > aged.PAGES
+    assert done["pruned"]["revisions"] == 0
+    assert done["kept"]["on_disk"] > aged.PAGES
 
 
 def test_pruning_again_changes_nothing(db: Path) -> None:
     told(db.parent)
     before = files(db)
-    assert told(db.parent)["pruned"] == {"states": 0, "pages": 0, "bytes": 0}
+    assert told(db.parent)["pruned"] == {"revisions": 0, "pages": 0, "bytes": 0}
     assert running.dump(db) == running.dump(copied(db, "same.db"))
     assert {name: raw for name, raw in files(db).items() if "index" in name or "passages" in name} == {
         name: raw for name, raw in before.items() if "index" in name or "passages" in name
@@ -216,7 +216,7 @@ def test_what_is_new_is_matched_with_all_that_has_a_body_as_if_nothing_had_gone(
     """The agency's stories, for which all copies stood, are gone; the copies are found all the same."""
     whole = copied(db, "whole.db")
     done = told(db.parent)
-    assert done["pruned"]["states"] > 0
+    assert done["pruned"]["revisions"] > 0
     assert bodiless(db)
     for n in range(0, aged.PAGES, 6):
         rng = random.Random(1000 + n)
@@ -249,7 +249,7 @@ def test_where_a_text_without_body_stood_in_another_is_no_reason_to_call_that_a_
     (tmp_path / "crawl" / old.name).unlink()
     assert run(tmp_path, "scan").code == 0
     assert [m["relation"] for m in running.dump(tmp_path / "dedup.db", "matches")] == ["copy"]
-    assert told(tmp_path)["pruned"]["states"] == 1
+    assert told(tmp_path)["pruned"]["revisions"] == 1
     new.write(tmp_path / "crawl")
     assert run(tmp_path, "scan").code == 0
     assert [m["relation"] for m in running.dump(tmp_path / "dedup.db", "matches")] == ["copy", "copy"]
@@ -265,7 +265,7 @@ def test_a_text_that_one_page_has_still_is_compared_though_it_went_from_another(
     replace(first, body=aged.some_words(6), crawled_at="2026-03-03 00:30:00").write(tmp_path / "crawl", "again.md")
     (tmp_path / "crawl" / first.name).unlink()
     assert run(tmp_path, "scan").code == 0
-    assert told(tmp_path)["pruned"]["states"] == 1
+    assert told(tmp_path)["pruned"]["revisions"] == 1
     near = paper(2, " ".join(edited(random.Random(6), text, 0.02))).write(tmp_path)
     (found,) = run(tmp_path, "similar", near, "-f", "json").json()
     assert (found["relation"], found["title"]) == ("near", "기사 1")
@@ -282,7 +282,7 @@ def test_the_indexes_fit_where_the_text_that_came_last_is_one_that_went(db: Path
     assert run(db.parent, "scan").code == 0
     (db.parent / "crawl" / "late.md").unlink()
     assert run(db.parent, "scan").code == 0
-    assert told(db.parent)["pruned"]["states"] == 1
+    assert told(db.parent)["pruned"]["revisions"] == 1
     assert_sound(db)
     before = files(db)
     assert run(db.parent, "scan").code == 0
@@ -301,7 +301,7 @@ def test_another_page_with_a_text_that_was_pruned_is_an_exact_copy_and_brings_it
     scan = run(db.parent, "scan", "-f", "json").json()
     assert (scan["new"], scan["matches"]["exact"]) == (1, 1)
     assert row["text"] not in bodiless(db)
-    found = run(db.parent, "duplicates", "--pairs", "--all", "--relation", "exact", "-f", "json").json()
+    found = run(db.parent, "duplicates", "--pairs", "--all-revisions", "--relation", "exact", "-f", "json").json()
     assert [p for p in found if {p["a"]["url"], p["b"]["url"]} == {row["url"], "https://n.news.naver.com/mnews/article/999/0000000999"}]
     assert_sound(db)
 
@@ -350,7 +350,7 @@ def late(folder: Path, *, claimed: bool = True) -> Path:
     for day in (1, 3):
         (folder / "crawl" / f"{day}.md").rename(folder / "archive" / "old" / f"{day}.md")
     assert run(folder, "scan").code == 0
-    assert told(folder)["pruned"]["states"] == 2
+    assert told(folder)["pruned"]["revisions"] == 2
     Made(" ".join(edited(rng, text, 0.1)), title="제목 1", crawled_at="2026-03-02 00:30:00").write(folder / "crawl", "2.md")
     assert run(folder, "scan").code == 0
     return folder / "dedup.db"
@@ -416,19 +416,19 @@ def test_every_command_copes_with_states_without_a_body(db: Path) -> None:
     why = run(folder, "why", f"{url}#{one}", f"{url}#{last}")
     assert (why.code, why.out) == (3, "")
     assert re.fullmatch(rf"dedup: The text of revision {one} of \S+ was pruned on 20\S+ by the rule of \[history\].*\n", why.err)
-    pairs = run(folder, "duplicates", "--pairs", "--all", "--passages", "-f", "json").json()
+    pairs = run(folder, "duplicates", "--pairs", "--all-revisions", "--passages", "-f", "json").json()
     gone = [p for p in pairs if p["a"]["pruned_at"] or p["b"]["pruned_at"]]
     assert gone
     assert [p["passages"] for p in gone] == [None] * len(gone)
     assert all(p["passages"] is not None for p in pairs if p not in gone)
-    assert "[gone, pruned]" in run(folder, "duplicates", "--pairs", "--all").out
+    assert "[gone, pruned]" in run(folder, "duplicates", "--pairs", "--all-revisions").out
     assert "pruned" not in run(folder, "duplicates", "--pairs").out
     old = next(
         path
         for path in sorted((folder / "archive").rglob("*.md"))
         if Made_body(path) not in {r["body"] for r in running.dump(db, "revisions")}
     )
-    assert run(folder, "similar", old, "--all").code == 0
+    assert run(folder, "similar", old, "--all-revisions").code == 0
     assert run(folder, "why", old, f"{url}#{last}").code == 0
     assert "revisions without text" in run(folder, "status").out
     with closing(sqlite3.connect(db)) as connection:
@@ -451,7 +451,7 @@ def test_a_body_that_is_missing_without_having_been_pruned_is_lost(db: Path) -> 
             connection.execute("UPDATE revisions SET body = 'x' WHERE pruned_at IS NOT NULL")
     ran = run(db.parent, "doctor", "-f", "json")
     assert ran.code == 1
-    (what,) = (f["what"] for f in ran.json()["findings"] if f["check"] == "digests")
+    (what,) = (f["message"] for f in ran.json()["findings"] if f["check"] == "digests")
     assert what.startswith("revisions whose title or body is not what")
 
 
@@ -464,7 +464,7 @@ def test_texts_that_are_looked_up_without_a_body_are_found_and_put_right(db: Pat
         )
         assert changed.rowcount > 0
     found = run(db.parent, "doctor", "-f", "json").json()["findings"]
-    assert [f for f in found if f["what"].startswith("texts that are looked up though their bodies were pruned") and f["repairable"]]
+    assert [f for f in found if f["message"].startswith("texts that are looked up though their bodies were pruned") and f["repairable"]]
     assert run(db.parent, "doctor", "--repair").code == 0
     assert running.dump(db) == before
     assert_sound(db)
@@ -480,7 +480,7 @@ def test_a_daemon_that_runs_is_told_of_and_a_dry_run_does_not_mind_it(db: Path) 
         assert (ran.code, ran.out) == (3, "")
         assert f"'dedup watch' (process {daemon.process.pid}" in ran.err
         assert ran.err.count("\n") == 1
-        assert told(db.parent, "--dry-run")["pruned"]["states"] > 0
+        assert told(db.parent, "--dry-run")["pruned"]["revisions"] > 0
         assert daemon.leave() == 0
     assert running.dump(db) == before, "a daemon never prunes"
 
@@ -550,7 +550,7 @@ def test_ctrl_c_leaves_what_is_done_done_and_says_so(db: Path) -> None:
     assert re.search(r"Until then the text of \d+ states was pruned\.", err)
     assert "Interrupted" in err
     assert "Traceback" not in err
-    assert told(db.parent)["pruned"]["states"] > 0
+    assert told(db.parent)["pruned"]["revisions"] > 0
     assert_sound(db)
 
 
@@ -572,8 +572,8 @@ def size(db: Path) -> int:
 def test_a_new_database_gives_the_room_back_at_once(db: Path) -> None:
     before = size(db)
     done = told(db.parent)
-    assert done["given_back_bytes"] > done["pruned"]["bytes"] / 2
-    assert (done["free_bytes"], size(db)) == (0, before - done["given_back_bytes"])
+    assert done["released_bytes"] > done["pruned"]["bytes"] / 2
+    assert (done["free_bytes"], size(db)) == (0, before - done["released_bytes"])
     assert_sound(db)
 
 
@@ -586,8 +586,8 @@ def test_an_older_database_uses_the_room_for_what_comes_until_it_is_rewritten(db
     dumped = running.dump(db)
     done = told(db.parent, "--vacuum")
     assert done["free_bytes"] == 0
-    assert (done["given_back_bytes"], size(db)) == (before - size(db), before - done["given_back_bytes"])
-    assert done["given_back_bytes"] > 0
+    assert (done["released_bytes"], size(db)) == (before - size(db), before - done["released_bytes"])
+    assert done["released_bytes"] > 0
     assert ask(db, "PRAGMA auto_vacuum") == [(2,)]
     assert running.dump(db) == dumped
     assert run(db.parent, "scan").code == 0, "its log is its own"
@@ -648,7 +648,7 @@ def test_a_rewriting_that_ends_in_the_middle_leaves_everything_as_it_was(db: Pat
     assert (rows(db), size(db)) == before
     assert {p.name for p in db.parent.iterdir()} - {db.name + "-wal", db.name + "-shm"} == names
     assert_sound(db)
-    assert told(db.parent, "--vacuum")["given_back_bytes"] > 0
+    assert told(db.parent, "--vacuum")["released_bytes"] > 0
     assert rows(db) == before[0]
     assert_sound(db)
 
@@ -676,5 +676,5 @@ def test_what_cannot_be_written_is_told_in_one_line_and_the_rest_goes_later(db: 
     assert re.fullmatch(r"dedup: Writing to the database \S+ failed: .*ulimit -f.*\n", done.stderr)
     assert running.dump(db) == before
     assert_sound(db)
-    assert told(db.parent)["pruned"]["states"] > aged.PAGES
+    assert told(db.parent)["pruned"]["revisions"] > aged.PAGES
     assert_sound(db)

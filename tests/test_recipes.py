@@ -49,8 +49,8 @@ CHANGED: dict[str, str] = {
     "changes.rewrite_similarity": "0.99",
     "changes.stub_share": "0.9",
     "changes.typo_edits": "0",
-    "changes.corrections": '["보탭니다"]',
-    "changes.failures": '["없습니다"]',
+    "changes.correction_phrases": '["보탭니다"]',
+    "changes.placeholder_phrases": '["없습니다"]',
     "changes.incident_pages": "3",
     "changes.incident_hours": "3.0",
     "publishers.aliases": ALIASES,
@@ -70,7 +70,7 @@ CHANGED: dict[str, str] = {
     "delivery.zone": '"UTC"',
     "delivery.gather_seconds": "1.0",
     "delivery.retry_seconds": "2.0",
-    "delivery.most_retry_seconds": "60.0",
+    "delivery.max_retry_seconds": "60.0",
     "delivery.give_up_hours": "1.0",
     "delivery.timeout_seconds": "3.0",
     "alerts": '[{ name = "all", on = ["change"], to = ["log"] }]',
@@ -159,7 +159,7 @@ def test_every_key_has_a_row_and_another_value() -> None:
 def test_the_documentation_has_the_table() -> None:
     text = (Path(__file__).parent.parent / "docs" / "settings.md").read_text("utf-8")
     commands = {"matches": "`dedup reindex`"} | {step: f"`dedup reindex --{step}`" for step in ("urls", "changes", "readings")}
-    when = {"free": "at once", "scan": "next scan"}
+    when = {"immediate": "at once", "scan": "next scan"}
     rows = [
         f"| `{key}` | {commands[RECIPES[e.recipe].step] if e.recipe else when[e.kind]} | {e.reason} |" for key, e in SETTING_EFFECTS.items()
     ]
@@ -209,7 +209,7 @@ def test_a_changed_key_ends_in_the_database_that_a_fresh_scan_makes(tmp_path: Pa
     if matched:  # what is learned of boilerplate holds for what came before it only then
         assert run(tmp_path, "-d", "fresh.db", "reindex").code == 0
     assert found == dumped(tmp_path, "fresh.db")
-    changes_nothing = effect.kind == "free" or key in ("publishers.aliases",)
+    changes_nothing = effect.kind == "immediate" or key in ("publishers.aliases",)
     assert changes_nothing or found != default, "this crawl does not show what the key is for"
     again = run(tmp_path, "scan", "-f", "json").json()
     assert (again["new"], again["changed"], again["moved"], again["gone"], again["reread"]) == (0, 0, 0, 0, 0)

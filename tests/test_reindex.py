@@ -184,7 +184,7 @@ def test_after_learning_no_pair_rests_on_boilerplate(crawl: Path, db: Path) -> N
     for pair, p in list(found.items())[:8]:
         a, b = (bodies[url] for url in pair)
         n = relations.numbers(a.body, b.body, masks[a.address], masks[b.address])
-        assert (p["shared"], p["longest"], p["coverage"]) == (n.shared, n.passage, round(n.coverage, 4))
+        assert (p["shared_characters"], p["longest_passage"], p["coverage"]) == (n.shared, n.passage, round(n.coverage, 4))
         assert set(p["masked"]) == {row.name for row in learned if row.publisher in (a.publisher, b.publisher)}
     with open_database(str(db)) as database:
         assert store.boilerplate.list_passages(database) == learned

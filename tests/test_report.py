@@ -96,7 +96,7 @@ class Brute:
                     "articles": len(own),
                     "copies": len(others),
                     "own_copies": len(copies) - len(others),
-                    "share": round(len(others) / len(own), 4),
+                    "copy_share": round(len(others) / len(own), 4),
                 }
             )
         return sorted(found, key=lambda h: (-h["articles"], h["publisher"]))
@@ -166,7 +166,7 @@ def check(folder: Path, since: str | None, until: str | None, house: str | None)
     by_day: dict[str, list[int]] = defaultdict(lambda: [0] * 24)
     for u in brute.arrived:
         by_day[brute.of(u)][datetime.fromisoformat(brute.articles[u]["first_at"]).astimezone(SEOUL).hour] += 1
-    assert {r["publisher"]: r["articles"] for r in f["rhythm"]} == by_day
+    assert {r["publisher"]: r["articles"] for r in f["hourly_histograms"]} == by_day
     assert sorted(((c["publisher"], c["check"], c["cause"], c["crawls"]) for c in f["checks"]), key=str) == brute.checks()
     relations = sum((brute.relations[c] for c in brute.here), Counter[str]())
     clustered = {u for urls in brute.clusters.values() for u in urls} & brute.arrived
@@ -176,27 +176,33 @@ def check(folder: Path, since: str | None, until: str | None, house: str | None)
         **{r: relations[r] for r in ("exact", "near", "copy")},
     }
     sizes = sorted((len(brute.clusters[c]) for c in brute.here), reverse=True)
-    assert [t["articles"] for t in f["largest"]] == sizes[:10]
-    assert {t["url"]: t["articles"] for t in f["newest"]}.items() <= {c: len(urls) for c, urls in brute.clusters.items()}.items()
+    assert [t["articles"] for t in f["largest_clusters"]] == sizes[:10]
+    assert {t["url"]: t["articles"] for t in f["newest_clusters"]}.items() <= {c: len(urls) for c, urls in brute.clusters.items()}.items()
     newest = {c: max(brute.articles[u]["first_at"] for u in brute.clusters[c]) for c in brute.here}
-    assert [t["newest_at"] for t in f["newest"]] == sorted(newest.values(), reverse=True)[:10]
-    for s in f["spread"]:
+    assert [t["last_joined_at"] for t in f["newest_clusters"]] == sorted(newest.values(), reverse=True)[:10]
+    for s in f["cluster_growth"]:
         published = sorted(datetime.fromisoformat(p) for u in brute.clusters[s["url"]] if (p := brute.articles[u]["published_at"]))
         grown = {(at - published[0]).total_seconds(): sum(other <= at for other in published) for at in published}
         assert [tuple(point) for point in s["points"]] == list(grown.items())
     races = brute.races()
     matrix = {(lag["leader"], lag["follower"]): (lag["followed"], lag["median_seconds"]) for lag in f["lags"]["matrix"]}
     assert matrix == {pair: (len(lags), round(median(lags))) for pair, lags in races.items()}
-    assert sum(s["followed"] for s in f["lags"]["standings"]) == sum(map(len, races.values()))
+    assert sum(s["followed"] for s in f["lags"]["ranks"]) == sum(map(len, races.values()))
     kinds = Counter((c["kind"], c["severity"]) for c in brute.changes)
     assert {(k["kind"], k["severity"]): k["changes"] for k in f["changes"]} == kinds
     edits = Counter(c["url"] for c in brute.edits)
-    assert [(e["changes"], e["url"]) for e in f["edited"]] == sorted(((n, u) for u, n in edits.items()), key=lambda e: (-e[0], e[1]))[:10]
+    assert [(e["changes"], e["url"]) for e in f["edited_pages"]] == sorted(((n, u) for u, n in edits.items()), key=lambda e: (-e[0], e[1]))[
+        :10
+    ]
     classes, unknown, before = brute.after()
-    assert ([[a["changes"], a["stealth"]] for a in f["after"]], f["after_unknown"], f["after_before"]) == (classes, unknown, before)
+    assert (
+        [[a["changes"], a["silent"]] for a in f["edit_delays"]],
+        f["edits_without_publication_time"],
+        f["edits_before_publication"],
+    ) == (classes, unknown, before)
     stealthy = sorted((c["at"] for c in brute.changes if c["silent"]), reverse=True)
-    assert [s["at"] for s in f["stealth"]] == stealthy[:20]
-    assert f["stealth_more"] == max(0, len(stealthy) - 20)
+    assert [s["at"] for s in f["silent_edits"]] == stealthy[:20]
+    assert f["more_silent_edits"] == max(0, len(stealthy) - 20)
     return len(brute.arrived)
 
 
@@ -255,7 +261,7 @@ def test_pages_that_are_not_summed_up_are_said_to_be_missing(folder: Path) -> No
     assert "just recorded" not in run(folder, "report").out
     with closing(sqlite3.connect(folder / "dedup.db")) as db, db:
         db.execute("INSERT INTO dirty_pages SELECT id FROM pages")
-    assert told(folder)["head"]["due"] == 1
+    assert told(folder)["header"]["dirty_pages"] == 1
     for form in ("text", "html", "markdown"):
         assert "1 page was just recorded and not in it yet." in run(folder, "report", "-f", form).out
 
@@ -266,10 +272,10 @@ def test_the_many_publishers_of_a_matrix_are_folded_and_that_is_said(folder: Pat
         Made(body, aid=f"{n:04}", oid=f"{n}", publisher=f"신문 {n:02}", published_at=f"2026-03-02 {n:02}:00").write(folder / "crawl")
     assert run(folder, "scan").code == 0
     lags = told(folder)["lags"]
-    assert (len(lags["named"]), lags["others"]) == (11, 9)
+    assert (len(lags["publishers"]), lags["other_publishers"]) == (11, 9)
     assert sum(lag["followed"] for lag in lags["matrix"]) == 19
-    assert {lag["follower"] for lag in lags["matrix"]} == {*lags["named"], None} - {"신문 00"}
-    assert lags["standings"][0] == {"publisher": "신문 00", "first": 1, "followed": 0, "median_seconds": None}
+    assert {lag["follower"] for lag in lags["matrix"]} == {*lags["publishers"], None} - {"신문 00"}
+    assert lags["ranks"][0] == {"publisher": "신문 00", "first": 1, "followed": 0, "median_seconds": None}
     assert "9 others are told together" in run(folder, "report").out
 
 
@@ -386,7 +392,7 @@ def check_alone(raw: str) -> Page:
     assert "url(" not in page.inner["style"]
     assert "@import" not in page.inner["style"]
     scripts = [a for tag, a in page.tags if tag == "script"]
-    assert scripts == [{"type": "application/json", "id": "figures"}]
+    assert scripts == [{"type": "application/json", "id": "statistics"}]
     return page
 
 
@@ -428,7 +434,7 @@ def test_the_order_in_which_files_came_changes_no_figure(folder: Path, tmp_path:
                 assert run(place, "scan").code == 0
         assert run(place, "scan").code == 0
         figures = told(place)
-        figures["head"].pop("database")
+        figures["header"].pop("database")
         found.append(figures)
     assert found[0] == found[1]
 
@@ -443,15 +449,15 @@ def test_every_figure_is_a_row_of_the_csv(sampled: Sampled) -> None:
 
     for h in figures["publishers"]:
         assert value("publishers", "articles", publisher=h["publisher"]) == [str(h["articles"])]
-        assert value("publishers", "share", publisher=h["publisher"]) == [str(h["share"])]
+        assert value("publishers", "copy_share", publisher=h["publisher"]) == [str(h["copy_share"])]
     assert sum(map(int, value("hours", "articles"))) == sum(h["articles"] for h in figures["hours"])
-    assert sum(map(int, value("rhythm", "articles"))) == sum(map(int, value("hours", "articles")))
+    assert sum(map(int, value("hourly_histograms", "articles"))) == sum(map(int, value("hours", "articles")))
     for lag in figures["lags"]["matrix"]:
         assert value("lags", "followed", publisher=lag["leader"], other=lag["follower"]) == [str(lag["followed"])]
     for c in figures["checks"]:
         assert value("checks", "crawls", publisher=c["publisher"], kind=c["cause"] or c["check"]) == [str(c["crawls"])]
     assert value("clusters", "clusters") == [str(figures["clusters"]["clusters"])]
-    assert value("stealth", "at") == [s["at"] for s in figures["stealth"]]
+    assert value("silent_edits", "at") == [s["at"] for s in figures["silent_edits"]]
     assert value("faults", "files", kind="empty") == ["1"]
 
 
@@ -557,7 +563,7 @@ def test_a_report_that_fails_leaves_nothing(sampled: Sampled, tmp_path: Path, mo
         yield "half of it"
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(__import__("dedup.reports.period", fromlist=["FORMS"]).FORMS, "html", breaks)
+    monkeypatch.setitem(__import__("dedup.reports.period", fromlist=["REPORT_FORMATS"]).REPORT_FORMATS, "html", breaks)
     (tmp_path / "report.html").write_text("what stood there")
     assert sampled("report", "-f", "html", "-o", tmp_path / "report.html", "--force").code == 130
     assert (tmp_path / "report.html").read_text() == "what stood there"

@@ -196,7 +196,7 @@ def test_another_version_of_the_readers_is_a_changed_recipe(crawl: Path, db: Pat
     monkeypatch.setattr(formats, "READERS_VERSION", formats.READERS_VERSION + 1)
     (crawl.parent / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n')
     assert "dedup reindex --readings" in run(crawl.parent, "scan").err
-    assert json.loads(run(crawl.parent, "status", "-f", "json").out)["pending"][0]["remedy"] == "dedup reindex --readings"
+    assert json.loads(run(crawl.parent, "status", "-f", "json").out)["pending_settings"][0]["remedy"] == "dedup reindex --readings"
     assert run(crawl.parent, "reindex").out == "1 file read again.\n"
     assert run(crawl.parent, "scan").code == 0
 

@@ -56,7 +56,7 @@ def test_a_directory_that_is_no_longer_configured_is_shown(two: Path) -> None:
     doctor = run(two, "doctor", "--quick", "-f", "json").json()
     (finding,) = (f for f in doctor["findings"] if f["check"] == "directories")
     assert finding["severity"] == "warning"
-    assert "6" in finding["what"]
+    assert "6" in finding["message"]
     assert all(f"dedup roots {word}" in finding["remedy"] for word in ("move", "forget"))
 
 
@@ -101,7 +101,7 @@ def test_a_directory_is_forgotten_with_its_history_kept_though_it_is_missing(two
     asked = run(two, "roots", "forget", "one")
     assert (asked.code, "--yes" in asked.err) == (2, True)
     assert run(two, "roots", "forget", "one", "--yes", "-f", "json").json()["gone"] == 6
-    assert roots(two)["one"] == ("forgotten", True, 0, 6)
+    assert roots(two)["one"] == ("retired", True, 0, 6)
     assert (status(two)["pages"], status(two)["gone"]) == (pages, 6)
     assert "not configured" not in run(two, "scan").err
     assert str(two / "one") not in run(two, "export", "keep").out

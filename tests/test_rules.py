@@ -127,7 +127,7 @@ def test_hourly_is_the_next_full_hour_of_the_zone(now: datetime, zone: ZoneInfo)
     found = delivery_time(now, Schedule("hourly", zone=zone))
     assert timedelta(0) < found.at - now <= timedelta(hours=1)
     assert found.at.astimezone(zone).minute == 0
-    assert found.digest_reason == "rhythm"
+    assert found.digest_reason == "schedule"
 
 
 @given(moments, zones, clocks)
@@ -137,7 +137,7 @@ def test_daily_is_the_next_time_that_clocks_show_it(now: datetime, zone: ZoneInf
     local = found.at.astimezone(zone)
     leapt = local.utcoffset() != (found.at - timedelta(hours=3)).astimezone(zone).utcoffset()
     assert (local.hour, local.minute) == (at.hour, at.minute) or leapt
-    assert found.digest_reason == "rhythm"
+    assert found.digest_reason == "schedule"
 
 
 def test_daily_keeps_to_the_clocks_when_they_are_changed() -> None:
@@ -193,7 +193,7 @@ def test_what_falls_into_quiet_hours_is_due_in_the_first_moment_after_them(where
     (zone, now), (begin, end) = where, quiet
     found = delivery_time(now, Schedule(zone=zone, quiet_hours=(begin, end)))
     assert found.at == first_loud(now, zone, begin, end)
-    assert (found.digest_reason == "quiet") == (found.at != now)
+    assert (found.digest_reason == "quiet_hours") == (found.at != now)
 
 
 @given(near_a_change | anywhere, begins_and_ends, st.sampled_from(["at once", "hourly", "daily"]), clocks, st.integers(0, 2) | st.none())
@@ -241,7 +241,7 @@ def test_hourly_is_the_first_moment_at_which_clocks_show_a_full_hour(where: tupl
 def test_what_falls_into_quiet_hours_waits_for_their_end_and_says_so() -> None:
     seoul = Schedule(zone=ZoneInfo("Asia/Seoul"), quiet_hours=(time(22), time(7)))
     night = delivery_time(datetime(2026, 3, 5, 14, tzinfo=UTC), seoul)  # 23:00 in Seoul
-    assert (night.at, night.digest_reason) == (datetime(2026, 3, 5, 22, tzinfo=UTC), "quiet")
+    assert (night.at, night.digest_reason) == (datetime(2026, 3, 5, 22, tzinfo=UTC), "quiet_hours")
     assert delivery_time(datetime(2026, 3, 5, 22, tzinfo=UTC), seoul).digest_reason is None
 
 
@@ -251,7 +251,7 @@ def test_over_the_cap_it_is_the_next_hour_and_says_so(now: datetime, zone: ZoneI
     if sent < most:
         assert (found.at, found.digest_reason) == (now, None)
     else:
-        assert found.digest_reason == "cap"
+        assert found.digest_reason == "rate_limit"
         assert found.at == start_of_hour(now, zone) + timedelta(hours=1) > now
 
 
@@ -260,7 +260,7 @@ def test_without_a_cap_there_is_none() -> None:
     assert delivery_time(now, Schedule(max_per_hour=0), sent_this_hour=10_000).digest_reason is None
 
 
-@pytest.mark.parametrize(("every", "why"), [("at once", "backlog"), ("hourly", "rhythm"), ("daily", "rhythm")])
+@pytest.mark.parametrize(("every", "why"), [("at once", "backlog"), ("hourly", "schedule"), ("daily", "schedule")])
 def test_what_comes_of_a_backlog_waits_for_more_of_it(every: Any, why: str) -> None:
     now = datetime(2026, 3, 5, 1, 30, tzinfo=UTC)
     found = delivery_time(now, Schedule(every), gather_time=timedelta(seconds=90))

@@ -66,7 +66,7 @@ def test_each_article_has_its_check_and_its_page(sampled: Sampled, expected: Exp
 def test_each_fault_is_told(sampled: Sampled, expected: Expected) -> None:
     assert [f["kind"] for f in rows(sampled, "faults") if f["path"] == expected.path] == [expected.fault]
     assert not [r for r in rows(sampled, "readings") if r["path"] == expected.path]
-    listed = sampled("status", "--faults", "--format", "json").json()["fault_list"]
+    listed = sampled("status", "--faults", "--format", "json").json()["fault_details"]
     whole = str(sampled.folder / "crawl" / expected.path)
     assert [f["kind"] for f in listed if f["path"] == whole] == [expected.fault]
 
@@ -133,7 +133,7 @@ def test_reindex_applies_what_has_been_learned_of_boilerplate(tmp_path: Path) ->
 
 
 def test_an_earlier_revision_that_was_copied_is_told(sampled: Sampled) -> None:
-    found = sampled("duplicates", "--pairs", "--all", "--format", "json").json()
+    found = sampled("duplicates", "--pairs", "--all-revisions", "--format", "json").json()
     for r in RELATIONS_OF_EARLIER_REVISIONS:
         told = [p for p in found if pair_key(p["a"]["url"], p["b"]["url"]) == pair_key(r.a, r.b)]
         assert (r.relation, r.similarity, r.coverage) in {(p["relation"], round(p["similarity"], 2), round(p["coverage"], 2)) for p in told}
@@ -194,7 +194,7 @@ def test_its_configuration_tells_of_what_is_grave_in_a_feed(tmp_path: Path) -> N
     assert run(tmp_path, "scan", "--alert-on-import").code == 0
     told = run(tmp_path, "alerts", "list", "--format", "json").json()
     assert {a["topic"] for a in told} == {"change", "mismatch"}
-    folded = [a["url"] for a in told if a["folded"]]
+    folded = [a["url"] for a in told if a["in_incident"]]
     assert sorted(folded) == [url for url in URLS if "/917/" in url], "one edit of five pages"
     sent = run(tmp_path, "alerts", "send")
     assert (sent.code, sent.out) == (0, "9 messages sent, 0 not taken\n")

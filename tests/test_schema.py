@@ -155,7 +155,7 @@ def test_what_is_derived_of_the_schema_is_found_and_made_again(folder: Path, scr
     ran = doctor(folder)
     assert ran.code == 1
     told = [f for f in ran.json()["findings"] if f["check"] == "database"]
-    assert {name for name in names if any(f" {name} is " in f["what"] and f["repairable"] for f in told)} == names
+    assert {name for name in names if any(f" {name} is " in f["message"] and f["repairable"] for f in told)} == names
     ran = doctor(folder, "--repair")
     assert (ran.code, ran.json()["findings"]) == (0, [])
     with closing(made(folder / "dedup.db")) as connection:
@@ -173,7 +173,7 @@ def test_a_table_that_was_lost_is_told_and_not_made_again(folder: Path, script: 
     for options in ((), ("--repair",)):
         ran = doctor(folder, *options)
         assert ran.code == 1
-        (told,) = (f for f in ran.json()["findings"] if f["what"].startswith("the table "))
+        (told,) = (f for f in ran.json()["findings"] if f["message"].startswith("the table "))
         assert not told["repairable"]
 
 

@@ -244,14 +244,14 @@ def test_the_command_tells_why_it_cannot_look_and_how_far_it_reaches(crawl: Path
     ran = found_by(db.parent, "예산", "--limit", "1")
     assert "1 text, and there are more" in ran.out
     assert "Search reaches 2 of 3 texts" in ran.err
-    assert run(db.parent, "--database", db, "status", "--format", "json").json()["search"] == {"reached": 2, "texts": 3}
+    assert run(db.parent, "--database", db, "status", "--format", "json").json()["search"] == {"indexed": 2, "total": 3}
     assert "reaches 2 of 3 texts" in run(db.parent, "--database", db, "status").out
 
 
 def test_reindex_makes_the_whole_index_anew(crawl: Path, db: Path) -> None:
     place = three(crawl, db)
     scribble(place)
-    assert run(db.parent, "--database", db, "reindex", "--search", "--format", "json").json() == {"entered": 3}
+    assert run(db.parent, "--database", db, "reindex", "--search", "--format", "json").json() == {"indexed_texts": 3}
     assert revisions_found(db) == 3
 
 
@@ -319,7 +319,7 @@ def test_files_go_before_search_and_the_daemon_leaves_however_much_is_to_be_ente
 
 
 def of_search(found: Iterable[dict[str, str]]) -> list[dict[str, str]]:
-    return [f for f in found if "the search index" in f["what"]]
+    return [f for f in found if "the search index" in f["message"]]
 
 
 def drop_held(place: Path) -> None:
@@ -354,7 +354,7 @@ def test_the_doctor_finds_what_is_wrong_with_the_index_and_repairs_it(crawl: Pat
     (told,) = of_search(run(db.parent, "doctor", "--format", "json").json()["findings"])
     severity, why = HARM[harm]
     assert told["severity"] == severity
-    assert why in told["what"]
+    assert why in told["message"]
     mended = run(db.parent, "doctor", "--repair", "--format", "json").json()
     assert any("search index" in sentence for sentence in mended["repaired"])
     assert of_search(mended["findings"]) == []

@@ -444,7 +444,7 @@ def test_a_copy_of_an_old_revision_is_matched_with_that_revision(tmp_path: Path)
     assert command_scan(tmp_path).code == 0
     assert relations.relation(revisions[-1].body, copy.body) is None
     assert run(tmp_path, "duplicates", "--pairs", "--format", "json").json() == []
-    found = run(tmp_path, "duplicates", "--pairs", "--all", "--format", "json").json()
+    found = run(tmp_path, "duplicates", "--pairs", "--all-revisions", "--format", "json").json()
     number = {normalise(r.body): n for n, r in enumerate(revisions, 1)}
     assert all({p["a"]["url"], p["b"]["url"]} == {revisions[0].address, copy.address} for p in found), "none within the page"
     told = {next(p[side]["revision"] for side in "ab" if p[side]["url"] != copy.address): p["relation"] for p in found}
@@ -452,7 +452,7 @@ def test_a_copy_of_an_old_revision_is_matched_with_that_revision(tmp_path: Path)
     assert len(told) > 2
     for p in found:
         side = "a" if p["a"]["url"] == revisions[0].address else "b"
-        assert (p["closest"][side], p["closest"]["relation"]) == (10, "copy")
+        assert (p["closest_revisions"][f"{side}_revision"], p["closest_revisions"]["relation"]) == (10, "copy")
 
 
 def test_a_new_revision_of_a_page_that_was_copied_is_matched_with_the_copies(crawl: Path, db: Path) -> None:
@@ -496,7 +496,7 @@ def test_those_that_were_compared_only_with_a_revision_that_went_are_in_one_clus
     assert {one, other} < members.keys() | {c["representative"]["url"] for c in found}
     assert set().union(*clusters(db)) == {p.address for p in papers}
     for lonely in papers[3:]:
-        assert members[lonely.address]["via"] == agency.address
+        assert members[lonely.address]["via_url"] == agency.address
         assert members[lonely.address]["crowded"]
 
 
@@ -747,7 +747,7 @@ def test_similar_finds_wire_copy_by_its_passages(tmp_path: Path) -> None:
     assert len(found) >= 4
     for m in found:
         n = relations.numbers(next(a.body for a in articles if a.address == m["url"]), late)
-        assert (m["shared"], m["longest"], m["coverage"]) == (n.shared, n.passage, round(n.coverage, 4))
+        assert (m["shared_characters"], m["longest_passage"], m["coverage"]) == (n.shared, n.passage, round(n.coverage, 4))
         assert m["similarity"] == round(n.similarity, 4) < 0.7
     order = [("near", "copy", "excerpt").index(m["relation"]) for m in found]
     assert order == sorted(order)

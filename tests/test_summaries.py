@@ -74,7 +74,7 @@ def counted(folder: Path) -> dict[str, tuple[Any, ...]]:
         urls = [r[0] for r in database.rows("SELECT url FROM pages WHERE current_sighting_id IS NOT NULL")]
         for url in urls:
             told = reports.page_history(database, reports.find_page(database, settings.urls.build_canonicaliser(), url, None))
-            crawls = sorted({(t["crawled_at"], t["revision"]) for t in told["timeline"] if t["standing"] == "counted"})
+            crawls = sorted({(t["crawled_at"], t["revision"]) for t in told["timeline"] if t["status"] == "counted"})
             found[url] = (crawls[0][0], crawls[-1][0], len(told["revisions"]), len(crawls), len(told["changes"]))
     return found
 
@@ -179,9 +179,9 @@ def test_what_a_killed_process_left_due_is_worked_off_by_the_next_scan(folder: P
         assert run(folder, "scan").code == 0
     with closing(sqlite3.connect(folder / "dedup.db")) as db:
         assert db.execute("SELECT count(*) FROM dirty_pages").fetchone()[0] > 0
-    assert run(folder, "status", "--format", "json").json()["due"] > 0
+    assert run(folder, "status", "--format", "json").json()["dirty_pages"] > 0
     assert run(folder, "scan").code == 0
-    assert run(folder, "status", "--format", "json").json()["due"] == 0
+    assert run(folder, "status", "--format", "json").json()["dirty_pages"] == 0
     assert stored(folder) == anew(folder)
 
 

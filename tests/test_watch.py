@@ -71,7 +71,7 @@ def test_overwriting_in_place_deletion_and_a_return_are_followed(crawl: Path, db
         later.write(crawl, "a.md", age=0)
         daemon.wait_until(lambda: daemon.recorded() == 1)
         daemon.leave()
-    assert [c["to"] for c in running.history(db, article.address)["changes"]] == [2]
+    assert [c["to_revision"] for c in running.history(db, article.address)["changes"]] == [2]
 
 
 def test_a_writer_that_pauses_with_the_file_open_is_never_recorded_half(crawl: Path, db: Path) -> None:

@@ -71,18 +71,18 @@ def test_the_page_of_a_url_tells_what_the_command_tells(site: TestClient, sample
     for spelling in (RETURNED, "903_0000100015", RETURNED.replace("mnews/", "") + "?sid=100"):
         found = told(site, f"/page?url={quote(spelling, safe='')}")
         assert (found["url"], found["aliases"], found["revisions"]) == (RETURNED, expected["aliases"], len(expected["revisions"]))
-        assert found["states"][::-1] == expected["revisions"]
+        assert found["revisions"][::-1] == expected["revisions"]
         assert [c["crawled_at"] for c in found["crawls"]] == [t["crawled_at"] for t in expected["timeline"]][::-1]
         of_state = [c for c in found["changes"] if c["from"] != c["to"]]
         assert [(c["from_revision"], c["to_revision"], c["kind"]) for c in of_state][::-1] == [
-            (c["from"], c["to"], c["kind"]) for c in expected["changes"]
+            (c["from_revision"], c["to_revision"], c["kind"]) for c in expected["changes"]
         ]
     shown = check(site.get(f"/page?url={quote(RETURNED)}").text)
     assert [e.text for e in shown.all("circle")] == ["revision 1", "revision 2", "revision 1"]
 
 
 def test_copies_are_the_pairs_of_a_page(site: TestClient, sampled: Sampled) -> None:
-    pairs = sampled("duplicates", "--pairs", "--all", "--format", "json").json()
+    pairs = sampled("duplicates", "--pairs", "--all-revisions", "--format", "json").json()
     pages = {side["url"] for pair in pairs for side in (pair["a"], pair["b"])}
     assert len(pages) > 15
     for url in pages:
@@ -91,7 +91,7 @@ def test_copies_are_the_pairs_of_a_page(site: TestClient, sampled: Sampled) -> N
         found = told(site, f"/page?url={quote(url, safe='')}")["copies"]
         assert {c["url"] for c in found} == set(expected)
         for c in found:
-            best = expected[c["url"]]["closest"]
+            best = expected[c["url"]]["closest_revisions"]
             mine, theirs = ("a", "b") if expected[c["url"]]["a"]["url"] == url else ("b", "a")
             assert (c["relation"], c["coverage"]) == (best["relation"], best["coverage"])
             assert {c["revision"], c["other_revision"]} == {best[mine], best[theirs]}
@@ -107,7 +107,7 @@ def test_two_revisions_are_compared_in_words_and_side_by_side(site: TestClient, 
     assert told(site, f"/compare?url={quote(RETURNED)}&from={quote(digest)}&to=2") == found
     words = check(site.get(f"/compare?url={quote(RETURNED)}&from=1&to=2").text)
     assert "5명" in [e.text for e in words.all("del")]
-    sides = check(site.get(f"/compare?url={quote(RETURNED)}&from=1&to=2&view=sides&full=1").text)
+    sides = check(site.get(f"/compare?url={quote(RETURNED)}&from=1&to=2&view=side-by-side&full=1").text)
     (table,) = sides.all("table")
     whole = "".join("".join(o["text"] for o in expected["body"] if o["kind"] != "added").split())
     cells = [e for e in sides.all("td") if "colspan" not in e.attributes]
@@ -119,7 +119,7 @@ def test_two_articles_show_the_passages_that_they_share(site: TestClient, sample
     expected = sampled("why", FIRST, SECOND, "--format", "json").json()
     address = f"/pair?a={quote(FIRST)}&b={quote(SECOND)}"
     found = told(site, address)
-    assert (found["why"], found["relation"], found["coverage"]) == (expected["why"], "copy", expected["coverage"])
+    assert (found["reason"], found["relation"], found["coverage"]) == (expected["reason"], "copy", expected["coverage"])
     shown = check(site.get(address).text)
     numbers = [e.text for e in shown.all("a") if e.attributes.get("class") == "passage"]
     assert sorted(numbers, key=int) == [str(n) for n in range(1, len(expected["passages"]) + 1) for _ in "ab"]
@@ -131,7 +131,7 @@ def test_two_articles_show_the_passages_that_they_share(site: TestClient, sample
 def test_the_feed_of_changes_tells_what_the_command_tells(site: TestClient, sampled: Sampled) -> None:
     for options, query in (
         ((), ""),
-        (("--stealth",), "stealth=1"),
+        (("--silent",), "silent=1"),
         (("--kind", "metadata"), "kind=metadata"),
         (("--min-severity", "major", "--publisher", "새나루신문"), f"min_severity=major&publisher={quote('새나루신문')}"),
         (("--since", "2026-03-04", "--until", "2026-03-05"), "since=2026-03-04T00:00Z&until=2026-03-05T00:00Z"),
@@ -144,14 +144,14 @@ def test_the_feed_of_changes_tells_what_the_command_tells(site: TestClient, samp
 
 
 def test_the_atom_feed_has_the_same_and_an_id_for_each_that_stays(site: TestClient) -> None:
-    expected = told(site, "/changes?stealth=1")["changes"]
-    feed = feedparser.parse(site.get("/changes.atom?stealth=1").content)
+    expected = told(site, "/changes?silent=1")["changes"]
+    feed = feedparser.parse(site.get("/changes.atom?silent=1").content)
     assert not feed.bozo
     assert [e.link for e in feed.entries] == [c["url"] for c in expected]
     assert all(c["title"] in e.title for c, e in zip(expected, feed.entries, strict=True))
     ids = [e.id for e in feed.entries]
     assert len(set(ids)) == len(ids)
-    assert ids == [e.id for e in feedparser.parse(site.get("/changes.atom?stealth=1").content).entries]
+    assert ids == [e.id for e in feedparser.parse(site.get("/changes.atom?silent=1").content).entries]
     assert set(ids) <= {e.id for e in feedparser.parse(site.get("/changes.atom").content).entries}
 
 
@@ -166,13 +166,13 @@ def test_lists_are_read_piece_by_piece_to_their_end(site: TestClient, monkeypatc
         found: list[Any] = []
         after = ""
         for _ in itertools.count():
-            piece = told(site, f"{address}after={after}")
+            piece = told(site, f"{address}cursor={after}")
             found += piece[name]
-            check(site.get(f"{address}after={after}").text)
+            check(site.get(f"{address}cursor={after}").text)
             assert len(piece[name]) <= 2
-            if piece["after"] is None:
+            if piece["next_cursor"] is None:
                 break
-            after = piece["after"]
+            after = piece["next_cursor"]
         assert found == whole[name][name]
         assert len(found) > 2
 
@@ -180,9 +180,9 @@ def test_lists_are_read_piece_by_piece_to_their_end(site: TestClient, monkeypatc
 @pytest.mark.parametrize("after", ["x", "eyJhIjoxfQ", "WzEsMl0", "W251bGwsbnVsbCxudWxsXQ", "WyJhIiwiYiIsImMiXQ", "%ff%00", "[" * 3000])
 def test_a_place_that_no_list_gave_is_refused_in_one_sentence(site: TestClient, after: str) -> None:
     for address in ("/changes?", "/faults?kind=empty&", f"/page?url={quote(RETURNED)}&"):
-        answer = site.get(f"{address}after={after}&format=json")
+        answer = site.get(f"{address}cursor={after}&format=json")
         assert answer.status_code == 400, (address, answer.text)
-        assert "begin again" in answer.json()["error"]["message"]
+        assert "start again" in answer.json()["error"]["message"]
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_every_page_of_the_database_is_shown_whatever_became_of_its_crawls(site:
     assert run(tmp_path, "scan").code == 0
     with client_of(tmp_path) as small:
         found = told(small, "/page?url=901_2")
-        assert (found["revisions"], found["states"], [c["standing"] for c in found["crawls"]]) == (0, [], ["truncated"])
+        assert (found["revision_count"], found["revisions"], [c["status"] for c in found["crawls"]]) == (0, [], ["truncated"])
         assert "cut short" in check(small.get("/page?url=901_2").text).all("main")[0].text
         assert small.get("/compare?url=901_2").status_code == 404
         assert small.get("/pair?a=901_2&b=901_1").status_code == 404
@@ -299,12 +299,12 @@ def test_a_text_that_was_pruned_is_said_to_be(tmp_path: Path) -> None:
         made = Made(body=f"Der Text des {day}. Tages. " * 8, crawled_at=f"2026-03-0{day} 00:30:00")
         made.write(tmp_path / "crawl", "same.md", age=100 - day)
         assert run(tmp_path, "scan").code == 0
-    assert run(tmp_path, "prune", "-f", "json").json()["pruned"]["states"] == 1
+    assert run(tmp_path, "prune", "-f", "json").json()["pruned"]["revisions"] == 1
     with client_of(tmp_path) as site:
         found = told(site, "/compare?url=901_0000000001")
         assert (found["body"], found["from"]["pruned_at"] is not None) == (None, True)
-        assert "was pruned" in check(site.get("/compare?url=901_0000000001&view=sides").text).all("main")[0].text
-        assert [s["pruned_at"] is None for s in told(site, "/page?url=901_0000000001")["states"]] == [True, False]
+        assert "was pruned" in check(site.get("/compare?url=901_0000000001&view=side-by-side").text).all("main")[0].text
+        assert [s["pruned_at"] is None for s in told(site, "/page?url=901_0000000001")["revisions"]] == [True, False]
         check(site.get("/page?url=901_0000000001").text)
         answer = site.get("/pair?a=901_0000000001&b=901_0000000001&a_revision=1")
         assert answer.status_code == 410
@@ -316,13 +316,13 @@ def test_the_same_edit_of_many_pages_is_told_once_with_their_number_in_the_overv
     assert run(tmp_path, "scan", "--alert-on-import").code == 0
     with client_of(tmp_path) as site:
         overview = told(site, "/")
-        for listed in (overview["alerts"], overview["stealth"], told(site, "/changes")["changes"]):
+        for listed in (overview["alerts"], overview["silent_edits"], told(site, "/changes")["changes"]):
             assert [row["pages"] for row in listed if "/917/" in row["url"]] == [5]
         words = check(site.get("/").text).all("main")[0].text
         assert "the same edit on 5 pages" in words
         assert "substantive on 5 pages" in words
         assert "the same edit on 5 pages" in check(site.get("/changes").text).all("main")[0].text.lower()
-        assert len([c for c in told(site, "/changes?each=1")["changes"] if "/917/" in c["url"]]) == 5
+        assert len([c for c in told(site, "/changes?expand_incidents=1")["changes"] if "/917/" in c["url"]]) == 5
         (incident,) = {row["incident"] for row in told(site, "/changes")["changes"] if row["pages"] > 1}
         assert f"changes?incident={incident}" in list(check(site.get("/changes").text).links)
         found = told(site, f"/changes?incident={incident}")["changes"]

@@ -89,7 +89,7 @@ def why(folder: Path, a: str | Path, b: str | Path) -> dict[str, Any]:
     told: dict[str, Any] = ran.json()
     shown = run(folder, "why", a, b)
     assert (shown.code, shown.err) == (0, "")
-    assert told["why"] in shown.out
+    assert told["reason"] in shown.out
     return told
 
 
@@ -107,91 +107,91 @@ def measured(a: str, b: str, tail: str = "") -> relations.Numbers:
 
 def test_exact(folder: Path) -> None:
     told = of(folder, "agency", "exact")
-    assert (told["relation"], told["why"].partition(":")[0]) == ("exact", "exact")
+    assert (told["relation"], told["reason"].partition(":")[0]) == ("exact", "exact")
     assert (told["similarity"], told["coverage"]) == (1, 1)
 
 
 def test_near_names_its_jaccard(folder: Path) -> None:
     told, n = of(folder, "agency", "near"), measured("agency", "near")
     assert n.similarity >= 0.7
-    assert (told["relation"], told["recorded"]) == ("near", "near")
-    assert told["why"].startswith("near: ")
-    assert f"{n.similarity:.2f}" in told["why"]
-    assert "0.7" in told["why"]
+    assert (told["relation"], told["recorded_relation"]) == ("near", "near")
+    assert told["reason"].startswith("near: ")
+    assert f"{n.similarity:.2f}" in told["reason"]
+    assert "0.7" in told["reason"]
 
 
 def test_a_copy_names_its_coverage(folder: Path) -> None:
     told, n = of(folder, "agency", "copy"), measured("agency", "copy")
-    assert (told["relation"], told["recorded"]) == ("copy", "copy")
-    assert told["why"].startswith("copy: ")
-    assert f"{n.coverage:.0%}" in told["why"]
-    assert f"{n.shared} " in told["why"]
+    assert (told["relation"], told["recorded_relation"]) == ("copy", "copy")
+    assert told["reason"].startswith("copy: ")
+    assert f"{n.coverage:.0%}" in told["reason"]
+    assert f"{n.shared} " in told["reason"]
 
 
 def test_an_excerpt_names_its_coverage_and_its_longest_passage(folder: Path) -> None:
     told, n = of(folder, "agency", "excerpt"), measured("agency", "excerpt")
-    assert (told["relation"], told["recorded"]) == ("excerpt", "excerpt")
-    assert told["why"].startswith("excerpt: ")
+    assert (told["relation"], told["recorded_relation"]) == ("excerpt", "excerpt")
+    assert told["reason"].startswith("excerpt: ")
     for number in (f"{n.coverage:.0%}", f"{n.shared} ", f"{n.passage} "):
-        assert number in told["why"]
+        assert number in told["reason"]
 
 
 def test_a_quote_names_how_much_is_quoted(folder: Path) -> None:
     told, n = of(folder, "quote a", "quote b"), measured("quote a", "quote b")
-    assert (told["relation"], told["recorded"]) == ("quote", "quote")
-    assert told["why"].startswith("quote: ")
-    assert f"{n.quoted:.0%}" in told["why"]
-    assert told["quoted"] == round(n.quoted, 4) >= 0.9
+    assert (told["relation"], told["recorded_relation"]) == ("quote", "quote")
+    assert told["reason"].startswith("quote: ")
+    assert f"{n.quoted:.0%}" in told["reason"]
+    assert told["quoted_share"] == round(n.quoted, 4) >= 0.9
 
 
 def test_a_part_of_a_newsletter_is_told_as_what_was_recorded(folder: Path) -> None:
     told = of(folder, "part", "newsletter")
-    assert (told["relation"], told["recorded"]) == ("excerpt", "excerpt")
-    assert told["why"].startswith("excerpt: ")
-    assert "bundles" in told["why"]
+    assert (told["relation"], told["recorded_relation"]) == ("excerpt", "excerpt")
+    assert told["reason"].startswith("excerpt: ")
+    assert "bundles" in told["reason"]
     assert told["coverage"] == 1
 
 
 def test_nothing_in_common(folder: Path) -> None:
     told = of(folder, "agency", "unrelated")
-    assert (told["relation"], told["recorded"], told["closest"], told["passages"]) == (None, None, None, [])
-    assert told["why"] == "none: no 20 letters or digits in a row are the same."
+    assert (told["relation"], told["recorded_relation"], told["closest_revisions"], told["passages"]) == (None, None, None, [])
+    assert told["reason"] == "none: no 20 letters or digits in a row are the same."
 
 
 def test_too_little_in_common_names_what_there_is_and_what_it_would_take(folder: Path) -> None:
     told, n = of(folder, "agency", "a little"), measured("agency", "a little")
     assert n.passage >= 30
     assert told["relation"] is None
-    assert told["why"].startswith("none: ")
+    assert told["reason"].startswith("none: ")
     for number in (f"{n.coverage:.0%}", f"{n.shared} ", f"{n.passage} ", "50%", "100", "25%", "80", "150"):
-        assert number in told["why"]
+        assert number in told["reason"]
 
 
 def test_a_short_text_is_exact_or_nothing(folder: Path) -> None:
     assert of(folder, "short", "same short")["relation"] == "exact"
     told = of(folder, "short", "agency")
     assert told["relation"] is None
-    assert told["why"].startswith("none: ")
-    assert "min_characters = 80" in told["why"]
+    assert told["reason"].startswith("none: ")
+    assert "min_characters = 80" in told["reason"]
 
 
 def test_two_states_of_one_page_are_no_duplicates(folder: Path) -> None:
     told = why(folder, f"{PAGE[0].address}#1", f"{PAGE[0].address}#3")
-    assert (told["relation"], told["recorded"]) == (None, None)
-    assert "one page" in told["why"]
+    assert (told["relation"], told["recorded_relation"]) == (None, None)
+    assert "one page" in told["reason"]
     assert (told["a"]["revision"], told["b"]["revision"]) == (1, 3)
     assert of(folder, "agency", "agency")["relation"] is None
 
 
 def test_boilerplate_is_shown_and_left_out(folder: Path) -> None:
     told, n = of(folder, "tailed a", "tailed b"), measured("tailed a", "tailed b", TAIL)
-    assert (told["relation"], told["recorded"]) == ("copy", "copy")
-    assert (told["shared"], told["longest"], told["coverage"]) == (n.shared, n.passage, round(n.coverage, 4))
+    assert (told["relation"], told["recorded_relation"]) == ("copy", "copy")
+    assert (told["shared_characters"], told["longest_passage"], told["coverage"]) == (n.shared, n.passage, round(n.coverage, 4))
     for side in "ab":
-        hidden = told["masked"][side]
+        hidden = told["masked_boilerplate"][side]
         assert hidden["characters"] == len(normalise(TAIL))
         assert [p["text"] for p in hidden["passages"]] == [TAIL.rstrip(".")]
-    name = told["masked"]["a"]["passages"][0]["name"]
+    name = told["masked_boilerplate"]["a"]["passages"][0]["name"]
     shown = run(folder, "why", MADE["tailed a"].address, MADE["tailed b"].address).out
     assert shown.count(name) == 2
     assert TAIL.rstrip(".") in shown
@@ -199,14 +199,14 @@ def test_boilerplate_is_shown_and_left_out(folder: Path) -> None:
 
 def test_what_was_recorded_before_its_boilerplate_was_known_is_told_with_what_to_do(folder: Path) -> None:
     told = of(folder, "tail 0", "tail 1")
-    assert (told["relation"], told["recorded"], told["shared"]) == (None, "excerpt", 0)
-    assert told["why"].startswith("none: ")
-    assert "boilerplate" in told["why"]
-    assert "recorded as excerpt" in told["why"]
-    assert "'dedup reindex'" in told["why"]
+    assert (told["relation"], told["recorded_relation"], told["shared_characters"]) == (None, "excerpt", 0)
+    assert told["reason"].startswith("none: ")
+    assert "boilerplate" in told["reason"]
+    assert "recorded as excerpt" in told["reason"]
+    assert "'dedup reindex'" in told["reason"]
     told = of(folder, "tail 4", "tail 5")
-    assert (told["relation"], told["recorded"]) == (None, None)
-    assert "recorded" not in told["why"]
+    assert (told["relation"], told["recorded_relation"]) == (None, None)
+    assert "recorded" not in told["reason"]
 
 
 # How they are named
@@ -217,15 +217,15 @@ def test_a_revision_is_named_by_its_number_and_the_closest_two_are_told(folder: 
     assert (now["a"]["revision"], first["a"]["revision"]) == (3, 1)
     for told, revision in ((now, PAGE[2]), (first, PAGE[0])):
         n = relations.numbers(revision.body, COPY_OF_FIRST.body)
-        assert (told["similarity"], told["shared"]) == (round(n.similarity, 4), n.shared)
+        assert (told["similarity"], told["shared_characters"]) == (round(n.similarity, 4), n.shared)
         assert told["a"]["characters"] == len(normalise(revision.body))
-        assert (told["closest"]["a"], told["closest"]["b"]) == (1, 1)
+        assert (told["closest_revisions"]["a_revision"], told["closest_revisions"]["b_revision"]) == (1, 1)
     assert why(folder, "081_0000000080#2", COPY_OF_FIRST.address)["a"]["revision"] == 2
 
 
 def test_both_sides_change_places_with_their_names(folder: Path) -> None:
     one, other = of(folder, "agency", "excerpt"), of(folder, "excerpt", "agency")
-    assert one["why"] == other["why"]
+    assert one["reason"] == other["reason"]
     assert (one["a"], one["b"]) == (other["b"], other["a"])
     assert {(*p["a"], *p["b"]) for p in one["passages"]} == {(*p["b"], *p["a"]) for p in other["passages"]}
 
@@ -234,18 +234,18 @@ def test_a_file_that_is_not_in_the_database(folder: Path, tmp_path: Path) -> Non
     body = wire_copy(random.Random(20), Story(tuple(tuple(s.split()) for s in MADE["agency"].body[:-1].split(". "))))
     path = paper(99, body).write(tmp_path)
     told = why(folder, path, MADE["agency"].address)
-    assert (told["relation"], told["recorded"]) == ("copy", None)
-    assert told["why"].startswith("copy: ")
-    assert told["why"].endswith("the database does not hold both.")
+    assert (told["relation"], told["recorded_relation"]) == ("copy", None)
+    assert told["reason"].startswith("copy: ")
+    assert told["reason"].endswith("the database does not hold both.")
     assert (told["a"]["path"], told["a"]["revision"]) == (str(path), None)
-    assert told["closest"] is None
+    assert told["closest_revisions"] is None
     assert run(folder, "history", path).code == 3, "nothing was recorded"
 
 
 def test_files_that_are_in_the_database(folder: Path) -> None:
     paths = [f"crawl/{MADE[name].name}" for name in ("agency", "copy")]
     told = why(folder, *paths)
-    assert (told["relation"], told["recorded"], told["a"]["revision"]) == ("copy", "copy", 1)
+    assert (told["relation"], told["recorded_relation"], told["a"]["revision"]) == ("copy", "copy", 1)
     assert told["a"]["path"] == os.path.join(folder, paths[0])
     assert why(folder, "crawl/page 0.md", PAGE[0].address)["a"]["revision"] == 1
 
@@ -304,10 +304,10 @@ def test_other_settings_than_those_of_the_database_are_refused(folder: Path, tmp
 
 
 KEYS = {
-    "a", "b", "relation", "recorded", "why", "similarity", "containment", "coverage", "shared", "longest", "quoted", "shingles", "bands",
-    "keys", "passages", "masked", "closest", "thresholds",
+    "a", "b", "relation", "recorded_relation", "reason", "similarity", "containment", "coverage", "shared_characters", "longest_passage", "quoted_share", "shingles", "bands",
+    "fingerprints", "passages", "masked_boilerplate", "closest_revisions", "thresholds",
 }  # fmt: skip
-SIDE = {"url", "title", "publisher", "house", "revision", "path", "characters"}
+SIDE = {"url", "title", "publisher", "publisher_printed", "revision", "path", "characters"}
 PAIRS = [("agency", other) for other in ("exact", "near", "copy", "excerpt", "unrelated", "a little", "short")]
 PAIRS += [("quote a", "quote b"), ("part", "newsletter"), ("tailed a", "tailed b"), ("tail 0", "tail 1"), ("copy", "excerpt")]
 
@@ -321,16 +321,16 @@ def test_every_answer_has_the_same_keys_and_the_numbers_of_the_definitions(folde
     n = measured(*pair, TAIL if "tail" in pair[0] else "")
     assert told["similarity"] == round(n.similarity, 4)
     assert told["containment"] == round(n.containment, 4)
-    assert (told["shared"], told["longest"]) == (n.shared, n.passage)
-    assert (told["coverage"], told["quoted"]) == (round(n.coverage, 4), round(n.quoted, 4))
+    assert (told["shared_characters"], told["longest_passage"]) == (n.shared, n.passage)
+    assert (told["coverage"], told["quoted_share"]) == (round(n.coverage, 4), round(n.quoted, 4))
     sets = [relations.shingles(normalise(body)) for body in bodies]
-    assert told["shingles"] == {"a": len(sets[0]), "b": len(sets[1]), "common": len(sets[0] & sets[1])}
+    assert told["shingles"] == {"a": len(sets[0]), "b": len(sets[1]), "shared": len(sets[0] & sets[1])}
     assert [told[side]["characters"] for side in "ab"] == [len(normalise(body)) for body in bodies]
     assert [told[side]["title"] for side in "ab"] == [MADE[name].title for name in pair]
     assert told["thresholds"]["copy_coverage"] == 0.5
-    keys, bands = told["keys"], told["bands"]
+    keys, bands = told["fingerprints"], told["bands"]
     assert 0 <= keys["shared"] <= min(keys["a"], keys["b"])
-    assert 0 <= bands["shared"] <= bands["of"]
+    assert 0 <= bands["shared"] <= bands["total"]
     assert (bands["shared"] > 0) >= (n.similarity > 0.95 and min(told[side]["characters"] for side in "ab") >= 80)
 
 
@@ -340,7 +340,7 @@ def test_passages_stand_where_they_are_said_to_stand(folder: Path, pair: tuple[s
     one, other = (MADE[name].body for name in pair)
     check_passages(told, one, other)
     if "tail" not in pair[0]:
-        assert max((p["characters"] for p in told["passages"]), default=0) == told["longest"] or told["relation"] == "exact"
+        assert max((p["characters"] for p in told["passages"]), default=0) == told["longest_passage"] or told["relation"] == "exact"
 
 
 def check_passages(told: dict[str, Any], one: str, other: str) -> None:
@@ -378,8 +378,8 @@ def test_the_house_is_told_where_it_goes_by_another_name(tmp_path: Path) -> None
         MADE[name].write(tmp_path / "crawl")
     assert run(tmp_path, "scan").code == 0
     told = of(tmp_path, "agency", "copy")
-    assert (told["a"]["publisher"], told["a"]["house"]) == ("신문 0", "한빛")
-    assert told["b"]["house"] == told["b"]["publisher"]
+    assert (told["a"]["publisher_printed"], told["a"]["publisher"]) == ("신문 0", "한빛")
+    assert told["b"]["publisher"] == told["b"]["publisher_printed"]
     assert run(tmp_path, "why", MADE["agency"].address, MADE["copy"].address).out.count("counted as") == 1
 
 
@@ -416,7 +416,7 @@ def test_nothing_that_a_terminal_would_obey_is_printed(tmp_path: Path) -> None:
             assert answers[-1].code == 0, answers[-1].err
     told = json.loads(answers[1].out)
     assert "\x1b[31m" in told["a"]["title"]
-    assert told["masked"]["a"]["passages"]
+    assert told["masked_boilerplate"]["a"]["passages"]
     assert any("\x1b" in p["text"] for p in told["passages"])
     answers += [run(tmp_path, "why", both[0].address, f"https://none.example/{EVIL}"), run(tmp_path, "why", f"{EVIL}", "crawl/1.md")]
     assert all("x1b" in a.out + a.err or "u001b" in a.out + a.err for a in answers), "the hostile content was there to be shown"

@@ -229,7 +229,8 @@ def _as_json(alert: AlertRow, deliveries: list[DeliveryRow]) -> dict[str, Any]:
     from dedup.alerts.messages import alert_to_json
 
     fields = (
-        "channel", "status", "due_at", "digest_reason", "attempts", "first_attempt_at", "last_attempt_at", "last_error", "sent_at", "message_id",
+        "channel", "status", "due_at", "digest_reason", "attempts", "first_attempt_at", "last_attempt_at", "last_error",
+        "sent_at", "message_id",
     )  # fmt: skip
     return alert_to_json(alert) | {
         "withdrawn_at": alert.withdrawn_at,

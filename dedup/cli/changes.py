@@ -107,9 +107,8 @@ def _print(rows: Iterator[dict[str, Any]]) -> None:
     for change in rows:
         count += 1
         colour = _COLOURS.get(change["severity"])
-        click.echo(
-            f"{change['at'][:19].replace('T', ' ')}  {click.style(', '.join(reports.describe_classification(change)), fg=colour)}  {to_printable(_format_title(change))}"
-        )
+        classification = click.style(", ".join(reports.describe_classification(change)), fg=colour)
+        click.echo(f"{change['at'][:19].replace('T', ' ')}  {classification}  {to_printable(_format_title(change))}")
         click.echo(
             f"    {to_printable(change['url'])}"
             + (f" and {change['pages'] - 1:,} other pages, the same edit" if change["pages"] > 1 else "")

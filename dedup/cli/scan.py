@@ -102,8 +102,8 @@ def scan(
     if failures.last_error is not None:
         print_note(
             options,
-            f"Everything is recorded, but {format_count(len(failures), 'page or text', 'pages or texts')} could not be summarised for reports and"
-            f" dashboard ({type(failures.last_error).__name__}); the next scan tries again.",
+            f"Everything is recorded, but {format_count(len(failures), 'page or text', 'pages or texts')} could not be summarised for"
+            f" reports and dashboard ({type(failures.last_error).__name__}); the next scan tries again.",
         )
     absent = counts.absent_directories + counts.absent_mounts
     set_verdict(has_findings=any(_count_conditions(counts)[kind] for kind in fail_on))

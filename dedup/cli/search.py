@@ -60,7 +60,8 @@ def search(options: CommonOptions, query: tuple[str, ...], limit: int, output_fo
     if coverage.indexed < coverage.total:
         print_note(
             options,
-            f"Search reaches {coverage.indexed:,} of {coverage.total:,} texts; 'dedup scan' and 'dedup watch' go on, 'reindex --search' ends it.",
+            f"Search reaches {coverage.indexed:,} of {coverage.total:,} texts; 'dedup scan' and 'dedup watch' go on,"
+            " 'reindex --search' ends it.",
         )
 
 

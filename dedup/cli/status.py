@@ -186,7 +186,8 @@ def _daemon_lines(daemon: dict[str, Any]) -> list[str]:
         "rates": f"{rates[0]} files/s; {rates[1]} recorded/s (over 1, 5, 15 min)",
         "alerts": _alerts_line(daemon["alerts"]),
         "scans": f"{daemon['scans']:,}; the next at {daemon['next_scan_at'] or 'once'}",
-        "events": f"{format_count(daemon['overflows'], 'overflow')}, {format_count(daemon['restarts'], 'restart')}, {unwatched} not watched{examples}",
+        "events": f"{format_count(daemon['overflows'], 'overflow')}, {format_count(daemon['restarts'], 'restart')},"
+        f" {unwatched} not watched{examples}",
     }
     lines = [f"{key:<12}{line}" for key, line in rows.items()]
     lines += [f"{'writers':<12}not detected for {describe_files(owner)}: see 'dedup doctor'" for owner in daemon["unprobed_owners"]]
@@ -203,7 +204,10 @@ def _format_line(report: dict[str, Any]) -> str:
     daemon = report["daemon"]
     if daemon is None:
         return to_printable(f"{report['files']:,} files; " + "; ".join(report["problems"]))
-    summary = f"{daemon['phase']}: {_format_scan_counts(daemon['counts'])}; {daemon['backlog']['files']:,} waiting, {daemon['rates']['files'][0]:,.1f} files/s"
+    summary = (
+        f"{daemon['phase']}: {_format_scan_counts(daemon['counts'])}; {daemon['backlog']['files']:,} waiting,"
+        f" {daemon['rates']['files'][0]:,.1f} files/s"
+    )
     return to_printable("; ".join([summary, *report["problems"]]))
 
 

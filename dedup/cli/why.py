@@ -79,12 +79,14 @@ def _print(explanation: dict[str, Any]) -> None:
     click.echo(f"bands       {bands['shared']} of {bands['total']} shared")
     click.echo(f"fingerprints {fingerprints['a']} and {fingerprints['b']}, {fingerprints['shared']} shared")
     click.echo(
-        f"passages    {explanation['shared_characters']:,} letters and digits, coverage {explanation['coverage']:.2f}, {explanation['quoted_share']:.0%} of it quoted"
+        f"passages    {explanation['shared_characters']:,} letters and digits, coverage {explanation['coverage']:.2f},"
+        f" {explanation['quoted_share']:.0%} of it quoted"
     )
     if explanation["closest_revisions"]:
         closest = explanation["closest_revisions"]
         click.echo(
-            f"closest     revision {closest['a_revision']} of a and revision {closest['b_revision']} of b: {closest['relation']}, coverage {closest['coverage']:.2f}"
+            f"closest     revision {closest['a_revision']} of a and revision {closest['b_revision']} of b:"
+            f" {closest['relation']}, coverage {closest['coverage']:.2f}"
         )
     for p in explanation["passages"]:
         text = to_printable_block(p["text"]).replace("\n", " ")

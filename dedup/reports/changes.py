@@ -75,8 +75,9 @@ def list_changes(
         return
     has_row_filter = criteria.publisher is not None or (criteria.url is not None and page is None)
     read_changes = partial(
-        store.changes.list_latest, database, since=criteria.since, until=criteria.until, page=page, kinds=criteria.kinds, severities=criteria.severities,
-        silent=criteria.silent, edit_digest=criteria.edit, accepts=criteria.accepts if has_row_filter else None,
+        store.changes.list_latest, database, since=criteria.since, until=criteria.until, page=page, kinds=criteria.kinds,
+        severities=criteria.severities, silent=criteria.silent, edit_digest=criteria.edit,
+        accepts=criteria.accepts if has_row_filter else None,
     )  # fmt: skip
     grouping = grouping if criteria.edit is None else None
     reported: set[Incident] = set()

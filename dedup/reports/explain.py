@@ -60,8 +60,8 @@ def article_from_file(database: Database, settings: Settings, path: bytes) -> Co
 
 
 def article_from_page(database: Database, settings: Settings, page_id: int, revision: int | None) -> ComparedArticle:
-    """A page as its latest crawl shows it, or one of its revisions by the shown number. Raises UnknownRevisionError, and RevisionPrunedError
-    where there is no body to be measured."""
+    """A page as its latest crawl shows it, or one of its revisions by the shown number. Raises UnknownRevisionError, and
+    RevisionPrunedError where there is no body to be measured."""
     revisions, url = store.revisions.of_page(database, page_id), store.pages.url(database, page_id)
     current = store.pages.current_state(database, page_id)
     digests = [r.digest for r in revisions]
@@ -208,8 +208,8 @@ def _explain_relation(
         )
     if recorded_match and _is_newsletter_part(recorded_match, assessment):
         return (
-            f"excerpt: {_format_extent(scores)} occurs in the other, which would make a copy, but one of the two holds other articles beside this one:"
-            " a text that bundles several is a copy of none."
+            f"excerpt: {_format_extent(scores)} occurs in the other, which would make a copy, but one of the two holds other articles"
+            " beside this one: a text that bundles several is a copy of none."
         )
     sentence = _explain_assessment(settings, assessment, has_masked=has_masked)
     if recorded_match is None and assessment.relation is not None:
@@ -227,20 +227,27 @@ def _explain_assessment(settings: Settings, assessment: Assessment, *, has_maske
         return f"near: a Jaccard similarity of {scores.similarity:.2f} reaches threshold = {thresholds.threshold:g}."
     if assessment.relation == "copy":
         return (
-            f"copy: {_format_extent(scores)} occurs in the other (copy_coverage = {thresholds.copy_coverage:g}, copy_characters = {thresholds.copy_characters}),"
-            " and enough of it is outside quotation marks."
+            f"copy: {_format_extent(scores)} occurs in the other (copy_coverage = {thresholds.copy_coverage:g},"
+            f" copy_characters = {thresholds.copy_characters}), and enough of it is outside quotation marks."
         )
     if assessment.relation == "excerpt":
-        return f"excerpt: {_format_extent(scores)} occurs in the other, the longest passage with {scores.longest_passage} characters; for a copy that is too little."
+        return (
+            f"excerpt: {_format_extent(scores)} occurs in the other, the longest passage with {scores.longest_passage} characters;"
+            " for a copy that is too little."
+        )
     if assessment.relation == "quote":
-        return f"quote: {_format_extent(scores)} occurs in the other, but {scores.quoted_share:.0%} of that is inside quotation marks (quote_share = {thresholds.quote_share:g})."
+        return (
+            f"quote: {_format_extent(scores)} occurs in the other, but {scores.quoted_share:.0%} of that is inside quotation marks"
+            f" (quote_share = {thresholds.quote_share:g})."
+        )
     if not scores.shared_characters and has_masked:
         return "none: what both share is boilerplate, which is left out."
     if not scores.shared_characters:
         return f"none: no {overlap.RUN_CHARACTERS} letters or digits in a row are the same."
     return (
-        f"none: {_format_extent(scores)} occurs in the other, the longest passage with {scores.longest_passage} characters; a copy needs {thresholds.copy_coverage:.0%} and"
-        f" {thresholds.copy_characters}, an excerpt {thresholds.excerpt_coverage:.0%}, {thresholds.excerpt_characters} and a passage of {thresholds.excerpt_passage},"
+        f"none: {_format_extent(scores)} occurs in the other, the longest passage with {scores.longest_passage} characters; a copy"
+        f" needs {thresholds.copy_coverage:.0%} and {thresholds.copy_characters}, an excerpt {thresholds.excerpt_coverage:.0%},"
+        f" {thresholds.excerpt_characters} and a passage of {thresholds.excerpt_passage},"
         f" or {thresholds.long_excerpt_characters} and a passage of {thresholds.long_excerpt_passage}."
     )
 

@@ -39,12 +39,12 @@ secret = "env:HOOK_SECRET"
 {more}
 [delivery]
 retry_seconds = 1.0
-most_retry_seconds = 1.0
+max_retry_seconds = 1.0
 [[alerts]]
 name = "all"
 on = ["change"]
 to = ["hook"{', "mail", "feed"' if more else ""}]
-most_per_hour = 0
+max_per_hour = 0
 """
 
 

@@ -340,7 +340,7 @@ def test_closing_its_terminal_is_asking_it_to_leave(crawl: Path, db: Path) -> No
         os.close(ours)
         assert process.wait(60) == 0
     assert doing(db) == ""
-    assert run(crawl.parent, "-d", db, "status", "-f", "json").json()["killed"] is None
+    assert run(crawl.parent, "-d", db, "status", "-f", "json").json()["killed_writer"] is None
     running.scan(crawl, db)
     assert_holds(crawl, db)
 

@@ -296,7 +296,7 @@ def test_what_is_no_file_is_never_opened(crawl: Path, db: Path) -> None:
 def _commands(crawl: Path) -> Iterator[tuple[str | bytes, ...]]:
     top = os.fsencode(crawl)
     files = [os.path.join(top, path) for path in sorted(walk(crawl))]
-    yield from (("status",), ("status", "--faults"), ("status", "--check"), ("duplicates",), ("duplicates", "--pairs", "--all"))
+    yield from (("status",), ("status", "--faults"), ("status", "--check"), ("duplicates",), ("duplicates", "--pairs", "--all-revisions"))
     yield from (("doctor",), ("doctor", "--quick"), ("dump", "--logical"), ("boilerplate", "list"), ("verify", "-v", top), ("scan",))
     yield from ((name, path) for name in ("history", "diff", "similar", "verify") for path in files)
     yield from (("why", a, b) for a, b in pairwise(files))

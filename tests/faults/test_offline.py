@@ -99,8 +99,8 @@ def test_created_overwritten_moved_touched_and_deleted_while_it_was_down(crawl: 
     assert_holds(crawl, db, {m.body for m in completed})
     for made, then in ((again, crawled_again), (replaced, other)):
         told = running.history(db, made.address)
-        assert [(s["revision"], s["standing"]) for s in told["timeline"]] == [(1, "counted"), (2, "counted")], then
-        assert [(c["from"], c["to"]) for c in told["changes"]] == [(1, 2)]
+        assert [(s["revision"], s["status"]) for s in told["timeline"]] == [(1, "counted"), (2, "counted")], then
+        assert [(c["from_revision"], c["to_revision"]) for c in told["changes"]] == [(1, 2)]
     for made, gone in ((goes, True), (torn, False), (back, False)):
         assert [s["gone"] for s in running.history(db, made.address)["timeline"]] == [gone]
     status = run(crawl.parent, "-d", db, "status", "-f", "json").json()

@@ -43,13 +43,13 @@ entries = 10000
 [delivery]
 gather_seconds = 1.0
 retry_seconds = 1.0
-most_retry_seconds = 1.0
+max_retry_seconds = 1.0
 [[alerts]]
 name = "edits"
 on = ["change"]
 to = ["hook", "mail", "feed"]
 min_severity = "minor"
-most_per_hour = 0
+max_per_hour = 0
 """
 
 
@@ -162,4 +162,4 @@ def _rounds(folder: Path, seed: int) -> list[Path]:
 
 def test_every_change_of_rounds_of_crawls_is_told_once_though_the_daemon_is_killed(crawl: Path, db: Path, tmp_path: Path) -> None:
     told = told_once(crawl, db, _rounds(tmp_path / "rounds", 7), 11)
-    assert max(a["pages"] or 0 for request in told["requests"] for a in request.json["alerts"]) >= PAGES // 2
+    assert max(a["page_count"] or 0 for request in told["requests"] for a in request.json["alerts"]) >= PAGES // 2

@@ -154,7 +154,7 @@ def test_a_recorded_file_that_is_opened_again_keeps_its_version_until_the_writer
         daemon.wait_until(lambda: caught_up(crawl, db))
         assert daemon.leave() == 0
     assert_holds(crawl, db, {first.body, later.body, *(o.body for o in others)})
-    assert [(c["from"], c["to"]) for c in running.history(db, first.address)["changes"]] == [(1, 2)]
+    assert [(c["from_revision"], c["to_revision"]) for c in running.history(db, first.address)["changes"]] == [(1, 2)]
 
 
 # A file that is closed and written again
@@ -201,7 +201,7 @@ def test_of_a_file_closed_half_written_and_completed_later_only_the_last_version
     assert_holds(crawl, db, {article.body})
     assert _checks(db, "a.md") == [("counted", "verified", None)]
     told = running.history(db, article.address)
-    assert [(t["standing"], t["check"]) for t in told["timeline"]] == [("counted", "verified")]
+    assert [(t["status"], t["check"]) for t in told["timeline"]] == [("counted", "verified")]
     assert (len(told["revisions"]), told["changes"], told["metadata_changes"]) == (1, [], [])
 
 
@@ -221,7 +221,7 @@ def test_without_a_claim_a_half_shows_as_superseded_unless_it_ends_within_a_char
         assert daemon.leave() == 0
     assert_holds(crawl, db)
     told = running.history(db, article.address)
-    assert sorted(t["standing"] for t in told["timeline"]) == ["counted"] + ["superseded"] * (not torn)
+    assert sorted(t["status"] for t in told["timeline"]) == ["counted"] + ["superseded"] * (not torn)
     assert (len(told["revisions"]), told["changes"]) == (1, [])
     current = next(r["current_state"] for r in running.dump(db, "pages"))
     assert [r["body"] for r in running.dump(db, "revisions") if r["state"] == current] == [article.body]
@@ -281,7 +281,7 @@ def test_what_a_killed_writer_left_is_told_for_what_it_is_and_completed_by_the_n
     assert running.dump(db, "faults") == []
     told = running.history(db, article.address)
     kept = left == "truncated" and crawled_at != article.crawled_at  # another crawl of the page: it shows, and counts for nothing
-    assert [t["standing"] for t in told["timeline"]] == ["truncated"] * kept + ["counted"]
+    assert [t["status"] for t in told["timeline"]] == ["truncated"] * kept + ["counted"]
     assert (len(told["revisions"]), told["changes"]) == (1, [])
 
 

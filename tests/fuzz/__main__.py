@@ -56,7 +56,7 @@ def main() -> None:
         sys.modules.pop(name, None)
     with atheris.instrument_imports(include=list(INSTRUMENTED)):
         laws = import_module("tests.fuzz.laws")
-        import_module("dedup.similarity.jit")._State.missing = True  # machine code gives no guidance, and takes an input's time to be made
+        import_module("dedup.similarity.jit")._JitState.unavailable = True  # machine code gives no guidance, and is slow to make
     seeds = import_module("tests.fuzz.seeds")
     folder = os.path.join(chosen.corpus, chosen.target)
     os.makedirs(folder, exist_ok=True)

@@ -46,7 +46,8 @@ def parse_columns(specification: str) -> tuple[ExportColumn, ...]:
 
 ARTICLES_SCHEMA = parse_columns(
     "url, id, title, publisher, publisher_printed, author, category, published_at time, crawled_at time, first_crawled_at time,"
-    " check, cause, revision integer, current boolean, state_digest, text_digest, characters integer, cluster_role, pruned_at time, path, gone boolean, body"
+    " check, cause, revision integer, current boolean, state_digest, text_digest, characters integer, cluster_role, pruned_at time,"
+    " path, gone boolean, body"
 )
 MATCHES_SCHEMA = parse_columns(
     "relation, similarity real, containment real, coverage real, shared_characters integer, longest_passage integer, quoted_share real,"

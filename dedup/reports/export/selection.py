@@ -1,8 +1,8 @@
 """Which articles to keep of a corpus, and which to drop: of articles that copy each other one is kept. Nothing is deleted.
 
 Articles are taken in the order of a rule. One that is not dropped yet is kept, and every article that matches it is dropped for it: so
-a dropped one always matches the very article that is kept in its place (or with the text of `via_url`, that does, where there are more copies than
-were compared), and no two that are kept match.
+a dropped one always matches the very article that is kept in its place (or with the text of `via_url`, that does, where there are more
+copies than were compared), and no two that are kept match.
 """
 
 from __future__ import annotations
@@ -134,8 +134,8 @@ def _selection_rows(database: Database, rule: KeepRule, *, want_dropped: bool) -
             via = None if decision.via_text_id is None else store.texts.url(database, decision.via_text_id)
             scores = decision.link.scores
             yield (
-                *article_columns, kept_urls[decision.kept_page_id], decision.link.relation, round(scores.similarity, 4), round(scores.coverage, 4), via,
-                DROP_REASONS[decision.link.relation],
+                *article_columns, kept_urls[decision.kept_page_id], decision.link.relation, round(scores.similarity, 4),
+                round(scores.coverage, 4), via, DROP_REASONS[decision.link.relation],
             )  # fmt: skip
 
 

@@ -50,9 +50,9 @@ def _article_rows(database: Database, criteria: ExportFilter, *, all_revisions: 
         if not criteria.is_in_period(a.first_crawled_at) or not criteria.is_by_publisher(a.publisher, a.oid, a.url):
             continue
         row = (
-            a.url, a.article_id, a.title, criteria.canonical_publisher(a.publisher, a.oid, a.url), a.publisher, a.author, a.category, a.published_at,
-            a.crawled_at, a.first_crawled_at, a.check_status, a.check_cause, a.revision_number, bool(a.is_current), f"{STATE_RECIPE}:{a.state_digest}", a.text_digest,
-            a.characters, a.cluster_role, a.pruned_at, a.path, bool(a.is_gone),
+            a.url, a.article_id, a.title, criteria.canonical_publisher(a.publisher, a.oid, a.url), a.publisher, a.author, a.category,
+            a.published_at, a.crawled_at, a.first_crawled_at, a.check_status, a.check_cause, a.revision_number, bool(a.is_current),
+            f"{STATE_RECIPE}:{a.state_digest}", a.text_digest, a.characters, a.cluster_role, a.pruned_at, a.path, bool(a.is_gone),
         )  # fmt: skip
         yield (*row, a.body) if with_body else row
 
@@ -83,9 +83,11 @@ def _rows_of_match(criteria: ExportFilter, match: ExportedMatchRow) -> Iterator[
     (text_a, a), (text_b, b) = sorted(((match.text_a, match.a), (match.text_b, match.b)), key=lambda s: _earliest_key(s[1]))
     shared = (None, None) if match.relation == "exact" else (match.shared_characters, match.longest_passage)
     yield (
-        match.relation, round(match.similarity, 4), round(match.containment, 4), round(match.coverage, 4), *shared, round(match.quoted_share, 4), text_a, text_b,
+        match.relation, round(match.similarity, 4), round(match.containment, 4), round(match.coverage, 4), *shared,
+        round(match.quoted_share, 4), text_a, text_b,
         a.url, criteria.canonical_publisher(a.publisher, a.oid, a.url), a.published_at, a.crawled_at,
-        b.url, criteria.canonical_publisher(b.publisher, b.oid, b.url), b.published_at, b.crawled_at, _lag_seconds(a.published_at, b.published_at),
+        b.url, criteria.canonical_publisher(b.publisher, b.oid, b.url), b.published_at, b.crawled_at,
+        _lag_seconds(a.published_at, b.published_at),
     )  # fmt: skip
 
 
@@ -121,8 +123,10 @@ def _cluster_rows(database: Database, criteria: ExportFilter) -> Iterator[Row]:
 def _member_row(criteria: ExportFilter, representative: ExportedMemberRow, member: ExportedMemberRow) -> Row:
     similarity, coverage = (None if n is None else round(n, 4) for n in (member.similarity, member.coverage))
     return (
-        member.cluster_url, member.url, member.article_id, member.title, criteria.canonical_publisher(member.publisher, member.oid, member.url), member.published_at, member.crawled_at, member.first_crawled_at,
-        member.relation or "representative", similarity, coverage, member.via_url, _lag_seconds(representative.published_at, member.published_at),
+        member.cluster_url, member.url, member.article_id, member.title,
+        criteria.canonical_publisher(member.publisher, member.oid, member.url), member.published_at, member.crawled_at,
+        member.first_crawled_at, member.relation or "representative", similarity, coverage, member.via_url,
+        _lag_seconds(representative.published_at, member.published_at),
     )  # fmt: skip
 
 

@@ -38,7 +38,8 @@ class PublisherRank:
 
 @dataclass(frozen=True, slots=True)
 class FollowLags:
-    """The matrix, row by row, with `publishers` in the order of rows and columns; `other_publishers`: the number of those that share one row."""
+    """The matrix, row by row, with `publishers` in the order of rows and columns; `other_publishers`: the number of those that share one
+    row."""
 
     publishers: tuple[str, ...]
     other_publishers: int

@@ -71,9 +71,8 @@ def report_heading(statistics: PeriodStatistics) -> tuple[str, str, tuple[str, .
     last_crawl = _format_time(statistics.header.last_crawl, zone) if statistics.header.last_crawl else "none"
     notes = [f"Times and hours are those of {statistics.header.zone}. Last crawl: {last_crawl}. Database {statistics.header.database}."]
     if statistics.header.dirty_pages:
-        notes.append(
-            f"{_format_count(statistics.header.dirty_pages, 'page')} {'was' if statistics.header.dirty_pages == 1 else 'were'} just recorded and not in it yet."
-        )
+        verb = "was" if statistics.header.dirty_pages == 1 else "were"
+        notes.append(f"{_format_count(statistics.header.dirty_pages, 'page')} {verb} just recorded and not in it yet.")
     return "Report" + (f": {statistics.header.publisher}" if statistics.header.publisher is not None else ""), period, tuple(notes)
 
 
@@ -114,7 +113,8 @@ def format_duration(seconds: float) -> str:
 
 def _articles_section(statistics: PeriodStatistics) -> ReportSection:
     articles, copies = sum(h.articles for h in statistics.publishers), sum(h.copies + h.own_copies for h in statistics.publishers)
-    lead = f"{_format_count(articles, 'article')} of {_format_count(sum(1 for h in statistics.publishers if h.publisher is not None), 'publisher')} came"
+    publisher_count = sum(1 for h in statistics.publishers if h.publisher is not None)
+    lead = f"{_format_count(articles, 'article')} of {_format_count(publisher_count, 'publisher')} came"
     lead += f", {copies:,} of them copies ({_format_share(copies, articles)})." if articles else "."
     publisher_table = ReportTable(
         "publishers",
@@ -244,7 +244,8 @@ def _lags_section(statistics: PeriodStatistics) -> ReportSection:
     lead = ["Who published first is counted once a cluster, and so is each publisher that followed, with the time until its first article."]
     if statistics.lags.other_publishers:
         lead.append(
-            f"The {len(statistics.lags.publishers)} publishers that did either most often are named; {statistics.lags.other_publishers:,} others share one row."
+            f"The {len(statistics.lags.publishers)} publishers that did either most often are named;"
+            f" {statistics.lags.other_publishers:,} others share one row."
         )
     rank_table = ReportTable(
         "ranks",

@@ -42,8 +42,8 @@ def view(database: Database, query: QueryParameters) -> Page:
         "dirty_pages": store.lists.count_unsummarised_pages(database),
     }
     context = {
-        "parameters": parameters, "orders": ORDERS, "relations": CLUSTER_RELATIONS, "publishers": store.lists.publishers(database), "is_first_page": cursor is None,
-        "has_any": bool(rows) or store.statistics.count(database, "clusters") > 0,
+        "parameters": parameters, "orders": ORDERS, "relations": CLUSTER_RELATIONS, "publishers": store.lists.publishers(database),
+        "is_first_page": cursor is None, "has_any": bool(rows) or store.statistics.count(database, "clusters") > 0,
     }  # fmt: skip
     return Page("clusters.html", "Clusters", content, context)
 

@@ -75,9 +75,12 @@ def _page_content(
         "sighting_count": store.sightings.count_of_page(database, page),
         "aliases": sorted({urls.to_display_url(spelling) for spelling in store.pages.aliases(database, page)} - {url}),
         "revisions": [reports.revision_as_json(n, r) for n, r in numbered_revisions[:MAX_REVISIONS]],
-        "next_revisions_cursor": encode_cursor(numbered_revisions[MAX_REVISIONS - 1][0]) if len(numbered_revisions) > MAX_REVISIONS else None,
+        "next_revisions_cursor": (
+            encode_cursor(numbered_revisions[MAX_REVISIONS - 1][0]) if len(numbered_revisions) > MAX_REVISIONS else None
+        ),
         "changes": [
-            {**c, "from_revision": numbers_by_digest.get(c["from"]), "to_revision": numbers_by_digest.get(c["to"])} for c in changes[:MAX_CHANGES]
+            {**c, "from_revision": numbers_by_digest.get(c["from"]), "to_revision": numbers_by_digest.get(c["to"])}
+            for c in changes[:MAX_CHANGES]
         ],
         "has_more_changes": len(changes) > MAX_CHANGES,
         "copies": copies,

@@ -37,8 +37,8 @@ def view(database: Database, query: QueryParameters) -> Page:
         "dirty_pages": store.lists.count_unsummarised_pages(database),
     }
     context = {
-        "parameters": parameters, "orders": ORDERS, "cluster_roles": CLUSTER_ROLES, "checks": CHECK_ORDER, "publishers": store.lists.publishers(database),
-        "is_first_page": cursor is None,
+        "parameters": parameters, "orders": ORDERS, "cluster_roles": CLUSTER_ROLES, "checks": CHECK_ORDER,
+        "publishers": store.lists.publishers(database), "is_first_page": cursor is None,
         "has_any": bool(rows) or store.statistics.count(database, "summaries") > 0,
     }  # fmt: skip
     return Page("pages.html", "Pages", content, context)
