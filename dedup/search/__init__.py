@@ -2,7 +2,7 @@
 
 The index leads to every revision that could be meant, and each is held against its row before it is shown. So nothing has to be taken
 out of the index: a revision that went, was pruned, or whose key another one has by now is seen to be none. What is new under an old
-key is entered again: `altered` in the database names those, and where that does not reach back (an older copy of the database was put
+key is entered again: `revision_log` in the database names those, and where that does not reach back (an older copy of the database was put
 in its place) all that is held is compared.
 """
 

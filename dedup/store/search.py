@@ -79,7 +79,7 @@ def count_revisions_after(database: Database, after_id: int) -> int:
 
 
 def last_log_id(database: Database) -> int:
-    """The place in `altered` up to which all is written down now."""
+    """The id of the last entry of `revision_log`; 0 if it is empty."""
     return int(database.value("SELECT coalesce(max(id), 0) FROM revision_log"))
 
 
