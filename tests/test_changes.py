@@ -240,8 +240,8 @@ def test_changes_from_before_there_were_judgements_are_told_and_judged_when_aske
         )
     connection.close()
     shown = asked(crawl, db)
-    assert "not judged" in shown.out
-    assert shown.err == "7 changes from before changes were judged; 'dedup reindex --changes' judges them.\n"
+    assert "not classified" in shown.out
+    assert shown.err == "7 changes not classified yet; run 'dedup reindex --changes'.\n"
     assert running.scan(crawl, db).unchanged == len(COURSE)
     assert run(db.parent, "reindex", "--config", db.with_name("config.toml"), "--changes").code == 0
     assert running.dump(db, "changes") == before

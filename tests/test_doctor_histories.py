@@ -374,4 +374,4 @@ def test_a_page_that_cannot_be_judged_does_not_hide_the_others(folder: Path, mon
     those = [(f.severity, f.message) for f in examined(folder) if f.check == "histories"]
     assert [severity for severity, _ in those] == ["error", "warning"]
     assert those[0][1].startswith(f"{WRONG_CLASSIFICATIONS}: 1 (")
-    assert those[1][1].startswith("pages whose changes could not be judged, because the program fails on them: 1 (")
+    assert those[1][1].startswith("pages whose changes could not be classified, because the program fails on them: 1 (")

@@ -67,7 +67,7 @@ def test_a_message_of_a_change_says_what_where_when_why_and_where_to_see_it() ->
 def test_the_same_in_english_and_in_another_zone() -> None:
     told = one(event(corrected=True), EN)
     assert told.subject == "[major] 한빛일보 · substance changed · 새솔시 의회, 예산안 의결 1"
-    assert "Judged: substance changed, major, owned up to\n" in told.text
+    assert "Classification: substance changed, major, marked as a correction\n" in told.text
     assert "When: crawled 2026-03-04 19:30 EST → 2026-03-05 04:00 EST" in told.text
 
 
@@ -111,10 +111,10 @@ def test_every_topic_says_what_it_is_about(happened: Event, words: list[str], st
 
 def test_an_incident_says_how_many_pages_and_names_some() -> None:
     examples = [{"url": f"https://paper.example/{n}", "title": f"제목 {n}", "publisher": "한빛일보", "at": AT} for n in range(20)]
-    told = build_message([alert(pages=36, payload={**event().payload, "pages": 36, "examples": examples, "times": 1})], KO)
+    told = build_message([alert(page_count=36, payload={**event().payload, "pages": 36, "examples": examples, "times": 1})], KO)
     assert "36개 페이지에서 같은 수정" in told.subject
     assert "제목 9 https://paper.example/9; … +26" in told.text
-    again = build_message([alert(pages=2, payload={**event().payload, "examples": examples[:2], "times": 2})], EN)
+    again = build_message([alert(page_count=2, payload={**event().payload, "examples": examples[:2], "times": 2})], EN)
     assert "the same edit on 2 further pages" in again.subject
 
 
@@ -321,7 +321,7 @@ def test_a_message_of_hostile_text_is_made_in_every_form(title: str, body: str, 
         "counts": {title: 3},
         "path": body,
     }
-    made = build_message([alert(event(title=title, publisher=body, url=url, payload=told), payload=told, pages=3)], EN, "late")
+    made = build_message([alert(event(title=title, publisher=body, url=url, payload=told), payload=told, page_count=3)], EN, "late")
     assert all(clean(form) for form in (made.subject, made.text, made.markdown, made.html, *(e.title + e.html for e in made.entries)))
     assert not any(calls(form) for form in (made.subject, made.text, made.markdown))
     json.dumps(made.json_body)

@@ -189,7 +189,7 @@ def check(folder: Path, since: str | None, until: str | None, house: str | None)
     assert matrix == {pair: (len(lags), round(median(lags))) for pair, lags in races.items()}
     assert sum(s["followed"] for s in f["lags"]["ranks"]) == sum(map(len, races.values()))
     kinds = Counter((c["kind"], c["severity"]) for c in brute.changes)
-    assert {(k["kind"], k["severity"]): k["changes"] for k in f["changes"]} == kinds
+    assert {(k["kind"], k["severity"]): k["changes"] for k in f["changes_by_kind"]} == kinds
     edits = Counter(c["url"] for c in brute.edits)
     assert [(e["changes"], e["url"]) for e in f["edited_pages"]] == sorted(((n, u) for u, n in edits.items()), key=lambda e: (-e[0], e[1]))[
         :10

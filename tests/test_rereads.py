@@ -168,7 +168,7 @@ def test_reading_again_goes_on_where_it_was_ended(crawl: Path, db: Path, tmp_pat
         ended = Scan(session, stop, end)
         ended.reread(session.scopes)
         assert store.rereads.count(session.database) == 13
-    assert "13 files still to be read again" in run(tmp_path, "-d", db, "status").out
+    assert "13 files to be read again" in run(tmp_path, "-d", db, "status").out
     tally = scan(new)
     assert (tally.reread, tally.unchanged, tally.new, tally.changed) == (13, 23, 0, 0)
     scan(settings(crawl, tmp_path / "fresh.db", time=SEOUL))

@@ -304,7 +304,8 @@ def test_other_settings_than_those_of_the_database_are_refused(folder: Path, tmp
 
 
 KEYS = {
-    "a", "b", "relation", "recorded_relation", "reason", "similarity", "containment", "coverage", "shared_characters", "longest_passage", "quoted_share", "shingles", "bands",
+    "a", "b", "relation", "recorded_relation", "reason", "similarity", "containment",
+    "coverage", "shared_characters", "longest_passage", "quoted_share", "shingles", "bands",
     "fingerprints", "passages", "masked_boilerplate", "closest_revisions", "thresholds",
 }  # fmt: skip
 SIDE = {"url", "title", "publisher", "publisher_printed", "revision", "path", "characters"}
