@@ -30,7 +30,16 @@ from tests.conftest import Ran, Sampled, command, run, spawn
 from tests.crawl import Made, edited, words
 
 ARTICLE = {"id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check"}
-NUMBERS = {"similarity", "containment", "relation", "coverage", "shared", "longest", "quoted", "masked"}
+NUMBERS = {
+    "similarity",
+    "containment",
+    "relation",
+    "coverage",
+    "shared_characters",
+    "longest_passage",
+    "quoted_share",
+    "masked_boilerplate",
+}
 
 
 def configure(folder: Path, more: str = "") -> None:
@@ -131,7 +140,16 @@ def _article_head() -> list[str]:
 
 
 def _numbers_head() -> list[str]:
-    return ["similarity", "containment", "relation", "coverage", "shared", "longest", "quoted", "masked"]
+    return [
+        "similarity",
+        "containment",
+        "relation",
+        "coverage",
+        "shared_characters",
+        "longest_passage",
+        "quoted_share",
+        "masked_boilerplate",
+    ]
 
 
 def _closest_head() -> list[str]:
@@ -152,7 +170,7 @@ def test_pairs_as_json_and_csv(scanned: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "relations"),
     [
-        (["--kind", "near"], ["near", "near"]),
+        (["--relation", "near"], ["near", "near"]),
         (["--relation", "near", "--relation", "exact"], ["exact", "near", "near"]),
         (["--min-similarity", "1"], ["exact"]),
         (["--publisher", "새벽신문"], ["exact", "near"]),
@@ -507,7 +525,7 @@ def test_fail_on(crawl: Path) -> None:
     assert run(crawl, "status", "--fail-on", "fault").code == 1
     assert run(crawl, "status", "--fail-on", "mismatched").code == 0
     assert run(crawl, "duplicates", "--fail-on", "near").code == 1
-    assert run(crawl, "duplicates", "--fail-on", "near", "--kind", "exact").code == 0
+    assert run(crawl, "duplicates", "--fail-on", "near", "--relation", "exact").code == 0
     assert run(crawl, "duplicates", "--pairs", "--fail-on", "excerpt").code == 0
     (crawl / "crawl" / "one.md").unlink()
     assert run(crawl, "scan", "--fail-on", "gone").code == 1

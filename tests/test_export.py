@@ -156,8 +156,8 @@ def test_articles_are_the_pages_as_they_stand_now(random_folder: Path) -> None:
     assert list(found) == sorted(pages)
     for url, row in found.items():
         state = bodies[url, pages[url]["current_state"]]
-        assert row["state"].endswith(":" + state["state"])
-        assert (row["body"], row["title"], row["text"], row["characters"]) == (
+        assert row["state_digest"].endswith(":" + state["state"])
+        assert (row["body"], row["title"], row["text_digest"], row["characters"]) == (
             state["body"],
             state["title"],
             state["text"],
@@ -179,7 +179,7 @@ def test_all_articles_are_every_state_that_counts_in_the_order_of_its_number(ran
     assert max(map(len, by_page.values())) > 2
     for url, states in by_page.items():
         told = history(random_folder / "dedup.db", url)["revisions"]
-        assert [(s["revision"], s["state"]) for s in states] == [(r["revision"], r["digest"]) for r in told]
+        assert [(s["revision"], s["state_digest"]) for s in states] == [(r["revision"], r["digest"]) for r in told]
         assert sum(s["current"] for s in states) == 1
     assert [r for r in found if r["current"]] == rows(random_folder, "articles")
 
@@ -193,7 +193,7 @@ def test_no_body_leaves_out_the_column(random_folder: Path) -> None:
 def test_matches_are_those_of_the_duplicates(random_folder: Path, every: bool) -> None:
     """Text by text: no match is missing or new, and each side shows its text."""
     more = ["--all-revisions"] if every else []
-    texts = {(r["url"], r["text"]) for r in rows(random_folder, "articles", "--no-body", *more)}
+    texts = {(r["url"], r["text_digest"]) for r in rows(random_folder, "articles", "--no-body", *more)}
     with open_database(str(random_folder / "dedup.db")) as database:
         shown = {(a.url, a.digest): a.text_id for a in store.matches.matched_articles(database, all_revisions=every)}
         digests = {t: d.hex() for t, d in database.rows("SELECT id, digest FROM texts")}
@@ -218,7 +218,7 @@ def test_matches_are_those_of_the_duplicates(random_folder: Path, every: bool) -
 def test_clusters_are_those_of_the_duplicates(random_folder: Path) -> None:
     found: dict[str, list[dict[str, Any]]] = {}
     for r in rows(random_folder, "clusters"):
-        found.setdefault(r["cluster"], []).append(r)
+        found.setdefault(r["cluster_url"], []).append(r)
     wanted = {c["representative"]["url"]: c["members"] for c in run(random_folder, "duplicates", "-f", "json").json()}
     assert list(found) == sorted(wanted)
     for url, members in found.items():
@@ -267,16 +267,16 @@ def test_a_match_is_told_of_two_pages_though_one_page_showed_both_texts(folder: 
     assert run(folder, "scan").code == 0
     found = [r for r in rows(folder, "matches", "--all-revisions") if r["relation"] == "near"]
     assert [{r["url_a"], r["url_b"]} for r in found] == [{first.address, other.address}]
-    texts = {(r["url"], r["text"]) for r in rows(folder, "articles", "--all-revisions")}
+    texts = {(r["url"], r["text_digest"]) for r in rows(folder, "articles", "--all-revisions")}
     assert {(r[f"url_{side}"], r[f"text_{side}"]) for r in found for side in "ab"} <= texts
 
 
 def test_a_cluster_is_told_whole_where_an_article_of_it_is_wanted(random_folder: Path) -> None:
     at = "2026-03-04T00:00:00+00:00"
     whole = rows(random_folder, "clusters")
-    held = {r["cluster"] for r in whole if r["first_crawled_at"] >= at and r["publisher"] == "신문 2"}
+    held = {r["cluster_url"] for r in whole if r["first_crawled_at"] >= at and r["publisher"] == "신문 2"}
     assert held
-    assert rows(random_folder, "clusters", "--since", at, "--publisher", "신문 2") == [r for r in whole if r["cluster"] in held]
+    assert rows(random_folder, "clusters", "--since", at, "--publisher", "신문 2") == [r for r in whole if r["cluster_url"] in held]
 
 
 @pytest.mark.parametrize("name", ["articles", "matches", "changes"])
