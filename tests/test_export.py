@@ -268,7 +268,7 @@ def test_a_match_is_told_of_two_pages_though_one_page_showed_both_texts(folder: 
     found = [r for r in rows(folder, "matches", "--all-revisions") if r["relation"] == "near"]
     assert [{r["url_a"], r["url_b"]} for r in found] == [{first.address, other.address}]
     texts = {(r["url"], r["text_digest"]) for r in rows(folder, "articles", "--all-revisions")}
-    assert {(r[f"url_{side}"], r[f"text_{side}"]) for r in found for side in "ab"} <= texts
+    assert {(r[f"url_{side}"], r[f"text_digest_{side}"]) for r in found for side in "ab"} <= texts
 
 
 def test_a_cluster_is_told_whole_where_an_article_of_it_is_wanted(random_folder: Path) -> None:
