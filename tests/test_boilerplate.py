@@ -229,8 +229,8 @@ def test_what_is_learned_later_is_named_too_of_an_article_that_was_copied_before
         name = {row.passage: row.name for row in store.boilerplate.list_passages(database)}
     first, second = (name[normalise(tail)] for tail in tails)
     told = pairs(db)
-    assert told[frozenset((wire.address, copies[0].address))]["masked"] == [first]
-    assert sorted(told[frozenset((wire.address, copies[1].address))]["masked"]) == sorted((first, second))
+    assert told[frozenset((wire.address, copies[0].address))]["masked_boilerplate"] == [first]
+    assert sorted(told[frozenset((wire.address, copies[1].address))]["masked_boilerplate"]) == sorted((first, second))
 
 
 def tail_of_one_in_articles_of_others(tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def test_after_learning_no_pair_rests_on_boilerplate(crawl: Path, db: Path) -> N
         a, b = (bodies[url] for url in pair)
         n = relations.numbers(a.body, b.body, masks[a.address], masks[b.address])
         assert (p["shared_characters"], p["longest_passage"], p["coverage"]) == (n.shared, n.passage, round(n.coverage, 4))
-        assert set(p["masked"]) == {row.name for row in learned if row.publisher in (a.publisher, b.publisher)}
+        assert set(p["masked_boilerplate"]) == {row.name for row in learned if row.publisher in (a.publisher, b.publisher)}
     with open_database(str(db)) as database:
         assert store.boilerplate.list_passages(database) == learned
     tables = derived(db)
@@ -208,7 +208,7 @@ def test_other_names_of_a_house_are_applied_by_matching_again(crawl: Path, db: P
             for text, _ in store.passages.all_fingerprints(database)
         } == {f"신문 {n}" for n in range(3)}
     known = {row.address: row.publisher.removesuffix(" 스포츠") for row in articles}
-    masked = [(known[side["url"]], p["masked"]) for p in pairs(db).values() for side in (p["a"], p["b"])]
+    masked = [(known[side["url"]], p["masked_boilerplate"]) for p in pairs(db).values() for side in (p["a"], p["b"])]
     assert len(masked) > 40
     assert all(names for _, names in masked)
 
