@@ -139,7 +139,7 @@ def forms_of(args: list[str]) -> list[str]:
     from tests.test_house import command
 
     name = " ".join(args[:2]) if len(args) > 1 and args[0] in ("alerts", "boilerplate", "export", "roots") else args[0]
-    (form,) = (p for p in command(name).params if p.name == "form")
+    (form,) = (p for p in command(name).params if p.name == "output_format")
     return list(form.type.choices)  # type: ignore[attr-defined]
 
 

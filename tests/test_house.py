@@ -179,7 +179,7 @@ def test_every_option_explains_itself(name: str) -> None:
 
 @pytest.mark.parametrize("name", _whole_names())
 def test_every_command_speaks_json(name: str) -> None:
-    (form,) = (p for p in command(name).params if p.name == "form")
+    (form,) = (p for p in command(name).params if p.name == "output_format")
     assert isinstance(form.type, click.Choice)
     assert "json" in form.type.choices
 

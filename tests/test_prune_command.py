@@ -103,7 +103,7 @@ def test_a_dry_run_writes_nothing_and_tells_what_then_goes(db: Path) -> None:
     assert done["pruned"]["pages"] == len({r["url"] for r in running.dump(db, "revisions") if r["pruned"]})
     assert run(db.parent, "status", "-f", "json").json()["pruned"] == done["pruned"]["revisions"]
     shown = run(db.parent, "prune").out
-    assert shown.startswith("0 states of 0 pages pruned")
+    assert shown.startswith("0 revisions of 0 pages pruned")
     assert f"{done['kept']['last']} states kept: the last of their page" in shown
 
 
@@ -547,7 +547,7 @@ def test_ctrl_c_leaves_what_is_done_done_and_says_so(db: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert re.search(r"Until then the text of \d+ states was pruned\.", err)
+    assert re.search(r"Until then the text of \d+ revisions was pruned\.", err)
     assert "Interrupted" in err
     assert "Traceback" not in err
     assert told(db.parent)["pruned"]["revisions"] > 0

@@ -224,7 +224,7 @@ def test_a_scan_fills_the_index_and_the_command_finds_it(crawl: Path, db: Path) 
     ran = found_by(db.parent, "예산안", "--format", "json")
     (row,) = ran.json()
     assert (row["title"], row["current"], row["pruned_at"]) == ('=예산 "소식"', True, None)
-    assert [piece["text"] for piece in row["text"] if piece["hit"]] == ["예산안"]
+    assert [piece["text"] for piece in row["snippet"] if piece["hit"]] == ["예산안"]
     assert "'=예산" in found_by(db.parent, "예산안", "--format", "csv").out
     shown = found_by(db.parent, "예산안")
     assert "새솔시 예산안을 의결했다" in shown.out

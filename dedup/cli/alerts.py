@@ -12,6 +12,7 @@ from dedup.cli.common import CommonOptions, common_options, format_count, format
 from dedup.text.normalise import to_printable, to_printable_block
 
 if TYPE_CHECKING:
+    from dedup.alerts.content import MessageStyle
     from dedup.config import Settings
     from dedup.store import Database
     from dedup.store.rows import AlertRow, DeliveryRow
@@ -54,7 +55,7 @@ def list_(options: CommonOptions, status: str | None, rule: str | None, limit: i
     style = _style(settings)
     for alert in rows:
         statuses = ", ".join(f"{d.channel} {d.status}" for d in deliveries[alert.id]) or "no delivery"
-        click.echo(f"{alert.public_id[:12]}  {style.time(alert.created_at)}  {to_printable(format_subject(alert, style))}")
+        click.echo(f"{alert.public_id[:12]}  {style.format_time(alert.created_at)}  {to_printable(format_subject(alert, style))}")
         click.echo(f"{'':<12}  {to_printable(statuses + _format_fate(alert))}")
     print_note(options, format_count(len(rows), "alert"))
 
@@ -83,7 +84,7 @@ def show(options: CommonOptions, name: str, output_format: str) -> None:
     click.echo(to_printable_block(render.to_text([build_section(alert, style, limit=1_000_000)])))
     for d in deliveries:
         when = d.sent_at if d.status == "sent" else d.due_at if d.status == "pending" else d.last_attempt_at
-        line = f"{d.channel:<12}{d.status:<10} {style.time(when) if when else ''}  {format_count(d.attempts, 'attempt')}"
+        line = f"{d.channel:<12}{d.status:<10} {style.format_time(when) if when else ''}  {format_count(d.attempts, 'attempt')}"
         click.echo(to_printable(line + (f": {d.last_error}" if d.last_error else "")))
 
 
@@ -171,7 +172,7 @@ def send(options: CommonOptions, output_format: str) -> None:
     else:
         click.echo(f"{format_count(service.sent_count, 'message')} sent, {service.failed_count:,} not taken")
         if pending:
-            first = _style(settings).time(min(o.first_due_at for o in outstanding if o.first_due_at))
+            first = _style(settings).format_time(min(o.first_due_at for o in outstanding if o.first_due_at))
             print_note(options, f"{format_count(pending, 'delivery', 'deliveries')} not due yet, the first {first}")
     if service.failed_count:
         sys.exit(3)
@@ -198,7 +199,7 @@ def _known_directories(settings: Settings) -> list[bytes]:
     return []
 
 
-def _style(settings: Settings) -> Any:
+def _style(settings: Settings) -> MessageStyle:
     from zoneinfo import ZoneInfo
 
     from dedup.alerts.content import MessageStyle

@@ -18,10 +18,10 @@ from dedup.cli.common import (
     shows_progress,
 )
 from dedup.cli.progress import ProgressBar
-from dedup.store import Database
 
 if TYPE_CHECKING:
     from dedup.config import Settings
+    from dedup.store import Database
 
 STEPS = ("matches", "urls", "changes", "readings", "summaries", "search")
 """What can be done, in the order in which it is done."""

@@ -23,10 +23,10 @@ from dedup.cli.common import (
 )
 from dedup.cli.progress import ProgressBar
 from dedup.model import RELATIONS
-from dedup.store import Database
 
 if TYPE_CHECKING:
     from dedup.scan.counts import ScanCounts
+    from dedup.store import Database
 
 FAIL_CONDITIONS = ("mismatched", "fault", "unsettled", "gone", *RELATIONS, "change")
 MIN_INDEX_SECONDS = 2.0
