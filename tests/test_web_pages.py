@@ -70,7 +70,7 @@ def test_the_page_of_a_url_tells_what_the_command_tells(site: TestClient, sample
     expected = sampled("history", "903_0000100015", "--format", "json").json()
     for spelling in (RETURNED, "903_0000100015", RETURNED.replace("mnews/", "") + "?sid=100"):
         found = told(site, f"/page?url={quote(spelling, safe='')}")
-        assert (found["url"], found["aliases"], found["revisions"]) == (RETURNED, expected["aliases"], len(expected["revisions"]))
+        assert (found["url"], found["aliases"], found["revision_count"]) == (RETURNED, expected["aliases"], len(expected["revisions"]))
         assert found["revisions"][::-1] == expected["revisions"]
         assert [c["crawled_at"] for c in found["crawls"]] == [t["crawled_at"] for t in expected["timeline"]][::-1]
         of_state = [c for c in found["changes"] if c["from"] != c["to"]]
@@ -94,7 +94,7 @@ def test_copies_are_the_pairs_of_a_page(site: TestClient, sampled: Sampled) -> N
             best = expected[c["url"]]["closest_revisions"]
             mine, theirs = ("a", "b") if expected[c["url"]]["a"]["url"] == url else ("b", "a")
             assert (c["relation"], c["coverage"]) == (best["relation"], best["coverage"])
-            assert {c["revision"], c["other_revision"]} == {best[mine], best[theirs]}
+            assert {c["revision"], c["other_revision"]} == {best[f"{mine}_revision"], best[f"{theirs}_revision"]}
 
 
 def test_two_revisions_are_compared_in_words_and_side_by_side(site: TestClient, sampled: Sampled) -> None:
@@ -316,8 +316,9 @@ def test_the_same_edit_of_many_pages_is_told_once_with_their_number_in_the_overv
     assert run(tmp_path, "scan", "--alert-on-import").code == 0
     with client_of(tmp_path) as site:
         overview = told(site, "/")
-        for listed in (overview["alerts"], overview["silent_edits"], told(site, "/changes")["changes"]):
-            assert [row["pages"] for row in listed if "/917/" in row["url"]] == [5]
+        lists = ((overview["alerts"], "page_count"), (overview["silent_edits"], "pages"), (told(site, "/changes")["changes"], "pages"))
+        for listed, key in lists:
+            assert [row[key] for row in listed if "/917/" in row["url"]] == [5]
         words = check(site.get("/").text).all("main")[0].text
         assert "the same edit on 5 pages" in words
         assert "substantive on 5 pages" in words
