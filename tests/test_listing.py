@@ -134,7 +134,7 @@ def test_members_in_pieces_are_the_cluster_in_the_order_of_publication(folder: P
                 (m["url"], m["relation"], m["similarity"], m["coverage"]) for m in c["members"]
             }
             assert [m.url for m in found if not m.relation] == [c["representative"]["url"]]
-            assert [m.published_at or m.first_at for m in found] == sorted(m.published_at or m.first_at for m in found)
+            assert [m.published_at or m.first_crawled_at for m in found] == sorted(m.published_at or m.first_crawled_at for m in found)
             assert [at for at, _ in store.lists.publication_times(database, cluster)] == sorted(
                 m.published_at for m in found if m.published_at
             )
@@ -178,8 +178,8 @@ def test_mismatches_are_told_by_publisher_and_one_by_one(folder: Path) -> None:
             place = (piece[-1].crawled_at, piece[-1].url)
         assert [c.crawled_at for c in found] == sorted((c.crawled_at for c in found), reverse=True)
         assert {c.url for c in found} == {p.url for p in every}
-        assert {c.url for c in store.lists.mismatches(database, found[0].cause, found[0].publisher, None, 100)} == {
-            c.url for c in found if (c.cause, c.publisher) == (found[0].cause, found[0].publisher)
+        assert {c.url for c in store.lists.mismatches(database, found[0].check_cause, found[0].publisher, None, 100)} == {
+            c.url for c in found if (c.check_cause, c.publisher) == (found[0].check_cause, found[0].publisher)
         }
 
 
