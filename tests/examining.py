@@ -55,7 +55,7 @@ def found(folder: Path, *options: str) -> list[dict[str, Any]]:
 
 def told(those: list[dict[str, Any]]) -> str:
     """Findings as lines, for looking for words in them."""
-    return "\n".join(f"{f['check']} {f['severity']}: {f['what']}" for f in those)
+    return "\n".join(f"{f['check']} {f['severity']}: {f['message']}" for f in those)
 
 
 def examined(folder: Path, around: SystemProbes | None = None, **options: Any) -> list[Finding]:

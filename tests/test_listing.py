@@ -54,8 +54,8 @@ def listing(folder: Path) -> Iterator[Database]:
      PageFilter(edited=True), PageFilter(since="2026-03-02T06:00:00+00:00"), PageFilter(until="2026-03-03T00:00:00+00:00")],
 )  # fmt: skip
 def test_pages_in_pieces_are_all_pages_that_fit_in_order(folder: Path, order: PageOrder, wanted: PageFilter) -> None:
-    column = {"crawled": "last_at", "arrived": "first_at", "edited": "changes"}[order]
-    at = "first_at" if order == "arrived" else "last_at"
+    column = {"crawled": "last_crawled_at", "arrived": "first_crawled_at", "edited": "changes"}[order]
+    at = "first_crawled_at" if order == "arrived" else "last_crawled_at"
     with listing(folder) as database:
         every = store.lists.list_pages(database, PageFilter(), "crawled", None, 1000)
         assert {p.url for p in every} == {u for (u,) in database.rows("SELECT url FROM pages")}
@@ -81,7 +81,7 @@ def test_pages_in_pieces_are_all_pages_that_fit_in_order(folder: Path, order: Pa
 
 @pytest.mark.parametrize("order", get_args(ClusterOrder))
 def test_clusters_in_pieces_are_those_that_duplicates_tells(folder: Path, order: ClusterOrder) -> None:
-    column = {"newest": "newest_at", "largest": "size", "widest": "publishers", "fastest": "first_hour"}[order]
+    column = {"newest": "last_joined_at", "largest": "size", "widest": "publishers", "fastest": "first_hour_articles"}[order]
     with listing(folder) as database:
         expected = {c["representative"]["url"]: c for c in reports.list_clusters(database, DuplicateFilter())}
         found: list[Any] = []
@@ -134,7 +134,7 @@ def test_members_in_pieces_are_the_cluster_in_the_order_of_publication(folder: P
                 (m["url"], m["relation"], m["similarity"], m["coverage"]) for m in c["members"]
             }
             assert [m.url for m in found if not m.relation] == [c["representative"]["url"]]
-            assert [m.published_at or m.first_at for m in found] == sorted(m.published_at or m.first_at for m in found)
+            assert [m.published_at or m.first_crawled_at for m in found] == sorted(m.published_at or m.first_crawled_at for m in found)
             assert [at for at, _ in store.lists.publication_times(database, cluster)] == sorted(
                 m.published_at for m in found if m.published_at
             )
@@ -178,8 +178,8 @@ def test_mismatches_are_told_by_publisher_and_one_by_one(folder: Path) -> None:
             place = (piece[-1].crawled_at, piece[-1].url)
         assert [c.crawled_at for c in found] == sorted((c.crawled_at for c in found), reverse=True)
         assert {c.url for c in found} == {p.url for p in every}
-        assert {c.url for c in store.lists.mismatches(database, found[0].cause, found[0].publisher, None, 100)} == {
-            c.url for c in found if (c.cause, c.publisher) == (found[0].cause, found[0].publisher)
+        assert {c.url for c in store.lists.mismatches(database, found[0].check_cause, found[0].publisher, None, 100)} == {
+            c.url for c in found if (c.check_cause, c.publisher) == (found[0].check_cause, found[0].publisher)
         }
 
 
