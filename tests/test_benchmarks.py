@@ -144,6 +144,7 @@ def test_a_missed_target_is_told() -> None:
 
 
 @pytest.mark.system
+@pytest.mark.timeout(1200)
 def test_the_documented_command_writes_its_tables(tmp_path: Path) -> None:
     output = tmp_path / "figures"
     options = ["--articles=2000", "--only=defgjkl", f"--folder={tmp_path / 'kept'}", f"--output={output}"]

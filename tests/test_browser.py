@@ -107,6 +107,7 @@ def every_page(found: Tab, most: int = 400) -> Iterator[str]:
         waiting += [link for link in found.links() if link not in seen]
 
 
+@pytest.mark.timeout(1200)
 def test_every_link_leads_to_a_page(opened: Browser, sample: str) -> None:
     with tab(opened, sample) as found:
         met = list(every_page(found))

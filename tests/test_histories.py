@@ -273,6 +273,6 @@ def test_the_database_holds_what_files_showed() -> None:
 @pytest.mark.system
 @pytest.mark.timeout(0)
 def test_the_database_holds_what_files_showed_in_many_histories() -> None:
-    examples = int(os.environ.get("HISTORIES", "500"))
+    examples = int(os.environ.get("HISTORIES", "250"))
     found = settings(_QUICK, max_examples=examples, stateful_step_count=30, phases=(Phase.explicit, Phase.generate))
     run_state_machine_as_test(Histories, settings=found)

@@ -72,5 +72,6 @@ def test_a_scan_killed_a_few_times_ends_in_the_same_database(tmp_path: Path) -> 
 
 
 @pytest.mark.system
+@pytest.mark.timeout(1200)
 def test_a_scan_killed_a_hundred_times_ends_in_the_same_database(tmp_path: Path) -> None:
     _survive(tmp_path, 100)
