@@ -32,7 +32,8 @@ class Kept:
         self._requoted.clear()
 
     def requoted(self, quoted: Mapping[int, bytes]) -> None:
-        """These texts have other quoted characters than before, which may not be stored yet."""
+        """These texts have other quoted characters than before; they are stored already. New texts are prepared with these, without a
+        look into the database for each."""
         self._requoted = dict(quoted)
         for number in quoted:
             self._texts.drop(number)
@@ -47,12 +48,8 @@ class Kept:
         ends. It is new, so no other body of it has been stored."""
         self._put.add(number)
         if self._texts.missing([number]):
-            self._texts[number] = self._prepared(number, body, {})
+            self._texts[number] = _prepared(body, self._requoted.get(number))
             beat()
-
-    def _prepared(self, number: int, body: str, stored: Mapping[int, bytes]) -> Prepared:
-        own, packed = prepare(body), self._requoted.get(number) or stored.get(number)
-        return own if packed is None else replace(own, quoted=unpacked(packed, len(own.points)))
 
     def load(self, numbers: Collection[int]) -> None:
         """Have these texts in memory, as far as they fit; `get` loads the others one by one."""
@@ -65,13 +62,19 @@ class Kept:
                 fitting.append(number)
         stored = self._store.quoted_of(fitting)
         for number, body in self._store.bodies_of_texts(fitting).items():
-            self._texts[number] = self._prepared(number, body, stored)
+            self._texts[number] = _prepared(body, stored.get(number))
             beat()
 
     def get(self, number: int) -> Prepared:
         if number not in self._texts:
-            self._texts[number] = self._prepared(number, self._store.body_of_text(number) or "", self._store.quoted_of([number]))
+            self._texts[number] = _prepared(self._store.body_of_text(number) or "", self._store.quoted_of([number]).get(number))
             beat()
             self._texts.trim({*self._put, self._last, number})
         self._last = number
         return self._texts[number]
+
+
+def _prepared(body: str, quoted: bytes | None) -> Prepared:
+    """A body as `overlap.prepare` gives it, with its quoted characters as they are stored, if they are."""
+    own = prepare(body)
+    return own if quoted is None else replace(own, quoted=unpacked(quoted, len(own.points)))
