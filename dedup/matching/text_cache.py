@@ -33,7 +33,7 @@ class PreparedTextCache:
         self._quoted_masks.clear()
 
     def set_quoted_masks(self, quoted_masks: Mapping[int, bytes]) -> None:
-        """These texts have other quoted characters than before, which may not be stored yet."""
+        """Replace the masks of these texts, which are stored already. New texts are prepared with them, without a query for each."""
         self._quoted_masks = dict(quoted_masks)
         for text_id in quoted_masks:
             self._prepared_texts.drop(text_id)
@@ -48,12 +48,8 @@ class PreparedTextCache:
         ends. It is new, so no other body of it has been stored."""
         self._pinned_ids.add(text_id)
         if self._prepared_texts.missing([text_id]):
-            self._prepared_texts[text_id] = self._prepare(text_id, body, {})
+            self._prepared_texts[text_id] = _prepare(body, self._quoted_masks.get(text_id))
             beat()
-
-    def _prepare(self, text_id: int, body: str, stored_masks: Mapping[int, bytes]) -> PreparedText:
-        prepared, packed_mask = prepare_text(body), self._quoted_masks.get(text_id) or stored_masks.get(text_id)
-        return prepared if packed_mask is None else replace(prepared, is_quoted=unpack_mask(packed_mask, len(prepared.points)))
 
     def load(self, text_ids: Collection[int]) -> None:
         """Have these texts in memory, as far as they fit; `get` loads the others one by one."""
@@ -66,15 +62,20 @@ class PreparedTextCache:
                 loadable_ids.append(text_id)
         stored_masks = store.texts.quoted_masks(self._database, loadable_ids)
         for text_id, body in store.texts.bodies(self._database, loadable_ids).items():
-            self._prepared_texts[text_id] = self._prepare(text_id, body, stored_masks)
+            self._prepared_texts[text_id] = _prepare(body, stored_masks.get(text_id))
             beat()
 
     def get(self, text_id: int) -> PreparedText:
         if text_id not in self._prepared_texts:
-            self._prepared_texts[text_id] = self._prepare(
-                text_id, store.texts.body(self._database, text_id) or "", store.texts.quoted_masks(self._database, [text_id])
-            )
+            stored_mask = store.texts.quoted_masks(self._database, [text_id]).get(text_id)
+            self._prepared_texts[text_id] = _prepare(store.texts.body(self._database, text_id) or "", stored_mask)
             beat()
             self._prepared_texts.trim({*self._pinned_ids, self._last_id, text_id})
         self._last_id = text_id
         return self._prepared_texts[text_id]
+
+
+def _prepare(body: str, stored_mask: bytes | None) -> PreparedText:
+    """Prepare a body for comparison, with its stored mask of quoted characters if there is one."""
+    prepared = prepare_text(body)
+    return prepared if stored_mask is None else replace(prepared, is_quoted=unpack_mask(stored_mask, len(prepared.points)))

@@ -58,9 +58,8 @@ def clean(text: str) -> str:
     blank for several, none at either end, no invisible characters (soft hyphens, zero-width spaces)."""
     text = to_nfc(text)
     for characters, one in ((_INVISIBLE, ""), (_BLANKS, " "), (_LINE_ENDS, "\n")):
-        for character in characters if not text.isascii() else filter(str.isascii, characters):
-            if character != one:
-                text = text.replace(character, one)
+        for character in characters:
+            text = text.replace(character, one)
     for pair, one in (("  ", " "), ("\n ", "\n"), (" \n", "\n"), ("\n\n", "\n")):
         while pair in text:  # each pass halves a run
             text = text.replace(pair, one)
