@@ -1,0 +1,47 @@
+# Tasks of development; `just` lists them. Needs https://just.systems; each recipe is one command that also works without it.
+
+python := ".venv/bin/python"
+
+# List the tasks
+default:
+    @just --list
+
+# Create .venv with everything that development needs
+setup:
+    python3 -m venv .venv
+    {{ python }} -m pip install -q -e ".[dev,docs]"
+
+# Run the fast tests (under a minute on two cores)
+test *args:
+    {{ python }} -m pytest -q -n auto --dist loadfile -m "not slow and not system" {{ args }}
+
+# Run every test that needs only pip
+test-all *args:
+    {{ python }} -m pytest -q -n auto --dist loadfile {{ args }}
+
+# Run the tests that break things for real: mounts, namespaces, killed processes
+test-system *args:
+    {{ python }} -m pytest -q -m system -n 2 --dist loadfile {{ args }}
+
+# Check style and types
+lint:
+    {{ python }} -m ruff check .
+    {{ python }} -m ruff format --check .
+    {{ python }} -m mypy
+
+# Format the code
+format:
+    {{ python }} -m ruff check --fix .
+    {{ python }} -m ruff format .
+
+# Build the documentation into build/docs; warnings are errors
+docs:
+    {{ python }} -m sphinx -W -b dirhtml docs build/docs
+
+# Measure the whole job on invented articles
+bench *args:
+    {{ python }} -m benchmarks {{ args }}
+
+# Everything that must hold before a change is accepted
+ci:
+    .ci/run
