@@ -67,7 +67,7 @@ def test_it_is_learned_at_the_fifth_article_not_at_the_fourth(tmp_path: Path) ->
     assert known(tmp_path) == []
     take(tmp_path, [printed(4)])
     (row,) = known(tmp_path)
-    assert (row["publisher"], row["status"], row["articles"], row["text"]) == ("한빛일보", "learned", 5, TAIL)
+    assert (row["publisher"], row["status"], row["article_count"], row["example"]) == ("한빛일보", "learned", 5, TAIL)
     assert row["passage"] == normalise(TAIL)
     assert row["characters"] == len(normalise(TAIL))
 
@@ -78,7 +78,7 @@ def test_after_how_many_articles_is_a_matter_of_configuration(tmp_path: Path, ar
     take(tmp_path, (printed(n, 3) for n in range(articles - 1)), configured)
     assert known(tmp_path) == []
     take(tmp_path, [printed(99, 3)], configured)
-    assert [row["articles"] for row in known(tmp_path)] == [articles]
+    assert [row["article_count"] for row in known(tmp_path)] == [articles]
 
 
 def test_nothing_is_learned_where_that_is_not_wanted(tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ def test_what_was_not_learned_is_masked_by_hand(tmp_path: Path, shown: str) -> N
     assert len(related(tmp_path)) == 3
     assert run(tmp_path, "boilerplate", "mask", "--publisher", " 한빛일보 ", "--text", shown).code == 0
     (row,) = known(tmp_path)
-    assert (row["publisher"], row["status"], row["articles"], row["passage"]) == ("한빛일보", "masked", 0, normalise(LONG_TAIL))
+    assert (row["publisher"], row["status"], row["article_count"], row["passage"]) == ("한빛일보", "masked", 0, normalise(LONG_TAIL))
     take(tmp_path, [printed(4, 4, tail=LONG_TAIL)])
     assert len(related(tmp_path)) == 3
     assert run(tmp_path, "reindex").code == 0
@@ -365,7 +365,7 @@ def taught(tmp_path: Path) -> Path:
     return tmp_path
 
 
-COLUMNS = ["name", "publisher", "status", "articles", "since", "characters", "text", "passage"]
+COLUMNS = ["name", "publisher", "status", "article_count", "added_at", "characters", "example", "passage"]
 
 
 def test_the_list_as_json_csv_and_text(taught: Path) -> None:
@@ -377,7 +377,7 @@ def test_the_list_as_json_csv_and_text(taught: Path) -> None:
     assert [row["name"] for row in shown] == [row["name"] for row in rows]
     assert shown[0]["publisher"] == "'=새벽신문", "no formula"
     told = run(taught, "boilerplate", "list").out
-    assert all(row["name"] in told and row["text"] in told and row["publisher"] in told for row in rows)
+    assert all(row["name"] in told and row["example"] in told and row["publisher"] in told for row in rows)
     assert told.rstrip().endswith("2 passages")
 
 
@@ -483,4 +483,4 @@ def test_nothing_that_a_terminal_would_obey_is_printed(tmp_path: Path) -> None:
     outputs += [run(tmp_path, "boilerplate", "allow", HOSTILE)]
     for done in outputs:
         assert not set(HOSTILE) - set("[2J지움끝") & set(done.out + done.err)
-    assert json.loads(outputs[2].out)[0]["text"].count("\x1b") == 1
+    assert json.loads(outputs[2].out)[0]["example"].count("\x1b") == 1

@@ -69,7 +69,7 @@ class Sent:
 
     def events(self, channel: str | None = None) -> list[list[str]]:
         """For each message the events that it tells of."""
-        return [[a["event"] for a in m.json_body["alerts"]] for name, m in self.messages if channel in (None, name)]
+        return [[a["event_key"] for a in m.json_body["alerts"]] for name, m in self.messages if channel in (None, name)]
 
 
 @pytest.fixture

@@ -181,7 +181,7 @@ DERIVED: dict[str, tuple[str, str]] = {
         (
             "INSERT INTO clusters SELECT page_id, 2, 1, 0, 1, 0, NULL, NULL, first_crawled_at, first_crawled_at, 0 FROM summaries"
             " WHERE cluster_role = 'alone' LIMIT 1; INSERT INTO cluster_members SELECT c.page_id, v.page_id, 'near', 0.9, 0.9, NULL"
-            " FROM clusters c, summaries v WHERE c.first_hour = 0 AND c.near = 1 AND c.first_published IS NULL"
+            " FROM clusters c, summaries v WHERE c.first_hour_articles = 0 AND c.near = 1 AND c.first_published_at IS NULL"
             " AND v.cluster_role = 'alone' AND v.page_id <> c.page_id LIMIT 1"
         ),
         WRONG_CLUSTERS,
@@ -271,7 +271,7 @@ def test_what_is_not_derived_is_found_and_never_touched(folder: Path, harm: str)
     base = base_rows(db)
     those = found(folder)
     assert words in told(those)
-    (one,) = (f for f in those if words in f"{f['what']}")
+    (one,) = (f for f in those if words in f"{f['message']}")
     assert not one["repairable"]
     assert "dedup restore FILE" in one["remedy"] or "dedup reindex --urls" in one["remedy"]
     assert run(folder, "doctor", "--repair").code == 1

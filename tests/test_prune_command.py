@@ -104,7 +104,7 @@ def test_a_dry_run_writes_nothing_and_tells_what_then_goes(db: Path) -> None:
     assert run(db.parent, "status", "-f", "json").json()["pruned"] == done["pruned"]["revisions"]
     shown = run(db.parent, "prune").out
     assert shown.startswith("0 revisions of 0 pages pruned")
-    assert f"{done['kept']['last']} states kept: the last of their page" in shown
+    assert f"{done['kept']['last']} revisions kept: the last of their page" in shown
 
 
 def test_by_default_nothing_goes_and_how_to_say_otherwise_is_told(db: Path) -> None:

@@ -181,7 +181,7 @@ def test_every_pair_of_the_definitions_is_found_with_its_numbers_and_no_other(ei
     bodies = {normalise(a.body): a.body for a in articles}
     for pair, match in stored.items():
         a, b = (bodies[side] for side in pair)
-        n, m = relations.numbers(a, b), match.numbers
+        n, m = relations.numbers(a, b), match.scores
         assert (m.shared, m.longest, m.masked) == (n.shared, n.passage, ())
         assert (m.similarity, m.containment) == pytest.approx((n.similarity, n.containment))
         assert (m.coverage, m.quoted) == pytest.approx((n.coverage, n.quoted))
@@ -468,7 +468,7 @@ def test_a_new_revision_of_a_page_that_was_copied_is_matched_with_the_copies(cra
     assert {frozenset((later.address, c.address)) for c in copies} <= related([later, *copies])
     assert pairs(db).keys() == expected
     every = {frozenset((a.address, b.address)) for a, b in combinations([first, *copies], 2)}
-    assert pairs(db, every_revision=True).keys() == every
+    assert pairs(db, all_revisions=True).keys() == every
     assert len(matches(db)) == 3 + 3 + 3, "of either revision and the copies, and among these"
 
 

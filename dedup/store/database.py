@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import chain, islice
 from typing import Any
 
@@ -310,5 +311,6 @@ class WritableDatabase(Database):
         self.connection.execute(f"PRAGMA user_version={self._commit_count}")
 
 
+@lru_cache(maxsize=256)
 def _value_rows(width: int, rows: int) -> str:
     return ",".join(["(" + ",".join("?" * width) + ")"] * rows)
