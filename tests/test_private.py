@@ -193,9 +193,9 @@ def test_sqlites_files_that_are_something_else_are_refused(crawl: Path, db: Path
     running.scan(crawl, db)
     Path(str(db) + suffix).unlink(missing_ok=True)
     target = plant(Path(str(db) + suffix), kind)
-    with pytest.raises(DatabaseUnreadableError, match="is a link or no file"), open_writable(str(db), "scan"):
+    with pytest.raises(DatabaseUnreadableError, match="is a link or not a regular file"), open_writable(str(db), "scan"):
         pass
-    with pytest.raises(DatabaseUnreadableError, match="is a link or no file"), open_database(str(db)):
+    with pytest.raises(DatabaseUnreadableError, match="is a link or not a regular file"), open_database(str(db)):
         pass
     assert unharmed(target, kind)
 
