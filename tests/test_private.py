@@ -137,7 +137,7 @@ def unharmed(target: Path, kind: str) -> bool:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_lock_that_is_something_else_is_not_touched(db: Path, kind: str) -> None:
     target = plant(Path(f"{db}.lock"), kind)
-    with pytest.raises(DatabaseUnreadableError, match=r"\.lock cannot be made"):
+    with pytest.raises(DatabaseUnreadableError, match=r"\.lock cannot be created"):
         Lock(str(db), "scan")
     assert current_holder(str(db)) is None
     assert unharmed(target, kind)

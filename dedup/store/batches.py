@@ -23,7 +23,7 @@ class Batch(NamedTuple):
 
 
 def latest(database: Database) -> Batch:
-    """Return the newest commit that added texts with signatures; `NO_COMMIT` and 0 if there is none."""
+    """Return the newest commit that added texts with signatures; without one, `NO_COMMIT` and 0."""
     row = database.row("SELECT token, last_text_id FROM batches ORDER BY id DESC LIMIT 1")
     return Batch(*row) if row else Batch(NO_COMMIT, 0)
 

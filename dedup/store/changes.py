@@ -35,7 +35,7 @@ class FeedCursor(NamedTuple):
 
 
 class ChangeKey(NamedTuple):
-    """What identifies a change without ids: its page, the digests of the states before and after, and the time of the later crawl."""
+    """The identity of a change without ids: its page, the digests of the states before and after, and the time of the later crawl."""
 
     page_id: int
     state_before: bytes
@@ -44,7 +44,7 @@ class ChangeKey(NamedTuple):
 
 
 class RevisionComparison(NamedTuple):
-    """Whether the bodies of two revisions differ, their similarity, and the classification of the change from one to the other."""
+    """Comparison of two revisions: whether their bodies differ, the similarity of the bodies, and the classification of the change."""
 
     body_changed: bool
     body_similarity: float
@@ -52,8 +52,7 @@ class RevisionComparison(NamedTuple):
 
 
 class StoredClassification(NamedTuple):
-    """What a stored change says of title and body (`body_similarity` None: a body was pruned before it was computed), and its
-    classification."""
+    """The comparison and classification stored with a change. `body_similarity` None: a body was pruned before it was computed."""
 
     title_changed: bool
     body_changed: bool

@@ -208,7 +208,7 @@ def _require_regular_side_files(path: str) -> None:
 
 
 def _create_file(path: str) -> None:
-    """Create an empty file that only its owner may read, if there is none: it will hold the archive."""
+    """Create an empty file that only its owner may read, unless it exists: it will hold the archive."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:

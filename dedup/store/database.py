@@ -84,16 +84,16 @@ class Database:
         self.path = path
 
     def rows(self, sql: str, *values: Any) -> list[Row]:
-        """All rows of a query."""
+        """Return all rows of a query."""
         return self.connection.execute(sql, values).fetchall()
 
     def row(self, sql: str, *values: Any) -> Row | None:
-        """The first row of a query, or None if there is none."""
+        """Return the first row of a query, or None without a row."""
         row: Row | None = self.connection.execute(sql, values).fetchone()
         return row
 
     def value(self, sql: str, *values: Any) -> Any:
-        """The first column of the first row of a query, or None if there is no row."""
+        """Return the first column of the first row of a query, or None without a row."""
         row = self.row(sql, *values)
         return row[0] if row else None
 

@@ -133,7 +133,7 @@ class GrowingCluster(NamedTuple):
 
 
 class PublisherChecks(NamedTuple):
-    """How many pages of a publisher have this check as their current one."""
+    """The number of pages of a publisher whose current sighting has this check."""
 
     publisher: str
     check_status: str
