@@ -149,7 +149,7 @@ def outstanding(database: Database) -> dict[str, OutstandingDeliveries]:
         "SELECT channel, 1 AS pending, due_at, 0 AS dead FROM deliveries WHERE status = 'pending' UNION ALL"
         " SELECT channel, 0, NULL, 1 FROM deliveries WHERE status = 'dead') GROUP BY channel ORDER BY channel"
     )
-    return {r[0]: OutstandingDeliveries(r[1], r[2], r[3]) for r in rows}
+    return {channel: OutstandingDeliveries(pending, first_due_at, dead) for channel, pending, first_due_at, dead in rows}
 
 
 def withdrawn_with_prefix(database: Database, prefixes: Iterable[str]) -> set[str]:
@@ -162,7 +162,9 @@ def withdrawn_with_prefix(database: Database, prefixes: Iterable[str]) -> set[st
             " AND d.alert_id IN (a.id, a.folded_into_id))) FROM alerts a WHERE a.event_key >= ?1 AND a.event_key < ?1 || char(1114111)",
             prefix,
         )
-        if row and row[0] and row[0] == row[1] and not row[2]:
+        assert row is not None
+        alert_count, withdrawn_count, sent_count = row
+        if alert_count and alert_count == withdrawn_count and not sent_count:
             withdrawn.add(prefix)
     return withdrawn
 
@@ -174,8 +176,8 @@ def find_by_event(database: Database, event_keys: Iterable[str]) -> dict[str, li
         " WHERE d.alert_id = a.id) FROM wanted w CROSS JOIN alerts a ON a.event_key = w.event"
     )
     alerts_by_event: dict[str, list[ExistingAlert]] = {}
-    for r in database.select_by_keys("event", ((e,) for e in event_keys), select):
-        alerts_by_event.setdefault(r[0], []).append(ExistingAlert(r[1], r[2], r[3], r[4], frozenset(json.loads(r[5]))))
+    for event_key, *alert, channels in database.select_by_keys("event", ((key,) for key in event_keys), select):
+        alerts_by_event.setdefault(event_key, []).append(ExistingAlert(*alert, frozenset(json.loads(channels))))
     return alerts_by_event
 
 
@@ -238,7 +240,10 @@ def latest_of_incident(database: Database, rule: str, incident: str) -> Incident
         " ORDER BY a.id DESC LIMIT 1",
         incident, rule,
     )  # fmt: skip
-    return IncidentState(row[0], row[1], row[2], bool(row[3])) if row else None
+    if row is None:
+        return None
+    alert, open_until, report_count, is_sent = row
+    return IncidentState(alert, open_until, report_count, bool(is_sent))
 
 
 def open_incident(transaction: Transaction, alert: int, open_until: str) -> None:
@@ -353,10 +358,11 @@ def retry(transaction: Transaction, now: str, alerts: Collection[int] | None = N
     return transaction.execute_many(sql, ((now, a) for a in (alerts if alerts is not None else [None])))
 
 
-def _alert_row(r: tuple[Any, ...]) -> AlertRow:
-    values = list(r)
-    values[11:13] = json.loads(r[11]), json.loads(r[12])
-    return AlertRow(*values)
+def _alert_row(row: Row) -> AlertRow:
+    *event, details, payload, created_at, withdrawn_at, incident, page_count, open_until, folded_into_id = row
+    return AlertRow(
+        *event, json.loads(details), json.loads(payload), created_at, withdrawn_at, incident, page_count, open_until, folded_into_id
+    )
 
 
 def as_json(value: Any) -> str:

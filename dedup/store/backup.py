@@ -2,9 +2,9 @@
 
 SQLite's online backup restarts whenever another connection commits between two of its steps. With a writer that commits all the time it
 never ends. All steps therefore run within one read transaction. In WAL mode that transaction sees the state of its first moment and blocks
-no other connection. The copy ends after a known number of steps, reports its progress and can be interrupted. A single step or VACUUM INTO would end
-too, but report nothing until then, and VACUUM INTO rewrites every table. The price of each is that the write-ahead log cannot be reset: it
-grows by everything that is written during the copy.
+no other connection. The copy ends after a known number of steps, reports its progress and can be interrupted. A single step or VACUUM INTO
+would end too, but report nothing until then, and VACUUM INTO rewrites every table. The price of each is that the write-ahead log cannot be
+reset: it grows by everything that is written during the copy.
 
 A copy is written to a temporary file in the target folder, checked there, made durable, and only then renamed: at every moment there is a
 complete file. It is not a WAL database, so it needs no side files. Its header carries a mark (`wal.BACKUP_COUNT`), from which opening

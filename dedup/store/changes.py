@@ -243,16 +243,19 @@ def classifications(database: Database, sightings: Iterable[int]) -> dict[int, S
 
 def of_page(database: Database, page: int) -> list[ChangeRow]:
     """Return the changes of a page in the order of its history."""
+    rows = database.rows(
+        "SELECT x.revision_id, y.revision_id, c.at, c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields,"
+        " c.kind, c.severity, c.silent, c.corrected FROM changes c JOIN sightings x ON x.id = c.previous_sighting_id"
+        " JOIN sightings y ON y.id = c.sighting_id JOIN revisions r ON r.id = y.revision_id WHERE c.page_id = ? ORDER BY c.at, r.digest",
+        page,
+    )
     return [
-        ChangeRow(r[0], r[1], r[2], bool(r[3]), bool(r[4]), r[5], bool(r[6]), r[7], r[8], r[9], bool(r[10]), bool(r[11]))
-        for r in database.rows(
-            "SELECT x.revision_id, y.revision_id, c.at, c.title_changed, c.body_changed, c.body_similarity, c.returned, c.fields,"
-            " c.kind, c.severity, c.silent, c.corrected FROM changes c JOIN sightings x ON x.id = c.previous_sighting_id"
-            " JOIN sightings y ON y.id = c.sighting_id"
-            " JOIN revisions r ON r.id = y.revision_id WHERE c.page_id = ? ORDER BY c.at, r.digest",
-            page,
+        ChangeRow(
+            before, after, at, bool(title_changed), bool(body_changed), similarity, bool(returned), fields, kind, severity, bool(silent),
+            bool(corrected),
         )
-    ]
+        for before, after, at, title_changed, body_changed, similarity, returned, fields, kind, severity, silent, corrected in rows
+    ]  # fmt: skip
 
 
 def keys_of_pages(database: Database, pages: Iterable[int]) -> set[ChangeKey]:

@@ -107,7 +107,7 @@ class ExportedMemberRow(NamedTuple):
 
 
 class CurrentArticleRow(NamedTuple):
-    """An article among which the export of non-duplicates chooses."""
+    """An article from which the keep and drop exports choose."""
 
     page_id: int
     text_id: int | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from dedup.store import statistics
@@ -78,7 +78,7 @@ def find_by_path(database: Database, paths: Iterable[FilePath]) -> dict[FilePath
         f"SELECT w.d, w.folder, w.name, {_FILE_COLUMNS} FROM wanted w CROSS JOIN files f"
         " ON f.directory_id = w.d AND f.folder = w.folder AND f.name = w.name",
     )  # fmt: skip
-    return {(row[0], row[1], row[2]): _file_row(row[3:]) for row in rows}
+    return {(directory, folder, name): _file_row(columns) for directory, folder, name, *columns in rows}
 
 
 def folders(database: Database, directory: int, top: bytes = b"") -> list[bytes]:
@@ -163,5 +163,7 @@ def mark_gone(transaction: Transaction, files: Iterable[int], at: str) -> int:
     return len(present)
 
 
-def _file_row(row: tuple[Any, ...]) -> FileRow:
-    return FileRow(row[0], FileStamp(row[1], row[2], row[3], row[4]), row[5], bool(row[6]), bool(row[7]), bool(row[8]), row[9], row[10])
+def _file_row(row: Sequence[Any]) -> FileRow:
+    file_id, size, mtime_ns, inode, ctime_ns, content_digest, is_article, is_gone, is_pruned, reading_id, reread_digest = row
+    stamp = FileStamp(size, mtime_ns, inode, ctime_ns)
+    return FileRow(file_id, stamp, content_digest, bool(is_article), bool(is_gone), bool(is_pruned), reading_id, reread_digest)
