@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 from dedup.store.database import Database, Row, Transaction, placeholders
@@ -86,7 +87,10 @@ def deliveries_scheduled_after(database: Database, now: str, limit: int) -> list
         " FROM deliveries d JOIN alerts a ON a.id = d.alert_id WHERE d.status = 'pending' AND d.scheduled_at > ? ORDER BY d.id LIMIT ?",
         now, limit,
     )  # fmt: skip
-    return [MistimedDelivery(*values, bool(is_retry), scheduled_at) for *values, is_retry, scheduled_at in rows]
+    return [
+        MistimedDelivery(delivery, alert, rule, due_at, digest_reason, bool(is_retry), scheduled_at)
+        for delivery, alert, rule, due_at, digest_reason, is_retry, scheduled_at in rows
+    ]
 
 
 def count_sent_since(database: Database, rule: str, channel: str, since: str, now: str) -> int:
@@ -176,8 +180,10 @@ def find_by_event(database: Database, event_keys: Iterable[str]) -> dict[str, li
         " WHERE d.alert_id = a.id) FROM wanted w CROSS JOIN alerts a ON a.event_key = w.event"
     )
     alerts_by_event: dict[str, list[ExistingAlert]] = {}
-    for event_key, *alert, channels in database.select_by_keys("event", ((key,) for key in event_keys), select):
-        alerts_by_event.setdefault(event_key, []).append(ExistingAlert(*alert, frozenset(json.loads(channels))))
+    rows = database.select_by_keys("event", ((key,) for key in event_keys), select)
+    for event_key, alert, rule, withdrawn_at, folded_into_id, channels in rows:
+        existing = ExistingAlert(alert, rule, withdrawn_at, folded_into_id, frozenset(json.loads(channels)))
+        alerts_by_event.setdefault(event_key, []).append(existing)
     return alerts_by_event
 
 
@@ -359,10 +365,9 @@ def retry(transaction: Transaction, now: str, alerts: Collection[int] | None = N
 
 
 def _alert_row(row: Row) -> AlertRow:
-    *event, details, payload, created_at, withdrawn_at, incident, page_count, open_until, folded_into_id = row
-    return AlertRow(
-        *event, json.loads(details), json.loads(payload), created_at, withdrawn_at, incident, page_count, open_until, folded_into_id
-    )
+    names = (field.name for field in fields(AlertRow))
+    values = dict(zip(names, row, strict=True))
+    return AlertRow(**{**values, "details": json.loads(values["details"]), "payload": json.loads(values["payload"])})
 
 
 def as_json(value: Any) -> str:

@@ -129,12 +129,17 @@ def list_latest(
     for incident in excluded_incidents:
         where.add("NOT (c.edit_digest IS ? AND c.at BETWEEN ? AND ?)", incident.edit_digest, incident.first_at, incident.last_at)
     if accepts is not None:
-        function_name = f"accepts_{next(_function_numbers)}"
-        database.connection.create_function(function_name, 3, accepts)
-        where.add(f"{function_name}(m.publisher_printed, m.oid, p.url)")
+        where.add(_acceptance_condition(database, accepts))
     sql = f"{_SELECT_LATEST.format(index=index)} WHERE {where} ORDER BY c.at DESC, p.url, b.digest"
     for row in database.connection.execute(sql, where.values):
         yield ClassifiedChange(*row)
+
+
+def _acceptance_condition(database: Database, accepts: Callable[[str, str, str], bool]) -> str:
+    """Return an SQL condition that calls `accepts` for the publisher of a change and the URL of its page."""
+    function_name = f"accepts_{next(_function_numbers)}"
+    database.connection.create_function(function_name, 3, accepts)
+    return f"{function_name}(m.publisher_printed, m.oid, p.url)"
 
 
 def _restrict_to_section(where: Where, cursor: FeedCursor | None, end_cursor: FeedCursor | None) -> None:
@@ -155,7 +160,8 @@ def incidents(database: Database, edit_digest: bytes, min_pages: int, max_gap_ho
     for run in _runs(rows, timedelta(hours=max_gap_hours)):
         page_count = len({page for _, page in run})
         if page_count >= min_pages:
-            result.append(Incident(edit_digest, run[0][0], run[-1][0], page_count))
+            (first_at, _), (last_at, _) = run[0], run[-1]
+            result.append(Incident(edit_digest, first_at, last_at, page_count))
     return result
 
 

@@ -226,10 +226,10 @@ def matches(database: Database, *, all_revisions: bool) -> Iterator[ExportedMatc
         " JOIN metadata y ON y.id = z.metadata_id"
         " ORDER BY min(ta.digest, tb.digest), max(ta.digest, tb.digest)"
     )
-    article_width = len(MatchedArticleRow._fields)
-    for row in database.connection.execute(sql):
-        article_a, article_b = row[-2 * article_width : -article_width], row[-article_width:]
-        yield ExportedMatchRow(*row[: -2 * article_width], MatchedArticleRow(*article_a), MatchedArticleRow(*article_b))
+    width = len(MatchedArticleRow._fields)
+    for text_a, text_b, relation, similarity, containment, coverage, shared, longest, quoted, *articles in database.connection.execute(sql):
+        a, b = MatchedArticleRow(*articles[:width]), MatchedArticleRow(*articles[width:])
+        yield ExportedMatchRow(text_a, text_b, relation, similarity, containment, coverage, shared, longest, quoted, a, b)
 
 
 def members(database: Database) -> Iterator[ExportedMemberRow]:
@@ -277,8 +277,8 @@ def articles_with_files(database: Database) -> Iterator[ArticleFileRow]:
         " JOIN metadata m ON m.id = s.metadata_id"
         " ORDER BY p.url, o.path, f.folder, f.name"
     )
-    for *article, directory, folder, name in database.connection.execute(sql):
-        yield ArticleFileRow(*article, bytes(directory), bytes(folder), bytes(name))
+    for page, url, article_id, publisher, oid, title, directory, folder, name in database.connection.execute(sql):
+        yield ArticleFileRow(page, url, article_id, publisher, oid, title, bytes(directory), bytes(folder), bytes(name))
 
 
 def count_without_files(database: Database) -> int:

@@ -96,7 +96,7 @@ def folders(database: Database, directory: int, top: bytes = b"") -> list[bytes]
 def locations(database: Database, files: Iterable[int]) -> list[FileLocation]:
     """Return the locations of the files with these ids."""
     rows = database.select_by_ids(files, "SELECT f.id, f.directory_id, f.folder, f.name, f.gone FROM wanted w JOIN files f ON f.id = w.id")
-    return [FileLocation(*values, bool(is_gone)) for *values, is_gone in rows]
+    return [FileLocation(file, directory, folder, name, bool(is_gone)) for file, directory, folder, name, is_gone in rows]
 
 
 def files_of_sightings(database: Database, sightings: Iterable[int]) -> dict[int, list[SightingFile]]:
