@@ -300,8 +300,8 @@ def test_a_file_that_is_no_database_is_left_alone(folder: Path, content: bytes) 
     path = folder / "thesis.txt"
     path.write_bytes(content)
     with unchanged(path):
-        refused(folder, "backup", path, told="no backup")
-        refused(folder, "backup", path, "--force", told="no backup")
+        refused(folder, "backup", path, told="not a backup")
+        refused(folder, "backup", path, "--force", told="not a backup")
 
 
 def test_somebody_elses_database_is_left_alone(folder: Path) -> None:
@@ -386,9 +386,9 @@ def test_neither_a_folder_nor_a_pipe_nor_a_place_that_is_not_there_becomes_a_bac
     (folder / "loop").symlink_to("loop")
     refused(folder, "backup", ".", told="a folder")
     refused(folder, "backup", "", told="a folder")
-    refused(folder, "backup", "pipe", told="no regular file")
-    refused(folder, "backup", "/dev/null", told="no regular file")
-    refused(folder, "backup", "loop", told="no regular file")
+    refused(folder, "backup", "pipe", told="not a regular file")
+    refused(folder, "backup", "/dev/null", told="not a regular file")
+    refused(folder, "backup", "loop", told="not a regular file")
     refused(folder, "backup", "none/kept.db", code=3, told="No such file or directory")
     refused(folder, "backup", "dedup.db/kept.db", code=2, told="Not a directory")
     refused(folder, "backup", "k" * 300, code=2, told="too long")

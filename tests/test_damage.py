@@ -102,7 +102,7 @@ def _reindex(folder: Path) -> dict[str, int]:
 
 def test_rows_that_are_missing_are_told_as_damage(folder: Path) -> None:
     assert damaging.by_sql(folder / "dedup.db", "DELETE FROM sightings WHERE id = 7") == 1
-    with pytest.raises(errors.DatabaseDamagedError, match=r"a row of \w+ names one of sightings that is not there"):
+    with pytest.raises(errors.DatabaseDamagedError, match=r"a row of \w+ refers to a missing row of sightings"):
         _reindex(folder)
     assert _told_of_damage(run(folder, "reindex"))
 
@@ -115,7 +115,7 @@ def test_a_constraint_that_fails_over_damage_is_told_as_damage(folder: Path) -> 
     with pytest.raises(errors.DatabaseFailedError, match="FOREIGN KEY"):
         name_nothing()
     damaging.by_sql(folder / "dedup.db", "DELETE FROM pages WHERE id = 5")
-    with pytest.raises(errors.DatabaseDamagedError, match="names one of pages that is not there"):
+    with pytest.raises(errors.DatabaseDamagedError, match="refers to a missing row of pages"):
         name_nothing()
 
 

@@ -84,7 +84,7 @@ DERIVED: dict[str, tuple[str, str]] = {
     "a length": ("UPDATE texts SET characters = 17 WHERE id = 5", "another signature or length than their body"),
     "no text": ("UPDATE revisions SET text_id = NULL WHERE id = 5", "revisions whose text is not that of their body"),
     "another text": ("UPDATE revisions SET text_id = 6 WHERE id = 5", "revisions whose text is not that of their body"),
-    "passages gone": ("DELETE FROM text_fingerprints WHERE text_id = 5", "texts with a signature and without passages"),
+    "passages gone": ("DELETE FROM text_fingerprints WHERE text_id = 5", "texts with a signature but no fingerprints"),
     "a passage": (
         "UPDATE text_fingerprints SET fingerprints = CAST(x'0102030405' || substr(fingerprints, 6) AS BLOB) WHERE text_id = 5",
         "looked up by passages that their body does not have",
@@ -110,7 +110,7 @@ DERIVED: dict[str, tuple[str, str]] = {
         ),
         "rows of matches that name one of texts that is not there",
     ),
-    "a match by other rules": ("UPDATE matches SET match_recipe = 'older' WHERE rowid_ = 1", "matches by other rules than those in force"),
+    "a match by other rules": ("UPDATE matches SET match_recipe = 'older' WHERE rowid_ = 1", "matches with an outdated recipe"),
     "no current crawl": ("UPDATE pages SET current_sighting_id = NULL WHERE id = 5", "pages whose current crawl is not the latest"),
     "another page's crawl": ("UPDATE pages SET current_sighting_id = 6 WHERE id = 2", "pages whose current crawl is not the latest"),
     "an earlier crawl": (
@@ -176,7 +176,7 @@ DERIVED: dict[str, tuple[str, str]] = {
     ),
     "a cluster's figures": (f"UPDATE clusters SET publishers = 9, near = 7 WHERE page_id = {CLUSTERED}", WRONG_CLUSTERS),
     "a member's figures": (f"UPDATE cluster_members SET coverage = 0.1 WHERE cluster_id = {CLUSTERED}", WRONG_CLUSTERS),
-    "a member gone": (f"DELETE FROM cluster_members WHERE cluster_id = {CLUSTERED}", "clusters that do not have the articles"),
+    "a member gone": (f"DELETE FROM cluster_members WHERE cluster_id = {CLUSTERED}", "clusters whose size does not match"),
     "a cluster of pages that do not match": (
         (
             "INSERT INTO clusters SELECT page_id, 2, 1, 0, 1, 0, NULL, NULL, first_crawled_at, first_crawled_at, 0 FROM summaries"
@@ -245,21 +245,24 @@ LOST: dict[str, tuple[str, str]] = {
     ),
     "a digest": ("UPDATE revisions SET digest = randomblob(32) WHERE id = 5", "revisions whose title or body is not what their digest"),
     "a revision gone": ("DELETE FROM revisions WHERE id = 5", "rows of sightings that name one of revisions that is not there"),
-    "a crawl gone": ("DELETE FROM sightings WHERE id = 5", "revisions that no crawl shows: 1 (https://"),
+    "a crawl gone": ("DELETE FROM sightings WHERE id = 5", "revisions without a sighting: 1 (https://"),
     "a page gone": ("DELETE FROM pages WHERE id = 5", "rows of sightings that name one of pages that is not there"),
-    "a reading gone": ("DELETE FROM readings WHERE id = 5", "crawls that no file shows: 1 (https://"),
+    "a reading gone": ("DELETE FROM readings WHERE id = 5", "sightings without a reading: 1 (https://"),
     "metadata gone": ("DELETE FROM metadata WHERE id = 5", "rows of sightings that name one of metadata that is not there"),
     "an alias gone": ("DELETE FROM aliases WHERE id = 5", "rows of readings that name one of aliases that is not there"),
     "a file gone": ("DELETE FROM files WHERE id = 5", "rows of readings that name one of files that is not there"),
     "a directory gone": ("DELETE FROM crawl_directories", "rows of files that name one of crawl_directories that is not there"),
-    "another page's revision": ("UPDATE sightings SET revision_id = 9 WHERE id = 5", "crawls of another page's revision"),
-    "another file's reading": ("UPDATE files SET current_reading_id = 9 WHERE id = 5", "files whose reading is another file's: 1 (/"),
+    "another page's revision": ("UPDATE sightings SET revision_id = 9 WHERE id = 5", "sightings of another page's revision"),
+    "another file's reading": (
+        "UPDATE files SET current_reading_id = 9 WHERE id = 5",
+        "files whose current reading is another file's: 1 (/",
+    ),
     "no reading": ("UPDATE files SET current_reading_id = NULL WHERE id = 5", "files that are neither an article nor a fault: 1 (/"),
     "a page's URL": (
         "UPDATE pages SET url = 'https://gazette.example/other' WHERE id = 5",
         "pages with another URL than the addresses in their files give: 1 (https://gazette.example/other)",
     ),
-    "another page's address": ("UPDATE readings SET alias_id = 9 WHERE id = 5", "readings of another page's address"),
+    "another page's address": ("UPDATE readings SET alias_id = 9 WHERE id = 5", "readings of another page's URL"),
 }
 
 

@@ -145,7 +145,7 @@ def test_indexes_of_sqlite_are_made_again(folder: Path) -> None:
     (one,) = (f for f in those if f["check"] == "database")
     assert one["message"].startswith("indexes of SQLite's own do not fit their tables: row 1 missing from index sightings_revision")
     assert one["repairable"]
-    assert "revisions that no crawl shows" in told(those), "asked by that index, no crawl shows them"
+    assert "revisions without a sighting" in told(those), "asked by that index, no crawl shows them"
     assert run(folder, "doctor", "--repair").code == 0
     assert found(folder) == []
     assert running.dump(db) == before

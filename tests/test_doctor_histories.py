@@ -125,7 +125,7 @@ HARMS: dict[tuple[str, str], list[tuple[str, str]]] = {
         ("check_cause = 'stale' WHERE check_cause = 'altered'", WRONG_CAUSES),
     ],
     ("revisions", "text_id"): [
-        ("text_id = (SELECT text_id FROM revisions WHERE id = 1) WHERE text_id IS NULL", "states with a text though only readings"),
+        ("text_id = (SELECT text_id FROM revisions WHERE id = 1) WHERE text_id IS NULL", "revisions with a text but no counted reading"),
         ("text_id = NULL WHERE id = 1", "revisions whose text is not that of their body"),
     ],
     ("matches", "relation"): [("relation = 'copy' WHERE relation = 'near'", WRONG_MATCHES)],

@@ -135,7 +135,7 @@ def test_members_in_pieces_are_the_cluster_in_the_order_of_publication(folder: P
             }
             assert [m.url for m in found if not m.relation] == [c["representative"]["url"]]
             assert [m.published_at or m.first_crawled_at for m in found] == sorted(m.published_at or m.first_crawled_at for m in found)
-            assert [at for at, _ in store.lists.publication_times(database, cluster)] == sorted(
+            assert [p.published_at for p in store.statistics.publications(database, cluster)] == sorted(
                 m.published_at for m in found if m.published_at
             )
             assert c["representative"]["url"] in {

@@ -236,6 +236,6 @@ def test_a_database_without_tables_is_fine(tmp_path: Path) -> None:
 def test_a_lock_that_is_a_file_of_something_else_is_not_written_over(tmp_path: Path) -> None:
     for held in (b"notes\n", b"'dedup scan'" + bytes(4096), b"\n" * 5000):
         (tmp_path / "a.db.lock").write_bytes(held)
-        with pytest.raises(DatabaseUnreadableError, match="is a file of something else"), open_writable(str(tmp_path / "a.db"), "test"):
+        with pytest.raises(DatabaseUnreadableError, match="is another program's file"), open_writable(str(tmp_path / "a.db"), "test"):
             pass
         assert (tmp_path / "a.db.lock").read_bytes() == held

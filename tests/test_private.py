@@ -137,7 +137,7 @@ def unharmed(target: Path, kind: str) -> bool:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_lock_that_is_something_else_is_not_touched(db: Path, kind: str) -> None:
     target = plant(Path(f"{db}.lock"), kind)
-    with pytest.raises(DatabaseUnreadableError, match=r"\.lock cannot be made"):
+    with pytest.raises(DatabaseUnreadableError, match=r"\.lock cannot be created"):
         Lock(str(db), "scan")
     assert current_holder(str(db)) is None
     assert unharmed(target, kind)
@@ -193,9 +193,9 @@ def test_sqlites_files_that_are_something_else_are_refused(crawl: Path, db: Path
     running.scan(crawl, db)
     Path(str(db) + suffix).unlink(missing_ok=True)
     target = plant(Path(str(db) + suffix), kind)
-    with pytest.raises(DatabaseUnreadableError, match="is a link or no file"), open_writable(str(db), "scan"):
+    with pytest.raises(DatabaseUnreadableError, match="is a link or not a regular file"), open_writable(str(db), "scan"):
         pass
-    with pytest.raises(DatabaseUnreadableError, match="is a link or no file"), open_database(str(db)):
+    with pytest.raises(DatabaseUnreadableError, match="is a link or not a regular file"), open_database(str(db)):
         pass
     assert unharmed(target, kind)
 

@@ -464,7 +464,7 @@ def test_texts_that_are_looked_up_without_a_body_are_found_and_put_right(db: Pat
         )
         assert changed.rowcount > 0
     found = run(db.parent, "doctor", "-f", "json").json()["findings"]
-    assert [f for f in found if f["message"].startswith("texts that are looked up though their bodies were pruned") and f["repairable"]]
+    assert [f for f in found if f["message"].startswith("indexed texts whose bodies were pruned") and f["repairable"]]
     assert run(db.parent, "doctor", "--repair").code == 0
     assert running.dump(db) == before
     assert_sound(db)

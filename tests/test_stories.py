@@ -637,7 +637,7 @@ def check_index(session: Session, bodies: Iterable[str]) -> None:
         for key in winnowing.unpack(packed).tolist():
             stored.setdefault(key, []).append(number)
     index = session.matcher.open_passage_index()
-    assert index.last_text == store.batches.latest(session.database)[1]
+    assert index.last_text == store.batches.latest(session.database).last_text_id
     asked = {key for body in bodies for key in keys_of(body)} | stored.keys()
     keys = np.array(sorted(asked), np.int64)
     numbers, texts = index.query(keys)

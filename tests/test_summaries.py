@@ -276,7 +276,7 @@ def test_doctor_finds_summaries_that_are_not_as_they_should_be_and_repairs_them(
     found = run(folder, "doctor")
     assert found.code == 1
     assert "pages without a summary" in found.out
-    assert "clusters that do not have" in found.out
+    assert "clusters whose size does not match" in found.out
     assert run(folder, "doctor", "--repair").code == 0
     assert rows(folder) == before
 

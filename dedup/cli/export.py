@@ -210,6 +210,6 @@ def _write(
         ProgressBar("export", "rows", is_shown=output.path is not None and shows_progress(options)) as bar,
         open_output(loaded, output, store.directories.paths(database)) as file,
     ):
-        if uses_summaries and (dirty_pages := store.statistics.count(database, "dirty_pages")):
+        if uses_summaries and (dirty_pages := store.statistics.count_unsummarised_pages(database)):
             print_note(options, f"{format_count(dirty_pages, 'page')} that were just recorded are not in it yet.")
         FORMATS[output_format](build_table(database, criteria), file, bar.update)

@@ -61,7 +61,7 @@ def prune(options: CommonOptions, dry_run: bool, vacuum: bool, output_format: st
         with open_database(path) as database:
             rule = build_retention_rule(settings.history, database)
             if rule is None:
-                pruned.kept_by_reason["all"] = store.statistics.count(database, "revisions", "pruned_at IS NULL")
+                pruned.kept_by_reason["all"] = store.statistics.count_unpruned_revisions(database)
             else:
                 for _ in find_prunable(database, rule, pruned):
                     pass

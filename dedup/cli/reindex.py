@@ -130,7 +130,7 @@ def _reread_files(options: CommonOptions, settings: Settings) -> dict[str, int]:
         open_session(settings, "reindex", exempt_recipes=[recipes.READINGS]) as session,
         ProgressBar("reindex", "files re-read", is_shown=shows_progress(options)) as progress,
     ):
-        progress.expect(store.rereads.count(session.database) or store.statistics.count(session.database, "files", "gone = 0"))
+        progress.expect(store.rereads.count(session.database) or store.files.count_present(session.database))
         counts = reindex_readings(session, progress.advance)
         summaries.update_all_summaries(session.database, settings, lambda n: progress.count_other("summarising", n))
         return counts

@@ -252,10 +252,10 @@ def check_clock(context: CheckContext) -> Iterator[Finding]:
         message = f"the clock says {now}, and the database was written at {written_at}: it was set back, or is wrong"
         yield Finding(CLOCK, "error", message, "Set the clock (NTP). Until it has caught up, new files count as not settled.")
     newest = store.integrity.newest_file(database)
-    if newest is not None and (changed_at := times.from_ns(newest[0])) > limit:
-        message = f"a file was changed in the future: {to_printable(newest[1])} at {changed_at}"
+    if newest is not None and (changed_at := times.from_ns(newest.time_ns)) > limit:
+        message = f"a file was changed in the future: {to_printable(newest.path)} at {changed_at}"
         yield Finding(CLOCK, "warning", message, "Set the clocks of this machine and of the crawler's.")
-    future_crawls = store.integrity.count_pages_crawled_after(database, limit)
+    future_crawls = store.integrity.pages_crawled_after(database, limit)
     if future_crawls.count:
         message = (
             f"crawls that lie in the future, and are what their pages show until then: {future_crawls.count:,}"

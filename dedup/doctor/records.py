@@ -19,7 +19,7 @@ from dedup.scan.session import build_extract_options
 from dedup.similarity import winnowing
 from dedup.store import Database
 from dedup.store.changes import fields_json
-from dedup.store.integrity import MISFIT_QUERIES, MisfitCount, StateWithText
+from dedup.store.integrity import CONTRADICTION_QUERIES, TEXTS_WITHOUT_FINGERPRINTS, RowReport, StateWithText
 from dedup.store.rows import SightingRow
 from dedup.text.normalise import to_printable
 
@@ -32,16 +32,16 @@ _Row = TypeVar("_Row")
 _REPAIR_REMEDY = "Run 'dedup doctor --repair': it is made again from the rest."
 _LOST_ROWS_REMEDY = "Rows were lost or altered by something else than dedup. " + RESTORE_REMEDY
 _URLS_REMEDY = "Run 'dedup reindex --urls': it puts every crawl under the page it belongs to."
-_MISFIT_REPAIRS: dict[str, tuple[RepairKind | None, str]] = {
-    "readings of another page's address": (None, _URLS_REMEDY),
-    "texts with a signature and without passages": ("matches", _REPAIR_REMEDY),
-    "states with a text though only readings that do not count show them": ("texts", _REPAIR_REMEDY),
-    "texts that are looked up though their bodies were pruned": ("matches", _REPAIR_REMEDY),
-    "matches by other rules than those in force": ("matches", _REPAIR_REMEDY),
+_CONTRADICTION_REPAIRS: dict[str, tuple[RepairKind | None, str]] = {
+    "readings of another page's URL": (None, _URLS_REMEDY),
+    TEXTS_WITHOUT_FINGERPRINTS: ("matches", _REPAIR_REMEDY),
+    "revisions with a text but no counted reading": ("texts", _REPAIR_REMEDY),
+    "indexed texts whose bodies were pruned": ("matches", _REPAIR_REMEDY),
+    "matches with an outdated recipe": ("matches", _REPAIR_REMEDY),
     "pages without a summary of their current crawl": ("summaries", _REPAIR_REMEDY),
-    "clusters that do not have the articles they tell of": ("summaries", _REPAIR_REMEDY),
+    "clusters whose size does not match their members": ("summaries", _REPAIR_REMEDY),
 }
-"""What is repaired, or done otherwise, of `integrity.MISFIT_QUERIES`; the rest was lost."""
+"""How the rows of `integrity.CONTRADICTION_QUERIES` are repaired; the others were lost."""
 
 
 def has_current_recipes(context: CheckContext, *, with_urls: bool = True) -> bool:
@@ -65,14 +65,14 @@ def check_row_count(context: CheckContext) -> Iterator[Finding]:
     yield from ()
 
 
-def check_misfits(kind: str, context: CheckContext) -> Iterator[Finding]:
-    """Rows of one kind of `integrity.MISFIT_QUERIES`."""
-    if "passages" in kind and not (context.settings.duplicates.passages and has_current_recipes(context, with_urls=False)):
+def check_contradictions(kind: str, context: CheckContext) -> Iterator[Finding]:
+    """Report the rows of one of the `integrity.CONTRADICTION_QUERIES`."""
+    if kind == TEXTS_WITHOUT_FINGERPRINTS and not (context.settings.duplicates.passages and has_current_recipes(context, with_urls=False)):
         return
-    misfit = store.integrity.count_misfits(context.readable_database, kind)
-    if misfit.count:
-        repair_kind, remedy = _MISFIT_REPAIRS.get(kind, (None, _LOST_ROWS_REMEDY))
-        yield rows_finding(misfit, kind, repair_kind if has_current_recipes(context) else None, remedy)
+    rows = store.integrity.find_contradictions(context.readable_database, kind)
+    if rows.count:
+        repair_kind, remedy = _CONTRADICTION_REPAIRS.get(kind, (None, _LOST_ROWS_REMEDY))
+        yield rows_finding(rows, kind, repair_kind if has_current_recipes(context) else None, remedy)
 
 
 def check_current_sightings(context: CheckContext) -> Iterator[Finding]:
@@ -84,7 +84,7 @@ def check_current_sightings(context: CheckContext) -> Iterator[Finding]:
 def check_changes(context: CheckContext) -> Iterator[Finding]:
     """Stored changes against those that the crawls make."""
     if stray := store.integrity.stray_changes(context.readable_database):
-        yield rows_finding(MisfitCount(len(stray), ()), "changes that do not lie between two crawls of their page that count", "histories")
+        yield rows_finding(RowReport(len(stray), ()), "changes that do not lie between two crawls of their page that count", "histories")
     wrong: list[int] = []
     for pages in in_batches(store.changes.pages_with_changes(context.readable_database)):
         with context.readable_database.snapshot():
@@ -111,13 +111,13 @@ def check_urls(context: CheckContext) -> Iterator[Finding]:
 
 def check_last_commit(context: CheckContext) -> Iterator[Finding]:
     """What the indexes go by."""
-    if store.batches.latest(context.readable_database)[1] < store.integrity.last_signed_text_id(context.readable_database):
+    if store.batches.latest(context.readable_database).last_text_id < store.integrity.last_signed_text_id(context.readable_database):
         yield Finding(RECORDS, "error", "the last commit does not count all texts that have a signature", _REPAIR_REMEDY, "matches")
 
 
 RECORD_STEPS: Steps = {
     "the number of rows": check_row_count,
-    **{what: partial(check_misfits, what) for what in MISFIT_QUERIES},
+    **{kind: partial(check_contradictions, kind) for kind in CONTRADICTION_QUERIES},
     "addresses": check_urls,
     "current crawls": check_current_sightings,
     "changes": check_changes,
@@ -125,15 +125,15 @@ RECORD_STEPS: Steps = {
 }
 
 
-def rows_finding(misfit: MisfitCount, message: str, repair_kind: RepairKind | None, remedy: str = _REPAIR_REMEDY) -> Finding:
+def rows_finding(rows: RowReport, message: str, repair_kind: RepairKind | None, remedy: str = _REPAIR_REMEDY) -> Finding:
     """An error about rows, with the first of their names."""
-    names = ", ".join(map(to_printable, misfit.examples)) + (", …" if misfit.count > len(misfit.examples) else "")
-    return Finding(RECORDS, "error", f"{message}: {misfit.count:,}" + (f" ({names})" if misfit.examples else ""), remedy, repair_kind)
+    names = ", ".join(map(to_printable, rows.examples)) + (", …" if rows.count > len(rows.examples) else "")
+    return Finding(RECORDS, "error", f"{message}: {rows.count:,}" + (f" ({names})" if rows.examples else ""), remedy, repair_kind)
 
 
-def name_pages(context: CheckContext, pages: Sequence[int]) -> MisfitCount:
+def name_pages(context: CheckContext, pages: Sequence[int]) -> RowReport:
     """The number of pages, with the URLs of the first."""
-    return MisfitCount(len(pages), tuple(store.pages.urls(context.readable_database, pages[:3]).values()))
+    return RowReport(len(pages), tuple(store.pages.urls(context.readable_database, pages[:3]).values()))
 
 
 def find_wrong_changes(database: Database, pages: Sequence[int]) -> list[int]:
@@ -162,7 +162,7 @@ def check_digests(context: CheckContext) -> Iterator[Finding]:
     database = context.readable_database
     options = replace(build_extract_options(context.settings), passages=True)
     with_signatures = has_current_recipes(context, with_urls=False)
-    wrong = {message: MisfitCount(0, ()) for message in _REVISION_REPAIRS}
+    wrong = {message: RowReport(0, ()) for message in _REVISION_REPAIRS}
     checked_count = 0
     rows = store.integrity.read_in_ranges(
         partial(store.integrity.states, database), 1, store.integrity.last_revision_id(database), BATCH_SIZE
@@ -170,14 +170,14 @@ def check_digests(context: CheckContext) -> Iterator[Finding]:
     for batch in in_batches(rows):
         for row, problems in compare_revisions(batch, options, with_signatures=with_signatures):
             for message in problems:
-                misfit = wrong[message]
-                wrong[message] = MisfitCount(misfit.count + 1, (*misfit.examples, row.url)[:3])
+                previous = wrong[message]
+                wrong[message] = RowReport(previous.count + 1, (*previous.examples, row.url)[:3])
         checked_count += len(batch)
         context.add_checked(DIGESTS, len(batch))
-    for message, misfit in wrong.items():
-        if misfit.count:
+    for message, report in wrong.items():
+        if report.count:
             repair_kind, remedy = _REVISION_REPAIRS[message]
-            yield replace(rows_finding(misfit, message, repair_kind if has_current_recipes(context) else None, remedy), check=DIGESTS)
+            yield replace(rows_finding(report, message, repair_kind if has_current_recipes(context) else None, remedy), check=DIGESTS)
     if (unread_count := store.statistics.count(database, "revisions") - checked_count) > 0:
         message = f"revisions that could not be checked, since they or what belongs to them cannot be read: {unread_count:,}"
         yield Finding(DIGESTS, "error", message, RESTORE_REMEDY)

@@ -101,7 +101,7 @@ def _pages_with_wrong_summary(database: Database, component: _Component, rows: C
 
 def _pages_with_wrong_clusters(database: Database, component: _Component, rows: Collection[SummaryRow]) -> set[int]:
     """Pages of a component whose cluster rows, member rows or places are not as computed."""
-    crowded = store.summaries.crowded_texts(database, component.texts)
+    crowded = store.texts.crowded(database, component.texts)
     urls = store.pages.urls(database, component.pages)
     articles = [_to_page_summary(row, urls[row.page_id], crowded=row.text_id in crowded) for row in rows]
     clusters, members = summaries.compute_clusters(articles, store.summaries.cluster_matches(database, component.texts))

@@ -191,7 +191,7 @@ def reindex_changes(
         store.settings.put(transaction, recipes.CHANGES, rules.recipe)
     return {
         "changes": store.statistics.count(database, "changes"),
-        "classified": store.statistics.count(database, "changes", "classified_by IS NOT NULL"),
+        "classified": store.changes.count_classified(database),
     }
 
 

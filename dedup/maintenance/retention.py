@@ -75,9 +75,7 @@ def find_keep_reasons(states: Sequence[RetentionState], rule: RetentionRule) -> 
 
 def find_prunable(database: Database, rule: RetentionRule, result: PruneResult) -> Iterator[list[int]]:
     """Revisions whose bodies go by a rule, some at a time, in order of their pages; `result` is added to as they are given."""
-    result.kept_by_reason["last"] += store.statistics.count(
-        database, "revisions", "pruned_at IS NULL"
-    )  # of which what is looked at is taken away again
+    result.kept_by_reason["last"] += store.statistics.count_unpruned_revisions(database)  # of which what is looked at is taken away again
     after_id = 0
     while pages := store.prune.pages_with_several_states(database, after_id, PAGES_PER_BATCH):
         after_id = pages[-1]

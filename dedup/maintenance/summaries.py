@@ -193,12 +193,12 @@ class _SummaryUpdate:
 def compute_summary_rows(database: Database, publishers: PublisherResolver, pages: Iterable[int]) -> list[SummaryRow]:
     """Compute the summaries of those pages that have a current sighting, from their sightings and changes alone."""
     page_ids = sorted(pages)
-    crawls = {page: list(rows) for page, rows in groupby(store.summaries.counted_crawls(database, page_ids), key=itemgetter(0))}
+    crawls = {page: list(rows) for page, rows in groupby(store.sightings.counted_crawls(database, page_ids), key=itemgetter(0))}
     changes = store.summaries.count_changes(database, page_ids)
     return [
         SummaryRow(
-            page, publishers.canonical_name(printed, oid, url), published, crawls[page][0][1], crawled, status, cause,
-            len({revision for _, _, revision in crawls[page]}), len(crawls[page]), *changes.get(page, (0, 0)), characters, text,
+            page, publishers.canonical_name(printed, oid, url), published, crawls[page][0].crawled_at, crawled, status, cause,
+            len({c.revision_id for c in crawls[page]}), len(crawls[page]), *changes.get(page, (0, 0)), characters, text,
         )
         for page, url, printed, oid, published, crawled, status, cause, characters, text
         in store.summaries.current_crawls(database, page_ids)

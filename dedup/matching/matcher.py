@@ -137,7 +137,7 @@ class Matcher:
             database, settings = self._database, self.criteria.settings
             self._candidate_index = open_index(
                 database.lsh_index_path(), self._uuid(), settings.threshold, settings.num_perm,
-                store.batches.latest(database)[0], partial(store.batches.last_text_of_token, database),
+                store.batches.latest(database).token, partial(store.batches.last_text_of_token, database),
                 partial(store.texts.all_signatures, database), self.progress,
             )  # fmt: skip
         return self._candidate_index
@@ -154,7 +154,7 @@ class Matcher:
             self._passage_index = open_index(
                 database.passage_index_path(),
                 self._uuid(),
-                store.batches.latest(database)[0],
+                store.batches.latest(database).token,
                 partial(store.batches.last_text_of_token, database),
                 partial(store.passages.all_fingerprints, database),
                 self.progress,

@@ -90,7 +90,7 @@ def database_summary(database: Database) -> dict[str, Any]:
     coverage = index_coverage(database)
     return {
         "files": store.statistics.count(database, "files"),
-        "gone": store.statistics.count(database, "files", "gone = 1"),
+        "gone": store.files.count_gone(database),
         "pages": store.statistics.count(database, "pages"),
         "revisions": store.statistics.count_counted_revisions(database),
         "pruned": store.statistics.count_pruned_revisions(database),
@@ -101,11 +101,11 @@ def database_summary(database: Database) -> dict[str, Any]:
             "exact": store.statistics.count_exact_copies(database),
             **{r: matches.get(r, 0) for r in RELATIONS[1:]},
         },
-        "crowded": store.statistics.count(database, "texts", "crowded = 1"),
+        "crowded": store.statistics.count_crowded_texts(database),
         "changes": store.statistics.count(database, "changes"),
         "alerts": store.statistics.count_by(database, "deliveries", "status"),
         "faults": store.statistics.count_by(database, "faults", "kind"),
-        "dirty_pages": store.statistics.count(database, "dirty_pages"),
+        "dirty_pages": store.statistics.count_unsummarised_pages(database),
         "reread_queue": store.rereads.count(database),
         "database_bytes": database.database_bytes(),
         "index_bytes": database.index_bytes(),
@@ -148,4 +148,4 @@ def list_pending(database: Database, settings: Settings) -> list[dict[str, str]]
 
 def list_faults(database: Database) -> list[dict[str, str]]:
     """Every fault: path, kind, message, and when it was first seen."""
-    return [{"path": p, "kind": k, "message": m, "first_seen_at": s} for p, k, m, s in store.faults.list_all(database)]
+    return [fault._asdict() for fault in store.faults.list_all(database)]

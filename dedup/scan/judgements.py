@@ -87,7 +87,7 @@ def classify_page_change(
         similarity, row = None if differences[1] else 1.0, ClassificationRow()
         if revisions in comparisons:
             _, similarity, row = comparisons[revisions]
-        return PageChange(page, change, before, after, None), (page, change, *differences, similarity, row)
+        return PageChange(page, change, before, after, None), ChangeRecord(page, change, *differences, similarity, row)
     similarity = _compute_similarity(before.body, after.body)
     beat()
     classification = classify_change(
@@ -105,7 +105,7 @@ def classify_page_change(
         format_page_history(page_history),
         rules.recipe,
     )
-    return PageChange(page, change, before, after, classification), (page, change, *differences, similarity, row)
+    return PageChange(page, change, before, after, classification), ChangeRecord(page, change, *differences, similarity, row)
 
 
 def _compute_similarity(a: str, b: str) -> float:

@@ -17,6 +17,7 @@ from dedup.scan.extract import Extraction
 from dedup.scan.judgements import PageChange
 from dedup.scan.page_history import recompute_pages, recompute_sightings
 from dedup.store import Transaction, outbox
+from dedup.store.changes import ChangeKey
 from dedup.store.files import FilePath
 from dedup.store.rows import FileRow
 
@@ -44,7 +45,7 @@ class Rereads:
     file_ids: set[int] = field(default_factory=set)
     replaced_readings: dict[int, tuple[int, int]] = field(default_factory=dict)
     dropped_readings: set[int] = field(default_factory=set)
-    _changes_before: set[tuple[int, bytes, bytes, str]] = field(default_factory=set)
+    _changes_before: set[ChangeKey] = field(default_factory=set)
     _mismatches_before: set[tuple[int, bytes, str]] = field(default_factory=set)
     _urls_by_page: dict[int, str] = field(default_factory=dict)
 
@@ -119,9 +120,7 @@ class Rereads:
                 outbox.write(transaction, events, self.policy.alerting, now)
         store.pages.delete_without_sightings(transaction, self.page_ids)
 
-    def _withdrawn_change_events(
-        self, page_changes: Sequence[PageChange], new_changes: set[tuple[int, bytes, bytes, str]]
-    ) -> Iterator[Event]:
+    def _withdrawn_change_events(self, page_changes: Sequence[PageChange], new_changes: set[ChangeKey]) -> Iterator[Event]:
         keys = [
             (s, change_key(self._urls_by_page[s.page_id], s.change.previous.digest, s.change.sighting.digest, ""))
             for s in page_changes

@@ -613,7 +613,7 @@ class Scan:
         database = self.session.database
         mounts_with_missing: set[bytes] = set()
         for start in range(0, len(missing_ids), BATCH_FILES):
-            rows = store.files.paths(database, missing_ids[start : start + BATCH_FILES])
+            rows = store.files.locations(database, missing_ids[start : start + BATCH_FILES])
             with NoFollowTree() as tree:
                 folders_by_file = {
                     file: f

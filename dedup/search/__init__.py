@@ -219,7 +219,7 @@ class SearchIndexer:
         """What is held may be of another past than the database's: hold all of it against that, which reads no body."""
         last_altered, token, pruned = (
             store.search.last_log_id(self._database),
-            store.batches.latest(self._database)[0],
+            store.batches.latest(self._database).token,
             store.search.pruned_revisions(self._database),
         )
         errors: list[sqlite3.Error] = []
@@ -250,7 +250,7 @@ class SearchIndexer:
     def _step(self, limit: int) -> int | None:
         """Enter the next revisions: those that were altered, those that are due, then new ones. Returns how many; None: no more."""
         assert self._index is not None
-        token = store.batches.latest(self._database)[0]  # before what is read: it may bring more
+        token = store.batches.latest(self._database).token  # before what is read: it may bring more
         with self._index_errors():
             index_state, pending = index_file.read_state(self._index), index_file.pending_revisions(self._index, limit)
         altered = store.search.log_entries_after(self._database, index_state.altered_position, limit)

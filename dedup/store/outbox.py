@@ -166,7 +166,7 @@ def _update_incident(transaction: Transaction, incident: int, now: str) -> int:
     if alert.withdrawn_at is not None:
         assert alert.open_until is not None
         store.alerts.requeue_withdrawn(transaction, incident, alert.open_until, "incident", now)
-    examples = [{"url": m[0], "title": m[1], "publisher": m[2], "at": m[3]} for m in members]
+    examples = [m._asdict() for m in members]
     worst: Severity = max((s for s in SEVERITIES if s in severities), key=SEVERITIES.index)
     store.alerts.set_incident_members(transaction, incident, pages, worst, as_json(alert.payload | {"pages": pages, "examples": examples}))
     return 0

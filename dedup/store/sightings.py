@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, NamedTuple
 
 from dedup.model import Metadata, MismatchCause
 from dedup.store.database import Database, Row, Transaction
@@ -13,6 +13,23 @@ from dedup.store.rows import (
     SightingRow,
     TimelineRow,
 )
+
+
+class CountedCrawl(NamedTuple):
+    """A counted sighting: its page, its time and its revision."""
+
+    page_id: int
+    crawled_at: str
+    revision_id: int
+
+
+def counted_crawls(database: Database, pages: Iterable[int]) -> Iterator[CountedCrawl]:
+    """Yield the counted sightings of these pages, page by page, in the order of the crawls."""
+    select = (
+        "SELECT s.page_id, s.crawled_at, s.revision_id FROM wanted w CROSS JOIN sightings s ON s.page_id = w.id"
+        " WHERE s.status = 'counted' ORDER BY w.id, s.crawled_at"
+    )
+    return map(CountedCrawl._make, database.select_by_ids(pages, select))
 
 
 def count_of_page(database: Database, page: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from dedup.store.database import Database, Row
 
@@ -16,6 +16,13 @@ class Period:
     since: str | None = None
     until: str | None = None
     publisher: str | None = None
+
+
+class Publication(NamedTuple):
+    """When an article was published, and by which publisher."""
+
+    published_at: str
+    publisher: str
 
 
 _BY_PUBLISHER = "(:publisher IS NULL OR v.publisher = :publisher)"
@@ -154,14 +161,14 @@ def clusters(database: Database, period: Period, order: str, limit: int) -> list
     )
 
 
-def publication_times(database: Database, cluster: int) -> list[str]:
-    """When the articles of a cluster were published, those that tell, in order."""
+def publications(database: Database, cluster: int) -> list[Publication]:
+    """Return the publications of the articles of a cluster by time, then by publisher. Articles without a time are left out."""
     rows = database.rows(
-        "SELECT published_at FROM summaries WHERE published_at IS NOT NULL AND (page_id = ?1 OR page_id IN"
-        " (SELECT page_id FROM cluster_members WHERE cluster_id = ?1)) ORDER BY 1",
+        "SELECT published_at, publisher FROM summaries WHERE published_at IS NOT NULL AND (page_id = ?1 OR page_id IN"
+        " (SELECT page_id FROM cluster_members WHERE cluster_id = ?1)) ORDER BY 1, 2",
         cluster,
     )
-    return [r[0] for r in rows]
+    return [Publication(*r) for r in rows]
 
 
 def first_articles_by_publisher(database: Database, period: Period) -> Iterator[Row]:
@@ -268,6 +275,16 @@ def count_checks(database: Database) -> tuple[dict[str, int], dict[str, int]]:
 def count_pruned_revisions(database: Database) -> int:
     """Revisions whose body was pruned."""
     return count(database, "revisions", "pruned_at IS NOT NULL")
+
+
+def count_unpruned_revisions(database: Database) -> int:
+    """Return the number of revisions that still have their body."""
+    return count(database, "revisions", "pruned_at IS NULL")
+
+
+def count_crowded_texts(database: Database) -> int:
+    """Return the number of texts that had more candidates than were compared."""
+    return count(database, "texts", "crowded = 1")
 
 
 def count_by(database: Database, table: str, column: str, where: str = "1") -> dict[str, int]:

@@ -124,11 +124,6 @@ def current_texts(database: Database, pages: Iterable[int]) -> set[int]:
     return {r[0] for r in database.select_by_ids(pages, select)}
 
 
-def crowded_texts(database: Database, texts: Iterable[int]) -> set[int]:
-    """Those of the texts that were compared with only some of the texts they share a bucket with."""
-    return {r[0] for r in database.select_by_ids(texts, "SELECT t.id FROM wanted w CROSS JOIN texts t ON t.id = w.id WHERE t.crowded = 1")}
-
-
 def pages_showing(database: Database, texts: Iterable[int]) -> set[int]:
     """The pages that show one of these texts now."""
     select = (
@@ -176,15 +171,6 @@ def current_crawls(database: Database, pages: Iterable[int]) -> Iterator[Row]:
         " JOIN revisions r ON r.id = s.revision_id JOIN metadata m ON m.id = s.metadata_id"
     )
     return database.select_by_ids(pages, select)
-
-
-def counted_crawls(database: Database, pages: Iterable[int]) -> Iterator[tuple[int, str, int]]:
-    """(page, crawled_at, revision) of every counted sighting, page by page, in the order of crawl."""
-    select = (
-        "SELECT s.page_id, s.crawled_at, s.revision_id FROM wanted w CROSS JOIN sightings s ON s.page_id = w.id"
-        " WHERE s.status = 'counted' ORDER BY w.id, s.crawled_at"
-    )
-    yield from database.select_by_ids(pages, select)
 
 
 def count_changes(database: Database, pages: Iterable[int]) -> dict[int, tuple[int, int]]:

@@ -294,7 +294,7 @@ def test_a_database_that_is_moved_away_is_not_written_where_nobody_looks(crawl: 
         db.rename(db.with_name("away.db"))
         Made(aid="0000000002").write(crawl, age=0)
         daemon.wait_until(lambda: daemon.degraded("database"))
-        assert "it is not there any more (No such file or directory)" in daemon.report().degraded[0].message
+        assert "it no longer exists (No such file or directory)" in daemon.report().degraded[0].message
         db.with_name("away.db").rename(db)
         assert daemon.recorded() == 1
         daemon.wait_until(lambda: caught_up(crawl, db) and daemon.problems() == [])

@@ -110,20 +110,20 @@ def dropped_table(database: Database, rule: KeepRule) -> ExportTable:
 def _selection_rows(database: Database, rule: KeepRule, *, want_dropped: bool) -> Iterator[Row]:
     decisions, kept_urls = _decide_drops(database, rule)
     kept_page_ids = {d.kept_page_id for d in decisions.values()}
-    for page_id, files in groupby(store.export.articles_with_files(database), key=lambda f: f[0]):
+    for page_id, files in groupby(store.export.articles_with_files(database), key=lambda f: f.page_id):
         page_rows = list(files)
-        _, url, article_id, publisher_printed, oid, title, *_ = page_rows[0]
-        paths = [b"/".join(p for p in f[6:] if p) for f in page_rows]
+        article = page_rows[0]
+        paths = [b"/".join(p for p in (f.directory, f.folder, f.name) if p) for f in page_rows]
         paths_hex = [p.hex() for p in paths] if any(to_printable_path(p).encode() != p for p in paths) else None
         decision = decisions.get(page_id)
         if (decision is not None) != want_dropped:
             continue
-        publisher = rule.publishers.canonical_name(publisher_printed, oid, url)
-        article_columns = (url, article_id, title, publisher, [to_printable_path(p) for p in paths], paths_hex)
+        publisher = rule.publishers.canonical_name(article.publisher, article.oid, article.url)
+        article_columns = (article.url, article.article_id, article.title, publisher, [to_printable_path(p) for p in paths], paths_hex)
         if decision is None:
             yield (
                 *article_columns,
-                url,
+                article.url,
                 None,
                 None,
                 None,

@@ -63,8 +63,8 @@ def matches_table(database: Database, criteria: ExportFilter, *, all_revisions: 
 
 
 def _match_rows(database: Database, criteria: ExportFilter, *, all_revisions: bool) -> Iterator[Row]:
-    for text, same in groupby(store.export.same_texts(database, all_revisions=all_revisions), key=lambda row: row[0]):
-        sides = (side for _, side in same)
+    for text, same in groupby(store.export.same_texts(database, all_revisions=all_revisions), key=lambda row: row.text):
+        sides = (row.article for row in same)
         first = next(sides)
         previous_page_id: int | None = None
         for side in sides:

@@ -302,7 +302,7 @@ def _cluster_row(row: tuple[Any, ...]) -> ClusterRow:
 
 
 def _cluster_growth(database: Database, cluster: int, url: str, title: str) -> ClusterGrowth | None:
-    publication_times = store.statistics.publication_times(database, cluster)
+    publication_times = [p.published_at for p in store.statistics.publications(database, cluster)]
     if len(publication_times) < 2:
         return None
     counts_by_second: dict[int, int] = {}

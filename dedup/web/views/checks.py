@@ -43,7 +43,7 @@ def view(database: Database, query: QueryParameters) -> Page:
         "publishers": [{"publisher": name, **counts} for name, counts in worst],
         "mismatches": [row._asdict() for row in rows],
         "next_cursor": encode_cursor(rows[-1].crawled_at, rows[-1].url) if len(results) > PAGE_SIZE else None,
-        "dirty_pages": store.lists.count_unsummarised_pages(database),
+        "dirty_pages": store.statistics.count_unsummarised_pages(database),
     }
     return Page(
         "checks.html",

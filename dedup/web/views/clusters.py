@@ -39,7 +39,7 @@ def view(database: Database, query: QueryParameters) -> Page:
         "order": order,
         "clusters": [cluster_as_json(c) for c in rows],
         "next_cursor": next_cursor,
-        "dirty_pages": store.lists.count_unsummarised_pages(database),
+        "dirty_pages": store.statistics.count_unsummarised_pages(database),
     }
     context = {
         "parameters": parameters, "orders": ORDERS, "relations": CLUSTER_RELATIONS, "publishers": store.lists.publishers(database),
@@ -68,7 +68,10 @@ def view_one(database: Database, query: QueryParameters) -> Page:
     clusters = store.lists.clusters_of_page(database, page)
     if not clusters:
         return Page(
-            "cluster.html", "No cluster", {"url": url, "cluster": None, "dirty_pages": store.lists.count_unsummarised_pages(database)}, {}
+            "cluster.html",
+            "No cluster",
+            {"url": url, "cluster": None, "dirty_pages": store.statistics.count_unsummarised_pages(database)},
+            {},
         )
     cluster = next((c for c in clusters if c.url == query.text("representative")), clusters[0])
     cluster_page_id = store.pages.get_by_url(database, cluster.url)
@@ -84,7 +87,7 @@ def view_one(database: Database, query: QueryParameters) -> Page:
         }
         for m in rows
     ]
-    publication_times = store.lists.publication_times(database, cluster_page_id)
+    publications = store.statistics.publications(database, cluster_page_id)
     content = {
         "url": url,
         "cluster": cluster_as_json(cluster),
@@ -93,13 +96,13 @@ def view_one(database: Database, query: QueryParameters) -> Page:
         "next_cursor": encode_cursor(rows[-1].published_at or rows[-1].first_crawled_at, rows[-1].url)
         if len(results) > PAGE_SIZE
         else None,
-        "publication_times": [{"at": at, "publisher": publisher} for at, publisher in publication_times[:1000]],
-        "dirty_pages": store.lists.count_unsummarised_pages(database),
+        "publication_times": [{"at": p.published_at, "publisher": p.publisher} for p in publications[:1000]],
+        "dirty_pages": store.statistics.count_unsummarised_pages(database),
     }
     is_first_page = cursor is None
     context = {
         "is_first_page": is_first_page,
-        "chart": _chart([at for at, _ in publication_times]) if is_first_page else None,
+        "chart": _chart([p.published_at for p in publications]) if is_first_page else None,
         "titles": {c.url: c.title for c in clusters},
     }
     return Page("cluster.html", cluster.title or cluster.url, content, context)

@@ -28,7 +28,7 @@ ALERT_FIELDS = ("public_id", "topic", "kind", "severity", "title", "publisher", 
 def view(database: Database, query: QueryParameters) -> Page:
     """The daemon in short; pages that arrived in the last 24 hours (or in those before the last crawl, where nothing did); growing
     clusters, silent edits, alerts."""
-    last_crawled_at = store.lists.latest_crawl(database)
+    last_crawled_at = store.statistics.latest_crawl(database)
     now = times.now()
     since, until = _day_ending(now)
     arrivals = store.lists.arrivals_by_hour(database, since, until)
@@ -45,7 +45,7 @@ def view(database: Database, query: QueryParameters) -> Page:
         "daemon": daemon_state["daemon"],
         "writer": daemon_state["writer"],
         "pages": store.statistics.count(database, "pages"),
-        "dirty_pages": store.lists.count_unsummarised_pages(database),
+        "dirty_pages": store.statistics.count_unsummarised_pages(database),
         "last_crawled_at": last_crawled_at,
         "since": since,
         "until": until,
@@ -62,7 +62,7 @@ def view(database: Database, query: QueryParameters) -> Page:
         "alerts": [
             {name: getattr(a, name) for name in ALERT_FIELDS} for a in store.alerts.list_latest(database, MAX_LISTED, active_only=True)
         ],
-        "mismatched": sum(n for _, status, _, n in store.lists.checks_by_publisher(database) if status == "mismatched"),
+        "mismatched": sum(c.page_count for c in store.lists.checks_by_publisher(database) if c.check_status == "mismatched"),
         "faults": store.statistics.count(database, "faults"),
     }
     return Page("overview.html", "Overview", content, {"chart": _chart(hours)})

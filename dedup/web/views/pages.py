@@ -34,7 +34,7 @@ def view(database: Database, query: QueryParameters) -> Page:
         "order": order,
         "pages": [p._asdict() for p in rows],
         "next_cursor": next_cursor,
-        "dirty_pages": store.lists.count_unsummarised_pages(database),
+        "dirty_pages": store.statistics.count_unsummarised_pages(database),
     }
     context = {
         "parameters": parameters, "orders": ORDERS, "cluster_roles": CLUSTER_ROLES, "checks": CHECK_ORDER,
