@@ -71,7 +71,7 @@ def atom_feed(database: Database, query: QueryParameters) -> RawResponse:
     changes = _list_changes(database, query, None, PAGE_SIZE)
     entries = [_atom_entry(change) for change in changes]
     parameters = {name: query.parameters.getlist(name) for name in FILTER_PARAMETERS}
-    document = atom.render_feed(entries, "changes", query.links.to("changes.atom", **parameters))
+    document = atom.render_feed(entries, "changes", "dedup: changes", query.links.to("changes.atom", **parameters))
     return RawResponse(document, "application/atom+xml")
 
 
