@@ -74,7 +74,7 @@ _ROWS: Mapping[str, tuple[str, ...]] = {
     "category": ("Category", "섹션"),
     "published_at": ("Published at", "발행 시각"),
     # labels
-    "silent": ("silent edit", "고지 없이 수정"),
+    "silent": ("silent change", "고지 없이 수정"),
     "corrected": ("marked as a correction", "정정 고지"),
     "across_publishers": ("another publisher", "다른 매체"),
     "when": ("When", "시각"),
