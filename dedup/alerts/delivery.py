@@ -12,10 +12,11 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from dedup import store
@@ -240,13 +241,9 @@ class DeliveryService:
         holds = list(_find_holds(database, due_rows, self._policy, datetime.fromisoformat(now)))
         if holds:
             with database.transaction() as transaction:
-                for deliveries, due_at, reason in holds:
-                    store.alerts.postpone(transaction, deliveries, due_at, reason, now, self._max_step_seconds)
-            postponed = {d: (due_at, reason) for deliveries, due_at, reason in holds for d in deliveries}
-            due_rows = [
-                replace(d, due_at=postponed[d.id][0], digest_reason=postponed[d.id][1]) if d.id in postponed else d for d in due_rows
-            ]
-            due_rows = [d for d in due_rows if d.due_at <= now]
+                for hold in holds:
+                    store.alerts.postpone(transaction, hold.delivery_ids, hold.due_at, hold.digest_reason, now, self._max_step_seconds)
+            due_rows = [d for d in _apply_holds(due_rows, holds) if d.due_at <= now]
         alerts = store.alerts.get(database, [d.alert_id for d in due_rows])
         groups = groupby(
             sorted(due_rows, key=lambda d: (d.due_at, d.rule, d.digest_reason or "", d.id)),
@@ -336,10 +333,23 @@ def _add_seconds(now: datetime, seconds: float) -> str:
     return (now + timedelta(seconds=max(1, round(seconds)))).isoformat()
 
 
-def _find_holds(
-    database: Database, deliveries: Sequence[DeliveryRow], policy: AlertPolicy, now: datetime
-) -> Iterator[tuple[list[int], str, str]]:
-    """Yield (ids, new due time, digest reason) of due deliveries that must not be sent now, or not by themselves."""
+class _Hold(NamedTuple):
+    """Due deliveries that must not be sent now, or not by themselves, with their new due time and digest reason."""
+
+    delivery_ids: list[int]
+    due_at: str
+    digest_reason: str
+
+
+def _apply_holds(deliveries: Iterable[DeliveryRow], holds: Iterable[_Hold]) -> Iterator[DeliveryRow]:
+    hold_by_delivery = {delivery: hold for hold in holds for delivery in hold.delivery_ids}
+    for delivery in deliveries:
+        hold = hold_by_delivery.get(delivery.id)
+        yield delivery if hold is None else replace(delivery, due_at=hold.due_at, digest_reason=hold.digest_reason)
+
+
+def _find_holds(database: Database, deliveries: Sequence[DeliveryRow], policy: AlertPolicy, now: datetime) -> Iterator[_Hold]:
+    """Yield the holds that quiet hours, lateness and the hourly limit of each rule require."""
     by_rule: dict[str, list[DeliveryRow]] = {}
     for d in deliveries:
         by_rule.setdefault(d.rule, []).append(d)
@@ -349,12 +359,13 @@ def _find_holds(
         after_quiet = delivery_time(now, Schedule(zone=schedule.zone, quiet_hours=schedule.quiet_hours))
         if after_quiet.digest_reason is not None:
             for digest, group in groupby(sorted(rows, key=lambda d: d.digest_reason or ""), key=lambda d: d.digest_reason):
-                yield [d.id for d in group], after_quiet.at.isoformat(), "quiet_hours" if digest in _SINGLE_DIGESTS else str(digest)
+                reason = "quiet_hours" if digest in _SINGLE_DIGESTS else str(digest)
+                yield _Hold([d.id for d in group], after_quiet.at.isoformat(), reason)
             continue
         single = [d for d in rows if d.digest_reason in _SINGLE_DIGESTS]
         late_deliveries = [d for d in single if not d.attempts and now - datetime.fromisoformat(d.due_at) > LATE_AFTER]
         if len(late_deliveries) > MAX_SINGLE_LATE:
-            yield [d.id for d in late_deliveries], now.isoformat(), "late"
+            yield _Hold([d.id for d in late_deliveries], now.isoformat(), "late")
             late_ids = {d.id for d in late_deliveries}
             single = [d for d in single if d.id not in late_ids]
         if schedule.max_per_hour and single:
@@ -364,4 +375,4 @@ def _find_holds(
             excess = single[max(0, schedule.max_per_hour - sent_count) :]
             if excess:
                 next_slot = delivery_time(now, schedule, sent_this_hour=schedule.max_per_hour)
-                yield [d.id for d in excess], next_slot.at.isoformat(), "rate_limit"
+                yield _Hold([d.id for d in excess], next_slot.at.isoformat(), "rate_limit")
