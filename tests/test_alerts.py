@@ -37,7 +37,7 @@ def configured(folder: Path, url: str) -> Path:
 
 def states(folder: Path) -> list[str]:
     found = run(folder, "alerts", "list", "-f", "json").json()
-    return [d["state"] for a in found for d in a["deliveries"]]
+    return [d["status"] for a in found for d in a["deliveries"]]
 
 
 def sent(folder: Path, hook: Receiver) -> Ran:

@@ -70,7 +70,7 @@ class Sent:
 
     def events(self, channel: str | None = None) -> list[list[str]]:
         """For each message the events that it tells of."""
-        return [[a["event"] for a in m.json_body["alerts"]] for name, m in self.messages if channel in (None, name)]
+        return [[a["event_key"] for a in m.json_body["alerts"]] for name, m in self.messages if channel in (None, name)]
 
 
 @pytest.fixture
@@ -383,7 +383,7 @@ def test_what_was_left_by_a_daemon_that_was_down_is_one_message_that_says_so(db:
         clock.pass_(hours=5)
         rounds(post, database)
         assert sent.events() == [[f"change:{n}" for n in range(6)]]
-        assert sent.messages[0][1].json_body["digest"] == "late"
+        assert sent.messages[0][1].json_body["digest_reason"] == "late"
 
 
 def test_what_was_left_is_told_by_itself_if_it_is_only_a_few(db: Path, clock: Clock, sent: Sent) -> None:
@@ -399,7 +399,7 @@ def test_a_backlog_is_told_in_one_message_for_each_rule(db: Path, clock: Clock, 
         clock.pass_(seconds=60)
         rounds(post, database)
         assert [len(m) for m in sent.events()] == [delivery.MAX_BATCH, 100]
-        assert {m.json_body["digest"] for _, m in sent.messages} == {"backlog"}
+        assert {m.json_body["digest_reason"] for _, m in sent.messages} == {"backlog"}
 
 
 def test_an_incident_is_a_message_of_its_own_once_its_pages_are_gathered(db: Path, clock: Clock, sent: Sent) -> None:
