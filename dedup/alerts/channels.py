@@ -114,7 +114,7 @@ def _send_apprise(channel: ChannelConfig, message: Message, _: float) -> None:
     with _LogCapture() as log_capture:
         service = Apprise.instantiate(channel.url, asset=asset)
         if service is None or isinstance(service, list):
-            raise _SendRefusedError("Apprise does not support the url" + log_capture.summary)
+            raise _SendRefusedError("Apprise does not support this url" + log_capture.summary)
         default_format = service.resolve_format()
         body_format = default_format if default_format == NotifyFormat.HTML else service.resolve_format(NotifyFormat.TEXT)
         body = {NotifyFormat.HTML: message.html, NotifyFormat.MARKDOWN: message.markdown}.get(body_format, message.text)

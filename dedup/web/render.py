@@ -188,7 +188,7 @@ _ERROR_PAGES: tuple[tuple[type[DedupError] | tuple[type[DedupError], ...], int, 
     (UnknownPageError, 404, "Page not found", "Check the spelling. A page is found by any spelling of its URL, or by an article id."),
     (AmbiguousPageError, 404, "Several pages have this id", "Choose one of them."),
     (UnknownRevisionError, 404, "Revision not found", "The history of the page lists its revisions."),
-    (RevisionPrunedError, 410, "This text was pruned", "Its digest, crawls and matches are still recorded; the page shows them."),
+    (RevisionPrunedError, 410, "This revision was pruned", "Its digest, crawls and matches are still recorded; the page shows them."),
     (RecipeChangedError, 409, "Settings changed", "The stored data was computed with other settings."),
     (ParameterError, 400, "Invalid request", ""),
 )
