@@ -126,7 +126,7 @@ def test_test_needs_no_database_and_says_whether_the_channel_took_it(tmp_path: P
         assert hook.received[0].json["id"] == ran.json()["id"]
         hook.answers.append(503)
         refused = run(tmp_path, "alerts", "test", "hook")
-        assert (refused.code, refused.err) == (3, "dedup: Channel hook: it answered 503 Service Unavailable\n")
+        assert (refused.code, refused.err) == (3, "dedup: Channel hook: the server answered 503 Service Unavailable\n")
     unknown = run(tmp_path, "alerts", "test", "hok")
     assert (unknown.code, unknown.err) == (2, "dedup: No channel is called hok; the configuration has hook, feed.\n")
     assert not (tmp_path / "dedup.db").exists()

@@ -104,14 +104,14 @@ def test_without_a_secret_it_is_not_signed() -> None:
 def test_what_a_webhook_does_not_accept_is_not_sent(code: int) -> None:
     with receiver() as hook:
         hook.answers.append(code)
-        assert f"it answered {code}" in refused(ChannelConfig(kind="webhook", url=hook.url))
+        assert f"the server answered {code}" in refused(ChannelConfig(kind="webhook", url=hook.url))
 
 
 @pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
 def test_a_webhook_s_redirect_is_not_followed(code: int) -> None:
     with receiver() as hook:
         hook.answers.append(code)
-        assert f"it answered {code}" in refused(ChannelConfig(kind="webhook", url=hook.url))
+        assert f"the server answered {code}" in refused(ChannelConfig(kind="webhook", url=hook.url))
     assert [r.path for r in hook.received] == ["/hook"]
 
 
@@ -214,7 +214,7 @@ def test_a_name_that_is_not_resolved_in_time_is_not_waited_for(monkeypatch: pyte
 @pytest.mark.parametrize("piece", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
 def test_interim_answers_without_end_are_no_answer(piece: bytes) -> None:
     with raw_server(flood(piece)) as (place, _):
-        assert "interim answers" in refused(ChannelConfig(kind="webhook", url=f"http://{place}"), timeout=60)
+        assert "interim responses" in refused(ChannelConfig(kind="webhook", url=f"http://{place}"), timeout=60)
 
 
 TAKEN = b"HTTP/1.1 200 OK\r\n"
@@ -261,8 +261,8 @@ def test_a_channel_that_hangs_in_a_library_or_on_a_disk_is_left_after_the_time_l
     monkeypatch.setitem(SENDERS, kind, hang)
     channel = ChannelConfig(kind=kind, url="json://paper.example" if kind == "apprise" else "", path="/x" if kind == "atom" else "")
     for _ in range(MAX_HANGING_ATTEMPTS):
-        assert "it was not done within 0.1 seconds" in refused(channel, timeout=0.1)
-    assert "earlier attempts hang" in refused(channel, timeout=0.1)
+        assert "timed out after 0.1 seconds" in refused(channel, timeout=0.1)
+    assert "earlier attempts still hang" in refused(channel, timeout=0.1)
     assert len(begun) == MAX_HANGING_ATTEMPTS
     released.set()
     for thread in begun:
@@ -367,7 +367,7 @@ def test_mail_has_a_subject_html_and_the_same_as_text() -> None:
 def test_mail_that_is_not_accepted_is_not_sent() -> None:
     with smtp() as (inbox, channel):
         inbox.answer = "451 not now"
-        assert refused(channel).startswith("Channel x: it was not accepted")
+        assert refused(channel).startswith("Channel x: the message was not accepted")
     assert inbox.mails == []
 
 
@@ -453,7 +453,7 @@ def test_a_command_gets_json_on_its_standard_input_and_its_arguments_as_they_are
 
 def test_a_command_that_leaves_with_an_error_has_not_taken_it_and_its_last_words_are_told(tmp_path: Path) -> None:
     told = refused(script(tmp_path, "import sys; sys.exit('no\\n\\x1b[31mroom')"), timeout=30)
-    assert told == "Channel x: the command left with exit code 1: no \\x1b[31mroom"
+    assert told == "Channel x: the command failed with exit code 1: no \\x1b[31mroom"
 
 
 def test_a_command_that_hangs_is_ended_with_all_it_started(tmp_path: Path) -> None:
@@ -526,19 +526,30 @@ def test_a_feed_has_an_entry_for_each_alert_the_newest_first(tmp_path: Path) -> 
     assert os.listdir(tmp_path) == ["alerts.atom"]
 
 
-def test_an_alert_that_is_sent_again_is_in_the_feed_once(tmp_path: Path) -> None:
+def test_a_feed_is_written_whole_and_equal_each_time(tmp_path: Path) -> None:
     path = tmp_path / "a.atom"
-    atom.add_entries(path, [entry(1), entry(2)], 10)
-    atom.add_entries(path, [entry(2, title="anew"), entry(3)], 10)
-    assert [e.title for e in strictly(path).entries] == ["제목 3", "anew", "제목 1"]
+    channel = ChannelConfig(kind="atom", path=str(path), entries=3)
+    message = replace(TOLD, feed=tuple(entry(n) for n in (9, 8, 7, 6)))
+    send_message("feed", channel, message, 5)
+    before = path.read_bytes()
+    send_message("feed", channel, message, 5)
+    assert [e.title for e in strictly(path).entries] == [f"제목 {n}" for n in (9, 8, 7)]
+    assert path.read_bytes() == before
 
 
-def test_a_feed_keeps_the_newest(tmp_path: Path) -> None:
+def test_a_feed_is_as_recent_as_its_newest_entry(tmp_path: Path) -> None:
     path = tmp_path / "a.atom"
-    for n in range(10):
-        atom.add_entries(path, [entry(n)], 4)
-    atom.add_entries(path, [entry(0)], 4)
-    assert [e.title for e in strictly(path).entries] == [f"제목 {n}" for n in (9, 8, 7, 6)]
+    atom.write_feed(path, [entry(1), entry(9), entry(2)], 5)
+    assert strictly(path).feed.updated == "2026-03-05T09:09:00Z"
+
+
+def test_a_write_that_is_late_replaces_no_later_feed(tmp_path: Path) -> None:
+    path = tmp_path / "a.atom"
+    atom.write_feed(path, [entry(2)], 5)
+    with pytest.raises(TimeoutError):
+        atom.write_feed(path, [entry(1)], -1)
+    assert [e.title for e in strictly(path).entries] == ["제목 2"]
+    assert os.listdir(tmp_path) == ["a.atom"]
 
 
 @pytest.mark.parametrize(
@@ -557,18 +568,18 @@ def test_a_feed_keeps_the_newest(tmp_path: Path) -> None:
 def test_a_file_that_is_no_feed_of_ours_is_left_as_it_is(tmp_path: Path, held: bytes) -> None:
     path = tmp_path / "a.atom"
     path.write_bytes(held)
-    assert "what is there is no feed of dedup" in refused(ChannelConfig(kind="atom", path=str(path)))
+    assert "the existing file is not a feed of dedup" in refused(ChannelConfig(kind="atom", path=str(path)))
     assert path.read_bytes() == held
     assert os.listdir(tmp_path) == ["a.atom"]
 
 
 @pytest.mark.parametrize("kept", [0, -20])
-def test_a_feed_of_ours_that_is_empty_or_damaged_is_begun_again(tmp_path: Path, kept: int) -> None:
+def test_a_feed_of_ours_that_is_empty_or_damaged_is_written_whole(tmp_path: Path, kept: int) -> None:
     path = tmp_path / "a.atom"
-    atom.add_entries(path, [entry(1)], 4)
+    atom.write_feed(path, [entry(1)], 5)
     path.write_bytes(path.read_bytes()[:kept])
-    atom.add_entries(path, [entry(2)], 4)
-    assert [e.title for e in strictly(path).entries] == ["제목 2"]
+    atom.write_feed(path, [entry(2), entry(1)], 5)
+    assert [e.title for e in strictly(path).entries] == ["제목 2", "제목 1"]
 
 
 def test_a_feed_is_not_written_through_a_link_that_comes_in_its_way(tmp_path: Path) -> None:
@@ -579,14 +590,14 @@ def test_a_feed_is_not_written_through_a_link_that_comes_in_its_way(tmp_path: Pa
     (tmp_path / "link").symlink_to("folder")
     for path in ("a.atom", "link/a.atom"):
         with pytest.raises(OSError, match=r"link|directory|symbolic"):
-            atom.add_entries(tmp_path / path, [entry(1)], 4)
+            atom.write_feed(tmp_path / path, [entry(1)], 5)
     assert (tmp_path / "precious").read_text() == ""
     assert os.listdir(tmp_path / "folder") == []
 
 
 def test_a_feed_that_cannot_be_written_stays_as_it_was_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.atom"
-    atom.add_entries(path, [entry(1)], 4)
+    atom.write_feed(path, [entry(1)], 5)
     before = path.read_bytes()
 
     def full(_: int) -> None:

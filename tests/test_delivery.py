@@ -28,6 +28,7 @@ from dedup.store import WritableDatabase, outbox
 from dedup.text import times
 from tests.alerting import event, receiver, rows, settings, written
 from tests.faults.processes import until
+from tests.test_channels import strictly
 
 LOG = ChannelConfig(kind="log")
 
@@ -246,7 +247,7 @@ def test_a_channel_that_does_not_answer_is_told_of(db: Path, sent: Sent, monkeyp
         now = clocks.monotonic()
         monkeypatch.setattr(clocks, "monotonic", lambda: now + 100)
         (told,) = post.describe_failures()
-        assert told.startswith("Channel bad: it does not answer")
+        assert told.startswith("Channel bad: no answer")
         monkeypatch.undo()
         held.set()
 
@@ -292,8 +293,8 @@ def test_an_error_of_the_program_in_one_message_ends_no_channel(
     with posting(db, settings({"log": LOG}), event(1, payload={**event().payload, "evidence": "nonsense"}), event(2)) as (database, post):
         rounds(post, database)
         assert sent.events() == [["change:2"]]
-        assert ("pending", "Channel log: an error of the program (TypeError)") in rows(database, "status", "last_error")
-    assert "an error of the program kept a message" in caplog.text
+        assert ("pending", "Channel log: internal error (TypeError)") in rows(database, "status", "last_error")
+    assert "internal error while sending to channel log" in caplog.text
 
 
 def test_a_channel_that_is_configured_no_more_keeps_what_it_had(db: Path, clock: Clock, sent: Sent) -> None:
@@ -382,7 +383,7 @@ def test_what_was_left_by_a_daemon_that_was_down_is_one_message_that_says_so(db:
         clock.pass_(hours=5)
         rounds(post, database)
         assert sent.events() == [[f"change:{n}" for n in range(6)]]
-        assert sent.messages[0][1].json_body["digest"] == "late"
+        assert sent.messages[0][1].json_body["digest_reason"] == "late"
 
 
 def test_what_was_left_is_told_by_itself_if_it_is_only_a_few(db: Path, clock: Clock, sent: Sent) -> None:
@@ -398,7 +399,7 @@ def test_a_backlog_is_told_in_one_message_for_each_rule(db: Path, clock: Clock, 
         clock.pass_(seconds=60)
         rounds(post, database)
         assert [len(m) for m in sent.events()] == [delivery.MAX_BATCH, 100]
-        assert {m.json_body["digest"] for _, m in sent.messages} == {"backlog"}
+        assert {m.json_body["digest_reason"] for _, m in sent.messages} == {"backlog"}
 
 
 def test_an_incident_is_a_message_of_its_own_once_its_pages_are_gathered(db: Path, clock: Clock, sent: Sent) -> None:
@@ -613,3 +614,67 @@ def test_whatever_the_clock_did_each_alert_is_sent_once_within_two_days_from_whe
                 clock.pass_(minutes=20)
     told = [e for m in sent.events() for e in m]
     assert sorted(told) == sorted(f"change:{n}" for n in range(1, len(steps) + 2))
+
+
+# Feeds
+
+
+def feed_titles(path: Path) -> list[str]:
+    return [e.title.rpartition(" ")[2] for e in strictly(path).entries]
+
+
+def feed_channel(path: Path, entries: int = 200) -> dict[str, ChannelConfig]:
+    return {"feed": ChannelConfig(kind="atom", path=str(path), entries=entries)}
+
+
+def deliver(database: WritableDatabase, chosen: Settings, *events: Event) -> None:
+    """Write these events to the outbox, and send what they ask for, as a new process."""
+    with database.transaction() as transaction:
+        outbox.write(transaction, events, chosen.alert_policy(), times.now())
+    post = post_of(chosen)
+    rounds(post, database)
+    post.finish(database, 0.0)
+
+
+@pytest.mark.parametrize("damage", [lambda p: p.unlink(), lambda p: p.write_bytes(p.read_bytes()[:-40]), lambda p: p.write_bytes(b"")])
+def test_a_feed_that_was_lost_or_damaged_is_whole_after_the_next_delivery(
+    db: Path, tmp_path: Path, clock: Clock, damage: Callable[[Path], Any]
+) -> None:
+    path = tmp_path / "a.atom"
+    chosen = settings(feed_channel(path))
+    with written(db, chosen, [], times.now()) as database:
+        deliver(database, chosen, *(event(n) for n in range(3)))
+        assert feed_titles(path) == ["2", "1", "0"]
+        damage(path)
+        deliver(database, chosen, event(3))
+        assert feed_titles(path) == ["3", "2", "1", "0"]
+
+
+def test_a_feed_holds_the_newest_that_its_channel_accepted_and_depends_on_the_database_alone(
+    db: Path, tmp_path: Path, clock: Clock
+) -> None:
+    path = tmp_path / "a.atom"
+    chosen = settings(feed_channel(path, entries=4) | {"other": LOG})
+    with written(db, chosen, [], times.now()) as database:
+        deliver(database, chosen, *(event(n) for n in range(6)))
+        assert feed_titles(path) == ["5", "4", "3", "2"]
+        clock.pass_(hours=-3)  # the clock was ahead
+        deliver(database, chosen, event(6))
+        assert feed_titles(path) == ["6", "5", "4", "3"]
+        before = path.read_bytes()
+        with database.transaction() as transaction:
+            transaction.execute("UPDATE deliveries SET status = 'pending', due_at = ? WHERE alert_id = 7", times.now())
+        deliver(database, chosen)
+        assert path.read_bytes() == before
+
+
+def test_a_feed_has_nothing_that_waits(db: Path, tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "a.atom"
+    rule = AlertRuleConfig(name="all", on=("change",), to=("feed",), max_per_hour=2)
+    chosen = settings(feed_channel(path), rule)
+    with written(db, chosen, [], times.now()) as database:
+        deliver(database, chosen, *(event(n) for n in range(5)))
+        assert sorted(feed_titles(path)) == ["0", "1"]
+        clock.pass_(hours=1)
+        deliver(database, chosen)
+        assert sorted(feed_titles(path)) == ["0", "1", "2", "3", "4"]

@@ -21,9 +21,9 @@ from dedup.alerts import render
 from dedup.alerts.content import MessageStyle, format_subject
 from dedup.alerts.messages import MAX_DIGEST_ALERTS, Message, build_message, build_test_message
 from dedup.alerts.render import MessageLine, MessagePiece, MessageSection
-from dedup.alerts.strings import STRINGS
+from dedup.alerts.strings import LANGUAGES, STRINGS
 from dedup.changes import EvidenceKind
-from dedup.model import SEVERITIES
+from dedup.model import SEVERITIES, Language
 from dedup.rules import EVENT_KINDS, DigestReason, Event, alert_id
 from dedup.store.rows import AlertRow
 from dedup.text import sanitise
@@ -54,13 +54,13 @@ def test_a_message_of_a_change_says_what_where_when_why_and_where_to_see_it() ->
         "새솔시 의회, 예산안 의결 1\n"
         "한빛일보 · 정치\n"
         "https://paper.example/1\n"
-        "판단: 내용 수정, 중대, 알리지 않고 고침\n"
-        "때: 수집 2026-03-05 09:30 KST → 2026-03-05 18:00 KST, 발행 2026-03-05 09:00 KST\n"
+        "분류: 내용 수정, 중대, 고지 없이 수정\n"
+        "시각: 수집 2026-03-05 09:30 KST → 2026-03-05 18:00 KST, 발행 2026-03-05 09:00 KST\n"
         "근거: 금액 [-638조원-] → {+639조원+}\n"
         "본문: 예산안 규모는 [-638조원-]{+639조원+}으로 늘었다.\n"
-        "전체 보기: dedup diff https://paper.example/1, dedup history https://paper.example/1\n"
+        "자세히 보기: dedup diff https://paper.example/1, dedup history https://paper.example/1\n"
         "규칙: grave edits\n"
-        f"알림: {told.id}\n"
+        f"알림 ID: {told.id}\n"
     )
 
 
@@ -112,16 +112,18 @@ def test_every_topic_says_what_it_is_about(happened: Event, words: list[str], st
 def test_an_incident_says_how_many_pages_and_names_some() -> None:
     examples = [{"url": f"https://paper.example/{n}", "title": f"제목 {n}", "publisher": "한빛일보", "at": AT} for n in range(20)]
     told = build_message([alert(page_count=36, payload={**event().payload, "pages": 36, "examples": examples, "times": 1})], KO)
-    assert "36개 페이지에서 같은 수정" in told.subject
+    assert "36개 페이지 동일 수정" in told.subject
     assert "제목 9 https://paper.example/9; … +26" in told.text
     again = build_message([alert(page_count=2, payload={**event().payload, "examples": examples[:2], "times": 2})], EN)
-    assert "the same edit on 2 further pages" in again.subject
+    assert "same edit on 2 more pages" in again.subject
 
 
 def test_every_kind_severity_evidence_and_reason_has_words_in_both_languages() -> None:
     from typing import get_args
 
+    assert sorted(LANGUAGES) == sorted(get_args(Language)) == sorted(STRINGS)
     assert STRINGS["ko"].keys() == STRINGS["en"].keys()
+    assert all(all(words.values()) for words in STRINGS.values())
     needed = {f"{topic}.{kind}" for topic, kinds in EVENT_KINDS.items() for kind in kinds} | set(SEVERITIES) | set(get_args(EvidenceKind))
     needed |= {f"digest.{why}" for why in get_args(DigestReason)} | {"title", "body", "author", "publisher", "category", "published_at"}
     assert needed <= STRINGS["ko"].keys()
@@ -136,7 +138,7 @@ def test_a_digest_says_why_it_is_one_how_many_and_the_gravest() -> None:
     alerts = [alert(event(n, severity="major" if n == 7 else "minor")) for n in range(9)]
     told = build_message(alerts, KO, "rate_limit")
     assert told.subject == "[중대] 알림 9건"
-    assert told.text.startswith("한 시간에 보낼 수 있는 수를 넘어 모아서 보냅니다.\n\n")
+    assert told.text.startswith("시간당 발송 한도를 넘은 알림을 모아 보냅니다.\n\n")
     assert [a["id"] for a in told.json_body["alerts"]] == [a.public_id for a in alerts]
     assert told.json_body["digest_reason"] == "rate_limit"
     assert build_message([alert()], KO, "quiet_hours").subject == one().subject

@@ -328,7 +328,7 @@ def test_the_same_edit_of_many_pages_is_told_once_with_their_number_in_the_overv
         assert f"changes?incident={incident}" in list(check(site.get("/changes").text).links)
         found = told(site, f"/changes?incident={incident}")["changes"]
         assert [("/917/" in row["url"], row["pages"]) for row in found] == [(True, 1)] * 5
-        assert "Every page with this one edit" in check(site.get(f"/changes?incident={incident}").text).all("main")[0].text
+        assert "All pages of this incident" in check(site.get(f"/changes?incident={incident}").text).all("main")[0].text
         assert site.get("/changes?incident=zz").status_code == 400
 
 
@@ -340,7 +340,7 @@ def test_changes_from_before_there_were_judgements_are_told_as_such(sampled: Sam
     (tmp_path / "config.toml").write_text("[crawl]\ndirectories = []\n")
     with client_of(tmp_path) as site:
         found = check(site.get("/changes").text).all("main")[0].text
-        assert "13 changes not classified yet" in found
+        assert "Not classified yet: 13 changes" in found
         assert "not classified" in found
         check(site.get(f"/page?url={quote(RETURNED)}").text)
         check(site.get(f"/compare?url={quote(RETURNED)}").text)

@@ -131,7 +131,8 @@ def test(options: CommonOptions, name: str, output_format: str) -> None:
     channel = settings.channels.get(name)
     if channel is None:
         raise UnknownChannelError(name=name, available=", ".join(settings.channels) or "none")
-    message = build_test_message(name, _style(settings))
+    feed_alerts = _feed_alerts(settings, name) if channel.kind == "atom" else ()
+    message = build_test_message(name, _style(settings), feed_alerts)
     protected = settings.protected_paths(_known_directories(settings), loaded.file)
     with log_to_stderr(options):
         send_message(name, resolve_path(name, channel, protected), message, settings.delivery.timeout_seconds)
@@ -196,6 +197,22 @@ def _known_directories(settings: Settings) -> list[bytes]:
 
     with suppress(DedupError), open_database(settings.database.path) as database:
         return store.directories.paths(database)
+    return []
+
+
+def _feed_alerts(settings: Settings, channel: str) -> list[AlertRow]:
+    """Return the alerts of a feed, newest first, with those that the daemon may be writing now. Empty without a readable database."""
+    from contextlib import suppress
+
+    from dedup import store
+    from dedup.errors import DedupError
+    from dedup.store import open_database
+    from dedup.text import times
+
+    limit = settings.channels[channel].entries
+    with suppress(DedupError), open_database(settings.database.path) as database:
+        due = store.alerts.due_deliveries(database, channel, times.now(), limit)
+        return store.alerts.newest_of_channel(database, channel, limit, [d.id for d in due])
     return []
 
 

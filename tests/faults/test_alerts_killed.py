@@ -147,4 +147,4 @@ def test_a_daemon_says_that_a_channel_takes_nothing_and_that_it_does_again_and_t
             assert daemon.leave() == 0
     kept = b"".join(path.read_bytes() for path in db.parent.glob(db.name + "*") if path.suffix != ".toml" and path.is_file())
     assert not [s for s in ("pa55w0rd", "s3cret") if s.encode() in kept + daemon.log]
-    assert "takes alerts again" in daemon.log.decode()
+    assert "accepts alerts again" in daemon.log.decode()

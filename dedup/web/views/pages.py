@@ -10,14 +10,14 @@ from dedup.web.links import decode_cursor, encode_cursor
 from dedup.web.render import Page, QueryParameters
 
 PAGE_SIZE = 100
-"""Pages at once."""
+"""Pages on one page of the list."""
 ORDERS = tuple(PAGE_ORDERS)
 CLUSTER_ROLES = ("alone", "representative", "member")
 FILTER_PARAMETERS = ("order", "publisher", "cluster_role", "check", "edited", "since", "until")
 
 
 def view(database: Database, query: QueryParameters) -> Page:
-    """Pages, those that were crawled last first."""
+    """List pages, by default in the order of their latest crawl, newest first."""
     order = query.choice("order", ORDERS, ORDERS[0])
     cursor = decode_cursor(query.text("cursor"), int if order == "edited" else str, str)
     publisher = query.publisher("publisher")
