@@ -13,8 +13,7 @@ import click
 
 from dedup.cli.common import CommonOptions, common_options, format_option, log_to_stderr
 from dedup.files import descriptors
-from dedup.text.normalise import to_printable
-from dedup.text.sanitise import format_json
+from dedup.text.sanitise import PrintableFormatter, format_json
 
 if TYPE_CHECKING:
     from dedup.config import Settings
@@ -88,15 +87,8 @@ def _log_requests() -> None:
     log = logging.getLogger("uvicorn.access")
     log.setLevel(logging.INFO)
     handler = logging.StreamHandler()
-    handler.setFormatter(_LineFormatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
     log.addHandler(handler)
-
-
-class _LineFormatter(logging.Formatter):
-    """One line a request, whatever was asked for."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return to_printable(super().format(record))
 
 
 def _exit_code(number: int = 0) -> int:

@@ -13,7 +13,7 @@ from dedup.doctor.context import CheckContext, Finding, Severity, Steps
 from dedup.index import lsh, passages
 from dedup.index.hashtable import HashTable, TableState, find_mismatch, read_state
 from dedup.similarity import jit, winnowing
-from dedup.text.normalise import to_printable_path
+from dedup.text.sanitise import to_printable_path
 
 CHECK = "indexes"
 BATCH_SIZE = 4000

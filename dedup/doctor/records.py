@@ -21,7 +21,7 @@ from dedup.store import Database
 from dedup.store.changes import fields_json
 from dedup.store.integrity import MISFIT_QUERIES, MisfitCount, StateWithText
 from dedup.store.rows import SightingRow
-from dedup.text.normalise import to_printable
+from dedup.text.sanitise import to_printable
 
 RECORDS, DIGESTS = "records", "digests"
 BATCH_SIZE = 500

@@ -131,7 +131,7 @@ def _compute_digests(database: Database, claims: Collection[str], states: Sequen
     for batch in _split_batches(list(uncached_states)):
         for revision, body in store.revisions.bodies(database, batch).items():
             assert body.body is not None
-            escaped = digests.escape_html(body.body) if any(recipe.text == "escaped" for recipe, _ in recipe_names) else ""
+            escaped = digests.escape_handlebars(body.body) if any(recipe.text == "escaped" for recipe, _ in recipe_names) else ""
             digests_by_revision[revision] = [digests.compute_digest(recipe, body.title, body.body, escaped) for recipe, _ in recipe_names]
             _digest_cache.update(
                 {

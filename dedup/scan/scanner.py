@@ -35,7 +35,7 @@ from dedup.scan.roots import (
 from dedup.scan.session import Session
 from dedup.scan.workers import WorkerPool, count_processors
 from dedup.store.rows import ARTICLE, FAULT, GONE, FileStamp, RecordedFile
-from dedup.text import normalise, times
+from dedup.text import sanitise, times
 
 BATCH_FILES = 512
 BATCH_BYTES = 8_000_000
@@ -584,7 +584,7 @@ class Scan:
     def _set_activity(self, activity: str, first_file: CrawlFile, count: int) -> None:
         """Leave word of what is being done, should this process be killed."""
         self.session.database.lock.set_activity(
-            f"{activity} {count} files, {normalise.to_printable_path(first_file.path)} the first of them"
+            f"{activity} {count} files, {sanitise.to_printable_path(first_file.path)} the first of them"
         )
 
     def _settle_waiting(self) -> None:
@@ -641,7 +641,7 @@ class Scan:
         database = self.session.database
         absent_mounts = find_absent_mounts(database, directory)
         self.counts.absent_mounts += [
-            normalise.to_printable_path(os.path.join(directory.path, path)) for path in absent_mounts if path in mounts_with_missing
+            sanitise.to_printable_path(os.path.join(directory.path, path)) for path in absent_mounts if path in mounts_with_missing
         ]
         expired_mounts = [path for path in absent_mounts if path not in mounts_with_missing]
         if expired_mounts or (mounts_with_missing and mounts_with_missing - store.directories.absent_mounts(database, directory.id).keys()):
@@ -652,10 +652,10 @@ class Scan:
     def _record_folder_fault(self, directory: CrawlDirectory, folder: bytes, error: OSError) -> None:
         fault, is_new = unreadable_fault(error), not self._is_unreadable(directory, folder)
         with self.session.database.transaction() as transaction:
-            store.faults.replace(transaction, [(directory.id, folder, normalise.to_printable_path(folder), (fault,))], times.now())
+            store.faults.replace(transaction, [(directory.id, folder, sanitise.to_printable_path(folder), (fault,))], times.now())
         if is_new and self.report:
             self.report(
-                "fault, unreadable folder", f"fault: {normalise.to_printable_path(os.path.join(directory.path, folder))}: {fault.message}"
+                "fault, unreadable folder", f"fault: {sanitise.to_printable_path(os.path.join(directory.path, folder))}: {fault.message}"
             )
 
     def _is_unreadable(self, directory: CrawlDirectory, folder: bytes) -> bool:

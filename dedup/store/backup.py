@@ -43,7 +43,8 @@ from dedup.store.database import Database
 from dedup.store.lock import Lock, current_holder
 from dedup.store.ownership import require_dedup_database
 from dedup.text import times
-from dedup.text.normalise import to_printable_path
+from dedup.text.format import format_megabytes
+from dedup.text.sanitise import to_printable_path
 
 PAGES_PER_STEP = 2048
 """Pages of the database that are copied at a time: 8 MB."""
@@ -205,7 +206,8 @@ def _copy_database(source: sqlite3.Connection, part_path: str, fd: int, progress
     if free_bytes < page_bytes * page_count:  # told before the disk is full, which may be the database's own
         raise OSError(
             errno.ENOSPC,
-            f"it takes {page_bytes * page_count / 1e6:,.1f} MB, and {free_bytes / 1e6:,.1f} MB are free in {os.path.dirname(part_path)}",
+            f"it takes {format_megabytes(page_bytes * page_count)},"
+            f" and {format_megabytes(free_bytes)} are free in {os.path.dirname(part_path)}",
         )
     row_counts = _count_rows(source)
     target = sqlite3.connect(part_path, isolation_level=None)

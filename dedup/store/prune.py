@@ -11,6 +11,7 @@ from dedup.store import texts
 from dedup.store.database import Database, Row, Transaction, WritableDatabase
 from dedup.store.revisions import body_digest
 from dedup.store.rows import RetentionState
+from dedup.text.format import format_megabytes
 
 PAGES_PER_STEP = 1024
 """Pages that are given back at a time."""
@@ -134,7 +135,7 @@ def vacuum(database: Database) -> int:
     filesystem = os.statvfs(folder)
     if (available_bytes := filesystem.f_bavail * filesystem.f_frsize) < needed_bytes:
         raise NotEnoughSpaceError(
-            path=database.path, needed=f"{needed_bytes / 1e6:,.1f} MB", free=f"{available_bytes / 1e6:,.1f} MB", folder=folder
+            path=database.path, needed=format_megabytes(needed_bytes), free=format_megabytes(available_bytes), folder=folder
         )
     database.connection.set_progress_handler(lambda: 0, INTERRUPT_INSTRUCTIONS)  # where signals are heard
     try:

@@ -129,7 +129,7 @@ class _RunningDigest:
         return self._state.hexdigest()
 
 
-def escape_html(text: str) -> str:
+def escape_handlebars(text: str) -> str:
     """`text` as the crawler writes it: HTML-escaped by Handlebars' rules."""
     for character, reference in _ESCAPES.items():
         text = text.replace(character, reference)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -234,59 +233,3 @@ def shingles(normalised: str) -> frozenset[str]:
     if len(normalised) <= SHINGLE_CHARACTERS:
         return frozenset((normalised,)) if normalised else frozenset()
     return frozenset(normalised[i : i + SHINGLE_CHARACTERS] for i in range(len(normalised) - SHINGLE_CHARACTERS + 1))
-
-
-class _PrintableTable(dict[int, str]):
-    """A `str.translate` table that spells out what could steer a terminal or reorder a line."""
-
-    def __missing__(self, code: int) -> str:
-        # C*: controls, format characters (bidirectional overrides among them), surrogates, private use, unassigned;
-        # Zl, Zp: line and paragraph separators. Zero-width joiners are part of scripts and emoji and stay.
-        is_unsafe = unicodedata.category(chr(code)) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") and code not in (
-            0x200C,
-            0x200D,
-        )
-        escaped = chr(code)
-        if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as Python keeps it in names and arguments
-            escaped = f"\\x{code - 0xDC00:02x}"
-        elif is_unsafe:
-            escaped = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-        self[code] = escaped
-        return escaped
-
-
-_PRINTABLE_TABLE = _PrintableTable()
-
-
-def to_printable(text: str) -> str:
-    """`text` on one line, with every character that could steer a terminal spelt out (`\\x1b`, `\\u202e`)."""
-    return text if text.isprintable() else text.translate(_PRINTABLE_TABLE)
-
-
-def to_printable_path(path: bytes) -> str:
-    """A path's bytes as text for people: UTF-8 where it is, bytes that are not and control characters as `\\xNN`."""
-    return to_printable(path.decode("utf-8", "backslashreplace"))
-
-
-def to_printable_json(value: Any, indent: int | None = None) -> str:
-    """JSON; characters that could steer a terminal are escaped, as JSON allows for any character."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return text if text.replace("\n", "").isprintable() else text.translate(_JSON_TABLE)
-
-
-class _JsonTable(dict[int, str]):
-    """A `str.translate` table that escapes what could steer, but line ends, which stand between values only."""
-
-    def __missing__(self, code: int) -> str:
-        character = chr(code)
-        escaped = f"\\u{code:04x}" if code < 0x10000 else json.dumps(character)[1:-1]
-        self[code] = character if character == "\n" or to_printable(character) == character else escaped
-        return self[code]
-
-
-_JSON_TABLE = _JsonTable()
-
-
-def to_printable_block(text: str) -> str:
-    """Like `to_printable`, over several lines: line ends stay, a tab is four blanks."""
-    return "\n".join(line.replace("\t", "    ").translate(_PRINTABLE_TABLE) for line in text.split("\n"))

@@ -18,8 +18,8 @@ from dedup.reports.export.schema import SELECTION_SCHEMA, ExportTable, Row
 from dedup.similarity.clustering import MatchGraph, MatchLink
 from dedup.store import Database
 from dedup.store.export import CurrentArticleRow
-from dedup.text.normalise import to_printable_path
 from dedup.text.publishers import PublisherResolver
+from dedup.text.sanitise import to_printable_path
 
 SortKey = tuple[Any, ...]
 DROP_REASONS: dict[Relation, str] = {"exact": "the same text", "near": "nearly the same text", "copy": "it shares its passages"}
