@@ -198,7 +198,7 @@ class OutputFailedError(DedupError):
 
 
 class MissingExtraError(DedupError):
-    message = """{feature} needs {package}, which is not installed: pip install "/path/to/clone[{extra}]" brings it."""
+    message = """{feature} needs the package {package}, which is not installed. Run: pip install "crawl-dedup[{extra}]"."""
     exit_code = 2
 
 

@@ -71,15 +71,15 @@ def serve(options: CommonOptions, listen: str | None, open_browser: bool, output
 
 
 def open_dashboard(settings: Settings, *, log: bool = False) -> DashboardServer:
-    """The dashboard, listening. Raises WebError, WebExposedError, and DatabaseUnreadableError for what is no database of dedup."""
-    from dedup.errors import WebError
+    """The dashboard, listening. Raises WebError, WebExposedError, MissingExtraError, and DatabaseUnreadableError
+    for what is no database of dedup."""
+    from dedup.extras import require_extra
     from dedup.store.ownership import require_dedup_database
 
     require_dedup_database(settings.database.path)
-    try:
-        from dedup.web.server import DashboardServer
-    except ImportError as error:
-        raise WebError(listen=settings.web.listen, problem=f"{error.name} is not installed; install dedup[web]") from error
+    require_extra("web")
+    from dedup.web.server import DashboardServer
+
     return DashboardServer(settings, log=log)
 
 
