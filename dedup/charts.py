@@ -155,8 +155,7 @@ def _column_elements(column: ChartColumn, index: int, column_count: int, top: in
     left, stacked_height = index * slot + (slot - width) / 2, 0.0
     elements = [
         f"<g><title>{escape_html(column.tooltip)}</title>",
-        f'<rect class="reach" x="{_format_number(index * slot)}%" y="{_TOP_MARGIN}" width="{_format_number(slot)}%"'
-        f' height="{_PLOT_HEIGHT}"/>',
+        f'<rect class="reach" x="{_format_number(index * slot)}%" y="{_TOP_MARGIN}" width="{_format_number(slot)}%" height="{_PLOT_HEIGHT}"/>',
     ]
     for series, value in enumerate(column.values, 1):
         bar_height = _PLOT_HEIGHT * value / top

@@ -35,7 +35,7 @@ from dedup.errors import (
     DedupError,
     RestoreFailedError,
 )
-from dedup.files.atomic import PART_PREFIX, SQLITE_SUFFIXES, create_part, sync_folder
+from dedup.files.atomic import PART_PREFIX, SQLITE_SUFFIXES, PartFile, copy_ownership, create_part, sync_folder
 from dedup.files.protected import ProtectedFiles
 from dedup.store import schema, statistics, wal
 from dedup.store.connection import connect, connect_readonly, refuse_unknown_version
@@ -143,11 +143,11 @@ def restore(database: str, backup: str, *, progress: ProgressCallback = _ignore_
             source, uuid = stack.enter_context(_open_source(backup))
             partial = stack.enter_context(create_part(os.path.dirname(database_path)))
             row_counts = _copy_database(source, partial.path, partial.fd, progress)
-            _copy_ownership(partial.fd, database_path)
+            copy_ownership(partial.fd, database_path)  # so that the daemon may still write to it
             _sync_to_disk(partial.fd)
             result = replace(_check_copy(partial.path, uuid, row_counts, progress, restore_error), path=database_path)
             with _exclusive_access(database_path):
-                previous_files = _swap_into_place(partial.path, database_path)
+                previous_files = _swap_into_place(partial, database_path)
         except DatabaseUnreadableError as error:
             raise restore_error(error.facts["problem"]) from error
         except (sqlite3.Error, OSError) as error:
@@ -316,15 +316,6 @@ def _sync_to_disk(fd: int) -> None:
 # In the database's place
 
 
-def _copy_ownership(fd: int, path: str) -> None:
-    """Give a file the owner and the permissions of what it will replace, so that the daemon may still write to it."""
-    with suppress(FileNotFoundError):
-        existing = os.stat(path)
-        with suppress(PermissionError):
-            os.fchown(fd, existing.st_uid, existing.st_gid)
-        os.fchmod(fd, stat.S_IMODE(existing.st_mode))
-
-
 @contextmanager
 def _exclusive_access(path: str) -> Iterator[None]:
     """Nobody has the database open, nor opens it within the block. Whoever had it open would remove its log by name when leaving,
@@ -345,7 +336,7 @@ def _exclusive_access(path: str) -> Iterator[None]:
         os.close(fd)
 
 
-def _swap_into_place(part_path: str, database_path: str) -> tuple[str, ...]:
+def _swap_into_place(part: PartFile, database_path: str) -> tuple[str, ...]:
     """Rename a file over the database, which is kept under another name, and its log under that name alone, so that the file has
     none beside it. All is as it was where that fails. Gives the new names."""
     base = name = f"{database_path}.damaged-{times.now()[:19].replace('-', '').replace(':', '')}Z"
@@ -362,9 +353,9 @@ def _swap_into_place(part_path: str, database_path: str) -> tuple[str, ...]:
             with suppress(FileNotFoundError):
                 os.rename(database_path + end, name + end)
         sync_folder(database_path)
-        os.replace(part_path, database_path)
+        part.move_to(database_path)
     except BaseException:
-        if os.path.lexists(part_path):  # else it has taken the place, and somebody interrupted after that
+        if os.path.lexists(part.path):  # else it has taken the place, and somebody interrupted after that
             for end in SQLITE_SUFFIXES:
                 with suppress(OSError):  # that was not renamed yet
                     os.rename(name + end, database_path + end)
@@ -374,7 +365,6 @@ def _swap_into_place(part_path: str, database_path: str) -> tuple[str, ...]:
                 else:
                     os.rename(name, database_path)
         raise
-    sync_folder(database_path)
     return tuple(path for path in (name, *(name + end for end in SQLITE_SUFFIXES)) if os.path.lexists(path))
 
 

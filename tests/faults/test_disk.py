@@ -247,7 +247,7 @@ def test_a_file_system_that_breaks_is_told_and_let_go_of_and_all_is_found_once_i
         getattr(image, how)()
         daemon.wait_for_log("dedup.db.health cannot be written")  # nothing else had to be
         told = _check(daemon)
-        assert f"the file system mounted on {image.place} met an error and takes no more writing; stop, have it checked" in told or (
+        assert f"the file system mounted on {image.place} failed and refuses writing; stop dedup, check the file system" in told or (
             f"the file system mounted on {image.place} is read-only" in told
         )
         for a in articles[BEFORE:]:
