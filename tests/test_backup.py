@@ -500,7 +500,7 @@ def test_a_copy_that_the_disk_spoilt_is_found_out(folder: Path, monkeypatch: pyt
 
     monkeypatch.setattr(backup, "_sync_to_disk", spoil)
     with unchanged(folder / "kept.db", folder / "dedup.db"):
-        refused(folder, "backup", "kept.db", code=3, told="did not pass its check")
+        refused(folder, "backup", "kept.db", code=3, told="failed its check")
         refused(folder, "restore", "kept.db", code=3, told="The database")
     assert [name for name in beside(folder / "dedup.db") if "damaged" in name] == []
 

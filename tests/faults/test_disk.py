@@ -313,7 +313,7 @@ def test_another_database_in_place_of_the_one_that_was_opened_ends_it(crawl: Pat
     with watching(crawl, db) as daemon:
         other.rename(db)
         assert daemon.wait(60) == 3
-        assert f"Another file lies at {db} than the database that was opened" in daemon.log.decode()
+        assert f"The database {db} was replaced by another file while it was open" in daemon.log.decode()
         assert b"Traceback" not in daemon.log
 
 
