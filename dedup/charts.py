@@ -155,18 +155,21 @@ def _column_elements(column: ChartColumn, index: int, column_count: int, top: in
     left, stacked_height = index * slot + (slot - width) / 2, 0.0
     elements = [
         f"<g><title>{escape_html(column.tooltip)}</title>",
-        f'<rect class="reach" x="{_format_number(index * slot)}%" y="{_TOP_MARGIN}" width="{_format_number(slot)}%" height="{_PLOT_HEIGHT}"/>',
+        _rect_element("reach", index * slot, _TOP_MARGIN, slot, _PLOT_HEIGHT),
     ]
     for series, value in enumerate(column.values, 1):
         bar_height = _PLOT_HEIGHT * value / top
         if value:
             y = _BASELINE - stacked_height - bar_height
-            elements.append(
-                f'<rect class="s{series}" x="{_format_number(left)}%" y="{_format_number(y)}" width="{_format_number(width)}%"'
-                f' height="{_format_number(bar_height)}"/>'
-            )
+            elements.append(_rect_element(f"s{series}", left, y, width, bar_height))
         stacked_height += bar_height
     return [*elements, "</g>"]
+
+
+def _rect_element(css_class: str, x: float, y: float, width: float, height: float) -> str:
+    """`x` and `width` in percent, `y` and `height` in pixels."""
+    left, top = _format_number(x), _format_number(y)
+    return f'<rect class="{css_class}" x="{left}%" y="{top}" width="{_format_number(width)}%" height="{_format_number(height)}"/>'
 
 
 def _grid_elements(top: int) -> list[str]:

@@ -70,9 +70,7 @@ class DirectoryContainsError(DedupError):
 
 
 class DirectoryMovedError(DedupError):
-    message = (
-        "{new} holds the files of {old}, which no longer exists; run 'dedup roots move {old} {new}' or 'dedup roots forget {old}'."
-    )
+    message = "{new} holds the files of {old}, which no longer exists; run 'dedup roots move {old} {new}' or 'dedup roots forget {old}'."
 
     exit_code = 2
 
@@ -223,21 +221,15 @@ class DatabaseLockLostError(DedupError):
 
 
 class WalLostError(DedupError):
-    message = (
-        "{log} was removed or replaced while the database {path} was open. All commits are in the database; it must be reopened."
-    )
+    message = "{log} was removed or replaced while the database {path} was open. All commits are in the database; it must be reopened."
 
 
 class WalTruncatedError(WalLostError):
-    message = (
-        "{log} was truncated while the database {path} was open: commits since the last checkpoint are lost. Scan again."
-    )
+    message = "{log} was truncated while the database {path} was open: commits since the last checkpoint are lost. Scan again."
 
 
 class DatabaseReplacedError(DedupError):
-    message = (
-        "The database {path} was replaced by another file while it was open; writing to the old one has stopped. Start dedup again."
-    )
+    message = "The database {path} was replaced by another file while it was open; writing to the old one has stopped. Start dedup again."
 
 
 class SqliteTooOldError(DedupError):
