@@ -84,7 +84,7 @@ def render_columns(title: str, description: str, columns: Sequence[ChartColumn],
 
 
 def render_step_lines(title: str, description: str, lines: Sequence[StepLine], ticks: Sequence[AxisTick]) -> str:
-    """Return a chart of the first `MAX_SERIES` lines, each in a class of its own, or an empty text without lines."""
+    """Return a chart of the first `MAX_SERIES` lines, each in its own class, or an empty text without lines."""
     if not lines:
         return ""
     top = round_up_axis(max(number for line in lines for _, number in line.points))

@@ -122,7 +122,7 @@ def replace_atomically(path: str, check: ReplaceCheck = _allow_any, *, mode: int
 
 @contextmanager
 def _open_existing(folder_fd: int, name: str) -> Iterator[int | None]:
-    """A readable descriptor of the file of that name; None if there is none. Raises OSError for anything but a regular file."""
+    """A readable descriptor of the file of that name; None if it does not exist. Raises OSError for anything but a regular file."""
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder_fd)
     except FileNotFoundError:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from dedup.files.atomic import DATABASE_SUFFIXES
+from dedup.files.secure import parent_folders
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 """The first bytes of every SQLite database (https://www.sqlite.org/fileformat2.html)."""
@@ -61,7 +62,7 @@ class _ResolvedPath:
     def __init__(self, real_path: str) -> None:
         self._real_path = real_path
         self._identity = _file_identity(real_path)
-        self._parent_identities = {identity for folder in _parent_folders(real_path) if (identity := _file_identity(folder)) is not None}
+        self._parent_identities = {identity for folder in parent_folders(real_path) if (identity := _file_identity(folder)) is not None}
 
     def is_at(self, path: str) -> bool:
         """Return whether `path` names the same file, by its name or as a link of either kind."""
@@ -83,14 +84,8 @@ def _database_files(database: str) -> Iterator[str]:
     yield from (real + suffix for suffix in ("", *DATABASE_SUFFIXES))
 
 
-def _parent_folders(path: str) -> Iterator[str]:
-    while (parent := os.path.dirname(path)) != path:
-        yield parent
-        path = parent
-
-
 def _file_identity(path: str) -> tuple[int, int] | None:
-    """(device, inode) of a file; None if there is none."""
+    """(device, inode) of a file; None if it does not exist."""
     with suppress(OSError):
         status = os.stat(path)
         return status.st_dev, status.st_ino

@@ -39,12 +39,12 @@ def ensure_private_folder(path: str) -> bool:
 
 
 def find_world_writable(path: str) -> str | None:
-    """Return the file, or the nearest folder above it, that every user may write to; None if there is none.
+    """Return the file, or the nearest folder above it, that every user may write to; else None.
 
     A sticky folder such as /tmp does not count: users cannot replace each other's files there.
     """
     real = os.path.realpath(path)
-    for candidate in (real, *_parent_folders(real)):
+    for candidate in (real, *parent_folders(real)):
         try:
             mode = os.stat(candidate).st_mode
         except OSError:
@@ -54,7 +54,8 @@ def find_world_writable(path: str) -> str | None:
     return None
 
 
-def _parent_folders(path: str) -> Iterator[str]:
+def parent_folders(path: str) -> Iterator[str]:
+    """Yield the folders above `path`, innermost first, up to `/`."""
     while (parent := os.path.dirname(path)) != path:
         yield parent
         path = parent
@@ -63,7 +64,7 @@ def _parent_folders(path: str) -> Iterator[str]:
 def _missing_folders(path: str) -> list[str]:
     """The missing folders on the way to `path`, itself included, outermost first."""
     missing: list[str] = []
-    for folder in (path, *_parent_folders(path)):
+    for folder in (path, *parent_folders(path)):
         if os.path.lexists(folder):
             break
         missing.append(folder)

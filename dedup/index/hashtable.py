@@ -15,10 +15,10 @@ import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import TypeVar
 
 import numpy as np
+from more_itertools import chunked
 from numpy.typing import NDArray
 
 from dedup.errors import TooManyTextsError
@@ -292,9 +292,8 @@ def find_mismatch(state: TableState, uuid: bytes, recipe: bytes, last_text_of: C
 def _catch_up(
     table: HashTable, rows: Iterable[_Row], add: Callable[[HashTable, Sequence[_Row]], None], progress: Callable[[int], None]
 ) -> int:
-    remaining = iter(rows)
     added = 0
-    while chunk := list(islice(remaining, _ROWS_PER_CHUNK)):
+    for chunk in chunked(rows, _ROWS_PER_CHUNK):
         jit.count_work(len(chunk))
         add(table, chunk)
         table.commit(NO_COMMIT, chunk[-1][0])

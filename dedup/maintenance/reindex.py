@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 from typing import Any
+
+from more_itertools import chunked
 
 from dedup import store
 from dedup.changes import ClassificationRules
@@ -115,8 +116,7 @@ def _match_all(
         store.texts.clear_signature(transaction, text.id)
         counts["failed"] += 1
 
-    rows = store.texts.all_with_body(transaction)
-    while texts := list(islice(rows, CHUNK)):
+    for texts in chunked(store.texts.all_with_body(transaction), CHUNK):
         counts["matches"] += sum(isolate_failures(texts, match_batch, skip_text))
         counts["texts"] += len(texts)
         progress(len(texts))
@@ -209,8 +209,7 @@ def reclassify_changes(
         require_text_error(transaction, error)
         log_error_once(error, f"classifying the changes of {sanitise.to_printable(store.pages.url(transaction, page))}")
 
-    remaining_pages = iter(pages)
-    while batch := list(islice(remaining_pages, CHUNK)):
+    for batch in chunked(pages, CHUNK):
         isolate_failures(batch, reclassify_batch, log_failure)
         progress(len(batch))
 

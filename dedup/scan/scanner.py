@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
+from more_itertools import chunked
+
 from dedup import store
 from dedup.files.descriptors import is_exhausted
 from dedup.files.nofollow import NoFollowTree, find_barrier
@@ -612,8 +614,8 @@ class Scan:
         is not now, or something is mounted over them. `is_whole`: the whole directory was walked."""
         database = self.session.database
         mounts_with_missing: set[bytes] = set()
-        for start in range(0, len(missing_ids), BATCH_FILES):
-            rows = store.files.paths(database, missing_ids[start : start + BATCH_FILES])
+        for batch in chunked(missing_ids, BATCH_FILES):
+            rows = store.files.paths(database, batch)
             with NoFollowTree() as tree:
                 folders_by_file = {
                     file: f

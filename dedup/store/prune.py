@@ -6,6 +6,8 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator
 
+from more_itertools import chunked
+
 from dedup.errors import NotEnoughSpaceError
 from dedup.store import texts
 from dedup.store.database import Database, Row, Transaction, WritableDatabase
@@ -103,7 +105,7 @@ def remove_from_indexes(transaction: Transaction, texts: Collection[int]) -> Non
     transaction.execute_many("UPDATE texts SET signature = NULL WHERE id = ?", ids)
     transaction.execute_many("DELETE FROM text_fingerprints WHERE text_id = ?", ids)
     transaction.execute_many("DELETE FROM followers WHERE leader_id = ?", ids)
-    for chunk in (ids[i : i + PAGES_PER_STEP] for i in range(0, len(ids), PAGES_PER_STEP)):  # no index has them by this: all at once
+    for chunk in chunked(ids, PAGES_PER_STEP):  # no index has them by this: all at once
         transaction.execute(f"DELETE FROM followers WHERE follower_id IN ({', '.join('?' * len(chunk))})", *(t for (t,) in chunk))
 
 

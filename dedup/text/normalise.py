@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 SHINGLE_CHARACTERS = 5
 """Characters in a shingle."""
 MAX_BATCH_CHARACTERS = 1_000_000
-"""Characters of a batch; a single longer text is a batch of its own."""
+"""Characters of a batch; a longer text is a batch by itself."""
 
 
 def is_storable(value: object) -> bool:

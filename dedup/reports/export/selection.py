@@ -87,7 +87,8 @@ class KeepRule:
 
     def sort_key(self, article: CurrentArticleRow) -> SortKey:
         """Articles in the order in which they are kept rather; no two are equal."""
-        positions = (n for n, name in enumerate(self.prefer) if self.publishers.is_published_by(name, article.publisher, article.oid, article.url))
+        is_published_by = self.publishers.is_published_by
+        positions = (n for n, name in enumerate(self.prefer) if is_published_by(name, article.publisher, article.oid, article.url))
         rank = next(positions, len(self.prefer)) if self.prefer else 0
         return article.check_status == "mismatched", rank, *KEEP_ORDERS[self.order](article), article.url
 
