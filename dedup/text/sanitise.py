@@ -9,7 +9,7 @@ Crawled text is hostile. Each sink below has one function and one table; nothing
 | CSV | `format_csv_cell`, `format_csv_row` | the same characters, and spreadsheet formulas |
 | chat message, mail header | `to_one_line` | the same characters, line ends, and mentions such as `@everyone` |
 | Markdown | `escape_markdown`, `escape_markdown_line`, `escape_markdown_cell` | markup and entities |
-| HTML | `escape_html`, `finalize_html` | markup; `finalize_html` also what a terminal would obey |
+| HTML | `escape_html`, `escape_script`, `finalize_html` | markup; `finalize_html` also control characters |
 | link | `is_linkable_url`, `escape_mentions` | anything but an http(s) address |
 """
 
@@ -186,6 +186,11 @@ _HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
 def escape_html(text: str) -> str:
     """Escape `text` for HTML content and quoted attributes."""
     return html.escape(text)
+
+
+def escape_script(json_text: str) -> str:
+    """Escape JSON for a `<script>` element, so that no tag or comment begins in it."""
+    return json_text.replace("<", "\\u003c")
 
 
 def finalize_html(value: Any) -> Any:

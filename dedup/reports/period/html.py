@@ -18,7 +18,7 @@ from dedup.charts import AxisTick, ChartColumn, StepLine
 from dedup.reports.period.statistics import ClusterGrowth, PeriodStatistics
 from dedup.reports.period.tables import ReportCell, articles_by_time, format_delay_range, report_heading, report_sections
 from dedup.text.format import format_duration
-from dedup.text.sanitise import finalize_html, is_linkable_url, language_tag, to_printable, truncate
+from dedup.text.sanitise import escape_script, finalize_html, is_linkable_url, language_tag, to_printable, truncate
 
 MAX_COLUMNS = 96
 """Columns of the picture of hours at most."""
@@ -61,7 +61,7 @@ def render_page(statistics: PeriodStatistics, statistics_json: str) -> Iterator[
         },
         style=Markup(style),  # noqa: S704  it is ours
         style_digest=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-        statistics=Markup(statistics_json.replace("<", "\\u003c")),  # noqa: S704  neither a tag nor a comment begins in it
+        statistics=Markup(escape_script(statistics_json)),  # noqa: S704  it escapes
     )
     yield "\n"
 
