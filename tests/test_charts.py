@@ -24,7 +24,7 @@ points = st.lists(st.tuples(st.floats(-1, 2), st.integers(0, 10**6)), min_size=1
 def parsed(svg: str) -> Tree.Element:
     root = Tree.fromstring(svg)
     for element in root.iter():
-        assert element.tag in {"svg", "title", "desc", "g", "rect", "line", "text", "path"}
+        assert element.tag in {"svg", "title", "desc", "g", "rect", "line", "text", "path", "circle"}
         assert "style" not in element.attrib
         assert not any("href" in name or name.startswith("on") for name in element.attrib)
     return root
