@@ -200,7 +200,7 @@ class OutputFailedError(DedupError):
 
 
 class MissingExtraError(DedupError):
-    message = """{feature} needs the package {package}, which is not installed. Run: pip install "crawl-dedup[{extra}]"."""
+    message = """{feature} needs the package {package}, which is not installed; run: pip install "crawl-dedup[{extra}]\""""
     exit_code = 2
 
 
@@ -233,7 +233,7 @@ class DatabaseReplacedError(DedupError):
 
 
 class SqliteTooOldError(DedupError):
-    message = "SQLite {version} is too old; dedup needs {needed} or newer (STRICT tables)."
+    message = "SQLite {version} is too old; install {needed} or newer (dedup needs STRICT tables)."
 
 
 class RecipeChangedError(DedupError):
@@ -241,7 +241,7 @@ class RecipeChangedError(DedupError):
 
 
 class UnknownPageError(DedupError):
-    message = "The database has no page for {page}."
+    message = "The database has no page for {page}; name it by its URL or by the path of a recorded file."
 
 
 class AmbiguousPageError(DedupError):

@@ -19,7 +19,7 @@ def test_a_missing_package_is_named_with_the_command_that_installs_it(extra: Ext
     monkeypatch.setitem(sys.modules, packages[0], None)
     with pytest.raises(MissingExtraError) as raised:
         require_extra(extra)
-    assert str(raised.value).startswith(f"{feature} needs the package {packages[0]}, which is not installed.")
+    assert str(raised.value).startswith(f"{feature} needs the package {packages[0]}, which is not installed; run: ")
     assert f'pip install "crawl-dedup[{extra}]"' in str(raised.value)
 
 
