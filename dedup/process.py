@@ -1,6 +1,6 @@
-"""The process around the command line: standard streams that are closed or cannot be written, the umask, the encoding of arguments.
+"""Prepare the process for the command line: closed or unwritable standard streams, the umask, the encoding of arguments.
 
-It is made fit to work in before anything is opened or written.
+This happens before any file is opened or written.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _UTF8_VARIABLE = "PYTHONUTF8"
 
 
 def prepare() -> None:
-    """Make this process fit to work in. Where the locale knows ASCII alone, its program is started again in its place, in UTF-8."""
+    """Prepare this process. If its locale supports only ASCII, the program is executed again in UTF-8 mode."""
     _keep_owner_permissions()
     _open_missing_streams()
     _ensure_utf8()
@@ -27,20 +27,24 @@ def prepare() -> None:
 
 
 def enable_fault_handler() -> None:
-    """Write what every thread was doing to standard error when a signal such as SIGBUS or SIGSEGV ends this process. A file that is
-    truncated by something else while it is mapped ends it so."""
+    """Write the stack of every thread to standard error when a signal such as SIGBUS or SIGSEGV ends this process.
+
+    SIGBUS occurs when another process truncates a file that is mapped here.
+    """
     with contextlib.suppress(OSError, ValueError):
         faulthandler.enable(2)
 
 
 def _keep_owner_permissions() -> None:
-    """A umask says what others may not do; what it takes from the owner would keep the program from its own files."""
+    """Ignore the owner bits of the umask, which would deny the program access to its own files."""
     os.umask(os.umask(0o077) & 0o077)
 
 
 def _open_missing_streams() -> None:
-    """A closed standard stream leads nowhere; else the first file that is opened would take its number, and what is meant for the
-    stream would be written into it."""
+    """Open closed standard streams on /dev/null.
+
+    Otherwise the next file that is opened would get the stream's number, and output for the stream would be written into it.
+    """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
             os.fstat(number)
@@ -54,15 +58,14 @@ def _open_missing_streams() -> None:
 
 
 def _ensure_utf8() -> None:
-    """Arguments and names of files are UTF-8 whatever the locale is, as those of the configuration are. Python decides that once, when
-    it starts."""
+    """Decode arguments and file names as UTF-8 in an ASCII locale too, like the configuration. Python decides that when it starts."""
     if sys.getfilesystemencoding().lower() in _ASCII_ENCODINGS and os.environ.get(_UTF8_VARIABLE) != "1" and sys.executable:
         os.environ[_UTF8_VARIABLE] = "1"
         os.execv(sys.executable, [sys.executable, "-X", "utf8=1", *sys.orig_argv[1:]])  # noqa: S606  this program
 
 
 class _StandardOutput(io.FileIO):
-    """Standard output, whose errors name it."""
+    """Standard output; its errors have `standard output` as their file name."""
 
     def write(self, data: object) -> int:
         try:
@@ -72,7 +75,7 @@ class _StandardOutput(io.FileIO):
 
 
 class _StandardError(io.FileIO):
-    """Standard error: what cannot be said there is no reason to leave work undone."""
+    """Standard error; errors of writing to it are ignored, so that they do not stop work."""
 
     def write(self, data: object) -> int:
         try:
@@ -82,12 +85,12 @@ class _StandardError(io.FileIO):
 
 
 def _wrap_stream(original: TextIO, raw_file: io.FileIO) -> TextIO:
-    """A stream like the given one, over `raw_file`."""
+    """Return a text stream over `raw_file` with the encoding and buffering of `original`."""
     text_stream = original if isinstance(original, io.TextIOWrapper) else None
     return io.TextIOWrapper(
         io.BufferedWriter(raw_file),
         encoding=original.encoding,
-        errors="backslashreplace",  # a terminal whose encoding lacks a character is no reason to stop
+        errors="backslashreplace",  # for terminals whose encoding lacks a character
         line_buffering=text_stream is None or text_stream.line_buffering,
         write_through=text_stream is not None and text_stream.write_through,
     )

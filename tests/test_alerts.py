@@ -90,7 +90,7 @@ def test_list_and_show_tell_what_became_of_each(here: Path) -> None:
 def test_an_alert_that_is_not_there_is_told_in_a_line(here: Path, name: str) -> None:
     ran = run(configured(here, "http://127.0.0.1/"), "alerts", "show", name)
     assert ran.code == 2
-    assert ran.err.startswith("dedup: No alert is called")
+    assert ran.err.startswith("dedup: There is no alert named")
 
 
 def test_retry_sends_anew_what_was_given_up_and_nothing_that_was_taken(here: Path) -> None:
@@ -128,7 +128,7 @@ def test_test_needs_no_database_and_says_whether_the_channel_took_it(tmp_path: P
         refused = run(tmp_path, "alerts", "test", "hook")
         assert (refused.code, refused.err) == (3, "dedup: Channel hook: the server answered 503 Service Unavailable\n")
     unknown = run(tmp_path, "alerts", "test", "hok")
-    assert (unknown.code, unknown.err) == (2, "dedup: No channel is called hok; the configuration has hook, feed.\n")
+    assert (unknown.code, unknown.err) == (2, "dedup: There is no channel named hok; the configuration has hook, feed.\n")
     assert not (tmp_path / "dedup.db").exists()
     (tmp_path / "feed").mkdir()
     assert run(tmp_path, "alerts", "test", "feed").code == 0

@@ -241,25 +241,19 @@ def test_two_backups_at_once_are_both_whole(folder: Path) -> None:
 
 def test_it_is_on_the_disk_before_it_takes_the_place_of_an_earlier_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     happened: list[str] = []
-    fsync, replace, rename = os.fsync, os.replace, os.rename
+    fsync, replace = os.fsync, os.replace
 
     def synced(fd: int) -> None:
         happened.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file")
         fsync(fd)
 
-    def replaced(one: str, other: str) -> None:
+    def replaced(one: str, other: str, **folders: int) -> None:
         happened.append("replace")
-        replace(one, other)
-
-    def renamed(one: str, other: str, **folders: int) -> None:
-        happened.append("replace")
-        rename(one, other, **folders)
+        replace(one, other, **folders)
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "replace", replaced)
-    with monkeypatch.context() as within:
-        within.setattr(os, "rename", renamed)
-        backup.write(str(folder / "dedup.db"), str(folder / "kept.db"))
+    backup.write(str(folder / "dedup.db"), str(folder / "kept.db"))
     assert happened == ["file", "replace", "folder"]
     happened.clear()
     backup.restore(str(folder / "dedup.db"), str(folder / "kept.db"))
@@ -506,7 +500,7 @@ def test_a_copy_that_the_disk_spoilt_is_found_out(folder: Path, monkeypatch: pyt
 
     monkeypatch.setattr(backup, "_sync_to_disk", spoil)
     with unchanged(folder / "kept.db", folder / "dedup.db"):
-        refused(folder, "backup", "kept.db", code=3, told="did not pass its check")
+        refused(folder, "backup", "kept.db", code=3, told="failed its check")
         refused(folder, "restore", "kept.db", code=3, told="The database")
     assert [name for name in beside(folder / "dedup.db") if "damaged" in name] == []
 

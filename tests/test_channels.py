@@ -433,7 +433,7 @@ def test_slack_calls_nobody_and_shows_no_link_by_another_name(monkeypatch: pytes
 
 def test_without_apprise_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
-    assert "install dedup[alerts]" in refused(ChannelConfig(kind="apprise", url="json://a.example"))
+    assert 'pip install "crawl-dedup[alerts]"' in refused(ChannelConfig(kind="apprise", url="json://a.example"))
 
 
 # Command

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dedup import charts
-from dedup.charts import AxisTick, ChartColumn, StepLine
+from dedup.charts import AxisTick, ChartColumn, StepLine, TimelinePoint
 
 ATTACK = '</svg><script>alert(1)</script>"\' onload="alert(1)" & <img src=x>'
 
@@ -24,7 +24,7 @@ points = st.lists(st.tuples(st.floats(-1, 2), st.integers(0, 10**6)), min_size=1
 def parsed(svg: str) -> Tree.Element:
     root = Tree.fromstring(svg)
     for element in root.iter():
-        assert element.tag in {"svg", "title", "desc", "g", "rect", "line", "text", "path"}
+        assert element.tag in {"svg", "title", "desc", "g", "rect", "line", "text", "path", "circle"}
         assert "style" not in element.attrib
         assert not any("href" in name or name.startswith("on") for name in element.attrib)
     return root
@@ -97,3 +97,16 @@ def test_nothing_makes_no_picture() -> None:
 @pytest.mark.parametrize("kind", ["columns", "steps"])
 def test_a_swatch_is_a_picture_too(kind: str) -> None:
     assert parsed(charts.render_swatch(1, kind)).get("aria-hidden") == "true"
+
+
+def test_a_timeline_joins_the_filled_points_in_order() -> None:
+    times = ("2026-03-02T00:00:00+00:00", "2026-03-02T06:00:00+00:00", "2026-03-02T12:00:00+00:00")
+    points = [TimelinePoint(times[0], 1, "<1>"), TimelinePoint(times[1], 1, "2", is_filled=False), TimelinePoint(times[2], 2, "3")]
+    root = parsed(charts.render_timeline("a <title>", "", points, 2))
+    assert [(c.get("cx"), c.get("class"), c.findtext("title")) for c in root.iter("circle")] == [
+        ("6.00%", "full", "<1>"),
+        ("52.00%", "hollow", "2"),
+        ("98.00%", "full", "3"),
+    ]
+    assert [line.get("class") for line in root.iter("line")] == ["lane", "lane", "run", "step"]
+    assert charts.render_timeline("title", "", [], 1) == charts.render_timeline("title", "", points, charts.MAX_ROWS + 1) == ""

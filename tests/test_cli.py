@@ -423,7 +423,7 @@ def test_an_id_that_several_pages_carry(scanned: Path, name: str) -> None:
 def test_a_page_that_is_not_there(scanned: Path, name: str, wanted: str | bytes) -> None:
     ran = run(scanned, name, wanted)
     assert ran.code == 3
-    assert ran.err.startswith("dedup: The database holds no page for ")
+    assert ran.err.startswith("dedup: The database has no page for ")
     assert ran.err.count("\n") == 1
 
 

@@ -142,7 +142,7 @@ def test_parquet_wants_a_file_and_pyarrow(sampled: Sampled, tmp_path: Path, monk
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     ran = sampled("export", "articles", "-f", "parquet", "-o", tmp_path / "a.parquet")
     assert ran.code == 2
-    assert 'pip install "/path/to/clone[parquet]"' in ran.err
+    assert 'pip install "crawl-dedup[parquet]"' in ran.err
     assert os.listdir(tmp_path) == []
 
 

@@ -28,8 +28,8 @@ PACKAGE = TOP / "dedup"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 LAYERS = (
-    ("errors", "model", "heartbeat", "process", "log_limits", "charts", "text", "files"),
-    ("similarity", "changes", "rules", "formats", "http_server"),
+    ("errors", "model", "heartbeat", "process", "log_capture", "log_limits", "text", "files"),
+    ("charts", "extras", "similarity", "changes", "rules", "formats", "http_server"),
     ("config", "index", "store"),
     ("matching", "search", "alerts"),
     ("scan",),

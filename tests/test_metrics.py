@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dedup.daemon import metrics
 from dedup.daemon.health_file import Degradation
-from dedup.errors import MetricsError
+from dedup.errors import MetricsError, MissingExtraError
 from dedup.scan.counts import ScanCounts
 from tests.alerting import free_port
 from tests.crawl import Made
@@ -69,5 +69,8 @@ def test_without_the_package_or_the_port_it_says_so(tmp_path: Path) -> None:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(MetricsError, match="in use"):
             metrics.serve_metrics(listen, lambda: replace(REPORT, degraded=(Degradation("absent", REPORT.at, ""),)), "x.db")
-    with mock.patch.dict("sys.modules", {"prometheus_client": None}), pytest.raises(MetricsError, match=r"install dedup\[metrics\]"):
+    with (
+        mock.patch.dict("sys.modules", {"prometheus_client": None}),
+        pytest.raises(MissingExtraError, match=r"install \"crawl-dedup\[metrics\]\""),
+    ):
         metrics.serve_metrics("127.0.0.1:1", lambda: REPORT, "x.db")

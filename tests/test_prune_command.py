@@ -608,7 +608,7 @@ def test_a_rewriting_that_finds_no_room_says_how_much_it_takes(db: Path, monkeyp
     monkeypatch.setattr(os, "statvfs", full)
     ran = run(db.parent, "prune", "--vacuum")
     assert (ran.code, ran.out) == (3, "")
-    assert re.fullmatch(r"dedup: Rewriting the database \S+ takes [\d.]+ MB of free room .* 0.0 MB are free in .*\n", ran.err)
+    assert re.fullmatch(r"dedup: Rewriting the database \S+ needs [\d.]+ MB of free space, and 0.0 MB are free in .*\n", ran.err)
     assert (rows(db), size(db)) == before
 
 

@@ -26,9 +26,10 @@ from hypothesis import strategies as st
 from dedup.reports.period import html, render
 from dedup.reports.period.render import CSV_COLUMNS
 from dedup.reports.period.statistics import EDIT_DELAY_HOURS
-from dedup.reports.period.tables import ReportCell, format_duration
+from dedup.reports.period.tables import ReportCell
 from dedup.reports.period.time_buckets import group_hours, local_hour
-from dedup.text.normalise import to_printable
+from dedup.text.format import format_duration
+from dedup.text.sanitise import to_printable
 from tests.conftest import Ran, Sampled, run
 from tests.crawl import Made, edited, words
 from tests.running import dump

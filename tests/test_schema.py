@@ -117,7 +117,7 @@ def test_a_database_of_a_development_version_is_refused(folder: Path, args: tupl
     ran = run(folder, *args)
     assert ran.code == (1 if args[0] == "doctor" else 3)
     told = ran.out + ran.err
-    assert "was written by a development version of dedup, before the first release, and cannot be migrated" in told
+    assert "was written by a version of dedup before the first release and cannot be migrated" in told
     assert "the crawl into a new database." in told
     assert args[0] == "doctor" or ran.err.count("\n") == 1
     with closing(made(folder / "dedup.db")) as connection:

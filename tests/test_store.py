@@ -64,7 +64,7 @@ def test_a_transaction_that_fails_leaves_nothing(db: Path) -> None:
 
 
 def test_errors_of_sqlite_leave_as_one_clear_line(db: Path) -> None:
-    with pytest.raises(errors.DatabaseFailedError, match="nothing was half recorded"), open_writable(str(db), "test") as database:
+    with pytest.raises(errors.DatabaseFailedError, match="no file was partly recorded"), open_writable(str(db), "test") as database:
         database.connection.execute("INSERT INTO pages (url) VALUES (NULL)")
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from dedup.text import normalise
+from dedup.text import normalise, sanitise
 
 ANY = st.text(st.characters(exclude_categories=["Cs"]))
 MARKS = st.text(st.sampled_from("\u0301\u0323\u0344\u0f73\u0f71\u05b0e가"), max_size=200)
@@ -152,9 +152,9 @@ STEERING = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 @settings(deadline=None)
 @example("\x1b[2J\x9b31m\u202eevil\u2028\r\n\t\x00\ud800\U000e0001")
 def test_what_is_shown_has_nothing_that_steers_a_terminal(raw: str) -> None:
-    shown = normalise.to_printable(raw)
+    shown = sanitise.to_printable(raw)
     assert not [c for c in shown if unicodedata.category(c) in STEERING and c not in "\u200c\u200d"]
-    assert normalise.to_printable(shown) == shown
+    assert sanitise.to_printable(shown) == shown
 
 
 @pytest.mark.parametrize(
@@ -169,22 +169,22 @@ def test_what_is_shown_has_nothing_that_steers_a_terminal(raw: str) -> None:
     ],
 )
 def test_only_steering_characters_are_spelt_out(raw: str, shown: str) -> None:
-    assert normalise.to_printable(raw) == shown
+    assert sanitise.to_printable(raw) == shown
 
 
 @given(st.binary())
 @settings(deadline=None)
 def test_any_path_can_be_shown_on_one_line(path: bytes) -> None:
-    shown = normalise.to_printable_path(path)
-    assert shown == normalise.to_printable(shown)
+    shown = sanitise.to_printable_path(path)
+    assert shown == sanitise.to_printable(shown)
 
 
 def test_bytes_of_a_path_that_are_not_utf8_are_spelt_out() -> None:
-    assert normalise.to_printable_path("기사\n".encode() + b"\xff.md") == "기사\\x0a\\xff.md"
+    assert sanitise.to_printable_path("기사\n".encode() + b"\xff.md") == "기사\\x0a\\xff.md"
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029")), min_size=1))
 @settings(deadline=None)
 def test_a_block_is_shown_line_by_line(lines: list[str]) -> None:
-    shown = normalise.to_printable_block("\n".join(lines) + "\n").rstrip("\n")
-    assert shown == "\n".join(normalise.to_printable(line.replace("\t", "    ")) for line in lines).rstrip("\n")
+    shown = sanitise.to_printable_block("\n".join(lines) + "\n").rstrip("\n")
+    assert shown == "\n".join(sanitise.to_printable(line.replace("\t", "    ")) for line in lines).rstrip("\n")

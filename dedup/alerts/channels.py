@@ -20,7 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Self
+from typing import IO
 from urllib.parse import unquote, urlsplit
 
 from dedup import __version__
@@ -29,7 +29,9 @@ from dedup.alerts.messages import Message
 from dedup.alerts.secrets import redact, resolve_secret
 from dedup.config import ChannelConfig
 from dedup.errors import ChannelError
+from dedup.extras import require_extra
 from dedup.files.protected import ProtectedFiles
+from dedup.log_capture import capture_log
 
 SIGNATURE_HEADER = "X-Dedup-Signature"
 """Header of a signed request: `t=<seconds since 1970>,v1=<hex of HMAC-SHA-256 over "<t>." and the body>`."""
@@ -106,46 +108,29 @@ class _SendRefusedError(Exception):
 
 
 def _send_apprise(channel: ChannelConfig, message: Message, _: float) -> None:
-    try:
-        from apprise import Apprise, AppriseAsset, NotifyFormat
-    except ImportError:
-        raise _SendRefusedError("Apprise is not installed; install dedup[alerts]") from None
+    require_extra("alerts")
+    from apprise import Apprise, AppriseAsset, NotifyFormat
+
     asset = AppriseAsset(app_id="dedup", app_desc="dedup", app_url="", async_mode=False)
-    with _LogCapture() as log_capture:
+    log_lines: list[str] = []
+    own_thread = threading.get_ident()
+
+    def on_record(record: logging.LogRecord) -> None:
+        if record.thread == own_thread:
+            log_lines.append(record.getMessage())
+
+    def refused_error(problem: str) -> _SendRefusedError:
+        return _SendRefusedError(f"{problem}: {'; '.join(log_lines)}" if log_lines else problem)
+
+    with capture_log("apprise", on_record):
         service = Apprise.instantiate(channel.url, asset=asset)
         if service is None or isinstance(service, list):
-            raise _SendRefusedError("Apprise does not support this url" + log_capture.summary)
+            raise refused_error("Apprise does not support this url")
         default_format = service.resolve_format()
         body_format = default_format if default_format == NotifyFormat.HTML else service.resolve_format(NotifyFormat.TEXT)
         body = {NotifyFormat.HTML: message.html, NotifyFormat.MARKDOWN: message.markdown}.get(body_format, message.text)
         if not service.notify(body=body, title=message.subject, body_format=body_format):
-            raise _SendRefusedError("the message was not accepted" + log_capture.summary)
-
-
-class _LogCapture(logging.Handler):
-    """Captures the warnings that Apprise logs in this thread. They are logged nowhere else, because they may contain parts of a secret."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._thread = threading.get_ident()
-        self._lines: list[str] = []
-
-    @property
-    def summary(self) -> str:
-        return ": " + "; ".join(self._lines) if self._lines else ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
-            self._lines.append(record.getMessage())
-
-    def __enter__(self) -> Self:
-        log = logging.getLogger("apprise")
-        log.propagate = False
-        log.addHandler(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger("apprise").removeHandler(self)
+            raise refused_error("the message was not accepted")
 
 
 def encode_body(message: Message) -> bytes:

@@ -5,14 +5,12 @@ Crawled text is escaped here: it cannot control a terminal or a mail reader, bec
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Literal
 
 from dedup.text import sanitise
-from dedup.text.sanitise import escape_mentions, is_linkable_url, to_one_line
+from dedup.text.sanitise import escape_html, escape_mentions, is_linkable_url, to_one_line
 
 PieceKind = Literal["plain", "removed", "added", "link", "code"]
 
@@ -39,9 +37,6 @@ class MessageSection:
 
     heading: str
     lines: tuple[MessageLine, ...]
-
-
-_BLOCK_MARKER = re.compile(r"^(\s*)([-+#=>]|\d{1,9}(?=[.)]))")
 
 
 def to_text(sections: Iterable[MessageSection]) -> str:
@@ -79,7 +74,7 @@ def _markdown_section(section: MessageSection) -> str:
     lines = [f"**{_escape_markdown(heading)}**"] if (heading := to_one_line(section.heading)) else []
     for line in section.lines:
         content = "".join(map(_markdown_piece, line.pieces))
-        lines.append(f"**{line.label}:** {content}" if line.label else _BLOCK_MARKER.sub(r"\1\\\2", content))
+        lines.append(f"**{line.label}:** {content}" if line.label else sanitise.escape_markdown_line(content))
     return "  \n".join(lines)
 
 
@@ -105,8 +100,10 @@ def to_html(sections: Iterable[MessageSection]) -> str:
 
 
 def _html_section(section: MessageSection) -> str:
-    lines = [f"<b>{escape(heading)}</b>"] if (heading := to_one_line(section.heading)) else []
-    lines += [(f"<b>{escape(line.label)}:</b> " if line.label else "") + "".join(map(_html_piece, line.pieces)) for line in section.lines]
+    lines = [f"<b>{escape_html(heading)}</b>"] if (heading := to_one_line(section.heading)) else []
+    for line in section.lines:
+        label = f"<b>{escape_html(line.label)}:</b> " if line.label else ""
+        lines.append(label + "".join(map(_html_piece, line.pieces)))
     return f"<p>{'<br>'.join(lines)}</p>"
 
 
@@ -116,8 +113,8 @@ _TAGS: dict[PieceKind, str] = {"removed": "del", "added": "ins"}
 
 def _html_piece(piece: MessagePiece) -> str:
     if piece.kind == "link" and is_linkable_url(piece.text):
-        return f'<a href="{escape(piece.text)}">{escape(piece.text)}</a>'
-    content = _mark_edit(piece.kind, escape(_flatten_keeping_ends(piece.text)))
+        return f'<a href="{escape_html(piece.text)}">{escape_html(piece.text)}</a>'
+    content = _mark_edit(piece.kind, escape_html(_flatten_keeping_ends(piece.text)))
     tag = _TAGS.get(piece.kind)
     return f"<{tag}>{content}</{tag}>" if tag else content
 

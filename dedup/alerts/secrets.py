@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from dedup.config import env_variable_name
 from dedup.errors import ChannelError
-from dedup.text.normalise import to_printable
+from dedup.text.sanitise import to_printable
 
 _MIN_PART_CHARACTERS = 4
 """Length from which a part of a secret is removed from errors. Shorter parts occur in ordinary words."""

@@ -13,7 +13,7 @@ import click
 from dedup import __version__
 from dedup.cli.common import VERDICT_KEY, common_options
 from dedup.errors import DedupError
-from dedup.text.normalise import to_printable, to_printable_block
+from dedup.text.sanitise import to_printable, to_printable_block
 
 COMMANDS = {
     "init": "setup",

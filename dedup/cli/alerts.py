@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, log_to_stderr, print_json, print_note
-from dedup.text.normalise import to_printable, to_printable_block
+from dedup.cli.common import CommonOptions, common_options, format_option, log_to_stderr, print_json, print_note
+from dedup.text.format import format_count
+from dedup.text.sanitise import to_printable, to_printable_block
 
 if TYPE_CHECKING:
     from dedup.alerts.content import MessageStyle

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, print_json, print_note, shows_progress
+from dedup.cli.common import CommonOptions, common_options, format_option, print_json, print_note, shows_progress
 from dedup.cli.progress import ProgressBar
-from dedup.text.normalise import to_printable_path
+from dedup.text.format import format_count, format_megabytes
+from dedup.text.sanitise import to_printable_path
 
 if TYPE_CHECKING:
     from dedup.store.backup import BackupResult, ProgressCallback
@@ -123,4 +124,4 @@ def _format_summary(copied: BackupResult) -> str:
         format_count(copied.file_count, "file"),
         format_count(copied.revision_count, "revision"),
     )
-    return f"{', '.join(counts)}, {copied.size_bytes / 1e6:,.1f} MB; checked"
+    return f"{', '.join(counts)}, {format_megabytes(copied.size_bytes)}; checked"

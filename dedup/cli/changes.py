@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, parse_time, print_csv, print_json_array, print_note
+from dedup.cli.common import CommonOptions, common_options, format_option, parse_time, print_csv, print_json_array, print_note
 from dedup.model import SEVERITIES, ChangeKind
-from dedup.text.normalise import to_printable
+from dedup.text.format import format_count
+from dedup.text.sanitise import to_printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dedup.log_limits import LogLimitFilter
-from dedup.text.normalise import is_storable, to_printable, to_printable_path
-from dedup.text.sanitise import format_csv_cell, format_csv_row, format_json
+from dedup.text.normalise import is_storable
+from dedup.text.sanitise import format_csv_cell, format_csv_row, format_json, to_printable, to_printable_path
 
 if TYPE_CHECKING:
     from dedup.config import LoadedSettings
@@ -179,8 +179,3 @@ def print_csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> int:
 def shows_progress(options: CommonOptions) -> bool:
     """Whether progress can be shown: somebody is looking at standard error and did not ask for quiet."""
     return options.verbosity >= 0 and sys.stderr.isatty()
-
-
-def format_count(number: int, singular: str, plural_form: str = "") -> str:
-    """`3 files`"""
-    return f"{number:,} {singular if number == 1 else plural_form or singular + 's'}"

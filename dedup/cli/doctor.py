@@ -10,7 +10,6 @@ import click
 from dedup.cli.common import (
     CommonOptions,
     common_options,
-    format_count,
     format_option,
     log_to_stderr,
     print_json,
@@ -18,7 +17,8 @@ from dedup.cli.common import (
     shows_progress,
 )
 from dedup.cli.progress import ProgressBar
-from dedup.text.normalise import to_printable
+from dedup.text.format import format_count
+from dedup.text.sanitise import to_printable
 
 if TYPE_CHECKING:
     from dedup.doctor import Finding

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, parse_time, print_csv, print_json_array
+from dedup.cli.common import CommonOptions, common_options, format_option, parse_time, print_csv, print_json_array
 from dedup.model import CLUSTER_RELATIONS, RELATIONS
-from dedup.text.normalise import to_printable
-from dedup.text.sanitise import format_json
+from dedup.text.format import format_count, format_lag
+from dedup.text.sanitise import format_json, to_printable
 
 _RELATION = click.Choice(RELATIONS)
 
@@ -96,7 +96,7 @@ def _print_clusters(clusters: Any) -> None:
         click.echo(click.style(_format_article(cluster["representative"]), bold=True))
         click.echo(f"    {to_printable(cluster['representative']['url'])}")
         for m in cluster["members"]:
-            click.echo(f"  {m['relation']:<8}{_format_scores(m):<14} {_format_article(m)}{_format_lag(m['lag_seconds'])}")
+            click.echo(f"  {m['relation']:<8}{_format_scores(m):<14} {_format_article(m)}{_lag_suffix(m['lag_seconds'])}")
             click.echo(f"    {to_printable(m['url'])}{_format_closest(m, cluster['representative']['revision'], m['revision'])}")
         click.echo()
     click.echo(
@@ -141,12 +141,8 @@ def _format_article(article: dict[str, Any]) -> str:
     return heading + (f" [{', '.join(marks)}]" if marks else "")
 
 
-def _format_lag(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    sign, minutes = ("-" if seconds < 0 else "+"), int(abs(seconds) // 60)
-    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
-    return f"  {sign}" + (f"{days} d " if days else "") + f"{hours}:{minutes:02}"
+def _lag_suffix(seconds: float | None) -> str:
+    return "" if seconds is None else f"  {format_lag(seconds)}"
 
 
 @click.command()

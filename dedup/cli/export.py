@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, parse_time, print_note, shows_progress
+from dedup.cli.common import CommonOptions, common_options, format_option, parse_time, print_note, shows_progress
 from dedup.cli.output import Output, open_output, output_options
 from dedup.cli.progress import ProgressBar
 from dedup.model import CLUSTER_RELATIONS
+from dedup.text.format import format_count
 
 if TYPE_CHECKING:
     from dedup.reports.export import ExportFilter, ExportTable

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, print_csv, print_json
-from dedup.text.normalise import to_printable
+from dedup.cli.common import CommonOptions, common_options, format_option, print_csv, print_json
+from dedup.text.format import format_count
+from dedup.text.sanitise import to_printable
 
 if TYPE_CHECKING:
     from dedup.config import Settings

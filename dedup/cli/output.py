@@ -15,7 +15,7 @@ import click
 
 from dedup.errors import OutputFailedError, OutputRefusedError
 from dedup.files import atomic
-from dedup.text.normalise import to_printable_path
+from dedup.text.sanitise import to_printable_path
 
 if TYPE_CHECKING:
     from dedup.config import LoadedSettings

@@ -10,7 +10,6 @@ import click
 from dedup.cli.common import (
     CommonOptions,
     common_options,
-    format_count,
     format_option,
     log_to_stderr,
     print_json,
@@ -18,7 +17,8 @@ from dedup.cli.common import (
     shows_progress,
 )
 from dedup.cli.progress import ProgressBar
-from dedup.text.normalise import to_printable_path
+from dedup.text.format import format_count, format_megabytes
+from dedup.text.sanitise import to_printable_path
 
 if TYPE_CHECKING:
     from dedup.config import LoadedSettings, Settings
@@ -150,7 +150,7 @@ def _print(
         click.echo('[history]\nkeep = ["first", "last"]\ndays = 365')
     else:
         outcome = "would be pruned" if dry_run else "pruned"
-        size = f"{pruned.body_bytes / 1e6:,.1f} MB of text"
+        size = f"{format_megabytes(pruned.body_bytes)} of text"
         click.echo(f"{format_count(pruned.states, 'revision')} of {format_count(pruned.pages, 'page')} {outcome}, {size}")
         reasons = _KEEP_REASONS | {"recent": f"seen at {rule.since[:19].replace('T', ' ')} (UTC) or later"}
         for reason, explanation in reasons.items():
@@ -162,6 +162,7 @@ def _print(
 
 def _space_lines(*, dry_run: bool, released_bytes: int, free_bytes: int) -> Any:
     if released_bytes:
-        yield f"{released_bytes / 1e6:,.1f} MB were given back to the disk"
+        yield f"{format_megabytes(released_bytes)} were given back to the disk"
     if free_bytes and not dry_run:
-        yield f"{free_bytes / 1e6:,.1f} MB are free within the database and used for what comes; 'dedup prune --vacuum' gives them back too"
+        size = format_megabytes(free_bytes)
+        yield f"{size} are free within the database and used for what comes; 'dedup prune --vacuum' gives them back too"

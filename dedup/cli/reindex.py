@@ -10,7 +10,6 @@ import click
 from dedup.cli.common import (
     CommonOptions,
     common_options,
-    format_count,
     format_option,
     log_to_stderr,
     print_json,
@@ -18,6 +17,7 @@ from dedup.cli.common import (
     shows_progress,
 )
 from dedup.cli.progress import ProgressBar
+from dedup.text.format import format_count
 
 if TYPE_CHECKING:
     from dedup.config import Settings

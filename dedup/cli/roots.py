@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, log_to_stderr, print_json, print_note
-from dedup.text.normalise import to_printable, to_printable_path
+from dedup.cli.common import CommonOptions, common_options, format_option, log_to_stderr, print_json, print_note
+from dedup.text.format import format_count
+from dedup.text.sanitise import to_printable, to_printable_path
 
 if TYPE_CHECKING:
     from dedup.config import Settings

@@ -13,7 +13,6 @@ import click
 from dedup.cli.common import (
     CommonOptions,
     common_options,
-    format_count,
     format_option,
     log_to_stderr,
     print_json,
@@ -23,6 +22,7 @@ from dedup.cli.common import (
 )
 from dedup.cli.progress import ProgressBar
 from dedup.model import RELATIONS
+from dedup.text.format import format_count
 
 if TYPE_CHECKING:
     from dedup.scan.counts import ScanCounts

@@ -13,8 +13,7 @@ import click
 
 from dedup.cli.common import CommonOptions, common_options, format_option, log_to_stderr
 from dedup.files import descriptors
-from dedup.text.normalise import to_printable
-from dedup.text.sanitise import format_json
+from dedup.text.sanitise import PrintableFormatter, format_json
 
 if TYPE_CHECKING:
     from dedup.config import Settings
@@ -72,15 +71,15 @@ def serve(options: CommonOptions, listen: str | None, open_browser: bool, output
 
 
 def open_dashboard(settings: Settings, *, log: bool = False) -> DashboardServer:
-    """The dashboard, listening. Raises WebError, WebExposedError, and DatabaseUnreadableError for what is no database of dedup."""
-    from dedup.errors import WebError
+    """The dashboard, listening. Raises WebError, WebExposedError, MissingExtraError, and DatabaseUnreadableError
+    for what is no database of dedup."""
+    from dedup.extras import require_extra
     from dedup.store.ownership import require_dedup_database
 
     require_dedup_database(settings.database.path)
-    try:
-        from dedup.web.server import DashboardServer
-    except ImportError as error:
-        raise WebError(listen=settings.web.listen, problem=f"{error.name} is not installed; install dedup[web]") from error
+    require_extra("web")
+    from dedup.web.server import DashboardServer
+
     return DashboardServer(settings, log=log)
 
 
@@ -88,15 +87,8 @@ def _log_requests() -> None:
     log = logging.getLogger("uvicorn.access")
     log.setLevel(logging.INFO)
     handler = logging.StreamHandler()
-    handler.setFormatter(_LineFormatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
     log.addHandler(handler)
-
-
-class _LineFormatter(logging.Formatter):
-    """One line a request, whatever was asked for."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return to_printable(super().format(record))
 
 
 def _exit_code(number: int = 0) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dedup.cli.common import CommonOptions, common_options, format_option, print_json, print_note
-from dedup.text.normalise import to_printable
+from dedup.text.sanitise import to_printable
 
 if TYPE_CHECKING:
     from dedup.files.protected import ProtectedFiles

@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, print_json, set_verdict
-from dedup.text.normalise import to_printable
-from dedup.text.sanitise import format_json
+from dedup.cli.common import CommonOptions, common_options, format_option, print_json, set_verdict
+from dedup.text.format import format_count, format_megabytes
+from dedup.text.sanitise import format_json, to_printable
 
 
 @click.command()
@@ -140,7 +140,7 @@ def _format_lines(report: dict[str, Any]) -> list[str]:
     """For people: a line for each thing there is to tell."""
     lines = [f"{key:<12}{report[key]:>12,}" for key in ("files", "gone", "pages", "revisions", "sightings", "changes")]
     lines += [f"{key:<12}" + (_format_counts(report[key]) or "none") for key in ("checks", "matches", "alerts", "faults")]
-    lines += [f"{'database':<12}{report['database_bytes'] / 1e6:,.1f} MB", f"{'index':<12}{report['index_bytes'] / 1e6:,.1f} MB"]
+    lines += [f"{'database':<12}{format_megabytes(report['database_bytes'])}", f"{'index':<12}{format_megabytes(report['index_bytes'])}"]
     search = report["search"]
     if search["indexed"] < search["total"]:
         lines.append(f"{'search':<12}reaches {search['indexed']:,} of {format_count(search['total'], 'text')}")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, print_csv, print_json_array, print_note
-from dedup.text.normalise import to_printable
+from dedup.cli.common import CommonOptions, common_options, format_option, print_csv, print_json_array, print_note
+from dedup.text.format import format_count
+from dedup.text.sanitise import to_printable
 
 if TYPE_CHECKING:
     from dedup.scan.extract import ExtractOptions, ReadResult
@@ -74,7 +75,7 @@ def _read_files(paths: tuple[str, ...], max_bytes: int) -> Iterator[tuple[bytes,
 def _check_safely(path: bytes, result: ReadResult, options: ExtractOptions) -> dict[str, Any]:
     """The row of a file; one that the program fails on is a fault, and the others are checked all the same."""
     from dedup.scan.isolation import internal_fault, is_file_error
-    from dedup.text.normalise import to_printable_path
+    from dedup.text.sanitise import to_printable_path
 
     try:
         return _check_file(path, result, options)
@@ -88,7 +89,7 @@ def _check_safely(path: bytes, result: ReadResult, options: ExtractOptions) -> d
 def _check_file(path: bytes, result: ReadResult, options: ExtractOptions) -> dict[str, Any]:
     from dedup import formats
     from dedup.model import Fault
-    from dedup.text.normalise import to_printable_path
+    from dedup.text.sanitise import to_printable_path
 
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | {"path": to_printable_path(path)}
     if isinstance(result, str):

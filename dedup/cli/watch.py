@@ -18,8 +18,7 @@ from dedup.cli.serve import open_dashboard
 from dedup.files import descriptors
 from dedup.log_limits import LogLimitFilter
 from dedup.text import times
-from dedup.text.normalise import to_printable
-from dedup.text.sanitise import format_json
+from dedup.text.sanitise import PrintableFormatter, format_json
 
 if TYPE_CHECKING:
     from dedup.config import Settings
@@ -61,7 +60,7 @@ def watch(options: CommonOptions, directories: tuple[str, ...], alert_on_import:
         if output_format == "json"
         else _JournalFormatter()
         if _under_journal()
-        else _LineFormatter(_TIMED_FORMAT, "%Y-%m-%dT%H:%M:%S%z")
+        else PrintableFormatter(_TIMED_FORMAT, "%Y-%m-%dT%H:%M:%S%z")
     )
     limit = LogLimitFilter(handler)
     handler.addFilter(limit)
@@ -133,14 +132,7 @@ def _under_journal() -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{stream_status.st_dev}:{stream_status.st_ino}"
 
 
-class _LineFormatter(logging.Formatter):
-    """One line an event, whatever it holds."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return to_printable(super().format(record))
-
-
-class _JournalFormatter(_LineFormatter):
+class _JournalFormatter(PrintableFormatter):
     """As the journal reads it: a priority (sd-daemon(3)), no time."""
 
     def format(self, record: logging.LogRecord) -> str:

@@ -10,7 +10,7 @@ import click
 
 from dedup.cli.common import CommonOptions, common_options, format_option, print_json
 from dedup.cli.history import resolve_page
-from dedup.text.normalise import to_printable, to_printable_block
+from dedup.text.sanitise import to_printable, to_printable_block
 
 if TYPE_CHECKING:
     from dedup.config import Settings

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from dedup.files import secure
+from dedup.files.atomic import create_part
 from dedup.files.descriptors import is_exhausted
 
 Phase = Literal["starting", "scanning", "watching", "stopping"]
@@ -118,17 +119,11 @@ def write_report(path: str, health: Health) -> None:
     write; raises OSError where that fails too."""
     report = json.dumps(health.as_json(), ensure_ascii=False, indent=1).encode("utf-8", "surrogateescape")
     report = report.ljust(-(-len(report) // _BLOCK_BYTES) * _BLOCK_BYTES)
-    new_path = path + ".new"
     try:
-        fd = secure.open_private(new_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        try:
-            _write_all(fd, report)
-        finally:
-            os.close(fd)
-        os.replace(new_path, path)
+        with create_part(os.path.realpath(os.path.dirname(path))) as part:
+            _write_all(part.fd, report)
+            part.move_to(path, durable=False)  # a report is of no use after a crash
     except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(new_path)
         fd = secure.open_private(path, os.O_WRONLY)
         try:
             _write_all(fd, report.ljust(os.fstat(fd).st_size))

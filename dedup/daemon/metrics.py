@@ -12,6 +12,7 @@ from typing import get_args
 
 from dedup.daemon.health_file import DegradationReason, Health
 from dedup.errors import MetricsError
+from dedup.extras import require_extra
 
 MAX_CONNECTIONS = 16
 """Connections that it has open at most."""
@@ -19,15 +20,13 @@ MAX_CONNECTIONS = 16
 
 def serve_metrics(listen: str, latest_health: Callable[[], Health], database: str) -> Callable[[], None]:
     """Answer at `listen` ("address:port") from a thread of its own, out of `latest_health` and the sizes of the files of a
-    `database`; returns what ends it. Raises MetricsError where that cannot be."""
-    try:
-        from prometheus_client import CollectorRegistry, make_asgi_app
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-        from prometheus_client.registry import Collector
+    `database`; returns what ends it. Raises MissingExtraError and MetricsError."""
+    require_extra("metrics")
+    from prometheus_client import CollectorRegistry, make_asgi_app
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+    from prometheus_client.registry import Collector
 
-        from dedup.http_server import HttpServer, limits_for, open_listening_socket
-    except ImportError as error:
-        raise MetricsError(listen=listen, problem=f"{error.name} is not installed; install dedup[metrics]") from error
+    from dedup.http_server import HttpServer, limits_for, open_listening_socket
 
     class HealthCollector(Collector):
         def collect(self) -> Iterator[Metric]:

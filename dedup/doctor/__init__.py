@@ -14,7 +14,7 @@ from dedup.errors import DedupError
 from dedup.store.corruption import SUSPICIOUS_ERRORS, damage_message
 from dedup.store.integrity import open_damaged
 from dedup.store.lock import current_holder
-from dedup.text.normalise import to_printable
+from dedup.text.sanitise import to_printable
 
 __all__ = ["CHECKS", "CheckContext", "Finding", "RepairKind", "Severity", "SystemProbes", "run_checks"]
 

@@ -14,7 +14,8 @@ from dedup.scan.session import describe_lost_texts
 from dedup.store import integrity, wal
 from dedup.store.ownership import require_dedup_database
 from dedup.store.schema_repair import is_repairable
-from dedup.text.normalise import to_printable
+from dedup.text.format import format_megabytes
+from dedup.text.sanitise import to_printable
 
 CHECK = "database"
 MAX_COMPLAINTS = 10
@@ -248,7 +249,7 @@ def _check_wal(context: CheckContext, header: bytes) -> Iterator[Finding]:
             f"wait for {context.writer.description}, or see who else reads" if context.writer else "the next 'dedup scan' copies it back"
         )
         remedy = f"A reader that stays open for long keeps it from being copied back, a 'dedup reindex' makes it grow: {advice}."
-        yield Finding(CHECK, "warning", f"its log {_path_text(wal_path)} has {size / 1e6:,.0f} MB", remedy)
+        yield Finding(CHECK, "warning", f"its log {_path_text(wal_path)} has {format_megabytes(size, 0)}", remedy)
     if header[18:20] != _WAL_MODE_BYTES and wal.read_commit_count(database_path) != wal.BACKUP_COUNT:
         remedy = "Another program changed that; the next 'dedup scan' sets it again."
         yield Finding(CHECK, "warning", "it is not in WAL mode: readers and the writer wait for each other", remedy)

@@ -19,7 +19,8 @@ from dedup.scan import recipes
 from dedup.scan.roots import CrawlDirectory, check_directories, find_absent_mounts, read_identity
 from dedup.store import schema
 from dedup.text import times
-from dedup.text.normalise import to_printable, to_printable_path
+from dedup.text.format import format_megabytes
+from dedup.text.sanitise import to_printable, to_printable_path
 
 WATCHES, DIRECTORIES, DISK, CONFIGURATION, CLOCK, PACKAGES = "watches", "directories", "disk", "configuration", "clock", "packages"
 
@@ -211,8 +212,8 @@ def _check_free_space(context: CheckContext, folder: str, purpose: str, needed_b
     if free_bytes < needed_bytes:
         severity: Severity = "error" if free_bytes < MIN_FREE_BYTES else "warning"
         message = (
-            f"{free_bytes / 1e6:,.0f} MB are free for {purpose} in {to_printable(folder)}, and {needed_bytes / 1e6:,.0f} MB should be:"
-            f" {reason}"
+            f"{format_megabytes(free_bytes, 0)} are free for {purpose} in {to_printable(folder)},"
+            f" and {format_megabytes(needed_bytes, 0)} should be: {reason}"
         )
         remedy = "Free some, or move it to a larger disk. When the disk is full nothing is recorded, and nothing that was is lost."
         yield Finding(DISK, severity, message, remedy)

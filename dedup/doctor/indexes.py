@@ -6,14 +6,15 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+
+from more_itertools import chunked
 
 from dedup import search, store
 from dedup.doctor.context import CheckContext, Finding, Severity, Steps
 from dedup.index import lsh, passages
 from dedup.index.hashtable import HashTable, TableState, find_mismatch, read_state
 from dedup.similarity import jit, winnowing
-from dedup.text.normalise import to_printable_path
+from dedup.text.sanitise import to_printable_path
 
 CHECK = "indexes"
 BATCH_SIZE = 4000
@@ -144,9 +145,7 @@ def _check_entries(
 
 
 def _row_batches(rows: Iterable[tuple[int, bytes]], state: TableState) -> Iterator[IndexRows]:
-    indexed_rows = (row for row in rows if row[0] <= state.last_text)
-    while batch := list(islice(indexed_rows, BATCH_SIZE)):
-        yield batch
+    return chunked((row for row in rows if row[0] <= state.last_text), BATCH_SIZE)
 
 
 def _database_uuid(context: CheckContext) -> bytes:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from typing import TypeVar
+
+from more_itertools import chunked
 
 from dedup import store
 from dedup.doctor.context import CheckContext, Finding, RepairKind, Steps
@@ -21,7 +22,7 @@ from dedup.store import Database
 from dedup.store.changes import fields_json
 from dedup.store.integrity import CONTRADICTION_QUERIES, TEXTS_WITHOUT_FINGERPRINTS, RowReport, StateWithText
 from dedup.store.rows import SightingRow
-from dedup.text.normalise import to_printable
+from dedup.text.sanitise import to_printable
 
 RECORDS, DIGESTS = "records", "digests"
 BATCH_SIZE = 500
@@ -151,10 +152,8 @@ def _expected_changes(rows: Sequence[SightingRow]) -> dict[int, tuple[int, bool,
 
 
 def in_batches(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
-    """So many rows at a time."""
-    iterator = iter(rows)
-    while batch := list(islice(iterator, BATCH_SIZE)):
-        yield batch
+    """Yield the rows in lists of `BATCH_SIZE`."""
+    return chunked(rows, BATCH_SIZE)
 
 
 def check_digests(context: CheckContext) -> Iterator[Finding]:

@@ -32,7 +32,7 @@ from dedup.store.connection import open_locked
 from dedup.store.integrity import StateWithText
 from dedup.store.lock import Lock
 from dedup.store.ownership import require_dedup_database
-from dedup.text.normalise import to_printable
+from dedup.text.sanitise import to_printable
 
 REPAIR_CHECK = "repair"
 

@@ -7,7 +7,6 @@ itself. What does not add up is thrown away, and made again from what the databa
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import mmap
@@ -16,14 +15,15 @@ import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import TypeVar
 
 import numpy as np
+from more_itertools import chunked
 from numpy.typing import NDArray
 
 from dedup.errors import TooManyTextsError
 from dedup.files import secure
+from dedup.files.atomic import PartFile
 from dedup.files.descriptors import is_exhausted
 from dedup.index import probing
 from dedup.model import NO_COMMIT
@@ -69,11 +69,11 @@ class TableState:
 class HashTable:
     """An open-addressing table in a file; without one (a full disk) in memory."""
 
-    def __init__(self, path: str, state: TableState, slots: Int64Array, mapping: mmap.mmap | None, *, is_new: bool = False) -> None:
+    def __init__(self, path: str, state: TableState, slots: Int64Array, mapping: mmap.mmap | None, part: PartFile | None = None) -> None:
         self.path, self.state, self._slots, self._mapping = path, state, slots, mapping
         self._multipliers = np.frombuffer(hashlib.sha256(state.uuid + b"scattering").digest()[:24], "<u8") | np.uint64(1)
-        self._is_new = is_new  # it lies in `path`.new until it says what it holds
-        self._committed_header = b"" if is_new or mapping is None else mapping[: _HEADER_FIELDS.size]
+        self._part = part  # the file of a new table until the first commit
+        self._committed_header = b"" if part or mapping is None else mapping[: _HEADER_FIELDS.size]
 
     @classmethod
     def create(cls, path: str, uuid: bytes, recipe: bytes) -> HashTable:
@@ -121,22 +121,17 @@ class HashTable:
     @classmethod
     def _allocate(cls, path: str, state: TableState) -> HashTable:
         size = _file_size(state.homes)
-        new_path = path + ".new"
+        part: PartFile | None = None
         try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(new_path)  # never cut short: it may be mapped still
-            fd = os.open(new_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(fd, 0, size)  # a page that finds no room once it is mapped would end the process
-                mapping = mmap.mmap(fd, size)
-            finally:
-                os.close(fd)
+            part = PartFile.create(os.path.realpath(os.path.dirname(path)))
+            os.posix_fallocate(part.fd, 0, size)  # a page that finds no room once it is mapped would end the process
+            mapping = mmap.mmap(part.fd, size)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(new_path)
+            if part is not None:
+                part.discard()
             _log.warning("an index cannot be kept in %s (%s): it is kept in memory, and made again next time", path, error.strerror)
             return cls(path, state, np.zeros(state.homes + TAIL_SLOTS, np.int64), None)
-        return cls(path, state, np.frombuffer(mapping, np.dtype("<i8"), offset=HEADER_BYTES), mapping, is_new=True)
+        return cls(path, state, np.frombuffer(mapping, np.dtype("<i8"), offset=HEADER_BYTES), mapping, part)
 
     @property
     def size_bytes(self) -> int:
@@ -159,12 +154,18 @@ class HashTable:
             return
         self._mapping[:HEADER_BYTES] = header = _pack_header(self.state)
         self._committed_header = header[: _HEADER_FIELDS.size]
-        if self._is_new:
-            self._is_new = False
+        if self._part is not None:
+            part, self._part = self._part, None
             try:
-                os.replace(self.path + ".new", self.path)
+                part.move_to(self.path, durable=False)  # it can be made again from the database
             except OSError as error:
                 _log.warning("an index cannot be kept in %s (%s): it is made again next time", self.path, error.strerror)
+            part.discard()
+
+    def release_part(self) -> PartFile | None:
+        """Hand the file of a new table over to another object."""
+        part, self._part = self._part, None
+        return part
 
     def slots_and_mapping(self) -> tuple[Int64Array, mmap.mmap | None]:
         """The slots, and the mapping they lie in."""
@@ -235,7 +236,9 @@ class HashTable:
             homes = int(homes * GROWTH_FACTOR)
         self.state = replace(larger.state, used_slots=used_slots, checksum=checksum % (1 << 64))
         self._slots, self._mapping = larger.slots_and_mapping()  # the old mapping goes with its last view
-        self._is_new = self._mapping is not None
+        if self._part is not None:
+            self._part.discard()
+        self._part = larger.release_part()
 
 
 def open_table(
@@ -289,9 +292,8 @@ def find_mismatch(state: TableState, uuid: bytes, recipe: bytes, last_text_of: C
 def _catch_up(
     table: HashTable, rows: Iterable[_Row], add: Callable[[HashTable, Sequence[_Row]], None], progress: Callable[[int], None]
 ) -> int:
-    remaining = iter(rows)
     added = 0
-    while chunk := list(islice(remaining, _ROWS_PER_CHUNK)):
+    for chunk in chunked(rows, _ROWS_PER_CHUNK):
         jit.count_work(len(chunk))
         add(table, chunk)
         table.commit(NO_COMMIT, chunk[-1][0])

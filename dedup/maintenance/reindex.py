@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 from typing import Any
+
+from more_itertools import chunked
 
 from dedup import store
 from dedup.changes import ClassificationRules
@@ -19,7 +20,7 @@ from dedup.scan.session import Session
 from dedup.store import Transaction, WritableDatabase
 from dedup.store.corruption import SUSPICIOUS_ERRORS
 from dedup.store.rows import TextRow
-from dedup.text import normalise, times
+from dedup.text import sanitise, times
 
 CHUNK = 500
 MAX_PASSES = 3
@@ -111,12 +112,11 @@ def _match_all(
     def skip_text(text: TextRow, error: Exception) -> None:
         """A text that the program fails on stays without a signature: it has exact copies only."""
         require_text_error(transaction, error)
-        log_error_once(error, f"matching the text of {normalise.to_printable(text.url)}")
+        log_error_once(error, f"matching the text of {sanitise.to_printable(text.url)}")
         store.texts.clear_signature(transaction, text.id)
         counts["failed"] += 1
 
-    rows = store.texts.all_with_body(transaction)
-    while texts := list(islice(rows, CHUNK)):
+    for texts in chunked(store.texts.all_with_body(transaction), CHUNK):
         counts["matches"] += sum(isolate_failures(texts, match_batch, skip_text))
         counts["texts"] += len(texts)
         progress(len(texts))
@@ -207,10 +207,9 @@ def reclassify_changes(
 
     def log_failure(page: int, error: Exception) -> None:
         require_text_error(transaction, error)
-        log_error_once(error, f"classifying the changes of {normalise.to_printable(store.pages.url(transaction, page))}")
+        log_error_once(error, f"classifying the changes of {sanitise.to_printable(store.pages.url(transaction, page))}")
 
-    remaining_pages = iter(pages)
-    while batch := list(islice(remaining_pages, CHUNK)):
+    for batch in chunked(pages, CHUNK):
         isolate_failures(batch, reclassify_batch, log_failure)
         progress(len(batch))
 

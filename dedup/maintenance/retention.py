@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 import numpy as np
+from more_itertools import chunked
 
 from dedup import store
 from dedup.config import HistoryConfig
@@ -89,8 +90,7 @@ def find_prunable(database: Database, rule: RetentionRule, result: PruneResult) 
             result.kept_by_reason.update(reasons[revision] for revision in unpruned_revisions if revision in reasons)
             result.pages += bool(prunable_of_page)
             prunable_revisions += prunable_of_page
-        for start in range(0, len(prunable_revisions), STATES_PER_TRANSACTION):
-            batch = prunable_revisions[start : start + STATES_PER_TRANSACTION]
+        for batch in chunked(prunable_revisions, STATES_PER_TRANSACTION):
             result.states += len(batch)
             result.body_bytes += store.prune.body_bytes(database, batch)
             yield batch

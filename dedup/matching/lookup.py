@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from typing import TypeVar
 
 import numpy as np
+from more_itertools import chunked
 from numpy.typing import NDArray
 
 from dedup import store
@@ -20,7 +19,6 @@ from dedup.similarity.overlap import PreparedText, prepare_text
 from dedup.store import Database
 
 _CHUNK_ROWS = 4096
-_T = TypeVar("_T")
 Mask = NDArray[np.bool_]
 
 
@@ -93,7 +91,7 @@ def _candidates_by_signature(database: Database, criteria: MatchCriteria, signat
     settings = criteria.settings
     bands, rows = minhash.choose_bands(settings.threshold, settings.num_perm)
     own_bands = np.frombuffer(signature, "<u4")[: bands * rows].reshape(bands, rows)
-    for chunk in _chunks(store.texts.all_signatures(database)):
+    for chunk in chunked(store.texts.all_signatures(database), _CHUNK_ROWS):
         chunk_bands = np.frombuffer(b"".join(s for _, s in chunk), "<u4").reshape(len(chunk), -1)[:, : bands * rows]
         for i in np.flatnonzero((chunk_bands.reshape(-1, bands, rows) == own_bands).all(axis=2).any(axis=1)):
             yield chunk[i][0]
@@ -104,15 +102,9 @@ def _candidates_by_passages(database: Database, packed: bytes) -> Iterator[int]:
     fingerprints = winnowing.unpack(packed)
     if not len(fingerprints):
         return
-    for chunk in _chunks(store.passages.all_fingerprints(database)):
+    for chunk in chunked(store.passages.all_fingerprints(database), _CHUNK_ROWS):
         ends = np.cumsum([len(k) // 5 for _, k in chunk])
         hits = np.flatnonzero(np.isin(winnowing.unpack(b"".join(k for _, k in chunk)), fingerprints))
         for i in np.unique(np.searchsorted(ends, hits, "right")):
             yield chunk[i][0]
             yield from store.passages.followers(database, chunk[i][0])
-
-
-def _chunks(rows: Iterable[_T]) -> Iterator[list[_T]]:
-    remaining = iter(rows)
-    while chunk := list(islice(remaining, _CHUNK_ROWS)):
-        yield chunk

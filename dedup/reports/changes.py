@@ -48,7 +48,7 @@ class ChangeFilter:
         """Whether changes of an article are told of, as far as the database cannot tell: whose it is, and whether its URL fits a
         pattern."""
         return (self.url is None or fnmatchcase(url, self.url)) and (
-            self.publisher is None or self.publishers.is_by(self.publisher, publisher, oid, url)
+            self.publisher is None or self.publishers.is_published_by(self.publisher, publisher, oid, url)
         )
 
 

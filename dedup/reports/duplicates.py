@@ -68,7 +68,7 @@ class DuplicateFilter:
         )
 
     def _is_by(self, article: ArticleRow) -> bool:
-        return self.publishers.is_by(self.publisher or "", article.publisher, article.oid, article.url)
+        return self.publishers.is_published_by(self.publisher or "", article.publisher, article.oid, article.url)
 
     def accepts_link(self, link: MatchLink) -> bool:
         return (not self.relations or link.relation in self.relations) and link.similarity >= self.min_similarity

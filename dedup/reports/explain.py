@@ -20,7 +20,7 @@ from dedup.scan.session import build_matching
 from dedup.similarity import minhash, overlap, winnowing
 from dedup.similarity.overlap.spans import PassageSpans, find_passages
 from dedup.store import Database
-from dedup.text import normalise
+from dedup.text import normalise, sanitise
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def article_from_file(database: Database, settings: Settings, path: bytes) -> Co
         page_id=page_id,
         text_id=store.texts.get_by_digest(database, extraction.text_digest) if extraction.text_digest else None,
         revision=digests.index(extraction.state_digest) + 1 if extraction.state_digest in digests else None,
-        path=normalise.to_printable_path(os.path.abspath(path)),
+        path=sanitise.to_printable_path(os.path.abspath(path)),
     )
 
 

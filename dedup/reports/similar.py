@@ -15,7 +15,7 @@ from dedup.scan.extract import CrawlFile, Extraction, extract_files, ignore_leas
 from dedup.scan.session import build_extract_options, build_matching
 from dedup.store import Database
 from dedup.store.rows import FileStamp
-from dedup.text import normalise
+from dedup.text import sanitise
 
 
 def find_similar(database: Database, settings: Settings, path: bytes, *, all_revisions: bool) -> list[dict[str, Any]]:
@@ -65,5 +65,5 @@ def extract_article(settings: Settings, path: bytes) -> Extraction:
             if extraction.faults
             else {"vanished": "there is no such file"}.get(extraction.outcome, f"it is {extraction.outcome}")
         )
-        raise NotAnArticleError(path=normalise.to_printable_path(path), problem=problem)
+        raise NotAnArticleError(path=sanitise.to_printable_path(path), problem=problem)
     return extraction

@@ -19,7 +19,7 @@ from dedup.scan.roots import read_identity
 from dedup.store import Database
 from dedup.store.lock import LockHolder, crashed_holder, current_holder
 from dedup.store.rows import DirectoryRow
-from dedup.text.normalise import to_printable_path
+from dedup.text.sanitise import to_printable_path
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dedup.model import RELATIONS
 from dedup.scan.roots import CrawlDirectory
 from dedup.store import WritableDatabase
 from dedup.text import times
-from dedup.text.normalise import to_printable_path
+from dedup.text.sanitise import to_printable_path
 
 
 @dataclass(slots=True)

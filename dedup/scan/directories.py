@@ -22,7 +22,7 @@ from dedup.scan.roots import locate_directories, read_identity
 from dedup.store import Database, WritableDatabase
 from dedup.store.rows import DirectoryRow, FileStamp
 from dedup.text import times
-from dedup.text.normalise import to_printable_path
+from dedup.text.sanitise import to_printable_path
 
 SAMPLE_FILES = 200
 """Files that are looked at before a crawl directory is moved."""

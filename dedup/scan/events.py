@@ -19,8 +19,8 @@ from dedup.scan.extract import Extraction
 from dedup.scan.judgements import ChangeIdentity, PageChange
 from dedup.store import Database, Transaction, outbox
 from dedup.store.rows import ArticleRow, TextPages
-from dedup.text.normalise import to_printable_path
 from dedup.text.publishers import PublisherResolver
+from dedup.text.sanitise import to_printable_path
 
 BACKLOG_SECONDS = 3600
 """What has lain there for so long before it is recorded was not watched: alerts of it are told together."""

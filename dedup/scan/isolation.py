@@ -17,7 +17,7 @@ from typing import TypeVar
 from dedup.errors import DedupError
 from dedup.model import FAULT_MESSAGES, Fault
 from dedup.store.corruption import is_database_error
-from dedup.text import normalise
+from dedup.text import sanitise
 
 PROBE_BYTES = 32 << 20
 """Bytes that must still be available after one file did not fit in memory. If they are not, memory is short for everything."""
@@ -61,7 +61,7 @@ def require_memory(error: MemoryError) -> None:
 
 def summarise_error(error: BaseException) -> str:
     """An error in one line: its type, what it says, and where in the program it was raised."""
-    message = normalise.to_printable(" ".join(str(error).split()))[:_MAX_MESSAGE_CHARACTERS]
+    message = sanitise.to_printable(" ".join(str(error).split()))[:_MAX_MESSAGE_CHARACTERS]
     location = error_location(error)
     return f"{type(error).__name__}{f': {message}' if message else ''}{f' ({location})' if location else ''}"
 

@@ -6,8 +6,10 @@ the cause depends on what is in the history, and not on the order in which it ca
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from more_itertools import chunked
 
 from dedup import store
 from dedup.matching.cache import Cache
@@ -128,10 +130,10 @@ def _compute_digests(database: Database, claims: Collection[str], states: Sequen
         state.revision_id: [_digest_cache.get((state.digest, name)) or "" for _, name in recipe_names] for state in states
     }
     uncached_states = {state.revision_id: state.digest for state in states if "" in digests_by_revision[state.revision_id]}
-    for batch in _split_batches(list(uncached_states)):
+    for batch in chunked(uncached_states, CHUNK):
         for revision, body in store.revisions.bodies(database, batch).items():
             assert body.body is not None
-            escaped = digests.escape_html(body.body) if any(recipe.text == "escaped" for recipe, _ in recipe_names) else ""
+            escaped = digests.escape_handlebars(body.body) if any(recipe.text == "escaped" for recipe, _ in recipe_names) else ""
             digests_by_revision[revision] = [digests.compute_digest(recipe, body.title, body.body, escaped) for recipe, _ in recipe_names]
             _digest_cache.update(
                 {
@@ -141,7 +143,3 @@ def _compute_digests(database: Database, claims: Collection[str], states: Sequen
             )
     _digest_cache.end_batch()
     return digests_by_revision
-
-
-def _split_batches(revisions: Sequence[int]) -> Iterator[Sequence[int]]:
-    return (revisions[start : start + CHUNK] for start in range(0, len(revisions), CHUNK))

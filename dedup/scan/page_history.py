@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import NamedTuple
+
+from more_itertools import chunked
 
 from dedup import store
 from dedup.changes import ClassificationRules, PageHistory
@@ -85,11 +86,10 @@ def recompute_pages(
 
     Returns the changes of state or metadata that are new.
     """
-    remaining_pages = iter(pages)
     new_changes: list[PageChange] = []
     replaced_changes: list[ChangeIdentity] = []
     current_changes: set[ChangeIdentity] = set()
-    while chunk := list(islice(remaining_pages, CHUNK)):
+    for chunk in chunked(pages, CHUNK):
         touched_in_chunk = {
             page: touched_sightings[page] for page in chunk if touched_sightings and page in touched_sightings and not reclassify
         }
@@ -197,7 +197,7 @@ def find_misclassified_pages(database: Database, pages: Collection[int], rules: 
         for j in _classify_changes(database, _load_timelines(database, counted_by_page), rules, reclassify=True)
         if j.stored_change is not None
     )
-    while batch := list(islice(classified_changes, CHUNK)):
+    for batch in chunked(classified_changes, CHUNK):
         stored_by_sighting = store.changes.classifications(database, (j.page_change.change.sighting.id for j in batch))
         for page_change, (page, change, title_differs, body_differs, *values), _ in batch:
             stored_title_differs, stored_body_differs, *stored_values = stored_by_sighting[change.sighting.id]
@@ -214,7 +214,7 @@ def _classify_changes(
     of a pruned change is kept."""
     incomplete = store.changes.without_similarity(database, (course.page_id for course in timelines))
     steps = ((course, change) for course in timelines for change in course.changes)
-    while batch := list(islice(steps, CHUNK)):
+    for batch in chunked(steps, CHUNK):
         bodies = _StateCache(database)
         bodies.load(
             c

@@ -32,7 +32,7 @@ from dedup.store.files import FilePath
 from dedup.store.pages import metadata_values
 from dedup.store.rows import ExistingState, FileReadingRow, FileRow, ReadingRow
 from dedup.store.timeline import SightingPosition
-from dedup.text import normalise, times
+from dedup.text import sanitise, times
 from dedup.text.urls import strip_credentials
 
 
@@ -272,9 +272,9 @@ class _Batch:
                 self._new_files[file_id] = extraction
             fault_updates.append(extraction)
             if self._messages is not None and not is_reread_now:
-                display_path = normalise.to_printable_path(extraction.file.path)
+                display_path = sanitise.to_printable_path(extraction.file.path)
                 self._messages += [
-                    (f"fault, {f.kind}", f"fault: {display_path}: {normalise.to_printable(f.message)}") for f in extraction.faults
+                    (f"fault, {f.kind}", f"fault: {display_path}: {sanitise.to_printable(f.message)}") for f in extraction.faults
                 ]
             if extraction.article is None or extraction.url is None:
                 self._reading_ids[file_id] = None
@@ -648,7 +648,7 @@ class _Batch:
             for entry, page in copies:
                 self._report(
                     "exact duplicate",
-                    f"exact duplicate: {normalise.to_printable(entry.url)} has the text of {normalise.to_printable(urls[page])}",
+                    f"exact duplicate: {sanitise.to_printable(entry.url)} has the text of {sanitise.to_printable(urls[page])}",
                 )
         return new_texts, recompared_texts
 
@@ -775,7 +775,7 @@ class _Batch:
                 if entry.check_status == "mismatched":
                     self._report(
                         "mismatched content_hash",
-                        f"mismatched content_hash ({entry.check_cause}): {normalise.to_printable_path(entry.extraction.file.path)}",
+                        f"mismatched content_hash ({entry.check_cause}): {sanitise.to_printable_path(entry.extraction.file.path)}",
                     )
             if entry.extraction.file.is_reread:
                 counts.reread += 1
@@ -847,7 +847,7 @@ def _to_new_text(text_id: int, entry: _PendingArticle, *, is_returned: bool) -> 
 
 
 def _describe_match(database: Database, match: Match) -> str:
-    a, b = (normalise.to_printable(url) for url in store.texts.urls_of_pair(database, match.a, match.b))
+    a, b = (sanitise.to_printable(url) for url in store.texts.urls_of_pair(database, match.a, match.b))
     scores = match.scores
     return f"{match.relation}, similarity {scores.similarity:.2f}, coverage {scores.coverage:.2f}: {a} and {b}"
 
@@ -855,7 +855,7 @@ def _describe_match(database: Database, match: Match) -> str:
 def _describe_change(page_change: PageChange, url: str) -> str:
     classification = page_change.classification
     summary = f" ({classification.kind}, {classification.severity}{', stealth' if classification.silent else ''})" if classification else ""
-    return f"changed{summary}: {normalise.to_printable(url)}"
+    return f"changed{summary}: {sanitise.to_printable(url)}"
 
 
 def _has_file(directory_path: bytes, folder: bytes, name: bytes) -> bool:
@@ -865,4 +865,4 @@ def _has_file(directory_path: bytes, folder: bytes, name: bytes) -> bool:
 
 
 def _format_relative_path(extraction: Extraction) -> str:
-    return normalise.to_printable_path(extraction.file.relative_path)
+    return sanitise.to_printable_path(extraction.file.relative_path)

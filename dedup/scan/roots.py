@@ -14,7 +14,7 @@ from dedup.files import mounts
 from dedup.files.descriptors import is_exhausted
 from dedup.files.nofollow import NoFollowTree
 from dedup.store import Database, WritableDatabase
-from dedup.text import normalise
+from dedup.text import sanitise
 
 MAX_PROBED_FILES = 100
 """Recorded files that are looked for to know a volume again."""
@@ -29,7 +29,7 @@ class CrawlDirectory:
 
     @property
     def display_path(self) -> str:
-        return normalise.to_printable_path(self.path)
+        return sanitise.to_printable_path(self.path)
 
 
 def check_directories(directories: Sequence[str]) -> list[bytes]:
@@ -49,7 +49,7 @@ def _require_disjoint(locations: Iterable[tuple[bytes, bytes, bytes]]) -> None:
         sorted((device, _with_trailing_slash(path), given) for device, path, given in locations)
     ):
         if device == other and inner.startswith(outer):
-            raise DirectoriesOverlapError(first=normalise.to_printable_path(a), second=normalise.to_printable_path(b))
+            raise DirectoriesOverlapError(first=sanitise.to_printable_path(a), second=sanitise.to_printable_path(b))
 
 
 def locate_directories(paths: Sequence[bytes], known_paths: Sequence[bytes], *, allow_subfolders: bool) -> list[tuple[bytes, bytes]]:
@@ -71,10 +71,10 @@ def locate_directories(paths: Sequence[bytes], known_paths: Sequence[bytes], *, 
                 directory_path = other
             elif real_path.startswith(_with_trailing_slash(known_real_path)):
                 if not allow_subfolders:
-                    raise DirectoryInsideError(inner=normalise.to_printable_path(path), outer=normalise.to_printable_path(other))
+                    raise DirectoryInsideError(inner=sanitise.to_printable_path(path), outer=sanitise.to_printable_path(other))
                 directory_path, folder = other, real_path[len(_with_trailing_slash(known_real_path)) :]
             elif known_real_path.startswith(_with_trailing_slash(real_path)):
-                raise DirectoryContainsError(outer=normalise.to_printable_path(path), inner=normalise.to_printable_path(other))
+                raise DirectoryContainsError(outer=sanitise.to_printable_path(path), inner=sanitise.to_printable_path(other))
         locations.append((directory_path, folder))
     return locations
 
@@ -190,7 +190,7 @@ def retire_mount(database: WritableDatabase, directories: Sequence[CrawlDirector
         with database.transaction() as transaction:
             store.directories.delete_mounts(transaction, directory.id, [recorded_path])
         return
-    raise NoAbsentMountError(path=normalise.to_printable_path(absolute_path))
+    raise NoAbsentMountError(path=sanitise.to_printable_path(absolute_path))
 
 
 def _is_mounted(

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 
+from more_itertools import chunked
+
 from dedup import store
 from dedup.files.descriptors import is_exhausted
 from dedup.files.nofollow import NoFollowTree, find_barrier
@@ -35,7 +37,7 @@ from dedup.scan.roots import (
 from dedup.scan.session import Session
 from dedup.scan.workers import WorkerPool, count_processors
 from dedup.store.rows import ARTICLE, FAULT, GONE, FileStamp, RecordedFile
-from dedup.text import normalise, times
+from dedup.text import sanitise, times
 
 BATCH_FILES = 512
 BATCH_BYTES = 8_000_000
@@ -584,7 +586,7 @@ class Scan:
     def _set_activity(self, activity: str, first_file: CrawlFile, count: int) -> None:
         """Leave word of what is being done, should this process be killed."""
         self.session.database.lock.set_activity(
-            f"{activity} {count} files, {normalise.to_printable_path(first_file.path)} the first of them"
+            f"{activity} {count} files, {sanitise.to_printable_path(first_file.path)} the first of them"
         )
 
     def _settle_waiting(self) -> None:
@@ -612,8 +614,8 @@ class Scan:
         is not now, or something is mounted over them. `is_whole`: the whole directory was walked."""
         database = self.session.database
         mounts_with_missing: set[bytes] = set()
-        for start in range(0, len(missing_ids), BATCH_FILES):
-            rows = store.files.locations(database, missing_ids[start : start + BATCH_FILES])
+        for batch in chunked(missing_ids, BATCH_FILES):
+            rows = store.files.locations(database, batch)
             with NoFollowTree() as tree:
                 folders_by_file = {
                     file: f
@@ -641,7 +643,7 @@ class Scan:
         database = self.session.database
         absent_mounts = find_absent_mounts(database, directory)
         self.counts.absent_mounts += [
-            normalise.to_printable_path(os.path.join(directory.path, path)) for path in absent_mounts if path in mounts_with_missing
+            sanitise.to_printable_path(os.path.join(directory.path, path)) for path in absent_mounts if path in mounts_with_missing
         ]
         expired_mounts = [path for path in absent_mounts if path not in mounts_with_missing]
         if expired_mounts or (mounts_with_missing and mounts_with_missing - store.directories.absent_mounts(database, directory.id).keys()):
@@ -652,10 +654,10 @@ class Scan:
     def _record_folder_fault(self, directory: CrawlDirectory, folder: bytes, error: OSError) -> None:
         fault, is_new = unreadable_fault(error), not self._is_unreadable(directory, folder)
         with self.session.database.transaction() as transaction:
-            store.faults.replace(transaction, [(directory.id, folder, normalise.to_printable_path(folder), (fault,))], times.now())
+            store.faults.replace(transaction, [(directory.id, folder, sanitise.to_printable_path(folder), (fault,))], times.now())
         if is_new and self.report:
             self.report(
-                "fault, unreadable folder", f"fault: {normalise.to_printable_path(os.path.join(directory.path, folder))}: {fault.message}"
+                "fault, unreadable folder", f"fault: {sanitise.to_printable_path(os.path.join(directory.path, folder))}: {fault.message}"
             )
 
     def _is_unreadable(self, directory: CrawlDirectory, folder: bytes) -> bool:

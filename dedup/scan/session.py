@@ -28,7 +28,7 @@ from dedup.scan.roots import CrawlDirectory, check_directories, locate_directori
 from dedup.similarity import jit
 from dedup.store import Database, WritableDatabase, open_writable
 from dedup.text.digests import RECIPES
-from dedup.text.normalise import to_printable_path
+from dedup.text.sanitise import to_printable_path
 
 _log = logging.getLogger("dedup")
 

@@ -6,6 +6,8 @@ import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 
+from more_itertools import chunked
+
 from dedup import store
 from dedup.search import index_file, tokenizer
 from dedup.search.searcher import is_same_history
@@ -79,8 +81,8 @@ def _check_open_index(database: Database, index: sqlite3.Connection, *, deep: bo
 def _find_unsearchable(database: Database, index: sqlite3.Connection, revisions: list[int]) -> set[int]:
     """Those of the revisions that are not found by the words of their title."""
     missing_revisions: set[int] = set()
-    for begin in range(0, len(revisions), 100):
-        for row in store.search.revisions(database, revisions[begin : begin + 100]):
+    for batch in chunked(revisions, 100):
+        for row in store.search.revisions(database, batch):
             words = [tokenizer.truncate_words(word) for word in tokenizer.tokenise(row.title)]
             expression = " AND ".join(f'"{place}{word}"' for word in words for place in ("", TITLE))
             if words and not index.execute("SELECT 1 FROM words WHERE words MATCH ? AND rowid = ?", (expression, row.id)).fetchone():

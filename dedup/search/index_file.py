@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from dedup.files import secure
 from dedup.search.tokenizer import RECIPE
-from dedup.text.normalise import to_printable_path
+from dedup.text.sanitise import to_printable_path
 
 FILE_SUFFIXES = ("", "-wal", "-shm", "-journal")
 """What belongs to it, by the ends of the names."""

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import fields
 from typing import Any, NamedTuple
 
+from more_itertools import chunked
+
 from dedup.store.database import Database, Row, Transaction, placeholders
 from dedup.store.rows import AlertRow, DeliveryRow, ExistingAlert, IncidentState, MistimedDelivery, OutstandingDeliveries
 
@@ -106,9 +108,7 @@ def count_sent_since(database: Database, rule: str, channel: str, since: str, no
 def get(database: Database, ids: Collection[int]) -> dict[int, AlertRow]:
     """Return id → alert for the ids that exist."""
     alerts_by_id: dict[int, AlertRow] = {}
-    id_list = list(ids)
-    for start in range(0, len(id_list), 1000):
-        chunk = id_list[start : start + 1000]
+    for chunk in chunked(ids, 1000):
         for r in database.rows(f"SELECT {_ALERT_COLUMNS} FROM alerts a WHERE a.id IN ({placeholders(chunk)})", *chunk):
             alerts_by_id[r[0]] = _alert_row(r)
     return alerts_by_id

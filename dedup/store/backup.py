@@ -36,7 +36,7 @@ from dedup.errors import (
     DedupError,
     RestoreFailedError,
 )
-from dedup.files.atomic import PART_PREFIX, SQLITE_SUFFIXES, create_part, sync_folder
+from dedup.files.atomic import PART_PREFIX, SQLITE_SUFFIXES, PartFile, copy_ownership, create_part, sync_folder
 from dedup.files.protected import ProtectedFiles
 from dedup.store import schema, statistics, wal
 from dedup.store.connection import connect, connect_readonly, refuse_unknown_version
@@ -44,7 +44,7 @@ from dedup.store.database import Database
 from dedup.store.lock import Lock, current_holder
 from dedup.store.ownership import require_dedup_database
 from dedup.text import times
-from dedup.text.normalise import to_printable_path
+from dedup.text.sanitise import to_printable_path
 
 PAGES_PER_STEP = 2048
 """Database pages copied per step: 8 MB."""
@@ -151,11 +151,11 @@ def restore(database: str, backup: str, *, progress: ProgressCallback = _ignore_
             source = stack.enter_context(_open_source(backup))
             partial = stack.enter_context(create_part(os.path.dirname(database_path)))
             row_counts = _copy_database(source, partial.path, partial.fd, progress)
-            _copy_ownership(partial.fd, database_path)
+            copy_ownership(partial.fd, database_path)  # so that the daemon may still write to it
             _sync_to_disk(partial.fd)
             result = replace(_check_copy(partial.path, source.uuid, row_counts, progress, restore_error), path=database_path)
             with _exclusive_access(database_path):
-                previous_files = _swap_into_place(partial.path, database_path)
+                previous_files = _swap_into_place(partial, database_path)
         except DatabaseUnreadableError as error:
             raise restore_error(error.facts["problem"]) from error
         except (sqlite3.Error, OSError) as error:
@@ -233,7 +233,7 @@ def _require_free_space(part_path: str, needed_bytes: int) -> None:
     folder, filesystem = os.path.dirname(part_path), os.statvfs(part_path)
     free_bytes = filesystem.f_bavail * filesystem.f_frsize
     if free_bytes < needed_bytes:
-        raise OSError(errno.ENOSPC, f"it needs {needed_bytes / 1e6:,.1f} MB, and {free_bytes / 1e6:,.1f} MB are free in {folder}")
+        raise OSError(errno.ENOSPC, f"it needs {format_megabytes(needed_bytes)}, and {format_megabytes(free_bytes)} are free in {folder}")
 
 
 def _check_copy(
@@ -327,15 +327,6 @@ def _sync_to_disk(fd: int) -> None:
 # Restore
 
 
-def _copy_ownership(fd: int, path: str) -> None:
-    """Give a file the owner and the mode of the file that it will replace, so that the daemon can still write to it."""
-    with suppress(FileNotFoundError):
-        existing = os.stat(path)
-        with suppress(PermissionError):
-            os.fchown(fd, existing.st_uid, existing.st_gid)
-        os.fchmod(fd, stat.S_IMODE(existing.st_mode))
-
-
 @contextmanager
 def _exclusive_access(path: str) -> Iterator[None]:
     """Lock the database file against every other process that opens it with SQLite.
@@ -359,7 +350,7 @@ def _exclusive_access(path: str) -> Iterator[None]:
         os.close(fd)
 
 
-def _swap_into_place(part_path: str, database_path: str) -> tuple[str, ...]:
+def _swap_into_place(part: PartFile, database_path: str) -> tuple[str, ...]:
     """Rename a file over the database. The previous database and its log are kept under other names, which are returned. The new database
     has no log. If this fails, everything is as before."""
     kept_path = _unused_damaged_path(database_path)
@@ -373,12 +364,11 @@ def _swap_into_place(part_path: str, database_path: str) -> tuple[str, ...]:
             with suppress(FileNotFoundError):
                 os.rename(database_path + suffix, kept_path + suffix)
         sync_folder(database_path)
-        os.replace(part_path, database_path)
+        part.move_to(database_path)
     except BaseException:
-        if os.path.lexists(part_path):  # otherwise it is in place, and the interrupt came later
+        if os.path.lexists(part.path):  # otherwise it is in place, and the interrupt came later
             _undo_renames(kept_path, database_path)
         raise
-    sync_folder(database_path)
     return tuple(path for path in (kept_path, *(kept_path + suffix for suffix in SQLITE_SUFFIXES)) if os.path.lexists(path))
 
 

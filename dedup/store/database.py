@@ -22,10 +22,11 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain, islice
+from itertools import chain
 from typing import Any
 
 import sqlite_utils
+from more_itertools import chunked
 
 from dedup.errors import DatabaseFailedError, DatabaseTruncatedError, WalLostError, WalTruncatedError
 from dedup.files import disk_errors
@@ -104,8 +105,7 @@ class Database:
         to build a Bloom filter.
         """
         column_count = columns.count(",") + 1
-        remaining = iter(keys)
-        while chunk := list(islice(remaining, MAX_VARIABLES // column_count)):
+        for chunk in chunked(keys, MAX_VARIABLES // column_count):
             values = list(chain.from_iterable(chunk))
             wanted_rows = f"SELECT * FROM (VALUES {_value_rows(column_count, len(chunk))}) LIMIT {len(chunk)}"
             yield from self.connection.execute(f"WITH wanted ({columns}) AS ({wanted_rows}) {select}", values)

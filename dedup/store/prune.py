@@ -6,11 +6,14 @@ import os
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Iterator
 
+from more_itertools import chunked
+
 from dedup.errors import NotEnoughSpaceError
 from dedup.store import texts
 from dedup.store.database import Database, Row, Transaction, WritableDatabase
 from dedup.store.revisions import body_digest
 from dedup.store.rows import RetentionState
+from dedup.text.format import format_megabytes
 
 PAGES_PER_STEP = 1024
 """Pages that are given back at a time."""
@@ -102,7 +105,7 @@ def remove_from_indexes(transaction: Transaction, texts: Collection[int]) -> Non
     transaction.execute_many("UPDATE texts SET signature = NULL WHERE id = ?", ids)
     transaction.execute_many("DELETE FROM text_fingerprints WHERE text_id = ?", ids)
     transaction.execute_many("DELETE FROM followers WHERE leader_id = ?", ids)
-    for chunk in (ids[i : i + PAGES_PER_STEP] for i in range(0, len(ids), PAGES_PER_STEP)):  # no index has them by this: all at once
+    for chunk in chunked(ids, PAGES_PER_STEP):  # no index has them by this: all at once
         transaction.execute(f"DELETE FROM followers WHERE follower_id IN ({', '.join('?' * len(chunk))})", *(t for (t,) in chunk))
 
 
@@ -134,7 +137,7 @@ def vacuum(database: Database) -> int:
     filesystem = os.statvfs(folder)
     if (available_bytes := filesystem.f_bavail * filesystem.f_frsize) < needed_bytes:
         raise NotEnoughSpaceError(
-            path=database.path, needed=f"{needed_bytes / 1e6:,.1f} MB", free=f"{available_bytes / 1e6:,.1f} MB", folder=folder
+            path=database.path, needed=format_megabytes(needed_bytes), free=format_megabytes(available_bytes), folder=folder
         )
     database.connection.set_progress_handler(lambda: 0, INTERRUPT_INSTRUCTIONS)  # where signals are heard
     try:

@@ -5,22 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
 from dedup.changes.diff import Operation, render
 from dedup.text import times, urls
-from dedup.text.normalise import to_printable, to_printable_block
-
-_HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
-
-
-def finalize(value: Any) -> Any:
-    """Return the value of a template expression with control characters spelt out. Markup is not changed."""
-    return value if isinstance(value, Markup) or not isinstance(value, str) else to_printable(value)
-
+from dedup.text.format import format_bytes, format_lag
+from dedup.text.sanitise import language_tag, to_printable, to_printable_block
 
 _BEGIN = {"ko": Markup('<bdi lang="ko">'), "": Markup('<bdi lang="">')}
 _END = Markup("</bdi>")
@@ -28,7 +20,7 @@ _END = Markup("</bdi>")
 
 def format_line(text: str) -> Markup:
     """Format crawled text on one line, isolated so that its writing direction does not affect the text around it."""
-    return _BEGIN[_language_tag(text)] + escape(to_printable(" ".join(text.split()))) + _END
+    return _BEGIN[language_tag(text)] + escape(to_printable(" ".join(text.split()))) + _END
 
 
 def format_block(text: str) -> Markup:
@@ -38,7 +30,7 @@ def format_block(text: str) -> Markup:
         Markup("<p>") + Markup("<br>").join(escape(row) for row in p.strip("\n").split("\n")) + Markup("</p>") for p in paragraphs
     ]
     return (
-        Markup('<div class="text" dir="auto" lang="{}">').format(_language_tag(text)) + Markup("").join(html_paragraphs) + Markup("</div>")
+        Markup('<div class="text" dir="auto" lang="{}">').format(language_tag(text)) + Markup("").join(html_paragraphs) + Markup("</div>")
     )
 
 
@@ -51,11 +43,6 @@ def format_before_after(label: str, before: str, after: str) -> Markup:
     """Format a labelled value before and after a change, for the entries of feeds."""
     sides = [Markup("<{0}>{1}</{0}>").format(tag, to_printable(text)) for tag, text in (("del", before), ("ins", after)) if text]
     return Markup("{}: ").format(format_name(label)) + Markup(" → ").join(sides)
-
-
-def _language_tag(text: str) -> str:
-    """Return `ko` if the text contains Hangul, else an empty tag (language unknown)."""
-    return "ko" if _HANGUL.search(text) else ""
 
 
 def format_diff(operations: Iterable[Operation]) -> Markup:
@@ -87,27 +74,9 @@ def format_share(value: float | None) -> str:
     return f"{min(value * 100, 99.9) if value < 1 else 100:.0f} %" if not 0.995 <= value < 1 else "> 99 %"
 
 
-def format_bytes(value: float) -> str:
-    """Format a number of bytes in B, kB, MB or GB (powers of 1000)."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(value) < 1000 or unit == "GB":
-            return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
-        value /= 1000
-    return ""
-
-
 def format_time_span(seconds: float | None) -> str:
-    """Format a time span in days, hours and minutes: `+3:15`, `+2 d 1:00`."""
-    if seconds is None:
-        return "–"
-    minutes = int(abs(seconds)) // 60
-    days, minutes = divmod(minutes, 1440)
-    return ("-" if seconds < 0 else "+") + (f"{days} d " if days else "") + f"{minutes // 60}:{minutes % 60:02}"
-
-
-def format_count(number: int, singular: str, plural_form: str = "") -> str:
-    """Format a number with its noun: `3 pages`."""
-    return f"{number:,} {singular if number == 1 else plural_form or singular + 's'}"
+    """Return a signed time span (`+3:15`), or `–` if it is unknown."""
+    return "–" if seconds is None else format_lag(seconds)
 
 
 def external_link(url: str) -> Markup:

@@ -32,7 +32,8 @@ from dedup.errors import (
 )
 from dedup.store import Database, open_database
 from dedup.text import times
-from dedup.text.normalise import to_printable_json
+from dedup.text.format import format_count
+from dedup.text.sanitise import finalize_html, format_json
 from dedup.web import filters
 from dedup.web.links import AREAS, Links
 
@@ -131,14 +132,14 @@ class PageRenderer:
         self._areas = [(name, label) for name, label in AREAS if name in views]
         zone = ZoneInfo(settings.delivery.zone)
         self._environment = Environment(
-            loader=PackageLoader("dedup.web"), autoescape=True, undefined=StrictUndefined, finalize=filters.finalize, trim_blocks=True,
+            loader=PackageLoader("dedup.web"), autoescape=True, undefined=StrictUndefined, finalize=finalize_html, trim_blocks=True,
             lstrip_blocks=True, auto_reload=False,
         )  # fmt: skip
         self._environment.filters |= filters.FILTERS | {
             "time": lambda iso: filters.format_time(iso, zone),
             "time_seconds": lambda iso: filters.format_time(iso, zone, seconds=True),
         }
-        self._environment.globals |= {"plural": filters.format_count, "version": __version__, "zone": settings.delivery.zone}
+        self._environment.globals |= {"plural": format_count, "version": __version__, "zone": settings.delivery.zone}
 
     def respond(self, view: View, area: str, request: Request) -> Response:
         """Run a view and render its result. Runs in a worker thread."""
@@ -157,7 +158,7 @@ class PageRenderer:
             return Response(result.body, media_type=result.media_type)
         headers = {"retry-after": "5"} if result.status == 503 else None
         if request.query_params.get("format") == "json":
-            body = to_printable_json(result.content, 1).encode("utf-8")
+            body = format_json(result.content, 1).encode("utf-8")
             return Response(body, result.status, headers, media_type="application/json")
         links = Links(request.url.path)
         query = [(name, value) for name, value in request.query_params.multi_items() if name != "format"]

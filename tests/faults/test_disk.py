@@ -247,7 +247,7 @@ def test_a_file_system_that_breaks_is_told_and_let_go_of_and_all_is_found_once_i
         getattr(image, how)()
         daemon.wait_for_log("dedup.db.health cannot be written")  # nothing else had to be
         told = _check(daemon)
-        assert f"the file system mounted on {image.place} met an error and takes no more writing; stop, have it checked" in told or (
+        assert f"the file system mounted on {image.place} failed and refuses writing; stop dedup, check the file system" in told or (
             f"the file system mounted on {image.place} is read-only" in told
         )
         for a in articles[BEFORE:]:
@@ -313,7 +313,7 @@ def test_another_database_in_place_of_the_one_that_was_opened_ends_it(crawl: Pat
     with watching(crawl, db) as daemon:
         other.rename(db)
         assert daemon.wait(60) == 3
-        assert f"Another file lies at {db} than the database that was opened" in daemon.log.decode()
+        assert f"The database {db} was replaced by another file while it was open" in daemon.log.decode()
         assert b"Traceback" not in daemon.log
 
 

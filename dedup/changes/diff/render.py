@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from dedup.changes.diff.align import Operation
 from dedup.changes.diff.sentences import MAX_SPLIT_CHARACTERS, split_sentences
+from dedup.text.sanitise import escape_html
 
 CONTEXT_CHARACTERS = 40
 """Characters that are shown of an unchanged stretch on the side of a difference."""
@@ -141,7 +141,7 @@ def to_html(operations: Iterable[Operation]) -> str:
 
 
 def _operation_to_html(o: Operation) -> str:
-    content = escape(o.text).replace("\n", "<br>")
+    content = escape_html(o.text).replace("\n", "<br>")
     if o.kind == "same":
         return content
     if o.move is not None:

@@ -33,6 +33,7 @@ from dedup.daemon.watch.coverage import WatchedInodes, is_inotify_instance, read
 from dedup.daemon.watch.observer import Observer
 from dedup.files.descriptors import is_exhausted
 from dedup.files.nofollow import NoFollowTree
+from dedup.log_capture import capture_log
 from dedup.scan.roots import CrawlDirectory, read_identity
 
 WATCH_DELAY_SECONDS = 2.0
@@ -102,17 +103,6 @@ class _Handler(FileSystemEventHandler):
             (self._change_queue.add_folder if event.is_directory else self._change_queue.add_file)(self._directory.id, relative)
 
 
-class _LogCapture(logging.Handler):
-    """watchdog tells of lost events in its log only."""
-
-    def __init__(self, watcher: Watcher) -> None:
-        super().__init__(logging.WARNING)
-        self._watcher = watcher
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._watcher.report_trouble(record.thread, is_overflow="overflow" in record.getMessage())
-
-
 class Watcher:
     """The observer of all crawl directories. `overflows` counts how often inotify's queue ran over, `restarts` how often the
     observer had to be rebuilt for another reason. `problem` is why no events come at all."""
@@ -134,14 +124,12 @@ class Watcher:
         self._unwatched_folders: set[tuple[int, bytes]] = set()
         self._reported_count = 0
         self._next_check = 0.0
-        self._log_capture = _LogCapture(self)
+        self._log_capture = ExitStack()
 
     def start(self) -> None:
         """Begin to take notes; directories that are absent or cannot be watched are left to scans, and tried again later."""
-        watchdog_log = logging.getLogger("watchdog")
-        if self._log_capture not in watchdog_log.handlers:
-            watchdog_log.addHandler(self._log_capture)
-            watchdog_log.propagate = False
+        self._log_capture.close()
+        self._log_capture.enter_context(capture_log("watchdog", self._on_log_record))
         # of the second folder that may not be read it says that it met the first before
         warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")
         sys.setrecursionlimit(max(sys.getrecursionlimit(), MIN_RECURSION_LIMIT))
@@ -240,6 +228,7 @@ class Watcher:
         """Stop taking notes; never waits long for watchdog's threads."""
         observer, self._observer = self._observer, None
         self._threads = frozenset()
+        self._log_capture.close()
         if observer is not None:
             stopper = threading.Thread(target=_stop_observer, args=(observer,), daemon=True)
             try:
@@ -248,6 +237,10 @@ class Watcher:
                 _stop_observer(observer)
             else:
                 stopper.join(2)
+
+    def _on_log_record(self, record: logging.LogRecord) -> None:
+        """watchdog reports lost events only in its log."""
+        self.report_trouble(record.thread, is_overflow="overflow" in record.getMessage())
 
     def _find_trouble(self) -> str | None:
         if self._observer is not None:

@@ -18,8 +18,8 @@ from dedup.reports.export.schema import SELECTION_SCHEMA, ExportTable, Row
 from dedup.similarity.clustering import MatchGraph, MatchLink
 from dedup.store import Database
 from dedup.store.export import CurrentArticleRow
-from dedup.text.normalise import to_printable_path
 from dedup.text.publishers import PublisherResolver
+from dedup.text.sanitise import to_printable_path
 
 SortKey = tuple[Any, ...]
 DROP_REASONS: dict[Relation, str] = {"exact": "the same text", "near": "nearly the same text", "copy": "it shares its passages"}
@@ -87,7 +87,8 @@ class KeepRule:
 
     def sort_key(self, article: CurrentArticleRow) -> SortKey:
         """Articles in the order in which they are kept rather; no two are equal."""
-        positions = (n for n, name in enumerate(self.prefer) if self.publishers.is_by(name, article.publisher, article.oid, article.url))
+        is_published_by = self.publishers.is_published_by
+        positions = (n for n, name in enumerate(self.prefer) if is_published_by(name, article.publisher, article.oid, article.url))
         rank = next(positions, len(self.prefer)) if self.prefer else 0
         return article.check_status == "mismatched", rank, *KEEP_ORDERS[self.order](article), article.url
 

@@ -32,7 +32,7 @@ class ExportFilter:
 
     def is_by_publisher(self, publisher: str, oid: str, url: str) -> bool:
         """Whether an article is by the publisher, if one was named."""
-        return self.publisher is None or self.publishers.is_by(self.publisher, publisher, oid, url)
+        return self.publisher is None or self.publishers.is_published_by(self.publisher, publisher, oid, url)
 
     def canonical_publisher(self, publisher: str, oid: str, url: str) -> str:
         """Whose an article is."""

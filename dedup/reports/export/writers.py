@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, BinaryIO
 
-from dedup.errors import MissingExtraError
+from dedup.extras import require_extra
 from dedup.reports.export.schema import ColumnType, ExportColumn, ExportTable, Row
 from dedup.text.sanitise import format_csv_cell, format_csv_row, format_json
 
@@ -65,11 +65,10 @@ def _write_lines(file: BinaryIO, progress: RowProgress, lines: Iterator[str]) ->
 
 def write_parquet(table: ExportTable, file: BinaryIO, progress: RowProgress) -> None:
     """Apache Parquet, in row groups. Raises MissingExtraError."""
-    try:
-        import pyarrow as arrow
-        from pyarrow import parquet as format_
-    except ImportError:
-        raise MissingExtraError(feature="Parquet", package="pyarrow", extra="parquet") from None
+    require_extra("parquet")
+    import pyarrow as arrow
+    from pyarrow import parquet as format_
+
     types = {
         "text": arrow.string(),
         "json": arrow.string(),

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from math import log
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -18,9 +16,9 @@ from markupsafe import Markup
 from dedup import charts
 from dedup.charts import AxisTick, ChartColumn, StepLine
 from dedup.reports.period.statistics import ClusterGrowth, PeriodStatistics
-from dedup.reports.period.tables import ReportCell, articles_by_time, format_delay_range, format_duration, report_heading, report_sections
-from dedup.text.normalise import to_printable
-from dedup.text.sanitise import is_linkable_url, truncate
+from dedup.reports.period.tables import ReportCell, articles_by_time, format_delay_range, report_heading, report_sections
+from dedup.text.format import format_duration
+from dedup.text.sanitise import escape_script, finalize_html, is_linkable_url, language_tag, to_printable, truncate
 
 MAX_COLUMNS = 96
 """Columns of the picture of hours at most."""
@@ -34,7 +32,6 @@ TIME_SCALE = (
     (31_536_000, "1 y"),
 )
 """Ticks of time after a first publication, on a scale on which each is as far from the next."""
-_HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ def render_page(statistics: PeriodStatistics, statistics_json: str) -> Iterator[
         },
         style=Markup(style),  # noqa: S704  it is ours
         style_digest=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-        statistics=Markup(statistics_json.replace("<", "\\u003c")),  # noqa: S704  neither a tag nor a comment begins in it
+        statistics=Markup(escape_script(statistics_json)),  # noqa: S704  it escapes
     )
     yield "\n"
 
@@ -77,15 +74,10 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_finalize,
+        finalize=finalize_html,
     )
     environment.filters["cell"] = _format_cell
     return environment
-
-
-def _finalize(value: Any) -> Any:
-    """What any expression of a template gives, before it is escaped: on one line, with what steers spelt out."""
-    return value if isinstance(value, Markup) or not isinstance(value, str) else to_printable(value)
 
 
 def _format_cell(cell: ReportCell) -> Markup:
@@ -93,8 +85,7 @@ def _format_cell(cell: ReportCell) -> Markup:
     if cell.is_trusted:
         markup = Markup("{}").format(cell.text)
     else:
-        lang = "ko" if _HANGUL.search(cell.text) else ""
-        markup = Markup('<bdi lang="{}">{}</bdi>').format(lang, to_printable(" ".join(cell.text.split())))
+        markup = Markup('<bdi lang="{}">{}</bdi>').format(language_tag(cell.text), to_printable(" ".join(cell.text.split())))
     if cell.url:
         if is_linkable_url(cell.url):
             markup = Markup('<a href="{}" rel="noreferrer">{}</a>').format(cell.url, markup)

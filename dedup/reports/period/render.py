@@ -10,8 +10,7 @@ from typing import Any
 from dedup.reports.period.statistics import PeriodStatistics
 from dedup.reports.period.tables import ReportCell, ReportSection, ReportTable, report_heading, report_sections
 from dedup.text import sanitise
-from dedup.text.normalise import to_printable
-from dedup.text.sanitise import escape_mentions, format_csv_cell, format_csv_row, format_json, is_linkable_url, to_one_line
+from dedup.text.sanitise import escape_mentions, format_csv_cell, format_csv_row, format_json, is_linkable_url, to_one_line, to_printable
 
 MAX_CELL_WIDTH = 44
 """Columns of a terminal that a cell takes at most, unless it is the last one."""
@@ -103,7 +102,7 @@ def _escape_markdown(value: str) -> str:
 
 
 def _markdown_cell(table_cell: ReportCell) -> str:
-    label = _escape_markdown(table_cell.text).replace("|", "\\|")
+    label = sanitise.escape_markdown_cell(to_one_line(table_cell.text))
     if table_cell.url and is_linkable_url(table_cell.url):
         return f"[{label}](<{escape_mentions(table_cell.url)}>)"
     return label

@@ -12,6 +12,7 @@ from dedup.model import SEVERITIES
 from dedup.reports.period.statistics import ClusterRow, EditDelayBucket, PeriodStatistics, SilentEdit
 from dedup.reports.period.time_buckets import TimeSeries, group_hours
 from dedup.text import times
+from dedup.text.format import format_count, format_duration
 from dedup.text.sanitise import truncate
 
 Align = Literal["text", "number"]
@@ -72,7 +73,7 @@ def report_heading(statistics: PeriodStatistics) -> tuple[str, str, tuple[str, .
     notes = [f"Times and hours are those of {statistics.header.zone}. Last crawl: {last_crawl}. Database {statistics.header.database}."]
     if statistics.header.dirty_pages:
         verb = "was" if statistics.header.dirty_pages == 1 else "were"
-        notes.append(f"{_format_count(statistics.header.dirty_pages, 'page')} {verb} just recorded and not in it yet.")
+        notes.append(f"{format_count(statistics.header.dirty_pages, 'page')} {verb} just recorded and not in it yet.")
     return "Report" + (f": {statistics.header.publisher}" if statistics.header.publisher is not None else ""), period, tuple(notes)
 
 
@@ -102,19 +103,10 @@ def format_delay_range(bucket: EditDelayBucket) -> str:
     return f"{bucket.begin_hours}–{bucket.end_hours} h"
 
 
-def format_duration(seconds: float) -> str:
-    """`3 h 15 min`"""
-    minutes = round(abs(seconds) / 60)
-    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
-    if days:
-        return f"{days:,} d" + (f" {hours} h" if hours else "")
-    return f"{hours} h" + (f" {minutes} min" if minutes else "") if hours else f"{minutes} min"
-
-
 def _articles_section(statistics: PeriodStatistics) -> ReportSection:
     articles, copies = sum(h.articles for h in statistics.publishers), sum(h.copies + h.own_copies for h in statistics.publishers)
     publisher_count = sum(1 for h in statistics.publishers if h.publisher is not None)
-    lead = f"{_format_count(articles, 'article')} of {_format_count(publisher_count, 'publisher')} came"
+    lead = f"{format_count(articles, 'article')} of {format_count(publisher_count, 'publisher')} came"
     lead += f", {copies:,} of them copies ({_format_share(copies, articles)})." if articles else "."
     publisher_table = ReportTable(
         "publishers",
@@ -190,13 +182,13 @@ def _checks_section(statistics: PeriodStatistics) -> ReportSection:
         ),
         _format_more(len(names) - MAX_PUBLISHER_ROWS),
     )
-    return ReportSection("checks", "Checks", (f"{_format_count(sum(crawls_by_check.values()), 'crawl')}: {summary}.",), (table,))
+    return ReportSection("checks", "Checks", (f"{format_count(sum(crawls_by_check.values()), 'crawl')}: {summary}.",), (table,))
 
 
 def _clusters_section(statistics: PeriodStatistics, zone: ZoneInfo) -> ReportSection:
     counts = statistics.clusters
     lead = (
-        f"{_format_count(counts['clusters'], 'cluster')} with {_format_count(counts['articles'], 'article')} of the period"
+        f"{format_count(counts['clusters'], 'cluster')} with {format_count(counts['articles'], 'article')} of the period"
         f" ({counts['exact']:,} exact, {counts['near']:,} near, {counts['copy']:,} other copies of representatives)."
     )
 
@@ -334,7 +326,7 @@ def _changes_section(statistics: PeriodStatistics, zone: ZoneInfo) -> ReportSect
     )
     has_delays = any(a.changes for a in statistics.edit_delays)
     other_changes = [
-        _format_count(n, "change") + description
+        format_count(n, "change") + description
         for n, description in (
             (statistics.edits_without_publication_time, " of pages without a publication time"),
             (statistics.edits_before_publication, " crawled before the publication time"),
@@ -365,7 +357,7 @@ def _changes_section(statistics: PeriodStatistics, zone: ZoneInfo) -> ReportSect
             for e in statistics.edited_pages
         ),
     )
-    return ReportSection("changes", "Changes", (f"{_format_count(change_count, 'change')}.",), (kind_table, delay_table, edited_table))
+    return ReportSection("changes", "Changes", (f"{format_count(change_count, 'change')}.",), (kind_table, delay_table, edited_table))
 
 
 def _silent_edits_section(statistics: PeriodStatistics, zone: ZoneInfo) -> ReportSection:
@@ -384,11 +376,9 @@ def _silent_edits_section(statistics: PeriodStatistics, zone: ZoneInfo) -> Repor
             )
             for s in statistics.silent_edits
         ),
-        f"And {_format_count(statistics.more_silent_edits, 'earlier edit')}: dedup changes --silent"
-        if statistics.more_silent_edits
-        else "",
+        f"And {format_count(statistics.more_silent_edits, 'earlier edit')}: dedup changes --silent" if statistics.more_silent_edits else "",
     )
-    return ReportSection("silent_edits", "Silent edits", (f"{_format_count(edit_count, 'silent edit')}.",), (table,))
+    return ReportSection("silent_edits", "Silent edits", (f"{format_count(edit_count, 'silent edit')}.",), (table,))
 
 
 def _faults_section(statistics: PeriodStatistics) -> ReportSection:
@@ -402,7 +392,7 @@ def _faults_section(statistics: PeriodStatistics) -> ReportSection:
         tuple((_trusted_cell(t.kind), _number_cell(t.files)) for t in statistics.faults),
     )
     lead = (
-        f"{_format_count(file_count, 'file')} that came in the period cannot be read."
+        f"{format_count(file_count, 'file')} that came in the period cannot be read."
         if file_count
         else "Everything that came could be read."
     )
@@ -463,7 +453,3 @@ def _weight(number: int, maximum: int) -> int:
 
 def _format_more(number: int) -> str:
     return f"And {number:,} more." if number > 0 else ""
-
-
-def _format_count(number: int, singular: str) -> str:
-    return f"{number:,} {singular if number == 1 else singular + 's'}"

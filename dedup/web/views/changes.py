@@ -15,7 +15,7 @@ from dedup.model import SEVERITIES, ChangeKind
 from dedup.reports import ChangeFilter, IncidentGrouping
 from dedup.store import Database
 from dedup.store.changes import FeedCursor
-from dedup.text.normalise import to_printable
+from dedup.text.sanitise import to_printable
 from dedup.web.filters import format_before_after
 from dedup.web.links import decode_cursor, encode_cursor, parse_digest
 from dedup.web.render import Page, QueryParameters, RawResponse
