@@ -1115,10 +1115,10 @@ def test_every_command_has_two_examples_that_are_valid(tmp_path: Path, monkeypat
 
 
 def test_the_common_options_are_described_once(tmp_path: Path) -> None:
-    assert "--database FILE" in run(tmp_path, "--help").out
+    assert "Database to use instead" in run(tmp_path, "--help").out
     for name, _ in all_commands():
         out = run(tmp_path, *name.split(), "--help").out
-        assert "--database FILE " not in out, name
+        assert "Database to use instead" not in out, name
         assert "-c, -d, -v, -q" in out, name
 
 

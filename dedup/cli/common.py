@@ -113,7 +113,7 @@ def _docstring(command: Callable[..., Any]) -> str | None:
 def format_option(*names: str) -> Callable[[_Command], _Command]:
     """Add `--format` with these values. The first one is the default."""
     return click.option(
-        "-f", "--format", "output_format", type=SuggestingChoice(names), default=names[0], show_default=True, help="Form of the output."
+        "-f", "--format", "output_format", type=SuggestingChoice(names), default=names[0], show_default=True, help="Output format."
     )
 
 

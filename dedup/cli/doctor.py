@@ -46,7 +46,7 @@ _COLOURS = {"error": "red", "warning": "yellow", "ok": "green"}
 @click.option(
     "--quick", is_flag=True, help="Skip the checks that read every body, history and summary, which take minutes on a large database."
 )
-@click.option("--repair", is_flag=True, help="Recompute derived data, then check again. No other process may write meanwhile.")
+@click.option("--repair", is_flag=True, help="Recompute derived data, then check again. No other process may be writing.")
 @format_option("text", "json")
 @common_options
 @click.pass_obj

@@ -147,7 +147,7 @@ def clusters(options: CommonOptions, period: PeriodArguments, output_format: str
 def changes(options: CommonOptions, period: PeriodArguments, output_format: str, output: Output) -> None:
     """Export changes, the latest first.
 
-    Every change is a row, whatever its severity; edits of many pages are not combined. --since and --until apply to the crawl
+    Every change of any severity is a row; edits of many pages are not combined. --since and --until apply to the crawl
     that shows the change.
 
     \b

@@ -33,7 +33,7 @@ _KEEP_REASONS = {"last": "the last of their page", "first": "the first of their 
 @click.command()
 @click.option("--dry-run", is_flag=True, help="Only print what would be pruned. Writes nothing; 'dedup watch' may run.")
 @click.option(
-    "--vacuum", is_flag=True, help="Then rewrite the database to return all free space to the disk. Needs as much free space meanwhile."
+    "--vacuum", is_flag=True, help="Then rewrite the database to return all free space to the disk. Needs as much free space again."
 )
 @format_option("text", "json")
 @common_options

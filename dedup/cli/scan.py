@@ -175,19 +175,19 @@ def _count_conditions(counts: ScanCounts) -> dict[str, int]:
 
 
 def _print(counts: ScanCounts) -> None:
-    t = counts
+    rules = f" ({', '.join(f'{n:,} by {rule}' for rule, n in sorted(counts.ignored.items()))})" if counts.ignored else ""
     click.echo(
-        f"{format_count(t.files, 'file')} in {t.seconds:.1f} s: {t.new:,} new, {t.changed:,} changed, {t.unchanged:,} unchanged,", nl=False
+        f"{format_count(counts.files, 'file')} in {counts.seconds:.1f} s: {counts.new:,} new, {counts.changed:,} changed,"
+        f" {counts.unchanged:,} unchanged, {counts.moved:,} moved, {counts.ignored.total():,} ignored{rules},"
+        f" {counts.faults:,} with faults, {counts.unsettled:,} unsettled; {counts.gone:,} gone"
     )
-    rules = f" ({', '.join(f'{n:,} by {rule}' for rule, n in sorted(t.ignored.items()))})" if t.ignored else ""
-    click.echo(
-        f" {t.moved:,} moved, {t.ignored.total():,} ignored{rules}, {t.faults:,} with faults, {t.unsettled:,} unsettled; {t.gone:,} gone"
-    )
-    if t.reread:
-        click.echo(f"{format_count(t.reread, 'recorded file')} read again because settings or the program changed")
-    if t.checks.total():
-        checks = ", ".join(f"{t.checks[c]:,} {c}" for c in ("verified", "mismatched", "unclaimed"))
+    if counts.reread:
+        click.echo(f"{format_count(counts.reread, 'recorded file')} read again because settings or the program changed")
+    if counts.checks.total():
+        checks = ", ".join(f"{counts.checks[c]:,} {c}" for c in ("verified", "mismatched", "unclaimed"))
         click.echo(f"content_hash: {checks}")
-    matches = ", ".join(f"{t.matches[r]:,} {r}" for r in RELATIONS)
-    click.echo(f"found: {format_count(t.revisions, 'revision')}, {format_count(t.sightings, 'sighting')}, matches: {matches}; ", nl=False)
-    click.echo(format_count(t.changes, "change"))
+    matches = ", ".join(f"{counts.matches[r]:,} {r}" for r in RELATIONS)
+    click.echo(
+        f"found: {format_count(counts.revisions, 'revision')}, {format_count(counts.sightings, 'sighting')}, matches: {matches}; ", nl=False
+    )
+    click.echo(format_count(counts.changes, "change"))

@@ -38,5 +38,5 @@ class SuggestingChoice(_Choice):
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
-            error.message += format_suggestion(str(value), self.choices)
-            raise
+            message = error.message + format_suggestion(str(value), self.choices)
+            raise click.BadParameter(message, ctx=error.ctx, param=error.param) from None
