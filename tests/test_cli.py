@@ -1097,6 +1097,15 @@ def command_lines(help_text: str) -> list[list[str]]:
     return calls
 
 
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    program = (
+        "import sys\nfrom dedup.cli import main\n"
+        "try: main()\nexcept SystemExit: print(*[m for m in sys.modules if m.startswith('dedup.cli.')], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "--help"], capture_output=True, text=True, timeout=60, check=True)
+    assert set(done.stderr.split()) == {"dedup.cli.common", "dedup.cli.suggestions"}
+
+
 @pytest.mark.parametrize("name", [name for name, _ in all_commands()])
 def test_every_command_has_two_examples_that_are_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Of a group the examples call commands of it."""

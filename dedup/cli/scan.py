@@ -53,7 +53,7 @@ INDEX_TIME_SHARE = 0.1
     multiple=True,
     metavar="PATH",
     type=click.Path(),
-    help="Mark the files of the unmounted PATH, a crawl directory or a mount in one, as gone. May be repeated.",
+    help="Mark the files of PATH, a mount that is retired for good, as gone. May be repeated.",
 )
 @format_option("text", "json")
 @common_options
@@ -73,7 +73,8 @@ def scan(
     A file that is still being written is waited for, up to twice settle_seconds.
 
     No file is marked as gone in a crawl directory, or a mount inside one, that is missing or not mounted: the command then
-    exits with 3. --accept-absent marks them as gone after all.
+    exits with 3. --accept-absent marks the files of a former mount as gone after all; 'dedup roots forget' those of a
+    directory that is no longer configured.
 
     \b
     Examples:

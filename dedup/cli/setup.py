@@ -149,7 +149,7 @@ def _plain_value(value: Any) -> Any:
 def sample(options: CommonOptions, directory: str, output_format: str) -> None:
     """Copy the sample crawl into a directory.
 
-    Creates DIRECTORY/crawl with a few dozen articles, and DIRECTORY/config.toml. If a file of the sample exists with other
+    Creates DIRECTORY/crawl with about 90 article files, and DIRECTORY/config.toml. If a file of the sample exists with other
     content, it is left unchanged and the command exits with 3.
 
     \b
