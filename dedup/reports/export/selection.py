@@ -112,10 +112,10 @@ def dropped_table(database: Database, rule: KeepRule) -> ExportTable:
 def _selection_rows(database: Database, rule: KeepRule, *, want_dropped: bool) -> Iterator[Row]:
     decisions, kept_urls = _decide_drops(database, rule)
     kept_page_ids = {d.kept_page_id for d in decisions.values()}
-    for page_id, files in groupby(store.export.articles_with_files(database), key=lambda f: f[0]):
-        page_rows = list(files)
-        _, url, article_id, publisher_printed, oid, title, *_ = page_rows[0]
-        paths = [b"/".join(p for p in f[6:] if p) for f in page_rows]
+    for (page_id, url, article_id, publisher_printed, oid, title), files in groupby(
+        store.export.articles_with_files(database), key=lambda file: file[:6]
+    ):
+        paths = [b"/".join(filter(None, (directory, folder, name))) for *_, directory, folder, name in files]
         paths_hex = [p.hex() for p in paths] if any(to_printable_path(p).encode() != p for p in paths) else None
         decision = decisions.get(page_id)
         if (decision is not None) != want_dropped:

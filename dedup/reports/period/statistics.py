@@ -314,7 +314,8 @@ def _count_checks(database: Database, period: Period, publishers: PublisherResol
 
 
 def _cluster_row(row: tuple[Any, ...]) -> ClusterRow:
-    return ClusterRow(urls.to_display_url(row[1]), *row[2:])
+    _, url, *columns = row
+    return ClusterRow(urls.to_display_url(url), *columns)
 
 
 def _cluster_growth(database: Database, cluster: int, url: str, title: str) -> ClusterGrowth | None:
