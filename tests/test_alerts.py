@@ -56,7 +56,7 @@ def test_send_sends_what_is_due_once(here: Path) -> None:
 def test_send_tells_in_its_exit_code_and_on_standard_error_what_was_not_taken_and_keeps_it(here: Path) -> None:
     ran = run(configured(here, f"http://127.0.0.1:{free_port()}/"), "alerts", "send")
     assert ran.code == 3
-    assert ran.out.endswith("not taken\n")
+    assert ran.out.endswith("failed\n")
     assert "Channel hook: [Errno 111] Connection refused" in ran.err
     assert states(here) == ["pending"] * 3
 

@@ -389,7 +389,7 @@ def test_the_list_can_be_narrowed(taught: Path) -> None:
     assert run(taught, "boilerplate", "allow", name).code == 0
     assert [row["name"] for row in known(taught, "--status", "allowed")] == [name]
     assert [row["name"] for row in known(taught, "--status", "learned")] == [known(taught)[1]["name"]]
-    assert run(taught, "boilerplate", "list", "--status", "masked").out.strip() == "No boilerplate is known."
+    assert run(taught, "boilerplate", "list", "--status", "masked").out.strip() == "No boilerplate is recorded."
 
 
 def test_names_may_be_cut_short_as_long_as_they_stand_for_one(taught: Path) -> None:

@@ -7,6 +7,8 @@ import io
 import json
 import os
 import random
+import re
+import shlex
 import shutil
 import signal
 import sqlite3
@@ -14,16 +16,18 @@ import subprocess
 import sys
 import tomllib
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from dedup.cli import COMMANDS
+from dedup.cli import COMMAND_GROUPS, COMMANDS, cli
+from dedup.cli.completion import SHELLS
 from dedup.cli.setup import _format_toml_string
 from dedup.text.sanitise import format_csv_cell, format_json
 from tests.conftest import Ran, Sampled, command, run, spawn
@@ -956,7 +960,7 @@ def test_verify_says_of_a_file_that_its_folder_may_not_be_entered(tmp_path: Path
     path.parent.chmod(0o600)
     ran = bound(tmp_path, "verify", path)
     path.parent.chmod(0o755)
-    assert (ran.code, "unreadable: the folder may not be entered" in ran.out) == (1, True), ran
+    assert (ran.code, "unreadable: permission to enter the folder is denied" in ran.out) == (1, True), ran
 
 
 @pytest.fixture
@@ -1043,3 +1047,153 @@ def _files_in(database: Path) -> int:
             return int(db.execute("SELECT count(*) FROM files").fetchone()[0])
         except sqlite3.OperationalError:
             return 0
+
+
+# Help, suggestions, completion
+
+
+def all_commands(group: click.Group = cli, *words: str) -> Iterator[tuple[str, click.Command]]:
+    """Every command and group below `group` with the words that call it."""
+    for name in group.list_commands(click.Context(group)):
+        inner = group.get_command(click.Context(group), name)
+        assert inner is not None
+        yield " ".join((*words, name)), inner
+        if isinstance(inner, click.Group):
+            yield from all_commands(inner, *words, name)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_summary_in_the_list_of_commands_is_the_commands_own(name: str) -> None:
+    (inner,) = (c for words, c in all_commands() if words == name)
+    assert (inner.help or "").partition("\n")[0] == f"{COMMANDS[name].summary}."
+
+
+def test_every_summary_is_a_short_phrase_of_a_verb() -> None:
+    for name, inner in all_commands():
+        summary = (inner.help or "").partition("\n")[0]
+        assert len(summary.removesuffix(".")) <= 45, name
+        assert summary.endswith("."), name
+        assert not re.match(r"(The|A|An|What|Which|How|[A-Z]\w+s) ", summary), f"{name}: {summary}"
+
+
+def test_the_list_of_commands_is_in_groups_of_lines_that_fit(tmp_path: Path) -> None:
+    out = run(tmp_path, "--help").out
+    assert list(COMMAND_GROUPS) == ["Set up", "Collect", "Look", "Export", "Operate", "Repair"]
+    position = 0
+    for heading, commands in COMMAND_GROUPS.items():
+        block = f"\n{heading}:\n" + "".join(f"  {name:<11}  {entry.summary}\n" for name, entry in commands.items())
+        assert block in out[position:], heading
+        position = out.index(block)
+    assert max(map(len, out.splitlines())) < 80
+
+
+def command_lines(help_text: str) -> list[list[str]]:
+    """The arguments of each `dedup` among the examples of a help text."""
+    lines = help_text.partition("Examples:\n")[2].partition("\n\n")[0].splitlines()
+    calls = []
+    for line in (re.sub(r" {2,}.*", "", line.strip()) for line in lines):
+        parts = re.findall(r"\((dedup [^)]*)\)", line) or re.split(r" && | \| | > ", line)
+        calls += [shlex.split(part[part.index("dedup ") :])[1:] for part in parts if "dedup " in part]
+    return calls
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    program = (
+        "import sys\nfrom dedup.cli import main\n"
+        "try: main()\nexcept SystemExit: print(*[m for m in sys.modules if m.startswith('dedup.cli.')], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program, "--help"], capture_output=True, text=True, timeout=60, check=True)
+    assert set(done.stderr.split()) == {"dedup.cli.common", "dedup.cli.suggestions"}
+
+
+@pytest.mark.parametrize("name", [name for name, _ in all_commands()])
+def test_every_command_has_two_examples_that_are_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Of a group the examples call commands of it."""
+    (tmp_path / "crawl").mkdir()
+    monkeypatch.chdir(tmp_path)
+    commands = dict(all_commands())
+    calls = command_lines(commands[name].help or "")
+    named = 0
+    for arguments in calls:
+        while arguments[0].startswith("-"):
+            arguments = arguments[1 if arguments[0] == "-q" else 2 :]
+        called = max((w for w in commands if arguments[: w.count(" ") + 1] == w.split()), key=len)
+        commands[called].make_context(called, arguments[called.count(" ") + 1 :], parent=click.Context(cli))
+        named += f"{called} ".startswith(f"{name} ")
+    assert named >= 2, calls
+
+
+def test_the_common_options_are_described_once(tmp_path: Path) -> None:
+    assert "Database to use instead" in run(tmp_path, "--help").out
+    for name, _ in all_commands():
+        out = run(tmp_path, *name.split(), "--help").out
+        assert "Database to use instead" not in out, name
+        assert "-c, -d, -v, -q" in out, name
+
+
+@pytest.mark.parametrize(
+    ("args", "suggestion"),
+    [
+        (["scna"], "Did you mean 'scan'?"),
+        (["alerts", "lst"], "Did you mean 'list'?"),
+        (["roots", "mvoe"], "Did you mean 'move'?"),
+        (["export", "artikles"], "Did you mean 'articles'?"),
+        (["boilerplate", "lits"], "Did you mean 'list'?"),
+        (["scan", "--formt", "json"], "--format"),
+        (["scan", "--format", "jsn"], "Did you mean 'json'?"),
+        (["scan", "--fail-on", "mismached"], "Did you mean 'mismatched'?"),
+        (["changes", "--min-severity", "notble"], "Did you mean 'notable'?"),
+        (["completion", "fsh"], "Did you mean 'fish'?"),
+    ],
+    ids=" ".join,
+)
+def test_a_mistyped_word_gets_a_suggestion(tmp_path: Path, args: list[str], suggestion: str) -> None:
+    ran = run(tmp_path, *args)
+    assert (ran.code, ran.out) == (2, "")
+    assert suggestion in ran.err
+
+
+def test_a_word_like_no_other_gets_no_suggestion(tmp_path: Path) -> None:
+    for args in (["xyzzy"], ["alerts", "xyzzy"], ["scan", "--format", "xyzzy"]):
+        ran = run(tmp_path, *args)
+        assert ran.code == 2
+        assert "Did you mean" not in ran.err
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_completion_script_asks_the_program(tmp_path: Path, shell: str) -> None:
+    script = run(tmp_path, "completion", shell).out
+    assert f"_DEDUP_COMPLETE={shell}_complete" in script
+    assert json_of(run(tmp_path, "completion", shell, "-f", "json")) == {"shell": shell, "script": script.removesuffix("\n")}
+
+
+@pytest.mark.parametrize(
+    ("words", "candidates"),
+    [
+        ("dedup sc", {"scan"}),
+        ("dedup alerts re", {"retry"}),
+        ("dedup scan --fail-on mis", {"mismatched"}),
+        ("dedup status --fo", {"--follow", "--format"}),
+        ("dedup watch --conf", {"--config"}),
+    ],
+)
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes_with_the_script(tmp_path: Path, words: str, candidates: set[str]) -> None:
+    program = tmp_path / "dedup"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dedup "$@"\n')
+    program.chmod(0o755)
+    script = tmp_path / "completion.bash"
+    script.write_text(run(tmp_path, "completion", "bash").out)
+    assert subprocess.run(["bash", "-n", script], capture_output=True, check=False).returncode == 0
+    last = len(words.split()) - 1
+    lines = f'. "{script}"; COMP_WORDS=({words}); COMP_CWORD={last}; _dedup_completion dedup; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    done = subprocess.run(
+        ["bash", "--norc", "-c", lines],
+        env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": os.getcwd()},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert set(done.stdout.split()) == candidates, done.stderr

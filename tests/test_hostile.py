@@ -181,6 +181,7 @@ def every_command(folder: Path) -> Iterator[tuple[str | bytes, ...]]:
     assert names
     yield from ((name,) for name in ("init", "config"))
     yield ("sample", f"laid out {TERMINAL}")
+    yield from (("completion", "bash"), ("completion", f"none {TERMINAL}"))
     yield from (("scan",), ("scan", "crawl"), ("scan", f"crawl/{TERMINAL}"))
     yield from (("verify", "crawl"), ("verify", "-v", "crawl"), ("verify", f"none{ALL.replace('/', '')}"))
     yield from (("duplicates",), ("duplicates", "--pairs"), ("duplicates", "--all-revisions"), ("duplicates", "--publisher", f"=1+1{ALL}"))

@@ -346,7 +346,7 @@ def test_an_error_of_the_program_is_never_taken_for_findings(tmp_path: Path, mon
     monkeypatch.setattr("dedup.config.load", broken)
     ran = run(tmp_path, "status")
     assert ran.code == 3, "1 means findings"
-    assert ran.err.splitlines()[-1].startswith("dedup: an error of the program: RuntimeError: a \\x1b[31mbug.")
+    assert ran.err.splitlines()[-1].startswith("dedup: internal error: RuntimeError: a \\x1b[31mbug.")
 
 
 def test_an_error_while_summing_up_leaves_everything_else_summed_up(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:

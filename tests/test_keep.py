@@ -221,7 +221,7 @@ def test_an_article_whose_file_is_gone_is_in_neither_list_and_nothing_is_dropped
     path.unlink()
     assert run(folder, "scan").code == 0
     ran = run(folder, "export", "keep")
-    assert "1 page whose latest crawl no file holds any more" in ran.err
+    assert "1 page without a file of their latest crawl" in ran.err
     assert [r["url"] for r in rows(folder, "keep")] == [second.address]
     assert rows(folder, "drop") == []
 

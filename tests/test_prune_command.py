@@ -365,7 +365,7 @@ def test_a_change_between_a_late_crawl_and_a_state_without_body_is_told_without_
         (1, 1, False),
     ]
     shown = run(tmp_path, "history", "901_0000000001").out
-    assert "body changed, by how much is not known any more" in shown
+    assert "body changed (similarity unknown)" in shown
     assert len(re.findall(r"its text was pruned on 20\d\d-\d\d-\d\d", shown)) == 2
     for day in (1, 3):
         (tmp_path / "archive" / "old" / f"{day}.md").rename(tmp_path / "crawl" / f"{day}.md")
@@ -547,7 +547,7 @@ def test_ctrl_c_leaves_what_is_done_done_and_says_so(db: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert re.search(r"Until then the text of \d+ revisions was pruned\.", err)
+    assert re.search(r"Before that, the text of \d+ revisions was pruned\.", err)
     assert "Interrupted" in err
     assert "Traceback" not in err
     assert told(db.parent)["pruned"]["revisions"] > 0

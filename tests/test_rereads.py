@@ -64,7 +64,7 @@ def test_without_a_configured_directory_the_recorded_ones_are_read_again(crawl: 
     assert run(crawl.parent, "-d", db, "scan", crawl).code == 0
     (crawl.parent / "config.toml").write_text('[time]\ncrawled_at = "Asia/Seoul"\n', encoding="utf-8")
     assert run(crawl.parent, "-d", db, "scan", crawl).code == 3
-    assert run(crawl.parent, "-d", db, "reindex").out == "1 file read again.\n"
+    assert run(crawl.parent, "-d", db, "reindex").out == "1 file reread.\n"
     assert run(crawl.parent, "-d", db, "scan", crawl).code == 0
     assert [s["crawled_at"] for s in running.dump(db, "sightings")] == ["2026-03-01T16:00:00+00:00"]
 
@@ -197,7 +197,7 @@ def test_another_version_of_the_readers_is_a_changed_recipe(crawl: Path, db: Pat
     (crawl.parent / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n')
     assert "dedup reindex --readings" in run(crawl.parent, "scan").err
     assert json.loads(run(crawl.parent, "status", "-f", "json").out)["pending_settings"][0]["remedy"] == "dedup reindex --readings"
-    assert run(crawl.parent, "reindex").out == "1 file read again.\n"
+    assert run(crawl.parent, "reindex").out == "1 file reread.\n"
     assert run(crawl.parent, "scan").code == 0
 
 

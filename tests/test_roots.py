@@ -51,7 +51,7 @@ def test_a_directory_that_is_no_longer_configured_is_shown(two: Path) -> None:
     (two / "three").mkdir()
     assert roots(two)["one"] == ("not configured", False, 6, 0)
     assert roots(two)["three"] == ("configured", False, 0, 0)
-    assert "one is not configured: 6 files still count as there" in run(two, "status").out
+    assert "one is not configured: 6 files still count as present" in run(two, "status").out
     assert "one is not configured, and 6 files of it still count as there" in run(two, "scan").err
     doctor = run(two, "doctor", "--quick", "-f", "json").json()
     (finding,) = (f for f in doctor["findings"] if f["check"] == "directories")

@@ -197,6 +197,6 @@ def test_its_configuration_tells_of_what_is_grave_in_a_feed(tmp_path: Path) -> N
     folded = [a["url"] for a in told if a["in_incident"]]
     assert sorted(folded) == [url for url in URLS if "/917/" in url], "one edit of five pages"
     sent = run(tmp_path, "alerts", "send")
-    assert (sent.code, sent.out) == (0, "9 messages sent, 0 not taken\n")
-    assert sent.err.startswith("1 delivery not due yet, the first "), "that incident, which may still grow"
+    assert (sent.code, sent.out) == (0, "9 messages sent, 0 failed\n")
+    assert sent.err.startswith("1 delivery not due yet, the next at "), "that incident, which may still grow"
     assert (tmp_path / "alerts.atom").read_text("utf-8").count("<entry>") == 9 == len(told) - len(folded) - 1

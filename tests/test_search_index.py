@@ -245,7 +245,7 @@ def test_the_command_tells_why_it_cannot_look_and_how_far_it_reaches(crawl: Path
     assert "1 text, and there are more" in ran.out
     assert "Search reaches 2 of 3 texts" in ran.err
     assert run(db.parent, "--database", db, "status", "--format", "json").json()["search"] == {"indexed": 2, "total": 3}
-    assert "reaches 2 of 3 texts" in run(db.parent, "--database", db, "status").out
+    assert "covers 2 of 3 texts" in run(db.parent, "--database", db, "status").out
 
 
 def test_reindex_makes_the_whole_index_anew(crawl: Path, db: Path) -> None:

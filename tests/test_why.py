@@ -155,7 +155,7 @@ def test_a_part_of_a_newsletter_is_told_as_what_was_recorded(folder: Path) -> No
 def test_nothing_in_common(folder: Path) -> None:
     told = of(folder, "agency", "unrelated")
     assert (told["relation"], told["recorded_relation"], told["closest_revisions"], told["passages"]) == (None, None, None, [])
-    assert told["reason"] == "none: no 20 letters or digits in a row are the same."
+    assert told["reason"] == "none: they share no run of 20 letters or digits."
 
 
 def test_too_little_in_common_names_what_there_is_and_what_it_would_take(folder: Path) -> None:
@@ -236,7 +236,7 @@ def test_a_file_that_is_not_in_the_database(folder: Path, tmp_path: Path) -> Non
     told = why(folder, path, MADE["agency"].address)
     assert (told["relation"], told["recorded_relation"]) == ("copy", None)
     assert told["reason"].startswith("copy: ")
-    assert told["reason"].endswith("the database does not hold both.")
+    assert told["reason"].endswith("at least one of the two is not in the database.")
     assert (told["a"]["path"], told["a"]["revision"]) == (str(path), None)
     assert told["closest_revisions"] is None
     assert run(folder, "history", path).code == 3, "nothing was recorded"

@@ -44,6 +44,7 @@ from dedup.store.database import Database
 from dedup.store.lock import Lock, current_holder
 from dedup.store.ownership import require_dedup_database
 from dedup.text import times
+from dedup.text.format import format_megabytes
 from dedup.text.sanitise import to_printable_path
 
 PAGES_PER_STEP = 2048
