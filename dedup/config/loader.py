@@ -30,7 +30,7 @@ class LoadedSettings:
 
 
 def find_config_file(explicit: str | None) -> Path | None:
-    """Return the configuration file to use, or None if there is none.
+    """Return the configuration file to use, or None if no file exists.
 
     That is `explicit` if it is given, else `./config.toml`, else `$XDG_CONFIG_HOME/dedup/config.toml` (`~/.config` by default).
     Raises ConfigFileError if `explicit` is not a file.

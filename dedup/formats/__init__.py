@@ -30,7 +30,7 @@ def read_article(name: bytes, raw: bytes, options: ReadOptions) -> ParseResult:
 
 
 def name_suffix(name: bytes) -> bytes:
-    """Return the lower-case suffix of a file name with its dot; empty if there is none."""
+    """Return the lower-case suffix of a file name with its dot; empty if it has no suffix."""
     dot = name.rfind(b".")
     return name[dot:].lower() if dot > 0 else b""
 

@@ -54,7 +54,7 @@ _log = logging.getLogger("dedup")
 
 @dataclass(frozen=True, slots=True)
 class TableState:
-    """What a table holds: every text of the database `uuid` up to id `last_text`, as of the commit `token`.
+    """The content of a table: every text of the database `uuid` up to id `last_text`, as of the commit `token`.
 
     `recipe`: XXH3-128 of the name of how hashes are computed. `used_slots`: slots in use, of `homes` and a tail. `checksum`: the
     sum of slot × (2 × position + 1), mod 2^64.

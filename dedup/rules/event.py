@@ -42,7 +42,7 @@ class Event:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it is a change with nothing to show: no word differs."""
+        """Return whether the event is a change with nothing to show: no word differs."""
         return self.topic == "change" and not any(_differing_parts(self.payload))
 
     def details(self) -> dict[str, Any]:

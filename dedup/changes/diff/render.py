@@ -98,13 +98,13 @@ def _flush_rows(left: list[Operation], right: list[Operation]) -> Iterator[DiffR
 
 
 def _are_whole_sentences(left: Sequence[Operation], right: Sequence[Operation]) -> bool:
-    """Whether these operations are whole sentences that do not continue in the text after them."""
+    """Return whether these operations are whole sentences that do not continue in the text after them."""
     both = (*left, *right)
     return bool(both) and all(o.kind != "same" for o in both) and all(_has_sentence_end(o.text) for o in both)
 
 
 def _has_sentence_end(piece: str) -> bool:
-    """Whether a new sentence would begin after the text."""
+    """Return whether a new sentence would begin after the text."""
     return len(split_sentences(piece[-MAX_SPLIT_CHARACTERS // 2 :] + "가")) > 1
 
 

@@ -93,7 +93,7 @@ def is_joining(character: str) -> bool:
 
 
 def _may_split_grapheme(parts: list[str]) -> bool:
-    """Whether a grapheme may be split between two of the parts."""
+    """Return whether a grapheme may be split between two of the parts."""
     return any(
         _JOINING_CHARACTER.match(a[-1]) or _JOINING_CHARACTER.match(b[0]) for a, b in pairwise(parts) if not (a[-1] + b[0]).isascii()
     )

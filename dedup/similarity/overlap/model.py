@@ -50,7 +50,7 @@ class PreparedText:
 
 @dataclass(frozen=True, slots=True)
 class SharedPassages:
-    """What two texts share, in normalised characters without masked ones.
+    """The extent of the text that two texts share, in normalised characters without masked ones.
 
     `characters`: characters in a run of `RUN_CHARACTERS` that the other text contains as well. `unquoted_characters`: those of them
     outside quotation marks. Both are counted on either side, and the smaller count is taken. `shorter_length`: length of the
