@@ -85,7 +85,7 @@ class HashTable:
 
     @classmethod
     def load(cls, path: str) -> HashTable | None:
-        """Return the table in a file; None if the file is missing or damaged. Raises OSError if no file descriptors or memory are left."""
+        """Return the table in a file; None if the file is missing or damaged. Raises OSError if no descriptor or memory is free."""
         return cls._map_file(path, os.O_RDWR, mmap.ACCESS_WRITE)[0]
 
     @classmethod
@@ -211,8 +211,8 @@ class HashTable:
         self.state = replace(self.state, used_slots=self.state.used_slots + added, checksum=(self.state.checksum + checksum) % (1 << 64))
 
     def count_missing(self, hashes: Int64Array, text_ids: Int64Array, hashes_per_text: int, max_bucket: int) -> tuple[int, int]:
-        """Return (entries of these texts, entries that they lack). Takes hashes as `insert` does. An entry lacks if it is absent
-        although its bucket holds fewer than `max_bucket`."""
+        """Return (entries of these texts, entries that they lack). Takes hashes as `insert` does. An entry is missing if it is
+        absent although its bucket holds fewer than `max_bucket`."""
         bucket_sizes = np.zeros(len(hashes), np.int64)
         gather = jit.compiled(probing.gather)
         capacity = 4 * len(hashes) + 1024

@@ -98,7 +98,7 @@ class CandidateIndex:
         return results
 
     def count_missing(self, text_ids: Sequence[int], signatures: Sequence[bytes]) -> tuple[int, int]:
-        """Return (entries of these texts, entries that they lack). An entry lacks if it is absent although its bucket has room."""
+        """Return (entries of these texts, entries that they lack). An entry is missing if it is absent although its bucket has room."""
         if not text_ids:
             return 0, 0
         return self._table.count_missing(*self._hash_bands(text_ids, signatures), self._bands, MAX_BUCKET)
