@@ -46,14 +46,14 @@ def split_sentences(text: str) -> list[str]:
 
 def _split(text: str) -> list[str]:
     parts: list[str] = []
-    begin = at = 0
-    while m := _SENTENCE_END.search(text, at):
-        at = m.end()
+    begin = position = 0
+    while m := _SENTENCE_END.search(text, position):
+        position = m.end()
         if m.lastgroup == "quote":
-            at = _quotation_end(text, m)
+            position = _quotation_end(text, m)
             continue
-        parts.append(text[begin:at])
-        begin = at
+        parts.append(text[begin:position])
+        begin = position
     if begin < len(text):
         parts.append(text[begin:])
     return join_graphemes(parts, text)

@@ -105,11 +105,11 @@ def join_graphemes(parts: list[str], text: str) -> list[str]:
         return parts
     ends = {m.end() for m in regex.finditer(r"\X", text)}
     result: list[str] = []
-    at, part = 0, ""
-    for more in parts:
-        part += more
-        at += len(more)
-        if at in ends:
+    position, part = 0, ""
+    for piece in parts:
+        part += piece
+        position += len(piece)
+        if position in ends:
             result.append(part)
             part = ""
     return result
