@@ -156,7 +156,7 @@ class _Crawler:
         assert self._last is not None
         edited = replace(self._last, body=f"{self._last.body} 참석자는 모두 {second + 2}명이었다.", crawled_at="2027-01-01 00:00:00")
         self._write(folder / self._last.name, render(edited))
-        self._write(folder / f"no-article-{second % 7}.md", "---\nthis is none")
+        self._write(folder / f"no-article-{second % 7}.md", "---\nnot an article")
         moved = next(p for p in folder.iterdir() if not p.name.startswith("no-article"))
         moved.rename(folder / f"moved-{second}.md")
         self._second += 1
