@@ -1,4 +1,4 @@
-"""What the time of a scan goes into: each stage's own time, without that of stages within it."""
+"""The time of a scan by stage, without the stages nested within each."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COMMIT = "commit (log, disk)"
 
 
 class _Clock:
-    """Own times by stage; a stage that begins within another stops the other's clock."""
+    """Own times by stage. A stage that begins within another stops the other's clock."""
 
     def __init__(self) -> None:
         self.own: defaultdict[str, float] = defaultdict(float)
@@ -55,7 +55,7 @@ class _Clock:
 
 
 class _Connection:
-    """A connection whose statements are timed, rows included."""
+    """A connection that times its statements, including fetching the rows."""
 
     def __init__(self, connection: Any, clock: _Clock) -> None:
         self._connection, self._clock = connection, clock
@@ -73,7 +73,7 @@ class _Connection:
 
 
 class _Cursor(list[Any]):
-    """All rows of a statement, behind the cursor's methods that the program calls."""
+    """All rows of a statement, with the methods of a cursor that the program calls."""
 
     def __init__(self, rows: list[Any], cursor: Any) -> None:
         super().__init__(rows)
@@ -87,7 +87,7 @@ class _Cursor(list[Any]):
 
 
 def stages(settings: Settings) -> dict[str, Any]:
-    """Scan in one process; `marks` are [articles recorded, {stage: own seconds so far}] after each batch."""
+    """Scan in one process. `marks` are [articles recorded, {stage: own seconds so far}] after each batch."""
     examine: Any = importlib.import_module(extract_files.__module__)
     clock = _Clock()
     for owner, name, stage in (

@@ -40,7 +40,7 @@ def test_brute_force_is_what_sets_say(texts: list[str], threshold: float) -> Non
         for i, j in combinations(range(len(texts)), 2)
         if sets[i] & sets[j] and len(sets[i] & sets[j]) / len(sets[i] | sets[j]) >= threshold
     }
-    assert oracle.alike(texts, threshold) == pytest.approx(expected)
+    assert oracle.similar_pairs(texts, threshold) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -162,6 +162,6 @@ def test_a_daemon_that_never_rests_is_measured_and_has_everything_in_the_end(tmp
     done = subprocess.run([sys.executable, "-m", "benchmarks.soak", *options], cwd=jobs.ROOT, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     written = output.read_text(encoding="utf-8")
-    assert "A scan afterwards found nothing that was not recorded; `dedup doctor` left with 0." in written
+    assert "A scan afterwards found nothing that was not recorded; `dedup doctor` exited with 0." in written
     (row,) = [line.split("|") for line in written.splitlines() if line.startswith("| 0 |")]
     assert int(row[2].replace(",", "")) >= 12

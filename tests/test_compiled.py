@@ -61,7 +61,7 @@ def test_without_numba_the_plain_forms_serve_and_one_line_says_so(
         signed = minhash.sign_texts([body], 128, 80)
         assert not jit.count_work(jit.MIN_WORK)
     assert [r.getMessage() for r in caplog.records if "numba" in r.getMessage()] == [
-        f"numba cannot be used ({error}): signatures are made with numpy, which gives the same and takes longer"
+        f"numba cannot be used ({error}): signatures are computed with numpy, which is slower and gives the same results"
     ]
     monkeypatch.undo()
     monkeypatch.setattr(jit._JitState, "enabled", True)
@@ -112,7 +112,7 @@ minhash.sign_texts(["a text that is long enough"], 16, 1)
 """
     env = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
     told = [subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True).stdout for _ in "12"]
-    assert told == ["compiling the inner loops for this machine, once; this takes a few seconds\n", ""]
+    assert told == ["compiling the inner loops for this machine; this takes a few seconds, once\n", ""]
 
 
 _COMPILES = """

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterator
 from datetime import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 import dedup
 from dedup import config
@@ -56,6 +59,22 @@ def test_the_shipped_configuration_gives_every_key_its_default_and_no_other(file
 def test_the_shipped_configuration_loads_as_the_defaults(here: Path) -> None:
     loaded = load(str(SHIPPED[0]), database="d.db").settings
     assert loaded == load(None, database="d.db").settings
+
+
+def _fields(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in model.model_fields.items():
+        yield f"{model.__name__}.{name}", field
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                yield from _fields(inner)
+
+
+def test_every_key_has_a_description_in_the_model() -> None:
+    """A section is described by its class."""
+    fields = dict(_fields(Settings))
+    assert {"CrawlConfig.workers", "UrlRuleConfig.template", "ChannelConfig.entries", "AlertRuleConfig.at"} <= fields.keys()
+    sections = {f"Settings.{name}" for name in Settings.model_fields} - {"Settings.alerts", "Settings.channels"}
+    assert [name for name, field in fields.items() if not field.description and name not in sections] == []
 
 
 def test_the_defaults_are_those_of_the_design() -> None:
@@ -172,7 +191,7 @@ WRONG = [
     ("[delivery]\nretry_seconds = 60\nmax_retry_seconds = 30", "delivery.max_retry_seconds", "less"),
     (_RULE + "kind = ['typo']", "alerts.0.kind", "did you mean 'alerts.0.kinds'"),
     (_RULE + "kinds = ['tipo']", "alerts.0.kinds.0", "did you mean 'typo'"),
-    (_RULE + "kinds = ['near']", "alerts.0.kinds", "no kind of change"),
+    (_RULE + "kinds = ['near']", "alerts.0.kinds", "not a kind of change"),
     (_RULE + "min_severity = 'grave'", "alerts.0.min_severity", "'notable'"),
     (_RULE + "parts = ['headline']", "alerts.0.parts.0", "'title'"),
     (_RULE + "publishers = ['']", "alerts.0.publishers.0", "empty"),
@@ -196,7 +215,7 @@ WRONG = [
     ("[channels.m]\nkind = 'webhook'\nurl = 'ftp://x'", "channels.m.url", "https://"),
     ("[channels.m]\nkind = 'command'\ncommand = 'ls'", "channels.m.command", "list"),
     ("[channels.m]\nkind = 'command'", "channels.m.command", "required"),
-    ("[channels.m]\nkind = 'atom'\npath = 'x'\nurl = 'y'", "channels.m.url", "says nothing"),
+    ("[channels.m]\nkind = 'atom'\npath = 'x'\nurl = 'y'", "channels.m.url", "is not used"),
     ("[channels.'a b']\nkind = 'log'", "channels", "'a b'"),
     ("[database]\npath = 5", "database.path", "string"),
 ]
@@ -402,7 +421,7 @@ def test_what_looks_like_a_variable_and_names_none_is_refused_and_not_taken_lite
     lines = f'[channels.m]\nkind = "webhook"\nurl = "{given["url"]}"\nsecret = "{given["secret"]}"\n[web]\ntoken = "{given["token"]}"\n'
     with pytest.raises(ConfigError) as refused:
         load(str(written(here / "mine.toml", lines)))
-    assert f"{key}: names no environment variable; write 'env:NAME'" in str(refused.value)
+    assert f"{key}: does not name an environment variable; write 'env:NAME'" in str(refused.value)
     assert value not in str(refused.value).replace("env:NAME", "")
     assert config.mask_secret(value) == "***"
 

@@ -385,9 +385,9 @@ def _index(folder: Path, end: str) -> Path:
     [
         ("gone", "is missing"),
         ("short", "damaged: it has"),
-        ("header", "damaged: its header is none"),
-        ("bit", "damaged: its content does not add up"),
-        ("another's", "is another database's"),
+        ("header", "damaged: the header is not valid"),
+        ("bit", "damaged: the content does not match the checksum"),
+        ("another's", "is that of another database"),
     ],
 )
 def test_a_damaged_index_is_found_and_made_again(folder: Path, end: str, harm: str, words: str) -> None:
@@ -510,7 +510,7 @@ def test_beside_a_writer_only_headers_are_compared_and_nothing_is_repaired(folde
         _index(folder, ".index").write_bytes(b"")
         assert "missing or has no header" in told(found(folder))
         process.communicate(b"")
-    assert "damaged: its header is none" in told(found(folder))
+    assert "damaged: the header is not valid" in told(found(folder))
 
 
 def test_looking_at_an_index_does_not_reach_the_file(folder: Path) -> None:

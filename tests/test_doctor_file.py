@@ -326,7 +326,7 @@ def test_a_backup_that_was_put_in_place(tmp_path: Path) -> None:
     those = found(tmp_path)
     assert {f["severity"] for f in those} == {"warning"}
     assert "a later state of it, with 13 texts more" in told(those)
-    assert "is not of this state of the database" in told(those)
+    assert "is that of another state of the database" in told(those)
 
 
 _WRITE = """

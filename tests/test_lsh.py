@@ -310,10 +310,12 @@ def test_whatever_is_done_to_the_file_the_answers_are_those_of_a_fresh_one(
         assert database.asked == []  # nothing is kept there
     else:
         assert database.asked == [0]
-        assert "made again from 150 texts" in caplog.text
+        assert "rebuilt from 150 texts" in caplog.text
 
 
-@pytest.mark.parametrize(("uuid", "threshold", "why"), [(bytes(16), 0.7, "another database's"), (UUID, 0.5, "of other settings")])
+@pytest.mark.parametrize(
+    ("uuid", "threshold", "why"), [(bytes(16), 0.7, "that of another database"), (UUID, 0.5, "built with other settings")]
+)
 def test_an_index_of_something_else_is_made_again(
     tmp_path: Path, uuid: bytes, threshold: float, why: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -321,8 +323,8 @@ def test_an_index_of_something_else_is_made_again(
     those = signatures(30)
     with caplog.at_level(logging.INFO, "dedup"):
         index = Store(those).open(tmp_path / "index", uuid)
-    assert f"the candidate index is {why}: making it again" in caplog.text
-    assert "made again from 30 texts" in caplog.text
+    assert f"the candidate index is {why}: rebuilding it" in caplog.text
+    assert "rebuilt from 30 texts" in caplog.text
     assert answers(index, those) == answers(filled(tmp_path / "other", those), those)
 
 

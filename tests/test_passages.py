@@ -258,7 +258,7 @@ def test_whatever_is_done_to_the_file_the_answers_are_those_of_a_fresh_one(
     oracle = held(those)
     assert answers(index, those) == [expected(oracle, k) for k in those]
     assert (database.asked, database.heard) == ([0], 60)
-    assert "the passage index was made again from 60 texts" in caplog.text
+    assert "the passage index was rebuilt from 60 texts" in caplog.text
 
 
 def test_an_index_of_another_database_is_made_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -266,7 +266,7 @@ def test_an_index_of_another_database_is_made_again(tmp_path: Path, caplog: pyte
     those = of_texts(30, common=3)
     with caplog.at_level(logging.INFO, "dedup"):
         index = Store(those).open(tmp_path / "index", bytes(16))
-    assert "the passage index is another database's: making it again" in caplog.text
+    assert "the passage index is that of another database: rebuilding it" in caplog.text
     assert answers(index, those) == answers(filled(tmp_path / "other", those), those)
 
 
@@ -284,7 +284,7 @@ def test_an_index_of_other_keys_or_another_limit_is_made_again(
         filled(tmp_path / "index", those)
     with caplog.at_level(logging.INFO, "dedup"):
         index = Store(those).open(tmp_path / "index")
-    assert "the passage index is of other settings: making it again" in caplog.text
+    assert "the passage index is built with other settings: rebuilding it" in caplog.text
     assert answers(index, those) == answers(filled(tmp_path / "other", those), those)
 
 
@@ -312,7 +312,7 @@ def test_entries_of_a_batch_that_was_not_finished_are_not_believed(tmp_path: Pat
 def test_texts_and_lists_of_keys_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
     index = fresh(tmp_path / "index")
     for texts, those in (([1, 2], [keys(1)]), ([1], [keys(1), keys(2)]), ([], [keys(1)]), ([1], [])):
-        with pytest.raises(ValueError, match=f"{len(texts)} texts and {len(those)} lists of keys"):
+        with pytest.raises(ValueError, match=f"{len(texts)} texts and {len(those)} lists of fingerprints"):
             index.add(texts, those, TOKEN, 2)
     assert told(index, keys(1, 2)) == []
 
