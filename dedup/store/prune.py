@@ -62,25 +62,24 @@ def free_bytes(database: Database) -> int:
     return int(database.value("PRAGMA freelist_count")) * int(database.value("PRAGMA page_size"))
 
 
-def delete_bodies(transaction: Transaction, revisions: Collection[int], at: str) -> set[int]:
+def delete_bodies(transaction: Transaction, revisions: Collection[int], pruned_at: str) -> set[int]:
     """Delete the bodies of `revisions`. Returns the texts that no stored body shows any more.
 
     The rows are deleted and inserted again: SQLite frees no page when rows only become shorter.
     """
-    columns = "r.id, r.page_id, r.digest, r.text_id, r.title, r.body"
-    rows = list(
-        transaction.select_by_ids(
-            revisions, f"SELECT {columns} FROM wanted w CROSS JOIN revisions r ON r.id = w.id WHERE r.pruned_at IS NULL"
-        )
+    select = (
+        "SELECT r.id, r.page_id, r.digest, r.text_id, r.title, r.body"
+        " FROM wanted w CROSS JOIN revisions r ON r.id = w.id WHERE r.pruned_at IS NULL"
     )
+    rows = list(transaction.select_by_ids(revisions, select))
     transaction.execute("PRAGMA defer_foreign_keys=ON")
     transaction.execute_many("DELETE FROM revisions WHERE id = ?", ((r[0],) for r in rows))
     transaction.execute_many(
         "INSERT INTO revisions (id, page_id, digest, text_id, title, body, pruned_at, pruned_characters, pruned_digest)"
         " VALUES (?, ?, ?, ?, ?, '', ?, ?, ?)",
-        ((*r[:5], at, len(r[5]), body_digest(r[5])) for r in rows),
+        ((*columns, pruned_at, len(body), body_digest(body)) for *columns, body in rows),
     )
-    return texts.without_body(transaction, {r[3] for r in rows if r[3] is not None})
+    return texts.without_body(transaction, {text_id for _, _, _, text_id, *_ in rows if text_id is not None})
 
 
 def fingerprints(database: Database, texts: Iterable[int]) -> dict[int, bytes]:

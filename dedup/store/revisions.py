@@ -61,7 +61,8 @@ def body_of_state(database: Database, page: int, digest: bytes) -> str | None:
     """The body of a state of a page, or None if it was pruned."""
     row = database.row("SELECT body, pruned_at FROM revisions WHERE page_id = ? AND digest = ?", page, digest)
     assert row is not None
-    return None if row[1] is not None else str(row[0])
+    stored_body, pruned_at = row
+    return None if pruned_at is not None else str(stored_body)
 
 
 def of_page(database: Database, page: int) -> list[RevisionRow]:
@@ -114,14 +115,16 @@ def copy_to_page(transaction: Transaction, revision: int, page: int) -> int:
     columns = "digest, title, body, text_id, pruned_at, pruned_characters, pruned_digest"
     row = transaction.row(f"SELECT {columns} FROM revisions WHERE id = ?", revision)
     assert row is not None
-    existing = transaction.row("SELECT id, text_id, pruned_at FROM revisions WHERE page_id = ? AND digest = ?", page, row[0])
+    digest, _, body, text_id, pruned_at, *_ = row
+    existing = transaction.row("SELECT id, pruned_at FROM revisions WHERE page_id = ? AND digest = ?", page, digest)
     if existing is None:
         return transaction.insert(f"INSERT INTO revisions (page_id, {columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (page, *row))
-    if existing[2] is not None and row[4] is None:
-        restore_bodies(transaction, [(existing[0], row[2])])
-    if row[3] is not None:
-        set_texts(transaction, [(existing[0], row[3])])
-    return int(existing[0])
+    existing_id, existing_pruned_at = existing
+    if existing_pruned_at is not None and pruned_at is None:
+        restore_bodies(transaction, [(existing_id, body)])
+    if text_id is not None:
+        set_texts(transaction, [(existing_id, text_id)])
+    return int(existing_id)
 
 
 def body_digest(body: str) -> bytes:

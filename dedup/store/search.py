@@ -38,14 +38,14 @@ class LogEntry(NamedTuple):
 
 
 def revisions_after(database: Database, after_id: int, limit: int, max_characters: float = math.inf) -> list[SearchDocument]:
-    """At most `limit` revisions with ids greater than `after_id`, by id. The revision whose body reaches `max_characters` is the last."""
+    """At most `limit` revisions with ids greater than `after_id`, by id. Stops once their bodies have `max_characters` in sum."""
     return _documents(
         database, _limited_rows(database, max_characters, f"{_DOCUMENT_QUERY} WHERE r.id > ? ORDER BY r.id LIMIT ?", after_id, limit)
     )
 
 
 def revisions(database: Database, revisions: Collection[int], max_characters: float = math.inf) -> list[SearchDocument]:
-    """Those of `revisions` that exist, by id. The revision whose body reaches `max_characters` in sum is the last."""
+    """Those of `revisions` that exist, by id. Stops once their bodies have `max_characters` in sum."""
     return _documents(
         database,
         _limited_rows(database, max_characters, f"{_DOCUMENT_QUERY} WHERE r.id IN ({placeholders(revisions)}) ORDER BY r.id", *revisions),

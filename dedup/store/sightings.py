@@ -138,14 +138,15 @@ def copy_to_page(transaction: Transaction, sighting: int, page: int, revision: i
     """
     row = transaction.row("SELECT crawled_at, crawled_at_source, metadata_id FROM sightings WHERE id = ?", sighting)
     assert row is not None
-    key = (page, row[0], revision)
+    crawled_at, crawled_at_source, metadata_id = row
+    key = (page, crawled_at, revision)
     existing = find_by_crawl(transaction, [key]).get(key)
     if existing is not None:
         return existing
     return transaction.insert(
         "INSERT INTO sightings (page_id, crawled_at, revision_id, crawled_at_source, metadata_id, status, check_status)"
         " VALUES (?, ?, ?, ?, ?, 'counted', 'unclaimed')",
-        (*key, row[1], row[2]),
+        (*key, crawled_at_source, metadata_id),
     )
 
 
