@@ -42,32 +42,15 @@ def require_dedup_database(path: str, *, allow_damaged: bool = False) -> None:
     else, and DatabaseDamagedError if SQLite finds the file damaged.
     """
 
-    def unreadable_error(problem: str) -> DatabaseUnreadableError:
-        return DatabaseUnreadableError(path=path, problem=problem)
-
-    try:
-        mode = os.stat(path).st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        if os.path.islink(path) and not os.path.isdir(os.path.dirname(os.path.realpath(path))):
-            raise unreadable_error(f"it is a link to {os.readlink(path)}, which does not exist") from None
+    header = _read_header(path)
+    if not header:
         return
-    except OSError as error:
-        raise unreadable_error(disk_errors.explain_error(error, path)) from error
-    if not stat.S_ISREG(mode):
-        kind = next((name for test, name in _FILE_KINDS if test(mode)), "something else")
-        raise unreadable_error(f"it is {kind}, not a file")
-    try:
-        header = _read_header(path)
-    except PermissionError as error:
-        raise unreadable_error(f"{error.strerror} (its permissions are {stat.S_IMODE(mode):03o})") from error
-    except OSError as error:
-        raise unreadable_error(disk_errors.explain_error(error, path)) from error
-    if header and not header.startswith(SQLITE_MAGIC):
-        if allow_damaged or any(os.path.exists(os.path.realpath(path) + end) for end in _SIDE_SUFFIXES):
+    if not header.startswith(SQLITE_MAGIC):
+        if allow_damaged or any(os.path.exists(os.path.realpath(path) + suffix) for suffix in _SIDE_SUFFIXES):
             return  # damaged: SQLite and 'dedup doctor' report details
-        raise unreadable_error("it is not a SQLite database")
-    if header and read_application_id(header) != APPLICATION_ID and (problem := _foreign_reason(path)):
-        raise unreadable_error(f"it is not a database of dedup, but of another program ({problem})")
+        raise DatabaseUnreadableError(path=path, problem="it is not a SQLite database")
+    if read_application_id(header) != APPLICATION_ID and (problem := _foreign_reason(path)):
+        raise DatabaseUnreadableError(path=path, problem=f"it is not a database of dedup, but of another program ({problem})")
 
 
 def read_application_id(header: bytes) -> int:
@@ -76,7 +59,34 @@ def read_application_id(header: bytes) -> int:
 
 
 def _read_header(path: str) -> bytes:
-    return os.pread(shared_descriptor(path), 100, 0)
+    """The first 100 bytes of the file at `path`, or no bytes if it is empty or does not exist yet. Raises DatabaseUnreadableError."""
+    mode = _file_mode(path)
+    if mode is None:
+        return b""
+    try:
+        return os.pread(shared_descriptor(path), 100, 0)
+    except PermissionError as error:
+        problem = f"{error.strerror} (its permissions are {stat.S_IMODE(mode):03o})"
+        raise DatabaseUnreadableError(path=path, problem=problem) from error
+    except OSError as error:
+        raise DatabaseUnreadableError(path=path, problem=disk_errors.explain_error(error, path)) from error
+
+
+def _file_mode(path: str) -> int | None:
+    """The mode of the regular file at `path`, or None if a file can be created there. Raises DatabaseUnreadableError."""
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if os.path.islink(path) and not os.path.isdir(os.path.dirname(os.path.realpath(path))):
+            problem = f"it is a link to {os.readlink(path)}, which does not exist"
+            raise DatabaseUnreadableError(path=path, problem=problem) from None
+        return None
+    except OSError as error:
+        raise DatabaseUnreadableError(path=path, problem=disk_errors.explain_error(error, path)) from error
+    if not stat.S_ISREG(mode):
+        kind = next((name for test, name in _FILE_KINDS if test(mode)), "something else")
+        raise DatabaseUnreadableError(path=path, problem=f"it is {kind}, not a file")
+    return mode
 
 
 def _foreign_reason(path: str) -> str | None:

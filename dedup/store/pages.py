@@ -25,6 +25,13 @@ class CurrentArticle:
     crawled_at: str
 
 
+class PageUrl(NamedTuple):
+    """A page and its canonical URL."""
+
+    id: int
+    url: str
+
+
 class Alias(NamedTuple):
     """A row of `aliases`: a form in which files print the URL and the ids of a page."""
 
@@ -102,10 +109,10 @@ def get_by_url(database: Database, url: str) -> int | None:
     return page_id
 
 
-def find_by_article_id(database: Database, article_id: str) -> list[tuple[int, str]]:
-    """(page, URL) of every page that has metadata with this article id, by URL."""
+def find_by_article_id(database: Database, article_id: str) -> list[PageUrl]:
+    """Pages that have metadata with this article id, by URL."""
     return [
-        (r[0], r[1])
+        PageUrl(*r)
         for r in database.rows(
             "SELECT DISTINCT p.id, p.url FROM metadata m JOIN sightings s ON s.metadata_id = m.id"
             " JOIN pages p ON p.id = s.page_id WHERE m.article_id = ? ORDER BY p.url",
@@ -114,13 +121,13 @@ def find_by_article_id(database: Database, article_id: str) -> list[tuple[int, s
     ]
 
 
-def find_by_path(database: Database, directory: bytes, folder: bytes, name: bytes) -> list[tuple[int, str]]:
-    """(page, URL) that the file shows now, or showed last if it is a fault now.
+def find_by_path(database: Database, directory: bytes, folder: bytes, name: bytes) -> list[PageUrl]:
+    """Pages that a file shows now, or showed last if it is a fault now.
 
     `directory`: absolute path of the crawl directory; `folder`: relative to it.
     """
     return [
-        (r[0], r[1])
+        PageUrl(*r)
         for r in database.rows(
             "SELECT DISTINCT p.id, p.url FROM files f JOIN crawl_directories o ON o.id = f.directory_id"
             " JOIN readings d ON d.id = coalesce(f.current_reading_id, (SELECT max(id) FROM readings WHERE file_id = f.id))"
