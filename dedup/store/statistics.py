@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from dedup.model import CheckStatus, MismatchCause
 from dedup.store.database import Database, Row
 
 
@@ -44,8 +43,8 @@ class CheckRow(NamedTuple):
     """Number of `sightings` of a publisher with one result of the check."""
 
     publisher: str
-    check_status: CheckStatus
-    check_cause: MismatchCause | None
+    check_status: str
+    check_cause: str | None
     crawls: int
 
 
@@ -55,8 +54,8 @@ class UnsummarisedCheckRow(NamedTuple):
     publisher_printed: str
     oid: str
     url: str
-    check_status: CheckStatus
-    check_cause: MismatchCause | None
+    check_status: str
+    check_cause: str | None
 
 
 class ClusterTotals(NamedTuple):

@@ -243,5 +243,7 @@ def clear_signature(transaction: Transaction, text: int) -> None:
 
 def article_from_row(row: tuple[Any, ...]) -> ArticleRow:
     """Build an article from a row of one of the article queries."""
-    *columns, is_gone, crowded, oid, pruned_at = row
-    return ArticleRow(*columns, bool(is_gone), bool(crowded), oid, pruned_at)
+    return ArticleRow(
+        row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10], bool(row[11]), bool(row[12]), row[13],
+        row[14],
+    )  # fmt: skip
