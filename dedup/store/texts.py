@@ -29,7 +29,7 @@ ARTICLE_QUERIES = {
     False: _ARTICLE_QUERY.format(first="", sighting="s.id = p.current_sighting_id"),
     True: _ARTICLE_QUERY.format(first="", sighting=_LATEST_COUNTED),
 }
-"""Whether all revisions are wanted → query: each page's current article, or every counted revision by its latest crawl."""
+"""Queries by `all_revisions`. False: the current article of each page. True: every counted revision, by its latest crawl."""
 
 
 ARTICLE_OF_PAGE_QUERY = (
