@@ -302,7 +302,7 @@ def test_somebody_elses_database_is_left_alone(folder: Path) -> None:
     with closing(sqlite3.connect(folder / "photos.db")) as connection:
         connection.executescript("CREATE TABLE settings (key, value); INSERT INTO settings VALUES ('uuid', 'x');")
     with unchanged(folder / "photos.db"):
-        refused(folder, "backup", "photos.db", "--force", told="no database of dedup")
+        refused(folder, "backup", "photos.db", "--force", told="database of dedup")
 
 
 def test_a_backup_of_another_database_is_replaced_only_by_force(folder: Path) -> None:

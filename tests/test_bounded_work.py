@@ -447,7 +447,7 @@ def test_what_a_text_is_found_by_does_not_depend_on_blocks(text: str, block: int
 def test_a_step_of_the_search_index_is_bounded_by_characters(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     likes(crawl, 5)
     running.scan(crawl, db)
-    monkeypatch.setattr("dedup.search.MAX_STEP_CHARACTERS", 10)
+    monkeypatch.setattr("dedup.search.indexer.MAX_STEP_CHARACTERS", 10)
     entered: list[int] = []
     with open_writable(str(db), "test") as database:
         search = SearchIndexer(database)

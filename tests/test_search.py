@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from dedup.scan.scanner import Scan
 from dedup.search import (
+    IndexCoverage,
     IndexProgress,
     SearchIndexer,
     SearchPage,
@@ -217,9 +218,9 @@ def test_a_publisher_is_found_under_every_name_of_its_house(crawl: Path, db: Pat
     [
         ("", "no letter or digit"),
         ('"" - * ()', "no letter or digit"),
-        ("월", "one syllable"),
+        ("월", "a single syllable"),
         ("예산 ab*", "at least 3 letters"),
-        ("-예산", "only says what is not"),
+        ("-예산", "only excludes"),
         ("가" * 1001, "more than 1,000 characters"),
         (" ".join(f"가나{n}" for n in range(33)), "more than 32"),
     ],
@@ -300,7 +301,7 @@ def test_a_page_that_is_full_and_the_last_has_no_next_one(crawl: Path, db: Path)
 
 @pytest.mark.parametrize("before", ["", "x", "AAAA", "9" * 400, "가", "__________8"])
 def test_a_place_that_is_none_is_told(five: Path, before: str) -> None:
-    assert "no place" in looked_for(five, "예산", before).problem
+    assert "not a valid cursor" in looked_for(five, "예산", before).problem
 
 
 def test_a_page_that_looked_at_enough_goes_on_on_the_next(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,6 +317,14 @@ def test_a_page_that_looked_at_enough_goes_on_on_the_next(crawl: Path, db: Path,
             break
     assert hits == 1
     assert pages > 3
+
+
+def test_no_hit_is_lost_between_two_chunks_of_candidates(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every fifth candidate matches: the first one after each chunk of four."""
+    monkeypatch.setattr(searcher, "_CHUNK_ROWS", 4)
+    scanned(crawl, db, *(numbered(n, f"{'예산안' if n % 5 == 0 else '예산 산안'} {n}") for n in range(20)))
+    assert len(looked_for(db, "예산안", limit=3).hits) == 3
+    assert len(looked_for(db, "예산안").hits) == 4
 
 
 # What is shown
@@ -375,7 +384,7 @@ def test_a_snippet_is_a_stretch_of_the_text_and_its_hits_are_whole_characters(te
 
 
 def test_the_index_is_filled_in_steps_and_search_tells_how_far_it_reaches(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dedup.search.MAX_STEP_REVISIONS", 4)
+    monkeypatch.setattr("dedup.search.indexer.MAX_STEP_REVISIONS", 4)
     for n in range(10):
         numbered(n, f"예산 이야기 {n}").write(crawl)
     running.scan(crawl, db)
@@ -384,8 +393,8 @@ def test_the_index_is_filled_in_steps_and_search_tells_how_far_it_reaches(crawl:
         search = SearchIndexer(database)
         assert search.update(should_stop=lambda: next(asked)) == IndexProgress(8, 2)
         search.close()
-        assert index_coverage(database) == searcher.IndexCoverage(8, 10)
-    assert looked_for(db, "예산").coverage == searcher.IndexCoverage(8, 10)
+        assert index_coverage(database) == IndexCoverage(8, 10)
+    assert looked_for(db, "예산").coverage == IndexCoverage(8, 10)
     assert len(looked_for(db, "예산").hits) == 8
     assert filled(db) == IndexProgress(2, 0)
     assert filled(db) == IndexProgress(0, 0)
@@ -422,7 +431,7 @@ def test_a_key_that_another_text_has_by_now_finds_that_and_nothing_of_the_one_be
     assert titles(db, "육교") == []
     assert titles(db, "항구") == ["제목2"]
     assert titles(db, "소식") == ["제목1", "제목2"]
-    assert looked_for(db, "소식").coverage == searcher.IndexCoverage(2, 2)
+    assert looked_for(db, "소식").coverage == IndexCoverage(2, 2)
     assert_holds(crawl, db)
 
 

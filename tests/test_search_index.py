@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from dedup.search import IndexProgress, SearchIndexer, index_coverage, index_file, searcher
+from dedup.search import IndexCoverage, IndexProgress, SearchIndexer, index_coverage, index_file, index_tables
 from dedup.store import open_database, open_writable
 from tests import running
 from tests.conftest import Ran, run
@@ -153,7 +153,7 @@ def test_an_older_copy_of_the_database_finds_what_it_has_and_nothing_else(crawl:
     assert looked_for(db, "이야기").coverage.indexed == 0
     filled(db)
     assert [titles(db, asked) for asked in ("육교", "터널", "다리", "항구")] == [[], [], ["제목9"], ["제목10"]]
-    assert looked_for(db, "이야기").coverage == searcher.IndexCoverage(5, 5)
+    assert looked_for(db, "이야기").coverage == IndexCoverage(5, 5)
 
 
 def test_a_restored_backup_is_not_searched_by_the_index_of_what_was_there_before(tmp_path: Path) -> None:
@@ -188,9 +188,9 @@ def test_an_index_that_cannot_be_written_is_told_once_and_hinders_nothing(
         error.sqlite_errorcode = sqlite3.SQLITE_FULL
         raise error
 
-    monkeypatch.setattr("dedup.search.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("dedup.search.indexer.RETRY_SECONDS", 0.0)
     with monkeypatch.context() as patch, open_writable(str(db), "test") as database:
-        patch.setattr(index_file, "add_revisions", full)
+        patch.setattr(index_tables, "add_revisions", full)
         search = SearchIndexer(database)
         assert search.update().problem == "database or disk is full"
         assert search.update().problem == "database or disk is full"
@@ -201,7 +201,6 @@ def test_an_index_that_cannot_be_written_is_told_once_and_hinders_nothing(
 
 
 def test_without_fts5_search_says_so_and_nothing_else_is_different(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dedup.search.is_available", lambda: False)
     monkeypatch.setattr(index_file, "is_available", lambda: False)
     numbered(1, "예산 이야기").write(crawl)
     assert run(db.parent, "--database", db, "scan", crawl, "--format", "json").json()["new"] == 1
@@ -285,13 +284,13 @@ def test_the_daemon_lets_search_reach_what_it_takes_in(crawl: Path, db: Path) ->
 
 SLOW = """
 import time
-from dedup import search
-search.MAX_STEP_REVISIONS = 1
-replace_revisions = search.SearchIndexer._replace_revisions
+from dedup.search import indexer
+indexer.MAX_STEP_REVISIONS = 1
+replace_revisions = indexer.SearchIndexer._replace_revisions
 def slowly(self, *what):
     time.sleep(0.3)
     return replace_revisions(self, *what)
-search.SearchIndexer._replace_revisions = slowly
+indexer.SearchIndexer._replace_revisions = slowly
 """
 
 
