@@ -8,7 +8,8 @@ from typing import Any
 
 from dedup import store
 from dedup.changes import ClassificationRules
-from dedup.matching.matcher import Matcher, NewText
+from dedup.matching.candidates import NewText
+from dedup.matching.matcher import Matcher
 from dedup.scan import recipes
 from dedup.scan.counts import ScanCounts
 from dedup.scan.extract import ExtractOptions, sign_bodies
@@ -39,8 +40,8 @@ def reindex_signatures(
     with database.transaction() as transaction:
         _reset_boilerplate(transaction, matcher, publishers)
         counts = _rematch(transaction, options, matcher, progress, renew_signatures=True)
-        matcher.commit_token = store.batches.restart(transaction)
-    matcher.mark_indexes_committed()
+        commit_token = store.batches.restart(transaction)
+    matcher.confirm_index(commit_token)
     return counts
 
 
@@ -174,10 +175,10 @@ def reindex_urls(
         store.pages.delete_empty(transaction)
         renew_signatures = _reset_boilerplate(transaction, matcher, publishers)
         _rematch(transaction, options, matcher, renew_signatures=renew_signatures)
-        matcher.commit_token = store.batches.restart(transaction)
+        commit_token = store.batches.restart(transaction)
         counts["readings"] = store.statistics.count(transaction, "readings")
         store.settings.put(transaction, recipes.URLS, options.canonicaliser.recipe)
-    matcher.mark_indexes_committed()
+    matcher.confirm_index(commit_token)
     return counts
 
 
