@@ -85,7 +85,7 @@ def test_wherever_a_body_is_altered_it_is_found(scanned: Path, tmp_path: Path) -
         (tmp_path / "altered.db").write_bytes(content)
         those = [f for f in examined_at(tmp_path, "altered.db") if f.severity == "error"]
         assert [f.check for f in those] == ["digests"]
-        assert those[0].message.startswith("revisions whose title or body is not what their digest was made from: 1 (")
+        assert those[0].message.startswith("revisions whose digest does not match their title and body: 1 (")
 
 
 def examined_at(folder: Path, name: str) -> list[Finding]:
@@ -110,7 +110,7 @@ def test_the_rows_that_are_left_are_counted(folder: Path) -> None:
     assert f"of {all_} rows of revisions that are known of, {all_ - sum(n for _, n in lost)} can be read" in told(those)
     assert told(those).count("that are known of") == 1, "the other tables are whole"
     assert (
-        f"digests error: revisions that could not be checked, since they or what belongs to them cannot be read: {sum(n for _, n in lost)}"
+        f"digests error: revisions that could not be checked because they, or rows they refer to, cannot be read: {sum(n for _, n in lost)}"
         in told(those)
     )
 
@@ -133,7 +133,7 @@ def test_a_file_whose_list_of_tables_is_gone_with_its_end_says_so(folder: Path) 
     os.truncate(db, min(damaging.leaves(db, "sqlite_schema")) * damaging.PAGE)
     those = told(found(folder))
     assert "the file is damaged" in those
-    assert "which tables it has cannot be read, and so nothing of them" in those
+    assert "the list of tables cannot be read, so no table can be" in those
 
 
 def test_indexes_of_sqlite_are_made_again(folder: Path) -> None:
@@ -143,7 +143,7 @@ def test_indexes_of_sqlite_are_made_again(folder: Path) -> None:
     damaging.overwrite(db, [page], lambda: b"\x0a\0\0\0\0\x10\0\0")  # a sound leaf without entries
     those = found(folder)
     (one,) = (f for f in those if f["check"] == "database")
-    assert one["message"].startswith("indexes of SQLite's own do not fit their tables: row 1 missing from index sightings_revision")
+    assert one["message"].startswith("SQLite's indexes do not match their tables: row 1 missing from index sightings_revision")
     assert one["repairable"]
     assert "revisions that no crawl shows" in told(those), "asked by that index, no crawl shows them"
     assert run(folder, "doctor", "--repair").code == 0
@@ -190,7 +190,7 @@ def test_tables_that_cannot_be_listed(folder: Path) -> None:
     db = folder / "dedup.db"
     damaging.overwrite(db, damaging.leaves(db, "sqlite_schema"), bytes)
     those = found(folder)
-    assert "which tables it has cannot be read" in told(those)
+    assert "the list of tables cannot be read" in told(those)
     checked = run(folder, "doctor", "--format", "json").json()["checked"]
     assert "records" not in checked
     assert "directories" in checked, "the rest is looked at all the same"
@@ -216,7 +216,7 @@ def test_a_database_that_is_not_there(folder: Path) -> None:
 def test_a_database_that_was_taken_away(folder: Path) -> None:
     (folder / "dedup.db").unlink()
     (one,) = found(folder)
-    assert "There was one:" in one["remedy"]
+    assert "There was a database:" in one["remedy"]
     assert "dedup.db.index" in one["remedy"]
 
 
@@ -260,7 +260,7 @@ def test_what_others_may_open_is_named(folder: Path, name: str) -> None:
 def test_files_of_other_users(folder: Path) -> None:
     os.chown(folder / "dedup.db.index", 12345, -1)
     (one,) = found(folder)
-    assert one["message"] == f"{folder / 'dedup.db.index'} belong to another user than the database"
+    assert one["message"] == f"{folder / 'dedup.db.index'} belong to a user other than the owner of the database"
     assert f"chown {os.geteuid()}" in one["remedy"]
     os.chown(folder / "dedup.db.index", 0, -1)
 
@@ -268,7 +268,7 @@ def test_files_of_other_users(folder: Path) -> None:
 def test_a_folder_that_everybody_may_write(folder: Path) -> None:
     folder.chmod(0o777)
     (one,) = found(folder)
-    assert (one["severity"], "everybody may put another file in its place" in one["message"]) == ("error", True)
+    assert (one["severity"], "any user may replace the database" in one["message"]) == ("error", True)
     folder.chmod(0o1777)
     assert found(folder) == [], "in one with the sticky bit nobody can"
 
@@ -415,7 +415,7 @@ def test_a_crawl_directory_that_is_not_there(folder: Path) -> None:
     one, left = found(folder)
     assert (left["severity"], "is not configured" in left["message"]) == ("warning", True), left
     assert (one["check"], one["severity"]) == ("directories", "error")
-    assert "nowhere is not there" in one["message"]
+    assert "nowhere does not exist" in one["message"]
 
 
 def test_a_crawl_directory_that_may_not_be_listed_and_folders_in_one(folder: Path) -> None:
@@ -432,8 +432,8 @@ def test_a_crawl_directory_that_may_not_be_listed_and_folders_in_one(folder: Pat
             path.chmod(0o755)
     those = [f for f in ran.json()["findings"] if f["check"] == "directories" and "is not configured" not in f["message"]]
     assert [f["severity"] for f in those] == ["error", "warning"]
-    assert "locked may not be listed by this user" in those[0]["message"]
-    assert "that may not be listed by this user: 2 (" in those[1]["message"]
+    assert "locked cannot be listed by this user" in those[0]["message"]
+    assert "that this user cannot list: 2 (" in those[1]["message"]
     assert ran.json()["checked"]["watches"] == 4
 
 
@@ -459,10 +459,10 @@ def test_a_crawl_directory_that_is_another(tmp_path: Path) -> None:
     (tmp_path / "crawl").rename(tmp_path / "away")
     (tmp_path / "crawl").mkdir()
     (one,) = found(tmp_path)
-    assert (one["severity"], "is taken to be not mounted" in one["message"], one["remedy"]) == ("error", True, "Mount it.")
+    assert (one["severity"], "it counts as not mounted" in one["message"], one["remedy"]) == ("error", True, "Mount it.")
     (tmp_path / "crawl" / "file").touch()
     (one,) = found(tmp_path)
-    assert (one["severity"], "is not the directory it was" in one["message"]) == ("warning", True)
+    assert (one["severity"], "is not the directory of the last scan" in one["message"]) == ("warning", True)
 
 
 def test_a_database_that_lies_inside_a_crawl_directory_by_now(folder: Path, scanned: Path) -> None:
@@ -565,10 +565,10 @@ def test_a_clock_that_was_set_back(folder: Path) -> None:
         f.message.split(":")[0].split(" at ")[0]: f for f in examined(folder, _around(current_time=lambda: "2026-03-02T12:00:00+00:00"))
     }
     told_ = "\n".join(those)
-    assert "the clock says 2026-03-02T12" in told_ or any("it was set back" in f.message for f in those.values())
-    assert any(f.message.startswith("a file was changed in the future") for f in those.values())
+    assert "the clock shows 2026-03-02T12" in told_ or any("the clock was set back" in f.message for f in those.values())
+    assert any(f.message.startswith("a file has a modification time in the future") for f in those.values())
     assert any(
-        f.message.startswith("crawls that lie in the future, and are what their pages show until then: 10 (") and "zone" in f.remedy
+        f.message.startswith("pages whose current sighting has a time in the future: 10 (") and "zone" in f.remedy
         for f in those.values()
     )
     assert {f.severity for f in those.values()} == {"error", "warning"}
@@ -580,7 +580,7 @@ def test_a_crawl_of_tomorrow(tmp_path: Path) -> None:
     assert run(tmp_path, "scan").code == 0
     (one,) = found(tmp_path)
     assert (one["check"], one["severity"]) == ("clock", "warning")
-    assert "crawls that lie in the future" in one["message"]
+    assert "pages whose current sighting has a time in the future" in one["message"]
 
 
 def test_a_package_that_makes_it_faster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,6 +63,10 @@ class Matcher:
         """Return the passage index. Opens it, catches up, or rebuilds it as needed."""
         return self._indexes.open_passage_index()
 
+    def open_indexes(self) -> None:
+        """Open the indexes that the settings ask for, so that they are up to date."""
+        self._indexes.open()
+
     def reset_indexes(self) -> None:
         """Replace the indexes by empty ones. The caller then matches all texts again, in the order of their ids."""
         self._indexes.reset()
