@@ -124,7 +124,10 @@ DERIVED: dict[str, tuple[str, str]] = {
         "UPDATE pages SET current_sighting_id = 9999 WHERE id = 5",
         "rows of pages that refer to a missing row of sightings",
     ),
-    "a change gone": (f"DELETE FROM changes WHERE sighting_id = {CHANGED}", "pages whose changes differ from those between their sightings"),
+    "a change gone": (
+        f"DELETE FROM changes WHERE sighting_id = {CHANGED}",
+        "pages whose changes differ from those between their sightings",
+    ),
     "all changes gone": ("DELETE FROM changes", "pages whose changes differ from those between their sightings"),
     "a change from another page": (
         (
@@ -546,9 +549,7 @@ def test_findings_as_text_say_what_to_do_once(folder: Path) -> None:
     assert lines[at + 2] == "               → Run 'dedup doctor --repair' to rebuild it from the other rows."
     repaired = run(folder, "doctor", "--repair")
     assert repaired.code == 0
-    assert (
-        repaired.out.startswith("repaired       pages whose sightings and changes were recomputed: 12\n") or "repaired" in repaired.out
-    )
+    assert repaired.out.startswith("repaired       pages whose sightings and changes were recomputed: 12\n") or "repaired" in repaired.out
 
 
 def test_repairing_what_is_sound_does_nothing(folder: Path) -> None:

@@ -568,8 +568,7 @@ def test_a_clock_that_was_set_back(folder: Path) -> None:
     assert "the clock shows 2026-03-02T12" in told_ or any("the clock was set back" in f.message for f in those.values())
     assert any(f.message.startswith("a file has a modification time in the future") for f in those.values())
     assert any(
-        f.message.startswith("pages whose current sighting has a time in the future: 10 (") and "zone" in f.remedy
-        for f in those.values()
+        f.message.startswith("pages whose current sighting has a time in the future: 10 (") and "zone" in f.remedy for f in those.values()
     )
     assert {f.severity for f in those.values()} == {"error", "warning"}
 
