@@ -1,4 +1,4 @@
-"""What checks receive and return: the context of an examination, and findings."""
+"""The input and output of checks: the context of an examination, and findings."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ _MISFIT_REPAIRS: dict[str, tuple[RepairKind | None, str]] = {
     "pages without a summary of their current crawl": ("summaries", _REPAIR_REMEDY),
     "clusters that do not have the articles they tell of": ("summaries", _REPAIR_REMEDY),
 }
-"""What is repaired, or done otherwise, of `integrity.MISFIT_QUERIES`; the rest was lost."""
+"""How the rows of `integrity.MISFIT_QUERIES` are repaired; the others were lost."""
 
 
 def has_current_recipes(context: CheckContext, *, with_urls: bool = True) -> bool:

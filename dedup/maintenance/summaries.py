@@ -151,7 +151,7 @@ def summaries_recipe(settings: Settings) -> str:
 
 
 class _ConnectedBatch(NamedTuple):
-    """The pages and texts that matches, or the stored clusters, connect to dirty ones. `dirty_pages` are those whose summary was updated."""
+    """The pages and texts that matches, or stored clusters, connect to dirty ones. The summaries of `dirty_pages` were updated."""
 
     pages: set[int]
     texts: set[int]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from collections.abc import Set as AbstractSet
 
 import numpy as np
 
@@ -23,7 +22,7 @@ class BoilerplateFilter:
         self._min_others = caches.boilerplate.min_articles - 1
 
     @property
-    def masked_fingerprints(self) -> AbstractSet[int]:
+    def masked_fingerprints(self) -> set[int]:
         """The fingerprints in the boilerplate of any publisher that is loaded."""
         return self._boilerplate.masked_fingerprints
 

@@ -54,7 +54,7 @@ class PublisherCache:
 
 @dataclass(frozen=True, slots=True)
 class MatchCaches:
-    """What stays in memory between batches. All of it can be read again from the database."""
+    """The data that stays in memory between batches. All of it can be read again from the database."""
 
     texts: PreparedTextCache
     boilerplate: Boilerplate

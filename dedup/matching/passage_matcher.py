@@ -58,7 +58,7 @@ class _Followers:
 
 @dataclass(frozen=True, slots=True)
 class _Preview:
-    """What the index alone shows of a batch, computed with array operations before its texts are taken one by one.
+    """The candidates of a batch as far as the index alone shows them, computed with array operations before its texts are taken one by one.
 
     It decides most texts. The exceptions are texts that share fingerprints with other texts of the transaction (`repeated_positions`:
     text → positions of those fingerprints), and `undecided_ids`: texts with passages that may be boilerplate, or are boilerplate of

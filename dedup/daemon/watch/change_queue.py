@@ -13,7 +13,7 @@ MAX_PATHS = 50_000
 
 @dataclass(slots=True)
 class PendingPaths:
-    """What to check: single files, whole folders, and folders whose permissions may have changed, as paths relative to the crawl directory
+    """Paths to check: single files, whole folders, and folders whose permissions may have changed, as paths relative to the crawl directory
     with this id; or everything, if `full_scan_reason` is set."""
 
     files: dict[int, set[bytes]] = field(default_factory=dict)
