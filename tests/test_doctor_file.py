@@ -182,7 +182,7 @@ def test_where_only_what_is_derived_is_damaged_that_is_said(folder: Path) -> Non
         "all rows of crawl_directories, pages, aliases, metadata, revisions, sightings, files, readings that are known of can be read"
         in those
     )
-    assert "only what is derived is damaged (followers)" in those
+    assert "only derived tables are damaged (followers)" in those
 
 
 def test_tables_that_cannot_be_listed(folder: Path) -> None:
@@ -208,7 +208,7 @@ def test_a_database_that_is_not_there(folder: Path) -> None:
     for path in folder.glob("dedup.db*"):
         path.unlink()
     (one,) = found(folder)
-    assert (one["message"], one["remedy"]) == (f"there is no database at {folder / 'dedup.db'}", "'dedup scan' makes one.")
+    assert (one["message"], one["remedy"]) == (f"there is no database at {folder / 'dedup.db'}", "Run 'dedup scan' to create it.")
     assert run(folder, "doctor", "--repair").code == 1
     assert not list(folder.glob("dedup.db*")), "nothing is made by asking"
 
@@ -230,7 +230,7 @@ def test_a_database_that_is_a_folder(folder: Path) -> None:
     (folder / "dedup.db").unlink()
     (folder / "dedup.db").mkdir()
     (one,) = found(folder)
-    assert one["message"].endswith("is no file")
+    assert one["message"].endswith("is not a regular file")
 
 
 def test_a_newer_and_an_older_database(folder: Path) -> None:
@@ -311,7 +311,7 @@ def test_a_log_of_another_database(tmp_path: Path) -> None:
     before = db.read_bytes()
     errors = [f for f in found(tmp_path) if f["severity"] == "error"]
     assert len(errors) == 1, "without that log the backup is sound"
-    assert "dedup.db-wal is not of this database" in errors[0]["message"]
+    assert "dedup.db-wal does not belong to this database" in errors[0]["message"]
     assert f"move {db}-wal and {db}-shm away" in errors[0]["remedy"]
     assert db.read_bytes() == before
 
@@ -376,12 +376,12 @@ NAMESPACE = "/proc/sys/user/max_inotify_watches"
 @pytest.mark.parametrize(
     ("limits", "words", "remedy"),
     [
-        (InotifyLimits(2, 128, KERNEL + "watches"), "folders to watch: 3, where 2 is the most",
+        (InotifyLimits(2, 128, KERNEL + "watches"), "folders to watch: 3, with a limit of 2",
          "sysctl -w fs.inotify.max_user_watches=131072"),
-        (InotifyLimits(2, 128, NAMESPACE), "(/proc/sys/user/max_inotify_watches); files that arrive there", f"echo 131072 > {NAMESPACE}"),
-        (InotifyLimits(0, 128, NAMESPACE), "where 0 is the most", "echo"),
+        (InotifyLimits(2, 128, NAMESPACE), "(/proc/sys/user/max_inotify_watches); files that arrive in the others", f"echo 131072 > {NAMESPACE}"),
+        (InotifyLimits(0, 128, NAMESPACE), "with a limit of 0", "echo"),
         (InotifyLimits(3, 128, NAMESPACE), "little is left", "echo"),
-        (InotifyLimits(99, 0, "", KERNEL + "instances"), "crawl directories to watch: 1, where 0 is the most", "max_user_instances=128"),
+        (InotifyLimits(99, 0, "", KERNEL + "instances"), "crawl directories to watch: 1, with a limit of 0", "max_user_instances=128"),
     ],
 )  # fmt: skip
 def test_watches_that_will_not_do(folder: Path, limits: InotifyLimits, words: str, remedy: str) -> None:
@@ -399,7 +399,7 @@ def test_limits_that_nothing_says_are_no_finding(folder: Path) -> None:
 def test_the_limit_of_a_user_namespace(folder: Path) -> None:
     inner = 'echo 2 > /proc/sys/user/max_inotify_watches && exec "$0" -m dedup doctor --format json'
     done = subprocess.run(["unshare", "-Ur", "sh", "-c", inner, sys.executable], cwd=folder, capture_output=True, check=False)
-    assert b"folders to watch: 3, where 2 is the most" in done.stdout
+    assert b"folders to watch: 3, with a limit of 2" in done.stdout
 
 
 # Crawl directories
@@ -469,9 +469,9 @@ def test_a_database_that_lies_inside_a_crawl_directory_by_now(folder: Path, scan
     """As `scan` refuses to make one there, somebody moved it, or named a directory around it."""
     (folder / "dedup.db").rename(scanned / "dedup.db")
     _configured(folder, scanned, database=scanned / "dedup.db")
-    assert [one["severity"] for one in found(folder) if "lies inside the crawl directory" in one["message"]] == ["error"]
+    assert [one["severity"] for one in found(folder) if "is inside the crawl directory" in one["message"]] == ["error"]
     refused = run(folder, "scan")
-    assert (refused.code, "lies inside the crawl directory" in refused.err) == (2, True)
+    assert (refused.code, "is inside the crawl directory" in refused.err) == (2, True)
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph"])
