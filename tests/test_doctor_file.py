@@ -378,7 +378,7 @@ NAMESPACE = "/proc/sys/user/max_inotify_watches"
     [
         (InotifyLimits(2, 128, KERNEL + "watches"), "folders to watch: 3, with a limit of 2",
          "sysctl -w fs.inotify.max_user_watches=131072"),
-        (InotifyLimits(2, 128, NAMESPACE), "(/proc/sys/user/max_inotify_watches); files that arrive in the others", f"echo 131072 > {NAMESPACE}"),
+        (InotifyLimits(2, 128, NAMESPACE), "(/proc/sys/user/max_inotify_watches); files that arrive", f"echo 131072 > {NAMESPACE}"),
         (InotifyLimits(0, 128, NAMESPACE), "with a limit of 0", "echo"),
         (InotifyLimits(3, 128, NAMESPACE), "little is left", "echo"),
         (InotifyLimits(99, 0, "", KERNEL + "instances"), "crawl directories to watch: 1, with a limit of 0", "max_user_instances=128"),
