@@ -14,7 +14,7 @@ from typing import Any, cast
 import xxhash
 
 from dedup.index.lsh import CandidateIndex, LshCandidates
-from dedup.matching.matcher import Matcher
+from dedup.matching.indexes import MatchIndexes
 from dedup.scan.extract import ExtractOptions, extract_files
 from dedup.similarity import minhash
 from dedup.similarity.minhash import SignedText
@@ -113,4 +113,4 @@ def _exchange(
     index = cast(CandidateIndex, _Index(waiting, query, insert))
     examine: Any = importlib.import_module(extract_files.__module__)
     examine.sign_bodies = sign
-    Matcher.open_candidate_index = lambda self: index  # type: ignore[method-assign]  # noqa: ARG005
+    MatchIndexes.open_candidate_index = lambda self: index  # type: ignore[method-assign]  # noqa: ARG005

@@ -27,7 +27,7 @@ from dedup.config import Settings
 from dedup.daemon import loop
 from dedup.daemon.health_reporter import HealthReporter
 from dedup.formats import markdown
-from dedup.matching import boilerplate, matcher, text_cache
+from dedup.matching import boilerplate, pair_confirmer, text_cache
 from dedup.matching.text_cache import PreparedTextCache
 from dedup.matching.thresholds import MatchCriteria
 from dedup.scan import workers
@@ -367,20 +367,20 @@ def test_evidence_reads_so_many_characters_and_looks_for_so_many_names(monkeypat
 def compared(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> dict[int, int]:
     """Text → with how many earlier ones it was compared."""
     numbers: dict[int, int] = {}
-    real = matcher.Matcher._assess
+    real = pair_confirmer.PairAssessor.assess
 
     def counted(self: Any, a: int, b: int, **kw: Any) -> Any:
         numbers[max(a, b)] = numbers.get(max(a, b), 0) + 1
         return real(self, a, b, **kw)
 
-    monkeypatch.setattr(matcher.Matcher, "_assess", counted)
+    monkeypatch.setattr(pair_confirmer.PairAssessor, "assess", counted)
     running.scan(crawl, db)
     return numbers
 
 
 def test_large_texts_are_compared_with_few_others_and_each_keeps_a_match(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     likes(crawl, 9)
-    monkeypatch.setattr(matcher, "MAX_COMPARED_CHARACTERS", 10)
+    monkeypatch.setattr(pair_confirmer, "MAX_COMPARED_CHARACTERS", 10)
     assert set(compared(crawl, db, monkeypatch).values()) == {1}
     with open_database(str(db)) as database:
         matched = {n for row in database.rows("SELECT text_a_id, text_b_id FROM matches") for n in row}

@@ -28,7 +28,7 @@ BOUNDS = (
     "dedup.matching.boilerplate.MAX_CACHED_MASK_CHARACTERS",
     "dedup.scan.mismatch_causes.MAX_DIGESTS",
     "dedup.matching.text_cache.MAX_CACHED_CHARACTERS",
-    "dedup.matching.passage_matcher.MAX_CACHED_PUBLISHERS",
+    "dedup.matching.match_caches.MAX_CACHED_PUBLISHERS",
 )
 """What bounds the caches that are objects of `Cache`."""
 RESULTS = (
@@ -39,7 +39,7 @@ RESULTS = (
 )
 """Functions of which the latest results are kept."""
 BATCHES = (
-    "dedup.matching.matcher.COMPARISONS_PER_CHUNK",
+    "dedup.matching.batch_confirmer.COMPARISONS_PER_CHUNK",
     "dedup.maintenance.reindex.CHUNK",
     "dedup.scan.scanner.BATCH_FILES",
     "dedup.scan.scanner.BATCH_BYTES",

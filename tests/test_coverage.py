@@ -9,8 +9,8 @@ from watchdog.events import FileSystemEventHandler
 
 from dedup.daemon.watch import Watcher
 from dedup.daemon.watch.coverage import WatchedInodes, read_watched_inodes
+from dedup.daemon.watch.folder_checks import WATCH_DELAY_SECONDS
 from dedup.daemon.watch.observer import Observer
-from dedup.daemon.watch.watcher import WATCH_DELAY_SECONDS
 from dedup.scan.roots import CrawlDirectory
 
 
@@ -45,23 +45,24 @@ def test_a_folder_that_lost_its_watch_is_told_and_a_new_observer_mends_it(tmp_pa
     (tmp_path / "a" / "b").mkdir(parents=True)
     root = CrawlDirectory(1, os.fsencode(tmp_path))
     watcher = Watcher([root])
+    checks = watcher._folder_checks
     watcher.start()
     try:
-        group = next(iter(watcher._observer.emitters))._inotify  # type: ignore[union-attr]
+        group = next(iter(watcher._observation.observer.emitters))._inotify  # type: ignore[union-attr]
         watch = group._active_callbacks_by_path[os.fsencode(tmp_path / "a" / "b")]
         group._remove_callbacks([watch])
         for folder in (b"", b"a", b"a/b"):
             watcher.add_visited_folder(root, folder)
-        watcher._next_check = 0.0
+        checks._next_check = 0.0
         watcher.check()
         assert watcher.unwatched_folders() == (0, [])  # watchdog may be about to
-        watcher._suspects = {place: since - WATCH_DELAY_SECONDS for place, since in watcher._suspects.items()}
-        watcher._next_check = 0.0
+        checks._suspects = {place: since - WATCH_DELAY_SECONDS for place, since in checks._suspects.items()}
+        checks._next_check = 0.0
         watcher.check()
         assert watcher.unwatched_folders() == (1, [f"{tmp_path}/a/b"])
         assert watcher.is_incomplete
         watcher.restart()
-        watcher._next_check = 0.0
+        checks._next_check = 0.0
         watcher.check()
         assert (watcher.unwatched_folders(), watcher.is_incomplete) == ((0, []), False)
     finally:

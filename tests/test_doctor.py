@@ -75,100 +75,103 @@ def test_examining_changes_nothing(folder: Path) -> None:
 CHANGED = "(SELECT min(sighting_id) FROM changes)"
 CLUSTERED = "(SELECT min(cluster_id) FROM cluster_members)"
 DERIVED: dict[str, tuple[str, str]] = {
-    "a text gone": ("DELETE FROM texts WHERE id = 5", "rows of revisions that name one of texts that is not there"),
-    "all texts gone": ("DELETE FROM texts", "that name one of texts that is not there"),
-    "a text's digest": ("UPDATE texts SET digest = randomblob(16) WHERE id = 5", "revisions whose text is not that of their body"),
-    "a signature": ("UPDATE texts SET signature = zeroblob(512) WHERE id = 5", "another signature or length than their body"),
-    "a signature cut short": ("UPDATE texts SET signature = x'0102' WHERE id = 5", "another signature or length than their body"),
-    "no signature": ("UPDATE texts SET signature = NULL WHERE id = 5", "another signature or length than their body"),
-    "a length": ("UPDATE texts SET characters = 17 WHERE id = 5", "another signature or length than their body"),
-    "no text": ("UPDATE revisions SET text_id = NULL WHERE id = 5", "revisions whose text is not that of their body"),
-    "another text": ("UPDATE revisions SET text_id = 6 WHERE id = 5", "revisions whose text is not that of their body"),
+    "a text gone": ("DELETE FROM texts WHERE id = 5", "rows of revisions that refer to a missing row of texts"),
+    "all texts gone": ("DELETE FROM texts", "that refer to a missing row of texts"),
+    "a text's digest": ("UPDATE texts SET digest = randomblob(16) WHERE id = 5", "revisions whose text does not match their body"),
+    "a signature": ("UPDATE texts SET signature = zeroblob(512) WHERE id = 5", "a wrong signature or length"),
+    "a signature cut short": ("UPDATE texts SET signature = x'0102' WHERE id = 5", "a wrong signature or length"),
+    "no signature": ("UPDATE texts SET signature = NULL WHERE id = 5", "a wrong signature or length"),
+    "a length": ("UPDATE texts SET characters = 17 WHERE id = 5", "a wrong signature or length"),
+    "no text": ("UPDATE revisions SET text_id = NULL WHERE id = 5", "revisions whose text does not match their body"),
+    "another text": ("UPDATE revisions SET text_id = 6 WHERE id = 5", "revisions whose text does not match their body"),
     "passages gone": ("DELETE FROM text_fingerprints WHERE text_id = 5", "texts with a signature but no fingerprints"),
     "a passage": (
         "UPDATE text_fingerprints SET fingerprints = CAST(x'0102030405' || substr(fingerprints, 6) AS BLOB) WHERE text_id = 5",
-        "looked up by passages that their body does not have",
+        "fingerprints that its body does not have",
     ),
     "a passage cut short": (
         "UPDATE text_fingerprints SET fingerprints = x'010203' WHERE text_id = 5",
-        "looked up by passages that their body does not have",
+        "fingerprints that its body does not have",
     ),
     "passages of nothing": (
         "INSERT INTO text_fingerprints VALUES (9999, 1, x'')",
-        "rows of text_fingerprints that name one of texts that is not there",
+        "rows of text_fingerprints that refer to a missing row of texts",
     ),
     "passages of nobody": (
         "UPDATE text_fingerprints SET publisher_id = 77 WHERE text_id = 5",
-        "rows of text_fingerprints that name one of publishers that is not there",
+        "rows of text_fingerprints that refer to a missing row of publishers",
     ),
-    "a story for nothing": ("INSERT INTO followers VALUES (3, 9999)", "rows of followers that name one of texts that is not there"),
+    "a story for nothing": ("INSERT INTO followers VALUES (3, 9999)", "rows of followers that refer to a missing row of texts"),
     "a match of nothing": (
         (
             "INSERT INTO matches SELECT text_a_id, 9999, relation, similarity, containment, coverage, shared_characters,"
             " longest_passage, quoted_share, masked_boilerplate, match_recipe,"
             " confirmed_at FROM matches LIMIT 1"
         ),
-        "rows of matches that name one of texts that is not there",
+        "rows of matches that refer to a missing row of texts",
     ),
     "a match by other rules": ("UPDATE matches SET match_recipe = 'older' WHERE rowid_ = 1", "matches with an outdated recipe"),
-    "no current crawl": ("UPDATE pages SET current_sighting_id = NULL WHERE id = 5", "pages whose current crawl is not the latest"),
-    "another page's crawl": ("UPDATE pages SET current_sighting_id = 6 WHERE id = 2", "pages whose current crawl is not the latest"),
+    "no current crawl": ("UPDATE pages SET current_sighting_id = NULL WHERE id = 5", "pages whose current sighting is not the latest"),
+    "another page's crawl": ("UPDATE pages SET current_sighting_id = 6 WHERE id = 2", "pages whose current sighting is not the latest"),
     "an earlier crawl": (
         (
             f"UPDATE pages SET current_sighting_id = (SELECT previous_sighting_id FROM changes WHERE sighting_id = {CHANGED})"
             f" WHERE id = (SELECT page_id FROM changes WHERE sighting_id = {CHANGED})"
         ),
-        "pages whose current crawl is not the latest",
+        "pages whose current sighting is not the latest",
     ),
     "a crawl that is not there": (
         "UPDATE pages SET current_sighting_id = 9999 WHERE id = 5",
-        "rows of pages that name one of sightings that is not there",
+        "rows of pages that refer to a missing row of sightings",
     ),
-    "a change gone": (f"DELETE FROM changes WHERE sighting_id = {CHANGED}", "pages whose changes are not those between their crawls"),
-    "all changes gone": ("DELETE FROM changes", "pages whose changes are not those between their crawls"),
+    "a change gone": (
+        f"DELETE FROM changes WHERE sighting_id = {CHANGED}",
+        "pages whose changes differ from those between their sightings",
+    ),
+    "all changes gone": ("DELETE FROM changes", "pages whose changes differ from those between their sightings"),
     "a change from another page": (
         (
             f"UPDATE changes SET previous_sighting_id = (SELECT min(s.id) FROM sightings s WHERE s.page_id <> changes.page_id)"
             f" WHERE sighting_id = {CHANGED}"
         ),
-        "changes that do not lie between two crawls of their page that count",
+        "changes that do not connect two counted sightings of their page",
     ),
     "a change of another page": (
         f"UPDATE changes SET page_id = page_id + 1 WHERE sighting_id = {CHANGED}",
-        "changes that do not lie between two crawls of their page that count",
+        "changes that do not connect two counted sightings of their page",
     ),
     "a change to itself": (
         f"UPDATE changes SET previous_sighting_id = sighting_id WHERE sighting_id = {CHANGED}",
-        "changes that do not lie between two crawls of their page that count",
+        "changes that do not connect two counted sightings of their page",
     ),
     "a change at another time": (
         f"UPDATE changes SET at = '2026-03-04T00:00:00+00:00' WHERE sighting_id = {CHANGED}",
-        "changes that do not lie between two crawls of their page that count",
+        "changes that do not connect two counted sightings of their page",
     ),
     "a change from nothing": (
         f"UPDATE changes SET previous_sighting_id = 9999 WHERE sighting_id = {CHANGED}",
-        "rows of changes that name one of sightings that is not there",
+        "rows of changes that refer to a missing row of sightings",
     ),
     "a change of nothing": (
         f"UPDATE changes SET page_id = 9999 WHERE sighting_id = {CHANGED}",
-        "rows of changes that name one of pages that is not there",
+        "rows of changes that refer to a missing row of pages",
     ),
     "a change that returned": (
         f"UPDATE changes SET returned = 1 WHERE sighting_id = {CHANGED}",
-        "pages whose changes are not those between their crawls",
+        "pages whose changes differ from those between their sightings",
     ),
     "a change of metadata": (
         f'UPDATE changes SET fields = \'{{"author": ["", "x"]}}\' WHERE sighting_id = {CHANGED}',
-        "pages whose changes are not those between their crawls",
+        "pages whose changes differ from those between their sightings",
     ),
-    "no commits": ("DELETE FROM batches", "the last commit does not count all texts"),
+    "no commits": ("DELETE FROM batches", "the last commit does not include all texts"),
     "a summary": ("UPDATE summaries SET changes = 99 WHERE page_id = 5", WRONG_SUMMARIES),
     "a summary's publisher": ("UPDATE summaries SET publisher = 'x' WHERE page_id = 5", WRONG_SUMMARIES),
     "a summary gone": ("DELETE FROM summaries WHERE page_id = 5", "pages without a summary of their current crawl"),
     "a place": ("UPDATE summaries SET cluster_role = 'alone' WHERE cluster_role = 'member'", WRONG_CLUSTERS),
     "a cluster gone": (
         f"DELETE FROM clusters WHERE page_id = {CLUSTERED}",
-        "rows of cluster_members that name one of clusters that is not there",
+        "rows of cluster_members that refer to a missing row of clusters",
     ),
     "a cluster gone with its members": (
         f"DELETE FROM cluster_members WHERE cluster_id = {CLUSTERED}; DELETE FROM clusters WHERE page_id = {CLUSTERED}",
@@ -237,30 +240,27 @@ def test_a_repaired_database_goes_on_as_one_that_nothing_happened_to(tmp_path: P
 # Not derived: found, named, and left as it is
 
 LOST: dict[str, tuple[str, str]] = {
-    "a body": ("UPDATE revisions SET body = body || '.' WHERE id = 5", "revisions whose title or body is not what their digest"),
-    "a title": ("UPDATE revisions SET title = 'x' WHERE id = 5", "revisions whose title or body is not what their digest"),
+    "a body": ("UPDATE revisions SET body = body || '.' WHERE id = 5", "revisions whose digest does not match their title and body"),
+    "a title": ("UPDATE revisions SET title = 'x' WHERE id = 5", "revisions whose digest does not match their title and body"),
     "a body that is no text": (
         "UPDATE revisions SET body = CAST(x'ff' || body AS TEXT) WHERE id = 5",
-        "revisions whose title or body is not what their digest",
+        "revisions whose digest does not match their title and body",
     ),
-    "a digest": ("UPDATE revisions SET digest = randomblob(32) WHERE id = 5", "revisions whose title or body is not what their digest"),
-    "a revision gone": ("DELETE FROM revisions WHERE id = 5", "rows of sightings that name one of revisions that is not there"),
+    "a digest": ("UPDATE revisions SET digest = randomblob(32) WHERE id = 5", "revisions whose digest does not match their title and body"),
+    "a revision gone": ("DELETE FROM revisions WHERE id = 5", "rows of sightings that refer to a missing row of revisions"),
     "a crawl gone": ("DELETE FROM sightings WHERE id = 5", "revisions without a sighting: 1 (https://"),
-    "a page gone": ("DELETE FROM pages WHERE id = 5", "rows of sightings that name one of pages that is not there"),
+    "a page gone": ("DELETE FROM pages WHERE id = 5", "rows of sightings that refer to a missing row of pages"),
     "a reading gone": ("DELETE FROM readings WHERE id = 5", "sightings without a reading: 1 (https://"),
-    "metadata gone": ("DELETE FROM metadata WHERE id = 5", "rows of sightings that name one of metadata that is not there"),
-    "an alias gone": ("DELETE FROM aliases WHERE id = 5", "rows of readings that name one of aliases that is not there"),
-    "a file gone": ("DELETE FROM files WHERE id = 5", "rows of readings that name one of files that is not there"),
-    "a directory gone": ("DELETE FROM crawl_directories", "rows of files that name one of crawl_directories that is not there"),
+    "metadata gone": ("DELETE FROM metadata WHERE id = 5", "rows of sightings that refer to a missing row of metadata"),
+    "an alias gone": ("DELETE FROM aliases WHERE id = 5", "rows of readings that refer to a missing row of aliases"),
+    "a file gone": ("DELETE FROM files WHERE id = 5", "rows of readings that refer to a missing row of files"),
+    "a directory gone": ("DELETE FROM crawl_directories", "rows of files that refer to a missing row of crawl_directories"),
     "another page's revision": ("UPDATE sightings SET revision_id = 9 WHERE id = 5", "sightings of another page's revision"),
-    "another file's reading": (
-        "UPDATE files SET current_reading_id = 9 WHERE id = 5",
-        "files whose current reading is another file's: 1 (/",
-    ),
+    "another file's reading": ("UPDATE files SET current_reading_id = 9 WHERE id = 5", "files whose current reading is another file's: 1 (/"),
     "no reading": ("UPDATE files SET current_reading_id = NULL WHERE id = 5", "files that are neither an article nor a fault: 1 (/"),
     "a page's URL": (
         "UPDATE pages SET url = 'https://gazette.example/other' WHERE id = 5",
-        "pages with another URL than the addresses in their files give: 1 (https://gazette.example/other)",
+        "pages whose URL differs from the one in their files: 1 (https://gazette.example/other)",
     ),
     "another page's address": ("UPDATE readings SET alias_id = 9 WHERE id = 5", "readings of another page's URL"),
 }
@@ -286,7 +286,7 @@ def test_a_page_with_another_url_is_put_right_by_reindexing(folder: Path) -> Non
     db = folder / "dedup.db"
     before = running.dump(db)
     damaging.by_sql(db, "UPDATE pages SET url = 'https://gazette.example/other' WHERE id = 5")
-    assert "pages with another URL" not in told(found(folder, "--quick"))
+    assert "pages whose URL differs" not in told(found(folder, "--quick"))
     assert run(folder, "reindex", "--urls").code == 0
     assert running.dump(db) == before
     assert {f["severity"] for f in found(folder)} <= {"ok"}
@@ -317,7 +317,7 @@ def test_what_cannot_be_repaired_does_not_keep_the_rest_from_it(folder: Path) ->
     assert {f["repairable"] for f in found(folder)} == {True, False}
     run(folder, "doctor", "--repair")
     (left,) = found(folder)
-    assert left["message"].startswith("revisions whose title or body")
+    assert left["message"].startswith("revisions whose digest does not match")
 
 
 def test_a_repair_that_damage_stops_takes_back_what_it_began_and_says_so(folder: Path) -> None:
@@ -337,7 +337,7 @@ def test_a_repair_that_damage_stops_takes_back_what_it_began_and_says_so(folder:
     assert those[0]["check"] == "repair"
     assert "the repair could not be finished" in those[0]["message"]
     assert any("sightings and changes" in sentence for sentence in ran.json()["repaired"])
-    assert "current crawl is not the latest" not in told(those)
+    assert "current sighting is not the latest" not in told(those)
     assert running.dump(db, "matches") == matches
 
 
@@ -347,11 +347,11 @@ def test_nothing_is_compared_with_settings_that_are_not_those_it_was_made_by(fol
     assert [(f["check"], f["severity"]) for f in those] == [
         ("digests", "warning"), ("indexes", "warning"), ("configuration", "error"),
     ]  # fmt: skip
-    assert "their signatures and passages were not compared" in those[0]["message"]
+    assert "their signatures and fingerprints were not compared" in those[0]["message"]
     assert "The settings of [duplicates] changed" in those[2]["message"]
     assert "dedup reindex" in those[2]["remedy"]
     damaging.by_sql(folder / "dedup.db", "UPDATE texts SET digest = randomblob(16) WHERE id = 5")
-    (text,) = (f for f in found(folder) if "whose text is not that of their body" in f["message"])
+    (text,) = (f for f in found(folder) if "whose text does not match their body" in f["message"])
     assert not text["repairable"]
 
 
@@ -455,7 +455,7 @@ def test_entries_that_nothing_stored_makes_are_found(folder: Path, end: str) -> 
     _made(folder, end, 0, doubled=True)
     (one,) = found(folder)
     assert one["severity"] == "warning"
-    assert "has entries that nothing stored makes" in one["message"]
+    assert "has entries that belong to no stored text" in one["message"]
     assert run(folder, "doctor", "--repair").code == 0
     assert found(folder) == []
 
@@ -503,7 +503,7 @@ def test_beside_a_writer_only_headers_are_compared_and_nothing_is_repaired(folde
         assert process.stdout.readline() == b"open\n"
         those = found(folder)
         assert [(f["check"], f["severity"]) for f in those] == [("indexes", "ok")] * 2
-        assert f"only its header was looked at, since 'dedup watch' (process {process.pid}" in those[0]["message"]
+        assert f"only its header was checked because 'dedup watch' (process {process.pid}" in those[0]["message"]
         refused = run(folder, "doctor", "--repair")
         assert refused.code == 3
         assert "is being written by 'dedup watch'" in refused.err
@@ -544,14 +544,12 @@ def test_findings_as_text_say_what_to_do_once(folder: Path) -> None:
     assert ran.code == 1
     lines = ran.out.splitlines()
     at = next(i for i, line in enumerate(lines) if line.startswith("records"))
-    assert lines[at].startswith("records        error: pages whose current crawl is not the latest that counts: 3 (")
-    assert lines[at + 1].startswith("               error: pages whose changes are not those between their crawls: 10 (")
-    assert lines[at + 2] == "               → Run 'dedup doctor --repair': it is made again from the rest."
+    assert lines[at].startswith("records        error: pages whose current sighting is not the latest counted one: 3 (")
+    assert lines[at + 1].startswith("               error: pages whose changes differ from those between their sightings: 10 (")
+    assert lines[at + 2] == "               → Run 'dedup doctor --repair' to rebuild it from the other rows."
     repaired = run(folder, "doctor", "--repair")
     assert repaired.code == 0
-    assert (
-        repaired.out.startswith("repaired       pages whose sightings and changes were computed again: 12\n") or "repaired" in repaired.out
-    )
+    assert repaired.out.startswith("repaired       pages whose sightings and changes were recomputed: 12\n") or "repaired" in repaired.out
 
 
 def test_repairing_what_is_sound_does_nothing(folder: Path) -> None:
@@ -646,6 +644,6 @@ def test_near_duplicates_that_are_not_stored_as_matches_are_found_and_added(tmp_
     damaging.by_sql(folder / "dedup.db", "DELETE FROM matches WHERE relation = 'near'")
     assert running.dump(folder / "dedup.db", "matches") != stored
     assert "near duplicates" not in told(found(folder, "--quick"))
-    assert "indexes error: pairs of texts that are near duplicates and are not stored as matches" in told(found(folder))
+    assert "indexes error: near duplicates that are not stored as matches (pairs of texts)" in told(found(folder))
     assert "near duplicates" not in told(found(folder, "--repair"))
     assert running.dump(folder / "dedup.db", "matches") == stored

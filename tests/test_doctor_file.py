@@ -85,7 +85,7 @@ def test_wherever_a_body_is_altered_it_is_found(scanned: Path, tmp_path: Path) -
         (tmp_path / "altered.db").write_bytes(content)
         those = [f for f in examined_at(tmp_path, "altered.db") if f.severity == "error"]
         assert [f.check for f in those] == ["digests"]
-        assert those[0].message.startswith("revisions whose title or body is not what their digest was made from: 1 (")
+        assert those[0].message.startswith("revisions whose digest does not match their title and body: 1 (")
 
 
 def examined_at(folder: Path, name: str) -> list[Finding]:
@@ -110,7 +110,7 @@ def test_the_rows_that_are_left_are_counted(folder: Path) -> None:
     assert f"of {all_} rows of revisions that are known of, {all_ - sum(n for _, n in lost)} can be read" in told(those)
     assert told(those).count("that are known of") == 1, "the other tables are whole"
     assert (
-        f"digests error: revisions that could not be checked, since they or what belongs to them cannot be read: {sum(n for _, n in lost)}"
+        f"digests error: revisions that could not be checked because they, or rows they refer to, cannot be read: {sum(n for _, n in lost)}"
         in told(those)
     )
 
@@ -133,7 +133,7 @@ def test_a_file_whose_list_of_tables_is_gone_with_its_end_says_so(folder: Path) 
     os.truncate(db, min(damaging.leaves(db, "sqlite_schema")) * damaging.PAGE)
     those = told(found(folder))
     assert "the file is damaged" in those
-    assert "which tables it has cannot be read, and so nothing of them" in those
+    assert "the list of tables cannot be read, so no table can be" in those
 
 
 def test_indexes_of_sqlite_are_made_again(folder: Path) -> None:
@@ -143,7 +143,7 @@ def test_indexes_of_sqlite_are_made_again(folder: Path) -> None:
     damaging.overwrite(db, [page], lambda: b"\x0a\0\0\0\0\x10\0\0")  # a sound leaf without entries
     those = found(folder)
     (one,) = (f for f in those if f["check"] == "database")
-    assert one["message"].startswith("indexes of SQLite's own do not fit their tables: row 1 missing from index sightings_revision")
+    assert one["message"].startswith("SQLite's indexes do not match their tables: row 1 missing from index sightings_revision")
     assert one["repairable"]
     assert "revisions without a sighting" in told(those), "asked by that index, no crawl shows them"
     assert run(folder, "doctor", "--repair").code == 0
@@ -182,7 +182,7 @@ def test_where_only_what_is_derived_is_damaged_that_is_said(folder: Path) -> Non
         "all rows of crawl_directories, pages, aliases, metadata, revisions, sightings, files, readings that are known of can be read"
         in those
     )
-    assert "only what is derived is damaged (followers)" in those
+    assert "only derived tables are damaged (followers)" in those
 
 
 def test_tables_that_cannot_be_listed(folder: Path) -> None:
@@ -190,7 +190,7 @@ def test_tables_that_cannot_be_listed(folder: Path) -> None:
     db = folder / "dedup.db"
     damaging.overwrite(db, damaging.leaves(db, "sqlite_schema"), bytes)
     those = found(folder)
-    assert "which tables it has cannot be read" in told(those)
+    assert "the list of tables cannot be read" in told(those)
     checked = run(folder, "doctor", "--format", "json").json()["checked"]
     assert "records" not in checked
     assert "directories" in checked, "the rest is looked at all the same"
@@ -208,7 +208,7 @@ def test_a_database_that_is_not_there(folder: Path) -> None:
     for path in folder.glob("dedup.db*"):
         path.unlink()
     (one,) = found(folder)
-    assert (one["message"], one["remedy"]) == (f"there is no database at {folder / 'dedup.db'}", "'dedup scan' makes one.")
+    assert (one["message"], one["remedy"]) == (f"there is no database at {folder / 'dedup.db'}", "Run 'dedup scan' to create it.")
     assert run(folder, "doctor", "--repair").code == 1
     assert not list(folder.glob("dedup.db*")), "nothing is made by asking"
 
@@ -216,7 +216,7 @@ def test_a_database_that_is_not_there(folder: Path) -> None:
 def test_a_database_that_was_taken_away(folder: Path) -> None:
     (folder / "dedup.db").unlink()
     (one,) = found(folder)
-    assert "There was one:" in one["remedy"]
+    assert "There was a database:" in one["remedy"]
     assert "dedup.db.index" in one["remedy"]
 
 
@@ -230,7 +230,7 @@ def test_a_database_that_is_a_folder(folder: Path) -> None:
     (folder / "dedup.db").unlink()
     (folder / "dedup.db").mkdir()
     (one,) = found(folder)
-    assert one["message"].endswith("is no file")
+    assert one["message"].endswith("is not a regular file")
 
 
 def test_a_newer_and_an_older_database(folder: Path) -> None:
@@ -260,7 +260,7 @@ def test_what_others_may_open_is_named(folder: Path, name: str) -> None:
 def test_files_of_other_users(folder: Path) -> None:
     os.chown(folder / "dedup.db.index", 12345, -1)
     (one,) = found(folder)
-    assert one["message"] == f"{folder / 'dedup.db.index'} belong to another user than the database"
+    assert one["message"] == f"{folder / 'dedup.db.index'} belong to a user other than the owner of the database"
     assert f"chown {os.geteuid()}" in one["remedy"]
     os.chown(folder / "dedup.db.index", 0, -1)
 
@@ -268,7 +268,7 @@ def test_files_of_other_users(folder: Path) -> None:
 def test_a_folder_that_everybody_may_write(folder: Path) -> None:
     folder.chmod(0o777)
     (one,) = found(folder)
-    assert (one["severity"], "everybody may put another file in its place" in one["message"]) == ("error", True)
+    assert (one["severity"], "any user may replace the database" in one["message"]) == ("error", True)
     folder.chmod(0o1777)
     assert found(folder) == [], "in one with the sticky bit nobody can"
 
@@ -311,7 +311,7 @@ def test_a_log_of_another_database(tmp_path: Path) -> None:
     before = db.read_bytes()
     errors = [f for f in found(tmp_path) if f["severity"] == "error"]
     assert len(errors) == 1, "without that log the backup is sound"
-    assert "dedup.db-wal is not of this database" in errors[0]["message"]
+    assert "dedup.db-wal does not belong to this database" in errors[0]["message"]
     assert f"move {db}-wal and {db}-shm away" in errors[0]["remedy"]
     assert db.read_bytes() == before
 
@@ -376,12 +376,12 @@ NAMESPACE = "/proc/sys/user/max_inotify_watches"
 @pytest.mark.parametrize(
     ("limits", "words", "remedy"),
     [
-        (InotifyLimits(2, 128, KERNEL + "watches"), "folders to watch: 3, where 2 is the most",
+        (InotifyLimits(2, 128, KERNEL + "watches"), "folders to watch: 3, with a limit of 2",
          "sysctl -w fs.inotify.max_user_watches=131072"),
-        (InotifyLimits(2, 128, NAMESPACE), "(/proc/sys/user/max_inotify_watches); files that arrive there", f"echo 131072 > {NAMESPACE}"),
-        (InotifyLimits(0, 128, NAMESPACE), "where 0 is the most", "echo"),
+        (InotifyLimits(2, 128, NAMESPACE), "(/proc/sys/user/max_inotify_watches); files that arrive", f"echo 131072 > {NAMESPACE}"),
+        (InotifyLimits(0, 128, NAMESPACE), "with a limit of 0", "echo"),
         (InotifyLimits(3, 128, NAMESPACE), "little is left", "echo"),
-        (InotifyLimits(99, 0, "", KERNEL + "instances"), "crawl directories to watch: 1, where 0 is the most", "max_user_instances=128"),
+        (InotifyLimits(99, 0, "", KERNEL + "instances"), "crawl directories to watch: 1, with a limit of 0", "max_user_instances=128"),
     ],
 )  # fmt: skip
 def test_watches_that_will_not_do(folder: Path, limits: InotifyLimits, words: str, remedy: str) -> None:
@@ -399,7 +399,7 @@ def test_limits_that_nothing_says_are_no_finding(folder: Path) -> None:
 def test_the_limit_of_a_user_namespace(folder: Path) -> None:
     inner = 'echo 2 > /proc/sys/user/max_inotify_watches && exec "$0" -m dedup doctor --format json'
     done = subprocess.run(["unshare", "-Ur", "sh", "-c", inner, sys.executable], cwd=folder, capture_output=True, check=False)
-    assert b"folders to watch: 3, where 2 is the most" in done.stdout
+    assert b"folders to watch: 3, with a limit of 2" in done.stdout
 
 
 # Crawl directories
@@ -415,7 +415,7 @@ def test_a_crawl_directory_that_is_not_there(folder: Path) -> None:
     one, left = found(folder)
     assert (left["severity"], "is not configured" in left["message"]) == ("warning", True), left
     assert (one["check"], one["severity"]) == ("directories", "error")
-    assert "nowhere is not there" in one["message"]
+    assert "nowhere does not exist" in one["message"]
 
 
 def test_a_crawl_directory_that_may_not_be_listed_and_folders_in_one(folder: Path) -> None:
@@ -432,8 +432,8 @@ def test_a_crawl_directory_that_may_not_be_listed_and_folders_in_one(folder: Pat
             path.chmod(0o755)
     those = [f for f in ran.json()["findings"] if f["check"] == "directories" and "is not configured" not in f["message"]]
     assert [f["severity"] for f in those] == ["error", "warning"]
-    assert "locked may not be listed by this user" in those[0]["message"]
-    assert "that may not be listed by this user: 2 (" in those[1]["message"]
+    assert "locked cannot be listed by this user" in those[0]["message"]
+    assert "that this user cannot list: 2 (" in those[1]["message"]
     assert ran.json()["checked"]["watches"] == 4
 
 
@@ -459,19 +459,19 @@ def test_a_crawl_directory_that_is_another(tmp_path: Path) -> None:
     (tmp_path / "crawl").rename(tmp_path / "away")
     (tmp_path / "crawl").mkdir()
     (one,) = found(tmp_path)
-    assert (one["severity"], "is taken to be not mounted" in one["message"], one["remedy"]) == ("error", True, "Mount it.")
+    assert (one["severity"], "it counts as not mounted" in one["message"], one["remedy"]) == ("error", True, "Mount it.")
     (tmp_path / "crawl" / "file").touch()
     (one,) = found(tmp_path)
-    assert (one["severity"], "is not the directory it was" in one["message"]) == ("warning", True)
+    assert (one["severity"], "is not the directory of the last scan" in one["message"]) == ("warning", True)
 
 
 def test_a_database_that_lies_inside_a_crawl_directory_by_now(folder: Path, scanned: Path) -> None:
     """As `scan` refuses to make one there, somebody moved it, or named a directory around it."""
     (folder / "dedup.db").rename(scanned / "dedup.db")
     _configured(folder, scanned, database=scanned / "dedup.db")
-    assert [one["severity"] for one in found(folder) if "lies inside the crawl directory" in one["message"]] == ["error"]
+    assert [one["severity"] for one in found(folder) if "is inside the crawl directory" in one["message"]] == ["error"]
     refused = run(folder, "scan")
-    assert (refused.code, "lies inside the crawl directory" in refused.err) == (2, True)
+    assert (refused.code, "is inside the crawl directory" in refused.err) == (2, True)
 
 
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "smb3", "fuse.sshfs", "9p", "ceph"])
@@ -565,11 +565,10 @@ def test_a_clock_that_was_set_back(folder: Path) -> None:
         f.message.split(":")[0].split(" at ")[0]: f for f in examined(folder, _around(current_time=lambda: "2026-03-02T12:00:00+00:00"))
     }
     told_ = "\n".join(those)
-    assert "the clock says 2026-03-02T12" in told_ or any("it was set back" in f.message for f in those.values())
-    assert any(f.message.startswith("a file was changed in the future") for f in those.values())
+    assert "the clock shows 2026-03-02T12" in told_ or any("the clock was set back" in f.message for f in those.values())
+    assert any(f.message.startswith("a file has a modification time in the future") for f in those.values())
     assert any(
-        f.message.startswith("crawls that lie in the future, and are what their pages show until then: 10 (") and "zone" in f.remedy
-        for f in those.values()
+        f.message.startswith("pages whose current sighting has a time in the future: 10 (") and "zone" in f.remedy for f in those.values()
     )
     assert {f.severity for f in those.values()} == {"error", "warning"}
 
@@ -580,7 +579,7 @@ def test_a_crawl_of_tomorrow(tmp_path: Path) -> None:
     assert run(tmp_path, "scan").code == 0
     (one,) = found(tmp_path)
     assert (one["check"], one["severity"]) == ("clock", "warning")
-    assert "crawls that lie in the future" in one["message"]
+    assert "pages whose current sighting has a time in the future" in one["message"]
 
 
 def test_a_package_that_makes_it_faster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

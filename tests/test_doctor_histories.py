@@ -126,7 +126,7 @@ HARMS: dict[tuple[str, str], list[tuple[str, str]]] = {
     ],
     ("revisions", "text_id"): [
         ("text_id = (SELECT text_id FROM revisions WHERE id = 1) WHERE text_id IS NULL", "revisions with a text but no counted reading"),
-        ("text_id = NULL WHERE id = 1", "revisions whose text is not that of their body"),
+        ("text_id = NULL WHERE id = 1", "revisions whose text does not match their body"),
     ],
     ("matches", "relation"): [("relation = 'copy' WHERE relation = 'near'", WRONG_MATCHES)],
     ("matches", "similarity"): [("similarity = 0.99", WRONG_MATCHES), (f"similarity = 0.1 WHERE {PAIR}", WRONG_MATCHES)],
@@ -374,4 +374,4 @@ def test_a_page_that_cannot_be_judged_does_not_hide_the_others(folder: Path, mon
     those = [(f.severity, f.message) for f in examined(folder) if f.check == "histories"]
     assert [severity for severity, _ in those] == ["error", "warning"]
     assert those[0][1].startswith(f"{WRONG_CLASSIFICATIONS}: 1 (")
-    assert those[1][1].startswith("pages whose changes could not be classified, because the program fails on them: 1 (")
+    assert those[1][1].startswith("pages whose changes could not be classified because of an internal error: 1 (")

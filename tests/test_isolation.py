@@ -27,7 +27,8 @@ from dedup.matching.matcher import Matcher
 from dedup.scan import isolation
 from dedup.scan.isolation import is_file_error, isolate_failures, summarise_error
 from dedup.scan.session import build_extract_options, build_matching
-from dedup.store import corruption, open_writable
+from dedup.store import Transaction, corruption, open_writable
+from dedup.text.publishers import PublisherResolver
 from tests import damaging, running
 from tests.conftest import run
 from tests.crawl import Made, edited, words
@@ -353,16 +354,16 @@ def test_an_error_while_summing_up_leaves_everything_else_summed_up(crawl: Path,
     lay(crawl, 14, {5}, 0)
     running.scan(crawl, db)
     settings = running.settings(crawl, db)
-    summarise = summaries._SummaryUpdate._summarise
+    summarise = summaries._summarise_pages
 
-    def fail(self: summaries._SummaryUpdate, pages: set[int]) -> None:
-        if any(MARK in store.pages.url(self._transaction, page) for page in pages):
+    def fail(transaction: Transaction, publishers: PublisherResolver, pages: set[int]) -> None:
+        if any(MARK in store.pages.url(transaction, page) for page in pages):
             raise ValueError("year 10000 is out of range")
-        summarise(self, pages)
+        summarise(transaction, publishers, pages)
 
     with open_writable(str(db), "test") as database:
         with monkeypatch.context() as patch:
-            patch.setattr(summaries._SummaryUpdate, "_summarise", fail)
+            patch.setattr(summaries, "_summarise_pages", fail)
             failed = summaries.SummaryFailures()
             summaries.update_all_summaries(database, settings, failures=failed)
             assert isinstance(failed.last_error, ValueError)

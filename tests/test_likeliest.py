@@ -10,8 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dedup.index.passages import MAX_BUCKET
-from dedup.matching import passage_matcher
-from dedup.matching.passage_matcher import MAX_CANDIDATES, MAX_PROPOSED
+from dedup.matching.top_candidates import MAX_CANDIDATES, MAX_PROPOSED, choose_candidates
 
 Buckets = list[list[int]]
 """What stands under each key of a text."""
@@ -23,7 +22,7 @@ def chosen(texts: list[Buckets]) -> list[list[int]]:
     numbers = [len(there) for buckets in texts for there in buckets]
     found = [text for buckets in texts for there in buckets for text in there]
     ends = np.cumsum([len(buckets) for buckets in texts])
-    return passage_matcher._choose_candidates(ends, np.array(numbers, np.int64), np.array(found, np.int64))
+    return choose_candidates(ends, np.array(numbers, np.int64), np.array(found, np.int64))
 
 
 def expected(buckets: Buckets) -> list[int]:

@@ -495,4 +495,4 @@ def test_an_index_that_something_else_damages_while_it_is_mapped_is_made_again(c
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 3
-    assert "made again from what the database stores" in done.stderr
+    assert "rebuilding it from the database" in done.stderr

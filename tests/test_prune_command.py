@@ -452,7 +452,7 @@ def test_a_body_that_is_missing_without_having_been_pruned_is_lost(db: Path) -> 
     ran = run(db.parent, "doctor", "-f", "json")
     assert ran.code == 1
     (what,) = (f["message"] for f in ran.json()["findings"] if f["check"] == "digests")
-    assert what.startswith("revisions whose title or body is not what")
+    assert what.startswith("revisions whose digest does not match")
 
 
 def test_texts_that_are_looked_up_without_a_body_are_found_and_put_right(db: Path) -> None:

@@ -337,8 +337,8 @@ HARM: dict[str, tuple[str, str]] = {
     "scribbled over": ("warning", "damaged"),
     "of another recipe": ("warning", "of another version"),
     "of another database": ("warning", "another database's"),
-    "lacks one": ("error", "lacks what is stored"),
-    "finds nothing": ("error", "lacks what is stored"),
+    "lacks one": ("error", "lacks stored revisions"),
+    "finds nothing": ("error", "lacks stored revisions"),
 }
 
 

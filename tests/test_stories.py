@@ -24,8 +24,8 @@ from dedup.errors import DatabaseFailedError
 from dedup.index import passages
 from dedup.index.hashtable import HEADER_BYTES
 from dedup.index.passages import MAX_BUCKET
-from dedup.matching import matcher, passage_matcher
-from dedup.matching.passage_matcher import CandidateProposal, Int64Array, PassageMatcher
+from dedup.matching import batch_confirmer, boilerplate_filter, passage_lookup, passage_matcher, top_candidates
+from dedup.matching.passage_matcher import CandidateProposal, PassageEntry, PassageMatcher
 from dedup.matching.thresholds import Assessment, MatchCriteria
 from dedup.scan import scanner as scanning
 from dedup.scan.counts import ScanCounts
@@ -275,7 +275,9 @@ def test_any_order_of_arrival_and_any_split_give_the_same_database(crawl: Path, 
 def small(monkeypatch: pytest.MonkeyPatch, **bounds: int) -> None:
     """Make bounds so small that a dozen articles are beyond them."""
     for name, value in bounds.items():
-        modules = [m for m in (passages, passage_matcher, matcher) if hasattr(m, name)]
+        modules = [
+            m for m in (passages, top_candidates, boilerplate_filter, passage_lookup, passage_matcher, batch_confirmer) if hasattr(m, name)
+        ]
         assert modules, name
         for module in modules:
             monkeypatch.setattr(module, name, value)
@@ -328,7 +330,7 @@ def test_every_paper_that_ran_a_story_is_matched_and_in_its_cluster_beyond_all_b
     assert set().union(*clusters(db)) == everybody
 
 
-def counted_by_articles(self: PassageMatcher, proposed: CandidateProposal, _: Iterable[int]) -> Int64Array:
+def counted_by_articles(self: PassageMatcher, proposed: CandidateProposal, _: Iterable[int]) -> PassageEntry:
     """How texts would be entered if a bucket counted articles: each stands there for itself."""
     return enter(self, proposed, ())
 

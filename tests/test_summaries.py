@@ -244,7 +244,7 @@ def test_whether_there_is_time_is_asked_before_anything_is_summed_up(folder: Pat
     Made().write(folder / "crawl")
     assert run(folder, "scan").code == 0
     settings, summarised = load(str(folder / "config.toml")).settings, []
-    monkeypatch.setattr(summaries._SummaryUpdate, "_summarise", lambda _, pages: summarised.append(pages))
+    monkeypatch.setattr(summaries, "_summarise_pages", lambda _, __, pages: summarised.append(pages))
     with open_writable(str(folder / "dedup.db"), "test") as database:
         with database.transaction() as transaction:
             store.summaries.mark_all_dirty(transaction)

@@ -193,8 +193,8 @@ def test_a_dead_observer_is_noticed_rebuilt_and_everything_scanned(tmp_path: Pat
     try:
         watcher.check()
         assert (watcher.restarts, bool(watcher.change_queue.take_all())) == (0, False)
-        assert watcher._observer is not None
-        for emitter in watcher._observer.emitters:
+        assert watcher._observation.observer is not None
+        for emitter in watcher._observation.observer.emitters:
             emitter.stop()
             emitter.join()
         watcher.check()

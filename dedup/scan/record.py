@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from dedup import store
 from dedup.errors import DedupError
 from dedup.files.nofollow import NoFollowTree
-from dedup.matching.matcher import CandidateSet, Matcher, NewText
+from dedup.matching.candidates import CandidateSet, NewText
+from dedup.matching.matcher import Matcher
 from dedup.matching.quotations import pack_common_quotations
 from dedup.model import Article, CheckStatus, Match, MismatchCause, SightingStatus, TimeSource
 from dedup.scan.counts import ScanCounts
@@ -150,17 +151,20 @@ def _record_batch(
     """All of a batch or nothing of it."""
     batch_counts = ScanCounts()
     messages: list[tuple[str, str]] = []
+    commit_token: bytes | None = None
     try:
         with database.transaction() as transaction:
             for part in _split_by_path(extractions):
-                _Batch(transaction, matcher, policy, batch_counts, messages if report else None, suppressed_directories).record_files(part)
+                batch = _Batch(transaction, matcher, policy, batch_counts, messages if report else None, suppressed_directories)
+                batch.record_files(part)
+                commit_token = batch.commit_token or commit_token
     except BaseException:
         matcher.rollback()
         raise
     database.lock.set_activity("entering into the indexes what was recorded")
     counts.add(batch_counts)
     try:
-        matcher.index_committed()
+        matcher.index_committed(commit_token)
     except (OSError, DedupError):
         raise
     except Exception as error:  # all is recorded; the indexes catch up when they are opened again
@@ -201,6 +205,7 @@ class _Batch:
     ) -> None:
         self._transaction, self._matcher, self._policy, self._counts, self._messages = transaction, matcher, policy, counts, messages
         self._suppressed_directories = suppressed_directories
+        self.commit_token: bytes | None = None
         self._outcome = BatchOutcome()
         self._now = times.now()
         self._ids = _IdAllocator(transaction)
@@ -449,7 +454,7 @@ class _Batch:
         self._record_matches(candidates)
         signed_texts = [number for number, entry in new_texts.items() if entry.extraction.signature is not None]
         if signed_texts:
-            self._matcher.commit_token = store.batches.insert(transaction, signed_texts[-1])
+            self.commit_token = store.batches.insert(transaction, signed_texts[-1])
         self._count_articles(new_states)
         self._write_alerts(recompared_texts | new_texts)
 

@@ -62,7 +62,7 @@ def test_folders_beyond_the_limit_are_told_covered_by_scans_and_watched_once_it_
         assert not daemon.degraded("events")
         told = spawn(tmp_path, "-d", db, "status", "--check")
         assert told.code == 1
-        assert "folders are not watched; the timer's scans find what changes there: 81 folders" in told.out
+        assert "folders are not watched; timed scans find what changes there: 81 folders" in told.out
         assert "81 folders not watched: " in spawn(tmp_path, "-d", db, "status").out
         _fill(folders, FOLDERS)
         daemon.wait_until(lambda: caught_up(folders, db), 240)
@@ -102,7 +102,7 @@ def test_where_nothing_can_be_watched_scans_alone_find_what_changes_until_it_can
         daemon.wait_until(lambda: daemon.degraded("events"))
         told = spawn(tmp_path, "-d", db, "status", "--check")
         assert told.code == 1
-        assert f"no events come; scans alone find what changes: inotify's limit of {what} is reached: raise " in told.out
+        assert f"no events come; only scans find what changes: inotify's limit of {what} is reached: raise " in told.out
         _fill(folders, FOLDERS)
         daemon.wait_until(lambda: caught_up(folders, db), 240)
         set_limit(daemon, what, 10 * FOLDERS)

@@ -81,13 +81,13 @@ threading.Thread(target=close, daemon=True).start()
 
 _BLOCKS = """
 import threading
-from dedup.daemon.watch.watcher import _Handler
-unbroken = _Handler.dispatch
+from dedup.daemon.watch.event_handler import EventHandler
+unbroken = EventHandler.dispatch
 def broken(self, event):
     if "fatal" in event.src_path:
         threading.Event().wait()
     unbroken(self, event)
-_Handler.dispatch = broken
+EventHandler.dispatch = broken
 """
 
 _NO_THREADS = """
