@@ -15,8 +15,8 @@ from dedup.changes import ClassificationRules, diff
 from dedup.changes.diff import render
 from dedup.model import CLUSTER_RELATIONS, AlertTopic, Article, Match, MismatchCause, Relation, Severity
 from dedup.rules import AlertPolicy, Event, matches_rule
+from dedup.scan.classifications import ChangeIdentity, PageChange
 from dedup.scan.extract import Extraction
-from dedup.scan.judgements import ChangeIdentity, PageChange
 from dedup.store import Database, Transaction, outbox
 from dedup.store.rows import ArticleRow, TextPages
 from dedup.text.normalise import to_printable_path

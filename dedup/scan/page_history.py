@@ -11,7 +11,7 @@ from dedup import store
 from dedup.changes import ClassificationRules, PageHistory
 from dedup.model import Change
 from dedup.scan import history
-from dedup.scan.judgements import ChangeIdentity, KnownComparisons, PageChange, classify_page_change, is_as_stored, to_sighting
+from dedup.scan.classifications import ChangeIdentity, KnownComparisons, PageChange, classify_page_change, is_as_stored, to_sighting
 from dedup.scan.mismatch_causes import recompute_causes, recompute_causes_near
 from dedup.scan.partial_history import PartialHistory
 from dedup.scan.sighting_status import merge_readings

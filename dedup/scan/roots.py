@@ -173,6 +173,13 @@ def has_recorded_file(database: Database, directory: CrawlDirectory, path: bytes
     return not probed_files
 
 
+def may_have_file(directory_path: bytes, folder: bytes, name: bytes) -> bool:
+    """Return whether a crawl directory has something at a path; True if the system does not allow to look."""
+    with NoFollowTree() as tree, suppress(OSError):
+        return tree.stat_path(directory_path, folder, name) is not None
+    return True
+
+
 def retire_mount(database: WritableDatabase, directories: Sequence[CrawlDirectory], path: bytes) -> None:
     """Expect nothing to be mounted at a path any more: the next scan marks the files as gone that it does not find there. Raises
     NoAbsentMountError for a path where no mount was seen, or where there still is one."""
