@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dedup import process
 from dedup.cli.common import (
     CommonOptions,
     common_options,
@@ -78,6 +79,7 @@ def scan(
     from dedup.scan.scanner import Scan
     from dedup.scan.session import open_session
 
+    process.prepare_for_scanning()
     loaded = options.load(directories)
     configured = options.load().settings.crawl.directories if directories else None
     with (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dedup import process
 from dedup.cli.common import CommonOptions, common_options, format_option
 from dedup.cli.serve import open_dashboard
 from dedup.files import descriptors
@@ -87,6 +88,8 @@ def watch(options: CommonOptions, directories: tuple[str, ...], alert_on_import:
         if signal.getsignal(number) is not signal.SIG_IGN or number != signal.SIGHUP:  # nohup wants it ignored
             signal.signal(number, request_shutdown)
     descriptors.raise_open_file_limit()
+    process.prepare_for_scanning()
+    process.prepare_for_watching()
     settings = options.load(directories).settings
     with closing(limit):
         while not stop.is_set():

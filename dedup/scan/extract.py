@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import gc
 import hashlib
 import os
-import signal
 import stat as modes
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -322,13 +320,3 @@ def unproven_settle_seconds(file: CrawlFile, unprobed_settle_seconds: float) -> 
     if file.is_trusted:
         return 0.0
     return unprobed_settle_seconds * OPEN_SETTLE_FACTOR if file.is_open else unprobed_settle_seconds
-
-
-def ignore_lease_breaks() -> None:
-    """A writer that opens a file in the instant a lease is probed sends SIGIO, which ends a process that does not expect it."""
-    signal.signal(signal.SIGIO, signal.SIG_IGN)
-
-
-def reduce_gc_frequency() -> None:
-    """Let Python's collector of cycles look less often: a batch is some 20,000 objects without any, and all of them go at its end."""
-    gc.set_threshold(50_000, 20, 100)

@@ -22,7 +22,7 @@ from dedup.model import NO_COMMIT
 from dedup.scan import recipes
 from dedup.scan.directories import require_unmoved
 from dedup.scan.events import Policy
-from dedup.scan.extract import ExtractOptions, ignore_lease_breaks, reduce_gc_frequency
+from dedup.scan.extract import ExtractOptions
 from dedup.scan.recipes import build_change_rules
 from dedup.scan.roots import CrawlDirectory, check_directories, locate_directories
 from dedup.similarity import jit
@@ -108,8 +108,6 @@ def open_session(
     _require_outside(settings.database.path, directory_paths)
     options = build_extract_options(settings)
     matching = build_matching(settings)
-    ignore_lease_breaks()
-    reduce_gc_frequency()
     jit.set_fallback_folder(settings.database.path)
     with open_writable(settings.database.path, purpose) as database:
         _warn_killed_predecessor(database)

@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 from dedup import heartbeat
 from dedup.model import FAULT_MESSAGES, Fault
-from dedup.process import enable_fault_handler
-from dedup.scan.extract import CrawlFile, Extraction, ExtractOptions, extract_files, ignore_lease_breaks, reduce_gc_frequency
+from dedup.process import enable_fault_handler, prepare_for_scanning
+from dedup.scan.extract import CrawlFile, Extraction, ExtractOptions, extract_files
 from dedup.similarity import jit
 
 MIN_FILES_FOR_PROCESSES = 20_000
@@ -247,8 +247,7 @@ def serve(descriptor: int) -> None:
     connection = Connection(descriptor)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
     enable_fault_handler()
-    ignore_lease_breaks()
-    reduce_gc_frequency()
+    prepare_for_scanning()
     jit.count_work(jit.MIN_WORK)
     records: list[logging.LogRecord] = []
     _log.addHandler(_LogCollector(records))

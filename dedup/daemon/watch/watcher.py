@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import sys
 import threading
 import time
-import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 
@@ -37,9 +35,6 @@ from dedup.scan.roots import CrawlDirectory, read_identity
 
 WATCH_DELAY_SECONDS = 2.0
 """Seconds that watchdog has to watch a new folder before it counts as unwatched."""
-MIN_RECURSION_LIMIT = 4096
-"""Calls within one another that Python is to allow: before 3.12 os.walk makes one for every level of folders, of which a path of
-PATH_MAX bytes has half so many."""
 CHECK_INTERVAL_FACTOR = 50
 """Looking at what is watched may take one part in so many of the time."""
 CHUNK_FOLDERS = 4096
@@ -142,9 +137,6 @@ class Watcher:
         if self._log_capture not in watchdog_log.handlers:
             watchdog_log.addHandler(self._log_capture)
             watchdog_log.propagate = False
-        # of the second folder that may not be read it says that it met the first before
-        warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")
-        sys.setrecursionlimit(max(sys.getrecursionlimit(), MIN_RECURSION_LIMIT))
         previously_unwatchable, self._unwatchable, self._watched_identities = self._unwatchable, {}, {}
         previous_threads, self._descriptors = frozenset(threading.enumerate()), frozenset()
         try:
