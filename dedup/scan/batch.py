@@ -39,7 +39,7 @@ class IdAllocator:
 
 @dataclass(frozen=True, slots=True)
 class BatchContext:
-    """What the steps of one batch share. Steps add to `counts` and send each noteworthy event to `report` (None: nothing listens).
+    """Values shared by the steps of one batch. Steps add to `counts` and send each noteworthy event to `report` (None: nothing listens).
 
     Files in `suppressed_directories` raise no alerts. `now` is the time at which the batch is recorded.
     """

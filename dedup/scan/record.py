@@ -359,12 +359,7 @@ def _finish_batch(
     alertable_readings = [r for r in readings if r.source.extraction.file.directory_id not in context.suppressed_directories]
     reread_articles = [_to_recorded_article(r, texts_by_sighting) for r in alertable_readings if r.source.is_reread]
     finish_rereads(transaction, rereads, policy, page_changes, reread_articles, now)
-    outcome = BatchOutcome(
-        changes.news,
-        changes.superseded,
-        matches,
-        [(copy.text_id, copy.reading.keys.page_id, copy.earlier_page_id) for copy in texts.copies],
-    )
+    outcome = BatchOutcome(changes.news, changes.superseded, matches, texts.copies)
     arrived_articles = [_to_recorded_article(r, texts_by_sighting) for r in alertable_readings if not r.source.is_reread]
     write_alerts(transaction, policy, outcome, arrived_articles, now)
 

@@ -10,16 +10,9 @@ from dedup import store
 from dedup.matching.matcher import CandidateSet, Matcher, NewText
 from dedup.matching.quotations import pack_common_quotations
 from dedup.scan.batch import BatchReading, IdAllocator, Report
+from dedup.scan.events import ExactCopy
 from dedup.store import Database, Transaction
 from dedup.text import normalise
-
-
-class TextCopy(NamedTuple):
-    """A page that now shows a text which another page, `earlier_page_id`, showed before."""
-
-    text_id: int
-    reading: BatchReading
-    earlier_page_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +30,11 @@ class TextBatch:
     recompared_texts: dict[int, BatchReading]
     replaced_texts: dict[int, int]
     quoted_masks: dict[int, bytes]
-    copies: list[TextCopy]
+    copies: list[ExactCopy]
 
 
 class _StoredTexts(NamedTuple):
-    """What the database has of the texts of a batch. `shown_pairs` are (text, page) where the page shows the text; `outer_pages` are the
+    """Stored texts that a batch refers to. `shown_pairs` are (text, page) where the page shows the text; `outer_pages` are the
     first and the last page that show a text."""
 
     ids_by_digest: dict[bytes, int]
@@ -119,11 +112,11 @@ def _assign_ids(ids: IdAllocator, readings: Iterable[BatchReading], stored: _Sto
 
 def _find_new_pairs(
     readings: Iterable[BatchReading], assigned: _AssignedTexts, stored: _StoredTexts
-) -> tuple[list[TextCopy], dict[int, BatchReading]]:
+) -> tuple[list[ExactCopy], dict[int, BatchReading]]:
     """Return the exact copies that this batch adds, and the stored texts that have to be compared once more."""
     pages_by_text: dict[int, set[int]] = {}
     shown_pairs = set(stored.shown_pairs)
-    copies: list[TextCopy] = []
+    copies: list[ExactCopy] = []
     recompared_texts: dict[int, BatchReading] = {}
     for reading in readings:
         text_id, page_id = assigned.ids_by_revision[reading.keys.revision_id], reading.keys.page_id
@@ -131,7 +124,7 @@ def _find_new_pairs(
         pages = pages_by_text.setdefault(text_id, set(stored.outer_pages.get(stored_id, ())))
         if (stored_id, page_id) not in shown_pairs:
             if pages:
-                copies.append(TextCopy(text_id, reading, min(pages)))
+                copies.append(ExactCopy(text_id, page_id, min(pages)))
             if len(pages) < 2 and text_id not in assigned.new_texts:
                 recompared_texts.setdefault(text_id, reading)
         pages.add(page_id)
@@ -156,13 +149,13 @@ def _find_changed_masks(database: Database, readings: Iterable[BatchReading], as
     return {text_id: mask for text_id, mask in masks.items() if mask is not None and mask != stored_masks.get(text_id)}
 
 
-def report_copies(database: Database, readings: Iterable[BatchReading], copies: Sequence[TextCopy], report: Report) -> None:
+def report_copies(database: Database, readings: Iterable[BatchReading], copies: Sequence[ExactCopy], report: Report) -> None:
     """Send a line to `report` for each exact copy."""
     if not copies:
         return
     urls = {r.keys.page_id: r.source.url for r in readings} | store.pages.urls(database, {copy.earlier_page_id for copy in copies})
     for copy in copies:
-        url, earlier_url = normalise.to_printable(copy.reading.source.url), normalise.to_printable(urls[copy.earlier_page_id])
+        url, earlier_url = normalise.to_printable(urls[copy.page_id]), normalise.to_printable(urls[copy.earlier_page_id])
         report("exact duplicate", f"exact duplicate: {url} has the text of {earlier_url}")
 
 
