@@ -76,7 +76,8 @@ def _has_same_bytes(file: _SightingFile, reading: BatchReading) -> bool:
 
 def _find_departure(crawl_file: CrawlFile, earlier_files: Iterable[_SightingFile], absent_mounts: _AbsentMounts) -> tuple[bool, list[int]]:
     """Return whether all earlier files with the same bytes (one at least) have left their paths, and those that are not marked gone."""
-    has_left, gone_ids = False, []
+    has_left = False
+    gone_ids: list[int] = []
     for file in earlier_files:
         if not file.is_gone:
             if may_have_file(crawl_file.directory_path, file.folder, file.name) or absent_mounts.hide(crawl_file, file):

@@ -162,15 +162,13 @@ def _extend_rereads(
         article._replace(is_reread=True) if article.extraction.content_digest in copied_contents else article
         for article in (*(_to_article(file) for file in files if file.result == "article"), *copies.articles)
     ]
-    replaced_by_fault = {
-        file.file_id: file.row.reading_id for file in files if file.result == "fault" and file.is_reread and file.row is not None
-    }
+    fault_readings = [file.row.reading_id for file in files if file.result == "fault" and file.is_reread and file.row is not None]
     rereads = begin_rereads(
         context.transaction,
         context.policy,
         file_ids=queued_ids | copies.file_ids,
         article_readings=[a.file_row.reading_id for a in articles if a.is_reread and a.file_row is not None],
-        fault_readings=[*replaced_by_fault.values(), *copies.fault_readings],
+        fault_readings=[*fault_readings, *copies.fault_readings],
     )
     return articles, rereads
 

@@ -38,8 +38,8 @@ class _WeighedArticle(NamedTuple):
     status: SightingStatus
     check_status: CheckStatus
     check_cause: MismatchCause | None
-    replaced: list[FileReadingRow]
-    superseded: list[FileReadingRow]
+    replaced: tuple[FileReadingRow, ...] = ()
+    superseded: tuple[FileReadingRow, ...] = ()
 
 
 def assign_sightings(
@@ -76,7 +76,7 @@ def _weigh_article(article: FileArticle, keys: ArticleKeys, earlier_readings: It
     """
     check = article.article.check
     status: SightingStatus = "truncated" if check.cause == "truncated" else "counted"
-    weighed = _WeighedArticle(status, check.status, check.cause, [], [])
+    weighed = _WeighedArticle(status, check.status, check.cause)
     for reading in earlier_readings:
         if reading.revision_id == keys.revision_id or reading.status == "overruled":
             continue
@@ -84,8 +84,10 @@ def _weigh_article(article: FileArticle, keys: ArticleKeys, earlier_readings: It
             continue  # it is replaced in any case
         if reading.check_status == "verified":
             weighed = weighed._replace(status="overruled", check_status="mismatched", check_cause="altered")
+        elif reading.check_status == "unclaimed":
+            weighed = weighed._replace(superseded=(*weighed.superseded, reading))
         else:
-            (weighed.superseded if reading.check_status == "unclaimed" else weighed.replaced).append(reading)
+            weighed = weighed._replace(replaced=(*weighed.replaced, reading))
     return weighed
 
 
