@@ -23,7 +23,7 @@ from pathlib import Path
 
 import click
 
-from dedup import reports
+from dedup import process, reports
 from dedup.config import CrawlConfig, DatabaseConfig, Settings
 from dedup.scan.scanner import Scan
 from dedup.scan.session import Session, open_session
@@ -103,6 +103,7 @@ def _session(folder: Path) -> Iterator[Session]:
         crawl=CrawlConfig(directories=(str(folder / "crawl"),), settle_seconds=0.0, workers=1),
         database=DatabaseConfig(path=str(folder / "dedup.db")),
     )
+    process.prepare_for_scanning()
     with open_session(settings, "benchmark") as session:
         yield session
 

@@ -17,7 +17,7 @@ from benchmarks import engines
 from benchmarks.machine import field
 from benchmarks.peers.environment import UnavailableError, last_line
 from benchmarks.stages import stages
-from dedup import store
+from dedup import process, store
 from dedup.config import CrawlConfig, DatabaseConfig, DuplicatesConfig, Settings
 from dedup.matching.thresholds import Assessment, MatchCriteria
 from dedup.scan.scanner import Scan
@@ -118,6 +118,7 @@ def _scan(crawl: str, database: str, engine: str, workers: int, **duplicates: ob
     engines.install(engine, usual.threshold, usual.num_perm)
     judged = _counted()
     begun = time.perf_counter()
+    process.prepare_for_scanning()
     with open_session(settings(Path(crawl), Path(database), workers=workers, engine=engine, **duplicates), "benchmark") as session:
         tally = Scan(session).run()
     return {"seconds": time.perf_counter() - begun, "tally": tally.as_json(), **judged}
@@ -141,6 +142,7 @@ def _counted() -> dict[str, int]:
 def _rescan(crawl: str, database: str) -> dict[str, Any]:
     """Seconds of a scan of an unchanged directory, and of a mere walk with a `stat` for each file, in turn."""
     scans, walks = [], []
+    process.prepare_for_scanning()
     with open_session(settings(Path(crawl), Path(database), workers=1), "benchmark") as session:
         for _ in range(REPEATS):
             walks.append(_timed(lambda: _walk(os.fsencode(crawl))))
@@ -159,6 +161,7 @@ def _walk(folder: bytes) -> None:
 
 def _open_index(crawl: str, database: str) -> dict[str, Any]:
     """Seconds until the candidate index and the passage index are ready."""
+    process.prepare_for_scanning()
     with open_session(settings(Path(crawl), Path(database), workers=1), "benchmark") as session:
         return {"seconds": _timed(session.matcher.open_candidate_index) + _timed(session.matcher.open_passage_index)}
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from dedup import formats
+from dedup import formats, process
 from dedup.config import Settings
 from dedup.index.lsh import CandidateIndex
 from dedup.index.passages import PassageIndex
@@ -115,6 +115,7 @@ def stages(settings: Settings) -> dict[str, Any]:
         if not marks or tally.new > marks[-1][0]:
             marks.append((tally.new, dict(clock.own)))
 
+    process.prepare_for_scanning()
     with open_session(settings, "benchmark") as session:
         _time_statements(session.database, clock)
         clock.timed("walking, handing on", Scan(session, progress=mark).run)

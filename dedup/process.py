@@ -1,19 +1,26 @@
-"""Prepare the process for the command line: closed or unwritable standard streams, the umask, the encoding of arguments.
+"""Process-wide switches of the command line, the daemon and the worker processes. No other module sets them.
 
-This happens before any file is opened or written.
+They cover standard streams, the umask, the encoding of arguments, signals that would end the process, and limits of the interpreter.
 """
 
 from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import io
 import os
+import signal
 import sys
+import warnings
 from typing import TextIO
 
 _ASCII_ENCODINGS = ("ascii", "us-ascii", "ansi_x3.4-1968", "646")
 _UTF8_VARIABLE = "PYTHONUTF8"
+_GC_THRESHOLDS = (50_000, 20, 100)
+_MIN_RECURSION_LIMIT = 4096
+"""Nested calls that Python must allow: before 3.12 os.walk makes one per level of folders. A path of PATH_MAX bytes has half as many
+levels."""
 
 
 def prepare() -> None:
@@ -33,6 +40,24 @@ def enable_fault_handler() -> None:
     """
     with contextlib.suppress(OSError, ValueError):
         faulthandler.enable(2)
+
+
+def prepare_for_scanning() -> None:
+    """Prepare a process that reads crawl files in batches. Must be called in the main thread."""
+    ignore_lease_breaks()
+    gc.set_threshold(*_GC_THRESHOLDS)  # a batch has about 20,000 objects without cycles, all of which are freed at its end
+
+
+def ignore_lease_breaks() -> None:
+    """Ignore SIGIO, so that `files.leases` can probe files. The kernel sends it if a writer opens a file at the moment a lease on it is
+    probed; by default it ends the process."""
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
+
+
+def prepare_for_watching() -> None:
+    """Prepare a process that runs watchdog: allow deeply nested folders, and silence its warning about a second unreadable folder."""
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), _MIN_RECURSION_LIMIT))
 
 
 def _keep_owner_permissions() -> None:

@@ -20,6 +20,7 @@ from unittest import mock
 import pytest
 from sqlite_utils import Database
 
+from dedup import process
 from dedup.cli import main
 from dedup.similarity import jit
 from dedup.store import connection, schema
@@ -27,6 +28,8 @@ from dedup.store.ownership import APPLICATION_ID
 
 collect_ignore = [] if find_spec("playwright") and find_spec("axe_playwright_python") else ["test_browser.py"]
 """What drives a browser comes with the extra `dev`; the README's test command, which leaves these tests out, does without."""
+
+process.prepare_for_scanning()
 
 
 @dataclass(frozen=True)

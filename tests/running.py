@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dedup import reports, store
+from dedup import process, reports, store
 from dedup.config import CrawlConfig, DatabaseConfig, DuplicatesConfig, Settings
 from dedup.scan.counts import ScanCounts
 from dedup.scan.scanner import Scan
@@ -27,6 +27,7 @@ def settings(
 
 @contextmanager
 def session(crawl: Path, db: Path, **kw: Any) -> Iterator[Session]:
+    process.prepare_for_scanning()
     with open_session(settings(crawl, db, **kw), "test") as opened:
         yield opened
 

@@ -96,7 +96,7 @@ def test_what_a_killed_process_was_at_is_told_by_status_and_by_the_next_start(cr
     assert str(path) in told["activity"]
     again = run(tmp_path, "-d", db, "scan", str(crawl))
     assert again.code == 0
-    assert f"was killed while recording 1 files, {path} the first of them" in again.err
+    assert f"was killed while recording 1 files, starting with {path}" in again.err
     assert run(tmp_path, "-d", db, "status", "-f", "json").json()["killed_writer"] is None
 
 

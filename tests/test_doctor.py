@@ -256,7 +256,13 @@ LOST: dict[str, tuple[str, str]] = {
     "a file gone": ("DELETE FROM files WHERE id = 5", "rows of readings that refer to a missing row of files"),
     "a directory gone": ("DELETE FROM crawl_directories", "rows of files that refer to a missing row of crawl_directories"),
     "another page's revision": ("UPDATE sightings SET revision_id = 9 WHERE id = 5", "sightings of another page's revision"),
-    "another file's reading": ("UPDATE files SET current_reading_id = 9 WHERE id = 5", "files whose current reading is another file's: 1 (/"),
+    "another file's reading": (
+        "UPDATE files SET current_reading_id = 9 WHERE id = 5",
+        "files whose current reading is another file's: 1 (/",
+    ),
+        "UPDATE files SET current_reading_id = 9 WHERE id = 5",
+        "files whose current reading is another file's: 1 (/",
+    ),
     "no reading": ("UPDATE files SET current_reading_id = NULL WHERE id = 5", "files that are neither an article nor a fault: 1 (/"),
     "a page's URL": (
         "UPDATE pages SET url = 'https://gazette.example/other' WHERE id = 5",

@@ -325,7 +325,7 @@ def test_a_backup_that_was_put_in_place(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "backup.db", tmp_path / "dedup.db")
     those = found(tmp_path)
     assert {f["severity"] for f in those} == {"warning"}
-    assert "a later state of it, with 13 texts more" in told(those)
+    assert "a later state of it, with 13 more texts" in told(those)
     assert "is that of another state of the database" in told(those)
 
 

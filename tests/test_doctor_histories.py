@@ -369,7 +369,7 @@ def test_a_page_that_cannot_be_judged_does_not_hide_the_others(folder: Path, mon
             raise ArithmeticError("no such article")
         return classify_change(before, *rest)
 
-    monkeypatch.setattr("dedup.scan.judgements.classify_change", fails)
+    monkeypatch.setattr("dedup.scan.classifications.classify_change", fails)
     damaging.by_sql(folder / "dedup.db", f"UPDATE changes SET severity = 'trivial' WHERE {SUBSTANCE}")
     those = [(f.severity, f.message) for f in examined(folder) if f.check == "histories"]
     assert [severity for severity, _ in those] == ["error", "warning"]

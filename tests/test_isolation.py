@@ -65,7 +65,7 @@ STAGES: dict[str, tuple[str, int | None, Callable[..., bool]]] = {
     "parsing": ("dedup.formats.read_article", None, lambda name, raw, options: MARK.encode() in raw),
     "signing": ("dedup.scan.extract.sign_bodies", 0, lambda bodies, options: any(MARK in b for b in bodies)),
     "digesting": ("dedup.scan.extract.state_digest", None, lambda title, body: MARK in body),
-    "metadata": ("dedup.scan.record.metadata_values", None, lambda m: MARK in m.author),
+    "metadata": ("dedup.scan.record_pages.metadata_values", None, lambda m: MARK in m.author),
     "files": ("dedup.store.files.insert", 1, lambda database, rows: _of_rows(*rows)),
     "pages": ("dedup.store.pages.insert", 1, lambda database, rows: _of_rows(*rows)),
     "revisions": ("dedup.store.revisions.insert", 1, lambda database, rows: _of_rows(*rows)),

@@ -224,17 +224,17 @@ def folder(crawl: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("place", ["in/deeper", "in", "in/deeper/dedup.db"])
 def test_a_database_that_others_may_replace_is_told_of_once_a_run(folder: Path, place: str) -> None:
-    assert "anybody may write" not in scanned(folder).err
+    assert "every user can write" not in scanned(folder).err
     (folder / place).chmod(0o777)
     told = scanned(folder)
     assert told.code == 0
     assert told.err.splitlines() == [
-        f"anybody may write to {folder / place} and so put something else in the place of the database; take that right away (chmod o-w)"
+        f"every user can write to {folder / place} and so replace the database; remove that permission (chmod o-w)"
     ]
     assert scanned(folder, "--quiet").err == ""
     with watching(folder / "crawl", folder / "in/deeper/dedup.db") as daemon:
         assert daemon.leave() == 0
-    assert daemon.log.decode().count(f"WARNING anybody may write to {folder / place} ") == 1
+    assert daemon.log.decode().count(f"WARNING every user can write to {folder / place} ") == 1
 
 
 def test_a_sticky_folder_is_safe(folder: Path) -> None:

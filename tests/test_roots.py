@@ -52,7 +52,7 @@ def test_a_directory_that_is_no_longer_configured_is_shown(two: Path) -> None:
     assert roots(two)["one"] == ("not configured", False, 6, 0)
     assert roots(two)["three"] == ("configured", False, 0, 0)
     assert "one is not configured: 6 files still count as present" in run(two, "status").out
-    assert "one is not configured, and 6 files of it still count as there" in run(two, "scan").err
+    assert "one is not configured, but 6 of its files still count as present" in run(two, "scan").err
     doctor = run(two, "doctor", "--quick", "-f", "json").json()
     (finding,) = (f for f in doctor["findings"] if f["check"] == "directories")
     assert finding["severity"] == "warning"
@@ -79,7 +79,7 @@ def test_a_directory_that_was_renamed_is_refused_until_it_is_moved_and_then_noth
 
 def test_a_directory_is_moved_only_to_where_its_files_are(two: Path) -> None:
     (two / "empty").mkdir()
-    for new, problem in (("empty", "only 0 of 6 files"), ("none", "there is no directory"), ("two", "knows that directory already")):
+    for new, problem in (("empty", "only 0 of 6 checked"), ("none", "there is no readable directory"), ("two", "already in the database")):
         refused = run(two, "roots", "move", "one", new)
         assert (refused.code, refused.err.count("\n")) == (2, 1)
         assert problem in refused.err

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dedup import process
 from dedup.cli.common import CommonOptions, common_options, format_option, print_json
 from dedup.cli.history import resolve_page
 from dedup.text.sanitise import to_printable, to_printable_block
@@ -79,6 +80,7 @@ def _diff_files(settings: Settings, path_a: str, path_b: str) -> dict[str, Any]:
     from dedup.changes.diff import render
     from dedup.reports.similar import extract_article
 
+    process.ignore_lease_breaks()
     before, after = (require_article(extract_article(settings, os.fsencode(path))) for path in (path_a, path_b))
     return {
         "from_path": path_a,

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from dedup import process
 from dedup.cli.common import CommonOptions, common_options, format_option, parse_time, print_csv, print_json_array
 from dedup.cli.suggestions import SuggestingChoice
 from dedup.model import CLUSTER_RELATIONS, RELATIONS
@@ -188,6 +189,7 @@ def similar(options: CommonOptions, path: str, all_revisions: bool, fail_on: tup
     from dedup.store import open_database
 
     settings = options.load().settings
+    process.ignore_lease_breaks()
     with open_database(settings.database.path) as database:
         rows = similarity_report.find_similar(database, settings, os.fsencode(path), all_revisions=all_revisions)
     if output_format == "json":

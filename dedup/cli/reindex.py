@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dedup import process
 from dedup.cli.common import (
     CommonOptions,
     common_options,
@@ -127,6 +128,7 @@ def _reread_files(options: CommonOptions, settings: Settings) -> dict[str, int]:
     from dedup.scan.session import open_session
     from dedup.store import open_database
 
+    process.prepare_for_scanning()
     if not settings.crawl.directories:
         with open_database(settings.database.path) as reader:
             directories = tuple(os.fsdecode(path) for path in store.directories.active_ids(reader))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dedup import process
 from dedup.cli.common import (
     CommonOptions,
     common_options,
@@ -129,6 +130,7 @@ def _scan(
     from dedup.scan.scanner import Scan
     from dedup.scan.session import open_session
 
+    process.prepare_for_scanning()
     failures = SummaryFailures()
     with (
         log_to_stderr(options),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dedup import process
 from dedup.cli.common import CommonOptions, common_options, format_option
 from dedup.cli.serve import open_dashboard
 from dedup.files import descriptors
@@ -64,6 +65,8 @@ def watch(options: CommonOptions, directories: tuple[str, ...], alert_on_import:
     threading.excepthook = _log_thread_death
     shutdown = ShutdownSignals()
     descriptors.raise_open_file_limit()
+    process.prepare_for_scanning()
+    process.prepare_for_watching()
     settings = options.load(directories).settings
     with closing(limit):
         _run_until_stopped(settings, shutdown.stop, alert_on_import=alert_on_import)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dedup import process
 from dedup.cli.common import CommonOptions, common_options, format_option, print_json
 from dedup.cli.history import resolve_page
 from dedup.text.sanitise import to_printable, to_printable_block
@@ -40,6 +41,7 @@ def why(options: CommonOptions, a: str, b: str, output_format: str) -> None:
     from dedup.store import open_database
 
     settings = options.load().settings
+    process.ignore_lease_breaks()
     with open_database(settings.database.path) as database:
         explanation = explain.explain_pair(
             database, settings, _resolve_article(database, settings, a), _resolve_article(database, settings, b)

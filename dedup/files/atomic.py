@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import secrets
 import stat
 import weakref
@@ -144,9 +145,17 @@ def _choose_mode(existing_fd: int | None) -> int:
     """The mode of an existing file, or the mode that the umask gives a new one."""
     if existing_fd is not None:
         return stat.S_IMODE(os.fstat(existing_fd).st_mode)
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+    return 0o666 & ~_read_umask()
+
+
+def _read_umask() -> int:
+    """Return this process's umask without changing it; 0o077 if /proc does not show it."""
+    try:
+        with open("/proc/self/status", "rb") as file:
+            match = re.search(rb"^Umask:\t([0-7]+)", file.read(), re.MULTILINE)
+    except OSError:
+        match = None
+    return int(match[1], 8) if match else 0o077
 
 
 def copy_ownership(fd: int, path: str) -> None:

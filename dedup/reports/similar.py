@@ -11,7 +11,7 @@ from dedup.errors import NotAnArticleError
 from dedup.matching.lookup import find_similar_texts
 from dedup.model import IDENTICAL, RELATIONS, MatchScores, Relation
 from dedup.scan import recipes
-from dedup.scan.extract import CrawlFile, Extraction, extract_files, ignore_lease_breaks
+from dedup.scan.extract import CrawlFile, Extraction, extract_files
 from dedup.scan.session import build_extract_options, build_matching
 from dedup.store import Database
 from dedup.store.rows import FileStamp
@@ -47,7 +47,6 @@ def find_similar(database: Database, settings: Settings, path: bytes, *, all_rev
 
 def extract_article(settings: Settings, path: bytes) -> Extraction:
     """Read, check and sign a file as a scan does. The extraction has an article. Raises NotAnArticleError."""
-    ignore_lease_breaks()
     absolute_path = os.path.abspath(path)
     extraction = extract_files(
         [CrawlFile(0, os.path.dirname(absolute_path), b"", os.path.basename(absolute_path), FileStamp(0, 0, 0, 0))],

@@ -189,7 +189,7 @@ def test_a_transaction_that_does_not_come_to_its_end_is_cut_short_and_made_again
         assert _leave_in_time(daemon, signal.SIGTERM) == -signal.SIGALRM
     assert_sound(db)
     assert recorded(db) == {}
-    with watching(crawl, db, until=f"was killed while recording 1 files, {path} the first of them") as daemon:
+    with watching(crawl, db, until=f"was killed while recording 1 files, starting with {path}") as daemon:
         daemon.wait_until(lambda: caught_up(crawl, db))
         assert daemon.leave() == 0
     assert_holds(crawl, db)

@@ -7,9 +7,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import sys
 import threading
-import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -25,9 +23,6 @@ from dedup.daemon.watch.observer import Observer
 from dedup.log_capture import capture_log
 from dedup.scan.roots import CrawlDirectory, read_identity
 
-MIN_RECURSION_LIMIT = 4096
-"""Python's recursion limit while watching: before Python 3.12 os.walk recurses once per level of folders, and a path of PATH_MAX bytes has
-half as many levels."""
 STOP_SECONDS = 2.0
 """Seconds to wait for the threads of an observer to end."""
 
@@ -74,7 +69,7 @@ class Watcher:
 
     def start(self) -> None:
         """Begin to queue changes. Directories that are absent or cannot be watched are left to scans, and tried again by `restart`."""
-        self._prepare_process()
+        self._capture_log()
         self._observation = self._observe()
         self._reported_trouble = None
         unwatchable = self._observation.unwatchable
@@ -176,12 +171,9 @@ class Watcher:
 
     # Beginning an observation
 
-    def _prepare_process(self) -> None:
+    def _capture_log(self) -> None:
         self._log_capture.close()
         self._log_capture.enter_context(capture_log("watchdog", self._on_log_record))
-        # watchdog warns of every unreadable folder after the first
-        warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")
-        sys.setrecursionlimit(max(sys.getrecursionlimit(), MIN_RECURSION_LIMIT))
 
     def _observe(self) -> _Observation:
         """Start an observer and have it watch every crawl directory that can be watched."""

@@ -1,4 +1,4 @@
-"""Changes as they are judged and stored."""
+"""Classify one change of a page, and convert it to the row that is stored."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from dedup.store.rows import ClassificationRow, SightingRow, StateBody, StoredCh
 
 @dataclass(frozen=True, slots=True)
 class PageChange:
-    """A change that is new, or was and leads from another sighting now (`is_known`), with its two states; the judgement is None where a
-    body was pruned."""
+    """A change with its two states. `classification` is None if a body was pruned. `is_known`: the change was stored before, but led from
+    another sighting."""
 
     page_id: int
     change: Change
@@ -32,19 +32,19 @@ class PageChange:
 
 
 ChangeIdentity = tuple[int, bytes, bytes, str]
-"""(page, digest of the state before, of that after, later crawl) of a change that is none any more."""
+"""(page, digest of the earlier state, digest of the later state, later crawl time) of a change."""
 
 KnownComparisons = Mapping[tuple[int, int], tuple[bool, float, ClassificationRow]]
-"""(a revision, another) → what was found out of them while both bodies were there."""
+"""(earlier revision, later revision) → (whether the body changed, similarity, classification), stored while both bodies existed."""
 
 
 def to_sighting(row: SightingRow) -> Sighting:
-    """A stored sighting as its page's history needs it."""
+    """Convert a stored sighting to the model that histories are computed from."""
     return Sighting(row.id, row.crawled_at, row.revision_id, row.digest, row.metadata)
 
 
 def is_as_stored(change: Change, page_history: PageHistory, stored_change: StoredChange) -> bool:
-    """Whether a stored change is this one, judged with this past (or never judged)."""
+    """Return whether a stored change equals this one and was classified with the same page history, or never classified."""
     return (change.previous.id, change.returned, fields_json(change)) == (
         stored_change.previous_sighting_id,
         stored_change.returned,
@@ -53,7 +53,7 @@ def is_as_stored(change: Change, page_history: PageHistory, stored_change: Store
 
 
 def format_page_history(page_history: PageHistory) -> str:
-    """What a change was judged with, as stored: empty where there was nothing to say."""
+    """Return a page history as stored: JSON, or empty for a history without returns and removals."""
     if page_history == PageHistory():
         return ""
     values = {
@@ -66,7 +66,7 @@ def format_page_history(page_history: PageHistory) -> str:
 
 
 def is_after_removal(stored_change: StoredChange) -> bool:
-    """Whether a stored change was judged as one of a page that showed no article before."""
+    """Return whether a stored change was classified as following a removal of the article."""
     return bool(stored_change.page_history) and bool(json.loads(stored_change.page_history or "{}").get("was_removed"))
 
 
@@ -78,8 +78,10 @@ def classify_page_change(
     comparisons: KnownComparisons,
     rules: ClassificationRules,
 ) -> tuple[PageChange, ChangeRecord]:
-    """Judge a change; returns it with the row to store. Of a body that was pruned its digest is known; what was found out before it was
-    is `comparisons`."""
+    """Classify a change; returns it with the row to store.
+
+    `bodies` maps revisions to states. If a body was pruned, only its digest is left; the row then keeps what `comparisons` has.
+    """
     revisions = change.previous.revision, change.sighting.revision
     before, after = bodies[revisions[0]], bodies[revisions[1]]
     differences = before.title != after.title, _has_body_change(before, after)
