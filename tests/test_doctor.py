@@ -260,9 +260,6 @@ LOST: dict[str, tuple[str, str]] = {
         "UPDATE files SET current_reading_id = 9 WHERE id = 5",
         "files whose current reading is another file's: 1 (/",
     ),
-        "UPDATE files SET current_reading_id = 9 WHERE id = 5",
-        "files whose current reading is another file's: 1 (/",
-    ),
     "no reading": ("UPDATE files SET current_reading_id = NULL WHERE id = 5", "files that are neither an article nor a fault: 1 (/"),
     "a page's URL": (
         "UPDATE pages SET url = 'https://gazette.example/other' WHERE id = 5",
