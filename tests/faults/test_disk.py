@@ -23,13 +23,13 @@ from dedup.matching.matcher import Matcher
 from dedup.scan import scanner
 from dedup.scan.scanner import Scan
 from dedup.scan.workers import WorkerPool
-from tests import running
-from tests.conftest import spawn
-from tests.crawl import Made, edited, words
-from tests.daemon import Daemon, equals_a_scan, watching
-from tests.faults.disks import Image, fill, image, immutable, memory, read_only
-from tests.faults.oracle import assert_holds, assert_sound, caught_up
-from tests.faults.privileges import OTHER, Privileges
+from tests.builders import scans as running
+from tests.builders.command import spawn
+from tests.builders.crawl import Made, edited, words
+from tests.builders.daemon import Daemon, equals_a_scan, watching
+from tests.builders.disks import Image, fill, image, immutable, memory, read_only
+from tests.builders.oracle import assert_holds, assert_sound, caught_up
+from tests.builders.privileges import OTHER, Privileges
 
 pytestmark = pytest.mark.system
 
@@ -182,7 +182,7 @@ _LOG_GROWS = """
 import os, resource, sys
 from pathlib import Path
 from dedup.scan.scanner import Scan
-from tests import running
+from tests.builders import scans as running
 from tests.faults.test_disk import BEFORE, _articles
 crawl, db = Path(sys.argv[1]), Path(sys.argv[2])
 articles = _articles()

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.crawl import Made, words
-from tests.daemon import equals_a_scan, watching
-from tests.faults.oracle import assert_holds, assert_sound, caught_up
-from tests.faults.processes import patched
+from tests.builders.crawl import Made, words
+from tests.builders.daemon import equals_a_scan, watching
+from tests.builders.oracle import assert_holds, assert_sound, caught_up
+from tests.builders.processes import patched
 
 pytestmark = pytest.mark.system
 

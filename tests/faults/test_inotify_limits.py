@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from tests.conftest import spawn
-from tests.crawl import Made
-from tests.daemon import NEVER, Daemon, watching
-from tests.faults.oracle import assert_holds, caught_up
+from tests.builders.command import spawn
+from tests.builders.crawl import Made
+from tests.builders.daemon import NEVER, watching
+from tests.builders.inotify_limits import limited, set_limit
+from tests.builders.oracle import assert_holds, caught_up
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 FOLDERS = 100
 WATCHES = 20
-_LIMITED = 'echo "$2" > "/proc/sys/user/max_inotify_$1" && shift 2 && exec "$@"'
-
-
-def limited(what: Literal["watches", "instances"], number: int) -> tuple[str, ...]:
-    """What runs a command in a user namespace with this limit."""
-    under = ("unshare", "--user", "--map-root-user", "sh", "-c", _LIMITED, "sh", what, str(number))
-    try:
-        tried = subprocess.run([*under, "true"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("unshare(1) is not there")
-    if tried.returncode:
-        pytest.skip(f"no user namespace with limits of its own: {tried.stderr.strip()}")
-    return under
-
-
-def set_limit(daemon: Daemon, what: str, number: int) -> None:
-    """Set a limit of the daemon's namespace while it runs."""
-    write = f"echo {number} > /proc/sys/user/max_inotify_{what}"
-    subprocess.run(["nsenter", "--user", "--preserve-credentials", "-t", str(daemon.process.pid), "sh", "-c", write], check=True)
 
 
 def _fill(crawl: Path, first: int) -> None:

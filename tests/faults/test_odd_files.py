@@ -16,15 +16,15 @@ import pytest
 
 from dedup.doctor import folder_walk as doctor
 from dedup.scan.scanner import Scan
-from tests import running
-from tests.conftest import run, spawn
-from tests.daemon import Daemon, watching
-from tests.faults import oddities
-from tests.faults.oddities import article
-from tests.faults.oracle import assert_holds, caught_up, ignored, recorded, walk
-from tests.faults.privileges import as_service
+from tests.builders import oddities
+from tests.builders import scans as running
+from tests.builders.command import run, spawn
+from tests.builders.daemon import Daemon, watching
+from tests.builders.oddities import article
+from tests.builders.opened_files import opened
+from tests.builders.oracle import assert_holds, caught_up, ignored, recorded, walk
+from tests.builders.privileges import as_service
 from tests.fuzz import laws
-from tests.test_beneath import opened
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]  # what opens a fifo waits for ever
 
