@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure everything and write the tables."""
+"""`python -m benchmarks`: run all measurements and write the tables."""
 
 from __future__ import annotations
 
@@ -26,14 +26,12 @@ DEFAULT = (10_000, 100_000)
     "--articles", "sizes", type=click.IntRange(2_000), multiple=True, default=DEFAULT, show_default=True, help="Sizes of corpora."
 )
 @click.option("--only", metavar="LETTERS", default="abcdefghijkl", show_default=True, help="Which measurements to make.")
-@click.option(
-    "--folder", type=click.Path(path_type=Path, file_okay=False), help="Where corpora, databases and peers are kept; else nowhere."
-)
+@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Keep corpora, databases and environments there.")
 @click.option(
     "--output", type=click.Path(path_type=Path), default=Path("benchmark"), show_default=True, help="Writes OUTPUT.md, OUTPUT.json."
 )
 def main(sizes: tuple[int, ...], only: str, folder: Path | None, output: Path) -> None:
-    """Measure dedup on invented articles, beside other packages, and write the tables as Markdown and as JSON.
+    """Measure dedup and other packages on invented articles, and write the tables as Markdown and as JSON.
 
     \b
     a  signature              e  restart                 i  hot buckets
@@ -41,8 +39,8 @@ def main(sizes: tuple[int, ...], only: str, folder: Path | None, output: Path) -
     c  the whole job          g  bytes, memory           k  shared passages
     d  rescan                 h  recall and precision    l  search
 
-    With the default sizes it takes some 15 minutes and 5 GB, with a million articles half an hour and 19 GB. Each other
-    package is installed by pip into an environment of its own. Repeat --articles for several sizes.
+    The default sizes take about 15 minutes and 5 GB, a million articles half an hour and 19 GB. pip installs each other
+    package into an environment of its own. Repeat --articles for several sizes.
     """
     begun = time.monotonic()
 
@@ -66,7 +64,7 @@ def main(sizes: tuple[int, ...], only: str, folder: Path | None, output: Path) -
 
 
 def _measured(place: Place, sizes: list[int], only: str) -> list[Measurement]:
-    """In an order in which each finds what it needs: (f) adds articles to a database and comes last."""
+    """The measurements in an order in which each finds what it needs. (f) adds articles to a database and comes last."""
     steps: list[tuple[str, Callable[[], list[Measurement]]]] = [
         ("ab", lambda: measures.packages(place)),
         ("c", lambda: [measures.whole_jobs(place, sizes)]),

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.changes`: what a change costs beyond reading the file anew, in µs of processor time an article."""
+"""`python -m benchmarks.changes`: the cost of a change, in µs of processor time an article, in addition to reading the new file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ METADATA = (("author", ""), ("category", ""), ("published_at", "2026-03-05T01:30
 
 
 def _edits(bodies: Sequence[str], another: Sequence[str]) -> dict[str, Callable[[int], str]]:
-    """What a re-crawl does to the body of a number."""
+    """Kind of edit → a function from an article's number to its body at the second crawl."""
     return {
         "a blank more": lambda n: bodies[n].replace(" ", "  ", 1),
         "another word": lambda n: " ".join([*(w := bodies[n].split(" "))[: len(w) // 2], "달라진", *w[len(w) // 2 + 1 :]]),
@@ -31,9 +31,9 @@ def _edits(bodies: Sequence[str], another: Sequence[str]) -> dict[str, Callable[
 @click.option("--articles", type=click.IntRange(10), default=500, show_default=True, help="Re-crawled articles of each size and edit.")
 @click.option("--characters", "sizes", type=int, multiple=True, default=(1_400, 20_000), show_default=True, help="Sizes of bodies.")
 def main(articles: int, sizes: tuple[int, ...]) -> None:
-    """Measure judging, and working out the difference that an alert shows, and print a table."""
+    """Measure the classification of changes and the diff that an alert shows, and print a table."""
     rules = build_change_rules(Settings())
-    print("| characters | edit | judging | difference of an alert |\n|---:|---|---:|---:|")
+    print("| characters | edit | classification | diff of an alert |\n|---:|---|---:|---:|")
     for size in sizes:
         bodies, another = (language.make_bodies(language.korean(), range(n, n + articles), size) for n in (1, 1 + articles))
         for edit, edited in _edits(bodies, another).items():

@@ -1,8 +1,7 @@
-"""`python -m benchmarks.dashboard`: how long each page of the dashboard takes on a large database.
+"""`python -m benchmarks.dashboard`: the response time of each page of the dashboard on a large database.
 
-A crawl directory is laid out and scanned, with pages that were edited; then `dedup serve` runs as a process of its own and is asked over
-the loopback, one request after the other, for pages that are drawn from the database. Told are milliseconds until the whole answer has
-been read.
+The program writes and scans a crawl directory with edited pages. It then runs `dedup serve` as a process and requests pages drawn from
+the database over the loopback, one after the other. The figures are milliseconds until the whole response has been read.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from benchmarks.corpus.mixture import BLOCK, CRAWLS
 from benchmarks.machine import facts
 
 TARGET = 100.0
-"""Milliseconds that a page may take at the median."""
+"""Milliseconds for a page at the median, at most."""
 _PAGES_IN_BLOCK = BLOCK - CRAWLS
 _EDITED_IN_BLOCK = CRAWLS / 2
 _UNRELATED_IN_BLOCK = 35
@@ -40,7 +39,7 @@ _UNRELATED_IN_BLOCK = 35
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """A view: milliseconds of each request, and the bytes of the largest answer."""
+    """A view: milliseconds of each request, and the bytes of the largest response."""
 
     name: str
     milliseconds: tuple[float, ...]
@@ -50,8 +49,8 @@ class Timed:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--pages", type=click.IntRange(1000), default=200_000, show_default=True)
 @click.option("--revisions", type=click.IntRange(0), default=30_000, show_default=True, help="Edits of those pages.")
-@click.option("--requests", type=click.IntRange(3), default=40, show_default=True, help="For each view.")
-@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Where the crawl and the database are kept; else nowhere.")
+@click.option("--requests", type=click.IntRange(3), default=40, show_default=True, help="Requests for each view.")
+@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Keep the crawl and the database there.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("dashboard.md"), show_default=True)
 def main(pages: int, revisions: int, requests: int, folder: Path | None, output: Path) -> None:
     """Measure the pages of the dashboard and write a table."""
@@ -71,7 +70,7 @@ def main(pages: int, revisions: int, requests: int, folder: Path | None, output:
 
 
 def _database(place: Path, pages: int, revisions: int) -> Path:
-    """The configuration of a crawl that is scanned, made if it is not there."""
+    """The configuration file of a scanned crawl, which is made if it does not exist."""
     config, crawl = place / "config.toml", place / "crawl"
     files = pages * BLOCK // _PAGES_IN_BLOCK
     if not (place / "laid_out").exists():
@@ -84,14 +83,14 @@ def _database(place: Path, pages: int, revisions: int) -> Path:
     say("scanning")
     command = [sys.executable, "-m", "dedup", "--config", str(config), "--quiet"]
     subprocess.run([*command, "scan"], check=True, stdout=subprocess.DEVNULL)  # noqa: S603  ourselves
-    told = json.loads(subprocess.run([*command, "status", "--format", "json"], check=True, stdout=subprocess.PIPE).stdout)  # noqa: S603
-    if told["search"]["reached"] < told["search"]["texts"]:
+    status = json.loads(subprocess.run([*command, "status", "--format", "json"], check=True, stdout=subprocess.PIPE).stdout)  # noqa: S603
+    if status["search"]["indexed"] < status["search"]["total"]:
         subprocess.run([*command, "reindex", "--search"], check=True, stdout=subprocess.DEVNULL)  # noqa: S603  ourselves
     return config
 
 
 def _edits(files: int, number: int) -> Iterator[Article]:
-    """So many pages as they are crawled a day later, with another amount in their text, and half of them with a correction's mark."""
+    """Some pages as crawled a day later, with another amount in their text; half of them are marked as corrected."""
     blocks = files // BLOCK
     step = max(1, blocks * _UNRELATED_IN_BLOCK // max(1, number))
     left = number
@@ -109,15 +108,15 @@ def _edits(files: int, number: int) -> Iterator[Article]:
 
 @contextlib.contextmanager
 def _serving(config: Path) -> Iterator[tuple[str, int]]:
-    """`dedup serve` at a free port; (host, port)."""
+    """Run `dedup serve` at a free port; (host, port)."""
     command = [sys.executable, "-m", "dedup", "--config", str(config), "serve", "--listen", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:  # noqa: S603
         try:
             assert process.stdout is not None
-            while not (told := re.search(r"http://([\d.]+):(\d+)", line := process.stdout.readline())):
+            while not (address := re.search(r"http://([\d.]+):(\d+)", line := process.stdout.readline())):
                 if not line:
                     raise click.ClickException("dedup serve did not start")
-            yield told[1], int(told[2])
+            yield address[1], int(address[2])
         finally:
             process.terminate()
 
@@ -126,7 +125,7 @@ Ask = Callable[[random.Random], str]
 
 
 def _drawn(db: sqlite3.Connection) -> dict[str, Ask]:
-    """View → what draws an address of it."""
+    """View → a function that draws an address of it."""
 
     def some(sql: str) -> list[tuple[str, ...]]:
         found = db.execute(f"{sql} ORDER BY random() LIMIT 200").fetchall()
@@ -140,7 +139,7 @@ def _drawn(db: sqlite3.Connection) -> dict[str, Ask]:
     )
     clusters = some("SELECT p.url FROM clusters c JOIN pages p ON p.id = c.page_id")
     pairs = some("SELECT p.url, q.url FROM cluster_members m JOIN pages p ON p.id = m.cluster_id JOIN pages q ON q.id = m.page_id")
-    houses = some("SELECT DISTINCT publisher FROM summaries")
+    publishers = some("SELECT DISTINCT publisher FROM summaries")
     times_ = some("SELECT first_crawled_at FROM summaries")
     words = [w[0] for w in some("SELECT substr(body, 200, 2) FROM revisions") if w[0].strip()]
     titles = [t[0].split(" ")[0] for t in some("SELECT title FROM revisions")]
@@ -162,20 +161,20 @@ def _drawn(db: sqlite3.Connection) -> dict[str, Ask]:
         "Clusters": at("clusters"),
         "Clusters, largest": at("clusters", ("order", fixed("largest"))),
         "Clusters, fastest": at("clusters", ("order", fixed("fastest"))),
-        "Clusters of a publisher": at("clusters", ("publisher", one(houses))),
+        "Clusters of a publisher": at("clusters", ("publisher", one(publishers))),
         "Clusters that grew before a time": at("clusters", ("until", one(times_))),
         "Cluster": at("cluster", ("url", one(clusters))),
         "Two articles": together("pair", ("a", "b"), pairs),
         "Pages": at("pages"),
-        "Pages of a publisher": at("pages", ("publisher", one(houses))),
+        "Pages of a publisher": at("pages", ("publisher", one(publishers))),
         "Pages, most edited": at("pages", ("order", fixed("edited"))),
         "Pages before a time": at("pages", ("until", one(times_))),
         "Page": at("page", ("url", one(pages))),
         "Page with edits": at("page", ("url", one(edited))),
         "Compare": together("compare", ("url", "from", "to"), edited),
         "Changes": at("changes"),
-        "Changes, stealth": at("changes", ("stealth", fixed("1"))),
-        "Changes of a publisher": at("changes", ("publisher", one(houses))),
+        "Changes, silent": at("changes", ("silent", fixed("1"))),
+        "Changes of a publisher": at("changes", ("publisher", one(publishers))),
         "Changes of one kind": at("changes", ("kind", fixed("substantive"))),
         "Checks": at("checks"),
         "Faults": at("faults"),
@@ -186,7 +185,7 @@ def _drawn(db: sqlite3.Connection) -> dict[str, Ask]:
 
 
 def _timed(address: tuple[str, int], name: str, ask: Ask, requests: int) -> Timed:
-    """Requests one after the other over one connection, the first two left out of the count."""
+    """Send requests one after the other over one connection. The first two are not counted."""
     rng = random.Random(name)
     say(name)
     connection = http.client.HTTPConnection(*address, timeout=120)

@@ -1,7 +1,7 @@
-"""The same pipeline with another engine in it: what signs texts and finds candidates is exchanged, all else stays.
+"""The same pipeline with another engine for signatures and candidates.
 
-`floor` leaves both out (no text is long enough for a signature). `datasketch` and `rensa` make signatures and candidates from Python's
-shingles as their documentation does, in memory; reading, parsing, checking, exact confirmation of candidates and the database are the
+`floor` has neither (no text is long enough for a signature). `datasketch` and `rensa` make signatures and candidates from Python's
+shingles as in their documentation, in memory. Reading, parsing, checking, the exact confirmation of candidates and the database are the
 same code for all.
 """
 
@@ -14,23 +14,23 @@ from typing import Any, cast
 import xxhash
 
 from dedup.index.lsh import CandidateIndex, LshCandidates
-from dedup.matching.matcher import Matcher
+from dedup.matching.indexes import MatchIndexes
 from dedup.scan.extract import ExtractOptions, extract_files
 from dedup.similarity import minhash
 from dedup.similarity.minhash import SignedText
 from dedup.text import normalise
 
 NEVER = 1 << 40
-"""`min_characters` with which nothing is signed."""
+"""`min_characters` at which nothing is signed."""
 
 
 def least_characters(engine: str, usual: int) -> int:
-    """`duplicates.min_characters` for an engine."""
+    """Return `duplicates.min_characters` for an engine."""
     return NEVER if engine == "floor" else usual
 
 
 def install(engine: str, threshold: float, num_perm: int) -> None:
-    """Exchange the engine in this process, for good."""
+    """Replace the engine in this process, permanently."""
     if engine == "datasketch":
         from benchmarks.peers import datasketch
         from benchmarks.peers.harness import load
@@ -49,7 +49,7 @@ def install(engine: str, threshold: float, num_perm: int) -> None:
         bands, rows = minhash.choose_bands(threshold, num_perm)
         index = load("rensa").RMinHashLSH(threshold, bands * rows, bands)
         numpy = load("numpy")
-        # Its bands must divide the number of permutations; the signature that is stored is filled up to the length of the others.
+        # Its bands must divide the number of permutations; the stored signature is padded to the length of the others.
         _exchange(
             lambda texts: rensa.sketches(texts, bands * rows),
             lambda sketch: numpy.array(sketch.digest(), "<u4").tobytes().ljust(4 * num_perm, b"\0"),
@@ -59,7 +59,7 @@ def install(engine: str, threshold: float, num_perm: int) -> None:
 
 
 class _Index:
-    """A package's index in memory behind the methods that the pipeline calls; a text is inserted as soon as it was looked up."""
+    """A package's index in memory with the methods that the pipeline calls. A text is inserted as soon as it was looked up."""
 
     def __init__(self, sketches: dict[bytes, Any], query: Callable[[Any], Iterable[int]], insert: Callable[[int, Any], object]) -> None:
         self._sketches, self._query, self._insert = sketches, query, insert
@@ -74,7 +74,7 @@ class _Index:
         results = []
         for number, signature in zip(text_ids, signatures, strict=True):
             sketch = self._sketches.get(signature)
-            if sketch is None:  # a text that is met again; its pages may have become two
+            if sketch is None:  # a known text; it may have a second page now
                 results.append(LshCandidates())
                 continue
             results.append(LshCandidates(dict.fromkeys((other for other in self._query(sketch) if other != number), 1)))
@@ -113,4 +113,4 @@ def _exchange(
     index = cast(CandidateIndex, _Index(waiting, query, insert))
     examine: Any = importlib.import_module(extract_files.__module__)
     examine.sign_bodies = sign
-    Matcher.open_candidate_index = lambda self: index  # type: ignore[method-assign]  # noqa: ARG005
+    MatchIndexes.open_candidate_index = lambda self: index  # type: ignore[method-assign]  # noqa: ARG005

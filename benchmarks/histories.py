@@ -1,8 +1,9 @@
 """`python -m benchmarks.histories`: pages with a long history, at 1,000, 2,000 and 4,000 crawls.
 
-Crawls of one page are recorded in the order of time, backwards and shuffled, one file at a time (as events bring them), and all in one
-scan. What a crawl costs must not grow with the crawls that are there: the column `growth` is the exponent between the two largest sizes
-(1: linear, 2: square). Processor time is measured, so that a busy machine does no harm. Every order must end in the same database.
+Crawls of one page are recorded in order of time, backwards and shuffled, one file at a time (as events bring them), and all in one
+scan. The cost of a crawl must not grow with the number of earlier ones: the column `growth` is the exponent between the two largest
+sizes (1: linear, 2: quadratic). Times are processor time, which other processes hardly affect. Every order must end in the same
+database.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import click
 
-from dedup import reports
+from dedup import process, reports
 from dedup.config import CrawlConfig, DatabaseConfig, Settings
 from dedup.scan.scanner import Scan
 from dedup.scan.session import Session, open_session
@@ -36,7 +37,7 @@ _WORDS = ["".join(_RNG.choices("abcdefghijklmnoprstuvw", k=_RNG.randint(3, 9))) 
 
 @dataclass(frozen=True, slots=True)
 class Showing:
-    """One crawl of the page: its text, and whether the claim in the file is that of the text before it."""
+    """One crawl of the page: its text, and whether the claim in the file is that of the previous text."""
 
     number: int
     body: str
@@ -102,12 +103,13 @@ def _session(folder: Path) -> Iterator[Session]:
         crawl=CrawlConfig(directories=(str(folder / "crawl"),), settle_seconds=0.0, workers=1),
         database=DatabaseConfig(path=str(folder / "dedup.db")),
     )
+    process.prepare_for_scanning()
     with open_session(settings, "benchmark") as session:
         yield session
 
 
 def recorded(shape: str, order: str, size: int) -> tuple[float, str]:
-    """(seconds of processor time that recording takes, a digest of the database's content)."""
+    """Return (seconds of processor time for recording, a digest of the database's content)."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         (folder / "crawl").mkdir()
@@ -137,10 +139,10 @@ def recorded(shape: str, order: str, size: int) -> tuple[float, str]:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--crawls", "sizes", type=click.IntRange(10), multiple=True, default=SIZES, show_default=True, help="Sizes of histories.")
-@click.option("--shape", "shapes", type=click.Choice(list(SHAPES)), multiple=True, default=list(SHAPES), help="What the page shows.")
-@click.option("--order", "orders", type=click.Choice(ORDERS), multiple=True, default=list(ORDERS), help="In which order it arrives.")
+@click.option("--shape", "shapes", type=click.Choice(list(SHAPES)), multiple=True, default=list(SHAPES), help="Contents of the page.")
+@click.option("--order", "orders", type=click.Choice(ORDERS), multiple=True, default=list(ORDERS), help="Orders of arrival.")
 def main(sizes: tuple[int, ...], shapes: tuple[str, ...], orders: tuple[str, ...]) -> None:
-    """Measure what crawls of a page cost whose history is long. Exits with 1 where two orders end in different databases."""
+    """Measure the cost of crawls of a page with a long history. Exits with 1 if two orders end in different databases."""
     sizes = tuple(sorted(sizes))
     print("| the page shows | crawls arrive | " + " | ".join(f"{size:,} (s)" for size in sizes) + " | ms a crawl | growth |")
     print("|---|---|" + "---|" * (len(sizes) + 2))

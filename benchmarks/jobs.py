@@ -1,4 +1,4 @@
-"""Whole jobs, each in a process of its own that is watched from outside: scanning, scanning again, opening the candidate index."""
+"""Whole jobs, each in a process that is monitored from outside: a scan, a rescan, opening the indexes, searches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks import engines
 from benchmarks.machine import field
 from benchmarks.peers.environment import UnavailableError, last_line
 from benchmarks.stages import stages
-from dedup import store
+from dedup import process, store
 from dedup.config import CrawlConfig, DatabaseConfig, DuplicatesConfig, Settings
 from dedup.matching.thresholds import Assessment, MatchCriteria
 from dedup.scan.scanner import Scan
@@ -28,23 +28,23 @@ from dedup.text.publishers import PublisherResolver
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLED_SECONDS = 0.05
-"""How often memory is looked at."""
+"""Seconds between two samples of memory."""
 REPEATS = 5
-"""Times that a quick thing is measured; the median counts."""
+"""Repetitions of a quick measurement; the median counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a job said at its end, and what it held at most while it ran: memory of its own (RssAnon of all its processes, bytes),
-    that is without pages of files, which the kernel takes back when it needs them."""
+    """The output of a job, and its peak memory: RssAnon of all its processes in bytes. This leaves out pages of files, which the kernel
+    reclaims when needed."""
 
     said: dict[str, Any]
     anonymous_bytes: int
 
 
 def settings(crawl: Path, database: Path, *, workers: int, engine: str = "dedup", **duplicates: object) -> Settings:
-    """The shipped configuration for a crawl directory, but for how long a file must stand, and what is told of `[duplicates]`;
-    other engines know nothing of passages."""
+    """Return the shipped configuration for a crawl directory, except for the settle time and the given values of `[duplicates]`. Other
+    engines do not support passages."""
     usual = DuplicatesConfig().model_copy(update={"passages": engine == "dedup", **duplicates})
     least = engines.least_characters(engine, usual.min_characters)
     return Settings(
@@ -55,7 +55,7 @@ def settings(crawl: Path, database: Path, *, workers: int, engine: str = "dedup"
 
 
 def warm(crawl: Path) -> None:
-    """Read every file once: as many of them as fit are in the page cache then, for all that are measured on them."""
+    """Read every file once, so that the page cache holds as many of them as fit before they are measured."""
     for folder, _, names in os.walk(crawl):
         for name in names:
             with open(os.path.join(folder, name), "rb") as file:
@@ -63,16 +63,16 @@ def warm(crawl: Path) -> None:
 
 
 def forget(database: Path) -> None:
-    """Remove a database and what lies beside it."""
+    """Remove a database and the files next to it."""
     for end in ("", "-wal", "-shm", ".lock", ".index", ".index.new", ".passages", ".passages.new", ".search"):
         Path(f"{database}{end}").unlink(missing_ok=True)
 
 
 def run(job: str, packages: Path | None = None, **facts: object) -> Done:
-    """Run a job of this module (`scan`, `rescan`, `open_index`, `stages`, `search`) in a fresh process; further packages are found in
-    `packages`.
+    """Run a job of this module (`scan`, `rescan`, `open_index`, `stages`, `search`) in a new process. `packages` is a folder of
+    further packages.
 
-    Raises UnavailableError with the last line of its complaint where it fails.
+    Raises UnavailableError with the last line of its error output if it fails.
     """
     surroundings = os.environ | {"PYTHONPATH": str(ROOT), "BENCHMARK_PACKAGES": str(packages or "")}
     command = [sys.executable, "-m", "benchmarks.jobs", job, json.dumps(facts, default=str)]
@@ -100,11 +100,11 @@ def _family(pid: int) -> Iterable[int]:
             for child in Path(f"/proc/{pid}/task/{task}/children").read_text(encoding="ascii").split():
                 yield from _family(int(child))
     except OSError:
-        return  # it ended meanwhile
+        return  # it has ended
 
 
 def anonymous(pid: int) -> int:
-    """Bytes of memory that a process has of its own (RssAnon); 0 where it has ended."""
+    """Return the anonymous memory (RssAnon) of a process in bytes; 0 if it has ended."""
     try:
         held = field(Path(f"/proc/{pid}/status"), "RssAnon")
     except OSError:
@@ -113,11 +113,12 @@ def anonymous(pid: int) -> int:
 
 
 def _scan(crawl: str, database: str, engine: str, workers: int, **duplicates: object) -> dict[str, Any]:
-    """Files on disk to committed database; `compared` pairs, and those of them that `matched`."""
+    """From files on disk to a committed database; counts `compared` pairs, and those that `matched`."""
     usual = DuplicatesConfig()
     engines.install(engine, usual.threshold, usual.num_perm)
     judged = _counted()
     begun = time.perf_counter()
+    process.prepare_for_scanning()
     with open_session(settings(Path(crawl), Path(database), workers=workers, engine=engine, **duplicates), "benchmark") as session:
         tally = Scan(session).run()
     return {"seconds": time.perf_counter() - begun, "tally": tally.as_json(), **judged}
@@ -139,8 +140,9 @@ def _counted() -> dict[str, int]:
 
 
 def _rescan(crawl: str, database: str) -> dict[str, Any]:
-    """Seconds of a pass over a directory that did not change, and of a bare walk with a `stat` for each file, in turn."""
+    """Seconds of a scan of an unchanged directory, and of a mere walk with a `stat` for each file, in turn."""
     scans, walks = [], []
+    process.prepare_for_scanning()
     with open_session(settings(Path(crawl), Path(database), workers=1), "benchmark") as session:
         for _ in range(REPEATS):
             walks.append(_timed(lambda: _walk(os.fsencode(crawl))))
@@ -159,6 +161,7 @@ def _walk(folder: bytes) -> None:
 
 def _open_index(crawl: str, database: str) -> dict[str, Any]:
     """Seconds until the candidate index and the passage index are ready."""
+    process.prepare_for_scanning()
     with open_session(settings(Path(crawl), Path(database), workers=1), "benchmark") as session:
         return {"seconds": _timed(session.matcher.open_candidate_index) + _timed(session.matcher.open_passage_index)}
 
@@ -174,8 +177,8 @@ def _stages(crawl: str, database: str) -> dict[str, Any]:
 
 
 def _search(path: str) -> dict[str, Any]:
-    """Seconds of processor time that entering a text into the search index takes, of all and of the last tenth; then what each query
-    is, its seconds of processor time and the hits on its first page."""
+    """Seconds of processor time for entering a text into the search index, for all texts and for the last tenth; then for each query
+    its description, its seconds of processor time and the hits on its first page."""
     marks = [(0, time.process_time())]
     with open_writable(path, "benchmark") as database:
         rebuild(database, lambda number: marks.append((marks[-1][0] + number, time.process_time())))
@@ -197,7 +200,7 @@ def _search(path: str) -> dict[str, Any]:
 
 
 def _asked(body: list[str]) -> dict[str, str]:
-    """What to look for; some of it out of a body in the midst of the others."""
+    """Search queries, some of them from a body in the middle of the corpus."""
     return {
         "in every article": "news",
         "in most": "했다",
@@ -219,9 +222,9 @@ _JOBS: Mapping[str, Callable[..., dict[str, Any]]] = {
 
 
 def main() -> None:
-    """`python -m benchmarks.jobs JOB JSON`, as `run` starts it."""
+    """`python -m benchmarks.jobs JOB JSON`, as started by `run`."""
     if packages := os.environ["BENCHMARK_PACKAGES"]:
-        sys.path.append(packages)  # behind our own: only what we do not have is taken from there
+        sys.path.append(packages)  # last: only packages missing here are imported from there
     print(json.dumps(_JOBS[sys.argv[1]](**json.loads(sys.argv[2]))))
 
 

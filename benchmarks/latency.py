@@ -1,4 +1,4 @@
-"""The daemon at work: how long after a file has settled it is committed, and how quickly a burst is worked off."""
+"""The daemon at work: the time from a settled file to its commit, and the time for a burst of files."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ LEAVES_SECONDS = 10
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds from the instant at which a file had stood `SETTLE_SECONDS` to its commit, in rising order; and the seconds from the
-    first file's settling to the last one's commit in a burst of `BURST` files."""
+    """Seconds from the moment at which a file was settled (`SETTLE_SECONDS`) to its commit, ascending; and seconds from the first
+    settled file to the last commit in a burst of `BURST` files."""
 
     single: tuple[float, ...]
     burst: float
@@ -39,9 +39,9 @@ class Latency:
 
 
 def measure(crawl: Path, database: Path) -> Latency:
-    """Run `dedup watch` over a scanned crawl directory and a further, empty one, and let files appear in the latter.
+    """Run `dedup watch` over a scanned crawl directory and a second, empty one, and add files to the latter.
 
-    Raises UnavailableError where the daemon ends by itself or takes longer than ten minutes for anything.
+    Raises UnavailableError if the daemon ends by itself or takes longer than ten minutes for a step.
     """
     with tempfile.TemporaryDirectory(dir=database.parent) as folder:
         arriving, config = Path(folder, "arriving"), Path(folder, "config.toml")
@@ -68,28 +68,28 @@ def _single(folder: Path, name: str, content: bytes, reader: sqlite3.Connection)
 
 
 def _until(reader: sqlite3.Connection, files: int) -> float:
-    """The time at which the database holds so many files."""
+    """The time at which the database holds this many files."""
     begun = time.monotonic()
     version = -1
     while time.monotonic() - begun < PATIENCE_SECONDS:
-        now = reader.execute("PRAGMA data_version").fetchone()[0]  # changes with another connection's commit
+        now = reader.execute("PRAGMA data_version").fetchone()[0]  # changes when another connection commits
         if now != version:
             version, when = now, time.time()
             if _count(reader) >= files:
                 return when
         time.sleep(0.001)
-    raise UnavailableError(f"not {files} files after {PATIENCE_SECONDS} s")
+    raise UnavailableError(f"fewer than {files} files after {PATIENCE_SECONDS} s")
 
 
 def _count(reader: sqlite3.Connection) -> int:
-    """How many files were ever recorded: their keys are given out one by one and never again."""
+    """Number of files ever recorded: ids are ascending and never reused."""
     return int(reader.execute("SELECT coalesce(max(id), 0) FROM files").fetchone()[0])
 
 
 @contextlib.contextmanager
 def watching(config: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A daemon that has scanned and follows. Raises UnavailableError where it ends before; TimeoutExpired where it does not leave within
-    the seconds that it promises."""
+    """Run a daemon that has finished its first scan. Raises UnavailableError if it ends before, TimeoutExpired if it does not shut down
+    within the promised time."""
     with log.open("wb") as file:
         daemon = subprocess.Popen([sys.executable, "-m", "dedup", "--config", config, "watch"], stderr=file, cwd=ROOT)  # noqa: S603
     try:

@@ -1,4 +1,4 @@
-"""What a measurement was made on: the facts that stand above every table."""
+"""The machine of a measurement: the facts printed above every table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from benchmarks.table import Machine
 
 
 def facts(folder: Path) -> Machine:
-    """The machine as it is now; `folder` tells the file system that is measured on."""
+    """Return the facts of this machine. `folder` selects the file system."""
     return Machine(
         cpu=field(Path("/proc/cpuinfo"), "model name") or platform.machine(),
         cores=len(os.sched_getaffinity(0)),
@@ -22,7 +22,7 @@ def facts(folder: Path) -> Machine:
 
 
 def file_system(folder: Path) -> str:
-    """The type of the file system that `folder` lies on: that of the longest mount point above it, the latest one mounted there."""
+    """Return the type of the file system of `folder`: that of the longest mount point above it, the latest one mounted there."""
     place = folder.resolve()
     found = ("", "unknown")
     with Path("/proc/self/mountinfo").open(encoding="utf-8", errors="replace") as file:
@@ -35,6 +35,6 @@ def file_system(folder: Path) -> str:
 
 
 def field(path: Path, name: str) -> str | None:
-    """The value of the first line `name: value` of a file as /proc has them."""
+    """Return the value of the first line `name: value` of a file in the format of /proc."""
     with path.open(encoding="utf-8", errors="replace") as file:
         return next((line.partition(":")[2].strip() for line in file if line.partition(":")[0].strip() == name), None)

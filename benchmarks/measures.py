@@ -1,4 +1,4 @@
-"""The measurements, each from running something to the table that tells of it."""
+"""The measurements, each from running the program to its table."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from dedup.config import DuplicatesConfig
 from dedup.text import normalise
 
 SAME_PIPELINE = 100_000
-"""Most articles on which other engines run the whole job: their indexes are in memory."""
+"""Articles up to which other engines run the whole job: their indexes are in memory."""
 SIGNED = 10_000
-"""Texts of (a), (b) and (h): all pairs of so many can be compared."""
+"""Texts of (a), (b) and (h): few enough to compare all pairs."""
 HOT = 10_000
 """Articles of each kind in (i)."""
 HOT_REPEATS = 3
 MIB = 2**20
 INDEXES = (".index", ".passages")
-"""What lies beside a database: by signature, by passage."""
+"""The index files next to a database: by signature, by passage."""
 NEAR_ONLY = "dedup, signatures alone"
 
 
 @dataclass(slots=True)
 class Place:
-    """Where things are kept while measuring: `folder` for corpora, databases and the peers' environments."""
+    """Folders of a benchmark run: `folder` is for corpora, databases and the environments of other packages."""
 
     folder: Path
     say: Callable[[str], None]
@@ -41,10 +41,10 @@ class Place:
     scans: dict[int, Done] = field(default_factory=dict)
     """Number of articles → the scan that left the database there."""
     versions: dict[str, str] = field(default_factory=dict)
-    """of the packages that were measured"""
+    """of the measured packages"""
 
     def crawl(self, number: int, kind: str = "mixed") -> Path:
-        """A corpus, laid out when it is first asked for."""
+        """Return a corpus, which is written when it is first needed."""
         folder = self.folder / f"{kind}-{number}"
         if not folder.is_dir():
             self.say(f"writing {number:,} articles ({kind})")
@@ -57,7 +57,7 @@ class Place:
         return self.folder / f"{number}.db"
 
     def scanned(self, number: int) -> Done:
-        """Our own scan with as many processes as the configuration takes by itself; its database stays."""
+        """Return a scan of ours with the default number of processes. Its database is kept."""
         if number not in self.scans:
             crawl = self.crawl(number)
             jobs.forget(self.database(number))
@@ -67,14 +67,14 @@ class Place:
 
 
 def packages(place: Place) -> list[Measurement]:
-    """(a) and (b): signatures, lookup and insertion, package beside package."""
+    """(a) and (b): signatures, lookup and insertion, compared with other packages."""
     made = list(articles(SIGNED))
     raw = [article.body for article in made]
     normalised = [normalise.normalise(body) for body in raw]
     texts, pairs = place.folder / "texts.jsonl", place.folder / "pairs.jsonl"
     others.write_texts(texts, raw, normalised)
     place.say(f"comparing all pairs of {SIGNED:,} texts")
-    oracle.write(pairs, oracle.alike(normalised, DuplicatesConfig().threshold))
+    oracle.write(pairs, oracle.similar_pairs(normalised, DuplicatesConfig().threshold))
     results = []
     for name in (others.OURS.name, *others.PEERS):
         place.say(f"measuring {name}")
@@ -101,7 +101,7 @@ def packages(place: Place) -> list[Measurement]:
 
 
 def whole_jobs(place: Place, sizes: Sequence[int]) -> Measurement:
-    """(c): files on disk to committed database, with our engine, none, and those of two packages."""
+    """(c): from files on disk to a committed database, with our engine, none, and those of two packages."""
     rows: list[tuple[Cell, ...]] = []
     for number in sizes:
         ours = place.scanned(number).said["seconds"]
@@ -125,12 +125,12 @@ def whole_jobs(place: Place, sizes: Sequence[int]) -> Measurement:
     return Measurement(
         "c",
         "The whole job: files on disk to committed database",
-        ("articles", "engine", "processes", "time", "an article", f"beside {NEAR_ONLY}"),
+        ("articles", "engine", "processes", "time", "an article", f"against {NEAR_ONLY}"),
         tuple(rows),
-        "Fresh process, loading its libraries included. Files come from the page cache where it holds them: not in the first scan of a"
-        f" size, nor with more articles than it has room for. `{NEAR_ONLY}`: without the passage index, which is what the other engines do."
+        "A new process; loading its libraries is included. Files come from the page cache, except in the first scan of a size and with"
+        f" more articles than fit into it. `{NEAR_ONLY}`: without the passage index, like the other engines."
         " `floor`: no signatures, no candidates. `datasketch` and `rensa`: the same program with their signatures and their index in"
-        " memory instead of ours.",
+        " memory in place of ours.",
     )
 
 
@@ -148,7 +148,7 @@ def _alone(place: Place, number: int, engine: str) -> float:
 
 
 def rescans(place: Place, sizes: Sequence[int]) -> Measurement:
-    """(d): a pass over a directory that did not change."""
+    """(d): a scan of an unchanged directory."""
     rows: list[tuple[Cell, ...]] = []
     for number in sizes:
         place.scanned(number)
@@ -194,7 +194,7 @@ def restarts(place: Place, sizes: Sequence[int]) -> Measurement:
 
 
 def latencies(place: Place, sizes: Sequence[int]) -> Measurement:
-    """(f): the daemon, files one by one and many at once."""
+    """(f): the daemon, with files one by one and many at once."""
     rows: list[tuple[Cell, ...]] = []
     for number in sizes:
         scan = place.scanned(number).said["seconds"]
@@ -244,15 +244,14 @@ def sizes_of(place: Place, sizes: Sequence[int]) -> Measurement:
     return Measurement(
         "g",
         "Bytes",
-        ("articles", "body, an article", "database, an article", *(f"{end}, an article" for end in INDEXES), "most memory, all processes"),
+        ("articles", "body, an article", "database, an article", *(f"{end}, an article" for end in INDEXES), "peak memory, all processes"),
         tuple(rows),
-        "Memory is that of the whole family of processes while it scans, without pages of files (RssAnon), which the kernel takes back"
-        " when it needs them.",
+        "Memory is the peak of all processes during a scan, without pages of files (RssAnon), which the kernel reclaims when needed.",
     )
 
 
 def truths(place: Place) -> Measurement:
-    """(h): recall and precision of the database against brute force."""
+    """(h): recall and precision of the database, compared with brute force."""
     threshold = DuplicatesConfig().threshold
     place.scanned(SIGNED)
     place.say("comparing the database with brute force")
@@ -267,12 +266,12 @@ def truths(place: Place) -> Measurement:
         "Near duplicates against brute force",
         ("Jaccard", "true pairs", "found", "of those found, true"),
         tuple(rows),
-        f"{judged.texts:,} distinct texts, every pair compared on exact shingle sets; pairs within one page are no duplicates.",
+        f"{judged.texts:,} distinct texts; every pair is compared by exact shingle sets. Pairs within one page are not duplicates.",
     )
 
 
 def hot(place: Place) -> Measurement:
-    """(i): full buckets against none."""
+    """(i): full buckets, compared with none."""
     kinds = ("unrelated", "boilerplate", "copies")
     taken: dict[str, list[float]] = {kind: [] for kind in kinds}
     tallies: dict[str, Mapping[str, Any]] = {}
@@ -303,7 +302,7 @@ def hot(place: Place) -> Measurement:
 
 
 def shared_passages(place: Place, sizes: Sequence[int]) -> Measurement:
-    """(k): the whole job with and without passages, and without boilerplate being learned, where phrases repeat as in real text."""
+    """(k): the whole job with and without passages, and without boilerplate detection, on texts that repeat phrases like real news."""
     ways: dict[str, dict[str, Any]] = {
         "none": {"passages": False},
         "passages": {},
@@ -345,13 +344,13 @@ def shared_passages(place: Place, sizes: Sequence[int]) -> Measurement:
         tuple(rows),
         "Articles of kind `phrases`: 3 stock phrases in each from a library of a million, a third with a tail of their publisher's, a"
         " tenth of all wire copies with another lead, other endings, cuts and a tail (Jaccard with their source 0.2 to 0.77). How"
-        " often long n-grams return was set by measuring real text: see `python -m benchmarks.repetition`. As many processes as"
-        " processors. A wire copy is found where it is told as exact, near or copy of the article it was made from.",
+        " often long n-grams recur was set by measuring real text: see `python -m benchmarks.repetition`. One process for each"
+        " processor. A wire copy counts as found if it is an exact, near or copy match of its source.",
     )
 
 
 def searches(place: Place, sizes: Sequence[int]) -> Measurement:
-    """(l): the search index, and asking it."""
+    """(l): the search index, and queries."""
     rows: list[tuple[Cell, ...]] = []
     for number in sizes:
         place.scanned(number)
@@ -371,13 +370,13 @@ def searches(place: Place, sizes: Sequence[int]) -> Measurement:
         "Search",
         ("articles", "what", "cost", "hits on the first page"),
         tuple(rows),
-        "Processor time of one process, reading from the database included. A page has 20 hits at most, each held against"
-        f" its row, with what stands around it; opening the index is included. Medians of {jobs.REPEATS}.",
+        "Processor time of one process, reading from the database included. A page has 20 hits at most, each checked"
+        f" against its row and shown with its context; opening the index is included. Medians of {jobs.REPEATS}.",
     )
 
 
 def growth(place: Place, number: int) -> Measurement:
-    """(j): what each stage costs early and late in one long scan."""
+    """(j): the cost of each stage early and late in one long scan."""
     database = place.folder / "other.db"
     jobs.forget(database)
     crawl = place.crawl(number)
@@ -405,6 +404,6 @@ def growth(place: Place, number: int) -> Measurement:
         f"Where the time goes, and how it grows: within one scan of {number:,} articles",
         ("an article's share of", *columns),
         tuple(rows),
-        "One process; columns are the articles from which the means are taken. A stage's own time, without that of stages within it; the"
+        "One process. Columns are the articles whose mean is shown. Times are those of a stage without the stages nested within it; the"
         " clocks add a few µs.",
     )

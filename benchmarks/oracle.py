@@ -1,7 +1,7 @@
-"""The truth by brute force: every pair of texts whose shingle sets are alike enough, none missed and none estimated.
+"""The truth by brute force: every pair of texts with similar shingle sets, none missed and none estimated.
 
-All pairs are compared through a sparse matrix product, texts × shingles by shingles × texts, a block of rows at a time: 10,000 texts
-of 1,400 characters take about 20 s and 1 GB. Shingles are told apart exactly, not by a hash.
+All pairs are compared through a sparse matrix product, texts × shingles by shingles × texts, a block of rows at a time: 10,000 texts of
+1,400 characters take about 20 s and 1 GB. Shingles are distinguished exactly, not by a hash.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ BLOCK = 500
 Pair = tuple[int, int]
 
 
-def alike(texts: Sequence[str], threshold: float) -> dict[Pair, float]:
-    """(i, j) → Jaccard of the shingle sets of texts i < j, for every pair of at least `threshold`, which is above 0.
+def similar_pairs(texts: Sequence[str], threshold: float) -> dict[Pair, float]:
+    """Return (i, j) → Jaccard of the shingle sets of texts i < j, for every pair of at least `threshold`, which is above 0.
 
-    `texts` are normalised. Shingles are the distinct overlapping runs of 5 characters; a shorter text is one shingle, an empty one has
-    none and is like nothing.
+    `texts` are normalised. Shingles are the distinct overlapping runs of 5 characters. A shorter text is one shingle; an empty one
+    has no shingles and is similar to nothing.
     """
     if not 0 < threshold <= 1:
         raise ValueError(f"threshold {threshold} is not above 0 and at most 1")
@@ -34,7 +34,7 @@ def alike(texts: Sequence[str], threshold: float) -> dict[Pair, float]:
     pairs: dict[Pair, float] = {}
     columns = matrix.T.tocsc()
     for start in range(0, len(texts), BLOCK):
-        # Rows of this block against its own texts and all after it: each pair once.
+        # Rows of this block × its own texts and all after it: each pair once.
         common = (matrix[start : start + BLOCK] @ columns[:, start:]).tocoo()
         rows, others = common.row.astype(np.int64) + start, common.col.astype(np.int64) + start
         jaccard = common.data / (sizes[rows] + sizes[others] - common.data)
@@ -44,7 +44,7 @@ def alike(texts: Sequence[str], threshold: float) -> dict[Pair, float]:
 
 
 def _incidence(texts: Sequence[str]) -> tuple[sparse.csr_matrix, NDArray[np.int64]]:
-    """The texts × shingles matrix of ones, without the shingles of one text alone, and how many shingles each text has."""
+    """The texts × shingles matrix of ones, without the shingles that only one text has, and the number of shingles of each text."""
     owners, codes = _shingles(texts)
     # Distinct shingles of a text: sort by shingle, then by text.
     order = np.lexsort((owners, codes))
@@ -65,10 +65,10 @@ def _incidence(texts: Sequence[str]) -> tuple[sparse.csr_matrix, NDArray[np.int6
 
 
 def _shingles(texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """(text, shingle) of every run of 5 characters, shingles as numbers that are equal where the shingles are.
+    """(text, shingle) of every run of 5 characters, where equal shingles have equal numbers.
 
-    A run is two overlapping runs of three characters. Those are numbered first (a character has at most 21 bits), so that nothing but
-    equal runs gets equal numbers.
+    A run is two overlapping runs of three characters. Those are numbered first (a character has at most 21 bits), so that only
+    equal runs get equal numbers.
     """
     long = [i for i, text in enumerate(texts) if len(text) >= SHINGLE]
     together = np.frombuffer("".join(texts[i] for i in long).encode("utf-32-le"), dtype="<u4").astype(np.int64)
@@ -90,7 +90,7 @@ def _shingles(texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How found pairs stand against the true ones."""
+    """Found pairs compared with the true ones."""
 
     true: int
     found: int
@@ -98,23 +98,24 @@ class Score:
 
     @property
     def recall(self) -> float:
-        """Share of the true pairs that were found; 1 where there are none."""
+        """Share of the true pairs that were found; 1 without true pairs."""
         return self.right / self.true if self.true else 1.0
 
     @property
     def precision(self) -> float:
-        """Share of the found pairs that are true; 1 where none was found."""
+        """Share of the found pairs that are true; 1 without found pairs."""
         return self.right / self.found if self.found else 1.0
 
 
 def score(found: Collection[Pair], truth: Collection[Pair]) -> Score:
-    """The score of `found`; a pair counts once, whichever of its two texts is named first."""
+    """Return the score of `found`. A pair counts once, in either order of its texts."""
     ordered = {(min(pair), max(pair)) for pair in found}
     return Score(len(truth), len(ordered), sum(pair in ordered for pair in truth))
 
 
 def between(truth: dict[Pair, float], lowest: float, highest: float) -> dict[Pair, float]:
-    """The true pairs whose Jaccard is at least `lowest` and below `highest`: recall near the threshold is another than recall far above."""
+    """Return the true pairs whose Jaccard is at least `lowest` and below `highest`: recall near the threshold differs from recall far
+    above it."""
     return {pair: jaccard for pair, jaccard in truth.items() if lowest <= jaccard < highest}
 
 
@@ -125,7 +126,7 @@ def write(path: Path, truth: dict[Pair, float]) -> None:
 
 
 def read(path: Path) -> dict[Pair, float]:
-    """The true pairs as `write` wrote them."""
+    """Return the true pairs that `write` wrote."""
     with path.open(encoding="utf-8") as file:
         return _pairs(file)
 

@@ -1,14 +1,14 @@
-"""`python -m benchmarks.pathological`: files made to be slow, through the whole program.
+"""`python -m benchmarks.pathological`: files crafted to be slow, through the whole program.
 
 `growth` measures every command at 1, 2, 4, … MB: a file twice as large should take twice as long. Its column `growth` is the exponent
 between the two largest sizes (1: linear, 2: quadratic).
 
-`limit` measures files as large as `max_file_bytes` allows by default against two limits: seconds of processor time of one command, and
-seconds of processor time between two signs of life. Each command is a process of its own, so that starting Python counts too.
+`limit` measures files of the default `max_file_bytes` against two limits: seconds of processor time of one command, and seconds of
+processor time between two heartbeats. Each command is a process of its own, so the start of Python counts too.
 
 `batch` measures several pages with similar texts that arrive together.
 
-Processor time is measured, so that a busy machine does no harm.
+Times are processor time, which other processes hardly affect.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def _repeated(unit: str, encoding: str = "utf-8") -> Filling:
 
 
 def _article(filling: Filling, part: str = "body") -> Filling:
-    """An article with the filling as its body, title, author, URL or as a value of its own; it claims what it is not, by a digest
-    that six recipes could have made."""
+    """An article with the filling as its body, title, author, URL or another value. Its digest is wrong, of a length that six recipes
+    have."""
 
     def made(size: int) -> bytes:
         filled = filling(size)
@@ -84,7 +84,7 @@ def _wide(size: int) -> bytes:
 
 
 def _words(seed: int) -> Filling:
-    """Sentences of words, numbers, names and line ends drawn at random: of two seeds hardly any is the same."""
+    """Sentences of words, numbers, names and line ends drawn at random. Two seeds have hardly any sentence in common."""
 
     def made(size: int) -> bytes:
         drawn = random.Random(seed)
@@ -111,7 +111,7 @@ def _drawn(vocabulary: list[str], seed: int, between: str = " ") -> Filling:
 
 
 def _period(words: int) -> Filling:
-    """A stretch of numbered words, again and again."""
+    """A stretch of numbered words, repeated."""
     return _repeated(" ".join(f"n{number:x}" for number in range(words)) + ". ")
 
 
@@ -247,8 +247,8 @@ CASES: dict[str, Filling] = {
 
 
 def steps(folder: Path, filling: Filling, size: int) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """(name, command line) of every command that meets a file's content: on two crawls of a page that differ at both ends of the
-    body, another page like the one, and a third crawl that shows quite another text."""
+    """Return (name, command line) of every command that reads a file's content: for two crawls of a page that differ at both ends of
+    the body, another page like the first, and a third crawl with a quite different text."""
     crawl = folder / "crawl"
     crawl.mkdir()
     (folder / "config.toml").write_text(
@@ -277,13 +277,13 @@ def steps(folder: Path, filling: Filling, size: int) -> Iterator[tuple[str, tupl
 
 
 def measure(name: str, size: int) -> None:
-    """Run the commands in this process; a line of JSON for each: name, exit code, seconds of processor time, MiB at most."""
+    """Run the commands in this process. Print a line of JSON for each: name, exit code, seconds of processor time, peak MiB."""
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         for step, args in steps(Path(folder), CASES[name], size):
             begun = time.process_time()
             code = _run(*args)
-            told = step, code, time.process_time() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(json.dumps(told), flush=True)
+            figures = step, code, time.process_time() - begun, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            print(json.dumps(figures), flush=True)
 
 
 def _run(*args: str) -> int:
@@ -297,7 +297,7 @@ def _run(*args: str) -> int:
 
 
 def measured(name: str, size: int, limit: int) -> dict[str, tuple[int, float, float]]:
-    """Step → (exit code, seconds, MiB), of a process that may not take more than `limit` bytes of address space."""
+    """Return step → (exit code, seconds, MiB) of a process with at most `limit` bytes of address space."""
     code = f"import resource; resource.setrlimit(resource.RLIMIT_AS, ({limit}, {limit}))\n"
     code += f"from benchmarks.pathological import measure; measure({name!r}, {size})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603 - this interpreter
@@ -308,15 +308,15 @@ def measured(name: str, size: int, limit: int) -> dict[str, tuple[int, float, fl
 
 
 LIMIT_SECONDS = 10.0
-"""Processor time that one command may take for one file as large as `max_file_bytes` allows by default."""
+"""Seconds of processor time for one command and one file of the default `max_file_bytes`, at most."""
 LIMIT_SILENCE = 5.0
-"""Processor time that may pass between two signs of life."""
+"""Seconds of processor time between two heartbeats, at most."""
 _END = b"\n\n---\n\n*Crawled"
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one command took: exit code, seconds of processor time, the most of them between two signs of life, MiB of memory."""
+    """The cost of one command: exit code, seconds of processor time, the most of them between two heartbeats, MiB of memory."""
 
     code: int
     seconds: float
@@ -325,7 +325,7 @@ class Cost:
 
 
 def page(content: bytes, number: int, day: int, begin: bytes = b"", end: bytes = b"") -> bytes:
-    """An article of `CASES` as another page, or crawled on another day, with something before and after its body."""
+    """Return an article of `CASES` as another page, or crawled on another day, with text before and after its body."""
     made = content.replace(b"02 00:30:00", b"%02d 00:30:00" % day).replace(b"example/1", b"example/%d" % number)
     made = made.replace(b"\naid: 1\n", b"\naid: %d\n" % number).replace(b" | \n\n---\n\n", b" | \n\n---\n\n" + begin, 1)
     head, found, foot = made.rpartition(_END)
@@ -333,8 +333,9 @@ def page(content: bytes, number: int, day: int, begin: bytes = b"", end: bytes =
 
 
 def crawls(folder: Path, filling: Filling, size: int, *, reading: bool) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """(name, command line): a page is crawled, crawled again with its text slightly changed, another page has a similar text, and the
-    first page shows quite another one. Where `reading`, then what people ask about these; `GET` is a page of the dashboard."""
+    """Return (name, command line): a page is crawled, crawled later with its text slightly changed, another page has a similar text,
+    and the first page shows a quite different one. With `reading`, commands and pages that show these follow; `GET` is a page of the
+    dashboard."""
     crawl, content = folder / "crawl", filling(size)
     crawl.mkdir()
     (folder / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n', encoding="utf-8")
@@ -359,7 +360,7 @@ def crawls(folder: Path, filling: Filling, size: int, *, reading: bool) -> Itera
 
 
 def batch(folder: Path, filling: Filling, size: int, pages: int) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """(name, command line) of taking in several pages with similar texts at once."""
+    """Return (name, command line) for scanning several pages with similar texts at once."""
     (folder / "crawl").mkdir()
     (folder / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n', encoding="utf-8")
     for number in range(1, pages + 1):
@@ -385,7 +386,7 @@ def alone(*args: str) -> None:
 
 
 def _asked(view: str) -> int:
-    """Ask the dashboard for a view of the pages of `crawls`; 0 for an answer."""
+    """Request a view of the pages of `crawls` from the dashboard; 0 for a response."""
     from starlette.testclient import TestClient
 
     from dedup.config import load
@@ -400,7 +401,7 @@ def _asked(view: str) -> int:
 
 
 def costs(name: str, size: int, steps_of: Callable[[Path, Filling, int], Iterator[tuple[str, tuple[str, ...]]]]) -> dict[str, Cost]:
-    """Step → what it cost; each runs in a process of its own."""
+    """Return step → its cost. Each step runs in a process of its own."""
     found: dict[str, Cost] = {}
     with tempfile.TemporaryDirectory() as folder:
         for step, args in steps_of(Path(folder), CASES[name], size):
@@ -418,7 +419,7 @@ def costs(name: str, size: int, steps_of: Callable[[Path, Filling, int], Iterato
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.pass_context
 def main(context: click.Context) -> None:
-    """Measure files made to be slow; without a command, how the time grows."""
+    """Measure files crafted to be slow; without a command, how the time grows."""
     if context.invoked_subcommand is None:
         context.invoke(growth)
 
@@ -435,7 +436,7 @@ def _chosen(only: tuple[str, ...]) -> list[str]:
 @_only
 @click.option("--limit", type=int, default=16, show_default=True, help="GiB of address space a process may take.")
 def growth(sizes: tuple[int, ...], only: tuple[str, ...], limit: int) -> None:
-    """Measure how the commands grow with files made to be slow, and print a table."""
+    """Measure how the time of the commands grows with the size of files crafted to be slow, and print a table."""
     print(f"| file | command | {' | '.join(f'{size} MB' for size in sizes)} | growth | memory |")
     print("|---|---|" + "---:|" * (len(sizes) + 2))
     for name in _chosen(only):
@@ -454,9 +455,9 @@ def growth(sizes: tuple[int, ...], only: tuple[str, ...], limit: int) -> None:
 @main.command()
 @click.option("--bytes", "size", type=int, default=9_700_000, show_default=True, help="Size of the files' bodies.")
 @_only
-@click.option("--reading", is_flag=True, help="The commands and pages that show such texts, too.")
+@click.option("--reading", is_flag=True, help="Measure the commands and pages that show such texts as well.")
 def limit(size: int, only: tuple[str, ...], *, reading: bool) -> None:
-    """Measure each case at its largest size, and print a table; exit with 1 where a limit is passed."""
+    """Measure each case at its largest size, and print a table. Exit with 1 if a limit is exceeded."""
     passed = False
     header: list[str] = []
     for name in _chosen(only):
@@ -474,7 +475,7 @@ def limit(size: int, only: tuple[str, ...], *, reading: bool) -> None:
 @click.option("--pages", type=int, default=7, show_default=True, help="Pages with similar texts.")
 @_only
 def batch_(size: int, pages: int, only: tuple[str, ...]) -> None:
-    """Measure pages with similar texts that arrive at once; exit with 1 where a limit is passed (that of time holds for each page)."""
+    """Measure pages with similar texts that arrive at once. Exit with 1 if a limit is exceeded (that of time is for each page)."""
     passed = False
     print("| file | all pages | longest silence | memory |\n|---|---:|---:|---:|")
     for name in _chosen(only):
@@ -483,13 +484,13 @@ def batch_(size: int, pages: int, only: tuple[str, ...]) -> None:
 
 
 def _print_costs(name: str, taken: dict[str, Cost], pages: int = 1) -> bool:
-    """Print a row; whether a limit is passed."""
+    """Print a row and return whether a limit is exceeded."""
     seconds = [cost.seconds for cost in taken.values()]
     silence = max(cost.silence for step, cost in taken.items() if (cost.seconds and "crawl" in step) or "page" in step or "text" in step)
-    told = [f"{s:.1f} s" + (" (!)" if s > pages * LIMIT_SECONDS else "") for s in seconds]
-    told.append(f"{silence:.1f} s" + (" (!)" if silence > LIMIT_SILENCE else ""))
-    print(f"| {name} | {' | '.join(told)} | {max(cost.memory for cost in taken.values()):,.0f} MiB |", flush=True)
-    return any("(!)" in cell for cell in told)
+    cells = [f"{s:.1f} s" + (" (!)" if s > pages * LIMIT_SECONDS else "") for s in seconds]
+    cells.append(f"{silence:.1f} s" + (" (!)" if silence > LIMIT_SILENCE else ""))
+    print(f"| {name} | {' | '.join(cells)} | {max(cost.memory for cost in taken.values()):,.0f} MiB |", flush=True)
+    return any("(!)" in cell for cell in cells)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""How much unrelated texts repeat each other: what a search for shared passages finds that are no copies.
+"""How much unrelated texts repeat each other: shared passages that are not copies.
 
     python -m benchmarks.repetition [--articles N] [--kind phrases] [--no-tails] [--korean] [--sizes N,N]
     python -m benchmarks.repetition --jsonl FILE [--field text] [--korean] [--sizes N,N]
 
-Of every text the keys are taken that winnowing chooses (Schleimer, Wilkerson, Aiken 2003; written plainly here, with another hash than
-the program's), and of each it is asked how many texts of a corpus of n have it too, near copies left aside. The texts are invented
-articles that are made from no other (`benchmarks.corpus`), or your own, a JSON object a line.
+For each fingerprint of a text (Schleimer, Wilkerson, Aiken 2003; a plain implementation with another hash than the program's), the
+program counts the texts of a corpus of n that have it too, without near copies. The texts are invented articles that are made from no
+other (`benchmarks.corpus`), or your own, one JSON object a line.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from benchmarks.corpus.draws import Words, key_of, mixed
 from dedup.text.normalise import normalise
 
 WIDE, NARROW, WINDOW = 20, 32, 40
-"""Characters hashed together in Korean texts and in others, and hashes of which one is chosen."""
+"""Characters hashed together in Korean texts and in others, and the number of hashes of which one is chosen."""
 MOST, PER_KEY = 40, 64
-"""Keys of a text at most, and characters for each further one of a long text."""
+"""Fingerprints of a text at most, and characters for each further one of a long text."""
 NEAR = 0.25
 """Share of the runs of the shorter text above which two texts are near copies."""
 PROBES = 1_000
@@ -43,28 +43,28 @@ _BASE = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What was found among `articles` texts: means over the probes."""
+    """Results among `articles` texts: means over the probes."""
 
     articles: int
     keys: float
-    """of a text"""
+    """fingerprints of a text"""
     shared: float
-    """share of a text's keys that an unrelated text has too"""
+    """share of a text's fingerprints that an unrelated text has too"""
     others: tuple[int, int, int]
-    """unrelated texts with such a key: median, 90 % quantile, most"""
+    """unrelated texts with such a fingerprint: median, 90 % quantile, maximum"""
     touched: float
-    """share of the texts that have such a key"""
+    """share of the texts that have such a fingerprint"""
     candidates: tuple[float, float, float]
-    """unrelated texts with at least 1, 2, 3 of a text's keys"""
+    """unrelated texts with at least 1, 2, 3 of a text's fingerprints"""
 
 
 def korean(text: str) -> bool:
-    """Whether most of a normalised text is Hangul, kana or ideographs."""
+    """Return whether most of a normalised text is Hangul, kana or ideographs."""
     return 2 * len(_WIDE.findall(text)) >= len(text)
 
 
 def runs(text: str, width: int | None = None) -> Words:
-    """A hash of every run of `width` characters of a normalised text (default: as its script asks)."""
+    """Return a hash of every run of `width` characters of a normalised text (by default the width of its script)."""
     width = width or (WIDE if korean(text) else NARROW)
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     number = max(len(points) - width + 1, 0)
@@ -75,7 +75,7 @@ def runs(text: str, width: int | None = None) -> Words:
 
 
 def winnowed(text: str, width: int | None = None) -> Words:
-    """The distinct keys of a normalised text, rising."""
+    """Return the distinct fingerprints of a normalised text in ascending order."""
     hashes = runs(text, width)
     if len(hashes) > WINDOW:
         hashes = np.lib.stride_tricks.sliding_window_view(hashes, WINDOW).min(axis=1)
@@ -85,7 +85,7 @@ def winnowed(text: str, width: int | None = None) -> Words:
 
 
 class _Corpus:
-    """Texts with their keys, and which texts have a key."""
+    """Texts with their fingerprints, and the texts of each fingerprint."""
 
     def __init__(self, texts: Sequence[str], keys: Sequence[Words], width: int | None) -> None:
         self.texts, self.keys, self.width = texts, keys, width
@@ -107,13 +107,15 @@ class _Corpus:
         return len(np.intersect1d(a, b, assume_unique=True)) > NEAR * min(len(a), len(b))
 
     def unrelated(self, probe: int) -> tuple[list[int], list[int]]:
-        """For each key of a text the unrelated texts that have it, and for each unrelated text that has one the keys it has."""
+        """Return for each fingerprint of a text the unrelated texts that have it, and for each of those texts the fingerprints it has."""
         keys = self.keys[probe]
         begin, end = (np.searchsorted(self._every, keys, side=side).tolist() for side in ("left", "right"))
         found = [self._holders[a:b] for a, b in zip(begin, end, strict=True)]
         others, counts = np.unique(np.concatenate(found or [self._holders[:0]]), return_counts=True)
         fewer = np.minimum(len(keys), [len(self.keys[other]) for other in others.tolist()])
-        left_out = {probe}  # near copies share about as large a part of their keys as of their runs: a third of it asks for a look
+        left_out = {
+            probe
+        }  # near copies share about the same part of their fingerprints as of their runs; compare the runs from a third of it on
         for other in others[counts * 3 > NEAR * fewer].tolist():
             if other != probe and self._near(probe, other):
                 left_out.add(other)
@@ -148,7 +150,7 @@ def _row(samples: Iterable[_Corpus], probes: int) -> Row:
 
 
 def measure(bodies: Sequence[str], sizes: Sequence[int] = SIZES, *, width: int | None = None, probes: int = PROBES) -> list[Row]:
-    """A row for each size that there are as many texts for, and one for all of them; small ones from several random draws."""
+    """Return a row for each size for which there are enough texts, and one for all of them. Small sizes use several random samples."""
     texts = [normalise(body) for body in bodies]
     keys = [winnowed(text, width) for text in texts]
     texts, keys = [t for t, own in zip(texts, keys, strict=True) if len(own)], [own for own in keys if len(own)]
@@ -169,7 +171,7 @@ def _drawn(texts: Sequence[str], keys: Sequence[Words], size: int, turn: int, wi
 
 
 def exponent(rows: Sequence[Row]) -> float:
-    """b where the share of shared keys grows as n to the power of b."""
+    """Return b if the share of shared fingerprints grows as n to the power of b."""
     some = [row for row in rows if row.shared]
     if len(some) < 2:
         return math.nan
@@ -177,7 +179,7 @@ def exponent(rows: Sequence[Row]) -> float:
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """The rows as a table."""
+    """Return the rows as a table."""
     lines = [
         "| texts | keys a text | shared keys | texts with such a key | others with it: median, 90 %, most | others with ≥ 1, 2, 3 keys |",
         "|---:|---:|---:|---:|---:|---:|",
@@ -196,7 +198,7 @@ def _read(path: Path, field: str) -> Iterator[str]:
 
 
 def _invented(seed: int, kind: str, *, tails: bool) -> Iterator[str]:
-    """Bodies of articles that are made from no other, without end."""
+    """Bodies of articles that are made from no other, endlessly."""
     for article in articles(1 << 40, seed, kind):
         if article.kind == "unrelated":
             yield article.body if tails else article.body.partition("\n")[0]
@@ -205,10 +207,10 @@ def _invented(seed: int, kind: str, *, tails: bool) -> Iterator[str]:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure a corpus and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.repetition", description="How much unrelated texts repeat each other.")
-    parser.add_argument("--articles", type=int, default=10_000, metavar="N", help="that many texts at most (default: 10000)")
-    parser.add_argument("--kind", choices=("phrases", "mixed", "unrelated"), default="phrases", help="of invented ones")
-    parser.add_argument("--seed", type=int, default=1, help="of invented ones")
-    parser.add_argument("--no-tails", action="store_true", help="leave out what invented publishers' articles end in")
+    parser.add_argument("--articles", type=int, default=10_000, metavar="N", help="texts at most (default: 10000)")
+    parser.add_argument("--kind", choices=("phrases", "mixed", "unrelated"), default="phrases", help="kind of the invented corpus")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the invented corpus")
+    parser.add_argument("--no-tails", action="store_true", help="leave out the tails of invented publishers")
     parser.add_argument("--jsonl", type=Path, metavar="FILE", help="texts of your own, a JSON object a line (.gz: gzipped)")
     parser.add_argument("--field", default="text", help="where in the object the text is (default: text)")
     parser.add_argument("--korean", action="store_true", help="leave out texts that are not mostly Hangul")
@@ -219,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wanted = (body for body in source if not options.korean or korean(normalise(body)))
     rows = measure(list(itertools.islice(wanted, options.articles)), options.sizes, width=options.width)
     print(markdown(rows))
-    print(f"\nThe share of shared keys grows as n^{exponent(rows):.2f}.")
+    print(f"\nThe share of shared fingerprints grows as n^{exponent(rows):.2f}.")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""`python -m benchmarks.soak`: what a daemon holds on to when it runs for long.
+"""`python -m benchmarks.soak`: the resources that a long-running daemon holds.
 
-`dedup watch` runs over a crawl directory that never rests: pages come, are crawled again, edited in place, renamed and removed, and
-there is always a file that is none. All that it has is switched on: scans by the timer (every five seconds, sixty times as often as by
-default), the dashboard and the metrics with somebody who asks, a receiver of alerts. Told are memory of its own, threads, descriptors
-and inotify watches as time goes by: what only ever grows would end a process that is to run for months. At the end everything must be
-in the database, and `dedup doctor` find nothing.
+`dedup watch` runs over a busy crawl directory: pages appear, are crawled a second time, edited in place, renamed and removed, and some
+files are not articles. Everything is enabled: scans by timer (every five seconds, sixty times the default rate), the dashboard and the
+metrics with clients, a receiver of alerts. The table lists anonymous memory, threads, descriptors and inotify watches over time:
+anything that only grows would end a process that runs for months. At the end everything must be in the database, and `dedup doctor`
+must find nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from benchmarks.machine import facts, field
 from benchmarks.peers.environment import UnavailableError
 
 FOLDERS = 10
-"""Folders that are there at a time; the oldest is removed when another one comes."""
+"""Folders that exist at a time. The oldest is removed when another one is created."""
 PAGES = ("/", "/clusters", "/changes", "/pages", "/checks", "/faults", "/search?q=가나", "/status", "/changes.atom")
 CONFIGURATION = """
 [crawl]
@@ -65,13 +65,13 @@ most_per_hour = 0
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the daemon holds after so many minutes; memory in bytes, without pages of files (RssAnon), and seconds of processor time."""
+    """Resources of the daemon after some minutes: memory in bytes (RssAnon, without pages of files), and seconds of processor time."""
 
     minutes: float
     files: int
-    """written up to then"""
+    """files written so far"""
     alerts: int
-    """received up to then"""
+    """alerts received so far"""
     memory: int
     threads: int
     descriptors: int
@@ -82,11 +82,11 @@ class Held:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=60, show_default=True)
-@click.option("--files", type=click.IntRange(1, BLOCK), default=10, show_default=True, help="That come in a second.")
-@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Where the crawl and the database are kept; else nowhere.")
+@click.option("--files", type=click.IntRange(1, BLOCK), default=10, show_default=True, help="New files a second.")
+@click.option("--folder", type=click.Path(path_type=Path, file_okay=False), help="Keep the crawl and the database there.")
 @click.option("--output", type=click.Path(path_type=Path), default=Path("soak.md"), show_default=True)
 def main(minutes: float, files: int, folder: Path | None, output: Path) -> None:
-    """Run the daemon over a crawl directory that never rests, and write a table of what it holds on to."""
+    """Run the daemon over a busy crawl directory, and write a table of its resources."""
     with tempfile.TemporaryDirectory() as temporary, _receiving() as (port, received):
         place = (folder or Path(temporary)).resolve()
         (place / "crawl").mkdir(parents=True)
@@ -103,8 +103,8 @@ def main(minutes: float, files: int, folder: Path | None, output: Path) -> None:
 
 
 def _followed(place: Path, minutes: float, files: int, alerts: Callable[[], int], asked: tuple[int, int]) -> list[Held]:
-    """What the daemon held from time to time; `asked` are the ports of the dashboard and of the metrics. Raises UnavailableError where
-    it ends by itself, does not catch up, or leaves with an error."""
+    """Samples of the daemon's resources. `asked` are the ports of the dashboard and of the metrics. Raises UnavailableError if the
+    daemon ends by itself, does not catch up, or exits with an error."""
     held: list[Held] = []
     with watching(place / "config.toml", place / "log") as daemon:
         begun, crawler = time.monotonic(), _Crawler(place / "crawl", files)
@@ -121,12 +121,12 @@ def _followed(place: Path, minutes: float, files: int, alerts: Callable[[], int]
         held.append(_held(place, daemon.pid, time.monotonic() - begun, crawler.written, alerts()))
         _caught_up(place)
     if daemon.returncode != 0:
-        raise UnavailableError(f"the daemon left with {daemon.returncode}")
+        raise UnavailableError(f"the daemon exited with {daemon.returncode}")
     return held
 
 
 class _Crawler:
-    """What happens in the crawl directory, second by second."""
+    """The events in the crawl directory, second by second."""
 
     def __init__(self, crawl: Path, files: int) -> None:
         self.written = 0
@@ -143,7 +143,7 @@ class _Crawler:
             first += BLOCK
 
     def work(self) -> None:
-        """One second: files that come, one of them edited in place, one renamed, one that is no article; each minute another folder."""
+        """One second: new files, of which one is edited in place, one renamed, and one is not an article; each minute a new folder."""
         if self._second % 60 == 0:
             self._folders.append(self._crawl / f"{self._second // 60:06}")
             self._folders[-1].mkdir()
@@ -156,7 +156,7 @@ class _Crawler:
         assert self._last is not None
         edited = replace(self._last, body=f"{self._last.body} 참석자는 모두 {second + 2}명이었다.", crawled_at="2027-01-01 00:00:00")
         self._write(folder / self._last.name, render(edited))
-        self._write(folder / f"no-article-{second % 7}.md", "---\nthis is none")
+        self._write(folder / f"no-article-{second % 7}.md", "---\nnot an article")
         moved = next(p for p in folder.iterdir() if not p.name.startswith("no-article"))
         moved.rename(folder / f"moved-{second}.md")
         self._second += 1
@@ -168,7 +168,7 @@ class _Crawler:
 
 @contextlib.contextmanager
 def _receiving() -> Iterator[tuple[int, list[None]]]:
-    """A receiver of alerts: (port, an entry for each message)."""
+    """Run a receiver of alerts: (port, an entry for each message)."""
     received: list[None] = []
 
     class Receiver(BaseHTTPRequestHandler):
@@ -178,7 +178,7 @@ def _receiving() -> Iterator[tuple[int, list[None]]]:
             self.send_response(204)
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  as it is called there
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name in the base class
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
@@ -195,7 +195,7 @@ def _free_ports() -> tuple[int, int]:
 
 
 def _ask(web: int, metrics: int, daemon: subprocess.Popen[bytes]) -> None:
-    """Somebody who looks at a page each second, and a Prometheus that asks as often."""
+    """Request a page of the dashboard and the metrics each second."""
     for page in itertools.cycle(PAGES):
         for port, path in ((web, page), (metrics, "/metrics")):
             with contextlib.suppress(OSError), contextlib.closing(HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
@@ -232,7 +232,7 @@ def _run(place: Path, *args: str) -> subprocess.CompletedProcess[str]:
 
 
 def _caught_up(place: Path) -> None:
-    """Wait until the daemon has heard of what came last and nothing waits."""
+    """Wait until the daemon has received the last event and nothing is pending."""
     time.sleep(2)  # events are held back for half a second, the daemon reports once a second
     begun = time.monotonic()
     while json.loads(_run(place, "status").stdout)["daemon"]["backlog"]["files"]:
@@ -242,12 +242,12 @@ def _caught_up(place: Path) -> None:
 
 
 def _checked(place: Path) -> str:
-    """What a scan and `dedup doctor` say of the end."""
+    """The results of a scan and of `dedup doctor` at the end."""
     scanned, doctor = json.loads(_run(place, "scan").stdout), _run(place, "doctor")
     new = {what: scanned[what] for what in ("new", "changed", "moved", "gone", "unsettled") if scanned[what]}
     log = (place / "log").read_text(encoding="utf-8").splitlines()
     return (
-        f"A scan afterwards found {new or 'nothing that was not recorded'}; `dedup doctor` left with {doctor.returncode}. "
+        f"A scan afterwards found {new or 'nothing that was not recorded'}; `dedup doctor` exited with {doctor.returncode}. "
         f"Warnings and errors in the log: {sum(' WARNING ' in line or ' ERROR ' in line for line in log)}."
     )
 

@@ -1,4 +1,4 @@
-"""What the time of a scan goes into: each stage's own time, without that of stages within it."""
+"""The time of a scan by stage, without the stages nested within each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from dedup import formats
+from dedup import formats, process
 from dedup.config import Settings
 from dedup.index.lsh import CandidateIndex
 from dedup.index.passages import PassageIndex
@@ -28,7 +28,7 @@ _COMMIT = "commit (log, disk)"
 
 
 class _Clock:
-    """Own times by stage; a stage that begins within another stops the other's clock."""
+    """Own times by stage. A stage that begins within another stops the other's clock."""
 
     def __init__(self) -> None:
         self.own: defaultdict[str, float] = defaultdict(float)
@@ -55,7 +55,7 @@ class _Clock:
 
 
 class _Connection:
-    """A connection whose statements are timed, rows included."""
+    """A connection that times its statements, including fetching the rows."""
 
     def __init__(self, connection: Any, clock: _Clock) -> None:
         self._connection, self._clock = connection, clock
@@ -73,7 +73,7 @@ class _Connection:
 
 
 class _Cursor(list[Any]):
-    """All rows of a statement, behind the cursor's methods that the program calls."""
+    """All rows of a statement, with the methods of a cursor that the program calls."""
 
     def __init__(self, rows: list[Any], cursor: Any) -> None:
         super().__init__(rows)
@@ -87,7 +87,7 @@ class _Cursor(list[Any]):
 
 
 def stages(settings: Settings) -> dict[str, Any]:
-    """Scan in one process; `marks` are [articles recorded, {stage: own seconds so far}] after each batch."""
+    """Scan in one process. `marks` are [articles recorded, {stage: own seconds so far}] after each batch."""
     examine: Any = importlib.import_module(extract_files.__module__)
     clock = _Clock()
     for owner, name, stage in (
@@ -100,7 +100,8 @@ def stages(settings: Settings) -> dict[str, Any]:
         (winnowing, "fingerprint_texts_packed", "winnowing"),
         (CandidateIndex, "query", "candidate index: lookup"),
         (CandidateIndex, "add", "candidate index: insertion"),
-        (PassageMatcher, "begin_batch", "passage index: lookup"),
+        (PassageMatcher, "__init__", "passages: looking up followers"),
+        (PassageIndex, "query", "passage index: lookup"),
         (PassageMatcher, "propose", "passages: proposing, learning"),
         (PassageMatcher, "enter", "passages: entering"),
         (PassageIndex, "add", "passage index: insertion"),
@@ -114,6 +115,7 @@ def stages(settings: Settings) -> dict[str, Any]:
         if not marks or tally.new > marks[-1][0]:
             marks.append((tally.new, dict(clock.own)))
 
+    process.prepare_for_scanning()
     with open_session(settings, "benchmark") as session:
         _time_statements(session.database, clock)
         clock.timed("walking, handing on", Scan(session, progress=mark).run)

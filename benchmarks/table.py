@@ -1,4 +1,4 @@
-"""Results as Markdown and as JSON. Pure: what is printed is what is handed in."""
+"""Results as Markdown and as JSON. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.peers.harness import Measured
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What was measured on; memory in bytes, cores as many as this process may use."""
+    """The machine of a measurement: memory in bytes, cores that this process may use."""
 
     cpu: str
     cores: int
@@ -25,7 +25,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a figure is to be: at least or at most so much, of the ratio where there is one, else of the value."""
+    """The target of a figure: a minimum or maximum of its ratio if it has one, else of its value."""
 
     amount: float
     at_least: bool = True
@@ -36,7 +36,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A measured number; `ratio` is how many times better it is than what it is held against, `target` what is asked of it."""
+    """A measured number. `ratio`: how many times better it is than what it is compared with."""
 
     value: float | None
     unit: str = ""
@@ -45,7 +45,7 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the target is met; None where there is none, or nothing was measured."""
+        """Return whether the target is met; None without a target or a measurement."""
         judged = self.value if self.ratio is None else self.ratio
         return None if self.target is None or judged is None else self.target.met(judged)
 
@@ -53,12 +53,12 @@ class Figure:
         if self.value is None:
             return "–"
         shown = f"{number(self.value)} {self.unit}".rstrip()
-        told = [] if self.ratio is None else [f"{number(self.ratio)} ×"]
+        remarks = [] if self.ratio is None else [f"{number(self.ratio)} ×"]
         if self.target is not None:
             sign = "≥" if self.target.at_least else "≤"
             unit = "×" if self.ratio is not None else self.unit
-            told.append(f"target {sign} {number(self.target.amount)} {unit}".rstrip() + f": {'met' if self.met else 'missed'}")
-        return f"{shown} ({', '.join(told)})" if told else shown
+            remarks.append(f"target {sign} {number(self.target.amount)} {unit}".rstrip() + f": {'met' if self.met else 'missed'}")
+        return f"{shown} ({', '.join(remarks)})" if remarks else shown
 
 
 Cell = str | Figure
@@ -66,7 +66,7 @@ Cell = str | Figure
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One table: `key` is its letter, `note` says under it how it was measured."""
+    """One table. `key`: its letter. `note`: how it was measured, printed below."""
 
     key: str
     title: str
@@ -77,13 +77,13 @@ class Measurement:
 
     @property
     def missed(self) -> list[Figure]:
-        """Figures whose target is not met."""
+        """Return the figures whose target is not met."""
         return [cell for row in self.rows for cell in row if isinstance(cell, Figure) and cell.met is False]
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All that was measured in one run; `date` is ISO 8601, `command` what was typed, `versions` package → version."""
+    """All measurements of one run. `date`: ISO 8601. `command`: the command line. `versions`: package → version."""
 
     machine: Machine
     date: str
@@ -93,7 +93,7 @@ class Report:
 
 
 def number(value: float) -> str:
-    """A number with about three significant digits, or all the digits before its point, in groups of three."""
+    """Return a number with about three significant digits, or all digits before its decimal point, in groups of three."""
     if not math.isfinite(value):
         return "–"
     if abs(value) >= 100 or value == int(value):
@@ -104,12 +104,12 @@ def number(value: float) -> str:
 
 
 def ratio(baseline: float | None, value: float | None) -> float | None:
-    """How many times less `value` is than `baseline`, for figures of which less is better."""
+    """Return how many times less `value` is than `baseline`, for figures of which less is better."""
     return baseline / value if baseline and value else None
 
 
 def markdown(report: Report) -> str:
-    """The report as Markdown: the machine, then a table a measurement."""
+    """Return the report as Markdown: the machine, then a table for each measurement."""
     machine = report.machine
     versions = ", ".join(f"{name} {version}" for name, version in sorted(report.versions.items()))
     memory = f"{machine.memory_bytes / 2**30:.0f} GiB"
@@ -143,7 +143,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def as_json(report: Report) -> str:
-    """The report as JSON, a figure as {"value", "unit", "ratio", "target", "met"}."""
+    """Return the report as JSON, a figure as {"value", "unit", "ratio", "target", "met"}."""
     content = asdict(report)
     for measurement, table in zip(content["measurements"], report.measurements, strict=True):
         measurement["rows"] = [[_cell(cell) for cell in row] for row in table.rows]
@@ -167,10 +167,10 @@ def peers(
     ours: str = "dedup",
     note: str = "",
 ) -> Measurement:
-    """A table of packages beside each other, `time` telling which of the figures: of signatures alone, or of the whole work.
+    """Return a table that compares packages. `time` selects the figures: signatures alone, or the whole work.
 
-    Ratios are how many times faster than the baseline's way `same`; the target is asked of `ours`, measured by the same harness and
-    handed in among the results.
+    Ratios are how many times faster a way is than the baseline's way `same`. The target applies to `ours`, which the same harness
+    measures and which is one of the results.
     """
     base = next((way for result in results if result.name == BASELINE and (way := result.way("same")) is not None), None)
     rows: list[tuple[Cell, ...]] = []

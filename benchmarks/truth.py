@@ -1,4 +1,4 @@
-"""What a scanned database says of the pairs that brute force finds among its texts."""
+"""The matches of a scanned database, compared with the pairs that brute force finds among its texts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.oracle import Score
 from dedup.text import normalise
 
 BANDS = ((0.7, 0.75), (0.75, 0.8), (0.8, 0.9), (0.9, 1.01))
-"""Jaccard similarities between which recall is told apart."""
+"""Jaccard similarities that divide recall into bands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Judged:
 
 
 def judge(database: Path, threshold: float) -> Judged:
-    """Hold the `near` matches of a database against every pair of its texts that is alike enough and stands on two different pages."""
+    """Compare the `near` matches of a database with every pair of its texts that is similar enough and occurs on two different pages."""
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
         bodies: dict[int, str] = {}
         pages: dict[int, set[int]] = {}
@@ -35,9 +35,9 @@ def judge(database: Path, threshold: float) -> Judged:
             pages.setdefault(number, set()).add(page)
         found = set(db.execute("SELECT text_a_id, text_b_id FROM matches WHERE relation = 'near'"))
     numbers = list(bodies)
-    alike = oracle.alike([normalise.normalise(body) for body in bodies.values()], threshold)
+    similar_pairs = oracle.similar_pairs([normalise.normalise(body) for body in bodies.values()], threshold)
     truth = {}
-    for (i, j), jaccard in alike.items():
+    for (i, j), jaccard in similar_pairs.items():
         a, b = sorted((numbers[i], numbers[j]))
         if len(pages[a] | pages[b]) > 1:
             truth[a, b] = jaccard
@@ -49,7 +49,7 @@ def judge(database: Path, threshold: float) -> Judged:
 
 
 def wire(database: Path, number: int) -> float:
-    """Share of the wire copies among so many articles of kind `phrases` that are told as copies of the article they were made from."""
+    """Return the share of the wire copies among the articles of kind `phrases` that are found to be copies of their source."""
     urls: list[str] = []
     found = all_ = 0
     with contextlib.closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as db:
@@ -58,11 +58,11 @@ def wire(database: Path, number: int) -> float:
             if article.kind != "wire" or article.source is None:
                 continue
             all_ += 1
-            found += bool(db.execute(_TOLD, (urls[article.source], article.url)).fetchone()[0])
+            found += bool(db.execute(_HAS_COPY_MATCH, (urls[article.source], article.url)).fetchone()[0])
     return found / all_ if all_ else 1.0
 
 
-_TOLD = """
+_HAS_COPY_MATCH = """
 SELECT EXISTS (
     SELECT 1 FROM pages p JOIN revisions r ON r.page_id = p.id JOIN pages q JOIN revisions s ON s.page_id = q.id
     WHERE p.url = ?1 AND q.url = ?2 AND (

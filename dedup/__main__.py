@@ -8,7 +8,7 @@ from dedup import process
 
 
 def main() -> NoReturn:
-    """Run the command line in a process that is fit for it, and leave with its exit code."""
+    """Prepare the process, run the command line, and exit with its exit code."""
     process.prepare()
     from dedup.cli import main as run
 

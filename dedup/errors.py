@@ -1,18 +1,20 @@
-"""Every error the program raises on purpose: `message` is what people read, `exit_code` what the process leaves with.
+"""Errors that the program raises on purpose, each with its `message` for people and its `exit_code`.
 
-A message is the docstring of its class too. It is not written as one, because Python leaves docstrings out when it is asked to
-optimise (-OO). `ShutdownRequested` is not an error and has no message.
+A message says what happened, where, and what to do. It becomes the docstring of its class; it is not written as one, because Python
+removes docstrings under -OO.
 
-Exit codes: 2 usage or configuration, 3 the work could not be done. (0 is done, 1 findings where a command was asked to
-judge, 130 interrupted.)
+Exit codes: 0 success, 1 findings of a command that was asked to fail on them, 2 usage or configuration, 3 the work could not be done,
+130 interrupted.
 """
 
 from __future__ import annotations
 
 
 class ShutdownRequested(BaseException):
-    """The process is shutting down and the work in hand takes too long to finish. Its transaction is rolled back; the next start
-    does the work again. Not an Exception, so that no handler of failures catches it."""
+    """The process shuts down and does not wait for the current work. Its transaction is rolled back, and the next start repeats it.
+
+    Not an Exception, so that no handler of failures catches it.
+    """
 
 
 class DedupError(Exception):
@@ -25,7 +27,7 @@ class DedupError(Exception):
         cls.__doc__ = cls.message
 
     def __init__(self, **facts: object) -> None:
-        """`facts` fill the placeholders of the class's message."""
+        """`facts` fill the placeholders of the message."""
         super().__init__(self.message.format(**facts))
         self.facts = facts
 
@@ -41,7 +43,7 @@ class ConfigFileError(DedupError):
 
 
 class NoDirectoryError(DedupError):
-    message = "No crawl directory is configured; name one on the command line or make a configuration with 'dedup init DIR'."
+    message = "No crawl directory is configured; name one on the command line, or write a configuration with 'dedup init DIR'."
     exit_code = 2
 
 
@@ -52,8 +54,8 @@ class DirectoriesOverlapError(DedupError):
 
 class DirectoryInsideError(DedupError):
     message = (
-        "{inner} lies inside the crawl directory {outer}, where its files are recorded. Name {outer} instead; 'dedup scan {inner}' scans"
-        " that part alone. 'dedup roots forget {outer}' retires the whole directory."
+        "{inner} lies inside the crawl directory {outer}, which records its files. Name {outer} instead; 'dedup scan {inner}' scans only"
+        " that part. 'dedup roots forget {outer}' retires the whole directory."
     )
 
     exit_code = 2
@@ -68,17 +70,15 @@ class DirectoryContainsError(DedupError):
 
 
 class DirectoryMovedError(DedupError):
-    message = (
-        "{new} holds the files of {old}, which is not there any more; run 'dedup roots move {old} {new}' or 'dedup roots forget {old}'."
-    )
+    message = "{new} holds the files of {old}, which no longer exists; run 'dedup roots move {old} {new}' or 'dedup roots forget {old}'."
 
     exit_code = 2
 
 
 class DatabaseInsideError(DedupError):
     message = (
-        "The database {database} lies inside the crawl directory {directory}, where nothing is ever written. Move it elsewhere, and name"
-        " it with --database or [database] path."
+        "The database {database} lies inside the crawl directory {directory}, where dedup never writes. Move it elsewhere, and name it"
+        " with --database or [database] path."
     )
 
     exit_code = 2
@@ -91,7 +91,7 @@ class SubdirectoryMissingError(DedupError):
 
 
 class UnknownDirectoryError(DedupError):
-    message = "The database knows no crawl directory {path}; it knows {available}."
+    message = "The database has no crawl directory {path}; it has {available}."
 
     exit_code = 2
 
@@ -103,30 +103,30 @@ class DirectoryMoveRefusedError(DedupError):
 
 
 class DirectoryConfiguredError(DedupError):
-    message = "{path} is configured, and the next scan would find its files again. Take it out of [crawl] directories first."
+    message = "{path} is configured, so the next scan would record its files again. Remove it from [crawl] directories first."
 
     exit_code = 2
 
 
 class OutputExistsError(DedupError):
-    message = "{path} exists already and is left as it is; move it away or choose another name."
+    message = "{path} already exists and was not changed; move it away or choose another name."
 
 
 class DirectoryAbsentError(DedupError):
     message = (
-        "Not there, or not mounted: {paths}. Nothing in it was marked as gone. Mount it; or if it was renamed or retired, see"
+        "Missing or not mounted: {paths}. No file in it was marked as gone. Mount it; if it was renamed or retired, see"
         " 'dedup roots --help'."
     )
 
 
 class NoAbsentMountError(DedupError):
-    message = "{path} is no mount that is missing from a crawl directory; 'dedup status' lists those that are."
+    message = "{path} is not a missing mount of a crawl directory; 'dedup status' lists the missing ones."
 
     exit_code = 2
 
 
 class DatabaseMissingError(DedupError):
-    message = "There is no database at {path}; 'dedup scan' makes one."
+    message = "There is no database at {path}; 'dedup scan' creates one."
 
 
 class DatabaseUnreadableError(DedupError):
@@ -134,39 +134,40 @@ class DatabaseUnreadableError(DedupError):
 
 
 class DatabaseDamagedError(DatabaseUnreadableError):
-    message = "The database {path} is damaged: {problem}. Nothing was half recorded. 'dedup doctor' tells what is lost and what to do."
+    message = "The database {path} is damaged: {problem}. No file was partly recorded. 'dedup doctor' reports what is lost and what to do."
 
 
 class ForeignWalError(DatabaseUnreadableError):
     message = (
-        "The log {log} is not of the database {path} beside it and would ruin it; nothing was touched. 'dedup doctor' tells what to do."
+        "The log {log} belongs to another database than {path} and would destroy it; nothing was changed. 'dedup doctor' explains what to"
+        " do."
     )
 
 
 class DatabaseNewerError(DedupError):
-    message = "The database {path} was written by a newer version of dedup (it holds {unknown}); install that version."
+    message = "The database {path} was written by a newer version of dedup (it contains {unknown}); install that version."
 
 
 class DatabaseTooOldError(DedupError):
     message = (
-        "The database {path} was written by a development version of dedup, before the first release, and cannot be migrated; scan the"
-        " crawl into a new database."
+        "The database {path} was written by a version of dedup before the first release and cannot be migrated; scan the crawl into a"
+        " new database."
     )
 
 
 class DatabaseBusyError(DedupError):
     message = (
-        "The database {path} is being written by {holder}; only one process may write at a time. Stop that one first, or wait until it"
+        "The database {path} is being written by {holder}; only one process may write at a time. Stop that process first, or wait until"
         " ends."
     )
 
 
 class DatabaseOpenError(DedupError):
-    message = "The database {path} is open in another program; close that first. Nothing was changed."
+    message = "The database {path} is open in another program; close that program first. Nothing was changed."
 
 
 class NotEnoughSpaceError(DedupError):
-    message = "Rewriting the database {path} takes {needed} of free room meanwhile, and {free} are free in {folder}. It was not rewritten."
+    message = "Rewriting the database {path} needs {needed} of free space, and {free} are free in {folder}. It was not rewritten."
 
 
 class BackupRefusedError(DedupError):
@@ -175,17 +176,18 @@ class BackupRefusedError(DedupError):
 
 
 class BackupFailedError(DedupError):
-    message = "{path} was not backed up to {file}: {problem}. What was begun was removed; what stood there before stands there still."
+    message = "{path} was not backed up to {file}: {problem}. The partial copy was removed; an earlier file is unchanged."
 
 
 class BackupCheckFailedError(DedupError):
     message = (
-        "The copy of {path} for {file} did not pass its check and was removed: {problem}. Either the database is damaged or the disk is."
+        "The copy of {path} for {file} failed its check and was removed: {problem}. The database or the disk is damaged; run 'dedup"
+        " doctor'."
     )
 
 
 class RestoreFailedError(DedupError):
-    message = "{file} was not restored: {problem}. The database {path} is as it was."
+    message = "{file} was not restored: {problem}. The database {path} is unchanged."
 
 
 class OutputRefusedError(DedupError):
@@ -194,50 +196,44 @@ class OutputRefusedError(DedupError):
 
 
 class OutputFailedError(DedupError):
-    message = "{file} was not written: {problem}. What was begun was removed; what stood there before stands there still."
+    message = "{file} was not written: {problem}. The partial file was removed; an earlier file is unchanged."
 
 
 class MissingExtraError(DedupError):
-    message = """{feature} needs {package}, which is not installed: pip install "/path/to/clone[{extra}]" brings it."""
+    message = """{feature} needs the package {package}, which is not installed; run: pip install "crawl-dedup[{extra}]\""""
     exit_code = 2
 
 
 class TooManyTextsError(DedupError):
-    message = "The candidate index has room for {limit} texts, and the database has reached them. Begin another database for what is new."
+    message = "The candidate index is full: it holds {limit} texts at most. Record new articles in another database."
 
 
 class DatabaseFailedError(DedupError):
-    message = "Writing to the database {path} failed: {problem}. What was committed before stands; nothing was half recorded."
+    message = "Writing to the database {path} failed: {problem}. Earlier commits are intact; no file was partly recorded."
 
 
 class DatabaseTruncatedError(DatabaseDamagedError):
-    message = "The database {path} is damaged: {problem}. Nothing more is written to it. Stop dedup and restore the newest backup."
+    message = "The database {path} is damaged: {problem}. Writing to it has stopped. Stop dedup and restore the newest backup."
 
 
 class DatabaseLockLostError(DedupError):
-    message = "The lock {lock} was removed or replaced; another process may write to the database {path}. Start again to go on."
+    message = "The lock {lock} was removed or replaced, so another process may write to the database {path}. Start dedup again."
 
 
 class WalLostError(DedupError):
-    message = (
-        "{log} was removed or replaced while the database {path} was open. What was committed is in the database. It must be opened again."
-    )
+    message = "{log} was removed or replaced while the database {path} was open. All commits are in the database; it must be reopened."
 
 
 class WalTruncatedError(WalLostError):
-    message = (
-        "{log} was cut short while the database {path} was open: what was committed since it was last copied back is lost. Scan again."
-    )
+    message = "{log} was truncated while the database {path} was open: commits since the last checkpoint are lost. Scan again."
 
 
 class DatabaseReplacedError(DedupError):
-    message = (
-        "Another file lies at {path} than the database that was opened; nothing more is written to that. Start again to go on with this."
-    )
+    message = "The database {path} was replaced by another file while it was open; writing to the old one has stopped. Start dedup again."
 
 
 class SqliteTooOldError(DedupError):
-    message = "SQLite {version} is too old; dedup needs {needed} or newer (STRICT tables)."
+    message = "SQLite {version} is too old; install {needed} or newer (dedup needs STRICT tables)."
 
 
 class RecipeChangedError(DedupError):
@@ -245,24 +241,24 @@ class RecipeChangedError(DedupError):
 
 
 class UnknownPageError(DedupError):
-    message = "The database holds no page for {page}."
+    message = "The database has no page for {page}; name it by its URL or by the path of a recorded file."
 
 
 class AmbiguousPageError(DedupError):
-    message = "{page} matches several pages; name one of them by its URL: {urls}"
+    message = "{page} is ambiguous: it matches several pages. Use one of these URLs: {urls}"
     exit_code = 2
 
 
 class SearchIndexError(DedupError):
-    message = "The search index {path} could not be made: {problem}. It is derived: nothing is lost with it."
+    message = "The search index {path} could not be created: {problem}. No data is lost; the index is derived from the database."
 
 
 class SearchUnavailableError(DedupError):
-    message = "Nothing can be searched: {problem}."
+    message = "Search is not available: {problem}."
 
 
 class QueryError(DedupError):
-    message = "'{query}' cannot be looked for: {problem}."
+    message = "The query '{query}' is not valid: {problem}."
     exit_code = 2
 
 
@@ -272,21 +268,21 @@ class UnknownRevisionError(DedupError):
 
 
 class RevisionPrunedError(DedupError):
-    message = "The text of revision {revision} of {url} was pruned on {at} by the rule of [history]; it cannot be measured again."
+    message = "The text of revision {revision} of {url} was pruned on {at} by the rule of [history], so it cannot be compared."
 
 
 class UnknownBoilerplateError(DedupError):
-    message = "No boilerplate is called {name}; 'dedup boilerplate list' shows the names."
+    message = "There is no boilerplate named {name}; 'dedup boilerplate list' shows the names."
     exit_code = 2
 
 
 class AmbiguousBoilerplateError(DedupError):
-    message = "{name} matches several passages; write more of the name: {names}"
+    message = "{name} is ambiguous: it matches several passages. Use one of these names: {names}"
     exit_code = 2
 
 
 class ShortBoilerplateError(DedupError):
-    message = "The passage has {characters} letters and digits; fewer than {minimum} are never looked for."
+    message = "The passage has {characters} letters and digits; it needs {minimum} or more to be found in articles."
     exit_code = 2
 
 
@@ -299,7 +295,7 @@ class WebError(DedupError):
 
 
 class WebExposedError(DedupError):
-    message = """Other machines could reach {listen}: set [web] token (better "env:NAME" than the token itself), or listen on 127.0.0.1."""
+    message = """Other machines could reach {listen}; set [web] token (better "env:NAME" than the token itself), or listen on 127.0.0.1."""
     exit_code = 2
 
 
@@ -313,17 +309,17 @@ class ChannelError(DedupError):
 
 
 class UnknownChannelError(DedupError):
-    message = "No channel is called {name}; the configuration has {available}."
+    message = "There is no channel named {name}; the configuration has {available}."
     exit_code = 2
 
 
 class UnknownAlertError(DedupError):
-    message = "No alert is called {name}; 'dedup alerts list' shows the names."
+    message = "There is no alert named {name}; 'dedup alerts list' shows the names."
     exit_code = 2
 
 
 class AmbiguousAlertError(DedupError):
-    message = "{name} matches several alerts; write more of the name."
+    message = "{name} is ambiguous: it matches several alerts. Write more of the name."
     exit_code = 2
 
 

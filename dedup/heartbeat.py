@@ -1,8 +1,8 @@
-"""Signs of life from within long work.
+"""Heartbeats from long work.
 
-Whoever does a piece of work calls `beat` between its units: between two files, two comparisons, two blocks of a long text. Whoever is
-responsible for the work listens: the daemon reports to systemd and refreshes its health file. A beat says that work advanced; no timer
-sends one, so that a piece of work that hangs stays silent.
+Code that works for long calls `beat` between units of work: two files, two comparisons, two blocks of a long text. The code that is
+responsible for the work listens: the daemon notifies systemd and refreshes its health file. A beat means that work advanced. No timer
+sends one, so work that hangs stays silent.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 _listener: ContextVar[Callable[[], None] | None] = ContextVar("listener", default=None)
-"""Each thread has its own: work of a request to the dashboard is no sign of life of the daemon's loop."""
+"""Each thread has its own listener: a request to the dashboard is no sign that the daemon's loop advances."""
 
 
 def beat() -> None:
-    """Report that a unit of work is done. Takes well under a microsecond where nobody listens."""
+    """Report that a unit of work is done. Takes well under a microsecond without a listener."""
     listener = _listener.get()
     if listener is not None:
         listener()
@@ -27,7 +27,7 @@ def beat() -> None:
 
 @contextmanager
 def listen_to_beats(listener: Callable[[], None]) -> Iterator[None]:
-    """Call `listener` at every beat of this thread. It must be quick, and must not touch what the work is about."""
+    """Call `listener` at every beat of this thread. It must be quick, and must not change what the work uses."""
     token = _listener.set(listener)
     try:
         yield
@@ -36,7 +36,7 @@ def listen_to_beats(listener: Callable[[], None]) -> Iterator[None]:
 
 
 def with_beats(items: Iterable[_T], interval: int = 1) -> Iterator[_T]:
-    """The items, with a beat after each `interval` of them."""
+    """Yield the items, with a beat after every `interval` of them."""
     for number, item in enumerate(items, 1):
         yield item
         if number % interval == 0:

@@ -1,7 +1,7 @@
-"""The HTTP server of the dashboard and of the metrics: uvicorn, with limits on what clients can take from the process.
+"""The HTTP server of the dashboard and of the metrics: uvicorn, with limits on the resources of clients.
 
-The process has other work, which needs descriptors, memory and threads. Clients get a fixed share of each. When all connections are taken,
-a new one replaces the one that has been idle for longest. A client that is slow to send a request or to read an answer is cut off.
+The process needs descriptors, memory and threads for other work, so clients get a fixed share of each. When all connections are in use, a
+new one replaces the one that has been idle longest. A client that is slow to send a request or to read a response is disconnected.
 """
 
 from __future__ import annotations
@@ -23,23 +23,25 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from dedup.log_limits import LogLimiter, LogLimitFilter
 
 GRACE_SECONDS = 1
-"""Seconds that answers may still take when the server ends."""
+"""Seconds to finish responses when the server stops."""
 ACCEPT_BACKLOG = 128
-"""Connections that the kernel keeps until they are accepted."""
+"""Connections that the kernel queues until they are accepted."""
 _LOGGERS = ("uvicorn.error", "asyncio")
 MAX_LOG_LINES_PER_MINUTE = 5
-"""Lines of one kind that the server logs a minute: clients can provoke them."""
+"""Log lines of one kind per minute: clients can provoke them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What the clients of one server can take.
+    """Limits of the clients of one server.
 
-    `max_connections`: connections at a time. `accept_batch`: connections that are accepted at a time; a few batches exist beside
-    `max_connections` for a moment. `request_seconds`: a request has to be complete this long after the connection was made or the previous
-    answer was given; a connection without a request is closed then. `max_request_bytes`: bytes of one request. `response_seconds` and
-    `response_bytes_per_second`: an answer has to be read within these seconds, and a second more for each `response_bytes_per_second` bytes
-    of it. `max_buffered_bytes`: bytes of answers that wait to be read, of all connections together; above that the oldest are cut off.
+    - `max_connections`: open connections.
+    - `accept_batch`: connections accepted at once; a few batches exist on top of `max_connections` for a moment.
+    - `request_seconds`: time from the start of the connection, or from the previous response, to a complete request.
+    - `max_request_bytes`: size of a request.
+    - `response_seconds`, `response_bytes_per_second`: a response must be read within `response_seconds`, plus one second for each
+      `response_bytes_per_second` bytes of it.
+    - `max_buffered_bytes`: bytes of unread responses of all connections; above that, the oldest connections are closed.
     """
 
     max_connections: int = 64
@@ -52,25 +54,24 @@ class ConnectionLimits:
 
 
 def limits_for(max_descriptors: int, limit: int = 64) -> ConnectionLimits:
-    """Limits for a process that may have so many descriptors open: connections and batches together take at most a quarter of them."""
+    """Return limits under which connections and batches use at most a quarter of `max_descriptors`."""
     max_connections = max(4, min(limit, max_descriptors // 8))
     return ConnectionLimits(max_connections, accept_batch=max(1, max_connections // 4))
 
 
 class Connections:
-    """The open connections of one server, and what the limits do to them. Everything runs in the server's event loop."""
+    """The open connections of one server. Enforces the limits; runs in the server's event loop."""
 
     def __init__(self, limits: ConnectionLimits, clock: Callable[[], float] = time.monotonic) -> None:
         self.limits, self.clock = limits, clock
-        self._open: dict[_Connection, None] = {}  # in the order in which they were made
+        self._open: dict[_Connection, None] = {}  # oldest first
         self.dropped_count = 0
 
     def __len__(self) -> int:
         return len(self._open)
 
     def add(self, connection: _Connection) -> None:
-        """A connection was made. Where there are too many, one is closed: an idle one before one that reads an answer; the new one itself
-        if all others are being answered."""
+        """Add a new connection. If there are too many, close the longest idle one, else the slowest reader, else the new one."""
         self._open[connection] = None
         if len(self._open) <= self.limits.max_connections:
             return
@@ -85,17 +86,17 @@ class Connections:
             self.drop(connection)
 
     def remove(self, connection: _Connection) -> None:
-        """A connection has ended."""
+        """Remove a connection that has ended."""
         self._open.pop(connection, None)
 
     def drop(self, connection: _Connection) -> None:
-        """End a connection at once, whatever waits to be sent."""
+        """Close a connection at once, without sending what is buffered."""
         self.dropped_count += 1
         self.remove(connection)
         connection.transport.abort()
 
     def sweep(self) -> None:
-        """Cut off those that are late with a request, or with reading an answer."""
+        """Close the connections that exceed a limit of time or of buffered bytes."""
         now, limits = self.clock(), self.limits
         waiting: list[tuple[float, int, _Connection]] = []
         for connection in list(self._open):
@@ -120,7 +121,10 @@ class Connections:
 
 
 class _Connection(H11Protocol):
-    """One connection. `waiting_since`: since when its next request is awaited; `read_deadline`: until when its answer has to be read."""
+    """One connection. `waiting_since` is when it began to wait for its next request; `read_deadline` is when its response must be read.
+
+    Both are times of the clock of `Connections`.
+    """
 
     def __init__(self, *args: Any, connections: Connections, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -131,13 +135,13 @@ class _Connection(H11Protocol):
 
     @property
     def is_awaiting_request(self) -> bool:
-        """Whether the client has not sent all of the request that is awaited, or of the one that is being answered."""
+        """Return whether a request is incomplete or has not begun."""
         cycle: RequestResponseCycle | None = self.cycle  # None before the first request
         return cycle is None or cycle.response_complete or cycle.more_body
 
     @property
     def buffered_bytes(self) -> int:
-        """Bytes that the client has not read, beyond what the kernel holds."""
+        """Bytes of the response that the client has not read and the kernel does not buffer."""
         return self.transport.get_write_buffer_size()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -161,8 +165,10 @@ class _Connection(H11Protocol):
 
 
 class HttpServer:
-    """An ASGI application behind a listening socket, which it closes in the end. `run` answers requests. `prepare` is called in the event
-    loop before the first request."""
+    """Serves an ASGI application on a listening socket, which it closes in the end.
+
+    `prepare` is called in the event loop before the first request.
+    """
 
     def __init__(
         self,
@@ -178,7 +184,7 @@ class HttpServer:
         self.socket = listening_socket
         config = uvicorn.Config(
             app, log_config=None, access_log=log, server_header=False, proxy_headers=False, lifespan="off", ws="none",
-            http=partial(_Connection, connections=self.connections),  # type: ignore[arg-type]  # what makes the protocol
+            http=partial(_Connection, connections=self.connections),  # type: ignore[arg-type]  # a factory is accepted too
             loop="asyncio", interface="asgi3", timeout_graceful_shutdown=GRACE_SECONDS, backlog=limits.accept_batch,
             limit_concurrency=2 * limits.max_connections + 1,
         )  # fmt: skip
@@ -189,11 +195,11 @@ class HttpServer:
         self._server = _Server(config, self.connections, prepare)
 
     def run(self) -> None:
-        """Answer until `stop` is called."""
+        """Serve requests until `stop` is called."""
         self._server.run(sockets=[self.socket])
 
     def stop(self) -> None:
-        """Finish the answers that are under way, and return from `run`. May be called from any thread and from a signal handler."""
+        """Finish current responses and return from `run`. May be called from any thread and from a signal handler."""
         self._server.should_exit = True
 
 
@@ -204,7 +210,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals belong to the caller."""
+        """Leave signals to the caller."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -212,21 +218,21 @@ class _Server(uvicorn.Server):
             self._prepare()
         await super().startup(sockets)
         for listening_socket in sockets or ():
-            listening_socket.listen(ACCEPT_BACKLOG)  # asyncio has set it to what it accepts at a time
+            listening_socket.listen(ACCEPT_BACKLOG)  # asyncio sets it to the accept batch
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second."""
+        """Called ten times a second."""
         self._connections.sweep()
         return await super().on_tick(counter)
 
 
 def open_listening_socket(address: str) -> socket.socket:
-    """A listening socket at "address:port", not inherited by other programs. Raises OSError."""
+    """Return a listening socket at "address:port" that child programs do not inherit. Raises OSError."""
     host, _, port = address.rpartition(":")
     (family, _, _, _, socket_address), *_ = socket.getaddrinfo(
         host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
-    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, or asyncio lets small answers wait (Nagle)
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # with an explicit protocol, asyncio disables Nagle's algorithm
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(socket_address)

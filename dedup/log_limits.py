@@ -1,7 +1,7 @@
-"""Limits how many log lines of one kind are written, and counts the rest.
+"""Limit the log lines of each kind, and count the rest.
 
-A flood of one kind of message (200,000 unreadable files, a database that fails every two seconds) must not bury the other lines or
-fill the disk. Each kind may write `max_lines` lines in `seconds`; one line then says how many more there were.
+A flood of one kind of message (200,000 unreadable files, a database that fails every two seconds) must not hide other lines or fill the
+disk. Each kind may write `max_lines` lines in `seconds`; then one line reports how many more there were.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 MAX_LINES = 100
-"""Lines of one kind that are written in one period."""
+"""Lines of one kind in one period."""
 PERIOD_SECONDS = 60.0
-"""Length of a period, in seconds. It begins with the first line of its kind."""
+"""Length of a period in seconds. It begins with the first line of its kind."""
 MAX_KINDS = 500
-"""Kinds that are counted separately; all others share one count."""
+"""Kinds with a count of their own; all others share one."""
 OTHER_KIND = "other messages"
 
 
 @dataclass(slots=True)
 class _Period:
-    """`started_at` is a time of the limiter's clock."""
+    """The counts of a kind since `started_at`, a time of the limiter's clock."""
 
     started_at: float
     written_count: int = 0
@@ -33,7 +33,7 @@ class _Period:
 
 @dataclass(frozen=True, slots=True)
 class SuppressedCount:
-    """How many messages of a kind were not written in a period that is over."""
+    """The number of messages of a kind that were not written in a past period."""
 
     kind: str
     count: int
@@ -43,7 +43,7 @@ class SuppressedCount:
 
 
 class LogLimiter:
-    """Decides which messages are written. Safe to use from several threads; `clock` gives seconds that never run backwards."""
+    """Decides which messages are written. Thread-safe. `clock` returns monotonic seconds."""
 
     def __init__(self, max_lines: int = MAX_LINES, seconds: float = PERIOD_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._max_lines, self.seconds, self._clock = max_lines, seconds, clock
@@ -51,7 +51,7 @@ class LogLimiter:
         self._periods: dict[str, _Period] = {}
 
     def admit(self, kind: str) -> bool:
-        """Whether a message of this kind is written now; one that is not is counted."""
+        """Return whether a message of this kind is written now; else count it."""
         now = self._clock()
         with self._lock:
             period = self._periods.get(kind)
@@ -69,7 +69,7 @@ class LogLimiter:
             return False
 
     def pop_suppressed(self, *, include_running: bool = False) -> list[SuppressedCount]:
-        """What was suppressed in periods that are over (with `include_running`: in all), each reported once. Those periods end."""
+        """Return and reset the suppressed counts of past periods, with `include_running` of all periods."""
         now = self._clock()
         with self._lock:
             kinds = [k for k, p in self._periods.items() if include_running or now - p.started_at >= self.seconds]
@@ -78,10 +78,10 @@ class LogLimiter:
 
 
 class LogLimitFilter(logging.Filter):
-    """A filter for a handler or a logger, which is `target`: add it with `target.addFilter`, and `close` it at the end.
+    """A filter for the handler or logger `target`: add it with `target.addFilter`, and `close` it at the end.
 
-    The kind of a record is its attribute `kind` (`extra={"kind": ...}`), else its message before arguments are put in. How many
-    records were suppressed is written by the next record after the period, by a timer, or by `close`.
+    The kind of a record is its attribute `kind` (`extra={"kind": ...}`), else its message without arguments. The next record after a
+    period, a timer or `close` writes how many records were suppressed.
     """
 
     def __init__(self, target: logging.Handler | logging.Logger, limiter: LogLimiter | None = None) -> None:
@@ -93,7 +93,7 @@ class LogLimitFilter(logging.Filter):
         self._closed = False
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is written."""
+        """Return whether the record is written."""
         if getattr(record, "summary", False):
             return True
         self.report_suppressed()
@@ -105,19 +105,19 @@ class LogLimitFilter(logging.Filter):
         if self._timer is None and not self._closed:
             timer = self._timer = threading.Timer(self._limiter.seconds, self._on_timer)
             timer.daemon = True
-            with suppress(RuntimeError, MemoryError):  # there may be no room for another thread; the next record reports
+            with suppress(RuntimeError, MemoryError):  # no more threads can be started; the next record reports
                 timer.start()
         return False
 
     def report_suppressed(self, *, include_running: bool = False) -> None:
-        """Write how many records were suppressed in the periods that are over, or in all."""
+        """Write how many records were suppressed in past periods, or in all."""
         for summary in self._limiter.pop_suppressed(include_running=include_running):
             record = logging.LogRecord("dedup", self._levels.pop(summary.kind, logging.WARNING), __file__, 0, "%s", (summary,), None)
             record.summary = True
             self._target.handle(record)
 
     def close(self) -> None:
-        """Report what is left."""
+        """Stop the timer and write the remaining counts."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()

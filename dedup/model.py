@@ -1,4 +1,7 @@
-"""The words of the program as frozen dataclasses. Times are ISO 8601 text in UTC with offset; digests of content are bytes."""
+"""The data types that all packages share, as frozen dataclasses.
+
+Times are ISO 8601 text in UTC with offset; content digests are bytes.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,16 @@ from typing import Any, Literal
 CheckStatus = Literal["verified", "mismatched", "unclaimed"]
 MismatchCause = Literal["truncated", "stale", "altered", "malformed"]
 Relation = Literal["exact", "near", "copy", "excerpt", "quote"]
-"""In the order of their precedence. Clusters are made of the first three."""
+"""Relations of two texts by precedence. Clusters consist of the first three."""
 Masking = Literal["learned", "masked", "allowed"]
-"""What is done with a publisher's passage: `learned` and `masked` (by hand) count for nothing, `allowed` counts."""
+"""How matching treats a recurring passage of a publisher: `learned` and `masked` (by hand) are ignored, `allowed` counts."""
 SightingStatus = Literal["counted", "truncated", "overruled", "superseded"]
-"""What a sighting is worth: `counted` takes part in runs, changes and clusters; `truncated` was cut short; `overruled`
-came after a verified reading of the same crawl; `superseded` was read again otherwise without anything vouching for it."""
+"""Whether a sighting counts: `counted` takes part in runs, changes and clusters; `truncated` was read incompletely; `overruled`
+differs from an earlier verified reading of the same crawl; `superseded` differs from a later reading of the same crawl, and neither is
+verified."""
 
 TimeSource = Literal["file", "mtime"]
-"""Where a crawl time is from: the file prints it, or it is the file's modification time."""
+"""Source of a crawl time: the text of the file, or its modification time."""
 
 ChangeKind = Literal[
     "cosmetic", "typo", "wording", "headline", "substantive", "rewrite", "removed", "restored", "returned", "flapping", "metadata"
@@ -24,9 +28,9 @@ ChangeKind = Literal[
 Severity = Literal["trivial", "minor", "notable", "major"]
 SEVERITIES: tuple[Severity, ...] = ("trivial", "minor", "notable", "major")
 AlertTopic = Literal["change", "mismatch", "duplicate", "cluster", "faults", "daemon"]
-"""What can be alerted to."""
+"""Topics of alerts."""
 Language = Literal["ko", "en"]
-"""In which messages are worded."""
+"""Languages of alert messages."""
 
 FaultKind = Literal[
     "empty",
@@ -54,11 +58,11 @@ FAULT_MESSAGES: dict[FaultKind, str] = {
 
 
 NO_COMMIT = bytes(16)
-"""The token of no commit: what the candidate index holds before any, and while it is being filled."""
+"""The commit token of an index that is empty or still being filled."""
 
 
 class PickleBySlots:
-    """What travels between processes: pickled as its constructor's arguments, in the order of its fields."""
+    """Base of dataclasses that are sent between processes: pickles as constructor arguments, in the order of the fields."""
 
     __slots__: tuple[str, ...] = ()
 
@@ -68,7 +72,7 @@ class PickleBySlots:
 
 @dataclass(frozen=True, slots=True)
 class Fault(PickleBySlots):
-    """Why a file (or a part of it) could not be read as an article: a kind and a sentence for people."""
+    """Why a file, or a part of it, could not be read as an article: a kind, and a message for people."""
 
     kind: FaultKind
     message: str
@@ -78,8 +82,8 @@ class Fault(PickleBySlots):
 class Check(PickleBySlots):
     """The verdict on an article's `content_hash`.
 
-    `claimed` is the text in the file; `computed` the hex digest of the body by `recipe`: the recipe that matched, or
-    where none did the first that fits the claim.
+    `claimed` is the text in the file. `computed` is the hex digest of the body by `recipe`, which is the recipe that matched the claim,
+    else the first one whose digests are as long as the claim.
     """
 
     status: CheckStatus
@@ -91,8 +95,10 @@ class Check(PickleBySlots):
 
 @dataclass(frozen=True, slots=True)
 class Metadata(PickleBySlots):
-    """What a file says of its article beside title, body, URL and crawl time; unescaped, blanks trimmed, else as printed;
-    `extra` without credentials in addresses."""
+    """What a file states about its article besides title, body, URL and crawl time: unescaped, trimmed, otherwise as printed.
+
+    URLs in `extra` have no credentials.
+    """
 
     publisher: str = ""
     author: str = ""
@@ -107,7 +113,7 @@ class Metadata(PickleBySlots):
 
 @dataclass(frozen=True, slots=True)
 class Article(PickleBySlots):
-    """One parsed file. `url` is as spelt in the file; `crawled_at` is None where the file has no usable one."""
+    """One parsed file or record. `url` is as printed; `crawled_at` is None if the file states no valid time."""
 
     title: str
     body: str
@@ -120,8 +126,11 @@ class Article(PickleBySlots):
 
 @dataclass(frozen=True, slots=True)
 class ParseResult:
-    """What reading one file gave: an article, or none and why; an article may carry faults of its own (a bad time). `complete`: the
-    content shows that its writer had finished: the claimed digest verifies, or nothing is claimed and the format's end mark is there."""
+    """The result of parsing one file: an article, or None and the faults. An article can have faults too, such as an invalid time.
+
+    `complete`: the content proves that its writer had finished. The claimed digest verifies, or none is claimed and the end mark of the
+    format is present.
+    """
 
     article: Article | None
     faults: tuple[Fault, ...] = ()
@@ -134,10 +143,13 @@ CLUSTER_RELATIONS: tuple[Relation, ...] = RELATIONS[:3]
 
 @dataclass(frozen=True, slots=True)
 class MatchScores:
-    """What was measured of two texts. `similarity` is Jaccard of the shingle sets, `containment` the share of the smaller one
-    that the larger holds; `coverage` the share of the shorter text that occurs in the other, `shared_characters` the same in
-    normalised characters, `longest_passage` the length of the longest passage, `quoted_share` the share of what is shared that
-    is quoted. `masked_boilerplate` names the boilerplate that was left out of the last four."""
+    """Measures of two texts.
+
+    `similarity`: Jaccard similarity of the shingle sets. `containment`: share of the smaller set that is in the larger one. `coverage`:
+    share of the shorter text that occurs in common passages; `shared_characters` is its length in normalised characters.
+    `longest_passage`: length of the longest common passage. `quoted_share`: share of the common passages that is quoted.
+    `masked_boilerplate`: names of the boilerplate that is excluded from the last four.
+    """
 
     similarity: float
     containment: float
@@ -149,12 +161,12 @@ class MatchScores:
 
 
 IDENTICAL = MatchScores(1.0, 1.0, 1.0, 0, 0, 0.0)
-"""Of texts that are the same; how many characters that are is not told."""
+"""The scores of equal texts; their lengths are left at 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A confirmed pair of distinct normalised texts."""
+    """A confirmed match of two distinct normalised texts, by their ids."""
 
     a: int
     b: int
@@ -164,7 +176,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One crawl of a page, as its history needs it: `revision` and `digest` name the state seen."""
+    """One crawl of a page. `revision` and `digest` identify the state that it saw."""
 
     id: int
     crawled_at: str
@@ -175,7 +187,10 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The difference between two successive sightings; keyed by the later one. `fields` are tracked metadata that differ."""
+    """The difference between two successive sightings. `returned`: the later state had occurred before.
+
+    `fields` are the tracked metadata that differ: (name, value before, value after).
+    """
 
     previous: Sighting
     sighting: Sighting
@@ -184,5 +199,5 @@ class Change:
 
     @property
     def state_changed(self) -> bool:
-        """Whether title or body differ, not metadata alone."""
+        """Return whether title or body differ."""
         return self.previous.revision != self.sighting.revision

@@ -2,70 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-from unittest import mock
 
 import pytest
 from sqlite_utils import Database
 
-from dedup.cli import main
+from dedup import process
 from dedup.similarity import jit
 from dedup.store import connection, schema
 from dedup.store.ownership import APPLICATION_ID
+from tests.builders.command import Sampled, run
 
-collect_ignore = [] if find_spec("playwright") and find_spec("axe_playwright_python") else ["test_browser.py"]
+collect_ignore = [] if find_spec("playwright") and find_spec("axe_playwright_python") else ["web/test_browser.py"]
 """What drives a browser comes with the extra `dev`; the README's test command, which leaves these tests out, does without."""
 
-
-@dataclass(frozen=True)
-class Ran:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-def run(cwd: Path, *args: str | bytes | Path) -> Ran:
-    """`dedup ARGS` within this process, through the same door as the console script."""
-    written = io.BytesIO(), io.BytesIO()
-    out, err = (io.TextIOWrapper(stream, encoding="utf-8", newline="") for stream in written)
-    argv = ["dedup", *(os.fsdecode(a) for a in args)]
-    with contextlib.chdir(cwd), mock.patch.object(sys, "argv", argv), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            main()
-        except SystemExit as left:
-            code = left.code
-    out.flush()
-    err.flush()
-    assert isinstance(code, int)
-    return Ran(code, written[0].getvalue().decode(), written[1].getvalue().decode())
-
-
-def command(*args: str | bytes | Path) -> list[str | bytes | Path]:
-    """The command line of a `dedup` in a process of its own."""
-    return [sys.executable, "-m", "dedup", *args]
-
-
-def spawn(cwd: Path, *args: str | bytes | Path) -> Ran:
-    """`dedup ARGS` in a process of its own."""
-    done = subprocess.run(command(*args), cwd=cwd, capture_output=True, timeout=120, check=False)
-    return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+process.prepare_for_scanning()
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -120,17 +76,6 @@ def crawl(tmp_path: Path) -> Path:
 def db(tmp_path: Path) -> Path:
     """Where a database may be made, outside the crawl directory."""
     return tmp_path / "dedup.db"
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """The sample crawl, laid out and scanned once; tests only read it. Its configuration and database are in `folder`."""
-
-    folder: Path
-    scan: Ran
-
-    def __call__(self, *args: str | bytes | Path) -> Ran:
-        return run(self.folder, *args)
 
 
 @pytest.fixture(scope="session")

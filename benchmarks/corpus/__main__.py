@@ -13,13 +13,13 @@ from benchmarks.corpus import KINDS, lay_out
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write a corpus and tell its size."""
+    """Write a corpus and print its size."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.corpus", description="Write a crawl directory of invented articles.")
     parser.add_argument("directory", type=Path, metavar="DIR")
     parser.add_argument("--articles", type=int, required=True, metavar="N")
     parser.add_argument("--kind", choices=KINDS, default="mixed")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), help="default: one a core")
+    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), help="default: one for each core")
     options = parser.parse_args(arguments)
     start = time.perf_counter()
 

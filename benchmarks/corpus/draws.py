@@ -1,6 +1,6 @@
-"""Random numbers that are a function of where they are wanted: SplitMix64 (Steele, Lea, Flood 2014) of a counter.
+"""Random numbers as a function of their position: SplitMix64 (Steele, Lea, Flood 2014) of a counter.
 
-The same on every machine and with every version of Python and NumPy.
+They are the same on every machine and with every version of Python and NumPy.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _GOLDEN, _MIX_1, _MIX_2, _ALL = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049
 
 
 def mixed(counters: Words) -> Words:
-    """A draw for each counter."""
+    """Return a random number for each counter."""
     x = counters * np.uint64(_GOLDEN)
     x ^= x >> np.uint64(30)
     x *= np.uint64(_MIX_1)
@@ -27,7 +27,7 @@ def mixed(counters: Words) -> Words:
 
 
 def mix(counter: int) -> int:
-    """The draw for one counter below 2**64."""
+    """Return the random number for one counter below 2**64."""
     x = counter * _GOLDEN & _ALL
     x = (x ^ x >> 30) * _MIX_1 & _ALL
     x = (x ^ x >> 27) * _MIX_2 & _ALL
@@ -35,7 +35,7 @@ def mix(counter: int) -> int:
 
 
 def key_of(*parts: int) -> int:
-    """One 64-bit key of several numbers."""
+    """Return one 64-bit key of several numbers."""
     key = 0
     for part in parts:
         key = mix(key ^ part)
@@ -43,10 +43,10 @@ def key_of(*parts: int) -> int:
 
 
 def keys_of(seed: int, purpose: int, numbers: Iterable[int]) -> list[int]:
-    """`key_of(seed, purpose, number)` for each number."""
+    """Return `key_of(seed, purpose, number)` for each number."""
     counters = np.array(list(numbers), dtype=np.uint64) ^ np.uint64(key_of(seed, purpose))
     return mixed(counters).tolist()  # type: ignore[no-any-return]
 
 
 TEXT, HEAD, TITLE, PLAN, EDIT, PLACE, CRAWL, FIXED, VOCABULARY, STOCK = range(1, 11)
-"""What a key is drawn for: no two purposes share random numbers."""
+"""Purposes of keys. Two purposes never share random numbers."""

@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks.corpus.mixture import DAY, Article, articles, between
 
 SETTLED = 3600
-"""Seconds by which modification times lie back: no file is still being written."""
+"""Seconds by which modification times are in the past, so that every file is settled."""
 
 
 def _escape(text: str) -> str:
@@ -24,7 +24,7 @@ def _escape(text: str) -> str:
 
 
 def render(article: Article) -> str:
-    """The file as the crawler writes it."""
+    """Return the file's text as the crawler writes it."""
     return _rendered(article, hashlib.sha256(article.body.encode()).hexdigest())
 
 
@@ -41,17 +41,18 @@ def _rendered(article: Article, digest: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What `write` wrote; `body_bytes` counts the UTF-8 of the bodies alone."""
+    """Counts of `write`. `body_bytes` is the UTF-8 size of the bodies alone."""
 
     files: int
     folders: int
-    """that were not there before"""
+    """folders that did not exist before"""
     file_bytes: int
     body_bytes: int
 
 
 def write(root: Path, made: Iterable[Article], progress: Callable[[int], None] | None = None) -> Written:
-    """Write a file an article under `root`/YYYY/MM/DD, last modified an hour ago; `progress` hears the count every 1,000 files."""
+    """Write one file for each article under `root`/YYYY/MM/DD, last modified an hour ago. `progress` receives the count every 1,000
+    files."""
     stamp = (time.time_ns() // 10**9 - SETTLED) * 10**9
     files = new = file_bytes = body_bytes = 0
     folders: dict[str, int] = {}
@@ -59,7 +60,7 @@ def write(root: Path, made: Iterable[Article], progress: Callable[[int], None] |
         for article in made:
             folder = article.folder
             if folder not in folders:
-                if len(folders) == 8:  # descriptors kept open; no more than a day and the one after it are written to in turn
+                if len(folders) == 8:  # descriptors kept open; at most two days are written in turn
                     os.close(folders.pop(next(iter(folders))))
                 path = root / folder
                 with contextlib.suppress(FileExistsError):
@@ -94,10 +95,10 @@ def lay_out(
     processes: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Written:
-    """Write the corpus that `articles` tells; several processes write the same files, each whole days of them.
+    """Write a corpus. Several processes write the same files as one; each writes whole days.
 
-    A file system can be slow to make files where many were deleted in the last minutes (ext4 looks for inodes that were not): write
-    to a fresh place, or wait.
+    A file system may create files slowly after many were deleted in the last minutes (ext4 avoids recently freed inodes): write to
+    a new place, or wait.
     """
     if processes == 1 or number <= 4 * DAY:
         return write(root, articles(number, seed, kind), progress)

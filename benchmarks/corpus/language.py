@@ -1,4 +1,4 @@
-"""Invented text: vocabularies, how often a word comes, and the bodies and titles that are made of them."""
+"""Invented text: vocabularies, word frequencies, and the bodies and titles made of them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 
 from benchmarks.corpus.draws import FIXED, STOCK, VOCABULARY, Words, key_of, mix, mixed
 
-# Vocabularies: what a word is and how often it comes.
+# Vocabularies: words and their frequencies.
 
 
 @dataclass(frozen=True, slots=True)
 class Language:
     """Tokens and how they are drawn.
 
-    A draw's bits, from the lowest: 20 choose a word through `frequent` (a table of 2**20 ranks, Zipf-Mandelbrot), 6 choose its form
-    through `forms` (64 → form), giving `tokens[word × forms + form]`; where a sentence ends, 16 choose among `ends`.
+    Bits of a random number, from the lowest: 20 select a word through `frequent` (a table of 2**20 ranks, Zipf-Mandelbrot), 6
+    select its form through `forms` (64 → form), giving `tokens[word × forms + form]`; at the end of a sentence, 16 select among
+    `ends`.
     """
 
     tokens: NDArray[np.object_]
@@ -30,9 +31,9 @@ class Language:
     number_of_forms: int
     ends: NDArray[np.object_]
     pattern: NDArray[np.bool_]
-    """4,096 positions, true where a sentence ends; an article reads it from a place of its own."""
+    """4,096 positions, true at the end of a sentence. An article reads it from a position of its own."""
     characters: float
-    """Average characters of a token with the blank after it."""
+    """Average characters of a token with the space after it."""
     lengths: NDArray[np.int32]
     """Body lengths in characters: 4,096 quantiles of the log-normal distribution, clamped."""
     capitals: bool
@@ -41,7 +42,7 @@ class Language:
 
 
 def _ranks(words: int) -> NDArray[np.int32]:
-    """2**20 ranks below `words`, rank i as often as 1 / (i + 3): Zipf-Mandelbrot, the law of word frequencies."""
+    """2**20 ranks below `words`; rank i is as frequent as 1 / (i + 3): Zipf-Mandelbrot, the law of word frequencies."""
     total = np.cumsum(1.0 / (np.arange(words) + 3.0))
     ranks: NDArray[np.int32] = np.searchsorted(total, (np.arange(1 << 20) + 0.5) * (total[-1] / (1 << 20))).astype(np.int32)
     return ranks
@@ -64,7 +65,7 @@ def _pattern(shortest: int, longest: int) -> NDArray[np.bool_]:
 
 
 def _invented(language: int, number: int, syllables: Callable[[int], list[str]]) -> list[str]:
-    """`number` distinct words (fewer where there are not as many); `syllables` makes the parts of one from a draw."""
+    """`number` distinct words, or fewer if there are not as many. `syllables` makes the parts of a word from a random number."""
     draws = mixed(np.arange(2 * number, dtype=np.uint64) + np.uint64(key_of(VOCABULARY, language) >> 1))
     words: dict[str, None] = {}
     for draw in draws.tolist():
@@ -181,7 +182,7 @@ def _language(
 
 
 def draw(language: Language, draws: Words, ends: NDArray[np.bool_] | None = None) -> list[str]:
-    """A token for each draw; where `ends` is true one that ends a sentence."""
+    """Return a token for each random number; one that ends a sentence where `ends` is true."""
     index = language.frequent[draws & np.uint64((1 << 20) - 1)] * language.number_of_forms
     index += language.forms[draws >> np.uint64(20) & np.uint64(63)]
     tokens = language.tokens[index]
@@ -191,7 +192,7 @@ def draw(language: Language, draws: Words, ends: NDArray[np.bool_] | None = None
 
 
 def make_bodies(language: Language, keys: Sequence[int], characters: int | None = None, *, stock: bool = False) -> list[str]:
-    """A body for each key; of about `characters` characters, or of a length drawn with it; with stock phrases in it or without."""
+    """Return a body for each key, of about `characters` characters or of a length drawn with it, with or without stock phrases."""
     if not keys:
         return []
     aims = language.lengths[[key >> 52 for key in keys]] if characters is None else np.full(len(keys), characters, dtype=np.int32)
@@ -212,24 +213,25 @@ def make_bodies(language: Language, keys: Sequence[int], characters: int | None 
     return [" ".join(tokens[a:b]) for a, b in zip(first.tolist(), last.tolist(), strict=True)]
 
 
-# Stock phrases: what unrelated texts have in common word for word.
+# Stock phrases: passages that unrelated texts have in common.
 
 LIBRARY = 1 << 20
-"""Stock phrases there are. The one of rank r comes about as often as r to the power of -0.6, so that the share of an article's phrases
-that n others have too grows, until most are known, as n to the power of 0.4 / 0.6. The first ten are left out: a few phrases would
-make most of what articles have in common."""
+"""Number of stock phrases. The one of rank r is about as frequent as r to the power of -0.6. The share of an article's phrases that n
+others contain therefore grows as n to the power of 0.4 / 0.6, until most are known. The first ten are left out: a few phrases would
+make up most of what articles have in common."""
 STRETCH, LONGEST = 64, 16
-"""Words of an article among which one stock phrase may stand, and more than any has."""
+"""Words of an article that contain at most one stock phrase; more than a phrase has."""
 OFTEN = 192
-"""Stretches of 256 with a stock phrase: of about 40,000 pairs of unrelated Korean-like articles one shares a key
+"""Stretches of 256 with a stock phrase. Of about 40,000 pairs of unrelated Korean-like articles, one shares a fingerprint
 (`benchmarks.repetition`)."""
 _LIBRARY_KEY, _LENGTH_KEY = (np.uint64(key_of(STOCK, which) >> 1) for which in (1, 2))
 
 
 def _insert(language: Language, draws: Words, ends: NDArray[np.bool_], first: NDArray[np.int64], sizes: NDArray[np.int64]) -> None:
-    """Write stock phrases over the draws of bodies that begin at `first`, at most one in a stretch; every other one ends a sentence.
+    """Write stock phrases over the random numbers of bodies that begin at `first`, at most one in a stretch. Every other one ends a
+    sentence.
 
-    Bits of a stretch's own draw, from the lowest: 8 whether there is a phrase, 16 where, 40 which.
+    Bits of a stretch's own random number, from the lowest: 8 whether there is a phrase, 16 where, 40 which.
     """
     stretches = sizes // STRETCH
     before = np.cumsum(stretches) - stretches
@@ -239,7 +241,7 @@ def _insert(language: Language, draws: Words, ends: NDArray[np.bool_], first: ND
     own, starts = own[chosen], starts[chosen]
     starts += ((own >> np.uint64(8) & np.uint64(0xFFFF)) % np.uint64(STRETCH - LONGEST)).astype(np.int64)
     share = 0.01 + 0.99 * ((own >> np.uint64(24)).astype(np.float64) / 2.0**40)
-    which = (share * share * np.sqrt(share) * LIBRARY).astype(np.uint64)  # no other power: these come out alike everywhere
+    which = (share * share * np.sqrt(share) * LIBRARY).astype(np.uint64)  # no other power: these give the same result on every machine
     length = mixed(which ^ _LENGTH_KEY)
     words = language.phrase + np.minimum(length & np.uint64(7), length >> np.uint64(3) & np.uint64(7)).astype(np.int64)
     step = np.arange(words.sum()) - np.repeat(np.cumsum(words) - words, words)
@@ -256,7 +258,7 @@ LEAD = 90
 
 
 def edit(language: Language, bodies: Sequence[str], levels: Sequence[float], keys: Sequence[int]) -> list[str]:
-    """Each body with its level of its words replaced, one at least where the level is not 0."""
+    """Return each body with its level of its words replaced, at least one if the level is not 0."""
     split = [body.split(" ") if level else [] for body, level in zip(bodies, levels, strict=True)]
     numbers = [max(round(level * len(words)), 1) if level else 0 for words, level in zip(split, levels, strict=True)]
     counters = [(key >> 1) + i for key, number in zip(keys, numbers, strict=True) for i in range(number)]
@@ -272,8 +274,8 @@ def edit(language: Language, bodies: Sequence[str], levels: Sequence[float], key
 
 
 def rewrite(language: Language, bodies: Sequence[str], cuts: Sequence[float], keys: Sequence[int]) -> list[str]:
-    """Each body as another newsroom prints it: another lead, sentences cut (their share; half of them the last ones), and of what is
-    left every third sentence with another ending."""
+    """Return each body as another newsroom prints it: another lead, sentences cut (their share; half of them the last ones), and
+    another ending for every third of the remaining sentences."""
     leads = make_bodies(language, [mix(key) for key in keys], LEAD)
     split = [body.removesuffix(".").split(". ") for body in bodies]
     counters = [(key >> 1) + i for key, sentences in zip(keys, split, strict=True) for i in range(len(sentences))]
@@ -285,7 +287,7 @@ def rewrite(language: Language, bodies: Sequence[str], cuts: Sequence[float], ke
 
 
 def _rewritten(lead: str, sentences: list[str], cut: float, key: int, endings: list[str]) -> str:
-    number = len(sentences) - 1  # the lead is another
+    number = len(sentences) - 1  # the lead differs
     gone = int(cut * number)
     last = len(sentences) - gone // 2
     away = set(_strided(key, last - 1, gone - gone // 2))
@@ -301,9 +303,9 @@ def _rewritten(lead: str, sentences: list[str], cut: float, key: int, endings: l
 
 
 def _strided(key: int, size: int, number: int) -> Iterator[int]:
-    """`number` different places below `size`, which is at least as large."""
+    """`number` different positions below `size`, which is at least as large."""
     step = 1 + (key >> 24) % size if size else 1
-    while math.gcd(step, size) > 1:  # with none in common no place comes twice
+    while math.gcd(step, size) > 1:  # coprime, so no position occurs twice
         step += 1
     return ((key + i * step) % size for i in range(number))
 
@@ -313,7 +315,7 @@ def _strided(key: int, size: int, number: int) -> Iterator[int]:
 
 @functools.lru_cache(maxsize=64)
 def fixed(seed: int, which: int, characters: int) -> tuple[str, str, str]:
-    """A text of about `characters` characters in three parts, between which a date and a number go."""
+    """Return a text of about `characters` characters in three parts, between which a date and a number are inserted."""
     words = make_bodies(korean(), [key_of(seed, FIXED, which)], characters - 20)[0].split(" ")
     one, two = len(words) // 5, len(words) * 3 // 4
     return " ".join(words[:one]), " ".join(words[one:two]), " ".join(words[two:])
@@ -327,7 +329,7 @@ def boilerplate(seed: int, which: int, characters: int, number: int) -> str:
 
 @functools.cache
 def tails(seed: int, which: int, publisher: str) -> tuple[str, ...]:
-    """What a publisher's articles end in: one to three of them, of 35 to 120 letters, most of them short."""
+    """Return the endings of a publisher's articles: one to three of them, of 35 to 120 letters, most of them short."""
     key = key_of(seed, STOCK, 3, which)
     ends: list[str] = []
     for variant in range(1 + key % 3):
@@ -339,7 +341,7 @@ def tails(seed: int, which: int, publisher: str) -> tuple[str, ...]:
 
 
 def make_titles(language: Language, keys: Sequence[int]) -> list[str]:
-    """A title of three to seven words for each key."""
+    """Return a title of three to seven words for each key."""
     sizes = [3 + key % 5 for key in keys]
     counters = [(key >> 1) + i for key, size in zip(keys, sizes, strict=True) for i in range(size)]
     words = iter(draw(language, mixed(np.array(counters, dtype=np.uint64))))

@@ -1,4 +1,4 @@
-"""Which articles there are, and what each is made from."""
+"""The articles of a corpus, and from which article each is made."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ CRAWL_LEVELS = (0.005, 0.01, 0.02)
 WIRE_LEVELS = (0.25, 0.35, 0.5, 0.65)
 """Shares of the sentences that a newsroom cuts."""
 TAILED = 3
-"""Of so many articles one ends in a tail of its publisher."""
+"""One in this many articles ends in a tail of its publisher."""
 BLOCK = 50
 COPIES, CRAWLS, BOILERPLATE = 10, 4, 1
-"""Articles of each kind in a block; what is left is unrelated."""
+"""Articles of each kind in a block; the rest are unrelated."""
 RECENT = 4000 // BLOCK
-"""Blocks back from which most copies take their source."""
+"""Blocks within which most copies have their source."""
 DAY = 30 * BLOCK
 """Articles crawled in a day, which is a folder."""
 
@@ -36,10 +36,10 @@ _SITE = "https://n.news.naver.com/mnews/article"
 
 @dataclass(frozen=True, slots=True)
 class Article:
-    """An article as the crawler saw it, and what it was made from.
+    """An article as the crawler saw it, and its source.
 
-    `source` is the number of the article it is a copy or a later crawl of, `level` the share of the words that differ from it (before
-    a publisher's tail), in a wire copy the share of the sentences that were cut.
+    `source` is the number of the article of which it is a copy or a later crawl. `level` is the share of the words that differ from
+    it (before a publisher's tail); for a wire copy, the share of the sentences that were cut.
     """
 
     number: int
@@ -65,7 +65,7 @@ class Article:
 
     @property
     def folder(self) -> str:
-        """Where its file lies below the crawl directory: YYYY/MM/DD of the crawl."""
+        """Return the folder of its file below the crawl directory: YYYY/MM/DD of the crawl."""
         return self.crawled_at[:10].replace("-", "/")
 
     @property
@@ -79,7 +79,7 @@ class Article:
 _STEMS = ("한별", "새솔", "미리내", "가람", "너울", "달구름", "온새미", "해찬", "이든", "두루", "마루", "빛가온", "여울", "슬기샘", "아라")
 _ENDS = ("일보", "신문", "경제", "저널", "방송", "통신", "데일리", "타임스")
 PUBLISHERS = tuple(_STEMS[i % 15] + _ENDS[i % 8] for i in range(40))
-"""Invented; publisher i has the oid 901 + i."""
+"""Invented names. Publisher i has the oid 901 + i."""
 _CATEGORIES = ("정치", "경제", "사회", "생활", "세계", "과학", "")
 _FAMILIES = ("도", "라", "마", "방", "사", "온", "제", "천", "편", "하")
 
@@ -89,7 +89,7 @@ def _author(key: int) -> str:
 
 
 def _head(key: int, number: int, title: str, *, not_publisher: int = -1) -> dict[str, str]:
-    """What stands above a body that is published on a page of its own."""
+    """The metadata of an article that is published on a page of its own."""
     publisher = key % len(PUBLISHERS)
     if publisher == not_publisher:
         publisher = (publisher + 1) % len(PUBLISHERS)
@@ -115,7 +115,7 @@ def _crawled(number: int) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What an article is to be: its kind and, for copies and crawls, its source and edit level."""
+    """The kind of an article and, for copies and crawls, its source and edit level."""
 
     kind: str
     source: int | None = None
@@ -124,7 +124,7 @@ class _Plan:
 
 def _kinds(seed: int, block: int) -> list[str]:
     kinds = ["copy"] * COPIES + ["crawl"] * CRAWLS + ["boilerplate"] * BOILERPLATE
-    if block == 0:  # nothing before it to copy or to crawl again
+    if block == 0:  # nothing before it to copy or to crawl a second time
         kinds = ["boilerplate"] * BOILERPLATE
     kinds += ["unrelated"] * (BLOCK - len(kinds))
     order = np.argsort(mixed(np.arange(BLOCK, dtype=np.uint64) + np.uint64(key_of(seed, PLACE, block) >> 8)), kind="stable")
@@ -138,7 +138,7 @@ def _unrelated(seed: int, block: int) -> tuple[int, ...]:
 
 
 def _plan(seed: int, block: int, *, wire: bool) -> list[_Plan]:
-    """What the articles of a block are to be; where there is a `wire`, every other copy is made as newsrooms make them."""
+    """The plans of the articles of a block. With `wire`, every other copy is a wire copy."""
     crawls = copies = 0
     plans: list[_Plan] = []
     keys = keys_of(seed, PLAN, range(block * BLOCK, (block + 1) * BLOCK))
@@ -165,7 +165,7 @@ def _plan(seed: int, block: int, *, wire: bool) -> list[_Plan]:
 
 
 def _block(seed: int, block: int, *, stock: bool) -> list[Article]:
-    """The 50 articles of a block of the mixture, with what real news repeats or without."""
+    """The 50 articles of a block of the mixture, with or without the repetition of real news."""
     plans = _plan(seed, block, wire=stock)
     numbers = range(block * BLOCK, (block + 1) * BLOCK)
     origins = [number if plan.source is None else plan.source for number, plan in zip(numbers, plans, strict=True)]
@@ -204,7 +204,7 @@ def _block(seed: int, block: int, *, stock: bool) -> list[Article]:
 
 
 def _changed(language: Language, texts: list[str], plans: list[_Plan], keys: list[int]) -> list[str]:
-    """Each text as the plan for it wants it."""
+    """Each text changed according to its plan."""
     made = edit(language, texts, [0.0 if plan.kind == "wire" else plan.level for plan in plans], keys)
     wire = [i for i, plan in enumerate(plans) if plan.kind == "wire"]
     written = rewrite(language, [made[i] for i in wire], [plans[i].level for i in wire], [keys[i] for i in wire])
@@ -214,7 +214,7 @@ def _changed(language: Language, texts: list[str], plans: list[_Plan], keys: lis
 
 
 def _tail(seed: int, key: int, publisher: int) -> str:
-    """What the page of a publisher that has such a key ends in; mostly nothing."""
+    """The tail of the page with this key at a publisher; mostly empty."""
     own = mix(key ^ key_of(STOCK))
     if own % TAILED:
         return ""
@@ -222,8 +222,8 @@ def _tail(seed: int, key: int, publisher: int) -> str:
     return f"\n{variants[(own >> 32) % len(variants)]}"
 
 
-def _alike(seed: int, block: int, kind: str) -> list[Article]:
-    """The 50 articles of a block of one of the other kinds."""
+def _uniform_block(seed: int, block: int, kind: str) -> list[Article]:
+    """The 50 articles of a block of a kind with a single sort of article."""
     numbers = range(block * BLOCK, (block + 1) * BLOCK)
     if kind == "unrelated":
         bodies = make_bodies(korean(), keys_of(seed, TEXT, numbers))
@@ -240,19 +240,19 @@ def _alike(seed: int, block: int, kind: str) -> list[Article]:
 
 
 def articles(number: int, seed: int = 1, kind: str = "mixed") -> Iterator[Article]:
-    """The first `number` articles of a corpus; a longer corpus of the same seed begins with them."""
+    """Yield the first `number` articles of a corpus. A longer corpus of the same seed begins with them."""
     if kind not in KINDS:
-        raise ValueError(f"no kind of corpus: {kind}; there are {', '.join(KINDS)}")
+        raise ValueError(f"unknown kind of corpus: {kind}; use one of {', '.join(KINDS)}")
     yield from between(0, number, seed, kind)
 
 
 def between(first: int, last: int, seed: int, kind: str) -> Iterator[Article]:
-    """Articles from `first`, which begins a block, up to but without `last`."""
+    """Yield the articles from `first`, which begins a block, up to but without `last`."""
     for block in range(first // BLOCK, -(-last // BLOCK)):
-        made = _block(seed, block, stock=kind == "phrases") if kind in {"mixed", "phrases"} else _alike(seed, block, kind)
+        made = _block(seed, block, stock=kind == "phrases") if kind in {"mixed", "phrases"} else _uniform_block(seed, block, kind)
         yield from made[: last - block * BLOCK]
 
 
 def bodies(number: int, seed: int = 1, kind: str = "mixed") -> list[str]:
-    """The bodies of `articles`, in their order, for measurements in memory."""
+    """Return the bodies of `articles`, in order, for measurements in memory."""
     return [article.body for article in articles(number, seed, kind)]

@@ -1,12 +1,12 @@
 """Other packages that find near duplicates, measured on the same texts as this one.
 
-Each runs in a process and a virtual environment of its own, which is made when it is first needed. What a package is asked to do is
-the same for all: from the distinct overlapping 5-character runs of a normalised text to a signature of 128 permutations (way `same`,
-measure a), and from there to the earlier texts that share one of 25 bands of 5 rows, text after text (measure b). Where a package
-cannot do exactly that, its module does the nearest and says so in the note. Way `own` is the package as its documentation uses it, on
-the raw text, by its own defaults but for the threshold, 0.7.
+Each runs in a process and a virtual environment of its own, which is created when it is first needed. The task is the same for all:
+from the distinct overlapping 5-character runs of a normalised text to a signature of 128 permutations (way `same`, measurement a), and
+from there to the earlier texts that share one of 25 bands of 5 rows, text by text (measurement b). If a package cannot do exactly that,
+its module does the nearest to it, and its note says so. Way `own` is the package as its documentation uses it, on the raw text, with
+its defaults except for the threshold, 0.7.
 
-The modules here are imported by the peers' interpreters too and need the standard library alone, but for the package they measure.
+The peers' interpreters import these modules too. They need only the standard library and the package that they measure.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from benchmarks.peers.environment import UnavailableError, last_line, prepare
 from benchmarks.peers.harness import Measured
 
 ROOT = Path(__file__).resolve().parents[2]
-"""The clone, from which the peers' modules are run."""
+"""The clone from which the peers' modules are run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A package to measure: what is installed, the module that uses it, and the ways in which it does."""
+    """A package to measure: its requirements, the module that uses it, and its ways."""
 
     name: str
     requirements: tuple[str, ...]
@@ -43,19 +43,19 @@ PEERS = {
         Peer("rensa", ("rensa", "numpy"), "rensa", ("same", "prehashed", "rho", "own")),
         Peer("gaoya", ("gaoya",), "gaoya", ("same", "own")),
         Peer("text-dedup", ("text-dedup",), "text_dedup", ("same", "own")),
-        # datatrove leaves what its MinHash step imports to extras that bring much more; its xxhash calls need a version before 4.
+        # datatrove's MinHash step imports packages of extras that install much more; its xxhash calls need a version before 4.
         Peer("datatrove", ("datatrove", "xxhash<4", "regex", "tokenizers", "spacy"), "datatrove", ("same", "own")),
     )
 }
 OURS = Peer("dedup", (), "ours", ("same", "own", "plain"))
 """This package, run by the interpreter that runs the benchmark."""
 BASELINE = "datasketch"
-"""What ratios are told against: datasketch with xxhash, its fastest permutation scheme."""
+"""The baseline of ratios: datasketch with xxhash, its fastest permutation scheme."""
 
 
 @dataclass(frozen=True, slots=True)
 class PeerResult:
-    """What was measured of a package; `error` is the last line of the reason why a way is missing, or all are."""
+    """Measurements of a package. `error` is the last line of the reason why one or all ways are missing."""
 
     name: str
     versions: dict[str, str]
@@ -63,12 +63,12 @@ class PeerResult:
     error: str | None = None
 
     def way(self, name: str) -> Measured | None:
-        """The measurements of one way, None where it did not run."""
+        """Return the measurements of one way, None if it did not run."""
         return next((one for one in self.measured if one.way == name), None)
 
 
 def write_texts(path: Path, raw: Sequence[str], normalised: Sequence[str]) -> None:
-    """Write the texts that peers are measured on: JSON lines of {"raw", "text"}."""
+    """Write the texts of the measurement: JSON lines of {"raw", "text"}."""
     with path.open("w", encoding="utf-8") as file:
         for one, other in zip(raw, normalised, strict=True):
             file.write(json.dumps({"raw": one, "text": other}, ensure_ascii=False) + "\n")
@@ -84,10 +84,10 @@ def measure(
     threads: int = 1,
     timeout_seconds: float = 7200,
 ) -> PeerResult:
-    """Measure a package on `write_texts`'s file, in an environment kept below `environments`.
+    """Measure a package on the file of `write_texts`, in an environment below `environments`.
 
-    `truth_file` holds the true pairs as `oracle.write` writes them. `threads` bounds the threads of native code. Nothing is raised for
-    a package that cannot be installed or fails.
+    `truth_file`: the true pairs as written by `oracle.write`. `threads`: limit for the threads of native code. A package that
+    fails, or cannot be installed, raises nothing; see `PeerResult.error`.
     """
     peer = OURS if name == OURS.name else PEERS[name]
     try:
@@ -117,13 +117,13 @@ def _run(python: Path, peer: Peer, way: str, texts: Path, truth: Path | None, th
             command, cwd=ROOT, env=_surroundings(threads), capture_output=True, text=True, timeout=timeout_seconds, check=False
         )
     except subprocess.TimeoutExpired:
-        raise UnavailableError(f"not done after {timeout_seconds:,.0f} s") from None
+        raise UnavailableError(f"not finished after {timeout_seconds:,.0f} s") from None
     if done.returncode:
         raise UnavailableError(last_line(done.stderr) or f"exit code {done.returncode}")
     try:
         return Measured.from_json(done.stdout.strip().rpartition("\n")[2])
     except (ValueError, TypeError) as e:
-        raise UnavailableError(f"no measurements in what it printed: {e}") from None
+        raise UnavailableError(f"its output has no measurements: {e}") from None
 
 
 def _surroundings(threads: int) -> dict[str, str]:
@@ -134,7 +134,7 @@ def _surroundings(threads: int) -> dict[str, str]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """`python -m benchmarks.peers TEXTS ENVIRONMENTS [NAME…]`: measure and print JSON, for trying a package alone."""
+    """`python -m benchmarks.peers TEXTS ENVIRONMENTS [NAME…]`: measure and print JSON, to try a single package."""
     texts, environments, *names = arguments
     for name in names or PEERS:
         result = measure(name, Path(texts), Path(environments))

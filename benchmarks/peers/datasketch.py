@@ -1,6 +1,6 @@
 """datasketch, the baseline: MinHash with its fastest permutation scheme over xxHash, MinHashLSH in memory.
 
-`MinHash.generator` is how its documentation makes many sketches: it draws the permutations once.
+`MinHash.generator` is what its documentation recommends for many sketches: it draws the permutations once.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def own() -> Way:
         sign=lambda texts: [sketch.digest() for sketch in _words(texts)],
         work=lambda texts: _worked(_words(texts), _datasketch.MinHashLSH(threshold=THRESHOLD)),
         pairs=found_earlier,
-        note="MinHash and MinHashLSH by default (SHA-1, 128 permutations) on the words between blanks",
+        note="MinHash and MinHashLSH with defaults (SHA-1, 128 permutations) on words separated by spaces",
         raw=True,
     )
 

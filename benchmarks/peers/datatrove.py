@@ -1,7 +1,7 @@
 """datatrove: the signature step and the bucket step of its MinHash pipeline, run in this process.
 
-The pipeline is made for batches: signatures go to sorted files, a bucket each, and equal neighbours are the duplicates. It makes its
-shingles of words; a tokenizer that makes words of characters gives the 5-character runs.
+The pipeline is made for batches: signatures are written to sorted files, one for each bucket, and equal neighbours are duplicates. Its
+shingles consist of words; a tokenizer that treats characters as words gives the 5-character runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Chains = list[list[Pair]]
 
 
 class _Characters(_WordTokenizer):  # type: ignore[misc]
-    """Every character a word: the base class is datatrove's, untyped."""
+    """Treats every character as a word. The base class is datatrove's, untyped."""
 
     def word_tokenize(self, text: str) -> list[str]:
         return list(text)
@@ -55,7 +55,7 @@ def _way(config: Any, language: Any, note: str, *, raw: bool) -> Way:
 
 
 def _pairs(chains: Chains) -> Iterator[Pair]:
-    """A bucket's file links equal neighbours in order; all texts of a chain share the band."""
+    """Pairs of all texts in a chain. A bucket's file links equal neighbours in order; all texts of a chain share the band."""
     for links in chains:
         chain: list[int] = []
         for a, b in links:
@@ -76,7 +76,7 @@ def same() -> Way:
 
 def own() -> Way:
     config = _steps.MinhashConfig()
-    note = "its pipeline by default: 14 buckets of 8, runs of 5 words as spaCy's English tokenizer tells them"
+    note = "its pipeline by default: 14 buckets of 8, runs of 5 words of spaCy's English tokenizer"
     return _way(config, _steps.Languages.english, note, raw=True)
 
 

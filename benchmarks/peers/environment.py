@@ -1,4 +1,4 @@
-"""Virtual environments for packages that are measured: made once, kept, made anew when something else is to be in them."""
+"""Virtual environments for measured packages. An environment is created once, kept, and recreated when its requirements change."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _READY = "ready.json"
-"""Written last: an environment without it was given up half-way."""
+"""Written last. An environment without it is incomplete."""
 
 
 class UnavailableError(Exception):
-    """A package that could not be installed or run; the message is the last line of the reason."""
+    """A package could not be installed or run. The message is the last line of the reason."""
 
 
 def prepare(folder: Path, requirements: Sequence[str], timeout_seconds: float = 3600) -> Path:
-    """The interpreter of an environment in `folder` with `requirements` installed by pip."""
+    """Return the interpreter of an environment in `folder` in which pip installed `requirements`."""
     python = folder.resolve() / "bin" / "python"
     wanted = {"python": sys.version, "requirements": list(requirements)}
     ready = folder / _READY
@@ -43,6 +43,6 @@ def _call(command: list[str], timeout_seconds: float) -> None:
 
 
 def last_line(text: str) -> str:
-    """The last line of a program's complaint that is not blank, without addresses, cut at 200 characters."""
+    """Return the last line of an error output that is not blank, without addresses, cut to 200 characters."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return re.sub(r"https?://\S+", "…", lines[-1])[:200] if lines else ""

@@ -1,6 +1,6 @@
-"""gaoya: MinHash and its index in Rust, shingles made in Rust by the analyser for characters.
+"""gaoya: MinHash and its index in Rust, with shingles made in Rust by the analyser for characters.
 
-Its index takes texts, not signatures: looking a text up and adding it makes the signature twice. A lookup gives the texts whose
+Its index takes texts, not signatures: looking a text up and adding it computes the signature twice. A lookup returns the texts whose
 estimated similarity is at least the threshold, not all that share a band.
 """
 
@@ -39,7 +39,7 @@ def same() -> Way:
         sign=lambda texts: [index.tokenize_and_minhash(text) for index in [_index().minhash_index] for text in texts],
         work=lambda texts: _worked(_index(), texts),
         pairs=found_earlier,
-        note="analyzer 'char' (5, 5), 125 permutations; signs twice, to look up and to add; tells what it estimates at 0.7 or more",
+        note="analyzer 'char' (5, 5), 125 permutations; signs twice, for lookup and insertion; finds texts estimated at 0.7 or more",
     )
 
 
@@ -51,7 +51,7 @@ def own() -> Way:
         sign=lambda texts: [made.tokenize_and_minhash(text) for made in [index().minhash_index] for text in texts],
         work=lambda texts: _worked(index(), texts),
         pairs=found_earlier,
-        note="MinHashStringIndex by default: words between blanks, 20 bands of 5 rows",
+        note="MinHashStringIndex with defaults: words separated by spaces, 20 bands of 5 rows",
         raw=True,
     )
 

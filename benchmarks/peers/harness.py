@@ -1,6 +1,6 @@
-"""How a way of finding near duplicates is measured, whoever's it is: in this process, on texts in memory.
+"""Measurement of one way of finding near duplicates, of any package: in this process, on texts in memory.
 
-This module is imported by the peers' interpreters and by ours; it needs the standard library alone.
+This module is imported by the peers' interpreters and by ours. It needs only the standard library.
 """
 
 from __future__ import annotations
@@ -24,29 +24,31 @@ BANDS, ROWS = 25, 5
 THRESHOLD = 0.7
 SEED = 1
 SIGNED = 10_000
-"""Most texts that signatures alone are timed on."""
+"""Texts on which signatures alone are timed, at most."""
 REPEATS, LONG = 3, 60.0
-"""Times that signatures alone are timed, the best one counting; no further time once they have taken so many seconds."""
+"""Repetitions of timing signatures alone, of which the best counts; and seconds after which there is no further repetition."""
 WARM = 50
-"""Texts gone through before anything is timed."""
+"""Texts processed before the first timing."""
 
 Pair = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A way of using a package. Texts are told by their places in the list that `sign` and `work` are given."""
+    """A way of using a package. Texts are identified by their positions in the list that `sign` and `work` receive."""
 
     sign: Callable[[Sequence[str]], object]
-    """Makes the signature of every text, the shingles included."""
+    """Computes the signature of every text, shingles included."""
     work: Callable[[Sequence[str]], Any]
-    """Makes the signature of every text, finds earlier texts like it and adds it, from nothing; what it returns goes to `pairs`."""
+    """Computes the signature of every text, looks up earlier similar texts and adds it, from an empty index. Its result is passed to
+    `pairs`."""
     note: str
-    """What a reader of the figures has to know."""
+    """What a reader of the figures needs to know."""
     pairs: Callable[[Any], Iterable[Pair]] | None = None
-    """The pairs that `work` found, whichever text of a pair comes first; not timed. None where it cannot tell pairs: then"""
+    """Returns the pairs that `work` found, in either order of texts; not timed. None if the way cannot list pairs: then `flags` is
+    used."""
     flags: Callable[[Any], Iterable[object]] | None = None
-    """tells for each text whether `work` found an earlier one like it."""
+    """Returns for each text whether `work` found an earlier similar one."""
     raw: bool = False
     """Whether it takes raw texts and normalises itself."""
 
@@ -61,25 +63,25 @@ class Measured:
     texts: int
     """on which `work` was timed"""
     normalise_us: float | None
-    """NFC, case folding and leaving out what is no letter, mark or number; None where raw texts are taken, and it is part of the rest"""
+    """NFC, case folding and removal of all but letters, marks and numbers; None if raw texts are taken: then it is part of the rest"""
     sign_us: float
     """(a) shingles and signature, best of 3, on the first 10,000 texts or fewer"""
     work_us: float
     """(b) shingles, signature, lookup and insertion"""
     pairs: int | None
-    """candidate pairs found; None where a way cannot tell which they are"""
+    """candidate pairs found; None if a way cannot list them"""
     true_pairs: int | None
-    """pairs that are alike enough, by the oracle; None where no truth was given"""
+    """pairs that are similar enough, by the oracle; None without the truth"""
     true_found: int | None
     """those of them among the candidates"""
     repeats: int | None
-    """texts that are alike enough to an earlier one, by the oracle"""
+    """texts that are similar enough to an earlier one, by the oracle"""
     repeats_found: int | None
-    """those of them for which an earlier one, whichever, was found"""
+    """those of them for which any earlier one was found"""
     rss_before_kib: int
-    """most memory held after reading the texts and warming up"""
+    """peak memory after reading the texts and warming up"""
     rss_kib: int
-    """most memory held up to the end of `work`, which is run before the rest"""
+    """peak memory up to the end of `work`, which runs before the rest"""
 
     @property
     def recall(self) -> float | None:
@@ -98,7 +100,7 @@ class Measured:
 
     @classmethod
     def from_json(cls, line: str) -> Measured:
-        """Read back what `run` printed."""
+        """Parse the output of `run`."""
         return cls(**json.loads(line))
 
 
@@ -113,17 +115,17 @@ _KEPT = _Kept()
 
 
 def normalise(text: str) -> str:
-    """NFC, case-folded, letters, marks and numbers only: what a user of any of the packages would write."""
+    """Return a text in NFC, case-folded, reduced to letters, marks and numbers, as a user of any of the packages would write it."""
     return unicodedata.normalize("NFC", text).casefold().translate(_KEPT)
 
 
 def shingles(text: str) -> list[str]:
-    """The overlapping 5-character runs. Those few that come again change no signature and cost less than a set that leaves them out."""
+    """Return the overlapping 5-character runs. The few repeated ones change no signature and cost less than a set without them."""
     return [text[i : i + SHINGLE] for i in range(len(text) - SHINGLE + 1)] or [text]
 
 
 def found_earlier(found: Sequence[Iterable[int]]) -> Iterator[Pair]:
-    """Pairs from the earlier texts that were found for each text; a text does not count as found for itself."""
+    """Return pairs from the earlier texts that were found for each text. A text does not count as found for itself."""
     return ((other, place) for place, others in enumerate(found) for other in others if other != place)
 
 
@@ -136,7 +138,7 @@ def measured(
     distributions: Iterable[str] = (),
     truth: Iterable[Pair] | None = None,
 ) -> Measured:
-    """Measure a way on the same texts, raw and normalised, and hold what it found against the true pairs."""
+    """Measure a way on the same texts, raw and normalised, and compare what it found with the true pairs."""
     texts = raw if way.raw else normalised
     way.sign(texts[:WARM])
     way.work(texts[:WARM])
@@ -170,7 +172,7 @@ def measured(
 
 
 def versions(distributions: Iterable[str]) -> dict[str, str]:
-    """The installed versions, and Python's."""
+    """Return the installed versions, and Python's."""
     return {name: metadata.version(name) for name in distributions} | {"python": platform.python_version()}
 
 
@@ -189,13 +191,13 @@ def _best(work: Callable[[], object]) -> float:
 
 
 def _peak() -> int:
-    """Most memory this program held. The figure of `getrusage` would be that of the process it was started from, where that held more."""
+    """Peak memory of this program. `getrusage` would report that of the parent process if it is higher."""
     with Path("/proc/self/status").open(encoding="ascii", errors="replace") as file:
         return next((int(line.split()[1]) for line in file if line.startswith("VmHWM:")), 0)
 
 
 def load(module: str) -> Any:
-    """A module of the package that is measured: absent where types are checked, so that it has none."""
+    """Import a module of the measured package. Type checkers do not see it, so it is untyped."""
     return importlib.import_module(module)
 
 

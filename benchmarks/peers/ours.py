@@ -1,4 +1,4 @@
-"""This package, measured as the others are: `minhash.sign` and the candidate index in its file, in batches as a scan makes them."""
+"""This package, measured like the others: `minhash.sign_texts` and the candidate index in its file, in batches as in a scan."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dedup.similarity.minhash import SignedText
 
 
 def _signed(texts: Sequence[str]) -> Iterator[list[SignedText]]:
-    jit.count_work(jit.MIN_WORK)  # a scan of so many texts is past the first thousand
+    jit.count_work(jit.MIN_WORK)  # a scan of this many texts is past the first thousand
     for start in range(0, len(texts), BATCH_FILES):
         yield minhash.sign_texts(texts[start : start + BATCH_FILES], NUM_PERM, 0)
 
@@ -42,7 +42,7 @@ def same() -> Way:
         sign=lambda texts: list(_signed(texts)),
         work=_worked,
         pairs=_pairs,
-        note="normalises again what is normalised already, which the next column therefore counts twice",
+        note="normalises the normalised texts a second time, so the next column counts that twice",
     )
 
 
@@ -51,7 +51,7 @@ def own() -> Way:
 
 
 def plain() -> Way:
-    sys.modules["numba"] = None  # type: ignore[assignment]  # as where it is not installed
+    sys.modules["numba"] = None  # type: ignore[assignment]  # as if it were not installed
     return Way(sign=lambda texts: list(_signed(texts)), work=_worked, pairs=_pairs, note="without numba, on the raw text", raw=True)
 
 

@@ -1,7 +1,7 @@
 """rensa: R-MinHash in Rust, its LSH, its inline deduplicator and its rho pipeline.
 
-Its LSH takes a number of permutations that its number of bands divides: 25 bands of 5 rows need 125. Its cost is mostly that of making
-Python's shingles; `prehashed` shows it without them, on hashes that NumPy makes of all runs at once.
+Its LSH needs a number of permutations that is a multiple of its number of bands: 25 bands of 5 rows need 125. Most of its cost is
+making Python's shingles; `prehashed` shows it without them, on hashes that NumPy computes of all runs at once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from benchmarks.peers.harness import BANDS, NUM_PERM, ROWS, SEED, SHINGLE, THRES
 
 _rensa = load("rensa")
 _BLOCK = 100
-"""Texts sketched in a call: lists of lists of shingles are short-lived, so that Python's collector has little to look at."""
+"""Texts sketched in a call. Lists of lists of shingles are short-lived, so Python's collector has little to examine."""
 
 
 def sketches(texts: Sequence[str], num_perm: int) -> Iterator[Any]:
@@ -38,12 +38,12 @@ def same() -> Way:
         ],
         work=lambda texts: _worked(sketches(texts, BANDS * ROWS)),
         pairs=found_earlier,
-        note="R-MinHash; 125 permutations where 25 bands are cut from them, which must divide their number",
+        note="R-MinHash; 125 permutations, because 25 bands must divide their number",
     )
 
 
 def _hashes(texts: Sequence[str]) -> tuple[Any, list[int]]:
-    """A 64-bit hash of every 5-character run of all texts, and where each text's begin."""
+    """A 64-bit hash of every 5-character run of all texts, and where the runs of each text begin."""
     np = load("numpy")
     codes = np.frombuffer("".join(texts).encode("utf-32-le"), dtype="<u4").astype(np.uint64)
     lengths = np.array([len(text) for text in texts], dtype=np.int64)
@@ -75,7 +75,7 @@ def prehashed() -> Way:
         sign=lambda texts: list(_matrices(texts, NUM_PERM)),
         work=lambda texts: _flagged(_matrices(texts, BANDS * ROWS)),
         flags=list,
-        note="R-MinHash of hashes made by NumPy, 100 texts a call; its batch calls tell which texts have a candidate, not which one",
+        note="R-MinHash of hashes made by NumPy, 100 texts a call; its batch calls report which texts have a candidate, not which one",
     )
 
 
@@ -87,7 +87,7 @@ def rho() -> Way:
         sign=matrix,
         work=lambda texts: _rensa.RMinHashLSH(THRESHOLD, BANDS * ROWS, BANDS).query_duplicate_flags_matrix_one_shot(matrix(texts)),
         flags=list,
-        note="its rho pipeline, all texts in one call: samples shingles by place; tells which texts have a candidate, not which one",
+        note="its rho pipeline, all texts in one call: samples shingles by position; reports which texts have a candidate, not which one",
     )
 
 
@@ -100,7 +100,7 @@ def own() -> Way:
         sign=lambda texts: _rensa.RMinHash.from_token_sets((text.split() for text in texts), NUM_PERM, SEED),
         work=kept,
         flags=lambda kept: [not one for one in kept],
-        note="RMinHashDeduplicator on the words between blanks; keeps or drops a text, does not tell what it is like",
+        note="RMinHashDeduplicator on words separated by spaces; keeps or drops a text, without reporting the similar one",
         raw=True,
     )
 

@@ -1,7 +1,8 @@
 """text-dedup: the embedding function and the tables of its `minhash` script, called as the script calls them.
 
-The script works on a whole data set: all signatures go into the tables first, then every bucket is linked to its first member. The
-function makes its own shingles, runs of words; it is given the 5-character runs as words, which costs it a split and a join.
+The script processes a whole data set: all signatures are entered into the tables first, then every bucket is linked to its first
+member. The function makes its own shingles, runs of words; it receives the 5-character runs as words, at the cost of a split and a
+join.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ Tables = list[dict[bytes, set[int]]]
 
 
 def _options(*, num_perm: int, bands: int, rows: int, ngram: int, min_length: int, bits: int, hashed: Any) -> dict[str, Any]:
-    """The arguments of `embed_func` as the script works them out; 64 bits are its default, 32 its faster choice."""
+    """The arguments of `embed_func` as the script computes them. 64 bits are its default, 32 its faster choice."""
     np = load("numpy")
     dtype, prime = {64: (np.uint64, np.uint64((1 << 61) - 1)), 32: (np.uint32, np.uint32((1 << 32) - 5))}[bits]
     drawn = np.random.RandomState(_script.SEED)
@@ -86,7 +87,7 @@ def own() -> Way:
     sha1 = load("text_dedup.utils.hashfunc").sha1_hash
     bands, rows = _script.optimal_param(THRESHOLD, 250, false_positive_weight=0.5, false_negative_weight=0.5)
     options = _options(num_perm=250, bands=bands, rows=rows, ngram=5, min_length=5, bits=64, hashed=lambda word: sha1(word, d=32))
-    note = f"the script by default: 250 permutations, {bands} bands of {rows} rows, runs of 5 words, SHA-1, 64 bits"
+    note = f"the script with defaults: 250 permutations, {bands} bands of {rows} rows, runs of 5 words, SHA-1, 64 bits"
     return _way(options, bands, lambda texts: texts, note, raw=True)
 
 

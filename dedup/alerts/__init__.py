@@ -1,5 +1,8 @@
-"""Alerts on their way: what messages say (`strings`, `content`, `render`, `messages`), where they go (`channels`, `atom`, `secrets`), and
-when (`delivery`)."""
+"""Alerts from the outbox to their channels.
+
+`strings`, `content`, `render` and `messages` compose a message. `channels`, `webhook`, `atom` and `secrets` send it. `delivery` decides
+when.
+"""
 
 from __future__ import annotations
 

@@ -1,97 +1,74 @@
-"""A feed (RFC 4287) of the latest alerts, as a file that is replaced as a whole."""
+"""Atom feeds (RFC 4287). The feed of a channel is a file that each delivery writes whole; the dashboard serves a feed of changes."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from xml.etree import ElementTree as Tree  # what is read was written here; nothing else is understood
+from xml.etree import ElementTree as Tree  # builds XML only, parses none
 
 from dedup.alerts.messages import FeedEntry
-from dedup.files.atomic import open_folder, replace_atomically
+from dedup.files.atomic import replace_atomically
 from dedup.text import times
 from dedup.text.sanitise import is_linkable_url
 
 ATOM_NAMESPACE = "http://www.w3.org/2005/Atom"
 ID_PREFIX = "tag:dedup.invalid,2026:"
-"""What ids begin with (RFC 4151)."""
-MAX_BYTES = 1 << 26
-"""A larger file is none that was written here."""
+"""Prefix of the id of every feed and entry (RFC 4151)."""
 
 _NAMESPACE_PREFIX = f"{{{ATOM_NAMESPACE}}}"
 _OWN_FEED_START = re.compile(
     rb"""<\?xml [^>]*\?>\s*<feed xmlns="%b">\s*<id>%b""" % (re.escape(ATOM_NAMESPACE).encode(), re.escape(ID_PREFIX).encode())
 )
-"""How a feed begins that was written here."""
+"""Matches the start of a feed that this module wrote."""
 
 
-def add_entries(path: Path, entries: Sequence[FeedEntry], limit: int) -> None:
-    """Put entries into the feed at `path`, made where there is none; of all it keeps the newest `limit`. One whose id is known takes the
-    place of that.
+def write_feed(path: Path, entries: Sequence[FeedEntry], timeout_seconds: float) -> None:
+    """Write a feed of `entries`, newest first, to `path` in place of the feed that is there.
 
-    The feed is replaced as a whole, with mode 0644: it may be served. A file that is something else is left as it is, and no link on the
-    way to `path` is followed. Raises OSError.
+    The file is replaced atomically. Its mode is 0644, so that a web server may serve it. No link in `path` is followed. After
+    `timeout_seconds` nothing is replaced: a write that hung does not undo a later one. Raises OSError, also for an existing file that is
+    not a feed of dedup.
     """
     absolute_path = os.path.abspath(path)
-    name = path.name if path.name.isascii() else "alerts.atom"
-    ids = {ID_PREFIX + entry.id for entry in entries}
-    folder = open_folder(os.path.dirname(absolute_path))
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)  # `dedup alerts test` may write too
-        existing: list[Tree.Element] = []
+    deadline = time.monotonic() + timeout_seconds
 
-        def known(there: int | None) -> None:
-            existing[:] = (
-                [] if there is None else [e for e in _read_entries(there, absolute_path) if e.findtext(f"{_NAMESPACE_PREFIX}id") not in ids]
-            )
+    def check(existing_fd: int | None) -> None:
+        if time.monotonic() > deadline:
+            raise TimeoutError(errno.ETIMEDOUT, "timed out", absolute_path)
+        if existing_fd is not None and not _is_own_feed(existing_fd):
+            problem = "not replaced: the existing file is not a feed of dedup; move it away or choose another path"
+            raise OSError(errno.EEXIST, problem, absolute_path)
 
-        with replace_atomically(absolute_path, known, mode=0o644) as file:
-            elements = sorted(
-                [_entry_element(e) for e in entries] + existing, key=lambda e: e.findtext(f"{_NAMESPACE_PREFIX}updated") or "", reverse=True
-            )[:limit]
-            file.write(_feed_to_xml("feed", "dedup", name, elements))
-    finally:
-        os.close(folder)
+    address = path.name if path.name.isascii() else "alerts.atom"
+    with replace_atomically(absolute_path, check, mode=0o644) as file:
+        file.write(render_feed(entries, "feed", "dedup", address))
 
 
-def _read_entries(descriptor: int, path: str) -> list[Tree.Element]:
-    """The entries of a feed that was written here; none of a file that is empty, damaged or too large. Raises OSError for a file that
-    is something else."""
-    size = os.fstat(descriptor).st_size
-    if size and not _OWN_FEED_START.match(os.pread(descriptor, 1024, 0)):
-        problem = "it is not replaced: what is there is no feed of dedup; move it away or choose another path"
-        raise OSError(errno.EEXIST, problem, path)
-    content = os.pread(descriptor, size, 0) if size <= MAX_BYTES else b""
-    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
-        return []
-    try:
-        return Tree.fromstring(content).findall(f"{_NAMESPACE_PREFIX}entry")  # noqa: S314  without a document type there are no entities
-    except (Tree.ParseError, ValueError, LookupError):
-        return []
+def _is_own_feed(descriptor: int) -> bool:
+    """Return whether a file is empty or starts as a feed of dedup does. Damage further on does not matter: the file is replaced."""
+    return os.fstat(descriptor).st_size == 0 or _OWN_FEED_START.match(os.pread(descriptor, 1024, 0)) is not None
 
 
-def render_feed(entries: Sequence[FeedEntry], name: str, address: str) -> bytes:
-    """A feed of entries, the newest first, that is found at an `address`; by its `name` readers know it from others of ours."""
-    return _feed_to_xml(name, f"dedup: {name}", address, [_entry_element(entry) for entry in entries])
+def render_feed(entries: Sequence[FeedEntry], name: str, title: str, address: str) -> bytes:
+    """Return a feed as XML in UTF-8. The entries keep their order.
 
-
-def _feed_to_xml(name: str, title: str, address: str, entries: Sequence[Tree.Element]) -> bytes:
+    `name` makes the id of the feed, `address` is its own URL, absolute or relative. The feed is as recent as its newest entry, or as now
+    if it is empty.
+    """
     Tree.register_namespace("", ATOM_NAMESPACE)
     feed = Tree.Element(f"{_NAMESPACE_PREFIX}feed")
     _add_child(feed, "id", ID_PREFIX + name)
     _add_child(feed, "title", title)
-    _add_child(
-        feed,
-        "updated",
-        (entries[0].findtext(f"{_NAMESPACE_PREFIX}updated") if entries else None) or _format_time(datetime.now(UTC).isoformat()),
-    )
+    updated_times = [_format_time(entry.at) for entry in entries] or [_format_time(datetime.now(UTC).isoformat())]
+    _add_child(feed, "updated", max(updated_times))
     Tree.SubElement(feed, f"{_NAMESPACE_PREFIX}link", rel="self", type="application/atom+xml", href=address)
     _add_child(Tree.SubElement(feed, f"{_NAMESPACE_PREFIX}author"), "name", "dedup")
-    feed.extend(entries)
+    feed.extend(map(_entry_element, entries))
     Tree.indent(feed)
     xml: bytes = Tree.tostring(feed, encoding="utf-8", xml_declaration=True)
     return xml + b"\n"
@@ -113,5 +90,5 @@ def _add_child(parent: Tree.Element, name: str, text: str, **attributes: str) ->
 
 
 def _format_time(iso: str) -> str:
-    """As RFC 3339 has it, in UTC."""
+    """Return a time as RFC 3339 in UTC, in whole seconds."""
     return times.format_time(times.to_local(iso, UTC), with_seconds=True).replace(" ", "T") + "Z"

@@ -1,5 +1,7 @@
-"""Channels: a plain table, kind → what sends a message there. A sender returns once the channel has accepted the message, and raises
-ChannelError where it has not."""
+"""Senders of messages, one for each kind of channel.
+
+A sender returns once the channel has accepted the message, and raises an error if it has not.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO, Self
+from typing import IO
 from urllib.parse import unquote, urlsplit
 
 from dedup import __version__
@@ -27,7 +29,9 @@ from dedup.alerts.messages import Message
 from dedup.alerts.secrets import redact, resolve_secret
 from dedup.config import ChannelConfig
 from dedup.errors import ChannelError
+from dedup.extras import require_extra
 from dedup.files.protected import ProtectedFiles
+from dedup.log_capture import capture_log
 
 SIGNATURE_HEADER = "X-Dedup-Signature"
 """Header of a signed request: `t=<seconds since 1970>,v1=<hex of HMAC-SHA-256 over "<t>." and the body>`."""
@@ -36,7 +40,7 @@ _log = logging.getLogger("dedup")
 
 
 def send_message(name: str, channel: ChannelConfig, message: Message, timeout_seconds: float) -> None:
-    """Send a message to the channel of that name; returns once it is accepted. Raises ChannelError, with nothing secret in it."""
+    """Send a message to the channel `name` and return once the channel has accepted it. Raises ChannelError, without secrets."""
     secrets: list[str] = []
     try:
         resolved = {key: resolve_secret(getattr(channel, key), name) for key in ("url", "secret")}
@@ -54,18 +58,20 @@ def send_message(name: str, channel: ChannelConfig, message: Message, timeout_se
 
 
 _KINDS_WITHOUT_TIMEOUT = ("apprise", "atom")
-"""Kinds whose work has no time limit of its own: a service that Apprise asks, a disk."""
+"""Kinds whose senders cannot limit their own time: services behind Apprise, and disks."""
 MAX_HANGING_ATTEMPTS = 3
-"""Attempts of one channel that may hang at a time. As long as they do, further attempts are refused."""
+"""Attempts of one channel that may hang at the same time. While they do, further attempts are refused."""
 _hanging_threads: dict[str, list[threading.Thread]] = {}
 
 
 def _run_with_timeout(timeout_seconds: float, name: str, work: Callable[[], None]) -> None:
-    """Do the work for a channel in a thread, and wait for it no longer than that. A thread cannot be ended: one that is late is left
-    behind. Raises what the work raises."""
+    """Run `work` for the channel `name` in a thread and wait for it. Raises what `work` raises.
+
+    A thread cannot be stopped. One that exceeds the time limit is left behind.
+    """
     hanging = _hanging_threads[name] = [t for t in _hanging_threads.get(name, []) if t.is_alive()]
     if len(hanging) >= MAX_HANGING_ATTEMPTS:
-        raise _SendRefusedError(f"{len(hanging)} earlier attempts hang; the next one is made when one of them has ended")
+        raise _SendRefusedError(f"{len(hanging)} earlier attempts still hang; the next attempt waits until one of them ends")
     errors: list[BaseException] = []
 
     def run() -> None:
@@ -74,81 +80,66 @@ def _run_with_timeout(timeout_seconds: float, name: str, work: Callable[[], None
         except BaseException as error:
             errors.append(error)
 
-    thread = threading.Thread(target=run, name=f"an alert to {name}", daemon=True)
+    thread = threading.Thread(target=run, name=f"alert-{name}", daemon=True)
     thread.start()
     thread.join(timeout_seconds)
     if thread.is_alive():
         hanging.append(thread)
-        raise _SendRefusedError(f"it was not done within {timeout_seconds:g} seconds")
+        raise _SendRefusedError(f"timed out after {timeout_seconds:g} seconds")
     if errors:
         raise errors[0]
 
 
 def resolve_path(name: str, channel: ChannelConfig, protected: ProtectedFiles) -> ChannelConfig:
-    """The channel of that name with the file that it writes as a path without links; senders follow none from there on. Raises
-    ChannelError for a file that must not be written."""
+    """Return the channel `name` with links in its `path` resolved; its sender follows no further link.
+
+    Raises ChannelError for a file that channels must not write.
+    """
     if not channel.path:
         return channel
     real_path = os.path.realpath(channel.path)
     if problem := protected.find_problem(real_path):
-        raise ChannelError(channel=name, problem=f"{channel.path} is not written: {problem}")
+        raise ChannelError(channel=name, problem=f"cannot write {channel.path}: {problem}")
     return channel.model_copy(update={"path": real_path})
 
 
 class _SendRefusedError(Exception):
-    """The channel has not taken it, and why."""
+    """The channel did not accept the message; the text says why."""
 
 
 def _send_apprise(channel: ChannelConfig, message: Message, _: float) -> None:
-    try:
-        from apprise import Apprise, AppriseAsset, NotifyFormat
-    except ImportError:
-        raise _SendRefusedError("Apprise is not installed; install dedup[alerts]") from None
+    require_extra("alerts")
+    from apprise import Apprise, AppriseAsset, NotifyFormat
+
     asset = AppriseAsset(app_id="dedup", app_desc="dedup", app_url="", async_mode=False)
-    with _LogCapture() as log_capture:
+    log_lines: list[str] = []
+    own_thread = threading.get_ident()
+
+    def on_record(record: logging.LogRecord) -> None:
+        if record.thread == own_thread:
+            log_lines.append(record.getMessage())
+
+    def refused_error(problem: str) -> _SendRefusedError:
+        return _SendRefusedError(f"{problem}: {'; '.join(log_lines)}" if log_lines else problem)
+
+    with capture_log("apprise", on_record):
         service = Apprise.instantiate(channel.url, asset=asset)
         if service is None or isinstance(service, list):
-            raise _SendRefusedError("the url is none that Apprise knows" + log_capture.summary)
+            raise refused_error("Apprise does not support this url")
         default_format = service.resolve_format()
         body_format = default_format if default_format == NotifyFormat.HTML else service.resolve_format(NotifyFormat.TEXT)
         body = {NotifyFormat.HTML: message.html, NotifyFormat.MARKDOWN: message.markdown}.get(body_format, message.text)
         if not service.notify(body=body, title=message.subject, body_format=body_format):
-            raise _SendRefusedError("it was not accepted" + log_capture.summary)
-
-
-class _LogCapture(logging.Handler):
-    """What Apprise logs in this thread, which goes nowhere else: it may hold parts of an address."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._thread = threading.get_ident()
-        self._lines: list[str] = []
-
-    @property
-    def summary(self) -> str:
-        return ": " + "; ".join(self._lines) if self._lines else ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread == self._thread:
-            self._lines.append(record.getMessage())
-
-    def __enter__(self) -> Self:
-        log = logging.getLogger("apprise")
-        log.propagate = False
-        log.addHandler(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        logging.getLogger("apprise").removeHandler(self)
+            raise refused_error("the message was not accepted")
 
 
 def encode_body(message: Message) -> bytes:
-    """What programs are given of a message: JSON in UTF-8."""
+    """Return a message as webhooks and commands receive it: JSON in UTF-8."""
     return json.dumps(message.json_body, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def sign_body(secret: str, timestamp: int, body: bytes) -> str:
-    """The value of the header that signs a request made at a time, in seconds since 1970."""
+    """Return the value of SIGNATURE_HEADER for a request made at `timestamp`, in seconds since 1970."""
     digest = hmac.new(secret.encode(), b"%d." % timestamp + body, hashlib.sha256).hexdigest()
     return f"t={timestamp},v1={digest}"
 
@@ -166,13 +157,13 @@ def _send_webhook(channel: ChannelConfig, message: Message, timeout_seconds: flo
     except (OSError, HTTPException) as error:
         raise _SendRefusedError(f"{error}" or type(error).__name__) from None
     if 300 <= status < 400:
-        raise _SendRefusedError(f"it answered {status} {reason}; redirects are not followed: set the url to the final address")
+        raise _SendRefusedError(f"the server answered {status} {reason}; redirects are not followed: set the url to the final address")
     if not 200 <= status < 300:
-        raise _SendRefusedError(f"it answered {status} {reason}")
+        raise _SendRefusedError(f"the server answered {status} {reason}")
 
 
 def _split_credentials(url: str) -> tuple[str, dict[str, str]]:
-    """An address without user and password, and the header that has them (RFC 7617)."""
+    """Return a URL without user and password, and the header that carries them (RFC 7617)."""
     split = urlsplit(url)
     credentials, separator, host = split.netloc.rpartition("@")
     if not separator:
@@ -182,7 +173,7 @@ def _split_credentials(url: str) -> tuple[str, dict[str, str]]:
 
 
 def _send_command(channel: ChannelConfig, message: Message, timeout_seconds: float) -> None:
-    """Files, not pipes: nobody waits for a process that outlives the command and keeps its output open."""
+    """Run the command. Its streams are files, because a pipe stays open while a child process that outlives the command holds it."""
     with tempfile.TemporaryFile() as stdin_file, tempfile.TemporaryFile() as stderr_file:
         stdin_file.write(encode_body(message))
         stdin_file.seek(0)
@@ -197,18 +188,18 @@ def _send_command(channel: ChannelConfig, message: Message, timeout_seconds: flo
         finally:
             _kill(process)
         if code:
-            raise _SendRefusedError(f"the command left with exit code {code}{_stderr_tail(stderr_file)}")
+            raise _SendRefusedError(f"the command failed with exit code {code}{_stderr_tail(stderr_file)}")
 
 
 KILL_WAIT_SECONDS = 5.0
-"""Seconds that a process has to end in once it is killed."""
+"""Seconds to wait for a killed process."""
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        with suppress(subprocess.TimeoutExpired):  # the kernel may hold it, on a disk that does not answer
+        with suppress(subprocess.TimeoutExpired):  # it may be stuck in the kernel, on a disk that does not answer
             process.wait(KILL_WAIT_SECONDS)
 
 
@@ -219,9 +210,10 @@ def _stderr_tail(stderr_file: IO[bytes]) -> str:
     return f": {text}" if text else ""
 
 
-def _send_atom(channel: ChannelConfig, message: Message, _: float) -> None:
+def _send_atom(channel: ChannelConfig, message: Message, timeout_seconds: float) -> None:
+    entries = message.entries if message.feed is None else message.feed
     try:
-        atom.add_entries(Path(channel.path), message.entries, channel.entries)
+        atom.write_feed(Path(channel.path), entries[: channel.entries], timeout_seconds)
     except OSError as error:
         raise _SendRefusedError(f"{channel.path}: {error.strerror or error}") from None
 
@@ -238,4 +230,4 @@ SENDERS: dict[str, Callable[[ChannelConfig, Message, float], None]] = {
     "atom": _send_atom,
     "log": _send_to_log,
 }
-"""Kind of channel → what sends there. Another kind is a row here and one in dedup.config."""
+"""Maps a kind of channel to its sender. A new kind needs a row here and one in `dedup.config`."""

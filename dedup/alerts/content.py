@@ -1,4 +1,4 @@
-"""What is said of an alert: its subject, and its lines."""
+"""The content of a message: the subject and the lines that describe an alert."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from dedup.text import times
 from dedup.text.sanitise import is_linkable_url, to_one_line, truncate
 
 MAX_TITLE_CHARACTERS, MAX_VALUE_CHARACTERS = 120, 300
-"""Characters of a title in a subject, and of any other value, that are shown."""
+"""Length to which titles in subjects, and other values, are truncated."""
 MAX_DIFF_CHARACTERS, MAX_DIGEST_DIFF_CHARACTERS = 2000, 400
-"""Characters of a difference that are shown."""
+"""Length to which a diff is truncated, in a message of one alert and in a digest."""
 MAX_EVIDENCE, MAX_EXAMPLES = 8, 10
-"""Pieces of evidence, and further articles, that are shown."""
+"""Pieces of evidence and further articles that a message shows at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageStyle:
-    """In which language, and with the times of which zone."""
+    """The language of a message, and the time zone of its times."""
 
     language: Language
     zone: ZoneInfo
 
     def translate(self, key: str, **numbers: int) -> str:
-        """Words of our own; a key without any is shown as it is."""
+        """Return the string of a key with its numbers filled in. A key without a string becomes its last part."""
         template = STRINGS[self.language].get(key)
         return (
             template.format(**{name: f"{n:,}" for name, n in numbers.items()})
@@ -40,7 +40,7 @@ class MessageStyle:
         )
 
     def format_time(self, iso: str) -> str:
-        """A time as people read it."""
+        """Return an ISO 8601 time in the zone of the message, for example `2026-03-05 09:30 KST`. Other text is returned on one line."""
         try:
             local_time = times.to_local(iso, self.zone)
             return f"{times.format_time(local_time)} {local_time.tzname()}"
@@ -49,31 +49,30 @@ class MessageStyle:
 
 
 def highest_severity(alerts: Sequence[AlertRow]) -> Severity:
-    """The highest severity among some alerts."""
+    """Return the highest severity of some alerts."""
     return max((a.severity for a in alerts), key=SEVERITIES.index)
 
 
 def describe_kind(alert: AlertRow, style: MessageStyle) -> str:
-    """What it is, in a few words."""
+    """Return the kind of an alert in a few words, with the number of pages, faults or articles where there is one."""
     text = style.translate(f"{alert.topic}.{alert.kind}")
     if alert.page_count is not None:
-        return f"{style.translate('incident.update' if alert.payload.get('times', 1) > 1 else 'incident', n=alert.page_count)}, {text}"
-    if alert.topic == "faults":
-        return f"{text} ({alert.details.get('size', 0):,})"
-    if alert.topic == "cluster":
+        key = "incident.update" if alert.payload.get("times", 1) > 1 else "incident"
+        return f"{style.translate(key, n=alert.page_count)}, {text}"
+    if alert.topic in ("faults", "cluster"):
         return f"{text} ({alert.details.get('size', 0):,})"
     return text
 
 
 def format_subject(alert: AlertRow, style: MessageStyle) -> str:
-    """One line: how grave, whose, what, which article."""
-    where = truncate(to_one_line(alert.title or alert.url), MAX_TITLE_CHARACTERS)
-    parts = [truncate(to_one_line(alert.publisher), 60), describe_kind(alert, style), where]
+    """Return the subject: severity, publisher, kind and title on one line."""
+    title = truncate(to_one_line(alert.title or alert.url), MAX_TITLE_CHARACTERS)
+    parts = [truncate(to_one_line(alert.publisher), 60), describe_kind(alert, style), title]
     return f"[{style.translate(alert.severity)}] " + " · ".join(part for part in parts if part)
 
 
 def build_section(alert: AlertRow, style: MessageStyle, *, limit: int = MAX_DIFF_CHARACTERS) -> MessageSection:
-    """Everything about one alert; of differences `limit` characters."""
+    """Return the section that describes an alert. Diffs are truncated to `limit` characters."""
     return MessageSection(alert.title or describe_kind(alert, style), tuple(_section_lines(alert, style, limit)))
 
 
@@ -144,7 +143,7 @@ _PIECE_KINDS = {"removed": "removed", "moved_from": "removed", "added": "added",
 
 
 def _truncate_operations(operations: Sequence[Mapping[str, Any]], remaining: int) -> Iterator[MessagePiece]:
-    """The beginning of a difference."""
+    """Yield the pieces of a diff up to `remaining` characters."""
     for o in operations:
         if remaining <= 0:
             yield MessagePiece("plain", " …")
@@ -154,7 +153,7 @@ def _truncate_operations(operations: Sequence[Mapping[str, Any]], remaining: int
 
 
 def _topic_lines(alert: AlertRow, style: MessageStyle) -> Iterator[MessageLine]:
-    """What only some topics tell."""
+    """Yield the lines that only some topics have."""
     payload, translate = alert.payload, style.translate
     if other := payload.get("other"):
         yield MessageLine(translate("other_article"), tuple(_article_pieces(other)))
@@ -184,7 +183,7 @@ def _article_pieces(article: Mapping[str, Any]) -> Iterator[MessagePiece]:
 
 
 def _command_line(alert: AlertRow, style: MessageStyle) -> Iterator[MessageLine]:
-    """Where to see all of it."""
+    """Yield the line with the commands that show the details."""
     commands = [f"dedup alerts show {alert.public_id}"]
     if is_linkable_url(alert.url) and to_one_line(alert.url) == alert.url:
         commands = [f"dedup {name} {shlex.quote(alert.url)}" for name in (("diff", "history") if alert.topic == "change" else ("history",))]

@@ -1,8 +1,8 @@
-"""From the outbox to the channels: what is due is taken, sent, and marked as sent after the channel has accepted it.
+"""Delivery of alerts: due rows of the outbox become messages, and are marked as sent once their channel has accepted them.
 
-The one who writes to the database takes and marks, between pieces of other work; a thread for each channel sends, and never sees the
-database. So a channel that hangs holds up neither the others nor the work, and what a process sent when it was killed is sent again,
-under the same id.
+The writer of the database takes and marks deliveries between its other work. Each channel has a thread that sends and does not touch the
+database, so a channel that hangs delays neither other channels nor the writer. A message that was sent but not marked when the process
+was killed is sent again under the same id.
 """
 
 from __future__ import annotations
@@ -12,16 +12,17 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from dedup import store
 from dedup.alerts.channels import resolve_path, send_message
 from dedup.alerts.content import MessageStyle
-from dedup.alerts.messages import Message, build_message
+from dedup.alerts.messages import FeedSnapshot, Message, build_message
 from dedup.config import DeliveryConfig, Settings
 from dedup.errors import ChannelError
 from dedup.files.protected import ProtectedFiles
@@ -31,40 +32,46 @@ from dedup.store.rows import AlertRow, DeliveryRow, MistimedDelivery
 from dedup.text import times
 
 POLL_SECONDS = 0.5
-"""Seconds between two looks into the outbox."""
+"""Seconds between two queries of the outbox."""
 MAX_BATCH = 500
-"""Deliveries of a channel that are taken at once, and told in one message at most."""
+"""Largest number of deliveries of a channel that are taken at once, and the largest digest."""
 LATE_AFTER, MAX_SINGLE_LATE = timedelta(minutes=10), 3
-"""What should have been sent so long ago is told in one message, if it is more than a few."""
+"""Deliveries that are overdue by LATE_AFTER become one digest if there are more than MAX_SINGLE_LATE of them."""
 FAILURES_UNTIL_FAILING = 3
-"""Attempts in a row that a channel has not taken, from which it counts as failing: it is tried with one message at a time."""
+"""Failures in a row after which a channel counts as failing. It is then tried with one message at a time."""
 TIMEOUTS_UNTIL_HANGING = 2
-"""Times that a channel may take its time, beside once for each message, until it counts as failing."""
+"""A channel counts as hanging after this many time limits, plus one for each message handed over to it."""
 SLACK_SECONDS = 60
-"""Seconds by which an attempt may be late. What the clock says beyond that has passed between two attempts does not count as trying: the
-clock leapt, or no process ran."""
+"""Seconds by which an attempt may be late. Longer gaps between attempts do not count towards `give_up_hours`: the clock jumped, or no
+process was running."""
 FINISH_SECONDS = 3.0
-"""Seconds that are left to channels when leaving."""
+"""Seconds that channels get to finish at shutdown."""
 
 _SINGLE_DIGESTS = (None, "incident")
+"""Digest reasons whose deliveries are sent one by one."""
 
 _log = logging.getLogger("dedup")
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingMessage:
-    """Deliveries of one channel that are told in one message; `digest_reason` tells why, None: it is one by itself."""
+    """Deliveries of one channel that are sent in one message.
+
+    `digest_reason` is None for a message of a single alert. `attempts` counts the earlier attempts. `feed` is set for channels of kind
+    `atom`.
+    """
 
     channel: str
     delivery_ids: tuple[int, ...]
     alerts: tuple[AlertRow, ...]
     digest_reason: str | None
     attempts: int
+    feed: FeedSnapshot | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """What became of a parcel: the `message_id` that it went in, or why it was not taken; neither: it was not tried."""
+    """Result of an attempt: the `message_id` if the channel accepted it, the `error` if not, neither if it was not attempted."""
 
     outgoing: OutgoingMessage
     at: str
@@ -74,7 +81,7 @@ class SendResult:
 
 @dataclass(slots=True)
 class _ChannelState:
-    """One channel: what has been handed over to it and not come back, failures in a row and since when."""
+    """State of one channel: `in_flight` messages have no result yet, `failures` are in a row, since `failing_since`."""
 
     in_flight: int = 0
     last_handover: tuple[float, str] = (0.0, "")
@@ -86,10 +93,10 @@ class _ChannelState:
 
 
 class DeliveryService:
-    """Sends what is due. Everything but the sending is done by whoever calls `exchange`, who holds the database for writing."""
+    """Sends due deliveries. The caller of `exchange` owns the writable database; threads of the service only send."""
 
     def __init__(self, settings: Settings, protected: ProtectedFiles | None = None, *, rng: random.Random | None = None) -> None:
-        """`protected`: where channels must not write; what the settings name by default."""
+        """`protected` are the files that channels must not write, by default those that the settings name. `rng` draws retry delays."""
         self._settings: DeliveryConfig = settings.delivery
         self._protected = protected or settings.protected_paths()
         self._policy: AlertPolicy = settings.alert_policy()
@@ -106,12 +113,15 @@ class DeliveryService:
 
     @property
     def is_busy(self) -> bool:
-        """Whether something is being sent, or not yet marked."""
+        """Whether a message is being sent, or its result is not yet recorded."""
         return bool(self._unmarked_results) or any(s.in_flight for s in self._channel_states.values())
 
     def exchange(self, database: WritableDatabase, *, immediately: bool = False, take_new: bool = True) -> int:
-        """Mark what was sent, and hand over what is due; nothing more often than EVERY, unless `immediately`. To be called outside of a
-        transaction; raises what SQLite raises, and then marks it the next time. Returns the number of messages handed over."""
+        """Record results, then hand over due deliveries to their channels. Returns the number of messages handed over.
+
+        Does nothing within POLL_SECONDS of the last call, unless `immediately`. Call it outside a transaction. If SQLite raises an error,
+        the next call records the results.
+        """
         if not immediately and time.monotonic() < self._next_exchange:
             return 0
         self._next_exchange = time.monotonic() + POLL_SECONDS
@@ -133,17 +143,17 @@ class DeliveryService:
                 state.failures += 1
                 state.failing_since, state.last_error = state.failing_since or result.at, result.error
                 if state.failures in (1, FAILURES_UNTIL_FAILING):
-                    _log.warning("%s; it is tried again", result.error)
+                    _log.warning("%s; will retry", result.error)
             elif result.message_id is not None:
                 self.sent_count += 1
                 if state.failures >= FAILURES_UNTIL_FAILING:
-                    _log.info("channel %s takes alerts again", result.outgoing.channel)
+                    _log.info("channel %s accepts alerts again", result.outgoing.channel)
                 state.failures, state.failing_since, state.last_error = 0, None, ""
             else:
                 continue
             self._unmarked_results.append(result)
 
-    # Marks
+    # Recording results
 
     def _record_result(self, transaction: Transaction, result: SendResult) -> None:
         outgoing = result.outgoing
@@ -164,11 +174,11 @@ class DeliveryService:
             )
 
     def _retry_delay_seconds(self, attempts: int) -> float:
-        """Seconds until the next attempt: any time within what doubles with each, so that not all come back together."""
+        """Return the seconds until the next attempt: exponential backoff with full jitter, so that retries spread out."""
         longest = min(self._settings.retry_seconds * 2.0 ** min(attempts, 40), self._settings.max_retry_seconds)
         return self._rng.uniform(0.0, longest)
 
-    # Taking
+    # Handing over
 
     def _hand_over_due(self, database: WritableDatabase) -> int:
         now = times.now()
@@ -181,13 +191,23 @@ class DeliveryService:
             messages = list(self._group_due(database, channel, now))
             if state.failures >= FAILURES_UNTIL_FAILING:
                 messages = messages[:1]
+            feed = self._read_feed(database, channel, messages)
             for outgoing in messages:
-                self._hand_over(state, outgoing)
+                self._hand_over(state, replace(outgoing, feed=feed))
             count += len(messages)
         return count
 
+    def _read_feed(self, database: Database, name: str, messages: Sequence[OutgoingMessage]) -> FeedSnapshot | None:
+        """Return the feed of a channel of kind `atom` as it is once these messages are sent, None for other kinds."""
+        channel = self._channels.get(name)
+        if channel is None or channel.kind != "atom" or not messages:
+            return None
+        in_flight = [delivery for outgoing in messages for delivery in outgoing.delivery_ids]
+        alerts = store.alerts.newest_of_channel(database, name, channel.entries, in_flight)
+        return FeedSnapshot(tuple(alerts), self._style)
+
     def _reschedule_early(self, database: WritableDatabase, now: str) -> None:
-        """Due times that were set by a clock that was ahead are set again."""
+        """Set due times again that were set by a clock that was ahead."""
         while early_deliveries := store.alerts.deliveries_scheduled_after(database, now, MAX_BATCH):
             with database.transaction() as transaction:
                 for delivery in early_deliveries:
@@ -196,7 +216,11 @@ class DeliveryService:
                     )
 
     def _new_due_at(self, delivery: MistimedDelivery, now: datetime) -> str:
-        """What waited for a time of the clock waits for the next such time. What waited for so many seconds waits for as many from now."""
+        """Return the due time in place of one set by a clock that was ahead.
+
+        A delivery that waited for a time of day waits for the next one. A delivery that waited for a number of seconds waits for as many
+        from now.
+        """
         rule = self._policy.find_rule(delivery.rule)
         schedule = rule.schedule if rule else Schedule()
         planned_seconds = max(0.0, times.seconds_between(delivery.scheduled_at, delivery.due_at))
@@ -208,23 +232,18 @@ class DeliveryService:
             return _add_seconds(now, min(planned_seconds, longest))
         if delivery.digest_reason == "schedule":
             return delivery_time(now, schedule).at.isoformat()
-        return delivery_time(
-            now, Schedule(zone=schedule.zone, quiet_hours=schedule.quiet_hours)
-        ).at.isoformat()  # a cap is looked at when it is sent
+        # the hourly limit is applied when it is sent
+        return delivery_time(now, Schedule(zone=schedule.zone, quiet_hours=schedule.quiet_hours)).at.isoformat()
 
     def _group_due(self, database: WritableDatabase, channel: str, now: str) -> Iterator[OutgoingMessage]:
-        """What is to be sent now; what is not, though it is due, is put off."""
+        """Group due deliveries into messages; postpone those that quiet hours or the hourly limit hold back."""
         due_rows = store.alerts.due_deliveries(database, channel, now, MAX_BATCH)
         holds = list(_find_holds(database, due_rows, self._policy, datetime.fromisoformat(now)))
         if holds:
             with database.transaction() as transaction:
-                for deliveries, due_at, reason in holds:
-                    store.alerts.postpone(transaction, deliveries, due_at, reason, now, self._max_step_seconds)
-            postponed = {d: (due_at, reason) for deliveries, due_at, reason in holds for d in deliveries}
-            due_rows = [
-                replace(d, due_at=postponed[d.id][0], digest_reason=postponed[d.id][1]) if d.id in postponed else d for d in due_rows
-            ]
-            due_rows = [d for d in due_rows if d.due_at <= now]
+                for hold in holds:
+                    store.alerts.postpone(transaction, hold.delivery_ids, hold.due_at, hold.digest_reason, now, self._max_step_seconds)
+            due_rows = [d for d in _apply_holds(due_rows, holds) if d.due_at <= now]
         alerts = store.alerts.get(database, [d.alert_id for d in due_rows])
         groups = groupby(
             sorted(due_rows, key=lambda d: (d.due_at, d.rule, d.digest_reason or "", d.id)),
@@ -242,19 +261,19 @@ class DeliveryService:
 
     def _hand_over(self, state: _ChannelState, outgoing: OutgoingMessage) -> None:
         if state.thread is None:
-            name = f"alerts to {outgoing.channel}"
+            name = f"alerts-{outgoing.channel}"
             state.thread = threading.Thread(target=self._run_channel, args=(outgoing.channel, state.inbox), name=name, daemon=True)
             state.thread.start()
         state.in_flight += 1
         state.last_handover = time.monotonic(), times.now()
         state.inbox.put(outgoing)
 
-    # Sending: the rest runs in the thread of a channel
+    # Sending, in the thread of a channel
 
     def _run_channel(self, channel: str, inbox: queue.SimpleQueue[OutgoingMessage | None]) -> None:
         while (outgoing := inbox.get()) is not None:
             result = self._try_send(channel, outgoing)
-            while result.message_id is None and not inbox.empty():  # what follows is not tried now
+            while result.message_id is None and not inbox.empty():  # a failure: the messages behind it wait too
                 skipped = inbox.get()
                 if skipped is None:
                     break
@@ -266,25 +285,27 @@ class DeliveryService:
         if self._should_stop.is_set():
             return SendResult(outgoing, at, None, None)
         try:
-            content = build_message(outgoing.alerts, self._style, outgoing.digest_reason)
-            self._send(channel, content)
-        except ChannelError as refused:
-            return SendResult(outgoing, at, None, str(refused))
-        except Exception as wrong:  # one message must not end the channel
-            _log.exception("an error of the program kept a message from channel %s", channel)
-            return SendResult(outgoing, at, None, f"Channel {channel}: an error of the program ({type(wrong).__name__})")
-        return SendResult(outgoing, times.now(), content.id, None)
+            message = build_message(outgoing.alerts, self._style, outgoing.digest_reason)
+            if outgoing.feed is not None:
+                message = replace(message, feed=outgoing.feed.entries)
+            self._send(channel, message)
+        except ChannelError as error:
+            return SendResult(outgoing, at, None, str(error))
+        except Exception as error:  # one message must not end the thread
+            _log.exception("internal error while sending to channel %s", channel)
+            return SendResult(outgoing, at, None, f"Channel {channel}: internal error ({type(error).__name__})")
+        return SendResult(outgoing, times.now(), message.id, None)
 
-    def _send(self, name: str, content: Message) -> None:
+    def _send(self, name: str, message: Message) -> None:
         channel = self._channels.get(name)
         if channel is None:
             raise ChannelError(channel=name, problem="the configuration has no channel of that name")
-        send_message(name, resolve_path(name, channel, self._protected), content, self._settings.timeout_seconds)
+        send_message(name, resolve_path(name, channel, self._protected), message, self._settings.timeout_seconds)
 
-    # How it is
+    # State
 
     def describe_failures(self) -> list[str]:
-        """A sentence for each channel that takes nothing."""
+        """Return a sentence for each channel that is failing or hanging."""
         problems = [
             f"{s.last_error} (since {s.failing_since})" for s in self._channel_states.values() if s.failures >= FAILURES_UNTIL_FAILING
         ]
@@ -292,11 +313,11 @@ class DeliveryService:
             if s.in_flight and time.monotonic() - s.last_handover[0] > self._settings.timeout_seconds * (
                 TIMEOUTS_UNTIL_HANGING + s.in_flight
             ):
-                problems.append(f"Channel {name}: it does not answer (since {s.last_handover[1]})")
+                problems.append(f"Channel {name}: no answer (since {s.last_handover[1]})")
         return problems
 
     def finish(self, database: WritableDatabase, seconds: float = FINISH_SECONDS) -> None:
-        """Leave: take nothing more, give channels a while to end what they are at, and mark it."""
+        """Shut down: hand over nothing more, wait up to `seconds` for messages in flight, and record their results."""
         self._should_stop.set()
         deadline = time.monotonic() + seconds
         for state in self._channel_states.values():
@@ -308,14 +329,27 @@ class DeliveryService:
 
 
 def _add_seconds(now: datetime, seconds: float) -> str:
-    """A time so much later, in whole seconds, at least one."""
+    """Return the time `seconds` later as ISO 8601, in whole seconds, at least one."""
     return (now + timedelta(seconds=max(1, round(seconds)))).isoformat()
 
 
-def _find_holds(
-    database: Database, deliveries: Sequence[DeliveryRow], policy: AlertPolicy, now: datetime
-) -> Iterator[tuple[list[int], str, str]]:
-    """(deliveries, when they are due instead, why) of what is due and must not be sent now, or not by itself."""
+class _Hold(NamedTuple):
+    """Due deliveries that must not be sent now, or not by themselves, with their new due time and digest reason."""
+
+    delivery_ids: list[int]
+    due_at: str
+    digest_reason: str
+
+
+def _apply_holds(deliveries: Iterable[DeliveryRow], holds: Iterable[_Hold]) -> Iterator[DeliveryRow]:
+    hold_by_delivery = {delivery: hold for hold in holds for delivery in hold.delivery_ids}
+    for delivery in deliveries:
+        hold = hold_by_delivery.get(delivery.id)
+        yield delivery if hold is None else replace(delivery, due_at=hold.due_at, digest_reason=hold.digest_reason)
+
+
+def _find_holds(database: Database, deliveries: Sequence[DeliveryRow], policy: AlertPolicy, now: datetime) -> Iterator[_Hold]:
+    """Yield the holds that quiet hours, lateness and the hourly limit of each rule require."""
     by_rule: dict[str, list[DeliveryRow]] = {}
     for d in deliveries:
         by_rule.setdefault(d.rule, []).append(d)
@@ -325,12 +359,13 @@ def _find_holds(
         after_quiet = delivery_time(now, Schedule(zone=schedule.zone, quiet_hours=schedule.quiet_hours))
         if after_quiet.digest_reason is not None:
             for digest, group in groupby(sorted(rows, key=lambda d: d.digest_reason or ""), key=lambda d: d.digest_reason):
-                yield [d.id for d in group], after_quiet.at.isoformat(), "quiet_hours" if digest in _SINGLE_DIGESTS else str(digest)
+                reason = "quiet_hours" if digest in _SINGLE_DIGESTS else str(digest)
+                yield _Hold([d.id for d in group], after_quiet.at.isoformat(), reason)
             continue
         single = [d for d in rows if d.digest_reason in _SINGLE_DIGESTS]
         late_deliveries = [d for d in single if not d.attempts and now - datetime.fromisoformat(d.due_at) > LATE_AFTER]
         if len(late_deliveries) > MAX_SINGLE_LATE:
-            yield [d.id for d in late_deliveries], now.isoformat(), "late"
+            yield _Hold([d.id for d in late_deliveries], now.isoformat(), "late")
             late_ids = {d.id for d in late_deliveries}
             single = [d for d in single if d.id not in late_ids]
         if schedule.max_per_hour and single:
@@ -340,4 +375,4 @@ def _find_holds(
             excess = single[max(0, schedule.max_per_hour - sent_count) :]
             if excess:
                 next_slot = delivery_time(now, schedule, sent_this_hour=schedule.max_per_hour)
-                yield [d.id for d in excess], next_slot.at.isoformat(), "rate_limit"
+                yield _Hold([d.id for d in excess], next_slot.at.isoformat(), "rate_limit")

@@ -1,23 +1,23 @@
-"""Lines of a message as text, Markdown and HTML. Whatever comes of a crawl passes through here, and nowhere unescaped: it can neither
-steer a terminal or a reader of mail, nor become markup, nor call anybody by `@`."""
+"""Rendering of messages as plain text, Markdown and HTML.
+
+Crawled text is escaped here: it cannot control a terminal or a mail reader, become markup, or mention anyone by `@`.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Literal
 
 from dedup.text import sanitise
-from dedup.text.sanitise import escape_mentions, is_linkable_url, to_one_line
+from dedup.text.sanitise import escape_html, escape_mentions, is_linkable_url, to_one_line
 
 PieceKind = Literal["plain", "removed", "added", "link", "code"]
 
 
 @dataclass(frozen=True, slots=True)
 class MessagePiece:
-    """A run of text, as it came; `link` is an address, `code` a command."""
+    """A run of unescaped text. The text of a `link` is its URL, that of `code` a command."""
 
     kind: PieceKind
     text: str
@@ -25,7 +25,7 @@ class MessagePiece:
 
 @dataclass(frozen=True, slots=True)
 class MessageLine:
-    """`label` (words of our own, or empty), then what is to be said."""
+    """A label, trusted and possibly empty, and the pieces after it."""
 
     label: str
     pieces: tuple[MessagePiece, ...]
@@ -33,17 +33,14 @@ class MessageLine:
 
 @dataclass(frozen=True, slots=True)
 class MessageSection:
-    """What is said of one thing; the heading may be empty."""
+    """A heading, possibly empty, and the lines below it."""
 
     heading: str
     lines: tuple[MessageLine, ...]
 
 
-_BLOCK_MARKER = re.compile(r"^(\s*)([-+#=>]|\d{1,9}(?=[.)]))")
-
-
 def to_text(sections: Iterable[MessageSection]) -> str:
-    """Plain text: a line each, removed words in [-…-], added ones in {+…+}."""
+    """Return plain text, one line for each line. Removed words are marked as [-…-], added words as {+…+}."""
     return "\n\n".join(_text_section(s) for s in sections) + "\n"
 
 
@@ -64,12 +61,12 @@ def _mark_edit(kind: PieceKind, content: str) -> str:
 
 
 def _flatten_keeping_ends(text: str) -> str:
-    """Like `to_one_line`, keeping a blank at either end: pieces stand beside each other."""
+    """Return text on one line with one blank kept at either end, because pieces are concatenated."""
     return f"{' ' if text[:1].isspace() else ''}{to_one_line(text)}{' ' if text[-1:].isspace() and text.strip() else ''}"
 
 
 def to_markdown(sections: Iterable[MessageSection]) -> str:
-    """CommonMark; a line each."""
+    """Return CommonMark, one line for each line."""
     return "\n\n".join(_markdown_section(s) for s in sections) + "\n"
 
 
@@ -77,7 +74,7 @@ def _markdown_section(section: MessageSection) -> str:
     lines = [f"**{_escape_markdown(heading)}**"] if (heading := to_one_line(section.heading)) else []
     for line in section.lines:
         content = "".join(map(_markdown_piece, line.pieces))
-        lines.append(f"**{line.label}:** {content}" if line.label else _BLOCK_MARKER.sub(r"\1\\\2", content))
+        lines.append(f"**{line.label}:** {content}" if line.label else sanitise.escape_markdown_line(content))
     return "  \n".join(lines)
 
 
@@ -95,31 +92,35 @@ def _markdown_piece(piece: MessagePiece) -> str:
 
 
 def to_html(sections: Iterable[MessageSection]) -> str:
-    """A fragment of HTML; no attribute holds anything but an address. Removed and added words have their marks beside `<del>` and
-    `<ins>`: whoever makes text of it (Apprise for the text of a mail, readers of feeds) leaves the tags out."""
+    """Return an HTML fragment. The only attribute is the `href` of links.
+
+    `<del>` and `<ins>` contain the marks of plain text too, because Apprise (for the text part of a mail) and feed readers drop the tags.
+    """
     return "".join(_html_section(s) for s in sections)
 
 
 def _html_section(section: MessageSection) -> str:
-    lines = [f"<b>{escape(heading)}</b>"] if (heading := to_one_line(section.heading)) else []
-    lines += [(f"<b>{escape(line.label)}:</b> " if line.label else "") + "".join(map(_html_piece, line.pieces)) for line in section.lines]
+    lines = [f"<b>{escape_html(heading)}</b>"] if (heading := to_one_line(section.heading)) else []
+    for line in section.lines:
+        label = f"<b>{escape_html(line.label)}:</b> " if line.label else ""
+        lines.append(label + "".join(map(_html_piece, line.pieces)))
     return f"<p>{'<br>'.join(lines)}</p>"
 
 
 _TAGS: dict[PieceKind, str] = {"removed": "del", "added": "ins"}
-"""Not `code`: of which Apprise makes a line of its own."""
+"""`code` has no tag, because Apprise would put it on a separate line."""
 
 
 def _html_piece(piece: MessagePiece) -> str:
     if piece.kind == "link" and is_linkable_url(piece.text):
-        return f'<a href="{escape(piece.text)}">{escape(piece.text)}</a>'
-    content = _mark_edit(piece.kind, escape(_flatten_keeping_ends(piece.text)))
+        return f'<a href="{escape_html(piece.text)}">{escape_html(piece.text)}</a>'
+    content = _mark_edit(piece.kind, escape_html(_flatten_keeping_ends(piece.text)))
     tag = _TAGS.get(piece.kind)
     return f"<{tag}>{content}</{tag}>" if tag else content
 
 
 def join_pieces(pieces: Sequence[Sequence[MessagePiece]], separator: str) -> tuple[MessagePiece, ...]:
-    """Groups of pieces with something between them."""
+    """Return the pieces of all groups, with `separator` between the groups."""
     result: list[MessagePiece] = []
     for n, group in enumerate(pieces):
         result += [MessagePiece("plain", separator)] if n else []

@@ -1,4 +1,4 @@
-"""Secrets of channels: looked up when they are needed, and never told."""
+"""Secrets of channels. They are read when a message is sent, and removed from errors."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from dedup.config import env_variable_name
 from dedup.errors import ChannelError
-from dedup.text.normalise import to_printable
+from dedup.text.sanitise import to_printable
 
 _MIN_PART_CHARACTERS = 4
-"""Characters from which a part of a secret is taken out of what is told; shorter ones would take words apart."""
+"""Length from which a part of a secret is removed from errors. Shorter parts occur in ordinary words."""
 MAX_ERROR_CHARACTERS = 300
-"""Characters of what is told of an error."""
+"""Length to which an error is truncated."""
 
 
 def resolve_secret(value: str, channel: str) -> str:
-    """A value of the configuration, or that of the environment variable which it names. Raises ChannelError where the variable is not set
-    or holds nothing but blanks."""
+    """Return a configured value, or that of the environment variable that it names (`env:NAME`).
+
+    Raises ChannelError if the variable is not set or blank.
+    """
     name = env_variable_name(value)
     if name is None:
         return value
@@ -31,7 +33,7 @@ def resolve_secret(value: str, channel: str) -> str:
 
 
 def redact(message: str, secrets: Iterable[str]) -> str:
-    """What may be told of an error: on one line, not long, and with nothing in it of any secret."""
+    """Return an error on one line, truncated, with `***` in place of each part of a secret."""
     parts = sorted({part for secret in secrets for part in _secret_parts(secret)}, key=len, reverse=True)
     for part in parts:
         message = message.replace(part, "***")
@@ -40,8 +42,10 @@ def redact(message: str, secrets: Iterable[str]) -> str:
 
 
 def _secret_parts(secret: str) -> set[str]:
-    """A secret, and where it is an address, what of it may be one: user, password, path, parameters; the host is none, unless it
-    is all there is (Apprise puts tokens there)."""
+    """Return the secret and, if it is a URL, those parts of it that may be secret: user, password, path segments, parameter values.
+
+    The host counts only for schemes of Apprise that put a token there.
+    """
     parts = {secret}
     try:
         split = urlsplit(secret)

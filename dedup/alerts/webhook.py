@@ -1,7 +1,7 @@
-"""One POST with a time limit for all of it: name resolution, connection, TLS, sending, and whatever answers.
+"""An HTTP POST with one time limit for name resolution, connection, TLS, sending and the response.
 
-`http.client` limits each operation on a socket. A server that sends a byte a second, or interim answers without end, keeps it for as
-long as it likes. Here the sockets themselves have the deadline: each operation gets the time that is left.
+`http.client` limits only single operations on a socket. A server that sends a byte a second, or interim responses without end, can hold
+it forever. Here the sockets carry a deadline, and each operation gets the time that remains.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from urllib.error import HTTPError, URLError
 from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
 MAX_INTERIM_RESPONSES = 20
-"""Interim answers (1xx) before the one that counts."""
+"""Interim responses (1xx) that are accepted before the final one."""
 _CHUNK_BYTES = 16_384
 
 
 class Deadline:
-    """A moment of the monotonic clock, `seconds` from now."""
+    """A deadline on the monotonic clock, `seconds` from now."""
 
     def __init__(self, seconds: float) -> None:
         self._at = time.monotonic() + seconds
 
     def remaining_seconds(self) -> float:
-        """Seconds that are left; raises TimeoutError where there are none."""
+        """Return the seconds until the deadline. Raises TimeoutError after it."""
         remaining = self._at - time.monotonic()
         if remaining <= 0:
             raise TimeoutError("timed out")
@@ -38,7 +38,7 @@ class Deadline:
 
 
 class _DeadlineMixin:
-    """Of a socket: reading and sending within the time that is left."""
+    """Limits reads and writes of a socket to the time that remains."""
 
     deadline: Deadline
 
@@ -58,13 +58,13 @@ class _DeadlineSocket(_DeadlineMixin, socket.socket):
 
 
 class _DeadlineTlsSocket(_DeadlineMixin, ssl.SSLSocket):
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  its name and place are given
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  the signature is fixed
         self.settimeout(self.deadline.remaining_seconds())
         super().do_handshake(block)
 
 
 class _Response(HTTPResponse):
-    """Keeps the status as soon as it has come; other interim answers than `100 Continue` are passed over too."""
+    """Stores the status as soon as it arrives, and skips all interim responses, not only `100 Continue`."""
 
     def __init__(self, *args: Any, exchange: _Exchange, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -77,11 +77,11 @@ class _Response(HTTPResponse):
                 self._exchange.status, self._exchange.reason = status, reason
                 return version, status, reason
             parse_headers(self.fp)
-        raise HTTPException(f"more than {MAX_INTERIM_RESPONSES} interim answers (1xx)")
+        raise HTTPException(f"more than {MAX_INTERIM_RESPONSES} interim responses (1xx)")
 
 
 class _Exchange:
-    """One request and what has come of it so far; `status` is None until the line with it has come."""
+    """One request and its response so far. `status` is None until the status line arrives."""
 
     def __init__(self, seconds: float) -> None:
         self.deadline = Deadline(seconds)
@@ -89,7 +89,7 @@ class _Exchange:
         self.reason = ""
 
     def connect(self, address: tuple[str, int], *_: Any) -> socket.socket:
-        """As `socket.create_connection`, within the time that is left."""
+        """Connect as `socket.create_connection` does, within the time that remains."""
         error: OSError | None = None
         for family, kind, protocol, _, socket_address in self._resolve(*address):
             sock = _DeadlineSocket(family, kind, protocol)
@@ -97,16 +97,16 @@ class _Exchange:
             try:
                 sock.settimeout(self.deadline.remaining_seconds())
                 sock.connect(socket_address)
-            except OSError as failed:
+            except OSError as connect_error:
                 sock.close()
-                error = failed
+                error = connect_error
             else:
                 return sock
         self.deadline.remaining_seconds()
         raise error or OSError("the host has no address")
 
     def _resolve(self, host: str, port: int) -> list[Any]:
-        """Addresses of a host. The resolver has no time limit of ours: it is asked in a thread, which is left behind if it is late."""
+        """Resolve a host. The resolver has no time limit, so it runs in a thread, which is left behind if it is late."""
         results: queue.SimpleQueue[list[Any] | Exception] = queue.SimpleQueue()
 
         def look_up() -> None:
@@ -115,7 +115,7 @@ class _Exchange:
             except Exception as error:
                 results.put(error)
 
-        threading.Thread(target=look_up, name=f"address of {host}", daemon=True).start()
+        threading.Thread(target=look_up, name=f"resolve-{host}", daemon=True).start()
         try:
             answer = results.get(timeout=self.deadline.remaining_seconds())
         except queue.Empty:
@@ -126,11 +126,11 @@ class _Exchange:
         return answer
 
     def http_connection(self, host: str, **kwargs: Any) -> HTTPConnection:
-        """For an address of http."""
+        """Return a connection for an `http` URL."""
         return self._with_deadline(HTTPConnection(host, **kwargs))
 
     def tls_connection(self, host: str, **kwargs: Any) -> HTTPConnection:
-        """For an address of https: certificate and host name are checked."""
+        """Return a connection for an `https` URL. The certificate and host name are verified."""
         context = ssl.create_default_context()
         context.set_alpn_protocols(["http/1.1"])
         context.sslsocket_class = type("_OfThisExchange", (_DeadlineTlsSocket,), {"deadline": self.deadline})
@@ -138,7 +138,7 @@ class _Exchange:
         return self._with_deadline(HTTPSConnection(host, **kwargs))
 
     def _with_deadline(self, connection: HTTPConnection) -> HTTPConnection:
-        connection._create_connection = self.connect  # type: ignore[attr-defined]  # noqa: SLF001  http.client has no other place for it
+        connection._create_connection = self.connect  # type: ignore[attr-defined]  # noqa: SLF001  http.client has no public hook
         connection.response_class = partial(_Response, exchange=self)  # type: ignore[assignment]
         return connection
 
@@ -162,20 +162,20 @@ class _Https(HTTPSHandler):
 
 
 class _NoRedirects(HTTPRedirectHandler):
-    """Redirects are not followed: what is sent is meant for one address."""
+    """Follows no redirect: the message is meant for the configured URL only."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
 
 
 def post(url: str, body: bytes, headers: dict[str, str], timeout_seconds: float) -> tuple[int, str]:
-    """POST a body; returns the status and the reason of the answer. The answer's body is not read: a receiver that has sent its status has
-    decided, whatever follows. `url` is of http or https, without credentials. Proxies are taken from the environment.
+    """POST `body` to an `http` or `https` URL without credentials. Returns the status and reason of the response.
 
-    Raises TimeoutError where no status has come within `timeout_seconds` from now, other OSError or HTTPException where none comes.
+    The status alone decides; the body of the response is not read, and errors after the status are ignored. Proxies are taken from the
+    environment. Raises TimeoutError if no status arrives within `timeout_seconds`, or another OSError or HTTPException.
     """
     exchange = _Exchange(timeout_seconds)
-    request = Request(url, body, headers, method="POST")  # noqa: S310  the caller has checked it
+    request = Request(url, body, headers, method="POST")  # noqa: S310  the caller checks the scheme
     try:
         with build_opener(_NoRedirects, _Http(exchange), _Https(exchange)).open(request, timeout=timeout_seconds):
             pass
@@ -185,11 +185,11 @@ def post(url: str, body: bytes, headers: dict[str, str], timeout_seconds: float)
     except (OSError, HTTPException) as error:
         cause = error.reason if isinstance(error, URLError) else error
         if exchange.status is not None:
-            pass  # what broke came after it
+            pass  # it failed after the status
         elif isinstance(cause, TimeoutError):
             raise TimeoutError(f"timed out after {timeout_seconds:g} seconds") from None
         else:
             raise cause if isinstance(cause, OSError | HTTPException) else OSError(str(cause)) from None
     if exchange.status is None:
-        raise HTTPException("no answer")
+        raise HTTPException("no response")
     return exchange.status, exchange.reason

@@ -1,4 +1,4 @@
-"""What kind of change a change is, how grave, and on what evidence. Pure: two states in, a judgement out."""
+"""Classification of changes: kind, severity and evidence. Pure functions of two states of a page."""
 
 from dedup.changes.classify import Classification, ClassificationRules, PageHistory, PageState, classify_change
 from dedup.changes.evidence import Evidence, EvidenceKind

@@ -1,4 +1,4 @@
-"""Two bodies compared as a reader would: not by lines that are credits, where links lead, where lines end, or what is only said twice."""
+"""Comparison of two bodies as a reader sees them. Credit lines, link targets, line wrapping and repeated sentences do not count."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from dedup.heartbeat import beat
 _Group = list[Operation]
 
 MAX_HEADINGS = 200
-"""Sentences that came or went up to which headings among them are looked for in the rest of the text, where that has no more than
+"""Sentences removed or added up to which headings among them are looked up in the rest of the text, if that has at most
 `MAX_SPLIT_CHARACTERS` characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class BodyDiff:
-    """What differs between two bodies; `non_content` is what differs in lines that are credits, time stamps or links, `new_sentences` the
-    sentences that only the later one has. `is_form_only`: the letters are the same."""
+    """The differences between two bodies.
+
+    `non_content`: differences in lines that are credits, time stamps or links. `new_sentences`: sentences of the later body only.
+    `similarity`: share of unchanged characters (0 to 1). `is_form_only`: all letters are equal.
+    """
 
     operations: list[Operation]
     evidence: list[Evidence]
@@ -34,7 +37,7 @@ class BodyDiff:
 
     @classmethod
     def compare(cls, before: str, after: str) -> Self:
-        """Compare two bodies as they were crawled."""
+        """Compare two bodies as crawled."""
         sides = diff.split_pair(*(diff.clean(evidence.remove_link_targets(side)) for side in (before, after)))
         beat()
         removed_sentences, new_sentences = find_new_sentences(sides[1], sides[0]), find_new_sentences(*sides)
@@ -46,9 +49,7 @@ class BodyDiff:
         groups = _ignore_rewrapping(_remove_repeated(alignment))
         beat()
         changed_groups = [g for g in groups if _is_changed(g)]
-        has_moves = any(o.move is not None for g in changed_groups for o in g)
-        letters = (_join_letters(changed_groups, ("same", kind)) for kind in ("removed", "added"))
-        is_form_only = not has_moves and next(letters) == next(letters)
+        is_form_only = _differ_in_form_only(changed_groups)
         evidence_items = [] if is_form_only else evidence.collect_evidence(groups)
         similarity = 1 - _count_changed_characters(changed_groups) / max(1, sum(map(len, one)) + sum(map(len, other)))
         non_content = list(lines_before.differences(lines_after))
@@ -56,7 +57,7 @@ class BodyDiff:
 
 
 def find_new_sentences(before: Iterable[str], after: Iterable[str]) -> list[str]:
-    """The sentences of a side that the other has not."""
+    """Return the sentences of `after` that `before` does not contain."""
     existing = {s.strip() for s in before}
     return [s for s in after if s.strip() not in existing]
 
@@ -66,8 +67,15 @@ def _is_changed(group: Iterable[Operation]) -> bool:
 
 
 def _count_changed_characters(groups: Iterable[_Group]) -> int:
-    """Characters that came and went."""
+    """Characters removed and added."""
     return sum(len(o.text) for g in groups for o in g if o.kind in ("removed", "added"))
+
+
+def _differ_in_form_only(groups: Sequence[_Group]) -> bool:
+    """Return whether nothing moved and both sides have the same letters."""
+    if any(o.move is not None for g in groups for o in g):
+        return False
+    return _join_letters(groups, ("same", "removed")) == _join_letters(groups, ("same", "added"))
 
 
 def _join_letters(groups: Iterable[_Group], kinds: tuple[str, ...]) -> str:
@@ -75,7 +83,7 @@ def _join_letters(groups: Iterable[_Group], kinds: tuple[str, ...]) -> str:
 
 
 def _remove_repeated(groups: Sequence[_Group]) -> list[_Group]:
-    """Without whole sentences that came or went though the text has them elsewhere, before and after; headings, though it has their
+    """Drop whole sentences that were removed or added although the unchanged text contains them. Of a heading it need only contain the
     words."""
     unchanged_texts = [o.text for g in groups if not _is_changed(g) for o in g]
     sentences = {text.strip() for text in unchanged_texts}
@@ -103,16 +111,16 @@ def _normalise_words(text: str) -> str:
 
 
 def _ignore_rewrapping(groups: list[_Group]) -> list[_Group]:
-    """Where lines end in other places, and not much else differs, with blanks for line ends: a text that was wrapped anew is the same."""
+    """Compare changed text with spaces for line ends if that leaves much less of a difference. Rewrapped text counts as unchanged."""
     if any(o.move is not None for g in groups for o in g):
-        first, *_, last = (n for n, g in enumerate(groups) if _is_changed(g))
+        first, *_, last = (n for n, g in enumerate(groups) if _is_changed(g))  # a move changes at least two groups
         return [*groups[:first], *_compare_unwrapped(groups[first : last + 1]), *groups[last + 1 :]]
     runs = (list(run) for _, run in groupby(groups, key=_is_changed))
     return list(chain.from_iterable(_compare_unwrapped(run) if _is_changed(run[0]) else run for run in runs))
 
 
 def _compare_unwrapped(groups: list[_Group]) -> list[_Group]:
-    """Sentences of both sides compared with blanks for line ends, if that leaves less than half of the difference."""
+    """The difference with spaces for line ends, if it is less than half of the difference without."""
     operations = [o for g in groups for o in g]
     sides = ["".join(o.text for o in operations if o.kind in kinds) for kinds in (_KINDS_BEFORE, _KINDS_AFTER)]
     if not any("\n" in side.rstrip() for side in sides) or max(map(len, sides)) > MAX_SPLIT_CHARACTERS:

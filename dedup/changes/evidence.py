@@ -1,4 +1,4 @@
-"""What a change rests on: the numbers, quotations, names, negations and sentences that came, went or became others."""
+"""Evidence of a change: numbers, quotations, names, negations and sentences that were added, removed or replaced."""
 
 from __future__ import annotations
 
@@ -32,32 +32,33 @@ EvidenceKind = Literal[
     "number", "amount", "date", "percentage", "quotation", "name", "negation", "sentence", "moved", "words", "address",
     "form", "credit", "time_stamp", "placeholder", "stub", "state_durations",
 ]  # fmt: skip
-"""`form` is blanks, punctuation, Unicode form or letter case alone; `states` how long each stood of those that a page goes between."""
+"""`form`: only white space, punctuation, Unicode form or letter case differ. `state_durations`: how long each state of an alternating
+page was shown."""
 
 MIN_SENTENCE_WEIGHT, MIN_LABEL_WEIGHT = 10, 20
-"""Letters and digits from which a sentence's coming or going counts by itself: one that ends as such, and one that does not (a
-heading, a button). A syllable of Hangul or a Chinese character is as good as two."""
+"""Weight (see `_weight`) from which an added or removed sentence is evidence by itself: one with a sentence end, and one without (a
+heading, a button)."""
 _SENTENCE_END = regex.compile(r"[.!?…。！？][”’」』》〉)\]\"']{0,3}$")
 _LIST_ENTRY = regex.compile(r"[^\w#]{0,10}\p{Lu}\p{Ll}{3,}\W{0,5}")
 MIN_CLAUSE_WEIGHT = 30
-"""The same of words that came into a sentence, or went from it: so many say as much as a sentence."""
+"""Weight from which words added to a sentence, or removed from it, count as much as a sentence."""
 MAX_EVIDENCE_CHARACTERS = 200
-"""Characters that are kept of either side of a piece of evidence."""
+"""Characters kept of either side of a piece of evidence."""
 MAX_EVIDENCE = 40
 """Pieces of evidence that are kept."""
 MAX_SENTENCE_CHARACTERS = 40_000
-"""Characters of a sentence, before and after, that is looked at word by word; what is longer is none."""
+"""Characters of both sides of a sentence that is examined word by word. A longer one is not a sentence."""
 MAX_ROWS = 2_000
-"""Sentences that differ and are looked at one by one; what differs beyond them is told as one."""
+"""Differing sentences that are examined one by one. The rest is one piece of evidence."""
 MAX_COMPARED_CHARACTERS = 500_000
-"""Characters of them, of both sides together, after which the same holds."""
+"""Characters of both sides after which the rest is one piece of evidence."""
 MAX_NAMES = 100
-"""Names in a sentence that are looked for in the other one."""
+"""Names of a sentence that are looked up in the other side."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One thing that differs; empty where there was nothing, or is nothing."""
+    """One difference. `before` or `after` is empty if that side has nothing."""
 
     kind: EvidenceKind
     before: str
@@ -65,14 +66,14 @@ class Evidence:
 
 
 def normalise_letters(text: str) -> str:
-    """Letters and digits alone, in compatibility form and folded: what is left where form counts for nothing."""
+    """Return letters and digits only, in compatibility form and case-folded, so that differences in form vanish."""
     letters = keep_alphanumeric(to_unicode_form("NFKC", text).casefold())
     beat()
     return letters
 
 
 def has_letters(text: str) -> bool:
-    """Whether anything is left of it after `normalise_letters`."""
+    """Return whether a text contains letters or digits, as `normalise_letters` keeps them."""
     return bool(normalise_letters(text[:_PROBE_CHARACTERS])) or (len(text) > _PROBE_CHARACTERS and bool(normalise_letters(text)))
 
 
@@ -81,7 +82,7 @@ _PROBE_CHARACTERS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class NonContentLines:
-    """Those sentences that are nothing but credits, time stamps, or links (to other pages, in a menu)."""
+    """Sentences that consist only of credits, time stamps, or links (to other pages, in a menu)."""
 
     credits: tuple[str, ...]
     stamps: tuple[str, ...]
@@ -89,7 +90,7 @@ class NonContentLines:
 
     @classmethod
     def find_in(cls, sentences: Iterable[str]) -> Self:
-        """Find them."""
+        """Find the lines without content among sentences."""
         lines_by_kind: dict[str, list[str]] = {"credits": [], "stamps": [], "links": []}
         for line in map(str.strip, sentences):
             if len(line) <= 160 and (TIME_STAMP_LINE.fullmatch(line) or RELATIVE_TIME_LINE.fullmatch(line)):
@@ -105,7 +106,7 @@ class NonContentLines:
         return {*self.credits, *self.stamps, *self.links}
 
     def differences(self, other: Self) -> Iterator[Evidence]:
-        """What is told of them."""
+        """Yield the evidence of lines that differ from those of the later side."""
         for kind, was, now in (
             ("credit", self.credits, other.credits), ("time_stamp", self.stamps, other.stamps), ("address", self.links, other.links)
         ):  # fmt: skip
@@ -114,33 +115,43 @@ class NonContentLines:
 
 
 def remove_link_targets(text: str) -> str:
-    """A text without what nobody reads of it: where its links lead."""
+    """Return a text without the targets of its links."""
     return LINK_TARGET.sub("", text) if "](" in text else text
 
 
 def collect_evidence(groups: Iterable[Sequence[Operation]]) -> list[Evidence]:
-    """What differs between two texts, as `diff.align_sentences` tells it, the gravest first; without what is a matter of form alone."""
+    """Return the evidence in the groups of `diff.align_sentences`, most severe first. Differences of form alone are left out."""
     items: list[Evidence] = []
     quoted_texts: tuple[list[str], list[str]] = [], []
     rows = _pair_rows(groups)
     characters_read = 0
     for left, right in islice(rows, MAX_ROWS):
         items += _row_evidence(left, right)
-        for side, marks in zip((left, right), quoted_texts, strict=True):
+        for side, side_quoted_texts in zip((left, right), quoted_texts, strict=True):
             text = _join_text(side)
             characters_read += len(text)
             if len(text) <= MAX_SENTENCE_CHARACTERS:
-                marks.extend(find_quotations(text))
+                side_quoted_texts.extend(find_quotations(text))
         beat()
         if characters_read > MAX_COMPARED_CHARACTERS:
             break
-    rest = [[_join_text(side) for side in row] for row in rows]
-    removed_text, added_text = ("\n".join(row[n] for row in rest) for n in (0, 1))
-    if normalise_letters(removed_text) != normalise_letters(added_text):
-        items.append(Evidence("sentence", truncate(removed_text), truncate(added_text)))
+    items += _remaining_evidence(rows)
     items += _paired_evidence("quotation", *quoted_texts)
-    order = {what: n for n, what in enumerate(("negation", "amount", "percentage", "number", "date", "quotation", "name", "sentence"))}
-    return sorted(dict.fromkeys(items), key=lambda e: order.get(e.kind, len(order)))
+    return sorted(dict.fromkeys(items), key=lambda e: _SEVERITY_ORDER.get(e.kind, len(_SEVERITY_ORDER)))
+
+
+_SEVERITY_ORDER = {
+    kind: n for n, kind in enumerate(("negation", "amount", "percentage", "number", "date", "quotation", "name", "sentence"))
+}
+"""Kinds of evidence in the order in which they are listed; the others follow."""
+
+
+def _remaining_evidence(rows: Iterable[tuple[_Side, _Side]]) -> Iterator[Evidence]:
+    """The rows beyond the limits as one piece of evidence."""
+    texts = [(_join_text(left), _join_text(right)) for left, right in rows]
+    removed_text, added_text = "\n".join(left for left, _ in texts), "\n".join(right for _, right in texts)
+    if normalise_letters(removed_text) != normalise_letters(added_text):
+        yield Evidence("sentence", truncate(removed_text), truncate(added_text))
 
 
 _Side = Sequence[Operation]
@@ -151,7 +162,7 @@ def _join_text(side: _Side) -> str:
 
 
 def _pair_rows(groups: Iterable[_Side]) -> Iterator[tuple[_Side, _Side]]:
-    """Of every sentence that differs the two sides; one that went and one that came in its place are a row."""
+    """The two sides of every sentence that differs. A removed sentence and the added one in its place are one row."""
     pending_removal: _Side = ()
     for group in groups:
         left = [o for o in group if o.kind in ("same", "removed", "moved_from")]
@@ -173,19 +184,19 @@ def _pair_rows(groups: Iterable[_Side]) -> Iterator[tuple[_Side, _Side]]:
 
 def _row_evidence(before: _Side, after: _Side) -> Iterator[Evidence]:
     left, right = _join_text(before), _join_text(after)
-    if len(left) + len(right) > MAX_COMPARED_CHARACTERS and all(o.kind in ("removed", "added") for o in (*before, *after)):
+    kinds = {o.kind for o in (*before, *after)}
+    if len(left) + len(right) > MAX_COMPARED_CHARACTERS and kinds <= {"removed", "added"}:
         yield Evidence("sentence", truncate(left), truncate(right))
         return
     letters = normalise_letters(left), normalise_letters(right)
     if letters[0] == letters[1]:
         return
-    if any(o.move is not None for o in (*before, *after)):
+    if kinds & {"moved_from", "moved_to"}:
         if before:
             yield Evidence("moved", truncate(left), truncate(left))
         return
-    if all(o.kind != "same" for o in (*before, *after)) and (
-        len(left + right) > MAX_SENTENCE_CHARACTERS or _is_statement(_without_addresses(left + right))
-    ):
+    is_whole_sentence = "same" not in kinds
+    if is_whole_sentence and (len(left + right) > MAX_SENTENCE_CHARACTERS or _is_statement(_without_addresses(left + right))):
         yield Evidence("sentence", truncate(left), truncate(right))
         return
     yield from _edit_evidence(before, after, letters)
@@ -195,18 +206,19 @@ def _row_evidence(before: _Side, after: _Side) -> Iterator[Evidence]:
 
 
 def _is_statement(text: str) -> bool:
-    """Whether it says something by itself: so many letters, or a name in a list."""
+    """Return whether a text makes a statement by itself: enough letters, or a name in a list."""
     stripped, letters = text.strip(), normalise_letters(text)
     minimum = MIN_SENTENCE_WEIGHT if has_sentence_end(stripped) else MIN_LABEL_WEIGHT
     return _weight(letters) >= minimum or _LIST_ENTRY.fullmatch(stripped) is not None
 
 
 def _weight(letters: str) -> int:
+    """Letters and digits, of which a Hangul syllable or an ideograph counts twice."""
     return len(letters) + sum("⺀" <= c <= "힣" for c in letters)
 
 
 def has_sentence_end(text: str) -> bool:
-    """Whether it ends as a sentence does."""
+    """Return whether a text ends like a sentence."""
     return _SENTENCE_END.search(text.rstrip()) is not None
 
 
@@ -217,7 +229,7 @@ def _without_addresses(text: str) -> str:
 
 
 def _edit_evidence(before: _Side, after: _Side, letters: tuple[str, str]) -> Iterator[Evidence]:
-    """Numbers that became others, and the other words that did, edit by edit; `letters` are those of the two sides."""
+    """Numbers, words and addresses that were replaced, edit by edit. `letters` are those of the two sides."""
     for was, now in _edit_pairs(before, after):
         if _is_clause(normalise_letters(_without_addresses(was)), normalise_letters(_without_addresses(now)), *letters):
             yield Evidence("sentence", truncate(was), truncate(now))
@@ -231,12 +243,13 @@ def _edit_evidence(before: _Side, after: _Side, letters: tuple[str, str]) -> Ite
 
 
 def _is_clause(was: str, now: str, before: str, after: str) -> bool:
-    """Whether so much came, or went, and in no other place of the sentence."""
+    """Return whether an edit adds or removes as much as a clause that occurs nowhere else in the sentence. All arguments are normalised
+    letters."""
     return max(_weight(was), _weight(now)) >= MIN_CLAUSE_WEIGHT and ((not was and now not in before) or (not now and was not in after))
 
 
 def _edit_pairs(one: _Side, other: _Side) -> Iterator[tuple[str, str]]:
-    """(what went, what came in its place): both sides have the same unchanged stretches in the same order."""
+    """(removed text, added text in its place). Both sides have the same unchanged operations in the same order."""
     sides = []
     for side in (one, other):
         edits, edit = [], ""
@@ -258,7 +271,7 @@ def _number_evidence(before: list[str], after: list[str]) -> Iterator[Evidence]:
 
 
 def _normalise_number(number: str) -> str:
-    """`1,000` and `1000` are one number, `-3` and `\u22123` too."""
+    """`1,000` and `1000` are equal, and so are `-3` and `\u22123`."""
     return unicodedata.normalize("NFKC", number).replace(",", "").replace("\u2212", "-").replace(" ", "").casefold()
 
 
@@ -267,7 +280,7 @@ def _find_names(text: str) -> list[str]:
 
 
 def _find_missing_names(names: Iterable[str], other_text: str) -> list[str]:
-    """Those that the other side does not have in any spelling."""
+    """The names that the other side does not contain in any spelling."""
     other_letters = normalise_letters(other_text)
     candidates = islice(dict.fromkeys(names), MAX_NAMES)
     return [
@@ -282,10 +295,10 @@ def _find_negations(text: str) -> list[str]:
 
 
 def _paired_evidence(kind: EvidenceKind, before: Sequence[str], after: Sequence[str]) -> Iterator[Evidence]:
-    """What only one side has, in order, beside what only the other has."""
+    """Texts of one side only, in order, each paired with one of the other side only."""
     left, right = _remove_common(before, after, normalise_letters)
     if kind == "negation" and len(left) == len(right):
-        return  # otherwise put, and as negative as before
+        return  # worded differently, with as many negations
     for was, now in zip_longest(left, right, fillvalue=""):
         yield Evidence(kind, truncate(was), truncate(now))
 
@@ -307,6 +320,6 @@ def _subtract(texts: Sequence[str], others: Counter[str], key: Callable[[str], s
 
 
 def truncate(text: str) -> str:
-    """What is kept of one side of a piece of evidence."""
+    """Return one side of a piece of evidence, stripped and cut to `MAX_EVIDENCE_CHARACTERS`."""
     text = text.strip()
     return text if len(text) <= MAX_EVIDENCE_CHARACTERS else text[: MAX_EVIDENCE_CHARACTERS - 1] + "…"

@@ -1,5 +1,5 @@
-"""What judging knows of languages: endings, units, titles and negations of Korean and English. What a newsroom may want otherwise is
-configured in `[changes]`."""
+"""The linguistic knowledge of the classifier: endings, units, titles and negations of Korean and English. Phrases that a newsroom may
+want to adapt are configured in `[changes]`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEGATIONS = regex.compile(
     r"(?i)\b(?:not|no|never|none|nobody|nothing|neither|nor|without|cannot|\w{1,10}n['’]t|refus\w{0,4}|den(?:y|ie[sd]|ial)\w{0,4}|fail(?:s|ed|ure)?)\b"
     r"|(?<!\p{Hangul})(?:안|못|비|불)(?=\x20\p{Hangul})|\p{Hangul}{0,8}(?:않|못[하한할했해]|아니|아닌|아닐|없|부인[하했한])\p{Hangul}{0,8}"
 )
-"""Words whose coming or going turns a sentence round."""
+"""Words that reverse the meaning of a sentence."""
 
 _TITLES = (
     "씨|의원|대표|장관|차관|총리|대통령|위원장|위원|사장|부사장|회장|부회장|교수|기자|시장|군수|구청장|도지사|지사|청장|총장|검사|판사|변호사"
@@ -30,16 +30,16 @@ _TITLES = (
 _PARTICLES = "은는이가을를의도와과에께로만며라고"
 NAMES = regex.compile(
     rf"(?P<name>(?<!\p{{Hangul}})\p{{Hangul}}{{2,4}})\x20?(?:전\x20)?(?:{_TITLES})(?![\p{{Hangul}}--[{_PARTICLES}]])"
-    # a capital within a sentence, and those that follow it
+    # capitalised words within a sentence
     r"|(?<=[\p{Ll},\d]\x20)(?P<latin>\p{Lu}[\p{L}'’-]+(?:\x20\p{Lu}[\p{L}'’-]+)*)"
     r"|\b(?P<acronym>\p{Lu}{2,}\d*)\b",
     regex.V1,
 )
-"""A person before a title, capitals within a sentence, acronyms: what can be told as a name without a dictionary."""
+"""Names that can be recognised without a dictionary: a person before a title, capitalised words within a sentence, acronyms."""
 
 
 def contains_korean_name(name: str, text: str) -> bool:
-    """Whether a Korean name stands somewhere in a text, and not as a part of a longer one."""
+    """Return whether a Korean name occurs in a text other than as a part of a longer name."""
     boundary = rf"(?=\P{{Hangul}}|$|[{_PARTICLES}]|(?:전\x20)?(?:{_TITLES}))"
     return regex.search(rf"(?<!\p{{Hangul}}){regex.escape(name)}{boundary}", text) is not None
 
@@ -51,7 +51,8 @@ _MAX_QUOTATION_CHARACTERS = 600
 
 
 def find_quotations(text: str) -> list[str]:
-    """What is between quotation marks on one line, at most 600 characters, from left to right; an apostrophe within a word is none."""
+    """Return the quoted texts of at most 600 characters on one line, from left to right. An apostrophe within a word is not a quotation
+    mark."""
     quoted_texts: list[str] = []
     position = 0
     while mark := _OPENING_QUOTE.search(text, position):
@@ -78,17 +79,17 @@ TIME_STAMP_LINE = regex.compile(
     r"|published|posted|updated|last updated|modified)"
     r"(?:\s?(?:시간|일시|on|at))?\s?[:：]?\s?(?:\d|\p{L}{3,9}\.?\s\d)[^\n]{0,80}$",
 )
-"""A line that says when a page was entered or updated, and nothing else."""
+"""A line that only states when a page was published or updated."""
 
 RELATIVE_TIME_LINE = regex.compile(
     r"(?i)^\W{0,20}(?:updated|posted|published|last updated)\s[^\n\d.]{0,20}\d{0,4}[^\n\d.]{0,20}"
     r"\b(?:ago|week|month|year|today|yesterday)\W{0,20}$"
     r"|^\W{0,20}\d{1,4}\s?(?:초|분|시간|일|주|개월|달|년)\s?전(?:\s?(?:입력|수정|업데이트))?\W{0,20}$",
 )
-"""A line that says how long ago that was: it changes by itself."""
+"""A line that only states how long ago that was. It changes without an edit."""
 
 LINK_TARGET = regex.compile(r"(?<=\]\()(?=[^\s()/#:.]*+[/#:.])[^\s()]*+(?:\([^\s()]*+\)[^\s()]*+)?+(?:\s++\"[^\"\n]*+\")?+(?=\))")
-"""Where a link of Markdown leads, or a picture lies, with its title."""
+"""The target of a Markdown link or image, with its title."""
 LINK_WITHOUT_TARGET = regex.compile(r"!?\[[^\[\]\n]*+\]\(\)")
 """A link without its target."""
 
@@ -99,17 +100,17 @@ CREDIT_LINE = regex.compile(
     r"|^[^\n]{0,60}(?:무단\s?전재|재배포\s?금지|all rights reserved|trademarks? of|may not be (?:published|reproduced))[^\n]{0,60}$"
     r"|^\W{0,20}\p{Hangul}{2,4}\s?(?:기자|특파원|인턴기자)\W{0,20}(?:[\w.+-]{1,64}@[\w.-]{1,100})?\W{0,20}$|^\W{0,20}[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,5}\W{0,20}$",
 )
-"""A line or a sentence of credits alone: photographs, rights, a reporter's address."""
+"""A line or sentence of credits only: photographs, rights, a reporter's address."""
 
 NumberKind = Literal["percentage", "date", "amount", "number"]
-"""Sorts of numbers."""
+"""Kinds of numbers."""
 _PERCENT = regex.compile(r"%|퍼센트|포인트|‰")
 _DATE = regex.compile(r"[년월일]$|\d{4}[-./]\d|:\d\d|[시분초]$|am$|pm$", regex.IGNORECASE)
 _MONEY = regex.compile(r"^[+\-−±]?[$€£¥₩₤￦]|(?:원|달러|유로|엔|위안|파운드)$")
 
 
 def number_kind(number: str) -> NumberKind:
-    """`percentage`, `date`, `amount` (of money) or `number`."""
+    """Return `percentage`, `date`, `amount` (of money) or `number`."""
     if _PERCENT.search(number):
         return "percentage"
     if _DATE.search(number):

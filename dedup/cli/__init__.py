@@ -1,4 +1,4 @@
-"""The command line: a command is loaded when it is asked for, so that `dedup --help` stays quick."""
+"""The command line. Command modules are imported only when their command runs, so that `dedup --help` stays fast."""
 
 from __future__ import annotations
 
@@ -6,66 +6,107 @@ import io
 import sys
 from contextlib import suppress
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
 from dedup import __version__
 from dedup.cli.common import VERDICT_KEY, common_options
+from dedup.cli.suggestions import CommandGroup
 from dedup.errors import DedupError
-from dedup.text.normalise import to_printable, to_printable_block
+from dedup.text.sanitise import to_printable, to_printable_block
 
-COMMANDS = {
-    "init": "setup",
-    "config": "setup",
-    "sample": "setup",
-    "scan": "scan",
-    "watch": "watch",
-    "verify": "verify",
-    "duplicates": "duplicates",
-    "similar": "duplicates",
-    "why": "why",
-    "boilerplate": "boilerplate",
-    "alerts": "alerts",
-    "history": "history",
-    "diff": "diff",
-    "changes": "changes",
-    "search": "search",
-    "report": "report",
-    "export": "export",
-    "status": "status",
-    "serve": "serve",
-    "doctor": "doctor",
-    "reindex": "reindex",
-    "roots": "roots",
-    "prune": "prune",
-    "dump": "status",
-    "backup": "backup",
-    "restore": "backup",
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+COMPLETION_VARIABLE = "_DEDUP_COMPLETE"
+"""Environment variable by which a completion script asks for candidates."""
+
+
+class CommandEntry(NamedTuple):
+    """The module of this package that holds a command, and the first line of the command's help."""
+
+    module: str
+    summary: str
+
+
+COMMAND_GROUPS = {
+    "Set up": {
+        "init": CommandEntry("setup", "Write a config.toml for a crawl directory"),
+        "config": CommandEntry("setup", "Print the settings in force and their origin"),
+        "sample": CommandEntry("setup", "Copy the sample crawl into a directory"),
+        "completion": CommandEntry("completion", "Print a shell completion script"),
+    },
+    "Collect": {
+        "scan": CommandEntry("scan", "Scan the crawl directories once"),
+        "watch": CommandEntry("watch", "Follow the crawl directories as a daemon"),
+        "verify": CommandEntry("verify", "Check the content_hash of article files"),
+    },
+    "Look": {
+        "duplicates": CommandEntry("duplicates", "List clusters of articles that share text"),
+        "similar": CommandEntry("duplicates", "Find recorded articles similar to a file"),
+        "why": CommandEntry("why", "Explain why two articles match or do not"),
+        "history": CommandEntry("history", "Show a page's revisions and crawls"),
+        "diff": CommandEntry("diff", "Show what changed between two revisions"),
+        "changes": CommandEntry("changes", "List edits, with the evidence for each"),
+        "search": CommandEntry("search", "Search current and earlier texts"),
+        "status": CommandEntry("status", "Show counts, the last scan and the daemon"),
+    },
+    "Export": {
+        "report": CommandEntry("report", "Summarise a period in tables and charts"),
+        "export": CommandEntry("export", "Export tables, and lists to keep or drop"),
+        "dump": CommandEntry("status", "Print the content for comparing databases"),
+    },
+    "Operate": {
+        "serve": CommandEntry("serve", "Serve the dashboard"),
+        "alerts": CommandEntry("alerts", "List, test, send and retry alerts"),
+        "boilerplate": CommandEntry("boilerplate", "List and correct publishers' boilerplate"),
+        "roots": CommandEntry("roots", "List, move or retire crawl directories"),
+        "backup": CommandEntry("backup", "Copy the database into one checked file"),
+        "restore": CommandEntry("backup", "Replace the database with a backup"),
+        "prune": CommandEntry("prune", "Delete the text of old revisions"),
+    },
+    "Repair": {
+        "doctor": CommandEntry("doctor", "Check the database, indexes and environment"),
+        "reindex": CommandEntry("reindex", "Apply changed settings to recorded articles"),
+    },
 }
-"""Command → module of this package that holds it, in the order in which one meets them."""
+"""Commands by heading, in the order of `dedup --help`. The summaries repeat the commands' own, which would have to be imported."""
+COMMANDS = {name: entry for commands in COMMAND_GROUPS.values() for name, entry in commands.items()}
 
 
-class _LazyGroup(click.Group):
+class _LazyGroup(CommandGroup):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        command = getattr(import_module(f"dedup.cli.{COMMANDS[name]}"), name)
+        command = getattr(import_module(f"dedup.cli.{COMMANDS[name].module}"), name)
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, COMMANDS))
+        for heading, commands in COMMAND_GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), entry.summary) for name, entry in commands.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        names = [CompletionItem(name, help=entry.summary) for name, entry in COMMANDS.items() if name.startswith(incomplete)]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except BrokenPipeError:
-            raise _ReaderGoneError(ctx.meta.get(VERDICT_KEY, 0)) from None  # click would leave with 1, which means findings
+            raise _ReaderGoneError(ctx.meta.get(VERDICT_KEY, 0)) from None  # click would exit with 1, which means findings
 
 
 class _ReaderGoneError(Exception):
-    """Whoever read our output has what they wanted: `dedup dump --logical | head`. The exit code is as it would have been."""
+    """The reader of standard output closed it early, as in `dedup dump --logical | head`. `code` is the exit code of the command."""
 
     def __init__(self, code: int) -> None:
         super().__init__()
@@ -75,29 +116,38 @@ class _ReaderGoneError(Exception):
 @click.group(
     cls=_LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit codes: 0 done; 1 findings, where asked to judge; 2 usage or configuration; 3 the work could not be done; "
-    "130 interrupted. JSON goes to standard output, progress and errors to standard error.",
+    epilog="\b\n"
+    "Exit codes:\n"
+    "  0    success\n"
+    "  1    findings, from a command that checks or has --fail-on\n"
+    "  2    wrong usage or configuration\n"
+    "  3    the work could not be done\n"
+    "  130  interrupted",
 )
 @click.version_option(__version__, prog_name="dedup")
 @common_options
 def cli() -> None:
-    """Deduplication and change tracking for crawled articles.
+    """Find duplicates among crawled news articles and track how they change.
 
-    Point it at a crawl directory: it checks every article's content_hash, finds exact and near duplicates, and keeps each
-    page's history when it is crawled again. Nothing in the crawl directory is ever written.
+    dedup reads crawl directories, checks the content_hash of each article, finds exact and near duplicates, and keeps the
+    history of each page across crawls. It never writes into a crawl directory.
 
     \b
-    dedup init DIR    write a config.toml for a crawl directory
-    dedup scan        take in what is new, changed, moved or gone
-    dedup duplicates  who ran the same text
-    dedup history URL what a page said, and when
+    Examples:
+      dedup init crawl      write a config.toml for the crawl directory 'crawl'
+      dedup scan            record new, changed, moved and deleted files
+      dedup duplicates      list the articles that share their text
+      dedup COMMAND --help  describe a command
+
+    Results go to standard output, progress and errors to standard error. The options below apply to every command and may be
+    given before or after its name.
     """
 
 
 def main() -> NoReturn:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal whose encoding lacks a character is no reason to stop
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack characters; that must not end the command
     code = _run()
     try:
         sys.stdout.flush()
@@ -109,9 +159,9 @@ def main() -> NoReturn:
 
 
 def _run() -> int:
-    """The exit code of the command line; what went wrong is said on standard error."""
+    """Run the command line, report errors on standard error, and return the exit code."""
     try:
-        code = cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False, complete_var=COMPLETION_VARIABLE)
     except SystemExit as exit_:
         code = exit_.code
     except click.ClickException as error:
@@ -120,7 +170,7 @@ def _run() -> int:
         click.echo(to_printable_block(buffer.getvalue().rstrip()), err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted. What was finished is recorded; run the command again to go on.", err=True)
+        click.echo("Interrupted. Finished work is recorded; run the command again to continue.", err=True)
         return 130
     except DedupError as error:
         click.echo(f"dedup: {to_printable(str(error))}", err=True)
@@ -131,7 +181,7 @@ def _run() -> int:
     except OSError as error:
         return _report_os_error(error)
     except MemoryError:
-        click.echo("dedup: out of memory; raise the limit of this process (ulimit -v, MemoryMax), or close what else runs", err=True)
+        click.echo("dedup: out of memory; raise this process's limit (ulimit -v, MemoryMax) or stop other programs", err=True)
         return DedupError.exit_code
     except Exception as error:
         _print_bug(error)
@@ -140,18 +190,18 @@ def _run() -> int:
 
 
 def _print_bug(error: Exception) -> None:
-    """An error that the program did not expect: its traceback, which a report of the bug needs, then what it means in a line."""
+    """Print the traceback of an unexpected error, for a bug report, then one line that summarises it."""
     import traceback
 
     with suppress(Exception):
         traceback_text = "".join(traceback.format_exception(error))
         click.echo(to_printable_block(traceback_text.rstrip()), err=True)
         line = to_printable(" ".join(f"{type(error).__name__}: {error}".split()))
-        click.echo(f"dedup: an error of the program: {line}. Nothing was half recorded; please report it with the lines above.", err=True)
+        click.echo(f"dedup: internal error: {line}. Nothing was recorded in part; please report it with the lines above.", err=True)
 
 
 def _report_os_error(error: OSError) -> int:
-    """Say what the system refused; the exit code for it."""
+    """Report what the operating system refused, and return the exit code for it."""
     _discard_output()
     filename = f": {error.filename!r}" if error.filename else ""
     click.echo(f"dedup: {to_printable((error.strerror or str(error)) + filename)}", err=True)
@@ -159,5 +209,5 @@ def _report_os_error(error: OSError) -> int:
 
 
 def _discard_output() -> None:
-    """What is still buffered has nowhere to go."""
+    """Drop buffered output: standard output can no longer be written."""
     sys.stdout = io.StringIO()

@@ -1,4 +1,4 @@
-"""`alerts`: what was told, what could not be, and whether a channel works."""
+"""`alerts`: list, test, send and retry alerts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, log_to_stderr, print_json, print_note
-from dedup.text.normalise import to_printable, to_printable_block
+from dedup.cli.common import CommonOptions, common_options, format_option, log_to_stderr, print_json, print_note
+from dedup.cli.suggestions import CommandGroup, SuggestingChoice
+from dedup.text.format import format_count
+from dedup.text.sanitise import to_printable, to_printable_block
 
 if TYPE_CHECKING:
     from dedup.alerts.content import MessageStyle
@@ -20,27 +22,40 @@ if TYPE_CHECKING:
 DELIVERY_STATUSES = ("pending", "sent", "dead", "withdrawn")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 @common_options
 def alerts() -> None:
-    """Alerts: what was told of changes and duplicates, to which channels, and what became of it.
+    """List, test, send and retry alerts.
 
-    Rules and channels are configured in [[alerts]] and [channels.NAME]; docs/alerts.md tells how. `dedup watch` sends what is due;
-    where no daemon runs, `dedup alerts send` does, from cron for example.
+    An alert is an event that a rule ([[alerts]] in config.toml) sends to channels ([channels.NAME]); each alert has one
+    delivery per channel. 'dedup watch' sends due deliveries. Without a daemon, run 'dedup alerts send', for example from cron.
+    docs/alerts.md describes rules and channels.
+
+    \b
+    Examples:
+      dedup alerts test mail
+      dedup alerts list --status dead
     """
 
 
 @alerts.command("list")
-@click.option("--status", type=click.Choice(DELIVERY_STATUSES), help="Only alerts with a delivery of that status.")
-@click.option("--rule", metavar="NAME", help="Only alerts of that rule.")
-@click.option(
-    "-n", "--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="Show at most this many, newest first."
-)
+@click.option("--status", type=SuggestingChoice(DELIVERY_STATUSES), help="Only alerts with a delivery of this status.")
+@click.option("--rule", metavar="NAME", help="Only alerts of this rule.")
+@click.option("-n", "--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="Number of alerts to list.")
 @format_option("text", "json")
 @common_options
 @click.pass_obj
 def list_(options: CommonOptions, status: str | None, rule: str | None, limit: int, output_format: str) -> None:
-    """List alerts, the newest first, with what became of each."""
+    """List alerts and their deliveries.
+
+    Prints the newest first: id, time and subject, then the status of each delivery. A delivery is pending, sent, dead (given
+    up) or withdrawn.
+
+    \b
+    Examples:
+      dedup alerts list --limit 5
+      dedup alerts list --status dead --format json
+    """
     from dedup import store
     from dedup.alerts.content import format_subject
     from dedup.store import open_database
@@ -66,7 +81,16 @@ def list_(options: CommonOptions, status: str | None, rule: str | None, limit: i
 @common_options
 @click.pass_obj
 def show(options: CommonOptions, name: str, output_format: str) -> None:
-    """Show all of one alert: what it tells, and each delivery with its attempts. The first characters of an ID are enough."""
+    """Show one alert with its deliveries.
+
+    Prints the message and, for each delivery, channel, status, time, number of attempts and last error. ID is the id that
+    'dedup alerts list' prints, or its first characters.
+
+    \b
+    Examples:
+      dedup alerts show 3f2a91
+      dedup alerts show 3f2a91 --format json
+    """
     from dedup import store
     from dedup.alerts import render
     from dedup.alerts.content import build_section, format_subject
@@ -90,29 +114,35 @@ def show(options: CommonOptions, name: str, output_format: str) -> None:
 
 @alerts.command("retry")
 @click.argument("names", nargs=-1, metavar="[ID]...")
-@click.option("--dead", is_flag=True, help="All that were given up.")
+@click.option("--dead", is_flag=True, help="Retry every delivery that was given up.")
 @format_option("text", "json")
 @common_options
 @click.pass_obj
 def retry(options: CommonOptions, names: tuple[str, ...], dead: bool, output_format: str) -> None:
-    """Let alerts be sent anew, at once: those with these IDs, or with --dead all that were given up.
+    """Make failed deliveries due now.
 
-    They are sent by 'dedup alerts send', or by 'dedup watch' once it runs again: while it does, the database is its own. What a channel
-    has taken is not sent again.
+    Applies to the deliveries of the alerts with these IDs, or with --dead to all that were given up. Deliveries that a channel
+    has accepted are not repeated. Prints how many are due; 'dedup alerts send' or 'dedup watch' sends them. Stop 'dedup watch'
+    first: only one process may write to the database.
+
+    \b
+    Examples:
+      dedup alerts retry 3f2a91
+      dedup alerts retry --dead && dedup alerts send
     """
     from dedup import store
     from dedup.store import open_writable
     from dedup.text import times
 
     if bool(names) == dead:
-        raise click.UsageError("name alerts by their IDs, or all that were given up with --dead")
+        raise click.UsageError("give the IDs of alerts, or --dead for all that were given up")
     path = _require_database(options.load().settings)
     with open_writable(path, "alerts retry") as database, database.transaction() as transaction:
         count = store.alerts.retry(transaction, times.now(), None if dead else [_find_alert(transaction, name).id for name in names])
     if output_format == "json":
         print_json({"retried": count})
     else:
-        click.echo(f"{format_count(count, 'delivery', 'deliveries')} to be made; 'dedup alerts send' or 'dedup watch' makes them.")
+        click.echo(f"{format_count(count, 'delivery', 'deliveries')} due; 'dedup alerts send' or 'dedup watch' sends them.")
 
 
 @alerts.command("test")
@@ -121,7 +151,17 @@ def retry(options: CommonOptions, names: tuple[str, ...], dead: bool, output_for
 @common_options
 @click.pass_obj
 def test(options: CommonOptions, name: str, output_format: str) -> None:
-    """Send a test message to a channel of the configuration. Exits with 3 and says why if it is not taken; needs no database."""
+    """Send a test message to a channel.
+
+    CHANNEL is a name from [channels.NAME]. Prints the id of the message if the channel accepts it. Needs no database.
+
+    \b
+    Examples:
+      dedup alerts test mail
+      dedup alerts test feed --format json
+
+    Exit codes: 3 if the channel does not accept the message; the reason is printed.
+    """
     from dedup.alerts.channels import resolve_path, send_message
     from dedup.alerts.messages import build_test_message
     from dedup.errors import UnknownChannelError
@@ -131,7 +171,8 @@ def test(options: CommonOptions, name: str, output_format: str) -> None:
     channel = settings.channels.get(name)
     if channel is None:
         raise UnknownChannelError(name=name, available=", ".join(settings.channels) or "none")
-    message = build_test_message(name, _style(settings))
+    feed_alerts = _feed_alerts(settings, name) if channel.kind == "atom" else ()
+    message = build_test_message(name, _style(settings), feed_alerts)
     protected = settings.protected_paths(_known_directories(settings), loaded.file)
     with log_to_stderr(options):
         send_message(name, resolve_path(name, channel, protected), message, settings.delivery.timeout_seconds)
@@ -146,10 +187,18 @@ def test(options: CommonOptions, name: str, output_format: str) -> None:
 @common_options
 @click.pass_obj
 def send(options: CommonOptions, output_format: str) -> None:
-    """Send what is due now and leave: for cron, where no daemon runs. Exits with 3 if a channel did not take something.
+    """Send due deliveries once, without a daemon.
 
-    What it could not send is kept, and tried again by the next 'dedup alerts send' or 'dedup watch' once its time has come. What is not
-    due yet waits: digests, what quiet hours hold back, the same edit of many pages until it is gathered.
+    Prints how many messages were sent and how many failed. A failed delivery is retried later by 'dedup alerts send' or
+    'dedup watch'. Deliveries that are not due stay pending: digests, alerts held back by quiet hours, and an edit of many
+    pages that is still being gathered into an incident.
+
+    \b
+    Examples:
+      dedup alerts send
+      */5 * * * * dedup -q -c /etc/dedup/config.toml alerts send
+
+    Exit codes: 3 if a channel did not accept a message.
     """
     import time
 
@@ -170,10 +219,10 @@ def send(options: CommonOptions, output_format: str) -> None:
     if output_format == "json":
         print_json({"sent": service.sent_count, "failed": service.failed_count, "pending": pending})
     else:
-        click.echo(f"{format_count(service.sent_count, 'message')} sent, {service.failed_count:,} not taken")
+        click.echo(f"{format_count(service.sent_count, 'message')} sent, {service.failed_count:,} failed")
         if pending:
             first = _style(settings).format_time(min(o.first_due_at for o in outstanding if o.first_due_at))
-            print_note(options, f"{format_count(pending, 'delivery', 'deliveries')} not due yet, the first {first}")
+            print_note(options, f"{format_count(pending, 'delivery', 'deliveries')} not due yet, the next at {first}")
     if service.failed_count:
         sys.exit(3)
 
@@ -187,7 +236,7 @@ def _require_database(settings: Settings) -> str:
 
 
 def _known_directories(settings: Settings) -> list[bytes]:
-    """The crawl directories that the database knows; none where there is no database, or it cannot be read."""
+    """Return the recorded crawl directories. Empty if there is no readable database."""
     from contextlib import suppress
 
     from dedup import store
@@ -196,6 +245,22 @@ def _known_directories(settings: Settings) -> list[bytes]:
 
     with suppress(DedupError), open_database(settings.database.path) as database:
         return store.directories.paths(database)
+    return []
+
+
+def _feed_alerts(settings: Settings, channel: str) -> list[AlertRow]:
+    """Return the alerts of a feed, newest first, with those that the daemon may be writing now. Empty without a readable database."""
+    from contextlib import suppress
+
+    from dedup import store
+    from dedup.errors import DedupError
+    from dedup.store import open_database
+    from dedup.text import times
+
+    limit = settings.channels[channel].entries
+    with suppress(DedupError), open_database(settings.database.path) as database:
+        due = store.alerts.due_deliveries(database, channel, times.now(), limit)
+        return store.alerts.newest_of_channel(database, channel, limit, [d.id for d in due])
     return []
 
 
@@ -208,7 +273,7 @@ def _style(settings: Settings) -> MessageStyle:
 
 
 def _find_alert(database: Database, prefix: str) -> AlertRow:
-    """The alert that a name, or its beginning, stands for. Raises UnknownAlertError, AmbiguousAlertError."""
+    """Return the alert whose id begins with `prefix`. Raises UnknownAlertError, AmbiguousAlertError."""
     from dedup import store
     from dedup.errors import AmbiguousAlertError, UnknownAlertError
 

@@ -1,4 +1,4 @@
-"""`backup` and `restore`: the database as one file, and back."""
+"""`backup` and `restore`: copy the database into one file and back."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, print_json, print_note, shows_progress
+from dedup.cli.common import CommonOptions, common_options, format_option, print_json, print_note, shows_progress
 from dedup.cli.progress import ProgressBar
-from dedup.text.normalise import to_printable_path
+from dedup.text.format import format_count, format_megabytes
+from dedup.text.sanitise import to_printable_path
 
 if TYPE_CHECKING:
     from dedup.store.backup import BackupResult, ProgressCallback
@@ -25,22 +26,26 @@ if TYPE_CHECKING:
 @common_options
 @click.pass_obj
 def backup(options: CommonOptions, file: str, force: bool, output_format: str) -> None:
-    """Copy the database to FILE, whole and as of one moment, while 'dedup watch' goes on writing.
+    """Copy the database into one checked file.
 
-    The copy is checked (integrity, foreign keys, number of rows) and on the disk before it takes FILE's place, so an earlier
-    backup there stays until a better one stands. Anything else that stands there is left alone. FILE is a database that can be
-    read with every command: 'dedup --database FILE status'. What lies beside the database (indexes, log) needs no backup.
+    FILE is a consistent snapshot; 'dedup watch' may run meanwhile. The copy is checked (integrity, foreign keys, row counts)
+    and synced to disk before it replaces an earlier backup in FILE. A file that is not a backup is never replaced. FILE can be
+    read by every command: 'dedup --database FILE status'. The files next to the database (indexes, log) need no backup.
+    Prints what FILE contains.
 
     \b
-    dedup backup /srv/backup/dedup.db
-    dedup backup "/srv/backup/dedup-$(date +%F).db"
+    Examples:
+      dedup backup /srv/backup/dedup.db
+      dedup backup "/srv/backup/dedup-$(date +%F).db"
     """
     from dedup.store import backup as backups
 
     started = time.monotonic()
     loaded = options.load()
     path, protected = loaded.settings.database.path, loaded.settings.protected_paths(file=loaded.file)
-    with _progress_bar(options, "backup", f"What was begun was removed; {to_printable_path(os.fsencode(file))} is as it was.") as progress:
+    with _progress_bar(
+        options, "backup", f"The partial copy was removed; {to_printable_path(os.fsencode(file))} is unchanged."
+    ) as progress:
         copied = backups.write(path, file, protected=protected, force=force, progress=progress)
     if output_format == "json":
         print_json({"backup": _printable_path(copied.path), **_counts_as_json(copied, started)})
@@ -54,21 +59,23 @@ def backup(options: CommonOptions, file: str, force: bool, output_format: str) -
 @common_options
 @click.pass_obj
 def restore(options: CommonOptions, file: str, output_format: str) -> None:
-    """Put a backup into the database's place.
+    """Replace the database with a backup.
 
-    Stop 'dedup watch' before, and start it after: what was crawled since the backup is taken in again as far as its files are
-    still there, and the indexes are made anew. The backup is copied and checked first. What stood in its place is kept beside it,
-    as <database>.damaged-<time>, with its write-ahead log; remove that when you need it no more. Run it as the user who runs
-    'dedup watch'.
+    Stop 'dedup watch' first and start it afterwards: it rebuilds the indexes, and records what was crawled since the backup
+    if the files still exist. Run this as the user that runs 'dedup watch'. The backup is copied and checked before it is put
+    in place. The previous database is kept next to it as <database>.damaged-<time>, with its write-ahead log; remove it when
+    you no longer need it. Prints what was restored and the name of the previous file.
 
     \b
-    dedup restore /srv/backup/dedup.db
+    Examples:
+      dedup restore /srv/backup/dedup.db
+      dedup --database /srv/dedup.db restore /srv/backup/dedup-2026-03-02.db
     """
     from dedup.store import backup as backups
 
     started = time.monotonic()
     path = options.load().settings.database.path
-    with _progress_bar(options, "restore", f"The database {to_printable_path(os.fsencode(path))} is as it was.") as progress:
+    with _progress_bar(options, "restore", f"The database {to_printable_path(os.fsencode(path))} is unchanged.") as progress:
         restored = backups.restore(path, file, progress=progress)
     copied = restored.backup
     if output_format == "json":
@@ -83,12 +90,12 @@ def restore(options: CommonOptions, file: str, output_format: str) -> None:
     else:
         click.echo(f"{_printable_path(copied.path)}: {_format_summary(copied)}")
         for path in restored.previous_files[:1]:
-            click.echo(f"What stood there is {_printable_path(path)} now.")
+            click.echo(f"The previous database is now {_printable_path(path)}.")
 
 
 @contextmanager
 def _progress_bar(options: CommonOptions, title: str, interrupt_message: str) -> Iterator[ProgressCallback]:
-    """A bar that hears how far it is, and what to say when somebody stops it."""
+    """Show a progress bar and yield its callback. Prints `interrupt_message` if the user interrupts the block."""
     is_checking = False
 
     def progress(stage: str, done: int, total: int) -> None:
@@ -123,4 +130,4 @@ def _format_summary(copied: BackupResult) -> str:
         format_count(copied.file_count, "file"),
         format_count(copied.revision_count, "revision"),
     )
-    return f"{', '.join(counts)}, {copied.size_bytes / 1e6:,.1f} MB; checked"
+    return f"{', '.join(counts)}, {format_megabytes(copied.size_bytes)}; checked"

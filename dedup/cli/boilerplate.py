@@ -1,4 +1,4 @@
-"""`boilerplate`: what was learned of publishers, shown and corrected."""
+"""`boilerplate`: list and correct the learned boilerplate."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, print_csv, print_json_array, print_note
-from dedup.text.normalise import to_printable
+from dedup.cli.common import CommonOptions, common_options, format_option, print_csv, print_json_array, print_note
+from dedup.cli.suggestions import CommandGroup, SuggestingChoice
+from dedup.text.format import format_count
+from dedup.text.sanitise import to_printable
 
 if TYPE_CHECKING:
     from dedup.model import Masking
@@ -18,24 +20,40 @@ if TYPE_CHECKING:
 COLUMNS = ("name", "publisher", "status", "article_count", "added_at", "characters", "example", "passage")
 
 
-@click.group()
+@click.group(cls=CommandGroup)
+@common_options
 def boilerplate() -> None:
-    """What publishers print under everything, learned as articles arrive: it counts for nothing when texts are compared.
+    """List and correct publishers' boilerplate.
 
-    A passage that returns in `boilerplate_articles` articles of one publisher is `learned`. One that was learned wrongly is
-    `allowed` by hand, one that was not learned is `masked` by hand. What is said holds for what arrives from then on;
-    'dedup reindex' applies it to everything.
+    Boilerplate is a passage that a publisher prints under its articles, such as a copyright line. It is ignored when texts are
+    compared. A passage that occurs in boilerplate_articles articles of one publisher is learned as boilerplate. 'allow' makes
+    a wrongly learned passage count again; 'mask' adds one that was not learned. A correction applies to new articles;
+    'dedup reindex' applies it to recorded ones.
+
+    \b
+    Examples:
+      dedup boilerplate list
+      dedup boilerplate allow 3f2a
     """
 
 
 @boilerplate.command("list")
-@click.option("--publisher", metavar="NAME", help="Only this publisher's.")
-@click.option("--status", type=click.Choice(["learned", "masked", "allowed"]), help="Only those.")
+@click.option("--publisher", metavar="NAME", help="Only passages of this publisher.")
+@click.option("--status", type=SuggestingChoice(["learned", "masked", "allowed"]), help="Only passages with this status.")
 @format_option("text", "json", "csv")
 @common_options
 @click.pass_obj
 def list_(options: CommonOptions, publisher: str | None, status: str | None, output_format: str) -> None:
-    """List the passages: by publisher, then by when they were learned."""
+    """List the boilerplate passages.
+
+    Ordered by publisher, then by time. Prints name, status, publisher and an example of each. The status is learned, masked
+    (added by hand) or allowed (learned, but counted again).
+
+    \b
+    Examples:
+      dedup boilerplate list --status learned
+      dedup boilerplate list --publisher 한빛일보 --format csv
+    """
     from dedup import reports
     from dedup.store import open_database
 
@@ -55,7 +73,7 @@ def _print(rows: list[dict[str, Any]]) -> None:
         head = f"{row['name']}  {row['status']:<8}{to_printable(row['publisher'])}, {origin}, {row['added_at'][:10]}"
         click.echo(click.style(head, bold=True))
         click.echo(f"    {to_printable(row['example'])}")
-    click.echo(format_count(len(rows), "passage") if rows else "No boilerplate is known.")
+    click.echo(format_count(len(rows), "passage") if rows else "No boilerplate is recorded.")
 
 
 @boilerplate.command("allow")
@@ -64,26 +82,38 @@ def _print(rows: list[dict[str, Any]]) -> None:
 @common_options
 @click.pass_obj
 def allow(options: CommonOptions, names: tuple[str, ...], output_format: str) -> None:
-    """Let passages count again, by the names that 'dedup boilerplate list' shows (or their first characters)."""
+    """Make passages count again.
+
+    NAME is a name that 'dedup boilerplate list' prints, or its first characters. Prints the passages with their new status.
+
+    \b
+    Examples:
+      dedup boilerplate allow 3f2a
+      dedup boilerplate allow 3f2a 91bc && dedup reindex
+    """
     _print_passages(options, _set_status(options, names, "allowed"), output_format)
 
 
 @boilerplate.command("mask")
 @click.argument("names", nargs=-1, metavar="NAME...")
-@click.option("--publisher", metavar="NAME", help="With --text: whose boilerplate it is.")
-@click.option("--text", "passage", metavar="TEXT", help="A passage that was not learned, as it stands in an article.")
+@click.option("--publisher", metavar="NAME", help="With --text: the publisher that prints it.")
+@click.option("--text", "passage", metavar="TEXT", help="A passage that was not learned, copied from an article.")
 @format_option("text", "json")
 @common_options
 @click.pass_obj
 def mask(options: CommonOptions, names: tuple[str, ...], publisher: str | None, passage: str | None, output_format: str) -> None:
-    """Let passages count for nothing: those with these names, or one that --publisher and --text give.
+    """Ignore passages when texts are compared.
+
+    Masks the passages with these NAMEs, or the new passage that --publisher and --text give. Prints the passages with their
+    new status.
 
     \b
-    dedup boilerplate mask 3f2a
-    dedup boilerplate mask --publisher 한빛일보 --text "저작권자 (c) 한빛일보. 무단전재 및 재배포 금지"
+    Examples:
+      dedup boilerplate mask 3f2a
+      dedup boilerplate mask --publisher 한빛일보 --text "저작권자 (c) 한빛일보. 무단전재 및 재배포 금지"
     """
     if (passage is None) != (publisher is None) or (not names and passage is None):
-        raise click.UsageError("name passages that are known, or give a new one with both --publisher and --text")
+        raise click.UsageError("give the names of recorded passages, or a new passage with both --publisher and --text")
     new_passage = (publisher, passage) if publisher is not None and passage is not None else None
     _print_passages(options, _set_status(options, names, "masked", new_passage), output_format)
 
@@ -91,7 +121,7 @@ def mask(options: CommonOptions, names: tuple[str, ...], publisher: str | None, 
 def _set_status(
     options: CommonOptions, names: tuple[str, ...], status: Masking, new_passage: tuple[str, str] | None = None
 ) -> list[BoilerplateRow]:
-    """Give passages a status, all or none of them, and add `new_passage`, a (publisher, text)."""
+    """Set the status of passages and add `new_passage` (publisher, text), in one transaction. Returns the passages."""
     from dedup import store
     from dedup.errors import DatabaseMissingError
     from dedup.matching import boilerplate as matching_boilerplate
@@ -121,4 +151,4 @@ def _print_passages(options: CommonOptions, rows: list[BoilerplateRow], output_f
         return
     for row in rows:
         click.echo(f"{row.name}  {row.status}  {to_printable(row.publisher)}: {to_printable(row.example)}")
-    print_note(options, "That holds for what arrives from now on; 'dedup reindex' applies it to everything.")
+    print_note(options, "This applies to new articles; 'dedup reindex' applies it to recorded ones.")

@@ -1,4 +1,4 @@
-"""`changes`: what was edited, on all pages, and what kind of edit it was."""
+"""`changes`: list the edits of all pages."""
 
 from __future__ import annotations
 
@@ -6,36 +6,38 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, parse_time, print_csv, print_json_array, print_note
+from dedup.cli.common import CommonOptions, common_options, format_option, parse_time, print_csv, print_json_array, print_note
+from dedup.cli.suggestions import SuggestingChoice
 from dedup.model import SEVERITIES, ChangeKind
-from dedup.text.normalise import to_printable
+from dedup.text.format import format_count
+from dedup.text.sanitise import to_printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _COLOURS = {"major": "red", "notable": "yellow"}
 MAX_EVIDENCE = 5
-"""Pieces of evidence that are shown of a change."""
+"""Pieces of evidence printed per change."""
 
 
 @click.command()
 @click.option("--since", metavar="TIME", help="Only changes crawled at or after TIME (ISO 8601; UTC if it has no offset).")
 @click.option("--until", metavar="TIME", help="Only changes crawled before TIME.")
 @click.option(
-    "--kind", "kinds", multiple=True, type=click.Choice(get_args(ChangeKind)), help="Only this kind, of any severity. May be repeated."
+    "--kind", "kinds", multiple=True, type=SuggestingChoice(get_args(ChangeKind)), help="Only this kind, of any severity. May be repeated."
 )
 @click.option(
     "--min-severity",
-    type=click.Choice(SEVERITIES),
+    type=SuggestingChoice(SEVERITIES),
     default=SEVERITIES[1],
     show_default=True,
     help="Only changes of at least this severity.",
 )
 @click.option("--publisher", metavar="NAME", help="Only articles by this publisher, under any of its names.")
-@click.option("--url", metavar="URL", help="Only this page, or pages whose canonical URL fits a pattern with *.")
-@click.option("--silent", is_flag=True, help="Only edits of substance that the page does not mark as a correction.")
-@click.option("--expand-incidents", is_flag=True, help="List every change; by default the same edit on many pages is listed once.")
-@click.option("--incident", metavar="HEX", help="Only this edit, as 'incident' of the JSON names it: every page that has it.")
+@click.option("--url", metavar="URL", help="Only this page, or pages whose canonical URL matches a pattern with *.")
+@click.option("--silent", is_flag=True, help="Only substantive edits that the page does not mark as a correction.")
+@click.option("--expand-incidents", is_flag=True, help="List every change. By default the same edit on many pages is listed once.")
+@click.option("--incident", metavar="HEX", help="Only this edit, on every page that has it. HEX is 'incident' in the JSON output.")
 @format_option("text", "json", "csv")
 @common_options
 @click.pass_obj
@@ -52,22 +54,29 @@ def changes(
     incident: str | None,
     output_format: str,
 ) -> None:
-    """What was edited between one crawl of a page and the next, the latest first, with the evidence for each classification.
+    """List edits, with the evidence for each.
+
+    A change is the difference between two successive crawls of a page. The latest is printed first: time, kind, severity,
+    title and URL, then the words before and after. CSV and JSON have all evidence.
 
     \b
-    cosmetic     blanks, punctuation, Unicode form, credits, time stamps
-    typo         a few words spelt a little otherwise
-    wording      other words, and nothing of the below
-    headline     another title
-    substantive  a number, date, amount, quotation, name or negation, a sentence in or out
-    rewrite      more than half of the text is another
-    removed      the page shows no article any more; restored: it does again
-    returned     back to an earlier text; flapping: again and again
-    metadata     author, publisher, category or publication time alone
+    Kinds:
+      cosmetic     white space, punctuation, Unicode form, credits, time stamps
+      typo         a few words spelled slightly differently
+      wording      other words, but none of the kinds below
+      headline     the title changed
+      substantive  a number, date, amount, quotation, name, negation or sentence changed
+      rewrite      more than half of the text changed
+      removed      the page no longer shows an article
+      restored     the page shows an article again
+      returned     the page shows an earlier text again
+      flapping     the page has returned to an earlier text repeatedly
+      metadata     only author, publisher, category or publication time changed
 
     \b
-    dedup changes --silent --since 2026-03-05
-    dedup changes --kind removed --format csv > removed.csv
+    Examples:
+      dedup changes --silent --since 2026-03-05
+      dedup changes --kind removed --format csv > removed.csv
     """
     from dedup import reports, store
     from dedup.store import open_database
@@ -76,7 +85,7 @@ def changes(
     try:
         edit = None if incident is None else bytes.fromhex(incident)
     except ValueError:
-        raise click.BadParameter("is not an incident id; use hexadecimal digits", param_hint="--incident") from None
+        raise click.BadParameter("is not an incident id: it must consist of hexadecimal digits", param_hint="--incident") from None
     settings = options.load().settings
     if url is not None and "*" not in url:
         url = settings.urls.build_canonicaliser().canonicalise(url) or url

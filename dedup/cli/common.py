@@ -1,4 +1,4 @@
-"""What the commands share: the options that all of them take, and how results are printed."""
+"""Shared by all commands: the common options, notes and logs on standard error, and JSON and CSV output."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from dedup.cli.suggestions import SuggestingChoice
 from dedup.log_limits import LogLimitFilter
-from dedup.text.normalise import is_storable, to_printable, to_printable_path
-from dedup.text.sanitise import format_csv_cell, format_csv_row, format_json
+from dedup.text.normalise import is_storable
+from dedup.text.sanitise import format_csv_cell, format_csv_row, format_json, to_printable, to_printable_path
 
 if TYPE_CHECKING:
     from dedup.config import LoadedSettings
@@ -26,28 +27,47 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class CommonOptions:
-    """The options every command takes, before or after its name."""
+    """Values of the options that every command takes, before or after its name."""
 
     config: str | None = None
     database: str | None = None
     verbosity: int = 0
 
     def load(self, directories: tuple[str, ...] = ()) -> LoadedSettings:
-        """The settings in force."""
+        """Load the settings in force. `directories` replace the configured crawl directories.
+
+        Raises ConfigError.
+        """
         from dedup.config import load
 
         return load(self.config, directories=directories, database=self.database)
 
 
+class _CommonOption(click.Option):
+    """An option of every command. `dedup --help` describes it; the help of a command has one line for all of them."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        if ctx.parent is None:
+            return super().get_help_record(ctx)
+        return ("-c, -d, -v, -q", "Common options; 'dedup --help' describes them.") if self.name == "config" else None
+
+
 def common_options(command: _Command) -> _Command:
-    """Add `--config`, `--database`, `--verbose` and `--quiet`."""
+    """Add `--config`, `--database`, `--verbose` and `--quiet` to a command, and pass their values as `CommonOptions` in `ctx.obj`."""
 
     @click.option(
-        "-c", "--config", metavar="FILE", type=click.Path(), help="Configuration file (default: ./config.toml, then the user's own)."
+        "-c",
+        "--config",
+        cls=_CommonOption,
+        metavar="FILE",
+        type=click.Path(),
+        help="Configuration file. Default: ./config.toml, else $XDG_CONFIG_HOME/dedup/config.toml, else built-in values.",
     )
-    @click.option("-d", "--database", metavar="FILE", type=click.Path(), help="Database, in place of the configured one.")
-    @click.option("-v", "--verbose", is_flag=True, help="Say more on standard error.")
-    @click.option("-q", "--quiet", is_flag=True, help="No progress, no remarks; errors only.")
+    @click.option(
+        "-d", "--database", cls=_CommonOption, metavar="FILE", type=click.Path(), help="Database to use instead of the configured one."
+    )
+    @click.option("-v", "--verbose", cls=_CommonOption, is_flag=True, help="Log more on standard error.")
+    @click.option("-q", "--quiet", cls=_CommonOption, is_flag=True, help="Print errors only: no progress and no notes.")
     @functools.wraps(command)
     def wrapped(*args: Any, config: str | None, database: str | None, verbose: bool, quiet: bool, **kw: Any) -> Any:
         ctx = click.get_current_context()
@@ -62,8 +82,10 @@ def common_options(command: _Command) -> _Command:
 
 
 def _require_storable(ctx: click.Context) -> None:
-    """Raise BadParameter for words that are not UTF-8 and numbers that do not fit: they would be bound in SQL. Paths are bytes, and may
-    be anything."""
+    """Raise BadParameter for text that is not UTF-8 and for integers of more than 64 bits, which SQLite cannot bind.
+
+    Paths are exempt: a path is any sequence of bytes.
+    """
     for parameter in ctx.command.params:
         if isinstance(parameter.type, click.Path):
             continue
@@ -76,8 +98,7 @@ def _require_storable(ctx: click.Context) -> None:
 
 
 def _docstring(command: Callable[..., Any]) -> str | None:
-    """The docstring of a command, which is its help, from its source: Python leaves it out when it is asked to optimise (-OO). None
-    where there is no source."""
+    """Return a command's docstring, which is its help, from its source: `python -OO` strips docstrings. None without source."""
     import ast
     import inspect
     import textwrap
@@ -90,32 +111,32 @@ def _docstring(command: Callable[..., Any]) -> str | None:
 
 
 def format_option(*names: str) -> Callable[[_Command], _Command]:
-    """Add `--format`, the first name being the default."""
+    """Add `--format` with these values. The first one is the default."""
     return click.option(
-        "-f", "--format", "output_format", type=click.Choice(names), default=names[0], show_default=True, help="How results are printed."
+        "-f", "--format", "output_format", type=SuggestingChoice(names), default=names[0], show_default=True, help="Output format."
     )
 
 
 def parse_time(option: str, value: str | None) -> str | None:
-    """A time that somebody gave, as ISO 8601 in UTC; None where none was given. Raises BadParameter."""
+    """Return the time an option gives, as ISO 8601 in UTC, or None for None. Raises BadParameter."""
     if value is None:
         return None
     from dedup.text import times
 
     utc = times.to_utc(value, UTC)
     if utc is None:
-        raise click.BadParameter(f"{value!r} is not a time; for example 2026-03-02 or 2026-03-02T09:00:00+09:00", param_hint=option)
+        raise click.BadParameter(f"{value!r} is not a time; write it like 2026-03-02 or 2026-03-02T09:00:00+09:00", param_hint=option)
     return utc
 
 
 def print_note(options: CommonOptions, sentence: str) -> None:
-    """A line for people on standard error, unless they asked for quiet."""
+    """Print a line on standard error, unless `--quiet` is set."""
     if options.verbosity >= 0:
         click.echo(to_printable(sentence), err=True)
 
 
 class _StderrHandler(logging.Handler):
-    """What the program logs, as a line on standard error, wherever that is by then (a progress bar takes it over)."""
+    """Prints log records on standard error. Looks `sys.stderr` up each time, because a progress bar replaces it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         click.echo(to_printable(record.getMessage()), err=True)
@@ -123,7 +144,10 @@ class _StderrHandler(logging.Handler):
 
 @contextmanager
 def log_to_stderr(options: CommonOptions) -> Iterator[None]:
-    """Tell people on a terminal, or who asked for more, what the work logs; everybody but the quiet of what is not well."""
+    """Print log records on standard error inside the block.
+
+    The level is INFO on a terminal and with `--verbose`, ERROR with `--quiet`, otherwise WARNING.
+    """
     log = logging.getLogger("dedup")
     handler = _StderrHandler(logging.ERROR if options.verbosity < 0 else logging.INFO if _is_verbose(options) else logging.WARNING)
     limit = LogLimitFilter(handler)
@@ -142,21 +166,21 @@ def _is_verbose(options: CommonOptions) -> bool:
 
 
 VERDICT_KEY = "dedup.verdict"
-"""Key of a context's `meta`: the exit code where whoever reads the output leaves before its end."""
+"""Key of a context's `meta`: the exit code to use if standard output is closed before all of it is written."""
 
 
 def set_verdict(*, has_findings: bool) -> None:
-    """Note, before it is printed, whether what was found makes the command exit with 1."""
+    """Record, before the output is printed, whether the command exits with 1."""
     click.get_current_context().meta[VERDICT_KEY] = int(has_findings)
 
 
 def print_json(value: Any) -> None:
-    """One JSON value, indented, as UTF-8."""
+    """Print one JSON value, indented, as UTF-8."""
     click.echo(format_json(value, indent=2))
 
 
 def print_json_array(rows: Iterable[Any]) -> int:
-    """A JSON array, row by row as they come; returns how many."""
+    """Print a JSON array row by row, as the rows arrive. Returns the number of rows."""
     count = 0
     for row in rows:
         click.echo(("[\n" if count == 0 else ",\n") + format_json(row), nl=False)
@@ -166,7 +190,10 @@ def print_json_array(rows: Iterable[Any]) -> int:
 
 
 def print_csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> int:
-    """CSV with a head (RFC 4180); cells that a spreadsheet would take for a formula get an apostrophe before them."""
+    """Print CSV with a header (RFC 4180) and return the number of rows.
+
+    A cell that a spreadsheet would take for a formula is prefixed with an apostrophe.
+    """
     columns = list(columns)
     count = 0
     click.echo(format_csv_row(columns), nl=False)
@@ -177,10 +204,5 @@ def print_csv(columns: Iterable[str], rows: Iterable[dict[str, Any]]) -> int:
 
 
 def shows_progress(options: CommonOptions) -> bool:
-    """Whether progress can be shown: somebody is looking at standard error and did not ask for quiet."""
+    """Return whether to show progress: standard error is a terminal and `--quiet` is not set."""
     return options.verbosity >= 0 and sys.stderr.isatty()
-
-
-def format_count(number: int, singular: str, plural_form: str = "") -> str:
-    """`3 files`"""
-    return f"{number:,} {singular if number == 1 else plural_form or singular + 's'}"

@@ -1,4 +1,4 @@
-"""`diff`: what changed between two revisions of a page, or between two files."""
+"""`diff`: show what changed between two revisions of a page, or between two files."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dedup import process
 from dedup.cli.common import CommonOptions, common_options, format_option, print_json
 from dedup.cli.history import resolve_page
-from dedup.text.normalise import to_printable, to_printable_block
+from dedup.text.sanitise import to_printable, to_printable_block
 
 if TYPE_CHECKING:
     from dedup.changes.diff import Operation
@@ -24,26 +25,36 @@ if TYPE_CHECKING:
 @click.argument("other", metavar="[PATH]", required=False, type=click.Path())
 @click.option("--from", "from_", type=int, metavar="N", help="Revision to compare from (default: the one before the last change).")
 @click.option("--to", type=int, metavar="M", help="Revision to compare to (default: the one after the last change).")
-@click.option("--full", is_flag=True, help="Unchanged stretches too, as a whole.")
+@click.option("--full", is_flag=True, help="Print unchanged passages in full.")
 @format_option("text", "unified", "side-by-side", "html", "json")
 @common_options
 @click.pass_obj
 def diff(options: CommonOptions, page: str, other: str | None, from_: int | None, to: int | None, full: bool, output_format: str) -> None:
-    """What changed between two revisions of a page, or between two files: sentences, and the words and numbers in them.
+    """Show what changed between two revisions.
 
-    As text removed words stand in [-brackets-], added ones in {+braces+}, sentences that moved in <-1 …-> where they were and in
-    <+1 …+> where they are; on a terminal they are coloured too. `unified` has a line for each sentence, `side-by-side` both sides beside
-    each other, `html` is a fragment for a page of yours (all text escaped), `json` every operation. Blanks, line ends and Unicode
-    forms are no difference.
+    Compares two revisions of a page, by default those of its last change, or two article files. Texts are compared by
+    sentence, then by word and number. White space and Unicode form are ignored.
+
+    The page is named by its URL in any spelling, by an article's id ({oid}_{aid}), or by the path of one of its files.
 
     \b
-    dedup diff 903_0000100015 --from 1 --to 2
-    dedup diff before.md after.md --format side-by-side
+    Formats:
+      text          [-removed-] and {+added+} words; a moved sentence is <-1 …->
+                    at its old place and <+1 …+> at its new one
+      unified       one line per sentence
+      side-by-side  both texts in two columns
+      html          an HTML fragment with all text escaped
+      json          every operation
+
+    \b
+    Examples:
+      dedup diff 903_0000100015 --from 1 --to 2
+      dedup diff before.md after.md --format side-by-side
     """
     settings = options.load().settings
     if other is not None:
         if from_ is not None or to is not None:
-            raise click.UsageError("--from and --to name revisions of one page; of two files there is one each")
+            raise click.UsageError("--from and --to select revisions of a page; they cannot be used with two files")
         result = _diff_files(settings, page, other)
     else:
         result = _diff_revisions(settings, page, from_, to)
@@ -64,11 +75,12 @@ def _diff_revisions(settings: Settings, page: str, from_: int | None, to: int | 
 
 
 def _diff_files(settings: Settings, path_a: str, path_b: str) -> dict[str, Any]:
-    """The same of two article files, without a database."""
+    """Compare two article files. Needs no database."""
     from dedup import reports
     from dedup.changes.diff import render
     from dedup.reports.similar import extract_article
 
+    process.ignore_lease_breaks()
     before, after = (require_article(extract_article(settings, os.fsencode(path))) for path in (path_a, path_b))
     return {
         "from_path": path_a,
@@ -79,7 +91,7 @@ def _diff_files(settings: Settings, path_a: str, path_b: str) -> dict[str, Any]:
 
 
 def require_article(extraction: Extraction) -> Article:
-    """What a file holds that was examined as an article."""
+    """Return the article of an extraction that has one."""
     assert extraction.article is not None
     return extraction.article
 
@@ -94,7 +106,7 @@ def _print(result: dict[str, Any], output_format: str, *, full: bool) -> None:
     if "url" in result:
         click.echo(click.style(f"{to_printable(result['url'])}  revision {result['from_revision']} → {result['to_revision']}", bold=True))
         if result["from_revision"] == result["to_revision"]:
-            click.echo("There is one revision only.")
+            click.echo("The page has only one revision.")
             return
     else:
         click.echo(click.style(f"{to_printable(result['from_path'])} → {to_printable(result['to_path'])}", bold=True))

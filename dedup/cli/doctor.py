@@ -1,16 +1,15 @@
-"""`doctor`: what the program depends on, examined and put right."""
+"""`doctor`: check and repair the database, its indexes and the environment."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from dedup.cli.common import (
     CommonOptions,
     common_options,
-    format_count,
     format_option,
     log_to_stderr,
     print_json,
@@ -18,9 +17,11 @@ from dedup.cli.common import (
     shows_progress,
 )
 from dedup.cli.progress import ProgressBar
-from dedup.text.normalise import to_printable
+from dedup.text.format import format_count
+from dedup.text.sanitise import to_printable
 
 if TYPE_CHECKING:
+    from dedup.config import Settings
     from dedup.doctor import Finding
 
 _UNITS = {
@@ -37,34 +38,59 @@ _UNITS = {
     "clock": ("time", "times"),
     "packages": ("package", "packages"),
 }
-"""What each check looks at."""
+"""Check → what it counts, as (singular, plural)."""
 _COLOURS = {"error": "red", "warning": "yellow", "ok": "green"}
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Leave out what reads every body, histories and summaries: minutes for a large database.")
-@click.option("--repair", is_flag=True, help="Make again what is derived from the rest, and examine again. Nobody may write meanwhile.")
+@click.option(
+    "--quick", is_flag=True, help="Skip the checks that read every body, history and summary, which take minutes on a large database."
+)
+@click.option("--repair", is_flag=True, help="Recompute derived data, then check again. No other process may be writing.")
 @format_option("text", "json")
 @common_options
 @click.pass_obj
 def doctor(options: CommonOptions, quick: bool, repair: bool, output_format: str) -> None:
-    """Examine the database, its indexes, the crawl directories and the machine, and say what to do about what is found.
+    """Check the database, indexes and environment.
 
-    Nothing is changed, and it can run beside 'dedup watch'. With --repair it computes again what is derived: indexes, texts,
-    signatures and matches, sightings and changes, summaries and clusters. Bodies, readings and files are never touched:
-    doctor says as exactly as it can what of them is lost, and a backup brings it back. Exits with 1 if there is an error.
+    Checks the database, its indexes, the crawl directories, the configuration and the machine, and prints the findings with
+    their remedies. Writes nothing; 'dedup watch' may run at the same time.
+
+    --repair recomputes derived data: indexes, texts, signatures, matches, sightings, changes, summaries and clusters. It never
+    changes bodies, readings or files. If some of those are lost, doctor names them as exactly as it can; a backup restores
+    them.
 
     \b
-    dedup doctor
-    dedup doctor --quick --format json
+    Examples:
+      dedup doctor
+      dedup doctor --quick --format json
+
+    Exit codes: 1 if there is an error; warnings do not count.
     """
-    from dedup.doctor import CHECKS, run_checks
+    diagnosis = _run(options, options.load().settings, quick=quick, repair=repair)
+    has_errors = any(f.severity == "error" for f in diagnosis.findings)
+    set_verdict(has_findings=has_errors)
+    if output_format == "json":
+        print_json(_as_json(diagnosis) | ({"repaired": diagnosis.repairs} if repair else {}))
+    else:
+        _print_diagnosis(diagnosis)
+    if has_errors:
+        sys.exit(1)
+
+
+class _Diagnosis(NamedTuple):
+    """Findings, check → number of items checked, and sentences on what was repaired."""
+
+    findings: list[Finding]
+    checked_counts: dict[str, int]
+    repairs: list[str]
+
+
+def _run(options: CommonOptions, settings: Settings, *, quick: bool, repair: bool) -> _Diagnosis:
+    from dedup.doctor import run_checks
+    from dedup.doctor.repair import repair_database
     from dedup.similarity import jit
 
-    settings = options.load().settings
-    from dedup.doctor.repair import repair_database
-
-    repairs: list[str] = []
     examined = 0
     if repair:
         jit.set_fallback_folder(settings.database.path)
@@ -77,35 +103,41 @@ def doctor(options: CommonOptions, quick: bool, repair: bool, output_format: str
 
         if repair:
             repaired = repair_database(settings, quick=quick, progress=report_progress)
-            findings, checked, repairs = repaired.findings, repaired.checked_counts, repaired.actions
-        else:
-            findings, checked = run_checks(settings, quick=quick, progress=report_progress)
-    set_verdict(has_findings=any(f.severity == "error" for f in findings))
-    if output_format == "json":
-        rows = [
-            {"check": f.check, "severity": f.severity, "message": f.message, "remedy": f.remedy, "repairable": f.is_repairable}
-            for f in findings
-        ]
-        print_json({"findings": rows, "checked": checked} | ({"repaired": repairs} if repair else {}))
-    else:
-        for sentence in repairs:
-            click.echo(click.style(f"{'repaired':<15}", fg="green") + to_printable(sentence))
-        shown_remedies: set[str] = set()
-        for check in dict.fromkeys((*(f.check for f in findings if f.check not in CHECKS), *CHECKS)):
-            _print(check, [f for f in findings if f.check == check], checked.get(check), shown_remedies)
-    if any(f.severity == "error" for f in findings):
-        sys.exit(1)
+            return _Diagnosis(repaired.findings, repaired.checked_counts, repaired.actions)
+        return _Diagnosis(*run_checks(settings, quick=quick, progress=report_progress), [])
 
 
-def _print(check: str, findings: list[Finding], examined: int | None, shown_remedies: set[str]) -> None:
-    """A line where all is well; else a line a finding, and what to do, which is shown once."""
+def _as_json(diagnosis: _Diagnosis) -> dict[str, Any]:
+    findings = [
+        {"check": f.check, "severity": f.severity, "message": f.message, "remedy": f.remedy, "repairable": f.is_repairable}
+        for f in diagnosis.findings
+    ]
+    return {"findings": findings, "checked": diagnosis.checked_counts}
+
+
+def _print_diagnosis(diagnosis: _Diagnosis) -> None:
+    from dedup.doctor import CHECKS
+
+    for sentence in diagnosis.repairs:
+        click.echo(click.style(f"{'repaired':<15}", fg="green") + to_printable(sentence))
+    findings_by_check: dict[str, list[Finding]] = {f.check: [] for f in diagnosis.findings if f.check not in CHECKS}
+    findings_by_check |= {check: [] for check in CHECKS}
+    for finding in diagnosis.findings:
+        findings_by_check[finding.check].append(finding)
+    printed_remedies: set[str] = set()
+    for check, findings in findings_by_check.items():
+        _print_check(check, findings, diagnosis.checked_counts.get(check), printed_remedies)
+
+
+def _print_check(check: str, findings: list[Finding], examined: int | None, printed_remedies: set[str]) -> None:
+    """Print one line if all is well, otherwise a line per finding with its remedy. A repeated remedy is only referred to."""
     if not findings:
-        summary = "not looked at" if examined is None else f"{click.style('ok', fg='green')}: {format_count(examined, *_UNITS[check])}"
+        summary = "not checked" if examined is None else f"{click.style('ok', fg='green')}: {format_count(examined, *_UNITS[check])}"
         click.echo(f"{check:<15}{summary}")
         return
     for i, f in enumerate(findings):
         head = check if i == 0 else ""
         click.echo(f"{head:<15}{click.style(f.severity, fg=_COLOURS[f.severity])}: {to_printable(f.message)}")
         if f.remedy and (i + 1 == len(findings) or findings[i + 1].remedy != f.remedy):
-            click.echo(f"{'':<15}→ {'the same as above' if f.remedy in shown_remedies else to_printable(f.remedy)}")
-            shown_remedies.add(f.remedy)
+            click.echo(f"{'':<15}→ {'the same as above' if f.remedy in printed_remedies else to_printable(f.remedy)}")
+            printed_remedies.add(f.remedy)

@@ -1,30 +1,33 @@
-"""`duplicates` and `similar`: who ran the same text."""
+"""`duplicates` and `similar`: articles that share text."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, parse_time, print_csv, print_json_array
+from dedup import process
+from dedup.cli.common import CommonOptions, common_options, format_option, parse_time, print_csv, print_json_array
+from dedup.cli.suggestions import SuggestingChoice
 from dedup.model import CLUSTER_RELATIONS, RELATIONS
-from dedup.text.normalise import to_printable
-from dedup.text.sanitise import format_json
+from dedup.text.format import format_count, format_lag
+from dedup.text.sanitise import format_json, to_printable
 
-_RELATION = click.Choice(RELATIONS)
+_RELATION = SuggestingChoice(RELATIONS)
 
 
 @click.command()
-@click.option("--pairs", "as_pairs", is_flag=True, help="Every matching pair, in place of clusters.")
-@click.option("--passages", is_flag=True, help="With --pairs as JSON: where in the two bodies the shared passages stand.")
+@click.option("--pairs", "as_pairs", is_flag=True, help="List every matching pair instead of clusters.")
+@click.option("--passages", is_flag=True, help="With --pairs --format json: add the positions of the shared passages.")
 @click.option("--relation", "relations", multiple=True, type=_RELATION, help="Only this relation. May be repeated.")
-@click.option("--since", metavar="TIME", help="Only where an article was crawled at or after TIME (ISO 8601; UTC if it has no offset).")
-@click.option("--publisher", metavar="NAME", help="Only where an article is by this publisher, under any of its names.")
-@click.option("--min-similarity", type=click.FloatRange(0, 1), default=0.0, help="Only matches at least so similar (Jaccard, 0 to 1).")
-@click.option("--all-revisions", is_flag=True, help="Every revision of a page, not only the current one.")
-@click.option("--fail-on", multiple=True, type=_RELATION, help="Exit with 1 if any is shown.")
+@click.option("--since", metavar="TIME", help="Only if an article was crawled at or after TIME (ISO 8601; UTC if it has no offset).")
+@click.option("--publisher", metavar="NAME", help="Only if an article is by this publisher, under any of its names.")
+@click.option("--min-similarity", type=click.FloatRange(0, 1), default=0.0, help="Only matches of at least this Jaccard similarity.")
+@click.option("--all-revisions", is_flag=True, help="Compare all revisions of a page, not only the current one.")
+@click.option("--fail-on", multiple=True, type=_RELATION, help="Exit with 1 if this relation is printed. May be repeated.")
 @format_option("text", "json", "csv")
 @common_options
 @click.pass_obj
@@ -40,55 +43,71 @@ def duplicates(
     fail_on: tuple[str, ...],
     output_format: str,
 ) -> None:
-    """Clusters of articles on different pages that share their text.
+    """List clusters of articles that share text.
 
-    A cluster is a representative (verified first, then earliest published, then earliest crawled) and the articles that are
-    exact, near or other copies of it. Excerpts and quotes make no clusters; --pairs lists them too. What counts is each page
-    as it stands now, by its latest crawl, or with --all-revisions every text it ever showed.
+    A cluster is a representative (verified first, then earliest published, then earliest crawled) and the articles on other
+    pages that match it. Prints, for each member, the relation, Jaccard similarity, coverage, and how much later it was
+    published. Only the current revision of each page counts, unless --all-revisions is given.
 
     \b
-    dedup duplicates --relation copy
-    dedup duplicates --pairs --relation excerpt --relation quote
-    dedup duplicates --pairs --format csv > pairs.csv
+    Relations:
+      exact    the same letters and digits in the same order
+      near     similarity at or above [duplicates] threshold
+      copy     most of the shorter text occurs in the other
+      excerpt  a long passage occurs in the other; only with --pairs
+      quote    like excerpt, mostly inside quotation marks; only with --pairs
+
+    \b
+    Examples:
+      dedup duplicates --relation copy
+      dedup duplicates --pairs --relation excerpt --relation quote
+      dedup duplicates --pairs --format csv > pairs.csv
+
+    Exit codes: 1 if a --fail-on relation is printed.
     """
     from dedup import reports
     from dedup.store import open_database
 
     if relations and not as_pairs and not set(relations) & set(CLUSTER_RELATIONS):
-        raise click.UsageError(f"there are no clusters of {' and '.join(relations)}; add --pairs to list such matches")
+        raise click.UsageError(f"{' and '.join(relations)} matches form no clusters; add --pairs to list them")
     if passages and not (as_pairs and output_format == "json"):
-        raise click.UsageError("--passages goes with --pairs --format json; 'dedup why' shows those of one pair")
+        raise click.UsageError("--passages requires --pairs --format json; 'dedup why' prints the passages of one pair")
     since_utc = parse_time("--since", since)
     settings = options.load().settings
     criteria = reports.DuplicateFilter(
         frozenset(relations), since_utc, publisher, min_similarity, all_revisions, settings.publishers.build_publishers()
     )
     seen_relations: set[str] = set()
-
-    def collect_relations(rows: Any) -> Any:
-        for row in rows:
-            seen_relations.update(m["relation"] for m in row.get("members", [row]))
-            yield row
-
     with open_database(settings.database.path) as database:
-        rows = collect_relations(
-            reports.list_pairs(database, criteria, passages=passages) if as_pairs else reports.list_clusters(database, criteria)
-        )
-        if output_format == "json":
-            print_json_array(rows)
-        elif output_format == "csv" and as_pairs:
-            print_csv(reports.PAIR_COLUMNS, reports.flatten_pairs(rows))
-        elif output_format == "csv":
-            print_csv(reports.CLUSTER_COLUMNS, reports.flatten_clusters(rows))
-        elif as_pairs:
-            _print_pairs(rows)
-        else:
-            _print_clusters(rows)
+        rows = reports.list_pairs(database, criteria, passages=passages) if as_pairs else reports.list_clusters(database, criteria)
+        _print(_collect_relations(rows, seen_relations), output_format, as_pairs=as_pairs)
     if seen_relations & set(fail_on):
         sys.exit(1)
 
 
-def _print_clusters(clusters: Any) -> None:
+def _collect_relations(rows: Iterable[dict[str, Any]], seen_relations: set[str]) -> Iterator[dict[str, Any]]:
+    """Pass clusters or pairs on, and add their relations to `seen_relations`."""
+    for row in rows:
+        seen_relations.update(m["relation"] for m in row.get("members", [row]))
+        yield row
+
+
+def _print(rows: Iterable[dict[str, Any]], output_format: str, *, as_pairs: bool) -> None:
+    from dedup import reports
+
+    if output_format == "json":
+        print_json_array(rows)
+    elif output_format == "csv" and as_pairs:
+        print_csv(reports.PAIR_COLUMNS, reports.flatten_pairs(rows))
+    elif output_format == "csv":
+        print_csv(reports.CLUSTER_COLUMNS, reports.flatten_clusters(rows))
+    elif as_pairs:
+        _print_pairs(rows)
+    else:
+        _print_clusters(rows)
+
+
+def _print_clusters(clusters: Iterable[dict[str, Any]]) -> None:
     cluster_count = member_count = 0
     for cluster in clusters:
         cluster_count += 1
@@ -96,7 +115,7 @@ def _print_clusters(clusters: Any) -> None:
         click.echo(click.style(_format_article(cluster["representative"]), bold=True))
         click.echo(f"    {to_printable(cluster['representative']['url'])}")
         for m in cluster["members"]:
-            click.echo(f"  {m['relation']:<8}{_format_scores(m):<14} {_format_article(m)}{_format_lag(m['lag_seconds'])}")
+            click.echo(f"  {m['relation']:<8}{_format_scores(m):<14} {_format_article(m)}{_lag_suffix(m['lag_seconds'])}")
             click.echo(f"    {to_printable(m['url'])}{_format_closest(m, cluster['representative']['revision'], m['revision'])}")
         click.echo()
     click.echo(
@@ -104,7 +123,7 @@ def _print_clusters(clusters: Any) -> None:
     )
 
 
-def _print_pairs(pairs: Any) -> None:
+def _print_pairs(pairs: Iterable[dict[str, Any]]) -> None:
     count = 0
     for count, pair in enumerate(pairs, 1):  # noqa: B007 - the last number is printed
         closest = _format_closest(pair, pair["a"]["revision"], pair["b"]["revision"])
@@ -119,7 +138,7 @@ def _format_scores(row: dict[str, Any]) -> str:
 
 
 def _format_closest(row: dict[str, Any], a: int | None, b: int | None) -> str:
-    """Other revisions than the two shown that are closer to each other."""
+    """Return a note naming the closest revisions of two pages, if they are not the two shown."""
     closest = row["closest_revisions"]
     if closest is None or (closest["a_revision"], closest["b_revision"]) == (a, b):
         return ""
@@ -141,31 +160,36 @@ def _format_article(article: dict[str, Any]) -> str:
     return heading + (f" [{', '.join(marks)}]" if marks else "")
 
 
-def _format_lag(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    sign, minutes = ("-" if seconds < 0 else "+"), int(abs(seconds) // 60)
-    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
-    return f"  {sign}" + (f"{days} d " if days else "") + f"{hours}:{minutes:02}"
+def _lag_suffix(seconds: float | None) -> str:
+    return "" if seconds is None else f"  {format_lag(seconds)}"
 
 
 @click.command()
 @click.argument("path", type=click.Path())
-@click.option("--all-revisions", is_flag=True, help="Every revision of a page, not only the current one.")
-@click.option("--fail-on", multiple=True, type=_RELATION, help="Exit with 1 if any is found.")
+@click.option("--all-revisions", is_flag=True, help="Compare all revisions of a page, not only the current one.")
+@click.option("--fail-on", multiple=True, type=_RELATION, help="Exit with 1 if this relation is found. May be repeated.")
 @format_option("text", "json", "csv")
 @common_options
 @click.pass_obj
 def similar(options: CommonOptions, path: str, all_revisions: bool, fail_on: tuple[str, ...], output_format: str) -> None:
-    """What a file resembles among the articles of the database, without recording it.
+    """Find recorded articles similar to a file.
 
-    Other crawls of the file's own page are left out.
+    Reads the article file PATH without recording it, and prints the recorded articles that match it, the closest first, with
+    relation, Jaccard similarity and coverage. Crawls of the file's own page are left out.
+
+    \b
+    Examples:
+      dedup similar new-article.md
+      dedup similar new-article.md --fail-on exact --fail-on near
+
+    Exit codes: 1 if a --fail-on relation is found.
     """
     from dedup import reports
     from dedup.reports import similar as similarity_report
     from dedup.store import open_database
 
     settings = options.load().settings
+    process.ignore_lease_breaks()
     with open_database(settings.database.path) as database:
         rows = similarity_report.find_similar(database, settings, os.fsencode(path), all_revisions=all_revisions)
     if output_format == "json":
@@ -177,6 +201,6 @@ def similar(options: CommonOptions, path: str, all_revisions: bool, fail_on: tup
             click.echo(f"{m['relation']:<8}{_format_scores(m):<14} {_format_article(m)}")
             click.echo(f"    {to_printable(m['url'])}")
         if not rows:
-            click.echo("It resembles nothing in the database.")
+            click.echo("No recorded article is similar.")
     if {m["relation"] for m in rows} & set(fail_on):
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""`export`: tables for other programs, and lists of what to keep and what to drop."""
+"""`export`: tables for other programs, and lists of articles to keep or drop."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, parse_time, print_note, shows_progress
+from dedup.cli.common import CommonOptions, common_options, format_option, parse_time, print_note, shows_progress
 from dedup.cli.output import Output, open_output, output_options
 from dedup.cli.progress import ProgressBar
+from dedup.cli.suggestions import CommandGroup, SuggestingChoice
 from dedup.model import CLUSTER_RELATIONS
+from dedup.text.format import format_count
 
 if TYPE_CHECKING:
     from dedup.reports.export import ExportFilter, ExportTable
@@ -19,28 +21,31 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 KEEP_ORDERS = ("earliest", "longest", "latest")
-"""Rules of keeping, by name."""
+"""Names of the rules by which one of several copies is kept."""
 
 
-@click.group()
+@click.group(cls=CommandGroup)
 @common_options
 def export() -> None:
-    """Tables for pandas, DuckDB and the like, streamed however long they are; and lists of what to keep and what to drop.
+    """Export tables, and lists to keep or drop.
 
-    articles, matches, clusters and changes are what the database holds; keep and drop name one article of every set of copies and the
-    others, for those who deduplicate a corpus. Nothing is ever deleted. docs/export.md has the columns and their types.
+    articles, matches, clusters and changes export what the database contains, as JSON lines, JSON, CSV or Parquet, for pandas,
+    DuckDB and similar tools. keep and drop divide a corpus: of each set of copies one article is kept and the others are
+    dropped. Nothing is deleted. Rows are streamed, so tables may be larger than memory. docs/export.md lists the columns and
+    their types.
 
     \b
-    dedup export articles --format parquet -o articles.parquet
-    dedup export drop --keep longest --format csv -o drop.csv
+    Examples:
+      dedup export articles --format parquet -o articles.parquet
+      dedup export drop --keep longest --format csv -o drop.csv
     """
 
 
 def _period_options(command: _Command) -> _Command:
-    """Add `--since`, `--until` and `--publisher`, given as one."""
+    """Add `--since`, `--until` and `--publisher`, passed as one `PeriodArguments`."""
 
-    @click.option("--since", metavar="TIME", help="Only what came at or after TIME (ISO 8601; UTC if it has no offset).")
-    @click.option("--until", metavar="TIME", help="Only what came before TIME.")
+    @click.option("--since", metavar="TIME", help="Only rows of TIME or later (ISO 8601; UTC if it has no offset).")
+    @click.option("--until", metavar="TIME", help="Only rows before TIME.")
     @click.option("--publisher", metavar="NAME", help="Only articles by this publisher, under any of its names.")
     @functools.wraps(command)
     def wrapped(*args: Any, since: str | None, until: str | None, publisher: str | None, **kw: Any) -> Any:
@@ -50,14 +55,15 @@ def _period_options(command: _Command) -> _Command:
 
 
 _format_option = format_option("jsonl", "json", "csv", "parquet")
-_all_revisions_option = click.option("--all-revisions", is_flag=True, help="Every revision of a page, not only the current one.")
+_all_revisions_option = click.option("--all-revisions", is_flag=True, help="Export all revisions of a page, not only the current one.")
 PeriodArguments = tuple[str | None, str | None, str | None]
+"""Begin and end of the period in UTC, and the publisher."""
 
 
 @export.command()
 @_period_options
 @_all_revisions_option
-@click.option("--no-body", is_flag=True, help="Without the bodies.")
+@click.option("--no-body", is_flag=True, help="Leave out the column body.")
 @_format_option
 @output_options
 @common_options
@@ -65,7 +71,16 @@ PeriodArguments = tuple[str | None, str | None, str | None]
 def articles(
     options: CommonOptions, period: PeriodArguments, all_revisions: bool, no_body: bool, output_format: str, output: Output
 ) -> None:
-    """Articles: each page as it stands now, with its body."""
+    """Export articles, one row per page.
+
+    Each row is the current revision of a page with its metadata, check, digests, cluster role and body. --since and --until
+    apply to its first crawl.
+
+    \b
+    Examples:
+      dedup export articles --format parquet -o articles.parquet
+      dedup export articles --no-body --since 2026-03-02 > articles.jsonl
+    """
     from dedup.reports import export as tables
 
     _write(
@@ -85,7 +100,16 @@ def articles(
 @common_options
 @click.pass_obj
 def matches(options: CommonOptions, period: PeriodArguments, all_revisions: bool, output_format: str, output: Output) -> None:
-    """Texts that match, each with an article that shows it; n copies of one text are n - 1 rows."""
+    """Export matches between texts.
+
+    Each row is two texts with the measures of their match and one article each. n exact copies of a text give n - 1 rows.
+    --since and --until apply to the later of the two first crawls.
+
+    \b
+    Examples:
+      dedup export matches --format parquet -o matches.parquet
+      dedup export matches --publisher 한빛일보 --format csv
+    """
     from dedup.reports import export as tables
 
     _write(
@@ -100,7 +124,16 @@ def matches(options: CommonOptions, period: PeriodArguments, all_revisions: bool
 @common_options
 @click.pass_obj
 def clusters(options: CommonOptions, period: PeriodArguments, output_format: str, output: Output) -> None:
-    """Clusters: a row an article, the representative of each first."""
+    """Export clusters, one row per article.
+
+    The representative of a cluster comes first. A cluster is exported in full if any of its articles was first crawled in the
+    period.
+
+    \b
+    Examples:
+      dedup export clusters --format csv -o clusters.csv
+      dedup export clusters --since 2026-03-02 > clusters.jsonl
+    """
     from dedup.reports import export as tables
 
     _write(options, output, output_format, tables.clusters_table, period, uses_summaries=True)
@@ -113,26 +146,37 @@ def clusters(options: CommonOptions, period: PeriodArguments, output_format: str
 @common_options
 @click.pass_obj
 def changes(options: CommonOptions, period: PeriodArguments, output_format: str, output: Output) -> None:
-    """Changes, every one by itself, the latest first."""
+    """Export changes, the latest first.
+
+    Every change of any severity is a row; edits of many pages are not combined. --since and --until apply to the crawl
+    that shows the change.
+
+    \b
+    Examples:
+      dedup export changes --format csv -o changes.csv
+      dedup export changes --publisher 한빛일보 > changes.jsonl
+    """
     from dedup.reports import export as tables
 
     _write(options, output, output_format, tables.changes_table, period)
 
 
 def _rule_options(command: _Command) -> _Command:
-    """Add what is kept."""
+    """Add `--keep`, `--prefer` and `--relation`, passed as one `RuleArguments`."""
 
     @click.option(
-        "--keep", type=click.Choice(KEEP_ORDERS), default=KEEP_ORDERS[0], show_default=True, help="Which of several copies is kept."
+        "--keep", type=SuggestingChoice(KEEP_ORDERS), default=KEEP_ORDERS[0], show_default=True, help="Which of several copies to keep."
     )
-    @click.option("--prefer", multiple=True, metavar="NAME", help="Rather articles by this publisher. May be repeated, the first first.")
+    @click.option(
+        "--prefer", multiple=True, metavar="NAME", help="Prefer articles of this publisher. May be repeated in order of preference."
+    )
     @click.option(
         "--relation",
         multiple=True,
-        type=click.Choice(CLUSTER_RELATIONS),
+        type=SuggestingChoice(CLUSTER_RELATIONS),
         default=CLUSTER_RELATIONS,
         show_default=True,
-        help="What counts as a copy.",
+        help="Relation that counts as a copy. May be repeated.",
     )
     @functools.wraps(command)
     def wrapped(*args: Any, keep: str, prefer: tuple[str, ...], relation: tuple[str, ...], **kw: Any) -> Any:
@@ -142,6 +186,7 @@ def _rule_options(command: _Command) -> _Command:
 
 
 RuleArguments = tuple[str, tuple[str, ...], tuple[str, ...]]
+"""Order, preferred publishers, and relations that count as copies."""
 
 
 @export.command()
@@ -151,7 +196,16 @@ RuleArguments = tuple[str, tuple[str, ...], tuple[str, ...]]
 @common_options
 @click.pass_obj
 def keep(options: CommonOptions, rule: RuleArguments, output_format: str, output: Output) -> None:
-    """The articles to keep of a corpus: one of every set of copies, and all that have none."""
+    """Export the list of articles to keep.
+
+    Of each set of copies one article is kept, by --prefer, then --keep; mismatched articles come last. Articles without copies
+    are all kept. Rows have the paths of the files. Nothing is deleted.
+
+    \b
+    Examples:
+      dedup export keep --format csv -o keep.csv
+      dedup export keep --prefer 한빛일보 --keep longest > keep.jsonl
+    """
     from dedup.reports import export as tables
 
     _write_list(options, output, output_format, rule, tables.kept_table)
@@ -164,7 +218,16 @@ def keep(options: CommonOptions, rule: RuleArguments, output_format: str, output
 @common_options
 @click.pass_obj
 def drop(options: CommonOptions, rule: RuleArguments, output_format: str, output: Output) -> None:
-    """The articles to leave out, each with the one that is kept in its place. Nothing is deleted."""
+    """Export the list of articles to drop.
+
+    These are the articles that 'dedup export keep' leaves out with the same options, each with the URL of the article that is
+    kept instead. Rows have the paths of the files. Nothing is deleted.
+
+    \b
+    Examples:
+      dedup export drop --format csv -o drop.csv
+      dedup export drop --relation exact > drop.jsonl
+    """
     from dedup.reports import export as tables
 
     _write_list(options, output, output_format, rule, tables.dropped_table)
@@ -181,7 +244,7 @@ def _write_list(
     def build(database: Database, criteria: ExportFilter) -> ExportTable:
         rule = KeepRule(order, prefer, frozenset(relations), criteria.publishers)
         if page_count := store.export.count_without_files(database):
-            print_note(options, f"{format_count(page_count, 'page')} whose latest crawl no file holds any more are in neither list.")
+            print_note(options, f"{format_count(page_count, 'page')} without a file of their latest crawl are in neither list.")
         return build_table(database, rule)
 
     _write(options, output, output_format, build, (None, None, None))
@@ -201,7 +264,7 @@ def _write(
     from dedup.store import open_database
 
     if output_format == "parquet" and output.path is None:
-        raise click.UsageError("Parquet is written to a file; name one with -o")
+        raise click.UsageError("Parquet cannot be written to standard output; give a file with -o")
     loaded = options.load()
     settings = loaded.settings
     criteria = ExportFilter(*period, settings.publishers.build_publishers())
@@ -210,6 +273,6 @@ def _write(
         ProgressBar("export", "rows", is_shown=output.path is not None and shows_progress(options)) as bar,
         open_output(loaded, output, store.directories.paths(database)) as file,
     ):
-        if uses_summaries and (dirty_pages := store.statistics.count(database, "dirty_pages")):
-            print_note(options, f"{format_count(dirty_pages, 'page')} that were just recorded are not in it yet.")
+        if uses_summaries and (dirty_pages := store.statistics.count_unsummarised_pages(database)):
+            print_note(options, f"{format_count(dirty_pages, 'page')} recorded just now are not included yet.")
         FORMATS[output_format](build_table(database, criteria), file, bar.update)

@@ -1,4 +1,4 @@
-"""`history`: what a page said, and when."""
+"""`history`: show the revisions and crawls of a page."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, print_csv, print_json
-from dedup.text.normalise import to_printable
+from dedup.cli.common import CommonOptions, common_options, format_option, print_csv, print_json
+from dedup.text.format import format_count
+from dedup.text.sanitise import to_printable
 
 if TYPE_CHECKING:
     from dedup.config import Settings
@@ -23,10 +24,17 @@ TIMELINE_COLUMNS = ("crawled_at", "revision", "check", "cause", "status", "crawl
 @common_options
 @click.pass_obj
 def history(options: CommonOptions, page: str, output_format: str) -> None:
-    """A page's revisions, every crawl of it, and what changed between them.
+    """Show a page's revisions and crawls.
+
+    Prints the distinct revisions of a page, its timeline (every crawl, with the path and check of the file), and the changes
+    between successive crawls. CSV has the timeline only.
 
     The page is named by its URL in any spelling, by an article's id ({oid}_{aid}), or by the path of one of its files.
-    CSV gives the timeline.
+
+    \b
+    Examples:
+      dedup history https://www.example.com/story
+      dedup history 903_0000100015 --format json
     """
     from dedup import reports
     from dedup.store import open_database
@@ -43,7 +51,7 @@ def history(options: CommonOptions, page: str, output_format: str) -> None:
 
 
 def resolve_page(database: Database, settings: Settings, reference: str) -> int:
-    """The page that an argument stands for."""
+    """Return the id of the page that a URL, article id or path names. Raises UnknownPageError, AmbiguousPageError."""
     from dedup import reports, store
 
     path = os.path.abspath(os.fsencode(reference))
@@ -86,5 +94,5 @@ def _print(result: dict[str, Any]) -> None:
 
 def _format_similarity(similarity: float | None) -> str:
     if similarity is None:
-        return "body changed, by how much is not known any more"
+        return "body changed (similarity unknown)"
     return f"body {similarity:.0%} similar" if similarity < 1 else "body similar"

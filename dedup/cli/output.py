@@ -1,4 +1,4 @@
-"""Where results go that may be large: to standard output, or with `-o` into a file that is whole or not there."""
+"""Output of reports and exports: standard output, or with `-o` a file that is written atomically."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ import click
 
 from dedup.errors import OutputFailedError, OutputRefusedError
 from dedup.files import atomic
-from dedup.text.normalise import to_printable_path
+from dedup.text.sanitise import to_printable_path
 
 if TYPE_CHECKING:
     from dedup.config import LoadedSettings
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _SAMPLE_BYTES = 1 << 16
-"""Bytes of either end of a file by which it is known what it holds."""
+"""Bytes read from each end of a file to recognise its content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where a command writes to: a file (None: standard output), and whether that may replace a file of any content."""
+    """Destination of a command: a file, or standard output if `path` is None. `force` permits replacing a file of any content."""
 
     path: str | None = None
     force: bool = False
 
 
 def output_options(command: _Command) -> _Command:
-    """Add `--output` and `--force`, given as one."""
+    """Add `--output` and `--force`, passed to the command as one `Output`."""
 
     @click.option(
         "-o", "--output", "output_file", metavar="FILE", type=click.Path(),
         help="Write to FILE instead of standard output. FILE is replaced once everything is written.",
     )  # fmt: skip
-    @click.option("--force", is_flag=True, help="Replace FILE even if it holds something else than a report or an export.")
+    @click.option("--force", is_flag=True, help="Replace FILE even if it is not a report or an export of dedup.")
     @functools.wraps(command)
     def wrapped(*args: Any, output_file: str | None, force: bool, **kw: Any) -> Any:
         return command(*args, output=Output(output_file, force), **kw)
@@ -50,11 +50,12 @@ def output_options(command: _Command) -> _Command:
 
 @contextmanager
 def open_output(loaded: LoadedSettings, output: Output, directories: Iterable[bytes] = ()) -> Iterator[BinaryIO]:
-    """What to write to. A file takes its place when the block is done, and else is not there; `directories` are crawl directories that the
-    database knows.
+    """Open the destination of an output for writing. A file is put in place when the block ends without an error.
 
-    Raises OutputRefusedError where nothing may be written, or where something else than an output of ours would be replaced, and
-    OutputFailedError.
+    `directories` are the crawl directories recorded in the database: nothing is written into them.
+
+    Raises OutputRefusedError if the path is protected, is not a file, or holds something other than an output of dedup, and
+    OutputFailedError if writing fails.
     """
     if output.path is None:
         sys.stdout.flush()
@@ -81,7 +82,7 @@ def open_output(loaded: LoadedSettings, output: Output, directories: Iterable[by
 
 
 def _path_problem(path: str) -> str | None:
-    """Why there cannot be a file at a place."""
+    """Return why no file can be written at a path, or None."""
     if not os.path.isdir(os.path.dirname(path)):
         return f"there is no folder {to_printable_path(os.fsencode(os.path.dirname(path)))}"
     try:
@@ -90,14 +91,14 @@ def _path_problem(path: str) -> str | None:
         return None
     if stat.S_ISDIR(mode):
         return "it is a folder"
-    return None if stat.S_ISREG(mode) else "it is not a regular file; without -o the result goes to standard output"
+    return None if stat.S_ISREG(mode) else "it is not a regular file; leave out -o to write to standard output"
 
 
 def _content_problem(descriptor: int) -> str | None:
-    """Why a file must not be replaced without --force."""
+    """Return why an open file must not be replaced without `--force`, or None."""
     from dedup.reports.outputs import is_output
 
     size = os.fstat(descriptor).st_size
     if not size or is_output(os.pread(descriptor, _SAMPLE_BYTES, 0), os.pread(descriptor, _SAMPLE_BYTES, max(0, size - _SAMPLE_BYTES))):
         return None
-    return "a file is there that is neither a report nor an export of dedup; choose another name, or replace it with --force"
+    return "the file there is neither a report nor an export of dedup; choose another name or add --force"

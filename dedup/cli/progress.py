@@ -1,4 +1,4 @@
-"""A progress bar on standard error: how many, how fast, how long still."""
+"""A progress bar on standard error: count, rate and time left."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Self
 
 
 class ProgressBar:
-    """A bar while somebody watches; nothing at all where nobody does."""
+    """A progress bar. With `is_shown=False` all methods do nothing."""
 
     def __init__(self, title: str, unit: str, *, is_shown: bool) -> None:
         self.is_shown = is_shown
@@ -38,12 +38,12 @@ class ProgressBar:
         return self
 
     def expect(self, total: int) -> None:
-        """How many there will be, for the time left."""
+        """Set the total, from which the time left is estimated."""
         if self._bar is not None:
             self._bar.update(self._task, total=total)
 
     def update(self, done: int, note: str = "") -> None:
-        """So many are done."""
+        """Set the number done, and show `note` next to it."""
         self._done = done
         if self._bar is not None:
             rate = done / max(1e-9, time.monotonic() - self._started)
@@ -51,17 +51,17 @@ class ProgressBar:
             self._bar.update(self._task, completed=done, status=status)
 
     def stage(self, title: str) -> None:
-        """Something else is done from now on, and there is no telling how much of it there is."""
+        """Start another stage, of unknown length."""
         if self._bar is not None:
             self._bar.remove_task(self._task)
             self._task = self._bar.add_task(title, total=None, status="")
 
     def advance(self, count: int) -> None:
-        """So many more are done."""
+        """Add `count` to the number done."""
         self.update(self._done + count)
 
     def count_other(self, label: str, count: int) -> None:
-        """So many more of something else are done, which the bar does not count."""
+        """Add `count` to a secondary counter that is shown but does not move the bar."""
         self._other_counts[label] = self._other_counts.get(label, 0) + count
         if self._bar is not None:
             self._bar.update(self._task, status=f"{self._other_counts[label]:,} {label}")

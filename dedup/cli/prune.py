@@ -1,16 +1,15 @@
-"""`prune`: old states let their text go, by the rule of [history]."""
+"""`prune`: delete the text of old revisions by the rule of [history]."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from dedup.cli.common import (
     CommonOptions,
     common_options,
-    format_count,
     format_option,
     log_to_stderr,
     print_json,
@@ -18,88 +17,94 @@ from dedup.cli.common import (
     shows_progress,
 )
 from dedup.cli.progress import ProgressBar
-from dedup.text.normalise import to_printable_path
+from dedup.text.format import format_count, format_megabytes
+from dedup.text.sanitise import to_printable_path
 
 if TYPE_CHECKING:
     from dedup.config import LoadedSettings, Settings
     from dedup.maintenance.retention import PruneResult, RetentionRule
+    from dedup.store import WritableDatabase
+    from dedup.store.lock import Lock
 
 _KEEP_REASONS = {"last": "the last of their page", "first": "the first of their page", "on_disk": "a file on disk has them"}
+"""Rule → why it keeps revisions."""
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Only show what would be pruned. Nothing is written, and a daemon may run.")
-@click.option("--vacuum", is_flag=True, help="Rewrite the database too, which gives all free room back to the disk. Takes as much again.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be pruned. Writes nothing; 'dedup watch' may run.")
+@click.option(
+    "--vacuum", is_flag=True, help="Then rewrite the database to return all free space to the disk. Needs as much free space again."
+)
 @format_option("text", "json")
 @common_options
 @click.pass_obj
 def prune(options: CommonOptions, dry_run: bool, vacuum: bool, output_format: str) -> None:
-    """Let the text of old states of pages go, as [history] in the configuration says; nothing else ever does.
+    """Delete the text of old revisions.
 
-    A state keeps its title, digest, crawls, changes and matches, so that 'dedup history' still tells it and a file that shows it
-    again is known; its text comes back with such a file. What stays is the last state of every page, what a file that is there
-    holds, what was seen within 'days' before the last crawl, and what 'keep' names. Text that is gone comes back from a backup
-    only: make one first.
+    Which revisions lose their text is set by [history] in config.toml. No other command deletes text. A pruned revision keeps
+    its title, digest, crawls, changes and matches, and 'dedup history' still lists it; a file that shows it again brings its
+    text back. The text is kept for the last revision of each page, for revisions that a file on disk contains, for revisions
+    seen within 'days' before the last crawl, and for those that 'keep' names. Only a backup restores deleted text: make one
+    first. Prints what was pruned and kept, and the space freed.
 
     \b
-    dedup prune --dry-run
-    dedup backup /srv/backup/dedup.db && dedup prune
+    Examples:
+      dedup prune --dry-run
+      dedup backup /srv/backup/dedup.db && dedup prune
     """
-    from dedup import store
     from dedup.errors import DatabaseMissingError
+
+    if dry_run and vacuum:
+        raise click.UsageError("--dry-run writes nothing, --vacuum rewrites the database; use only one of them")
+    loaded = options.load()
+    settings = loaded.settings
+    if not os.path.exists(settings.database.path):
+        raise DatabaseMissingError(path=settings.database.path)
+    is_preview = dry_run or (settings.history.keep == "all" and not vacuum)
+    outcome = _preview(settings) if is_preview else _prune(options, settings, vacuum=vacuum)
+    if output_format == "json":
+        print_json(_as_json(settings, outcome, dry_run=dry_run))
+    else:
+        _print(loaded, outcome, dry_run=dry_run)
+
+
+class _Outcome(NamedTuple):
+    """The rule (None: everything is kept), what it prunes, the bytes returned to the disk, and those free inside the database file."""
+
+    rule: RetentionRule | None
+    pruned: PruneResult
+    released_bytes: int
+    free_bytes: int
+
+
+def _preview(settings: Settings) -> _Outcome:
+    """Return what `prune` would do. Writes nothing."""
+    from dedup import store
     from dedup.maintenance.retention import PruneResult, build_retention_rule, find_prunable
     from dedup.store import open_database
 
-    if dry_run and vacuum:
-        raise click.UsageError("--dry-run writes nothing, and --vacuum everything anew")
-    loaded = options.load()
-    settings, pruned, released_bytes = loaded.settings, PruneResult(), 0
-    path = settings.database.path
-    if not os.path.exists(path):
-        raise DatabaseMissingError(path=path)
-    if dry_run or (settings.history.keep == "all" and not vacuum):
-        with open_database(path) as database:
-            rule = build_retention_rule(settings.history, database)
-            if rule is None:
-                pruned.kept_by_reason["all"] = store.statistics.count(database, "revisions", "pruned_at IS NULL")
-            else:
-                for _ in find_prunable(database, rule, pruned):
-                    pass
-            free_bytes = store.prune.free_bytes(database)
-    else:
-        rule, released_bytes, free_bytes = _prune(options, settings, pruned, vacuum=vacuum)
-    if output_format == "json":
-        keep = settings.history.keep
-        print_json(
-            {
-                "dry_run": dry_run,
-                "keep": keep if isinstance(keep, str) else list(keep),
-                "since": rule.since if rule else None,
-                "pruned": {"revisions": pruned.states, "pages": pruned.pages, "bytes": pruned.body_bytes},
-                "kept": {why: pruned.kept_by_reason[why] for why in ("all", "last", "first", "on_disk", "recent")},
-                "released_bytes": released_bytes,
-                "free_bytes": free_bytes,
-            }
-        )
-    else:
-        _print(loaded, pruned, rule, dry_run=dry_run, released_bytes=released_bytes, free_bytes=free_bytes)
+    pruned = PruneResult()
+    with open_database(settings.database.path) as database:
+        rule = build_retention_rule(settings.history, database)
+        if rule is None:
+            pruned.kept_by_reason["all"] = store.statistics.count_unpruned_revisions(database)
+        else:
+            for _ in find_prunable(database, rule, pruned):
+                pass
+        return _Outcome(rule, pruned, 0, store.prune.free_bytes(database))
 
 
-def _prune(options: CommonOptions, settings: Settings, pruned: PruneResult, *, vacuum: bool) -> tuple[RetentionRule | None, int, int]:
-    """(the rule, bytes that were given back to the disk, bytes that are free within the file)."""
+def _prune(options: CommonOptions, settings: Settings, *, vacuum: bool) -> _Outcome:
+    """Prune, rebuild the indexes, and free space."""
     from dedup import store
-    from dedup.errors import RecipeChangedError
-    from dedup.maintenance.retention import build_retention_rule
+    from dedup.maintenance.retention import PruneResult, build_retention_rule
     from dedup.maintenance.retention import prune as prune_revisions
-    from dedup.matching.matcher import Matcher
-    from dedup.scan import recipes
-    from dedup.scan.session import build_matching
     from dedup.similarity import jit
     from dedup.store.connection import open_locked
     from dedup.store.lock import Lock
     from dedup.store.ownership import require_dedup_database
 
-    path, released_bytes = settings.database.path, 0
+    path, pruned = settings.database.path, PruneResult()
     jit.set_fallback_folder(path)
     require_dedup_database(path)
     lock = Lock(path, "prune")
@@ -110,22 +115,9 @@ def _prune(options: CommonOptions, settings: Settings, pruned: PruneResult, *, v
             database.translate_errors(),
             ProgressBar("prune", "revisions", is_shown=shows_progress(options)) as bar,
         ):
-            rule, has_changes = build_retention_rule(settings.history, database), False
-            if rule is not None:
-                has_changes = prune_revisions(database, rule, pruned, bar.advance)
-            if has_changes:
-                matching = build_matching(settings)
-                matcher = Matcher(database, matching, settings.publishers.build_publishers())
-                try:
-                    recipes.require_recipes(database, recipes.configured_recipes(settings, [recipes.MATCHES]))
-                except RecipeChangedError:
-                    pass  # 'dedup reindex' is to come, and makes the indexes
-                else:
-                    bar.stage("indexes")
-                    lock.set_activity("rebuilding indexes")
-                    matcher.open_candidate_index()
-                    if settings.duplicates.passages:
-                        matcher.open_passage_index()
+            rule = build_retention_rule(settings.history, database)
+            if rule is not None and prune_revisions(database, rule, pruned, bar.advance):
+                _rebuild_indexes(database, settings, lock, bar)
             bar.stage("free space")
             lock.set_activity("releasing free space")
             released_bytes = (
@@ -133,35 +125,62 @@ def _prune(options: CommonOptions, settings: Settings, pruned: PruneResult, *, v
                 if vacuum
                 else store.prune.release_pages(database, lambda n: bar.count_other("pages released", n))
             )
-            return rule, released_bytes, store.prune.free_bytes(database)
+            return _Outcome(rule, pruned, released_bytes, store.prune.free_bytes(database))
     except KeyboardInterrupt:
-        print_note(options, f"Until then the text of {format_count(pruned.states, 'revision')} was pruned.")
+        print_note(options, f"Before that, the text of {format_count(pruned.states, 'revision')} was pruned.")
         raise
     finally:
         lock.release()
 
 
-def _print(
-    loaded: LoadedSettings, pruned: PruneResult, rule: RetentionRule | None, *, dry_run: bool, released_bytes: int, free_bytes: int
-) -> None:
+def _rebuild_indexes(database: WritableDatabase, settings: Settings, lock: Lock, bar: ProgressBar) -> None:
+    """Rebuild the candidate and passage indexes, unless a 'dedup reindex' is pending that rebuilds them."""
+    from dedup.errors import RecipeChangedError
+    from dedup.matching.matcher import Matcher
+    from dedup.scan import recipes
+    from dedup.scan.session import build_matching
+
+    matcher = Matcher(database, build_matching(settings), settings.publishers.build_publishers())
+    try:
+        recipes.require_recipes(database, recipes.configured_recipes(settings, [recipes.MATCHES]))
+    except RecipeChangedError:
+        return
+    bar.stage("indexes")
+    lock.set_activity("rebuilding indexes")
+    matcher.open_candidate_index()
+    if settings.duplicates.passages:
+        matcher.open_passage_index()
+
+
+def _as_json(settings: Settings, outcome: _Outcome, *, dry_run: bool) -> dict[str, Any]:
+    keep, pruned = settings.history.keep, outcome.pruned
+    return {
+        "dry_run": dry_run,
+        "keep": keep if isinstance(keep, str) else list(keep),
+        "since": outcome.rule.since if outcome.rule else None,
+        "pruned": {"revisions": pruned.states, "pages": pruned.pages, "bytes": pruned.body_bytes},
+        "kept": {reason: pruned.kept_by_reason[reason] for reason in ("all", "last", "first", "on_disk", "recent")},
+        "released_bytes": outcome.released_bytes,
+        "free_bytes": outcome.free_bytes,
+    }
+
+
+def _print(loaded: LoadedSettings, outcome: _Outcome, *, dry_run: bool) -> None:
+    rule, pruned = outcome.rule, outcome.pruned
     if rule is None:
         file = to_printable_path(os.fsencode(loaded.file.absolute())) if loaded.file else "a configuration"
-        click.echo(f'Nothing is pruned: [history] keep is "all". To let old states go, write into {file}, for example:')
+        click.echo(f'Nothing is pruned: [history] keep is "all". To prune old revisions, write into {file}, for example:')
         click.echo('[history]\nkeep = ["first", "last"]\ndays = 365')
     else:
-        outcome = "would be pruned" if dry_run else "pruned"
-        size = f"{pruned.body_bytes / 1e6:,.1f} MB of text"
-        click.echo(f"{format_count(pruned.states, 'revision')} of {format_count(pruned.pages, 'page')} {outcome}, {size}")
+        verb = "would be pruned" if dry_run else "pruned"
+        size = f"{format_megabytes(pruned.body_bytes)} of text"
+        click.echo(f"{format_count(pruned.states, 'revision')} of {format_count(pruned.pages, 'page')} {verb}, {size}")
         reasons = _KEEP_REASONS | {"recent": f"seen at {rule.since[:19].replace('T', ' ')} (UTC) or later"}
         for reason, explanation in reasons.items():
             if pruned.kept_by_reason[reason]:
                 click.echo(f"  {format_count(pruned.kept_by_reason[reason], 'revision')} kept: {explanation}")
-    for line in _space_lines(dry_run=dry_run, released_bytes=released_bytes, free_bytes=free_bytes):
-        click.echo(line)
-
-
-def _space_lines(*, dry_run: bool, released_bytes: int, free_bytes: int) -> Any:
-    if released_bytes:
-        yield f"{released_bytes / 1e6:,.1f} MB were given back to the disk"
-    if free_bytes and not dry_run:
-        yield f"{free_bytes / 1e6:,.1f} MB are free within the database and used for what comes; 'dedup prune --vacuum' gives them back too"
+    if outcome.released_bytes:
+        click.echo(f"{format_megabytes(outcome.released_bytes)} were returned to the disk")
+    if outcome.free_bytes and not dry_run:
+        free = f"{format_megabytes(outcome.free_bytes)} are free inside the database and will be reused"
+        click.echo(f"{free}; 'dedup prune --vacuum' returns them to the disk")

@@ -1,4 +1,4 @@
-"""`report`: a period in figures."""
+"""`report`: summarise a period."""
 
 from __future__ import annotations
 
@@ -11,23 +11,27 @@ from dedup.cli.output import Output, open_output, output_options
 
 
 @click.command()
-@click.option("--since", metavar="TIME", help="Only what came at or after TIME (ISO 8601; UTC if it has no offset).")
-@click.option("--until", metavar="TIME", help="Only what came before TIME.")
+@click.option("--since", metavar="TIME", help="Begin of the period (ISO 8601; UTC if it has no offset).")
+@click.option("--until", metavar="TIME", help="End of the period; TIME itself is not part of it.")
 @click.option("--publisher", metavar="NAME", help="Only articles by this publisher, under any of its names.")
 @format_option("text", "html", "json", "csv", "markdown")
 @output_options
 @common_options
 @click.pass_obj
 def report(options: CommonOptions, since: str | None, until: str | None, publisher: str | None, output_format: str, output: Output) -> None:
-    """A period in figures: articles, checks, clusters, who was first, edits, faults.
+    """Summarise a period in tables and charts.
 
-    Articles count by their first crawl, clusters by their articles, changes and checks by their crawl, faults by when they came.
-    The HTML is one file that needs no network, with pictures, and with its figures as JSON in it. The same database and the same
-    period give the same bytes. Hours are those of [delivery] zone.
+    The report covers articles, checks, clusters, which publisher was first, changes, silent edits and faults. An article
+    belongs to the period of its first crawl, a cluster to those of its articles, a change or check to that of its crawl, and a
+    fault to that of its first occurrence. Hours are in [delivery] zone. docs/reports.md defines every number.
+
+    HTML is a single file with charts and the statistics as JSON; it needs no network. CSV is one tidy table. The output
+    depends only on the database, the period and the settings.
 
     \b
-    dedup report --since 2026-03-02 --until 2026-03-09
-    dedup report --since 2026-03-02 --format html -o week.html
+    Examples:
+      dedup report --since 2026-03-02 --until 2026-03-09
+      dedup report --since 2026-03-02 --format html -o week.html
     """
     from dedup import store
     from dedup.reports.period import REPORT_FORMATS, compute_statistics

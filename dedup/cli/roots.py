@@ -1,4 +1,4 @@
-"""`roots`: the crawl directories that the database knows."""
+"""`roots`: list, move and retire recorded crawl directories."""
 
 from __future__ import annotations
 
@@ -10,27 +10,31 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, log_to_stderr, print_json, print_note
-from dedup.text.normalise import to_printable, to_printable_path
+from dedup.cli.common import CommonOptions, common_options, format_option, log_to_stderr, print_json, print_note
+from dedup.cli.suggestions import CommandGroup
+from dedup.text.format import format_count
+from dedup.text.sanitise import to_printable, to_printable_path
 
 if TYPE_CHECKING:
     from dedup.config import Settings
     from dedup.store import WritableDatabase
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @format_option("text", "json")
 @common_options
 @click.pass_context
 def roots(ctx: click.Context, output_format: str) -> None:
-    """The crawl directories that the database knows: list them, move one, retire one.
+    """List, move or retire crawl directories.
 
-    A crawl directory that is no longer configured keeps its files: they count as there until the directory is moved or retired.
+    Works on the crawl directories that the database has recorded. The files of one that is no longer configured still count as
+    present until it is moved or retired. Without a command the directories are listed.
 
     \b
-    dedup roots
-    dedup roots move /srv/crawl /archive/crawl
-    dedup roots forget /mnt/old
+    Examples:
+      dedup roots
+      dedup roots move /srv/crawl /archive/crawl
+      dedup roots forget /mnt/old
     """
     if ctx.invoked_subcommand is None:
         _print_directories(ctx.ensure_object(CommonOptions), output_format)
@@ -41,7 +45,16 @@ def roots(ctx: click.Context, output_format: str) -> None:
 @common_options
 @click.pass_obj
 def list_(options: CommonOptions, output_format: str) -> None:
-    """List the crawl directories with their state, their files and their last scan."""
+    """List the recorded crawl directories.
+
+    Prints the state of each (configured, not configured, retired; absent if it is missing), its number of files, how many of
+    them are gone, and the end of its last scan.
+
+    \b
+    Examples:
+      dedup roots list
+      dedup roots list --format json
+    """
     _print_directories(options, output_format)
 
 
@@ -59,13 +72,13 @@ def _print_directories(options: CommonOptions, output_format: str) -> None:
         click.echo(click.style(to_printable(row["path"]), bold=True))
         click.echo(f"    {describe_directory(row)}")
     if not rows:
-        click.echo("No crawl directory is known.")
+        click.echo("No crawl directory is recorded.")
 
 
 def describe_directory(row: dict[str, Any]) -> str:
-    """A crawl directory's state in words."""
+    """Return the state of a crawl directory in words."""
     state = row["state"] + (", absent" if row["absent"] else "")
-    scanned = f"last scan {row['scanned_at']}" if row["scanned_at"] else "never scanned completely"
+    scanned = f"last scan {row['scanned_at']}" if row["scanned_at"] else "never completely scanned"
     gone = f", {row['gone']:,} gone" if row["gone"] else ""
     return f"{state}; {format_count(row['files'], 'file')}{gone}; {scanned}"
 
@@ -73,14 +86,20 @@ def describe_directory(row: dict[str, Any]) -> str:
 @roots.command("move")
 @click.argument("old", type=click.Path())
 @click.argument("new", type=click.Path())
-@click.option("--force", is_flag=True, help="Also where NEW is not there now, or does not hold the files.")
+@click.option("--force", is_flag=True, help="Move even if NEW is missing or does not contain the files.")
 @format_option("text", "json")
 @common_options
 @click.pass_obj
 def move(options: CommonOptions, old: str, new: str, force: bool, output_format: str) -> None:
-    """Tell the database that the crawl directory OLD lies at NEW now. Its files follow, and nothing is read again.
+    """Record that a crawl directory has moved.
 
-    A sample of its files must be at NEW with their size and modification time. NEW may not overlap with another crawl directory.
+    Its files are recorded at NEW instead of OLD, without being reread. Nothing on disk is moved. A sample of the files must
+    exist at NEW with the recorded sizes and modification times. NEW must not overlap another crawl directory.
+
+    \b
+    Examples:
+      dedup roots move /srv/crawl /archive/crawl
+      dedup roots move --force /srv/crawl /mnt/offline/crawl
     """
     from dedup.scan import directories
 
@@ -99,24 +118,30 @@ def move(options: CommonOptions, old: str, new: str, force: bool, output_format:
             }
         )
     else:
-        sample_note = f"{result.present_files:,} of {result.sample_files:,} that were looked at are there"
+        sample_note = f"{result.present_files:,} of {result.sample_files:,} in the sample exist"
         click.echo(
-            f"{to_printable_path(old_path)} is {to_printable_path(new_path)} now: {format_count(result.files, 'file')}, {sample_note}."
+            f"{to_printable_path(old_path)} is now {to_printable_path(new_path)}: {format_count(result.files, 'file')}, {sample_note}."
         )
     if new_path not in _configured_paths(settings):
-        print_note(options, f"{to_printable_path(new_path)} is not configured yet: name it in [crawl] directories.")
+        print_note(options, f"{to_printable_path(new_path)} is not configured yet: add it to [crawl] directories.")
 
 
 @roots.command("forget")
 @click.argument("directory", metavar="DIR", type=click.Path())
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @format_option("text", "json")
 @common_options
 @click.pass_obj
 def retire(options: CommonOptions, directory: str, yes: bool, output_format: str) -> None:
-    """Retire the crawl directory DIR: all of its files are marked as gone. Their history stays, and nothing on disk is touched.
+    """Retire a crawl directory.
 
-    DIR may be missing. It must not be configured any more.
+    Marks all files of DIR as gone. Their history is kept, and nothing on disk is changed. DIR must no longer be configured; it
+    may be missing. Asks for confirmation unless --yes is given.
+
+    \b
+    Examples:
+      dedup roots forget /mnt/old
+      dedup roots forget --yes /mnt/old
     """
     from dedup.scan import directories
     from dedup.store import open_database
@@ -128,7 +153,7 @@ def retire(options: CommonOptions, directory: str, yes: bool, output_format: str
     if not yes:
         if not sys.stdin.isatty():
             raise click.UsageError(
-                f"mark {format_count(row.file_count, 'file')} of {to_printable_path(row.path)} as gone? Say so with --yes"
+                f"--yes is required to mark {format_count(row.file_count, 'file')} of {to_printable_path(row.path)} as gone"
             )
         click.confirm(f"Mark {format_count(row.file_count, 'file')} of {to_printable_path(row.path)} as gone?", abort=True, err=True)
     with _open_writable(options, settings) as database:
@@ -145,7 +170,7 @@ def _configured_paths(settings: Settings) -> list[bytes]:
 
 @contextmanager
 def _open_writable(options: CommonOptions, settings: Settings) -> Iterator[WritableDatabase]:
-    """The database held for writing; it must be there."""
+    """Open the existing database for writing. Raises DatabaseMissingError, DatabaseBusyError."""
     from dedup.errors import DatabaseMissingError
     from dedup.store import open_writable
 

@@ -1,4 +1,4 @@
-"""`scan`: one pass over the crawl directories."""
+"""`scan`: one scan of the crawl directories."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dedup import process
 from dedup.cli.common import (
     CommonOptions,
     common_options,
-    format_count,
     format_option,
     log_to_stderr,
     print_json,
@@ -22,32 +22,39 @@ from dedup.cli.common import (
     shows_progress,
 )
 from dedup.cli.progress import ProgressBar
+from dedup.cli.suggestions import SuggestingChoice
 from dedup.model import RELATIONS
+from dedup.text.format import format_count
 
 if TYPE_CHECKING:
+    from dedup.config import Settings
+    from dedup.maintenance.summaries import SummaryFailures
     from dedup.scan.counts import ScanCounts
     from dedup.store import Database
 
 FAIL_CONDITIONS = ("mismatched", "fault", "unsettled", "gone", *RELATIONS, "change")
 MIN_INDEX_SECONDS = 2.0
-"""Seconds after a scan for which the search index is filled, at most,"""
+"""Seconds that a scan may spend on the search index afterwards,"""
 INDEX_TIME_SHARE = 0.1
-"""unless this share of the scan's own time is more."""
+"""or this share of its own time, if that is longer."""
 
 
 @click.command()
 @click.argument("directories", nargs=-1, metavar="[DIR]...", type=click.Path())
 @click.option(
-    "--fail-on", multiple=True, type=click.Choice(FAIL_CONDITIONS), help="Exit with 1 if the scan met any of these. May be repeated."
+    "--fail-on",
+    multiple=True,
+    type=SuggestingChoice(FAIL_CONDITIONS),
+    help="Exit with 1 if the scan met this. May be repeated.",
 )
-@click.option("--alert-on-import", is_flag=True, help="Alerts of what is in a crawl directory that is taken in for the first time, too.")
+@click.option("--alert-on-import", is_flag=True, help="Send alerts for the first scan of a crawl directory, too.")
 @click.option(
     "--accept-absent",
     "accepted_absent",
     multiple=True,
     metavar="PATH",
     type=click.Path(),
-    help="What was mounted at PATH, in or around a crawl directory, is retired for good: its files are gone. May be repeated.",
+    help="Mark the files of PATH, a mount that is retired for good, as gone. May be repeated.",
 )
 @format_option("text", "json")
 @common_options
@@ -60,77 +67,108 @@ def scan(
     accepted_absent: tuple[str, ...],
     output_format: str,
 ) -> None:
-    """Compare the crawl directories with the database and take in what differs.
+    """Scan the crawl directories once.
 
-    DIR stands in for the configured directories; a folder of a crawl directory is scanned as a part of it. Files that are still
-    being written are waited for, up to twice settle_seconds. A directory that is missing, or empty and another than before (not
-    mounted), is left as it was, and the command exits with 3. So is what was mounted in a crawl directory and is not now, until
-    --accept-absent names it.
+    Compares the crawl directories with the database, records what differs, and prints the counts of files, checks, matches
+    and changes. DIR replaces the configured directories; a folder inside a configured directory is scanned as part of it.
+    A file that is still being written is waited for, up to twice settle_seconds.
+
+    No file is marked as gone in a crawl directory, or a mount inside one, that is missing or not mounted: the command then
+    exits with 3. --accept-absent marks the files of a former mount as gone after all; 'dedup roots forget' those of a
+    directory that is no longer configured.
 
     \b
-    dedup scan
-    dedup --database /srv/dedup.db scan /srv/crawl --format json
+    Examples:
+      dedup scan
+      dedup --database /srv/dedup.db scan /srv/crawl --format json
+      dedup scan --fail-on mismatched --fail-on fault
+
+    Exit codes: 1 if a --fail-on condition is met, 3 if a directory is absent or the database is locked.
     """
     from dedup.errors import DirectoryAbsentError
-    from dedup.maintenance import summaries
+
+    loaded = options.load(directories)
+    configured = options.load().settings.crawl.directories if directories else None
+    counts, failures = _scan(options, loaded.settings, configured, accepted_absent, alert_on_import=alert_on_import)
+    if failures.last_error is not None:
+        print_note(
+            options,
+            f"Everything is recorded, but {format_count(len(failures), 'page or text', 'pages or texts')} could not be summarised for"
+            f" reports and dashboard ({type(failures.last_error).__name__}). The next scan retries.",
+        )
+    conditions = _count_conditions(counts)
+    has_failed = any(conditions[kind] for kind in fail_on)
+    set_verdict(has_findings=has_failed)
+    absent = counts.absent_directories + counts.absent_mounts
+    if output_format == "json":
+        print_json(counts.as_json() | ({"absent": absent} if absent else {}))
+    else:
+        _print(counts)
+    _print_absent(options, counts)
+    if absent:
+        raise DirectoryAbsentError(paths=", ".join(absent))
+    if has_failed:
+        sys.exit(1)
+
+
+def _scan(
+    options: CommonOptions,
+    settings: Settings,
+    configured: tuple[str, ...] | None,
+    accepted_absent: tuple[str, ...],
+    *,
+    alert_on_import: bool,
+) -> tuple[ScanCounts, SummaryFailures]:
+    """Scan, update the summaries and the search index, and show progress.
+
+    `configured` are the crawl directories of the configuration, or None if they are the ones to scan. The paths of
+    `accepted_absent` are retired first. Returns the counts and the pages that could not be summarised.
+    """
+    from dedup.maintenance.summaries import SummaryFailures, update_all_summaries
     from dedup.scan.counts import save_last_scan
     from dedup.scan.roots import retire_mount
     from dedup.scan.scanner import Scan
     from dedup.scan.session import open_session
 
-    loaded = options.load(directories)
-    configured = options.load().settings.crawl.directories if directories else None
+    process.prepare_for_scanning()
+    failures = SummaryFailures()
     with (
         log_to_stderr(options),
-        open_session(loaded.settings, "scan", alert_on_import=alert_on_import, configured_directories=configured) as session,
+        open_session(settings, "scan", alert_on_import=alert_on_import, configured_directories=configured) as session,
     ):
         for path in accepted_absent:
             retire_mount(session.database, session.directories, os.fsencode(path))
-        stop = threading.Event()
         with ProgressBar("scan", "files", is_shown=shows_progress(options)) as progress:
-            scanner = Scan(session, stop, lambda t: progress.update(t.files, f"{t.faults:,} faults"))
+            scanner = Scan(session, threading.Event(), lambda t: progress.update(t.files, f"{t.faults:,} faults"))
             session.matcher.progress = lambda n: progress.count_other("signatures indexed", n)
             if progress.is_shown:
                 progress.expect(scanner.estimate_entries())
             counts = scanner.run()
             progress.count_other("summarising", 0)
-            failures = summaries.SummaryFailures()
-            summaries.update_all_summaries(session.database, loaded.settings, lambda n: progress.count_other("summarising", n), failures)
+            update_all_summaries(session.database, settings, lambda n: progress.count_other("summarising", n), failures)
         save_last_scan(session.database, counts, "scan", session.scopes)
-        if loaded.settings.search.index and not counts.absent_directories:
+        if settings.search.index and not counts.absent_directories:
             _update_search_index(session.database, counts.seconds)
-    if failures.last_error is not None:
-        print_note(
-            options,
-            f"Everything is recorded, but {format_count(len(failures), 'page or text', 'pages or texts')} could not be summarised for"
-            f" reports and dashboard ({type(failures.last_error).__name__}); the next scan tries again.",
-        )
-    absent = counts.absent_directories + counts.absent_mounts
-    set_verdict(has_findings=any(_count_conditions(counts)[kind] for kind in fail_on))
-    if output_format == "json":
-        print_json(counts.as_json() | ({"absent": absent} if absent else {}))
-    else:
-        _print(counts)
-    for path in counts.absent_directories:
-        print_note(options, f"{path} is missing, unreadable, or empty and not the directory it was: nothing there was marked as gone.")
-    for path in counts.absent_mounts:
-        hint = f"If it is retired for good: dedup scan --accept-absent {shlex.quote(path)}"
-        print_note(options, f"{path} was a mount and is not mounted: nothing there was marked as gone. {hint}")
-    if absent:
-        raise DirectoryAbsentError(paths=", ".join(absent))
-    if any(_count_conditions(counts)[kind] for kind in fail_on):
-        sys.exit(1)
+    return counts, failures
 
 
-def _update_search_index(database: Database, seconds: float) -> None:
-    """Let search reach further, for a while that stands in proportion."""
+def _update_search_index(database: Database, scan_seconds: float) -> None:
+    """Add texts to the search index, for a time in proportion to that of the scan."""
     from dedup.search import SearchIndexer
 
     index = SearchIndexer(database)
     try:
-        index.update(max(MIN_INDEX_SECONDS, INDEX_TIME_SHARE * seconds))
+        index.update(max(MIN_INDEX_SECONDS, INDEX_TIME_SHARE * scan_seconds))
     finally:
         index.close()
+
+
+def _print_absent(options: CommonOptions, counts: ScanCounts) -> None:
+    for path in counts.absent_directories:
+        print_note(options, f"{path} is missing, unreadable, or empty and not the directory it was: nothing there was marked as gone.")
+    for path in counts.absent_mounts:
+        hint = f"If it is retired for good, run: dedup scan --accept-absent {shlex.quote(path)}"
+        print_note(options, f"{path} was a mount and is not mounted: nothing there was marked as gone. {hint}")
 
 
 def _count_conditions(counts: ScanCounts) -> dict[str, int]:
@@ -140,19 +178,19 @@ def _count_conditions(counts: ScanCounts) -> dict[str, int]:
 
 
 def _print(counts: ScanCounts) -> None:
-    t = counts
+    rules = f" ({', '.join(f'{n:,} by {rule}' for rule, n in sorted(counts.ignored.items()))})" if counts.ignored else ""
     click.echo(
-        f"{format_count(t.files, 'file')} in {t.seconds:.1f} s: {t.new:,} new, {t.changed:,} changed, {t.unchanged:,} unchanged,", nl=False
+        f"{format_count(counts.files, 'file')} in {counts.seconds:.1f} s: {counts.new:,} new, {counts.changed:,} changed,"
+        f" {counts.unchanged:,} unchanged, {counts.moved:,} moved, {counts.ignored.total():,} ignored{rules},"
+        f" {counts.faults:,} with faults, {counts.unsettled:,} unsettled; {counts.gone:,} gone"
     )
-    rules = f" ({', '.join(f'{n:,} by {rule}' for rule, n in sorted(t.ignored.items()))})" if t.ignored else ""
-    click.echo(
-        f" {t.moved:,} moved, {t.ignored.total():,} ignored{rules}, {t.faults:,} with faults, {t.unsettled:,} unsettled; {t.gone:,} gone"
-    )
-    if t.reread:
-        click.echo(f"{format_count(t.reread, 'recorded file')} read again because settings or the program changed")
-    if t.checks.total():
-        checks = ", ".join(f"{t.checks[c]:,} {c}" for c in ("verified", "mismatched", "unclaimed"))
+    if counts.reread:
+        click.echo(f"{format_count(counts.reread, 'recorded file')} read again because settings or the program changed")
+    if counts.checks.total():
+        checks = ", ".join(f"{counts.checks[c]:,} {c}" for c in ("verified", "mismatched", "unclaimed"))
         click.echo(f"content_hash: {checks}")
-    matches = ", ".join(f"{t.matches[r]:,} {r}" for r in RELATIONS)
-    click.echo(f"found: {format_count(t.revisions, 'revision')}, {format_count(t.sightings, 'sighting')}, matches: {matches}; ", nl=False)
-    click.echo(format_count(t.changes, "change"))
+    matches = ", ".join(f"{counts.matches[r]:,} {r}" for r in RELATIONS)
+    click.echo(
+        f"found: {format_count(counts.revisions, 'revision')}, {format_count(counts.sightings, 'sighting')}, matches: {matches}; ", nl=False
+    )
+    click.echo(format_count(counts.changes, "change"))

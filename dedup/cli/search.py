@@ -1,4 +1,4 @@
-"""`search`: which pages say something, now or in an earlier text."""
+"""`search`: search current and earlier texts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, print_csv, print_json_array, print_note
-from dedup.text.normalise import to_printable
+from dedup.cli.common import CommonOptions, common_options, format_option, print_csv, print_json_array, print_note
+from dedup.text.format import format_count
+from dedup.text.sanitise import to_printable
 
 if TYPE_CHECKING:
     from dedup.config import Settings
@@ -20,24 +21,27 @@ COLUMNS = ("url", "title", "publisher", "crawled_at", "current", "state_digest",
 
 @click.command()
 @click.argument("query", nargs=-1, required=True)
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="At most so many texts, the newest.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Number of texts to print.")
 @format_option("text", "json", "csv")
 @common_options
 @click.pass_obj
 def search(options: CommonOptions, query: tuple[str, ...], limit: int, output_format: str) -> None:
-    """Find texts, of today or of earlier revisions, by what stands in title, body, URL or publisher; the last recorded come first.
+    """Search current and earlier texts.
 
-    All words of QUERY must be there, in any order. Hangul is found from two syllables on, wherever they stand in a word; words of
-    other scripts are found whole, or with * by how they begin. Upper and lower case are the same.
-
-    \b
-    "새솔시 예산"    these words, one behind the other
-    -공식          without this word (quote the query, or write -- before it: it would be taken for an option)
-    title:예산      in the title alone; so url:906 and publisher:한빛
+    Searches title, body, URL and publisher of all revisions. Prints the most recently recorded texts first, with a snippet.
+    All words of QUERY must occur, in any order and case. Two or more Hangul syllables match anywhere in a word; words of other
+    scripts match as a whole, or with a trailing * as a prefix.
 
     \b
-    dedup search 예산안 의결
-    dedup search '"salmon pens" -opinion publisher:courier'
+    Query syntax:
+      "새솔시 예산"    the words as a phrase
+      -공식          without this word (quote the query or put -- before it)
+      title:예산      in the title only; also url:906 and publisher:한빛
+
+    \b
+    Examples:
+      dedup search 예산안 의결
+      dedup search '"salmon pens" -opinion publisher:courier'
     """
     from dedup.errors import QueryError
     from dedup.search import parse_query, pieces_to_text
@@ -56,17 +60,17 @@ def search(options: CommonOptions, query: tuple[str, ...], limit: int, output_fo
     else:
         for hit in hits:
             _print(hit)
-        click.echo(format_count(len(hits), "text") + (", and there are more; --limit shows them" if has_more else ""))
+        click.echo(format_count(len(hits), "text") + (", and more; see --limit" if has_more else ""))
     if coverage.indexed < coverage.total:
         print_note(
             options,
-            f"Search reaches {coverage.indexed:,} of {coverage.total:,} texts; 'dedup scan' and 'dedup watch' go on,"
-            " 'reindex --search' ends it.",
+            f"Search reaches {coverage.indexed:,} of {coverage.total:,} texts; 'dedup scan' and 'dedup watch' add more,"
+            " 'dedup reindex --search' adds all.",
         )
 
 
 def _find_hits(database: Database, settings: Settings, query_text: str, limit: int) -> tuple[list[SearchHit], IndexCoverage, bool]:
-    """(so many hits, how far search reaches, whether there are more). Raises SearchUnavailableError."""
+    """Return up to `limit` hits, how much of the texts is indexed, and whether there are more hits. Raises SearchUnavailableError."""
     from dedup.errors import SearchUnavailableError
     from dedup.search import search_revisions
 
@@ -77,7 +81,7 @@ def _find_hits(database: Database, settings: Settings, query_text: str, limit: i
         if page.problem:
             raise SearchUnavailableError(problem=page.problem)
         hits += page.hits
-        coverage = coverage or page.coverage  # later, this reader may be behind the index
+        coverage = coverage or page.coverage  # on later pages this reader may lag behind the index
         cursor = page.next_cursor
         if cursor is None or len(hits) == limit:
             return hits, coverage, cursor is not None
@@ -100,7 +104,7 @@ def _hit_as_json(hit: SearchHit) -> dict[str, Any]:
 
 
 def _print(hit: SearchHit) -> None:
-    suffix = "" if hit.current else "  (an earlier text)"
+    suffix = "" if hit.current else "  (earlier revision)"
     prefix = f"{to_printable(hit.publisher)}: " if hit.publisher else ""
     click.echo(f"{hit.crawled_at[:19].replace('T', ' ')}  {prefix}{_format_pieces(hit.title)}{suffix}")
     click.echo(f"    {to_printable(hit.url)}")

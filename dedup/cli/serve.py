@@ -1,4 +1,4 @@
-"""`serve`: the dashboard."""
+"""`serve`: serve the dashboard."""
 
 from __future__ import annotations
 
@@ -13,33 +13,36 @@ import click
 
 from dedup.cli.common import CommonOptions, common_options, format_option, log_to_stderr
 from dedup.files import descriptors
-from dedup.text.normalise import to_printable
-from dedup.text.sanitise import format_json
+from dedup.text.sanitise import PrintableFormatter, format_json
 
 if TYPE_CHECKING:
     from dedup.config import Settings
     from dedup.web.server import DashboardServer
 
 SHUTDOWN_SECONDS = 1.8
-"""Seconds after which it leaves whatever it is still answering: it only reads, nothing is lost."""
+"""Seconds until open requests are dropped at shutdown. The dashboard only reads, so nothing is lost."""
 
 
 @click.command()
-@click.option("--listen", metavar="ADDRESS:PORT", help="Where to answer, in place of [web] listen; port 0 takes any that is free.")
-@click.option("--open", "open_browser", is_flag=True, help="Open it in the browser too.")
+@click.option("--listen", metavar="ADDRESS:PORT", help="Address to listen on instead of [web] listen. Port 0 picks a free one.")
+@click.option("--open", "open_browser", is_flag=True, help="Open the dashboard in a browser.")
 @format_option("text", "json")
 @common_options
 @click.pass_obj
 def serve(options: CommonOptions, listen: str | None, open_browser: bool, output_format: str) -> None:
-    """The dashboard: pages about clusters, pages, changes, checks and faults, for a browser.
+    """Serve the dashboard.
 
-    It says where it is and answers until Ctrl-C. It only reads, and can run beside 'dedup watch'; with [web] enabled the daemon
-    serves it too. By default nobody but this machine can ask; any other address wants a token ([web] token). With --verbose each
-    request is logged. --format json prints {"address"}.
+    The dashboard shows clusters, pages, changes, checks, faults and the daemon in a browser. The command prints its address
+    and runs until Ctrl-C. It only reads, so 'dedup watch' may run at the same time; with [web] enabled, 'dedup watch' serves
+    the dashboard itself. By default only this machine can connect; any other address requires [web] token. --verbose logs each
+    request. --format json prints {"address"}.
 
     \b
-    dedup serve
-    dedup serve --listen 127.0.0.1:9000
+    Examples:
+      dedup serve --open
+      dedup serve --listen 127.0.0.1:9000
+
+    Exit codes: 0 after SIGTERM, 130 after Ctrl-C.
     """
     settings = options.load().settings
     if listen is not None:
@@ -61,7 +64,9 @@ def serve(options: CommonOptions, listen: str | None, open_browser: bool, output
     if options.verbosity > 0:
         _log_requests()
     click.echo(
-        format_json({"address": server.address}) if output_format == "json" else f"The dashboard is at {server.address} (Ctrl-C ends it)."
+        format_json({"address": server.address})
+        if output_format == "json"
+        else f"The dashboard is at {server.address} (press Ctrl-C to stop)."
     )
     sys.stdout.flush()
     if open_browser:
@@ -72,15 +77,15 @@ def serve(options: CommonOptions, listen: str | None, open_browser: bool, output
 
 
 def open_dashboard(settings: Settings, *, log: bool = False) -> DashboardServer:
-    """The dashboard, listening. Raises WebError, WebExposedError, and DatabaseUnreadableError for what is no database of dedup."""
-    from dedup.errors import WebError
+    """Return the dashboard's server, already listening. Raises WebError, WebExposedError, MissingExtraError, and
+    DatabaseUnreadableError for a file that is not a database of dedup."""
+    from dedup.extras import require_extra
     from dedup.store.ownership import require_dedup_database
 
     require_dedup_database(settings.database.path)
-    try:
-        from dedup.web.server import DashboardServer
-    except ImportError as error:
-        raise WebError(listen=settings.web.listen, problem=f"{error.name} is not installed; install dedup[web]") from error
+    require_extra("web")
+    from dedup.web.server import DashboardServer
+
     return DashboardServer(settings, log=log)
 
 
@@ -88,15 +93,8 @@ def _log_requests() -> None:
     log = logging.getLogger("uvicorn.access")
     log.setLevel(logging.INFO)
     handler = logging.StreamHandler()
-    handler.setFormatter(_LineFormatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
     log.addHandler(handler)
-
-
-class _LineFormatter(logging.Formatter):
-    """One line a request, whatever was asked for."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return to_printable(super().format(record))
 
 
 def _exit_code(number: int = 0) -> int:
@@ -106,5 +104,5 @@ def _exit_code(number: int = 0) -> int:
 def _parse_address(listen: str) -> str:
     host, colon, port = listen.rpartition(":")
     if not (colon and host and port.isascii() and port.isdigit() and int(port) < 65536):
-        raise click.BadParameter("is not an address and port; for example 127.0.0.1:8765", param_hint="--listen")
+        raise click.BadParameter("is not an address and port; write it like 127.0.0.1:8765", param_hint="--listen")
     return listen

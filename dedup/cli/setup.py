@@ -1,4 +1,4 @@
-"""`init`, `config`, `sample`: getting started."""
+"""`init`, `config` and `sample`: configuration and sample data."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dedup.cli.common import CommonOptions, common_options, format_option, print_json, print_note
-from dedup.text.normalise import to_printable
+from dedup.text.sanitise import to_printable
 
 if TYPE_CHECKING:
     from dedup.files.protected import ProtectedFiles
 
 _SAMPLE_ALERTS = """
-# What the sample reports, in a file for feed readers, once 'dedup alerts send' or 'dedup watch' sends it.
+# Alerts of the sample, written to an Atom file by 'dedup alerts send' or 'dedup watch'.
 
 [channels.feed]
 kind = "atom"
 path = "alerts.atom"
 
 [[alerts]]
-name = "grave edits, and articles that are not what they claim"
+name = "grave edits and mismatched articles"
 on = ["change", "mismatch"]
 to = ["feed"]
 min_severity = "notable"
@@ -38,9 +38,15 @@ min_severity = "notable"
 @common_options
 @click.pass_obj
 def init(options: CommonOptions, directory: str | None, output_format: str) -> None:
-    """Write a commented config.toml for a crawl DIRECTORY into the current directory.
+    """Write a config.toml for a crawl directory.
 
-    An existing file is never written over.
+    The file goes into the current directory. It contains every setting with its default and a comment, and names DIRECTORY
+    as the crawl directory. An existing config.toml is not replaced: the command then exits with 3.
+
+    \b
+    Examples:
+      dedup init crawl
+      dedup init crawl --format json
     """
     from dedup.errors import OutputExistsError, OutputRefusedError
     from dedup.files.protected import ProtectedFiles
@@ -52,9 +58,11 @@ def init(options: CommonOptions, directory: str | None, output_format: str) -> N
     if directory is not None:
         path = os.path.abspath(directory) if os.path.isabs(directory) else directory
         if path.startswith("~"):
-            path = os.path.join(".", path)  # a name, not somebody's home
+            path = os.path.join(".", path)  # a folder of that name, not a home directory
         if not _is_text(path):
-            raise click.BadParameter(f"{to_printable(path)} is not UTF-8, which config.toml must be; name it to 'dedup scan' instead")
+            raise click.BadParameter(
+                f"{to_printable(path)} is not UTF-8 and cannot be written in config.toml; pass it to 'dedup scan' instead"
+            )
         default_config = re.sub(
             r"(?m)^directories = .*?(?=\s+#)", lambda _: f"directories = [{_format_toml_string(path)}]", default_config, count=1
         )
@@ -66,11 +74,11 @@ def init(options: CommonOptions, directory: str | None, output_format: str) -> N
     if output_format == "json":
         print_json({"config": config_path})
     else:
-        print_note(options, "Wrote config.toml. 'dedup scan' takes the directory in, 'dedup config' shows what is in force.")
+        print_note(options, "Wrote config.toml. Next: 'dedup scan' records the articles, 'dedup config' prints the settings.")
 
 
 def _is_text(value: str) -> bool:
-    """Whether UTF-8 can hold it; names of files need not be text."""
+    """Return whether UTF-8 can encode a file name; bytes that are not text are kept as surrogates."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -88,10 +96,16 @@ def _format_toml_string(value: str) -> str:
 @common_options
 @click.pass_obj
 def config(options: CommonOptions, output_format: str) -> None:
-    """Print the configuration in force, and where each value came from.
+    """Print the settings in force and their origin.
 
-    It is read from --config, else from ./config.toml, else from $XDG_CONFIG_HOME/dedup/config.toml; what is not set there
-    has its default. Relative paths count from the file.
+    Each line gives a setting, its value, and where the value comes from: the file, the command line, or the default. Secrets
+    are masked. Settings are read from the first of --config, ./config.toml and $XDG_CONFIG_HOME/dedup/config.toml.
+    A relative path in the file is relative to the file's folder.
+
+    \b
+    Examples:
+      dedup config
+      dedup --config /etc/dedup/config.toml config --format json
     """
     from dedup.config import flatten, mask_secret
 
@@ -133,9 +147,15 @@ def _plain_value(value: Any) -> Any:
 @common_options
 @click.pass_obj
 def sample(options: CommonOptions, directory: str, output_format: str) -> None:
-    """Lay the sample crawl that ships with the program out in DIRECTORY, with a config.toml for it.
+    """Copy the sample crawl into a directory.
 
-    Files that are there already and differ are left alone and named.
+    Creates DIRECTORY/crawl with about 90 article files, and DIRECTORY/config.toml. If a file of the sample exists with other
+    content, it is left unchanged and the command exits with 3.
+
+    \b
+    Examples:
+      dedup sample demo && cd demo && dedup scan
+      dedup sample /tmp/demo
     """
     target = Path(directory)
     loaded = options.load()
@@ -151,11 +171,11 @@ def sample(options: CommonOptions, directory: str, output_format: str) -> None:
     if output_format == "json":
         print_json({"crawl": os.path.abspath(target / "crawl"), "config": os.path.abspath(configuration)})
     else:
-        print_note(options, f"The sample crawl is in {directory}; go there and run 'dedup scan'.")
+        print_note(options, f"The sample crawl is in {directory}. Change into it and run 'dedup scan'.")
 
 
 def _write_sample_file(protected: ProtectedFiles, path: Path, content: bytes) -> None:
-    """Make a file, unless it is there with that content. Raises OutputExistsError and OutputRefusedError."""
+    """Write a file unless it exists with this content. Raises OutputExistsError if it has other content, and OutputRefusedError."""
     from dedup.errors import OutputExistsError, OutputRefusedError
 
     if os.path.lexists(path):

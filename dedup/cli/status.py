@@ -1,24 +1,31 @@
-"""`status` and `dump`: what the database holds."""
+"""`status` and `dump`: what the database contains."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, print_json, set_verdict
-from dedup.text.normalise import to_printable
-from dedup.text.sanitise import format_json
+from dedup.cli.common import CommonOptions, common_options, format_option, print_json, set_verdict
+from dedup.cli.suggestions import SuggestingChoice
+from dedup.text.format import format_count, format_megabytes
+from dedup.text.sanitise import format_json, to_printable
+
+if TYPE_CHECKING:
+    from dedup.config import Settings
 
 
 @click.command()
 @click.option("--faults", "with_faults", is_flag=True, help="List every file that could not be read, with the reason.")
-@click.option("--fail-on", multiple=True, type=click.Choice(["mismatched", "fault"]), help="Exit with 1 if there is any.")
-@click.option("--check", is_flag=True, help="Only whether a daemon runs and can do its work, quickly: exit with 1 if not, and say why.")
-@click.option("--follow", is_flag=True, help="Refresh until Ctrl-C; on a terminal in place.")
+@click.option(
+    "--fail-on", multiple=True, type=SuggestingChoice(["mismatched", "fault"]), help="Exit with 1 if there is one. May be repeated."
+)
+@click.option("--check", is_flag=True, help="Only check that a healthy daemon runs: print problems and exit with 1, or print 'healthy'.")
+@click.option("--follow", is_flag=True, help="Refresh until Ctrl-C.")
 @click.option(
     "--interval",
     "interval_seconds",
@@ -26,7 +33,7 @@ from dedup.text.sanitise import format_json
     default=2.0,
     show_default=True,
     metavar="SECONDS",
-    help="How often, with --follow.",
+    help="Seconds between refreshes with --follow.",
 )
 @format_option("text", "json")
 @common_options
@@ -40,38 +47,43 @@ def status(
     interval_seconds: float,
     output_format: str,
 ) -> None:
-    """Show what the database holds, the last scan, and how the daemon is.
+    """Show counts, the last scan and the daemon.
 
-    Files that are gone are counted among the files, and beside them. The faults are those that stand: one is dropped when
-    its file can be read, or is gone. What a daemon says of itself (backlog, rates, overflows, folders that are not watched, what
-    it cannot do) is at most a few seconds old.
+    Prints what the database contains, the result of the last scan, the process that is writing, and the state of the daemon
+    (backlog, rates, problems), which is at most a few seconds old. 'files' includes files that are gone. A fault is counted
+    until its file can be read or is gone.
 
     \b
-    dedup status --check           for cron, systemd or a monitor
-    dedup status --follow          for a terminal
-    dedup status --follow -f json  a line of JSON every two seconds
+    Examples:
+      dedup status
+      dedup status --check           for cron, systemd or a monitor
+      dedup status --follow -f json  one line of JSON every two seconds
+
+    Exit codes: 1 if a --fail-on condition is met, or with --check if no healthy daemon runs.
     """
     settings = options.load().settings
     path = settings.database.path
     if check:
         _check(path, output_format)
-        return
-    if follow:
-        _watch(path, interval_seconds, output_format)
-        return
+    elif follow:
+        _follow(path, interval_seconds, output_format)
+    else:
+        _print_status(settings, fail_on, output_format, with_faults=with_faults)
+
+
+def _print_status(settings: Settings, fail_on: tuple[str, ...], output_format: str, *, with_faults: bool) -> None:
     from dedup.reports.status import daemon_as_json, daemon_status, database_summary, list_directories, list_faults, list_pending
     from dedup.store import open_database
 
-    with open_database(path) as database:
+    with open_database(settings.database.path) as database:
         report = (
             database_summary(database)
             | {"directories": list_directories(database, settings), "pending_settings": list_pending(database, settings)}
-            | daemon_as_json(daemon_status(path))
+            | daemon_as_json(daemon_status(settings.database.path))
         )
         fault_details = list_faults(database) if with_faults else []
-    set_verdict(
-        has_findings=("fault" in fail_on and bool(report["faults"])) or ("mismatched" in fail_on and bool(report["checks"]["mismatched"]))
-    )
+    has_failed = ("fault" in fail_on and bool(report["faults"])) or ("mismatched" in fail_on and bool(report["checks"]["mismatched"]))
+    set_verdict(has_findings=has_failed)
     if output_format == "json":
         print_json(report | ({"fault_details": fault_details} if with_faults else {}))
     else:
@@ -79,7 +91,7 @@ def status(
             click.echo(line)
         for f in fault_details:
             click.echo(f"{f['kind']:<22} {f['path']}: {to_printable(f['message'])}")
-    if ("fault" in fail_on and report["faults"]) or ("mismatched" in fail_on and report["checks"]["mismatched"]):
+    if has_failed:
         sys.exit(1)
 
 
@@ -93,7 +105,7 @@ def _check(path: str, output_format: str) -> None:
     try:
         with open_database(path):
             pass
-    except DatabaseUnreadableError as error:  # nor, perhaps, its lock
+    except DatabaseUnreadableError as error:  # its lock may be unreadable too
         messages = [str(error), *(messages if current_holder(path) else ())]
     set_verdict(has_findings=bool(messages))
     if output_format == "json":
@@ -105,8 +117,8 @@ def _check(path: str, output_format: str) -> None:
         sys.exit(1)
 
 
-def _watch(path: str, interval_seconds: float, output_format: str) -> None:
-    """Again and again. What takes long to count is counted less often."""
+def _follow(path: str, interval_seconds: float, output_format: str) -> None:
+    """Print the status repeatedly. Counts that take long are refreshed less often."""
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
@@ -137,38 +149,56 @@ def _watch(path: str, interval_seconds: float, output_format: str) -> None:
 
 
 def _format_lines(report: dict[str, Any]) -> list[str]:
-    """For people: a line for each thing there is to tell."""
-    lines = [f"{key:<12}{report[key]:>12,}" for key in ("files", "gone", "pages", "revisions", "sightings", "changes")]
-    lines += [f"{key:<12}" + (_format_counts(report[key]) or "none") for key in ("checks", "matches", "alerts", "faults")]
-    lines += [f"{'database':<12}{report['database_bytes'] / 1e6:,.1f} MB", f"{'index':<12}{report['index_bytes'] / 1e6:,.1f} MB"]
+    """Return the report as lines with a label in the first 12 columns."""
+    return [
+        *_count_lines(report),
+        *_remark_lines(report),
+        *_scan_lines(report["last_scan"]),
+        *_writer_lines(report),
+        *(_daemon_lines(report["daemon"]) if report["daemon"] else []),
+    ]
+
+
+def _count_lines(report: dict[str, Any]) -> Iterator[str]:
+    yield from (f"{key:<12}{report[key]:>12,}" for key in ("files", "gone", "pages", "revisions", "sightings", "changes"))
+    yield from (f"{key:<12}" + (_format_counts(report[key]) or "none") for key in ("checks", "matches", "alerts", "faults"))
+    yield f"{'database':<12}{format_megabytes(report['database_bytes'])}"
+    yield f"{'index':<12}{format_megabytes(report['index_bytes'])}"
+
+
+def _remark_lines(report: dict[str, Any]) -> Iterator[str]:
+    """Lines on what is incomplete or needs attention."""
     search = report["search"]
     if search["indexed"] < search["total"]:
-        lines.append(f"{'search':<12}reaches {search['indexed']:,} of {format_count(search['total'], 'text')}")
+        yield f"{'search':<12}covers {search['indexed']:,} of {format_count(search['total'], 'text')}"
     for row in report.get("directories", ()):
         if row["state"] == "not configured" and row["files"]:
-            remainder = f"{format_count(row['files'], 'file')} still count as there; see 'dedup roots'"
-            lines.append(f"{'directory':<12}{to_printable(row['path'])} is not configured: {remainder}")
+            remainder = f"{format_count(row['files'], 'file')} still count as present; see 'dedup roots'"
+            yield f"{'directory':<12}{to_printable(row['path'])} is not configured: {remainder}"
     for change in report.get("pending_settings", ()):
-        lines.append(f"{'settings':<12}{change['setting']} changed: run '{change['remedy']}'")
+        yield f"{'settings':<12}{change['setting']} changed: run '{change['remedy']}'"
     if report["reread_queue"]:
-        lines.append(f"{'reread queue':<12} {format_count(report['reread_queue'], 'file')} to be read again by the settings in force")
+        yield f"{'reread queue':<12} {format_count(report['reread_queue'], 'file')} to reread because settings changed"
     if report["pruned"]:
-        lines.append(f"{'pruned':<12}{format_count(report['pruned'], 'revision')} without text")
+        yield f"{'pruned':<12}{format_count(report['pruned'], 'revision')} without text"
     if report["crowded"]:
-        lines.append(f"{'crowded':<12}{format_count(report['crowded'], 'text')} with more copies than were compared")
-    last_scan = report["last_scan"]
-    lines.append(f"{'last scan':<12}" + (f"{last_scan['finished_at']} ({last_scan['seconds']:.1f} s)" if last_scan else "never"))
-    if last_scan:
-        lines.append(f"{'':<12}{_format_scan_counts(last_scan)}")
-        lines += [f"{'absent':<12}{path}: nothing there was marked as gone" for path in last_scan.get("absent", ())]
-    lines.append(f"{'writer':<12}" + to_printable(report["writer"] or "none"))
-    killed_writer = report["killed_writer"]
-    if killed_writer:
+        yield f"{'crowded':<12}{format_count(report['crowded'], 'text')} with more copies than were compared"
+
+
+def _scan_lines(last_scan: dict[str, Any] | None) -> Iterator[str]:
+    if last_scan is None:
+        yield f"{'last scan':<12}never"
+        return
+    yield f"{'last scan':<12}{last_scan['finished_at']} ({last_scan['seconds']:.1f} s)"
+    yield f"{'':<12}{_format_scan_counts(last_scan)}"
+    yield from (f"{'absent':<12}{path}: nothing there was marked as gone" for path in last_scan.get("absent", ()))
+
+
+def _writer_lines(report: dict[str, Any]) -> Iterator[str]:
+    yield f"{'writer':<12}" + to_printable(report["writer"] or "none")
+    if killed_writer := report["killed_writer"]:
         activity = f" while {killed_writer['activity']}" if killed_writer["activity"] else ""
-        lines.append(f"{'':<12}" + to_printable(f"the last, {killed_writer['holder']}, was killed{activity}"))
-    if report["daemon"]:
-        lines += _daemon_lines(report["daemon"])
-    return lines
+        yield f"{'':<12}" + to_printable(f"the last, {killed_writer['holder']}, was killed{activity}")
 
 
 def _daemon_lines(daemon: dict[str, Any]) -> list[str]:
@@ -196,11 +226,11 @@ def _daemon_lines(daemon: dict[str, Any]) -> list[str]:
 
 def _alerts_line(alerts: dict[str, Any]) -> str:
     overdue = f", the first due for {alerts['overdue_seconds']:,.0f} s" if alerts["overdue_seconds"] else ""
-    return f"{alerts['pending']:,} on their way{overdue}; {alerts['dead']:,} given up"
+    return f"{alerts['pending']:,} pending{overdue}; {alerts['dead']:,} given up"
 
 
 def _format_line(report: dict[str, Any]) -> str:
-    """All of it that moves, in one line."""
+    """Return the values that change while a daemon runs, in one line."""
     daemon = report["daemon"]
     if daemon is None:
         return to_printable(f"{report['files']:,} files; " + "; ".join(report["problems"]))
@@ -212,7 +242,7 @@ def _format_line(report: dict[str, Any]) -> str:
 
 
 def _format_scan_counts(counts: dict[str, Any]) -> str:
-    """What became of the files that were looked at; the parts add up."""
+    """Return the counts of a scan as a sum that adds up to its number of files."""
     recorded = counts["new"] + counts["changed"] + counts["moved"]
     ignored, faults = _format_counts(counts.get("ignored_by", {})), _format_counts(counts.get("faults_by", {}))
     return (
@@ -227,15 +257,19 @@ def _format_counts(counts: dict[str, int]) -> str:
 
 
 @click.command()
-@click.option("--logical", is_flag=True, required=True, help="Content only: no surrogate keys, no times of observation.")
+@click.option("--logical", is_flag=True, required=True, help="Content only, without surrogate keys and times of observation. Required.")
 @format_option("json")
 @common_options
 @click.pass_obj
 def dump(options: CommonOptions, logical: bool, output_format: str) -> None:
-    """Print the database's content as JSON lines in an order that depends on nothing else, for comparing two databases.
+    """Print the content for comparing databases.
+
+    Prints JSON lines in a canonical order. Two databases that recorded the same sequence of files print the same lines.
 
     \b
-    diff <(dedup -d one.db dump --logical) <(dedup -d two.db dump --logical)
+    Examples:
+      dedup dump --logical | sha256sum
+      diff <(dedup -d one.db dump --logical) <(dedup -d two.db dump --logical)
     """
     from dedup import reports
     from dedup.store import open_database

@@ -1,4 +1,4 @@
-"""`verify`: the content_hash of files, without a database."""
+"""`verify`: check the content_hash of files without a database."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dedup.cli.common import CommonOptions, common_options, format_count, format_option, print_csv, print_json_array, print_note
-from dedup.text.normalise import to_printable
+from dedup.cli.common import CommonOptions, common_options, format_option, print_csv, print_json_array, print_note
+from dedup.text.format import format_count
+from dedup.text.sanitise import to_printable
 
 if TYPE_CHECKING:
     from dedup.scan.extract import ExtractOptions, ReadResult
@@ -24,10 +25,18 @@ COLUMNS = ("path", "check", "cause", "claimed", "computed", "recipe", "fault")
 @common_options
 @click.pass_obj
 def verify(options: CommonOptions, paths: tuple[str, ...], output_format: str) -> None:
-    """Check the content_hash of files, or of every article below a directory, without a database.
+    """Check the content_hash of article files.
 
-    Exits with 1 if any file is mismatched or could not be read as an article. Without a page's history a claim that an
-    earlier revision would meet ("stale") shows as "altered".
+    Reads files, or every article file below a directory, and compares the digest each one claims with the digest of its
+    body. Needs no database. Prints mismatched and unclaimed files, faults, and a summary; --verbose adds verified files.
+    Without the history of a page, a claim that fits an earlier revision ("stale") is reported as "altered".
+
+    \b
+    Examples:
+      dedup verify crawl
+      dedup verify a.md b.md --format csv
+
+    Exit codes: 1 if a file is mismatched or cannot be read as an article.
     """
     from dedup.scan.session import build_extract_options
 
@@ -50,13 +59,16 @@ def verify(options: CommonOptions, paths: tuple[str, ...], output_format: str) -
         summary = ", ".join(f"{n:,} {what}" for what, n in counts.items() if what != "fault")
         click.echo(f"{format_count(sum(counts.values()), 'file')}: {summary}, {format_count(counts['fault'], 'fault')}")
     if not sum(counts.values()):
-        print_note(options, "No article files there (.md, .markdown, .txt).")
+        print_note(options, "No article files found (.md, .markdown, .txt).")
     if counts["mismatched"] or counts["fault"]:
         sys.exit(1)
 
 
 def _read_files(paths: tuple[str, ...], max_bytes: int) -> Iterator[tuple[bytes, ReadResult]]:
-    """Each file's path, and the file read. Links below a directory are not followed."""
+    """Read files, and article files below directories. Symlinks below a directory are not followed.
+
+    Yields each path with the result of reading it.
+    """
     from dedup.files.nofollow import NoFollowTree
     from dedup.formats import READERS, name_suffix
     from dedup.scan.extract import read_file, read_in_directory
@@ -72,9 +84,9 @@ def _read_files(paths: tuple[str, ...], max_bytes: int) -> Iterator[tuple[bytes,
 
 
 def _check_safely(path: bytes, result: ReadResult, options: ExtractOptions) -> dict[str, Any]:
-    """The row of a file; one that the program fails on is a fault, and the others are checked all the same."""
+    """Return the row of a file. An unexpected error becomes a fault of this file, so that the other files are still checked."""
     from dedup.scan.isolation import internal_fault, is_file_error
-    from dedup.text.normalise import to_printable_path
+    from dedup.text.sanitise import to_printable_path
 
     try:
         return _check_file(path, result, options)
@@ -88,15 +100,15 @@ def _check_safely(path: bytes, result: ReadResult, options: ExtractOptions) -> d
 def _check_file(path: bytes, result: ReadResult, options: ExtractOptions) -> dict[str, Any]:
     from dedup import formats
     from dedup.model import Fault
-    from dedup.text.normalise import to_printable_path
+    from dedup.text.sanitise import to_printable_path
 
     row: dict[str, Any] = dict.fromkeys(COLUMNS) | {"path": to_printable_path(path)}
     if isinstance(result, str):
         reasons = {
             "vanished": "there is no such file",
             "unsettled": "it is being written",
-            "symlink": "it is a link",
-            "inaccessible": "the folder may not be entered",
+            "symlink": "it is a symlink",
+            "inaccessible": "permission to enter the folder is denied",
         }
         return row | {"fault": f"unreadable: {reasons.get(result, 'it is not a regular file')}"}
     if isinstance(result, Fault):

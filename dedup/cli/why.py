@@ -1,4 +1,4 @@
-"""`why`: what two articles have in common, and why they count as copies or not."""
+"""`why`: explain why two articles match or do not."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dedup import process
 from dedup.cli.common import CommonOptions, common_options, format_option, print_json
 from dedup.cli.history import resolve_page
-from dedup.text.normalise import to_printable, to_printable_block
+from dedup.text.sanitise import to_printable, to_printable_block
 
 if TYPE_CHECKING:
     from dedup.config import Settings
@@ -25,19 +26,22 @@ if TYPE_CHECKING:
 @common_options
 @click.pass_obj
 def why(options: CommonOptions, a: str, b: str, output_format: str) -> None:
-    """Why two articles count as copies of each other, or not.
+    """Explain why two articles match or do not.
 
-    Each is named by the path of a file, an article's id or a URL in any spelling; a URL or id with #N at its end (#1) stands
-    for revision N of the page, else for the page as it stands now. A file need not be in the database.
+    Prints the relation with its reason, the measurements behind it, the shared passages, and the boilerplate that was ignored.
+    A and B are each a URL in any spelling, an article's id ({oid}_{aid}) or the path of a file, which need not be recorded. A
+    URL or id means the page's current revision; append #N for revision N.
 
     \b
-    dedup why crawl/a.md crawl/b.md
-    dedup why 901_0000100001 https://www.example.com/story#1
+    Examples:
+      dedup why crawl/a.md crawl/b.md
+      dedup why 901_0000100001 https://www.example.com/story#1
     """
     from dedup.reports import explain
     from dedup.store import open_database
 
     settings = options.load().settings
+    process.ignore_lease_breaks()
     with open_database(settings.database.path) as database:
         explanation = explain.explain_pair(
             database, settings, _resolve_article(database, settings, a), _resolve_article(database, settings, b)
@@ -93,4 +97,4 @@ def _print(explanation: dict[str, Any]) -> None:
         click.echo(f"\n  {p['characters']:,} at {p['a'][0]:,} of a and {p['b'][0]:,} of b\n    {text}")
     for name in "ab":
         for passage in explanation["masked_boilerplate"][name]["passages"]:
-            click.echo(f"\n  boilerplate of {name}, left out: {passage['name']}\n    {to_printable(passage['text'])}")
+            click.echo(f"\n  boilerplate of {name}, ignored: {passage['name']}\n    {to_printable(passage['text'])}")

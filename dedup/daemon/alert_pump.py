@@ -1,4 +1,4 @@
-"""Alerts, between the rounds of the loop: what was sent is marked, what is due is handed over, and how that stands is told."""
+"""Alerts between the rounds of the loop: mark what was sent, hand over what is due, and report the backlog."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from dedup.store.corruption import SUSPICIOUS_ERRORS
 from dedup.text import times
 
 RETRY_SECONDS = 60.0
-"""Seconds until handing over is tried again after the program failed at it."""
+"""Seconds until handing over is retried after an internal error."""
 
 _log = logging.getLogger("dedup")
 
 
 class AlertPump:
-    """The daemon's post. Called by the loop alone, outside of transactions."""
+    """Exchanges alerts with the delivery service. Only the loop calls it, outside of transactions."""
 
     def __init__(self, settings: Settings, database: WritableDatabase, policy: Policy, health_reporter: HealthReporter) -> None:
         self._delivery_service = DeliveryService(settings, settings.protected_paths(store.directories.paths(database)))
@@ -35,8 +35,10 @@ class AlertPump:
         self._dead_count = sum(o.dead for o in store.alerts.outstanding(database).values())
 
     def run_once(self) -> None:
-        """Mark and hand over, if it is time to. Raises what SQLite raises; what was sent is marked the next time then. Where the program
-        itself fails at it, files go on being recorded, and it is tried again after a pause."""
+        """Mark what was sent and hand over what is due.
+
+        An internal error is reported and retried after a pause, so that files are still recorded. Raises errors of SQLite; the next call
+        marks what was sent before."""
         if time.monotonic() < self._retry_at:
             return
         try:
@@ -48,7 +50,7 @@ class AlertPump:
                 self._database.require_sound(error)
             log_error_once(error, "handing over alerts")
             self._retry_at = time.monotonic() + RETRY_SECONDS
-            self._health_reporter.degrade("alerts", f"alerts cannot be handed over: {summarise_error(error)}")
+            self._health_reporter.degrade("alerts", f"alerts cannot be handed to their channels: {summarise_error(error)}")
 
     def _run_once(self) -> None:
         self._write_degradation_alerts()
@@ -63,7 +65,7 @@ class AlertPump:
             self._health_reporter.recover("alerts")
 
     def _write_degradation_alerts(self) -> None:
-        """Write the alerts of what the daemon could not do; what could not be written then is by now."""
+        """Write an alert for each new degradation, including those that occurred while the database could not be written."""
         degradations = list(self._health_reporter.new_degradations)
         if degradations and self._policy.has_rule_for("daemon"):
             with self._database.transaction() as transaction:
@@ -72,21 +74,21 @@ class AlertPump:
 
     def _count_deliveries(self) -> None:
         outstanding = store.alerts.outstanding(self._database)
-        pending, dead = (sum(getattr(o, what) for o in outstanding.values()) for what in ("pending", "dead"))
+        pending, dead = sum(o.pending for o in outstanding.values()), sum(o.dead for o in outstanding.values())
         first_due_at = min((o.first_due_at for o in outstanding.values() if o.first_due_at is not None), default=None)
         overdue_seconds = max(0.0, times.seconds_between(first_due_at, times.now())) if first_due_at is not None else 0.0
         if dead > self._dead_count:
-            _log.error("%d alerts were given up; 'dedup alerts list --state dead' shows them", dead - self._dead_count)
+            _log.error("%d alerts were given up; list them with 'dedup alerts list --state dead'", dead - self._dead_count)
         self._dead_count = dead
         self._health_reporter.delivery_backlog = DeliveryBacklog(pending, overdue_seconds, dead)
 
     def finish(self) -> None:
-        """Leave: channels may end what they are at, if that is soon. What is not marked then is sent again by the next start."""
+        """Stop. Channels may finish their current message if that is soon. The next start sends again what could not be marked."""
         try:
             with self._database.translate_errors():
                 self._delivery_service.finish(self._database)
         except DedupError as error:
-            _log.error("%s Alerts that were sent last could not be marked; the next start sends them again.", error)
+            _log.error("%s The last alerts were sent but could not be marked; the next start sends them again.", error)
 
 
 def _degradation_event(degradation: Degradation) -> Event:

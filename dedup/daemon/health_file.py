@@ -1,4 +1,4 @@
-"""What a running daemon says of itself: a file of JSON, replaced as a whole every few seconds, for `status`, metrics and monitors."""
+"""The health report of a running daemon: a JSON file, replaced atomically every few seconds, for `status`, metrics and monitoring."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from dedup.files import secure
+from dedup.files.atomic import create_part
 from dedup.files.descriptors import is_exhausted
 
 Phase = Literal["starting", "scanning", "watching", "stopping"]
@@ -19,24 +20,24 @@ DegradationReason = Literal["database", "absent", "unwatched", "events", "alerts
 REASON_DESCRIPTIONS: dict[DegradationReason, str] = {
     "database": "the database cannot be written",
     "absent": "a crawl directory is missing, unreadable, or empty and not the directory it was, or a mount in it is absent",
-    "unwatched": "folders are not watched; the timer's scans find what changes there",
-    "events": "no events come; scans alone find what changes",
-    "alerts": "a channel does not take alerts; they are kept and tried again",
-    "derived": "the summaries or the search index are not brought up to date; that is tried again",
-    "internal": "the program failed at part of its work; that is tried again",
+    "unwatched": "folders are not watched; timed scans find what changes there",
+    "events": "no events come; only scans find what changes",
+    "alerts": "a channel does not take alerts; they are kept and retried",
+    "derived": "the summaries or the search index cannot be updated; the update is retried",
+    "internal": "part of the work failed because of an internal error; it is retried",
 }
 
 REPORT_INTERVAL_SECONDS = 2.0
-"""Seconds between two reports, at most, while the daemon gets on."""
+"""Longest time between two reports while the daemon makes progress, in seconds."""
 STALE_SECONDS = 60.0
-"""Seconds after which a report is too old to be believed."""
+"""Age in seconds from which a report is not trusted."""
 _BLOCK_BYTES = 4096
-"""Bytes: in a file of such a size a report can be written over where there is no room for another file."""
+"""The size of the file is a multiple of this, so that a report can be overwritten in place on a full disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """Something that the daemon cannot do now: why (one of REASONS), since when (ISO 8601), and what exactly."""
+    """Work that the daemon cannot do at present: the reason, since when (ISO 8601), and the details."""
 
     reason: DegradationReason
     since: str
@@ -45,8 +46,9 @@ class Degradation:
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What is known of and not recorded yet: files that have not settled or wait for their batch, and paths that events named;
-    and the seconds for which the oldest of them has waited. Files that a scan has not come to are not among them."""
+    """Files that are known and not recorded yet, and the seconds that the oldest of them has waited.
+
+    Counts files that have not settled or wait for their batch, and paths that events named; not files that a scan has yet to visit."""
 
     files: int = 0
     oldest_seconds: float = 0.0
@@ -54,7 +56,7 @@ class Backlog:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Files looked at, and articles recorded, a second, over the last 1, 5 and 15 minutes."""
+    """Files checked and articles recorded per second, over the last 1, 5 and 15 minutes."""
 
     files: tuple[float, float, float] = (0.0, 0.0, 0.0)
     recorded: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -62,7 +64,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryBacklog:
-    """Deliveries of alerts that are on their way, for how long the first of them has been due, and those that were given up."""
+    """Deliveries not sent yet, the seconds that the first of them is overdue, and deliveries that were given up."""
 
     pending: int = 0
     overdue_seconds: float = 0.0
@@ -71,8 +73,10 @@ class DeliveryBacklog:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """One report. `at` and the other times are ISO 8601 in UTC; `counts` are those of all files looked at since the start;
-    `unprobed_owners` are owners of files whose writers cannot be detected (-1: files on a file system without leases)."""
+    """One report. Times are ISO 8601 in UTC, `at` is the time of the report.
+
+    `counts` covers all files checked since the start. `unprobed_owners` are the user ids of owners of files whose writers cannot be
+    detected (-1: files on a file system without leases)."""
 
     process: int
     started_at: str
@@ -94,13 +98,13 @@ class Health:
     degraded: tuple[Degradation, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """The documented form."""
+        """Return the documented JSON form."""
         return asdict(self)
 
 
 def report_path(database: str) -> str:
-    """Where the daemon of a database reports: in the directory that systemd made for it (RUNTIME_DIRECTORY), else in the
-    user's own for such files (XDG_RUNTIME_DIR), else beside the database."""
+    """Return the path of the report for a database: in systemd's RUNTIME_DIRECTORY, else in the user's XDG_RUNTIME_DIR, else next to the
+    database."""
     name = os.path.basename(database)
     for variable, subfolder in (("RUNTIME_DIRECTORY", ""), ("XDG_RUNTIME_DIR", "dedup")):
         runtime_directory = os.environ.get(variable, "").split(":")[0]
@@ -114,21 +118,14 @@ def report_path(database: str) -> str:
 
 
 def write_report(path: str, health: Health) -> None:
-    """Replace the report at `path` as a whole. Where there is no room for a second file (a full disk) it is written over in one
-    write; raises OSError where that fails too."""
+    """Replace the report at `path` atomically. On a full disk the file is overwritten in one write; raises OSError if that fails too."""
     report = json.dumps(health.as_json(), ensure_ascii=False, indent=1).encode("utf-8", "surrogateescape")
     report = report.ljust(-(-len(report) // _BLOCK_BYTES) * _BLOCK_BYTES)
-    new_path = path + ".new"
     try:
-        fd = secure.open_private(new_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        try:
-            _write_all(fd, report)
-        finally:
-            os.close(fd)
-        os.replace(new_path, path)
+        with create_part(os.path.realpath(os.path.dirname(path))) as part:
+            _write_all(part.fd, report)
+            part.move_to(path, durable=False)  # a report is of no use after a crash
     except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(new_path)
         fd = secure.open_private(path, os.O_WRONLY)
         try:
             _write_all(fd, report.ljust(os.fstat(fd).st_size))
@@ -137,7 +134,9 @@ def write_report(path: str, health: Health) -> None:
 
 
 def read_report(path: str) -> Health | None:
-    """The report at `path`; None where there is none that can be understood."""
+    """Return the report at `path`; None if there is none or it is not valid.
+
+    Raises OSError if this process is out of descriptors or memory."""
     try:
         with open(secure.open_private(path, os.O_RDONLY), "rb") as file:
             payload = json.loads(file.read().decode("utf-8", "surrogateescape"))
@@ -157,11 +156,11 @@ def read_report(path: str) -> Health | None:
 
 
 def remove_report(path: str) -> None:
-    """The daemon leaves; it has nothing to say any more."""
+    """Delete the report, if it exists: the daemon has stopped."""
     with contextlib.suppress(OSError):
         os.unlink(path)
 
 
 def _write_all(fd: int, report: bytes) -> None:
     if os.pwrite(fd, report, 0) != len(report):
-        raise OSError(errno.ENOSPC, "there is no room for the report")
+        raise OSError(errno.ENOSPC, "no space left for the report")

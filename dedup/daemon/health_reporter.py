@@ -1,4 +1,4 @@
-"""How the daemon is: what it has seen, what it owes, what it cannot do. Kept by the loop, told in reports."""
+"""The health of the daemon: what it has checked, what waits, and what it cannot do. The loop updates it and writes the reports."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from dedup.text import times
 
 _RATE_SPANS_SECONDS = (60.0, 300.0, 900.0)
 _WATCHDOG_INTERVAL_SECONDS = 1.0
-"""Seconds between two signs of life for systemd, at most."""
+"""Shortest time between two WATCHDOG=1 messages to systemd, in seconds."""
 
 _log = logging.getLogger("dedup")
 
 
 class HealthReporter:
-    """Reports to the file at `path`, and by the `lock` that it cannot; `last_report` is the last report. `full_scan` is the pass that is
-    under way, `live_scan` the one that events feed; `retry_since` is when (of the monotonic clock) work began to wait that no pass holds,
-    as while the database cannot be written; `unprobed` are owners of files whose writers cannot be detected; `delivery_backlog` is how
-    their delivery stands, `new_degradations` what could not be done lately, until somebody takes it from there."""
+    """Writes reports to the file at `path`. If that fails, the lock file says so.
+
+    The loop sets `live_scan` (the scan that events feed), `full_scan` (the full scan that is running) and `retry_since` (when work began to
+    wait for a retry, by the monotonic clock). The alert pump sets `delivery_backlog` and empties `new_degradations`. `unprobed` are the
+    owners of files whose writers cannot be detected. `last_report` is the latest report."""
 
     def __init__(self, path: str, lock: Lock, watcher: Watcher, live_scan: Scan, unprobed: Collection[int] = ()) -> None:
         self.live_scan = live_scan
@@ -52,23 +53,23 @@ class HealthReporter:
         self.last_report = self.current_health()
 
     def set_phase(self, phase: Phase) -> None:
-        """What is done from now on."""
+        """Set what the daemon is doing, and report it."""
         if phase != self._phase:
             self._phase = phase
             self.write_report()
 
     def record_full_scan(self, finished_scan: Scan, next_scan: float) -> None:
-        """A pass over everything has come to its end; the next one is due at `next_scan` of the monotonic clock."""
+        """Note that a full scan ended. The next one is due at `next_scan` of the monotonic clock."""
         self._full_scan_count += 1
         self._last_full_scan = times.now(), finished_scan.counts.seconds
         self._next_scan = next_scan
 
     def add_ended_scan(self, ended_scan: Scan) -> None:
-        """A pass is over, finished or not: what it saw was seen."""
+        """Add the counts of a scan that ended, whether it finished or failed."""
         self._ended_counts.add(ended_scan.counts)
 
     def degrade(self, reason: DegradationReason, message: str) -> bool:
-        """Something cannot be done; whether that is news."""
+        """Note that some work cannot be done. Returns whether the problem or its message is new."""
         existing = self._degradations.get(reason)
         if existing and existing.message == message:
             return False
@@ -80,7 +81,7 @@ class HealthReporter:
         return True
 
     def recover(self, reason: DegradationReason) -> Degradation | None:
-        """It can be done again; what was told of it, if anything was."""
+        """Note that the work can be done again. Returns the degradation that ended, if there was one."""
         degradation = self._degradations.pop(reason, None)
         self._previous_since.pop(reason, None)
         if degradation:
@@ -88,7 +89,7 @@ class HealthReporter:
         return degradation
 
     def beat(self) -> None:
-        """The loop gets on. Tells systemd so, and reports when it is time to."""
+        """Note that the loop makes progress: notify systemd, and write a report if one is due."""
         now = time.monotonic()
         if now >= self._next_beat:
             self._next_beat = now + _WATCHDOG_INTERVAL_SECONDS
@@ -97,7 +98,7 @@ class HealthReporter:
             self.write_report()
 
     def write_report(self) -> None:
-        """Write a report."""
+        """Write a report now."""
         self._next_report = time.monotonic() + health_file.REPORT_INTERVAL_SECONDS
         health = self.last_report = self.current_health()
         try:
@@ -106,7 +107,7 @@ class HealthReporter:
             if not self._cannot_write:
                 self._cannot_write = True
                 self._lock.set_cannot_report(on=True)
-                _log.warning("the report %s cannot be written: %s", self._path, disk_errors.explain_error(error, self._path))
+                _log.warning("cannot write the health report %s: %s", self._path, disk_errors.explain_error(error, self._path))
         else:
             if self._cannot_write:
                 self._cannot_write = False
@@ -114,7 +115,7 @@ class HealthReporter:
         notify_systemd("STATUS=" + _format_status(health))
 
     def current_health(self) -> Health:
-        """The report of this moment."""
+        """Return a report of the current state."""
         watcher, counts = self._watcher, self.total_counts()
         unwatched_count, examples = watcher.unwatched_folders()
         self._update_watch_degradations(unwatched_count, examples)
@@ -140,7 +141,7 @@ class HealthReporter:
         )
 
     def total_counts(self) -> ScanCounts:
-        """Everything looked at since the start."""
+        """Return the counts of all scans since the start."""
         total = ScanCounts()
         for counts in (self._ended_counts, self.live_scan.counts, self.full_scan.counts if self.full_scan else ScanCounts()):
             total.add(counts)
@@ -149,7 +150,7 @@ class HealthReporter:
     def _update_watch_degradations(self, unwatched_count: int, examples: list[str]) -> None:
         messages: dict[DegradationReason, str | None] = {
             "events": self._watcher.problem,
-            "unwatched": f"{unwatched_count} folders, {examples[0]} among them" if unwatched_count and not self._watcher.problem else None,
+            "unwatched": f"{unwatched_count} folders, for example {examples[0]}" if unwatched_count and not self._watcher.problem else None,
         }
         for reason, message in messages.items():
             existing = self._degradations.pop(reason, None)
@@ -183,7 +184,7 @@ class HealthReporter:
 
 
 def _previous_degradations(path: str) -> dict[DegradationReason, str]:
-    """Since when what this process reported last could not be done, before it opened the database again."""
+    """Return reason → since when, from the last report of this process: it may have closed and opened the database in between."""
     previous = health_file.read_report(path)
     return {d.reason: d.since for d in previous.degraded} if previous and previous.process == os.getpid() else {}
 

@@ -1,4 +1,4 @@
-"""The daemon's reports as metrics for Prometheus. Nothing from the crawl is in them: no URL, no path, no publisher."""
+"""The daemon's health as Prometheus metrics. They contain nothing from the crawl: no URL, no path, no publisher."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import get_args
 
 from dedup.daemon.health_file import DegradationReason, Health
 from dedup.errors import MetricsError
+from dedup.extras import require_extra
 
 MAX_CONNECTIONS = 16
-"""Connections that it has open at most."""
+"""Connections open at the same time."""
 
 
 def serve_metrics(listen: str, latest_health: Callable[[], Health], database: str) -> Callable[[], None]:
-    """Answer at `listen` ("address:port") from a thread of its own, out of `latest_health` and the sizes of the files of a
-    `database`; returns what ends it. Raises MetricsError where that cannot be."""
-    try:
-        from prometheus_client import CollectorRegistry, make_asgi_app
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-        from prometheus_client.registry import Collector
+    """Serve metrics at `listen` ("address:port") in a thread, from `latest_health` and the file sizes of `database`.
 
-        from dedup.http_server import HttpServer, limits_for, open_listening_socket
-    except ImportError as error:
-        raise MetricsError(listen=listen, problem=f"{error.name} is not installed; install dedup[metrics]") from error
+    Returns the function that stops the server. Raises MissingExtraError, and MetricsError if it cannot be started."""
+    require_extra("metrics")
+    from prometheus_client import CollectorRegistry, make_asgi_app
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+    from prometheus_client.registry import Collector
+
+    from dedup.http_server import HttpServer, limits_for, open_listening_socket
 
     class HealthCollector(Collector):
         def collect(self) -> Iterator[Metric]:
@@ -61,38 +61,40 @@ _MetricFamily = tuple[str, str, str, str, Mapping[str, float]]
 def _metric_families(health: Health, database: str) -> Iterator[_MetricFamily]:
     counts = health.counts
     outcomes = {o: counts[o] for o in ("new", "changed", "moved", "unchanged", "ignored", "unsettled")} | {"fault": counts["faults"]}
-    yield "dedup_files", "counter", "Files looked at since the start, by what became of them.", "outcome", outcomes
+    yield "dedup_files", "counter", "Files checked since the start, by outcome.", "outcome", outcomes
     yield "dedup_ignored", "counter", "Files ignored since the start, by rule.", "rule", counts["ignored_by"]
     yield "dedup_checks", "counter", "Claims checked since the start, by verdict.", "status", counts["checks"]
     yield "dedup_matches", "counter", "Matches found since the start, by relation.", "relation", counts["matches"]
     for name in ("gone", "revisions", "sightings", "changes"):
         yield f"dedup_{name}", "counter", f"{name.capitalize()} recorded since the start.", "", {"": counts[name]}
-    yield "dedup_backlog_files", "gauge", "Files known of and not recorded yet.", "", {"": health.backlog.files}
-    yield "dedup_backlog_oldest_seconds", "gauge", "For how long the oldest of them has waited.", "", {"": health.backlog.oldest_seconds}
-    yield "dedup_scans", "counter", "Passes over everything since the start.", "", {"": health.scans}
+    yield "dedup_backlog_files", "gauge", "Files known and not recorded yet.", "", {"": health.backlog.files}
+    oldest_seconds = {"": health.backlog.oldest_seconds}
+    yield "dedup_backlog_oldest_seconds", "gauge", "Seconds that the oldest of these files has waited.", "", oldest_seconds
+    yield "dedup_scans", "counter", "Full scans since the start.", "", {"": health.scans}
     if health.last_scan_at is not None and health.last_scan_seconds is not None:
-        yield "dedup_last_scan_timestamp_seconds", "gauge", "When the last pass ended.", "", {"": _to_timestamp(health.last_scan_at)}
-        yield "dedup_last_scan_duration_seconds", "gauge", "What it took.", "", {"": health.last_scan_seconds}
-    yield "dedup_overflows", "counter", "Times that events were lost in a burst.", "", {"": health.overflows}
-    yield "dedup_observer_restarts", "counter", "Times that the observer was rebuilt.", "", {"": health.restarts}
-    yield "dedup_unwatched_folders", "gauge", "Folders that only the timer's scans see.", "", {"": health.unwatched}
-    yield "dedup_alerts_pending", "gauge", "Deliveries of alerts that are not made yet.", "", {"": health.alerts.pending}
-    yield "dedup_alerts_overdue_seconds", "gauge", "For how long the first of them has been due.", "", {"": health.alerts.overdue_seconds}
+        yield "dedup_last_scan_timestamp_seconds", "gauge", "When the last full scan ended.", "", {"": _to_timestamp(health.last_scan_at)}
+        yield "dedup_last_scan_duration_seconds", "gauge", "Duration of the last full scan.", "", {"": health.last_scan_seconds}
+    yield "dedup_overflows", "counter", "Times that inotify's queue overflowed and events were lost.", "", {"": health.overflows}
+    yield "dedup_observer_restarts", "counter", "Times that the observer was rebuilt after a failure.", "", {"": health.restarts}
+    yield "dedup_unwatched_folders", "gauge", "Folders that are not watched; only timed scans see them.", "", {"": health.unwatched}
+    yield "dedup_alerts_pending", "gauge", "Deliveries of alerts that are not sent yet.", "", {"": health.alerts.pending}
+    overdue_seconds = {"": health.alerts.overdue_seconds}
+    yield "dedup_alerts_overdue_seconds", "gauge", "Seconds that the first of these deliveries is overdue.", "", overdue_seconds
     yield "dedup_alerts_dead", "gauge", "Deliveries of alerts that were given up.", "", {"": health.alerts.dead}
     degraded_by_reason: dict[str, float] = dict.fromkeys(get_args(DegradationReason), 0.0)
     yield (
         "dedup_degraded",
         "gauge",
-        "1 where the daemon cannot do part of its work, by reason.",
+        "1 if the daemon cannot do part of its work, by reason.",
         "reason",
         degraded_by_reason | {d.reason: 1.0 for d in health.degraded},
     )
     yield "dedup_start_timestamp_seconds", "gauge", "When the daemon started.", "", {"": _to_timestamp(health.started_at)}
-    yield "dedup_report_timestamp_seconds", "gauge", "When this was so: the work's own loop says it.", "", {"": _to_timestamp(health.at)}
+    yield "dedup_report_timestamp_seconds", "gauge", "When the daemon's loop made this report.", "", {"": _to_timestamp(health.at)}
     yield "dedup_bytes", "gauge", "Bytes on disk.", "file", _file_sizes(database)
     with suppress(OSError):
         filesystem = os.statvfs(os.path.dirname(database))
-        yield "dedup_free_bytes", "gauge", "Room on the database's file system.", "", {"": filesystem.f_bavail * filesystem.f_frsize}
+        yield "dedup_free_bytes", "gauge", "Free bytes on the database's file system.", "", {"": filesystem.f_bavail * filesystem.f_frsize}
 
 
 def _file_sizes(database: str) -> dict[str, float]:

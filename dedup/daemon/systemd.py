@@ -1,4 +1,4 @@
-"""What systemd wants to hear (sd_notify(3)): ready, alive, what it is at, stopping."""
+"""Notify systemd of the service's state, as in sd_notify(3)."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from contextlib import suppress
 
 
 def notify_systemd(*states: str) -> None:
-    """Send states such as `READY=1` to the socket in NOTIFY_SOCKET; nothing where systemd did not ask for it. Never raises and
-    never waits."""
+    """Send states such as `READY=1` to the socket in NOTIFY_SOCKET. Does nothing if it is not set. Never raises and never waits."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
     if address.startswith("@"):
-        address = "\0" + address[1:]  # an abstract one
+        address = "\0" + address[1:]  # an abstract socket
     with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sock:
         sock.sendto("\n".join(states).encode("utf-8", "replace"), address)

@@ -1,4 +1,4 @@
-"""What is examined, and what is found."""
+"""The input and output of checks: the context of an examination, and findings."""
 
 from __future__ import annotations
 
@@ -20,17 +20,16 @@ from dedup.store.lock import LockHolder
 from dedup.text import times
 
 Severity = Literal["error", "warning", "ok"]
-"""`error`: something is lost, wrong or does not work. `warning`: it will, or works worse. `ok`: a remark."""
+"""`error`: something is lost, wrong or does not work. `warning`: that may happen soon, or something works badly. `ok`: a remark."""
 RepairKind = Literal["schema", "sqlite", "texts", "matches", "histories", "indexes", "summaries", "search"]
-"""What `--repair` makes again about a finding: indexes, triggers and views of the schema, SQLite's own indexes, texts and the
-revisions that have them, signatures and all matches (with what of passages belongs to them), sightings, causes of mismatches, current
-sightings and changes, the index files, summaries and clusters, the search index."""
+"""What `--repair` rebuilds. `schema`: indexes, triggers and views. `sqlite`: SQLite's indexes. `texts`: the texts of revisions. `matches`:
+signatures, fingerprints and matches. `histories`: sightings, causes of mismatches, current sightings and changes. `indexes`: the index
+files. `summaries`: summaries and clusters. `search`: the search index."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found by which check, how bad it is, and what to do about it. What `blocks_repair` a repair must be put right first: nothing
-    may be written until then."""
+    """A problem or remark of a check, and its remedy. While a finding `blocks_repair`, nothing may be written to the database."""
 
     check: str
     severity: Severity
@@ -41,13 +40,13 @@ class Finding:
 
     @property
     def is_repairable(self) -> bool:
-        """Whether `--repair` puts it right."""
+        """Whether `--repair` fixes it."""
         return self.repair_kind is not None
 
 
 @dataclass(frozen=True, slots=True)
 class SystemProbes:
-    """What the machine says of itself; a test says otherwise."""
+    """How checks read the state of the machine. Tests replace it."""
 
     read_inotify_limits: Callable[[], InotifyLimits] = inotify_limits.read_limits
     read_mounts: Callable[[], list[Mount]] = mounts.read_mounts
@@ -57,9 +56,10 @@ class SystemProbes:
 
 @dataclass(slots=True)
 class CheckContext:
-    """One examination. `database` None: the database cannot be asked (`can_open`: the file is one that SQLite may be asked about);
-    `writer`: who writes to it now; `checked_counts`: check → how many things it looked at; `progress` hears which check has looked at so
-    many more."""
+    """One examination.
+
+    `database` is None if the database cannot be queried; `can_open`: the file is one that SQLite may open. `writer` is the process that is
+    writing to it. `checked_counts` maps a check to the number of things it examined; `progress` receives each increase."""
 
     settings: Settings
     database: DamagedDatabase | None
@@ -73,27 +73,27 @@ class CheckContext:
 
     @property
     def path(self) -> str:
-        """The database."""
+        """The path of the database."""
         return self.settings.database.path
 
     @property
     def readable_database(self) -> DamagedDatabase:
-        """The database, for checks of what it holds."""
+        """The database, for checks that run only if it can be queried."""
         assert self.database is not None
         return self.database
 
     def add_checked(self, check: str, count: int) -> None:
-        """A check has looked at so many more things."""
+        """Add to the number of things that a check examined."""
         self.checked_counts[check] += count
         self.progress(check, count)
 
     def crawl_directories(self) -> list[bytes]:
-        """The configured crawl directories; where there are none, those that were ever scanned."""
+        """Return the configured crawl directories; if there are none, all that were ever scanned."""
         configured = [os.path.abspath(os.fsencode(d)) for d in self.settings.crawl.directories]
         return configured or ([path for path, _, _ in store.integrity.directories(self.database)] if self.database else [])
 
     def folder_counts(self, directory: bytes) -> FolderCounts:
-        """The folders of a crawl directory, walked once."""
+        """Return the folder counts of a crawl directory. It is walked once."""
         if directory not in self._folder_counts:
             self._folder_counts[directory] = count_folders(directory, partial(self.progress, "watches"))
         return self._folder_counts[directory]
@@ -101,4 +101,4 @@ class CheckContext:
 
 Check = Callable[[CheckContext], Iterator[Finding]]
 Steps = dict[str, Check]
-"""What a check consists of: a name for people → the step. One is made although another could not be finished."""
+"""The steps of a check, by printable name. A step that fails does not prevent the next."""

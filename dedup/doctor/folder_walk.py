@@ -1,4 +1,4 @@
-"""Counting the folders of a crawl directory: each of them wants a watch."""
+"""Count the folders of a crawl directory: each needs a watch."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dedup.files.descriptors import is_exhausted
 from dedup.files.nofollow import NoFollowTree
 
 PROGRESS_INTERVAL = 200
-"""Folders between two words of progress."""
+"""Folders between two progress reports."""
 
 
 @dataclass(slots=True)
 class FolderCounts:
-    """How many folders a directory has, itself among them, and those that may not be listed; links are not followed."""
+    """The number of folders in a directory, itself included, and the paths of those that cannot be listed. Symlinks are not followed."""
 
     folders: int = 0
     unreadable: list[bytes] = field(default_factory=list)
 
 
 def count_folders(directory: bytes, progress: Callable[[int], None] = lambda _: None) -> FolderCounts:
-    """Every folder that can be reached; one that goes meanwhile is none."""
+    """Count the folders of a directory. A folder that is removed during the walk is not counted."""
     counts = FolderCounts()
     pending = [b""]
     while pending:

@@ -1,4 +1,4 @@
-"""Stored sightings, causes of mismatches and judgements of changes against those that readings and bodies give."""
+"""Compare sightings, causes of mismatches and classifications of changes with those computed from readings and bodies."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ CHECK = "histories"
 BATCH_SIZE = 500
 """Sightings, or pages, compared at once."""
 
-WRONG_SIGHTINGS = "sightings with another standing, check, metadata or source of their crawl time than their readings give"
-WRONG_CAUSES = "mismatched readings with another cause than the history of their page gives"
-WRONG_CLASSIFICATIONS = "pages whose changes have another classification than the settings in force give"
-_REPAIR_REMEDY = "Run 'dedup doctor --repair': it is computed again from the records."
-_RECLASSIFY_REMEDY = "Run 'dedup doctor --repair' or 'dedup reindex --changes': they are classified again."
+WRONG_SIGHTINGS = "sightings whose status, check, metadata or time source differs from their readings"
+WRONG_CAUSES = "mismatched readings whose cause differs from the history of their page"
+WRONG_CLASSIFICATIONS = "pages whose changes have another classification than the settings in force give them"
+_REPAIR_REMEDY = "Run 'dedup doctor --repair' to compute it from the records."
+_RECLASSIFY_REMEDY = "Run 'dedup doctor --repair' or 'dedup reindex --changes' to classify them again."
 
 
 def find_wrong_sightings(database: Database, sightings: Sequence[int]) -> dict[int, int]:
-    """Sighting → its page, of those that are not stored as their readings make them. Sightings without readings, or with a reading that
-    lost its metadata, are left out: nothing can be computed of them."""
+    """Return the sightings that differ from their readings, as sighting → page.
+
+    Sightings without readings, or with a reading that lost its metadata, are left out: they cannot be computed."""
     positions, expected = remerge_readings(database, sightings)
     wrong = [s for s, _ in find_merge_differences(positions, expected)]
     without_metadata = store.integrity.sightings_with_lost_metadata(database, wrong)
@@ -38,7 +39,7 @@ def find_wrong_sightings(database: Database, sightings: Sequence[int]) -> dict[i
 
 
 def sighting_batches(database: Database) -> Iterator[list[int]]:
-    """The keys of all sightings in parts, in order."""
+    """Yield the ids of all sightings in batches, in order."""
     last = 0
     while batch := store.integrity.sighting_ids(database, after_id=last, limit=BATCH_SIZE):
         last = batch[-1]
@@ -46,7 +47,7 @@ def sighting_batches(database: Database) -> Iterator[list[int]]:
 
 
 def check_sightings(context: CheckContext) -> Iterator[Finding]:
-    """Every sighting against its readings."""
+    """Compare every sighting with its readings."""
     count, pages = 0, dict[int, None]()
     for batch in sighting_batches(context.readable_database):
         with context.readable_database.snapshot():
@@ -59,7 +60,7 @@ def check_sightings(context: CheckContext) -> Iterator[Finding]:
 
 
 def check_causes(context: CheckContext) -> Iterator[Finding]:
-    """Every mismatched reading against the history of its page."""
+    """Compare the cause of every mismatched reading with the history of its page."""
     count, pages = 0, dict[int, None]()
     for batch in in_batches(store.integrity.pages_with_mismatched_readings(context.readable_database)):
         with context.readable_database.snapshot():
@@ -72,10 +73,10 @@ def check_causes(context: CheckContext) -> Iterator[Finding]:
 
 
 def check_classifications(context: CheckContext) -> Iterator[Finding]:
-    """Every change, judged again and compared."""
+    """Classify every change and compare the result with the stored one."""
     rules = recipes.build_change_rules(context.settings)
     if not has_recipes(context, [recipes.CHANGES]):
-        return  # every change is judged again once the settings in force are those of the database
+        return  # all changes are reclassified once the database has the settings in force
     wrong_pages: list[int] = []
     failed_pages: list[int] = []
     for batch in in_batches(store.changes.pages_with_changes(context.readable_database)):
@@ -87,30 +88,30 @@ def check_classifications(context: CheckContext) -> Iterator[Finding]:
     if wrong_pages:
         yield _history_finding(context, wrong_pages, len(wrong_pages), WRONG_CLASSIFICATIONS, _RECLASSIFY_REMEDY)
     if failed_pages:
-        message = "pages whose changes could not be classified, because the program fails on them"
+        message = "pages whose changes could not be classified because of an internal error"
         failure = rows_finding(
-            name_pages(context, failed_pages), message, None, "If nothing is found in 'database', report it as an error of dedup."
+            name_pages(context, failed_pages), message, None, "If 'database' has no findings, report this as a bug in dedup."
         )
         yield replace(failure, check=CHECK, severity="warning")
 
 
 def find_wrong_classifications(database: Database, pages: Sequence[int], rules: ClassificationRules) -> tuple[list[int], list[int]]:
-    """(pages with a change that is stored with another judgement, pages that the program fails on). Pages with an altered body are left
+    """Return (pages with a change that is classified otherwise, pages that caused an internal error). Pages with an altered body are left
     out: nothing may be computed from it."""
     failed_pages: list[int] = []
     wrong_batches = isolate_failures(
         _intact_pages(database, pages), partial(_find_misclassified, database, rules), lambda page, _: failed_pages.append(page)
     )
-    return [page for some in wrong_batches for page in some], failed_pages
+    return [page for batch in wrong_batches for page in batch], failed_pages
 
 
 def find_wrong_causes(database: Database, pages: Sequence[int]) -> list[StaleCandidate]:
-    """Readings of these pages that are stored with another cause; pages with an altered body are left out."""
+    """Return the readings of these pages with a wrong cause. Pages with an altered body are left out."""
     return [reading for reading, _ in find_cause_differences(database, _intact_pages(database, pages))]
 
 
 def _intact_pages(database: Database, pages: Sequence[int]) -> list[int]:
-    """Those of the pages whose bodies are what their digests were made from."""
+    """Return the pages without an altered body."""
     altered = {page for page, digest, title, body in store.integrity.states_of_pages(database, pages) if not is_intact(digest, title, body)}
     return [page for page in pages if page not in altered]
 

@@ -1,4 +1,4 @@
-"""The candidate index, the passage index and the search index against what the database stores."""
+"""Compare the candidate index, the passage index and the search index with the database."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import islice
+
+from more_itertools import chunked
 
 from dedup import search, store
 from dedup.doctor.context import CheckContext, Finding, Severity, Steps
 from dedup.index import lsh, passages
 from dedup.index.hashtable import HashTable, TableState, find_mismatch, read_state
 from dedup.similarity import jit, winnowing
-from dedup.text.normalise import to_printable_path
+from dedup.text.sanitise import to_printable_path
 
 CHECK = "indexes"
 BATCH_SIZE = 4000
 
-_REBUILD_REMEDY = "It is made again by itself when 'dedup scan' next takes an article in, or now by 'dedup doctor --repair'."
-_REPAIR_REMEDY = "Run 'dedup doctor --repair': it is made again from what the database stores."
+_REBUILD_REMEDY = "It is rebuilt when 'dedup scan' next records an article. To rebuild it now, run 'dedup doctor --repair'."
+_REPAIR_REMEDY = "Run 'dedup doctor --repair' to rebuild it from the database."
 
 
 def check_candidate_index(context: CheckContext) -> Iterator[Finding]:
-    """The candidate index; while somebody writes to it, its header alone."""
+    """Check the candidate index; only its header while a process is writing."""
     duplicates, database = context.settings.duplicates, context.readable_database
     yield from _check_index(
         context, database.lsh_index_path(), "the candidate index", lsh.recipe_digest(duplicates.threshold, duplicates.num_perm),
@@ -36,7 +37,7 @@ def check_candidate_index(context: CheckContext) -> Iterator[Finding]:
 
 
 def check_passage_index(context: CheckContext) -> Iterator[Finding]:
-    """The passage index, likewise."""
+    """Check the passage index; only its header while a process is writing."""
     if context.settings.duplicates.passages:
         database = context.readable_database
         yield from _check_index(
@@ -48,13 +49,13 @@ def check_passage_index(context: CheckContext) -> Iterator[Finding]:
 
 
 def check_search_index(context: CheckContext) -> Iterator[Finding]:
-    """The search index; while somebody writes to it, what it says of itself alone."""
+    """Check the search index; only its own record of its content while a process is writing."""
     if not context.settings.search.index:
         return
     database = context.readable_database
     label = f"the search index {to_printable_path(os.fsencode(database.search_index_path()))}"
     if not search.is_available():
-        yield Finding(CHECK, "ok", f"there is no search: {search.NOT_AVAILABLE}", "With another SQLite it comes by itself.")
+        yield Finding(CHECK, "ok", f"search is not available: {search.NOT_AVAILABLE}", "It becomes available with another build of SQLite.")
         return
     index_check = search.check_index(database, deep=not context.writer)
     context.add_checked(CHECK, index_check.indexed)
@@ -64,16 +65,15 @@ def check_search_index(context: CheckContext) -> Iterator[Finding]:
     elif index_check.problem:
         yield Finding(CHECK, "warning", f"{label} is {index_check.problem}", _SEARCH_REMEDY, "search")
     elif index_check.missing_count:
-        message = f"{label} lacks what is stored, and it would not be found: {index_check.missing_count:,}"
+        message = f"{label} lacks stored revisions, so searches would miss them: {index_check.missing_count:,}"
         yield Finding(CHECK, "error", message, _REPAIR_REMEDY, "search")
     elif index_check.remaining:
-        message = f"{label} is behind: it reaches {index_check.indexed:,} of {index_check.indexed + index_check.remaining:,} texts"
-        yield Finding(
-            CHECK, "ok", message, "It is filled after scans and while 'dedup watch' is idle; at once by 'dedup reindex --search'."
-        )
+        message = f"{label} is behind: it holds {index_check.indexed:,} of {index_check.indexed + index_check.remaining:,} texts"
+        yield Finding(CHECK, "ok", message, _SEARCH_UPDATE_REMEDY)
 
 
-_SEARCH_REMEDY = "It is made again by itself, after scans and while 'dedup watch' is idle; at once by 'dedup reindex --search'."
+_SEARCH_REMEDY = "It is rebuilt after scans and while 'dedup watch' is idle. To rebuild it now, run 'dedup reindex --search'."
+_SEARCH_UPDATE_REMEDY = "It is updated after scans and while 'dedup watch' is idle. To update it now, run 'dedup reindex --search'."
 
 STEPS: Steps = {
     "the candidate index": check_candidate_index,
@@ -89,16 +89,20 @@ def _check_index(
     read_rows: Callable[[int], Iterable[tuple[int, bytes]]], count_entries: Callable[[HashTable, IndexRows], tuple[int, int]],
     is_well_formed: Callable[[bytes], bool],
 ) -> Iterator[Finding]:  # fmt: skip
+    """Check the header of an index, and without a writer every entry.
+
+    `read_rows` yields the stored rows (text, packed values) after a text; `count_entries` returns how many entries such rows have and lack
+    in the index."""
     database = context.readable_database
     label = f"{name} {to_printable_path(path.encode('utf-8', 'surrogateescape'))}"
     table, problem = (None, "") if context.writer else HashTable.load_read_only(path)
     state = table.state if table else read_state(path)
     if not problem and state is None:
         problem = "missing or has no header"
-    last_token, last_text = store.batches.latest(database)  # after the header: whatever commit it holds is in the database by now
+    last_token, last_text = store.batches.latest(database)  # after the header: the database has the commit that it names
     if state is None or problem:
         if last_text:
-            severity: Severity = "warning" if os.path.exists(path) else "ok"  # a backup has none, and it may always be deleted
+            severity: Severity = "warning" if os.path.exists(path) else "ok"  # a backup has no index, and it may be deleted any time
             yield Finding(CHECK, severity, f"{label} is {problem}", _REBUILD_REMEDY, "indexes")
         return
     if problem := find_mismatch(state, _database_uuid(context), recipe, partial(store.batches.last_text_of_token, database)):
@@ -106,14 +110,14 @@ def _check_index(
         return
     if context.writer:
         context.add_checked(CHECK, state.last_text)
-        message = f"{label}: only its header was looked at, since {context.writer.description} writes to it"
-        yield Finding(CHECK, "ok", message, "Stop it and examine again to have every entry looked at.")
+        message = f"{label}: only its header was checked because {context.writer.description} is writing to it"
+        yield Finding(CHECK, "ok", message, "To check every entry, stop it and run 'dedup doctor' again.")
         return
     assert table is not None
     yield from _check_entries(context, table, label, read_rows, count_entries, is_well_formed)
     if state.token != last_token:
-        message = f"{label} is behind: it holds texts up to number {state.last_text:,} of {last_text:,}"
-        yield Finding(CHECK, "ok", message, "It is caught up by itself.")
+        message = f"{label} is behind: it holds the texts up to id {state.last_text:,} of {last_text:,}"
+        yield Finding(CHECK, "ok", message, "The next 'dedup scan' catches it up.")
 
 
 def _check_entries(
@@ -121,7 +125,7 @@ def _check_entries(
     read_rows: Callable[[int], Iterable[tuple[int, bytes]]], count_entries: Callable[[HashTable, IndexRows], tuple[int, int]],
     is_well_formed: Callable[[bytes], bool],
 ) -> Iterator[Finding]:  # fmt: skip
-    """Every entry that what is stored should have, and that there are no others."""
+    """Check that the index has an entry for every stored value, and no others."""
     present = missing = 0
     for rows in _row_batches(read_rows(0), table.state):
         jit.count_work(len(rows))
@@ -134,19 +138,17 @@ def _check_entries(
         yield Finding(
             CHECK,
             "error",
-            f"{label} lacks entries of what is stored, and duplicates would be missed: {missing:,}",
+            f"{label} lacks entries of stored texts, so duplicates would be missed: {missing:,}",
             _REPAIR_REMEDY,
             "indexes",
         )
     elif present != table.state.used_slots:
-        message = f"{label} has entries that nothing stored makes: {table.state.used_slots - present:,}"
+        message = f"{label} has entries that belong to no stored text: {table.state.used_slots - present:,}"
         yield Finding(CHECK, "warning", message, _REPAIR_REMEDY, "indexes")
 
 
 def _row_batches(rows: Iterable[tuple[int, bytes]], state: TableState) -> Iterator[IndexRows]:
-    indexed_rows = (row for row in rows if row[0] <= state.last_text)
-    while batch := list(islice(indexed_rows, BATCH_SIZE)):
-        yield batch
+    return chunked((row for row in rows if row[0] <= state.last_text), BATCH_SIZE)
 
 
 def _database_uuid(context: CheckContext) -> bytes:

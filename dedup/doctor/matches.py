@@ -1,4 +1,4 @@
-"""Stored matches against the bodies of their texts, and near duplicates that are not stored as matches."""
+"""Compare stored matches with the bodies of their texts, and find near duplicates that are not stored."""
 
 from __future__ import annotations
 
@@ -17,36 +17,38 @@ from dedup.similarity.overlap import PreparedText, measure_overlap, prepare_text
 from dedup.store import Database
 
 CHECK = "indexes"
-WRONG_MATCHES = "matches with another relation or other figures than the bodies of their texts give"
-_REPAIR_REMEDY = "Run 'dedup doctor --repair': all matches are made again."
+WRONG_MATCHES = "matches whose relation or scores differ from the bodies of their texts"
+_REPAIR_REMEDY = "Run 'dedup doctor --repair' to match all texts again."
 
 
 def check_near_duplicates(context: CheckContext) -> Iterator[Finding]:
-    """Every pair of texts that the candidate index proposes and no match is stored of: compared as the writer does. Left out by `quick`,
-    and while somebody writes."""
+    """Compare every pair of texts that the candidate index proposes and that is not stored as a match. Skipped by `quick`, and while a
+    process is writing."""
     if context.quick or context.writer or not has_current_recipes(context, with_urls=False):
         return
     duplicates, database = context.settings.duplicates, context.readable_database
     table, _ = HashTable.load_read_only(database.lsh_index_path())
     if table is None:
-        return  # which is a finding of its own
+        return  # check_candidate_index reports that
     index = lsh.CandidateIndex(table, duplicates.threshold, duplicates.num_perm)
     missing = 0
     for rows in in_batches(store.texts.all_signatures(database)):
         signatures = {text: signature for text, signature in rows if len(signature) == 4 * duplicates.num_perm}
         candidate_sets = dict(zip(signatures, index.query(list(signatures), list(signatures.values())), strict=True))
-        # a text that met a full bucket is compared until one match is found
+        # crowded texts are left out: for them the matcher stops at the first match
         pairs = [(other, text) for text, m in candidate_sets.items() if not m.crowded for other in m.candidates if other < text]
         missing += len(_find_missing_pairs(context, pairs))
         context.progress(CHECK, len(rows))
     if missing:
-        message = f"pairs of texts that are near duplicates and are not stored as matches: {missing:,}"
+        message = f"near duplicates that are not stored as matches (pairs of texts): {missing:,}"
         yield Finding(CHECK, "error", message, _REPAIR_REMEDY, "matches")
 
 
 def check_stored_matches(context: CheckContext) -> Iterator[Finding]:
-    """Every stored match of two texts that have bodies, measured again. What depends on more than the two texts is not compared: shares
-    without boilerplate, quotation marks, and whether a copy is part of a newsletter. Left out by `quick`."""
+    """Measure every stored match of two texts that have bodies again.
+
+    What depends on more than the two texts is not compared: shares without boilerplate, quotation marks, and whether a copy is part of a
+    newsletter. Skipped by `quick`."""
     if context.quick or not has_current_recipes(context, with_urls=False):
         return
     matching = MatchCriteria(context.settings.duplicates)
@@ -61,7 +63,7 @@ def check_stored_matches(context: CheckContext) -> Iterator[Finding]:
 
 
 def _count_wrong_matches(database: Database, matching: MatchCriteria, options: ExtractOptions, rows: Sequence[Match]) -> int:
-    """How many of these matches their texts do not make. Texts whose body has another text are left out: `digests` reports them."""
+    """Return how many of these matches differ from their texts. Texts that do not match their body are left out: `digests` reports them."""
     bodies = store.texts.bodies(database, {text for m in rows for text in (m.a, m.b)})
     unmasked = not store.statistics.count(database, "boilerplate")
     prepared = {text: prepare_text(body) for text, body in bodies.items()}
@@ -101,7 +103,7 @@ def _is_as_assessed(m: Match, assessment: Assessment, *, unmasked: bool) -> bool
 
 
 def _find_missing_pairs(context: CheckContext, pairs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Those of the pairs (lesser key, greater key) that two pages show, that are alike enough, and that are not stored."""
+    """Return the pairs (lower id, higher id) that two pages show, that reach the threshold, and that are not stored."""
     database = context.readable_database
     stored_pairs = store.matches.of_texts(database, {text for _, text in pairs})
     unstored_pairs = [pair for pair in pairs if pair not in stored_pairs]

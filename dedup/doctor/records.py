@@ -1,12 +1,13 @@
-"""Rows against each other, and what is stored of bodies against the bodies themselves."""
+"""Check rows against each other, and what is derived from bodies against the bodies."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from typing import TypeVar
+
+from more_itertools import chunked
 
 from dedup import store
 from dedup.doctor.context import CheckContext, Finding, RepairKind, Steps
@@ -19,9 +20,9 @@ from dedup.scan.session import build_extract_options
 from dedup.similarity import winnowing
 from dedup.store import Database
 from dedup.store.changes import fields_json
-from dedup.store.integrity import MISFIT_QUERIES, MisfitCount, StateWithText
+from dedup.store.integrity import CONTRADICTION_QUERIES, TEXTS_WITHOUT_FINGERPRINTS, RowReport, StateWithText
 from dedup.store.rows import SightingRow
-from dedup.text.normalise import to_printable
+from dedup.text.sanitise import to_printable
 
 RECORDS, DIGESTS = "records", "digests"
 BATCH_SIZE = 500
@@ -29,29 +30,30 @@ BATCH_SIZE = 500
 
 _Row = TypeVar("_Row")
 
-_REPAIR_REMEDY = "Run 'dedup doctor --repair': it is made again from the rest."
-_LOST_ROWS_REMEDY = "Rows were lost or altered by something else than dedup. " + RESTORE_REMEDY
-_URLS_REMEDY = "Run 'dedup reindex --urls': it puts every crawl under the page it belongs to."
-_MISFIT_REPAIRS: dict[str, tuple[RepairKind | None, str]] = {
-    "readings of another page's address": (None, _URLS_REMEDY),
-    "texts with a signature and without passages": ("matches", _REPAIR_REMEDY),
-    "states with a text though only readings that do not count show them": ("texts", _REPAIR_REMEDY),
-    "texts that are looked up though their bodies were pruned": ("matches", _REPAIR_REMEDY),
-    "matches by other rules than those in force": ("matches", _REPAIR_REMEDY),
+_REPAIR_REMEDY = "Run 'dedup doctor --repair' to rebuild it from the other rows."
+_LOST_ROWS_REMEDY = "Rows were lost or changed outside of dedup. " + RESTORE_REMEDY
+_URLS_REMEDY = "Run 'dedup reindex --urls' to assign every sighting to its page."
+_CONTRADICTION_REPAIRS: dict[str, tuple[RepairKind | None, str]] = {
+    "readings of another page's URL": (None, _URLS_REMEDY),
+    TEXTS_WITHOUT_FINGERPRINTS: ("matches", _REPAIR_REMEDY),
+    "revisions with a text but no counted reading": ("texts", _REPAIR_REMEDY),
+    "indexed texts whose bodies were pruned": ("matches", _REPAIR_REMEDY),
+    "matches with an outdated recipe": ("matches", _REPAIR_REMEDY),
     "pages without a summary of their current crawl": ("summaries", _REPAIR_REMEDY),
-    "clusters that do not have the articles they tell of": ("summaries", _REPAIR_REMEDY),
+    "clusters whose size does not match their members": ("summaries", _REPAIR_REMEDY),
 }
-"""What is repaired, or done otherwise, of `integrity.MISFIT_QUERIES`; the rest was lost."""
+"""How the rows of `integrity.CONTRADICTION_QUERIES` are repaired; the others were lost."""
 
 
 def has_current_recipes(context: CheckContext, *, with_urls: bool = True) -> bool:
-    """Whether the database was written by the settings that are configured; only then can what depends on them be compared or
-    made again. Without `with_urls`, by those of [duplicates] alone."""
+    """Return whether the database was written with the configured settings: otherwise what depends on them cannot be compared or rebuilt.
+
+    Without `with_urls`, only the settings of [duplicates] count."""
     return has_recipes(context, [recipes.MATCHES, *([recipes.URLS] if with_urls else [])])
 
 
 def has_recipes(context: CheckContext, names: Sequence[str]) -> bool:
-    """Whether the stored recipes of these names are those of the configuration."""
+    """Return whether the stored recipes of these names are the configured ones."""
     try:
         recipes.require_recipes(context.readable_database, recipes.configured_recipes(context.settings, names))
     except RecipeChangedError:
@@ -60,41 +62,41 @@ def has_recipes(context: CheckContext, names: Sequence[str]) -> bool:
 
 
 def check_row_count(context: CheckContext) -> Iterator[Finding]:
-    """How many rows there are."""
+    """Count the rows; finds nothing."""
     context.add_checked(RECORDS, store.integrity.count_rows(context.readable_database))
     yield from ()
 
 
-def check_misfits(kind: str, context: CheckContext) -> Iterator[Finding]:
-    """Rows of one kind of `integrity.MISFIT_QUERIES`."""
-    if "passages" in kind and not (context.settings.duplicates.passages and has_current_recipes(context, with_urls=False)):
+def check_contradictions(kind: str, context: CheckContext) -> Iterator[Finding]:
+    """Report the rows of one of the `integrity.CONTRADICTION_QUERIES`."""
+    if kind == TEXTS_WITHOUT_FINGERPRINTS and not (context.settings.duplicates.passages and has_current_recipes(context, with_urls=False)):
         return
-    misfit = store.integrity.count_misfits(context.readable_database, kind)
-    if misfit.count:
-        repair_kind, remedy = _MISFIT_REPAIRS.get(kind, (None, _LOST_ROWS_REMEDY))
-        yield rows_finding(misfit, kind, repair_kind if has_current_recipes(context) else None, remedy)
+    rows = store.integrity.find_contradictions(context.readable_database, kind)
+    if rows.count:
+        repair_kind, remedy = _CONTRADICTION_REPAIRS.get(kind, (None, _LOST_ROWS_REMEDY))
+        yield rows_finding(rows, kind, repair_kind if has_current_recipes(context) else None, remedy)
 
 
 def check_current_sightings(context: CheckContext) -> Iterator[Finding]:
-    """What pages show now."""
+    """Find pages with a wrong current sighting."""
     if pages := store.integrity.pages_with_wrong_current_sighting(context.readable_database):
-        yield rows_finding(name_pages(context, pages), "pages whose current crawl is not the latest that counts", "histories")
+        yield rows_finding(name_pages(context, pages), "pages whose current sighting is not the latest counted one", "histories")
 
 
 def check_changes(context: CheckContext) -> Iterator[Finding]:
-    """Stored changes against those that the crawls make."""
+    """Compare the stored changes with the sightings of their pages."""
     if stray := store.integrity.stray_changes(context.readable_database):
-        yield rows_finding(MisfitCount(len(stray), ()), "changes that do not lie between two crawls of their page that count", "histories")
+        yield rows_finding(RowReport(len(stray), ()), "changes that do not connect two counted sightings of their page", "histories")
     wrong: list[int] = []
     for pages in in_batches(store.changes.pages_with_changes(context.readable_database)):
         with context.readable_database.snapshot():
             wrong += find_wrong_changes(context.readable_database, pages)
     if wrong:
-        yield rows_finding(name_pages(context, wrong), "pages whose changes are not those between their crawls", "histories")
+        yield rows_finding(name_pages(context, wrong), "pages whose changes differ from those between their sightings", "histories")
 
 
 def check_urls(context: CheckContext) -> Iterator[Finding]:
-    """URLs of pages against those that the rules of [urls] make of the addresses in their files. Left out by `quick`."""
+    """Compare the URLs of pages with those that the rules of [urls] derive from their files. Skipped by `quick`."""
     if context.quick or not has_current_recipes(context):
         return
     canonicaliser = context.settings.urls.build_canonicaliser()
@@ -104,20 +106,18 @@ def check_urls(context: CheckContext) -> Iterator[Finding]:
         expected_urls = ((page, canonicaliser.page_url(spelling, oid, aid)) for _, page, spelling, oid, aid in batch if page in stored_urls)
         wrong |= dict.fromkeys(page for page, url in expected_urls if url is not None and url != stored_urls[page])
     if wrong:
-        yield rows_finding(
-            name_pages(context, list(wrong)), "pages with another URL than the addresses in their files give", None, _URLS_REMEDY
-        )
+        yield rows_finding(name_pages(context, list(wrong)), "pages whose URL differs from the one in their files", None, _URLS_REMEDY)
 
 
 def check_last_commit(context: CheckContext) -> Iterator[Finding]:
-    """What the indexes go by."""
-    if store.batches.latest(context.readable_database)[1] < store.integrity.last_signed_text_id(context.readable_database):
-        yield Finding(RECORDS, "error", "the last commit does not count all texts that have a signature", _REPAIR_REMEDY, "matches")
+    """Compare the last commit, which the indexes rely on, with the stored texts."""
+    if store.batches.latest(context.readable_database).last_text_id < store.integrity.last_signed_text_id(context.readable_database):
+        yield Finding(RECORDS, "error", "the last commit does not include all texts with a signature", _REPAIR_REMEDY, "matches")
 
 
 RECORD_STEPS: Steps = {
     "the number of rows": check_row_count,
-    **{what: partial(check_misfits, what) for what in MISFIT_QUERIES},
+    **{kind: partial(check_contradictions, kind) for kind in CONTRADICTION_QUERIES},
     "addresses": check_urls,
     "current crawls": check_current_sightings,
     "changes": check_changes,
@@ -125,19 +125,19 @@ RECORD_STEPS: Steps = {
 }
 
 
-def rows_finding(misfit: MisfitCount, message: str, repair_kind: RepairKind | None, remedy: str = _REPAIR_REMEDY) -> Finding:
-    """An error about rows, with the first of their names."""
-    names = ", ".join(map(to_printable, misfit.examples)) + (", …" if misfit.count > len(misfit.examples) else "")
-    return Finding(RECORDS, "error", f"{message}: {misfit.count:,}" + (f" ({names})" if misfit.examples else ""), remedy, repair_kind)
+def rows_finding(rows: RowReport, message: str, repair_kind: RepairKind | None, remedy: str = _REPAIR_REMEDY) -> Finding:
+    """Return an error about rows, which names the first few of them."""
+    names = ", ".join(map(to_printable, rows.examples)) + (", …" if rows.count > len(rows.examples) else "")
+    return Finding(RECORDS, "error", f"{message}: {rows.count:,}" + (f" ({names})" if rows.examples else ""), remedy, repair_kind)
 
 
-def name_pages(context: CheckContext, pages: Sequence[int]) -> MisfitCount:
-    """The number of pages, with the URLs of the first."""
-    return MisfitCount(len(pages), tuple(store.pages.urls(context.readable_database, pages[:3]).values()))
+def name_pages(context: CheckContext, pages: Sequence[int]) -> RowReport:
+    """Return the number of pages and the URLs of the first three."""
+    return RowReport(len(pages), tuple(store.pages.urls(context.readable_database, pages[:3]).values()))
 
 
 def find_wrong_changes(database: Database, pages: Sequence[int]) -> list[int]:
-    """Those of the pages whose stored changes are not what their sightings make."""
+    """Return the pages whose stored changes differ from those that their sightings imply."""
     sightings, stored = store.sightings.of_pages(database, pages), store.changes.of_pages(database, pages)
     stored_changes = {
         page: {s: (c.previous_sighting_id, c.returned, c.fields) for s, c in of_page.items()} for page, of_page in stored.items()
@@ -151,18 +151,16 @@ def _expected_changes(rows: Sequence[SightingRow]) -> dict[int, tuple[int, bool,
 
 
 def in_batches(rows: Iterable[_Row]) -> Iterator[list[_Row]]:
-    """So many rows at a time."""
-    iterator = iter(rows)
-    while batch := list(islice(iterator, BATCH_SIZE)):
-        yield batch
+    """Yield the rows in lists of `BATCH_SIZE`."""
+    return chunked(rows, BATCH_SIZE)
 
 
 def check_digests(context: CheckContext) -> Iterator[Finding]:
-    """Every body against what is stored of it."""
+    """Compare every body with its digest, text, signature and fingerprints."""
     database = context.readable_database
     options = replace(build_extract_options(context.settings), passages=True)
     with_signatures = has_current_recipes(context, with_urls=False)
-    wrong = {message: MisfitCount(0, ()) for message in _REVISION_REPAIRS}
+    wrong = {message: RowReport(0, ()) for message in _REVISION_REPAIRS}
     checked_count = 0
     rows = store.integrity.read_in_ranges(
         partial(store.integrity.states, database), 1, store.integrity.last_revision_id(database), BATCH_SIZE
@@ -170,28 +168,28 @@ def check_digests(context: CheckContext) -> Iterator[Finding]:
     for batch in in_batches(rows):
         for row, problems in compare_revisions(batch, options, with_signatures=with_signatures):
             for message in problems:
-                misfit = wrong[message]
-                wrong[message] = MisfitCount(misfit.count + 1, (*misfit.examples, row.url)[:3])
+                previous = wrong[message]
+                wrong[message] = RowReport(previous.count + 1, (*previous.examples, row.url)[:3])
         checked_count += len(batch)
         context.add_checked(DIGESTS, len(batch))
-    for message, misfit in wrong.items():
-        if misfit.count:
+    for message, report in wrong.items():
+        if report.count:
             repair_kind, remedy = _REVISION_REPAIRS[message]
-            yield replace(rows_finding(misfit, message, repair_kind if has_current_recipes(context) else None, remedy), check=DIGESTS)
+            yield replace(rows_finding(report, message, repair_kind if has_current_recipes(context) else None, remedy), check=DIGESTS)
     if (unread_count := store.statistics.count(database, "revisions") - checked_count) > 0:
-        message = f"revisions that could not be checked, since they or what belongs to them cannot be read: {unread_count:,}"
+        message = f"revisions that could not be checked because they, or rows they refer to, cannot be read: {unread_count:,}"
         yield Finding(DIGESTS, "error", message, RESTORE_REMEDY)
     if not with_signatures:
-        message = "texts were signed by other settings than those configured: their signatures and passages were not compared"
-        yield Finding(DIGESTS, "warning", message, "Run 'dedup reindex' first; 'configuration' below tells which settings.")
+        message = "texts were signed with other settings than those configured: their signatures and fingerprints were not compared"
+        yield Finding(DIGESTS, "warning", message, "Run 'dedup reindex' first; 'configuration' below lists the settings.")
 
 
-WRONG_DIGEST = "revisions whose title or body is not what their digest was made from"
-WRONG_TEXT = "revisions whose text is not that of their body"
-WRONG_SIGNATURE = "revisions whose text has another signature or length than their body"
-WRONG_FINGERPRINTS = "revisions whose text is looked up by passages that their body does not have"
+WRONG_DIGEST = "revisions whose digest does not match their title and body"
+WRONG_TEXT = "revisions whose text does not match their body"
+WRONG_SIGNATURE = "revisions whose text has a wrong signature or length"
+WRONG_FINGERPRINTS = "revisions whose text has fingerprints that its body does not have"
 _REVISION_REPAIRS: dict[str, tuple[RepairKind | None, str]] = {
-    WRONG_DIGEST: (None, "A body was altered by something else than dedup, the disk perhaps. " + RESTORE_REMEDY),
+    WRONG_DIGEST: (None, "A body was changed outside of dedup, perhaps by a failing disk. " + RESTORE_REMEDY),
     WRONG_TEXT: ("texts", _REPAIR_REMEDY),
     WRONG_SIGNATURE: ("matches", _REPAIR_REMEDY),
     WRONG_FINGERPRINTS: ("matches", _REPAIR_REMEDY),
@@ -201,8 +199,7 @@ _REVISION_REPAIRS: dict[str, tuple[RepairKind | None, str]] = {
 def compare_revisions(
     rows: Sequence[StateWithText], options: ExtractOptions, *, with_signatures: bool
 ) -> Iterator[tuple[StateWithText, list[str]]]:
-    """Each revision with what is wrong with what is stored of it; of one whose body is altered nothing else is told, and of one
-    whose body was pruned nothing can be."""
+    """Yield each revision with its problems. If the body was altered nothing else is reported; a pruned body cannot be checked."""
     bodies = [_decode(row.body) for row in rows]
     intact = [not row.is_pruned and is_intact(row.digest, row.title, row.body) for row in rows]
     signatures = iter(sign_bodies((body or "" for body, ok in zip(bodies, intact, strict=True) if ok), options))
@@ -225,14 +222,14 @@ def compare_revisions(
 
 
 def has_wrong_text(row: StateWithText, digest: bytes | None) -> bool:
-    """Whether a revision has another text than its body, whose text has this digest. One that no crawl counts needs none."""
+    """Return whether a revision has a text other than that of its body, given by `digest`. Without a counted sighting it needs none."""
     if row.text_id is None:
         return row.is_counted and digest is not None
     return row.text_digest != digest
 
 
 def is_intact(digest: bytes, title: bytes, body: bytes) -> bool:
-    """Whether title and body, as the bytes that are stored, are what the digest of their state was made from."""
+    """Return whether a state's digest matches its title and body, given as the stored bytes."""
     texts = _decode(title), _decode(body)
     return texts[0] is not None and texts[1] is not None and state_digest(texts[0], texts[1]) == digest
 

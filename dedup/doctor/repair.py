@@ -1,8 +1,7 @@
-"""`--repair`: what is derived is made again from the rest. Bodies, files and what was read of them are never touched."""
+"""`--repair`: rebuild derived data from the rest. Bodies, files and readings are never changed."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -32,14 +31,14 @@ from dedup.store.connection import open_locked
 from dedup.store.integrity import StateWithText
 from dedup.store.lock import Lock
 from dedup.store.ownership import require_dedup_database
-from dedup.text.normalise import to_printable
+from dedup.text.sanitise import to_printable
 
 REPAIR_CHECK = "repair"
 
 
 @dataclass(frozen=True, slots=True)
 class RepairResult:
-    """What stands after the repair: findings, what was looked at, and what was done, in sentences."""
+    """The findings after a repair, check → the number of things it examined, and a line about each action."""
 
     findings: list[Finding]
     checked_counts: dict[str, int]
@@ -49,10 +48,10 @@ class RepairResult:
 def repair_database(
     settings: Settings, *, quick: bool = False, probes: SystemProbes | None = None, progress: Callable[[str, int], None] = lambda *_: None
 ) -> RepairResult:
-    """Examine, repair what can be repaired, and examine again; the writer's lock is held all the while.
+    """Check, repair what can be repaired, and check again, holding the writer's lock.
 
-    Raises DatabaseBusyError while somebody writes, and DatabaseUnreadableError where the lock cannot be made. A repair that fails
-    leaves all as it was and is a finding.
+    A repair that fails is rolled back and becomes a finding. Raises DatabaseBusyError while another process is writing, and
+    DatabaseUnreadableError if the lock cannot be created.
     """
     path = settings.database.path
     if not os.path.exists(path):
@@ -65,17 +64,17 @@ def repair_database(
         if not repair_kinds:
             return RepairResult(findings, checked_counts, [])
         if any(f.blocks_repair for f in findings):
-            message = "nothing was repaired: the file itself is damaged, and writing to it would lose more"
+            message = "nothing was repaired: the file itself is damaged, and writing to it could lose more"
             return RepairResult([Finding(REPAIR_CHECK, "error", message, RESTORE_REMEDY), *findings], checked_counts, [])
         actions: list[str] = []
         failures: list[Finding] = []
         try:
             with open_locked(path, lock) as database:
-                actions.extend(_apply_repairs(database, settings, repair_kinds, progress))  # what was done before an error stays told
+                actions.extend(_apply_repairs(database, settings, repair_kinds, progress))  # actions before an error are kept
         except Exception as error:
             if not isinstance(error, DedupError):
                 log_error_once(error, "repairing the database")
-            remedy = "What was done before stands, what was begun was taken back. See the findings of 'database' and 'records'."
+            remedy = "Finished repairs are kept; the one that failed was rolled back. See the findings of 'database' and 'records'."
             failures.append(Finding(REPAIR_CHECK, "error", f"the repair could not be finished: {_describe_error(error)}", remedy))
         findings, checked_counts = run_checks(settings, quick=quick, holds_lock=True, probes=probes, progress=progress)
         return RepairResult(failures + findings, checked_counts, actions)
@@ -90,54 +89,50 @@ def _describe_error(error: Exception) -> str:
 def _apply_repairs(
     database: WritableDatabase, settings: Settings, repair_kinds: set[RepairKind], progress: Callable[[str, int], None]
 ) -> Iterator[str]:
-    """Each cure, in a transaction of its own, told once it is committed."""
+    """Apply each repair in its own transaction. Yields a line about each once it is committed."""
     if "schema" in repair_kinds:
         with database.transaction() as transaction:
             differences = store.schema_repair.rebuild_schema(transaction)
-        repair_kinds = {*repair_kinds, "summaries"}  # triggers keep what is due, of search too
+        repair_kinds = {*repair_kinds, "summaries"}  # the triggers queue what must be updated, for search too
         if settings.search.index:
             repair_kinds.add("search")
-        yield f"parts of the schema that were made again: {', '.join(f'{d.kind} {d.name}' for d in differences)}"
+        yield f"parts of the schema rebuilt: {', '.join(f'{d.kind} {d.name}' for d in differences)}"
     if "sqlite" in repair_kinds:
         with database.transaction() as transaction:
             store.schema_repair.rebuild_indexes(transaction)
             if complaints := store.integrity.integrity_errors(transaction):
                 raise DatabaseDamagedError(path=transaction.path, problem=complaints[0])
-        yield "SQLite's own indexes were made again"
+        yield "SQLite's indexes rebuilt"
     if "histories" in repair_kinds:
         with database.transaction() as transaction:
             count = _recompute_histories(transaction, build_change_rules(settings), progress)
-        yield f"pages whose sightings and changes were computed again: {count:,}"
+        yield f"pages whose sightings and changes were recomputed: {count:,}"
     options = build_extract_options(settings)
     if "texts" in repair_kinds:
         with database.transaction() as transaction:
             count = _restore_texts(transaction, options, progress)
-        yield f"revisions that were given the text of their body: {count:,}"
+        yield f"revisions assigned the text of their body: {count:,}"
     matcher = Matcher(database, build_matching(settings), settings.publishers.build_publishers())
     if repair_kinds & {"texts", "matches"}:
         counts = reindex_signatures(database, options, matcher, lambda n: progress("reindex", n))
-        yield f"texts that were signed again: {counts['texts']:,}, matches found: {counts['matches']:,}; both indexes were made again"
+        yield f"texts signed again: {counts['texts']:,}, matches found: {counts['matches']:,}; both indexes rebuilt"
     elif "indexes" in repair_kinds:
-        for index in (database.lsh_index_path(), database.passage_index_path()):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(index)
+        matcher.discard_indexes()
         matcher.progress = lambda n: progress("indexes", n)
-        matcher.open_candidate_index()
-        if settings.duplicates.passages:
-            matcher.open_passage_index()
-        yield "the index files were made again"
+        matcher.open_indexes()
+        yield "index files rebuilt"
     if "summaries" in repair_kinds:
         count = summaries.rebuild_summaries(database, settings, lambda n: progress("summaries", n))
-        yield f"pages that were summed up again, with their clusters: {count:,}"
+        yield f"pages whose summaries and clusters were recomputed: {count:,}"
     elif repair_kinds & {"histories", "texts", "matches"}:
-        summaries.update_all_summaries(database, settings, lambda n: progress("summaries", n))  # of what was made again
+        summaries.update_all_summaries(database, settings, lambda n: progress("summaries", n))  # those that the repairs above made dirty
     if "search" in repair_kinds:
         count = rebuild(database, lambda n: progress("indexes", n))
-        yield f"texts that were entered into the search index, which was made again: {count:,}"
+        yield f"search index rebuilt, texts in it: {count:,}"
 
 
 def _recompute_histories(transaction: Transaction, rules: ClassificationRules, progress: Callable[[str, int], None]) -> int:
-    """Correct sightings by their readings, then causes of mismatches, current sightings and changes; returns of how many pages."""
+    """Correct sightings by their readings, then causes of mismatches, current sightings and changes. Returns the number of pages."""
     corrected_pages: set[int] = set()
     for sightings in histories.sighting_batches(transaction):
         wrong = histories.find_wrong_sightings(transaction, sightings)
@@ -163,14 +158,15 @@ def _recompute_histories(transaction: Transaction, rules: ClassificationRules, p
 
 
 def _restore_texts(transaction: Transaction, options: ExtractOptions, progress: Callable[[str, int], None]) -> int:
-    """Give revisions whose body is as it was the text of it, a new one where none is stored; returns to how many."""
+    """Assign the right text to revisions with an unaltered body, a new one if it is not stored. Returns the number of revisions."""
     count = 0
     store.revisions.clear_uncounted_texts(transaction, store.integrity.uncounted_revisions_with_texts(transaction))
     for rows in in_batches(
         store.integrity.read_in_ranges(partial(store.integrity.states, transaction), 1, store.integrity.last_revision_id(transaction))
     ):
         wrong = [row for row, faults in compare_revisions(rows, options, with_signatures=False) if WRONG_TEXT in faults]
-        signed_rows = [one for some in isolate_failures(wrong, partial(_sign_rows, options), _skip_revision) for one in some]
+        signed_batches = isolate_failures(wrong, partial(_sign_rows, options), _skip_revision)
+        signed_rows = [signed_row for batch in signed_batches for signed_row in batch]
         text_ids = store.texts.find_by_digest(
             transaction, {signature.digest for _, signature in signed_rows if signature.digest is not None}
         )
@@ -190,11 +186,11 @@ def _restore_texts(transaction: Transaction, options: ExtractOptions, progress: 
 
 
 def _sign_rows(options: ExtractOptions, rows: Sequence[StateWithText]) -> list[tuple[StateWithText, SignedText]]:
-    """Each with the signature of its body."""
+    """Return each row with the signature of its body."""
     signatures = sign_bodies((row.body.decode() for row in rows), options)
     return [(row, s) for row, (s, _) in zip(rows, signatures, strict=True)]
 
 
 def _skip_revision(row: StateWithText, error: Exception) -> None:
-    """A revision that the program fails on is left as it is."""
+    """Log the error; a revision that causes an internal error is left unchanged."""
     log_error_once(error, f"signing the text of revision {row.id}")

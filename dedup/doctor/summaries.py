@@ -1,4 +1,4 @@
-"""Stored summaries and clusters against those that the records make."""
+"""Compare the stored summaries and clusters with those computed from the records."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from dedup.store.summaries import ClusterableArticle, SummaryRow
 
 CHECK = "summaries"
 BATCH_SIZE = 500
-"""Pages compared at once, with those that matches connect with them."""
+"""Pages compared at once, with all pages that matches connect to them."""
 
-WRONG_SUMMARIES = "pages whose stored summary is not the one that their crawls make"
-WRONG_CLUSTERS = "pages whose stored clusters are not those that their matches make"
-_REMEDY = "Run 'dedup doctor --repair' or 'dedup reindex --summaries': they are computed again from the records."
+WRONG_SUMMARIES = "pages whose summary differs from their sightings"
+WRONG_CLUSTERS = "pages whose clusters differ from their matches"
+_REMEDY = "Run 'dedup doctor --repair' or 'dedup reindex --summaries' to compute them from the records."
 
 
 @dataclass(frozen=True, slots=True)
 class _Component:
-    """Pages that matches connect, directly or through others, and the texts they show. The summaries of pages that are `dirty_pages` wait
-    to be computed again. `stale`: so do some of its clusters."""
+    """Pages that chains of matches connect, and the texts they show.
+
+    The summaries of `dirty_pages` are about to be updated. `stale`: so are some of the clusters."""
 
     pages: frozenset[int]
     texts: frozenset[int]
@@ -33,15 +34,15 @@ class _Component:
 
 
 def check_summaries(context: CheckContext) -> Iterator[Finding]:
-    """Every summary and cluster, computed again and compared. Those that wait to be computed again are left out."""
+    """Compute every summary and cluster and compare it with the stored one. Skips those that are about to be updated."""
     database = context.readable_database
     if not has_current_recipes(context) or store.settings.get(database, summaries.RECIPE_SETTING) != summaries.summaries_recipe(
         context.settings
     ):
-        return  # everything is computed again once the settings in force are those of the database
+        return  # all summaries are rebuilt once the database has the settings in force
     publishers = context.settings.publishers.build_publishers()
     wrong: dict[str, list[int]] = {WRONG_SUMMARIES: [], WRONG_CLUSTERS: []}
-    compared: set[int] = set()  # pages beyond `last` that were compared with others
+    compared: set[int] = set()  # pages after `last` that were compared as part of a component
     last = 0
     while pages := store.summaries.page_ids(database, after_id=last, limit=BATCH_SIZE):
         last = pages[-1]
@@ -62,7 +63,7 @@ STEPS: Steps = {"summaries and clusters": check_summaries}
 
 
 def _components(database: Database, pages: Collection[int]) -> Iterator[_Component]:
-    """What matches connect with these pages: all of it at once, or page by page where some of it is stale."""
+    """Yield the pages that matches connect to these: all in one component, or page by page if some of it is stale."""
     if not pages:
         return
     connected = _connected_component(database, pages)
@@ -83,8 +84,8 @@ def _connected_component(database: Database, pages: Collection[int]) -> _Compone
     while new_pages or new_texts:
         all_pages |= new_pages
         all_texts |= new_texts
-        found_texts = store.summaries.current_texts(database, new_pages) | store.summaries.texts_in_same_cluster(database, new_texts)
-        new_pages, new_texts = store.summaries.pages_showing(database, new_texts) - all_pages, found_texts - all_texts
+        connected_texts = store.summaries.current_texts(database, new_pages) | store.summaries.texts_in_same_cluster(database, new_texts)
+        new_pages, new_texts = store.summaries.pages_showing(database, new_texts) - all_pages, connected_texts - all_texts
     dirty_pages = frozenset(store.summaries.dirty_pages_among(database, all_pages))
     return _Component(
         frozenset(all_pages),
@@ -95,13 +96,13 @@ def _connected_component(database: Database, pages: Collection[int]) -> _Compone
 
 
 def _pages_with_wrong_summary(database: Database, component: _Component, rows: Collection[SummaryRow]) -> set[int]:
-    """Pages of a component whose summary is not as computed (`rows`), but for those that are due."""
+    """Return the pages of a component whose stored summary differs from `rows`, without dirty ones."""
     return {row.page_id for row in set(rows) ^ store.summaries.stored_rows(database, component.pages)} - component.dirty_pages
 
 
 def _pages_with_wrong_clusters(database: Database, component: _Component, rows: Collection[SummaryRow]) -> set[int]:
-    """Pages of a component whose cluster rows, member rows or places are not as computed."""
-    crowded = store.summaries.crowded_texts(database, component.texts)
+    """Return the pages of a component whose cluster rows, member rows or roles differ from the computed ones."""
+    crowded = store.texts.crowded(database, component.texts)
     urls = store.pages.urls(database, component.pages)
     articles = [_to_page_summary(row, urls[row.page_id], crowded=row.text_id in crowded) for row in rows]
     clusters, members = summaries.compute_clusters(articles, store.summaries.cluster_matches(database, component.texts))
@@ -111,7 +112,7 @@ def _pages_with_wrong_clusters(database: Database, component: _Component, rows: 
     wrong = {row.page_id for row in clusters ^ store.summaries.cluster_rows(database, ids)} | {
         row.page_id for row in members ^ store.summaries.member_rows(database, ids)
     }
-    return wrong | {page for page, place in stored_roles.items() if place != roles.get(page, "alone")}
+    return wrong | {page for page, role in stored_roles.items() if role != roles.get(page, "alone")}
 
 
 def _to_page_summary(row: SummaryRow, url: str, *, crowded: bool) -> ClusterableArticle:

@@ -1,1 +1,1 @@
-"""Defensive access to files: atomic writes, no symbolic links, inotify limits, mounts, errors of full disks."""
+"""Defensive access to files: atomic writes, no symbolic links, inotify limits, mounts, causes of disk errors."""

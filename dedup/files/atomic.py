@@ -1,22 +1,26 @@
-"""Files that are written as a whole: under a name of their own beside their place, durable there, and only then renamed. There is no
-moment without a whole file, whatever happens on the way."""
+"""Atomic writes: a file is written under a temporary name in the target's folder, and then renamed.
+
+At any moment, also after a crash, the target is the whole old file or the whole new one. Temporary names begin with `PART_PREFIX`. A
+lock (flock(2)) marks a temporary file as in use, so that those of killed processes can be removed.
+"""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import os
+import re
 import secrets
 import stat
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import BinaryIO
 
 PART_PREFIX = ".dedup-part-"
-"""How the name of a file begins that is not finished."""
+"""The start of a temporary name."""
 SQLITE_SUFFIXES = ("-wal", "-shm", "-journal")
-"""What SQLite keeps beside a database, by the ends of the names."""
+"""Suffixes of the files that SQLite keeps next to a database."""
 DATABASE_SUFFIXES = (
     *SQLITE_SUFFIXES,
     ".lock",
@@ -24,60 +28,102 @@ DATABASE_SUFFIXES = (
     ".index",
     ".passages",
     ".search",
-    *(".search" + end for end in SQLITE_SUFFIXES),
+    *(".search" + suffix for suffix in SQLITE_SUFFIXES),
     ".compiled",
 )
-"""All that lies beside a database of ours, likewise."""
+"""Suffixes of everything that dedup and SQLite keep next to a database."""
 
 
 ReplaceCheck = Callable[[int | None], None]
-"""Gets a descriptor for reading of the file that is to be replaced (None: there is none) and raises what keeps it from being replaced."""
+"""Receives a readable descriptor of the file that is about to be replaced (None: there is no file). It raises to prevent that."""
 
 
-@dataclass(frozen=True, slots=True)
 class PartFile:
-    """A file that is not finished: its path, a descriptor of it, and one of the folder that it is in."""
+    """A temporary file, for its owner alone to read and write: its path, its descriptor, and a descriptor of its folder.
 
-    path: str
-    fd: int
-    folder_fd: int
+    It is removed by `discard`, or with this object, unless `move_to` has renamed it.
+    """
 
-    def move_to(self, target: str) -> None:
-        """Rename it to `target`, a path in the same folder, and have the new name on the disk. Raises OSError."""
-        os.rename(os.path.basename(self.path), os.path.basename(target), src_dir_fd=self.folder_fd, dst_dir_fd=self.folder_fd)
-        os.fsync(self.folder_fd)
+    def __init__(self, path: str, fd: int, folder_fd: int) -> None:
+        self.path, self.fd, self.folder_fd = path, fd, folder_fd
+        self._discard = weakref.finalize(self, _close_and_unlink, fd, folder_fd, os.path.basename(path))
+
+    @classmethod
+    def create(cls, folder: str) -> PartFile:
+        """Create an empty temporary file in `folder`, a path without links, and remove those of killed processes. Raises OSError."""
+        folder_fd = open_folder(folder)
+        try:
+            _remove_stale_parts(folder_fd)
+            while True:
+                name = PART_PREFIX + secrets.token_hex(8)
+                fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder_fd)
+                try:
+                    fcntl.flock(fd, fcntl.LOCK_EX)
+                    is_linked = os.fstat(fd).st_nlink > 0
+                except OSError:
+                    os.close(fd)
+                    _unlink_with_sidecars(folder_fd, name)
+                    raise
+                if is_linked:
+                    return cls(os.path.join(folder, name), fd, folder_fd)
+                os.close(fd)  # another process removed it before it was locked
+        except BaseException:
+            os.close(folder_fd)
+            raise
+
+    def move_to(self, target: str, *, durable: bool = True) -> None:
+        """Rename the file to `target`, a path in the same folder. With `durable`, wait until the new name is on the disk. Raises OSError.
+
+        The content is not synced here.
+        """
+        os.replace(os.path.basename(self.path), os.path.basename(target), src_dir_fd=self.folder_fd, dst_dir_fd=self.folder_fd)
+        if durable:
+            os.fsync(self.folder_fd)
+
+    def discard(self) -> None:
+        """Close the descriptors, and remove the file unless it was renamed. May be called more than once."""
+        self._discard()
+
+
+@contextmanager
+def create_part(folder: str) -> Iterator[PartFile]:
+    """Create a temporary file in `folder`, a path without links. After the block it is gone unless it was renamed. Raises OSError."""
+    part = PartFile.create(folder)
+    try:
+        yield part
+    finally:
+        part.discard()
 
 
 def _allow_any(_: int | None) -> None:
-    """Whatever is there may be replaced."""
+    """A `ReplaceCheck` that prevents nothing."""
 
 
 @contextmanager
 def replace_atomically(path: str, check: ReplaceCheck = _allow_any, *, mode: int | None = None) -> Iterator[BinaryIO]:
-    """A file to be written that takes the place of `path` after the block; `path` is a path without links. If the block is left
-    otherwise, nothing is left of it, and what was at `path` is there still.
+    """Open a file for writing that replaces `path`, a path without links, after the block. Raises OSError.
 
-    What is at `path` is shown to `check` before anything is written, and again just before it is replaced. A link that was put at
-    `path`, or in place of a folder above it, is not followed. The file has `mode`, or the permissions of what it replaces. Raises
-    OSError.
+    If the block raises, the file at `path` is unchanged. `check` is called with that file before anything is written, and again just
+    before it is replaced. No symbolic link is followed, neither at `path` nor in place of a folder above it. The new file has `mode`,
+    else the mode of the file that it replaces. Content and name are on the disk afterwards.
     """
     name = os.path.basename(path)
-    with create_part(os.path.dirname(path)) as part_file:
-        with _open_existing(part_file.folder_fd, name) as existing_fd:
+    with create_part(os.path.dirname(path)) as part:
+        with _open_existing(part.folder_fd, name) as existing_fd:
             check(existing_fd)
-            os.fchmod(part_file.fd, _choose_mode(existing_fd) if mode is None else mode)
-        with open(os.dup(part_file.fd), "wb") as file:
+            os.fchmod(part.fd, _choose_mode(existing_fd) if mode is None else mode)
+        with open(os.dup(part.fd), "wb") as file:
             yield file
             file.flush()
-        os.fsync(part_file.fd)
-        with _open_existing(part_file.folder_fd, name) as existing_fd:
+        os.fsync(part.fd)
+        with _open_existing(part.folder_fd, name) as existing_fd:
             check(existing_fd)
-        part_file.move_to(path)
+        part.move_to(path)
 
 
 @contextmanager
 def _open_existing(folder_fd: int, name: str) -> Iterator[int | None]:
-    """A descriptor of the file of that name, if there is one. Raises OSError for a link and for what is no regular file."""
+    """A readable descriptor of the file of that name; None if it does not exist. Raises OSError for anything but a regular file."""
     try:
         fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder_fd)
     except FileNotFoundError:
@@ -85,49 +131,47 @@ def _open_existing(folder_fd: int, name: str) -> Iterator[int | None]:
         return
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise OSError(errno.ELOOP, "a link was put in its place", name) from None
+            raise OSError(errno.ELOOP, "a symbolic link was put in its place", name) from None
         raise
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(errno.EPERM, "what is in its place is no regular file", name)
+            raise OSError(errno.EPERM, "it is not a regular file", name)
         yield fd
     finally:
         os.close(fd)
 
 
 def _choose_mode(existing_fd: int | None) -> int:
-    """Permissions of a file, or where there is none, of one that is made now."""
+    """The mode of an existing file, or the mode that the umask gives a new one."""
     if existing_fd is not None:
         return stat.S_IMODE(os.fstat(existing_fd).st_mode)
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+    return 0o666 & ~_read_umask()
 
 
-@contextmanager
-def create_part(folder: str) -> Iterator[PartFile]:
-    """An empty file in `folder` that only its owner may read. It is gone after the block, unless it was renamed. Those that a killed
-    process left are cleared away; a lock tells them from those that are in use. Raises OSError."""
-    folder_fd = open_folder(folder)
+def _read_umask() -> int:
+    """Return this process's umask without changing it; 0o077 if /proc does not show it."""
     try:
-        _remove_stale_parts(folder_fd)
-        while True:
-            name = PART_PREFIX + secrets.token_hex(8)
-            fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder_fd)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX)
-                if os.fstat(fd).st_nlink:  # else another process cleared it away before it was locked
-                    yield PartFile(os.path.join(folder, name), fd, folder_fd)
-                    return
-            finally:
-                os.close(fd)
-                _unlink_with_sidecars(folder_fd, name)
-    finally:
-        os.close(folder_fd)
+        with open("/proc/self/status", "rb") as file:
+            match = re.search(rb"^Umask:\t([0-7]+)", file.read(), re.MULTILINE)
+    except OSError:
+        match = None
+    return int(match[1], 8) if match else 0o077
+
+
+def copy_ownership(fd: int, path: str) -> None:
+    """Give a file the mode of the file at `path`, and its owner if this process may. Does nothing if there is no file."""
+    with suppress(FileNotFoundError):
+        existing = os.stat(path)
+        with suppress(PermissionError):
+            os.fchown(fd, existing.st_uid, existing.st_gid)
+        os.fchmod(fd, stat.S_IMODE(existing.st_mode))
 
 
 def open_folder(path: str) -> int:
-    """A descriptor of the folder at `path`, a path without links; one that was put into it meanwhile is not followed. Raises OSError."""
+    """Return a descriptor of the folder at `path`, a path without links; a link that was put into it since is not followed.
+
+    Raises OSError.
+    """
     flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open("/", os.O_PATH | flags)
     try:
@@ -142,12 +186,21 @@ def open_folder(path: str) -> int:
     return fd
 
 
+def sync_folder(path: str) -> None:
+    """Wait until the names in the folder of the file at `path` are on the disk. Raises OSError."""
+    fd = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def _remove_stale_parts(folder_fd: int) -> None:
-    """Remove the unfinished files that nobody is at work on."""
+    """Remove the temporary files that no process has locked."""
     for name in os.listdir(folder_fd):
         if not name.startswith(PART_PREFIX) or name.endswith(SQLITE_SUFFIXES):
             continue
-        with suppress(OSError):  # another user's, or gone by now
+        with suppress(OSError):  # it belongs to another user, is in use, or is gone by now
             fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -156,16 +209,15 @@ def _remove_stale_parts(folder_fd: int) -> None:
                 os.close(fd)
 
 
+def _close_and_unlink(fd: int, folder_fd: int, name: str) -> None:
+    os.close(fd)
+    try:
+        _unlink_with_sidecars(folder_fd, name)
+    finally:
+        os.close(folder_fd)
+
+
 def _unlink_with_sidecars(folder_fd: int, name: str) -> None:
-    for file_name in (name, *(name + end for end in SQLITE_SUFFIXES)):
+    for file_name in (name, *(name + suffix for suffix in SQLITE_SUFFIXES)):
         with suppress(FileNotFoundError):
             os.unlink(file_name, dir_fd=folder_fd)
-
-
-def sync_folder(path: str) -> None:
-    """Have the names in the folder of `path` on the disk."""
-    fd = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

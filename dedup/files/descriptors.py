@@ -1,4 +1,4 @@
-"""File descriptors of this process: how many it may have, and errors that mean that there are none left."""
+"""File descriptors of this process: raise their limit, and recognise errors that mean that none is left."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import errno
 import resource
 
 EXHAUSTION_ERRNOS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
-"""Errors of this process or machine. They say nothing about the file that was asked for."""
+"""Errors of this process or machine. They mean nothing for the file that was opened."""
 MAX_OPEN_FILES = 1 << 16
-"""The soft limit is not raised beyond this: nothing here needs more."""
+"""The soft limit is not raised above this."""
 
 
 def is_exhausted(error: OSError) -> bool:
-    """Whether the system had no descriptor or memory left. The file that was asked for may exist, and the call may be repeated."""
+    """Return whether the system had no descriptor or memory left. The file may exist, and the call may succeed later."""
     return error.errno in EXHAUSTION_ERRNOS
 
 
 def raise_open_file_limit() -> int:
-    """Raise this process's soft limit of open files to its hard limit, at most MOST. Returns the soft limit in force; never raises."""
+    """Raise the soft limit of open files to the hard limit, at most to `MAX_OPEN_FILES`. Return the limit in force. Never raises."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     target = MAX_OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_OPEN_FILES)
     if soft == resource.RLIM_INFINITY or soft >= target:

@@ -1,23 +1,23 @@
-"""Why nothing more can be written to a place, as far as the system tells, and what helps."""
+"""Explain why a file cannot be written: a full, read-only or failed file system, a quota, a limit of this process; and what helps."""
 
 from __future__ import annotations
 
 import errno
 import os
-import re
 import resource
 import sqlite3
 
+from dedup.files.mounts import Mount, find_mount, read_mounts
+
 _MIN_FREE_BYTES = 1 << 20
-"""Bytes: where fewer are left, that is the reason."""
+"""Free bytes below which a file system counts as full."""
 _WRITE_ERROR_CODES = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
 _READ_ERROR_CODES = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-"""What SQLite may say where a disk has gone and half of what it asks for is still in memory."""
-_OCTAL_ESCAPE = re.compile(rb"\\([0-7]{3})")
+"""Codes that SQLite may also return if a disk failed while half of a database was in memory."""
 
 
 def explain_error(error: sqlite3.Error | OSError, path: str) -> str:
-    """What an error says that work on the file at `path` met; and why, where that is the disk's."""
+    """Return the message of an error that work on the file at `path` raised, followed by its cause if the disk is the cause."""
     message = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     reason = ""
@@ -33,8 +33,10 @@ def explain_error(error: sqlite3.Error | OSError, path: str) -> str:
 
 
 def find_write_problem(path: str) -> str:
-    """Why the file at `path`, or those beside it that are named after it, cannot grow or be written, and what to do; empty where
-    nothing is known to be wrong. Never raises."""
+    """Return why the file at `path`, or a file of the same folder named after it, cannot be written, and what to do.
+
+    Empty if no problem is found. Never raises.
+    """
     folder = os.path.dirname(os.path.abspath(path))
     if problem := _find_read_only_problem(folder) or _find_space_problem(folder):
         return problem
@@ -45,27 +47,30 @@ def find_write_problem(path: str) -> str:
 
 
 def find_temporary_folder(path: str) -> str | None:
-    """Where SQLite keeps files without a name of their own (statement journals, large sorts) while it works on the database at `path`:
-    where SQLITE_TMPDIR says, else beside the database. None: no folder takes them (https://www.sqlite.org/tempfiles.html)."""
+    """Return the folder for SQLite's temporary files (statement journals, large sorts) during work on the database at `path`.
+
+    It is SQLITE_TMPDIR, else the database's folder, else one of SQLite's defaults; None if none of them is writable
+    (https://www.sqlite.org/tempfiles.html).
+    """
     database_folder = os.path.dirname(os.path.realpath(path))
     candidates = (os.environ.get("SQLITE_TMPDIR", database_folder), os.environ.get("TMPDIR"), "/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108  only looked at
     return next((folder for folder in candidates if folder and os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)), None)
 
 
 def _find_temporary_problem(path: str) -> str:
-    """What is wrong with the folder for temporary files, as `find_write_problem` says it."""
+    """Why SQLite cannot write its temporary files."""
     folder = find_temporary_folder(path) or os.curdir
     problem = _find_read_only_problem(folder) or _find_space_problem(folder) or _find_quota_problem(folder)
     return f"{problem} (SQLite keeps temporary files in {folder}; SQLITE_TMPDIR names another folder)" if problem else ""
 
 
 def _find_space_problem(folder: str) -> str:
-    """How a folder's file system has no room, if so."""
+    """Which space the file system of a folder lacks: bytes or inodes."""
     try:
         file_system = os.statvfs(folder)
     except OSError:
         return ""
-    mount_point, _ = _find_mount(folder)
+    mount_point = _mount_point(folder)
     if (free := file_system.f_bavail * file_system.f_frsize) < _MIN_FREE_BYTES:
         return f"the file system mounted on {mount_point} has {free:,} bytes left; make room there"
     if file_system.f_files and not file_system.f_favail:
@@ -74,8 +79,7 @@ def _find_space_problem(folder: str) -> str:
 
 
 def _find_quota_problem(folder: str) -> str:
-    """What the system says to a small file without a name in a folder, if that is a limit that it does not show otherwise: SQLite does
-    not pass it on."""
+    """Which limit refuses an unnamed file of 1 MiB in a folder. No system call reports such a limit, and SQLite does not either."""
     try:
         fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
         try:
@@ -83,29 +87,25 @@ def _find_quota_problem(folder: str) -> str:
         finally:
             os.close(fd)
     except OSError as error:
-        mount_point, _ = _find_mount(folder)
+        place = f"the file system mounted on {_mount_point(folder)}"
         if error.errno == errno.EDQUOT:
-            return (
-                f"the disk quota of user {os.geteuid()} on the file system mounted on {mount_point} is used up; make room there, or raise"
-                " it"
-            )
+            return f"the disk quota of user {os.geteuid()} on {place} is used up; make room there, or raise it"
         if error.errno == errno.ENOSPC:
-            return f"the file system mounted on {mount_point} has no room left for user {os.geteuid()}; make room there"
+            return f"{place} has no room left for user {os.geteuid()}; make room there"
     return ""
 
 
 def _find_read_only_problem(folder: str) -> str:
-    """Why a folder's file system takes no writing at all, if so."""
+    """Why the file system of a folder cannot be written at all."""
     try:
         flags = os.statvfs(folder).f_flag
     except OSError as error:
         return f"{folder} cannot be reached ({error.strerror})"
-    mount_point, options = _find_mount(folder)
-    if {"emergency_ro", "shutdown"} & set(options):
-        return (
-            f"the file system mounted on {mount_point} met an error and takes no more writing; stop, have it checked (fsck), mount it again"
-        )
-    return f"the file system mounted on {mount_point} is read-only; mount it for writing" if flags & os.ST_RDONLY else ""
+    mount = _mount_of(folder)
+    if mount is not None and {"emergency_ro", "shutdown"} & mount.super_options:
+        place = f"the file system mounted on {_mount_point(folder)}"
+        return f"{place} failed and refuses writing; stop dedup, check the file system (fsck) and mount it again"
+    return f"the file system mounted on {_mount_point(folder)} is read-only; mount it for writing" if flags & os.ST_RDONLY else ""
 
 
 def _file_size(path: str) -> int:
@@ -115,17 +115,13 @@ def _file_size(path: str) -> int:
         return 0
 
 
-def _find_mount(folder: str) -> tuple[str, list[str]]:
-    """Where the file system of a folder is mounted, and the options that it has by now (proc_pid_mountinfo(5))."""
-    real = os.fsencode(os.path.realpath(folder))
-    mount_point, options = b"/", b""
+def _mount_of(folder: str) -> Mount | None:
     try:
-        with open("/proc/self/mountinfo", "rb") as lines:
-            for line in lines:
-                fields = line.split()
-                candidate = _OCTAL_ESCAPE.sub(lambda m: bytes((int(m[1], 8),)), fields[4])
-                if len(candidate) >= len(mount_point) and (real == candidate or real.startswith(candidate.rstrip(b"/") + b"/")):
-                    mount_point, options = candidate, fields[-1]  # of several on one place the last is seen
-    except (OSError, IndexError):
-        pass
-    return os.fsdecode(mount_point), options.decode("ascii", "replace").split(",")
+        return find_mount(os.fsencode(folder), read_mounts())
+    except OSError:
+        return None
+
+
+def _mount_point(folder: str) -> str:
+    mount = _mount_of(folder)
+    return os.fsdecode(mount.mount_point) if mount is not None else "/"

@@ -1,4 +1,4 @@
-"""How much this user may watch: the kernel's limits of inotify, and those of the user namespace, which the kernel's do not show."""
+"""The limits of inotify for this user: those of the kernel, and those of the user namespace, which can be lower."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ INSTANCE_LIMIT_PATHS = ("/proc/sys/fs/inotify/max_user_instances", "/proc/sys/us
 
 @dataclass(frozen=True, slots=True)
 class InotifyLimits:
-    """The most watches (one a folder) and inotify instances (one a crawl directory) of all processes of this user together, and
-    the files that say so; None: nothing says."""
+    """The limits of watches (one per folder) and of inotify instances (one per crawl directory) for all processes of this user together,
+    and the files that they were read from. None: no file could be read."""
 
     max_watches: int | None
     max_instances: int | None
@@ -21,15 +21,15 @@ class InotifyLimits:
 
 
 def read_limits(watch_paths: Sequence[str] = WATCH_LIMIT_PATHS, instance_paths: Sequence[str] = INSTANCE_LIMIT_PATHS) -> InotifyLimits:
-    """The smaller limit of each kind among files that hold a number each; one that cannot be read says nothing."""
-    max_watches, watches_from = _smallest_limit(watch_paths)
-    max_instances, instances_from = _smallest_limit(instance_paths)
-    return InotifyLimits(max_watches, max_instances, watches_from, instances_from)
+    """Return the smallest limit of each kind. Each path is a file with one number; files that cannot be read are skipped."""
+    max_watches, watches_source = _smallest_limit(watch_paths)
+    max_instances, instances_source = _smallest_limit(instance_paths)
+    return InotifyLimits(max_watches, max_instances, watches_source, instances_source)
 
 
 def _smallest_limit(paths: Sequence[str]) -> tuple[int | None, str]:
     limits = [(number, path) for path in paths if (number := _read_number(path)) is not None]
-    return min(limits, key=lambda f: f[0]) if limits else (None, "")
+    return min(limits, key=lambda limit: limit[0]) if limits else (None, "")
 
 
 def _read_number(path: str) -> int | None:

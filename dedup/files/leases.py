@@ -1,6 +1,6 @@
-"""Whether somebody has a file open for writing: a read lease (fcntl(2), F_SETLEASE) is refused then.
+"""Detect writers of a file with a read lease (fcntl(2), F_SETLEASE), which the kernel refuses while the file is open for writing.
 
-The kernel gives a lease only to the owner of the file or with CAP_LEASE, and not on every file system. Where it gives none the probe
+The kernel grants a lease only to the owner of the file or with CAP_LEASE, and not on every file system. Where it grants none, the state
 is `unknown`, which is not the same as `free`.
 """
 
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 LeaseState = Literal["free", "open_for_writing", "unknown"]
-"""`free`: nobody has the file open for writing. `open_for_writing`: somebody has. `unknown`: the kernel gives no lease on the file."""
+"""`free`: no process has the file open for writing. `open_for_writing`: a process has. `unknown`: the kernel grants no lease."""
 
 NO_LEASE_SUPPORT = -1
-"""In place of the owner of a file: the file system supports no leases, whoever asks."""
+"""In place of a file's owner: the file system supports no leases for any user."""
 _CAP_LEASE = 28
 REMEDY = (
     "Give the process CAP_LEASE (AmbientCapabilities=CAP_LEASE and CapabilityBoundingSet=CAP_LEASE in the systemd unit), or run it as the"
@@ -35,14 +35,14 @@ class LeaseRights:
     has_cap_lease: bool
 
     def can_lease(self, owner_id: int) -> bool:
-        """Whether the process can have a lease on files of this user."""
+        """Return whether the process can take a lease on files of this owner."""
         return self.has_cap_lease or self.user_id == owner_id
 
 
 def probe_lease(fd: int) -> tuple[LeaseState, int]:
-    """(state of a file opened O_RDONLY, errno of the refusal or 0). The lease is released at once."""
+    """Return (state of a file opened O_RDONLY, errno of the refusal or 0). The lease is released at once."""
     if signal.getsignal(signal.SIGIO) is signal.SIG_DFL:
-        return "free", 0  # nobody prepared for SIGIO: a writer that comes meanwhile would end the process
+        return "free", 0  # SIGIO has no handler: a writer that opens the file during the probe would end the process
     try:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
@@ -54,7 +54,7 @@ def probe_lease(fd: int) -> tuple[LeaseState, int]:
 
 
 def read_rights(process_id: int | Literal["self"] = "self") -> LeaseRights | None:
-    """What a process may do; None where /proc does not show it."""
+    """Return the rights of a process, or None if /proc does not show them."""
     try:
         with open(f"/proc/{process_id}/status", "rb") as file:
             status = file.read()
@@ -68,7 +68,7 @@ def read_rights(process_id: int | Literal["self"] = "self") -> LeaseRights | Non
 
 
 def describe_files(owner_id: int) -> str:
-    """The files that cannot be probed, for a message: those of this user, or those of a file system (NO_LEASE_SUPPORT)."""
+    """Return words for the files of an owner, or of a file system without leases (`NO_LEASE_SUPPORT`)."""
     if owner_id == NO_LEASE_SUPPORT:
         return "files on a file system without leases"
     try:
@@ -79,7 +79,7 @@ def describe_files(owner_id: int) -> str:
 
 
 def format_warning(owner_id: int, settle_seconds: float) -> str:
-    """A sentence on what is not known about these files, what follows, and what to do."""
+    """Return a warning that writers of these files cannot be detected: the consequence, and what to do."""
     message = (
         f"writers of {describe_files(owner_id)} cannot be detected by user {os.geteuid()}: a file that does not show that it is complete is"
         f" read once it has not changed for {settle_seconds:g} s"

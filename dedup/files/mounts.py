@@ -1,4 +1,4 @@
-"""Which file system a path is on, and whether other machines write there: their changes raise no event here."""
+"""Mounted file systems: where a path lies, and whether other machines can change it without an event on this one."""
 
 from __future__ import annotations
 
@@ -16,26 +16,34 @@ _NETWORK_TYPES = frozenset((
     "fuse.sshfs", "fuse.vmhgfs-fuse", "gfs", "gfs2", "glusterfs", "gpfs", "lustre", "ncpfs", "nfs", "nfs4", "ocfs2", "orangefs",
     "prl_fs", "pvfs2", "smb2", "smb3", "smbfs", "vboxsf", "virtiofs", "vmhgfs",
 ))  # fmt: skip
-"""File systems of which another machine, or the host of this one, may hold the files."""
+"""Types of file systems whose files another machine, or the host of this virtual machine, may hold."""
+_OCTAL_ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """Where a file system of this type is to be seen: its directory `root` is at the path `mount_point`. `device` is "major:minor"."""
+    """One mount: the directory `root` of a file system of this type is visible at `mount_point`.
+
+    `device` is "major:minor". `super_options` are the current options of the file system, not of this mount.
+    """
 
     mount_point: bytes
     type: str
     device: bytes = b""
     root: bytes = b"/"
+    super_options: frozenset[str] = frozenset()
 
     @property
     def is_network(self) -> bool:
-        """Whether others than this kernel change its files."""
+        """Whether another machine may change the files."""
         return self.type in _NETWORK_TYPES
 
 
 def read_mounts(mountinfo: str = MOUNTINFO) -> list[Mount]:
-    """Every mount that this process sees, in the order in which they were made; none where the kernel does not say."""
+    """Return every mount that this process sees, oldest first; an empty list if the kernel does not list them.
+
+    The format is that of proc_pid_mountinfo(5). Raises OSError if this process has no descriptor or memory left.
+    """
     try:
         with open(mountinfo, "rb") as file:
             lines = file.read().splitlines()
@@ -43,25 +51,27 @@ def read_mounts(mountinfo: str = MOUNTINFO) -> list[Mount]:
         if is_exhausted(error):
             raise
         return []
-    mounts = []
-    for line in lines:
-        before, _, after = line.partition(b" - ")
-        fields, kinds = before.split(b" "), after.split(b" ")
-        if len(fields) > 4 and kinds[0]:
-            mounts.append(Mount(_unescape(fields[4]), kinds[0].decode("ascii", "replace"), fields[2], _unescape(fields[3])))
-    return mounts
+    return [mount for line in lines if (mount := _parse_mount(line)) is not None]
+
+
+def _parse_mount(line: bytes) -> Mount | None:
+    before, _, after = line.partition(b" - ")
+    fields, system_fields = before.split(b" "), after.split(b" ")
+    if len(fields) <= 4 or not system_fields[0]:
+        return None
+    options = system_fields[2].decode("ascii", "replace").split(",") if len(system_fields) > 2 else ()
+    return Mount(_unescape(fields[4]), system_fields[0].decode("ascii", "replace"), fields[2], _unescape(fields[3]), frozenset(options))
 
 
 def find_mount(path: bytes, mounts: list[Mount]) -> Mount | None:
-    """The mount that a path lies on, links resolved: the one with the longest way in common, the latest where several are in one
-    place."""
+    """Return the mount that holds a path, after resolving links: the one with the longest mount point, the latest of several there."""
     real = os.path.realpath(path)
     matching = [m for m in mounts if real == m.mount_point or real.startswith(m.mount_point.rstrip(b"/") + b"/")]
     return max(enumerate(matching), key=lambda m: (len(m[1].mount_point), m[0]))[1] if matching else None
 
 
 def locate(path: bytes, mounts: list[Mount]) -> tuple[bytes, bytes]:
-    """(file system, path in it) of a path, links resolved: the same wherever the file system is mounted, and however often."""
+    """Return (device, path within its file system) of a path, after resolving links. It is the same for every mount of the file system."""
     real = os.path.realpath(path)
     mount = find_mount(real, mounts)
     if mount is None:
@@ -70,5 +80,5 @@ def locate(path: bytes, mounts: list[Mount]) -> tuple[bytes, bytes]:
 
 
 def _unescape(escaped: bytes) -> bytes:
-    """The kernel writes blanks, tabs, line ends and backslashes as three octal digits."""
-    return re.sub(rb"\\([0-7]{3})", lambda m: bytes([int(m[1], 8) & 0xFF]), escaped)
+    """Decode the octal escapes that the kernel writes for spaces, tabs, line ends and backslashes."""
+    return _OCTAL_ESCAPE.sub(lambda m: bytes([int(m[1], 8) & 0xFF]), escaped)

@@ -1,7 +1,7 @@
-"""What lies below a crawl directory, reached folder by folder without following a link: whoever may write there cannot have
-anything read that lies elsewhere, not even by putting a link in a folder's place while it is being read.
+"""Open files below a crawl directory folder by folder, without following links.
 
-The crawl directory itself, and what it lies in, may be links: the operator named them.
+A user who may write there cannot make dedup read a file elsewhere, not even by replacing a folder with a link during a scan. The crawl
+directory itself and the folders above it may be links: the operator named them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _FOLDER_FLAGS = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class NoFollowTree:
-    """Keeps the folder open that was asked for last: files come folder by folder."""
+    """Opens folders below crawl directories. The last one stays open, because files arrive folder by folder."""
 
     def __init__(self) -> None:
         self._open_path: tuple[bytes, bytes] | None = None
@@ -31,14 +31,16 @@ class NoFollowTree:
         self.close()
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the open folder."""
         if self._open_path is not None:
             os.close(self._folder_fd)
             self._open_path = None
 
     def open_folder(self, root: bytes, folder: bytes) -> int:
-        """A descriptor (O_PATH) of a folder relative to `root`, valid until another is asked for. Raises OSError:
-        NotADirectoryError where there is a link, or something else that is no folder, on the way."""
+        """Return a descriptor (O_PATH) of a folder relative to `root`, valid until the next call.
+
+        Raises OSError; NotADirectoryError if a link or a file is on the way.
+        """
         if self._open_path != (root, folder):
             self.close()
             self._folder_fd = _open_folder(root, folder)
@@ -47,8 +49,10 @@ class NoFollowTree:
 
     @contextlib.contextmanager
     def list_folder(self, root: bytes, folder: bytes) -> Iterator[Iterator[os.DirEntry[str]]]:
-        """The entries of a folder, their names as `os.fsdecode` gives them. Raises OSError as `folder` does, and where it may not
-        be listed."""
+        """Iterate over the entries of a folder; names are as `os.fsdecode` returns them.
+
+        Raises OSError as `open_folder` does, and if the folder cannot be listed.
+        """
         fd = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.open_folder(root, folder))
         try:
             with os.scandir(fd) as entries:
@@ -57,16 +61,17 @@ class NoFollowTree:
             os.close(fd)
 
     def stat_path(self, root: bytes, folder: bytes, name: bytes) -> os.stat_result | None:
-        """What a path is (lstat(2)); None where it is not there, or there is a link on the way to it. Raises OSError where it
-        may not be asked about."""
+        """Return the status of a path (lstat(2)); None if it does not exist or a link is on the way. Raises OSError otherwise."""
         try:
             return os.stat(name, dir_fd=self.open_folder(root, folder), follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return None
 
     def walk_files(self, root: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """(folder, name) of everything below a directory that is neither a folder nor a link, in order of their names; folders
-        that cannot be listed are left out."""
+        """Yield (folder, name) of everything below a directory except folders and links, sorted by name.
+
+        Folders that cannot be listed are skipped.
+        """
         folders = [b""]
         while folders:
             folder = folders.pop()
@@ -82,7 +87,7 @@ class NoFollowTree:
 
 
 def find_barrier(root: bytes, folder: bytes) -> bytes | None:
-    """The outermost folder on the way to one, itself among them, that may not be entered; relative to `root`. None: there is none."""
+    """Return the outermost folder on the way to `folder`, itself included, that this user may not enter, relative to `root`; else None."""
     names = folder.split(b"/") if folder else []
     for depth in range(len(names) + 1):
         try:

@@ -1,4 +1,4 @@
-"""Which files the program must never create, replace or change: a database and what belongs to it, crawl directories, the configuration."""
+"""Files that no output may replace: the database and its companion files, crawl directories, the configuration."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from dedup.files.atomic import DATABASE_SUFFIXES
+from dedup.files.secure import parent_folders
 
 SQLITE_MAGIC = b"SQLite format 3\0"
-"""How every SQLite database begins (https://www.sqlite.org/fileformat2.html)."""
+"""The first bytes of every SQLite database (https://www.sqlite.org/fileformat2.html)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProtectedFiles:
-    """What no output may be written to: the `database_path` in use, the `crawl_directories`, the `configuration_path` file. Paths are
-    absolute or count from the current directory."""
+    """The database in use, the crawl directories, and the configuration file. Paths may be relative to the current directory."""
 
     database_path: str
     crawl_directories: tuple[str, ...] = ()
     configuration_path: str | None = None
 
     def find_problem(self, path: str, *, database_allowed: bool = False) -> str | None:
-        """Why nothing may be written to `path`, whichever way that is spelt and whatever links lead there; None if it may be.
+        """Return why nothing may be written to `path`, after resolving links of both kinds; None if it may be written.
 
-        `database_allowed`: a database may be there that is not the one in use.
+        With `database_allowed`, another database than the one in use may be replaced.
         """
         real_path = os.path.realpath(path)
         target = _ResolvedPath(real_path)
-        if any(target.is_at(own) for own in _database_files(self.database_path)):
-            return "it is the database itself, or lies where that keeps a file of its own"
+        if any(target.is_at(file) for file in _database_files(self.database_path)):
+            return "it is the database or one of its companion files"
         if self.configuration_path is not None and target.is_at(self.configuration_path):
             return "it is the configuration file"
         for directory in self.crawl_directories:
             if target.is_within(directory):
-                return f"it would lie in the crawl directory {directory}, where nothing is ever written"
-        for end in DATABASE_SUFFIXES:
-            database = real_path.removesuffix(end)
+                return f"it lies in the crawl directory {directory}, where dedup never writes"
+        for suffix in DATABASE_SUFFIXES:
+            database = real_path.removesuffix(suffix)
             if database != real_path and is_sqlite(database):
-                return f"it lies where the database {database} keeps a file of its own"
+                return f"it is a companion file of the database {database}"
         if not database_allowed and is_sqlite(real_path):
             return "it is a SQLite database"
         return None
 
 
 def is_sqlite(path: str) -> bool:
-    """Whether a file is there that begins as SQLite databases do. Never raises and never waits."""
+    """Return whether the file at `path` begins like a SQLite database. Never raises and never blocks."""
     with suppress(OSError):
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
@@ -57,20 +57,20 @@ def is_sqlite(path: str) -> bool:
 
 
 class _ResolvedPath:
-    """A path without links, and the identities of the file there and of the folders above it."""
+    """A path without links, with the identities of its file and of the folders above it."""
 
     def __init__(self, real_path: str) -> None:
         self._real_path = real_path
         self._identity = _file_identity(real_path)
-        self._parent_identities = {identity for folder in _parent_folders(real_path) if (identity := _file_identity(folder)) is not None}
+        self._parent_identities = {identity for folder in parent_folders(real_path) if (identity := _file_identity(folder)) is not None}
 
     def is_at(self, path: str) -> bool:
-        """Whether `path` names the same file: by its name, or as a link of either kind."""
+        """Return whether `path` names the same file, by its name or as a link of either kind."""
         identity = _file_identity(path)
         return self._real_path == os.path.realpath(path) or (identity is not None and identity == self._identity)
 
     def is_within(self, directory: str) -> bool:
-        """Whether it is `directory` or lies anywhere below: by its name, or where that is mounted a second time."""
+        """Return whether it is `directory` or lies below it, by its name or through another mount of the directory."""
         real = os.path.realpath(directory)
         identity = _file_identity(directory)
         return f"{self._real_path}/".startswith(f"{real.rstrip('/')}/") or (
@@ -79,18 +79,13 @@ class _ResolvedPath:
 
 
 def _database_files(database: str) -> Iterator[str]:
-    """A database and everything that lies beside it."""
+    """A database and its companion files."""
     real = os.path.realpath(database)
-    yield from (real + end for end in ("", *DATABASE_SUFFIXES))
-
-
-def _parent_folders(path: str) -> Iterator[str]:
-    while (parent := os.path.dirname(path)) != path:
-        yield parent
-        path = parent
+    yield from (real + suffix for suffix in ("", *DATABASE_SUFFIXES))
 
 
 def _file_identity(path: str) -> tuple[int, int] | None:
+    """(device, inode) of a file; None if it does not exist."""
     with suppress(OSError):
         status = os.stat(path)
         return status.st_dev, status.st_ino

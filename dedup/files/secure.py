@@ -1,4 +1,4 @@
-"""Files that are this user's own: made for nobody else, and never something that others put in their place."""
+"""Files that only this user may read and write, and that no other user can replace by a link or a device."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from collections.abc import Iterator
 
 
 def open_private(path: str, flags: int) -> int:
-    """A descriptor of a file, made with mode 0600 where `flags` ask for it to be made. Raises OSError, also for what somebody may
-    have put in its place: a link of either kind, a fifo, anything that is no file by itself."""
+    """Return a descriptor of the file at `path`, opened with `flags`; a new file has mode 0600.
+
+    Raises OSError, also if the file is a symbolic link, has several hard links, or is not a regular file.
+    """
     fd = os.open(path, flags & ~os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     try:
         status = os.fstat(fd)
         if not modes.S_ISREG(status.st_mode) or status.st_nlink > 1:
-            raise OSError(errno.EPERM, "a link or something else that is no file of its own is in its place", path)
+            raise OSError(errno.EPERM, "it is a link or not a regular file", path)
         if flags & os.O_TRUNC:
             os.ftruncate(fd, 0)
     except OSError:
@@ -25,8 +27,7 @@ def open_private(path: str, flags: int) -> int:
 
 
 def ensure_private_folder(path: str) -> bool:
-    """Whether `path` is a folder in which this user alone may write, and that nobody else can put another in the place of; it
-    and what it lies in are made where they are missing."""
+    """Create `path` and missing folders above it with mode 0700. Return whether only this user can write to the folder or replace it."""
     try:
         for folder in _missing_folders(path):
             os.mkdir(folder, 0o700)
@@ -38,10 +39,12 @@ def ensure_private_folder(path: str) -> bool:
 
 
 def find_world_writable(path: str) -> str | None:
-    """The folder above a file, or the file itself, that everybody may write to (a sticky folder, like /tmp, does not count:
-    nobody can put something in the place of another's file there); None where there is none."""
+    """Return the file, or the nearest folder above it, that every user may write to; else None.
+
+    A sticky folder such as /tmp does not count: users cannot replace each other's files there.
+    """
     real = os.path.realpath(path)
-    for candidate in (real, *_parent_folders(real)):
+    for candidate in (real, *parent_folders(real)):
         try:
             mode = os.stat(candidate).st_mode
         except OSError:
@@ -51,16 +54,17 @@ def find_world_writable(path: str) -> str | None:
     return None
 
 
-def _parent_folders(path: str) -> Iterator[str]:
+def parent_folders(path: str) -> Iterator[str]:
+    """Yield the folders above `path`, innermost first, up to `/`."""
     while (parent := os.path.dirname(path)) != path:
         yield parent
         path = parent
 
 
 def _missing_folders(path: str) -> list[str]:
-    """The folders on the way to `path`, itself included, that are not there; outermost first."""
+    """The missing folders on the way to `path`, itself included, outermost first."""
     missing: list[str] = []
-    for folder in (path, *_parent_folders(path)):
+    for folder in (path, *parent_folders(path)):
         if os.path.lexists(folder):
             break
         missing.append(folder)

@@ -1,6 +1,6 @@
-"""Formats: file name suffix → reader. A reader takes a file's bytes and gives an article or the faults that prevent it.
+"""Formats: file name suffix → reader. A reader turns a file's bytes into an article, or into the faults that prevent it.
 
-To add a format: a module with a reader of the same shape, and a row in `READERS`.
+To add a format, write a module with a reader of this type and add a row to `READERS`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dedup.formats.options import ReadOptions
 from dedup.model import ParseResult
 
 READERS_VERSION = 1
-"""Of what the readers make of a file. Count it up whenever a reader gives another result for some file: then files are read again."""
+"""Version of the readers' results. Increase it whenever a reader returns another result for some file: all files are then read again."""
 
 Reader = Callable[[bytes, ReadOptions], ParseResult]
 
@@ -24,12 +24,13 @@ READERS: dict[bytes, Reader] = {
 
 
 def read_article(name: bytes, raw: bytes, options: ReadOptions) -> ParseResult:
-    """The article in `raw`, by the reader for the suffix of `name` (Markdown where none is known). Never raises for content."""
+    """Return the article in `raw`, read by the reader for the suffix of `name` (Markdown for an unknown suffix). Never raises for
+    content."""
     return READERS.get(name_suffix(name), markdown.read_markdown)(raw, options)
 
 
 def name_suffix(name: bytes) -> bytes:
-    """The lower-case suffix of a file name with its dot; empty where there is none."""
+    """Return the lower-case suffix of a file name with its dot; empty if it has no suffix."""
     dot = name.rfind(b".")
     return name[dot:].lower() if dot > 0 else b""
 

@@ -1,4 +1,4 @@
-"""From a file's bytes to text: UTF-8 first, then UTF-16 and CP949 where the bytes speak for them. Never a guess."""
+"""A file's bytes as text: UTF-8 first, then UTF-16 and CP949 if the bytes are consistent with them. Never a guess."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import codecs
 from dataclasses import dataclass
 
 HEADER_MARK = "---"
-"""How an article's file begins, in any encoding."""
+"""The beginning of an article's file, in any encoding."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedText:
-    """`text` without BOM; `truncated` where the file ends inside a character (`text` is what stands before it)."""
+    """`text` has no BOM. `truncated`: the file ends inside a character; `text` is everything before it."""
 
     text: str
     encoding: str
@@ -19,7 +19,7 @@ class DecodedText:
 
 
 def decode(raw: bytes) -> DecodedText | None:
-    """The text of `raw`, or None where it is in none of the known encodings."""
+    """Return the text of `raw`, or None if it is in none of the supported encodings."""
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         utf16 = "utf-16-le" if raw.startswith(codecs.BOM_UTF16_LE) else "utf-16-be"
         return _decode_utf16(raw[2:], utf16)
@@ -47,8 +47,7 @@ def _decode_utf16(raw: bytes, encoding: str) -> DecodedText | None:
 
 
 def _decode_cp949(raw: bytes) -> DecodedText | None:
-    """CP949 (EUC-KR included), unless the bytes look like UTF-8 that was damaged: then reading them as Korean would only
-    make up other words."""
+    """Decode CP949 (which includes EUC-KR), unless the bytes look like damaged UTF-8: decoding those as Korean would invent words."""
     if _is_mostly_utf8(raw):
         return None
     try:

@@ -1,7 +1,7 @@
-"""The crawler's Markdown: a header that only looks like YAML, a title block, the body, perhaps comments, a footer.
+"""The crawler's Markdown: a header that resembles YAML, a title block, the body, optional comments, a footer.
 
-Values are what the page gave, HTML-escaped and otherwise as they came: tabs, colons and line ends included. Where the
-body ends is settled by the claimed digest, and only without a usable one by the template.
+Values are those of the page, HTML-escaped and otherwise unchanged: they may contain tabs, colons and line ends. The claimed digest
+decides where the body ends; without a usable digest, the template does.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from itertools import islice
 
 from dedup.formats.decoding import decode
@@ -25,11 +26,11 @@ _EARLY_KEYS = ("id", "title", "category", "publisher", "author")
 _LATE_KEYS = ("published_at", "crawled_at", "url", "oid", "aid", "content_hash", "comment_count")
 _KEYS = frozenset(_EARLY_KEYS + _LATE_KEYS)
 _TEMPLATE_KEYS = [*_EARLY_KEYS, *_LATE_KEYS[:-1]]
-"""The keys that the crawler always writes, in this order. Others can follow; before `published_at` there are none."""
+"""The keys that the crawler always writes, in this order. Others may follow, but not before `published_at`."""
 
 _KEY_START = re.compile(r"([a-z][a-z0-9_]{0,39}):(?:[ \t]|$)|(" + "|".join(sorted(_KEYS)) + "):")
 _KEY_LINE = re.compile(r"(?m)^(?:([a-z][a-z0-9_]{0,39}):(?:[ \t]([^\n]*))?|(" + "|".join(sorted(_KEYS)) + r"):([^\n]*))\n")
-"""A header line that is a key and its value, nothing spilt."""
+"""A header line with a key and its whole value."""
 _RULE = re.compile(r"\n---[ \t]*(?=\n|$)")
 _RULE_AT_START = re.compile(r"---[ \t]*(?=\n|$)")
 _RULE_AFTER_BLANK = re.compile(r"\n[ \t]*\n---[ \t]*(?=\n|$)")
@@ -39,26 +40,22 @@ _COMMENTS_START = re.compile(r"\n+(?:\*댓글이 없습니다\.\*|📊 \*\*댓�
 _LONG_REFERENCE = re.compile(r"&#(?=[0-9]{640})")
 _REST_OF_HEADER = re.compile(r"\ncontent_hash:[^\n]*\n")
 _MAX_SPILL_CHARACTERS = 65_536
-"""So far beyond its first line `---` a header or title block is looked for that holds such lines in its values."""
+"""Characters after the first `---` line within which a header or title block is searched whose values contain such lines."""
 _MAX_HEADER_CHARACTERS = 40 * _MAX_SPILL_CHARACTERS
-"""Characters of headers that are taken apart for that, one after the other; one that is longer than all of them is not a second time."""
+"""Characters of candidate headers that are parsed in this search, in total. A single longer header is parsed once."""
 _MAX_BODY_ENDS = 5_000
-"""Possible ends of a body that are held against the claimed digest, from its first and from its last on."""
+"""Possible ends of a body that are compared with the claimed digest: this many from the first on, and this many up to the last."""
 _ID_PATTERN = re.compile(r"([0-9A-Za-z]+)_([0-9A-Za-z]+)")
 
 
 def read_markdown(raw: bytes, options: ReadOptions) -> ParseResult:
-    """The article in a file's bytes, its check made; or the fault that leaves none. Never raises for content."""
+    """Return the article in a file's bytes with its check, or the fault that prevents it. Never raises for content."""
     if not raw.strip(b"\0 \t\r\n"):
         return _faulty_result("empty")
     decoded = decode(raw)
     if decoded is None:
         return _faulty_result("undecodable")
-    text = decoded.text
-    if text.startswith("---\r\n"):
-        text = text.replace("\r\n", "\n")
-    elif text.startswith("---\r"):
-        text = text.replace("\r", "\n")
+    text = _unify_line_ends(decoded.text)
     head = _read_head(text)
     if isinstance(head, Fault):
         return ParseResult(None, (head,))
@@ -66,42 +63,54 @@ def read_markdown(raw: bytes, options: ReadOptions) -> ParseResult:
     if not content.strip():
         return _faulty_result("truncated_before_body")
     body, check = _parse_body(content, head, options.recipes, is_truncated=decoded.truncated)
-    faults: list[Fault] = []
-    values = head.values
+    published_at, published_faults = _parse_time(head.values, "published_at", options.published_zone)
+    crawled_at, crawled_faults = _parse_time(head.values, "crawled_at", options.crawled_zone)
+    article = Article(
+        title=head.values.get("title", ""),
+        body=body,
+        url=head.values.get("url", ""),
+        crawled_at=crawled_at,
+        metadata=_build_metadata(head.values, published_at),
+        check=check,
+        encoding=decoded.encoding,
+    )
+    complete = check.status == "verified" or (check.status == "unclaimed" and _find_footer(content) is not None)
+    return ParseResult(article, (*published_faults, *crawled_faults), complete)
 
-    def parse_time(key: str, zone_name: str) -> str | None:
-        printed = values.get(key, "")
-        utc = times.to_utc(printed, getattr(options, zone_name)) if printed else None
-        if printed and utc is None:
-            faults.append(Fault("unparsable_time", f"{key} cannot be read as a time: {printed[:60]!r}; it is recorded as empty"))
-        return utc
 
+def _unify_line_ends(text: str) -> str:
+    """Replace CRLF, or else CR, by LF throughout if the first line ends with it."""
+    if text.startswith("---\r\n"):
+        return text.replace("\r\n", "\n")
+    return text.replace("\r", "\n") if text.startswith("---\r") else text
+
+
+def _parse_time(values: dict[str, str], key: str, zone: tzinfo) -> tuple[str | None, tuple[Fault, ...]]:
+    """(the time in UTC, None without one; a fault if the value is no time)."""
+    printed = values.get(key, "")
+    utc = times.to_utc(printed, zone) if printed else None
+    if utc is not None or not printed:
+        return utc, ()
+    return None, (Fault("unparsable_time", f"{key} cannot be read as a time: {printed[:60]!r}; it is recorded as empty"),)
+
+
+def _build_metadata(values: dict[str, str], published_at: str | None) -> Metadata:
+    """The metadata of a header. `oid` and `aid` are taken from `id` if either is missing."""
     oid, aid = values.get("oid", ""), values.get("aid", "")
     ids = _ID_PATTERN.fullmatch(values.get("id", ""))
     if ids and not (oid and aid):
         oid, aid = ids[1], ids[2]
-    metadata = Metadata(
+    return Metadata(
         publisher=values.get("publisher", ""),
         author=values.get("author", ""),
         category=values.get("category", ""),
-        published_at=parse_time("published_at", "published_zone"),
+        published_at=published_at,
         published_printed=values.get("published_at", ""),
         id=values.get("id") or (f"{oid}_{aid}" if oid and aid else None),
         oid=oid,
         aid=aid,
         extra=tuple(sorted((k, strip_credentials(v)) for k, v in values.items() if k not in _KEYS or k == "comment_count")),
     )
-    article = Article(
-        title=values.get("title", ""),
-        body=body,
-        url=values.get("url", ""),
-        crawled_at=parse_time("crawled_at", "crawled_zone"),
-        metadata=metadata,
-        check=check,
-        encoding=decoded.encoding,
-    )
-    complete = check.status == "verified" or (check.status == "unclaimed" and _find_footer(content) is not None)
-    return ParseResult(article, tuple(faults), complete)
 
 
 def _faulty_result(kind: FaultKind) -> ParseResult:
@@ -110,7 +119,7 @@ def _faulty_result(kind: FaultKind) -> ParseResult:
 
 @dataclass(frozen=True, slots=True)
 class _ParsedHead:
-    """`values` unescaped; `body_start` is the offset in the text of what follows the title block."""
+    """`values` are unescaped. `body_start` is the offset in the text after the title block."""
 
     values: dict[str, str]
     body_start: int
@@ -138,10 +147,10 @@ def _read_head(text: str) -> _ParsedHead | Fault:
 
 
 def _find_header(text: str) -> tuple[dict[str, str], int] | None:
-    """The header's values as they stand in the file, and the offset of what follows the `---` line that closes it.
+    """The header's values as written in the file, and the offset after the `---` line that closes the header.
 
-    The first such line, unless it stands inside a scraped value: then a later one is followed by the title block that the
-    values up to it make, or at least by a title, and the rest of the header stands between the two.
+    That line is the first one, unless it is inside a scraped value. In that case a later line is followed by the title block of the
+    values before it, or at least by a title, and the rest of the header is between the two lines.
     """
     begin = text.find("\n")
     first = _RULE.search(text, begin)
@@ -170,12 +179,12 @@ def _count_late_keys(values: dict[str, str]) -> int:
 
 
 def _parse_header(header: str) -> dict[str, str]:
-    """Key → value as it stands in the file, over several lines where it spills.
+    """Key → value as written in the file, over several lines if it spills.
 
-    A scraped value can spill a line that looks like another key. Keys that stand before the scraped ones in the template
-    keep their first occurrence, those that follow keep their last, so that a spill cannot pass for either. In a header that has
-    all keys of the template, a line before `published_at` that looks like any other key is a spill too. The title ends
-    at its closing quote, which none of its own can be mistaken for: those are escaped.
+    A scraped value can spill a line that looks like another key. Keys before the scraped ones in the template keep their first
+    occurrence, later keys their last, so that a spilt line never replaces one. In a header with all keys of the template, a line
+    before `published_at` that looks like any other key is a spill as well. The title ends at its closing quote, which is
+    unambiguous: quotes inside the title are escaped.
     """
     values = _parse_simple_header(header)
     if values is None:
@@ -187,16 +196,16 @@ def _parse_header(header: str) -> dict[str, str]:
 
 
 def _parse_simple_header(header: str) -> dict[str, str] | None:
-    """The values of a header in which every line is a key of its own; None for any other."""
+    """The values of a header in which every line is a key with its whole value; None for any other header."""
     matches = _KEY_LINE.findall(header)
-    values = {key or known: value or known_value for key, value, known, known_value in matches}
+    values = {key or template_key: value or template_value for key, value, template_key, template_value in matches}
     if len(matches) != header.count("\n") or len(values) != len(matches) or values.get("title", "").count('"') == 1:
         return None
     return None if _find_spilt_keys(list(values)) else values
 
 
 def _find_spilt_keys(keys: Sequence[str]) -> set[str]:
-    """Those of a header's keys, each named once and in their order, that the template does not have where they are."""
+    """The keys of a header (each once, in order) that are out of place in the template."""
     if [key for key in keys if key in _KEYS and key != "comment_count"] != _TEMPLATE_KEYS:
         return set()
     return set(keys[: keys.index("published_at")]).difference(_TEMPLATE_KEYS)
@@ -234,7 +243,7 @@ def _value_after_colon(field: str) -> str:
 
 
 def _find_quoted_title(lines: Sequence[str]) -> tuple[int, int]:
-    """The numbers of the lines on which a quoted title begins and ends; equal where it is on one line, or not of this kind."""
+    """The numbers of the first and last line of a quoted title; equal if it is on one line, or not quoted."""
     for begin, line in enumerate(lines):
         if line.startswith("title:"):
             if line[6:].lstrip().startswith('"') and line.count('"') == 1:
@@ -246,7 +255,7 @@ def _find_quoted_title(lines: Sequence[str]) -> tuple[int, int]:
 
 
 def _build_title_block(raw_values: dict[str, str]) -> str:
-    """What the crawler writes between the header and the body, of the header's own values."""
+    """The title block that the crawler writes between the header and the body, made of the header's values."""
     return f"\n\n# {raw_values.get('title', '')}\n\n**{raw_values.get('publisher', '')}**{_build_title_block_end(raw_values)}"
 
 
@@ -255,7 +264,7 @@ def _build_title_block_end(raw_values: dict[str, str]) -> str:
 
 
 def _find_body_start(text: str, header_end: int, raw_values: dict[str, str]) -> int | None:
-    """Offset of the body; None where the file ends before it."""
+    """Offset of the body; None if the file ends before it."""
     block = _build_title_block(raw_values)
     if text.startswith(block, header_end):
         return header_end + len(block)
@@ -273,8 +282,8 @@ def _find_body_start(text: str, header_end: int, raw_values: dict[str, str]) -> 
 
 
 def _split_segments(content: str) -> Iterator[BodySegment]:
-    """The stretches between the possible ends of the body, in order; the last one ends with the file. Of very many ends those in the
-    middle are left out."""
+    """The segments between the possible ends of the body, in order; the last segment ends with the file. If there are very many ends,
+    those in the middle are left out."""
     ends = array("q", (end for end, _ in _find_rules(content, len(content))))
     if len(ends) > 2 * _MAX_BODY_ENDS:
         del ends[_MAX_BODY_ENDS:-_MAX_BODY_ENDS]
@@ -290,8 +299,8 @@ def _split_segments(content: str) -> Iterator[BodySegment]:
 
 
 def _find_rules(content: str, limit: int) -> Iterator[tuple[int, int]]:
-    """(start, end) of every `---` line up to `limit` that a blank line precedes, its newline and that line's included; and of
-    one that begins the content."""
+    """(start, end) of every `---` line before `limit` that follows a blank line, including the newline before that blank line; and of
+    one at the start of the content."""
     first = _RULE_AT_START.match(content, 0, limit)
     if first:
         yield first.start(), first.end()
@@ -332,7 +341,7 @@ def _unescape_trimmed(escaped: str) -> str:
 def _find_structural_end(content: str, *, has_comments: bool) -> tuple[int, bool]:
     """Where the body ends by the template alone, and whether the footer is there.
 
-    Plain variant: the last `---` line, which opens the footer. With comments: the first one that comments follow.
+    Without comments: the last `---` line, which opens the footer. With comments: the first one that comments follow.
     """
     footer = _find_footer(content)
     if not has_comments:
@@ -355,11 +364,11 @@ def _find_footer(content: str) -> int | None:
 
 
 _REFERENCES = (("&quot;", '"'), ("&#x27;", "'"), ("&lt;", "<"), ("&gt;", ">"), ("&#x3D;", "="), ("&#x60;", "`"), ("&amp;", "&"))
-"""How the crawler escapes; `&amp;` last, so that what it stands before is not taken for a reference."""
+"""The references that the crawler writes. `&amp;` is last, so that text after it is not taken for a reference."""
 
 
 def unescape(text: str) -> str:
-    """HTML character references replaced, once. Numbers too long to mean a character stay as they are."""
+    """Replace HTML character references, once. Numbers too long for a character remain as they are."""
     remaining = text.count("&")
     if not remaining:
         return text
@@ -370,18 +379,18 @@ def unescape(text: str) -> str:
             unescaped = unescaped.replace(reference, character)
             remaining -= count
             if not remaining:
-                return unescaped  # there was nothing else to replace
+                return unescaped  # no other references
     return "".join(_unescape_block(block) for block in _split_blocks(text))
 
 
 _BLOCK_CHARACTERS = 1_000_000
-"""Characters of a text that are unescaped at once, about."""
+"""Approximate number of characters that are unescaped at once."""
 _REFERENCE = re.compile(r"(&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[^\t\n\f <&#;]{1,32};?))")
-"""What `html.unescape` takes for one reference. None of them has another `&` in it."""
+"""A reference as `html.unescape` recognises it. It contains no other `&`."""
 
 
 def _split_blocks(text: str) -> Iterator[str]:
-    """The text in blocks that begin with `&`, but for the first."""
+    """The text in blocks. Each block after the first begins with `&`."""
     begin = 0
     while begin < len(text):
         boundary = text.find("&", begin + _BLOCK_CHARACTERS)
@@ -400,8 +409,8 @@ def _unescape_block(block: str) -> str:
 
 
 class _ReferenceCache(dict[str, str]):
-    """Reference → what it means, of those that were met first. Names without a semicolon are looked for among 2,231, which takes
-    microseconds."""
+    """Reference → its meaning, for the first references seen. The standard library searches 2,231 names for one without a semicolon,
+    which takes microseconds."""
 
     def __missing__(self, reference: str) -> str:
         meaning = html.unescape(reference)

@@ -1,4 +1,4 @@
-"""What a reader needs to know beside the bytes."""
+"""Options of the readers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dedup.text.digests import Recipe
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """`recipes` are tried in order; the zones are those of times printed without an offset."""
+    """`recipes` are tried in order. The zones apply to times without an offset."""
 
     recipes: tuple[Recipe, ...]
     published_zone: tzinfo

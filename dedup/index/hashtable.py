@@ -1,13 +1,12 @@
-"""A table of keys to texts in a file: a header, then slots, mapped into memory. The indexes beside the database are such tables.
+"""A memory-mapped hash table in a file, from hashes to text ids. The indexes next to the database are such tables.
 
-Whatever happens to the file (cut short, scribbled over, left half written by a crash or a power cut) shows: the header
-holds the sum over all slots, each weighted with its place, and nothing that is not checked against the database or the file
-itself. What does not add up is thrown away, and made again from what the database stores: `open_table`.
+A file is a header followed by slots. Damage of any kind (truncated, overwritten, half written at a crash or a power cut) is detected:
+the header holds a position-weighted sum of all slots, and no data is used that is not checked against the file or the database. A
+damaged table is discarded and rebuilt from the database, see `open_table`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import mmap
@@ -16,14 +15,15 @@ import struct
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import TypeVar
 
 import numpy as np
+from more_itertools import chunked
 from numpy.typing import NDArray
 
 from dedup.errors import TooManyTextsError
 from dedup.files import secure
+from dedup.files.atomic import PartFile
 from dedup.files.descriptors import is_exhausted
 from dedup.index import probing
 from dedup.model import NO_COMMIT
@@ -34,13 +34,13 @@ Int64Array = NDArray[np.int64]
 HEADER_BYTES = 4096
 """Bytes before the first slot."""
 TAIL_SLOTS = 4096
-"""Slots beyond the last home."""
+"""Slots after the last home."""
 MIN_HOMES = 2048
 MAX_LOAD = 0.8
-"""Share of the homes in use from which on the table grows; by `GROWTH_FACTOR`, so that it is never under two thirds."""
+"""Used slots per home from which the table grows. It grows by `GROWTH_FACTOR`, so the load stays above two thirds."""
 GROWTH_FACTOR = 1.2
 MAX_TEXT_ID = (1 << 28) - 1
-"""The greatest key of a text that a slot has room for."""
+"""The largest text id that fits into a slot."""
 HASH_BITS = 35
 _HASH_MASK = np.uint64((1 << HASH_BITS) - 1)
 _MAGIC = b"dedup/lsh/2\0\0\0\0\0"
@@ -54,8 +54,11 @@ _log = logging.getLogger("dedup")
 
 @dataclass(frozen=True, slots=True)
 class TableState:
-    """What a table holds: every text of a database (`uuid`) up to key `last_text`, as of the commit `token`, by a `recipe`
-    (XXH3-128 of its name). `used_slots` slots of `homes` and a tail; `checksum` of slot × (2 × place + 1), mod 2^64."""
+    """The content of a table: every text of the database `uuid` up to id `last_text`, as of the commit `token`.
+
+    `recipe`: XXH3-128 of the name of how hashes are computed. `used_slots`: slots in use, of `homes` and a tail. `checksum`: the
+    sum of slot × (2 × position + 1), mod 2^64.
+    """
 
     uuid: bytes
     recipe: bytes
@@ -67,27 +70,28 @@ class TableState:
 
 
 class HashTable:
-    """An open-addressing table in a file; without one (a full disk) in memory."""
+    """An open-addressing hash table in a file; in memory if the file cannot be written (full disk)."""
 
-    def __init__(self, path: str, state: TableState, slots: Int64Array, mapping: mmap.mmap | None, *, is_new: bool = False) -> None:
+    def __init__(self, path: str, state: TableState, slots: Int64Array, mapping: mmap.mmap | None, part: PartFile | None = None) -> None:
         self.path, self.state, self._slots, self._mapping = path, state, slots, mapping
         self._multipliers = np.frombuffer(hashlib.sha256(state.uuid + b"scattering").digest()[:24], "<u8") | np.uint64(1)
-        self._is_new = is_new  # it lies in `path`.new until it says what it holds
-        self._committed_header = b"" if is_new or mapping is None else mapping[: _HEADER_FIELDS.size]
+        self._part = part  # the file of a new table until the first commit
+        self._committed_header = b"" if part or mapping is None else mapping[: _HEADER_FIELDS.size]
 
     @classmethod
     def create(cls, path: str, uuid: bytes, recipe: bytes) -> HashTable:
-        """A new table in place of whatever is at `path`."""
+        """Create an empty table that replaces whatever is at `path`."""
         return cls._allocate(path, TableState(uuid, recipe, NO_COMMIT, 0, 0, MIN_HOMES, 0))
 
     @classmethod
     def load(cls, path: str) -> HashTable | None:
-        """The table in a file; None where there is none, or it is damaged."""
+        """Return the table in a file; None if the file is missing or damaged. Raises OSError if no descriptor or memory is free."""
         return cls._map_file(path, os.O_RDWR, mmap.ACCESS_WRITE)[0]
 
     @classmethod
     def load_read_only(cls, path: str) -> tuple[HashTable | None, str]:
-        """The table in a file, for looking at: nothing reaches the file. Where there is none, or it is damaged: None, and why."""
+        """Return (the table in a file, ""), or (None, the reason) if the file is missing or damaged. Changes of the table never reach
+        the file."""
         return cls._map_file(path, os.O_RDONLY, mmap.ACCESS_COPY)
 
     @classmethod
@@ -98,45 +102,40 @@ class HashTable:
             return None, "missing"
         except OSError as error:
             if is_exhausted(error):
-                raise  # it may be sound: it is not made again for that
-            return None, f"not to be read ({error.strerror})"
+                raise  # the file may be intact: do not rebuild it
+            return None, f"unreadable ({error.strerror})"
         try:
             state = _read_header(os.pread(fd, HEADER_BYTES, 0))
             if state is None:
-                return None, "damaged: its header is none"
+                return None, "damaged: the header is not valid"
             if (size := os.fstat(fd).st_size) != _file_size(state.homes):
-                return None, f"damaged: it has {size:,} bytes where its header tells of {_file_size(state.homes):,}"
+                return None, f"damaged: it has {size:,} bytes, but its header requires {_file_size(state.homes):,}"
             mapping = mmap.mmap(fd, _file_size(state.homes), access=access)
         except (OSError, ValueError) as error:
             if isinstance(error, OSError) and is_exhausted(error):
                 raise
-            return None, f"not to be read ({error})"
+            return None, f"unreadable ({error})"
         finally:
             os.close(fd)
         slots: Int64Array = np.frombuffer(mapping, np.dtype("<i8"), offset=HEADER_BYTES)
         if _compute_checksum(slots) != (state.checksum, state.used_slots):
-            return None, "damaged: its content does not add up to what its header says"
+            return None, "damaged: the content does not match the checksum in the header"
         return cls(path, state, slots, mapping), ""
 
     @classmethod
     def _allocate(cls, path: str, state: TableState) -> HashTable:
         size = _file_size(state.homes)
-        new_path = path + ".new"
+        part: PartFile | None = None
         try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(new_path)  # never cut short: it may be mapped still
-            fd = os.open(new_path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            try:
-                os.posix_fallocate(fd, 0, size)  # a page that finds no room once it is mapped would end the process
-                mapping = mmap.mmap(fd, size)
-            finally:
-                os.close(fd)
+            part = PartFile.create(os.path.realpath(os.path.dirname(path)))
+            os.posix_fallocate(part.fd, 0, size)  # a mapped page without disk space would end the process (SIGBUS)
+            mapping = mmap.mmap(part.fd, size)
         except OSError as error:
-            with contextlib.suppress(OSError):
-                os.unlink(new_path)
-            _log.warning("an index cannot be kept in %s (%s): it is kept in memory, and made again next time", path, error.strerror)
+            if part is not None:
+                part.discard()
+            _log.warning("cannot write an index to %s (%s): it is kept in memory and rebuilt next time", path, error.strerror)
             return cls(path, state, np.zeros(state.homes + TAIL_SLOTS, np.int64), None)
-        return cls(path, state, np.frombuffer(mapping, np.dtype("<i8"), offset=HEADER_BYTES), mapping, is_new=True)
+        return cls(path, state, np.frombuffer(mapping, np.dtype("<i8"), offset=HEADER_BYTES), mapping, part)
 
     @property
     def size_bytes(self) -> int:
@@ -144,8 +143,11 @@ class HashTable:
         return _file_size(self.state.homes)
 
     def is_intact(self) -> bool:
-        """Whether the file is as long as it was, and its header is the one that was last written. To read beyond the end of a file that
-        was cut short would end the process (SIGBUS): ask before each use. A few microseconds."""
+        """Return whether the file still has its length and the header that was last written.
+
+        Call it before each use: reading beyond the end of a truncated file would end the process (SIGBUS). It takes a few
+        microseconds.
+        """
         if self._mapping is None:
             return True
         if self._mapping.size() < self.size_bytes:
@@ -153,31 +155,40 @@ class HashTable:
         return not self._committed_header or self._mapping[: _HEADER_FIELDS.size] == self._committed_header
 
     def commit(self, token: bytes, last_text: int) -> None:
-        """Note what is held now. Only then does the file count."""
+        """Record that the table holds all texts up to `last_text` as of the commit `token`. Before that, a new file is not used."""
         self.state = replace(self.state, token=token, last_text=last_text)
         if self._mapping is None:
             return
         self._mapping[:HEADER_BYTES] = header = _pack_header(self.state)
         self._committed_header = header[: _HEADER_FIELDS.size]
-        if self._is_new:
-            self._is_new = False
+        if self._part is not None:
+            part, self._part = self._part, None
             try:
-                os.replace(self.path + ".new", self.path)
+                part.move_to(self.path, durable=False)  # it can be rebuilt from the database
             except OSError as error:
-                _log.warning("an index cannot be kept in %s (%s): it is made again next time", self.path, error.strerror)
+                _log.warning("cannot write an index to %s (%s): it is rebuilt next time", self.path, error.strerror)
+            part.discard()
+
+    def release_part(self) -> PartFile | None:
+        """Hand the file of a new table over to another object."""
+        part, self._part = self._part, None
+        return part
 
     def slots_and_mapping(self) -> tuple[Int64Array, mmap.mmap | None]:
-        """The slots, and the mapping they lie in."""
+        """Return the slots and the mapping that contains them; None as the mapping for a table in memory."""
         return self._slots, self._mapping
 
     def kernel_slots(self) -> Int64Array | memoryview:
-        """For the loops of `probing`: an array for compiled ones, a view of plain numbers otherwise."""
+        """Return the slots in the form that the loops of `probing` take, see `to_kernel_array`."""
         return to_kernel_array(self._slots)
 
     def permute_hashes(self, hashes: Int64Array) -> Int64Array:
-        """Hashes (`HASH_BITS` bits) as they are entered and looked up: permuted in a way that only this database knows. Hashes are
-        made of what others wrote; as they are, a text could be put together that has thousands of them side by side, and the
-        table would grow without end to keep them apart."""
+        """Permute hashes (`HASH_BITS` bits) in a way that is secret to this database. Only permuted hashes are entered and looked
+        up.
+
+        Hashes come from crawled content. Without the permutation, a text could be crafted with thousands of adjacent hashes,
+        and the table would grow without end to separate them.
+        """
         h = hashes.astype(np.uint64)
         for multiplier in self._multipliers:
             h = (h * multiplier) & _HASH_MASK
@@ -185,7 +196,8 @@ class HashTable:
         return h.astype(np.int64)
 
     def insert(self, hashes: Int64Array, text_ids: Int64Array, hashes_per_text: int, max_bucket: int) -> None:
-        """Enter texts under their hashes (n × bands, flat, `HASH_BITS` bits each); see `probing.insert`."""
+        """Enter texts under their hashes, growing the table if needed. `hashes`: permuted, `hashes_per_text` for each text, flat. See
+        `probing.insert`."""
         while self.state.used_slots + len(hashes) > MAX_LOAD * self.state.homes:
             self._grow()
         insert = jit.compiled(probing.insert)
@@ -200,8 +212,8 @@ class HashTable:
         self.state = replace(self.state, used_slots=self.state.used_slots + added, checksum=(self.state.checksum + checksum) % (1 << 64))
 
     def count_missing(self, hashes: Int64Array, text_ids: Int64Array, hashes_per_text: int, max_bucket: int) -> tuple[int, int]:
-        """(entries that these texts have, entries that they lack), under their hashes as `insert` takes them: what is not there
-        though fewer than `max_bucket` are."""
+        """Return (entries of these texts, entries that they lack). Takes hashes as `insert` does. An entry is missing if it is
+        absent although its bucket holds fewer than `max_bucket`."""
         bucket_sizes = np.zeros(len(hashes), np.int64)
         gather = jit.compiled(probing.gather)
         capacity = 4 * len(hashes) + 1024
@@ -222,7 +234,7 @@ class HashTable:
         hash_indexes = np.repeat(np.arange(len(hashes)), bucket_sizes)
         is_present = np.zeros(len(hashes), np.bool_)
         is_present[hash_indexes[bucket_texts[:count] == own_text_ids[hash_indexes]]] = True
-        entries = np.unique((hashes[is_present] << 28) | own_text_ids[is_present])  # two bands of a text may have one hash
+        entries = np.unique((hashes[is_present] << 28) | own_text_ids[is_present])  # two bands of a text may have the same hash
         return len(entries), int(np.count_nonzero(~is_present & (bucket_sizes < max_bucket)))
 
     def _grow(self) -> None:
@@ -234,8 +246,10 @@ class HashTable:
                 break
             homes = int(homes * GROWTH_FACTOR)
         self.state = replace(larger.state, used_slots=used_slots, checksum=checksum % (1 << 64))
-        self._slots, self._mapping = larger.slots_and_mapping()  # the old mapping goes with its last view
-        self._is_new = self._mapping is not None
+        self._slots, self._mapping = larger.slots_and_mapping()  # the old mapping is freed with its last view
+        if self._part is not None:
+            self._part.discard()
+        self._part = larger.release_part()
 
 
 def open_table(
@@ -243,11 +257,11 @@ def open_table(
     token: bytes, last_text_of: Callable[[bytes], int | None],
     rows: Callable[[int], Iterable[_Row]], add: Callable[[HashTable, Sequence[_Row]], None], progress: Callable[[int], None],
 ) -> HashTable:  # fmt: skip
-    """The table of a database as of its commit `token`, loaded, caught up or made anew; `label` is its name for people.
+    """Return the table of a database as of its commit `token`: loaded, brought up to date, or rebuilt.
 
-    `last_text_of` gives the last text that a commit brought, None for a commit that the database does not know; `rows` what
-    is stored of the texts beyond one, in order of their keys, each (text, …); `add` enters such rows. `progress` hears of
-    texts taken in.
+    `label`: name of the table in log lines. `last_text_of`: commit token → the last text of that commit; None for an unknown
+    commit. `rows`: text id → the stored rows (text id, …) after that text, in order of id. `add`: enters such rows. `progress`:
+    receives the number of texts added.
     """
     table = HashTable.load(path)
     reason = "missing or damaged" if table is None else find_mismatch(table.state, uuid, recipe, last_text_of)
@@ -255,19 +269,19 @@ def open_table(
         table = HashTable.create(path, uuid, recipe)
     if reason or table.state.token != token:
         if reason and last_text_of(token):
-            _log.info("%s is %s: making it again from what the database stores", label, reason)
+            _log.info("%s is %s: rebuilding it from the database", label, reason)
         started = time.monotonic()
         added = _catch_up(table, rows(table.state.last_text), add, progress)
         table.commit(token, table.state.last_text)
         if reason and added:
-            _log.info("%s was made again from %d texts in %.1f s", label, added, time.monotonic() - started)
+            _log.info("%s was rebuilt from %d texts in %.1f s", label, added, time.monotonic() - started)
         elif added:
             _log.info("%s was behind: %d texts added", label, added)
     return table
 
 
 def read_state(path: str) -> TableState | None:
-    """What a file says that it holds, unchecked; None where it is not there, or has no such header."""
+    """Return the state in a file's header, without any check; None if there is no file or no valid header."""
     try:
         with open(secure.open_private(path, os.O_RDONLY), "rb") as file:
             return _read_header(file.read(HEADER_BYTES))
@@ -278,20 +292,23 @@ def read_state(path: str) -> TableState | None:
 
 
 def find_mismatch(state: TableState, uuid: bytes, recipe: bytes, last_text_of: Callable[[bytes], int | None]) -> str:
-    """Why a table is not one of this database, of this recipe and of one of the commits that it knows; "" where it is."""
+    """Return why a table is unusable for this database, as the end of a sentence "it is …"; "" if it is usable.
+
+    It must be of this database (`uuid`) and `recipe`, and its state must be one of the commits that `last_text_of` knows, see
+    `open_table`.
+    """
     if state.uuid != uuid:
-        return "another database's"
+        return "that of another database"
     if state.recipe != recipe:
-        return "of other settings"
-    return "" if last_text_of(state.token) == state.last_text else "not of this state of the database"
+        return "built with other settings"
+    return "" if last_text_of(state.token) == state.last_text else "that of another state of the database"
 
 
 def _catch_up(
     table: HashTable, rows: Iterable[_Row], add: Callable[[HashTable, Sequence[_Row]], None], progress: Callable[[int], None]
 ) -> int:
-    remaining = iter(rows)
     added = 0
-    while chunk := list(islice(remaining, _ROWS_PER_CHUNK)):
+    for chunk in chunked(rows, _ROWS_PER_CHUNK):
         jit.count_work(len(chunk))
         add(table, chunk)
         table.commit(NO_COMMIT, chunk[-1][0])
@@ -301,14 +318,14 @@ def _catch_up(
 
 
 def to_text_id_array(text_ids: Sequence[int]) -> Int64Array:
-    """Keys of texts for the slots; raises TooManyTextsError for one that has no room there."""
+    """Return text ids as an array for the slots. Raises TooManyTextsError for an id above `MAX_TEXT_ID`."""
     if text_ids and max(text_ids) > MAX_TEXT_ID:
         raise TooManyTextsError(limit=f"{MAX_TEXT_ID:,}")
     return np.array(text_ids, np.int64)
 
 
 def to_kernel_array(array: Int64Array) -> Int64Array | memoryview:
-    """An array as the loops take it: as it is when they are compiled, else as a view whose elements are Python's own."""
+    """Return an array in the form that the loops take: itself if they are compiled, else a view whose elements are Python integers."""
     return array if jit.is_enabled() else memoryview(array.data).cast("B").cast("q")
 
 
@@ -330,7 +347,7 @@ def _read_header(raw: bytes) -> TableState | None:
 
 
 def _compute_checksum(slots: Int64Array) -> tuple[int, int]:
-    """(sum of slot × (2 × place + 1) mod 2^64, slots in use)."""
+    """(sum of slot × (2 × position + 1) mod 2^64, slots in use)."""
     total = used_slots = 0
     for begin in range(0, len(slots), _SLOTS_PER_CHUNK):
         chunk = slots[begin : begin + _SLOTS_PER_CHUNK]

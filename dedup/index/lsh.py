@@ -1,7 +1,7 @@
-"""The candidate index: which texts share a band of their signatures. Derived from stored signatures, never a truth of its own.
+"""The candidate index: which texts share a band of their signatures.
 
-A bucket, (band, its rows' values), keeps the first `MAX_BUCKET` texts that came. The index is a file beside the database and
-says which of its commits it holds: what it lacks is added from the stored signatures, what does not fit is made anew.
+A bucket, (band, values of its rows), keeps the first `MAX_BUCKET` texts. The index is a file next to the database and holds the token
+of one of its commits. It is derived from the stored signatures: a stale index is brought up to date, an unusable one is rebuilt.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from dedup.index.hashtable import HASH_BITS, HashTable, Int64Array, open_table, 
 from dedup.similarity import jit, minhash
 
 MAX_BUCKET = 64
-"""Most texts a bucket keeps; beyond, an article still meets those that are there."""
+"""Texts that a bucket keeps at most. Later texts still get those as candidates."""
 INITIAL_CANDIDATES = 8
-"""Texts that a full bucket gives at first: the earliest."""
+"""Texts that a full bucket contributes at first: the earliest."""
 
 
 @dataclass(frozen=True, slots=True)
 class LshCandidates:
-    """A text's candidates and in how many bands each was met; `crowded`: a bucket was full, so there may be more."""
+    """The candidates of a text: text id → number of shared bands. `crowded`: a bucket was full, so there may be more."""
 
     candidates: dict[int, int] = field(default_factory=dict)
     crowded: bool = False
 
 
 class CandidateIndex:
-    """(band, key) → texts. `query` asks, `add` takes in what was committed."""
+    """(band, values) → text ids. `query` looks texts up, `add` enters texts that were committed."""
 
     def __init__(self, table: HashTable, threshold: float, num_perm: int) -> None:
         self._table = table
         self._bands, self._rows = minhash.choose_bands(threshold, num_perm)
 
     def is_intact(self) -> bool:
-        """Whether its file was not cut short or overwritten by something else."""
+        """Return whether the file was neither truncated nor overwritten by another program."""
         return self._table.is_intact()
 
     @property
@@ -48,28 +48,31 @@ class CandidateIndex:
 
     @property
     def commit_token(self) -> bytes:
-        """The commit that is held."""
+        """Token of the commit up to which the index is complete."""
         return self._table.state.token
 
     @property
     def last_text(self) -> int:
-        """All texts up to this key are held."""
+        """The index holds all texts up to this id."""
         return self._table.state.last_text
 
     def add(self, text_ids: Sequence[int], signatures: Sequence[bytes], token: bytes) -> None:
-        """Take in texts (keys rising, all beyond `last_text`) that the commit `token` brought."""
+        """Enter the texts of the commit `token`. Ids are ascending and all above `last_text`."""
         if text_ids:
             self.insert(text_ids, signatures)
         self._table.commit(token, text_ids[-1] if text_ids else self.last_text)
 
     def insert(self, text_ids: Sequence[int], signatures: Sequence[bytes]) -> None:
-        """Take in texts, without saying yet what is held."""
+        """Enter texts without recording a commit."""
         hashes, text_id_array = self._hash_bands(text_ids, signatures)
         self._table.insert(hashes, text_id_array, self._bands, MAX_BUCKET)
 
     def query(self, text_ids: Sequence[int], signatures: Sequence[bytes], initial_limit: int | None = None) -> list[LshCandidates]:
-        """The candidates of each text: among those of the index, and those before it in the batch. A full bucket gives the first
-        `initial_limit` (INITIAL_CANDIDATES) of its own."""
+        """Return the candidates of each text, from the index and from earlier texts of this batch.
+
+        A full bucket (`MAX_BUCKET`) contributes its first `initial_limit` texts (INITIAL_CANDIDATES by default). signatures:
+        num_perm × 4 bytes each, little-endian.
+        """
         if not text_ids:
             return []
         hashes, text_id_array = self._hash_bands(text_ids, signatures)
@@ -95,13 +98,13 @@ class CandidateIndex:
         return results
 
     def count_missing(self, text_ids: Sequence[int], signatures: Sequence[bytes]) -> tuple[int, int]:
-        """(entries that these texts have, entries that they lack: those that are not there though their bucket has room)."""
+        """Return (entries of these texts, entries that they lack). An entry is missing if it is absent although its bucket has room."""
         if not text_ids:
             return 0, 0
         return self._table.count_missing(*self._hash_bands(text_ids, signatures), self._bands, MAX_BUCKET)
 
     def _hash_bands(self, text_ids: Sequence[int], signatures: Sequence[bytes]) -> tuple[Int64Array, Int64Array]:
-        """(35 bits for every band of every signature, flat; the texts' keys): compiled loops take their lengths on trust."""
+        """(`HASH_BITS` bits for each band of each signature, flat and permuted; the text ids). Compiled loops do not check the lengths."""
         if len(text_ids) != len(signatures):
             raise ValueError(f"{len(text_ids)} texts and {len(signatures)} signatures")
         text_id_array = to_text_id_array(text_ids)
@@ -118,12 +121,12 @@ class CandidateIndex:
 
 
 def new_index(path: str, uuid: bytes, threshold: float, num_perm: int) -> CandidateIndex:
-    """An empty index in place of whatever is at `path`."""
+    """Create an empty index that replaces whatever is at `path`."""
     return CandidateIndex(HashTable.create(path, uuid, recipe_digest(threshold, num_perm)), threshold, num_perm)
 
 
 def recipe_digest(threshold: float, num_perm: int) -> bytes:
-    """What the header of an index by these settings holds."""
+    """Return the recipe that the header of an index with these settings holds."""
     return xxhash.xxh3_128_digest(minhash.banded_recipe(threshold, num_perm).encode())
 
 
@@ -132,8 +135,8 @@ def open_index(
     token: bytes, last_text_of: Callable[[bytes], int | None],
     signatures: Callable[[int], Iterable[tuple[int, bytes]]], progress: Callable[[int], None] = lambda _: None,
 ) -> CandidateIndex:  # fmt: skip
-    """The index of a database as of its commit `token`; see `hashtable.open_table`. `signatures` gives the (text, signature) pairs
-    beyond a text, in order of their keys."""
+    """Return the index of a database as of its commit `token`, see `hashtable.open_table`. `signatures`: text id → (text id, signature)
+    of the texts after it, in order of id."""
 
     def add(table: HashTable, rows: Sequence[tuple[int, bytes]]) -> None:
         CandidateIndex(table, threshold, num_perm).insert([t for t, _ in rows], [s for _, s in rows])

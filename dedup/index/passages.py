@@ -1,7 +1,7 @@
-"""The passage index: which stories hold a passage. Derived from the keys stored with the texts, never a truth of its own.
+"""The passage index: which texts contain a passage. Derived from the fingerprints stored with the texts.
 
-A bucket, a key, holds the texts that stand for a story there. A text that copies one of them is not entered: a wire story run
-by a hundred papers is one story. A phrase that more than `MAX_BUCKET` stories hold says nothing, and proposes nothing.
+A bucket holds the leaders of a fingerprint. A text that copies one of them is not entered: a wire story run by a hundred papers is one
+entry. A fingerprint with more than `MAX_BUCKET` leaders is a common phrase and proposes no candidates.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from dedup.similarity import jit, winnowing
 assert winnowing.FINGERPRINT_BITS == HASH_BITS
 
 MAX_BUCKET = 16
-"""Stories that a key may hold and still propose candidates; one more is kept, to know."""
+"""Leaders of a fingerprint that still proposes candidates, at most. One more is stored, to detect the excess."""
 
 Int64Array = NDArray[np.int64]
 
 
 class PassageIndex:
-    """Key → texts. `query` asks, `add` takes in what was committed."""
+    """Fingerprint → text ids. `query` looks texts up, `add` enters texts that were committed."""
 
     def __init__(self, table: HashTable) -> None:
         self._table = table
 
     def is_intact(self) -> bool:
-        """Whether its file was not cut short or overwritten by something else."""
+        """Return whether the file was neither truncated nor overwritten by another program."""
         return self._table.is_intact()
 
     @property
@@ -41,17 +41,17 @@ class PassageIndex:
 
     @property
     def last_text(self) -> int:
-        """All texts up to this key are held."""
+        """The index holds all texts up to this id."""
         return self._table.state.last_text
 
     def add(self, text_ids: Sequence[int], fingerprints: Sequence[Int64Array], token: bytes, last_text: int) -> None:
-        """Take in texts (rising) under these keys of theirs; the commit `token` brought texts up to `last_text`."""
+        """Enter texts (ids ascending) under these fingerprints of theirs. The commit `token` has texts up to `last_text`."""
         insert_texts(self._table, text_ids, fingerprints)
         self._table.commit(token, last_text)
 
     def query(self, fingerprints: Int64Array) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """(how many texts stand under each key, STORIES + 1 at most; those texts, the earliest of a key first, one key's after
-        the other's)."""
+        """Return (number of texts for each fingerprint, at most MAX_BUCKET + 1; their ids). The ids of one fingerprint follow those of
+        the other, the earliest first."""
         bucket_sizes = np.zeros(len(fingerprints), np.int64)
         fingerprints = self._table.permute_hashes(fingerprints)
         gather = jit.compiled(probing.gather)
@@ -71,8 +71,8 @@ class PassageIndex:
             capacity *= 4
 
     def count_missing(self, text_ids: Sequence[int], fingerprints: Sequence[Int64Array]) -> tuple[int, int]:
-        """(entries that these texts have under their keys, entries that they lack)."""
-        if not sum(lengths := [len(k) for k in fingerprints]):
+        """Return (entries of these texts under their fingerprints, entries that they lack)."""
+        if not sum(lengths := [len(f) for f in fingerprints]):
             return 0, 0
         return self._table.count_missing(
             self._table.permute_hashes(np.concatenate(fingerprints)), np.repeat(to_text_id_array(text_ids), lengths), 1, MAX_BUCKET + 1
@@ -80,21 +80,21 @@ class PassageIndex:
 
 
 def insert_texts(table: HashTable, text_ids: Sequence[int], fingerprints: Sequence[Int64Array]) -> None:
-    """Enter texts under their keys, in this order."""
+    """Enter texts under their fingerprints, in this order."""
     if len(text_ids) != len(fingerprints):
-        raise ValueError(f"{len(text_ids)} texts and {len(fingerprints)} lists of keys")
-    lengths = [len(k) for k in fingerprints]
+        raise ValueError(f"{len(text_ids)} texts and {len(fingerprints)} lists of fingerprints")
+    lengths = [len(f) for f in fingerprints]
     if sum(lengths):
         table.insert(table.permute_hashes(np.concatenate(fingerprints)), np.repeat(to_text_id_array(text_ids), lengths), 1, MAX_BUCKET + 1)
 
 
 def new_index(path: str, uuid: bytes) -> PassageIndex:
-    """An empty index in place of whatever is at `path`."""
+    """Create an empty index that replaces whatever is at `path`."""
     return PassageIndex(HashTable.create(path, uuid, _RECIPE_DIGEST))
 
 
 def recipe_digest() -> bytes:
-    """What the header of an index holds."""
+    """Return the recipe that the header of an index holds."""
     return _RECIPE_DIGEST
 
 
@@ -105,10 +105,10 @@ def open_index(
     path: str, uuid: bytes, token: bytes, last_text_of: Callable[[bytes], int | None],
     fingerprints_after: Callable[[int], Iterable[tuple[int, bytes]]], progress: Callable[[int], None] = lambda _: None,
 ) -> PassageIndex:  # fmt: skip
-    """The index of a database as of its commit `token`; see `hashtable.open_table`. `fingerprints_after` gives (text, the packed keys under
-    which it stands for a story) beyond a text, in order of their keys."""
+    """Return the index of a database as of its commit `token`, see `hashtable.open_table`. `fingerprints_after`: text id → (text id,
+    packed fingerprints that it leads) of the texts after it, in order of id."""
 
     def add(table: HashTable, rows: Sequence[tuple[int, bytes]]) -> None:
-        insert_texts(table, [t for t, _ in rows], [winnowing.unpack(k) for _, k in rows])
+        insert_texts(table, [t for t, _ in rows], [winnowing.unpack(packed) for _, packed in rows])
 
     return PassageIndex(open_table(path, "the passage index", uuid, _RECIPE_DIGEST, token, last_text_of, fingerprints_after, add, progress))

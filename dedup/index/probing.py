@@ -1,9 +1,9 @@
-"""The innermost loops of the indexes, as plain functions over arrays that numba can compile too.
+"""The innermost loops of the indexes, as plain functions over arrays that numba can also compile.
 
-A slot is a 63-bit number: 35 bits of a hash, then 28 bits of the text's key; 0 is an empty slot. An entry stands at
-the first free slot from its home on (linear probing; Knuth, *The Art of Computer Programming* 3, 6.4), which rises with
-the hash; there is no way round from the end to the beginning, but a tail beyond the last home. Entries of one bucket
-therefore stand in the order in which they came, whatever the table has grown from.
+A slot is a 63-bit number: 35 bits of a hash, then 28 bits of a text id. 0 is an empty slot. An entry is in the first free slot from its
+home on (linear probing; Knuth, *The Art of Computer Programming* 3, 6.4). Homes rise with the hash. Probing does not wrap around; there
+is a tail after the last home instead. The entries of a bucket are therefore in the order of insertion, whatever size the table has
+grown from.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 
 def insert(table: Any, homes: int, hashes: Any, text_ids: Any, hashes_per_text: int, max_bucket: int) -> tuple[int, int]:
-    """Enter each text under its `hashes_per_text` hashes, unless it is there or the bucket holds `max_bucket`; text t has
-    hashes[t·bands:(t+1)·bands].
+    """Enter each text under its hashes, unless it is already there or the bucket holds `max_bucket`. Text t has
+    hashes[t·hashes_per_text:(t+1)·hashes_per_text].
 
-    Gives (entries made, what they add to the table's sum); the first is -1 where the tail is full and the table must grow.
+    Return (entries made, what they add to the table's checksum). The first is -1 if the tail is full and the table must grow.
     """
     added = 0
     checksum = 0
@@ -48,11 +48,12 @@ def query(
     table: Any, homes: int, local: Any, local_homes: int, hashes: Any, text_ids: Any, hashes_per_text: int, limits: Any,
     owners: Any, candidates: Any, shared_bands: Any, is_crowded: Any,
 ) -> int:  # fmt: skip
-    """The candidates of each text: those of the table and those before it in the batch, which `local` (empty before) takes in.
+    """Find the candidates of each text: those in the table, and earlier texts of the batch, which are entered into `local` (empty at
+    first).
 
-    `limits` is (entries a bucket holds, how many of a full one are given). Candidate c belongs to text owners[c], is text
-    candidates[c], and met it in shared[c] bands; crowded[t] is set where a bucket of text t was full. Returns their number;
-    -1 where the arrays for them are too short.
+    `limits` is (entries of a full bucket, candidates that a full bucket contributes). Candidate c is text candidates[c], belongs to
+    text owners[c], and shares shared_bands[c] bands with it. is_crowded[t] is set if a bucket of text t is full. Return the number
+    of candidates; -1 if the arrays for them are too short.
     """
     max_bucket, initial_limit = limits[0], limits[1]
     mask = (1 << 28) - 1
@@ -91,7 +92,7 @@ def query(
                 while local[position] != 0:
                     position += 1
                 local[position] = (h << 28) | text_id
-            # what this bucket gave becomes part of the text's own list, each candidate once
+            # merge this bucket's candidates into the text's list, each candidate once
             unique_end = first
             for c in range(first, count):
                 candidate = candidates[c]
@@ -112,8 +113,8 @@ def query(
 
 
 def gather(table: Any, homes: int, hashes: Any, max_bucket: int, bucket_sizes: Any, out_texts: Any) -> int:
-    """What stands under each hash, the earliest `max_bucket` entries: hash i has numbers[i] texts, one hash's after the other's in
-    `out_texts`. Returns how many; -1 where `out_texts` is too short."""
+    """List the texts of each bucket, the earliest `max_bucket` entries. Hash i has bucket_sizes[i] texts; `out_texts` holds those of
+    one hash after those of the other. Return their number; -1 if `out_texts` is too short."""
     mask = (1 << 28) - 1
     count = 0
     for i in range(len(hashes)):
@@ -136,8 +137,8 @@ def gather(table: Any, homes: int, hashes: Any, max_bucket: int, bucket_sizes: A
 
 
 def rehash(old: Any, new: Any, homes: int) -> tuple[int, int]:
-    """Enter everything of one table into a larger, empty one; gives (entries, the new table's sum), the first -1 where the
-    new tail is too short."""
+    """Enter every entry of a table into a larger, empty one. Return (entries, the new table's checksum); the first is -1 if the new
+    tail is too short."""
     count = 0
     checksum = 0
     for i in range(len(old)):

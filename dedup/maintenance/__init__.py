@@ -1,1 +1,1 @@
-"""Work on records that exist: reindexing, retention, summaries, crawl directories that moved or were retired."""
+"""Maintenance of existing records: reindexing, retention and summaries."""

@@ -1,14 +1,16 @@
-"""Applying settings to what is recorded: signatures and matches, page identities, judgements of changes, readings of files."""
+"""Apply changed settings to existing records: signatures and matches, page URLs, classifications of changes, readings of files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
+
+from more_itertools import chunked
 
 from dedup import store
 from dedup.changes import ClassificationRules
-from dedup.matching.matcher import Matcher, NewText
+from dedup.matching.candidates import NewText
+from dedup.matching.matcher import Matcher
 from dedup.scan import recipes
 from dedup.scan.counts import ScanCounts
 from dedup.scan.extract import ExtractOptions, sign_bodies
@@ -19,11 +21,11 @@ from dedup.scan.session import Session
 from dedup.store import Transaction, WritableDatabase
 from dedup.store.corruption import SUSPICIOUS_ERRORS
 from dedup.store.rows import TextRow
-from dedup.text import normalise, times
+from dedup.text import sanitise, times
 
 CHUNK = 500
 MAX_PASSES = 3
-"""Times that all texts are matched while something is learned; the second pass rarely learns anything."""
+"""Passes over all texts while boilerplate is learned; the second pass rarely learns any."""
 
 
 def reindex_signatures(
@@ -34,19 +36,22 @@ def reindex_signatures(
     *,
     publishers: str | None = None,
 ) -> dict[str, int]:
-    """Every text's signature and every match again, by the settings given and with all boilerplate that is known by now; all
-    or nothing. `publishers` is the recipe of the aliases in force, where they are to be applied. Returns counts."""
+    """Recompute all signatures and matches with the settings given and all known boilerplate, in one transaction.
+
+    `publishers` is the recipe of the publisher aliases in force, if they are to be applied. `progress` receives the number of texts in each
+    batch. Returns counts."""
     with database.transaction() as transaction:
         _reset_boilerplate(transaction, matcher, publishers)
         counts = _rematch(transaction, options, matcher, progress, renew_signatures=True)
-        matcher.commit_token = store.batches.restart(transaction)
-    matcher.mark_indexes_committed()
+        commit_token = store.batches.restart(transaction)
+    matcher.confirm_index(commit_token)
     return counts
 
 
 def _reset_boilerplate(transaction: Transaction, matcher: Matcher, publishers: str | None) -> bool:
-    """Note by which recipes matches are made from now on. Where others were in force, boilerplate that was learned by them is learned
-    again; what was decided by hand stays. Returns whether others were."""
+    """Store the recipes in force. If they changed, delete the boilerplate learned with the old ones, but keep manual decisions.
+
+    Returns whether they changed."""
     current_recipes = {recipes.MATCHES: matcher.criteria.recipe} | ({} if publishers is None else {recipes.PUBLISHERS: publishers})
     has_changed = bool(recipes.find_pending_recipes(transaction, current_recipes))
     if has_changed:
@@ -65,8 +70,7 @@ def _rematch(
     *,
     renew_signatures: bool = False,
 ) -> dict[str, int]:
-    """All matches among all texts. What is learned of boilerplate on the way would have counted for those before: they are
-    matched once more then. Returns counts."""
+    """Match all texts with each other, and again if that learned boilerplate: it applies to earlier texts too. Returns counts."""
     passage_count = -1
     for _ in range(MAX_PASSES):
         if passage_count == (passage_count := len(store.boilerplate.list_passages(transaction))):
@@ -81,12 +85,12 @@ def _rematch(
 def _match_all(
     transaction: Transaction, options: ExtractOptions, matcher: Matcher, progress: Callable[[int], Any], *, renew_signatures: bool
 ) -> dict[str, int]:
-    """All matches among all texts, the store holding none. Returns counts."""
+    """Match all texts with each other. No matches may be stored. Returns counts."""
     counts, now = {"texts": 0, "matches": 0, "failed": 0}, times.now()
     matcher.reset_indexes()
 
     def match_batch(texts: Sequence[TextRow]) -> int:
-        """These texts signed and matched with all before them; the number of matches. All or nothing."""
+        """Sign these texts and match them with all before them, in a savepoint. Returns the number of matches."""
         try:
             with transaction.savepoint():
                 signatures = sign_bodies((t.body for t in texts), options)
@@ -109,14 +113,13 @@ def _match_all(
         return len(matches)
 
     def skip_text(text: TextRow, error: Exception) -> None:
-        """A text that the program fails on stays without a signature: it has exact copies only."""
+        """Leave a text that causes an internal error without a signature: it takes part in exact matching only."""
         require_text_error(transaction, error)
-        log_error_once(error, f"matching the text of {normalise.to_printable(text.url)}")
+        log_error_once(error, f"matching the text of {sanitise.to_printable(text.url)}")
         store.texts.clear_signature(transaction, text.id)
         counts["failed"] += 1
 
-    rows = store.texts.all_with_body(transaction)
-    while texts := list(islice(rows, CHUNK)):
+    for texts in chunked(store.texts.all_with_body(transaction), CHUNK):
         counts["matches"] += sum(isolate_failures(texts, match_batch, skip_text))
         counts["texts"] += len(texts)
         progress(len(texts))
@@ -124,7 +127,7 @@ def _match_all(
 
 
 def require_text_error(transaction: Transaction, error: Exception) -> None:
-    """Raise what is wrong if it is the database or the machine, not the one text that `error` was met with. The transaction goes on."""
+    """Raise if the cause of `error` is the database or the machine, not the one text that was processed."""
     if isinstance(error, MemoryError):
         require_memory(error)
     elif isinstance(error, SUSPICIOUS_ERRORS):
@@ -140,66 +143,90 @@ def reindex_urls(
     *,
     publishers: str | None = None,
 ) -> dict[str, int]:
-    """Regroup every sighting by the rules given: pages merge or part, histories are put right, matches that are now within
-    one page go and those that are now between two pages come. All or nothing, and no alert is made of it. Signatures and matches
-    are made by the settings given, too: neither can be right without the other. Files whose article has no page by these rules are
-    queued for reading, so that the next scan records their fault. Returns counts.
+    """Assign every sighting to its page by the rules given, in one transaction, without alerts. Returns counts.
+
+    Pages merge or split, and their histories are recomputed. All texts are matched again, because matches within one page do not count.
+    Files whose article has no URL by these rules are queued for reading, so that the next scan records a fault for them.
     """
     counts = {"readings": 0, "moved": 0, "readings_without_page": 0}
     with database.transaction() as transaction:
-        touched_pages: set[int] = set()
-        aliases_without_page: list[int] = []
-        for alias, page, spelling, oid, aid in store.pages.all_aliases(transaction):
-            url = options.canonicaliser.page_url(spelling, oid, aid)
-            if url is None:
-                counts["readings_without_page"] += 1  # it keeps the page that it had until its file is read again
-                aliases_without_page.append(alias)
-                continue
-            target_page = store.pages.get_or_insert(transaction, url)
-            if target_page == page:
-                continue
-            store.pages.move_alias(transaction, alias, target_page)
-            touched_pages |= {page, target_page}
-        sightings: set[int] = set()
-        for reading, sighting, revision, target_page in store.readings.list_misplaced(transaction):
-            target_revision = store.revisions.copy_to_page(transaction, revision, target_page)
-            target_sighting = store.sightings.copy_to_page(transaction, sighting, target_page, target_revision)
-            store.readings.move(transaction, reading, target_sighting)
-            sightings |= {sighting, target_sighting}
-            counts["moved"] += 1
-            progress(1)
-        recompute_sightings(transaction, sightings)
-        recompute_pages(transaction, sorted(touched_pages), rules)
-        store.rereads.queue_files_of_aliases(transaction, aliases_without_page)
+        moved = _move_aliases(transaction, options)
+        sightings = _move_readings(transaction, progress)
+        counts["readings_without_page"], counts["moved"] = len(moved.without_page), sightings.reading_count
+        recompute_sightings(transaction, sightings.touched)
+        recompute_pages(transaction, sorted(moved.touched_pages), rules)
+        store.rereads.queue_files_of_aliases(transaction, moved.without_page)
         store.pages.delete_empty(transaction)
         renew_signatures = _reset_boilerplate(transaction, matcher, publishers)
         _rematch(transaction, options, matcher, renew_signatures=renew_signatures)
-        matcher.commit_token = store.batches.restart(transaction)
+        commit_token = store.batches.restart(transaction)
         counts["readings"] = store.statistics.count(transaction, "readings")
         store.settings.put(transaction, recipes.URLS, options.canonicaliser.recipe)
-    matcher.mark_indexes_committed()
+    matcher.confirm_index(commit_token)
     return counts
+
+
+class _MovedAliases(NamedTuple):
+    """The pages that lost or gained an alias, and the aliases that have no page URL by the rules in force."""
+
+    touched_pages: set[int]
+    without_page: list[int]
+
+
+def _move_aliases(transaction: Transaction, options: ExtractOptions) -> _MovedAliases:
+    """Move every alias to the page that the rules assign it to. An alias without a page URL stays until its file is read again."""
+    moved = _MovedAliases(set(), [])
+    for alias, page, spelling, oid, aid in store.pages.all_aliases(transaction):
+        url = options.canonicaliser.page_url(spelling, oid, aid)
+        if url is None:
+            moved.without_page.append(alias)
+            continue
+        target_page = store.pages.get_or_insert(transaction, url)
+        if target_page != page:
+            store.pages.move_alias(transaction, alias, target_page)
+            moved.touched_pages.update((page, target_page))
+    return moved
+
+
+class _MovedReadings(NamedTuple):
+    """The number of readings that were moved, and the sightings that lost or gained one."""
+
+    reading_count: int
+    touched: set[int]
+
+
+def _move_readings(transaction: Transaction, progress: Callable[[int], Any]) -> _MovedReadings:
+    """Move the readings of moved aliases to sightings of their new page, which are created as needed."""
+    count, touched = 0, set[int]()
+    for reading, sighting, revision, target_page in store.readings.list_misplaced(transaction):
+        target_revision = store.revisions.copy_to_page(transaction, revision, target_page)
+        target_sighting = store.sightings.copy_to_page(transaction, sighting, target_page, target_revision)
+        store.readings.move(transaction, reading, target_sighting)
+        touched.update((sighting, target_sighting))
+        count += 1
+        progress(1)
+    return _MovedReadings(count, touched)
 
 
 def reindex_changes(
     database: WritableDatabase, rules: ClassificationRules, progress: Callable[[int], Any] = lambda _: None
 ) -> dict[str, int]:
-    """Classify every change again by the rules given; all or nothing, and no alert is made of it. What was pruned keeps its classification.
+    """Classify every change again by the rules given, in one transaction, without alerts. Pruned states keep their classification.
+
     Returns counts."""
     with database.transaction() as transaction:
         reclassify_changes(transaction, store.changes.pages_with_changes(transaction), rules, progress)
         store.settings.put(transaction, recipes.CHANGES, rules.recipe)
     return {
         "changes": store.statistics.count(database, "changes"),
-        "classified": store.statistics.count(database, "changes", "classified_by IS NOT NULL"),
+        "classified": store.changes.count_classified(database),
     }
 
 
 def reclassify_changes(
     transaction: Transaction, pages: Iterable[int], rules: ClassificationRules, progress: Callable[[int], Any] = lambda _: None
 ) -> None:
-    """Classify every change of these pages again, within a transaction; no alert is made of it. A page that the program fails on keeps its
-    classifications."""
+    """Classify every change of these pages again, without alerts. A page that causes an internal error keeps its classifications."""
 
     def reclassify_batch(pages: Sequence[int]) -> None:
         with transaction.savepoint():
@@ -207,18 +234,18 @@ def reclassify_changes(
 
     def log_failure(page: int, error: Exception) -> None:
         require_text_error(transaction, error)
-        log_error_once(error, f"classifying the changes of {normalise.to_printable(store.pages.url(transaction, page))}")
+        log_error_once(error, f"classifying the changes of {sanitise.to_printable(store.pages.url(transaction, page))}")
 
-    remaining_pages = iter(pages)
-    while batch := list(islice(remaining_pages, CHUNK)):
+    for batch in chunked(pages, CHUNK):
         isolate_failures(batch, reclassify_batch, log_failure)
         progress(len(batch))
 
 
 def reindex_readings(session: Session, progress: Callable[[int], Any] = lambda _: None) -> dict[str, int]:
-    """Read every recorded file again by the settings in force. What a file says now replaces what the same bytes said before; no alert is
-    made of it. Each batch is recorded by itself, and a run that was killed goes on where it was. Returns counts: files that were read
-    again, and files that are there and could not be reached now (`unreachable_files`); the next scan reads them."""
+    """Read every recorded file again with the settings in force, without alerts. The new reading replaces the one of the same bytes.
+
+    Each batch is committed separately; an interrupted run continues where it stopped. Returns counts of files: `reread_files`, and
+    `unreachable_files`, which exist but could not be read now; the next scan reads them."""
     database = session.database
     recipe_values = recipes.configured_recipes(session.settings, [recipes.READINGS])
     if recipes.find_pending_recipes(database, recipe_values) or not store.rereads.has_queued(database):

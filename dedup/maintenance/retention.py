@@ -1,8 +1,7 @@
-"""Which states of a page keep their body, and letting the others go.
+"""Retention: decide which states of a page keep their body, and prune the others.
 
-Only 'dedup prune' does that. What a state was stays known (digest, title, crawls, changes, matches); what cannot be made of it any
-more without its body is taken out of the indexes: its signature, and the passages that it stood for, which go to those that stood
-behind it.
+Only 'dedup prune' does that. The record of a pruned state stays: digest, title, sightings, changes and matches. A text that has no body
+left is removed from the indexes: its signature, and its fingerprints, under which its followers become leaders.
 """
 
 from __future__ import annotations
@@ -10,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
+from more_itertools import chunked
 
 from dedup import store
 from dedup.config import HistoryConfig
@@ -25,16 +26,16 @@ from dedup.store.rows import RetentionState
 from dedup.text import normalise, times
 
 PAGES_PER_BATCH = 500
-"""Pages that are looked at at a time."""
+"""Pages examined at once."""
 STATES_PER_TRANSACTION = 500
-"""States that go in one transaction."""
+"""States pruned in one transaction."""
 MAX_LOADED_TEXTS = 2000
-"""Texts that are in memory at a time, and what is behind one more."""
+"""Followers in memory at once; those of the last leader may exceed it."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetentionRule:
-    """`keep`: which states of a page are kept (`config.KEEPABLE_STATES`), beside those that were seen at `since` or later."""
+    """Keeps the states of a page named in `keep` (`config.KEEPABLE_STATES`), and all that were seen at `since` (ISO 8601) or later."""
 
     keep: frozenset[str]
     since: str
@@ -42,8 +43,9 @@ class RetentionRule:
 
 @dataclass(slots=True)
 class PruneResult:
-    """What went, or would go: states, the pages they are of, the bytes of their bodies. `kept_by_reason`: reason → states that stay for it,
-    the first that holds; those that were pruned before are not counted."""
+    """The number of states pruned, or to be pruned, of their pages, and of the bytes of their bodies.
+
+    `kept_by_reason` counts the states kept for each reason, the first that applies. States pruned before are not counted."""
 
     states: int = 0
     pages: int = 0
@@ -52,8 +54,9 @@ class PruneResult:
 
 
 def build_retention_rule(history: HistoryConfig, database: Database) -> RetentionRule | None:
-    """The rule that is configured; None where everything is kept. Days are counted back from the last crawl: a clock that is wrong,
-    or a crawler that rests, makes no state old."""
+    """Return the configured rule; None if everything is kept.
+
+    Days are counted back from the last crawl, so that neither a wrong clock nor a paused crawler makes a state old."""
     if history.keep == "all":
         return None
     latest_crawl = store.prune.latest_crawl(database, times.now()) or times.now()
@@ -62,8 +65,9 @@ def build_retention_rule(history: HistoryConfig, database: Database) -> Retentio
 
 
 def find_keep_reasons(states: Sequence[RetentionState], rule: RetentionRule) -> dict[int, str]:
-    """Revision → why it is kept, of one page's states: the `last` one always, and always what a file `on_disk` holds, which
-    the next reading of that file would bring back."""
+    """Return revision → the reason why it is kept, for the states of one page.
+
+    The `last` state is always kept, and so is one that a file `on_disk` shows: the next reading of that file would restore it."""
     reasons = {s.revision_id: "recent" for s in states if s.last_seen_at >= rule.since}
     reasons |= {s.revision_id: "on_disk" for s in states if s.has_file}
     counted_states = [s for s in states if s.first_crawled_at is not None]
@@ -74,10 +78,10 @@ def find_keep_reasons(states: Sequence[RetentionState], rule: RetentionRule) -> 
 
 
 def find_prunable(database: Database, rule: RetentionRule, result: PruneResult) -> Iterator[list[int]]:
-    """Revisions whose bodies go by a rule, some at a time, in order of their pages; `result` is added to as they are given."""
-    result.kept_by_reason["last"] += store.statistics.count(
-        database, "revisions", "pruned_at IS NULL"
-    )  # of which what is looked at is taken away again
+    """Yield batches of the revisions whose bodies the rule does not keep, in the order of their pages. Each batch is added to `result`
+    before it is yielded."""
+    # pages with one state are not examined: their states count as kept, from which the examined ones are subtracted
+    result.kept_by_reason["last"] += store.statistics.count_unpruned_revisions(database)
     after_id = 0
     while pages := store.prune.pages_with_several_states(database, after_id, PAGES_PER_BATCH):
         after_id = pages[-1]
@@ -91,38 +95,36 @@ def find_prunable(database: Database, rule: RetentionRule, result: PruneResult) 
             result.kept_by_reason.update(reasons[revision] for revision in unpruned_revisions if revision in reasons)
             result.pages += bool(prunable_of_page)
             prunable_revisions += prunable_of_page
-        for start in range(0, len(prunable_revisions), STATES_PER_TRANSACTION):
-            batch = prunable_revisions[start : start + STATES_PER_TRANSACTION]
+        for batch in chunked(prunable_revisions, STATES_PER_TRANSACTION):
             result.states += len(batch)
             result.body_bytes += store.prune.body_bytes(database, batch)
             yield batch
 
 
 def prune(database: WritableDatabase, rule: RetentionRule, result: PruneResult, progress: Callable[[int], None] = lambda _: None) -> bool:
-    """Let go what the rule does not keep; each batch is a transaction. `result` tells at any time what is committed, `progress` hears
-    of states. Returns whether texts went out of the indexes, which are to be made again then."""
+    """Delete the bodies that the rule does not keep, each batch in its own transaction.
+
+    `result` always shows what is committed; `progress` receives the number of states in each batch. Returns whether texts were removed
+    from the indexes, so that they must be rebuilt."""
     pruned_at = times.now()
     indexes_stale = False
     running_result = PruneResult()
     for batch in find_prunable(database, rule, running_result):
         indexes_stale |= _prune_batch(database, batch, pruned_at)
-        result.states, result.pages, result.body_bytes, result.kept_by_reason = (
-            running_result.states,
-            running_result.pages,
-            running_result.body_bytes,
-            running_result.kept_by_reason,
-        )
+        result.states, result.pages, result.body_bytes = running_result.states, running_result.pages, running_result.body_bytes
+        result.kept_by_reason = running_result.kept_by_reason
         progress(len(batch))
     result.kept_by_reason = running_result.kept_by_reason
     return indexes_stale
 
 
 def _prune_batch(database: WritableDatabase, revisions: Sequence[int], pruned_at: str) -> bool:
+    """Delete the bodies of these revisions. Returns whether texts were removed from the indexes."""
     database.lock.set_activity("pruning old states")
     with database.transaction() as transaction:
         texts = store.prune.delete_bodies(transaction, revisions, pruned_at)
         if texts:
-            for index in (transaction.lsh_index_path(), transaction.passage_index_path()):  # what they hold is not so any more
+            for index in (transaction.lsh_index_path(), transaction.passage_index_path()):  # they hold the removed texts
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(index)
             _promote_followers(transaction, sorted(texts))
@@ -132,8 +134,9 @@ def _prune_batch(database: WritableDatabase, revisions: Sequence[int], pruned_at
 
 
 def _promote_followers(transaction: Transaction, texts: Sequence[int]) -> None:
-    """What stood behind a text stands for the passages of it that it has itself, the earliest of those that have one; the others
-    stand behind that."""
+    """Replace leaders that are removed from the passage index by their followers.
+
+    For each fingerprint of a leader, the earliest of its followers with that fingerprint becomes a leader; the others follow it."""
     group: dict[int, list[int]] = {}
     for leader, followers in sorted(store.prune.followers(transaction, texts).items()):
         group[leader] = followers
@@ -144,38 +147,59 @@ def _promote_followers(transaction: Transaction, texts: Sequence[int]) -> None:
 
 
 def _promote_followers_of(transaction: Transaction, followers_by_leader: dict[int, list[int]]) -> None:
-    """The same for these texts, each with those that stood behind it."""
+    """Replace these leaders, given with all their followers."""
     bodies = store.texts.bodies(transaction, {follower for followers in followers_by_leader.values() for follower in followers})
-    fingerprints_by_text = dict(zip(bodies, _compute_fingerprints(bodies.values()), strict=True))
-    stored_fingerprints = {
-        number: set(winnowing.unpack(keys).tolist())
-        for number, keys in store.prune.fingerprints(transaction, {*followers_by_leader, *bodies}).items()
+    own_fingerprints = dict(zip(bodies, _compute_fingerprints(bodies.values()), strict=True))
+    led_fingerprints = {
+        text_id: set(winnowing.unpack(packed).tolist())
+        for text_id, packed in store.prune.fingerprints(transaction, {*followers_by_leader, *bodies}).items()
     }
-    promoted_texts: set[int] = set()
-    follower_pairs: set[tuple[int, int]] = set()
-    for old_leader, followers in followers_by_leader.items():
-        leader_by_fingerprint: dict[int, int] = {}
-        for follower in followers:
-            if follower not in fingerprints_by_text or follower not in stored_fingerprints:
-                continue
-            for fingerprint in stored_fingerprints.get(old_leader, set()).intersection(fingerprints_by_text[follower]):
-                leader = leader_by_fingerprint.setdefault(fingerprint, follower)
-                if leader == follower:
-                    stored_fingerprints[follower].add(fingerprint)
-                    promoted_texts.add(follower)
-                else:
-                    follower_pairs.add((leader, follower))
+    promotion = _choose_leaders(followers_by_leader, own_fingerprints, led_fingerprints)
     store.prune.set_fingerprints(
         transaction,
         (
-            (winnowing.pack(np.array([k for k in fingerprints_by_text[n] if k in stored_fingerprints[n]], np.int64)), n)
-            for n in sorted(promoted_texts)
+            (_pack_promoted(own_fingerprints[text_id], led_fingerprints[text_id] | promotion.fingerprints[text_id]), text_id)
+            for text_id in sorted(promotion.fingerprints)
         ),
     )
-    store.passages.insert_followers(transaction, sorted(follower_pairs))
+    store.passages.insert_followers(transaction, sorted(promotion.follower_pairs))
+
+
+class _Promotion(NamedTuple):
+    """New leaders, with the fingerprints under which each leads now, and new (leader, follower) pairs."""
+
+    fingerprints: dict[int, set[int]]
+    follower_pairs: set[tuple[int, int]]
+
+
+def _choose_leaders(
+    followers_by_leader: Mapping[int, list[int]], own_fingerprints: Mapping[int, list[int]], led_fingerprints: Mapping[int, set[int]]
+) -> _Promotion:
+    """Choose a new leader for each fingerprint of the old ones. `own_fingerprints` are all fingerprints of the followers' bodies,
+    `led_fingerprints` those under which a text leads already."""
+    promotion = _Promotion({}, set())
+    for old_leader, followers in followers_by_leader.items():
+        leader_by_fingerprint: dict[int, int] = {}
+        for follower in followers:
+            if follower not in own_fingerprints or follower not in led_fingerprints:
+                continue
+            old_fingerprints = led_fingerprints.get(old_leader, set()) | promotion.fingerprints.get(old_leader, set())
+            for fingerprint in old_fingerprints.intersection(own_fingerprints[follower]):
+                leader = leader_by_fingerprint.setdefault(fingerprint, follower)
+                if leader == follower:
+                    promotion.fingerprints.setdefault(follower, set()).add(fingerprint)
+                else:
+                    promotion.follower_pairs.add((leader, follower))
+    return promotion
+
+
+def _pack_promoted(own_fingerprints: list[int], led_fingerprints: set[int]) -> bytes:
+    """Pack the fingerprints under which a text leads, in the order of its body."""
+    return winnowing.pack(np.array([fingerprint for fingerprint in own_fingerprints if fingerprint in led_fingerprints], np.int64))
 
 
 def _compute_fingerprints(bodies: Collection[str]) -> Iterator[list[int]]:
     jit.count_work(len(bodies))
     for folded in normalise.fold_batches(bodies):
-        yield from ([] if found is None else found.tolist() for found in winnowing.fingerprint_texts(folded, 1))
+        for fingerprints in winnowing.fingerprint_texts(folded, 1):
+            yield [] if fingerprints is None else fingerprints.tolist()

@@ -1,7 +1,7 @@
-"""Working off what is due: the summaries of pages whose crawls changed, and the clusters that hold them or came to.
+"""Update dirty summaries: those of pages whose sightings changed, and the clusters that these pages belong to.
 
-Clusters of articles that no chain of matches connects do not depend on each other: what is due is worked out with all it is connected
-to, and comes out as if everything had been worked out anew.
+Clusters that no chain of matches connects are independent. Dirty pages are updated together with everything that matches connect to them,
+so the result is that of a complete rebuild.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import xxhash
 
@@ -31,18 +31,17 @@ from dedup.text import times
 from dedup.text.publishers import PublisherResolver
 
 PAGES_PER_BATCH = 2000
-"""Pages that are taken at once, and what they are connected to."""
+"""Dirty pages updated at once, with all pages connected to them."""
 FIRST_HOUR_SECONDS = 3600.0
 ROWS_PER_CHECK = 1000
-"""Rows after which it is asked whether there is time for more."""
+"""Rows between two checks whether to stop."""
 RECIPE_SETTING = "recipe.summaries"
 _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
 class SummaryFailures:
-    """What could not be summed up lately, because the program fails at it: it stays due, and does not keep the rest from being summed
-    up. `last_error` is the last that was met."""
+    """Pages and texts whose update failed with an internal error, and the `last_error`. They stay dirty, and other updates skip them."""
 
     pages: set[int] = field(default_factory=set)
     texts: set[int] = field(default_factory=set)
@@ -59,11 +58,11 @@ def update_summaries(
     should_stop: Callable[[], bool] = lambda: False,
     failures: SummaryFailures | None = None,
 ) -> int:
-    """Work off some of what is due in a transaction of its own; returns the number of pages, 0 once nothing is due, or where `should_stop`
-    says that there is no time for it: then it is due as before.
+    """Update up to `limit` dirty pages in a transaction.
 
-    With `failures`, whatever the program fails at is added to that and left out: what is due is worked off in smaller parts then, until
-    the page or text that it fails at is alone. Raises errors of SQLite and the system, and without `failures` all.
+    Returns the number of pages; 0 if nothing is dirty, or if `should_stop` returned true: then nothing is changed. With `failures`, pages
+    and texts that cause an internal error are added to it and skipped: the batch is divided until each of them is alone. Raises errors of
+    SQLite and the system; without `failures`, internal errors too.
     """
     current_recipe = summaries_recipe(settings)
     if store.settings.get(database, RECIPE_SETTING) != current_recipe:
@@ -75,7 +74,7 @@ def update_summaries(
         pages, texts = pages - failures.pages, texts - failures.texts
     if not pages and not texts:
         return 0
-    database.lock.set_activity("summing up what was recorded")
+    database.lock.set_activity("updating summaries")
     page_count = 0
     try:
         page_count = _update_summaries(database, settings, pages, texts, should_stop)
@@ -94,11 +93,10 @@ def _update_summaries(
     database: WritableDatabase, settings: Settings, pages: set[int], texts: set[int], should_stop: Callable[[], bool]
 ) -> int:
     with suppress(ShutdownRequested), database.transaction() as transaction:
-        update = _SummaryUpdate(transaction, settings.publishers.build_publishers())
-        update.connect(pages, texts, should_stop)
-        _update_clusters(transaction, update.pages, update.texts, should_stop)
-        store.summaries.clear_dirty(transaction, update.dirty_pages, update.texts)
-        return len(update.dirty_pages) or len(texts)
+        batch = _update_connected(transaction, settings.publishers.build_publishers(), pages, texts, should_stop)
+        _update_clusters(transaction, batch.pages, batch.texts, should_stop)
+        store.summaries.clear_dirty(transaction, batch.dirty_pages, batch.texts)
+        return len(batch.dirty_pages) or len(texts)
     return 0
 
 
@@ -110,7 +108,7 @@ def _update_separately(
     should_stop: Callable[[], bool],
     failures: SummaryFailures,
 ) -> int:
-    """Each page and text by itself, or with the others of a part that succeeds."""
+    """Update the pages and texts in parts; a part that fails is divided until the failing item is alone. Returns the number of pages."""
     items = [*((page, True) for page in sorted(pages)), *((text, False) for text in sorted(texts))]
 
     def update_part(part: Sequence[tuple[int, bool]]) -> int:
@@ -121,7 +119,7 @@ def _update_separately(
         return _update_summaries(database, settings, *still_dirty, should_stop) if any(still_dirty) and not should_stop() else 0
 
     def record_failure(item: tuple[int, bool], error: Exception) -> None:
-        log_error_once(error, "summing up a page")
+        log_error_once(error, "updating the summary of a page")
         failures.last_error = error
         (failures.pages if item[1] else failures.texts).add(item[0])
 
@@ -131,7 +129,7 @@ def _update_separately(
 def update_all_summaries(
     database: WritableDatabase, settings: Settings, progress: Callable[[int], Any] = lambda _: None, failures: SummaryFailures | None = None
 ) -> int:
-    """The same until nothing is due; returns the number of pages."""
+    """Update all dirty summaries; see `update_summaries`. Returns the number of pages."""
     total = 0
     while count := update_summaries(database, settings, PAGES_PER_BATCH, failures=failures):
         total += count
@@ -140,65 +138,66 @@ def update_all_summaries(
 
 
 def rebuild_summaries(database: WritableDatabase, settings: Settings, progress: Callable[[int], Any] = lambda _: None) -> int:
-    """Everything anew; returns the number of pages."""
+    """Rebuild all summaries and clusters. Returns the number of pages."""
     with database.transaction() as transaction:
         store.summaries.delete_all(transaction)
     return update_all_summaries(database, settings, progress)
 
 
 def summaries_recipe(settings: Settings) -> str:
-    """What summaries are made by beside the records: whose an article is."""
+    """Return the recipe of summaries. Besides the records, they depend on the publisher aliases."""
     aliases = json.dumps([a.model_dump() for a in settings.publishers.aliases], ensure_ascii=False, sort_keys=True)
     return f"summaries1/{xxhash.xxh3_64_hexdigest(aliases.encode('utf-8', 'surrogatepass'))}"
 
 
-class _SummaryUpdate:
-    """What is worked off at once: `pages` and `texts` that chains of matches, or clusters as they were, connect with what is due, those
-    of the pages that are `dirty_pages` summed up."""
+class _ConnectedBatch(NamedTuple):
+    """The pages and texts that matches, or stored clusters, connect to dirty ones. The summaries of `dirty_pages` were updated."""
 
-    def __init__(self, transaction: Transaction, publishers: PublisherResolver) -> None:
-        self._transaction, self._publishers = transaction, publishers
-        self.pages: set[int] = set()
-        self.texts: set[int] = set()
-        self.dirty_pages: set[int] = set()
+    pages: set[int]
+    texts: set[int]
+    dirty_pages: set[int]
 
-    def connect(self, pages: set[int], texts: set[int], should_stop: Callable[[], bool]) -> None:
-        """Take these, and whatever is connected with them."""
-        transaction = self._transaction
-        while pages or texts:
-            beat()
-            if should_stop():
-                raise ShutdownRequested
-            self.pages |= pages
-            self.texts |= texts
-            self._summarise(store.summaries.dirty_pages_among(transaction, pages))
-            clusters = store.summaries.clusters_with_pages(transaction, pages)
-            connected_texts = set(store.summaries.summarised_texts(transaction, pages).values()) | store.summaries.texts_in_same_cluster(
-                transaction, texts
-            )
-            connected_pages = (
-                clusters
-                | {m.page_id for m in store.summaries.member_rows(transaction, clusters)}
-                | store.summaries.pages_showing(transaction, texts)
-            )
-            pages, texts = connected_pages - self.pages, connected_texts - self.texts
 
-    def _summarise(self, pages: set[int]) -> None:
-        rows = compute_summary_rows(self._transaction, self._publishers, pages)
-        store.summaries.delete(self._transaction, pages - {row.page_id for row in rows})
-        store.summaries.upsert(self._transaction, rows)
-        self.dirty_pages |= pages
+def _update_connected(
+    transaction: Transaction, publishers: PublisherResolver, pages: set[int], texts: set[int], should_stop: Callable[[], bool]
+) -> _ConnectedBatch:
+    """Update the summaries of these pages, of those that show these texts, and of all dirty pages connected to them.
+
+    Raises ShutdownRequested."""
+    batch = _ConnectedBatch(set(), set(), set())
+    while pages or texts:
+        beat()
+        if should_stop():
+            raise ShutdownRequested
+        batch.pages.update(pages)
+        batch.texts.update(texts)
+        dirty_pages = store.summaries.dirty_pages_among(transaction, pages)
+        _summarise_pages(transaction, publishers, dirty_pages)
+        batch.dirty_pages.update(dirty_pages)
+        clusters = store.summaries.clusters_with_pages(transaction, pages)
+        connected_texts = set(store.summaries.summarised_texts(transaction, pages).values())
+        connected_texts |= store.summaries.texts_in_same_cluster(transaction, texts)
+        connected_pages = clusters | {m.page_id for m in store.summaries.member_rows(transaction, clusters)}
+        connected_pages |= store.summaries.pages_showing(transaction, texts)
+        pages, texts = connected_pages - batch.pages, connected_texts - batch.texts
+    return batch
+
+
+def _summarise_pages(transaction: Transaction, publishers: PublisherResolver, pages: set[int]) -> None:
+    rows = compute_summary_rows(transaction, publishers, pages)
+    store.summaries.delete(transaction, pages - {row.page_id for row in rows})
+    store.summaries.upsert(transaction, rows)
 
 
 def compute_summary_rows(database: Database, publishers: PublisherResolver, pages: Iterable[int]) -> list[SummaryRow]:
     """Compute the summaries of those pages that have a current sighting, from their sightings and changes alone."""
     page_ids = sorted(pages)
-    crawls = {page: list(rows) for page, rows in groupby(store.summaries.counted_crawls(database, page_ids), key=itemgetter(0))}
+    crawls = {page: list(rows) for page, rows in groupby(store.sightings.counted_crawls(database, page_ids), key=itemgetter(0))}
     changes = store.summaries.count_changes(database, page_ids)
     return [
         SummaryRow(
-            page, publishers.canonical_name(printed, oid, url), published, crawls[page][0][1], crawled, status, cause,
-            len({revision for _, _, revision in crawls[page]}), len(crawls[page]), *changes.get(page, (0, 0)), characters, text,
+            page, publishers.canonical_name(printed, oid, url), published, crawls[page][0].crawled_at, crawled, status, cause,
+            len({c.revision_id for c in crawls[page]}), len(crawls[page]), *changes.get(page, (0, 0)), characters, text,
         )
         for page, url, printed, oid, published, crawled, status, cause, characters, text
         in store.summaries.current_crawls(database, page_ids)
@@ -226,7 +225,7 @@ def _update_clusters(transaction: Transaction, pages: Collection[int], texts: Co
 def compute_clusters(
     articles: Iterable[ClusterableArticle], matches: Iterable[Match], should_stop: Callable[[], bool] = lambda: False
 ) -> tuple[set[ClusterRow], set[MemberRow]]:
-    """Compute the clusters and their members; `articles` must hold every article that a chain of `matches` connects with one of them."""
+    """Compute the clusters and their members. `articles` must include every article that a chain of `matches` connects to one of them."""
     stars = list(_iterate_checked(MatchGraph(articles, matches).find_clusters(), should_stop))
     return {_cluster_row(star) for star in stars}, {row for star in stars for row in _member_rows(star)}
 
@@ -237,6 +236,7 @@ def assign_cluster_roles(clusters: Iterable[ClusterRow], members: Iterable[Membe
 
 
 def _iterate_checked(rows: Iterable[_T], should_stop: Callable[[], bool]) -> Iterator[_T]:
+    """Yield the rows. Raises ShutdownRequested if `should_stop` returns true, which is checked every ROWS_PER_CHECK rows."""
     for number, row in enumerate(rows):
         if number % ROWS_PER_CHECK == 0:
             beat()
@@ -265,7 +265,7 @@ def _cluster_row(star: StarCluster[ClusterableArticle]) -> ClusterRow:
 
 
 def _count_within(published: list[str], seconds: float) -> int:
-    """How many of these times, in order, lie so soon after the first at most."""
+    """Return how many of these sorted times are at most `seconds` after the first."""
     return sum(times.seconds_between(published[0], time) <= seconds for time in published)
 
 

@@ -1,1 +1,1 @@
-"""From candidates to matches: what is looked up in the indexes, measured, judged and cached."""
+"""From candidates to matches: look up candidates in the indexes, measure pairs, decide their relation."""

@@ -1,5 +1,6 @@
-"""What a publisher prints under everything: bylines with addresses, tip lines, copyright notices. It is learned as articles
-arrive and counts for nothing from then on; never across publishers, which would mask wire copy."""
+"""Boilerplate: what a publisher prints under every article, such as bylines with addresses, tip lines and copyright notices.
+
+It is learned as articles arrive, and masked from then on. It is never learned across publishers: that would mask wire copy."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from dedup.store.rows import BoilerplateRow
 from dedup.text import normalise, times
 
 MAX_LEARNED_CHARACTERS = 500_000
-"""Characters of texts that boilerplate is learned from. What is printed under everything is printed under shorter ones too."""
+"""Longest text that boilerplate is learned from. Boilerplate occurs in shorter texts too."""
 MAX_CACHED_MASK_CHARACTERS = 4_000_000
 """Normalised characters of texts whose masks stay in memory between batches (1 byte each)."""
 
@@ -33,8 +34,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(slots=True)
 class _PublisherBoilerplate:
-    """What is known of one publisher. `masked_fingerprints`: those of its passages that are masked; `examined_fingerprints`: those of all
-    its passages."""
+    """The passages of one publisher. `masked_fingerprints` lie in masked passages, `examined_fingerprints` in any passage."""
 
     name: str
     passages: list[tuple[str, str]] = field(default_factory=list)
@@ -44,7 +44,7 @@ class _PublisherBoilerplate:
     passage_set: PassageSet | None = None
 
     def add_passage(self, name: str, passage: str, status: Masking) -> set[int]:
-        """Take a passage in. Gives the keys that lie in it."""
+        """Add a passage. Returns the fingerprints that lie in it."""
         fingerprints = _fingerprints_in(passage)
         self.examined_fingerprints |= fingerprints
         if status == "allowed":
@@ -58,7 +58,7 @@ class _PublisherBoilerplate:
 
 @dataclass(slots=True)
 class _CachedMask:
-    """What is masked of a text, and the names of the passages that hide it once somebody asked for them."""
+    """The boilerplate mask of a text, and the names of the passages in it once they were computed."""
 
     mask: Mask | None
     names: frozenset[str] | None = None
@@ -69,70 +69,68 @@ class _CachedMask:
 
 
 def _fingerprints_in(passage: str) -> set[int]:
-    """Every key that a text can choose within a normalised passage."""
+    """Return every fingerprint that winnowing can choose within a normalised passage."""
     return set(numpy_kernel.to_fingerprints(numpy_kernel.hash_runs(normalise.to_points(passage))).tolist())
 
 
 class Boilerplate:
-    """The passages of every publisher, as far as they have been asked for; learns new ones within the store's transaction.
-    `min_articles`: in how many of a publisher a passage must return; 0: none is learned. `masked_fingerprints`: those that lie within
-    boilerplate of any of these publishers."""
+    """Loads the passages of publishers when first used, and learns new ones.
 
-    def __init__(self, min_articles: int) -> None:
+    A passage is learned if `min_articles` articles of a publisher have it; 0 turns learning off. `masked_fingerprints` lie in the
+    boilerplate of any loaded publisher."""
+
+    def __init__(self, database: Database, min_articles: int) -> None:
         self.min_articles = min_articles
+        self._database = database
         self.masked_fingerprints: set[int] = set()
         self._publishers: dict[int, _PublisherBoilerplate] = {}
         self._masks: Cache[tuple[int, int, int], _CachedMask] = Cache(MAX_CACHED_MASK_CHARACTERS, lambda hidden: hidden.size)
 
     def end_batch(self) -> None:
-        """The texts of the batch are compared no more."""
+        """Apply the size limit of the cached masks."""
         self._masks.end_batch()
 
     def clear(self) -> None:
-        """Ask the database again."""
+        """Drop everything that was read from the database."""
         self._publishers.clear()
         self._masks.clear()
         self.masked_fingerprints.clear()
 
-    def load(self, database: Database, publisher_ids: Iterable[int]) -> None:
-        """Have what is known of these publishers at hand."""
+    def load(self, publisher_ids: Iterable[int]) -> None:
+        """Load the passages of these publishers."""
         for publisher_id in publisher_ids:
-            self.publisher_boilerplate(database, publisher_id)
+            self.publisher_boilerplate(publisher_id)
 
-    def publisher_boilerplate(self, database: Database, publisher_id: int) -> _PublisherBoilerplate:
+    def publisher_boilerplate(self, publisher_id: int) -> _PublisherBoilerplate:
         if publisher_id not in self._publishers:
-            self._publishers[publisher_id] = entry = _PublisherBoilerplate(store.publishers.name(database, publisher_id))
-            for row in store.boilerplate.list_passages(database, entry.name):
+            self._publishers[publisher_id] = entry = _PublisherBoilerplate(store.publishers.name(self._database, publisher_id))
+            for row in store.boilerplate.list_passages(self._database, entry.name):
                 entry.add_passage(row.name, row.passage, row.status)
             self.masked_fingerprints |= entry.masked_fingerprints
         return self._publishers[publisher_id]
 
-    def fingerprints_masked_for(self, database: Database, publisher_id: int) -> set[int]:
-        """The keys that lie within a publisher's boilerplate."""
-        return self.publisher_boilerplate(database, publisher_id).masked_fingerprints
+    def fingerprints_masked_for(self, publisher_id: int) -> set[int]:
+        """Return the fingerprints that lie in a publisher's masked passages."""
+        return self.publisher_boilerplate(publisher_id).masked_fingerprints
 
-    def cached_mask(self, database: Database, publisher_id: int, text_id: int, points: Points) -> Mask | None:
-        """The mask of a text that is asked for again and again."""
-        return (
-            self._cached_mask_entry(database, publisher_id, text_id, points).mask
-            if self.publisher_boilerplate(database, publisher_id).passages
-            else None
-        )
+    def cached_mask(self, publisher_id: int, text_id: int, points: Points) -> Mask | None:
+        """Return the mask of a text, cached under its id; see `mask`."""
+        if not self.publisher_boilerplate(publisher_id).passages:
+            return None
+        return self._cached_mask_entry(publisher_id, text_id, points).mask
 
-    def _cached_mask_entry(self, database: Database, publisher_id: int, text_id: int, points: Points) -> _CachedMask:
-        cache_key = (
-            publisher_id,
-            text_id,
-            len(self.publisher_boilerplate(database, publisher_id).passages),
-        )  # a passage that is learned makes other masks
+    def _cached_mask_entry(self, publisher_id: int, text_id: int, points: Points) -> _CachedMask:
+        # the number of passages is part of the key: a passage that is learned changes masks
+        cache_key = publisher_id, text_id, len(self.publisher_boilerplate(publisher_id).passages)
         if cache_key not in self._masks:
-            self._masks[cache_key] = _CachedMask(self.mask(database, publisher_id, points))
+            self._masks[cache_key] = _CachedMask(self.mask(publisher_id, points))
         return self._masks[cache_key]
 
-    def mask(self, database: Database, publisher_id: int, points: Points) -> Mask | None:
-        """Which characters of a text are boilerplate of its publisher; None where none is, or over half of the text would be:
-        that is no frame, but what the text is."""
-        publisher_boilerplate = self.publisher_boilerplate(database, publisher_id)
+    def mask(self, publisher_id: int, points: Points) -> Mask | None:
+        """Return a mask of the characters of a text that are boilerplate of its publisher.
+
+        Returns None if there are none, or if they are over half of the text: then they are its content."""
+        publisher_boilerplate = self.publisher_boilerplate(publisher_id)
         if not publisher_boilerplate.passages:
             return None
         if publisher_boilerplate.passage_set is None:
@@ -143,39 +141,36 @@ class Boilerplate:
         masked_count = int(np.count_nonzero(mask))
         return mask if 0 < 2 * masked_count <= len(points) else None
 
-    def cached_passage_names(self, database: Database, publisher_id: int, text_id: int, points: Points) -> frozenset[str]:
-        """The names of the passages that the mask of such a text hides."""
-        if self.cached_mask(database, publisher_id, text_id, points) is None:
+    def cached_passage_names(self, publisher_id: int, text_id: int, points: Points) -> frozenset[str]:
+        """Return the names of the passages in the cached mask of a text."""
+        if self.cached_mask(publisher_id, text_id, points) is None:
             return frozenset()
-        cached = self._cached_mask_entry(database, publisher_id, text_id, points)
+        cached = self._cached_mask_entry(publisher_id, text_id, points)
         if cached.names is None:
-            cached.names = frozenset(self.masked_passage_names(database, publisher_id, points, cached.mask))
+            cached.names = frozenset(self.masked_passage_names(publisher_id, points, cached.mask))
         return cached.names
 
-    def masked_passage_names(self, database: Database, publisher_id: int, points: Points, mask: Mask | None) -> set[str]:
-        """The names of the passages that a mask hides."""
+    def masked_passage_names(self, publisher_id: int, points: Points, mask: Mask | None) -> set[str]:
+        """Return the names of the passages that a mask covers."""
         if mask is None:
             return set()
-        publisher_boilerplate, text, masked = (
-            self.publisher_boilerplate(database, publisher_id),
-            normalise.from_points(points),
-            mask.tolist(),
-        )
+        passage_by_run, text, masked = self.publisher_boilerplate(publisher_id).passage_by_run, normalise.from_points(points), mask.tolist()
         runs = (text[i : i + RUN_CHARACTERS] for i in range(len(text) - RUN_CHARACTERS + 1) if masked[i] and masked[i + RUN_CHARACTERS - 1])
-        return {publisher_boilerplate.passage_by_run[run] for run in runs if run in publisher_boilerplate.passage_by_run}
+        return {passage_by_run[run] for run in runs if run in passage_by_run}
 
-    def needs_examination(self, database: Database, publisher_id: int, fingerprint: int) -> bool:
-        """Whether a key that many of a publisher's articles have is still to be looked at."""
-        return bool(self.min_articles) and fingerprint not in self.publisher_boilerplate(database, publisher_id).examined_fingerprints
+    def needs_examination(self, publisher_id: int, fingerprint: int) -> bool:
+        """Return whether the passage around a fingerprint may still be learned as boilerplate of a publisher."""
+        return bool(self.min_articles) and fingerprint not in self.publisher_boilerplate(publisher_id).examined_fingerprints
 
     def learn_passage(
         self, transaction: Transaction, publisher_id: int, fingerprint: int, body: str, points: Points, others: Sequence[Points]
     ) -> set[int]:
-        """Learn the passage around a key of a text (`body`, and `points` normalised) that runs alike through the others too.
-        Gives the keys that lie in it; none where there is no such passage."""
+        """Learn and store the passage around a fingerprint of a text, as far as it is the same in all `others`.
+
+        `points` is the normalised form of `body`. Returns the fingerprints in the passage; none if there is no common passage."""
         if max(map(len, (points, *others))) > MAX_LEARNED_CHARACTERS:
             return set()
-        publisher_boilerplate = self.publisher_boilerplate(transaction, publisher_id)
+        publisher_boilerplate = self.publisher_boilerplate(publisher_id)
         passage = _common_passage(fingerprint, points, others)
         if not passage:
             return set()
@@ -202,7 +197,7 @@ class Boilerplate:
 def insert_passage(
     transaction: Transaction, publisher_id: int, publisher: str, passage: str, example: str, article_count: int, status: Masking
 ) -> BoilerplateRow:
-    """Write a passage of a publisher down, under a name of its own."""
+    """Store a passage of a publisher. Its name is the start of a hash of publisher and passage."""
     digest = xxhash.xxh3_128_hexdigest(f"{publisher}\0{passage}".encode())
     row = BoilerplateRow(digest[:12], publisher, passage, example, article_count, status, times.now())
     store.boilerplate.insert(transaction, row.name, publisher_id, row.passage, row.example, row.article_count, row.status, row.added_at)
@@ -210,7 +205,7 @@ def insert_passage(
 
 
 def find_passage(database: Database, name_prefix: str) -> BoilerplateRow:
-    """The passage of this name, or whose name begins so. Raises UnknownBoilerplateError, AmbiguousBoilerplateError."""
+    """Return the passage with this name or unique name prefix. Raises UnknownBoilerplateError, AmbiguousBoilerplateError."""
     matches = [row for row in store.boilerplate.list_passages(database) if row.name.startswith(name_prefix.lower())] if name_prefix else []
     if not matches:
         raise UnknownBoilerplateError(name=name_prefix)
@@ -220,7 +215,7 @@ def find_passage(database: Database, name_prefix: str) -> BoilerplateRow:
 
 
 def mask_passage(transaction: Transaction, publisher: str, example: str) -> BoilerplateRow:
-    """Mask a passage that is told by hand. Raises ShortBoilerplateError for one that is too short to be found."""
+    """Mask a passage that the user names. Raises ShortBoilerplateError if it is too short to be found in texts."""
     passage = normalise.normalise(example)
     if len(passage) < RUN_CHARACTERS:
         raise ShortBoilerplateError(characters=len(passage), minimum=RUN_CHARACTERS)
@@ -234,7 +229,7 @@ def mask_passage(transaction: Transaction, publisher: str, example: str) -> Boil
 
 
 def _common_passage(fingerprint: int, points: Points, others: Sequence[Points]) -> str:
-    """The passage around the run with this key, as far as it runs alike through all; empty where they have no such run."""
+    """Return the passage around the run with this fingerprint, as far as it is the same in all texts; empty if not all have the run."""
     positions = np.flatnonzero(numpy_kernel.to_fingerprints(numpy_kernel.hash_runs(points)) == fingerprint)
     if not len(positions):
         return ""
@@ -250,7 +245,7 @@ def _common_passage(fingerprint: int, points: Points, others: Sequence[Points]) 
 
 
 def _common_prefix_length(texts: Sequence[Iterable[str]]) -> int:
-    """How far these run alike."""
+    """Return the number of leading characters that all texts have in common."""
     length = 0
     for characters in zip(*texts, strict=False):
         if len(set(characters)) > 1:
@@ -260,7 +255,7 @@ def _common_prefix_length(texts: Sequence[Iterable[str]]) -> int:
 
 
 def _example_of_passage(body: str, passage: str) -> str:
-    """A normalised passage as it stands in a body."""
+    """Return a normalised passage as written in a body."""
     start = normalise.normalise(body).find(passage)
     spans = origins(body)
     return body[spans[start][0] : spans[start + len(passage) - 1][1]] if start >= 0 else passage

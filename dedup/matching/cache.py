@@ -1,4 +1,4 @@
-"""A cache that keeps what the current batch uses."""
+"""A least-recently-used cache that never drops what the current batch uses."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def _count_as_one(_: object) -> int:
 
 
 class Cache(Generic[K, V]):
-    """The latest entries, of a total size of `limit`.
+    """Holds the most recently used entries, up to a total size of `limit`.
 
-    Nothing is dropped in the middle of a batch: the bound is applied when a batch ends, to the entries that were not used for the longest
-    time first. An entry may be larger than the bound; it is dropped at the end of its batch too.
+    The limit is applied when a batch ends, not within it: the least recently used entries go first. An entry larger than the limit is
+    dropped at the end of its batch too.
     """
 
     def __init__(self, limit: int, size_of: Callable[[V], int] = _count_as_one) -> None:
@@ -33,7 +33,7 @@ class Cache(Generic[K, V]):
         return key in self._entries
 
     def __getitem__(self, key: K) -> V:
-        """Raises KeyError for what is not there."""
+        """Return the value of a key. Raises KeyError if there is no such entry."""
         value = self._entries[key]
         self._entries.move_to_end(key)
         return value
@@ -46,7 +46,7 @@ class Cache(Generic[K, V]):
         self._total += self._size_of(value)
 
     def get(self, key: K) -> V | None:
-        """The value of a key; None for one that is not there."""
+        """Return the value of a key; None if there is no such entry."""
         return self[key] if key in self._entries else None
 
     def update(self, entries: Mapping[K, V]) -> None:
@@ -54,7 +54,7 @@ class Cache(Generic[K, V]):
             self[key] = value
 
     def missing(self, keys: Iterable[K]) -> list[K]:
-        """Those of the keys that are not there. The others count as used."""
+        """Return the keys without an entry. The entries of the others count as used."""
         missing_keys = []
         for key in keys:
             if key in self._entries:
@@ -64,14 +64,13 @@ class Cache(Generic[K, V]):
         return missing_keys
 
     def end_batch(self) -> None:
-        """What was used so far is needed no longer: drop what is beyond the bound."""
+        """Drop entries until the limit is met: nothing that was used so far is needed any more."""
         while self._total > self._limit:
             _, value = self._entries.popitem(last=False)
             self._total -= self._size_of(value)
 
     def trim(self, needed: Collection[K]) -> None:
-        """Drop what is beyond the bound in the middle of a batch, but for the entries that are `needed`. The others must be ones that
-        whoever asks for them can make again."""
+        """Apply the limit within a batch, except to `needed` entries. The caller must be able to recompute the others."""
         if self._total <= self._limit:
             return
         for key in [key for key in self._entries if key not in needed]:
@@ -80,7 +79,7 @@ class Cache(Generic[K, V]):
             self._total -= self._size_of(self._entries.pop(key))
 
     def drop(self, key: K) -> None:
-        """Forget one entry, if it is there: it is outdated."""
+        """Drop an outdated entry, if it exists."""
         if key in self._entries:
             self._total -= self._size_of(self._entries.pop(key))
 

@@ -1,14 +1,13 @@
-"""What a body resembles among the texts of the database, however it is stored, without recording it."""
+"""Find the texts of the database that match a body, without storing anything."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
-from typing import TypeVar
 
 import numpy as np
+from more_itertools import chunked
 from numpy.typing import NDArray
 
 from dedup import store
@@ -20,13 +19,12 @@ from dedup.similarity.overlap import PreparedText, prepare_text
 from dedup.store import Database
 
 _CHUNK_ROWS = 4096
-_T = TypeVar("_T")
 Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class SimilarText:
-    """A text of the database that a given one matches."""
+    """A text of the database that matches a body."""
 
     text_id: int
     relation: Relation
@@ -36,9 +34,10 @@ class SimilarText:
 def find_similar_texts(
     database: Database, criteria: MatchCriteria, body: str, signature: bytes, fingerprints: bytes, publisher: str
 ) -> list[SimilarText]:
-    """Texts of the database that match a body, of a publisher's, which need not be in it; signature and packed keys are its own.
+    """Return the texts of the database that match a body, which need not be stored itself.
 
-    Everything that is stored of every text is looked at: a reader has no use of indexes that a writer may be changing.
+    `signature` and the packed `fingerprints` are those of the body, `publisher` is its canonical publisher. All stored signatures and
+    fingerprints are scanned: a reader cannot use the indexes, which a writer may be changing.
     """
     prepared = prepare_text(body)
     boilerplate_masker = BoilerplateMasker(database, criteria)
@@ -69,50 +68,44 @@ def _mask_both(
 
 
 class BoilerplateMasker:
-    """Judges texts as the writer would, from a database that is only read."""
+    """Masks the boilerplate of texts as the matcher does, but learns none, so that a read-only database is enough."""
 
     def __init__(self, database: Database, criteria: MatchCriteria) -> None:
-        self._database, self._criteria = database, criteria
-        self._boilerplate = Boilerplate(0)
+        self._criteria = criteria
+        self._boilerplate = Boilerplate(database, 0)
 
     def mask(self, text: PreparedText, publisher_id: int | None) -> Mask | None:
-        """What of a text is boilerplate of its publisher; see `Boilerplate.mask`."""
+        """Return the mask of a text's boilerplate; see `Boilerplate.mask`. A text without a publisher has none."""
         if publisher_id is None or not self._criteria.settings.passages:
             return None
-        return self._boilerplate.mask(self._database, publisher_id, text.points)
+        return self._boilerplate.mask(publisher_id, text.points)
 
     def masked_passage_names(self, text: PreparedText, publisher_id: int | None) -> set[str]:
-        """The names of the passages that are masked in a text."""
+        """Return the names of the passages that are masked in a text."""
         if publisher_id is None:
             return set()
-        return self._boilerplate.masked_passage_names(self._database, publisher_id, text.points, self.mask(text, publisher_id))
+        return self._boilerplate.masked_passage_names(publisher_id, text.points, self.mask(text, publisher_id))
 
 
 def _candidates_by_signature(database: Database, criteria: MatchCriteria, signature: bytes) -> Iterator[int]:
-    """Texts that share a band with a signature."""
+    """Yield the ids of texts that share a band with a signature."""
     settings = criteria.settings
     bands, rows = minhash.choose_bands(settings.threshold, settings.num_perm)
     own_bands = np.frombuffer(signature, "<u4")[: bands * rows].reshape(bands, rows)
-    for chunk in _chunks(store.texts.all_signatures(database)):
+    for chunk in chunked(store.texts.all_signatures(database), _CHUNK_ROWS):
         chunk_bands = np.frombuffer(b"".join(s for _, s in chunk), "<u4").reshape(len(chunk), -1)[:, : bands * rows]
         for i in np.flatnonzero((chunk_bands.reshape(-1, bands, rows) == own_bands).all(axis=2).any(axis=1)):
             yield chunk[i][0]
 
 
 def _candidates_by_passages(database: Database, packed: bytes) -> Iterator[int]:
-    """Texts that stand for a story under one of these keys, and those that stand behind them."""
+    """Yield the ids of leaders with one of these fingerprints, and of their followers."""
     fingerprints = winnowing.unpack(packed)
     if not len(fingerprints):
         return
-    for chunk in _chunks(store.passages.all_fingerprints(database)):
-        ends = np.cumsum([len(k) // 5 for _, k in chunk])
-        hits = np.flatnonzero(np.isin(winnowing.unpack(b"".join(k for _, k in chunk)), fingerprints))
+    for chunk in chunked(store.passages.all_fingerprints(database), _CHUNK_ROWS):
+        ends = np.cumsum([len(own) // winnowing.FINGERPRINT_BYTES for _, own in chunk])
+        hits = np.flatnonzero(np.isin(winnowing.unpack(b"".join(own for _, own in chunk)), fingerprints))
         for i in np.unique(np.searchsorted(ends, hits, "right")):
             yield chunk[i][0]
             yield from store.passages.followers(database, chunk[i][0])
-
-
-def _chunks(rows: Iterable[_T]) -> Iterator[list[_T]]:
-    remaining = iter(rows)
-    while chunk := list(islice(remaining, _CHUNK_ROWS)):
-        yield chunk

@@ -1,6 +1,6 @@
-"""Which characters of a text are quoted, where its bodies differ in quotation marks: those that every body quotes.
+"""The quoted characters of a text whose bodies differ in quotation marks: those that every body quotes.
 
-Bodies of one normalised text differ in punctuation only. What the text quotes must not depend on which of them came first.
+Bodies of one normalised text differ in punctuation only. The quoted characters must not depend on which body arrived first.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 
 def pack_common_quotations(bodies: Iterable[str], packed: bytes | None = None) -> bytes | None:
-    """The characters that all these bodies of one text quote, and those of `packed` too if given, as `packed`; None where no body and
-    no `packed` has others."""
+    """Return the mask of the normalised characters that all these bodies of one text quote, as packed bits.
+
+    `packed` is such a mask of further bodies. Returns None if all bodies, and `packed`, quote the same characters."""
     import numpy as np
 
     masks = [prepare_text(body).is_quoted for body in bodies]
@@ -29,7 +30,7 @@ def pack_common_quotations(bodies: Iterable[str], packed: bytes | None = None) -
 
 
 def unpack_mask(packed: bytes, length: int) -> NDArray[np.bool_]:
-    """One truth value for each of the characters."""
+    """Return the mask of a text of `length` normalised characters."""
     import numpy as np
 
     return np.unpackbits(np.frombuffer(packed, np.uint8), count=length).astype(np.bool_)

@@ -1,4 +1,4 @@
-"""Texts that were lately compared, prepared for being compared again."""
+"""Cache of texts that are prepared for comparison."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dedup.similarity.overlap import PreparedText, prepare_text
 from dedup.store import Database
 
 MAX_CACHED_CHARACTERS = 4_000_000
-"""Normalised characters that stay in memory between one group of comparisons and the next (5 bytes each). Within a group there may be
-more: the texts that are not stored yet, and the two that were asked for last."""
+"""Normalised characters that stay in memory between groups of comparisons (5 bytes each). A group may exceed the limit: texts that are not
+stored yet and the two texts used last are never dropped."""
 
 
 class PreparedTextCache:
-    """The texts of the current group of comparisons, and the latest of earlier ones."""
+    """Holds the texts of the current group of comparisons, and the most recently used ones of earlier groups."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -33,26 +33,25 @@ class PreparedTextCache:
         self._quoted_masks.clear()
 
     def set_quoted_masks(self, quoted_masks: Mapping[int, bytes]) -> None:
-        """Replace the masks of these texts, which are stored already. New texts are prepared with them, without a query for each."""
+        """Use these masks of quoted characters, which are stored already. `put` applies them without a query for each text."""
         self._quoted_masks = dict(quoted_masks)
         for text_id in quoted_masks:
             self._prepared_texts.drop(text_id)
 
     def end_group(self) -> None:
-        """What was compared so far is compared no more."""
+        """End the group of comparisons: its texts may be dropped from now on."""
         self._pinned_ids.clear()
         self._prepared_texts.end_batch()
 
     def put(self, text_id: int, body: str) -> None:
-        """Keep a text of this batch, whose body is at hand. It may not be stored yet, so it stays in memory until the group of comparisons
-        ends. It is new, so no other body of it has been stored."""
+        """Add a new text. It may not be stored yet, so it stays in memory until the group of comparisons ends."""
         self._pinned_ids.add(text_id)
         if self._prepared_texts.missing([text_id]):
             self._prepared_texts[text_id] = _prepare(body, self._quoted_masks.get(text_id))
             beat()
 
     def load(self, text_ids: Collection[int]) -> None:
-        """Have these texts in memory, as far as they fit; `get` loads the others one by one."""
+        """Load the texts that are not cached, up to the size limit, with one query. `get` loads the others one by one."""
         missing = self._prepared_texts.missing(set(text_ids))
         remaining_characters = MAX_CACHED_CHARACTERS
         loadable_ids: list[int] = []
@@ -66,6 +65,7 @@ class PreparedTextCache:
             beat()
 
     def get(self, text_id: int) -> PreparedText:
+        """Return a text, loaded from the database if it is not cached. A text whose bodies were pruned is empty."""
         if text_id not in self._prepared_texts:
             stored_mask = store.texts.quoted_masks(self._database, [text_id]).get(text_id)
             self._prepared_texts[text_id] = _prepare(store.texts.body(self._database, text_id) or "", stored_mask)
@@ -76,6 +76,6 @@ class PreparedTextCache:
 
 
 def _prepare(body: str, stored_mask: bytes | None) -> PreparedText:
-    """Prepare a body for comparison, with its stored mask of quoted characters if there is one."""
+    """Prepare a body for comparison. `stored_mask` replaces the quoted characters of the body itself."""
     prepared = prepare_text(body)
     return prepared if stored_mask is None else replace(prepared, is_quoted=unpack_mask(stored_mask, len(prepared.points)))

@@ -1,4 +1,4 @@
-"""What makes two texts a match, and which: the numbers measured of a pair, against the thresholds in force."""
+"""Decide whether two texts match, and by which relation: measure the pair and apply the thresholds in force."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 MIN_COVERAGE_FOR_JACCARD = 0.2
-"""Coverage under which a pair that shared passages alone proposed is not looked at for its Jaccard: `near` would have been met
-by its signature."""
+"""Coverage below which the Jaccard similarity of a pair is not measured if only shared passages proposed it: a `near` duplicate would
+have been proposed by its signature."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What was measured of a pair, and the relation that follows; None: they are not alike enough."""
+    """The scores of a pair and the relation that follows from them; None if they reach no threshold."""
 
     relation: Relation | None
     scores: MatchScores
@@ -33,7 +33,7 @@ class Assessment:
 
 @dataclass(frozen=True, slots=True)
 class MatchCriteria:
-    """What makes a match; `recipe` is stored with each."""
+    """The thresholds of a match. `recipe` names them and is stored with each match."""
 
     settings: DuplicatesConfig
 
@@ -56,10 +56,10 @@ class MatchCriteria:
         *,
         by_passages: bool = False,
     ) -> Assessment:
-        """Two different texts, measured and judged; what is masked counts for nothing but Jaccard and containment, and is asked
-        for where it matters.
+        """Measure two different texts and choose their relation.
 
-        `by_passages`: only their passages proposed them."""
+        `masks` returns the boilerplate mask of each text, and is called only if it can matter. Masked characters count for Jaccard
+        similarity and containment only. `by_passages`: only shared passages proposed the pair."""
         passages = measure_passages(a, b)
         beat()
         is_possible = self._has_possible_relation(passages)
@@ -75,7 +75,7 @@ class MatchCriteria:
         return Assessment(self.choose_relation(shingles, passages), to_match_scores(shingles, passages))
 
     def _has_possible_relation(self, passages: SharedPassages) -> bool:
-        """Whether a relation may follow from what is shared, whatever is masked: at most half of each text is."""
+        """Return whether shared passages may lead to a relation, whatever is masked: a mask covers at most half of a text."""
         settings = self.settings
         return passages.characters >= min(settings.copy_characters, settings.excerpt_characters, settings.long_excerpt_characters) and (
             2 * passages.coverage >= min(settings.copy_coverage, settings.excerpt_coverage)
@@ -83,7 +83,7 @@ class MatchCriteria:
         )
 
     def choose_relation(self, shingles: ShingleOverlap, passages: SharedPassages) -> Relation | None:
-        """The first relation that holds, in the order of their precedence."""
+        """Return the first relation that holds, in order of precedence; None if none does."""
         return "near" if shingles.jaccard >= self.settings.threshold else self._relation_by_passages(passages)
 
     def _relation_by_passages(self, passages: SharedPassages) -> Relation | None:
@@ -104,7 +104,7 @@ class MatchCriteria:
         return "excerpt" if is_excerpt or is_long_excerpt else None
 
     def is_possible_part(self, relation: Relation, scores: MatchScores) -> bool:
-        """Whether a match is a copy, or would be if the one text did not bundle others beside it."""
+        """Return whether a match is a copy, or would be one if one of its texts were not a newsletter."""
         settings = self.settings
         return (
             relation in ("copy", "excerpt")
@@ -114,7 +114,7 @@ class MatchCriteria:
 
 
 def to_match_scores(shingles: ShingleOverlap, passages: SharedPassages = NO_PASSAGES, masked_names: tuple[str, ...] = ()) -> MatchScores:
-    """What was measured, as matches carry it."""
+    """Combine measured overlaps into the scores of a match."""
     return MatchScores(
         shingles.jaccard,
         shingles.containment,

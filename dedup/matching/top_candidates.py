@@ -1,22 +1,55 @@
-"""Which of the texts that stand under a text's keys are worth confirming, as a plain function over arrays that numba can
-compile too."""
+"""Choose the candidates of a text among the texts that share its fingerprints."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+from dedup.index.hashtable import to_kernel_array
+from dedup.index.passages import MAX_BUCKET
+from dedup.similarity import jit
+
+MAX_PROPOSED = 4
+"""Texts that one bucket proposes: the earliest."""
+MAX_CANDIDATES = 16
+"""Candidates of one text: those that share most fingerprints."""
+MIN_EVIDENCE = 0.49
+"""Evidence that a candidate needs. A shared fingerprint contributes 1 / (texts in its bucket): one bucket of two is enough, or three of
+six."""
+
+Int64Array = NDArray[np.int64]
 
 
-def choose_top_candidates(
+def choose_candidates(ends: Int64Array, bucket_sizes: Int64Array, text_ids: Int64Array) -> list[list[int]]:
+    """Return the candidates of each text, best first; see `choose_candidates_kernel` for the arrays."""
+    candidates = np.zeros(len(ends) * MAX_CANDIDATES, np.int64)
+    candidate_counts = np.zeros(len(ends), np.int64)
+    limits = np.array([MAX_BUCKET, MAX_PROPOSED, MAX_CANDIDATES], np.int64)
+    jit.compiled(choose_candidates_kernel)(
+        to_kernel_array(ends),
+        to_kernel_array(bucket_sizes),
+        to_kernel_array(text_ids),
+        to_kernel_array(limits),
+        MIN_EVIDENCE,
+        to_kernel_array(candidates),
+        to_kernel_array(candidate_counts),
+    )
+    flat: list[int] = candidates.tolist()
+    return [flat[i * MAX_CANDIDATES : i * MAX_CANDIDATES + count] for i, count in enumerate(candidate_counts.tolist())]
+
+
+def choose_candidates_kernel(
     ends: Any, bucket_sizes: Any, text_ids: Any, limits: Any, min_evidence: float, out_candidates: Any, out_counts: Any
 ) -> None:
-    """The candidates of each text, those first that most of its keys propose, then the earliest.
+    """Choose the candidates of each text: first those in most of its buckets, then by text id. Runs as Python or compiled by numba.
 
-    Text t has the keys up to ends[t]; under key i stand numbers[i] texts, one key's after the other's in `text_ids`. `limits` is
-    (stories, proposed, candidates): a key with more stories proposes nothing, any other its first so many texts, and so many
-    candidates are chosen. A key of many stories holds a phrase, and says little of each: 1 / stories; what all of a
-    candidate's say must come to `min_evidence`. Those of text t are chosen[t·candidates:][:chosen_numbers[t]].
+    Text t has the fingerprints up to ends[t]. The bucket of fingerprint i has bucket_sizes[i] texts; `text_ids` holds the buckets one
+    after the other. `limits` is (max_bucket, max_proposed, max_candidates). A bucket of more than max_bucket texts proposes nothing; any
+    other proposes its first max_proposed texts, each with the evidence 1 / bucket size: a fingerprint that many texts have is a phrase,
+    and says little about each of them. A candidate needs `min_evidence` in total. The candidates of text t are
+    out_candidates[t·max_candidates:][:out_counts[t]].
     """
     max_bucket, max_proposed, max_candidates = limits[0], limits[1], limits[2]
     fingerprint = offset = 0
@@ -40,7 +73,7 @@ def choose_top_candidates(
                     proposal_count += 1
             position += bucket_sizes[i]
         by_text = np.argsort(proposals, kind="mergesort")
-        shared_counts = np.empty(max_candidates, np.int64)  # in how many keys each of those chosen was met
+        shared_counts = np.empty(max_candidates, np.int64)  # fingerprints shared with each chosen candidate
         chosen_count = i = 0
         while i < proposal_count:
             other, shared, weight = proposals[by_text[i]], 0, 0.0

@@ -1,4 +1,4 @@
-"""What people ask of the database, as plain values ready for JSON; nothing here writes."""
+"""Reports on the database as plain values, ready for JSON. Nothing here writes to the database."""
 
 from dedup.reports.changes import CHANGE_COLUMNS, ChangeFilter, IncidentGrouping, describe_classification, flatten_changes, list_changes
 from dedup.reports.copies import list_copies

@@ -1,4 +1,4 @@
-"""Changes of all pages: a feed, with the same edit of many pages told once."""
+"""Changes of all pages, the latest first. An edit of many pages (an incident) can be listed once."""
 
 from __future__ import annotations
 
@@ -25,8 +25,11 @@ CHANGE_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class ChangeFilter:
-    """Which changes to tell of; the empty one tells of all but the trivial. `url` is a canonical URL or a pattern with `*`, `edit` one
-    edit, as `incident` names it in hexadecimal digits: every page that has it, however trivial, by itself."""
+    """Which changes to list. By default all of at least minor severity.
+
+    `url` is a canonical URL, or a pattern with `*`. `edit` is the digest of one edit: every change with that edit is listed,
+    whatever its severity. `kinds` also disables `min_severity`. Times are ISO 8601 in UTC; `until` is exclusive.
+    """
 
     since: str | None = None
     until: str | None = None
@@ -40,25 +43,26 @@ class ChangeFilter:
 
     @property
     def severities(self) -> frozenset[str]:
-        """Those that are grave enough; empty: any is."""
+        """Severities to list. Empty: any."""
         minimum = 0 if self.kinds or self.edit is not None else SEVERITIES.index(self.min_severity)
         return frozenset(SEVERITIES[minimum:]) if minimum else frozenset()
 
     def accepts(self, publisher: str, oid: str, url: str) -> bool:
-        """Whether changes of an article are told of, as far as the database cannot tell: whose it is, and whether its URL fits a
-        pattern."""
+        """Return whether an article passes the filters that SQL cannot apply: the publisher and the URL pattern."""
         return (self.url is None or fnmatchcase(url, self.url)) and (
-            self.publisher is None or self.publishers.is_by(self.publisher, publisher, oid, url)
+            self.publisher is None or self.publishers.is_published_by(self.publisher, publisher, oid, url)
         )
 
 
 LARGE_INCIDENT = 100
-"""Pages from which the rest of an incident that was told is not read."""
+"""Pages above which the rest of a listed incident is skipped in SQL instead of being read."""
+ChangeReader = Callable[..., Iterator[ClassifiedChange]]
+"""`store.changes.list_latest` with the filter applied."""
 
 
 @dataclass(frozen=True, slots=True)
 class IncidentGrouping:
-    """The same edit of so many pages, no more than so many hours lying between one and the next, is one incident."""
+    """When one edit on many pages is an incident: on at least `min_pages`, with at most `max_gap_hours` between successive pages."""
 
     min_pages: int
     max_gap_hours: float
@@ -67,11 +71,15 @@ class IncidentGrouping:
 def list_changes(
     database: Database, criteria: ChangeFilter, grouping: IncidentGrouping | None = None, cursor: FeedCursor | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Changes, the latest first; one that was not judged counts as grave, since nothing is known of it. One that is part of an incident
-    stands for all of it: `pages` tells how many, `incident` which. `cursor`: those that follow a spot, without incidents that were told
-    before it. As many are read as are taken."""
-    page = None if criteria.url is None or "*" in criteria.url else store.pages.get_by_url(database, criteria.url)
-    if page is None and criteria.url is not None and "*" not in criteria.url:
+    """List changes, the latest first, as JSON objects. Reads lazily.
+
+    With `grouping` an incident is listed once, by its latest change: `incident` is its id and `pages` its number of pages. A
+    filter on one edit disables the grouping. With `cursor` the list continues after that position, without the incidents
+    listed before it. A change that is not classified counts as severe, because nothing is known about it.
+    """
+    is_one_page = criteria.url is not None and "*" not in criteria.url
+    page = store.pages.get_by_url(database, criteria.url) if criteria.url is not None and is_one_page else None
+    if is_one_page and page is None:
         return
     has_row_filter = criteria.publisher is not None or (criteria.url is not None and page is None)
     read_changes = partial(
@@ -79,43 +87,55 @@ def list_changes(
         severities=criteria.severities, silent=criteria.silent, edit_digest=criteria.edit,
         accepts=criteria.accepts if has_row_filter else None,
     )  # fmt: skip
-    grouping = grouping if criteria.edit is None else None
-    reported: set[Incident] = set()
-    incidents_by_edit: dict[bytes, list[Incident]] = {}
+    if grouping is None or criteria.edit is not None:
+        yield from map(change_as_json, read_changes(cursor=cursor))
+    else:
+        yield from _list_grouped(_IncidentIndex(database, grouping, read_changes, cursor), read_changes, cursor)
+
+
+def _list_grouped(incidents: _IncidentIndex, read_changes: ChangeReader, cursor: FeedCursor | None) -> Iterator[dict[str, Any]]:
     position, has_more = cursor, True
     while has_more:
         has_more = False
-        for change in read_changes(cursor=position, excluded_incidents=[i for i in reported if i.page_count > LARGE_INCIDENT]):
-            incident = None
-            if grouping and change.edit_digest is not None:
-                if change.edit_digest not in incidents_by_edit:
-                    incidents_by_edit[change.edit_digest] = store.changes.incidents(
-                        database, change.edit_digest, grouping.min_pages, grouping.max_gap_hours
-                    )
-                    reported.update(_incidents_before(read_changes, incidents_by_edit[change.edit_digest], cursor))
-                incident = next((i for i in incidents_by_edit[change.edit_digest] if i.first_at <= change.at <= i.last_at), None)
-            if incident not in reported:
+        for change in read_changes(cursor=position, excluded_incidents=[i for i in incidents.listed if i.page_count > LARGE_INCIDENT]):
+            incident = incidents.find(change)
+            if incident not in incidents.listed:
                 yield change_as_json(change, incident)
             if incident is not None:
-                reported.add(incident)
-                if incident.page_count > LARGE_INCIDENT:  # the database passes over the rest of it
+                incidents.listed.add(incident)
+                if incident.page_count > LARGE_INCIDENT:  # start a query that excludes it
                     position, has_more = FeedCursor(change.at, change.url, change.state), True
                     break
 
 
-def _incidents_before(
-    read_changes: Callable[..., Iterator[ClassifiedChange]], incidents: list[Incident], cursor: FeedCursor | None
-) -> Iterator[Incident]:
-    """Incidents of which a change that is wanted stands before the spot, where all of it was told."""
-    for incident in incidents:
-        if cursor is not None and incident.last_at >= cursor.at:
-            earlier = read_changes(edit_digest=incident.edit_digest, end_cursor=cursor)
-            if any(incident.first_at <= c.at <= incident.last_at for c in earlier):
-                yield incident
+class _IncidentIndex:
+    """Incidents by edit, loaded when a change of the edit is read. `listed` are those already in the list, or before `cursor`."""
+
+    def __init__(self, database: Database, grouping: IncidentGrouping, read_changes: ChangeReader, cursor: FeedCursor | None) -> None:
+        self.listed: set[Incident] = set()
+        self._database, self._grouping, self._read_changes, self._cursor = database, grouping, read_changes, cursor
+        self._by_edit: dict[bytes, list[Incident]] = {}
+
+    def find(self, change: ClassifiedChange) -> Incident | None:
+        """Return the incident that a change is part of."""
+        if change.edit_digest is None:
+            return None
+        if change.edit_digest not in self._by_edit:
+            incidents = store.changes.incidents(self._database, change.edit_digest, self._grouping.min_pages, self._grouping.max_gap_hours)
+            self._by_edit[change.edit_digest] = incidents
+            self.listed.update(filter(self._is_before_cursor, incidents))
+        return next((i for i in self._by_edit[change.edit_digest] if i.first_at <= change.at <= i.last_at), None)
+
+    def _is_before_cursor(self, incident: Incident) -> bool:
+        """Return whether a change of the incident that passes the filter precedes the cursor, so that an earlier page listed it."""
+        if self._cursor is None or incident.last_at < self._cursor.at:
+            return False
+        earlier = self._read_changes(edit_digest=incident.edit_digest, end_cursor=self._cursor)
+        return any(incident.first_at <= c.at <= incident.last_at for c in earlier)
 
 
 def change_as_json(change: ClassifiedChange, incident: Incident | None = None) -> dict[str, Any]:
-    """A change as every command shows it."""
+    """Return a change as JSON. With `incident` it represents all changes of that incident."""
     return {
         "url": change.url,
         "title": change.title,
@@ -139,13 +159,13 @@ def change_as_json(change: ClassifiedChange, incident: Incident | None = None) -
 
 
 def describe_classification(change: dict[str, Any]) -> list[str]:
-    """The classification of a change in words: kind and severity, then whether it is silent or marked as a correction."""
+    """Return the classification of a change in words: kind and severity, then `silent` or `marked as a correction`."""
     kind = f"{change['kind']}, {change['severity']}" if change["kind"] else "not classified"
     return [kind, *(["silent"] if change["silent"] else []), *(["marked as a correction"] if change["corrected"] else [])]
 
 
 def flatten_changes(rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Changes as rows for CSV."""
+    """Return changes as flat rows for CSV."""
     for change in rows:
         evidence = "; ".join(f"{e['kind']}: {e['before']} → {e['after']}" for e in change["evidence"])
         yield {**change, "parts": " ".join(change["parts"]), "evidence": evidence}

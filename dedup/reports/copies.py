@@ -1,40 +1,44 @@
-"""Who has the same text as a page, and which of its states they copied."""
+"""Other pages with the text of a page, and which revision they match."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from dedup import store
-from dedup.model import IDENTICAL, RELATIONS
-from dedup.reports.duplicates import scores_as_json
+from dedup.model import IDENTICAL
+from dedup.reports.duplicates import match_closeness, scores_as_json
 from dedup.store import Database
 from dedup.store.matches import RelatedState
 from dedup.text import times
 
 MAX_MATCHES = 2000
-"""Matches of each sort that are looked at; one page has more only where thousands show its very text."""
+"""Exact matches, and other matches, that are read per page. A page has more only if thousands of pages show its text."""
 
 
 def list_copies(database: Database, page: int, limit: int) -> tuple[list[dict[str, Any]], bool]:
-    """Other pages of which any state matches any state of this one, each by its closest: the best relation first, then by coverage and
-    similarity; and whether there are more than `limit`. `revision` is this page's, `other_revision` the other one's; numbers as shown."""
+    """List the pages with a revision that matches a revision of `page`, each with its closest match, the closest page first.
+
+    Closest means the best relation, then the highest coverage, then the highest similarity. In a row, `revision` is the
+    revision number of `page` and `other_revision` that of the other page. Returns up to `limit` rows and whether there are
+    more.
+    """
     own_digests = [r.digest for r in store.revisions.of_page(database, page)]
     matches = store.matches.list_of_page(database, page, MAX_MATCHES)
     closest_by_page: dict[int, RelatedState] = {}
-    for likeness in sorted(matches, key=closeness_key):
-        if likeness.digest in own_digests:
-            closest_by_page.setdefault(likeness.page_id, likeness)
-    ranking = sorted(closest_by_page.values(), key=closeness_key)
+    for state in sorted(matches, key=_closeness):
+        if state.digest in own_digests:
+            closest_by_page.setdefault(state.page_id, state)
+    ranking = sorted(closest_by_page.values(), key=_closeness)
     article = store.pages.current_articles(database, [page]).get(page)
-    other_articles = store.pages.current_articles(database, [likeness.page_id for likeness in ranking[:limit]])
+    other_articles = store.pages.current_articles(database, [state.page_id for state in ranking[:limit]])
     rows = []
-    for likeness in ranking[:limit]:
-        other = other_articles[likeness.page_id]
-        other_digests = [r.digest for r in store.revisions.of_page(database, likeness.page_id)]
+    for state in ranking[:limit]:
+        other = other_articles[state.page_id]
+        other_digests = [r.digest for r in store.revisions.of_page(database, state.page_id)]
         lag_seconds = None
         if article is not None and article.published_at and other.published_at:
             lag_seconds = times.seconds_between(article.published_at, other.published_at)
-        match = likeness.match
+        match = state.match
         rows.append(
             {
                 "url": other.url,
@@ -44,14 +48,12 @@ def list_copies(database: Database, page: int, limit: int) -> tuple[list[dict[st
                 "crawled_at": other.crawled_at,
                 **scores_as_json(match.relation if match else "exact", match.scores if match else IDENTICAL),
                 "lag_seconds": lag_seconds,
-                "revision": own_digests.index(likeness.digest) + 1,
-                "other_revision": other_digests.index(likeness.other_digest) + 1 if likeness.other_digest in other_digests else None,
+                "revision": own_digests.index(state.digest) + 1,
+                "other_revision": other_digests.index(state.other_digest) + 1 if state.other_digest in other_digests else None,
             }
         )
     return rows, len(ranking) > limit or len(matches) >= MAX_MATCHES
 
 
-def closeness_key(likeness: RelatedState) -> tuple[int, float, float]:
-    if likeness.match is None:
-        return 0, -1.0, -1.0
-    return RELATIONS.index(likeness.match.relation), -likeness.match.scores.coverage, -likeness.match.scores.similarity
+def _closeness(state: RelatedState) -> tuple[int, float, float]:
+    return match_closeness(state.match)

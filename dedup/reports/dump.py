@@ -1,4 +1,4 @@
-"""What the database holds, row by row."""
+"""The content of the database, row by row."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dedup.store.rows import BoilerplateRow
 
 
 def list_boilerplate(database: Database, publisher: str | None = None) -> list[dict[str, Any]]:
-    """What is known of publishers' boilerplate, or of one house's."""
+    """List the recorded boilerplate passages, of all publishers or of one."""
     return [boilerplate_as_json(row) for row in store.boilerplate.list_passages(database, publisher)]
 
 
 def boilerplate_as_json(row: BoilerplateRow) -> dict[str, Any]:
-    """A passage of boilerplate as every command shows it."""
+    """Return a boilerplate passage as JSON."""
     return {
         "name": row.name,
         "publisher": row.publisher,
@@ -30,7 +30,10 @@ def boilerplate_as_json(row: BoilerplateRow) -> dict[str, Any]:
 
 
 def dump_rows(database: Database) -> Iterator[dict[str, Any]]:
-    """The database's content as rows in an order of its own, without surrogate keys and times of observation."""
+    """Yield the content of the database in canonical order, without surrogate keys and times of observation.
+
+    Each row has the key `table` and the columns of that table.
+    """
     columns = store.dump.columns(database)
     for table, row in store.dump.rows(database):
         yield {"table": table, **dict(zip(columns[table], row, strict=True))}

@@ -1,4 +1,4 @@
-"""Who ran the same text: clusters, pairs, and both as rows."""
+"""Articles that share text: clusters, pairs, and both as flat rows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dedup import store
-from dedup.model import IDENTICAL, RELATIONS, MatchScores, Relation
+from dedup.model import IDENTICAL, RELATIONS, Match, MatchScores, Relation
 from dedup.similarity.clustering import EXACT_LINK, MatchGraph, MatchLink, representative_order
 from dedup.similarity.overlap import spans
 from dedup.store import Database
@@ -27,7 +27,7 @@ SCORE_COLUMNS = (
 )
 """Keys of `scores_as_json`."""
 CLOSEST_COLUMNS = ("closest_a_revision", "closest_b_revision", "closest_relation", "closest_coverage")
-"""Keys of `closest_revisions`, as columns."""
+"""Columns for the keys of `closest_revisions`."""
 ARTICLE_COLUMNS = (
     "id",
     "url",
@@ -50,7 +50,10 @@ PAIR_COLUMNS = (*(f"{side}_{name}" for side in ("a", "b") for name in ARTICLE_CO
 
 @dataclass(frozen=True, slots=True)
 class DuplicateFilter:
-    """Which duplicates to tell of; the empty filter tells of all."""
+    """Which duplicates to list. By default all between current revisions.
+
+    `since` is ISO 8601 in UTC, `min_similarity` a Jaccard similarity.
+    """
 
     relations: frozenset[str] = frozenset()
     since: str | None = None
@@ -60,7 +63,7 @@ class DuplicateFilter:
     publishers: PublisherResolver = field(default_factory=PublisherResolver)
 
     def accepts_pair(self, a: ArticleRow, b: ArticleRow, link: MatchLink) -> bool:
-        """Whether a pair is told of: `since` counts the later crawl of the two, `publisher` either, by any name of its house."""
+        """Return whether a pair passes. `since` applies to the later crawl of the two, `publisher` to either article."""
         return (
             self.accepts_link(link)
             and (self.since is None or max(a.crawled_at, b.crawled_at) >= self.since)
@@ -68,14 +71,15 @@ class DuplicateFilter:
         )
 
     def _is_by(self, article: ArticleRow) -> bool:
-        return self.publishers.is_by(self.publisher or "", article.publisher, article.oid, article.url)
+        return self.publishers.is_published_by(self.publisher or "", article.publisher, article.oid, article.url)
 
     def accepts_link(self, link: MatchLink) -> bool:
+        """Return whether a match passes the filters on relation and similarity."""
         return (not self.relations or link.relation in self.relations) and link.similarity >= self.min_similarity
 
 
 def article_as_json(database: Database, row: ArticleRow) -> dict[str, Any]:
-    """An article as every command shows it."""
+    """Return an article as JSON."""
     digests = [r.digest for r in store.revisions.of_page(database, row.page_id)]
     return {
         "id": row.article_id,
@@ -94,8 +98,11 @@ def article_as_json(database: Database, row: ArticleRow) -> dict[str, Any]:
 
 
 def list_clusters(database: Database, criteria: DuplicateFilter) -> Iterator[dict[str, Any]]:
-    """The stars: a representative and every article that matches it, in the order of the representatives. Excerpts and quotes make
-    no clusters; `list_pairs` lists them."""
+    """List clusters: a representative with all articles that match it, in the order of the representatives.
+
+    A cluster is listed in full if one of its members passes the filter. Excerpts and quotes form no clusters; `list_pairs`
+    lists them.
+    """
     for star in _match_graph(database, criteria).find_clusters(criteria.accepts_link):
         if any(criteria.accepts_pair(star.representative, other, link) for other, link, _ in star.members):
             yield {
@@ -105,7 +112,7 @@ def list_clusters(database: Database, criteria: DuplicateFilter) -> Iterator[dic
 
 
 def _match_graph(database: Database, criteria: DuplicateFilter) -> MatchGraph[ArticleRow]:
-    """The matches between articles: each page's current one, or every revision."""
+    """Return the graph of matches between current revisions, or between all revisions."""
     return MatchGraph(store.matches.matched_articles(database, all_revisions=criteria.all_revisions), store.matches.list_all(database))
 
 
@@ -127,7 +134,7 @@ def _member_as_json(
 
 
 def scores_as_json(relation: Relation, scores: MatchScores) -> dict[str, Any]:
-    """What was measured of a match, as every command shows it."""
+    """Return the relation and the measures of a match as JSON."""
     return {
         "similarity": round(scores.similarity, 4),
         "containment": round(scores.containment, 4),
@@ -141,8 +148,10 @@ def scores_as_json(relation: Relation, scores: MatchScores) -> dict[str, Any]:
 
 
 def list_pairs(database: Database, criteria: DuplicateFilter, *, passages: bool = False) -> Iterator[dict[str, Any]]:
-    """Every pair of articles of different pages that match, `exact` ones first, each once; with the places of the passages they
-    share, if asked for."""
+    """List the pairs of matching articles on different pages, exact matches first.
+
+    With `passages` each pair has the positions of its shared passages.
+    """
     for a, b, link in _matching_pairs(database, criteria):
         row = _pair_as_json(database, a, b, link)
         yield add_passages(database, row, a, b) if passages else row
@@ -175,8 +184,10 @@ def _pair_as_json(database: Database, a: ArticleRow, b: ArticleRow, link: MatchL
 
 
 def add_passages(database: Database, pair: dict[str, Any], a: ArticleRow, b: ArticleRow) -> dict[str, Any]:
-    """A pair with the passages that its bodies share: [begin, end, begin, end] in code points of the one and the other. None where
-    a body was pruned."""
+    """Return a pair with its shared `passages`: lists [a_begin, a_end, b_begin, b_end] of offsets in code points.
+
+    `passages` is None if a body was pruned.
+    """
     body_a, body_b = (
         store.revisions.body_of_state(database, a.page_id, a.digest),
         store.revisions.body_of_state(database, b.page_id, b.digest),
@@ -186,35 +197,43 @@ def add_passages(database: Database, pair: dict[str, Any], a: ArticleRow, b: Art
 
 
 def closest_revisions(database: Database, page_a: int | None, page_b: int | None) -> dict[str, Any] | None:
-    """Which revisions of two pages are closest, the best relation first, then by coverage and similarity: which state of a page
-    the other one copied. None where no two match."""
+    """Return the numbers and the match of the closest revisions of two pages, or None if no two match.
+
+    This shows which revision of a page the other one copied. Closest means the best relation, then the highest coverage, then
+    the highest similarity, then the earliest revisions.
+    """
     if page_a is None or page_b is None or page_a == page_b:
         return None
-    matches = [
-        (RELATIONS.index(match.relation), -match.scores.coverage, -match.scores.similarity, digest_a, digest_b, match)
-        if match
-        else (0, -1.0, -1.0, digest_a, digest_b, None)
-        for digest_a, digest_b, match in store.matches.between_pages(database, page_a, page_b)
-    ]
-    digests = [[r.digest for r in store.revisions.of_page(database, page)] for page in (page_a, page_b)]
-    matches = [row for row in matches if row[3] in digests[0] and row[4] in digests[1]]
-    if not matches:
-        return None
-    relation_index, _, _, digest_a, digest_b, match = min(
-        matches, key=lambda row: (*row[:3], digests[0].index(row[3]), digests[1].index(row[4]))
+    numbers_a, numbers_b = (
+        {r.digest: number for number, r in enumerate(store.revisions.of_page(database, page), 1)} for page in (page_a, page_b)
     )
+    candidates = [
+        (*match_closeness(match), numbers_a[digest_a], numbers_b[digest_b], match)
+        for digest_a, digest_b, match in store.matches.between_pages(database, page_a, page_b)
+        if digest_a in numbers_a and digest_b in numbers_b
+    ]
+    if not candidates:
+        return None
+    *_, number_a, number_b, match = min(candidates, key=lambda candidate: candidate[:5])
     scores = match.scores if match else IDENTICAL
     return {
-        "a_revision": digests[0].index(digest_a) + 1,
-        "b_revision": digests[1].index(digest_b) + 1,
-        "relation": RELATIONS[relation_index],
+        "a_revision": number_a,
+        "b_revision": number_b,
+        "relation": match.relation if match else "exact",
         "similarity": round(scores.similarity, 4),
         "coverage": round(scores.coverage, 4),
     }
 
 
+def match_closeness(match: Match | None) -> tuple[int, float, float]:
+    """Sort key of a match: the closest first, by relation, coverage and similarity. None is an exact match."""
+    if match is None:
+        return 0, -1.0, -1.0
+    return RELATIONS.index(match.relation), -match.scores.coverage, -match.scores.similarity
+
+
 def flatten_clusters(clusters: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Clusters as rows for CSV: the representative first, then its members."""
+    """Return clusters as flat rows for CSV: the representative, then its members."""
     for number, cluster in enumerate(clusters, 1):
         no_match = dict.fromkeys((*SCORE_COLUMNS, *CLOSEST_COLUMNS, "lag_seconds", "via_url"), "") | {"relation": "representative"}
         yield {"cluster": number, **cluster["representative"], **no_match}
@@ -223,14 +242,14 @@ def flatten_clusters(clusters: Iterable[dict[str, Any]]) -> Iterator[dict[str, A
 
 
 def flatten_pairs(pairs: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Pairs as rows for CSV: `a_url`, `b_url` and so on."""
+    """Return pairs as flat rows for CSV, with the keys `a_url`, `b_url` and so on."""
     for pair in pairs:
         sides = {f"{side}_{key}": value for side in ("a", "b") for key, value in pair[side].items()}
         yield {**sides, **flatten_match({k: v for k, v in pair.items() if k not in ("a", "b")})}
 
 
 def flatten_match(row: dict[str, Any]) -> dict[str, Any]:
-    """A match as a row for CSV."""
+    """Return a match as a flat row for CSV."""
     closest_pair = row.get("closest_revisions") or {}
     scalars = {k: v for k, v in row.items() if k not in ("closest_revisions", "passages")}
     return {

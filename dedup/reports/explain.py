@@ -1,4 +1,4 @@
-"""Why two articles count as copies of each other, or not: everything that was measured, and a sentence."""
+"""Explains why two articles match or do not: all measurements, and one sentence."""
 
 from __future__ import annotations
 
@@ -11,21 +11,25 @@ import numpy as np
 from dedup import reports, store
 from dedup.config import Settings
 from dedup.errors import RevisionPrunedError, UnknownRevisionError
-from dedup.matching.lookup import BoilerplateMasker
+from dedup.matching.lookup import BoilerplateMasker, Mask
 from dedup.matching.thresholds import Assessment
-from dedup.model import Match, MatchScores
+from dedup.model import Match, MatchScores, Relation
 from dedup.reports.similar import extract_article
 from dedup.scan import recipes
 from dedup.scan.session import build_matching
 from dedup.similarity import minhash, overlap, winnowing
+from dedup.similarity.overlap import PreparedText
 from dedup.similarity.overlap.spans import PassageSpans, find_passages
 from dedup.store import Database
-from dedup.text import normalise
+from dedup.text import normalise, sanitise
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedArticle:
-    """One of the two. `page_id`, `text_id` and `revision` are None for what the database does not hold."""
+    """One of the two articles. `page_id`, `text_id` and `revision` are None for what is not recorded.
+
+    `publisher` is the canonical name, `publisher_printed` the name in the article.
+    """
 
     url: str
     title: str
@@ -39,7 +43,7 @@ class ComparedArticle:
 
 
 def article_from_file(database: Database, settings: Settings, path: bytes) -> ComparedArticle:
-    """The article that a file holds now. Raises NotAnArticleError."""
+    """Read the article in a file, which need not be recorded. Raises NotAnArticleError."""
     extraction = extract_article(settings, path)
     assert extraction.article is not None
     assert extraction.url is not None
@@ -55,13 +59,15 @@ def article_from_file(database: Database, settings: Settings, path: bytes) -> Co
         page_id=page_id,
         text_id=store.texts.get_by_digest(database, extraction.text_digest) if extraction.text_digest else None,
         revision=digests.index(extraction.state_digest) + 1 if extraction.state_digest in digests else None,
-        path=normalise.to_printable_path(os.path.abspath(path)),
+        path=sanitise.to_printable_path(os.path.abspath(path)),
     )
 
 
 def article_from_page(database: Database, settings: Settings, page_id: int, revision: int | None) -> ComparedArticle:
-    """A page as its latest crawl shows it, or one of its revisions by the shown number. Raises UnknownRevisionError, and
-    RevisionPrunedError where there is no body to be measured."""
+    """Return the current revision of a page, or the one with the number `revision`.
+
+    Raises UnknownRevisionError, or RevisionPrunedError if its body was pruned.
+    """
     revisions, url = store.revisions.of_page(database, page_id), store.pages.url(database, page_id)
     current = store.pages.current_state(database, page_id)
     digests = [r.digest for r in revisions]
@@ -79,60 +85,101 @@ def article_from_page(database: Database, settings: Settings, page_id: int, revi
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """An article prepared for comparison, the mask of its boilerplate, and the names of the masked passages."""
+
+    article: ComparedArticle
+    prepared: PreparedText
+    mask: Mask | None
+    masked_names: set[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """Two articles, the assessment of their texts, and the match that is recorded between them."""
+
+    a: _Side
+    b: _Side
+    assessment: Assessment
+    recorded_match: Match | None
+    min_characters: int
+
+    @property
+    def is_one_page(self) -> bool:
+        return self.a.article.page_id is not None and self.a.article.page_id == self.b.article.page_id
+
+    @property
+    def is_identical(self) -> bool:
+        return len(self.a.prepared.points) > 0 and np.array_equal(self.a.prepared.points, self.b.prepared.points)
+
+    @property
+    def has_short_text(self) -> bool:
+        return min(len(self.a.prepared.points), len(self.b.prepared.points)) < self.min_characters
+
+    @property
+    def is_newsletter_part(self) -> bool:
+        """Whether a match that measures as a copy is recorded as an excerpt, because one text bundles several articles."""
+        return (
+            self.recorded_match is not None
+            and self.recorded_match.relation == "excerpt"
+            and self.assessment.relation == "copy"
+            and self.recorded_match.scores.shared_characters == self.assessment.scores.shared_characters
+        )
+
+    @property
+    def relation(self) -> Relation | None:
+        if self.is_one_page:
+            return None
+        if self.is_identical:
+            return "exact"
+        if self.has_short_text:
+            return None
+        return "excerpt" if self.is_newsletter_part else self.assessment.relation
+
+
 def explain_pair(database: Database, settings: Settings, a: ComparedArticle, b: ComparedArticle) -> dict[str, Any]:
-    """What two articles share, what was recorded of them, and in one sentence why."""
-    matching = build_matching(settings)
-    recipes.require_recipes(database, recipes.configured_recipes(settings, [recipes.MATCHES]))
-    thresholds = settings.duplicates
-    assessor = BoilerplateMasker(database, matching)
-    articles = (a, b)
-    prepared = [overlap.prepare_text(side.body) for side in articles]
-    publisher_ids = [_find_publisher_id(database, side) for side in articles]
-    masks = [assessor.mask(own, publisher_id) for own, publisher_id in zip(prepared, publisher_ids, strict=True)]
-    assessment = matching.assess(prepared[0], prepared[1], lambda: (masks[0], masks[1]))
-    shingle_overlap = overlap.measure_overlap(prepared[0].points, prepared[1].points)
-    is_identical = len(prepared[0].points) > 0 and np.array_equal(prepared[0].points, prepared[1].points)
-    too_short = [side for side, own in zip(articles, prepared, strict=True) if len(own.points) < thresholds.min_characters]
-    recorded_match = (
-        store.matches.get(database, a.text_id, b.text_id)
-        if a.text_id is not None and b.text_id is not None and a.text_id != b.text_id
-        else None
-    )
-    masked_names = [assessor.masked_passage_names(own, publisher_id) for own, publisher_id in zip(prepared, publisher_ids, strict=True)]
-    relation = (
-        None
-        if a.page_id is not None and a.page_id == b.page_id
-        else "exact"
-        if is_identical
-        else None
-        if too_short
-        else assessment.relation
-    )
-    if recorded_match and relation not in (None, "exact") and _is_newsletter_part(recorded_match, assessment):
-        relation = "excerpt"
-    scores = assessment.scores
+    """Compare two articles and return, as JSON, the measurements, the recorded match, and the reason in one sentence."""
+    comparison = _compare(database, settings, a, b)
+    sides = {"a": comparison.a, "b": comparison.b}
+    scores = reports.scores_as_json("near", comparison.assessment.scores)
+    shingle_overlap = overlap.measure_overlap(comparison.a.prepared.points, comparison.b.prepared.points)
     return {
-        **{name: _article_as_json(side, len(own.points)) for name, side, own in zip("ab", articles, prepared, strict=True)},
-        "relation": relation,
-        "recorded_relation": recorded_match.relation if recorded_match else None,
-        "reason": _explain_relation(
-            settings, a, b, too_short, recorded_match, assessment, is_identical=is_identical, has_masked=any(masked_names)
-        ),
-        **{k: v for k, v in reports.scores_as_json("near", scores).items() if k not in ("relation", "masked_boilerplate")},
+        **{name: _article_as_json(side.article, len(side.prepared.points)) for name, side in sides.items()},
+        "relation": comparison.relation,
+        "recorded_relation": comparison.recorded_match.relation if comparison.recorded_match else None,
+        "reason": _explain_relation(settings, comparison),
+        **{key: value for key, value in scores.items() if key not in ("relation", "masked_boilerplate")},
         "shingles": {"a": shingle_overlap.size_a, "b": shingle_overlap.size_b, "shared": shingle_overlap.common},
         "bands": _count_bands(a, b, settings),
         "fingerprints": _count_fingerprints(a, b),
         "passages": [_passage_as_json(p, a.body) for p in find_passages(a.body, b.body)],
-        "masked_boilerplate": {
-            name: _masked_as_json(database, names, mask) for name, names, mask in zip("ab", masked_names, masks, strict=True)
-        },
+        "masked_boilerplate": {name: _masked_as_json(database, side) for name, side in sides.items()},
         "closest_revisions": reports.closest_revisions(database, a.page_id, b.page_id),
-        "thresholds": thresholds.model_dump(),
+        "thresholds": settings.duplicates.model_dump(),
     }
 
 
+def _compare(database: Database, settings: Settings, a: ComparedArticle, b: ComparedArticle) -> _Comparison:
+    matching = build_matching(settings)
+    recipes.require_recipes(database, recipes.configured_recipes(settings, [recipes.MATCHES]))
+    masker = BoilerplateMasker(database, matching)
+    side_a, side_b = (_prepare_side(database, masker, article) for article in (a, b))
+    assessment = matching.assess(side_a.prepared, side_b.prepared, lambda: (side_a.mask, side_b.mask))
+    recorded_match = None
+    if a.text_id is not None and b.text_id is not None and a.text_id != b.text_id:
+        recorded_match = store.matches.get(database, a.text_id, b.text_id)
+    return _Comparison(side_a, side_b, assessment, recorded_match, settings.duplicates.min_characters)
+
+
+def _prepare_side(database: Database, masker: BoilerplateMasker, article: ComparedArticle) -> _Side:
+    prepared = overlap.prepare_text(article.body)
+    publisher_id = _find_publisher_id(database, article)
+    return _Side(article, prepared, masker.mask(prepared, publisher_id), masker.masked_passage_names(prepared, publisher_id))
+
+
 def _find_publisher_id(database: Database, article: ComparedArticle) -> int | None:
-    """Whose boilerplate is masked: of a text that is recorded that of the first article with it."""
+    """Return the publisher whose boilerplate is masked. For a recorded text that is the publisher of its first article."""
     publisher_id = store.passages.publisher(database, article.text_id) if article.text_id is not None else None
     return publisher_id if publisher_id is not None else store.publishers.find(database, article.publisher)
 
@@ -151,10 +198,10 @@ def _passage_as_json(passage: PassageSpans, body: str) -> dict[str, Any]:
     }
 
 
-def _masked_as_json(database: Database, names: set[str], mask: Any) -> dict[str, Any]:
-    rows_by_name = {row.name: row for row in store.boilerplate.list_passages(database)} if names else {}
-    entries = [{"name": name, "text": rows_by_name[name].example} for name in sorted(names)]
-    return {"characters": 0 if mask is None else int(np.count_nonzero(mask)), "passages": entries}
+def _masked_as_json(database: Database, side: _Side) -> dict[str, Any]:
+    rows_by_name = {row.name: row for row in store.boilerplate.list_passages(database)} if side.masked_names else {}
+    passages = [{"name": name, "text": rows_by_name[name].example} for name in sorted(side.masked_names)]
+    return {"characters": 0 if side.mask is None else int(np.count_nonzero(side.mask)), "passages": passages}
 
 
 def _count_bands(a: ComparedArticle, b: ComparedArticle, settings: Settings) -> dict[str, int]:
@@ -177,46 +224,29 @@ def _count_fingerprints(a: ComparedArticle, b: ComparedArticle) -> dict[str, int
     return {"a": len(fingerprints_a), "b": len(fingerprints_b), "shared": len(fingerprints_a & fingerprints_b)}
 
 
-def _is_newsletter_part(recorded_match: Match, assessment: Assessment) -> bool:
-    """Whether a match that the numbers make a copy was recorded as a part of a bundle."""
-    return (
-        recorded_match.relation == "excerpt"
-        and assessment.relation == "copy"
-        and recorded_match.scores.shared_characters == assessment.scores.shared_characters
-    )
-
-
-def _explain_relation(
-    settings: Settings,
-    a: ComparedArticle,
-    b: ComparedArticle,
-    too_short: list[ComparedArticle],
-    recorded_match: Match | None,
-    assessment: Assessment,
-    *,
-    is_identical: bool,
-    has_masked: bool,
-) -> str:
-    thresholds, scores = settings.duplicates, assessment.scores
-    if a.page_id is not None and a.page_id == b.page_id:
-        return "Both are states of one page: that is history, not duplication."
-    if is_identical:
+def _explain_relation(settings: Settings, comparison: _Comparison) -> str:
+    assessment, recorded_match = comparison.assessment, comparison.recorded_match
+    if comparison.is_one_page:
+        return "Both are revisions of one page: that is history, not duplication."
+    if comparison.is_identical:
         return "exact: they have the same letters and digits, in the same order."
-    if too_short:
+    if comparison.has_short_text:
         return (
-            f"none: a text of fewer than min_characters = {thresholds.min_characters} letters and digits takes part in exact matching only."
+            f"none: a text of fewer than min_characters = {comparison.min_characters} letters and digits takes part in exact matching only."
         )
-    if recorded_match and _is_newsletter_part(recorded_match, assessment):
+    if comparison.is_newsletter_part:
         return (
-            f"excerpt: {_format_extent(scores)} occurs in the other, which would make a copy, but one of the two holds other articles"
-            " beside this one: a text that bundles several is a copy of none."
+            f"excerpt: {_format_extent(assessment.scores)} occurs in the other, which would make a copy, but one of the two holds other"
+            " articles too: a text that bundles several articles is a copy of none of them."
         )
+    has_masked = bool(comparison.a.masked_names or comparison.b.masked_names)
     sentence = _explain_assessment(settings, assessment, has_masked=has_masked)
     if recorded_match is None and assessment.relation is not None:
-        return sentence + " It is not recorded: " + _explain_unrecorded(a, b)
+        return f"{sentence} It is not recorded: {_explain_unrecorded(comparison.a.article, comparison.b.article)}"
     if recorded_match is not None and recorded_match.relation != assessment.relation:
         return (
-            sentence + f" It was recorded as {recorded_match.relation} by what was known then; 'dedup reindex' applies what is known now."
+            f"{sentence} It is recorded as {recorded_match.relation}, by the boilerplate and settings of that time;"
+            " 'dedup reindex' updates it."
         )
     return sentence
 
@@ -233,7 +263,7 @@ def _explain_assessment(settings: Settings, assessment: Assessment, *, has_maske
     if assessment.relation == "excerpt":
         return (
             f"excerpt: {_format_extent(scores)} occurs in the other, the longest passage with {scores.longest_passage} characters;"
-            " for a copy that is too little."
+            " that is too little for a copy."
         )
     if assessment.relation == "quote":
         return (
@@ -241,9 +271,9 @@ def _explain_assessment(settings: Settings, assessment: Assessment, *, has_maske
             f" (quote_share = {thresholds.quote_share:g})."
         )
     if not scores.shared_characters and has_masked:
-        return "none: what both share is boilerplate, which is left out."
+        return "none: all that they share is boilerplate, which is ignored."
     if not scores.shared_characters:
-        return f"none: no {overlap.RUN_CHARACTERS} letters or digits in a row are the same."
+        return f"none: they share no run of {overlap.RUN_CHARACTERS} letters or digits."
     return (
         f"none: {_format_extent(scores)} occurs in the other, the longest passage with {scores.longest_passage} characters; a copy"
         f" needs {thresholds.copy_coverage:.0%} and {thresholds.copy_characters}, an excerpt {thresholds.excerpt_coverage:.0%},"
@@ -254,10 +284,10 @@ def _explain_assessment(settings: Settings, assessment: Assessment, *, has_maske
 
 def _explain_unrecorded(a: ComparedArticle, b: ComparedArticle) -> str:
     if a.text_id is None or b.text_id is None:
-        return "the database does not hold both."
+        return "at least one of the two is not in the database."
     return (
-        "they were not compared, because too little of what they share is looked up, or one has so many copies that it was compared"
-        " with the first only; or what is known of boilerplate has changed since."
+        "they were not compared, because they share too few indexed fingerprints, or because one has so many copies that only the"
+        " first were compared; or the boilerplate has changed since."
     )
 
 

@@ -1,4 +1,4 @@
-"""What a page said, and when."""
+"""History of a page: revisions, timeline, changes, and differences between revisions."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from dedup.store.rows import RevisionRow
 from dedup.text.urls import Canonicaliser, strip_credentials, to_display_url
 
 STATE_RECIPE = "sha256(title+ff+body)"
+"""Recipe of the digest that identifies a state of a page: title and body, joined by the byte FF."""
 
 
 def find_page(database: Database, urls: Canonicaliser, reference: str, path: tuple[bytes, bytes, bytes] | None) -> int:
-    """The page that a URL in any spelling, an article's id or the path of a file (crawl directory, folder, name) stands for.
+    """Return the id of the page that `reference` names: a URL in any spelling or an article's id.
 
-    Raises UnknownPageError, or AmbiguousPageError for an id that several pages carry.
+    `path` (crawl directory, folder, name) is tried if it is neither.
+
+    Raises UnknownPageError, or AmbiguousPageError for an id that several pages have.
     """
     canonical = urls.canonicalise(reference)
     by_url = store.pages.get_by_url(database, canonical) if canonical else None
@@ -37,7 +40,7 @@ def find_page(database: Database, urls: Canonicaliser, reference: str, path: tup
 
 
 def revision_as_json(number: int, row: RevisionRow) -> dict[str, Any]:
-    """A state of a page as every command shows it, by its shown number."""
+    """Return a revision as JSON. `number` is its ordinal among the revisions of the page."""
     return {
         "revision": number,
         "title": row.title,
@@ -51,7 +54,10 @@ def revision_as_json(number: int, row: RevisionRow) -> dict[str, Any]:
 
 
 def page_history(database: Database, page: int) -> dict[str, Any]:
-    """A page's revisions, sightings and changes, by crawl time. Revision numbers are ordinals worked out now."""
+    """Return a page's revisions, timeline and changes, ordered by crawl time.
+
+    Revision numbers are ordinals, computed on each call.
+    """
     revisions = store.revisions.of_page(database, page)
     numbers = {r.id: i for i, r in enumerate(revisions, 1)}
     changes = store.changes.of_page(database, page)
@@ -99,13 +105,17 @@ def page_history(database: Database, page: int) -> dict[str, Any]:
 
 
 def diff_texts(before: str, after: str) -> list[diff.Operation]:
-    """What changed between two texts as they are stored."""
+    """Return the differences between two stored texts."""
     return diff.compare(diff.clean(before), diff.clean(after))
 
 
 def compare_revisions(database: Database, page: int, from_: int | None, to: int | None) -> dict[str, Any]:
-    """What changed between two revisions of a page, by their shown numbers; the last two by crawl time where none are named. The
-    `body` is None where that of either was pruned."""
+    """Return the differences in title and body between two revisions of a page, given by number.
+
+    Without numbers the revisions of the last change are compared. `body` is None if the body of either revision was pruned.
+
+    Raises UnknownRevisionError.
+    """
     revisions = store.revisions.of_page(database, page)
     changes = [c for c in store.changes.of_page(database, page) if c.from_revision_id != c.to_revision_id]
     numbers = {r.id: i for i, r in enumerate(revisions, 1)}

@@ -1,4 +1,4 @@
-"""Whether a file is a report or an export that this program wrote: such a file may be replaced by a newer one without asking."""
+"""Recognises reports and exports written by dedup. Such a file may be replaced by a newer one without `--force`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ _HTML_REPORT = re.compile(rb"\s*<!doctype html>.{0,4000}?<title>Report\b", re.DO
 _TEXT_REPORT = re.compile(r"(?:# )?Report\b[^\n]*, [^\n]*\n\n?Times and hours are those of ")
 _JSON_REPORT = re.compile(r'\{\s*"header": \{\s*"')
 _KEY_COLUMNS = 4
-"""Columns by which an export is known: others may come later."""
+"""Leading columns by which an export is recognised. Columns after them may change."""
 
 
 def is_output(head: bytes, tail: bytes) -> bool:
-    """Whether the first and the last bytes of a file (64 KiB of each, or all of it) are those of a report or an export, in any form."""
+    """Return whether a file is a report or an export of dedup, in any format.
+
+    `head` and `tail` are its first and last 64 KiB, or all of it.
+    """
     if head.startswith(b"PAR1"):
         return tail.endswith(b"PAR1") and any(all(c.name.encode() in tail for c in columns[:_KEY_COLUMNS]) for columns in ALL_SCHEMAS)
     if _HTML_REPORT.match(head):
@@ -33,13 +36,13 @@ def _is_csv(text: str) -> bool:
 
 
 def _is_json(text: str) -> bool:
-    """An object a line, or an array of them, whose keys are the columns of a table; or an empty array."""
+    """Return whether text is JSON lines or a JSON array of objects whose keys are the columns of a table, or an empty array."""
     if re.fullmatch(r"\[\s*\]\s*", text):
         return True
     return any(re.match(_object_pattern(columns), text) for columns in ALL_SCHEMAS)
 
 
 def _object_pattern(columns: tuple[ExportColumn, ...]) -> str:
-    """How an array or a line begins whose objects have these columns."""
+    """Return a pattern for the beginning of JSON lines or a JSON array whose objects have these columns."""
     value = r'\s*(?:"(?:[^"\\]|\\.)*"|[^",\[\]{}]+)\s*'
     return r"\[?\s*\{\s*" + ",\\s*".join(json.dumps(c.name) + ":" + value for c in columns[:_KEY_COLUMNS])

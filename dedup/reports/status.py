@@ -1,4 +1,4 @@
-"""The state of things: what the database holds, what the last scan did, and how the daemon is."""
+"""Status: the counts of the database, the last scan, the crawl directories, and the daemon."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from dedup.scan.roots import read_identity
 from dedup.store import Database
 from dedup.store.lock import LockHolder, crashed_holder, current_holder
 from dedup.store.rows import DirectoryRow
-from dedup.text.normalise import to_printable_path
+from dedup.text.sanitise import to_printable_path
 
 
 @dataclass(frozen=True, slots=True)
 class DaemonStatus:
-    """Who holds a database: `writer`, or None; `killed_writer`, who held it last and did not end by itself; `health` of a running
-    daemon, and the seconds since it was written."""
+    """The process that is writing to a database, if any, and the health report of the daemon.
+
+    `killed_writer` is the last writer, if it was killed and none is running. `age_seconds` is the age of the health report.
+    """
 
     writer: LockHolder | None
     killed_writer: LockHolder | None
@@ -34,7 +36,7 @@ class DaemonStatus:
 
 
 def daemon_status(database: str) -> DaemonStatus:
-    """Who holds the database now and how they say they are; the database itself is not opened."""
+    """Read the writer lock and the health report of the database at a path. Does not open the database."""
     writer = current_holder(database)
     if writer is None:
         return DaemonStatus(None, crashed_holder(database), None)
@@ -45,7 +47,7 @@ def daemon_status(database: str) -> DaemonStatus:
 
 
 def find_problems(status: DaemonStatus) -> list[str]:
-    """What a monitor has to know, each in a sentence; empty: a daemon runs, gets on, and can do all of its work."""
+    """List the problems that a monitor must report, in sentences. Empty: a daemon runs and can do all its work."""
     if status.writer is None:
         suffix = f"; the last, {status.killed_writer.description}, was killed" if status.killed_writer else ""
         return [f"no daemon is running{suffix}"]
@@ -66,7 +68,7 @@ def find_problems(status: DaemonStatus) -> list[str]:
 
 
 def daemon_as_json(status: DaemonStatus) -> dict[str, Any]:
-    """The same for machines."""
+    """Return the status of the daemon as JSON, with its problems."""
     health = status.health
     return {
         "writer": status.writer.description if status.writer else None,
@@ -81,7 +83,7 @@ def daemon_as_json(status: DaemonStatus) -> dict[str, Any]:
 
 
 def database_summary(database: Database) -> dict[str, Any]:
-    """Counts of what the database holds, its size, and the last scan."""
+    """Return the counts of the database, its size, the coverage of the search index, and the last scan."""
     from dedup.search import index_coverage
 
     last_scan = store.settings.get(database, "last_scan")
@@ -90,7 +92,7 @@ def database_summary(database: Database) -> dict[str, Any]:
     coverage = index_coverage(database)
     return {
         "files": store.statistics.count(database, "files"),
-        "gone": store.statistics.count(database, "files", "gone = 1"),
+        "gone": store.files.count_gone(database),
         "pages": store.statistics.count(database, "pages"),
         "revisions": store.statistics.count_counted_revisions(database),
         "pruned": store.statistics.count_pruned_revisions(database),
@@ -101,11 +103,11 @@ def database_summary(database: Database) -> dict[str, Any]:
             "exact": store.statistics.count_exact_copies(database),
             **{r: matches.get(r, 0) for r in RELATIONS[1:]},
         },
-        "crowded": store.statistics.count(database, "texts", "crowded = 1"),
+        "crowded": store.statistics.count_crowded_texts(database),
         "changes": store.statistics.count(database, "changes"),
         "alerts": store.statistics.count_by(database, "deliveries", "status"),
         "faults": store.statistics.count_by(database, "faults", "kind"),
-        "dirty_pages": store.statistics.count(database, "dirty_pages"),
+        "dirty_pages": store.statistics.count_unsummarised_pages(database),
         "reread_queue": store.rereads.count(database),
         "database_bytes": database.database_bytes(),
         "index_bytes": database.index_bytes(),
@@ -115,9 +117,12 @@ def database_summary(database: Database) -> dict[str, Any]:
 
 
 def list_directories(database: Database, settings: Settings) -> list[dict[str, Any]]:
-    """Every crawl directory that is configured or known, by path: its state (`configured`, `not configured`, `retired`), whether it is
-    absent, its files that are there and that are gone, and the end of the last scan of all of it. Where none is configured, those that
-    are known count as configured: they were named on the command line."""
+    """List the configured and the recorded crawl directories, by path.
+
+    `state` is `configured`, `not configured` or `retired`. `files` counts present files, `gone` those that are gone.
+    `scanned_at` is the end of the last complete scan. If no directory is configured, recorded ones count as configured: they
+    were given on the command line.
+    """
     paths = [os.path.abspath(os.fsencode(d)) for d in settings.crawl.directories]
     configured = {os.path.realpath(p) for p in paths}
     recorded = store.directories.list_all(database)
@@ -139,7 +144,7 @@ def list_directories(database: Database, settings: Settings) -> list[dict[str, A
 
 
 def list_pending(database: Database, settings: Settings) -> list[dict[str, str]]:
-    """Settings that changed and are still to be applied to what is recorded, each with the command that does it."""
+    """List changed settings that are not yet applied to recorded data, each with the command that applies it."""
     return [
         {"setting": p.recipe.description.rstrip(","), "remedy": p.remedy}
         for p in recipes.find_pending_recipes(database, recipes.configured_recipes(settings))
@@ -147,5 +152,5 @@ def list_pending(database: Database, settings: Settings) -> list[dict[str, str]]
 
 
 def list_faults(database: Database) -> list[dict[str, str]]:
-    """Every fault: path, kind, message, and when it was first seen."""
-    return [{"path": p, "kind": k, "message": m, "first_seen_at": s} for p, k, m, s in store.faults.list_all(database)]
+    """List every fault: path, kind, message, and when it was first seen."""
+    return [fault._asdict() for fault in store.faults.list_all(database)]

@@ -1,4 +1,4 @@
-"""Which of what happens is told, to whom, and when. Pure: events and rules in, decisions out."""
+"""Which events are sent, to which channels, and when. Pure functions of events and rules."""
 
 from dedup.rules.event import DETAIL_FIELDS, Event, alert_id, incident_key
 from dedup.rules.rules import EVENT_KINDS, AlertPolicy, AlertRule, matches_rule, matching_rules

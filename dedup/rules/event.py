@@ -1,4 +1,4 @@
-"""What may be worth telling, and what it is known by."""
+"""Events that may raise an alert, and their identity."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from dedup.model import AlertTopic, Severity
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened. `key` names it: equal whenever the same thing is met again, different from any other. `kind` is of its
-    topic (see EVENT_KINDS), `at` ISO 8601 in UTC. Of a change, `parts` are what differs (`title`, `body`, `author`…), `incident` is equal
-    for the same edit on other pages. Of a duplicate, `across_publishers`: the other one is of another publisher. `size` is a cluster's,
-    or a number of faults. `backlog`: it was found after a time in which nobody looked. `payload` is what else a message shows, as
-    JSON: docs/alerts.md describes each key."""
+    """An event.
+
+    `key`: its identity, equal whenever the same event is found again and different from any other. `kind`: one of its topic's, see
+    EVENT_KINDS. `at`: ISO 8601 in UTC. `parts`: of a change, the parts that differ (`title`, `body`, `author`…). `incident`: of a
+    change, equal for the same edit on other pages. `across_publishers`: of a duplicate, the other article is by another publisher.
+    `size`: articles of a cluster, or a number of faults. `backlog`: it was found after a time without a scan. `payload`: what else
+    a message shows, as JSON; docs/alerts.md describes its keys.
+    """
 
     topic: AlertTopic
     key: str
@@ -39,26 +42,25 @@ class Event:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it is a change that has nothing to show: no word of it differs."""
+        """Return whether the event is a change with nothing to show: no word differs."""
         return self.topic == "change" and not any(_differing_parts(self.payload))
 
     def details(self) -> dict[str, Any]:
-        """What an alert keeps of it in one piece, beside `payload`."""
+        """Return the fields that are stored with an alert as one JSON object, besides `payload`."""
         return {name: list(value) if isinstance(value := getattr(self, name), tuple) else value for name in DETAIL_FIELDS}
 
 
 DETAIL_FIELDS = ("category", "parts", "silent", "corrected", "similarity", "across_publishers", "size", "backlog")
-"""Names of what an alert keeps of its event in one piece."""
+"""Names of the fields that `Event.details` returns."""
 
 
 def alert_id(rule: str, key: str) -> str:
-    """What an alert is known by, in the database, in messages and to their receivers: 32 hex digits, the same whenever the same rule
-    meets the same event."""
+    """Return the id of an alert in the database and in messages: 32 hex digits, a function of the rule's name and the event's key."""
     return hashlib.sha256(f"{rule}\0{key}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def incident_key(incident: str, number: int) -> str:
-    """The key of what is told of an incident for the `number`th time, from 1."""
+    """Return the key of the event that reports an incident for the `number`th time, from 1."""
     return f"incident:{incident}:{number}"
 
 

@@ -1,4 +1,4 @@
-"""Rules, and which of them an event meets."""
+"""Alert rules, and which of them an event matches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EVENT_KINDS: dict[AlertTopic, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class AlertRule:
-    """Which events go to which channels, and when; see `[[alerts]]`. What is empty or None asks for nothing."""
+    """Which events go to which channels, and when; see `[[alerts]]`. A condition that is empty or None matches every event."""
 
     name: str
     on: tuple[AlertTopic, ...]
@@ -44,8 +44,11 @@ class AlertRule:
 
 @dataclass(frozen=True, slots=True)
 class AlertPolicy:
-    """All rules, and what holds for each: an edit on `incident_pages` pages within `incident_hours` is told as one; what comes of a
-    backlog or an incident waits for `gather_seconds` for more of its kind."""
+    """All rules, and what applies to each of them.
+
+    An edit on `incident_pages` pages within `incident_hours` of each other is reported as one incident. Events of a backlog or an
+    incident wait `gather_seconds` for more of their kind.
+    """
 
     rules: tuple[AlertRule, ...] = ()
     incident_pages: int = 5
@@ -53,19 +56,19 @@ class AlertPolicy:
     gather_seconds: float = 60.0
 
     def find_rule(self, name: str) -> AlertRule | None:
-        """The rule of that name; None where there is none any more."""
+        """Return the rule with this name, or None."""
         return next((r for r in self.rules if r.name == name), None)
 
 
 def matching_rules(event: Event, rules: Iterable[AlertRule]) -> list[AlertRule]:
-    """The rules that an event meets, in their order; none for a change that has nothing to show."""
+    """Return the rules that an event matches, in order; an empty list for a change with nothing to show."""
     matches = [rule for rule in rules if matches_rule(event, rule)]
     return [] if matches and event.is_empty else matches
 
 
 def matches_rule(event: Event, rule: AlertRule) -> bool:
-    """Whether it does, whatever it has to show; what a rule asks of changes, duplicates or sizes it asks of those events that have
-    such."""
+    """Return whether an event matches a rule, even if it has nothing to show. Conditions on changes, duplicates and sizes apply only to
+    events of that topic."""
     return (
         event.topic in rule.on
         and (not rule.kinds or event.kind in rule.kinds)

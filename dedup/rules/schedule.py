@@ -1,4 +1,4 @@
-"""When something is told: at once or in a digest, not in quiet hours, and not too often."""
+"""When an alert is sent: at once or in a digest, outside quiet hours, and within the hourly limit."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 DigestReason = Literal["schedule", "backlog", "quiet_hours", "rate_limit", "late", "incident"]
-"""Why something is told in a digest, or later: by its rule, because nobody looked for a while, because of quiet hours, because
-too much was told in this hour, because it could not be sent in time; an incident waits for more of its pages."""
+"""Why an alert is sent in a digest, or later: its rule's schedule, a time without a scan, quiet hours, the hourly limit, a delivery
+that came too late, or an incident that waits for more of its pages."""
 
 _STEP = timedelta(minutes=10)
 """No zone changes its clocks twice within this time."""
@@ -18,8 +18,11 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """`frequency`: `at once`, `hourly` (at the full hour) or `daily` at the time `at`; in `quiet_hours`, from one time to another, nothing
-    is sent, and at most `max_per_hour` messages an hour (0: no limit). All times are those of the `zone`."""
+    """When alerts of a rule are sent.
+
+    `frequency`: `at once`, `hourly` (at the full hour) or `daily` at the time `at`. In `quiet_hours`, from one time to another,
+    nothing is sent. At most `max_per_hour` messages are sent in an hour (0: no limit). All times are those of `zone`.
+    """
 
     frequency: Literal["at once", "hourly", "daily"] = "at once"
     at: time = time(8)
@@ -30,16 +33,18 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryTime:
-    """`at` in UTC; `digest_reason` says why it is sent together with what else is due then, None: by itself."""
+    """`at` is in UTC. `digest_reason`: why the alert is sent together with others that are due then; None: it is sent by itself."""
 
     at: datetime
     digest_reason: DigestReason | None = None
 
 
 def delivery_time(now: datetime, schedule: Schedule, *, sent_this_hour: int = 0, gather_time: timedelta | None = None) -> DeliveryTime:
-    """When what happened now is told. `sent_this_hour` messages of this rule went out since `start_of_hour(now)`. `gather_time`: it comes
-    of a backlog and waits this long for more. What would be due in quiet hours is due at the first moment that is not among them, whatever
-    happens to the clocks of the zone meanwhile."""
+    """Return when an alert of an event at `now` is sent.
+
+    `sent_this_hour`: messages of this rule since `start_of_hour(now)`. `gather_time`: the event is part of a backlog and waits this
+    long for more. A time within quiet hours becomes the first moment after them, even if the zone's clocks change in between.
+    """
     if schedule.frequency == "hourly":
         planned_time = DeliveryTime(_next_hour(now, schedule.zone), "schedule")
     elif schedule.frequency == "daily":
@@ -58,13 +63,13 @@ def delivery_time(now: datetime, schedule: Schedule, *, sent_this_hour: int = 0,
 
 
 def start_of_hour(now: datetime, zone: ZoneInfo) -> datetime:
-    """The beginning of the hour that it is, by the clocks of the zone; in UTC."""
+    """Return the beginning of the current hour of the zone's clocks, in UTC."""
     local = now.astimezone(zone)
     return now.astimezone(UTC) - timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
 
 
 def _next_hour(now: datetime, zone: ZoneInfo) -> datetime:
-    """The next moment at which clocks show a full hour. A change of clocks by half an hour moves it."""
+    """The next full hour of the zone's clocks. A clock change of half an hour shifts it."""
     at = start_of_hour(now, zone) + timedelta(hours=1)
     while (local := at.astimezone(zone)).minute or local.second:
         at += timedelta(minutes=60 - local.minute) - timedelta(seconds=local.second)
@@ -72,8 +77,8 @@ def _next_hour(now: datetime, zone: ZoneInfo) -> datetime:
 
 
 def _next_time_of_day(now: datetime, at: time, zone: ZoneInfo) -> datetime:
-    """The next time at which clocks show `at`, once for each date: the first time where they show it twice; where they leap over it, when
-    they would have shown it."""
+    """The next time at which the clocks show `at`, once for each date. If they show it twice, the first time counts; if they skip it,
+    the time at which they would have shown it."""
     day = now.astimezone(zone).date()
     days = (day + timedelta(days=n) for n in range(-2, 4))
     moments = (datetime.combine(d, at, zone).astimezone(UTC) for d in days)
@@ -81,24 +86,24 @@ def _next_time_of_day(now: datetime, at: time, zone: ZoneInfo) -> datetime:
 
 
 def _end_of_quiet_hours(at: datetime, begin: time, end: time, zone: ZoneInfo) -> datetime:
-    """The first moment from `at` on that is not within quiet hours, in UTC. `begin` and `end` differ."""
+    """The first moment from `at` on that is outside quiet hours, in UTC. `begin` and `end` must differ."""
     while _is_within((local := at.astimezone(zone)).time(), begin, end):
         remaining = _time_until(local.time(), end)
         clock_change = _find_clock_change(at, at + remaining, zone)
         if clock_change is None:
             return at + remaining
-        at = clock_change  # the clocks show another time from now on: look again
+        at = clock_change  # the clocks show another time from here on: check again
     return at
 
 
 def _time_until(earlier: time, later: time) -> timedelta:
-    """From one time of a clock to the next at which it shows another, as long as nobody changes it."""
+    """Time from one time of day to the next occurrence of another, without a clock change."""
     day = date(2000, 1, 1)
     return (datetime.combine(day, later) - datetime.combine(day, earlier)) % _DAY
 
 
 def _find_clock_change(after: datetime, until: datetime, zone: ZoneInfo) -> datetime | None:
-    """The first moment after one, and not after another, at which the clocks of a zone are changed; None where there is none."""
+    """The first moment after `after`, up to `until`, at which the zone's clocks change; None if they do not."""
     offset = after.astimezone(zone).utcoffset()
     low = after
     while low < until:

@@ -1,4 +1,4 @@
-"""Counting what a scan met."""
+"""Counts of a scan, and the report of the last one that the database keeps."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from dedup.model import RELATIONS
 from dedup.scan.roots import CrawlDirectory
 from dedup.store import WritableDatabase
 from dedup.text import times
-from dedup.text.normalise import to_printable_path
+from dedup.text.sanitise import to_printable_path
 
 
 @dataclass(slots=True)
 class ScanCounts:
-    """Counts of one scan; `files` is the sum of what can become of a file. `reread` are recorded files that were read again because
-    settings changed; they are counted as what they are, too."""
+    """Counts of one scan. Every file is counted once in `files`: as new, changed, unchanged, moved, ignored, fault or unsettled.
+
+    `reread` counts recorded files that were read again because settings changed. `ignored` counts by rule, `checks` by status, `matches` by
+    relation. `absent_directories` and `absent_mounts` are paths for display.
+    """
 
     new: int = 0
     changed: int = 0
@@ -42,11 +45,11 @@ class ScanCounts:
 
     @property
     def files(self) -> int:
-        """Every directory entry met, folders left out."""
+        """Return the number of directory entries seen, without folders."""
         return self.new + self.changed + self.unchanged + self.moved + self.ignored.total() + self.faults + self.unsettled
 
     def add(self, other: ScanCounts) -> None:
-        """Take another tally's counts over."""
+        """Add the counts of files, checks, revisions, sightings, matches and changes of another scan."""
         for name in ("new", "changed", "unchanged", "moved", "faults", "unsettled", "gone", "reread", "revisions", "sightings", "changes"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.ignored.update(other.ignored)
@@ -54,7 +57,7 @@ class ScanCounts:
         self.matches.update(other.matches)
 
     def as_json(self) -> dict[str, Any]:
-        """The documented form."""
+        """Return the counts in their documented JSON form."""
         return {
             "files": self.files,
             "new": self.new,
@@ -76,21 +79,23 @@ class ScanCounts:
 
 
 def save_last_scan(database: WritableDatabase, counts: ScanCounts, command: str, scopes: Collection[tuple[CrawlDirectory, bytes]]) -> None:
-    """Keep what a scan met for `status`; the faults by kind too, as they stand after it. `scopes` are what was scanned: (crawl directory,
-    folder in it, empty for all of it)."""
+    """Store the report of a scan, which `dedup status` shows, with the number of faults of each kind after the scan.
+
+    `scopes` are the scanned (crawl directory, folder in it) pairs; the folder is empty for a whole crawl directory.
+    """
     with database.transaction() as transaction:
         store.directories.set_scanned(
             transaction,
-            [root.id for root, folder in scopes if not folder and root.display_path not in counts.absent_directories],
+            [directory.id for directory, folder in scopes if not folder and directory.display_path not in counts.absent_directories],
             times.now(),
         )
-        folder_paths = [to_printable_path(os.path.join(root.path, folder)) for root, folder in scopes if folder]
+        folder_paths = [to_printable_path(os.path.join(directory.path, folder)) for directory, folder in scopes if folder]
         report = {
             "command": command,
             "finished_at": times.now(),
             **counts.as_json(),
             "ignored_by": dict(sorted(counts.ignored.items())),
-            "faults_by": store.faults.count_in_folders(transaction, [(root.id, folder) for root, folder in scopes]),
+            "faults_by": store.faults.count_in_folders(transaction, [(directory.id, folder) for directory, folder in scopes]),
             "absent": counts.absent_directories + counts.absent_mounts,
         } | ({"folders": folder_paths} if folder_paths else {})
         store.settings.put(transaction, "last_scan", json.dumps(report))

@@ -1,4 +1,4 @@
-"""What of a batch may be worth telling: events, for the rules of alerts to choose from."""
+"""Events of a batch, which the alert rules choose from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import xxhash
 
@@ -15,17 +15,17 @@ from dedup.changes import ClassificationRules, diff
 from dedup.changes.diff import render
 from dedup.model import CLUSTER_RELATIONS, AlertTopic, Article, Match, MismatchCause, Relation, Severity
 from dedup.rules import AlertPolicy, Event, matches_rule
+from dedup.scan.classifications import ChangeIdentity, PageChange
 from dedup.scan.extract import Extraction
-from dedup.scan.judgements import ChangeIdentity, PageChange
 from dedup.store import Database, Transaction, outbox
 from dedup.store.rows import ArticleRow, TextPages
-from dedup.text.normalise import to_printable_path
 from dedup.text.publishers import PublisherResolver
+from dedup.text.sanitise import to_printable_path
 
 BACKLOG_SECONDS = 3600
-"""What has lain there for so long before it is recorded was not watched: alerts of it are told together."""
+"""Age from which a file counts as backlog when it is recorded. Alerts about backlog are sent together."""
 CLUSTER_SIZES = (3, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
-"""Sizes of a cluster at which its growth is told."""
+"""Cluster sizes that raise an event when they are reached."""
 _MISMATCH_SEVERITY: dict[MismatchCause, Severity] = {"truncated": "minor", "malformed": "minor", "stale": "notable", "altered": "major"}
 _DUPLICATE_SEVERITY: dict[Relation, Severity] = {
     "exact": "notable",
@@ -38,29 +38,29 @@ _DUPLICATE_SEVERITY: dict[Relation, Severity] = {
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How changes are judged, and which of what happens is told."""
+    """How changes are classified, and which events raise alerts."""
 
     rules: ClassificationRules
     alerting: AlertPolicy = field(default_factory=AlertPolicy)
     publishers: PublisherResolver = field(default_factory=PublisherResolver)
 
     def has_rule_for(self, topic: AlertTopic) -> bool:
-        """Whether any rule is about it."""
+        """Return whether any alert rule covers a topic."""
         return any(topic in rule.on for rule in self.alerting.rules)
 
 
 def change_key(url: str, before: bytes, after: bytes, at: str) -> str:
-    """What a change is known by: the page, its two states, the later crawl."""
+    """Return the event key of a change: the page, digests of its two states, and the later crawl time."""
     return f"change:{_digest_url(url)}:{before.hex()[:16]}:{after.hex()[:16]}:{at}"
 
 
 def mismatch_key(url: str, state: bytes, at: str) -> str:
-    """What a mismatch is known by: the page, its state, the crawl."""
+    """Return the event key of a mismatch: the page, the digest of its state, and the crawl time."""
     return f"mismatch:{_digest_url(url)}:{state.hex()[:16]}:{at}"
 
 
 def change_event(page_change: PageChange, url: str, *, backlog: bool) -> Event | None:
-    """The event of a change, without what is `told` of it; None of one that could not be judged."""
+    """Return the event of a change without its payload; None if the change could not be classified."""
     classification, change = page_change.classification, page_change.change
     if classification is None or page_change.before.body is None or page_change.after.body is None:
         return None
@@ -85,7 +85,7 @@ def change_event(page_change: PageChange, url: str, *, backlog: bool) -> Event |
 
 
 def change_payload(page_change: PageChange) -> dict[str, Any]:
-    """The payload of a classified change; its difference is computed here, which takes as long as the classification did."""
+    """Return the payload of a classified change. The diff is computed here, which takes as long as the classification did."""
     classification, change = page_change.classification, page_change.change
     before, after = page_change.before, page_change.after
     assert classification is not None
@@ -106,7 +106,7 @@ def change_payload(page_change: PageChange) -> dict[str, Any]:
 
 
 def mismatch_event(recorded_article: RecordedArticle, cause: MismatchCause) -> Event:
-    """The event of an article whose digest does not fit it."""
+    """Return the event of an article whose claimed digest does not match."""
     return Event(
         topic="mismatch",
         key=mismatch_key(recorded_article.url, recorded_article.extraction.state_digest, recorded_article.crawled_at),
@@ -130,7 +130,7 @@ def mismatch_event(recorded_article: RecordedArticle, cause: MismatchCause) -> E
 def duplicate_event(
     a: ArticleRow, b: ArticleRow, relation: Relation, scores: dict[str, float], publishers: PublisherResolver, *, backlog: bool
 ) -> Event:
-    """The event of two articles of different pages that match; `b` is what was met before."""
+    """Return the event of two matching articles of different pages; `b` is the earlier one."""
     publisher_names = [publishers.canonical_name(x.publisher, x.oid, x.url) for x in (a, b)]
     url_digests = sorted((_digest_url(a.url), _digest_url(b.url)))
     return Event(
@@ -154,9 +154,9 @@ def duplicate_event(
 
 
 def growth_event(database: Database, text: int, *, backlog: bool) -> Event | None:
-    """The event of a cluster around a text that has grown past one of the sizes of GROWTH."""
+    """Return the event of a cluster around a text that has reached one of CLUSTER_SIZES; None if it has not."""
     size = store.texts.cluster_size(database, text, CLUSTER_RELATIONS)
-    threshold = max((most for most in CLUSTER_SIZES if most <= size), default=0)
+    threshold = max((threshold for threshold in CLUSTER_SIZES if threshold <= size), default=0)
     articles = store.texts.articles(database, text) if threshold else []
     if not articles:
         return None
@@ -177,7 +177,7 @@ def growth_event(database: Database, text: int, *, backlog: bool) -> Event | Non
 
 
 def fault_rate_event(database: Database, now: str, since: str) -> Event:
-    """How many files could not be read as articles since a time, up to now; one event an hour."""
+    """Return the event that counts the faults between two times. Its key allows one event per hour."""
     counts = store.faults.count_between(database, since, now)
     return Event(
         topic="faults",
@@ -190,21 +190,28 @@ def fault_rate_event(database: Database, now: str, since: str) -> Event:
     )
 
 
-@dataclass(slots=True)
-class BatchOutcome:
-    """What recording a batch came to: changes, those that are none any more, matches, and exact copies (text, page that came to show
-    it, page that did before)."""
+class ExactCopy(NamedTuple):
+    """A page that now shows a text which another page showed before."""
 
-    page_changes: list[PageChange] = field(default_factory=list)
-    superseded_changes: list[ChangeIdentity] = field(default_factory=list)
-    matches: list[Match] = field(default_factory=list)
-    copies: list[tuple[int, int, int]] = field(default_factory=list)
+    text_id: int
+    page_id: int
+    earlier_page_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOutcome:
+    """Results of recording a batch: changes, changes that no longer exist, matches, and exact copies."""
+
+    page_changes: list[PageChange]
+    superseded_changes: list[ChangeIdentity]
+    matches: list[Match]
+    copies: list[ExactCopy]
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedArticle:
-    """An article of a batch as it was recorded; `text_id` where it brought one that was compared with others: a new one, or one that a
-    second page shows now."""
+    """An article of a batch as it was recorded. `text_id` is its text if that was compared with others: a new text, or one that a second
+    page now shows; else None."""
 
     sighting_id: int
     page_id: int
@@ -217,14 +224,13 @@ class RecordedArticle:
 
     @property
     def is_backlog(self) -> bool:
-        """Whether the file has been as it is for long before it was recorded."""
+        """Return whether the file was unchanged for more than BACKLOG_SECONDS when it was recorded."""
         newest_ns = max(self.extraction.file.stamp.mtime_ns, self.extraction.file.stamp.ctime_ns)
         return time.time_ns() - newest_ns > BACKLOG_SECONDS * 1_000_000_000
 
 
 def write_alerts(transaction: Transaction, policy: Policy, outcome: BatchOutcome, articles: Sequence[RecordedArticle], now: str) -> None:
-    """Write the alerts that rules ask for, of these `articles`, into the outbox; those of changes that are none any more are withdrawn.
-    To be called within the transaction of the batch."""
+    """Write the alerts that rules ask for about `articles` to the outbox, and withdraw those of changes that no longer exist."""
     if outcome.superseded_changes:
         urls = store.pages.urls(transaction, {page for page, *_ in outcome.superseded_changes})
         outbox.withdraw(transaction, (change_key(urls[page], a, b, at) for page, a, b, at in outcome.superseded_changes), now)
@@ -238,7 +244,7 @@ def write_alerts(transaction: Transaction, policy: Policy, outcome: BatchOutcome
 
 
 def write_fault_alert(transaction: Transaction, policy: Policy, now: str) -> None:
-    """The same of files that could not be read."""
+    """Write the alert about files that could not be read as articles in the last hour, if a rule covers faults."""
     if policy.has_rule_for("faults"):
         since = (datetime.fromisoformat(now) - timedelta(hours=1)).isoformat()
         outbox.write(transaction, [fault_rate_event(transaction, now, since)], policy.alerting, now)
@@ -280,7 +286,9 @@ def _duplicate_events(database: Database, policy: Policy, outcome: BatchOutcome,
         for match, mine, other in matches
     ]
     page_pairs += [
-        (((t, page), (t, before)), "exact", {}, backlog_by_page[page]) for t, page, before in outcome.copies if page in backlog_by_page
+        (((text, page), (text, earlier_page)), "exact", {}, backlog_by_page[page])
+        for text, page, earlier_page in outcome.copies
+        if page in backlog_by_page
     ]
     article_rows = store.texts.latest_articles(database, {side for pair, *_ in page_pairs if pair for side in pair})
     for pair, relation, scores, backlog in page_pairs:
@@ -303,7 +311,7 @@ _TextOnPage = tuple[int, int]
 def _find_page_pair(
     article: RecordedArticle, other_text: int, pages_by_text: Mapping[int, TextPages]
 ) -> tuple[_TextOnPage, _TextOnPage] | None:
-    """Two different pages of which the one shows the new text that was met, and the other the text that it matches."""
+    """Return two different pages, the first of which shows the article's text and the second the matching text; None if there are none."""
     assert article.text_id is not None
     own_pages, other_pages = pages_by_text[article.text_id], pages_by_text[other_text]
     pages = (

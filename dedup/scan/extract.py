@@ -1,12 +1,10 @@
-"""The half of the work that is pure CPU: read, parse, verify, canonicalise, sign. No database; batches in, batches out."""
+"""Parallel half of a scan: read, parse, verify, canonicalise and sign batches of files, without the database."""
 
 from __future__ import annotations
 
 import errno
-import gc
 import hashlib
 import os
-import signal
 import stat as modes
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -30,18 +28,18 @@ from dedup.text import normalise
 from dedup.text.urls import Canonicaliser, strip_credentials
 
 OPEN_SETTLE_FACTOR = 10
-"""Times `unprobed_settle_seconds` that a file is left alone which was created and not closed, as far as events show. Events can be
-lost: the file is read in the end."""
+"""Factor on `unprobed_settle_seconds` for a file that was created and, by its events, not closed. It is read in the end because events
+can be lost."""
 
 FileOutcome = Literal["article", "fault", "unsettled", "unproven", "inaccessible", "vanished", "symlink", "special"]
-"""`inaccessible`: it is in a folder that may not be entered, so that nothing is known of it. `unproven`: writers of the file cannot be
-detected, it changed lately, and nothing shows that it is complete."""
+"""`inaccessible`: its folder may not be entered, so nothing is known about it. `unproven`: its writers cannot be detected, it changed
+recently, and nothing shows that it is complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileContent:
-    """The bytes of a file, the state that they were read in, whether somebody was writing it, and who the file belongs to
-    (NO_LEASE_SUPPORT: the file system has none)."""
+    """The bytes of a file, its stamp when they were read, the result of the lease probe, and the file's owner (NO_LEASE_SUPPORT: the file
+    system supports no leases)."""
 
     raw: bytes
     stamp: FileStamp
@@ -50,12 +48,12 @@ class FileContent:
 
 
 ReadResult = FileContent | Fault | FileOutcome
-"""What came of reading a file."""
+"""Result of reading a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractOptions:
-    """What the pure half needs to know of the configuration."""
+    """Settings that extraction depends on. They are sent to worker processes."""
 
     read_options: ReadOptions
     canonicaliser: Canonicaliser
@@ -68,9 +66,11 @@ class ExtractOptions:
 
 @dataclass(frozen=True, slots=True)
 class CrawlFile(PickleBySlots):
-    """A file as the directory shows it; `path` is the whole path, `folder` and `name` are relative to the crawl directory. `is_trusted`:
-    its writer closed it, or it was watched for long enough; no further sign is needed that it is complete. `is_open`: it was created and
-    not closed, as far as events show. `is_reread`: it is as recorded, and is read again because settings changed."""
+    """A file as its folder lists it. `path` is absolute; `folder` and `name` are relative to the crawl directory.
+
+    `is_trusted`: its writer closed it, or it was unchanged for long enough; nothing else has to show that it is complete. `is_open`: it
+    was created and, by its events, not closed. `is_reread`: it is as recorded, and is read again because settings changed.
+    """
 
     directory_id: int
     directory_path: bytes
@@ -92,10 +92,12 @@ class CrawlFile(PickleBySlots):
 
 @dataclass(frozen=True, slots=True)
 class Extraction(PickleBySlots):
-    """What became of one file. For an article: its page's canonical URL, the digest of its state (SHA-256 of title, 0xFF,
-    body), of its normalised text (XXH3-128; None for a text without letters or numbers), its signature and its packed
-    winnowed keys (None for one that is shorter than `min_characters`). `unprobed_owner`: the owner of a file whose writers could not be
-    detected when it was too young to be read without that."""
+    """Result of extracting one file.
+
+    For an article: the canonical URL of its page, `state_digest` (see the function of that name), `text_digest` (XXH3-128 of the
+    normalised text; None if it has no letters or numbers), the number of normalised characters, and the signature and packed fingerprints
+    (None below `min_characters`). `unprobed_owner`: the owner of an `unproven` file, whose writers could not be detected.
+    """
 
     file: CrawlFile
     outcome: FileOutcome
@@ -112,8 +114,11 @@ class Extraction(PickleBySlots):
 
 
 def extract_files(files: Iterable[CrawlFile], options: ExtractOptions) -> list[Extraction]:
-    """Each file read and worked out; order kept. Never raises for what a file is or holds: a file that the program fails on is a fault
-    of the kind `internal`. Raises OSError where the process has no descriptors (EMFILE) or no memory (ENOMEM) left."""
+    """Extract files; returns one result per file, in the same order.
+
+    A file that the program fails on becomes a fault of the kind `internal`. Raises OSError only if the process runs out of descriptors
+    (EMFILE) or memory (ENOMEM).
+    """
     with NoFollowTree() as tree:
         results = [_extract_file(f, options, tree) for f in with_beats(files)]
     signed_results = iter(_sign_articles([r for r in results if isinstance(r, _UnsignedArticle)], options))
@@ -121,16 +126,16 @@ def extract_files(files: Iterable[CrawlFile], options: ExtractOptions) -> list[E
 
 
 def _sign_articles(articles: Sequence[_UnsignedArticle], options: ExtractOptions) -> list[Extraction]:
-    """These articles signed; order kept."""
+    """Sign articles; order is kept. An article that cannot be signed becomes a fault."""
 
     def sign_batch(batch: Sequence[_UnsignedArticle]) -> list[Extraction]:
         signatures = sign_bodies((r.article.body for r in batch), options)
         return [
             Extraction(
                 r.file, "article", r.content_digest, r.faults, r.article, r.url, state_digest(r.article.title, r.article.body),
-                s.digest, s.characters, s.signature, keys,
+                s.digest, s.characters, s.signature, fingerprints,
             )
-            for r, (s, keys) in zip(batch, signatures, strict=True)
+            for r, (s, fingerprints) in zip(batch, signatures, strict=True)
         ]  # fmt: skip
 
     failures: dict[int, Extraction] = {}
@@ -146,12 +151,12 @@ def _sign_articles(articles: Sequence[_UnsignedArticle], options: ExtractOptions
 
 
 def to_fault(extraction: Extraction, fault: Fault) -> Extraction:
-    """The file as one that could not be read as an article."""
+    """Return the extraction of a file as a fault in place of an article."""
     return Extraction(extraction.file, "fault", extraction.content_digest, (fault,))
 
 
 def sign_bodies(bodies: Iterable[str], options: ExtractOptions) -> list[tuple[minhash.SignedText, bytes | None]]:
-    """Each body normalised and signed, with its packed winnowed keys; order kept."""
+    """Return the signed text and the packed fingerprints of each body, in the same order."""
     results: list[tuple[minhash.SignedText, bytes | None]] = []
     for folded in normalise.fold_batches(bodies):
         beat()
@@ -163,12 +168,12 @@ def sign_bodies(bodies: Iterable[str], options: ExtractOptions) -> list[tuple[mi
 
 
 def state_digest(title: str, body: str) -> bytes:
-    """The key of a page's state: SHA-256 of title, the byte 0xFF (which UTF-8 never has), and body."""
+    """Return the digest that identifies a state of a page: SHA-256 of title, the byte 0xFF (which never occurs in UTF-8), and body."""
     return hashlib.sha256(title.encode() + b"\xff" + body.encode()).digest()
 
 
 class _UnsignedArticle(NamedTuple):
-    """An article that is still to be signed."""
+    """An article that is not signed yet."""
 
     file: CrawlFile
     content_digest: bytes
@@ -195,7 +200,7 @@ def _extract_file(file: CrawlFile, options: ExtractOptions, tree: NoFollowTree) 
 def _parse_file(
     file: CrawlFile, options: ExtractOptions, tree: NoFollowTree, on_read: Callable[[CrawlFile, bytes], None]
 ) -> Extraction | _UnsignedArticle:
-    """A file as an article; `on_read` gets its state and the digest of its bytes once they are read."""
+    """Read and parse a file. `on_read` receives the file and the digest of its bytes once they are read."""
     result = read_in_directory(tree, file.directory_path, file.folder, file.name, options.max_file_bytes)
     if isinstance(result, Fault):
         return Extraction(file, "fault", faults=(result,))
@@ -224,24 +229,24 @@ def _parse_file(
 def _describe_missing_url(article: Article) -> str:
     if not article.url:
         return FAULT_MESSAGES["no_url"]
-    return f"{strip_credentials(article.url)[:120]!r} is no http or https address, and there is no oid and aid to make one of"
+    return f"{strip_credentials(article.url)[:120]!r} is not an http or https URL, and there is no oid and aid to build one from"
 
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def read_file(path: bytes, max_bytes: int) -> ReadResult:
-    """A file that somebody named: its bytes and the state they were read in; or why not: a fault, or an outcome that is none.
+    """Read a file named by a user. Returns its content, or the fault or outcome that explains why it was not read.
 
-    The file must be the same before and after reading, and nobody may have it open for writing (see `leases`; where that cannot be
-    known, the `probe` of the content says so). A link at the path's end is not followed, and what is no file is never opened: a fifo's
-    writer would take this for its reader.
+    The file must be the same before and after reading, and no process may have it open for writing (see `leases`; if that cannot be
+    found out, the content's `probe` is `unknown`). A link at the end of the path is not followed. Only regular files are opened: the writer
+    of a fifo would take this process for its reader.
     """
     return _read_content(path, lambda: None, max_bytes)
 
 
 def read_in_directory(tree: NoFollowTree, directory_path: bytes, folder: bytes, name: bytes, max_bytes: int) -> ReadResult:
-    """The same for a file below a crawl directory. No link on the way to it is followed."""
+    """Read a file below a crawl directory as `read_file` does, without following links in its path below `directory_path`."""
     return _read_content(name, lambda: tree.open_folder(directory_path, folder), max_bytes)
 
 
@@ -280,7 +285,7 @@ def _read_content(path: bytes, open_folder: Callable[[], int | None], max_bytes:
 
 
 def _open_error_outcome(error: OSError) -> Fault | FileOutcome:
-    """What it means that a file could not be opened."""
+    """Return the fault or outcome that an error of opening a file means."""
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return "vanished"
     if error.errno == errno.ELOOP:
@@ -288,21 +293,26 @@ def _open_error_outcome(error: OSError) -> Fault | FileOutcome:
     if error.errno in (errno.ENXIO, errno.ENODEV):
         return "special"
     if error.errno == errno.EAGAIN:
-        return "unsettled"  # somebody has a write lease, who is asked by this to give it up
+        return "unsettled"  # a process has a write lease; the kernel now asks it to give that up
     return unreadable_fault(error)
 
 
 def unreadable_fault(error: OSError) -> Fault:
-    """The fault of a file or folder that the system does not let be read. Where it is this process that has no descriptor or memory
-    left, the error is raised on: that is no fault of the file's, and can be tried again."""
+    """Return the fault of a file or folder that the system refuses to read.
+
+    Raises the error again if this process is out of descriptors or memory: that is not a fault of the file, and can be retried.
+    """
     if is_exhausted(error):
         raise error
     return Fault("unreadable", f"{FAULT_MESSAGES['unreadable']}: {os.strerror(error.errno or 0)}")
 
 
 def to_file_stamp(stat: os.stat_result) -> FileStamp:
-    """What tells one state of a file from another, in signed 64-bit numbers, which SQLite stores: an inode number beyond them is the
-    negative number of the same bits; a time stamp before 1677-09-21 or after 2262-04-11 is the nearest that fits."""
+    """Return the stamp of a file, in signed 64-bit numbers as SQLite stores them.
+
+    A larger inode number becomes the negative number with the same bits. A time before 1677-09-21 or after 2262-04-11 becomes the nearest
+    one that fits.
+    """
     inode = stat.st_ino if stat.st_ino < 1 << 63 else stat.st_ino - (1 << 64)
     return FileStamp(stat.st_size, _clamp_to_int64(stat.st_mtime_ns), inode, _clamp_to_int64(stat.st_ctime_ns))
 
@@ -312,23 +322,13 @@ def _clamp_to_int64(nanoseconds: int) -> int:
 
 
 def seconds_since_change(stamp: FileStamp) -> float:
-    """Seconds since the file last changed, by its own time stamps; negative where they are in the future."""
+    """Return the seconds since the file last changed, by its own time stamps; negative if they lie in the future."""
     return (time.time_ns() - max(stamp.mtime_ns, stamp.ctime_ns)) / 1e9
 
 
 def unproven_settle_seconds(file: CrawlFile, unprobed_settle_seconds: float) -> float:
-    """Seconds for which a file must not have changed to be read though its writers cannot be detected and nothing in it shows that it is
-    complete; `unprobed_settle_seconds` is that of `[crawl]`."""
+    """Return for how many seconds a file must be unchanged before it is read although its writers cannot be detected and nothing in it
+    shows that it is complete. `unprobed_settle_seconds` is the setting of `[crawl]`."""
     if file.is_trusted:
         return 0.0
     return unprobed_settle_seconds * OPEN_SETTLE_FACTOR if file.is_open else unprobed_settle_seconds
-
-
-def ignore_lease_breaks() -> None:
-    """A writer that opens a file in the instant a lease is probed sends SIGIO, which ends a process that does not expect it."""
-    signal.signal(signal.SIGIO, signal.SIG_IGN)
-
-
-def reduce_gc_frequency() -> None:
-    """Let Python's collector of cycles look less often: a batch is some 20,000 objects without any, and all of them go at its end."""
-    gc.set_threshold(50_000, 20, 100)

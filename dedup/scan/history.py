@@ -1,4 +1,4 @@
-"""A page's history worked out from its sightings: pure, so that any order of arrival gives the same."""
+"""Changes and histories of a page, computed from its sightings. Pure: the result does not depend on the order of arrival."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dedup.changes import PageHistory
 from dedup.model import Change, Sighting
 
 TRACKED_METADATA = ("author", "category", "published_at", "publisher")
-"""Metadata whose change is a change of the page."""
+"""Metadata fields whose difference makes a change of the page."""
 
 
 def find_changes(sightings: Sequence[Sighting]) -> list[Change]:
-    """The differences between successive sightings, which must be in order (crawl time, then state digest).
+    """Return the changes between successive sightings, which must be ordered by crawl time, then state digest.
 
-    A change of state is `returned` where the page showed the new state before.
+    A change of state is `returned` if the page showed the new state before.
     """
     changes = []
     seen_revisions = {sightings[0].revision} if sightings else set()
@@ -34,12 +34,11 @@ def find_changes(sightings: Sequence[Sighting]) -> list[Change]:
 
 
 MAX_RUNS = 8
-"""Runs of a going to and fro of which it is recorded how long they lasted; how often the page has gone back is not counted further
-than they show."""
+"""Latest runs that a page history covers, if a page alternates between states: their durations, and the number of returns among them."""
 
 
 def build_page_histories(sightings: Sequence[Sighting]) -> dict[int, PageHistory]:
-    """Sighting that begins a run → what the history before it says, but for removals; they must be in order."""
+    """Return sighting that begins a run → the page history before it, without removals. The sightings must be in order."""
     histories: dict[int, PageHistory] = {}
     run_starts: list[tuple[str, bytes]] = []
     return_flags: list[bool] = []
@@ -58,11 +57,13 @@ def build_page_histories(sightings: Sequence[Sighting]) -> dict[int, PageHistory
 
 
 def build_page_history(return_flags: Sequence[bool], run_starts: Sequence[tuple[str, bytes]]) -> PageHistory:
-    """What the history says before the last of these runs, the latest of their page (`MAX_RUNS` of them, or all): `return_flags` is
-    whether each shows a state that was shown before, `run_starts` the crawl time and state digest that each begins with."""
+    """Return the page history before the last of these runs, which are the latest MAX_RUNS runs of a page, or all of them.
+
+    `return_flags`: for each run, whether its state was shown before. `run_starts`: the crawl time and state digest of its first sighting.
+    """
     if not return_flags[-1]:
         return PageHistory()
-    return_count = next((n for n, again in enumerate(reversed(return_flags)) if not again), len(return_flags))
+    return_count = next((n for n, is_return in enumerate(reversed(return_flags)) if not is_return), len(return_flags))
     return_count = min(return_count, MAX_RUNS - 2)
     recent_starts = run_starts[-(return_count + 2) :]
     return PageHistory(

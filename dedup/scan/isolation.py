@@ -1,7 +1,7 @@
-"""Tells an error that one file causes from trouble of the database or the system, and makes a fault of it.
+"""Isolate the one file of a batch that makes the program fail.
 
-Whatever the program raises while it works on a batch, and what neither SQLite nor the system is to blame for, belongs to one file of
-the batch: the batch is halved until that file is alone. The file becomes a fault of the kind `internal`; all others are recorded.
+An error that is neither SQLite's, nor the system's, nor raised by the program on purpose belongs to one file: the batch is halved until
+that file is alone. The file becomes a fault of the kind `internal`; all others are recorded.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from typing import TypeVar
 from dedup.errors import DedupError
 from dedup.model import FAULT_MESSAGES, Fault
 from dedup.store.corruption import is_database_error
-from dedup.text import normalise
+from dedup.text import sanitise
 
 PROBE_BYTES = 32 << 20
-"""Bytes that must still be available after one file did not fit in memory. If they are not, memory is short for everything."""
+"""Bytes that must be available after one file did not fit in memory. If they are not, memory is short for everything."""
 _MAX_MESSAGE_CHARACTERS = 300
-"""Characters of a message that are kept."""
+"""Length to which the message of an error is truncated."""
 _MAX_LOGGED_ERRORS = 1000
-"""Places that are remembered for logging their traceback once."""
+"""Pairs of error type and place whose traceback is logged, each once."""
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -33,16 +33,17 @@ _logged_errors: set[tuple[str, str]] = set()
 
 
 def is_file_error(error: Exception) -> bool:
-    """Whether an error may belong to one file of a batch: it is no error that the program raises on purpose, and no trouble of the
-    database (SQLite) or the system (OSError)."""
+    """Return whether an error may belong to one file of a batch: it is neither a DedupError nor an error of SQLite or the system."""
     if isinstance(error, sqlite3.Error):
         return not is_database_error(error)
     return not isinstance(error, DedupError | OSError)
 
 
 def internal_fault(error: Exception, activity: str) -> Fault:
-    """The fault of a file that the program failed on while it did `activity` ("reading", "recording"). The traceback is logged once for
-    each type of error and place. Raises OSError (ENOMEM) where memory is short for everything: that is no fault of the file."""
+    """Return the fault of a file that the program failed on during `activity` ("reading", "recording"), and log its traceback once.
+
+    Raises OSError (ENOMEM) if memory is short for everything: that is not a fault of the file.
+    """
     if isinstance(error, MemoryError):
         error.__traceback__ = None  # its frames hold what did not fit
         require_memory(error)
@@ -52,7 +53,7 @@ def internal_fault(error: Exception, activity: str) -> Fault:
 
 
 def require_memory(error: MemoryError) -> None:
-    """Raise OSError (ENOMEM) if not even a small block of memory is available."""
+    """Raise OSError (ENOMEM) if not even PROBE_BYTES of memory are available."""
     try:
         bytearray(PROBE_BYTES)
     except MemoryError:
@@ -60,14 +61,14 @@ def require_memory(error: MemoryError) -> None:
 
 
 def summarise_error(error: BaseException) -> str:
-    """An error in one line: its type, what it says, and where in the program it was raised."""
-    message = normalise.to_printable(" ".join(str(error).split()))[:_MAX_MESSAGE_CHARACTERS]
+    """Return an error in one line: its type, message and place in the program."""
+    message = sanitise.to_printable(" ".join(str(error).split()))[:_MAX_MESSAGE_CHARACTERS]
     location = error_location(error)
     return f"{type(error).__name__}{f': {message}' if message else ''}{f' ({location})' if location else ''}"
 
 
 def error_location(error: BaseException) -> str:
-    """Module and line of the innermost frame of this package; empty without one."""
+    """Return `module:line` of the innermost frame in this package; empty if there is none."""
     location = ""
     for frame, line in traceback.walk_tb(error.__traceback__):
         module = str(frame.f_globals.get("__name__", ""))
@@ -77,13 +78,13 @@ def error_location(error: BaseException) -> str:
 
 
 def has_passed_through(error: BaseException, modules: Sequence[str]) -> bool:
-    """Whether an error was raised within one of these modules or below it."""
+    """Return whether an error was raised in one of these modules or in code that it called."""
     names = (str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__))
     return any(name == m or name.startswith(m + ".") for name in names for m in modules)
 
 
 def log_error_once(error: BaseException, activity: str) -> None:
-    """Log an error with its traceback, unless one of its type at its place was logged before by this process."""
+    """Log an error with its traceback, unless this process has logged an error of the same type and place."""
     key = type(error).__name__, error_location(error)
     if key not in _logged_errors and len(_logged_errors) < _MAX_LOGGED_ERRORS:
         _logged_errors.add(key)
@@ -91,8 +92,10 @@ def log_error_once(error: BaseException, activity: str) -> None:
 
 
 def isolate_failures(items: Sequence[_T], work: Callable[[Sequence[_T]], _R], on_failure: Callable[[_T, Exception], None]) -> list[_R]:
-    """Results of `work` on the items in order, on all at once if that succeeds, else on halves, down to single items. An item that
-    fails alone with an error that may be a file's goes to `on_failure`; other errors are raised. `work` must leave no trace if it fails."""
+    """Call `work` on all items at once; if that fails, on halves, down to single items. Returns the results in order.
+
+    A single item whose error passes `is_file_error` goes to `on_failure`; other errors are raised. `work` must have no effect if it fails.
+    """
     results: list[_R] = []
     pending = [items] if items else []
     while pending:

@@ -1,13 +1,15 @@
-"""Why claims do not hold: whether a claim is the digest of an earlier state of its page.
+"""Causes of mismatches: `stale` if the claim is the digest of an earlier state of the page, else `altered`.
 
-Each reading is judged by its own claim against the states that the page showed before, whatever other readings there are of its crawl:
-the cause depends on what is in the history, and not on the order in which it came.
+Each reading is checked by its own claim against the earlier states of its page. So the cause depends on the history alone, and not on the
+order in which it arrived.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from more_itertools import chunked
 
 from dedup import store
 from dedup.matching.cache import Cache
@@ -19,29 +21,29 @@ from dedup.store.timeline import SightingPosition
 from dedup.text import digests
 
 CHUNK = 256
-"""States whose bodies are in memory at a time."""
+"""States whose bodies are in memory at once."""
 MAX_DIGESTS = 50_000
-"""Digests of states that are kept in memory, 200 bytes each at most."""
+"""Cached digests of states, at most 200 bytes each."""
 
 _digest_cache: Cache[tuple[bytes, str], str] = Cache(MAX_DIGESTS)
-"""(digest of a state, recipe) → digest by that recipe."""
+"""(state digest, recipe) → digest by that recipe."""
 
 
 def recompute_causes(transaction: Transaction, pages: Iterable[int]) -> None:
-    """`stale` where the claim of a mismatched reading of these pages is the digest of an earlier revision, `altered` where it is not."""
+    """Recompute the causes of all mismatched readings of these pages."""
     _recompute(transaction, store.readings.stale_candidates_of_pages(transaction, pages))
 
 
 def find_cause_differences(database: Database, pages: Iterable[int]) -> list[tuple[StaleCandidate, MismatchCause]]:
-    """(reading, its cause) for each mismatched reading of these pages that is stored with another cause. Nothing is written."""
+    """Return (reading, right cause) for each mismatched reading of these pages that has another cause stored. Nothing is written."""
     return _find_differences(database, store.readings.stale_candidates_of_pages(database, pages))
 
 
 def recompute_causes_near(
     transaction: Transaction, page: int, touched_sightings: Mapping[int, SightingPosition], read_sightings: Collection[int]
 ) -> None:
-    """The same of one page, for readings that can have another cause since the sightings `touched_sightings` changed and the sightings
-    `read_sightings` were read from a file."""
+    """Recompute the causes of those readings of a page that may have another cause now: `touched_sightings` changed, and files were read
+    that show `read_sightings`."""
     readings = {
         r.id: r
         for r in store.readings.stale_candidates_of_sightings(transaction, {*touched_sightings, *read_sightings})
@@ -54,7 +56,7 @@ def recompute_causes_near(
 
 
 def _earliest_affected_time(database: Database, positions: Iterable[SightingPosition]) -> str | None:
-    """The earliest time since which it can be different whether a state was shown; None: there is none."""
+    """Return the earliest crawl time after which a state may newly count as shown before, or no longer; None if there is none."""
     earliest: dict[int, str] = {}
     for position in positions:
         earliest[position.revision_id] = min(position.position[0], earliest.get(position.revision_id, position.position[0]))
@@ -76,13 +78,13 @@ def _find_differences(database: Database, readings: Sequence[StaleCandidate]) ->
     if not claimed_readings:
         return []
     crawls_by_page = store.sightings.first_crawls(database, {reading.page_id for reading, _ in claimed_readings})
-    states = [state for of_page in crawls_by_page.values() for state in of_page]
+    states = [state for page_states in crawls_by_page.values() for state in page_states]
     digests_by_revision = _compute_digests(
         database, {claim for _, claim in claimed_readings}, [state for state in states if not state.is_pruned]
     )
     verified_claims = store.readings.verified_claims(database, (state.revision_id for state in states if state.is_pruned))
     earliest_by_page = {
-        page: _find_earliest_crawls(of_page, digests_by_revision, verified_claims) for page, of_page in crawls_by_page.items()
+        page: _find_earliest_crawls(page_states, digests_by_revision, verified_claims) for page, page_states in crawls_by_page.items()
     }
     return [
         (reading, cause)
@@ -93,8 +95,10 @@ def _find_differences(database: Database, readings: Sequence[StaleCandidate]) ->
 
 @dataclass(frozen=True, slots=True)
 class _EarliestCrawls:
-    """Of one page: digest that may be claimed → (first crawl, revision) of the revisions that have it; and the first crawl of a revision
-    whose digests are not all known any more, since its body was pruned."""
+    """First crawls of one page: `by_digest` maps a claimable digest to (first crawl time, revision) of the revisions that have it.
+
+    `first_pruned_crawl` is the first crawl of a revision whose body was pruned, so that not all of its digests are known.
+    """
 
     by_digest: dict[str, list[tuple[str, int]]]
     first_pruned_crawl: str | None
@@ -104,7 +108,7 @@ class _EarliestCrawls:
         if any(crawled_at < reading.crawled_at and revision != reading.revision_id for crawled_at, revision in crawls):
             return "stale"
         if reading.cause == "stale" and self.first_pruned_crawl is not None and self.first_pruned_crawl < reading.crawled_at:
-            return "stale"  # found out while that body was there
+            return "stale"  # found while that body was stored
         return "altered"
 
 
@@ -120,7 +124,7 @@ def _find_earliest_crawls(
 
 
 def _compute_digests(database: Database, claims: Collection[str], states: Sequence[FirstCrawl]) -> dict[int, list[str]]:
-    """Revision → its digests by every recipe that makes such claims."""
+    """Return revision → its digests by every recipe whose digests have the length of a claim."""
     claim_by_length = {len(claim): claim for claim in claims}
     recipes = [r for claim in claim_by_length.values() for r in digests.recipes_of_length(tuple(digests.RECIPES.values()), claim)]
     recipe_names = [(recipe, str(recipe)) for recipe in recipes]
@@ -128,10 +132,10 @@ def _compute_digests(database: Database, claims: Collection[str], states: Sequen
         state.revision_id: [_digest_cache.get((state.digest, name)) or "" for _, name in recipe_names] for state in states
     }
     uncached_states = {state.revision_id: state.digest for state in states if "" in digests_by_revision[state.revision_id]}
-    for batch in _split_batches(list(uncached_states)):
+    for batch in chunked(uncached_states, CHUNK):
         for revision, body in store.revisions.bodies(database, batch).items():
             assert body.body is not None
-            escaped = digests.escape_html(body.body) if any(recipe.text == "escaped" for recipe, _ in recipe_names) else ""
+            escaped = digests.escape_handlebars(body.body) if any(recipe.text == "escaped" for recipe, _ in recipe_names) else ""
             digests_by_revision[revision] = [digests.compute_digest(recipe, body.title, body.body, escaped) for recipe, _ in recipe_names]
             _digest_cache.update(
                 {
@@ -141,7 +145,3 @@ def _compute_digests(database: Database, claims: Collection[str], states: Sequen
             )
     _digest_cache.end_batch()
     return digests_by_revision
-
-
-def _split_batches(revisions: Sequence[int]) -> Iterator[Sequence[int]]:
-    return (revisions[start : start + CHUNK] for start in range(0, len(revisions), CHUNK))

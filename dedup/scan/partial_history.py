@@ -1,14 +1,14 @@
-"""Putting a long history right around the crawls that changed: the work does not grow with the number of crawls.
+"""Recompute a long history around the sightings that changed. The work does not grow with the number of sightings.
 
-A change depends on the two crawls it lies between; on whether the page showed its state before; on the runs of the last
-`history.MAX_RUNS` states; and on whether an article was there. So a crawl that comes, goes or changes can alter
+A change depends on the two sightings it lies between, on whether the page showed its state before, on the last `history.MAX_RUNS` runs,
+and on whether the article was removed. So a sighting that is added, deleted or changed can alter
 
 * the change that leads to it, and the one that leads from it,
-* the next changes of state, as many as look back so far,
-* the change that leads to the next crawl of the same state, which is a return now or is not any more, and those after that likewise,
-* what follows until an article was removed or restored, where that alters whether one was there.
+* the next LOOK_BACK_RUNS changes of state,
+* the change that leads to the next sighting of the same state, which may become or cease to be a return, and the changes of state after it,
+* the changes up to the next removal or restoration, if whether the article was removed differs.
 
-These are judged again in their order, and only where something that they were judged with is different.
+These changes are classified again in order, and only if something that their classification depends on differs.
 """
 
 from __future__ import annotations
@@ -21,19 +21,22 @@ from dedup import store
 from dedup.changes import ClassificationRules, PageHistory
 from dedup.model import Change
 from dedup.scan import history
-from dedup.scan.judgements import ChangeIdentity, PageChange, classify_page_change, is_after_removal, is_as_stored, to_sighting
+from dedup.scan.classifications import ChangeIdentity, PageChange, classify_page_change, is_after_removal, is_as_stored, to_sighting
 from dedup.store import Transaction
 from dedup.store.rows import SightingRow
 from dedup.store.timeline import BEGINNING, Position, PositionedChange, SightingPosition
 
 LOOK_BACK_RUNS = history.MAX_RUNS - 1
-"""Runs before one that take part in judging the change that leads to it."""
+"""Earlier runs that the classification of a change depends on."""
 
 
 @dataclass(slots=True)
 class PartialHistory:
-    """The changes of one page around the crawls that changed. `page_changes` are those that were judged, each with the change that was
-    stored in its place; `superseded_changes` are those that were replaced or are none any more."""
+    """The changes of one page around its changed sightings.
+
+    `page_changes`: the changes that were classified, each with the stored change that it replaces. `superseded_changes`: the changes that
+    were replaced or no longer exist.
+    """
 
     transaction: Transaction
     page_id: int
@@ -43,7 +46,7 @@ class PartialHistory:
     _pending_positions: list[Position] = field(default_factory=list)
 
     def recompute(self, touched_sightings: Mapping[int, SightingPosition]) -> None:
-        """Put right what depends on these sightings: they came, went, or count otherwise, or have other metadata."""
+        """Recompute the changes that depend on these sightings, which were added or deleted, or have another status or other metadata."""
         for sighting, position in touched_sightings.items():
             counted_sighting = store.timeline.counted_at(self.transaction, self.page_id, position.position)
             stored_change = (
@@ -59,13 +62,13 @@ class PartialHistory:
         heapq.heapify(self._pending_positions)
         last_position: Position | None = None
         while self._pending_positions:
-            position_due = heapq.heappop(self._pending_positions)
-            if position_due != last_position:
-                self._recompute_at(position_due)
-            last_position = position_due
+            next_position = heapq.heappop(self._pending_positions)
+            if next_position != last_position:
+                self._recompute_at(next_position)
+            last_position = next_position
 
     def _positions_after(self, position: Position) -> list[Position]:
-        """What may be judged otherwise because of a crawl at a position, beside the change that leads to it."""
+        """Return the positions after a sighting whose changes depend on it, besides the change that leads to it."""
         next_sighting = store.timeline.counted_after(self.transaction, self.page_id, position)
         next_change = store.timeline.change_after(self.transaction, self.page_id, position)
         next_positions = [(next_sighting.crawled_at, next_sighting.digest)] if next_sighting else []
@@ -76,7 +79,7 @@ class PartialHistory:
         ]
 
     def _positions_of_returns(self, touched_positions: Collection[SightingPosition]) -> list[Position]:
-        """The crawls that were the first of a state and are not any more, or are now; with what follows them."""
+        """Return the positions of sightings that became or ceased to be the first of their state, and of the changes depending on them."""
         earliest: dict[int, SightingPosition] = {}
         for position in touched_positions:
             earliest[position.revision_id] = min(position, earliest.get(position.revision_id, position), key=lambda p: p.position)
@@ -85,7 +88,7 @@ class PartialHistory:
         for revision, position in earliest.items():
             for crawled_at in store.timeline.crawls_of_revision(self.transaction, revision):
                 if crawled_at < position.position[0]:
-                    break  # it was the first and is
+                    break  # the first sighting of the state is the same
                 if (revision, crawled_at) not in touched_crawls:
                     positions += [
                         (crawled_at, position.position[1]),
@@ -97,7 +100,7 @@ class PartialHistory:
         return positions
 
     def _recompute_at(self, position: Position) -> None:
-        """Put right the change that leads to the sighting at a position."""
+        """Recompute the change that leads to the sighting at a position."""
         transaction = self.transaction
         sighting = store.timeline.counted_at(transaction, self.page_id, position)
         previous = store.timeline.counted_before(transaction, self.page_id, position) if sighting else None
@@ -134,9 +137,9 @@ class PartialHistory:
         store.changes.delete(self.transaction, [stored_change.sighting_id])
 
     def _queue_next_if_affected(self, position: Position) -> None:
-        """Have what follows looked at if it is judged by whether an article was there, and that is different now."""
+        """Queue the next classified change if it depends on whether the article was removed before, and that differs now."""
         next_change = store.timeline.change_after(self.transaction, self.page_id, position)
-        while next_change is not None and next_change.change.page_history is None:  # never judged
+        while next_change is not None and next_change.change.page_history is None:  # never classified
             next_change = store.timeline.change_after(self.transaction, self.page_id, next_change.position)
         if next_change is not None and is_after_removal(next_change.change) != store.timeline.is_removed_before(
             self.transaction, self.page_id, next_change.position

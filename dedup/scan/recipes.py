@@ -1,7 +1,7 @@
-"""What changing a setting means for what is recorded: one table with a row for every configuration key.
+"""Effects of changing a setting: one table with a row for every configuration key.
 
-A setting that records depend on is part of a recipe: a string that the database stores. While the stored recipe differs from the
-configured one, `scan` and `watch` refuse in one line that names the remedy. All other settings take effect at once.
+A setting that stored records depend on is part of a recipe, a string that the database stores. While a stored recipe differs from the
+configured one, `scan` and `watch` refuse to run and name the remedy. All other settings take effect at once.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ FAULTS = "recipe.faults"
 """Names of the stored recipes in the table `settings`."""
 
 ReindexStep = Literal["urls", "matches", "changes", "readings"]
-"""The step of `dedup reindex` that applies a recipe to what is recorded."""
+"""The step of `dedup reindex` that applies a changed recipe to the stored records."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A stored recipe: the settings that it is made of, for people, and what applies it."""
+    """A stored recipe. `description` names its settings for people, `step` applies it, `compute` builds its string."""
 
     name: str
     description: str
@@ -45,10 +45,10 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class SettingEffect:
-    """What changing a key means.
+    """Effect of changing a configuration key.
 
-    `immediate`: it takes effect at once, and nothing that is recorded depends on it. `scan`: the next scan applies it. `reindex`: `scan`
-    and `watch` refuse until `dedup reindex` applied it; `recipe` names the stored recipe. `reason` is a sentence for people.
+    `immediate`: the change takes effect at once; no stored record depends on the key. `scan`: the next scan applies it. `reindex`: `scan`
+    and `watch` refuse to run until `dedup reindex` has applied it; `recipe` names the stored recipe. `reason` is a clause for people.
     """
 
     kind: Literal["immediate", "scan", "reindex"]
@@ -58,7 +58,7 @@ class SettingEffect:
 
 @dataclass(frozen=True, slots=True)
 class PendingRecipe:
-    """A recipe that the database was not written with."""
+    """A configured recipe that differs from the stored one."""
 
     recipe: Recipe
     stored_value: str
@@ -66,12 +66,12 @@ class PendingRecipe:
 
     @property
     def remedy(self) -> str:
-        """The command that applies it."""
+        """Return the command that applies the configured recipe."""
         return "dedup reindex" if self.recipe.step == "matches" else f"dedup reindex --{self.recipe.step}"
 
 
 def build_change_rules(settings: Settings) -> ClassificationRules:
-    """How changes are classified, by the configuration."""
+    """Build the rules of classification from the settings."""
     changes = settings.changes
     words = (tuple(fold(phrase) for phrase in phrases) for phrases in (changes.correction_phrases, changes.placeholder_phrases))
     return ClassificationRules(changes.rewrite_similarity, changes.stub_share, changes.typo_edits, *words)
@@ -87,8 +87,8 @@ def _readings_recipe(settings: Settings) -> str:
 
 
 def faults_recipe(settings: Settings) -> str:
-    """What decides whether a file can be read as an article, the program's version included. A file that could not be read is read
-    again when it changes."""
+    """Return the recipe of whether a file can be read as an article; it includes the program's version. When it changes, files with faults
+    are read again."""
     return f"dedup{__version__}/{_readings_recipe(settings)}/{settings.urls.build_canonicaliser().recipe}"
 
 
@@ -106,24 +106,22 @@ RECIPES = {
         Recipe(READINGS, "the settings of [time] or [integrity], or the program that reads files,", "readings", _readings_recipe),
     )
 }
-"""Every stored recipe for which `scan` can refuse, in the order in which they are applied."""
+"""Every stored recipe that can make `scan` refuse to run, by name, in the order of application."""
 
 
-_READ_SCHEDULE = SettingEffect("immediate", "decides when and how files are read, not what they say")
-_MATCHING = SettingEffect("reindex", "signatures and matches are made with it", MATCHES)
+_READ_SCHEDULE = SettingEffect("immediate", "decides when and how files are read, not how they are interpreted")
+_MATCHING = SettingEffect("reindex", "signatures and matches depend on it", MATCHES)
 _PAGE_URLS = SettingEffect("reindex", "decides which page a crawl belongs to", URLS)
-_CLASSIFICATION = SettingEffect("reindex", "changes are classified by it", CHANGES)
-_PARSING = SettingEffect("reindex", "what files say is read by it", READINGS)
-_INCIDENTS = SettingEffect("immediate", "it groups alerts of new changes")
-_RETENTION = SettingEffect("immediate", "'dedup prune' applies it when it is run")
-_SERVING = SettingEffect("immediate", "nothing is recorded of it")
-_ALERTS = SettingEffect("immediate", "alerts of new events are made and sent by it")
+_CLASSIFICATION = SettingEffect("reindex", "classifications of changes depend on it", CHANGES)
+_PARSING = SettingEffect("reindex", "the interpretation of files depends on it", READINGS)
+_INCIDENTS = SettingEffect("immediate", "it groups alerts about new changes")
+_RETENTION = SettingEffect("immediate", "'dedup prune' applies it")
+_SERVING = SettingEffect("immediate", "no stored record depends on it")
+_ALERTS = SettingEffect("immediate", "alerts about new events are raised and sent by it")
 
 SETTING_EFFECTS: dict[str, SettingEffect] = {
-    "crawl.directories": SettingEffect("scan", "files of a directory that is not configured stay as they are; see 'dedup roots'"),
-    "crawl.patterns": SettingEffect(
-        "scan", "files that match no pattern any more are marked as gone, and files that match now are recorded"
-    ),
+    "crawl.directories": SettingEffect("scan", "files of a directory that is no longer configured stay as they are; see 'dedup roots'"),
+    "crawl.patterns": SettingEffect("scan", "files that no longer match are marked as gone, and files that match now are recorded"),
     "crawl.settle_seconds": _READ_SCHEDULE,
     "crawl.unprobed_settle_seconds": _READ_SCHEDULE,
     "crawl.scan_interval_seconds": _READ_SCHEDULE,
@@ -153,13 +151,13 @@ SETTING_EFFECTS: dict[str, SettingEffect] = {
     "changes.placeholder_phrases": _CLASSIFICATION,
     "changes.incident_pages": _INCIDENTS,
     "changes.incident_hours": _INCIDENTS,
-    "publishers.aliases": SettingEffect("reindex", "boilerplate is learned and left out by publisher", PUBLISHERS),
+    "publishers.aliases": SettingEffect("reindex", "boilerplate is learned and masked by publisher", PUBLISHERS),
     "urls.from_ids": _PAGE_URLS,
     "urls.tracking": _PAGE_URLS,
     "urls.rules": _PAGE_URLS,
     "history.keep": _RETENTION,
     "history.days": _RETENTION,
-    "search.index": SettingEffect("immediate", "the search index is derived; it is filled or left as it is"),
+    "search.index": SettingEffect("immediate", "the search index is derived: it is updated or left as it is"),
     "database.path": SettingEffect("immediate", "it names another database"),
     "metrics.listen": _SERVING,
     "web.enabled": _SERVING,
@@ -176,18 +174,18 @@ SETTING_EFFECTS: dict[str, SettingEffect] = {
     "alerts": _ALERTS,
     "channels": _ALERTS,
 }
-"""Configuration key → what changing it means. Every key has a row."""
+"""Configuration key → effect of changing it. Every key has a row."""
 
 
 def configured_recipes(settings: Settings, names: Iterable[str] = tuple(RECIPES)) -> dict[str, str]:
-    """Name of a stored recipe → the recipe of the configuration, in the order of `RECIPES`."""
+    """Return name → configured recipe, for the named recipes, in the order of `RECIPES`."""
     selected_names = set(names)
     return {name: recipe.compute(settings) for name, recipe in RECIPES.items() if name in selected_names}
 
 
 def find_pending_recipes(database: Database, recipes: Mapping[str, str]) -> list[PendingRecipe]:
-    """Those of the recipes (as `configured` gives them) that the database was not written with. One that the database does not know
-    yet is not among them."""
+    """Return the recipes (as `configured_recipes` returns them) that differ from the stored ones. A recipe without a stored value does not
+    differ."""
     pending_recipes = []
     for name, recipe in recipes.items():
         stored_recipe = store.settings.get(database, name)
@@ -197,7 +195,7 @@ def find_pending_recipes(database: Database, recipes: Mapping[str, str]) -> list
 
 
 def require_recipes(database: Database, recipes: Mapping[str, str]) -> None:
-    """Raise RecipeChangedError where the database was written with other recipes than these."""
+    """Raise RecipeChangedError if the stored recipes differ from these."""
     pending_recipes = find_pending_recipes(database, recipes)
     if not pending_recipes:
         return

@@ -1,4 +1,4 @@
-"""Crawl directories: which there are, and whether one, or what is mounted in it, is there at all."""
+"""Crawl directories: check and locate them, and detect absent directories and mounts."""
 
 from __future__ import annotations
 
@@ -14,67 +14,68 @@ from dedup.files import mounts
 from dedup.files.descriptors import is_exhausted
 from dedup.files.nofollow import NoFollowTree
 from dedup.store import Database, WritableDatabase
-from dedup.text import normalise
+from dedup.text import sanitise
 
 MAX_PROBED_FILES = 100
-"""Recorded files that are looked for to know a volume again."""
+"""Recorded files to look for when a volume has to be recognised."""
 
 
 @dataclass(frozen=True, slots=True)
 class CrawlDirectory:
-    """A crawl directory of the database; `path` is absolute."""
+    """A crawl directory of the database, with its absolute path."""
 
     id: int
     path: bytes
 
     @property
     def display_path(self) -> str:
-        return normalise.to_printable_path(self.path)
+        return sanitise.to_printable_path(self.path)
 
 
 def check_directories(directories: Sequence[str]) -> list[bytes]:
-    """The directories as absolute paths; raises NoDirectoryError or DirectoriesOverlapError (links resolved)."""
+    """Return the directories as absolute paths. Raises NoDirectoryError if there are none, DirectoriesOverlapError if one contains another
+    (links and mounts resolved)."""
     if not directories:
         raise NoDirectoryError
     paths = [os.path.abspath(os.fsencode(d)) for d in dict.fromkeys(directories)]
     _require_disjoint((b"", os.path.realpath(path), path) for path in paths)
     mount_table = mounts.read_mounts()
-    _require_disjoint((*mounts.locate(path, mount_table), path) for path in paths)  # one may be mounted a second time
+    _require_disjoint((*mounts.locate(path, mount_table), path) for path in paths)  # a file system may be mounted twice
     return paths
 
 
 def _require_disjoint(locations: Iterable[tuple[bytes, bytes, bytes]]) -> None:
-    """Raise DirectoriesOverlapError where one directory lies in another, by (file system, path in it, path as given)."""
-    for (device, outer, a), (other, inner, b) in pairwise(
-        sorted((device, _with_trailing_slash(path), given) for device, path, given in locations)
+    """Raise DirectoriesOverlapError if one directory lies in another. `locations` are (file system, path in it, path as configured)."""
+    for (device, outer, a), (other_device, inner, b) in pairwise(
+        sorted((device, _with_trailing_slash(path), configured_path) for device, path, configured_path in locations)
     ):
-        if device == other and inner.startswith(outer):
-            raise DirectoriesOverlapError(first=normalise.to_printable_path(a), second=normalise.to_printable_path(b))
+        if device == other_device and inner.startswith(outer):
+            raise DirectoriesOverlapError(first=sanitise.to_printable_path(a), second=sanitise.to_printable_path(b))
 
 
 def locate_directories(paths: Sequence[bytes], known_paths: Sequence[bytes], *, allow_subfolders: bool) -> list[tuple[bytes, bytes]]:
-    """Where directories lie among the crawl directories that are known: (crawl directory, folder in it, empty for all of it) of each. One
-    that is another path to a known one is that. With `allow_subfolders` a folder of a known one is a part of it.
+    """Locate directories among the known crawl directories. Returns a (crawl directory, folder in it) pair for each path.
 
-    Raises DirectoryInsideError for a folder of a known one without `allow_subfolders`, DirectoryContainsError for one that holds a known
-    one.
+    The folder is empty for a whole crawl directory. Another path to a known directory resolves to that directory. A folder of a known
+    directory is part of it if `allow_subfolders`, else DirectoryInsideError is raised. Raises DirectoryContainsError for a directory that
+    contains a known one.
     """
     locations = []
     real_paths = {path: os.path.realpath(path) for path in known_paths}
     for path in paths:
         real_path = os.path.realpath(path)
         directory_path, folder = path, b""
-        for other, known_real_path in real_paths.items():
-            if path in real_paths and other != path:
+        for known_path, known_real_path in real_paths.items():
+            if path in real_paths and known_path != path:
                 continue
             if real_path == known_real_path:
-                directory_path = other
+                directory_path = known_path
             elif real_path.startswith(_with_trailing_slash(known_real_path)):
                 if not allow_subfolders:
-                    raise DirectoryInsideError(inner=normalise.to_printable_path(path), outer=normalise.to_printable_path(other))
-                directory_path, folder = other, real_path[len(_with_trailing_slash(known_real_path)) :]
+                    raise DirectoryInsideError(inner=sanitise.to_printable_path(path), outer=sanitise.to_printable_path(known_path))
+                directory_path, folder = known_path, real_path[len(_with_trailing_slash(known_real_path)) :]
             elif known_real_path.startswith(_with_trailing_slash(real_path)):
-                raise DirectoryContainsError(outer=normalise.to_printable_path(path), inner=normalise.to_printable_path(other))
+                raise DirectoryContainsError(outer=sanitise.to_printable_path(path), inner=sanitise.to_printable_path(known_path))
         locations.append((directory_path, folder))
     return locations
 
@@ -84,9 +85,9 @@ def _with_trailing_slash(path: bytes) -> bytes:
 
 
 def read_identity(path: bytes) -> tuple[int, int] | None:
-    """(st_dev, st_ino) of a directory that can be listed and entered, as signed 64-bit numbers; None where there is none.
+    """Return (st_dev, st_ino) of a directory as signed 64-bit numbers; None if it does not exist or cannot be listed and entered.
 
-    Raises OSError where this process has no descriptor or memory left to look: that says nothing about the directory.
+    Raises OSError if this process is out of descriptors or memory: that says nothing about the directory.
     """
     try:
         with os.scandir(path):
@@ -99,8 +100,11 @@ def read_identity(path: bytes) -> tuple[int, int] | None:
 
 
 def is_absent(database: Database, directory: CrawlDirectory) -> bool:
-    """Whether the directory is missing or unreadable, or is another than it was and either empty or no longer on the mount that it was
-    on: an unmounted tree. Nothing may be marked gone then. Raises OSError as `identity` does."""
+    """Return whether a crawl directory is absent, for example unmounted. None of its files may be marked gone then.
+
+    A directory is absent if it is missing or unreadable, or if its identity changed and it is empty or no longer on its mount. Raises
+    OSError as `read_identity` does.
+    """
     current_identity = read_identity(directory.path)
     if current_identity is None:
         return True
@@ -118,7 +122,7 @@ def _is_off_its_mount(database: Database, directory: CrawlDirectory) -> bool:
 
 
 def save_identity(database: WritableDatabase, directory: CrawlDirectory) -> None:
-    """Note the identity of a directory that is there, and the mount that it is on, for telling an unmounted tree from an emptied one."""
+    """Store the identity of a present directory and its mount. They distinguish an unmounted tree from an emptied one later."""
     current_identity = read_identity(directory.path)
     if current_identity is None:
         return
@@ -139,14 +143,14 @@ def save_identity(database: WritableDatabase, directory: CrawlDirectory) -> None
 
 
 def mount_points_below(directory_path: bytes) -> frozenset[bytes]:
-    """Where something is mounted below a crawl directory, by path relative to it."""
+    """Return the mount points below a crawl directory, relative to it."""
     prefix = os.path.realpath(directory_path).rstrip(b"/") + b"/"
     return frozenset(m.mount_point[len(prefix) :] for m in mounts.read_mounts() if m.mount_point.startswith(prefix))
 
 
 def find_absent_mounts(database: Database, directory: CrawlDirectory) -> list[bytes]:
-    """Mounts seen below a crawl directory that are not there now, by path relative to it: the path is missing, unreadable, an ordinary
-    directory, or something else is mounted there that has none of the recorded files."""
+    """Return the absent mounts below a crawl directory, relative to it: mounts seen earlier whose path is now missing, unreadable, an
+    ordinary directory, or the mount point of another volume that has none of the recorded files."""
     recorded_mounts = {path: i for path, i in store.directories.mounts(database, directory.id).items() if not path.startswith(b"/")}
     if not recorded_mounts:
         return []
@@ -156,8 +160,10 @@ def find_absent_mounts(database: Database, directory: CrawlDirectory) -> list[by
 
 
 def has_recorded_file(database: Database, directory: CrawlDirectory, path: bytes, before_file_id: int) -> bool:
-    """Whether what is at `path` (relative to the crawl directory) has one of the files that were recorded below it, or none were.
-    `before_file_id`: files from this key on do not count. `MAX_PROBED_FILES` files are looked for."""
+    """Return whether one of the files recorded below `path` (relative to the crawl directory) is there; True if none were recorded.
+
+    Files with an id of `before_file_id` or more do not count. At most MAX_PROBED_FILES files are looked for.
+    """
     recorded_files = (
         (folder, name)
         for folder in store.files.folders(database, directory.id, path)
@@ -173,9 +179,18 @@ def has_recorded_file(database: Database, directory: CrawlDirectory, path: bytes
     return not probed_files
 
 
+def may_have_file(directory_path: bytes, folder: bytes, name: bytes) -> bool:
+    """Return whether a crawl directory has something at a path; True if that cannot be determined."""
+    with NoFollowTree() as tree, suppress(OSError):
+        return tree.stat_path(directory_path, folder, name) is not None
+    return True
+
+
 def retire_mount(database: WritableDatabase, directories: Sequence[CrawlDirectory], path: bytes) -> None:
-    """Expect nothing to be mounted at a path any more: the next scan marks the files as gone that it does not find there. Raises
-    NoAbsentMountError for a path where no mount was seen, or where there still is one."""
+    """Retire the absent mount at a path: the next scan marks the files as gone that it does not find there.
+
+    Raises NoAbsentMountError if no mount was seen at the path, or if one is still there.
+    """
     absolute_path = os.path.abspath(path)
     for directory in directories:
         relative_path = absolute_path[len(directory.path) + 1 :] if absolute_path.startswith(directory.path + b"/") else None
@@ -190,7 +205,7 @@ def retire_mount(database: WritableDatabase, directories: Sequence[CrawlDirector
         with database.transaction() as transaction:
             store.directories.delete_mounts(transaction, directory.id, [recorded_path])
         return
-    raise NoAbsentMountError(path=normalise.to_printable_path(absolute_path))
+    raise NoAbsentMountError(path=sanitise.to_printable_path(absolute_path))
 
 
 def _is_mounted(
@@ -216,7 +231,7 @@ def _is_mounted(
 
 
 def to_identity(stat: os.stat_result) -> tuple[int, int]:
-    """(st_dev, st_ino) as signed 64-bit numbers."""
+    """Return (st_dev, st_ino) as signed 64-bit numbers."""
     return _to_int64(stat.st_dev), _to_int64(stat.st_ino)
 
 
@@ -235,5 +250,5 @@ def _to_int64(number: int) -> int:
 
 
 def is_below(folder: bytes, top: bytes) -> bool:
-    """Whether a folder is `top` or lies below it; the empty path is the crawl directory itself."""
+    """Return whether a folder is `top` or lies below it; the empty path is the crawl directory itself."""
     return not top or folder == top or folder.startswith(top + b"/")

@@ -1,4 +1,4 @@
-"""Reconcile: compare the crawl directories with the database and take in what differs."""
+"""Reconcile: compare the crawl directories with the database and record the differences."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import stat as modes
 import threading
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
+from typing import NamedTuple
+
+from more_itertools import chunked
 
 from dedup import store
 from dedup.files.descriptors import is_exhausted
@@ -35,17 +38,17 @@ from dedup.scan.roots import (
 from dedup.scan.session import Session
 from dedup.scan.workers import WorkerPool, count_processors
 from dedup.store.rows import ARTICLE, FAULT, GONE, FileStamp, RecordedFile
-from dedup.text import normalise, times
+from dedup.text import sanitise, times
 
 BATCH_FILES = 512
 BATCH_BYTES = 8_000_000
 CHUNK_ENTRIES = 20_000
-"""Entries of a folder compared at once."""
+"""Entries of a folder to compare at once."""
 MAX_WAITING = 20_000
-"""Unsettled files kept in mind before the walk stops to work them off."""
+"""Unsettled files to remember before the walk pauses until they are settled."""
 
 _Entry = tuple[bytes, os.DirEntry[str]]
-"""An entry of a folder and its name."""
+"""(name, entry) of a folder."""
 _entry_name = itemgetter(0)
 
 
@@ -55,29 +58,42 @@ def _new_id_array() -> array[int]:
 
 @dataclass(slots=True)
 class _WaitingFile:
-    """A file that is not yet safe to read: what it was like when first looked at, and when that was. `is_unproven`: it was read, and
-    nothing showed that it was complete."""
+    """A file that is not safe to read yet: its state when it was first seen, and when that was. `is_unproven`: it was read, and nothing
+    showed that it was complete."""
 
     file: CrawlFile
     since_monotonic: float
     is_unproven: bool = False
 
 
+class _WalkedFolders(NamedTuple):
+    """Folders that a walk listed, folders that it could not list (or enter on the way), and mounts below the crawl directory with their
+    identity."""
+
+    visited: set[bytes]
+    unreadable: list[bytes]
+    mounts: dict[bytes, tuple[int, int]]
+
+
 @dataclass(slots=True)
 class Scan:
-    """Passes over the crawl directories. `stop` ends one between batches; `progress` hears of every batch, `report` (kind, line) of every
-    noteworthy thing once it is recorded, `on_folder` of every folder that is listed, `on_absent` of a crawl directory that was not there,
-    or no longer the same, when something in it was to be looked at: what changed there is not known. `was_closed` says whether a writer
-    closed a file (crawl directory, path relative to it) since it was modified (ns since 1970): False if the file was created and not
-    closed, None if that is not known."""
+    """Passes over the crawl directories of a session.
+
+    `stop` ends a pass between batches. `progress` is called after every batch and folder; `report` with (kind, line) for every noteworthy
+    event once it is recorded; `on_folder` for every listed folder; `on_absent` for a crawl directory that is absent or was replaced when
+    something in it had to be checked, so that its changes are unknown.
+
+    `was_closed` returns whether a writer closed a file (crawl directory, relative path) since its modification time (ns since 1970): False
+    if the file was created and not closed, None if that is unknown.
+    """
 
     session: Session
     stop: threading.Event = field(default_factory=threading.Event)
     progress: Callable[[ScanCounts], None] = lambda _: None
     report: Callable[[str, str], None] | None = None
-    on_folder: Callable[[CrawlDirectory, bytes], None] = lambda _root, _folder: None
-    on_absent: Callable[[CrawlDirectory], None] = lambda _root: None
-    was_closed: Callable[[int, bytes, int], bool | None] = lambda _root, _path, _modified: None
+    on_folder: Callable[[CrawlDirectory, bytes], None] = lambda _directory, _folder: None
+    on_absent: Callable[[CrawlDirectory], None] = lambda _directory: None
+    was_closed: Callable[[int, bytes, int], bool | None] = lambda _directory, _path, _modified_ns: None
     counts: ScanCounts = field(default_factory=ScanCounts)
     _batch: list[CrawlFile] = field(default_factory=list)
     _batch_bytes: int = 0
@@ -95,7 +111,7 @@ class Scan:
         self._workers = WorkerPool(self.session.options, self.session.settings.crawl.workers or count_processors())
 
     def run(self) -> ScanCounts:
-        """`reconcile`, with patience for files that are not settled yet."""
+        """Reconcile all scopes once, waiting for unsettled files; then close this scan."""
         try:
             return self.reconcile(wait_for_unsettled=True)
         finally:
@@ -103,17 +119,19 @@ class Scan:
 
     @property
     def compare_seconds(self) -> float:
-        """Seconds of a pass that went into comparing, which the next pass will take too: not those of taking in what differed."""
+        """Return the seconds that a pass took to compare, which the next pass takes as well; recording is not included."""
         return max(0.0, self.counts.seconds - self._recording_seconds)
 
     def close(self) -> None:
-        """End what helped with many files."""
+        """End the worker processes."""
         self._workers.close()
 
     def reconcile(self, *, wait_for_unsettled: bool = False) -> ScanCounts:
-        """Walk every crawl directory that is there, take in what differs, mark what is gone. Absent ones are in
-        `counts.absent_directories`, absent mounts below one in `counts.absent_mounts`; nothing of theirs is marked gone. Unsettled files
-        stay in mind, or with `wait_for_unsettled` are waited for."""
+        """Walk every crawl directory that is present, record what differs, and mark missing files gone.
+
+        Absent directories and mounts are noted in `counts`; none of their files is marked gone. Unsettled files are waited for if
+        `wait_for_unsettled`, else they are remembered for `queue_settled`.
+        """
         started = time.monotonic()
         self.reread(self.session.scopes)
         walks: list[tuple[CrawlDirectory, tuple[int, int] | None, array[int]]] = []
@@ -130,14 +148,16 @@ class Scan:
         if wait_for_unsettled:
             self.settle()
         for directory, identity_before, missing_ids in walks:
-            if not self.stop.is_set():  # by now a file that moved is known by its new path
+            if not self.stop.is_set():  # files that moved are recorded at their new path by now
                 self._mark_gone(directory, identity_before, missing_ids, is_whole=True)
         self.counts.seconds = time.monotonic() - started
         return self.counts
 
     def reread(self, scopes: Iterable[tuple[CrawlDirectory, bytes]]) -> None:
-        """Read recorded files again that are queued for it, and are as they were recorded; the others are found by comparing. Where a
-        crawl directory is absent its files stay in the queue. `scopes` as in `Session`."""
+        """Read queued files again that are still as recorded; those that changed are found by comparing.
+
+        Files of an absent crawl directory stay in the queue. `scopes` are (crawl directory, folder) pairs as in `Session.scopes`.
+        """
         database = self.session.database
         if not store.rereads.has_queued(database):
             return
@@ -154,12 +174,12 @@ class Scan:
         self._flush()
 
     def estimate_entries(self) -> int:
-        """About how many directory entries a pass will meet: a quick count of names, for telling the time left."""
+        """Return about how many directory entries a pass will see, from a quick count of names, for progress estimates."""
         with NoFollowTree() as tree:
-            return sum(1 for root, top in self.session.scopes for _ in tree.walk_files(os.path.join(root.path, top)))
+            return sum(1 for directory, top in self.session.scopes for _ in tree.walk_files(os.path.join(directory.path, top)))
 
     def reconcile_folder(self, directory: CrawlDirectory, folder: bytes) -> None:
-        """Reconcile one folder (relative to `directory`) and all below it, whether it is still there or not."""
+        """Reconcile one folder (relative to `directory`) and everything below it, whether it still exists or not."""
         if self._is_absent(directory):
             return
         identity_before, self._missing_ids = read_identity(directory.path), _new_id_array()
@@ -168,17 +188,13 @@ class Scan:
         if not self.stop.is_set():
             self._mark_gone(directory, identity_before, self._missing_ids)
 
-    def settle(self) -> None:
-        """Wait for unsettled files, up to twice `settle_seconds`, and take in those that settled."""
-        self._settle_waiting()
-
     def has_access_changed(self, directory: CrawlDirectory, folder: bytes) -> bool:
-        """Whether a folder may be listed and entered now and could not be, or the other way round, as is recorded."""
+        """Return whether a folder is accessible now but recorded as unreadable, or the reverse."""
         is_accessible = os.access(os.path.join(directory.path, folder), os.R_OK | os.X_OK, effective_ids=True)
         return is_accessible == self._is_unreadable(directory, folder)
 
     def check_paths(self, directory: CrawlDirectory, paths: Iterable[bytes]) -> None:
-        """Look at single paths (relative to `directory`) as a scan would; unsettled ones are kept for `queue_settled`."""
+        """Check single paths (relative to `directory`) as a scan would; unsettled ones are remembered for `queue_settled`."""
         if self._is_absent(directory):
             return
         with NoFollowTree() as tree:
@@ -191,28 +207,27 @@ class Scan:
         self._flush()
 
     def count_waiting(self) -> int:
-        """How many files are not settled yet."""
+        """Return how many files are not settled yet."""
         return len(self._waiting)
 
     def has_settling_files(self) -> bool:
-        """Whether files wait that may be read soon, not counting those that wait because nothing shows that they are complete."""
+        """Return whether unsettled files may be read soon. Files that wait because nothing shows that they are complete do not count."""
         return any(not w.is_unproven for w in self._waiting.values())
 
     def backlog(self) -> tuple[int, float | None]:
-        """(files that are known of and not recorded yet, when the oldest of the unsettled was met: seconds of the monotonic
-        clock)."""
+        """Return (number of files seen but not recorded yet, monotonic time in seconds when the oldest unsettled file was first seen)."""
         oldest = min((w.since_monotonic for w in self._waiting.values()), default=None)
         return len(self._waiting) + len(self._batch) + self._workers.pending_files + self._recording_count, oldest
 
     def adopt(self, other: Scan) -> None:
-        """Keep in mind what another pass left unsettled; of a crawl directory that it took in for the first time that is no news either."""
+        """Take over another scan's unsettled files and its set of first-time directories, which raise no alerts."""
         self._first_time_ids |= other._first_time_ids
         for path, waiting in other._waiting.items():
             self._waiting.setdefault(path, waiting)
 
     def queue_settled(self) -> float:
-        """Queue those waiting files that have settled; returns the seconds until the next one may have (at most
-        `settle_seconds`, unless that is 0)."""
+        """Queue the waiting files that have settled. Returns the seconds until the next one may settle (at most `settle_seconds`, unless
+        that is 0)."""
         with NoFollowTree() as tree:
             return self._queue_settled(tree)
 
@@ -226,7 +241,7 @@ class Scan:
             stamp = _read_stamp(tree, file.directory_path, file.folder, file.name)
             if stamp is None:
                 del self._waiting[path]
-                self._queue(waiting.file)  # reading it will tell that it is gone
+                self._queue(waiting.file)  # reading it shows that it is gone
                 continue
             current = waiting
             if stamp != waiting.file.stamp:
@@ -246,26 +261,40 @@ class Scan:
         return next_seconds
 
     def _with_writer_state(self, file: CrawlFile) -> CrawlFile:
-        """The file with what events show of its writer."""
+        """Return the file with the state of its writer, as far as events show it."""
         was_closed = self.was_closed(file.directory_id, file.relative_path, file.stamp.mtime_ns)
-        # A finished file that was linked or moved here was not closed here either: its ctime is that of the link, its mtime is older.
+        # A complete file that was linked or moved here was not closed here either; its ctime is later than its mtime.
         is_open = was_closed is False and file.stamp.mtime_ns == file.stamp.ctime_ns
         return replace(file, is_trusted=file.is_trusted or was_closed is True, is_open=is_open)
 
     def flush(self) -> None:
-        """Take in whatever is queued, unless it is time to stop."""
+        """Record everything that is queued, unless `stop` is set."""
         self._flush()
         if not self._waiting:
-            self._first_time_ids.clear()  # all that was there at the first pass is in
+            self._first_time_ids.clear()  # every file of the first pass is recorded
 
     # The walk
 
     def _walk(self, directory: CrawlDirectory, top: bytes, identity_before: tuple[int, int] | None) -> None:
+        """Compare a folder and everything below it with the database; ids of recorded files that are missing go to `_missing_ids`."""
         database = self.session.database
-        visited_folders: set[bytes] = set()
-        unreadable_folders: list[bytes] = []
-        current_mounts: dict[bytes, tuple[int, int]] = {}
-        mount_points, first_new_id = mount_points_below(directory.path), database.next_id("files")
+        first_new_id = database.next_id("files")
+        walked = self._compare_folders(directory, top)
+        self._flush()
+        if self.stop.is_set():
+            return
+        self._exclude_foreign_mounts(directory, walked.mounts, first_new_id)
+        self._save_mounts(directory, walked.mounts, walked.visited)
+        for folder in store.files.folders(database, directory.id, top):
+            if folder not in walked.visited and not any(is_below(folder, path) for path in walked.unreadable):
+                self._missing_ids.extend(file for file, _ in store.files.present_in_folder(database, directory.id, folder))
+        self._delete_recovered_faults(directory, top, walked.unreadable)
+        if not top and read_identity(directory.path) == identity_before:
+            save_identity(database, directory)
+
+    def _compare_folders(self, directory: CrawlDirectory, top: bytes) -> _WalkedFolders:
+        walked = _WalkedFolders(set(), [], {})
+        mount_points = mount_points_below(directory.path)
         folders: list[tuple[bytes, int | None, int | None]] = [(top, _parent_device(directory, top), None)]
         while folders and not self.stop.is_set():
             folder, parent_device, entry_inode = folders.pop()
@@ -273,42 +302,41 @@ class Scan:
             try:
                 stat = self._compare_folder(directory, folder, subfolders)
             except (FileNotFoundError, NotADirectoryError):
-                continue  # it went while we walked, or is a link now; what it held is found to be gone
+                continue  # it disappeared during the walk, or is a link now; its files are found missing
             except OSError as error:
                 barrier = find_barrier(directory.path, folder) or folder
-                unreadable_folders.append(barrier)
+                walked.unreadable.append(barrier)
                 self.counts.faults += 1
                 self._record_folder_fault(directory, barrier, error)
                 continue
-            visited_folders.add(folder)
+            walked.visited.add(folder)
             self.on_folder(directory, folder)
-            # The entry of a directory has the inode of what is mounted over. Mounts that show a directory in its own place are none.
+            # The directory entry has the inode below the mount. A mount that shows a directory in its own place does not count.
             if folder and (stat.st_dev != parent_device or (folder in mount_points and entry_inode not in (None, stat.st_ino))):
-                current_mounts[folder] = to_identity(stat)
+                walked.mounts[folder] = to_identity(stat)
             folders.extend((os.path.join(folder, name), stat.st_dev, subfolders[name]) for name in sorted(subfolders, reverse=True))
-        self._flush()
-        if self.stop.is_set():
-            return
-        self._exclude_foreign_mounts(directory, current_mounts, first_new_id)
-        self._save_mounts(directory, current_mounts, visited_folders)
-        for folder in store.files.folders(database, directory.id, top):
-            if folder not in visited_folders and not any(is_below(folder, u) for u in unreadable_folders):
-                self._missing_ids.extend(file for file, _ in store.files.present_in_folder(database, directory.id, folder))
+        return walked
+
+    def _delete_recovered_faults(self, directory: CrawlDirectory, top: bytes, unreadable_folders: Collection[bytes]) -> None:
+        """Delete the faults of folders below `top` that are readable again or no longer exist."""
+        database = self.session.database
         recovered_folders = [
-            f for f in store.faults.folders_with_faults(database, directory.id) if is_below(f, top) and f not in unreadable_folders
+            folder
+            for folder in store.faults.folders_with_faults(database, directory.id)
+            if is_below(folder, top) and folder not in unreadable_folders
         ]
         if recovered_folders:
             with database.transaction() as transaction:
                 store.faults.replace(transaction, [(directory.id, folder, "", ()) for folder in recovered_folders], times.now())
-        if not top and read_identity(directory.path) == identity_before:
-            save_identity(database, directory)
 
     def _exclude_foreign_mounts(self, directory: CrawlDirectory, current_mounts: dict[bytes, tuple[int, int]], first_new_id: int) -> None:
-        """Take out of `current_mounts` what lies where another volume was and has none of its files: that volume is absent. `first_new_id`
-        is the key that the next file had when the walk began."""
+        """Remove from `current_mounts` volumes that replaced a recorded one and have none of its files: the recorded one is absent.
+
+        `first_new_id` is the id of the next new file when the walk began.
+        """
         database = self.session.database
         recorded_mounts = store.directories.mounts(database, directory.id)
-        replaced_mounts = [path for path, identity_ in current_mounts.items() if recorded_mounts.get(path, identity_) != identity_]
+        replaced_mounts = [path for path, identity in current_mounts.items() if recorded_mounts.get(path, identity) != identity]
         absent_from_ids = store.directories.absent_mounts(database, directory.id)
         foreign_mounts = [
             path for path in replaced_mounts if not has_recorded_file(database, directory, path, absent_from_ids.get(path, first_new_id))
@@ -320,7 +348,7 @@ class Scan:
                 store.directories.set_mounts_absent(transaction, directory.id, foreign_mounts, first_new_id)
 
     def _save_mounts(self, directory: CrawlDirectory, current_mounts: dict[bytes, tuple[int, int]], visited_folders: set[bytes]) -> None:
-        """Record what is mounted below a crawl directory. Files that were there before and are not found are hidden by it."""
+        """Record the mounts below a crawl directory. Files recorded there before that are missing now are hidden by the mount."""
         if not current_mounts:
             return
         database = self.session.database
@@ -331,7 +359,7 @@ class Scan:
         new_mounts = {path: i for path, i in current_mounts.items() if recorded_mounts.get(path) != i or path in absent_from_ids}
         if not new_mounts:
             return
-        # Of a mount that comes back, files that were recorded while it was away are hidden; what else is missing of it is gone.
+        # When a mount comes back, it hides files that were recorded while it was absent; its other missing files are gone.
         first_hidden_ids = {
             path: absent_from_ids.get(path, 0) for path in new_mounts if path not in recorded_mounts or path in absent_from_ids
         }
@@ -339,7 +367,7 @@ class Scan:
         if first_hidden_ids:
             missing_ids = set(self._missing_ids)
             for folder in store.files.folders(database, directory.id, b""):
-                first_ids = [key for path, key in first_hidden_ids.items() if is_below(folder, path)]
+                first_ids = [file_id for path, file_id in first_hidden_ids.items() if is_below(folder, path)]
                 if first_ids:
                     files = (file for file, _ in store.files.present_in_folder(database, directory.id, folder) if file >= min(first_ids))
                     hidden_ids += [file for file in files if file in missing_ids or folder not in visited_folders]
@@ -348,8 +376,11 @@ class Scan:
             store.files.hide(transaction, hidden_ids)
 
     def _compare_folder(self, directory: CrawlDirectory, folder: bytes, subfolders: dict[bytes, int]) -> os.stat_result:
-        """Compare one folder with what is recorded of it; returns what it is, and adds the folders in it to `subfolders` (name → inode of
-        the entry). What is ignored is counted; links are not followed. However many files it has, so many at a time are in memory."""
+        """Compare one folder with its recorded files; returns its stat result and adds its subfolders to `subfolders` (name → inode of the
+        entry).
+
+        Ignored entries are counted; links are not followed. At most CHUNK_ENTRIES entries are in memory at once.
+        """
         database = self.session.database
         with NoFollowTree() as tree, tree.list_folder(directory.path, folder) as entries:
             stat = os.fstat(tree.open_folder(directory.path, folder))
@@ -359,7 +390,7 @@ class Scan:
                 self._compare_entries(directory, folder, chunk, rows_by_name)
                 self._missing_ids.extend(row[1] for row in rows_by_name.values() if row[6] != GONE)
                 return stat
-            seen_bits = bytearray(database.next_id("files") // 8 + 1)  # a bit for every file
+            seen_bits = bytearray(database.next_id("files") // 8 + 1)  # one bit per file id
             while chunk and not self.stop.is_set():
                 rows_by_name = store.files.recorded_by_name(database, directory.id, folder, (name for name, _ in chunk))
                 for row in rows_by_name.values():
@@ -374,7 +405,7 @@ class Scan:
         return stat
 
     def _list_entries(self, entries: Iterator[os.DirEntry[str]], subfolders: dict[bytes, int]) -> tuple[list[_Entry], bool]:
-        """The next candidates of a folder by name, and whether there may be more; folders are added to `subfolders`."""
+        """Return the next entries of a folder that may be articles, sorted by name, and whether there may be more; adds to `subfolders`."""
         ignored = self.counts.ignored
         chunk: list[_Entry] = []
         match_name, encode = self._name_pattern.match, os.fsencode
@@ -398,7 +429,7 @@ class Scan:
     def _compare_entries(
         self, directory: CrawlDirectory, folder: bytes, entries: list[_Entry], rows_by_name: dict[bytes, RecordedFile]
     ) -> None:
-        """Count the files that are as recorded, queue the others; those met are taken out of `rows_by_name`."""
+        """Count the files that are as recorded and queue the others; removes the entries' rows from `rows_by_name`."""
         pop_row = rows_by_name.pop
         article_count = fault_count = 0
         max_bytes = self.session.settings.crawl.max_file_bytes
@@ -411,13 +442,13 @@ class Scan:
                 stat = entry.stat(follow_symlinks=False)
             except OSError as error:
                 if error.errno == errno.EACCES and not os.access(os.path.join(directory.path, folder), os.X_OK, effective_ids=True):
-                    raise  # the folder may be listed and not entered: that is one fault
+                    raise  # the folder can be listed but not entered: that is one fault
                 with NoFollowTree() as tree:
                     self._check_path(directory, folder, name, tree)
                 continue
             if row is not None and (
                 (stat.st_mtime_ns == row[3] and stat.st_size == row[2] and stat.st_ctime_ns == row[5] and stat.st_ino == row[4])
-                or to_file_stamp(stat) == FileStamp(row[2], row[3], row[4], row[5])  # numbers beyond 64 bits are stored otherwise
+                or to_file_stamp(stat) == FileStamp(row[2], row[3], row[4], row[5])  # numbers beyond 64 bits are stored differently
             ):
                 if row[6] == ARTICLE and row[2] <= max_bytes:
                     article_count += 1
@@ -431,11 +462,11 @@ class Scan:
         self.progress(self.counts)
 
     def is_included(self, name: bytes) -> bool:
-        """Whether the configured patterns take this file name."""
+        """Return whether a file name matches the configured patterns."""
         return self._name_pattern.match(os.fsdecode(name)) is not None
 
     def _check_path(self, directory: CrawlDirectory, folder: bytes, name: bytes, tree: NoFollowTree) -> None:
-        """Look at one path by itself."""
+        """Compare one path with its row, and queue the file if it differs."""
         path = (directory.id, folder, name)
         row = store.files.find_by_path(self.session.database, [path]).get(path)
         file = CrawlFile(directory.id, directory.path, folder, name, row.stamp if row else FileStamp(0, 0, 0, 0))
@@ -452,12 +483,12 @@ class Scan:
             self._queue_or_wait(replace(file, stamp=stamp))
 
     def _queue_or_wait(self, file: CrawlFile) -> None:
-        """A file that is not as recorded: queue it if it has settled, else keep it in mind."""
+        """Queue a file that is not as recorded if it has settled, else remember it as waiting."""
         if self._seconds_to_settle(file.stamp) > 0:
             self._waiting.setdefault(file.path, _WaitingFile(file, time.monotonic()))
             if len(self._waiting) >= MAX_WAITING:
                 self._flush()
-                self._settle_waiting()
+                self.settle()
             return
         self._queue(file)
 
@@ -468,7 +499,7 @@ class Scan:
         return absent
 
     def _seconds_to_settle(self, stamp: FileStamp) -> float:
-        """Seconds until the file has stood unchanged for `settle_seconds` by its own time stamps; ≤ 0: it has."""
+        """Return the seconds until the file has been unchanged for `settle_seconds` by its own time stamps; ≤ 0 if it has."""
         return self.session.settings.crawl.settle_seconds - seconds_since_change(stamp)
 
     def _queue(self, file: CrawlFile) -> None:
@@ -489,7 +520,7 @@ class Scan:
                 self._workers.submit(batch)
 
     def _flush(self) -> None:
-        """Take in whatever is queued; what is queued when `stop` is set is forgotten, and found again by a later scan."""
+        """Record everything that is queued. If `stop` is set, discard the queue instead; a later scan finds those files."""
         if not self.stop.is_set():
             self._submit_batch()
         while len(self._workers):
@@ -500,9 +531,22 @@ class Scan:
             self._record_oldest()
 
     def _record_oldest(self) -> None:
-        """Take the oldest batch that is being examined into the database."""
+        """Take the oldest submitted batch from the workers and record it."""
         with self._measure_work():
             extractions = self._workers.take_oldest(self.stop)
+        recordable = self._exclude_absent(self._select_recordable(extractions))
+        self._recording_count = len(recordable)
+        if recordable:
+            self._record_batch(recordable)
+            self._recording_count = 0
+            self.progress(self.counts)
+        if self._workers:
+            self._set_activity("reading", *self._workers.oldest_batch)
+        else:
+            self.session.database.lock.set_activity("")
+
+    def _select_recordable(self, extractions: Iterable[Extraction]) -> list[Extraction]:
+        """Return the extractions to record; unsettled files are remembered as waiting."""
         recordable = []
         for extraction in map(self._resolve_barred, extractions):
             if extraction is not None and extraction.outcome in ("unsettled", "unproven"):
@@ -513,40 +557,42 @@ class Scan:
                     self.session.warn_unprobed(extraction.unprobed_owner)
             elif extraction is not None:
                 recordable.append(extraction)
-        if any(extraction.outcome == "vanished" for extraction in recordable):
-            absent_paths = {
-                root.path: [b""] if self._is_absent(root) else find_absent_mounts(self.session.database, root)
-                for root in self.session.directories
-            }
-            recordable = [
-                extraction
-                for extraction in recordable
-                if extraction.outcome != "vanished"
-                or not any(is_below(extraction.file.folder, path) for path in absent_paths[extraction.file.directory_path])
-            ]
-        self._recording_count = len(recordable)
-        if recordable:
-            self._set_activity("recording", recordable[0].file, len(recordable))
-            with self._measure_work():
-                record_extractions(
-                    self.session.database,
-                    recordable,
-                    self.session.matcher,
-                    self.session.policy,
-                    self.counts,
-                    self.report,
-                    self._suppressed_directories(recordable),
-                )
-            self._recording_count = 0
-            self.progress(self.counts)
-        if self._workers:
-            self._set_activity("reading", *self._workers.oldest_batch)
-        else:
-            self.session.database.lock.set_activity("")
+        return recordable
+
+    def _exclude_absent(self, extractions: list[Extraction]) -> list[Extraction]:
+        """Leave out files that vanished together with their crawl directory or mount."""
+        if not any(extraction.outcome == "vanished" for extraction in extractions):
+            return extractions
+        absent_paths = {
+            directory.path: [b""] if self._is_absent(directory) else find_absent_mounts(self.session.database, directory)
+            for directory in self.session.directories
+        }
+        return [
+            extraction
+            for extraction in extractions
+            if extraction.outcome != "vanished"
+            or not any(is_below(extraction.file.folder, path) for path in absent_paths[extraction.file.directory_path])
+        ]
+
+    def _record_batch(self, extractions: Sequence[Extraction]) -> None:
+        self._set_activity("recording", extractions[0].file, len(extractions))
+        with self._measure_work():
+            record_extractions(
+                self.session.database,
+                extractions,
+                self.session.matcher,
+                self.session.policy,
+                self.counts,
+                self.report,
+                self._suppressed_directories(extractions),
+            )
 
     def _resolve_barred(self, extraction: Extraction) -> Extraction | None:
-        """Of a file in a folder that may not be entered nothing is known: None, and the folder's fault says so. What became of it
-        is found once that may be entered."""
+        """Return the extraction to record for a file whose folder could not be entered.
+
+        While it cannot be entered, nothing is known about the file: the folder gets a fault, and None is returned. Other extractions are
+        returned unchanged.
+        """
         if extraction.outcome != "inaccessible":
             return extraction
         file = extraction.file
@@ -557,7 +603,7 @@ class Scan:
                     tree.stat_path(file.directory_path, file.folder, file.name)
             except OSError as error:
                 return replace(extraction, outcome="fault", faults=(unreadable_fault(error),))
-            return replace(extraction, outcome="unsettled")  # it may be entered again
+            return replace(extraction, outcome="unsettled")  # the folder can be entered again
         directory = next(r for r in self.session.directories if r.id == file.directory_id)
         if not self._is_absent(directory) and not self._is_unreadable(directory, barrier):
             self.counts.faults += 1
@@ -565,7 +611,7 @@ class Scan:
         return None
 
     def _suppressed_directories(self, extractions: Sequence[Extraction]) -> set[int]:
-        """The crawl directories of a batch that are taken in for the first time: what is there is no news."""
+        """Return the crawl directories of a batch that are scanned for the first time: their files raise no alerts."""
         if self.session.alert_on_import or not self.session.policy.alerting.rules:
             return set()
         directory_ids = {e.file.directory_id for e in extractions}
@@ -573,7 +619,7 @@ class Scan:
 
     @contextmanager
     def _measure_work(self) -> Iterator[None]:
-        """Time that is not spent on comparing, with errors that are not those of listing a folder."""
+        """Measure time that is not spent on comparing, and translate errors of the database."""
         started = time.monotonic()
         try:
             with self.session.database.translate_errors():
@@ -582,14 +628,15 @@ class Scan:
             self._recording_seconds += time.monotonic() - started
 
     def _set_activity(self, activity: str, first_file: CrawlFile, count: int) -> None:
-        """Leave word of what is being done, should this process be killed."""
-        self.session.database.lock.set_activity(
-            f"{activity} {count} files, {normalise.to_printable_path(first_file.path)} the first of them"
-        )
+        """Record the current activity in the lock file, for the case that this process is killed."""
+        self.session.database.lock.set_activity(f"{activity} {count} files, starting with {sanitise.to_printable_path(first_file.path)}")
 
-    def _settle_waiting(self) -> None:
-        """Give unsettled files up to twice `settle_seconds` of waiting, and those that nothing shows to be complete
-        `unprobed_settle_seconds` more; those that do not settle are counted, and found again."""
+    def settle(self) -> None:
+        """Wait for unsettled files, and record those that settle.
+
+        Waits up to twice `settle_seconds`, and `unprobed_settle_seconds` more if nothing shows that one of them is complete.
+        Files that do not settle are counted as unsettled; the next scan finds them.
+        """
         crawl = self.session.settings.crawl
         waited_seconds = 0.0
         while self._waiting and not self.stop.is_set():
@@ -601,24 +648,26 @@ class Scan:
                 break
             started = time.monotonic()
             self.stop.wait(max(0.01, min(pause_seconds, patience_seconds)))
-            waited_seconds += time.monotonic() - started  # what the work takes is no waiting: files may have settled meanwhile
+            waited_seconds += time.monotonic() - started  # recording is not waiting: files may have settled in the meantime
         self.counts.unsettled += len(self._waiting)
         self._waiting.clear()
 
     def _mark_gone(
         self, directory: CrawlDirectory, identity_before: tuple[int, int] | None, missing_ids: Sequence[int], *, is_whole: bool = False
     ) -> None:
-        """Mark files as gone that were not listed and are not there, unless the whole directory went meanwhile, what was mounted there
-        is not now, or something is mounted over them. `is_whole`: the whole directory was walked."""
+        """Mark missing files gone that do not exist. `is_whole`: the whole directory was walked.
+
+        Nothing is marked if the directory was replaced in the meantime, nor below an absent mount, nor files hidden by a mount.
+        """
         database = self.session.database
         mounts_with_missing: set[bytes] = set()
-        for start in range(0, len(missing_ids), BATCH_FILES):
-            rows = store.files.paths(database, missing_ids[start : start + BATCH_FILES])
+        for batch in chunked(missing_ids, BATCH_FILES):
+            rows = store.files.locations(database, batch)
             with NoFollowTree() as tree:
                 folders_by_file = {
-                    file: f
-                    for file, _, f, name, gone in rows
-                    if not gone and (not self.is_included(name) or _read_stamp(tree, directory.path, f, name) is None)
+                    file_id: folder
+                    for file_id, _, folder, name, is_gone in rows
+                    if not is_gone and (not self.is_included(name) or _read_stamp(tree, directory.path, folder, name) is None)
                 }
             if identity_before is None or read_identity(directory.path) != identity_before:
                 self.on_absent(directory)
@@ -627,21 +676,21 @@ class Scan:
             mounts_with_missing |= {path for path in absent_mounts if any(is_below(folder, path) for folder in folders_by_file.values())}
             hidden_ids = store.files.hidden_among(database, folders_by_file)
             with database.transaction() as transaction:
-                gone = (
-                    f
-                    for f, folder in folders_by_file.items()
-                    if f not in hidden_ids and not any(is_below(folder, path) for path in absent_mounts)
+                gone_ids = (
+                    file_id
+                    for file_id, folder in folders_by_file.items()
+                    if file_id not in hidden_ids and not any(is_below(folder, path) for path in absent_mounts)
                 )
-                self.counts.gone += store.files.mark_gone(transaction, gone, times.now())
+                self.counts.gone += store.files.mark_gone(transaction, gone_ids, times.now())
         if is_whole:
             self._save_absent_mounts(directory, mounts_with_missing)
 
     def _save_absent_mounts(self, directory: CrawlDirectory, mounts_with_missing: set[bytes]) -> None:
-        """Count the mounts as absent that files are missing of. One that nothing is missing of is not expected any more."""
+        """Record the absent mounts that have missing files. An absent mount without missing files is no longer expected."""
         database = self.session.database
         absent_mounts = find_absent_mounts(database, directory)
         self.counts.absent_mounts += [
-            normalise.to_printable_path(os.path.join(directory.path, path)) for path in absent_mounts if path in mounts_with_missing
+            sanitise.to_printable_path(os.path.join(directory.path, path)) for path in absent_mounts if path in mounts_with_missing
         ]
         expired_mounts = [path for path in absent_mounts if path not in mounts_with_missing]
         if expired_mounts or (mounts_with_missing and mounts_with_missing - store.directories.absent_mounts(database, directory.id).keys()):
@@ -652,21 +701,24 @@ class Scan:
     def _record_folder_fault(self, directory: CrawlDirectory, folder: bytes, error: OSError) -> None:
         fault, is_new = unreadable_fault(error), not self._is_unreadable(directory, folder)
         with self.session.database.transaction() as transaction:
-            store.faults.replace(transaction, [(directory.id, folder, normalise.to_printable_path(folder), (fault,))], times.now())
+            store.faults.replace(transaction, [(directory.id, folder, sanitise.to_printable_path(folder), (fault,))], times.now())
         if is_new and self.report:
             self.report(
-                "fault, unreadable folder", f"fault: {normalise.to_printable_path(os.path.join(directory.path, folder))}: {fault.message}"
+                "fault, unreadable folder", f"fault: {sanitise.to_printable_path(os.path.join(directory.path, folder))}: {fault.message}"
             )
 
     def _is_unreadable(self, directory: CrawlDirectory, folder: bytes) -> bool:
-        """Whether that is recorded of a folder."""
+        """Return whether a folder is recorded as unreadable."""
         location = (directory.id, folder)
         return "unreadable" in store.faults.kinds_at(self.session.database, [location]).get(location, ())
 
 
 def _read_stamp(tree: NoFollowTree, directory_path: bytes, folder: bytes, name: bytes) -> FileStamp | None:
-    """What a file is like now; None: it is not there, or something else is (a folder, a link). One that may not be asked about is
-    left to reading to explain. Raises OSError where this process has no descriptor or memory left to look."""
+    """Return the current stamp of a file; None if there is no regular file at the path.
+
+    A file whose stat is refused gets a stamp of zeros, so that it is read and its fault explained. Raises OSError if this process is out
+    of descriptors or memory.
+    """
     try:
         stat = tree.stat_path(directory_path, folder, name)
     except OSError as error:
@@ -677,7 +729,7 @@ def _read_stamp(tree: NoFollowTree, directory_path: bytes, folder: bytes, name: 
 
 
 def _parent_device(directory: CrawlDirectory, folder: bytes) -> int | None:
-    """st_dev of the folder that holds one; None for the crawl directory itself, or where it is not there."""
+    """Return st_dev of a folder's parent; None for the crawl directory itself, or if the parent cannot be opened."""
     if not folder:
         return None
     try:

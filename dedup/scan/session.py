@@ -1,4 +1,4 @@
-"""What scanning and watching share: the database held for writing, and the configuration as the work needs it."""
+"""The session that scanning and watching share: a database open for writing, and the settings in the form that the work needs."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from dedup.model import NO_COMMIT
 from dedup.scan import recipes
 from dedup.scan.directories import require_unmoved
 from dedup.scan.events import Policy
-from dedup.scan.extract import ExtractOptions, ignore_lease_breaks, reduce_gc_frequency
+from dedup.scan.extract import ExtractOptions
 from dedup.scan.recipes import build_change_rules
 from dedup.scan.roots import CrawlDirectory, check_directories, locate_directories
 from dedup.similarity import jit
 from dedup.store import Database, WritableDatabase, open_writable
 from dedup.text.digests import RECIPES
-from dedup.text.normalise import to_printable_path
+from dedup.text.sanitise import to_printable_path
 
 _log = logging.getLogger("dedup")
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """An open database with everything needed to take files into it. `selection`: the folders of crawl directories that are scanned, where
-    it is not all of them."""
+    """A database open for writing, with everything needed to record files. `selection`: the (crawl directory, folder) pairs to scan; empty
+    for all crawl directories."""
 
     database: WritableDatabase
     settings: Settings
@@ -47,22 +47,22 @@ class Session:
     alert_on_import: bool = False
     selection: tuple[tuple[CrawlDirectory, bytes], ...] = ()
     unprobed_owners: set[int] = field(default_factory=set)
-    """Owners of files whose writers could not be detected (NO_LEASE_SUPPORT: of files on a file system without leases)."""
+    """Owners of files whose writers could not be detected (NO_LEASE_SUPPORT: the file system supports no leases)."""
 
     @property
     def scopes(self) -> tuple[tuple[CrawlDirectory, bytes], ...]:
-        """What is scanned: (crawl directory, folder in it, empty for all of it)."""
-        return self.selection or tuple((root, b"") for root in self.directories)
+        """Return the (crawl directory, folder in it) pairs to scan; the folder is empty for a whole crawl directory."""
+        return self.selection or tuple((directory, b"") for directory in self.directories)
 
     def warn_unprobed(self, owner: int) -> None:
-        """Log that writers of these files cannot be detected, the first time it is found."""
+        """Log, once per owner, that writers of the owner's files cannot be detected."""
         if owner not in self.unprobed_owners:
             self.unprobed_owners.add(owner)
             _log.warning("%s", leases.format_warning(owner, self.settings.crawl.unprobed_settle_seconds))
 
 
 def build_extract_options(settings: Settings) -> ExtractOptions:
-    """What `extract_files` needs to know of the configuration."""
+    """Build the options of `extract_files` from the settings."""
     return ExtractOptions(
         read_options=ReadOptions(
             recipes=tuple(RECIPES[name] for name in settings.integrity.recipes),
@@ -79,12 +79,12 @@ def build_extract_options(settings: Settings) -> ExtractOptions:
 
 
 def build_matching(settings: Settings) -> MatchCriteria:
-    """What makes a match, by the configuration."""
+    """Build the criteria of a match from the settings."""
     return MatchCriteria(settings.duplicates)
 
 
 def build_policy(settings: Settings) -> Policy:
-    """How changes are judged, and which of what happens is told."""
+    """Build the policy of classification and alerts from the settings."""
     return Policy(build_change_rules(settings), settings.alert_policy(), settings.publishers.build_publishers())
 
 
@@ -97,50 +97,60 @@ def open_session(
     exempt_recipes: Collection[str] = (),
     configured_directories: Sequence[str] | None = None,
 ) -> Iterator[Session]:
-    """The database held for writing by this process, its recipes those of the configuration, but for those named in `exempt_recipes`,
-    which the caller is about to apply. `configured_directories`: the configured directories, where those of `settings` were named in their
-    place; a folder of a known or configured one is then a part of it.
+    """Open the database for writing, check its recipes against the settings, and register the crawl directories.
+
+    `exempt_recipes` names recipes that the caller is about to apply. `configured_directories`: the configured directories, if the command
+    line names other ones in `settings`; those may be folders of known or configured directories.
 
     Raises NoDirectoryError, DirectoriesOverlapError, DatabaseInsideError, DirectoryInsideError, DirectoryContainsError,
-    SubdirectoryMissingError, RecipeChangedError and the errors of opening.
+    DirectoryMovedError, SubdirectoryMissingError, RecipeChangedError, and the errors of opening a database.
     """
     directory_paths = check_directories(settings.crawl.directories)
     _require_outside(settings.database.path, directory_paths)
-    options = build_extract_options(settings)
-    matching = build_matching(settings)
-    ignore_lease_breaks()
-    reduce_gc_frequency()
+    options, criteria = build_extract_options(settings), build_matching(settings)
     jit.set_fallback_folder(settings.database.path)
     with open_writable(settings.database.path, purpose) as database:
         _warn_killed_predecessor(database)
         _warn_exposed_path(settings.database.path)
         configured_recipes = {name: recipe for name, recipe in recipes.configured_recipes(settings).items() if name not in exempt_recipes}
         recipes.require_recipes(database, configured_recipes)
-        known_paths = [*store.directories.active_ids(database), *(os.path.abspath(os.fsencode(d)) for d in configured_directories or ())]
-        locations = locate_directories(
-            directory_paths, list(dict.fromkeys(known_paths)), allow_subfolders=configured_directories is not None
-        )
-        require_unmoved(database, [directory for directory, _ in locations])
-        directories = _register_directories(database, configured_recipes, list(dict.fromkeys(directory for directory, _ in locations)))
-        directory_by_path = {directory.path: directory for directory in directories}
-        selection = tuple((directory_by_path[path], folder) for path, folder in locations)
-        for directory, folder in selection:
-            _require_folder(database, directory, folder)
+        selection = _select_folders(database, configured_recipes, directory_paths, configured_directories)
+        directories = tuple({directory.id: directory for directory, _ in selection}.values())
         if configured_directories is None:
             _warn_unconfigured_directories(database, directories)
         retry_faults(database, settings)
-        matcher = Matcher(database, matching, settings.publishers.build_publishers())
+        matcher = Matcher(database, criteria, settings.publishers.build_publishers())
         if loss_warning := describe_lost_texts(database):
             _log.warning("%s", loss_warning)
-            matcher.open_candidate_index()  # which puts the index right: it is said once
+            matcher.open_candidate_index()  # this corrects the index, so that the warning is logged only once
         yield Session(database, settings, options, matcher, build_policy(settings), directories, alert_on_import, selection)
+
+
+def _select_folders(
+    database: WritableDatabase,
+    configured_recipes: dict[str, str],
+    directory_paths: Sequence[bytes],
+    configured_directories: Sequence[str] | None,
+) -> tuple[tuple[CrawlDirectory, bytes], ...]:
+    """Register the crawl directories and store the recipes; returns the (crawl directory, folder) pairs to scan."""
+    known_paths = [*store.directories.active_ids(database), *(os.path.abspath(os.fsencode(d)) for d in configured_directories or ())]
+    locations = locate_directories(directory_paths, list(dict.fromkeys(known_paths)), allow_subfolders=configured_directories is not None)
+    require_unmoved(database, [path for path, _ in locations])
+    directories = _register_directories(database, configured_recipes, list(dict.fromkeys(path for path, _ in locations)))
+    directories_by_path = {directory.path: directory for directory in directories}
+    selection = tuple((directories_by_path[path], folder) for path, folder in locations)
+    for directory, folder in selection:
+        _require_folder(database, directory, folder)
+    return selection
 
 
 def _register_directories(
     database: WritableDatabase, configured_recipes: dict[str, str], paths: Sequence[bytes]
 ) -> tuple[CrawlDirectory, ...]:
-    """The crawl directories at these paths, with the recipes kept. Where all of it is known nothing is written: there might be no
-    room, and the work that follows says so again and again, where a start would fail once."""
+    """Register the crawl directories at these paths and store the recipes. Nothing is written if all of it is stored.
+
+    A start without a write succeeds on a full disk. The work that follows then reports the full disk, and retries.
+    """
     ids_by_path = {path: store.directories.find(database, path) for path in paths}
     if not ids_by_path.keys() <= store.directories.active_ids(database).keys():
         with database.transaction() as transaction:
@@ -156,7 +166,7 @@ def _register_directories(
 
 
 def retry_faults(database: WritableDatabase, settings: Settings) -> int:
-    """Queue files with faults for reading where settings, or another version of the program, may have cured them. Returns how many."""
+    """Queue files with faults for reading if the settings or the program that read them changed. Returns the number of files."""
     recipe = recipes.faults_recipe(settings)
     if store.settings.get(database, recipes.FAULTS) == recipe:
         return 0
@@ -164,77 +174,79 @@ def retry_faults(database: WritableDatabase, settings: Settings) -> int:
         count = store.rereads.queue_faults(transaction)
         store.settings.put(transaction, recipes.FAULTS, recipe)
     if count:
-        _log.info("settings that read files, or the program, changed: %d files with faults are read again", count)
+        _log.info("the program, or settings that files are read with, changed: %d files with faults are read again", count)
     return count
 
 
 def describe_lost_texts(database: Database) -> str | None:
-    """What the candidate index tells of a database that came before this one: another that lay here, or a later state of it. None
-    where it tells of none."""
+    """Return a warning if the candidate index belongs to another database or to a later state of this one, else None.
+
+    That happens if the database was replaced by a new or an older one.
+    """
     state = read_state(database.lsh_index_path())
     if state is None or not state.last_text:
         return None
     _, last_text = store.batches.latest(database)
-    message_start = f"Beside the database {to_printable_path(os.fsencode(database.path))} lies the index of"
+    message_start = f"The index next to the database {to_printable_path(os.fsencode(database.path))} belongs to"
     if state.uuid != uuid.UUID(store.settings.get(database, "uuid") or "0" * 32).bytes:
         if last_text:
             return None
-        return f"{message_start} another one, which held {state.last_text:,} texts; this one is new or was emptied. {_RESTORE_HINT}"
+        return f"{message_start} another database, which had {state.last_text:,} texts; this one is new or was emptied. {_RESTORE_HINT}"
     if state.token != NO_COMMIT and state.last_text > last_text and store.batches.last_text_of_token(database, state.token) is None:
         return (
-            f"{message_start} a later state of it, with {state.last_text - last_text:,} texts more: an older copy was put in its place, or"
-            f" its log was lost. Files that are still there are taken in again; what no file shows any more is lost. {_RESTORE_HINT}"
+            f"{message_start} a later state of it, with {state.last_text - last_text:,} more texts: an older copy replaced it, or its log"
+            f" was lost. Files that still exist are recorded again; articles that no file shows any more are lost. {_RESTORE_HINT}"
         )
     return None
 
 
-_RESTORE_HINT = "If that was not meant, stop and restore a newer backup; 'dedup doctor' tells whether this one is sound."
+_RESTORE_HINT = "If this is not intended, stop and restore a newer backup; 'dedup doctor' checks whether this database is sound."
 
 
 def _require_outside(database: str, directories: Sequence[bytes]) -> None:
-    """Raise DatabaseInsideError where a database would be written into a crawl directory."""
+    """Raise DatabaseInsideError if the database lies in a crawl directory."""
     mount_table = mounts.read_mounts()
     device, folder = mounts.locate(os.path.dirname(os.path.realpath(os.fsencode(database))), mount_table)
     for directory in directories:
-        other, path = mounts.locate(directory, mount_table)
-        if device == other and f"{os.fsdecode(folder)}/".startswith(f"{os.fsdecode(path).rstrip('/')}/"):
+        other_device, path = mounts.locate(directory, mount_table)
+        if device == other_device and f"{os.fsdecode(folder)}/".startswith(f"{os.fsdecode(path).rstrip('/')}/"):
             raise DatabaseInsideError(database=to_printable_path(os.fsencode(database)), directory=to_printable_path(directory))
 
 
 def _require_folder(database: Database, directory: CrawlDirectory, folder: bytes) -> None:
-    """Raise SubdirectoryMissingError for a folder that is not there and of which nothing is recorded: it was probably misspelt."""
+    """Raise SubdirectoryMissingError for a missing folder of which nothing is recorded: its name is probably misspelt."""
     path = os.path.join(directory.path, folder)
     if folder and not os.path.isdir(path) and (os.path.lexists(path) or not store.files.folders(database, directory.id, folder)):
         raise SubdirectoryMissingError(path=to_printable_path(path), directory=directory.display_path)
 
 
 def _warn_unconfigured_directories(database: Database, directories: Sequence[CrawlDirectory]) -> None:
-    """Crawl directories that the database knows and the configuration does not name: their files still count as there."""
-    if store.directories.active_ids(database).keys() <= {root.path for root in directories}:
+    """Warn about stored crawl directories that are not configured: their files still count as present."""
+    if store.directories.active_ids(database).keys() <= {directory.path for directory in directories}:
         return
     for row in store.directories.list_all(database):
-        if row.retired_at is None and row.file_count and row.id not in {root.id for root in directories}:
-            message = "%s is not configured, and %d files of it still count as there; see 'dedup roots --help'"
+        if row.retired_at is None and row.file_count and row.id not in {directory.id for directory in directories}:
+            message = "%s is not configured, but %d of its files still count as present; see 'dedup roots --help'"
             _log.warning(message, to_printable_path(row.path), row.file_count)
 
 
 def _warn_exposed_path(path: str) -> None:
     exposed_path = secure.find_world_writable(path)
     if exposed_path is not None:
-        message = "anybody may write to %s and so put something else in the place of the database; take that right away (chmod o-w)"
+        message = "every user can write to %s and so replace the database; remove that permission (chmod o-w)"
         _log.warning(message, to_printable_path(os.fsencode(exposed_path)))
 
 
 def _warn_killed_predecessor(database: WritableDatabase) -> None:
-    """Whoever held the database before and was killed left word of what it was at."""
+    """Log what the previous writer was doing if it was killed."""
     predecessor = database.lock.previous_holder
     if predecessor is None:
         return
     if predecessor.activity:
         _log.warning(
-            "%s was killed while %s; what it had committed stands, the rest is looked at again",
+            "%s was killed while %s; what it had committed is kept, and the rest is examined again",
             predecessor.description,
             predecessor.activity,
         )
     else:
-        _log.info("%s was killed, with nothing half done", predecessor.description)
+        _log.info("%s was killed while it was idle", predecessor.description)

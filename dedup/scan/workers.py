@@ -1,4 +1,4 @@
-"""`extract_files` in processes of its own, where there are processors for them. Paths travel out, what was read travels back."""
+"""Run `extract_files` in worker processes. Batches of paths are sent to them, and extractions come back."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from typing import NamedTuple
 
 from dedup import heartbeat
 from dedup.model import FAULT_MESSAGES, Fault
-from dedup.process import enable_fault_handler
-from dedup.scan.extract import CrawlFile, Extraction, ExtractOptions, extract_files, ignore_lease_breaks, reduce_gc_frequency
+from dedup.process import enable_fault_handler, prepare_for_scanning
+from dedup.scan.extract import CrawlFile, Extraction, ExtractOptions, extract_files
 from dedup.similarity import jit
 
 MIN_FILES_FOR_PROCESSES = 20_000
-"""Files of one pass from which on processes are started: what they save on fewer does not pay for their coming up."""
+"""Files of one scan from which worker processes are started. On fewer files they save less time than they take to start."""
 HEARTBEAT_SECONDS = 0.5
-"""Seconds between two signs of life of a process, at least."""
+"""Minimum seconds between two heartbeats of a process."""
 MAX_PROCESSES = 8
-"""Processes that the one writer can keep up with."""
+"""Most worker processes that the one writer can keep up with."""
 
 MAX_TRIES = 2
-"""Processes that may die of one file before it is a fault: something else may have ended one."""
+"""Attempts to read a file whose process dies, before the file becomes a fault: something else may have ended the process."""
 
 _log = logging.getLogger("dedup")
 
@@ -44,23 +44,23 @@ class _ProcessStartError(Exception):
 
 
 class _ProcessDiedError(Exception):
-    """A process ended before it answered."""
+    """A process ended before it sent a result."""
 
 
 class _Worker(NamedTuple):
-    """A process and the way to it."""
+    """A worker process and the connection to it."""
 
     process: subprocess.Popen[bytes]
     connection: Connection
 
 
 def _format_exit(exit_code: int) -> str:
-    """`signal 9 (Killed)`, `exit code 1`"""
+    """Describe how a process ended: `signal 9 (Killed)` or `exit code 1`."""
     return f"exit code {exit_code}" if exit_code >= 0 else f"signal {-exit_code} ({signal.strsignal(-exit_code) or 'unknown'})"
 
 
 class _LogCollector(QueueHandler):
-    """Keeps log records, ready to be pickled, for the process that writes the log."""
+    """Collects log records, ready to be pickled, for the process that writes the log."""
 
     def __init__(self, records: list[logging.LogRecord]) -> None:
         super().__init__(None)  # type: ignore[arg-type]
@@ -71,13 +71,13 @@ class _LogCollector(QueueHandler):
 
 
 def count_processors() -> int:
-    """Processors that this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 class WorkerPool:
-    """Examines batches in the order in which they are given, in this process at first and in `max_processes` others once there are
-    many. What comes out does not depend on their number or timing."""
+    """Extracts batches and returns them in the order of submission. Starts worker processes, at most `max_processes`, once there are
+    MIN_FILES_FOR_PROCESSES files. The results do not depend on the number of processes or their timing."""
 
     def __init__(self, options: ExtractOptions, max_processes: int) -> None:
         self._options, self._max_processes = options, min(max_processes, MAX_PROCESSES)
@@ -90,10 +90,10 @@ class WorkerPool:
         self._closed = False
 
     def submit(self, batch: Sequence[CrawlFile]) -> None:
-        """A batch to examine."""
+        """Submit a batch. Without worker processes it is extracted before this returns."""
         self._submitted_files += len(batch)
         if self._threads is None and self._max_processes > 1 and self._submitted_files > MIN_FILES_FOR_PROCESSES:
-            self._threads = ThreadPoolExecutor(self._max_processes, "examine")
+            self._threads = ThreadPoolExecutor(self._max_processes, "extract")
         if self._threads is None:
             future: Future[list[Extraction]] = Future()
             self._pending.append((batch, future))
@@ -110,23 +110,25 @@ class WorkerPool:
 
     @property
     def oldest_batch(self) -> tuple[CrawlFile, int]:
-        """(the first file, how many files) of the batch that is taken next."""
+        """Return (first file, number of files) of the batch that `take_oldest` takes next."""
         batch, _ = self._pending[0]
         return batch[0], len(batch)
 
     @property
     def pending_files(self) -> int:
-        """How many files are in the batches that were given and not taken."""
+        """Return the number of files in submitted batches that were not taken yet."""
         return sum(len(batch) for batch, _ in self._pending)
 
     @property
     def is_full(self) -> bool:
-        """Whether enough batches are under way; the oldest should be taken first."""
+        """Return whether the oldest batch should be taken before another one is submitted."""
         return len(self._pending) > (0 if self._threads is None else 2 * self._max_processes)
 
     def take_oldest(self, stop: threading.Event, patience_seconds: float = 2.0) -> list[Extraction]:
-        """The oldest batch, once it is done. After `stop` is set no longer than `patience_seconds` seconds are waited, and what is not
-        done by then is forgotten: nothing is returned, and a later scan finds those files."""
+        """Wait for the oldest batch and return its extractions.
+
+        Once `stop` is set, wait at most `patience_seconds` more; then discard all batches and return nothing. A later scan finds the files.
+        """
         batch, future = self._pending[0]
         try:
             return self._wait_for(batch, future, stop, patience_seconds)
@@ -142,31 +144,31 @@ class WorkerPool:
             try:
                 return future.result(patience_seconds if stop.is_set() else 0.5)
             except NotYetError:
-                if self._heartbeats != last_heartbeats:  # some process gets on
+                if self._heartbeats != last_heartbeats:  # a process makes progress
                     last_heartbeats = self._heartbeats
                     heartbeat.beat()
                 if stop.is_set():
                     self.discard_pending()
                     return []
             except _ProcessStartError as error:
-                _log.warning("no process can be started to read files (%s); they are read here", error)
+                _log.warning("no worker process can be started (%s); files are read in this process", error)
                 return extract_files(batch, self._options)
 
     def discard_pending(self) -> None:
-        """Whatever was given and not taken is not wanted any more."""
+        """Discard all batches that were submitted and not taken."""
         for _, future in self._pending:
             future.cancel()
         self._pending.clear()
 
     def close(self) -> None:
-        """End the processes, whatever they are doing; they start again when there are many files once more."""
+        """Kill the worker processes. The pool can be used again afterwards."""
         self._closed = True
         for process in self._processes:
             process.kill()
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
         for process in self._processes:
-            process.kill()  # one that came up meanwhile
+            process.kill()  # it may have started in the meantime
             process.wait()
         self._processes.clear()
         self._threads = None
@@ -176,8 +178,10 @@ class WorkerPool:
         self._closed = False
 
     def _extract_in_process(self, batch: Sequence[CrawlFile]) -> list[Extraction]:
-        """In the process that belongs to this thread. If it dies, the batch is given to new processes in halves, until the file that
-        ends them is alone; that one is a fault."""
+        """Extract a batch in this thread's worker process.
+
+        If the process dies, the batch is sent to new processes in halves until the file that ends them is alone; it becomes a fault.
+        """
         extractions: list[Extraction] = []
         pending = [(batch, MAX_TRIES)]
         while pending:
@@ -187,7 +191,7 @@ class WorkerPool:
             except _ProcessDiedError as error:
                 if self._closed:
                     raise
-                _log.warning("a process that reads files died (%s); what it was reading is read again", error)
+                _log.warning("a worker process died (%s); its files are read again", error)
                 if len(part_files) > 1:
                     middle = len(part_files) // 2
                     pending += [(part_files[middle:], MAX_TRIES), (part_files[:middle], MAX_TRIES)]
@@ -199,7 +203,7 @@ class WorkerPool:
         return extractions
 
     def _request_extraction(self, batch: Sequence[CrawlFile]) -> list[Extraction]:
-        """The batch examined by this thread's process. Raises _ProcessDiedError, _ProcessStartError, and OSError that the process met."""
+        """Have this thread's process extract a batch. Raises _ProcessDiedError, _ProcessStartError, and OSError that the process raised."""
         worker: _Worker | None = getattr(self._thread_local, "worker", None)
         if worker is None:
             try:
@@ -208,10 +212,10 @@ class WorkerPool:
                 raise _ProcessStartError(str(error) or "out of memory") from error
         try:
             worker.connection.send(batch)
-            while (answer := worker.connection.recv()) is None:
+            while (response := worker.connection.recv()) is None:
                 self._heartbeats += 1
             result: list[Extraction] | OSError
-            result, records = answer
+            result, records = response
         except (EOFError, OSError, MemoryError, pickle.UnpicklingError) as error:
             self._thread_local.worker = None
             worker.connection.close()
@@ -224,7 +228,7 @@ class WorkerPool:
         return result
 
     def _start_process(self) -> _Worker:
-        """A process of the same interpreter that runs `serve`: unlike multiprocessing's, it does not run the main module again."""
+        """Start a process of the same interpreter that runs `serve`. Unlike multiprocessing's, it does not import the main module."""
         jit.choose_cache_folder()
         parent_socket, child_socket = socket.socketpair()
         with parent_socket, child_socket:
@@ -236,19 +240,20 @@ class WorkerPool:
             )
             self._processes.append(process)
             connection = Connection(parent_socket.detach())
-        with contextlib.suppress(OSError):  # it died already, which shows when it is asked
+        with contextlib.suppress(OSError):  # it has died, which the next request finds out
             connection.send(self._options)
         return _Worker(process, connection)
 
 
 def serve(descriptor: int) -> None:
-    """Examine what comes through a socket until its other end is closed, or gone: first the options, then batches. While it works a
-    None goes out now and then as a sign of life, before the answer."""
+    """Run a worker process: receive the options and then batches through a socket, and send back the extractions of each.
+
+    While a batch is extracted, None is sent from time to time as a heartbeat. Returns when the other end of the socket is closed.
+    """
     connection = Connection(descriptor)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole process group; the parent decides
     enable_fault_handler()
-    ignore_lease_breaks()
-    reduce_gc_frequency()
+    prepare_for_scanning()
     jit.count_work(jit.MIN_WORK)
     records: list[logging.LogRecord] = []
     _log.addHandler(_LogCollector(records))
@@ -267,7 +272,7 @@ def serve(descriptor: int) -> None:
             batch = connection.recv()
             try:
                 result: list[Extraction] | OSError = extract_files(batch, options)
-            except OSError as error:  # it is raised again where the batch was given
+            except OSError as error:  # it is raised in the process that sent the batch
                 result = error
             connection.send((result, records))
             records.clear()

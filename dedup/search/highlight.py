@@ -1,9 +1,9 @@
-"""What is shown of a text that was found: where it is found, with what was looked for marked."""
+"""Snippets of matching texts, with the matches highlighted."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 import regex
@@ -13,42 +13,50 @@ from dedup.search.tokenizer import blank_separators
 from dedup.text.normalise import to_nfc
 
 CHARACTERS_BEFORE_HIT = 50
-"""Characters that are shown before the first hit, about."""
+"""About how many characters a snippet shows before the first match."""
 SNIPPET_CHARACTERS = 200
-"""Characters that are shown in all, about."""
+"""About how many characters a snippet has."""
 _MAX_CUT_SHIFT = 20
-"""Characters within which a blank is looked for to cut at."""
+"""Characters within which a blank is searched as a place to cut."""
 ELLIPSIS = "…"
 
 HighlightedText = tuple[tuple[str, bool], ...]
-"""A text in pieces: (text, whether it is what was looked for)."""
+"""A text as pieces: (text, whether it is a match)."""
 
 _GRAPHEMES = regex.compile(r"\X")
 
 
 def highlight(text: str, terms: Iterable[Term]) -> HighlightedText:
-    """All of a text (in NFC, every stretch of white space a blank), in pieces."""
+    """Highlight the matches of `terms` in a text. The result is in NFC, with each run of white space replaced by one blank."""
     flat_text = " ".join(to_nfc(text).split())
-    return _split_pieces(flat_text, _find_hits(flat_text, terms), 0, len(flat_text))
+    return _split_pieces(flat_text, _find_matches(flat_text, terms), 0, len(flat_text))
 
 
 def snippet(text: str, terms: Iterable[Term]) -> HighlightedText:
-    """The stretch of a text around the first hit, or its beginning where there is none, likewise; `ELLIPSIS` stands where it was cut."""
+    """Highlight the part of a text around its first match, or its beginning if nothing matches.
+
+    The text is normalised as by `highlight`. `ELLIPSIS` marks each end that was cut.
+    """
     flat_text = " ".join(to_nfc(text).split())
-    hits = _find_hits(flat_text, terms)
-    first = hits[0][0] if hits else 0
+    matches = _find_matches(flat_text, terms)
+    first = matches[0][0] if matches else 0
     begin = _find_cut(flat_text, first - CHARACTERS_BEFORE_HIT) if first > CHARACTERS_BEFORE_HIT + _MAX_CUT_SHIFT else 0
     end = (
         _find_cut(flat_text, begin + SNIPPET_CHARACTERS, back=True)
         if len(flat_text) > begin + SNIPPET_CHARACTERS + _MAX_CUT_SHIFT
         else len(flat_text)
     )
-    pieces = _split_pieces(flat_text, hits, begin, end)
+    pieces = _split_pieces(flat_text, matches, begin, end)
     return ((ELLIPSIS, False),) * (begin > 0) + pieces + ((ELLIPSIS, False),) * (end < len(flat_text))
 
 
-def _find_hits(flat_text: str, terms: Iterable[Term]) -> list[tuple[int, int]]:
-    """(begin, end) of what is found, in order; they may meet."""
+def pieces_to_text(pieces: Sequence[tuple[str, bool]]) -> str:
+    """Join highlighted pieces to plain text."""
+    return "".join(text for text, _ in pieces)
+
+
+def _find_matches(flat_text: str, terms: Iterable[Term]) -> list[tuple[int, int]]:
+    """(begin, end) of each match, sorted. Matches may overlap."""
     folded = flat_text.casefold()
     offsets = None if len(folded) == len(flat_text) else [0, *accumulate(len(c.casefold()) for c in flat_text)]
     searchable = blank_separators(folded)
@@ -59,7 +67,7 @@ def _find_hits(flat_text: str, terms: Iterable[Term]) -> list[tuple[int, int]]:
 
 
 def _find_cut(flat_text: str, position: int, *, back: bool = False) -> int:
-    """Near a place where to cut: at a blank, or between two characters as a reader sees them."""
+    """A place to cut near `position`: at a blank after it (with `back`, before it), otherwise between two grapheme clusters."""
     window = flat_text[position - _MAX_CUT_SHIFT : position] if back else flat_text[position : position + _MAX_CUT_SHIFT]
     blank = window.rfind(" ") if back else window.find(" ")
     if blank >= 0:
@@ -69,12 +77,12 @@ def _find_cut(flat_text: str, position: int, *, back: bool = False) -> int:
     return next((edge for edge in edges if edge >= position), position)
 
 
-def _split_pieces(flat_text: str, hits: list[tuple[int, int]], begin: int, end: int) -> HighlightedText:
-    """What lies between two places, with the hits marked as whole characters, as a reader sees them."""
+def _split_pieces(flat_text: str, matches: Iterable[tuple[int, int]], begin: int, end: int) -> HighlightedText:
+    """The text from `begin` to `end` with its matches highlighted. Matches are extended to whole grapheme clusters."""
     edges = [begin, *(m.end() for m in _GRAPHEMES.finditer(flat_text, begin, end))]
     pieces: list[tuple[str, bool]] = []
     position = begin
-    for first, last in ((max(first, begin), min(last, end)) for first, last in hits):
+    for first, last in ((max(first, begin), min(last, end)) for first, last in matches):
         if first >= last:
             continue
         first_edge, last_edge = max(position, edges[bisect_right(edges, first) - 1]), edges[bisect_left(edges, last)]
@@ -86,11 +94,11 @@ def _split_pieces(flat_text: str, hits: list[tuple[int, int]], begin: int, end: 
 
 
 def _merge_pieces(pieces: Iterable[tuple[str, bool]]) -> HighlightedText:
-    """Without empty ones, and those of a kind that meet as one."""
-    result: list[tuple[str, bool]] = []
-    for text, hit in pieces:
-        if result and result[-1][1] is hit:
-            result[-1] = result[-1][0] + text, hit
+    """Drop empty pieces and join adjacent pieces of the same kind."""
+    merged: list[tuple[str, bool]] = []
+    for text, is_match in pieces:
+        if merged and merged[-1][1] is is_match:
+            merged[-1] = merged[-1][0] + text, is_match
         elif text:
-            result.append((text, hit))
-    return tuple(result)
+            merged.append((text, is_match))
+    return tuple(merged)

@@ -1,7 +1,7 @@
-"""What somebody looks for: words that must all be there, "phrases", -excluded ones, and title:, url: and publisher: for one place.
+"""Search queries: words that must all occur, "phrases", -excluded terms, and the fields title:, url: and publisher:.
 
-Nothing of what is typed reaches SQLite as syntax: only quoted words that are made of letters, marks and numbers do, and what they find
-is held against the text of the row itself.
+Nothing of a query reaches SQLite as syntax. The FTS5 expression consists of quoted words of letters, marks and numbers, and the
+revisions that it finds are compared with the query itself.
 """
 
 from __future__ import annotations
@@ -19,26 +19,29 @@ from dedup.text.publishers import PublisherResolver
 MAX_CHARACTERS = 1000
 MAX_TERMS = 32
 MAX_WORDS = 16
-"""Words of a term that the index is asked for: more of them say no more, and all are looked for in what it finds."""
+"""Words of a term that are looked up in the index. The comparison with the row uses all words of the term."""
 MIN_PREFIX_LETTERS = 3
-"""Letters before a `*`: fewer would begin too many words."""
+"""Letters required before `*`. Shorter prefixes match too many words."""
 
 _TERM = re.compile(r'(-?)(?:(title|url|publisher):)?(?:"([^"]*)"?|(\S+))', re.IGNORECASE)
 _FIELD_PREFIXES = {"": "", "title": TITLE, "url": URL, "publisher": PUBLISHER}
 
 _TOO_LONG = f"it has more than {MAX_CHARACTERS:,} characters"
 _TOO_MANY = f"it has more than {MAX_TERMS} words or phrases"
-_NOTHING = "there is no letter or digit in it"
-_TOO_SHORT = "one syllable alone is found nearly everywhere; two that follow each other are the least"
-_SHORT_PREFIX = f"at least {MIN_PREFIX_LETTERS} letters must stand before a *"
-_ONLY_EXCLUDED = "it only says what is not to be there; add a word that is"
+_NOTHING = "it has no letter or digit"
+_TOO_SHORT = "a single syllable occurs nearly everywhere; search for at least two adjacent ones"
+_SHORT_PREFIX = f"it needs at least {MIN_PREFIX_LETTERS} letters before a *"
+_ONLY_EXCLUDED = "it only excludes words; add a word to search for"
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One of the things looked for, in a `field_prefix` ("" for anywhere), or `excluded`. `pattern` finds it in a text as
-    `blank_separators` makes it; `normalised_text` is what was looked for as `blank_separators` makes that; `words` are those that the index
-    has for it."""
+    """One word or phrase of a query.
+
+    `field_prefix` is "" for any field. `excluded`: the term must not occur. `normalised_text` is the term as `blank_separators`
+    returns it, without repeated blanks. `pattern` finds it in other results of `blank_separators`. `words` are its words in the index.
+    `prefix`: its last word may continue.
+    """
 
     field_prefix: str
     excluded: bool
@@ -48,24 +51,24 @@ class Term:
     prefix: bool = False
 
     def occurs_in(self, text: str) -> bool:
-        """Whether it stands in a text."""
+        """Return whether the term occurs in a text."""
         return self.pattern.search(blank_separators(fold(text))) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """What is looked for; with a `problem`, why nothing can be."""
+    """A parsed query. A `problem` says why it cannot be searched for."""
 
     terms: tuple[Term, ...] = ()
     problem: str = ""
 
     def to_fts5(self, publishers: PublisherResolver) -> str:
-        """The same for FTS5: everything that fits is found by it, and some things that do not."""
+        """The query as an FTS5 expression. It finds every revision that matches the query, and some that do not."""
         return " AND ".join(_term_to_fts5(term, publishers) for term in self.terms if term.words and not term.excluded)
 
 
 def parse_query(query_text: str) -> SearchQuery:
-    """Understand what somebody typed, whatever it is."""
+    """Parse the text of a query. Any text is accepted; problems are in the result."""
     if len(query_text) > MAX_CHARACTERS:
         return SearchQuery(problem=_TOO_LONG)
     matches = itertools.islice(_TERM.finditer(query_text.replace("\0", " ")), 4 * MAX_TERMS)
@@ -105,12 +108,12 @@ def _parse_term(match: re.Match[str]) -> Term | None:
 
 
 def _runs(normalised_text: str) -> list[str]:
-    """Runs of wide characters, and words between them."""
+    """Split a normalised text into runs of wide characters and the words between them."""
     return ["".join(run) for word in normalised_text.split() for _, run in itertools.groupby(word, is_wide)]
 
 
 def _index_words(run: str) -> list[str]:
-    """What the index is asked for: of several wide characters the pairs, of one nothing unless it is an ideograph."""
+    """The index words of a run: pairs for several wide characters, the character itself for an ideograph, none for another single one."""
     tokens = tokenizer.tokenise(run)
     return (
         [word for word in tokens if len(word) == 2]
@@ -121,11 +124,12 @@ def _index_words(run: str) -> list[str]:
 
 @lru_cache(maxsize=1)
 def _word_character() -> str:
-    """A character of a word that is no pair's."""
+    """Regular expression of one character of a word that is not wide."""
     return rf"[^ {tokenizer.wide_character_class()}]"
 
 
 def _pattern(normalised_text: str, *, prefix: bool) -> re.Pattern[str]:
+    """The pattern that finds a term: words match as a whole, wide characters anywhere, with or without blanks next to them."""
     expression = "" if is_wide(normalised_text[0]) else rf"(?<!{_word_character()})"
     previous = ""
     for run in _runs(normalised_text):
@@ -137,6 +141,7 @@ def _pattern(normalised_text: str, *, prefix: bool) -> re.Pattern[str]:
 
 
 def _term_to_fts5(term: Term, publishers: PublisherResolver) -> str:
+    """A term as an FTS5 expression. A publisher is also found by the names, ids and hosts of each publisher that the term occurs in."""
     if term.field_prefix != PUBLISHER:
         return _all_words_to_fts5(term.words, term.field_prefix, prefix=term.prefix)
     alternatives = [_all_words_to_fts5(term.words, PUBLISHER, prefix=term.prefix)]
@@ -145,7 +150,7 @@ def _term_to_fts5(term: Term, publishers: PublisherResolver) -> str:
             _all_words_to_fts5(tokenizer.tokenise(name), PUBLISHER) for name in (publisher.name, *publisher.aliases, *publisher.oids)
         ]
         alternatives += [_all_words_to_fts5(tokenizer.tokenise(host), URL) for host in publisher.hosts]
-    return f"({' OR '.join(way for way in alternatives if way)})"
+    return f"({' OR '.join(a for a in alternatives if a)})"
 
 
 def _all_words_to_fts5(words: tuple[str, ...] | list[str], field_prefix: str, *, prefix: bool = False) -> str:

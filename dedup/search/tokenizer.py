@@ -1,10 +1,9 @@
-"""What a text is found by, and how what was found is held against what is asked (recipe `fts1`).
+"""Splits texts into index words (recipe `fts1`).
 
-A text is folded (NFC, case-folded) as for comparing; letters, marks and numbers are kept, the rest is blank. Runs of Hangul, kana and
-ideographs become overlapping pairs of characters, so that any two of them that follow each other are found whatever stands around
-them; an ideograph is found by itself too, since headlines are written with single ones. Other runs stay whole words. What is left is
-ASCII's blanks and what is to be found, so that SQLite's `ascii` tokenizer, which has no table of Unicode's that could change, only
-cuts at blanks.
+A text is folded (NFC, case-folded). Letters, marks and numbers are kept; everything else becomes a blank. Runs of Hangul, kana and
+ideographs become overlapping pairs of characters, so that any two adjacent ones are found, whatever is around them. An ideograph is
+also a word by itself, because headlines use single ones. Other runs stay whole words. The result contains only words and ASCII blanks,
+so that SQLite's `ascii` tokenizer, which depends on no version of Unicode, only splits at blanks.
 """
 
 from __future__ import annotations
@@ -21,19 +20,19 @@ from dedup.text.normalise import alphanumeric_mask, fold, from_points, to_points
 
 RECIPE = "fts1"
 TITLE, URL, PUBLISHER = "\ue000", "\ue001", "\ue002"
-"""What a word begins with that is asked for in one place alone: private characters, which no kept text has."""
+"""Prefixes of words that belong to one field. They are private-use characters, which do not occur in words."""
 _BLANK = 32
 _TEXT_SEPARATOR = 0
-"""Between texts that are split together; a text has none, since it is neither letter, mark nor number."""
+"""Code point between texts that are tokenised together. It is not kept in texts, since it is no letter, mark or number."""
 _MAX_WORD_CHARACTERS = 64
-"""Characters of a word that it is found by: nobody types longer ones, and an encoded picture is one."""
+"""Longer words are truncated. They are encoded images, for example, and are not searched for."""
 _CHUNK_CODE_POINTS = 1 << 18
-"""Code points that are looked at together."""
+"""Code points that are tokenised at a time."""
 _OVERLONG_WORD = re.compile(f"[^ ]{{{_MAX_WORD_CHARACTERS + 1}}}")
 
 
 def tokenise_texts(texts: Sequence[str]) -> list[str]:
-    """For each text what it is found by, blanks between; several at once cost less."""
+    """The index words of each text, separated by blanks. One call for several texts is faster than a call for each."""
     if not texts:
         return []
     points = to_points("\0".join(fold(text).replace("\0", " ") for text in texts))
@@ -41,8 +40,10 @@ def tokenise_texts(texts: Sequence[str]) -> list[str]:
 
 
 def _tokenise_points(points: NDArray[np.uint32]) -> Iterator[str]:
-    """What code points are found by, some of them at a time: the tables take 50 bytes for each. A character is found by itself and its
-    neighbours, so each part is looked at with one more on either side."""
+    """The index words of code points, `_CHUNK_CODE_POINTS` at a time: the tables take 50 bytes for each code point.
+
+    Each chunk is read with one more code point on either side, since words depend on the neighbours of a character.
+    """
     for begin in range(0, len(points), _CHUNK_CODE_POINTS):
         end, first = min(begin + _CHUNK_CODE_POINTS, len(points)), max(begin - 1, 0)
         slots, used = _token_slots(points[first : end + 1])
@@ -52,7 +53,10 @@ def _tokenise_points(points: NDArray[np.uint32]) -> Iterator[str]:
 
 
 def _token_slots(points: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
-    """Five places for every code point, and which of them are used: itself, the one that follows, a blank, itself, a blank."""
+    """(slots, used), each n × 5: five slots for each of n code points, and which of them are part of the result.
+
+    The slots hold the code point, the next one, a blank, the code point again, and a blank.
+    """
     ends = points == _TEXT_SEPARATOR
     is_kept = alphanumeric_mask()[points]
     is_wide_kept = wide_mask()[points] & is_kept
@@ -64,7 +68,7 @@ def _token_slots(points: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArra
     slots[:-1, 1] = points[1:]
     slots[:, 3] = points
     used = np.zeros(slots.shape, np.bool_)
-    used[:, 0] = ~is_wide_kept | begins_pair  # a wide character begins a pair; the last of its run, or one by itself, does not
+    used[:, 0] = ~is_wide_kept | begins_pair  # a wide character begins a pair unless it is the last of its run
     used[:, 1] = begins_pair
     used[:, 2] = is_wide_kept
     used[:-1, 2] |= is_wide_kept[1:]
@@ -73,34 +77,34 @@ def _token_slots(points: NDArray[np.uint32]) -> tuple[NDArray[np.uint32], NDArra
 
 
 def tokenise(text: str) -> list[str]:
-    """The same of one text, as a list."""
+    """The index words of one text."""
     return tokenise_texts([text])[0].split()
 
 
 def truncate_words(tokens: str) -> str:
-    """What `tokenise_texts` gave, with overlong words cut short."""
+    """Truncate overlong words in a result of `tokenise_texts`."""
     return " ".join(word[:_MAX_WORD_CHARACTERS] for word in tokens.split()) if _OVERLONG_WORD.search(tokens) else tokens
 
 
 def prefix_words(field_prefix: str, tokens: str) -> str:
-    """What `tokenise_texts` gave, as words of one place."""
+    """Prefix each word in a result of `tokenise_texts`."""
     return " ".join(field_prefix + word for word in tokens.split())
 
 
 def blank_separators(folded: str) -> str:
-    """A folded text with a blank for every character that is not kept; as long as it was."""
+    """Replace each character of a folded text that is not a letter, mark or number by a blank. The length stays the same."""
     points = to_points(folded)
     return from_points(np.where(alphanumeric_mask()[points], points, np.uint32(_BLANK)))
 
 
 def is_wide(character: str) -> bool:
-    """Whether it is Hangul, kana or an ideograph: found in pairs."""
+    """Return whether a character is Hangul, kana or an ideograph, which are indexed in pairs."""
     return bool(wide_mask()[ord(character)])
 
 
 @lru_cache(maxsize=1)
 def ideograph_table() -> NDArray[np.bool_]:
-    """For every code point whether it is a CJK ideograph, by Unicode block."""
+    """A table that holds for every code point whether it is a CJK ideograph, by Unicode block."""
     table = np.zeros(0x110000, np.bool_)
     for begin, end in ((0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00), (0x20000, 0x40000)):
         table[begin:end] = True
@@ -108,7 +112,7 @@ def ideograph_table() -> NDArray[np.bool_]:
 
 
 def wide_character_class() -> str:
-    """Wide characters, for between the brackets of a regular expression."""
+    """All wide characters as ranges for a character class of a regular expression."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], wide_mask().view(np.int8), [0]))))
     return "".join(f"{chr(begin)}-{chr(end - 1)}" for begin, end in _pairs(edges.tolist()))
 

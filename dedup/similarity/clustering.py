@@ -1,4 +1,7 @@
-"""Clusters: stars of a representative and the articles that match it. A star: similarity is not passed along chains."""
+"""Clusters: stars of a representative and the articles that match it.
+
+A star, because similarity is not transitive: two articles that match a third need not match each other.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ from typing import Generic, Protocol, TypeVar
 from dedup.model import CLUSTER_RELATIONS, IDENTICAL, CheckStatus, Match, MatchScores, Relation
 
 CHECK_ORDER: tuple[CheckStatus, ...] = ("verified", "unclaimed", "mismatched")
-"""By how much is known of an article."""
+"""Check statuses in the order in which articles are preferred as representative."""
 
 
 class ClusterArticle(Protocol):
-    """What the order of candidates for representative needs of an article: see `representative_order`."""
+    """The properties of an article on which clusters depend, see `representative_order`."""
 
     @property
     def page_id(self) -> int: ...
@@ -51,19 +54,19 @@ class MatchLink:
 EXACT_LINK = MatchLink("exact", IDENTICAL)
 
 ClusterMember = tuple[A, MatchLink, int | None]
-"""An article of a cluster, how it matches, and the text by way of which it does (None: it matches the representative itself)."""
+"""(article of a cluster, its match, the id of the text that links it to the representative; None for a direct match)."""
 
 
 @dataclass(frozen=True, slots=True)
 class StarCluster(Generic[A]):
-    """A cluster, its members in the order in which they were published."""
+    """A cluster. `members` are ordered by publication time."""
 
     representative: A
     members: tuple[ClusterMember[A], ...]
 
 
 class MatchGraph(Generic[A]):
-    """Articles of which some match, and the matches of their texts; articles by text, texts by text."""
+    """Articles, some of which match, and the matches between their texts."""
 
     def __init__(self, articles: Iterable[A], matches: Iterable[Match]) -> None:
         self.articles = sorted(articles, key=representative_order)
@@ -73,7 +76,7 @@ class MatchGraph(Generic[A]):
                 self.articles_by_text.setdefault(article.text_id, []).append(article)
         self._links_by_text: dict[int, list[tuple[int, MatchLink]]] = {}
         self.matches: list[Match] = []
-        """Those of which articles show both texts."""
+        """Matches whose texts both occur in articles."""
         for match in matches:
             if match.relation in CLUSTER_RELATIONS:
                 link = MatchLink(match.relation, match.scores)
@@ -83,9 +86,10 @@ class MatchGraph(Generic[A]):
                 self.matches.append(match)
 
     def find_clusters(self, accepts: Callable[[MatchLink], bool] = lambda _: True) -> Iterator[StarCluster[A]]:
-        """The clusters that these matches make, in the order of the representatives.
+        """Yield the clusters, ordered by representative. `accepts` selects the matches that count.
 
-        An article that no star covers yet opens one. A mismatched one leaves that to the first of its matches that is not.
+        Each article that no star covers yet opens a star of all its matches. If that article is mismatched, its best direct
+        match (by `representative_order`) becomes the representative in its place.
         """
         covered: set[tuple[int, bytes]] = set()
         for opener in self.articles:
@@ -96,16 +100,19 @@ class MatchGraph(Generic[A]):
                 continue
             representative = opener
             if opener.check_status == "mismatched":
-                representative = min((opener, *(other for other, _, way in members if way is None)), key=representative_order)
+                representative = min((opener, *(other for other, _, via_text in members if via_text is None)), key=representative_order)
                 members = [m for m in self.find_members(representative) if accepts(m[1])]
             covered.update((a.page_id, a.digest) for a in (representative, *(other for other, _, _ in members)))
             members.sort(key=lambda m: representative_order(m[0])[1:])
             yield StarCluster(representative, tuple(members))
 
     def find_members(self, representative: A) -> Iterator[ClusterMember[A]]:
-        """Every article that matches this one; and, by way of one text that does, those of its matches that were compared with
-        few of the texts they share a bucket with: those that are crowded, or all where the representative is. That way may be a
-        text that no page shows any more."""
+        """Yield every article that matches `representative`.
+
+        A crowded text was compared with few of the texts in its buckets, so it may lack matches. Matches of matches are
+        therefore included if they are crowded, or if the representative is. The text in between may belong to no current
+        article.
+        """
         direct = list(self._direct_members(representative))
         covered_texts = {representative.text_id, *(other.text_id for other, _ in direct)}
         yield from ((other, link, None) for other, link in direct)
@@ -117,7 +124,7 @@ class MatchGraph(Generic[A]):
                     yield from ((other, link, via_text) for other in articles if other.page_id != representative.page_id)
 
     def _direct_members(self, article: A) -> Iterator[tuple[A, MatchLink]]:
-        """Every article of another page that a cluster with this one would hold."""
+        """The articles of other pages that have the same text or a matching one."""
         if article.text_id is None:
             return
         for text_id, link in ((article.text_id, EXACT_LINK), *self._links_by_text.get(article.text_id, ())):
@@ -127,7 +134,7 @@ class MatchGraph(Generic[A]):
 
 
 def representative_order(article: ClusterArticle) -> tuple[int, bool, str, str, str]:
-    """Candidates for representative in order: by what is known of them, earliest published (unknown last), earliest crawled."""
+    """Sort key of candidates for representative: check status, publication time (unknown last), crawl time, URL."""
     return (
         CHECK_ORDER.index(article.check_status),
         article.published_at is None,

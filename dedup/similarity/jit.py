@@ -1,8 +1,8 @@
-"""Machine code for the innermost loops, made by numba once there is enough to do for it to pay.
+"""Machine code for the innermost loops, compiled by numba once there is enough work to pay for it.
 
-Importing numba costs a third of a second, compiling two seconds the first time on a machine (kept in a cache after that).
-A few files are quicker without. So work is counted, and numba comes in at `MIN_WORK`; where it is not installed, or not
-for this platform, the plain forms serve throughout. Results are the same either way.
+Importing numba takes a third of a second. Compiling takes two seconds the first time on a machine; the result is cached on disk. A few
+files are processed faster without either. The module therefore counts the work and imports numba at `MIN_WORK`. Without numba, or on a
+platform that it does not support, the numpy and Python implementations are used throughout. Results are the same.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Any, TypeVar, cast
 from dedup.files import secure
 
 MIN_WORK = 1_000
-"""Texts from which on compiling pays."""
+"""Texts from which compiling pays."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _log = logging.getLogger("dedup")
 
 
 class _JitState:
-    """Of this process: what has been done so far without numba, and whether it has come in."""
+    """State of this process: the work done without numba, and whether numba is in use."""
 
     work_done = 0
     enabled = False
@@ -36,12 +36,12 @@ class _JitState:
 
 
 def set_fallback_folder(database_path: str) -> None:
-    """Where compiled code may be kept if the user has no state directory: in a folder beside the database."""
+    """Keep compiled code in a folder next to the database if the user has no state directory."""
     _JitState.fallback_folder = database_path + ".compiled"
 
 
 def count_work(texts: int) -> bool:
-    """Count `texts` more; whether compiled code is to be used for them (and is there)."""
+    """Add `texts` to the work done and import numba once the sum reaches `MIN_WORK`. Return whether compiled code is in use."""
     _JitState.work_done += texts
     if not _JitState.enabled and not _JitState.unavailable and _JitState.work_done >= MIN_WORK:
         _enable()
@@ -49,12 +49,13 @@ def count_work(texts: int) -> bool:
 
 
 def is_enabled() -> bool:
-    """Whether compiled code is in use."""
+    """Return whether compiled code is in use."""
     return _JitState.enabled
 
 
 def compiled(function: _F) -> _F:
-    """The compiled form of a function that needs none but its arguments, once numba has come in; until then itself."""
+    """Return the compiled form of a function, or the function itself while numba is not in use. The function must depend on its
+    arguments only."""
     if not _JitState.enabled:
         return function
     if function not in _JitState.compiled_functions:
@@ -63,23 +64,25 @@ def compiled(function: _F) -> _F:
 
 
 def jit_compile(function: _F) -> _F:
-    """The form that numba compiles for each kind of arguments when it is first called with them. What it compiled is kept in a file
-    for the next process; where that cannot be (a full disk, a folder that became read-only, a file that a power cut left torn)
-    it serves this process all the same."""
+    """Return a function that numba compiles on its first call with each combination of argument types.
+
+    The machine code is cached in a file for the next process. If that fails (full disk, read-only folder, file torn by a power
+    cut), the code serves this process only.
+    """
     import numba
 
     dispatcher: Any = numba.njit(nogil=True)(function)
     try:
         dispatcher.enable_caching()
-    except (RuntimeError, OSError) as error:  # no folder takes files
-        _log.debug("compiled code cannot be kept: %s", error)
+    except (RuntimeError, OSError) as error:  # no folder is writable
+        _log.debug("compiled code cannot be cached: %s", error)
     else:
-        dispatcher._cache = _FaultTolerantCache(dispatcher._cache)  # noqa: SLF001 - numba lets its own errors of writing end the work
+        dispatcher._cache = _FaultTolerantCache(dispatcher._cache)  # noqa: SLF001 - numba raises its own write errors
     return cast("_F", dispatcher)
 
 
 class _FaultTolerantCache:
-    """numba's files of compiled code, without which everything goes on."""
+    """numba's cache of compiled code, whose errors are ignored."""
 
     def __init__(self, numba_cache: Any) -> None:
         self._numba_cache = numba_cache
@@ -87,13 +90,13 @@ class _FaultTolerantCache:
     def load_overload(self, signature: Any, context: Any) -> Any:
         try:
             return self._numba_cache.load_overload(signature, context)
-        except Exception:  # whatever unpickling half a file comes to: it is compiled again
+        except Exception:  # unpickling half a file may raise anything: compile again
             with contextlib.suppress(Exception):
                 self._numba_cache.flush()
             return None
 
     def save_overload(self, signature: Any, result: Any) -> None:
-        with contextlib.suppress(Exception):  # no room, or half a file still
+        with contextlib.suppress(Exception):  # disk full, or the file is torn
             self._numba_cache.save_overload(signature, result)
 
     def __getattr__(self, name: str) -> Any:
@@ -101,7 +104,7 @@ class _FaultTolerantCache:
 
 
 def choose_cache_folder() -> str:
-    """Where this process and those it starts keep compiled code: NUMBA_CACHE_DIR, which is set if it is not."""
+    """Return the folder where this process and its children cache compiled code: NUMBA_CACHE_DIR, which is set if it is not."""
     if "NUMBA_CACHE_DIR" not in os.environ:
         os.environ["NUMBA_CACHE_DIR"] = _find_cache_folder()
     return os.environ["NUMBA_CACHE_DIR"]
@@ -111,24 +114,24 @@ def _enable() -> None:
     folder = choose_cache_folder()
     try:
         import numba  # noqa: F401
-    except Exception as error:  # not installed, or broken by a library it does not fit: the plain forms serve
+    except Exception as error:  # not installed, or broken by an incompatible library
         _JitState.unavailable = True
-        _log.info("numba cannot be used (%s): signatures are made with numpy, which gives the same and takes longer", error)
+        _log.info("numba cannot be used (%s): signatures are computed with numpy, which is slower and gives the same results", error)
         return
     _JitState.enabled = True
     if not _has_compiled_code(folder):
-        _log.info("compiling the inner loops for this machine, once; this takes a few seconds")
+        _log.info("compiling the inner loops for this machine; this takes a few seconds, once")
 
 
 def _find_cache_folder() -> str:
-    """A folder of this user's where compiled code can be kept; the system's temporary one where there is none at all."""
+    """A private folder of this user for compiled code; a temporary one if neither the state directory nor the fallback can be used."""
     state_home = os.environ.get("XDG_STATE_HOME") or os.path.join(os.path.expanduser("~"), ".local", "state")
     for folder in (os.path.join(state_home, "dedup", "compiled"), _JitState.fallback_folder):
-        if folder is not None and secure.ensure_private_folder(folder):  # what lies there is run
+        if folder is not None and secure.ensure_private_folder(folder):  # files there are executed
             return folder
     try:
         folder = tempfile.mkdtemp(prefix="dedup-compiled-")
-    except OSError:  # nowhere: nothing is kept
+    except OSError:  # no writable folder: nothing is cached
         return os.path.join(state_home, "dedup", "compiled")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder

@@ -1,6 +1,6 @@
-"""All SQL but that of `search`: the database, and a module of functions for each entity.
+"""All SQL except that of `dedup.search`: the database, and one module of functions for each entity.
 
-Functions that read take a `Database`, functions that write a `Transaction`.
+A function that reads takes a `Database`, one that writes a `Transaction`; `dedup.store.database` explains the pattern.
 """
 
 from __future__ import annotations

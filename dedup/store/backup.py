@@ -1,14 +1,14 @@
-"""Backups: the database as of one moment, whole and in one file, made while others write; and putting one in its place.
+"""Backup and restore: copy the whole database as of one moment into a single file, while a writer works, and put a copy in its place.
 
-SQLite's online backup begins anew whenever another connection has committed between two of its steps: beside a writer that
-commits all the time it never ends. So all steps are taken within one read transaction. In WAL mode that keeps to the state of
-its first moment and hinders nobody, and the copy ends after as many steps as the database has pages, tells how far it is and can
-be interrupted. A single step or VACUUM INTO would end too, but is silent until then, and the latter writes every table anew. The
-price of either is that the write-ahead log is not used again meanwhile: it grows by what is written during the copy.
+SQLite's online backup restarts whenever another connection commits between two of its steps. With a writer that commits all the time it
+never ends. All steps therefore run within one read transaction. In WAL mode that transaction sees the state of its first moment and blocks
+no other connection. The copy ends after a known number of steps, reports its progress and can be interrupted. A single step or VACUUM INTO
+would end too, but report nothing until then, and VACUUM INTO rewrites every table. The price of each is that the write-ahead log cannot be
+reset: it grows by everything that is written during the copy.
 
-A copy is made under a name of its own beside its place, checked there, made durable, and only then renamed: there is no moment
-without a whole file. It is no WAL database, so that it has no files beside it, and it bears a mark (`wal.BACKUP_COUNT`), by which
-opening recognises a log of another database beside it.
+A copy is written to a temporary file in the target folder, checked there, made durable, and only then renamed: at every moment there is a
+complete file. It is not a WAL database, so it needs no side files. Its header carries a mark (`wal.BACKUP_COUNT`), from which opening
+recognises that a log next to it belongs to another database.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import sqlite_utils
 
@@ -35,7 +36,7 @@ from dedup.errors import (
     DedupError,
     RestoreFailedError,
 )
-from dedup.files.atomic import PART_PREFIX, SQLITE_SUFFIXES, create_part, sync_folder
+from dedup.files.atomic import PART_PREFIX, SQLITE_SUFFIXES, PartFile, copy_ownership, create_part, sync_folder
 from dedup.files.protected import ProtectedFiles
 from dedup.store import schema, statistics, wal
 from dedup.store.connection import connect, connect_readonly, refuse_unknown_version
@@ -43,22 +44,23 @@ from dedup.store.database import Database
 from dedup.store.lock import Lock, current_holder
 from dedup.store.ownership import require_dedup_database
 from dedup.text import times
-from dedup.text.normalise import to_printable_path
+from dedup.text.format import format_megabytes
+from dedup.text.sanitise import to_printable_path
 
 PAGES_PER_STEP = 2048
-"""Pages of the database that are copied at a time: 8 MB."""
+"""Database pages copied per step: 8 MB."""
 CHECK_INSTRUCTIONS = 1_000_000
-"""Instructions of SQLite's after which the check is heard of again, and can be interrupted."""
+"""SQLite instructions after which the check reports progress and can be interrupted."""
 _SQLITE_LOCK_RANGE = 0x40000002, 510
-"""Where in a database file SQLite locks what it has open: (first byte, bytes)."""
+"""The byte range that SQLite locks in a database file that it has open: (first byte, length)."""
 
 ProgressCallback = Callable[[str, int, int], None]
-"""Hears ("copy", bytes copied, bytes in all), then ("check", 0, 0) again and again."""
+"""Called with ("copy", bytes copied, bytes in total), then repeatedly with ("check", 0, 0)."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackupResult:
-    """A copy that passed its check: its path, its size in bytes, and how much it holds, as `status` counts."""
+    """A copy that passed its check: its path, its size in bytes, and its pages, files and counted revisions."""
 
     path: str
     size_bytes: int
@@ -69,7 +71,7 @@ class BackupResult:
 
 @dataclass(frozen=True, slots=True)
 class RestoreResult:
-    """A backup that stands in the database's place, and where what stood there before is now."""
+    """The restored backup, and the paths under which the previous database and its log are kept."""
 
     backup: BackupResult
     previous_files: tuple[str, ...]
@@ -77,6 +79,13 @@ class RestoreResult:
 
 def _ignore_progress(_: str, __: int, ___: int) -> None:
     pass
+
+
+class _Source(NamedTuple):
+    """A database that is open in a read transaction, and its uuid."""
+
+    connection: sqlite3.Connection
+    uuid: str
 
 
 def write(
@@ -87,29 +96,30 @@ def write(
     force: bool = False,
     progress: ProgressCallback = _ignore_progress,
 ) -> BackupResult:
-    """Copy the database to `target` (where that is a link, to what it stands for), for its owner alone to read; an earlier backup
-    of the same database there is replaced, with `force` one of another database too. Nothing is written where `protected` says that
-    nothing may be, nor in a crawl directory that the database knows.
+    """Copy the database to `target`, readable for its owner alone. If `target` is a link, its destination is written.
 
-    Raises DatabaseMissingError and DatabaseUnreadableError for what is no database of dedup, BackupRefusedError for a place that
-    is not to be written to, BackupCheckFailedError for a copy that did not pass its check, and BackupFailedError for what the system
-    or SQLite would not do. Whatever it raises (KeyboardInterrupt too), what stood at `target` stands there still.
+    An earlier backup of the same database is replaced, with `force` also one of another database. Nothing is written where `protected`
+    forbids it, nor in a crawl directory that the database knows.
+
+    Raises DatabaseMissingError and DatabaseUnreadableError if `database` is not a dedup database, BackupRefusedError if `target` must not
+    be written, BackupCheckFailedError if the copy does not pass its check, and BackupFailedError for an error of the system or of SQLite.
+    After any exception (KeyboardInterrupt too) the previous file at `target` is unchanged.
     """
     target_path = os.path.realpath(target)
 
     def unsound_error(problem: object) -> BackupCheckFailedError:
         return BackupCheckFailedError(path=database, file=_printable(target_path), problem=problem)
 
-    with _open_source(database) as (source, uuid):
+    with _open_source(database) as source:
         protection = _with_known_directories(source, database, protected)
-        _require_replaceable(protection, target_path, uuid, force=force)
+        _require_replaceable(protection, target_path, source.uuid, force=force)
         try:
             with create_part(os.path.dirname(target_path)) as partial:
                 row_counts = _copy_database(source, partial.path, partial.fd, progress)
-                source.execute("ROLLBACK")
+                source.connection.execute("ROLLBACK")
                 _sync_to_disk(partial.fd)
-                result = replace(_check_copy(partial.path, uuid, row_counts, progress, unsound_error), path=target_path)
-                _require_replaceable(protection, target_path, uuid, force=force)
+                result = replace(_check_copy(partial.path, source.uuid, row_counts, progress, unsound_error), path=target_path)
+                _require_replaceable(protection, target_path, source.uuid, force=force)
                 partial.move_to(target_path)
         except (sqlite3.Error, OSError) as error:
             raise BackupFailedError(path=database, file=_printable(target_path), problem=_describe_error(error)) from error
@@ -117,11 +127,11 @@ def write(
 
 
 def restore(database: str, backup: str, *, progress: ProgressCallback = _ignore_progress) -> RestoreResult:
-    """Put a copy of a backup into the database's place. What stood there, and its log, is kept beside it as
-    `<database>.damaged-<time>`. The backup may be any whole database of dedup.
+    """Replace the database by a copy of a backup. The previous database and its log are kept as `<database>.damaged-<time>`. The backup may
+    be any complete dedup database.
 
-    Raises DatabaseBusyError and DatabaseOpenError where somebody has the database open, and RestoreFailedError for a backup that
-    is damaged or not to be read and for what the system would not do. Whatever it raises, the database is as it was.
+    Raises DatabaseBusyError and DatabaseOpenError if another process has the database open, and RestoreFailedError for a backup that is
+    damaged or unreadable and for an error of the system. After any exception the database is unchanged.
     """
     database_path = os.path.realpath(database)
 
@@ -139,14 +149,14 @@ def restore(database: str, backup: str, *, progress: ProgressCallback = _ignore_
     with ExitStack() as stack:
         stack.callback(Lock(database_path, "restore").release)
         try:
-            source, uuid = stack.enter_context(_open_source(backup))
+            source = stack.enter_context(_open_source(backup))
             partial = stack.enter_context(create_part(os.path.dirname(database_path)))
             row_counts = _copy_database(source, partial.path, partial.fd, progress)
-            _copy_ownership(partial.fd, database_path)
+            copy_ownership(partial.fd, database_path)  # so that the daemon may still write to it
             _sync_to_disk(partial.fd)
-            result = replace(_check_copy(partial.path, uuid, row_counts, progress, restore_error), path=database_path)
+            result = replace(_check_copy(partial.path, source.uuid, row_counts, progress, restore_error), path=database_path)
             with _exclusive_access(database_path):
-                previous_files = _swap_into_place(partial.path, database_path)
+                previous_files = _swap_into_place(partial, database_path)
         except DatabaseUnreadableError as error:
             raise restore_error(error.facts["problem"]) from error
         except (sqlite3.Error, OSError) as error:
@@ -154,12 +164,12 @@ def restore(database: str, backup: str, *, progress: ProgressCallback = _ignore_
     return RestoreResult(result, previous_files)
 
 
-# What is copied
+# Copy
 
 
 @contextmanager
-def _open_source(path: str) -> Iterator[tuple[sqlite3.Connection, str]]:
-    """A database of dedup, of whatever version that this program knows, within a read transaction; and its uuid."""
+def _open_source(path: str) -> Iterator[_Source]:
+    """Open a dedup database of any version that this program knows in a read transaction."""
     schema.require_sqlite()
     require_dedup_database(path)
     if not os.path.exists(path):
@@ -174,14 +184,14 @@ def _open_source(path: str) -> Iterator[tuple[sqlite3.Connection, str]]:
         except sqlite3.Error as error:
             raise DatabaseUnreadableError(path=path, problem=error) from error
         if uuid is None:
-            raise DatabaseUnreadableError(path=path, problem="it is no database of dedup")
-        yield connection, uuid
+            raise DatabaseUnreadableError(path=path, problem="it is not a dedup database")
+        yield _Source(connection, uuid)
     finally:
         connection.close()
 
 
 def _read_uuid(connection: sqlite3.Connection) -> str | None:
-    """What tells the database from every other; None for one that is not dedup's."""
+    """Return the uuid of the database, None if it is not a dedup database."""
     sql = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('settings', '_sqlite_migrations', 'revisions')"
     if connection.execute(sql).fetchone() != (3,):
         return None
@@ -190,57 +200,61 @@ def _read_uuid(connection: sqlite3.Connection) -> str | None:
 
 
 def _count_rows(connection: sqlite3.Connection) -> dict[str, int]:
-    """Table → rows."""
+    """Return table → rows."""
     names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'").fetchall()
     quoted = ((name, name.replace('"', '""')) for (name,) in names)
     return {name: connection.execute(f'SELECT count(*) FROM "{inner}"').fetchone()[0] for name, inner in quoted}
 
 
-def _copy_database(source: sqlite3.Connection, part_path: str, fd: int, progress: ProgressCallback) -> dict[str, int]:
-    """Copy what `source` sees within its transaction into the empty file `part_path`, of which `fd` is a descriptor. Gives the rows that
-    there are."""
-    (page_bytes,), (page_count,) = source.execute("PRAGMA page_size").fetchone(), source.execute("PRAGMA page_count").fetchone()
-    filesystem = os.statvfs(part_path)
-    free_bytes = filesystem.f_bavail * filesystem.f_frsize
-    if free_bytes < page_bytes * page_count:  # told before the disk is full, which may be the database's own
-        raise OSError(
-            errno.ENOSPC,
-            f"it takes {page_bytes * page_count / 1e6:,.1f} MB, and {free_bytes / 1e6:,.1f} MB are free in {os.path.dirname(part_path)}",
-        )
-    row_counts = _count_rows(source)
+def _copy_database(source: _Source, part_path: str, fd: int, progress: ProgressCallback) -> dict[str, int]:
+    """Copy the state that `source` sees in its transaction into the empty file `part_path`, which is open as `fd`. Returns table → rows."""
+    (page_bytes,) = source.connection.execute("PRAGMA page_size").fetchone()
+    (page_count,) = source.connection.execute("PRAGMA page_count").fetchone()
+    _require_free_space(part_path, page_bytes * page_count)
+    row_counts = _count_rows(source.connection)
     target = sqlite3.connect(part_path, isolation_level=None)
     try:
-        target.execute("PRAGMA journal_mode=OFF")  # a copy that fails is thrown away
-        target.execute("PRAGMA synchronous=OFF")  # and one that is whole is made durable at the end
-        source.backup(
-            target, pages=PAGES_PER_STEP, progress=lambda _, left, all_: progress("copy", (all_ - left) * page_bytes, all_ * page_bytes)
+        target.execute("PRAGMA journal_mode=OFF")  # a copy that fails is deleted
+        target.execute("PRAGMA synchronous=OFF")  # a complete copy is made durable at the end
+        source.connection.backup(
+            target,
+            pages=PAGES_PER_STEP,
+            progress=lambda _, remaining, total: progress("copy", (total - remaining) * page_bytes, total * page_bytes),
         )
     finally:
         target.close()
-    # In the header: by PRAGMA it would become a WAL database on the way, for which there may be no room.
+    # Written into the header: a PRAGMA would make it a WAL database on the way, and there may be no room for that.
     os.pwrite(fd, b"\1\1", 18)
     os.pwrite(fd, wal.BACKUP_COUNT.to_bytes(4, "big"), wal.COUNT_OFFSET)
     return row_counts
 
 
+def _require_free_space(part_path: str, needed_bytes: int) -> None:
+    """Raise OSError before the disk fills up: the database may be on the same one."""
+    folder, filesystem = os.path.dirname(part_path), os.statvfs(part_path)
+    free_bytes = filesystem.f_bavail * filesystem.f_frsize
+    if free_bytes < needed_bytes:
+        raise OSError(errno.ENOSPC, f"it needs {format_megabytes(needed_bytes)}, and {format_megabytes(free_bytes)} are free in {folder}")
+
+
 def _check_copy(
     part_path: str, uuid: str, row_counts: dict[str, int], progress: ProgressCallback, make_error: Callable[[object], DedupError]
 ) -> BackupResult:
-    """What the copy holds. Raises what `make_error` makes of a problem, if it has any, and KeyboardInterrupt where that arrives."""
+    """Check the copy and count its content. Raises what `make_error` makes of a problem, and KeyboardInterrupt."""
     connection = connect(part_path)
     connection.set_progress_handler(lambda: progress("check", 0, 0), CHECK_INSTRUCTIONS)
     try:
         connection.execute("PRAGMA cache_size=-65536")
-        problems = [str(told) for (told,) in connection.execute("PRAGMA integrity_check(3)")]
+        problems = [str(line) for (line,) in connection.execute("PRAGMA integrity_check(3)")]
         if problems != ["ok"]:
-            raise make_error("; ".join(" ".join(told.split()) for told in problems))
+            raise make_error("; ".join(" ".join(line.split()) for line in problems))
         broken_references = connection.execute("PRAGMA foreign_key_check").fetchmany(3)
         if broken_references:
             raise make_error(
-                "; ".join(f"row {row} of {table} refers to what is not there in {parent}" for table, row, parent, _ in broken_references)
+                "; ".join(f"row {row} of {table} refers to a missing row of {parent}" for table, row, parent, _ in broken_references)
             )
         if _read_uuid(connection) != uuid or _count_rows(connection) != row_counts:
-            raise make_error("it does not hold what was copied")
+            raise make_error("the copy differs from the database that was copied")
         database = Database(sqlite_utils.Database(connection), part_path)
         return BackupResult(
             part_path,
@@ -250,34 +264,34 @@ def _check_copy(
             statistics.count_counted_revisions(database),
         )
     except sqlite3.DatabaseError as error:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:  # what a signal raises within a callback comes out as this
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:  # a signal arrived during the progress callback
             raise KeyboardInterrupt from None
         raise make_error(error) from error
     finally:
         connection.close()
 
 
-# Where to
+# Target of a backup
 
 
-def _with_known_directories(source: sqlite3.Connection, database: str, base: ProtectedFiles | None) -> ProtectedFiles:
-    """What no backup may be written to, with the crawl directories that the database knows."""
+def _with_known_directories(source: _Source, database: str, base: ProtectedFiles | None) -> ProtectedFiles:
+    """Return `base` with the crawl directories that the database knows added to it."""
     combined = base or ProtectedFiles(database)
-    known_directories = (os.fsdecode(path) for (path,) in source.execute("SELECT path FROM crawl_directories ORDER BY path"))
+    known_directories = (os.fsdecode(path) for (path,) in source.connection.execute("SELECT path FROM crawl_directories ORDER BY path"))
     return replace(combined, crawl_directories=tuple(dict.fromkeys((*combined.crawl_directories, *known_directories))))
 
 
 def _require_replaceable(protected: ProtectedFiles, target: str, uuid: str, *, force: bool) -> None:
-    """Raise BackupRefusedError for a place where something is that must not be replaced."""
+    """Raise BackupRefusedError if something at `target` must not be replaced."""
 
     def refused_error(problem: str) -> BackupRefusedError:
         return BackupRefusedError(path=protected.database_path, file=_printable(target), problem=problem)
 
     if problem := protected.find_problem(target, database_allowed=True):
         raise refused_error(problem)
-    for end in ("-wal", "-journal"):
-        if os.path.exists(target + end) and os.path.getsize(target + end):
-            raise refused_error(f"{target + end} lies beside it, which SQLite would take for a part of the backup; move it away")
+    for suffix in ("-wal", "-journal"):
+        if os.path.exists(target + suffix) and os.path.getsize(target + suffix):
+            raise refused_error(f"{target + suffix} exists, and SQLite would take it for a part of the backup; move it away")
     try:
         mode = os.lstat(target).st_mode
     except FileNotFoundError:
@@ -285,18 +299,18 @@ def _require_replaceable(protected: ProtectedFiles, target: str, uuid: str, *, f
     except OSError as error:
         raise refused_error(_describe_error(error)) from error
     if not stat.S_ISREG(mode):
-        raise refused_error("it is a folder" if stat.S_ISDIR(mode) else "it is no regular file")
+        raise refused_error("it is a folder" if stat.S_ISDIR(mode) else "it is not a regular file")
     try:
-        with _open_source(target) as (_, other_uuid):
-            pass
+        with _open_source(target) as existing:
+            existing_uuid = existing.uuid
     except DatabaseUnreadableError as error:
-        message = f"what stands there is no backup ({error.facts['problem']}); move it away or choose another name"
+        message = f"the existing file is not a backup ({error.facts['problem']}); move it away or choose another name"
         raise refused_error(message) from error
     writer = current_holder(target)
     if writer:
-        raise refused_error(f"it is in use, by {writer.description}")
-    if other_uuid != uuid and not force:
-        raise refused_error("a backup of another database stands there; choose another name, or replace it with --force")
+        raise refused_error(f"it is in use by {writer.description}")
+    if existing_uuid != uuid and not force:
+        raise refused_error("the existing file is a backup of another database; choose another name, or replace it with --force")
 
 
 def _is_same_file(one: str, other: str) -> bool:
@@ -306,27 +320,21 @@ def _is_same_file(one: str, other: str) -> bool:
 
 
 def _sync_to_disk(fd: int) -> None:
-    """Have a file on the disk, and read from there from now on."""
+    """Write a file to the disk and drop it from the page cache: it is read from the disk from now on."""
     os.fsync(fd)
     os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-# In the database's place
-
-
-def _copy_ownership(fd: int, path: str) -> None:
-    """Give a file the owner and the permissions of what it will replace, so that the daemon may still write to it."""
-    with suppress(FileNotFoundError):
-        existing = os.stat(path)
-        with suppress(PermissionError):
-            os.fchown(fd, existing.st_uid, existing.st_gid)
-        os.fchmod(fd, stat.S_IMODE(existing.st_mode))
+# Restore
 
 
 @contextmanager
 def _exclusive_access(path: str) -> Iterator[None]:
-    """Nobody has the database open, nor opens it within the block. Whoever had it open would remove its log by name when leaving,
-    and that would be another database's by then. Raises DatabaseOpenError."""
+    """Lock the database file against every other process that opens it with SQLite.
+
+    A process that has it open would remove the log by its name on closing, and by then that would be another database's log. Raises
+    DatabaseOpenError if a process has it open.
+    """
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -343,37 +351,46 @@ def _exclusive_access(path: str) -> Iterator[None]:
         os.close(fd)
 
 
-def _swap_into_place(part_path: str, database_path: str) -> tuple[str, ...]:
-    """Rename a file over the database, which is kept under another name, and its log under that name alone, so that the file has
-    none beside it. All is as it was where that fails. Gives the new names."""
-    base = name = f"{database_path}.damaged-{times.now()[:19].replace('-', '').replace(':', '')}Z"
-    numbers = itertools.count(2)
-    while any(os.path.lexists(name + end) for end in ("", *SQLITE_SUFFIXES)):
-        name = f"{base}-{next(numbers)}"
+def _swap_into_place(part: PartFile, database_path: str) -> tuple[str, ...]:
+    """Rename a file over the database. The previous database and its log are kept under other names, which are returned. The new database
+    has no log. If this fails, everything is as before."""
+    kept_path = _unused_damaged_path(database_path)
     try:
         if os.path.lexists(database_path):
             try:
-                os.link(database_path, name)
+                os.link(database_path, kept_path)
             except OSError:  # a file system without links: for a moment there is no database
-                os.rename(database_path, name)
-        for end in SQLITE_SUFFIXES:  # before the database, which must never stand beside another one's log
+                os.rename(database_path, kept_path)
+        for suffix in SQLITE_SUFFIXES:  # before the database, which must never have another database's log
             with suppress(FileNotFoundError):
-                os.rename(database_path + end, name + end)
+                os.rename(database_path + suffix, kept_path + suffix)
         sync_folder(database_path)
-        os.replace(part_path, database_path)
+        part.move_to(database_path)
     except BaseException:
-        if os.path.lexists(part_path):  # else it has taken the place, and somebody interrupted after that
-            for end in SQLITE_SUFFIXES:
-                with suppress(OSError):  # that was not renamed yet
-                    os.rename(name + end, database_path + end)
-            with suppress(FileNotFoundError):
-                if os.path.lexists(database_path):
-                    os.unlink(name)
-                else:
-                    os.rename(name, database_path)
+        if os.path.lexists(part.path):  # otherwise it is in place, and the interrupt came later
+            _undo_renames(kept_path, database_path)
         raise
-    sync_folder(database_path)
-    return tuple(path for path in (name, *(name + end for end in SQLITE_SUFFIXES)) if os.path.lexists(path))
+    return tuple(path for path in (kept_path, *(kept_path + suffix for suffix in SQLITE_SUFFIXES)) if os.path.lexists(path))
+
+
+def _unused_damaged_path(database_path: str) -> str:
+    """Return `<database>.damaged-<time>`, with a number at its end if a file of that name, or of its side files, exists."""
+    base = path = f"{database_path}.damaged-{times.now()[:19].replace('-', '').replace(':', '')}Z"
+    numbers = itertools.count(2)
+    while any(os.path.lexists(path + suffix) for suffix in ("", *SQLITE_SUFFIXES)):
+        path = f"{base}-{next(numbers)}"
+    return path
+
+
+def _undo_renames(kept_path: str, database_path: str) -> None:
+    for suffix in SQLITE_SUFFIXES:
+        with suppress(OSError):  # it was not renamed yet
+            os.rename(kept_path + suffix, database_path + suffix)
+    with suppress(FileNotFoundError):
+        if os.path.lexists(database_path):
+            os.unlink(kept_path)
+        else:
+            os.rename(kept_path, database_path)
 
 
 def _printable(path: str) -> str:
@@ -381,7 +398,7 @@ def _printable(path: str) -> str:
 
 
 def _describe_error(error: Exception) -> str:
-    """What went wrong, and where."""
+    """Return what went wrong, with the path unless it is that of the temporary file."""
     if not isinstance(error, OSError):
         return str(error)
     filename = error.filename if isinstance(error.filename, str) and PART_PREFIX not in error.filename else ""

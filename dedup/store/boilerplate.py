@@ -1,4 +1,4 @@
-"""Passages that a publisher prints under many articles."""
+"""Boilerplate: passages that a publisher prints under many articles."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from collections.abc import Callable
 from dedup.model import Masking
 from dedup.store import publishers
 from dedup.store.database import Database, Transaction
-from dedup.store.rows import (
-    BoilerplateRow,
-)
+from dedup.store.rows import BoilerplateRow
 
 
 def list_passages(database: Database, publisher: str | None = None) -> list[BoilerplateRow]:
-    """Passages known of one publisher, or of all, by publisher, then by when they were learned."""
+    """Return the boilerplate of one publisher, or of all, by publisher, then by the time when it was added."""
     return [
         BoilerplateRow(*r)
         for r in database.rows(
@@ -27,7 +25,7 @@ def list_passages(database: Database, publisher: str | None = None) -> list[Boil
 def insert(
     transaction: Transaction, name: str, publisher: int, passage: str, example: str, article_count: int, status: Masking, added_at: str
 ) -> None:
-    """A passage of a publisher, learned or told by hand."""
+    """Insert a passage of a publisher, learned or entered by hand."""
     transaction.execute(
         "INSERT INTO boilerplate (name, publisher_id, passage, example, article_count, status, added_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
         name, publisher, passage, example, article_count, status, added_at,
@@ -35,12 +33,10 @@ def insert(
 
 
 def delete_learned(transaction: Transaction, canonical_name: Callable[[str], str]) -> None:
-    """Forget the boilerplate that was learned. What was decided by hand belongs to the publisher that `canonical_name` gives for its
-    name."""
+    """Delete the learned passages. Passages set by hand move to the publisher that `canonical_name` returns for the name of theirs."""
     transaction.execute("DELETE FROM boilerplate WHERE status = 'learned'")
-    for boilerplate_id, name in transaction.rows(
-        "SELECT b.id, o.name FROM boilerplate b JOIN publishers o ON o.id = b.publisher_id ORDER BY b.id"
-    ):
+    rows = transaction.rows("SELECT b.id, o.name FROM boilerplate b JOIN publishers o ON o.id = b.publisher_id ORDER BY b.id")
+    for boilerplate_id, name in rows:
         if canonical_name(name) != name:
             transaction.execute(
                 "UPDATE OR IGNORE boilerplate SET publisher_id = ? WHERE id = ?",
@@ -50,5 +46,5 @@ def delete_learned(transaction: Transaction, canonical_name: Callable[[str], str
 
 
 def set_status(transaction: Transaction, name: str, status: Masking) -> None:
-    """What is to be done with a passage from now on."""
+    """Change the status of a passage."""
     transaction.execute("UPDATE boilerplate SET status = ? WHERE name = ?", status, name)

@@ -1,4 +1,7 @@
-"""Opening the database: one writer, held by a lock beside it; readers that cannot write; what is damaged is told as such."""
+"""Open the database: `open_writable` for the one writer, which holds a lock, and `open_database` for any number of readers.
+
+Errors that damage to the database causes are raised as DatabaseDamagedError.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +26,17 @@ from dedup.store.lock import Lock, current_holder
 from dedup.store.ownership import APPLICATION_ID, require_dedup_database
 
 SYNCHRONOUS = "FULL"
-"""How far SQLite goes for a commit: it is on the disk when it ends."""
+"""A commit is on the disk when it returns."""
 
 
 @contextmanager
 def open_writable(path: str, purpose: str) -> Iterator[WritableDatabase]:
-    """Open the database at `path` for the one writer. It is created and migrated if necessary. `purpose` names the command that holds
-    the lock.
+    """Open the database at `path` for the one writer. It is created and migrated if necessary. `purpose` names the command that holds the
+    lock.
 
     An SQLite error in the block becomes a DatabaseFailedError or a DatabaseDamagedError. Any error becomes a DatabaseDamagedError if a
-    damaged database caused it. Raises DatabaseBusyError if another process has the lock, DatabaseUnreadableError,
-    DatabaseTooOldError and DatabaseNewerError if the file cannot be used.
+    damaged database caused it. Raises DatabaseBusyError if another process has the lock, and DatabaseUnreadableError, DatabaseTooOldError
+    or DatabaseNewerError if the file cannot be used.
     """
     schema.require_sqlite()
     require_dedup_database(path)
@@ -48,7 +51,7 @@ def open_writable(path: str, purpose: str) -> Iterator[WritableDatabase]:
 
 @contextmanager
 def open_locked(path: str, lock: Lock) -> Iterator[WritableDatabase]:
-    """As `open_writable`, for a process that has the lock already."""
+    """Open the database as `open_writable` does, in a process that already holds the lock."""
     require_dedup_database(path)
     _require_regular_side_files(path)
     refuse_foreign_log(path, has_writer=False)
@@ -67,34 +70,28 @@ def open_locked(path: str, lock: Lock) -> Iterator[WritableDatabase]:
     finally:
         with suppress(*SQLITE_ERRORS):
             connection.execute("PRAGMA busy_timeout=0")
-            connection.execute("PRAGMA analysis_limit=1000")  # of a table of millions it would read everything
+            connection.execute("PRAGMA analysis_limit=1000")  # otherwise SQLite reads all of a table of millions of rows
             connection.execute("PRAGMA optimize")
         connection.close()
         cleanup.close()
 
 
 def _set_temporary_folder(connection: sqlite3.Connection, path: str) -> None:
-    """Have SQLite keep its temporary files where `disk_errors.find_temporary_folder` says: where the database has room, they have. It is
-    said for the whole process, by the one writer before it works; a SQLite that was built without this goes by TMPDIR."""
+    """Make SQLite keep its temporary files in the folder that `disk_errors.find_temporary_folder` returns: where there is room for the
+    database, there is room for them.
+
+    The setting applies to the whole process; the one writer makes it before it does anything. An SQLite built without it uses TMPDIR.
+    """
     folder = disk_errors.find_temporary_folder(path)
     if folder is None or "SQLITE_TMPDIR" in os.environ:
         return
-    with suppress(UnicodeEncodeError):  # SQL is UTF-8, which the name of a folder need not be
+    with suppress(UnicodeEncodeError):  # SQL is UTF-8; the name of a folder need not be
         connection.execute("PRAGMA temp_store_directory='{}'".format(folder.replace("'", "''")))
 
 
 def _configure(connection: sqlite3.Connection, path: str) -> sqlite_utils.Database:
-    is_marked = connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
-    if connection.execute("PRAGMA user_version").fetchone() == (wal.BACKUP_COUNT,):
-        connection.execute("PRAGMA journal_mode=DELETE")
-        connection.execute("PRAGMA user_version=0")
-    if connection.execute("PRAGMA page_count").fetchone() == (0,):
-        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # see `prune`; said of one that is so already, it would be written
-    if not is_marked:  # before anything else is written: whoever looks later knows it by that
-        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
-    connection.execute("PRAGMA journal_mode=WAL")
-    if not is_marked:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the mark is looked for in the file
+    """Set up a connection that writes; create or migrate the schema if necessary."""
+    _prepare_file(connection)
     connection.execute(f"PRAGMA synchronous={SYNCHRONOUS}")
     db = sqlite_utils.Database(connection)
     refuse_unknown_version(db, path)
@@ -102,14 +99,29 @@ def _configure(connection: sqlite3.Connection, path: str) -> sqlite_utils.Databa
         schema.migrate(db)
     connection.execute("PRAGMA foreign_keys=ON")
     connection.execute("PRAGMA cache_size=-65536")
-    connection.execute("PRAGMA wal_autocheckpoint=16384")  # pages: a page that many commits touch is copied back once
+    connection.execute("PRAGMA wal_autocheckpoint=16384")  # pages: one that many commits change is copied back once
     connection.execute("PRAGMA journal_size_limit=67108864")
     connection.execute("INSERT OR IGNORE INTO settings VALUES ('uuid', ?)", (str(uuid.uuid4()),))
     if connection.execute("PRAGMA user_version").fetchone() == (0,):
         connection.execute(f"PRAGMA user_version={1 + secrets.randbelow(1 << 30)}")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # or the log would begin with a leap
-    connection.execute("PRAGMA busy_timeout=500")  # no signal is heard while SQLite waits; see `WritableDatabase.transaction`
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # otherwise the count in the log would jump
+    connection.execute("PRAGMA busy_timeout=500")  # Python handles no signal while SQLite waits; see `WritableDatabase.transaction`
     return db
+
+
+def _prepare_file(connection: sqlite3.Connection) -> None:
+    """Mark the file as a database of dedup and switch it to WAL. The counter of a restored backup is reset; see `wal`."""
+    is_marked = connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+    if connection.execute("PRAGMA user_version").fetchone() == (wal.BACKUP_COUNT,):
+        connection.execute("PRAGMA journal_mode=DELETE")
+        connection.execute("PRAGMA user_version=0")
+    if connection.execute("PRAGMA page_count").fetchone() == (0,):
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # see `prune`; on an existing database it would write
+    if not is_marked:  # before anything else: it identifies a database of dedup
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    connection.execute("PRAGMA journal_mode=WAL")
+    if not is_marked:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # `require_dedup_database` reads the mark from the file
 
 
 @contextmanager
@@ -129,7 +141,7 @@ def open_database(path: str) -> Iterator[Database]:
             db = sqlite_utils.Database(connection)
             refuse_unknown_version(db, path)
             if schema.has_pending_migrations(db):
-                raise DatabaseUnreadableError(path=path, problem="it is empty or of an older version; 'dedup scan' brings it up to date")
+                raise DatabaseUnreadableError(path=path, problem="it is empty or of an older version; run 'dedup scan' to update it")
             connection.execute("BEGIN")
             yield Database(db, path)
         except SUSPICIOUS_ERRORS as error:
@@ -144,15 +156,16 @@ def open_database(path: str) -> Iterator[Database]:
 
 
 def connect_readonly(path: str) -> sqlite3.Connection:
-    """Read-only; where WAL's side files cannot be made (a read-only directory without a writer), as an unchanging file.
-    Raises DatabaseUnreadableError, DatabaseDamagedError, ForeignWalError."""
+    """Return a connection that cannot write.
+
+    Where WAL's side files cannot be created (a read-only folder without a writer), the file is opened as one that does not change. Raises
+    DatabaseUnreadableError, DatabaseDamagedError and ForeignWalError.
+    """
     _require_regular_side_files(path)
     refuse_foreign_log(path, has_writer=current_holder(path) is not None)
     last_error: sqlite3.Error | UnicodeDecodeError | None = None
-    attempts = [False]
-    if not os.path.exists(path + "-wal") or os.path.getsize(path + "-wal") == 0:
-        attempts.append(True)
-    for immutable in attempts:
+    has_log = os.path.exists(path + "-wal") and os.path.getsize(path + "-wal") > 0
+    for immutable in (False,) if has_log else (False, True):
         try:
             connection = connect(path, immutable=immutable)
         except sqlite3.Error as error:
@@ -170,7 +183,7 @@ def connect_readonly(path: str) -> sqlite3.Connection:
 
 
 def connect(path: str, *, immutable: bool = False) -> sqlite3.Connection:
-    """A connection that cannot write; nothing is read yet. `immutable`: there is no log to be looked at, and no lock to be taken."""
+    """Return a connection that cannot write; nothing is read yet. With `immutable`, SQLite ignores the log and takes no locks."""
     uri = "file:" + quote(os.fsencode(os.path.abspath(path))) + ("?immutable=1" if immutable else "?mode=ro")
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10, check_same_thread=False)
     connection.execute("PRAGMA query_only=ON")
@@ -178,24 +191,24 @@ def connect(path: str, *, immutable: bool = False) -> sqlite3.Connection:
 
 
 def refuse_foreign_log(path: str, *, has_writer: bool) -> None:
-    """Raise ForeignWalError where the log that lies beside a database is another's; `has_writer`: somebody writes to it now."""
+    """Raise ForeignWalError if the log next to a database belongs to another one. `has_writer`: another process writes to it now."""
     real_path = os.path.realpath(path)
     if wal.is_foreign(real_path, has_writer=has_writer):
         raise ForeignWalError(path=path, log=real_path + "-wal")
 
 
 def _require_regular_side_files(path: str) -> None:
-    """SQLite writes to its side files, and follows where they lead."""
+    """Raise DatabaseUnreadableError if a side file is a link or not a regular file: SQLite would write to what it leads to."""
     for suffix in ("-wal", "-shm", "-journal"):
         side_path = os.path.realpath(path) + suffix
         if os.path.lexists(side_path) and not modes.S_ISREG(os.lstat(side_path).st_mode):
             raise DatabaseUnreadableError(
-                path=path, problem=f"{side_path} is a link or no file; nobody but SQLite makes files of that name"
+                path=path, problem=f"{side_path} is a link or not a regular file; only SQLite creates files of that name"
             )
 
 
 def _create_file(path: str) -> None:
-    """An empty file that only its owner may read, where there is none: it will hold the archive."""
+    """Create an empty file that only its owner may read, unless it exists: it will hold the archive."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     except OSError as error:

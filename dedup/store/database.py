@@ -1,4 +1,17 @@
-"""An open database: reading, and the one writer's transactions. Every SQL statement of the other modules goes through here."""
+"""An open database, and the pattern of every module of `dedup.store`.
+
+All SQL of dedup is in `dedup.store` and `dedup.search`. `dedup.store` has one module for each entity (`pages`, `changes`, `alerts`, …), and
+such a module holds plain functions: a function that reads takes a `Database` first, a function that writes a `Transaction`.
+
+    with open_writable(path, "scan") as database:  # a WritableDatabase: this process holds the writer's lock
+        with database.transaction() as transaction:  # committed at the end of the block, rolled back if the block raises
+            page = pages.get_by_url(transaction, url)  # a Transaction is a Database, so it reads as well
+            changes.delete(transaction, sighting_ids)
+
+Only `WritableDatabase.transaction` makes a `Transaction`; a write outside a transaction is a type error. `open_database` yields a database
+that cannot write and reads the state of one moment. New SQL goes into the module of its entity; values are always bound, never
+formatted into the SQL.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +21,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import sqlite_utils
+from more_itertools import chunked
 
 from dedup.errors import DatabaseFailedError, DatabaseTruncatedError, WalLostError, WalTruncatedError
 from dedup.files import disk_errors
@@ -48,12 +63,21 @@ class Where:
         self.conditions.append(sql)
         self.values += values
 
+    def add_optional(self, sql: str, value: Any) -> None:
+        """Add a condition with one placeholder, unless `value` is None."""
+        if value is not None:
+            self.add(sql, value)
+
     def __str__(self) -> str:
         return " AND ".join(self.conditions) or "1"
 
 
 class Database:
-    """A database that is open for reading. All reads through one connection see the state of one moment."""
+    """A database that is open for reading.
+
+    `connection` is the SQLite connection, `db` the same for sqlite-utils (schema and migrations). The connection of `open_database` is in a
+    read transaction, so all reads see the state of one moment.
+    """
 
     def __init__(self, db: sqlite_utils.Database, path: str, connection: sqlite3.Connection | None = None) -> None:
         self.db = db
@@ -61,28 +85,27 @@ class Database:
         self.path = path
 
     def rows(self, sql: str, *values: Any) -> list[Row]:
-        """All rows of a query."""
+        """Return all rows of a query."""
         return self.connection.execute(sql, values).fetchall()
 
     def row(self, sql: str, *values: Any) -> Row | None:
-        """The first row of a query, or None if there is none."""
+        """Return the first row of a query, or None without a row."""
         row: Row | None = self.connection.execute(sql, values).fetchone()
         return row
 
     def value(self, sql: str, *values: Any) -> Any:
-        """The first column of the first row of a query, or None if there is no row."""
+        """Return the first column of the first row of a query, or None without a row."""
         row = self.row(sql, *values)
         return row[0] if row else None
 
     def select_by_keys(self, columns: str, keys: Iterable[Row], select: str) -> Iterator[Row]:
         """Rows of `select`, which joins the table `wanted` with other tables. `wanted` holds `keys` under the given column names.
 
-        The LIMIT in `wanted` tells SQLite how many keys there are. Without it SQLite assumes a million and may read a whole table
+        From the LIMIT in `wanted` SQLite knows the number of keys. Without it SQLite assumes a million and may read a whole table
         to build a Bloom filter.
         """
         column_count = columns.count(",") + 1
-        remaining = iter(keys)
-        while chunk := list(islice(remaining, MAX_VARIABLES // column_count)):
+        for chunk in chunked(keys, MAX_VARIABLES // column_count):
             values = list(chain.from_iterable(chunk))
             wanted_rows = f"SELECT * FROM (VALUES {_value_rows(column_count, len(chunk))}) LIMIT {len(chunk)}"
             yield from self.connection.execute(f"WITH wanted ({columns}) AS ({wanted_rows}) {select}", values)
@@ -116,7 +139,7 @@ class Database:
         return sum(os.path.getsize(p) for p in (self.path, self.path + "-wal") if os.path.exists(p))
 
     def lsh_index_path(self) -> str:
-        """Path of the MinHash LSH index, beside the database."""
+        """Path of the MinHash LSH index, next to the database."""
         return os.path.realpath(self.path) + ".index"
 
     def passage_index_path(self) -> str:
@@ -144,13 +167,13 @@ class Transaction(Database):
         """Raise DatabaseDamagedError if `error` comes from damage to the database. The transaction stays open."""
         self._writer.require_sound(error, rollback=False)
 
-    def execute(self, sql: str, *values: Any) -> None:
-        """Run one statement."""
-        self.connection.execute(sql, values)
+    def execute(self, sql: str, *values: Any) -> int:
+        """Run one statement. Returns the number of rows that it inserted, updated or deleted."""
+        return self.connection.execute(sql, values).rowcount
 
-    def execute_many(self, sql: str, rows: Iterable[Row]) -> None:
-        """Run one statement for each row of values."""
-        self.connection.executemany(sql, rows)
+    def execute_many(self, sql: str, rows: Iterable[Row]) -> int:
+        """Run one statement for each row of values. Returns the number of rows inserted, updated or deleted by all of them."""
+        return self.connection.executemany(sql, rows).rowcount
 
     def insert(self, sql: str, values: Iterable[Any]) -> int:
         """Run an INSERT and return the id of the new row."""
@@ -160,23 +183,23 @@ class Transaction(Database):
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """All of the block is written or nothing of it; the transaction goes on in either case."""
-        self.execute("SAVEPOINT part")
+        """Write all of the block, or nothing of it if it raises. The transaction continues in either case."""
+        self.execute("SAVEPOINT block")
         try:
             yield
         except BaseException:
             if self.connection.in_transaction:
-                self.execute("ROLLBACK TO part")
-                self.execute("RELEASE part")
+                self.execute("ROLLBACK TO block")
+                self.execute("RELEASE block")
             raise
-        self.execute("RELEASE part")
+        self.execute("RELEASE block")
 
 
 class WritableDatabase(Database):
-    """The database as the one writer has it. Writes happen in `transaction`.
+    """The database as its one writer has it open. Writes happen in `transaction`.
 
-    `lock` shows other processes what the writer is doing. Once `is_shutting_down` returns true, a transaction no longer waits for
-    other programs.
+    `lock` shows other processes what the writer is doing. Once `is_shutting_down` returns true, a transaction no longer waits for other
+    programs.
     """
 
     def __init__(self, db: sqlite_utils.Database, path: str, lock: Lock) -> None:
@@ -188,40 +211,40 @@ class WritableDatabase(Database):
         self._trusted_until = float("-inf")
 
     def require_files_unchanged(self) -> None:
-        """Raise an error where the files of the database are not those that were opened; see `OpenFiles.check`. What is written then
-        would be lost, or be in a place where nobody looks. A lock file that was removed is made again.
+        """Raise an error if the files of the database are not those that were opened; see `OpenFiles.check`. What is written to them would
+        be lost. A lock file that was removed is created again.
 
-        Where the log was removed or replaced, what it holds is first copied back to the database: nothing that was committed is lost.
+        If the log was removed or replaced, its content is first copied back to the database: no commit is lost.
         """
         self.lock.ensure_file()
         try:
             self._files.check()
         except (DatabaseTruncatedError, WalTruncatedError):
-            self.lock.prevent_checkpoint()  # to copy the rest of the log back would mix pages of different commits
+            self.lock.prevent_checkpoint()  # a checkpoint of the rest would mix pages of different commits
             raise
         except WalLostError:
-            self.lock.prevent_checkpoint()  # at its name there may be somebody else's by now, which SQLite would remove when it closes
+            self.lock.prevent_checkpoint()  # SQLite would remove whatever file now has its name
             self._checkpoint_log()
             raise
 
     def close_files(self) -> None:
-        """Release what `require_files_unchanged` needs, after the connection was closed."""
+        """Release what `require_files_unchanged` needs. Call it after the connection is closed."""
         self._files.close()
 
     def _checkpoint_log(self) -> None:
-        """Copy all of the log, which may have no name any more, back to the database."""
+        """Copy the whole log, which may have no name any more, back to the database."""
         deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
         while True:
             busy, frames, checkpointed = self.connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
             if not busy and checkpointed >= frames:
                 return
             if time.monotonic() > deadline:
-                raise DatabaseFailedError(path=self.path, problem="its log was removed, and a reader keeps it from being copied back")
+                raise DatabaseFailedError(path=self.path, problem="its write-ahead log was removed, and a reader prevents copying it back")
 
     @contextmanager
     def translate_errors(self) -> Iterator[None]:
-        """Errors of SQLite, and of the system (no room, no further process), that come out of the block leave as
-        DatabaseFailedError; no transaction stays open."""
+        """Raise DatabaseFailedError for an error of SQLite or of the operating system (disk full, process limit) in the block. No
+        transaction stays open."""
         try:
             with self.translate_sqlite_errors():
                 yield
@@ -230,8 +253,8 @@ class WritableDatabase(Database):
 
     @contextmanager
     def translate_sqlite_errors(self) -> Iterator[None]:
-        """Errors of SQLite that come out of the block leave as DatabaseFailedError, or DatabaseDamagedError; so does what meets a
-        damaged database and is an error for that. No transaction stays open."""
+        """Raise DatabaseFailedError or DatabaseDamagedError for an error of SQLite in the block. Any error that damage to the database
+        caused becomes a DatabaseDamagedError. No transaction stays open."""
         try:
             yield
         except SUSPICIOUS_ERRORS as error:
@@ -246,8 +269,11 @@ class WritableDatabase(Database):
             raise to_dedup_error(DatabaseFailedError, self.path, error) from error
 
     def require_sound(self, error: Exception, *, rollback: bool = True) -> None:
-        """Raise DatabaseDamagedError if the database is what is wrong where `error` was met. An open transaction is rolled back, unless
-        it is to go on. This reads the whole file, so a database that was just found sound is not checked again for a while."""
+        """Raise DatabaseDamagedError if the database is damaged, because then that caused `error`. An open transaction is rolled back
+        unless `rollback` is false.
+
+        The check reads the whole file, so a database that was just found sound is not checked again for a while.
+        """
         if rollback and self.connection.in_transaction:
             with suppress(sqlite3.Error):
                 self.connection.rollback()
@@ -260,8 +286,10 @@ class WritableDatabase(Database):
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """All of the block is written or nothing of it. It is durable when the block ends (WAL, synchronous=FULL). Raises what
-        `require_files_unchanged` raises."""
+        """Write all of the block, or nothing of it if it raises. The commit is durable when the block ends (WAL, synchronous=FULL).
+
+        Raises what `require_files_unchanged` raises.
+        """
         self.require_files_unchanged()
         self._begin()
         try:
@@ -278,7 +306,7 @@ class WritableDatabase(Database):
         self.connection.execute("COMMIT")
 
     def is_free(self) -> bool:
-        """Whether no other program holds the database for writing now."""
+        """Return whether no other program holds the database for writing now."""
         try:
             self.connection.execute("PRAGMA busy_timeout=0")
             self.connection.execute("BEGIN IMMEDIATE")
@@ -292,7 +320,7 @@ class WritableDatabase(Database):
         return True
 
     def _begin(self) -> None:
-        """In short waits, between which signals are heard."""
+        """Wait for the database in short intervals, so that Python handles signals in between."""
         deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
         while True:
             try:
@@ -304,11 +332,12 @@ class WritableDatabase(Database):
                 return
 
     def _count_commit(self) -> None:
-        """Count this transaction in the header of the database; see `store.wal`."""
+        """Increase the commit counter in the header of the database; see `store.wal`."""
         count = (int(self.value("PRAGMA user_version")) if self._commit_count is None else self._commit_count) + 1
         self._commit_count = count if count < 1 << 31 else count - (1 << 32)
         self.connection.execute(f"PRAGMA user_version={self._commit_count}")
 
 
-def _value_rows(width: int, rows: int) -> str:
-    return ",".join(["(" + ",".join("?" * width) + ")"] * rows)
+@lru_cache(maxsize=256)
+def _value_rows(column_count: int, row_count: int) -> str:
+    return ",".join(["(" + ",".join("?" * column_count) + ")"] * row_count)

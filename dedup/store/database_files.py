@@ -1,7 +1,8 @@
-"""The files of a database that is open for writing: the database, its log (`-wal`) and the index of that (`-shm`), which SQLite maps.
+"""Detect that the files of a database that is open for writing were removed, replaced or truncated by another program.
 
-SQLite keeps using the files that it opened, whatever happens to their names. A tidy-up of `*-wal`, a folder copied back or a file cut
-short goes unnoticed, and what is written afterwards is lost or does damage. `OpenFiles.check` notices. It costs some microseconds.
+The files are the database, its log (`-wal`) and the index of the log (`-shm`), which SQLite maps. SQLite keeps using the files that it
+opened, whatever happens to their names: it does not notice that another program deleted `*-wal`, copied a folder back or truncated a file,
+and what it writes afterwards is lost or does damage. `OpenFiles.check` notices, in a few microseconds.
 https://www.sqlite.org/walformat.html
 """
 
@@ -16,9 +17,9 @@ from typing import NamedTuple
 from dedup.errors import DatabaseFailedError, DatabaseReplacedError, DatabaseTruncatedError, WalLostError, WalTruncatedError
 
 _INDEX_HEADER = struct.Struct("=14xHII")
-"""The page size, the valid frames of the log, and the pages of the database as of the last commit; from the index of the log."""
+"""In the index of the log: page size, valid frames of the log, and pages of the database as of the last commit."""
 _CHECKPOINTED = struct.Struct("=96xI")
-"""How many of those frames are copied back to the database."""
+"""In the index of the log: number of frames that were copied back to the database."""
 _FRAME_BYTES = 24
 _LOG_HEADER_BYTES = 32
 
@@ -33,8 +34,8 @@ class _LogIndex(NamedTuple):
 
 
 class OpenFiles:
-    """What the files were when they were opened. Made after SQLite has opened all of them, and closed after SQLite has closed them:
-    closing any descriptor of a file drops SQLite's locks on it."""
+    """The state of the files when they were opened. Create it after SQLite has opened all of them, and close it after SQLite has closed
+    them: closing any descriptor of a file drops SQLite's locks on it."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -47,22 +48,22 @@ class OpenFiles:
         self._fd = os.open(self._side_paths["-shm"], os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW) if self._index_bytes else -1
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close the descriptor of the log's index."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
 
     def check(self) -> None:
-        """Raise an error if a file is not what it was; no transaction may be open.
+        """Raise an error if a file is not the one that was opened. No transaction may be open.
 
-        DatabaseFailedError: the database is not there. DatabaseReplacedError: another file is in its place. DatabaseTruncatedError: it
-        was truncated. WalLostError: its log, or the index of that, was removed or replaced; the connection still has it.
+        DatabaseFailedError: the database does not exist. DatabaseReplacedError: another file is in its place. DatabaseTruncatedError: it
+        was truncated. WalLostError: its log, or the index of the log, was removed or replaced; the connection still has it.
         WalTruncatedError: its log was truncated.
         """
         try:
             current = os.stat(self._path)
         except OSError as error:
-            raise DatabaseFailedError(path=self._path, problem=f"it is not there any more ({error.strerror})") from error
+            raise DatabaseFailedError(path=self._path, problem=f"it no longer exists ({error.strerror})") from error
         if not os.path.samestat(current, self._database_stat):
             raise DatabaseReplacedError(path=self._path)
         if self._fd < 0:
@@ -72,9 +73,7 @@ class OpenFiles:
         size_bytes = os.stat(self._path).st_size
         min_bytes = min(self._size_bytes, index.page_bytes * index.page_count) if index.page_count else self._size_bytes
         if size_bytes < min_bytes:
-            raise DatabaseTruncatedError(
-                path=self._path, problem=f"it was cut short to {size_bytes:,} of {min_bytes:,} bytes by something else"
-            )
+            raise DatabaseTruncatedError(path=self._path, problem=f"another program truncated it to {size_bytes:,} of {min_bytes:,} bytes")
         self._size_bytes = size_bytes
         for suffix, side_path in self._side_paths.items():
             if not _is_same_file(side_path, self._side_stats[suffix]):
@@ -83,7 +82,7 @@ class OpenFiles:
 
     def _check_log(self, index: _LogIndex) -> None:
         log_path = self._side_paths["-wal"]
-        for _ in range(3):  # another program may copy the log back and truncate it between the two looks
+        for _ in range(3):  # another program may copy the log back and truncate it between the two reads
             if index.checkpointed_frames >= index.frame_count:
                 return
             needed_bytes = _LOG_HEADER_BYTES + index.frame_count * (_FRAME_BYTES + index.page_bytes)
@@ -95,12 +94,14 @@ class OpenFiles:
                 raise WalTruncatedError(path=self._path, log=log_path)
 
     def _restore_index_length(self) -> None:
-        """SQLite maps the index of the log, and reading beyond the end of a mapped file ends the process (SIGBUS). Zeros in its place
-        make SQLite build it again from the log."""
+        """Extend a truncated index of the log with zeros, from which SQLite rebuilds it.
+
+        SQLite maps the file, and reading beyond the end of a mapped file ends the process (SIGBUS).
+        """
         size_bytes = os.fstat(self._fd).st_size
         if size_bytes < self._index_bytes:
             os.ftruncate(self._fd, self._index_bytes)
-            _log.warning("%s was cut short by something else; it is made again from the log", self._side_paths["-shm"])
+            _log.warning("another program truncated %s; SQLite rebuilds it from the log", self._side_paths["-shm"])
         else:
             self._index_bytes = size_bytes
 
@@ -112,7 +113,7 @@ class OpenFiles:
 
 
 def are_open(path: str) -> bool:
-    """Whether this process still has the log of a database, or the index of that, open. False where /proc does not show it."""
+    """Return whether this process still has the log of a database, or the index of the log, open. False if /proc does not show it."""
     real = os.path.realpath(path)
     with suppress(OSError):
         for fd in os.listdir("/proc/self/fd"):

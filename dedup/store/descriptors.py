@@ -1,5 +1,8 @@
-"""Descriptors of databases that stay open. When a process closes any descriptor of a file, it loses all its POSIX locks on that file
-(fcntl(2)): a look at the header would drop the locks that SQLite holds for another connection of the process."""
+"""Descriptors of database files that stay open.
+
+A process that closes any descriptor of a file loses all its POSIX locks on that file (fcntl(2)). Opening a database to read its header and
+closing it again would drop the locks that SQLite holds for another connection of the process.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ _lock = threading.Lock()
 
 
 def shared_descriptor(path: str) -> int:
-    """A descriptor of a regular file, to read from; never close it. Raises OSError."""
+    """Return a read-only descriptor of a regular file, shared within the process. Never close it. Raises OSError."""
     with _lock:
         file_stat = os.stat(path)
         if not stat.S_ISREG(file_stat.st_mode):

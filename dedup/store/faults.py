@@ -4,26 +4,36 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import NamedTuple
 
 from dedup.model import Fault
 from dedup.store import files
 from dedup.store.database import Database, Transaction
 
 
-def list_after(database: Database, cursor: tuple[str, str] | None, limit: int, kind: str | None = None) -> list[tuple[Any, ...]]:
-    """(path, kind, message, since) of what could not be read, by path and kind, from the one after `cursor` on."""
+class FaultRow(NamedTuple):
+    """A fault of a file or folder; `path` is printable."""
+
+    path: str
+    kind: str
+    message: str
+    first_seen_at: str
+
+
+def list_after(database: Database, cursor: tuple[str, str] | None, limit: int, kind: str | None = None) -> list[FaultRow]:
+    """Return at most `limit` faults by path and kind, from the one after `cursor` (path, kind) on; with `kind`, those of one kind."""
     path, last_kind = cursor or ("", "")
-    return database.rows(
+    rows = database.rows(
         "SELECT * FROM (SELECT o.path_text || '/' || t.path_text AS path, t.kind AS kind, t.message, t.first_seen_at FROM faults t"
         " JOIN crawl_directories o ON o.id = t.directory_id WHERE ?4 IS NULL OR t.kind = ?4)"
         " WHERE (path, kind) > (?1, ?2) ORDER BY path, kind LIMIT ?3",
         path, last_kind, limit, kind,
     )  # fmt: skip
+    return [FaultRow(*r) for r in rows]
 
 
 def kinds_at(database: Database, paths: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], set[str]]:
-    """(directory, path) → kinds of faults that stand there."""
+    """Return (directory, path) → the kinds of faults recorded there. Paths without a fault are left out."""
     kinds_by_path: dict[tuple[int, bytes], set[str]] = {}
     select = "SELECT w.d, w.path, t.kind FROM wanted w CROSS JOIN faults t ON t.directory_id = w.d AND t.path = w.path"
     for directory, path, kind in database.select_by_keys("d, path", paths, select):
@@ -32,15 +42,15 @@ def kinds_at(database: Database, paths: Iterable[tuple[int, bytes]]) -> dict[tup
 
 
 def count_between(database: Database, since: str, until: str) -> dict[str, int]:
-    """Kind → faults that came within a time, both ends included, and are still there."""
+    """Return kind → the number of current faults first seen in a period, both ends included."""
     rows = database.rows("SELECT kind, count(*) FROM faults WHERE first_seen_at BETWEEN ? AND ? GROUP BY kind ORDER BY kind", since, until)
-    return {r[0]: r[1] for r in rows}
+    return dict(rows)
 
 
-def list_all(database: Database) -> list[tuple[str, str, str, str]]:
-    """(path, kind, message, since) of everything that could not be read, by path."""
+def list_all(database: Database) -> list[FaultRow]:
+    """Return every fault, by path and kind."""
     return [
-        (r[0], r[1], r[2], r[3])
+        FaultRow(*r)
         for r in database.rows(
             "SELECT o.path_text || '/' || t.path_text, t.kind, t.message, t.first_seen_at FROM faults t"
             " JOIN crawl_directories o ON o.id = t.directory_id ORDER BY 1, 2"
@@ -49,8 +59,11 @@ def list_all(database: Database) -> list[tuple[str, str, str, str]]:
 
 
 def count_in_folders(database: Database, folders: Collection[tuple[int, bytes]]) -> dict[str, int]:
-    """Kind of fault → files and folders that cannot be read for it, in these places: (crawl directory, folder in it, empty for all of
-    it). One that could be read but for a time in it is not among them."""
+    """Return kind → the number of unreadable files and folders below these folders: (crawl directory, folder in it, empty for the whole
+    directory).
+
+    A file with several faults counts once. One that could be read except for a time in it does not count.
+    """
     counts: Counter[str] = Counter()
     for directory, folder in folders:
         rows = database.rows(
@@ -63,8 +76,8 @@ def count_in_folders(database: Database, folders: Collection[tuple[int, bytes]])
 
 
 def replace(transaction: Transaction, faults: Collection[tuple[int, bytes, str, tuple[Fault, ...]]], at: str) -> None:
-    """Exactly these faults stand at each (directory, path, path as text, faults) from now on; one that stood there before
-    keeps its `since`."""
+    """Replace the faults of each path by the given ones: (directory, path, path as text, faults). A fault that was recorded before keeps
+    the time when it was first seen, which is `at` for a new one."""
     existing = kinds_at(transaction, ((directory, path) for directory, path, _, _ in faults))
     outdated, rows = [], []
     for directory, path, path_text, path_faults in faults:
@@ -80,7 +93,7 @@ def replace(transaction: Transaction, faults: Collection[tuple[int, bytes, str, 
 
 
 def folders_with_faults(database: Database, directory: int) -> list[bytes]:
-    """Paths with a fault where no file is recorded: folders that could not be listed."""
+    """Return the unreadable paths at which no file is recorded: folders that could not be listed."""
     rows = database.rows("SELECT path FROM faults WHERE directory_id = ? AND kind = 'unreadable' ORDER BY path", directory)
     file_paths = {path: (directory, folder, name) for (path,) in rows for folder, _, name in (path.rpartition(b"/"),)}
     existing = files.find_by_path(database, file_paths.values())

@@ -1,23 +1,37 @@
-"""Files of crawl directories, as last seen."""
+"""Files of crawl directories, as they were last seen."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
+from dedup.store import statistics
 from dedup.store.database import Database, Row, Transaction
-from dedup.store.rows import (
-    ARTICLE,
-    FAULT,
-    GONE,
-    UNREAD,
-    FileRow,
-    FileStamp,
-    RecordedFile,
-)
+from dedup.store.rows import ARTICLE, FAULT, GONE, UNREAD, FileRow, FileStamp, RecordedFile
 
 FilePath = tuple[int, bytes, bytes]
 """(crawl directory, folder, name)."""
+
+
+class FileLocation(NamedTuple):
+    """A file by its id, the path at which it is recorded, and whether it is gone."""
+
+    id: int
+    directory_id: int
+    folder: bytes
+    name: bytes
+    is_gone: bool
+
+
+class SightingFile(NamedTuple):
+    """A file that showed a sighting, with the digest of its last content."""
+
+    id: int
+    content_digest: bytes | None
+    directory_id: int
+    folder: bytes
+    name: bytes
+    is_gone: int
 
 
 _RECORDED_COLUMNS = (
@@ -27,16 +41,15 @@ _RECORDED_COLUMNS = (
 
 
 _FILE_COLUMNS = (
-    "f.id, f.size, f.mtime_ns, f.inode, f.ctime_ns, f.content_digest, f.current_reading_id IS NOT NULL, f.gone, f.gone = 1"
-    " AND EXISTS (SELECT 1"
-    " FROM readings d JOIN sightings s ON s.id = d.sighting_id JOIN revisions r ON r.id = s.revision_id"
-    " WHERE d.id = f.current_reading_id AND r.pruned_at IS NOT NULL), f.current_reading_id, (SELECT q.content_digest FROM reread_queue q"
-    " WHERE q.file_id = f.id)"
+    "f.id, f.size, f.mtime_ns, f.inode, f.ctime_ns, f.content_digest, f.current_reading_id IS NOT NULL, f.gone,"
+    " f.gone = 1 AND EXISTS (SELECT 1 FROM readings d JOIN sightings s ON s.id = d.sighting_id"
+    " JOIN revisions r ON r.id = s.revision_id WHERE d.id = f.current_reading_id AND r.pruned_at IS NOT NULL),"
+    " f.current_reading_id, (SELECT q.content_digest FROM reread_queue q WHERE q.file_id = f.id)"
 )
 
 
 def recorded_in_folder(database: Database, directory: int, folder: bytes) -> dict[bytes, RecordedFile]:
-    """Name → what is recorded of the file, of one folder; files that are gone included."""
+    """Return name → what is recorded of each file of a folder, files that are gone included."""
     rows = database.connection.execute(
         f"SELECT {_RECORDED_COLUMNS} FROM files f WHERE directory_id = ? AND folder = ?", (directory, folder)
     )
@@ -44,7 +57,7 @@ def recorded_in_folder(database: Database, directory: int, folder: bytes) -> dic
 
 
 def recorded_by_name(database: Database, directory: int, folder: bytes, names: Iterable[bytes]) -> dict[bytes, RecordedFile]:
-    """The same of those files of a folder that have one of these names."""
+    """Return name → what is recorded, as `recorded_in_folder` does, for those files of a folder that have one of these names."""
     select = (
         f"SELECT {_RECORDED_COLUMNS} FROM wanted w CROSS JOIN files f ON f.directory_id = w.d AND f.folder = w.folder AND f.name = w.name"
     )
@@ -52,24 +65,24 @@ def recorded_by_name(database: Database, directory: int, folder: bytes, names: I
 
 
 def present_in_folder(database: Database, directory: int, folder: bytes) -> Iterator[tuple[int, bytes]]:
-    """(file, name) of those files of a folder that are not gone."""
+    """Yield (id, name) of the files of a folder that are not gone."""
     yield from database.connection.execute(
         "SELECT id, name FROM files WHERE directory_id = ? AND folder = ? AND gone = 0", (directory, folder)
     )
 
 
 def find_by_path(database: Database, paths: Iterable[FilePath]) -> dict[FilePath, FileRow]:
-    """Path → file."""
+    """Return path → file for the paths at which a file is recorded."""
     rows = database.select_by_keys(
         "d, folder, name", paths,
         f"SELECT w.d, w.folder, w.name, {_FILE_COLUMNS} FROM wanted w CROSS JOIN files f"
         " ON f.directory_id = w.d AND f.folder = w.folder AND f.name = w.name",
     )  # fmt: skip
-    return {(row[0], row[1], row[2]): _file_row(row[3:]) for row in rows}
+    return {(directory, folder, name): _file_row(columns) for directory, folder, name, *columns in rows}
 
 
 def folders(database: Database, directory: int, top: bytes = b"") -> list[bytes]:
-    """Folders from `top` down in which files are recorded. One look into the index for each, however many files it has."""
+    """Return the folders, from `top` down, in which files are recorded. Costs one index lookup per folder, not per file."""
     lower, upper = (b"", None) if not top else (top, top + b"0")  # "0" follows "/"
     result = []
     row = database.row("SELECT folder FROM files WHERE directory_id = ? AND folder >= ? ORDER BY folder LIMIT 1", directory, lower)
@@ -80,65 +93,77 @@ def folders(database: Database, directory: int, top: bytes = b"") -> list[bytes]
     return result
 
 
-def paths(database: Database, files: Iterable[int]) -> list[tuple[int, int, bytes, bytes, bool]]:
-    """(file, directory, folder, name, gone) of each."""
+def locations(database: Database, files: Iterable[int]) -> list[FileLocation]:
+    """Return the locations of the files with these ids."""
     rows = database.select_by_ids(files, "SELECT f.id, f.directory_id, f.folder, f.name, f.gone FROM wanted w JOIN files f ON f.id = w.id")
-    return [(r[0], r[1], r[2], r[3], bool(r[4])) for r in rows]
+    return [FileLocation(file, directory, folder, name, bool(is_gone)) for file, directory, folder, name, is_gone in rows]
 
 
-def files_of_sightings(database: Database, sightings: Iterable[int]) -> dict[int, list[tuple[Any, ...]]]:
-    """Sighting → (file, content, directory, folder, name, whether it is gone) of every file that showed it."""
-    return database.group_by_ids(
+def files_of_sightings(database: Database, sightings: Iterable[int]) -> dict[int, list[SightingFile]]:
+    """Return sighting → every file that showed it."""
+    rows = database.group_by_ids(
         sightings,
         "SELECT w.id, f.id, f.content_digest, f.directory_id, f.folder, f.name, f.gone FROM wanted w CROSS JOIN readings d"
         " ON d.sighting_id = w.id JOIN files f ON f.id = d.file_id",
     )
+    return {sighting: [SightingFile(*r) for r in of_sighting] for sighting, of_sighting in rows.items()}
 
 
 def hide(transaction: Transaction, files: Iterable[int]) -> None:
-    """Files that something was mounted over."""
+    """Record that something was mounted over these files."""
     transaction.execute_many("INSERT OR IGNORE INTO files_under_mounts VALUES (?)", ((file,) for file in files))
 
 
 def hidden_among(database: Database, files: Iterable[int]) -> set[int]:
-    """Those of these files that something was mounted over."""
+    """Return those of the files that something was mounted over."""
     return {row[0] for row in database.select_by_ids(files, "SELECT h.file_id FROM wanted w JOIN files_under_mounts h ON h.file_id = w.id")}
 
 
+def count_present(database: Database) -> int:
+    """Return the number of files that are not gone."""
+    return statistics.count(database, "files", "gone = 0")
+
+
+def count_gone(database: Database) -> int:
+    """Return the number of files that are gone."""
+    return statistics.count(database, "files", "gone = 1")
+
+
 def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
-    """Rows (id, directory, folder, name, path as text, size, mtime_ns, inode, ctime_ns, content, reading, seen at)."""
+    """Insert rows (id, directory, folder, name, path as text, size, mtime_ns, inode, ctime_ns, content digest, current reading, first seen
+    at)."""
     transaction.execute_many(
         "INSERT INTO files (id, directory_id, folder, name, path_text, size, mtime_ns, inode, ctime_ns, content_digest,"
-        " current_reading_id, first_seen_at)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " current_reading_id, first_seen_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         rows,
     )
 
 
 def update(transaction: Transaction, files: Iterable[tuple[int, FileStamp, bytes | None]]) -> None:
-    """The new state of each file; one that was gone is there again."""
+    """Record the new stamp and content digest of each file. A file that was gone is present again."""
     transaction.execute_many(
         "UPDATE files SET size = ?, mtime_ns = ?, inode = ?, ctime_ns = ?, content_digest = ?, gone = 0, gone_at = NULL WHERE id = ?",
-        ((stat.size, stat.mtime_ns, stat.inode, stat.ctime_ns, content, file) for file, stat, content in files),
+        ((stamp.size, stamp.mtime_ns, stamp.inode, stamp.ctime_ns, content, file) for file, stamp, content in files),
     )
 
 
 def set_readings(transaction: Transaction, rows: Iterable[tuple[int, int | None]]) -> None:
-    """(file, the reading of what it holds now; None where it is a fault)."""
+    """Set the current reading of files: (file, reading, None if its content is a fault)."""
     transaction.execute_many("UPDATE files SET current_reading_id = ? WHERE id = ?", ((reading, file) for file, reading in rows))
 
 
 def mark_gone(transaction: Transaction, files: Iterable[int], at: str) -> int:
-    """The files are no longer there, if they were; their readings stay. What was wrong with them no longer matters.
-    Returns how many went now."""
-    present = [(file, directory, folder, name) for file, directory, folder, name, gone in paths(transaction, files) if not gone]
-    transaction.execute_many("UPDATE files SET gone = 1, gone_at = ? WHERE id = ?", ((at, file) for file, *_ in present))
+    """Mark files as gone, unless they are already. Their readings stay, their faults are deleted. Returns how many this marked."""
+    present = [location for location in locations(transaction, files) if not location.is_gone]
+    transaction.execute_many("UPDATE files SET gone = 1, gone_at = ? WHERE id = ?", ((at, f.id) for f in present))
     transaction.execute_many(
         "DELETE FROM faults WHERE directory_id = ? AND path = ?",
-        ((directory, folder + b"/" + name if folder else name) for _, directory, folder, name in present),
+        ((f.directory_id, f.folder + b"/" + f.name if f.folder else f.name) for f in present),
     )
     return len(present)
 
 
-def _file_row(row: tuple[Any, ...]) -> FileRow:
-    return FileRow(row[0], FileStamp(row[1], row[2], row[3], row[4]), row[5], bool(row[6]), bool(row[7]), bool(row[8]), row[9], row[10])
+def _file_row(row: Sequence[Any]) -> FileRow:
+    file_id, size, mtime_ns, inode, ctime_ns, content_digest, is_article, is_gone, is_pruned, reading_id, reread_digest = row
+    stamp = FileStamp(size, mtime_ns, inode, ctime_ns)
+    return FileRow(file_id, stamp, content_digest, bool(is_article), bool(is_gone), bool(is_pruned), reading_id, reread_digest)

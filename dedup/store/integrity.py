@@ -1,4 +1,4 @@
-"""Checks of a database that may be damaged, and of rows that do not fit each other."""
+"""Read a database that may be damaged, and find rows that contradict each other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import sqlite_utils
 
@@ -27,7 +27,7 @@ _Row = TypeVar("_Row")
 
 
 BASE_TABLES = ("crawl_directories", "pages", "aliases", "metadata", "revisions", "sightings", "files", "readings")
-"""Tables that nothing else in the database could be made from, with keys of their own."""
+"""Tables with ids that cannot be derived from the rest of the database."""
 
 
 DERIVED_TABLES = frozenset(
@@ -46,16 +46,16 @@ DERIVED_TABLES = frozenset(
         "dirty_texts",
     }
 )
-"""Tables that are made from the others."""
+"""Tables that are derived from the others."""
 
 
 REBUILDABLE_TABLES = frozenset({"summaries", "clusters", "cluster_members", "dirty_pages", "dirty_texts", "revision_log"})
-"""Tables of which everything is made from the others, when they are empty."""
+"""Derived tables that are completely rebuilt when they are empty."""
 
 
 @dataclass(frozen=True, slots=True)
-class MisfitCount:
-    """How many rows a question found, and names for the first of them, for people."""
+class RowReport:
+    """The number of rows that a check found, and printable names of the first `MAX_EXAMPLES`."""
 
     count: int
     examples: tuple[str, ...]
@@ -63,7 +63,7 @@ class MisfitCount:
 
 @dataclass(frozen=True, slots=True)
 class TableExtent:
-    """Of the rows of a table that are known of (by itself, its indexes or what names them), how many can be read."""
+    """The number of known rows of a table (from the table, its indexes and the references to it), and the number of readable ones."""
 
     table: str
     known_count: int
@@ -72,8 +72,8 @@ class TableExtent:
 
 @dataclass(frozen=True, slots=True)
 class StateWithText:
-    """A revision beside its text: title and body as the bytes that are stored; `is_counted`: some crawl of it is; `is_pruned`: its body
-    was let go, and nothing can be made of it. Without a text, or where that is not there, the last four are None."""
+    """A revision and its text. Title and body are the stored bytes. `is_counted`: it has a counted sighting. `is_pruned`: its body was
+    deleted. Without a text, or if the text is missing, the last four fields are None."""
 
     id: int
     url: str
@@ -89,15 +89,51 @@ class StateWithText:
     fingerprints: bytes | None
 
 
+class DirectoryIdentity(NamedTuple):
+    """A crawl directory, and (st_dev, st_ino) when it last had content."""
+
+    path: bytes
+    device: int | None
+    inode: int | None
+
+
+class StateContent(NamedTuple):
+    """A state of a page: its digest, and title and body as the stored bytes."""
+
+    page_id: int
+    digest: bytes
+    title: bytes
+    body: bytes
+
+
+class NewestFile(NamedTuple):
+    """The latest time stamp of a present file, in nanoseconds since the epoch, and its printable path."""
+
+    time_ns: int
+    path: str
+
+
 MAX_EXAMPLES = 3
-"""Rows of a kind that are named."""
+"""Rows that a RowReport names."""
 
 
 _BETWEEN = "BETWEEN ?1 AND ?2 ORDER BY 1 LIMIT ?2 - ?1 + 1"
-"""Keys between two; once all that there can be are found, no page beyond them is met."""
+"""Selects ids from ?1 to ?2. The limit ends the read at the last possible row, before a damaged page behind it."""
 
 
-_URL_OF_PAGE = "coalesce((SELECT url FROM pages WHERE id = {}), 'a page that is not there')"
+_URL_OF_PAGE = "coalesce((SELECT url FROM pages WHERE id = {}), 'a missing page')"
+
+
+_URL_OF_TEXT = "(SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id WHERE r.text_id = t.id LIMIT 1)"
+
+
+_HAS_FINGERPRINTS = "EXISTS (SELECT 1 FROM text_fingerprints x WHERE x.text_id = t.id)"
+
+
+_FAULT_AT_FILE = (
+    "SELECT 1 FROM faults t WHERE t.directory_id = f.directory_id"
+    " AND t.path = CASE f.folder WHEN x'' THEN f.name ELSE CAST(f.folder || x'2f' || f.name AS BLOB) END"
+)
 
 
 _PATH_OF_FILE = "(SELECT o.path_text FROM crawl_directories o WHERE o.id = f.directory_id) || '/' || f.path_text"
@@ -112,39 +148,37 @@ _UNCOUNTED_REVISIONS = (
 )
 
 
-MISFIT_QUERIES = {
-    "revisions that no crawl shows": f"SELECT {_URL_OF_PAGE.format('r.page_id')} FROM revisions r WHERE NOT EXISTS"
+TEXTS_WITHOUT_FINGERPRINTS = "texts with a signature but no fingerprints"
+
+
+CONTRADICTION_QUERIES = {
+    "revisions without a sighting": f"SELECT {_URL_OF_PAGE.format('r.page_id')} FROM revisions r WHERE NOT EXISTS"
     " (SELECT 1 FROM sightings s WHERE s.revision_id = r.id)",
-    "crawls that no file shows": f"SELECT {_URL_OF_PAGE.format('s.page_id')} FROM sightings s WHERE NOT EXISTS"
+    "sightings without a reading": f"SELECT {_URL_OF_PAGE.format('s.page_id')} FROM sightings s WHERE NOT EXISTS"
     " (SELECT 1 FROM readings d WHERE d.sighting_id = s.id)",
-    "crawls of another page's revision": f"SELECT {_URL_OF_PAGE.format('s.page_id')} FROM sightings s"
+    "sightings of another page's revision": f"SELECT {_URL_OF_PAGE.format('s.page_id')} FROM sightings s"
     " JOIN revisions r ON r.id = s.revision_id WHERE r.page_id <> s.page_id",
-    "files whose reading is another file's": f"SELECT {_PATH_OF_FILE} FROM files f JOIN readings d ON d.id = f.current_reading_id"
+    "files whose current reading is another file's": f"SELECT {_PATH_OF_FILE} FROM files f JOIN readings d ON d.id = f.current_reading_id"
     " WHERE d.file_id <> f.id",
     "files that are neither an article nor a fault": f"SELECT {_PATH_OF_FILE} FROM files f WHERE f.gone = 0"
-    " AND f.current_reading_id IS NULL"
-    " AND NOT EXISTS (SELECT 1 FROM faults t WHERE t.directory_id = f.directory_id"
-    " AND t.path = CASE f.folder WHEN x'' THEN f.name ELSE CAST(f.folder || x'2f' || f.name AS BLOB) END)",
-    "readings of another page's address": f"SELECT {_URL_OF_PAGE.format('s.page_id')} FROM readings d JOIN aliases a ON a.id = d.alias_id"
+    f" AND f.current_reading_id IS NULL AND NOT EXISTS ({_FAULT_AT_FILE})",
+    "readings of another page's URL": f"SELECT {_URL_OF_PAGE.format('s.page_id')} FROM readings d JOIN aliases a ON a.id = d.alias_id"
     " JOIN sightings s ON s.id = d.sighting_id WHERE a.page_id <> s.page_id",
-    "texts with a signature and without passages": "SELECT (SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
-    " WHERE r.text_id = t.id LIMIT 1) AS url FROM texts t WHERE t.signature IS NOT NULL AND url IS NOT NULL"
-    " AND NOT EXISTS (SELECT 1 FROM text_fingerprints x WHERE x.text_id = t.id)",
-    "states with a text though only readings that do not count show them": f"SELECT {_URL_OF_PAGE.format('r.page_id')}"
-    f" {_UNCOUNTED_REVISIONS}",
-    "texts that are looked up though their bodies were pruned": "SELECT (SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id"
-    f" WHERE r.text_id = t.id LIMIT 1) FROM texts t WHERE t.id IN ({TEXTS_WITHOUT_BODY}) AND (t.signature IS NOT NULL"
-    " OR EXISTS (SELECT 1 FROM text_fingerprints x WHERE x.text_id = t.id))",
-    "matches by other rules than those in force": "SELECT m.match_recipe FROM matches m"
+    TEXTS_WITHOUT_FINGERPRINTS: f"SELECT {_URL_OF_TEXT} AS url FROM texts t WHERE t.signature IS NOT NULL AND url IS NOT NULL"
+    f" AND NOT {_HAS_FINGERPRINTS}",
+    "revisions with a text but no counted reading": f"SELECT {_URL_OF_PAGE.format('r.page_id')} {_UNCOUNTED_REVISIONS}",
+    "indexed texts whose bodies were pruned": f"SELECT {_URL_OF_TEXT} FROM texts t WHERE t.id IN ({TEXTS_WITHOUT_BODY})"
+    f" AND (t.signature IS NOT NULL OR {_HAS_FINGERPRINTS})",
+    "matches with an outdated recipe": "SELECT m.match_recipe FROM matches m"
     " WHERE m.match_recipe <> (SELECT value FROM settings WHERE key = 'recipe.matches')"
     f" AND m.text_a_id NOT IN ({TEXTS_WITHOUT_BODY}) AND m.text_b_id NOT IN ({TEXTS_WITHOUT_BODY})",
     "pages without a summary of their current crawl": "SELECT p.url FROM pages p LEFT JOIN summaries v ON v.page_id = p.id"
     " LEFT JOIN sightings s ON s.id = p.current_sighting_id WHERE v.last_crawled_at IS NOT s.crawled_at"
     " AND NOT EXISTS (SELECT 1 FROM dirty_pages d WHERE d.page_id = p.id)",
-    "clusters that do not have the articles they tell of": f"SELECT {_URL_OF_PAGE.format('c.page_id')} FROM clusters c WHERE c.size <> 1 +"
+    "clusters whose size does not match their members": f"SELECT {_URL_OF_PAGE.format('c.page_id')} FROM clusters c WHERE c.size <> 1 +"
     " (SELECT count(*) FROM cluster_members m WHERE m.cluster_id = c.page_id)",
 }
-"""What rows do not fit → what names them for people."""
+"""Rows that contradict others, as named in a finding → query for a printable name of each."""
 
 
 _WRONG_CURRENT_SIGHTING = (
@@ -154,8 +188,8 @@ _WRONG_CURRENT_SIGHTING = (
 
 
 STRAY_CHANGES_QUERY = (
-    "SELECT c.sighting_id FROM changes c LEFT JOIN sightings y ON y.id = c.sighting_id LEFT"
-    " JOIN sightings x ON x.id = c.previous_sighting_id"
+    "SELECT c.sighting_id FROM changes c LEFT JOIN sightings y ON y.id = c.sighting_id"
+    " LEFT JOIN sightings x ON x.id = c.previous_sighting_id"
     " WHERE x.id IS NULL OR y.id IS NULL OR x.page_id <> c.page_id OR y.page_id <> c.page_id OR x.status <> 'counted'"
     " OR y.status <> 'counted' OR c.at <> y.crawled_at OR x.id = y.id"
 )
@@ -171,7 +205,7 @@ _STATES_QUERY = (
 
 
 class DamagedDatabase(Database):
-    """A database that is read although it may be damaged. `without_log`: the log beside it belongs to another database and is left out."""
+    """A database that may be damaged. `without_log`: the log next to it belongs to another database and is ignored."""
 
     def __init__(self, db: sqlite_utils.Database, path: str, *, without_log: bool) -> None:
         super().__init__(db, path)
@@ -179,44 +213,46 @@ class DamagedDatabase(Database):
 
 
 def count_database_pages(database: Database) -> int:
+    """Return the number of pages of the database file."""
     return int(database.value("PRAGMA page_count"))
 
 
 def unknown_migrations(database: Database) -> list[str]:
-    """Names of applied migrations that this program does not know."""
+    """Return the names of applied migrations that this program does not know."""
     return schema.unknown_migrations(database.db)
 
 
 def is_of_development(database: Database) -> bool:
-    """Whether a version before the first release made the database."""
+    """Return whether a version before the first release made the database."""
     return schema.is_of_development(database.db)
 
 
 def is_older(database: Database) -> bool:
-    """Whether the database lacks a migration of this program."""
+    """Return whether the database lacks a migration of this program."""
     return schema.has_pending_migrations(database.db)
 
 
 def schema_differences(database: Database) -> list[schema.SchemaDifference]:
-    """What of the schema is not as the migrations make it."""
+    """Return how the schema differs from the one that the migrations make."""
     return schema.differences(database.db)
 
 
 def tables(database: Database) -> list[str]:
+    """Return the names of the tables, in order, without those of SQLite."""
     return [r[0] for r in database.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1")]
 
 
 def integrity_errors(database: Database, table: str | None = None, limit: int = 100) -> list[str]:
-    """What PRAGMA integrity_check says of the file, or of one table and its indexes, line by line; nothing where all is well."""
+    """Return the lines of PRAGMA integrity_check for the file, or for one table and its indexes; none if it is sound."""
     argument = limit if table is None else f"'{table}'"
     error: sqlite3.Error | None = None
-    for row_limit in (-1, 20, 5, 1):  # a row is lost where what comes after it fails
+    for row_limit in (-1, 20, 5, 1):  # an error in a later row loses the earlier ones
         try:
             rows = database.rows(f"SELECT integrity_check FROM pragma_integrity_check({argument}) LIMIT {row_limit}")
         except sqlite3.DatabaseError as raised:
             error = error or raised
         else:
-            lines = [line for (told,) in rows for line in str(told).splitlines() if line.strip() and not line.startswith("***")]
+            lines = [line for (report,) in rows for line in str(report).splitlines() if line.strip() and not line.startswith("***")]
             if lines != ["ok"]:
                 return lines[:limit]
             if error is None:
@@ -225,12 +261,12 @@ def integrity_errors(database: Database, table: str | None = None, limit: int = 
 
 
 def broken_foreign_keys(database: Database) -> Counter[tuple[str, str]]:
-    """(table, table that it names) → rows that name one that is not there."""
+    """Return (table, referenced table) → the number of rows that refer to a missing row."""
     return Counter((r[0], r[2]) for r in database.connection.execute("PRAGMA foreign_key_check"))
 
 
 def count_readable_rows(database: Database, table: str) -> TableExtent:
-    """How much of one of the `BASE_TABLES` tables can be read, every column of it."""
+    """Read every column of one of the `BASE_TABLES` and count the rows that can be read."""
     known_ids = set(_referenced_ids(database, table))
     readable_ids: set[int] = set()
     sql = f"SELECT * FROM {table} NOT INDEXED WHERE id {_BETWEEN}"
@@ -241,7 +277,8 @@ def count_readable_rows(database: Database, table: str) -> TableExtent:
 
 
 def read_in_ranges(fetch: Callable[[int, int], Iterator[_Row]], low: int, high: int, range_size: int = 512) -> Iterator[_Row]:
-    """The rows that `fetch` gives for keys between two, so many keys at once; what meets a damaged page is asked again for fewer."""
+    """Yield the rows that `fetch` returns for the ids from `low` to `high`, `range_size` ids at a time. A range that meets a damaged page
+    is divided until every readable row is found."""
     for start in range(low, high + 1, range_size):
         ranges = [(start, min(start + range_size - 1, high))]
         while ranges:
@@ -257,7 +294,7 @@ def read_in_ranges(fetch: Callable[[int, int], Iterator[_Row]], low: int, high: 
 
 
 def _last_id(database: Database, table: str) -> int:
-    """The greatest key of a table, as far as it is known of."""
+    """Return the greatest known id of a table."""
     try:
         return int(database.value(f"SELECT coalesce(max(id), 0) FROM {table}"))
     except sqlite3.DatabaseError:
@@ -265,7 +302,7 @@ def _last_id(database: Database, table: str) -> int:
 
 
 def _referenced_ids(database: Database, table: str) -> Iterator[int]:
-    """Keys of a table that its indexes hold and that other tables name, as far as those can be read."""
+    """Yield the ids of a table that its indexes hold and that other tables refer to, as far as those can be read."""
     queries = [
         f'SELECT id FROM {table} INDEXED BY "{name}"'
         for name in _try_names(database, f"SELECT name FROM pragma_index_list('{table}') WHERE NOT partial")
@@ -288,46 +325,47 @@ def _try_names(database: Database, sql: str) -> list[str]:
 
 
 def count_rows(database: Database) -> int:
-    """Rows of the tables that `records` looks at."""
+    """Return the number of rows of the `BASE_TABLES`."""
     return sum(statistics.count(database, table) for table in BASE_TABLES)
 
 
-def _count_misfits(database: Database, sql: str) -> MisfitCount:
+def _report_rows(database: Database, sql: str) -> RowReport:
     count, examples = 0, []
     for (name,) in database.connection.execute(sql):
         count += 1
         if count <= MAX_EXAMPLES:
             examples.append(str(name))
-    return MisfitCount(count, tuple(examples))
+    return RowReport(count, tuple(examples))
 
 
-def count_misfits(database: Database, description: str) -> MisfitCount:
-    """The rows of one kind of `MISFIT_QUERIES`."""
-    return _count_misfits(database, MISFIT_QUERIES[description])
+def find_contradictions(database: Database, description: str) -> RowReport:
+    """Run one of the `CONTRADICTION_QUERIES`."""
+    return _report_rows(database, CONTRADICTION_QUERIES[description])
 
 
 def uncounted_revisions_with_texts(database: Database) -> list[int]:
-    """Revisions that have a text though none of their readings counts or was superseded."""
+    """Return the revisions that have a text although none of their readings is counted or superseded."""
     return [r[0] for r in database.rows(f"SELECT r.id {_UNCOUNTED_REVISIONS}")]
 
 
 def pages_with_wrong_current_sighting(database: Database) -> list[int]:
-    """Pages whose current sighting is not the latest counted one of theirs."""
+    """Return the pages whose current sighting is not their latest counted one."""
     return [r[0] for r in database.rows(_WRONG_CURRENT_SIGHTING)]
 
 
 def stray_changes(database: Database) -> list[int]:
-    """Changes (by their later sighting) that do not name two counted sightings of their page, or are told for another time."""
+    """Return the changes, by their later sighting, that do not refer to two counted sightings of their page or have another time than the
+    later one."""
     return [r[0] for r in database.rows(STRAY_CHANGES_QUERY)]
 
 
 def sighting_ids(database: Database, *, after_id: int, limit: int) -> list[int]:
-    """The keys of the next `limit` sightings, in order."""
+    """Return the next `limit` ids of sightings after `after_id`, in order."""
     return [r[0] for r in database.rows("SELECT id FROM sightings WHERE id > ? ORDER BY id LIMIT ?", after_id, limit)]
 
 
 def stored_matches(database: Database, batch_size: int = 500) -> Iterator[Match]:
-    """Every match, by its texts; read in parts, so that no statement stays open between them."""
+    """Yield every match by its texts. They are read in batches, so no statement stays open between them."""
     cursor = (0, 0)
     while rows := database.rows(
         f"SELECT {MATCH_COLUMNS} FROM matches m WHERE (m.text_a_id, m.text_b_id) > (?, ?) ORDER BY m.text_a_id, m.text_b_id LIMIT ?",
@@ -339,7 +377,7 @@ def stored_matches(database: Database, batch_size: int = 500) -> Iterator[Match]
 
 
 def sightings_with_lost_metadata(database: Database, sightings: Iterable[int]) -> set[int]:
-    """Those of the sightings that have a reading whose metadata row is missing."""
+    """Return those of the sightings that have a reading whose metadata row is missing."""
     select = (
         "SELECT DISTINCT w.id FROM wanted w CROSS JOIN readings d ON d.sighting_id = w.id"
         " WHERE NOT EXISTS (SELECT 1 FROM metadata m WHERE m.id = d.metadata_id)"
@@ -348,7 +386,7 @@ def sightings_with_lost_metadata(database: Database, sightings: Iterable[int]) -
 
 
 def pages_with_mismatched_readings(database: Database) -> list[int]:
-    """Pages with a counted reading that does not have the digest it claims."""
+    """Return the pages with a counted reading whose digest is not the claimed one."""
     return [
         r[0]
         for r in database.rows(
@@ -359,22 +397,22 @@ def pages_with_mismatched_readings(database: Database) -> list[int]:
 
 
 def last_signed_text_id(database: Database) -> int:
-    """The greatest key of a text with a signature; 0 where there is none."""
+    """Return the greatest id of a text with a signature, 0 without one."""
     return int(database.value("SELECT coalesce(max(id), 0) FROM texts WHERE signature IS NOT NULL"))
 
 
-def directories(database: Database) -> list[tuple[bytes, int | None, int | None]]:
-    """(path, device, inode) of every crawl directory that was ever scanned."""
-    return [(r[0], r[1], r[2]) for r in database.rows("SELECT path, device, inode FROM crawl_directories ORDER BY path")]
+def directories(database: Database) -> list[DirectoryIdentity]:
+    """Return every crawl directory that was ever scanned, by path."""
+    return [DirectoryIdentity(*r) for r in database.rows("SELECT path, device, inode FROM crawl_directories ORDER BY path")]
 
 
 def directory_ids(database: Database) -> dict[bytes, int]:
-    """Path → key of every crawl directory that was ever scanned."""
+    """Return path → id of every crawl directory that was ever scanned."""
     return dict(database.rows("SELECT path, id FROM crawl_directories"))
 
 
 def newest_paths(database: Database, limit: int) -> list[bytes]:
-    """Whole paths of the files that were first recorded last, of those that are there."""
+    """Return the absolute paths of the present files that were first recorded last, the newest first."""
     rows = database.rows(
         "SELECT d.path, f.folder, f.name FROM files f JOIN crawl_directories d ON d.id = f.directory_id WHERE f.gone = 0"
         " ORDER BY f.id DESC LIMIT ?",
@@ -384,56 +422,58 @@ def newest_paths(database: Database, limit: int) -> list[bytes]:
 
 
 def last_revision_id(database: Database) -> int:
-    """The greatest key of a revision that is known of."""
+    """Return the greatest known id of a revision."""
     return _last_id(database, "revisions")
 
 
 def states(database: Database, first: int, last: int) -> Iterator[StateWithText]:
-    """Revisions with keys between two, in order of them."""
-    for r in database.connection.execute(_STATES_QUERY, (first, last)):
-        yield StateWithText(r[0], r[1], r[2], r[3], r[4], bool(r[5]), bool(r[6]), *r[7:])
+    """Yield the revisions with ids from `first` to `last`, in order."""
+    rows = database.connection.execute(_STATES_QUERY, (first, last))
+    for revision, url, digest, title, body, is_counted, is_pruned, *text in rows:
+        yield StateWithText(revision, url, digest, title, body, bool(is_counted), bool(is_pruned), *text)
 
 
-def states_of_pages(database: Database, pages: Iterable[int]) -> Iterator[tuple[int, bytes, bytes, bytes]]:
-    """(page, digest of the state, title, body), the last two as the bytes that are stored, of every state that has its body."""
+def states_of_pages(database: Database, pages: Iterable[int]) -> Iterator[StateContent]:
+    """Yield every state of these pages that has its body."""
     select = (
         "SELECT w.id, r.digest, CAST(r.title AS BLOB), CAST(r.body AS BLOB) FROM wanted w CROSS JOIN revisions r ON r.page_id = w.id"
         " WHERE r.pruned_at IS NULL"
     )
-    return ((r[0], r[1], r[2], r[3]) for r in database.select_by_ids(pages, select))
+    return map(StateContent._make, database.select_by_ids(pages, select))
 
 
 def newest_write(database: Database) -> str | None:
-    """When something was last written, as far as rows tell: the end of a scan, a file, a reading."""
+    """Return when something was last written according to the rows: the end of a scan, a file or a reading."""
     scan_finished_at = json.loads(settings.get(database, "last_scan") or "{}").get("finished_at")
-    timestamps = [
+    timestamps = (
         scan_finished_at,
-        *(database.value(sql) for sql in ("SELECT max(read_at) FROM readings", "SELECT max(first_seen_at) FROM files")),
-    ]
-    return max((str(f) for f in timestamps if f), default=None)
+        database.value("SELECT max(read_at) FROM readings"),
+        database.value("SELECT max(first_seen_at) FROM files"),
+    )
+    return max((str(t) for t in timestamps if t), default=None)
 
 
-def newest_file(database: Database) -> tuple[int, str] | None:
-    """(nanoseconds, path) of the newest time stamp of a file that is there."""
+def newest_file(database: Database) -> NewestFile | None:
+    """Return the present file with the latest time stamp, None if there is no file."""
     row = database.row(
         "SELECT max(max(f.mtime_ns, f.ctime_ns)), o.path_text || '/' || f.path_text FROM files f"
         " JOIN crawl_directories o ON o.id = f.directory_id WHERE f.gone = 0"
     )
-    return (row[0], row[1]) if row and row[0] is not None else None
+    return NewestFile(*row) if row and row[0] is not None else None
 
 
-def count_pages_crawled_after(database: Database, at: str) -> MisfitCount:
-    """Pages that were crawled after a time (ISO 8601 in UTC), as their files say."""
-    return _count_misfits(
+def pages_crawled_after(database: Database, at: str) -> RowReport:
+    """Report the pages that were crawled after a time (ISO 8601 in UTC), according to their files."""
+    return _report_rows(
         database, f"SELECT p.url FROM sightings s JOIN pages p ON p.id = s.page_id WHERE s.crawled_at > '{at}' ORDER BY s.crawled_at DESC"
     )
 
 
 @contextmanager
 def open_damaged(path: str) -> Iterator[DamagedDatabase]:
-    """The database at `path`, read-only, whatever it is like; errors of SQLite come out as they are.
+    """Open the database at `path` read-only even if it is damaged. SQLite errors are not translated.
 
-    What lies behind the end of a file that was cut short is left out. A log that is not the database's is left out too.
+    The missing end of a truncated file and a log of another database are ignored. Raises DatabaseMissingError if there is no file.
     """
     schema.require_sqlite()
     if not os.path.exists(path):
@@ -443,7 +483,7 @@ def open_damaged(path: str) -> Iterator[DamagedDatabase]:
     if connection is None:
         connection = connect(path, immutable=True)
     try:
-        connection.execute("PRAGMA writable_schema=ON")  # else a file that lacks its end is refused as a whole
+        connection.execute("PRAGMA writable_schema=ON")  # otherwise SQLite refuses a truncated file as a whole
         connection.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
         yield DamagedDatabase(sqlite_utils.Database(connection), path, without_log=is_foreign)
     finally:
@@ -451,7 +491,7 @@ def open_damaged(path: str) -> Iterator[DamagedDatabase]:
 
 
 def _try_connect(path: str, *, immutable: bool) -> sqlite3.Connection | None:
-    """A connection by which the file can be read, sound or damaged; None: only without the files that WAL wants beside it."""
+    """Return a connection that can read the file, sound or damaged. None if SQLite cannot create the side files of WAL."""
     connection = connect(path, immutable=immutable)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

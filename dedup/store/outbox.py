@@ -1,4 +1,4 @@
-"""Events into the outbox: within the transaction of what they tell of, so that both are there or neither."""
+"""Writes events as alerts and deliveries into the outbox, in the transaction that records what happened."""
 
 from __future__ import annotations
 
@@ -17,49 +17,62 @@ MAX_EXAMPLES = 20
 """Pages of an incident that messages name."""
 
 
-def write(transaction: Transaction, events: Iterable[Event], alerting: AlertPolicy, now: str) -> int:
-    """Write the alerts that events ask for by the rules; returns how many are new. To be called within a transaction.
+def write(transaction: Transaction, events: Iterable[Event], policy: AlertPolicy, now: str) -> int:
+    """Write the alerts that the rules ask for, and return the number of new ones.
 
-    The same event again writes nothing, but brings back what was withdrawn and not sent. What several rules tell to one channel
-    goes there by the first. Where the same edit was made on `incident_pages` pages, one alert tells of all of them.
+    An event that has an alert already writes nothing; if its alert was withdrawn before it was sent, the alert is queued again. If
+    several rules send an event to one channel, only the first rule does. The same edit on at least `policy.incident_pages` pages
+    becomes one alert for all of them.
     """
-    if not alerting.rules:
+    if not policy.rules:
         return 0
-    matched = [(event, rules) for event in events if (rules := matching_rules(event, alerting.rules))]
+    matched = [(event, rules) for event in events if (rules := matching_rules(event, policy.rules))]
     if not matched:
         return 0
-    batch = _Batch(transaction, alerting, now, store.alerts.find_by_event(transaction, (event.key for event, _ in matched)))
-    for event, rules in matched:
-        batch.add(event, rules)
-    batch.finish()
-    return batch.new_count
+    return _AlertBatch(transaction, policy, now).write(matched)
 
 
 def withdraw(transaction: Transaction, keys: Iterable[str], now: str) -> int:
-    """What the events with these keys tell of is not so any more: returns the number of deliveries that are not made for it. What was
-    sent stays as it is. To be called within a transaction."""
-    existing = [a for alerts in store.alerts.find_by_event(transaction, keys).values() for a in alerts if a.withdrawn_at is None]
-    withdrawn_count = store.alerts.withdraw(transaction, (a.id for a in existing), now)
-    for incident in sorted({a.folded_into_id for a in existing if a.folded_into_id is not None}):
+    """Withdraw the alerts of events that are no longer true, by the keys of the events.
+
+    Returns the number of pending deliveries that were withdrawn. Deliveries that were sent stay as they are.
+    """
+    active_alerts = [a for alerts in store.alerts.find_by_event(transaction, keys).values() for a in alerts if a.withdrawn_at is None]
+    withdrawn_count = store.alerts.withdraw(transaction, (a.id for a in active_alerts), now)
+    for incident in sorted({a.folded_into_id for a in active_alerts if a.folded_into_id is not None}):
         if store.alerts.is_incident_open(transaction, incident, now):
             withdrawn_count += _update_incident(transaction, incident, now)
     return withdrawn_count
 
 
-class _Batch:
-    def __init__(self, transaction: Transaction, alerting: AlertPolicy, now: str, existing: dict[str, list[ExistingAlert]]) -> None:
-        self._transaction, self._alerting, self._now, self._existing = transaction, alerting, now, existing
-        self._incident_window = timedelta(hours=alerting.incident_hours)
-        self._next_id = transaction.next_id("alerts")
-        self._alerts: list[tuple[Any, ...]] = []
-        self._deliveries: list[tuple[Any, ...]] = []
-        self._incidents: dict[tuple[str, str], AlertRule] = {}
-        self.new_count = 0
+class _AlertBatch:
+    """The alerts of one transaction. Rows are collected and inserted together; then alerts of one edit are folded into incidents."""
 
-    def add(self, event: Event, rules: Sequence[AlertRule]) -> None:
-        """Write what is told of an event, or leave it, if that is known."""
-        existing = self._existing.setdefault(event.key, [])
+    def __init__(self, transaction: Transaction, policy: AlertPolicy, now: str) -> None:
+        self._transaction, self._policy, self._now = transaction, policy, now
+        self._incident_window = timedelta(hours=policy.incident_hours)
+        self._next_id = transaction.next_id("alerts")
+        self._alert_rows: list[tuple[Any, ...]] = []
+        self._delivery_rows: list[tuple[Any, ...]] = []
+        self._incidents: dict[tuple[str, str], AlertRule] = {}
+        """(name of a rule, incident) → the rule, for incidents that may have grown."""
+
+    def write(self, matched: Sequence[tuple[Event, Sequence[AlertRule]]]) -> int:
+        """Write the alerts of events with the rules that each matches. Returns the number of new alerts, without those of incidents."""
+        existing_by_key = store.alerts.find_by_event(self._transaction, (event.key for event, _ in matched))
+        new_count = sum(self._add_event(event, rules, existing_by_key.setdefault(event.key, [])) for event, rules in matched)
+        self._insert_rows()
+        for (_, incident), rule in self._incidents.items():
+            self._fold_incident(rule, incident)
+        return new_count
+
+    def _add_event(self, event: Event, rules: Sequence[AlertRule], existing: list[ExistingAlert]) -> int:
+        """Add an alert for each rule that has none for the event yet, and revive withdrawn ones. Returns the number of new alerts.
+
+        `existing` are the alerts of the event; new ones are appended.
+        """
         used_channels = {channel for a in existing for channel in a.channels if a.withdrawn_at is None}
+        new_count = 0
         for rule in rules:
             own_alert = next((a for a in existing if a.rule == rule.name), None)
             if own_alert is not None:
@@ -70,58 +83,61 @@ class _Batch:
             if not channels:
                 continue
             used_channels.update(channels)
-            row_id = self._add(event, rule, channels)
+            row_id = self._add_alert(event, rule, channels)
             existing.append(ExistingAlert(row_id, rule.name, None, None, frozenset(channels)))
+            new_count += 1
+        return new_count
 
-    def _add(self, event: Event, rule: AlertRule, channels: Sequence[str]) -> int:
-        row_id, self._next_id = self._next_id, self._next_id + 1
-        self.new_count += 1
-        self._alerts.append(
+    def _add_alert(self, event: Event, rule: AlertRule, channels: Iterable[str]) -> int:
+        row_id = self._take_id()
+        self._alert_rows.append(
             (row_id, alert_id(rule.name, event.key), rule.name, event.key, event.topic, event.kind, event.severity, event.url, event.title,
              event.publisher, event.at, as_json(event.details()), as_json(event.payload), self._now, event.incident)
         )  # fmt: skip
         due_at, digest_reason = self._delivery_time(rule, backlog=event.backlog)
-        self._deliveries += [(row_id, channel, due_at, digest_reason, self._now) for channel in channels]
+        self._add_deliveries(row_id, channels, due_at, digest_reason)
         if event.incident is not None:
             self._incidents[rule.name, event.incident] = rule
         return row_id
 
+    def _take_id(self) -> int:
+        row_id, self._next_id = self._next_id, self._next_id + 1
+        return row_id
+
+    def _add_deliveries(self, alert: int, channels: Iterable[str], due_at: str, digest_reason: str | None) -> None:
+        self._delivery_rows += [(alert, channel, due_at, digest_reason, self._now) for channel in channels]
+
     def _delivery_time(self, rule: AlertRule, *, backlog: bool) -> tuple[str, str | None]:
-        window = timedelta(seconds=self._alerting.gather_seconds) if backlog else None
+        window = timedelta(seconds=self._policy.gather_seconds) if backlog else None
         delivery = delivery_time(datetime.fromisoformat(self._now), rule.schedule, gather_time=window)
         return _format_time(delivery.at), delivery.digest_reason
 
-    def _revive(self, existing: ExistingAlert, event: Event, rule: AlertRule) -> None:
-        """It was withdrawn, and is so again; what was told of it stays told."""
-        if existing.withdrawn_at is None:
+    def _revive(self, alert: ExistingAlert, event: Event, rule: AlertRule) -> None:
+        """Revive a withdrawn alert, because its event is true again. Deliveries that were sent are not repeated."""
+        if alert.withdrawn_at is None:
             return
-        transaction, incident_id = self._transaction, existing.folded_into_id
-        store.alerts.revive(transaction, existing.id, as_json(event.payload))
-        if incident_id is not None and store.alerts.is_incident_open(transaction, incident_id, self._now):
-            _update_incident(transaction, incident_id, self._now)
-        elif incident_id is None or store.alerts.was_incident_open(
-            transaction, incident_id, existing.withdrawn_at
-        ):  # else the incident was told with it
-            store.alerts.requeue_withdrawn(transaction, existing.id, *self._delivery_time(rule, backlog=event.backlog), self._now)
-            if event.incident is not None:
-                self._incidents[rule.name, event.incident] = rule
+        transaction, incident = self._transaction, alert.folded_into_id
+        store.alerts.revive(transaction, alert.id, as_json(event.payload))
+        if incident is not None and store.alerts.is_incident_open(transaction, incident, self._now):
+            _update_incident(transaction, incident, self._now)
+            return
+        if incident is not None and not store.alerts.was_incident_open(transaction, incident, alert.withdrawn_at):
+            return  # the incident's alert reported the event before it was withdrawn
+        store.alerts.requeue_withdrawn(transaction, alert.id, *self._delivery_time(rule, backlog=event.backlog), self._now)
+        if event.incident is not None:
+            self._incidents[rule.name, event.incident] = rule
 
-    def finish(self) -> None:
-        """Write what was taken, incidents as one each."""
-        self._write()
-        for (_, incident), rule in self._incidents.items():
-            self._fold_incident(rule, incident)
-
-    def _write(self) -> None:
-        store.alerts.insert(self._transaction, self._alerts)
-        store.alerts.insert_deliveries(self._transaction, self._deliveries)
-        self._alerts, self._deliveries = [], []
+    def _insert_rows(self) -> None:
+        store.alerts.insert(self._transaction, self._alert_rows)
+        store.alerts.insert_deliveries(self._transaction, self._delivery_rows)
+        self._alert_rows, self._delivery_rows = [], []
 
     def _fold_incident(self, rule: AlertRule, incident: str) -> None:
+        """Fold the alerts of one edit that no incident's alert reports yet into the open one, or into a new one."""
         transaction, now = self._transaction, datetime.fromisoformat(self._now)
         unreported = store.alerts.unreported_pages_of_incident(transaction, rule.name, incident, _format_time(now - self._incident_window))
         latest = store.alerts.latest_of_incident(transaction, rule.name, incident)
-        if not unreported or (latest is None and len({url for _, url in unreported}) < self._alerting.incident_pages):
+        if not unreported or (latest is None and len({url for _, url in unreported}) < self._policy.incident_pages):
             return
         if latest is None or latest.is_sent or latest.open_until <= self._now:
             latest = self._open_incident(rule, incident, latest, unreported[0][0], sorted({a for a, _ in unreported}))
@@ -131,49 +147,50 @@ class _Batch:
     def _open_incident(
         self, rule: AlertRule, incident: str, latest: IncidentState | None, first_alert: int, members: Sequence[int]
     ) -> IncidentState:
-        """The alert that tells of an incident, for the first time or of its growth."""
-        window = timedelta(seconds=self._alerting.gather_seconds)
-        earliest = datetime.fromisoformat(self._now)
-        if latest is not None:
-            earliest = max(
-                earliest, min(earliest, datetime.fromisoformat(latest.open_until)) + self._incident_window
-            )  # the clock may have been ahead
-        delivery = delivery_time(earliest, rule.schedule, gather_time=window)
+        """Insert an alert that reports an incident, for the first time or because it grew after the `latest` report."""
+        delivery = delivery_time(self._earliest_report(latest), rule.schedule, gather_time=timedelta(seconds=self._policy.gather_seconds))
         open_until, report_count = _format_time(delivery.at), (latest.report_count if latest else 0) + 1
         template = store.alerts.get(self._transaction, [first_alert])[first_alert]
         key = incident_key(incident, report_count)
-        row_id, self._next_id = self._next_id, self._next_id + 1
-        self._alerts.append(
+        row_id = self._take_id()
+        self._alert_rows.append(
             (row_id, alert_id(rule.name, key), rule.name, key, template.topic, template.kind, template.severity, template.url,
              template.title, template.publisher, template.at, as_json(template.details),
              as_json(template.payload | {"times": report_count}), self._now, incident)
         )  # fmt: skip
         channels = {d.channel: None for of_alert in store.alerts.deliveries(self._transaction, members).values() for d in of_alert}
-        digest_reason = "incident" if delivery.digest_reason == "backlog" else delivery.digest_reason
-        self._deliveries += [(row_id, channel, open_until, digest_reason, self._now) for channel in channels]
-        self._write()
+        self._add_deliveries(row_id, channels, open_until, "incident" if delivery.digest_reason == "backlog" else delivery.digest_reason)
+        self._insert_rows()
         store.alerts.open_incident(self._transaction, row_id, open_until)
         return IncidentState(row_id, open_until, report_count)
 
+    def _earliest_report(self, latest: IncidentState | None) -> datetime:
+        """The time from which an incident may be reported: now, or `incident_hours` after the latest report."""
+        now = datetime.fromisoformat(self._now)
+        if latest is None:
+            return now
+        latest_report = min(now, datetime.fromisoformat(latest.open_until))  # `open_until` is later than now if the clock was ahead
+        return max(now, latest_report + self._incident_window)
+
 
 def _update_incident(transaction: Transaction, incident: int, now: str) -> int:
-    """Let the alert of an incident tell of its pages as they are; returns the number of deliveries that are not made, where none is
-    left."""
-    pages, severities, members = store.alerts.incident_members(transaction, incident, MAX_EXAMPLES)
+    """Update the alert of an incident to its current pages, or withdraw it if none is left. Returns the number of withdrawn deliveries."""
+    page_count, severities, members = store.alerts.incident_members(transaction, incident, MAX_EXAMPLES)
     alert = store.alerts.get(transaction, [incident])[incident]
-    if not pages:
+    if not page_count:
         return store.alerts.withdraw(transaction, [incident], now)
     if alert.withdrawn_at is not None:
         assert alert.open_until is not None
         store.alerts.requeue_withdrawn(transaction, incident, alert.open_until, "incident", now)
-    examples = [{"url": m[0], "title": m[1], "publisher": m[2], "at": m[3]} for m in members]
+    examples = [m._asdict() for m in members]
     worst: Severity = max((s for s in SEVERITIES if s in severities), key=SEVERITIES.index)
-    store.alerts.set_incident_members(transaction, incident, pages, worst, as_json(alert.payload | {"pages": pages, "examples": examples}))
+    payload = as_json(alert.payload | {"pages": page_count, "examples": examples})
+    store.alerts.set_incident_members(transaction, incident, page_count, worst, payload)
     return 0
 
 
 def _format_time(time: datetime) -> str:
-    """Whole seconds, rounded up: nothing is due before its time."""
+    """Format a time in whole seconds, rounded up, so that nothing is sent before its time."""
     if time.microsecond:
         time = time.replace(microsecond=0) + timedelta(seconds=1)
     return time.isoformat()

@@ -1,7 +1,7 @@
-"""Whose file is at the database's path: asked before SQLite opens it for writing, which would change another program's database.
+"""Check that the file at the database's path belongs to dedup, before SQLite opens it for writing and changes another program's file.
 
-A database of dedup bears a mark in its header (`PRAGMA application_id`). One of an earlier version bears none and is known by the
-record of its migrations. https://www.sqlite.org/fileformat2.html
+A database of dedup has a mark in its header (`PRAGMA application_id`). A database of an earlier version has no mark; its table of
+applied migrations identifies it. https://www.sqlite.org/fileformat2.html
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from dedup.store.corruption import SQLITE_ERRORS, to_dedup_error
 from dedup.store.descriptors import shared_descriptor
 
 APPLICATION_ID = 0x6464_7570
-"""The mark of a database of dedup."""
+"""The `application_id` of a database of dedup."""
 _APPLICATION_ID_OFFSET = 68
-"""Byte of the header where the mark is."""
+"""Byte offset of `application_id` in the header."""
 _FILE_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a named pipe"),
@@ -31,76 +31,87 @@ _FILE_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
     (stat.S_ISBLK, "a device"),
 )
 _SIDE_SUFFIXES = (".lock", ".index", ".passages", ".search", "-wal")
-"""What shows, beside a file that SQLite does not know, that it was a database of dedup before it was damaged."""
+"""If one of these files lies next to a file that is not a SQLite database, that file is a damaged database of dedup."""
 
 
 def require_dedup_database(path: str, *, allow_damaged: bool = False) -> None:
-    """Raise DatabaseUnreadableError for what is at `path` and is no database of dedup, and DatabaseDamagedError for one that cannot be
-    known any more. An empty file is fine; so is nothing, or a link to where a file can be made; and with `allow_damaged`, a file that
-    SQLite does not know.
+    """Check that `path` is a database of dedup or can become one.
 
-    Nothing is written, and nothing waits: not for a pipe, and not for another program.
+    Accepts an empty file, no file, a link to a place where a file can be created, and with `allow_damaged` a file that is not a
+    SQLite database. Writes nothing, and waits neither for a pipe nor for another program. Raises DatabaseUnreadableError for anything
+    else, and DatabaseDamagedError if SQLite finds the file damaged.
     """
 
-    def unreadable_error(problem: str) -> DatabaseUnreadableError:
-        return DatabaseUnreadableError(path=path, problem=problem)
-
-    try:
-        mode = os.stat(path).st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        if os.path.islink(path) and not os.path.isdir(os.path.dirname(os.path.realpath(path))):
-            raise unreadable_error(f"it is a link to {os.readlink(path)}, which is not there") from None
+    header = _read_header(path)
+    if not header:
         return
-    except OSError as error:
-        raise unreadable_error(disk_errors.explain_error(error, path)) from error
-    if not stat.S_ISREG(mode):
-        kind = next((name for test, name in _FILE_KINDS if test(mode)), "something else")
-        raise unreadable_error(f"it is {kind}, not a file")
-    try:
-        header = _read_header(path)
-    except PermissionError as error:
-        raise unreadable_error(f"{error.strerror} (its permissions are {stat.S_IMODE(mode):03o})") from error
-    except OSError as error:
-        raise unreadable_error(disk_errors.explain_error(error, path)) from error
-    if header and not header.startswith(SQLITE_MAGIC):
-        if allow_damaged or any(os.path.exists(os.path.realpath(path) + end) for end in _SIDE_SUFFIXES):
-            return  # damaged: SQLite and 'dedup doctor' say more
-        raise unreadable_error("it is a file of something else, and no SQLite database")
-    if header and read_application_id(header) != APPLICATION_ID and (problem := _foreign_reason(path)):
-        raise unreadable_error(f"it is no database of dedup, but another program's ({problem})")
+    if not header.startswith(SQLITE_MAGIC):
+        if allow_damaged or any(os.path.exists(os.path.realpath(path) + suffix) for suffix in _SIDE_SUFFIXES):
+            return  # damaged: SQLite and 'dedup doctor' report details
+        raise DatabaseUnreadableError(path=path, problem="it is not a SQLite database")
+    if read_application_id(header) != APPLICATION_ID and (problem := _foreign_reason(path)):
+        raise DatabaseUnreadableError(path=path, problem=f"it is not a database of dedup, but of another program ({problem})")
 
 
 def read_application_id(header: bytes) -> int:
-    """The application_id in the first 100 bytes of a database."""
+    """The `application_id` in a database header, the first 100 bytes of the file."""
     return int.from_bytes(header[_APPLICATION_ID_OFFSET : _APPLICATION_ID_OFFSET + 4], "big")
 
 
 def _read_header(path: str) -> bytes:
-    return os.pread(shared_descriptor(path), 100, 0)
+    """The first 100 bytes of the file at `path`, or no bytes if it is empty or does not exist yet. Raises DatabaseUnreadableError."""
+    mode = _file_mode(path)
+    if mode is None:
+        return b""
+    try:
+        return os.pread(shared_descriptor(path), 100, 0)
+    except PermissionError as error:
+        problem = f"{error.strerror} (its permissions are {stat.S_IMODE(mode):03o})"
+        raise DatabaseUnreadableError(path=path, problem=problem) from error
+    except OSError as error:
+        raise DatabaseUnreadableError(path=path, problem=disk_errors.explain_error(error, path)) from error
+
+
+def _file_mode(path: str) -> int | None:
+    """The mode of the regular file at `path`, or None if a file can be created there. Raises DatabaseUnreadableError."""
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if os.path.islink(path) and not os.path.isdir(os.path.dirname(os.path.realpath(path))):
+            problem = f"it is a link to {os.readlink(path)}, which does not exist"
+            raise DatabaseUnreadableError(path=path, problem=problem) from None
+        return None
+    except OSError as error:
+        raise DatabaseUnreadableError(path=path, problem=disk_errors.explain_error(error, path)) from error
+    if not stat.S_ISREG(mode):
+        kind = next((name for test, name in _FILE_KINDS if test(mode)), "something else")
+        raise DatabaseUnreadableError(path=path, problem=f"it is {kind}, not a file")
+    return mode
 
 
 def _foreign_reason(path: str) -> str | None:
-    """What shows that a database is not dedup's; None for one of an earlier version, and for one without tables and marks.
+    """Why a SQLite database does not belong to dedup, or None if it does. A database without tables and marks does.
 
-    It is read without its log first, which nobody notices; with it only where that alone can tell.
+    It is read without its write-ahead log first, which touches no other file. It is read with the log only if the file alone has no
+    tables and no marks.
     """
     log_path = os.path.realpath(path) + "-wal"
     has_log = os.path.exists(log_path) and os.path.getsize(log_path) > 0
     for mode in ("immutable=1", "mode=ro") if has_log else ("immutable=1",):
         try:
             with closing(sqlite3.connect(f"file:{quote(os.fsencode(os.path.abspath(path)))}?{mode}", uri=True)) as connection:
-                problem, empty = _inspect(connection)
+                problem, is_empty = _inspect(connection)
         except SQLITE_ERRORS as error:
             if mode == "mode=ro" or not has_log:
                 raise to_dedup_error(DatabaseUnreadableError, path, error) from error
         else:
-            if not (empty and has_log and mode == "immutable=1"):
+            if not (is_empty and has_log and mode == "immutable=1"):
                 return problem
     return None
 
 
 def _inspect(connection: sqlite3.Connection) -> tuple[str | None, bool]:
-    """(what shows that it is another program's, whether it holds no tables)."""
+    """(why the database belongs to another program or None, whether it has no tables)."""
     tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")]
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (user_version,) = connection.execute("PRAGMA user_version").fetchone()

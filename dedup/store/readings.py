@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 from dedup.model import MismatchCause
 from dedup.store.database import Database, Row, Transaction
-from dedup.store.rows import (
-    FileReadingRow,
-    ReadingRow,
-    StaleCandidate,
-)
+from dedup.store.rows import FileReadingRow, ReadingRow, StaleCandidate
+
+
+class MisplacedReading(NamedTuple):
+    """A reading whose alias belongs to another page than its sighting. `target_page_id` is the page of the alias."""
+
+    id: int
+    sighting_id: int
+    revision_id: int
+    target_page_id: int
+
 
 _STALE_CANDIDATE_COLUMNS = "d.id, s.page_id, s.id, s.crawled_at, s.revision_id, d.claimed_digest, d.check_cause"
 
@@ -22,7 +29,7 @@ _FILE_READING_COLUMNS = "d.id, d.sighting_id, d.check_status, d.status, s.page_i
 
 
 def latest_of_files(database: Database, files: Iterable[int]) -> dict[int, FileReadingRow]:
-    """File → the reading of the article that it showed last."""
+    """File → its current reading, or its latest one if it is a fault now. Files without readings are left out."""
     select = (
         f"SELECT w.id, {_FILE_READING_COLUMNS} FROM wanted w CROSS JOIN files f ON f.id = w.id"
         " JOIN readings d ON d.id = coalesce(f.current_reading_id, (SELECT max(id) FROM readings WHERE file_id = f.id))"
@@ -32,7 +39,7 @@ def latest_of_files(database: Database, files: Iterable[int]) -> dict[int, FileR
 
 
 def find_by_crawl(database: Database, crawls: Iterable[tuple[int, int, str]]) -> dict[int, list[FileReadingRow]]:
-    """File → its readings of one crawl, of the (file, page, crawl time) that are asked for."""
+    """File → its readings of a crawl, by id. `crawls`: (file, page, crawl time)."""
     select = (
         f"SELECT w.file, {_FILE_READING_COLUMNS} FROM wanted w CROSS JOIN sightings s ON s.page_id = w.page AND s.crawled_at = w.crawled_at"
         " CROSS JOIN readings d ON d.sighting_id = s.id AND d.file_id = w.file ORDER BY w.file, d.id"
@@ -44,7 +51,7 @@ def find_by_crawl(database: Database, crawls: Iterable[tuple[int, int, str]]) ->
 
 
 def of_sightings(database: Database, sightings: Iterable[int]) -> dict[int, list[ReadingRow]]:
-    """Sighting → its readings, by metadata digest."""
+    """Sighting → its readings, by metadata digest, then id."""
     rows = database.group_by_ids(
         sightings,
         "SELECT w.id, d.status, d.check_status, d.check_cause, d.metadata_id, m.digest, d.crawled_at_source FROM wanted w"
@@ -54,7 +61,7 @@ def of_sightings(database: Database, sightings: Iterable[int]) -> dict[int, list
 
 
 def stale_candidates_of_pages(database: Database, pages: Iterable[int]) -> list[StaleCandidate]:
-    """Every counted reading of these pages whose claim may be the digest of an earlier state."""
+    """Counted readings of `pages` that are `altered` or `stale`: the claim may be the digest of an earlier state."""
     select = (
         f"SELECT {_STALE_CANDIDATE_COLUMNS} FROM wanted w CROSS JOIN aliases a ON a.page_id = w.id"
         " CROSS JOIN readings d INDEXED BY readings_mismatched_by_alias ON d.alias_id = a.id AND d.check_status = 'mismatched'"
@@ -64,7 +71,7 @@ def stale_candidates_of_pages(database: Database, pages: Iterable[int]) -> list[
 
 
 def stale_candidates_of_sightings(database: Database, sightings: Iterable[int]) -> list[StaleCandidate]:
-    """Those of these sightings."""
+    """Counted readings of `sightings` that are `altered` or `stale`: the claim may be the digest of an earlier state."""
     select = (
         f"SELECT {_STALE_CANDIDATE_COLUMNS} FROM wanted w CROSS JOIN sightings s ON s.id = w.id"
         f" CROSS JOIN readings d ON d.sighting_id = s.id WHERE d.check_status = 'mismatched' AND d.status = 'counted' AND {_MAY_BE_STALE}"
@@ -73,7 +80,7 @@ def stale_candidates_of_sightings(database: Database, sightings: Iterable[int]) 
 
 
 def verified_claims(database: Database, revisions: Iterable[int]) -> dict[int, list[str]]:
-    """Revision → the distinct claims that were found to be true of it."""
+    """Revision → its distinct verified claims, sorted."""
     select = (
         "SELECT DISTINCT w.id, d.claimed_digest FROM wanted w CROSS JOIN sightings s ON s.revision_id = w.id"
         " JOIN readings d ON d.sighting_id = s.id WHERE d.check_status = 'verified' ORDER BY 1, 2"
@@ -82,14 +89,17 @@ def verified_claims(database: Database, revisions: Iterable[int]) -> dict[int, l
 
 
 def sightings(database: Database, readings: Iterable[int]) -> dict[int, tuple[int, int]]:
-    """Reading → (its sighting, the page of that)."""
+    """Reading → (its sighting, the page of the sighting)."""
     select = "SELECT w.id, s.id, s.page_id FROM wanted w CROSS JOIN readings d ON d.id = w.id JOIN sightings s ON s.id = d.sighting_id"
     return {r[0]: (r[1], r[2]) for r in database.select_by_ids(readings, select)}
 
 
 def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
-    """Rows (id, file, sighting, alias, metadata, standing, check, cause, claimed, recipe, encoding, where the crawl time is from,
-    read at)."""
+    """Insert readings.
+
+    `rows`: (id, file, sighting, alias, metadata, status, check status, check cause, claimed digest, digest recipe, encoding, source of
+    the crawl time, read at).
+    """
     transaction.execute_many(
         "INSERT INTO readings (id, file_id, sighting_id, alias_id, metadata_id, status, check_status, check_cause, claimed_digest,"
         " digest_recipe,"
@@ -99,7 +109,7 @@ def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
 
 
 def update(transaction: Transaction, rows: Iterable[Row]) -> None:
-    """Readings made again: rows as `insert` takes them."""
+    """Update readings of files that were read again. `rows` as for `insert`; file and sighting stay."""
     transaction.execute_many(
         "UPDATE readings SET alias_id = ?, metadata_id = ?, status = ?, check_status = ?, check_cause = ?, claimed_digest = ?,"
         " digest_recipe = ?,"
@@ -109,25 +119,25 @@ def update(transaction: Transaction, rows: Iterable[Row]) -> None:
 
 
 def supersede(transaction: Transaction, readings: Iterable[int]) -> None:
-    """Readings of crawls that were read again otherwise without anything vouching for either."""
+    """Mark readings as superseded: the same crawl was read again with other content, and neither version is verified."""
     transaction.execute_many("UPDATE readings SET status = 'superseded' WHERE id = ?", ((r,) for r in readings))
 
 
 def delete(transaction: Transaction, readings: Collection[int]) -> None:
-    """Forget readings that other ones of the same crawls replaced."""
+    """Delete readings, and clear them as current readings of their files."""
     transaction.execute_many("UPDATE files SET current_reading_id = NULL WHERE current_reading_id = ?", ((r,) for r in readings))
     transaction.execute_many("DELETE FROM readings WHERE id = ?", ((r,) for r in readings))
 
 
 def set_causes(transaction: Transaction, causes: Iterable[tuple[int, MismatchCause]]) -> None:
-    """(reading, another cause for its mismatch), now that more of the page's history is known."""
+    """Update the cause of mismatches, for when more of a page's history is known. `causes`: (reading, cause)."""
     transaction.execute_many("UPDATE readings SET check_cause = ? WHERE id = ?", ((cause, reading) for reading, cause in causes))
 
 
-def list_misplaced(database: Database) -> list[tuple[int, int, int, int]]:
-    """(reading, sighting, revision, page it belongs to) where a reading's alias is another page's than its sighting."""
+def list_misplaced(database: Database) -> list[MisplacedReading]:
+    """Every misplaced reading, by id."""
     return [
-        (r[0], r[1], r[2], r[3])
+        MisplacedReading(*r)
         for r in database.rows(
             "SELECT d.id, s.id, s.revision_id, a.page_id FROM readings d JOIN aliases a ON a.id = d.alias_id"
             " JOIN sightings s ON s.id = d.sighting_id WHERE a.page_id <> s.page_id ORDER BY d.id"
@@ -136,7 +146,7 @@ def list_misplaced(database: Database) -> list[tuple[int, int, int, int]]:
 
 
 def move(transaction: Transaction, reading: int, sighting: int) -> None:
-    """Hang a reading on another sighting; one that the file has there already gives way to it."""
+    """Move a reading to another sighting. It replaces a reading that the same file already has there."""
     file = transaction.value("SELECT file_id FROM readings WHERE id = ?", reading)
     existing = transaction.row("SELECT id FROM readings WHERE sighting_id = ? AND file_id = ?", sighting, file)
     if existing:

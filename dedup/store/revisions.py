@@ -1,4 +1,4 @@
-"""Revisions: the distinct states of pages, with their bodies."""
+"""Revisions: the distinct states of each page, with their bodies."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ from collections.abc import Collection, Iterable
 import xxhash
 
 from dedup.store.database import Database, Row, Transaction
-from dedup.store.rows import (
-    ExistingState,
-    RevisionRow,
-    StateBody,
-)
+from dedup.store.rows import ExistingState, RevisionRow, StateBody
 
 STATE_BODY_COLUMNS = "r.title, CASE WHEN r.pruned_at IS NULL THEN r.body END, r.pruned_at, r.pruned_digest"
-"""What a `StateBody` is made of."""
+"""Columns of a `StateBody`."""
 
 
 def find_by_state(database: Database, states: Iterable[tuple[int, bytes]]) -> dict[tuple[int, bytes], ExistingState]:
-    """(page, state digest) → what is stored of it."""
+    """(page, state digest) → the stored state. Unknown states are left out."""
     select = (
         "SELECT r.page_id, r.digest, r.id, r.text_id, r.pruned_at IS NOT NULL FROM wanted w"
         " CROSS JOIN revisions r ON r.page_id = w.page AND r.digest = w.digest"
@@ -33,24 +29,25 @@ def bodies(database: Database, revisions: Collection[int]) -> dict[int, StateBod
 
 
 def clear_text(transaction: Transaction, revision: int) -> None:
-    """A revision has no text: there is no letter or number in its body."""
+    """Set a revision to have no text: its body has no letter or number."""
     transaction.execute("UPDATE revisions SET text_id = NULL WHERE id = ?", revision)
 
 
 def body(database: Database, revision: int) -> StateBody:
-    """Title and body of a state."""
+    """Title and body of a revision."""
     row = database.row(f"SELECT {STATE_BODY_COLUMNS} FROM revisions r WHERE r.id = ?", revision)
     assert row is not None
     return StateBody(*row)
 
 
 def text(database: Database, revision: int) -> int | None:
+    """The text of a revision, or None if it has none."""
     text_id: int | None = database.value("SELECT text_id FROM revisions WHERE id = ?", revision)
     return text_id
 
 
 def publisher(database: Database, revision: int) -> tuple[str, str]:
-    """(publisher as printed, oid) of the latest crawl that showed a state."""
+    """(printed publisher, oid) of the latest sighting of a revision."""
     row = database.row(
         "SELECT m.publisher_printed, m.oid FROM sightings s JOIN metadata m ON m.id = s.metadata_id WHERE s.revision_id = ?"
         " ORDER BY s.crawled_at DESC LIMIT 1",
@@ -61,14 +58,15 @@ def publisher(database: Database, revision: int) -> tuple[str, str]:
 
 
 def body_of_state(database: Database, page: int, digest: bytes) -> str | None:
-    """The body of a page's state; None where it was pruned."""
+    """The body of a state of a page, or None if it was pruned."""
     row = database.row("SELECT body, pruned_at FROM revisions WHERE page_id = ? AND digest = ?", page, digest)
     assert row is not None
-    return None if row[1] is not None else str(row[0])
+    stored_body, pruned_at = row
+    return None if pruned_at is not None else str(stored_body)
 
 
 def of_page(database: Database, page: int) -> list[RevisionRow]:
-    """The page's states with at least one counted sighting, by first crawl, then digest: the shown order."""
+    """The states of a page with a counted sighting, by first crawl, then digest: the order of revision numbers."""
     return [
         RevisionRow(*r)
         for r in database.rows(
@@ -82,17 +80,17 @@ def of_page(database: Database, page: int) -> list[RevisionRow]:
 
 
 def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
-    """Rows (id, page, state digest, text, title, body)."""
+    """Insert revisions. `rows`: (id, page, state digest, text, title, body)."""
     transaction.execute_many("INSERT INTO revisions (id, page_id, digest, text_id, title, body) VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
 def set_texts(transaction: Transaction, rows: Iterable[tuple[int, int]]) -> None:
-    """(revision, its normalised text)."""
+    """Set the text of revisions. `rows`: (revision, text)."""
     transaction.execute_many("UPDATE revisions SET text_id = ? WHERE id = ?", ((text, revision) for revision, text in rows))
 
 
 def restore_bodies(transaction: Transaction, rows: Iterable[tuple[int, str]]) -> None:
-    """(revision, its body), of revisions whose body was pruned and was read again."""
+    """Restore bodies that were pruned and have been read again. `rows`: (revision, body)."""
     transaction.execute_many(
         "UPDATE revisions SET body = ?, pruned_at = NULL, pruned_characters = NULL, pruned_digest = NULL WHERE id = ?",
         ((body, revision) for revision, body in rows),
@@ -100,7 +98,7 @@ def restore_bodies(transaction: Transaction, rows: Iterable[tuple[int, str]]) ->
 
 
 def clear_uncounted_texts(transaction: Transaction, revisions: Iterable[int]) -> None:
-    """Those of the revisions that are known only from truncated or overruled readings have no text: they are no duplicates."""
+    """Clear the text of those of `revisions` that have only truncated or overruled readings: these take no part in matches."""
     transaction.execute_many(
         "UPDATE revisions SET text_id = NULL WHERE id = ? AND text_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM sightings s"
         " JOIN readings d ON d.sighting_id = s.id WHERE s.revision_id = revisions.id"
@@ -110,20 +108,25 @@ def clear_uncounted_texts(transaction: Transaction, revisions: Iterable[int]) ->
 
 
 def copy_to_page(transaction: Transaction, revision: int, page: int) -> int:
-    """The key of the same state under another page, made at first need."""
+    """Copy a state to another page and return the id of the copy.
+
+    A state that the other page already has is reused. It takes over the text, and the body if its own was pruned.
+    """
     columns = "digest, title, body, text_id, pruned_at, pruned_characters, pruned_digest"
     row = transaction.row(f"SELECT {columns} FROM revisions WHERE id = ?", revision)
     assert row is not None
-    existing = transaction.row("SELECT id, text_id, pruned_at FROM revisions WHERE page_id = ? AND digest = ?", page, row[0])
+    digest, _, body, text_id, pruned_at, *_ = row
+    existing = transaction.row("SELECT id, pruned_at FROM revisions WHERE page_id = ? AND digest = ?", page, digest)
     if existing is None:
         return transaction.insert(f"INSERT INTO revisions (page_id, {columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (page, *row))
-    if existing[2] is not None and row[4] is None:
-        restore_bodies(transaction, [(existing[0], row[2])])
-    if row[3] is not None:
-        set_texts(transaction, [(existing[0], row[3])])
-    return int(existing[0])
+    existing_id, existing_pruned_at = existing
+    if existing_pruned_at is not None and pruned_at is None:
+        restore_bodies(transaction, [(existing_id, body)])
+    if text_id is not None:
+        set_texts(transaction, [(existing_id, text_id)])
+    return int(existing_id)
 
 
 def body_digest(body: str) -> bytes:
-    """What is kept of a body that is pruned: by it another is known to be the same."""
+    """XXH3-128 of a body in UTF-8. It stays after pruning and identifies the body when it is read again."""
     return xxhash.xxh3_128_digest(body.encode())

@@ -1,4 +1,7 @@
-"""Rows as they leave the store."""
+"""Rows that the store returns: one type for each table or query. Each docstring names its source.
+
+Fields that hold JSON text say so. Times are ISO 8601 in UTC. Digests are raw bytes.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from dedup.model import AlertTopic, CheckStatus, Masking, Metadata, MismatchCaus
 
 @dataclass(frozen=True, slots=True)
 class FileStamp(PickleBySlots):
-    """What tells one state of a file from another without reading it; inode as a signed 64-bit number."""
+    """Columns of `files` that show without reading a file whether it changed. `inode` is a signed 64-bit number."""
 
     size: int
     mtime_ns: int
@@ -19,17 +22,21 @@ class FileStamp(PickleBySlots):
 
 
 ARTICLE, FAULT, UNREAD, GONE = 1, 2, 3, 4
-"""What a file was found to be: read as an article, read as a fault, not read, or no longer there."""
+"""Outcome of a file in `files`: read as an article, a fault, not read, or gone."""
 
 RecordedFile = tuple[bytes, int, int, int, int, int, int]
-"""What a scan compares: (name, file, size, mtime_ns, inode, ctime_ns, one of the four above). A plain row: there are millions."""
+"""A row of `files` as a scan compares it: (name, id, size, mtime_ns, inode, ctime_ns, one of the four outcomes above). A plain tuple,
+because there are millions of them."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """One path under a crawl directory as last recorded. `content_digest` None: it could not be read. `is_pruned`: it is gone, and so is
-    the body that it held last. `reading_id`: the key of what it holds now, None for a fault. `reread_digest`: what of its content is still
-    to be read again by the settings in force."""
+    """A row of `files` as last recorded, with its entry in `reread_queue`.
+
+    `content_digest` is None if the file could not be read. `is_pruned`: the file is gone and the body that it held last was pruned.
+    `reading_id` is the current reading, None for a fault. `reread_digest` is the content digest of its entry in the queue, None if
+    it is not queued.
+    """
 
     id: int
     stamp: FileStamp
@@ -43,7 +50,7 @@ class FileRow:
 
 @dataclass(frozen=True, slots=True)
 class FileReadingRow:
-    """One reading of a file, with the crawl that it showed. `crawled_at_source` is where this reading has the crawl time from."""
+    """A row of `readings` with the page, crawl time and revision of its sighting. `crawled_at_source` is that of the reading."""
 
     id: int
     sighting_id: int
@@ -57,7 +64,7 @@ class FileReadingRow:
 
 @dataclass(frozen=True, slots=True)
 class ExistingState:
-    """A stored state of a page: its revision, the text of that if it has one, and whether its body was pruned."""
+    """A row of `revisions`, looked up by page and state digest."""
 
     revision_id: int
     text_id: int | None
@@ -66,8 +73,10 @@ class ExistingState:
 
 @dataclass(frozen=True, slots=True)
 class StateBody:
-    """Title and body of a state; of one that was pruned the `body` is None, and the digest of what it was (XXH3-128 of its UTF-8)
-    is there."""
+    """Title and body of a row of `revisions`.
+
+    If the body was pruned, `body` is None and `body_digest` is the XXH3-128 of the deleted body in UTF-8.
+    """
 
     title: str
     body: str | None
@@ -77,9 +86,11 @@ class StateBody:
 
 @dataclass(frozen=True, slots=True)
 class RetentionState:
-    """A state of a page as a rule of retention sees it. `first_crawled_at` and `last_crawled_at` are the crawls that showed it and count
-    (None: no such one), `last_seen_at` the last crawl of any standing; `is_current`: the page shows it now; `has_file`: a file that is
-    there holds it."""
+    """A row of `revisions` with its sightings and files, as retention rules see it (query of `store.prune.states`).
+
+    `first_crawled_at` and `last_crawled_at` are its counted crawls (None: there is none), `last_seen_at` is its last crawl of any
+    status. `is_current`: the page shows it now. `has_file`: an existing file holds it.
+    """
 
     page_id: int
     revision_id: int
@@ -94,7 +105,7 @@ class RetentionState:
 
 @dataclass(frozen=True, slots=True)
 class ReadingRow:
-    """What a reading says of its sighting."""
+    """Columns of `readings` that decide what its sighting is, with the digest of its metadata."""
 
     status: SightingStatus
     check_status: CheckStatus
@@ -105,7 +116,7 @@ class ReadingRow:
 
 
 class MergedReadings(NamedTuple):
-    """What its readings make of a sighting."""
+    """Columns of `sightings` that are derived from all readings of the sighting."""
 
     status: SightingStatus
     check_status: CheckStatus
@@ -116,7 +127,7 @@ class MergedReadings(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StaleCandidate:
-    """A counted reading whose claim is a digest, but not that of its own state."""
+    """A counted row of `readings` that is `altered` or `stale`, with its sighting: the claim is a digest, but not of its own state."""
 
     id: int
     page_id: int
@@ -128,7 +139,7 @@ class StaleCandidate:
 
 
 class FirstCrawl(NamedTuple):
-    """A revision with the digest of its state and the first counted crawl that showed it; `is_pruned`: its body was let go."""
+    """A row of `revisions` with its first counted crawl. `is_pruned` is 0 or 1."""
 
     revision_id: int
     digest: bytes
@@ -138,20 +149,20 @@ class FirstCrawl(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TextPages:
-    """The first and the last page that show a text."""
+    """The lowest and the highest page id among the `revisions` of a text."""
 
     first_page_id: int
     last_page_id: int
 
     @property
     def has_several(self) -> bool:
-        """Whether more pages than one show it."""
+        """Return whether at least two pages show the text."""
         return self.first_page_id != self.last_page_id
 
 
 @dataclass(frozen=True, slots=True)
 class SightingRow:
-    """A sighting with what its page's history is worked out from."""
+    """A row of `sightings` with its state digest and its tracked metadata: what a page's history is computed from."""
 
     id: int
     crawled_at: str
@@ -165,7 +176,10 @@ class SightingRow:
 
 @dataclass(frozen=True, slots=True)
 class ArticleRow:
-    """An article as shown: a page's sighting with its state, its metadata and where it was found."""
+    """A sighting with its page, revision, metadata and a path that showed it (`store.texts.ARTICLE_QUERIES`).
+
+    `path` is printable. `is_gone`: no existing file shows the sighting. `publisher` is the printed one.
+    """
 
     page_id: int
     url: str
@@ -186,7 +200,7 @@ class ArticleRow:
 
 @dataclass(frozen=True, slots=True)
 class TextRow:
-    """A distinct normalised text, with the body of the first revision that has it and what its house is known by."""
+    """A row of `texts` with a body that has the text, and printed publisher, oid and URL of its first sighting."""
 
     id: int
     body: str
@@ -197,8 +211,11 @@ class TextRow:
 
 @dataclass(frozen=True, slots=True)
 class BoilerplateRow:
-    """A passage that a publisher's articles share: `passage` normalised, `example` as it stood in one of them; learned from
-    `article_count` articles (0: entered by hand)."""
+    """A row of `boilerplate` with the canonical name of its publisher.
+
+    `passage` is normalised, `example` is as printed. `article_count` is the number of articles that it was learned from, 0 if it was
+    added by hand.
+    """
 
     name: str
     publisher: str
@@ -211,7 +228,7 @@ class BoilerplateRow:
 
 @dataclass(frozen=True, slots=True)
 class TimelineRow:
-    """One path's reading of one sighting."""
+    """A row of `sightings` with the check and the printable path of one of its readings."""
 
     sighting_id: int
     crawled_at: str
@@ -227,7 +244,10 @@ class TimelineRow:
 
 @dataclass(frozen=True, slots=True)
 class RevisionRow:
-    """One counted state of a page. `check_rank`: 0 some sighting verified, 1 none but some unclaimed, 2 all mismatched."""
+    """A row of `revisions` with its counted sightings.
+
+    `check_rank` is 0 if a sighting is verified, 1 if none is verified but one is unclaimed, 2 if all are mismatched.
+    """
 
     id: int
     digest: bytes
@@ -241,8 +261,11 @@ class RevisionRow:
 
 @dataclass(frozen=True, slots=True)
 class ChangeRow:
-    """A stored change; `fields` is JSON, name → [before, after]. `body_similarity` None: a body was pruned before they were
-    compared; `kind` None: it was not judged."""
+    """A row of `changes` with the revisions of its two sightings, as histories show it.
+
+    `fields` is JSON, name → [before, after]. `body_similarity` is None if a body was pruned before the comparison. `kind` is None if
+    the change is not classified.
+    """
 
     from_revision_id: int
     to_revision_id: int
@@ -260,8 +283,10 @@ class ChangeRow:
 
 @dataclass(frozen=True, slots=True)
 class StoredChange:
-    """A change as stored, by its later sighting: the earlier one, the two revisions, what it was worked out from (`page_history` None: it
-    was never judged), and the judgement."""
+    """Columns of `changes` that decide whether a stored change is still right.
+
+    `fields` and `page_history` are JSON. `page_history` is None if the change was never classified.
+    """
 
     previous_sighting_id: int
     returned: bool
@@ -272,7 +297,7 @@ class StoredChange:
 
 @dataclass(frozen=True, slots=True)
 class ClassificationRow:
-    """A stored judgement: columns `kind` to `classified_by` of a change."""
+    """Columns `kind` to `classified_by` of `changes`. All None and 0: not classified."""
 
     kind: str | None = None
     severity: str | None = None
@@ -287,8 +312,11 @@ class ClassificationRow:
 
 @dataclass(frozen=True, slots=True)
 class ClassifiedChange:
-    """A change of a page with its judgement (`kind` None: it has none), as told in a feed; states are their digests; `silent` and
-    `corrected` are 0 or 1; `parts`, `evidence` and `fields` are JSON."""
+    """A row of `changes` with its page, its two sightings and their revisions, as lists of changes show it.
+
+    `state_before` and `state` are state digests. `silent` and `corrected` are 0 or 1. `parts`, `evidence` and `fields` are JSON.
+    `kind` is None if the change is not classified.
+    """
 
     sighting_id: int
     page_id: int
@@ -314,8 +342,7 @@ class ClassifiedChange:
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """An alert as it is kept. `public_id` is what it is known by; `details` and `payload` are what its event brought (see
-    dedup.rules.Event); `page_count`: it tells of an incident on so many pages."""
+    """A row of `alerts`, its JSON decoded. `details` and `payload` are those of its event, see `dedup.rules.Event`."""
 
     id: int
     public_id: str
@@ -340,8 +367,7 @@ class AlertRow:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
-    """An alert on its way to a channel; `status` is pending, sent, dead or withdrawn, `digest_reason` why it is told together with
-    others."""
+    """A row of `deliveries` with the rule of its alert."""
 
     id: int
     alert_id: int
@@ -360,7 +386,7 @@ class DeliveryRow:
 
 @dataclass(frozen=True, slots=True)
 class MistimedDelivery:
-    """A pending delivery whose due time was set when the clock was ahead; `is_retry`: it waits for another attempt."""
+    """A pending row of `deliveries` that was scheduled by a clock that was ahead. `is_retry`: an attempt to send it failed before."""
 
     id: int
     alert_id: int
@@ -373,7 +399,7 @@ class MistimedDelivery:
 
 @dataclass(frozen=True, slots=True)
 class OutstandingDeliveries:
-    """Of one channel: deliveries that are pending, when the first of them is or was due, and those that are dead."""
+    """Pending and dead `deliveries` of one channel, and the earliest due time of the pending ones."""
 
     pending: int
     first_due_at: str | None
@@ -382,8 +408,7 @@ class OutstandingDeliveries:
 
 @dataclass(frozen=True, slots=True)
 class ExistingAlert:
-    """What an event that is met again has to know: of which rule an alert tells of it already, and how that stands; the channels that it
-    was or will be sent to."""
+    """A row of `alerts`, looked up by its event, with the channels of its deliveries."""
 
     id: int
     rule: str
@@ -394,7 +419,10 @@ class ExistingAlert:
 
 @dataclass(frozen=True, slots=True)
 class IncidentState:
-    """What was told last of an incident, how many times it was told by then, and whether a channel has taken it."""
+    """The latest row of `alerts` that reports an incident.
+
+    `report_count` is the number of alerts that reported the incident so far. `is_sent`: a channel accepted the latest one.
+    """
 
     alert_id: int
     open_until: str
@@ -404,7 +432,10 @@ class IncidentState:
 
 @dataclass(frozen=True, slots=True)
 class SearchDocument:
-    """What a revision is found by: `publishers` are the (publisher as printed, oid) of its crawls, `body` is None where it was pruned."""
+    """A row of `revisions` with its page's URL and its publishers, as the search index needs it.
+
+    `publishers` holds each (printed publisher, oid) of its sightings. `body` is None if it was pruned.
+    """
 
     id: int
     digest: bytes
@@ -416,8 +447,10 @@ class SearchDocument:
 
 @dataclass(frozen=True, slots=True)
 class SearchHitRow:
-    """A revision as search results show it, by its last counted crawl; `is_current`: its page shows it now, `body` is None where it was
-    pruned."""
+    """A row of `revisions` with its page, its last counted sighting and the metadata of that, as search results need it.
+
+    `is_current`: the page shows it now. `body` is None if it was pruned. `publisher` is the printed one.
+    """
 
     id: int
     url: str
@@ -433,8 +466,7 @@ class SearchHitRow:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryRow:
-    """A crawl directory that the database knows: `file_count`: its files that are there; `gone_count`: those that are
-    gone. `scanned_at`: the end of the last scan of all of it; `retired_at`: when it was retired."""
+    """A row of `crawl_directories` with the number of its existing files and of its files that are gone."""
 
     id: int
     path: bytes

@@ -1,10 +1,10 @@
-"""The database's tables and views: the only DDL.
+"""Tables, views and triggers of the database, and the migrations that create them.
 
-No database of a version before the first release is migrated. From the first release on migrations are append-only: each has
-run somewhere already.
+A database of a version before the first release is not migrated. From the first release on, migrations are append-only, because
+each has run somewhere already.
 
-Times are ISO 8601 text in UTC with offset. Digests are BLOBs. Surrogate keys (`id`) are never shown to people. Paths are
-stored as bytes, with a printable text beside them. Tables are STRICT, which needs SQLite 3.37.
+Times are ISO 8601 text in UTC with offset. Digests are BLOBs. Surrogate keys (`id`) are never shown to people. Paths are stored as
+bytes, with a printable text in another column. Tables are STRICT, which needs SQLite 3.37.
 
 SQLite stores the comments within a statement. They are written for people who open the file with other tools.
 """
@@ -26,10 +26,10 @@ MIN_SQLITE_VERSION = (3, 37, 0)
 migrations = Migrations("dedup")
 
 MIGRATION_NAMES = frozenset({"0001_base"})
-"""Every migration this program knows."""
+"""Names of all migrations of this program."""
 
 _DEVELOPMENT_MIGRATION = "0001_first"
-"""The first migration of every database of a version before the first release."""
+"""Name of the first migration of databases made by versions before the first release."""
 
 _TABLES = """
 CREATE TABLE settings (
@@ -73,8 +73,8 @@ CREATE TABLE texts (
     digest BLOB NOT NULL UNIQUE,          -- XXH3-128 of the normalised text
     characters INTEGER NOT NULL,          -- length of the normalised text
     signature BLOB,                       -- MinHash, little-endian uint32; NULL: too short for near duplicates
-    crowded INTEGER NOT NULL DEFAULT 0 CHECK (crowded IN (0, 1)), -- 1: it met a full bucket, so that it may have more matches
-    quoted_mask BLOB                      -- a bit for each character, 1: quoted in every body; NULL: the bodies quote the same characters
+    crowded INTEGER NOT NULL DEFAULT 0 CHECK (crowded IN (0, 1)), -- 1: it met a full bucket and may have more matches than were found
+    quoted_mask BLOB                      -- a bit for each character, 1: quoted in every body; NULL: all bodies quote the same characters
 ) STRICT;
 CREATE INDEX texts_crowded ON texts (id) WHERE crowded = 1;
 
@@ -95,7 +95,7 @@ CREATE INDEX revisions_text ON revisions (text_id, page_id);
 CREATE INDEX revisions_pruned ON revisions (text_id) WHERE pruned_at IS NOT NULL;
 
 CREATE TABLE metadata (
-    -- What files say of an article besides title and body: a row for each value that a page has had.
+    -- What files say about an article besides title and body: a row for each distinct value of a page.
     id INTEGER PRIMARY KEY,
     digest BLOB NOT NULL,                 -- XXH3-128 of the row's content
     article_id TEXT,
@@ -202,7 +202,7 @@ CREATE TABLE mounts (
     path BLOB NOT NULL,                   -- relative to the crawl directory; absolute: the mount that holds the crawl directory
     device INTEGER NOT NULL,              -- st_dev and st_ino when it was last seen mounted
     inode INTEGER NOT NULL,
-    absent_since_file_id INTEGER,         -- id of the next file when the mount was found absent; NULL: it was mounted last
+    absent_since_file_id INTEGER,         -- id of the next file when the mount was found absent; NULL: it was mounted when last seen
     PRIMARY KEY (directory_id, path)
 ) STRICT, WITHOUT ROWID;
 
@@ -262,7 +262,7 @@ CREATE TABLE text_fingerprints (
 ) STRICT;
 
 CREATE TABLE followers (
-    -- Texts that are not in the passage index, because their leader is: copies of it, or other states of its page.
+    -- Texts that are not in the passage index because their leader is: they are copies of it or other states of its page.
     leader_id INTEGER NOT NULL REFERENCES texts(id),
     follower_id INTEGER NOT NULL REFERENCES texts(id),
     PRIMARY KEY (leader_id, follower_id)
@@ -282,7 +282,7 @@ CREATE TABLE boilerplate (
 ) STRICT;
 
 CREATE TABLE matches (
-    -- Confirmed matches of two distinct texts. Exact copies are not in here: they have one text.
+    -- Confirmed matches of two distinct texts. Exact copies are not listed here, because they share one text.
     text_a_id INTEGER NOT NULL REFERENCES texts(id),
     text_b_id INTEGER NOT NULL REFERENCES texts(id),
     relation TEXT NOT NULL CHECK (relation = 'near' OR relation = 'copy' OR relation = 'excerpt' OR relation = 'quote'),
@@ -314,7 +314,7 @@ CREATE TABLE alerts (
     title TEXT NOT NULL,
     publisher TEXT NOT NULL,
     at TEXT NOT NULL,                     -- time of the event
-    details TEXT NOT NULL,                -- JSON object: what else is known of the event
+    details TEXT NOT NULL,                -- JSON object: further facts about the event
     payload TEXT NOT NULL,                -- JSON object: what messages show; a copy that does not change with the page
     created_at TEXT NOT NULL,
     withdrawn_at TEXT,                    -- when the alert was withdrawn: the event is no longer true
@@ -334,7 +334,7 @@ CREATE TABLE deliveries (
     channel TEXT NOT NULL,                -- the channel's name in the configuration
     status TEXT NOT NULL CHECK (status = 'pending' OR status = 'sent' OR status = 'dead' OR status = 'withdrawn'),
     due_at TEXT NOT NULL,
-    digest_reason TEXT,                   -- why one message holds it and the rule's other due alerts; NULL: sent by itself
+    digest_reason TEXT,                   -- why it is sent in one message with the rule's other due alerts; NULL: sent by itself
     attempts INTEGER NOT NULL,
     first_attempt_at TEXT,
     last_attempt_at TEXT,
@@ -415,7 +415,7 @@ CREATE TABLE cluster_members (
 CREATE INDEX cluster_members_page ON cluster_members (page_id);
 
 CREATE TABLE revision_log (
-    -- Revisions that the search index must read again: deleted, with other words, or with another publisher. New ones are not listed.
+    -- Revisions that the search index must read again: deleted, or title, body or publisher changed. New revisions are not listed.
     id INTEGER PRIMARY KEY,               -- in the order of the events; the last 100,000 are kept
     revision_id INTEGER NOT NULL
 ) STRICT;
@@ -540,7 +540,7 @@ def _base(db: Database) -> None:
 
 
 def _statements(script: str) -> list[str]:
-    """The script's statements; `executescript` would commit the transaction that migrations run in."""
+    """Split a script into statements. `executescript` would commit the transaction that migrations run in."""
     statements, statement = [], ""
     for line in script.splitlines(keepends=True):
         statement += line
@@ -551,28 +551,31 @@ def _statements(script: str) -> list[str]:
 
 
 def require_sqlite() -> None:
-    """Raises SqliteTooOldError where STRICT tables are not to be had."""
+    """Raise SqliteTooOldError if this SQLite has no STRICT tables."""
     if sqlite3.sqlite_version_info < MIN_SQLITE_VERSION:
         raise SqliteTooOldError(version=sqlite3.sqlite_version, needed=".".join(map(str, MIN_SQLITE_VERSION)))
 
 
 def unknown_migrations(db: Database) -> list[str]:
-    """Names of applied migrations that this program does not know: the database is newer."""
+    """Names of applied migrations that this program does not know. If there are any, a newer version made the database."""
     return sorted({m.name for m in migrations.applied(db)} - MIGRATION_NAMES)
 
 
 def is_of_development(db: Database) -> bool:
-    """Whether a version before the first release made the database. Such a database is not migrated."""
+    """Return whether a version before the first release made the database. Such a database is not migrated."""
     return any(m.name == _DEVELOPMENT_MIGRATION for m in migrations.applied(db))
 
 
 def has_pending_migrations(db: Database) -> bool:
-    """Whether the database lacks a migration of this program."""
+    """Return whether the database lacks a migration of this program."""
     return bool(migrations.pending(db))
 
 
 def migrate(db: Database) -> None:
-    """Bring the database up to date, all or nothing, under the write lock. The connection must be in autocommit mode."""
+    """Apply all pending migrations in one transaction, under the write lock. The connection must be in autocommit mode.
+
+    Raises sqlite3.IntegrityError and rolls back if a foreign key would be broken.
+    """
     db.execute("PRAGMA foreign_keys=OFF")
     db.execute("BEGIN IMMEDIATE")
     try:
@@ -594,7 +597,7 @@ ObjectKind = Literal["table", "index", "trigger", "view"]
 
 @dataclass(frozen=True, slots=True)
 class SchemaDifference:
-    """An object of the database's schema that is `is_missing`, or other than the migrations make it; `sql` makes it as they do."""
+    """An object of the schema that is missing, or differs from what the migrations make. `sql` creates it as they do."""
 
     kind: ObjectKind
     name: str
@@ -603,8 +606,10 @@ class SchemaDifference:
 
 
 def differences(db: Database) -> list[SchemaDifference]:
-    """What of the schema is not as the migrations make it: tables first, then indexes, triggers and views, each by name. Objects that
-    others added are left out, and tables are compared by their columns."""
+    """Differences between the schema and what the migrations make: tables, then indexes, triggers and views, each by name.
+
+    Tables are compared by their columns. Objects that others added are ignored.
+    """
     actual = _schema_objects(db)
     expected = _expected_objects()
     return [
@@ -629,7 +634,7 @@ def _expected_objects() -> dict[tuple[ObjectKind, str], tuple[str, str]]:
 
 
 def _schema_objects(db: Database) -> dict[tuple[ObjectKind, str], tuple[str, str]]:
-    """(kind, name) → (what is compared of it, the SQL that makes it)."""
+    """(kind, name) → (the form that is compared, the SQL that creates it)."""
     rows = db.execute(
         "SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
     ).fetchall()
@@ -642,5 +647,5 @@ def _table_shape(db: Database, table: str) -> str:
 
 
 def _normalise_sql(sql: str) -> str:
-    """SQL without comments, quotation of names and the way that it is laid out."""
+    """Remove comments, quotation marks of names, and line breaks and repeated spaces from SQL."""
     return " ".join(re.sub(r"--[^\n]*", "", sql).replace('"', "").split())

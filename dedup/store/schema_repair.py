@@ -9,17 +9,20 @@ from dedup.store.schema import SchemaDifference
 
 
 def rebuild_indexes(transaction: Transaction) -> None:
-    """The indexes of SQLite's own, from their tables."""
+    """Rebuild SQLite's own indexes from their tables."""
     transaction.execute("REINDEX")
 
 
 def rebuild_schema(transaction: Transaction) -> list[SchemaDifference]:
-    """Make indexes, triggers and views as the migrations do, and tables whose rows are made from others; gives what was made. What
-    those tables are made from is due again."""
+    """Recreate missing or altered indexes, triggers, views and derived tables as the migrations make them.
+
+    Marks every page dirty if anything was recreated, since a derived table may have lost its rows. Returns the differences that
+    were repaired.
+    """
     repairable = [d for d in integrity.schema_differences(transaction) if is_repairable(d)]
-    for d in reversed(repairable):  # what reads a table before the table
+    for d in reversed(repairable):  # views and triggers before the tables that they read
         transaction.execute(f'DROP {d.kind.upper()} IF EXISTS "{d.name}"')
-    for d in integrity.schema_differences(transaction):  # a table that is dropped takes its indexes and triggers with it
+    for d in integrity.schema_differences(transaction):  # dropping a table also drops its indexes and triggers
         if is_repairable(d):
             transaction.execute(d.sql)
     if repairable:
@@ -28,5 +31,5 @@ def rebuild_schema(transaction: Transaction) -> list[SchemaDifference]:
 
 
 def is_repairable(difference: SchemaDifference) -> bool:
-    """Whether nothing is lost where that is made again."""
+    """Return whether the object can be recreated without losing rows."""
     return difference.kind != "table" or difference.name in REBUILDABLE_TABLES

@@ -1,21 +1,17 @@
-"""What the search index reads from the database."""
+"""Revisions as the search index reads them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator
 from contextlib import closing
-from typing import Any
+from typing import Any, NamedTuple
 
 from dedup.store.database import Database, placeholders
 from dedup.store.rows import SearchDocument, SearchHitRow
 
-MAX_BATCH_CHARACTERS = 4_000_000
-"""Characters of bodies after which no further revision is read for one step of filling the index."""
-
-
 DIGEST_PREFIX_BYTES = 8
-"""Bytes of a state's digest by which one revision is told from another that got its key."""
+"""Bytes of a state digest that the index stores, to detect that another revision reuses an id."""
 
 
 _STATE_INDEX = "sqlite_autoindex_revisions_1"
@@ -34,15 +30,22 @@ _HIT_QUERY = (
 )
 
 
+class LogEntry(NamedTuple):
+    """A row of `revision_log`: a revision that the search index must read again."""
+
+    id: int
+    revision_id: int
+
+
 def revisions_after(database: Database, after_id: int, limit: int, max_characters: float = math.inf) -> list[SearchDocument]:
-    """The next `limit` revisions after a key, in order of their keys; fewer where their bodies come to so many characters."""
+    """At most `limit` revisions with ids greater than `after_id`, by id. Stops once their bodies have `max_characters` in sum."""
     return _documents(
         database, _limited_rows(database, max_characters, f"{_DOCUMENT_QUERY} WHERE r.id > ? ORDER BY r.id LIMIT ?", after_id, limit)
     )
 
 
 def revisions(database: Database, revisions: Collection[int], max_characters: float = math.inf) -> list[SearchDocument]:
-    """Those of these revisions that are there, in order of their keys; fewer where their bodies come to so many characters."""
+    """Those of `revisions` that exist, by id. Stops once their bodies have `max_characters` in sum."""
     return _documents(
         database,
         _limited_rows(database, max_characters, f"{_DOCUMENT_QUERY} WHERE r.id IN ({placeholders(revisions)}) ORDER BY r.id", *revisions),
@@ -69,38 +72,40 @@ def _documents(database: Database, rows: Collection[tuple[Any, ...]]) -> list[Se
 
 
 def last_revision_id(database: Database) -> int:
-    """The greatest key of a revision; 0 where there is none."""
+    """The greatest id of a revision, or 0 if there is none."""
     return int(database.value("SELECT coalesce(max(id), 0) FROM revisions"))
 
 
 def count_revisions_after(database: Database, after_id: int) -> int:
-    """How many revisions have a greater key."""
+    """Number of revisions with ids greater than `after_id`."""
     return int(database.value("SELECT count(*) FROM revisions WHERE id > ?", after_id))
 
 
 def last_log_id(database: Database) -> int:
-    """The id of the last entry of `revision_log`; 0 if it is empty."""
+    """The id of the last entry of `revision_log`, or 0 if it is empty."""
     return int(database.value("SELECT coalesce(max(id), 0) FROM revision_log"))
 
 
-def log_entries_after(database: Database, position: int, limit: int) -> list[tuple[int, int]] | None:
-    """The next (place, revision) that went or changed; None where what came after `position` is not known any more, or `position` is not
-    of this database's past."""
+def log_entries_after(database: Database, position: int, limit: int) -> list[LogEntry] | None:
+    """At most `limit` entries of `revision_log` after the id `position`, by id.
+
+    Returns None if the log no longer reaches back to `position`, or if `position` is beyond its end: it belongs to another history.
+    """
     first_id, last_id = database.row("SELECT coalesce(min(id), 1), coalesce(max(id), 0) FROM revision_log") or (1, 0)
     if not first_id - 1 <= position <= last_id:
         return None
     return [
-        (r[0], r[1]) for r in database.rows("SELECT id, revision_id FROM revision_log WHERE id > ? ORDER BY id LIMIT ?", position, limit)
+        LogEntry(*r) for r in database.rows("SELECT id, revision_id FROM revision_log WHERE id > ? ORDER BY id LIMIT ?", position, limit)
     ]
 
 
 def state_digests(database: Database) -> Iterator[tuple[int, bytes]]:
-    """(revision, the first `DIGEST_PREFIX_BYTES` of its state's digest) of all revisions, in no order; bodies are not read."""
+    """(revision, first `DIGEST_PREFIX_BYTES` of its state digest) of all revisions, in no order. Reads an index only, no bodies."""
     yield from database.connection.execute(f"SELECT id, substr(digest, 1, {DIGEST_PREFIX_BYTES}) FROM revisions INDEXED BY {_STATE_INDEX}")
 
 
 def state_digests_of(database: Database, revisions: Collection[int]) -> dict[int, bytes]:
-    """The same of those of these revisions that are there."""
+    """Revision → first `DIGEST_PREFIX_BYTES` of its state digest, for those of `revisions` that exist."""
     return dict(
         database.rows(
             f"SELECT id, substr(digest, 1, {DIGEST_PREFIX_BYTES}) FROM revisions WHERE id IN ({placeholders(revisions)})", *revisions
@@ -109,11 +114,11 @@ def state_digests_of(database: Database, revisions: Collection[int]) -> dict[int
 
 
 def pruned_revisions(database: Database) -> set[int]:
-    """Revisions whose body was pruned."""
+    """Ids of the revisions whose body was pruned."""
     return {r[0] for r in database.rows("SELECT id FROM revisions INDEXED BY revisions_pruned WHERE pruned_at IS NOT NULL")}
 
 
 def hits(database: Database, revisions: Collection[int]) -> list[SearchHitRow]:
-    """Those of these revisions that a counted crawl shows, the greatest key first."""
+    """Those of `revisions` that have a counted sighting, greatest id first."""
     rows = database.rows(f"{_HIT_QUERY} WHERE r.id IN ({placeholders(revisions)}) ORDER BY r.id DESC", *revisions)
     return [SearchHitRow(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], bool(r[9])) for r in rows]

@@ -1,28 +1,42 @@
-"""Sightings: the crawls of pages."""
+"""Sightings: each crawl of a page."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import Any
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any, NamedTuple
 
 from dedup.model import Metadata, MismatchCause
 from dedup.store.database import Database, Row, Transaction
-from dedup.store.rows import (
-    FirstCrawl,
-    MergedReadings,
-    SightingRow,
-    TimelineRow,
-)
+from dedup.store.rows import FirstCrawl, MergedReadings, SightingRow, TimelineRow
+
+
+class CountedCrawl(NamedTuple):
+    """A counted sighting: its page, its time and its revision."""
+
+    page_id: int
+    crawled_at: str
+    revision_id: int
+
+
+def counted_crawls(database: Database, pages: Iterable[int]) -> Iterator[CountedCrawl]:
+    """Yield the counted sightings of these pages, page by page, in the order of the crawls."""
+    select = (
+        "SELECT s.page_id, s.crawled_at, s.revision_id FROM wanted w CROSS JOIN sightings s ON s.page_id = w.id"
+        " WHERE s.status = 'counted' ORDER BY w.id, s.crawled_at"
+    )
+    return map(CountedCrawl._make, database.select_by_ids(pages, select))
 
 
 def count_of_page(database: Database, page: int) -> int:
-    """How many crawls of a page there are, of whatever standing."""
+    """Number of sightings of a page, of any status."""
     return int(database.value("SELECT count(*) FROM sightings WHERE page_id = ?", page))
 
 
 def list_of_page(database: Database, page: int, cursor: tuple[str, bytes] | None, limit: int) -> list[TimelineRow]:
-    """So many sightings of a page, the latest first, with a row for each path that showed them; from the one after that of a time
-    and a state."""
+    """At most `limit` sightings of a page, latest first, with a row for each path that showed them.
+
+    `cursor`: (crawl time, state digest) of the last sighting of the previous part, or None for the first part.
+    """
     at, state = cursor or ("\x7f", b"")
     rows = database.rows(
         "SELECT s.id, s.crawled_at, s.crawled_at_source, s.revision_id, s.digest, s.status, d.check_status, d.check_cause,"
@@ -34,11 +48,11 @@ def list_of_page(database: Database, page: int, cursor: tuple[str, bytes] | None
         " ORDER BY s.crawled_at DESC, s.digest, f.path_text",
         page, at, state, limit,
     )  # fmt: skip
-    return [timeline_from_row(r) for r in rows]
+    return [_timeline_row(r) for r in rows]
 
 
 def find_by_crawl(database: Database, keys: Iterable[tuple[int, str, int]]) -> dict[tuple[int, str, int], int]:
-    """(page, crawl time, revision) → sighting."""
+    """(page, crawl time, revision) → sighting. Unknown ones are left out."""
     select = (
         "SELECT s.page_id, s.crawled_at, s.revision_id, s.id FROM wanted w CROSS JOIN sightings s"
         " ON s.page_id = w.page AND s.crawled_at = w.crawled_at AND s.revision_id = w.revision"
@@ -47,7 +61,7 @@ def find_by_crawl(database: Database, keys: Iterable[tuple[int, str, int]]) -> d
 
 
 def first_crawls(database: Database, pages: Iterable[int]) -> dict[int, list[FirstCrawl]]:
-    """Page → the revisions that counted crawls show."""
+    """Page → its revisions that have a counted sighting, each with the first such crawl."""
     select = (
         "SELECT w.id, r.id, r.digest, (SELECT min(s.crawled_at) FROM sightings s WHERE s.revision_id = r.id AND s.status = 'counted')"
         " AS first_at, r.pruned_at IS NOT NULL FROM wanted w CROSS JOIN revisions r ON r.page_id = w.id WHERE first_at IS NOT NULL"
@@ -56,7 +70,7 @@ def first_crawls(database: Database, pages: Iterable[int]) -> dict[int, list[Fir
 
 
 def of_pages(database: Database, pages: Iterable[int]) -> dict[int, list[SightingRow]]:
-    """Page → every sighting of it in the order of its history: by crawl time, then state digest."""
+    """Page → its sightings in the order of its history: by crawl time, then state digest."""
     rows = database.group_by_ids(
         pages,
         "SELECT w.id, s.id, s.crawled_at, s.revision_id, r.digest, s.status, s.check_status, s.check_cause,"
@@ -69,15 +83,15 @@ def of_pages(database: Database, pages: Iterable[int]) -> dict[int, list[Sightin
 
 
 def mismatch_causes(database: Database, sightings: Iterable[int]) -> dict[int, MismatchCause]:
-    """Sighting → why it is mismatched, of those that are."""
+    """Sighting → cause of its mismatch. Other sightings are left out."""
     select = "SELECT s.id, s.check_cause FROM wanted w CROSS JOIN sightings s ON s.id = w.id WHERE s.check_cause IS NOT NULL"
     return dict(database.select_by_ids(sightings, select))
 
 
 def timeline(database: Database, page: int) -> list[TimelineRow]:
-    """The page's sightings by crawl time, then state digest, one row for each path that showed them."""
+    """The sightings of a page by crawl time, then state digest, with a row for each path that showed them."""
     return [
-        timeline_from_row(r)
+        _timeline_row(r)
         for r in database.rows(
             "SELECT s.id, s.crawled_at, s.crawled_at_source, s.revision_id, r.digest, s.status, d.check_status, d.check_cause,"
             " o.path_text || '/' || f.path_text, f.gone FROM sightings s JOIN revisions r ON r.id = s.revision_id"
@@ -89,7 +103,7 @@ def timeline(database: Database, page: int) -> list[TimelineRow]:
 
 
 def mismatches_of_pages(database: Database, pages: Iterable[int]) -> set[tuple[int, bytes, str]]:
-    """(page, digest of the state, crawl) of every mismatched sighting of these pages."""
+    """(page, state digest, crawl time) of every mismatched sighting of `pages`."""
     select = (
         "SELECT s.page_id, r.digest, s.crawled_at FROM wanted w CROSS JOIN sightings s ON s.page_id = w.id"
         " JOIN revisions r ON r.id = s.revision_id WHERE s.check_status = 'mismatched'"
@@ -98,7 +112,7 @@ def mismatches_of_pages(database: Database, pages: Iterable[int]) -> set[tuple[i
 
 
 def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
-    """Rows (id, page, crawl time, revision, then what its readings make of it: see `MergedReadings`)."""
+    """Insert sightings. `rows`: (id, page, crawl time, revision, then the fields of `MergedReadings`)."""
     transaction.execute_many(
         "INSERT INTO sightings (id, page_id, crawled_at, revision_id, status, check_status, check_cause, metadata_id,"
         " crawled_at_source) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -107,16 +121,18 @@ def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
 
 
 def update(transaction: Transaction, rows: Iterable[tuple[int, MergedReadings]]) -> None:
-    """(sighting, what its readings make of it)."""
+    """Update sightings from their readings. `rows`: (sighting, its merged readings)."""
     transaction.execute_many(
         "UPDATE sightings SET status = ?, check_status = ?, check_cause = ?, metadata_id = ?, crawled_at_source = ? WHERE id = ?",
-        ((*worth, sighting) for sighting, worth in rows),
+        ((*merged, sighting) for sighting, merged in rows),
     )
 
 
 def delete(transaction: Transaction, sightings: Collection[int]) -> None:
-    """Forget sightings without readings, and their states if nothing else showed them. Their texts keep their rows: the
-    candidate index may still name them."""
+    """Delete sightings without readings, their changes, and revisions that no other sighting shows.
+
+    The texts of these revisions stay: the candidate index may still name them.
+    """
     revision_rows = transaction.select_by_ids(
         sightings, "SELECT DISTINCT s.revision_id FROM wanted w CROSS JOIN sightings s ON s.id = w.id"
     )
@@ -133,20 +149,23 @@ def delete(transaction: Transaction, sightings: Collection[int]) -> None:
 
 
 def copy_to_page(transaction: Transaction, sighting: int, page: int, revision: int) -> int:
-    """The key of the same crawl under another page, made at first need."""
+    """Copy a sighting to another page and return the id of the copy. A sighting that the page already has is reused.
+
+    The copy is `counted` and `unclaimed` until its readings are merged.
+    """
     row = transaction.row("SELECT crawled_at, crawled_at_source, metadata_id FROM sightings WHERE id = ?", sighting)
     assert row is not None
-    key = (page, row[0], revision)
+    crawled_at, crawled_at_source, metadata_id = row
+    key = (page, crawled_at, revision)
     existing = find_by_crawl(transaction, [key]).get(key)
     if existing is not None:
         return existing
     return transaction.insert(
         "INSERT INTO sightings (page_id, crawled_at, revision_id, crawled_at_source, metadata_id, status, check_status)"
         " VALUES (?, ?, ?, ?, ?, 'counted', 'unclaimed')",
-        (*key, row[1], row[2]),
+        (*key, crawled_at_source, metadata_id),
     )
 
 
-def timeline_from_row(row: tuple[Any, ...]) -> TimelineRow:
-    """A sighting as one path showed it."""
+def _timeline_row(row: tuple[Any, ...]) -> TimelineRow:
     return TimelineRow(row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], bool(row[9]))

@@ -1,28 +1,161 @@
-"""Counts: of the whole database, and of a period for reports."""
+"""Counts of the whole database, and statistics of a period for reports."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from dedup.store.database import Database, Row
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Which articles, crawls, changes and faults are counted; the empty one counts all."""
+    """A period of time (`until` excluded) and a publisher (canonical name). A field that is None does not restrict what is counted."""
 
     since: str | None = None
     until: str | None = None
     publisher: str | None = None
 
 
+class Publication(NamedTuple):
+    """When an article was published, and by which publisher."""
+
+    published_at: str
+    publisher: str
+
+
+class PublisherArticleRow(NamedTuple):
+    """Articles of a publisher in `summaries`. `copies` copy an article of another publisher, `own_copies` one of its own."""
+
+    publisher: str
+    articles: int
+    copies: int
+    own_copies: int
+
+
+class QuarterHourRow(NamedTuple):
+    """Articles of a publisher that were first crawled in one quarter of an hour, and how many of them are copies.
+
+    `quarter` is like `2026-03-02T09:3`: the last character is the number (0 to 3) of the quarter within the hour.
+    """
+
+    quarter: str
+    publisher: str
+    articles: int
+    copies: int
+
+
+class CheckRow(NamedTuple):
+    """Number of `sightings` of a publisher with one result of the check."""
+
+    publisher: str
+    check_status: str
+    check_cause: str | None
+    crawls: int
+
+
+class UnsummarisedCheckRow(NamedTuple):
+    """The check of a sighting whose page has no summary, with what the publisher is resolved from."""
+
+    publisher_printed: str
+    oid: str
+    url: str
+    check_status: str
+    check_cause: str | None
+
+
+class ClusterTotals(NamedTuple):
+    """Number of clusters, of the articles in them (each counted once), and of members by relation to the representative."""
+
+    clusters: int
+    articles: int
+    exact: int
+    near: int
+    copy: int
+
+
+class ReportedClusterRow(NamedTuple):
+    """A row of `clusters` with URL, title and publisher of its representative."""
+
+    page_id: int
+    url: str
+    title: str
+    publisher: str
+    size: int
+    publishers: int
+    first_published_at: str | None
+    last_published_at: str | None
+    started_at: str
+    last_joined_at: str
+    first_hour_articles: int
+
+
+class FirstArticleRow(NamedTuple):
+    """When a publisher's first article in a cluster was published. `in_period` (0 or 1): that article was first crawled in the period."""
+
+    cluster_id: int
+    publisher: str
+    published_at: str
+    in_period: int
+
+
+class EditedPageRow(NamedTuple):
+    """A page with the number of its changes of title or body, how many of them are silent, and the time of the last one."""
+
+    url: str
+    title: str
+    publisher: str
+    changes: int
+    silent: int
+    last_changed_at: str
+
+
+class ChangeKindRow(NamedTuple):
+    """Number of `changes` of one kind and severity (None: not classified), and how many of them are silent."""
+
+    kind: str | None
+    severity: str | None
+    changes: int
+    silent: int
+
+
+class EditDelayRow(NamedTuple):
+    """Number of changes of title or body, and how many of them are silent, by whole hours after publication.
+
+    `hours` is -1 if the time of publication is unknown, and -2 if the crawl was before it.
+    """
+
+    hours: int
+    changes: int
+    silent: int
+
+
+class SilentEditRow(NamedTuple):
+    """A silent change with URL, title and publisher of its page. `evidence` is a JSON list of [kind, before, after]."""
+
+    url: str
+    title: str
+    publisher: str
+    at: str
+    kind: str | None
+    severity: str | None
+    evidence: str | None
+
+
+class FaultKindRow(NamedTuple):
+    """Number of `faults` of one kind."""
+
+    kind: str
+    faults: int
+
+
 _BY_PUBLISHER = "(:publisher IS NULL OR v.publisher = :publisher)"
 
 
 _DELAY_SECONDS = "(CAST(strftime('%s', substr(c.at, 1, 19)) AS INTEGER) - CAST(strftime('%s', substr(v.published_at, 1, 19)) AS INTEGER))"
-"""Whole seconds of times in UTC: SQLite rounds fractions, which at the end of the year 9999 leads beyond its calendar, to NULL."""
+"""Whole seconds from publication to the change. Fractions are cut off, because SQLite rounds them: the end of the year 9999 would
+be rounded beyond its calendar, to NULL."""
 
 
 _DELAY_BUCKET = f"CASE WHEN v.published_at IS NULL THEN -1 WHEN {_DELAY_SECONDS} < 0 THEN -2 ELSE {_DELAY_SECONDS} / 3600 END"
@@ -33,7 +166,7 @@ def _in_period(column: str) -> str:
 
 
 _ARRIVED_IN_PERIOD = f"{_in_period('v.first_crawled_at')} AND {_BY_PUBLISHER}"
-"""Of summaries `v`."""
+"""Condition on `summaries v`: the page was first crawled in the period."""
 
 
 _CLUSTERS_OF_PERIOD = (
@@ -41,7 +174,7 @@ _CLUSTERS_OF_PERIOD = (
     " FROM summaries v"
     f" JOIN cluster_members m ON m.page_id = v.page_id WHERE v.cluster_role <> 'alone' AND {_ARRIVED_IN_PERIOD}"
 )
-"""Those that hold an article of the period."""
+"""Query for the clusters that hold an article that was first crawled in the period."""
 
 
 _CLUSTER_ORDERS = {
@@ -57,74 +190,70 @@ def _period_rows(database: Database, period: Period, sql: str, **extra_values: A
 
 
 def count_unsummarised_pages(database: Database) -> int:
-    """Pages that are not summed up as they are now."""
+    """Number of pages whose summary is missing or out of date."""
     return count(database, "dirty_pages")
 
 
 def latest_crawl(database: Database) -> str | None:
-    """The latest crawl of all that count."""
+    """The time of the latest counted crawl, or None if there is none."""
     crawled_at: str | None = database.value("SELECT max(last_crawled_at) FROM summaries")
     return crawled_at
 
 
-def articles_by_publisher(database: Database, period: Period) -> list[Row]:
-    """(publisher, articles, of those copies of another publisher's article, copies of its own), the most articles first."""
+def articles_by_publisher(database: Database, period: Period) -> list[PublisherArticleRow]:
+    """Articles and copies of each publisher, most articles first."""
     copies_sql = (
         "SELECT v.page_id, max(r.publisher <> v.publisher) AS others FROM summaries v JOIN cluster_members m ON m.page_id = v.page_id"
         f" JOIN summaries r ON r.page_id = m.cluster_id WHERE v.cluster_role = 'member' AND {_ARRIVED_IN_PERIOD} GROUP BY v.page_id"
     )
-    return list(
-        _period_rows(
-            database,
-            period,
-            "SELECT v.publisher, count(*), coalesce(sum(k.others), 0), coalesce(sum(1 - k.others), 0)"
-            f" FROM summaries v LEFT JOIN ({copies_sql}) k ON k.page_id = v.page_id WHERE {_ARRIVED_IN_PERIOD}"
-            " GROUP BY 1 ORDER BY 2 DESC, 1",
-        )
+    rows = _period_rows(
+        database,
+        period,
+        "SELECT v.publisher, count(*), coalesce(sum(k.others), 0), coalesce(sum(1 - k.others), 0)"
+        f" FROM summaries v LEFT JOIN ({copies_sql}) k ON k.page_id = v.page_id WHERE {_ARRIVED_IN_PERIOD}"
+        " GROUP BY 1 ORDER BY 2 DESC, 1",
     )
+    return [PublisherArticleRow(*r) for r in rows]
 
 
-def articles_by_quarter_hour(database: Database, period: Period) -> Iterator[Row]:
-    """(quarter of an hour as `2026-03-02T09:3`, of which the last character is its number, publisher, articles, of those copies),
-    in the order of time: as small as the parts of an hour by which zones differ."""
-    return _period_rows(
+def articles_by_quarter_hour(database: Database, period: Period) -> Iterator[QuarterHourRow]:
+    """Articles and copies by quarter of an hour and publisher, in order of time. Offsets of time zones are multiples of a quarter."""
+    rows = _period_rows(
         database,
         period,
         "SELECT substr(v.first_crawled_at, 1, 14) || (substr(v.first_crawled_at, 15, 2) / 15), v.publisher, count(*), sum(v.cluster_role"
         " = 'member')"
         f" FROM summaries v WHERE {_ARRIVED_IN_PERIOD} GROUP BY 1, 2 ORDER BY 1, 2",
     )
+    return (QuarterHourRow(*r) for r in rows)
 
 
-def checks(database: Database, period: Period) -> list[Row]:
-    """(publisher, status, cause or None, crawls) of crawls of pages that are summed up."""
-    return list(
-        _period_rows(
-            database,
-            period,
-            "SELECT v.publisher, s.check_status, s.check_cause, count(*) FROM sightings s JOIN summaries v ON v.page_id = s.page_id"
-            f" WHERE {_in_period('s.crawled_at')} AND {_BY_PUBLISHER} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
-        )
+def checks(database: Database, period: Period) -> list[CheckRow]:
+    """Results of the checks by publisher, for sightings of pages that have a summary."""
+    rows = _period_rows(
+        database,
+        period,
+        "SELECT v.publisher, s.check_status, s.check_cause, count(*) FROM sightings s JOIN summaries v ON v.page_id = s.page_id"
+        f" WHERE {_in_period('s.crawled_at')} AND {_BY_PUBLISHER} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3",
     )
+    return [CheckRow(*r) for r in rows]
 
 
-def checks_of_unsummarised_pages(database: Database, period: Period) -> list[Row]:
-    """(publisher as printed, oid, URL, status, cause or None) of crawls of pages that are not: none of theirs counts, or they are
-    new."""
-    return list(
-        _period_rows(
-            database,
-            period,
-            "SELECT m.publisher_printed, m.oid, p.url, s.check_status, s.check_cause FROM pages p JOIN sightings s ON s.page_id = p.id"
-            " JOIN metadata m ON m.id = s.metadata_id"
-            f" WHERE NOT EXISTS (SELECT 1 FROM summaries v WHERE v.page_id = p.id) AND {_in_period('s.crawled_at')}",
-        )
+def checks_of_unsummarised_pages(database: Database, period: Period) -> list[UnsummarisedCheckRow]:
+    """The check of every sighting whose page has no summary: no sighting of the page counts, or the page is new."""
+    rows = _period_rows(
+        database,
+        period,
+        "SELECT m.publisher_printed, m.oid, p.url, s.check_status, s.check_cause FROM pages p JOIN sightings s ON s.page_id = p.id"
+        " JOIN metadata m ON m.id = s.metadata_id"
+        f" WHERE NOT EXISTS (SELECT 1 FROM summaries v WHERE v.page_id = p.id) AND {_in_period('s.crawled_at')}",
     )
+    return [UnsummarisedCheckRow(*r) for r in rows]
 
 
-def cluster_totals(database: Database, period: Period) -> Row:
-    """(clusters, articles in them, each counted once; matches with a representative by relation: exact, near, copy)"""
-    row = next(
+def cluster_totals(database: Database, period: Period) -> ClusterTotals:
+    """Totals over the clusters that hold an article of the period."""
+    clusters, exact, near, copy = next(
         _period_rows(
             database,
             period,
@@ -134,41 +263,38 @@ def cluster_totals(database: Database, period: Period) -> Row:
     (articles,) = next(
         _period_rows(database, period, f"SELECT count(*) FROM summaries v WHERE v.cluster_role <> 'alone' AND {_ARRIVED_IN_PERIOD}")
     )
-    return (row[0], articles, *(n or 0 for n in row[1:]))
+    return ClusterTotals(clusters, articles, exact or 0, near or 0, copy or 0)
 
 
-def clusters(database: Database, period: Period, order: str, limit: int) -> list[Row]:
-    """(key, URL, title, publisher, articles, publishers, first published, last published, begun, newest, within the first hour) of
-    the first clusters in an order: `largest`, `newest`, `fastest`."""
-    return list(
-        _period_rows(
-            database,
-            period,
-            "SELECT c.page_id, p.url, r.title, v.publisher, c.size, c.publishers, c.first_published_at, c.last_published_at, c.started_at,"
-            " c.last_joined_at, c.first_hour_articles FROM clusters c JOIN pages p ON p.id = c.page_id"
-            " JOIN summaries v ON v.page_id = c.page_id"
-            " JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id"
-            f" WHERE c.page_id IN ({_CLUSTERS_OF_PERIOD}) ORDER BY {_CLUSTER_ORDERS[order]}, p.url LIMIT :limit",
-            limit=limit,
-        )
+def clusters(database: Database, period: Period, order: str, limit: int) -> list[ReportedClusterRow]:
+    """The first `limit` clusters that hold an article of the period, ordered `largest`, `newest` or `fastest`."""
+    rows = _period_rows(
+        database,
+        period,
+        "SELECT c.page_id, p.url, r.title, v.publisher, c.size, c.publishers, c.first_published_at, c.last_published_at, c.started_at,"
+        " c.last_joined_at, c.first_hour_articles FROM clusters c JOIN pages p ON p.id = c.page_id"
+        " JOIN summaries v ON v.page_id = c.page_id"
+        " JOIN sightings s ON s.id = p.current_sighting_id JOIN revisions r ON r.id = s.revision_id"
+        f" WHERE c.page_id IN ({_CLUSTERS_OF_PERIOD}) ORDER BY {_CLUSTER_ORDERS[order]}, p.url LIMIT :limit",
+        limit=limit,
     )
+    return [ReportedClusterRow(*r) for r in rows]
 
 
-def publication_times(database: Database, cluster: int) -> list[str]:
-    """When the articles of a cluster were published, those that tell, in order."""
+def publications(database: Database, cluster: int) -> list[Publication]:
+    """Return the publications of the articles of a cluster by time, then by publisher. Articles without a time are left out."""
     rows = database.rows(
-        "SELECT published_at FROM summaries WHERE published_at IS NOT NULL AND (page_id = ?1 OR page_id IN"
-        " (SELECT page_id FROM cluster_members WHERE cluster_id = ?1)) ORDER BY 1",
+        "SELECT published_at, publisher FROM summaries WHERE published_at IS NOT NULL AND (page_id = ?1 OR page_id IN"
+        " (SELECT page_id FROM cluster_members WHERE cluster_id = ?1)) ORDER BY 1, 2",
         cluster,
     )
-    return [r[0] for r in rows]
+    return [Publication(*r) for r in rows]
 
 
-def first_articles_by_publisher(database: Database, period: Period) -> Iterator[Row]:
-    """(cluster, publisher, when its first article there was published, whether that article is in the period) of every publisher in
-    a cluster that holds an article of the period, the earliest first."""
+def first_articles_by_publisher(database: Database, period: Period) -> Iterator[FirstArticleRow]:
+    """The first article of each publisher in each cluster that holds an article of the period, by cluster, then time of publication."""
     in_period = _in_period("v.first_crawled_at")
-    return _period_rows(
+    rows = _period_rows(
         database,
         period,
         f"SELECT k.cluster_id, v.publisher, min(v.published_at) AS at, {in_period} FROM"
@@ -176,78 +302,73 @@ def first_articles_by_publisher(database: Database, period: Period) -> Iterator[
         f" JOIN summaries v ON v.page_id = k.page_id WHERE v.published_at IS NOT NULL AND k.cluster_id IN ({_CLUSTERS_OF_PERIOD})"
         " GROUP BY k.cluster_id, v.publisher ORDER BY k.cluster_id, at, v.publisher",
     )
+    return (FirstArticleRow(*r) for r in rows)
 
 
-def most_edited_pages(database: Database, period: Period, limit: int) -> list[Row]:
-    """(URL, title, publisher, changes of title or body, of those stealthy, the last) of the pages that changed most often."""
-    return list(
-        _period_rows(
-            database,
-            period,
-            "SELECT p.url, r.title, v.publisher, count(*), sum(c.silent), max(c.at) FROM changes c JOIN pages p ON p.id = c.page_id"
-            " JOIN summaries v ON v.page_id = p.id JOIN sightings s ON s.id = p.current_sighting_id"
-            " JOIN revisions r ON r.id = s.revision_id WHERE (c.title_changed = 1 OR c.body_changed = 1)"
-            f" AND {_in_period('c.at')} AND {_BY_PUBLISHER} GROUP BY p.id ORDER BY 4 DESC, 1 LIMIT :limit",
-            limit=limit,
-        )
+def most_edited_pages(database: Database, period: Period, limit: int) -> list[EditedPageRow]:
+    """The `limit` pages with the most changes of title or body."""
+    rows = _period_rows(
+        database,
+        period,
+        "SELECT p.url, r.title, v.publisher, count(*), sum(c.silent), max(c.at) FROM changes c JOIN pages p ON p.id = c.page_id"
+        " JOIN summaries v ON v.page_id = p.id JOIN sightings s ON s.id = p.current_sighting_id"
+        " JOIN revisions r ON r.id = s.revision_id WHERE (c.title_changed = 1 OR c.body_changed = 1)"
+        f" AND {_in_period('c.at')} AND {_BY_PUBLISHER} GROUP BY p.id ORDER BY 4 DESC, 1 LIMIT :limit",
+        limit=limit,
     )
+    return [EditedPageRow(*r) for r in rows]
 
 
-def changes_by_kind(database: Database, period: Period) -> list[Row]:
-    """(kind or None, severity or None, changes, of those stealthy)"""
-    return list(
-        _period_rows(
-            database,
-            period,
-            "SELECT c.kind, c.severity, count(*), sum(c.silent) FROM changes c JOIN summaries v ON v.page_id = c.page_id"
-            f" WHERE {_in_period('c.at')} AND {_BY_PUBLISHER} GROUP BY 1, 2 ORDER BY 1, 2",
-        )
+def changes_by_kind(database: Database, period: Period) -> list[ChangeKindRow]:
+    """Changes by kind and severity."""
+    rows = _period_rows(
+        database,
+        period,
+        "SELECT c.kind, c.severity, count(*), sum(c.silent) FROM changes c JOIN summaries v ON v.page_id = c.page_id"
+        f" WHERE {_in_period('c.at')} AND {_BY_PUBLISHER} GROUP BY 1, 2 ORDER BY 1, 2",
     )
+    return [ChangeKindRow(*r) for r in rows]
 
 
-def edit_delays(database: Database, period: Period) -> list[Row]:
-    """(hours after the publication, whole; -1: that is not known, -2: the crawl was before it; changes of title or body; of those
-    stealthy)"""
-    return list(
-        _period_rows(
-            database,
-            period,
-            f"SELECT {_DELAY_BUCKET}, count(*), sum(c.silent) FROM changes c JOIN summaries v ON v.page_id = c.page_id"
-            f" WHERE (c.title_changed = 1 OR c.body_changed = 1) AND {_in_period('c.at')} AND {_BY_PUBLISHER} GROUP BY 1 ORDER BY 1",
-        )
+def edit_delays(database: Database, period: Period) -> list[EditDelayRow]:
+    """Changes of title or body by whole hours after publication."""
+    rows = _period_rows(
+        database,
+        period,
+        f"SELECT {_DELAY_BUCKET}, count(*), sum(c.silent) FROM changes c JOIN summaries v ON v.page_id = c.page_id"
+        f" WHERE (c.title_changed = 1 OR c.body_changed = 1) AND {_in_period('c.at')} AND {_BY_PUBLISHER} GROUP BY 1 ORDER BY 1",
     )
+    return [EditDelayRow(*r) for r in rows]
 
 
-def silent_edits(database: Database, period: Period, limit: int) -> list[Row]:
-    """(URL, title, publisher, when, kind, severity, evidence as JSON) of the newest edits of substance that were not owned up to."""
-    return list(
-        _period_rows(
-            database,
-            period,
-            "SELECT p.url, r.title, v.publisher, c.at, c.kind, c.severity, c.evidence FROM changes c JOIN pages p ON p.id = c.page_id"
-            " JOIN summaries v ON v.page_id = p.id JOIN sightings s ON s.id = c.sighting_id JOIN revisions r ON r.id = s.revision_id"
-            f" WHERE c.silent = 1 AND {_in_period('c.at')} AND {_BY_PUBLISHER} ORDER BY c.at DESC, p.url, r.digest LIMIT :limit",
-            limit=limit,
-        )
+def silent_edits(database: Database, period: Period, limit: int) -> list[SilentEditRow]:
+    """The newest `limit` silent changes."""
+    rows = _period_rows(
+        database,
+        period,
+        "SELECT p.url, r.title, v.publisher, c.at, c.kind, c.severity, c.evidence FROM changes c JOIN pages p ON p.id = c.page_id"
+        " JOIN summaries v ON v.page_id = p.id JOIN sightings s ON s.id = c.sighting_id JOIN revisions r ON r.id = s.revision_id"
+        f" WHERE c.silent = 1 AND {_in_period('c.at')} AND {_BY_PUBLISHER} ORDER BY c.at DESC, p.url, r.digest LIMIT :limit",
+        limit=limit,
     )
+    return [SilentEditRow(*r) for r in rows]
 
 
-def faults_by_kind(database: Database, period: Period) -> list[Row]:
-    """(kind, files and folders) of what cannot be read since a time in the period."""
-    return list(
-        _period_rows(
-            database, period, f"SELECT kind, count(*) FROM faults WHERE {_in_period('first_seen_at')} GROUP BY 1 ORDER BY 2 DESC, 1"
-        )
+def faults_by_kind(database: Database, period: Period) -> list[FaultKindRow]:
+    """Faults first seen in the period, by kind, most frequent first."""
+    rows = _period_rows(
+        database, period, f"SELECT kind, count(*) FROM faults WHERE {_in_period('first_seen_at')} GROUP BY 1 ORDER BY 2 DESC, 1"
     )
+    return [FaultKindRow(*r) for r in rows]
 
 
 def count(database: Database, table: str, where: str = "1") -> int:
-    """Rows of one of the tables (names come from the program, never from outside)."""
+    """Number of rows of a table. `table` and `where` are inserted as SQL: never pass input from outside the program."""
     return int(database.value(f"SELECT count(*) FROM {table} WHERE {where}"))
 
 
 def count_counted_revisions(database: Database) -> int:
-    """Revisions that a counted sighting shows."""
+    """Number of revisions with a counted sighting."""
     uncounted_sql = (
         "SELECT count(DISTINCT s.revision_id) FROM sightings s WHERE s.status <> 'counted' AND NOT EXISTS"
         " (SELECT 1 FROM sightings o WHERE o.revision_id = s.revision_id AND o.status = 'counted')"
@@ -256,7 +377,7 @@ def count_counted_revisions(database: Database) -> int:
 
 
 def count_checks(database: Database) -> tuple[dict[str, int], dict[str, int]]:
-    """(check → crawls, cause of a mismatch → crawls)."""
+    """(check status → number of sightings, cause of a mismatch → number of sightings)."""
     unverified = database.rows(
         "SELECT check_status, check_cause, count(*) FROM sightings WHERE check_status <> 'verified' GROUP BY 1, 2 ORDER BY 1, 2"
     )
@@ -266,17 +387,27 @@ def count_checks(database: Database) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def count_pruned_revisions(database: Database) -> int:
-    """Revisions whose body was pruned."""
+    """Number of revisions whose body was pruned."""
     return count(database, "revisions", "pruned_at IS NOT NULL")
 
 
+def count_unpruned_revisions(database: Database) -> int:
+    """Return the number of revisions that still have their body."""
+    return count(database, "revisions", "pruned_at IS NULL")
+
+
+def count_crowded_texts(database: Database) -> int:
+    """Return the number of texts that had more candidates than were compared."""
+    return count(database, "texts", "crowded = 1")
+
+
 def count_by(database: Database, table: str, column: str, where: str = "1") -> dict[str, int]:
-    """Value of a column → rows."""
+    """Value of a column → number of rows. Table, column and `where` are inserted as SQL, as in `count`."""
     return {r[0]: r[1] for r in database.rows(f"SELECT {column}, count(*) FROM {table} WHERE {where} GROUP BY 1 ORDER BY 1")}
 
 
 def count_exact_copies(database: Database) -> int:
-    """Pages beyond the first for each text that several pages show, in any revision."""
+    """Number of pages, without the first one for each text, that show a text in any revision: the exact copies."""
     text_page_pairs = int(
         database.value("SELECT count(*) FROM (SELECT DISTINCT text_id, page_id FROM revisions WHERE text_id IS NOT NULL)")
     )

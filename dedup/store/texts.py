@@ -6,11 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from dedup.store.database import Database, Row, Transaction, placeholders
-from dedup.store.rows import (
-    ArticleRow,
-    TextPages,
-    TextRow,
-)
+from dedup.store.rows import ArticleRow, TextPages, TextRow
 
 _ARTICLE_QUERY = """
 SELECT p.id, p.url, r.text_id, r.digest, r.title, m.publisher_printed, m.published_at, s.crawled_at, m.article_id, s.check_status,
@@ -33,20 +29,20 @@ ARTICLE_QUERIES = {
     False: _ARTICLE_QUERY.format(first="", sighting="s.id = p.current_sighting_id"),
     True: _ARTICLE_QUERY.format(first="", sighting=_LATEST_COUNTED),
 }
-"""Articles as their pages stand now, or (True) every counted revision, by its latest crawl."""
+"""Queries by `all_revisions`. False: the current article of each page. True: every counted revision, by its latest crawl."""
 
 
 ARTICLE_OF_PAGE_QUERY = (
     _ARTICLE_QUERY.format(first="wanted w CROSS JOIN ", sighting=_LATEST_COUNTED) + " WHERE p.id = w.page AND r.text_id = w.text"
 )
-"""The same of the pages and texts in a table `wanted`."""
+"""Every counted revision, by its latest crawl, of the (text, page) pairs in a table `wanted`."""
 
 
 TEXTS_WITHOUT_BODY = (
     "SELECT r.text_id FROM revisions r INDEXED BY revisions_pruned WHERE r.pruned_at IS NOT NULL AND r.text_id IS NOT NULL"
     " AND NOT EXISTS (SELECT 1 FROM revisions o WHERE o.text_id = r.text_id AND o.pruned_at IS NULL)"
 )
-"""Texts of which every body was pruned."""
+"""Query for the texts whose bodies were all pruned."""
 
 
 _TEXT_QUERY = (
@@ -59,13 +55,13 @@ _TEXT_QUERY = (
 
 
 def find_by_digest(database: Database, digests: Iterable[bytes]) -> dict[bytes, int]:
-    """Digest of a normalised text → text."""
+    """XXH3-128 of a normalised text → text. Unknown digests are left out."""
     select = "SELECT t.digest, t.id FROM wanted w CROSS JOIN texts t ON t.digest = w.digest"
     return dict(database.select_by_keys("digest", ((d,) for d in digests), select))
 
 
 def pages_showing_any(database: Database, texts: Iterable[int]) -> dict[int, TextPages]:
-    """Text → the first and the last of the pages that show it in any revision; the same where it is one page."""
+    """Text → the first and the last of the pages that show it in any revision. Texts that no page shows are left out."""
     select = (
         "SELECT w.id, (SELECT min(page_id) FROM revisions WHERE text_id = w.id), (SELECT max(page_id) FROM revisions"
         " WHERE text_id = w.id) FROM wanted w"
@@ -74,25 +70,25 @@ def pages_showing_any(database: Database, texts: Iterable[int]) -> dict[int, Tex
 
 
 def pages_showing_among(database: Database, pairs: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:
-    """Those of the (text, page) pairs of which the page shows the text in any revision."""
+    """Those of the (text, page) pairs whose page shows the text in any revision."""
     select = "SELECT w.text, w.page FROM wanted w WHERE EXISTS (SELECT 1 FROM revisions WHERE text_id = w.text AND page_id = w.page)"
     return {(r[0], r[1]) for r in database.select_by_keys("text, page", pairs, select)}
 
 
 def latest_articles(database: Database, pairs: Iterable[tuple[int, int]]) -> dict[tuple[int, int], ArticleRow]:
-    """(text, page) → the article, by the latest crawl that showed that text there; of those that are so."""
+    """(text, page) → the article, by the latest counted crawl that showed the text on the page. Other pairs are left out."""
     rows = [article_from_row(r) for r in database.select_by_keys("text, page", pairs, ARTICLE_OF_PAGE_QUERY)]
     return {(a.text_id, a.page_id): a for a in sorted(rows, key=lambda a: a.crawled_at) if a.text_id is not None}
 
 
 def signatures(database: Database, texts: Iterable[int]) -> dict[int, bytes]:
-    """Text → signature, of those that have one."""
+    """Text → signature. Texts without one are left out."""
     select = "SELECT t.id, t.signature FROM wanted w CROSS JOIN texts t ON t.id = w.id WHERE t.signature IS NOT NULL"
     return dict(database.select_by_ids(texts, select))
 
 
 def bodies(database: Database, texts: Iterable[int]) -> dict[int, str]:
-    """Text → the body of a revision that has it; of those whose bodies were not all pruned."""
+    """Text → the body of a revision that has it. Texts whose bodies were all pruned are left out."""
     select = (
         "SELECT w.id, r.body FROM wanted w CROSS JOIN revisions r"
         " ON r.id = (SELECT id FROM revisions WHERE text_id = w.id AND pruned_at IS NULL LIMIT 1)"
@@ -101,7 +97,7 @@ def bodies(database: Database, texts: Iterable[int]) -> dict[int, str]:
 
 
 def quoted_masks(database: Database, texts: Iterable[int]) -> dict[int, bytes]:
-    """Text → its quoted characters (numpy.packbits), of texts whose bodies differ in quotation marks."""
+    """Text → its quoted mask (a bit for each character, packed by numpy.packbits), for texts whose bodies differ in quotations."""
     return dict(
         database.select_by_ids(
             texts, "SELECT t.id, t.quoted_mask FROM wanted w CROSS JOIN texts t ON t.id = w.id WHERE t.quoted_mask IS NOT NULL"
@@ -110,7 +106,7 @@ def quoted_masks(database: Database, texts: Iterable[int]) -> dict[int, bytes]:
 
 
 def without_body(database: Database, texts: Iterable[int]) -> set[int]:
-    """Those of the texts of which every body was pruned: no index holds them."""
+    """Those of `texts` whose bodies were all pruned. No index holds them."""
     select = (
         "SELECT DISTINCT w.id FROM wanted w CROSS JOIN revisions r INDEXED BY revisions_pruned"
         " ON r.text_id = w.id AND r.pruned_at IS NOT NULL"
@@ -120,29 +116,30 @@ def without_body(database: Database, texts: Iterable[int]) -> set[int]:
 
 
 def crowded(database: Database, texts: Iterable[int]) -> set[int]:
-    """Those of the texts that had more candidates than were compared."""
+    """Those of `texts` that are crowded: they had more candidates than were compared."""
     return {r[0] for r in database.select_by_ids(texts, "SELECT t.id FROM wanted w CROSS JOIN texts t ON t.id = w.id WHERE t.crowded = 1")}
 
 
 def lengths(database: Database, texts: Iterable[int]) -> dict[int, int]:
-    """Text → its normalised length."""
+    """Text → its normalised length in characters."""
     return dict(database.select_by_ids(texts, "SELECT t.id, t.characters FROM wanted w CROSS JOIN texts t ON t.id = w.id"))
 
 
 def all_signatures(database: Database, after_id: int = 0) -> Iterator[tuple[int, bytes]]:
-    """(text, signature) of every text long enough for near duplicates, in order of the keys, from the one after `after_id`."""
+    """(text, signature) of every text with a signature and an id greater than `after_id`, by id."""
     yield from database.connection.execute(
         "SELECT id, signature FROM texts WHERE id > ? AND signature IS NOT NULL ORDER BY id", (after_id,)
     )
 
 
 def get_by_digest(database: Database, digest: bytes) -> int | None:
+    """The text with this XXH3-128 digest, or None."""
     text_id: int | None = database.value("SELECT id FROM texts WHERE digest = ?", digest)
     return text_id
 
 
 def all_with_body(database: Database) -> Iterator[TextRow]:
-    """Every text that a revision with a body has, in order of their keys, for recomputing what is derived from it."""
+    """Every text that a revision with a body has, by id."""
     for (text_id,) in database.rows("SELECT DISTINCT text_id FROM revisions WHERE text_id IS NOT NULL ORDER BY 1"):
         row = database.row(_TEXT_QUERY, text_id)
         assert row is not None
@@ -151,13 +148,13 @@ def all_with_body(database: Database) -> Iterator[TextRow]:
 
 
 def body(database: Database, text: int) -> str | None:
-    """The body of any revision with this text; None where none is left."""
+    """The body of any revision with this text, or None if every one was pruned."""
     result: str | None = database.value("SELECT body FROM revisions WHERE text_id = ? AND pruned_at IS NULL LIMIT 1", text)
     return result
 
 
 def urls_of_pair(database: Database, a: int, b: int) -> tuple[str, str]:
-    """The canonical URLs of two different pages of which one shows text `a` and the other text `b`."""
+    """Canonical URLs of two different pages: the first shows text `a`, the second text `b`, in any revision."""
     row = database.row(
         "SELECT p.url, q.url FROM revisions r JOIN pages p ON p.id = r.page_id JOIN revisions s ON s.text_id = ?"
         " JOIN pages q ON q.id = s.page_id WHERE r.text_id = ? AND p.id <> q.id LIMIT 1",
@@ -168,7 +165,7 @@ def urls_of_pair(database: Database, a: int, b: int) -> tuple[str, str]:
 
 
 def url(database: Database, text: int) -> str | None:
-    """The canonical URL of a page that shows a text, now if there is one that does, else in any revision."""
+    """The canonical URL of a page that shows a text. Pages that show it now come before pages that showed it earlier."""
     result: str | None = database.value(
         "SELECT p.url FROM revisions r JOIN pages p ON p.id = r.page_id LEFT JOIN sightings s ON s.id = p.current_sighting_id"
         " WHERE r.text_id = ? ORDER BY s.revision_id IS NOT r.id, p.url LIMIT 1",
@@ -178,12 +175,12 @@ def url(database: Database, text: int) -> str | None:
 
 
 def articles(database: Database, text: int, *, all_revisions: bool = False) -> list[ArticleRow]:
-    """Articles with this text: of pages that show it now, or with `all_revisions` in any revision."""
+    """Articles with this text, by URL: of pages that show it now, or with `all_revisions` in any revision."""
     return [article_from_row(r) for r in database.rows(ARTICLE_QUERIES[all_revisions] + " WHERE r.text_id = ? ORDER BY p.url", text)]
 
 
 def cluster_size(database: Database, text: int, relations: Collection[str]) -> int:
-    """How many pages show this text now, or one that matches it in one of these relations."""
+    """Number of pages that now show this text or a text that matches it in one of `relations`."""
     relation_list = placeholders(relations)
     sql = (
         "SELECT count(DISTINCT s.page_id) FROM (SELECT ?1 AS id UNION SELECT text_b_id FROM matches"
@@ -196,22 +193,25 @@ def cluster_size(database: Database, text: int, relations: Collection[str]) -> i
 
 
 def insert(transaction: Transaction, rows: Iterable[Row]) -> None:
-    """Rows (id, digest, characters, signature, crowded)."""
+    """Insert texts. `rows`: (id, digest, characters, signature, crowded)."""
     transaction.execute_many("INSERT INTO texts (id, digest, characters, signature, crowded) VALUES (?, ?, ?, ?, ?)", rows)
 
 
 def set_quoted_masks(transaction: Transaction, rows: Iterable[tuple[int, bytes]]) -> None:
-    """(text, its quoted characters as `quoted_of` gives them)."""
+    """Set quoted masks. `rows`: (text, mask as `matching.quotations.pack_common_quotations` returns it)."""
     transaction.execute_many("UPDATE texts SET quoted_mask = ? WHERE id = ?", ((quoted, text) for text, quoted in rows))
 
 
 def release_digests(transaction: Transaction, texts: Iterable[int]) -> None:
-    """Texts that other rows will stand for: see `replace`."""
+    """Give texts a random digest, so that new rows can be inserted with theirs. See `replace`."""
     transaction.execute_many("UPDATE texts SET digest = randomblob(16) WHERE id = ?", ((t,) for t in texts))
 
 
 def replace(transaction: Transaction, rows: Iterable[tuple[int, int]]) -> None:
-    """(text, the greater key of the one that stands for it from now on). The first goes on as a text that nothing shows."""
+    """Move revisions and matches from old text rows to new ones. `rows`: (old text, new text), the new id the greater one.
+
+    The old rows stay as texts that no revision has.
+    """
     new_ids = [(new, text) for text, new in rows]
     transaction.execute_many("UPDATE revisions SET text_id = ? WHERE text_id = ?", new_ids)
     transaction.execute_many("UPDATE matches SET text_a_id = text_b_id, text_b_id = ? WHERE text_a_id = ?", new_ids)
@@ -219,43 +219,31 @@ def replace(transaction: Transaction, rows: Iterable[tuple[int, int]]) -> None:
 
 
 def delete_unshown(transaction: Transaction) -> None:
-    """Forget texts that no revision has any more; after `matches.delete_all`, and with indexes that begin anew."""
+    """Delete texts that no revision has. Call `matches.delete_all` first, and rebuild the indexes afterwards."""
     transaction.execute("DELETE FROM texts WHERE NOT EXISTS (SELECT 1 FROM revisions WHERE text_id = texts.id)")
 
 
 def set_crowded(transaction: Transaction, texts: Iterable[int]) -> None:
-    """Texts that have more matches than were looked for: they met a full bucket, or a story with many copies."""
+    """Mark texts as crowded: they met a full bucket, so that they may have more matches than were found."""
     transaction.execute_many("UPDATE texts SET crowded = 1 WHERE id = ? AND crowded = 0", ((t,) for t in texts))
 
 
 def set_signatures(transaction: Transaction, rows: Iterable[tuple[int, bytes | None, int]]) -> None:
-    """(text, signature, normalised length)."""
+    """Set signatures. `rows`: (text, signature, normalised length)."""
     transaction.execute_many(
-        "UPDATE texts SET signature = ?, characters = ? WHERE id = ?", ((signature, number, text) for text, signature, number in rows)
+        "UPDATE texts SET signature = ?, characters = ? WHERE id = ?",
+        ((signature, characters, text) for text, signature, characters in rows),
     )
 
 
 def clear_signature(transaction: Transaction, text: int) -> None:
-    """The text takes no part in near duplicates any more."""
+    """Delete the signature of a text, so that it takes no part in near duplicates."""
     transaction.execute("UPDATE texts SET signature = NULL WHERE id = ?", text)
 
 
 def article_from_row(row: tuple[Any, ...]) -> ArticleRow:
-    """A row of `_ARTICLE_QUERY`."""
+    """Build an article from a row of one of the article queries."""
     return ArticleRow(
-        row[0],
-        row[1],
-        row[2],
-        row[3],
-        row[4],
-        row[5],
-        row[6],
-        row[7],
-        row[8],
-        row[9],
-        row[10],
-        bool(row[11]),
-        bool(row[12]),
-        row[13],
+        row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10], bool(row[11]), bool(row[12]), row[13],
         row[14],
-    )
+    )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Neighbours in the history of a page, found in time that does not grow with its length."""
+"""Neighbours in the history of a page. The time to find one does not grow with the length of the history."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dedup.store.database import Database
 from dedup.store.rows import MergedReadings, SightingRow, StoredChange
 
 Position = tuple[str, bytes]
-"""(crawl time, digest of the state): the order of a page's history."""
+"""(crawl time, state digest): a page's history is ordered by it."""
 
 
 BEGINNING: Position = ("", b"")
@@ -18,7 +18,7 @@ BEGINNING: Position = ("", b"")
 
 
 class SightingPosition(NamedTuple):
-    """Where a sighting is in its page's history, and what it is worth as stored."""
+    """A sighting with its position in its page's history, its revision, and its stored merged readings."""
 
     page_id: int
     position: Position
@@ -27,7 +27,7 @@ class SightingPosition(NamedTuple):
 
 
 class RunStart(NamedTuple):
-    """The beginning of a run of one state."""
+    """Where a run of one state begins. `returned`: the page had the state before."""
 
     position: Position
     returned: bool
@@ -76,7 +76,7 @@ _CHANGES_DESCENDING = "ORDER BY c.at DESC, r.digest DESC"
 
 
 def positions(database: Database, sightings: Iterable[int]) -> dict[int, SightingPosition]:
-    """Sighting → where it is."""
+    """Sighting → its position."""
     select = (
         "SELECT s.id, s.page_id, s.crawled_at, r.digest, s.revision_id, s.status, s.check_status, s.check_cause, s.metadata_id,"
         " s.crawled_at_source FROM wanted w CROSS JOIN sightings s ON s.id = w.id JOIN revisions r ON r.id = s.revision_id"
@@ -85,29 +85,29 @@ def positions(database: Database, sightings: Iterable[int]) -> dict[int, Sightin
 
 
 def pages_longer_than(database: Database, limits: dict[int, int]) -> set[int]:
-    """Those of the pages that have more sightings than the number given for each."""
+    """Pages that have more sightings than their limit. `limits`: page → limit."""
     max_count = max(limits.values(), default=0) + 1
     count_sql = f"(SELECT count(*) FROM (SELECT 1 FROM sightings WHERE page_id = w.id LIMIT {max_count}))"
     return {r[0] for r in database.select_by_ids(limits, f"SELECT w.id, {count_sql} FROM wanted w") if r[1] > limits[r[0]]}
 
 
 def counted_at(database: Database, page: int, position: Position) -> SightingRow | None:
-    """The sighting at a position."""
+    """The counted sighting at a position, or None."""
     return _neighbour(database, "s.crawled_at = ?2 AND r.digest = ?3", page, position)
 
 
 def counted_before(database: Database, page: int, position: Position) -> SightingRow | None:
-    """The last sighting before a position."""
+    """The last counted sighting before a position, or None."""
     return _neighbour(database, "s.crawled_at <= ?2 AND (s.crawled_at < ?2 OR r.digest < ?3)" + _DESCENDING, page, position)
 
 
 def counted_after(database: Database, page: int, position: Position) -> SightingRow | None:
-    """The first sighting after a position."""
+    """The first counted sighting after a position, or None."""
     return _neighbour(database, "s.crawled_at >= ?2 AND (s.crawled_at > ?2 OR r.digest > ?3)" + _ASCENDING, page, position)
 
 
 def last_counted(database: Database, page: int) -> int | None:
-    """The last sighting of a page."""
+    """The last counted sighting of a page, or None."""
     sighting_id: int | None = database.value(
         "SELECT s.id FROM sightings s JOIN revisions r ON r.id = s.revision_id WHERE s.page_id = ? AND s.status = 'counted'"
         f" {_DESCENDING} LIMIT 1",
@@ -117,19 +117,19 @@ def last_counted(database: Database, page: int) -> int | None:
 
 
 def crawls_of_revision(database: Database, revision: int, since: str = "") -> Iterator[str]:
-    """The times of the crawls that showed a revision, from one on, in their order."""
+    """Times of the counted crawls of a revision from `since` on, in order."""
     sql = "SELECT crawled_at FROM sightings WHERE revision_id = ? AND status = 'counted' AND crawled_at >= ? ORDER BY crawled_at"
     return (r[0] for r in database.connection.execute(sql, (revision, since)))
 
 
 def change_at(database: Database, sighting: int) -> PositionedChange | None:
-    """The stored change that leads to a sighting."""
+    """The stored change whose later sighting is this one, or None."""
     row = database.row(f"{_CHANGE_QUERY} WHERE c.sighting_id = ?", sighting)
     return _positioned_change(row) if row else None
 
 
 def change_after(database: Database, page: int, position: Position) -> PositionedChange | None:
-    """The first stored change after a position."""
+    """The first stored change after a position, or None."""
     row = database.row(
         f"{_CHANGE_QUERY} WHERE c.page_id = ?1 AND c.at >= ?2 AND (c.at > ?2 OR r.digest > ?3) {_CHANGES_ASCENDING} LIMIT 1",
         page,
@@ -139,7 +139,7 @@ def change_after(database: Database, page: int, position: Position) -> Positione
 
 
 def state_changes_after(database: Database, page: int, position: Position, limit: int) -> list[Position]:
-    """The positions of the next `limit` stored changes of state."""
+    """Positions of the next `limit` stored changes of title or body after a position."""
     sql = (
         f"SELECT c.at, r.digest {_CHANGE_JOINS} WHERE c.page_id = ?1 AND {_IS_STATE_CHANGE} AND c.at >= ?2 AND (c.at > ?2 OR r.digest > ?3)"
     )
@@ -147,14 +147,14 @@ def state_changes_after(database: Database, page: int, position: Position, limit
 
 
 def run_starts_before(database: Database, page: int, position: Position, limit: int) -> list[RunStart]:
-    """The beginnings of the last `limit` runs that a stored change leads to, the latest first."""
+    """Starts of the last `limit` runs before a position that a stored change leads to, latest first."""
     sql = f"SELECT c.at, r.digest, c.returned {_CHANGE_JOINS} WHERE c.page_id = ?1 AND {_IS_STATE_CHANGE}"
     sql += f" AND c.at <= ?2 AND (c.at < ?2 OR r.digest < ?3) {_CHANGES_DESCENDING} LIMIT ?4"
     return [RunStart((r[0], r[1]), bool(r[2])) for r in database.rows(sql, page, *position, limit)]
 
 
 def is_removed_before(database: Database, page: int, position: Position) -> bool:
-    """Whether the page showed no article by then: the last change of that kind before the position was a removal."""
+    """Return whether the page showed no article just before a position: its last removal or restoration was a removal."""
     kind = database.value(
         f"SELECT c.kind {_CHANGE_JOINS} WHERE c.page_id = ?1 AND (c.kind = 'removed' OR c.kind = 'restored')"
         f" AND c.at <= ?2 AND (c.at < ?2 OR r.digest < ?3) {_CHANGES_DESCENDING} LIMIT 1",

@@ -1,10 +1,10 @@
-"""Whether a write-ahead log belongs to the database that it lies beside.
+"""Detect a write-ahead log that does not belong to the database next to it.
 
-SQLite copies any log with sound frames into the file of its name. One that a killed process left, beside a backup that was
-copied over the database since, would be copied over pages that it does not fit, and the backup would be lost too. So every
-transaction of the program counts in the header of the database (`PRAGMA user_version`, which begins at a random number), and the
-first count of the log must go on from that of the file. A backup bears a mark in the count's place (`BACKUP_COUNT`) until a writer opens
-it: no log is its own. https://www.sqlite.org/fileformat2.html
+SQLite copies every log with valid frames into the database file of its name. If a killed process leaves a log and a backup is then
+copied over the database, SQLite copies the log over pages that it does not fit, and the backup is lost too. Therefore every
+transaction increments a counter in the database header (`PRAGMA user_version`, which starts at a random number), and the first count
+in the log must continue that of the file. A backup has the mark `BACKUP_COUNT` instead of a count until a writer opens it, because
+no log belongs to it. https://www.sqlite.org/fileformat2.html
 """
 
 from __future__ import annotations
@@ -16,43 +16,44 @@ from dedup.files.descriptors import is_exhausted
 from dedup.store.descriptors import shared_descriptor
 
 BACKUP_COUNT = 0x6465_6475
-"""The count of a backup: beyond any that a database begins with."""
+"""Mark of a backup in place of the count. It is greater than every initial count."""
 COUNT_OFFSET = 60
-"""Byte of the database's header where `user_version` lies."""
+"""Byte offset of `user_version` in the database header."""
 _LOG_HEADER = struct.Struct(">IIIIIIII")
 _FRAME_HEADER = struct.Struct(">IIII")
 _FRAME_BYTES = 24
 
 
 def read_commit_count(path: str) -> int:
-    """The count in the header of a database file, without its log; 0 where there is none, or nothing was counted yet."""
+    """The count in the header of a database file, without its log. 0 if the file has no header or nothing was counted yet."""
     raw = os.pread(shared_descriptor(path), 4, COUNT_OFFSET)
     return int.from_bytes(raw, "big") if len(raw) == 4 else 0
 
 
 def is_foreign(path: str, *, has_writer: bool) -> bool:
-    """Whether the log beside a database holds frames that SQLite would copy into it and that do not go on from it.
+    """Return whether the log next to a database has frames that SQLite would copy into it and that do not continue it.
 
-    `has_writer`: somebody writes now. The file may then be beyond what was read of the log a moment before.
+    `has_writer`: a process has the database open for writing. The file may then be newer than the part of the log that was read.
+    Raises OSError if this process has no file descriptors left.
     """
     try:
         with open(path + "-wal", "rb") as log:
-            span = _commit_count_range(log.fileno(), to_end=not has_writer)
-        if span is None:
+            log_counts = _commit_count_range(log.fileno(), to_end=not has_writer)
+        if log_counts is None:
             return False
-        count = read_commit_count(path)  # after the log: what it goes on from was in the file before its first frame was
+        count = read_commit_count(path)  # after the log: the file had the count that the log continues before the log's first frame
     except OSError as error:
         if is_exhausted(error):
-            raise  # SQLite would copy a foreign log into the database
+            raise  # with a False here SQLite would copy a foreign log into the database
         return False
     if count == BACKUP_COUNT:
         return True
-    first, last = span
+    first, last = log_counts
     return count != 0 and (_distance(first, count) > 1 or (not has_writer and _distance(count, last) > 0))
 
 
 def _commit_count_range(fd: int, *, to_end: bool) -> tuple[int, int] | None:
-    """The first and the last count in the committed frames of a log (the first alone unless `to_end`); None where there is none."""
+    """(first, last) count in the committed frames of a log, or None if it has none. Without `to_end` only the first commit is read."""
     header = os.pread(fd, _LOG_HEADER.size, 0)
     if len(header) < _LOG_HEADER.size or not _is_valid_header(header):
         return None
@@ -62,7 +63,7 @@ def _commit_count_range(fd: int, *, to_end: bool) -> tuple[int, int] | None:
     while len(raw := os.pread(fd, _FRAME_HEADER.size, offset)) == _FRAME_HEADER.size:
         page_number, commit, *frame_salts = _FRAME_HEADER.unpack(raw)
         if frame_salts != salts:
-            break  # left from before the log began anew
+            break  # left over from before the log was reset
         if page_number == 1:
             pending = int.from_bytes(os.pread(fd, 4, offset + _FRAME_BYTES + COUNT_OFFSET), "big")
             first = pending if first is None else first
@@ -75,7 +76,7 @@ def _commit_count_range(fd: int, *, to_end: bool) -> tuple[int, int] | None:
 
 
 def _is_valid_header(header: bytes) -> bool:
-    """Whether SQLite takes this for the beginning of a log: the magic number, and the sum of the rest."""
+    """Return whether SQLite accepts this as the header of a log: its magic number and its checksum are right."""
     magic = int.from_bytes(header[:4], "big")
     if magic & ~1 != 0x377F0682:
         return False
@@ -88,5 +89,5 @@ def _is_valid_header(header: bytes) -> bool:
 
 
 def _distance(count: int, other_count: int) -> int:
-    """By how much one count is beyond another; they begin anew after 2^32."""
+    """`count - other_count` for counts that wrap around at 2^32."""
     return (count - other_count + (1 << 31)) % (1 << 32) - (1 << 31)

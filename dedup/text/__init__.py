@@ -1,1 +1,1 @@
-"""Pure functions on text: normalisation, output sanitising, URLs, publishers, digests and times."""
+"""Pure functions on text: normalisation, escaping and formatting of output, URLs, publishers, digests, times."""

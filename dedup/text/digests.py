@@ -1,6 +1,6 @@
-"""Recipes for `content_hash` (algorithm × text), and which of several possible bodies a claim vouches for.
+"""Compute content digests by recipe, and find the recipe and the end of the body that a claimed `content_hash` verifies.
 
-A digest is written `recipe:hex`. A recipe is `algorithm(text)`: SHA-256 of the body is `sha256(body)`.
+A digest is written `recipe:hex`. A recipe is `algorithm(text)`; SHA-256 of the body is `sha256(body)`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import xxhash
 
 
 class HashState(Protocol):
-    """What hashlib's and xxhash's objects have in common."""
+    """The common interface of the hash objects of hashlib and xxhash."""
 
     def update(self, content: bytes, /) -> None: ...
     def hexdigest(self) -> str: ...
@@ -30,15 +30,15 @@ ALGORITHMS: dict[str, tuple[Callable[[], HashState], int]] = {
     "xxh3_64": (xxhash.xxh3_64, 16),
     "xxh3_128": (xxhash.xxh3_128, 32),
 }
-"""Name → (constructor, hex digits of a digest). xxhash with seed 0, digests in canonical (big-endian) order."""
+"""Name → (constructor, hex digits of a digest). xxhash uses seed 0 and canonical (big-endian) digests."""
 
 HASHED_TEXTS = ("body", "escaped", "title+newline+body")
-"""What is hashed, as UTF-8: the body unescaped, the body as it stands in the file, or title, newline and body."""
+"""What is hashed, as UTF-8: the unescaped body, the body as written in the file, or title, newline and unescaped body."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a digest is made; `str()` gives the stored form."""
+    """How a digest is computed. `str()` returns the stored form."""
 
     algorithm: str
     text: str
@@ -48,20 +48,22 @@ class Recipe:
 
 
 RECIPES: dict[str, Recipe] = {str(r): r for a in ALGORITHMS for t in HASHED_TEXTS for r in (Recipe(a, t),)}
-"""Every known recipe by its stored form, the usual ones first."""
+"""Stored form → recipe, the most common recipes first."""
 
 WHITESPACE = " \t\r\n"
-"""White space that every trim function agrees on; bodies are free of it at both ends."""
+"""White space that every trim function removes; bodies neither start nor end with it."""
 
 _ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;", "`": "&#x60;", "=": "&#x3D;"}
-"""Each character in turn, `&` first: what it becomes has none of those that follow."""
+"""Escapes of Handlebars, in the order in which they are applied: `&` first, because the others add `&`."""
 
 _CLAIM_PATTERN = re.compile(r"(?:[A-Za-z][A-Za-z0-9_-]{0,15}:)?([0-9a-fA-F]{16,128})")
 
 
 class BodySegment(NamedTuple):
-    """One stretch of an article's text up to a possible end of the body (at offset `end`, beginning where the stretch before
-    ended): `escaped` as in the file, `unescaped` unescaped."""
+    """A piece of an article's text that ends at a possible end of the body (offset `end`), and begins where the previous piece ended.
+
+    `escaped` is the text as in the file.
+    """
 
     end: int
     escaped: str
@@ -69,18 +71,18 @@ class BodySegment(NamedTuple):
 
 
 def parse_claim(claim: str) -> str | None:
-    """The lower-case hex of a usable claim (a prefix like `sha256:` is allowed); None for one that is no digest."""
+    """Return the digest of a claim in lower-case hex, without a prefix such as `sha256:`; None if the claim is no digest."""
     match = _CLAIM_PATTERN.fullmatch(claim)
     return match[1].lower() if match else None
 
 
 def recipes_of_length(recipes: Sequence[Recipe], claim: str) -> list[Recipe]:
-    """Those recipes whose digests have as many hex digits as the claim."""
+    """Return the recipes whose digests are as long as the claim."""
     return [r for r in recipes if ALGORITHMS[r.algorithm][1] == len(claim)]
 
 
 def compute_digest(recipe: Recipe, title: str, body: str, escaped: str) -> str:
-    """Hex digest of one body by one recipe."""
+    """Return the hex digest of a body by a recipe. `escaped` is the body as in the file."""
     state = ALGORITHMS[recipe.algorithm][0]()
     if recipe.text == "title+newline+body":
         state.update(title.encode() + b"\n")
@@ -89,15 +91,17 @@ def compute_digest(recipe: Recipe, title: str, body: str, escaped: str) -> str:
 
 
 def find_claimed(recipes: Sequence[Recipe], title: str, segments: Iterable[BodySegment], claim: str) -> tuple[Recipe, int] | None:
-    """The first of the recipes by which the text up to the end of some piece has the claimed digest (lower-case hex), and the first such
-    end; None where there is none. One pass over the pieces, however many recipes there are."""
+    """Return the first recipe that yields the claimed digest (lower-case hex) for the text up to the end of a segment, and that end.
+
+    Of several such ends it is the first. None if no recipe matches. All recipes are tried in one pass over the segments.
+    """
     result: tuple[Recipe, int] | None = None
     running_digests = [_RunningDigest(recipe, title) for recipe in recipes]
     for segment in segments:
         for index, running_digest in enumerate(running_digests):
             if running_digest.extend(segment) == claim:
                 result = running_digest.recipe, segment.end
-                del running_digests[index:]  # only an earlier recipe counts for more
+                del running_digests[index:]  # only an earlier recipe takes precedence
                 break
         if not running_digests:
             break
@@ -105,7 +109,7 @@ def find_claimed(recipes: Sequence[Recipe], title: str, segments: Iterable[BodyS
 
 
 class _RunningDigest:
-    """The digest of a text that grows piece by piece."""
+    """The digest of a text that grows by segments; white space at both ends does not count."""
 
     def __init__(self, recipe: Recipe, title: str) -> None:
         self.recipe = recipe
@@ -115,7 +119,7 @@ class _RunningDigest:
         self._pending_whitespace, self._has_text = "", False
 
     def extend(self, segment: BodySegment) -> str:
-        """The hex digest with this piece at the end."""
+        """Append a segment and return the hex digest."""
         text = segment.escaped if self.recipe.text == "escaped" else segment.unescaped
         if not self._has_text:
             text = text.lstrip(WHITESPACE)
@@ -129,8 +133,8 @@ class _RunningDigest:
         return self._state.hexdigest()
 
 
-def escape_html(text: str) -> str:
-    """`text` as the crawler writes it: HTML-escaped by Handlebars' rules."""
+def escape_handlebars(text: str) -> str:
+    """Escape `text` as the crawler does: HTML by the rules of Handlebars."""
     for character, reference in _ESCAPES.items():
         text = text.replace(character, reference)
     return text

@@ -1,14 +1,13 @@
-"""Text as it is compared (normalised, in shingles), and as it may be shown (nothing a terminal would obey)."""
+"""Normalise text for comparison, and split it into shingles."""
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,12 +16,14 @@ if TYPE_CHECKING:
 SHINGLE_CHARACTERS = 5
 """Characters in a shingle."""
 MAX_BATCH_CHARACTERS = 1_000_000
-"""Characters worked on at once, unless one text alone has more."""
+"""Characters of a batch; a longer text is a batch by itself."""
 
 
 def is_storable(value: object) -> bool:
-    """Whether SQLite can hold a text or a number: no lone surrogates, which UTF-8 does not have (an argument or a file name that is
-    not UTF-8 has them), integers of 64 bits with a sign, no NaN."""
+    """Return whether SQLite can store a text or a number: no lone surrogates, 64-bit signed integers, no NaN.
+
+    Python represents invalid UTF-8 in arguments and file names by lone surrogates.
+    """
     if isinstance(value, str):
         return not _SURROGATE.search(value)
     if isinstance(value, int):
@@ -34,7 +35,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class _AlphanumericTable(dict[int, int | None]):
-    """A `str.translate` table that learns which characters count as text: Unicode letters, marks and numbers."""
+    """A `str.translate` table, filled on demand, that keeps Unicode letters, marks and numbers and deletes the rest."""
 
     def __missing__(self, code: int) -> int | None:
         result = code if unicodedata.category(chr(code))[0] in "LMN" else None
@@ -46,15 +47,15 @@ _ALPHANUMERIC_TABLE = _AlphanumericTable()
 
 
 def normalise(text: str) -> str:
-    """`text` in the form that shingles and exact matches are taken from (recipe `text1`).
+    """Return the form of `text` that shingles and exact matches use (recipe `text1`).
 
-    NFC, case-folded, only Unicode L*, M* and N*: Korean copies differ in spacing and punctuation, so both are left out.
+    NFC, case-folded, only Unicode categories L*, M* and N*: Korean copies differ in spacing and punctuation, so both are removed.
     """
     return keep_alphanumeric(fold(text))
 
 
 def keep_alphanumeric(folded: str) -> str:
-    """The characters of a folded text that are Unicode L*, M* or N*."""
+    """Return the characters of a folded text in the Unicode categories L*, M* and N*."""
     if len(folded) < _MAX_TRANSLATED_CHARACTERS:
         return folded.translate(_ALPHANUMERIC_TABLE)
     points = to_points(folded)
@@ -62,24 +63,24 @@ def keep_alphanumeric(folded: str) -> str:
 
 
 _MAX_TRANSLATED_CHARACTERS = 10_000
-"""Characters of a text up to which Python's own `translate` is the quicker way."""
+"""Length of a text up to which `str.translate` is faster than numpy."""
 
 
 def fold(text: str) -> str:
-    """`text` in NFC and case-folded: what `normalise` chooses its characters from."""
+    """Return `text` in NFC, case-folded: the first step of `normalise`."""
     return to_nfc(text).casefold()
 
 
 @dataclass(frozen=True, slots=True)
 class FoldedTexts:
-    """Folded texts as code points in one array: text t is points[starts[t]:starts[t+1]]."""
+    """Folded texts as code points in one array: text `t` is `points[starts[t]:starts[t + 1]]`."""
 
     points: NDArray[np.uint32]
     starts: NDArray[np.int64]
 
 
 def fold_batches(texts: Iterable[str]) -> Iterator[FoldedTexts]:
-    """The texts folded, order kept, so many at a time that they have `MAX_BATCH_CHARACTERS` characters."""
+    """Yield the folded texts in order, in batches of about `MAX_BATCH_CHARACTERS` characters."""
     batch: list[str] = []
     size = 0
     for text in texts:
@@ -93,14 +94,14 @@ def fold_batches(texts: Iterable[str]) -> Iterator[FoldedTexts]:
 
 
 def to_points(text: str) -> NDArray[np.uint32]:
-    """The code points of a text."""
+    """Return the code points of a text."""
     import numpy as np
 
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.dtype("<u4"))
 
 
 def from_points(points: NDArray[np.uint32]) -> str:
-    """The text of normalised code points."""
+    """Return the text of an array of code points."""
     return points.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
 
 
@@ -114,7 +115,7 @@ def _join_batch(batch: list[str]) -> FoldedTexts:
 
 @lru_cache(maxsize=1)
 def alphanumeric_flags() -> bytes:
-    """One byte for every code point: 1 where `normalise` keeps it. Planes 4 to 13 are unassigned, 15 and 16 private."""
+    """Return one byte per code point: 1 if `normalise` keeps it. Planes 4 to 13 are unassigned, 15 and 16 private."""
     flags = bytearray(0x110000)
     for begin, end in ((0, 0x40000), (0xE0000, 0xF0000)):
         flags[begin:end] = bytes(unicodedata.category(chr(code))[0] in "LMN" for code in range(begin, end))
@@ -123,7 +124,7 @@ def alphanumeric_flags() -> bytes:
 
 @lru_cache(maxsize=1)
 def alphanumeric_mask() -> NDArray[np.bool_]:
-    """`alphanumeric_flags` as an array, for choosing from code points."""
+    """Return `alphanumeric_flags` as a boolean array, indexed by code point."""
     import numpy as np
 
     return np.frombuffer(alphanumeric_flags(), np.bool_)
@@ -137,8 +138,10 @@ _WIDE_BLOCKS = (
 
 @lru_cache(maxsize=1)
 def wide_mask() -> NDArray[np.bool_]:
-    """For every code point whether it is Hangul, kana, bopomofo or a CJK ideograph (by Unicode block): what says as much as
-    several letters of an alphabet."""
+    """Return a boolean array, indexed by code point: whether it is Hangul, kana, bopomofo or a CJK ideograph (by Unicode block).
+
+    One such character carries as much information as several letters of an alphabet.
+    """
     import numpy as np
 
     wide = np.zeros(0x110000, np.bool_)
@@ -150,32 +153,34 @@ def wide_mask() -> NDArray[np.bool_]:
 _STRIDE = 32
 _NON_ASCII_SYMBOL = re.compile(r"[^\w\x00-\x7f]")
 _LONG_RUN = re.compile(rf"(?<![^\w\x00-\x7f])[^\w\x00-\x7f]{{{2 * _STRIDE},}}")
-"""Where a run of combining marks can be long: they are no word characters. It is tried where a run begins, not within."""
+"""A run that may hold many combining marks: they are not word characters. The lookbehind prevents attempts within a run."""
 
 
 def to_nfc(text: str) -> str:
-    """NFC in linear time."""
+    """Return `text` in NFC, in linear time."""
     return to_unicode_form("NFC", text)
 
 
 def to_unicode_form(form: Literal["NFC", "NFKC"], text: str) -> str:
-    """A normalisation form of Unicode in linear time. Unicodedata orders a run of combining marks in the square of its length, so a
-    long run, which no language has, is brought to canonical order first."""
+    """Return `text` in a Unicode normalisation form, in linear time.
+
+    `unicodedata` sorts a run of combining marks in quadratic time. Long runs, which no language has, are therefore sorted first.
+    """
     if text.isascii():
         return text
-    if _NON_ASCII_SYMBOL.search(text[::_STRIDE]):  # a long run meets a stride
+    if _NON_ASCII_SYMBOL.search(text[::_STRIDE]):  # a long run contains a sampled character
         return _form_of_runs(form, text)
     return unicodedata.normalize(form, text)
 
 
 @lru_cache(maxsize=2)
 def _form_of_runs(form: Literal["NFC", "NFKC"], text: str) -> str:
-    """`to_unicode_form` of a text with long runs. The latest two are cached: two states of a page are normalised several times each."""
+    """`to_unicode_form` of a text with long runs. Two results are cached: two states of a page are normalised several times each."""
     return unicodedata.normalize(form, _LONG_RUN.sub(_order_marks, text))
 
 
 def _order_marks(run: re.Match[str]) -> str:
-    """A run in canonical decomposition, its marks in canonical order (Unicode Standard, 3.11, D109)."""
+    """Return a run in canonical decomposition and canonical order (Unicode Standard, 3.11, D109)."""
     import numpy as np
 
     table = _combining_arrays()
@@ -183,30 +188,33 @@ def _order_marks(run: re.Match[str]) -> str:
     classes = table.classes[points]
     if not classes.any():
         return run[0]
-    # a stable sort by class within each stretch that a character of class 0 begins
+    # a stable sort by class within each stretch that starts at a character of class 0
     sort_keys = np.cumsum(classes == 0) << 8 | classes
     return from_points(points if (sort_keys[1:] >= sort_keys[:-1]).all() else points[np.argsort(sort_keys, kind="stable")])
 
 
 def _decomposed(points: NDArray[np.uint32], table: _Combining) -> NDArray[np.uint32]:
-    """Code points, each replaced by its canonical decomposition."""
+    """Replace each code point by its canonical decomposition."""
     import numpy as np
 
     rows = table.rows[points]
     if not rows.any():
         return points
     lengths = table.lengths[rows]
-    found = np.repeat(points, lengths)
+    decomposed = np.repeat(points, lengths)
     starts = np.cumsum(lengths) - lengths
-    for place in range(table.decompositions.shape[1]):
-        longer = np.flatnonzero((rows > 0) & (lengths > place))
-        found[starts[longer] + place] = table.decompositions[rows[longer], place]
-    return found
+    for position in range(table.decompositions.shape[1]):
+        longer = np.flatnonzero((rows > 0) & (lengths > position))
+        decomposed[starts[longer] + position] = table.decompositions[rows[longer], position]
+    return decomposed
 
 
 class _Combining(NamedTuple):
-    """`classes`: the canonical combining class of every code point. `rows`: for every code point the row of `decompositions` that holds
-    its canonical decomposition, 0 where it has none; `lengths`: how many code points each row has. Planes 4 and up have neither."""
+    """Tables of combining characters. Planes 4 and up have none.
+
+    `classes`: canonical combining class of each code point. `rows`: for each code point the row of `decompositions` with its canonical
+    decomposition, 0 if it has none. `lengths`: number of code points in each row.
+    """
 
     classes: NDArray[np.uint8]
     rows: NDArray[np.uint16]
@@ -220,73 +228,17 @@ def _combining_arrays() -> _Combining:
 
     classes, rows = np.zeros(0x110000, np.uint8), np.zeros(0x110000, np.uint16)
     classes[:0x40000] = [unicodedata.combining(chr(code)) for code in range(0x40000)]
-    is_composed = [code for code in range(0x40000) if unicodedata.decomposition(chr(code))[:1] not in ("", "<")]
-    is_composed += range(0xAC00, 0xD7A4)
-    decompositions = [unicodedata.normalize("NFD", chr(code)) for code in is_composed]
-    rows[is_composed] = np.arange(1, len(is_composed) + 1)
+    composed_codes = [code for code in range(0x40000) if unicodedata.decomposition(chr(code))[:1] not in ("", "<")]
+    composed_codes += range(0xAC00, 0xD7A4)
+    decompositions = [unicodedata.normalize("NFD", chr(code)) for code in composed_codes]
+    rows[composed_codes] = np.arange(1, len(composed_codes) + 1)
     lengths = np.array([1, *map(len, decompositions)])
     padded = "".join(one.ljust(lengths.max(), "\0") for one in ("", *decompositions))
     return _Combining(classes, rows, lengths, to_points(padded).reshape(len(lengths), -1))
 
 
 def shingles(normalised: str) -> frozenset[str]:
-    """The distinct overlapping runs of 5 characters; a shorter text is one shingle, an empty one has none."""
+    """Return the distinct overlapping runs of 5 characters. A shorter text is one shingle; an empty text has none."""
     if len(normalised) <= SHINGLE_CHARACTERS:
         return frozenset((normalised,)) if normalised else frozenset()
     return frozenset(normalised[i : i + SHINGLE_CHARACTERS] for i in range(len(normalised) - SHINGLE_CHARACTERS + 1))
-
-
-class _PrintableTable(dict[int, str]):
-    """A `str.translate` table that spells out what could steer a terminal or reorder a line."""
-
-    def __missing__(self, code: int) -> str:
-        # C*: controls, format characters (bidirectional overrides among them), surrogates, private use, unassigned;
-        # Zl, Zp: line and paragraph separators. Zero-width joiners are part of scripts and emoji and stay.
-        is_unsafe = unicodedata.category(chr(code)) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") and code not in (
-            0x200C,
-            0x200D,
-        )
-        escaped = chr(code)
-        if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8, as Python keeps it in names and arguments
-            escaped = f"\\x{code - 0xDC00:02x}"
-        elif is_unsafe:
-            escaped = f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-        self[code] = escaped
-        return escaped
-
-
-_PRINTABLE_TABLE = _PrintableTable()
-
-
-def to_printable(text: str) -> str:
-    """`text` on one line, with every character that could steer a terminal spelt out (`\\x1b`, `\\u202e`)."""
-    return text if text.isprintable() else text.translate(_PRINTABLE_TABLE)
-
-
-def to_printable_path(path: bytes) -> str:
-    """A path's bytes as text for people: UTF-8 where it is, bytes that are not and control characters as `\\xNN`."""
-    return to_printable(path.decode("utf-8", "backslashreplace"))
-
-
-def to_printable_json(value: Any, indent: int | None = None) -> str:
-    """JSON; characters that could steer a terminal are escaped, as JSON allows for any character."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
-    return text if text.replace("\n", "").isprintable() else text.translate(_JSON_TABLE)
-
-
-class _JsonTable(dict[int, str]):
-    """A `str.translate` table that escapes what could steer, but line ends, which stand between values only."""
-
-    def __missing__(self, code: int) -> str:
-        character = chr(code)
-        escaped = f"\\u{code:04x}" if code < 0x10000 else json.dumps(character)[1:-1]
-        self[code] = character if character == "\n" or to_printable(character) == character else escaped
-        return self[code]
-
-
-_JSON_TABLE = _JsonTable()
-
-
-def to_printable_block(text: str) -> str:
-    """Like `to_printable`, over several lines: line ends stay, a tab is four blanks."""
-    return "\n".join(line.replace("\t", "    ").translate(_PRINTABLE_TABLE) for line in text.split("\n"))

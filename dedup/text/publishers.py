@@ -1,4 +1,4 @@
-"""Which publisher an article is from: names that stand for one house are one."""
+"""Resolve the names, ids and hosts of a publisher to its canonical name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dedup.text.normalise import to_nfc
 
 @dataclass(frozen=True, slots=True)
 class Publisher:
-    """One publisher under the `name` it goes by here, with the other names, ids (`oid`) and hosts that are its own."""
+    """A publisher: its canonical name, its other names, ids (`oid`) and hosts."""
 
     name: str
     aliases: tuple[str, ...] = ()
@@ -20,7 +20,7 @@ class Publisher:
 
 
 class PublisherResolver:
-    """Finds the house of an article. Raises ValueError where two houses claim the same name, id or host."""
+    """Finds the publisher of an article. Raises ValueError if two publishers claim the same name, id or host."""
 
     def __init__(self, publishers: Iterable[Publisher] = ()) -> None:
         self._by_name: dict[str, str] = {}
@@ -38,8 +38,11 @@ class PublisherResolver:
                         raise ValueError(f"{alias!r} is claimed by {name_of[alias]!r} and by {publisher.name!r}")
 
     def canonical_name(self, printed_name: str, oid: str, url: str) -> str:
-        """The name of an article's house: by its `oid`, by its publisher's name, by the host of its URL or one above that
-        (`news.example.kr`, `example.kr`); else the name as printed, or where there is none the id, or the host."""
+        """Return the canonical name of an article's publisher.
+
+        It is looked up by `oid`, then by the printed name, then by the host of the URL and its parent domains (`news.example.kr`,
+        `example.kr`). For an unknown publisher it is the printed name, else `oid` and the id, else the host.
+        """
         canonical = self._by_oid.get(oid) or (self._by_name.get(_fold_name(printed_name)) if self._by_name else None)
         host = _host_of(url) if self._by_host else ""
         while not canonical and "." in host:
@@ -48,11 +51,11 @@ class PublisherResolver:
         return canonical or _clean_name(printed_name) or (f"oid {oid}" if oid else _host_of(url))
 
     def find_by_name(self, is_match: Callable[[str], bool]) -> list[Publisher]:
-        """The houses of which some name fits."""
-        return [house for house in self._publishers if any(is_match(name) for name in (house.name, *house.aliases))]
+        """Return the publishers with a name that `is_match` accepts."""
+        return [p for p in self._publishers if any(is_match(name) for name in (p.name, *p.aliases))]
 
-    def is_by(self, name: str, printed_name: str, oid: str, url: str) -> bool:
-        """Whether an article is by the publisher that somebody names, under any name of its house."""
+    def is_published_by(self, name: str, printed_name: str, oid: str, url: str) -> bool:
+        """Return whether an article is from the publisher `name`, which may be any of its names."""
         return name == printed_name or self.canonical_name(name, "", "") == self.canonical_name(printed_name, oid, url)
 
 

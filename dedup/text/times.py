@@ -1,4 +1,4 @@
-"""Times: printed without an offset in the files, in UTC with one everywhere else."""
+"""Convert and format times. Files print them without an offset; everywhere else they are ISO 8601 in UTC with offset."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 
 def to_utc(text: str, zone: tzinfo) -> str | None:
-    """ISO 8601 in UTC with offset for a time as printed in a file; None if it is not one.
+    """Return a printed time as ISO 8601 in UTC with offset; None if `datetime.fromisoformat` cannot parse it.
 
-    Anything `datetime.fromisoformat` takes is read; a time without an offset is wall-clock time in `zone` (the earlier
-    of two where a clock change repeats an hour).
+    A time without an offset is wall-clock time in `zone`; in an hour that a clock change repeats, it is the earlier one.
     """
     try:
         time = datetime.fromisoformat(text)
@@ -19,7 +18,7 @@ def to_utc(text: str, zone: tzinfo) -> str | None:
 
 
 def from_ns(nanoseconds: int) -> str:
-    """ISO 8601 in UTC for a file's time stamp, whole seconds; clamped to the years 1 to 9999."""
+    """Return a file's time stamp as ISO 8601 in UTC, in whole seconds, clamped to the years 1 to 9999."""
     try:
         return datetime.fromtimestamp(nanoseconds // 1_000_000_000, UTC).isoformat()
     except (ValueError, OverflowError, OSError):
@@ -31,8 +30,7 @@ LATEST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 def to_local(iso: str, zone: tzinfo) -> datetime:
-    """An ISO 8601 time in a zone. At the ends of the calendar, where the zone's own time would be in the year 0 or 10000, it stays in
-    UTC. Raises ValueError for what is no time."""
+    """Return an ISO 8601 time in a zone, or in UTC if the zone's time would be in the year 0 or 10000. Raises ValueError."""
     time = datetime.fromisoformat(iso)
     try:
         return time.astimezone(zone)
@@ -41,7 +39,7 @@ def to_local(iso: str, zone: tzinfo) -> datetime:
 
 
 def add_clamped(time: datetime, delta: timedelta) -> datetime:
-    """A time in UTC so much later, or earlier; the calendar's last or first second where it would lie beyond."""
+    """Return the sum of a time in UTC and `delta`, clamped to the calendar's first and last second."""
     try:
         return time + delta
     except OverflowError:
@@ -49,20 +47,20 @@ def add_clamped(time: datetime, delta: timedelta) -> datetime:
 
 
 def format_time(time: datetime, *, with_seconds: bool = False) -> str:
-    """`2026-03-02 09:00` or `2026-03-02 09:00:00`; the year always has four digits, which strftime(3) does not promise."""
+    """Return `2026-03-02 09:00` or `2026-03-02 09:00:00`. The year has four digits, which strftime(3) does not guarantee."""
     return time.replace(tzinfo=None, microsecond=0).isoformat(" ", "seconds" if with_seconds else "minutes")
 
 
 def now() -> str:
-    """The present, ISO 8601 in UTC, whole seconds."""
+    """Return the current time as ISO 8601 in UTC, in whole seconds."""
     return datetime.now(UTC).replace(microsecond=0).isoformat()
 
 
 def seconds_from_now(seconds: float) -> str:
-    """The time in so many seconds, ISO 8601 in UTC, whole seconds."""
+    """Return the time `seconds` from now as ISO 8601 in UTC, in whole seconds."""
     return (datetime.now(UTC) + timedelta(seconds=seconds)).replace(microsecond=0).isoformat()
 
 
 def seconds_between(earlier: str, later: str) -> float:
-    """Seconds from one ISO 8601 time to another; negative where `later` is before `earlier`."""
+    """Return the seconds from one ISO 8601 time to another; negative if `later` is before `earlier`."""
     return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()

@@ -1,8 +1,8 @@
-"""The canonical URL: one identity for a page, whatever way its address was spelt.
+"""Canonical URLs: one identity for a page, however its URL is written.
 
-Site rules come first (a pattern and a template, for sites that serve one article under several addresses); what no rule
-knows is normalised in the general way: RFC 3986 through w3lib, https for http, no credentials, default port, fragment or
-tracking parameters, query parameters sorted. `Canonicaliser.canonicalise` is idempotent.
+Site rules come first: a pattern and a template, for sites that serve one article under several URLs. URLs without a rule are normalised:
+RFC 3986 through w3lib, https for http, no credentials, default port, fragment or tracking parameters, sorted query parameters.
+`Canonicaliser.canonicalise` is idempotent.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from w3lib.url import canonicalize_url
 from dedup.text.normalise import to_unicode_form
 
 MAX_URL_CHARACTERS = 4096
-"""A longer address is no article's; it is refused rather than worked on."""
+"""Longer URLs are not canonicalised."""
 
 _ALREADY_CANONICAL = re.compile(r"https://[a-z0-9]+(?:[.-][a-z0-9]+)*(?:/[A-Za-z0-9_~-]+)+")
-"""Addresses in which there is nothing to normalise."""
+"""URLs that need no normalisation."""
 _INVALID_IN_HOST = re.compile(r"[\x00-\x20\x7f\"#%/<>?@\[\\\]^`{|}]")
-"""What no host has, once its percent-encoding is undone."""
+"""Characters that no percent-decoded host contains."""
 _BEFORE_HOST = re.compile(
     r"(?i)[\x00-\x20\s]*+(?:(?:[a-z][a-z0-9+.-]*:)?[/\\]{2}|https?:)[/\\]*|[\x00-\x20\s]*+(?!mailto:)(?=[^\s/?#@:]+:[^\s/?#@]*@)"
 )
-"""What stands before the host of an address, or before credentials that pass for a scheme."""
+"""The text before the host of a URL, or before credentials that look like a scheme."""
 _HOST_END = re.compile(r"[/?#]|$")
 _BRACKETED_HOST = re.compile(r"\[[^\[\]]*\](?::[0-9]*)?")
 _CREDENTIALS = re.compile("@|%40")
@@ -41,10 +41,10 @@ _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)(:d)?\}")
 
 @dataclass(frozen=True, slots=True)
 class UrlRule:
-    """A site rule as compiled from `[[urls.rules]]`.
+    """A compiled site rule of `[[urls.rules]]`.
 
-    The pattern `host/path?name=value` must match the host, every path segment and the named query parameters (in any
-    order; others are ignored). `{name}` stands for a whole segment or value, `{name:d}` for one of digits only.
+    The pattern `host/path?name=value` must match the host, every path segment and the named query parameters, in any order; other
+    parameters are ignored. `{name}` matches a whole segment or value, `{name:d}` one of digits only.
     """
 
     host: str
@@ -53,7 +53,7 @@ class UrlRule:
     template: str
 
     def rewrite(self, host: str, segments: Sequence[str], query: dict[str, str]) -> str | None:
-        """The canonical URL that the rule makes of a split address, or None where it does not apply."""
+        """Return the canonical URL of a split URL by this rule, or None if the rule does not match."""
         if host != self.host or len(segments) != len(self.segments):
             return None
         values: dict[str, str] = {}
@@ -78,7 +78,7 @@ def _match_part(pattern: str, value: str, values: dict[str, str]) -> bool:
 
 
 def compile_rule(pattern: str, template: str) -> UrlRule:
-    """A rule from its two texts; raises ValueError with a sentence where they do not fit together."""
+    """Compile a rule. Raises ValueError with a message for the user if pattern or template is invalid."""
     parts = urlsplit("//" + pattern.removeprefix("https://").removeprefix("http://"))
     if not parts.netloc:
         raise ValueError(f"the pattern {pattern!r} names no host")
@@ -87,13 +87,13 @@ def compile_rule(pattern: str, template: str) -> UrlRule:
     names = {m[1] for part in (*rule.segments, *(v for _, v in query)) for m in (_PLACEHOLDER.fullmatch(part),) if m}
     used_names = set(re.findall(r"\{([^}]*)\}", template))
     if used_names - names:
-        raise ValueError(f"the template asks for {{{min(used_names - names)}}}, which the pattern does not give")
+        raise ValueError(f"the template uses {{{min(used_names - names)}}}, which the pattern does not define")
     try:
         template.format_map(dict.fromkeys(names, "1"))
     except ValueError:
-        raise ValueError("the template has a brace without its other half") from None
+        raise ValueError("the template has an unmatched brace") from None
     if not template.startswith(("https://", "http://")):
-        raise ValueError("the template must be a whole address beginning with https://")
+        raise ValueError("the template must be a whole URL that begins with https://")
     return rule
 
 
@@ -102,11 +102,14 @@ def _split_path(path: str) -> tuple[str, ...]:
 
 
 class Canonicaliser:
-    """The rules of `[urls]`, ready to be asked."""
+    """Canonicalises URLs by the rules of `[urls]`. `recipe` identifies the rules."""
 
     def __init__(self, rules: Sequence[tuple[str, str]], tracking: Sequence[str], from_ids: str) -> None:
-        """`rules`: (pattern, template) in order; `tracking`: names of query parameters to drop (`utm_*`); `from_ids`: the
-        address of an article known by `{oid}` and `{aid}` alone, empty for none. Raises ValueError for a bad rule."""
+        """Compile the rules. Raises ValueError for an invalid rule.
+
+        `rules`: (pattern, template) in order. `tracking`: names of query parameters to remove, such as `utm_*`. `from_ids`: URL template
+        with `{oid}` and `{aid}` for articles without a usable URL; empty for none.
+        """
         self._rules: dict[str, list[UrlRule]] = {}
         for pattern, template in rules:
             rule = compile_rule(pattern, template)
@@ -121,7 +124,7 @@ class Canonicaliser:
                 raise ValueError(f"the template of {pattern!r} is rewritten again by another rule")
 
     def canonicalise(self, url: str) -> str | None:
-        """The canonical form of an http or https address; None for anything that is not one."""
+        """Return the canonical form of an http or https URL; None for anything else."""
         current = self._canonicalise_once(url)
         if current == url:
             return current
@@ -133,7 +136,7 @@ class Canonicaliser:
         return None
 
     def page_url(self, url: str, oid: str, aid: str) -> str | None:
-        """The identity of an article's page: of its URL, or where that is unusable, of its ids; None if neither serves."""
+        """Return the canonical URL of an article's page: from its URL, else from its ids; None if neither is usable."""
         canonical = self.canonicalise(url) if url else None
         if canonical is None and self._id_template and oid and aid and (oid + aid).isalnum():
             canonical = self.canonicalise(self._id_template.format(oid=oid, aid=aid))
@@ -158,7 +161,7 @@ class Canonicaliser:
 
 
 def _split_url(url: str) -> SplitResult | None:
-    """The parts of an http(s) address with a bare, lower-case host: no credentials, no default port, no fragment."""
+    """Split an http(s) URL; the host is in lower case, without credentials, default port and fragment. None for anything else."""
     try:
         parts = urlsplit(url.strip())
         port, host = parts.port, parts.hostname
@@ -189,12 +192,14 @@ def _normalise(url: str) -> str | None:
         normalised = str(canonicalize_url(url))
     except (ValueError, UnicodeError):
         return None
-    return normalised if normalised.isascii() else None  # a host that has no form in ASCII (IDNA) is none
+    return normalised if normalised.isascii() else None  # a host without an ASCII form (IDNA) is invalid
 
 
 def strip_credentials(url: str) -> str:
-    """`url` as spelt, but for a user name and password in it (and then for line ends and tabs, which count for nothing in an
-    address). Of one that is no proper address rather too much is left out than too little."""
+    """Return `url` without user name and password. If there are any, line ends and tabs are removed too; URLs ignore them.
+
+    For malformed URLs, this errs on the side of removing too much.
+    """
     if not _CREDENTIALS.search(url):
         return url
     begin, end, cleaned = _locate_authority(url)
@@ -207,14 +212,14 @@ def strip_credentials(url: str) -> str:
 
 
 def to_display_url(url: str) -> str:
-    """`url` for people: an international host in its ASCII form (`xn--…`), in which none can pass for another, and without
-    credentials."""
+    """Return `url` for people: without credentials, and with an international host in its ASCII form (`xn--…`), which prevents
+    look-alikes."""
     begin, end, cleaned = _locate_authority(strip_credentials(url).strip())
     if begin < 0 or cleaned[begin:end].isascii():
         return cleaned
     host, colon, port = cleaned[begin:end].partition(":")
     try:
-        # NFKC as in canonical URLs and browsers: the codec knows the characters of Unicode 3.2 alone
+        # NFKC as in canonical URLs and browsers: the codec supports only the characters of Unicode 3.2
         ascii_host = unicodedata.normalize("NFKC", unquote(host)).encode("idna").decode() if len(host) <= MAX_URL_CHARACTERS else ""
     except UnicodeError:
         ascii_host = ""
@@ -224,8 +229,10 @@ def to_display_url(url: str) -> str:
 
 
 def _locate_authority(url: str) -> tuple[int, int, str]:
-    """Where credentials, host and port begin and end in an address, once it is free of line ends and tabs; (-1, -1, url) in
-    what is no address."""
+    """Return (begin, end, cleaned): the span of credentials, host and port in the URL without line ends and tabs.
+
+    It is (-1, -1, url) if `url` is no URL.
+    """
     cleaned = url
     for character in "\t\r\n":
         cleaned = cleaned.replace(character, "")

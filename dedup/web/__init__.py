@@ -1,5 +1,5 @@
-"""The dashboard: pages for people, the same figures as JSON for programs. It only reads.
+"""The dashboard: HTML pages, and the same content as JSON. It is read-only.
 
-A request goes through `middleware` (who may ask), to a view in `views`, which asks an open database and answers with plain figures;
-`render` makes a page of them, or of what went wrong. All addresses are made in `links`, all text of a crawl passes through `filters`.
+A request passes `middleware`, which checks access, and reaches a view in `views`. The view queries a database and returns plain values.
+`render` turns the values, or an error, into a page. All URLs are built in `links`. All crawled text is shown by `filters`.
 """

@@ -23,7 +23,7 @@ STATIC_FILES = ("dedup.css", "dedup.js", "icon.svg")
 
 
 def create_app(settings: Settings, token: str = "") -> Starlette:
-    """The application, for what is configured; `token` is what has to be shown to it, empty: nothing."""
+    """Return the application. Requests must present `token` unless it is empty."""
     contents = {name: files("dedup.web").joinpath("static", name).read_bytes() for name in STATIC_FILES}
     versions = {name: hashlib.sha256(content).hexdigest()[:12] for name, content in contents.items()}
     renderer = PageRenderer(settings, versions, {view.name for view in VIEWS})
@@ -33,7 +33,7 @@ def create_app(settings: Settings, token: str = "") -> Starlette:
         if slash and not rest and path in paths:
             return _redirect_without_slash(path, request)
         status = error.status_code if isinstance(error, HTTPException) else 500
-        title = {404: "There is nothing at this address"}.get(status, "This did not work")
+        title = "Page not found" if status == 404 else "Internal error"
         content = {"error": {"status": status, "title": title, "message": "", "remedy": ""}}
         return renderer.render(Page("error.html", title, content, {"page_urls": []}, status), "", request)
 
@@ -53,20 +53,22 @@ def create_app(settings: Settings, token: str = "") -> Starlette:
         middleware=[Middleware(AccessMiddleware, listen=settings.web.listen, token=token, hosts=settings.web.hosts)],
         exception_handlers={404: handle_not_found},
     )
-    app.router.redirect_slashes = False  # it redirects to an absolute address, without the prefix and the scheme of a proxy
+    app.router.redirect_slashes = False  # its redirects are absolute and lose the prefix and scheme of a proxy
     return app
 
 
 def _redirect_without_slash(path: str, request: Request) -> Response:
-    """A redirect from an address with a slash at its end to the one without. It is relative, as all links are: a reverse proxy may serve
-    the dashboard beneath a path, and by https."""
+    """Return a redirect to the URL without the trailing slash.
+
+    It is relative like all links, because a reverse proxy may serve the dashboard under a path and over https.
+    """
     query = request.scope["query_string"].decode("latin-1")
     location = "../" + path.rpartition("/")[2] + (f"?{query}" if query else "")
     return Response(status_code=307, headers={"location": location})
 
 
 def _make_endpoint(renderer: PageRenderer, view: View, area: str) -> Callable[[Request], Response]:
-    def endpoint(request: Request) -> Response:  # no coroutine: it runs in a thread of its own
+    def endpoint(request: Request) -> Response:  # not a coroutine, so that Starlette runs it in a thread
         return renderer.respond(view, area, request)
 
     return endpoint

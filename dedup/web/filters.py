@@ -1,70 +1,57 @@
-"""How values are shown in pages. Whatever is not shown by one of these goes out on one line with nothing in it that steers, escaped."""
+"""Jinja filters that format values. `finalize` makes every other string printable on one line, and autoescaping escapes it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
 from dedup.changes.diff import Operation, render
 from dedup.text import times, urls
-from dedup.text.normalise import to_printable, to_printable_block
-
-_HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
-
-
-def finalize(value: Any) -> Any:
-    """What any expression of a template gives, before it is escaped: on one line, with what steers spelt out."""
-    return value if isinstance(value, Markup) or not isinstance(value, str) else to_printable(value)
-
+from dedup.text.format import format_bytes, format_lag
+from dedup.text.sanitise import language_tag, to_printable, to_printable_block
 
 _BEGIN = {"ko": Markup('<bdi lang="ko">'), "": Markup('<bdi lang="">')}
 _END = Markup("</bdi>")
 
 
 def format_line(text: str) -> Markup:
-    """Text of a crawl, on one line; it turns nothing round that stands beside it."""
-    return _BEGIN[_language_tag(text)] + escape(to_printable(" ".join(text.split()))) + _END
+    """Format crawled text on one line, isolated so that its writing direction does not affect the text around it."""
+    return _BEGIN[language_tag(text)] + escape(to_printable(" ".join(text.split()))) + _END
 
 
 def format_block(text: str) -> Markup:
-    """The same over several lines, in paragraphs."""
+    """Format crawled text as paragraphs with line breaks."""
     paragraphs = [p for p in to_printable_block(text).split("\n\n") if p.strip()]
     html_paragraphs = [
         Markup("<p>") + Markup("<br>").join(escape(row) for row in p.strip("\n").split("\n")) + Markup("</p>") for p in paragraphs
     ]
     return (
-        Markup('<div class="text" dir="auto" lang="{}">').format(_language_tag(text)) + Markup("").join(html_paragraphs) + Markup("</div>")
+        Markup('<div class="text" dir="auto" lang="{}">').format(language_tag(text)) + Markup("").join(html_paragraphs) + Markup("</div>")
     )
 
 
 def format_fragment(text: str) -> Markup:
-    """A piece of such a text, line ends and all."""
+    """Format a part of a crawled text, with its line breaks."""
     return Markup("<br>").join(escape(row) for row in to_printable_block(text).split("\n"))
 
 
 def format_before_after(label: str, before: str, after: str) -> Markup:
-    """What was, and what is, for readers of feeds."""
+    """Format a labelled value before and after a change, for the entries of feeds."""
     sides = [Markup("<{0}>{1}</{0}>").format(tag, to_printable(text)) for tag, text in (("del", before), ("ins", after)) if text]
     return Markup("{}: ").format(format_name(label)) + Markup(" → ").join(sides)
 
 
-def _language_tag(text: str) -> str:
-    """Korean, or of no language that we know."""
-    return "ko" if _HANGUL.search(text) else ""
-
-
 def format_diff(operations: Iterable[Operation]) -> Markup:
-    """A difference: `<del>`, `<ins>`."""
-    return Markup(render.to_html(replace(o, text=to_printable_block(o.text)) for o in operations))  # noqa: S704  it escapes
+    """Format a diff with `<del>` and `<ins>`."""
+    return Markup(render.to_html(replace(o, text=to_printable_block(o.text)) for o in operations))  # noqa: S704  to_html escapes
 
 
 def format_time(iso: str | None, zone: ZoneInfo, *, seconds: bool = False) -> Markup:
-    """A time in `zone`; the reader's browser makes it one of theirs. What was stored is in its title."""
+    """Format a time in `zone`, with the stored value as its title. The script of the dashboard converts it to the zone of the browser."""
     if not iso:
         return Markup('<span class="none">unknown</span>')
     try:
@@ -76,42 +63,24 @@ def format_time(iso: str | None, zone: ZoneInfo, *, seconds: bool = False) -> Ma
 
 
 def format_number(value: float | None, digits: int = 0) -> str:
-    """1,234"""
+    """Format a number with thousands separators: `1,234`."""
     return "–" if value is None else f"{value:,.{digits}f}"
 
 
 def format_share(value: float | None) -> str:
-    """A share as a percentage; less than all is never shown as 100 %."""
+    """Format a share as a percentage. A share below 1 is never shown as 100 %."""
     if value is None:
         return "–"
     return f"{min(value * 100, 99.9) if value < 1 else 100:.0f} %" if not 0.995 <= value < 1 else "> 99 %"
 
 
-def format_bytes(value: float) -> str:
-    """Bytes, for people."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if abs(value) < 1000 or unit == "GB":
-            return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
-        value /= 1000
-    return ""
-
-
 def format_time_span(seconds: float | None) -> str:
-    """A span of time: `+3:15`, `+2 d 1:00`."""
-    if seconds is None:
-        return "–"
-    minutes = int(abs(seconds)) // 60
-    days, minutes = divmod(minutes, 1440)
-    return ("-" if seconds < 0 else "+") + (f"{days} d " if days else "") + f"{minutes // 60}:{minutes % 60:02}"
-
-
-def format_count(number: int, singular: str, plural_form: str = "") -> str:
-    """`3 pages`"""
-    return f"{number:,} {singular if number == 1 else plural_form or singular + 's'}"
+    """Return a signed time span (`+3:15`), or `–` if it is unknown."""
+    return "–" if seconds is None else format_lag(seconds)
 
 
 def external_link(url: str) -> Markup:
-    """An address of the crawl: a link only if it is one for browsers, never with credentials; else as text."""
+    """Format a crawled URL without credentials: as a link if a browser can open it, else as text."""
     address = urls.to_display_url(url)
     if not re.match(r"https?://", address) or to_printable(address) != address or not is_web_url(address):
         return format_line(address)
@@ -119,12 +88,12 @@ def external_link(url: str) -> Markup:
 
 
 def is_web_url(url: str) -> bool:
-    """Whether it is an address of http or https with a host, as `dedup.text.urls` reads it."""
+    """Return whether a URL is http or https and has a host, as `dedup.text.urls` reads it."""
     return re.match(r"https?://[^\s/?#\\@]+(?:[/?#]|$)", url) is not None
 
 
 def format_name(name: str) -> str:
-    """A name of the program's as words: `time_stamp` is `time stamp`."""
+    """Format an identifier as words: `time_stamp` becomes `time stamp`."""
     return name.replace("_", " ")
 
 

@@ -1,5 +1,8 @@
-"""Addresses of pages: made here and nowhere else. They name pages by canonical URL, states by digest, nothing by a surrogate key, and
-are relative, so that they hold beneath whatever path a reverse proxy serves them."""
+"""URLs of the dashboard.
+
+Links name pages by canonical URL and states by digest, never by surrogate key. They are relative, so that the dashboard works under any
+path of a reverse proxy.
+"""
 
 from __future__ import annotations
 
@@ -22,21 +25,21 @@ AREAS = (
     ("search", "Search"),
     ("status", "Status"),
 )
-"""What the navigation leads to: (name of the view, what it is called); the overview is at the root."""
+"""Entries of the navigation: (view, label). The overview is at the root."""
 DIGEST_DIGITS = 16
-"""Hexadecimal digits of a state's digest by which a link names it."""
+"""Hexadecimal digits of a state digest in a link."""
 
 QueryValue = str | int | bool | None | list[str] | tuple[str, ...]
 
 
 class Links:
-    """Addresses as they are written in the page at `path`."""
+    """Builds links for the page at `path`."""
 
     def __init__(self, path: str) -> None:
         self.root = "../" * (path.count("/") - 1)
 
     def to(self, view: str, /, **query: QueryValue) -> str:
-        """The address of a view; what is empty, None or False is left out of it, a list is a parameter for each."""
+        """Return the URL of a view. Empty, None and False parameters are omitted; a list repeats its parameter."""
         parameters: list[tuple[str, str]] = []
         for name, value in query.items():
             values = value if isinstance(value, list | tuple) else (value,)
@@ -45,29 +48,29 @@ class Links:
         return (path or "./") + (f"?{urlencode(parameters)}" if parameters else "")
 
     def static(self, name: str, version: str) -> str:
-        """The address of a file that is shipped; another version has another."""
+        """Return the URL of a static file. It contains the version, so that browsers may cache the file forever."""
         return f"{self.root}static/{name}?v={version}"
 
     def page(self, url: str, **query: QueryValue) -> str:
-        """The page of a canonical URL."""
+        """Return the URL of the page with a canonical URL."""
         return self.to("page", url=url, **query)
 
     def compare(self, url: str, from_: str, to: str, **query: QueryValue) -> str:
-        """Two states of a page, named by their digests (with or without the recipe before them)."""
+        """Return the URL of the comparison of two states of a page, given by digests with or without recipe."""
         return self.to("compare", url=url, from_=short_digest(from_), to=short_digest(to), **query)
 
     def pair(self, a: str, b: str, **query: QueryValue) -> str:
-        """Two articles beside each other."""
+        """Return the URL of two articles side by side."""
         return self.to("pair", a=a, b=b, **query)
 
 
 def short_digest(digest: str) -> str:
-    """A digest as a link has it."""
+    """Return a digest as links contain it: without recipe, truncated to DIGEST_DIGITS."""
     return digest.rpartition(":")[2][:DIGEST_DIGITS]
 
 
 def parse_digest(text: str, name: str = "cursor", problem: str = "is not a valid cursor; start again without it") -> bytes:
-    """The digest that the hexadecimal digits of a parameter stand for. Raises ParameterError with the `problem`."""
+    """Return the digest of hexadecimal digits in the parameter `name`. Raises ParameterError with `problem`."""
     try:
         return bytes.fromhex(text)
     except ValueError:
@@ -75,12 +78,12 @@ def parse_digest(text: str, name: str = "cursor", problem: str = "is not a valid
 
 
 def encode_cursor(*values: Any) -> str:
-    """Where a page of a list ended, as an opaque word."""
+    """Return an opaque cursor for the end of a page of a list."""
     return base64.urlsafe_b64encode(json.dumps(values, ensure_ascii=False, separators=(",", ":")).encode()).decode().rstrip("=")
 
 
 def decode_cursor(cursor: str, *types: type) -> tuple[Any, ...] | None:
-    """The values that `encode_cursor` was given, of these types; None for an empty cursor. Raises ParameterError for an invalid one."""
+    """Return the values of a cursor, which must have these types, or None for an empty one. Raises ParameterError for an invalid one."""
     if not cursor:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Who may ask, and what every answer carries: before any page, and around all of them."""
+"""Access control and security headers for every request and response."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
-"""What a page may load and do: what is shipped with it, and nothing else."""
+"""Pages load only the static files of the dashboard."""
 SECURITY_HEADERS = (
     (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),
@@ -31,8 +31,10 @@ _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
 class AccessMiddleware:
-    """Around an application: lets GET and HEAD through, for hosts that are meant, with the token where one is set, and not for other
-    sites."""
+    """Passes GET and HEAD requests for served hosts to the application, with the token if one is set, and not from other sites.
+
+    `listen` and `hosts` name the served hosts, next to those of the local machine.
+    """
 
     def __init__(self, app: ASGIApp, listen: str, token: str, hosts: Collection[str]) -> None:
         self._app = app
@@ -43,7 +45,7 @@ class AccessMiddleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         if scope["type"] != "http":
-            return  # nothing here speaks anything else
+            return  # no web sockets
 
         has_started = False
 
@@ -61,29 +63,29 @@ class AccessMiddleware:
         try:
             await (refusal or self._app)(scope, receive, send_with_headers)
         except Exception:
-            if not has_started:  # else what is around this would answer, without these headers
-                await _plain_response(500, "This is an error of the program's own; its log says which.")(scope, receive, send_with_headers)
+            if not has_started:  # the server would respond without these headers
+                await _plain_response(500, "Internal error; see the log of dedup.")(scope, receive, send_with_headers)
             raise
 
     def _refusal(self, scope: Scope) -> PlainTextResponse | None:
         headers = Headers(scope=scope)
         if scope["method"] not in ALLOWED_METHODS:
-            return _plain_response(405, "The dashboard only reads: GET and HEAD.", {"allow": ", ".join(ALLOWED_METHODS)})
+            return _plain_response(405, "The dashboard is read-only; use GET or HEAD.", {"allow": ", ".join(ALLOWED_METHODS)})
         hosts = headers.getlist("host")
         if len(hosts) != 1 or not hosts[0]:
-            return _plain_response(400, "A request names one host.")
+            return _plain_response(400, "The request must have exactly one Host header.")
         if not self._is_served_host(hosts[0], scope):
-            return _plain_response(421, "This host is not served here; name it in [web] hosts.")
+            return _plain_response(421, "This host is not served here; add it to [web] hosts.")
         if self._token and not self._is_authorised(headers.get("authorization", "")):
             return _plain_response(
-                401, "The token is wanted, as the password or by 'Authorization: Bearer'.", {"www-authenticate": _BASIC_CHALLENGE}
+                401, "Send the token as the password or as 'Authorization: Bearer TOKEN'.", {"www-authenticate": _BASIC_CHALLENGE}
             )
         if headers.get("sec-fetch-site") in ("cross-site", "same-site") and headers.get("sec-fetch-mode") != "navigate":
-            return _plain_response(403, "Other sites may link here, not load from here.")
+            return _plain_response(403, "Other sites may link to the dashboard but not load from it.")
         return None
 
     def _is_served_host(self, host: str, scope: Scope) -> bool:
-        """A name that is meant, or the very address that the request came to: no other site can have that for a name."""
+        """Return whether a host is configured or is the address that the request arrived at, which no other site can have as its name."""
         server: Any = scope.get("server")
         name = normalise_host(host)
         return name in self._hosts or bool(name and server and name == server[0])
@@ -111,12 +113,12 @@ def _plain_response(status: int, sentence: str, headers: dict[str, str] | None =
 
 
 def parse_host(listen: str) -> str:
-    """The address in "address:port"."""
+    """Return the address of "address:port", without brackets."""
     return listen.rpartition(":")[0].strip("[]")
 
 
 def normalise_host(host: str) -> str:
-    """A host without port, brackets and letter case; empty where it is none."""
+    """Return a host in lower case without port and brackets, or an empty string for an invalid one."""
     try:
         return (urlsplit(f"//{host}").hostname or "").rstrip(".")
     except ValueError:
@@ -124,7 +126,7 @@ def normalise_host(host: str) -> str:
 
 
 def is_loopback(listen: str) -> bool:
-    """Whether only this machine can reach "address:port"."""
+    """Return whether only this machine can reach "address:port"."""
     host = parse_host(listen)
     if host == "localhost":
         return True

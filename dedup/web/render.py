@@ -1,5 +1,7 @@
-"""From a request to a page: a database that is open for as long as the request, an answer as HTML or JSON, and what goes wrong as a page
-that says what to do."""
+"""Rendering of views: query parameters in, HTML or JSON out. Errors become pages with a remedy.
+
+Each request opens the database and closes it at its end.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ from dedup.errors import (
 )
 from dedup.store import Database, open_database
 from dedup.text import times
-from dedup.text.normalise import to_printable_json
+from dedup.text.format import format_count
+from dedup.text.sanitise import finalize_html, format_json
 from dedup.web import filters
 from dedup.web.links import AREAS, Links
 
@@ -39,18 +42,18 @@ _Word = TypeVar("_Word", bound=str)
 
 @dataclass(frozen=True, slots=True)
 class QueryParameters:
-    """What a request asks for."""
+    """The parameters of a request, and what views need to read them."""
 
     settings: Settings
     parameters: QueryParams
     links: Links
 
     def text(self, name: str) -> str:
-        """A parameter, without blanks around it; empty where it was not given."""
+        """Return a parameter, stripped. Empty if it is missing."""
         return self.parameters.get(name, "").strip()
 
     def choice(self, name: str, allowed: tuple[_Word, ...], default: _Word) -> _Word:
-        """A parameter that is one of a few words. Raises ParameterError."""
+        """Return a parameter that must be one of `allowed`, or `default` if it is missing. Raises ParameterError."""
         value = self.text(name) or default
         for word in allowed:
             if word == value:
@@ -58,7 +61,7 @@ class QueryParameters:
         raise ParameterError(name=name, problem=f"must be one of {', '.join(w for w in allowed if w)}")
 
     def choices(self, name: str, allowed: tuple[str, ...]) -> tuple[str, ...]:
-        """The same, given any number of times."""
+        """Return the distinct values of a repeated parameter, which must be among `allowed`. Raises ParameterError."""
         values = tuple(dict.fromkeys(v.strip() for v in self.parameters.getlist(name) if v.strip()))
         for value in values:
             if value not in allowed:
@@ -66,37 +69,40 @@ class QueryParameters:
         return values
 
     def flag(self, name: str) -> bool:
-        """Whether a box is ticked."""
+        """Return whether a check box is ticked."""
         return self.text(name) not in ("", "0", "false", "no")
 
     def integer(self, name: str, minimum: int, maximum: int) -> int:
-        """A whole number; the least where none was given. Raises ParameterError."""
+        """Return a whole number, or `minimum` if it is missing. Raises ParameterError."""
         text = self.text(name)
         if not text:
             return minimum
         if not (text.isascii() and text.isdigit() and len(text) < 12 and minimum <= int(text) <= maximum):
-            raise ParameterError(name=name, problem="is not a whole number or too large")
+            raise ParameterError(name=name, problem=f"must be a whole number from {minimum} to {maximum}")
         return int(text)
 
     def publisher(self, name: str) -> str | None:
-        """The canonical name of a publisher; None where none was given."""
+        """Return the canonical name of a publisher, or None if it is missing."""
         name_printed = self.text(name)
         return self.settings.publishers.build_publishers().canonical_name(name_printed, "", "") if name_printed else None
 
     def timestamp(self, name: str) -> str | None:
-        """A time, as ISO 8601 in UTC; one without an offset is read in the dashboard's zone. Raises ParameterError."""
+        """Return a time as ISO 8601 in UTC, or None if it is missing. A time without offset is in the zone of `[delivery]`.
+
+        Raises ParameterError.
+        """
         text = self.text(name)
         if not text:
             return None
         utc = times.to_utc(text, ZoneInfo(self.settings.delivery.zone))
         if utc is None:
-            raise ParameterError(name=name, problem="is not a time; for example 2026-03-02 or 2026-03-02T09:00")
+            raise ParameterError(name=name, problem="is not a time such as 2026-03-02 or 2026-03-02T09:00")
         return utc
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page: `content` is what `?format=json` gives; `context` is what only the page shows."""
+    """A page. `content` is what `?format=json` returns; `context` has further variables of the template."""
 
     template: str
     title: str
@@ -107,7 +113,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class RawResponse:
-    """What is no page: its bytes and media type."""
+    """A response that is not a page."""
 
     body: bytes
     media_type: str
@@ -117,7 +123,7 @@ View = Callable[[Database, QueryParameters], Page | RawResponse]
 
 
 class PageRenderer:
-    """Answers requests, with these settings; `areas` are the views that the navigation leads to."""
+    """Runs views and renders their results. `versions` maps static files to versions, `views` has the names of all views."""
 
     def __init__(self, settings: Settings, versions: dict[str, str], views: set[str]) -> None:
         self._settings = settings
@@ -126,17 +132,17 @@ class PageRenderer:
         self._areas = [(name, label) for name, label in AREAS if name in views]
         zone = ZoneInfo(settings.delivery.zone)
         self._environment = Environment(
-            loader=PackageLoader("dedup.web"), autoescape=True, undefined=StrictUndefined, finalize=filters.finalize, trim_blocks=True,
+            loader=PackageLoader("dedup.web"), autoescape=True, undefined=StrictUndefined, finalize=finalize_html, trim_blocks=True,
             lstrip_blocks=True, auto_reload=False,
         )  # fmt: skip
         self._environment.filters |= filters.FILTERS | {
             "time": lambda iso: filters.format_time(iso, zone),
             "time_seconds": lambda iso: filters.format_time(iso, zone, seconds=True),
         }
-        self._environment.globals |= {"plural": filters.format_count, "version": __version__, "zone": settings.delivery.zone}
+        self._environment.globals |= {"plural": format_count, "version": __version__, "zone": settings.delivery.zone}
 
     def respond(self, view: View, area: str, request: Request) -> Response:
-        """The answer of a view. Runs in a thread of its own."""
+        """Run a view and render its result. Runs in a worker thread."""
         links = Links(request.url.path)
         try:
             query = QueryParameters(self._settings, request.query_params, links)
@@ -147,12 +153,12 @@ class PageRenderer:
         return self.render(result, area, request)
 
     def render(self, result: Page | RawResponse, area: str, request: Request) -> Response:
-        """An answer in the form that was asked for."""
+        """Render a result as HTML, or as JSON for `format=json`."""
         if isinstance(result, RawResponse):
             return Response(result.body, media_type=result.media_type)
         headers = {"retry-after": "5"} if result.status == 503 else None
         if request.query_params.get("format") == "json":
-            body = to_printable_json(result.content, 1).encode("utf-8")
+            body = format_json(result.content, 1).encode("utf-8")
             return Response(body, result.status, headers, media_type="application/json")
         links = Links(request.url.path)
         query = [(name, value) for name, value in request.query_params.multi_items() if name != "format"]
@@ -164,9 +170,9 @@ class PageRenderer:
 
 
 def error_page(error: DedupError) -> Page:
-    """What went wrong, as a page that says what to do about it."""
-    status, title, remedy = 500, "This did not work", ""
-    for kinds, code, heading, advice in _FAILURES:
+    """Return the page of an error, with its status and remedy."""
+    status, title, remedy = 500, "Error", ""
+    for kinds, code, heading, advice in _ERROR_PAGES:
         if isinstance(error, kinds):
             status, title, remedy = code, heading, advice
             break
@@ -175,15 +181,15 @@ def error_page(error: DedupError) -> Page:
     return Page("error.html", title, content, {"page_urls": str(page_urls).split(", ") if page_urls else []}, status)
 
 
-_FAILURES: tuple[tuple[type[DedupError] | tuple[type[DedupError], ...], int, str, str], ...] = (
-    (DatabaseMissingError, 503, "There is no database yet", "Run 'dedup scan' or 'dedup watch'; then load this page again."),
-    (DatabaseNewerError, 503, "The database is of a newer version", "Install that version here, and start 'dedup serve' again."),
-    (DatabaseTooOldError, 503, "The database is of a development version", "Run 'dedup scan' with a new database."),
-    (DatabaseUnreadableError, 503, "The database cannot be read now", "If it is only busy, load this page again in a moment."),
-    (UnknownPageError, 404, "No such page", "Look at how it is spelt; a page is found by any spelling of its URL, or by an article's id."),
-    (AmbiguousPageError, 404, "Several pages carry this id", "Choose one of them."),
-    (UnknownRevisionError, 404, "No such revision", "The page shows which it has."),
-    (RevisionPrunedError, 410, "This text was pruned", "Its digest, crawls and matches are still known; the page shows them."),
-    (RecipeChangedError, 409, "Settings changed", "What is stored was measured with other settings."),
+_ERROR_PAGES: tuple[tuple[type[DedupError] | tuple[type[DedupError], ...], int, str, str], ...] = (
+    (DatabaseMissingError, 503, "There is no database yet", "Run 'dedup scan' or 'dedup watch', then reload this page."),
+    (DatabaseNewerError, 503, "The database is from a newer version", "Upgrade dedup, then restart 'dedup serve'."),
+    (DatabaseTooOldError, 503, "The database is from a development version", "Run 'dedup scan' with a new database."),
+    (DatabaseUnreadableError, 503, "The database cannot be read", "If it is busy, reload this page in a moment."),
+    (UnknownPageError, 404, "Page not found", "Check the spelling. A page is found by any spelling of its URL, or by an article id."),
+    (AmbiguousPageError, 404, "Several pages have this id", "Choose one of them."),
+    (UnknownRevisionError, 404, "Revision not found", "The history of the page lists its revisions."),
+    (RevisionPrunedError, 410, "This revision was pruned", "Its digest, crawls and matches are still recorded; the page shows them."),
+    (RecipeChangedError, 409, "Settings changed", "The stored data was computed with other settings."),
     (ParameterError, 400, "Invalid request", ""),
 )

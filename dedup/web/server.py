@@ -1,4 +1,4 @@
-"""The dashboard at its address: in the foreground for `dedup serve`, in a thread beside `dedup watch`."""
+"""The HTTP server of the dashboard, in the foreground for `dedup serve`, in a thread for `dedup watch`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from dedup.web.app import create_app
 from dedup.web.middleware import is_loopback, parse_host
 
 MAX_THREADS = 8
-"""Pages that are made at a time. Further requests wait."""
+"""Requests that are handled at the same time. Further requests wait."""
 
 
 def load_token(settings: Settings) -> str:
-    """The token that is configured, or the value of the environment variable which it names; empty: none is. Raises WebError where the
-    variable is not set or holds nothing but blanks, WebExposedError where there is no token and other machines could ask."""
+    """Return the configured token, or the value of the environment variable that it names (`env:NAME`). Empty means no token.
+
+    Raises WebError if the variable is not set or blank, WebExposedError if there is no token and other machines can reach the address.
+    """
     configured_token, listen = settings.web.token, settings.web.listen
     name = env_variable_name(configured_token)
     token = configured_token if name is None else os.environ.get(name, "")
@@ -31,7 +33,7 @@ def load_token(settings: Settings) -> str:
 
 
 class DashboardServer:
-    """A dashboard that listens at its address already and answers once `run`. Raises WebError, WebExposedError."""
+    """A dashboard that listens from its creation on and serves requests in `run`. Raises WebError, WebExposedError."""
 
     def __init__(self, settings: Settings, *, log: bool = False) -> None:
         listen = settings.web.listen
@@ -47,14 +49,14 @@ class DashboardServer:
         self.address = f"http://{f'[{display_host}]' if ':' in display_host else display_host}:{port}/"
 
     def run(self) -> None:
-        """Answer until `stop` is called."""
+        """Serve requests until `stop` is called."""
         self._server.run()
 
     def stop(self) -> None:
-        """From any thread, or a signal's handler: answer what is being answered, and leave."""
+        """Finish the requests in progress and return from `run`. May be called from any thread or signal handler."""
         self._server.stop()
 
 
 def _limit_threads() -> None:
-    """Each thread that makes a page has a database open."""
+    """Limit the threads that handle requests, because each has a database open."""
     to_thread.current_default_thread_limiter().total_tokens = MAX_THREADS

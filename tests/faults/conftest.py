@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.privileges import Privileges, reachable, run_with
+from tests.builders.privileges import Privileges, reachable, run_with
 
 
 @pytest.fixture(autouse=True)
 def privileges(request: pytest.FixtureRequest) -> Privileges:
-    """Those that a test is run with: see `tests.faults.privileges`."""
+    """Those that a test is run with: see `tests.builders.privileges`."""
     asked = _asked(request)
     if asked != "root":
         run_with(asked, request.getfixturevalue("tmp_path"), request.getfixturevalue("monkeypatch"))

@@ -12,12 +12,13 @@ from dedup import store
 from dedup.config import ChannelConfig
 from dedup.rules import alert_id
 from dedup.store import open_database
-from tests.alerting import Receiver, event, receiver, settings, written
-from tests.crawl import Made
-from tests.daemon import Daemon, watching
-from tests.faults.oracle import assert_holds
-from tests.faults.processes import patched
-from tests.test_channels import smtp, strictly
+from tests.builders.alerts import Receiver, event, receiver, settings, written
+from tests.builders.crawl import Made
+from tests.builders.daemon import Daemon, watching
+from tests.builders.hook_secret import ENV
+from tests.builders.oracle import assert_holds
+from tests.builders.processes import patched
+from tests.builders.smtp import smtp, strictly
 
 pytestmark = pytest.mark.system
 
@@ -61,9 +62,6 @@ def outbox_of(db: Path, channels: dict[str, ChannelConfig], number: int = ALERTS
 def all_sent(db: Path) -> bool:
     with open_database(str(db)) as database:
         return not store.alerts.outstanding(database)
-
-
-ENV = {"HOOK_SECRET": "s3cret"}
 
 
 def test_a_daemon_killed_between_sending_and_marking_sends_again_under_the_same_ids(crawl: Path, db: Path) -> None:
@@ -147,4 +145,4 @@ def test_a_daemon_says_that_a_channel_takes_nothing_and_that_it_does_again_and_t
             assert daemon.leave() == 0
     kept = b"".join(path.read_bytes() for path in db.parent.glob(db.name + "*") if path.suffix != ".toml" and path.is_file())
     assert not [s for s in ("pa55w0rd", "s3cret") if s.encode() in kept + daemon.log]
-    assert "takes alerts again" in daemon.log.decode()
+    assert "accepts alerts again" in daemon.log.decode()

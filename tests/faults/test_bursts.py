@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import running
-from tests.crawl import Made
-from tests.daemon import equals_a_scan, watching
-from tests.faults.oracle import assert_holds, caught_up, walk
-from tests.faults.privileges import as_service
+from tests.builders import scans as running
+from tests.builders.crawl import Made
+from tests.builders.daemon import equals_a_scan, watching
+from tests.builders.oracle import assert_holds, caught_up, walk
+from tests.builders.privileges import as_service
 
 pytestmark = pytest.mark.system
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.alerting import free_port
-from tests.crawl import Made
-from tests.daemon import watching
-from tests.test_web_serve import get
+from tests.builders.alerts import free_port
+from tests.builders.crawl import Made
+from tests.builders.daemon import watching
+from tests.builders.web_client import get
 
 pytestmark = pytest.mark.system
 

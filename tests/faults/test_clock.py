@@ -12,11 +12,11 @@ from types import SimpleNamespace
 import pytest
 
 from dedup.scan.scanner import Scan
-from tests import running
-from tests.conftest import spawn
-from tests.crawl import Made
-from tests.daemon import Daemon, equals_a_scan, watching
-from tests.faults.oracle import assert_holds, caught_up, recorded
+from tests.builders import scans as running
+from tests.builders.command import spawn
+from tests.builders.crawl import Made
+from tests.builders.daemon import Daemon, equals_a_scan, watching
+from tests.builders.oracle import assert_holds, caught_up, recorded
 
 pytestmark = pytest.mark.system
 

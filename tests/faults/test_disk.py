@@ -23,13 +23,13 @@ from dedup.matching.matcher import Matcher
 from dedup.scan import scanner
 from dedup.scan.scanner import Scan
 from dedup.scan.workers import WorkerPool
-from tests import running
-from tests.conftest import spawn
-from tests.crawl import Made, edited, words
-from tests.daemon import Daemon, equals_a_scan, watching
-from tests.faults.disks import Image, fill, image, immutable, memory, read_only
-from tests.faults.oracle import assert_holds, assert_sound, caught_up
-from tests.faults.privileges import OTHER, Privileges
+from tests.builders import scans as running
+from tests.builders.command import spawn
+from tests.builders.crawl import Made, edited, words
+from tests.builders.daemon import Daemon, equals_a_scan, watching
+from tests.builders.disks import Image, fill, image, immutable, memory, read_only
+from tests.builders.oracle import assert_holds, assert_sound, caught_up
+from tests.builders.privileges import OTHER, Privileges
 
 pytestmark = pytest.mark.system
 
@@ -182,7 +182,7 @@ _LOG_GROWS = """
 import os, resource, sys
 from pathlib import Path
 from dedup.scan.scanner import Scan
-from tests import running
+from tests.builders import scans as running
 from tests.faults.test_disk import BEFORE, _articles
 crawl, db = Path(sys.argv[1]), Path(sys.argv[2])
 articles = _articles()
@@ -247,7 +247,7 @@ def test_a_file_system_that_breaks_is_told_and_let_go_of_and_all_is_found_once_i
         getattr(image, how)()
         daemon.wait_for_log("dedup.db.health cannot be written")  # nothing else had to be
         told = _check(daemon)
-        assert f"the file system mounted on {image.place} met an error and takes no more writing; stop, have it checked" in told or (
+        assert f"the file system mounted on {image.place} failed and refuses writing; stop dedup, check the file system" in told or (
             f"the file system mounted on {image.place} is read-only" in told
         )
         for a in articles[BEFORE:]:
@@ -294,7 +294,7 @@ def test_a_database_that_is_moved_away_is_not_written_where_nobody_looks(crawl: 
         db.rename(db.with_name("away.db"))
         Made(aid="0000000002").write(crawl, age=0)
         daemon.wait_until(lambda: daemon.degraded("database"))
-        assert "it is not there any more (No such file or directory)" in daemon.report().degraded[0].message
+        assert "it no longer exists (No such file or directory)" in daemon.report().degraded[0].message
         db.with_name("away.db").rename(db)
         assert daemon.recorded() == 1
         daemon.wait_until(lambda: caught_up(crawl, db) and daemon.problems() == [])
@@ -313,7 +313,7 @@ def test_another_database_in_place_of_the_one_that_was_opened_ends_it(crawl: Pat
     with watching(crawl, db) as daemon:
         other.rename(db)
         assert daemon.wait(60) == 3
-        assert f"Another file lies at {db} than the database that was opened" in daemon.log.decode()
+        assert f"The database {db} was replaced by another file while it was open" in daemon.log.decode()
         assert b"Traceback" not in daemon.log
 
 

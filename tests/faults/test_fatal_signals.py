@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.crawl import Made, words
-from tests.daemon import equals_a_scan, watching
-from tests.faults.oracle import assert_holds, assert_sound, caught_up
-from tests.faults.processes import patched
+from tests.builders.crawl import Made, words
+from tests.builders.daemon import equals_a_scan, watching
+from tests.builders.oracle import assert_holds, assert_sound, caught_up
+from tests.builders.processes import patched
 
 pytestmark = pytest.mark.system
 
@@ -46,7 +46,7 @@ def test_an_index_truncated_within_a_batch_leaves_a_traceback_and_the_next_start
         log = daemon.log.decode()
         assert daemon.leave() == 0
     assert "was killed" in log
-    assert "is missing or damaged: making it again from what the database stores" in log
+    assert "is missing or damaged: rebuilding it from the database" in log
     assert_holds(crawl, db)
     equals_a_scan(crawl, db)
 

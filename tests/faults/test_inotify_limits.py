@@ -3,39 +3,20 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
-from tests.conftest import spawn
-from tests.crawl import Made
-from tests.daemon import NEVER, Daemon, watching
-from tests.faults.oracle import assert_holds, caught_up
+from tests.builders.command import spawn
+from tests.builders.crawl import Made
+from tests.builders.daemon import NEVER, watching
+from tests.builders.inotify_limits import limited, set_limit
+from tests.builders.oracle import assert_holds, caught_up
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 FOLDERS = 100
 WATCHES = 20
-_LIMITED = 'echo "$2" > "/proc/sys/user/max_inotify_$1" && shift 2 && exec "$@"'
-
-
-def limited(what: Literal["watches", "instances"], number: int) -> tuple[str, ...]:
-    """What runs a command in a user namespace with this limit."""
-    under = ("unshare", "--user", "--map-root-user", "sh", "-c", _LIMITED, "sh", what, str(number))
-    try:
-        tried = subprocess.run([*under, "true"], capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("unshare(1) is not there")
-    if tried.returncode:
-        pytest.skip(f"no user namespace with limits of its own: {tried.stderr.strip()}")
-    return under
-
-
-def set_limit(daemon: Daemon, what: str, number: int) -> None:
-    """Set a limit of the daemon's namespace while it runs."""
-    write = f"echo {number} > /proc/sys/user/max_inotify_{what}"
-    subprocess.run(["nsenter", "--user", "--preserve-credentials", "-t", str(daemon.process.pid), "sh", "-c", write], check=True)
 
 
 def _fill(crawl: Path, first: int) -> None:
@@ -62,7 +43,7 @@ def test_folders_beyond_the_limit_are_told_covered_by_scans_and_watched_once_it_
         assert not daemon.degraded("events")
         told = spawn(tmp_path, "-d", db, "status", "--check")
         assert told.code == 1
-        assert "folders are not watched; the timer's scans find what changes there: 81 folders" in told.out
+        assert "folders are not watched; timed scans find what changes there: 81 folders" in told.out
         assert "81 folders not watched: " in spawn(tmp_path, "-d", db, "status").out
         _fill(folders, FOLDERS)
         daemon.wait_until(lambda: caught_up(folders, db), 240)
@@ -102,7 +83,7 @@ def test_where_nothing_can_be_watched_scans_alone_find_what_changes_until_it_can
         daemon.wait_until(lambda: daemon.degraded("events"))
         told = spawn(tmp_path, "-d", db, "status", "--check")
         assert told.code == 1
-        assert f"no events come; scans alone find what changes: inotify's limit of {what} is reached: raise " in told.out
+        assert f"no events come; only scans find what changes: inotify's limit of {what} is reached: raise " in told.out
         _fill(folders, FOLDERS)
         daemon.wait_until(lambda: caught_up(folders, db), 240)
         set_limit(daemon, what, 10 * FOLDERS)

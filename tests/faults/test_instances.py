@@ -21,13 +21,13 @@ from dedup.reports import status
 from dedup.scan.extract import extract_files
 from dedup.scan.scanner import Scan
 from dedup.scan.workers import WorkerPool
-from tests import running
-from tests.conftest import command, run, spawn
-from tests.crawl import Made
-from tests.daemon import Daemon, watching
-from tests.faults.oracle import assert_holds, assert_sound, caught_up, recorded, walk
-from tests.faults.privileges import as_service
-from tests.faults.processes import alive, children, doing, patched, until
+from tests.builders import scans as running
+from tests.builders.command import command, run, spawn
+from tests.builders.crawl import Made
+from tests.builders.daemon import Daemon, watching
+from tests.builders.oracle import assert_holds, assert_sound, caught_up, recorded, walk
+from tests.builders.privileges import as_service
+from tests.builders.processes import alive, children, doing, patched, until
 
 pytestmark = pytest.mark.system
 
@@ -189,7 +189,7 @@ def test_a_transaction_that_does_not_come_to_its_end_is_cut_short_and_made_again
         assert _leave_in_time(daemon, signal.SIGTERM) == -signal.SIGALRM
     assert_sound(db)
     assert recorded(db) == {}
-    with watching(crawl, db, until=f"was killed while recording 1 files, {path} the first of them") as daemon:
+    with watching(crawl, db, until=f"was killed while recording 1 files, starting with {path}") as daemon:
         daemon.wait_until(lambda: caught_up(crawl, db))
         assert daemon.leave() == 0
     assert_holds(crawl, db)

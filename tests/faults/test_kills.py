@@ -18,12 +18,12 @@ from pathlib import Path
 import pytest
 
 from dedup.store.lock import crashed_holder
-from tests.conftest import run
-from tests.daemon import Daemon, equals_a_scan, watching
-from tests.faults.laying import made
-from tests.faults.oracle import assert_holds, assert_sound, caught_up
-from tests.faults.privileges import as_both
-from tests.faults.processes import patched, until
+from tests.builders.command import run
+from tests.builders.crawler import made
+from tests.builders.daemon import Daemon, equals_a_scan, watching
+from tests.builders.oracle import assert_holds, assert_sound, caught_up
+from tests.builders.privileges import as_both
+from tests.builders.processes import patched, until
 
 pytestmark = pytest.mark.system
 
@@ -128,7 +128,7 @@ class Laying:
 @contextmanager
 def laying(crawl: Path, seed: int, *, whole: bool) -> Iterator[Laying]:
     """A crawler that runs beside what is tried. `whole`: it only adds."""
-    command = [sys.executable, "-m", "tests.faults.laying", str(crawl), str(seed), *(["whole"] if whole else [])]
+    command = [sys.executable, "-m", "tests.builders.crawler", str(crawl), str(seed), *(["whole"] if whole else [])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         crawler = Laying(process)
         try:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests import running
-from tests.crawl import Made
-from tests.daemon import watching
-from tests.faults.privileges import Privileges, with_privileges
+from tests.builders import scans as running
+from tests.builders.crawl import Made
+from tests.builders.daemon import watching
+from tests.builders.privileges import Privileges, with_privileges
 
 pytestmark = pytest.mark.system
 

@@ -11,10 +11,10 @@ from dedup.errors import DirectoriesOverlapError, NoAbsentMountError
 from dedup.scan.counts import ScanCounts
 from dedup.scan.roots import retire_mount
 from dedup.scan.session import open_session
-from tests import running
-from tests.crawl import Made
-from tests.daemon import watching
-from tests.faults.mounts import in_own_mounts, mount, unmount
+from tests.builders import scans as running
+from tests.builders.crawl import Made
+from tests.builders.daemon import watching
+from tests.builders.mounts import in_own_mounts, mount, unmount
 
 pytestmark = pytest.mark.system
 

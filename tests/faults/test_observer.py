@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.crawl import Made
-from tests.daemon import Daemon, watching
-from tests.faults.oracle import assert_holds, caught_up
-from tests.faults.privileges import as_service
-from tests.faults.processes import patched
-from tests.faults.test_inotify_limits import limited, set_limit
+from tests.builders.crawl import Made
+from tests.builders.daemon import Daemon, watching
+from tests.builders.inotify_limits import limited, set_limit
+from tests.builders.oracle import assert_holds, caught_up
+from tests.builders.privileges import as_service
+from tests.builders.processes import patched
 
 pytestmark = pytest.mark.system
 
@@ -81,13 +81,13 @@ threading.Thread(target=close, daemon=True).start()
 
 _BLOCKS = """
 import threading
-from dedup.daemon.watch.watcher import _Handler
-unbroken = _Handler.dispatch
+from dedup.daemon.watch.event_handler import EventHandler
+unbroken = EventHandler.dispatch
 def broken(self, event):
     if "fatal" in event.src_path:
         threading.Event().wait()
     unbroken(self, event)
-_Handler.dispatch = broken
+EventHandler.dispatch = broken
 """
 
 _NO_THREADS = """

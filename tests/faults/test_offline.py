@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests import running
-from tests.conftest import run
-from tests.crawl import Made
-from tests.daemon import watching
-from tests.faults.oracle import assert_holds, caught_up, recorded, walk
-from tests.faults.privileges import as_service
+from tests.builders import scans as running
+from tests.builders.command import run
+from tests.builders.crawl import Made
+from tests.builders.daemon import watching
+from tests.builders.oracle import assert_holds, caught_up, recorded, walk
+from tests.builders.privileges import as_service
 
 pytestmark = pytest.mark.system
 

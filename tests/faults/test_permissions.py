@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from tests import daemon as daemons
-from tests import running
-from tests.conftest import spawn
-from tests.crawl import Made
-from tests.daemon import Daemon, equals_a_scan, watching
-from tests.faults.oracle import assert_holds, caught_up, recorded, walk
-from tests.faults.privileges import as_service
+from tests.builders import daemon as daemons
+from tests.builders import scans as running
+from tests.builders.command import spawn
+from tests.builders.crawl import Made
+from tests.builders.daemon import Daemon, equals_a_scan, watching
+from tests.builders.oracle import assert_holds, caught_up, recorded, walk
+from tests.builders.privileges import as_service
 
 pytestmark = [pytest.mark.system, as_service]
 

@@ -15,12 +15,12 @@ from xml.etree import ElementTree
 import pytest
 
 from dedup.text import times
-from tests.alerting import Receiver, receiver
-from tests.crawl import Made, words
-from tests.daemon import watching
-from tests.faults.oracle import assert_holds, caught_up
-from tests.faults.test_alerts_killed import ENV
-from tests.test_channels import smtp
+from tests.builders.alerts import Receiver, receiver
+from tests.builders.crawl import Made, words
+from tests.builders.daemon import watching
+from tests.builders.hook_secret import ENV
+from tests.builders.oracle import assert_holds, caught_up
+from tests.builders.smtp import smtp
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 

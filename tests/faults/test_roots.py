@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests import running
-from tests.crawl import Made
-from tests.daemon import Daemon, equals_a_scan, watching
-from tests.faults.mounts import in_own_mounts, mount, unmount
-from tests.faults.oracle import assert_holds, assert_sound, caught_up, recorded, walk
-from tests.faults.privileges import as_service
+from tests.builders import scans as running
+from tests.builders.crawl import Made
+from tests.builders.daemon import Daemon, equals_a_scan, watching
+from tests.builders.mounts import in_own_mounts, mount, unmount
+from tests.builders.oracle import assert_holds, assert_sound, caught_up, recorded, walk
+from tests.builders.privileges import as_service
 
 pytestmark = pytest.mark.system
 

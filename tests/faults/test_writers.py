@@ -15,12 +15,12 @@ from typing import Any
 
 import pytest
 
-from tests import running
-from tests.crawl import Made, words
-from tests.daemon import Daemon, watching
-from tests.faults.oracle import assert_holds, caught_up
-from tests.faults.privileges import Privileges, as_both
-from tests.faults.rewriting import TIMES, WRITERS, version
+from tests.builders import scans as running
+from tests.builders.crawl import Made, words
+from tests.builders.daemon import Daemon, watching
+from tests.builders.oracle import assert_holds, caught_up
+from tests.builders.privileges import Privileges, as_both
+from tests.builders.rewriter import TIMES, WRITERS, version
 
 pytestmark = [pytest.mark.system, as_both]
 
@@ -295,7 +295,7 @@ def test_of_eight_processes_that_rewrite_the_same_paths_every_stored_body_is_one
         daemon.wait_until(lambda: db.exists() and daemon.problems() == [] and daemon.report().phase == "watching")
         for first in (0, TIMES):
             before = len(running.dump(db, "sightings"))
-            command = [sys.executable, "-m", "tests.faults.rewriting", str(crawl)]
+            command = [sys.executable, "-m", "tests.builders.rewriter", str(crawl)]
             writers = [subprocess.Popen([*command, str(w), str(first)]) for w in range(WRITERS)]
             daemon.wait_until(lambda: all(w.poll() is not None for w in writers), 240)  # noqa: B023 - waited for at once
             assert [w.returncode for w in writers] == [0] * WRITERS

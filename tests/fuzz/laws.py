@@ -22,7 +22,7 @@ from dedup.scan.extract import state_digest
 from dedup.scan.recipes import build_change_rules
 from dedup.similarity import minhash, overlap, winnowing
 from dedup.similarity.overlap import spans
-from dedup.text import digests, normalise, times, urls
+from dedup.text import digests, normalise, sanitise, times, urls
 from dedup.text.digests import RECIPES, WHITESPACE
 from dedup.text.sanitise import format_csv_cell, format_json
 
@@ -163,13 +163,13 @@ def words(raw: bytes) -> None:
     assert overlap.normalised_points(told).astype("<u4").tobytes() == normalised.encode("utf-32-le", "surrogatepass")
     assert all(0 < begin <= end for begin, end in overlap.find_quotations(told))
     assert all(end < begin for (_, end), (begin, _) in pairwise(overlap.find_quotations(told)))
-    shown = normalise.to_printable(told)
+    shown = sanitise.to_printable(told)
     assert not steering(shown)
-    assert normalise.to_printable(shown) == shown
+    assert sanitise.to_printable(shown) == shown
     assert "\n" not in shown
-    path = normalise.to_printable_path(raw)
-    assert normalise.to_printable(path) == path
-    assert not steering(normalise.to_printable_block(told).replace("\n", ""))
+    path = sanitise.to_printable_path(raw)
+    assert sanitise.to_printable(path) == path
+    assert not steering(sanitise.to_printable_block(told).replace("\n", ""))
     cell = format_csv_cell(told)
     assert not steering(cell)
     assert not cell.lstrip().startswith(FORMULA)

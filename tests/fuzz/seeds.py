@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import random
 
-from tests.crawl import Made, words
+from tests.builders.crawl import Made, words
 
 _BODY = "첫 단락이다. “인용”도 있다.\n\n---\n\n두 번째 단락 & <b>셋</b> 12,345.6원"
 _MADE = (

@@ -1,7 +1,7 @@
-"""What changed between two texts: by sentences first, then by the words, numbers and signs in them.
+"""Differences between two texts: by sentences first, then by the words, numbers and signs in them.
 
-Whoever compares cleans both sides first (`clean`): Unicode form, line ends and blanks are no difference. A difference is a sequence of
-operations; what it keeps and removes is the one side, what it keeps and adds the other.
+Callers clean both sides first (`clean`), so that Unicode form, line ends and repeated white space make no difference. A difference is a
+sequence of operations. The text kept and removed is the first side; the text kept and added is the second.
 """
 
 from dedup.changes.diff import render

@@ -1,11 +1,11 @@
-"""From one text to the other: sentences aligned, then the tokens of those that became one another."""
+"""The operations that lead from one text to another: sentences are aligned, then the tokens of edited sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rapidfuzz import process
 from rapidfuzz.distance import Indel
@@ -17,19 +17,19 @@ from dedup.changes.diff.tokens import split_tokens
 OperationKind = Literal["same", "removed", "added", "moved_from", "moved_to"]
 
 MIN_SENTENCE_SIMILARITY = 0.5
-"""Indel similarity of two sentences from which one is told as the other edited."""
+"""Indel similarity (0 to 1) from which a sentence counts as an edited version of another."""
 MAX_PAIRS = 40_000
-"""Sentences before times sentences after, in one place, that are compared with each other; beyond, they are told as they stand."""
+"""Sentences before × sentences after, in one gap, that are compared with each other. Beyond, sentences are removed and added."""
 MAX_SENTENCE_CHARACTERS = 20_000
-"""Of two sentences that are compared by characters and tokens; longer ones are no sentences, and are told more coarsely."""
+"""Characters of a sentence that is compared by characters and tokens. A longer one is removed and added as a whole."""
 MIN_MOVED_CHARACTERS = 8
-"""Characters of a sentence from which its turning up elsewhere is told as a move."""
+"""Characters of a sentence from which it can be a move."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A run of text that both sides have (`same`), that one side lost (`removed`) or won (`added`), or that is in another place
-    now: `moved_from` there, `moved_to` here, the two with the same number `move`."""
+    """A run of text of both sides (`same`), of the first side only (`removed`), of the second only (`added`), or moved: `moved_from` at
+    its old place and `moved_to` at its new one, with the same number `move`."""
 
     kind: OperationKind
     text: str
@@ -37,19 +37,21 @@ class Operation:
 
 
 def text_before(operations: Iterable[Operation]) -> str:
-    """The side that a difference leads from."""
+    """Return the text from which the operations lead."""
     return "".join(o.text for o in operations if o.kind in ("same", "removed", "moved_from"))
 
 
 def text_after(operations: Iterable[Operation]) -> str:
-    """The side that a difference leads to."""
+    """Return the text to which the operations lead."""
     return "".join(o.text for o in operations if o.kind in ("same", "added", "moved_to"))
 
 
 def compare(one: str, other: str) -> list[Operation]:
-    """The operations that lead from one cleaned text to the other; of equals one `same`, of nothing none.
+    """Return the operations that lead from one cleaned text to the other: one `same` for equal texts, an empty list for two empty
+    ones.
 
-    Neighbours differ in kind, but for moves. The work is bounded: what is too much to compare is removed and added.
+    Neighbouring operations differ in kind, except moves. The work is bounded: text beyond the limits is removed and added as a
+    whole.
     """
     if one == other:
         return [Operation("same", one)] if one else []
@@ -57,8 +59,10 @@ def compare(one: str, other: str) -> list[Operation]:
 
 
 def align_sentences(a: Sequence[str], b: Sequence[str]) -> list[list[Operation]]:
-    """The same of the sentences of two texts: what became of each, in order; one that stayed is one `same`. Neighbours may be of one
-    kind."""
+    """Return the operations of each sentence of two texts, in order. An unchanged sentence is one `same`.
+
+    Neighbouring operations may be of one kind. See `compare`.
+    """
     start = _common_prefix_length(a, b)
     end = _common_prefix_length(a[start:][::-1], b[start:][::-1])
     middle = _align_middle(a[start : len(a) - end], b[start : len(b) - end])
@@ -66,7 +70,6 @@ def align_sentences(a: Sequence[str], b: Sequence[str]) -> list[list[Operation]]
 
 
 def _common_prefix_length(a: Sequence[str], b: Sequence[str]) -> int:
-    """How many both begin with."""
     n = 0
     for x, y in zip(a, b, strict=False):
         if x != y:
@@ -76,19 +79,22 @@ def _common_prefix_length(a: Sequence[str], b: Sequence[str]) -> int:
 
 
 def _align_middle(a: Sequence[str], b: Sequence[str]) -> Iterator[list[Operation]]:
-    """Sentences that are the same in both stay; in between, some became others, some moved, the rest came or went."""
+    """Align the sentences between the common beginning and the common end of two texts.
+
+    Sentences of both sides divide the rest into gaps. Within a gap, sentences are edited, moved, removed or added.
+    """
     if max(len(a), len(b)) > MAX_SENTENCES:
         yield [o for o in (Operation("removed", "".join(a)), Operation("added", "".join(b))) if o.text]
         return
     gaps = _find_gaps(a, b)
     moves = _find_moves(gaps)
-    for removed, added, unchanged in gaps:
-        yield from _gap_operations(removed, added, moves)
-        yield from (list(_unchanged_operations(was, now)) for was, now in unchanged)
+    for gap in gaps:
+        yield from _gap_operations(gap, moves)
+        yield from (list(_unchanged_operations(was, now)) for was, now in gap.unchanged)
 
 
 def _unchanged_operations(was: str, now: str) -> Iterator[Operation]:
-    """A sentence of both; what stands between it and the next may differ."""
+    """Operations of a sentence of both sides. The white space after it may differ."""
     if was == now:
         yield Operation("same", was)
         return
@@ -100,10 +106,19 @@ def _unchanged_operations(was: str, now: str) -> Iterator[Operation]:
         yield Operation("added", now[len(bare) :])
 
 
-_Sentence = tuple[int, str]
-"""A sentence with its place on its side."""
-_Gap = tuple[list[_Sentence], list[_Sentence], list[tuple[str, str]]]
-"""(sentences that only one side has, that only the other has, those of both that follow)."""
+class _Sentence(NamedTuple):
+    """A sentence and its position among the sentences of its side."""
+
+    position: int
+    text: str
+
+
+class _Gap(NamedTuple):
+    """Sentences of one side only, of the other side only, and the sentences of both that follow them (as on either side)."""
+
+    removed: list[_Sentence]
+    added: list[_Sentence]
+    unchanged: list[tuple[str, str]]
 
 
 def _find_gaps(a: Sequence[str], b: Sequence[str]) -> list[_Gap]:
@@ -113,76 +128,80 @@ def _find_gaps(a: Sequence[str], b: Sequence[str]) -> list[_Gap]:
     removed: list[_Sentence] = []
     added: list[_Sentence] = []
     for o in Indel.opcodes(*keys):
-        i, j, k, m = o.src_start, o.src_end, o.dest_start, o.dest_end
         if o.tag == "equal":
-            gaps.append((removed, added, list(zip(a[i:j], b[k:m], strict=True))))
+            unchanged = zip(a[o.src_start : o.src_end], b[o.dest_start : o.dest_end], strict=True)
+            gaps.append(_Gap(removed, added, list(unchanged)))
             removed, added = [], []
         else:
-            removed += [(n, a[n]) for n in range(i, j)]
-            added += [(n, b[n]) for n in range(k, m)]
-    gaps.append((removed, added, []))
+            removed += [_Sentence(n, a[n]) for n in range(o.src_start, o.src_end)]
+            added += [_Sentence(n, b[n]) for n in range(o.dest_start, o.dest_end)]
+    gaps.append(_Gap(removed, added, []))
     return gaps
 
 
-_Moves = tuple[dict[int, int], dict[int, int]]
-"""(place before → number of the move, place after → the same)."""
+class _Moves(NamedTuple):
+    """Numbers of the moved sentences, by their position before and by their position after."""
+
+    by_source: dict[int, int]
+    by_target: dict[int, int]
 
 
 def _find_moves(gaps: Sequence[_Gap]) -> _Moves:
-    """Sentences that went from one gap and came in another as they were."""
-    additions: dict[str, list[tuple[int, int]]] = {}
-    for gap, (_, added, _) in enumerate(gaps):
-        for position, sentence in added:
-            if len(sentence) >= MIN_MOVED_CHARACTERS:
-                additions.setdefault(sentence.rstrip(), []).append((gap, position))
-    moves: _Moves = {}, {}
-    for _gap, (removed, _, _) in enumerate(gaps):
-        for position, sentence in removed:
-            targets = additions.get(sentence.rstrip())
+    """Find the sentences that were removed in one place and added, unchanged, in another."""
+    targets_by_text: dict[str, list[int]] = {}
+    for gap in gaps:
+        for sentence in gap.added:
+            if len(sentence.text) >= MIN_MOVED_CHARACTERS:
+                targets_by_text.setdefault(sentence.text.rstrip(), []).append(sentence.position)
+    moves = _Moves({}, {})
+    for gap in gaps:
+        for sentence in gap.removed:
+            targets = targets_by_text.get(sentence.text.rstrip())
             if targets:
-                moves[0][position] = moves[1][targets.pop(0)[1]] = len(moves[0])
+                moves.by_source[sentence.position] = moves.by_target[targets.pop(0)] = len(moves.by_source)
     return moves
 
 
-def _gap_operations(removed: list[_Sentence], added: list[_Sentence], moves: _Moves) -> Iterator[list[Operation]]:
-    """What a gap's sentences became; those that moved stand where they were and where they are."""
-    removed_only = [s for s in removed if s[0] not in moves[0]]
-    added_only = [s for s in added if s[0] not in moves[1]]
-    pairs = dict(_pair_sentences([s for _, s in removed_only], [s for _, s in added_only]))
-    partner = {removed_only[i][0]: added_only[k] for i, k in pairs.items()}
-    remaining = iter(added)
-    for position, sentence in removed:
-        if position in moves[0]:
-            yield [Operation("moved_from", sentence, moves[0][position])]
-        elif position in partner:
-            for added_position, added_sentence in remaining:
-                if added_position == partner[position][0]:
-                    yield [o for o in _token_operations(sentence, added_sentence) if o.text]
-                    break
-                yield [_added_operation(added_position, added_sentence, moves)]
+def _gap_operations(gap: _Gap, moves: _Moves) -> Iterator[list[Operation]]:
+    """Operations of the sentences of a gap: in the order of the removed ones, each added one before the edited sentence it precedes."""
+    edited_to = _find_edited(gap, moves)
+    remaining = iter(gap.added)
+    for sentence in gap.removed:
+        if sentence.position in moves.by_source:
+            yield [Operation("moved_from", sentence.text, moves.by_source[sentence.position])]
+        elif sentence.position in edited_to:
+            target = edited_to[sentence.position]
+            while (added := next(remaining)).position != target.position:
+                yield [_added_operation(added, moves)]
+            yield [o for o in _token_operations(sentence.text, target.text) if o.text]
         else:
-            yield [Operation("removed", sentence)]
-    for added_position, added_sentence in remaining:
-        yield [_added_operation(added_position, added_sentence, moves)]
+            yield [Operation("removed", sentence.text)]
+    for added in remaining:
+        yield [_added_operation(added, moves)]
 
 
-def _added_operation(position: int, sentence: str, moves: _Moves) -> Operation:
-    return Operation("moved_to", sentence, moves[1][position]) if position in moves[1] else Operation("added", sentence)
+def _find_edited(gap: _Gap, moves: _Moves) -> dict[int, _Sentence]:
+    """Position of a removed sentence → the added sentence into which it was edited. Moved sentences are left out."""
+    removed = [s for s in gap.removed if s.position not in moves.by_source]
+    added = [s for s in gap.added if s.position not in moves.by_target]
+    return {removed[i].position: added[k] for i, k in _pair_sentences([s.text for s in removed], [s.text for s in added])}
+
+
+def _added_operation(sentence: _Sentence, moves: _Moves) -> Operation:
+    number = moves.by_target.get(sentence.position)
+    return Operation("added", sentence.text) if number is None else Operation("moved_to", sentence.text, number)
 
 
 def _pair_sentences(a: list[str], b: list[str]) -> list[tuple[int, int]]:
-    """Which sentences became which, in order: the pairs that are alike whose similarities come to most.
+    """Pair the sentences of two sides, in order, so that the sum of the pairs' similarities is greatest.
 
-    Needleman and Wunsch's recursion, https://doi.org/10.1016/0022-2836(70)90057-4.
+    Only sentences with a similarity of at least `MIN_SENTENCE_SIMILARITY` are paired. Beyond the limits on work, a single sentence of
+    either side is paired with the other, and no others. Needleman and Wunsch's recursion, https://doi.org/10.1016/0022-2836(70)90057-4.
     """
     if not a or not b or len(a) * len(b) > MAX_PAIRS or max(map(len, (*a, *b))) > MAX_SENTENCE_CHARACTERS:
         return [(0, 0)] if len(a) == len(b) == 1 else []
     scores = process.cdist(a, b, scorer=Indel.normalized_similarity, score_cutoff=MIN_SENTENCE_SIMILARITY).tolist()
-    best = [[0.0] * (len(b) + 1) for _ in range(len(a) + 1)]
-    for i in range(len(a) - 1, -1, -1):
-        row, below, row_scores = best[i], best[i + 1], scores[i]
-        for k in range(len(b) - 1, -1, -1):
-            row[k] = max(below[k], row[k + 1], below[k + 1] + row_scores[k] if row_scores[k] else 0.0)
+    best = _best_sums(scores)
     pairs: list[tuple[int, int]] = []
     i = k = 0
     while i < len(a) and k < len(b):
@@ -196,8 +215,19 @@ def _pair_sentences(a: list[str], b: list[str]) -> list[tuple[int, int]]:
     return pairs
 
 
+def _best_sums(scores: list[list[float]]) -> list[list[float]]:
+    """[i][k]: the greatest sum of scores of pairs among the sentences from i and from k on. 0 is no pair."""
+    rows, columns = len(scores), len(scores[0])
+    best = [[0.0] * (columns + 1) for _ in range(rows + 1)]
+    for i in range(rows - 1, -1, -1):
+        row, below, row_scores = best[i], best[i + 1], scores[i]
+        for k in range(columns - 1, -1, -1):
+            row[k] = max(below[k], row[k + 1], below[k + 1] + row_scores[k] if row_scores[k] else 0.0)
+    return best
+
+
 def _token_operations(one: str, other: str) -> Iterator[Operation]:
-    """A sentence that became another, by tokens. A blank or a sign between two differences is part of them."""
+    """Operations of an edited sentence, token by token. White space or a sign between two differences is part of the difference."""
     if max(len(one), len(other)) > MAX_SENTENCE_CHARACTERS:
         yield Operation("removed", one)
         yield Operation("added", other)
@@ -206,10 +236,10 @@ def _token_operations(one: str, other: str) -> Iterator[Operation]:
     blocks = [(o.tag, "".join(a[o.src_start : o.src_end]), "".join(b[o.dest_start : o.dest_end])) for o in Indel.opcodes(a, b)]
     last = len(blocks) - 1
     differs = [tag != "equal" or (0 < n < last and not any(map(str.isalnum, was))) for n, (tag, was, _) in enumerate(blocks)]
-    for changed, run in groupby(zip(differs, blocks, strict=True), key=lambda pair: pair[0]):
+    for is_changed, run in groupby(zip(differs, blocks, strict=True), key=lambda pair: pair[0]):
         parts = [block for _, block in run]
         was, now = "".join(part[1] for part in parts), "".join(part[2] for part in parts)
-        if changed:
+        if is_changed:
             yield Operation("removed", was)
             yield Operation("added", now)
         else:
@@ -217,7 +247,7 @@ def _token_operations(one: str, other: str) -> Iterator[Operation]:
 
 
 def _merge_operations(operations: Iterable[Operation]) -> list[Operation]:
-    """Without empty ones, neighbours of one kind as one; within a difference what was removed stands first."""
+    """Drop empty operations and merge neighbours of one kind. Within a difference, removed text comes first."""
     result: list[Operation] = []
     for is_unchanged, run in groupby((o for o in operations if o.text), key=lambda o: o.kind in ("same", "moved_from", "moved_to")):
         if is_unchanged:

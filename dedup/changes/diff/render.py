@@ -1,24 +1,24 @@
-"""A difference as people and programs take it: folded, in rows, as unified text, HTML or JSON. Nothing in HTML is left unescaped;
-what goes to a terminal is made printable by whoever prints it."""
+"""Renderings of a difference: folded, in rows, as unified text, HTML or JSON. All text in HTML is escaped. Text for a terminal must be
+sanitised by the caller."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 from dedup.changes.diff.align import Operation
 from dedup.changes.diff.sentences import MAX_SPLIT_CHARACTERS, split_sentences
+from dedup.text.sanitise import escape_html
 
 CONTEXT_CHARACTERS = 40
-"""Characters that are shown of an unchanged stretch on the side of a difference."""
+"""Characters of unchanged text shown next to a difference."""
 FOLD_MARK = " … "
 
 
 @dataclass(frozen=True, slots=True)
 class DiffRow:
-    """What stands side by side: a sentence or a few, as operations of either side; one that only one side has leaves the other
+    """Text shown side by side, as operations of either side: one or a few sentences. A sentence of one side only leaves the other side
     empty."""
 
     left: tuple[Operation, ...]
@@ -30,8 +30,10 @@ class DiffRow:
 
 
 def fold_unchanged(operations: Sequence[Operation], context: int = CONTEXT_CHARACTERS) -> list[Operation]:
-    """The operations with unchanged stretches cut down to `context` characters beside each difference, at a blank where there is
-    one near; what was left out is a `same` of ` … `. The sides cannot be made of it any more."""
+    """Return the operations with unchanged text cut to `context` characters next to each difference, at a space if one is near.
+
+    A `same` of ` … ` replaces the omitted text. The original sides cannot be restored from the result.
+    """
     result: list[Operation] = []
     last = len(operations) - 1
     for n, o in enumerate(operations):
@@ -57,8 +59,11 @@ def _cut_tail(text: str, length: int) -> str:
 
 
 def to_rows(operations: Iterable[Operation]) -> Iterator[DiffRow]:
-    """The difference in rows of about a sentence, in order; all left sides joined are the text before, all right ones the text
-    after. Whole sentences that came or went have rows of their own."""
+    """Yield the difference in rows of about a sentence, in order. All left sides joined are the text before, all right sides the text
+    after.
+
+    Sentences that were removed or added as a whole have rows of their own.
+    """
     left: list[Operation] = []
     right: list[Operation] = []
     for o in operations:
@@ -93,19 +98,21 @@ def _flush_rows(left: list[Operation], right: list[Operation]) -> Iterator[DiffR
 
 
 def _are_whole_sentences(left: Sequence[Operation], right: Sequence[Operation]) -> bool:
-    """Whether these are sentences of their own, none of which goes on with what follows."""
+    """Return whether these operations are whole sentences that do not continue in the text after them."""
     both = (*left, *right)
     return bool(both) and all(o.kind != "same" for o in both) and all(_has_sentence_end(o.text) for o in both)
 
 
 def _has_sentence_end(piece: str) -> bool:
-    """Whether a new sentence would begin after it."""
+    """Return whether a new sentence would begin after the text."""
     return len(split_sentences(piece[-MAX_SPLIT_CHARACTERS // 2 :] + "가")) > 1
 
 
 def to_unified(operations: Iterable[Operation], context: int = 1) -> Iterator[str]:
-    """Lines that begin with `-`, `+` or a blank, a sentence each, `context` unchanged ones around each difference; `@@` stands where
-    more were left out. What moved is told with its number: `<1` from here, `>1` to here."""
+    """Yield lines that begin with `-`, `+` or a space, one for each sentence, with `context` unchanged ones around each difference.
+
+    `@@` replaces omitted lines. A moved sentence has its number: `<1` at its old place, `>1` at its new one.
+    """
     all_rows = list(to_rows(operations))
     visible = {k for n, row in enumerate(all_rows) if row.differs for k in range(n - context, n + context + 1)}
     is_skipping = False
@@ -135,13 +142,16 @@ _TAGS = {"removed": "del", "added": "ins"}
 
 
 def to_html(operations: Iterable[Operation]) -> str:
-    """A fragment of HTML: `<del>` and `<ins>`; what moved is `<del class="moved" data-move="1">` and `<ins …>`; line ends are
-    `<br>`. All text is escaped; no attribute holds any of it."""
+    """Return a fragment of HTML with `<del>` and `<ins>`; `<del class="moved" data-move="1">` and `<ins …>` for moved text; `<br>` for
+    line ends.
+
+    All text is escaped, and no attribute contains any of it.
+    """
     return "".join(_operation_to_html(o) for o in operations)
 
 
 def _operation_to_html(o: Operation) -> str:
-    content = escape(o.text).replace("\n", "<br>")
+    content = escape_html(o.text).replace("\n", "<br>")
     if o.kind == "same":
         return content
     if o.move is not None:
@@ -151,5 +161,5 @@ def _operation_to_html(o: Operation) -> str:
 
 
 def as_json(operations: Iterable[Operation]) -> list[dict[str, Any]]:
-    """`[{"kind", "text"}]`, with `"move"` for what moved."""
+    """Return `[{"kind", "text"}]`, with `"move"` for moved text."""
     return [{"kind": o.kind, "text": o.text} | ({} if o.move is None else {"move": o.move + 1}) for o in operations]

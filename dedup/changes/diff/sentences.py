@@ -1,4 +1,4 @@
-"""Sentences of Korean and English prose, glued together or not."""
+"""Sentences of Korean and English prose, even if they are not separated by white space."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ import regex
 from dedup.changes.diff.tokens import join_graphemes
 
 MAX_QUOTATION_CHARACTERS = 600
-"""Characters between two quotation marks that are looked at as one quotation; what is longer was never closed."""
+"""Characters between two quotation marks at most. A longer quotation is taken as never closed."""
 
 MAX_SPLIT_CHARACTERS = 200_000
 """Characters of a text that is split into sentences as a whole. The longest article has a quarter of them."""
 MAX_SENTENCES = 20_000
-"""Sentences of a side that are aligned with the other's."""
+"""Sentences of a side that are aligned with those of the other."""
 
 _CLOSING_MARKS = r"[”’」』》〉)\]]*+"
-"""What may stand between the end of a sentence and the blank after it. Straight quotation marks are met as opening ones."""
+"""Marks between the end of a sentence and the space after it. Straight quotation marks are treated as opening ones."""
 _SENTENCE_END = regex.compile(
     rf"(?P<line>\n)"
     rf"|(?P<quote>[“‘「『\"]|(?<![\w'])'(?=[\p{{Lu}}\d]{{0,12}}\p{{Hangul}}))"
-    # an end of any language before a blank, but for initials, abbreviations and numbered heads
+    # an end of a sentence before a space, except after initials, abbreviations and numbers of headings
     rf"|(?P<end>(?<!\b(?:\p{{Lu}}|Mr|Mrs|Ms|Dr|St|Jr|Sr|vs|No|Inc|Ltd|Co|Corp|Gov|Gen|Sen|Rep|e\.g|i\.e|etc)\.?)(?<!(?:^|\s)\d{{1,2}})(?:[.!?…]|[。！？])++{_CLOSING_MARKS}(?:\x20|\n|$))"
-    # Korean endings glued to what follows
+    # Korean: the next sentence follows without a space
     rf"|(?P<korean>(?<=\p{{Hangul}})[.!?…]++{_CLOSING_MARKS}(?=[\p{{Hangul}}\p{{Lu}}\p{{Han}}“‘「『\"'△▲▶■●○◇◆\[(<〈《]))"
-    # English ones: a small letter before, a capital after
+    # English, without a space: a lower-case letter before, a capital after
     rf"|(?P<english>(?<=\p{{Ll}}{{2}})[.!?…]++{_CLOSING_MARKS}(?=\p{{Lu}}\p{{Ll}}|[“‘\"]))"
     rf"|(?P<chinese>[。！？]++{_CLOSING_MARKS})",
     regex.V1 | regex.MULTILINE,
@@ -32,9 +32,11 @@ _CLOSING_QUOTES = {"“": "”", "‘": "’", "「": "」", "『": "』", '"': 
 
 
 def split_sentences(text: str) -> list[str]:
-    """The sentences of a cleaned text, each with the blank or line end after it; joined they are the text. A quotation is never
-    split; a line's end is always the end of a sentence. Of a text with more than `MAX_SPLIT_CHARACTERS` characters its beginning and its
-    end are split, and what is between them is one part."""
+    """Return the sentences of a cleaned text, each with the space or line end after it. Joined, they are the text.
+
+    A quotation is never split, and a line end always ends a sentence. If a text has more than `MAX_SPLIT_CHARACTERS` characters,
+    its beginning and its end are split, and the text between them is one part.
+    """
     if len(text) > MAX_SPLIT_CHARACTERS:
         begin, end = _split(text[: MAX_SPLIT_CHARACTERS // 2]), _split(text[-(MAX_SPLIT_CHARACTERS // 2) :])
         middle = begin[-1] + text[MAX_SPLIT_CHARACTERS // 2 : -(MAX_SPLIT_CHARACTERS // 2)] + end[0]
@@ -44,22 +46,22 @@ def split_sentences(text: str) -> list[str]:
 
 def _split(text: str) -> list[str]:
     parts: list[str] = []
-    begin = at = 0
-    while m := _SENTENCE_END.search(text, at):
-        at = m.end()
+    begin = position = 0
+    while m := _SENTENCE_END.search(text, position):
+        position = m.end()
         if m.lastgroup == "quote":
-            at = _quotation_end(text, m)
+            position = _quotation_end(text, m)
             continue
-        parts.append(text[begin:at])
-        begin = at
+        parts.append(text[begin:position])
+        begin = position
     if begin < len(text):
         parts.append(text[begin:])
     return join_graphemes(parts, text)
 
 
 def _quotation_end(text: str, mark: regex.Match[str]) -> int:
-    """Where the quotation ends that a mark opens, before its closing mark's own end of a sentence; or just behind the mark, where
-    it is not closed in its line."""
+    """Where a quotation ends, before the closing mark's own sentence end; directly after its opening mark if it is not closed in its
+    line."""
     begin = mark.end()
     end: int = text.find(_CLOSING_QUOTES[mark[0]], begin, begin + MAX_QUOTATION_CHARACTERS)
     line = text.find("\n", begin, begin + MAX_QUOTATION_CHARACTERS)

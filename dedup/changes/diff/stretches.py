@@ -1,14 +1,15 @@
-"""Two texts cut for comparing: usual ones into sentences, long ones first where both are the same.
+"""Two texts split for comparison: short ones into sentences, long ones first into stretches that both have in common.
 
-Splitting and aligning sentences takes microseconds for each of them, and 10 MB can hold five million. Of texts with more than
-`MAX_SPLIT_CHARACTERS` characters the stretches that both have are found first, by pieces of about a thousand characters. Each stretch is
-taken as one sentence; only what lies between two of them is split.
+Splitting and aligning sentences takes microseconds a sentence, and 10 MB can contain five million. In texts of more than
+`MAX_SPLIT_CHARACTERS` characters the common stretches are found first, by pieces of about a thousand characters. Each stretch is
+treated as one sentence; only the text between two stretches is split.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from typing import NamedTuple
 
 from rapidfuzz.distance import Indel
 
@@ -18,129 +19,163 @@ from dedup.heartbeat import beat
 from dedup.text.normalise import to_points
 
 _CUT_RARITY = 1024
-"""Of so many windows of characters one ends a piece."""
+"""A piece ends at one in this many windows of characters."""
 _MIN_PIECE_CHARACTERS, _MAX_PIECE_CHARACTERS = 512, 8192
-"""Characters of a piece."""
+"""Characters of a piece, least and most."""
 _WINDOW_CHARACTERS = 8
-"""Characters that decide whether a piece ends behind them, so that an edit moves the cuts around it alone."""
+"""Characters that decide whether a piece ends after them. An edit therefore moves only the cuts around it."""
 _BLOCK_CHARACTERS = 1 << 20
-"""Characters that are looked at at once."""
+"""Characters that are processed at once."""
 _SENTENCE_ENDINGS = frozenset(".!?…。！？”’\"'")
 _MAX_TRIM_CHARACTERS = 1000
 """Characters within which a stretch is trimmed to the edge of a word."""
 
-Stretch = tuple[str, str, str]
-"""(what only the one side has, what only the other has, what both have after that)."""
+
+class Stretch(NamedTuple):
+    """Text of one side only, text of the other side only, and the text of both that follows."""
+
+    only_one: str
+    only_other: str
+    common: str
 
 
 def split_pair(one: str, other: str) -> tuple[list[str], list[str]]:
-    """Two cleaned texts as they are compared; joined, the parts of each side are that side. They are sentences, or, of texts that are
-    too long for that, stretches as well that both sides have."""
+    """Split two cleaned texts for comparison. The parts of each side, joined, are that side.
+
+    Parts are sentences. If a text is longer than `MAX_SPLIT_CHARACTERS`, parts are stretches of both texts as well, and the text
+    between them is one part if there is too much of it to split.
+    """
     if max(len(one), len(other)) <= MAX_SPLIT_CHARACTERS:
         return split_sentences(one), split_sentences(other)
     common_stretches = list(find_stretches(one, other))
-    fits = [sum(len(stretch[side]) for stretch in common_stretches) <= MAX_SPLIT_CHARACTERS for side in (0, 1)]
-    sides = tuple(_side_parts(common_stretches, side, split_between=all(fits)) for side in (0, 1))
-    if max(map(len, sides)) > MAX_SENTENCES:
-        sides = tuple(_side_parts(common_stretches, side, split_between=False) for side in (0, 1))
-    return sides[0], sides[1]
+    differing = [sum(len(stretch[side]) for stretch in common_stretches) for side in (0, 1)]
+    if max(differing) <= MAX_SPLIT_CHARACTERS:
+        sides = _side_parts(common_stretches, 0, split_between=True), _side_parts(common_stretches, 1, split_between=True)
+        if max(map(len, sides)) <= MAX_SENTENCES:
+            return sides
+    return _side_parts(common_stretches, 0, split_between=False), _side_parts(common_stretches, 1, split_between=False)
 
 
 def _side_parts(common_stretches: list[Stretch], side: int, *, split_between: bool) -> list[str]:
     parts: list[str] = []
     for stretch in common_stretches:
-        between, same = stretch[side], stretch[2]
-        parts += (split_sentences(between) if split_between else [between]) if between else []
-        parts += [same] if same else []
+        between = stretch.only_other if side else stretch.only_one
+        if between:
+            parts += split_sentences(between) if split_between else [between]
+        if stretch.common:
+            parts.append(stretch.common)
     return parts
 
 
 def find_stretches(one: str, other: str) -> Iterator[Stretch]:
-    """What two texts have in common, in order, and what lies between, in linear time. What both have is as long as it can be, but for
-    its ends, which are at a blank or between two letters."""
-    at = [0, 0]
-    for begins, length in _trim_runs(one, other):
-        yield one[at[0] : begins[0]], other[at[1] : begins[1]], one[begins[0] : begins[0] + length]
-        at = [begin + length for begin in begins]
-    if at[0] < len(one) or at[1] < len(other):
-        yield one[at[0] :], other[at[1] :], ""
+    """Yield the text that two texts have in common, in order, with the text before it that differs, in linear time.
+
+    A common stretch is as long as possible, except that it begins and ends after white space or between two letters.
+    """
+    end = other_end = 0
+    for run in _trim_runs(one, other):
+        yield Stretch(one[end : run.begin], other[other_end : run.other_begin], one[run.begin : run.end])
+        end, other_end = run.end, run.other_end
+    if end < len(one) or other_end < len(other):
+        yield Stretch(one[end:], other[other_end:], "")
 
 
-_Run = tuple[tuple[int, int], int]
-"""((where it begins in the one text, where in the other), characters)."""
+class _Run(NamedTuple):
+    """A run of characters that two texts have in common: where it begins in either, and its length."""
+
+    begin: int
+    other_begin: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        return self.begin + self.length
+
+    @property
+    def other_end(self) -> int:
+        return self.other_begin + self.length
 
 
 def _trim_runs(one: str, other: str) -> Iterator[_Run]:
-    """The extended runs, cut back to where both texts can be cut."""
-    for (begin, other_begin), length in _extend_runs(one, other):
-        end = begin + length
+    """The extended runs, trimmed to positions where both texts can be cut."""
+    for run in _extend_runs(one, other):
         first: int | None = 0
-        last: int | None = end
-        if begin or other_begin:
-            first = _find_edge(one, range(begin + 1, min(begin + _MAX_TRIM_CHARACTERS, end)))
-        if end < len(one) or other_begin + length < len(other):
-            last = _find_edge(one, range(end - 1, max(end - _MAX_TRIM_CHARACTERS, begin), -1))
+        last: int | None = run.end
+        if run.begin or run.other_begin:
+            first = _find_edge(one, range(run.begin + 1, min(run.begin + _MAX_TRIM_CHARACTERS, run.end)))
+        if run.end < len(one) or run.other_end < len(other):
+            last = _find_edge(one, range(run.end - 1, max(run.end - _MAX_TRIM_CHARACTERS, run.begin), -1))
         if first is not None and last is not None and first < last:
-            yield (first, other_begin + first - begin), last - first
+            yield _Run(first, run.other_begin + first - run.begin, last - first)
 
 
-def _find_edge(text: str, places: range) -> int | None:
-    """The first of these places behind the end of a sentence; where there is none the first behind a blank; else the first between two
-    letters. None where there is no such place: then a number or a grapheme may go on anywhere."""
-    fallbacks: list[int | None] = [None, None]
-    for p in places:
+def _find_edge(text: str, positions: range) -> int | None:
+    """The first of some positions after the end of a sentence; else the first after white space; else the first between two letters.
+    None if there is no such position: a number or a grapheme could continue anywhere."""
+    after_space = between_letters = None
+    for p in positions:
         before, following = text[p - 1], text[p]
         if is_joining(following):
             continue
         if before == "\n" or (before == " " and text[p - 2] in _SENTENCE_ENDINGS):
             return p
-        for n, fits in enumerate((before.isspace(), before.isalpha() and following.isalpha() and not is_joining(before))):
-            if fits and fallbacks[n] is None:
-                fallbacks[n] = p
-    return fallbacks[0] if fallbacks[0] is not None else fallbacks[1]
+        if after_space is None and before.isspace():
+            after_space = p
+        if between_letters is None and before.isalpha() and following.isalpha() and not is_joining(before):
+            between_letters = p
+    return after_space if after_space is not None else between_letters
 
 
 def _extend_runs(one: str, other: str) -> Iterator[_Run]:
-    """The runs of pieces that both texts have, each as far as it goes on beyond its pieces."""
+    """The runs of common pieces, extended in both directions as far as the texts are equal."""
+    run, *others = _find_runs(one, other)
+    for following in others:
+        after = _common_prefix_length(one[run.end : following.begin], other[run.other_end : following.other_begin])
+        run = run._replace(length=run.length + after)
+        before = _common_suffix_length(one[run.end : following.begin], other[run.other_end : following.other_begin])
+        extended = _Run(following.begin - before, following.other_begin - before, following.length + before)
+        if (run.end, run.other_end) == (extended.begin, extended.other_begin):
+            run = run._replace(length=run.length + extended.length)
+            continue
+        if run.length:
+            yield run
+        run = extended
+    if run.length:
+        yield run
+
+
+def _find_runs(one: str, other: str) -> list[_Run]:
+    """The common beginning (maybe empty), the runs of common pieces, the common end (maybe empty)."""
     head = _common_prefix_length(one, other)
     tail = _common_suffix_length(one[head:], other[head:])
-    ends = len(one) - tail, len(other) - tail
-    runs: list[_Run] = [((0, 0), head)]
-    runs += [((i + head, j + head), n) for (i, j), n in _find_common_pieces(one[head : ends[0]], other[head : ends[1]])]
-    runs.append((ends, tail))
-    begin, length = runs[0]
-    for (i, j), n in runs[1:]:
-        length += _common_prefix_length(one[begin[0] + length : i], other[begin[1] + length : j])
-        before = _common_suffix_length(one[begin[0] + length : i], other[begin[1] + length : j])
-        if (begin[0] + length, begin[1] + length) == (i - before, j - before):
-            length += before + n
-            continue
-        if length:
-            yield begin, length
-        begin, length = (i - before, j - before), before + n
-    if length:
-        yield begin, length
+    end, other_end = len(one) - tail, len(other) - tail
+    middle = _find_common_pieces(one[head:end], other[head:other_end])
+    return [
+        _Run(0, 0, head),
+        *(_Run(run.begin + head, run.other_begin + head, run.length) for run in middle),
+        _Run(end, other_end, tail),
+    ]
 
 
 def _find_common_pieces(one: str, other: str) -> list[_Run]:
-    """Runs of pieces that both texts have, in the order of both."""
+    """Runs of pieces that both texts have in common, in order."""
     piece_ids: dict[str, int] = {}
     cuts = [_find_cuts(text) for text in (one, other)]
     keys = [
-        [piece_ids.setdefault(text[begin:end], len(piece_ids)) for begin, end in pairwise(of_text)]
-        for text, of_text in zip((one, other), cuts, strict=True)
+        [piece_ids.setdefault(text[begin:end], len(piece_ids)) for begin, end in pairwise(text_cuts)]
+        for text, text_cuts in zip((one, other), cuts, strict=True)
     ]
     beat()
     return [
-        ((cuts[0][o.src_start], cuts[1][o.dest_start]), cuts[0][o.src_end] - cuts[0][o.src_start])
+        _Run(cuts[0][o.src_start], cuts[1][o.dest_start], cuts[0][o.src_end] - cuts[0][o.src_start])
         for o in Indel.opcodes(*keys)
         if o.tag == "equal"
     ]
 
 
 def _find_cuts(text: str) -> list[int]:
-    """Where the pieces of a text begin and end: behind some windows of characters, whatever comes before those; every
-    `_MAX_PIECE_CHARACTERS` characters where there is no such window."""
+    """Where the pieces of a text begin and end: after some windows of characters, whatever precedes them, and after
+    `_MAX_PIECE_CHARACTERS` characters without such a window."""
     import numpy as np
 
     cuts = [0]
@@ -150,11 +185,11 @@ def _find_cuts(text: str) -> list[int]:
         for k in range(_WINDOW_CHARACTERS):
             hashes = hashes * np.uint32(0x9E3779B1) + points[k : k + len(hashes)]
         mixed = (hashes ^ hashes >> np.uint32(15)) * np.uint32(0x85EBCA6B)
-        places = np.flatnonzero(mixed < np.uint32((1 << 32) // _CUT_RARITY)) + (start + _WINDOW_CHARACTERS)
+        candidates = np.flatnonzero(mixed < np.uint32((1 << 32) // _CUT_RARITY)) + (start + _WINDOW_CHARACTERS)
         until = min(start + _BLOCK_CHARACTERS + _WINDOW_CHARACTERS - 1, len(text))
         while True:
-            at = int(np.searchsorted(places, cuts[-1] + _MIN_PIECE_CHARACTERS))
-            cut = int(places[at]) if at < len(places) else until + 1
+            index = int(np.searchsorted(candidates, cuts[-1] + _MIN_PIECE_CHARACTERS))
+            cut = int(candidates[index]) if index < len(candidates) else until + 1
             cut = min(cut, cuts[-1] + _MAX_PIECE_CHARACTERS)
             if cut > until:
                 break
@@ -164,12 +199,12 @@ def _find_cuts(text: str) -> list[int]:
 
 
 def _common_prefix_length(one: str, other: str) -> int:
-    """How many characters both begin with: in leaps that double, then in ones that halve."""
+    """Number of characters that both begin with, found with steps that double, then halve."""
     return _gallop(min(len(one), len(other)), lambda n, m: one[n:m] == other[n:m])
 
 
 def _common_suffix_length(one: str, other: str) -> int:
-    """How many characters both end with."""
+    """Number of characters that both end with."""
     a, b = len(one), len(other)
     return _gallop(min(a, b), lambda n, m: one[a - m : a - n] == other[b - m : b - n])
 

@@ -1,6 +1,6 @@
-"""The smallest parts of a text that a difference tells: no number, Hangul syllable or grapheme is ever split.
+"""Tokens: the smallest parts of a text in a difference. A number, a Hangul syllable or a grapheme is never split.
 
-Graphemes are those of UAX #29 (extended grapheme clusters), as the package `regex` knows them.
+Graphemes are the extended grapheme clusters of UAX #29, as implemented by the package `regex`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dedup.text.normalise import to_nfc
 TokenKind = Literal["number", "word", "ideograph", "blank", "sign", "address"]
 
 _JOINING_CHARACTER = regex.compile(r"[\p{M}\p{Cf}\p{Sk}\p{RI}\p{GCB=Prepend}\p{GCB=L}\p{GCB=V}\p{GCB=T}]")
-"""Where two characters may be one grapheme."""
+"""A character that may be in one grapheme with its neighbour."""
 _INVISIBLE = "\u00ad\u200b\u2060\ufeff"
 _LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _BLANKS = "".join(character for character in map(chr, range(0x3001)) if character.isspace() and character not in _LINE_ENDS)
@@ -47,15 +47,18 @@ _TOKEN = regex.compile(
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A part of a text and what it is."""
+    """A part of a text and its kind."""
 
     kind: TokenKind
     text: str
 
 
 def clean(text: str) -> str:
-    """`text` without what is no difference: NFC, `\\n` for any line end with the blanks around it and those that follow, one
-    blank for several, none at either end, no invisible characters (soft hyphens, zero-width spaces)."""
+    """Return `text` in NFC, without differences that do not count.
+
+    Any line end becomes `\\n`, without white space around it and without the line ends after it. Runs of white space become one
+    space. White space at either end and invisible characters (soft hyphens, zero-width spaces) are removed.
+    """
     text = to_nfc(text)
     for characters, one in ((_INVISIBLE, ""), (_BLANKS, " "), (_LINE_ENDS, "\n")):
         for character in characters:
@@ -67,10 +70,10 @@ def clean(text: str) -> str:
 
 
 def tokenise(text: str) -> list[Token]:
-    """The tokens of a cleaned text; joined they are the text.
+    """Return the tokens of a cleaned text. Joined, they are the text.
 
-    A number has its sign, currency, separators, powers of ten and unit (`-3.5%`, `3억 5천만원`, `2026-03-05`, `10:30`). Words are
-    runs of Hangul, or of letters of other alphabets; Chinese characters and signs stand alone; URLs and mail addresses are whole.
+    A number includes its sign, currency, separators, powers of ten and unit (`-3.5%`, `3억 5천만원`, `2026-03-05`, `10:30`). A word is
+    a run of Hangul, or of letters of other alphabets. A Chinese character or a sign is a token. URLs and mail addresses are whole.
     """
     matches = list(_TOKEN.finditer(text))
     kinds = {m.start(): m.lastgroup for m in matches}
@@ -80,33 +83,33 @@ def tokenise(text: str) -> list[Token]:
 
 
 def split_tokens(text: str) -> list[str]:
-    """The texts of the tokens alone."""
+    """Return the texts of the tokens of a cleaned text."""
     return join_graphemes([m[0] for m in _TOKEN.finditer(text)], text)
 
 
 def is_joining(character: str) -> bool:
-    """Whether a character may belong to the grapheme of the one before or behind it."""
+    """Return whether a character may be in one grapheme with the character before or after it."""
     return _JOINING_CHARACTER.match(character) is not None
 
 
 def _may_split_grapheme(parts: list[str]) -> bool:
-    """Whether a grapheme might be split between two of them."""
+    """Return whether a grapheme may be split between two of the parts."""
     return any(
         _JOINING_CHARACTER.match(a[-1]) or _JOINING_CHARACTER.match(b[0]) for a, b in pairwise(parts) if not (a[-1] + b[0]).isascii()
     )
 
 
 def join_graphemes(parts: list[str], text: str) -> list[str]:
-    """The parts of a text, with those joined between which a grapheme would be split."""
+    """Return the parts of a text with those joined between which a grapheme would be split."""
     if not _may_split_grapheme(parts):
         return parts
     ends = {m.end() for m in regex.finditer(r"\X", text)}
     result: list[str] = []
-    at, part = 0, ""
-    for more in parts:
-        part += more
-        at += len(more)
-        if at in ends:
+    position, part = 0, ""
+    for piece in parts:
+        part += piece
+        position += len(piece)
+        if position in ends:
             result.append(part)
             part = ""
     return result

@@ -1,8 +1,8 @@
-"""File system events as notes of what to look at. Events wake; a scan decides.
+"""Queue the paths that file system events name. Events only wake the daemon; a scan decides what changed.
 
-watchdog loses events in bursts (inotify's queue overflows and it drops its own), leaves folders unwatched without a word,
-dies quietly of exceptions, and does not notice when a crawl directory goes. So handlers only note paths, and whatever cannot
-be trusted becomes a note to scan everything.
+watchdog loses events in bursts (inotify's queue overflows, and watchdog drops events itself), silently leaves folders unwatched, dies
+silently of exceptions, and does not notice that a crawl directory was removed. So handlers only queue paths, and whatever cannot be
+trusted becomes a request to scan everything.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What to look at, as noted by other threads: single files, whole folders, or everything. Bounded."""
+"""A bounded queue of changed paths: single files, whole folders, or everything. Other threads fill it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 MAX_PATHS = 50_000
-"""Paths kept in mind before their folders stand for them."""
+"""Queued paths; beyond, files are replaced by their folders."""
 
 
 @dataclass(slots=True)
 class PendingPaths:
-    """What to look at: single files, whole folders and folders whose permissions may have changed (relative to a root), or
-    everything, and why."""
+    """Paths to check: single files, whole folders, and folders whose permissions may have changed, as paths relative to the crawl directory
+    with this id; or everything, if `full_scan_reason` is set."""
 
     files: dict[int, set[bytes]] = field(default_factory=dict)
     folders: dict[int, set[bytes]] = field(default_factory=dict)
@@ -26,8 +26,9 @@ class PendingPaths:
 
 
 def topmost_folders(folders: Iterable[bytes]) -> list[bytes]:
-    """Those of these folders that lie below none of the others, in order: looking at one is looking at all below it. Folders that are
-    made in one another are all noted, and with each all below it would be looked at again."""
+    """Return the folders that lie below none of the others, sorted.
+
+    Checking a folder checks everything below it, and of nested new folders each is queued."""
     topmost: list[bytes] = []
     for folder in sorted(folders, key=lambda f: f and f + b"/"):
         if not topmost or not (not topmost[-1] or folder.startswith(topmost[-1] + b"/")):
@@ -36,18 +37,18 @@ def topmost_folders(folders: Iterable[bytes]) -> list[bytes]:
 
 
 class ChangeQueue:
-    """Notes taken from several threads; bounded. Taking a note never raises and never waits for the disk."""
+    """Collects changes from several threads. Adding one never raises and never waits for the disk."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pending = PendingPaths()
         self._path_count = 0
         self._waiting_since: float | None = None
-        self._writer_closed_ns: dict[tuple[int, bytes], int | None] = {}  # when the writer closed the file (ns); None: it has not
+        self._writer_closed_ns: dict[tuple[int, bytes], int | None] = {}  # when a writer closed a new file (ns); None: not yet
         self.wakeup = threading.Event()
 
     def add_file(self, directory_id: int, relative: bytes) -> None:
-        """Look at one file; when too many are noted, at their folders; when too many of those, at everything."""
+        """Queue a file. Beyond MAX_PATHS, files are replaced by their folders; if those are too many too, by a full scan."""
         with self._lock:
             self._add(self._pending.files, directory_id, relative)
             if self._path_count > MAX_PATHS:
@@ -63,25 +64,26 @@ class ChangeQueue:
         self.wakeup.set()
 
     def record_opened(self, directory_id: int, relative: bytes) -> None:
-        """A file appeared: somebody created it and has it open, or gave a finished file this name."""
+        """Note that a file appeared: it was created and may be open, or a finished file was renamed to this path."""
         with self._lock:
             self._set_writer(directory_id, relative, None)
 
     def record_closed(self, directory_id: int, relative: bytes) -> None:
-        """A writer closed the file now."""
+        """Note that a writer closed a file just now."""
         with self._lock:
             self._set_writer(directory_id, relative, time.time_ns())
 
     def record_renamed(self, directory_id: int, old_relative: bytes, new_relative: bytes) -> None:
-        """A file has another path; what is known of its writer stays known."""
+        """Note that a file was renamed. What is known of its writer moves with it."""
         with self._lock:
             self._writer_closed_ns.pop((directory_id, new_relative), None)
             if (directory_id, old_relative) in self._writer_closed_ns:
                 self._set_writer(directory_id, new_relative, self._writer_closed_ns.pop((directory_id, old_relative)))
 
     def was_closed(self, directory_id: int, relative: bytes, modified_ns: int) -> bool | None:
-        """Whether a writer closed the file since it was modified (ns since 1970); False: the file appeared, and no writer closed it;
-        None: not known."""
+        """Return whether a writer closed a file since `modified_ns` (nanoseconds since 1970).
+
+        False: the file appeared, and no writer has closed it. None: unknown."""
         with self._lock:
             if (directory_id, relative) not in self._writer_closed_ns:
                 return None
@@ -89,38 +91,38 @@ class ChangeQueue:
         return False if closed_ns is None else closed_ns >= modified_ns or None
 
     def add_folder(self, directory_id: int, relative: bytes) -> None:
-        """Look at a folder and all below it."""
+        """Queue a folder and everything below it."""
         with self._lock:
             self._add(self._pending.folders, directory_id, relative)
         self.wakeup.set()
 
     def add_permission_change(self, directory_id: int, relative: bytes) -> None:
-        """See whether a folder can be read now and could not, or the other way round."""
+        """Queue a folder that may have become readable or unreadable."""
         with self._lock:
             self._add(self._pending.permission_changes, directory_id, relative)
         self.wakeup.set()
 
     def request_full_scan(self, reason: str) -> None:
-        """Scan all crawl directories."""
+        """Request a scan of all crawl directories."""
         with self._lock:
             self._pending.full_scan_reason = reason
             self._start_waiting()
         self.wakeup.set()
 
     def backlog(self) -> tuple[int, float | None]:
-        """(paths noted, when the oldest of them was: seconds of the monotonic clock)."""
+        """Return the number of queued paths, and when the oldest was queued (seconds of the monotonic clock)."""
         with self._lock:
             return self._path_count, self._waiting_since
 
     def take_all(self) -> PendingPaths:
-        """All notes so far; the book is empty afterwards."""
+        """Return everything queued, and empty the queue."""
         with self._lock:
             pending, self._pending, self._path_count, self._waiting_since = self._pending, PendingPaths(), 0, None
             self.wakeup.clear()
         return pending
 
     def _set_writer(self, directory_id: int, relative: bytes, closed_ns: int | None) -> None:
-        self._writer_closed_ns.pop((directory_id, relative), None)  # the latest come last
+        self._writer_closed_ns.pop((directory_id, relative), None)  # re-inserted: the newest entry is the last
         self._writer_closed_ns[directory_id, relative] = closed_ns
         if len(self._writer_closed_ns) > MAX_PATHS:
             del self._writer_closed_ns[next(iter(self._writer_closed_ns))]

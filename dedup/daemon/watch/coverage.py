@@ -1,4 +1,4 @@
-"""Which folders inotify really watches, as the kernel tells it: watchdog says nothing of those that it could not add."""
+"""Ask the kernel which folders inotify watches: watchdog does not report folders that it failed to watch."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ _WATCH_LINE = re.compile(rb"^inotify wd:[0-9a-f]+ ino:([0-9a-f]+) sdev:([0-9a-f]
 
 @dataclass(frozen=True, slots=True)
 class WatchedInodes:
-    """The inodes that this process watches: `device_inodes` as (device, inode), `inodes` without the device, which some file systems
-    (btrfs, overlays) tell otherwise here than stat(2) does."""
+    """The inodes that this process watches: `device_inodes` as (device, inode), and `inodes` without the device, which some file systems
+    (btrfs, overlayfs) report differently here than stat(2) does."""
 
     device_inodes: frozenset[tuple[int, int]]
     inodes: frozenset[int]
 
     def is_watched(self, folder: os.stat_result, root: os.stat_result) -> bool:
-        """Whether a folder below `root` is watched. Where the kernel's numbers for `root` are those of stat(2), both must fit;
-        else the inode alone; where the root is known by neither, nothing can be said of what is below it: True."""
+        """Return whether a folder below `root` is watched.
+
+        If the kernel reports the same device and inode for `root` as stat(2), both must match; otherwise the inode alone. If `root` itself
+        is not found, the answer is unknown: True."""
         if _device_inode(root) in self.device_inodes:
             return _device_inode(folder) in self.device_inodes if folder.st_dev == root.st_dev else folder.st_ino in self.inodes
         return folder.st_ino in self.inodes or root.st_ino not in self.inodes
 
 
 def read_watched_inodes(descriptors: frozenset[str]) -> WatchedInodes:
-    """What these inotify instances watch (proc_pid_fdinfo(5)); nothing where the kernel does not tell. Raises OSError where this process
-    has no descriptor or memory left to ask it."""
+    """Return what these inotify instances watch, from /proc/self/fdinfo (proc_pid_fdinfo(5)); nothing if the kernel does not report it.
+
+    Raises OSError if this process is out of descriptors or memory."""
     device_inodes: set[tuple[int, int]] = set()
     for fd in descriptors:
         try:
@@ -42,7 +45,7 @@ def read_watched_inodes(descriptors: frozenset[str]) -> WatchedInodes:
 
 
 def is_inotify_instance(fd: str) -> bool:
-    """Whether a descriptor of this process is an inotify instance."""
+    """Return whether a descriptor of this process is an inotify instance."""
     try:
         return os.readlink(f"/proc/self/fd/{fd}") in ("anon_inode:inotify", "anon_inode:[inotify]")
     except OSError:
@@ -50,5 +53,5 @@ def is_inotify_instance(fd: str) -> bool:
 
 
 def _device_inode(stat: os.stat_result) -> tuple[int, int]:
-    """(device as the kernel numbers it: 12 bits of major and 20 of minor; inode)."""
+    """Return (device, inode), with the device in the kernel's form: 12 bits of major and 20 bits of minor number."""
     return os.major(stat.st_dev) << 20 | os.minor(stat.st_dev), stat.st_ino

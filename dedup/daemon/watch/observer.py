@@ -1,5 +1,4 @@
-"""watchdog's observer for inotify, which tells of permissions too, looks at a new folder once, and can be ended whatever of it is
-broken."""
+"""watchdog's inotify observer, extended: it reports permission changes, walks a new folder once, and can be stopped even if broken."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from dedup.daemon.watch.coverage import is_inotify_instance
 
 
 class Observer(InotifyObserver):
-    """One of `_Emitter`s and a `_EventReader`."""
+    """An observer of `_Emitter`s that share one `_EventReader`."""
 
     def __init__(self) -> None:
         self._inotify_fd = self._reader = _EventReader()
@@ -22,16 +21,16 @@ class Observer(InotifyObserver):
 
     @property
     def descriptor(self) -> str:
-        """Of its inotify instance, as /proc names it."""
+        """The number of its inotify descriptor, as in /proc/self/fd."""
         return self._reader.descriptor
 
     def on_thread_start(self) -> None:
-        """The reader first."""
+        """Start the reader before the emitters."""
         self._reader.start()
         super().on_thread_start()
 
     def on_thread_stop(self) -> None:
-        """What is lost is replaced first: watchdog stops half way where it cannot remove what it watched."""
+        """Replace a lost descriptor before stopping: otherwise watchdog fails to remove its watches and stops halfway."""
         self._reader.replace_lost_descriptor()
         try:
             super().on_thread_stop()
@@ -40,7 +39,7 @@ class Observer(InotifyObserver):
 
 
 class _Emitter(InotifyEmitter):
-    """watchdog makes events of changed attributes, but asks the kernel for them only together with every single write."""
+    """Subscribes to attribute changes. watchdog handles them, but subscribes only together with events for every write."""
 
     def get_event_mask_from_filter(self) -> Mask:
         return Mask(super().get_event_mask_from_filter() | InotifyConstants.IN_ATTRIB)
@@ -56,8 +55,8 @@ class _Emitter(InotifyEmitter):
 
 
 class _WatchGroup(InotifyWatchGroup):
-    """Of folders made in one another each has an event of its own, and at each watchdog walks, watches and tells all that is below it
-    again: a minute for 300, hours for 1,000. The walk that watched the uppermost has watched the others."""
+    """Watches nested new folders once. For each of them watchdog receives an event and walks, watches and reports everything below it
+    again: a minute for 300 nested folders, hours for 1,000. The walk of the topmost one has watched the others already."""
 
     _is_new_folder: bool = False
 
@@ -70,35 +69,34 @@ class _WatchGroup(InotifyWatchGroup):
             watch = self._active_callbacks_by_path[path]
             self._add_callback(path)
             if self._active_callbacks_by_path.get(path) == watch:
-                return  # the very folder that was made: the walk that watched it goes on below it
+                return  # this new folder is watched already, by a walk that continues below it
         super()._add_all_callbacks(path)
 
     def _recursive_simulate(self, src_path: bytes) -> list[InotifyEvent]:  # noqa: ARG002
-        """Who hears of a folder looks at all of it, and whatever comes into it from now on is watched."""
+        """Return no events for the content of a new folder: the daemon scans all of the folder anyway."""
         return []
 
 
 class _EventReader(InotifyFD):
-    """The thread that reads events. `descriptor` is its inotify instance, as /proc names it."""
+    """The thread that reads events. `descriptor` is the number of its inotify descriptor, as in /proc/self/fd."""
 
     def __init__(self) -> None:
         try:
             super().__init__()
         except OSError:
             with suppress(AttributeError):
-                os.close(self._inotify_fd)  # there was room for the instance, and none for the pipe beside it
+                os.close(self._inotify_fd)  # opening the instance succeeded, opening its pipe failed
             raise
         self.descriptor = str(self._inotify_fd)
         self._has_resources = True
 
     def replace_lost_descriptor(self) -> None:
-        """Where the instance was closed under it, have something to be read from and closed in its place: the number may be
-        somebody else's by now."""
+        """If the inotify instance was closed by other code, use /dev/null in its place: the number may belong to another file now."""
         if not is_inotify_instance(self.descriptor):
             self._inotify_fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
     def release(self) -> None:
-        """Close what it holds, once it has ended: watchdog leaves that to the thread, even to one that died."""
+        """Close its descriptors if the thread has ended: watchdog leaves that to the thread, even to one that died."""
         if not self.is_alive():
             self._close_resources()
 

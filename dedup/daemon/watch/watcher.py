@@ -1,60 +1,31 @@
-"""The observer of all crawl directories, and its supervision: it is rebuilt when it dies, and what it does not watch is told."""
+"""Watch all crawl directories, and supervise the observer that does it: rebuild it when it fails.
+
+The states of a watcher are its observations: `start` begins one, `check` replaces it when it fails, `close` ends it."""
 
 from __future__ import annotations
 
 import errno
 import logging
 import os
-import sys
 import threading
-import time
-import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 
-from watchdog.events import (
-    DirAttribEvent,
-    DirCreatedEvent,
-    DirDeletedEvent,
-    DirMovedEvent,
-    FileAttribEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
-)
 from watchdog.observers.api import BaseObserver
 from watchdog.utils import BaseThread
 
 from dedup.daemon.watch.change_queue import ChangeQueue
-from dedup.daemon.watch.coverage import WatchedInodes, is_inotify_instance, read_watched_inodes
+from dedup.daemon.watch.coverage import is_inotify_instance
+from dedup.daemon.watch.event_handler import EVENT_TYPES, EventHandler
+from dedup.daemon.watch.folder_checks import FolderChecks
 from dedup.daemon.watch.observer import Observer
-from dedup.files.descriptors import is_exhausted
-from dedup.files.nofollow import NoFollowTree
+from dedup.log_capture import capture_log
 from dedup.scan.roots import CrawlDirectory, read_identity
 
-WATCH_DELAY_SECONDS = 2.0
-"""Seconds that watchdog has to watch a new folder before it counts as unwatched."""
-MIN_RECURSION_LIMIT = 4096
-"""Calls within one another that Python is to allow: before 3.12 os.walk makes one for every level of folders, of which a path of
-PATH_MAX bytes has half so many."""
-CHECK_INTERVAL_FACTOR = 50
-"""Looking at what is watched may take one part in so many of the time."""
-CHUNK_FOLDERS = 4096
+STOP_SECONDS = 2.0
+"""Seconds to wait for the threads of an observer to end."""
 
-_EVENT_TYPES: list[type[FileSystemEvent]] = [
-    FileClosedEvent,
-    FileMovedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileAttribEvent,
-    DirCreatedEvent,
-    DirMovedEvent,
-    DirDeletedEvent,
-    DirAttribEvent,
-]
 _LIMIT_MESSAGES = {
     errno.ENOSPC: "inotify's limit of watches is reached: raise fs.inotify.max_user_watches, in a container user.max_inotify_watches",
     errno.EMFILE: "inotify's limit of instances is reached: raise fs.inotify.max_user_instances",
@@ -63,140 +34,55 @@ _LIMIT_MESSAGES = {
 _log = logging.getLogger("dedup")
 
 
-class _Handler(FileSystemEventHandler):
-    """Turns events into notes; `base_path` is the crawl directory's path with links resolved."""
+@dataclass(frozen=True, slots=True)
+class _Observation:
+    """One run of an observer: its threads, its inotify instances, and the crawl directories it watches.
 
-    def __init__(self, directory: CrawlDirectory, base_path: bytes, change_queue: ChangeQueue) -> None:
-        self._directory, self._base_path, self._change_queue = directory, base_path, change_queue
+    `identities` maps the id of each watched directory to its (device, inode), `unwatchable` the others to the reason. `problem` is the
+    reason why no directory is watched at all."""
 
-    def dispatch(self, event: FileSystemEvent) -> None:
-        try:
-            self._record_writer(event)
-            for path in (event.src_path, event.dest_path):
-                if path:
-                    self._queue_path(os.fsencode(path), event)
-        except Exception:  # an exception would end watchdog's thread, and nobody would hear
-            self._change_queue.request_full_scan("an event could not be read")
-
-    def _record_writer(self, event: FileSystemEvent) -> None:
-        directory_id, path = self._directory.id, self._relative(os.fsencode(event.src_path))
-        if isinstance(event, FileCreatedEvent):
-            self._change_queue.record_opened(directory_id, path)
-        elif isinstance(event, FileClosedEvent):
-            self._change_queue.record_closed(directory_id, path)
-        elif isinstance(event, FileMovedEvent):
-            self._change_queue.record_renamed(directory_id, path, self._relative(os.fsencode(event.dest_path)))
-
-    def _relative(self, path: bytes) -> bytes:
-        return path[len(self._base_path) + 1 :]
-
-    def _queue_path(self, path: bytes, event: FileSystemEvent) -> None:
-        if path != self._base_path and not path.startswith(self._base_path + b"/"):
-            return
-        relative = self._relative(path)
-        if isinstance(event, DirAttribEvent):
-            self._change_queue.add_permission_change(self._directory.id, relative)
-        elif not relative:
-            self._change_queue.request_full_scan("a crawl directory itself changed")
-        else:
-            (self._change_queue.add_folder if event.is_directory else self._change_queue.add_file)(self._directory.id, relative)
-
-
-class _LogCapture(logging.Handler):
-    """watchdog tells of lost events in its log only."""
-
-    def __init__(self, watcher: Watcher) -> None:
-        super().__init__(logging.WARNING)
-        self._watcher = watcher
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self._watcher.report_trouble(record.thread, is_overflow="overflow" in record.getMessage())
+    observer: BaseObserver | None = None
+    threads: frozenset[threading.Thread] = frozenset()
+    descriptors: frozenset[str] = frozenset()
+    identities: dict[int, tuple[int, int]] = field(default_factory=dict)
+    unwatchable: dict[int, str] = field(default_factory=dict)
+    problem: str | None = None
 
 
 class Watcher:
-    """The observer of all crawl directories. `overflows` counts how often inotify's queue ran over, `restarts` how often the
-    observer had to be rebuilt for another reason. `problem` is why no events come at all."""
+    """Watches all crawl directories and fills `change_queue`.
+
+    `overflows` counts how often inotify's queue overflowed, `restarts` how often the observer was rebuilt for another reason."""
 
     def __init__(self, directories: Sequence[CrawlDirectory]) -> None:
         self.change_queue = ChangeQueue()
         self.overflows = 0
         self.restarts = 0
-        self.problem: str | None = None
-        self._directories = {root.id: root for root in directories}
-        self._observer: BaseObserver | None = None
-        self._threads: frozenset[threading.Thread] = frozenset()
-        self._descriptors: frozenset[str] = frozenset()
-        self._watched_identities: dict[int, tuple[int, int]] = {}
-        self._unwatchable: dict[int, str] = {}
+        self._directories = {directory.id: directory for directory in directories}
+        self._observation = _Observation()
         self._reported_trouble: str | None = None
-        self._unchecked: list[tuple[int, bytes]] = []
-        self._suspects: dict[tuple[int, bytes], float] = {}
-        self._unwatched_folders: set[tuple[int, bytes]] = set()
-        self._reported_count = 0
-        self._next_check = 0.0
-        self._log_capture = _LogCapture(self)
+        self._folder_checks = FolderChecks(self._directories)
+        self._logged_reasons: dict[int, str] = {}
+        self._log_capture = ExitStack()
+
+    # States
 
     def start(self) -> None:
-        """Begin to take notes; directories that are absent or cannot be watched are left to scans, and tried again later."""
-        watchdog_log = logging.getLogger("watchdog")
-        if self._log_capture not in watchdog_log.handlers:
-            watchdog_log.addHandler(self._log_capture)
-            watchdog_log.propagate = False
-        # of the second folder that may not be read it says that it met the first before
-        warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")
-        sys.setrecursionlimit(max(sys.getrecursionlimit(), MIN_RECURSION_LIMIT))
-        previously_unwatchable, self._unwatchable, self._watched_identities = self._unwatchable, {}, {}
-        previous_threads, self._descriptors = frozenset(threading.enumerate()), frozenset()
-        try:
-            observer = self._observer = Observer()
-            self._descriptors = frozenset({observer.descriptor})
-            observer.start()
-        except (OSError, RuntimeError) as error:
-            self._unwatchable = {root: _explain(error) for root in self._directories}
-        else:
-            for root in self._directories.values():
-                self._schedule(observer, root)
-        self._threads = frozenset(t for t in threading.enumerate() if t not in previous_threads and isinstance(t, BaseThread))
+        """Begin to queue changes. Directories that are absent or cannot be watched are left to scans, and tried again by `restart`."""
+        self._capture_log()
+        self._observation = self._observe()
         self._reported_trouble = None
-        self.problem = next(iter(self._unwatchable.values())) if self._unwatchable and not self._watched_identities else None
-        for directory_id, reason in self._unwatchable.items():
-            if previously_unwatchable.get(directory_id) != reason:
-                _log.warning(
-                    "%s cannot be watched (%s); scans alone find what changes there", self._directories[directory_id].display_path, reason
-                )
-
-    def _schedule(self, observer: BaseObserver, directory: CrawlDirectory) -> None:
-        base_path = os.path.realpath(directory.path)  # of a link watchdog would watch the link itself
-        try:
-            current = read_identity(directory.path)
-        except OSError as error:
-            self._unwatchable[directory.id] = _explain(error)
-            return
-        if current is None:
-            return
-        try:
-            observer.schedule(
-                _Handler(directory, base_path, self.change_queue), os.fsdecode(base_path), recursive=True, event_filter=_EVENT_TYPES
-            )
-        except (FileNotFoundError, NotADirectoryError):
-            pass  # it went meanwhile
-        except OSError as error:
-            self._unwatchable[directory.id] = _explain(error)
-        except RecursionError:
-            self._unwatchable[directory.id] = "folders are nested more deeply in it than can be watched"
-        else:
-            self._watched_identities[directory.id] = current
-
-    def report_trouble(self, thread_id: int | None, *, is_overflow: bool) -> None:
-        """watchdog reported trouble, in the thread with this identifier; one of an observer that is already gone is no news."""
-        if self._reported_trouble is None and thread_id in {t.ident for t in self._threads}:
-            self.overflows += is_overflow
-            self._reported_trouble = "events were lost in a burst" if is_overflow else "the observer reported trouble"
-            self.change_queue.wakeup.set()
+        unwatchable = self._observation.unwatchable
+        for directory_id, reason in unwatchable.items():
+            if self._logged_reasons.get(directory_id) != reason:
+                path = self._directories[directory_id].display_path
+                _log.warning("%s cannot be watched (%s); only scans find what changes there", path, reason)
+        self._logged_reasons = unwatchable
 
     def check(self) -> None:
-        """Rebuild the observer where a thread of it died, events were lost, or a crawl directory is no longer the one watched;
-        and look which folders are watched."""
+        """Rebuild the observer if one of its threads died, events were lost, or a crawl directory is not the one watched any more.
+
+        Then check which folders are watched."""
         reason = self._reported_trouble or self._find_trouble()
         if reason is not None:
             if "burst" not in reason:
@@ -204,121 +90,137 @@ class Watcher:
             _log.warning("%s: watching again, and scanning", reason)
             self.restart()
             self.change_queue.request_full_scan(reason)
-        self._check_folders()
+        self._folder_checks.run(self._observation.descriptors, self._observation.unwatchable)
 
     def restart(self) -> None:
-        """A new observer in place of the old one. What happens in between only a scan can tell."""
+        """Replace the observer by a new one. Only a scan finds what changes in between."""
         self.close()
         self.start()
 
+    def close(self) -> None:
+        """Stop watching. Waits at most STOP_SECONDS for watchdog's threads."""
+        observer = self._observation.observer
+        self._observation = replace(self._observation, observer=None, threads=frozenset())
+        self._log_capture.close()
+        if observer is None:
+            return
+        stopper = threading.Thread(target=_stop_observer, args=(observer,), daemon=True)
+        try:
+            stopper.start()
+        except RuntimeError:  # the system has no room for another thread
+            _stop_observer(observer)
+        else:
+            stopper.join(STOP_SECONDS)
+
+    # Health
+
+    @property
+    def problem(self) -> str | None:
+        """Why there are no events at all; None if there are, or if all crawl directories are absent."""
+        return self._observation.problem
+
     @property
     def has_trouble(self) -> bool:
-        """Whether watchdog reported trouble: `check` is not to wait."""
+        """Whether watchdog reported trouble, so that `check` should run at once."""
         return self._reported_trouble is not None
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether there are crawl directories or folders in them that are not watched though they are there."""
-        return bool(self._unwatchable or self._unwatched_folders)
-
-    def add_visited_folder(self, directory: CrawlDirectory, folder: bytes) -> None:
-        """A scan has come by a folder (relative to `directory`): it should be watched."""
-        self._unchecked.append((directory.id, folder))
-        if len(self._unchecked) >= CHUNK_FOLDERS:
-            self._sort_unchecked()
+        """Whether existing crawl directories, or folders in them, are not watched."""
+        return bool(self._observation.unwatchable) or self._folder_checks.has_unwatched()
 
     def unwatched_folders(self) -> tuple[int, list[str]]:
-        """How many folders are known not to be watched, and some of them, for people."""
-        examples = (
-            sorted(self._unwatched_folders)[:5] if len(self._unwatched_folders) < CHUNK_FOLDERS else list(self._unwatched_folders)[:5]
-        )
-        return len(self._unwatched_folders), [
-            CrawlDirectory(0, os.path.join(self._directories[root].path, folder)).display_path for root, folder in examples
-        ]
+        """Return the number of folders that are known not to be watched, and printable paths of a few of them."""
+        return self._folder_checks.describe_unwatched()
 
-    def close(self) -> None:
-        """Stop taking notes; never waits long for watchdog's threads."""
-        observer, self._observer = self._observer, None
-        self._threads = frozenset()
-        if observer is not None:
-            stopper = threading.Thread(target=_stop_observer, args=(observer,), daemon=True)
-            try:
-                stopper.start()
-            except RuntimeError:  # there is no room for another thread
-                _stop_observer(observer)
-            else:
-                stopper.join(2)
+    def add_visited_folder(self, directory: CrawlDirectory, folder: bytes) -> None:
+        """Note a folder (path relative to `directory`) that a scan visited: it should be watched."""
+        self._folder_checks.add((directory.id, folder), self._observation.descriptors, self._observation.unwatchable)
+
+    def report_trouble(self, thread_id: int | None, *, is_overflow: bool) -> None:
+        """Note that watchdog reported trouble in the thread with this identifier. Threads of earlier observers are ignored."""
+        if self._reported_trouble is None and thread_id in {thread.ident for thread in self._observation.threads}:
+            self.overflows += is_overflow
+            self._reported_trouble = "events were lost in a burst" if is_overflow else "the observer reported trouble"
+            self.change_queue.wakeup.set()
+
+    def _on_log_record(self, record: logging.LogRecord) -> None:
+        """Pass on a warning of watchdog, which reports lost events only in its log."""
+        self.report_trouble(record.thread, is_overflow="overflow" in record.getMessage())
 
     def _find_trouble(self) -> str | None:
-        if self._observer is not None:
-            if not all(t.is_alive() for t in self._threads):
+        """Return why the observer must be rebuilt; None if it need not be. Requests a scan if a crawl directory disappeared."""
+        observation = self._observation
+        if observation.observer is not None:
+            if not all(thread.is_alive() for thread in observation.threads):
                 return "the observer stopped"
-            if not all(is_inotify_instance(fd) for fd in self._descriptors):
+            if not all(is_inotify_instance(fd) for fd in observation.descriptors):
                 return "the observer lost its inotify instance"
         for directory in self._directories.values():
             try:
                 current = read_identity(directory.path)
             except OSError:
-                continue  # nothing is known about it now; the next look will show
+                continue  # unknown now; the next check decides
             if current is None:
-                if directory.id in self._watched_identities:
-                    del self._watched_identities[directory.id]
-                    self.change_queue.request_full_scan("a crawl directory went")
-            elif current != self._watched_identities.get(directory.id) and directory.id not in self._unwatchable:
+                if directory.id in observation.identities:
+                    del observation.identities[directory.id]
+                    self.change_queue.request_full_scan("a crawl directory disappeared")
+            elif current != observation.identities.get(directory.id) and directory.id not in observation.unwatchable:
                 return "a crawl directory was replaced or came back"
         return None
 
-    # What is watched
+    # Beginning an observation
 
-    def _check_folders(self) -> None:
-        """Sort what scans came by; now and then look again at what is not watched."""
-        started_at = time.monotonic()
-        if not (self._unchecked or self._suspects or self._unwatched_folders) or started_at < self._next_check:
+    def _capture_log(self) -> None:
+        self._log_capture.close()
+        self._log_capture.enter_context(capture_log("watchdog", self._on_log_record))
+
+    def _observe(self) -> _Observation:
+        """Start an observer and have it watch every crawl directory that can be watched."""
+        previous_threads = frozenset(threading.enumerate())
+        observer: Observer | None = None
+        identities: dict[int, tuple[int, int]] = {}
+        unwatchable: dict[int, str] = {}
+        try:
+            observer = Observer()
+            observer.start()
+        except (OSError, RuntimeError) as error:
+            unwatchable = dict.fromkeys(self._directories, _explain(error))
+        else:
+            for directory in self._directories.values():
+                self._watch_directory(observer, directory, identities, unwatchable)
+        return _Observation(
+            observer,
+            frozenset(t for t in threading.enumerate() if t not in previous_threads and isinstance(t, BaseThread)),
+            frozenset({observer.descriptor}) if observer else frozenset(),
+            identities,
+            unwatchable,
+            next(iter(unwatchable.values())) if unwatchable and not identities else None,
+        )
+
+    def _watch_directory(
+        self, observer: BaseObserver, directory: CrawlDirectory, identities: dict[int, tuple[int, int]], unwatchable: dict[int, str]
+    ) -> None:
+        """Watch a crawl directory, and add it to `identities`, or to `unwatchable`; to neither if it is absent."""
+        base_path = os.path.realpath(directory.path)  # given a symlink, watchdog would watch the link itself
+        try:
+            identity = read_identity(directory.path)
+        except OSError as error:
+            unwatchable[directory.id] = _explain(error)
             return
-        self._suspects |= dict.fromkeys(self._unwatched_folders, -WATCH_DELAY_SECONDS)
-        self._unchecked += self._suspects
-        self._sort_unchecked()
-        self._unwatched_folders = {location for location, since in self._suspects.items() if started_at - since >= WATCH_DELAY_SECONDS}
-        for location in self._unwatched_folders:
-            del self._suspects[location]
-        self._log_unwatched()
-        self._next_check = time.monotonic() + CHECK_INTERVAL_FACTOR * (time.monotonic() - started_at)
-
-    def _sort_unchecked(self) -> None:
-        """Of the folders that scans came by, keep those in mind that are there and not watched."""
+        if identity is None:
+            return
+        handler = EventHandler(directory, base_path, self.change_queue)
         try:
-            watched_inodes, now = read_watched_inodes(self._descriptors), time.monotonic()
-        except OSError:
-            return  # nothing is known now; the folders stay pending
-        directory_stats: dict[int, os.stat_result | None] = {}
-        unchecked, self._unchecked = self._unchecked, []
-        for directory_id, folder in unchecked:
-            path = self._directories[directory_id].path
-            if directory_id not in directory_stats:
-                directory_stats[directory_id] = _stat_or_none(path)
-            directory_stat, location = directory_stats[directory_id], (directory_id, folder)
-            if directory_stat is None or self._is_watched_or_gone(directory_id, path, folder, directory_stat, watched_inodes):
-                self._suspects.pop(location, None)
-            else:
-                self._suspects.setdefault(location, now)
-
-    def _is_watched_or_gone(
-        self, directory_id: int, path: bytes, folder: bytes, directory_stat: os.stat_result, watched_inodes: WatchedInodes
-    ) -> bool:
-        """Or not there any more."""
-        try:
-            folder_stat = _stat_below(path, folder) if folder else directory_stat
-        except OSError:
-            return False  # nothing is known about it now; it is looked at again
-        return folder_stat is None or (directory_id not in self._unwatchable and watched_inodes.is_watched(folder_stat, directory_stat))
-
-    def _log_unwatched(self) -> None:
-        count, examples = self.unwatched_folders()
-        if count > self._reported_count:
-            _log.warning("%d folders are not watched (%s, …); the timer's scans find what changes there", count, examples[0])
-        elif self._reported_count and not count:
-            _log.info("all folders are watched again")
-        self._reported_count = count
+            observer.schedule(handler, os.fsdecode(base_path), recursive=True, event_filter=EVENT_TYPES)
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # it was removed in the meantime
+        except OSError as error:
+            unwatchable[directory.id] = _explain(error)
+        except RecursionError:
+            unwatchable[directory.id] = "its folders are nested too deeply to be watched"
+        else:
+            identities[directory.id] = identity
 
 
 def _explain(error: OSError | RuntimeError) -> str:
@@ -330,7 +232,7 @@ def _explain(error: OSError | RuntimeError) -> str:
 
 
 def _lacks_descriptors() -> bool:
-    """Whether this process cannot open as many descriptors as an observer has: its instance, and a pipe."""
+    """Return whether this process cannot open the three descriptors of an observer: its inotify instance and a pipe."""
     with ExitStack() as stack:
         try:
             for _ in range(3):
@@ -340,33 +242,9 @@ def _lacks_descriptors() -> bool:
     return False
 
 
-def _stat_or_none(path: bytes) -> os.stat_result | None:
-    try:
-        return os.stat(path)  # the operator may have named a link
-    except OSError:
-        return None
-
-
-def _stat_below(directory_path: bytes, folder: bytes) -> os.stat_result | None:
-    """What a folder of a crawl directory is; its path may be longer than any that the kernel takes. Raises OSError
-    where this process has no descriptor or memory left to look."""
-    try:
-        try:
-            return os.stat(os.path.join(directory_path, folder), follow_symlinks=False)
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG:
-                raise
-        with NoFollowTree() as tree:
-            return tree.stat_path(directory_path, *os.path.split(folder))
-    except OSError as error:
-        if is_exhausted(error):
-            raise
-        return None
-
-
 def _stop_observer(observer: BaseObserver) -> None:
     try:
         observer.stop()
-        observer.join(2)
-    except Exception:  # a dead observer may fail in many ways; it is being thrown away
+        observer.join(STOP_SECONDS)
+    except Exception:  # a dead observer may fail in many ways; it is discarded
         _log.debug("stopping the observer failed", exc_info=True)

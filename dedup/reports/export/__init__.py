@@ -1,4 +1,4 @@
-"""Tables for other programs, and lists of what to keep of a corpus and what to drop."""
+"""Tables for other programs, and lists of the articles of a corpus to keep and to drop."""
 
 from dedup.reports.export.schema import ExportTable
 from dedup.reports.export.selection import KEEP_ORDERS, KeepRule, dropped_table, kept_table

@@ -1,4 +1,4 @@
-"""The columns of what is exported: names and types, which stay as they are."""
+"""Columns of the exported tables. Their names and types are stable."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 ColumnType = Literal["text", "integer", "real", "boolean", "time", "list", "json"]
-"""`time` is ISO 8601 in UTC, `list` one of texts, `json` what JSON has (text in CSV and Parquet)."""
+"""`time` is ISO 8601 in UTC, `list` a list of texts, `json` any JSON value (as text in CSV and Parquet)."""
 
 Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ExportColumn:
-    """A column; any may hold null."""
+    """A column. Any column may contain nulls."""
 
     name: str
     type: ColumnType
@@ -22,21 +22,21 @@ class ExportColumn:
 
 @dataclass(frozen=True, slots=True)
 class ExportTable:
-    """Rows as they come, in the order of the columns."""
+    """A table. `rows` yields tuples in the order of the columns, and can be read once."""
 
     name: str
     columns: tuple[ExportColumn, ...]
     rows: Iterable[Row]
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """Rows by the names of their columns."""
+        """Yield the rows as dictionaries by column name."""
         names = [c.name for c in self.columns]
         for row in self.rows:
             yield dict(zip(names, row, strict=True))
 
 
 def parse_columns(specification: str) -> tuple[ExportColumn, ...]:
-    """`name type, name type`; a type that is left out is text."""
+    """Parse `name type, name type, …`. The default type is `text`."""
     result = []
     for item in specification.split(","):
         name, _, type_ = item.strip().partition(" ")
@@ -67,4 +67,4 @@ SELECTION_SCHEMA = parse_columns(
     "url, id, title, publisher, paths list, paths_hex list, kept_url, relation, similarity real, coverage real, via_url, reason"
 )
 ALL_SCHEMAS = (ARTICLES_SCHEMA, MATCHES_SCHEMA, CLUSTERS_SCHEMA, CHANGES_SCHEMA, SELECTION_SCHEMA)
-"""Every table."""
+"""The schemas of all tables."""

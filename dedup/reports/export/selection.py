@@ -1,8 +1,8 @@
-"""Which articles to keep of a corpus, and which to drop: of articles that copy each other one is kept. Nothing is deleted.
+"""Selects the articles of a corpus to keep and to drop: of articles that are copies of each other one is kept. Nothing is deleted.
 
-Articles are taken in the order of a rule. One that is not dropped yet is kept, and every article that matches it is dropped for it: so
-a dropped one always matches the very article that is kept in its place (or with the text of `via_url`, that does, where there are more
-copies than were compared), and no two that are kept match.
+Articles are processed in the order of a rule. An article that is not dropped yet is kept, and every article that matches it is
+dropped. So a dropped article always matches the article that is kept in its place, and no two kept articles match. If a text has more
+copies than were compared, the match may lead through the text of `via_url`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from dedup.reports.export.schema import SELECTION_SCHEMA, ExportTable, Row
 from dedup.similarity.clustering import MatchGraph, MatchLink
 from dedup.store import Database
 from dedup.store.export import CurrentArticleRow
-from dedup.text.normalise import to_printable_path
 from dedup.text.publishers import PublisherResolver
+from dedup.text.sanitise import to_printable_path
 
 SortKey = tuple[Any, ...]
 DROP_REASONS: dict[Relation, str] = {"exact": "the same text", "near": "nearly the same text", "copy": "it shares its passages"}
-"""Why an article is dropped."""
+"""Relation → why an article is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
 class _RankedArticle:
-    """An article as `dedup.similarity.clustering` knows it, and by what a rule orders it."""
+    """An article of a `MatchGraph`, with the sort key of the rule."""
 
     page_id: int
     text_id: int | None
@@ -43,7 +43,7 @@ class _RankedArticle:
 
 @dataclass(frozen=True, slots=True)
 class _DropDecision:
-    """For which page an article is dropped, how it matches, and by way of which text."""
+    """The page kept in place of a dropped article, how the two match, and the text through which they match, if any."""
 
     kept_page_id: int
     link: MatchLink
@@ -63,7 +63,7 @@ def _longest_first(article: CurrentArticleRow) -> SortKey:
 
 
 def _descending_key(iso: str) -> tuple[int, ...]:
-    """Later times first."""
+    """Return a sort key by which later times come first."""
     return tuple(-ord(c) for c in iso)
 
 
@@ -72,13 +72,15 @@ KEEP_ORDERS: dict[str, Callable[[CurrentArticleRow], SortKey]] = {
     "longest": _longest_first,
     "latest": _latest_first,
 }
-"""Which of two articles is kept rather: what is smaller comes first."""
+"""Name of an order → sort key of an article. The smallest is kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeepRule:
-    """What is kept: articles that are not mismatched before those that are, then those of `prefer` in that order, then by `order`;
-    `relations` are those that make copies."""
+    """Which of several copies to keep: mismatched articles last, then publishers in the order of `prefer`, then by `order`.
+
+    `relations` are the relations that make an article a copy.
+    """
 
     order: str = "earliest"
     prefer: tuple[str, ...] = ()
@@ -86,44 +88,46 @@ class KeepRule:
     publishers: PublisherResolver = field(default_factory=PublisherResolver)
 
     def sort_key(self, article: CurrentArticleRow) -> SortKey:
-        """Articles in the order in which they are kept rather; no two are equal."""
-        positions = (n for n, name in enumerate(self.prefer) if self.publishers.is_by(name, article.publisher, article.oid, article.url))
+        """Return the sort key of an article. The smallest is kept; no two are equal."""
+        positions = (
+            n for n, name in enumerate(self.prefer) if self.publishers.is_published_by(name, article.publisher, article.oid, article.url)
+        )
         rank = next(positions, len(self.prefer)) if self.prefer else 0
         return article.check_status == "mismatched", rank, *KEEP_ORDERS[self.order](article), article.url
 
     @property
     def description(self) -> str:
-        """The rule in words."""
+        """The rule in words, such as `한빛일보, then earliest`."""
         return (f"{', '.join(self.prefer)}, then " if self.prefer else "") + self.order
 
 
 def kept_table(database: Database, rule: KeepRule) -> ExportTable:
-    """The articles to keep, by URL."""
+    """Return the table of articles to keep, ordered by URL."""
     return ExportTable("keep", SELECTION_SCHEMA, _selection_rows(database, rule, want_dropped=False))
 
 
 def dropped_table(database: Database, rule: KeepRule) -> ExportTable:
-    """The others, each with the one that is kept in its place."""
+    """Return the table of articles to drop, each with the article kept in its place, ordered by URL."""
     return ExportTable("drop", SELECTION_SCHEMA, _selection_rows(database, rule, want_dropped=True))
 
 
 def _selection_rows(database: Database, rule: KeepRule, *, want_dropped: bool) -> Iterator[Row]:
     decisions, kept_urls = _decide_drops(database, rule)
     kept_page_ids = {d.kept_page_id for d in decisions.values()}
-    for page_id, files in groupby(store.export.articles_with_files(database), key=lambda f: f[0]):
+    for page_id, files in groupby(store.export.articles_with_files(database), key=lambda f: f.page_id):
         page_rows = list(files)
-        _, url, article_id, publisher_printed, oid, title, *_ = page_rows[0]
-        paths = [b"/".join(p for p in f[6:] if p) for f in page_rows]
+        article = page_rows[0]
+        paths = [b"/".join(p for p in (f.directory, f.folder, f.name) if p) for f in page_rows]
         paths_hex = [p.hex() for p in paths] if any(to_printable_path(p).encode() != p for p in paths) else None
         decision = decisions.get(page_id)
         if (decision is not None) != want_dropped:
             continue
-        publisher = rule.publishers.canonical_name(publisher_printed, oid, url)
-        article_columns = (url, article_id, title, publisher, [to_printable_path(p) for p in paths], paths_hex)
+        publisher = rule.publishers.canonical_name(article.publisher, article.oid, article.url)
+        article_columns = (article.url, article.article_id, article.title, publisher, [to_printable_path(p) for p in paths], paths_hex)
         if decision is None:
             yield (
                 *article_columns,
-                url,
+                article.url,
                 None,
                 None,
                 None,
@@ -140,7 +144,7 @@ def _selection_rows(database: Database, rule: KeepRule, *, want_dropped: bool) -
 
 
 def _decide_drops(database: Database, rule: KeepRule) -> tuple[dict[int, _DropDecision], dict[int, str]]:
-    """(page → for what it is dropped; page that something is dropped for → URL)"""
+    """Return page → decision for each dropped page, and page → URL for each page kept in place of another."""
     articles = [
         _RankedArticle(a.page_id, a.text_id, a.url, a.published_at, a.crawled_at, a.check_status, bool(a.crowded), rule.sort_key(a))  # type: ignore[arg-type]
         for a in store.export.current_articles(database, matched_only=True)

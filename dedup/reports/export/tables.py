@@ -1,4 +1,4 @@
-"""What is exported, row by row as it is read: nothing is held but the row in hand."""
+"""Exported tables. Rows are read from the database one at a time."""
 
 from __future__ import annotations
 
@@ -18,8 +18,11 @@ from dedup.text.publishers import PublisherResolver
 
 @dataclass(frozen=True, slots=True)
 class ExportFilter:
-    """What is wanted: from `since` on until before `until` (ISO 8601 in UTC), by the first crawl of articles, the later of the two
-    first crawls of a match, any article of a cluster, the crawl of a change; by a publisher, whatever name of its house is given."""
+    """Which rows to export: from `since` until before `until` (ISO 8601 in UTC), by a publisher under any of its names.
+
+    The time of an article is its first crawl, that of a match the later of the two first crawls, and that of a change its
+    crawl. A cluster is exported if any of its articles passes.
+    """
 
     since: str | None = None
     until: str | None = None
@@ -27,20 +30,20 @@ class ExportFilter:
     publishers: PublisherResolver = field(default_factory=PublisherResolver)
 
     def is_in_period(self, at: str) -> bool:
-        """Whether a time is in the period."""
+        """Return whether a time is in the period."""
         return (self.since is None or at >= self.since) and (self.until is None or at < self.until)
 
     def is_by_publisher(self, publisher: str, oid: str, url: str) -> bool:
-        """Whether an article is by the publisher, if one was named."""
-        return self.publisher is None or self.publishers.is_by(self.publisher, publisher, oid, url)
+        """Return whether an article is by the publisher, or no publisher is given."""
+        return self.publisher is None or self.publishers.is_published_by(self.publisher, publisher, oid, url)
 
     def canonical_publisher(self, publisher: str, oid: str, url: str) -> str:
-        """Whose an article is."""
+        """Return the canonical name of the publisher of an article."""
         return self.publishers.canonical_name(publisher, oid, url)
 
 
 def articles_table(database: Database, criteria: ExportFilter, *, all_revisions: bool = False, with_body: bool = True) -> ExportTable:
-    """Pages as they stand now, or with `all_revisions` every state of them."""
+    """Return the table of the current revisions of all pages, or with `all_revisions` of all revisions."""
     columns = ARTICLES_SCHEMA if with_body else ARTICLES_SCHEMA[:-1]
     return ExportTable("articles", columns, _article_rows(database, criteria, all_revisions=all_revisions, with_body=with_body))
 
@@ -58,13 +61,13 @@ def _article_rows(database: Database, criteria: ExportFilter, *, all_revisions: 
 
 
 def matches_table(database: Database, criteria: ExportFilter, *, all_revisions: bool = False) -> ExportTable:
-    """Texts that match, each with an article that shows it; and articles that show one text, each with the first of them by URL."""
+    """Return the table of matching texts, each with one article, and of exact copies, each with the first of them by URL."""
     return ExportTable("matches", MATCHES_SCHEMA, _match_rows(database, criteria, all_revisions=all_revisions))
 
 
 def _match_rows(database: Database, criteria: ExportFilter, *, all_revisions: bool) -> Iterator[Row]:
-    for text, same in groupby(store.export.same_texts(database, all_revisions=all_revisions), key=lambda row: row[0]):
-        sides = (side for _, side in same)
+    for text, same in groupby(store.export.same_texts(database, all_revisions=all_revisions), key=lambda row: row.text):
+        sides = (row.article for row in same)
         first = next(sides)
         previous_page_id: int | None = None
         for side in sides:
@@ -100,7 +103,7 @@ def _lag_seconds(earlier: str | None, later: str | None) -> float | None:
 
 
 def clusters_table(database: Database, criteria: ExportFilter) -> ExportTable:
-    """Clusters, a row an article, the representative first."""
+    """Return the table of clusters, one row per article, the representative first."""
     return ExportTable("clusters", CLUSTERS_SCHEMA, _cluster_rows(database, criteria))
 
 
@@ -109,14 +112,14 @@ def _cluster_rows(database: Database, criteria: ExportFilter) -> Iterator[Row]:
         pending_members: list[ExportedMemberRow] = []
         is_selected = False
         representative: ExportedMemberRow | None = None
-        for member in members:  # they are held back until one shows that the cluster is wanted
+        for member in members:  # hold members back until one passes the filter
             representative = representative or member
             is_selected = is_selected or (
                 criteria.is_in_period(member.first_crawled_at) and criteria.is_by_publisher(member.publisher, member.oid, member.url)
             )
             pending_members.append(member)
             if is_selected:
-                yield from (_member_row(criteria, representative, h) for h in pending_members)
+                yield from (_member_row(criteria, representative, m) for m in pending_members)
                 pending_members.clear()
 
 
@@ -131,12 +134,12 @@ def _member_row(criteria: ExportFilter, representative: ExportedMemberRow, membe
 
 
 def changes_table(database: Database, criteria: ExportFilter) -> ExportTable:
-    """Every change by itself, the latest first."""
+    """Return the table of changes, the latest first. Incidents are not combined."""
     return ExportTable("changes", CHANGES_SCHEMA, _change_rows(database, criteria))
 
 
 def _change_rows(database: Database, criteria: ExportFilter) -> Iterator[Row]:
-    column_names = [change.name for change in CHANGES_SCHEMA]
+    column_names = [column.name for column in CHANGES_SCHEMA]
     for change in store.changes.list_latest(database, since=criteria.since, until=criteria.until):
         if criteria.is_by_publisher(change.publisher, change.oid, change.url):
             row = change_as_json(change) | {"publisher": criteria.canonical_publisher(change.publisher, change.oid, change.url)}

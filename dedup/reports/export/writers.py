@@ -1,4 +1,4 @@
-"""Tables as JSON lines, JSON, CSV and Parquet, written as the rows come."""
+"""Writes tables as JSON lines, JSON, CSV and Parquet, row by row."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, BinaryIO
 
-from dedup.errors import MissingExtraError
+from dedup.extras import require_extra
 from dedup.reports.export.schema import ColumnType, ExportColumn, ExportTable, Row
 from dedup.text.sanitise import format_csv_cell, format_csv_row, format_json
 
 MAX_GROUP_ROWS = 5000
-"""Rows of a row group of Parquet at most."""
+"""Rows per Parquet row group."""
 MAX_GROUP_CHARACTERS = 1 << 24
-"""Characters of it, about."""
+"""Characters per Parquet row group, approximately."""
 CHUNK_CHARACTERS = 1 << 16
-"""Characters that are written at once."""
+"""Characters per write."""
 
 RowProgress = Callable[[int], Any]
-"""Hears how many rows are written."""
+"""Callback that receives the number of rows written so far."""
 
 
 def write_jsonl(table: ExportTable, file: BinaryIO, progress: RowProgress) -> None:
-    """An object a line."""
+    """Write JSON lines: one object per line."""
     _write_lines(file, progress, (format_json(record) + "\n" for record in table.records()))
 
 
 def write_json(table: ExportTable, file: BinaryIO, progress: RowProgress) -> None:
-    """An array of the same objects."""
+    """Write a JSON array of objects, one per line."""
     file.write(b"[")
     _write_lines(file, progress, (("\n" if n == 0 else ",\n") + format_json(record) for n, record in enumerate(table.records())))
     file.write(b"\n]\n")
 
 
 def write_csv(table: ExportTable, file: BinaryIO, progress: RowProgress) -> None:
-    """RFC 4180 with a head; what steers is spelt out, formulas are none."""
+    """Write CSV (RFC 4180) with a header. Control characters are escaped, and formulas are disarmed."""
     types = [c.type for c in table.columns]
     file.write(format_csv_row([c.name for c in table.columns]).encode())
     _write_lines(
@@ -64,12 +64,11 @@ def _write_lines(file: BinaryIO, progress: RowProgress, lines: Iterator[str]) ->
 
 
 def write_parquet(table: ExportTable, file: BinaryIO, progress: RowProgress) -> None:
-    """Apache Parquet, in row groups. Raises MissingExtraError."""
-    try:
-        import pyarrow as arrow
-        from pyarrow import parquet as format_
-    except ImportError:
-        raise MissingExtraError(feature="Parquet", package="pyarrow", extra="parquet") from None
+    """Write Apache Parquet, compressed with zstd. Raises MissingExtraError if pyarrow is not installed."""
+    require_extra("parquet")
+    import pyarrow as arrow
+    from pyarrow import parquet as format_
+
     types = {
         "text": arrow.string(),
         "json": arrow.string(),
@@ -116,4 +115,4 @@ FORMATS: dict[str, Callable[[ExportTable, BinaryIO, RowProgress], None]] = {
     "csv": write_csv,
     "parquet": write_parquet,
 }
-"""What a table can be had as."""
+"""Name of a format → function that writes a table in it."""

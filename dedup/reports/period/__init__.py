@@ -1,4 +1,4 @@
-"""The report of a period: figures, and the forms that they are told in."""
+"""The report of a period: its statistics, and their rendering as text, Markdown, HTML, CSV and JSON."""
 
 from dedup.reports.period.render import REPORT_FORMATS
 from dedup.reports.period.statistics import PeriodStatistics, compute_statistics

@@ -1,16 +1,14 @@
-"""A report as one page of HTML, without anything of elsewhere: its style, its pictures and its figures are in it."""
+"""Renders a report as one self-contained HTML page with its style, charts and statistics embedded."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from math import log
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -18,12 +16,12 @@ from markupsafe import Markup
 from dedup import charts
 from dedup.charts import AxisTick, ChartColumn, StepLine
 from dedup.reports.period.statistics import ClusterGrowth, PeriodStatistics
-from dedup.reports.period.tables import ReportCell, articles_by_time, format_delay_range, format_duration, report_heading, report_sections
-from dedup.text.normalise import to_printable
-from dedup.text.sanitise import is_linkable_url, truncate
+from dedup.reports.period.tables import ReportCell, articles_by_time, format_delay_range, report_heading, report_sections
+from dedup.text.format import format_duration
+from dedup.text.sanitise import escape_script, finalize_html, is_linkable_url, language_tag, to_printable, truncate
 
 MAX_COLUMNS = 96
-"""Columns of the picture of hours at most."""
+"""Columns of the chart of articles by time, at most."""
 TIME_SCALE = (
     (900, "15 min"),
     (3600, "1 h"),
@@ -33,13 +31,12 @@ TIME_SCALE = (
     (2_592_000, "30 d"),
     (31_536_000, "1 y"),
 )
-"""Ticks of time after a first publication, on a scale on which each is as far from the next."""
-_HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")
+"""Ticks of the time after the first publication, as (seconds, label). They are equidistant on the axis."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportChart:
-    """An SVG, what it is of, and what each of its series is."""
+    """A chart: SVG, caption, and (swatch, label) of each series."""
 
     svg: Markup
     caption: str
@@ -47,7 +44,7 @@ class ReportChart:
 
 
 def render_page(statistics: PeriodStatistics, statistics_json: str) -> Iterator[str]:
-    """The page; `statistics_json` are the same statistics as JSON."""
+    """Yield the page in pieces. `statistics_json` is embedded in it."""
     environment = _environment()
     style = environment.get_template("report.css").render()
     title, period, notes = report_heading(statistics)
@@ -62,9 +59,9 @@ def render_page(statistics: PeriodStatistics, statistics_json: str) -> Iterator[
             "clusters": _cluster_growth_chart(statistics),
             "changes": _edit_delay_chart(statistics),
         },
-        style=Markup(style),  # noqa: S704  it is ours
+        style=Markup(style),  # noqa: S704  part of the program
         style_digest=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
-        statistics=Markup(statistics_json.replace("<", "\\u003c")),  # noqa: S704  neither a tag nor a comment begins in it
+        statistics=Markup(escape_script(statistics_json)),  # noqa: S704  it escapes
     )
     yield "\n"
 
@@ -77,24 +74,21 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_finalize,
+        finalize=finalize_html,
     )
     environment.filters["cell"] = _format_cell
     return environment
 
 
-def _finalize(value: Any) -> Any:
-    """What any expression of a template gives, before it is escaped: on one line, with what steers spelt out."""
-    return value if isinstance(value, Markup) or not isinstance(value, str) else to_printable(value)
-
-
 def _format_cell(cell: ReportCell) -> Markup:
-    """Words of a crawl turn nothing round that stands beside them; an address is a link if it is one of the web."""
+    """Render a cell. Crawled text is isolated (`bdi`), so that its writing direction cannot affect its surroundings.
+
+    A URL becomes a link only if it is http or https.
+    """
     if cell.is_trusted:
         markup = Markup("{}").format(cell.text)
     else:
-        lang = "ko" if _HANGUL.search(cell.text) else ""
-        markup = Markup('<bdi lang="{}">{}</bdi>').format(lang, to_printable(" ".join(cell.text.split())))
+        markup = Markup('<bdi lang="{}">{}</bdi>').format(language_tag(cell.text), to_printable(" ".join(cell.text.split())))
     if cell.url:
         if is_linkable_url(cell.url):
             markup = Markup('<a href="{}" rel="noreferrer">{}</a>').format(cell.url, markup)
@@ -124,8 +118,8 @@ def _articles_chart(statistics: PeriodStatistics) -> ReportChart | None:
     ]
     caption = f"Articles by {series.unit}, by their first crawl"
     highest = max(columns, key=lambda c: sum(c.values))
-    svg = charts.render_columns(caption, f"{len(columns)} columns, one for each {series.unit}. The most: {highest.tooltip}.", columns)
-    return ReportChart(Markup(svg), caption, _legend(("articles of their own, or the first of them", "copies")))  # noqa: S704
+    svg = charts.render_columns(caption, f"{len(columns)} columns, one per {series.unit}. Highest: {highest.tooltip}.", columns)
+    return ReportChart(Markup(svg), caption, _legend(("articles that are not copies", "copies")))  # noqa: S704
 
 
 def _cluster_growth_chart(statistics: PeriodStatistics) -> ReportChart | None:
@@ -143,7 +137,7 @@ def _cluster_growth_chart(statistics: PeriodStatistics) -> ReportChart | None:
         caption, to_printable(description), lines, [AxisTick(_scale_position(s, longest_seconds), label) for s, label in ticks]
     )
     labels = tuple(truncate(" ".join(to_printable(s.title).split()), 60) or s.url for s in statistics.cluster_growth)
-    return ReportChart(Markup(svg), f"{caption}; the time is drawn closer the later it is", _legend(labels, "steps"))  # noqa: S704
+    return ReportChart(Markup(svg), f"{caption} (logarithmic time axis)", _legend(labels, "steps"))  # noqa: S704
 
 
 def _describe_growth(growth: ClusterGrowth) -> str:
@@ -152,12 +146,12 @@ def _describe_growth(growth: ClusterGrowth) -> str:
 
 
 def _scale_position(seconds: int, longest_seconds: int) -> float:
-    """Between 0 and 1: even from tick to tick of the scale, and so beyond the last."""
+    """Return the position of a time on the axis, from 0 to 1. The ticks of TIME_SCALE are equidistant."""
     return _ticks_before(seconds) / (_ticks_before(longest_seconds) or 1.0)
 
 
 def _ticks_before(seconds: float) -> float:
-    """Ticks that lie before it; between two of them by the logarithm."""
+    """Return the number of ticks before a time, with a fraction that is logarithmic between two ticks."""
     first = TIME_SCALE[0][0]
     if seconds <= first:
         return seconds / first
@@ -180,5 +174,5 @@ def _edit_delay_chart(statistics: PeriodStatistics) -> ReportChart | None:
     ]
     caption = "Changes of title or body by time after publication"
     highest = max(columns, key=lambda c: sum(c.values))
-    svg = charts.render_columns(caption, f"The most: {highest.tooltip}.", columns, max_labels=5)
-    return ReportChart(Markup(svg), caption, _legend(("marked as a correction, or not of substance", "silent")))  # noqa: S704
+    svg = charts.render_columns(caption, f"Highest: {highest.tooltip}.", columns, max_labels=5)
+    return ReportChart(Markup(svg), caption, _legend(("marked as a correction, or not substantive", "silent")))  # noqa: S704

@@ -1,4 +1,4 @@
-"""Who published first, who followed, and how long after: counted by clusters."""
+"""Follow lags: which publisher was first in each cluster, which ones followed, and how much later."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from typing import Self
 from dedup.text import times
 
 MAX_LAG_PUBLISHERS = 12
-"""Publishers that a matrix has at most, the others together among them."""
+"""Size of the matrix at most. One row and column may combine all other publishers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """How often `follower` ran what `leader` had published first, and the median of the seconds between. None: another publisher than
-    those that are named."""
+    """How often `follower` published what `leader` had published first, and the median lag in seconds.
+
+    None means any publisher that has no row in the matrix.
+    """
 
     leader: str | None
     follower: str | None
@@ -28,7 +30,7 @@ class Lag:
 
 @dataclass(frozen=True, slots=True)
 class PublisherRank:
-    """In how many clusters a publisher was the first, and in how many it followed, with the median of the seconds."""
+    """In how many clusters a publisher was first, in how many it followed, and its median lag in seconds."""
 
     publisher: str | None
     first: int
@@ -38,8 +40,10 @@ class PublisherRank:
 
 @dataclass(frozen=True, slots=True)
 class FollowLags:
-    """The matrix, row by row, with `publishers` in the order of rows and columns; `other_publishers`: the number of those that share one
-    row."""
+    """The matrix of lags, row by row.
+
+    `publishers` is the order of rows and columns. `other_publishers` is the number of publishers that are combined as None.
+    """
 
     publishers: tuple[str, ...]
     other_publishers: int
@@ -48,8 +52,11 @@ class FollowLags:
 
     @classmethod
     def from_sequences(cls, sequences: Iterable[list[tuple[str, str, bool]]], publisher: str | None = None) -> Self:
-        """Of races: (publisher, when it published first, whether that counts), the earliest first, whose first one leads. With a
-        `publisher`, of those that it led or followed in."""
+        """Count the lags in sequences of (publisher, time of its first article, whether it counts), the earliest first.
+
+        There is one sequence per cluster; its first publisher is the leader. With `publisher`, only lags in which it leads or
+        follows are counted.
+        """
         lag_seconds: dict[tuple[str, str], array[int]] = {}
         lead_counts: Counter[str] = Counter()
         for sequence in sequences:

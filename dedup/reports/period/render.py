@@ -1,8 +1,7 @@
-"""A report in the forms that it has: each gives pieces of text one after the other. What comes of a crawl is escaped here."""
+"""Renders a report as text, Markdown, HTML, CSV and JSON. Each renderer yields pieces of text and escapes crawled text."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from typing import Any
@@ -10,16 +9,20 @@ from typing import Any
 from dedup.reports.period.statistics import PeriodStatistics
 from dedup.reports.period.tables import ReportCell, ReportSection, ReportTable, report_heading, report_sections
 from dedup.text import sanitise
-from dedup.text.normalise import to_printable
-from dedup.text.sanitise import escape_mentions, format_csv_cell, format_csv_row, format_json, is_linkable_url, to_one_line
+from dedup.text.sanitise import escape_mentions, format_csv_cell, format_csv_row, format_json, is_linkable_url, to_one_line, to_printable
 
 MAX_CELL_WIDTH = 44
-"""Columns of a terminal that a cell takes at most, unless it is the last one."""
+"""Terminal columns of a cell, at most. The last cell of a row is not limited."""
+MAX_LINE_WIDTH = 10_000
+"""Terminal columns of a line, at most: more than any table has."""
+CLUSTER_MEASURES = (
+    "articles", "publishers", "first_published_at", "last_published_at", "started_at", "last_joined_at", "first_hour_articles",
+)  # fmt: skip
 CSV_COLUMNS = ("section", "publisher", "other_publisher", "hour", "kind", "severity", "url", "title", "measure", "value")
 
 
 def render_json(statistics: PeriodStatistics) -> Iterator[str]:
-    """All figures as one JSON object."""
+    """Render all statistics as one JSON object."""
     yield format_json(statistics.as_json(), indent=2) + "\n"
 
 
@@ -27,7 +30,7 @@ def render_json(statistics: PeriodStatistics) -> Iterator[str]:
 
 
 def render_text(statistics: PeriodStatistics) -> Iterator[str]:
-    """Lines for a terminal."""
+    """Render lines for a terminal."""
     title, period, notes = report_heading(statistics)
     yield f"{to_printable(title)}, {period}\n" + "".join(f"{to_printable(r)}\n" for r in notes)
     for section in report_sections(statistics):
@@ -42,50 +45,42 @@ def _text_tables(section: ReportSection) -> Iterator[ReportTable]:
 
 
 def _render_text_table(table: ReportTable) -> Iterator[str]:
-    rows = [
-        [_truncate(to_printable(c.text), MAX_CELL_WIDTH if n < len(row) - 1 else 10**6) for n, c in enumerate(row)] for row in table.rows
-    ]
-    headings = [to_printable(h.text) for h, _ in table.columns]
-    widths = [max(_width(r[n]) for r in (headings, *rows)) for n in range(len(headings))]
-    aligns = [align for _, align in table.columns]
-
-    def line(cells: list[str]) -> str:
-        padded = (
-            (" " * (w - _width(c)) + c) if a == "number" else c + " " * (w - _width(c))
-            for c, w, a in zip(cells, widths, aligns, strict=True)
-        )
-        return ("  " + "  ".join(padded)).rstrip() + "\n"
-
-    yield line(headings)
-    for row, cells in zip(table.rows, rows, strict=True):
-        yield line(cells)
-        yield from (f"    {to_printable(c.url)}\n" for c in row if c.url and c.url != c.text)
+    header, *lines = _layout_rows(table)
+    yield header
+    for row, line in zip(table.rows, lines, strict=True):
+        yield line
+        yield from (f"    {to_printable(cell.url)}\n" for cell in row if cell.url and cell.url != cell.text)
     if table.footnote:
         yield f"  {to_printable(table.footnote)}\n"
 
 
-def _width(value: str) -> int:
-    """Columns of a terminal."""
-    return sum(0 if unicodedata.combining(c) or c in "\u200c\u200d" else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in value)
+def _layout_rows(table: ReportTable) -> list[str]:
+    """Return the header and the rows of a table as lines in aligned columns. Does not depend on the terminal."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-
-def _truncate(value: str, max_width: int) -> str:
-    if _width(value) <= max_width:
-        return value
-    characters, width = [], 1
-    for c in value:
-        width += _width(c)
-        if width > max_width:
-            break
-        characters.append(c)
-    return "".join(characters).rstrip() + "…"
+    layout = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for number, (heading, align) in enumerate(table.columns, 1):
+        layout.add_column(
+            Text(to_printable(heading.text)),
+            justify="right" if align == "number" else "left",
+            max_width=None if number == len(table.columns) else MAX_CELL_WIDTH,
+            no_wrap=True,
+            overflow="ellipsis",
+        )
+    for row in table.rows:
+        layout.add_row(*(Text(to_printable(cell.text)) for cell in row))
+    console = Console(width=MAX_LINE_WIDTH, color_system=None, force_terminal=False, force_jupyter=False, legacy_windows=False, _environ={})
+    lines = console.render_lines(layout, pad=False)
+    return [("  " + "".join(segment.text for segment in line)).rstrip() + "\n" for line in lines]
 
 
 # For Markdown
 
 
 def render_markdown(statistics: PeriodStatistics) -> Iterator[str]:
-    """CommonMark with tables, as GitHub has them."""
+    """Render CommonMark with GitHub's tables."""
     title, period, notes = report_heading(statistics)
     yield f"# {_escape_markdown(title)}, {period}\n\n" + "".join(f"{_escape_markdown(r)}\n" for r in notes)
     for section in report_sections(statistics):
@@ -103,7 +98,7 @@ def _escape_markdown(value: str) -> str:
 
 
 def _markdown_cell(table_cell: ReportCell) -> str:
-    label = _escape_markdown(table_cell.text).replace("|", "\\|")
+    label = sanitise.escape_markdown_cell(to_one_line(table_cell.text))
     if table_cell.url and is_linkable_url(table_cell.url):
         return f"[{label}](<{escape_mentions(table_cell.url)}>)"
     return label
@@ -118,7 +113,7 @@ def _markdown_row(cells: Iterable[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One row of the tidy table: a value, what it measures, and of what."""
+    """One row of the tidy table: a value, its measure, and the dimensions it applies to."""
 
     section: str
     measure: str
@@ -133,70 +128,77 @@ class Fact:
 
 
 def render_csv(statistics: PeriodStatistics) -> Iterator[str]:
-    """One tidy table: a row for each figure."""
+    """Render one tidy table with a row for each number."""
     yield format_csv_row(list(CSV_COLUMNS))
     for fact in facts(statistics):
         yield format_csv_row([format_csv_cell(getattr(fact, name)) for name in CSV_COLUMNS])
 
 
 def facts(statistics: PeriodStatistics) -> Iterator[Fact]:
-    """Every figure by itself. Publishers that are counted together are `*`."""
+    """Yield every number by itself. Publishers that are combined are `*`."""
     yield from (Fact("header", x.name, v) for x in fields(statistics.header) if (v := getattr(statistics.header, x.name)) is not None)
-    for h in statistics.publishers:
-        values = {"articles": h.articles, "copies": h.copies, "own_copies": h.own_copies, "copy_share": h.copy_share}
-        yield from (Fact("publishers", m, v, publisher=_publisher_or_star(h.publisher)) for m, v in values.items())
+    yield from _article_facts(statistics)
+    yield from _cluster_facts(statistics)
+    yield from _lag_facts(statistics)
+    yield from _change_facts(statistics)
+    yield from (Fact("faults", "files", fault.files, kind=fault.kind) for fault in statistics.faults or ())
+
+
+def _article_facts(statistics: PeriodStatistics) -> Iterator[Fact]:
+    for row in statistics.publishers:
+        values = {"articles": row.articles, "copies": row.copies, "own_copies": row.own_copies, "copy_share": row.copy_share}
+        yield from (Fact("publishers", m, v, publisher=_publisher_or_star(row.publisher)) for m, v in values.items())
     for hour in statistics.hours:
         yield Fact("hours", "articles", hour.articles, hour=hour.hour)
         yield Fact("hours", "copies", hour.copies, hour=hour.hour)
-    for r in statistics.hourly_histograms:
+    for histogram in statistics.hourly_histograms:
         yield from (
-            Fact("hourly_histograms", "articles", n, publisher=_publisher_or_star(r.publisher), hour=f"{h}")
-            for h, n in enumerate(r.articles)
+            Fact("hourly_histograms", "articles", n, publisher=_publisher_or_star(histogram.publisher), hour=f"{h}")
+            for h, n in enumerate(histogram.articles)
             if n
         )
-    for c in statistics.checks:
-        yield Fact("checks", "crawls", c.crawls, publisher=_publisher_or_star(c.publisher), kind=c.cause or c.check)
+    for check in statistics.checks:
+        yield Fact("checks", "crawls", check.crawls, publisher=_publisher_or_star(check.publisher), kind=check.cause or check.check)
+
+
+def _cluster_facts(statistics: PeriodStatistics) -> Iterator[Fact]:
     yield from (Fact("clusters", name, n) for name, n in statistics.clusters.items())
     for list_name in ("largest_clusters", "newest_clusters", "fastest_clusters"):
-        for t in getattr(statistics, list_name):
-            for m in (
-                "articles",
-                "publishers",
-                "first_published_at",
-                "last_published_at",
-                "started_at",
-                "last_joined_at",
-                "first_hour_articles",
-            ):
-                yield Fact(list_name, m, getattr(t, m), publisher=t.publisher, url=t.url, title=t.title)
-    for s in statistics.cluster_growth:
-        yield from (Fact("cluster_growth", "articles", n, hour=f"{seconds / 3600:g}", url=s.url, title=s.title) for seconds, n in s.points)
-    for st in statistics.lags.ranks:
-        yield Fact("ranks", "first", st.first, publisher=_publisher_or_star(st.publisher))
-        yield Fact("ranks", "followed", st.followed, publisher=_publisher_or_star(st.publisher))
-        if st.median_seconds is not None:
-            yield Fact("ranks", "median_seconds", st.median_seconds, publisher=_publisher_or_star(st.publisher))
+        for cluster in getattr(statistics, list_name):
+            for measure in CLUSTER_MEASURES:
+                value = getattr(cluster, measure)
+                yield Fact(list_name, measure, value, publisher=cluster.publisher, url=cluster.url, title=cluster.title)
+    for growth in statistics.cluster_growth:
+        yield from (
+            Fact("cluster_growth", "articles", n, hour=f"{seconds / 3600:g}", url=growth.url, title=growth.title)
+            for seconds, n in growth.points
+        )
+
+
+def _lag_facts(statistics: PeriodStatistics) -> Iterator[Fact]:
+    for rank in statistics.lags.ranks:
+        publisher = _publisher_or_star(rank.publisher)
+        yield Fact("ranks", "first", rank.first, publisher=publisher)
+        yield Fact("ranks", "followed", rank.followed, publisher=publisher)
+        if rank.median_seconds is not None:
+            yield Fact("ranks", "median_seconds", rank.median_seconds, publisher=publisher)
     for lag in statistics.lags.matrix:
-        yield Fact(
-            "lags", "followed", lag.followed, publisher=_publisher_or_star(lag.leader), other_publisher=_publisher_or_star(lag.follower)
-        )
-        yield Fact(
-            "lags",
-            "median_seconds",
-            lag.median_seconds,
-            publisher=_publisher_or_star(lag.leader),
-            other_publisher=_publisher_or_star(lag.follower),
-        )
-    for e in statistics.edited_pages:
-        for m in ("changes", "silent", "last_changed_at"):
-            yield Fact("edited_pages", m, getattr(e, m), publisher=e.publisher, url=e.url, title=e.title)
-    for k in statistics.changes_by_kind:
-        yield Fact("changes_by_kind", "changes", k.changes, kind=k.kind, severity=k.severity)
-        yield Fact("changes_by_kind", "silent", k.silent, kind=k.kind, severity=k.severity)
-    for a in statistics.edit_delays:
-        span = f"{a.begin_hours}-{a.end_hours}" if a.end_hours is not None else f"{a.begin_hours}-"
-        yield Fact("edit_delays", "changes", a.changes, hour=span)
-        yield Fact("edit_delays", "silent", a.silent, hour=span)
+        publisher, other_publisher = _publisher_or_star(lag.leader), _publisher_or_star(lag.follower)
+        yield Fact("lags", "followed", lag.followed, publisher=publisher, other_publisher=other_publisher)
+        yield Fact("lags", "median_seconds", lag.median_seconds, publisher=publisher, other_publisher=other_publisher)
+
+
+def _change_facts(statistics: PeriodStatistics) -> Iterator[Fact]:
+    for page in statistics.edited_pages:
+        for measure in ("changes", "silent", "last_changed_at"):
+            yield Fact("edited_pages", measure, getattr(page, measure), publisher=page.publisher, url=page.url, title=page.title)
+    for count in statistics.changes_by_kind:
+        yield Fact("changes_by_kind", "changes", count.changes, kind=count.kind, severity=count.severity)
+        yield Fact("changes_by_kind", "silent", count.silent, kind=count.kind, severity=count.severity)
+    for bucket in statistics.edit_delays:
+        hours = f"{bucket.begin_hours}-{bucket.end_hours}" if bucket.end_hours is not None else f"{bucket.begin_hours}-"
+        yield Fact("edit_delays", "changes", bucket.changes, hour=hours)
+        yield Fact("edit_delays", "silent", bucket.silent, hour=hours)
     yield Fact("edit_delays", "changes", statistics.edits_without_publication_time, kind="no_publication_time")
     yield Fact("edit_delays", "changes", statistics.edits_before_publication, kind="before_publication")
     for edit in statistics.silent_edits:
@@ -204,7 +206,6 @@ def facts(statistics: PeriodStatistics) -> Iterator[Fact]:
             "silent_edits", "at", edit.at, publisher=edit.publisher, kind=edit.kind, severity=edit.severity, url=edit.url, title=edit.title
         )
     yield Fact("silent_edits", "more", statistics.more_silent_edits)
-    yield from (Fact("faults", "files", t.files, kind=t.kind) for t in statistics.faults or ())
 
 
 def _publisher_or_star(publisher: str | None) -> str:
@@ -212,7 +213,7 @@ def _publisher_or_star(publisher: str | None) -> str:
 
 
 def render_html(statistics: PeriodStatistics) -> Iterator[str]:
-    """One page with all of it, that needs nothing else."""
+    """Render one self-contained page."""
     from dedup.reports.period.html import render_page
 
     yield from render_page(statistics, format_json(statistics.as_json(), indent=2))
@@ -225,4 +226,4 @@ REPORT_FORMATS: dict[str, Callable[[PeriodStatistics], Iterator[str]]] = {
     "csv": render_csv,
     "markdown": render_markdown,
 }
-"""What a report can be had as."""
+"""Name of a format → its renderer."""

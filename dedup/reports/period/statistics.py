@@ -1,5 +1,7 @@
-"""The figures of a period: what the database says of it, as plain values in a defined order. The same database, period and zone give the
-same figures."""
+"""Statistics of a period, as plain values in a defined order.
+
+They depend only on the database, the period, the time zone and the publishers' aliases.
+"""
 
 from __future__ import annotations
 
@@ -20,22 +22,22 @@ from dedup.text import times, urls
 from dedup.text.publishers import PublisherResolver
 
 MAX_LISTED = 10
-"""Clusters and pages in each list."""
+"""Rows of each list of clusters or pages."""
 MAX_GROWTH_CLUSTERS = 5
-"""Clusters whose spread is told."""
+"""Clusters whose growth is reported."""
 MAX_GROWTH_POINTS = 200
-"""Points of a spread at most."""
+"""Points of the growth of a cluster, at most."""
 MAX_SILENT_EDITS = 20
-"""Silent edits that are listed; the rest is counted."""
+"""Silent edits that are listed. Further ones are only counted."""
 MAX_PUBLISHERS = 500
-"""Publishers that are told one by one; the rest is told together, under no name."""
+"""Publishers with a row. All others are combined as None."""
 EDIT_DELAY_HOURS = (1, 2, 3, 6, 12, 24, 48, 168)
-"""Where the classes of hours after publication end; the last has none."""
+"""Ends of the buckets of hours after publication. The last bucket has no end."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportHeader:
-    """What a report is of. `dirty_pages`: pages whose latest state is not in it yet."""
+    """Scope of a report: period, publisher, time zone and database. `dirty_pages` are not summarised and not included yet."""
 
     since: str | None
     until: str | None
@@ -48,7 +50,7 @@ class ReportHeader:
 
 @dataclass(frozen=True, slots=True)
 class PublisherArticles:
-    """A publisher's articles; of those, copies of another publisher's article, and of its own. `publisher` None: all others."""
+    """A publisher's articles, and how many are copies of another publisher's article or of its own. None: all other publishers."""
 
     publisher: str | None
     articles: int
@@ -59,7 +61,7 @@ class PublisherArticles:
 
 @dataclass(frozen=True, slots=True)
 class HourCount:
-    """Articles of an hour (its beginning, in the report's zone, with offset); of those, copies."""
+    """Articles of an hour, and how many are copies. `hour` is its begin as ISO 8601 with the offset of the zone."""
 
     hour: str
     articles: int
@@ -68,7 +70,7 @@ class HourCount:
 
 @dataclass(frozen=True, slots=True)
 class HourlyHistogram:
-    """A publisher's articles by hour of the day, from 0 to 23."""
+    """A publisher's articles by local hour of the day, from 0 to 23."""
 
     publisher: str | None
     articles: tuple[int, ...]
@@ -76,7 +78,7 @@ class HourlyHistogram:
 
 @dataclass(frozen=True, slots=True)
 class CheckCount:
-    """Crawls of a publisher's pages with a verdict; `cause` is of a mismatch."""
+    """Crawls of a publisher's pages by check. `cause` is set for mismatches."""
 
     publisher: str | None
     check: str
@@ -86,7 +88,7 @@ class CheckCount:
 
 @dataclass(frozen=True, slots=True)
 class ClusterRow:
-    """A cluster in a list."""
+    """A cluster in a list, represented by its representative's URL, title and publisher."""
 
     url: str
     title: str
@@ -102,7 +104,7 @@ class ClusterRow:
 
 @dataclass(frozen=True, slots=True)
 class ClusterGrowth:
-    """How a cluster grew: (seconds after its first publication, articles published by then)."""
+    """Growth of a cluster, as (seconds after its first publication, articles published by then)."""
 
     url: str
     title: str
@@ -111,7 +113,7 @@ class ClusterGrowth:
 
 @dataclass(frozen=True, slots=True)
 class EditedPage:
-    """A page and how often its title or body changed."""
+    """A page, and how often its title or body changed."""
 
     url: str
     title: str
@@ -123,7 +125,7 @@ class EditedPage:
 
 @dataclass(frozen=True, slots=True)
 class ChangeKindCount:
-    """Changes of a kind and severity; None: not classified."""
+    """Number of changes of a kind and severity. None: not classified."""
 
     kind: str | None
     severity: str | None
@@ -133,7 +135,7 @@ class ChangeKindCount:
 
 @dataclass(frozen=True, slots=True)
 class EditDelayBucket:
-    """Changes of title or body from `begin_hours` on and before `end_hours` after publication (None: no end)."""
+    """Changes of title or body in a range of hours after publication. `end_hours` is exclusive; None: no end."""
 
     begin_hours: int
     end_hours: int | None
@@ -143,7 +145,7 @@ class EditDelayBucket:
 
 @dataclass(frozen=True, slots=True)
 class SilentEdit:
-    """A silent edit with its `evidence`."""
+    """A silent edit with its evidence, as objects with kind, before and after."""
 
     url: str
     title: str
@@ -156,7 +158,7 @@ class SilentEdit:
 
 @dataclass(frozen=True, slots=True)
 class FaultKindCount:
-    """Files and folders that cannot be read since a time in the period."""
+    """Number of faults of a kind that first occurred in the period."""
 
     kind: str
     files: int
@@ -164,7 +166,7 @@ class FaultKindCount:
 
 @dataclass(frozen=True, slots=True)
 class PeriodStatistics:
-    """All of a report. `faults` is None where they are not known: they are of no publisher."""
+    """The statistics of a report. `faults` is None in the report of one publisher, because faults have no publisher."""
 
     header: ReportHeader
     publishers: tuple[PublisherArticles, ...]
@@ -187,67 +189,81 @@ class PeriodStatistics:
     faults: tuple[FaultKindCount, ...] | None
 
     def as_json(self) -> dict[str, Any]:
-        """The same as JSON has it."""
+        """Return the statistics as JSON."""
         return asdict(self)
 
 
 def compute_statistics(database: Database, period: Period, zone: ZoneInfo, publishers: PublisherResolver) -> PeriodStatistics:
-    """Count everything that a report tells. `period.publisher` is a canonical name."""
+    """Compute the statistics of a period. `period.publisher` is a canonical name."""
     publisher_rows = [
-        PublisherArticles(name, n, copies, own, _share(copies, n))
-        for name, n, copies, own in store.statistics.articles_by_publisher(database, period)
+        PublisherArticles(name, articles, copies, own_copies, _share(copies, articles))
+        for name, articles, copies, own_copies in store.statistics.articles_by_publisher(database, period)
     ]
-    leading_publishers = {h.publisher for h in publisher_rows[: MAX_LAG_PUBLISHERS - 1]}
+    leading_publishers = {row.publisher for row in publisher_rows[: MAX_LAG_PUBLISHERS - 1]}
     hours, histograms = _count_by_hour(database, period, zone, leading_publishers)
     largest = store.statistics.clusters(database, period, "largest", MAX_LISTED)
-    clusters, clustered_articles, exact, near, copy = store.statistics.cluster_totals(database, period)
-    edit_delays = {begin: [0, 0] for begin in (0, *EDIT_DELAY_HOURS)}
+    edit_delays, edits_without_publication_time, edits_before_publication = _edit_delays(database, period)
+    kinds = tuple(ChangeKindCount(*r) for r in store.statistics.changes_by_kind(database, period))
+    silent_edits = tuple(_silent_edit(*r) for r in store.statistics.silent_edits(database, period, MAX_SILENT_EDITS))
+    return PeriodStatistics(
+        header=_header(database, period, zone),
+        publishers=tuple(_fold_publishers(publisher_rows)),
+        hours=hours,
+        hourly_histograms=histograms,
+        checks=tuple(_count_checks(database, period, publishers)),
+        clusters=_cluster_totals(database, period),
+        largest_clusters=tuple(map(_cluster_row, largest)),
+        newest_clusters=tuple(map(_cluster_row, store.statistics.clusters(database, period, "newest", MAX_LISTED))),
+        fastest_clusters=tuple(map(_cluster_row, store.statistics.clusters(database, period, "fastest", MAX_LISTED))),
+        cluster_growth=tuple(growth for row in largest[:MAX_GROWTH_CLUSTERS] if (growth := _cluster_growth(database, *row[:3]))),
+        lags=FollowLags.from_sequences(_publication_sequences(database, period), period.publisher),
+        edited_pages=tuple(_edited_page(*r) for r in store.statistics.most_edited_pages(database, period, MAX_LISTED)),
+        changes_by_kind=kinds,
+        edit_delays=edit_delays,
+        edits_without_publication_time=edits_without_publication_time,
+        edits_before_publication=edits_before_publication,
+        silent_edits=silent_edits,
+        more_silent_edits=sum(k.silent for k in kinds) - len(silent_edits),
+        faults=_faults(database, period),
+    )
+
+
+def _header(database: Database, period: Period, zone: ZoneInfo) -> ReportHeader:
+    uuid = store.settings.get(database, "uuid") or ""
+    latest_crawl, dirty_pages = store.statistics.latest_crawl(database), store.statistics.count_unsummarised_pages(database)
+    return ReportHeader(period.since, period.until, period.publisher, zone.key, uuid[:8], latest_crawl, dirty_pages)
+
+
+def _cluster_totals(database: Database, period: Period) -> dict[str, int]:
+    names = ("clusters", "articles", "exact", "near", "copy")
+    return dict(zip(names, store.statistics.cluster_totals(database, period), strict=True))
+
+
+def _edit_delays(database: Database, period: Period) -> tuple[tuple[EditDelayBucket, ...], int, int]:
+    """Count changes by hours after publication. Returns the buckets, and the changes of pages without a publication time and of
+    crawls before it."""
+    begins, ends = (0, *EDIT_DELAY_HOURS), (*EDIT_DELAY_HOURS, None)
+    sums = {begin: [0, 0] for begin in begins}
     special_delays = Counter[int]()
     for hour, changes, silent in store.statistics.edit_delays(database, period):
         if hour < 0:
             special_delays[hour] += changes
             continue
-        sums = edit_delays[max(begin for begin in edit_delays if begin <= hour)]
-        sums[0] += changes
-        sums[1] += silent
-    kinds = tuple(ChangeKindCount(*r) for r in store.statistics.changes_by_kind(database, period))
-    silent_edits = [_silent_edit(*r) for r in store.statistics.silent_edits(database, period, MAX_SILENT_EDITS)]
-    uuid = store.settings.get(database, "uuid") or ""
-    return PeriodStatistics(
-        header=ReportHeader(
-            period.since,
-            period.until,
-            period.publisher,
-            zone.key,
-            uuid[:8],
-            store.statistics.latest_crawl(database),
-            store.statistics.count_unsummarised_pages(database),
-        ),
-        publishers=tuple(_fold_publishers(publisher_rows)),
-        hours=hours,
-        hourly_histograms=histograms,
-        checks=tuple(_count_checks(database, period, publishers)),
-        clusters={"clusters": clusters, "articles": clustered_articles, "exact": exact, "near": near, "copy": copy},
-        largest_clusters=tuple(_cluster_row(r) for r in largest),
-        newest_clusters=tuple(_cluster_row(r) for r in store.statistics.clusters(database, period, "newest", MAX_LISTED)),
-        fastest_clusters=tuple(_cluster_row(r) for r in store.statistics.clusters(database, period, "fastest", MAX_LISTED)),
-        cluster_growth=tuple(s for r in largest[:MAX_GROWTH_CLUSTERS] if (s := _cluster_growth(database, *r[:3]))),
-        lags=FollowLags.from_sequences(_publication_sequences(database, period), period.publisher),
-        edited_pages=tuple(
-            EditedPage(urls.to_display_url(r[0]), *r[1:]) for r in store.statistics.most_edited_pages(database, period, MAX_LISTED)
-        ),
-        changes_by_kind=kinds,
-        edit_delays=tuple(
-            EditDelayBucket(b, e, *edit_delays[b]) for b, e in zip((0, *EDIT_DELAY_HOURS), (*EDIT_DELAY_HOURS, None), strict=True)
-        ),
-        edits_without_publication_time=special_delays[-1],
-        edits_before_publication=special_delays[-2],
-        silent_edits=tuple(silent_edits),
-        more_silent_edits=sum(k.silent for k in kinds) - len(silent_edits),
-        faults=None
-        if period.publisher is not None
-        else tuple(FaultKindCount(*r) for r in store.statistics.faults_by_kind(database, period)),
-    )
+        bucket = sums[max(begin for begin in begins if begin <= hour)]
+        bucket[0] += changes
+        bucket[1] += silent
+    buckets = tuple(EditDelayBucket(begin, end, *sums[begin]) for begin, end in zip(begins, ends, strict=True))
+    return buckets, special_delays[-1], special_delays[-2]
+
+
+def _edited_page(url: str, title: str, publisher: str, changes: int, silent: int, last_changed_at: str) -> EditedPage:
+    return EditedPage(urls.to_display_url(url), title, publisher, changes, silent, last_changed_at)
+
+
+def _faults(database: Database, period: Period) -> tuple[FaultKindCount, ...] | None:
+    if period.publisher is not None:
+        return None
+    return tuple(FaultKindCount(*r) for r in store.statistics.faults_by_kind(database, period))
 
 
 def _share(part: int, total: int) -> float:
@@ -298,11 +314,12 @@ def _count_checks(database: Database, period: Period, publishers: PublisherResol
 
 
 def _cluster_row(row: tuple[Any, ...]) -> ClusterRow:
-    return ClusterRow(urls.to_display_url(row[1]), *row[2:])
+    _, url, *columns = row
+    return ClusterRow(urls.to_display_url(url), *columns)
 
 
 def _cluster_growth(database: Database, cluster: int, url: str, title: str) -> ClusterGrowth | None:
-    publication_times = store.statistics.publication_times(database, cluster)
+    publication_times = [p.published_at for p in store.statistics.publications(database, cluster)]
     if len(publication_times) < 2:
         return None
     counts_by_second: dict[int, int] = {}
@@ -315,7 +332,7 @@ def _cluster_growth(database: Database, cluster: int, url: str, title: str) -> C
 
 
 def _publication_sequences(database: Database, period: Period) -> Iterator[list[tuple[str, str, bool]]]:
-    """Of each cluster with several publishers: (publisher, when it published first, whether that counts), the earliest first."""
+    """Yield, for each cluster with several publishers, (publisher, time of its first article, whether it counts), the earliest first."""
     for _, rows in groupby(store.statistics.first_articles_by_publisher(database, period), key=lambda r: r[0]):
         sequence = [(publisher, at, bool(counted)) for _, publisher, at, counted in rows]
         if len(sequence) > 1:

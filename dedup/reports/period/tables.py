@@ -1,4 +1,4 @@
-"""A report as sections and tables: what every form of it shows. Words of a crawl are in cells as they are; each form escapes them."""
+"""A report as sections and tables, which every format renders. Cells contain crawled text as it is; the renderers escape it."""
 
 from __future__ import annotations
 
@@ -9,30 +9,35 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from dedup.model import SEVERITIES
+from dedup.reports.period.lags import FollowLags, Lag
 from dedup.reports.period.statistics import ClusterRow, EditDelayBucket, PeriodStatistics, SilentEdit
 from dedup.reports.period.time_buckets import TimeSeries, group_hours
 from dedup.text import times
+from dedup.text.format import format_count, format_duration
 from dedup.text.sanitise import truncate
 
 Align = Literal["text", "number"]
 MAX_TIME_ROWS = 48
-"""Rows of the table of hours at most."""
+"""Rows of the table of articles by time, at most."""
 MAX_PAIR_ROWS = 20
-"""Rows of the list of who followed whom at most."""
+"""Rows of the table of lags by pair of publishers, at most."""
 MAX_PUBLISHER_ROWS = 30
-"""Rows of tables by publisher at most."""
+"""Rows of tables by publisher, at most."""
 MAX_EVIDENCE = 3
-"""Pieces of evidence that are shown of an edit."""
+"""Pieces of evidence per edit."""
 MAX_CHARACTERS = 80
-"""Characters of a title, or of a side of evidence."""
+"""Characters of a title, or of a piece of evidence, at most."""
 ALL_OTHERS = "all others"
 NO_PUBLISHER = "no publisher"
 
 
 @dataclass(frozen=True, slots=True)
 class ReportCell:
-    """What stands in a table. `url`: it names a page, and may be a link; `subtext`: smaller, under it; `weight` from 0 to 4: how much it is
-    beside the others; `is_trusted`: a word of the program's, not of a crawl."""
+    """A cell of a table.
+
+    `url` is the page that the cell names. `subtext` is printed smaller below the text. `weight`, from 0 to 4, is the share of
+    the table's maximum, for shading. `is_trusted` marks text of the program, as opposed to crawled text.
+    """
 
     text: str
     url: str = ""
@@ -43,7 +48,7 @@ class ReportCell:
 
 @dataclass(frozen=True, slots=True)
 class ReportTable:
-    """`columns` are (heading, how it is aligned). `medium`: the form that it is for, or all."""
+    """A table. `columns` are (heading, alignment). `medium` limits it to HTML, or to the other formats; empty: all."""
 
     name: str
     caption: str
@@ -55,7 +60,7 @@ class ReportTable:
 
 @dataclass(frozen=True, slots=True)
 class ReportSection:
-    """One subject of a report: sentences, then tables."""
+    """A section of a report: leading sentences, then tables."""
 
     name: str
     title: str
@@ -64,7 +69,7 @@ class ReportSection:
 
 
 def report_heading(statistics: PeriodStatistics) -> tuple[str, str, tuple[str, ...]]:
-    """(title, period, remarks) of a report."""
+    """Return title, period and notes of a report."""
     zone = ZoneInfo(statistics.header.zone)
     since, until = (_format_time(t, zone) if t else None for t in (statistics.header.since, statistics.header.until))
     period = f"{since} to {until}" if since and until else f"since {since}" if since else f"until {until}" if until else "all crawls"
@@ -72,12 +77,12 @@ def report_heading(statistics: PeriodStatistics) -> tuple[str, str, tuple[str, .
     notes = [f"Times and hours are those of {statistics.header.zone}. Last crawl: {last_crawl}. Database {statistics.header.database}."]
     if statistics.header.dirty_pages:
         verb = "was" if statistics.header.dirty_pages == 1 else "were"
-        notes.append(f"{_format_count(statistics.header.dirty_pages, 'page')} {verb} just recorded and not in it yet.")
+        notes.append(f"{format_count(statistics.header.dirty_pages, 'page')} {verb} just recorded and not in it yet.")
     return "Report" + (f": {statistics.header.publisher}" if statistics.header.publisher is not None else ""), period, tuple(notes)
 
 
 def report_sections(statistics: PeriodStatistics) -> Iterator[ReportSection]:
-    """All of a report."""
+    """Yield the sections of a report."""
     zone = ZoneInfo(statistics.header.zone)
     yield _articles_section(statistics)
     yield _checks_section(statistics)
@@ -89,12 +94,12 @@ def report_sections(statistics: PeriodStatistics) -> Iterator[ReportSection]:
 
 
 def articles_by_time(statistics: PeriodStatistics, limit: int) -> TimeSeries | None:
-    """Articles that are no copies, and those that are, by spans of time; no more than so many."""
+    """Return the numbers of originals and of copies, over at most `limit` spans of time. None without articles."""
     return group_hours([(h.hour, (h.articles - h.copies, h.copies)) for h in statistics.hours], limit)
 
 
 def format_delay_range(bucket: EditDelayBucket) -> str:
-    """`1–2 h`"""
+    """Return the range of a bucket, such as `1–2 h`."""
     if bucket.end_hours is None:
         return f"over {bucket.begin_hours // 24} d"
     if bucket.begin_hours >= 24:
@@ -102,24 +107,15 @@ def format_delay_range(bucket: EditDelayBucket) -> str:
     return f"{bucket.begin_hours}–{bucket.end_hours} h"
 
 
-def format_duration(seconds: float) -> str:
-    """`3 h 15 min`"""
-    minutes = round(abs(seconds) / 60)
-    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
-    if days:
-        return f"{days:,} d" + (f" {hours} h" if hours else "")
-    return f"{hours} h" + (f" {minutes} min" if minutes else "") if hours else f"{minutes} min"
-
-
 def _articles_section(statistics: PeriodStatistics) -> ReportSection:
     articles, copies = sum(h.articles for h in statistics.publishers), sum(h.copies + h.own_copies for h in statistics.publishers)
     publisher_count = sum(1 for h in statistics.publishers if h.publisher is not None)
-    lead = f"{_format_count(articles, 'article')} of {_format_count(publisher_count, 'publisher')} came"
+    lead = f"{format_count(articles, 'article')} of {format_count(publisher_count, 'publisher')}"
     lead += f", {copies:,} of them copies ({_format_share(copies, articles)})." if articles else "."
     publisher_table = ReportTable(
         "publishers",
-        "Articles by publisher, and which share of them copies another publisher's article",
-        _columns("Publisher", "#Articles", "#Copies of others", "#Share", "#Copies of its own"),
+        "Articles by publisher, and the share that copies another publisher's article",
+        _columns("Publisher", "#Articles", "#Copies of others", "#Share", "#Own copies"),
         tuple(
             (
                 _publisher_cell(h.publisher),
@@ -177,7 +173,7 @@ def _checks_section(statistics: PeriodStatistics) -> ReportSection:
     names = sorted(mismatches_by_publisher, key=lambda name: (name is None, -sum(mismatches_by_publisher[name].values()), name or ""))
     table = ReportTable(
         "mismatches",
-        "Crawls whose body does not fit its content_hash, by cause and publisher",
+        "Crawls whose body does not match its content_hash, by cause and publisher",
         _columns("Publisher", *(f"#{cause}" for cause in causes), "#All", "#Of crawls"),
         tuple(
             (
@@ -190,13 +186,13 @@ def _checks_section(statistics: PeriodStatistics) -> ReportSection:
         ),
         _format_more(len(names) - MAX_PUBLISHER_ROWS),
     )
-    return ReportSection("checks", "Checks", (f"{_format_count(sum(crawls_by_check.values()), 'crawl')}: {summary}.",), (table,))
+    return ReportSection("checks", "Checks", (f"{format_count(sum(crawls_by_check.values()), 'crawl')}: {summary}.",), (table,))
 
 
 def _clusters_section(statistics: PeriodStatistics, zone: ZoneInfo) -> ReportSection:
     counts = statistics.clusters
     lead = (
-        f"{_format_count(counts['clusters'], 'cluster')} with {_format_count(counts['articles'], 'article')} of the period"
+        f"{format_count(counts['clusters'], 'cluster')} with {format_count(counts['articles'], 'article')} of the period"
         f" ({counts['exact']:,} exact, {counts['near']:,} near, {counts['copy']:,} other copies of representatives)."
     )
 
@@ -224,7 +220,7 @@ def _clusters_section(statistics: PeriodStatistics, zone: ZoneInfo) -> ReportSec
             ),
             table(
                 "newest_clusters",
-                "The newest: those that an article came to last",
+                "The newest, by their latest article",
                 statistics.newest_clusters,
                 ("Newest article", "#Articles", "#Publishers"),
                 lambda t: (_trusted_cell(_format_time(t.last_joined_at, zone)), _number_cell(t.articles), _number_cell(t.publishers)),
@@ -241,84 +237,99 @@ def _clusters_section(statistics: PeriodStatistics, zone: ZoneInfo) -> ReportSec
 
 
 def _lags_section(statistics: PeriodStatistics) -> ReportSection:
-    lead = ["Who published first is counted once a cluster, and so is each publisher that followed, with the time until its first article."]
+    lead = [
+        "In each cluster the publisher that was first counts once, and so does each that followed, with the time until its first article."
+    ]
     if statistics.lags.other_publishers:
         lead.append(
-            f"The {len(statistics.lags.publishers)} publishers that did either most often are named;"
+            f"The {len(statistics.lags.publishers)} most frequent publishers are named;"
             f" {statistics.lags.other_publishers:,} others share one row."
         )
-    rank_table = ReportTable(
+    return ReportSection(
+        "lags",
+        "Who was first",
+        tuple(lead),
+        (_rank_table(statistics.lags), _lag_matrix_table(statistics.lags), _lag_pairs_table(statistics.lags)),
+    )
+
+
+def _rank_table(lags: FollowLags) -> ReportTable:
+    return ReportTable(
         "ranks",
-        "First, and behind",
+        "First and followed",
         _columns("Publisher", "#First", "#Followed", "#Median lag"),
         tuple(
             (
-                _publisher_cell(s.publisher),
-                _number_cell(s.first),
-                _number_cell(s.followed),
-                _trusted_cell("–" if s.median_seconds is None else format_duration(s.median_seconds)),
+                _publisher_cell(rank.publisher),
+                _number_cell(rank.first),
+                _number_cell(rank.followed),
+                _trusted_cell("–" if rank.median_seconds is None else format_duration(rank.median_seconds)),
             )
-            for s in statistics.lags.ranks
+            for rank in lags.ranks
         ),
     )
-    names: list[str | None] = [*statistics.lags.publishers, *([None] if statistics.lags.other_publishers else [])]
-    lags_by_pair = {(lag.leader, lag.follower): lag for lag in statistics.lags.matrix}
-    maximum = max((lag.followed for lag in statistics.lags.matrix if None not in (lag.leader, lag.follower)), default=0)
-    matrix_table = ReportTable(
+
+
+def _lag_matrix_table(lags: FollowLags) -> ReportTable:
+    names: list[str | None] = [*lags.publishers, *([None] if lags.other_publishers else [])]
+    lags_by_pair = {(lag.leader, lag.follower): lag for lag in lags.matrix}
+    leaders = {lag.leader for lag in lags.matrix}
+    maximum = max((lag.followed for lag in lags.matrix if None not in (lag.leader, lag.follower)), default=0)
+    return ReportTable(
         "lag_matrix",
-        "Down: who was first. Across: who followed, how often, and the median lag",
+        "Rows: who was first. Columns: who followed, how often, and the median lag",
         ((_trusted_cell("First"), "text"), *((_publisher_cell(name), "number") for name in names)),
         tuple(
-            (
-                _publisher_cell(leader),
-                *(
-                    ReportCell(
-                        f"{lag.followed:,}",
-                        subtext=format_duration(lag.median_seconds),
-                        weight=_weight(lag.followed, maximum),
-                        is_trusted=True,
-                    )
-                    if (lag := lags_by_pair.get((leader, follower)))
-                    else _trusted_cell("·")
-                    for follower in names
-                ),
-            )
+            (_publisher_cell(leader), *(_lag_cell(lags_by_pair.get((leader, follower)), maximum) for follower in names))
             for leader in names
-            if any(lag.leader == leader for lag in statistics.lags.matrix)
+            if leader in leaders
         ),
         medium="html",
     )
-    pairs = sorted(
-        statistics.lags.matrix, key=lambda p: (-p.followed, p.leader is None, p.leader or "", p.follower is None, p.follower or "")
+
+
+def _lag_cell(lag: Lag | None, maximum: int) -> ReportCell:
+    if lag is None:
+        return _trusted_cell("·")
+    return ReportCell(
+        f"{lag.followed:,}", subtext=format_duration(lag.median_seconds), weight=_weight(lag.followed, maximum), is_trusted=True
     )
-    pairs_table = ReportTable(
+
+
+def _lag_pairs_table(lags: FollowLags) -> ReportTable:
+    pairs = sorted(lags.matrix, key=lambda p: (-p.followed, p.leader is None, p.leader or "", p.follower is None, p.follower or ""))
+    return ReportTable(
         "lag_pairs",
         "Who followed whom",
         _columns("First", "Followed by", "#Times", "#Median lag"),
         tuple(
             (
-                _publisher_cell(p.leader),
-                _publisher_cell(p.follower),
-                _number_cell(p.followed),
-                _trusted_cell(format_duration(p.median_seconds)),
+                _publisher_cell(pair.leader),
+                _publisher_cell(pair.follower),
+                _number_cell(pair.followed),
+                _trusted_cell(format_duration(pair.median_seconds)),
             )
-            for p in pairs[:MAX_PAIR_ROWS]
+            for pair in pairs[:MAX_PAIR_ROWS]
         ),
         _format_more(len(pairs) - MAX_PAIR_ROWS),
         medium="text",
     )
-    return ReportSection("lags", "Who was first", tuple(lead), (rank_table, matrix_table, pairs_table))
 
 
 def _changes_section(statistics: PeriodStatistics, zone: ZoneInfo) -> ReportSection:
     change_count = sum(k.changes for k in statistics.changes_by_kind)
+    tables = (_change_kinds_table(statistics), _edit_delays_table(statistics), _edited_pages_table(statistics, zone))
+    return ReportSection("changes", "Changes", (f"{format_count(change_count, 'change')}.",), tables)
+
+
+def _change_kinds_table(statistics: PeriodStatistics) -> ReportTable:
     counts_by_kind: dict[str | None, Counter[str | None]] = {}
     silent_by_kind: Counter[str | None] = Counter()
     for k in statistics.changes_by_kind:
         counts_by_kind.setdefault(k.kind, Counter())[k.severity] += k.changes
         silent_by_kind[k.kind] += k.silent
-    ordered_kinds = sorted(counts_by_kind, key=lambda kind: (kind is None, -sum(counts_by_kind[kind].values()), kind or ""))
-    kind_table = ReportTable(
+    ordered_kinds = sorted(counts_by_kind, key=lambda kind: (kind is None, -counts_by_kind[kind].total(), kind or ""))
+    return ReportTable(
         "change_kinds",
         "Changes by kind and severity",
         _columns("Kind", *(f"#{severity}" for severity in SEVERITIES), "#All", "#Silent"),
@@ -326,53 +337,60 @@ def _changes_section(statistics: PeriodStatistics, zone: ZoneInfo) -> ReportSect
             (
                 _trusted_cell(kind or "not classified"),
                 *(_number_cell(counts_by_kind[kind][severity]) for severity in SEVERITIES),
-                _number_cell(sum(counts_by_kind[kind].values())),
+                _number_cell(counts_by_kind[kind].total()),
                 _number_cell(silent_by_kind[kind]),
             )
             for kind in ordered_kinds
         ),
     )
-    has_delays = any(a.changes for a in statistics.edit_delays)
-    other_changes = [
-        _format_count(n, "change") + description
+
+
+def _edit_delays_table(statistics: PeriodStatistics) -> ReportTable:
+    has_delays = any(bucket.changes for bucket in statistics.edit_delays)
+    excluded = [
+        format_count(n, "change") + description
         for n, description in (
             (statistics.edits_without_publication_time, " of pages without a publication time"),
             (statistics.edits_before_publication, " crawled before the publication time"),
         )
         if n
     ]
-    delay_table = ReportTable(
+    return ReportTable(
         "edit_delays",
         "Changes of title or body by time after publication",
         _columns("After", "#Changes", "#Silent"),
-        tuple((_trusted_cell(format_delay_range(a)), _number_cell(a.changes), _number_cell(a.silent)) for a in statistics.edit_delays)
-        if has_delays
-        else (),
-        f"Beside these: {' and '.join(other_changes)}." if other_changes else "",
+        tuple(
+            (_trusted_cell(format_delay_range(bucket)), _number_cell(bucket.changes), _number_cell(bucket.silent))
+            for bucket in statistics.edit_delays
+            if has_delays
+        ),
+        f"Not included: {' and '.join(excluded)}." if excluded else "",
     )
-    edited_table = ReportTable(
+
+
+def _edited_pages_table(statistics: PeriodStatistics, zone: ZoneInfo) -> ReportTable:
+    return ReportTable(
         "edited_pages",
         "The most edited pages",
         _columns("Page", "Publisher", "#Changes", "#Silent", "Last"),
         tuple(
             (
-                _page_cell(e.title, e.url),
-                _publisher_cell(e.publisher),
-                _number_cell(e.changes),
-                _number_cell(e.silent),
-                _trusted_cell(_format_time(e.last_changed_at, zone)),
+                _page_cell(page.title, page.url),
+                _publisher_cell(page.publisher),
+                _number_cell(page.changes),
+                _number_cell(page.silent),
+                _trusted_cell(_format_time(page.last_changed_at, zone)),
             )
-            for e in statistics.edited_pages
+            for page in statistics.edited_pages
         ),
     )
-    return ReportSection("changes", "Changes", (f"{_format_count(change_count, 'change')}.",), (kind_table, delay_table, edited_table))
 
 
 def _silent_edits_section(statistics: PeriodStatistics, zone: ZoneInfo) -> ReportSection:
     edit_count = len(statistics.silent_edits) + statistics.more_silent_edits
     table = ReportTable(
         "silent_edits",
-        "Edits of substance that the page does not mark as a correction, the newest first",
+        "Substantive edits that the page does not mark as a correction, the newest first",
         _columns("When", "Page", "Publisher", "Kind", "Evidence"),
         tuple(
             (
@@ -384,28 +402,22 @@ def _silent_edits_section(statistics: PeriodStatistics, zone: ZoneInfo) -> Repor
             )
             for s in statistics.silent_edits
         ),
-        f"And {_format_count(statistics.more_silent_edits, 'earlier edit')}: dedup changes --silent"
-        if statistics.more_silent_edits
-        else "",
+        f"And {format_count(statistics.more_silent_edits, 'earlier edit')}: dedup changes --silent" if statistics.more_silent_edits else "",
     )
-    return ReportSection("silent_edits", "Silent edits", (f"{_format_count(edit_count, 'silent edit')}.",), (table,))
+    return ReportSection("silent_edits", "Silent edits", (f"{format_count(edit_count, 'silent edit')}.",), (table,))
 
 
 def _faults_section(statistics: PeriodStatistics) -> ReportSection:
     if statistics.faults is None:
-        return ReportSection("faults", "Faults", ("Files that cannot be read are of no publisher.",), ())
+        return ReportSection("faults", "Faults", ("Faults are not counted by publisher.",), ())
     file_count = sum(t.files for t in statistics.faults)
     table = ReportTable(
         "faults",
-        "What could not be read, by kind",
+        "Files that could not be read, by kind",
         _columns("Kind", "#Files"),
         tuple((_trusted_cell(t.kind), _number_cell(t.files)) for t in statistics.faults),
     )
-    lead = (
-        f"{_format_count(file_count, 'file')} that came in the period cannot be read."
-        if file_count
-        else "Everything that came could be read."
-    )
+    lead = f"{format_count(file_count, 'file')} of the period cannot be read." if file_count else "All files could be read."
     return ReportSection("faults", "Faults", (lead,), (table,))
 
 
@@ -413,7 +425,7 @@ def _faults_section(statistics: PeriodStatistics) -> ReportSection:
 
 
 def _columns(*names: str) -> tuple[tuple[ReportCell, Align], ...]:
-    """Headings; one that begins with `#` is over numbers."""
+    """Return columns with these headings. The prefix `#` marks a column of numbers."""
     return tuple((_trusted_cell(n.removeprefix("#")), "number" if n.startswith("#") else "text") for n in names)
 
 
@@ -463,7 +475,3 @@ def _weight(number: int, maximum: int) -> int:
 
 def _format_more(number: int) -> str:
     return f"And {number:,} more." if number > 0 else ""
-
-
-def _format_count(number: int, singular: str) -> str:
-    return f"{number:,} {singular if number == 1 else singular + 's'}"

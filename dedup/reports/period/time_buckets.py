@@ -1,4 +1,4 @@
-"""Hours and days of a zone."""
+"""Groups hours into hours, days or weeks of a time zone."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SPAN_UNITS = (
     (28 * 24 * HOUR_SECONDS, "four weeks"),
     (364 * 24 * HOUR_SECONDS, "52 weeks"),
 )
-"""What hours are gathered to: (seconds, what it is called)."""
+"""Spans into which hours are grouped: (seconds, name)."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimeSeries:
-    """Spans of time one after the other, without gaps: the beginning of each, and the sums of it; `unit` is what each is."""
+    """Consecutive spans of time without gaps: begin and sums of each. `unit` is the name of the span."""
 
     unit: str
     begins: tuple[datetime, ...]
@@ -30,19 +30,24 @@ class TimeSeries:
 
 
 def local_hour(quarter: str, zone: ZoneInfo) -> str:
-    """The beginning of the hour in a zone that a quarter of an hour lies in, which is told as `2026-03-02T09:3` in UTC."""
+    """Return the begin of the local hour that contains a quarter of an hour, as ISO 8601 with offset.
+
+    `quarter` is in UTC; `2026-03-02T09:3` is the quarter from 09:45.
+    """
     local_time = times.to_local(f"{quarter[:-1]}{15 * int(quarter[-1]):02}:00+00:00", zone)
     return local_time.replace(minute=0).isoformat()
 
 
 def hour_of_day(hour: str) -> int:
-    """Which hour of the day it is."""
+    """Return the hour of the day (0 to 23) of an ISO 8601 time."""
     return int(hour[11:13])
 
 
 def group_hours(hours: Sequence[tuple[str, tuple[int, ...]]], limit: int) -> TimeSeries | None:
-    """Sums of hours (their beginning in a zone, with offset), in spans of one length so that there are no more than `limit`. None where
-    there are no hours. Days begin with the clocks of the zone, weeks on Mondays."""
+    """Add the values of hours up into at most `limit` spans of equal length, as short as possible. None without hours.
+
+    `hours` are (begin with offset, values). Days begin at local midnight, weeks on Monday.
+    """
     if not hours:
         return None
     local_times = [datetime.fromisoformat(hour).replace(tzinfo=None) for hour, _ in hours]

@@ -1,7 +1,7 @@
-"""MinHash signatures (Broder 1997) of texts, and how they are cut into bands for LSH.
+"""MinHash signatures (Broder 1997) of texts, and their division into bands for LSH.
 
-Signatures are datasketch's: `MinHash(num_perm, seed=1, scheme="affine32", hashfunc=xxh32 of the shingle's UTF-8)`, stored
-as little-endian uint32, so that they can be loaded into datasketch and back.
+Signatures are those of datasketch: `MinHash(num_perm, seed=1, scheme="affine32", hashfunc=xxh32 of the shingle's UTF-8)`, stored as
+little-endian uint32. They can be loaded into datasketch and back.
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ if TYPE_CHECKING:
 
 SEED = 1
 CHARACTERS_PER_WORK_UNIT = 1250
-"""Characters of a text that counts as one where the work is counted."""
+"""Characters that count as one text in `jit.count_work`."""
 MIN_RECALL = 0.985
-"""The least probability with which a pair exactly at the threshold must become a candidate."""
+"""Probability at least with which a pair exactly at the threshold becomes a candidate."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedText:
-    """A text normalised and signed. `digest` is XXH3-128 of its normalised UTF-8 (None: no letter or number in it),
-    `characters` its normalised length, `signature` its num_perm × 4 bytes (None: shorter than asked for)."""
+    """A normalised text and its signature.
+
+    `digest`: XXH3-128 of the normalised UTF-8; None for a text without letters and digits. `characters`: the normalised length.
+    `signature`: num_perm × 4 bytes, little-endian; None for a text under the minimum length.
+    """
 
     digest: bytes | None
     characters: int
@@ -37,23 +40,23 @@ class SignedText:
 
 
 def recipe(num_perm: int) -> str:
-    """The stored name of how signatures are made; signatures of different recipes are never compared."""
+    """Return the stored name of how signatures are computed. Signatures of different recipes are never compared."""
     return f"minhash/affine32/xxh32/char5/{num_perm}/seed{SEED}/text1"
 
 
 def banded_recipe(threshold: float, num_perm: int) -> str:
-    """The stored name of what candidates depend on: signatures, and how they are cut."""
+    """Return the stored name of what candidates depend on: the signature recipe and the bands."""
     count, rows = choose_bands(threshold, num_perm)
     return f"{recipe(num_perm)}/{count}x{rows}"
 
 
 def sign_texts(texts: Sequence[str], num_perm: int, min_characters: int) -> list[SignedText]:
-    """Each text normalised and signed, order kept; those under `min_characters` characters (normalised) get no signature."""
+    """Normalise and sign texts; the result is in the same order. Texts under `min_characters` normalised characters get no signature."""
     return [signed for folded in normalise.fold_batches(texts) for signed in sign_folded(folded, num_perm, min_characters)]
 
 
 def sign_folded(folded: normalise.FoldedTexts, num_perm: int, min_characters: int) -> list[SignedText]:
-    """The same for texts that are folded already."""
+    """Normalise and sign texts that are folded already, see `sign_texts`."""
     import numpy as np
     import xxhash
 
@@ -84,8 +87,11 @@ def sign_folded(folded: normalise.FoldedTexts, num_perm: int, min_characters: in
 
 @lru_cache(maxsize=4)
 def permutations(num_perm: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """datasketch's (a, b) for seed 1: element k of a signature is the minimum of a[k]·h + b[k] mod 2^32. Drawn here as there, from a
-    stream that numpy has frozen: importing datasketch imports scipy, and takes as long as all else that a small scan does."""
+    """Return datasketch's permutations (a, b) for seed 1: element k of a signature is the minimum of a[k]·h + b[k] mod 2^32.
+
+    They are drawn as in datasketch, from a random stream that numpy has frozen. Importing datasketch would import scipy, which
+    takes as long as the rest of a small scan.
+    """
     import numpy as np
 
     stream = np.random.RandomState(SEED)
@@ -94,7 +100,7 @@ def permutations(num_perm: int) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]
 
 
 def to_datasketch(signature: bytes) -> MinHash:
-    """A stored signature as datasketch's MinHash."""
+    """Return a stored signature as a MinHash of datasketch."""
     import numpy as np
     import xxhash
     from datasketch import MinHash
@@ -110,10 +116,10 @@ def to_datasketch(signature: bytes) -> MinHash:
 
 
 def choose_bands(threshold: float, num_perm: int) -> tuple[int, int]:
-    """(bands, rows): the most rows for which a pair of Jaccard `threshold` is a candidate with probability ≥ 0.985.
+    """Return (bands, rows): the most rows for which a pair of Jaccard `threshold` is a candidate with probability ≥ `MIN_RECALL`.
 
-    The probability is 1-(1-t^r)^b with b = num_perm // r (Leskovec, Rajaraman, Ullman, *Mining of Massive Datasets*, 3.4).
-    There are always two bands or more. Every candidate is confirmed, so recall is all that the choice has to look after.
+    The probability is 1-(1-t^r)^b with b = num_perm // r (Leskovec, Rajaraman, Ullman, *Mining of Massive Datasets*, 3.4). There
+    are at least two bands. Every candidate is confirmed exactly, so only recall matters here.
     """
     rows = max((r for r in range(1, num_perm // 2 + 1) if 1 - (1 - threshold**r) ** (num_perm // r) >= MIN_RECALL), default=1)
     return num_perm // rows, rows

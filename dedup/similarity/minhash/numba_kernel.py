@@ -1,6 +1,6 @@
-"""Signing a batch of texts in machine code. Importing this module imports numba.
+"""MinHash signatures of a batch of texts in machine code. Importing this module imports numba.
 
-Every sum and product is cut back to 32 bits by hand: numba's arithmetic on narrow integers is 64 bits wide.
+Every sum and product is truncated to 32 bits explicitly, because numba computes with 64 bits on narrow integers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _read_word(utf8: Any, i: Any) -> Any:
 
 @njit(inline="always")
 def _fmix_xxh32(utf8: Any, i: Any, end: Any) -> Any:
-    """MurmurHash3's finaliser over xxh32 (seed 0, specification of xxHash 0.8) of utf8[i:end]."""
+    """MurmurHash3's finaliser of xxh32 (seed 0, xxHash specification 0.8) of utf8[i:end]."""
     length = end - i
     if length >= 16:
         v1, v2, v3, v4 = uint32(_P1 + _P2), _P2, uint32(0), uint32(uint32(0) - _P1)
@@ -63,7 +63,7 @@ def _fmix_xxh32(utf8: Any, i: Any, end: Any) -> Any:
 def sign(
     points: Any, starts: Any, alphanumeric: Any, a: Any, b: Any, min_characters: int, utf8: Any, ends: Any, characters: Any, signatures: Any
 ) -> None:
-    """See `dedup.similarity.minhash.numpy_kernel.sign`: the same, into arrays made by the caller."""
+    """Normalise, encode and sign texts into arrays of the caller. See `dedup.similarity.minhash.numpy_kernel.sign`."""
     longest = 0
     for text in range(len(starts) - 1):
         longest = max(longest, starts[text + 1] - starts[text])
@@ -108,7 +108,7 @@ def sign(
         shingle_count = count - width + 1
         for i in range(shingle_count):
             hashes[i] = _fmix_xxh32(utf8, offsets[i], offsets[i + width])
-        while shingle_count % 8:  # the last one again: a minimum does not mind
+        while shingle_count % 8:  # pad with copies of the last hash, which do not change the minimum
             hashes[shingle_count] = hashes[shingle_count - 1]
             shingle_count += 1
         for i in range(0, shingle_count, 8):

@@ -1,4 +1,4 @@
-"""Signing a batch of texts with numpy: for few texts, and for platforms that numba does not serve."""
+"""MinHash signatures of a batch of texts with numpy: for few texts, and for platforms without numba."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Int64Array = NDArray[np.int64]
 _P1, _P2, _P3, _P4, _P5 = (np.uint32(p) for p in (2654435761, 2246822519, 3266489917, 668265263, 374761393))
 _M1, _M2 = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
 _BLOCK = 128
-"""Shingles permuted at once: the table of shingles × permutations stays in the processor's cache."""
+"""Shingles permuted at once, so that the shingles × permutations matrix fits into the processor's cache."""
 
 
 def sign(
     points: Uint32Array, starts: Int64Array, alphanumeric: NDArray[np.bool_], a: Uint32Array, b: Uint32Array, min_characters: int
 ) -> tuple[Uint8Array, Int64Array, Int64Array, Uint32Array]:
-    """Normalise, encode and sign n texts given as folded code points, text t being points[starts[t]:starts[t+1]].
+    """Normalise, encode and sign n texts. `points` are the folded code points of all texts; text t is points[starts[t]:starts[t+1]].
 
-    Gives (utf8, ends, characters, signatures): the kept characters of all texts as UTF-8, text t being
-    utf8[ends[t]:ends[t+1]]; its number of characters; and its n × permutations signature, all ones for a text that is
-    shorter than `min_characters` or empty. Element k of a signature is min over the shingles of a[k]·h + b[k] mod 2^32, where h is
-    xxh32 of the shingle's UTF-8 put through MurmurHash3's 32-bit finaliser (datasketch's scheme `affine32`).
+    Return (utf8, ends, characters, signatures). utf8: the alphanumeric characters of all texts as UTF-8; text t is
+    utf8[ends[t]:ends[t+1]]. characters: the length of each text in characters. signatures: n × permutations, all ones for a text
+    that is empty or shorter than `min_characters`. Element k of a signature is the minimum over the shingles of a[k]·h + b[k] mod
+    2^32, where h is MurmurHash3's 32-bit finaliser of xxh32 of the shingle's UTF-8 (datasketch's scheme `affine32`).
     """
     is_alphanumeric = alphanumeric[points]
     counts_before = np.concatenate(([0], np.cumsum(is_alphanumeric)))
@@ -46,14 +46,14 @@ def sign(
 
 
 def encode_utf8(points: Uint32Array) -> tuple[Uint8Array, Int64Array]:
-    """(UTF-8 of code points, offsets of each and of the end)."""
+    """Return (UTF-8 of the code points, byte offset of each and of the end)."""
     width = 1 + (points >= 0x80).astype(np.int64) + (points >= 0x800) + (points >= 0x10000)
     offsets = np.concatenate(([0], np.cumsum(width)))
     return np.frombuffer(from_points(points).encode(), np.uint8), offsets
 
 
 def xxh32(utf8: Uint8Array, begin: Int64Array, end: Int64Array) -> Uint32Array:
-    """xxh32 (seed 0, specification of xxHash 0.8) of each stretch utf8[begin[i]:end[i]], none longer than 31 bytes."""
+    """Return xxh32 (seed 0, xxHash specification 0.8) of each span utf8[begin[i]:end[i]]. Spans have at most 31 bytes."""
     padded = np.concatenate((utf8, np.zeros(3, np.uint8))).astype(np.uint32)
     words = padded[:-3] | padded[1:-2] << np.uint32(8) | padded[2:-1] << np.uint32(16) | padded[3:] << np.uint32(24)
     lengths = end - begin
@@ -81,7 +81,7 @@ def xxh32(utf8: Uint8Array, begin: Int64Array, end: Int64Array) -> Uint32Array:
 
 
 def _mix_first_16(words: Uint32Array, i: Int64Array) -> Uint32Array:
-    """The state after the first 16 bytes."""
+    """The hash state after the first 16 bytes."""
     lanes = (
         (np.uint32(606290984), 0, 1),  # P1 + P2, P2, 0 and -P1 mod 2^32
         (_P2, 4, 7),
@@ -95,7 +95,7 @@ def _mix_first_16(words: Uint32Array, i: Int64Array) -> Uint32Array:
 
 
 def rotate_left(x: Uint32Array, bits: int) -> Uint32Array:
-    """Each 32-bit word turned left."""
+    """Rotate each 32-bit word left."""
     return x << np.uint32(bits) | x >> np.uint32(32 - bits)
 
 

@@ -1,6 +1,6 @@
-"""How much of one text stands in another: exact Jaccard and containment of their shingle sets, and the passages they share.
+"""Exact overlap of two texts: Jaccard and containment of their shingle sets, and the passages they share.
 
-From code points, and where there is compiled code without making the sets.
+Both are computed from code points. Compiled code does so without building the sets.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ __all__ = [
 ]  # fmt: skip
 
 MAX_QUOTATION_CHARACTERS = 1000
-"""Characters from an opening quotation mark to its closing one, at most: beyond, the mark is taken for a stray one."""
+"""Characters from an opening quotation mark to its closing one at most; beyond, the opening mark is ignored as a stray one."""
 _CLOSING_MARKS = {"“": "”", "‘": "’", "「": "」", "『": "』", "«": "»", '"': '"', "\uff02": "\uff02"}
 _OPENING_MARK = re.compile(f"[{''.join(_CLOSING_MARKS)}]")
 _FIRST_CASELESS = 0x20000
 """No code point from here on has a case."""
 _HASH_BASE = secrets.randbits(63) | 1
-"""Of the rolling hash that runs are looked up by. They are compared character by character: results do not depend on it, and
-nobody can prepare a text whose runs all meet in one place."""
+"""Base of the rolling hash for looking up runs, random for each process. Runs are compared character by character, so results do not
+depend on it. A text cannot be crafted whose runs all collide."""
 
 
 def normalised_points(body: str) -> NDArray[np.uint32]:
-    """The code points of a body, normalised."""
+    """Return the normalised code points of a body."""
     folded = normalise.to_points(normalise.fold(body))
     return folded[normalise.alphanumeric_mask()[folded]]
 
 
 def prepare_text(body: str) -> PreparedText:
-    """A body as `measure_passages` wants it."""
+    """Return a body in the form that `measure_passages` takes."""
     import numpy as np
 
     composed = normalise.to_nfc(body)
@@ -77,7 +77,7 @@ def prepare_text(body: str) -> PreparedText:
 
 @lru_cache(maxsize=1)
 def _fold_table() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """For every code point what it is to `prepared`, and the closing marks."""
+    """(for every code point its folded code point and role, see `passage_kernel.fill_prepared`; the closing marks)."""
     import numpy as np
 
     codes = np.arange(0x110000, dtype=np.uint32)
@@ -94,8 +94,11 @@ def _fold_table() -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
 
 
 def find_quotations(folded: str) -> list[tuple[int, int]]:
-    """(begin, end) of what stands between quotation marks, from left to right; marks inside a quotation mean nothing. A mark
-    whose nearest closing one is missing or further off than `MAX_QUOTATION_CHARACTERS` opens none (it is an inch, or a slip)."""
+    """Return (begin, end) of the text inside each pair of quotation marks, from left to right.
+
+    Marks inside a quotation are ignored. A mark opens no quotation if its next closing mark is missing or more than
+    `MAX_QUOTATION_CHARACTERS` away (an inch sign, a slip).
+    """
     spans: list[tuple[int, int]] = []
     next_closing: dict[str, int] = {}
     previous_end = 0
@@ -114,7 +117,7 @@ def find_quotations(folded: str) -> list[tuple[int, int]]:
 
 
 def measure_overlap(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> ShingleOverlap:
-    """The overlap of two normalised texts."""
+    """Return the shingle overlap of two normalised texts."""
     if jit.count_work(1 + (len(a) + len(b)) // 600):
         from dedup.similarity.overlap.jaccard_kernel import overlap
 
@@ -126,15 +129,15 @@ def measure_overlap(a: NDArray[np.uint32], b: NDArray[np.uint32]) -> ShingleOver
 def measure_passages(
     a: PreparedText, b: PreparedText, masked_a: NDArray[np.bool_] | None = None, masked_b: NDArray[np.bool_] | None = None
 ) -> SharedPassages:
-    """What two texts share; characters that are masked (boilerplate) count neither as shared nor as length.
+    """Return what two texts share. Masked characters (boilerplate) count neither as shared nor as length.
 
-    In texts that repeat themselves endlessly `longest` may be less than the longest passage: the search ends after
-    64 steps a character, in texts of more than 333,000 characters after 20 million and 4 a character.
+    In highly repetitive texts, `longest_passage` may be less than the longest passage: the search ends after 64 steps a character;
+    in texts of more than 333,000 characters, after 20 million steps and 4 a character.
     """
     import numpy as np
 
     hidden_a, hidden_b = (np.zeros(len(p.points), np.bool_) if m is None else m for p, m in ((a, masked_a), (b, masked_b)))
-    if jit.count_work(1 + (len(a.points) + len(b.points)) // 600):  # the plain form takes as long as signing so many texts
+    if jit.count_work(1 + (len(a.points) + len(b.points)) // 600):  # in Python this takes as long as signing that many texts
         from dedup.similarity.overlap.passage_kernel import measure_passages
 
         return SharedPassages(*measure_passages(a.points, b.points, a.is_quoted, b.is_quoted, hidden_a, hidden_b, _HASH_BASE))
@@ -145,7 +148,7 @@ def measure_passages(
 
 @dataclass(frozen=True, slots=True)
 class PassageSet:
-    """Passages prepared for being looked for in many texts."""
+    """Passages prepared for a search in many texts, see `prepare_passages`."""
 
     points: NDArray[np.uint32]
     blocks: tuple[NDArray[np.int32], NDArray[np.int32]] | None
@@ -153,7 +156,7 @@ class PassageSet:
 
 
 def prepare_passages(passages: NDArray[np.uint32]) -> PassageSet:
-    """Normalised passages, one after the other with a 0 between them, as `mark_passages` looks for them."""
+    """Prepare normalised passages, concatenated with a 0 between them, for `mark_passages`."""
     if jit.count_work(0):
         from dedup.similarity.overlap.passage_kernel import prepare_blocks
 
@@ -164,7 +167,7 @@ def prepare_passages(passages: NDArray[np.uint32]) -> PassageSet:
 
 
 def mark_passages(text: NDArray[np.uint32], passages: PassageSet) -> NDArray[np.bool_]:
-    """Which characters of a normalised text lie in a run of `RUN_CHARACTERS` that is found in the passages too."""
+    """Return a mask of the characters of a normalised text that lie in a run of `RUN_CHARACTERS` which occurs in the passages."""
     if passages.blocks is not None:
         from dedup.similarity.overlap.passage_kernel import mark_passages
 
@@ -176,6 +179,6 @@ def mark_passages(text: NDArray[np.uint32], passages: PassageSet) -> NDArray[np.
 
 
 def body_similarity(a: str, b: str) -> float:
-    """Jaccard of the shingles of two bodies; two bodies without any letter or number are alike."""
+    """Return the Jaccard similarity of the shingles of two bodies; 1 for two bodies without any letter or digit."""
     measured = measure_overlap(normalised_points(a), normalised_points(b))
     return 1.0 if not measured.size_a and not measured.size_b else measured.jaccard

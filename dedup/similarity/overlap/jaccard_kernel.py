@@ -1,4 +1,4 @@
-"""Comparing shingle sets in machine code. Importing this module imports numba."""
+"""Comparison of shingle sets in machine code. Importing this module imports numba."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MIX = np.uint64(0xFF51AFD7ED558CCD)
 
 @njit(inline="always")
 def _hash_shingle(points: Any, at: Any, width: Any, base: Any) -> Any:
-    """Where to look for a shingle: any mixture will do that nobody can foresee, for characters are compared."""
+    """Hash of a shingle. Any unpredictable mix will do, because characters are compared."""
     h = np.uint64(points[at])
     if width == 5:
         for k in range(1, 5):
@@ -31,7 +31,7 @@ def _hash_shingle(points: Any, at: Any, width: Any, base: Any) -> Any:
 
 @jit_compile
 def _insert_first(a: Any, table: Any, factor: Any, begin: Any, end: Any) -> Any:
-    """Enter the shingles of `a` from `begin` to `end`; gives how many were not there yet."""
+    """Enter the shingles of `a` from `begin` to `end`. Return how many of them are new."""
     width = min(len(a), SHINGLE_CHARACTERS)
     mask = np.uint64(len(table) - 1)
     distinct = 0
@@ -57,8 +57,8 @@ def _insert_first(a: Any, table: Any, factor: Any, begin: Any, end: Any) -> Any:
 
 @jit_compile
 def _insert_second(a: Any, b: Any, table: Any, is_common: Any, factor: Any, begin: Any, end: Any) -> Any:
-    """Enter the shingles of `b` from `begin` to `end`; gives (those that were not there yet, those of `a` that `b` has too). Marks
-    the latter in `is_common`."""
+    """Enter the shingles of `b` from `begin` to `end` and mark the shingles of `a` among them in `is_common`. Return (new shingles,
+    newly marked ones)."""
     width_a, width_b, shingles_a = min(len(a), SHINGLE_CHARACTERS), min(len(b), SHINGLE_CHARACTERS), len(is_common)
     mask = np.uint64(len(table) - 1)
     distinct = common = 0
@@ -95,11 +95,11 @@ def _insert_second(a: Any, b: Any, table: Any, is_common: Any, factor: Any, begi
 
 
 def _overlap(a: Any, b: Any, base: int, piece: int) -> tuple[int, int, int]:
-    """(|A|, |B|, |A∩B|) of the shingle sets of two texts given as code points; `base`, an odd number, is the hash's secret. A
-    beat follows after every `piece` shingles.
+    """Return (|A|, |B|, |A∩B|) of the shingle sets of two texts given as code points. `base` is an odd secret number for the hash. A
+    heartbeat follows every `piece` shingles.
 
-    One open-addressing table holds the first place of each distinct shingle, in `a` or (offset by its length) in `b`. Where hashes are
-    equal the characters are compared, so that the numbers are exact.
+    One open-addressing table holds the first position of each distinct shingle in `a` or, offset by the number of shingles of `a`,
+    in `b`. If hashes are equal, characters are compared, so the numbers are exact.
     """
     length_a, length_b = len(a), len(b)
     width_a, width_b = min(length_a, SHINGLE_CHARACTERS), min(length_b, SHINGLE_CHARACTERS)
@@ -109,7 +109,7 @@ def _overlap(a: Any, b: Any, base: int, piece: int) -> tuple[int, int, int]:
     while size < 2 * (shingles_a + shingles_b):
         size *= 2
     factor = np.uint64(base)
-    table = np.zeros(size, np.int32)  # 1 + where the shingle stands
+    table = np.zeros(size, np.int32)  # 1 + position of the shingle
     is_common = np.zeros(shingles_a, np.bool_)
     distinct_a = distinct_b = common = 0
     for begin in range(0, shingles_a, piece):

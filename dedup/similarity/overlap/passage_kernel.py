@@ -15,9 +15,9 @@ from dedup.similarity.overlap.pieces import run_piecewise
 
 BLOCK_CHARACTERS = RUN_CHARACTERS // 2
 MAX_VISITS_PER_CHARACTER = 4
-"""Blocks met per character of both texts; texts that repeat themselves meet more."""
+"""Blocks visited per character of both texts at most; more are visited only in repetitive texts."""
 EARLY = 0.1
-"""Share of the work allowed that may be spent before it is compared with how far the text has been read."""
+"""Share of the allowed work that may be spent before the progress through the text is compared with it."""
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
 
 
@@ -63,8 +63,11 @@ def _rolling_hashes(points: Any, base: Any) -> Any:
 
 @jit_compile
 def _insert_runs(points: Any, rolled: Any, table: Any, first: Any, next_: Any, last: Any, begin: Any, end: Any) -> None:
-    """Enter the runs from `begin` to `end`. `table`: an open-addressing table of 1 + the first place of each distinct run; `first`: the
-    first place of every run; `next_`: its next place, -1 at the end; `last`: for the first of equal runs, the last place so far."""
+    """Enter the runs from `begin` to `end`.
+
+    table: open-addressing table of 1 + the first position of each distinct run. first: the first position of every run. next_: the
+    next position of a run, -1 at the end. last: for the first of equal runs, the last position so far.
+    """
     mask = np.uint64(len(table) - 1)
     for i in range(begin, end):
         slot = _home_slot(rolled[i], mask)
@@ -85,7 +88,7 @@ def _insert_runs(points: Any, rolled: Any, table: Any, first: Any, next_: Any, l
 
 @jit_compile
 def _find_run(table: Any, a: Any, rolled_a: Any, b: Any, j: Any, h: Any) -> Any:
-    """Where run j of b, whose hash is h, first stands in a; -1 if it does not."""
+    """First position in a of run j of b, whose hash is h; -1 if it does not occur there."""
     mask = np.uint64(len(table) - 1)
     slot = _home_slot(h, mask)
     while True:
@@ -97,7 +100,7 @@ def _find_run(table: Any, a: Any, rolled_a: Any, b: Any, j: Any, h: Any) -> Any:
 
 @jit_compile
 def _mark_covered(is_start: Any, covered: Any) -> None:
-    """Mark the characters of a text that lie in one of the runs that `is_start` marks."""
+    """Mark the characters that lie in a run whose start is marked in `is_start`."""
     end = 0
     for i in range(len(covered)):
         if i < len(is_start) and is_start[i]:
@@ -107,7 +110,7 @@ def _mark_covered(is_start: Any, covered: Any) -> None:
 
 @jit_compile
 def _count_covered(covered: Any, quoted: Any, masked: Any) -> tuple[int, int, int]:
-    """Without masked ones: (covered characters, those of them that are not quoted, characters)."""
+    """(covered characters, unquoted covered characters, all characters), without masked ones."""
     covered_count = unquoted_count = length = 0
     for i in range(len(covered)):
         if not masked[i]:
@@ -120,8 +123,8 @@ def _count_covered(covered: Any, quoted: Any, masked: Any) -> tuple[int, int, in
 
 @jit_compile
 def _build_blocks(points: Any, base: Any) -> Any:
-    """(table, next): the blocks of `BLOCK_CHARACTERS` characters that a text is cut into, chained by their hashes; the table holds 1 + a
-    block's number. Any run of `RUN_CHARACTERS` characters holds a whole block."""
+    """(table, next): the blocks of `BLOCK_CHARACTERS` characters into which a text is cut, chained by hash. The table holds 1 + the
+    number of a block. Any run of `RUN_CHARACTERS` characters contains a whole block."""
     count = len(points) // BLOCK_CHARACTERS
     bits = 6
     while (1 << bits) < 8 * count:
@@ -152,8 +155,10 @@ def _extend_piece(
     progress: Any,
     piece: Any,
 ) -> Any:
-    """Go on with `_extend_blocks` for about `piece` units of work. at: the place in b to begin with, visits and steps that are left, the
-    longest stretch so far; it is updated. Gives whether there is more to do."""
+    """Continue `_extend_blocks` for about `piece` units of work and return whether there is more to do.
+
+    progress, which is updated: the position in b to begin at, visits left, steps left, the longest stretch so far.
+    """
     visits, steps, longest = progress[1], progress[2], progress[3]
     stop_at = visits + steps - piece
     bits = 0
@@ -161,7 +166,7 @@ def _extend_piece(
         bits += 1
     factor, top = uint64(base), uint64(1)
     h = uint64(0)
-    begin: Any = np.int64(np.uint32(progress[0]))  # never negative, so that no index is from the end: quicker
+    begin: Any = np.int64(np.uint32(progress[0]))  # never negative: without wraparound, indexing is faster
     for k in range(min(BLOCK_CHARACTERS, len(b) - begin) - 1):
         h = uint64(uint64(h * factor) + uint64(b[begin + k]))
         top = uint64(top * factor)
@@ -187,7 +192,7 @@ def _extend_piece(
                 and a[i - length_before - 1] == b[j - length_before - 1]
             ):
                 length_before += 1
-            if length_before == BLOCK_CHARACTERS:  # met by the block before
+            if length_before == BLOCK_CHARACTERS:  # already found from the previous block
                 continue
             while i + length < len(a) and j + length < len(b) and a[i + length] == b[j + length]:
                 length += 1
@@ -215,14 +220,16 @@ def _extend_piece(
 def _extend_blocks(
     a: Any, table: Any, next_: Any, b: Any, masked_a: Any, masked_b: Any, covered_a: Any, covered_b: Any, base: Any, piece: Any
 ) -> Any:
-    """Mark what the shared passages of two texts cover: each block of a text that occurs in the other is extended both ways. Returns
-    the length of the longest passage without a mask; -1 where the texts repeat themselves so much that it takes too long."""
+    """Mark the characters in common passages: each block of `a` that occurs in `b` is extended in both directions.
+
+    Return the length of the longest passage without masked characters; -1 if the texts are so repetitive that it takes too long.
+    """
     characters = len(a) + len(b)
     progress = np.array([0, MAX_VISITS_PER_CHARACTER * characters, _step_limit(characters), 0], np.int64)
     visits, steps = progress[1], progress[2]
     while _extend_piece(a, table, next_, b, masked_a, masked_b, covered_a, covered_b, base, progress, piece):
         beat()
-        if 1 - min(progress[1] / visits, progress[2] / steps) > EARLY + 2 * progress[0] / len(b):  # at this rate it takes too long
+        if 1 - min(progress[1] / visits, progress[2] / steps) > EARLY + 2 * progress[0] / len(b):  # too slow at this rate
             return -1
     beat()
     return -1 if progress[1] < 0 or progress[2] < 0 else int(progress[3])
@@ -242,10 +249,13 @@ def _find_piece(
     begin: Any,
     end: Any,
 ) -> Any:
-    """Fill `positions` from `begin` to `end` with the first place in a of each run of b, or -1, and mark those places in `is_shared`.
-    `position` is the place of the run before `begin`. Returns the last place found."""
+    """Fill `positions` from `begin` to `end` with the first position in a of each run of b, or -1, and mark those positions in
+    `is_shared`.
+
+    `position` is the one of the run before `begin`. Return the last one.
+    """
     for j in range(begin, end):
-        if 0 <= position < len(rolled_a) - 1 and a[position + RUN_CHARACTERS] == b[j + RUN_CHARACTERS - 1]:  # the run before went on
+        if 0 <= position < len(rolled_a) - 1 and a[position + RUN_CHARACTERS] == b[j + RUN_CHARACTERS - 1]:  # the previous run continues
             position = first[position + 1]
         else:
             position = _find_run(table, a, rolled_a, b, j, rolled_b[j])
@@ -257,8 +267,11 @@ def _find_piece(
 
 @jit_compile
 def _stretch_piece(a: Any, b: Any, masked_a: Any, masked_b: Any, positions: Any, next_: Any, progress: Any, piece: Any) -> Any:
-    """Go on with looking for the longest stretch without a mask for about `piece` units of work. at: the run of b, its place in a
-    (-1: no more places), steps that are left, the longest stretch so far; it is updated. Gives whether there is more to do."""
+    """Continue the search for the longest stretch without masked characters for about `piece` units of work. Return whether there is
+    more to do.
+
+    progress, which is updated: the run of b, its position in a (-1: no more positions), steps left, the longest stretch so far.
+    """
     j, i, steps, longest = progress[0], progress[1], progress[2], progress[3]
     work_done = 0
     while j < len(positions) and steps >= 0 and work_done < piece:
@@ -283,8 +296,8 @@ def _stretch_piece(a: Any, b: Any, masked_a: Any, masked_b: Any, positions: Any,
 
 @register_jitable
 def _measure_repetitive(a: Any, b: Any, masked_a: Any, masked_b: Any, covered_a: Any, covered_b: Any, base: Any, piece: Any) -> Any:
-    """The same for texts that repeat themselves: from a table of all runs. What they cover is exact; the search for the longest
-    stretch ends after `STEPS` a character."""
+    """Measure repetitive texts with a table of all runs. The covered characters are exact; the search for the longest stretch ends
+    after `_step_limit`."""
     rolled_a, rolled_b = _rolling_hashes(a, base), _rolling_hashes(b, base)
     beat()
     count = len(rolled_a)
@@ -316,7 +329,7 @@ def _measure_repetitive(a: Any, b: Any, masked_a: Any, masked_b: Any, covered_a:
 def _measure_passages(
     a: Any, b: Any, quoted_a: Any, quoted_b: Any, masked_a: Any, masked_b: Any, base: int, piece: int
 ) -> tuple[int, int, int, int]:
-    """(characters, outside, shorter, longest) of `dedup.similarity.overlap.SharedPassages`."""
+    """Return (characters, unquoted_characters, shorter_length, longest_passage) of `dedup.similarity.overlap.SharedPassages`."""
     covered_a, covered_b = np.zeros(len(a), np.bool_), np.zeros(len(b), np.bool_)
     table, next_ = _build_blocks(a, base)
     beat()
@@ -334,11 +347,12 @@ measure_passages = run_piecewise(_measure_passages)
 
 @jit_compile
 def fill_prepared(codes: Any, folds: Any, closing: Any, max_distance: int, points: Any, quoted: Any) -> int:
-    """Fills `points` and `quoted` of `dedup.similarity.overlap.PreparedText` from the code points of a body in NFC; gives their number, or
-    -1 for a body with a character that is folded into several.
+    """Fill `points` and `quoted` of `dedup.similarity.overlap.PreparedText` from the code points of a body in NFC.
 
-    folds[c] is what c is folded into, and beside it in the highest byte 0: it is left out, 1: it is kept, 2: it becomes
-    several, 3 + n: it opens a quotation that closing[n] ends; see `dedup.similarity.overlap.find_quotations`."""
+    Return their number; -1 for a body with a character that folds into several. folds[c] is the folded form of c. Its highest byte
+    is the role of c. 0: left out. 1: kept. 2: folds into several. 3 + n: opens a quotation that closing[n] ends; see
+    `dedup.similarity.overlap.find_quotations`.
+    """
     nearest = np.zeros(len(closing), np.int64)
     begin = end = previous_end = count = 0
     for i in range(len(codes)):
@@ -364,13 +378,13 @@ def fill_prepared(codes: Any, folds: Any, closing: Any, max_distance: int, point
 
 
 def prepare_blocks(passages: Any, base: int) -> tuple[Any, Any]:
-    """The blocks of passages, for `mark_passages`."""
+    """Return the blocks of passages for `mark_passages`."""
     blocks: tuple[Any, Any] = _build_blocks(passages, base)
     return blocks
 
 
 def _mark_passages(text: Any, passages: Any, table: Any, next_: Any, base: int, piece: int) -> Any:
-    """See `dedup.similarity.overlap.mark_passages`."""
+    """Mark the characters of a text in runs that the passages contain. See `dedup.similarity.overlap.mark_passages`."""
     no_mask, covered = np.zeros(len(passages), np.bool_), np.zeros(len(passages), np.bool_)
     no_text_mask, text_covered = np.zeros(len(text), np.bool_), np.zeros(len(text), np.bool_)
     if _extend_blocks(passages, table, next_, text, no_mask, no_text_mask, covered, text_covered, base, piece) < 0:

@@ -1,4 +1,4 @@
-"""Shared passages by Python's strings and dicts: for few texts, and for platforms that numba does not serve."""
+"""Shared passages with Python's strings and dicts: for few texts, and for platforms without numba."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dedup.text.normalise import from_points
 
 
 def measure_passages(a: PreparedText, b: PreparedText, masked_a: NDArray[np.bool_], masked_b: NDArray[np.bool_]) -> SharedPassages:
-    """See `dedup.similarity.overlap.measure_passages`."""
+    """Return what two texts share. See `dedup.similarity.overlap.measure_passages`."""
     text_a, text_b = from_points(a.points), from_points(b.points)
     positions_a, positions_b = _run_positions(text_a), _run_positions(text_b)
     sides = []
@@ -33,19 +33,19 @@ def measure_passages(a: PreparedText, b: PreparedText, masked_a: NDArray[np.bool
 
 
 def list_runs(points: NDArray[np.uint32]) -> frozenset[str]:
-    """Every run of `RUN_CHARACTERS` characters."""
+    """Return every run of `RUN_CHARACTERS` characters."""
     return frozenset(_run_positions(from_points(points)))
 
 
 def mark_passages(text: NDArray[np.uint32], passage_runs: frozenset[str]) -> NDArray[np.bool_]:
-    """See `dedup.similarity.overlap.mark_passages`."""
+    """Return a mask of the characters in runs that the passages contain. See `dedup.similarity.overlap.mark_passages`."""
     return _mark_covered(
         len(text), [at for run, places in _run_positions(from_points(text)).items() if run in passage_runs for at in places]
     )
 
 
 def _run_positions(normalised: str) -> dict[str, list[int]]:
-    """Every run of `RUN_CHARACTERS` characters → where it stands."""
+    """Every run of `RUN_CHARACTERS` characters → its positions."""
     positions: dict[str, list[int]] = {}
     for i in range(len(normalised) - RUN_CHARACTERS + 1):
         positions.setdefault(normalised[i : i + RUN_CHARACTERS], []).append(i)
@@ -60,7 +60,7 @@ def _mark_covered(length: int, starts: list[int]) -> NDArray[np.bool_]:
 
 
 def _longest_passage(a: str, b: str, positions: dict[str, list[int]], masked_a: list[bool], masked_b: list[bool]) -> int:
-    """The longest stretch of a passage of both in which nothing is masked."""
+    """Length of the longest stretch without masked characters in a common passage."""
     characters = len(a) + len(b)
     longest, steps = 0, min(MAX_STEPS_PER_CHARACTER * characters, LONG_TEXT_STEPS + LONG_TEXT_STEPS_PER_CHARACTER * characters)
     for i in range(len(b) - RUN_CHARACTERS + 1):
@@ -69,7 +69,7 @@ def _longest_passage(a: str, b: str, positions: dict[str, list[int]], masked_a: 
                 return longest
             steps -= 1
             if i and j and a[j - 1] == b[i - 1]:
-                continue  # met when it began
+                continue  # counted when it began
             stretch = offset = 0
             while i + offset < len(b) and j + offset < len(a) and a[j + offset] == b[i + offset]:
                 stretch = 0 if masked_a[j + offset] or masked_b[i + offset] else stretch + 1

@@ -1,4 +1,4 @@
-"""Long comparisons in machine code that give signs of life. Importing this module imports numba."""
+"""Long comparisons in machine code with heartbeats in between. Importing this module imports numba."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _T = TypeVar("_T")
 
 @overload(beat)
 def _compiled_beat() -> Any:
-    """What `beat` is within machine code, which cannot call Python: nothing."""
+    """`beat` within machine code, which cannot call Python: no operation."""
     return lambda: None
 
 
 def run_piecewise(function: Callable[..., _T]) -> Callable[..., _T]:
-    """A function (a, b, …, piece) of two texts whose loops are machine code and which calls `beat` between their pieces; the form
-    returned takes no `piece`.
+    """Return a function without the last parameter (`piece`) of `function`, which compares two texts in compiled pieces and calls
+    `beat` between them.
 
-    For short texts all of it is compiled, which saves the calls between the pieces and gives no beats. For texts of
-    `MIN_PIECEWISE_CHARACTERS` characters together it runs as Python. Both forms are made from the same lines, so that the results are the
-    same.
+    For short texts, `function` itself is compiled too: this saves the calls between the pieces and has no heartbeats. From
+    `MIN_PIECEWISE_CHARACTERS` characters of both texts on, it runs as Python. Both forms come from the same source lines, so
+    results are equal.
     """
     compiled = jit_compile(function)
 

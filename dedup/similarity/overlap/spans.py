@@ -1,4 +1,4 @@
-"""Where in the bodies themselves the shared passages stand: for showing them, not for finding them."""
+"""Positions of shared passages in the original bodies: for display, not for measuring."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 _BLOCK_CHARACTERS = RUN_CHARACTERS // 2
 _MAX_STEPS = 10_000_000
-"""Comparisons for passages that stand in several places, however long the texts: some seconds."""
+"""Steps for passages that occur at several positions, whatever the length of the texts: some seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class PassageSpans:
-    """A passage that runs alike through two bodies: code points [a_begin, a_end) of the one and [b_begin, b_end) of the other;
-    `characters` normalised ones."""
+    """A passage that two bodies share: code points [a_begin, a_end) of one and [b_begin, b_end) of the other. `characters` is its
+    normalised length."""
 
     a_begin: int
     a_end: int
@@ -34,8 +34,11 @@ class PassageSpans:
 
 
 def find_passages(a: str, b: str) -> list[PassageSpans]:
-    """The passages of at least `RUN_CHARACTERS` normalised characters that two bodies share, each as long as it runs, in the order of the
-    first body; one that lies within others on both sides is left out, and in texts that repeat themselves endlessly some are."""
+    """Return the passages of at least `RUN_CHARACTERS` normalised characters that two bodies share, in the order of the first body.
+
+    Each passage is as long as possible. One that lies within others on both sides is left out. In highly repetitive texts some are
+    missing.
+    """
     text_a, text_b = normalise.normalise(a), normalise.normalise(b)
     spans: list[tuple[int, int, int]] = []
     covered_a, covered_b = bytearray(len(text_a)), bytearray(len(text_b))
@@ -52,14 +55,12 @@ def find_passages(a: str, b: str) -> list[PassageSpans]:
 
 
 def _find_common_runs(a: str, b: str) -> list[tuple[int, int, int]]:
-    """(length, place in a, place in b) of every passage that cannot be made longer: from the blocks of half a `RUN_CHARACTERS` that `a` is
-    cut into, one of which lies whole in any run, extended both ways. The search takes linear time, and `_MAX_STEPS` beyond."""
-    first: dict[str, int] = {}
-    next_ = array("i", bytes(4 * (len(a) // _BLOCK_CHARACTERS)))
-    for n in range(len(a) // _BLOCK_CHARACTERS - 1, -1, -1):
-        block = a[n * _BLOCK_CHARACTERS : (n + 1) * _BLOCK_CHARACTERS]
-        next_[n] = first.get(block, -1)
-        first[block] = n
+    """(length, position in a, position in b) of every passage that cannot be extended.
+
+    `a` is cut into blocks of half of `RUN_CHARACTERS`; any run contains a whole block. Blocks that occur in `b` are extended in
+    both directions. The search takes linear time and at most `_MAX_STEPS` steps beyond.
+    """
+    first, next_ = _index_blocks(a)
     runs: list[tuple[int, int, int]] = []
     characters = len(a) + len(b)
     steps = 2 * characters + min((MAX_STEPS_PER_CHARACTER - 2) * characters, _MAX_STEPS)
@@ -79,9 +80,9 @@ def _find_common_runs(a: str, b: str) -> list[tuple[int, int, int]]:
                 and a[i - length_before - 1] == b[j - length_before - 1]
             ):
                 length_before += 1
-            if length_before == _BLOCK_CHARACTERS:  # met by the block before
+            if length_before == _BLOCK_CHARACTERS:  # already found from the previous block
                 continue
-            min_length = RUN_CHARACTERS - length_before  # to make a run with what is before; most have nothing in common but the block
+            min_length = RUN_CHARACTERS - length_before  # what is missing to a run; most candidates share only the block
             if a[i + _BLOCK_CHARACTERS : i + min_length] != b[j + _BLOCK_CHARACTERS : j + min_length]:
                 continue
             length = _common_length(a, i, b, j) + length_before
@@ -91,8 +92,19 @@ def _find_common_runs(a: str, b: str) -> list[tuple[int, int, int]]:
     return runs
 
 
+def _index_blocks(text: str) -> tuple[dict[str, int], array[int]]:
+    """(block → the number of its first occurrence, number of an occurrence → number of the next; -1 at the end)."""
+    first: dict[str, int] = {}
+    next_ = array("i", bytes(4 * (len(text) // _BLOCK_CHARACTERS)))
+    for n in range(len(text) // _BLOCK_CHARACTERS - 1, -1, -1):
+        block = text[n * _BLOCK_CHARACTERS : (n + 1) * _BLOCK_CHARACTERS]
+        next_[n] = first.get(block, -1)
+        first[block] = n
+    return first, next_
+
+
 def _common_length(a: str, i: int, b: str, j: int) -> int:
-    """How many characters run alike from two places on: in leaps that double, then in ones that halve."""
+    """Number of equal characters from two positions on, found with steps that double, then halve."""
     max_length, length, leap = min(len(a) - i, len(b) - j), 0, 16
     while length + leap <= max_length and a[i + length : i + length + leap] == b[j + length : j + length + leap]:
         length += leap
@@ -105,10 +117,10 @@ def _common_length(a: str, i: int, b: str, j: int) -> int:
 
 
 class Origins(Sequence[tuple[int, int]]):
-    """For each character of a normalised body, the code points [begin, end) of the body that it comes from."""
+    """For each character of a normalised body, the code points [begin, end) of the body from which it comes."""
 
     def __init__(self, begins: NDArray[np.int32], ends: NDArray[np.int32], parts: NDArray[np.int32]) -> None:
-        """Character i comes from part parts[i] of the body."""
+        """Character i comes from part parts[i] of the body, which is [begins, ends)."""
         self._begins, self._ends, self._parts = begins, ends, parts
 
     def __len__(self) -> int:
@@ -117,16 +129,16 @@ class Origins(Sequence[tuple[int, int]]):
     @overload
     def __getitem__(self, index: int) -> tuple[int, int]: ...
     @overload
-    def __getitem__(self, at: slice) -> list[tuple[int, int]]: ...
-    def __getitem__(self, at: int | slice) -> tuple[int, int] | list[tuple[int, int]]:
-        if isinstance(at, slice):
-            return [self[i] for i in range(*at.indices(len(self)))]
-        part = self._parts[at]
+    def __getitem__(self, index: slice) -> list[tuple[int, int]]: ...
+    def __getitem__(self, index: int | slice) -> tuple[int, int] | list[tuple[int, int]]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        part = self._parts[index]
         return int(self._begins[part]), int(self._ends[part])
 
 
 def origins(body: str) -> Origins:
-    """Where the characters of the normalised body come from."""
+    """Return the origins of the characters of the normalised body."""
     import numpy as np
 
     begins, ends = _nfc_parts(body)
@@ -144,7 +156,7 @@ def origins(body: str) -> Origins:
 
 
 def _nfc_parts(body: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """(begins, ends) of the parts that the body may be cut into which, brought to NFC one by one, make up the whole in NFC."""
+    """(begins, ends) of parts of the body that can be composed (NFC) one by one; together they are the body in NFC."""
     import numpy as np
 
     if normalise.to_nfc(body) == body:
@@ -158,7 +170,7 @@ def _nfc_parts(body: str) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
 
 @lru_cache(maxsize=1)
 def _alphanumeric_counts() -> NDArray[np.uint8]:
-    """For every code point how many characters of what it is folded into are kept."""
+    """For every code point the number of alphanumeric characters in its folded form."""
     import numpy as np
 
     alphanumeric = normalise.alphanumeric_flags()
@@ -172,7 +184,7 @@ def _alphanumeric_counts() -> NDArray[np.uint8]:
 
 @lru_cache(maxsize=1)
 def _joining_mask() -> NDArray[np.bool_]:
-    """For every code point whether it belongs to what is before it."""
+    """For every code point whether it may join the character before it."""
     import numpy as np
 
     mask = np.zeros(0x110000, np.bool_)
@@ -183,8 +195,8 @@ def _joining_mask() -> NDArray[np.bool_]:
 
 @lru_cache(maxsize=1)
 def _joining_characters() -> frozenset[str]:
-    """Characters that join what is before them though they are no combining marks: vowels and finals of Hangul, the second
-    halves of canonical compositions (Unicode Standard Annex 15, NFC_Quick_Check=Maybe), and what decomposes into marks."""
+    """Characters that join the one before them without being combining marks: vowels and finals of Hangul, the second characters of
+    canonical compositions (Unicode Standard Annex 15, NFC_Quick_Check=Maybe), and characters that decompose into marks."""
     characters = {chr(c) for c in (*range(0x1161, 0x1176), *range(0x11A8, 0x11C3))}
     for code in range(0x30000):
         parts = unicodedata.decomposition(chr(code)).split()

@@ -1,13 +1,13 @@
-"""Which passages of a text are looked up: its keys, chosen by winnowing (Schleimer, Wilkerson, Aiken: *Winnowing: Local
+"""Fingerprints of a text, chosen by winnowing, by which shared passages are looked up (Schleimer, Wilkerson, Aiken: *Winnowing: Local
 Algorithms for Document Fingerprinting*, SIGMOD 2003).
 
-A run begins at every character of the normalised text and has 20 to 32 characters: the fewest whose weights add up to `RUN_WEIGHT`. A
-syllable or an ideograph weighs more than a letter, because it is rarer. So a run depends on its own characters alone, and a passage has
-the same runs in every text.
+A run begins at every character of the normalised text. It has 20 to 32 characters: the fewest whose weights add up to `RUN_WEIGHT`. A
+Hangul syllable or an ideograph weighs more than a letter, because it is rarer. A run depends on its own characters only, so a passage
+has the same runs in every text.
 
-Every run is hashed, and of every `window` successive hashes the smallest is chosen. Two texts that share a passage with as many whole
-runs as the wider of their two windows choose a common hash in it. Such a passage has at most window + NARROW - 1 characters, and
-window + WIDE - 1 where its last characters are wide.
+Every run is hashed, and the smallest of every `window` successive hashes is chosen. Two texts that share a passage choose a common hash
+in it if the passage has as many whole runs as the wider of their windows. Such a passage has at most window + NARROW - 1 characters, or
+window + WIDE - 1 if its last characters are wide.
 """
 
 from __future__ import annotations
@@ -44,24 +44,25 @@ __all__ = [
 
 
 def fingerprint_texts(folded: normalise.FoldedTexts, min_characters: int) -> list[NDArray[np.int64] | None]:
-    """The distinct keys of each text, rising; None for one that has fewer than `min_characters` characters (normalised).
+    """Return the distinct fingerprints of each text in ascending order; None for a text under `min_characters` normalised characters.
 
-    A key is a number of `FINGERPRINT_BITS` bits. The hash of a run p of k characters is fmix64(Σ p[j]·BASE^(k-1-j) + k·SPREAD) mod 2^64,
-    its key the highest bits of fmix64(hash ^ AGAIN), fmix64 being MurmurHash3's 64-bit finaliser (Appleby).
+    A fingerprint has `FINGERPRINT_BITS` bits. The hash of a run p of k characters is fmix64(Σ p[j]·BASE^(k-1-j) + k·LENGTH_FACTOR)
+    mod 2^64. Its fingerprint is the highest bits of fmix64(hash ^ FINGERPRINT_SALT). fmix64 is MurmurHash3's 64-bit finaliser
+    (Appleby).
     """
     rows, counts = _winnow(folded, min_characters)
     return [None if n < 0 else rows[t][:n] for t, n in enumerate(counts)]
 
 
 def fingerprint_texts_packed(folded: normalise.FoldedTexts, min_characters: int) -> list[bytes | None]:
-    """The keys of each text as stored: `FINGERPRINT_BITS` fit into `FINGERPRINT_BYTES` bytes, little-endian."""
+    """Return the fingerprints of each text in their stored form: `FINGERPRINT_BYTES` bytes each, little-endian."""
     rows, counts = _winnow(folded, min_characters)
     row_bytes = rows.astype("<i8", copy=False).view("u1").reshape(*rows.shape, 8)[:, :, :FINGERPRINT_BYTES]
     return [None if n < 0 else row_bytes[t, :n].tobytes() for t, n in enumerate(counts)]
 
 
 def _winnow(folded: normalise.FoldedTexts, min_characters: int) -> tuple[NDArray[np.int64], list[int]]:
-    """A row of keys for each text, and how many of the row are its own; -1: it is too short."""
+    """(a row of fingerprints for each text, their number in each row; -1 for a text that is too short)."""
     import numpy as np
 
     text_count = len(folded.starts) - 1
@@ -85,20 +86,20 @@ def _winnow(folded: normalise.FoldedTexts, min_characters: int) -> tuple[NDArray
 
 
 def _max_row_length(folded: normalise.FoldedTexts) -> int:
-    """Keys that the longest of the texts may have."""
+    """The most fingerprints that the longest of the texts may have."""
     lengths = folded.starts[1:] - folded.starts[:-1]
     return max_fingerprints(int(lengths.max())) if len(lengths) else 0
 
 
 def pack(fingerprints: NDArray[np.int64]) -> bytes:
-    """Keys as stored: `FINGERPRINT_BYTES` bytes each, little-endian."""
+    """Return fingerprints in their stored form: `FINGERPRINT_BYTES` bytes each, little-endian."""
     import numpy as np
 
     return fingerprints.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :FINGERPRINT_BYTES].tobytes()
 
 
 def unpack(packed_rows: bytes) -> NDArray[np.int64]:
-    """Keys as they were before `pack`."""
+    """Return the fingerprints that `pack` packed."""
     import numpy as np
 
     padded = np.zeros((len(packed_rows) // FINGERPRINT_BYTES, 8), np.uint8)

@@ -1,4 +1,4 @@
-"""Winnowing a batch of texts in machine code. Importing this module imports numba."""
+"""Winnowing of a batch of texts in machine code. Importing this module imports numba."""
 
 from __future__ import annotations
 
@@ -28,10 +28,12 @@ def _fmix64(h: Any) -> Any:
 
 @jit_compile
 def winnow(points: Any, starts: Any, weights: Any, min_characters: int, fingerprints: Any, counts: Any) -> None:
-    """Write the keys of each text into its row of `fingerprints`, rising, and their number into `counts`, -1 for a text that is too short.
+    """Write the fingerprints of each text into its row of `fingerprints`, in ascending order, and their number into `counts`; -1 for a
+    text that is too short.
 
-    points: code points (uint32) of all texts, of which text t has [starts[t], starts[t + 1]). weights: see `recipe.weights`. least:
-    the fewest normalised characters of a text that is not too short. See `dedup.similarity.winnowing.fingerprint_texts`."""
+    points: code points (uint32) of all texts; text t is [starts[t], starts[t + 1]). weights: see `recipe.code_point_weights`.
+    min_characters: a text with fewer normalised characters is too short. See `dedup.similarity.winnowing.fingerprint_texts`.
+    """
     longest = 0
     for text in range(len(starts) - 1):
         longest = max(longest, starts[text + 1] - starts[text])
@@ -51,7 +53,7 @@ def winnow(points: Any, starts: Any, weights: Any, min_characters: int, fingerpr
             weight_sum += weight
             rolled = uint64(uint64(rolled * _BASE) + uint64(characters[character_count]))
             character_count += 1
-            while weight_sum >= _RUN_WEIGHT:  # a run ends here, or several do that begin one after the other
+            while weight_sum >= _RUN_WEIGHT:  # one or more runs end here
                 length = character_count - run_count
                 hashes[run_count] = _fmix64(uint64(rolled + uint64(uint64(length) * _LENGTH_FACTOR)))
                 rolled = uint64(rolled - uint64(uint64(characters[run_count]) * _POWERS[length - 1]))

@@ -1,15 +1,15 @@
-// What pages do beyond their HTML: times in the reader's own zone. Without this every page works as it is.
+// Converts times to the zone of the browser, and shortens the URLs of filter forms. Pages work without it.
 "use strict";
 
 (function () {
   const pad = (n, width = 2) => String(n).padStart(width, "0");
-  const shown = (date, seconds) =>
+  const format = (date, seconds) =>
     `${pad(date.getFullYear(), 4)}-${pad(date.getMonth() + 1)}-${pad(date.getDate())} ${pad(date.getHours())}:${pad(date.getMinutes())}` +
     (seconds ? `:${pad(date.getSeconds())}` : "");
   for (const time of document.querySelectorAll("time[datetime]")) {
     const date = new Date(time.dateTime);
     if (!Number.isNaN(date.getTime())) {
-      time.textContent = shown(date, time.textContent.length > 16); // as many characters as before: nothing moves
+      time.textContent = format(date, time.textContent.length > 16); // same length, so that the layout does not move
     }
   }
   for (const hour of document.querySelectorAll("text[data-hour]")) {
@@ -26,7 +26,7 @@
     form.addEventListener("submit", () => {
       for (const field of form.elements) {
         if (field.name && field.value === "") {
-          field.disabled = true; // addresses without empty parameters; the browser has read the others by then
+          field.disabled = true; // omits empty parameters from the URL; enabled again after the browser has read the form
         }
       }
       setTimeout(() => {

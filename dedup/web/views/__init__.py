@@ -1,4 +1,4 @@
-"""One module for each area. A view is a function of an open database and what is asked; it gives figures, which a template shows."""
+"""The views, one module for each area. A view is a function of a database and query parameters that returns a `Page`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dedup.web.views import changes, checks, clusters, compare, faults, overview
 
 @dataclass(frozen=True, slots=True)
 class ViewRoute:
-    """A view, its address, and the area of the navigation that it belongs to."""
+    """A view, its path, and the entry of the navigation that is marked as current."""
 
     path: str
     view: View

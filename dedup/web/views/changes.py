@@ -1,4 +1,4 @@
-"""The feed of changes: as a page, as JSON, as Atom."""
+"""The list of changes, as a page and as an Atom feed."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from dedup.model import SEVERITIES, ChangeKind
 from dedup.reports import ChangeFilter, IncidentGrouping
 from dedup.store import Database
 from dedup.store.changes import FeedCursor
-from dedup.text.normalise import to_printable
+from dedup.text.sanitise import to_printable
 from dedup.web.filters import format_before_after
 from dedup.web.links import decode_cursor, encode_cursor, parse_digest
 from dedup.web.render import Page, QueryParameters, RawResponse
 
 PAGE_SIZE = 50
-"""Changes on one page, and in the Atom feed."""
+"""Changes on one page of the list, and in the Atom feed."""
 FILTER_PARAMETERS = ("since", "until", "publisher", "url", "kind", "min_severity", "silent", "expand_incidents", "incident")
 """Parameters that filter the list."""
 
 
 def view(database: Database, query: QueryParameters) -> Page:
-    """What was edited on all pages, the latest first; the same edit of many pages is listed once."""
+    """List the changes of all pages, newest first. An incident is listed once."""
     cursor = decode_cursor(query.text("cursor"), str, str, str)
     results = _list_changes(database, query, FeedCursor(cursor[0], cursor[1], parse_digest(cursor[2])) if cursor else None, PAGE_SIZE + 1)
     rows = results[:PAGE_SIZE]
@@ -54,11 +54,11 @@ def _list_changes(database: Database, query: QueryParameters, cursor: FeedCursor
     if url is not None and "*" not in url:
         url = settings.urls.build_canonicaliser().canonicalise(url) or url
     incident = query.text("incident")
-    edit = parse_digest(incident, "incident", "is not an incident id; use hexadecimal digits") if incident else None
+    edit_digest = parse_digest(incident, "incident", "is not an incident id; use hexadecimal digits") if incident else None
     criteria = ChangeFilter(
         since=query.timestamp("since"), until=query.timestamp("until"), kinds=frozenset(query.choices("kind", get_args(ChangeKind))),
         min_severity=query.choice("min_severity", SEVERITIES, SEVERITIES[1]), publisher=query.text("publisher") or None, url=url,
-        silent=query.flag("silent"), publishers=settings.publishers.build_publishers(), edit=edit,
+        silent=query.flag("silent"), publishers=settings.publishers.build_publishers(), edit=edit_digest,
     )  # fmt: skip
     grouping = (
         None if query.flag("expand_incidents") else IncidentGrouping(settings.changes.incident_pages, settings.changes.incident_hours)
@@ -67,11 +67,11 @@ def _list_changes(database: Database, query: QueryParameters, cursor: FeedCursor
 
 
 def atom_feed(database: Database, query: QueryParameters) -> RawResponse:
-    """The latest of the same as Atom, with an id for each change that stays the same."""
+    """Return the latest changes as an Atom feed. The id of an entry is a hash of page, states and time."""
     changes = _list_changes(database, query, None, PAGE_SIZE)
     entries = [_atom_entry(change) for change in changes]
     parameters = {name: query.parameters.getlist(name) for name in FILTER_PARAMETERS}
-    document = atom.render_feed(entries, "changes", query.links.to("changes.atom", **parameters))
+    document = atom.render_feed(entries, "changes", "dedup: changes", query.links.to("changes.atom", **parameters))
     return RawResponse(document, "application/atom+xml")
 
 

@@ -1,4 +1,4 @@
-"""Two revisions of one page: what changed between them, in words or side by side."""
+"""The difference between two revisions of a page, inline or side by side."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from dedup.web.links import DIGEST_DIGITS
 from dedup.web.render import Page, QueryParameters
 
 CONTEXT_ROWS = 1
-"""Unchanged rows that are shown around each that differs."""
+"""Unchanged rows shown around each row that differs."""
 _DIGEST = re.compile(r"(?:[^:]{1,40}:)?([0-9a-f]{7,64})")
 
 
 @dataclass(frozen=True, slots=True)
 class SideBySideRow:
-    """A row of both sides; `skipped`: so many unchanged ones stand in its place."""
+    """A row of both sides. If `skipped` is not 0, it replaces that many unchanged rows."""
 
     left: Sequence[Operation] = ()
     right: Sequence[Operation] = ()
@@ -33,9 +33,9 @@ class SideBySideRow:
 
 
 def view(database: Database, query: QueryParameters) -> Page:
-    """The revisions `from` and `to` of a page, each a number or (the beginning of) a digest; by default those of its last change."""
+    """Compare the revisions `from` and `to` of a page, by default those of its latest change. Each is a number or a prefix of a digest."""
     if not query.text("url"):
-        return Page("compare.html", "Two revisions", {"url": None})
+        return Page("compare.html", "Compare two revisions", {"url": None})
     page = reports.find_page(database, query.settings.urls.build_canonicaliser(), query.text("url"), None)
     layout, full = query.choice("view", ("inline", "side-by-side"), "inline"), query.flag("full")
     revisions = store.revisions.of_page(database, page)
@@ -68,7 +68,7 @@ def view(database: Database, query: QueryParameters) -> Page:
 
 
 def _revision_number(url: str, revisions: Sequence[RevisionRow], reference: str) -> int | None:
-    """A revision's number by what a link says. Raises UnknownRevisionError."""
+    """Return the number of the revision that a parameter names, None if it is missing. Raises UnknownRevisionError."""
     if not reference:
         return None
     if reference.isascii() and reference.isdigit() and len(reference) < 7:
@@ -105,7 +105,7 @@ def _side_by_side_rows(operations: Sequence[Operation], *, full: bool) -> Iterab
 
 
 def _adjacent_changes(changes: Sequence[dict[str, Any]], matching_changes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The changes of state before and after the one that is shown."""
+    """Return the changes of state before and after the one that is shown, as `earlier` and `later`."""
     state_changes = [c for c in changes if c["from"] != c["to"]]
     position = state_changes.index(matching_changes[0]) if matching_changes and matching_changes[0] in state_changes else None
     if position is None:

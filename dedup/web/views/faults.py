@@ -1,4 +1,4 @@
-"""Files that could not be read, and why."""
+"""Files that could not be read, with the reasons."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from dedup.web.links import decode_cursor, encode_cursor
 from dedup.web.render import Page, QueryParameters
 
 PAGE_SIZE = 100
-"""Faults on one page."""
+"""Faults on one page of the list."""
 
 
 def view(database: Database, query: QueryParameters) -> Page:
-    """Every fault that stands, by path, and how many there are of each kind."""
+    """List the current faults by path, and count them by kind."""
     kind = query.choice("kind", ("", *get_args(FaultKind)), "")
     cursor = decode_cursor(query.text("cursor"), str, str)
     results = store.faults.list_after(database, (cursor[0], cursor[1]) if cursor else None, PAGE_SIZE + 1, kind or None)
-    rows = [{"path": p, "kind": k, "message": m, "first_seen_at": s} for p, k, m, s in results[:PAGE_SIZE]]
+    rows = [fault._asdict() for fault in results[:PAGE_SIZE]]
     next_cursor = encode_cursor(rows[-1]["path"], rows[-1]["kind"]) if len(results) > PAGE_SIZE else None
     content = {
         "kinds": store.statistics.count_by(database, "faults", "kind"),
@@ -33,7 +33,7 @@ def view(database: Database, query: QueryParameters) -> Page:
         content,
         {
             "meanings": FAULT_MESSAGES,
-            "file_count": 0 if rows else store.statistics.count(database, "files", "gone = 0"),
+            "file_count": 0 if rows else store.files.count_present(database),
             "is_first_page": cursor is None,
         },
     )

@@ -10,14 +10,14 @@ from dedup.web.links import decode_cursor, encode_cursor
 from dedup.web.render import Page, QueryParameters
 
 PAGE_SIZE = 100
-"""Pages at once."""
+"""Pages on one page of the list."""
 ORDERS = tuple(PAGE_ORDERS)
 CLUSTER_ROLES = ("alone", "representative", "member")
 FILTER_PARAMETERS = ("order", "publisher", "cluster_role", "check", "edited", "since", "until")
 
 
 def view(database: Database, query: QueryParameters) -> Page:
-    """Pages, those that were crawled last first."""
+    """List pages, by default in the order of their latest crawl, newest first."""
     order = query.choice("order", ORDERS, ORDERS[0])
     cursor = decode_cursor(query.text("cursor"), int if order == "edited" else str, str)
     publisher = query.publisher("publisher")
@@ -34,7 +34,7 @@ def view(database: Database, query: QueryParameters) -> Page:
         "order": order,
         "pages": [p._asdict() for p in rows],
         "next_cursor": next_cursor,
-        "dirty_pages": store.lists.count_unsummarised_pages(database),
+        "dirty_pages": store.statistics.count_unsummarised_pages(database),
     }
     context = {
         "parameters": parameters, "orders": ORDERS, "cluster_roles": CLUSTER_ROLES, "checks": CHECK_ORDER,

@@ -1,4 +1,4 @@
-"""Two articles beside each other, with the passages that they share."""
+"""Two articles side by side, with the passages that they share."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from dedup.store import Database
 from dedup.web.render import Page, QueryParameters
 
 MAX_TEXT_CHARACTERS = 200_000
-"""Characters of either text that are shown."""
+"""Length to which each text is truncated."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextRun:
-    """A run of one side's text, and the numbers of the passages that it is part of; `begins`: those that begin with it."""
+    """A run of text, the numbers of the passages that contain it, and of those that begin with it."""
 
     text: str
     passages: tuple[int, ...]
@@ -25,10 +25,9 @@ class TextRun:
 
 
 def view(database: Database, query: QueryParameters) -> Page:
-    """Pages `a` and `b`, as they are now or in a revision (`a_revision`, `b_revision`): what they share, and why they count as
-    copies of each other or not."""
+    """Compare pages `a` and `b`, at their current revisions or at `a_revision` and `b_revision`, and explain whether they match."""
     if not query.text("a") or not query.text("b"):
-        return Page("pair.html", "Two articles", {"a": None, "b": None, "passages": []})
+        return Page("pair.html", "Compare two articles", {"a": None, "b": None, "passages": []})
     articles = [_compared_article(database, query, name) for name in ("a", "b")]
     explanation = explain.explain_pair(database, query.settings, *articles)
     passages = [{"a": p["a"], "b": p["b"], "characters": p["characters"]} for p in explanation["passages"]]
@@ -52,7 +51,7 @@ def _compared_article(database: Database, query: QueryParameters, name: str) -> 
 
 
 def _text_runs(body: str, passages: Sequence[tuple[int, int]]) -> Iterator[TextRun]:
-    """The text cut where a passage begins or ends."""
+    """Split a text where passages (begin, end) begin or end. Offsets are in code points."""
     boundaries: dict[int, tuple[list[int], list[int]]] = {}
     for number, (begin, end) in enumerate(passages, 1):
         if begin < len(body):

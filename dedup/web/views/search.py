@@ -1,4 +1,4 @@
-"""Search: which pages say something, now or in an earlier text."""
+"""Full-text search over current and earlier revisions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from dedup.store import Database
 from dedup.web.render import Page, QueryParameters
 
 PAGE_SIZE = 30
+"""Hits on one page of the list."""
 
 
 def view(database: Database, query: QueryParameters) -> Page:
-    """Revisions that match the query, the last recorded first, and how much is indexed."""
+    """List revisions that match the query, latest recorded first, with the coverage of the index."""
     query_text = query.text("q")
     if not query_text:
         coverage = index_coverage(database)

@@ -1,4 +1,4 @@
-"""Status: the daemon, the database, the last scan."""
+"""The status of the daemon, the database and the last scan."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dedup.web.render import Page, QueryParameters
 
 
 def view(database: Database, query: QueryParameters) -> Page:
-    """What `dedup status` shows."""
+    """Show what `dedup status` reports."""
     content = database_summary(database) | daemon_as_json(daemon_status(query.settings.database.path))
     context = {
         "reason_descriptions": health_file.REASON_DESCRIPTIONS,

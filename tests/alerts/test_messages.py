@@ -1,0 +1,335 @@
+"""What messages say, in each form; and that nothing a crawled page holds gets out of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+import unicodedata
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import settings as trying
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from dedup.alerts import render
+from dedup.alerts.content import MessageStyle, format_subject
+from dedup.alerts.messages import MAX_DIGEST_ALERTS, Message, build_message, build_test_message
+from dedup.alerts.render import MessageLine, MessagePiece, MessageSection
+from dedup.alerts.strings import LANGUAGES, STRINGS
+from dedup.changes import EvidenceKind
+from dedup.model import SEVERITIES, Language
+from dedup.rules import EVENT_KINDS, DigestReason, Event
+from dedup.text import sanitise
+from tests.builders.alerts import AT, event
+from tests.builders.messages import EN, KO, alert, hostile
+
+
+def one(happened: Event | None = None, style: MessageStyle = KO) -> Message:
+    return build_message([alert(happened)], style)
+
+
+def test_a_message_of_a_change_says_what_where_when_why_and_where_to_see_it() -> None:
+    told = one(event(silent=True))
+    assert told.subject == "[중대] 한빛일보 · 내용 수정 · 새솔시 의회, 예산안 의결 1"
+    assert told.text == (
+        "새솔시 의회, 예산안 의결 1\n"
+        "한빛일보 · 정치\n"
+        "https://paper.example/1\n"
+        "분류: 내용 수정, 중대, 고지 없이 수정\n"
+        "시각: 수집 2026-03-05 09:30 KST → 2026-03-05 18:00 KST, 발행 2026-03-05 09:00 KST\n"
+        "근거: 금액 [-638조원-] → {+639조원+}\n"
+        "본문: 예산안 규모는 [-638조원-]{+639조원+}으로 늘었다.\n"
+        "자세히 보기: dedup diff https://paper.example/1, dedup history https://paper.example/1\n"
+        "규칙: grave edits\n"
+        f"알림 ID: {told.id}\n"
+    )
+
+
+def test_the_same_in_english_and_in_another_zone() -> None:
+    told = one(event(corrected=True), EN)
+    assert told.subject == "[major] 한빛일보 · substance changed · 새솔시 의회, 예산안 의결 1"
+    assert "Classification: substance changed, major, marked as a correction\n" in told.text
+    assert "When: crawled 2026-03-04 19:30 EST → 2026-03-05 04:00 EST" in told.text
+
+
+def test_markdown_and_html_say_the_same() -> None:
+    told = one()
+    assert "**본문:** 예산안 규모는 \\[-638조원-\\]{+639조원+}으로 늘었다.  \n" in told.markdown
+    assert "<https://paper.example/1>" in told.markdown
+    assert "<b>본문:</b> 예산안 규모는 <del>[-638조원-]</del><ins>{+639조원+}</ins>으로 늘었다.<br>" in told.html
+    assert '<a href="https://paper.example/1">https://paper.example/1</a>' in told.html
+
+
+OTHER = {"url": "https://other.example/1", "title": "다른 제목", "publisher": "물결방송"}
+TOPICS = [
+    (
+        event(topic="mismatch", kind="altered", payload={"path": "/srv/a.md", "claimed": "sha256:ab", "computed": "cd"}),
+        ["/srv/a.md", "sha256:ab", "cd"],
+    ),
+    (
+        event(topic="duplicate", kind="near", similarity=0.91, across_publishers=True, payload={"other": OTHER, "coverage": 0.5}),
+        ["91%", "50%", "물결방송: 다른 제목", "다른 매체"],
+    ),
+    (event(topic="cluster", kind="growing", size=40, payload={"members": [OTHER]}), ["(40)", "다른 제목", "+39"]),
+    (
+        event(topic="faults", kind="rate", size=1200, url="", title="", payload={"counts": {"empty": 3}, "message": "4 %"}),
+        ["(1,200)", "empty 3", "4 %"],
+    ),
+    (event(topic="daemon", kind="database", url="", title="", payload={"message": "disk is full"}), ["데이터베이스", "disk is full"]),
+    (event(kind="metadata", payload={"fields": [["author", "하늘봄", None]]}), ["기자: [-하늘봄-] → {+(없음)+}"]),
+    (event(kind="removed", payload={"diff": {"body": [{"kind": "moved_from", "text": "가나다"}]}}), ["기사 삭제", "[-가나다-]"]),
+]
+
+
+@pytest.mark.parametrize(("happened", "words"), TOPICS, ids=lambda v: f"{v.topic} {v.kind}" if isinstance(v, Event) else "")
+@pytest.mark.parametrize("style", [KO, EN], ids=["ko", "en"])
+def test_every_topic_says_what_it_is_about(happened: Event, words: list[str], style: MessageStyle) -> None:
+    told = one(happened, style)
+    assert all(word in told.text for word in words if style is KO or word.isascii())
+    assert told.id in told.text
+    assert told.json_body["alerts"][0]["payload"] == happened.payload
+
+
+def test_an_incident_says_how_many_pages_and_names_some() -> None:
+    examples = [{"url": f"https://paper.example/{n}", "title": f"제목 {n}", "publisher": "한빛일보", "at": AT} for n in range(20)]
+    told = build_message([alert(page_count=36, payload={**event().payload, "pages": 36, "examples": examples, "times": 1})], KO)
+    assert "36개 페이지 동일 수정" in told.subject
+    assert "제목 9 https://paper.example/9; … +26" in told.text
+    again = build_message([alert(page_count=2, payload={**event().payload, "examples": examples[:2], "times": 2})], EN)
+    assert "same edit on 2 more pages" in again.subject
+
+
+def test_every_kind_severity_evidence_and_reason_has_words_in_both_languages() -> None:
+    from typing import get_args
+
+    assert sorted(LANGUAGES) == sorted(get_args(Language)) == sorted(STRINGS)
+    assert STRINGS["ko"].keys() == STRINGS["en"].keys()
+    assert all(all(words.values()) for words in STRINGS.values())
+    needed = {f"{topic}.{kind}" for topic, kinds in EVENT_KINDS.items() for kind in kinds} | set(SEVERITIES) | set(get_args(EvidenceKind))
+    needed |= {f"digest.{why}" for why in get_args(DigestReason)} | {"title", "body", "author", "publisher", "category", "published_at"}
+    assert needed <= STRINGS["ko"].keys()
+    for table in STRINGS.values():
+        assert all(re.findall(r"\{(.*?)\}", told) == re.findall(r"\{(.*?)\}", STRINGS["en"][key]) for key, told in table.items())
+
+
+# Digests
+
+
+def test_a_digest_says_why_it_is_one_how_many_and_the_gravest() -> None:
+    alerts = [alert(event(n, severity="major" if n == 7 else "minor")) for n in range(9)]
+    told = build_message(alerts, KO, "rate_limit")
+    assert told.subject == "[중대] 알림 9건"
+    assert told.text.startswith("시간당 발송 한도를 넘은 알림을 모아 보냅니다.\n\n")
+    assert [a["id"] for a in told.json_body["alerts"]] == [a.public_id for a in alerts]
+    assert told.json_body["digest_reason"] == "rate_limit"
+    assert build_message([alert()], KO, "quiet_hours").subject == one().subject
+
+
+def test_of_a_long_digest_people_are_told_the_rest_by_its_number_and_programs_and_feeds_all() -> None:
+    told = build_message([alert(event(n)) for n in range(MAX_DIGEST_ALERTS + 12)], EN, "backlog")
+    assert told.text.count("Alert: ") == MAX_DIGEST_ALERTS
+    assert told.text.rstrip().endswith("and 12 more: dedup alerts list")
+    assert len(told.json_body["alerts"]) == len(told.entries) == MAX_DIGEST_ALERTS + 12
+
+
+def test_a_message_is_known_by_what_it_tells_of_whatever_the_order() -> None:
+    alerts = [alert(event(n)) for n in range(5)]
+    assert (
+        build_message(alerts, KO, "rate_limit").id
+        == build_message(alerts[::-1], EN, "schedule").id
+        != build_message(alerts[1:], KO, "rate_limit").id
+    )
+    assert one().id == alert().public_id
+
+
+def test_a_trial_is_no_alert() -> None:
+    told = build_test_message("mail", EN)
+    assert told.json_body["kind"] == "test"
+    assert told.json_body["alerts"] == []
+    assert build_test_message("mail", EN).id != told.id
+
+
+def test_long_values_are_cut() -> None:
+    long = "가" * 100_000
+    diff = {"body": [{"kind": "removed", "text": long}, {"kind": "added", "text": long}]}
+    told = one(
+        event(
+            title=long,
+            publisher=long,
+            category=long,
+            payload={"diff": diff, "message": long, "evidence": [{"kind": "words", "before": long, "after": ""}]},
+        )
+    )
+    assert len(told.subject) < 300
+    assert len(told.text) < 105_000  # the heading is the title, whole
+    assert len(told.text.splitlines()[1]) < 200
+
+
+# Hostile text
+
+kinds = st.sampled_from(["plain", "removed", "added", "link", "code"])
+pieces = st.lists(st.builds(MessagePiece, kinds, hostile), max_size=4).map(tuple)
+sections = st.lists(
+    st.builds(MessageSection, hostile, st.lists(st.builds(MessageLine, st.sampled_from(["", "제목"]), pieces), max_size=3).map(tuple)),
+    max_size=2,
+)
+
+STEERING = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+def clean(shown: str) -> bool:
+    """Nothing in it steers; of format characters only joiners."""
+    return all(unicodedata.category(c) not in STEERING | {"Cf"} or c in "\n\u200c\u200d\u2060" for c in shown)
+
+
+def calls(shown: str) -> bool:
+    """Whether somebody would be called by it."""
+    return re.search(r"@(everyone|here|channel)|<[@!#]", shown, re.IGNORECASE) is not None
+
+
+@trying(deadline=None)
+@given(hostile)
+def test_one_line_is_one_fit_to_be_shown_and_stays_as_it_is(raw: str) -> None:
+    shown = sanitise.to_one_line(raw)
+    assert clean(shown)
+    assert "\n" not in shown
+    assert not re.search(r"@(everyone|here|channel)", shown, re.IGNORECASE)
+    assert sanitise.to_one_line(shown) == shown
+
+
+@trying(deadline=None)
+@given(sections)
+def test_text_steers_nothing_and_calls_nobody(said: list[MessageSection]) -> None:
+    shown = render.to_text(said)
+    assert clean(shown)
+    assert not calls(shown)
+    assert shown.count("\n") <= sum(len(s.lines) + 3 for s in said) + 1
+
+
+def expected(said: list[MessageSection]) -> str:
+    """What is to be read of it, without blanks: letters only, as every form has them."""
+    raw = "".join(s.heading + "".join(line.label + "".join(p.text for p in line.pieces) for line in s.lines) for s in said)
+    return letters(sanitise.to_one_line(raw))
+
+
+def letters(shown: str) -> str:
+    return "".join(c for c in shown if c.isalnum())
+
+
+class _Read(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.text = ""
+        self.tags: set[str] = set()
+        self.hrefs: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        assert [name for name, _ in attrs] == (["href"] if tag == "a" else [])
+        self.hrefs += [str(value) for _, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def handle_comment(self, data: str) -> None:
+        raise AssertionError(data)
+
+    def handle_decl(self, decl: str) -> None:
+        raise AssertionError(decl)
+
+    handle_pi = unknown_decl = handle_decl  # type: ignore[assignment]  # their parameters have other names
+
+
+@trying(deadline=None)
+@given(sections)
+def test_html_has_our_own_tags_alone_and_reads_as_it_should(said: list[MessageSection]) -> None:
+    shown = render.to_html(said)
+    read = _Read()
+    read.feed(shown)
+    read.close()
+    assert read.tags <= {"p", "b", "br", "a", "del", "ins"}
+    assert all(re.match(r"https?://", href) for href in read.hrefs)
+    assert clean(shown)
+    assert not re.search(r"@(everyone|here|channel)", read.text, re.IGNORECASE) or read.hrefs
+
+
+@trying(deadline=None)
+@given(sections)
+@example([MessageSection("\r", ())])
+def test_markdown_makes_nothing_of_what_a_page_holds(said: list[MessageSection]) -> None:
+    """Read by a CommonMark parser: bold labels and headings, links to addresses, code; no image, no heading, no list, no HTML."""
+    shown = render.to_markdown(said)
+    assert clean(shown)
+    tokens = [t for block in MarkdownIt("commonmark").parse(shown) for t in (block, *(block.children or ()))]
+    assert {t.type for t in tokens} <= {
+        "paragraph_open", "paragraph_close", "inline", "text", "text_special", "strong_open", "strong_close", "link_open",
+        "link_close", "code_inline", "hardbreak", "softbreak",
+    }  # fmt: skip
+    links = [t.attrGet("href") for t in tokens if t.type == "link_open"]
+    addresses = {p.text for s in said for line in s.lines for p in line.pieces if p.kind == "link"}
+    assert len(links) <= len([a for a in addresses for _ in said for _ in range(12)])
+    assert not calls(shown)
+
+
+@trying(deadline=None)
+@given(st.lists(hostile, min_size=5, max_size=5), st.sampled_from(["change", "duplicate", "cluster", "daemon", "mismatch"]))
+def test_subjects_are_one_line_whatever_is_in_them(given_: list[str], topic: Any) -> None:
+    title, publisher, url, rule, kind = given_
+    kept = alert(event(topic=topic, title=title, publisher=publisher, url=url, kind=kind), rule=rule)
+    for style in (KO, EN):
+        shown = format_subject(kept, style)
+        assert clean(shown)
+        assert "\n" not in shown
+        assert not re.search(r"@(everyone|here|channel)", shown, re.IGNORECASE)
+
+
+@trying(deadline=None)
+@given(hostile, hostile, hostile)
+def test_a_message_of_hostile_text_is_made_in_every_form(title: str, body: str, url: str) -> None:
+    told = {
+        "diff": {"title": [{"kind": "added", "text": title}], body: [{"kind": "removed", "text": body}]},
+        "fields": [[title, body, url]],
+        "evidence": [{"kind": body, "before": title, "after": body}],
+        "crawled_at": [title, body],
+        "other": {"url": url, "title": title, "publisher": body},
+        "examples": [{"url": url, "title": title, "publisher": body}],
+        "counts": {title: 3},
+        "path": body,
+    }
+    made = build_message([alert(event(title=title, publisher=body, url=url, payload=told), payload=told, page_count=3)], EN, "late")
+    assert all(clean(form) for form in (made.subject, made.text, made.markdown, made.html, *(e.title + e.html for e in made.entries)))
+    assert not any(calls(form) for form in (made.subject, made.text, made.markdown))
+    json.dumps(made.json_body)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        'https://a.example/"onclick="x',
+        "https://a.example/ x",
+        "https://a.example/<b>",
+        "",
+        "ftp://a.example",
+        "https://a.example/\u202e",
+    ],
+)
+def test_what_is_no_plain_address_is_never_a_link(url: str) -> None:
+    said = [MessageSection("", (MessageLine("", (MessagePiece("link", url),)),))]
+    assert "<a" not in render.to_html(said)
+    assert not any(t.type == "link_open" for b in MarkdownIt().parse(render.to_markdown(said)) for t in b.children or ())
+
+
+def test_a_command_can_be_pasted_into_a_shell() -> None:
+    told = one(event(url="https://a.example/?a=1&b=$(id)"))
+    assert "dedup diff 'https://a.example/?a=1&b=$(id)'" in told.text
+    assert "dedup alerts show" in one(event(url="https://a.example/@everyone")).text
+
+
+def test_printable_ascii_is_told_as_it_is() -> None:
+    said = [MessageSection("", (MessageLine("", (MessagePiece("plain", string.printable.strip().replace("@", "")),)),))]
+    assert render.to_text(said).strip() == string.printable.strip().replace("@", "")

@@ -1,0 +1,117 @@
+"""Breaking databases for real: pages, ends, logs, rows, and a writer that is killed with its log left behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from tests.builders.crawl import Made, edited, words
+
+PAGE = 4096
+
+
+def fill(crawl: Path, number: int, *, first: int = 0) -> list[Made]:
+    """Pages with a near copy of every third, and a second crawl of every fourth; a database of them has a page of its own for
+    every body."""
+    made = []
+    for n in range(first, first + number):
+        rng = random.Random(n)
+        body = words(rng, 350)
+        article = Made(body=" ".join(body), aid=f"{n:010d}", title=f"기사 {n}")
+        made.append(article)
+        if n % 3 == 0:
+            made.append(replace(article, body=" ".join(edited(rng, body, 0.03)), oid="902", publisher="새나루신문"))
+        if n % 4 == 0:
+            again = replace(article, body=" ".join(edited(rng, body, 0.05)), crawled_at="2026-03-03 00:30:00")
+            made.append(again)
+    for article in made:
+        article.write(crawl / article.crawled_at[:10])
+    return made
+
+
+def configure(folder: Path) -> None:
+    (folder / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n[database]\npath = "dedup.db"\n')
+
+
+def pages(db: Path) -> int:
+    return db.stat().st_size // PAGE
+
+
+def overwrite(db: Path, which: Iterable[int], content: Callable[[], bytes]) -> None:
+    """Put something else in place of pages (the first is 0)."""
+    with open(db, "r+b") as file:
+        for page in which:
+            file.seek(page * PAGE)
+            file.write(content().ljust(PAGE, b"\0"))
+
+
+def zeros(db: Path) -> None:
+    """Every second page but the first is lost."""
+    overwrite(db, range(1, pages(db), 2), bytes)
+
+
+def noise(db: Path) -> None:
+    rng = random.Random(5)
+    overwrite(db, range(2, pages(db), 3), lambda: rng.randbytes(PAGE))
+
+
+def misplaced(db: Path) -> None:
+    """Sound pages in places where they do not belong."""
+    with open(db, "rb") as file:
+        content = [file.read(PAGE) for _ in range(pages(db))]
+    overwrite(db, range(1, len(content) - 7, 2), iter(content[8::2]).__next__)
+
+
+def halved(db: Path) -> None:
+    os.truncate(db, pages(db) // 2 * PAGE)
+
+
+def headless(db: Path) -> None:
+    with open(db, "r+b") as file:
+        file.write(b"Dear Sir or Madam, this is no database any more. " * 2)
+
+
+WAYS = (zeros, noise, misplaced, halved, headless)
+
+
+def by_sql(db: Path, *statements: str) -> int:
+    """Change rows behind the program's back, foreign keys off; returns how many the last statement changed."""
+    with closing(sqlite3.connect(db, isolation_level=None)) as connection:
+        for statement in statements:
+            changed = connection.execute(statement).rowcount
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return changed
+
+
+def leaves(db: Path, table: str) -> list[int]:
+    """The pages of a table or an index that hold rows themselves, in the order of its keys."""
+    with closing(sqlite3.connect(db)) as connection:
+        rows = connection.execute("SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf' ORDER BY path", (table,)).fetchall()
+    return [row[0] - 1 for row in rows]
+
+
+_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from dedup.scan import scanner
+from tests.builders import scans as running
+scanner.BATCH_FILES = 8
+with running.session(Path(sys.argv[1]), Path(sys.argv[2])) as session:
+    scanner.Scan(session).run()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def scan_and_be_killed(crawl: Path, db: Path) -> None:
+    """Take in what is new, every batch committed, and die before the log is copied back."""
+    done = subprocess.run([sys.executable, "-c", _KILLED, str(crawl), str(db)], capture_output=True, timeout=120, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    assert Path(f"{db}-wal").stat().st_size > PAGE

@@ -1,0 +1,129 @@
+"""Small disks for tests: file systems that are mounted for one, filled, broken and mended."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builders.privileges import give
+
+_GETFLAGS, _SETFLAGS, _SHUTDOWN = 0x80086601, 0x40086602, 0x8004587D
+_IMMUTABLE = 0x10
+_WITHOUT_LOG = 2
+
+
+@contextmanager
+def memory(place: Path, size: str) -> Iterator[Path]:
+    """A tmpfs of so much at `place`."""
+    place.mkdir()
+    _mount("-t", "tmpfs", "-o", f"size={size}", "dedup-test", place)
+    give(place)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+@contextmanager
+def read_only(place: Path) -> Iterator[None]:
+    """What is in a folder, without any way to write it."""
+    _mount("--bind", place, place)
+    try:
+        _mount("-o", "remount,bind,ro", place)
+        yield
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+class Image:
+    """An ext4 file system in a file, that goes read-only when it meets an error, mounted at `place`."""
+
+    def __init__(self, place: Path) -> None:
+        if os.geteuid() or not shutil.which("mkfs.ext4"):
+            pytest.skip("wants root and mkfs.ext4")
+        self.place, self._file = place, place.with_name(place.name + ".img")
+        place.mkdir()
+        with self._file.open("wb") as file:
+            file.truncate(32 << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-F", self._file], check=True)
+        self.mount()
+
+    def mount(self) -> None:
+        """Mount it."""
+        _mount("-o", "loop,errors=remount-ro", self._file, self.place)
+        give(self.place)
+
+    def error(self) -> None:
+        """An error is found in it: it takes no more writing (ext4, trigger_fs_error)."""
+        device = subprocess.run(["findmnt", "-no", "SOURCE", self.place], capture_output=True, text=True, check=True).stdout.strip()
+        trigger = Path("/sys/fs/ext4") / Path(device).name / "trigger_fs_error"
+        if not trigger.exists():
+            pytest.skip("this kernel has no trigger_fs_error")
+        trigger.write_text("1")
+
+    def die(self) -> None:
+        """The device is gone: whatever is not in memory is an error (EXT4_IOC_SHUTDOWN)."""
+        folder = os.open(self.place, os.O_RDONLY)
+        try:
+            fcntl.ioctl(folder, _SHUTDOWN, struct.pack("I", _WITHOUT_LOG))
+        finally:
+            os.close(folder)
+
+    def repair(self) -> None:
+        """Unmount it, which must be possible; have it checked, and mount it again."""
+        subprocess.run(["umount", self.place], check=True)
+        checked = subprocess.run(["e2fsck", "-fy", self._file], capture_output=True, text=True, check=False)
+        assert checked.returncode < 4, checked.stdout
+        self.mount()
+
+    def close(self) -> None:
+        """Unmount it for good."""
+        subprocess.run(["umount", "-l", self.place], check=False, capture_output=True)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Iterator[Image]:
+    """One that is mounted at `disk`."""
+    made = Image(tmp_path / "disk")
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def fill(disk: Path, leaving: int = 0) -> Path:
+    """Use up its room but for about so many KiB; returns the file that does."""
+    ballast = disk / "ballast"
+    fd = os.open(ballast, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        block = b"x" * 4096
+        while os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize > leaving * 1024:
+            os.write(fd, block)
+    finally:
+        os.close(fd)
+    return ballast
+
+
+def immutable(path: Path, *, on: bool) -> None:
+    """Let a file take no writing even from those who have it open (chattr +i), or take it again."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        (flags,) = struct.unpack("q", fcntl.ioctl(fd, _GETFLAGS, bytes(8)))
+        fcntl.ioctl(fd, _SETFLAGS, struct.pack("q", flags | _IMMUTABLE if on else flags & ~_IMMUTABLE))
+    finally:
+        os.close(fd)
+
+
+def _mount(*args: Any) -> None:
+    done = subprocess.run(["mount", *args], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"mounting is not permitted here: {done.stderr.strip()}")

@@ -1,0 +1,25 @@
+"""Rows of `dedup export` as dictionaries."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.builders.command import run
+from tests.builders.summaries import CONFIG
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "crawl").mkdir()
+    (tmp_path / "config.toml").write_text(CONFIG)
+    return tmp_path
+
+
+def rows(folder: Path, *args: str | Path) -> list[dict[str, Any]]:
+    ran = run(folder, "export", *args)
+    assert ran.code == 0, ran.err
+    return [json.loads(line) for line in ran.out.splitlines()]

@@ -1,0 +1,35 @@
+"""What others may put in place of a file that must be private."""
+
+from __future__ import annotations
+
+import os
+import stat as modes
+from pathlib import Path
+
+
+def mode_of(path: Path) -> int:
+    return modes.S_IMODE(path.lstat().st_mode)
+
+
+KINDS = ["link", "dangling link", "hard link", "fifo", "folder"]
+
+
+def plant(place: Path, kind: str) -> Path:
+    """Put something in a file's place; returns what it leads to."""
+    target = place.parent / "precious"
+    if kind != "dangling link":
+        target.write_text("precious")
+        target.chmod(0o600)
+    if kind in ("link", "dangling link"):
+        place.symlink_to(target)
+    elif kind == "hard link":
+        os.link(target, place)
+    elif kind == "fifo":
+        os.mkfifo(place)
+    else:
+        place.mkdir()
+    return target
+
+
+def unharmed(target: Path, kind: str) -> bool:
+    return target.read_text() == "precious" if kind != "dangling link" else not target.exists()

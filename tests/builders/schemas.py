@@ -1,0 +1,18 @@
+"""Databases of other schema versions."""
+
+from __future__ import annotations
+
+import pytest
+from sqlite_utils import Migrations
+
+from dedup.store import schema
+
+
+def later(monkeypatch: pytest.MonkeyPatch, sql: str) -> None:
+    """A later version of the program, which has another migration."""
+    migrations = Migrations(schema.migrations.name)
+    migrations(name="0001_base")(schema._base)
+    migrations(name="9999_later")(lambda db: db.execute(sql))
+    monkeypatch.setattr(schema, "migrations", migrations)
+    monkeypatch.setattr(schema, "MIGRATION_NAMES", schema.MIGRATION_NAMES | {"9999_later"})
+    monkeypatch.setattr(schema, "_expected_objects", schema._expected_objects.__wrapped__)

@@ -1,0 +1,54 @@
+"""Databases to search in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dedup.search import (
+    IndexProgress,
+    SearchIndexer,
+    SearchPage,
+    pieces_to_text,
+    search_revisions,
+)
+from dedup.store import open_database, open_writable
+from dedup.text.publishers import PublisherResolver
+from tests.builders import scans as running
+from tests.builders.crawl import Made
+
+NOBODY = PublisherResolver()
+
+
+def filled(db: Path, seconds: float = float("inf")) -> IndexProgress:
+    """What the one writer does in a quiet hour."""
+    with open_writable(str(db), "test") as database:
+        search = SearchIndexer(database)
+        try:
+            return search.update(seconds)
+        finally:
+            search.close()
+
+
+def scanned(crawl: Path, db: Path, *articles: Made) -> None:
+    for article in articles:
+        article.write(crawl)
+    running.scan(crawl, db)
+    filled(db)
+
+
+def looked_for(db: Path, asked: str, before: str | None = None, limit: int = 100, publishers: PublisherResolver = NOBODY) -> SearchPage:
+    with open_database(str(db)) as database:
+        return search_revisions(database, publishers, asked, before, limit)
+
+
+def titles(db: Path, asked: str, publishers: PublisherResolver = NOBODY) -> list[str]:
+    """The titles of what is found, in order of the alphabet."""
+    found = looked_for(db, asked, publishers=publishers)
+    assert found.problem == ""
+    assert found.next_cursor is None
+    return sorted(pieces_to_text(hit.title) for hit in found.hits)
+
+
+def numbered(number: int, body: str, **more: Any) -> Made:
+    return Made(body=body, aid=f"{number:010}", **({"title": f"제목{number}"} | more))

@@ -1,0 +1,62 @@
+"""Random crawls, and their clusters computed from all matches at once."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dedup import store
+from dedup.similarity.clustering import MatchGraph
+from dedup.store import open_database
+from tests.builders.crawl import Made, edited, words
+
+CONFIG = '[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "crawl").mkdir()
+    (tmp_path / "config.toml").write_text(CONFIG)
+    return tmp_path
+
+
+def anew(folder: Path) -> dict[str, Any]:
+    """The same, worked out of all articles and matches at once."""
+    with open_database(str(folder / "dedup.db")) as database:
+        graph = MatchGraph(store.matches.matched_articles(database), store.matches.list_all(database))
+        return {
+            star.representative.url: {
+                (a.url, link.relation, link.similarity, link.scores.coverage, via) for a, link, via in star.members
+            }
+            for star in graph.find_clusters()
+        }  # fmt: skip
+
+
+def crawls(rng: random.Random, pages: int) -> Iterator[Made]:
+    """Crawls of pages that copy each other, near and exactly, change and come back, some cut short, some late, some of one moment."""
+    pool = [" ".join(words(rng, 60)) for _ in range(4)]
+    while True:
+        page = rng.randrange(pages)
+        body = rng.choice(pool)
+        how = rng.random()
+        if how < 0.4:
+            body = " ".join(edited(rng, body.split(), rng.choice((0.01, 0.02, 0.05))))
+        elif how < 0.55:
+            body = " ".join(words(rng, 60))
+        elif how < 0.6:
+            body = "짧다"
+        made = Made(
+            body=body,
+            title=f"제목 {rng.randrange(3)}",
+            oid=f"{901 + page % 5}",
+            aid=f"{page:010}",
+            publisher=f"신문 {page % 5}",
+            published_at=f"2026-03-02 {rng.randrange(24):02}:00" if rng.random() < 0.8 else "",
+            crawled_at=f"2026-03-{rng.randrange(2, 6):02} 00:30:00",
+        )
+        yield replace(made, claim="0" * 64) if rng.random() < 0.15 else made

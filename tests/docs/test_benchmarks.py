@@ -1,0 +1,167 @@
+"""The benchmarks measure what they say: the corpus is what it claims to be, brute force is right, other engines find the same."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks import jobs, oracle, repetition, truth
+from benchmarks.corpus import DAY, KINDS, articles, lay_out
+from benchmarks.peers.environment import UnavailableError
+from benchmarks.table import Figure, Machine, Measurement, Report, Target, as_json, markdown
+from dedup import store
+from dedup.scan.scanner import Scan
+from dedup.text import normalise
+from tests.builders import scans as running
+from tests.builders.crawl import words
+
+
+def tree(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+TEXTS = st.lists(st.text(st.sampled_from("가나ab"), max_size=12), max_size=8)
+
+
+@given(TEXTS, st.sampled_from([0.2, 0.5, 1.0]))
+@settings(deadline=None)
+def test_brute_force_is_what_sets_say(texts: list[str], threshold: float) -> None:
+    sets = [normalise.shingles(one) for one in texts]
+    expected = {
+        (i, j): len(sets[i] & sets[j]) / len(sets[i] | sets[j])
+        for i, j in combinations(range(len(texts)), 2)
+        if sets[i] & sets[j] and len(sets[i] & sets[j]) / len(sets[i] | sets[j]) >= threshold
+    }
+    assert oracle.similar_pairs(texts, threshold) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_corpus_is_the_same_however_it_is_written_and_all_of_it_verifies(tmp_path: Path, kind: str) -> None:
+    number = 4 * DAY + 100
+    one = lay_out(tmp_path / "one", number, kind=kind)
+    two = lay_out(tmp_path / "two", number, kind=kind, processes=2)
+    assert one.files == two.files == number
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+    tally = running.scan(tmp_path / "one", tmp_path / "db")
+    assert (tally.new, tally.checks) == (number, {"verified": number})
+
+
+def test_copies_are_as_far_from_their_source_as_they_say() -> None:
+    made = list(articles(3_000))
+    assert {a.kind for a in made} == {"unrelated", "copy", "crawl", "boilerplate"}
+    copies = [a for a in made if a.kind == "copy"]
+    assert len(copies) == (3_000 // 50 - 1) * 10  # the first block has nothing to copy
+    for copy in copies:
+        assert copy.source is not None
+        source = made[copy.source]
+        assert source.number < copy.number
+        assert source.url != copy.url
+        before, after = source.body.split(), copy.body.split()
+        differing = sum(a != b for a, b in zip(before, after, strict=True)) / len(before)
+        assert abs(differing - copy.level) <= 2 / len(before)
+
+
+@pytest.mark.parametrize("engine", ["dedup", "datasketch"])
+def test_the_pipeline_finds_the_same_duplicates_with_another_engine(tmp_path: Path, engine: str) -> None:
+    lay_out(tmp_path / "crawl", 1_500)  # several batches: texts are met again
+    expected = running.scan(tmp_path / "crawl", tmp_path / "expected.db", passages=False)
+    done = jobs.run("scan", crawl=tmp_path / "crawl", database=tmp_path / "db", engine=engine, workers=1, passages=False)
+    assert done.said["tally"]["matches"] == expected.as_json()["matches"]
+    assert done.said["tally"]["matches"]["near"] > 50
+    assert done.anonymous_bytes > 10_000_000
+    assert running.dump(tmp_path / "db", "matches") == running.dump(tmp_path / "expected.db", "matches")
+
+
+def test_wire_copies_share_passages_with_their_source_and_are_found(tmp_path: Path) -> None:
+    made = list(articles(1_500, kind="phrases"))
+    wires = [a for a in made if a.kind == "wire"]
+    assert len(wires) == (1_500 // 50 - 1) * 5
+    for wire in wires:
+        assert wire.source is not None
+        assert wire.source < wire.number
+        a, b = (normalise.shingles(normalise.normalise(x.body)) for x in (wire, made[wire.source]))
+        assert 0.1 < len(a & b) / len(a | b) < 0.85
+    lay_out(tmp_path / "crawl", 1_500, kind="phrases")
+    running.scan(tmp_path / "crawl", tmp_path / "db")
+    assert truth.wire(tmp_path / "db", 1_500) > 0.9
+    with running.session(tmp_path / "crawl", tmp_path / "db") as opened, opened.database.transaction() as transaction:
+        store.matches.delete_all(transaction)
+    assert truth.wire(tmp_path / "db", 1_500) == 0
+
+
+def test_keys_that_unrelated_articles_share_are_counted() -> None:
+    rng = random.Random(3)
+    phrase = "".join(words(rng, 40))
+    bodies = [" ".join(words(rng, 150)) for _ in range(6)]
+    alone = repetition.measure(bodies, [6])
+    shared = repetition.measure([f"{body} {phrase}" if n < 2 else body for n, body in enumerate(bodies)], [6])
+    assert [row.touched for row in alone] == [0]
+    assert [row.touched for row in shared] == [pytest.approx(2 / 6)]
+
+
+def test_the_floor_signs_nothing(tmp_path: Path) -> None:
+    lay_out(tmp_path / "crawl", 200)
+    done = jobs.run("scan", crawl=tmp_path / "crawl", database=tmp_path / "db", engine="floor", workers=1)
+    assert done.said["tally"]["new"] == 200
+    assert done.said["tally"]["matches"]["near"] == 0
+    assert not Path(f"{tmp_path / 'db'}.index").exists()
+
+
+def test_recall_is_told_where_matches_are_missing(tmp_path: Path) -> None:
+    lay_out(tmp_path / "crawl", 600)
+    with running.session(tmp_path / "crawl", tmp_path / "db") as opened:
+        Scan(opened).run()
+        whole = truth.judge(tmp_path / "db", 0.7).whole
+        assert whole.true > 50
+        assert (whole.recall, whole.precision) == (1, 1)
+        with opened.database.transaction() as transaction:
+            store.matches.delete_all(transaction)
+    assert truth.judge(tmp_path / "db", 0.7).whole.recall == 0
+
+
+def test_a_job_that_fails_says_why(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="nowhere"):
+        jobs.run("scan", crawl=tmp_path, database=tmp_path / "nowhere" / "db", engine="dedup", workers=1)
+
+
+def test_a_missed_target_is_told() -> None:
+    figures = Figure(5, "s", target=Target(2, at_least=False)), Figure(3, "µs", ratio=12.4, target=Target(12)), Figure(None)
+    table = Measurement("x", "Title", ("a|b", "c", "d"), (figures,))
+    machine = Machine("CPU", 2, 2**30, "Linux 6", "CPython 3", "ext4")
+    report = Report(machine, "2026-01-01", "python -m benchmarks", {}, (table,))
+    assert "| 5 s (target ≤ 2 s: missed) | 3 µs (12.4 ×, target ≥ 12 ×: met) | – |" in markdown(report)
+    assert "| a\\|b | c | d |" in markdown(report)
+    assert table.missed == [figures[0]]
+    assert [cell["met"] for cell in json.loads(as_json(report))["measurements"][0]["rows"][0]] == [False, True, None]
+
+
+@pytest.mark.system
+@pytest.mark.timeout(1200)
+def test_the_documented_command_writes_its_tables(tmp_path: Path) -> None:
+    output = tmp_path / "figures"
+    options = ["--articles=2000", "--only=defgjkl", f"--folder={tmp_path / 'kept'}", f"--output={output}"]
+    subprocess.run([sys.executable, "-m", "benchmarks", *options], cwd=jobs.ROOT, check=True, capture_output=True)
+    tables = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))["measurements"]
+    assert [table["key"] for table in tables] == ["d", "e", "f", "g", "j", "k", "l"]
+    assert all(table["rows"] for table in tables)
+    assert output.with_suffix(".md").read_text(encoding="utf-8").count("### (") == 7
+
+
+@pytest.mark.system
+def test_a_daemon_that_never_rests_is_measured_and_has_everything_in_the_end(tmp_path: Path) -> None:
+    output = tmp_path / "soak.md"
+    options = ["--minutes=0.1", f"--folder={tmp_path / 'kept'}", f"--output={output}"]
+    done = subprocess.run([sys.executable, "-m", "benchmarks.soak", *options], cwd=jobs.ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    written = output.read_text(encoding="utf-8")
+    assert "A scan afterwards found nothing that was not recorded; `dedup doctor` exited with 0." in written
+    (row,) = [line.split("|") for line in written.splitlines() if line.startswith("| 0 |")]
+    assert int(row[2].replace(",", "")) >= 12

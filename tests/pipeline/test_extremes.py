@@ -1,0 +1,322 @@
+"""Values that one part of the system can hold and another cannot: every command, route, report, export and channel takes them, or refuses
+them in a line."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+from zoneinfo import ZoneInfo
+
+import pytest
+from starlette.testclient import TestClient
+
+from dedup.cli import COMMANDS
+from dedup.scan.extract import to_file_stamp
+from dedup.text import times
+from dedup.text.normalise import is_storable
+from dedup.web.views import VIEWS
+from tests.builders.command import Ran, run
+from tests.builders.crawl import Made
+from tests.builders.html_pages import client_of
+
+TIMES = ("9999-12-31 23:30:00", "9999-12-31T23:59:59.999999+00:00", "0001-01-01 00:00:00", "0001-01-01T00:00:00-14:00", "1969-12-31 23:59")
+STAMPS = (253_402_300_799 * 10**9, 10_413_792_000 * 10**9, -11_644_473_600 * 10**9, -1, (1 << 63) - 1)
+HUGE = "9" * 5000
+STORY = "The council adopted the budget of {0} million after a long debate, and the mayor thanked all who had taken part in it. " * 3
+
+CONFIG = """
+[crawl]
+directories = ["crawl"]
+settle_seconds = 0.0
+[delivery]
+gather_seconds = 0.0
+zone = "{zone}"
+[[alerts]]
+name = "all"
+on = ["change", "mismatch", "duplicate", "cluster", "faults"]
+min_severity = "trivial"
+to = ["feed", "log", "run"]
+[channels.feed]
+kind = "atom"
+path = "alerts.atom"
+[channels.log]
+kind = "log"
+[channels.run]
+kind = "command"
+command = ["cat"]
+"""
+
+
+@dataclass(frozen=True)
+class Extreme:
+    """A database that holds extreme articles and files."""
+
+    folder: Path
+    urls: tuple[str, ...]
+    web: TestClient
+
+    def __call__(self, *args: str | bytes | Path) -> Ran:
+        return run(self.folder, *args)
+
+
+@pytest.fixture(scope="module", params=["Asia/Seoul", "America/Los_Angeles"])
+def extreme(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Extreme]:
+    folder = tmp_path_factory.mktemp("extreme")
+    (folder / "config.toml").write_text(CONFIG.format(zone=request.param))
+    crawl = folder / "crawl"
+    urls = []
+    for n, at in enumerate(TIMES):
+        url = f"https://s.example/{n}"
+        urls.append(url)
+        extra = (("comment_count", HUGE), ("views", f"-{HUGE}"), ("when", at))
+        Made(body=STORY.format(n), url=url, crawled_at=at, published_at=at, extra=extra).write(crawl, f"{n}-a.md")
+        Made(body=STORY.format("640"), url=url, crawled_at="2026-03-02 01:00:00", published_at=TIMES[-n - 1]).write(crawl, f"{n}-b.md")
+        Made(body=STORY.format(n), url=url + "/copy", crawled_at=at, published_at=TIMES[n - 1], publisher=HUGE[:300]).write(
+            crawl, f"{n}-c.md"
+        )
+    for n, stamp in enumerate(STAMPS):
+        path = Made(body=STORY.format(n) + " More.", url=f"https://t.example/{n}", crawled_at="", published_at="").write(
+            crawl, f"stamp-{n}.md"
+        )
+        with contextlib.suppress(OSError, OverflowError):
+            os.utime(path, ns=(stamp, stamp))
+        urls.append(f"https://t.example/{n}")
+    Made(url="https://u.example/1", crawled_at="10000-01-01 00:00:00").write(crawl, "beyond.md")
+    Made(url="https://u.example/2", claim="0" * 64, crawled_at=TIMES[0]).write(crawl, "mismatched.md")
+    (crawl / os.fsdecode(b"fault-\xff.md")).write_bytes(b"no article")
+    Made(url="https://u.example/3", crawled_at=TIMES[2]).write(crawl, os.fsdecode(b"name-\xed\xa0\x80.md"))
+    ran = run(folder, "scan", "--alert-on-import", "--format", "json")
+    assert (ran.code, ran.json()["faults"]) == (0, 1), ran.err
+    with client_of(folder) as web:
+        yield Extreme(folder, tuple(urls), web)
+
+
+COMMAND_LINES: dict[str, list[list[str]]] = {
+    "init": [["init", "crawl"]],
+    "config": [["config"]],
+    "sample": [["sample", "sampled"]],
+    "completion": [["completion", "bash"]],
+    "scan": [["scan"]],
+    "watch": [],
+    "roots": [["roots"], ["roots", "list"]],
+    "verify": [["verify", "crawl"]],
+    "duplicates": [["duplicates"], ["duplicates", "--pairs", "--all-revisions"], ["duplicates", "--since", "0001-01-01"]],
+    "similar": [["similar", "crawl/0-a.md"]],
+    "why": [["why", "crawl/0-a.md", "https://s.example/1"], ["why", "https://s.example/0#1", "https://s.example/2#2"]],
+    "boilerplate": [["boilerplate", "list"]],
+    "alerts": [["alerts", "list"], ["alerts", "send"], ["alerts", "list", "--status", "sent"]],
+    "history": [["history", "https://s.example/0"], ["history", "https://s.example/2"], ["history", "https://t.example/2"]],
+    "diff": [["diff", "https://s.example/0"], ["diff", "crawl/0-a.md", "crawl/2-a.md"]],
+    "changes": [["changes"], ["changes", "--expand-incidents"], ["changes", "--since", "0001-01-01", "--until", "9999-12-31T23:59:59"]],
+    "search": [["search", "council"]],
+    "report": [["report"], ["report", "--since", "0001-01-01"], ["report", "--since", "9999-12-31"], ["report", "--until", "0001-01-02"]],
+    "export": [["export", "articles"], ["export", "changes"], ["export", "keep"]],
+    "status": [["status"]],
+    "serve": [],
+    "doctor": [["doctor"]],
+    "reindex": [["reindex"], ["reindex", "--urls"], ["reindex", "--changes"], ["reindex", "--summaries"], ["reindex", "--search"]],
+    "prune": [["prune", "--dry-run"]],
+    "dump": [["dump", "--logical"]],
+    "backup": [["backup", "kept.db"]],
+    "restore": [["restore", "kept.db"]],
+}
+"""Every command; `watch` and `serve` run until they are ended, and have tests of their own."""
+
+
+def test_every_command_is_among_them() -> None:
+    assert COMMAND_LINES.keys() == COMMANDS.keys()
+
+
+def forms_of(args: list[str]) -> list[str]:
+    from tests.builders.project import command
+
+    name = " ".join(args[:2]) if len(args) > 1 and args[0] in ("alerts", "boilerplate", "export", "roots") else args[0]
+    (form,) = (p for p in command(name).params if p.name == "output_format")
+    return list(form.type.choices)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("args", [line for lines in COMMAND_LINES.values() for line in lines], ids=" ".join)
+def test_every_command_shows_extreme_values(extreme: Extreme, args: list[str]) -> None:
+    for form in forms_of(args):
+        if form == "parquet":
+            continue
+        ran = extreme(*args, "--format", form)
+        assert ran.code in (0, 1, 3), ran.err
+        assert "Traceback" not in ran.err, ran.err
+        assert "internal error" not in ran.err, ran.err
+        if form == "json" and ran.code != 3 and args[0] != "dump":
+            json.loads(ran.out)
+
+
+def test_every_alert_is_sent_and_its_feed_is_valid(extreme: Extreme) -> None:
+    extreme("alerts", "send")
+    assert extreme("alerts", "list", "--status", "dead", "--format", "json").json() == []
+    for alert in extreme("alerts", "list", "--format", "json").json():
+        assert extreme("alerts", "show", alert["id"], "--format", "json").code == 0
+        assert extreme("alerts", "show", alert["id"]).code == 0
+    feed = ElementTree.parse(extreme.folder / "alerts.atom")
+    stamps = [e.text or "" for e in feed.iter() if e.tag.endswith(("}updated", "}published"))]
+    assert stamps
+    assert all(datetime.fromisoformat(stamp).tzinfo and len(stamp) == 20 for stamp in stamps), stamps
+
+
+def test_the_daemon_follows_extreme_files(extreme: Extreme) -> None:
+    again = extreme("scan", "--format", "json").json()
+    assert (again["new"], again["changed"], again["moved"]) == (0, 0, 0), "a time stamp that is stored otherwise is no change"
+
+
+# The dashboard
+
+
+def word(*values: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+
+def asked(path: str, urls: tuple[str, ...]) -> list[dict[str, str]]:
+    """Requests that a route answers, and requests that it has to refuse."""
+    every: list[dict[str, str]] = [{}]
+    values: dict[str, tuple[str, ...]] = {
+        "/cluster": urls, "/page": urls, "/compare": urls,
+    }  # fmt: skip
+    every += [{"url": url} for url in values.get(path, ())]
+    every += [{"a": a, "b": b} for a, b in product(urls[:3], urls[1:4])] if path == "/pair" else []
+    if path == "/pair":
+        every += [{"a": urls[0], "b": urls[1], "a_revision": r} for r in ("1", "0", "-1", "x", "\u0661", "\u00b2", HUGE, str(1 << 63))]
+    if path == "/compare":
+        every += [{"url": urls[0], "from": r, "to": t} for r, t in product(("1", "0", "x", HUGE, "\u00b2"), ("2", str(1 << 64)))]
+    url = {"url": urls[0]} if path in values else {}
+    for after in AFTER:
+        every += [url | {name: after} for name in ("cursor", "revisions_cursor")]
+        every += [url | {"cursor": after, "order": order} for order in ("largest", "edited", "newest", "x")]
+    for at in ("0001-01-01", "9999-12-31T23:59:59", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00", "99999-01-01", HUGE):
+        every += [url | {name: at} for name in ("since", "until")]
+    every += [
+        url | {name: v}
+        for name in ("min_size", "q", "publisher", "incident", "representative", "kind")
+        for v in (HUGE, "\ud800", "\0", "-1", "nan")
+    ]
+    return every
+
+
+AFTER = [
+    word("x", "\ud800"), word("\ud800", "x"), word("\ud800", "aa"), word("\ud800", "x", "aa"), word("x", "x", "\udfff"),
+    word(1 << 63, "x"), word(-(1 << 63) - 1, "x"), word(1 << 63), word(1e999, "x"), word(int("9" * 400), "x"), word(True, "x"),
+    word("9" * 10000, "x"), word("x", "zz"), word("x", "aa"), word("x", "x", "zz"), word(["x"], "x"), word(None, None), word(),
+    word("\0", "\0"), word(0, ""), "!", "A", HUGE, "\ud800", "e30", "bnVsbA", base64.urlsafe_b64encode(b"[" * 30_000).decode(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [view.path for view in VIEWS])
+def test_every_route_answers_or_refuses(extreme: Extreme, path: str) -> None:
+    wrong = []
+    for query, form in product(asked(path, extreme.urls), ("", "json")):
+        encoded = {name: value.encode("utf-8", "surrogatepass") for name, value in query.items()}
+        try:
+            answer = extreme.web.get(path, params=encoded | ({"format": form} if form else {}), follow_redirects=False)
+        except Exception as error:
+            wrong.append((query, repr(error)[:300]))
+            continue
+        if answer.status_code not in (200, 302, 303, 307, 400, 404, 409, 410):
+            wrong.append((query, str(answer.status_code)))
+        if answer.status_code == 400 and form:
+            assert answer.json()["error"]["message"]
+    assert [(str(q)[:200], e) for q, e in wrong] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "after"),
+    [
+        ("/clusters", word("x", "\ud800")),
+        ("/clusters?order=largest", word(1 << 63, "x")),
+        ("/cluster?url=https://s.example/0", word("x", "\ud800")),
+        ("/pages", word("\ud800", "x")),
+        ("/pages?order=edited", word(1 << 63, "x")),
+        ("/page?url=https://s.example/0", word("\ud800", "aa")),
+        ("/changes", word("\ud800", "x", "aa")),
+        ("/checks", word("\ud800", "x")),
+        ("/faults", word("\ud800", "x")),
+    ],
+)
+def test_a_place_that_the_database_cannot_hold_is_refused(extreme: Extreme, path: str, after: str) -> None:
+    answer = extreme.web.get(f"{path}{'&' if '?' in path else '?'}cursor={after}")
+    assert answer.status_code == 400
+
+
+# Arguments
+
+BAD = b"\xff"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["alerts", "retry", BAD], ["alerts", "show", BAD], ["alerts", "list", "--rule", BAD], ["alerts", "test", BAD],
+        ["changes", "--url", BAD], ["changes", "--publisher", BAD], ["changes", "--since", BAD], ["changes", "--incident", BAD],
+        ["changes", "--kind", BAD], ["report", "--publisher", BAD], ["report", "--until", BAD], ["boilerplate", "list", "--publisher", BAD],
+        ["boilerplate", "mask", "--text", "x" * 30, "--publisher", BAD], ["boilerplate", "mask", "--publisher", "x", "--text", BAD],
+        ["boilerplate", "allow", BAD], ["duplicates", "--publisher", BAD], ["duplicates", "--min-similarity", "nan"],
+        ["search", BAD], ["search", "x", BAD], ["export", "articles", "--publisher", BAD], ["export", "keep", "--prefer", BAD],
+        ["diff", "https://s.example/0", "--from", str(1 << 63)], ["diff", "https://s.example/0", "--from", HUGE],
+    ],
+    ids=lambda args: " ".join(a if isinstance(a, str) else repr(a) for a in args)[:60],
+)  # fmt: skip
+def test_an_argument_that_the_database_cannot_hold_is_a_usage_error(extreme: Extreme, args: list[str | bytes]) -> None:
+    ran = extreme(*args)
+    assert ran.code == 2, ran.err
+    assert "Traceback" not in ran.err
+    assert ran.err.isprintable() or "\n" in ran.err
+    if BAD in args and not {"--since", "--until", "--kind", "--incident"} & set(args):
+        assert "'\\xff' is not UTF-8 text." in ran.err
+
+
+@pytest.mark.parametrize(
+    "args",
+    [["history", BAD], ["diff", BAD], ["why", BAD, BAD], ["similar", BAD], ["verify", BAD], ["diff", BAD, BAD], ["scan", BAD]],
+    ids=lambda args: " ".join(map(repr, args)),
+)
+def test_a_path_may_hold_any_bytes(extreme: Extreme, args: list[str | bytes]) -> None:
+    ran = extreme(*args)
+    assert ran.code in (1, 2, 3)
+    assert "internal error" not in ran.err
+    assert "Traceback" not in ran.err
+    assert "\\xff" in ran.err + ran.out or "missing" in ran.err
+
+
+def test_the_file_of_such_a_name_can_be_named(extreme: Extreme) -> None:
+    assert extreme("history", b"crawl/name-\xed\xa0\x80.md").code == 0
+    assert extreme("verify", b"crawl/name-\xed\xa0\x80.md").code == 0
+
+
+# The edge itself
+
+
+@pytest.mark.parametrize("nanoseconds", [1 << 63, -(1 << 63) - 1, 10_413_792_000 * 10**9, 10**30])
+def test_time_stamps_of_files_are_stored_as_the_nearest_that_fits(tmp_path: Path, nanoseconds: int) -> None:
+    class Shown:
+        st_size, st_ino, st_mtime_ns, st_ctime_ns = 1, (1 << 64) - 5, nanoseconds, -nanoseconds
+
+    stat = to_file_stamp(Shown)  # type: ignore[arg-type]
+    assert all(is_storable(value) for value in (stat.size, stat.mtime_ns, stat.inode, stat.ctime_ns))
+    assert (stat.mtime_ns > 0) == (nanoseconds > 0)
+    assert stat.inode == -5
+    datetime.fromisoformat(times.from_ns(stat.mtime_ns))
+
+
+@pytest.mark.parametrize("iso", ["0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59.999999+00:00", "2026-03-02T09:00:00+00:00"])
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"])
+def test_times_at_both_ends_of_the_calendar_can_be_shown_and_moved(iso: str, zone: str) -> None:
+    there = times.to_local(iso, ZoneInfo(zone))
+    assert there == datetime.fromisoformat(iso)
+    assert len(times.format_time(there)) == 16
+    for by in (timedelta(days=1), timedelta(days=-1), timedelta.max, timedelta.min):
+        moved = times.add_clamped(datetime.fromisoformat(iso), by)
+        assert times.EARLIEST <= moved.astimezone(UTC) <= datetime.max.replace(tzinfo=UTC)

@@ -1,0 +1,399 @@
+"""Whatever others write: the laws of `tests.fuzz` for anything, and the whole program over articles that try everything."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import feedparser
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dedup.cli import COMMANDS
+from tests.builders import scans as running
+from tests.builders.command import Ran, command, run
+from tests.builders.crawl import Made, words
+from tests.builders.daemon import watching
+from tests.builders.hostile import ALL, BIDI, ESCAPES, MARKUP, SECRET, TERMINAL, URLS
+from tests.builders.html_pages import check as check_page
+from tests.builders.html_pages import client_of
+from tests.fuzz import laws
+from tests.fuzz.seeds import DICTIONARY, SEEDS
+
+# The laws
+
+
+def mutated(name: str) -> st.SearchStrategy[bytes]:
+    """A seed, cut and mixed with words of the formats, with bytes, and with other seeds."""
+    pieces = st.one_of(st.sampled_from(DICTIONARY).map(str.encode), st.binary(max_size=6), st.sampled_from(SEEDS[name]))
+    edits = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 60), pieces), min_size=1, max_size=6)
+
+    def mix(seed: bytes, edits: list[tuple[float, int, bytes]]) -> bytes:
+        for where, length, piece in edits:
+            at = int(where * len(seed))
+            seed = seed[:at] + piece + seed[at + length :]
+        return seed[:20_000]
+
+    return st.builds(mix, st.sampled_from(SEEDS[name]), edits)
+
+
+def anything(name: str) -> st.SearchStrategy[bytes]:
+    told = st.lists(st.one_of(st.sampled_from(DICTIONARY), st.text(max_size=8)), max_size=20).map("".join)
+    encodings = st.sampled_from(["utf-8", "utf-16", "utf-16-le", "cp949"])
+    encoded = st.builds(
+        lambda text, encoding: text.encode(encoding, "replace" if encoding == "cp949" else "surrogatepass"), told, encodings
+    )
+    return st.one_of(mutated(name), encoded, encoded.map(b"---\n".__add__), st.binary(max_size=200))
+
+
+QUICK = settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+
+
+@given(anything("reader"))
+@QUICK
+def test_any_file_is_an_article_that_can_be_recorded_or_one_fault(raw: bytes) -> None:
+    laws.reader(raw)
+
+
+@given(anything("urls"))
+@QUICK
+def test_any_address_is_canonical_once_and_shows_no_credentials(raw: bytes) -> None:
+    laws.addresses(raw)
+
+
+@given(anything("times"))
+@QUICK
+def test_any_time_is_a_moment_that_is_read_back_or_none(raw: bytes) -> None:
+    laws.clock(raw)
+
+
+@given(anything("diffs"), anything("text"))
+@QUICK
+def test_any_two_texts_are_led_from_one_to_the_other(raw: bytes, other: bytes) -> None:
+    laws.difference(raw + b"\n\n" + other)
+
+
+@given(anything("text"))
+@QUICK
+def test_any_text_is_compared_and_shown(raw: bytes) -> None:
+    laws.words(raw)
+
+
+FOUND = [(name, entry, raw) for name in laws.TARGETS for entry, raw in laws.found(name)]
+
+
+@pytest.mark.parametrize(("name", "raw"), [(name, raw) for name, _, raw in FOUND], ids=[f"{name} {entry}" for name, entry, _ in FOUND])
+def test_what_once_broke_a_law_breaks_it_no_more(name: str, raw: bytes) -> None:
+    laws.TARGETS[name](raw)
+
+
+@pytest.mark.parametrize("name", laws.TARGETS)
+def test_a_coverage_guided_run_can_begin(name: str) -> None:
+    for raw in SEEDS[name]:
+        laws.TARGETS[name](raw)
+
+
+# The whole program
+
+FORMULAS = ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "\r=1", " =1", "＝1", "＋1", "－1", "＠1", "=cmd|' /C calc'!A0"]
+
+
+@pytest.fixture(scope="module")
+def laid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A crawl in which every value tries everything, scanned; copies, near copies, revisions and faults among it."""
+    folder = tmp_path_factory.mktemp("hostile")
+    crawl = folder / "crawl"
+    (folder / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n[duplicates]\nboilerplate_articles = 3\n')
+    rng = random.Random(7)
+    story, frame = words(rng, 120, korean=False), " ".join(words(rng, 40))
+    for number, url in enumerate(URLS):
+        formula = FORMULAS[number % len(FORMULAS)]
+        body = " ".join([*(story if number % 2 else words(rng, 120)), str(number)]) + f"\n\n{ALL}\n\n{frame}"
+        for crawled in (1, 2) if number < 5 else (1,):
+            made = Made(
+                body=body if crawled == 1 else body.replace(str(number), f"{number} {ALL}"),
+                title=f"{formula}{ALL}{crawled}",
+                publisher=f"=1+1{BIDI}{MARKUP}",
+                author=f"{formula}{ALL}",
+                category=f"{formula}{ALL}",
+                oid="901" if number != 7 else ESCAPES,
+                aid=f"{number:04}",
+                url=url,
+                claim=f"{formula}{ALL}" if number == 3 else None,
+                published_at=f"yesterday {ALL}" if number == 4 else "2026-03-02 09:00",
+                crawled_at=f"2026-03-0{crawled} 00:30:00",
+                extra=(("source_url", url), (f"via_{number}", f"https://me:{SECRET}@hostile.example/{BIDI}")),
+            )
+            name = os.fsencode(f"{number}{crawled}{formula}{ALL}".replace("/", "%").replace("\0", ""))[:200]
+            place = os.fsencode(crawl) + os.fsencode(f"/{formula[:1].strip() or 'x'}{TERMINAL}{BIDI}")
+            os.makedirs(place, exist_ok=True)
+            with open(place + b"/" + name + b"\xff.md", "wb") as file:
+                file.write(made.render().encode())
+    (crawl / f"fault{TERMINAL}{BIDI}.md").write_bytes(b"no article")
+    assert run(folder, "scan").code == 0
+    return folder
+
+
+def paths(folder: Path) -> list[bytes]:
+    return [os.path.join(place, name) for place, _, names in os.walk(os.fsencode(folder / "crawl")) for name in names]
+
+
+def every_command(folder: Path) -> Iterator[tuple[str | bytes, ...]]:
+    """Every command in every form over every page and file."""
+    pages = [row["url"] for row in run(folder, "duplicates", "--pairs", "-f", "json").json() for row in (row["a"], row["b"])]
+    files = paths(folder)
+    names = [row["name"] for row in run(folder, "boilerplate", "list", "-f", "json").json()]
+    assert pages
+    assert names
+    yield from ((name,) for name in ("init", "config"))
+    yield ("sample", f"laid out {TERMINAL}")
+    yield from (("completion", "bash"), ("completion", f"none {TERMINAL}"))
+    yield from (("scan",), ("scan", "crawl"), ("scan", f"crawl/{TERMINAL}"))
+    yield from (("verify", "crawl"), ("verify", "-v", "crawl"), ("verify", f"none{ALL.replace('/', '')}"))
+    yield from (("duplicates",), ("duplicates", "--pairs"), ("duplicates", "--all-revisions"), ("duplicates", "--publisher", f"=1+1{ALL}"))
+    yield from (("similar", path) for path in files[::3])
+    yield from (("why", a, b) for a, b in zip(files[::4], files[1::4], strict=False))
+    yield from (("why", f"https://me:{SECRET}@none.example/", files[0]), ("why", pages[0], pages[-1]))
+    yield ("boilerplate", "list")
+    yield from (("boilerplate", word, names[0]) for word in ("allow", "mask"))
+    yield ("boilerplate", "mask", "--publisher", f"=1{ALL}", "--text", f"a passage of more than twenty letters {ALL}")
+    yield from ((name, wanted) for name in ("history", "diff") for wanted in dict.fromkeys([*pages, *files[::4], *URLS]))
+    yield from (
+        ("changes", "--min-severity", "trivial", *more)
+        for more in ((), ("--expand-incidents",), ("--url", f"*{ALL}*"), ("--publisher", ALL))
+    )
+    yield from (("diff", files[0], files[1], *more) for more in ((), ("--format", "unified"), ("--format", "side"), ("--format", "html")))
+    yield from (("report", *more) for more in ((), ("--publisher", f"=1+1{BIDI}{MARKUP}"), ("-f", "html"), ("-f", "markdown")))
+    tables = ("articles", "matches", "clusters", "changes", "keep", "drop")
+    yield from (
+        ("export", table, *more) for table in tables for more in ((), ("--all-revisions",), ("--prefer", ALL), ("--publisher", ALL))
+    )
+    yield from (("export", "articles", "-f", "parquet"), ("export", "keep", "-f", "parquet", "-o", f"laid out {TERMINAL}.parquet"))
+    yield from (("search", word) for word in ("script", "alert*", '"onerror alert"', "url:hostile", "title:drop", ALL.replace("\0", "")))
+    yield from (("reindex", "--search"), ("reindex", "--summaries"))
+    yield ("reindex", "--changes")
+    yield from (("history", f"https://me:{SECRET}@none.example/{ALL}"), ("diff", f"me:{SECRET}@none.example"))
+    yield from (("status",), ("status", "--faults"))
+    yield from (("reindex",), ("reindex", "--urls"), ("reindex", "--readings"))
+    yield from (
+        ("roots",),
+        ("roots", "list"),
+        ("roots", "move", "crawl", f"none {TERMINAL}{BIDI}"),
+        ("roots", "forget", f"none {TERMINAL}"),
+    )
+    yield from (("prune", "--dry-run"), ("prune",), ("prune", "--vacuum"))
+    yield ("dump", "--logical")
+    yield from (("doctor",), ("doctor", "--quick"), ("doctor", "--repair"))
+    yield from (("backup", f"backup {TERMINAL}{BIDI}.db"), ("restore", f"backup {TERMINAL}{BIDI}.db"), ("restore", f"none {TERMINAL}"))
+    yield from (("alerts", "list"), ("alerts", "list", "--rule", f"={ALL}"), ("alerts", "show", f"none {ALL}"), ("alerts", "send"))
+    yield from (("alerts", "retry", f"none {ALL}"), ("alerts", "retry", "--dead"), ("alerts", "test", f"none {ALL}"))
+    yield from (("serve", f"--{TERMINAL}{BIDI}"), ("serve", "--listen", f"{ALL}:0"))  # its pages have a test of their own
+    yield ("watch", f"--{TERMINAL}{BIDI}")  # its log has a test of its own
+
+
+def steering(raw: str) -> set[str]:
+    """What a terminal could obey or a line be turned round by."""
+    return {c for c in raw if unicodedata.category(c) in laws.STEERING and c not in "\n\u200c\u200d"}
+
+
+def check(args: tuple[str | bytes, ...], ran: Ran) -> None:
+    told = ran.out + ran.err
+    if "markdown" in args:
+        told = told.replace("@\u2060", "@").replace("<\u2060", "<")  # by which it calls nobody
+    assert not steering(told.replace("\r\n", "\n")), (args, steering(told))
+    assert SECRET not in told or SECRET in ascii(args), (args, told)
+    assert "Traceback" not in told
+    assert ran.code in (0, 1, 2, 3)
+    if "json" in args and args[0] != "dump" and ran.out:
+        json.loads(ran.out)
+    if "csv" in args:
+        cells = [cell for row in csv.reader(io.StringIO(ran.out)) for cell in row]
+        assert not [c for c in cells if c.lstrip().startswith(laws.FORMULA) and not re.fullmatch(r"-?[0-9.]+", c)], args
+
+
+def test_nothing_that_an_article_tries_comes_out_of_any_command(laid: Path) -> None:
+    """Raw bytes of output and errors: no control and no bidirectional character, no credentials; JSON that parses; CSV without
+    formulas. What is asked for may be named again, but for its credentials."""
+    tried: set[str] = set()
+    met = 0
+    for args in every_command(laid):
+        tried.add(str(args[0]))
+        for form in ("text", "json", "csv"):
+            ran = run(laid, *args, *(() if form == "text" else ("-f", form)))
+            if "is not one of" in ran.err and form != "text":
+                continue
+            check((*args, form), ran)
+            if args[0] in ("history", "diff", "why"):
+                assert SECRET not in ran.out + ran.err, (args, form)
+            met += "\\x1b" in ran.out or "\\u001b" in ran.out
+    assert tried == set(COMMANDS), "a new command belongs into `every_command`"
+    assert met > 40, "what was laid was there to be shown"
+
+
+def test_no_credentials_are_kept(laid: Path) -> None:
+    """Neither in the database nor beside it."""
+    places = [path for path in laid.iterdir() if path.name.startswith("dedup.db")]
+    assert len(places) >= 2
+    assert [path.name for path in places if path.is_file() and SECRET.encode() in path.read_bytes()] == []
+    kept = run(laid, "dump", "--logical").out
+    assert "hostile.example" in kept
+    assert "DROP TABLE" in kept
+
+
+def test_international_hosts_are_shown_so_that_none_passes_for_another(laid: Path) -> None:
+    told = run(laid, "history", "https://аpple.example/b")
+    assert told.out.startswith("https://xn--pple-43d.example/b\n")
+    assert "аpple" not in told.out
+
+
+def test_nothing_that_an_article_tries_comes_out_of_any_page(laid: Path) -> None:
+    """Every page over every article, and every parameter of them: what is tried is there, as text and as nothing else."""
+    with client_of(laid) as site:
+        urls = [row["url"] for row in running.dump(laid / "dedup.db", "pages")]
+        assert len(urls) > 8
+        addresses = [
+            "/changes?min_severity=trivial",
+            "/changes?expand_incidents=1&min_severity=trivial",
+            "/changes.atom",
+            "/faults",
+            "/status",
+            f"/{quote(ALL)}",
+        ]
+        addresses += [f"/{view}?url={quote(url, safe='')}" for url in urls for view in ("page", "compare")]
+        addresses += [f"/compare?url={quote(url, safe='')}&view=side-by-side&full=1" for url in urls]
+        addresses += [f"/pair?a={quote(a, safe='')}&b={quote(b, safe='')}" for a, b in itertools.pairwise(urls)]
+        for name in ("url", "cursor", "from", "view", "a", "kind", "since", "publisher", "format", ALL):
+            addresses += [f"/{view}?{quote(name)}={quote(ALL, safe='')}" for view in ("page", "compare", "pair", "changes", "faults")]
+        addresses += [f"/{quote(ALL)}", f"/compare?url=x&from={quote(ALL)}", f"/page?url=https://me:{SECRET}@none.example/{quote(ALL)}"]
+        met = 0
+        for address in addresses:
+            answer = site.get(address)
+            assert answer.status_code in (200, 400, 404), (address, answer.text)
+            assert not steering(answer.text.replace("\r\n", "\n")), address
+            assert SECRET not in answer.text or SECRET in address.partition("url=")[2], address
+            if answer.headers["content-type"].startswith("text/html"):
+                page = check_page(answer.text)
+                assert {e.tag for e in page.elements} <= TAGS, {e.tag for e in page.elements} - TAGS
+                assert {name for e in page.elements for name in e.attributes} <= ATTRIBUTES
+                assert [e for e in page.elements if "alert(" in str({k: v for k, v in e.attributes.items() if k not in GIVEN})] == []
+                met += "&lt;script&gt;" in answer.text
+            elif "atom" in address:
+                assert not feedparser.parse(answer.content).bozo
+            told = site.get(address + ("&" if "?" in address else "?") + "format=json")
+            if "atom" not in address and "format=%" not in address:
+                assert json.loads(told.text)
+            assert not steering(told.text), address
+        assert met > 40, "what was laid was there to be shown"
+
+
+TAGS = frozenset(
+    """html head meta title link script body a header nav ul li form label input button main footer p span code h1 h2 h3 dl div dt dd
+    section table caption thead tbody tr th td time small figure figcaption svg desc line text circle ol article del ins bdi mark
+    details summary select option br b""".split()  # noqa: SIM905
+)
+ATTRIBUTES = frozenset(
+    """lang charset name content rel type href src defer class id for action method role placeholder maxlength autocomplete spellcheck value
+    title datetime scope aria-label aria-labelledby aria-current aria-hidden tabindex data-label data-zone data-move data-short selected
+    checked dir reversed colspan width height x y x1 y1 x2 y2 cx cy r blocking""".split()  # noqa: SIM905
+)
+GIVEN = ("href", "value", "title", "aria-label")
+"""Attributes that may hold what was given, quoted."""
+
+
+@pytest.mark.parametrize("options", [(), ("--format", "json"), ("-v",)], ids=str)
+def test_the_log_of_the_daemon_shows_nothing_of_it_either(laid: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
+    """Files that come while it runs are told of one by one."""
+    (tmp_path / "crawl").mkdir()
+    with watching(tmp_path / "crawl", tmp_path / "dedup.db", *options) as daemon:
+        shutil.copytree(laid / "crawl", tmp_path / "crawl/come", symlinks=True)
+        daemon.wait_until(lambda: daemon.recorded() > 10)
+        assert daemon.leave(signal.SIGTERM) == 0
+    log = daemon.log.decode()
+    assert not steering(log)
+    assert SECRET not in log
+    assert "hostile.example" in log
+    if "json" in options:
+        assert all(json.loads(line)["message"] for line in log.splitlines())
+
+
+# The crawl directory
+
+
+def state(folder: Path) -> dict[bytes, tuple[object, ...]]:
+    """Everything that can be told of a tree from outside, but for when it was last read."""
+    found: dict[bytes, tuple[object, ...]] = {}
+    for place, folders, names in os.walk(os.fsencode(folder)):
+        for name in (b".", *folders, *names):
+            path = os.path.join(place, name)
+            s = os.lstat(path)
+            kept = (s.st_mode, s.st_ino, s.st_nlink, s.st_uid, s.st_gid, s.st_size, s.st_mtime_ns, s.st_ctime_ns)
+            attributes = tuple(os.listxattr(path, follow_symlinks=False))
+            found[path] = (*kept, attributes, os.readlink(path) if os.path.islink(path) else None)
+    return found
+
+
+def test_no_command_writes_into_the_crawl_directory_or_anywhere_but_where_it_says(laid: Path, tmp_path: Path) -> None:
+    (laid / "crawl/link.md").symlink_to(laid / "config.toml")
+    before, around = state(laid / "crawl"), {path.name for path in laid.iterdir()}
+    for args in every_command(laid):
+        run(laid, *args)
+    with watching(laid / "crawl", tmp_path / "dedup.db") as daemon:
+        daemon.wait_until(lambda: daemon.recorded() > 10)
+        daemon.leave()
+    assert state(laid / "crawl") == before
+    new = {path.name for path in laid.iterdir()} - around
+    assert {name for name in new if not name.startswith(("dedup.db", "laid out ", "backup "))} == set()
+    assert not Path("/tmp/escaped").exists()
+
+
+# Size
+
+PATHOLOGICAL = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]), int(sys.argv[1])))
+from benchmarks.pathological import CASES, measure
+for name in CASES:
+    print(name, flush=True)
+    measure(name, int(sys.argv[2]))
+"""
+
+
+def test_files_made_to_be_slow_come_through_every_command(tmp_path: Path) -> None:
+    """In a process that may take 4 GiB of address space, most of which compiled code takes. How it grows is measured by
+    `python -m benchmarks.pathological`."""
+    done = subprocess.run(
+        [sys.executable, "-c", PATHOLOGICAL, str(4 << 30), "60000"], capture_output=True, text=True, timeout=280, check=False
+    )
+    assert done.returncode == 0, done.stdout[-300:] + done.stderr[-2000:]
+    steps = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
+    assert len(steps) > 300
+    assert {code for step, code, *_ in steps if step.startswith("scan")} == {0}
+    assert {code for _, code, *_ in steps} <= {0, 1, 3}
+
+
+def test_a_file_is_never_run(crawl: Path, db: Path, tmp_path: Path) -> None:
+    """Not by being executable, not by being called what Python or the shell would load."""
+    proof = tmp_path / "proof"
+    for name in ("a.md", "sitecustomize.py", "dedup.py", "conftest.py", "config.toml", "$(touch proof).md", "`touch proof`.md", "-rf.md"):
+        path = crawl / name
+        path.write_text(f"#!/bin/sh\ntouch {proof}\n")
+        path.chmod(0o777)
+    done = subprocess.run(command("scan", crawl, "-d", db), cwd=tmp_path, capture_output=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not proof.exists()
+    assert not (crawl / "proof").exists()
+    assert {row["kind"] for row in running.dump(db, "faults")} == {"not_an_article"}

@@ -1,0 +1,189 @@
+"""Every crawl directory that the database knows is accounted for: listed, moved, retired, scanned in part."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dedup.store import open_writable
+from tests.builders.command import run, spawn
+from tests.builders.crawl import Made
+
+pytestmark = pytest.mark.usefixtures("plain")
+
+
+def configure(folder: Path, *directories: str) -> None:
+    names = ", ".join(f'"{d}"' for d in directories)
+    (folder / "config.toml").write_text(f"[crawl]\ndirectories = [{names}]\nsettle_seconds = 0.0\n", "utf-8")
+
+
+def status(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = run(folder, "status", "-f", "json").json()
+    return found
+
+
+def roots(folder: Path) -> dict[str, tuple[str, bool, int, int]]:
+    """Name → (state, absent, files, gone)."""
+    found = run(folder, "roots", "list", "-f", "json").json()
+    assert found == run(folder, "roots", "-f", "json").json() == status(folder)["roots"]
+    return {Path(r["path"]).name: (r["state"], r["absent"], r["files"], r["gone"]) for r in found}
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Path:
+    """Two crawl directories, scanned: `one` with two days of three articles each, and `two` with an article."""
+    for day in (2, 3):
+        for n in range(3):
+            Made(aid=f"{n:010d}", crawled_at=f"2026-03-0{day} 00:00:00", body=f"본문 {n}").write(tmp_path / "one" / f"2026-03-0{day}")
+    Made(aid="0000000009", oid="902").write(tmp_path / "two")
+    configure(tmp_path, "one", "two")
+    assert run(tmp_path, "scan").code == 0
+    return tmp_path
+
+
+def test_a_directory_that_is_no_longer_configured_is_shown(two: Path) -> None:
+    assert roots(two) == {"one": ("configured", False, 6, 0), "two": ("configured", False, 1, 0)}
+    configure(two, "two", "three")
+    (two / "three").mkdir()
+    assert roots(two)["one"] == ("not configured", False, 6, 0)
+    assert roots(two)["three"] == ("configured", False, 0, 0)
+    assert "one is not configured: 6 files still count as present" in run(two, "status").out
+    assert "one is not configured, but 6 of its files still count as present" in run(two, "scan").err
+    doctor = run(two, "doctor", "--quick", "-f", "json").json()
+    (finding,) = (f for f in doctor["findings"] if f["check"] == "directories")
+    assert finding["severity"] == "warning"
+    assert "6" in finding["message"]
+    assert all(f"dedup roots {word}" in finding["remedy"] for word in ("move", "forget"))
+
+
+def test_a_directory_that_was_renamed_is_refused_until_it_is_moved_and_then_nothing_is_read_again(two: Path) -> None:
+    before = run(two, "dump", "--logical").out
+    (two / "one").rename(two / "archive")
+    configure(two, "archive", "two")
+    refused = run(two, "scan")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert f"dedup roots move {two / 'one'} {two / 'archive'}" in refused.err
+    moved = run(two, "roots", "move", "one", "archive", "-f", "json").json()
+    assert (moved["files"], moved["sample"], moved["found"]) == (6, 6, 6)
+    assert roots(two) == {"archive": ("configured", False, 6, 0), "two": ("configured", False, 1, 0)}
+    tally = run(two, "scan", "-f", "json").json()
+    assert (tally["files"], tally["unchanged"]) == (7, 7)
+    assert run(two, "dump", "--logical").out == before
+    assert str(two / "archive") in run(two, "export", "keep").out
+    assert str(two / "one") not in run(two, "export", "keep").out
+
+
+def test_a_directory_is_moved_only_to_where_its_files_are(two: Path) -> None:
+    (two / "empty").mkdir()
+    for new, problem in (("empty", "only 0 of 6 checked"), ("none", "there is no readable directory"), ("two", "already in the database")):
+        refused = run(two, "roots", "move", "one", new)
+        assert (refused.code, refused.err.count("\n")) == (2, 1)
+        assert problem in refused.err
+    for new in ("two/inner", "."):
+        assert "overlap" in run(two, "roots", "move", "one", new).err
+    unknown = run(two, "roots", "move", "nowhere", "empty")
+    assert unknown.code == 2
+    assert str(two / "one") in unknown.err
+    assert roots(two)["one"][2] == 6
+    assert run(two, "roots", "move", "one", "none", "--force").code == 0
+    assert roots(two)["none"] == ("not configured", True, 6, 0)
+
+
+def test_a_directory_is_forgotten_with_its_history_kept_though_it_is_missing(two: Path) -> None:
+    pages = status(two)["pages"]
+    assert run(two, "roots", "forget", "one", "--yes").code == 2, "it is configured"
+    (two / "one").rename(two / "elsewhere")
+    configure(two, "two")
+    asked = run(two, "roots", "forget", "one")
+    assert (asked.code, "--yes" in asked.err) == (2, True)
+    assert run(two, "roots", "forget", "one", "--yes", "-f", "json").json()["gone"] == 6
+    assert roots(two)["one"] == ("retired", True, 0, 6)
+    assert (status(two)["pages"], status(two)["gone"]) == (pages, 6)
+    assert "not configured" not in run(two, "scan").err
+    assert str(two / "one") not in run(two, "export", "keep").out
+    (two / "elsewhere").rename(two / "one")
+    configure(two, "one", "two")
+    tally = run(two, "scan", "-f", "json").json()
+    assert (tally["unchanged"], tally["new"]) == (7, 0)
+    assert roots(two)["one"] == ("configured", False, 6, 0)
+
+
+def test_a_folder_of_a_known_directory_is_scanned_as_a_part_of_it(two: Path) -> None:
+    Made(aid="0000000007", body="neu").write(two / "one" / "2026-03-02")
+    Made(aid="0000000008", body="auch neu").write(two / "one" / "2026-03-03")
+    next((two / "one" / "2026-03-02").glob("901_0000000001*")).unlink()
+    next((two / "one" / "2026-03-03").glob("901_0000000001*")).unlink()
+    tally = run(two, "scan", "one/2026-03-02", "-f", "json").json()
+    assert (tally["files"], tally["new"], tally["unchanged"], tally["gone"]) == (3, 1, 2, 1)
+    assert roots(two)["one"] == ("configured", False, 6, 1)
+    assert status(two)["last_scan"]["parts"] == [str(two / "one" / "2026-03-02")]
+    os.symlink(two / "one", two / "link")
+    assert run(two, "scan", "link/2026-03-03", "-f", "json").json()["gone"] == 1
+    assert run(two, "scan", "link", "-f", "json").json()["unchanged"] == 6, "another path to it"
+    assert set(roots(two)) == {"one", "two"}
+    for path in (two / "one" / "2026-03-03").iterdir():
+        path.unlink()
+    (two / "one" / "2026-03-03").rmdir()
+    assert run(two, "scan", "one/2026-03-03", "-f", "json").json()["gone"] == 3, "a part that went"
+    missing = run(two, "scan", "one/2026-03-99")
+    assert (missing.code, missing.err.count("\n")) == (2, 1)
+
+
+def test_a_part_of_a_configured_directory_that_was_never_scanned_belongs_to_it(tmp_path: Path) -> None:
+    Made().write(tmp_path / "crawl" / "a")
+    Made(aid="0000000002").write(tmp_path / "crawl" / "b")
+    configure(tmp_path, "crawl")
+    assert run(tmp_path, "scan", "crawl/a", "-f", "json").json()["new"] == 1
+    assert run(tmp_path, "scan", "-f", "json").json()["new"] == 1
+    assert roots(tmp_path) == {"crawl": ("configured", False, 2, 0)}
+
+
+def test_a_part_of_an_absent_directory_marks_nothing_as_gone(two: Path) -> None:
+    (two / "one").rename(two / "away")
+    done = run(two, "scan", "one/2026-03-02")
+    assert done.code == 3
+    assert roots(two)["one"] == ("configured", True, 6, 0)
+
+
+def test_directories_that_would_record_files_twice_are_refused_with_what_to_do(two: Path) -> None:
+    inside = run(two, "scan", ".")
+    assert (inside.code, inside.err.count("\n")) == (2, 1)
+    assert "The database" in inside.err
+    (two / "dedup.db").rename(two.parent / "moved.db")
+    outer = run(two, "-d", two.parent / "moved.db", "scan", ".")
+    assert (outer.code, outer.err.count("\n")) == (2, 1)
+    assert "dedup roots forget" in outer.err
+    (two.parent / "moved.db").rename(two / "dedup.db")
+    configure(two, "one/2026-03-02", "two")
+    inner = run(two, "scan")
+    assert (inner.code, inner.err.count("\n")) == (2, 1)
+    assert f"dedup roots forget {two / 'one'}" in inner.err
+    assert run(two, "roots", "forget", "one", "--yes").code == 0
+    assert run(two, "scan", "-f", "json").json()["files"] == 4
+    (two / "two" / "inner").mkdir()
+    watched = spawn(two, "watch", "two/inner")
+    assert (watched.code, watched.err.count("\n")) == (2, 1)
+    assert status(two)["pages"] == 4
+
+
+def test_a_directory_is_not_changed_while_somebody_writes(two: Path) -> None:
+    configure(two, "two")
+    with open_writable(str(two / "dedup.db"), "watch"):
+        for args in (("move", "one", "three", "--force"), ("forget", "one", "--yes")):
+            refused = run(two, "roots", *args)
+            assert refused.code == 3
+            assert "watch" in refused.err
+    assert roots(two)["one"] == ("not configured", False, 6, 0)
+
+
+def test_files_of_a_directory_that_is_not_configured_stay_as_they_were(two: Path) -> None:
+    configure(two, "two")
+    Made(aid="0000000005", oid="903").write(two / "one" / "late")
+    replace(Made(aid="0000000009", oid="902"), body="neuer").write(two / "two")
+    assert run(two, "scan", "-f", "json").json()["files"] == 1
+    assert roots(two)["one"] == ("not configured", False, 6, 0)
+    assert run(two, "export", "keep").out.count(str(two / "one")) == 3, "those of the last crawl"

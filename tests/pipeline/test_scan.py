@@ -1,0 +1,552 @@
+"""A scan against a plain walk of the tree: every file is recorded, unchanged, ignored by a named rule, or a fault."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dedup import errors, store
+from dedup.config import AlertRuleConfig, ChannelConfig
+from dedup.reports import status
+from dedup.scan.counts import ScanCounts
+from dedup.scan.extract import CrawlFile, extract_files
+from dedup.scan.record import record_extractions
+from dedup.scan.roots import CrawlDirectory
+from dedup.scan.scanner import Scan
+from dedup.scan.session import open_session
+from dedup.store import open_database
+from dedup.store.rows import FileStamp
+from tests.builders import scans as running
+from tests.builders.crawl import Made, words
+
+_RNG = random.Random(7)
+
+
+def _articles(number: int) -> list[Made]:
+    return [Made(body=" ".join(words(_RNG, 60)), aid=f"{n:010d}", title=f"기사 {n}") for n in range(number)]
+
+
+def _paths(db: Path, *, gone: int = 0) -> set[str]:
+    return {row["path"] for row in running.dump(db, "files") if row["gone"] == gone}
+
+
+def test_counts_add_up_and_every_file_of_the_tree_is_known(crawl: Path, db: Path) -> None:
+    for article in _articles(20):
+        article.write(crawl / random.Random(article.aid).choice(["", "2026/03", "2026/03/02", "한빛일보"]))
+    (crawl / "notes.txt").write_text("no article")
+    (crawl / "empty.md").write_bytes(b"")
+    tally = running.scan(crawl, db)
+    walked = [Path(folder) / name for folder, _, names in os.walk(crawl) for name in names]
+    assert tally.files == len(walked) == 22
+    assert (tally.new, tally.faults, tally.ignored) == (20, 1, {"pattern": 1})
+    assert _paths(db) == {str(p.relative_to(crawl)) for p in walked if p.suffix == ".md"}
+
+
+def test_a_second_scan_finds_everything_unchanged(crawl: Path, db: Path) -> None:
+    for article in _articles(5):
+        article.write(crawl)
+    running.scan(crawl, db)
+    before = running.dump(db)
+    tally = running.scan(crawl, db)
+    assert (tally.files, tally.unchanged) == (5, 5)
+    assert running.dump(db) == before
+
+
+def test_a_touch_is_no_change(crawl: Path, db: Path) -> None:
+    path = _articles(1)[0].write(crawl)
+    running.scan(crawl, db)
+    path.touch()
+    tally = running.scan(crawl, db)
+    assert (tally.unchanged, tally.changed) == (1, 0)
+
+
+def test_the_same_size_and_time_stamp_do_not_hide_other_content(crawl: Path, db: Path) -> None:
+    article = _articles(1)[0]
+    path = article.write(crawl, "a.md")
+    stamp = path.stat().st_mtime_ns
+    running.scan(crawl, db)
+    body = article.body[:-1] + ("가" if article.body[-1] != "가" else "나")
+    replace(article, body=body, crawled_at="2026-03-03 00:30:00").write(crawl, "a.md")
+    os.utime(path, ns=(stamp, stamp))
+    assert running.scan(crawl, db).changed == 1
+
+
+def test_a_moved_file_is_neither_gone_nor_a_new_revision(crawl: Path, db: Path) -> None:
+    paths = [article.write(crawl) for article in _articles(3)]
+    running.scan(crawl, db)
+    (crawl / "archive").mkdir()
+    for path in paths:
+        path.rename(crawl / "archive" / path.name)
+    tally = running.scan(crawl, db)
+    assert (tally.moved, tally.new, tally.gone, tally.revisions, tally.sightings) == (3, 0, 0, 0, 0)
+    assert _paths(db) == {f"archive/{p.name}" for p in paths}
+
+
+def test_a_copy_is_no_move(crawl: Path, db: Path) -> None:
+    path = _articles(1)[0].write(crawl)
+    running.scan(crawl, db)
+    shutil.copy2(path, crawl / "copy.md")
+    tally = running.scan(crawl, db)
+    assert (tally.new, tally.moved, tally.gone, tally.sightings) == (1, 0, 0, 0)
+
+
+def test_a_file_that_vanishes_is_gone_and_its_history_stays(crawl: Path, db: Path) -> None:
+    one, two = _articles(2)
+    path = one.write(crawl)
+    two.write(crawl)
+    running.scan(crawl, db)
+    path.unlink()
+    assert running.scan(crawl, db).gone == 1
+    assert running.scan(crawl, db).gone == 0
+    assert _paths(db, gone=1) == {path.name}
+    assert running.history(db, one.address)["timeline"][0]["gone"] is True
+    one.write(crawl)
+    assert running.scan(crawl, db).unchanged == 2
+    assert _paths(db, gone=1) == set()
+
+
+def test_a_folder_that_vanishes_takes_its_files_with_it(crawl: Path, db: Path) -> None:
+    for article in _articles(4):
+        article.write(crawl / "a" / "b")
+    _articles(1)[0].write(crawl)
+    running.scan(crawl, db)
+    shutil.rmtree(crawl / "a")
+    assert running.scan(crawl, db).gone == 4
+
+
+@pytest.mark.parametrize("how", ["missing", "replaced by an empty folder", "a file in its place"])
+def test_a_tree_that_is_absent_deletes_nothing(crawl: Path, db: Path, how: str) -> None:
+    for article in _articles(3):
+        article.write(crawl)
+    running.scan(crawl, db)
+    before = running.dump(db)
+    crawl.rename(crawl.with_name("elsewhere"))
+    if how == "replaced by an empty folder":
+        crawl.mkdir()
+    elif how == "a file in its place":
+        crawl.write_text("?")
+    tally = running.scan(crawl, db)
+    assert (tally.files, tally.gone, len(tally.absent_directories)) == (0, 0, 1)
+    assert running.dump(db) == before
+
+
+def test_a_tree_emptied_by_an_archiving_job_is_gone(crawl: Path, db: Path) -> None:
+    paths = [article.write(crawl) for article in _articles(3)]
+    running.scan(crawl, db)
+    for path in paths:
+        path.unlink()
+    tally = running.scan(crawl, db)
+    assert (tally.gone, tally.absent_directories) == (3, [])
+
+
+def test_links_fifos_and_sockets_are_ignored_by_name_and_loops_end(crawl: Path, db: Path) -> None:
+    path = _articles(1)[0].write(crawl / "real")
+    (crawl / "link.md").symlink_to(path)
+    (crawl / "dangling.md").symlink_to(crawl / "nowhere.md")
+    (crawl / "real" / "loop").symlink_to(crawl)
+    os.mkfifo(crawl / "fifo.md")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(crawl / "socket.md"))
+        tally = running.scan(crawl, db)
+    assert tally.new == 1
+    assert tally.ignored == {"symlink": 3, "special": 2}
+
+
+def test_names_that_are_not_utf8_or_as_long_as_names_get_are_recorded(crawl: Path, db: Path) -> None:
+    one, two = _articles(2)
+    os.rename(os.fsencode(one.write(crawl)), os.fsencode(crawl) + b"/\xff\xfe\x1b[31m.md")
+    os.rename(os.fsencode(two.write(crawl)), os.fsencode(crawl) + b"/" + b"n" * 252 + b".md")
+    assert running.scan(crawl, db).new == 2
+    assert _paths(db) == {"\\xff\\xfe\\x1b[31m.md", "n" * 252 + ".md"}
+    assert running.scan(crawl, db).unchanged == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "empty"),
+        (b"---\nid: 1_2\ntitle: \"x\"\n", "truncated_before_body"),
+        (b"<html><body>504 Gateway Time-out</body></html>", "not_an_article"),
+        (b"---\ntitle: \"\xff\xff\xff\"\n---\n", "undecodable"),
+        (b"---\n" + b"x" * 10_000_001, "too_large"),
+        (replace(Made(), url="", oid="", aid="").render().replace("id: _", "id: ").encode(), "no_url"),
+    ],
+)  # fmt: skip
+def test_every_fault_keeps_its_path_is_counted_and_goes_when_the_file_is_whole(crawl: Path, db: Path, content: bytes, kind: str) -> None:
+    path = crawl / "a.md"
+    path.write_bytes(content)
+    for _ in range(2):
+        tally = running.scan(crawl, db)
+        assert (tally.files, tally.faults) == (1, 1)
+        with open_database(str(db)) as database:
+            assert status.database_summary(database)["faults"] == {kind: 1}
+            assert status.list_faults(database)[0]["path"] == str(path)
+    _articles(1)[0].write(crawl, "a.md")
+    tally = running.scan(crawl, db)
+    assert (tally.faults, tally.changed) == (0, 1)
+    with open_database(str(db)) as database:
+        assert status.database_summary(database)["faults"] == {}
+
+
+def test_a_bad_time_is_a_fault_beside_the_article(crawl: Path, db: Path) -> None:
+    replace(_articles(1)[0], published_at="어제 저녁").write(crawl)
+    tally = running.scan(crawl, db)
+    assert (tally.new, tally.faults) == (1, 0)
+    with open_database(str(db)) as database:
+        assert status.database_summary(database)["faults"] == {"unparsable_time": 1}
+
+
+def test_a_file_held_open_by_a_writer_waits_and_is_taken_when_closed(crawl: Path, db: Path) -> None:
+    path = _articles(1)[0].write(crawl)
+    with path.open("ab"):
+        tally = running.scan(crawl, db)
+        assert (tally.files, tally.unsettled, tally.new) == (1, 1, 0)
+    assert running.scan(crawl, db).new == 1
+
+
+def test_a_file_written_just_now_is_waited_for(crawl: Path, db: Path) -> None:
+    _articles(1)[0].write(crawl, age=0)
+    tally = running.scan(crawl, db, settle=0.2)
+    assert (tally.new, tally.unsettled) == (1, 0)
+
+
+def test_what_settles_while_others_are_taken_in_is_taken_in_too(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long that takes: only waiting is bounded."""
+    settle = 0.6
+
+    def stands(path: Path, seconds: float) -> None:
+        while time.time_ns() - path.stat().st_ctime_ns < seconds * 1e9:
+            time.sleep(0.01)
+
+    def slow(*given: Any) -> None:
+        record_extractions(*given)
+        stands(young, 4 * settle)
+
+    stands(Made(aid="1").write(crawl), 0.5 * settle)  # it settles before the other, and is taken in then
+    young = Made(aid="2").write(crawl, age=0)
+    monkeypatch.setattr("dedup.scan.scanner.record_extractions", slow)
+    tally = running.scan(crawl, db, settle=settle)
+    assert (tally.new, tally.unsettled) == (2, 0)
+
+
+def test_nothing_is_read_before_it_has_stood_for_the_time_to_settle(crawl: Path, db: Path) -> None:
+    path = _articles(1)[0].write(crawl, age=0)
+    with running.session(crawl, db, settle=60) as session:
+        scan = Scan(session)
+        assert (scan.reconcile().files, scan.count_waiting()) == (0, 1)
+        assert scan.queue_settled() > 0
+        scan.check_paths(session.directories[0], [os.fsencode(path.name)])
+        assert (scan.counts.files, scan.count_waiting()) == (0, 1)
+        os.utime(path, (time.time() - 61,) * 2)  # by its own time, but not by that of its change: that only standing makes old
+        scan.queue_settled()
+        scan.flush()
+        assert (scan.counts.files, scan.count_waiting()) == (0, 1)
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody opens it after it was asked who has it open, and is through before it was read."""
+    first, last = _articles(2)
+    path = first.write(crawl)
+    read = os.read
+
+    def and_meanwhile(fd: int, length: int) -> bytes:
+        found = read(fd, length)
+        if found and os.readlink(f"/proc/self/fd/{fd}") == str(path):
+            monkeypatch.undo()
+            path.write_text(last.render(), encoding="utf-8")
+        return found
+
+    monkeypatch.setattr(os, "read", and_meanwhile)
+    tally = running.scan(crawl, db)
+    assert (tally.files, tally.new + tally.unsettled) == (1, 1)
+    running.scan(crawl, db)
+    assert [row["body"] for row in running.dump(db, "revisions")] == [last.body]
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["away", "replaced"])
+def test_a_tree_that_goes_while_it_is_walked_marks_nothing_as_gone(crawl: Path, db: Path, *, back: bool) -> None:
+    articles = _articles(6)
+    for n, article in enumerate(articles):
+        article.write(crawl / f"{n % 3}")
+    running.scan(crawl, db)
+    aside = crawl.with_name("aside")
+    with running.session(crawl, db) as session:
+
+        def go(_: CrawlDirectory, folder: bytes) -> None:
+            if folder == b"1":
+                crawl.rename(aside)
+                if back:
+                    articles[0].write(crawl / "other")
+
+        tally = Scan(session, on_folder=go).run()
+    assert tally.gone == 0
+    assert _paths(db, gone=1) == set()
+    if back:
+        shutil.rmtree(crawl)
+    aside.rename(crawl)
+    assert (running.scan(crawl, db).unchanged, len(_paths(db, gone=0))) == (6, 6)
+
+
+@pytest.mark.parametrize("what", ["listing", "reading"])
+def test_where_the_process_has_no_descriptor_left_nothing_is_a_fault_and_all_is_tried_again(
+    crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    for n, article in enumerate(_articles(4)):
+        article.write(crawl / f"{n % 2}")
+    opened = os.open
+
+    def exhausted(path: str | bytes, flags: int, *args: Any, **kw: Any) -> int:
+        if (what == "listing" and path == b".") or (what == "reading" and os.fsencode(path).endswith(b".md")):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return opened(path, flags, *args, **kw)
+
+    with running.session(crawl, db) as session, monkeypatch.context() as patch:
+        patch.setattr(os, "open", exhausted)
+        with pytest.raises(errors.DatabaseFailedError, match=r"Too many open files.*LimitNOFILE"), session.database.translate_errors():
+            Scan(session).run()
+    assert running.dump(db, "faults") == []
+    assert running.scan(crawl, db).new == 4
+
+
+def test_overlapping_crawl_directories_are_refused(crawl: Path, db: Path) -> None:
+    (crawl / "inner").mkdir()
+    nested = running.settings(crawl, db)
+    nested = nested.model_copy(update={"crawl": nested.crawl.model_copy(update={"directories": (str(crawl), str(crawl / "inner"))})})
+    from dedup.scan.session import open_session
+
+    with pytest.raises(errors.DirectoriesOverlapError, match="overlap"), open_session(nested, "test"):
+        pass
+
+
+def test_stopping_between_batches_keeps_what_is_done_and_the_next_scan_goes_on(crawl: Path, db: Path) -> None:
+    for article in _articles(600):
+        article.write(crawl)
+    stop = threading.Event()
+    with running.session(crawl, db) as session:
+        tally = Scan(session, stop, lambda _: stop.set()).run()
+    assert 0 < tally.new < 600
+    assert tally.gone == 0
+    rest = running.scan(crawl, db)
+    assert rest.new == 600 - tally.new
+    clean = db.with_name("clean.db")
+    running.scan(crawl, clean)
+    assert running.dump(db) == running.dump(clean)
+
+
+def test_a_folder_that_may_not_be_listed_is_a_fault_and_nothing_in_it_is_gone(crawl: Path, db: Path) -> None:
+    for article in _articles(3):
+        article.write(crawl / "locked")
+    running.scan(crawl, db)
+    (crawl / "locked").chmod(0)
+    try:
+        assert _scan_without_power(crawl, db) == ["1", "0"]
+    finally:
+        (crawl / "locked").chmod(0o755)
+    with open_database(str(db)) as database:
+        assert status.database_summary(database)["faults"] == {"unreadable": 1}
+    tally = running.scan(crawl, db)
+    assert (tally.faults, tally.unchanged) == (0, 3)
+    with open_database(str(db)) as database:
+        assert status.database_summary(database)["faults"] == {}
+
+
+def test_a_file_that_may_not_be_read_is_a_fault_until_it_may(crawl: Path, db: Path) -> None:
+    paths = [article.write(crawl / folder) for article, folder in zip(_articles(2), ("", "inner"), strict=True)]
+    for path in paths:
+        path.chmod(0)
+    for _ in range(2):
+        assert _scan_without_power(crawl, db) == ["2", "0"]
+        with open_database(str(db)) as database:
+            assert status.database_summary(database)["faults"] == {"unreadable": 2}
+    for path in paths:
+        path.chmod(0o644)
+    assert running.scan(crawl, db).changed == 2
+    with open_database(str(db)) as database:
+        assert status.database_summary(database)["faults"] == {}
+
+
+def _scan_without_power(crawl: Path, db: Path) -> list[str]:
+    """A scan by a process that permissions bind, even root's; returns what it printed."""
+    script = f"""
+import os, sys
+if os.geteuid() == 0:
+    import ctypes
+    libc = ctypes.CDLL(None, use_errno=True)
+    for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH: PR_CAPBSET_DROP, then leave them by exec
+        assert libc.prctl(24, capability, 0, 0, 0) == 0
+    os.execv(sys.executable, [sys.executable, "-c", {_SCAN!r}, {str(crawl)!r}, {str(db)!r}])
+exec({_SCAN!r})
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(crawl), str(db)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+_SCAN = """
+import sys
+from pathlib import Path
+from tests.builders import scans as running
+tally = running.scan(Path(sys.argv[1]), Path(sys.argv[2]))
+print(tally.faults, tally.gone)
+"""
+
+
+# However many
+
+
+class _Counting:
+    """A connection that counts how often it is called."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection, self.calls = connection, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, *args: Any) -> Any:
+        self.calls += 1
+        return self._connection.execute(*args)
+
+    def executemany(self, *args: Any) -> Any:
+        self.calls += 1
+        return self._connection.executemany(*args)
+
+
+def _calls(monkeypatch: pytest.MonkeyPatch, crawl: Path, db: Path, number: int, crawls: int) -> int:
+    """Statements of the last batch, when `number` pages are crawled for the `crawls`th time, half of them changed."""
+    for crawl_number in range(crawls):
+        for n in range(number):
+            body = f"기사 {n}의 본문 " + " ".join(words(random.Random(n), 40)) + (f" {crawl_number}판" if n % 2 else "")
+            claim = None if n % 5 else "0" * 64
+            Made(body=body, aid=f"{n:010}", crawled_at=f"2026-03-0{crawl_number + 2} 00:30:00", claim=claim).write(
+                crawl, f"{crawl_number}_{n:04}.md"
+            )
+        with running.session(crawl, db) as session:
+            scan = Scan(session)
+            session.matcher.open_candidate_index()
+            counting = _Counting(session.database.connection)
+            monkeypatch.setattr(session.database, "connection", counting)
+            scan.run()
+    return counting.calls
+
+
+@pytest.mark.parametrize("crawls", [1, 3])
+def test_statements_do_not_grow_with_the_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crawls: int) -> None:
+    few, many = (_calls(monkeypatch, tmp_path / f"crawl{n}", tmp_path / f"{n}.db", n, crawls) for n in (12, 240))
+    assert many <= few + 2, (few, many)  # a batch of a few rows may lack a kind of row
+    assert few < 110
+
+
+def _calls_for_copies(monkeypatch: pytest.MonkeyPatch, crawl: Path, db: Path, number: int) -> int:
+    """Statements of a batch of pages with one text, and of as many that are nearly the same, of which all is told."""
+    drawn = words(random.Random(1), 60)
+    for n in range(number):
+        for nearly in (False, True):
+            body = " ".join([*drawn[:50], *(words(random.Random(n), 1) if nearly else drawn[50:])])
+            Made(body=body, aid=f"{nearly:d}{n:09}").write(crawl, f"{nearly:d}{n}.md")
+    told = {
+        "channels": {"log": ChannelConfig(kind="log")},
+        "alerts": (AlertRuleConfig(name="all", on=("duplicate",), to=("log",), min_severity="trivial"),),
+    }
+    with open_session(running.settings(crawl, db).model_copy(update=told), "test", alert_on_import=True) as session:
+        scan = Scan(session)
+        session.matcher.open_candidate_index()
+        counting = _Counting(session.database.connection)
+        monkeypatch.setattr(session.database, "connection", counting)
+        scan.run()
+    return counting.calls
+
+
+def test_nor_do_they_where_all_of_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few, many = (_calls_for_copies(monkeypatch, tmp_path / f"crawl{n}", tmp_path / f"{n}.db", n) for n in (6, 60))
+    assert many < few + 10, (few, many)
+
+
+@pytest.mark.parametrize("part", [1, 2, 7])
+def test_a_folder_is_compared_in_parts_with_the_same_result(crawl: Path, db: Path, monkeypatch: pytest.MonkeyPatch, part: int) -> None:
+    monkeypatch.setattr("dedup.scan.scanner.CHUNK_ENTRIES", part)
+    for n in range(9):
+        Made(aid=f"{n:010}", body=f"본문 {n}").write(crawl / "deep", f"{n}.md")
+    (crawl / "deep" / "notes.txt").touch()
+    first = running.scan(crawl, db)
+    assert (first.files, first.new, first.ignored.total()) == (10, 9, 1)
+    second = running.scan(crawl, db)
+    assert (second.files, second.unchanged) == (10, 9)
+    (crawl / "deep" / "0.md").unlink()
+    (crawl / "deep" / "8.md").unlink()
+    (crawl / "deep" / "3.md").rename(crawl / "deep" / "x.md")
+    Made(aid="0000000005", body="고친 본문").write(crawl / "deep", "5.md")
+    third = running.scan(crawl, db)
+    assert (third.files, third.unchanged, third.moved, third.changed, third.gone) == (8, 5, 1, 1, 2)
+    running.scan(crawl, db.with_name("other.db"))
+    fourth = running.scan(crawl, db)
+    assert (fourth.unchanged, fourth.gone, fourth.new) == (7, 0, 0)
+
+
+def test_the_same_path_twice_in_a_batch_is_recorded_once_and_the_last_stands(crawl: Path, db: Path) -> None:
+    path = Made(body="먼저").write(crawl, "a.md")
+    with running.session(crawl, db) as session:
+        found = CrawlFile(session.directories[0].id, session.directories[0].path, b"", b"a.md", FileStamp(0, 0, 0, 0))
+        first = extract_files([found], session.options)
+        Made(body="나중", crawled_at="2026-03-03 00:30:00").write(crawl, "a.md")
+        again = extract_files([found], session.options)
+        tally = ScanCounts()
+        record_extractions(session.database, [*first, *again, *again], session.matcher, session.policy, tally)
+        assert (tally.new, tally.changed, tally.unchanged) == (1, 1, 1)
+        assert store.statistics.count(session.database, "files") == 1
+    assert path.exists()
+    assert sorted(r["body"] for r in running.dump(db, "revisions")) == ["나중", "먼저"]
+
+
+def test_of_two_new_paths_with_the_bytes_of_one_that_went_one_moved_and_one_is_new(crawl: Path, db: Path) -> None:
+    path = Made(body="본문").write(crawl, "a.md")
+    running.scan(crawl, db)
+    shutil.copy2(path, crawl / "b.md")
+    path.rename(crawl / "c.md")
+    tally = running.scan(crawl, db)
+    assert (tally.files, tally.moved, tally.new, tally.unchanged) == (2, 1, 1, 0)
+    assert (_paths(db), _paths(db, gone=1)) == ({"b.md", "c.md"}, {"a.md"})
+
+
+@pytest.mark.parametrize("follows", [False, True], ids=["a scan waits for them", "a daemon goes on with them"])
+def test_what_of_a_first_import_settles_late_is_no_news_either(crawl: Path, db: Path, follows: bool) -> None:
+    told = {
+        "channels": {"log": ChannelConfig(kind="log")},
+        "alerts": (AlertRuleConfig(name="all", on=("change",), to=("log",), min_severity="trivial"),),
+    }
+    for day in (2, 3):
+        Made(body=f"시의회는 {day}명을 불렀다.", crawled_at=f"2026-03-0{day} 00:30:00").write(crawl, f"{day}.md", age=0)
+    with open_session(running.settings(crawl, db, settle=0.3).model_copy(update=told), "test") as session:
+        following = scan = Scan(session)
+        if follows:
+            scan.reconcile()
+            following = Scan(session)
+            following.adopt(scan)
+            assert following.count_waiting() == 2
+            while following.count_waiting():
+                following.queue_settled()
+                following.flush()
+        else:
+            scan.run()
+        assert (store.statistics.count(session.database, "changes"), store.statistics.count(session.database, "alerts")) == (1, 0)
+        Made(body="시의회는 4명을 불렀다.", crawled_at="2026-03-04 00:30:00").write(crawl, "4.md", age=0)
+        if follows:
+            following.check_paths(session.directories[0], [b"4.md"])
+            while following.count_waiting():
+                following.queue_settled()
+                following.flush()
+        else:
+            Scan(session).run()
+        assert (store.statistics.count(session.database, "changes"), store.statistics.count(session.database, "alerts")) == (2, 1)

@@ -1,0 +1,653 @@
+"""`doctor` on what is stored: whatever is altered is found, what is derived is put right, and nothing else is ever touched."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+import uuid
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dedup import store
+from dedup.doctor.summaries import WRONG_CLUSTERS, WRONG_SUMMARIES
+from dedup.index import lsh, passages
+from dedup.index.hashtable import HEADER_BYTES, HashTable, read_state
+from dedup.model import NO_COMMIT
+from dedup.similarity import winnowing
+from dedup.store import open_database
+from tests.builders import damage as damaging
+from tests.builders import scans as running
+from tests.builders.command import run, spawn
+from tests.builders.crawl import Made
+from tests.builders.doctor import base_rows, copy_of, examined, found, scanned_crawl, summed_rows, told
+
+pytestmark = pytest.mark.usefixtures("machine_code")
+
+
+@pytest.fixture(scope="module")
+def scanned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return scanned_crawl(tmp_path_factory.mktemp("scanned"))
+
+
+@pytest.fixture
+def folder(scanned: Path, tmp_path: Path) -> Path:
+    return copy_of(scanned, tmp_path)
+
+
+def _count(db: Path, sql: str) -> int:
+    with closing(sqlite3.connect(db)) as connection:
+        return int(connection.execute(sql).fetchone()[0])
+
+
+def test_a_sound_database_has_no_findings_and_everything_was_looked_at(either: str, folder: Path) -> None:
+    assert found(folder) == []
+    checked = run(folder, "doctor", "--format", "json").json()["checked"]
+    db = folder / "dedup.db"
+    tables = ("crawl_directories", "pages", "aliases", "metadata", "revisions", "sightings", "files", "readings")
+    signed = _count(db, "SELECT count(*) FROM texts WHERE signature IS NOT NULL")
+    assert {name: checked[name] for name in ("database", "records", "digests", "histories", "summaries", "indexes", "directories")} == {
+        "database": damaging.pages(db),
+        "records": sum(_count(db, f"SELECT count(*) FROM {table}") for table in tables),
+        "digests": _count(db, "SELECT count(*) FROM revisions"),
+        "histories": _count(db, "SELECT count(*) FROM sightings"),
+        "summaries": _count(db, "SELECT count(*) FROM pages"),
+        "indexes": signed + _count(db, "SELECT count(*) FROM text_fingerprints") + _count(db, "SELECT count(*) FROM revisions"),
+        "directories": 1,
+    }
+    assert checked["watches"] == 3, "the crawl directory and its two folders"
+
+
+def test_examining_changes_nothing(folder: Path) -> None:
+    damaging.by_sql(folder / "dedup.db", "DELETE FROM texts WHERE id = 5", "DELETE FROM sightings WHERE id = 9")
+    before = {p.name: p.read_bytes() for p in folder.iterdir() if not p.name.endswith("-shm")}
+    assert run(folder, "doctor").code == 1
+    after = {p.name: p.read_bytes() for p in folder.iterdir() if not p.name.endswith("-shm")}
+    assert {n: c for n, c in after.items() if c} == {n: c for n, c in before.items() if c}
+
+
+# Derived: found, and made again from the rest
+
+CHANGED = "(SELECT min(sighting_id) FROM changes)"
+CLUSTERED = "(SELECT min(cluster_id) FROM cluster_members)"
+DERIVED: dict[str, tuple[str, str]] = {
+    "a text gone": ("DELETE FROM texts WHERE id = 5", "rows of revisions that refer to a missing row of texts"),
+    "all texts gone": ("DELETE FROM texts", "that refer to a missing row of texts"),
+    "a text's digest": ("UPDATE texts SET digest = randomblob(16) WHERE id = 5", "revisions whose text does not match their body"),
+    "a signature": ("UPDATE texts SET signature = zeroblob(512) WHERE id = 5", "a wrong signature or length"),
+    "a signature cut short": ("UPDATE texts SET signature = x'0102' WHERE id = 5", "a wrong signature or length"),
+    "no signature": ("UPDATE texts SET signature = NULL WHERE id = 5", "a wrong signature or length"),
+    "a length": ("UPDATE texts SET characters = 17 WHERE id = 5", "a wrong signature or length"),
+    "no text": ("UPDATE revisions SET text_id = NULL WHERE id = 5", "revisions whose text does not match their body"),
+    "another text": ("UPDATE revisions SET text_id = 6 WHERE id = 5", "revisions whose text does not match their body"),
+    "passages gone": ("DELETE FROM text_fingerprints WHERE text_id = 5", "texts with a signature but no fingerprints"),
+    "a passage": (
+        "UPDATE text_fingerprints SET fingerprints = CAST(x'0102030405' || substr(fingerprints, 6) AS BLOB) WHERE text_id = 5",
+        "fingerprints that its body does not have",
+    ),
+    "a passage cut short": (
+        "UPDATE text_fingerprints SET fingerprints = x'010203' WHERE text_id = 5",
+        "fingerprints that its body does not have",
+    ),
+    "passages of nothing": (
+        "INSERT INTO text_fingerprints VALUES (9999, 1, x'')",
+        "rows of text_fingerprints that refer to a missing row of texts",
+    ),
+    "passages of nobody": (
+        "UPDATE text_fingerprints SET publisher_id = 77 WHERE text_id = 5",
+        "rows of text_fingerprints that refer to a missing row of publishers",
+    ),
+    "a story for nothing": ("INSERT INTO followers VALUES (3, 9999)", "rows of followers that refer to a missing row of texts"),
+    "a match of nothing": (
+        (
+            "INSERT INTO matches SELECT text_a_id, 9999, relation, similarity, containment, coverage, shared_characters,"
+            " longest_passage, quoted_share, masked_boilerplate, match_recipe,"
+            " confirmed_at FROM matches LIMIT 1"
+        ),
+        "rows of matches that refer to a missing row of texts",
+    ),
+    "a match by other rules": ("UPDATE matches SET match_recipe = 'older' WHERE rowid_ = 1", "matches with an outdated recipe"),
+    "no current crawl": ("UPDATE pages SET current_sighting_id = NULL WHERE id = 5", "pages whose current sighting is not the latest"),
+    "another page's crawl": ("UPDATE pages SET current_sighting_id = 6 WHERE id = 2", "pages whose current sighting is not the latest"),
+    "an earlier crawl": (
+        (
+            f"UPDATE pages SET current_sighting_id = (SELECT previous_sighting_id FROM changes WHERE sighting_id = {CHANGED})"
+            f" WHERE id = (SELECT page_id FROM changes WHERE sighting_id = {CHANGED})"
+        ),
+        "pages whose current sighting is not the latest",
+    ),
+    "a crawl that is not there": (
+        "UPDATE pages SET current_sighting_id = 9999 WHERE id = 5",
+        "rows of pages that refer to a missing row of sightings",
+    ),
+    "a change gone": (
+        f"DELETE FROM changes WHERE sighting_id = {CHANGED}",
+        "pages whose changes differ from those between their sightings",
+    ),
+    "all changes gone": ("DELETE FROM changes", "pages whose changes differ from those between their sightings"),
+    "a change from another page": (
+        (
+            f"UPDATE changes SET previous_sighting_id = (SELECT min(s.id) FROM sightings s WHERE s.page_id <> changes.page_id)"
+            f" WHERE sighting_id = {CHANGED}"
+        ),
+        "changes that do not connect two counted sightings of their page",
+    ),
+    "a change of another page": (
+        f"UPDATE changes SET page_id = page_id + 1 WHERE sighting_id = {CHANGED}",
+        "changes that do not connect two counted sightings of their page",
+    ),
+    "a change to itself": (
+        f"UPDATE changes SET previous_sighting_id = sighting_id WHERE sighting_id = {CHANGED}",
+        "changes that do not connect two counted sightings of their page",
+    ),
+    "a change at another time": (
+        f"UPDATE changes SET at = '2026-03-04T00:00:00+00:00' WHERE sighting_id = {CHANGED}",
+        "changes that do not connect two counted sightings of their page",
+    ),
+    "a change from nothing": (
+        f"UPDATE changes SET previous_sighting_id = 9999 WHERE sighting_id = {CHANGED}",
+        "rows of changes that refer to a missing row of sightings",
+    ),
+    "a change of nothing": (
+        f"UPDATE changes SET page_id = 9999 WHERE sighting_id = {CHANGED}",
+        "rows of changes that refer to a missing row of pages",
+    ),
+    "a change that returned": (
+        f"UPDATE changes SET returned = 1 WHERE sighting_id = {CHANGED}",
+        "pages whose changes differ from those between their sightings",
+    ),
+    "a change of metadata": (
+        f'UPDATE changes SET fields = \'{{"author": ["", "x"]}}\' WHERE sighting_id = {CHANGED}',
+        "pages whose changes differ from those between their sightings",
+    ),
+    "no commits": ("DELETE FROM batches", "the last commit does not include all texts"),
+    "a summary": ("UPDATE summaries SET changes = 99 WHERE page_id = 5", WRONG_SUMMARIES),
+    "a summary's publisher": ("UPDATE summaries SET publisher = 'x' WHERE page_id = 5", WRONG_SUMMARIES),
+    "a summary gone": ("DELETE FROM summaries WHERE page_id = 5", "pages without a summary of their current crawl"),
+    "a place": ("UPDATE summaries SET cluster_role = 'alone' WHERE cluster_role = 'member'", WRONG_CLUSTERS),
+    "a cluster gone": (
+        f"DELETE FROM clusters WHERE page_id = {CLUSTERED}",
+        "rows of cluster_members that refer to a missing row of clusters",
+    ),
+    "a cluster gone with its members": (
+        f"DELETE FROM cluster_members WHERE cluster_id = {CLUSTERED}; DELETE FROM clusters WHERE page_id = {CLUSTERED}",
+        WRONG_CLUSTERS,
+    ),
+    "a cluster's figures": (f"UPDATE clusters SET publishers = 9, near = 7 WHERE page_id = {CLUSTERED}", WRONG_CLUSTERS),
+    "a member's figures": (f"UPDATE cluster_members SET coverage = 0.1 WHERE cluster_id = {CLUSTERED}", WRONG_CLUSTERS),
+    "a member gone": (f"DELETE FROM cluster_members WHERE cluster_id = {CLUSTERED}", "clusters whose size does not match"),
+    "a cluster of pages that do not match": (
+        (
+            "INSERT INTO clusters SELECT page_id, 2, 1, 0, 1, 0, NULL, NULL, first_crawled_at, first_crawled_at, 0 FROM summaries"
+            " WHERE cluster_role = 'alone' LIMIT 1; INSERT INTO cluster_members SELECT c.page_id, v.page_id, 'near', 0.9, 0.9, NULL"
+            " FROM clusters c, summaries v WHERE c.first_hour_articles = 0 AND c.near = 1 AND c.first_published_at IS NULL"
+            " AND v.cluster_role = 'alone' AND v.page_id <> c.page_id LIMIT 1"
+        ),
+        WRONG_CLUSTERS,
+    ),
+}
+
+
+@pytest.mark.parametrize("harm", DERIVED)
+def test_what_is_derived_is_found_altered_and_made_again(folder: Path, harm: str) -> None:
+    db = folder / "dedup.db"
+    sql, words = DERIVED[harm]
+    sql = sql.replace("rowid_ = 1", "(text_a_id, text_b_id) = (SELECT text_a_id, text_b_id FROM matches LIMIT 1)")
+    before, base, summed = running.dump(db), base_rows(db), summed_rows(db)
+    assert damaging.by_sql(db, *sql.split("; ")) > 0
+    those = found(folder)
+    assert words in told(those)
+    assert all(f["repairable"] for f in those if f["severity"] == "error"), told(those)
+    assert base_rows(db) == base
+    repaired = run(folder, "doctor", "--repair", "--format", "json")
+    assert repaired.code == 0, repaired.out
+    assert repaired.json()["repaired"]
+    assert found(folder) == []
+    assert running.dump(db) == before
+    assert base_rows(db) == base
+    assert summed_rows(db) == summed
+
+
+def test_every_way_at_once_is_put_right_at_once(either: str, folder: Path) -> None:
+    db = folder / "dedup.db"
+    before, base = running.dump(db), base_rows(db)
+    for n, harm in enumerate(DERIVED):
+        if not harm.startswith(("all ", "no commits")):
+            sql = DERIVED[harm][0].replace("rowid_ = 1", "(text_a_id, text_b_id) = (SELECT text_a_id, text_b_id FROM matches LIMIT 1)")
+            damaging.by_sql(db, *sql.replace("= 5", f"= {5 + n}").split("; "))
+    (folder / "dedup.db.index").write_bytes(b"none")
+    assert run(folder, "doctor", "--repair").code == 0
+    assert running.dump(db) == before
+    assert base_rows(db) == base
+    assert found(folder) == []
+
+
+def test_a_repaired_database_goes_on_as_one_that_nothing_happened_to(tmp_path: Path) -> None:
+    scanned_crawl(tmp_path)
+    damaging.by_sql(tmp_path / "dedup.db", "DELETE FROM texts WHERE id % 3 = 0", "DELETE FROM changes", "DELETE FROM matches")
+    assert run(tmp_path, "doctor", "--repair").code == 0
+    damaging.fill(tmp_path / "crawl", 10, first=40)
+    assert run(tmp_path, "scan").code == 0
+    running.scan(tmp_path / "crawl", tmp_path / "clean.db")
+    assert running.dump(tmp_path / "dedup.db") == running.dump(tmp_path / "clean.db")
+    assert found(tmp_path) == []
+
+
+# Not derived: found, named, and left as it is
+
+LOST: dict[str, tuple[str, str]] = {
+    "a body": ("UPDATE revisions SET body = body || '.' WHERE id = 5", "revisions whose digest does not match their title and body"),
+    "a title": ("UPDATE revisions SET title = 'x' WHERE id = 5", "revisions whose digest does not match their title and body"),
+    "a body that is no text": (
+        "UPDATE revisions SET body = CAST(x'ff' || body AS TEXT) WHERE id = 5",
+        "revisions whose digest does not match their title and body",
+    ),
+    "a digest": ("UPDATE revisions SET digest = randomblob(32) WHERE id = 5", "revisions whose digest does not match their title and body"),
+    "a revision gone": ("DELETE FROM revisions WHERE id = 5", "rows of sightings that refer to a missing row of revisions"),
+    "a crawl gone": ("DELETE FROM sightings WHERE id = 5", "revisions without a sighting: 1 (https://"),
+    "a page gone": ("DELETE FROM pages WHERE id = 5", "rows of sightings that refer to a missing row of pages"),
+    "a reading gone": ("DELETE FROM readings WHERE id = 5", "sightings without a reading: 1 (https://"),
+    "metadata gone": ("DELETE FROM metadata WHERE id = 5", "rows of sightings that refer to a missing row of metadata"),
+    "an alias gone": ("DELETE FROM aliases WHERE id = 5", "rows of readings that refer to a missing row of aliases"),
+    "a file gone": ("DELETE FROM files WHERE id = 5", "rows of readings that refer to a missing row of files"),
+    "a directory gone": ("DELETE FROM crawl_directories", "rows of files that refer to a missing row of crawl_directories"),
+    "another page's revision": ("UPDATE sightings SET revision_id = 9 WHERE id = 5", "sightings of another page's revision"),
+    "another file's reading": (
+        "UPDATE files SET current_reading_id = 9 WHERE id = 5",
+        "files whose current reading is another file's: 1 (/",
+    ),
+    "no reading": ("UPDATE files SET current_reading_id = NULL WHERE id = 5", "files that are neither an article nor a fault: 1 (/"),
+    "a page's URL": (
+        "UPDATE pages SET url = 'https://gazette.example/other' WHERE id = 5",
+        "pages whose URL differs from the one in their files: 1 (https://gazette.example/other)",
+    ),
+    "another page's address": ("UPDATE readings SET alias_id = 9 WHERE id = 5", "readings of another page's URL"),
+}
+
+
+@pytest.mark.parametrize("harm", LOST)
+def test_what_is_not_derived_is_found_and_never_touched(folder: Path, harm: str) -> None:
+    db = folder / "dedup.db"
+    sql, words = LOST[harm]
+    assert damaging.by_sql(db, sql) > 0
+    base = base_rows(db)
+    those = found(folder)
+    assert words in told(those)
+    (one,) = (f for f in those if words in f"{f['message']}")
+    assert not one["repairable"]
+    assert "dedup restore FILE" in one["remedy"] or "dedup reindex --urls" in one["remedy"]
+    assert run(folder, "doctor", "--repair").code == 1
+    assert words in told(found(folder)), "it is told for as long as it is there"
+    assert base_rows(db) == base
+
+
+def test_a_page_with_another_url_is_put_right_by_reindexing(folder: Path) -> None:
+    db = folder / "dedup.db"
+    before = running.dump(db)
+    damaging.by_sql(db, "UPDATE pages SET url = 'https://gazette.example/other' WHERE id = 5")
+    assert "pages whose URL differs" not in told(found(folder, "--quick"))
+    assert run(folder, "reindex", "--urls").code == 0
+    assert running.dump(db) == before
+    assert {f["severity"] for f in found(folder)} <= {"ok"}
+
+
+def test_the_altered_page_is_named_and_its_text_is_not_made_from_what_is_altered(folder: Path) -> None:
+    db = folder / "dedup.db"
+    with open_database(str(db)) as database:
+        before = database.row("SELECT r.text_id, p.url, t.digest FROM revisions r JOIN pages p ON p.id = r.page_id"
+                            " JOIN texts t ON t.id = r.text_id WHERE r.id = 5")  # fmt: skip
+    assert before is not None
+    damaging.by_sql(
+        db, "UPDATE revisions SET body = 'another body altogether' WHERE id = 5", "UPDATE texts SET characters = 1 WHERE id = 8"
+    )
+    those = found(folder)
+    assert before[1] in told(those)
+    run(folder, "doctor", "--repair")
+    with open_database(str(db)) as database:
+        after = database.row("SELECT t.digest FROM revisions r JOIN texts t ON t.id = r.text_id WHERE r.id = 5")
+    assert after == before[2:]
+
+
+def test_what_cannot_be_repaired_does_not_keep_the_rest_from_it(folder: Path) -> None:
+    db = folder / "dedup.db"
+    damaging.by_sql(
+        db, "UPDATE revisions SET body = body || '.' WHERE id = 5", "DELETE FROM changes", "DELETE FROM text_fingerprints WHERE text_id = 9"
+    )
+    assert {f["repairable"] for f in found(folder)} == {True, False}
+    run(folder, "doctor", "--repair")
+    (left,) = found(folder)
+    assert left["message"].startswith("revisions whose digest does not match")
+
+
+def test_a_repair_that_damage_stops_takes_back_what_it_began_and_says_so(folder: Path) -> None:
+    """Without its crawl a revision cannot be matched again; current crawls can be put right all the same."""
+    db = folder / "dedup.db"
+    damaging.by_sql(
+        db,
+        "DELETE FROM sightings WHERE id = 7",
+        "DELETE FROM text_fingerprints WHERE text_id = 9",
+        "UPDATE pages SET current_sighting_id = 4",
+    )
+    matches = running.dump(db, "matches")
+    ran = run(folder, "doctor", "--repair", "--format", "json")
+    assert ran.code == 1
+    assert ran.err == ""
+    those = ran.json()["findings"]
+    assert those[0]["check"] == "repair"
+    assert "the repair could not be finished" in those[0]["message"]
+    assert any("sightings and changes" in sentence for sentence in ran.json()["repaired"])
+    assert "current sighting is not the latest" not in told(those)
+    assert running.dump(db, "matches") == matches
+
+
+def test_nothing_is_compared_with_settings_that_are_not_those_it_was_made_by(folder: Path) -> None:
+    (folder / "config.toml").write_text((folder / "config.toml").read_text() + "[duplicates]\nmin_characters = 90\nnum_perm = 64\n")
+    those = found(folder)
+    assert [(f["check"], f["severity"]) for f in those] == [
+        ("digests", "warning"), ("indexes", "warning"), ("configuration", "error"),
+    ]  # fmt: skip
+    assert "their signatures and fingerprints were not compared" in those[0]["message"]
+    assert "The settings of [duplicates] changed" in those[2]["message"]
+    assert "dedup reindex" in those[2]["remedy"]
+    damaging.by_sql(folder / "dedup.db", "UPDATE texts SET digest = randomblob(16) WHERE id = 5")
+    (text,) = (f for f in found(folder) if "whose text does not match their body" in f["message"])
+    assert not text["repairable"]
+
+
+def test_rules_of_addresses_are_part_of_the_configuration(folder: Path) -> None:
+    (folder / "config.toml").write_text((folder / "config.toml").read_text() + '[urls]\ntracking = ["ref"]\n')
+    (one,) = found(folder)
+    assert one["check"] == "configuration"
+    assert "dedup reindex --urls" in one["remedy"]
+
+
+def test_quick_leaves_bodies_out(folder: Path) -> None:
+    db = folder / "dedup.db"
+    damaging.by_sql(db, "UPDATE revisions SET body = body || '.' WHERE id = 5")
+    assert [f["check"] for f in found(folder)] == ["digests"]
+    ran = run(folder, "doctor", "--quick", "--format", "json")
+    assert (ran.json()["findings"], "digests" in ran.json()["checked"]) == ([], False)
+    damaging.overwrite(db, [damaging.leaves(db, "sightings")[0]], bytes)
+    assert "the file is damaged" in told(found(folder, "--quick")), "of all else every page is read"
+
+
+# Indexes
+
+
+def _index(folder: Path, end: str) -> Path:
+    return folder / f"dedup.db{end}"
+
+
+@pytest.mark.parametrize("end", [".index", ".passages"])
+@pytest.mark.parametrize(
+    ("harm", "words"),
+    [
+        ("gone", "is missing"),
+        ("short", "damaged: it has"),
+        ("header", "damaged: the header is not valid"),
+        ("bit", "damaged: the content does not match the checksum"),
+        ("another's", "is that of another database"),
+    ],
+)
+def test_a_damaged_index_is_found_and_made_again(folder: Path, end: str, harm: str, words: str) -> None:
+    index = _index(folder, end)
+    content = bytearray(index.read_bytes())
+    if harm == "gone":
+        index.unlink()
+    else:
+        if harm == "short":
+            del content[-500:]
+        elif harm == "header":
+            content[0] ^= 1
+        elif harm == "another's":
+            content[16] ^= 1
+        else:
+            content[HEADER_BYTES + next(i for i, b in enumerate(content[HEADER_BYTES:]) if b)] ^= 4
+        index.write_bytes(content)
+    (one,) = found(folder)
+    assert (one["check"], one["severity"], one["repairable"]) == ("indexes", "ok" if harm == "gone" else "warning", True)
+    assert words in one["message"]
+    assert str(index) in one["message"]
+    assert run(folder, "doctor", "--repair").code == 0
+    assert found(folder) == []
+
+
+def _made(folder: Path, end: str, leave_out: int, *, doubled: bool = False) -> None:
+    """An index that says it holds everything, without the first texts, or with a text under what is not its own."""
+    path = str(folder / "dedup.db")
+    with open_database(path) as database:
+        own, (token, last) = uuid.UUID(store.settings.get(database, "uuid")).bytes, store.batches.latest(database)
+        signatures = list(store.texts.all_signatures(database))
+        stored = [(text, winnowing.unpack(keys)) for text, keys in store.passages.all_fingerprints(database)]
+    if end == ".index":
+        index = lsh.new_index(path + end, own, 0.7, 128)
+        index.insert([t for t, _ in signatures[leave_out:]], [s for _, s in signatures[leave_out:]])
+        if doubled:
+            index.insert([signatures[0][0]], [signatures[-1][1]])
+        index.add([], [], token)
+        index._table.commit(token, last)
+    else:
+        held = passages.new_index(path + end, own)
+        passages.insert_texts(held._table, [t for t, _ in stored[leave_out:]], [k for _, k in stored[leave_out:]])
+        if doubled:
+            passages.insert_texts(held._table, [stored[0][0]], [stored[-1][1]])
+        held._table.commit(token, last)
+
+
+@pytest.mark.parametrize("end", [".index", ".passages"])
+def test_entries_that_are_missing_are_counted(folder: Path, end: str) -> None:
+    _made(folder, end, 0)
+    assert found(folder) == []
+    _made(folder, end, 2)
+    (one,) = found(folder)
+    assert (one["severity"], one["repairable"]) == ("error", True)
+    with open_database(str(folder / "dedup.db")) as database:
+        keys = [len(winnowing.unpack(k)) for _, k in store.passages.all_fingerprints(database)][:2]
+    expected = 50 if end == ".index" else sum(keys)
+    assert one["message"].endswith(f"duplicates would be missed: {expected}")
+    assert run(folder, "doctor", "--repair").code == 0
+    assert found(folder) == []
+
+
+@pytest.mark.parametrize("end", [".index", ".passages"])
+def test_entries_that_nothing_stored_makes_are_found(folder: Path, end: str) -> None:
+    _made(folder, end, 0, doubled=True)
+    (one,) = found(folder)
+    assert one["severity"] == "warning"
+    assert "has entries that belong to no stored text" in one["message"]
+    assert run(folder, "doctor", "--repair").code == 0
+    assert found(folder) == []
+
+
+def test_an_index_that_is_behind_is_no_fault(folder: Path) -> None:
+    with open_database(str(folder / "dedup.db")) as database:
+        own, signatures = uuid.UUID(store.settings.get(database, "uuid")).bytes, list(store.texts.all_signatures(database))
+    with closing(sqlite3.connect(folder / "dedup.db")) as connection:
+        first = connection.execute("SELECT token, last_text_id FROM batches ORDER BY id LIMIT 1").fetchone()
+        connection.execute("INSERT INTO batches (token, last_text_id) SELECT randomblob(16), max(id) FROM texts")
+        connection.commit()
+    index = lsh.new_index(str(_index(folder, ".index")), own, 0.7, 128)
+    index.add([t for t, _ in signatures if t <= first[1]], [s for t, s in signatures if t <= first[1]], first[0])
+    those = found(folder)
+    assert {f["severity"] for f in those} == {"ok"}
+    assert "is behind" in told(those)
+
+
+def test_full_buckets_lack_nothing(tmp_path: Path) -> None:
+    """80 pages of one text but for a date: a bucket has room for 64."""
+    (tmp_path / "crawl").mkdir()
+    body = damaging.fill(tmp_path / "other", 1)[0].body
+    for n in range(80):
+        Made(body=f"{body} {n}", aid=f"{n:010d}").write(tmp_path / "crawl")
+    damaging.configure(tmp_path)
+    assert run(tmp_path, "scan").code == 0
+    assert run(tmp_path, "status", "--format", "json").json()["crowded"] > 0
+    assert found(tmp_path) == []
+
+
+_HOLD = """
+import sys
+from dedup.store import open_writable
+with open_writable(sys.argv[1], "watch"):
+    print("open", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_beside_a_writer_only_headers_are_compared_and_nothing_is_repaired(folder: Path) -> None:
+    db = folder / "dedup.db"
+    _made(folder, ".index", 2)
+    with subprocess.Popen([sys.executable, "-c", _HOLD, str(db)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"open\n"
+        those = found(folder)
+        assert [(f["check"], f["severity"]) for f in those] == [("indexes", "ok")] * 2
+        assert f"only its header was checked because 'dedup watch' (process {process.pid}" in those[0]["message"]
+        refused = run(folder, "doctor", "--repair")
+        assert refused.code == 3
+        assert "is being written by 'dedup watch'" in refused.err
+        _index(folder, ".index").write_bytes(b"")
+        assert "missing or has no header" in told(found(folder))
+        process.communicate(b"")
+    assert "damaged: the header is not valid" in told(found(folder))
+
+
+def test_looking_at_an_index_does_not_reach_the_file(folder: Path) -> None:
+    index = _index(folder, ".index")
+    before = index.read_bytes()
+    table, why = HashTable.load_read_only(str(index))
+    assert (table is None, why) == (False, "")
+    assert table is not None
+    table.commit(NO_COMMIT, 1)
+    table.slots_and_mapping()[0][:] = 7
+    assert index.read_bytes() == before
+    assert read_state(str(index)) is not None
+
+
+# How it is told
+
+
+def test_one_line_a_check_where_all_is_well(folder: Path) -> None:
+    ran = run(folder, "doctor")
+    lines = ran.out.splitlines()
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == [
+        "database", "records", "digests", "histories", "summaries", "indexes", "watches", "directories", "disk", "configuration", "clock",
+        "packages",
+    ]  # fmt: skip
+    assert lines[0].split(maxsplit=1)[1] == f"ok: {damaging.pages(folder / 'dedup.db')} pages"
+
+
+def test_findings_as_text_say_what_to_do_once(folder: Path) -> None:
+    damaging.by_sql(folder / "dedup.db", "DELETE FROM changes", "UPDATE pages SET current_sighting_id = NULL WHERE id < 4")
+    ran = run(folder, "doctor")
+    assert ran.code == 1
+    lines = ran.out.splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("records"))
+    assert lines[at].startswith("records        error: pages whose current sighting is not the latest counted one: 3 (")
+    assert lines[at + 1].startswith("               error: pages whose changes differ from those between their sightings: 10 (")
+    assert lines[at + 2] == "               → Run 'dedup doctor --repair' to rebuild it from the other rows."
+    repaired = run(folder, "doctor", "--repair")
+    assert repaired.code == 0
+    assert repaired.out.startswith("repaired       pages whose sightings and changes were recomputed: 12\n") or "repaired" in repaired.out
+
+
+def test_repairing_what_is_sound_does_nothing(folder: Path) -> None:
+    before = (folder / "dedup.db").read_bytes()
+    ran = run(folder, "doctor", "--repair", "--format", "json")
+    assert (ran.code, ran.json()["repaired"]) == (0, [])
+    assert (folder / "dedup.db").read_bytes() == before
+
+
+def test_hostile_addresses_are_spelt_out(folder: Path) -> None:
+    evil = "https://x.example/\x1b]0;owned\x07\u202e"
+    with closing(sqlite3.connect(folder / "dedup.db")) as connection:
+        connection.execute("UPDATE pages SET url = ? WHERE id = 5", (evil,))
+        connection.execute("UPDATE revisions SET body = 'x' WHERE page_id = 5")
+        connection.commit()
+    for form in ("text", "json"):
+        out = run(folder, "doctor", "--format", form).out
+        assert "x.example" in out
+        assert not {"\x1b", "\x07", "\u202e"} & set(out)
+
+
+def test_it_runs_beside_the_daemon(tmp_path: Path) -> None:
+    """A process of its own, against one that has just committed and not copied its log back."""
+    damaging.fill(tmp_path / "crawl", 12)
+    damaging.configure(tmp_path)
+    with subprocess.Popen([sys.executable, "-m", "dedup", "watch"], cwd=tmp_path, stderr=subprocess.PIPE) as daemon:
+        assert daemon.stderr is not None
+        for line in daemon.stderr:
+            if b"watches" in line:
+                break
+        ran = spawn(tmp_path, "doctor", "--format", "json")
+        those = ran.json()["findings"]
+        daemon.terminate()
+        daemon.communicate()
+    assert [(f["check"], f["severity"]) for f in those if f["check"] in ("database", "records", "digests", "indexes")] == [
+        ("indexes", "ok")
+    ] * 2
+    assert ran.json()["checked"]["digests"] > 12
+
+
+def test_a_check_that_fails_leaves_what_it_found_before(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dedup.doctor import Finding, records
+
+    def fails(case: Any) -> Any:
+        yield Finding("records", "warning", "seen before", "nothing")
+        raise OSError(5, "no luck", "/somewhere")
+
+    monkeypatch.setitem(records.RECORD_STEPS, "changes", fails)
+    those = examined(folder)
+    assert [f.message for f in those if f.check == "records"] == ["seen before", "not checked: changes: no luck (/somewhere)"]
+
+
+def test_a_copy_that_lost_its_text_shares_it_with_the_other_again(tmp_path: Path) -> None:
+    """Two pages with one text, which is one row: made again it is one row."""
+    (made,) = damaging.fill(tmp_path / "crawl", 1, first=1)
+    replace(made, oid="903", title="다른 제목").write(tmp_path / "crawl")
+    damaging.configure(tmp_path)
+    assert run(tmp_path, "scan").code == 0
+    before = running.dump(tmp_path / "dedup.db")
+    for sql in ("DELETE FROM texts", "UPDATE revisions SET text_id = NULL", "UPDATE texts SET digest = randomblob(16)"):
+        damaging.by_sql(tmp_path / "dedup.db", sql)
+        assert run(tmp_path, "doctor", "--repair").code == 0
+        assert running.dump(tmp_path / "dedup.db") == before
+    shutil.rmtree(tmp_path / "crawl")
+
+
+def test_reindexing_leaves_no_text_that_nothing_shows_and_indexes_that_fit(tmp_path: Path) -> None:
+    """A crawl that was read again otherwise leaves a text behind, here the last one: until everything is matched again."""
+    known = damaging.fill(tmp_path / "crawl", 3)[0]
+    damaging.configure(tmp_path)
+    assert run(tmp_path, "scan").code == 0
+    late = Made(body=known.body[300:], aid="0000000099", claim="0" * 64)
+    late.write(tmp_path / "crawl", "late.md")
+    assert run(tmp_path, "scan").code == 0
+    replace(late, body=known.body).write(tmp_path / "crawl", "late.md")
+    assert run(tmp_path, "scan").code == 0
+    db = tmp_path / "dedup.db"
+    unshown = "SELECT count(*) FROM texts WHERE NOT EXISTS (SELECT 1 FROM revisions WHERE text_id = texts.id)"
+    assert _count(db, unshown) == 1
+    assert found(tmp_path) == []
+    for options in (("--urls",), ()):
+        assert run(tmp_path, "reindex", *options).code == 0
+        assert _count(db, unshown) == 0
+        assert found(tmp_path) == []
+
+
+def test_near_duplicates_that_are_not_stored_as_matches_are_found_and_added(tmp_path: Path) -> None:
+    folder = scanned_crawl(tmp_path)
+    stored = running.dump(folder / "dedup.db", "matches")
+    assert stored
+    assert found(folder) == []
+    damaging.by_sql(folder / "dedup.db", "DELETE FROM matches WHERE relation = 'near'")
+    assert running.dump(folder / "dedup.db", "matches") != stored
+    assert "near duplicates" not in told(found(folder, "--quick"))
+    assert "indexes error: near duplicates that are not stored as matches (pairs of texts)" in told(found(folder))
+    assert "near duplicates" not in told(found(folder, "--repair"))
+    assert running.dump(folder / "dedup.db", "matches") == stored

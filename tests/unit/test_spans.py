@@ -1,0 +1,254 @@
+"""Where shared passages stand in bodies: every normalised character is traced to where it comes from, and passages are told once."""
+
+from __future__ import annotations
+
+import random
+import tracemalloc
+import unicodedata
+from collections.abc import Sequence
+from itertools import groupby
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from dedup.similarity import overlap
+from dedup.similarity.overlap import spans
+from dedup.similarity.overlap.model import MAX_STEPS_PER_CHARACTER
+from dedup.text import normalise
+from tests.builders import relations
+from tests.builders.crawl import edited, words
+
+PIECES = [
+    "가", "한글", "\u1112\u1161\u11ab", "\u1100\u1161", "\u11a8", "\u1161", "각\u11a8", "가\u11a8",
+    "e\u0301", "e\u0323\u0301", "q\u0307\u0323", "\u0301", "\u0323", "\u0344", "\u0390\u0345",
+    "ß", "İ", "i\u0307", "ﬁ", "ﬃ", "ΐ", "ŉ", "Σ", "½", "\u212b", "\u0958", "\u09c7\u09be", "\u09be", "か\u3099",
+    "\uf900", "\U0002f800", "\U00011131\U00011127", "x", "7", " ", "…", "“", "”", "\u200d", "\n", "\ud800", "𝔸",
+]  # fmt: skip
+"""What composes, decomposes, is reordered, unfolds into several characters, or stands for nothing."""
+ODD = st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
+ANY = (
+    st.text(st.characters(exclude_characters="\u0f73\u0f75\u0f81"), max_size=30) | ODD | ODD.map(lambda s: unicodedata.normalize("NFD", s))
+)
+
+
+def check_origins(body: str) -> None:
+    found = spans.origins(body)
+    normalised = normalise.normalise(body)
+    assert len(found) == len(normalised)
+    over = 0
+    for (begin, end), those in groupby(zip(found, normalised, strict=True), key=lambda pair: pair[0]):
+        assert over <= begin < end <= len(body)
+        assert normalise.normalise(body[begin:end]) == "".join(character for _, character in those)
+        over = end
+
+
+def check_parts(body: str) -> None:
+    begins, ends = spans._nfc_parts(body)
+    parts = list(zip(begins.tolist(), ends.tolist(), strict=True))
+    assert [0, *(end for _, end in parts)] == [*(begin for begin, _ in parts), len(body)]
+    assert "".join(normalise.to_nfc(body[begin:end]) for begin, end in parts) == normalise.to_nfc(body)
+
+
+@given(ANY)
+@settings(deadline=None, max_examples=500)
+@example("")
+@example("ﬁﬁ")
+@example("\u1112\u1161\u11ab\u1100\u1161\u11a8")
+@example("e\u0323\u0301\u0345가\u11a8\u11a8")
+def test_every_normalised_character_is_traced_to_the_characters_it_comes_from(body: str) -> None:
+    check_origins(body)
+    check_parts(body)
+
+
+@pytest.mark.parametrize("mark", ["\u0f73", "\u0f75", "\u0f81"])
+def test_vowel_signs_that_decompose_into_marks_belong_to_what_is_before(mark: str) -> None:
+    check_parts("x\u0301" + mark)
+
+
+def test_nothing_that_a_cut_goes_before_joins_what_is_before_it() -> None:
+    """Whatever comes first in a part's decomposition neither composes with nor is reordered with what is before."""
+    joined = spans._joining_characters()
+    starting = [c for c in map(chr, range(0x110000)) if not unicodedata.combining(c) and c not in joined]
+    joining = [c for c in starting if unicodedata.combining(first := unicodedata.normalize("NFD", c)[0]) or first in joined]
+    assert ascii(joining) == "[]"
+
+
+def test_whatever_composes_with_one_before_it_is_not_cut_off() -> None:
+    joined = spans._joining_characters()
+    for code in range(0x110000):
+        parts = unicodedata.normalize("NFD", composed := chr(code))
+        if len(parts) > 1 and unicodedata.normalize("NFC", composed) == composed:
+            assert all(unicodedata.combining(c) or c in joined for c in parts[1:]), hex(code)
+
+
+def test_characters_are_traced_through_what_is_left_out_and_what_unfolds() -> None:
+    assert list(spans.origins("가 나")) == [(0, 1), (2, 3)]
+    assert list(spans.origins("Straße!")) == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (4, 5), (5, 6)]
+    assert list(spans.origins("(\u1112\u1161\u11ab)글")) == [(1, 4), (5, 6)]
+    assert list(spans.origins("e\u0301x")) == [(0, 2), (2, 3)]
+    assert list(spans.origins("ﬁ e\u0301")) == [(0, 1), (0, 1), (2, 4)]
+    assert list(spans.origins("“…”")) == []
+
+
+@pytest.mark.parametrize("marks", ["\u0301", "\u0323\u0301", "\u0301\u0323", "\u0f73", "\u0344\u0323"], ids=ascii)
+def test_hundreds_of_thousands_of_combining_marks_are_traced(marks: str) -> None:
+    body = "가" + marks * (200_000 // len(marks))
+    assert len(spans.origins(body)) == len(normalise.normalise(body))
+
+
+# Passages
+
+RNG = random.Random(21)
+PLAIN_BLOCKS = [
+    *("".join(words(RNG, n)) for n in (4, 8, 10, 16)),
+    "가나다라마바사아자차카타파하거너더러머버",
+    "바사아자차카타파하거너더러머버서어저처커터퍼허",
+]
+PLAIN = st.lists(st.sampled_from(PLAIN_BLOCKS) | st.sampled_from(["x", "7", "가", " ", ". ", "“", "\n"]), max_size=8).map("".join)
+"""Bodies each character of which is one normalised character, or none."""
+DECOMPOSED_BLOCKS = [
+    unicodedata.normalize("NFD", PLAIN_BLOCKS[1]),
+    "Straße İstanbul ﬁnal ﬃ ΐ Straße",
+    "STRASSE I\u0307STANBUL FINAL FFI",
+    *PLAIN_BLOCKS[1:3],
+]
+MIXED = st.lists(st.sampled_from(DECOMPOSED_BLOCKS) | st.sampled_from(PIECES), max_size=8).map("".join)
+
+
+def inside(passage: tuple[int, int], origins: Sequence[tuple[int, int]]) -> set[int]:
+    """Positions of the normalised text whose characters come from within a stretch of the body."""
+    return {p for p, (begin, end) in enumerate(origins) if passage[0] <= begin and end <= passage[1]}
+
+
+@given(PLAIN, PLAIN)
+@settings(deadline=None, max_examples=300)
+def test_passages_are_alike_on_both_sides_and_cannot_be_made_longer(a: str, b: str) -> None:
+    na, nb = normalise.normalise(a), normalise.normalise(b)
+    origins_a, origins_b = spans.origins(a), spans.origins(b)
+    for p in spans.find_passages(a, b):
+        one, other = normalise.normalise(a[p.a_begin : p.a_end]), normalise.normalise(b[p.b_begin : p.b_end])
+        assert one == other
+        assert len(one) == p.characters >= overlap.RUN_CHARACTERS
+        i, j = origins_a.index((p.a_begin, p.a_begin + 1)), origins_b.index((p.b_begin, p.b_begin + 1))
+        assert not i or not j or na[i - 1] != nb[j - 1]
+        assert na[i + p.characters :][:1] != nb[j + p.characters :][:1] or i + p.characters == len(na)
+        assert origins_a[i + p.characters - 1][1] == p.a_end
+        assert origins_b[j + p.characters - 1][1] == p.b_end
+
+
+@given(MIXED, MIXED)
+@settings(deadline=None, max_examples=300)
+def test_a_passage_whose_edges_lie_within_a_character_takes_in_that_character(a: str, b: str) -> None:
+    """There are as many characters alike in the normalised texts, the first and the last of which come from the edges of both."""
+    na, nb = normalise.normalise(a), normalise.normalise(b)
+    origins_a, origins_b = spans.origins(a), spans.origins(b)
+    for p in spans.find_passages(a, b):
+        n = p.characters
+        ones = {na[i : i + n] for i in range(len(na) - n + 1) if (origins_a[i][0], origins_a[i + n - 1][1]) == (p.a_begin, p.a_end)}
+        others = {nb[j : j + n] for j in range(len(nb) - n + 1) if (origins_b[j][0], origins_b[j + n - 1][1]) == (p.b_begin, p.b_end)}
+        assert ones & others
+
+
+@given(PLAIN | MIXED, PLAIN | MIXED)
+@settings(deadline=None, max_examples=300)
+def test_passages_together_are_what_is_covered(a: str, b: str) -> None:
+    found = spans.find_passages(a, b)
+    na, nb = normalise.normalise(a), normalise.normalise(b)
+    for body, own, other, stretches in (
+        (a, na, nb, [(p.a_begin, p.a_end) for p in found]),
+        (b, nb, na, [(p.b_begin, p.b_end) for p in found]),
+    ):
+        origins = spans.origins(body)
+        covered = {origins[at] for at in relations.covered(own, other)}
+        assert {origins[at] for stretch in stretches for at in inside(stretch, origins)} == covered
+
+
+@given(PLAIN, PLAIN)
+@settings(deadline=None, max_examples=200)
+def test_every_passage_is_told_once_in_order_and_none_that_others_hold(a: str, b: str) -> None:
+    found = spans.find_passages(a, b)
+    told = [(p.a_begin, p.b_begin) for p in found]
+    assert told == sorted(set(told))
+    origins_a, origins_b = spans.origins(a), spans.origins(b)
+    for p in found:
+        longer = [q for q in found if q.characters > p.characters]
+        held_a = {at for q in longer for at in inside((q.a_begin, q.a_end), origins_a)}
+        held_b = {at for q in longer for at in inside((q.b_begin, q.b_end), origins_b)}
+        own_a, own_b = inside((p.a_begin, p.a_end), origins_a), inside((p.b_begin, p.b_end), origins_b)
+        assert not (own_a <= held_a and own_b <= held_b)
+
+
+def test_one_place_against_several_is_told_of_each() -> None:
+    passage = "".join(words(random.Random(2), 12))
+    n = len(passage)
+    assert spans.find_passages(passage, passage + "x" + passage) == [
+        spans.PassageSpans(0, n, 0, n, n),
+        spans.PassageSpans(0, n, n + 1, 2 * n + 1, n),
+    ]
+    assert spans.find_passages(passage + "x" + passage, passage + "x" + passage) == [
+        spans.PassageSpans(0, 2 * n + 1, 0, 2 * n + 1, 2 * n + 1)
+    ]
+
+
+def test_spacing_marks_and_spelling_of_each_body_are_its_own() -> None:
+    sentence = "달빛마을 주민들은 새로 놓인 돌다리를 건너며 등불을 밝혔다"
+    a, b = "“" + sentence + ".”", "앞 " + unicodedata.normalize("NFD", sentence.replace(" ", "  ")) + "\n"
+    (p,) = spans.find_passages(a, b)
+    assert a[p.a_begin : p.a_end] == sentence
+    assert unicodedata.normalize("NFC", b[p.b_begin : p.b_end]) == sentence.replace(" ", "  ")
+    assert p.characters == len(sentence.replace(" ", ""))
+
+
+def test_unlike_texts_share_no_passage() -> None:
+    rng = random.Random(6)
+    a, b = (" ".join(words(rng, 200)) for _ in range(2))
+    assert spans.find_passages(a, b) == spans.find_passages("", a) == spans.find_passages(a, "") == []
+    assert spans.find_passages(a[:19], a[:19]) == []
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1])
+def test_passages_of_edited_articles_are_what_is_measured(share: float) -> None:
+    rng = random.Random(7)
+    story = words(rng, 200)
+    a, b = " ".join(story), unicodedata.normalize("NFD", ", ".join(edited(rng, story[90:] + story[:90], share)))
+    found = spans.find_passages(a, b)
+    measured = overlap.measure_passages(overlap.prepare_text(a), overlap.prepare_text(b))
+    assert max(p.characters for p in found) == measured.longest_passage
+    assert len({i for p in found for i in inside((p.a_begin, p.a_end), spans.origins(a))}) >= measured.characters
+
+
+@pytest.mark.parametrize(("a", "b"), [("가" * 20_000, "가" * 20_000), ("가나다라" * 5_000, "x" + "가나다라" * 5_000)], ids=["1", "4"])
+def test_texts_that_repeat_themselves_do_end(a: str, b: str) -> None:
+    (first, *_) = sorted(spans.find_passages(a, b), key=lambda p: -p.characters)
+    assert first == spans.PassageSpans(0, len(a), len(b) - len(a), len(b), len(a))
+
+
+@pytest.mark.parametrize("period", ["가", "가나다라"])
+def test_no_more_is_compared_in_them_than_is_allowed(period: str) -> None:
+    a, b = period * (4000 // len(period)), "x" + period * (4000 // len(period))
+    assert sum(n for n, _, _ in spans._find_common_runs(a, b)) <= MAX_STEPS_PER_CHARACTER * (len(a) + len(b)) + len(a)
+
+
+def test_long_texts_take_some_tens_of_bytes_a_character() -> None:
+    """They took three hundred when every run was kept, and every character's origin was an object."""
+    rng = random.Random(4)
+    a = "".join(rng.choices("abcdefghijklmnop", k=200_000))
+    b = a[100_000:] + a[:100_000]
+    spans.find_passages("warm", "warm")
+    spans.origins("가")
+    tracemalloc.start()
+    try:
+        found = spans.find_passages(a, b)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [p.characters for p in found] == [100_000, 100_000]
+    assert most < 100 * len(a)
+
+
+@pytest.mark.parametrize("period", ["가", "가나다라마바사"])
+def test_however_long_texts_are_what_is_compared_over_and_over_is_bounded(period: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spans, "_MAX_STEPS", 50_000)
+    a = period * (30_000 // len(period))
+    assert sum(n for n, _, _ in spans._find_common_runs(a, "x" + a)) <= 2 * (2 * len(a) + 1) + 50_000 + len(a)
