@@ -29,7 +29,7 @@ def setup(app: Any) -> dict[str, Any]:
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
-def replace_block(app: Any, page: str, source: list[str]) -> None:
+def replace_block(app: Any, _page: str, source: list[str]) -> None:
     """Handle Sphinx's event `source-read`: `source` is a list of one text, which is replaced."""
     if BLOCK in source[0]:
         source[0] = source[0].replace(BLOCK, render())

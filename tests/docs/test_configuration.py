@@ -22,9 +22,8 @@ TABLE_MODELS: dict[str, type[BaseModel]] = {
     "alerts": AlertRuleConfig,
     "channels.NAME": ChannelConfig,
 }
-KEYS = [key for key, _ in flatten(Settings()) if "." in key] + [
-    f"{name}.{key}" for name, m in TABLE_MODELS.items() for key in m.model_fields
-]
+KEYS = [key for key, _ in flatten(Settings()) if "." in key]
+KEYS += [f"{name}.{key}" for name, model in TABLE_MODELS.items() for key in model.model_fields]
 
 
 def extension() -> Any:
