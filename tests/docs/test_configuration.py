@@ -93,7 +93,7 @@ def test_the_range_shown_is_the_range_checked(key: str) -> None:
     bounds = [float(n.replace(",", "")) for n in re.findall(r"[0-9][0-9,.]*", ROWS[key][1])]
     assert tuple(bounds) == BOUNDS[key]
     for bound in BOUNDS[key]:
-        assert Settings.model_validate({section: {name: bound}})
+        assert getattr(getattr(Settings.model_validate({section: {name: bound}}), section), name) == bound
     for outside in (BOUNDS[key][0] - 1, BOUNDS[key][1] + 1):
         with pytest.raises(ValidationError):
             Settings.model_validate({section: {name: outside}})
