@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent / "_ext"))
-
 from dedup import __version__
+
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 project = "dedup"
 author = "the dedup contributors"
 release = __version__
 extensions = ["myst_parser", "sphinx_click", "sphinxcontrib.mermaid", "sphinx.ext.autodoc", "settings_reference"]
-exclude_patterns = ["_build", "_ext"]
+exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "dedup"
 html_copy_source = False

@@ -27,7 +27,7 @@ KEYS += [f"{name}.{key}" for name, model in TABLE_MODELS.items() for key in mode
 
 
 def extension() -> Any:
-    spec = spec_from_file_location("settings_reference", TOP / "docs" / "_ext" / "settings_reference.py")
+    spec = spec_from_file_location("settings_reference", TOP / "docs" / "extensions" / "settings_reference.py")
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
