@@ -158,7 +158,7 @@ class DatabaseTooOldError(DedupError):
 class DatabaseBusyError(DedupError):
     message = (
         "The database {path} is being written by {holder}; only one process may write at a time. Stop that process first, or wait until"
-        " ends."
+        " it ends."
     )
 
 

@@ -65,7 +65,8 @@ class CrawlConfig(ConfigSection):
         default=300.0,
         gt=0,
         le=86_400,
-        description="Seconds between two scans by `watch` at most, whatever file events it receives.",
+        description="Seconds between two timed scans by `watch`, whatever file events it receives; 50 times as long as the last one "
+        "took, if that is longer.",
     )
     max_file_bytes: int = Field(
         default=10_000_000, ge=1024, le=1 << 30, description="Size in bytes above which a file is recorded as a fault and not read."

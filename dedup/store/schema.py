@@ -34,7 +34,7 @@ _DEVELOPMENT_MIGRATION = "0001_first"
 _TABLES = """
 CREATE TABLE settings (
     -- Values that dedup stores about the database itself.
-    key TEXT PRIMARY KEY,                 -- 'uuid', 'recipe.signature', 'last_scan', …
+    key TEXT PRIMARY KEY,                 -- 'uuid', 'recipe.matches', 'last_scan', …
     value TEXT NOT NULL
 ) STRICT;
 

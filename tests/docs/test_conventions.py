@@ -121,15 +121,6 @@ def test_the_readme_names_every_command(name: str) -> None:
     assert re.search(rf"\bdedup {name}\b", README), f"README.md does not tell of 'dedup {name}'"
 
 
-@pytest.mark.parametrize("key", KEYS)
-def test_the_readme_names_every_key(key: str) -> None:
-    """As `section.key`, or as a word of its own after `[section]` and before the next section."""
-    section, name = key.split(".")
-    parts = re.split(r"\[\[?([a-z]+)(?:\.[a-z]+)?\]\]?", README)
-    told = "".join(text for heading, text in zip(parts[1::2], parts[2::2], strict=True) if heading == section)
-    assert re.search(rf"\b{section}\.{name}\b", README) or re.search(rf"\b{name}\b", told), f"README.md does not tell of {key}"
-
-
 def _whole_names() -> list[str]:
     names = []
     for name in COMMANDS:
