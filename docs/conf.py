@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from dedup import __version__
+
+sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 
 project = "dedup"
 author = "the dedup contributors"
 release = __version__
-extensions = ["myst_parser", "sphinx_click", "sphinxcontrib.mermaid", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx_click", "sphinxcontrib.mermaid", "sphinx.ext.autodoc", "json_schema_tables"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "dedup"
