@@ -31,7 +31,7 @@ FOLDER = "/home/minji"
 ANY_LINES = "…"
 SERVING = re.compile(r"dedup (?:-\S+ )*(serve|watch)\b")
 """A command that runs until it is stopped."""
-SHELL_SYNTAX = re.compile(r"[|&;<>$()*?]")
+SHELL_SYNTAX = re.compile(r"[|&;<>$*?]")
 """What only a shell understands. Commands without it run in this process, which is quicker."""
 _TIME = r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:\+00:00|\+0000| KST)?)?"
 _NOT_COMPARED = (
@@ -122,7 +122,7 @@ def layouts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[bool, 
 def printed(command: str, lines: tuple[str, ...], folder: Path, environment: dict[str, str]) -> str:
     """What a command prints: all of it, or of one that runs until it is stopped as many lines as are shown."""
     if not SERVING.match(command) and command.startswith("dedup ") and not SHELL_SYNTAX.search(command):
-        ran = run(folder, *shlex.split(command)[1:])
+        ran = run(folder, *shlex.split(command, comments=True)[1:])
         return ran.out + ran.err
     if not SERVING.match(command):
         shell = ["/bin/bash", "-c", command]
