@@ -39,12 +39,13 @@ class _Renderer:
 
     def lines(self) -> Iterator[str]:
         if self.name == SHARED:
+            yield from (f"Schema: `{SHARED}.json`.", "")
             for name in sorted(self._shared):
                 if not name.endswith(_PART):
                     yield from (f"({_label(name)})=", "", f"`{name}`: {self._shared[name]['description']}", "")
                     yield from self._value(self._shared[name])
             return
-        yield from (self.root["description"], "")
+        yield from (f"{self.root['description']} Schema: `{self.name}.json`.", "")
         yield from self._value(self.root)
 
     def _value(self, schema: Schema) -> Iterator[str]:
