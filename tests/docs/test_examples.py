@@ -2,8 +2,8 @@
 
 A block of the language `console` whose first line is `$ dedup …` runs in a fresh copy of the sample crawl. The copy is scanned with
 `--alert-on-import`, unless the block begins with `dedup scan`. Each `$` line is a command of the shell; what follows it, up to the next
-one, is what it prints on standard output, then on standard error. A line `…` stands for any number of lines, and `…` at the end of a
-line for the rest of the line. Paths of the crawl, ports, durations, sizes, random ids, and times outside the week of the sample are not
+one, is what it prints on standard output, then on standard error. A line `…` matches any number of lines, and `…` at the end of a
+line the rest of the line. Paths of the crawl, ports, durations, sizes, random ids, and times outside the week of the sample are not
 compared.
 """
 
@@ -84,7 +84,7 @@ def normalised(text: str) -> str:
 
 
 def pattern_of(lines: tuple[str, ...]) -> str:
-    """A regular expression for the output that shown lines stand for."""
+    """A regular expression for the output that shown lines match."""
     parts = []
     for line in lines:
         if line.strip() == ANY_LINES:
@@ -178,5 +178,5 @@ def test_there_is_an_example_for_every_way_to_look_at_articles() -> None:
         (("2026-03-04 06:00",), "2026-03-04 06:01\n", False),
     ],
 )
-def test_what_a_shown_line_stands_for(shown: tuple[str, ...], output: str, fits: bool) -> None:
+def test_what_a_shown_line_matches(shown: tuple[str, ...], output: str, fits: bool) -> None:
     assert bool(re.fullmatch(pattern_of(shown), normalised(output))) is fits
