@@ -110,15 +110,30 @@ def test_modules_import_each_other_without_cycles() -> None:
 
 # Documentation
 
-README = (TOP / "README.md").read_text("utf-8")
 KEYS = [key for key, _ in flatten(Settings()) if "." in key]
 TABLES = [key for key, _ in flatten(Settings()) if "." not in key]
 """What is made of tables that users name or add; the shipped file shows them in comments."""
 
 
+def test_every_command_has_a_page_and_every_page_a_command() -> None:
+    assert sorted(path.stem for path in (TOP / "docs" / "commands").iterdir()) == sorted(COMMANDS)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
+<<<<<<< HEAD
 def test_the_readme_names_every_command(name: str) -> None:
     assert re.search(rf"\bdedup {name}\b", README), f"README.md does not tell of 'dedup {name}'"
+=======
+def test_the_page_of_a_command_describes_it_and_is_in_the_index(name: str) -> None:
+    page = (TOP / "docs" / "commands" / f"{name}.md").read_text("utf-8")
+    directive = f".. click:: dedup.cli.{COMMANDS[name].module}:{name}\n   :prog: dedup {name}\n   :nested: full\n"
+    assert page.startswith(f"# {name}\n")
+    assert directive in page
+    assert "](../json.md#" in page
+    index = (TOP / "docs" / "commands.md").read_text("utf-8")
+    assert f"| [`dedup {name}`](commands/{name}.md) | {COMMANDS[name].summary} |\n" in index
+    assert f"\ncommands/{name}\n" in index
+>>>>>>> 059cc96c56448e1ee9bd35433c5e041f4f1990cb
 
 
 def _whole_names() -> list[str]:
