@@ -12,11 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 project = "dedup"
 author = "the dedup contributors"
 release = __version__
-<<<<<<< HEAD
 extensions = ["myst_parser", "sphinx_click", "sphinxcontrib.mermaid", "sphinx.ext.autodoc", "settings_reference", "json_schema_tables", "command_pages"]
-=======
-extensions = ["myst_parser", "sphinx_click", "sphinxcontrib.mermaid", "sphinx.ext.autodoc", "json_schema_tables", "command_pages"]
->>>>>>> 059cc96c56448e1ee9bd35433c5e041f4f1990cb
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "dedup"

@@ -120,10 +120,6 @@ def test_every_command_has_a_page_and_every_page_a_command() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-<<<<<<< HEAD
-def test_the_readme_names_every_command(name: str) -> None:
-    assert re.search(rf"\bdedup {name}\b", README), f"README.md does not tell of 'dedup {name}'"
-=======
 def test_the_page_of_a_command_describes_it_and_is_in_the_index(name: str) -> None:
     page = (TOP / "docs" / "commands" / f"{name}.md").read_text("utf-8")
     directive = f".. click:: dedup.cli.{COMMANDS[name].module}:{name}\n   :prog: dedup {name}\n   :nested: full\n"
@@ -133,7 +129,6 @@ def test_the_page_of_a_command_describes_it_and_is_in_the_index(name: str) -> No
     index = (TOP / "docs" / "commands.md").read_text("utf-8")
     assert f"| [`dedup {name}`](commands/{name}.md) | {COMMANDS[name].summary} |\n" in index
     assert f"\ncommands/{name}\n" in index
->>>>>>> 059cc96c56448e1ee9bd35433c5e041f4f1990cb
 
 
 def _whole_names() -> list[str]:
