@@ -12,7 +12,15 @@ sys.path.insert(0, str(Path(__file__).parent / "extensions"))
 project = "dedup"
 author = "the dedup contributors"
 release = __version__
-extensions = ["myst_parser", "sphinx_click", "sphinxcontrib.mermaid", "sphinx.ext.autodoc", "settings_reference", "json_schema_tables", "command_pages"]
+extensions = [
+    "myst_parser",
+    "sphinx_click",
+    "sphinxcontrib.mermaid",
+    "sphinx.ext.autodoc",
+    "settings_reference",
+    "json_schema_tables",
+    "command_pages",
+]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "dedup"
