@@ -16,7 +16,7 @@ from dedup import process
 from dedup.similarity import jit
 from dedup.store import connection, schema
 from dedup.store.ownership import APPLICATION_ID
-from tests.builders.command import Sampled, run
+from tests.builders.command import SampleCrawl, run
 
 collect_ignore = [] if find_spec("playwright") and find_spec("axe_playwright_python") else ["web/test_browser.py"]
 """What drives a browser comes with the extra `dev`; the README's test command, which leaves these tests out, does without."""
@@ -79,12 +79,12 @@ def db(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def sampled(tmp_path_factory: pytest.TempPathFactory) -> Sampled:
+def sampled(tmp_path_factory: pytest.TempPathFactory) -> SampleCrawl:
     folder = tmp_path_factory.mktemp("sampled")
     assert run(folder, "sample", ".").code == 0
     config = folder / "config.toml"
     config.write_text(config.read_text("utf-8").replace("settle_seconds = 2.0", "settle_seconds = 0.0"), "utf-8")
-    return Sampled(folder, run(folder, "scan", "--format", "json"))
+    return SampleCrawl(folder, run(folder, "scan", "--format", "json"))
 
 
 @pytest.fixture

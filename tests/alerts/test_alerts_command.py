@@ -12,8 +12,8 @@ from dedup.config import ChannelConfig
 from dedup.rules import alert_id
 from dedup.store import open_database, open_writable
 from dedup.text import times
-from tests.builders.alerts import Receiver, event, free_port, receiver, settings, written
-from tests.builders.command import Ran, run
+from tests.builders.alerts import Receiver, event, free_port, open_with_outbox, receiver, settings
+from tests.builders.command import CommandResult, run
 
 IDS = [alert_id("all", f"change:{n}") for n in range(3)]
 
@@ -21,7 +21,7 @@ IDS = [alert_id("all", f"change:{n}") for n in range(3)]
 @pytest.fixture
 def here(tmp_path: Path) -> Path:
     """A folder with a database that has three alerts due at `hook`, and no configuration yet."""
-    with written(tmp_path / "dedup.db", settings({"hook": ChannelConfig(kind="log")}), [event(n) for n in range(3)], times.now()):
+    with open_with_outbox(tmp_path / "dedup.db", settings({"hook": ChannelConfig(kind="log")}), [event(n) for n in range(3)], times.now()):
         pass
     return tmp_path
 
@@ -40,7 +40,7 @@ def states(folder: Path) -> list[str]:
     return [d["status"] for a in found for d in a["deliveries"]]
 
 
-def sent(folder: Path, hook: Receiver) -> Ran:
+def sent(folder: Path, hook: Receiver) -> CommandResult:
     return run(configured(folder, hook.url), "alerts", "send", "-f", "json")
 
 

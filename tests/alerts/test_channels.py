@@ -37,7 +37,7 @@ from dedup.errors import ChannelError
 from dedup.rules import DETAIL_FIELDS, EVENT_KINDS, DigestReason
 from tests.builders.alerts import event, free_port, receiver
 from tests.builders.messages import EN, KO, NASTY, alert, hostile
-from tests.builders.smtp import smtp, strictly
+from tests.builders.smtp import parse_feed, smtp
 
 TOLD = build_message([alert()], KO)
 
@@ -468,7 +468,7 @@ def entry(n: int, **given: Any) -> FeedEntry:
 def test_a_feed_has_an_entry_for_each_alert_the_newest_first(tmp_path: Path) -> None:
     path = tmp_path / "alerts.atom"
     send_message("feed", ChannelConfig(kind="atom", path=str(path)), build_message([alert(event(n)) for n in (1, 2)], KO, "rate_limit"), 5)
-    parsed = strictly(path)
+    parsed = parse_feed(path)
     assert [e.link for e in parsed.entries] == ["https://paper.example/1", "https://paper.example/2"]
     assert parsed.entries[0].title == "[중대] 한빛일보 · 내용 수정 · 새솔시 의회, 예산안 의결 1"
     assert "<del>[-638조원-]</del>" in parsed.entries[0].content[0].value
@@ -483,14 +483,14 @@ def test_a_feed_is_written_whole_and_equal_each_time(tmp_path: Path) -> None:
     send_message("feed", channel, message, 5)
     before = path.read_bytes()
     send_message("feed", channel, message, 5)
-    assert [e.title for e in strictly(path).entries] == [f"제목 {n}" for n in (9, 8, 7)]
+    assert [e.title for e in parse_feed(path).entries] == [f"제목 {n}" for n in (9, 8, 7)]
     assert path.read_bytes() == before
 
 
 def test_a_feed_is_as_recent_as_its_newest_entry(tmp_path: Path) -> None:
     path = tmp_path / "a.atom"
     atom.write_feed(path, [entry(1), entry(9), entry(2)], 5)
-    assert strictly(path).feed.updated == "2026-03-05T09:09:00Z"
+    assert parse_feed(path).feed.updated == "2026-03-05T09:09:00Z"
 
 
 def test_a_write_that_is_late_replaces_no_later_feed(tmp_path: Path) -> None:
@@ -498,7 +498,7 @@ def test_a_write_that_is_late_replaces_no_later_feed(tmp_path: Path) -> None:
     atom.write_feed(path, [entry(2)], 5)
     with pytest.raises(TimeoutError):
         atom.write_feed(path, [entry(1)], -1)
-    assert [e.title for e in strictly(path).entries] == ["제목 2"]
+    assert [e.title for e in parse_feed(path).entries] == ["제목 2"]
     assert os.listdir(tmp_path) == ["a.atom"]
 
 
@@ -529,7 +529,7 @@ def test_a_feed_of_ours_that_is_empty_or_damaged_is_written_whole(tmp_path: Path
     atom.write_feed(path, [entry(1)], 5)
     path.write_bytes(path.read_bytes()[:kept])
     atom.write_feed(path, [entry(2), entry(1)], 5)
-    assert [e.title for e in strictly(path).entries] == ["제목 2", "제목 1"]
+    assert [e.title for e in parse_feed(path).entries] == ["제목 2", "제목 1"]
 
 
 def test_a_feed_is_not_written_through_a_link_that_comes_in_its_way(tmp_path: Path) -> None:
@@ -568,7 +568,7 @@ def test_a_feed_is_valid_whatever_is_in_it(tmp_path: Path, title: str, publisher
     path.unlink(missing_ok=True)
     told = build_message([alert(event(title=title, publisher=publisher, url=url))], EN)
     send_message("feed", ChannelConfig(kind="atom", path=str(path)), told, 5)
-    (read,) = strictly(path).entries
+    (read,) = parse_feed(path).entries
     assert "".join(read.title.split()) == "".join(told.subject.split())
     assert "<script" not in read.content[0].value
 
@@ -595,7 +595,7 @@ def test_a_trial_reaches_every_kind(tmp_path: Path) -> None:
             send_message("x", channel, told, 5)
     assert hook.received[0].json["kind"] == "test"
     assert inbox.mails[0]["Subject"] == told.subject
-    assert len(strictly(tmp_path / "a.atom").entries) == 1
+    assert len(parse_feed(tmp_path / "a.atom").entries) == 1
 
 
 def test_help_of_the_command_loads_neither_apprise_nor_the_database() -> None:

@@ -26,9 +26,9 @@ from dedup.errors import ChannelError
 from dedup.rules import Event
 from dedup.store import WritableDatabase, outbox
 from dedup.text import times
-from tests.builders.alerts import event, receiver, rows, settings, written
+from tests.builders.alerts import event, open_with_outbox, receiver, rows, settings
 from tests.builders.processes import until
-from tests.builders.smtp import strictly
+from tests.builders.smtp import parse_feed
 
 LOG = ChannelConfig(kind="log")
 
@@ -124,7 +124,7 @@ def rounds(post: DeliveryService, database: WritableDatabase) -> None:
 
 @contextmanager
 def posting(db: Path, chosen: Settings, *events: Event) -> Iterator[tuple[WritableDatabase, DeliveryService]]:
-    with written(db, chosen, events, times.now()) as database:
+    with open_with_outbox(db, chosen, events, times.now()) as database:
         post = post_of(chosen)
         try:
             yield database, post
@@ -225,7 +225,7 @@ def test_a_channel_that_hangs_delays_neither_the_others_nor_the_work_nor_leaving
     held = threading.Event()
     sent.refusing = hanging(held, "bad")
     chosen = settings({"bad": LOG, "good": LOG}, timeout_seconds=1)
-    with written(db, chosen, [event(n) for n in range(5)], times.now()) as database:
+    with open_with_outbox(db, chosen, [event(n) for n in range(5)], times.now()) as database:
         post = post_of(chosen)
         begun = clocks.monotonic()
         post.exchange(database, immediately=True)
@@ -298,7 +298,7 @@ def test_an_error_of_the_program_in_one_message_ends_no_channel(
 
 
 def test_a_channel_that_is_configured_no_more_keeps_what_it_had(db: Path, clock: Clock, sent: Sent) -> None:
-    with written(db, settings({"old": LOG}), [event()], times.now()) as database:
+    with open_with_outbox(db, settings({"old": LOG}), [event()], times.now()) as database:
         post = post_of(settings({"new": LOG}))
         round_(post, database)
         assert rows(database, "status", "last_error") == [("pending", "Channel old: the configuration has no channel of that name")]
@@ -417,7 +417,7 @@ def test_a_digest_that_is_sent_again_has_the_same_id_whatever_came_meanwhile(db:
     """As after a process that was killed before it could mark it."""
     rule = AlertRuleConfig(name="hourly", on=("change",), to=("log",), schedule="hourly")
     chosen = settings({"log": LOG}, rule)
-    with written(db, chosen, [event(n) for n in range(5)], times.now()) as database:
+    with open_with_outbox(db, chosen, [event(n) for n in range(5)], times.now()) as database:
         clock.pass_(hours=1)
         killed = post_of(chosen)
         killed.exchange(database, immediately=True)
@@ -448,7 +448,7 @@ def test_with_channels_that_fail_at_random_and_processes_that_end_each_alert_is_
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(times, "now", clock)
         patch.setattr(delivery, "send_message", sent)
-        with written(db, chosen, [event(n, backlog=rng.random() < 0.2) for n in range(number)], times.now()) as database:
+        with open_with_outbox(db, chosen, [event(n, backlog=rng.random() < 0.2) for n in range(number)], times.now()) as database:
             post = DeliveryService(chosen, rng=rng)
             for _ in range(400):
                 if rng.random() < 0.2:
@@ -595,7 +595,7 @@ def test_whatever_the_clock_did_each_alert_is_sent_once_within_two_days_from_whe
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(times, "now", clock)
         patch.setattr(delivery, "send_message", sent)
-        with written(db, chosen, [event(1)], times.now()) as database:
+        with open_with_outbox(db, chosen, [event(1)], times.now()) as database:
             post = post_of(chosen)
             for n, (seconds, refused) in enumerate(steps, 2):
                 clock.pass_(seconds=seconds)
@@ -620,7 +620,7 @@ def test_whatever_the_clock_did_each_alert_is_sent_once_within_two_days_from_whe
 
 
 def feed_titles(path: Path) -> list[str]:
-    return [e.title.rpartition(" ")[2] for e in strictly(path).entries]
+    return [e.title.rpartition(" ")[2] for e in parse_feed(path).entries]
 
 
 def feed_channel(path: Path, entries: int = 200) -> dict[str, ChannelConfig]:
@@ -642,7 +642,7 @@ def test_a_feed_that_was_lost_or_damaged_is_whole_after_the_next_delivery(
 ) -> None:
     path = tmp_path / "a.atom"
     chosen = settings(feed_channel(path))
-    with written(db, chosen, [], times.now()) as database:
+    with open_with_outbox(db, chosen, [], times.now()) as database:
         deliver(database, chosen, *(event(n) for n in range(3)))
         assert feed_titles(path) == ["2", "1", "0"]
         damage(path)
@@ -655,7 +655,7 @@ def test_a_feed_holds_the_newest_that_its_channel_accepted_and_depends_on_the_da
 ) -> None:
     path = tmp_path / "a.atom"
     chosen = settings(feed_channel(path, entries=4) | {"other": LOG})
-    with written(db, chosen, [], times.now()) as database:
+    with open_with_outbox(db, chosen, [], times.now()) as database:
         deliver(database, chosen, *(event(n) for n in range(6)))
         assert feed_titles(path) == ["5", "4", "3", "2"]
         clock.pass_(hours=-3)  # the clock was ahead
@@ -672,7 +672,7 @@ def test_a_feed_has_nothing_that_waits(db: Path, tmp_path: Path, clock: Clock) -
     path = tmp_path / "a.atom"
     rule = AlertRuleConfig(name="all", on=("change",), to=("feed",), max_per_hour=2)
     chosen = settings(feed_channel(path), rule)
-    with written(db, chosen, [], times.now()) as database:
+    with open_with_outbox(db, chosen, [], times.now()) as database:
         deliver(database, chosen, *(event(n) for n in range(5)))
         assert sorted(feed_titles(path)) == ["0", "1"]
         clock.pass_(hours=1)

@@ -63,7 +63,7 @@ def settings(channels: Mapping[str, ChannelConfig], *rules: AlertRuleConfig, inc
 
 
 @contextmanager
-def written(db: Path, chosen: Settings, events: Iterable[Event], now: str) -> Iterator[WritableDatabase]:
+def open_with_outbox(db: Path, chosen: Settings, events: Iterable[Event], now: str) -> Iterator[WritableDatabase]:
     """A database whose outbox has what these events ask for."""
     with open_writable(str(db), "test") as database:
         with database.transaction() as transaction:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.builders.command import run
-from tests.builders.crawl import Made, edited, words
+from tests.builders.crawl import ArticleFile, edited, words
 from tests.builders.stories import paper, story, wire_copy
 
 DAYS = ("02", "03", "04")
@@ -26,11 +26,11 @@ def configure(folder: Path, *, keep: str = '["last"]', days: int = 0, more: str 
 
 
 @cache
-def articles() -> tuple[Made, ...]:
+def articles() -> tuple[ArticleFile, ...]:
     """Every page on every day: stories of an agency's and copies of them, near copies, exact copies, and what is a page's own; the
     agency's story is rewritten on the second day, so that no page shows it any more."""
-    found: list[Made] = []
-    source: Made | None = None
+    found: list[ArticleFile] = []
+    source: ArticleFile | None = None
     wire = story(random.Random(1), 6)
     for n in range(PAGES):
         rng = random.Random(n)

@@ -17,7 +17,7 @@ from dedup.cli import main
 
 
 @dataclass(frozen=True)
-class Ran:
+class CommandResult:
     """What a command left behind."""
 
     code: int
@@ -28,7 +28,7 @@ class Ran:
         return json.loads(self.out)
 
 
-def run(cwd: Path, *args: str | bytes | Path) -> Ran:
+def run(cwd: Path, *args: str | bytes | Path) -> CommandResult:
     """`dedup ARGS` within this process, through the same door as the console script."""
     written = io.BytesIO(), io.BytesIO()
     out, err = (io.TextIOWrapper(stream, encoding="utf-8", newline="") for stream in written)
@@ -41,7 +41,7 @@ def run(cwd: Path, *args: str | bytes | Path) -> Ran:
     out.flush()
     err.flush()
     assert isinstance(code, int)
-    return Ran(code, written[0].getvalue().decode(), written[1].getvalue().decode())
+    return CommandResult(code, written[0].getvalue().decode(), written[1].getvalue().decode())
 
 
 def command(*args: str | bytes | Path) -> list[str | bytes | Path]:
@@ -49,18 +49,18 @@ def command(*args: str | bytes | Path) -> list[str | bytes | Path]:
     return [sys.executable, "-m", "dedup", *args]
 
 
-def spawn(cwd: Path, *args: str | bytes | Path) -> Ran:
+def spawn(cwd: Path, *args: str | bytes | Path) -> CommandResult:
     """`dedup ARGS` in a process of its own."""
     done = subprocess.run(command(*args), cwd=cwd, capture_output=True, timeout=120, check=False)
-    return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return CommandResult(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 @dataclass(frozen=True)
-class Sampled:
+class SampleCrawl:
     """The sample crawl, laid out and scanned once; tests only read it. Its configuration and database are in `folder`."""
 
     folder: Path
-    scan: Ran
+    scan: CommandResult
 
-    def __call__(self, *args: str | bytes | Path) -> Ran:
+    def __call__(self, *args: str | bytes | Path) -> CommandResult:
         return run(self.folder, *args)

@@ -32,7 +32,7 @@ def escape(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Made:
+class ArticleFile:
     """An article to be rendered; `claim` None stands for the right SHA-256, `comments` for the variant with comments."""
 
     body: str = "본문이 한 문단으로 길게 이어진다. The body goes on in one long paragraph."

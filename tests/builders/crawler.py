@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import islice
 
-from tests.builders.crawl import Made, words
+from tests.builders.crawl import ArticleFile, words
 
 MOST = 4000
 """Things that it can do."""
@@ -28,28 +28,28 @@ AGAIN = 3
 order in which they come. A word is another in each: all are well above the thresholds of a match."""
 
 
-def made(seed: int, number: int) -> Made:
+def made(seed: int, number: int) -> ArticleFile:
     """The `number`th article: a page of its own, a later crawl of an earlier one, or a near copy elsewhere."""
     return _made(seed)[number]
 
 
 @cache
-def _made(seed: int) -> list[Made]:
+def _made(seed: int) -> list[ArticleFile]:
     rng = random.Random(seed)
-    found: list[Made] = []
-    again: list[Made] = []
+    found: list[ArticleFile] = []
+    again: list[ArticleFile] = []
     for number in range(MOST):
         crawled = f"2026-03-{2 + number // 1440:02} {number // 60 % 24:02}:{number % 60:02}:00"
         kind = rng.random()
         if kind < 0.4 or not again:
             body = " ".join([f"{number}번", *words(rng, 80)])
-            found.append(Made(body=body, aid=f"{number:010d}", title=f"기사 {number}", crawled_at=crawled))
+            found.append(ArticleFile(body=body, aid=f"{number:010d}", title=f"기사 {number}", crawled_at=crawled))
             again += [found[-1]] * AGAIN
             continue
         of = again.pop(rng.randrange(len(again)))
         text = of.body.split()
         text[rng.randrange(1, len(text))] = words(rng, 1)[0]
-        other = Made(oid="902", aid=f"{number:010d}", title=of.title) if kind < 0.7 else of
+        other = ArticleFile(oid="902", aid=f"{number:010d}", title=of.title) if kind < 0.7 else of
         found.append(replace(other, body=" ".join(text), crawled_at=crawled))
     return found
 

@@ -13,19 +13,19 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from tests.builders.crawl import Made, edited, words
+from tests.builders.crawl import ArticleFile, edited, words
 
 PAGE = 4096
 
 
-def fill(crawl: Path, number: int, *, first: int = 0) -> list[Made]:
+def fill(crawl: Path, number: int, *, first: int = 0) -> list[ArticleFile]:
     """Pages with a near copy of every third, and a second crawl of every fourth; a database of them has a page of its own for
     every body."""
     made = []
     for n in range(first, first + number):
         rng = random.Random(n)
         body = words(rng, 350)
-        article = Made(body=" ".join(body), aid=f"{n:010d}", title=f"기사 {n}")
+        article = ArticleFile(body=" ".join(body), aid=f"{n:010d}", title=f"기사 {n}")
         made.append(article)
         if n % 3 == 0:
             made.append(replace(article, body=" ".join(edited(rng, body, 0.03)), oid="902", publisher="새나루신문"))

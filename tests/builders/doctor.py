@@ -12,7 +12,7 @@ from dedup.config import Settings, load
 from dedup.doctor import Finding, SystemProbes, run_checks
 from dedup.store.integrity import BASE_TABLES
 from tests.builders import damage as damaging
-from tests.builders.command import Ran, run
+from tests.builders.command import CommandResult, run
 
 CONTENT = frozenset({"database", "records", "digests", "histories", "summaries", "indexes"})
 """Checks of what a database holds."""
@@ -37,28 +37,28 @@ def copy_of(scanned: Path, folder: Path) -> Path:
     return folder
 
 
-def findings(ran: Ran) -> list[dict[str, Any]]:
+def findings(ran: CommandResult) -> list[dict[str, Any]]:
     """What was found of everything but the machine; its exit code must fit."""
     assert ran.code in (0, 1), ran.err
     assert ran.err == ""
-    found = ran.json()["findings"]
-    assert ran.code == int(any(f["severity"] == "error" for f in found))
-    assert all(set(f) == {"check", "severity", "message", "remedy", "repairable"} for f in found)
-    assert all(f["remedy"] for f in found if f["severity"] != "ok")
-    return [f for f in found if f["check"] not in MACHINE]
+    reported = ran.json()["findings"]
+    assert ran.code == int(any(f["severity"] == "error" for f in reported))
+    assert all(set(f) == {"check", "severity", "message", "remedy", "repairable"} for f in reported)
+    assert all(f["remedy"] for f in reported if f["severity"] != "ok")
+    return [f for f in reported if f["check"] not in MACHINE]
 
 
-def found(folder: Path, *options: str) -> list[dict[str, Any]]:
+def run_doctor(folder: Path, *options: str) -> list[dict[str, Any]]:
     """The findings of `dedup doctor`."""
     return findings(run(folder, "doctor", "--format", "json", *options))
 
 
-def told(those: list[dict[str, Any]]) -> str:
+def format_findings(those: list[dict[str, Any]]) -> str:
     """Findings as lines, for looking for words in them."""
     return "\n".join(f"{f['check']} {f['severity']}: {f['message']}" for f in those)
 
 
-def examined(folder: Path, around: SystemProbes | None = None, **options: Any) -> list[Finding]:
+def list_findings(folder: Path, around: SystemProbes | None = None, **options: Any) -> list[Finding]:
     """The findings, with other surroundings."""
     settings = load(str(folder / "config.toml")).settings
     return run_checks(settings, probes=around, **options)[0]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from itertools import combinations, pairwise
 from typing import Any
 
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 
 Path_ = tuple[str, str]
 """(crawl directory, path below it)."""
@@ -54,7 +54,7 @@ class Written:
         return (self.url, f"HTTPS://Gazette.example:443/news/{self.page}#top")[self.spelling]
 
     def render(self) -> bytes:
-        made = Made(
+        made = ArticleFile(
             body=self.body, title=self.title, oid="", aid="", url=self.spelt, crawled_at=self.crawl or "", claim=self.claim,
             author=self.author,
         )  # fmt: skip

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 
 KOREAN = "한국어 기사 제목"
 LONGEST = 255
@@ -20,9 +20,9 @@ LEVELS = 1200
 """Folders in one another: more than the calls in one another that Python allows by itself."""
 
 
-def article(number: int) -> Made:
+def article(number: int) -> ArticleFile:
     """One of its own page."""
-    return Made(aid=f"{number:010d}", body=f"{number}번 본문이 한 문단으로 길게 이어진다.", title=f"기사 {number}")
+    return ArticleFile(aid=f"{number:010d}", body=f"{number}번 본문이 한 문단으로 길게 이어진다.", title=f"기사 {number}")
 
 
 def links(crawl: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders.command import Ran, command
+from tests.builders.command import CommandResult, command
 
 BOUND = """
 import ctypes, os, sys
@@ -20,10 +20,10 @@ os.execv(sys.argv[1], sys.argv[1:])
 """
 
 
-def bound(cwd: Path, *args: str | bytes | Path) -> Ran:
+def bound(cwd: Path, *args: str | bytes | Path) -> CommandResult:
     """`dedup ARGS` in a process that file permissions hold for; skips the test where that cannot be had."""
     argv = [sys.executable, "-c", BOUND, *command(*args)]
     done = subprocess.run(argv, cwd=cwd, capture_output=True, text=True, timeout=120, check=False)
     if done.returncode == 77:
         pytest.skip("root cannot be bound by permissions here")
-    return Ran(done.returncode, done.stdout, done.stderr)
+    return CommandResult(done.returncode, done.stdout, done.stderr)

@@ -7,7 +7,7 @@ import random
 import sys
 from functools import cache
 
-from tests.builders.crawl import Made, words
+from tests.builders.crawl import ArticleFile, words
 
 WRITERS = 8
 PATHS = 200
@@ -20,11 +20,11 @@ def _told_in(place: int) -> str:
     return " ".join(words(random.Random(place), 200))
 
 
-def version(place: int, writer: int, n: int) -> Made:
+def version(place: int, writer: int, n: int) -> ArticleFile:
     """The `n`th version that a writer writes: its text says whose it is."""
     body = f"기사 {place}의 {writer}번 필자 {n}판. {_told_in(place)} 끝 {n}"
     crawled_at = f"2026-03-02 {n // 60 % 24:02}:{n % 60:02}:{writer:02}"
-    return Made(body=body, aid=f"{place:010d}", title=f"기사 {place}", crawled_at=crawled_at)
+    return ArticleFile(body=body, aid=f"{place:010d}", title=f"기사 {place}", crawled_at=crawled_at)
 
 
 def rewrite(crawl: str, writer: int, first: int) -> None:

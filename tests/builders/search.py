@@ -15,7 +15,7 @@ from dedup.search import (
 from dedup.store import open_database, open_writable
 from dedup.text.publishers import PublisherResolver
 from tests.builders import scans as running
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 
 NOBODY = PublisherResolver()
 
@@ -30,25 +30,25 @@ def filled(db: Path, seconds: float = float("inf")) -> IndexProgress:
             search.close()
 
 
-def scanned(crawl: Path, db: Path, *articles: Made) -> None:
+def scanned(crawl: Path, db: Path, *articles: ArticleFile) -> None:
     for article in articles:
         article.write(crawl)
     running.scan(crawl, db)
     filled(db)
 
 
-def looked_for(db: Path, asked: str, before: str | None = None, limit: int = 100, publishers: PublisherResolver = NOBODY) -> SearchPage:
+def search_page(db: Path, asked: str, before: str | None = None, limit: int = 100, publishers: PublisherResolver = NOBODY) -> SearchPage:
     with open_database(str(db)) as database:
         return search_revisions(database, publishers, asked, before, limit)
 
 
 def titles(db: Path, asked: str, publishers: PublisherResolver = NOBODY) -> list[str]:
     """The titles of what is found, in order of the alphabet."""
-    found = looked_for(db, asked, publishers=publishers)
+    found = search_page(db, asked, publishers=publishers)
     assert found.problem == ""
     assert found.next_cursor is None
     return sorted(pieces_to_text(hit.title) for hit in found.hits)
 
 
-def numbered(number: int, body: str, **more: Any) -> Made:
-    return Made(body=body, aid=f"{number:010}", **({"title": f"제목{number}"} | more))
+def numbered(number: int, body: str, **more: Any) -> ArticleFile:
+    return ArticleFile(body=body, aid=f"{number:010}", **({"title": f"제목{number}"} | more))

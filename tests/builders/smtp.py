@@ -42,7 +42,7 @@ def smtp() -> Iterator[tuple[_Inbox, ChannelConfig]]:
         controller.stop()
 
 
-def strictly(path: Path) -> Any:
+def parse_feed(path: Path) -> Any:
     """A feed as RFC 4287 has it, checked by hand, then read by feedparser."""
     read = path.read_bytes()
     root = ElementTree.fromstring(read)

@@ -21,8 +21,8 @@ from dedup.store import open_database
 from dedup.text.normalise import fold_batches, normalise
 from tests.builders import relations
 from tests.builders import scans as running
-from tests.builders.command import Ran, run
-from tests.builders.crawl import Made, words
+from tests.builders.command import CommandResult, run
+from tests.builders.crawl import ArticleFile, words
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ def wire_copy(rng: random.Random, source: Story, *, cut: float = 0.2, endings: f
             return body
 
 
-def paper(number: int, body: str, **kw: Any) -> Made:
+def paper(number: int, body: str, **kw: Any) -> ArticleFile:
     """An article of a page and a publisher of its own."""
     kw = {"oid": f"{number + 1:03}", "publisher": f"신문 {number}", **kw}
-    return Made(body=body, aid=f"{number:010}", title=f"기사 {number}", **kw)
+    return ArticleFile(body=body, aid=f"{number:010}", title=f"기사 {number}", **kw)
 
 
 def families(rng: random.Random, number: int) -> list[str]:
@@ -118,12 +118,12 @@ def clusters(db: Path, **kw: Any) -> list[set[str]]:
     return [{c["representative"]["url"], *(m["url"] for m in c["members"])} for c in found]
 
 
-def write(crawl: Path, articles: Iterable[Made]) -> None:
+def write(crawl: Path, articles: Iterable[ArticleFile]) -> None:
     for article in articles:
         article.write(crawl)
 
 
-def command_scan(folder: Path) -> Ran:
+def command_scan(folder: Path) -> CommandResult:
     """`dedup scan` of the crawl directory `crawl`, by a configuration that takes files in at once."""
     config = folder / "config.toml"
     if not config.exists():
@@ -166,7 +166,7 @@ def statement_within(rng: random.Random, statement: str, share: float, length: i
     return f"{letters(rng, before, shares)} {statement} {letters(rng, rest - before, shares)}"
 
 
-def in_many_scripts(seed: int, statements: int = 12) -> list[Made]:
+def in_many_scripts(seed: int, statements: int = 12) -> list[ArticleFile]:
     """Texts that share statements word for word: two to four for each, whatever scripts the rest of them is written in. The shares of wide
     characters lie around one half, and far from it."""
     rng = random.Random(seed)
@@ -188,7 +188,7 @@ def in_order(db: Path, crawl: Path, names: Sequence[str], passes: int = 1, **kw:
     return running.dump(db)
 
 
-def recrawled(source: Story, edits: int, seed: int, number: int = 0) -> list[Made]:
+def recrawled(source: Story, edits: int, seed: int, number: int = 0) -> list[ArticleFile]:
     """A page whose sentences are written anew, one at each crawl, from the second on: its revisions drift apart."""
     rng, now, found = random.Random(seed), list(source.sentences), []
     for n in range(edits + 1):

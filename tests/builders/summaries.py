@@ -13,7 +13,7 @@ import pytest
 from dedup import store
 from dedup.similarity.clustering import MatchGraph
 from dedup.store import open_database
-from tests.builders.crawl import Made, edited, words
+from tests.builders.crawl import ArticleFile, edited, words
 
 CONFIG = '[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n'
 
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def anew(folder: Path) -> dict[str, Any]:
+def recompute_clusters(folder: Path) -> dict[str, Any]:
     """The same, worked out of all articles and matches at once."""
     with open_database(str(folder / "dedup.db")) as database:
         graph = MatchGraph(store.matches.matched_articles(database), store.matches.list_all(database))
@@ -37,7 +37,7 @@ def anew(folder: Path) -> dict[str, Any]:
         }  # fmt: skip
 
 
-def crawls(rng: random.Random, pages: int) -> Iterator[Made]:
+def crawls(rng: random.Random, pages: int) -> Iterator[ArticleFile]:
     """Crawls of pages that copy each other, near and exactly, change and come back, some cut short, some late, some of one moment."""
     pool = [" ".join(words(rng, 60)) for _ in range(4)]
     while True:
@@ -50,7 +50,7 @@ def crawls(rng: random.Random, pages: int) -> Iterator[Made]:
             body = " ".join(words(rng, 60))
         elif how < 0.6:
             body = "짧다"
-        made = Made(
+        made = ArticleFile(
             body=body,
             title=f"제목 {rng.randrange(3)}",
             oid=f"{901 + page % 5}",

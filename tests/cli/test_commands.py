@@ -30,8 +30,8 @@ from dedup.cli import COMMAND_GROUPS, COMMANDS, cli
 from dedup.cli.completion import SHELLS
 from dedup.cli.setup import _format_toml_string
 from dedup.text.sanitise import format_csv_cell, format_json
-from tests.builders.command import Ran, Sampled, command, run, spawn
-from tests.builders.crawl import Made, edited, words
+from tests.builders.command import CommandResult, SampleCrawl, command, run, spawn
+from tests.builders.crawl import ArticleFile, edited, words
 from tests.builders.permissions import BOUND, bound
 
 ARTICLE = {"id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check"}
@@ -56,7 +56,7 @@ def fill(folder: Path, number: int, *, seed: int = 1) -> None:
     """So many articles of their own, each with its own page."""
     rng = random.Random(seed)
     for i in range(number):
-        Made(" ".join(words(rng, 60)), title=f"기사 {i}", aid=f"{i:010}").write(folder / f"{i % 7}")
+        ArticleFile(" ".join(words(rng, 60)), title=f"기사 {i}", aid=f"{i:010}").write(folder / f"{i % 7}")
 
 
 @pytest.fixture
@@ -67,12 +67,12 @@ def crawl(tmp_path: Path) -> Path:
     text = words(rng, 120)
     first, second, near = " ".join(text), " ".join(edited(rng, text, 0.3)), " ".join(edited(rng, text, 0.02))
     for day, body in (("02", first), ("03", second), ("04", first)):
-        Made(body, title=f"제목 {day}", crawled_at=f"2026-03-{day} 00:30:00").write(tmp_path / "crawl" / day)
-    Made(first, title="같은 글", aid="0000000002", publisher="새벽신문", published_at="2026-03-02 10:30").write(tmp_path / "crawl")
-    Made(near, title="비슷한 글", aid="0000000003", publisher="", published_at="2026-03-02 11:00").write(tmp_path / "crawl")
+        ArticleFile(body, title=f"제목 {day}", crawled_at=f"2026-03-{day} 00:30:00").write(tmp_path / "crawl" / day)
+    ArticleFile(first, title="같은 글", aid="0000000002", publisher="새벽신문", published_at="2026-03-02 10:30").write(tmp_path / "crawl")
+    ArticleFile(near, title="비슷한 글", aid="0000000003", publisher="", published_at="2026-03-02 11:00").write(tmp_path / "crawl")
     for site in ("one", "two"):
         body = " ".join(words(rng, 60))
-        Made(body, title=site, oid="77", aid="8", url=f"https://{site}.example/story").write(tmp_path / "crawl", f"{site}.md")
+        ArticleFile(body, title=site, oid="77", aid="8", url=f"https://{site}.example/story").write(tmp_path / "crawl", f"{site}.md")
     (tmp_path / "crawl" / "empty.md").touch()
     (tmp_path / "crawl" / "notes.txt").write_text("not taken in")
     return tmp_path
@@ -84,12 +84,12 @@ def scanned(crawl: Path) -> Path:
     return crawl
 
 
-def json_of(ran: Ran) -> Any:
+def json_of(ran: CommandResult) -> Any:
     assert ran.code == 0, ran.err
     return ran.json()
 
 
-def rows_of(ran: Ran) -> list[dict[str, str]]:
+def rows_of(ran: CommandResult) -> list[dict[str, str]]:
     """CSV rows by the names of the head; every row is as wide as the head."""
     assert ran.out.endswith("\r\n")
     lines = list(csv.reader(io.StringIO(ran.out, newline=""), strict=True))
@@ -195,7 +195,7 @@ def test_pairs_can_be_chosen(scanned: Path, options: list[str], relations: list[
 
 def test_similar_as_json_and_csv_records_nothing(scanned: Path) -> None:
     before = run(scanned, "dump", "--logical").out
-    outside = Made(_body(scanned), title="밖의 글", aid="0000000099").write(scanned, "outside.md")
+    outside = ArticleFile(_body(scanned), title="밖의 글", aid="0000000099").write(scanned, "outside.md")
     found = json_of(run(scanned, "similar", outside, "-f", "json"))
     assert [m["relation"] for m in found] == ["exact", "exact", "near"]
     assert all(m.keys() >= ARTICLE | NUMBERS for m in found)
@@ -207,9 +207,11 @@ def test_similar_as_json_and_csv_records_nothing(scanned: Path) -> None:
 
 
 def test_similar_tells_of_an_earlier_revision_when_asked_for_all(scanned: Path) -> None:
-    outside = Made(_body(scanned), title="밖의 글", aid="0000000099").write(scanned, "outside.md")
+    outside = ArticleFile(_body(scanned), title="밖의 글", aid="0000000099").write(scanned, "outside.md")
     before = [m["url"] for m in json_of(run(scanned, "similar", outside, "-f", "json"))]
-    Made("아주 다른 글이 같은 쪽에 들어섰다. " * 9, url=before[0], crawled_at="2026-04-01 00:00:00").write(scanned / "crawl", "newer.md")
+    ArticleFile("아주 다른 글이 같은 쪽에 들어섰다. " * 9, url=before[0], crawled_at="2026-04-01 00:00:00").write(
+        scanned / "crawl", "newer.md"
+    )
     assert run(scanned, "scan", "-q").code == 0
     assert [m["url"] for m in json_of(run(scanned, "similar", outside, "-f", "json"))] == before[1:]
     every = json_of(run(scanned, "similar", outside, "--all-revisions", "-f", "json"))
@@ -242,7 +244,7 @@ def test_history_as_json_and_csv(scanned: Path) -> None:
 
 def test_metadata_changes_as_json(crawl: Path) -> None:
     for day, publisher in (("05", "앞신문"), ("06", "뒷신문")):
-        made = Made(title="한 글", aid="0000000050", publisher=publisher, crawled_at=f"2026-03-{day} 01:00:00")
+        made = ArticleFile(title="한 글", aid="0000000050", publisher=publisher, crawled_at=f"2026-03-{day} 01:00:00")
         made.write(crawl / "crawl" / day)
     assert run(crawl, "scan").code == 0
     told = json_of(run(crawl, "history", "901_0000000050", "-f", "json"))
@@ -271,7 +273,7 @@ def test_status_as_json_adds_up(scanned: Path) -> None:
 def test_status_still_adds_up_when_files_go_and_come(scanned: Path) -> None:
     (scanned / "crawl" / "one.md").unlink()
     (scanned / "crawl" / "empty.md").unlink()
-    Made(title="새 글", aid="0000000060").write(scanned / "crawl")
+    ArticleFile(title="새 글", aid="0000000060").write(scanned / "crawl")
     tally = json_of(run(scanned, "scan", "-f", "json"))
     assert (tally["gone"], tally["new"], tally["faults"], tally["files"]) == (2, 1, 0, 8)
     told = json_of(run(scanned, "status", "-f", "json"))
@@ -356,7 +358,7 @@ def test_diff_tells_of_the_last_change_by_itself(scanned: Path) -> None:
 def test_diff_of_a_page_that_returned(tmp_path: Path) -> None:
     configure(tmp_path)
     for day, body in (("02", "하나 둘"), ("03", "하나 셋"), ("04", "하나 둘")):
-        Made(body, crawled_at=f"2026-03-{day} 00:30:00").write(tmp_path / "crawl" / day)
+        ArticleFile(body, crawled_at=f"2026-03-{day} 00:30:00").write(tmp_path / "crawl" / day)
     assert run(tmp_path, "scan").code == 0
     told = json_of(run(tmp_path, "diff", "901_0000000001", "-f", "json"))
     assert (told["from_revision"], told["to_revision"]) == (2, 1)
@@ -367,7 +369,7 @@ def test_diff_of_a_page_that_returned(tmp_path: Path) -> None:
 def test_diff_keeps_the_lines_of_a_body(tmp_path: Path) -> None:
     configure(tmp_path)
     for day, last in (("02", "eleven"), ("03", "twelve")):
-        made = Made(f"First line.\nSecond line.\n\n{last}", title="lines", crawled_at=f"2026-03-{day} 00:30:00")
+        made = ArticleFile(f"First line.\nSecond line.\n\n{last}", title="lines", crawled_at=f"2026-03-{day} 00:30:00")
         made.write(tmp_path / "crawl" / day)
     assert run(tmp_path, "scan").code == 0
     shown = run(tmp_path, "diff", "901_0000000001").out
@@ -537,9 +539,9 @@ def test_fail_on(crawl: Path) -> None:
 
 
 def test_verify_judges(tmp_path: Path) -> None:
-    Made(title="good").write(tmp_path / "good")
-    Made(title="none", claim="").write(tmp_path / "none")
-    Made(title="bad", claim="0" * 64).write(tmp_path / "bad")
+    ArticleFile(title="good").write(tmp_path / "good")
+    ArticleFile(title="none", claim="").write(tmp_path / "none")
+    ArticleFile(title="bad", claim="0" * 64).write(tmp_path / "bad")
     assert run(tmp_path, "verify", "good").code == 0
     assert run(tmp_path, "verify", "good", "none").code == 0
     found = run(tmp_path, "verify", "good", "bad", "-f", "json")
@@ -613,7 +615,7 @@ def evil(tmp_path: Path) -> tuple[Path, bytes]:
     for i, (kind, content, crawled) in enumerate(
         (("a", body, "2026-03-02 00:30:00"), ("a", near + mark, "2026-03-03 00:30:00"), ("b", body, "2026-03-02 00:31:00"), ("c", near, ""))
     ):
-        made = Made(
+        made = ArticleFile(
             f"{content} {EVIL}",
             title=f"=cmd{i}{mark}",
             publisher=f"@pub{i}{mark}",
@@ -746,7 +748,7 @@ def test_names_that_are_not_utf8(tmp_path: Path) -> None:
     os.mkdir(root)
     body = " ".join(words(random.Random(5), 80))
     for number, name in enumerate((b"\xff\xfe.md", b"\xb1\xdb.md")):
-        source = Made(body, aid=f"{number}").write(tmp_path, "made.md")
+        source = ArticleFile(body, aid=f"{number}").write(tmp_path, "made.md")
         os.rename(source, root + b"/" + name)
     (tmp_path / "config.toml").write_text("[crawl]\nsettle_seconds = 0.0\n")
     scan = json_of(run(tmp_path, "scan", root, "-f", "json"))
@@ -816,7 +818,7 @@ def test_init_leaves_a_dangling_link_alone(tmp_path: Path) -> None:
 )
 def test_init_for_a_directory(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
-    Made().write(tmp_path / name)
+    ArticleFile().write(tmp_path / name)
     ran = run(tmp_path, "init", name)
     assert (ran.code, ran.out) == (0, "")
     told = json_of(run(tmp_path, "config", "-f", "json"))["settings"]
@@ -907,7 +909,7 @@ def test_two_databases_of_different_directories_are_not(crawl: Path) -> None:
     "args", [("dump", "--logical"), ("duplicates", "--pairs"), ("history", "915_0000100070", "-f", "json"), ("status",)]
 )
 @pytest.mark.parametrize("first", [True, False], ids=["after a line", "at once"])
-def test_a_closed_pipe(sampled: Sampled, args: tuple[str, ...], first: bool) -> None:
+def test_a_closed_pipe(sampled: SampleCrawl, args: tuple[str, ...], first: bool) -> None:
     with subprocess.Popen(command(*args), cwd=sampled.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         assert child.stderr is not None
@@ -919,7 +921,7 @@ def test_a_closed_pipe(sampled: Sampled, args: tuple[str, ...], first: bool) -> 
     assert (code, told) == (0, "")
 
 
-def test_output_that_cannot_be_written(sampled: Sampled) -> None:
+def test_output_that_cannot_be_written(sampled: SampleCrawl) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run(
             command("status"), cwd=sampled.folder, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False
@@ -929,7 +931,7 @@ def test_output_that_cannot_be_written(sampled: Sampled) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_a_terminal_of_another_encoding(sampled: Sampled) -> None:
+def test_a_terminal_of_another_encoding(sampled: SampleCrawl) -> None:
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(command("duplicates"), cwd=sampled.folder, env=environment, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -940,7 +942,7 @@ def test_a_terminal_of_another_encoding(sampled: Sampled) -> None:
 
 
 def test_verify_says_of_a_file_that_its_folder_may_not_be_entered(tmp_path: Path) -> None:
-    path = Made().write(tmp_path / "closed")
+    path = ArticleFile().write(tmp_path / "closed")
     path.parent.chmod(0o600)
     ran = bound(tmp_path, "verify", path)
     path.parent.chmod(0o755)

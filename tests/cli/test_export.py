@@ -27,8 +27,8 @@ from dedup.reports.export import ExportFilter, articles_table, changes_table, cl
 from dedup.reports.export.schema import ARTICLES_SCHEMA, CHANGES_SCHEMA, CLUSTERS_SCHEMA, MATCHES_SCHEMA, SELECTION_SCHEMA, ExportColumn
 from dedup.store import open_database
 from dedup.text.sanitise import format_csv_cell, format_json
-from tests.builders.command import Sampled, run
-from tests.builders.crawl import Made, edited, words
+from tests.builders.command import SampleCrawl, run
+from tests.builders.crawl import ArticleFile, edited, words
 from tests.builders.disks import memory
 from tests.builders.exports import rows
 from tests.builders.scans import dump, history
@@ -53,7 +53,7 @@ def random_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for n in range(120):
         next(made).write(folder / "crawl", f"{n}.md")
     body = " ".join(words(random.Random(1), 100))
-    whole = Made(body, aid="9999999999").write(folder / "crawl")
+    whole = ArticleFile(body, aid="9999999999").write(folder / "crawl")
     (folder / "crawl/cut.md").write_text(whole.read_text().replace("2026-03-02 00:30:00", "2026-03-03 00:30:00").partition(body[300:])[0])
     assert run(folder, "scan").code == 0
     for n in range(0, 120, 10):
@@ -116,14 +116,14 @@ def test_a_table_without_rows_is_one(folder: Path, form: str) -> None:
 
 def test_times_are_whatever_the_calendar_has(folder: Path) -> None:
     for n, at in enumerate(("0001-01-01 00:00:00", "9999-12-31 23:59:59")):
-        Made(aid=f"{n}", crawled_at=at).write(folder / "crawl")
+        ArticleFile(aid=f"{n}", crawled_at=at).write(folder / "crawl")
     assert run(folder, "scan").code == 0
     assert run(folder, "export", "articles", "-f", "parquet", "-o", "a.parquet").code == 0
     times = sorted(t.year for t in pyarrow.parquet.read_table(folder / "a.parquet")["crawled_at"].to_pylist())
     assert times == [1, 9999]
 
 
-def test_parquet_wants_a_file_and_pyarrow(sampled: Sampled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_wants_a_file_and_pyarrow(sampled: SampleCrawl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = sampled("export", "articles", "-f", "parquet")
     assert (ran.code, ran.out) == (2, "")
     assert "-o" in ran.err
@@ -247,10 +247,10 @@ def test_a_match_is_told_of_two_pages_though_one_page_showed_both_texts(folder: 
     rng = random.Random(1)
     text = words(rng, 120)
     bodies = [" ".join(text), " ".join(edited(rng, text, 0.03))]
-    first = Made(aid="1")
+    first = ArticleFile(aid="1")
     for day, body in enumerate(bodies, 2):
         replace(first, body=body, crawled_at=f"2026-03-0{day} 00:30:00").write(folder / "crawl", f"{day}.md")
-    other = Made(bodies[shown], aid="2")
+    other = ArticleFile(bodies[shown], aid="2")
     other.write(folder / "crawl")
     assert run(folder, "scan").code == 0
     found = [r for r in rows(folder, "matches", "--all-revisions") if r["relation"] == "near"]
@@ -281,7 +281,7 @@ def test_nothing_is_held_but_the_row_in_hand(folder: Path, monkeypatch: pytest.M
     monkeypatch.setattr(writers, "MAX_GROUP_CHARACTERS", 1 << 18)
     body = " ".join(words(random.Random(1), 8000))
     for n in range(400):
-        Made(f"{n} {body}", aid=f"{n:04}").write(folder / "crawl")
+        ArticleFile(f"{n} {body}", aid=f"{n:04}").write(folder / "crawl")
     assert run(folder, "scan").code == 0
     size = {form: folder / f"a.{form}" for form in ("jsonl", "csv", "parquet")}
     for form, place in size.items():
@@ -344,7 +344,7 @@ main()
 
 
 @pytest.fixture
-def half_way(sampled: Sampled, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+def half_way(sampled: SampleCrawl, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     (tmp_path / "config.toml").write_text(f'[database]\npath = "{sampled.folder / "dedup.db"}"\n')
     (tmp_path / "a.jsonl").write_text("what stood there")
     with subprocess.Popen([sys.executable, "-c", HALF_WAY], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -370,7 +370,7 @@ def test_what_is_killed_leaves_no_half_file(half_way: subprocess.Popen[bytes], t
 
 @pytest.mark.system
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
-def test_a_full_disk_leaves_no_half_file(sampled: Sampled, tmp_path: Path, form: str) -> None:
+def test_a_full_disk_leaves_no_half_file(sampled: SampleCrawl, tmp_path: Path, form: str) -> None:
     with memory(tmp_path / "disk", "64k") as disk:
         place = disk / "a"
         place.write_text("what stood there")
@@ -383,7 +383,7 @@ def test_a_full_disk_leaves_no_half_file(sampled: Sampled, tmp_path: Path, form:
         assert sorted(os.listdir(disk)) == ["a", "ballast"]
 
 
-def test_a_reader_that_has_what_it_wants_is_no_error(sampled: Sampled) -> None:
+def test_a_reader_that_has_what_it_wants_is_no_error(sampled: SampleCrawl) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "dedup", "export", "articles", "--all-revisions"],
         cwd=sampled.folder,

@@ -18,7 +18,7 @@ from dedup.reports.export.selection import KEEP_ORDERS, KeepRule, _decide_drops
 from dedup.store import Database, open_database
 from dedup.store.export import CurrentArticleRow
 from tests.builders.command import run
-from tests.builders.crawl import Made, words
+from tests.builders.crawl import ArticleFile, words
 from tests.builders.exports import rows
 from tests.builders.scans import dump
 from tests.builders.summaries import CONFIG, crawls
@@ -170,7 +170,7 @@ def chain(folder: Path) -> list[str]:
     text = words(rng, 200)
     made = []
     for n in range(3):
-        made.append(Made(" ".join(text), aid=f"{n}", published_at=f"2026-03-02 0{n}:00", publisher=f"신문 {n}"))
+        made.append(ArticleFile(" ".join(text), aid=f"{n}", published_at=f"2026-03-02 0{n}:00", publisher=f"신문 {n}"))
         made[-1].write(folder / "crawl")
         text[24 * n : 24 * n + 24] = words(rng, 24)
     assert run(folder, "scan").code == 0
@@ -179,7 +179,7 @@ def chain(folder: Path) -> list[str]:
 
 def test_an_article_of_two_stars_is_dropped_for_the_first_kept_one(folder: Path) -> None:
     body = words(random.Random(1), 100)
-    a, b, c = (Made(" ".join(body), aid=f"{n}", published_at=f"2026-03-02 0{n}:00", publisher=f"신문 {n}") for n in range(3))
+    a, b, c = (ArticleFile(" ".join(body), aid=f"{n}", published_at=f"2026-03-02 0{n}:00", publisher=f"신문 {n}") for n in range(3))
     for made in (a, b, c):
         made.write(folder / "crawl")
     assert run(folder, "scan").code == 0
@@ -203,7 +203,7 @@ def test_a_copy_of_a_copy_is_kept_where_it_does_not_match_what_is_kept(folder: P
 
 
 def test_a_mismatched_article_is_kept_only_where_nothing_better_is(folder: Path) -> None:
-    good, bad = Made(aid="1", published_at="2026-03-02 10:00"), Made(aid="2", published_at="2026-03-02 09:00", claim="0" * 64)
+    good, bad = ArticleFile(aid="1", published_at="2026-03-02 10:00"), ArticleFile(aid="2", published_at="2026-03-02 09:00", claim="0" * 64)
     bad.write(folder / "crawl")
     assert run(folder, "scan").code == 0
     assert [r["url"] for r in rows(folder, "keep")] == [bad.address]
@@ -213,7 +213,7 @@ def test_a_mismatched_article_is_kept_only_where_nothing_better_is(folder: Path)
 
 
 def test_an_article_whose_file_is_gone_is_in_neither_list_and_nothing_is_dropped_for_it(folder: Path) -> None:
-    first, second = Made(aid="1", published_at="2026-03-02 08:00"), Made(aid="2", published_at="2026-03-02 10:00")
+    first, second = ArticleFile(aid="1", published_at="2026-03-02 08:00"), ArticleFile(aid="2", published_at="2026-03-02 10:00")
     path = first.write(folder / "crawl")
     second.write(folder / "crawl")
     assert run(folder, "scan").code == 0
@@ -227,7 +227,7 @@ def test_an_article_whose_file_is_gone_is_in_neither_list_and_nothing_is_dropped
 
 
 def test_paths_lead_to_the_files_whatever_their_names(folder: Path) -> None:
-    made = Made()
+    made = ArticleFile()
     names = [b"plain.md", b"\xff\xfe raw.md", "한글.md".encode(), b"line\nend.md", b"back\\slash.md"]
     for name in names:
         with open(os.path.join(os.fsencode(folder), b"crawl", name), "wb") as file:

@@ -14,7 +14,7 @@ import pytest
 from dedup.files import disk_errors
 from dedup.store import open_writable
 from tests.builders.command import command, run
-from tests.builders.crawl import Made
+from tests.builders.crawl import ArticleFile
 from tests.builders.daemon import watching
 
 COMMANDS = ("scan", "status", "doctor --quick", "duplicates", "reindex", "backup kept.db", "dump --logical", "report")
@@ -23,7 +23,7 @@ COMMANDS = ("scan", "status", "doctor --quick", "duplicates", "reindex", "backup
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "config.toml").write_text('[crawl]\ndirectories = ["crawl"]\nsettle_seconds = 0.0\n', "utf-8")
-    Made(body="기사 본문이 길게 이어진다. " * 10).write(tmp_path / "crawl")
+    ArticleFile(body="기사 본문이 길게 이어진다. " * 10).write(tmp_path / "crawl")
     return tmp_path
 
 

@@ -17,8 +17,8 @@ from dedup.files.atomic import DATABASE_SUFFIXES, SQLITE_SUFFIXES
 from dedup.files.protected import ProtectedFiles
 from dedup.reports.export import FORMATS
 from dedup.reports.period import REPORT_FORMATS
-from tests.builders.command import Ran, Sampled, run
-from tests.builders.crawl import Made
+from tests.builders.command import CommandResult, SampleCrawl, run
+from tests.builders.crawl import ArticleFile
 
 CONFIGURATION = """
 [crawl]
@@ -38,7 +38,7 @@ path = "{}"
 def folder(tmp_path: Path) -> Path:
     """A configuration, a crawl directory with an article, and a database that knows it."""
     (tmp_path / "crawl" / "inner").mkdir(parents=True)
-    Made().write(tmp_path / "crawl", "a.md")
+    ArticleFile().write(tmp_path / "crawl", "a.md")
     configured(tmp_path, "ok.atom")
     assert run(tmp_path, "scan").code == 0
     return tmp_path
@@ -181,7 +181,7 @@ def test_a_channel_whose_path_is_a_link_writes_what_that_leads_to(tmp_path: Path
 WRITERS = [("report",), ("export", "articles"), ("export", "keep")]
 
 
-def refused(ran: Ran) -> bool:
+def refused(ran: CommandResult) -> bool:
     return (ran.code, ran.out, ran.err.count("\n"), " is not written: " in ran.err) == (2, "", 1, True)
 
 
@@ -199,7 +199,9 @@ def test_no_output_goes_to_a_protected_place_even_by_force(folder: Path, command
     [b"# my notes\n", b"[section]\nkey = 1\n", b"\x89PNG\r\n\x1a\n", b'{"a": 1}\n', b"a,b,c\n1,2,3\n", b"<html>", b"PAR1xPAR1"],
 )
 @pytest.mark.parametrize("command", WRITERS, ids=" ".join)
-def test_a_file_of_another_kind_is_replaced_by_force_alone(sampled: Sampled, tmp_path: Path, command: tuple[str, ...], held: bytes) -> None:
+def test_a_file_of_another_kind_is_replaced_by_force_alone(
+    sampled: SampleCrawl, tmp_path: Path, command: tuple[str, ...], held: bytes
+) -> None:
     path = tmp_path / "file"
     path.write_bytes(held)
     ran = sampled(*command, "-o", path)
@@ -211,7 +213,7 @@ def test_a_file_of_another_kind_is_replaced_by_force_alone(sampled: Sampled, tmp
 
 
 @pytest.mark.parametrize("form", REPORT_FORMATS)
-def test_a_report_takes_the_place_of_an_earlier_one(sampled: Sampled, tmp_path: Path, form: str) -> None:
+def test_a_report_takes_the_place_of_an_earlier_one(sampled: SampleCrawl, tmp_path: Path, form: str) -> None:
     for more in ((), ("--publisher", "Hanbit"), ("--since", "2030-01-01")):
         assert sampled("report", "-f", form, *more, "-o", tmp_path / "file").code == 0
     assert sampled("report", "-f", "html", "-o", tmp_path / "file").code == 0
@@ -219,7 +221,7 @@ def test_a_report_takes_the_place_of_an_earlier_one(sampled: Sampled, tmp_path: 
 
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize("table", ["articles", "matches", "clusters", "changes", "keep", "drop"])
-def test_an_export_takes_the_place_of_an_earlier_one(sampled: Sampled, tmp_path: Path, form: str, table: str) -> None:
+def test_an_export_takes_the_place_of_an_earlier_one(sampled: SampleCrawl, tmp_path: Path, form: str, table: str) -> None:
     for _ in range(2):
         assert sampled("export", table, "-f", form, "-o", tmp_path / "file").code == 0
     if table not in ("keep", "drop"):
@@ -227,7 +229,7 @@ def test_an_export_takes_the_place_of_an_earlier_one(sampled: Sampled, tmp_path:
             assert sampled("export", table, "-f", form, "--since", "2030-01-01", "-o", tmp_path / "file").code == 0
 
 
-def test_another_programs_database_is_replaced_by_no_force(sampled: Sampled, tmp_path: Path) -> None:
+def test_another_programs_database_is_replaced_by_no_force(sampled: SampleCrawl, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "photos")) as other:
         other.execute("CREATE TABLE photos (id)")
     before = (tmp_path / "photos").read_bytes()

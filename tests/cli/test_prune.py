@@ -22,8 +22,8 @@ from dedup.store import open_database
 from tests.builders import archived as aged
 from tests.builders import scans as running
 from tests.builders.archived import ask, brought_back, configure, copied
-from tests.builders.command import Ran, run
-from tests.builders.crawl import Made, edited, words
+from tests.builders.command import CommandResult, run
+from tests.builders.crawl import ArticleFile, edited, words
 from tests.builders.daemon import watching
 from tests.builders.oracle import assert_holds
 from tests.builders.stories import Story, derived, paper, story, wire_copy
@@ -307,7 +307,7 @@ def test_another_page_with_a_text_that_was_pruned_is_an_exact_copy_and_brings_it
     assert_sound(db)
 
 
-def _state(made: Made) -> str:
+def _state(made: ArticleFile) -> str:
     from dedup.scan.extract import state_digest
 
     return state_digest(made.title.strip(), made.body).hex()
@@ -341,7 +341,9 @@ def late(folder: Path, *, claimed: bool = True) -> Path:
     configure(folder)
     rng = random.Random(3)
     text = words(rng, 80)
-    states = {day: Made(" ".join(edited(rng, text, 0.1)), title=f"제목 {day}", crawled_at=f"2026-03-0{day} 00:30:00") for day in (1, 3, 4)}
+    states = {
+        day: ArticleFile(" ".join(edited(rng, text, 0.1)), title=f"제목 {day}", crawled_at=f"2026-03-0{day} 00:30:00") for day in (1, 3, 4)
+    }
     states[3] = replace(states[3], claim=states[1].digest)
     states[1] = states[1] if claimed else replace(states[1], claim="")
     for day, made in states.items():
@@ -352,7 +354,7 @@ def late(folder: Path, *, claimed: bool = True) -> Path:
         (folder / "crawl" / f"{day}.md").rename(folder / "archive" / "old" / f"{day}.md")
     assert run(folder, "scan").code == 0
     assert told(folder)["pruned"]["revisions"] == 2
-    Made(" ".join(edited(rng, text, 0.1)), title="제목 1", crawled_at="2026-03-02 00:30:00").write(folder / "crawl", "2.md")
+    ArticleFile(" ".join(edited(rng, text, 0.1)), title="제목 1", crawled_at="2026-03-02 00:30:00").write(folder / "crawl", "2.md")
     assert run(folder, "scan").code == 0
     return folder / "dedup.db"
 
@@ -386,9 +388,9 @@ def test_what_was_stale_stays_so_though_the_state_that_it_claims_has_no_body(tmp
     db = late(tmp_path)
     (row,) = (s for s in running.dump(db, "sightings") if s["check_status"] == "mismatched")
     assert row["check_cause"] == "stale"
-    replace(Made(aged.some_words(5), title="또", crawled_at="2026-03-05 00:30:00"), claim=None).write(tmp_path / "crawl", "5.md")
+    replace(ArticleFile(aged.some_words(5), title="또", crawled_at="2026-03-05 00:30:00"), claim=None).write(tmp_path / "crawl", "5.md")
     first = next(s for s in running.dump(db, "readings") if s["check_status"] == "verified")["claimed_digest"]
-    Made(aged.some_words(6), title="또", crawled_at="2026-03-06 00:30:00", claim=first).write(tmp_path / "crawl", "6.md")
+    ArticleFile(aged.some_words(6), title="또", crawled_at="2026-03-06 00:30:00", claim=first).write(tmp_path / "crawl", "6.md")
     assert run(tmp_path, "scan").code == 0
     causes = [s["check_cause"] for s in running.dump(db, "sightings") if s["check_status"] == "mismatched"]
     assert causes == ["stale", "stale"], "what was true of it once is known still"
@@ -655,7 +657,7 @@ def test_a_rewriting_that_ends_in_the_middle_leaves_everything_as_it_was(db: Pat
 
 
 def test_json_is_told_on_one_stream_and_remarks_on_the_other(db: Path) -> None:
-    ran: Ran = run(db.parent, "-v", "prune", "-f", "json")
+    ran: CommandResult = run(db.parent, "-v", "prune", "-f", "json")
     assert json.loads(ran.out)["keep"] == ["last"]
     assert "Traceback" not in ran.err
 

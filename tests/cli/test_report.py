@@ -30,11 +30,11 @@ from dedup.reports.period.tables import ReportCell
 from dedup.reports.period.time_buckets import group_hours, local_hour
 from dedup.text.format import format_duration
 from dedup.text.sanitise import to_printable
-from tests.builders.command import Ran, Sampled, run
-from tests.builders.crawl import Made, edited, words
+from tests.builders.command import CommandResult, SampleCrawl, run
+from tests.builders.crawl import ArticleFile, edited, words
 from tests.builders.hostile import ALL, SECRET, URLS
 from tests.builders.scans import dump
-from tests.builders.summaries import CONFIG, anew, crawls
+from tests.builders.summaries import CONFIG, crawls, recompute_clusters
 
 FORMS = ("text", "html", "json", "csv", "markdown")
 SEOUL = ZoneInfo("Asia/Seoul")
@@ -67,8 +67,8 @@ class Brute:
         for s in sorted((s for s in self.sightings if s["status"] == "counted"), key=lambda s: (s["crawled_at"], s["state"])):
             first = self.articles.get(s["url"], {}).get("first_at", s["crawled_at"])
             self.articles[s["url"]] = {**s, "first_at": first}
-        self.clusters: dict[str, list[str]] = {url: [url, *{m[0] for m in members}] for url, members in anew(folder).items()}
-        self.relations = {url: Counter(m[1] for m in members) for url, members in anew(folder).items()}
+        self.clusters: dict[str, list[str]] = {url: [url, *{m[0] for m in members}] for url, members in recompute_clusters(folder).items()}
+        self.relations = {url: Counter(m[1] for m in members) for url, members in recompute_clusters(folder).items()}
         self.arrived = {u for u, a in self.articles.items() if self.within(a["first_at"]) and self.by(u)}
         self.here = [c for c, urls in self.clusters.items() if self.arrived & set(urls)]
         self.members = {u for urls in self.clusters.values() for u in urls[1:]} - self.clusters.keys()
@@ -224,7 +224,7 @@ def test_figures_are_those_of_the_records(folder: Path, seed: int) -> None:
 
 
 def test_faults_count_by_when_they_came(folder: Path) -> None:
-    Made().write(folder / "crawl")
+    ArticleFile().write(folder / "crawl")
     (folder / "crawl/empty.md").touch()
     (folder / "crawl/none.md").write_text("no article")
     assert run(folder, "scan").code == 0
@@ -236,7 +236,7 @@ def test_faults_count_by_when_they_came(folder: Path) -> None:
 def test_crawls_that_do_not_count_are_checks_all_the_same(folder: Path) -> None:
     """Of a page that was never crawled whole."""
     body = " ".join(words(random.Random(1), 100))
-    path = Made(body).write(folder / "crawl")
+    path = ArticleFile(body).write(folder / "crawl")
     raw = path.read_text()
     path.write_text(raw[: raw.index(body) + 200])
     assert run(folder, "scan").code == 0
@@ -249,15 +249,15 @@ def test_crawls_that_do_not_count_are_checks_all_the_same(folder: Path) -> None:
 
 def test_a_publisher_is_its_house_under_any_name(folder: Path) -> None:
     (folder / "config.toml").write_text(CONFIG + '[[publishers.aliases]]\nname = "한빛일보"\nnames = ["Hanbit"]\n')
-    Made(publisher="Hanbit", aid="1").write(folder / "crawl")
-    Made(publisher="한빛일보", aid="2", body="다른 글이다. " * 30).write(folder / "crawl")
+    ArticleFile(publisher="Hanbit", aid="1").write(folder / "crawl")
+    ArticleFile(publisher="한빛일보", aid="2", body="다른 글이다. " * 30).write(folder / "crawl")
     assert run(folder, "scan").code == 0
     assert told(folder, "--publisher", "Hanbit")["publishers"] == told(folder)["publishers"]
     assert told(folder)["publishers"][0]["articles"] == 2
 
 
 def test_pages_that_are_not_summed_up_are_said_to_be_missing(folder: Path) -> None:
-    Made().write(folder / "crawl")
+    ArticleFile().write(folder / "crawl")
     assert run(folder, "scan").code == 0
     assert "just recorded" not in run(folder, "report").out
     with closing(sqlite3.connect(folder / "dedup.db")) as db, db:
@@ -270,7 +270,7 @@ def test_pages_that_are_not_summed_up_are_said_to_be_missing(folder: Path) -> No
 def test_the_many_publishers_of_a_matrix_are_folded_and_that_is_said(folder: Path) -> None:
     body = " ".join(words(random.Random(1), 80))
     for n in range(20):
-        Made(body, aid=f"{n:04}", oid=f"{n}", publisher=f"신문 {n:02}", published_at=f"2026-03-02 {n:02}:00").write(folder / "crawl")
+        ArticleFile(body, aid=f"{n:04}", oid=f"{n}", publisher=f"신문 {n:02}", published_at=f"2026-03-02 {n:02}:00").write(folder / "crawl")
     assert run(folder, "scan").code == 0
     lags = told(folder)["lags"]
     assert (len(lags["publishers"]), lags["other_publishers"]) == (11, 9)
@@ -285,8 +285,8 @@ def test_the_many_publishers_of_a_matrix_are_folded_and_that_is_said(folder: Pat
 
 def test_hours_are_those_of_the_zone(folder: Path) -> None:
     (folder / "config.toml").write_text(CONFIG + '[delivery]\nzone = "Asia/Kathmandu"\n')  # 5 h 45 min ahead
-    Made(crawled_at="2026-03-02 00:14:59").write(folder / "crawl", "a.md")
-    Made(crawled_at="2026-03-02 00:15:00", aid="2").write(folder / "crawl", "b.md")
+    ArticleFile(crawled_at="2026-03-02 00:14:59").write(folder / "crawl", "a.md")
+    ArticleFile(crawled_at="2026-03-02 00:15:00", aid="2").write(folder / "crawl", "b.md")
     assert run(folder, "scan").code == 0
     found = told(folder)
     assert [h["hour"] for h in found["hours"]] == ["2026-03-02T05:00:00+05:45", "2026-03-02T06:00:00+05:45"]
@@ -296,7 +296,7 @@ def test_hours_are_those_of_the_zone(folder: Path) -> None:
 def test_hours_at_the_ends_of_the_calendar_are_hours(folder: Path) -> None:
     for n, at in enumerate(("0001-01-01 00:00:00", "9999-12-31 23:59:59")):
         for zone in ("Asia/Seoul", "America/New_York"):
-            Made(aid=f"{n}", crawled_at=at, body=f"{n} {zone}").write(folder / "crawl", f"{n}.md")
+            ArticleFile(aid=f"{n}", crawled_at=at, body=f"{n} {zone}").write(folder / "crawl", f"{n}.md")
             (folder / "config.toml").write_text(CONFIG + f'[delivery]\nzone = "{zone}"\n')
             assert run(folder, "scan").code == 0
             for form in FORMS:
@@ -369,7 +369,7 @@ class Page(HTMLParser):
         self.inner[self._open[-1] if self._open else ""] += shown
 
 
-def test_the_figures_within_the_page_are_those_of_the_json(sampled: Sampled) -> None:
+def test_the_figures_within_the_page_are_those_of_the_json(sampled: SampleCrawl) -> None:
     page = Page(sampled("report", "-f", "html").out)
     assert json.loads(page.inner["script"]) == sampled("report", "-f", "json").json()
 
@@ -397,7 +397,7 @@ def check_alone(raw: str) -> Page:
     return page
 
 
-def test_the_page_needs_nothing_of_elsewhere(sampled: Sampled) -> None:
+def test_the_page_needs_nothing_of_elsewhere(sampled: SampleCrawl) -> None:
     from base64 import b64encode
     from hashlib import sha256
 
@@ -412,7 +412,7 @@ def test_the_page_needs_nothing_of_elsewhere(sampled: Sampled) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("more", [(), ("--since", "2026-03-03", "--until", "2026-03-05"), ("--publisher", "새나루신문")], ids=str)
-def test_the_same_database_and_period_give_the_same_bytes(sampled: Sampled, form: str, more: tuple[str, ...], tmp_path: Path) -> None:
+def test_the_same_database_and_period_give_the_same_bytes(sampled: SampleCrawl, form: str, more: tuple[str, ...], tmp_path: Path) -> None:
     once = sampled("report", "-f", form, *more)
     assert once.code == 0
     assert run(sampled.folder, "report", "-f", form, *more, "-o", tmp_path / "file").out == ""
@@ -440,7 +440,7 @@ def test_the_order_in_which_files_came_changes_no_figure(folder: Path, tmp_path:
     assert found[0] == found[1]
 
 
-def test_every_figure_is_a_row_of_the_csv(sampled: Sampled) -> None:
+def test_every_figure_is_a_row_of_the_csv(sampled: SampleCrawl) -> None:
     figures = sampled("report", "-f", "json").json()
     rows = list(csv.DictReader(io.StringIO(sampled("report", "-f", "csv").out)))
     assert tuple(rows[0]) == CSV_COLUMNS
@@ -472,7 +472,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     attack = f"<b onclick=a></script></style><!--<script>]]>{ALL}| [x](javascript:alert(1)) `@everyone` &lt;"
     for n, url in enumerate(URLS):
         for day in (2, 3):
-            made = Made(
+            made = ArticleFile(
                 " ".join([*edited(rng, text, 0.02 if day == 2 else 0.1), f"{day * 1000} {attack}"]),
                 title=f"={day}{attack}",
                 publisher=f"{n % 4}{attack}",
@@ -533,7 +533,7 @@ def test_what_is_no_address_of_the_web_is_no_link(url: str) -> None:
 # Where it goes
 
 
-def test_a_file_is_replaced_as_a_whole_and_keeps_its_permissions(sampled: Sampled, tmp_path: Path) -> None:
+def test_a_file_is_replaced_as_a_whole_and_keeps_its_permissions(sampled: SampleCrawl, tmp_path: Path) -> None:
     place = tmp_path / "report.html"
     place.write_text("what stood there")
     place.chmod(0o640)
@@ -548,18 +548,18 @@ def test_a_file_is_replaced_as_a_whole_and_keeps_its_permissions(sampled: Sample
 
 @pytest.mark.parametrize("place", ["folder", "fifo", "crawl/report.html", "dedup.db", "dedup.db-wal", "dedup.db.index", "none/report.html"])
 def test_what_must_not_be_written_is_refused_and_left_as_it_is(folder: Path, place: str) -> None:
-    Made().write(folder / "crawl")
+    ArticleFile().write(folder / "crawl")
     assert run(folder, "scan").code == 0
     (folder / "folder").mkdir()
     os.mkfifo(folder / "fifo")
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*") if not p.name.endswith(("-shm", "-wal"))}
-    ran: Ran = run(folder, "report", "-o", place)
+    ran: CommandResult = run(folder, "report", "-o", place)
     assert ran.code == 2
     assert "is not written" in ran.err
     assert {p: p.stat().st_mtime_ns for p in folder.rglob("*") if not p.name.endswith(("-shm", "-wal"))} == before
 
 
-def test_a_report_that_fails_leaves_nothing(sampled: Sampled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_report_that_fails_leaves_nothing(sampled: SampleCrawl, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def breaks(*_: object) -> Any:
         yield "half of it"
         raise KeyboardInterrupt

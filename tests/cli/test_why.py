@@ -14,8 +14,8 @@ import pytest
 
 from dedup.text.normalise import normalise
 from tests.builders import relations
-from tests.builders.command import Ran, run
-from tests.builders.crawl import Made, edited, words
+from tests.builders.command import CommandResult, run
+from tests.builders.crawl import ArticleFile, edited, words
 from tests.builders.stories import Story, command_scan, paper, prose, sentence, story, wire_copy
 
 pytestmark = pytest.mark.usefixtures("machine_code")
@@ -24,7 +24,7 @@ TAIL = prose(story(random.Random(1), 2).sentences)
 """What one publisher prints under its articles."""
 
 
-def made() -> dict[str, Made]:
+def made() -> dict[str, ArticleFile]:
     """Articles by what they are to each other."""
     rng = random.Random(2)
     source, other, quoting = story(rng, 7), story(rng, 7), [story(rng, 3) for _ in range(4)]
@@ -410,7 +410,7 @@ def test_nothing_that_a_terminal_would_obey_is_printed(tmp_path: Path) -> None:
     assert run(tmp_path, "boilerplate", "mask", "--publisher", f"한빛{EVIL}", "--text", tail).code == 0
     evil = tmp_path / f"e\x1b[1m\u202evil{both[0].name[-3:]}"
     evil.write_text(both[0].render(), "utf-8")
-    answers: list[Ran] = []
+    answers: list[CommandResult] = []
     for a, b in (("crawl/0.md", "crawl/1.md"), (str(evil), "crawl/1.md"), (both[0].address, f"{both[1].address}#1")):
         for form in ("text", "json"):
             answers.append(run(tmp_path, "why", a, b, "--format", form))
