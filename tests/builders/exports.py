@@ -20,6 +20,6 @@ def folder(tmp_path: Path) -> Path:
 
 
 def rows(folder: Path, *args: str | Path) -> list[dict[str, Any]]:
-    ran = run(folder, "export", *args)
-    assert ran.code == 0, ran.err
-    return [json.loads(line) for line in ran.out.splitlines()]
+    result = run(folder, "export", *args)
+    assert result.code == 0, result.err
+    return [json.loads(line) for line in result.out.splitlines()]

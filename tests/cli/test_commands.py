@@ -32,7 +32,7 @@ from dedup.cli.setup import _format_toml_string
 from dedup.text.sanitise import format_csv_cell, format_json
 from tests.builders.command import CommandResult, SampleCrawl, command, run, spawn
 from tests.builders.crawl import ArticleFile, edited, words
-from tests.builders.permissions import BOUND, bound
+from tests.builders.permissions import DROP_CAPABILITIES, bound
 
 ARTICLE = {"id", "url", "title", "publisher", "published_at", "crawled_at", "path", "revision", "check"}
 NUMBERS = {
@@ -960,7 +960,7 @@ def read_only(scanned: Path) -> Iterable[Path]:
         (folder / name).chmod(0o444)
     folder.chmod(0o555)
     probe = subprocess.run(
-        [sys.executable, "-c", BOUND, shutil.which("touch") or "touch", str(folder / "probe")], capture_output=True, check=False
+        [sys.executable, "-c", DROP_CAPABILITIES, shutil.which("touch") or "touch", str(folder / "probe")], capture_output=True, check=False
     )
     if probe.returncode in (0, 77):
         folder.chmod(0o755)
