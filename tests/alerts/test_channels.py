@@ -536,7 +536,7 @@ def test_an_empty_or_damaged_feed_of_dedup_is_replaced(tmp_path: Path, end: int)
 
 
 def test_a_feed_is_not_written_through_a_symlink(tmp_path: Path) -> None:
-    """Links in the configured path are resolved before; a link that appears later is refused."""
+    """`resolve_path` follows links of the configured path; a link that appears later is refused."""
     (tmp_path / "precious").write_text("")
     (tmp_path / "a.atom").symlink_to("precious")
     (tmp_path / "folder").mkdir()

@@ -18,6 +18,7 @@ if os.geteuid() == 0:
         sys.exit(77)
 os.execv(sys.argv[1], sys.argv[1:])
 """
+"""Run a command without CAP_DAC_OVERRIDE (1) and CAP_DAC_READ_SEARCH (2). PR_CAPBSET_DROP is 24."""
 
 
 def bound(cwd: Path, *args: str | bytes | Path) -> CommandResult:
