@@ -52,7 +52,7 @@ def articles() -> tuple[ArticleFile, ...]:
     return tuple(articles_by_day)
 
 
-def archived(folder: Path) -> Path:
+def scan_and_archive(folder: Path) -> Path:
     """Write the crawl to `folder`, scan it, move its older days to `archive` and scan again. Returns the path of the database."""
     for article in articles():
         article.write(folder / "crawl" / article.crawled_at[:10])
@@ -64,13 +64,13 @@ def archived(folder: Path) -> Path:
     return folder / "dedup.db"
 
 
-def brought_back(folder: Path) -> None:
+def restore_archive(folder: Path) -> None:
     """Move the older days back from `archive`."""
     for day in (folder / "archive").iterdir():
         day.rename(folder / "crawl" / day.name)
 
 
-def copied(db: Path, name: str) -> Path:
+def copy_database(db: Path, name: str) -> Path:
     """Copy a database without a writer, and its indexes, to another name."""
     for file in db.parent.glob(db.name + "*"):
         if not file.name.endswith((".lock", "-shm")):
