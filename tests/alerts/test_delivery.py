@@ -109,7 +109,7 @@ def deliver_due(service: DeliveryService, database: WritableDatabase) -> None:
 
 
 def wait_for_results(service: DeliveryService) -> None:
-    """Wait until every message has been tried."""
+    """Wait until every message in flight has a result."""
     until(lambda: service._results.qsize() >= sum(s.in_flight for s in service._channel_states.values()))
 
 
@@ -202,9 +202,9 @@ def test_a_delivery_is_dead_after_the_configured_age_and_can_be_retried(db: Path
         assert attempts > 1
         assert error == "Channel log: no"
         clock.advance(hours=99)
-        tried = sender.attempts
+        attempts_before = sender.attempts
         deliver_due(service, database)
-        assert sender.attempts == tried
+        assert sender.attempts == attempts_before
         with database.transaction() as transaction:
             assert store.alerts.retry(transaction, times.now()) == 1
         sender.refuse = lambda *_: None

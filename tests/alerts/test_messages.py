@@ -201,20 +201,20 @@ def mentions_people(text: str) -> bool:
 @hypothesis_settings(deadline=None)
 @given(hostile)
 def test_to_one_line_returns_one_safe_line_and_is_idempotent(raw: str) -> None:
-    shown = sanitise.to_one_line(raw)
-    assert is_safe(shown)
-    assert "\n" not in shown
-    assert not re.search(r"@(everyone|here|channel)", shown, re.IGNORECASE)
-    assert sanitise.to_one_line(shown) == shown
+    output = sanitise.to_one_line(raw)
+    assert is_safe(output)
+    assert "\n" not in output
+    assert not re.search(r"@(everyone|here|channel)", output, re.IGNORECASE)
+    assert sanitise.to_one_line(output) == output
 
 
 @hypothesis_settings(deadline=None)
 @given(sections)
 def test_text_has_no_control_characters_and_no_mentions(content: list[MessageSection]) -> None:
-    shown = render.to_text(content)
-    assert is_safe(shown)
-    assert not mentions_people(shown)
-    assert shown.count("\n") <= sum(len(s.lines) + 3 for s in content) + 1
+    output = render.to_text(content)
+    assert is_safe(output)
+    assert not mentions_people(output)
+    assert output.count("\n") <= sum(len(s.lines) + 3 for s in content) + 1
 
 
 class _HtmlReader(HTMLParser):
@@ -244,13 +244,13 @@ class _HtmlReader(HTMLParser):
 @hypothesis_settings(deadline=None)
 @given(sections)
 def test_html_has_only_tags_of_the_template(content: list[MessageSection]) -> None:
-    shown = render.to_html(content)
+    output = render.to_html(content)
     parsed = _HtmlReader()
-    parsed.feed(shown)
+    parsed.feed(output)
     parsed.close()
     assert parsed.tags <= {"p", "b", "br", "a", "del", "ins"}
     assert all(re.match(r"https?://", href) for href in parsed.hrefs)
-    assert is_safe(shown)
+    assert is_safe(output)
     assert not re.search(r"@(everyone|here|channel)", parsed.text, re.IGNORECASE) or parsed.hrefs
 
 
@@ -259,9 +259,9 @@ def test_html_has_only_tags_of_the_template(content: list[MessageSection]) -> No
 @example([MessageSection("\r", ())])
 def test_markdown_of_a_page_s_text_is_escaped(content: list[MessageSection]) -> None:
     """A CommonMark parser finds only bold text, links, code and line breaks: no image, heading, list or HTML."""
-    shown = render.to_markdown(content)
-    assert is_safe(shown)
-    tokens = [t for block in MarkdownIt("commonmark").parse(shown) for t in (block, *(block.children or ()))]
+    output = render.to_markdown(content)
+    assert is_safe(output)
+    tokens = [t for block in MarkdownIt("commonmark").parse(output) for t in (block, *(block.children or ()))]
     assert {t.type for t in tokens} <= {
         "paragraph_open", "paragraph_close", "inline", "text", "text_special", "strong_open", "strong_close", "link_open",
         "link_close", "code_inline", "hardbreak", "softbreak",
@@ -269,7 +269,7 @@ def test_markdown_of_a_page_s_text_is_escaped(content: list[MessageSection]) -> 
     links = [t.attrGet("href") for t in tokens if t.type == "link_open"]
     addresses = {p.text for s in content for line in s.lines for p in line.pieces if p.kind == "link"}
     assert len(links) <= len([a for a in addresses for _ in content for _ in range(12)])
-    assert not mentions_people(shown)
+    assert not mentions_people(output)
 
 
 @hypothesis_settings(deadline=None)
@@ -278,10 +278,10 @@ def test_subjects_are_one_safe_line(fields: list[str], topic: Any) -> None:
     title, publisher, url, rule, kind = fields
     row = alert(event(topic=topic, title=title, publisher=publisher, url=url, kind=kind), rule=rule)
     for style in (KO, EN):
-        shown = format_subject(row, style)
-        assert is_safe(shown)
-        assert "\n" not in shown
-        assert not re.search(r"@(everyone|here|channel)", shown, re.IGNORECASE)
+        output = format_subject(row, style)
+        assert is_safe(output)
+        assert "\n" not in output
+        assert not re.search(r"@(everyone|here|channel)", output, re.IGNORECASE)
 
 
 @hypothesis_settings(deadline=None)

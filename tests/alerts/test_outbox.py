@@ -274,11 +274,14 @@ def test_each_current_change_is_sent_once_in_any_order_of_events(tmp_path_factor
                 current -= {f"change:{n}" for n in numbers}
             else:
                 send_due(database, after(now))
-        on_its_way = "EXISTS (SELECT 1 FROM deliveries d WHERE d.alert_id = {} AND d.channel = 'a' AND d.status {})"
-        is_pending, folded = on_its_way.format("a.id", "= 'pending'"), on_its_way.format("a.folded_into_id", "IN ('pending', 'sent')")
-        sent = on_its_way.format("a.id", "= 'sent'")
+        delivery_exists = "EXISTS (SELECT 1 FROM deliveries d WHERE d.alert_id = {} AND d.channel = 'a' AND d.status {})"
+        is_pending, folded = (
+            delivery_exists.format("a.id", "= 'pending'"),
+            delivery_exists.format("a.folded_into_id", "IN ('pending', 'sent')"),
+        )
+        is_sent = delivery_exists.format("a.id", "= 'sent'")
         for key, is_current, pending, is_folded, was_sent in database.rows(
-            f"SELECT a.event_key, a.withdrawn_at IS NULL, {is_pending}, coalesce({folded}, 0), {sent}"
+            f"SELECT a.event_key, a.withdrawn_at IS NULL, {is_pending}, coalesce({folded}, 0), {is_sent}"
             " FROM alerts a WHERE a.page_count IS NULL"
         ):
             assert is_current == (key in current)

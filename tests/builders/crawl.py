@@ -59,8 +59,8 @@ class ArticleFile:
 
     @property
     def name(self) -> str:
-        kept = "".join(c for c in self.title if c.isalnum() or c in "-_ ")[:50].strip().replace(" ", "_").lower()
-        return f"{self.oid}_{self.aid}" + (f"_{kept}" if kept else "") + ("_with_comments" if self.comments is not None else "") + ".md"
+        slug = "".join(c for c in self.title if c.isalnum() or c in "-_ ")[:50].strip().replace(" ", "_").lower()
+        return f"{self.oid}_{self.aid}" + (f"_{slug}" if slug else "") + ("_with_comments" if self.comments is not None else "") + ".md"
 
     def render(self) -> str:
         head = [("id", f"{self.oid}_{self.aid}"), ("title", f'"{escape(self.title)}"'), ("category", escape(self.category))]
