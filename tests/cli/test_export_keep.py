@@ -24,13 +24,6 @@ from tests.builders.scans import dump
 from tests.builders.summaries import CONFIG, crawls
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "crawl").mkdir()
-    (tmp_path / "config.toml").write_text(CONFIG)
-    return tmp_path
-
-
 def scan_random_crawls(folder: Path, seed: int) -> Path:
     articles = crawls(random.Random(seed), 40)
     for n in range(100):

@@ -585,7 +585,7 @@ def test_an_older_database_shrinks_only_with_vacuum(db: Path) -> None:
     old_style(db)
     before = size(db)
     result = run(db.parent, "prune")
-    assert "'dedup prune --vacuum' gives them back" in result.out
+    assert "'dedup prune --vacuum' returns them" in result.out
     assert size(db) == before
     dumped = scans.dump(db)
     vacuum = prune_json(db.parent, "--vacuum")

@@ -40,13 +40,6 @@ FORMATS = ("text", "html", "json", "csv", "markdown")
 SEOUL = ZoneInfo("Asia/Seoul")
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "crawl").mkdir()
-    (tmp_path / "config.toml").write_text(CONFIG)
-    return tmp_path
-
-
 def report_json(folder: Path, *args: str) -> Any:
     result = run(folder, "report", "-f", "json", *args)
     assert result.code == 0, result.err
